@@ -1,0 +1,1 @@
+"""The agent that follows the documents on a running machine, and ordainctl."""

@@ -1,0 +1,1 @@
+"""ordainctl: one module per group of commands."""

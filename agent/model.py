@@ -1,0 +1,172 @@
+"""The frozen values of reconciling: what is observed, what is planned, what came of it.
+
+    Generation, Observed ─plan─▶ Plan ─act─▶ Outcome
+
+A `Plan` is one object for ``plan``, ``apply``, ``history``, ``explain`` and the D-Bus API; every value
+here has ``to_json``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from ordain.transforms.model import Artifact, Member
+
+
+def to_json(value: object) -> Any:
+    """Any value of this module as JSON data: field names stay, tuples become lists."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(k): to_json(v) for k, v in value.items()}
+    if isinstance(value, (tuple, list, frozenset)):
+        return [to_json(v) for v in value]
+    return value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generation:
+    """An immutable, checksummed set of resolved document and artifacts.
+
+    ``hash`` is its identity (hex), ``number`` is for people. ``document`` and ``provenance`` are JSON data.
+    Number 0 with an empty hash is "nothing was ever applied".
+    """
+
+    number: int = 0
+    hash: str = ""
+    artifacts: tuple[Artifact, ...] = ()
+    members: tuple[Member, ...] = ()
+    document: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitState:
+    """One unit as PID 1 has it; the spelling of values is systemd's (org.freedesktop.systemd1(5))."""
+
+    name: str
+    load_state: str = "not-found"
+    active_state: str = "inactive"
+    sub_state: str = "dead"
+    unit_file_state: str = ""
+    fragment_path: str = ""
+    drop_in_paths: tuple[str, ...] = ()
+    result: str = ""
+    main_pid: int = 0
+    n_restarts: int = 0
+    invocation_id: str = ""
+    condition_result: bool = True
+    can_reload: bool = False
+    start_timeout_usec: int = 0
+    stop_timeout_usec: int = 0
+    triggered_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """The running machine: the units asked for, by name."""
+
+    units: Mapping[str, UnitState] = field(default_factory=dict)
+
+    def unit(self, name: str) -> UnitState:
+        """The state of ``name``; one PID 1 never heard of is not-found and inactive."""
+        return self.units.get(name) or UnitState(name=name)
+
+
+class Effect(StrEnum):
+    """The mildest thing that makes a changed key real."""
+
+    NOTHING = "nothing"
+    MANAGER = "manager"  # the reload of the manager is enough
+    RELOAD = "reload"
+    RESTART = "restart"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A difference between two generations in one unit: ``[section] key`` from ``old`` to ``new`` values."""
+
+    unit: str
+    section: str = ""
+    key: str = ""
+    old: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
+    effect: Effect = Effect.RESTART
+
+
+class Verb(StrEnum):
+    """What a job asks of PID 1."""
+
+    STOP = "stop"
+    START = "start"
+    RESTART = "restart"
+    RELOAD = "reload"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job with its reason, and the changes that cause it."""
+
+    unit: str
+    verb: Verb
+    reason: str
+    item: str = ""
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """A unit that is left alone although the documents speak of it, and why (an admin's hold, a mask, …)."""
+
+    unit: str
+    what: str
+    item: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The jobs that lead from the observed to the wanted state.
+
+    ``stops`` run first, with the old definitions; then the new generation is placed by one reload of the
+    manager, if ``reload``; then ``jobs`` are queued together.
+    """
+
+    from_hash: str = ""
+    to_hash: str = ""
+    reload: bool = False
+    stops: tuple[Job, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    changes: tuple[Change, ...] = ()
+    notes: tuple[Note, ...] = ()
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.reload or self.stops or self.jobs)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What became of one unit: ``ok`` or not, in words, with the job's result as systemd spells it."""
+
+    unit: str
+    ok: bool
+    what: str
+    result: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What an apply came to; ``exit_status`` is the one of the contract (product.md, ordainctl)."""
+
+    generation: int
+    hash: str
+    plan: Plan
+    verdicts: tuple[Verdict, ...] = ()
+    persistent: bool = True
+    exit_status: int = 0
+    started: str = ""  # ISO 8601, UTC
+    usec: int = 0

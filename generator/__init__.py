@@ -1,0 +1,1 @@
+"""The systemd generator: boot cache in, units out."""

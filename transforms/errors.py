@@ -1,0 +1,114 @@
+"""What can be wrong with documents, as values.
+
+A check returns `Problem` values and goes on; the caller sorts and shows all of them at once.
+`Refused` is the one exception: it carries the problems out of a call that cannot give a result.
+
+    Problem.severity
+    ├── error     a document is wrong: the whole set is refused, last good stays   (documents.md, rule 3)
+    ├── blocked   this machine cannot have one item: it keeps its last good form   (documents.md, rule 3)
+    └── warning   nothing is refused
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Severity(StrEnum):
+    """How far a problem reaches."""
+
+    ERROR = "error"
+    BLOCKED = "blocked"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Where:
+    """A spot in a document.
+
+    ``line`` and ``column`` count from 1, 0 where unknown. ``pointer`` is an RFC 6901 pointer
+    without its first slash (``services/ssh/limits/memory``), the form the command line takes.
+    """
+
+    path: str = ""
+    line: int = 0
+    column: int = 0
+    pointer: str = ""
+
+    def __str__(self) -> str:
+        """``file:line:column``, without what is unknown."""
+        parts = [self.path or "-"]
+        if self.line:
+            parts.append(str(self.line))
+            if self.column:
+                parts.append(str(self.column))
+        return ":".join(parts)
+
+
+NOWHERE = Where()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing wrong: where, what, and what to do about it.
+
+    ``code`` is a stable CamelCase name (``Schema``, ``LayerConflict``, ``NotInstalled``, …).
+    ``item`` names the item a ``blocked`` problem blocks (``services/web``, ``units/foo.path``).
+    """
+
+    where: Where
+    what: str
+    hint: str = ""
+    code: str = "Schema"
+    severity: Severity = Severity.ERROR
+    item: str = ""
+
+    def __str__(self) -> str:
+        pointer = f"{self.where.pointer}: " if self.where.pointer else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.where}: {self.severity}: {pointer}{self.what}{hint} [{self.code}]"
+
+    def to_json(self) -> dict[str, object]:
+        """The problem as ``--json`` prints it."""
+        return {
+            "severity": str(self.severity),
+            "code": self.code,
+            "path": self.where.path,
+            "line": self.where.line,
+            "column": self.where.column,
+            "pointer": self.where.pointer,
+            "what": self.what,
+            "hint": self.hint,
+            "item": self.item,
+        }
+
+
+class Refused(Exception):
+    """No result can be given; ``problems`` says why."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = in_order(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Problems by place, each once."""
+    return tuple(sorted(set(problems), key=lambda p: (p.where, p.severity, p.code, p.what)))
+
+
+def errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Those that refuse the whole set."""
+    return tuple(p for p in problems if p.severity is Severity.ERROR)
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """A hint with the known names that look like ``name``, or an empty text.
+
+    >>> near("restrat", ["restart", "user"])
+    'did you mean restart?'
+    """
+    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(close)}?" if close else ""

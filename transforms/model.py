@@ -1,0 +1,265 @@
+"""The frozen values that flow through the pipeline; this module imports only `errors`.
+
+bytes ─documents─▶ Document ─canonical─▶ Layer ─merge─▶ Resolved ─compile─▶ Compiled
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from ordain.transforms.errors import NOWHERE, Problem, Where
+
+TIERS = ("default", "os", "role", "site", "pool", "node")
+"""Lowest first (documents.md, Kinds)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A string made by jinja2 when the machine is known: ``{template: TEXT}``."""
+
+    text: str
+
+
+Text = str | Template
+"""Where a string may stand, a template may stand (documents.md, rule 9)."""
+Value = str | int | float | bool | None | Template | tuple["Value", ...]
+"""A leaf of a canonical document. Argument vectors are tuples of tuples of `Text`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """A value with its provenance: the place and layer that set it, and what it overrode, latest first."""
+
+    value: Value
+    where: Where
+    layer: str = ""
+    overrode: tuple[Leaf, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """A named map; its presence alone can mean something (``services: {ssh: {}}``)."""
+
+    children: Mapping[str, Tree] = field(default_factory=dict)
+    where: Where = NOWHERE
+    layer: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.children)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.children)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.children
+
+    def branch(self, name: str) -> Branch:
+        """The map called ``name``, or an empty one."""
+        child = self.children.get(name)
+        return child if isinstance(child, Branch) else Branch(where=self.where, layer=self.layer)
+
+    def leaf(self, name: str) -> Leaf | None:
+        """The leaf called ``name``, if it is set."""
+        child = self.children.get(name)
+        return child if isinstance(child, Leaf) else None
+
+    def value(self, name: str, default: Value = None) -> Value:
+        """The value of the leaf called ``name``, else ``default``."""
+        leaf = self.leaf(name)
+        return default if leaf is None else leaf.value
+
+    def branches(self) -> Iterator[tuple[str, Branch]]:
+        """The maps below, by name."""
+        for name, child in sorted(self.children.items()):
+            if isinstance(child, Branch):
+                yield name, child
+
+    def leaves(self) -> Iterator[tuple[str, Leaf]]:
+        """The leaves directly below, by name."""
+        for name, child in sorted(self.children.items()):
+            if isinstance(child, Leaf):
+                yield name, child
+
+
+Tree = Branch | Leaf
+
+
+class Kind(StrEnum):
+    """Kinds of document."""
+
+    LAYER = "Layer"
+    NODE = "Node"
+    TRANSFORM = "Transform"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """A document in canonical form: a Layer, a Node or a Transform.
+
+    ``match`` maps a fact or label to its canonical condition, in the document's order.
+    ``sections`` is the canonical tree of everything else.
+    """
+
+    kind: Kind
+    name: str
+    tier: str
+    weight: int
+    match: Mapping[str, Condition]
+    sections: Branch
+    where: Where
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """What one entry of ``match`` wants: any of ``values``; with ``negated``, none of them.
+
+    ``None`` in ``values`` means "not set".
+    """
+
+    values: tuple[str | None, ...]
+    negated: bool = False
+    where: Where = NOWHERE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a machine is. Closed list: documents.md, rule 4.
+
+    ``like`` is os-release ID_LIKE in its order, ``version`` VERSION_ID ("" = none: newer than all),
+    ``systemd`` the major version, ``arch`` in systemd's spelling (``x86-64``), ``virtualization`` as
+    systemd-detect-virt says (``none``, ``kvm``, ``systemd-nspawn``), ``root`` is ``disk`` or ``ram``.
+    """
+
+    id: str
+    like: tuple[str, ...] = ()
+    version: str = ""
+    systemd: int
+    arch: str = "x86-64"
+    virtualization: str = "none"
+    hostname: str = "localhost"
+    machine_id: str = ""
+    mac: tuple[str, ...] = ()
+    root: str = "disk"
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstalledUnit:
+    """A unit file of the machine, with its drop-ins, as systemd would merge them.
+
+    ``path`` is the fragment's path below the root; ``""`` when there are only drop-ins.
+    ``sections`` maps a section to its assignments in order, empty assignments included.
+    ``drop_ins`` are the paths of the drop-ins in the order systemd reads them.
+    ``masked``: the fragment is empty or a link to /dev/null.
+    """
+
+    name: str
+    path: str
+    sections: Mapping[str, tuple[tuple[str, str], ...]]
+    drop_ins: tuple[str, ...] = ()
+    masked: bool = False
+
+    def values(self, section: str, key: str) -> tuple[str, ...]:
+        """Every assignment of ``key`` since its last reset."""
+        found: list[str] = []
+        for name, value in self.sections.get(section, ()):
+            if name == key:
+                if value:
+                    found.append(value)
+                else:
+                    found.clear()
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """``TARGET.wants/NAME``: a dependency made by a symbolic link. ``kind``: wants, requires, upholds."""
+
+    target: str
+    kind: str
+    name: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """The unit files of the machine: what the distribution and the admin put there, nothing of ours.
+
+    ``aliases`` maps an alias to the unit it names. Generated and runtime directories are left out.
+    """
+
+    units: Mapping[str, InstalledUnit]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    links: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One file or link to place, with its cause.
+
+    ``path`` is ``normal/web.service``, ``early/…``, ``late/…`` (the three generator directories), or, for
+    files that are no units, an absolute path. Exactly one of ``content`` and ``link`` is set.
+    ``item`` is the item of the documents it belongs to (``services/web``).
+    """
+
+    path: str
+    content: str | None = None
+    link: str | None = None
+    mode: int = 0o644
+    item: str = ""
+
+
+class Wanted(StrEnum):
+    """What the documents want of a unit at run time."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    MASKED = "masked"
+    PRESENT = "present"  # nothing said: it is there, and does what it does
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """One unit the documents speak of, as the agent needs it.
+
+    ``ours``: the whole unit is made by us; else it is the distribution's, changed by drop-ins.
+    ``starter``: this is what is started to make the item run (service, socket or timer).
+    ``starts``: for a socket or timer, the unit it starts; else "".
+    ``early``: wired in by the generator; else the agent starts it.
+    """
+
+    unit: str
+    item: str
+    wanted: Wanted
+    ours: bool
+    starter: bool = True
+    starts: str = ""
+    early: bool = False
+    on_change: str = "auto"
+    on_remove: str = "stop"
+    drift: str = "report"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolved:
+    """All matching layers merged for one machine.
+
+    ``tree`` holds the sections; ``facts`` the facts with the labels of the Node; ``layers`` the names of
+    the layers that matched, lowest first.
+    """
+
+    tree: Branch
+    facts: Facts
+    layers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Compiled:
+    """What a set of documents comes to on one machine. Artifacts are sorted by path."""
+
+    resolved: Resolved
+    artifacts: tuple[Artifact, ...] = ()
+    members: tuple[Member, ...] = ()
+    problems: tuple[Problem, ...] = ()
