@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ordain.transforms.errors import Problem
 from ordain.transforms.model import Artifact, Member
 
 
@@ -132,7 +133,7 @@ class Plan:
     """The jobs that lead from the observed to the wanted state.
 
     ``stops`` run first, with the old definitions; then the new generation is placed by one reload of the
-    manager, if ``reload``; then ``jobs`` are queued together.
+    manager, if ``reload``; then ``jobs`` are queued together. ``problems``: what the documents hold back or warn of.
     """
 
     from_hash: str = ""
@@ -142,6 +143,7 @@ class Plan:
     jobs: tuple[Job, ...] = ()
     changes: tuple[Change, ...] = ()
     notes: tuple[Note, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""

@@ -1,0 +1,50 @@
+"""What can keep an operation from being done, apart from documents that are wrong (`transforms.errors.Refused`).
+
+Failure
+├── Unavailable   no bus, no systemd, or it did not answer in time
+├── Busy          another apply is under way
+├── Denied        the caller may not
+└── NotYet        a later version will
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class Failure(Exception):
+    """Nothing was changed, and why. ``name`` is the D-Bus error, ``exit_status`` that of ordainctl."""
+
+    name: ClassVar[str] = "org.ordain.Error.Failed"
+    exit_status: ClassVar[int] = 1
+
+
+class Unavailable(Failure):
+    """No bus, no systemd, or no answer in time; trying again later can help."""
+
+    name = "org.ordain.Error.Unavailable"
+
+
+class Busy(Failure):
+    """Another apply is under way."""
+
+    name = "org.ordain.Error.Busy"
+    exit_status = 6
+
+
+class Denied(Failure):
+    """The caller may not do this."""
+
+    name = "org.ordain.Error.Denied"
+
+
+class NotYet(Failure):
+    """Part of the contract that this version does not serve."""
+
+    name = "org.ordain.Error.NotYet"
+
+
+BY_NAME = {kind.name: kind for kind in (Failure, Unavailable, Busy, Denied, NotYet)}
+"""D-Bus error name → the class to raise on the other side."""
+REFUSED = "org.ordain.Error.Refused"
+"""D-Bus error whose message is the JSON of `Refused.problems`."""

@@ -1,0 +1,77 @@
+"""What the agent says of itself: the value behind ``ordainctl status`` and the D-Bus property of that name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where the agent is (product.md, D-Bus)."""
+
+    STARTING = "starting"
+    CONVERGED = "converged"
+    APPLYING = "applying"
+    TRIAL = "trial"
+    DEGRADED = "degraded"
+    ROLLED_BACK = "rolled-back"
+    PAUSED = "paused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """Something the user should know. ``code`` is a stable CamelCase name, ``item`` what it is about."""
+
+    code: str
+    what: str
+    hint: str = ""
+    item: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceState:
+    """Where documents come from. ``problem`` is why the last reading was not taken, "" if it was."""
+
+    type: str = "directory"
+    location: str = ""
+    connected: bool = False
+    revision: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitStatus:
+    """One member: what is wanted, what it is, and whether that agrees (``what`` says why not)."""
+
+    unit: str
+    item: str
+    wanted: str
+    load_state: str
+    active_state: str
+    sub_state: str
+    ok: bool
+    what: str = ""
+    result: str = ""
+    n_restarts: int = 0
+    early: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """The whole of it. ``agent`` says whether the agent runs; ``drift`` are the units not as wanted.
+
+    ``wanted_generation`` is the one last compiled from the documents, ``generation`` the one applied;
+    0 is "none". ``taken_over_by`` is who started the services of this boot, "" before that.
+    """
+
+    state: State = State.STARTING
+    agent: bool = False
+    generation: int = 0
+    hash: str = ""
+    wanted_generation: int = 0
+    wanted_hash: str = ""
+    source: SourceState = field(default_factory=SourceState)
+    conditions: tuple[Condition, ...] = ()
+    units: tuple[UnitStatus, ...] = ()
+    drift: tuple[str, ...] = ()
+    taken_over_by: str = ""

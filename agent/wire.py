@@ -1,0 +1,54 @@
+"""JSON data back into the frozen values it came from (`agent.model.to_json` is the way out)."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import types
+import typing
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def from_json(kind: type[T], data: Any) -> T:
+    """Build a ``kind`` from ``data``; fields that are missing keep their defaults, unknown ones are left out.
+
+    So a newer agent and an older ordainctl understand each other. Raises TypeError, ValueError or
+    AttributeError where the data is of another shape.
+
+    >>> from ordain.agent.model import Job, Verb
+    >>> from_json(Job, {"unit": "a.service", "verb": "stop", "reason": "gone", "new-field": 1}).verb
+    <Verb.STOP: 'stop'>
+    """
+    return typing.cast(T, _value(kind, data))
+
+
+@functools.cache
+def _fields(kind: type) -> Mapping[str, Any]:
+    hints = typing.get_type_hints(kind)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
+
+
+def _value(kind: Any, data: Any) -> Any:
+    origin = typing.get_origin(kind)
+    if origin is tuple:
+        item, *rest = typing.get_args(kind)
+        if rest == [...]:
+            return tuple(_value(item, each) for each in data)
+        return tuple(_value(k, each) for k, each in zip((item, *rest), data, strict=True))
+    if origin in (types.UnionType, typing.Union):
+        inner = [k for k in typing.get_args(kind) if k is not type(None)]
+        return data if data is None or len(inner) > 1 else _value(inner[0], data)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        key, value = typing.get_args(kind)
+        return {_value(key, k): _value(value, v) for k, v in data.items()}
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return kind(
+            **{name: _value(hint, data[name]) for name, hint in _fields(kind).items() if name in data}
+        )
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        return kind(data)
+    return data
