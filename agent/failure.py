@@ -1,4 +1,4 @@
-"""What can keep an operation from being done, apart from documents that are wrong (`transforms.errors.Refused`).
+"""What can keep an operation from being done, apart from wrong documents (`transforms.errors.Refused`).
 
 Failure
 ├── Unavailable   no bus, no systemd, or it did not answer in time

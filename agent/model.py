@@ -133,7 +133,8 @@ class Plan:
     """The jobs that lead from the observed to the wanted state.
 
     ``stops`` run first, with the old definitions; then the new generation is placed by one reload of the
-    manager, if ``reload``; then ``jobs`` are queued together. ``problems``: what the documents hold back or warn of.
+    manager, if ``reload``; then ``jobs`` are queued together. ``problems`` is what the documents hold
+    back or warn of.
     """
 
     from_hash: str = ""

@@ -1,4 +1,4 @@
-"""What the agent says of itself: the value behind ``ordainctl status`` and the D-Bus property of that name."""
+"""What the agent says of itself: the value behind ``ordainctl status`` and its D-Bus property."""
 
 from __future__ import annotations
 
