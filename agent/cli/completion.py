@@ -1,0 +1,78 @@
+"""The completion for bash, made from the table of commands: `python3 -m ordain.agent.cli.completion`.
+
+``ordainctl.bash`` beside this module is its output, for packages to install as
+/usr/share/bash-completion/completions/ordainctl; a test compares the two.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+from ordain.agent.cli.command import Argument, Command, Words
+from ordain.agent.cli.table import COMMANDS
+
+_HEAD = """\
+# bash completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.completion`: do not edit.
+
+_ordainctl_units() {
+    systemctl list-units --all --full --plain --no-legend --no-pager -- "$1*" 2>/dev/null |
+        while read -r unit _; do printf '%s\\n' "$unit"; done
+}
+
+_ordainctl() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
+    COMPREPLY=()
+    if ((COMP_CWORD == 1)); then
+        mapfile -t COMPREPLY < <(compgen -W "@COMMANDS@" -- "$current")
+        return
+    fi
+    case ${COMP_WORDS[1]} in
+"""
+_TAIL = """\
+    esac
+    if [[ $current == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")
+        return
+    fi
+    case $operand in
+        files) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+        directories) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+        units) mapfile -t COMPREPLY < <(compgen -W "$(_ordainctl_units "$current")" -- "$current") ;;
+        text) ;;
+        *) mapfile -t COMPREPLY < <(compgen -W "$operand" -- "$current") ;;
+    esac
+}
+
+complete -F _ordainctl ordainctl
+"""
+
+
+def script() -> str:
+    """The whole completion."""
+    names = " ".join((*COMMANDS, "help", "--help", "--version"))
+    commands = "".join(line for command in COMMANDS.values() for line in _command(command))
+    others = f"        help) operand='{' '.join(COMMANDS)}' ;;\n"
+    return _HEAD.replace("@COMMANDS@", names) + commands + others + _TAIL
+
+
+def _command(command: Command) -> Iterator[str]:
+    flags = " ".join(a.flag for a in command.arguments if a.flag)
+    operands = [a for a in command.arguments if not a.flag]
+    yield f"        {command.name})\n            flags='{flags}'"
+    yield f" operand='{_words(operands[0]) if operands else Words.TEXT}'\n"
+    valued = [a for a in command.arguments if a.flag and a.metavar]
+    if valued:
+        yield "            case $previous in\n"
+        for argument in valued:
+            yield f"                {argument.flag}) operand='{_words(argument)}' ;;\n"
+        yield "            esac\n"
+    yield "            ;;\n"
+
+
+def _words(argument: Argument) -> str:
+    return " ".join(argument.choices) or argument.words
+
+
+if __name__ == "__main__":
+    sys.stdout.write(script())

@@ -1,0 +1,115 @@
+"""validate, render, schema, facts: they need documents only, neither root nor systemd."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+from pathlib import Path
+
+from ordain.agent.cli.command import Exit
+from ordain.agent.cli.console import Console, Style, plural
+from ordain.agent.cli.documents import read_files, read_valid, transforms
+from ordain.agent.cli.machine import facts_to_json, machine
+from ordain.agent.failure import Failure
+from ordain.agent.model import to_json
+from ordain.transforms.errors import Severity, errors, in_order
+from ordain.transforms.model import Artifact, Compiled
+
+
+def validate(request: Namespace, console: Console) -> Exit:
+    """`ordainctl validate`."""
+    documents, problems = read_files(request.file)
+    if request.json:
+        listed = [
+            {"kind": d.kind, "name": d.name, "path": d.where.path, "line": d.where.line} for d in documents
+        ]
+        console.json({"documents": listed, "problems": [p.to_json() for p in in_order(problems)]})
+    else:
+        console.problems(problems)
+        if not errors(problems):
+            console.line(f"{plural(len(documents), 'document')}: valid", Style.GOOD)
+    return Exit.REFUSED if errors(problems) else Exit.OK
+
+
+def render(request: Namespace, console: Console) -> Exit:
+    """`ordainctl render`."""
+    from ordain.transforms.compile import compile
+
+    documents, warnings = read_valid(request.file)
+    facts, installed = machine(request, documents)
+    compiled = compile(documents, facts, installed, shipped=transforms(request.root))
+    problems = in_order((*warnings, *compiled.problems))
+    if request.output:
+        _write(Path(request.output), compiled)
+    if request.json:
+        console.json(
+            {
+                "artifacts": [to_json(a) for a in compiled.artifacts],
+                "members": [to_json(m) for m in compiled.members],
+                "layers": list(compiled.resolved.layers),
+                "problems": [p.to_json() for p in problems],
+            }
+        )
+    else:
+        if not request.output:
+            console.out.writelines(_text(compiled))
+        console.problems(problems)
+    blocked = any(p.severity is Severity.BLOCKED for p in problems)
+    return Exit.DEGRADED if blocked else Exit.OK
+
+
+def facts(request: Namespace, console: Console) -> Exit:
+    """`ordainctl facts`."""
+    from ordain.transforms.facts import read_facts
+
+    found = facts_to_json(read_facts(request.root))
+    if request.json:
+        console.json(found)
+        return Exit.OK
+    labels = found.pop("labels")
+    assert isinstance(labels, dict)
+    rows = [(name, ", ".join(v) if isinstance(v, list) else str(v)) for name, v in found.items()]
+    rows += [(f"label {name}", ", ".join(values)) for name, values in sorted(labels.items())]
+    console.table((), rows)
+    return Exit.OK
+
+
+def schema(request: Namespace, console: Console) -> Exit:
+    """`ordainctl schema`."""
+    from ordain.transforms import language
+
+    console.json(language.schema(request.kind))
+    return Exit.OK
+
+
+def _text(compiled: Compiled) -> Iterator[str]:
+    for artifact in compiled.artifacts:
+        if artifact.link is not None:
+            yield f"=== {artifact.path} -> {artifact.link}\n"
+        else:
+            content = artifact.content or ""
+            yield f"=== {artifact.path} {artifact.mode:04o}\n{content}"
+            if not content.endswith("\n"):
+                yield "\n"
+
+
+def _write(directory: Path, compiled: Compiled) -> None:
+    """Place every artifact below ``directory``. Raises `Failure` unless that is empty or absent."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise Failure(f"{directory}: not empty, so nothing was written")
+        for artifact in compiled.artifacts:
+            _place(directory, artifact)
+    except OSError as error:
+        raise Failure(f"{error.filename or directory}: {error.strerror}") from error
+
+
+def _place(directory: Path, artifact: Artifact) -> None:
+    path = directory / artifact.path.lstrip("/")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if artifact.link is not None:
+        path.symlink_to(artifact.link)
+    else:
+        path.write_bytes((artifact.content or "").encode())
+        path.chmod(artifact.mode)

@@ -1,0 +1,100 @@
+"""The machine a command is about: this one, or one that its options describe."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from argparse import Namespace
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ordain.agent.cli.parse import Usage
+from ordain.agent.failure import Failure
+from ordain.agent.model import to_json
+from ordain.agent.wire import from_json
+from ordain.transforms.errors import near
+from ordain.transforms.facts import read_facts
+from ordain.transforms.installed import read_installed
+from ordain.transforms.model import Condition, Facts, Installed, Kind, Layer
+
+_GLOB = set("*?[")
+
+
+def machine(request: Namespace, documents: Iterable[Layer]) -> tuple[Facts, Installed | None]:
+    """Facts and installed units for ``--os … --node``; of another machine nothing is known to be installed.
+
+    Raises `Usage` for options that make no machine, `Failure` for a file of facts that cannot be used.
+    """
+    if request.facts and request.os:
+        raise Usage("--facts and --os exclude each other")
+    here = not (request.facts or request.os or request.systemd or request.arch or request.node)
+    if request.facts:
+        facts = _stored(request.facts)
+    elif request.os:
+        facts = _of_system(request.os)
+    else:
+        facts = read_facts(request.root)
+    if request.systemd:
+        facts = dataclasses.replace(facts, systemd=_number(request.systemd))
+    if request.arch:
+        facts = dataclasses.replace(facts, arch=request.arch)
+    if request.node:
+        facts = _as_node(facts, request.node, documents)
+    labels = {**facts.labels, **_labels(request.label)}
+    return dataclasses.replace(facts, labels=labels), read_installed(request.root) if here else None
+
+
+def facts_to_json(facts: Facts) -> dict[str, object]:
+    """The facts by the names that ``match`` uses; ``--facts`` reads this back."""
+    return {name.replace("_", "-"): value for name, value in to_json(facts).items()}
+
+
+def _stored(name: str) -> Facts:
+    try:
+        data = json.loads(Path(name).read_bytes())
+        return from_json(Facts, {key.replace("-", "_"): value for key, value in data.items()})
+    except OSError as error:
+        raise Failure(f"{name}: {error.strerror}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Failure(
+            f"{name}: not the facts of a machine; `ordainctl facts --json` prints some ({error})"
+        ) from error
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise Usage(f"--systemd wants a number, not {text!r}")
+    return int(text)
+
+
+def _labels(settings: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+    labels: dict[str, tuple[str, ...]] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not name or not equals:
+            raise Usage(f"--label wants KEY=VALUE, not {setting!r}")
+        labels[name] = (*labels.get(name, ()), value)
+    return labels
+
+
+def _as_node(facts: Facts, name: str, documents: Iterable[Layer]) -> Facts:
+    """``facts`` with what the Node called ``name`` matches on (documents.md, Kinds)."""
+    nodes = {d.name: d for d in documents if d.kind is Kind.NODE}
+    if name not in nodes:
+        hint = near(name, nodes)
+        raise Failure(f"no Node document is called {name!r}" + (f"; {hint}" if hint else ""))
+    match = nodes[name].match
+    mac = _plain(match.get("mac"))
+    return dataclasses.replace(
+        facts,
+        hostname=_plain(match.get("hostname")) or name,
+        machine_id=_plain(match.get("machine-id")) or facts.machine_id,
+        mac=(mac,) if mac else facts.mac,
+    )
+
+
+def _plain(condition: Condition | None) -> str:
+    """A value that fulfils ``condition``, "" if it names none."""
+    if condition is None or condition.negated:
+        return ""
+    return next((v for v in condition.values if v and not _GLOB & set(v)), "")

@@ -1,0 +1,159 @@
+"""From words to a request: argparse parsers and help texts made from the table of commands."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import textwrap
+from collections.abc import Sequence
+from typing import NoReturn
+
+from ordain.agent.cli.command import MEANINGS, Argument, Command
+from ordain.agent.cli.table import COMMANDS, GROUPS
+from ordain.transforms.errors import near
+
+VERSION = "0.1.0"
+PURPOSE = "ordainctl: documents become systemd services, and stay so"
+
+
+class Usage(Exception):
+    """The words make no request. ``command`` is the one meant, if known."""
+
+    def __init__(self, what: str, *, command: str = "") -> None:
+        super().__init__(what)
+        self.command = command
+
+
+class Help(Exception):
+    """Help was asked for; the text is the message."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise Usage(message, command=self.prog.partition(" ")[2])
+
+
+class _ShowHelp(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        raise Help(parser.format_help())
+
+
+def parse(words: Sequence[str]) -> tuple[Command, argparse.Namespace]:
+    """The command and its arguments. Raises `Usage` or `Help`."""
+    if not words:
+        raise Usage("a command is missing")
+    name, *rest = words
+    if name == "--version":
+        raise Help(f"ordain {VERSION}\n")
+    if name in {"-h", "--help", "help"}:
+        if name == "help" and rest:
+            raise Help(parser(_command(rest[0])).format_help())
+        raise Help(overview())
+    command = _command(name)
+    commanded = parser(command)
+    request, unknown = commanded.parse_known_intermixed_args(rest)
+    if unknown:
+        flags = [a.flag for a in command.arguments if a.flag]
+        hints = [h for word in unknown if (h := near(word.partition("=")[0], flags))]
+        raise Usage(
+            f"unknown argument: {' '.join(unknown)}" + (f" ({hints[0]})" if hints else ""), command=name
+        )
+    return command, request
+
+
+def parser(command: Command) -> argparse.ArgumentParser:
+    """The parser of one command; its ``format_help`` is the help."""
+    made = _Parser(
+        prog=f"ordainctl {command.name}",
+        usage=usage(command),
+        description=_filled(_sentence(command.purpose), command.text),
+        epilog=_epilog(command),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        add_help=False,
+    )
+    made.add_argument("-h", "--help", action=_ShowHelp, nargs=0, help="show this help")
+    for argument in command.arguments:
+        _add(made, argument)
+    return made
+
+
+def usage(command: Command) -> str:
+    """The line of usage: operands stand last."""
+    operands = [a for a in command.arguments if not a.flag]
+    options = [a for a in command.arguments if a.flag]
+    words = [f"[{o.flag}{f' {o.metavar}' if o.metavar else ''}]{'…' if o.many else ''}" for o in options]
+    for operand in operands:
+        shown = operand.metavar + ("…" if operand.many else "")
+        words.append(shown if operand.required else f"[{shown}]")
+    lines = [f"ordainctl {command.name}"]
+    indent = " " * len(f"usage: {lines[0]}")
+    for word in words:
+        if len(lines[-1]) + len(word) + 1 > _columns() - len("usage: "):
+            lines.append(indent)
+        lines[-1] += f" {word}"
+    return "\n".join(lines)
+
+
+def overview() -> str:
+    """What `ordainctl --help` prints."""
+    width = max(map(len, COMMANDS))
+    lines = [PURPOSE, "", "usage: ordainctl COMMAND [ARGUMENT…]"]
+    for group in GROUPS:
+        lines += ["", f"{group}:"]
+        lines += [f"  {c.name:{width}}  {c.purpose}" for c in COMMANDS.values() if c.group == group]
+    lines += [
+        "",
+        "`ordainctl COMMAND --help` tells more. Exit statuses:",
+        *(f"  {int(status)}  {meaning}" for status, meaning in MEANINGS.items()),
+        "",
+        "Manual: ordainctl(1), ordain(7), ordain-document(5)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _command(name: str) -> Command:
+    if name in COMMANDS:
+        return COMMANDS[name]
+    hint = near(name, COMMANDS)
+    raise Usage(f"there is no command {name!r}" + (f"; {hint}" if hint else ""))
+
+
+def _add(made: argparse.ArgumentParser, argument: Argument) -> None:
+    text = argument.help.replace("%", "%%")
+    choices = argument.choices or None
+    if not argument.flag:
+        nargs = ("+" if argument.required else "*") if argument.many else (None if argument.required else "?")
+        made.add_argument(argument.dest, metavar=argument.metavar, nargs=nargs, choices=choices, help=text)
+    elif not argument.metavar:
+        made.add_argument(argument.flag, action="store_true", help=text)
+    else:
+        made.add_argument(
+            argument.flag,
+            metavar=argument.metavar,
+            action="append" if argument.many else "store",
+            choices=choices,
+            default=[] if argument.many else None,
+            help=text,
+        )
+
+
+def _epilog(command: Command) -> str:
+    lines = []
+    if command.examples:
+        width = max(len(words) for words, _ in command.examples)
+        lines += ["examples:", *(f"  {w:{width}}  {note}".rstrip() for w, note in command.examples), ""]
+    lines += ["exit status:", *(f"  {int(status)}  {MEANINGS[status]}" for status in command.statuses)]
+    return "\n".join(lines)
+
+
+def _columns() -> int:
+    return max(40, min(100, shutil.get_terminal_size().columns))
+
+
+def _filled(*paragraphs: str) -> str:
+    return "\n\n".join(textwrap.fill(p, _columns(), break_long_words=False) for p in paragraphs if p)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."

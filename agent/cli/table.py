@@ -1,0 +1,287 @@
+"""The commands of ordainctl: the one list that the parser, the help, the completion and the manual follow."""
+
+from __future__ import annotations
+
+from ordain.agent.cli.command import Argument, Command, Exit, Words
+
+DOCUMENTS = "Documents, without root and without systemd"
+MACHINE = "This machine"
+CHANGE = "Change"
+
+JSON = Argument(flag="--json", help="print the result as JSON")
+EXIT_CODE = Argument(flag="--exit-code", help="exit 7 when there is something to do, 0 when not")
+FILES = Argument(
+    metavar="FILE",
+    many=True,
+    words=Words.FILES,
+    help="a document, a directory of them, or - for standard input",
+)
+SOME_FILES = Argument(
+    metavar="FILE",
+    many=True,
+    required=True,
+    words=Words.FILES,
+    help="a document, a directory of them (*.yaml, *.json), or - for standard input",
+)
+UNITS = Argument(metavar="UNIT", many=True, words=Words.UNITS, help="a unit; web is web.service")
+NODE = Argument(
+    flag="--node",
+    metavar="NAME",
+    help="be the machine that Node document NAME describes, not the one with this hostname",
+)
+LABEL = Argument(
+    flag="--label", metavar="KEY=VALUE", many=True, help="set a label, over every other source of labels"
+)
+
+ANY_MACHINE = (
+    Argument(flag="--os", metavar="ID-VERSION", help="another operating system: debian-13, rhel-9, arch"),
+    Argument(
+        flag="--systemd", metavar="N", help="its systemd version, when not the one that system shipped with"
+    ),
+    Argument(flag="--arch", metavar="ARCH", help="its architecture in systemd's spelling: x86-64, arm64"),
+    LABEL,
+    Argument(
+        flag="--facts",
+        metavar="FILE",
+        words=Words.FILES,
+        help="take the facts from FILE, as `ordainctl facts --json` prints",
+    ),
+    NODE,
+)
+
+_ROWS = (
+    Command(
+        name="validate",
+        group=DOCUMENTS,
+        purpose="check documents for problems of syntax and schema",
+        text="Reads every FILE and prints all problems at once, by place, with a hint each.",
+        run="local:validate",
+        arguments=(SOME_FILES, JSON),
+        examples=(
+            ("ordainctl validate /etc/ordain/documents", "all documents of this machine"),
+            ("ordainctl validate - <web.yaml", "before a commit"),
+        ),
+    ),
+    Command(
+        name="render",
+        group=DOCUMENTS,
+        purpose="print the units that documents become, on this machine or any other",
+        text=(
+            "Prints `=== PATH MODE` and the content of every file, and `=== PATH -> TARGET` for a link. "
+            "PATH begins with normal/, early/ or late/, the generator directory it is placed in; "
+            "any other file has its absolute path. "
+            "Without --os, --systemd, --arch and --facts, the facts and the installed units are this machine's."
+        ),
+        run="local:render",
+        arguments=(
+            SOME_FILES,
+            *ANY_MACHINE,
+            Argument(
+                flag="--output",
+                metavar="DIR",
+                words=Words.DIRECTORIES,
+                help="write a tree below DIR, which must be empty or absent",
+            ),
+            JSON,
+        ),
+        examples=(
+            ("ordainctl render web.yaml", "for this machine"),
+            ("ordainctl render --os fedora-41 --label role=web documents/", "for a machine you do not have"),
+            ("ordainctl render --os rhel-9 --output /tmp/rhel9 documents/", "as files"),
+        ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
+    Command(
+        name="match",
+        group=DOCUMENTS,
+        purpose="tell which layers apply to a machine, in order, and why the others do not",
+        text="Lowest layer first: what stands further down wins. Without FILE, this machine's documents.",
+        run="layers:match",
+        arguments=(FILES, *ANY_MACHINE, JSON),
+        examples=(
+            (
+                "ordainctl match --os debian-13 --label role=db documents/",
+                "what a new database machine would get",
+            ),
+        ),
+    ),
+    Command(
+        name="schema",
+        group=DOCUMENTS,
+        purpose="print the JSON Schema of the documents",
+        text="For editors and CI. Without KIND, the schema of every kind of document.",
+        run="local:schema",
+        arguments=(
+            Argument(metavar="KIND", help="Layer, Node or Transform", choices=("Layer", "Node", "Transform")),
+            Argument(flag="--json", help="print JSON; it always does"),
+        ),
+        examples=(("ordainctl schema Layer >layer.schema.json", "for a language server"),),
+    ),
+    Command(
+        name="facts",
+        group=MACHINE,
+        purpose="print what this machine is: the facts and labels that documents match on",
+        text="",
+        run="local:facts",
+        arguments=(JSON,),
+        examples=(("ordainctl facts --json >web3.json", "for `render --facts web3.json` elsewhere"),),
+    ),
+    Command(
+        name="status",
+        group=MACHINE,
+        purpose="show the state of the machine and of every unit the documents speak of",
+        text=(
+            "First the generation, where the documents come from and what is wrong; then one line a unit: "
+            "what the documents want, what it is, and why it is left alone if it is. "
+            "Works without the agent, too."
+        ),
+        run="state:status",
+        arguments=(UNITS, JSON),
+        examples=(("ordainctl status", "everything"), ("ordainctl status web", "one service")),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
+    Command(
+        name="show",
+        group=MACHINE,
+        purpose="print the one document that all layers resolve to on this machine",
+        text="The document of the generation in force.",
+        run="trace:show",
+        arguments=(
+            Argument(
+                flag="--provenance",
+                help="a line for each value: which layer and line set it, and what that overrode",
+            ),
+            JSON,
+        ),
+        examples=(("ordainctl show --provenance", "who said what"),),
+    ),
+    Command(
+        name="explain",
+        group=MACHINE,
+        purpose="tell where a unit, a file or a value comes from, and what became of it",
+        text=(
+            "UNIT has a suffix (web.service); PATH begins with a slash; POINTER is the place of a value in the "
+            "document, without its first slash (services/web/limits/memory). For a unit, it also tells "
+            "what an administrator's drop-in or mask changes."
+        ),
+        run="trace:explain",
+        arguments=(
+            Argument(metavar="SUBJECT", help="UNIT, PATH or POINTER", required=True, words=Words.UNITS),
+            JSON,
+        ),
+        examples=(
+            ("ordainctl explain web.service", "every line of it"),
+            ("ordainctl explain services/web/limits/memory", "one value"),
+        ),
+    ),
+    Command(
+        name="history",
+        group=MACHINE,
+        purpose="list the generations of this machine, latest last",
+        text="",
+        run="state:history",
+        arguments=(JSON,),
+        examples=(("ordainctl history", ""),),
+    ),
+    Command(
+        name="diff",
+        group=MACHINE,
+        purpose="show what differs between two generations",
+        text=(
+            "Without N, from the generation in force to the documents as they are now; "
+            "with N, from generation N to the one in force; with N and M, from N to M."
+        ),
+        run="change:diff",
+        arguments=(
+            Argument(metavar="N", help="a generation's number"),
+            Argument(metavar="M", help="another generation's number"),
+            EXIT_CODE,
+            JSON,
+        ),
+        examples=(("ordainctl diff", "what the next apply would write"), ("ordainctl diff 4 7", "")),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.CHANGES),
+    ),
+    Command(
+        name="doctor",
+        group=MACHINE,
+        purpose="check that Ordain itself is in order here, and say what to do where it is not",
+        text="Reads only. Each check is ok, a warning, or failed; it exits 1 when one failed.",
+        run="doctor:doctor",
+        arguments=(JSON,),
+        examples=(("ordainctl doctor", "first thing at 3 a.m."),),
+    ),
+    Command(
+        name="plan",
+        group=CHANGE,
+        purpose="show what an apply would do, and why",
+        text="Without FILE, for the documents of this machine's source. Changes nothing.",
+        run="change:plan",
+        arguments=(FILES, EXIT_CODE, JSON),
+        examples=(
+            ("ordainctl plan", ""),
+            ("ordainctl plan --exit-code web.yaml >/dev/null || echo differs", "in a script"),
+        ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.BUSY, Exit.CHANGES),
+    ),
+    Command(
+        name="apply",
+        group=CHANGE,
+        purpose="make the machine what the documents say",
+        text=(
+            "Without FILE, the documents of this machine's source. With FILE, these stand in for the source "
+            "until that next changes, and the agent stops following the source (`ordainctl follow`) "
+            "unless --once is given."
+        ),
+        run="change:apply",
+        arguments=(
+            FILES,
+            Argument(flag="--once", help="go on following the source afterwards"),
+            Argument(
+                flag="--confirm",
+                metavar="SECONDS",
+                help="go back unless confirmed in time (not yet available)",
+            ),
+            JSON,
+        ),
+        examples=(
+            ("ordainctl apply", "do not wait for the agent"),
+            ("ordainctl apply --once web.yaml", "try something"),
+        ),
+        statuses=(
+            Exit.OK,
+            Exit.REFUSED,
+            Exit.USAGE,
+            Exit.DEGRADED,
+            Exit.ROLLED_BACK,
+            Exit.INCOMPLETE,
+            Exit.BUSY,
+        ),
+    ),
+    Command(
+        name="pause",
+        group=CHANGE,
+        purpose="apply no change of the documents until `ordainctl resume`",
+        text="The services go on as they are. The pause ends with a reboot.",
+        run="change:pause",
+        examples=(("ordainctl pause", "before working on a machine by hand"),),
+    ),
+    Command(
+        name="resume",
+        group=CHANGE,
+        purpose="end a pause, and apply what has changed meanwhile",
+        text="",
+        run="change:resume",
+        examples=(("ordainctl resume", ""),),
+    ),
+    Command(
+        name="follow",
+        group=CHANGE,
+        purpose="follow the source again after `ordainctl apply FILE`",
+        text="",
+        run="change:follow",
+        examples=(("ordainctl follow", ""),),
+    ),
+)
+
+COMMANDS = {row.name: row for row in _ROWS}
+GROUPS = (DOCUMENTS, MACHINE, CHANGE)
