@@ -1,0 +1,243 @@
+"""ordainctl: words in; exit status, result and problems out."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.cli import completion, parse
+from ordain.agent.cli.command import Command, Words
+from ordain.agent.cli.console import Console, Style
+from ordain.agent.cli.main import main
+from ordain.agent.cli.table import COMMANDS, GROUPS
+from ordain.transforms.errors import Problem, Severity, Where
+
+COMMAND_LIST = list(COMMANDS.values())
+
+
+def by_name(command: Command) -> str:
+    return command.name
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        ([], 2, "a command is missing\nTry `ordainctl --help`."),
+        (["planx"], 2, "there is no command 'planx'; did you mean plan or explain?"),
+        (["rollback"], 2, "there is no command 'rollback'"),
+        (["--outptu"], 2, "there is no command '--outptu'"),
+        (["validate"], 2, "required: FILE\nTry `ordainctl validate --help`."),
+        (["render", "--outptu", "x", "y"], 2, "unknown argument: --outptu (did you mean --output?)"),
+        (["render", "--out", "x", "y"], 2, "unknown argument: --out"),
+        (["schema", "Layr"], 2, "invalid choice: 'Layr'"),
+        (["explain"], 2, "required: SUBJECT"),
+        (["diff", "1", "2", "3"], 2, "unknown argument: 3"),
+        (["render", "--os"], 2, "--os: expected one argument"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_words_that_make_no_request_are_explained(
+    words: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == status
+
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
+def test_the_overview_names_every_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+
+    text = capsys.readouterr().out
+    for command in COMMAND_LIST:
+        assert f"  {command.name} " in text
+        assert command.purpose in text
+
+
+@pytest.mark.parametrize("command", COMMAND_LIST, ids=by_name)
+def test_the_help_of_a_command_is_complete(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command.name, "--help"]) == 0
+    by_option = capsys.readouterr().out
+    assert main(["help", command.name]) == 0
+
+    assert capsys.readouterr().out == by_option
+    for argument in command.arguments:
+        assert (argument.flag or argument.metavar) in by_option
+    for status in command.statuses:
+        assert f"\n  {int(status)}  " in by_option
+
+
+@pytest.mark.parametrize("command", COMMAND_LIST, ids=by_name)
+def test_a_row_of_the_table_leads_to_a_function_and_its_examples_parse(command: Command) -> None:
+    module, _, function = command.run.partition(":")
+
+    assert callable(getattr(importlib.import_module(f"ordain.agent.cli.{module}"), function))
+    assert command.group in GROUPS
+    assert command.examples
+    for words, _ in command.examples:
+        plain = [word for word in words.split("||")[0].split() if word[0] not in "<>"]
+        assert parse.parse(plain[1:])[0] is command
+
+
+def test_operands_may_stand_among_options() -> None:
+    _, request = parse.parse(
+        ["render", "a.yaml", "--os", "debian-13", "b.yaml", "--label", "x=1", "--label", "y=2"]
+    )
+
+    assert request.file == ["a.yaml", "b.yaml"]
+    assert request.label == ["x=1", "y=2"]
+
+
+def test_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    project = Path(__file__).parents[1] / "pyproject.toml"
+    if not project.exists():
+        pytest.skip("no source tree here")
+
+    assert main(["--version"]) == 0
+    assert f'version = "{capsys.readouterr().out.split()[1]}"' in project.read_text()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from ordain.agent.cli.main import main; main(['--help']);"
+        "print(*{'asyncio', 'jinja2', 'yaml', 'jsonschema', 'rich', 'dbus_next', 'pystemd'} & set(sys.modules), file=sys.stderr)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert run.stderr.strip() == ""
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    run = subprocess.run(
+        ["bash", "-c", 'set -o pipefail; "$@" | true; echo ${PIPESTATUS[0]}', "-", sys.executable, "-c",
+         "from ordain.agent.cli.main import main; raise SystemExit(main(['--help']))"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+
+    assert run.stderr == ""
+    assert run.stdout.strip() in {"0", "141"}  # 0 when it had written all before `true` ended
+
+
+# Completion
+
+
+def test_the_committed_completion_is_current() -> None:
+    committed = Path(completion.__file__).with_name("ordainctl.bash")
+
+    assert committed.read_text() == completion.script()
+
+
+def complete(*words: str, cwd: Path, path: str = "") -> list[str]:
+    """What bash offers when TAB is pressed after the last of ``words``."""
+    script = Path(completion.__file__).with_name("ordainctl.bash")
+    line = "; ".join(
+        [
+            f"source {script}",
+            'COMP_WORDS=("$@")',
+            f"COMP_CWORD={len(words) - 1}",
+            "compopt() { :; }",
+            "_ordainctl",
+        ]
+    )
+    run = subprocess.run(
+        ["bash", "-c", line + '; printf "%s\\n" "${COMPREPLY[@]}"', "-", *words],
+        capture_output=True, text=True, check=True, cwd=cwd, env={"PATH": f"{path}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert run.stderr == ""
+    return run.stdout.split()
+
+
+def test_every_command_and_option_is_completed(tmp_path: Path) -> None:
+    assert set(COMMANDS) <= set(complete("ordainctl", "", cwd=tmp_path))
+    for command in COMMAND_LIST:
+        offered = complete("ordainctl", command.name, "-", cwd=tmp_path)
+        assert offered == [*(a.flag for a in command.arguments if a.flag), "--help"]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["rend"], ["render"]),
+        (["render", "w"], ["web.yaml"]),
+        (["render", "--output", ""], ["docs"]),
+        (["render", "--label", ""], []),
+        (["schema", "N"], ["Node"]),
+        (["status", "web"], ["web.service", "web.socket"]),
+        (["help", "sch"], ["schema"]),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_words_are_completed(words: list[str], offered: list[str], tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").touch()
+    (tmp_path / "docs").mkdir()
+    systemctl = tmp_path / "docs/systemctl"
+    systemctl.write_text(
+        "#!/bin/sh\necho 'web.service loaded active running x\nweb.socket loaded active y z'\n"
+    )
+    systemctl.chmod(0o755)
+
+    assert complete("ordainctl", *words, cwd=tmp_path, path=str(systemctl.parent)) == offered
+
+
+def test_only_files_directories_units_and_texts_are_told_apart() -> None:
+    for words in Words:
+        assert words in completion.script()
+
+
+# Output
+
+
+class Terminal(list[str]):
+    """A terminal that keeps what is written."""
+
+    def write(self, text: str) -> int:
+        self.append(text)
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        self.extend(lines)
+
+    def isatty(self) -> bool:
+        return True
+
+
+def console(*, colour: bool) -> tuple[Console, Terminal, Terminal]:
+    out, err = Terminal(), Terminal()
+    return Console(out=out, err=err, out_colour=colour, err_colour=colour), out, err  # type: ignore[arg-type]
+
+
+def test_columns_are_aligned_and_the_last_is_not_padded() -> None:
+    plain, out, _ = console(colour=False)
+    plain.table(("UNIT", "STATE", "NOTE"), [("a", "active", ""), ("longer", ("bad", Style.BAD), "why")])
+
+    assert "".join(out) == "UNIT    STATE   NOTE\na       active\nlonger  bad     why\n"
+
+
+def test_colour_adds_nothing_to_the_width() -> None:
+    coloured, out, _ = console(colour=True)
+    coloured.table((), [(("a", Style.BAD), "b"), ("ccc", "d")])
+
+    assert "".join(out) == "\x1b[1;31ma\x1b[0m    b\nccc  d\n"
+
+
+def test_problems_are_sorted_counted_and_cannot_move_the_cursor() -> None:
+    plain, _, err = console(colour=False)
+    plain.problems(
+        [
+            Problem(where=Where(path="b.yaml", line=2, column=1), what="late", severity=Severity.WARNING),
+            Problem(where=Where(path="a.yaml", line=9, pointer="x/y"), what="bad \x1b[2J", hint="do this"),
+        ]
+    )
+
+    assert "".join(err) == (
+        "a.yaml:9: error: x/y: bad \\x1b[2J (do this) [Schema]\n"
+        "b.yaml:2:1: warning: late [Schema]\n"
+        "1 error, 1 warning\n"
+    )
