@@ -1,0 +1,75 @@
+"""Fixtures that give a test a machine; see rig/.
+
+In CI (``CI=true``) a machine that cannot be made is a failure; elsewhere the test is skipped and says why.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pluggy
+import pytest
+
+from rig import package, roots
+from rig.machine import Machine
+
+Machines = Callable[..., Machine]
+"""``machines(SUITE, cmdline=[…], bare=False)``: a machine, still off, that ends with the test."""
+
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="session")
+def rig() -> None:
+    """What every machine needs is there."""
+    if reason := roots.missing():
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"no machine can be made: {reason}")
+        pytest.skip(f"no machine can be made: {reason}")
+
+
+@pytest.fixture(scope="session")
+def deb(rig: None) -> Path:
+    """The package of this source tree."""
+    return package.build()
+
+
+@pytest.fixture(params=roots.SUITES)
+def suite(request: pytest.FixtureRequest) -> str:
+    """Each Debian in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def machines(deb: Path, request: pytest.FixtureRequest) -> Iterator[Machines]:
+    """Make any number of machines, with the package installed unless ``bare``."""
+    made: list[Machine] = []
+    with ExitStack() as stack:
+
+        def make(suite: str, *, cmdline: tuple[str, ...] = (), bare: bool = False) -> Machine:
+            layers = roots.root(suite) if bare else roots.with_package(suite, deb)
+            made.append(stack.enter_context(Machine(layers, cmdline=cmdline)))
+            return made[-1]
+
+        yield make
+        if request.node.stash.get(_failed, False):
+            for machine in made:
+                print(f"--- journal of {machine.name}\n{machine.journal('--lines=200')}")
+                print(f"--- console of {machine.name}\n{machine.console()[-4000:]}")
+
+
+@pytest.fixture
+def machine(machines: Machines, suite: str) -> Machine:
+    """A machine of each Debian in turn, with the package installed, still off."""
+    return machines(suite)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pluggy.Result[pytest.TestReport], None]:
+    """Remember that a test failed, so that the journals of its machines are shown."""
+    outcome = yield
+    if outcome.get_result().failed:
+        item.stash[_failed] = True

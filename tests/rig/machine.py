@@ -1,0 +1,291 @@
+"""A machine: systemd as PID 1 under systemd-nspawn, on an overlay of its own that outlives power cuts.
+
+    layers ─Machine▶ boot() … run() … power_cut() … boot() … poweroff()
+
+Needs root. Several machines may run at once. Whatever a machine needs of the host lies below `STATE` and in
+cgroups of its own; leaving the context takes all of it away, and `sweep` does so for runs that were killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from rig.roots import CLEAN, overlay, scratch
+
+STATE = Path("/run/ordain-rig")
+CGROUPS = Path("/sys/fs/cgroup")
+T = TypeVar("T")
+
+
+class MachineError(AssertionError):
+    """A command failed in a machine, or something did not come about in time."""
+
+
+class Machine:
+    """One machine; ``layers`` are its read-only directories, top first, ``cmdline`` its kernel command line."""
+
+    def __init__(
+        self, layers: Sequence[Path], *, cmdline: Sequence[str] = (), hostname: str = "machine"
+    ) -> None:
+        self.layers = tuple(layers)
+        self.cmdline = tuple(cmdline)
+        self.hostname = hostname
+        self.name = f"ordain-{uuid.uuid4().hex[:8]}"
+        self.home = STATE / self.name
+        self.upper = self.home / "upper"
+        self.tree = self.home / "tree"
+        self._lock = -1
+        self._nspawn: subprocess.Popen[bytes] | None = None
+        self._leader = 0
+
+    def __enter__(self) -> Self:
+        """Make the machine; it does not run yet."""
+        sweep()
+        STATE.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(STATE / f"{self.name}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        try:
+            self.home.mkdir()
+            scratch(self.home)
+            for directory in (self.upper, self.home / "work", self.tree):
+                directory.mkdir()
+            overlay(self.layers, self.upper, self.home / "work", self.tree)
+            self.write("/etc/machine-id", f"{uuid.uuid4().hex}\n")
+            self.write("/etc/hostname", f"{self.hostname}\n")
+        except BaseException:
+            self._remove()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Cut the power and take everything away."""
+        self._remove()
+
+    @property
+    def running(self) -> bool:
+        """Whether it has power."""
+        return self._nspawn is not None and self._nspawn.poll() is None
+
+    @property
+    def leader(self) -> int:
+        """The host's process id of the machine's PID 1."""
+        if not self.running:
+            raise MachineError(f"{self.name} is off")
+        return self._leader
+
+    # Power
+
+    def boot(self, *, wait: bool = True, timeout: float = 60) -> Self:
+        """Switch on; with ``wait``, return when the boot is finished (well or degraded)."""
+        if self.running:
+            raise MachineError(f"{self.name} is on already")
+        groups = [top / self.name / "cgroup.procs" for top in _hierarchies()]
+        for group in groups:
+            group.parent.mkdir(exist_ok=True)
+        with contextlib.ExitStack() as stack:
+            notices = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM))
+            address = self.home / "notify"
+            address.unlink(missing_ok=True)
+            notices.bind(os.fspath(address))
+            notices.settimeout(timeout)
+            console = stack.enter_context((self.home / "console").open("ab"))
+            # Two systemds in one cgroup kill each other's processes: join a tree of our own, then be nspawn.
+            join = 'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"'
+            nspawn = ["systemd-nspawn", "--quiet", f"--directory={self.tree}", f"--machine={self.name}"]
+            nspawn += [f"--hostname={self.hostname}", "--register=no", "--keep-unit", "--console=pipe"]
+            nspawn += ["--private-network", "--resolv-conf=off", "--timezone=off", "--boot", *self.cmdline]
+            self._nspawn = subprocess.Popen(
+                ["sh", "-c", join, "sh", *map(os.fspath, groups), "--", *nspawn],
+                env={**CLEAN, "NOTIFY_SOCKET": os.fspath(address)},
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=console,
+                start_new_session=True,
+            )
+            self._leader = self._wait_leader(notices)
+        if wait:
+            self.wait_running(timeout=timeout)
+        return self
+
+    def _wait_leader(self, notices: socket.socket) -> int:
+        """The process id that nspawn announces when the machine's PID 1 is there (sd_notify(3))."""
+        try:
+            while True:
+                for line in notices.recv(4096).decode().splitlines():
+                    key, _, value = line.partition("=")
+                    if key == "X_NSPAWN_LEADER_PID":
+                        return int(value)
+        except TimeoutError:
+            raise MachineError(f"{self.name} does not start:\n{self.console()}") from None
+
+    def wait_running(self, *, timeout: float = 60) -> str:
+        """Wait for the end of the boot and return the state systemd names: ``running``, ``degraded``, …"""
+        self.until("PID 1 listens", lambda: self.path("/run/systemd/private").exists(), timeout=timeout)
+        wait = self.run("systemctl", "is-system-running", "--wait", check=False, timeout=timeout)
+        return wait.stdout.strip()
+
+    def poweroff(self, *, timeout: float = 60) -> None:
+        """Shut down in order."""
+        self.run("systemctl", "poweroff", check=False)
+        self._wait_off(timeout)
+
+    def power_cut(self) -> None:
+        """Kill PID 1, and with it at once everything in the machine. Its disk stays as it is."""
+        if self.running:
+            # Not nspawn: the machine would run on without it.
+            os.kill(self.leader, signal.SIGKILL)
+            self._wait_off(20)
+
+    def reboot(self, *, timeout: float = 60) -> None:
+        """Shut down in order and boot again."""
+        self.poweroff(timeout=timeout)
+        self.boot(timeout=timeout)
+
+    def _wait_off(self, timeout: float) -> None:
+        assert self._nspawn is not None
+        try:
+            self._nspawn.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise MachineError(f"{self.name} does not stop within {timeout} s:\n{self.console()}") from None
+
+    # Commands and files
+
+    def run(
+        self, *argv: str, check: bool = True, timeout: float = 60, stdin: str = ""
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command in the machine as root; with ``check``, raise `MachineError` when it fails."""
+        command = ["nsenter", f"--target={self.leader}", "--all", "--", *argv]
+        with subprocess.Popen(
+            command,
+            env=CLEAN,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="surrogateescape",
+            start_new_session=True,
+        ) as process:
+            try:
+                stdout, stderr = process.communicate(stdin, timeout)
+            except subprocess.TimeoutExpired:
+                # The command is nsenter's child and would outlive it: kill the group.
+                os.killpg(process.pid, signal.SIGKILL)
+                stdout, stderr = process.communicate()
+                raise MachineError(f"{' '.join(argv)}: no end within {timeout} s\n{stdout}{stderr}") from None
+        if check and process.returncode != 0:
+            raise MachineError(f"{' '.join(argv)}: exit status {process.returncode}\n{stdout}{stderr}")
+        return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
+
+    def path(self, path: str) -> Path:
+        """A path of the machine as the host sees it: with its own mounts while it runs, else on its disk.
+
+        Absolute symbolic links on the way lead to the host's files.
+        """
+        base = Path(f"/proc/{self._leader}/root") if self.running else self.tree
+        return base / path.lstrip("/")
+
+    def read(self, path: str) -> str:
+        """The text of a file in the machine."""
+        return self.path(path).read_text()
+
+    def write(self, path: str, content: str | bytes, *, mode: int = 0o644) -> None:
+        """Put a file into the machine in one step, with the directories above it."""
+        target = self.path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        temporary = target.with_name(f".{target.name}.new")
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        temporary.chmod(mode)
+        temporary.rename(target)
+
+    def show(self, unit: str, *properties: str) -> dict[str, str]:
+        """Properties of a unit as ``systemctl show`` spells them."""
+        text = self.run("systemctl", "show", f"--property={','.join(properties)}", "--", unit).stdout
+        return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+    def until(self, what: str, probe: Callable[[], T], *, timeout: float = 20) -> T:
+        """Ask ``probe`` until its answer is true, and return that: for what sends no signal to wait for."""
+        deadline = time.monotonic() + timeout
+        while not (answer := probe()):
+            if not self.running:
+                raise MachineError(f"{self.name} went off while waiting: {what}\n{self.console()}")
+            if time.monotonic() > deadline:
+                raise MachineError(f"not within {timeout} s: {what}")
+            time.sleep(0.02)
+        return answer
+
+    # What happened
+
+    def journal(self, *arguments: str) -> str:
+        """The journal, also of a machine that is off; ``arguments`` are journalctl's."""
+        if self.running:
+            return self.run("journalctl", "--no-pager", "--output=short-monotonic", *arguments).stdout
+        directory = f"--directory={self.tree}/var/log/journal"
+        command = ["journalctl", directory, "--no-pager", "--output=short-monotonic", *arguments]
+        return subprocess.run(command, env=CLEAN, capture_output=True, text=True, check=False).stdout
+
+    def console(self) -> str:
+        """All that was printed on the console."""
+        return (self.home / "console").read_text(errors="replace")
+
+    def _remove(self) -> None:
+        _clear(self.name)
+        if self._nspawn is not None:
+            self._nspawn.wait(20)
+        (STATE / f"{self.name}.lock").unlink()
+        os.close(self._lock)
+
+
+def sweep() -> None:
+    """Remove what killed runs left: machines whose lock nobody holds any more."""
+    for lock in STATE.glob("ordain-*.lock"):
+        with contextlib.suppress(BlockingIOError, FileNotFoundError), lock.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _clear(lock.stem)
+            lock.unlink()
+
+
+def _clear(name: str) -> None:
+    """Kill the processes of machine ``name``; remove its cgroups and its directory."""
+    trees = [top / name for top in _hierarchies()]
+    deadline = time.monotonic() + 20
+    while members := {process for tree in trees for process in _members(tree)}:
+        if time.monotonic() > deadline:
+            raise MachineError(f"{name}: processes {sorted(members)} cannot be killed")
+        for process in members:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        time.sleep(0.01)
+    for tree in trees:
+        for directory, _, _ in os.walk(tree, topdown=False):
+            Path(directory).rmdir()
+    home = STATE / name
+    if home.is_dir():
+        if home.is_mount():
+            subprocess.run(["umount", "--recursive", "--lazy", home], check=True, env=CLEAN)
+        home.rmdir()
+
+
+def _hierarchies() -> Iterator[Path]:
+    """The tops of the cgroup trees in which systemd keeps units: version 2, or the named one of version 1."""
+    for top in (CGROUPS, CGROUPS / "systemd", CGROUPS / "unified"):
+        if (top / "cgroup.procs").exists():
+            yield top
+
+
+def _members(tree: Path) -> Iterator[int]:
+    for group in tree.rglob("cgroup.procs"):
+        with contextlib.suppress(OSError):
+            yield from map(int, group.read_text().split())

@@ -1,0 +1,43 @@
+"""The package to test: this source tree ─packaging/build-deb▶ .deb, made once per content of the tree."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from rig.roots import CACHE, CLEAN, once
+
+TREE = Path(__file__).parents[2]
+_SOURCES = ("agent", "docs", "examples", "generator", "packaging", "transforms", "units", "pyproject.toml")
+_NOT_SHIPPED = {"__pycache__", ".mypy_cache", "typing"}
+
+
+def build(version: str = "") -> Path:
+    """Build the .deb of the source tree; ``version`` replaces the one of the changelog."""
+    digest = hashlib.sha256(version.encode())
+    for path in _files():
+        digest.update(b"%s\0%o\0" % (os.fsencode(path.relative_to(TREE)), path.stat().st_mode))
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    name = digest.hexdigest()[:12]
+    with once(CACHE / "debs" / name) as made:
+        if made is not None:
+            command = [f"{TREE}/packaging/build-deb", str(made), *([version] if version else [])]
+            done = subprocess.run(
+                command, env=CLEAN, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+            )
+            if done.returncode != 0:
+                raise RuntimeError(f"no package:\n{done.stdout}{done.stderr}")
+    (deb,) = (CACHE / "debs" / name).glob("*.deb")
+    return deb
+
+
+def _files() -> Iterator[Path]:
+    """What the package is made from, in a fixed order."""
+    for name in _SOURCES:
+        top = TREE / name
+        for path in [top] if top.is_file() else sorted(top.rglob("*")):
+            if path.is_file() and not _NOT_SHIPPED.intersection(path.parts):
+                yield path

@@ -1,0 +1,132 @@
+"""Debian roots to boot: SUITE ─mmdebstrap▶ root ─apt▶ root with a package, each made once and kept.
+
+Everything lies below `CACHE`, named by a hash of what it is made from, so nothing there ever needs an update.
+A layer is a directory for overlayfs; the layers of a machine are given top first.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+CACHE = Path("/var/cache/ordain")
+SUITES = ("bookworm", "trixie")
+PACKAGES = (
+    *("systemd", "systemd-sysv", "dbus", "udev", "polkitd", "iproute2", "procps", "apt"),
+    *("python3", "python3-yaml", "python3-jinja2", "python3-jsonschema", "python3-rich"),
+    *("python3-pystemd", "python3-dbus-next"),
+    *("nginx-light", "openssh-server", "cron"),  # what documents of the tests speak of
+)
+CLEAN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+"""The environment of every command the rig runs: a Python of the host's user must not shine through."""
+
+
+def missing() -> str:
+    """Why no machine can be made here, in words; empty when one can."""
+    if os.geteuid() != 0:
+        return "needs root"
+    tools = ("mmdebstrap", "systemd-nspawn", "nsenter", "unshare", "dpkg-buildpackage")
+    absent = [tool for tool in tools if shutil.which(tool, path=CLEAN["PATH"]) is None]
+    return f"needs {', '.join(absent)}" if absent else ""
+
+
+def root(suite: str) -> tuple[Path, ...]:
+    """The layers of a plain Debian with `PACKAGES`."""
+    name = f"{suite}-{_digest(','.join(PACKAGES).encode())}"
+    with once(CACHE / "roots" / name) as made:
+        if made is not None:
+            subprocess.run(
+                [
+                    "mmdebstrap",
+                    "--quiet",
+                    "--variant=minbase",
+                    f"--include={','.join(PACKAGES)}",
+                    suite,
+                    made,
+                ],
+                check=True,
+                env=CLEAN,
+            )
+            made.chmod(0o755)
+    return (CACHE / "roots" / name,)
+
+
+def with_package(suite: str, deb: Path) -> tuple[Path, ...]:
+    """The layers of the Debian ``suite`` with ``deb`` installed by apt."""
+    below = root(suite)
+    name = f"{below[0].name}-{_digest(deb.read_bytes())}"
+    with once(CACHE / "packages" / name) as made:
+        if made is not None:
+            _install(below, deb, made)
+    return (CACHE / "packages" / name, *below)
+
+
+def overlay(layers: Sequence[Path], upper: Path, work: Path, where: Path) -> None:
+    """Mount ``layers`` (top first) at ``where``; what is written there lands in ``upper``."""
+    lower = ":".join(os.fspath(layer) for layer in layers)
+    options = f"lowerdir={lower},upperdir={upper},workdir={work}"
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, where], check=True, env=CLEAN)
+
+
+def scratch(where: Path) -> None:
+    """Mount a tmpfs at ``where``: the root file system may be an overlay, which takes no other on top."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", where], check=True, env=CLEAN)
+
+
+def _install(layers: Sequence[Path], deb: Path, made: Path) -> None:
+    """Let apt install ``deb`` in a chroot over ``layers`` and leave what it wrote in ``made``."""
+    desk = made.with_name(f"{made.name}.desk")
+    desk.mkdir()
+    scratch(desk)
+    try:
+        upper, work, tree = (desk / name for name in ("upper", "work", "tree"))
+        for directory in (upper, work, tree):
+            directory.mkdir()
+        overlay(layers, upper, work, tree)
+        shutil.copy(deb, tree / "tmp" / deb.name)
+        # A mount namespace of its own, so that its /proc is gone with it.
+        chroot = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={tree}/proc", "chroot", str(tree)]
+        done = subprocess.run(
+            [*chroot, "apt-get", "install", "--yes", "--quiet=2", f"/tmp/{deb.name}"],
+            env={**CLEAN, "DEBIAN_FRONTEND": "noninteractive"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"apt could not install {deb}:\n{done.stdout}{done.stderr}")
+        (tree / "tmp" / deb.name).unlink()
+        subprocess.run(["umount", tree], check=True, env=CLEAN)
+        subprocess.run(["cp", "-a", f"{upper}/.", made], check=True, env=CLEAN)
+    finally:
+        subprocess.run(["umount", "--recursive", "--lazy", desk], check=False, env=CLEAN)
+        desk.rmdir()
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:12]
+
+
+@contextmanager
+def once(path: Path) -> Iterator[Path | None]:
+    """Yield an empty directory to fill, which then becomes ``path``; None when ``path`` is there already.
+
+    Others who want the same wait for us.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f"{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if path.is_dir():
+            yield None
+            return
+        made = path.with_name(f"{path.name}.new")
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir()
+        yield made
+        made.rename(path)
