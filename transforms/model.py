@@ -1,6 +1,6 @@
 """The frozen values that flow through the pipeline; this module imports only `errors`.
 
-bytes ─documents─▶ Document ─canonical─▶ Layer ─merge─▶ Resolved ─compile─▶ Compiled
+bytes ─documents─▶ Document ─resolve─▶ Resolved ─compile─▶ Compiled
 """
 
 from __future__ import annotations
@@ -95,10 +95,10 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """A document in canonical form: a Layer, a Node or a Transform.
+class Document:
+    """A Layer, a Node or a Transform in canonical form.
 
-    ``match`` maps a fact or label to its canonical condition, in the document's order.
+    ``match`` maps a fact or label to its condition, in the document's order; ``labels`` are a Node's.
     ``sections`` is the canonical tree of everything else.
     """
 
@@ -109,6 +109,7 @@ class Layer:
     match: Mapping[str, Condition]
     sections: Branch
     where: Where
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +131,7 @@ class Facts:
     ``like`` is os-release ID_LIKE in its order, ``version`` VERSION_ID ("" = none: newer than all),
     ``systemd`` the major version, ``arch`` in systemd's spelling (``x86-64``), ``virtualization`` as
     systemd-detect-virt says (``none``, ``kvm``, ``systemd-nspawn``), ``root`` is ``disk`` or ``ram``.
+    ``pinned`` names the labels of the kernel command line, which the machine's Node cannot change.
     """
 
     id: str
@@ -143,6 +145,7 @@ class Facts:
     mac: tuple[str, ...] = ()
     root: str = "disk"
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pinned: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

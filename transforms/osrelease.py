@@ -1,0 +1,53 @@
+"""os-release(5): ``NAME=value`` lines with shell quoting become a mapping."""
+
+from __future__ import annotations
+
+import re
+
+_LINE = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)")
+_PIECE = re.compile(r"""'([^']*)'|"((?:[^"\\]|\\.)*)"|\\(.)|([^\s'"\\]+)""")
+_ESCAPE = re.compile(r"""\\(["$`\\])""")
+
+
+def parse(text: str) -> tuple[dict[str, str], tuple[tuple[int, str], ...]]:
+    """The assignments of an os-release file, and the lines that are none as (line number, what is wrong).
+
+    Values are unquoted as a shell would, without any expansion; the last of two assignments counts.
+
+    >>> parse('ID=rocky\\nID_LIKE="rhel centos fedora"\\n')[0]
+    {'ID': 'rocky', 'ID_LIKE': 'rhel centos fedora'}
+    """
+    values: dict[str, str] = {}
+    wrong: list[tuple[int, str]] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.strip()
+        if not line or line.startswith("#"):
+            continue
+        assignment = _LINE.fullmatch(line)
+        if assignment is None:
+            wrong.append((number, "not an assignment NAME=value"))
+            continue
+        value = unquote(assignment[2])
+        if value is None:
+            wrong.append((number, f"the quoting of {assignment[1]} is broken"))
+        else:
+            values[assignment[1]] = value
+    return values, tuple(wrong)
+
+
+def unquote(text: str) -> str | None:
+    """One shell word without expansion; ``None`` if a quote is open or the word ends early.
+
+    >>> unquote('"5 \\\\$ a"\\' b\\'')
+    '5 $ a b'
+    """
+    value: list[str] = []
+    at = 0
+    while at < len(text):
+        piece = _PIECE.match(text, at)
+        if piece is None:
+            return None
+        single, double, escaped, plain = piece.groups()
+        value.append(_ESCAPE.sub(r"\1", double) if double is not None else single or escaped or plain or "")
+        at = piece.end()
+    return "".join(value)
