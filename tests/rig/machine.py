@@ -33,11 +33,9 @@ class MachineError(AssertionError):
 
 
 class Machine:
-    """One machine; ``layers`` are its read-only directories, top first, ``cmdline`` its kernel command line."""
+    """One machine; ``layers`` are its directories to read, top first, ``cmdline`` is what PID 1 gets."""
 
-    def __init__(
-        self, layers: Sequence[Path], *, cmdline: Sequence[str] = (), hostname: str = "machine"
-    ) -> None:
+    def __init__(self, layers: Sequence[Path], *, cmdline: Sequence[str] = (), hostname: str = "machine") -> None:
         self.layers = tuple(layers)
         self.cmdline = tuple(cmdline)
         self.hostname = hostname

@@ -1,0 +1,51 @@
+# Ordain's commands. Each installs what it needs on a fresh Debian 12 or 13, as root.
+
+# A Python of the user's before Debian's on PATH would miss Debian's modules.
+export PATH := /usr/sbin:/usr/bin:/sbin:/bin
+export DEBIAN_FRONTEND := noninteractive
+
+BUILD := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-docutils python3-setuptools lintian
+RUNTIME := python3 python3-yaml python3-jinja2 python3-jsonschema python3-dbus-next python3-pystemd python3-rich
+MACHINES := mmdebstrap debian-archive-keyring systemd-container util-linux mount $(BUILD)
+TESTS := tox python3-venv dbus systemd $(RUNTIME)
+
+# $(call need,PACKAGES): install those that are missing.
+define need
+@missing=$$(for name in $(1); do \
+	dpkg-query -W -f '$${db:Status-Status}\n' $$name 2>/dev/null | grep -qx installed || echo $$name; done); \
+[ -z "$$missing" ] || { \
+	[ "$$(id -u)" = 0 ] || { echo "make $@: must be root to install" $$missing >&2; exit 1; }; \
+	echo "Installing" $$missing; \
+	apt-get update -qq && apt-get install -qq --no-install-recommends $$missing >/dev/null; }
+endef
+
+.PHONY: help demo test check deb bench
+
+help:
+	@echo 'make demo    boot a Debian machine from documents, edit them, watch it follow (root)'
+	@echo 'make test    everything: lint, types, unit and integration tests, on booted machines (root)'
+	@echo 'make check   the fast part: lint, types, unit tests'
+	@echo 'make deb     build the Debian package into dist/'
+	@echo 'make bench   measure the generator'
+
+demo:
+	$(call need,$(MACHINES))
+	@PYTHONPATH=tests python3 -B -m rig.demo
+
+test:
+	$(call need,$(TESTS) $(MACHINES))
+	tox
+
+check:
+	$(call need,$(TESTS))
+	tox -e lint,types,unit
+
+deb:
+	$(call need,$(BUILD))
+	mkdir -p dist
+	packaging/build-deb dist
+	lintian --fail-on error,warning --info dist/*.changes
+
+bench:
+	$(call need,$(RUNTIME))
+	bench/generator
