@@ -1,0 +1,73 @@
+"""The message bus, as little of it as we use; `bus_dbus_next` and `bus_pystemd` drive it.
+
+Values are plain Python: strings are str, arrays and structs lists or tuples, a variant the value within it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from ordain.agent.failure import Unavailable
+
+T = TypeVar("T")
+TIMEOUT_SEC = 25.0
+"""How long a call may take unless told otherwise; sd-bus has the same default."""
+SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
+DBUS = "org.freedesktop.DBus"
+DBUS_PATH = "/org/freedesktop/DBus"
+
+
+class BusError(Unavailable):
+    """The other side answered with an error; ``error`` is its D-Bus name."""
+
+    def __init__(self, error: str, message: str) -> None:
+        super().__init__(f"{message} [{error}]" if error else message)
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signal:
+    """A signal that came in."""
+
+    path: str
+    interface: str
+    member: str
+    body: tuple[Any, ...]
+
+
+class Bus(Protocol):
+    """A connection to the bus."""
+
+    async def call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        *body: Any,
+        timeout_sec: float = TIMEOUT_SEC,
+    ) -> Any:
+        """Call a method and return the one value of its reply, or None if it has none.
+
+        Raises `BusError` for an error reply, `Unavailable` if there is none in time.
+        """
+
+    async def listen(
+        self, sender: str, path: str, interface: str, member: str, heard: Callable[[Signal], None]
+    ) -> None:
+        """Have ``heard`` called for such signals. A ``path`` that ends in ``/`` stands for all below it."""
+
+    async def wait(self, future: asyncio.Future[T], timeout_sec: float) -> T:
+        """The result of a future that a signal will set; raises TimeoutError."""
+
+    def close(self) -> None:
+        """Leave the bus."""
+
+
+async def get(bus: Bus, destination: str, path: str, interface: str, name: str) -> Any:
+    """One property."""
+    return await bus.call(destination, path, "org.freedesktop.DBus.Properties", "Get", "ss", interface, name)

@@ -1,0 +1,110 @@
+"""`Bus` over pystemd, for ordainctl when no agent runs: one thing at a time, so the calls may block."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from pystemd.dbusexc import DBusBaseError
+from pystemd.dbuslib import DBusAddress, DbusMessage, apply_signature
+
+from ordain.agent.bus import SYSTEM_BUS, TIMEOUT_SEC, BusError, Signal
+from ordain.agent.failure import Unavailable
+
+T = TypeVar("T")
+
+
+class Pystemd:
+    """A connection by pystemd (sd-bus)."""
+
+    def __init__(self, address: str = SYSTEM_BUS) -> None:
+        try:
+            self._connection = DBusAddress(address.encode(), False)
+            self._connection.open()
+        except (DBusBaseError, OSError) as error:
+            raise Unavailable(f"no message bus: {_words(error)}") from error
+
+    async def call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        *body: Any,
+        timeout_sec: float = TIMEOUT_SEC,
+    ) -> Any:
+        """See `Bus.call`; sd-bus keeps to its own deadline of 25 s (SYSTEMD_BUS_TIMEOUT=)."""
+        arguments = apply_signature(signature.encode(), [_encoded(value) for value in body])
+        try:
+            reply = self._connection.call_method(
+                destination.encode(), path.encode(), interface.encode(), member.encode(), arguments
+            )
+        except DBusBaseError as error:
+            raise BusError(type(error).__name__, _words(error)) from error
+        return _decoded(reply.body)
+
+    async def listen(
+        self, sender: str, path: str, interface: str, member: str, heard: Callable[[Signal], None]
+    ) -> None:
+        """See `Bus.listen`; sd-bus cannot match all paths below one, so such a rule takes any path."""
+
+        def hear(message: DbusMessage, error: object = None, userdata: object = None) -> None:
+            message.process_reply(True)
+            where = _text(message.headers.get("Path", path))
+            body = _decoded(message.body)
+            values = tuple(body) if isinstance(body, (list, tuple)) else () if body is None else (body,)
+            heard(Signal(path=where, interface=interface, member=member, body=values))
+
+        place = None if path.endswith("/") else path.encode()
+        self._connection.match_signal(sender.encode(), place, interface.encode(), member.encode(), hear)
+
+    async def wait(self, future: asyncio.Future[T], timeout_sec: float) -> T:
+        """See `Bus.wait`: signals are read here, and nowhere else."""
+        deadline = time.monotonic() + timeout_sec
+        while not future.done():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            if self._connection.process().is_empty():
+                self._connection.wait(int(min(left, 1.0) * 1_000_000))
+        return future.result()
+
+    def close(self) -> None:
+        """Leave the bus."""
+        self._connection.close()
+
+
+def _encoded(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode()
+        case list() | tuple():
+            return [_encoded(each) for each in value]
+        case _:
+            return value
+
+
+def _decoded(value: Any) -> Any:
+    match value:
+        case bytes():
+            return _text(value)
+        case list() | tuple():
+            return type(value)(_decoded(each) for each in value)
+        case dict():
+            return {_decoded(key): _decoded(each) for key, each in value.items()}
+        case _:
+            return value
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _words(error: Exception) -> str:
+    """What sd-bus said, without pystemd's ``[err -2]: b'…'`` around it."""
+    found = re.fullmatch(r"\[err -?\d+\]: b(['\"])(.*)\1", str(error), re.DOTALL)
+    return found[2] if found else str(error)

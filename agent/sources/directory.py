@@ -1,0 +1,138 @@
+"""The default source: a directory of documents on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import stat
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from ordain.agent import inotify
+from ordain.agent.sources import Snapshot, SourceError
+from ordain.transforms.node import MAX_BYTES
+
+SUFFIXES = (".yaml", ".yml", ".json")
+QUIET_SEC = 0.1
+"""A burst of changes is over when nothing happened for so long …"""
+BURST_SEC = 1.0
+"""… or when it has lasted for so long."""
+ATTEMPTS = 10
+"""Readings of a directory that someone writes to at the same time before giving up."""
+MAX_TOTAL_BYTES = 64 << 20
+"""All documents together. One that is too large by itself is `documents.read`'s to refuse, by name."""
+
+_CHANGES = (
+    inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.DELETE
+    | inotify.DELETE_SELF | inotify.MOVE_SELF | inotify.ATTRIB
+)  # fmt: skip
+_ABOVE = inotify.CREATE | inotify.MOVED_TO | inotify.DELETE | inotify.MOVED_FROM | inotify.ATTRIB
+_Mark = tuple[int, int, int, int]
+
+
+class Directory:
+    """The documents ``*.yaml``, ``*.yml`` and ``*.json`` in one directory, not below it.
+
+    Hidden files are not documents, and an editor's temporary files have other suffixes.
+    """
+
+    type = "directory"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.location = str(path)
+        self._own: int | None = None
+
+    async def read(self) -> Snapshot:
+        """Every document as of one moment: listed, read, and listed again until nothing moved meanwhile."""
+        for attempt in range(ATTEMPTS):
+            if attempt:
+                await asyncio.sleep(QUIET_SEC)
+            before = self._marks()
+            try:
+                texts = tuple((str(self.path / name), _head(self.path / name)) for name in before)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise SourceError(f"{error.filename}: {error.strerror}") from error
+            if self._marks() == before:
+                return Snapshot(texts=texts, revision=_revision(texts))
+        raise SourceError(f"{self.path}: written to all the time, so that no reading of it is whole")
+
+    def _marks(self) -> dict[str, _Mark]:
+        marks: dict[str, _Mark] = {}
+        size = 0
+        try:
+            for name in sorted(entry.name for entry in self.path.iterdir()):
+                if name.startswith(".") or not name.endswith(SUFFIXES):
+                    continue
+                status = (self.path / name).stat()
+                if not stat.S_ISREG(status.st_mode):
+                    raise SourceError(f"{self.path / name}: not a regular file")
+                size += min(status.st_size, MAX_BYTES)
+                marks[name] = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        except OSError as error:
+            raise SourceError(f"{error.filename}: {error.strerror}") from error
+        if size > MAX_TOTAL_BYTES:
+            raise SourceError(f"{self.path}: {size:,} bytes of documents; {MAX_TOTAL_BYTES:,} at most")
+        return marks
+
+    async def changes(self) -> AsyncIterator[None]:
+        """Yields once the directory is watched, and after every burst; also while it does not exist."""
+        notify = inotify.Inotify()
+        try:
+            self._arm(notify)
+            yield
+            while True:
+                await notify.pending.wait()
+                relevant = self._relevant(notify)
+                started = time.monotonic()
+                while time.monotonic() - started < BURST_SEC:
+                    try:
+                        await asyncio.wait_for(notify.pending.wait(), QUIET_SEC)
+                    except TimeoutError:
+                        break
+                    relevant |= self._relevant(notify)
+                # Before the reading that follows, or what happens between the two is never seen.
+                self._arm(notify)
+                if relevant:
+                    yield
+        finally:
+            notify.close()
+
+    def _arm(self, notify: inotify.Inotify) -> None:
+        """Watch the directory and, for when it comes and goes, the nearest one above it that exists.
+
+        To add a watch again is no error and changes nothing.
+        """
+        self._own = self._watch(notify, self.path, _CHANGES)
+        for parent in self.path.parents:
+            if self._watch(notify, parent, _ABOVE) is not None:
+                return
+
+    def _watch(self, notify: inotify.Inotify, path: Path, mask: int) -> int | None:
+        with contextlib.suppress(OSError):
+            return notify.watch(str(path), mask)
+        return None
+
+    def _relevant(self, notify: inotify.Inotify) -> bool:
+        """Whether to read again: anything in the directory (a link that moves has any name), or a step to it."""
+        steps = {self.path.name, *(parent.name for parent in self.path.parents)}
+        # A list: every event must be taken, or `pending` would be set no more.
+        return any([not event.name or event.watch == self._own or event.name in steps for event in notify.events()])
+
+
+def _head(path: Path) -> bytes:
+    """A file's bytes, one more than a document may have at most, so that it shows."""
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
+
+
+def _revision(texts: tuple[tuple[str, bytes], ...]) -> str:
+    digest = hashlib.sha256()
+    for path, data in texts:
+        digest.update(f"{path}\0{len(data)}\0".encode())
+        digest.update(data)
+    return digest.hexdigest()[:12]

@@ -1,0 +1,235 @@
+"""org.freedesktop.systemd1 as we use it, over either bus (org.freedesktop.systemd1(5))."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from ordain.agent.bus import Bus, BusError, Signal, get
+from ordain.agent.failure import Unavailable
+from ordain.agent.model import UnitState, Verb
+
+NAME = "org.freedesktop.systemd1"
+PATH = "/org/freedesktop/systemd1"
+MANAGER = "org.freedesktop.systemd1.Manager"
+UNIT = "org.freedesktop.systemd1.Unit"
+RELOAD_TIMEOUT_SEC = 180.0
+"""PID 1 gives all generators 90 s, and there may be a reload of someone else's before ours."""
+POLL_SEC = 5.0
+"""How often to look whether a job still exists: a JobRemoved can be lost (systemd PR 8803)."""
+METHODS = {
+    Verb.START: "StartUnit",
+    Verb.STOP: "StopUnit",
+    Verb.RESTART: "RestartUnit",
+    Verb.RELOAD: "ReloadUnit",
+}
+_COMMON = {
+    "unit_file_state": "UnitFileState",
+    "fragment_path": "FragmentPath",
+    "drop_in_paths": "DropInPaths",
+    "condition_result": "ConditionResult",
+    "can_reload": "CanReload",
+    "triggered_by": "TriggeredBy",
+}
+_BY_TYPE: Mapping[str, Mapping[str, str]] = {
+    "service": {
+        "result": "Result",
+        "main_pid": "MainPID",
+        "n_restarts": "NRestarts",
+        "start_timeout_usec": "TimeoutStartUSec",
+        "stop_timeout_usec": "TimeoutStopUSec",
+    },
+    "socket": {"result": "Result", "start_timeout_usec": "TimeoutUSec", "stop_timeout_usec": "TimeoutUSec"},
+    "mount": {"result": "Result", "start_timeout_usec": "TimeoutUSec", "stop_timeout_usec": "TimeoutUSec"},
+    "swap": {"result": "Result", "start_timeout_usec": "TimeoutUSec", "stop_timeout_usec": "TimeoutUSec"},
+    "automount": {"result": "Result"},
+    "timer": {"result": "Result"},
+    "path": {"result": "Result"},
+}
+
+
+class Systemd:
+    """PID 1 on a bus. `open` makes one that hears of jobs."""
+
+    def __init__(self, bus: Bus) -> None:
+        self.bus = bus
+        self._results: dict[str, asyncio.Future[str]] = {}
+        self._awaited = 0
+
+    @classmethod
+    async def open(cls, bus: Bus) -> Systemd:
+        """Subscribe to PID 1's signals, which it sends only to those who did."""
+        systemd = cls(bus)
+        await bus.listen(NAME, PATH, MANAGER, "JobRemoved", systemd._job_removed)
+        try:
+            await systemd._manager("Subscribe")
+        except BusError as error:
+            if "AlreadySubscribed" not in error.error:
+                raise
+        return systemd
+
+    async def _manager(self, member: str, signature: str = "", *body: Any, timeout_sec: float = 25.0) -> Any:
+        return await self.bus.call(NAME, PATH, MANAGER, member, signature, *body, timeout_sec=timeout_sec)
+
+    async def list_units(self, names: Iterable[str]) -> dict[str, UnitState]:
+        """Load, active and sub state of units by name, in one call.
+
+        ListUnitsByNames loads what is not loaded, as LoadUnit does, so that a unit file on disk is seen; one
+        that exists nowhere comes back as not-found.
+        """
+        wanted = sorted(set(names))
+        if not wanted:
+            return {}
+        rows = await self._manager("ListUnitsByNames", "as", wanted)
+        # An alias is answered under the name of its unit; the rows keep the order of the request.
+        return {
+            asked: UnitState(name=asked, load_state=row[2], active_state=row[3], sub_state=row[4])
+            for asked, row in zip(wanted, rows, strict=True)
+        }
+
+    async def inspect(self, names: Iterable[str]) -> dict[str, UnitState]:
+        """Units with everything `UnitState` tells: named properties, asked for all at once.
+
+        GetAll costs PID 1 ten times as much (design/reconcile.md, "Cost of asking PID 1").
+        """
+        units = await self.list_units(names)
+        found = await asyncio.gather(*(self._inspect(state) for state in units.values()))
+        return {state.name: state for state in found}
+
+    async def _inspect(self, state: UnitState) -> UnitState:
+        if state.load_state == "not-found" and state.active_state == "inactive":
+            return state
+        kind = state.name.rpartition(".")[2]
+        wanted = [(UNIT, field, name) for field, name in _COMMON.items()]
+        wanted += [(_interface(kind), field, name) for field, name in _BY_TYPE.get(kind, {}).items()]
+        wanted.append((UNIT, "invocation_id", "InvocationID"))
+        path = unit_path(state.name)
+        values = await asyncio.gather(*(get(self.bus, NAME, path, where, name) for where, _, name in wanted))
+        fields: dict[str, Any] = {field: value for (_, field, _), value in zip(wanted, values, strict=True)}
+        fields["drop_in_paths"] = tuple(fields["drop_in_paths"])
+        fields["triggered_by"] = tuple(fields["triggered_by"])
+        fields["invocation_id"] = bytes(fields["invocation_id"]).hex()
+        return dataclasses.replace(state, **fields)
+
+    async def property(self, unit: str, name: str) -> Any:
+        """One property of a unit's own type, such as ``Type`` of a service."""
+        return await get(self.bus, NAME, unit_path(unit), _interface(unit.rpartition(".")[2]), name)
+
+    async def queue(self, verb: Verb, unit: str) -> str:
+        """Queue a job and return its path; `wait` must be called with it.
+
+        Mode ``replace``, as systemctl has it: with ``fail``, one stop job that happens to be queued for any
+        member would refuse the whole transaction. A shutdown is irreversible and wins in either mode.
+        """
+        self._awaited += 1
+        try:
+            return str(await self._manager(METHODS[verb], "ss", unit, "replace"))
+        except Unavailable:
+            self._done_waiting()
+            raise
+
+    async def wait(self, job: str, timeout_sec: float) -> str:
+        """The result of a job as systemd spells it; "" if it was lost, ``"deadline"`` if it still runs.
+
+        The job object may be gone before anyone can look at it, so the signal is matched by the job's path.
+        """
+        deadline = time.monotonic() + timeout_sec
+        future = self._future(job)
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                try:
+                    return await self.bus.wait(future, min(left, POLL_SEC))
+                except TimeoutError:
+                    if not await self._exists(job):
+                        return future.result() if future.done() else ""
+            return "deadline"
+        finally:
+            self._done_waiting()
+
+    async def _exists(self, job: str) -> bool:
+        try:
+            await self._manager("GetJob", "u", int(job.rpartition("/")[2]))
+        except BusError:
+            return False
+        return True
+
+    def _future(self, job: str) -> asyncio.Future[str]:
+        return self._results.setdefault(job, asyncio.get_running_loop().create_future())
+
+    def _job_removed(self, signal: Signal) -> None:
+        _, job, _, result = signal.body
+        # The signal may overtake the reply that names the job, so while any job of ours is out all are kept.
+        if self._awaited and not (future := self._future(job)).done():
+            future.set_result(result)
+
+    def _done_waiting(self) -> None:
+        self._awaited -= 1
+        if not self._awaited:
+            self._results.clear()
+
+    async def start_unqueried(self, unit: str) -> None:
+        """Queue a start and ask no more: nobody waits for its end."""
+        await self._manager("StartUnit", "ss", unit, "replace")
+
+    async def reload(self) -> None:
+        """Have PID 1 run the generators and read all units again; returns when it has.
+
+        One rate limit holds for all callers; over it, this tries again for half a minute.
+        """
+        for delay in (1.0, 2.0, 4.0, 8.0, 16.0, 0.0):
+            try:
+                await self._manager("Reload", timeout_sec=RELOAD_TIMEOUT_SEC)
+                return
+            except BusError as error:
+                if "LimitsExceeded" not in error.error or not delay:
+                    raise
+                await asyncio.sleep(delay)
+
+    async def reset_failed(self, unit: str) -> None:
+        """Clear the failed state and the start limit of one unit."""
+        await self._manager("ResetFailedUnit", "s", unit)
+
+    async def watch(self, *, reloaded: Callable[[], None], changed: Callable[[str], None]) -> None:
+        """Have ``reloaded`` called after a reload by anyone, ``changed`` with a unit that changed state."""
+
+        def reloading(signal: Signal) -> None:
+            if not signal.body[0]:
+                reloaded()
+
+        def properties(signal: Signal) -> None:
+            if signal.body[0] == UNIT:
+                changed(unit_name(signal.path))
+
+        await self.bus.listen(NAME, PATH, MANAGER, "Reloading", reloading)
+        await self.bus.listen(NAME, PATH, MANAGER, "UnitFilesChanged", lambda _: reloaded())
+        await self.bus.listen(NAME, f"{PATH}/unit/", "org.freedesktop.DBus.Properties", "PropertiesChanged", properties)
+
+
+def _interface(kind: str) -> str:
+    return f"{NAME}.{kind.capitalize()}"
+
+
+def unit_path(unit: str) -> str:
+    """The object path of a unit: every byte but letters and digits as ``_XX`` (sd_bus_path_encode(3)).
+
+    >>> unit_path("getty@1.service")
+    '/org/freedesktop/systemd1/unit/getty_401_2eservice'
+    """
+    escaped = "".join(
+        char if char.isascii() and char.isalnum() and (at or not char.isdigit()) else f"_{ord(char):02x}"
+        for at, char in enumerate(unit)
+    )
+    return f"{PATH}/unit/{escaped}"
+
+
+def unit_name(path: str) -> str:
+    """The unit of an object path.
+
+    >>> unit_name(unit_path("getty@1.service"))
+    'getty@1.service'
+    """
+    first, *rest = path.rpartition("/")[2].split("_")
+    return first + "".join(chr(int(part[:2], 16)) + part[2:] for part in rest)
