@@ -1,0 +1,118 @@
+"""A document as it was written: values with their positions, before any meaning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ordain.transforms.errors import Problem, Where
+
+MAX_BYTES = 4 << 20
+MAX_NODES = 500_000
+MAX_DEPTH = 64
+
+INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+|0o[0-7]+")
+DECIMAL = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
+
+
+class Number(str):
+    """A number with its source text, which it keeps where a string belongs (documents.md, rule 1)."""
+
+    __slots__ = ()
+
+    @property
+    def integral(self) -> bool:
+        """Whether the text is a whole number in decimal, 0x or 0o."""
+        return INTEGER.fullmatch(self) is not None
+
+    @property
+    def number(self) -> int | float:
+        """The value; `int` where the text is a whole number."""
+        if not self.integral:
+            return float(self)
+        sign, digits = (-1, self[1:]) if self.startswith("-") else (1, self.removeprefix("+"))
+        base = {"0x": 16, "0o": 8}.get(digits[:2], 10)
+        return sign * int(digits, base)
+
+
+Plain = str | bool | None | list["Plain"] | dict[str, "Plain"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A value and where it stands; ``where`` holds no pointer, since an anchor stands in several places.
+
+    ``keys`` says where the keys of a map stand; ``size`` counts the nodes below, aliases expanded.
+    """
+
+    value: str | bool | None | tuple[Node, ...] | Mapping[str, Node]
+    where: Where
+    keys: Mapping[str, Where] = field(default_factory=dict)
+    size: int = 1
+
+    def plain(self) -> Plain:
+        """The value without positions; numbers are `Number`."""
+        if isinstance(self.value, Mapping):
+            return {key: child.plain() for key, child in self.value.items()}
+        if isinstance(self.value, tuple):
+            return [child.plain() for child in self.value]
+        return self.value
+
+    def at(self, steps: Iterable[str | int]) -> Node:
+        """The node a path of keys and indices leads to."""
+        node = self
+        for step in steps:
+            if isinstance(node.value, Mapping):
+                node = node.value[str(step)]
+            elif isinstance(node.value, tuple):
+                node = node.value[int(step)]
+        return node
+
+
+def scalar(text: str) -> str | bool | None:
+    """The value of a plain scalar: YAML 1.2 core schema, less what YAML 1.1 reads otherwise.
+
+    >>> scalar("no"), scalar("0644"), scalar("12:30"), scalar("22.10"), scalar("true"), scalar("~")
+    ('no', '0644', '12:30', '22.10', True, None)
+    """
+    if text in {"", "~", "null", "Null", "NULL"}:
+        return None
+    if text in {"true", "True", "TRUE"}:
+        return True
+    if text in {"false", "False", "FALSE"}:
+        return False
+    if INTEGER.fullmatch(text) or DECIMAL.fullmatch(text):
+        return Number(text)
+    return text
+
+
+def step(pointer: str, key: str | int) -> str:
+    """``pointer`` one step further down, RFC 6901."""
+    part = str(key).replace("~", "~0").replace("/", "~1")
+    return f"{pointer}/{part}" if pointer else part
+
+
+def sequence(items: list[Node], where: Where) -> Node:
+    """A list of nodes. Raises `Unreadable` where it expands to more than `MAX_NODES`."""
+    return Node(value=tuple(items), where=where, size=_bounded(1 + sum(i.size for i in items), where))
+
+
+def mapping(items: dict[str, Node], keys: dict[str, Where], where: Where) -> Node:
+    """A map of nodes. Raises `Unreadable` where it expands to more than `MAX_NODES`."""
+    size = 1 + sum(i.size for i in items.values())
+    return Node(value=items, where=where, keys=keys, size=_bounded(size, where))
+
+
+def _bounded(size: int, where: Where) -> int:
+    if size > MAX_NODES:
+        raise Unreadable(f"expands to more than {MAX_NODES:,} values", where, "anchors may not multiply content")
+    return size
+
+
+class Unreadable(Exception):
+    """The text is no YAML or JSON of ours; ``problem`` says where and why. Ends the reading of one file."""
+
+    def __init__(self, what: str, where: Where, hint: str = "") -> None:
+        self.problem = Problem(where=where, what=what, hint=hint, code="Syntax")
+        super().__init__(str(self.problem))

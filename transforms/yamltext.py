@@ -1,0 +1,110 @@
+"""YAML text → nodes: YAML 1.2's core schema on PyYAML's event parser (documents.md, rule 1).
+
+Events instead of PyYAML's own constructor, since tags, merge keys and duplicate keys are errors here,
+anchors are bounded, and every value needs its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import yaml
+
+from ordain.transforms.errors import Where
+from ordain.transforms.node import MAX_DEPTH, Node, Unreadable, mapping, scalar, sequence
+
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read(path: str, text: str) -> Iterator[Node]:
+    """The documents of a YAML text, one after the other; empty ones are left out.
+
+    Raises `Unreadable` at the first thing that is no YAML or not allowed.
+    """
+    try:
+        yield from _Reader(path, text).documents()
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
+        code = error.character if isinstance(error.character, int) else ord(error.character)
+        raise Unreadable(
+            f"the character U+{code:04X} is not allowed in YAML",
+            Where(path=path, line=line, column=column),
+            'write it in double quotes with an escape, such as "\\x07"',
+        ) from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        context = f" {error.context}" if error.context else ""
+        raise Unreadable(f"{error.problem}{context}", _where(path, mark), _hint(str(error.problem))) from None
+
+
+def _hint(problem: str) -> str:
+    if "\\t" in problem or "'\t'" in problem:
+        return "indent with spaces; YAML does not allow tabs there"
+    if "mapping values are not allowed" in problem:
+        return "quote a text that holds ': '"
+    return ""
+
+
+def _where(path: str, mark: yaml.Mark | None) -> Where:
+    if mark is None:
+        return Where(path=path)
+    return Where(path=path, line=mark.line + 1, column=mark.column + 1)
+
+
+class _Reader:
+    def __init__(self, path: str, text: str) -> None:
+        self.path = path
+        self.events: Iterator[yaml.Event] = iter(yaml.parse(text, Loader=_LOADER))
+        self.anchors: dict[str, Node] = {}
+
+    def documents(self) -> Iterator[Node]:
+        for event in self.events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                self.anchors.clear()
+                node = self.node(next(self.events), 0)
+                if node.value is not None:
+                    yield node
+
+    def node(self, event: yaml.Event, depth: int) -> Node:
+        where = _where(self.path, event.start_mark)
+        if depth > MAX_DEPTH:
+            raise Unreadable(f"nested deeper than {MAX_DEPTH} levels", where)
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor not in self.anchors:
+                raise Unreadable(f"the alias *{event.anchor} names no finished anchor above it", where)
+            return self.anchors[event.anchor]
+        if event.tag not in {None, "!"}:
+            raise Unreadable(f"the tag {event.tag} is not allowed", where, "write the plain value")
+        if isinstance(event, yaml.ScalarEvent):
+            plain = not event.style and event.tag is None
+            node = Node(value=scalar(event.value) if plain else event.value, where=where)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            node = self.sequence(where, depth)
+        else:
+            node = self.mapping(where, depth)
+        if event.anchor:
+            self.anchors[event.anchor] = node
+        return node
+
+    def sequence(self, where: Where, depth: int) -> Node:
+        items: list[Node] = []
+        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+            items.append(self.node(event, depth + 1))
+        return sequence(items, where)
+
+    def mapping(self, where: Where, depth: int) -> Node:
+        items: dict[str, Node] = {}
+        keys: dict[str, Where] = {}
+        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+            at = _where(self.path, event.start_mark)
+            if not isinstance(event, yaml.ScalarEvent):
+                raise Unreadable("a key must be a string", at)
+            key = event.value
+            if key == "<<" and not event.style:
+                raise Unreadable("merge keys (<<) are not allowed", at, "layers merge: put it in a layer")
+            if key in items:
+                raise Unreadable(f"the key {key!r} stands here twice", at, f"first at line {keys[key].line}")
+            items[key] = self.node(next(self.events), depth + 1)
+            keys[key] = at
+        return mapping(items, keys, where)
