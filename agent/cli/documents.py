@@ -8,14 +8,14 @@ from pathlib import Path
 
 from ordain.transforms.documents import read
 from ordain.transforms.errors import Problem, Refused, Where, errors
-from ordain.transforms.model import Layer
+from ordain.transforms.model import Document
 
 SUFFIXES = (".yaml", ".yml", ".json")
 STANDARD_INPUT = "-"
 
 
 def contents(names: Sequence[str]) -> tuple[tuple[tuple[str, bytes], ...], tuple[Problem, ...]]:
-    """Path and bytes of every file below ``names`` (files, directories of them, ``-``), and what cannot be read."""
+    """Path and bytes of every file that ``names`` lead to, and what cannot be read."""
     found: list[tuple[str, bytes]] = []
     problems: list[Problem] = []
     for name in names:
@@ -27,7 +27,7 @@ def contents(names: Sequence[str]) -> tuple[tuple[tuple[str, bytes], ...], tuple
     return tuple(found), tuple(problems)
 
 
-def read_files(names: Sequence[str]) -> tuple[tuple[Layer, ...], tuple[Problem, ...]]:
+def read_files(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
     """Every document below ``names``, with all problems."""
     files, problems = contents(names)
     readings = [read(path, data) for path, data in files]
@@ -35,7 +35,7 @@ def read_files(names: Sequence[str]) -> tuple[tuple[Layer, ...], tuple[Problem, 
     return documents, (*problems, *(problem for _, wrong in readings for problem in wrong))
 
 
-def read_valid(names: Sequence[str]) -> tuple[tuple[Layer, ...], tuple[Problem, ...]]:
+def read_valid(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
     """The documents below ``names`` and the warnings about them. Raises `Refused` if one is wrong."""
     documents, problems = read_files(names)
     if errors(problems):
@@ -43,7 +43,7 @@ def read_valid(names: Sequence[str]) -> tuple[tuple[Layer, ...], tuple[Problem, 
     return documents, problems
 
 
-def transforms(root: Path) -> tuple[Layer, ...]:
+def transforms(root: Path) -> tuple[Document, ...]:
     """The transformation database: as shipped, and what the administrator added. Raises `Refused`."""
     from ordain.transforms.catalog import shipped
 

@@ -9,39 +9,44 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ordain.agent.cli.parse import Usage
+from ordain.agent.cli.systems import facts_of
 from ordain.agent.failure import Failure
 from ordain.agent.model import to_json
 from ordain.agent.wire import from_json
 from ordain.transforms.errors import near
 from ordain.transforms.facts import read_facts
 from ordain.transforms.installed import read_installed
-from ordain.transforms.model import Condition, Facts, Installed, Kind, Layer
+from ordain.transforms.model import Condition, Document, Facts, Installed, Kind
 
 _GLOB = set("*?[")
 
 
-def machine(request: Namespace, documents: Iterable[Layer]) -> tuple[Facts, Installed | None]:
+def machine(request: Namespace, documents: Iterable[Document]) -> tuple[Facts, Installed | None]:
     """Facts and installed units for ``--os … --node``; of another machine nothing is known to be installed.
 
     Raises `Usage` for options that make no machine, `Failure` for a file of facts that cannot be used.
     """
     if request.facts and request.os:
         raise Usage("--facts and --os exclude each other")
+    systemd = _number(request.systemd) if request.systemd is not None else None
     here = not (request.facts or request.os or request.systemd or request.arch or request.node)
     if request.facts:
         facts = _stored(request.facts)
     elif request.os:
-        facts = _of_system(request.os)
+        facts = facts_of(request.os, systemd=systemd)
     else:
         facts = read_facts(request.root)
-    if request.systemd:
-        facts = dataclasses.replace(facts, systemd=_number(request.systemd))
+    if systemd is not None:
+        facts = dataclasses.replace(facts, systemd=systemd)
     if request.arch:
         facts = dataclasses.replace(facts, arch=request.arch)
     if request.node:
         facts = _as_node(facts, request.node, documents)
-    labels = {**facts.labels, **_labels(request.label)}
-    return dataclasses.replace(facts, labels=labels), read_installed(request.root) if here else None
+    labels = _labels(request.label)
+    facts = dataclasses.replace(
+        facts, labels={**facts.labels, **labels}, pinned=facts.pinned | frozenset(labels)
+    )
+    return facts, read_installed(request.root) if here else None
 
 
 def facts_to_json(facts: Facts) -> dict[str, object]:
@@ -77,7 +82,7 @@ def _labels(settings: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     return labels
 
 
-def _as_node(facts: Facts, name: str, documents: Iterable[Layer]) -> Facts:
+def _as_node(facts: Facts, name: str, documents: Iterable[Document]) -> Facts:
     """``facts`` with what the Node called ``name`` matches on (documents.md, Kinds)."""
     nodes = {d.name: d for d in documents if d.kind is Kind.NODE}
     if name not in nodes:

@@ -65,7 +65,7 @@ def parser(command: Command) -> argparse.ArgumentParser:
     """The parser of one command; its ``format_help`` is the help."""
     made = _Parser(
         prog=f"ordainctl {command.name}",
-        usage=usage(command),
+        usage=_usage(command),
         description=_filled(_sentence(command.purpose), command.text),
         epilog=_epilog(command),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -78,17 +78,20 @@ def parser(command: Command) -> argparse.ArgumentParser:
     return made
 
 
-def usage(command: Command) -> str:
-    """The line of usage: operands stand last."""
-    operands = [a for a in command.arguments if not a.flag]
+def words_of_usage(command: Command) -> list[str]:
+    """The arguments as usage shows them: options in brackets, operands last."""
     options = [a for a in command.arguments if a.flag]
     words = [f"[{o.flag}{f' {o.metavar}' if o.metavar else ''}]{'…' if o.many else ''}" for o in options]
-    for operand in operands:
+    for operand in (a for a in command.arguments if not a.flag):
         shown = operand.metavar + ("…" if operand.many else "")
         words.append(shown if operand.required else f"[{shown}]")
+    return words
+
+
+def _usage(command: Command) -> str:
     lines = [f"ordainctl {command.name}"]
     indent = " " * len(f"usage: {lines[0]}")
-    for word in words:
+    for word in words_of_usage(command):
         if len(lines[-1]) + len(word) + 1 > _columns() - len("usage: "):
             lines.append(indent)
         lines[-1] += f" {word}"

@@ -70,7 +70,7 @@ _ROWS = (
             "Prints `=== PATH MODE` and the content of every file, and `=== PATH -> TARGET` for a link. "
             "PATH begins with normal/, early/ or late/, the generator directory it is placed in; "
             "any other file has its absolute path. "
-            "Without --os, --systemd, --arch and --facts, the facts and the installed units are this machine's."
+            "Without options the facts and the installed units are this machine's."
         ),
         run="local:render",
         arguments=(
@@ -160,9 +160,9 @@ _ROWS = (
         group=MACHINE,
         purpose="tell where a unit, a file or a value comes from, and what became of it",
         text=(
-            "UNIT has a suffix (web.service); PATH begins with a slash; POINTER is the place of a value in the "
-            "document, without its first slash (services/web/limits/memory). For a unit, it also tells "
-            "what an administrator's drop-in or mask changes."
+            "UNIT has a suffix (web.service); PATH begins with a slash; POINTER is the place of a value in "
+            "the document, without its first slash (services/web/limits/memory). For a unit, also what "
+            " an administrator's drop-in or mask changes."
         ),
         run="trace:explain",
         arguments=(
