@@ -11,7 +11,10 @@ from pathlib import Path
 from rig.roots import CACHE, CLEAN, once
 
 TREE = Path(__file__).parents[2]
-_SOURCES = ("agent", "docs", "examples", "generator", "packaging", "transforms", "units", "pyproject.toml")
+_SOURCES = (
+    *("agent", "generator", "transforms", "units", "docs", "examples", "packaging"),
+    *("pyproject.toml", "README.md", "NEWS.md"),
+)
 _NOT_SHIPPED = {"__pycache__", ".mypy_cache", "typing"}
 
 
