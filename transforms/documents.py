@@ -7,14 +7,13 @@ from dataclasses import replace
 
 from ordain.transforms import jsontext, validate, yamltext
 from ordain.transforms.errors import Problem, Where, in_order, near
-from ordain.transforms.match import check_range
+from ordain.transforms.match import RANGES, check_range
 from ordain.transforms.model import Condition, Document, Kind
 from ordain.transforms.node import MAX_BYTES, Node, Number, Unreadable
 from ordain.transforms.schema import sections
 from ordain.transforms.shapes import At
 
 HEADER = ("ordain", "kind", "name", "tier", "weight", "match", "labels")
-RANGES = ("version", "systemd")
 
 
 def read(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:

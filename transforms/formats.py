@@ -9,12 +9,10 @@ from collections.abc import Callable
 
 from ordain.transforms import commandline, directives, unitname
 from ordain.transforms.errors import near
+from ordain.transforms.match import FACTS
 from ordain.transforms.values import EncodeError, signal, size, timespan
 
 Check = Callable[[str], None]
-
-FACTS = ("id", "os", "version", "systemd", "arch", "virtualization", "hostname", "machine-id", "mac", "root")
-"""What a machine is, as `match` names it; a label may not take these names (documents.md, rule 4)."""
 
 
 def _bad(hint: str) -> ValueError:

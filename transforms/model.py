@@ -131,6 +131,7 @@ class Facts:
     ``like`` is os-release ID_LIKE in its order, ``version`` VERSION_ID ("" = none: newer than all),
     ``systemd`` the major version, ``arch`` in systemd's spelling (``x86-64``), ``virtualization`` as
     systemd-detect-virt says (``none``, ``kvm``, ``systemd-nspawn``), ``root`` is ``disk`` or ``ram``.
+    ``pinned`` names the labels of the kernel command line, which no Node overrides.
     ``pinned`` names the labels of the kernel command line, which the machine's Node cannot change.
     """
 

@@ -46,7 +46,7 @@ class Node:
     ``keys`` says where the keys of a map stand; ``size`` counts the nodes below, aliases expanded.
     """
 
-    value: str | bool | None | tuple[Node, ...] | Mapping[str, Node]
+    value: str | bool | tuple[Node, ...] | Mapping[str, Node] | None
     where: Where
     keys: Mapping[str, Where] = field(default_factory=dict)
     size: int = 1

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from ordain.transforms.commandline import BadCommandLine, split
 from ordain.transforms.errors import Problem, Where
 from ordain.transforms.model import Branch, Leaf, Template, Tree, Value
 from ordain.transforms.node import Node, Number, step
-from ordain.transforms.commandline import BadCommandLine, split
 
 Schema = dict[str, Any]
 

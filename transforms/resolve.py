@@ -1,0 +1,112 @@
+"""Documents and facts → the one document for this machine (documents.md, Kinds and Matching)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from ordain.transforms.errors import Problem, Refused, errors
+from ordain.transforms.match import Match, matches
+from ordain.transforms.merge import merge, rank
+from ordain.transforms.model import Branch, Condition, Document, Facts, Kind, Leaf, Resolved, Template, Tree
+from ordain.transforms.schema import sections
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A Layer or Node and whether it is for this machine."""
+
+    document: Document
+    match: Match
+
+
+def resolve(
+    documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]
+) -> tuple[Resolved, tuple[Problem, ...]]:
+    """All layers that match, merged, with the Node's labels among the facts; and the warnings.
+
+    ``shared``: see `match.matches`. Raises `Refused` with every problem: LayerConflict, two Nodes for one
+    machine, two documents of one kind and name.
+    """
+    documents = tuple(documents)
+    problems = [*_twice(documents), *_two_nodes(documents, facts, shared)]
+    facts = with_node(documents, facts, shared)
+    layers = [c for c in candidates(documents, facts, shared) if c.match.holds]
+    ranked = [(c.document, rank(c.document, c.match.closeness)) for c in layers]
+    tree, wrong = merge(ranked, sections(Kind.LAYER))
+    problems += wrong
+    if errors(problems):
+        raise Refused(problems)
+    ranked.sort(key=lambda item: (item[1], item[0].where))
+    return Resolved(tree=tree, facts=facts, layers=tuple(d.name for d, _ in ranked)), tuple(problems)
+
+
+def candidates(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> tuple[Candidate, ...]:
+    """Every Layer and Node with what became of its match, highest rank last; ``facts`` hold the Node's labels."""
+    found = [
+        Candidate(document=document, match=matches(_with_default_match(document), facts, shared))
+        for document in documents
+        if document.kind is not Kind.TRANSFORM
+    ]
+    return tuple(sorted(found, key=lambda c: (rank(c.document, c.match.closeness), c.document.where)))
+
+
+def with_node(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> Facts:
+    """``facts`` with the labels of this machine's Node: kernel command line over Node over agent.yaml."""
+    for node in _nodes(documents, facts, shared):
+        labels = {name: values for name, values in node.labels.items() if name not in facts.pinned}
+        facts = replace(facts, labels={**facts.labels, **labels})
+    return facts
+
+
+def _with_default_match(document: Document) -> Document:
+    """A Node without a match is for the machine whose hostname is its name."""
+    if document.kind is not Kind.NODE or document.match:
+        return document
+    return replace(document, match={"hostname": Condition(values=(document.name,), where=document.where)})
+
+
+def _nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> list[Document]:
+    nodes = [document for document in documents if document.kind is Kind.NODE]
+    return [node for node in nodes if matches(_with_default_match(node), facts, shared).holds]
+
+
+def _two_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> Iterable[Problem]:
+    first, *others = _nodes(documents, facts, shared) or [None]
+    for other in others:
+        if first and other:
+            what = f"node {other.name} and node {first.name} (at {first.where}) are both this machine"
+            yield Problem(where=other.where, what=what, hint="match on machine-id", code="TwoNodes")
+
+
+def _twice(documents: Iterable[Document]) -> Iterable[Problem]:
+    seen: dict[tuple[Kind, str], Document] = {}
+    for document in documents:
+        first = seen.setdefault((document.kind, document.name), document)
+        if first is not document:
+            what = f"there are two {document.kind} documents called {document.name}; the other is at {first.where}"
+            yield Problem(where=document.where, what=what, hint="rename one", code="Duplicate")
+
+
+def plain(tree: Tree) -> object:
+    """The tree as JSON data, keys sorted; templates as ``{"template": TEXT}``, argument vectors as lists."""
+    if isinstance(tree, Branch):
+        return {name: plain(tree.children[name]) for name in sorted(tree.children)}
+    return _plain_value(tree.value)
+
+
+def _plain_value(value: object) -> object:
+    if isinstance(value, Template):
+        return {"template": value.text}
+    if isinstance(value, tuple):
+        return [_plain_value(item) for item in value]
+    return value
+
+
+def leaves(tree: Tree) -> Iterable[Leaf]:
+    """Every leaf of the tree, by name."""
+    if isinstance(tree, Leaf):
+        yield tree
+    else:
+        for name in sorted(tree.children):
+            yield from leaves(tree.children[name])
