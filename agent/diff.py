@@ -1,0 +1,182 @@
+"""Two generations → the changes, per unit and key, of what the documents order; pure.
+
+Compared is what PID 1 reads from our files: a fragment and the drop-ins behind it, as one list of assignments. Comments
+and X-Ordain- keys are not there. What the distribution or an admin adds is on both sides alike, and left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ordain.agent.generation import canonical
+from ordain.agent.model import Change, Effect, Generation
+from ordain.agent.rules import effect
+from ordain.transforms.model import Artifact
+from ordain.transforms.unitfile import parse
+
+FRAGMENT = "FragmentPath"
+"""The key of a change, in no section, by which a unit of ours comes, goes or is masked."""
+MASK = "/dev/null"
+_LINKS = {"wants": "WantedBy", "requires": "RequiredBy", "upholds": "UpheldBy"}
+
+Values = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """What we place for one unit.
+
+    ``fragment`` is the artifact path of the unit file, ``/dev/null`` for a mask, ``""`` when we only add drop-ins.
+    ``values`` maps (section, key) to its values since the last reset; without a fragment of ours, a reset stays
+    in front as ``""``: what it takes away is not in our files.
+    """
+
+    fragment: str = ""
+    values: Mapping[tuple[str, str], Values] = field(default_factory=dict)
+
+    @property
+    def masked(self) -> bool:
+        """Whether we mask the unit."""
+        return self.fragment == MASK
+
+    def last(self, section: str, key: str) -> str:
+        """The value in force of a key that has one value."""
+        return self.values.get((section, key), ("",))[-1]
+
+    def words(self, section: str, *keys: str) -> frozenset[str]:
+        """All words of list keys, such as the units in Requires= and BindsTo=."""
+        return frozenset(
+            word for key in keys for value in self.values.get((section, key), ()) for word in value.split()
+        )
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 in hex over what PID 1 reads."""
+        rows = sorted([*key, *values] for key, values in self.values.items())
+        return hashlib.sha256(canonical([self.fragment, rows])).hexdigest()
+
+
+def contents(generation: Generation) -> Mapping[str, Content]:
+    """What ``generation`` places for each unit, instances under their own names, by unit name."""
+    placed = _Placed(generation)
+    names = set(placed.units) | {m.unit for m in generation.members if template_of(m.unit) in placed.units}
+    return {name: placed.content(name) for name in sorted(names) if not name.partition("@")[2].startswith(".")}
+
+
+def compare(old: Mapping[str, Content], new: Mapping[str, Content]) -> Mapping[str, tuple[Change, ...]]:
+    """The changes between two `contents`: for each unit that has any, by section and key."""
+    found = {}
+    for unit in sorted(old.keys() | new.keys()):
+        changes = tuple(_changes(unit, old.get(unit, Content()), new.get(unit, Content())))
+        if changes:
+            found[unit] = changes
+    return found
+
+
+def diff(old: Generation, new: Generation) -> tuple[Change, ...]:
+    """All changes between two generations, by unit, section and key."""
+    return tuple(c for changes in compare(contents(old), contents(new)).values() for c in changes)
+
+
+def placed_differ(old: Generation, new: Generation) -> bool:
+    """Whether a generator would place anything else: then PID 1 has to read again, be it for a comment."""
+    return _units(old) != _units(new)
+
+
+def template_of(unit: str) -> str:
+    """The template of an instance, ``""`` for a unit that is none.
+
+    >>> template_of("web@1.service"), template_of("web.service")
+    ('web@.service', '')
+    """
+    prefix, at, rest = unit.partition("@")
+    return f"{prefix}@.{rest.rpartition('.')[2]}" if at else ""
+
+
+def _units(generation: Generation) -> frozenset[tuple[str, str | None, str | None, int]]:
+    return frozenset((a.path, a.content, a.link, a.mode) for a in generation.artifacts if not a.path.startswith("/"))
+
+
+def _changes(unit: str, old: Content, new: Content) -> Iterator[Change]:
+    if old.fragment != new.fragment:
+        here = (
+            Effect.RESTART
+            if bool(old.fragment) != bool(new.fragment) or MASK in (old.fragment, new.fragment)
+            else Effect.MANAGER
+        )
+        values = tuple((f,) if f else () for f in (old.fragment, new.fragment))
+        yield Change(unit=unit, key=FRAGMENT, old=values[0], new=values[1], effect=here)
+        if here is Effect.RESTART:
+            return
+    for section, key in sorted(old.values.keys() | new.values.keys()):
+        before, after = old.values.get((section, key), ()), new.values.get((section, key), ())
+        if before != after:
+            yield Change(
+                unit=unit,
+                section=section,
+                key=key,
+                old=before,
+                new=after,
+                effect=effect(section, key, before, after),
+            )
+
+
+class _Placed:
+    """The unit artifacts of a generation by what they are for."""
+
+    def __init__(self, generation: Generation) -> None:
+        self.fragments: dict[str, Artifact] = {}
+        self.drop_ins: dict[str, dict[str, Artifact]] = {}
+        self.links: dict[str, dict[tuple[str, str], list[str]]] = {}
+        for artifact in sorted(generation.artifacts, key=lambda a: a.path):
+            match artifact.path.split("/"):
+                case [where, name] if where:
+                    self._unit(name, artifact)
+                case [where, folder, name] if where:
+                    self._below(folder, name, artifact)
+
+    @property
+    def units(self) -> set[str]:
+        return self.fragments.keys() | self.drop_ins.keys() | self.links.keys()
+
+    def _unit(self, name: str, artifact: Artifact) -> None:
+        if artifact.link is not None and artifact.link != MASK:
+            self._link(artifact.link.rpartition("/")[2], "Alias", name)
+        else:
+            # early/ sorts before late/ and normal/, but late/ never wins over normal/ (unit search order)
+            other = self.fragments.get(name)
+            if other is None or other.path.startswith("late/"):
+                self.fragments[name] = artifact
+
+    def _below(self, folder: str, name: str, artifact: Artifact) -> None:
+        owner, _, kind = folder.rpartition(".")
+        if kind == "d":
+            self.drop_ins.setdefault(owner, {})[name] = artifact
+        elif kind in _LINKS:
+            self._link(name, _LINKS[kind], f"not {owner}" if artifact.link == MASK else owner)
+
+    def _link(self, unit: str, key: str, value: str) -> None:
+        self.links.setdefault(unit, {}).setdefault(("Install", key), []).append(value)
+
+    def content(self, unit: str) -> Content:
+        template = template_of(unit)
+        fragment = self.fragments.get(unit) or self.fragments.get(template)
+        if fragment is not None and fragment.link == MASK:
+            return Content(fragment=MASK)
+        drop_ins = {**self.drop_ins.get(template, {}), **self.drop_ins.get(unit, {})}
+        files = [*([fragment] if fragment else []), *(drop_ins[name] for name in sorted(drop_ins))]
+        values: dict[tuple[str, str], list[str]] = {}
+        for file in files:
+            for section, key, value in parse(file.content or ""):
+                if key.startswith("X-Ordain-") or section.startswith("X-Ordain"):
+                    continue
+                if value == "":
+                    values[section, key] = [] if fragment else [""]
+                else:
+                    values.setdefault((section, key), []).append(value)
+        for key_, names in self.links.get(unit, {}).items():
+            values[key_] = sorted(names)
+        kept = {key: tuple(found) for key, found in values.items() if found}
+        return Content(fragment=fragment.path if fragment else "", values=kept)

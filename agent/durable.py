@@ -1,0 +1,66 @@
+"""Files that survive a power cut whole: written beside their place, synced, renamed; effect."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+
+def write(path: Path, data: bytes) -> None:
+    """Make the new file ``path`` and sync it; its name is not, see `sync_folder`. Raises `OSError`."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Put ``data`` at ``path``: at every moment there is the old file or the new one. Raises `OSError`."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    try:
+        write(beside, data)
+    except OSError:
+        with contextlib.suppress(OSError):  # a full disk gets its space back
+            beside.unlink()
+        raise
+    beside.rename(path)
+    sync_folder(path.parent)
+
+
+def link_equal(old: Path, new: Path, data: bytes) -> bool:
+    """Make ``new`` a hard link to ``old`` if that holds ``data``; whether it did."""
+    try:
+        if old.read_bytes() != data:
+            return False
+        os.link(old, new, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def sync_folder(folder: Path) -> None:
+    """Sync the names in ``folder``. Raises `OSError`."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(folder: Path) -> None:
+    """Make ``folder`` and what is missing above it, each synced into its parent. Raises `OSError`."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(mode=0o755, exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def why(error: OSError, path: Path) -> str:
+    """What failed, as ``PATH: Read-only file system``."""
+    return f"{error.filename or path}: {os.strerror(error.errno or errno.EIO)}"

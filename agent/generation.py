@@ -1,0 +1,94 @@
+"""From what was compiled to a generation, and to JSON and back; pure.
+
+The hash covers what a machine is told to be (document, artifacts, members) and not where it was said:
+`Generation.provenance` moves with every blank line in a document.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ordain.agent.model import Generation, to_json
+from ordain.transforms.model import Artifact, Branch, Compiled, Member, Template, Tree, Value, Wanted
+
+FORMAT = "ordain generation 1"
+"""First in what is hashed: another way to serialise is another identity."""
+
+
+def generation(compiled: Compiled, number: int = 0) -> Generation:
+    """The generation ``compiled`` comes to; 0 until `Store.save` gives it a number."""
+    tree = compiled.resolved.tree
+    document = plain(tree)
+    assert isinstance(document, dict)
+    return Generation(
+        number=number,
+        hash=digest(document, compiled.artifacts, compiled.members),
+        artifacts=compiled.artifacts,
+        members=compiled.members,
+        document=document,
+        provenance=dict(_provenance(tree, ())),
+    )
+
+
+def digest(document: Mapping[str, Any], artifacts: Iterable[Artifact], members: Iterable[Member]) -> str:
+    """The identity of a generation: SHA-256 in hex over one canonical JSON text; the order of items is no matter."""
+    body = {
+        "format": FORMAT,
+        "document": document,
+        "artifacts": [to_json(a) for a in sorted(artifacts, key=lambda a: a.path)],
+        "members": [to_json(m) for m in sorted(members, key=lambda m: m.unit)],
+    }
+    return hashlib.sha256(canonical(body)).hexdigest()
+
+
+def canonical(data: object) -> bytes:
+    """JSON with one spelling for one value: sorted keys, no blanks, ASCII."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+
+
+def plain(tree: Tree) -> Any:
+    """A tree as JSON data; a template is ``{"template": TEXT}`` again."""
+    if isinstance(tree, Branch):
+        return {name: plain(child) for name, child in sorted(tree.children.items())}
+    return _plain_value(tree.value)
+
+
+def artifact_from_json(data: Mapping[str, Any]) -> Artifact:
+    """The inverse of `to_json` for an artifact; raises `TypeError` on a field it does not know."""
+    return Artifact(**data)
+
+
+def member_from_json(data: Mapping[str, Any]) -> Member:
+    """The inverse of `to_json` for a member; raises `TypeError`, `KeyError` or `ValueError` on what is none."""
+    return dataclasses.replace(Member(**data), wanted=Wanted(data["wanted"]))
+
+
+def _plain_value(value: Value) -> Any:
+    if isinstance(value, Template):
+        return {"template": value.text}
+    if isinstance(value, tuple):
+        return [_plain_value(v) for v in value]
+    return value
+
+
+def _provenance(tree: Tree, path: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(tree, Branch):
+        if path and not tree.children:
+            yield _pointer(path), _place(tree)
+        for name, child in sorted(tree.children.items()):
+            yield from _provenance(child, (*path, name))
+    else:
+        overrode = [{**_place(o), "value": _plain_value(o.value)} for o in tree.overrode]
+        yield _pointer(path), {**_place(tree), "overrode": overrode}
+
+
+def _place(tree: Tree) -> dict[str, Any]:
+    return {"layer": tree.layer, "path": tree.where.path, "line": tree.where.line}
+
+
+def _pointer(path: tuple[str, ...]) -> str:
+    return "/".join(name.replace("~", "~0").replace("/", "~1") for name in path)

@@ -1,0 +1,134 @@
+"""One generation in one folder: written once, verified whenever it is read; effect.
+
+    document.json  provenance.json
+    manifest.json            number, hash, when it was saved, members, and every artifact but its content
+    artifacts/{normal,early,late,root}/…     the contents, under the paths they are placed at
+
+A file that the generation before holds already is a hard link to it: what an apply costs goes by what changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ordain.agent import durable
+from ordain.agent.generation import artifact_from_json, digest, member_from_json
+from ordain.agent.model import Generation, to_json
+from ordain.transforms.model import Artifact
+
+FORMAT = 1
+
+
+class Damaged(Exception):
+    """A generation or boot cache that is not what was written; the text names it and says what is wrong."""
+
+
+def write(generation: Generation, folder: Path, last: Path | None) -> None:
+    """Write ``generation`` to ``folder``, which must not be there; ``last`` is the folder of the one before.
+
+    Raises `OSError`; then, or after a power cut, ``folder`` is not there, but leftovers in names with a dot may be.
+    """
+    files = {
+        "document.json": _pretty(generation.document),
+        "provenance.json": _pretty(generation.provenance),
+        **{_place(a): a.content.encode() for a in generation.artifacts if a.content is not None},
+    }
+    durable.make_folder(folder.parent)
+    sweep(folder.parent)
+    beside = folder.with_name(f".{folder.name}.new")
+    beside.mkdir(mode=0o755)
+    for name, data in files.items():
+        path = beside / name
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if last is None or not durable.link_equal(last / name, path, data):
+            durable.write(path, data)
+    durable.write(beside / "manifest.json", _pretty(_manifest(generation, files)))
+    for inner, _, _ in os.walk(beside, topdown=False):
+        durable.sync_folder(Path(inner))
+    beside.rename(folder)
+    durable.sync_folder(folder.parent)
+
+
+def remove(folder: Path) -> None:
+    """Remove a generation; cut short, it leaves no damaged one. Raises `OSError`."""
+    shutil.rmtree(folder.rename(folder.with_name(f".{folder.name}.old")))
+
+
+def sweep(history: Path) -> None:
+    """Remove what a write or a removal that was cut short left behind. Raises `OSError`."""
+    for leftover in history.glob(".*"):
+        shutil.rmtree(leftover)
+
+
+def read(folder: Path) -> Generation:
+    """The generation in ``folder``, every byte of it verified. Raises `Damaged`."""
+    try:
+        return _read(folder)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"generation {folder.name} in {folder}: {error}") from error
+
+
+def saved(folder: Path) -> str:
+    """When the generation in ``folder`` was saved, ISO 8601, UTC. Raises `Damaged`."""
+    try:
+        return str(json.loads((folder / "manifest.json").read_bytes())["saved"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"generation {folder.name} in {folder}: {error}") from error
+
+
+def _read(folder: Path) -> Generation:
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    if manifest["format"] != FORMAT:
+        raise ValueError(f"format {manifest['format']}, this is {FORMAT}")
+    provenance = (folder / "provenance.json").read_bytes()
+    if hashlib.sha256(provenance).hexdigest() != manifest["provenance"]:
+        raise ValueError("provenance.json is not what was written")
+    artifacts = []
+    for row in manifest["artifacts"]:
+        artifact = artifact_from_json(row)
+        if artifact.link is None:
+            artifact = replace(artifact, content=(folder / _place(artifact)).read_bytes().decode())
+        artifacts.append(artifact)
+    found = Generation(
+        number=int(folder.name),
+        hash=manifest["hash"],
+        artifacts=tuple(artifacts),
+        members=tuple(member_from_json(row) for row in manifest["members"]),
+        document=json.loads((folder / "document.json").read_bytes()),
+        provenance=json.loads(provenance),
+    )
+    if digest(found.document, found.artifacts, found.members) != found.hash:
+        raise ValueError("its content does not have its hash")
+    return found
+
+
+def _place(artifact: Artifact) -> str:
+    """Where a generation keeps the content of ``artifact``."""
+    place = f"artifacts/root{artifact.path}" if artifact.path.startswith("/") else f"artifacts/{artifact.path}"
+    if ".." in place.split("/"):
+        raise ValueError(f"{artifact.path} leaves its generation")
+    return place
+
+
+def _manifest(generation: Generation, files: Mapping[str, bytes]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "number": generation.number,
+        "hash": generation.hash,
+        "saved": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "provenance": hashlib.sha256(files["provenance.json"]).hexdigest(),
+        "members": to_json(generation.members),
+        "artifacts": [{k: v for k, v in to_json(a).items() if k != "content"} for a in generation.artifacts],
+    }
+
+
+def _pretty(data: object) -> bytes:
+    return json.dumps(data, indent=1, sort_keys=True, allow_nan=False).encode() + b"\n"

@@ -1,0 +1,256 @@
+"""Generations on disk, and the boot cache the generator reads; effect.
+
+    root/var/lib/ordain/generations/N/          the last `KEPT` generations
+    root/etc/ordain/boot/{N,current,fallback}   proven ones, as the generator reads them
+    root/run/ordain/boot/current                the trial of this boot
+    root/run/ordain/applied.json                what runs: per unit its content and InvocationID
+
+A power cut at any moment leaves the old or the new. What cannot be written is a value, `NotPersistent`: an apply
+goes on without it and holds for this boot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ordain.agent import durable, history
+from ordain.agent.generation import canonical
+from ordain.agent.model import Generation, to_json
+from ordain.generator.cache import Cache, CacheError, Entry, pack, unpack
+from ordain.transforms.model import Artifact
+
+KEPT = 20
+"""Generations in the history."""
+BOOTABLE = 3
+"""Proven generations by number in the boot directory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotPersistent:
+    """It could not be written where it would outlive this boot; ``what`` says where and why."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """One line of the history. ``saved``: ISO 8601, UTC. ``damaged``: what is wrong with it, else ``""``."""
+
+    number: int
+    hash: str = ""
+    saved: str = ""
+    damaged: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedUnit:
+    """A unit as it was when a generation was applied: `Content.hash` and InvocationID."""
+
+    hash: str
+    invocation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What was applied last in this boot."""
+
+    number: int
+    hash: str
+    units: Mapping[str, AppliedUnit] = field(default_factory=dict)
+
+
+class Store:
+    """The generations of the machine below ``root``."""
+
+    def __init__(self, root: Path) -> None:
+        self._history = root / "var/lib/ordain/generations"
+        self._boot = root / "etc/ordain/boot"
+        self._trial = root / "run/ordain/boot/current"
+        self._applied = root / "run/ordain/applied.json"
+        self._machine_id = root / "etc/machine-id"
+
+    def save(self, generation: Generation) -> tuple[Generation, NotPersistent | None]:
+        """Write ``generation`` to the history; it comes back with its number.
+
+        What equals the last one is the last one; what equals an older one is a new number all the same, so that
+        the history is what happened, in order.
+        """
+        numbers = self._numbers()
+        last = None
+        if numbers:
+            with contextlib.suppress(history.Damaged):
+                last = self.load(numbers[-1])
+        if last and last.hash == generation.hash:
+            return last, None
+        number = 1 + max([*numbers, *self._bootable()], default=0)
+        numbered = replace(generation, number=number)
+        try:
+            history.write(numbered, self._folder(number), self._folder(last.number) if last else None)
+            self._prune()
+        except OSError as error:
+            return numbered, NotPersistent(what=durable.why(error, self._history))
+        return numbered, None
+
+    def load(self, number: int) -> Generation:
+        """Generation ``number``, verified. Raises `Damaged`, or `KeyError` if there is none."""
+        if not self._folder(number).is_dir():
+            raise KeyError(number)
+        return history.read(self._folder(number))
+
+    def load_hash(self, hash: str) -> Generation:
+        """The newest generation with this hash. Raises `KeyError` if there is none that is whole."""
+        for entry in reversed(self.history()):
+            if entry.hash == hash and not entry.damaged:
+                return self.load(entry.number)
+        raise KeyError(hash)
+
+    def history(self) -> tuple[Saved, ...]:
+        """What is kept, oldest first, damaged ones named."""
+        return tuple(self._saved(number) for number in self._numbers())
+
+    def commit_trial(self, generation: Generation, boot_id: str) -> None:
+        """Let every generator run of this boot place ``generation``. Raises `OSError` if /run cannot be written."""
+        self._trial.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        durable.replace(self._trial, pack(self._cache(generation, boot_id)))
+
+    def drop_trial(self) -> None:
+        """Let the generator place the proven generation again."""
+        self._trial.unlink(missing_ok=True)
+
+    def commit_proven(self, generation: Generation) -> NotPersistent | None:
+        """Make ``generation`` the one later boots start with."""
+        data = pack(self._cache(generation, ""))
+        try:
+            durable.make_folder(self._boot)
+            if generation.number:
+                durable.replace(self._boot / str(generation.number), data)
+            durable.replace(self._boot / "current", data)
+            for number in [n for n in self._bootable() if n != generation.number][: 1 - BOOTABLE]:
+                (self._boot / str(number)).unlink()
+        except OSError as error:
+            return NotPersistent(what=durable.why(error, self._boot))
+        return None
+
+    def mark_boot_good(self, hash: str = "") -> NotPersistent | None:
+        """Make the generation this boot completed with (``hash``; ``""``: current) the fallback.
+
+        Raises `KeyError` if no cache in the boot directory has that hash.
+        """
+        for name in ("current", *map(str, reversed(self._bootable())), "fallback"):
+            with contextlib.suppress(OSError, CacheError):
+                data = (self._boot / name).read_bytes()
+                if hash in ("", unpack(data).hash):
+                    return self._mark(data)
+        raise KeyError(hash)
+
+    def proven(self) -> Generation | None:
+        """What the next boot starts with; None if nothing was ever proven. Raises `Damaged`."""
+        return self._cached(self._boot / "current", None)
+
+    def trial(self, boot_id: str) -> Generation | None:
+        """The trial of the boot ``boot_id``, if there is one. Raises `Damaged`."""
+        return self._cached(self._trial, boot_id)
+
+    def fallback(self) -> Generation | None:
+        """The last one with which a boot completed. Raises `Damaged`."""
+        return self._cached(self._boot / "fallback", None)
+
+    def write_applied(self, applied: Applied) -> None:
+        """Record what runs now. Raises `OSError`."""
+        self._applied.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        durable.replace(self._applied, canonical(to_json(applied)))
+
+    def read_applied(self) -> Applied | None:
+        """What was recorded in this boot; None if nothing, or nothing that can be read."""
+        try:
+            data = json.loads(self._applied.read_bytes())
+            units = {name: AppliedUnit(**unit) for name, unit in data["units"].items()}
+            return Applied(number=data["number"], hash=data["hash"], units=units)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def _numbers(self) -> list[int]:
+        return _numbered(self._history)
+
+    def _bootable(self) -> list[int]:
+        return _numbered(self._boot)
+
+    def _folder(self, number: int) -> Path:
+        return self._history / str(number)
+
+    def _saved(self, number: int) -> Saved:
+        try:
+            found = self.load(number)
+            return Saved(number=number, hash=found.hash, saved=history.saved(self._folder(number)))
+        except history.Damaged as error:
+            return Saved(number=number, damaged=str(error))
+
+    def _cache(self, generation: Generation, boot_id: str) -> Cache:
+        try:
+            machine_id = self._machine_id.read_text("ascii").strip()
+        except (OSError, ValueError):
+            machine_id = ""
+        return Cache(
+            number=generation.number,
+            hash=generation.hash,
+            machine_id=machine_id if len(machine_id) == 32 else "",
+            boot_id=boot_id,
+            entries=list(_entries(generation)),
+        )
+
+    def _cached(self, path: Path, boot_id: str | None) -> Generation | None:
+        try:
+            cache = unpack(path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, CacheError) as error:
+            raise history.Damaged(f"{path}: {error}") from error
+        if boot_id is not None and cache.boot_id != boot_id.replace("-", ""):
+            return None
+        with contextlib.suppress(KeyError):
+            return self.load_hash(cache.hash)
+        # No history (a new /var): what is placed is known all the same, and enough to plan what goes.
+        return Generation(number=cache.number, hash=cache.hash, artifacts=tuple(_artifacts(cache)))
+
+    def _mark(self, data: bytes) -> NotPersistent | None:
+        try:
+            durable.replace(self._boot / "fallback", data)
+        except OSError as error:
+            return NotPersistent(what=durable.why(error, self._boot))
+        return None
+
+    def _prune(self) -> None:
+        """Drop what is older than the last `KEPT`, but nothing the boot directory names."""
+        named = set(self._bootable())
+        for name in ("current", "fallback"):
+            with contextlib.suppress(OSError, CacheError):
+                named.add(unpack((self._boot / name).read_bytes()).number)
+        for number in self._numbers()[:-KEPT]:
+            if number not in named:
+                history.remove(self._folder(number))
+
+
+def _entries(generation: Generation) -> Iterator[Entry]:
+    for a in generation.artifacts:
+        if not a.path.startswith("/"):
+            content = None if a.content is None else a.content.encode()
+            yield a.path, a.mode, content, None if a.link is None else a.link.encode()
+
+
+def _artifacts(cache: Cache) -> Iterator[Artifact]:
+    for path, mode, content, link in cache.entries:
+        if link is None:
+            yield Artifact(path=path, mode=mode, content=(content or b"").decode())
+        else:
+            yield Artifact(path=path, link=link.decode())
+
+
+def _numbered(folder: Path) -> list[int]:
+    try:
+        return sorted(int(path.name) for path in folder.iterdir() if path.name.isascii() and path.name.isdecimal())
+    except OSError:
+        return []
