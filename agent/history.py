@@ -76,10 +76,11 @@ def read(folder: Path) -> Generation:
         raise Damaged(f"generation {folder.name} in {folder}: {error}") from error
 
 
-def saved(folder: Path) -> str:
-    """When the generation in ``folder`` was saved, ISO 8601, UTC. Raises `Damaged`."""
+def head(folder: Path) -> tuple[str, str]:
+    """The hash in the manifest, unverified, and when it was saved (ISO 8601, UTC). Raises `Damaged`."""
     try:
-        return str(json.loads((folder / "manifest.json").read_bytes())["saved"])
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        return str(manifest["hash"]), str(manifest["saved"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Damaged(f"generation {folder.name} in {folder}: {error}") from error
 

@@ -16,12 +16,16 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ordain.agent import durable, history
 from ordain.agent.generation import canonical
 from ordain.agent.model import Generation, to_json
-from ordain.generator.cache import Cache, CacheError, Entry, pack, unpack
+from ordain.generator.cache import Cache, CacheError, pack, unpack
 from ordain.transforms.model import Artifact
+
+if TYPE_CHECKING:
+    from ordain.generator.cache import Entry  # a name for type checkers only, there too
 
 KEPT = 20
 """Generations in the history."""
@@ -103,9 +107,10 @@ class Store:
 
     def load_hash(self, hash: str) -> Generation:
         """The newest generation with this hash. Raises `KeyError` if there is none that is whole."""
-        for entry in reversed(self.history()):
-            if entry.hash == hash and not entry.damaged:
-                return self.load(entry.number)
+        for number in reversed(self._numbers()):
+            with contextlib.suppress(history.Damaged):
+                if history.head(self._folder(number))[0] == hash:
+                    return self.load(number)
         raise KeyError(hash)
 
     def history(self) -> tuple[Saved, ...]:
@@ -184,8 +189,9 @@ class Store:
 
     def _saved(self, number: int) -> Saved:
         try:
-            found = self.load(number)
-            return Saved(number=number, hash=found.hash, saved=history.saved(self._folder(number)))
+            self.load(number)
+            hash, saved = history.head(self._folder(number))
+            return Saved(number=number, hash=hash, saved=saved)
         except history.Damaged as error:
             return Saved(number=number, damaged=str(error))
 
