@@ -6,7 +6,7 @@ In CI (``CI=true``) a machine that cannot be made is a failure; elsewhere the te
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,10 +14,7 @@ import pluggy
 import pytest
 
 from rig import package, roots
-from rig.machine import Machine
-
-Machines = Callable[..., Machine]
-"""``machines(SUITE, cmdline=[…], bare=False)``: a machine, still off, that ends with the test."""
+from rig.machine import Machine, Machines
 
 _failed = pytest.StashKey[bool]()
 

@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Protocol, Self, TypeVar
 
 from rig.roots import CLEAN, overlay, scratch
 
@@ -244,6 +244,14 @@ class Machine:
             self._nspawn.wait(20)
         (STATE / f"{self.name}.lock").unlink()
         os.close(self._lock)
+
+
+class Machines(Protocol):
+    """Makes machines that end with the test: the fixture ``machines``."""
+
+    def __call__(self, suite: str, *, cmdline: tuple[str, ...] = (), bare: bool = False) -> Machine:
+        """Make a machine, still off; ``bare``: without the package."""
+        ...
 
 
 def sweep() -> None:

@@ -1,0 +1,118 @@
+"""The Debian package on a running machine: installed, upgraded, removed and purged by apt."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from rig import package
+from rig.machine import Machine, Machines
+
+pytestmark = pytest.mark.integration
+
+GENERATOR = "/usr/lib/systemd/system-generators/ordain-generator"
+WEB = """\
+ordain: v1
+kind: Layer
+name: web
+services:
+  web:
+    command: [/usr/bin/python3, -m, http.server, "8080"]
+"""
+RELOADING = f"""\
+n=0
+until [ -e /run/enough ]; do
+	rm -rf /run/out && mkdir /run/out
+	{GENERATOR} /run/out || echo "run $n: exit status $?"
+	[ -e /run/out/web.service ] || echo "run $n: no web.service"
+	n=$((n + 1))
+	echo $n >/run/runs
+done >/run/complaints 2>&1
+"""
+
+
+def apt(machine: Machine, verb: str, what: str | Path) -> str:
+    """Run apt-get in the machine and return what it printed."""
+    if isinstance(what, Path):
+        shutil.copy(what, machine.path("/var/tmp") / what.name)
+        what = f"/var/tmp/{what.name}"
+    done = machine.run("apt-get", verb, "--yes", what, timeout=120)
+    return done.stdout + done.stderr
+
+
+def running(machine: Machine, unit: str) -> str:
+    """The process id of a service that runs."""
+    state = machine.show(unit, "ActiveState", "MainPID")
+    assert state["ActiveState"] == "active", state
+    return state["MainPID"]
+
+
+@pytest.fixture
+def upgrade(rig: None) -> Path:
+    """A package of the same tree with a higher version."""
+    return package.build("0.1.0+next")
+
+
+def test_installed_on_a_running_machine_it_serves_at_once(deb: Path, machines: Machines, suite: str) -> None:
+    machine = machines(suite, bare=True).boot()
+    machine.write("/etc/ordain/documents/web.yaml", WEB)
+
+    apt(machine, "install", deb)
+
+    machine.until("web runs", lambda: machine.show("web.service", "ActiveState")["ActiveState"] == "active")
+    assert machine.run("systemctl", "is-enabled", "ordain-agent.service").stdout == "enabled\n"
+
+
+def test_an_upgrade_touches_no_service_and_never_lacks_a_generator(machine: Machine, upgrade: Path) -> None:
+    machine.write("/etc/ordain/documents/web.yaml", WEB)
+    machine.boot()
+    machine.until("web runs", lambda: machine.path("/run/systemd/generator/web.service").exists())
+    web, agent = running(machine, "web.service"), running(machine, "ordain-agent.service")
+    machine.run("systemd-run", "--unit=reloading", "sh", "-c", RELOADING)
+    machine.until("a first run", machine.path("/run/runs").exists)
+    before = int(machine.read("/run/runs"))
+
+    apt(machine, "install", upgrade)
+
+    runs = int(machine.read("/run/runs"))
+    machine.write("/run/enough", "")
+    assert runs > before + 5
+    assert machine.read("/run/complaints") == ""
+    assert running(machine, "web.service") == web
+    assert running(machine, "ordain-agent.service") != agent
+    assert machine.run("dpkg-query", "--show", "ordain").stdout.split()[1] == "0.1.0+next"
+
+
+def test_removed_it_says_what_that_means_and_leaves_services_running(machine: Machine) -> None:
+    machine.write("/etc/ordain/documents/web.yaml", WEB)
+    machine.boot()
+    machine.until("web runs", lambda: machine.path("/run/systemd/generator/web.service").exists())
+    web = running(machine, "web.service")
+
+    said = apt(machine, "remove", "ordain")
+
+    assert "lose their definition" in said
+    assert running(machine, "web.service") == web
+    assert not machine.path("/run/systemd/generator/web.service").exists()
+    assert machine.read("/etc/ordain/documents/web.yaml") == WEB
+
+
+def test_purged_it_leaves_no_file(machine: Machine) -> None:
+    machine.write("/etc/ordain/documents/web.yaml", WEB)
+    machine.boot()
+    machine.until("web runs", lambda: machine.path("/run/systemd/generator/web.service").exists())
+
+    apt(machine, "purge", "ordain")
+
+    left = machine.run("find", "/etc", "/usr", "/var", "/run", "-iname", "*ordain*").stdout.split()
+    assert left == []
+
+
+def test_a_boot_without_documents_is_an_ordinary_boot(machine: Machine) -> None:
+    machine.boot()
+
+    assert machine.wait_running() == "running", machine.run("systemctl", "--failed").stdout
+    assert running(machine, "ordain-agent.service")
+    assert machine.run("systemctl", "is-active", "nginx.service").stdout == "active\n"
