@@ -1,0 +1,187 @@
+"""Which generation this boot gets.
+
+    kernel command line, attempts, caches ─choose─▶ Choice
+
+In order: the trial of this boot, current, fallback, baseline, nothing (product.md, Boot). A cache that is
+missing, damaged, foreign or was booted three times in vain is passed over for the next, with a note.
+Reads only, and only below the root it is given.
+"""
+
+from __future__ import annotations
+
+from posix import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, close, environ, fstat, geteuid, read
+from posix import open as open_fd
+
+from ordain.generator.cache import CacheError, unpack
+
+TYPE_CHECKING = False  # typing costs 10 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ordain.generator.cache import Cache
+
+ATTEMPTS = "/etc/ordain/boot/attempts"
+RECORD = "/run/ordain/boot/choice"
+TRIES = 3
+"""Boots a generation gets to complete one."""
+SIZE_MAX = 64 << 20
+_REGULAR = 0o100000  # S_IFREG; the stat module is one import more
+
+
+class Choice:
+    """What to place, and how that came about.
+
+    ``origin``: ``trial``, ``current``, ``fallback``, ``baseline``, the number asked for with
+    ``ordain.boot=``, ``nothing`` or ``off``. ``notes`` say what was passed over and why. ``tried`` are the
+    hashes that had their boots when this boot began, ``booted`` the one it began with: both stay for the
+    whole boot, or the count of its own attempt would change what a reload in it places.
+    """
+
+    __slots__ = ("boot_id", "booted", "cache", "first", "notes", "option", "origin", "tried")
+
+    def __init__(self, root: str) -> None:
+        self.boot_id = _word(root + "/proc/sys/kernel/random/boot_id").replace("-", "")
+        record = read_record(root)
+        self.first = not self.boot_id or record.get("boot_id") != self.boot_id
+        self.tried = _tried(root) if self.first else record.get("tried", "").split()
+        self.booted = "" if self.first else record.get("booted", "")
+        self.option = ""
+        self.origin = "nothing"
+        self.cache: Cache | None = None
+        self.notes: list[str] = []
+
+
+def choose(root: str) -> Choice:
+    """The first cache below ``root`` that may be placed in this boot."""
+    choice = Choice(root)
+    on, option = _options(root)
+    if not on:
+        choice.origin = "off"
+        return choice
+    if option not in ("", "fallback", "baseline") and not (option.isascii() and option.isdigit()):
+        choice.notes.append(f"ordain.boot={option[:40]}: want fallback, baseline or a number, taking fallback")
+        option = "fallback"
+    choice.option = option
+    for origin, path in _candidates(option):
+        try:
+            cache = _load(root, path)
+        except FileNotFoundError:
+            if origin == option:
+                choice.notes.append(f"ordain.boot={option}: there is none, taking the next")
+            continue
+        except OSError as error:
+            choice.notes.append(f"{path}: {error.strerror}, taking the next")
+            continue
+        except CacheError as error:
+            choice.notes.append(f"{path}: {error}, taking the next")
+            continue
+        if origin == "trial" and (not cache.boot_id or cache.boot_id != choice.boot_id):
+            continue  # of a boot that has ended, and the trial with it
+        if cache.hash in choice.tried and origin not in ("trial", option):
+            what = f"{TRIES} boots with generation {cache.number} did not complete"
+            choice.notes.append(f"{path}: {what}, taking the next")
+            continue
+        choice.cache, choice.origin = cache, origin
+        return choice
+    return choice
+
+
+def read_record(root: str) -> dict[str, str]:
+    """What the last run wrote to `RECORD`, without notes and problems; empty when there is none."""
+    pairs = {}
+    for line in _small(root + RECORD).decode("utf-8", "replace").split("\n"):
+        key, _, value = line.partition("=")
+        pairs[key] = value
+    return pairs
+
+
+def _candidates(option: str) -> Iterator[tuple[str, str]]:
+    yield "trial", "/run/ordain/boot/current"
+    if option.isdigit():
+        yield option, f"/etc/ordain/boot/{option[:18]}"
+    if not option:
+        yield "current", "/etc/ordain/boot/current"
+    if option != "baseline":
+        yield "fallback", "/etc/ordain/boot/fallback"
+    yield "baseline", "/usr/lib/ordain/boot/baseline"
+
+
+def _options(root: str) -> tuple[bool, str]:
+    """Kernel command line: whether Ordain is on, and the value of ``ordain.boot``; the last one counts."""
+    container = environ.get(b"SYSTEMD_VIRTUALIZATION", b"").startswith(b"container:")
+    if container or _word(root + "/run/systemd/container"):
+        # /proc/cmdline is the host's there (systemd does the same: proc-cmdline.c).
+        words = _small(root + "/proc/1/cmdline").split(b"\0")
+    else:
+        words = _small(root + "/proc/cmdline").split()
+    on, boot = True, ""
+    for word in words:
+        key, _, value = word.partition(b"=")
+        if key == b"ordain":
+            on = value not in (b"off", b"no", b"0", b"false")
+        elif key == b"ordain.boot":
+            boot = value.decode("ascii", "replace")
+    return on, boot
+
+
+def _tried(root: str) -> list[str]:
+    """Hashes of the generations that had their `TRIES` boots.
+
+    `ATTEMPTS` holds a line ``HASH BOOT-ID`` for each boot that did not complete; it is removed when one
+    does. A line cut short by a power failure counts as what it is: a boot that did not complete.
+    """
+    counts: dict[str, int] = {}
+    for line in set(_small(root + ATTEMPTS).split(b"\n")):
+        hash = line.decode("ascii", "replace").partition(" ")[0]
+        counts[hash] = counts.get(hash, 0) + 1
+    return sorted(hash for hash, count in counts.items() if hash and count >= TRIES)
+
+
+def _load(root: str, path: str) -> Cache:
+    """The cache at ``path``, if this machine may use it. Raises `OSError`, `CacheError`."""
+    cache = unpack(_read_trusted(root + path))
+    if cache.machine_id and cache.machine_id != _word(root + "/etc/machine-id"):
+        raise CacheError("ForeignCache", f"made for machine {cache.machine_id}")
+    return cache
+
+
+def _read_trusted(path: str) -> bytes:
+    """A regular file that only root, or who runs us, could write. Raises `OSError`, `CacheError`.
+
+    O_NONBLOCK: opening a FIFO would wait for a writer, and the boot with it.
+    """
+    fd = open_fd(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+    try:
+        stat = fstat(fd)
+        size, mode = stat.st_size, stat.st_mode
+        if mode & 0o170000 != _REGULAR:
+            raise CacheError("UnsafeCache", "not a regular file")
+        if stat.st_uid not in (0, geteuid()) or mode & 0o022:
+            what = f"owner {stat.st_uid}, mode {mode & 0o7777:04o}: others than root may write it"
+            raise CacheError("UnsafeCache", what)
+        if size > SIZE_MAX:
+            raise CacheError("UnsafeCache", f"{size} bytes, at most {SIZE_MAX} are read")
+        data = read(fd, size)
+        while len(data) < size and (more := read(fd, size - len(data))):
+            data += more
+        return data
+    finally:
+        close(fd)
+
+
+def _small(path: str) -> bytes:
+    """The first 64 KiB of a file; empty when there is none or it cannot be read."""
+    try:
+        fd = open_fd(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return read(fd, 1 << 16)
+    except OSError:
+        return b""
+    finally:
+        close(fd)
+
+
+def _word(path: str) -> str:
+    return _small(path).strip().decode("ascii", "replace")
