@@ -1,7 +1,7 @@
 """Kinds of settings: how each takes a neutral value, and what systemd's own syntax may say in it.
 
-A `Kind` is a pair of functions. ``encode`` turns a neutral value into text; ``check`` looks at text already in systemd's
-syntax. Both raise `EncodeError`. The functions below make kinds; `parsers` says which directive is of which.
+A `Kind` is a pair of functions. ``encode`` turns a neutral value into text; ``check`` looks at text already in
+systemd's syntax. Both raise `EncodeError`. The functions below make kinds; `parsers` says which directive is of which.
 """
 
 from __future__ import annotations
@@ -68,6 +68,11 @@ def _anything_with_specifiers(check: Check) -> Check:
             check(text)
 
     return checked
+
+
+def _words_and_specifiers(raw: str) -> None:
+    words.split(raw, unescape=False)
+    words.check_specifiers(raw)
 
 
 def typed(check: Check) -> Kind:
@@ -154,7 +159,7 @@ def pairs(check_from: Check, check_to: Check, *, escape: Callable[[str], str] = 
         items = value.items() if isinstance(value, Mapping) else ((item, "") for item in listed(value))
         return " ".join(one(left, right) for left, right in items)
 
-    return Kind(encode, lambda raw: words.split(raw, unescape=False) and words.check_specifiers(raw))
+    return Kind(encode, _words_and_specifiers)
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=@,+*~#-]+( +[A-Za-z0-9_./:=@,+*~#-]+)*")
@@ -193,7 +198,7 @@ def first_and_rest(check_first: Check, check_rest: Check, *, default: str = "") 
         check_rest(parts[1])
         return f"{quoting.quoted_word(parts[0], specifiers=True)} {parts[1]}"
 
-    return Kind(encode, lambda raw: words.split(raw, unescape=False) and words.check_specifiers(raw))
+    return Kind(encode, _words_and_specifiers)
 
 
 def units(*suffixes: str, many: bool = True) -> Kind:

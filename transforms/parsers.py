@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 
-from ordain.transforms import directives, quoting, shapes, values
+from ordain.transforms import directives, quoting, grammar, values
 from ordain.transforms.kinds import (
     Kind,
     Neutral,
@@ -47,7 +47,7 @@ def command(argv: tuple[str, ...]) -> str:
     """A command line whose words are exactly ``argv``."""
     if not argv:
         raise EncodeError("an empty command", "the first word of a command is the program")
-    shapes.program(quoting.shown(argv[0]))
+    grammar.program(quoting.shown(argv[0]))
     first = quoting.c_word(argv[0])
     rest = (quoting.c_word(word, escape=lambda piece: piece.replace("$", "$$")) for word in argv[1:])
     return " ".join((first, *rest))
@@ -55,7 +55,7 @@ def command(argv: tuple[str, ...]) -> str:
 
 def environment(name: str, value: str) -> str:
     """One word ``NAME=VALUE``."""
-    shapes.environment_name(name)
+    grammar.environment_name(name)
     return quoting.c_word(f"{name}={value}")
 
 
@@ -85,13 +85,13 @@ def _environ() -> Kind:
             name, equals, _ = word.partition("=")
             if not equals:
                 raise EncodeError(f"not an assignment: {word!r}", "write NAME=VALUE")
-            shapes.environment_name(name)
+            grammar.environment_name(name)
 
     return Kind(encode, check)
 
 
 def _assignment_or_name(word: str) -> None:
-    shapes.environment_name(word.partition("=")[0])
+    grammar.environment_name(word.partition("=")[0])
 
 
 def _environment_file() -> Kind:
@@ -99,13 +99,13 @@ def _environment_file() -> Kind:
 
     def encode(value: Neutral) -> str:
         path = scalar(value)
-        shapes.absolute_path(quoting.shown(path))
+        grammar.absolute_path(quoting.shown(path))
         return quoting.one_line(re.sub(r"([*?\[\\])", r"\\\1", path), specifiers=True)
 
-    return Kind(encode, check_of(shapes.environment_file))
+    return Kind(encode, check_of(grammar.environment_file))
 
 
-def check_of(check: shapes.Check) -> shapes.Check:
+def check_of(check: grammar.Check) -> grammar.Check:
     """``check`` for text in which specifiers may stand."""
     return text(check).check
 
@@ -147,11 +147,11 @@ def _one_pair(value: Neutral) -> tuple[str, str]:
 def _load_credential() -> Kind:
     def encode(value: Neutral) -> str:
         name, source = _one_pair(value)
-        shapes.credential_name(name)
+        grammar.credential_name(name)
         if source.startswith("/"):
-            shapes.absolute_path(quoting.shown(source))
+            grammar.absolute_path(quoting.shown(source))
         else:
-            shapes.credential_name(quoting.shown(source))
+            grammar.credential_name(quoting.shown(source))
         return f"{name}:{quoting.one_line(source, specifiers=True)}"
 
     return Kind(encode, check_specifiers)
@@ -160,7 +160,7 @@ def _load_credential() -> Kind:
 def _set_credential(*, encrypted: bool) -> Kind:
     def encode(value: Neutral) -> str:
         name, content = _one_pair(value)
-        shapes.credential_name(name)
+        grammar.credential_name(name)
         if encrypted:
             _input_data().check(content)
             return f"{name}:{''.join(content.split())}"
@@ -173,9 +173,9 @@ def _output(*names: str) -> Kind:
     def check(value: str) -> None:
         head, colon, rest = value.partition(":")
         if colon and head in ("file", "append", "truncate"):
-            shapes.absolute_path(rest)
+            grammar.absolute_path(rest)
         elif colon and head == "fd":
-            shapes.fd_name(rest)
+            grammar.fd_name(rest)
         elif value not in names:
             raise EncodeError(f"not a place for input or output: {value!r}", ", ".join((*names, "file:PATH")))
 
@@ -206,12 +206,12 @@ def _bool_or_words(*names: str) -> Kind:
     return Kind(lambda value: _checked(" ".join(listed(value)), both), both)
 
 
-def _checked(value: str, check: shapes.Check) -> str:
+def _checked(value: str, check: grammar.Check) -> str:
     check(value)
     return quoting.one_line(value, specifiers=False)
 
 
-def _matching(pattern: str, what: str, hint: str = "") -> shapes.Check:
+def _matching(pattern: str, what: str, hint: str = "") -> grammar.Check:
     compiled = re.compile(pattern)
 
     def check(value: str) -> None:
@@ -221,12 +221,12 @@ def _matching(pattern: str, what: str, hint: str = "") -> shapes.Check:
     return check
 
 
-def _words_of(check: shapes.Check) -> Kind:
+def _words_of(check: grammar.Check) -> Kind:
     """Words of plain characters: no quotes, no specifiers; ~ may stand before the first."""
     return word_list(check, specifiers=False)
 
 
-def _either(*checks: shapes.Check) -> shapes.Check:
+def _either(*checks: grammar.Check) -> grammar.Check:
     """The first of ``checks`` that takes the value; the last one says what is wrong."""
 
     def check(value: str) -> None:
@@ -241,7 +241,7 @@ def _either(*checks: shapes.Check) -> shapes.Check:
     return check
 
 
-def _word(*words: str) -> shapes.Check:
+def _word(*words: str) -> grammar.Check:
     return choice(*words).check
 
 
@@ -262,45 +262,45 @@ _JOB_MODES = (
 
 _BOOL = typed(values.boolean)
 _SPAN = typed(values.timespan)
-_PATH = text(shapes.absolute_path)
-_MEMORY = typed(shapes.memory)
+_PATH = text(grammar.absolute_path)
+_MEMORY = typed(grammar.memory)
 _UNSIGNED = typed(values.unsigned)
 _MOUNT_OPTIONS = nothing
 
 PARSERS: Mapping[str, Kind] = {
     "NULL": units(),  # [Install]: read by systemctl, not by PID 1
-    "config_parse_bind_network_interface": text(shapes.interface),
-    "config_parse_bind_paths": pairs(shapes.absolute_path, _matching(r"/[^:]*|[^:]*:[a-z]*|/.*", "a path")),
+    "config_parse_bind_network_interface": text(grammar.interface),
+    "config_parse_bind_paths": pairs(grammar.absolute_path, _matching(r"/[^:]*|[^:]*:[a-z]*|/.*", "a path")),
     "config_parse_bool": _BOOL,
     "config_parse_bpf_delegate_attachments": plain(),
     "config_parse_bpf_delegate_commands": plain(),
     "config_parse_bpf_delegate_maps": plain(),
     "config_parse_bpf_delegate_programs": plain(),
     "config_parse_bpf_foreign_program": plain(),
-    "config_parse_bus_name": text(shapes.bus_name),
+    "config_parse_bus_name": text(grammar.bus_name),
     "config_parse_bus_policy": plain(),
     "config_parse_bus_policy_world": plain(),
     "config_parse_busname_service": units("service", many=False),
-    "config_parse_capability_set": _words_of(shapes.capability),
-    "config_parse_cg_cpu_weight": typed(shapes.cpu_weight),
-    "config_parse_cg_weight": typed(shapes.weight),
+    "config_parse_capability_set": _words_of(grammar.capability),
+    "config_parse_cg_cpu_weight": typed(grammar.cpu_weight),
+    "config_parse_cg_weight": typed(grammar.weight),
     "config_parse_cgroup_nft_set": plain(),
-    "config_parse_cgroup_socket_bind": text(shapes.bind_rule),
+    "config_parse_cgroup_socket_bind": text(grammar.bind_rule),
     "config_parse_collect_mode": choice("inactive", "inactive-or-failed"),
     "config_parse_concurrency_max": typed(_either(_word("infinity"), values.unsigned)),
-    "config_parse_cpu_quota": typed(shapes.cpu_quota),
+    "config_parse_cpu_quota": typed(grammar.cpu_quota),
     "config_parse_cpuset_partition": choice("member", "root", "isolated"),
     "config_parse_delegate": _bool_or_words(*_CONTROLLERS),
     "config_parse_delegate_subgroup": text(_matching(r"[^/]+", "the name of a control group")),
-    "config_parse_device_allow": first_and_rest(shapes.device, shapes.device_rights, default="rwm"),
+    "config_parse_device_allow": first_and_rest(grammar.device, grammar.device_rights, default="rwm"),
     "config_parse_device_policy": choice("auto", "closed", "strict"),
     "config_parse_disable_controllers": _words_of(_word(*_CONTROLLERS)),
-    "config_parse_documentation": word_list(shapes.documentation),
+    "config_parse_documentation": word_list(grammar.documentation),
     "config_parse_emergency_action": choice(*_ACTIONS),
     "config_parse_environ": _environ(),
     "config_parse_exec": _exec(),
     "config_parse_exec_coredump_filter": plain(),
-    "config_parse_exec_cpu_affinity": typed(_either(_word("numa"), shapes.cpu_set)),
+    "config_parse_exec_cpu_affinity": typed(_either(_word("numa"), grammar.cpu_set)),
     "config_parse_exec_cpu_sched_policy": choice("other", "batch", "idle", "fifo", "rr", "ext"),
     "config_parse_exec_cpu_sched_prio": typed(partial(values.integer, low=0, high=99)),
     "config_parse_exec_input": _output("null", "tty", "tty-force", "tty-fail", "data", "socket", "fd"),
@@ -327,7 +327,7 @@ PARSERS: Mapping[str, Kind] = {
         "syslog+console",
     ),
     "config_parse_exec_preserve_mode": choice("restart", or_bool=True),
-    "config_parse_exec_quota": typed(_either(_word("off"), shapes.memory)),
+    "config_parse_exec_quota": typed(_either(_word("off"), grammar.memory)),
     "config_parse_exec_root_hash": plain(),
     "config_parse_exec_root_hash_sig": plain(),
     "config_parse_exec_secure_bits": _words_of(
@@ -337,16 +337,16 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_exec_utmp_mode": choice("init", "login", "user"),
     "config_parse_exit_status": typed(partial(values.unsigned, high=255)),
     "config_parse_extension_images": plain(),
-    "config_parse_fdname": text(shapes.fd_name),
+    "config_parse_fdname": text(grammar.fd_name),
     "config_parse_fsck_passno": typed(values.integer),
     "config_parse_iec_size": typed(values.size),
     "config_parse_image_policy": plain(),
     "config_parse_import_credential": plain(),
-    "config_parse_in_addr_prefixes": _words_of(shapes.ip_prefix),
+    "config_parse_in_addr_prefixes": _words_of(grammar.ip_prefix),
     "config_parse_int": typed(values.integer),
-    "config_parse_io_device_latency": first_and_rest(shapes.absolute_path, values.timespan),
-    "config_parse_io_device_weight": first_and_rest(shapes.absolute_path, shapes.weight),
-    "config_parse_io_limit": first_and_rest(shapes.absolute_path, shapes.rate),
+    "config_parse_io_device_latency": first_and_rest(grammar.absolute_path, values.timespan),
+    "config_parse_io_device_weight": first_and_rest(grammar.absolute_path, grammar.weight),
+    "config_parse_io_limit": first_and_rest(grammar.absolute_path, grammar.rate),
     "config_parse_ip_filter_bpf_progs": _PATH,
     "config_parse_ip_tos": typed(
         _either(_word("low-delay", "throughput", "reliability", "low-cost"), partial(values.unsigned, high=255))
@@ -376,18 +376,18 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_mount_images": plain(),
     "config_parse_mount_node": text(_matching(r"[^\0]+", "what to mount")),
     "config_parse_namespace_flags": _bool_or_words(*_NAMESPACES),
-    "config_parse_namespace_path_strv": word_list(shapes.absolute_path, raw_check=shapes.namespace_path),
+    "config_parse_namespace_path_strv": word_list(grammar.absolute_path, raw_check=grammar.namespace_path),
     "config_parse_notify_access": choice("none", "main", "exec", "all"),
     "config_parse_nsec": typed(_matching(r"[0-9]+ ?(ns|us|ms|s)?", "a time span in nanoseconds")),
-    "config_parse_numa_mask": typed(_either(_word("all"), shapes.cpu_set)),
+    "config_parse_numa_mask": typed(_either(_word("all"), grammar.cpu_set)),
     "config_parse_numa_policy": choice("default", "preferred", "bind", "interleave", "local"),
     "config_parse_obsolete_unit_deps": units(),
     "config_parse_oom_policy": choice("continue", "stop", "kill"),
     "config_parse_open_file": plain(),
-    "config_parse_pass_environ": word_list(shapes.environment_name),
+    "config_parse_pass_environ": word_list(grammar.environment_name),
     "config_parse_path_spec": _PATH,
     "config_parse_personality": plain(),
-    "config_parse_pid_file": text(_either(shapes.absolute_path, shapes.relative_path)),
+    "config_parse_pid_file": text(_either(grammar.absolute_path, grammar.relative_path)),
     "config_parse_pressure_watch": choice("auto", "skip", or_bool=True),
     "config_parse_private_bpf": _BOOL,
     "config_parse_private_pids": _BOOL,
@@ -403,7 +403,7 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_protect_system": choice("full", "strict", or_bool=True),
     "config_parse_reboot_parameter": text(),
     "config_parse_restrict_filesystems": _words_of(_matching(r"~?@?[A-Za-z0-9_.-]+", "a file system type")),
-    "config_parse_restrict_network_interfaces": _words_of(lambda word: shapes.interface(word.removeprefix("~"))),
+    "config_parse_restrict_network_interfaces": _words_of(lambda word: grammar.interface(word.removeprefix("~"))),
     "config_parse_root_image_options": plain(),
     "config_parse_sec": _SPAN,
     "config_parse_sec_def_infinity": _SPAN,
@@ -421,18 +421,18 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_service_type": choice(
         "simple", "exec", "forking", "oneshot", "dbus", "notify", "notify-reload", "idle"
     ),
-    "config_parse_set_status": _words_of(shapes.exit_status),
+    "config_parse_set_status": _words_of(grammar.exit_status),
     "config_parse_signal": typed(values.signal),
     "config_parse_socket_bind": choice("default", "both", "ipv6-only", or_bool=True),
-    "config_parse_socket_bindtodevice": text(shapes.interface, specifiers=False),
+    "config_parse_socket_bindtodevice": text(grammar.interface, specifiers=False),
     "config_parse_socket_defer_trigger": choice("patient", or_bool=True),
-    "config_parse_socket_listen": text(shapes.socket_address),
+    "config_parse_socket_listen": text(grammar.socket_address),
     "config_parse_socket_protocol": choice("udplite", "sctp", "mptcp"),
     "config_parse_socket_service": units("service", many=False),
     "config_parse_socket_timestamping": choice("us", "usec", "µs", "ns", "nsec", or_bool=True),
     "config_parse_string": text(specifiers=False),
     "config_parse_swap_priority": typed(partial(values.integer, low=-1, high=32767)),
-    "config_parse_tasks_max": typed(shapes.tasks),
+    "config_parse_tasks_max": typed(grammar.tasks),
     "config_parse_timer": _SPAN,
     "config_parse_trigger_unit": units(many=False),
     "config_parse_tristate": _BOOL,
@@ -441,27 +441,27 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_unit_cgroup_attr": plain(),
     "config_parse_unit_cgroup_attr_pretty": plain(),
     "config_parse_unit_condition_null": _BOOL,
-    "config_parse_unit_condition_path": text(shapes.absolute_path),
+    "config_parse_unit_condition_path": text(grammar.absolute_path),
     "config_parse_unit_condition_string": text(_condition),
-    "config_parse_unit_cpu_set": typed(shapes.cpu_set),
+    "config_parse_unit_cpu_set": typed(grammar.cpu_set),
     "config_parse_unit_deps": units(),
     "config_parse_unit_env_file": _environment_file(),
-    "config_parse_unit_mounts_for": word_list(shapes.absolute_path),
+    "config_parse_unit_mounts_for": word_list(grammar.absolute_path),
     "config_parse_unit_names": units(),
     "config_parse_unit_path_printf": _PATH,
-    "config_parse_unit_path_strv_printf": word_list(shapes.absolute_path),
+    "config_parse_unit_path_strv_printf": word_list(grammar.absolute_path),
     "config_parse_unit_slice": units("slice", many=False),
     "config_parse_unit_string_printf": text(),
     "config_parse_unset_environ": word_list(_assignment_or_name, unescape=True),
-    "config_parse_user_group_compat": text(shapes.user),
-    "config_parse_user_group_strv_compat": word_list(shapes.user),
+    "config_parse_user_group_compat": text(grammar.user),
+    "config_parse_user_group_strv_compat": word_list(grammar.user),
     "config_parse_warn_compat": plain(),
-    "config_parse_working_directory": text(shapes.working_directory),
+    "config_parse_working_directory": text(grammar.working_directory),
     "config_parse_xattr": text(),
     "config_parse_set_credential": _set_credential(encrypted=False),
-    "config_parse_exec_directories": word_list(shapes.relative_path),
+    "config_parse_exec_directories": word_list(grammar.relative_path),
     "config_parse_colon_separated_paths": plain(),
-    "config_parse_temporary_filesystems": pairs(shapes.absolute_path, nothing),
+    "config_parse_temporary_filesystems": pairs(grammar.absolute_path, nothing),
     "config_parse_rlimit": plain(),
 }
 
@@ -482,7 +482,7 @@ def _not_prefixed(value: str) -> None:
 # table therefore calls config_parse_warn_compat.
 KEYS: Mapping[str, Kind] = {
     **_limits(),
-    "OnCalendar": text(shapes.calendar),
+    "OnCalendar": text(calendars.calendar),
     "ListenFIFO": _PATH,
     "ListenSpecial": _PATH,
     "ListenUSBFunction": _PATH,

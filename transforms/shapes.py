@@ -1,351 +1,400 @@
-"""What names, paths, addresses and calendars must look like for PID 1 to take them.
+"""The shapes a value of a document can have: each gives its JSON Schema and its canonical form.
 
-Every function raises `EncodeError` or returns nothing. Sources are named per function.
+The alternatives of a shape always differ in JSON type (a string or ``{template: …}``, a list or a map), so
+that the schema needs no ``anyOf`` and an error is about the one alternative that was meant. Every value may
+be ``null``, which takes back what lower layers said (documents.md, rule 6).
 """
 
 from __future__ import annotations
 
-import ipaddress
-import re
-from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
-from ordain.transforms.values import EncodeError, integer, percent, signal, size, timespan, unsigned
+from ordain.transforms.commandline import BadCommandLine, split
+from ordain.transforms.errors import Problem, Where
+from ordain.transforms.model import Branch, Leaf, Template, Tree, Value
+from ordain.transforms.node import Node, Number, step
 
-Check = Callable[[str], object]
+Schema = dict[str, Any]
 
-
-def absolute_path(text: str) -> None:
-    """An absolute path without ``..`` that the kernel could open (path_simplify_and_warn())."""
-    if not text.startswith("/"):
-        raise EncodeError(f"not an absolute path: {text!r}", "it starts with /, and is written without quotes")
-    _path(text)
-
-
-def relative_path(text: str) -> None:
-    """A relative path without ``..``, as StateDirectory= takes it."""
-    if not text or text.startswith("/"):
-        raise EncodeError(f"not a relative path: {text!r}")
-    _path(text)
+TEMPLATE: Schema = {
+    "properties": {"template": {"type": "string", "title": "the text of a jinja2 template"}},
+    "required": ["template"],
+    "additionalProperties": False,
+}
 
 
-def _path(text: str) -> None:
-    if ".." in text.split("/"):
-        raise EncodeError(f"path with '..': {text!r}", "write the path without it")
-    size_ = len(text.encode(errors="replace"))
-    if size_ > 4095 or any(len(part.encode(errors="replace")) > 255 for part in text.split("/")):
-        raise EncodeError(f"path too long: {text[:40]!r}…")
+@dataclass(slots=True)
+class At:
+    """Where a value stands while it is brought to canonical form; collects what a schema cannot see."""
+
+    layer: str
+    pointer: str = ""
+    problems: list[Problem] = field(default_factory=list)
+
+    def below(self, key: str | int) -> At:
+        """One step further down; problems go into the same list."""
+        return At(self.layer, step(self.pointer, key), self.problems)
+
+    def where(self, place: Where) -> Where:
+        """``place`` with this pointer."""
+        return replace(place, pointer=self.pointer)
+
+    def leaf(self, value: Value, node: Node) -> Leaf:
+        """A leaf that came from ``node``."""
+        return Leaf(value=value, where=self.where(node.where), layer=self.layer)
+
+    def branch(self, children: Mapping[str, Tree], place: Where) -> Branch:
+        """A map that stands at ``place``."""
+        return Branch(children=children, where=self.where(place), layer=self.layer)
 
 
-def environment_file(text: str) -> None:
-    """A path, or one with ``-`` in front: may be absent."""
-    absolute_path(text.removeprefix("-"))
+class Shape(Protocol):
+    """What a value may look like. ``about`` is one sentence for the reference, ``title`` a noun for errors."""
+
+    @property
+    def about(self) -> str:
+        """What the value is for."""
+
+    def schema(self) -> Schema:
+        """JSON Schema (2020-12)."""
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """The canonical form of a value that fits the schema."""
 
 
-def working_directory(text: str) -> None:
-    """A path, ``~`` for the home directory, or either with ``-`` in front: may be absent."""
-    if text.removeprefix("-") != "~":
-        absolute_path(text.removeprefix("-"))
+def _annotated(schema: Schema, title: str, about: str, example: str) -> Schema:
+    extra = {"title": title, "description": about, "examples": [example] if example else None}
+    return {**{key: value for key, value in extra.items() if value}, **schema}
 
 
-def namespace_path(text: str) -> None:
-    """A path with ``-`` (may be absent) or ``+`` (below RootDirectory=) in front, in that order."""
-    absolute_path(text.removeprefix("-").removeprefix("+"))
+def _text(node: Node) -> Value:
+    """A string, or the template that will make it."""
+    if isinstance(node.value, Mapping):
+        return Template(str(node.value["template"].value))
+    return str(node.value)
 
 
-def program(text: str) -> None:
-    """The first word of a command line: an absolute path or a file name (config_parse_exec())."""
-    if not text:
-        raise EncodeError("no program", "the first word of a command is the program")
-    if text[0] in "-@:+!|":
-        raise EncodeError(
-            f"a program cannot begin with {text[0]!r}: {text!r}",
-            "there it changes how the command runs; write such a prefix in systemd's own syntax",
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string or a template. ``format`` names a check of `formats`."""
+
+    about: str = ""
+    title: str = "a string"
+    format: str = ""
+    example: str = ""
+    template: bool = True
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        types = ["string", "object", "null"] if self.template else ["string", "null"]
+        form: Schema = {"format": self.format} if self.format else {}
+        return _annotated(
+            {"type": types, **form, **(TEMPLATE if self.template else {})},
+            self.title,
+            self.about,
+            self.example,
         )
-    bad = sorted({c for c in text if c < " " or c in "\"'\\$\x7f"})
-    if bad:
-        raise EncodeError(
-            f"a program's name cannot hold {bad[0]!r}: {text!r}", "give the program another name, by a link to it"
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A leaf holding `str` or `Template`."""
+        return at.leaf(None if node.value is None else _text(node), node)
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """true or false."""
+
+    about: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        return _annotated({"type": ["boolean", "null"]}, "true or false", self.about, "")
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A leaf holding `bool`."""
+        return at.leaf(node.value if isinstance(node.value, bool) else None, node)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number in a range."""
+
+    about: str = ""
+    least: int = 0
+    most: int = 2**32 - 1
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        title = f"a whole number from {self.least} to {self.most}"
+        return _annotated(
+            {"type": ["integer", "null"], "minimum": self.least, "maximum": self.most}, title, self.about, ""
         )
-    if "/" in text:
-        absolute_path(text)
-        if text.endswith("/"):
-            raise EncodeError(f"a directory is no program: {text!r}")
-    elif text in (".", "..") or len(text.encode(errors="replace")) > 255 or text in (";",):
-        raise EncodeError(f"not the name of a program: {text!r}")
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A leaf holding `int`."""
+        return at.leaf(int(node.value.number) if isinstance(node.value, Number) else None, node)
 
 
-def environment_name(text: str) -> None:
-    """The name of an environment variable (env_name_is_valid())."""
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", text):
-        raise EncodeError(f"not the name of an environment variable: {text!r}", "letters, digits and _")
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+    about: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        title = "one of " + ", ".join(self.words)
+        return _annotated({"enum": [*self.words, None]}, title, self.about, "")
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A leaf holding `str`."""
+        return at.leaf(None if node.value is None else str(node.value), node)
 
 
-def user(text: str) -> None:
-    """A user or group by name or number (valid_user_group_name(), relaxed)."""
-    bad = (
-        not text
-        or text in (".", "..")
-        or text[0] in "-"
-        or text != text.strip()
-        or len(text.encode(errors="replace")) > 255
-        or any(c in ":/" or not c.isprintable() for c in text)
-    )
-    if bad:
-        raise EncodeError(f"not a user or group: {text!r}", "a name, or a number")
-    if text[0].isdigit() and (not text.isascii() or not text.isdigit() or unsigned(text) in (0xFFFF, 0xFFFFFFFF)):
-        raise EncodeError(f"not a user or group: {text!r}", "a name does not begin with a digit")
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Strings in order; one string is shorthand for a list of one. Layers replace it as a whole."""
+
+    item: Text
+    about: str = ""
+    example: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        form: Schema = {"format": self.item.format} if self.item.format else {}
+        item = {key: value for key, value in self.item.schema().items() if key != "description"}
+        item["type"] = [kind for kind in item["type"] if kind != "null"]
+        schema = {
+            "type": ["string", "array", "object", "null"],
+            **form,
+            "items": item,
+            **TEMPLATE,
+            "x-merge": "sequence",
+        }
+        return _annotated(schema, f"{self.item.title}, or a list of them", self.about, self.example)
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A leaf holding a tuple of `Text`."""
+        if node.value is None:
+            return at.leaf(None, node)
+        items = node.value if isinstance(node.value, tuple) else (node,)
+        return at.leaf(tuple(_text(item) for item in items), node)
 
 
-def description(text: str) -> None:
-    """Any text."""
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An argument vector, or several in order; a string is split as a shell would, without expansion (rule 10)."""
+
+    about: str = ""
+    example: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        word: Schema = {"type": ["string", "object"], "title": "a word", **TEMPLATE}
+        vector = {
+            **word,
+            "type": ["string", "array", "object"],
+            "title": "a word, or a list of words",
+            "items": word,
+            "minItems": 1,
+        }
+        schema = {
+            "type": ["string", "array", "null"],
+            "format": "command",
+            "items": vector,
+            "minItems": 1,
+            "x-merge": "sequence",
+        }
+        return _annotated(
+            schema, "a command: a string, a list of words, or a list of such lists", self.about, self.example
+        )
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A leaf holding a tuple of argument vectors, each a tuple of `Text`."""
+        if node.value is None:
+            return at.leaf(None, node)
+        if isinstance(node.value, str):
+            return at.leaf((self.words(node.value),), node)
+        assert isinstance(node.value, tuple)
+        if not any(isinstance(item.value, tuple) for item in node.value):
+            return at.leaf((tuple(map(_text, node.value)),), node)
+        vectors: list[tuple[Value, ...]] = []
+        for item in node.value:
+            if isinstance(item.value, tuple):
+                vectors.append(tuple(map(_text, item.value)))
+            elif isinstance(item.value, str):
+                vectors.append(self.words(item.value))
+            else:
+                what = "a template cannot stand for a whole command"
+                at.problems.append(Problem(where=at.where(item.where), what=what, hint="write a list of words"))
+        return at.leaf(tuple(vectors), node)
+
+    @staticmethod
+    def words(text: str) -> tuple[str, ...]:
+        """The words of a command line; the schema's format has found bad quoting before."""
+        try:
+            return split(text)
+        except BadCommandLine:
+            return (text,)
 
 
-def bus_name(text: str) -> None:
-    """A well-known D-Bus name (D-Bus specification, "Valid Names")."""
-    if len(text) > 255 or not re.fullmatch(r"[A-Za-z_-][A-Za-z0-9_-]*(\.[A-Za-z_-][A-Za-z0-9_-]*)+", text):
-        raise EncodeError(f"not a bus name: {text!r}", "such as org.example.Daemon")
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A member of a set that may carry a word: ``true`` or a string, one of ``words`` if there are any."""
+
+    words: tuple[str, ...] = ()
+    about: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        if self.words:
+            return _annotated({"enum": [True, *self.words, None]}, f"true, {' or '.join(self.words)}", self.about, "")
+        return _annotated(
+            {"type": ["string", "boolean", "null"], "not": {"const": False}},
+            "true or a string",
+            self.about,
+            "",
+        )
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A leaf holding True or `str`."""
+        value = node.value if isinstance(node.value, bool) or node.value is None else str(node.value)
+        return at.leaf(value, node)
 
 
-def credential_name(text: str) -> None:
-    """The name of a credential, of the characters that need no escape."""
-    if len(text) > 255 or not re.fullmatch(r"[A-Za-z0-9_.@+-]+", text) or text in (".", ".."):
-        raise EncodeError(f"not the name of a credential: {text!r}", "letters, digits and _.@+-")
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Names, each there or not: ``{NAME: true}``; a list is its shorthand. Layers add, ``NAME: null`` removes.
 
-
-def fd_name(text: str) -> None:
-    """A file descriptor name: printable ASCII without a colon (fdname_is_valid())."""
-    if not re.fullmatch(r"[ -9;-~]{1,255}", text):
-        raise EncodeError(f"not a file descriptor name: {text!r}")
-
-
-def interface(text: str) -> None:
-    """A network interface name (ifname_valid())."""
-    if not re.fullmatch(r"[!-~]{1,15}", text) or re.search(r"[:/%]", text) or text in (".", "..", "all", "default"):
-        raise EncodeError(f"not a network interface: {text!r}")
-
-
-def documentation(text: str) -> None:
-    """A URL as documentation_url_is_valid() takes it."""
-    if not re.fullmatch(r"(https?://|file:/|info:|man:)[!-~]+", text):
-        raise EncodeError(f"not a documentation URL: {text!r}", "http://, https://, file:, info: or man:")
-
-
-def socket_address(text: str) -> None:
-    """What ListenStream= takes (systemd.socket(5)): path, @abstract, port, ip:port, [ip]:port, vsock:cid:port."""
-    if text.startswith(("/", "@")):
-        if len(text.encode(errors="replace")) > 107 or text == "@":
-            raise EncodeError(f"not a socket address: {text!r}", "at most 107 bytes")
-        if text.startswith("/"):
-            absolute_path(text)
-        return
-    if re.fullmatch(r"vsock(-stream|-dgram|-seqpacket)?:[0-9]*:[0-9]+", text):
-        return
-    host, colon, port = text.rpartition(":")
-    try:
-        integer(port.partition("%")[0] if host.endswith("]") else port, 1, 65535)
-        if colon and host.startswith("[") and host.endswith("]"):
-            ipaddress.IPv6Address(host[1:-1])
-        elif colon:
-            ipaddress.IPv4Address(host)
-    except (ValueError, EncodeError):
-        raise EncodeError(
-            f"not a socket address: {text!r}",
-            "write a path, a port, 127.0.0.1:80 or [::1]:80; host names cannot be used",
-        ) from None
-
-
-def ip_prefix(text: str) -> None:
-    """What IPAddressAllow= takes: an address, one with a prefix length, or a symbol."""
-    if text in ("any", "localhost", "link-local", "multicast"):
-        return
-    try:
-        ipaddress.ip_network(text, strict=False)
-    except ValueError:
-        raise EncodeError(f"not an IP address or network: {text!r}", "such as 10.0.0.0/8, any or localhost") from None
-
-
-def cpu_set(text: str) -> None:
-    """CPU indices and ranges: ``0-3 5,6``."""
-    for part in re.split(r"[ ,]+", text.strip()):
-        low, dash, high = part.partition("-")
-        if unsigned(low, 8191) > unsigned(high if dash else low, 8191):
-            raise EncodeError(f"not a range of CPUs: {part!r}")
-
-
-def capability(text: str) -> None:
-    """A capability by its name (capabilities(7)); PID 1 skips an unknown one in silence."""
-    if text.removeprefix("~").upper() not in CAPABILITIES:
-        raise EncodeError(f"not a capability: {text!r}", "such as CAP_NET_BIND_SERVICE")
-
-
-CAPABILITIES = frozenset(
-    "CAP_" + name
-    for name in [
-        "CHOWN",
-        "DAC_OVERRIDE",
-        "DAC_READ_SEARCH",
-        "FOWNER",
-        "FSETID",
-        "KILL",
-        "SETGID",
-        "SETUID",
-        "SETPCAP",
-        "LINUX_IMMUTABLE",
-        "NET_BIND_SERVICE",
-        "NET_BROADCAST",
-        "NET_ADMIN",
-        "NET_RAW",
-        "IPC_LOCK",
-        "IPC_OWNER",
-        "SYS_MODULE",
-        "SYS_RAWIO",
-        "SYS_CHROOT",
-        "SYS_PTRACE",
-        "SYS_PACCT",
-        "SYS_ADMIN",
-        "SYS_BOOT",
-        "SYS_NICE",
-        "SYS_RESOURCE",
-        "SYS_TIME",
-        "SYS_TTY_CONFIG",
-        "MKNOD",
-        "LEASE",
-        "AUDIT_WRITE",
-        "AUDIT_CONTROL",
-        "SETFCAP",
-        "MAC_OVERRIDE",
-        "MAC_ADMIN",
-        "SYSLOG",
-        "WAKE_ALARM",
-        "BLOCK_SUSPEND",
-        "AUDIT_READ",
-        "PERFMON",
-        "BPF",
-        "CHECKPOINT_RESTORE",
-    ]
-)
-
-
-def exit_status(text: str) -> None:
-    """An exit status by number or name, or a signal (systemd.exec(5), "Process Exit Codes")."""
-    if re.fullmatch(r"[0-9]{1,3}", text):
-        unsigned(text, 255)
-    elif not re.fullmatch(r"[A-Z][A-Z0-9_]+", text) or text.startswith("SIG"):
-        signal(text)
-
-
-def memory(text: str) -> None:
-    """A size, a percentage of the machine's memory, or infinity."""
-    if text.endswith("%"):
-        percent(text)
-    elif text != "infinity":
-        size(text)
-
-
-def tasks(text: str) -> None:
-    """A number of tasks, a percentage, or infinity."""
-    if text.endswith("%"):
-        percent(text)
-    elif text != "infinity" and unsigned(text, 2**64 - 2) == 0:
-        raise EncodeError("no task at all is allowed", "write a number above 0")
-
-
-def cpu_quota(text: str) -> None:
-    """A share of one CPU's time: 200% is two CPUs."""
-    if percent(text, 0) == 0:
-        raise EncodeError("no CPU time at all", 'write it as "50%"')
-
-
-def weight(text: str) -> None:
-    """1 to 10000."""
-    integer(text, 1, 10000)
-
-
-def cpu_weight(text: str) -> None:
-    """1 to 10000, or idle."""
-    if text != "idle":
-        weight(text)
-
-
-def device(text: str) -> None:
-    """What DeviceAllow= takes: a device node, a subsystem's path, or a group of devices."""
-    if not text.startswith(("/dev/", "/run/systemd/inaccessible/", "block-", "char-")):
-        raise EncodeError(f"not a device: {text!r}", "/dev/…, char-… or block-…")
-
-
-def device_rights(text: str) -> None:
-    """Letters out of rwm."""
-    if not re.fullmatch("[rwm]{1,3}", text):
-        raise EncodeError(f"not access rights to a device: {text!r}", "r, w and m")
-
-
-def rate(text: str) -> None:
-    """Bytes or operations per second, in powers of 1000; or infinity."""
-    if text != "infinity":
-        size(text, 1000)
-
-
-def bind_rule(text: str) -> None:
-    """What SocketBindAllow= takes: [family:][protocol:]ports, or any."""
-    match = re.fullmatch(r"(?:ipv[46]:)?(?:(?:tcp|udp):)?([0-9]+)(?:-([0-9]+))?|(?:ipv[46])?:?(?:tcp|udp)?|any", text)
-    if match is None or not text:
-        raise EncodeError(f"not a bind rule: {text!r}", "such as ipv4:tcp:8000-8100, tcp:80 or any")
-    for port in match.groups():
-        if port is not None:
-            integer(port, 1, 65535)
-
-
-def span(text: str) -> None:
-    """A time span."""
-    timespan(text)
-
-
-_SHORTHANDS = frozenset(
-    ["minutely", "hourly", "daily", "monthly", "weekly", "yearly", "annually", "quarterly", "semiannually"]
-)
-_DAY = "(?:mon(?:day)?|tue(?:sday)?|wed(?:nesday)?|thu(?:rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?)"
-_DAYS = re.compile(rf"{_DAY}(?:(?:\.\.|-|,){_DAY})*,?", re.IGNORECASE)
-_STEP = r"(?:\*|[0-9]+(?:\.[0-9]{1,6})?(?:\.\.[0-9]+(?:\.[0-9]{1,6})?)?)(?:/[0-9]+(?:\.[0-9]{1,6})?)?"
-_PART = rf"{_STEP}(?:,{_STEP})*"
-_DATE = re.compile(rf"(?:({_PART})-)?({_PART})([-~])({_PART})")
-_TIME = re.compile(rf"({_PART}):({_PART})(?::({_PART}))?")
-_ZONE = re.compile(r"UTC|[A-Z][A-Za-z_]*(?:/[A-Za-z0-9_+-]+)+|[A-Z]{3,4}[0-9]?[A-Z]{0,3}")
-
-
-def calendar(text: str) -> None:
-    """A calendar event (systemd.time(7), "Calendar Events").
-
-    A light check: the shape, and the range of each number; not whether it ever elapses.
+    ``of``: what else a name may carry, such as the keys of an instance.
     """
-    parts = text.split()
-    if len(parts) > 1 and _ZONE.fullmatch(parts[-1]) and not _DAYS.fullmatch(parts[-1]):
-        parts.pop()
-    if len(parts) == 1 and (parts[0].lower() in _SHORTHANDS or re.fullmatch(r"@[0-9]{1,15}", parts[0])):
-        return
-    rest = parts[1:] if parts and _DAYS.fullmatch(parts[0]) else parts
-    days_only = bool(parts) and not rest
-    if rest and (date := _DATE.fullmatch(rest[0])):
-        _within(date[2], 1, 12)
-        _within(date[4], 1, 31)
-        rest = rest[1:]
-        days_only = not rest
-    if rest and (time := _TIME.fullmatch(rest[0])):
-        _within(time[1], 0, 23)
-        _within(time[2], 0, 59)
-        _within(time[3] or "0", 0, 60)
-        rest = rest[1:]
-    elif not days_only:
-        rest = parts or [""]
-    if rest:
-        raise EncodeError(
-            f"not a calendar event: {text!r}",
-            'such as daily, "Mon..Fri 02:30" or "*-*-01 04:00:00"; try systemd-analyze calendar',
-        )
+
+    about: str = ""
+    title: str = "a name"
+    format: str = ""
+    of: Shape | None = None
+    example: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        form: Schema = {"format": self.format} if self.format else {}
+        name: Schema = {"type": "string", "title": self.title, **form}
+        schema = {
+            "type": ["array", "object", "null"],
+            "items": name,
+            "propertyNames": name,
+            "additionalProperties": self.of.schema() if self.of else {"enum": [True, None], "title": "true or null"},
+            "x-merge": "set",
+        }
+        return _annotated(schema, f"a list of names, or a map from {self.title} to true", self.about, self.example)
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A branch of leaves holding True, or of what ``of`` makes."""
+        if node.value is None:
+            return at.leaf(None, node)
+        children: dict[str, Tree] = {}
+        if isinstance(node.value, tuple):
+            for item in node.value:
+                below = at.below(str(item.value))
+                bare = below.branch({}, item.where) if isinstance(self.of, Record) else below.leaf(True, item)
+                children[str(item.value)] = bare
+        elif isinstance(node.value, Mapping):
+            for name, item in node.value.items():
+                below = at.below(name)
+                value = None if item.value is None else True
+                children[name] = self.of.canonical(item, below) if self.of else below.leaf(value, item)
+        return at.branch(children, node.where)
 
 
-def _within(part: str, low: int, high: int) -> None:
-    """Whether each number of a list of values, ranges and steps is in range; a step counts from anywhere."""
-    for step in part.split(","):
-        for number in step.partition("/")[0].replace("..", " ").split():
-            if number != "*" and not low <= float(number) <= high:
-                raise EncodeError(f"out of range in a calendar event: {number}", f"{low} to {high}")
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A map from names to values of one shape."""
+
+    of: Shape
+    about: str = ""
+    key: str = "a name"
+    format: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        form: Schema = {"format": self.format} if self.format else {}
+        schema = {
+            "type": ["object", "null"],
+            "propertyNames": {"type": "string", "title": self.key, **form},
+            "additionalProperties": self.of.schema(),
+        }
+        return _annotated(schema, f"a map from {self.key}", self.about, "")
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A branch."""
+        if not isinstance(node.value, Mapping):
+            return at.leaf(None, node)
+        return at.branch({k: self.of.canonical(v, at.below(k)) for k, v in node.value.items()}, node.where)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A map with known keys.
+
+    ``one_of`` are groups of keys of which one document sets one at most, and setting one takes the
+    others away (rule 6). ``shorthand``: a bare string stands for ``{shorthand: STRING}``.
+    """
+
+    keys: Mapping[str, Shape]
+    about: str = ""
+    title: str = "a map"
+    one_of: tuple[tuple[str, ...], ...] = ()
+    shorthand: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        types = ["object", "null"] + (["string"] if self.shorthand else [])
+        schema: Schema = {
+            "type": types,
+            "properties": {name: shape.schema() for name, shape in self.keys.items()},
+            "additionalProperties": False,
+        }
+        if self.one_of:
+            schema["x-one-of"] = [list(group) for group in self.one_of]
+        if self.shorthand:
+            schema |= {"if": {"type": "string"}, "then": self.keys[self.shorthand].schema()}
+        return _annotated(schema, self.title, self.about, "")
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A branch."""
+        if isinstance(node.value, Mapping):
+            items = node.value.items()
+            return at.branch({k: self.keys[k].canonical(v, at.below(k)) for k, v in items}, node.where)
+        if node.value is None or not self.shorthand:
+            return at.leaf(None, node)
+        short = self.keys[self.shorthand].canonical(node, at.below(self.shorthand))
+        return at.branch({self.shorthand: short}, node.where)
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Anything: `values`, and sections whose own rules come later. A list is one leaf."""
+
+    about: str = ""
+    title: str = "a map"
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        return _annotated({"type": ["object", "null"]}, self.title, self.about, "")
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """Branches for maps, leaves for everything else."""
+        if isinstance(node.value, Mapping):
+            return at.branch({k: self.canonical(v, at.below(k)) for k, v in node.value.items()}, node.where)
+        return at.leaf(self.value(node), node)
+
+    def value(self, node: Node) -> Value:
+        """The value of a leaf: maps inside of lists become tuples of pairs."""
+        if isinstance(node.value, Mapping):
+            return tuple((key, self.value(child)) for key, child in node.value.items())
+        if isinstance(node.value, tuple):
+            return tuple(map(self.value, node.value))
+        return node.value.number if isinstance(node.value, Number) else node.value
