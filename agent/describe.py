@@ -54,5 +54,6 @@ def _reloaded(plan: Plan) -> str:
 
 
 def _values(values: Iterable[str]) -> str:
-    shown = ", ".join(value or '""' for value in values) or "not set"
+    text = ", ".join(value or '""' for value in values) or "not set"
+    shown = "".join(c if c.isprintable() else "�" for c in text)  # nothing a document holds moves the cursor
     return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"

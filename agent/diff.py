@@ -1,7 +1,7 @@
 """Two generations → the changes, per unit and key, of what the documents order; pure.
 
 Compared is what PID 1 reads from our files: a fragment and the drop-ins behind it, as one list of assignments. Comments
-and X-Ordain- keys are not there. What the distribution or an admin adds is on both sides alike, and left out.
+and X- keys are not there. What the distribution or an admin adds is on both sides alike, and left out.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ordain.agent.generation import canonical
+from ordain.agent.generation import canonical, template_of
 from ordain.agent.model import Change, Effect, Generation
 from ordain.agent.rules import effect
+from ordain.transforms.directives import is_private, lookup
 from ordain.transforms.model import Artifact
 from ordain.transforms.unitfile import parse
 
@@ -20,6 +21,18 @@ FRAGMENT = "FragmentPath"
 """The key of a change, in no section, by which a unit of ours comes, goes or is masked."""
 MASK = "/dev/null"
 _LINKS = {"wants": "WantedBy", "requires": "RequiredBy", "upholds": "UpheldBy"}
+
+_ONE_VALUE = frozenset(
+    """
+    bool tristate int unsigned long mode sec sec_fix_0 sec_def_infinity nsec signal rlimit iec_size
+    memory_limit tasks_max cpu_quota cg_weight cg_cpu_weight unit_slice kill_mode notify_access oom_policy
+    service_type service_exit_type service_restart service_restart_mode service_timeout service_timeout_abort
+    exec_nice exec_oom_score_adjust exec_output exec_input exec_keyring_mode
+    user_group_compat working_directory unit_path_printf unit_string_printf
+    protect_system protect_home protect_proc proc_subset private_tmp private_users device_policy
+    """.split()
+)
+"""Parse functions of keys of which the last value wins; any other key is taken for a list."""
 
 Values = tuple[str, ...]
 
@@ -85,18 +98,13 @@ def placed_differ(old: Generation, new: Generation) -> bool:
     return _units(old) != _units(new)
 
 
-def template_of(unit: str) -> str:
-    """The template of an instance, ``""`` for a unit that is none.
-
-    >>> template_of("web@1.service"), template_of("web.service")
-    ('web@.service', '')
-    """
-    prefix, at, rest = unit.partition("@")
-    return f"{prefix}@.{rest.rpartition('.')[2]}" if at else ""
-
-
 def _units(generation: Generation) -> frozenset[tuple[str, str | None, str | None, int]]:
     return frozenset((a.path, a.content, a.link, a.mode) for a in generation.artifacts if not a.path.startswith("/"))
+
+
+def _has_one_value(section: str, key: str) -> bool:
+    known = lookup(section, key)
+    return known is not None and known.parser.removeprefix("config_parse_") in _ONE_VALUE
 
 
 def _changes(unit: str, old: Content, new: Content) -> Iterator[Change]:
@@ -170,10 +178,12 @@ class _Placed:
         values: dict[tuple[str, str], list[str]] = {}
         for file in files:
             for section, key, value in parse(file.content or ""):
-                if key.startswith("X-Ordain-") or section.startswith("X-Ordain"):
+                if is_private(section, key):
                     continue
                 if value == "":
                     values[section, key] = [] if fragment else [""]
+                elif _has_one_value(section, key):
+                    values[section, key] = [value]
                 else:
                     values.setdefault((section, key), []).append(value)
         for key_, names in self.links.get(unit, {}).items():

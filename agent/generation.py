@@ -6,10 +6,10 @@ The hash covers what a machine is told to be (document, artifacts, members) and 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ordain.agent.model import Generation, to_json
@@ -32,6 +32,41 @@ def generation(compiled: Compiled, number: int = 0) -> Generation:
         document=document,
         provenance=dict(_provenance(tree, ())),
     )
+
+
+def keep_running(new: Generation, old: Generation, running: Collection[str]) -> Generation:
+    """``new`` with what ``on-remove: keep`` leaves: units of ``old`` that are removed and in ``running``.
+
+    Each keeps its unit files, so that PID 1 still knows how to stop it, but nothing starts it again. Applied at every
+    change, so that a unit goes once it has stopped by itself.
+    """
+    members = {m.unit for m in new.members}
+    kept = [
+        replace(m, wanted=Wanted.PRESENT, starter=False)
+        for m in old.members
+        if m.ours and m.on_remove == "keep" and m.unit not in members and m.unit in running
+    ]
+    if not kept:
+        return new
+    names = {name for m in kept for name in (m.unit, template_of(m.unit)) if name}
+    placed = {a.path: a for a in old.artifacts if a.link is None and _unit_of(a.path) in names}
+    artifacts = {**placed, **{a.path: a for a in new.artifacts}}
+    return replace(
+        new,
+        artifacts=tuple(artifacts[path] for path in sorted(artifacts)),
+        members=tuple(sorted((*new.members, *kept), key=lambda m: m.unit)),
+        hash=digest(new.document, artifacts.values(), (*new.members, *kept)),
+    )
+
+
+def template_of(unit: str) -> str:
+    """The template of an instance, ``""`` for a unit that is none.
+
+    >>> template_of("web@1.service"), template_of("web.service")
+    ('web@.service', '')
+    """
+    prefix, at, rest = unit.partition("@")
+    return f"{prefix}@.{rest.rpartition('.')[2]}" if at else ""
 
 
 def digest(document: Mapping[str, Any], artifacts: Iterable[Artifact], members: Iterable[Member]) -> str:
@@ -64,7 +99,17 @@ def artifact_from_json(data: Mapping[str, Any]) -> Artifact:
 
 def member_from_json(data: Mapping[str, Any]) -> Member:
     """The inverse of `to_json` for a member; raises `TypeError`, `KeyError` or `ValueError` on what is none."""
-    return dataclasses.replace(Member(**data), wanted=Wanted(data["wanted"]))
+    return replace(Member(**data), wanted=Wanted(data["wanted"]))
+
+
+def _unit_of(path: str) -> str:
+    """The unit an artifact path is a fragment or drop-in of, ``""`` for a link or another file."""
+    match path.split("/"):
+        case [where, name] if where:
+            return name
+        case [where, folder, _] if where and folder.endswith(".d"):
+            return folder.removesuffix(".d")
+    return ""
 
 
 def _plain_value(value: Value) -> Any:

@@ -23,6 +23,9 @@ _PROPAGATES = ("Requires", "BindsTo", "PartOf")
 """Along these PID 1 stops a unit with another (reconcile.md, a.9): a stop is not taken back by a start."""
 
 
+_KEPT = "removed from the documents, left running (on-remove: keep)"
+
+
 def units(old: Generation, new: Generation) -> frozenset[str]:
     """The units to observe before planning: whatever `plan` may look at."""
     before, after = contents(old), contents(new)
@@ -102,6 +105,11 @@ class _View:
             return Wanted.MASKED
         return self.new.wanted if self.new else Wanted.PRESENT
 
+    @property
+    def kept(self) -> bool:
+        """Whether the unit is in the new generation only because of `generation.keep_running`."""
+        return bool(self.new and self.new.ours and self.new.on_remove == "keep") and self.wanted is Wanted.PRESENT
+
     def needs(self, *effects: Effect) -> tuple[Change, ...]:
         return tuple(change for change in self.changes if change.effect in effects)
 
@@ -156,7 +164,7 @@ def _gone(view: _View) -> Iterator[Job | Note]:
     if not view.running:
         return
     if view.old and view.old.on_remove == "keep":
-        yield view.note("removed from the documents, left running (on-remove: keep)")
+        yield view.note(_KEPT)
     else:
         yield view.job(Verb.STOP, "removed from the documents")
 
@@ -204,6 +212,9 @@ def _up(view: _View) -> Iterator[Job | Note]:
 
 def _changed(view: _View) -> Iterator[Job | Note]:
     """A unit that runs and may stay: the mildest job that makes its changes real."""
+    if view.kept:
+        yield view.note(_KEPT)
+        return
     changes = view.needs(Effect.RELOAD, Effect.RESTART)
     if view.unbound and not changes and view.new and view.new.starter:
         yield _unless_masked(view, Verb.RESTART, "its socket is gone")

@@ -137,12 +137,6 @@ RULES = (
 
 _BY_KEY = {(section, key): rule for rule in RULES for section in rule.sections for key in rule.keys}
 _ELSE = Rule(sections=(), keys=(), effect=Effect.RESTART, source="no milder way is known")
-_OWN = Rule(
-    sections=(),
-    keys=(),
-    effect=Effect.NOTHING,
-    source="src/shared/conf-parser.c: keys and sections named X- are not for PID 1",
-)
 
 
 def rule(section: str, key: str) -> Rule:
@@ -151,8 +145,6 @@ def rule(section: str, key: str) -> Rule:
     >>> str(rule("Service", "MemoryMax").effect), str(rule("Service", "User").effect)
     ('manager', 'restart')
     """
-    if section.startswith("X-") or key.startswith("X-"):
-        return _OWN
     return _BY_KEY.get((section, key), _ELSE)
 
 
