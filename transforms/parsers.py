@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 
-from ordain.transforms import directives, quoting, grammar, values
+from ordain.transforms import calendars, directives, grammar, quoting, values
 from ordain.transforms.kinds import (
     Kind,
     Neutral,
