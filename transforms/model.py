@@ -132,7 +132,6 @@ class Facts:
     ``systemd`` the major version, ``arch`` in systemd's spelling (``x86-64``), ``virtualization`` as
     systemd-detect-virt says (``none``, ``kvm``, ``systemd-nspawn``), ``root`` is ``disk`` or ``ram``.
     ``pinned`` names the labels of the kernel command line, which no Node overrides.
-    ``pinned`` names the labels of the kernel command line, which the machine's Node cannot change.
     """
 
     id: str
