@@ -5,16 +5,38 @@ from __future__ import annotations
 import asyncio
 from argparse import Namespace
 from collections.abc import Awaitable, Callable
+from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
 from ordain.agent.cli.command import Exit
-from ordain.agent.cli.console import Console
+from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.documents import contents
+from ordain.agent.cli.generations import in_force, numbered
+from ordain.agent.cli.parse import Usage
 from ordain.agent.client import Client, Documents, connect
+from ordain.agent.describe import describe, describe_change
+from ordain.agent.diff import diff as between
+from ordain.agent.model import Change, Plan, to_json
 from ordain.transforms.errors import Refused
 
 T = TypeVar("T")
+
+VERBS = {
+    "start": Style.GOOD,
+    "stop": Style.BAD,
+    "restart": Style.WARN,
+    "reload": Style.WARN,
+    "manager": Style.DIM,
+}
+RESULTS = {
+    Exit.OK: "applied",
+    Exit.REFUSED: "failed, nothing changed",
+    Exit.DEGRADED: "applied, something is degraded",
+    Exit.ROLLED_BACK: "failed and rolled back",
+    Exit.INCOMPLETE: "failed, and the rollback is incomplete",
+    Exit.BUSY: "busy",
+}
 
 
 def ask(root: Path, question: Callable[[Client], Awaitable[T]]) -> T:
@@ -35,6 +57,65 @@ def given(request: Namespace) -> Documents | None:
     if problems:
         raise Refused(problems)
     return documents
+
+
+def plan(request: Namespace, console: Console) -> Exit:
+    """`ordainctl plan`."""
+    texts = given(request)
+    found = ask(request.root, lambda client: client.plan(texts))
+    if request.json:
+        console.json(to_json(found))
+    else:
+        _print(found, console)
+    return Exit.CHANGES if found and request.exit_code else Exit.OK
+
+
+def apply(request: Namespace, console: Console) -> Exit:
+    """`ordainctl apply`."""
+    if request.confirm is not None:
+        raise Usage("--confirm is not available yet", command="apply")
+    texts = given(request)
+    with console.progress("applying"):
+        outcome = ask(request.root, lambda client: client.apply(texts, once=request.once))
+    if request.json:
+        console.json(to_json(outcome))
+        return Exit(outcome.exit_status)
+    _print(outcome.plan, console)
+    console.table(
+        (), [(v.unit, ("ok", Style.GOOD) if v.ok else ("failed", Style.BAD), v.what) for v in outcome.verdicts]
+    )
+    if not outcome.persistent:
+        console.note("it holds for this boot only: /etc could not be written [NotPersistent]", Style.WARN)
+    status = Exit(outcome.exit_status)
+    if outcome.plan or status:
+        number = f"generation {outcome.generation}"
+        console.line(f"{number}: {RESULTS[status]}", Style.BAD if status else Style.GOOD)
+    return status
+
+
+def diff(request: Namespace, console: Console) -> Exit:
+    """`ordainctl diff`."""
+    changes = _changes(request)
+    if request.json:
+        console.json(to_json(changes))
+    for unit, of_unit in groupby(() if request.json else changes, key=lambda change: change.unit):
+        console.line(unit, Style.STRONG)
+        for change in of_unit:
+            console.line(f"  {describe_change(change)}")
+    return Exit.CHANGES if changes and request.exit_code else Exit.OK
+
+
+def _changes(request: Namespace) -> tuple[Change, ...]:
+    if request.n is None:
+        return ask(request.root, lambda client: client.plan()).changes
+    old = numbered(request.root, request.n)
+    new = in_force(request.root) if request.m is None else numbered(request.root, request.m)
+    return between(old, new)
+
+
+def _print(found: Plan, console: Console) -> None:
+    for line in describe(found).splitlines():
+        console.line(line, VERBS.get(line.partition(" ")[0], Style.PLAIN))
 
 
 def pause(request: Namespace, console: Console) -> Exit:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TextIO
@@ -45,9 +46,7 @@ class Console:
 
     def line(self, text: str = "", style: Style = Style.PLAIN) -> None:
         """Print one line of the result."""
-        self.out.write(
-            _styled(text if not self.out.isatty() else _visible(text), style, self.out_colour) + "\n"
-        )
+        self.out.write(_styled(text if not self.out.isatty() else _visible(text), style, self.out_colour) + "\n")
 
     def note(self, text: str, style: Style = Style.PLAIN) -> None:
         """Print one line beside the result."""
@@ -57,6 +56,20 @@ class Console:
         """Print ``value``, sorted and indented, so that two runs can be compared."""
         json.dump(value, self.out, indent=2, sort_keys=True, ensure_ascii=False)
         self.out.write("\n")
+
+    @contextmanager
+    def progress(self, text: str) -> Iterator[None]:
+        """Say on a terminal that something goes on, and for how long, until it is over."""
+        if not self.err_colour:
+            yield
+            return
+        from rich.console import Console as Terminal
+        from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+        columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+        with Progress(*columns, console=Terminal(file=self.err), transient=True) as progress:
+            progress.add_task(text, total=None)
+            yield
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
         """Print aligned columns; the last one is never padded, and nothing is ever cut or wrapped."""

@@ -13,16 +13,14 @@ from ordain.agent.cli.machine import facts_to_json, machine
 from ordain.agent.failure import Failure
 from ordain.agent.model import to_json
 from ordain.transforms.errors import Severity, errors, in_order
-from ordain.transforms.model import Artifact, Compiled
+from ordain.transforms.model import Artifact, Compiled, Kind
 
 
 def validate(request: Namespace, console: Console) -> Exit:
     """`ordainctl validate`."""
     documents, problems = read_files(request.file)
     if request.json:
-        listed = [
-            {"kind": d.kind, "name": d.name, "path": d.where.path, "line": d.where.line} for d in documents
-        ]
+        listed = [{"kind": d.kind, "name": d.name, "path": d.where.path, "line": d.where.line} for d in documents]
         console.json({"documents": listed, "problems": [p.to_json() for p in in_order(problems)]})
     else:
         console.problems(problems)
@@ -60,9 +58,11 @@ def render(request: Namespace, console: Console) -> Exit:
 
 def facts(request: Namespace, console: Console) -> Exit:
     """`ordainctl facts`."""
-    from ordain.transforms.facts import read_facts
+    from ordain.transforms.facts import survey
 
-    found = facts_to_json(read_facts(request.root))
+    surveyed, problems = survey(request.root)
+    found = facts_to_json(surveyed)
+    console.problems(problems)
     if request.json:
         console.json(found)
         return Exit.OK
@@ -76,9 +76,13 @@ def facts(request: Namespace, console: Console) -> Exit:
 
 def schema(request: Namespace, console: Console) -> Exit:
     """`ordainctl schema`."""
-    from ordain.transforms import language
+    from ordain.transforms.schema import DIALECT
+    from ordain.transforms.schema import schema as of_kind
 
-    console.json(language.schema(request.kind))
+    if request.kind:
+        console.json(of_kind(Kind(request.kind)))
+    else:
+        console.json({"$schema": DIALECT, "title": "a document", "oneOf": [of_kind(kind) for kind in Kind]})
     return Exit.OK
 
 

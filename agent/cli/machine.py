@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.systems import facts_of
 from ordain.agent.failure import Failure
 from ordain.agent.model import to_json
 from ordain.agent.wire import from_json
@@ -17,6 +16,7 @@ from ordain.transforms.errors import near
 from ordain.transforms.facts import read_facts
 from ordain.transforms.installed import read_installed
 from ordain.transforms.model import Condition, Document, Facts, Installed, Kind
+from ordain.transforms.systems import facts_for
 
 _GLOB = set("*?[")
 
@@ -33,7 +33,7 @@ def machine(request: Namespace, documents: Iterable[Document]) -> tuple[Facts, I
     if request.facts:
         facts = _stored(request.facts)
     elif request.os:
-        facts = facts_of(request.os, systemd=systemd)
+        facts = facts_for(request.os, systemd=systemd)
     else:
         facts = read_facts(request.root)
     if systemd is not None:
@@ -43,9 +43,7 @@ def machine(request: Namespace, documents: Iterable[Document]) -> tuple[Facts, I
     if request.node:
         facts = _as_node(facts, request.node, documents)
     labels = _labels(request.label)
-    facts = dataclasses.replace(
-        facts, labels={**facts.labels, **labels}, pinned=facts.pinned | frozenset(labels)
-    )
+    facts = dataclasses.replace(facts, labels={**facts.labels, **labels}, pinned=facts.pinned | frozenset(labels))
     return facts, read_installed(request.root) if here else None
 
 
@@ -61,9 +59,7 @@ def _stored(name: str) -> Facts:
     except OSError as error:
         raise Failure(f"{name}: {error.strerror}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise Failure(
-            f"{name}: not the facts of a machine; `ordainctl facts --json` prints some ({error})"
-        ) from error
+        raise Failure(f"{name}: not the facts of a machine; `ordainctl facts --json` prints some ({error})") from error
 
 
 def _number(text: str) -> int:

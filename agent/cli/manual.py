@@ -39,17 +39,18 @@ SYNOPSIS
 DESCRIPTION
 ===========
 
-Ordain turns configuration documents into systemd units and keeps the machine as they say; see **ordain**\\(7).
-**ordainctl** checks and renders documents on any machine, and on a machine that runs Ordain it shows what is, what would
-change and why, and changes it.
+Ordain turns configuration documents into systemd units and keeps the machine as they say; see
+**ordain**\\(7). **ordainctl** checks and renders documents on any machine, and on a machine that runs
+Ordain it shows what is, what would change and why, and changes it.
 
-Commands that read need no agent: they look at the files below */etc/ordain* and */var/lib/ordain* and ask systemd. Commands
-that change something go through **ordain-agent**\\(8); where that does not run, **ordainctl** does the same work itself.
+Commands that read need no agent: they look at the files below */etc/ordain* and */var/lib/ordain* and ask
+systemd. Commands that change something go through **ordain-agent**\\(8); where that does not run,
+**ordainctl** does the same work itself.
 
 Results go to standard output, problems and progress to standard error. A problem is one line:
-*file:line:column: severity: pointer: what is wrong (what to do) [Code]*. All problems are printed at once, by place,
-and then counted. An **error** refuses all the documents; a **blocked** item keeps its last good form while the rest is
-done; a **warning** refuses nothing.
+*file:line:column: severity: pointer: what is wrong (what to do) [Code]*. All problems are printed at once,
+by place, and then counted. An **error** refuses all the documents; a **blocked** item keeps its last good
+form while the rest is done; a **warning** refuses nothing.
 
 Options and operands may stand in any order. An option may not be shortened.
 """

@@ -55,9 +55,7 @@ def parse(words: Sequence[str]) -> tuple[Command, argparse.Namespace]:
     if unknown:
         flags = [a.flag for a in command.arguments if a.flag]
         hints = [h for word in unknown if (h := near(word.partition("=")[0], flags))]
-        raise Usage(
-            f"unknown argument: {' '.join(unknown)}" + (f" ({hints[0]})" if hints else ""), command=name
-        )
+        raise Usage(f"unknown argument: {' '.join(unknown)}" + (f" ({hints[0]})" if hints else ""), command=name)
     return command, request
 
 

@@ -11,6 +11,7 @@ from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.failure import Failure
 from ordain.agent.model import to_json
 from ordain.agent.status import State, Status, UnitStatus
+from ordain.agent.store import Store
 from ordain.transforms.errors import near
 
 STATES = {
@@ -80,9 +81,7 @@ def _head(now: Status) -> list[tuple[Cell, Cell]]:
     for condition in now.conditions:
         about = f"{condition.item}: " if condition.item else ""
         hint = f" ({condition.hint})" if condition.hint else ""
-        rows.append(
-            (("Condition", Style.STRONG), (f"{about}{condition.what}{hint} [{condition.code}]", Style.WARN))
-        )
+        rows.append((("Condition", Style.STRONG), (f"{about}{condition.what}{hint} [{condition.code}]", Style.WARN)))
     return rows
 
 
@@ -92,3 +91,21 @@ def _row(unit: UnitStatus) -> tuple[Cell, ...]:
     if unit.n_restarts:
         notes.append(f"restarted {unit.n_restarts}×")
     return unit.unit, unit.wanted, (state, Style.PLAIN if unit.ok else Style.BAD), ", ".join(notes)
+
+
+def history(request: Namespace, console: Console) -> Exit:
+    """`ordainctl history`."""
+    kept = Store(request.root).history()
+    current = Store(request.root).read_applied()
+    if request.json:
+        console.json([{**to_json(s), "in_force": current is not None and s.number == current.number} for s in kept])
+        return Exit.OK
+    rows: list[tuple[Cell, ...]] = []
+    for saved in kept:
+        here = current is not None and saved.number == current.number
+        note: Cell = (saved.damaged, Style.BAD) if saved.damaged else ("in force", Style.GOOD) if here else ""
+        rows.append((str(saved.number), saved.saved, saved.hash[:12], note))
+    console.table(("NUMBER", "SAVED", "HASH", "NOTE"), rows)
+    if not rows:
+        console.line("no generation was applied yet", Style.DIM)
+    return Exit.OK

@@ -29,15 +29,11 @@ NODE = Argument(
     metavar="NAME",
     help="be the machine that Node document NAME describes, not the one with this hostname",
 )
-LABEL = Argument(
-    flag="--label", metavar="KEY=VALUE", many=True, help="set a label, over every other source of labels"
-)
+LABEL = Argument(flag="--label", metavar="KEY=VALUE", many=True, help="set a label, over every other source of labels")
 
 ANY_MACHINE = (
     Argument(flag="--os", metavar="ID-VERSION", help="another operating system: debian-13, rhel-9, arch"),
-    Argument(
-        flag="--systemd", metavar="N", help="its systemd version, when not the one that system shipped with"
-    ),
+    Argument(flag="--systemd", metavar="N", help="its systemd version, when not the one that system shipped with"),
     Argument(flag="--arch", metavar="ARCH", help="its architecture in systemd's spelling: x86-64, arm64"),
     LABEL,
     Argument(

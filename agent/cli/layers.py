@@ -1,0 +1,75 @@
+"""match: which layers are for a machine, and why the others are not."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ordain.agent.cli.command import Exit
+from ordain.agent.cli.console import Cell, Console, Style
+from ordain.agent.cli.documents import read_valid, transforms
+from ordain.agent.cli.machine import machine
+from ordain.agent.settings import read_settings
+from ordain.transforms.model import Document, Kind
+from ordain.transforms.resolve import Candidate, candidates, with_node
+
+
+def match(request: Namespace, console: Console) -> Exit:
+    """`ordainctl match`."""
+    documents, problems = read_valid(request.file or own_documents(request.root))
+    facts, _ = machine(request, documents)
+    shared = _shared((*transforms(request.root), *documents))
+    found = candidates(documents, with_node(documents, facts, shared), shared)
+    if request.json:
+        console.json([_to_json(candidate) for candidate in found])
+        return Exit.OK
+    console.problems(problems)
+    applying = [c for c in found if c.match.holds]
+    others = [c for c in found if not c.match.holds]
+    console.table(
+        ("LAYER", "TIER", "WEIGHT", "APPLIES SINCE", "DOCUMENT"),
+        [_row(c, ", ".join(c.match.reasons) or "it is for every machine", Style.PLAIN) for c in applying],
+    )
+    if others:
+        if applying:
+            console.line()
+        console.table(
+            ("NOT FOR THIS MACHINE", "TIER", "WEIGHT", "BECAUSE", "DOCUMENT"),
+            [_row(c, "; ".join(c.match.against), Style.DIM) for c in others],
+        )
+    if not found:
+        console.line("there is no layer", Style.DIM)
+    return Exit.OK
+
+
+def own_documents(root: Path) -> Sequence[str]:
+    """The directory this machine's documents come from."""
+    settings, _ = read_settings(root)
+    return [str(root / settings.directory.lstrip("/"))]
+
+
+def _shared(documents: Iterable[Document]) -> Mapping[str, str]:
+    """Which OS has the version numbers of which, as all Transforms say."""
+    tables = [d.sections.branch("versions") for d in documents if d.kind is Kind.TRANSFORM]
+    return {name: str(leaf.value) for table in tables for name, leaf in table.leaves()}
+
+
+def _row(candidate: Candidate, why: str, style: Style) -> tuple[Cell, ...]:
+    document = candidate.document
+    return (document.name, style), document.tier, str(document.weight), why, str(document.where)
+
+
+def _to_json(candidate: Candidate) -> dict[str, object]:
+    document = candidate.document
+    return {
+        "kind": document.kind,
+        "name": document.name,
+        "tier": document.tier,
+        "weight": document.weight,
+        "path": document.where.path,
+        "line": document.where.line,
+        "applies": candidate.match.holds,
+        "reasons": list(candidate.match.reasons),
+        "against": list(candidate.match.against),
+    }

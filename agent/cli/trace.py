@@ -1,0 +1,99 @@
+"""show and explain: from what is on the machine back to the documents that say so."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+
+from ordain.agent.cli.command import Exit
+from ordain.agent.cli.console import Cell, Console, Style
+from ordain.agent.cli.generations import in_force
+from ordain.agent.explain import Explanation, Hand, Origin, Unknown, origins, unit_of
+from ordain.agent.explain import explain as trace
+from ordain.agent.failure import Failure
+from ordain.agent.hands import hands
+from ordain.agent.model import to_json
+
+
+def show(request: Namespace, console: Console) -> Exit:
+    """`ordainctl show`."""
+    generation = in_force(request.root)
+    if request.json:
+        shown = {"number": generation.number, "hash": generation.hash, "document": generation.document}
+        console.json({**shown, "provenance": generation.provenance} if request.provenance else shown)
+    elif request.provenance:
+        console.table(("VALUE", "", "SET BY", "OVERRODE"), map(_row, origins("", generation)))
+    else:
+        import yaml
+
+        text = yaml.safe_dump(generation.document, sort_keys=True, allow_unicode=True, width=100)
+        for line in text.rstrip("\n").split("\n"):
+            console.line(line)
+    return Exit.OK
+
+
+def explain(request: Namespace, console: Console) -> Exit:
+    """`ordainctl explain`."""
+    generation = in_force(request.root)
+    unit = unit_of(request.subject)
+    member = next((m for m in generation.members if m.unit == unit), None)
+    try:
+        found = trace(
+            request.subject, generation, hands(request.root, unit, ours=member is None or member.ours) if unit else ()
+        )
+    except Unknown as unknown:
+        raise Failure(str(unknown)) from unknown
+    if request.json:
+        console.json(to_json(found))
+    else:
+        _print(found, console)
+    return Exit.OK
+
+
+def _print(found: Explanation, console: Console) -> None:
+    head = [f"generation {found.generation}"]
+    if found.item:
+        head.append(f"from {found.item}")
+    if found.wanted:
+        head.append(f"wanted {found.wanted}")
+    console.line(found.about, Style.STRONG)
+    console.line(f"  {', '.join(head)}")
+    if found.origins:
+        console.line()
+        console.table(("VALUE", "", "SET BY", "OVERRODE"), map(_row, found.origins))
+    for file in found.files:
+        console.line()
+        console.line(f"{file.path} -> {file.link}" if file.link else file.path, Style.STRONG)
+        lines = [
+            (
+                f"  [{line.section}] {line.text}",
+                f"{line.path}:{line.line} ({line.layer})" if line.path else "",
+                line.pointer,
+            )
+            for line in file.lines
+        ]
+        console.table((), lines)
+    if found.hands:
+        console.line()
+        console.line("Not ours", Style.STRONG)
+        for hand in found.hands:
+            console.line(f"  {hand.path}: {_says(hand)}", Style.WARN if hand.masks or hand.replaces else Style.PLAIN)
+            for section, key, value in hand.assignments:
+                ours = found.changed.get(f"[{section}] {key}")
+                console.line(f"    [{section}] {key}={value}" + (f"  (ours: {ours})" if ours is not None else ""))
+
+
+def _says(hand: Hand) -> str:
+    if hand.masks:
+        return "masks the unit; `systemctl unmask` gives it back"
+    return "takes the place of ours" if hand.replaces else "drop-in" if hand.assignments else "the unit itself"
+
+
+def _row(origin: Origin) -> tuple[Cell, ...]:
+    overrode = "; ".join(f"{_short(each.value)} of {each}" for each in origin.overrode)
+    return origin.pointer, _short(origin.value), str(origin), overrode
+
+
+def _short(value: object) -> str:
+    """A value on one line, as YAML and JSON would both read it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

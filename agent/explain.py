@@ -1,0 +1,226 @@
+"""Where a unit, a file or a value comes from: from what is placed back to the documents; pure.
+
+    about, Generation, what the admin placed ──explain──▶ Explanation
+
+Above each directive of ours stands a comment with its provenance (``# PATH:LINE LAYER POINTER``); the generation
+keeps for each pointer who set it and what that overrode.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ordain.agent.diff import contents
+from ordain.agent.generation import template_of
+from ordain.agent.model import Generation
+from ordain.transforms.errors import near
+from ordain.transforms.model import Artifact
+
+DIRECTORIES = {
+    "/run/systemd/generator/": "normal/",
+    "/run/systemd/generator.early/": "early/",
+    "/run/systemd/generator.late/": "late/",
+}
+"""Where the generator's three directories are on a machine (systemd.generator(7))."""
+_COMMENT = re.compile(r"# (?P<path>.*):(?P<line>[0-9]+) (?P<layer>\S+) (?P<pointer>\S+)")
+
+
+class Unknown(Exception):
+    """The generation says nothing about it; the text has near names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A value of the documents: who set it where. ``overrode`` is what it replaced, latest first."""
+
+    pointer: str
+    value: object = None
+    path: str = ""
+    line: int = 0
+    layer: str = ""
+    overrode: tuple[Origin, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line} ({self.layer})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A directive in a file of ours, and the place of the documents it was made from ("" if from none)."""
+
+    text: str
+    section: str = ""
+    pointer: str = ""
+    path: str = ""
+    line: int = 0
+    layer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One artifact, line by line. ``link`` is where a link leads."""
+
+    path: str
+    link: str = ""
+    lines: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hand:
+    """A file by which someone else has a say in a unit; ``masks`` or ``replaces`` ours, or adds assignments."""
+
+    path: str
+    masks: bool = False
+    replaces: bool = False
+    assignments: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """All that is known. ``changed`` maps ``[Section] Key`` to our value that a hand's file overrides or adds to."""
+
+    about: str
+    generation: int
+    item: str = ""
+    wanted: str = ""
+    origins: tuple[Origin, ...] = ()
+    files: tuple[File, ...] = ()
+    hands: tuple[Hand, ...] = ()
+    changed: Mapping[str, str] = field(default_factory=dict)
+
+
+def unit_of(about: str) -> str:
+    """The unit ``about`` names, "" if it is a path or a pointer.
+
+    >>> unit_of("web"), unit_of("web.timer"), unit_of("services/web"), unit_of("/etc/fstab")
+    ('web.service', 'web.timer', '', '')
+    """
+    if "/" in about:
+        return ""
+    return about if "." in about else f"{about}.service"
+
+
+def explain(about: str, generation: Generation, hands: Iterable[Hand] = ()) -> Explanation:
+    """What ``generation`` knows of a unit, a path or a pointer; ``hands`` only matter for a unit. Raises `Unknown`."""
+    if about.startswith("/"):
+        return _path(about, generation)
+    if "/" in about or about in generation.document:
+        return _pointer(about, generation)
+    return _unit(unit_of(about), generation, tuple(hands))
+
+
+def _unit(unit: str, generation: Generation, hands: tuple[Hand, ...]) -> Explanation:
+    placed = contents(generation)
+    member = next((m for m in generation.members if m.unit == unit), None)
+    if member is None and unit not in placed:
+        known = {*placed, *(m.unit for m in generation.members)}
+        raise Unknown(_unknown(f"no document speaks of {unit}", near(unit, known)))
+    item = member.item if member else ""
+    ours = placed[unit].values if unit in placed else {}
+    touched = {(section, key) for hand in hands for section, key, _ in hand.assignments}
+    return Explanation(
+        about=unit,
+        generation=generation.number,
+        item=item,
+        wanted=str(member.wanted) if member else "",
+        origins=tuple(origins(item, generation)) if item else (),
+        files=tuple(_file(a) for a in generation.artifacts if _is_for(a, unit)),
+        hands=hands,
+        changed={f"[{s}] {k}": " ".join(v) for (s, k), v in sorted(ours.items()) if (s, k) in touched},
+    )
+
+
+def _path(path: str, generation: Generation) -> Explanation:
+    wanted = next((path.replace(d, top, 1) for d, top in DIRECTORIES.items() if path.startswith(d)), path)
+    artifact = next((a for a in generation.artifacts if a.path == wanted), None)
+    if artifact is None:
+        raise Unknown(f"{path} is not placed by generation {generation.number}")
+    file = _file(artifact)
+    pointers = {line.pointer for line in file.lines if line.pointer}
+    return Explanation(
+        about=path,
+        generation=generation.number,
+        item=artifact.item,
+        origins=tuple(o for o in origins(artifact.item, generation) if o.pointer in pointers or not pointers),
+        files=(file,),
+    )
+
+
+def _pointer(pointer: str, generation: Generation) -> Explanation:
+    said = tuple(origins(pointer, generation))
+    if not said:
+        raise Unknown(_unknown(f"nothing is set at {pointer}", near(pointer, generation.provenance)))
+    files = []
+    for artifact in generation.artifacts:
+        whole = _file(artifact)
+        lines = tuple(line for line in whole.lines if line.pointer and _below(line.pointer, pointer))
+        if lines:
+            files.append(File(path=whole.path, lines=lines))
+    return Explanation(about=pointer, generation=generation.number, origins=said, files=tuple(files))
+
+
+def origins(pointer: str, generation: Generation) -> Iterator[Origin]:
+    """What was said at ``pointer`` and below it; everything for ""."""
+    for at, entry in sorted(generation.provenance.items()):
+        if _below(at, pointer):
+            overrode = tuple(_origin(at, each.get("value"), each) for each in entry.get("overrode", ()))
+            yield _origin(at, value_at(generation.document, at), entry, overrode)
+
+
+def value_at(document: Mapping[str, object], pointer: str) -> object:
+    """The value of ``document`` at an RFC 6901 pointer without its first slash; None if there is none."""
+    found: object = document
+    for step in pointer.split("/"):
+        name = step.replace("~1", "/").replace("~0", "~")
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
+
+
+def _origin(pointer: str, value: object, entry: Mapping[str, Any], overrode: tuple[Origin, ...] = ()) -> Origin:
+    """``entry`` is one of `Generation.provenance`."""
+    path, line, layer = (entry.get(name, "") for name in ("path", "line", "layer"))
+    return Origin(pointer=pointer, value=value, path=path, line=line or 0, layer=layer, overrode=overrode)
+
+
+def _below(pointer: str, top: str) -> bool:
+    return not top or pointer == top or pointer.startswith(f"{top}/")
+
+
+def _is_for(artifact: Artifact, unit: str) -> bool:
+    """Whether an artifact is the unit, a drop-in for it, or a link to it."""
+    names = {unit, template_of(unit)} - {""}
+    _, *rest = artifact.path.split("/")
+    if len(rest) == 2 and not rest[0].endswith(".d"):
+        return rest[1] in names
+    return bool(rest) and rest[0].removesuffix(".d") in names
+
+
+def _file(artifact: Artifact) -> File:
+    if artifact.link is not None:
+        return File(path=artifact.path, link=artifact.link)
+    return File(path=artifact.path, lines=tuple(_lines(artifact.content or "")))
+
+
+def _lines(content: str) -> Iterator[Line]:
+    section, origin = "", None
+    for text in content.split("\n"):
+        if text.startswith("#"):
+            origin = _COMMENT.fullmatch(text) or origin
+        elif text.startswith("["):
+            section, origin = text.strip("[]"), None
+        elif text and not text.startswith("X-Ordain"):
+            yield _line(text, section, origin)
+
+
+def _line(text: str, section: str, origin: re.Match[str] | None) -> Line:
+    if origin is None:
+        return Line(text=text, section=section)
+    path, line, layer, pointer = origin.groups()
+    return Line(text=text, section=section, pointer=pointer, path=path, line=int(line), layer=layer)
+
+
+def _unknown(what: str, hint: str) -> str:
+    return f"{what}; {hint}" if hint else what

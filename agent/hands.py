@@ -1,0 +1,56 @@
+"""The files by which an administrator or the distribution has a say in a unit of ours; effect: reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ordain.agent.explain import Hand
+from ordain.transforms import below
+from ordain.transforms.installed import read_installed
+from ordain.transforms.unitfile import parse
+
+RUNTIME = (
+    "run/systemd/system.control",
+    "run/systemd/transient",
+    "run/systemd/system",
+)
+"""What `read_installed` leaves out as it ends with the boot; highest first (systemd.unit(5), Unit File Load Path)."""
+
+
+def hands(root: Path, unit: str, *, ours: bool) -> tuple[Hand, ...]:
+    """The files for ``unit`` that are not ours, in the order systemd reads them.
+
+    ``ours``: the whole unit is ours, so that a fragment elsewhere takes its place; else it is the base of our drop-ins.
+    """
+    return tuple(_hands(root, unit, ours))
+
+
+def _hands(root: Path, unit: str, ours: bool) -> Iterator[Hand]:
+    installed = read_installed(root).units.get(unit)
+    for directory in RUNTIME:
+        if (hand := _fragment(root, f"{directory}/{unit}", replaces=True)) is not None:
+            yield hand
+    if installed and installed.path:
+        # The generator's normal directory stands between /etc and /usr: only what is in /etc wins over ours.
+        wins = installed.path.lstrip("/").startswith("etc/")
+        if wins or not ours:
+            yield Hand(path=f"/{installed.path.lstrip('/')}", masks=installed.masked, replaces=wins)
+    runtime = [f"{d}/{unit}.d/{n}" for d in RUNTIME for n in below.names(root, f"{d}/{unit}.d") if n.endswith(".conf")]
+    for path in sorted([*(installed.drop_ins if installed else ()), *runtime], key=lambda p: p.rpartition("/")[2]):
+        yield Hand(path=f"/{path.lstrip('/')}", assignments=_assignments(root, path))
+
+
+def _fragment(root: Path, path: str, *, replaces: bool) -> Hand | None:
+    if (root / path).is_symlink() and below.chase(root, path) == root / "dev/null":
+        return Hand(path=f"/{path}", masks=True, replaces=replaces)
+    data = below.read(root, path)
+    return None if data is None else Hand(path=f"/{path}", masks=not data, replaces=replaces)
+
+
+def _assignments(root: Path, path: str) -> tuple[tuple[str, str, str], ...]:
+    try:
+        data = below.read(root, path) or b""
+    except OSError:
+        return ()
+    return tuple(parse(data.decode("utf-8", "replace")))
