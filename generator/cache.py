@@ -100,10 +100,10 @@ def unpack(data: bytes) -> Cache:
     if version != b"%d" % VERSION:
         code = "NewerCache" if version.isdigit() and int(version) > VERSION else "DamagedCache"
         raise CacheError(code, f"format {version.decode('ascii', 'backslashreplace')}, this is {VERSION}")
-    body = memoryview(data)[_LINE:]
-    if line != b"%s%d %08x\n" % (MAGIC, VERSION, crc32(body)):
+    if line != b"%s%d %08x\n" % (MAGIC, VERSION, crc32(memoryview(data)[_LINE:])):
         raise CacheError("DamagedCache", f"checksum is wrong ({len(data)} bytes)")
-    fields = bytes(body).split(b"\0")
+    fields = data.split(b"\0")
+    fields[0] = fields[0][_LINE:]
     if len(fields) < _HEAD or (len(fields) - _HEAD) % 3 or not fields[0].isdigit() or len(fields[0]) > 18:
         raise CacheError("DamagedCache", f"{len(fields)} fields")
     try:

@@ -14,6 +14,7 @@ from posix import (
     O_EXCL,
     O_PATH,
     O_WRONLY,
+    chdir,
     close,
     fchdir,
     getpid,
@@ -43,33 +44,54 @@ def place(entries: Sequence[Entry], directories: dict[str, str], problems: list[
     """
     # A hidden name: systemd reads no file that starts with a dot. Two runs must not share it.
     temporary = f".ordain-{getpid()}"
-    opened: dict[str, int] = {}
+    bases: dict[str, int] = {}
     here = ""
     placed = 0
     for path, mode, content, link in entries:
-        top, _, name = path.partition("/")
+        directory, _, name = path.rpartition("/")
         try:
-            if top != here:
+            if directory != here:
                 here = ""
-                if top not in opened:
-                    opened[top] = _open_directory(directories[top])
-                fchdir(opened[top])
-                here = top
+                _enter(directory, directories, bases)
+                here = directory
             try:
                 if content is not None:
                     _write(temporary, mode, content)
                     rename(temporary, name)
                 elif link is not None:
                     symlink(link, name)
-            except (FileNotFoundError, FileExistsError):
-                _place_again(temporary, name, mode, content, link)
+            except FileExistsError:  # a link of this name, or what a killed run with our number left
+                _discard(temporary)
+                if content is not None:
+                    _write(temporary, mode, content)
+                elif link is not None:
+                    symlink(link, temporary)
+                rename(temporary, name)
             placed += 1
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
-            _discard(temporary)
-    for fd in opened.values():
+            if here:
+                _discard(temporary)
+    for fd in bases.values():
         close(fd)
     return placed
+
+
+def _enter(directory: str, directories: dict[str, str], bases: dict[str, int]) -> None:
+    """Change into ``normal`` or ``normal/web.service.d``, made if need be; ``bases`` keeps the three open."""
+    top, _, below = directory.partition("/")
+    if top not in bases:
+        bases[top] = _open_directory(directories[top])
+    fchdir(bases[top])
+    if below:
+        try:
+            chdir(below)
+        except FileNotFoundError:
+            try:
+                mkdir(below, 0o755)
+            except FileExistsError:
+                pass  # another generator made it just now
+            chdir(below)
 
 
 def _write(name: str, mode: int, content: bytes) -> None:
@@ -80,22 +102,6 @@ def _write(name: str, mode: int, content: bytes) -> None:
             written += write(fd, content[written:])
     finally:
         close(fd)
-
-
-def _place_again(temporary: str, name: str, mode: int, content: bytes | None, link: bytes | None) -> None:
-    """The same for the rare cases: no directory yet, a link there already, leftovers of a killed run."""
-    directory = name.rpartition("/")[0]
-    if directory:
-        try:
-            mkdir(directory, 0o755)
-        except FileExistsError:
-            pass
-    _discard(temporary)
-    if content is not None:
-        _write(temporary, mode, content)
-    elif link is not None:
-        symlink(link, temporary)
-    rename(temporary, name)
 
 
 def _open_directory(path: str) -> int:
