@@ -130,15 +130,15 @@ def _holds(name: str, wanted: str | None, found: tuple[str, ...]) -> bool:
     """Whether any value found is the wanted one; an empty value is one that is not set."""
     if wanted is None:
         return not any(found)
-    if name == "hostname":
-        return any(fnmatchcase(value, wanted) for value in found)
     if name in RANGES:
         return any(in_range(value, wanted) for value in found)
+    if name == "hostname":
+        return any(fnmatchcase(value, wanted) for value in found)
     if name == "mac":
-        return wanted.lower().replace("-", ":") in found
+        wanted = wanted.lower().replace("-", ":")
     if name == "machine-id":
-        return wanted.lower().replace("-", "") in found
-    return wanted in found
+        wanted = wanted.lower().replace("-", "")
+    return bool(wanted) and wanted in found
 
 
 def _foreign_versions(match: Mapping[str, Condition], facts: Facts, shared: Mapping[str, str]) -> bool:
