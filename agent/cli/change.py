@@ -116,6 +116,7 @@ def _changes(request: Namespace) -> tuple[Change, ...]:
 def _print(found: Plan, console: Console) -> None:
     for line in describe(found).splitlines():
         console.line(line, VERBS.get(line.partition(" ")[0], Style.PLAIN))
+    console.problems(found.problems)
 
 
 def pause(request: Namespace, console: Console) -> Exit:

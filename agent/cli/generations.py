@@ -4,29 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ordain.agent.boot import boot_id, placed_hash
 from ordain.agent.cli.parse import Usage
 from ordain.agent.failure import Failure
 from ordain.agent.history import Damaged
 from ordain.agent.model import Generation
 from ordain.agent.store import Store
-from ordain.transforms import below
-
-
-def boot_id(root: Path) -> str:
-    """This boot, as the boot cache is bound to it."""
-    data = below.read(root, "proc/sys/kernel/random/boot_id") or b""
-    return data.decode("ascii", "replace").strip().replace("-", "")
 
 
 def in_force(root: Path) -> Generation:
-    """The generation whose units this boot has: its trial, else the proven one. Raises `Failure`."""
+    """The generation whose units this boot has; before the generator ran in it, the proven one. Raises `Failure`."""
     store = Store(root)
+    placed = placed_hash(root)
     try:
         found = store.trial(boot_id(root)) or store.proven()
+        if placed and (found is None or found.hash != placed):
+            found = store.load_hash(placed)  # after boots that did not complete, an older one
+    except KeyError as error:
+        raise Failure(f"the generation in force ({placed[:12]}) is not kept below /var/lib/ordain") from error
     except Damaged as damage:
         raise Failure(f"{damage}; `ordainctl doctor` tells more") from damage
-    except PermissionError as error:
-        raise Failure(f"{error.filename}: {error.strerror}") from error
     if found is None:
         raise Failure("no generation was applied on this machine yet; `ordainctl plan` shows the first one")
     return found

@@ -8,15 +8,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from ordain.agent.boot import boot_id, read_record
 from ordain.agent.cli.change import ask
 from ordain.agent.cli.console import count, plural
 from ordain.agent.cli.documents import read_files, transforms
-from ordain.agent.cli.generations import boot_id
 from ordain.agent.failure import Failure
 from ordain.agent.settings import read_settings
 from ordain.generator.cache import CacheError, unpack
@@ -27,7 +27,6 @@ GENERATOR = "usr/lib/systemd/system-generators/ordain-generator"
 MASKS = tuple(f"{top}/systemd/system-generators/ordain-generator" for top in ("run", "etc", "usr/local/lib"))
 """Where a file of the same name is used in place of ours (systemd.generator(7))."""
 MODULES = ("main", "cache", "place")
-RECORD = "run/ordain/boot/choice"
 UNITS = (
     "ordain-agent.service",
     "ordain-services.target",
@@ -115,17 +114,14 @@ def _compiled(source: Path) -> bool:
 def last_run(root: Path) -> Iterator[Check]:
     """What the generator did when it last ran in this boot."""
     about = "last run"
-    record = _record(root)
+    record = read_record(root)
     if not record:
         yield _failed(about, "the generator has not run in this boot", "systemctl daemon-reload")
         return
-    if record.get("boot_id", [""])[0] != boot_id(root):
-        yield _failed(about, "its record is another boot's", "systemctl daemon-reload")
-        return
-    origin, number, entries, usec = (record.get(key, ["?"])[0] for key in ("from", "number", "entries", "usec"))
-    for problem in record.get("problem", []):
+    origin, number, entries, usec = (record.get(key, ("?",))[0] for key in ("from", "number", "entries", "usec"))
+    for problem in record.get("problem", ()):
         yield _failed(about, problem, "systemctl daemon-reload, when that is mended")
-    for note in record.get("note", []):
+    for note in record.get("note", ()):
         yield _warning(about, note)
     if origin == "off":
         yield _warning(about, "off by ordain=off on the kernel command line", "boot without it")
@@ -135,17 +131,6 @@ def last_run(root: Path) -> Iterator[Check]:
         yield _warning(about, "there was nothing to place", "ordainctl apply")
     else:
         yield _warning(about, f"generation {number} from {origin}, not the current one", "ordainctl status")
-
-
-def _record(root: Path) -> Mapping[str, list[str]]:
-    """``KEY=VALUE`` lines; a key may come again."""
-    found: dict[str, list[str]] = {}
-    data = below.read(root, RECORD) or b""
-    for line in data.decode("utf-8", "replace").split("\n"):
-        key, equals, value = line.partition("=")
-        if equals:
-            found.setdefault(key, []).append(value)
-    return found
 
 
 def _milliseconds(usec: str) -> str:
