@@ -36,8 +36,8 @@ done >/run/complaints 2>&1
 def apt(machine: Machine, verb: str, what: str | Path) -> str:
     """Run apt-get in the machine and return what it printed."""
     if isinstance(what, Path):
-        shutil.copy(what, machine.path("/var/tmp") / what.name)
-        what = f"/var/tmp/{what.name}"
+        shutil.copy(what, machine.path("/tmp") / what.name)
+        what = f"/tmp/{what.name}"
     done = machine.run("apt-get", verb, "--yes", what, timeout=120)
     return done.stdout + done.stderr
 
