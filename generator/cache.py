@@ -76,13 +76,15 @@ def pack(cache: Cache) -> bytes:
     >>> pack(Cache(number=7, hash="c0ffee", entries=[("normal/a.target", 0o644, b"[Unit]\\n", None)]))
     b'ordain-cache 1 c7f5c23a\\n7\\x00c0ffee\\x00\\x00\\x00normal/a.target\\x00644\\x00[Unit]\\n'
     """
-    fields = [b"%d" % cache.number]
-    fields += [word.replace("-", "").encode("ascii") for word in (cache.hash, cache.machine_id, cache.boot_id)]
-    for path, mode, content, link in sorted(cache.entries, key=lambda e: (e[3] is not None, e[0])):
-        if (content is None) == (link is None):
+    ids = (cache.machine_id.replace("-", ""), cache.boot_id.replace("-", ""))
+    fields = [word.encode() for word in (str(cache.number), cache.hash, *ids)]
+    for path, mode, content, link in sorted(cache.entries, key=lambda entry: (entry[3] is not None, entry[0])):
+        if content is not None and link is None:
+            fields += [path.encode(), b"%o" % mode, content]
+        elif link is not None and content is None:
+            fields += [path.encode(), _LINK, link]
+        else:
             raise CacheError("BadEntry", f"{path}: neither a file nor a link")
-        fields += [path.encode("ascii", "backslashreplace"), b"%o" % mode if link is None else _LINK]
-        fields.append(link if link is not None else content or b"")
     body = b"\0".join(fields)
     if len(fields) != body.count(b"\0") + 1:
         raise CacheError("BadEntry", "a field holds a NUL")
@@ -106,7 +108,7 @@ def unpack(data: bytes) -> Cache:
     fields[0] = fields[0][_LINE:]
     if len(fields) < _HEAD or (len(fields) - _HEAD) % 3 or not fields[0].isdigit() or len(fields[0]) > 18:
         raise CacheError("DamagedCache", f"{len(fields)} fields")
-    try:
+    try:  # unit names are ASCII (unit-name.c, VALID_CHARS)
         names = b"\0".join(fields[:_HEAD]).decode("ascii").split("\0")
         paths = b"\0".join(fields[_HEAD::3]).decode("ascii").split("\0") if len(fields) > _HEAD else []
         entries: list[Entry] = []
@@ -118,7 +120,7 @@ def unpack(data: bytes) -> Cache:
             else:
                 entries.append((path, _mode(kind), payload, None))
     except ValueError as error:
-        raise CacheError("DamagedCache", str(error)) from None
+        raise CacheError("BadEntry", str(error)) from None
     _check(paths)
     if not all(fields[_HEAD + 2 :: 3]):
         raise CacheError("BadEntry", "a file or link is empty; an empty unit file masks the unit")
