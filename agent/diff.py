@@ -7,10 +7,11 @@ and X- keys are not there. What the distribution or an admin adds is on both sid
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ordain.agent.generation import canonical, template_of
+from ordain.agent.generation import canonical, is_template, template_of
 from ordain.agent.model import Change, Effect, Generation
 from ordain.agent.rules import effect
 from ordain.transforms.directives import is_private, lookup
@@ -22,15 +23,16 @@ FRAGMENT = "FragmentPath"
 MASK = "/dev/null"
 _LINKS = {"wants": "WantedBy", "requires": "RequiredBy", "upholds": "UpheldBy"}
 
-_ONE_VALUE = frozenset(
-    """
-    bool tristate int unsigned long mode sec sec_fix_0 sec_def_infinity nsec signal rlimit iec_size
-    memory_limit tasks_max cpu_quota cg_weight cg_cpu_weight unit_slice kill_mode notify_access oom_policy
-    service_type service_exit_type service_restart service_restart_mode service_timeout service_timeout_abort
-    exec_nice exec_oom_score_adjust exec_output exec_input exec_keyring_mode
-    user_group_compat working_directory unit_path_printf unit_string_printf
-    protect_system protect_home protect_proc proc_subset private_tmp private_users device_policy
-    """.split()
+_ONE_VALUE = re.compile(
+    r"""config_parse_(
+    bool|tristate|int|unsigned|long|mode|sec|sec_fix_0|sec_def_infinity|nsec|signal|rlimit|iec_size|
+    memory_limit|tasks_max|cpu_quota|cg_weight|cg_cpu_weight|unit_slice|kill_mode|notify_access|oom_policy|
+    service_type|service_exit_type|service_restart|service_restart_mode|service_timeout|service_timeout_abort|
+    exec_nice|exec_oom_score_adjust|exec_output|exec_input|exec_keyring_mode|
+    user_group_compat|working_directory|unit_path_printf|unit_string_printf|
+    protect_system|protect_home|protect_proc|proc_subset|private_tmp|private_users|device_policy
+    )""",
+    re.VERBOSE,
 )
 """Parse functions of keys of which the last value wins; any other key is taken for a list."""
 
@@ -75,7 +77,7 @@ def contents(generation: Generation) -> Mapping[str, Content]:
     """What ``generation`` places for each unit, instances under their own names, by unit name."""
     placed = _Placed(generation)
     names = set(placed.units) | {m.unit for m in generation.members if template_of(m.unit) in placed.units}
-    return {name: placed.content(name) for name in sorted(names) if not name.partition("@")[2].startswith(".")}
+    return {name: placed.content(name) for name in sorted(names) if not is_template(name)}
 
 
 def compare(old: Mapping[str, Content], new: Mapping[str, Content]) -> Mapping[str, tuple[Change, ...]]:
@@ -104,7 +106,7 @@ def _units(generation: Generation) -> frozenset[tuple[str, str | None, str | Non
 
 def _has_one_value(section: str, key: str) -> bool:
     known = lookup(section, key)
-    return known is not None and known.parser.removeprefix("config_parse_") in _ONE_VALUE
+    return known is not None and _ONE_VALUE.fullmatch(known.parser) is not None
 
 
 def _changes(unit: str, old: Content, new: Content) -> Iterator[Change]:

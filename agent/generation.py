@@ -69,6 +69,15 @@ def template_of(unit: str) -> str:
     return f"{prefix}@.{rest.rpartition('.')[2]}" if at else ""
 
 
+def is_template(unit: str) -> bool:
+    """Whether ``unit`` is a template itself, which can have no job.
+
+    >>> is_template("web@.service"), is_template("web@1.service"), is_template("web.service")
+    (True, False, False)
+    """
+    return unit.partition("@")[2].startswith(".")
+
+
 def digest(document: Mapping[str, Any], artifacts: Iterable[Artifact], members: Iterable[Member]) -> str:
     """The identity of a generation: SHA-256 in hex over one canonical JSON text; the order of items is no matter."""
     body = {

@@ -8,30 +8,22 @@ generation against itself is no job at all: what stands otherwise than wanted is
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from ordain.agent.diff import FRAGMENT, Content, compare, contents, placed_differ
-from ordain.agent.model import Change, Effect, Generation, Job, Note, Observed, Plan, UnitState, Verb
-from ordain.transforms.model import Member, Wanted
+from ordain.agent.diff import FRAGMENT, placed_differ
+from ordain.agent.model import Change, Effect, Generation, Job, Note, Observed, Plan, Verb
+from ordain.agent.view import RUNNING, View, units
+from ordain.agent.view import views as views_of
+from ordain.transforms.model import Wanted
 
-RUNNING = frozenset({"active", "activating", "reloading", "refreshing"})
-"""ActiveStates of a unit that has, or is about to have, what its definition says."""
+__all__ = ["plan", "units"]
+
 _DOWN = frozenset({Wanted.STOPPED, Wanted.MASKED})
 _TRIGGERS = (".socket", ".timer", ".path", ".automount")
 _NEVER_RESTARTED = (".slice", ".target")
 _PROPAGATES = ("Requires", "BindsTo", "PartOf")
-"""Along these PID 1 stops a unit with another (reconcile.md, a.9): a stop is not taken back by a start."""
-
-
+"""Along these PID 1 stops a unit with another (src/core/transaction.c), and no start of that one takes it back."""
 _KEPT = "removed from the documents, left running (on-remove: keep)"
-
-
-def units(old: Generation, new: Generation) -> frozenset[str]:
-    """The units to observe before planning: whatever `plan` may look at."""
-    before, after = contents(old), contents(new)
-    members = {m.unit: m for g in (old, new) for m in g.members}
-    starts = {m.starts for m in members.values() if m.starts and "@." not in m.starts}
-    return frozenset(members.keys() | starts | compare(before, after).keys())
 
 
 def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
@@ -39,7 +31,7 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
 
     ``observed`` holds the units of `units`; one that is missing counts as not found.
     """
-    views = _views(old, new, observed)
+    views = views_of(old, new, observed)
     stops: dict[str, Job] = {}
     jobs: dict[str, Job] = {}
     notes: list[Note] = []
@@ -66,86 +58,7 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _View:
-    """One unit: what was and is wanted and placed, and how it stands."""
-
-    unit: str
-    old: Member | None
-    new: Member | None
-    before: Content
-    after: Content
-    changes: tuple[Change, ...]
-    state: UnitState
-    touched: bool
-    timed: bool
-    unbound: bool
-
-    @property
-    def item(self) -> str:
-        member = self.new or self.old
-        return member.item if member else ""
-
-    @property
-    def running(self) -> bool:
-        return self.state.active_state in RUNNING
-
-    @property
-    def failed(self) -> bool:
-        return self.state.active_state == "failed"
-
-    @property
-    def masked_by_admin(self) -> bool:
-        found = self.state.load_state == "masked" or self.state.unit_file_state.startswith("masked")
-        return found and not self.before.masked
-
-    @property
-    def wanted(self) -> Wanted:
-        if self.after.masked:
-            return Wanted.MASKED
-        return self.new.wanted if self.new else Wanted.PRESENT
-
-    @property
-    def kept(self) -> bool:
-        """Whether the unit is in the new generation only because of `generation.keep_running`."""
-        return bool(self.new and self.new.ours and self.new.on_remove == "keep") and self.wanted is Wanted.PRESENT
-
-    def needs(self, *effects: Effect) -> tuple[Change, ...]:
-        return tuple(change for change in self.changes if change.effect in effects)
-
-    def job(self, verb: Verb, reason: str) -> Job:
-        return Job(unit=self.unit, verb=verb, reason=reason, item=self.item, changes=self.changes)
-
-    def note(self, what: str) -> Note:
-        return Note(unit=self.unit, what=what, item=self.item)
-
-
-def _views(old: Generation, new: Generation, observed: Observed) -> Mapping[str, _View]:
-    before, after = contents(old), contents(new)
-    changes = compare(before, after)
-    was = {m.unit: m for m in old.members}
-    members = {m.unit: m for m in new.members}
-    real = {unit for unit, found in changes.items() if any(c.effect is not Effect.NOTHING for c in found)}
-    timed = {m.starts for m in members.values() if m.unit.endswith(".timer")}
-    unbound = {m.starts for m in was.values() if m.unit.endswith(".socket") and m.unit not in members}
-    return {
-        unit: _View(
-            unit=unit,
-            old=was.get(unit),
-            new=members.get(unit),
-            before=before.get(unit, Content()),
-            after=after.get(unit, Content()),
-            changes=changes.get(unit, ()),
-            state=observed.unit(unit),
-            touched=unit in real or (unit in members and members[unit].starts in real),
-            timed=unit in timed,
-            unbound=unit in unbound,
-        )
-        for unit in sorted(was.keys() | members.keys() | changes.keys())
-    }
-
-
-def _decide(view: _View) -> Iterator[Job | Note]:
+def _decide(view: View) -> Iterator[Job | Note]:
     if view.new is None and view.before.fragment and not view.before.masked and not view.after.fragment:
         yield from _gone(view)
     elif view.wanted in _DOWN:
@@ -156,11 +69,11 @@ def _decide(view: _View) -> Iterator[Job | Note]:
         yield from _up(view)
     elif view.failed and view.touched:
         yield _unless_masked(view, Verb.START, "it had failed, and its definition changed")
-    elif view.new is None and view.old and view.old.wanted in _DOWN:
+    elif view.new is None and view.was_wanted in _DOWN:
         yield view.note("no longer in the documents: left as it is, from the next boot as the system has it")
 
 
-def _gone(view: _View) -> Iterator[Job | Note]:
+def _gone(view: View) -> Iterator[Job | Note]:
     if not view.running:
         return
     if view.old and view.old.on_remove == "keep":
@@ -169,16 +82,16 @@ def _gone(view: _View) -> Iterator[Job | Note]:
         yield view.job(Verb.STOP, "removed from the documents")
 
 
-def _down(view: _View) -> Iterator[Job | Note]:
+def _down(view: View) -> Iterator[Job | Note]:
     if not view.running:
         return
-    if view.old is None or view.old.wanted is not view.wanted or view.touched:
+    if view.was_wanted is not view.wanted or view.touched:
         yield view.job(Verb.STOP, f"the documents want it {view.wanted}")
     else:
         yield view.note(f"was started by hand, though the documents want it {view.wanted}")
 
 
-def _up(view: _View) -> Iterator[Job | Note]:
+def _up(view: View) -> Iterator[Job | Note]:
     """A unit that is wanted running and does not run."""
     assert view.new is not None
     if not view.new.starter:
@@ -189,7 +102,7 @@ def _up(view: _View) -> Iterator[Job | Note]:
         yield view.note("not installed")
     elif view.old is None:
         yield view.job(Verb.START, "new in the documents")
-    elif view.old.wanted is not Wanted.RUNNING:
+    elif view.was_wanted is not Wanted.RUNNING:
         yield view.job(Verb.START, "the documents now want it running")
     elif not view.old.starter:
         yield view.job(Verb.START, "no socket or timer starts it any more")
@@ -210,7 +123,7 @@ def _up(view: _View) -> Iterator[Job | Note]:
         yield view.note("was stopped by hand; starts when its documents change, or at the next boot")
 
 
-def _changed(view: _View) -> Iterator[Job | Note]:
+def _changed(view: View) -> Iterator[Job | Note]:
     """A unit that runs and may stay: the mildest job that makes its changes real."""
     if view.kept:
         yield view.note(_KEPT)
@@ -237,7 +150,7 @@ def _changed(view: _View) -> Iterator[Job | Note]:
         yield _unless_masked(view, Verb.RESTART, f"{_named(changes)}; it cannot reload")
 
 
-def _can_reload(view: _View) -> bool:
+def _can_reload(view: View) -> bool:
     """Whether the unit can reload once PID 1 has read its new definition."""
     if view.unit.endswith(".mount"):
         return True
@@ -247,7 +160,7 @@ def _can_reload(view: _View) -> bool:
     return own or (not view.after.fragment and view.state.can_reload)
 
 
-def _unless_masked(view: _View, verb: Verb, reason: str) -> Job | Note:
+def _unless_masked(view: View, verb: Verb, reason: str) -> Job | Note:
     return view.note("masked by the admin; its changes wait") if view.masked_by_admin else view.job(verb, reason)
 
 
@@ -261,7 +174,7 @@ def _named(changes: tuple[Change, ...]) -> str:
     return "; ".join(f"[{section}] {', '.join(keys)}" for section, keys in sections.items()) + " changed"
 
 
-def _still_triggered(views: Mapping[str, _View], stops: Mapping[str, Job], observed: Observed) -> Iterator[Note]:
+def _still_triggered(views: Mapping[str, View], stops: Mapping[str, Job], observed: Observed) -> Iterator[Note]:
     for unit in stops:
         if not views[unit].after.fragment and views[unit].before.fragment:
             continue  # gone: nothing can start it
@@ -270,7 +183,7 @@ def _still_triggered(views: Mapping[str, _View], stops: Mapping[str, Job], obser
                 yield views[unit].note(f"{trigger} is active and may start it again")
 
 
-def _rebind(view: _View, views: Mapping[str, _View], stops: dict[str, Job], jobs: dict[str, Job]) -> None:
+def _rebind(view: View, views: Mapping[str, View], stops: dict[str, Job], jobs: dict[str, Job]) -> None:
     """A socket to be started or restarted while its service runs: both down, socket up, service up.
 
     PID 1 refuses to start a socket whose service runs, and to restart both in one go failed on 257 (reconcile.md).
@@ -290,15 +203,17 @@ def _rebind(view: _View, views: Mapping[str, _View], stops: dict[str, Job], jobs
         jobs[service.unit] = service.job(Verb.START, f"was running before {view.unit} was bound again")
 
 
-def _bring_back(views: Mapping[str, _View], stops: Mapping[str, Job], jobs: dict[str, Job]) -> None:
-    """Start again what PID 1 stops along with a unit that is only down for a moment."""
-    falling = [unit for unit in stops if unit in jobs]
+def _bring_back(views: Mapping[str, View], stops: Mapping[str, Job], jobs: dict[str, Job]) -> None:
+    """Start again what PID 1 stops along with a unit, unless it is still bound to one that stays down."""
+    falling = sorted(stops)
     while falling:
         cause = falling.pop()
         for view in views.values():
-            if view.unit in stops or not view.running or cause not in view.before.words("Unit", *_PROPAGATES):
-                continue
             job = jobs.get(view.unit)
-            if job is None or job.verb is Verb.RELOAD:
+            if view.unit in stops or not view.running or view.masked_by_admin:
+                continue
+            if cause not in view.before.words("Unit", *_PROPAGATES) or (job and job.verb is not Verb.RELOAD):
+                continue
+            if cause in jobs or cause not in view.after.words("Unit", *_PROPAGATES):
                 jobs[view.unit] = view.job(Verb.START, f"stops along with {cause}")
                 falling.append(view.unit)

@@ -1,0 +1,122 @@
+"""One unit between two generations and the running machine: what `plan` decides on; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ordain.agent.diff import Content, compare, contents
+from ordain.agent.generation import is_template
+from ordain.agent.model import Change, Effect, Generation, Job, Note, Observed, UnitState, Verb
+from ordain.transforms.model import Member, Wanted
+
+RUNNING = frozenset({"active", "activating", "reloading", "refreshing"})
+"""ActiveStates of a unit that has, or is about to have, what its definition says."""
+
+
+def units(old: Generation, new: Generation) -> frozenset[str]:
+    """The units to observe before planning: whatever `plan` may look at."""
+    before, after = contents(old), contents(new)
+    named = {name for g in (old, new) for m in g.members for name in (m.unit, m.starts) if name}
+    return frozenset(name for name in named | compare(before, after).keys() if not is_template(name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """One unit: what was and is wanted and placed, and how it stands.
+
+    ``touched``: it changed, or what it starts did. ``timed``: a timer starts it. ``unbound``: it loses its socket.
+    """
+
+    unit: str
+    old: Member | None
+    new: Member | None
+    before: Content
+    after: Content
+    changes: tuple[Change, ...]
+    state: UnitState
+    touched: bool
+    timed: bool
+    unbound: bool
+
+    @property
+    def item(self) -> str:
+        """The item of the documents, ``""`` for none."""
+        member = self.new or self.old
+        return member.item if member else ""
+
+    @property
+    def running(self) -> bool:
+        """Whether it has, or is about to have, what its definition says."""
+        return self.state.active_state in RUNNING
+
+    @property
+    def failed(self) -> bool:
+        """Whether it has failed."""
+        return self.state.active_state == "failed"
+
+    @property
+    def masked_by_admin(self) -> bool:
+        """Whether there is a mask that is not ours."""
+        found = self.state.load_state == "masked" or self.state.unit_file_state.startswith("masked")
+        return found and not self.before.masked
+
+    @property
+    def wanted(self) -> Wanted:
+        """What the documents want of it."""
+        return _wanted(self.new, self.after)
+
+    @property
+    def was_wanted(self) -> Wanted:
+        """What they wanted before."""
+        return _wanted(self.old, self.before)
+
+    @property
+    def kept(self) -> bool:
+        """Whether the unit is in the new generation only because of `generation.keep_running`."""
+        return bool(self.new and self.new.ours and self.new.on_remove == "keep") and self.wanted is Wanted.PRESENT
+
+    def needs(self, *effects: Effect) -> tuple[Change, ...]:
+        """Its changes that need one of ``effects``."""
+        return tuple(change for change in self.changes if change.effect in effects)
+
+    def job(self, verb: Verb, reason: str) -> Job:
+        """A job for it, with its changes as the cause."""
+        return Job(unit=self.unit, verb=verb, reason=reason, item=self.item, changes=self.changes)
+
+    def note(self, what: str) -> Note:
+        """A note that it is left alone."""
+        return Note(unit=self.unit, what=what, item=self.item)
+
+
+def _wanted(member: Member | None, content: Content) -> Wanted:
+    if content.masked:
+        return Wanted.MASKED
+    return member.wanted if member else Wanted.PRESENT
+
+
+def views(old: Generation, new: Generation, observed: Observed) -> Mapping[str, View]:
+    """Every unit that is a member of either generation or differs between them, by name; templates are none."""
+    before, after = contents(old), contents(new)
+    changes = compare(before, after)
+    was = {m.unit: m for m in old.members}
+    members = {m.unit: m for m in new.members}
+    real = {unit for unit, found in changes.items() if any(c.effect is not Effect.NOTHING for c in found)}
+    timed = {m.starts for m in members.values() if m.unit.endswith(".timer")}
+    unbound = {m.starts for m in was.values() if m.unit.endswith(".socket") and m.unit not in members}
+    return {
+        unit: View(
+            unit=unit,
+            old=was.get(unit),
+            new=members.get(unit),
+            before=before.get(unit, Content()),
+            after=after.get(unit, Content()),
+            changes=changes.get(unit, ()),
+            state=observed.unit(unit),
+            touched=unit in real or (unit in members and members[unit].starts in real),
+            timed=unit in timed,
+            unbound=unit in unbound,
+        )
+        for unit in sorted(was.keys() | members.keys() | changes.keys())
+        if not is_template(unit)
+    }
