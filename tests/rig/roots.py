@@ -18,7 +18,7 @@ from pathlib import Path
 CACHE = Path("/var/cache/ordain")
 SUITES = ("bookworm", "trixie")
 PACKAGES = (
-    *("systemd", "systemd-sysv", "dbus", "udev", "polkitd", "iproute2", "procps", "apt"),
+    *("systemd", "systemd-sysv", "dbus", "udev", "polkitd", "iproute2", "procps", "apt", "curl"),
     *("python3", "python3-yaml", "python3-jinja2", "python3-jsonschema", "python3-rich"),
     *("python3-pystemd", "python3-dbus-next"),
     *("nginx-light", "openssh-server", "cron"),  # what documents of the tests speak of
