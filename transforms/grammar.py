@@ -28,6 +28,13 @@ def relative_path(text: str) -> None:
     _path(text)
 
 
+def state_directory(text: str) -> None:
+    """A relative path for StateDirectory= and its kin, without what its second pass would split or unescape."""
+    relative_path(text)
+    if bad := set(text) & set(":\"'\\"):
+        raise EncodeError(f"a directory of a service cannot hold {min(bad)!r}: {text!r}")
+
+
 def _path(text: str) -> None:
     if ".." in text.split("/"):
         raise EncodeError(f"path with '..': {text!r}", "write the path without it")
@@ -68,7 +75,7 @@ def program(text: str) -> None:
         )
     if "/" in text:
         absolute_path(text)
-        if text.endswith("/"):
+        if text.endswith(("/", "/.")):
             raise EncodeError(f"a directory is no program: {text!r}")
     elif text in (".", "..") or len(text.encode(errors="replace")) > 255 or text in (";",):
         raise EncodeError(f"not the name of a program: {text!r}")

@@ -142,6 +142,42 @@ def word_list(
     return Kind(encode, check_raw)
 
 
+def text_list(check: Check) -> Kind:
+    """Words between blanks, neither unquoted nor unescaped; specifiers are expanded."""
+
+    def encode(value: Neutral) -> str:
+        items = listed(value)
+        for item in items:
+            if not item or any(blank in item for blank in " \t\n\r"):
+                raise EncodeError(f"a word of this list cannot hold a blank: {item!r}")
+            check(quoting.shown(item))
+        return quoting.one_line(" ".join(items), specifiers=True)
+
+    def check_raw(raw: str) -> None:
+        for word in raw.split():
+            _anything_with_specifiers(check)(word)
+
+    return Kind(encode, check_raw)
+
+
+def colon_list(check: Check) -> Kind:
+    """Words with colons between them, of which none can hold a colon, a quote or a backslash."""
+
+    def encode(value: Neutral) -> str:
+        items = listed(value)
+        for item in items:
+            if bad := set(item) & set(":\"'\\"):
+                raise EncodeError(f"a word of this list cannot hold {min(bad)!r}: {item!r}")
+            check(quoting.shown(item))
+        return quoting.one_line(":".join(items), specifiers=True)
+
+    def check_raw(raw: str) -> None:
+        for word in raw.split(":"):
+            _anything_with_specifiers(check)(word)
+
+    return Kind(encode, check_raw)
+
+
 def pairs(check_from: Check, check_to: Check, *, escape: Callable[[str], str] = str, optional: bool = True) -> Kind:
     """Words written FROM or FROM:TO: a tuple gives the first, a mapping the second form ("" = no TO)."""
 

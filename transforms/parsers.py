@@ -15,6 +15,7 @@ from ordain.transforms.kinds import (
     Kind,
     Neutral,
     choice,
+    colon_list,
     first_and_rest,
     listed,
     nothing,
@@ -22,14 +23,13 @@ from ordain.transforms.kinds import (
     plain,
     scalar,
     text,
+    text_list,
     typed,
     units,
     word_list,
 )
 from ordain.transforms.values import EncodeError
 from ordain.transforms.words import check_specifiers, split
-
-_BLANK = re.compile(r"[ \t\n\r]")
 
 
 def kind(section: str, key: str) -> Kind:
@@ -265,7 +265,6 @@ _SPAN = typed(values.timespan)
 _PATH = text(grammar.absolute_path)
 _MEMORY = typed(grammar.memory)
 _UNSIGNED = typed(values.unsigned)
-_MOUNT_OPTIONS = nothing
 
 PARSERS: Mapping[str, Kind] = {
     "NULL": units(),  # [Install]: read by systemctl, not by PID 1
@@ -453,15 +452,18 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_unit_slice": units("slice", many=False),
     "config_parse_unit_string_printf": text(),
     "config_parse_unset_environ": word_list(_assignment_or_name, unescape=True),
+    "config_parse_unsigned": _UNSIGNED,
     "config_parse_user_group_compat": text(grammar.user),
-    "config_parse_user_group_strv_compat": word_list(grammar.user),
+    "config_parse_user_group_strv_compat": text_list(grammar.user),
     "config_parse_warn_compat": plain(),
     "config_parse_working_directory": text(grammar.working_directory),
     "config_parse_xattr": text(),
     "config_parse_set_credential": _set_credential(encrypted=False),
-    "config_parse_exec_directories": word_list(grammar.relative_path),
-    "config_parse_colon_separated_paths": plain(),
-    "config_parse_temporary_filesystems": pairs(grammar.absolute_path, nothing),
+    "config_parse_exec_directories": word_list(grammar.state_directory, raw_check=nothing),
+    "config_parse_colon_separated_paths": colon_list(grammar.absolute_path),
+    "config_parse_temporary_filesystems": pairs(
+        grammar.absolute_path, nothing, escape=lambda path: re.sub(r"([\\:])", r"\\\1", path)
+    ),  # the path is split off a second time
     "config_parse_rlimit": plain(),
 }
 

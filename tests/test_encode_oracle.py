@@ -1,0 +1,253 @@
+"""PID 1's own parser reads back what was encoded: `systemd --test` is the oracle.
+
+``/lib/systemd/systemd --test --user`` loads units and prints them as parsed, in some 30 ms for a whole directory. It
+refuses to run as root, so root runs it as nobody. Nothing is started.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from ordain.transforms import directives, encode
+from ordain.transforms.encode import EncodeError
+from ordain.transforms.quoting import CREDENTIALS, INSTANCE
+
+SYSTEMD = next((p for p in ("/lib/systemd/systemd", "/usr/lib/systemd/systemd") if Path(p).exists()), None)
+NOBODY = 65534
+
+pytestmark = pytest.mark.skipif(SYSTEMD is None, reason="no systemd binary here to ask")
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    """A directory that nobody may read, whatever pytest's own has for a mode."""
+    with tempfile.TemporaryDirectory(prefix="oracle-") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def pid1(units: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """What PID 1 prints of each unit, and what it says of them on stderr."""
+    with _directory() as root:
+        directory = root / "units"
+        directory.mkdir()
+        for name, text in units.items():
+            (directory / name).write_bytes(text.encode())
+        (directory / "all.target").write_text(f"[Unit]\nWants={' '.join(units)}\n")
+        environ = {
+            "PATH": "/usr/bin:/bin",
+            "HOME": "/",
+            "XDG_RUNTIME_DIR": str(root),
+            "SYSTEMD_UNIT_PATH": f"{directory}:",
+            "SYSTEMD_GENERATOR_PATH": str(root),
+            "SYSTEMD_ENVIRONMENT_GENERATOR_PATH": str(root),
+            "SYSTEMD_LOG_TARGET": "console",
+            "SYSTEMD_LOG_LEVEL": "info",
+            "LC_ALL": "C.UTF-8",
+        }
+        user = NOBODY if os.getuid() == 0 else None
+        if user is not None:
+            os.chown(root, user, user)
+        done = subprocess.run(
+            [str(SYSTEMD), "--test", "--user", "--unit=all.target"],
+            env=environ,
+            user=user,
+            group=user,
+            extra_groups=[] if user else None,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+    out, err = done.stdout.decode(errors="surrogateescape"), done.stderr.decode(errors="surrogateescape")
+    if done.returncode:
+        pytest.skip(f"systemd --test does not run here: {err.strip()[-200:]}")
+    blocks = {}
+    for block in re.split(r"^\t?-> Unit (?=[^\n]*:\n\t*Description: )", out, flags=re.MULTILINE):
+        blocks[block.partition(":\n")[0]] = block
+    return blocks, "\n".join(line for line in err.splitlines() if str(directory) in line)
+
+
+def command_lines(block: str) -> list[list[str]]:
+    """The argument vectors of a printed unit; $$ is undone as it is when the program is started."""
+    return [_words(line) for line in re.findall(r"^\t+Command Line: (.*)\n", block, re.MULTILINE)]
+
+
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
+
+
+def _words(line: str) -> list[str]:
+    """Undo quote_command_line() with shell escapes: "…" around what is not plain, C escapes, \\$ and \\`."""
+    found = []
+    for at, match in enumerate(re.finditer(r'(?: |^)(?:"((?:[^"\\]|\\.)*)"|([^ "]+))', line)):
+        quoted, bare = match.groups()
+        text = bare if quoted is None else re.sub(r"\\([0-7]{3}|.)", _unescaped, quoted)
+        if at:
+            assert not re.search(r"(?<!\$)(\$\$)*\$(?!\$)", text), f"a $ that would be expanded: {text!r}"
+            text = text.replace("$$", "$")
+        found.append(text)
+    return found
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    code = match[1]
+    return chr(int(code, 8)) if len(code) == 3 else _ESCAPES.get(code, code)
+
+
+# Characters that mean something to some layer come up often; surrogates and noncharacters are refused, seldom here.
+hostile = st.text(
+    st.one_of(
+        st.sampled_from("%$\"'\\ \t\n\r;#=-@:+!|~{}*?[]()/.,\x01\x1b\x7f\x85\u2028\ufeffaiHné\U0001f600"),
+        st.characters(codec="utf-8"),
+    ),
+    max_size=12,
+).filter(lambda text: INSTANCE not in text and CREDENTIALS not in text)
+absolute = hostile.map(lambda text: "/" + text)
+batch = settings(
+    max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize="CI" in os.environ
+)
+
+
+def service(*, unit: str = "", service: str = "", command: str = "/bin/true") -> str:
+    return f"[Unit]\n{unit}\n[Service]\nExecStart={command}\n{service}\n"
+
+
+def encoded(section: str, key: str, value: encode.Neutral) -> str | None:
+    try:
+        return encode.encode(section, key, value)
+    except EncodeError:
+        return None
+
+
+@batch
+@given(st.lists(st.lists(hostile, max_size=5), min_size=1, max_size=25))
+@example(
+    [["\0"], ["a\nb", "", ";", "$HOME", "${X}", "%i", "%%", "$$", "\\", "'", '"', "-x", " "], ["\r", "\x85", "\u2028"]]
+)
+def test_every_argument_arrives_as_it_is(vectors: list[list[str]]) -> None:
+    wanted = {}
+    for at, arguments in enumerate(vectors):
+        argv = ("/bin/true", *arguments)
+        if (line := encoded("Service", "ExecStart", argv)) is not None:
+            wanted[f"a{at}.service"] = (line, list(argv))
+        else:
+            assert any("\0" in word or not _writable(word) for word in arguments)
+    blocks, said = pid1({name: service(command=line) for name, (line, _) in wanted.items()})
+    assert said == ""
+    assert {name: command_lines(blocks[name]) for name in wanted} == {n: [argv] for n, (_, argv) in wanted.items()}
+
+
+def _writable(text: str) -> bool:
+    return not any(0xFDD0 <= ord(c) <= 0xFDEF or ord(c) & 0xFFFE == 0xFFFE for c in text)
+
+
+@batch
+@given(st.lists(absolute | hostile, min_size=1, max_size=25))
+@example(["/opt/a b/c%d", "/a$b", "true", "-/bin/x", "+x", "/é\u2028", "/x%%"])
+def test_a_program_is_run_by_its_own_name_and_without_prefixes(programs: list[str]) -> None:
+    wanted = {}
+    for at, program in enumerate(programs):
+        if (line := encoded("Service", "ExecStart", (program, "x"))) is not None:
+            wanted[f"p{at}.service"] = (line, program)
+    blocks, said = pid1({name: service(command=line) for name, (line, _) in wanted.items()})
+    assert said == ""
+    for name, (_, program) in wanted.items():
+        [[path, argument]] = command_lines(blocks[name])
+        assert (_simple(path), argument) == (_simple(program), "x")
+        assert program[0] not in "-@:+!|"  # PID 1 prints no prefixes: there must be none
+
+
+def _simple(path: str) -> str:
+    """The same path without empty and "." components: path_simplify() drops what it likes of these."""
+    return ("/" if path.startswith("/") else "") + "/".join(x for x in path.split("/") if x not in ("", "."))
+
+
+@batch
+@given(st.lists(hostile, min_size=1, max_size=25))
+@example(["a\nb", "", " x ", "$$D ${X}", "%h", '"q"', "\\", "\x7f\x01"])
+def test_every_variable_arrives_as_it_is(values: list[str]) -> None:
+    texts = {}
+    for at, value in enumerate(values):
+        if (line := encoded("Service", "Environment", {"V": value})) is not None:
+            texts[f"e{at}.service"] = (f"Environment={line}\nEnvironment=Z=end", value)
+        else:
+            assert "\0" in value or not _writable(value)
+    blocks, said = pid1({name: service(service=line) for name, (line, _) in texts.items()})
+    assert said == ""
+    for name, (_, value) in texts.items():
+        assert f"\n\t\tEnvironment: V={value}\n\t\tEnvironment: Z=end\n" in blocks[name]
+
+
+# How a key is printed, and what strings to try; a path may come back without empty and "." components.
+ONE_LINE = {
+    ("Unit", "Description"): ("Description: {}\n", hostile),
+    ("Unit", "ConditionPathExists"): ("ConditionPathExists: {} untested\n", absolute),
+    ("Unit", "ConditionHost"): ("ConditionHost: {} untested\n", hostile),
+    ("Unit", "SourcePath"): ("Source Path: {}\n", absolute),
+    ("Unit", "RequiresMountsFor"): ("RequiresMountsFor: {} (origin-file)\n", absolute),
+    ("Service", "WorkingDirectory"): ("WorkingDirectory: {}\n", absolute),
+    ("Service", "RootDirectory"): ("RootDirectory: {}\n", absolute),
+    ("Service", "UnsetEnvironment"): ("UnsetEnvironment: {}\n", hostile.map(lambda text: f"V={text}")),
+    ("Service", "LogExtraFields"): ("LogExtraFields: {}\n", hostile.map(lambda text: f"V={text}")),
+    ("Service", "User"): ("User: {}\n", hostile),
+    ("Service", "SupplementaryGroups"): ("SupplementaryGroups: {}\n", hostile),
+    ("Service", "PIDFile"): ("PIDFile: {}\n", absolute),
+    ("Service", "EnvironmentFile"): ("EnvironmentFile: {}\n", absolute),
+    ("Service", "StateDirectory"): ("StateDirectory: {}\n", hostile),
+    ("Service", "ReadWritePaths"): ("ReadWritePaths: {}\n", absolute),
+    ("Service", "ExecSearchPath"): ("ExecSearchPath: {}\n", absolute),
+    ("Service", "BindPaths"): ("BindPaths: {0}:{0}:rbind\n", absolute),
+    ("Service", "TemporaryFileSystem"): ("TemporaryFileSystem: {}\n", absolute),
+    ("Service", "StandardOutput"): ("StandardOutput: file\n", absolute.map(lambda path: f"file:{path}")),
+}
+
+
+@pytest.mark.parametrize(("section", "key"), ONE_LINE, ids=[key for _, key in ONE_LINE])
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_a_string_arrives_as_it_is_or_is_refused(section: str, key: str, data: st.DataObject) -> None:
+    shape, strategy = ONE_LINE[section, key]
+    texts = {}
+    for at, value in enumerate(data.draw(st.lists(strategy, min_size=1, max_size=40))):
+        if line := encoded(section, key, value):
+            where = {"unit" if section == "Unit" else "service": f"{key}={line}"}
+            texts[f"s{at}.service"] = (service(**where), value)
+    blocks, said = pid1({name: text for name, (text, _) in texts.items()})
+    assert [x for x in said.splitlines() if "does not match strict user/group name rules" not in x] == []
+    for name, (text, value) in texts.items():
+        wanted = "\t\t" + shape.format(_unglobbed(value) if key == "EnvironmentFile" else value)
+        assert wanted in blocks[name] or _simple(wanted[:-1]) in map(_simple, _lines(blocks[name])), text
+
+
+def _lines(text: str) -> Iterator[str]:
+    """Not str.splitlines(), which knows more line ends than there are."""
+    return iter(text.split("\n"))
+
+
+def _unglobbed(path: str) -> str:
+    """What glob(3) takes for this very path."""
+    return re.sub(r"([*?\[\\])", r"\\\1", path)
+
+
+def test_sentinels_become_specifiers() -> None:
+    argv = ("/bin/true", f"a{INSTANCE}b", f"{CREDENTIALS}/key", "%i")
+    text = service(
+        unit=f"Description={encode.encode('Unit', 'Description', f'of {INSTANCE}%')}",
+        command=encode.encode_command(argv),
+    )
+    blocks, said = pid1({"t@.service": text, "x.service": service(unit="Requires=t@one.service")})
+    assert said == ""
+    block = blocks["t@one.service"]
+    [[_, first, second, third]] = command_lines(block)
+    assert "\t\tDescription: of one%\n" in block
+    assert (first, third) == ("aoneb", "%i")
+    assert second.endswith("/credentials/t@one.service/key")
