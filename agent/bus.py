@@ -21,11 +21,12 @@ DBUS_PATH = "/org/freedesktop/DBus"
 
 
 class BusError(Unavailable):
-    """The other side answered with an error; ``error`` is its D-Bus name."""
+    """The other side answered with an error; ``error`` is its D-Bus name, ``message`` its text."""
 
     def __init__(self, error: str, message: str) -> None:
         super().__init__(f"{message} [{error}]" if error else message)
         self.error = error
+        self.message = message
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from ordain.agent.failure import Unavailable
+from ordain.agent.bus import Bus
 from ordain.agent.model import Outcome, Plan
 from ordain.agent.status import Status
 
@@ -30,9 +30,7 @@ class Client(Protocol):
     async def plan(self, documents: Documents | None = None) -> Plan:
         """What `apply` would do, with what the documents' problems block or warn of."""
 
-    async def apply(
-        self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0
-    ) -> Outcome:
+    async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
         """Make the documents real. With documents, following is paused unless ``once``."""
 
     async def status(self) -> Status:
@@ -59,6 +57,36 @@ class Client(Protocol):
 
 @asynccontextmanager
 async def connect(root: Path = Path("/")) -> AsyncIterator[Client]:
-    """The agent of this machine, or its stand-in."""
-    raise Unavailable(f"{root}: not there yet")
-    yield  # pragma: no cover
+    """The agent of this machine, or its stand-in. Raises `Unavailable` where there is no bus."""
+    # Imported here: a look at documents alone needs no bus.
+    from ordain.agent.bus import DBUS, DBUS_PATH
+    from ordain.agent.bus_pystemd import Pystemd
+
+    bus = Pystemd()
+    try:
+        if await bus.call(DBUS, DBUS_PATH, DBUS, "NameHasOwner", "s", "org.ordain.Agent1"):
+            from ordain.agent.bus_dbus_next import DbusNext
+            from ordain.agent.remote import Remote
+
+            connection = await DbusNext.open()
+            try:
+                yield Remote(connection)
+            finally:
+                connection.close()
+        else:
+            yield await _local(bus, root)
+    finally:
+        bus.close()
+
+
+async def _local(bus: Bus, root: Path) -> Client:
+    from ordain.agent.engine import Engine
+    from ordain.agent.local import Local
+    from ordain.agent.settings import read_settings
+    from ordain.agent.sources.directory import Directory
+    from ordain.agent.systemd1 import Systemd
+
+    settings, problems = read_settings(root)
+    engine = Engine(systemd=await Systemd.open(bus), root=root)
+    source = Directory(Path(settings.directory))
+    return Local(engine=engine, source=source, settings=settings, problems=problems)

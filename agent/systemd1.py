@@ -118,6 +118,11 @@ class Systemd:
         """One property of a unit's own type, such as ``Type`` of a service."""
         return await get(self.bus, NAME, unit_path(unit), _interface(unit.rpartition(".")[2]), name)
 
+    async def has_job(self, unit: str) -> bool:
+        """Whether a job for ``unit`` is queued or runs."""
+        number, _ = await get(self.bus, NAME, unit_path(unit), UNIT, "Job")
+        return bool(number)
+
     async def queue(self, verb: Verb, unit: str) -> str:
         """Queue a job and return its path; `wait` must be called with it.
 
@@ -170,8 +175,8 @@ class Systemd:
         if not self._awaited:
             self._results.clear()
 
-    async def start_unqueried(self, unit: str) -> None:
-        """Queue a start and ask no more: nobody waits for its end."""
+    async def start(self, unit: str) -> None:
+        """Queue a start that nobody waits for."""
         await self._manager("StartUnit", "ss", unit, "replace")
 
     async def reload(self) -> None:

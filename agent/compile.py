@@ -1,0 +1,100 @@
+"""Source texts and this machine → a generation; effect: reads the machine below ``root``.
+
+texts ─documents▶ Document ─compile▶ Compiled ─generation▶ Generation, Problems
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ordain.agent.generation import digest, generation
+from ordain.agent.model import Generation
+from ordain.transforms import documents
+from ordain.transforms.catalog import shipped
+from ordain.transforms.compile import compile
+from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity, errors, in_order
+from ordain.transforms.facts import survey
+from ordain.transforms.installed import read_installed
+from ordain.transforms.model import Document
+
+TRANSFORMS = "etc/ordain/transforms"
+"""The admin's additions to the transformation database."""
+SUFFIXES = (".yaml", ".yml", ".json")
+
+
+def compile_texts(
+    texts: Iterable[tuple[str, bytes]], root: Path, last: Generation
+) -> tuple[Generation, tuple[Problem, ...]]:
+    """What the documents come to on the machine below ``root``, and what they hold back or warn of.
+
+    ``last`` is the last good generation: an item that this machine cannot have keeps its form from there
+    (documents.md, rule 3). The result has no number yet. Raises `Refused`.
+    """
+    facts, problems = survey(root)
+    found, wrong = read_texts([*texts, *_local_transforms(root)])
+    if errors(wrong):
+        raise Refused([*problems, *wrong])
+    compiled = compile(found, facts, read_installed(root), shipped=shipped())
+    new = generation(compiled)
+    blocked = {p.item for p in compiled.problems if p.severity is Severity.BLOCKED and p.item}
+    new = keep(new, last, blocked)
+    left_out = blocked - {member.item for member in new.members}
+    all_problems = in_order([*problems, *wrong, *compiled.problems, *_without(new, left_out)])
+    return new, all_problems
+
+
+def read_texts(texts: Iterable[tuple[str, bytes]]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+    """The documents of many files, and all problems of all of them."""
+    found: list[Document] = []
+    problems: list[Problem] = []
+    for path, data in texts:
+        read, wrong = documents.read(path, data)
+        found += read
+        problems += wrong
+    return tuple(found), in_order(problems)
+
+
+def keep(new: Generation, last: Generation, blocked: Iterable[str]) -> Generation:
+    """``new`` with the blocked items as they were in ``last``: artifacts, members, nothing else.
+
+    What ``new`` places under the same path, or says of the same unit, goes before.
+    """
+    items = set(blocked)
+    paths = {artifact.path for artifact in new.artifacts}
+    units = {member.unit for member in new.members}
+    kept = [a for a in last.artifacts if a.item in items and a.path not in paths]
+    members = [m for m in last.members if m.item in items and m.unit not in units]
+    if not kept and not members:
+        return new
+    artifacts = tuple(sorted((*new.artifacts, *kept), key=lambda a: a.path))
+    all_members = tuple(sorted((*new.members, *members), key=lambda m: m.unit))
+    return replace(
+        new,
+        artifacts=artifacts,
+        members=all_members,
+        hash=digest(new.document, artifacts, all_members),
+    )
+
+
+def _without(new: Generation, left_out: Iterable[str]) -> Iterator[Problem]:
+    """Name the services that require a blocked one that has no last good form."""
+    names = {item.removeprefix("services/") for item in left_out if item.startswith("services/")}
+    for name, service in sorted(new.document.get("services", {}).items()):
+        for required in sorted(names & set(service.get("requires") or ())):
+            yield Problem(
+                where=replace(NOWHERE, pointer=f"services/{name}/requires/{required}"),
+                what=f"requires {required}, which this machine cannot have, so it will not start",
+                code="RequiresBlocked",
+                severity=Severity.WARNING,
+                item=f"services/{name}",
+            )
+
+
+def _local_transforms(root: Path) -> Sequence[tuple[str, bytes]]:
+    directory = root / TRANSFORMS
+    if not directory.is_dir():
+        return ()
+    names = sorted(path.name for path in directory.iterdir() if path.name.endswith(SUFFIXES))
+    return [(f"/{TRANSFORMS}/{name}", (directory / name).read_bytes()) for name in names if not name.startswith(".")]

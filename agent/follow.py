@@ -1,0 +1,230 @@
+"""The agent's loop: follow the source, mend what reloads broke, tell of what changed.
+
+source, PID 1, callers ──wake──▶ one task: heal, converge, look ──▶ listeners
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+
+from ordain.agent.boot import read_record
+from ordain.agent.client import Documents
+from ordain.agent.engine import Engine
+from ordain.agent.failure import Busy, Failure, Unavailable
+from ordain.agent.local import Local
+from ordain.agent.model import Outcome
+from ordain.agent.settings import Settings, Trust
+from ordain.agent.sources import Source
+from ordain.agent.status import Condition, State, Status
+from ordain.transforms.errors import Problem, Refused
+
+log = logging.getLogger(__name__)
+REFUSED = "Refused"
+LOOK_SEC = 0.5
+"""A burst of unit changes is looked at once, this long after its first."""
+RETRY_SEC = 5.0
+BOOT_GOOD = "ordain-boot-good.service"
+
+
+class Follower(Local):
+    """The `Client` that the agent serves: `Local`, and it follows."""
+
+    agent = True
+
+    def __init__(
+        self, *, engine: Engine, source: Source, settings: Settings, problems: tuple[Problem, ...] = ()
+    ) -> None:
+        super().__init__(engine=engine, source=source, settings=settings, problems=problems)
+        self.current = Status(agent=True, source=self.source_state)
+        self._applying = False
+        self._started = False
+        self._taken = ""
+        self._wanted: Outcome | None = None
+        self._refused: tuple[Problem, ...] = ()
+        self._wake = asyncio.Event()
+        self._read = True
+        self._reloaded = False
+        self._listeners: list[Callable[[Status], None]] = []
+
+    async def run(self) -> None:
+        """Follow for ever."""
+        await self.engine.systemd.watch(reloaded=self._on_reloaded, changed=self._on_changed)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_source())
+            tasks.create_task(self._loop())
+
+    async def _follow_source(self) -> None:
+        async for _ in self.source.changes():
+            self._read = True
+            self._wake.set()
+
+    def _on_reloaded(self) -> None:
+        self._reloaded = True
+        self._wake.set()
+
+    def _on_changed(self, unit: str) -> None:
+        if any(status.unit == unit for status in self.current.units):
+            self._wake.set()
+
+    async def _loop(self) -> None:
+        await self._attempt(self._resume)
+        while True:
+            self._wake.clear()
+            if self._reloaded:
+                self._reloaded = False
+                await self._attempt(self._heal)
+            if self._read:
+                self._read = False
+                await self._attempt(self._converge)
+            self._started = True
+            await self._attempt(self.look)
+            await self._wake.wait()
+            if not self._read:
+                await asyncio.sleep(LOOK_SEC)
+
+    async def _attempt(self, step: Callable[[], object]) -> None:
+        """One step; what PID 1 or another apply keeps from being done now is tried again a little later."""
+        try:
+            done = step()
+            if asyncio.iscoroutine(done):
+                await done
+        except (Busy, Unavailable) as failure:
+            log.warning("%s; trying again", failure)
+            asyncio.get_running_loop().call_later(RETRY_SEC, self._again)
+
+    def _again(self) -> None:
+        self._read = self._reloaded = True
+        self._wake.set()
+
+    async def _resume(self) -> None:
+        outcome = await self.engine.resume()
+        if outcome is not None:
+            log.info("brought the apply of generation %d to its end", outcome.generation)
+
+    async def _heal(self) -> None:
+        if await self.engine.heal():
+            log.warning("a reload lost units of generation %d; reloaded again", self.engine.applied().number)
+
+    async def _converge(self) -> None:
+        """Make the documents real, if they are others than last time."""
+        if self.paused or self.settings.trust is Trust.REQUIRED:
+            return
+        try:
+            texts = await self.texts()
+        except Unavailable as failure:
+            log.warning("%s", failure)
+            return
+        revision = self.source_state.revision
+        if not texts or revision == self._taken:
+            return
+        self._taken = revision
+        await self._apply(texts)
+
+    async def _apply(self, texts: Documents) -> None:
+        self._applying = True
+        self._tell(replace(self.current, state=State.APPLYING, source=self.source_state))
+        try:
+            self._wanted = await self.engine.apply(texts, patience_sec=60.0, avoid=self._failed_boots())
+            self._refused = ()
+            self._report(self._wanted)
+            if self._wanted.exit_status == 0:
+                await self._boot_is_good()
+        except Refused as refused:
+            self._refused = refused.problems
+            for problem in refused.problems:
+                log.error("%s", problem)
+            log.error("the documents are refused; what was applied stays")
+        except (Busy, Unavailable):
+            self._taken = ""
+            raise
+        except Failure as failure:
+            log.error("%s", failure)
+        finally:
+            self._applying = False
+
+    def _failed_boots(self) -> frozenset[str]:
+        return frozenset(" ".join(read_record(self.engine.root).get("tried", ())).split())
+
+    async def _boot_is_good(self) -> None:
+        await self.engine.systemd.start(BOOT_GOOD)
+        with contextlib.suppress(KeyError):  # a trial that is not proven is no fallback
+            await asyncio.to_thread(self.engine.store.mark_boot_good, self.engine.applied().hash)
+
+    def _report(self, outcome: Outcome) -> None:
+        for verdict in outcome.verdicts:
+            log.log(logging.INFO if verdict.ok else logging.ERROR, "%s: %s", verdict.unit, verdict.what)
+        for problem in outcome.plan.problems:
+            log.warning("%s", problem)
+        if outcome.plan:
+            ended = "converged" if outcome.exit_status == 0 else "degraded"
+            log.info("generation %d: %s after %d ms", outcome.generation, ended, outcome.usec // 1000)
+
+    async def look(self) -> None:
+        """Observe, and tell the listeners of what changed."""
+        self._tell(await self.status())
+
+    def _tell(self, status: Status) -> None:
+        if status != self.current:
+            self.current = status
+            for listener in self._listeners:
+                listener(status)
+
+    def listen(self, listener: Callable[[Status], None]) -> Callable[[], None]:
+        """Have ``listener`` called with every new status; call the result to end that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    async def status(self) -> Status:
+        """See `Client.status`."""
+        found = await super().status()
+        if self._wanted is not None:
+            found = replace(found, wanted_generation=self._wanted.generation, wanted_hash=self._wanted.hash)
+        return found
+
+    def state_of(self, failed: bool) -> State:
+        """See `Local.state_of`; also what the last apply came to."""
+        if self._applying:
+            return State.APPLYING
+        if not self._started:
+            return State.STARTING
+        bad = self._wanted is not None and self._wanted.exit_status != 0
+        return super().state_of(failed or bad)
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """See `Local.conditions`; also why the last documents were refused."""
+        refused = tuple(Condition(code=REFUSED, what=str(p), hint=p.hint, item=p.item) for p in self._refused)
+        return (*super().conditions(), *refused)
+
+    async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
+        """See `Client.apply`."""
+        outcome = await super().apply(documents, once=once, confirm_sec=confirm_sec)
+        self._wanted = outcome
+        self._refused = ()
+        self._wake.set()
+        return outcome
+
+    async def refresh(self) -> None:
+        """See `Client.refresh`."""
+        self._taken = ""
+        self._read = True
+        self._wake.set()
+
+    async def resume(self) -> None:
+        """See `Client.resume`."""
+        await super().resume()
+        await self.refresh()
+
+    async def watch(self) -> AsyncIterator[Status]:
+        """See `Client.watch`."""
+        queue: asyncio.Queue[Status] = asyncio.Queue()
+        end = self.listen(queue.put_nowait)
+        try:
+            yield self.current
+            while True:
+                yield await queue.get()
+        finally:
+            end()

@@ -1,0 +1,73 @@
+"""The apply under way, on a tmpfs: what a killed agent needs to go on where it was.
+
+    begin(plan, …) → advance(…) → end()          unfinished() at the next start
+
+Every step of an apply may be done twice, so the journal keeps the whole plan and not its progress; but a
+restart that has been done shows in the unit's invocation id, and is not done again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+
+from ordain.agent import durable
+from ordain.agent.model import Plan, to_json
+from ordain.agent.wire import from_json
+
+PATH = "run/ordain/journal"
+
+
+class Phase(StrEnum):
+    """What was under way."""
+
+    STOP = "stop"  # with the old definitions
+    PLACE = "place"  # commit to /run, one reload
+    ACT = "act"  # jobs with the new definitions
+    PROVE = "prove"  # commit to /etc, record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One apply. ``number``: the generation in the store; ``invocations``: of the units with jobs, before."""
+
+    phase: Phase
+    number: int
+    plan: Plan
+    invocations: Mapping[str, str] = field(default_factory=dict)
+    started: str = ""
+
+
+class Journal:
+    """The file; it does not outlive the boot, nor would what it says."""
+
+    def __init__(self, root: Path) -> None:
+        self._path = root / PATH
+        self._entry: Entry | None = None
+
+    def begin(self, entry: Entry) -> None:
+        """Write an apply down before its first effect."""
+        self._entry = entry
+        durable.make_folder(self._path.parent)
+        durable.replace(self._path, json.dumps(to_json(entry)).encode())
+
+    def advance(self, phase: Phase, invocations: Mapping[str, str] | None = None) -> None:
+        """Write down the phase that begins now."""
+        assert self._entry is not None
+        entry = replace(self._entry, phase=phase)
+        self.begin(entry if invocations is None else replace(entry, invocations=invocations))
+
+    def end(self) -> None:
+        """The apply is over."""
+        self._entry = None
+        self._path.unlink(missing_ok=True)
+
+    def unfinished(self) -> Entry | None:
+        """The apply that an earlier agent did not end; one that cannot be read is none."""
+        try:
+            return from_json(Entry, json.loads(self._path.read_bytes()))
+        except (OSError, ValueError, TypeError, AttributeError):
+            return None

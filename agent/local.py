@@ -1,0 +1,198 @@
+"""What a `Client` can ask, done in this process: by ordainctl when no agent runs, and by the agent itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ordain.agent.boot import read_record
+from ordain.agent.client import Documents
+from ordain.agent.drift import unit_statuses
+from ordain.agent.engine import OUTCOME, Engine, Texts
+from ordain.agent.failure import Failure, NotYet, Unavailable
+from ordain.agent.model import Generation, Outcome, Plan, to_json
+from ordain.agent.observe import look
+from ordain.agent.settings import Settings
+from ordain.agent.sources import Source, SourceError
+from ordain.agent.status import Condition, SourceState, State, Status
+from ordain.agent.takeover import read_record as read_takeover
+from ordain.transforms.errors import Problem
+from ordain.transforms.model import Wanted
+
+PAUSED = "run/ordain/paused"
+BUSY_SEC = 10.0
+"""How long one who asks for an apply waits for another to end."""
+
+
+class Local:
+    """A `Client` over an engine and a source."""
+
+    agent = False
+
+    def __init__(
+        self, *, engine: Engine, source: Source, settings: Settings, problems: tuple[Problem, ...] = ()
+    ) -> None:
+        self.engine = engine
+        self.source = source
+        self.settings = settings
+        self.source_state = SourceState(type=source.type, location=source.location)
+        self._settings_problems = problems
+        self._paused = engine.root / PAUSED
+
+    async def texts(self) -> Texts:
+        """The documents of the source. Raises `Unavailable`; also for none where there were some.
+
+        Losing or emptying the database stops nothing (product.md, promise 2).
+        """
+        try:
+            snapshot = await self.source.read()
+        except SourceError as error:
+            self._source(False, "", f"{error}; what was applied stays")
+            raise Unavailable(self.source_state.problem) from None
+        if not snapshot.texts and self.engine.applied().members:
+            self._source(True, "", f"{self.source.location} holds no documents; what was applied stays")
+            raise Unavailable(self.source_state.problem)
+        self._source(True, snapshot.revision, "")
+        return snapshot.texts
+
+    def _source(self, connected: bool, revision: str, problem: str) -> None:
+        self.source_state = SourceState(
+            type=self.source.type,
+            location=self.source.location,
+            connected=connected,
+            revision=revision,
+            problem=problem,
+        )
+
+    @property
+    def paused(self) -> bool:
+        """Whether the source is not followed."""
+        return self._paused.exists()
+
+    async def plan(self, documents: Documents | None = None) -> Plan:
+        """See `Client.plan`."""
+        return await self.engine.plan(await self.texts() if documents is None else documents)
+
+    async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
+        """See `Client.apply`."""
+        if confirm_sec:
+            raise NotYet("an apply that goes back unless it is confirmed comes with a later version")
+        if documents is not None and not documents:
+            raise Failure("no documents were given, and to apply nothing would stop everything")
+        outcome = await self.engine.apply(await self.texts() if documents is None else documents, patience_sec=BUSY_SEC)
+        if documents is not None and not once:
+            await self.pause()
+        return outcome
+
+    async def status(self) -> Status:
+        """See `Client.status`."""
+        generation = self.engine.applied()
+        observed = await look(self.engine.systemd, [member.unit for member in generation.members])
+        still = [
+            state.name
+            for state in observed.units.values()
+            if state.name.endswith(".service") and state.active_state == "inactive" and state.invocation_id
+        ]
+        oneshots = [name for name in still if await self.engine.systemd.property(name, "Type") == "oneshot"]
+        units = unit_statuses(generation, observed, oneshots)
+        return Status(
+            state=self.state_of(any(unit.active_state == "failed" for unit in units)),
+            agent=self.agent,
+            generation=generation.number,
+            hash=generation.hash,
+            wanted_generation=generation.number,
+            wanted_hash=generation.hash,
+            source=self.source_state,
+            conditions=self.conditions(),
+            units=units,
+            drift=tuple(unit.unit for unit in units if not unit.ok),
+            taken_over_by=read_takeover(self.engine.root)[0],
+        )
+
+    def state_of(self, failed: bool) -> State:
+        """The state, given whether a unit failed."""
+        if self.paused:
+            return State.PAUSED
+        return State.DEGRADED if failed else State.CONVERGED
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What the user should know."""
+        found = [Condition(code=p.code, what=f"{p.where}: {p.what}", hint=p.hint) for p in self._settings_problems]
+        record = read_record(self.engine.root)
+        found += [Condition(code="BootChoice", what=note) for note in record.get("note", ())]
+        found += self.engine.conditions.values()
+        return tuple(found)
+
+    async def explain(self, about: str) -> Mapping[str, Any]:
+        """See `Client.explain`: ``unit``, ``state``, ``member``, ``artifacts``, ``document``, ``last``.
+
+        ``last`` is what the last apply did about it: jobs, notes and verdicts.
+        """
+        generation = self.engine.applied()
+        unit = _unit_about(generation, about)
+        observed = await look(self.engine.systemd, [unit] if unit else [], closely=[unit])
+        member = next((m for m in generation.members if m.unit == unit), None)
+        item = member.item if member else "/".join(about.split("/")[:2])
+        last = _last(self.engine.root)
+        steps = last.get("plan", {})
+        return {
+            "about": about,
+            "unit": unit,
+            "item": item,
+            "generation": generation.number,
+            "member": to_json(member) if member else None,
+            "state": to_json(observed.unit(unit)) if unit else None,
+            "artifacts": [a.path for a in generation.artifacts if item and a.item == item],
+            "provenance": {
+                pointer: place
+                for pointer, place in generation.provenance.items()
+                if item and (pointer == item or pointer.startswith(f"{item}/"))
+            },
+            "last": {
+                key: [each for each in part.get(key, ()) if each["unit"] == unit]
+                for part, key in ((steps, "stops"), (steps, "jobs"), (steps, "notes"), (last, "verdicts"))
+            },
+        }
+
+    async def refresh(self) -> None:
+        """See `Client.refresh`; without an agent nothing follows the source, so there is nothing to do."""
+
+    async def pause(self) -> None:
+        """See `Client.pause`."""
+        self._paused.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._paused.touch()
+
+    async def resume(self) -> None:
+        """See `Client.resume`."""
+        self._paused.unlink(missing_ok=True)
+
+    async def follow(self) -> None:
+        """See `Client.follow`."""
+        await self.resume()
+
+    async def watch(self) -> AsyncIterator[Status]:
+        """See `Client.watch`; without an agent nobody tells of changes."""
+        yield await self.status()
+
+
+def _unit_about(generation: Generation, about: str) -> str:
+    """The unit a name, a path or a pointer is about; "" if none."""
+    if "/" not in about:
+        return about if "." in about else f"{about}.service"
+    if about.startswith("/"):
+        name = about.rpartition("/")[2]
+        return name if any(member.unit == name for member in generation.members) else ""
+    item = "/".join(about.split("/")[:2])
+    members = [member for member in generation.members if member.item == item]
+    starters = [member.unit for member in members if member.starter and member.wanted is Wanted.RUNNING]
+    return (starters or [member.unit for member in members] or [""])[0]
+
+
+def _last(root: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((root / OUTCOME).read_bytes())
+        return found
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,132 @@
+"""ordain-agent: take over the services of this boot, then follow the documents."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from pystemd.daemon import notify
+
+from ordain.agent.authority import Authority
+from ordain.agent.bus_dbus_next import DbusNext
+from ordain.agent.engine import Engine
+from ordain.agent.failure import Failure, Unavailable
+from ordain.agent.follow import Follower
+from ordain.agent.service import Service, serve
+from ordain.agent.settings import read_settings
+from ordain.agent.sources.directory import Directory
+from ordain.agent.status import State, Status
+from ordain.agent.systemd1 import Systemd
+from ordain.agent.takeover import settled, take_over
+
+log = logging.getLogger("ordain.agent")
+_LEVELS = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+
+
+class _Kernel(logging.Formatter):
+    """Lines with their level in front, as journald reads them (sd-daemon(3))."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        level = next((number for least, number in _LEVELS if record.levelno >= least), 7)
+        return "\n".join(f"<{level}>{line}" for line in super().format(record).splitlines())
+
+
+def main() -> int:
+    """Run until SIGTERM; the services go on without us. Returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="ordain-agent", description="Follow the documents of this machine. Started by ordain-agent.service."
+    )
+    parser.parse_args()
+    lines = logging.StreamHandler(sys.stderr)
+    lines.setFormatter(_Kernel())
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
+    try:
+        return asyncio.run(_run(Path("/")))
+    except Failure as failure:
+        log.error("%s", failure)
+        return 1
+
+
+async def _run(root: Path) -> int:
+    settings, problems = read_settings(root)
+    for problem in problems:
+        log.warning("%s", problem)
+    bus = await DbusNext.open()
+    systemd = await Systemd.open(bus)
+    engine = Engine(systemd=systemd, root=root)
+    follower = Follower(engine=engine, source=Directory(Path(settings.directory)), settings=settings, problems=problems)
+    service = Service(follower, Authority(bus))
+    engine.listener = service
+    await serve(bus.connection, service)
+    if await take_over(systemd, root, "agent"):
+        log.info("took over: the services of this boot are being started")
+    notify(False, ready=1, status=_line(follower.current))
+    follower.listen(lambda status: notify(False, status=_line(status)))
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: _reload(follower))
+    tasks = [
+        asyncio.create_task(told.wait()),
+        asyncio.create_task(_follow(follower, systemd)),
+        asyncio.create_task(_lost(bus)),
+        asyncio.create_task(_watchdog()),
+    ]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+        return 0
+    finally:
+        notify(False, stopping=1)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        bus.close()
+
+
+async def _follow(follower: Follower, systemd: Systemd) -> None:
+    """Plan nothing while the services of this boot are still being started."""
+    await settled(systemd)
+    await follower.run()
+
+
+async def _lost(bus: DbusNext) -> None:
+    """Without its bus an agent is nothing; PID 1 starts another."""
+    with contextlib.suppress(OSError, EOFError):
+        await bus.connection.wait_for_disconnect()  # type: ignore[no-untyped-call]
+    raise Unavailable("the message bus is gone")
+
+
+async def _watchdog() -> None:
+    """Tell PID 1 twice per WatchdogSec= that the loop turns."""
+    usec = int(os.environ.get("WATCHDOG_USEC", "0"))
+    while usec:
+        notify(False, watchdog=1)
+        await asyncio.sleep(usec / 2_000_000)
+    await asyncio.Event().wait()
+
+
+def _reload(follower: Follower) -> None:
+    notify(False, reloading=1)
+    task = asyncio.ensure_future(follower.refresh())
+    task.add_done_callback(lambda _: notify(False, ready=1))
+
+
+def _line(status: Status) -> str:
+    """One line for ``systemctl status``."""
+    off = f", {len(status.drift)} not as wanted" if status.drift else ""
+    problem = f"; {status.source.problem}" if status.source.problem else ""
+    return (
+        "starting"
+        if status.state is State.STARTING
+        else f"{status.state}, generation {status.generation}{off}{problem}"
+    )

@@ -1,0 +1,105 @@
+"""What became of the units: job results and states → verdicts; artifacts and directories → what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ordain.agent.act import Done
+from ordain.agent.model import Generation, UnitState, Verb, Verdict
+
+DIRECTORIES = {
+    "normal": "run/systemd/generator",
+    "early": "run/systemd/generator.early",
+    "late": "run/systemd/generator.late",
+}
+"""Where the generator's three arguments are (systemd.generator(7))."""
+
+_RESULTS = {
+    "timeout": "did not get there in time",
+    "failed": "failed",
+    "dependency": "something it requires failed",
+    "assert": "one of its assertions does not hold",
+    "unsupported": "this system cannot have such a unit",
+    "collected": "was removed before it ran",
+    "once": "runs once per boot, and has run",
+    "frozen": "is frozen",
+    "deadline": "is still under way; PID 1 goes on with it",
+}
+"""Job results that are failures (org.freedesktop.systemd1(5), JobRemoved)."""
+
+
+def verdict(done: Done, state: UnitState) -> Verdict:
+    """What a job came to: by its own result, and by the state of its unit a moment later.
+
+    A job is ``done`` also when a condition did not hold, and a start is done while the service already fails
+    again; ``canceled`` and lost results say nothing, the state does.
+    """
+    unit, result = done.job.unit, done.result
+    if done.refused:
+        return Verdict(unit=unit, ok=False, what=done.refused, result="refused")
+    if result in _RESULTS:
+        return Verdict(unit=unit, ok=False, what=_because(_RESULTS[result], state), result=result)
+    ok, what = _stopped(state) if done.job.verb is Verb.STOP else _started(state)
+    if result == "canceled":
+        what = f"{what}; someone else took its job away"
+    return Verdict(unit=unit, ok=ok, what=what, result=result)
+
+
+def _stopped(state: UnitState) -> tuple[bool, str]:
+    if state.active_state in {"inactive", "failed"}:
+        return True, "stopped"
+    return False, f"is {state.active_state} ({state.sub_state})"
+
+
+def _started(state: UnitState) -> tuple[bool, str]:
+    match state.active_state, state.sub_state:
+        case _, ("auto-restart" | "auto-restart-queued"):
+            return False, _because("fails again and again", state)
+        case "active", sub:
+            return True, sub
+        case (("activating" | "reloading" | "refreshing"), sub):
+            return True, f"{state.active_state} ({sub})"
+        case "inactive", _ if not state.condition_result:
+            return True, "its conditions are not met, so it does not run"
+        case "inactive", _ if state.result in {"", "success"}:
+            return True, "has run and ended well"
+        case active, sub:
+            return False, _because(f"is {active} ({sub})", state)
+
+
+def _because(what: str, state: UnitState) -> str:
+    bad = state.result not in {"", "success"}
+    return f"{what} ({state.result}; journalctl -u {state.name} tells more)" if bad else what
+
+
+def missing(generation: Generation, root: Path) -> tuple[str, ...]:
+    """The artifacts that do not stand in the generator's directories as they should, by path."""
+    return tuple(_missing(generation, root))
+
+
+def _missing(generation: Generation, root: Path) -> Iterator[str]:
+    for artifact in generation.artifacts:
+        directory, _, name = artifact.path.partition("/")
+        if not directory:
+            continue
+        path = root / DIRECTORIES[directory] / name
+        try:
+            if artifact.link is not None:
+                there = str(path.readlink()) == artifact.link
+            else:
+                there = path.read_bytes() == (artifact.content or "").encode()
+        except OSError:
+            there = False
+        if not there:
+            yield artifact.path
+
+
+def expected_fragment(path: str) -> str:
+    """Where PID 1 finds the unit of an artifact, as its FragmentPath says.
+
+    >>> expected_fragment("early/data.mount")
+    '/run/systemd/generator.early/data.mount'
+    """
+    directory, _, name = path.partition("/")
+    return f"/{DIRECTORIES[directory]}/{name}"
