@@ -21,6 +21,7 @@ from posix import (
     O_WRONLY,
     close,
     environ,
+    getcwd,
     getpid,
     mkdir,
     rename,
@@ -62,7 +63,7 @@ def main(argv: list[str]) -> int:
     log = _log_to_kernel if by_manager else _log_to_stderr
     root, directories = "", argv[1:]
     if directories and directories[0].startswith("--root="):
-        root = directories.pop(0).partition("=")[2].rstrip("/")
+        root = _absolute(directories.pop(0).partition("=")[2]).rstrip("/")
         log = _log_to_stderr
     if len(directories) not in (1, 3) or any(not d or d.startswith("-") for d in directories):
         _to_stderr(USAGE)
@@ -90,6 +91,10 @@ def main(argv: list[str]) -> int:
     return 1
 
 
+def _absolute(path: str) -> str:
+    return path if path.startswith("/") else f"{getcwd()}/{path}"
+
+
 class _TimeUp(BaseException):
     """The alarm went off. Not an Exception: no handler for one may swallow it."""
 
@@ -102,7 +107,7 @@ def _place(choice: Choice, directories: list[str]) -> list[str]:
     """Place what was chosen; returns what is missing. When time is up, what is placed stays."""
     problems: list[str] = []
     if choice.cache is not None:
-        normal, early, late = directories * (3 // len(directories))
+        normal, early, late = [_absolute(d) for d in directories] * (3 // len(directories))
         try:
             place(choice.cache.entries, {"normal": normal, "early": early, "late": late}, problems)
         except _TimeUp:
