@@ -90,9 +90,7 @@ def _known(found: _Directories, name: str) -> bool:
     return name in found.fragments or name in found.aliases
 
 
-def _add(
-    root: Path, entry: os.DirEntry[str], place: str, directories: list[str], found: _Directories
-) -> None:
+def _add(root: Path, entry: os.DirEntry[str], place: str, directories: list[str], found: _Directories) -> None:
     """Note the unit file ``entry``: a fragment, a mask or an alias."""
     name = entry.name
     if not entry.is_symlink():
@@ -161,7 +159,10 @@ def _unit(name: str, aliases: Iterable[str], found: _Directories) -> InstalledUn
 
 
 def _drop_ins(name: str, aliases: Iterable[str], found: _Directories) -> tuple[_File, ...]:
-    """The drop-ins of a unit in systemd's order: by file name, of two the one in the first directory."""
+    """The drop-ins of a unit in systemd's order: by file name, of two the one in the first directory.
+
+    A link to /dev/null is among them, as in systemd's DropInPaths: it keeps out the others of its name.
+    """
     chosen: dict[str, _File] = {}
     for unit in (name, *aliases, unitname.suffix(name)):
         directories = [
@@ -172,25 +173,27 @@ def _drop_ins(name: str, aliases: Iterable[str], found: _Directories) -> tuple[_
         for _, _, files in sorted(directories, key=lambda d: d[:2]):
             for file_name, file in files.items():
                 chosen.setdefault(file_name, file)
-    return tuple(file for _, file in sorted(chosen.items()) if file.real)
+    return tuple(file for _, file in sorted(chosen.items()))
 
 
 def _drop_in_names(name: str) -> Iterator[str]:
-    """Whose drop-ins a unit takes, the closest first.
+    """Whose drop-ins a unit takes, the closest first; a name may come again.
+
+    This is the recursion of ``unit_file_find_dirs()``; a template's prefixes lose its ``@``.
 
     >>> list(_drop_in_names("a-b@x.service"))
-    ['a-b@x.service', 'a-b@.service', 'a-@.service']
+    ['a-b@x.service', 'a-b@.service', 'a-.service', 'a-@x.service', 'a-@.service']
     """
     yield name
     if name in unitname.SUFFIXES:
         return
     prefix, instance, suffix = unitname.split(name)
     if instance:
-        yield f"{prefix}@.{suffix}"
-    at = "" if instance is None else "@"
-    while "-" in prefix[:-1]:
-        prefix = prefix[: prefix.rindex("-", 0, -1) + 1]
-        yield f"{prefix}{at}.{suffix}"
+        yield from _drop_in_names(f"{prefix}@.{suffix}")
+    dash = prefix.rfind("-", 0, -1)
+    if dash > 0:
+        at = f"@{instance}" if instance else ""
+        yield from _drop_in_names(f"{prefix[: dash + 1]}{at}.{suffix}")
 
 
 def _with_own_drop_ins(found: _Directories) -> Iterator[str]:
