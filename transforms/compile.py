@@ -1,0 +1,148 @@
+"""Documents, facts and installed units → artifacts, members and problems: the whole pipeline, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from ordain.transforms import layout as layouts
+from ordain.transforms import mounts, rawunits, services
+from ordain.transforms.check import check
+from ordain.transforms.errors import Problem, Severity, Where, errors, in_order
+from ordain.transforms.errors import Refused as Refused
+from ordain.transforms.item import Item
+from ordain.transforms.model import (
+    Artifact,
+    Branch,
+    Compiled,
+    Document,
+    Facts,
+    Installed,
+    Leaf,
+    Member,
+    Resolved,
+    Tree,
+)
+from ordain.transforms.names import Names, names, shared_versions
+from ordain.transforms.node import step
+from ordain.transforms.references import References
+from ordain.transforms.resolve import plain, resolve
+from ordain.transforms.service import Context
+from ordain.transforms.template import Scope, expand
+
+NOT_YET = ("network", "users", "groups", "files", "sysctl", "modules", "host", "boot")
+"""Sections of the language that this version reads and does not act on."""
+
+
+def compile(
+    documents: Iterable[Document],
+    facts: Facts,
+    installed: Installed | None = None,
+    *,
+    shipped: Iterable[Document] = (),
+) -> Compiled:
+    """What ``documents`` come to on a machine with ``facts``.
+
+    ``installed`` are the unit files of the machine, None where it is not at hand (another OS). ``shipped`` is the
+    transformation database below the Transforms among ``documents``. Blocked items are left out; their problems
+    say why. Raises `Refused` where the documents as a set are wrong.
+    """
+    documents = tuple(documents)
+    transforms = (*shipped, *documents)
+    shared = shared_versions(transforms)
+    resolved, problems = resolve(documents, facts, shared)
+    neutral, wrong = names(transforms, resolved.facts, shared)
+    if errors(wrong):
+        raise Refused((*problems, *wrong))
+    maker = _Maker(resolved, neutral, installed)
+    items = tuple(maker.items())
+    found = [*problems, *wrong, *maker.problems, *(p for item in items for p in item.problems)]
+    between = check([_with(item, maker.problems) for item in items], installed, maker.where)
+    found += between
+    blocked = {p.item for p in found if p.severity is Severity.BLOCKED}
+    kept = [item for item in items if item.pointer not in blocked]
+    return Compiled(
+        resolved=resolved,
+        artifacts=_unique(artifact for item in kept for artifact in item.artifacts),
+        members=tuple(sorted((m for item in kept for m in item.members), key=_by_unit)),
+        problems=in_order(found),
+    )
+
+
+def _with(item: Item, problems: Iterable[Problem]) -> Item:
+    return replace(item, problems=(*item.problems, *(p for p in problems if p.item == item.pointer)))
+
+
+def _by_unit(member: Member) -> tuple[str, str]:
+    return member.unit, member.item
+
+
+def _unique(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
+    """Sorted by path, each path once: two items may hold back one link."""
+    by_path = {artifact.path: artifact for artifact in artifacts}
+    return tuple(by_path[path] for path in sorted(by_path))
+
+
+class _Maker:
+    def __init__(self, resolved: Resolved, neutral: Names, installed: Installed | None) -> None:
+        self.tree, self.systemd, self.installed = resolved.tree, resolved.facts.systemd, installed
+        self.names = neutral
+        values = plain(resolved.tree.branch("values"))
+        assert isinstance(values, dict)
+        self.scope = Scope(facts=resolved.facts, values=values, paths=neutral.paths())
+        self.problems: list[Problem] = []
+        self.places = dict(_places(resolved.tree, ""))
+
+    def where(self, pointer: str) -> Where:
+        """The place of an item in the documents."""
+        return self.places.get(pointer, Where(pointer=pointer))
+
+    def items(self) -> Iterator[Item]:
+        yield from self.services()
+        for path, branch in self.branches("mounts"):
+            yield mounts.render_mount(path, branch, step("mounts", path), self.systemd)
+        for path, branch in self.branches("swaps"):
+            yield mounts.render_swap(path, branch, step("swaps", path), self.systemd)
+        for name, branch in self.branches("units"):
+            yield rawunits.render(name, branch, step("units", name), self.systemd, self.installed)
+        for section in NOT_YET:
+            if self.tree.branch(section):
+                what = f"{section} is not acted on yet"
+                where = self.tree.branch(section).where
+                self.problems.append(Problem(where=where, what=what, code="NotYet", severity=Severity.WARNING))
+
+    def services(self) -> Iterator[Item]:
+        known: dict[str, layouts.Layout] = {}
+        entries = dict(self.branches("services"))
+        for name, branch in entries.items():
+            layout, problems = layouts.lay_out(name, branch, self.names, self.installed)
+            self.problems += problems
+            if layout:
+                known[name] = layout
+            else:
+                yield Item(pointer=f"services/{name}", problems=problems)
+        self.problems += layouts.clashes(known, self.tree.branch("services"))
+        context = Context(
+            names=self.names,
+            references=References(layouts=known, names=self.names),
+            mounts=tuple(path.rstrip("/") for path, _ in self.tree.branch("mounts").branches()),
+        )
+        target = services.Target(systemd=self.systemd, context=context, installed=self.installed)
+        for name, layout in known.items():
+            yield services.render(entries[name], layout, target)
+
+    def branches(self, section: str) -> Iterator[tuple[str, Branch]]:
+        """The entries of a section with their templates expanded."""
+        for name, branch in self.tree.branch(section).branches():
+            pointer = step(section, name)
+            expanded, problems = expand(branch, self.scope, pointer, instance="instances" in branch)
+            self.problems += problems
+            yield name, expanded
+
+
+def _places(tree: Tree, pointer: str) -> Iterator[tuple[str, Where]]:
+    yield pointer, tree.where
+    if isinstance(tree, Leaf):
+        return
+    for name, child in tree.children.items():
+        yield from _places(child, step(pointer, name))

@@ -1,0 +1,123 @@
+"""A unit file or drop-in in the making: every line encoded, checked against the target's systemd, with its cause."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from ordain.transforms import directives, unitfile, unitname
+from ordain.transforms.encode import EncodeError, Neutral, encode, encode_command, encode_environment, raw
+from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.model import Artifact, Leaf
+from ordain.transforms.unitfile import Line
+
+HEADER = (
+    "Made by Ordain from documents; what is written here is lost.",
+    "`ordainctl explain {unit}` tells more, `systemctl edit {unit}` overrides it.",
+)
+DROP_IN = "00-ordain.conf"
+"""Drop-ins merge by file name, and any admin's must win (product.md, Boot)."""
+
+
+@dataclass(slots=True)
+class Draft:
+    """The lines of one unit (or, with ``drop_in``, of one drop-in for it) that item ``item`` asks for."""
+
+    unit: str
+    item: str
+    systemd: int
+    drop_in: str = ""
+    lines: list[Line] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def set(self, section: str, key: str, value: Neutral, leaf: Leaf, *, sign: str = "") -> None:
+        """``key`` holds exactly ``value``, whose bytes mean nothing to systemd; ``sign`` stands before it."""
+        try:
+            self.add(section, key, sign + encode(section, key, value), leaf)
+        except EncodeError as error:
+            self.block(leaf, error.what, error.hint, "Encode")
+
+    def command(self, key: str, argv: tuple[str, ...], leaf: Leaf) -> None:
+        """One more command for an Exec setting."""
+        try:
+            self.add("Service", key, encode_command(argv), leaf)
+        except EncodeError as error:
+            self.block(leaf, error.what, error.hint, "Encode")
+
+    def environment(self, name: str, value: str, leaf: Leaf) -> None:
+        """One more environment variable."""
+        try:
+            self.add("Service", "Environment", encode_environment(name, value), leaf)
+        except EncodeError as error:
+            self.block(leaf, error.what, error.hint, "Encode")
+
+    def raw(self, section: str, key: str, text: str, leaf: Leaf) -> None:
+        """``text`` in systemd's own syntax."""
+        if finding := directives.check(section, key, self.systemd):
+            self.unfit(finding, leaf)
+            return
+        try:
+            self.add(section, key, raw(section, key, text), leaf)
+        except EncodeError as error:
+            self.block(leaf, error.what, error.hint, "Encode")
+
+    def fixed(self, section: str, assignments: Mapping[str, str], why: str) -> None:
+        """Lines that no document asks for, and why they are there."""
+        comment = f"default: {why}"
+        for key, text in assignments.items():
+            self.lines.append(Line(section=section, key=key, value=text, comment=comment))
+            comment = ""
+
+    def add(self, section: str, key: str, text: str, leaf: Leaf) -> None:
+        """``text`` as it stands; a key the target does not know becomes a problem instead."""
+        if finding := directives.check(section, key, self.systemd):
+            self.unfit(finding, leaf)
+            return
+        kind = unitname.suffix(self.unit)
+        if section not in directives.SECTIONS[kind] and not section.startswith("X-"):
+            self.block(leaf, f"{key}= has no meaning in a {kind}", "this key is for services", "UnknownKey")
+            return
+        comment = cause(leaf)
+        said = any(line.comment == comment for line in self.lines[-1:])
+        self.lines.append(Line(section=section, key=key, value=text, comment="" if said else comment))
+
+    def unfit(self, finding: directives.Finding, leaf: Leaf) -> None:
+        """What hardens must not be lost; what does not is left out with a warning (documents.md, rule 3)."""
+        code = "UnknownKey" if finding.fault is directives.Fault.UNKNOWN else "TooNew"
+        if finding.fault is directives.Fault.UNKNOWN or finding.hardening:
+            self.block(leaf, finding.what, finding.hint, code)
+        else:
+            self.warn(leaf, f"{finding.what}; left out", finding.hint, code)
+
+    def block(self, leaf: Leaf, what: str, hint: str = "", code: str = "Item") -> None:
+        """This machine cannot have the item."""
+        self.problems.append(
+            Problem(where=leaf.where, what=what, hint=hint, code=code, severity=Severity.BLOCKED, item=self.item)
+        )
+
+    def warn(self, leaf: Leaf, what: str, hint: str = "", code: str = "Item") -> None:
+        """Worth a look."""
+        self.problems.append(
+            Problem(where=leaf.where, what=what, hint=hint, code=code, severity=Severity.WARNING, item=self.item)
+        )
+
+    def replace(self, section: str, keys: Iterable[str]) -> None:
+        """Takes out what stands for ``keys`` so far: raw directives win."""
+        gone = frozenset(keys)
+        self.lines = [line for line in self.lines if line.section != section or line.key not in gone]
+
+    @property
+    def path(self) -> str:
+        """Where it is placed."""
+        return f"normal/{self.unit}.d/{self.drop_in}" if self.drop_in else f"normal/{self.unit}"
+
+    def artifact(self) -> Artifact:
+        """The file. A draft without lines gives none: ask ``lines`` first."""
+        header = (line.format(unit=self.unit) for line in HEADER)
+        return Artifact(path=self.path, content=unitfile.write(self.lines, header=header), item=self.item)
+
+
+def cause(leaf: Leaf) -> str:
+    """Where a line came from, as `systemctl cat` shows it."""
+    layer = f" {leaf.layer}" if leaf.layer else ""
+    return f"{leaf.where}{layer} {leaf.where.pointer}"

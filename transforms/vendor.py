@@ -1,0 +1,144 @@
+"""Services of the distribution: drop-ins on their units, links that start them or hold them back (rules 11, 12)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ordain.transforms import activation, service
+from ordain.transforms.draft import DROP_IN, Draft
+from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.item import SERVICES_TARGET, Item, hold_back, item, mask, wants
+from ordain.transforms.layout import Layout, triggers
+from ordain.transforms.model import Artifact, Branch, Installed, Leaf, Link, Member, Wanted
+
+PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Requisite")
+
+
+def render(branch: Branch, layout: Layout, systemd: int, context: service.Context, installed: Installed | None) -> Item:
+    """The item of a service whose unit the distribution brings."""
+    return _Vendor(branch, layout, systemd, context, installed).item()
+
+
+class _Vendor:
+    def __init__(
+        self, branch: Branch, layout: Layout, systemd: int, context: service.Context, installed: Installed | None
+    ) -> None:
+        self.branch, self.layout, self.systemd, self.context, self.installed = (
+            branch,
+            layout,
+            systemd,
+            context,
+            installed,
+        )
+        state = branch.leaf("state")
+        self.state = Wanted(str(state.value)) if state else Wanted.PRESENT
+        self.here = state or Leaf(value=None, where=branch.where, layer=branch.layer)
+        self.problems: list[Problem] = []
+
+    def item(self) -> Item:
+        pointer = self.layout.item
+        if self.state is Wanted.RUNNING and self.layout.installed is False:
+            package = self.context.names.service(self.layout.name, "package")
+            hint = f"install the package {package}" if package else "install it, or take `state: running` back"
+            self.block(f"{self.layout.unit} is not installed", hint, "NotInstalled")
+        if self.state is Wanted.MASKED:
+            made = item(pointer, (), (mask(unit, pointer) for unit in self.all_names()), self.members())
+        else:
+            made = item(pointer, self.drafts(), self.links(), self.members())
+        return Item(
+            pointer=pointer,
+            artifacts=made.artifacts,
+            members=made.members,
+            problems=(*made.problems, *self.problems),
+        )
+
+    def drafts(self) -> Iterator[Draft]:
+        main = self.draft(self.layout.unit)
+        service.render(self.branch, main, self.context)
+        if self.layout.unit == self.layout.socket:
+            activation.listen(self.branch.branch("listen"), main, self.context.names)
+        if self.layout.unit == self.layout.timer:
+            activation.schedule(self.branch.branch("schedule"), main)
+        yield main
+        if self.layout.socket not in {"", self.layout.unit}:
+            socket = self.draft(self.layout.socket)
+            activation.listen(self.branch.branch("listen"), socket, self.context.names)
+            yield socket
+        if self.layout.timer not in {"", self.layout.unit}:
+            timer = self.draft(self.layout.timer)
+            activation.schedule(self.branch.branch("schedule"), timer)
+            yield timer
+
+    def draft(self, unit: str) -> Draft:
+        """A drop-in for ``unit``, or the whole unit where the distribution brings none of the name."""
+        there = self.installed is None or unit == self.layout.unit or unit in self.installed.units
+        return Draft(unit=unit, item=self.layout.item, systemd=self.systemd, drop_in=DROP_IN if there else "")
+
+    def links(self) -> Iterator[Artifact]:
+        if self.state is Wanted.RUNNING:
+            for starter in self.layout.starters:
+                yield wants(SERVICES_TARGET, starter, self.layout.item)
+        if self.state is Wanted.STOPPED:
+            self.refuse_pulls()
+            for link in self.dependencies():
+                yield hold_back(link.target, link.kind, link.name, self.layout.item)
+
+    def dependencies(self) -> Iterator[Link]:
+        """Every link that starts it at boot, by any of its names (generator.md, i.1)."""
+        if self.installed is None:
+            yield Link(target="multi-user.target", kind="wants", name=self.layout.unit, path="")
+            return
+        held = self.all_names()
+        for link in sorted(self.installed.links, key=lambda link: (link.target, link.kind, link.name)):
+            if link.name in held:
+                yield link
+
+    def all_names(self) -> tuple[str, ...]:
+        """The unit, its starters, and their aliases."""
+        names = {self.layout.unit, *self.layout.starters}
+        if self.installed:
+            names |= set(triggers(self.layout.unit, self.installed))
+            names |= {alias for alias, unit in self.installed.aliases.items() if unit in names}
+        return tuple(sorted(names))
+
+    def refuse_pulls(self) -> None:
+        """What no link holds back: a dependency inside a unit file, and D-Bus (rule 12)."""
+        if self.installed is None:
+            return
+        held = frozenset(self.all_names())
+        for other in self.installed.units.values():
+            pulled = {word for key in PULLS for text in other.values("Unit", key) for word in text.split()} & held
+            if pulled and other.name not in held and other.path:
+                what = f"{other.name} starts {', '.join(sorted(pulled))} all the same ({other.path})"
+                self.block(what, "set `state: masked`", "PulledIn")
+        own = self.installed.units.get(self.layout.unit)
+        for bus_name in own.values("Service", "BusName") if own else ():
+            self.block(f"D-Bus starts it for {bus_name} all the same", "set `state: masked`", "PulledIn")
+
+    def block(self, what: str, hint: str, code: str) -> None:
+        self.problems.append(
+            Problem(
+                where=self.here.where,
+                what=what,
+                hint=hint,
+                code=code,
+                severity=Severity.BLOCKED,
+                item=self.layout.item,
+            )
+        )
+
+    def members(self) -> Iterator[Member]:
+        for unit in dict.fromkeys((*self.layout.starters, self.layout.unit)):
+            starter = unit in self.layout.starters
+            state = Wanted.PRESENT if self.state is Wanted.RUNNING and not starter else self.state
+            yield Member(
+                unit=unit,
+                item=self.layout.item,
+                wanted=state,
+                ours=unit != self.layout.unit and not self.draft(unit).drop_in,
+                starter=starter,
+                starts=self.layout.unit if unit != self.layout.unit else "",
+                on_change=str(self.branch.value("on-change", "auto")),
+                on_remove=str(self.branch.value("on-remove", "stop")),
+                drift=str(self.branch.value("drift", "report")),
+            )
