@@ -12,9 +12,11 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
+from encode_samples import REFUSED, TAKEN
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -251,3 +253,71 @@ def test_sentinels_become_specifiers() -> None:
     assert "\t\tDescription: of one%\n" in block
     assert (first, third) == ("aoneb", "%i")
     assert second.endswith("/credentials/t@one.service/key")
+
+
+BASE = {
+    "Unit": ("service", "[Unit]\n{}\n[Service]\nExecStart=/bin/true\n"),
+    "Service": ("service", "[Service]\nExecStart=/bin/true\n{}\n"),
+    "Socket": ("socket", "[Socket]\nListenStream=/run/base\n{}\n"),
+    "Timer": ("timer", "[Timer]\nOnBootSec=1h\n{}\n"),
+    "Path": ("path", "[Path]\nPathExists=/base\n{}\n"),
+    "Mount": ("mount", "[Mount]\nWhere=/u{0}\nWhat=/dev/null\n{1}\n"),
+    "Swap": ("swap", "[Swap]\n{}\n"),
+    "Automount": ("automount", "[Automount]\n{}\n"),
+    "Slice": ("slice", "[Slice]\n{}\n"),
+}
+# Complaints about a unit as a whole, or about running as a user, not about the value.
+UNRELATED = re.compile(
+    "does not match strict user/group|in user mode|bad unit file setting|Where= setting|What= setting|"
+    "Unit has symlinks|does not match|Refusing|Path .* in Mount|KillMode=none|normalized"
+)
+
+
+def _sample_units(lines: list[tuple[str, str]]) -> dict[str, str]:
+    units = {}
+    for at, (section, line) in enumerate(lines):
+        suffix, text = BASE[section]
+        units[f"u{at}.{suffix}"] = text.format(at, line) if section == "Mount" else text.format(line)
+    return units
+
+
+def _complaints(said: str) -> dict[int, str]:
+    """What PID 1 says of assignments, by the number in the unit's name; by line, or for a whole unit."""
+    found = {}
+    for line in said.splitlines():
+        match = re.search(r"/u([0-9]+)\.[a-z]+:[0-9]+: (.*)", line)
+        if match and not UNRELATED.search(match[2]):
+            found[int(match[1])] = match[2]
+    return found
+
+
+def _too_new(section: str, key: str) -> bool:
+    return directives.check(section, key, _version()) is not None
+
+
+@cache
+def _version() -> int:
+    said = subprocess.run([str(SYSTEMD), "--version"], capture_output=True, text=True, check=True).stdout
+    return int(said.split()[1].partition(".")[0])
+
+
+def test_pid1_takes_every_sample_without_a_word() -> None:
+    samples = [(section, key, text) for section, key, _, text in TAKEN if not _too_new(section, key)]
+    units = _sample_units([(section, f"{key}={text}") for section, key, text in samples])
+    _, said = pid1(units)
+    assert {samples[at]: what for at, what in _complaints(said).items()} == {}
+
+
+def test_pid1_would_ignore_what_is_refused() -> None:
+    """Each value, written as it stands, makes PID 1 complain; so nothing is refused for nothing."""
+    samples = []
+    for section, key, value in REFUSED:
+        text = " ".join(value) if isinstance(value, tuple) else str(value)
+        if not _too_new(section, key) and (section, key, value) not in STRICTER and "\n" not in text:
+            samples.append((section, key, text))
+    _, said = pid1(_sample_units([(section, f"{key}={text}") for section, key, text in samples]))
+    complaints = _complaints(said)
+    assert [sample for at, sample in enumerate(samples) if at not in complaints] == []
+
+
+STRICTER: frozenset[object] = frozenset()

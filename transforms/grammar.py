@@ -99,12 +99,8 @@ def user(text: str) -> None:
     )
     if bad:
         raise EncodeError(f"not a user or group: {text!r}", "a name, or a number")
-    if text[0].isdigit() and (not text.isascii() or not text.isdigit() or unsigned(text) in (0xFFFF, 0xFFFFFFFF)):
+    if text[0].isdigit() and not (re.fullmatch("0|[1-9][0-9]{0,9}", text) and unsigned(text, 2**32 - 2) != 0xFFFF):
         raise EncodeError(f"not a user or group: {text!r}", "a name does not begin with a digit")
-
-
-def description(text: str) -> None:
-    """Any text."""
 
 
 def bus_name(text: str) -> None:
@@ -181,7 +177,7 @@ def cpu_set(text: str) -> None:
 
 def capability(text: str) -> None:
     """A capability by its name (capabilities(7)); PID 1 skips an unknown one in silence."""
-    if text.removeprefix("~").upper() not in CAPABILITIES:
+    if text.upper() not in CAPABILITIES:
         raise EncodeError(f"not a capability: {text!r}", "such as CAP_NET_BIND_SERVICE")
 
 

@@ -142,20 +142,29 @@ def word_list(
     return Kind(encode, check_raw)
 
 
-def text_list(check: Check) -> Kind:
-    """Words between blanks, neither unquoted nor unescaped; specifiers are expanded."""
+def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = False) -> Kind:
+    """Words between blanks that need no quotes, and get none: the parser would keep them.
+
+    ``invertible``: a ~ before the first word turns the list into "all but these"; a quoted one would be ignored.
+    """
+
+    def each(word: str, at: int) -> None:
+        if not word or any(blank in word for blank in " \t\n\r"):
+            raise EncodeError(f"a word of this list cannot hold a blank: {word!r}")
+        check(word.removeprefix("~") if invertible and at == 0 else word)
 
     def encode(value: Neutral) -> str:
         items = listed(value)
-        for item in items:
-            if not item or any(blank in item for blank in " \t\n\r"):
-                raise EncodeError(f"a word of this list cannot hold a blank: {item!r}")
-            check(quoting.shown(item))
-        return quoting.one_line(" ".join(items), specifiers=True)
+        for at, item in enumerate(items):
+            each(quoting.shown(item), at)
+        return quoting.one_line(" ".join(items), specifiers=specifiers)
 
     def check_raw(raw: str) -> None:
-        for word in raw.split():
-            _anything_with_specifiers(check)(word)
+        if specifiers:
+            words.check_specifiers(raw)
+        for at, word in enumerate(raw.split()):
+            if not (specifiers and "%" in word):
+                each(word, at)
 
     return Kind(encode, check_raw)
 

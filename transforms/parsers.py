@@ -14,6 +14,7 @@ from ordain.transforms import calendars, directives, grammar, quoting, values
 from ordain.transforms.kinds import (
     Kind,
     Neutral,
+    bare_words,
     choice,
     colon_list,
     first_and_rest,
@@ -23,7 +24,6 @@ from ordain.transforms.kinds import (
     plain,
     scalar,
     text,
-    text_list,
     typed,
     units,
     word_list,
@@ -124,8 +124,7 @@ def _input_text() -> Kind:
 
 def _input_data() -> Kind:
     def encode(value: Neutral) -> str:
-        content = scalar(value)
-        quoting.encodable(content)
+        content = quoting.neutral(scalar(value), specifiers=False)
         return base64.b64encode(content.encode()).decode()
 
     def check(raw: str) -> None:
@@ -221,11 +220,6 @@ def _matching(pattern: str, what: str, hint: str = "") -> grammar.Check:
     return check
 
 
-def _words_of(check: grammar.Check) -> Kind:
-    """Words of plain characters: no quotes, no specifiers; ~ may stand before the first."""
-    return word_list(check, specifiers=False)
-
-
 def _either(*checks: grammar.Check) -> grammar.Check:
     """The first of ``checks`` that takes the value; the last one says what is wrong."""
 
@@ -280,7 +274,7 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_bus_policy": plain(),
     "config_parse_bus_policy_world": plain(),
     "config_parse_busname_service": units("service", many=False),
-    "config_parse_capability_set": _words_of(grammar.capability),
+    "config_parse_capability_set": bare_words(grammar.capability, invertible=True),
     "config_parse_cg_cpu_weight": typed(grammar.cpu_weight),
     "config_parse_cg_weight": typed(grammar.weight),
     "config_parse_cgroup_nft_set": plain(),
@@ -293,7 +287,7 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_delegate_subgroup": text(_matching(r"[^/]+", "the name of a control group")),
     "config_parse_device_allow": first_and_rest(grammar.device, grammar.device_rights, default="rwm"),
     "config_parse_device_policy": choice("auto", "closed", "strict"),
-    "config_parse_disable_controllers": _words_of(_word(*_CONTROLLERS)),
+    "config_parse_disable_controllers": bare_words(_word(*_CONTROLLERS)),
     "config_parse_documentation": word_list(grammar.documentation),
     "config_parse_emergency_action": choice(*_ACTIONS),
     "config_parse_environ": _environ(),
@@ -329,7 +323,7 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_exec_quota": typed(_either(_word("off"), grammar.memory)),
     "config_parse_exec_root_hash": plain(),
     "config_parse_exec_root_hash_sig": plain(),
-    "config_parse_exec_secure_bits": _words_of(
+    "config_parse_exec_secure_bits": bare_words(
         _word("keep-caps", "keep-caps-locked", "no-setuid-fixup", "no-setuid-fixup-locked", "noroot", "noroot-locked")
     ),
     "config_parse_exec_selinux_context": plain(),
@@ -341,7 +335,7 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_iec_size": typed(values.size),
     "config_parse_image_policy": plain(),
     "config_parse_import_credential": plain(),
-    "config_parse_in_addr_prefixes": _words_of(grammar.ip_prefix),
+    "config_parse_in_addr_prefixes": bare_words(grammar.ip_prefix),
     "config_parse_int": typed(values.integer),
     "config_parse_io_device_latency": first_and_rest(grammar.absolute_path, values.timespan),
     "config_parse_io_device_weight": first_and_rest(grammar.absolute_path, grammar.weight),
@@ -385,7 +379,7 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_open_file": plain(),
     "config_parse_pass_environ": word_list(grammar.environment_name),
     "config_parse_path_spec": _PATH,
-    "config_parse_personality": plain(),
+    "config_parse_personality": typed(_matching("[a-z0-9_-]+", "an architecture", "such as x86-64")),
     "config_parse_pid_file": text(_either(grammar.absolute_path, grammar.relative_path)),
     "config_parse_pressure_watch": choice("auto", "skip", or_bool=True),
     "config_parse_private_bpf": _BOOL,
@@ -401,8 +395,10 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_protect_proc": choice("noaccess", "invisible", "ptraceable", "default"),
     "config_parse_protect_system": choice("full", "strict", or_bool=True),
     "config_parse_reboot_parameter": text(),
-    "config_parse_restrict_filesystems": _words_of(_matching(r"~?@?[A-Za-z0-9_.-]+", "a file system type")),
-    "config_parse_restrict_network_interfaces": _words_of(lambda word: grammar.interface(word.removeprefix("~"))),
+    "config_parse_restrict_filesystems": bare_words(
+        _matching(r"@?[A-Za-z0-9_.-]+", "a file system type"), invertible=True
+    ),
+    "config_parse_restrict_network_interfaces": bare_words(grammar.interface, invertible=True),
     "config_parse_root_image_options": plain(),
     "config_parse_sec": _SPAN,
     "config_parse_sec_def_infinity": _SPAN,
@@ -420,7 +416,7 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_service_type": choice(
         "simple", "exec", "forking", "oneshot", "dbus", "notify", "notify-reload", "idle"
     ),
-    "config_parse_set_status": _words_of(grammar.exit_status),
+    "config_parse_set_status": bare_words(grammar.exit_status),
     "config_parse_signal": typed(values.signal),
     "config_parse_socket_bind": choice("default", "both", "ipv6-only", or_bool=True),
     "config_parse_socket_bindtodevice": text(grammar.interface, specifiers=False),
@@ -454,7 +450,7 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_unset_environ": word_list(_assignment_or_name, unescape=True),
     "config_parse_unsigned": _UNSIGNED,
     "config_parse_user_group_compat": text(grammar.user),
-    "config_parse_user_group_strv_compat": text_list(grammar.user),
+    "config_parse_user_group_strv_compat": bare_words(grammar.user, specifiers=True),
     "config_parse_warn_compat": plain(),
     "config_parse_working_directory": text(grammar.working_directory),
     "config_parse_xattr": text(),
@@ -504,18 +500,19 @@ KEYS: Mapping[str, Kind] = {
     "RestrictRealtime": _BOOL,
     "RestrictSUIDSGID": _BOOL,
     "RestrictNamespaces": _bool_or_words(*_NAMESPACES),
-    "RestrictAddressFamilies": _words_of(
-        _either(_word("none"), _matching("~?AF_[A-Z0-9_]+", "an address family", "such as AF_INET"))
+    "RestrictAddressFamilies": bare_words(
+        _either(_word("none"), _matching("AF_[A-Z0-9_]+", "an address family", "such as AF_INET")), invertible=True
     ),
-    "SystemCallFilter": _words_of(
+    "SystemCallFilter": bare_words(
         _matching(
-            r"~?[@a-z0-9_]+(-[a-z]+)*(:([A-Z0-9]+|[0-9]+|kill|allow))?",
+            r"[@a-z0-9_]+(-[a-z]+)*(:([A-Z0-9]+|[0-9]+|kill|allow))?",
             "a system call or group of them",
             "such as @system-service",
-        )
+        ),
+        invertible=True,
     ),
-    "SystemCallLog": _words_of(_matching(r"~?[@a-z0-9_]+(-[a-z]+)*", "a system call or group of them")),
-    "SystemCallArchitectures": _words_of(_matching(r"[a-z0-9_-]+", "an architecture", "such as native")),
+    "SystemCallLog": bare_words(_matching(r"[@a-z0-9_]+(-[a-z]+)*", "a system call or group of them"), invertible=True),
+    "SystemCallArchitectures": bare_words(_matching(r"[a-z0-9_-]+", "an architecture", "such as native")),
     "SystemCallErrorNumber": typed(_matching(r"[A-Z0-9]+|[0-9]+|kill", "an error number", "such as EPERM")),
     "CPUAccounting": _BOOL,
     "BlockIOAccounting": _BOOL,
