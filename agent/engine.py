@@ -70,6 +70,7 @@ class Engine:
         self.store = Store(root)
         self.conditions: dict[str, Condition] = {}
         self._journal = Journal(root)
+        self._unplaced: tuple[str, ...] = ()
         self.listener = listener
 
     def applied(self) -> Generation:
@@ -243,13 +244,15 @@ class Engine:
         """
         async with locked(self.root, 60.0):
             wanted = self._last_applied()
-            if not wanted.hash or not missing(wanted, self.root):
-                self._tell(NOT_PLACED, "")
+            absent = missing(wanted, self.root)
+            if absent in ((), self._unplaced):  # our own reload is heard of too: what it did not mend, none does
+                self._unplaced = absent
+                self._tell(NOT_PLACED, _unplaced(absent))
                 return False
             self.store.commit_trial(wanted, boot_id(self.root))
             await self.systemd.reload()
-            absent = missing(wanted, self.root)
-            self._tell(NOT_PLACED, f"the generator did not place {', '.join(absent[:3])}" if absent else "")
+            self._unplaced = missing(wanted, self.root)
+            self._tell(NOT_PLACED, _unplaced(self._unplaced))
             await self._restart_timers(wanted)
             return True
 
@@ -276,6 +279,10 @@ class Engine:
             self.conditions[code] = Condition(code=code, what=what)
         else:
             self.conditions.pop(code, None)
+
+
+def _unplaced(absent: Sequence[str]) -> str:
+    return f"the generator did not place {', '.join(absent[:3])}" + " …" * (len(absent) > 3) if absent else ""
 
 
 def _undone(jobs: Sequence[Job], before: Mapping[str, str], observed: Observed) -> tuple[Job, ...]:

@@ -97,14 +97,14 @@ class Service(ServiceInterface):
 
     @method()
     @_answered
-    async def Refresh(self) -> None:
+    async def Refresh(self) -> "":
         """Read the source again."""
         await self._may("apply")
         await self._follower.refresh()
 
     @method()
     @_answered
-    async def Pause(self) -> None:
+    async def Pause(self) -> "":
         """Follow the source no more."""
         await self._may("apply")
         await self._follower.pause()
@@ -112,21 +112,21 @@ class Service(ServiceInterface):
 
     @method()
     @_answered
-    async def Resume(self) -> None:
+    async def Resume(self) -> "":
         """Follow the source again."""
         await self._may("apply")
         await self._follower.resume()
 
     @method()
     @_answered
-    async def Follow(self) -> None:
+    async def Follow(self) -> "":
         """Let go of documents applied by hand, and follow the source."""
         await self._may("apply")
         await self._follower.follow()
 
     @method()
     @_answered
-    async def Confirm(self) -> None:
+    async def Confirm(self) -> "":
         """Keep the trial."""
         raise NotYet("there is no trial to confirm in this version")
 
@@ -138,13 +138,13 @@ class Service(ServiceInterface):
 
     @method()
     @_answered
-    async def Hold(self, unit: "s") -> None:
+    async def Hold(self, unit: "s") -> "":
         """Leave a unit alone."""
         raise NotYet("a lasting hold comes with a later version; `systemctl stop` holds until the next boot")
 
     @method()
     @_answered
-    async def Unhold(self, unit: "s") -> None:
+    async def Unhold(self, unit: "s") -> "":
         """Leave a unit alone no more."""
         raise NotYet("a lasting hold comes with a later version")
 
