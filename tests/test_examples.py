@@ -1,0 +1,45 @@
+"""The examples are documents without a problem, and they come to what their comments say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ordain.transforms.catalog import shipped
+from ordain.transforms.documents import read
+from ordain.transforms.model import Document
+from ordain.transforms.names import shared_versions
+from ordain.transforms.resolve import resolve
+from ordain.transforms.systems import facts_for, systems
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples are not beside the tests")
+
+
+def examples() -> tuple[Document, ...]:
+    documents: list[Document] = []
+    for path in sorted(EXAMPLES.glob("*.yaml")):
+        found, problems = read(path.name, path.read_bytes())
+        assert problems == ()
+        documents += found
+    return tuple(documents)
+
+
+@pytest.mark.parametrize("os", list(systems()))
+@pytest.mark.parametrize("hostname", ["web-1", "other"])
+def test_they_resolve_without_a_problem(os: str, hostname: str) -> None:
+    resolved, problems = resolve(examples(), facts_for(os, hostname=hostname), shared_versions(shipped()))
+    assert problems == ()
+    assert ("web" in resolved.layers) == (hostname == "web-1")
+
+
+def test_the_node_has_the_last_word() -> None:
+    resolved, _ = resolve(examples(), facts_for("fedora-42", hostname="web-1"), shared_versions(shipped()))
+    assert resolved.layers == ("base", "jobs", "on-demand", "web", "workers", "workers-fedora", "web-1")
+    hello = resolved.tree.branch("services").branch("hello")
+    memory = hello.branch("limits").leaf("memory")
+    assert memory
+    assert (memory.value, memory.layer, [old.layer for old in memory.overrode]) == ("256M", "web-1", ["web"])
+    assert set(resolved.tree.branch("services").branch("worker").branch("instances")) == {"small", "large", "spare"}
