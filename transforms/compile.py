@@ -22,6 +22,7 @@ from ordain.transforms.model import (
     Member,
     Resolved,
     Tree,
+    Wanted,
 )
 from ordain.transforms.names import Names, names, shared_versions
 from ordain.transforms.node import step
@@ -64,7 +65,7 @@ def compile(
     return Compiled(
         resolved=resolved,
         artifacts=_unique(artifact for item in kept for artifact in item.artifacts),
-        members=tuple(sorted((m for item in kept for m in item.members), key=_by_unit)),
+        members=_strongest(member for item in kept for member in item.members),
         problems=in_order(found),
     )
 
@@ -73,8 +74,13 @@ def _with(item: Item, problems: Iterable[Problem]) -> Item:
     return replace(item, problems=(*item.problems, *(p for p in problems if p.item == item.pointer)))
 
 
-def _by_unit(member: Member) -> tuple[str, str]:
-    return member.unit, member.item
+def _strongest(members: Iterable[Member]) -> tuple[Member, ...]:
+    """One member a unit, sorted: a drop-in that wants nothing gives way to a service that does."""
+    by_unit: dict[str, Member] = {}
+    for member in members:
+        if member.unit not in by_unit or by_unit[member.unit].wanted is Wanted.PRESENT:
+            by_unit[member.unit] = member
+    return tuple(by_unit[unit] for unit in sorted(by_unit))
 
 
 def _unique(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:

@@ -21,7 +21,10 @@ DROP_IN = "00-ordain.conf"
 
 @dataclass(slots=True)
 class Draft:
-    """The lines of one unit (or, with ``drop_in``, of one drop-in for it) that item ``item`` asks for."""
+    """The lines of one unit (or, with ``drop_in``, of one drop-in for it) that item ``item`` asks for.
+
+    ``said`` is the cause of the last line, which the next line need not repeat.
+    """
 
     unit: str
     item: str
@@ -29,6 +32,7 @@ class Draft:
     drop_in: str = ""
     lines: list[Line] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    said: str = ""
 
     def set(self, section: str, key: str, value: Neutral, leaf: Leaf, *, sign: str = "") -> None:
         """``key`` holds exactly ``value``, whose bytes mean nothing to systemd; ``sign`` stands before it."""
@@ -64,6 +68,7 @@ class Draft:
     def fixed(self, section: str, assignments: Mapping[str, str], why: str) -> None:
         """Lines that no document asks for, and why they are there."""
         comment = f"default: {why}"
+        self.said = ""
         for key, text in assignments.items():
             self.lines.append(Line(section=section, key=key, value=text, comment=comment))
             comment = ""
@@ -78,7 +83,8 @@ class Draft:
             self.block(leaf, f"{key}= has no meaning in a {kind}", "this key is for services", "UnknownKey")
             return
         comment = cause(leaf)
-        said = any(line.comment == comment for line in self.lines[-1:])
+        said = comment == self.said
+        self.said = comment
         self.lines.append(Line(section=section, key=key, value=text, comment="" if said else comment))
 
     def unfit(self, finding: directives.Finding, leaf: Leaf) -> None:
@@ -104,6 +110,7 @@ class Draft:
     def replace(self, section: str, keys: Iterable[str]) -> None:
         """Takes out what stands for ``keys`` so far: raw directives win."""
         gone = frozenset(keys)
+        self.said = ""
         self.lines = [line for line in self.lines if line.section != section or line.key not in gone]
 
     @property
@@ -119,5 +126,4 @@ class Draft:
 
 def cause(leaf: Leaf) -> str:
     """Where a line came from, as `systemctl cat` shows it."""
-    layer = f" {leaf.layer}" if leaf.layer else ""
-    return f"{leaf.where}{layer} {leaf.where.pointer}"
+    return f"{leaf.where.path}:{leaf.where.line} {leaf.layer} {leaf.where.pointer}"

@@ -102,9 +102,9 @@ class _Renderer:
         self.section = "Service" if kind == "service" else kind.capitalize()
 
     def all(self) -> None:
-        self.dependencies()
-        self.conditions()
         self.plain()
+        self.conditions()
+        self.dependencies()
         self.commands()
         self.environment()
         self.privileges()
