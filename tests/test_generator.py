@@ -124,8 +124,8 @@ def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     modules.mkdir(parents=True)
     for source in SOURCES.glob("*.py"):
         (modules / source.name).write_bytes(source.read_bytes())
-    compile = ["/usr/bin/python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", modules]
-    subprocess.run(compile, check=True)
+    compileall = ["/usr/bin/python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    subprocess.run([*compileall, str(modules)], check=True)
     text = STUB.read_text()
     assert text.count('"/usr/lib/ordain/') == 1
     before, _, after = text.partition('"/usr/lib/ordain/')
@@ -479,7 +479,7 @@ def torn(machine: Machine) -> list[str]:
 def full(machine: Machine) -> Iterator[Path]:
     """A file system of 256 kB for the normal directory."""
     target = machine.out / "normal"
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", target]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(target)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("cannot mount a tmpfs here")
     yield target
@@ -545,10 +545,13 @@ def test_two_runs_at_once_do_not_disturb_each_other(machine: Machine) -> None:
 def test_what_a_killed_run_left_does_not_matter(machine: Machine) -> None:
     machine.put(CURRENT, cache(1))
     # The number of a process comes again: its hidden file may be there.
-    code = "import os, sys; open(f'{sys.argv[-3]}/.ordain-{os.getpid()}', 'w').close(); a = sys.argv[1:]; os.execv(a[0], a)"
+    leave = "open(f'{sys.argv[-3]}/.ordain-{os.getpid()}', 'w').close(); os.execv(sys.argv[1], sys.argv[1:])"
 
     result = subprocess.run(
-        ["/usr/bin/python3", "-c", code, *machine.command()], capture_output=True, text=True, check=False
+        ["/usr/bin/python3", "-c", f"import os, sys; {leave}", *machine.command()],
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
     assert (result.returncode, result.stderr) == (0, "")

@@ -1,236 +1,240 @@
-"""A machine boots from documents: first boot, edits, reboots, power cuts, and boots where something is broken."""
+"""The generator and the units of the boot on booted machines, with an agent of our choice or none."""
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from ordain.generator.cache import Cache, pack
 from rig.machine import Machine, Machines
 
+TREE = Path(__file__).parents[2]
 pytestmark = pytest.mark.integration
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
-DOCUMENT = "/etc/ordain/documents/machine.yaml"
-TEXT = """\
-ordain: v1
-kind: Layer
-name: machine
-services:
-  nginx: {limits: {open-files: 4096}}
-  ssh: {nice: 5}
-  hello:
-    command:
-      - /usr/bin/python3
-      - -c
-      - |
-        import http.server, os
-        class Hello(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(os.environ["GREETING"].encode())
-        http.server.HTTPServer(("127.0.0.1", 8080), Hello).serve_forever()
-    environment: {GREETING: "first"}
-    restart: on-failure
-  once:
-    command: [/usr/bin/touch, /run/once]
-    type: oneshot
-    remain: true
-  tidy:
-    command: [/usr/bin/find, /var/tmp, -mtime, "+30", -delete]
-    schedule: {calendar: daily}
-  clock:
-    command:
-      - /usr/bin/python3
-      - -c
-      - |
-        import socket
-        server = socket.socket(fileno=3)
-        while True:
-            client, _ = server.accept()
-            client.sendall(b"noon")
-            client.close()
-    listen: {stream: "127.0.0.1:7777"}
-mounts:
-  /srv/scratch: {what: tmpfs, type: tmpfs, options: {size: 16M}}
+UNITS = ("ordain-services.target", "ordain-fallback.service", "ordain-boot-attempt.service", "ordain-boot-good.service")
+CURRENT = "/etc/ordain/boot/current"
+FALLBACK = "/etc/ordain/boot/fallback"
+ATTEMPTS = "/etc/ordain/boot/attempts"
+
+WEB = """\
+[Unit]
+Description=Web {number}
+After=basic.target
+IgnoreOnIsolate=yes
+Conflicts=rescue.target emergency.target
+[Service]
+Type=exec
+ExecStart=/bin/sleep infinity
 """
-SERVICES = ("nginx", "ssh", "hello", "cron")
+HANGS = """\
+[Unit]
+Description=Never done
+Before=ordain-services.target
+[Service]
+Type=oneshot
+TimeoutStartSec=infinity
+ExecStart=/bin/sleep infinity
+"""
 
 
-def answer(machine: Machine) -> str:
-    """What hello answers; empty while it does not."""
-    return machine.run("curl", "--silent", "--max-time", "2", "http://127.0.0.1:8080", check=False).stdout
-
-
-def active(machine: Machine, unit: str) -> bool:
-    """Whether a unit is active."""
-    return machine.show(unit, "ActiveState")["ActiveState"] == "active"
-
-
-def says(machine: Machine, greeting: str) -> None:
-    """Hello answers with ``greeting``, now or soon."""
-    machine.until(f"hello says {greeting}", lambda: answer(machine) == greeting)
-
-
-def processes(machine: Machine) -> dict[str, str]:
-    """The process ids of `SERVICES`."""
-    return {name: machine.show(f"{name}.service", "MainPID")["MainPID"] for name in SERVICES}
-
-
-def greet(machine: Machine, greeting: str) -> None:
-    """Edit the document: hello is to say ``greeting``."""
-    machine.write(DOCUMENT, TEXT.replace('"first"', f'"{greeting}"'))
+def generation(number: int, **services: str) -> bytes:
+    """Web and more services, wanted by the target."""
+    services = {"web": WEB.format(number=number), **services}
+    entries: list[tuple[str, int, bytes | None, bytes | None]] = []
+    for name, text in services.items():
+        entries.append((f"normal/{name}.service", 0o644, text.encode(), None))
+        link = f"../{name}.service".encode()
+        entries.append((f"normal/ordain-services.target.wants/{name}.service", 0o777, None, link))
+    return pack(Cache(number=number, hash=f"hash{number}", entries=entries))
 
 
 @pytest.fixture
-def booted(machine: Machine) -> Machine:
-    """A machine that runs what `TEXT` says."""
-    machine.write(DOCUMENT, TEXT)
-    machine.boot()
-    says(machine, "first")
+def machine(machines: Machines, suite: str) -> Machine:
+    """A Debian with the generator and its units, as the package puts them there, and no agent."""
+    return equipped(machines(suite, bare=True))
+
+
+def equipped(machine: Machine) -> Machine:
+    for source in (TREE / "generator").glob("*.py"):
+        machine.write(f"/usr/lib/ordain/0.1.0/ordain/generator/{source.name}", source.read_bytes())
+    stub = (TREE / "generator/ordain-generator").read_bytes()
+    machine.write("/usr/lib/systemd/system-generators/ordain-generator", stub, mode=0o755)
+    for name in UNITS:
+        machine.write(f"/usr/lib/systemd/system/{name}", (TREE / "units" / name).read_bytes())
+    enable(machine, *(name for name in UNITS if "[Install]" in (TREE / "units" / name).read_text()))
     return machine
 
 
-def test_everything_the_documents_speak_of_is_there(booted: Machine) -> None:
-    assert booted.wait_running() == "running", booted.run("systemctl", "--failed").stdout
-    assert booted.show("nginx.service", "LimitNOFILE", "ActiveState") == {
-        "LimitNOFILE": "4096",
-        "ActiveState": "active",
-    }
-    assert booted.show("ssh.service", "Nice", "ActiveState") == {"Nice": "5", "ActiveState": "active"}
-    assert booted.path("/run/once").exists()
-    assert active(booted, "tidy.timer")
-    assert not active(booted, "tidy.service")
-    assert booted.run("findmnt", "--noheadings", "--output=FSTYPE,SIZE", "/srv/scratch").stdout.split() == [
-        "tmpfs",
-        "16M",
-    ]
+def enable(machine: Machine, *units: str) -> None:
+    subprocess.run(["systemctl", f"--root={machine.tree}", "--quiet", "enable", *units], check=True)
 
 
-def test_a_socket_starts_its_service_at_the_first_caller(booted: Machine) -> None:
-    assert active(booted, "clock.socket")
-    assert not active(booted, "clock.service")
-
-    call = "import socket; print(socket.create_connection(('127.0.0.1', 7777)).recv(9))"
-    said = booted.run("python3", "-c", call).stdout
-
-    assert said == "b'noon'\n"
-    assert active(booted, "clock.service")
+def record(machine: Machine) -> dict[str, str]:
+    lines = machine.read("/run/ordain/boot/choice").splitlines()
+    return dict(line.split("=", 1) for line in reversed(lines))
 
 
-def test_an_edit_restarts_that_service_alone(booted: Machine) -> None:
-    before = processes(booted)
-
-    greet(booted, "second")
-    says(booted, "second")
-
-    after = processes(booted)
-    assert {name for name in SERVICES if before[name] != after[name]} == {"hello"}
+def active(machine: Machine, unit: str) -> str:
+    return machine.show(unit, "ActiveState")["ActiveState"]
 
 
-def test_systemctl_cat_names_the_line_of_the_document(booted: Machine) -> None:
-    line = TEXT[: TEXT.index("environment")].count("\n") + 1
-
-    text = booted.run("systemctl", "cat", "hello.service").stdout
-
-    assert f"machine.yaml:{line}" in text
+def wait_good(machine: Machine) -> None:
+    machine.until("the boot is good", lambda: active(machine, "ordain-boot-good.service") == "active")
 
 
-def test_a_broken_document_changes_nothing(booted: Machine) -> None:
-    before = processes(booted)
-    line = TEXT[: TEXT.index("remain")].count("\n") + 1
+def test_services_run_though_there_is_no_agent(machine: Machine) -> None:
+    machine.write(CURRENT, generation(1))
 
-    booted.write(DOCUMENT, TEXT.replace("remain: true", "remain: perhaps"))
-    booted.until("a complaint", lambda: f"machine.yaml:{line}:" in booted.journal("--unit=ordain-agent"))
+    machine.boot()
+    wait_good(machine)
 
-    assert processes(booted) == before
-
-
-def test_a_reboot_brings_the_new_state(booted: Machine) -> None:
-    greet(booted, "second")
-    says(booted, "second")
-    booted.until("it is proven", lambda: b"second" in booted.path("/etc/ordain/boot/current").read_bytes())
-
-    booted.reboot()
-
-    says(booted, "second")
-    assert booted.wait_running() == "running"
-    assert booted.show("hello.service", "NRestarts")["NRestarts"] == "0"
+    assert active(machine, "web.service") == "active"
+    assert machine.show("web.service", "FragmentPath")["FragmentPath"] == "/run/systemd/generator/web.service"
+    assert machine.read("/run/ordain/takeover") == "fallback\n"
+    assert record(machine)["from"] == "current"
+    assert machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout == ""
+    assert active(machine, "ordain-boot-attempt.service") == "active"
+    assert active(machine, "boot-complete.target") == "active"
+    assert not machine.path(ATTEMPTS).exists()
 
 
-def test_a_power_cut_in_the_middle_of_an_apply_does_no_harm(booted: Machine) -> None:
-    greet(booted, "second")
-    booted.power_cut()
+def test_anybodys_reload_gives_the_same_state(machine: Machine) -> None:
+    machine.write(CURRENT, generation(1))
+    machine.boot()
+    wait_good(machine)
+    before = machine.show("web.service", "MainPID", "InvocationID", "FragmentPath", "LoadState")
 
-    booted.boot()
+    for _ in range(3):
+        machine.run("systemctl", "daemon-reload")
 
-    says(booted, "second")
-    assert booted.wait_running() == "running"
-
-
-def test_documents_that_are_gone_stop_nothing_not_even_over_a_reboot(booted: Machine) -> None:
-    booted.until("it is proven", booted.path("/etc/ordain/boot/current").exists)
-    booted.path(DOCUMENT).unlink()
-
-    booted.reboot()
-
-    says(booted, "first")
+    assert machine.show("web.service", "MainPID", "InvocationID", "FragmentPath", "LoadState") == before
 
 
-def test_switched_off_on_the_kernel_command_line_nothing_of_ours_is_there(booted: Machine) -> None:
-    booted.poweroff()
-    booted.cmdline = ("ordain=off",)
+def test_three_boots_that_do_not_complete_lead_to_the_fallback(machine: Machine) -> None:
+    machine.write(CURRENT, generation(2, hangs=HANGS))
+    machine.write(FALLBACK, generation(1))
+    for number in (1, 2, 3):
+        machine.boot(wait=False)
+        machine.until(
+            "the hanging service starts",
+            lambda: machine.path("/run/systemd/private").exists() and active(machine, "hangs.service") == "activating",
+        )
+        # What this boot counted for itself must not change its mind.
+        machine.run("systemctl", "daemon-reload")
+        assert record(machine)["from"] == "current"
+        assert len(machine.read(ATTEMPTS).splitlines()) == number
+        machine.power_cut()
 
-    booted.boot()
+    machine.boot()
+    wait_good(machine)
 
-    assert booted.wait_running() == "running"
-    assert not active(booted, "ordain-agent.service")
-    assert not active(booted, "hello.service")
-    assert active(booted, "nginx.service")
-    assert booted.show("nginx.service", "LimitNOFILE")["LimitNOFILE"] != "4096"
-
-
-def test_without_the_agent_the_services_start_all_the_same(booted: Machine) -> None:
-    booted.until("it is proven", booted.path("/etc/ordain/boot/current").exists)
-    booted.run("systemctl", "mask", "ordain-agent.service")
-
-    booted.reboot()
-
-    says(booted, "first")
-
-
-@pytest.mark.parametrize("damage", [b"", b"\0" * 100, b"\xff" * 10_000], ids=["empty", "zeros", "noise"])
-def test_a_damaged_boot_cache_costs_no_boot(booted: Machine, damage: bytes) -> None:
-    booted.until("it is proven", booted.path("/etc/ordain/boot/current").exists)
-    booted.poweroff()
-    booted.write("/etc/ordain/boot/current", damage)
-
-    booted.boot()
-
-    says(booted, "first")
-    assert booted.wait_running() == "running"
+    assert record(machine)["from"] == "fallback"
+    assert "3 boots with generation 2 did not complete" in record(machine)["note"]
+    assert machine.show("web.service", "Description")["Description"] == "Web 1"
+    assert not machine.path(ATTEMPTS).exists()
 
 
-def test_two_machines_at_once_do_not_meet(machines: Machines) -> None:
-    one, other = machines("bookworm"), machines("trixie")
-    one.write(DOCUMENT, TEXT)
-    other.write(DOCUMENT, TEXT.replace('"first"', '"other"'))
-    one.boot()
-    other.boot()
+def test_a_damaged_cache_leads_to_the_fallback_and_a_reason(machine: Machine) -> None:
+    machine.write(CURRENT, generation(2)[:-5])
+    machine.write(FALLBACK, generation(1))
 
-    says(one, "first")
-    says(other, "other")
-    one.power_cut()
-    says(other, "other")
+    machine.boot()
+    wait_good(machine)
+
+    assert machine.show("web.service", "Description")["Description"] == "Web 1"
+    assert "DamagedCache" in record(machine)["note"]
 
 
-@pytest.mark.skipif(not EXAMPLES.is_dir(), reason="needs the source tree: this is a copy of tests/")
-def test_the_examples_boot(machine: Machine) -> None:
-    for example in sorted(EXAMPLES.glob("*.yaml")):
-        machine.write(f"/etc/ordain/documents/{example.name}", example.read_bytes())
+def test_off_means_off(machines: Machines, suite: str) -> None:
+    machine = equipped(machines(suite, bare=True, cmdline=("ordain=off",)))
+    machine.write(CURRENT, generation(1))
 
     machine.boot()
 
-    assert machine.wait_running() == "running", machine.run("systemctl", "--failed").stdout
-    assert machine.run("ordainctl", "plan", "--exit-code").returncode == 0
+    assert machine.show("web.service", "LoadState")["LoadState"] == "not-found"
+    assert active(machine, "ordain-services.target") == "inactive"
+    assert record(machine)["from"] == "off"
+    assert not machine.path(ATTEMPTS).exists()
+
+
+READ_ONLY = """\
+[Unit]
+DefaultDependencies=no
+Before=ordain-boot-attempt.service local-fs-pre.target
+[Service]
+Type=oneshot
+ExecStart=/bin/mount --bind /etc /etc
+ExecStart=/bin/mount -o remount,ro,bind /etc
+[Install]
+WantedBy=sysinit.target
+"""
+
+
+def test_a_read_only_etc_fails_nothing(machine: Machine) -> None:
+    machine.write(CURRENT, generation(1))
+    machine.write("/usr/lib/systemd/system/read-only.service", READ_ONLY)
+    enable(machine, "read-only.service")
+
+    machine.boot()
+    machine.until("web runs", lambda: active(machine, "web.service") == "active")
+
+    failed = machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout
+    assert "ordain" not in failed
+    assert machine.show("ordain-boot-attempt.service", "ConditionResult")["ConditionResult"] == "no"
+
+
+AGENT = """\
+[Unit]
+After=basic.target
+[Service]
+Type=notify
+TimeoutStartSec=2s
+Restart=on-failure
+RestartSec=30s
+ExecStart={command}
+[Install]
+WantedBy=multi-user.target
+"""
+TAKES_OVER = (
+    "/bin/sh -c 'echo agent started >/run/ordain/takeover; systemctl start --no-block ordain-services.target;"
+    " systemd-notify --ready; exec sleep infinity'"
+)
+
+
+@pytest.mark.parametrize(
+    ("command", "who"),
+    [
+        pytest.param(TAKES_OVER, "agent started\n", id="works"),
+        pytest.param("/bin/sleep infinity", "fallback\n", id="hangs"),
+        pytest.param("/bin/false", "fallback\n", id="crashes"),
+    ],
+)
+def test_the_fallback_takes_over_when_the_agent_does_not(machine: Machine, command: str, who: str) -> None:
+    machine.write(CURRENT, generation(1))
+    machine.write("/usr/lib/systemd/system/ordain-agent.service", AGENT.format(command=command))
+    enable(machine, "ordain-agent.service")
+
+    machine.boot(wait=False)
+    machine.until(
+        "web runs",
+        lambda: machine.path("/run/systemd/private").exists() and active(machine, "web.service") == "active",
+    )
+
+    assert machine.read("/run/ordain/takeover") == who
+
+
+def test_isolating_leaves_the_services_alone_but_for_rescue(machine: Machine) -> None:
+    machine.write(CURRENT, generation(1))
+    machine.boot()
+    wait_good(machine)
+    before = machine.show("web.service", "MainPID")
+
+    machine.run("systemctl", "isolate", "multi-user.target")
+    assert machine.show("web.service", "MainPID") == before
+    assert active(machine, "ordain-services.target") == "active"
+
+    machine.run("systemctl", "start", "--no-block", "rescue.target")
+    machine.until("the target stops", lambda: active(machine, "ordain-services.target") == "inactive")
+    machine.until("web stops", lambda: active(machine, "web.service") == "inactive")
