@@ -2,15 +2,15 @@
 
     about, Generation, what the admin placed ──explain──▶ Explanation
 
-Above each directive of ours stands a comment with its provenance (``# PATH:LINE LAYER POINTER``); the generation
-keeps for each pointer who set it and what that overrode.
+Above the directives of ours stand comments with their cause (`transforms.draft.cause`); the generation keeps for
+each pointer who set it and what that overrode.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ordain.agent.diff import contents
@@ -25,7 +25,8 @@ DIRECTORIES = {
     "/run/systemd/generator.late/": "late/",
 }
 """Where the generator's three directories are on a machine (systemd.generator(7))."""
-_COMMENT = re.compile(r"# (?P<path>.*):(?P<line>[0-9]+) (?P<layer>\S+) (?P<pointer>\S+)")
+_CAUSE = re.compile(r"# (?P<path>.*?):(?P<line>[0-9]+)(?::[0-9]+)?(?: (?P<layer>[^ /]+))? (?P<pointer>[^ ]*/.*)")
+_DEFAULT = "# default: "
 
 
 class Unknown(Exception):
@@ -49,10 +50,11 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A directive in a file of ours, and the place of the documents it was made from ("" if from none)."""
+    """A directive in a file of ours, and the place of the documents it was made from; ``why`` if from none."""
 
     text: str
     section: str = ""
+    why: str = ""
     pointer: str = ""
     path: str = ""
     line: int = 0
@@ -152,7 +154,7 @@ def _path(path: str, generation: Generation) -> Explanation:
 def _pointer(pointer: str, generation: Generation) -> Explanation:
     said = tuple(origins(pointer, generation))
     if not said:
-        raise Unknown(_unknown(f"nothing is set at {pointer}", near(pointer, generation.provenance)))
+        raise Unknown(_unknown(f"nothing is set at {pointer}", _near_step(pointer, generation.provenance)))
     files = []
     for artifact in generation.artifacts:
         whole = _file(artifact)
@@ -205,21 +207,34 @@ def _file(artifact: Artifact) -> File:
 
 
 def _lines(content: str) -> Iterator[Line]:
-    section, origin = "", None
+    section, cause = "", Line(text="")
     for text in content.split("\n"):
         if text.startswith("#"):
-            origin = _COMMENT.fullmatch(text) or origin
+            cause = _cause(text, cause)
         elif text.startswith("["):
-            section, origin = text.strip("[]"), None
+            section, cause = text.strip("[]"), Line(text="")
         elif text and not text.startswith("X-Ordain"):
-            yield _line(text, section, origin)
+            yield replace(cause, text=text, section=section)
 
 
-def _line(text: str, section: str, origin: re.Match[str] | None) -> Line:
-    if origin is None:
-        return Line(text=text, section=section)
-    path, line, layer, pointer = origin.groups()
-    return Line(text=text, section=section, pointer=pointer, path=path, line=int(line), layer=layer)
+def _cause(comment: str, last: Line) -> Line:
+    """What a comment says of the lines below it; one that is no cause says nothing."""
+    if comment.startswith(_DEFAULT):
+        return Line(text="", why=comment.removeprefix(_DEFAULT))
+    if (said := _CAUSE.fullmatch(comment)) is None:
+        return last
+    return Line(text="", pointer=said["pointer"], path=said["path"], line=int(said["line"]), layer=said["layer"] or "")
+
+
+def _near_step(pointer: str, known: Iterable[str]) -> str:
+    """A hint about the first step of ``pointer`` that leads nowhere."""
+    pointers = [other.split("/") for other in known]
+    for depth, step in enumerate(pointer.split("/")):
+        siblings = {other[depth] for other in pointers if len(other) > depth}
+        if step not in siblings:
+            return near(step, siblings)
+        pointers = [other for other in pointers if len(other) > depth and other[depth] == step]
+    return ""
 
 
 def _unknown(what: str, hint: str) -> str:

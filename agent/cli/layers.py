@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ordain.agent.cli.command import Exit
@@ -11,7 +11,7 @@ from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.documents import read_valid, transforms
 from ordain.agent.cli.machine import machine
 from ordain.agent.settings import read_settings
-from ordain.transforms.model import Document, Kind
+from ordain.transforms.names import shared_versions
 from ordain.transforms.resolve import Candidate, candidates, with_node
 
 
@@ -19,7 +19,7 @@ def match(request: Namespace, console: Console) -> Exit:
     """`ordainctl match`."""
     documents, problems = read_valid(request.file or own_documents(request.root))
     facts, _ = machine(request, documents)
-    shared = _shared((*transforms(request.root), *documents))
+    shared = shared_versions((*transforms(request.root), *documents))
     found = candidates(documents, with_node(documents, facts, shared), shared)
     if request.json:
         console.json([_to_json(candidate) for candidate in found])
@@ -47,12 +47,6 @@ def own_documents(root: Path) -> Sequence[str]:
     """The directory this machine's documents come from."""
     settings, _ = read_settings(root)
     return [str(root / settings.directory.lstrip("/"))]
-
-
-def _shared(documents: Iterable[Document]) -> Mapping[str, str]:
-    """Which OS has the version numbers of which, as all Transforms say."""
-    tables = [d.sections.branch("versions") for d in documents if d.kind is Kind.TRANSFORM]
-    return {name: str(leaf.value) for table in tables for name, leaf in table.leaves()}
 
 
 def _row(candidate: Candidate, why: str, style: Style) -> tuple[Cell, ...]:

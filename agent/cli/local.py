@@ -66,12 +66,16 @@ def facts(request: Namespace, console: Console) -> Exit:
     if request.json:
         console.json(found)
         return Exit.OK
-    labels = found.pop("labels")
-    assert isinstance(labels, dict)
-    rows = [(name, ", ".join(v) if isinstance(v, list) else str(v)) for name, v in found.items()]
-    rows += [(f"label {name}", ", ".join(values)) for name, values in sorted(labels.items())]
+    rows = [(name, _listed(value)) for name, value in found.items() if name not in {"labels", "pinned"}]
+    for name, values in sorted(surveyed.labels.items()):
+        pinned = " (kernel command line)" if name in surveyed.pinned else ""
+        rows.append((f"label {name}", _listed(values) + pinned))
     console.table((), rows)
     return Exit.OK
+
+
+def _listed(value: object) -> str:
+    return ", ".join(value) if isinstance(value, (list, tuple)) else str(value)
 
 
 def schema(request: Namespace, console: Console) -> Exit:

@@ -55,11 +55,24 @@ def facts_to_json(facts: Facts) -> dict[str, object]:
 def _stored(name: str) -> Facts:
     try:
         data = json.loads(Path(name).read_bytes())
-        return from_json(Facts, {key.replace("-", "_"): value for key, value in data.items()})
+        return _facts({key.replace("-", "_"): value for key, value in data.items()})
     except OSError as error:
         raise Failure(f"{name}: {error.strerror}") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise Failure(f"{name}: not the facts of a machine; `ordainctl facts --json` prints some ({error})") from error
+
+
+def _facts(data: Mapping[str, object]) -> Facts:
+    """The inverse of `facts_to_json`; raises `ValueError` or `TypeError`."""
+    facts = from_json(Facts, data)
+    facts = dataclasses.replace(facts, pinned=frozenset(facts.pinned))
+    texts = [facts.id, facts.version, facts.arch, facts.virtualization, facts.hostname, facts.machine_id, facts.root]
+    lists = [facts.like, facts.mac, tuple(facts.pinned), tuple(facts.labels), *facts.labels.values()]
+    if not all(isinstance(text, str) for text in (*texts, *(text for each in lists for text in each))):
+        raise ValueError("a text is wanted where something else stands")
+    if not isinstance(facts.systemd, int):
+        raise ValueError("systemd is not a number")
+    return facts
 
 
 def _number(text: str) -> int:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
+from collections.abc import Mapping
+from typing import Any
 
+from ordain.agent.cli.change import ask
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.generations import in_force
-from ordain.agent.explain import Explanation, Hand, Origin, Unknown, origins, unit_of
+from ordain.agent.explain import Explanation, Hand, Line, Origin, Unknown, origins, unit_of
 from ordain.agent.explain import explain as trace
 from ordain.agent.failure import Failure
 from ordain.agent.hands import hands
@@ -43,11 +46,38 @@ def explain(request: Namespace, console: Console) -> Exit:
         )
     except Unknown as unknown:
         raise Failure(str(unknown)) from unknown
+    now = _now(request) if unit else {}
     if request.json:
-        console.json(to_json(found))
+        console.json({**to_json(found), **now})
     else:
         _print(found, console)
+        _print_now(now, console)
     return Exit.OK
+
+
+def _now(request: Namespace) -> Mapping[str, Any]:
+    """How the unit is and what the last apply did about it; nothing where there is no systemd to ask."""
+    try:
+        told = ask(request.root, lambda client: client.explain(unit_of(request.subject)))
+    except Failure:
+        return {}
+    return {key: told[key] for key in ("state", "last") if told.get(key)}
+
+
+def _print_now(now: Mapping[str, Any], console: Console) -> None:
+    if not now:
+        return
+    console.line()
+    console.line("Now", Style.STRONG)
+    if state := now.get("state"):
+        console.line(f"  {state['load_state']}, {state['active_state']} ({state['sub_state']})")
+    last = now.get("last", {})
+    for job in (*last.get("stops", ()), *last.get("jobs", ())):
+        console.line(f"  last apply: {job['verb']}, {job['reason']}")
+    for note in last.get("notes", ()):
+        console.line(f"  left alone: {note['what']}", Style.WARN)
+    for verdict in last.get("verdicts", ()):
+        console.line(f"  {verdict['what']}", Style.PLAIN if verdict["ok"] else Style.BAD)
 
 
 def _print(found: Explanation, console: Console) -> None:
@@ -64,14 +94,7 @@ def _print(found: Explanation, console: Console) -> None:
     for file in found.files:
         console.line()
         console.line(f"{file.path} -> {file.link}" if file.link else file.path, Style.STRONG)
-        lines = [
-            (
-                f"  [{line.section}] {line.text}",
-                f"{line.path}:{line.line} ({line.layer})" if line.path else "",
-                line.pointer,
-            )
-            for line in file.lines
-        ]
+        lines = [(f"  [{line.section}] {line.text}", _cause(line), line.pointer) for line in file.lines]
         console.table((), lines)
     if found.hands:
         console.line()
@@ -87,6 +110,10 @@ def _says(hand: Hand) -> str:
     if hand.masks:
         return "masks the unit; `systemctl unmask` gives it back"
     return "takes the place of ours" if hand.replaces else "drop-in" if hand.assignments else "the unit itself"
+
+
+def _cause(line: Line) -> Cell:
+    return f"{line.path}:{line.line} ({line.layer})" if line.path else (line.why, Style.DIM)
 
 
 def _row(origin: Origin) -> tuple[Cell, ...]:

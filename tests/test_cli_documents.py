@@ -1,0 +1,196 @@
+"""ordainctl on documents: validate, match, facts, schema, render; no root, no systemd."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.cli.documents import SUFFIXES
+from ordain.agent.cli.main import main
+from ordain.agent.compile import SUFFIXES as AGENT_SUFFIXES
+from ordain.transforms.errors import Severity
+from ordain.transforms.model import Kind
+
+BASE = "ordain: v1\nkind: Layer\nname: base\nservices: {web: {command: /usr/bin/web, limits: {memory: 1G}}}\n"
+WEB = "ordain: v1\nkind: Layer\nname: web\ntier: role\nmatch: {role: web}\nservices: {web: {limits: {memory: 2G}}}\n"
+SUSE = "ordain: v1\nkind: Layer\nname: suse\ntier: os\nmatch: {os: suse}\nvalues: {a: 1}\n"
+NODE = "ordain: v1\nkind: Node\nname: web3\nlabels: {role: web}\n"
+WRONG = "ordain: v1\nkind: Layer\nname: wrong\nservices:\n  web:\n    comand: a\n    restart: 5\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of documents, and the current one."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"10-base.yaml": BASE, "20-web.yaml": WEB, "30-suse.yaml": SUSE, "40-node.yaml": NODE}.items():
+        (tmp_path / "docs" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "docs" / name).write_text(text)
+    (tmp_path / "docs/README.md").write_text("not a document")
+    (tmp_path / "docs/.hidden.yaml").write_text("not: a document")
+    return tmp_path
+
+
+def test_a_directory_holds_the_same_documents_for_ordainctl_and_the_agent() -> None:
+    assert SUFFIXES == AGENT_SUFFIXES
+
+
+# validate
+
+
+def test_valid_documents_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "docs"]) == 0
+    assert capsys.readouterr().out == "4 documents: valid\n"
+
+
+def test_all_problems_are_printed_at_once_by_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "wrong.yaml").write_text(WRONG)
+    (folder / "broken.yaml").write_text("a: [\n")
+
+    assert main(["validate", "wrong.yaml", "nowhere.yaml", "docs", "broken.yaml"]) == 1
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert said.out == ""
+    assert [line.split(": ")[0] for line in lines] == [
+        "broken.yaml:2:1",
+        "nowhere.yaml",
+        "wrong.yaml:6:5",
+        "wrong.yaml:7:14",
+        "4 errors",
+    ]
+    assert lines[1] == "nowhere.yaml: error: No such file or directory [Unreadable]"
+    assert lines[2].endswith("error: services/web/comand: unknown key (did you mean command?) [Schema]")
+
+
+def test_standard_input_is_a_file(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(WRONG.encode())))
+
+    assert main(["validate", "-"]) == 1
+    assert capsys.readouterr().err.startswith("<stdin>:6:5: error: ")
+
+
+def test_problems_as_json_have_the_same_parts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "wrong.yaml").write_text(WRONG)
+
+    assert main(["validate", "--json", "wrong.yaml", "docs/20-web.yaml"]) == 1
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert said.err == ""
+    assert found["documents"] == [{"kind": "Layer", "name": "web", "path": "docs/20-web.yaml", "line": 1}]
+    assert [(p["line"], p["column"], p["pointer"], p["severity"]) for p in found["problems"]] == [
+        (6, 5, "services/web/comand", Severity.ERROR),
+        (7, 14, "services/web/restart", Severity.ERROR),
+    ]
+
+
+# match
+
+
+def names(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    """The layers that apply, and those that do not."""
+    applying, _, others = capsys.readouterr().out.partition("\n\n")
+    return [[line.split()[0] for line in part.splitlines()[1:]] for part in (applying, others)]
+
+
+@pytest.mark.parametrize(
+    ("options", "applying", "others"),
+    [
+        (["--os", "debian-13"], ["base"], ["suse", "web", "web3"]),
+        (["--os", "opensuse-leap-15.6"], ["base", "suse"], ["web", "web3"]),
+        (["--os", "debian-13", "--label", "role=web"], ["base", "web"], ["suse", "web3"]),
+        (["--os", "debian-13", "--label", "role=db", "--label", "role=web"], ["base", "web"], ["suse", "web3"]),
+        (["--os", "debian-13", "--node", "web3"], ["base", "web", "web3"], ["suse"]),
+        (["--os", "debian-13", "--node", "web3", "--label", "role=db"], ["base", "web3"], ["suse", "web"]),
+    ],
+    ids=" ".join,
+)
+def test_layers_are_listed_lowest_first(
+    options: list[str], applying: list[str], others: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["match", *options, "docs"]) == 0
+    assert names(capsys) == [applying, others]
+
+
+def test_match_says_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["match", "--os", "debian-13", "--label", "role=db", "docs"]) == 0
+
+    text = capsys.readouterr().out
+    assert "it is for every machine" in text
+    assert "role: wants web, this machine is db" in text
+    assert main(["match", "--json", "--os", "debian-13", "docs"]) == 0
+    assert {entry["name"]: entry["applies"] for entry in json.loads(capsys.readouterr().out)} == {
+        "base": True,
+        "suse": False,
+        "web": False,
+        "web3": False,
+    }
+
+
+def test_without_files_match_takes_this_machines_documents(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "etc/ordain").mkdir(parents=True)
+    (folder / "etc/ordain/agent.yaml").write_text("source: {type: directory, path: /docs}\nlabels: {role: web}\n")
+    (folder / "etc/os-release").write_text("ID=debian\nVERSION_ID=13\n")
+
+    assert main(["match"], root=folder) == 0
+    assert names(capsys)[0] == ["base", "web"]
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["--os", "debain-13"], 1, 'the OS "debain-13" is not known (did you mean debian-13'),
+        (["--systemd", "new"], 2, "--systemd wants a number, not 'new'"),
+        (["--label", "role"], 2, "--label wants KEY=VALUE, not 'role'"),
+        (["--node", "web4"], 1, "no Node document is called 'web4'; did you mean web3?"),
+        (["--facts", "f.json"], 1, "f.json: No such file or directory"),
+        (["--facts", "docs/10-base.yaml"], 1, "docs/10-base.yaml: not the facts of a machine"),
+        (["--facts", "f.json", "--os", "arch"], 2, "--facts and --os exclude each other"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_make_no_machine(
+    options: list[str], status: int, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["match", *options, "docs"]) == status
+    assert message in capsys.readouterr().err
+
+
+# facts and schema
+
+
+def test_facts_are_read_back_by_the_option_facts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "etc/ordain").mkdir(parents=True)
+    (folder / "etc/ordain/agent.yaml").write_text("labels: {role: web}\n")
+    (folder / "etc/os-release").write_text("ID=opensuse-leap\nID_LIKE='suse opensuse'\nVERSION_ID=15.6\n")
+    assert main(["facts", "--json"], root=folder) == 0
+    (folder / "facts.json").write_text(capsys.readouterr().out)
+
+    assert main(["match", "--facts", "facts.json", "docs"]) == 0
+    assert names(capsys)[0] == ["base", "suse", "web"]
+
+
+def test_facts_for_people(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "etc/ordain").mkdir(parents=True)
+    (folder / "etc/ordain/agent.yaml").write_text("labels: {role: [web, db]}\n")
+    (folder / "etc/os-release").write_text("ID=debian\nVERSION_ID=13\n")
+
+    assert main(["facts"], root=folder) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["id", "debian"] in lines
+    assert ["label", "role", "web,", "db"] in lines
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_schema_of_a_kind(kind: Kind, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", kind]) == 0
+    assert json.loads(capsys.readouterr().out)["properties"]["kind"]["enum"] == [kind]
+
+
+def test_the_schema_of_all_kinds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["oneOf"]) == len(Kind)
