@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from ordain.transforms import directives, unitfile, unitname
 from ordain.transforms.encode import EncodeError, Neutral, encode, encode_command, encode_environment, raw
-from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Artifact, Leaf
+from ordain.transforms.errors import Problem, Severity, Where
+from ordain.transforms.model import Artifact, Installed, Leaf
 from ordain.transforms.unitfile import Line
 
 HEADER = (
@@ -112,6 +112,33 @@ class Draft:
         gone = frozenset(keys)
         self.said = ""
         self.lines = [line for line in self.lines if line.section != section or line.key not in gone]
+
+    def settle(self, installed: Installed | None) -> None:
+        """Moves a drop-in behind a vendor's that sets the same keys, which would win over it otherwise.
+
+        Drop-ins merge by file name over all directories (generator.md, i.3); what an admin wrote in /etc wins
+        and stays in front of nothing but this.
+        """
+        there = installed.units.get(self.unit) if installed and self.drop_in else None
+        mine = {(line.section, line.key): line for line in self.lines}
+        for path in there.drop_ins if there else ():
+            name = path.rpartition("/")[2]
+            common = sorted(there.drop_in_keys.get(path, frozenset()) & mine.keys()) if there else []
+            if common and not path.startswith("/etc/") and name > self.drop_in:
+                self.drop_in = f"{name.removesuffix('.conf')}.ordain.conf"
+                keys = ", ".join(f"{key}=" for _, key in common)
+                what = f"the distribution's drop-in {path} sets {keys} too; ours is placed behind it"
+                hint = f"an admin's drop-in that sorts before {self.drop_in} loses to it"
+                self.problems.append(
+                    Problem(
+                        where=Where(pointer=self.item),
+                        what=what,
+                        hint=hint,
+                        code="Behind",
+                        severity=Severity.WARNING,
+                        item=self.item,
+                    )
+                )
 
     @property
     def path(self) -> str:

@@ -147,14 +147,16 @@ def _unit(name: str, aliases: Iterable[str], found: _Directories) -> InstalledUn
     if not content:
         return InstalledUnit(name=name, path=path, sections={}, masked=True)
     sections: dict[str, list[tuple[str, str]]] = {}
-    for text in (content, *map(_content, drop_ins)):
+    texts = {file.path: _content(file) for file in drop_ins}
+    for text in (content, *texts.values()):
         for section, key, value in unitfile.parse(text):
             sections.setdefault(section, []).append((key, value))
     return InstalledUnit(
         name=name,
         path=path,
         sections={section: tuple(lines) for section, lines in sections.items()},
-        drop_ins=tuple(file.path for file in drop_ins),
+        drop_ins=tuple(texts),
+        drop_in_keys={path: frozenset((s, k) for s, k, _ in unitfile.parse(text)) for path, text in texts.items()},
     )
 
 

@@ -154,7 +154,8 @@ class InstalledUnit:
 
     ``path`` is the fragment's path below the root; ``""`` when there are only drop-ins.
     ``sections`` maps a section to its assignments in order, empty assignments included.
-    ``drop_ins`` are the paths of the drop-ins in the order systemd reads them.
+    ``drop_ins`` are the paths of the drop-ins in the order systemd reads them; ``drop_in_keys`` says which
+    (section, key) each of them sets.
     ``masked``: the fragment is empty or a link to /dev/null.
     """
 
@@ -162,6 +163,7 @@ class InstalledUnit:
     path: str
     sections: Mapping[str, tuple[tuple[str, str], ...]]
     drop_ins: tuple[str, ...] = ()
+    drop_in_keys: Mapping[str, frozenset[tuple[str, str]]] = field(default_factory=dict)
     masked: bool = False
 
     def values(self, section: str, key: str) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Ins
             elif section != "Install":
                 for text in _texts(leaf):
                     draft.raw(section, key, text, leaf)
+    draft.settle(installed)
     install = branch.branch("Install")
     if not draft.lines and not draft.problems:
         draft.block(here, f"{unit} has no directives; an empty unit would be a mask", "use `state: masked`", "Item")

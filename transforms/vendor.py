@@ -44,7 +44,10 @@ class _Vendor:
         if self.state is Wanted.MASKED:
             made = item(pointer, (), (mask(unit, pointer) for unit in self.all_names()), self.members())
         else:
-            made = item(pointer, self.drafts(), self.links(), self.members())
+            drafts = tuple(self.drafts())
+            for draft in drafts:
+                draft.settle(self.installed)
+            made = item(pointer, drafts, self.links(), self.members())
         return Item(
             pointer=pointer,
             artifacts=made.artifacts,
