@@ -1,0 +1,262 @@
+"""The agent on booted machines: follows the documents, takes over once, and is no one's life support."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from rig.machine import Machine
+
+pytestmark = pytest.mark.integration
+
+DOCUMENTS = "/etc/ordain/documents"
+AGENT = "ordain-agent.service"
+
+
+def layer(**services: str) -> str:
+    """A Layer with services, each by the body of its entry as a YAML flow map."""
+    lines = "".join(f"  {name}: {body}\n" for name, body in services.items())
+    return f"ordain: v1\nkind: Layer\nname: base\nservices:\n{lines or '  {}'}"
+
+
+def sleeps(word: str = "1") -> str:
+    return f"{{command: [/usr/bin/sleep, infinity], environment: {{WORD: '{word}'}}}}"
+
+
+def document(machine: Machine, **services: str) -> None:
+    machine.write(f"{DOCUMENTS}/base.yaml", layer(**services))
+
+
+def state(machine: Machine, unit: str) -> str:
+    return machine.show(unit, "ActiveState")["ActiveState"]
+
+
+def runs(machine: Machine, *units: str) -> dict[str, str]:
+    """The invocation of each unit; another one means that it was started again."""
+    return {unit: machine.show(unit, "InvocationID")["InvocationID"] for unit in units}
+
+
+def word(machine: Machine, unit: str = "web.service") -> str:
+    return machine.show(unit, "Environment")["Environment"]
+
+
+def wait_active(machine: Machine, *units: str) -> None:
+    for unit in units:
+        machine.until(f"{unit} is active", lambda unit=unit: state(machine, unit) == "active")
+
+
+def status(machine: Machine) -> dict[str, Any]:
+    """The agent's own account."""
+    call = ("busctl", "--json=short", "call", "org.ordain.Agent1", "/org/ordain/Agent1", "org.ordain.Agent1")
+    found: dict[str, Any] = json.loads(json.loads(machine.run(*call, "Status").stdout)["data"][0])
+    return found
+
+
+def unit_status(machine: Machine, unit: str) -> Mapping[str, Any]:
+    return next(found for found in status(machine)["units"] if found["unit"] == unit)
+
+
+def wait_state(machine: Machine, wanted: str) -> None:
+    machine.until(f"the agent is {wanted}", lambda: status(machine)["state"] == wanted)
+
+
+def agent_pid(machine: Machine) -> str:
+    return machine.show(AGENT, "MainPID")["MainPID"]
+
+
+@pytest.fixture
+def followed(machine: Machine) -> Machine:
+    """A booted machine with two services that follow their documents."""
+    document(machine, web=sleeps(), other=sleeps())
+    machine.boot()
+    wait_active(machine, "web.service", "other.service")
+    wait_state(machine, "converged")
+    return machine
+
+
+def test_a_change_restarts_that_service_alone_within_a_second(followed: Machine) -> None:
+    before = runs(followed, "web.service", "other.service")
+
+    document(followed, web=sleeps("2"), other=sleeps())
+    started = time.monotonic()
+    followed.until(
+        "web has the new word",
+        lambda: "WORD=2" in word(followed) and runs(followed, "web.service")["web.service"] != before["web.service"],
+    )
+    took = time.monotonic() - started
+
+    assert took < 1.0
+    assert runs(followed, "other.service")["other.service"] == before["other.service"]
+
+
+def test_services_come_and_go_with_their_documents(followed: Machine) -> None:
+    document(followed, other=sleeps(), third=sleeps())
+
+    wait_active(followed, "third.service")
+    followed.until("web is gone", lambda: followed.show("web.service", "LoadState")["LoadState"] == "not-found")
+    assert state(followed, "web.service") == "inactive"
+
+
+def test_the_next_boot_starts_from_the_cache(followed: Machine) -> None:
+    document(followed, web=sleeps("2"))
+    followed.until("web has the new word", lambda: "WORD=2" in word(followed))
+    wait_state(followed, "converged")
+    (followed.path(DOCUMENTS) / "base.yaml").unlink()
+
+    followed.reboot()
+
+    wait_active(followed, "web.service")
+    assert "WORD=2" in word(followed)
+    assert followed.read("/run/ordain/takeover").startswith("agent")
+
+
+@pytest.mark.parametrize("how", [("stop",), ("kill", "--signal=KILL"), ("restart",)])
+def test_what_happens_to_the_agent_touches_no_service(followed: Machine, how: tuple[str, ...]) -> None:
+    before = runs(followed, "web.service", "other.service")
+    old = agent_pid(followed)
+    followed.run("systemctl", "stop", "other.service")
+
+    followed.run("systemctl", *how, AGENT)
+    if how == ("stop",):
+        followed.run("systemctl", "start", AGENT)
+    followed.until(
+        "another agent runs", lambda: agent_pid(followed) not in ("0", old) and state(followed, AGENT) == "active"
+    )
+    wait_state(followed, "converged")
+
+    assert runs(followed, "web.service")["web.service"] == before["web.service"]
+    assert state(followed, "other.service") == "inactive"
+
+
+@pytest.mark.parametrize("fault", ["hangs", "crashes", "masked"])
+def test_without_a_working_agent_the_fallback_starts_the_services_once(followed: Machine, fault: str) -> None:
+    followed.poweroff()
+    match fault:
+        case "hangs":
+            faulty = "[Service]\nExecStart=\nExecStart=/usr/bin/sleep infinity\nTimeoutStartSec=2s\n"
+            followed.write(f"/etc/systemd/system/{AGENT}.d/faulty.conf", faulty)
+        case "crashes":
+            followed.write(
+                f"/etc/systemd/system/{AGENT}.d/faulty.conf", "[Service]\nExecStart=\nExecStart=/usr/bin/false\n"
+            )
+        case "masked":
+            followed.path(f"/etc/systemd/system/{AGENT}").symlink_to("/dev/null")
+
+    followed.boot(wait=False)
+    followed.until("PID 1 listens", lambda: followed.path("/run/systemd/private").exists())
+    wait_active(followed, "web.service", "other.service")
+
+    assert followed.read("/run/ordain/takeover") == "fallback\n"
+    assert "Started web.service" in followed.journal("--unit=web.service", "--boot")
+    assert followed.journal("--unit=web.service", "--boot").count("Started web.service") == 1
+
+
+def test_an_admins_stop_is_respected_and_shown(followed: Machine) -> None:
+    followed.run("systemctl", "stop", "web.service")
+    followed.until("it is shown", lambda: status(followed)["drift"] == ["web.service"])
+
+    document(followed, web=sleeps(), other=sleeps("2"))
+    followed.until("other has the new word", lambda: "WORD=2" in word(followed, "other.service"))
+    wait_state(followed, "converged")
+
+    assert state(followed, "web.service") == "inactive"
+    assert "stopped by hand" in unit_status(followed, "web.service")["what"]
+
+    document(followed, web=sleeps("3"), other=sleeps("2"))
+    wait_active(followed, "web.service")
+
+
+def test_an_admins_mask_is_respected_and_shown(followed: Machine) -> None:
+    followed.run("systemctl", "mask", "--now", "web.service")
+
+    document(followed, web=sleeps("2"), other=sleeps("2"))
+    followed.until("other has the new word", lambda: "WORD=2" in word(followed, "other.service"))
+    wait_state(followed, "converged")
+
+    assert state(followed, "web.service") == "inactive"
+    assert "masked by the admin" in unit_status(followed, "web.service")["what"]
+
+
+def test_anybodys_reload_gives_the_same_state(followed: Machine) -> None:
+    before = runs(followed, "web.service", "other.service")
+
+    for _ in range(3):
+        followed.run("systemctl", "daemon-reload")
+
+    assert runs(followed, "web.service", "other.service") == before
+    assert followed.show("web.service", "LoadState", "FragmentPath") == {
+        "LoadState": "loaded",
+        "FragmentPath": "/run/systemd/generator/web.service",
+    }
+
+
+def test_a_generator_that_failed_once_is_run_again(followed: Machine) -> None:
+    before = runs(followed, "web.service")
+    generator = "/run/systemd/system-generators/ordain-generator"
+    # The one in /run comes first: it fails once and takes itself away.
+    followed.write(generator, f"#!/bin/sh\nrm {generator}\nexit 1\n", mode=0o755)
+
+    followed.run("systemctl", "daemon-reload")
+
+    followed.until("web is loaded again", lambda: followed.show("web.service", "LoadState")["LoadState"] == "loaded")
+    assert runs(followed, "web.service") == before
+    assert "reloaded again" in followed.journal(f"--unit={AGENT}")
+
+
+BROKEN = {
+    "no YAML": b"ordain: v1\n  kind: [Layer\n",
+    "an unknown key": b"ordain: v1\nkind: Layer\nname: base\nservices: {web: {comand: [/bin/true]}}\n",
+    "no UTF-8": b"ordain: v1\nkind: Layer\nname: \xff\n",
+    "10 MB": b"# " + b"x" * 10_000_000 + b"\n",
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+def test_a_broken_document_changes_nothing_and_is_shown(followed: Machine, content: bytes) -> None:
+    before = runs(followed, "web.service", "other.service")
+
+    followed.write(f"{DOCUMENTS}/base.yaml", content)
+    followed.until("it is shown", lambda: "Refused" in {each["code"] for each in status(followed)["conditions"]})
+
+    assert runs(followed, "web.service", "other.service") == before
+    assert f"{DOCUMENTS}/base.yaml" in status(followed)["conditions"][-1]["what"]
+    document(followed, web=sleeps("2"), other=sleeps())
+    followed.until("web has the new word", lambda: "WORD=2" in word(followed))
+
+
+@pytest.mark.parametrize("how", [("sh", "-c", f"rm {DOCUMENTS}/*"), ("rm", "-r", DOCUMENTS)])
+def test_no_documents_stop_nothing(followed: Machine, how: tuple[str, ...]) -> None:
+    before = runs(followed, "web.service", "other.service")
+
+    followed.run(*how)
+    followed.until("it is shown", lambda: status(followed)["source"]["problem"])
+
+    assert runs(followed, "web.service", "other.service") == before
+    document(followed, web=sleeps("2"), other=sleeps())
+    followed.until("web has the new word", lambda: "WORD=2" in word(followed))
+    assert status(followed)["source"]["problem"] == ""
+
+
+def test_an_agent_that_is_killed_while_it_applies_goes_on_where_it_was(followed: Machine) -> None:
+    """The old web takes two seconds to stop, so that the kill falls into the stops."""
+    slow = "{command: [/bin/sh, -c, 'trap \"sleep 2; exit 0\" TERM; while :; do sleep 0.1; done'], stop-timeout: 10s}"
+    document(followed, web=slow, other=sleeps())
+    wait_active(followed, "web.service")
+    wait_state(followed, "converged")
+
+    document(followed, other=sleeps("2"), third=sleeps())
+    followed.until("web is being stopped", lambda: state(followed, "web.service") == "deactivating")
+    followed.run("systemctl", "kill", "--signal=KILL", AGENT)
+
+    wait_active(followed, "third.service")
+    followed.until("other has the new word", lambda: "WORD=2" in word(followed, "other.service"))
+    wait_state(followed, "converged")
+    assert followed.show("web.service", "LoadState", "ActiveState") == {
+        "LoadState": "not-found",
+        "ActiveState": "inactive",
+    }
+    assert not followed.path("/run/ordain/journal").exists()
