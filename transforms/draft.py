@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from ordain.transforms import directives, unitfile, unitname
 from ordain.transforms.encode import EncodeError, Neutral, encode, encode_command, encode_environment, raw
-from ordain.transforms.errors import Problem, Severity, Where
+from ordain.transforms.errors import NOWHERE, Problem, Severity, Where
 from ordain.transforms.model import Artifact, Installed, Leaf
 from ordain.transforms.unitfile import Line
 
@@ -23,13 +23,14 @@ DROP_IN = "00-ordain.conf"
 class Draft:
     """The lines of one unit (or, with ``drop_in``, of one drop-in for it) that item ``item`` asks for.
 
-    ``said`` is the cause of the last line, which the next line need not repeat.
+    ``where`` is the place of the item. ``said`` is the cause of the last line, which the next line need not repeat.
     """
 
     unit: str
     item: str
     systemd: int
     drop_in: str = ""
+    where: Where = NOWHERE
     lines: list[Line] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     said: str = ""
@@ -131,7 +132,7 @@ class Draft:
                 hint = f"an admin's drop-in that sorts before {self.drop_in} loses to it"
                 self.problems.append(
                     Problem(
-                        where=Where(pointer=self.item),
+                        where=self.where,
                         what=what,
                         hint=hint,
                         code="Behind",

@@ -19,7 +19,7 @@ def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Ins
     """The item of one raw unit (``foo.path``) or drop-in (``foo.path.d``)."""
     drop_in = name.endswith(".d")
     unit = name.removesuffix(".d")
-    draft = Draft(unit=unit, item=pointer, systemd=systemd, drop_in=DROP_IN if drop_in else "")
+    draft = Draft(unit=unit, item=pointer, systemd=systemd, drop_in=DROP_IN if drop_in else "", where=branch.where)
     here = Leaf(value=None, where=branch.where, layer=branch.layer)
     if not drop_in and installed and unit in installed.units:
         there = installed.units[unit]

@@ -72,11 +72,10 @@ def _nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str
 
 
 def _two_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> Iterable[Problem]:
-    first, *others = _nodes(documents, facts, shared) or [None]
-    for other in others:
-        if first and other:
-            what = f"node {other.name} and node {first.name} (at {first.where}) are both this machine"
-            yield Problem(where=other.where, what=what, hint="match on machine-id", code="TwoNodes")
+    nodes = _nodes(documents, facts, shared)
+    for other in nodes[1:]:
+        what = f"node {other.name} and node {nodes[0].name} (at {nodes[0].where}) are both this machine"
+        yield Problem(where=other.where, what=what, hint="match on machine-id", code="TwoNodes")
 
 
 def _twice(documents: Iterable[Document]) -> Iterable[Problem]:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from ordain.transforms import sandbox, unitname
 from ordain.transforms.draft import Draft
 from ordain.transforms.encode import Neutral
-from ordain.transforms.language import CONDITIONS
 from ordain.transforms.model import Branch, Leaf, Value
 from ordain.transforms.names import Names
 from ordain.transforms.references import Meaning, References
+from ordain.transforms.servicekeys import CONDITIONS
 
 PLAIN: dict[str, tuple[str, str]] = {
     "description": ("Unit", "Description"),

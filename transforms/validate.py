@@ -62,7 +62,9 @@ def _holding(check: Any) -> Any:
 @cache
 def _validator(kind: Kind) -> Any:
     keywords = {"minimum": _minimum, "maximum": _maximum, "x-one-of": _one_of}
-    known = extend(Draft202012Validator, validators=keywords, type_checker=_TYPES)
+    known: Any = extend(  # type: ignore[no-untyped-call] # untyped in types-jsonschema
+        Draft202012Validator, validators=keywords, type_checker=_TYPES
+    )
     return known(schema(kind), format_checker=_formats())
 
 

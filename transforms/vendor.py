@@ -75,7 +75,13 @@ class _Vendor:
     def draft(self, unit: str) -> Draft:
         """A drop-in for ``unit``, or the whole unit where the distribution brings none of the name."""
         there = self.installed is None or unit == self.layout.unit or unit in self.installed.units
-        return Draft(unit=unit, item=self.layout.item, systemd=self.systemd, drop_in=DROP_IN if there else "")
+        return Draft(
+            unit=unit,
+            item=self.layout.item,
+            systemd=self.systemd,
+            drop_in=DROP_IN if there else "",
+            where=self.branch.where,
+        )
 
     def links(self) -> Iterator[Artifact]:
         if self.state is Wanted.RUNNING:

@@ -7,6 +7,7 @@ anchors are bounded, and every value needs its place.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import yaml
 
@@ -46,16 +47,17 @@ def _hint(problem: str) -> str:
     return ""
 
 
-def _where(path: str, mark: yaml.Mark | None) -> Where:
+def _where(path: str, mark: Any) -> Where:
     if mark is None:
         return Where(path=path)
     return Where(path=path, line=mark.line + 1, column=mark.column + 1)
 
 
 class _Reader:
+    # PyYAML's events have no common type for tag and anchor, and two types of mark.
     def __init__(self, path: str, text: str) -> None:
         self.path = path
-        self.events: Iterator[yaml.Event] = iter(yaml.parse(text, Loader=_LOADER))
+        self.events: Iterator[Any] = iter(yaml.parse(text, Loader=_LOADER))
         self.anchors: dict[str, Node] = {}
 
     def documents(self) -> Iterator[Node]:
@@ -66,7 +68,7 @@ class _Reader:
                 if node.value is not None:
                     yield node
 
-    def node(self, event: yaml.Event, depth: int) -> Node:
+    def node(self, event: Any, depth: int) -> Node:
         where = _where(self.path, event.start_mark)
         if depth > MAX_DEPTH:
             raise Unreadable(f"nested deeper than {MAX_DEPTH} levels", where)
