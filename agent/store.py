@@ -94,9 +94,10 @@ class Store:
         numbered = replace(generation, number=number)
         try:
             history.write(numbered, self._folder(number), self._folder(last.number) if last else None)
-            self._prune()
         except OSError as error:
             return numbered, NotPersistent(what=durable.why(error, self._history))
+        with contextlib.suppress(OSError):  # what is left over goes at the next save
+            self._prune()
         return numbered, None
 
     def load(self, number: int) -> Generation:
@@ -134,10 +135,11 @@ class Store:
             if generation.number:
                 durable.replace(self._boot / str(generation.number), data)
             durable.replace(self._boot / "current", data)
-            for number in [n for n in self._bootable() if n != generation.number][: 1 - BOOTABLE]:
-                (self._boot / str(number)).unlink()
         except OSError as error:
             return NotPersistent(what=durable.why(error, self._boot))
+        with contextlib.suppress(OSError):  # what is left over goes at the next commit
+            for number in self._bootable()[:-BOOTABLE]:
+                (self._boot / str(number)).unlink()
         return None
 
     def mark_boot_good(self, hash: str = "") -> NotPersistent | None:
