@@ -44,7 +44,7 @@ def plant(root: Path, files: Mapping[str, str | bytes], links: Mapping[str, str]
 @pytest.fixture
 def debian(tmp_path: Path) -> Path:
     """A virtual machine with Debian 13."""
-    files = {
+    files: dict[str, str | bytes] = {
         "usr/lib/os-release": DEBIAN_13,
         "usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-257.so": "",
         "usr/lib/systemd/systemd": elf(62),
@@ -213,21 +213,34 @@ def test_a_link_stays_below_the_root(debian: Path, tmp_path_factory: pytest.Temp
     assert read_facts(debian).hostname == "inside"
 
 
-def hostile(root: Path, path: str) -> dict[str, object]:
-    """Ways to spoil ``path``; each is a function without arguments."""
-    file = root / path
-    return {
-        "bytes that are no text": lambda: file.write_bytes(bytes(range(256)) * 9),
-        "nothing": lambda: file.write_bytes(b""),
-        "NUL": lambda: file.write_bytes(b"\0" * 64),
-        "a huge file": lambda: os.truncate(file, 1 << 40),
-        "a directory": lambda: (file.unlink(), file.mkdir()),
-        "a pipe": lambda: (file.unlink(), os.mkfifo(file)),
-        "a circle of links": lambda: (file.unlink(), file.symlink_to(file.name)),
-        "a dangling link": lambda: (file.unlink(), file.symlink_to("/nowhere")),
-        "long lines": lambda: file.write_text("=" * 100_000 + "\n[{" * 1000),
-        "deep nesting": lambda: file.write_text("labels: " + "[" * 5000),
-    }
+CONTENTS = {
+    "bytes that are no text": bytes(range(256)) * 9,
+    "nothing": b"",
+    "NUL": b"\0" * 64,
+    "long lines": b"=" * 100_000 + b"\n[{" * 1000,
+    "deep nesting": b"labels: " + b"[" * 5000,
+}
+NO_FILES = ("a huge file", "a directory", "a pipe", "a circle of links", "a dangling link")
+
+
+def spoil(file: Path, how: str) -> None:
+    """Replace ``file`` by something that it should not be."""
+    if how in CONTENTS:
+        file.write_bytes(CONTENTS[how])
+        return
+    file.unlink()
+    match how:
+        case "a huge file":
+            file.touch()
+            os.truncate(file, 1 << 40)
+        case "a directory":
+            file.mkdir()
+        case "a pipe":
+            os.mkfifo(file)
+        case "a circle of links":
+            file.symlink_to(file.name)
+        case "a dangling link":
+            file.symlink_to("/nowhere")
 
 
 FILES = (
@@ -247,12 +260,10 @@ FILES = (
 
 
 @pytest.mark.parametrize("path", FILES)
-@pytest.mark.parametrize("how", list(hostile(Path(), "x")))
+@pytest.mark.parametrize("how", [*CONTENTS, *NO_FILES])
 def test_a_spoiled_file_costs_its_own_fact_at_most(debian: Path, path: str, how: str) -> None:
     plant(debian, {"etc/ordain/agent.yaml": "labels: {}\n", "proc/1/environ": "", "run/systemd/container": ""})
-    spoil = hostile(debian, path)[how]
-    assert callable(spoil)
-    spoil()
+    spoil(debian / path, how)
     facts, problems = survey(debian)
     assert facts.systemd == 257
     assert facts.mac == (() if path.endswith("address") else ("52:54:00:ab:cd:ef",))

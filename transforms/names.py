@@ -72,4 +72,6 @@ def names(transforms: Iterable[Document], facts: Facts, shared: Mapping[str, str
     ]
     matching = [(d, m) for d in layers if (m := matches(d, facts, shared)).holds]
     tree, wrong = merge(((d, rank(d, m.closeness)) for d, m in matching), sections(Kind.TRANSFORM))
-    return Names(tree=tree), (*problems, *wrong)
+    # That a site's transform overrides a shipped one wherever that matches is what it is for.
+    problems += [problem for problem in wrong if problem.code != "Overridden"]
+    return Names(tree=tree), tuple(problems)
