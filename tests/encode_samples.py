@@ -264,7 +264,7 @@ REFUSED: tuple[tuple[str, str, Neutral], ...] = (
     ("Service", "Slice", "x.service"),
     ("Service", "Sockets", ("x.service",)),
     ("Service", "RestrictAddressFamilies", ("INET",)),
-    ("Service", "SystemCallErrorNumber", "eperm"),
+    ("Service", "SystemCallErrorNumber", "EFOO"),
     ("Service", "ProtectSystem", "stric"),
     ("Service", "LogNamespace", "a/b"),
     ("Service", "SyslogLevel", "loud"),

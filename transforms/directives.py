@@ -46,7 +46,7 @@ HARDENING = frozenset(
     RootImagePolicy MountImagePolicy ExtensionImagePolicy RootEphemeral DevicePolicy DeviceAllow
     IPAddressDeny SocketBindDeny BindNetworkInterface IPIngressFilterPath IPEgressFilterPath BPFProgram
     NFTSet AppArmorProfile SELinuxContext SmackProcessLabel SmackLabel SmackLabelIPIn SmackLabelIPOut
-    """.split()  # noqa: SIM905
+    """.split()
 )
 """Keys whose silent loss weakens security.
 
@@ -158,6 +158,48 @@ def check(section: str, key: str, systemd: int) -> Finding | None:
             hardening=hardening,
         )
     return None
+
+
+# Values a known key learnt later (systemd's NEWS and man pages); PID 1 ignores an assignment with one it does not know.
+_VALUES: Mapping[tuple[str, str], int] = {
+    ("Type", "notify-reload"): 253,
+    ("PrivateTmp", "disconnected"): 257,
+    ("PrivateUsers", "identity"): 257,
+    ("PrivateUsers", "self"): 257,
+    ("PrivateUsers", "full"): 258,
+    ("PrivateUsers", "managed"): 260,
+    ("ProtectControlGroups", "private"): 257,
+    ("ProtectControlGroups", "strict"): 257,
+    ("ProtectHostname", "private"): 258,
+    ("SocketProtocol", "mptcp"): 257,
+    ("OnFailureJobMode", "restart-dependencies"): 257,
+    ("OnSuccessJobMode", "restart-dependencies"): 257,
+    ("OnFailureJobMode", "lenient"): 258,
+    ("OnSuccessJobMode", "lenient"): 258,
+}
+_ACTIONS = ("FailureAction", "SuccessAction", "StartLimitAction", "JobTimeoutAction")
+_ACTIONS_OF_254 = ("soft-reboot", "kexec", "halt")
+
+
+def check_value(section: str, key: str, text: str, systemd: int) -> Finding | None:
+    """As `check`, and whether systemd of that version knows a value that came later than its key.
+
+    >>> check_value("Service", "PrivateTmp", "disconnected", 252).what
+    'PrivateTmp=disconnected needs systemd 257, this is 252'
+    """
+    if finding := check(section, key, systemd):
+        return finding
+    since = _VALUES.get((key, text.partition(":")[0]), 0)
+    if key in _ACTIONS and text.startswith(_ACTIONS_OF_254):
+        since = 254
+    if since <= systemd:
+        return None
+    return Finding(
+        fault=Fault.TOO_NEW,
+        what=f"{key}={text} needs systemd {since}, this is {systemd}",
+        hint="write an older value, or match on systemd",
+        hardening=key in HARDENING,
+    )
 
 
 def _other_place(section: str, key: str) -> str:

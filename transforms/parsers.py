@@ -505,7 +505,7 @@ KEYS: Mapping[str, Kind] = {
     ),
     "SystemCallFilter": bare_words(
         _matching(
-            r"[@a-z0-9_]+(-[a-z]+)*(:([A-Z0-9]+|[0-9]+|kill|allow))?",
+            r"[@a-z0-9_]+(-[a-z]+)*(:([A-Z0-9]+|kill|allow))?",
             "a system call or group of them",
             "such as @system-service",
         ),
@@ -513,7 +513,7 @@ KEYS: Mapping[str, Kind] = {
     ),
     "SystemCallLog": bare_words(_matching(r"[@a-z0-9_]+(-[a-z]+)*", "a system call or group of them"), invertible=True),
     "SystemCallArchitectures": bare_words(_matching(r"[a-z0-9_-]+", "an architecture", "such as native")),
-    "SystemCallErrorNumber": typed(_matching(r"[A-Z0-9]+|[0-9]+|kill", "an error number", "such as EPERM")),
+    "SystemCallErrorNumber": typed(_either(_word("kill"), values.error_number)),
     "CPUAccounting": _BOOL,
     "BlockIOAccounting": _BOOL,
     "MemoryLimit": _MEMORY,

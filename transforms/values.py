@@ -6,6 +6,7 @@ take it; PID 1 ignores a wrong value with a log line only, so it has to be found
 
 from __future__ import annotations
 
+import errno
 import re
 from decimal import Decimal
 
@@ -142,7 +143,7 @@ _SIGNALS = frozenset(
     """
     HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT STOP TSTP TTIN
     TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS
-    """.split()  # noqa: SIM905
+    """.split()
 )
 
 
@@ -158,6 +159,15 @@ def signal(text: str) -> str:
     if name in _SIGNALS or number or (realtime and int(realtime[1] or realtime[2] or 0) <= 30):
         return text
     raise EncodeError(f"not a signal: {text!r}", "write it as SIGTERM")
+
+
+_ERRORS = frozenset(errno.errorcode.values())
+
+
+def error_number(text: str) -> None:
+    """An error of the system by name (EPERM) or by number."""
+    if text.upper() not in _ERRORS and not (re.fullmatch("[0-9]{1,4}", text) and 1 <= int(text) <= 4095):
+        raise EncodeError(f"not an error number: {text!r}", "such as EPERM")
 
 
 _BYTES = frozenset(["FSIZE", "DATA", "STACK", "CORE", "RSS", "AS", "MEMLOCK", "MSGQUEUE"])
