@@ -99,9 +99,7 @@ class _Reader:
 
     def warn(self, path: str, what: str, *, line: int = 0, hint: str = "") -> None:
         where = Where(path=f"/{path}", line=line)
-        self.problems.append(
-            Problem(where=where, what=what, hint=hint, code="Facts", severity=Severity.WARNING)
-        )
+        self.problems.append(Problem(where=where, what=what, hint=hint, code="Facts", severity=Severity.WARNING))
 
     def data(self, path: str) -> bytes | None:
         """The content of a file, ``None`` if it is missing or, with a warning, cannot be read."""
@@ -134,9 +132,7 @@ class _Reader:
         name = release.get("ID", "")
         if not name or _ID.fullmatch(name):
             return name or "linux"  # the default of os-release(5)
-        self.warn(
-            "etc/os-release", f'ID "{name}" is no OS identifier', hint="lower case letters, digits, . _ -"
-        )
+        self.warn("etc/os-release", f'ID "{name}" is no OS identifier', hint="lower case letters, digits, . _ -")
         return "linux"
 
     def systemd(self) -> int:
