@@ -8,8 +8,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 
+from ordain.transforms.compile import NOT_YET as SECTIONS_LATER
 from ordain.transforms.model import Kind
 from ordain.transforms.schema import schema
+from ordain.transforms.service import NOT_YET as KEYS_LATER
 from ordain.transforms.shapes import Schema
 
 _HEAD = """\
@@ -56,11 +58,15 @@ list of words; or, for several in order, a list of such lists.
 In the tables, a capital word stands for a name of yours.
 """
 
+LATER = {*SECTIONS_LATER, *(f"services/NAME/{key}" for key in (*KEYS_LATER, "files"))}
+"""What this version checks and does not act on."""
+
 _KINDS = {
     Kind.LAYER: "A `Layer` configures every machine that its `match` holds for.",
     Kind.NODE: (
-        "A `Node` is one machine: `match` on `machine-id`, `mac` or `hostname`,\n"
-        "which is its name where `match` is absent. It has the sections of a Layer, at tier node, and is resolved first: its labels are what Layers match on."
+        "A `Node` is one machine: `match` on `machine-id`, `mac` or `hostname`, which is its name where `match` is\n"
+        "absent. It has the sections of a Layer, at tier node, and is resolved first: its labels are what Layers\n"
+        "match on."
     ),
     Kind.TRANSFORM: "A `Transform` says what neutral names mean on an operating system. It merges as layers do.",
 }
@@ -110,6 +116,8 @@ def _table(prefix: str, rows: Mapping[str, Schema]) -> Iterator[str]:
     yield "| key | value | meaning |\n|---|---|---|"
     for name, shape in rows.items():
         about = shape.get("description", "")
+        if f"{prefix}{name}" in LATER:
+            about += " Not acted on yet."
         for example in shape.get("examples", ()):
             about += f" Example: `{example}`"
         below, keys = _record(f"{prefix}{name}", shape)

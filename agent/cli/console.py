@@ -46,7 +46,11 @@ class Console:
 
     def line(self, text: str = "", style: Style = Style.PLAIN) -> None:
         """Print one line of the result."""
-        self.out.write(_styled(text if not self.out.isatty() else _visible(text), style, self.out_colour) + "\n")
+        self.out.write(_styled(_visible(text) if self.out.isatty() else text, style, self.out_colour) + "\n")
+
+    def text(self, text: str) -> None:
+        """Print text that ends in a newline, byte for byte unless a terminal would act on it."""
+        self.out.write(_visible(text) if self.out.isatty() else text)
 
     def note(self, text: str, style: Style = Style.PLAIN) -> None:
         """Print one line beside the result."""

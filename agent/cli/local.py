@@ -50,7 +50,7 @@ def render(request: Namespace, console: Console) -> Exit:
         )
     else:
         if not request.output:
-            console.out.writelines(_text(compiled))
+            console.text("".join(_text(compiled)))
         console.problems(problems)
     blocked = any(p.severity is Severity.BLOCKED for p in problems)
     return Exit.DEGRADED if blocked else Exit.OK
