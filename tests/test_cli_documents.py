@@ -194,3 +194,72 @@ def test_the_schema_of_a_kind(kind: Kind, capsys: pytest.CaptureFixture[str]) ->
 def test_the_schema_of_all_kinds(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     assert len(json.loads(capsys.readouterr().out)["oneOf"]) == len(Kind)
+
+
+# render
+
+
+def test_render_prints_every_file_and_link(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "--os", "debian-13", "docs"]) == 0
+
+    said = capsys.readouterr()
+    heads = [line for line in said.out.splitlines() if line.startswith("=== ")]
+    assert said.err == ""
+    assert heads == [
+        "=== normal/ordain-services.target.wants/web.service -> ../web.service",
+        "=== normal/web.service 0644",
+    ]
+    assert "# docs/10-base.yaml:4 base services/web/limits/memory\nMemoryMax=1G\n" in said.out
+
+
+def test_render_needs_no_machine_and_gives_the_same_bytes_again(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["render", "--os", "fedora-42", "--label", "role=web", "docs"]
+    assert main(words, root=folder / "nowhere") == 0
+    first = capsys.readouterr().out
+
+    assert "MemoryMax=2G\n" in first
+    assert main(words, root=folder / "nowhere") == 0
+    assert capsys.readouterr().out == first
+
+
+def test_render_writes_a_tree_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "--os", "debian-13", "--output", "out", "docs"]) == 0
+
+    assert sorted(str(path.relative_to("out")) for path in Path("out").rglob("*.service")) == [
+        "normal/ordain-services.target.wants/web.service",
+        "normal/web.service",
+    ]
+    assert "ExecStart=/usr/bin/web\n" in Path("out/normal/ordain-services.target.wants/web.service").read_text()
+    assert main(["render", "--os", "debian-13", "--output", "out", "docs"]) == 1
+    assert "out: not empty, so nothing was written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("document", "status", "message"),
+    [
+        ("services: {web: {command: /usr/bin/web, limits: {memory: 3G}}}", 1, "[LayerConflict]"),
+        ("services: {unheard-of: {limits: {memory: 1G}}}", 3, "blocked: "),
+        ("services: {b: {command: /b, requires: [no-such]}}", 3, "no-such"),
+    ],
+)
+def test_what_a_machine_cannot_have_is_told_and_the_rest_rendered(
+    document: str, status: int, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "docs/99.yaml").write_text(f"ordain: v1\nkind: Layer\nname: more\n{document}\n")
+
+    assert main(["render", "--os", "debian-13", "docs"]) == status
+    said = capsys.readouterr()
+    assert message in said.err
+    assert ("normal/web.service" in said.out) == (status == 3)
+
+
+def test_render_as_json_has_artifacts_members_and_problems(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "--json", "--os", "debian-13", "docs"]) == 0
+
+    found = json.loads(capsys.readouterr().out)
+    assert [artifact["path"] for artifact in found["artifacts"]][1] == "normal/web.service"
+    assert found["layers"] == ["base"]
+    assert found["members"][0]["unit"] == "web.service"
+    assert found["problems"] == []
