@@ -266,6 +266,7 @@ def main() -> int:
             Demo(machine, show).acts()
         except MachineError as error:
             show.line(f"✗ {error}")
+            machine.power_cut()
             print(machine.journal("--lines=60"), file=sys.stderr)
             return 1
     show.heading("That was all")

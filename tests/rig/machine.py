@@ -45,7 +45,6 @@ class Machine:
         self.tree = self.home / "tree"
         self._lock = -1
         self._nspawn: subprocess.Popen[bytes] | None = None
-        self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._leader = 0
 
     def __enter__(self) -> Self:
@@ -96,15 +95,15 @@ class Machine:
             group.parent.mkdir(exist_ok=True)
         address = self.home / "notify"
         address.unlink(missing_ok=True)
-        self._notices.close()
-        self._notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._notices.bind(os.fspath(address))
         # Two systemds in one cgroup kill each other's processes: join a tree of our own, then be nspawn.
         join = 'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"'
         nspawn = ["systemd-nspawn", "--quiet", f"--directory={self.tree}", f"--machine={self.name}"]
         nspawn += [f"--hostname={self.hostname}", "--register=no", "--keep-unit", "--console=pipe"]
         nspawn += ["--private-network", "--resolv-conf=off", "--timezone=off", "--boot", *self.cmdline]
-        with (self.home / "console").open("ab") as console:
+        # Closed when the leader is known: nspawn waits for room in a socket that nobody reads.
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices, (self.home / "console").open("ab") as console:
+            notices.bind(os.fspath(address))
+            notices.settimeout(timeout)
             self._nspawn = subprocess.Popen(
                 ["sh", "-c", join, "sh", *map(os.fspath, groups), "--", *nspawn],
                 env={**CLEAN, "NOTIFY_SOCKET": os.fspath(address)},
@@ -113,17 +112,16 @@ class Machine:
                 stderr=console,
                 start_new_session=True,
             )
-        self._leader = self._wait_leader(timeout)
+            self._leader = self._wait_leader(notices)
         if wait:
             self.wait_running(timeout=timeout)
         return self
 
-    def _wait_leader(self, timeout: float) -> int:
+    def _wait_leader(self, notices: socket.socket) -> int:
         """The process id that nspawn announces when the machine's PID 1 is there (sd_notify(3))."""
-        self._notices.settimeout(timeout)
         try:
             while True:
-                for line in self._notices.recv(4096).decode().splitlines():
+                for line in notices.recv(4096).decode().splitlines():
                     key, _, value = line.partition("=")
                     if key == "X_NSPAWN_LEADER_PID":
                         return int(value)
@@ -241,7 +239,6 @@ class Machine:
 
     def _remove(self) -> None:
         _clear(self.name)
-        self._notices.close()
         if self._nspawn is not None:
             self._nspawn.wait(20)
         (STATE / f"{self.name}.lock").unlink()
