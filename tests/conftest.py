@@ -19,6 +19,11 @@ from rig.machine import Machine, Machines
 _failed = pytest.StashKey[bool]()
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--update`` rewrites golden texts; review the diff."""
+    parser.addoption("--update", action="store_true", help="rewrite the expected texts of golden cases")
+
+
 @pytest.fixture(scope="session")
 def rig() -> None:
     """What every machine needs is there."""

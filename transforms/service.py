@@ -72,8 +72,6 @@ DEPENDENCIES = {
     "conflicts": "Conflicts",
     "on-failure": "OnFailure",
 }
-ORDERING = {"After", "Before"}
-ONE_PER_LINE = {"EnvironmentFile"}
 NOT_YET = ("uses", "check", "health", "on-source-loss")
 """Keys of the language that this version reads and does not act on."""
 
@@ -122,9 +120,10 @@ class _Renderer:
         convert = _CONVERT.get(key, _same)
         value = convert(leaf.value, self.context.names)
         section = self.section if section == "Service" else section
-        if key in ONE_PER_LINE and isinstance(value, tuple):
+        if key == "EnvironmentFile" and isinstance(value, tuple):
             for item in value:
-                self.draft.set(section, key, item, leaf)
+                sign = "-" if item.startswith("-") else ""
+                self.draft.set(section, key, item.removeprefix("-"), leaf, sign=sign)
         else:
             self.draft.set(section, key, value, leaf)
 

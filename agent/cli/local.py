@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Iterator
 from pathlib import Path
 
 from ordain.agent.cli.command import Exit
@@ -12,6 +11,7 @@ from ordain.agent.cli.documents import read_files, read_valid, transforms
 from ordain.agent.cli.machine import facts_to_json, machine
 from ordain.agent.failure import Failure
 from ordain.agent.model import to_json
+from ordain.transforms.dump import dump
 from ordain.transforms.errors import Severity, errors, in_order
 from ordain.transforms.model import Artifact, Compiled, Kind
 
@@ -50,7 +50,7 @@ def render(request: Namespace, console: Console) -> Exit:
         )
     else:
         if not request.output:
-            console.text("".join(_text(compiled)))
+            console.text(dump(compiled.artifacts))
         console.problems(problems)
     blocked = any(p.severity is Severity.BLOCKED for p in problems)
     return Exit.DEGRADED if blocked else Exit.OK
@@ -88,17 +88,6 @@ def schema(request: Namespace, console: Console) -> Exit:
     else:
         console.json({"$schema": DIALECT, "title": "a document", "oneOf": [of_kind(kind) for kind in Kind]})
     return Exit.OK
-
-
-def _text(compiled: Compiled) -> Iterator[str]:
-    for artifact in compiled.artifacts:
-        if artifact.link is not None:
-            yield f"=== {artifact.path} -> {artifact.link}\n"
-        else:
-            content = artifact.content or ""
-            yield f"=== {artifact.path} {artifact.mode:04o}\n{content}"
-            if not content.endswith("\n"):
-                yield "\n"
 
 
 def _write(directory: Path, compiled: Compiled) -> None:
