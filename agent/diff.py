@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 from ordain.agent.generation import canonical, is_template, template_of
 from ordain.agent.model import Change, Effect, Generation
@@ -39,17 +40,37 @@ _ONE_VALUE = re.compile(
 Values = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)  # no slots, for the cached property: most units are equal and never parsed
 class Content:
     """What we place for one unit.
 
     ``fragment`` is the artifact path of the unit file, ``/dev/null`` for a mask, ``""`` when we only add drop-ins.
-    ``values`` maps (section, key) to its values since the last reset; without a fragment of ours, a reset stays
-    in front as ``""``: what it takes away is not in our files.
+    ``texts`` are the unit file and the drop-ins in the order PID 1 reads them, ``links`` what links to it, as keys of
+    the section Install.
     """
 
     fragment: str = ""
-    values: Mapping[tuple[str, str], Values] = field(default_factory=dict)
+    texts: tuple[str, ...] = ()
+    links: tuple[tuple[str, Values], ...] = ()
+
+    @cached_property
+    def values(self) -> Mapping[tuple[str, str], Values]:
+        """Of each (section, key) the values since the last reset.
+
+        Without a unit file of ours a reset stays in front as ``""``: what it takes away is not in our files.
+        """
+        values: dict[tuple[str, str], list[str]] = {}
+        for section, key, value in (line for text in self.texts for line in parse(text)):
+            if is_private(section, key):
+                continue
+            if value == "":
+                values[section, key] = [] if self.fragment else [""]
+            elif _has_one_value(section, key):
+                values[section, key] = [value]
+            else:
+                values.setdefault((section, key), []).append(value)
+        links = {("Install", key): names for key, names in self.links}
+        return {**{key: tuple(found) for key, found in values.items() if found}, **links}
 
     @property
     def masked(self) -> bool:
@@ -84,8 +105,8 @@ def compare(old: Mapping[str, Content], new: Mapping[str, Content]) -> Mapping[s
     """The changes between two `contents`: for each unit that has any, by section and key."""
     found = {}
     for unit in sorted(old.keys() | new.keys()):
-        changes = tuple(_changes(unit, old.get(unit, Content()), new.get(unit, Content())))
-        if changes:
+        before, after = old.get(unit, Content()), new.get(unit, Content())
+        if before != after and (changes := tuple(_changes(unit, before, after))):
             found[unit] = changes
     return found
 
@@ -139,7 +160,7 @@ class _Placed:
     def __init__(self, generation: Generation) -> None:
         self.fragments: dict[str, Artifact] = {}
         self.drop_ins: dict[str, dict[str, Artifact]] = {}
-        self.links: dict[str, dict[tuple[str, str], list[str]]] = {}
+        self.links: dict[str, dict[str, list[str]]] = {}
         for artifact in sorted(generation.artifacts, key=lambda a: a.path):
             match artifact.path.split("/"):
                 case [where, name] if where:
@@ -168,7 +189,7 @@ class _Placed:
             self._link(name, _LINKS[kind], f"not {owner}" if artifact.link == MASK else owner)
 
     def _link(self, unit: str, key: str, value: str) -> None:
-        self.links.setdefault(unit, {}).setdefault(("Install", key), []).append(value)
+        self.links.setdefault(unit, {}).setdefault(key, []).append(value)
 
     def content(self, unit: str) -> Content:
         template = template_of(unit)
@@ -177,18 +198,8 @@ class _Placed:
             return Content(fragment=MASK)
         drop_ins = {**self.drop_ins.get(template, {}), **self.drop_ins.get(unit, {})}
         files = [*([fragment] if fragment else []), *(drop_ins[name] for name in sorted(drop_ins))]
-        values: dict[tuple[str, str], list[str]] = {}
-        for file in files:
-            for section, key, value in parse(file.content or ""):
-                if is_private(section, key):
-                    continue
-                if value == "":
-                    values[section, key] = [] if fragment else [""]
-                elif _has_one_value(section, key):
-                    values[section, key] = [value]
-                else:
-                    values.setdefault((section, key), []).append(value)
-        for key_, names in self.links.get(unit, {}).items():
-            values[key_] = sorted(names)
-        kept = {key: tuple(found) for key, found in values.items() if found}
-        return Content(fragment=fragment.path if fragment else "", values=kept)
+        return Content(
+            fragment=fragment.path if fragment else "",
+            texts=tuple(file.content or "" for file in files),
+            links=tuple((key, tuple(sorted(names))) for key, names in sorted(self.links.get(unit, {}).items())),
+        )

@@ -16,7 +16,7 @@ from ordain.agent.view import RUNNING, View, units
 from ordain.agent.view import views as views_of
 from ordain.transforms.model import Wanted
 
-__all__ = ["plan", "units"]
+__all__ = ["RUNNING", "plan", "units"]
 
 _DOWN = frozenset({Wanted.STOPPED, Wanted.MASKED})
 _TRIGGERS = (".socket", ".timer", ".path", ".automount")
@@ -119,8 +119,10 @@ def _up(view: View) -> Iterator[Job | Note]:
         yield view.job(Verb.START, "its documents changed")
     elif not view.state.condition_result:
         yield view.note("its conditions were not met")
-    else:
+    elif view.new.ours:
         yield view.note("was stopped by hand; starts when its documents change, or at the next boot")
+    else:  # whether it is a oneshot stands in the distribution's own file
+        yield view.note("was stopped by hand, or is done; starts when its documents change, or at the next boot")
 
 
 def _changed(view: View) -> Iterator[Job | Note]:
@@ -179,8 +181,9 @@ def _still_triggered(views: Mapping[str, View], stops: Mapping[str, Job], observ
         if not views[unit].after.fragment and views[unit].before.fragment:
             continue  # gone: nothing can start it
         for trigger in views[unit].state.triggered_by:
-            if trigger not in stops and observed.unit(trigger).active_state in RUNNING:
-                yield views[unit].note(f"{trigger} is active and may start it again")
+            known = observed.units.get(trigger)
+            if trigger not in stops and (known is None or known.active_state in RUNNING):
+                yield views[unit].note(f"{trigger} may start it again")
 
 
 def _rebind(view: View, views: Mapping[str, View], stops: dict[str, Job], jobs: dict[str, Job]) -> None:
