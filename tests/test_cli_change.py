@@ -252,6 +252,7 @@ def test_status_of_some_units(words: list[str], status: int, agent: Agent) -> No
 def test_status_shows_what_is_wrong(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     agent.answer = Status(
         state=State.DEGRADED,
+        agent=True,
         wanted_hash="f" * 64,
         source=SourceState(location="/docs", problem="a.yaml:1:1: error: wrong"),
         conditions=(Condition(code="Unmapped", what="ssh has no meaning here", hint="unit:", item="services/ssh"),),
@@ -262,7 +263,7 @@ def test_status_shows_what_is_wrong(agent: Agent, capsys: pytest.CaptureFixture[
     assert lines[0].split() == ["State", "degraded"]
     assert "none, documents want ffffffffffff" in lines[1]
     assert "directory /docs, not readable" in lines[2]
-    assert lines[3].split(maxsplit=1) == ["Agent", "not running"]
+    assert lines[3].split(maxsplit=1) == ["Agent", "running"]
     assert "a.yaml:1:1: error: wrong" in lines[4]
     assert "services/ssh: ssh has no meaning here (unit:) [Unmapped]" in lines[5]
     assert lines[-1] == "the documents speak of no unit"

@@ -171,9 +171,12 @@ def test_show_provenance_has_a_line_for_each_value(box: Box) -> None:
     box.apply(generation("2G"))
 
     lines = box.run("show", "--provenance").splitlines()
-    assert lines[0].split() == ["VALUE", "SET", "BY", "OVERRODE"]
-    assert lines[1].split() == ["services/web/command", '[["/usr/bin/web"]]', "web.yaml:6", "(web)"]
-    assert lines[2].endswith("2G                  web.yaml:7 (web)  1G of base.yaml:9 (base)")
+    assert lines == [
+        "VALUE                       SET BY              IS",
+        'services/web/command        web.yaml:6 (web)    [["/usr/bin/web"]]',
+        "services/web/limits/memory  web.yaml:7 (web)    2G",
+        "  overrode                  base.yaml:9 (base)  1G",
+    ]
 
 
 def test_explain_a_unit_tells_the_cause_of_each_line_and_who_else_has_a_say(box: Box) -> None:
@@ -182,9 +185,9 @@ def test_explain_a_unit_tells_the_cause_of_each_line_and_who_else_has_a_say(box:
 
     said = box.run("explain", "web")
     assert "generation 1, from services/web, wanted running" in said
-    assert "[Service] MemoryMax=2G" in said
-    assert "web.yaml:7 (web)" in said
-    assert "a name to show" in said
+    assert "  [Service]\n  ExecStart=/usr/bin/web  web.yaml:6 (web)  services/web/command\n" in said
+    assert "  MemoryMax=2G            web.yaml:7 (web)  services/web/limits/memory\n" in said
+    assert "  Description=web         a name to show\n" in said
     assert "/etc/systemd/system/web.service.d/10-more.conf: drop-in" in said
     assert "[Service] MemoryMax=8G  (ours: 2G)" in said
     assert "[Service] Nice=3\n" in said
@@ -206,8 +209,8 @@ def test_explain_a_pointer_leads_to_the_lines_made_of_it(words: str, box: Box) -
 
     said = box.run("explain", words)
     assert "web.yaml:7 (web)" in said
-    assert "1G of base.yaml:9 (base)" in said
-    assert "[Service] MemoryMax=2G" in said
+    assert "  overrode                  base.yaml:9 (base)  1G" in said
+    assert "  [Service]\n  MemoryMax=2G" in said
     assert "ExecStart" not in said
 
 
@@ -215,7 +218,7 @@ def test_explain_a_path_of_the_generator(box: Box) -> None:
     box.apply(generation("2G"))
 
     said = box.run("explain", "/run/systemd/generator/web.service")
-    assert "[Service] ExecStart=/usr/bin/web  web.yaml:6 (web)  services/web/command" in said
+    assert "  ExecStart=/usr/bin/web  web.yaml:6 (web)  services/web/command" in said
 
 
 @pytest.mark.parametrize(

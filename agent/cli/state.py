@@ -66,7 +66,7 @@ def _head(now: Status) -> list[tuple[Cell, Cell]]:
     if now.wanted_hash and now.wanted_hash != now.hash:
         generation += f", documents want {now.wanted_generation or now.wanted_hash[:12]}"
     source = f"{now.source.type} {now.source.location}".strip()
-    if not now.source.connected:
+    if now.agent and not now.source.connected:
         source += ", not readable"
     rows: list[tuple[Cell, Cell]] = [
         (("State", Style.STRONG), (str(now.state), STATES.get(now.state, Style.WARN))),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import groupby
 from typing import Any
 
 from ordain.agent.cli.change import ask
@@ -25,7 +26,7 @@ def show(request: Namespace, console: Console) -> Exit:
         shown = {"number": generation.number, "hash": generation.hash, "document": generation.document}
         console.json({**shown, "provenance": generation.provenance} if request.provenance else shown)
     elif request.provenance:
-        console.table(("VALUE", "", "SET BY", "OVERRODE"), map(_row, origins("", generation)))
+        _print_origins(origins("", generation), console)
     else:
         import yaml
 
@@ -90,12 +91,15 @@ def _print(found: Explanation, console: Console) -> None:
     console.line(f"  {', '.join(head)}")
     if found.origins:
         console.line()
-        console.table(("VALUE", "", "SET BY", "OVERRODE"), map(_row, found.origins))
+        _print_origins(found.origins, console)
     for file in found.files:
         console.line()
         console.line(f"{file.path} -> {file.link}" if file.link else file.path, Style.STRONG)
-        lines = [(f"  [{line.section}] {line.text}", _cause(line), line.pointer) for line in file.lines]
-        console.table((), lines)
+        rows: list[tuple[Cell, ...]] = []
+        for section, lines in groupby(file.lines, key=lambda line: line.section):
+            rows.append((f"  [{section}]", "", ""))
+            rows += [(f"  {line.text}", _cause(line), line.pointer) for line in lines]
+        console.table((), rows)
     if found.hands:
         console.line()
         console.line("Not ours", Style.STRONG)
@@ -116,9 +120,12 @@ def _cause(line: Line) -> Cell:
     return f"{line.path}:{line.line} ({line.layer})" if line.path else (line.why, Style.DIM)
 
 
-def _row(origin: Origin) -> tuple[Cell, ...]:
-    overrode = "; ".join(f"{_short(each.value)} of {each}" for each in origin.overrode)
-    return origin.pointer, _short(origin.value), str(origin), overrode
+def _print_origins(found: Iterable[Origin], console: Console) -> None:
+    rows: list[tuple[Cell, ...]] = []
+    for origin in found:
+        rows.append((origin.pointer, str(origin), _short(origin.value)))
+        rows += [(("  overrode", Style.DIM), str(each), _short(each.value)) for each in origin.overrode]
+    console.table(("VALUE", "SET BY", "IS"), rows)
 
 
 def _short(value: object) -> str:
