@@ -22,6 +22,8 @@ from ordain.transforms.unitfile import parse
 FRAGMENT = "FragmentPath"
 """The key of a change, in no section, by which a unit of ours comes, goes or is masked."""
 MASK = "/dev/null"
+_DIRECTORIES = ("early", "normal", "late")
+"""In the order of systemd's search: of two files of one name, the first counts."""
 _LINKS = {"wants": "WantedBy", "requires": "RequiredBy", "upholds": "UpheldBy"}
 
 _ONE_VALUE = re.compile(
@@ -161,12 +163,13 @@ class _Placed:
         self.fragments: dict[str, Artifact] = {}
         self.drop_ins: dict[str, dict[str, Artifact]] = {}
         self.links: dict[str, dict[str, list[str]]] = {}
-        for artifact in sorted(generation.artifacts, key=lambda a: a.path):
-            match artifact.path.split("/"):
-                case [where, name] if where:
-                    self._unit(name, artifact)
-                case [where, folder, name] if where:
-                    self._below(folder, name, artifact)
+        for where in _DIRECTORIES:
+            for artifact in generation.artifacts:
+                match artifact.path.split("/"):
+                    case [found, name] if found == where:
+                        self._unit(name, artifact)
+                    case [found, folder, name] if found == where:
+                        self._below(folder, name, artifact)
 
     @property
     def units(self) -> set[str]:
@@ -176,15 +179,12 @@ class _Placed:
         if artifact.link is not None and artifact.link != MASK:
             self._link(artifact.link.rpartition("/")[2], "Alias", name)
         else:
-            # early/ sorts before late/ and normal/, but late/ never wins over normal/ (unit search order)
-            other = self.fragments.get(name)
-            if other is None or other.path.startswith("late/"):
-                self.fragments[name] = artifact
+            self.fragments.setdefault(name, artifact)
 
     def _below(self, folder: str, name: str, artifact: Artifact) -> None:
         owner, _, kind = folder.rpartition(".")
         if kind == "d":
-            self.drop_ins.setdefault(owner, {})[name] = artifact
+            self.drop_ins.setdefault(owner, {}).setdefault(name, artifact)
         elif kind in _LINKS:
             self._link(name, _LINKS[kind], f"not {owner}" if artifact.link == MASK else owner)
 

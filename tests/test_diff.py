@@ -111,6 +111,33 @@ def test_the_drop_in_of_an_instance_takes_the_place_of_one_of_that_name_of_the_t
     assert found["t@1.service"].values == {("Service", "User"): ("b",)}
 
 
+def test_the_drop_ins_of_a_template_and_its_instance_are_read_in_one_order_of_names() -> None:
+    found = contents(
+        placed(
+            {
+                "normal/t@.service": "[Service]\nUser=a\n",
+                "normal/t@.service.d/20-x.conf": "[Service]\nUser=b\n",
+                "normal/t@1.service.d/10-y.conf": "[Service]\nUser=c\n",
+            }
+        )
+    )
+
+    assert found["t@1.service"].last("Service", "User") == "b"
+
+
+def test_of_two_drop_ins_of_one_name_the_early_one_counts() -> None:
+    found = contents(
+        placed(
+            {
+                f"{where}/web.service.d/00-ordain.conf": f"[Service]\nUser={where}\n"
+                for where in ("normal", "early", "late")
+            }
+        )
+    )
+
+    assert found["web.service"].last("Service", "User") == "early"
+
+
 def test_links_are_enablement_and_nothing_else() -> None:
     new = {
         "normal/a.target.wants/web.service": "-> ../web.service",
