@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dbus_next.signature import Variant
+
 from ordain.agent.bus import DBUS, DBUS_PATH, Bus, BusError
 from ordain.agent.failure import Denied, Unavailable
 
@@ -36,14 +38,14 @@ class Authority:
                 POLKIT_AUTHORITY,
                 "CheckAuthorization",
                 "(sa{sv})sa{ss}us",
-                ("system-bus-name", {"name": sender}),
+                ["system-bus-name", {"name": Variant("s", sender)}],
                 ACTIONS[action],
                 {},
                 ALLOW_INTERACTION,
                 "",
                 timeout_sec=PROMPT_SEC,
             )
-        except Unavailable as failure:
+        except (BusError, Unavailable) as failure:
             raise Denied(f"only root may do this, as polkit cannot be asked ({failure})") from None
         if not authorized:
             raise Denied(f"polkit does not allow {ACTIONS[action]}")

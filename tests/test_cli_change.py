@@ -190,6 +190,11 @@ def test_confirm_is_not_there_yet(agent: Agent, capsys: pytest.CaptureFixture[st
         (Unavailable("no bus"), 1, "ordainctl: no bus\n"),
         (Failure("no"), 1, "ordainctl: no\n"),
         (
+            PermissionError(13, "Permission denied", "/run/ordain/lock"),
+            1,
+            "ordainctl: /run/ordain/lock: Permission denied (as root?)\n",
+        ),
+        (
             Refused([Problem(where=Where(path="a.yaml", line=1, column=2), what="wrong")]),
             1,
             "a.yaml:1:2: error: wrong [Schema]\n1 error\n",

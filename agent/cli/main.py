@@ -60,6 +60,12 @@ def _run(words: Sequence[str], root: Path, console: Console) -> Exit:
     except Failure as failure:
         console.note(f"ordainctl: {failure}", Style.BAD)
         return Exit(failure.exit_status)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        denied = " (as root?)" if isinstance(error, PermissionError) else ""
+        console.note(f"ordainctl: {error.filename or 'failed'}: {error.strerror or error}{denied}", Style.BAD)
+        return Exit.REFUSED
 
 
 def _load(command: Command) -> Run:

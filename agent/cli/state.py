@@ -80,7 +80,8 @@ def _head(now: Status) -> list[tuple[Cell, Cell]]:
         rows.append((("Documents", Style.STRONG), (now.source.problem, Style.BAD)))
     for condition in now.conditions:
         about = f"{condition.item}: " if condition.item else ""
-        hint = f" ({condition.hint})" if condition.hint else ""
+        # What comes from a problem ends in its hint.
+        hint = f" ({condition.hint})" if condition.hint and condition.hint not in condition.what else ""
         rows.append((("Condition", Style.STRONG), (f"{about}{condition.what}{hint} [{condition.code}]", Style.WARN)))
     return rows
 
