@@ -99,6 +99,8 @@ def test_every_system_knows_what_every_system_has(os: str) -> None:
         ("rhel-8", "resolved", "systemd-resolved.service", "systemd"),
         ("sles-15", "resolved", "systemd-resolved.service", "systemd-network"),
         ("rhel-8", "libvirt", "libvirtd.service", "libvirt-daemon"),
+        ("ol-8", "libvirt", "libvirtd.service", "libvirt-daemon"),
+        ("ol-9", "docker", "", ""),
         ("centos-9", "libvirt", "virtqemud.service", "libvirt-daemon-driver-qemu"),
         ("debian-13", "libvirt", "libvirtd.service", "libvirt-daemon-system"),
         ("fedora-40", "redis", "redis.service", "redis"),

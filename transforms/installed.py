@@ -70,7 +70,7 @@ def _scan(root: Path) -> _Directories:
     found = _Directories()
     real = [os.fspath(below.chase(root, directory)) for directory in DIRECTORIES]
     for rank, (shown, path) in enumerate(zip(DIRECTORIES, real, strict=True)):
-        if path in real[:rank]:  # /lib is usually a link to usr/lib
+        if path in real[:rank]:  # /lib is usually a link to usr/lib; once is enough
             continue
         for entry in _entries(path):
             stem, _, kind = entry.name.rpartition(".")
