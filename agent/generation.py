@@ -37,12 +37,12 @@ def generation(compiled: Compiled, number: int = 0) -> Generation:
 def keep_running(new: Generation, old: Generation, running: Collection[str]) -> Generation:
     """``new`` with what ``on-remove: keep`` leaves: units of ``old`` that are removed and in ``running``.
 
-    Each keeps its unit files, so that PID 1 still knows how to stop it, but nothing starts it again. Applied at every
-    change, so that a unit goes once it has stopped by itself.
+    Each keeps its unit files, so that PID 1 still knows how to stop it, but nothing starts it again, and it belongs
+    to no item any more. Applied at every change, so that a unit goes once it has stopped by itself.
     """
     members = {m.unit for m in new.members}
     kept = [
-        replace(m, wanted=Wanted.PRESENT, starter=False)
+        replace(m, wanted=Wanted.PRESENT, starter=False, item="")
         for m in old.members
         if m.ours and m.on_remove == "keep" and m.unit not in members and m.unit in running
     ]

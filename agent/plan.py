@@ -67,7 +67,7 @@ def _decide(view: View) -> Iterator[Job | Note]:
         yield from _changed(view)
     elif view.wanted is Wanted.RUNNING:
         yield from _up(view)
-    elif view.failed and view.touched:
+    elif view.failed and view.touched and (view.new is None or view.new.starter):
         yield _unless_masked(view, Verb.START, "it had failed, and its definition changed")
     elif view.new is None and view.was_wanted in _DOWN:
         yield view.note("no longer in the documents: left as it is, from the next boot as the system has it")

@@ -74,7 +74,7 @@ class View:
     @property
     def kept(self) -> bool:
         """Whether the unit is in the new generation only because of `generation.keep_running`."""
-        return bool(self.new and self.new.ours and self.new.on_remove == "keep") and self.wanted is Wanted.PRESENT
+        return self.new is not None and not self.new.item
 
     def needs(self, *effects: Effect) -> tuple[Change, ...]:
         """Its changes that need one of ``effects``."""

@@ -42,7 +42,7 @@ def generation(described: Units) -> Generation:
         artifacts += [Artifact(path=f"early/{t}.wants/{unit}", link="/dev/null") for t in words.get("held_back", ())]
         if words.get("member", True):
             fields = {name: words[name] for name in MEMBER_FIELDS if name in words}
-            wanted = Wanted(words.get("wanted", "running"))
+            wanted = Wanted(words.get("wanted", "running" if words.get("starter", True) else "present"))
             item = f"services/{unit.partition('.')[0].partition('@')[0]}"
             members.append(Member(unit=unit, item=item, wanted=wanted, **{"ours": True, **fields}))
     artifacts.sort(key=lambda a: a.path)
@@ -206,6 +206,7 @@ states = st.dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(described, states)
 def test_a_generation_against_itself_is_no_job_on_any_machine(units_: Units, machine: Mapping[str, Any]) -> None:
     same = generation(units_)
@@ -216,7 +217,7 @@ def test_a_generation_against_itself_is_no_job_on_any_machine(units_: Units, mac
     assert found.changes == ()
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(described, described, states)
 def test_a_plan_keeps_to_its_units_and_to_what_runs(old: Units, new: Units, machine: Mapping[str, Any]) -> None:
     before, after, now = generation(old), generation(new), observed(machine)
