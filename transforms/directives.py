@@ -171,6 +171,7 @@ _VALUES: Mapping[tuple[str, str], int] = {
     ("ProtectControlGroups", "private"): 257,
     ("ProtectControlGroups", "strict"): 257,
     ("ProtectHostname", "private"): 258,
+    ("CPUSchedulingPolicy", "ext"): 260,
     ("SocketProtocol", "mptcp"): 257,
     ("OnFailureJobMode", "restart-dependencies"): 257,
     ("OnSuccessJobMode", "restart-dependencies"): 257,
@@ -190,6 +191,8 @@ def check_value(section: str, key: str, text: str, systemd: int) -> Finding | No
     if finding := check(section, key, systemd):
         return finding
     since = _VALUES.get((key, text.partition(":")[0]), 0)
+    if key == "ProtectHostname" and ":" in text:
+        since = 258
     if key in _ACTIONS and text.startswith(_ACTIONS_OF_254):
         since = 254
     if since <= systemd:

@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from ordain.transforms import quoting
 from ordain.transforms.kinds import Neutral
-from ordain.transforms.parsers import command, environment, kind
+from ordain.transforms.parsers import kind
+from ordain.transforms.syntaxes import command, environment
 from ordain.transforms.values import EncodeError
 
 __all__ = ["EncodeError", "Neutral", "encode", "encode_command", "encode_environment", "raw"]

@@ -1,6 +1,6 @@
 """What names, paths, addresses and amounts must look like for PID 1 to take them.
 
-Every function raises `EncodeError` or returns nothing. Sources are named per function.
+Every check raises `EncodeError` or returns nothing. Sources are named per function.
 """
 
 from __future__ import annotations
@@ -12,6 +12,42 @@ from collections.abc import Callable
 from ordain.transforms.values import EncodeError, integer, percent, signal, size, timespan, unsigned
 
 Check = Callable[[str], object]
+
+
+def matching(pattern: str, what: str, hint: str = "") -> Check:
+    """A check that the whole value matches ``pattern``."""
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> None:
+        if not compiled.fullmatch(value):
+            raise EncodeError(f"not {what}: {value!r}", hint)
+
+    return check
+
+
+def either(*checks: Check) -> Check:
+    """The first of ``checks`` that takes the value; the last one says what is wrong."""
+
+    def check(value: str) -> None:
+        for one in checks[:-1]:
+            try:
+                one(value)
+            except EncodeError:
+                continue
+            return
+        checks[-1](value)
+
+    return check
+
+
+def one_of(*words: str) -> Check:
+    """A check that the value is one of ``words``."""
+
+    def check(value: str) -> None:
+        if value not in words:
+            raise EncodeError(f"not one of the values it knows: {value!r}", ", ".join(words))
+
+    return check
 
 
 def absolute_path(text: str) -> None:
@@ -101,6 +137,25 @@ def user(text: str) -> None:
         raise EncodeError(f"not a user or group: {text!r}", "a name, or a number")
     if text[0].isdigit() and not (re.fullmatch("0|[1-9][0-9]{0,9}", text) and unsigned(text, 2**32 - 2) != 0xFFFF):
         raise EncodeError(f"not a user or group: {text!r}", "a name does not begin with a digit")
+
+
+def condition(value: str) -> None:
+    """Any text without the | and ! that change a condition."""
+    if value.startswith(("|", "!")):
+        raise EncodeError(
+            f"begins with {value[0]!r}: {value!r}", "there it changes the condition; use systemd's own syntax"
+        )
+
+
+def not_prefixed(value: str) -> None:
+    """Any text without the - that lets a failure pass."""
+    if value.startswith("-"):
+        raise EncodeError(f"begins with '-': {value!r}", "there it means that a failure is ignored")
+
+
+def assignment(word: str) -> None:
+    """NAME, or NAME=VALUE."""
+    environment_name(word.partition("=")[0])
 
 
 def bus_name(text: str) -> None:

@@ -55,6 +55,11 @@ def listed(value: Neutral) -> tuple[str, ...]:
     return (scalar(value),)
 
 
+def blank_separated(text: str) -> tuple[str, ...]:
+    """Words as systemd sees them where it unquotes nothing; str.split() knows more blanks than there are."""
+    return tuple(re.findall(r"[^ \t\n\r]+", text))
+
+
 def nothing(text: str) -> None:
     """Accept anything."""
 
@@ -162,7 +167,7 @@ def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = Fal
     def check_raw(raw: str) -> None:
         if specifiers:
             words.check_specifiers(raw)
-        for at, word in enumerate(raw.split()):
+        for at, word in enumerate(blank_separated(raw)):
             if not (specifiers and "%" in word):
                 each(word, at)
 
@@ -234,7 +239,7 @@ def first_and_rest(check_first: Check, check_rest: Check, *, default: str = "") 
     """Two words: a device or path, and what is said of it. A tuple of two, or a string with a blank between."""
 
     def encode(value: Neutral) -> str:
-        parts = tuple(value.split(None, 1)) if isinstance(value, str) else listed(value)
+        parts = tuple(re.split("[ \t]+", value.strip(" \t"), maxsplit=1)) if isinstance(value, str) else listed(value)
         if len(parts) == 1 and default:
             parts = (*parts, default)
         if len(parts) != 2:
@@ -263,7 +268,7 @@ def units(*suffixes: str, many: bool = True) -> Kind:
         return " ".join(quoting.neutral(name, specifiers=True) for name in names)
 
     def check_raw(raw: str) -> None:
-        for name in raw.split() if many else (raw,):
+        for name in blank_separated(raw) if many else (raw,):
             _anything_with_specifiers(check)(name)
 
     return Kind(encode, check_raw)
