@@ -55,8 +55,10 @@ def _blocked(pointer: str, what: str, hint: str, code: str, where: Places) -> Pr
 def _vital(artifacts: Iterable[Artifact], where: Places) -> Iterator[Problem]:
     for artifact in artifacts:
         place, _, unit = artifact.path.partition("/")
+        if artifact.link == NULL:  # a mask, or a dependency held back
+            unit = unit.rpartition("/")[2]
         if unit in VITAL and place in {"normal", "early", "late"}:
-            verb = "mask" if artifact.link == NULL else "replace"
+            verb = "stop or mask" if artifact.link == NULL else "replace"
             what = f"the machine depends on {unit}; no document may {verb} it"
             yield _blocked(artifact.item, what, f"a drop-in can change it: units/{unit}.d", "Vital", where)
 

@@ -19,8 +19,8 @@ HEADER = ("ordain", "kind", "name", "tier", "weight", "match", "labels")
 def read(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
     """The documents of one file, and what is wrong with it; a document with a problem is left out.
 
-    ``path`` is how the file is named in problems and provenance; ``.json`` and a first ``{`` mean JSON,
-    everything else YAML. Never raises for bad input.
+    ``path`` is how the file is named in problems and provenance. ``.json`` means JSON, ``.yaml`` and ``.yml`` YAML;
+    of what a store keeps without a suffix, a first ``{`` means JSON. Never raises for bad input.
     """
     documents: list[Document] = []
     problems: list[Problem] = []
@@ -47,7 +47,8 @@ def _nodes(path: str, data: bytes) -> Iterator[Node]:
         where = Where(path=path, line=line, column=len(before) - (before.rfind("\n") + 1) + 1)
         byte = data[error.start]
         raise Unreadable(f"the byte 0x{byte:02x} is no UTF-8", where, "save the file as UTF-8") from None
-    if path.endswith((".json", ".jsn")) or text.lstrip()[:1] == "{":
+    yaml = path.endswith((".yaml", ".yml"))
+    if path.endswith(".json") or (not yaml and text.lstrip()[:1] == "{"):
         yield jsontext.read(path, text)
     else:
         yield from yamltext.read(path, text)

@@ -47,9 +47,13 @@ class _Slot:
 
 @dataclass(slots=True)
 class _Map:
+    """A map in the making. ``rank`` and ``documents`` tell who said last that it is there, even if empty."""
+
     items: dict[str, _Slot | _Map] = field(default_factory=dict)
     where: Where = NOWHERE
     layer: str = ""
+    rank: Rank | None = None
+    documents: list[Document] = field(default_factory=list)
 
     def tree(self) -> Branch:
         children: dict[str, Tree] = {}
@@ -77,6 +81,9 @@ class _Fold:
         self.problems: list[Problem] = []
 
     def map(self, into: _Map, branch: Branch, shape: Shape) -> None:
+        if into.rank != self.rank:
+            into.rank, into.documents = self.rank, []
+        into.documents.append(self.document)
         into.where, into.layer = into.where if into.layer else branch.where, into.layer or self.document.name
         nulls = [(n, c) for n, c in branch.children.items() if isinstance(c, Leaf) and c.value is None]
         for name, leaf in nulls:
@@ -89,42 +96,52 @@ class _Fold:
 
     def remove(self, into: _Map, name: str, null: Leaf) -> None:
         old = into.items.get(name)
-        here = [slot for slot in _slots(old) if not slot.gone]
-        for slot in here:
-            if slot.rank == self.rank and slot.document is not self.document:
-                self.conflict(null, slot.leaf)
+        for rival in self.equals(old):
+            if not (isinstance(old, _Slot) and old.gone):
+                self.conflict(null, rival)
                 return
         if old is None:
-            known = near(name, into.items) or "nothing below this layer sets it"
+            known = near(name, into.items) or "take it out"
             self.warn(null, f"null takes nothing back: no lower layer sets {name}", known, "NullOfNothing")
         into.items[name] = _Slot(null, self.rank, self.document, gone=True)
 
     def branch(self, into: _Map, name: str, child: Branch, shape: Shape) -> None:
         old = into.items.get(name)
         if isinstance(old, _Slot):
-            if old.rank == self.rank and old.document is not self.document:
-                self.conflict(Leaf(value=None, where=child.where, layer=self.document.name), old.leaf)
-            old = None
-        new = old or _Map()
+            for equal in self.equals(old):
+                self.conflict(Leaf(value=None, where=child.where, layer=self.document.name), equal)
+        new = old if isinstance(old, _Map) else _Map()
         into.items[name] = new
         self.map(new, child, _below(shape, name))
 
     def leaf(self, into: _Map, name: str, leaf: Leaf, shape: Shape) -> None:
         overrode: list[Leaf] = []
         for rival in (name, *_rivals(shape, name)):
-            for slot in _slots(into.items.get(rival)):
-                if slot.rank == self.rank and slot.document is not self.document:
-                    if rival != name and slot.gone:
-                        continue
-                    if rival == name and not slot.gone and slot.leaf.value == leaf.value:
-                        return
-                    self.conflict(leaf, slot.leaf)
+            item = into.items.get(rival)
+            gone = isinstance(item, _Slot) and item.gone
+            for equal in self.equals(item):
+                if rival != name and gone:
+                    break
+                if isinstance(item, _Slot) and rival == name and not gone and equal.value == leaf.value:
                     return
+                self.conflict(leaf, equal)
+                return
+            for slot in _slots(item):
                 if not slot.gone:
                     self.dead(slot, leaf)
                     overrode += [replace(slot.leaf, overrode=()), *slot.leaf.overrode]
             into.items.pop(rival, None)
         into.items[name] = _Slot(replace(leaf, overrode=tuple(overrode)), self.rank, self.document)
+
+    def equals(self, item: _Slot | _Map | None) -> Iterator[Leaf]:
+        """What other documents of this rank have said in ``item``."""
+        for slot in _slots(item):
+            if slot.rank == self.rank and slot.document is not self.document:
+                yield slot.leaf
+        if isinstance(item, _Map) and item.rank == self.rank:
+            for document in item.documents:
+                if document is not self.document:
+                    yield Leaf(value=None, where=item.where, layer=document.name)
 
     def conflict(self, new: Leaf, old: Leaf) -> None:
         first, second = sorted((new, old), key=lambda leaf: leaf.where)
