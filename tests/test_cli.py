@@ -87,9 +87,7 @@ def test_a_row_of_the_table_leads_to_a_function_and_its_examples_parse(command: 
 
 
 def test_operands_may_stand_among_options() -> None:
-    _, request = parse.parse(
-        ["render", "a.yaml", "--os", "debian-13", "b.yaml", "--label", "x=1", "--label", "y=2"]
-    )
+    _, request = parse.parse(["render", "a.yaml", "--os", "debian-13", "b.yaml", "--label", "x=1", "--label", "y=2"])
 
     assert request.file == ["a.yaml", "b.yaml"]
     assert request.label == ["x=1", "y=2"]
@@ -115,15 +113,50 @@ def test_help_imports_nothing_heavy() -> None:
     assert run.stderr.strip() == ""
 
 
-def test_a_reader_that_goes_away_is_no_error() -> None:
-    run = subprocess.run(
-        ["bash", "-c", 'set -o pipefail; "$@" | true; echo ${PIPESTATUS[0]}', "-", sys.executable, "-c",
-         "from ordain.agent.cli.main import main; raise SystemExit(main(['--help']))"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+def ordainctl(*words: str, to: str = "", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run it with its standard output sent ``to`` where a shell sends it."""
+    code = "from ordain.agent.cli.main import main; raise SystemExit(main())"
+    return subprocess.run(
+        ["bash", "-c", f'set -o pipefail; "$@" {to}', "-", sys.executable, "-c", code, *words],
+        capture_output=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
 
-    assert run.stderr == ""
-    assert run.stdout.strip() in {"0", "141"}  # 0 when it had written all before `true` ended
+
+@pytest.mark.parametrize(
+    ("to", "status", "message"),
+    [
+        ("| true", (0, 141), b""),  # 0 when it had written all before `true` ended
+        (">/dev/full", (1,), b"ordainctl: [Errno 28] No space left on device\n"),
+        (">&-", (0,), b""),
+        (">&- 2>&-", (0,), b""),
+    ],
+)
+def test_an_output_that_fails_ends_without_a_traceback(to: str, status: tuple[int, ...], message: bytes) -> None:
+    run = ordainctl("schema", to=to)
+
+    assert run.returncode in status
+    assert run.stderr == message
+
+
+def test_what_is_piped_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    document = tmp_path / "a.yaml"
+    document.write_text("ordain: v1\nkind: Layer\nname: a\nservices: {a: {command: /a, description: \u0142}}\n")
+    run = ordainctl("render", "--os", "arch", str(document), PYTHONIOENCODING="latin-1")
+
+    assert run.stderr == b""
+    assert "Description=\u0142\n".encode() in run.stdout
+
+
+def test_an_interrupt_ends_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ordain.transforms.facts.survey", interrupted)
+
+    assert main(["facts"]) == 130
+    assert capsys.readouterr() == ("", "")
 
 
 # Completion
@@ -179,9 +212,7 @@ def test_words_are_completed(words: list[str], offered: list[str], tmp_path: Pat
     (tmp_path / "web.yaml").touch()
     (tmp_path / "docs").mkdir()
     systemctl = tmp_path / "docs/systemctl"
-    systemctl.write_text(
-        "#!/bin/sh\necho 'web.service loaded active running x\nweb.socket loaded active y z'\n"
-    )
+    systemctl.write_text("#!/bin/sh\necho 'web.service loaded active running x\nweb.socket loaded active y z'\n")
     systemctl.chmod(0o755)
 
     assert complete("ordainctl", *words, cwd=tmp_path, path=str(systemctl.parent)) == offered

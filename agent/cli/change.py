@@ -73,7 +73,7 @@ def plan(request: Namespace, console: Console) -> Exit:
 def apply(request: Namespace, console: Console) -> Exit:
     """`ordainctl apply`."""
     if request.confirm is not None:
-        raise Usage("--confirm is not available yet", command="apply")
+        raise Usage("--confirm is not available yet")
     texts = given(request)
     with console.progress("applying"):
         outcome = ask(request.root, lambda client: client.apply(texts, once=request.once))

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TextIO, cast
 
 from ordain.agent.cli.command import Command, Exit
 from ordain.agent.cli.console import Console, Style, wants_colour
 from ordain.agent.cli.parse import Help, Usage, parse
+from ordain.agent.cli.table import COMMANDS
 from ordain.agent.failure import Failure
 from ordain.transforms.errors import Refused
 
@@ -24,22 +26,35 @@ def main(argv: Sequence[str] | None = None, *, root: Path = Path("/")) -> int:
 
     A shell's convention for signals: 130 after Ctrl-C, 141 when the reader has gone.
     """
-    console = Console(
-        out=sys.stdout,
-        err=sys.stderr,
-        out_colour=wants_colour(sys.stdout),
-        err_colour=wants_colour(sys.stderr),
-    )
+    out, err = _ready(sys.stdout), _ready(sys.stderr)
+    console = Console(out=out, err=err, out_colour=wants_colour(out), err_colour=wants_colour(err))
     try:
         status = _run(sys.argv[1:] if argv is None else argv, root, console)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # What is still buffered would raise again when the interpreter flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
+        out.flush()
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:
+        _discard(out)
+        return 141
+    except OSError as error:
+        _discard(out)
+        console.note(f"ordainctl: {error}", Style.BAD)
+        return Exit.REFUSED
     return status
+
+
+def _ready(stream: TextIO | None) -> TextIO:
+    """``stream``, made to take any text: all bytes of it elsewhere, on a terminal what that can show."""
+    if stream is None:  # closed by the caller
+        return Path(os.devnull).open("w", encoding="utf-8")
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
+    return stream
+
+
+def _discard(out: TextIO) -> None:
+    """Forget what is still buffered: the interpreter would try to write it again when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def _run(words: Sequence[str], root: Path, console: Console) -> Exit:
@@ -51,8 +66,8 @@ def _run(words: Sequence[str], root: Path, console: Console) -> Exit:
         console.out.write(str(help_))
         return Exit.OK
     except Usage as usage:
-        help_words = f"ordainctl {usage.command} --help".replace("  ", " ")
-        console.note(f"ordainctl: {usage}\nTry `{help_words}`.")
+        command_words = f"ordainctl {words[0]}" if words and words[0] in COMMANDS else "ordainctl"
+        console.note(f"ordainctl: {usage}\nTry `{command_words} --help`.")
         return Exit.USAGE
     except Refused as refused:
         console.problems(refused.problems)
@@ -60,11 +75,8 @@ def _run(words: Sequence[str], root: Path, console: Console) -> Exit:
     except Failure as failure:
         console.note(f"ordainctl: {failure}", Style.BAD)
         return Exit(failure.exit_status)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        denied = " (as root?)" if isinstance(error, PermissionError) else ""
-        console.note(f"ordainctl: {error.filename or 'failed'}: {error.strerror or error}{denied}", Style.BAD)
+    except PermissionError as error:
+        console.note(f"ordainctl: {error.filename}: {error.strerror} (as root?)", Style.BAD)
         return Exit.REFUSED
 
 

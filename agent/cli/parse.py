@@ -17,11 +17,7 @@ PURPOSE = "ordainctl: documents become systemd services, and stay so"
 
 
 class Usage(Exception):
-    """The words make no request. ``command`` is the one meant, if known."""
-
-    def __init__(self, what: str, *, command: str = "") -> None:
-        super().__init__(what)
-        self.command = command
+    """The words make no request; the message says why."""
 
 
 class Help(Exception):
@@ -30,7 +26,7 @@ class Help(Exception):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise Usage(message, command=self.prog.partition(" ")[2])
+        raise Usage(message)
 
 
 class _ShowHelp(argparse.Action):
@@ -55,7 +51,7 @@ def parse(words: Sequence[str]) -> tuple[Command, argparse.Namespace]:
     if unknown:
         flags = [a.flag for a in command.arguments if a.flag]
         hints = [h for word in unknown if (h := near(word.partition("=")[0], flags))]
-        raise Usage(f"unknown argument: {' '.join(unknown)}" + (f" ({hints[0]})" if hints else ""), command=name)
+        raise Usage(f"unknown argument: {' '.join(unknown)}" + (f" ({hints[0]})" if hints else ""))
     return command, request
 
 
