@@ -23,12 +23,13 @@ from ordain.agent.boot import boot_id, placed_hash
 from ordain.agent.compile import compile_texts
 from ordain.agent.diff import contents
 from ordain.agent.failure import Failure
+from ordain.agent.generation import keep_running
 from ordain.agent.history import Damaged
 from ordain.agent.journal import Entry, Journal, Phase
 from ordain.agent.lock import locked
 from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
 from ordain.agent.observe import look, observe
-from ordain.agent.plan import plan
+from ordain.agent.plan import RUNNING, plan
 from ordain.agent.status import Condition
 from ordain.agent.store import Applied, AppliedUnit, NotPersistent, Store
 from ordain.agent.systemd1 import Systemd
@@ -94,7 +95,14 @@ class Engine:
 
     async def compile(self, texts: Texts) -> tuple[Generation, tuple[Problem, ...]]:
         """What the texts come to; see `compile_texts`. In a thread, since a thousand services take seconds."""
-        return await asyncio.to_thread(compile_texts, texts, self.root, self.applied())
+        last = self.applied()
+        new, problems = await asyncio.to_thread(compile_texts, texts, self.root, last)
+        may_stay = [member.unit for member in last.members if member.on_remove == "keep"]
+        if not may_stay:
+            return new, problems
+        states = await self.systemd.list_units(may_stay)
+        running = {unit for unit, state in states.items() if state.active_state in RUNNING}
+        return keep_running(new, last, running), problems
 
     async def plan(self, texts: Texts) -> Plan:
         """What `apply` would do now. Raises `Refused`."""
