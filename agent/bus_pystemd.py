@@ -21,6 +21,8 @@ class Pystemd:
     """A connection by pystemd (sd-bus)."""
 
     def __init__(self, address: str = SYSTEM_BUS) -> None:
+        # pystemd keeps a pointer to a callback and no reference.
+        self._heard: list[Callable[..., None]] = []
         try:
             self._connection = DBusAddress(address.encode(), False)
             self._connection.open()
@@ -59,6 +61,7 @@ class Pystemd:
             values = tuple(body) if isinstance(body, (list, tuple)) else () if body is None else (body,)
             heard(Signal(path=where, interface=interface, member=member, body=values))
 
+        self._heard.append(hear)
         place = None if path.endswith("/") else path.encode()
         self._connection.match_signal(sender.encode(), place, interface.encode(), member.encode(), hear)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 
 from ordain.agent.boot import read_record
@@ -20,7 +20,7 @@ from ordain.agent.model import Outcome
 from ordain.agent.settings import Settings, Trust
 from ordain.agent.sources import Source
 from ordain.agent.status import Condition, State, Status
-from ordain.transforms.errors import Problem, Refused
+from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity
 
 log = logging.getLogger(__name__)
 REFUSED = "Refused"
@@ -83,16 +83,14 @@ class Follower(Local):
             self._started = True
             await self._attempt(self.look)
             await self._wake.wait()
-            if not self._read:
+            if not self._read and not self._reloaded:
                 await asyncio.sleep(LOOK_SEC)
 
-    async def _attempt(self, step: Callable[[], object]) -> None:
-        """One step; what PID 1 or another apply keeps from being done now is tried again a little later."""
+    async def _attempt(self, step: Callable[[], Awaitable[None]]) -> None:
+        """One step; what PID 1, a disk or another apply keeps from being done now is tried again later."""
         try:
-            done = step()
-            if asyncio.iscoroutine(done):
-                await done
-        except (Busy, Unavailable) as failure:
+            await step()
+        except (Busy, Unavailable, OSError) as failure:
             log.warning("%s; trying again", failure)
             asyncio.get_running_loop().call_later(RETRY_SEC, self._again)
 
@@ -125,24 +123,34 @@ class Follower(Local):
         await self._apply(texts)
 
     async def _apply(self, texts: Documents) -> None:
-        self._applying = True
-        self._tell(replace(self.current, state=State.APPLYING, source=self.source_state))
+        """Apply what the source holds; whatever comes of it, the agent goes on and what was applied stays."""
         try:
-            self._wanted = await self.engine.apply(texts, patience_sec=60.0, avoid=self._failed_boots())
-            self._refused = ()
-            self._report(self._wanted)
-            if self._wanted.exit_status == 0:
+            with self._applies():
+                outcome = await self.engine.apply(texts, patience_sec=60.0, avoid=self._failed_boots())
+            self._report(outcome)
+            if outcome.exit_status == 0:
                 await self._boot_is_good()
         except Refused as refused:
             self._refused = refused.problems
             for problem in refused.problems:
                 log.error("%s", problem)
             log.error("the documents are refused; what was applied stays")
-        except (Busy, Unavailable):
+        except (Busy, Unavailable, OSError):
             self._taken = ""
             raise
         except Failure as failure:
+            self._refused = (Problem(where=NOWHERE, what=str(failure), code="NotApplied"),)
             log.error("%s", failure)
+        except Exception as error:  # a bug of ours: without the agent, nobody would hear of it
+            self._refused = (Problem(where=NOWHERE, what=f"internal error: {error!r}", code="Internal"),)
+            log.exception("internal error; what was applied stays")
+
+    @contextlib.contextmanager
+    def _applies(self) -> Iterator[None]:
+        self._applying = True
+        self._tell(replace(self.current, state=State.APPLYING, source=self.source_state))
+        try:
+            yield
         finally:
             self._applying = False
 
@@ -155,6 +163,8 @@ class Follower(Local):
             await asyncio.to_thread(self.engine.store.mark_boot_good, self.engine.applied().hash)
 
     def _report(self, outcome: Outcome) -> None:
+        self._wanted = outcome
+        self._refused = ()
         for verdict in outcome.verdicts:
             log.log(logging.INFO if verdict.ok else logging.ERROR, "%s: %s", verdict.unit, verdict.what)
         for problem in outcome.plan.problems:
@@ -195,15 +205,17 @@ class Follower(Local):
         return super().state_of(failed or bad)
 
     def conditions(self) -> tuple[Condition, ...]:
-        """See `Local.conditions`; also why the last documents were refused."""
-        refused = tuple(Condition(code=REFUSED, what=str(p), hint=p.hint, item=p.item) for p in self._refused)
-        return (*super().conditions(), *refused)
+        """See `Local.conditions`; also what the last documents hold back, or why they were refused."""
+        held_back = [p for p in self._wanted.plan.problems if p.severity is Severity.BLOCKED] if self._wanted else []
+        blocked = map(Condition.of, held_back)
+        refused = (Condition.of(p, "" if p.where is NOWHERE else REFUSED) for p in self._refused)
+        return (*super().conditions(), *blocked, *refused)
 
     async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
         """See `Client.apply`."""
-        outcome = await super().apply(documents, once=once, confirm_sec=confirm_sec)
-        self._wanted = outcome
-        self._refused = ()
+        with self._applies():
+            outcome = await super().apply(documents, once=once, confirm_sec=confirm_sec)
+        self._report(outcome)
         self._wake.set()
         return outcome
 

@@ -119,7 +119,7 @@ class Local:
 
     def conditions(self) -> tuple[Condition, ...]:
         """What the user should know."""
-        found = [Condition(code=p.code, what=f"{p.where}: {p.what}", hint=p.hint) for p in self._settings_problems]
+        found = list(map(Condition.of, self._settings_problems))
         record = read_record(self.engine.root)
         found += [Condition(code="BootChoice", what=note) for note in record.get("note", ())]
         found += self.engine.conditions.values()

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
@@ -30,6 +32,9 @@ NAME = "org.ordain.Agent1"
 PATH = "/org/ordain/Agent1"
 _PROPERTIES = ("Generation", "WantedGeneration", "State", "SourceState", "Conditions", "Drift")
 
+INTERNAL = "org.ordain.Error.Internal"
+
+log = logging.getLogger(__name__)
 _sender: ContextVar[str] = ContextVar("sender")
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,6 +51,9 @@ def _answered(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             raise DBusError(REFUSED, json.dumps([to_json(p) for p in refused.problems])) from None
         except Failure as failure:
             raise DBusError(failure.name, str(failure)) from None
+        except Exception as error:  # dbus-next would send the caller a traceback
+            log.exception("internal error in %s", call.__qualname__)
+            raise DBusError(INTERNAL, f"internal error ({error!r}); the journal tells more") from None
 
     return answered
 
@@ -223,11 +231,18 @@ async def serve(connection: MessageBus, service: Service) -> None:
         if message.message_type is MessageType.METHOD_CALL:
             _sender.set(message.sender or "")
 
+    asyncio.get_running_loop().set_exception_handler(_not_answers)
     connection.add_message_handler(remember)
     connection.export(PATH, service)
     reply = await connection.request_name(NAME, NameFlag.DO_NOT_QUEUE)
     if reply not in (RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER):
         raise Unavailable(f"another agent has the name {NAME}")
+
+
+def _not_answers(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """dbus-next raises an error once more after it has sent it to the caller; that is no error of ours."""
+    if not isinstance(context.get("exception"), DBusError):
+        loop.default_exception_handler(context)
 
 
 def _documents(pairs: list[list[str]]) -> list[tuple[str, bytes]] | None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
+
+from ordain.transforms.errors import Problem
 
 
 class State(StrEnum):
@@ -26,6 +29,14 @@ class Condition:
     what: str
     hint: str = ""
     item: str = ""
+
+    @classmethod
+    def of(cls, problem: Problem, code: str = "") -> Self:
+        """A problem that stands; ``code`` in place of its own."""
+        place = f"{problem.where}: " if problem.where.path else ""
+        pointer = f"{problem.where.pointer}: " if problem.where.pointer else ""
+        what = f"{place}{pointer}{problem.what}"
+        return cls(code=code or problem.code, what=what, hint=problem.hint, item=problem.item)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

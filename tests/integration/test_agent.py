@@ -244,8 +244,9 @@ def test_no_documents_stop_nothing(followed: Machine, how: tuple[str, ...]) -> N
 def test_an_agent_that_is_killed_while_it_applies_goes_on_where_it_was(followed: Machine) -> None:
     """The old web takes two seconds to stop, so that the kill falls into the stops."""
     slow = "{command: [/bin/sh, -c, 'trap \"sleep 2; exit 0\" TERM; while :; do sleep 0.1; done'], stop-timeout: 10s}"
+    before = runs(followed, "web.service")
     document(followed, web=slow, other=sleeps())
-    wait_active(followed, "web.service")
+    followed.until("web is the slow one", lambda: runs(followed, "web.service") != before)
     wait_state(followed, "converged")
 
     document(followed, other=sleeps("2"), third=sleeps())
