@@ -514,6 +514,9 @@ def test_on_a_read_only_file_system_it_says_so(machine: Machine, full: Path) -> 
 def test_killed_at_any_moment_it_leaves_no_torn_file(machine: Machine, number: signal.Signals) -> None:
     machine.put(CURRENT, many())
     random.seed(number)
+    start = time.monotonic()
+    machine.run()
+    whole = time.monotonic() - start
     counts = set()
     ends = set()
     for _ in range(25):
@@ -521,7 +524,7 @@ def test_killed_at_any_moment_it_leaves_no_torn_file(machine: Machine, number: s
         for directory in machine.directories:
             directory.mkdir(parents=True)
         with subprocess.Popen(machine.command(), stderr=subprocess.PIPE, text=True) as process:
-            time.sleep(random.uniform(0.008, 0.045))
+            time.sleep(random.uniform(0.2, 1.0) * whole)
             process.send_signal(number)
             _, errors = process.communicate(timeout=10)
         assert "Traceback" not in errors

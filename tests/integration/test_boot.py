@@ -13,7 +13,7 @@ from rig.machine import Machine, Machines
 TREE = Path(__file__).parents[2]
 pytestmark = pytest.mark.integration
 
-UNITS = ("ordain-services.target", "ordain-fallback.service", "ordain-boot-attempt.service", "ordain-boot-good.service")
+UNITS = sorted(path.name for path in (TREE / "units").iterdir() if path.name != "ordain-agent.service")
 CURRENT = "/etc/ordain/boot/current"
 FALLBACK = "/etc/ordain/boot/fallback"
 ATTEMPTS = "/etc/ordain/boot/attempts"
@@ -225,7 +225,7 @@ def test_the_fallback_takes_over_when_the_agent_does_not(machine: Machine, comma
     assert machine.read("/run/ordain/takeover") == who
 
 
-def test_isolating_leaves_the_services_alone_but_for_rescue(machine: Machine) -> None:
+def test_isolating_leaves_the_services_alone_but_for_rescue_and_back(machine: Machine) -> None:
     machine.write(CURRENT, generation(1))
     machine.boot()
     wait_good(machine)
@@ -238,3 +238,26 @@ def test_isolating_leaves_the_services_alone_but_for_rescue(machine: Machine) ->
     machine.run("systemctl", "start", "--no-block", "rescue.target")
     machine.until("the target stops", lambda: active(machine, "ordain-services.target") == "inactive")
     machine.until("web stops", lambda: active(machine, "web.service") == "inactive")
+
+    machine.until("that is forgotten", lambda: not machine.path("/run/ordain/takeover").exists())
+    machine.run("systemctl", "--no-block", "default")
+    machine.until("web runs again", lambda: active(machine, "web.service") == "active")
+
+
+def test_services_start_again_after_a_soft_reboot(machines: Machines) -> None:
+    machine = equipped(machines("trixie", bare=True))
+    machine.write(CURRENT, generation(1))
+    machine.boot()
+    wait_good(machine)
+    before = machine.show("web.service", "InvocationID")
+
+    machine.run("systemctl", "soft-reboot")
+
+    def again() -> bool:
+        state = machine.run(
+            "systemctl", "show", "--property=InvocationID,ActiveState", "web.service", check=False
+        ).stdout
+        return "ActiveState=active" in state and before["InvocationID"] not in state
+
+    machine.until("web runs again", again)
+    assert machine.read("/run/ordain/takeover") == "fallback\n"
