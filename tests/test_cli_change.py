@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ordain.agent.cli import change
+from ordain.agent.cli import change, state
 from ordain.agent.cli.main import main
 from ordain.agent.client import Documents
 from ordain.agent.failure import Busy, Denied, Failure, Unavailable
@@ -75,6 +75,10 @@ class Agent:
     async def explain(self, about: str) -> Mapping[str, Any]:
         return self._answer("explain", about)  # type: ignore[no-any-return]
 
+    async def watch(self) -> AsyncIterator[Status]:
+        for status in self._answer("watch"):
+            yield status
+
     async def pause(self) -> None:
         self._answer("pause")
 
@@ -94,7 +98,8 @@ def agent(monkeypatch: pytest.MonkeyPatch) -> Agent:
     async def connect(root: Path) -> AsyncIterator[Agent]:
         yield made
 
-    monkeypatch.setattr(change, "connect", connect)
+    for module in (change, state):
+        monkeypatch.setattr(module, "connect", connect)
     return made
 
 
@@ -272,6 +277,32 @@ def test_status_shows_what_is_wrong(agent: Agent, capsys: pytest.CaptureFixture[
     assert "a.yaml:1:1: error: wrong" in lines[4]
     assert "services/ssh: ssh has no meaning here (unit:) [Unmapped]" in lines[5]
     assert lines[-1] == "the documents speak of no unit"
+
+
+def test_a_condition_says_nothing_twice(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    problem = Problem(where=Where(path="a.yaml", line=1, pointer="services/x"), what="wrong", hint="mend it")
+    agent.answer = Status(conditions=(Condition(code="Schema", what=str(problem), hint="mend it", item="services/x"),))
+
+    assert main(["status"]) == 0
+    assert f"Condition   {problem}\n" in capsys.readouterr().out
+
+
+def test_watch_prints_what_is_new(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    stopped = replace(STATUS.units[0], active_state="inactive", sub_state="dead", ok=False, what="was stopped by hand")
+    wrong = replace(STATUS.source, problem="a.yaml:1: error: wrong")
+    agent.answer = [STATUS, STATUS, replace(STATUS, units=(stopped,), source=wrong)]
+
+    assert main(["watch"]) == 0
+    assert [line[10:] for line in capsys.readouterr().out.splitlines()] == [
+        "converged, generation 7",
+        "web.service active (running)",
+        "held.service inactive (dead), masked by an administrator",
+        "a.yaml:1: error: wrong",
+        "web.service inactive (dead), was stopped by hand",
+        "held.service is no longer in the documents",
+    ]
+    assert main(["watch", "--json"]) == 0
+    assert [json.loads(line)["generation"] for line in capsys.readouterr().out.splitlines()] == [7, 7, 7]
 
 
 @pytest.mark.parametrize("command", ["pause", "resume", "follow"])

@@ -65,6 +65,13 @@ def test_all_problems_are_printed_at_once_by_place(folder: Path, capsys: pytest.
     assert lines[2].endswith("error: services/web/comand: unknown key (did you mean command?) [Schema]")
 
 
+def test_two_documents_of_one_name_are_a_problem_of_the_set(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "again.yaml").write_text(BASE)
+
+    assert main(["validate", "again.yaml", "docs"]) == 1
+    assert "two Layer documents called base" in capsys.readouterr().err
+
+
 def test_standard_input_is_a_file(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,7 +29,7 @@ def resolve(
     machine, two documents of one kind and name.
     """
     documents = tuple(documents)
-    problems = [*_twice(documents), *_two_nodes(documents, facts, shared)]
+    problems = [*duplicates(documents), *_two_nodes(documents, facts, shared)]
     facts = with_node(documents, facts, shared)
     layers = [c for c in candidates(documents, facts, shared) if c.match.holds]
     ranked = [(c.document, rank(c.document, c.match.closeness)) for c in layers]
@@ -78,7 +78,8 @@ def _two_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str,
         yield Problem(where=other.where, what=what, hint="match on machine-id", code="TwoNodes")
 
 
-def _twice(documents: Iterable[Document]) -> Iterable[Problem]:
+def duplicates(documents: Iterable[Document]) -> Iterable[Problem]:
+    """Documents of one kind with one name."""
     seen: dict[tuple[Kind, str], Document] = {}
     for document in documents:
         first = seen.setdefault((document.kind, document.name), document)

@@ -14,11 +14,13 @@ from ordain.agent.model import to_json
 from ordain.transforms.dump import dump
 from ordain.transforms.errors import Severity, errors, in_order
 from ordain.transforms.model import Artifact, Compiled, Kind
+from ordain.transforms.resolve import duplicates
 
 
 def validate(request: Namespace, console: Console) -> Exit:
     """`ordainctl validate`."""
     documents, problems = read_files(request.file)
+    problems = (*problems, *duplicates(documents))
     if request.json:
         listed = [{"kind": d.kind, "name": d.name, "path": d.where.path, "line": d.where.line} for d in documents]
         console.json({"documents": listed, "problems": [p.to_json() for p in in_order(problems)]})

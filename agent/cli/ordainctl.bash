@@ -9,7 +9,7 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema facts status show explain history diff doctor plan apply pause resume follow help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema facts status watch show explain history diff doctor plan apply pause resume follow help --help --version" -- "$current")
         return
     fi
     case ${COMP_WORDS[1]} in
@@ -48,6 +48,9 @@ _ordainctl() {
         status)
             flags='--json' operand='units'
             ;;
+        watch)
+            flags='--json' operand='text'
+            ;;
         show)
             flags='--provenance --json' operand='text'
             ;;
@@ -81,7 +84,7 @@ _ordainctl() {
         follow)
             flags='' operand='text'
             ;;
-        help) operand='validate render match schema facts status show explain history diff doctor plan apply pause resume follow' ;;
+        help) operand='validate render match schema facts status watch show explain history diff doctor plan apply pause resume follow' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

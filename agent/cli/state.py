@@ -1,16 +1,20 @@
-"""status and history: what is, and what was."""
+"""status, watch and history: what is, what comes, and what was."""
 
 from __future__ import annotations
 
+import asyncio
+import json
 from argparse import Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 from ordain.agent.cli.change import ask
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Cell, Console, Style
+from ordain.agent.client import connect
 from ordain.agent.failure import Failure
 from ordain.agent.model import to_json
-from ordain.agent.status import State, Status, UnitStatus
+from ordain.agent.status import Condition, State, Status, UnitStatus
 from ordain.agent.store import Store
 from ordain.transforms.errors import near
 
@@ -40,6 +44,43 @@ def status(request: Namespace, console: Console) -> Exit:
     if request.unit:
         degraded = any(not unit.ok for unit in units)
     return Exit.DEGRADED if degraded else Exit.OK
+
+
+def watch(request: Namespace, console: Console) -> Exit:
+    """`ordainctl watch`."""
+    asyncio.run(_watch(request, console))
+    return Exit.OK
+
+
+async def _watch(request: Namespace, console: Console) -> None:
+    last = Status()
+    async with connect(request.root) as client:
+        async for now in client.watch():
+            if request.json:
+                console.line(json.dumps(to_json(now), ensure_ascii=False))
+            else:
+                for text, style in changes(last, now):
+                    console.line(f"{datetime.now():%H:%M:%S}  {text}", style)
+            console.out.flush()
+            last = now
+
+
+def changes(last: Status, now: Status) -> Iterator[tuple[str, Style]]:
+    """What is new in ``now``, a line each."""
+    if (now.state, now.generation) != (last.state, last.generation):
+        yield f"{now.state}, generation {now.generation}", STATES.get(now.state, Style.WARN)
+    if now.source.problem and now.source.problem != last.source.problem:
+        yield now.source.problem, Style.BAD
+    for condition in now.conditions:
+        if condition not in last.conditions:
+            yield _said(condition), Style.WARN
+    before = {unit.unit: unit for unit in last.units}
+    for unit in now.units:
+        if unit != before.pop(unit.unit, None):
+            note = f", {unit.what}" if unit.what else ""
+            yield f"{unit.unit} {unit.active_state} ({unit.sub_state}){note}", Style.PLAIN if unit.ok else Style.BAD
+    for name in before:
+        yield f"{name} is no longer in the documents", Style.PLAIN
 
 
 def unit_name(word: str) -> str:
@@ -78,12 +119,19 @@ def _head(now: Status) -> list[tuple[Cell, Cell]]:
         rows.append((("Services", Style.STRONG), f"started by {now.taken_over_by}"))
     if now.source.problem:
         rows.append((("Documents", Style.STRONG), (now.source.problem, Style.BAD)))
-    for condition in now.conditions:
-        about = f"{condition.item}: " if condition.item else ""
-        # What comes from a problem ends in its hint.
-        hint = f" ({condition.hint})" if condition.hint and condition.hint not in condition.what else ""
-        rows.append((("Condition", Style.STRONG), (f"{about}{condition.what}{hint} [{condition.code}]", Style.WARN)))
+    rows += [(("Condition", Style.STRONG), (_said(condition), Style.WARN)) for condition in now.conditions]
     return rows
+
+
+def _said(condition: Condition) -> str:
+    """A condition on one line. One that comes from a problem says most of it itself."""
+    parts = [f"{condition.item}:", condition.what, f"({condition.hint})", f"[{condition.code}]"]
+    values = [condition.item, "", condition.hint, condition.code]
+    return " ".join(
+        part
+        for part, value in zip(parts, values, strict=True)
+        if part == condition.what or (value and value not in condition.what)
+    )
 
 
 def _row(unit: UnitStatus) -> tuple[Cell, ...]:

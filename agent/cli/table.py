@@ -137,6 +137,15 @@ _ROWS = (
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
     ),
     Command(
+        name="watch",
+        group=MACHINE,
+        purpose="print what changes, as it changes, until interrupted",
+        text="With --json, the whole status as one line of JSON for every change.",
+        run="state:watch",
+        arguments=(JSON,),
+        examples=(("ordainctl watch", "beside an editor"),),
+    ),
+    Command(
         name="show",
         group=MACHINE,
         purpose="print the one document that all layers resolve to on this machine",
