@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -14,6 +15,12 @@ from ordain.transforms.unitfile import Line
 HEADER = (
     "Made by Ordain from documents; what is written here is lost.",
     "`ordainctl explain {unit}` tells more, `systemctl edit {unit}` overrides it.",
+)
+SECRET = re.compile(r"(?i)(^|_)(PASSWORD|PASSWD|PASSPHRASE|SECRET|SECRET_KEY|TOKEN|API_?KEY|PRIVATE_KEY)$")
+"""Names of variables whose value no other user should read; the last word counts, so TOKEN_FILE is none."""
+SECRET_HINT = "hand it over in `credentials`, or in a file by `environment-files`"
+ADD_ONLY = frozenset(
+    "After Before Requires Requisite Wants BindsTo PartOf Upholds Conflicts OnFailure OnSuccess".split()
 )
 DROP_IN = "00-ordain.conf"
 """Drop-ins merge by file name, and any admin's must win (product.md, Boot)."""
@@ -61,6 +68,16 @@ class Draft:
         if finding := directives.check(section, key, self.systemd):
             self.unfit(finding, leaf)
             return
+        if self.drop_in and not text.strip() and key in ADD_ONLY:
+            what = f"{key}= of a distribution's unit can be added to, not reset"
+            self.block(
+                leaf, what, "systemd.unit(5): dependencies cannot be reset; mask the unit, or write your own", "Item"
+            )
+            return
+        if key in {"Environment", "SetCredential"} and (
+            key == "SetCredential" or SECRET.search(text.partition("=")[0].strip(' "'))
+        ):
+            self.warn(leaf, f"{key}= looks like a secret, and every user can read a unit", SECRET_HINT, "Secret")
         try:
             self.add(section, key, raw(section, key, text), leaf)
         except EncodeError as error:
@@ -78,6 +95,9 @@ class Draft:
         """``text`` as it stands; a key the target does not know becomes a problem instead."""
         if finding := directives.check(section, key, self.systemd):
             self.unfit(finding, leaf)
+            return
+        if "PRIVATE KEY-----" in text:
+            self.block(leaf, "a private key, and every user can read a unit", SECRET_HINT, "Secret")
             return
         kind = unitname.suffix(self.unit)
         if section not in directives.SECTIONS[kind] and not section.startswith("X-"):

@@ -89,7 +89,7 @@ def _implicit(unit: str, units: Effective) -> Iterator[tuple[str, str]]:
     elif kind == "target":
         for key in ("Wants", "Requires"):
             for other in units.words(unit, key):
-                if units.flag(other, "DefaultDependencies", True) and unit not in units.words(other, "After"):
+                if units.flag(other, "DefaultDependencies", True) and not _is_after(other, unit, units):
                     yield other, unit
     elif kind == "mount":
         remote = any(word in NETWORK for word in units.words(unit, "Type", "Mount")) or any(
@@ -102,6 +102,18 @@ def _implicit(unit: str, units: Effective) -> Iterator[tuple[str, str]]:
             yield "network-online.target", unit
     elif kind == "swap":
         yield unit, "swap.target"
+
+
+def _is_after(unit: str, target: str, units: Effective) -> bool:
+    """Whether ``unit`` is ordered after ``target`` anyway; then the target does not wait for it.
+
+    unit_add_default_target_dependency() of systemd's src/core/unit.c: "Don't create loops".
+    """
+    if target in units.words(unit, "After") or unit in units.words(target, "Before"):
+        return True
+    kind = unitname.suffix(unit) if unitname.is_valid(unit) else ""
+    implied = {"service": ("sysinit.target", "basic.target")}.get(kind, ("sysinit.target",))
+    return kind in {"service", "socket", "timer", "path"} and target in implied
 
 
 def _components(graph: Graph) -> Iterator[frozenset[str]]:

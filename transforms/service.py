@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from ordain.transforms import sandbox, unitname
-from ordain.transforms.draft import Draft
+from ordain.transforms.draft import SECRET, SECRET_HINT, Draft
 from ordain.transforms.encode import Neutral
 from ordain.transforms.model import Branch, Leaf, Value
 from ordain.transforms.names import Names
@@ -76,7 +76,6 @@ NOT_YET = ("uses", "check", "health", "on-source-loss")
 """Keys of the language that this version reads and does not act on."""
 
 _SIGNAL = re.compile(r"SIG[A-Z0-9]+")
-_SECRET = re.compile(r"(?i)(^|_)(PASSWORD|PASSWD|PASSPHRASE|SECRET|SECRET_KEY|TOKEN|API_?KEY|PRIVATE_KEY)$")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,10 +155,9 @@ class _Renderer:
     def environment(self) -> None:
         for name, leaf in self.service.branch("environment").leaves():
             value = str(leaf.value)
-            if _SECRET.search(name) and value:
+            if SECRET.search(name) and value:
                 what = f"{name} looks like a secret, and every user can read a unit"
-                hint = "hand it over in `credentials`, or in a file by `environment-files`"
-                self.draft.block(leaf, what, hint, "Secret")
+                self.draft.block(leaf, what, SECRET_HINT, "Secret")
             self.draft.environment(name, value, leaf)
 
     def dependencies(self) -> None:

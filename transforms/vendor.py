@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ordain.transforms import activation, service
+from ordain.transforms import activation, service, unitname
 from ordain.transforms.draft import DROP_IN, Draft
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.item import SERVICES_TARGET, Item, hold_back, item, mask, wants
 from ordain.transforms.layout import Layout, triggers
 from ordain.transforms.model import Artifact, Branch, Installed, Leaf, Link, Member, Wanted
 
+USUAL_TARGET = {"socket": "sockets.target", "timer": "timers.target", "path": "paths.target"}
+"""Where distributions link a unit, for a machine whose links are not known."""
 PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Requisite")
 
 
@@ -95,7 +97,8 @@ class _Vendor:
     def dependencies(self) -> Iterator[Link]:
         """Every link that starts it at boot, by any of its names (generator.md, i.1)."""
         if self.installed is None:
-            yield Link(target="multi-user.target", kind="wants", name=self.layout.unit, path="")
+            target = USUAL_TARGET.get(unitname.suffix(self.layout.unit), "multi-user.target")
+            yield Link(target=target, kind="wants", name=self.layout.unit, path="")
             return
         held = self.all_names()
         for link in sorted(self.installed.links, key=lambda link: (link.target, link.kind, link.name)):
