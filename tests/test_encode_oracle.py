@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -20,11 +21,12 @@ from encode_samples import REFUSED, TAKEN
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ordain.transforms import directives, encode
+from ordain.transforms import calendars, directives, encode, unitfile, values
 from ordain.transforms.encode import EncodeError
 from ordain.transforms.quoting import CREDENTIALS, INSTANCE
 
 SYSTEMD = next((p for p in ("/lib/systemd/systemd", "/usr/lib/systemd/systemd") if Path(p).exists()), None)
+ANALYZE = shutil.which("systemd-analyze")
 NOBODY = 65534
 
 pytestmark = pytest.mark.skipif(SYSTEMD is None, reason="no systemd binary here to ask")
@@ -336,3 +338,63 @@ def test_pid1_would_ignore_what_is_refused() -> None:
     _, said = pid1(_sample_units([(section, f"{key}={text}") for section, key, text in samples]))
     complaints = _complaints(said)
     assert [sample for at, sample in enumerate(samples) if at not in complaints] == []
+
+
+pieces = st.sampled_from(
+    ["Description", "=", "a", "b c", " ", "\t", "#", ";", "[", "]", "[Unit]\n", "[X-a]\n", "\nDescription=", "\\", "\\\\", "\\\n", "\\\n#c\n", "\n", "\r", "\x00", "\r\n", "\n\r", "\x0b", "\xa0", "\u2028", "\ufeff"]
+)  # fmt: skip
+
+
+@batch
+@given(st.lists(st.lists(pieces, max_size=14).map("".join), min_size=1, max_size=25))
+@example(["a\\\n# c\n b", "a\\\r\nb\\\n\0c", "a\0Description=b", "a\\\\\nDescription=b\\"])
+def test_a_file_is_read_as_pid1_reads_it(bodies: list[str]) -> None:
+    texts = {f"r{at}.target": f"[Unit]\nDescription={body}" for at, body in enumerate(bodies)}
+    blocks, _ = pid1(texts)
+    for name, text in texts.items():
+        load = re.search("Unit Load State: (.*)", blocks[name])
+        assert load is not None
+        if load[1] == "loaded":
+            values = [
+                value for section, key, value in unitfile.parse(text) if (section, key) == ("Unit", "Description")
+            ]
+            wanted = values[-1] or name
+            assert blocks[name].startswith(f"{name}:\n\t\tDescription: {wanted}\n"), text
+
+
+SPANS = """\
+90|0|5min|1h 30min|1h30m|2.5s|1M|1y 12month|300ms20s 5day| 5 us |infinity|| |-1|soon|5 parsecs|s|1..5s|12.34.56
+5 .9|infinity s|3.s|3. 1s|5.9 .3|1 2|.5|1e3|5s,|1min30|10 µs|10μs|1sec2|5 sec min|3.+1s|2w|1 weeks 1w|0.0000001s
+99999999999999y|18446744073709551615us|5\ts|1h  2m|1.5.5s|1m on|5mon|5 - 3|0x10"""
+EVENTS = """\
+daily|Mon|mon..fri|Monday *-*-* 1:2:3|Mon,Tue 10:00|*:0/5|*-*-* *:*:00|2027-1-1|2027-01-01 10:00 UTC|*-*-1/2
+25:00|10:60|Mon *-05~07/1|*-02~01|@1395716396|10:00:00.5|*:*:0/0.5|Sat..Mon|Mon-Fri 10:00|10:00 Europe/Berlin
+weekly UTC|annually||x|*-13-01|*-*-32|Mon Tue|Mon..|10|10:00:00:00|2027|*|*-*|* *:0|1,2-3-4|*-1..3-1|0-0|12-00
+24:00|*:60|23:59:60|Fri *-*-13|Mon,|Mon, Tue|Mon..Wed,Fri 1:00|2027-01-01T10:00|daily 10:00|hourly Europe/Paris
+05-05 08:05|tue..sunday 10:00|*-*-01..07 4:00|1..5:0|*-*-*/2|00:00:00/20|*-*~1|1:2 UTC extra|~5|*-~5|12:00 utc
+Thu,Fri 2012-*-1,5 11:12:13|minutely"""
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here to ask")
+@pytest.mark.parametrize("text", SPANS.replace("\n", "|").split("|"))
+def test_time_spans_are_those_of_systemd(text: str) -> None:
+    assert _accepted("timespan", text) == _takes(values.timespan, text)
+
+
+@pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here to ask")
+@pytest.mark.parametrize("text", EVENTS.replace("\n", "|").split("|"))
+def test_calendar_events_are_those_of_systemd(text: str) -> None:
+    assert _accepted("calendar", text) == _takes(calendars.calendar, text)
+
+
+def _accepted(verb: str, text: str) -> bool:
+    done = subprocess.run([str(ANALYZE), verb, "--", text], capture_output=True, timeout=30, check=False)
+    return done.returncode == 0
+
+
+def _takes(check: Callable[[str], object], text: str) -> bool:
+    try:
+        check(text)
+    except EncodeError:
+        return False
+    return True

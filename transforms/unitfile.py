@@ -43,7 +43,7 @@ def parse(text: str) -> tuple[tuple[str, str, str], ...]:
     """
     found: list[tuple[str, str, str]] = []
     section = ""
-    for line in _logical_lines(text.removeprefix("\ufeff")):
+    for line in _logical_lines(text):
         if line.startswith("["):
             if not line.endswith("]") or len(line) < 2:
                 break
@@ -64,9 +64,12 @@ def is_masked(content: bytes) -> bool:
 def _logical_lines(text: str) -> Iterator[str]:
     """Stripped lines with continuations joined, without comments and blank lines."""
     pending = ""
+    bom = "\ufeff"
     for physical in _LINE_END.split(text):
         if physical.lstrip(BLANKS).startswith(("#", ";")):
             continue  # even between a line and its continuation
+        if bom and physical.startswith(bom):
+            physical, bom = physical.removeprefix(bom), ""  # one is skipped, on whatever line it is
         line = pending + physical
         if (len(line) - len(line.rstrip("\\"))) % 2:
             pending = line[:-1] + " "
