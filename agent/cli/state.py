@@ -135,7 +135,9 @@ def _said(condition: Condition) -> str:
 
 
 def _row(unit: UnitStatus) -> tuple[Cell, ...]:
-    state = f"{unit.active_state} ({unit.sub_state})" if unit.load_state == "loaded" else unit.load_state
+    state = f"{unit.active_state} ({unit.sub_state})"
+    if unit.load_state != "loaded":
+        state = unit.load_state if unit.active_state == "inactive" else f"{state}, {unit.load_state}"
     notes = [unit.what] if unit.what else []
     if unit.n_restarts:
         notes.append(f"restarted {unit.n_restarts}×")
