@@ -42,6 +42,11 @@ def apt(machine: Machine, verb: str, what: str | Path) -> str:
     return done.stdout + done.stderr
 
 
+def until_web_runs(machine: Machine) -> None:
+    """Wait for the service of `WEB`."""
+    machine.until("web runs", lambda: machine.show("web.service", "ActiveState")["ActiveState"] == "active")
+
+
 def running(machine: Machine, unit: str) -> str:
     """The process id of a service that runs."""
     state = machine.show(unit, "ActiveState", "MainPID")
@@ -61,14 +66,14 @@ def test_installed_on_a_running_machine_it_serves_at_once(deb: Path, machines: M
 
     apt(machine, "install", deb)
 
-    machine.until("web runs", lambda: machine.show("web.service", "ActiveState")["ActiveState"] == "active")
+    until_web_runs(machine)
     assert machine.run("systemctl", "is-enabled", "ordain-agent.service").stdout == "enabled\n"
 
 
 def test_an_upgrade_touches_no_service_and_never_lacks_a_generator(machine: Machine, upgrade: Path) -> None:
     machine.write("/etc/ordain/documents/web.yaml", WEB)
     machine.boot()
-    machine.until("web runs", lambda: machine.path("/run/systemd/generator/web.service").exists())
+    until_web_runs(machine)
     web, agent = running(machine, "web.service"), running(machine, "ordain-agent.service")
     machine.run("systemd-run", "--unit=reloading", "sh", "-c", RELOADING)
     machine.until("a first run", machine.path("/run/runs").exists)
@@ -88,7 +93,7 @@ def test_an_upgrade_touches_no_service_and_never_lacks_a_generator(machine: Mach
 def test_removed_it_says_what_that_means_and_leaves_services_running(machine: Machine) -> None:
     machine.write("/etc/ordain/documents/web.yaml", WEB)
     machine.boot()
-    machine.until("web runs", lambda: machine.path("/run/systemd/generator/web.service").exists())
+    until_web_runs(machine)
     web = running(machine, "web.service")
 
     said = apt(machine, "remove", "ordain")
@@ -102,7 +107,7 @@ def test_removed_it_says_what_that_means_and_leaves_services_running(machine: Ma
 def test_purged_it_leaves_no_file(machine: Machine) -> None:
     machine.write("/etc/ordain/documents/web.yaml", WEB)
     machine.boot()
-    machine.until("web runs", lambda: machine.path("/run/systemd/generator/web.service").exists())
+    until_web_runs(machine)
 
     apt(machine, "purge", "ordain")
 

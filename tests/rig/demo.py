@@ -83,7 +83,7 @@ class Show:
     def pause(self) -> None:
         """Time to read, for a person."""
         if self.terminal:
-            time.sleep(2)
+            time.sleep(5)
 
     def _colour(self, code: str, text: str) -> str:
         return f"\033[{code}m{text}\033[0m" if self.terminal else text
@@ -135,8 +135,10 @@ class Demo:
         began = time.monotonic()
         self.put("hello.yaml", HELLO.replace("Hello, 100% of the world", "Good evening"), quiet=True)
         self.machine.until("the new answer", lambda: self.answer() == "Good evening")
-        seconds = time.monotonic() - began
-        self.show.line(f"GREETING is edited; {seconds:.2f} s later the service answers: Good evening")
+        # PID 1's clock is the host's, so the show's own questions do not count.
+        active = self.machine.show("hello.service", "ActiveEnterTimestampMonotonic")["ActiveEnterTimestampMonotonic"]
+        seconds = int(active) / 1e6 - began
+        self.show.line(f"GREETING is edited; {seconds:.2f} s later hello runs anew and answers: Good evening")
         self.show.claim("within a second", seconds < 1)
         self.changed(before, {"hello"})
         self.show.pause()

@@ -220,7 +220,7 @@ class Machine:
                 raise MachineError(f"{self.name} went off while waiting: {what}\n{self.console()}")
             if time.monotonic() > deadline:
                 raise MachineError(f"not within {timeout} s: {what}")
-            time.sleep(0.02)
+            time.sleep(0.05)
         return answer
 
     # What happened
