@@ -1,7 +1,4 @@
-"""The agent as its users see it, whether it runs or not.
-
-`connect` gives a `Client`: over D-Bus when org.ordain.Agent1 is on the bus, else one that does the work in
-this process, over pystemd, under the same lock. Callers never care which.
+"""The agent as its users see it, whether it runs or not; `connect` gives one.
 
 Every method raises `Refused` (documents that are wrong) or a `Failure` (see there).
 """
@@ -9,11 +6,8 @@ Every method raises `Refused` (documents that are wrong) or a `Failure` (see the
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Protocol
 
-from ordain.agent.bus import Bus
 from ordain.agent.model import Outcome, Plan
 from ordain.agent.status import Status
 
@@ -53,40 +47,3 @@ class Client(Protocol):
 
     def watch(self) -> AsyncIterator[Status]:
         """The status now, and again whenever it changes."""
-
-
-@asynccontextmanager
-async def connect(root: Path = Path("/")) -> AsyncIterator[Client]:
-    """The agent of this machine, or its stand-in. Raises `Unavailable` where there is no bus."""
-    # Imported here: a look at documents alone needs no bus.
-    from ordain.agent.bus import DBUS, DBUS_PATH
-    from ordain.agent.bus_pystemd import Pystemd
-
-    bus = Pystemd()
-    try:
-        if await bus.call(DBUS, DBUS_PATH, DBUS, "NameHasOwner", "s", "org.ordain.Agent1"):
-            from ordain.agent.bus_dbus_next import DbusNext
-            from ordain.agent.remote import Remote
-
-            connection = await DbusNext.open()
-            try:
-                yield Remote(connection)
-            finally:
-                connection.close()
-        else:
-            yield await _local(bus, root)
-    finally:
-        bus.close()
-
-
-async def _local(bus: Bus, root: Path) -> Client:
-    from ordain.agent.engine import Engine
-    from ordain.agent.local import Local
-    from ordain.agent.settings import read_settings
-    from ordain.agent.sources.directory import Directory
-    from ordain.agent.systemd1 import Systemd
-
-    settings, problems = read_settings(root)
-    engine = Engine(systemd=await Systemd.open(bus), root=root)
-    source = Directory(Path(settings.directory))
-    return Local(engine=engine, source=source, settings=settings, problems=problems)

@@ -14,7 +14,8 @@ from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.documents import contents
 from ordain.agent.cli.generations import in_force, numbered
 from ordain.agent.cli.parse import Usage
-from ordain.agent.client import Client, Documents, connect
+from ordain.agent.client import Client, Documents
+from ordain.agent.connect import connect
 from ordain.agent.describe import describe, describe_change
 from ordain.agent.diff import diff as between
 from ordain.agent.model import Change, Plan, to_json

@@ -26,13 +26,15 @@ from ordain.transforms.errors import Refused, errors
 GENERATOR = "usr/lib/systemd/system-generators/ordain-generator"
 MASKS = tuple(f"{top}/systemd/system-generators/ordain-generator" for top in ("run", "etc", "usr/local/lib"))
 """Where a file of the same name is used in place of ours (systemd.generator(7))."""
-MODULES = ("main", "cache", "place")
+MODULES = ("main", "choose", "cache", "place")
 UNITS = (
     "ordain-agent.service",
     "ordain-services.target",
     "ordain-fallback.service",
     "ordain-boot-attempt.service",
     "ordain-boot-good.service",
+    "ordain-boot-good.timer",
+    "ordain-forget.service",
 )
 SPACE_BYTES = 16 << 20
 """Less free than this, and the next apply may fail."""

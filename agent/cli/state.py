@@ -11,7 +11,7 @@ from datetime import datetime
 from ordain.agent.cli.change import ask
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Cell, Console, Style
-from ordain.agent.client import connect
+from ordain.agent.connect import connect
 from ordain.agent.failure import Failure
 from ordain.agent.model import to_json
 from ordain.agent.status import Condition, State, Status, UnitStatus
