@@ -118,7 +118,7 @@ def _options(root: str) -> tuple[bool, str]:
     for word in words:
         key, _, value = word.partition(b"=")
         if key == b"ordain":
-            on = value not in (b"off", b"no", b"0", b"false")
+            on = value != b"off"
         elif key == b"ordain.boot":
             boot = value.decode("ascii", "replace")
     return on, boot

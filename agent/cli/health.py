@@ -26,7 +26,6 @@ from ordain.transforms.errors import Refused, errors
 GENERATOR = "usr/lib/systemd/system-generators/ordain-generator"
 MASKS = tuple(f"{top}/systemd/system-generators/ordain-generator" for top in ("run", "etc", "usr/local/lib"))
 """Where a file of the same name is used in place of ours (systemd.generator(7))."""
-MODULES = ("main", "choose", "cache", "place")
 UNITS = (
     "ordain-agent.service",
     "ordain-services.target",
@@ -84,9 +83,11 @@ def generator(root: Path) -> Iterator[Check]:
     if not os.access(program, os.X_OK) or not program.is_file():
         yield _failed(about, f"/{GENERATOR} is missing or not executable", REINSTALL)
         return
-    stale = [path for path in _sources(root, program) if not _compiled(path)]
-    if stale:
-        slow = f"{', '.join(path.name for path in stale)} not compiled for this Python: every boot and reload is slower"
+    sources = _sources(root, program)
+    if not any(path.name == "main.py" for path in sources):
+        yield _failed(about, f"/{GENERATOR} does not find its modules", REINSTALL)
+    elif stale := [path.name for path in sources if not _compiled(path)]:
+        slow = f"{', '.join(stale)} not compiled for this Python: every boot and reload is slower"
         yield _warning(about, slow, REINSTALL)
     else:
         yield _ok(about, f"/{GENERATOR}")
@@ -96,8 +97,7 @@ def _sources(root: Path, program: Path) -> list[Path]:
     """The modules it imports: it names their directory itself (generator/ordain-generator)."""
     for line in program.read_text("utf-8", "replace").splitlines():
         if line.startswith('sys.path.insert(0, "'):
-            folder = root / line.split('"')[1].lstrip("/") / "ordain/generator"
-            return [folder / f"{name}.py" for name in MODULES]
+            return sorted((root / line.split('"')[1].lstrip("/") / "ordain/generator").glob("*.py"))
     return []
 
 

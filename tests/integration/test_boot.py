@@ -63,6 +63,7 @@ def equipped(machine: Machine) -> Machine:
     machine.write("/usr/lib/systemd/system-generators/ordain-generator", stub, mode=0o755)
     for name in UNITS:
         machine.write(f"/usr/lib/systemd/system/{name}", (TREE / "units" / name).read_bytes())
+    machine.write("/etc/systemd/system/ordain-boot-good.timer.d/soon.conf", "[Timer]\nOnActiveSec=\nOnActiveSec=1s\n")
     enable(machine, *(name for name in UNITS if "[Install]" in (TREE / "units" / name).read_text()))
     return machine
 
@@ -145,6 +146,19 @@ def test_a_damaged_cache_leads_to_the_fallback_and_a_reason(machine: Machine) ->
 
     assert machine.show("web.service", "Description")["Description"] == "Web 1"
     assert "DamagedCache" in record(machine)["note"]
+
+
+def test_a_service_that_fails_is_not_held_against_the_generation(machine: Machine) -> None:
+    machine.write(CURRENT, generation(1, broken="[Service]\nExecStart=/bin/false\n"))
+    machine.path("/etc/systemd/system/ordain-boot-good.timer.d/soon.conf").unlink()
+
+    machine.boot()
+
+    timer = machine.show("ordain-boot-good.timer", "ActiveState", "TimersMonotonic")
+    assert timer["ActiveState"] == "active"
+    assert "OnActiveUSec=2min" in timer["TimersMonotonic"]
+    assert active(machine, "broken.service") == "failed"
+    assert len(machine.read(ATTEMPTS).splitlines()) == 1, "what crashes the machine at once counts"
 
 
 def test_off_means_off(machines: Machines, suite: str) -> None:
