@@ -293,10 +293,12 @@ def test_the_generator_must_be_there_compiled_and_not_masked(box: Box) -> None:
 
     program = 'import sys\nsys.path.insert(0, "/usr/lib/ordain/1")\n'
     box.put("usr/lib/systemd/system-generators/ordain-generator", program, mode=0o755)
+    assert "does not find its modules" in one(generator, box.root)[1]
+
     modules = [box.put(f"usr/lib/ordain/1/ordain/generator/{name}.py", "pass\n") for name in ("main", "cache", "place")]
     verdict, text = one(generator, box.root)
     assert verdict is Verdict.WARNING
-    assert "main.py, cache.py, place.py not compiled" in text
+    assert "cache.py, main.py, place.py not compiled" in text
 
     subprocess.run([sys.executable, "-m", "compileall", "-q", *map(str, modules)], check=True)
     assert one(generator, box.root)[0] is Verdict.OK
