@@ -7,10 +7,11 @@ generation against itself is no job at all: what stands otherwise than wanted is
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
+from graphlib import CycleError, TopologicalSorter
 
-from ordain.agent.diff import FRAGMENT, placed_differ
+from ordain.agent.diff import FRAGMENT, Content, placed_differ
 from ordain.agent.model import Change, Effect, Generation, Job, Note, Observed, Plan, Verb
 from ordain.agent.view import RUNNING, View, units
 from ordain.agent.view import views as views_of
@@ -51,8 +52,8 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
         from_hash=old.hash,
         to_hash=new.hash,
         reload=placed_differ(old, new),
-        stops=tuple(stops[unit] for unit in sorted(stops, key=lambda u: (not u.endswith(_TRIGGERS), u))),
-        jobs=tuple(jobs[unit] for unit in sorted(jobs)),
+        stops=tuple(stops[unit] for unit in _stop_order(stops, views)),
+        jobs=tuple(jobs[unit] for unit in _start_order(jobs, views)),
         changes=tuple(change for view in views.values() for change in view.changes),
         notes=tuple(sorted(notes, key=lambda n: (n.unit, n.what))),
     )
@@ -220,3 +221,47 @@ def _bring_back(views: Mapping[str, View], stops: Mapping[str, Job], jobs: dict[
             if cause in jobs or cause not in view.after.words("Unit", *_PROPAGATES):
                 jobs[view.unit] = view.job(Verb.START, f"stops along with {cause}")
                 falling.append(view.unit)
+
+
+def _start_order(jobs: Collection[str], views: Mapping[str, View]) -> tuple[str, ...]:
+    """The units so that each comes behind those it is ordered after, else by name.
+
+    PID 1 keeps the order among jobs it has; one that it gets first, it starts before it hears of the next.
+    """
+    return _sorted(_earlier({unit: views[unit].after for unit in jobs}, views))
+
+
+def _stop_order(stops: Collection[str], views: Mapping[str, View]) -> tuple[str, ...]:
+    """What could start others first; then each unit before those it is ordered after, else by name."""
+    later: dict[str, set[str]] = {unit: set() for unit in stops}
+    for unit, found in _earlier({unit: views[unit].before for unit in stops}, views).items():
+        for other in found:
+            later[other].add(unit)
+    return tuple(sorted(_sorted(later), key=lambda unit: not unit.endswith(_TRIGGERS)))
+
+
+def _earlier(placed: Mapping[str, Content], views: Mapping[str, View]) -> dict[str, set[str]]:
+    """For each unit those it is ordered after, by what both say, and as a socket is before its service."""
+    found: dict[str, set[str]] = {unit: set() for unit in placed}
+    for unit, content in placed.items():
+        found[unit] |= content.words("Unit", "After") & found.keys()
+        member = views[unit].new or views[unit].old
+        starts = {member.starts} if member else set()
+        for later in (content.words("Unit", "Before") | starts) & found.keys():
+            found[later].add(unit)
+    return {unit: others - {unit} for unit, others in found.items()}
+
+
+def _sorted(earlier: Mapping[str, set[str]]) -> tuple[str, ...]:
+    """The keys, each behind those it maps to; in a cycle, which no compiled generation has, by name."""
+    order = TopologicalSorter(earlier)
+    try:
+        order.prepare()
+    except CycleError:
+        return tuple(sorted(earlier))
+    found: list[str] = []
+    while order.is_active():
+        ready = sorted(order.get_ready())
+        found += ready
+        order.done(*ready)
+    return tuple(found)

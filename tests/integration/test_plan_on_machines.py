@@ -1,0 +1,93 @@
+"""What the plan takes for granted of PID 1, on booted machines: each row changes a document and looks at the units."""
+
+from __future__ import annotations
+
+import pytest
+
+from rig.machine import Machine
+
+pytestmark = pytest.mark.integration
+
+DOCUMENT = "/etc/ordain/documents/base.yaml"
+SLEEP = "command: [/usr/bin/sleep, infinity]"
+SERVE = (
+    "import socket,time\ns=socket.socket(fileno=3)\nwhile True:\n    c,_=s.accept(); c.sendall(b'hello'); c.close()\n"
+)
+
+
+def document(machine: Machine, *services: str) -> None:
+    lines = "".join(f"  {service}\n" for service in services)
+    machine.write(DOCUMENT, f"ordain: v1\nkind: Layer\nname: base\nservices:\n{lines}")
+
+
+def show(machine: Machine, unit: str, name: str) -> str:
+    return machine.show(unit, name)[name]
+
+
+def wait(machine: Machine, unit: str, name: str, value: str) -> None:
+    machine.until(f"{name} of {unit} is {value}", lambda: show(machine, unit, name) == value)
+
+
+def answers(machine: Machine, port: int) -> bool:
+    code = f"import socket;assert socket.create_connection(('127.0.0.1',{port}),2).recv(9)==b'hello'"
+    return machine.run("python3", "-c", code, check=False).returncode == 0
+
+
+def test_a_limit_is_real_after_the_reload_and_the_process_stays(machine: Machine) -> None:
+    document(machine, f"web: {{{SLEEP}, limits: {{tasks: 30}}}}")
+    machine.boot()
+    wait(machine, "web.service", "ActiveState", "active")
+    invocation = show(machine, "web.service", "InvocationID")
+
+    document(machine, f"web: {{{SLEEP}, limits: {{tasks: 40}}}}")
+
+    wait(machine, "web.service", "TasksMax", "40")
+    assert show(machine, "web.service", "InvocationID") == invocation
+
+
+def test_a_socket_is_bound_again_while_its_service_runs(machine: Machine) -> None:
+    def listening(port: int) -> str:
+        return f"web: {{command: [/usr/bin/python3, /srv/serve.py], listen: {{stream: '127.0.0.1:{port}'}}}}"
+
+    machine.write("/srv/serve.py", SERVE)
+    document(machine, listening(8080))
+    machine.boot()
+    wait(machine, "web.socket", "ActiveState", "active")
+    assert answers(machine, 8080)
+    wait(machine, "web.service", "ActiveState", "active")
+
+    document(machine, listening(8081))
+
+    machine.until("the new port answers", lambda: answers(machine, 8081))
+    wait(machine, "web.service", "ActiveState", "active")
+    assert show(machine, "web.socket", "ActiveState") == "active"
+    assert not answers(machine, 8080)
+
+
+def test_one_instance_changes_and_the_others_stay(machine: Machine) -> None:
+    document(machine, f"web: {{{SLEEP}, instances: {{a: {{}}, b: {{}}}}}}")
+    machine.boot()
+    for unit in ("web@a.service", "web@b.service"):
+        wait(machine, unit, "ActiveState", "active")
+    invocations = {unit: show(machine, unit, "InvocationID") for unit in ("web@a.service", "web@b.service")}
+
+    document(machine, f"web: {{{SLEEP}, instances: {{a: {{}}, b: {{nice: 3}}, c: {{}}}}}}")
+
+    wait(machine, "web@c.service", "ActiveState", "active")
+    machine.until("b restarts", lambda: show(machine, "web@b.service", "InvocationID") != invocations["web@b.service"])
+    assert show(machine, "web@a.service", "InvocationID") == invocations["web@a.service"]
+
+
+def test_what_is_removed_stops_and_what_is_kept_keeps_its_definition(machine: Machine) -> None:
+    document(machine, f"stops: {{{SLEEP}}}", f"stays: {{{SLEEP}, on-remove: keep}}")
+    machine.boot()
+    for unit in ("stops.service", "stays.service"):
+        wait(machine, unit, "ActiveState", "active")
+
+    document(machine, f"other: {{{SLEEP}}}")
+
+    wait(machine, "other.service", "ActiveState", "active")
+    assert show(machine, "stops.service", "LoadState") == "not-found"
+    assert show(machine, "stops.service", "ActiveState") == "inactive"
+    assert show(machine, "stays.service", "LoadState") == "loaded"
+    assert show(machine, "stays.service", "ActiveState") == "active"
