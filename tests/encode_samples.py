@@ -77,6 +77,8 @@ TAKEN: tuple[tuple[str, str, Neutral, str], ...] = (
     ("Service", "LoadCredential", ("key", "/etc/key file"), "key:/etc/key file"),
     ("Service", "LoadCredential", {"key": "other"}, "key:other"),
     ("Service", "SetCredential", {"k": ' a%b\n"q"'}, 'k:\\x20a%b\\n\\"q\\"'),
+    ("Service", "SetCredential", ("k", " "), "k:\\x20"),
+    ("Service", "SetCredential", ("k", "a  "), "k:a \\x20"),
     ("Service", "SetCredentialEncrypted", ("k", "aGVsbG8="), "k:aGVsbG8="),
     ("Service", "StandardInputText", "abc %\n", "abc %%"),
     ("Service", "StandardInputData", "anything", "YW55dGhpbmc="),
