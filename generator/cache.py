@@ -9,7 +9,7 @@
 line), so a NUL can part the fields, and one ``bytes.split`` reads them all: this is the boot path, where a
 Python loop over the bytes would cost more than everything else. Nothing here depends on the version of
 Python, and equal caches are equal bytes. The sum finds damage, not malice: who may write the file is
-checked by its owner and mode (`main`).
+checked by its owner and mode (`choose`).
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ def pack(cache: Cache) -> bytes:
     b'ordain-cache 1 c7f5c23a\\n7\\x00c0ffee\\x00\\x00\\x00normal/a.target\\x00644\\x00[Unit]\\n'
     """
     ids = (cache.machine_id.replace("-", ""), cache.boot_id.replace("-", ""))
-    fields = [word.encode() for word in (str(cache.number), cache.hash, *ids)]
+    fields = [_bytes(word) for word in (str(cache.number), cache.hash, *ids)]
     for path, mode, content, link in sorted(cache.entries, key=lambda entry: (entry[3] is not None, entry[0])):
         if content is not None and link is None:
-            fields += [path.encode(), b"%o" % mode, content]
+            fields += [_bytes(path), b"%o" % mode, content]
         elif link is not None and content is None:
-            fields += [path.encode(), _LINK, link]
+            fields += [_bytes(path), _LINK, link]
         else:
             raise CacheError("BadEntry", f"{path}: neither a file nor a link")
     body = b"\0".join(fields)
@@ -108,11 +108,14 @@ def unpack(data: bytes) -> Cache:
     fields[0] = fields[0][_LINE:]
     if len(fields) < _HEAD or (len(fields) - _HEAD) % 3 or not fields[0].isdigit() or len(fields[0]) > 18:
         raise CacheError("DamagedCache", f"{len(fields)} fields")
+    payloads = fields[_HEAD + 2 :: 3]
+    if not all(payloads):
+        raise CacheError("BadEntry", "a file or link is empty; an empty unit file masks the unit")
     try:  # unit names are ASCII (unit-name.c, VALID_CHARS)
-        names = b"\0".join(fields[:_HEAD]).decode("ascii").split("\0")
-        paths = b"\0".join(fields[_HEAD::3]).decode("ascii").split("\0") if len(fields) > _HEAD else []
+        number, hash, machine_id, boot_id = [field.decode("ascii") for field in fields[:_HEAD]]
+        paths = b"\0".join(fields[_HEAD::3]).decode("ascii").split("\0") if payloads else []
         entries: list[Entry] = []
-        for path, kind, payload in zip(paths, fields[_HEAD + 1 :: 3], fields[_HEAD + 2 :: 3], strict=True):
+        for path, kind, payload in zip(paths, fields[_HEAD + 1 :: 3], payloads, strict=True):
             if kind == b"644":
                 entries.append((path, 0o644, payload, None))
             elif kind == _LINK:
@@ -122,10 +125,11 @@ def unpack(data: bytes) -> Cache:
     except ValueError as error:
         raise CacheError("BadEntry", str(error)) from None
     _check(paths)
-    if not all(fields[_HEAD + 2 :: 3]):
-        raise CacheError("BadEntry", "a file or link is empty; an empty unit file masks the unit")
-    number, hash, machine_id, boot_id = names
     return Cache(number=int(number), hash=hash, machine_id=machine_id, boot_id=boot_id, entries=entries)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")  # whatever is not ASCII is refused by unpack
 
 
 def _mode(kind: bytes) -> int:

@@ -12,9 +12,9 @@ from posix import (
     O_CREAT,
     O_DIRECTORY,
     O_EXCL,
+    O_NOFOLLOW,
     O_PATH,
     O_WRONLY,
-    chdir,
     close,
     fchdir,
     getpid,
@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 
     from ordain.generator.cache import Entry
 
+_DIRECTORY = O_PATH | O_DIRECTORY | O_CLOEXEC
 _NEW = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC
 
 
-def place(entries: Sequence[Entry], directories: dict[str, str], problems: list[str]) -> int:
-    """Place ``entries`` in their order; returns how many are in place.
+def place(entries: Sequence[Entry], directories: dict[str, str], problems: list[str]) -> None:
+    """Place ``entries`` in their order.
 
     ``directories`` maps ``normal``, ``early`` and ``late`` to where they are. An entry that cannot be
     placed is skipped and adds a line to ``problems``. What stands there under the same name is replaced, as
@@ -46,7 +47,6 @@ def place(entries: Sequence[Entry], directories: dict[str, str], problems: list[
     temporary = f".ordain-{getpid()}"
     bases: dict[str, int] = {}
     here = ""
-    placed = 0
     for path, mode, content, link in entries:
         directory, _, name = path.rpartition("/")
         try:
@@ -67,14 +67,12 @@ def place(entries: Sequence[Entry], directories: dict[str, str], problems: list[
                 elif link is not None:
                     symlink(link, temporary)
                 rename(temporary, name)
-            placed += 1
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
             if here:
                 _discard(temporary)
     for fd in bases.values():
         close(fd)
-    return placed
 
 
 def _enter(directory: str, directories: dict[str, str], bases: dict[str, int]) -> None:
@@ -85,13 +83,15 @@ def _enter(directory: str, directories: dict[str, str], bases: dict[str, int]) -
     fchdir(bases[top])
     if below:
         try:
-            chdir(below)
+            fd = open_fd(below, _DIRECTORY | O_NOFOLLOW)
         except FileNotFoundError:
             try:
                 mkdir(below, 0o755)
             except FileExistsError:
                 pass  # another generator made it just now
-            chdir(below)
+            fd = open_fd(below, _DIRECTORY | O_NOFOLLOW)
+        fchdir(fd)
+        close(fd)
 
 
 def _write(name: str, mode: int, content: bytes) -> None:
@@ -105,12 +105,11 @@ def _write(name: str, mode: int, content: bytes) -> None:
 
 
 def _open_directory(path: str) -> int:
-    flags = O_PATH | O_DIRECTORY | O_CLOEXEC
     try:
-        return open_fd(path, flags)
+        return open_fd(path, _DIRECTORY)
     except FileNotFoundError:  # systemd makes them; by hand one may be missing
         mkdir(path, 0o755)
-        return open_fd(path, flags)
+        return open_fd(path, _DIRECTORY)
 
 
 def _discard(name: str) -> None:

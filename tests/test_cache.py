@@ -153,6 +153,7 @@ def test_a_path_that_is_no_place_for_a_unit_is_refused_on_both_sides(path: str) 
         pytest.param(("normal/x", 0o644, b"x", b"y"), "neither", id="file and link"),
         pytest.param(("normal/x", 0o644, b"a\0b", None), "NUL", id="a NUL ends a line for systemd"),
         pytest.param(("normal/é.service", 0o644, b"a", None), "ascii", id="a name systemd does not allow"),
+        pytest.param(("normal/\ud800.service", 0o644, b"a", None), "ascii", id="half a character from JSON"),
         pytest.param(("normal/x\0y", 0o644, b"a", None), "NUL", id="a NUL in a path"),
     ],
 )

@@ -448,6 +448,25 @@ def test_an_entry_that_cannot_be_placed_costs_only_itself(machine: Machine) -> N
     ]
 
 
+def test_no_link_leads_out_of_the_directories(machine: Machine, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    links = [
+        ("normal/x", 0o777, None, str(outside).encode()),
+        ("normal/x/link", 0o777, None, b"target"),
+    ]
+    (machine.out / "normal/y.d").symlink_to(outside)
+    files = [("normal/y.d/00-ordain.conf", 0o644, b"[Unit]\n", None)]
+    machine.put(CURRENT, pack(Cache(entries=[*links, *files])))
+
+    result = machine.run()
+
+    assert result.returncode == 1
+    assert "normal/x/link: Not a directory" in result.stderr
+    assert "normal/y.d/00-ordain.conf: Not a directory" in result.stderr
+    assert list(outside.iterdir()) == []
+
+
 def test_a_second_run_leaves_the_same(machine: Machine) -> None:
     machine.put(CURRENT, cache(1))
     machine.run()
