@@ -87,8 +87,10 @@ class DbusNext:
         return await asyncio.wait_for(asyncio.shield(future), timeout_sec)
 
     def close(self) -> None:
-        """Leave the bus."""
+        """Leave the bus. dbus-next, whose last version is 0.2.3, leaves its socket open."""
         self.connection.disconnect()  # type: ignore[no-untyped-call]
+        asyncio.get_running_loop().remove_reader(self.connection._fd)
+        self.connection._sock.close()
 
 
 def _plain(value: Any) -> Any:

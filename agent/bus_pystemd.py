@@ -15,6 +15,9 @@ from ordain.agent.bus import SYSTEM_BUS, TIMEOUT_SEC, BusError, Signal
 from ordain.agent.failure import Unavailable
 
 T = TypeVar("T")
+_ERROR = re.compile(
+    r"(?:b'(?P<name>[\w.]+)')?\[err -?\d+\]: b(?P<quote>['\"])(?P<words>.*?)(?P=quote)(?:\n|$)", re.DOTALL
+)
 
 
 class Pystemd:
@@ -27,7 +30,7 @@ class Pystemd:
             self._connection = DBusAddress(address.encode(), False)
             self._connection.open()
         except (DBusBaseError, OSError) as error:
-            raise Unavailable(f"no message bus: {_words(error)}") from error
+            raise Unavailable(f"no message bus: {_name_and_words(error)[1]}") from error
 
     async def call(
         self,
@@ -46,7 +49,7 @@ class Pystemd:
                 destination.encode(), path.encode(), interface.encode(), member.encode(), arguments
             )
         except DBusBaseError as error:
-            raise BusError(type(error).__name__, _words(error)) from error
+            raise BusError(*_name_and_words(error)) from error
         return _decoded(reply.body)
 
     async def listen(
@@ -107,7 +110,17 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _words(error: Exception) -> str:
-    """What sd-bus said, without pystemd's ``[err -2]: b'…'`` around it."""
-    found = re.fullmatch(r"\[err -?\d+\]: b(['\"])(.*)\1", str(error), re.DOTALL)
-    return found[2] if found else str(error)
+def _name_and_words(error: Exception) -> tuple[str, str]:
+    """The D-Bus name of an error and what it says, out of what pystemd makes of both.
+
+    >>> _name_and_words(DBusBaseError("b'org.freedesktop.systemd1.LimitsExceeded'[err -5]: b'too often'"))
+    ('org.freedesktop.systemd1.LimitsExceeded', 'too often')
+    >>> _name_and_words(OSError("no such socket"))
+    ('', 'no such socket')
+    """
+    found = _ERROR.match(str(error))
+    if found is None:
+        return "", str(error)
+    # Where pystemd has a class for an error it leaves the name out: DBusNoSuchUnitError.
+    kind = type(error).__name__.removeprefix("DBus").removesuffix("Error")
+    return found["name"] or kind, found["words"]
