@@ -210,19 +210,19 @@ def _lines(content: str) -> Iterator[Line]:
     section, cause = "", Line(text="")
     for text in content.split("\n"):
         if text.startswith("#"):
-            cause = _cause(text, cause)
+            cause = _cause(text)
         elif text.startswith("["):
             section, cause = text.strip("[]"), Line(text="")
         elif text and not text.startswith("X-Ordain"):
             yield replace(cause, text=text, section=section)
 
 
-def _cause(comment: str, last: Line) -> Line:
-    """What a comment says of the lines below it; one that is no cause says nothing."""
+def _cause(comment: str) -> Line:
+    """What a comment says of the lines below it."""
     if comment.startswith(_DEFAULT):
         return Line(text="", why=comment.removeprefix(_DEFAULT))
     if (said := _CAUSE.fullmatch(comment)) is None:
-        return last
+        return Line(text="")
     return Line(text="", pointer=said["pointer"], path=said["path"], line=int(said["line"]), layer=said["layer"] or "")
 
 

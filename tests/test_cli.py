@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import subprocess
 import sys
@@ -147,6 +148,20 @@ def test_what_is_piped_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
 
     assert run.stderr == b""
     assert "Description=\u0142\n".encode() in run.stdout
+
+
+def test_a_terminal_that_lacks_a_character_shows_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    shown = io.BytesIO()
+    terminal = Terminal(shown, encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", terminal)
+
+    assert main(["help"]) == 0
+    terminal.flush()
+    assert b"[ARGUMENT\\u2026]" in shown.getvalue()
 
 
 def test_an_interrupt_ends_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,8 @@ import pytest
 
 from ordain.agent.cli.health import CHECKS, Verdict, attempts, caches, disk, documents, generator, last_run, units
 from ordain.agent.cli.main import main
+from ordain.agent.explain import Hand
+from ordain.agent.hands import hands
 from ordain.agent.model import Generation
 from ordain.agent.store import Store
 from ordain.transforms.model import Artifact, Member, Wanted
@@ -167,6 +169,14 @@ def test_show_prints_the_resolved_document(box: Box) -> None:
     assert json.loads(box.run("show", "--json"))["document"]["services"]["web"]["limits"] == {"memory": "2G"}
 
 
+def test_what_is_in_force_is_what_this_boot_started_with(box: Box) -> None:
+    box.apply(generation("1G"), generation("2G"))
+    box.put("proc/cmdline", "ordain.boot=1\n")
+    box.generate()
+
+    assert "memory: 1G" in box.run("show")
+
+
 def test_show_provenance_has_a_line_for_each_value(box: Box) -> None:
     box.apply(generation("2G"))
 
@@ -193,6 +203,27 @@ def test_explain_a_unit_tells_the_cause_of_each_line_and_who_else_has_a_say(box:
     assert "[Service] Nice=3\n" in said
     found = json.loads(box.run("explain", "--json", "web.service"))
     assert found["changed"] == {"[Service] MemoryMax": "2G"}
+
+
+def test_files_of_others_are_listed_as_systemd_reads_them(box: Box) -> None:
+    unit = "[Unit]\nDescription=the distribution's\n[Service]\nExecStart=/bin/a\n"
+    box.put("usr/lib/systemd/system/web.service", unit)
+    box.put("etc/systemd/system/web.service.d/20-b.conf", "[Service]\nNice=2\n")
+    box.put("run/systemd/system/web.service.d/10-a.conf", "[Service]\nNice=1\n")
+    box.put("run/systemd/system.control/web.service.d/50-MemoryMax.conf", "[Service]\nMemoryMax=9G\n")
+
+    found = hands(box.root, "web.service", ours=False)
+    assert [(hand.path, hand.replaces) for hand in found] == [
+        ("/usr/lib/systemd/system/web.service", False),
+        ("/run/systemd/system/web.service.d/10-a.conf", False),
+        ("/etc/systemd/system/web.service.d/20-b.conf", False),
+        ("/run/systemd/system.control/web.service.d/50-MemoryMax.conf", False),
+    ]
+    assert found[3].assignments == (("Service", "MemoryMax", "9G"),)
+    # What is in /usr stands below the generator's own unit, what is in /etc above it.
+    assert hands(box.root, "web.service", ours=True) == found[1:]
+    box.put("etc/systemd/system/web.service", unit)
+    assert hands(box.root, "web.service", ours=True)[0] == Hand(path="/etc/systemd/system/web.service", replaces=True)
 
 
 def test_explain_tells_of_a_mask(box: Box) -> None:
