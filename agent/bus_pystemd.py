@@ -113,7 +113,7 @@ def _text(value: Any) -> str:
 def _name_and_words(error: Exception) -> tuple[str, str]:
     """The D-Bus name of an error and what it says, out of what pystemd makes of both.
 
-    >>> _name_and_words(DBusBaseError("b'org.freedesktop.systemd1.LimitsExceeded'[err -5]: b'too often'"))
+    >>> _name_and_words(OSError("b'org.freedesktop.systemd1.LimitsExceeded'[err -5]: b'too often'"))
     ('org.freedesktop.systemd1.LimitsExceeded', 'too often')
     >>> _name_and_words(OSError("no such socket"))
     ('', 'no such socket')
