@@ -400,7 +400,7 @@ def test_a_fault_at_any_step_of_a_save_leaves_the_old_or_the_new(machine: Path, 
 
 @pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS)
 def test_a_fault_at_any_step_of_a_first_save_leaves_nothing_or_the_new(
-    tmp_path: Path, disk: Callable[[int], Disk]
+    memory: Path, disk: Callable[[int], Disk]
 ) -> None:
     root = memory / "machine"
     root.mkdir()
