@@ -8,6 +8,8 @@ from __future__ import annotations
 from ordain.transforms.encode import Neutral
 
 TAKEN: tuple[tuple[str, str, Neutral, str], ...] = (
+    ("Install", "WantedBy", "multi-user.target", "multi-user.target"),
+    ("Install", "DefaultInstance", "tty1", "tty1"),
     ("Unit", "After", ("a.service", "b@x.target"), "a.service b@x.target"),
     ("Unit", "OnFailure", "t@\x00i\x00.service", "t@%i.service"),
     ("Unit", "Documentation", ("man:foo(1)", "https://x/y%20z"), '"man:foo(1)" https://x/y%%20z'),

@@ -117,7 +117,7 @@ hostile = st.text(
 ).filter(lambda text: INSTANCE not in text and CREDENTIALS not in text)
 absolute = hostile.map(lambda text: "/" + text)
 batch = settings(
-    max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize="CI" in os.environ
+    max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize="CI" in os.environ
 )
 
 
@@ -262,6 +262,7 @@ def test_sentinels_become_specifiers() -> None:
 
 BASE = {
     "Unit": ("service", "[Unit]\n{}\n[Service]\nExecStart=/bin/true\n"),
+    "Install": ("target", "[Install]\n{}\n"),
     "Service": ("service", "[Service]\nExecStart=/bin/true\n{}\n"),
     "Socket": ("socket", "[Socket]\nListenStream=/run/base\n{}\n"),
     "Timer": ("timer", "[Timer]\nOnBootSec=1h\n{}\n"),

@@ -19,7 +19,7 @@ Neutral = str | int | float | bool | tuple[str, ...] | Mapping[str, str]
 Check = Callable[[str], object]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Kind:
     """One way to write and read a setting."""
 
@@ -88,7 +88,7 @@ def typed(check: Check) -> Kind:
         check(text)
         return quoting.one_line(text, specifiers=False)
 
-    return Kind(encode, check)
+    return Kind(encode=encode, check=check)
 
 
 def choice(*names: str, or_bool: bool = False) -> Kind:
@@ -119,7 +119,7 @@ def text(check: Check = nothing, *, specifiers: bool = True) -> Kind:
         check(quoting.shown(plain))
         return encoded
 
-    return Kind(encode, _anything_with_specifiers(check) if specifiers else check)
+    return Kind(encode=encode, check=_anything_with_specifiers(check) if specifiers else check)
 
 
 def word_list(
@@ -144,7 +144,7 @@ def word_list(
             one = raw_check or check
             (_anything_with_specifiers(one) if specifiers else one)(word)
 
-    return Kind(encode, check_raw)
+    return Kind(encode=encode, check=check_raw)
 
 
 def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = False) -> Kind:
@@ -171,7 +171,7 @@ def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = Fal
             if not (specifiers and "%" in word):
                 each(word, at)
 
-    return Kind(encode, check_raw)
+    return Kind(encode=encode, check=check_raw)
 
 
 def colon_list(check: Check) -> Kind:
@@ -189,7 +189,7 @@ def colon_list(check: Check) -> Kind:
         for word in raw.split(":"):
             _anything_with_specifiers(check)(word)
 
-    return Kind(encode, check_raw)
+    return Kind(encode=encode, check=check_raw)
 
 
 def pairs(check_from: Check, check_to: Check, *, escape: Callable[[str], str] = str, optional: bool = True) -> Kind:
@@ -209,7 +209,7 @@ def pairs(check_from: Check, check_to: Check, *, escape: Callable[[str], str] = 
         items = value.items() if isinstance(value, Mapping) else ((item, "") for item in listed(value))
         return " ".join(one(left, right) for left, right in items)
 
-    return Kind(encode, _words_and_specifiers)
+    return Kind(encode=encode, check=_words_and_specifiers)
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=@,+*~#-]+( +[A-Za-z0-9_./:=@,+*~#-]+)*")
@@ -232,7 +232,7 @@ def plain() -> Kind:
             _plain_text(joined)
         return joined
 
-    return Kind(encode, nothing)
+    return Kind(encode=encode, check=words.check_specifiers)
 
 
 def first_and_rest(check_first: Check, check_rest: Check, *, default: str = "") -> Kind:
@@ -248,7 +248,7 @@ def first_and_rest(check_first: Check, check_rest: Check, *, default: str = "") 
         check_rest(parts[1])
         return f"{quoting.quoted_word(parts[0], specifiers=True)} {parts[1]}"
 
-    return Kind(encode, _words_and_specifiers)
+    return Kind(encode=encode, check=_words_and_specifiers)
 
 
 def units(*suffixes: str, many: bool = True) -> Kind:
@@ -271,4 +271,4 @@ def units(*suffixes: str, many: bool = True) -> Kind:
         for name in blank_separated(raw) if many else (raw,):
             _anything_with_specifiers(check)(name)
 
-    return Kind(encode, check_raw)
+    return Kind(encode=encode, check=check_raw)

@@ -39,10 +39,11 @@ def exec_line() -> Kind:
 
     def check(raw: str) -> None:
         check_specifiers(raw)
-        if not split(raw, unescape=True) or not raw.lstrip("-@:+!|"):
-            raise EncodeError(f"a command without a program: {raw!r}")
+        first = next(iter(split(raw, unescape=True)), "").lstrip("-@:+!|")
+        if not first or (not first.startswith(("/", "%")) and "/" in first):
+            raise EncodeError(f"a command without a program: {raw!r}", "it starts with a path or the name of a file")
 
-    return Kind(encode, check)
+    return Kind(encode=encode, check=check)
 
 
 def environ() -> Kind:
@@ -61,7 +62,7 @@ def environ() -> Kind:
                 raise EncodeError(f"not an assignment: {word!r}", "write NAME=VALUE")
             grammar.environment_name(name)
 
-    return Kind(encode, check)
+    return Kind(encode=encode, check=check)
 
 
 def environment_file() -> Kind:
@@ -72,7 +73,7 @@ def environment_file() -> Kind:
         grammar.absolute_path(quoting.shown(path))
         return quoting.one_line(re.sub(r"([*?\[\\])", r"\\\1", path), specifiers=True)
 
-    return Kind(encode, text(grammar.environment_file).check)
+    return Kind(encode=encode, check=text(grammar.environment_file).check)
 
 
 def input_text() -> Kind:
@@ -86,7 +87,7 @@ def input_text() -> Kind:
             )
         return quoting.neutral(content[:-1], specifiers=True, escape=quoting.c_escape)
 
-    return Kind(encode, check_specifiers)
+    return Kind(encode=encode, check=check_specifiers)
 
 
 def input_data() -> Kind:
@@ -102,7 +103,7 @@ def input_data() -> Kind:
         except ValueError:
             raise EncodeError("not base64") from None
 
-    return Kind(encode, check)
+    return Kind(encode=encode, check=check)
 
 
 def _one_pair(value: Neutral) -> tuple[str, str]:
@@ -124,7 +125,7 @@ def load_credential() -> Kind:
             grammar.credential_name(quoting.shown(source))
         return f"{name}:{quoting.one_line(source, specifiers=True)}"
 
-    return Kind(encode, check_specifiers)
+    return Kind(encode=encode, check=check_specifiers)
 
 
 def set_credential(*, encrypted: bool) -> Kind:
@@ -138,7 +139,7 @@ def set_credential(*, encrypted: bool) -> Kind:
             return f"{name}:{''.join(content.split())}"
         return f"{name}:{quoting.neutral(content, specifiers=False, escape=quoting.c_escape)}"
 
-    return Kind(encode, nothing)
+    return Kind(encode=encode, check=nothing)
 
 
 def output(*names: str) -> Kind:
@@ -170,7 +171,7 @@ def bool_or_words(*names: str) -> Kind:
         except EncodeError:
             check(value)
 
-    return Kind(lambda value: _checked(" ".join(listed(value)), both), both)
+    return Kind(encode=lambda value: _checked(" ".join(listed(value)), both), check=both)
 
 
 def _checked(value: str, check: grammar.Check) -> str:
