@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import shutil
 import subprocess
 import tomllib
 from collections.abc import Iterator
@@ -92,13 +93,13 @@ def test_package_and_project_have_one_version() -> None:
 
 
 def test_the_top_holds_what_was_agreed() -> None:
+    if not (TREE / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("needs a git checkout")
     listing = subprocess.run(
         ["git", "-C", TREE, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         capture_output=True,
         text=True,
-        check=False,
+        check=True,
     )
-    if listing.returncode != 0:
-        pytest.skip(f"needs a git checkout: {listing.stderr.strip()}")
 
     assert {path.split("/")[0] for path in listing.stdout.split("\0") if path} <= TOP
