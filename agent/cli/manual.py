@@ -27,6 +27,10 @@ control Ordain: check, preview, apply and explain documents
 :Manual section: 1
 :Manual group: Ordain {VERSION}
 
+.. raw:: manpage
+
+   .nh
+
 SYNOPSIS
 ========
 
