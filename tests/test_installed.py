@@ -307,7 +307,9 @@ def judged(root: Path) -> dict[str, tuple[str, list[str]]]:
     if done.returncode:
         pytest.skip(f"systemd --test does not run here: {done.stderr.strip()[-200:]}")
     found = {}
-    for block in re.split(r"^\t?-> Unit (?=[^\n]*:\n\t*(?:Description|Alias): )", done.stdout, flags=re.MULTILINE):
+    for block in re.split(
+        r"^\t?(?:->|→) Unit (?=[^\n]*:\n\t*(?:Description|Alias): )", done.stdout, flags=re.MULTILINE
+    ):
         fragment = re.findall(r"^\t+Fragment Path: (.*)$", block, re.MULTILINE)
         drop_ins = re.findall(r"^\t+DropIn Path: (.*)$", block, re.MULTILINE)
         names = [block.partition(":\n")[0], *re.findall(r"^\t+Alias: (.*)$", block, re.MULTILINE)]
