@@ -276,7 +276,7 @@ def test_status_shows_what_is_wrong(agent: Agent, capsys: pytest.CaptureFixture[
     assert lines[3].split(maxsplit=1) == ["Agent", "running"]
     assert "a.yaml:1:1: error: wrong" in lines[4]
     assert "services/ssh: ssh has no meaning here (unit:) [Unmapped]" in lines[5]
-    assert lines[-1] == "the documents speak of no unit"
+    assert lines[-1] == "nothing was applied yet"
 
 
 def test_a_condition_says_nothing_twice(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:

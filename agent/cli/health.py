@@ -28,12 +28,12 @@ MASKS = tuple(f"{top}/systemd/system-generators/ordain-generator" for top in ("r
 """Where a file of the same name is used in place of ours (systemd.generator(7))."""
 UNITS = (
     "ordain-agent.service",
-    "ordain-services.target",
-    "ordain-fallback.service",
     "ordain-boot-attempt.service",
     "ordain-boot-good.service",
     "ordain-boot-good.timer",
+    "ordain-fallback.service",
     "ordain-forget.service",
+    "ordain-services.target",
 )
 SPACE_BYTES = 16 << 20
 """Less free than this, and the next apply may fail."""

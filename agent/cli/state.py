@@ -39,7 +39,8 @@ def status(request: Namespace, console: Console) -> Exit:
             console.line()
         console.table(("UNIT", "WANTED", "IS", "NOTE"), map(_row, units))
         if not units:
-            console.line("the documents speak of no unit", Style.DIM)
+            nothing = "the documents speak of no unit" if now.generation else "nothing was applied yet"
+            console.line(nothing, Style.DIM)
     degraded = now.state in {State.DEGRADED, State.ROLLED_BACK}
     if request.unit:
         degraded = any(not unit.ok for unit in units)
