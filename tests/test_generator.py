@@ -1,4 +1,4 @@
-"""The generator as systemd runs it: the real executable, on machines that are directories."""
+"""The generator as systemd runs it: what it places, records and logs, and what cannot harm it."""
 
 from __future__ import annotations
 
@@ -9,130 +9,20 @@ import signal
 import subprocess
 import time
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from generator_machine import BOOT_ID, CURRENT, DAMAGED, FALLBACK, STUB, TREE, Machine, cache, dump, install
 
 from ordain.generator.cache import Cache, pack
-
-TREE = Path(__file__).parents[1]
-SOURCES = TREE / "generator"
-STUB = SOURCES / "ordain-generator"
-BOOT_ID = "3c8d0cbb-5d32-4b3c-8a3a-1f1fb54cf5d4"
-MACHINE_ID = "0123456789abcdef0123456789abcdef"
-
-TRIAL = "run/ordain/boot/current"
-CURRENT = "etc/ordain/boot/current"
-FALLBACK = "etc/ordain/boot/fallback"
-BASELINE = "usr/lib/ordain/boot/baseline"
 
 pytestmark = pytest.mark.skipif(not STUB.exists(), reason="needs the source tree: this is a copy of tests/")
 
 
-def cache(number: int, *, machine_id: str = "", boot_id: str = "") -> bytes:
-    """Generation ``number``: a service, its link, a drop-in, an early mask, and a late unit."""
-    text = f"[Service]\nExecStart=/bin/echo {number}\n".encode()
-    return pack(
-        Cache(
-            number=number,
-            hash=f"hash{number}",
-            machine_id=machine_id,
-            boot_id=boot_id,
-            entries=[
-                ("normal/web.service", 0o644, text, None),
-                ("normal/multi-user.target.wants/web.service", 0o777, None, b"../web.service"),
-                ("normal/ssh.service.d/00-ordain.conf", 0o600, b"[Service]\nNice=5\n", None),
-                ("early/multi-user.target.wants/cron.service", 0o777, None, b"/dev/null"),
-                ("late/gap.target", 0o644, b"[Unit]\n", None),
-            ],
-        )
-    )
-
-
-def dump(*directories: Path) -> str:
-    """Everything below ``directories``, as `ordainctl render` prints it."""
-    lines = []
-    for directory in directories:
-        for path in sorted(directory.rglob("*")):
-            name = f"{directory.name}/{path.relative_to(directory)}"
-            if path.is_symlink():
-                lines.append(f"=== {name} -> {path.readlink()}\n")
-            elif path.is_file():
-                lines.append(f"=== {name} {path.stat().st_mode & 0o7777:04o}\n{path.read_text()}")
-    return "".join(lines)
-
-
-class Machine:
-    """A root directory with the generator, run as systemd would run it."""
-
-    def __init__(self, generator: Path, folder: Path) -> None:
-        self.generator = generator
-        self.root = folder / "root"
-        self.out = folder / "out"
-        for name in ("normal", "early", "late"):
-            (self.out / name).mkdir(parents=True)
-        self.put("proc/sys/kernel/random/boot_id", f"{BOOT_ID}\n")
-        self.put("etc/machine-id", f"{MACHINE_ID}\n")
-        self.put("proc/cmdline", "root=/dev/vda1 quiet\n")
-
-    def put(self, path: str, content: bytes | str, mode: int = 0o644) -> Path:
-        target = self.root / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(content if isinstance(content, bytes) else content.encode())
-        target.chmod(mode)
-        return target
-
-    @property
-    def directories(self) -> list[Path]:
-        return [self.out / name for name in ("normal", "early", "late")]
-
-    def command(self, *arguments: str | Path) -> list[str]:
-        return [str(self.generator), f"--root={self.root}", *map(str, arguments or self.directories)]
-
-    def run(self, *arguments: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-        result: subprocess.CompletedProcess[str] = subprocess.run(  # type: ignore[call-overload]
-            self.command(*arguments),
-            **{"capture_output": True, "text": True, "timeout": 30, "env": {}, "stdin": subprocess.DEVNULL} | options,
-        )
-        assert "Traceback" not in (result.stderr or "")
-        return result
-
-    @property
-    def record(self) -> dict[str, str]:
-        """The run record; notes and problems as one text each."""
-        pairs: dict[str, str] = {}
-        for line in (self.root / "run/ordain/boot/choice").read_text().splitlines():
-            key, _, value = line.partition("=")
-            pairs[key] = f"{pairs[key]}\n{value}" if key in pairs else value
-        return pairs
-
-    def placed(self) -> str:
-        """Number of the generation placed, "" for none."""
-        unit = self.out / "normal/web.service"
-        return unit.read_text().split()[-1] if unit.exists() else ""
-
-    def names(self) -> list[str]:
-        return sorted(str(p.relative_to(self.out)) for p in self.out.rglob("*") if p.is_symlink() or p.is_file())
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The executable and its modules as the package lays them out, but for the place."""
-    folder = tmp_path_factory.mktemp("generator")
-    modules = folder / "lib/ordain/generator"
-    modules.mkdir(parents=True)
-    for source in SOURCES.glob("*.py"):
-        (modules / source.name).write_bytes(source.read_bytes())
-    compileall = ["/usr/bin/python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
-    subprocess.run([*compileall, str(modules)], check=True)
-    text = STUB.read_text()
-    assert text.count('"/usr/lib/ordain/') == 1
-    before, _, after = text.partition('"/usr/lib/ordain/')
-    stub = folder / "ordain-generator"
-    stub.write_text(f'{before}"{folder}/lib"{after.partition(chr(34))[2]}')
-    stub.chmod(0o755)
-    return stub
+    return install(tmp_path_factory.mktemp("generator"))
 
 
 @pytest.fixture
@@ -211,154 +101,6 @@ def test_the_record_says_what_was_placed_from_where(machine: Machine) -> None:
     assert (machine.root / "run/ordain/boot/booted").read_text() == f"hash4 {BOOT_ID.replace('-', '')}\n"
 
 
-GOOD: dict[str, bytes] = {
-    TRIAL: cache(1, boot_id=BOOT_ID),
-    CURRENT: cache(2, machine_id=MACHINE_ID),
-    FALLBACK: cache(3),
-    BASELINE: cache(4),
-    "etc/ordain/boot/9": cache(9),
-}
-OLD_TRIAL = {TRIAL: cache(1, boot_id="00" * 16)}
-DAMAGED = b"ordain-cache 1 00000000\n1\0x\0\0"
-ATTEMPTS = "etc/ordain/boot/attempts"
-
-
-def tries(**boots: int) -> bytes:
-    return b"".join(b"%s boot%d\n" % (hash.encode(), n) for hash, count in boots.items() for n in range(count))
-
-
-def without(*paths: str, **_: object) -> dict[str, bytes]:
-    return {path: data for path, data in GOOD.items() if path not in paths}
-
-
-# What the machine holds, the kernel command line → where from, and a word of the note if there is one.
-CHOICES: Mapping[str, tuple[dict[str, bytes], str, str, str]] = {
-    "the trial of this boot wins": (GOOD, "", "trial", ""),
-    "another boot's trial is over": (GOOD | OLD_TRIAL, "", "current", ""),
-    "a trial bound to no boot is none": (GOOD | {TRIAL: cache(1)}, "", "current", ""),
-    "no trial": (without(TRIAL), "", "current", ""),
-    "no current": (without(TRIAL, CURRENT), "", "fallback", ""),
-    "no fallback": (without(TRIAL, CURRENT, FALLBACK), "", "baseline", ""),
-    "nothing": ({}, "", "nothing", ""),
-    "a damaged trial": (GOOD | {TRIAL: DAMAGED}, "", "current", "DamagedCache"),
-    "a damaged current": (GOOD | OLD_TRIAL | {CURRENT: DAMAGED}, "", "fallback", "DamagedCache"),
-    "an empty current": (GOOD | OLD_TRIAL | {CURRENT: b""}, "", "fallback", "empty file"),
-    "a later format": (GOOD | OLD_TRIAL | {CURRENT: b"ordain-cache 2 "}, "", "fallback", "NewerCache"),
-    "another machine's": (GOOD | OLD_TRIAL | {CURRENT: cache(2, machine_id="f" * 32)}, "", "fallback", "ForeignCache"),
-    "all damaged": (dict.fromkeys(GOOD, DAMAGED), "", "nothing", "baseline: DamagedCache"),
-    "two boots did not complete": (without(TRIAL) | {ATTEMPTS: tries(hash2=2)}, "", "current", ""),
-    "three did not": (without(TRIAL) | {ATTEMPTS: tries(hash2=3)}, "", "fallback", "3 boots with generation 2"),
-    "nor three with the fallback": (
-        without(TRIAL) | {ATTEMPTS: tries(hash2=3, hash3=3)},
-        "",
-        "baseline",
-        "3 boots with generation 3",
-    ),
-    "nor with anything": (
-        without(TRIAL) | {ATTEMPTS: tries(hash2=3, hash3=3, hash4=5)},
-        "",
-        "nothing",
-        "3 boots with generation 4",
-    ),
-    "a fallback that is the same is no way out": (
-        {CURRENT: cache(2), FALLBACK: cache(2), BASELINE: cache(4), ATTEMPTS: tries(hash2=3)},
-        "",
-        "baseline",
-        "fallback: 3 boots",
-    ),
-    "a boot counts once": (without(TRIAL) | {ATTEMPTS: b"hash2 boot\n" * 3}, "", "current", ""),
-    "attempts of garbage": (without(TRIAL) | {ATTEMPTS: bytes(range(256)) * 9}, "", "current", ""),
-    "off": (GOOD, "ordain=off", "off", ""),
-    "off and on again": (GOOD, "ordain=off ordain=on", "trial", ""),
-    "the fallback is asked for": (without(TRIAL), "ordain.boot=fallback", "fallback", ""),
-    "the baseline is asked for": (without(TRIAL), "ordain.boot=baseline", "baseline", ""),
-    "a number is asked for": (without(TRIAL), "ordain.boot=9", "9", ""),
-    "a number that is gone": (without(TRIAL), "ordain.boot=8", "fallback", "ordain.boot=8: there is none"),
-    "a number that is damaged": (
-        without(TRIAL) | {"etc/ordain/boot/9": DAMAGED},
-        "ordain.boot=9",
-        "fallback",
-        "boot/9: DamagedCache",
-    ),
-    "a word that is none": (without(TRIAL), "ordain.boot=../../x", "fallback", "want fallback, baseline or a number"),
-    "the last word counts": (without(TRIAL), "ordain.boot=9 ordain.boot=baseline", "baseline", ""),
-    "who asks for it gets it, tried or not": (
-        without(TRIAL) | {ATTEMPTS: tries(hash3=9)},
-        "ordain.boot=fallback",
-        "fallback",
-        "",
-    ),
-    "an apply in this boot wins over the command line": (GOOD, "ordain.boot=baseline", "trial", ""),
-}
-NUMBERS = {"trial": "1", "current": "2", "fallback": "3", "baseline": "4", "9": "9", "nothing": "", "off": ""}
-
-
-@pytest.mark.parametrize(("files", "cmdline", "origin", "note"), CHOICES.values(), ids=CHOICES)
-def test_the_choice(machine: Machine, files: dict[str, bytes], cmdline: str, origin: str, note: str) -> None:
-    for path, data in files.items():
-        machine.put(path, data)
-    machine.put("proc/cmdline", f"quiet {cmdline}\n")
-
-    result = machine.run()
-
-    assert machine.placed() == NUMBERS[origin]
-    assert machine.record["from"] == origin
-    assert note in machine.record.get("note", "")
-    assert bool(note) == ("note" in machine.record)
-    assert note in result.stderr
-    assert result.returncode == (1 if note and origin == "nothing" else 0)
-
-
-def test_in_a_container_the_command_line_is_that_of_its_pid_1(machine: Machine) -> None:
-    machine.put(CURRENT, cache(2))
-    machine.put("proc/cmdline", "ordain.boot=baseline\n")
-    machine.put("proc/1/cmdline", "/usr/lib/systemd/systemd\0ordain=off\0")
-
-    machine.put("run/systemd/container", "systemd-nspawn\n")
-    machine.run()
-
-    assert machine.record["from"] == "off"
-
-
-def test_a_reload_does_not_change_its_mind_when_its_own_boot_is_counted(machine: Machine) -> None:
-    machine.put(CURRENT, cache(2))
-    machine.put(FALLBACK, cache(3))
-    machine.put(ATTEMPTS, tries(hash2=2))
-    machine.run()
-
-    machine.put(ATTEMPTS, tries(hash2=3))  # what ordain-boot-attempt.service does in this boot
-    machine.run()
-    reloaded = machine.record["from"], machine.record["booted"]
-    machine.put("proc/sys/kernel/random/boot_id", "another-boot\n")
-    machine.run()
-
-    assert reloaded == ("current", "hash2")
-    assert (machine.record["from"], machine.record["booted"]) == ("fallback", "hash3")
-    machine.put(ATTEMPTS, b"")
-    machine.run()
-    assert machine.record["from"] == "fallback", "and this boot stays with the fallback"
-
-
-def test_a_new_generation_in_the_same_boot_is_placed_at_the_next_reload(machine: Machine) -> None:
-    machine.put(CURRENT, cache(2))
-    machine.run()
-
-    machine.put(CURRENT, cache(5))
-    machine.run()
-
-    assert machine.placed() == "5"
-    assert machine.record["booted"] == "hash2", "the boot is counted for what it began with"
-
-
-def test_a_boot_of_the_admins_choice_is_not_counted(machine: Machine) -> None:
-    machine.put(CURRENT, cache(2))
-    machine.put(BASELINE, cache(4))
-    machine.put("proc/cmdline", "ordain.boot=baseline")
-    machine.run()
-
-    assert not (machine.root / "run/ordain/boot/booted").exists()
-
-
 def test_by_hand_the_record_of_this_machine_is_left_alone(machine: Machine, tmp_path: Path) -> None:
     before = Path("/run/ordain/boot/choice").exists()
     result = subprocess.run([machine.generator, tmp_path / "units"], env={}, check=False, capture_output=True)
@@ -372,61 +114,6 @@ def test_it_does_nothing_in_the_initrd_and_for_users(machine: Machine, environme
     machine.put(CURRENT, cache(1))
 
     assert machine.run(env=environment).returncode == 0
-    assert machine.names() == []
-
-
-def fifo(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-def link(path: Path) -> None:
-    path.rename(path.with_name("elsewhere"))
-    path.symlink_to("elsewhere")
-
-
-def folder(path: Path) -> None:
-    path.unlink()
-    path.mkdir()
-
-
-def sparse(path: Path) -> None:
-    os.truncate(path, 1 << 30)
-
-
-@pytest.mark.parametrize(
-    ("spoil", "why"),
-    [
-        (fifo, "not a regular file"),
-        (link, "symbolic link"),
-        (folder, "not a regular file"),
-        (sparse, "1073741824 bytes"),
-        (lambda path: path.chmod(0o664), "mode 0664"),
-        (lambda path: path.chmod(0o602), "mode 0602"),
-    ],
-    ids=["a FIFO", "a link", "a directory", "a gigabyte", "written by its group", "written by all"],
-)
-def test_a_cache_that_is_not_a_safe_file_is_passed_over(machine: Machine, spoil: object, why: str) -> None:
-    assert callable(spoil)
-    spoil(machine.put(CURRENT, cache(2)))
-    machine.put(FALLBACK, cache(3))
-    start = time.monotonic()
-
-    result = machine.run()
-
-    assert time.monotonic() - start < 3
-    assert machine.record["from"] == "fallback"
-    assert why in result.stderr
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_a_cache_of_another_user_is_passed_over(machine: Machine) -> None:
-    os.chown(machine.put(CURRENT, cache(2)), 1234, 0)
-
-    result = machine.run()
-
-    assert result.returncode == 1
-    assert "owner 1234" in result.stderr
     assert machine.names() == []
 
 
