@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Mapping
@@ -44,9 +45,13 @@ def word(machine: Machine, unit: str = "web.service") -> str:
     return machine.show(unit, "Environment")["Environment"]
 
 
+def _is_active(machine: Machine, unit: str) -> bool:
+    return state(machine, unit) == "active"
+
+
 def wait_active(machine: Machine, *units: str) -> None:
     for unit in units:
-        machine.until(f"{unit} is active", lambda unit=unit: state(machine, unit) == "active")
+        machine.until(f"{unit} is active", functools.partial(_is_active, machine, unit))
 
 
 def status(machine: Machine) -> dict[str, Any]:
