@@ -30,7 +30,7 @@ DROP_IN = "00-ordain.conf"
 class Draft:
     """The lines of one unit (or, with ``drop_in``, of one drop-in for it) that item ``item`` asks for.
 
-    ``where`` is the place of the item. ``said`` is the cause of the last line, which the next line need not repeat.
+    ``where`` is the place of the item. ``said`` is the cause of the last line of each section, which the next need not repeat.
     """
 
     unit: str
@@ -40,7 +40,7 @@ class Draft:
     where: Where = NOWHERE
     lines: list[Line] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
-    said: str = ""
+    said: dict[str, str] = field(default_factory=dict)
 
     def set(self, section: str, key: str, value: Neutral, leaf: Leaf, *, sign: str = "") -> None:
         """``key`` holds exactly ``value``, whose bytes mean nothing to systemd; ``sign`` stands before it."""
@@ -86,7 +86,7 @@ class Draft:
     def fixed(self, section: str, assignments: Mapping[str, str], why: str) -> None:
         """Lines that no document asks for, and why they are there."""
         comment = f"default: {why}"
-        self.said = ""
+        self.said.pop(section, None)
         for key, text in assignments.items():
             self.lines.append(Line(section=section, key=key, value=text, comment=comment))
             comment = ""
@@ -104,8 +104,8 @@ class Draft:
             self.block(leaf, f"{key}= has no meaning in a {kind}", "this key is for services", "UnknownKey")
             return
         comment = cause(leaf)
-        said = comment == self.said
-        self.said = comment
+        said = comment == self.said.get(section)
+        self.said[section] = comment
         self.lines.append(Line(section=section, key=key, value=text, comment="" if said else comment))
 
     def unfit(self, finding: directives.Finding, leaf: Leaf) -> None:
@@ -131,7 +131,7 @@ class Draft:
     def replace(self, section: str, keys: Iterable[str]) -> None:
         """Takes out what stands for ``keys`` so far: raw directives win."""
         gone = frozenset(keys)
-        self.said = ""
+        self.said.pop(section, None)
         self.lines = [line for line in self.lines if line.section != section or line.key not in gone]
 
     def settle(self, installed: Installed | None) -> None:
