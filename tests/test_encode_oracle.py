@@ -107,13 +107,18 @@ def _unescaped(match: re.Match[str]) -> str:
     return chr(int(code, 8)) if len(code) == 3 else _ESCAPES.get(code, code)
 
 
-# Characters that mean something to some layer come up often; surrogates and noncharacters are refused, seldom here.
-hostile = st.text(
-    st.one_of(
-        st.sampled_from("%$\"'\\ \t\n\r;#=-@:+!|~{}*?[]()/.,\x01\x1b\x7f\x85\u2028\ufeffaiHné\U0001f600"),
-        st.characters(codec="utf-8"),
+# Characters that mean something to some layer, in any mixture, and those that need no quotes by themselves:
+# with these alone a word stands bare.
+hostile = st.one_of(
+    st.text(
+        st.one_of(
+            st.sampled_from("%$\"'\\ \t\n\r;#=-@:+!|~{}*?[]()/.,\x01\x1b\x7f\x85\u2028\ufeffaiHné\U0001f600"),
+            st.characters(codec="utf-8"),
+        ),
+        max_size=12,
     ),
-    max_size=12,
+    st.text("ai0_./:=@,+%-", max_size=8),
+    st.text("a%$\"'\\ ", max_size=6),
 ).filter(lambda text: INSTANCE not in text and CREDENTIALS not in text)
 absolute = hostile.map(lambda text: "/" + text)
 batch = settings(
@@ -211,6 +216,9 @@ ONE_LINE = {
     ("Service", "ExecSearchPath"): ("ExecSearchPath: {}\n", absolute),
     ("Service", "BindPaths"): ("BindPaths: {0}:{0}:rbind\n", absolute),
     ("Service", "TemporaryFileSystem"): ("TemporaryFileSystem: {}\n", absolute),
+    ("Service", "InaccessiblePaths"): ("InaccessiblePaths: {}\n", absolute),
+    ("Service", "BusName"): ("BusName: {}\n", hostile.map(lambda text: f"org.{text}")),
+    ("Unit", "Documentation"): ("Documentation: {}\n", hostile.map(lambda text: f"man:{text}")),
     ("Service", "StandardOutput"): ("StandardOutput: file\n", absolute.map(lambda path: f"file:{path}")),
 }
 

@@ -184,7 +184,7 @@ def interface(text: str) -> None:
 
 def documentation(text: str) -> None:
     """A URL as documentation_url_is_valid() takes it."""
-    if not re.fullmatch(r"(https?://|file:/|info:|man:)[!-~]+", text):
+    if not re.fullmatch(r"(https?://|file:/|info:|man:)[!#-&(-\[\]-~]+", text):
         raise EncodeError(f"not a documentation URL: {text!r}", "http://, https://, file:, info: or man:")
 
 

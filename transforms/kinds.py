@@ -122,33 +122,28 @@ def text(check: Check = nothing, *, specifiers: bool = True) -> Kind:
     return Kind(encode=encode, check=_anything_with_specifiers(check) if specifiers else check)
 
 
-def word_list(
-    check: Check = nothing,
-    *,
-    specifiers: bool = True,
-    unescape: bool = False,
-    raw_check: Check | None = None,
-    escape: Callable[[str], str] = str,
-) -> Kind:
-    """Words that are unquoted, and with ``unescape`` C-unescaped. ``raw_check`` sees each word of systemd's syntax."""
+def word_list(check: Check, *, unescape: bool = False, raw_check: Check | None = None) -> Kind:
+    """Words that are unquoted, and with ``unescape`` C-unescaped; specifiers are expanded.
+
+    ``raw_check`` sees each word of systemd's own syntax, where that knows more than a neutral value says.
+    """
     quote = quoting.c_word if unescape else quoting.quoted_word
 
     def encode(value: Neutral) -> str:
         items = listed(value)
         for item in items:
             check(quoting.shown(item))
-        return " ".join(quote(item, specifiers=specifiers, escape=escape) for item in items)
+        return " ".join(quote(item, specifiers=True) for item in items)
 
     def check_raw(raw: str) -> None:
         for word in words.split(raw, unescape=unescape):
-            one = raw_check or check
-            (_anything_with_specifiers(one) if specifiers else one)(word)
+            _anything_with_specifiers(raw_check or check)(word)
 
     return Kind(encode=encode, check=check_raw)
 
 
 def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = False) -> Kind:
-    """Words between blanks that need no quotes, and get none: the parser would keep them.
+    """Words between blanks that need no quotes, and get none: the parser would keep them, but take a backslash.
 
     ``invertible``: a ~ before the first word turns the list into "all but these"; a quoted one would be ignored.
     """
@@ -162,7 +157,7 @@ def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = Fal
         items = listed(value)
         for at, item in enumerate(items):
             each(quoting.shown(item), at)
-        return quoting.one_line(" ".join(items), specifiers=specifiers)
+        return quoting.one_line(" ".join(items).replace("\\", "\\\\"), specifiers=specifiers)
 
     def check_raw(raw: str) -> None:
         if specifiers:
@@ -192,18 +187,22 @@ def colon_list(check: Check) -> Kind:
     return Kind(encode=encode, check=check_raw)
 
 
-def pairs(check_from: Check, check_to: Check, *, escape: Callable[[str], str] = str, optional: bool = True) -> Kind:
-    """Words written FROM or FROM:TO: a tuple gives the first, a mapping the second form ("" = no TO)."""
+def pairs(
+    check_from: Check, check_to: Check, *, escape: Callable[[str], str] = str, specifiers_to: bool = True
+) -> Kind:
+    """Words written FROM or FROM:TO: a tuple gives the first, a mapping the second form ("" = no TO).
+
+    ``escape`` is for what a second pass over FROM takes away; specifiers in TO are only sometimes expanded.
+    """
+
+    def half(text: str, check: Check, *, specifiers: bool, escape: Callable[[str], str] = str) -> str:
+        check(quoting.shown(text))
+        word = quoting.quoted_word(text, specifiers=specifiers, escape=escape)
+        return f'"{word}"' if ":" in text and not word.startswith('"') else word
 
     def one(left: str, right: str) -> str:
-        check_from(quoting.shown(left))
-        word = quoting.quoted_word(left, specifiers=True, escape=escape)
-        if not right:
-            if not optional:
-                raise EncodeError("a pair is wanted")
-            return word
-        check_to(quoting.shown(right))
-        return f"{word}:{quoting.quoted_word(right, specifiers=True, escape=escape)}"
+        word = half(left, check_from, specifiers=True, escape=escape)
+        return f"{word}:{half(right, check_to, specifiers=specifiers_to)}" if right else word
 
     def encode(value: Neutral) -> str:
         items = value.items() if isinstance(value, Mapping) else ((item, "") for item in listed(value))

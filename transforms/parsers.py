@@ -75,7 +75,7 @@ _UNSIGNED = typed(values.unsigned)
 PARSERS: Mapping[str, Kind] = {
     "NULL": units(),  # [Install]: read by systemctl, not by PID 1
     "config_parse_bind_network_interface": text(grammar.interface),
-    "config_parse_bind_paths": pairs(grammar.absolute_path, matching(r"/[^:]*|[^:]*:[a-z]*|/.*", "a path")),
+    "config_parse_bind_paths": pairs(grammar.absolute_path, grammar.absolute_path),
     "config_parse_bool": _BOOL,
     "config_parse_bpf_delegate_attachments": plain(),
     "config_parse_bpf_delegate_commands": plain(),
@@ -270,7 +270,10 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_exec_directories": word_list(grammar.state_directory, raw_check=nothing),
     "config_parse_colon_separated_paths": colon_list(grammar.absolute_path),
     "config_parse_temporary_filesystems": pairs(
-        grammar.absolute_path, nothing, escape=lambda path: re.sub(r"([\\:])", r"\\\1", path)
+        grammar.absolute_path,
+        matching(r"[!-~]+", "mount options"),
+        specifiers_to=False,
+        escape=lambda path: re.sub(r"([\\:])", r"\\\1", path),
     ),  # the path is split off a second time
     "config_parse_rlimit": plain(),
 }
