@@ -9,48 +9,13 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Iterator
 
 from rig import package, roots
 from rig.machine import Machine, MachineError
 
 DOCUMENTS = "/etc/ordain/documents"
-HELLO = """\
-ordain: v1
-kind: Layer
-name: hello
-services:
-  hello:
-    description: Says what it is told to say
-    command:
-      - /usr/bin/python3
-      - -c
-      - |
-        import http.server, os
-        class Hello(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.send_response(200)
-                self.end_headers()
-                self.wfile.write(os.environ["GREETING"].encode())
-        http.server.HTTPServer(("127.0.0.1", 8080), Hello).serve_forever()
-    environment: {GREETING: "Hello, 100% of the world"}
-    dynamic-user: true
-    limits: {memory: 64M}
-"""
-WEB = """\
-ordain: v1
-kind: Layer
-name: web
-match: {os: debian}
-services:
-  nginx:                      # the distribution's own unit: it gets a drop-in
-    limits: {memory: 256M}
-  ssh: {nice: 5}
-  tidy:
-    command: [/usr/bin/find, /var/tmp, -mtime, "+30", -delete]
-    schedule: {calendar: daily, persistent: true}
-"""
-SERVICES = ("hello", "nginx", "ssh", "cron")
+EXAMPLES = package.TREE / "examples"
+SERVICES = ("hello", "worker@large", "worker@small", "nginx", "ssh", "cron")
 
 
 class Show:
@@ -71,7 +36,7 @@ class Show:
 
     def text(self, text: str) -> None:
         """A document or a command's output."""
-        for line in text.rstrip("\n").split("\n"):
+        for line in text.splitlines():
             print(f"          {self._colour('33', '│')} {line}", flush=True)
 
     def claim(self, what: str, holds: object) -> None:
@@ -108,23 +73,37 @@ class Demo:
 
     def boot(self) -> None:
         """A first boot with nothing but documents."""
-        self.show.heading("Two documents, and the power on")
-        self.put("hello.yaml", HELLO)
-        self.put("web.yaml", WEB)
-        self.show.line("systemd starts as PID 1")
+        self.show.heading("A few documents, and the power on")
+        for example in sorted(EXAMPLES.glob("*.yaml")):
+            self.machine.write(f"{DOCUMENTS}/{example.name}", example.read_bytes())
+            self.show.line(f"{DOCUMENTS}/{example.name}")
+            if example.stem in ("web", "nodes"):
+                self.show.text(example.read_text())
+        self.machine.write("/etc/hostname", "web-1\n")
+        self.show.pause()
+        self.show.line("systemd starts as PID 1, on a machine called web-1")
         self.machine.boot()
+        self.machine.until("hello answers", lambda: self.answers(8080))
         self.show.claim("booted, and systemd is content", self.machine.wait_running() == "running")
-        self.command("systemctl", "list-units", "--no-legend", "--plain", *self.units())
-        answer = self.machine.until("hello answers", self.answer)
-        self.show.claim("a service that only a document describes answers", answer == "Hello, 100% of the world")
-        self.command("curl", "--silent", "http://127.0.0.1:8080")
-        self.show.claim("the distribution's nginx got its limit", self.limit("nginx") == 256 << 20)
+        self.settled()
+        self.command("journalctl", "--boot", "--unit=ordain-agent", "--output=cat")
+        self.command("systemctl", "list-dependencies", "--plain", "ordain-services.target")
+        self.command("curl", "--silent", "--head", "http://127.0.0.1:8080")
+        self.show.claim("a service that only a document describes answers", self.answers(8080))
+        said = self.command("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/7007; echo anyone there >&3; head -n 1 <&3")
+        self.show.claim("another was started by this caller", said == "anyone there\n")
+        self.command("findmnt", "--output=TARGET,FSTYPE,OPTIONS", "/srv/www")
+        limit = self.machine.show("nginx.service", "LimitNOFILE")["LimitNOFILE"]
+        self.show.claim("the distribution's nginx has its limit from base.yaml", limit == "65536")
+        self.show.pause()
 
     def provenance(self) -> None:
         """Where each line came from."""
         self.show.heading("Ordinary units, and each line says where it came from")
         text = self.command("systemctl", "cat", "hello.service")
-        self.show.claim("systemctl cat names the document and the line", "hello.yaml:20" in text)
+        self.show.claim(
+            "systemctl cat names document and line", f"{DOCUMENTS}/nodes.yaml:{self.line_of('256M')}" in text
+        )
         self.command("ordainctl", "explain", "services/hello/limits/memory")
         self.show.pause()
 
@@ -133,13 +112,12 @@ class Demo:
         self.show.heading("An edit: exactly that service is reconfigured")
         before = self.processes()
         began = time.monotonic()
-        self.put("hello.yaml", HELLO.replace("Hello, 100% of the world", "Good evening"), quiet=True)
-        self.machine.until("the new answer", lambda: self.answer() == "Good evening")
+        self.replace("base.yaml", "port: 8080", "port: 8181")
+        self.machine.until("hello answers on the new port", lambda: self.answers(8181))
         # PID 1's clock is the host's, so the show's own questions do not count.
         active = self.machine.show("hello.service", "ActiveEnterTimestampMonotonic")["ActiveEnterTimestampMonotonic"]
         seconds = int(active) / 1e6 - began
-        self.show.line(f"GREETING is edited; {seconds:.2f} s later hello runs anew and answers: Good evening")
-        self.show.claim("within a second", seconds < 1)
+        self.show.claim(f"hello runs on its new port, {seconds:.2f} s after the edit: within a second", seconds < 1)
         self.changed(before, {"hello"})
         self.show.pause()
 
@@ -147,9 +125,9 @@ class Demo:
         """A limit changes: nothing restarts."""
         self.show.heading("Another edit, in the mildest way: a limit needs no restart")
         before = self.processes()
-        self.put("web.yaml", WEB.replace("256M", "512M"), quiet=True)
-        self.machine.until("nginx has the new limit", lambda: self.limit("nginx") == 512 << 20)
-        self.show.line("nginx: MemoryMax is 512M now")
+        self.replace("nodes.yaml", "memory: 256M", "memory: 384M")
+        self.machine.until("hello has the new limit", lambda: self.limit() == 384 << 20)
+        self.show.claim("hello has the new limit", True)
         self.changed(before, set())
         self.settled()
         self.command("ordainctl", "status")
@@ -159,47 +137,59 @@ class Demo:
         """A broken document changes nothing."""
         self.show.heading("A broken document is refused; everything runs on")
         before = self.processes()
-        self.put("web.yaml", WEB.replace("limits: {memory: 256M}", "limts: {memory: lots}"), quiet=True)
-        said = self.command("ordainctl", "validate", f"{DOCUMENTS}/web.yaml", status=1)
-        self.show.claim("file, line and column are named", f"{DOCUMENTS}/web.yaml:7:" in said)
-        self.machine.until("the agent says so too", lambda: "web.yaml:7:" in self.machine.journal("-u", "ordain-agent"))
+        self.replace("nodes.yaml", "memory: 384M", "memroy: 512M")
+        place = f"{DOCUMENTS}/nodes.yaml:{self.line_of('memroy')}:"
+        said = self.command("ordainctl", "validate", DOCUMENTS, status=1)
+        self.show.claim("file, line and column are named, and a remedy", place in said and "memory" in said)
+        self.machine.until("the agent says so too", lambda: place in self.machine.journal("--unit=ordain-agent"))
         self.changed(before, set())
-        self.show.claim("nginx keeps its limit", self.limit("nginx") == 512 << 20)
-        self.put("web.yaml", WEB.replace("256M", "512M"), quiet=True)
+        self.show.claim("hello keeps its limit", self.limit() == 384 << 20)
+        self.replace("nodes.yaml", "memroy: 512M", "memory: 384M")
         self.show.pause()
 
     def admin(self) -> None:
         """The hand of an administrator wins."""
         self.show.heading("An administrator's hand is respected")
-        self.command("systemctl", "stop", "hello.service")
+        self.command("systemctl", "stop", "worker@small.service")
         before = self.processes()
-        self.put("web.yaml", WEB.replace("256M", "384M"), quiet=True)
-        self.machine.until("nginx has the new limit", lambda: self.limit("nginx") == 384 << 20)
+        self.replace("nodes.yaml", "memory: 384M", "memory: 512M")
+        self.machine.until("hello has the new limit", lambda: self.limit() == 512 << 20)
         self.settled()
-        self.show.claim("another document changed, and hello stays stopped", self.state("hello") == "inactive")
+        self.show.claim(
+            "a document has changed, and worker@small stays stopped", self.state("worker@small") == "inactive"
+        )
         self.changed(before, set())
-        self.command("ordainctl", "status", "hello.service", status=None)
+        self.command("ordainctl", "status", "worker@small.service", status=None)
         self.show.pause()
 
     def reboot(self) -> None:
         """The generator brings the new state back by itself."""
         self.show.heading("Reboot, into the new state")
         self.machine.reboot()
-        self.show.line("up again")
-        self.machine.until("hello answers", lambda: self.answer() == "Good evening")
-        self.show.claim("hello says what it was last told", True)
-        self.show.claim("nginx has its last limit", self.limit("nginx") == 384 << 20)
+        self.machine.until("hello answers", lambda: self.answers(8181))
+        self.show.claim("up again, and hello is on its new port", self.machine.wait_running() == "running")
+        self.show.claim("with its new limit", self.limit() == 512 << 20)
+        self.show.claim("the worker stopped by hand is back", self.state("worker@small") == "active")
         placed = self.machine.show("hello.service", "FragmentPath")["FragmentPath"]
-        self.show.claim(f"placed before PID 1 loaded any unit: {placed}", placed.startswith("/run/systemd/generator"))
+        self.show.claim(
+            f"from {placed}, placed before any unit was loaded", placed.startswith("/run/systemd/generator")
+        )
 
     # What the acts are made of
 
-    def put(self, name: str, text: str, *, quiet: bool = False) -> None:
-        """Save a document, and show it."""
-        self.machine.write(f"{DOCUMENTS}/{name}", text)
-        if not quiet:
-            self.show.line(f"{DOCUMENTS}/{name}")
-            self.show.text(text)
+    def replace(self, name: str, old: str, new: str) -> None:
+        """Edit a document, and show it."""
+        path = f"{DOCUMENTS}/{name}"
+        text = self.machine.read(path)
+        assert old in text
+        self.machine.write(path, text.replace(old, new))
+        self.show.line(f"{path}: {old} → {new}")
+
+    def line_of(self, text: str) -> int:
+        """The line of nodes.yaml that holds ``text``."""
+        before, found, _ = self.machine.read(f"{DOCUMENTS}/nodes.yaml").partition(text)
+        assert found
+        return before.count("\n") + 1
 
     def command(self, *argv: str, status: int | None = 0) -> str:
         """Run a command in the machine and show it with what it says; it must end with ``status``."""
@@ -210,22 +200,17 @@ class Demo:
             raise MachineError(f"{' '.join(argv)}: exit status {done.returncode}, not {status}")
         return done.stdout + done.stderr
 
-    def answer(self) -> str:
-        """What hello answers; empty while it does not."""
-        return self.machine.run("curl", "--silent", "http://127.0.0.1:8080", check=False).stdout
-
-    def units(self) -> Iterator[str]:
-        """The services on stage."""
-        return (f"{name}.service" for name in SERVICES)
+    def answers(self, port: int) -> bool:
+        """Whether there is an HTTP server at ``port``."""
+        return self.machine.run("curl", "--silent", "--head", f"http://127.0.0.1:{port}", check=False).returncode == 0
 
     def state(self, name: str) -> str:
         """ActiveState of a service."""
         return self.machine.show(f"{name}.service", "ActiveState")["ActiveState"]
 
-    def limit(self, name: str) -> int:
-        """MemoryMax of a service in bytes."""
-        value = self.machine.show(f"{name}.service", "MemoryMax")["MemoryMax"]
-        return -1 if value == "infinity" else int(value)
+    def limit(self) -> int:
+        """MemoryMax of hello in bytes."""
+        return int(self.machine.show("hello.service", "MemoryMax")["MemoryMax"])
 
     def settled(self) -> None:
         """Wait until the agent has nothing left to do."""
@@ -243,7 +228,7 @@ class Demo:
         after = self.processes()
         for name in SERVICES:
             same = before[name] == after[name]
-            self.show.text(f"{name:<8} PID {before[name]:>5}  {'unchanged' if same else f'→ {after[name]}'}")
+            self.show.text(f"{name:<12} PID {before[name]:>5}  {'unchanged' if same else f'→ {after[name]}'}")
         different = {name for name in SERVICES if before[name] != after[name]}
         self.show.claim(f"a new process: {', '.join(sorted(expected)) or 'none'}", different == expected)
 
@@ -263,7 +248,7 @@ def main() -> int:
     show.line(f"built {deb.name}")
     layers = roots.with_package(suite, deb)
     show.line(f"apt installed it into {suite}")
-    with Machine(layers, hostname="demo") as machine:
+    with Machine(layers) as machine:
         try:
             Demo(machine, show).acts()
         except MachineError as error:

@@ -35,10 +35,9 @@ class MachineError(AssertionError):
 class Machine:
     """One machine; ``layers`` are its directories to read, top first, ``cmdline`` is what PID 1 gets."""
 
-    def __init__(self, layers: Sequence[Path], *, cmdline: Sequence[str] = (), hostname: str = "machine") -> None:
+    def __init__(self, layers: Sequence[Path], *, cmdline: Sequence[str] = ()) -> None:
         self.layers = tuple(layers)
         self.cmdline = tuple(cmdline)
-        self.hostname = hostname
         self.name = f"ordain-{uuid.uuid4().hex[:8]}"
         self.home = STATE / self.name
         self.upper = self.home / "upper"
@@ -60,7 +59,7 @@ class Machine:
                 directory.mkdir()
             overlay(self.layers, self.upper, self.home / "work", self.tree)
             self.write("/etc/machine-id", f"{uuid.uuid4().hex}\n")
-            self.write("/etc/hostname", f"{self.hostname}\n")
+            self.write("/etc/hostname", "machine\n")
         except BaseException:
             self._remove()
             raise
@@ -98,12 +97,11 @@ class Machine:
         # Two systemds in one cgroup kill each other's processes: join a tree of our own, then be nspawn.
         join = 'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"'
         nspawn = ["systemd-nspawn", "--quiet", f"--directory={self.tree}", f"--machine={self.name}"]
-        nspawn += [f"--hostname={self.hostname}", "--register=no", "--keep-unit", "--console=pipe"]
-        nspawn += ["--private-network", "--resolv-conf=off", "--timezone=off", "--boot", *self.cmdline]
+        nspawn += ["--register=no", "--keep-unit", "--console=pipe", "--private-network"]
+        nspawn += ["--resolv-conf=off", "--timezone=off", "--boot", *self.cmdline]
         # Closed when the leader is known: nspawn waits for room in a socket that nobody reads.
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices, (self.home / "console").open("ab") as console:
             notices.bind(os.fspath(address))
-            notices.settimeout(timeout)
             self._nspawn = subprocess.Popen(
                 ["sh", "-c", join, "sh", *map(os.fspath, groups), "--", *nspawn],
                 env={**CLEAN, "NOTIFY_SOCKET": os.fspath(address)},
@@ -112,21 +110,23 @@ class Machine:
                 stderr=console,
                 start_new_session=True,
             )
-            self._leader = self._wait_leader(notices)
+            self._leader = self._wait_leader(notices, timeout)
         if wait:
             self.wait_running(timeout=timeout)
         return self
 
-    def _wait_leader(self, notices: socket.socket) -> int:
+    def _wait_leader(self, notices: socket.socket, timeout: float) -> int:
         """The process id that nspawn announces when the machine's PID 1 is there (sd_notify(3))."""
-        try:
-            while True:
+        assert self._nspawn is not None
+        notices.settimeout(0.1)
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline and self._nspawn.poll() is None:
+            with contextlib.suppress(TimeoutError):
                 for line in notices.recv(4096).decode().splitlines():
                     key, _, value = line.partition("=")
                     if key == "X_NSPAWN_LEADER_PID":
                         return int(value)
-        except TimeoutError:
-            raise MachineError(f"{self.name} does not start:\n{self.console()}") from None
+        raise MachineError(f"{self.name} does not start:\n{self.console()}")
 
     def wait_running(self, *, timeout: float = 60) -> str:
         """Wait for the end of the boot and return the state systemd names: ``running``, ``degraded``, …"""
