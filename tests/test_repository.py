@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 import subprocess
 import tomllib
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from ordain.transforms.documents import read
 
 TREE = Path(__file__).parents[1]
 PARTS = {"transforms": set(), "generator": {"transforms"}, "agent": {"generator", "transforms"}}
@@ -103,3 +106,24 @@ def test_the_top_holds_what_was_agreed() -> None:
     )
 
     assert {path.split("/")[0] for path in listing.stdout.split("\0") if path} <= TOP
+
+
+def test_the_document_in_the_readme_is_one() -> None:
+    text = (TREE / "README.md").read_text()
+    document = text[text.index("    ordain: v1") :].partition("\n\n")[0]
+
+    documents, problems = read("README.md", document.encode())
+
+    assert problems == ()
+    assert [found.name for found in documents] == ["hello"]
+
+
+@pytest.mark.parametrize("guide", ["README.md", "HACKING.md"])
+def test_what_a_guide_points_at_is_there(guide: str) -> None:
+    text = (TREE / guide).read_text()
+    pointed = re.findall(
+        r"`((?:agent|generator|transforms|tests|units|packaging|docs)/[a-z0-9_./-]*)`|\]\(([^)]+)\)", text
+    )
+
+    assert pointed
+    assert [name for names in pointed for name in names if name and not (TREE / name).exists()] == []
