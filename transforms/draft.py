@@ -30,7 +30,8 @@ DROP_IN = "00-ordain.conf"
 class Draft:
     """The lines of one unit (or, with ``drop_in``, of one drop-in for it) that item ``item`` asks for.
 
-    ``where`` is the place of the item. ``said`` is the cause of the last line of each section, which the next need not repeat.
+    ``where`` is the place of the item. ``said`` is the cause of the last line of each section, which the next
+    need not repeat.
     """
 
     unit: str
@@ -92,8 +93,8 @@ class Draft:
             comment = ""
 
     def add(self, section: str, key: str, text: str, leaf: Leaf) -> None:
-        """``text`` as it stands; a key the target does not know becomes a problem instead."""
-        if finding := directives.check(section, key, self.systemd):
+        """``text`` as it stands; a key or value the target does not know becomes a problem instead."""
+        if finding := directives.check_value(section, key, text, self.systemd):
             self.unfit(finding, leaf)
             return
         if "PRIVATE KEY-----" in text:
@@ -109,9 +110,13 @@ class Draft:
         self.lines.append(Line(section=section, key=key, value=text, comment="" if said else comment))
 
     def unfit(self, finding: directives.Finding, leaf: Leaf) -> None:
-        """What hardens must not be lost; what does not is left out with a warning (documents.md, rule 3)."""
-        code = "UnknownKey" if finding.fault is directives.Fault.UNKNOWN else "TooNew"
-        if finding.fault is directives.Fault.UNKNOWN or finding.hardening:
+        """What hardens must not be lost; what does not is left out with a warning (documents.md, rule 3).
+
+        Nor is it mild to lose a Type= or a condition: the unit would start at another time, or where it must not.
+        """
+        unknown = finding.fault is directives.Fault.UNKNOWN
+        code = "UnknownKey" if unknown else "TooNew"
+        if unknown or finding.hardening or finding.what.startswith(("Type=", "Condition", "Assert")):
             self.block(leaf, finding.what, finding.hint, code)
         else:
             self.warn(leaf, f"{finding.what}; left out", finding.hint, code)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable
 
 from ordain.transforms import commandline, directives, unitname
+from ordain.transforms.calendars import calendar
 from ordain.transforms.errors import near
 from ordain.transforms.match import FACTS
 from ordain.transforms.values import EncodeError, signal, size, timespan
@@ -136,7 +137,7 @@ label_name = _pattern(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}", "letters, digits, - _
 
 FORMATS: dict[str, Check] = {
     "base64": base64_text,
-    "calendar": _pattern(r"[A-Za-z0-9 ,.:*/~+_-]+", "see systemd.time(7), such as daily or Mon..Fri 08:00"),
+    "calendar": _value(calendar),
     "capability": _pattern(r"(?i)(cap_)?[a-z]+([_-][a-z]+)*", "such as net-bind-service, see capabilities(7)"),
     "command": command,
     "condition-path": condition_path,

@@ -75,6 +75,9 @@ DEPENDENCIES = {
 NOT_YET = ("uses", "check", "health", "on-source-loss")
 """Keys of the language that this version reads and does not act on."""
 
+NOTIFY_RELOAD = 253
+"""The first systemd with Type=notify-reload and ReloadSignal=."""
+
 _SIGNAL = re.compile(r"SIG[A-Z0-9]+")
 
 
@@ -116,6 +119,9 @@ class _Renderer:
                 self.one(section, key, leaf)
 
     def one(self, section: str, key: str, leaf: Leaf) -> None:
+        if leaf.value == "notify-reload" and self.draft.systemd < NOTIFY_RELOAD:
+            self.notify_and_reload(leaf)
+            return
         convert = _CONVERT.get(key, _same)
         value = convert(leaf.value, self.context.names)
         section = self.section if section == "Service" else section
@@ -145,8 +151,16 @@ class _Renderer:
                 self.draft.command(key, argv, leaf)
             self.mounts(vectors, leaf)
 
+    def notify_and_reload(self, leaf: Leaf) -> None:
+        """notify-reload for a systemd that lacks it: the same signal, but no word when the reload is done."""
+        self.draft.set("Service", "Type", "notify", leaf)
+        if "reload" not in self.service:
+            self.reload_by("SIGHUP", leaf)
+        what = f"systemd {self.draft.systemd} has no Type=notify-reload; notify and a signal stand in for it"
+        self.draft.warn(leaf, what, "", "Emulated")
+
     def reload_by(self, signal: str, leaf: Leaf) -> None:
-        if self.service.value("type") == "notify-reload":
+        if self.service.value("type") == "notify-reload" and self.draft.systemd >= NOTIFY_RELOAD:
             self.draft.set("Service", "ReloadSignal", signal, leaf)
             return
         kill = self.context.names.paths().get("kill", "/bin/kill")
