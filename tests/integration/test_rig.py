@@ -1,0 +1,65 @@
+"""The rig leaves nothing behind, whatever happens to it."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rig import machine, roots
+from rig.machine import Machine, MachineError
+
+pytestmark = pytest.mark.integration
+
+RUN = """\
+import sys
+from pathlib import Path
+from rig.machine import Machine
+with Machine([Path(sys.argv[1])]) as machine:
+    machine.boot(wait=False)
+    print(machine.name, flush=True)
+    sys.stdin.read()
+"""
+
+
+def traces(name: str) -> list[str]:
+    """Mounts, cgroups, directories and processes of a machine."""
+    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if name in line]
+    cgroups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{name}")]
+    files = [str(path) for path in machine.STATE.glob(f"{name}*")]
+    processes = subprocess.run(["pgrep", "--full", f"--machine={name}"], capture_output=True, text=True, check=False)
+    return [*mounts, *cgroups, *files, *processes.stdout.split()]
+
+
+def test_a_machine_that_fails_to_boot_says_so_and_is_gone(rig: None, tmp_path: Path) -> None:
+    with pytest.raises(MachineError, match="does not start"), Machine([tmp_path]) as empty:
+        empty.boot()
+
+    assert traces(empty.name) == []
+
+
+def test_a_command_that_does_not_end_is_killed(rig: None) -> None:
+    with Machine(roots.root("trixie")) as booted:
+        booted.boot()
+
+        with pytest.raises(MachineError, match="no end within"):
+            booted.run("sleep", "12345", timeout=0.5)
+
+        booted.until("sleep is gone", lambda: booted.run("pgrep", "-f", "sleep 12345", check=False).returncode == 1)
+
+
+def test_what_a_killed_run_left_goes_at_the_next_start(rig: None) -> None:
+    command = [sys.executable, "-c", RUN, str(roots.root("trixie")[0])]
+    environment = {**roots.CLEAN, "PYTHONPATH": str(Path(machine.__file__).parents[1])}
+    with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        assert run.stdout
+        name = run.stdout.readline().strip()
+        assert traces(name) != []
+        run.send_signal(signal.SIGKILL)
+
+    machine.sweep()
+
+    assert traces(name) == []
