@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ from ordain.agent.bus import DBUS, DBUS_PATH, SYSTEM_BUS, TIMEOUT_SEC, BusError,
 from ordain.agent.failure import Unavailable
 
 T = TypeVar("T")
+IN_FLIGHT = 256
+"""Calls without an answer yet; dbus-daemon cuts off who has more than 1024 (max_replies_per_connection)."""
 
 
 class DbusNext:
@@ -22,6 +25,8 @@ class DbusNext:
 
     def __init__(self, connection: MessageBus) -> None:
         self.connection = connection
+        connection._writer.sock = _Patient(connection._sock)
+        self._turns = asyncio.Semaphore(IN_FLIGHT)
 
     @classmethod
     async def open(cls, address: str = SYSTEM_BUS) -> DbusNext:
@@ -51,7 +56,8 @@ class DbusNext:
             body=list(body),
         )
         try:
-            reply = await asyncio.wait_for(self.connection.call(message), timeout_sec)
+            async with self._turns:
+                reply = await asyncio.wait_for(self.connection.call(message), timeout_sec)
         except TimeoutError:
             raise Unavailable(f"{destination} did not answer {member} within {timeout_sec:g} s") from None
         except (OSError, EOFError) as error:
@@ -91,6 +97,24 @@ class DbusNext:
         self.connection.disconnect()  # type: ignore[no-untyped-call]
         asyncio.get_running_loop().remove_reader(self.connection._fd)
         self.connection._sock.close()
+
+
+class _Patient:
+    """A socket that takes nothing when it is full.
+
+    dbus-next's writer takes the error for the end of the connection, so that any burst of messages would be;
+    what was sent in part it sends on when there is room.
+    """
+
+    def __init__(self, wrapped: socket.socket) -> None:
+        self._wrapped = wrapped
+
+    def send(self, data: memoryview) -> int:
+        """As `socket.socket.send`; 0 where that would block."""
+        try:
+            return self._wrapped.send(data)
+        except BlockingIOError:
+            return 0
 
 
 def _plain(value: Any) -> Any:

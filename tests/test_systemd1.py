@@ -126,6 +126,19 @@ def test_values_are_plain_with_either_driver(address: str, driver: str) -> None:
     assert {"org.freedesktop.DBus", systemd1.NAME} <= set(found)
 
 
+def test_thousands_of_calls_at_once_are_answered(address: str) -> None:
+    """More than the bus has room for, and more than it lets one connection ask at once."""
+
+    async def all_of_them(systemd: Systemd) -> int:
+        asked = [
+            systemd.bus.call(DBUS, DBUS_PATH, DBUS, "NameHasOwner", "s", f"org.example.{'x' * 200}{number}")
+            for number in range(5000)
+        ]
+        return len([owned for owned in await asyncio.gather(*asked) if owned is False])
+
+    assert ask(address, "dbus-next", {}, all_of_them)[0] == 5000
+
+
 # dbus-next leaves the socket open that it could not connect; it is collected before the test ends.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_no_bus_is_told_in_words(driver: str) -> None:
