@@ -16,8 +16,8 @@ from ordain.agent.bus import DBUS, DBUS_PATH, SYSTEM_BUS, TIMEOUT_SEC, BusError,
 from ordain.agent.failure import Unavailable
 
 T = TypeVar("T")
-IN_FLIGHT = 256
-"""Calls without an answer yet; dbus-daemon cuts off who has more than 1024 (max_replies_per_connection)."""
+IN_FLIGHT = 64
+"""Calls without an answer yet; the system bus refuses more than 128 (max_replies_per_connection)."""
 
 
 class DbusNext:

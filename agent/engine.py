@@ -42,6 +42,8 @@ OUTCOME = "run/ordain/outcome.json"
 SETTLE_SEC = 0.3
 """A service that is started and dies at once is seen to have died after so long."""
 DEGRADED = 3
+JUDGED = frozenset({"result", "condition_result"})
+"""What a verdict looks at."""
 NOT_PLACED = "NotPlaced"
 NOT_PERSISTENT = "NotPersistent"
 
@@ -200,7 +202,7 @@ class Engine:
         return await self._judge(done)
 
     async def _judge(self, done: Sequence[Done]) -> list[Verdict]:
-        after = await self.systemd.inspect({each.job.unit for each in done})
+        after = await self.systemd.inspect({each.job.unit for each in done}, JUDGED)
         found = []
         for each in done:
             judged = verdict(each, Observed(units=after).unit(each.job.unit))
@@ -229,7 +231,8 @@ class Engine:
         if ok or self._never_proven():
             unsaved = await asyncio.to_thread(self.store.commit_proven, new)
             self._tell(NOT_PERSISTENT, unsaved.what if unsaved else "")
-        running = await self.systemd.inspect(m.unit for m in new.members if m.wanted is Wanted.RUNNING)
+        names = [member.unit for member in new.members if member.wanted is Wanted.RUNNING]
+        running = await self.systemd.inspect(names, frozenset({"invocation_id"}))
         hashes = {name: content.hash for name, content in contents(new).items()}
         units = {
             name: AppliedUnit(hash=hashes.get(name, ""), invocation_id=state.invocation_id)

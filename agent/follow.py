@@ -8,8 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import replace
+from typing import Any
 
 from ordain.agent.boot import read_record
 from ordain.agent.client import Documents
@@ -45,6 +46,7 @@ class Follower(Local):
         self._taken = ""
         self._wanted: Outcome | None = None
         self._refused: tuple[Problem, ...] = ()
+        self._troubles: dict[str, Condition] = {}
         self._wake = asyncio.Event()
         self._read = True
         self._reloaded = False
@@ -86,12 +88,14 @@ class Follower(Local):
             if not self._read and not self._reloaded:
                 await asyncio.sleep(LOOK_SEC)
 
-    async def _attempt(self, step: Callable[[], Awaitable[None]]) -> None:
+    async def _attempt(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
         """One step; what PID 1, a disk or another apply keeps from being done now is tried again later."""
         try:
             await step()
+            self._troubles.pop(step.__name__, None)
         except (Busy, Unavailable, OSError) as failure:
             log.warning("%s; trying again", failure)
+            self._troubles[step.__name__] = Condition(code=type(failure).__name__, what=str(failure))
             asyncio.get_running_loop().call_later(RETRY_SEC, self._again)
 
     def _again(self) -> None:
@@ -202,14 +206,14 @@ class Follower(Local):
         if not self._started:
             return State.STARTING
         bad = self._wanted is not None and self._wanted.exit_status != 0
-        return super().state_of(failed or bad)
+        return super().state_of(failed or bad or bool(self._troubles))
 
     def conditions(self) -> tuple[Condition, ...]:
         """See `Local.conditions`; also what the last documents hold back, or why they were refused."""
         held_back = [p for p in self._wanted.plan.problems if p.severity is Severity.BLOCKED] if self._wanted else []
         blocked = map(Condition.of, held_back)
         refused = (Condition.of(p, "" if p.where is NOWHERE else REFUSED) for p in self._refused)
-        return (*super().conditions(), *blocked, *refused)
+        return (*super().conditions(), *self._troubles.values(), *blocked, *refused)
 
     async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
         """See `Client.apply`."""

@@ -33,6 +33,7 @@ _COMMON = {
     "condition_result": "ConditionResult",
     "can_reload": "CanReload",
     "triggered_by": "TriggeredBy",
+    "invocation_id": "InvocationID",
 }
 _BY_TYPE: Mapping[str, Mapping[str, str]] = {
     "service": {
@@ -48,6 +49,13 @@ _BY_TYPE: Mapping[str, Mapping[str, str]] = {
     "automount": {"result": "Result"},
     "timer": {"result": "Result"},
     "path": {"result": "Result"},
+}
+FIELDS = frozenset(_COMMON) | frozenset(field for fields in _BY_TYPE.values() for field in fields)
+"""Everything of `UnitState` that list_units does not tell."""
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "drop_in_paths": tuple,
+    "triggered_by": tuple,
+    "invocation_id": lambda value: bytes(value).hex(),
 }
 
 
@@ -90,29 +98,25 @@ class Systemd:
             for asked, row in zip(wanted, rows, strict=True)
         }
 
-    async def inspect(self, names: Iterable[str]) -> dict[str, UnitState]:
-        """Units with everything `UnitState` tells: named properties, asked for all at once.
+    async def inspect(self, names: Iterable[str], fields: frozenset[str] = FIELDS) -> dict[str, UnitState]:
+        """Units with what list_units tells and ``fields`` of `UnitState`: named properties, asked for all at once.
 
         GetAll costs PID 1 ten times as much (design/reconcile.md, "Cost of asking PID 1").
         """
         units = await self.list_units(names)
-        found = await asyncio.gather(*(self._inspect(state) for state in units.values()))
+        found = await asyncio.gather(*(self._inspect(state, fields) for state in units.values()))
         return {state.name: state for state in found}
 
-    async def _inspect(self, state: UnitState) -> UnitState:
+    async def _inspect(self, state: UnitState, fields: frozenset[str]) -> UnitState:
         if state.load_state == "not-found" and state.active_state == "inactive":
             return state
         kind = state.name.rpartition(".")[2]
-        wanted = [(UNIT, field, name) for field, name in _COMMON.items()]
-        wanted += [(_interface(kind), field, name) for field, name in _BY_TYPE.get(kind, {}).items()]
-        wanted.append((UNIT, "invocation_id", "InvocationID"))
+        wanted = [(UNIT, field, name) for field, name in _COMMON.items() if field in fields]
+        wanted += [(_interface(kind), field, name) for field, name in _BY_TYPE.get(kind, {}).items() if field in fields]
         path = unit_path(state.name)
         values = await asyncio.gather(*(get(self.bus, NAME, path, where, name) for where, _, name in wanted))
-        fields: dict[str, Any] = {field: value for (_, field, _), value in zip(wanted, values, strict=True)}
-        fields["drop_in_paths"] = tuple(fields["drop_in_paths"])
-        fields["triggered_by"] = tuple(fields["triggered_by"])
-        fields["invocation_id"] = bytes(fields["invocation_id"]).hex()
-        return dataclasses.replace(state, **fields)
+        found = {field: _READ.get(field, _same)(value) for (_, field, _), value in zip(wanted, values, strict=True)}
+        return dataclasses.replace(state, **found)
 
     async def property(self, unit: str, name: str) -> Any:
         """One property of a unit's own type, such as ``Type`` of a service."""
@@ -211,6 +215,10 @@ class Systemd:
         await self.bus.listen(NAME, PATH, MANAGER, "Reloading", reloading)
         await self.bus.listen(NAME, PATH, MANAGER, "UnitFilesChanged", lambda _: reloaded())
         await self.bus.listen(NAME, f"{PATH}/unit/", "org.freedesktop.DBus.Properties", "PropertiesChanged", properties)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def _interface(kind: str) -> str:
