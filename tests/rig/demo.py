@@ -84,8 +84,9 @@ class Demo:
         self.show.line("systemd starts as PID 1, on a machine called web-1")
         self.machine.boot()
         self.machine.until("hello answers", lambda: self.answers(8080))
-        self.show.claim("booted, and systemd is content", self.machine.wait_running() == "running")
         self.settled()
+        state = self.machine.wait_running()
+        self.show.claim(f"booted; systemctl is-system-running: {state}", state == "running")
         self.command("journalctl", "--boot", "--unit=ordain-agent", "--output=cat")
         self.command("systemctl", "list-dependencies", "--plain", "ordain-services.target")
         self.command("curl", "--silent", "--head", "http://127.0.0.1:8080")
@@ -253,6 +254,8 @@ def main() -> int:
             Demo(machine, show).acts()
         except MachineError as error:
             show.line(f"✗ {error}")
+            if machine.running:
+                print(machine.run("systemctl", "--failed", check=False).stdout, file=sys.stderr)
             machine.power_cut()
             print(machine.journal("--lines=60"), file=sys.stderr)
             return 1

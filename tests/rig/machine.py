@@ -164,7 +164,7 @@ class Machine:
         self, *argv: str, check: bool = True, timeout: float = 60, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in the machine as root; with ``check``, raise `MachineError` when it fails."""
-        command = ["nsenter", f"--target={self.leader}", "--all", "--", *argv]
+        command = ["nsenter", f"--target={self.leader}", "--all", "--root", "--wd", "--", *argv]
         with subprocess.Popen(
             command,
             env=CLEAN,
