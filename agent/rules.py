@@ -1,10 +1,12 @@
 """What it takes to make a changed key real: one table by section and key; pure.
 
 The measure is a reboot: after an apply the machine is as it would be had it booted with the new documents. A key
-is milder than a restart only where a source says why; what no row names is a restart.
+is milder than a restart only where a source says why, and only after it was tried: tests/integration/test_effects.py
+sets every key of this table on a running unit under systemd 252 and 257 and compares it with one that was restarted.
+What no row names is a restart. So are swaps, which no container of the tests can have.
 
-`RECONCILE` is what was tried on booted systemd 252 and 257; `STC` is switch-to-configuration-ng of NixOS, whose list
-has been in use for years; the others are systemd's own pages and sources.
+No key needs SetUnitProperties: the reload of the manager makes all limits real, and leaves no file that would win over
+the next generation. A socket that needs a restart is stopped and started together with its service (`plan`).
 """
 
 from __future__ import annotations
@@ -13,17 +15,19 @@ from dataclasses import dataclass
 
 from ordain.agent.model import Effect
 
-STC = "NixOS switch-to-configuration-ng, compare_units: the reload of the manager applies it"
-RECONCILE = (
-    "tried on 252 and 257: a running unit whose definition goes in a reload loses it at once, so PID 1 reads it live"
-)
-CGROUP = (
-    "src/core/unit-serialize.c: a reload makes PID 1 write all limits of a cgroup again; TasksMax tried on 252, 257"
-)
-TRANSACTION = "src/core/transaction.c: read when a job is queued, nothing of a running unit depends on it"
+READ_LATE = "src/core/unit.c, job.c, transaction.c: read when a job is queued, or the unit changes state; kept nowhere"
+READ_LATE_SERVICE = "src/core/service.c: read when the process ends, reloads or is stopped; timers are armed anew"
+READ_LATE_SOCKET = "src/core/socket.c: read when a connection comes in, or the socket is stopped"
+READ_LATE_MOUNT = "src/core/mount.c: read when it is unmounted"
+KILLING = "src/core/unit.c, unit_kill_context: read when the unit is stopped"
+CGROUP = "src/core/unit-serialize.c: a reload makes PID 1 write all limits of a cgroup again"
+REMOUNT = "systemd.mount(5), src/core/mount.c: the reload of a mount is a remount"
+ENABLEMENT = "systemd.unit(5): not interpreted at run time, enablement only"
 
-CGROUP_SECTIONS = ("Service", "Socket", "Mount", "Swap", "Slice", "Scope")
-KILL_SECTIONS = ("Service", "Socket", "Mount", "Swap")
+CGROUP_SECTIONS = ("Service", "Socket", "Mount", "Slice")
+KILL_SECTIONS = ("Service", "Socket", "Mount")
+
+_PULLS_IN = frozenset({"Wants", "Requires", "Requisite", "BindsTo", "RequiresMountsFor", "WantsMountsFor"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,103 +40,70 @@ class Rule:
     source: str
 
 
+def _row(sections: tuple[str, ...], effect: Effect, source: str, keys: str) -> Rule:
+    return Rule(sections=sections, keys=tuple(keys.split()), effect=effect, source=source)
+
+
 RULES = (
-    Rule(
-        sections=("Unit",),
-        keys=(
-            *(
-                "Description",
-                "Documentation",
-                "SourcePath",
-                "CollectMode",
-                "StopWhenUnneeded",
-                "IgnoreOnIsolate",
-            ),
-            *(
-                "RefuseManualStart",
-                "RefuseManualStop",
-                "AllowIsolate",
-                "OnFailure",
-                "OnFailureJobMode",
-                "OnSuccess",
-            ),
-        ),
-        effect=Effect.MANAGER,
-        source=STC,
+    _row(
+        ("Unit",),
+        Effect.MANAGER,
+        READ_LATE,
+        """
+        Description Documentation SourcePath CollectMode
+        After Before PartOf PropagatesReloadTo ReloadPropagatedFrom PropagatesStopTo StopPropagatedFrom
+        OnFailure OnFailureJobMode OnSuccess OnSuccessJobMode
+        StopWhenUnneeded IgnoreOnIsolate RefuseManualStart RefuseManualStop AllowIsolate
+        StartLimitIntervalSec StartLimitBurst StartLimitAction
+        JobTimeoutSec JobRunningTimeoutSec JobTimeoutAction JobTimeoutRebootArgument
+        FailureAction FailureActionExitStatus SuccessAction SuccessActionExitStatus RebootArgument
+        """,
     ),
-    Rule(
-        sections=("Unit",),
-        keys=("After", "Before", "PartOf", "PropagatesReloadTo", "ReloadPropagatedFrom", "JobTimeoutSec"),
-        effect=Effect.MANAGER,
-        source=TRANSACTION,
+    _row(
+        ("Service",),
+        Effect.MANAGER,
+        READ_LATE_SERVICE,
+        """
+        ExecReload ExecStop ExecStopPost RemainAfterExit RuntimeMaxSec OOMPolicy ReloadSignal WatchdogSignal
+        Restart RestartSec RestartSteps RestartMaxDelaySec RestartMode
+        RestartPreventExitStatus RestartForceExitStatus SuccessExitStatus
+        TimeoutSec TimeoutStartSec TimeoutStopSec TimeoutAbortSec TimeoutCleanSec
+        TimeoutStartFailureMode TimeoutStopFailureMode
+        """,
     ),
-    Rule(
-        sections=("Unit",),
-        keys=("StartLimitIntervalSec", "StartLimitBurst"),
-        effect=Effect.MANAGER,
-        source="systemd.unit(5): counted when the unit is started",
+    _row(
+        ("Socket",),
+        Effect.MANAGER,
+        READ_LATE_SOCKET,
+        """
+        MaxConnections MaxConnectionsPerSource
+        TriggerLimitIntervalSec TriggerLimitBurst PollLimitIntervalSec PollLimitBurst
+        ExecStopPre ExecStopPost RemoveOnStop FlushPending TimeoutSec
+        """,
     ),
-    Rule(
-        sections=("Service",),
-        keys=("ExecReload",),
-        effect=Effect.MANAGER,
-        source="systemd.service(5): run by the next reload; the running process has no part in it",
+    _row(("Mount",), Effect.MANAGER, READ_LATE_MOUNT, "LazyUnmount ForceUnmount TimeoutSec"),
+    _row(
+        KILL_SECTIONS,
+        Effect.MANAGER,
+        KILLING,
+        "KillMode KillSignal RestartKillSignal FinalKillSignal SendSIGHUP SendSIGKILL",
     ),
-    Rule(
-        sections=("Service",),
-        keys=(
-            *("Restart", "RestartSec", "RestartSteps", "RestartMaxDelaySec", "RestartMode"),
-            *("RestartPreventExitStatus", "RestartForceExitStatus", "SuccessExitStatus"),
-            *(
-                "ExecStop",
-                "ExecStopPost",
-                "TimeoutStartSec",
-                "TimeoutStopSec",
-                "TimeoutAbortSec",
-                "TimeoutSec",
-            ),
-            *("TimeoutStartFailureMode", "TimeoutStopFailureMode"),
-        ),
-        effect=Effect.MANAGER,
-        source=RECONCILE,
+    _row(
+        CGROUP_SECTIONS,
+        Effect.MANAGER,
+        CGROUP,
+        """
+        CPUAccounting CPUWeight StartupCPUWeight CPUQuota CPUQuotaPeriodSec
+        AllowedCPUs StartupAllowedCPUs AllowedMemoryNodes StartupAllowedMemoryNodes
+        MemoryAccounting MemoryMin MemoryLow MemoryHigh MemoryMax MemorySwapMax MemoryZSwapMax
+        StartupMemoryLow StartupMemoryHigh StartupMemoryMax StartupMemorySwapMax StartupMemoryZSwapMax
+        TasksAccounting TasksMax
+        IOAccounting IOWeight StartupIOWeight IODeviceWeight IODeviceLatencyTargetSec
+        IOReadBandwidthMax IOWriteBandwidthMax IOReadIOPSMax IOWriteIOPSMax
+        """,
     ),
-    Rule(
-        sections=KILL_SECTIONS,
-        keys=("KillMode", "KillSignal", "RestartKillSignal", "FinalKillSignal", "SendSIGHUP", "SendSIGKILL"),
-        effect=Effect.MANAGER,
-        source=RECONCILE,
-    ),
-    Rule(sections=("Mount", "Swap", "Socket"), keys=("TimeoutSec",), effect=Effect.MANAGER, source=RECONCILE),
-    Rule(
-        sections=CGROUP_SECTIONS,
-        keys=(
-            *("CPUAccounting", "CPUWeight", "StartupCPUWeight", "CPUQuota", "CPUQuotaPeriodSec"),
-            *("MemoryAccounting", "MemoryMin", "MemoryLow", "MemoryHigh", "MemoryMax", "MemorySwapMax"),
-            *("MemoryZSwapMax", "TasksAccounting", "TasksMax", "IOAccounting", "IOWeight", "StartupIOWeight"),
-            *(
-                "IODeviceWeight",
-                "IOReadBandwidthMax",
-                "IOWriteBandwidthMax",
-                "IOReadIOPSMax",
-                "IOWriteIOPSMax",
-            ),
-            *("IODeviceLatencyTargetSec", "AllowedCPUs", "AllowedMemoryNodes"),
-        ),
-        effect=Effect.MANAGER,
-        source=CGROUP,
-    ),
-    Rule(
-        sections=("Mount",),
-        keys=("Options",),
-        effect=Effect.RELOAD,
-        source="systemd.mount(5), src/core/mount.c: the reload of a mount is a remount",
-    ),
-    Rule(
-        sections=("Install",),
-        keys=("WantedBy", "RequiredBy", "UpheldBy", "Alias", "Also", "DefaultInstance"),
-        effect=Effect.NOTHING,
-        source="systemd.unit(5): not interpreted at run time, enablement only",
-    ),
+    _row(("Mount",), Effect.RELOAD, REMOUNT, "Options"),
+    _row(("Install",), Effect.NOTHING, ENABLEMENT, "WantedBy RequiredBy UpheldBy Alias"),
 )
 
 _BY_KEY = {(section, key): rule for rule in RULES for section in rule.sections for key in rule.keys}
@@ -151,9 +122,15 @@ def rule(section: str, key: str) -> Rule:
 def effect(section: str, key: str, old: tuple[str, ...], new: tuple[str, ...]) -> Effect:
     """What it takes that ``key`` goes from the values ``old`` to ``new``.
 
-    A remount adds options, it does not know which to take back: Options that appear or go are a restart.
+    A remount adds options, it does not know which to take back: Options that appear or go are a restart. What a unit
+    no longer pulls in is no reason to bounce it; what it pulls in from now on has to run before it does.
     """
-    found = rule(section, key).effect
     if (section, key) == ("Mount", "Options") and not (old and new):
         return Effect.RESTART
-    return found
+    if section == "Unit" and key in _PULLS_IN and _words(new) <= _words(old):
+        return Effect.MANAGER
+    return rule(section, key).effect
+
+
+def _words(values: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(word for value in values for word in value.split())

@@ -46,6 +46,8 @@ def test_every_row_says_where_it_is_from_and_is_milder_than_the_default() -> Non
         ("Mount", "What", Effect.RESTART),
         ("Timer", "OnCalendar", Effect.RESTART),
         ("Socket", "ListenStream", Effect.RESTART),
+        ("Socket", "MaxConnections", Effect.MANAGER),
+        ("Swap", "TimeoutSec", Effect.RESTART),
         ("Install", "WantedBy", Effect.NOTHING),
         # a key means something in its own section only
         ("Unit", "MemoryMax", Effect.RESTART),
@@ -63,3 +65,20 @@ def test_a_remount_changes_options_but_takes_none_back(
     old: tuple[str, ...], new: tuple[str, ...], expected: Effect
 ) -> None:
     assert effect("Mount", "Options", old, new) is expected
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (("a.service b.service",), ("b.service",), Effect.MANAGER),
+        (("a.service", "b.service"), ("b.service a.service",), Effect.MANAGER),
+        (("a.service",), (), Effect.MANAGER),
+        (("a.service",), ("a.service", "b.service"), Effect.RESTART),
+        (("a.service",), ("b.service",), Effect.RESTART),
+    ],
+)
+def test_what_a_unit_no_longer_needs_does_not_bounce_it(
+    old: tuple[str, ...], new: tuple[str, ...], expected: Effect
+) -> None:
+    assert effect("Unit", "Requires", old, new) is expected
+    assert effect("Unit", "Conflicts", old, new) is Effect.RESTART
