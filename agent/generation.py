@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ordain.agent.model import Generation, to_json
-from ordain.transforms.model import Artifact, Branch, Compiled, Member, Template, Tree, Value, Wanted
+from ordain.transforms.model import Artifact, Branch, Compiled, Member, Row, Template, Tree, Value, Wanted
 
 FORMAT = "ordain generation 1"
 """First in what is hashed: another way to serialise is another identity."""
@@ -126,6 +126,8 @@ def _plain_value(value: Value) -> Any:
         return {"template": value.text}
     if isinstance(value, tuple):
         return [_plain_value(v) for v in value]
+    if isinstance(value, Row):
+        return {name: _plain_value(cell) for name, cell in value.cells}
     return value
 
 

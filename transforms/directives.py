@@ -1,7 +1,8 @@
-"""What PID 1 knows of a directive: since when, until when, and which function parses it.
+"""What PID 1, networkd and udev know of a directive: since when, until when, and which function parses it.
 
 Read from data/unit-directives.json, made from systemd's own parser tables (generator.md, a.2); "since 183" means 183
-or earlier. PID 1 ignores an unknown key with a log line only, so `check` finds it when documents are compiled.
+or earlier. All of them ignore an unknown key with a log line only, so `check` finds it when documents are compiled.
+``kind`` is the kind of file: ``unit``, or networkd's ``network`` and ``netdev``, or udev's ``link``.
 """
 
 from __future__ import annotations
@@ -86,10 +87,10 @@ class Finding:
 
 
 @cache
-def _table() -> Mapping[str, Mapping[str, Directive]]:
+def _table(kind: str = "unit") -> Mapping[str, Mapping[str, Directive]]:
     data = json.loads(files("ordain.transforms").joinpath("data/unit-directives.json").read_text("utf-8"))
     table: dict[str, dict[str, Directive]] = {}
-    for name, row in data["unit"].items():
+    for name, row in data[kind].items():
         section, _, key = name.partition(".")
         table.setdefault(section, {})[key] = Directive(
             section=section,
@@ -116,7 +117,7 @@ def is_private(section: str, key: str) -> bool:
     return section.startswith("X-") or key.startswith("X-")
 
 
-def check(section: str, key: str, systemd: int) -> Finding | None:
+def check(section: str, key: str, systemd: int, kind: str = "unit") -> Finding | None:
     """Whether systemd of major version ``systemd`` reads ``[section] key``; None = it does.
 
     >>> check("Service", "ProtectClok", 252).hint
@@ -126,13 +127,13 @@ def check(section: str, key: str, systemd: int) -> Finding | None:
     """
     if is_private(section, key):
         return None
-    keys = _table().get(section)
+    keys = _table(kind).get(section)
     hardening = key in HARDENING
     if keys is None:
         return Finding(
             fault=Fault.UNKNOWN,
-            what=f"no section [{section}] in a unit",
-            hint=near(section.capitalize(), _table()),
+            what=f"no section [{section}] in a {kind}",
+            hint=near(section.capitalize(), _table(kind)),
             hardening=hardening,
         )
     directive = keys.get(key)
@@ -140,7 +141,7 @@ def check(section: str, key: str, systemd: int) -> Finding | None:
         return Finding(
             fault=Fault.UNKNOWN,
             what=f"[{section}] has no {key}=",
-            hint=_other_place(section, key),
+            hint=_other_place(section, key, kind),
             hardening=hardening,
         )
     if directive.since > max(systemd, 183):
@@ -205,9 +206,9 @@ def check_value(section: str, key: str, text: str, systemd: int) -> Finding | No
     )
 
 
-def _other_place(section: str, key: str) -> str:
+def _other_place(section: str, key: str, kind: str) -> str:
     """Where the key does belong, or keys that look like it."""
-    owners = [other for other, keys in _table().items() if key in keys]
+    owners = [other for other, keys in _table(kind).items() if key in keys]
     if owners and len(owners) <= 3:
         return f"{key}= belongs in [{'] or ['.join(owners)}]"
-    return near(key, _table()[section])
+    return near(key, _table(kind)[section])

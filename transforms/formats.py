@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Callable
 
-from ordain.transforms import commandline, directives, unitname
+from ordain.transforms import commandline, directives, networkformats, unitname
 from ordain.transforms.calendars import calendar
 from ordain.transforms.errors import near
 from ordain.transforms.match import FACTS
@@ -136,6 +136,7 @@ def label(text: str) -> None:
 label_name = _pattern(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}", "letters, digits, - _ . / are allowed, 63 at most")
 
 FORMATS: dict[str, Check] = {
+    **networkformats.FORMATS,
     "base64": base64_text,
     "calendar": _value(calendar),
     "capability": _pattern(r"(?i)(cap_)?[a-z]+([_-][a-z]+)*", "such as net-bind-service, see capabilities(7)"),

@@ -6,6 +6,7 @@ is printed from it. What a key becomes on a machine is not said here.
 
 from __future__ import annotations
 
+from ordain.transforms.networkkeys import NETWORK, RENDERER
 from ordain.transforms.servicekeys import FILE, PATH, RAW, SERVICE, path, span
 from ordain.transforms.shapes import Choice, Command, Flag, Free, Map, Mark, Record, Sequence, Set, Shape, Text, Whole
 
@@ -70,7 +71,7 @@ SECTIONS: dict[str, Shape] = {
     "services": Map(SERVICE, "Services, ours and the distribution's.", "a service name", "service-name"),
     "mounts": Map(MOUNT, "File systems.", "a mount point", "path"),
     "swaps": Map(SWAP, "Swap devices and files.", "a device or file", "path"),
-    "network": Free("netplan's vocabulary, version 2."),
+    "network": NETWORK,
     "users": Map(USER, "Users.", "a user name"),
     "groups": Map(
         Record({"gid": Whole("Group number."), "system": Flag("A system group.")}), "Groups.", "a group name"
@@ -128,6 +129,7 @@ TRANSFORM_SECTIONS: dict[str, Shape] = {
         "a milestone",
     ),
     "paths": Map(PATH, "Programs and files by their neutral names.", "a name"),
+    "network": Record({"renderer": RENDERER}, "What brings the network up on this OS."),
     "versions": Map(
         Text(title="an os-release ID", template=False),
         "Which OS shares its version numbers with which (rocky: rhel).",

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ordain.transforms.errors import NOWHERE, Problem, Severity, Where, near
-from ordain.transforms.model import TIERS, Branch, Document, Leaf, Template, Tree, Value
+from ordain.transforms.model import TIERS, Branch, Document, Leaf, Row, Template, Tree, Value
 from ordain.transforms.shapes import Free, Map, Record, Set, Shape
 
 Rank = tuple[int, int, tuple[int, int]]
@@ -200,4 +200,6 @@ def _said(value: Value) -> str:
         return ""
     if isinstance(value, Template):
         return repr(value.text)
+    if isinstance(value, tuple) and any(isinstance(part, Row) for part in value):
+        return f"a list of {len(value)}"
     return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -22,9 +22,21 @@ class Template:
     text: str
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A map in a list, which is a part of one leaf: its cells in the order of their names, and its place."""
+
+    cells: tuple[tuple[str, Value], ...]
+    where: Where = field(default=NOWHERE, compare=False)
+
+    def get(self, name: str) -> Value:
+        """The value of one cell, None if it is not set."""
+        return dict(self.cells).get(name)
+
+
 Text = str | Template
 """Where a string may stand, a template may stand (documents.md, rule 9)."""
-Value = str | int | float | bool | None | Template | tuple["Value", ...]
+Value = str | int | float | bool | None | Template | Row | tuple["Value", ...]
 """A leaf of a canonical document. Argument vectors are tuples of tuples of `Text`."""
 
 

@@ -38,6 +38,10 @@ class Names:
         """The name of a user or group on this OS."""
         return str(self.tree.branch("users").branch(name).value("name", name))
 
+    def renderer(self) -> str:
+        """What brings the network up on this OS."""
+        return str(self.tree.branch("network").value("renderer", "networkd"))
+
     def paths(self) -> Mapping[str, str]:
         """Paths by neutral name."""
         return {name: str(leaf.value) for name, leaf in self.tree.branch("paths").leaves()}

@@ -75,6 +75,7 @@ _KINDS = {
 def markdown() -> str:
     """The whole reference."""
     lines = [_HEAD]
+    printed: _Printed = []
     layer = schema(Kind.LAYER)["properties"]
     for kind, about in _KINDS.items():
         lines.append(f"## {kind}\n\n{about}\n")
@@ -85,20 +86,39 @@ def markdown() -> str:
         prefix = "Transform " if kind is Kind.TRANSFORM else ""
         lines += _table(prefix, keys)
         for name, shape in keys.items():
-            lines += _deeper(f"{prefix}{name}", shape)
+            lines += _deeper(f"{prefix}{name}", shape, printed)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _deeper(pointer: str, shape: Schema) -> Iterator[str]:
+_Printed = list[tuple[str, Mapping[str, Schema]]]
+"""The records that have a table: pointer and keys."""
+SHARED = 8
+"""A record with so many keys of an earlier one points there instead of printing them again."""
+
+
+def _deeper(pointer: str, shape: Schema, printed: _Printed) -> Iterator[str]:
     """The tables of what stands below ``pointer``."""
     pointer, keys = _record(pointer, shape)
     if keys:
         yield f"### {pointer}\n"
-        yield from _table(f"{pointer}/", keys)
+        other, shared = _shared(keys, printed)
+        if shared:
+            yield f"{', '.join(f'`{key}`' for key in shared)}: as in [{other}](#{_anchor(other)}).\n"
+        keys = {name: below for name, below in keys.items() if name not in shared}
+        printed.append((pointer, keys))
+        if keys:
+            yield from _table(f"{pointer}/", keys)
         for group in shape.get("x-one-of", ()):
             yield f"At most one of {', '.join(f'`{key}`' for key in group)}.\n"
         for name, below in keys.items():
-            yield from _deeper(f"{pointer}/{name}", below)
+            yield from _deeper(f"{pointer}/{name}", below, printed)
+
+
+def _shared(keys: Mapping[str, Schema], printed: _Printed) -> tuple[str, tuple[str, ...]]:
+    """The earlier record that shares the most keys with this one, and those keys."""
+    common = [(other, tuple(k for k in keys if earlier.get(k) == keys[k])) for other, earlier in printed]
+    best = max(common, key=lambda item: len(item[1]), default=("", ()))
+    return best if len(best[1]) >= SHARED else ("", ())
 
 
 def _record(pointer: str, shape: Schema) -> tuple[str, Mapping[str, Schema]]:
@@ -106,6 +126,8 @@ def _record(pointer: str, shape: Schema) -> tuple[str, Mapping[str, Schema]]:
     inner = shape.get("additionalProperties")
     if isinstance(inner, Mapping) and shape.get("x-merge") != "set":
         return _record(f"{pointer}/NAME", dict(inner))
+    if isinstance(rows := shape.get("items"), Mapping) and rows.get("additionalProperties") is False:
+        return _record(f"{pointer}/N", dict(rows))
     keys: Mapping[str, Schema] = shape.get("properties", {})
     # {template: TEXT} may stand for any string, {not: …} for any condition: the text above says so once.
     return pointer, {} if set(keys) <= {"template", "not"} else keys

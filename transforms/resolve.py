@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ordain.transforms.errors import Problem, Refused, errors
 from ordain.transforms.match import Match, matches
 from ordain.transforms.merge import merge, rank
-from ordain.transforms.model import Branch, Condition, Document, Facts, Kind, Leaf, Resolved, Template, Tree
+from ordain.transforms.model import Branch, Condition, Document, Facts, Kind, Leaf, Resolved, Row, Template, Tree
 from ordain.transforms.schema import sections
 
 
@@ -100,6 +100,8 @@ def _plain_value(value: object) -> object:
         return {"template": value.text}
     if isinstance(value, tuple):
         return [_plain_value(item) for item in value]
+    if isinstance(value, Row):
+        return {name: _plain_value(cell) for name, cell in value.cells}
     return value
 
 

@@ -12,7 +12,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Branch, Facts, Leaf, Template, Tree, Value
+from ordain.transforms.model import Branch, Facts, Leaf, Row, Template, Tree, Value
 from ordain.transforms.quoting import CREDENTIALS, INSTANCE
 
 if TYPE_CHECKING:
@@ -98,6 +98,8 @@ class _Expander:
     def value(self, value: Value, leaf: Leaf) -> Value:
         if isinstance(value, tuple):
             return tuple(self.value(part, leaf) for part in value)
+        if isinstance(value, Row):
+            return replace(value, cells=tuple((name, self.value(cell, leaf)) for name, cell in value.cells))
         return self.text(value, leaf) if isinstance(value, Template) else value
 
     def text(self, template: Template, leaf: Leaf) -> str:
@@ -127,6 +129,8 @@ class _Expander:
 def _holds_template(value: Value) -> bool:
     if isinstance(value, tuple):
         return any(map(_holds_template, value))
+    if isinstance(value, Row):
+        return any(_holds_template(cell) for _, cell in value.cells)
     return isinstance(value, Template)
 
 

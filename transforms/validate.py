@@ -105,7 +105,7 @@ def _translated(error: ValidationError, root: Node) -> Iterator[Problem]:
         for key in sorted(set(found) - set(known)):
             yield problem("unknown key", near(key, known) or f"known: {', '.join(sorted(known)[:12])}…", key)
     elif keyword == "required":
-        if len(wanted) == 1:  # {template: …} or {not: …}; another key there is an error of its own
+        if wanted in (["template"], ["not"]):  # another key there is an error of its own
             if not found:
                 yield problem(f"wants {title}, found an empty map")
             return
