@@ -73,6 +73,12 @@ def agent_pid(machine: Machine) -> str:
     return machine.show(AGENT, "MainPID")["MainPID"]
 
 
+def wait_another_agent(machine: Machine, old: str) -> None:
+    machine.until(
+        "another agent runs", lambda: agent_pid(machine) not in ("0", old) and state(machine, AGENT) == "active"
+    )
+
+
 @pytest.fixture
 def followed(machine: Machine) -> Machine:
     """A booted machine with two services that follow their documents."""
@@ -128,9 +134,7 @@ def test_what_happens_to_the_agent_touches_no_service(followed: Machine, how: tu
     followed.run("systemctl", *how, AGENT)
     if how == ("stop",):
         followed.run("systemctl", "start", AGENT)
-    followed.until(
-        "another agent runs", lambda: agent_pid(followed) not in ("0", old) and state(followed, AGENT) == "active"
-    )
+    wait_another_agent(followed, old)
     wait_state(followed, "converged")
 
     assert runs(followed, "web.service")["web.service"] == before["web.service"]
@@ -266,3 +270,114 @@ def test_an_agent_that_is_killed_while_it_applies_goes_on_where_it_was(followed:
         "ActiveState": "inactive",
     }
     assert not followed.path("/run/ordain/journal").exists()
+
+
+def test_a_kill_between_stop_and_start_leaves_nothing_stopped(followed: Machine) -> None:
+    """A socket is bound again while its service is down; the service takes two seconds to go."""
+    slow = "[/bin/sh, -c, 'trap \"sleep 2; exit 0\" TERM; while :; do sleep 0.1; done']"
+
+    def listening(port: int) -> str:
+        return f"{{command: {slow}, stop-timeout: 10s, listen: {{stream: '127.0.0.1:{port}'}}}}"
+
+    document(followed, web=sleeps(), other=sleeps(), front=listening(8001))
+    wait_active(followed, "front.socket")
+    wait_state(followed, "converged")
+    followed.run("systemctl", "start", "front.service")
+    before = runs(followed, "front.service")
+
+    document(followed, web=sleeps(), other=sleeps(), front=listening(8002))
+    followed.until("it is being stopped", lambda: state(followed, "front.service") == "deactivating")
+    followed.run("systemctl", "kill", "--signal=KILL", AGENT)
+
+    followed.until("it runs again", lambda: runs(followed, "front.service") != before)
+    wait_active(followed, "front.socket", "front.service")
+    assert "8002" in followed.show("front.socket", "Listen")["Listen"]
+    wait_state(followed, "converged")
+
+
+def test_an_agent_that_hangs_later_is_replaced_and_no_service_notices(machine: Machine) -> None:
+    machine.write(f"/etc/systemd/system/{AGENT}.d/soon.conf", "[Service]\nWatchdogSec=2s\n")
+    document(machine, web=sleeps())
+    machine.boot()
+    wait_active(machine, "web.service")
+    wait_state(machine, "converged")
+    before, old = runs(machine, "web.service"), agent_pid(machine)
+
+    machine.run("kill", "-STOP", old)
+
+    wait_another_agent(machine, old)
+    wait_state(machine, "converged")
+    assert runs(machine, "web.service") == before
+    assert machine.journal("--unit=web.service").count("Started web.service") == 1
+
+
+def test_without_an_agent_ordainctl_applies_by_itself(followed: Machine) -> None:
+    followed.run("systemctl", "stop", AGENT)
+    before = runs(followed, "web.service", "other.service")
+    document(followed, web=sleeps("2"), other=sleeps())
+
+    followed.run("ordainctl", "apply")
+
+    assert "WORD=2" in word(followed)
+    after = runs(followed, "web.service", "other.service")
+    assert after["web.service"] != before["web.service"]
+    assert after["other.service"] == before["other.service"]
+
+
+def test_two_applies_do_not_overlap(followed: Machine) -> None:
+    followed.run("systemctl", "stop", AGENT)
+    before = runs(followed, "web.service")
+    document(followed, web=sleeps("2"), other=sleeps())
+
+    held = ("flock", "/run/ordain/lock", "ordainctl", "apply")
+    done = followed.run(*held, check=False)
+
+    assert done.returncode == 6
+    assert "another apply" in done.stderr
+    assert runs(followed, "web.service") == before
+
+
+def test_everybody_may_look_and_only_root_may_act(followed: Machine) -> None:
+    agent = ("org.ordain.Agent1", "/org/ordain/Agent1", "org.ordain.Agent1")
+    nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "busctl")
+
+    assert followed.run(*nobody, "get-property", *agent, "State").stdout == 's "converged"\n'
+    assert "web.service" in followed.run(*nobody, "call", *agent, "Status").stdout
+    for method in (("Refresh",), ("Pause",), ("Plan", "a(ss)", "0"), ("Apply", "a(ss)a{sv}", "0", "0")):
+        done = followed.run(*nobody, "call", *agent, *method, check=False)
+        assert done.returncode != 0, method
+        assert "polkit" in done.stderr
+    followed.run("busctl", "call", *agent, "Refresh")
+
+
+def test_what_cannot_be_kept_holds_for_this_boot_and_is_told(followed: Machine) -> None:
+    followed.run("mount", "-t", "tmpfs", "-o", "ro", "none", "/etc/ordain/boot")
+
+    document(followed, web=sleeps("2"), other=sleeps())
+    followed.until("web has the new word", lambda: "WORD=2" in word(followed))
+
+    followed.until("it is told", lambda: "NotPersistent" in {each["code"] for each in status(followed)["conditions"]})
+    followed.run("systemctl", "daemon-reload")
+    assert "WORD=2" in word(followed)
+
+
+def test_a_service_that_fails_is_degraded_and_not_proven(followed: Machine) -> None:
+    document(followed, web="{command: [/usr/bin/false]}", other=sleeps())
+    wait_state(followed, "degraded")
+
+    assert "exit-code" in unit_status(followed, "web.service")["what"]
+    followed.power_cut()
+    followed.path(f"{DOCUMENTS}/base.yaml").unlink()
+    followed.boot()
+    wait_active(followed, "web.service", "other.service")
+
+
+def test_the_bus_tells_of_changes(followed: Machine) -> None:
+    ears = ("busctl", "--json=short", "monitor", "org.ordain.Agent1")
+    followed.run("systemd-run", "--quiet", "--unit=ears", "--property=StandardOutput=file:/run/heard", *ears)
+    followed.until("it hears a call", lambda: status(followed) and followed.read("/run/heard"))
+
+    document(followed, web=sleeps("2"), other=sleeps())
+
+    for wanted in ("PlanStarted", "UnitConverged", "Converged", "PropertiesChanged"):
+        followed.until(wanted, lambda wanted=wanted: f'"member":"{wanted}"' in followed.read("/run/heard"))  # type: ignore[misc]
