@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -30,8 +31,15 @@ def traces(name: str) -> list[str]:
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if name in line]
     cgroups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{name}")]
     files = [str(path) for path in machine.STATE.glob(f"{name}*")]
-    processes = subprocess.run(["pgrep", "--full", f"--machine={name}"], capture_output=True, text=True, check=False)
-    return [*mounts, *cgroups, *files, *processes.stdout.split()]
+    processes = [path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline") if name in cmdline(path)]
+    return [*mounts, *cgroups, *files, *processes]
+
+
+def cmdline(path: Path) -> str:
+    """The words of a process, none if it is gone."""
+    with contextlib.suppress(OSError):
+        return path.read_text(errors="replace")
+    return ""
 
 
 def test_a_machine_that_fails_to_boot_says_so_and_is_gone(rig: None, tmp_path: Path) -> None:

@@ -275,7 +275,8 @@ def _clear(name: str) -> None:
         time.sleep(0.01)
     for tree in trees:
         for directory, _, _ in os.walk(tree, topdown=False):
-            Path(directory).rmdir()
+            with contextlib.suppress(FileNotFoundError):  # nspawn tidies up too, to its last moment
+                Path(directory).rmdir()
     home = STATE / name
     if home.is_dir():
         if home.is_mount():
