@@ -46,9 +46,7 @@ def _value(kind: Any, data: Any) -> Any:
         key, value = typing.get_args(kind)
         return {_value(key, k): _value(value, v) for k, v in data.items()}
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
-        return kind(
-            **{name: _value(hint, data[name]) for name, hint in _fields(kind).items() if name in data}
-        )
+        return kind(**{name: _value(hint, data[name]) for name, hint in _fields(kind).items() if name in data})
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind(data)
     return data
