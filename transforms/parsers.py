@@ -27,6 +27,7 @@ from ordain.transforms.kinds import (
 )
 from ordain.transforms.syntaxes import (
     bool_or_words,
+    condition,
     environ,
     environment_file,
     exec_line,
@@ -248,8 +249,8 @@ PARSERS: Mapping[str, Kind] = {
     "config_parse_unit_cgroup_attr": plain(),
     "config_parse_unit_cgroup_attr_pretty": plain(),
     "config_parse_unit_condition_null": _BOOL,
-    "config_parse_unit_condition_path": text(grammar.absolute_path),
-    "config_parse_unit_condition_string": text(grammar.condition),
+    "config_parse_unit_condition_path": condition(grammar.absolute_path),
+    "config_parse_unit_condition_string": condition(grammar.condition),
     "config_parse_unit_cpu_set": text(grammar.cpu_set),
     "config_parse_unit_deps": units(),
     "config_parse_unit_env_file": environment_file(),

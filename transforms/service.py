@@ -222,7 +222,7 @@ class _Renderer:
     def credentials(self) -> None:
         for name, credential in self.service.branch("credentials").branches():
             for key, leaf in credential.leaves():
-                self.draft.set("Service", _CREDENTIALS[key], {name: _unbroken(str(leaf.value))}, leaf)
+                self.draft.set("Service", CREDENTIALS[key], {name: _unbroken(str(leaf.value))}, leaf)
 
     def mounts(self, vectors: tuple[tuple[str, ...], ...], leaf: Leaf) -> None:
         """Paths in a command imply their mount, if the documents make it (rule 15)."""
@@ -314,7 +314,7 @@ _CONVERT: dict[str, Callable[[Value, Names], Neutral]] = {
     "Slice": _slice,
     "CPUQuota": _cpus,
 }
-_CREDENTIALS = {
+CREDENTIALS = {
     "file": "LoadCredential",
     "encrypted": "LoadCredentialEncrypted",
     "ciphertext": "SetCredentialEncrypted",

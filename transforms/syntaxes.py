@@ -76,6 +76,12 @@ def environment_file() -> Kind:
     return Kind(encode=encode, check=text(grammar.environment_file).check)
 
 
+def condition(check: grammar.Check) -> Kind:
+    """What a condition asks; in systemd's own syntax after | (one of several will do) and ! (not) (systemd.unit(5))."""
+    plain = text(check)
+    return Kind(encode=plain.encode, check=lambda raw: plain.check(re.sub(r"^\|?[ \t]*!?[ \t]*", "", raw)))
+
+
 def input_text() -> Kind:
     """Text that is C-unescaped and gets a line end; so a neutral text has to end in one."""
 

@@ -43,7 +43,7 @@ def parse(text: str) -> tuple[tuple[str, str, str], ...]:
     """
     found: list[tuple[str, str, str]] = []
     section = ""
-    for line in _logical_lines(text):
+    for _, line in logical_lines(text):
         if line.startswith("["):
             if not line.endswith("]") or len(line) < 2:
                 break
@@ -61,11 +61,17 @@ def is_masked(content: bytes) -> bool:
     return not content
 
 
-def _logical_lines(text: str) -> Iterator[str]:
-    """Stripped lines with continuations joined, without comments and blank lines."""
+def logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Stripped lines with continuations joined, without comments and blank lines, each with the number it begins at.
+
+    >>> list(logical_lines("# one\\n[Unit]\\nAfter=a \\\\\\n b"))
+    [(2, '[Unit]'), (3, 'After=a   b')]
+    """
     pending = ""
     bom = "\ufeff"
-    for physical in _LINE_END.split(text):
+    begin = 1
+    for number, physical in enumerate(_LINE_END.split(text), 1):
+        begin = begin if pending else number
         if physical.lstrip(BLANKS).startswith(("#", ";")):
             continue  # even between a line and its continuation
         if bom and physical.startswith(bom):
@@ -76,9 +82,9 @@ def _logical_lines(text: str) -> Iterator[str]:
             continue
         pending = ""
         if stripped := line.strip(BLANKS):
-            yield stripped
+            yield begin, stripped
     if stripped := pending.strip(BLANKS):
-        yield stripped
+        yield begin, stripped
 
 
 def write(lines: Iterable[Line], *, header: Iterable[str] = ()) -> str:

@@ -45,7 +45,8 @@ class Argument:
     """One option (``flag`` is set) or operand of a command.
 
     ``metavar`` is empty for an option without a value. ``many``: an option may be given again, an
-    operand takes several words. ``choices`` close the set of values.
+    operand takes several words. ``choices`` close the set of values. ``into`` names the attribute of the
+    request where the flag cannot.
     """
 
     help: str
@@ -55,11 +56,12 @@ class Argument:
     required: bool = False
     choices: tuple[str, ...] = ()
     words: Words = Words.TEXT
+    into: str = ""
 
     @property
     def dest(self) -> str:
         """The attribute of the parsed request."""
-        return (self.flag.lstrip("-") or self.metavar).lower().replace("-", "_")
+        return self.into or (self.flag.lstrip("-") or self.metavar).lower().replace("-", "_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema facts status watch show explain history diff doctor plan apply pause resume follow help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import facts status watch show explain history diff doctor plan apply pause resume follow help --help --version" -- "$current")
         return
     fi
     case ${COMP_WORDS[1]} in
@@ -41,6 +41,15 @@ _ordainctl() {
             ;;
         schema)
             flags='--json' operand='Layer Node Transform'
+            ;;
+        import)
+            flags='--from --root --name --output' operand='files'
+            case $previous in
+                --from) operand='units cloud-config quadlet compose fstab' ;;
+                --root) operand='directories' ;;
+                --name) operand='text' ;;
+                --output) operand='files' ;;
+            esac
             ;;
         facts)
             flags='--json' operand='text'
@@ -84,7 +93,7 @@ _ordainctl() {
         follow)
             flags='' operand='text'
             ;;
-        help) operand='validate render match schema facts status watch show explain history diff doctor plan apply pause resume follow' ;;
+        help) operand='validate render match schema import facts status watch show explain history diff doctor plan apply pause resume follow' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

@@ -123,10 +123,11 @@ def _add(made: argparse.ArgumentParser, argument: Argument) -> None:
         nargs = ("+" if argument.required else "*") if argument.many else (None if argument.required else "?")
         made.add_argument(argument.dest, metavar=argument.metavar, nargs=nargs, choices=choices, help=text)
     elif not argument.metavar:
-        made.add_argument(argument.flag, action="store_true", help=text)
+        made.add_argument(argument.flag, dest=argument.dest, action="store_true", help=text)
     else:
         made.add_argument(
             argument.flag,
+            dest=argument.dest,
             metavar=argument.metavar,
             action="append" if argument.many else "store",
             choices=choices,

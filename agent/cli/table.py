@@ -114,6 +114,53 @@ _ROWS = (
         examples=(("ordainctl schema Layer >layer.schema.json", "for a language server"),),
     ),
     Command(
+        name="import",
+        group=DOCUMENTS,
+        purpose="turn what you have into documents: unit files, cloud-config, quadlets, compose files, fstab",
+        text=(
+            "Prints one Layer document. What it could not carry is said on standard error, line by line, with what "
+            "to do instead; then it exits 3. What a file is, its name and content say, unless --from does. "
+            "Names of units, users and paths are understood as this machine's, or those of --root."
+        ),
+        run="imports:import_",
+        arguments=(
+            Argument(
+                metavar="FILE",
+                many=True,
+                words=Words.FILES,
+                help="a file, a directory of unit files and drop-ins, or - for standard input",
+            ),
+            Argument(
+                flag="--from",
+                into="kind",
+                metavar="KIND",
+                help="what every FILE is",
+                choices=("units", "cloud-config", "quadlet", "compose", "fstab"),
+            ),
+            Argument(
+                flag="--root",
+                into="tree",
+                metavar="DIR",
+                words=Words.DIRECTORIES,
+                help="a whole root file system: all that is enabled there, masked, or changed in /etc",
+            ),
+            Argument(flag="--name", metavar="NAME", help="the name of the document, when not that of the first FILE"),
+            Argument(
+                flag="--output",
+                metavar="FILE",
+                into="output",
+                words=Words.FILES,
+                help="write there, not to standard output",
+            ),
+        ),
+        examples=(
+            ("ordainctl import /etc/systemd/system/web.service", "one service"),
+            ("ordainctl import --root / --output machine.yaml", "what this machine runs"),
+            ("ordainctl import docker-compose.yml | ordainctl render -", "what would become of it"),
+        ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
+    Command(
         name="facts",
         group=MACHINE,
         purpose="print what this machine is: the facts and labels that documents match on",
