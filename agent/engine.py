@@ -33,7 +33,7 @@ from ordain.agent.plan import RUNNING, plan
 from ordain.agent.status import Condition
 from ordain.agent.store import Applied, AppliedUnit, NotPersistent, Store
 from ordain.agent.systemd1 import Systemd
-from ordain.agent.verify import missing, verdict
+from ordain.agent.verify import missing, overridden, verdict
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Wanted
 
@@ -44,6 +44,7 @@ SETTLE_SEC = 0.3
 DEGRADED = 3
 JUDGED = frozenset({"result", "condition_result"})
 """What a verdict looks at."""
+PLACED = frozenset({"fragment_path", "drop_in_paths"})
 NOT_PLACED = "NotPlaced"
 NOT_PERSISTENT = "NotPersistent"
 
@@ -64,7 +65,8 @@ class Listener(Protocol):
 class Engine:
     """Applies documents to the machine below ``root``, whose PID 1 is ``systemd``.
 
-    ``conditions`` is what the last apply or repair left for the user to know, by code.
+    ``conditions`` is what the last apply or repair left for the user to know, by code; ``overridden`` are
+    the units of which PID 1 reads another file than ours.
     """
 
     def __init__(self, *, systemd: Systemd, root: Path = Path("/"), listener: Listener | None = None) -> None:
@@ -72,6 +74,7 @@ class Engine:
         self.root = root
         self.store = Store(root)
         self.conditions: dict[str, Condition] = {}
+        self.overridden: tuple[Condition, ...] = ()
         self._journal = Journal(root)
         self._unplaced: tuple[str, ...] = ()
         self.listener = listener
@@ -176,6 +179,7 @@ class Engine:
         self._journal.advance(Phase.PROVE)
         ok = all(verdict.ok for verdict in verdicts)
         unsaved = await self._prove(new, ok)
+        await self._look_for_others(new)
         self._journal.end()
         outcome = Outcome(
             generation=new.number,
@@ -255,17 +259,30 @@ class Engine:
         """
         async with locked(self.root, 60.0):
             wanted = self._last_applied()
-            absent = missing(wanted, self.root)
-            if absent in ((), self._unplaced):  # our own reload is heard of too: what it did not mend, none does
-                self._unplaced = absent
-                self._tell(NOT_PLACED, _unplaced(absent))
-                return False
-            self.store.commit_trial(wanted, boot_id(self.root))
-            await self.systemd.reload()
-            self._unplaced = missing(wanted, self.root)
-            self._tell(NOT_PLACED, _unplaced(self._unplaced))
-            await self._restart_timers(wanted)
-            return True
+            mended = await self._heal(wanted)
+            await self._look_for_others(wanted)
+            return mended
+
+    async def _heal(self, wanted: Generation) -> bool:
+        absent = missing(wanted, self.root)
+        if absent in ((), self._unplaced):  # our own reload is heard of too: what it did not mend, none does
+            self._unplaced = absent
+            self._tell(NOT_PLACED, _unplaced(absent))
+            return False
+        self.store.commit_trial(wanted, boot_id(self.root))
+        await self.systemd.reload()
+        self._unplaced = missing(wanted, self.root)
+        self._tell(NOT_PLACED, _unplaced(self._unplaced))
+        await self._restart_timers(wanted)
+        return True
+
+    async def _look_for_others(self, generation: Generation) -> None:
+        units = {_unit_of(a.path) for a in generation.artifacts if a.content is not None and a.path[0] != "/"}
+        states = await self.systemd.inspect(units, PLACED)
+        self.overridden = tuple(
+            Condition(code="Overridden", what=f"{unit}: {what}", item=unit)
+            for unit, what in overridden(generation, states)
+        )
 
     def _last_applied(self) -> Generation:
         """What this boot applied last by our own record, whatever the generator made of it since."""
@@ -290,6 +307,11 @@ class Engine:
             self.conditions[code] = Condition(code=code, what=what)
         else:
             self.conditions.pop(code, None)
+
+
+def _unit_of(path: str) -> str:
+    """The unit an artifact is for: ``normal/web.service.d/00-ordain.conf`` → ``web.service``."""
+    return path.split("/")[1].removesuffix(".d")
 
 
 def _unplaced(absent: Sequence[str]) -> str:

@@ -122,8 +122,7 @@ class Local:
         found = list(map(Condition.of, self._settings_problems))
         record = read_record(self.engine.root)
         found += [Condition(code="BootChoice", what=note) for note in record.get("note", ())]
-        found += self.engine.conditions.values()
-        return tuple(found)
+        return (*found, *self.engine.conditions.values(), *self.engine.overridden)
 
     async def explain(self, about: str) -> Mapping[str, Any]:
         """See `Client.explain`: ``unit``, ``state``, ``member``, ``artifacts``, ``document``, ``last``.

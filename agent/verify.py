@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ordain.agent.act import Done
@@ -95,11 +95,21 @@ def _missing(generation: Generation, root: Path) -> Iterator[str]:
             yield artifact.path
 
 
-def expected_fragment(path: str) -> str:
-    """Where PID 1 finds the unit of an artifact, as its FragmentPath says.
+def overridden(generation: Generation, units: Mapping[str, UnitState]) -> Iterator[tuple[str, str]]:
+    """Each unit that PID 1 reads otherwise than we placed it, and how: an admin's file comes before ours.
 
-    >>> expected_fragment("early/data.mount")
-    '/run/systemd/generator.early/data.mount'
+    ``units`` are looked at for ``load_state``, ``fragment_path`` and ``drop_in_paths``; a masked unit is the
+    plan's to tell of, and a template has no state.
     """
-    directory, _, name = path.partition("/")
-    return f"/{DIRECTORIES[directory]}/{name}"
+    for artifact in generation.artifacts:
+        directory, _, name = artifact.path.partition("/")
+        folder, _, file = name.partition("/")
+        unit = folder.removesuffix(".d") if file else name
+        state = units.get(unit)
+        if not directory or artifact.content is None or state is None or state.load_state != "loaded":
+            continue
+        path = f"/{DIRECTORIES[directory]}/{name}"
+        if file and path not in state.drop_in_paths:
+            yield unit, f"another drop-in of the name {file} is read in place of ours"
+        elif not file and state.fragment_path != path:
+            yield unit, f"read from {state.fragment_path}, which comes before ours"

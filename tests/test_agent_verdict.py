@@ -9,7 +9,7 @@ import pytest
 from ordain.agent.act import GRACE_SEC, LONGEST_SEC, Done, patience
 from ordain.agent.drift import unit_statuses
 from ordain.agent.model import Generation, Job, Observed, UnitState, Verb
-from ordain.agent.verify import missing, verdict
+from ordain.agent.verify import missing, overridden, verdict
 from ordain.transforms.model import Artifact, Member, Wanted
 
 START = Job(unit="web.service", verb=Verb.START, reason="")
@@ -102,6 +102,25 @@ def test_what_the_generator_left_out_is_found(tmp_path: Path) -> None:
     assert missing(wanted, tmp_path) == ()
     (normal / "web.service").write_text("[Service]\nType=exec\n")
     assert missing(wanted, tmp_path) == ("normal/web.service",)
+
+
+def test_an_admins_file_before_ours_is_told() -> None:
+    ours = Artifact(path="normal/web.service", content="")
+    drop_in = Artifact(path="normal/ssh.service.d/00-ordain.conf", content="")
+    template = Artifact(path="normal/job@.service", content="")
+    generation = Generation(number=1, hash="1", artifacts=(ours, drop_in, template))
+    directory = "/run/systemd/generator"
+
+    def found(fragment: str, drop_in: str, load_state: str = "loaded") -> list[str]:
+        web = UnitState(name="web.service", load_state=load_state, fragment_path=fragment)
+        ssh = UnitState(name="ssh.service", load_state="loaded", drop_in_paths=(drop_in,))
+        return [unit for unit, _ in overridden(generation, {"web.service": web, "ssh.service": ssh})]
+
+    placed = f"{directory}/ssh.service.d/00-ordain.conf"
+    assert found(f"{directory}/web.service", placed) == []
+    assert found("/etc/systemd/system/web.service", placed) == ["web.service"]
+    assert found("/dev/null", placed, "masked") == []
+    assert found(f"{directory}/web.service", "/etc/systemd/system/ssh.service.d/00-ordain.conf") == ["ssh.service"]
 
 
 def member(wanted: Wanted = Wanted.RUNNING, *, starter: bool = True) -> Member:

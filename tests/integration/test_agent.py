@@ -190,6 +190,17 @@ def test_an_admins_mask_is_respected_and_shown(followed: Machine) -> None:
     assert "masked by the admin" in unit_status(followed, "web.service")["what"]
 
 
+def test_an_admins_own_unit_file_wins_and_is_shown(followed: Machine) -> None:
+    followed.write("/etc/systemd/system/web.service", "[Service]\nExecStart=/usr/bin/sleep 4321\n")
+    followed.run("systemctl", "daemon-reload")
+
+    followed.until("it is shown", lambda: "Overridden" in {each["code"] for each in status(followed)["conditions"]})
+
+    followed.run("rm", "/etc/systemd/system/web.service")
+    followed.run("systemctl", "daemon-reload")
+    followed.until("it is over", lambda: not status(followed)["conditions"])
+
+
 def test_anybodys_reload_gives_the_same_state(followed: Machine) -> None:
     before = runs(followed, "web.service", "other.service")
 
