@@ -13,7 +13,7 @@ from ordain.transforms.documents import read
 from ordain.transforms.errors import Refused, errors
 from ordain.transforms.merge import merge, rank
 from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf, Tree
-from ordain.transforms.resolve import plain, resolve
+from ordain.transforms.resolve import certain_conflicts, plain, resolve
 from ordain.transforms.schema import sections
 
 FACTS = Facts(id="debian", version="12", systemd=252, hostname="m1", labels={"role": ("web",)})
@@ -144,6 +144,15 @@ def test_two_documents_of_one_name_and_two_nodes_of_one_machine_are_refused() ->
         with pytest.raises(Refused) as refused:
             resolve(documents, FACTS, {})
         assert [p.code for p in refused.value.problems] == [code]
+
+
+def test_conflicts_that_need_no_machine_are_certain() -> None:
+    assert [p.code for p in certain_conflicts(layers("| values: {x: 1}", "| values: {x: 2}"))] == ["LayerConflict"]
+    role = "match: {role: web} | values: {x: 1}"
+    assert [p.code for p in certain_conflicts(layers(role, "| values: {x: 2}"))] == ["LayerConflict"]
+    assert certain_conflicts(layers(role, "match: {role: db} | values: {x: 2}")) == ()
+    assert certain_conflicts(layers(role, "weight: 1, match: {role: web, os: debian} | values: {x: 2}")) == ()
+    assert certain_conflicts(layers("match: {os: debian} | values: {x: 1}", "| values: {x: 2}")) == ()
 
 
 _names = st.sampled_from(["a", "b", "c"])

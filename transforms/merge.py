@@ -155,7 +155,7 @@ class _Fold:
         """Warns of a leaf that is overridden wherever its layer matches (rule 7)."""
         mine, other = self.document, slot.document
         above = (TIERS.index(mine.tier), mine.weight) > (TIERS.index(other.tier), other.weight)
-        if above and _conditions(mine) <= _conditions(other):
+        if above and conditions(mine) <= conditions(other):
             what = f"has no effect: layer {mine.name} (at {by.where}) overrides it wherever {other.name} matches"
             self.warn(slot.leaf, what, "remove one of the two", "Overridden")
 
@@ -170,7 +170,8 @@ def _slots(item: _Slot | _Map | None) -> Iterator[_Slot]:
         yield item
 
 
-def _conditions(document: Document) -> frozenset[tuple[str, tuple[str | None, ...], bool]]:
+def conditions(document: Document) -> frozenset[tuple[str, tuple[str | None, ...], bool]]:
+    """The entries of ``match``, comparable: fewer of them hold on more machines."""
     return frozenset((name, c.values, c.negated) for name, c in document.match.items())
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ordain.transforms.errors import Problem, Refused, errors
+from ordain.transforms.errors import Problem, Refused, errors, in_order
 from ordain.transforms.match import Match, matches
-from ordain.transforms.merge import merge, rank
+from ordain.transforms.merge import conditions, merge, rank
 from ordain.transforms.model import Branch, Condition, Document, Facts, Kind, Leaf, Resolved, Row, Template, Tree
 from ordain.transforms.schema import sections
 
@@ -76,6 +76,26 @@ def _two_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str,
     for other in nodes[1:]:
         what = f"node {other.name} and node {nodes[0].name} (at {nodes[0].where}) are both this machine"
         yield Problem(where=other.where, what=what, hint="match on machine-id", code="TwoNodes")
+
+
+def certain_conflicts(documents: Iterable[Document]) -> tuple[Problem, ...]:
+    """The conflicts that need no machine to be seen, and dead leaves: what `ordainctl validate` reports.
+
+    Every machine that a layer is for also gets the layers whose conditions are among its own; these must agree.
+    """
+    layers = [document for document in documents if document.kind is Kind.LAYER]
+    found: list[Problem] = []
+    for layer in layers:
+        together = [other for other in layers if conditions(other) <= conditions(layer)]
+        ranked = [(other, rank(other, _usual_closeness(other))) for other in together]
+        found += merge(ranked, sections(Kind.LAYER))[1]
+    return tuple(problem for problem in in_order(found) if problem.code != "NullOfNothing")
+
+
+def _usual_closeness(document: Document) -> tuple[int, int]:
+    """Stands in for the closeness on a machine: layers of one OS condition are equally close."""
+    system = 2 if "id" in document.match else 1 if "os" in document.match else 0
+    return system, int("version" in document.match)
 
 
 def duplicates(documents: Iterable[Document]) -> Iterable[Problem]:
