@@ -23,15 +23,16 @@ from ordain.agent.boot import boot_id, placed_hash
 from ordain.agent.compile import compile_texts
 from ordain.agent.diff import contents
 from ordain.agent.failure import Failure
-from ordain.agent.generation import keep_running
+from ordain.agent.generation import is_template, keep_running
 from ordain.agent.history import Damaged
 from ordain.agent.journal import Entry, Journal, Phase
+from ordain.agent.lag import Applied, overtaken, record
 from ordain.agent.lock import locked
-from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
+from ordain.agent.model import Effect, Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
 from ordain.agent.observe import look, observe
 from ordain.agent.plan import RUNNING, plan
 from ordain.agent.status import Condition
-from ordain.agent.store import Applied, AppliedUnit, NotPersistent, Store
+from ordain.agent.store import NotPersistent, Store
 from ordain.agent.systemd1 import Systemd
 from ordain.agent.verify import missing, overridden, verdict
 from ordain.transforms.errors import Problem, Severity
@@ -45,6 +46,7 @@ DEGRADED = 3
 JUDGED = frozenset({"result", "condition_result"})
 """What a verdict looks at."""
 PLACED = frozenset({"fragment_path", "drop_in_paths"})
+INVOCATION = frozenset({"invocation_id"})
 NOT_PLACED = "NotPlaced"
 NOT_PERSISTENT = "NotPersistent"
 
@@ -171,14 +173,18 @@ class Engine:
             if steps.reload:
                 await self.systemd.reload()
                 verdicts += await self._place_again(new)
-            before = {job.unit: observed.unit(job.unit).invocation_id for job in steps.jobs}
-            self._journal.advance(Phase.ACT, before)
-            verdicts += await self._do(steps.jobs, observed)
-        elif entry.phase is Phase.ACT:
+            before = await self.systemd.inspect(_touched(steps), INVOCATION)
+            reloaded = {unit: state.invocation_id for unit, state in before.items()}
+            self._journal.advance(Phase.ACT, reloaded)
+            verdicts += await self._do(overtaken(steps.jobs, before, RUNNING), observed)
+        else:
+            reloaded = dict(entry.invocations)
+        if entry.phase is Phase.ACT:
             verdicts += await self._do(_undone(steps.jobs, entry.invocations, observed), observed)
         self._journal.advance(Phase.PROVE)
         ok = all(verdict.ok for verdict in verdicts)
         unsaved = await self._prove(new, ok)
+        await self._record(new, steps, reloaded, verdicts)
         await self._look_for_others(new)
         self._journal.end()
         outcome = Outcome(
@@ -227,7 +233,7 @@ class Engine:
         ]
 
     async def _prove(self, new: Generation, ok: bool) -> NotPersistent | None:
-        """Commit to /etc what works, and record what runs.
+        """Commit to /etc what works.
 
         What does not work is no boot's business; only where nothing was ever proven, it is better than nothing.
         """
@@ -235,15 +241,25 @@ class Engine:
         if ok or self._never_proven():
             unsaved = await asyncio.to_thread(self.store.commit_proven, new)
             self._tell(NOT_PERSISTENT, unsaved.what if unsaved else "")
-        names = [member.unit for member in new.members if member.wanted is Wanted.RUNNING]
-        running = await self.systemd.inspect(names, frozenset({"invocation_id"}))
-        hashes = {name: content.hash for name, content in contents(new).items()}
-        units = {
-            name: AppliedUnit(hash=hashes.get(name, ""), invocation_id=state.invocation_id)
-            for name, state in running.items()
-        }
-        self.store.write_applied(Applied(number=new.number, hash=new.hash, units=units))
         return unsaved
+
+    async def _record(
+        self, new: Generation, steps: Plan, reloaded: Mapping[str, str], verdicts: Sequence[Verdict]
+    ) -> None:
+        """Write down which process has which definition."""
+        placed = contents(new)
+        names = {member.unit for member in new.members} | placed.keys()
+        states = await self.systemd.inspect((name for name in names if not is_template(name)), INVOCATION)
+        well = {verdict.unit for verdict in verdicts if verdict.ok}
+        units = record(
+            self.store.read_applied(),
+            steps,
+            hashes={name: content.hash for name, content in placed.items()},
+            reloaded=reloaded,
+            running={name: state.invocation_id for name, state in states.items() if state.active_state in RUNNING},
+            done=[job for job in steps.jobs if job.unit in well],
+        )
+        self.store.write_applied(Applied(number=new.number, hash=new.hash, units=units))
 
     def _never_proven(self) -> bool:
         try:
@@ -307,6 +323,12 @@ class Engine:
             self.conditions[code] = Condition(code=code, what=what)
         else:
             self.conditions.pop(code, None)
+
+
+def _touched(steps: Plan) -> frozenset[str]:
+    """The units that get a job, or that change so that a process would have to know."""
+    changed = {change.unit for change in steps.changes if change.effect in (Effect.RELOAD, Effect.RESTART)}
+    return frozenset(changed | {job.unit for job in steps.jobs})
 
 
 def _unit_of(path: str) -> str:

@@ -65,17 +65,12 @@ class UnitState:
     start_timeout_usec: int = 0
     stop_timeout_usec: int = 0
     triggered_by: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """The running machine: the units asked for, by name."""
-
-    units: Mapping[str, UnitState] = field(default_factory=dict)
-
-    def unit(self, name: str) -> UnitState:
-        """The state of ``name``; one PID 1 never heard of is not-found and inactive."""
-        return self.units.get(name) or UnitState(name=name)
+    # How it came to its end; only of one that does not run. Times count from the boot, but for inactive_enter_usec.
+    exec_main_code: int = 0
+    exec_main_status: int = 0
+    main_exit_usec: int = 0
+    active_exit_usec: int = 0
+    inactive_enter_usec: int = 0
 
 
 class Effect(StrEnum):
@@ -88,8 +83,21 @@ class Effect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """The place of the documents that a line was made from."""
+
+    path: str
+    line: int = 0
+    layer: str = ""
+    pointer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A difference between two generations in one unit: ``[section] key`` from ``old`` to ``new`` values."""
+    """A difference between two generations in one unit: ``[section] key`` from ``old`` to ``new`` values.
+
+    ``artifact`` is the file it stands in, ``causes`` where the documents say so; of what goes, where they said it.
+    """
 
     unit: str
     section: str = ""
@@ -97,6 +105,41 @@ class Change:
     old: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
     effect: Effect = Effect.RESTART
+    artifact: str = ""
+    causes: tuple[Cause, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """An admin's lasting hold on a unit (`agent.holds`): no job of ours touches it.
+
+    ``stopped``: it did not run when it was held, and no boot starts it. ``unmask``: it is not masked, though the
+    documents say so. ``since``: ISO 8601, UTC.
+    """
+
+    since: str = ""
+    stopped: bool = False
+    unmask: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """The running machine: the units asked for, by name, and what stands against touching them.
+
+    ``waits``: of running units what changed since their process started, and it does not have.
+    ``protected``: the role of units that nobody expects to be stopped, in words.
+    ``released``: units to be brought to what is wanted, even where an admin's hand is on them.
+    """
+
+    units: Mapping[str, UnitState] = field(default_factory=dict)
+    waits: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
+    holds: Mapping[str, Hold] = field(default_factory=dict)
+    protected: Mapping[str, str] = field(default_factory=dict)
+    released: frozenset[str] = frozenset()
+
+    def unit(self, name: str) -> UnitState:
+        """The state of ``name``; one PID 1 never heard of is not-found and inactive."""
+        return self.units.get(name) or UnitState(name=name)
 
 
 class Verb(StrEnum):
@@ -119,6 +162,21 @@ class Job:
     changes: tuple[Change, ...] = ()
 
 
+class Why(StrEnum):
+    """Why a unit is left alone."""
+
+    HELD = "held"  # ordainctl hold
+    MASKED = "masked"  # by an admin
+    STOPPED = "stopped"  # by an admin, or by what it is bound to
+    STARTED = "started"  # by an admin, though the documents say otherwise
+    ENDED = "ended"  # by itself, or killed by others, and well
+    FAILED = "failed"
+    DONE = "done"  # a oneshot has run
+    REBOOT = "reboot"  # what changed is real at the next boot
+    LATER = "later"  # what changed is real at its next start
+    OTHER = "other"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """A unit that is left alone although the documents speak of it, and why (an admin's hold, a mask, …)."""
@@ -126,6 +184,7 @@ class Note:
     unit: str
     what: str
     item: str = ""
+    why: Why = Why.OTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

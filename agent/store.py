@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ordain.agent import durable, history
 from ordain.agent.generation import canonical
+from ordain.agent.lag import Applied
 from ordain.agent.model import Generation, to_json
+from ordain.agent.wire import from_json
 from ordain.generator.cache import Cache, CacheError, pack, unpack
 from ordain.transforms.model import Artifact
 
@@ -48,23 +50,6 @@ class Saved:
     hash: str = ""
     saved: str = ""
     damaged: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AppliedUnit:
-    """A unit as it was when a generation was applied: `Content.hash` and InvocationID."""
-
-    hash: str
-    invocation_id: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
-    """What was applied last in this boot."""
-
-    number: int
-    hash: str
-    units: Mapping[str, AppliedUnit] = field(default_factory=dict)
 
 
 class Store:
@@ -174,9 +159,7 @@ class Store:
     def read_applied(self) -> Applied | None:
         """What was recorded in this boot; None if nothing, or nothing that can be read."""
         try:
-            data = json.loads(self._applied.read_bytes())
-            units = {name: AppliedUnit(**unit) for name, unit in data["units"].items()}
-            return Applied(number=data["number"], hash=data["hash"], units=units)
+            return from_json(Applied, json.loads(self._applied.read_bytes()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
