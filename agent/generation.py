@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ordain.agent.model import Generation, to_json
-from ordain.transforms.model import Artifact, Branch, Compiled, Member, Row, Template, Tree, Value, Wanted
+from ordain.transforms.model import Artifact, Branch, Compiled, Health, Member, Row, Template, Tree, Value, Wanted
 
 FORMAT = "ordain generation 1"
 """First in what is hashed: another way to serialise is another identity."""
@@ -108,7 +108,9 @@ def artifact_from_json(data: Mapping[str, Any]) -> Artifact:
 
 def member_from_json(data: Mapping[str, Any]) -> Member:
     """The inverse of `to_json` for a member; raises `TypeError`, `KeyError` or `ValueError` on what is none."""
-    return replace(Member(**data), wanted=Wanted(data["wanted"]))
+    seen = data.get("health")
+    health = Health(**{**seen, "target": tuple(seen["target"])}) if seen else None
+    return replace(Member(**data), wanted=Wanted(data["wanted"]), health=health)
 
 
 def _unit_of(path: str) -> str:

@@ -218,7 +218,8 @@ class Artifact:
 
     ``path`` is ``normal/web.service``, ``early/…``, ``late/…`` (the three generator directories), or, for
     files that are no units, an absolute path. Exactly one of ``content`` and ``link`` is set.
-    ``item`` is the item of the documents it belongs to (``services/web``).
+    ``item`` is the item of the documents it belongs to (``services/web``). ``group`` is the file's group by name where
+    one that is not root's must read it.
     """
 
     path: str
@@ -226,6 +227,7 @@ class Artifact:
     link: str | None = None
     mode: int = 0o644
     item: str = ""
+    group: str = ""
 
 
 class Wanted(StrEnum):
@@ -235,6 +237,20 @@ class Wanted(StrEnum):
     STOPPED = "stopped"
     MASKED = "masked"
     PRESENT = "present"  # nothing said: it is there, and does what it does
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How to see that a service works.
+
+    ``probe``: tcp, http, unix, command or bus-name. ``target`` is its address, URL, path or bus name; of a command,
+    the words. It must succeed within ``within_usec`` of the start, and go on doing so for ``settle_usec``.
+    """
+
+    probe: str
+    target: tuple[str, ...]
+    within_usec: int
+    settle_usec: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -257,6 +273,7 @@ class Member:
     on_change: str = "auto"
     on_remove: str = "stop"
     drift: str = "report"
+    health: Health | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

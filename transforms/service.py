@@ -72,7 +72,7 @@ DEPENDENCIES = {
     "conflicts": "Conflicts",
     "on-failure": "OnFailure",
 }
-NOT_YET = ("uses", "check", "health", "on-source-loss")
+NOT_YET = ("uses", "check", "on-source-loss")
 """Keys of the language that this version reads and does not act on."""
 
 NOTIFY_RELOAD = 253
@@ -109,6 +109,7 @@ class _Renderer:
         self.environment()
         self.privileges()
         self.credentials()
+        self.health()
         self.not_yet()
         self.systemd()
 
@@ -218,6 +219,11 @@ class _Renderer:
             self.draft.set("Service", "PrivateNetwork", True, leaf)
         if leaf := box.leaf("capabilities"):
             self.draft.set("Service", "CapabilityBoundingSet", tuple(map(_capability, _texts(leaf.value))), leaf)
+
+    def health(self) -> None:
+        leaf = self.service.branch("health").leaf("command")
+        if leaf is not None and len(_vectors(leaf.value)) > 1:
+            self.draft.block(leaf, "several commands to see that it works", "one command, or a script", "Item")
 
     def credentials(self) -> None:
         for name, credential in self.service.branch("credentials").branches():

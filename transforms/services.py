@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from ordain.transforms import activation, service, vendor
 from ordain.transforms.draft import DROP_IN, Draft
+from ordain.transforms.health import health
 from ordain.transforms.item import SERVICES_TARGET, Item, item, mask, wants
 from ordain.transforms.layout import Layout
 from ordain.transforms.model import Artifact, Branch, Installed, Leaf, Member, Wanted
@@ -133,7 +134,9 @@ class _Ours:
         for unit in self.layout.units:
             if not unit.endswith("@.service"):
                 wanted = Wanted.PRESENT if triggered and self.state is Wanted.RUNNING else self.state
-                yield replace(base, unit=unit, wanted=wanted, starter=not triggered)
+                own = self.branch.branch("instances").branch(unit.partition("@")[2].removesuffix(".service"))
+                seen = health(own, unit) or health(self.branch, unit)
+                yield replace(base, unit=unit, wanted=wanted, starter=not triggered, health=seen)
         for unit in (self.layout.socket, self.layout.timer):
             if unit:
                 yield replace(base, unit=unit, starts=self.layout.unit)

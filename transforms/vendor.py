@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ordain.transforms import activation, service, unitname
 from ordain.transforms.draft import DROP_IN, Draft
 from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.health import health
 from ordain.transforms.item import SERVICES_TARGET, Item, hold_back, item, mask, wants
 from ordain.transforms.layout import Layout, triggers
 from ordain.transforms.model import Artifact, Branch, Installed, Leaf, Link, Member, Wanted
@@ -153,4 +154,5 @@ class _Vendor:
                 on_change=str(self.branch.value("on-change", "auto")),
                 on_remove=str(self.branch.value("on-remove", "stop")),
                 drift=str(self.branch.value("drift", "report")),
+                health=health(self.branch, unit) if unit == self.layout.unit else None,
             )
