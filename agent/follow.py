@@ -82,7 +82,9 @@ class Follower(Local):
             if self._read:
                 self._read = False
                 await self._attempt(self._converge)
-            self._started = True
+            if not self._started:
+                self._started = True
+                await self._attempt(self._boot_is_good)
             await self._attempt(self.look)
             await self._wake.wait()
             if not self._read and not self._reloaded:
@@ -132,8 +134,6 @@ class Follower(Local):
             with self._applies():
                 outcome = await self.engine.apply(texts, patience_sec=60.0, avoid=self._failed_boots())
             self._report(outcome)
-            if outcome.exit_status == 0:
-                await self._boot_is_good()
         except Refused as refused:
             self._refused = refused.problems
             for problem in refused.problems:
@@ -162,6 +162,11 @@ class Follower(Local):
         return frozenset(" ".join(read_record(self.engine.root).get("tried", ())).split())
 
     async def _boot_is_good(self) -> None:
+        """Record that this boot completed: the agent has done what it can.
+
+        Another generation would boot no better for documents that are refused or a service that fails; what
+        counts against one are boots that end before this.
+        """
         await self.engine.systemd.start(BOOT_GOOD)
         with contextlib.suppress(KeyError):  # a trial that is not proven is no fallback
             await asyncio.to_thread(self.engine.store.mark_boot_good, self.engine.applied().hash)

@@ -248,6 +248,15 @@ def test_a_broken_document_changes_nothing_and_is_shown(followed: Machine, conte
     followed.until("web has the new word", lambda: "WORD=2" in word(followed))
 
 
+def test_a_boot_with_broken_documents_is_a_good_boot(followed: Machine) -> None:
+    followed.write(f"{DOCUMENTS}/base.yaml", "ordain: v2\n")
+
+    followed.reboot()
+
+    wait_active(followed, "web.service", "other.service", "ordain-boot-good.service")
+    assert not followed.path("/etc/ordain/boot/attempts").exists()
+
+
 @pytest.mark.parametrize("how", [("sh", "-c", f"rm {DOCUMENTS}/*"), ("rm", "-r", DOCUMENTS)])
 def test_no_documents_stop_nothing(followed: Machine, how: tuple[str, ...]) -> None:
     before = runs(followed, "web.service", "other.service")
