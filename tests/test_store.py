@@ -16,8 +16,8 @@ import pytest
 
 from ordain.agent.generation import digest
 from ordain.agent.history import Damaged
-from ordain.agent.model import Generation
 from ordain.agent.lag import Applied, AppliedUnit
+from ordain.agent.model import Generation
 from ordain.agent.store import BOOTABLE, KEPT, NotPersistent, Store
 from ordain.generator.cache import unpack
 from ordain.transforms.model import Artifact, Member, Wanted
