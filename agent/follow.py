@@ -43,6 +43,7 @@ class Follower(Local):
         self.current = Status(agent=True, source=self.source_state)
         self._applying = False
         self._started = False
+        self._boot_good = False
         self._taken = ""
         self._wanted: Outcome | None = None
         self._refused: tuple[Problem, ...] = ()
@@ -82,8 +83,8 @@ class Follower(Local):
             if self._read:
                 self._read = False
                 await self._attempt(self._converge)
-            if not self._started:
-                self._started = True
+            self._started = True
+            if not self._boot_good:
                 await self._attempt(self._boot_is_good)
             await self._attempt(self.look)
             await self._wake.wait()
@@ -170,6 +171,7 @@ class Follower(Local):
         await self.engine.systemd.start(BOOT_GOOD)
         with contextlib.suppress(KeyError):  # a trial that is not proven is no fallback
             await asyncio.to_thread(self.engine.store.mark_boot_good, self.engine.applied().hash)
+        self._boot_good = True
 
     def _report(self, outcome: Outcome) -> None:
         self._wanted = outcome
