@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from ordain.transforms import layout as layouts
-from ordain.transforms import mounts, rawunits, services
+from ordain.transforms import mounts, networks, rawunits, services
 from ordain.transforms.check import check
 from ordain.transforms.errors import Problem, Severity, Where, errors, in_order
 from ordain.transforms.errors import Refused as Refused
@@ -111,6 +111,8 @@ class _Maker:
             yield mounts.render_swap(path, branch, step("swaps", path), self.systemd)
         for name, branch in self.branches("units"):
             yield rawunits.render(name, branch, step("units", name), self.systemd, self.installed)
+        network = self.tree.branch("network")
+        yield from networks.render(network, self.scope, self.names.renderer(), self.systemd)
         for section in NOT_YET:
             if self.tree.branch(section):
                 what = f"{section} is not acted on yet"

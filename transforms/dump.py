@@ -8,7 +8,10 @@ from ordain.transforms.model import Artifact
 
 
 def dump(artifacts: Iterable[Artifact]) -> str:
-    """``=== PATH MODE`` and the content of every file, ``=== PATH -> TARGET`` for a link, by path."""
+    """``=== PATH MODE`` and the content of every file, ``=== PATH -> TARGET`` for a link, by path.
+
+    A group other than root's stands after the mode: ``=== PATH MODE GROUP``.
+    """
     return "".join(map(_one, sorted(artifacts, key=lambda artifact: artifact.path)))
 
 
@@ -16,5 +19,6 @@ def _one(artifact: Artifact) -> str:
     if artifact.link is not None:
         return f"=== {artifact.path} -> {artifact.link}\n"
     content = artifact.content or ""
+    group = f" {artifact.group}" if artifact.group else ""
     end = "" if content.endswith("\n") else "\n"
-    return f"=== {artifact.path} {artifact.mode:04o}\n{content}{end}"
+    return f"=== {artifact.path} {artifact.mode:04o}{group}\n{content}{end}"
