@@ -19,7 +19,7 @@ define need
 	apt-get update -qq && apt-get install -qq --no-install-recommends $$missing >/dev/null; }
 endef
 
-.PHONY: help demo test check deb bench
+.PHONY: help demo test check deb bench audit
 
 help:
 	@echo 'make demo    boot a Debian machine from documents, edit them, watch it follow (root)'
@@ -27,6 +27,7 @@ help:
 	@echo 'make check   the fast part: lint, types, unit tests'
 	@echo 'make deb     build the Debian package into dist/'
 	@echo 'make bench   measure the generator'
+	@echo 'make audit   hold the transformation database against the archives of Debian 12, 13 and sid (200 MB once)'
 
 demo:
 	$(call need,$(MACHINES))
@@ -49,3 +50,7 @@ deb:
 bench:
 	$(call need,$(RUNTIME))
 	bench/generator
+
+audit:
+	$(call need,$(RUNTIME) debian-archive-keyring)
+	PYTHONPATH=packaging/typing:tests python3 -B -m audit.debian

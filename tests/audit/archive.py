@@ -1,0 +1,177 @@
+"""A Debian suite as its archive has it, read by apt into a directory of our own: no root file system is needed.
+
+    apt-get update ──▶ Packages, Contents ──▶ `Archive`        apt-get download + dpkg-deb ──▶ directories
+
+The lists of a suite are about 65 MB (a second run takes the changes only); the machine's own apt is not touched.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import subprocess
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+MIRROR = "http://deb.debian.org/debian"
+KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+_KEPT = re.compile(
+    r"(?:etc|(?:usr/)?s?bin|(?:usr/)?lib/systemd/system|usr/lib/(?:openssh|sysusers\.d)|usr/share/zoneinfo)/"
+)
+_ALTERNATIVE = re.compile(r"\s*([a-z0-9][a-z0-9+.-]+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Package:
+    """A binary package; ``depends`` holds the first alternative of every dependency, which is what apt takes."""
+
+    name: str
+    version: str
+    source: str
+    depends: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """The packages of a suite, and for a path (as on a merged /usr, without its first slash) who brings it.
+
+    Directories are here if they are not empty.
+    """
+
+    apt: Apt
+    packages: Mapping[str, Package]
+    files: Mapping[str, frozenset[str]]
+
+    def closure(self, name: str) -> Mapping[str, Package]:
+        """The package and all that installing it brings with it."""
+        found: dict[str, Package] = {}
+        wanted = [name]
+        while wanted:
+            package = self.packages.get(wanted.pop())
+            if package is not None and package.name not in found:
+                found[package.name] = package
+                wanted += package.depends
+        return found
+
+    def names(self, package: Package, path: str) -> bool:
+        """Whether ``package`` has the directory ``path``, be it empty, or a file of it names ``path``."""
+        with (
+            subprocess.Popen(
+                ["dpkg-deb", "--fsys-tarfile", self.apt.download(package)], stdout=subprocess.PIPE
+            ) as unpacked,
+            tarfile.open(fileobj=unpacked.stdout, mode="r|") as members,
+        ):
+            return any([_names(members, member, path) for member in members])
+
+
+def _names(members: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> bool:
+    if member.isdir():
+        return member.name.strip("./") == path.strip("/")
+    stream = members.extractfile(member) if member.isfile() else None
+    if stream is None:
+        return False
+    content = stream.read()
+    return path.rstrip("/").encode() in (gzip.decompress(content) if member.name.endswith(".gz") else content)
+
+
+def merged(path: str) -> str:
+    """``path`` as it is where /bin, /sbin and /lib lie in /usr."""
+    return f"usr/{path}" if path.startswith(("bin/", "sbin/", "lib/")) else path
+
+
+@dataclass(frozen=True, slots=True)
+class Apt:
+    """An apt of our own below ``root``, for one suite."""
+
+    root: Path
+    suite: str
+
+    def update(self) -> Archive:
+        """Fetch what is new and read it. Raises `subprocess.CalledProcessError`."""
+        for directory in ("lists/partial", "cache/archives/partial", "none", "debs"):
+            (self.root / directory).mkdir(parents=True, exist_ok=True)
+        (self.root / "status").touch()
+        (self.root / "sources.list").write_text(f"deb [signed-by={KEYRING}] {MIRROR} {self.suite} main\n")
+        # How this machine reaches an archive (a proxy, a mirror that stands still) holds for ours as well.
+        (self.root / "apt.conf").write_text(_run("apt-config", "dump", "Acquire") + self._settings())
+        self._apt("update", "-qq")
+        packages = {p.name: p for text in self._index("Packages") for p in _packages(text)}
+        return Archive(apt=self, packages=packages, files=_files(self._index("Contents")))
+
+    def download(self, package: Package) -> Path:
+        """The package's file, fetched once."""
+        stem = f"{package.name}_{package.version.replace(':', '%3a')}_"
+        if not list((self.root / "debs").glob(f"{stem}*.deb")):
+            self._apt("download", "-qq", f"{package.name}={package.version}")
+        return next((self.root / "debs").glob(f"{stem}*.deb"))
+
+    def _settings(self) -> str:
+        settings = {
+            "Dir::State": self.root,
+            "Dir::State::lists": self.root / "lists",
+            "Dir::State::status": self.root / "status",
+            "Dir::Cache": self.root / "cache",
+            "Dir::Etc::sourcelist": self.root / "sources.list",
+            "Dir::Etc::sourceparts": self.root / "none",
+            "Dir::Etc::parts": self.root / "none",
+            "Dir::Etc::main": "/dev/null",
+            "APT::Architecture": "amd64",
+            "APT::Sandbox::User": "root",
+            "Acquire::Languages": "none",
+            "Acquire::IndexTargets::deb::Contents::MetaKey": "$(COMPONENT)/Contents-$(ARCHITECTURE)",
+            "Acquire::IndexTargets::deb::Contents::ShortDescription": "Contents-$(ARCHITECTURE)",
+            "Acquire::IndexTargets::deb::Contents::Description": "$(RELEASE)/$(COMPONENT) $(ARCHITECTURE) Contents",
+            "Acquire::IndexTargets::deb::Contents::KeepCompressed": "true",
+        }
+        return "".join(f'{name} "{value}";\n' for name, value in settings.items())
+
+    def _apt(self, *words: str) -> str:
+        environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "APT_CONFIG": str(self.root / "apt.conf")}
+        return _run("apt-get", *words, cwd=self.root / "debs", env=environment)
+
+    def _index(self, kind: str) -> Iterator[str]:
+        """The text of every list of a kind."""
+        names = self._apt("indextargets", "--format", "$(FILENAME)", f"Created-By: {kind}")
+        for name in names.split():
+            yield _run("/usr/lib/apt/apt-helper", "cat-file", name)
+
+
+def _packages(text: str) -> Iterator[Package]:
+    for stanza in text.split("\n\n"):
+        fields = dict(line.split(": ", 1) for line in stanza.splitlines() if line[:1] != " " and ": " in line)
+        if "Package" not in fields:
+            continue
+        wanted = ",".join(fields[key] for key in ("Pre-Depends", "Depends") if key in fields)
+        yield Package(
+            name=fields["Package"],
+            version=fields["Version"],
+            source=fields.get("Source", fields["Package"]).split()[0],
+            depends=tuple(m[1] for m in map(_ALTERNATIVE.match, wanted.split(",")) if m),
+        )
+
+
+def _files(contents: Iterable[str]) -> Mapping[str, frozenset[str]]:
+    """The paths that a row of ours can name."""
+    files: dict[str, frozenset[str]] = {}
+    for text in contents:
+        for line in text.splitlines():
+            if _KEPT.match(line):
+                path, _, owners = line.rpartition(" ")
+                names = frozenset(owner.rpartition("/")[2] for owner in owners.split(","))
+                for each in _upwards(merged(path.rstrip())):
+                    files[each] = files.get(each, frozenset()) | names
+    return files
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """``path``, and the directories it lies in but for the uppermost two."""
+    while path.count("/") > 0:
+        yield path
+        path = path.rpartition("/")[0]
+
+
+def _run(*words: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+    """Standard output of a program. Raises `subprocess.CalledProcessError`; its messages are shown."""
+    return subprocess.run(words, cwd=cwd, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -1,0 +1,85 @@
+"""The audit of Debian's rows: what it takes for true, and what it calls false."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+from audit.archive import Apt, Archive, Package, merged
+from audit.debian import dump, seen
+
+
+def package(name: str, *depends: str, source: str = "") -> Package:
+    return Package(name=name, version="1:2-3", source=source or name, depends=depends)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    packages = (package("web", "web-common"), package("web-common", source="web"), package("other"))
+    files = {
+        "usr/lib/systemd/system/web.service": {"web-common"},
+        "usr/lib/systemd/system/other.service": {"other"},
+        "etc/init.d/old": {"web"},
+        "etc/web/conf.d": {"web-common"},
+        "usr/sbin/web": {"web"},
+    }
+    return Archive(
+        apt=Apt(tmp_path, "none"),
+        packages={p.name: p for p in packages},
+        files={path: frozenset(owners) for path, owners in files.items()},
+    )
+
+
+def test_what_a_package_or_its_dependency_brings_is_true(archive: Archive) -> None:
+    claim = {"package": "web", "unit": "web.service", "config": "/etc/web/conf.d/", "check": "/sbin/web"}
+
+    assert seen(archive, claim) == ({**claim, "version": "1:2-3"}, [])
+
+
+def test_a_unit_that_systemd_makes_of_a_script_is_true(archive: Archive) -> None:
+    assert seen(archive, {"package": "web", "unit": "old.service"})[1] == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "wanting"),
+    [
+        ({"package": "gone"}, ["package gone: not in gone, but in nothing"]),
+        ({"package": "web", "unit": "other.service"}, ["unit other.service: not in web, but in other"]),
+        ({"package": "web", "socket": "web.socket"}, ["socket web.socket: not in web, but in nothing"]),
+        ({"path": "/usr/bin/none"}, ["path /usr/bin/none: not in systemd, but in nothing"]),
+    ],
+)
+def test_what_is_not_there_is_named(archive: Archive, claim: dict[str, str], wanting: list[str]) -> None:
+    assert seen(archive, claim)[1] == wanting
+
+
+def test_an_empty_directory_and_a_path_that_a_file_names_are_seen_in_the_package(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for directory in ("DEBIAN", "etc/web/empty", "usr/sbin"):
+        (tree / directory).mkdir(parents=True)
+    (tree / "DEBIAN/control").write_text(
+        "Package: web\nVersion: 1:2-3\nArchitecture: all\nMaintainer: a <a@b.c>\nDescription: web\n"
+    )
+    (tree / "usr/sbin/web").write_text("reads /etc/web/named.d/*.conf\n")
+    debs = tmp_path / "debs"
+    debs.mkdir()
+    subprocess.run(
+        ["dpkg-deb", "--root-owner-group", "-b", tree, debs / "web_1%3a2-3_all.deb"], check=True, capture_output=True
+    )
+    archive = Archive(apt=Apt(tmp_path, "none"), packages={"web": package("web")}, files={})
+
+    for directory, there in (("/etc/web/empty/", True), ("/etc/web/named.d/", True), ("/etc/web/none/", False)):
+        assert (seen(archive, {"package": "web", "config": directory})[1] == []) is there
+
+
+def test_paths_are_compared_as_on_a_merged_usr() -> None:
+    assert [merged(path) for path in ("bin/sh", "usr/bin/sh", "etc/x")] == ["usr/bin/sh", "usr/bin/sh", "etc/x"]
+
+
+def test_the_table_reads_back() -> None:
+    table = {"debian-12": {"services/web": {"unit": "web.service", "check": "/usr/sbin/web", "version": "1:2-3"}}}
+
+    assert yaml.safe_load(dump(table)) == table
+    assert yaml.safe_load(dump({"a": {"b": {"version": "252"}}})) == {"a": {"b": {"version": "252"}}}
