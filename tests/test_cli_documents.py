@@ -262,6 +262,33 @@ def test_what_a_machine_cannot_have_is_told_and_the_rest_rendered(
     assert ("normal/web.service" in said.out) == (status == 3)
 
 
+def test_render_for_all_systems_groups_those_that_get_the_same(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "ssh.yaml").write_text("ordain: v1\nkind: Layer\nname: a\nservices: {ssh: {state: running}}\n")
+
+    assert main(["render", "--all-os", "ssh.yaml"]) == 0
+    said = capsys.readouterr().out
+    groups = [line for line in said.splitlines() if " systems: " in line]
+    assert "rocky-9" in groups[0]
+    assert "debian-12" in groups[1]
+    assert "\n+=== normal/ordain-services.target.wants/ssh.service -> ../ssh.service\n" in said
+
+    assert main(["render", "--all-os", "--json", "ssh.yaml"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["groups"]
+    assert (first["difference"], second["difference"][:4]) == ("", "--- ")
+    assert "debian-13" in second["systems"]
+    assert [a["link"] for a in second["artifacts"] if a["link"]] == ["../ssh.service"]
+
+
+def test_render_for_all_systems_tells_what_one_of_them_lacks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "docker.yaml").write_text("ordain: v1\nkind: Layer\nname: a\nservices: {docker: {state: running}}\n")
+
+    assert main(["render", "--all-os", "docker.yaml"]) == 3
+    assert "\n+! docker.yaml:4:" in capsys.readouterr().out
+    assert main(["render", "--all-os", "--os", "debian-12", "docker.yaml"]) == 2
+
+
 def test_render_as_json_has_artifacts_members_and_problems(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", "--json", "--os", "debian-13", "docs"]) == 0
 

@@ -9,18 +9,19 @@ from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.documents import read_files, read_valid, transforms
 from ordain.agent.cli.machine import facts_to_json, machine
+from ordain.agent.cli.parse import Usage
 from ordain.agent.failure import Failure
 from ordain.agent.model import to_json
 from ordain.transforms.dump import dump
-from ordain.transforms.errors import Severity, errors, in_order
-from ordain.transforms.model import Artifact, Compiled, Kind
-from ordain.transforms.resolve import duplicates
+from ordain.transforms.errors import Problem, Severity, errors, in_order
+from ordain.transforms.model import Artifact, Compiled, Document, Kind
+from ordain.transforms.resolve import certain_conflicts, duplicates
 
 
 def validate(request: Namespace, console: Console) -> Exit:
     """`ordainctl validate`."""
     documents, problems = read_files(request.file)
-    problems = (*problems, *duplicates(documents))
+    problems = (*problems, *duplicates(documents), *certain_conflicts(documents))
     if request.json:
         listed = [{"kind": d.kind, "name": d.name, "path": d.where.path, "line": d.where.line} for d in documents]
         console.json({"documents": listed, "problems": [p.to_json() for p in in_order(problems)]})
@@ -36,6 +37,8 @@ def render(request: Namespace, console: Console) -> Exit:
     from ordain.transforms.compile import compile
 
     documents, warnings = read_valid(request.file)
+    if request.all_os:
+        return _render_all(request, documents, warnings, console)
     facts, installed = machine(request, documents)
     compiled = compile(documents, facts, installed, shipped=transforms(request.root))
     problems = in_order((*warnings, *compiled.problems))
@@ -56,6 +59,39 @@ def render(request: Namespace, console: Console) -> Exit:
         console.problems(problems)
     blocked = any(p.severity is Severity.BLOCKED for p in problems)
     return Exit.DEGRADED if blocked else Exit.OK
+
+
+def _render_all(
+    request: Namespace, documents: tuple[Document, ...], warnings: tuple[Problem, ...], console: Console
+) -> Exit:
+    from ordain.transforms.matrix import difference, matrix
+    from ordain.transforms.systems import systems
+
+    if request.os or request.facts or request.output:
+        raise Usage("--all-os excludes --os, --facts and --output")
+    machines = {name: machine(Namespace(**{**vars(request), "os": name}), documents)[0] for name in systems()}
+    groups = matrix(documents, machines, transforms(request.root))
+    differences = [difference(groups[0], group) for group in groups]
+    if request.json:
+        listed = [
+            {
+                "systems": list(group.systems),
+                "artifacts": [to_json(a) for a in group.artifacts],
+                "problems": [p.to_json() for p in group.problems],
+                "difference": text,
+            }
+            for group, text in zip(groups, differences, strict=True)
+        ]
+        console.json({"groups": listed, "problems": [p.to_json() for p in in_order(warnings)]})
+    else:
+        for group, text in zip(groups, differences, strict=True):
+            console.line(f"{plural(len(group.systems), 'system')}: {', '.join(group.systems)}", Style.STRONG)
+            console.text(text)
+        console.problems(in_order(warnings))
+    found = {problem.severity for group in groups for problem in group.problems}
+    if Severity.ERROR in found:
+        return Exit.REFUSED
+    return Exit.DEGRADED if Severity.BLOCKED in found else Exit.OK
 
 
 def facts(request: Namespace, console: Console) -> Exit:

@@ -17,7 +17,7 @@ _ordainctl() {
             flags='--json' operand='files'
             ;;
         render)
-            flags='--os --systemd --arch --label --facts --node --output --json' operand='files'
+            flags='--os --systemd --arch --label --facts --node --all-os --output --json' operand='files'
             case $previous in
                 --os) operand='text' ;;
                 --systemd) operand='text' ;;

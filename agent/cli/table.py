@@ -66,12 +66,18 @@ _ROWS = (
             "Prints `=== PATH MODE` and the content of every file, and `=== PATH -> TARGET` for a link. "
             "PATH begins with normal/, early/ or late/, the generator directory it is placed in; "
             "any other file has its absolute path. "
-            "Without options the facts and the installed units are this machine's."
+            "Without options the facts and the installed units are this machine's. "
+            "With --all-os, prints the systems in groups that get the same, the largest group first, and for each "
+            "other group how it differs from that; a line that begins with `!` is a problem."
         ),
         run="local:render",
         arguments=(
             SOME_FILES,
             *ANY_MACHINE,
+            Argument(
+                flag="--all-os",
+                help="every operating system that --os knows: which get the same, and how others differ",
+            ),
             Argument(
                 flag="--output",
                 metavar="DIR",
@@ -84,6 +90,7 @@ _ROWS = (
             ("ordainctl render web.yaml", "for this machine"),
             ("ordainctl render --os fedora-41 --label role=web documents/", "for a machine you do not have"),
             ("ordainctl render --os rhel-9 --output /tmp/rhel9 documents/", "as files"),
+            ("ordainctl render --all-os documents/", "before a change goes to a mixed fleet"),
         ),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
     ),
