@@ -16,7 +16,7 @@ from ordain.agent.failure import Failure
 from ordain.transforms import below, formats
 from ordain.transforms.errors import Refused, Where, errors, in_order
 from ordain.transforms.facts import read_facts
-from ordain.transforms.importing import kinds, machine, units, writer
+from ordain.transforms.importing import checked, kinds, machine, units, writer
 from ordain.transforms.importing.imported import MAX_BYTES, Imported, Source
 from ordain.transforms.installed import read_installed
 from ordain.transforms.names import Names, names, shared_versions
@@ -39,6 +39,7 @@ def import_(request: Namespace, console: Console) -> Exit:
         units.carry(found, neutral, imported)
     kind = kinds.Kind(request.kind) if request.kind else None
     kinds.carry(_sources(request.file, imported), neutral, imported, kind)
+    checked.settle(imported)
     if any(imported.sections.values()):
         origins = [*([f"--root {request.tree}"] if request.tree else []), *request.file]
         header = f"Made by `ordainctl import` from {origins[0]}"
@@ -53,6 +54,8 @@ def _report(imported: Imported, console: Console) -> Exit:
     for problem in problems:
         hint = f" ({problem.hint})" if problem.hint else ""
         console.note(f"{problem.where}: not carried: {problem.what}{hint}")
+    if not problems and not any(imported.sections.values()):
+        raise Failure("there is nothing to import in what was given")
     if not problems:
         return Exit.OK
     console.note(f"{plural(len(problems), 'thing')} not carried", Style.WARN)

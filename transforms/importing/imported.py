@@ -39,21 +39,22 @@ class Source:
 
 @dataclass(slots=True)
 class Imported:
-    """``sections[SECTION][NAME]`` is an entry; ``comments[SECTION, NAME]`` stands above it."""
+    """``sections[SECTION][NAME]`` is an entry from ``wheres[SECTION, NAME]``; ``comments`` stand above it."""
 
     sections: dict[str, dict[str, Plain]] = field(default_factory=dict)
     comments: dict[tuple[str, str], str] = field(default_factory=dict)
+    wheres: dict[tuple[str, str], Where] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def put(self, section: str, name: str, entry: Plain, where: Where, *, comment: str = "") -> None:
         """One more entry. A second one of a name is not carried."""
         entries = self.sections.setdefault(section, {})
         if name in entries:
-            first = self.comments[section, name].partition("\n")[0]
-            self.lost(where, f"{section}/{name} is there already, from {first}", "import it on its own")
+            self.lost(where, f"{section}/{name} is there already, from {self.wheres[section, name]}", "import it alone")
             return
         entries[name] = entry
         self.comments[section, name] = comment or str(where)
+        self.wheres[section, name] = where
 
     def lost(self, where: Where, what: str, hint: str = "") -> None:
         """Something is not carried: ``hint`` says what to do instead."""

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 
 from ordain.transforms import commandline, encode, service, validate, values, words
 from ordain.transforms.draft import Draft
-from ordain.transforms.errors import NOWHERE
+from ordain.transforms.importing import checked
 from ordain.transforms.importing.imported import Plain
 from ordain.transforms.importing.unittext import Settings
 from ordain.transforms.model import Branch, Kind
-from ordain.transforms.node import Node, Number, mapping, sequence
+from ordain.transforms.node import Node
 from ordain.transforms.servicekeys import CONDITIONS, SERVICE
 from ordain.transforms.shapes import At, Choice, Flag, Record, Sequence, Shape, Text, Whole
 
@@ -241,12 +241,15 @@ def _rendered(
     made: dict[str, Plain] = {}
     for pointer, proposal in proposals.items():
         _set(made, pointer, proposal.value)
-    wrong = {problem.where.pointer.removeprefix(_ENTRY) for problem in validate.problems(_document(made), Kind.LAYER)}
+    wrong = {
+        problem.where.pointer.removeprefix(_ENTRY)
+        for problem in validate.problems(checked.document({"services": {"x": made}}), Kind.LAYER)
+    }
     lines: dict[Place, tuple[str, ...]] = {}
     if not wrong:
         draft = Draft(unit="x.service", item="", systemd=NEWEST, drop_in="x.conf" if drop_in else "")
         at = At("import")
-        branch = SERVICE.canonical(_node(made), at)
+        branch = SERVICE.canonical(checked.node(made), at)
         assert isinstance(branch, Branch)
         service.render(branch, draft, known.context)
         wrong = {problem.where.pointer for problem in (*at.problems, *draft.problems)}
@@ -260,24 +263,10 @@ NEWEST = 999
 _ENTRY = "services/x/"
 
 
-def checked(entry: dict[str, Plain], key: str) -> Node | None:
+def valid(entry: dict[str, Plain], key: str) -> Node | None:
     """The value of ``key`` in the entry of a service, if the schema takes that."""
-    document = _document(entry)
+    document = checked.document({"services": {"x": entry}})
     return None if validate.problems(document, Kind.LAYER) else document.at(("services", "x", key))
-
-
-def _document(entry: dict[str, Plain]) -> Node:
-    return _node({"ordain": "v1", "kind": "Layer", "name": "x", "services": {"x": entry}})
-
-
-def _node(value: Plain) -> Node:
-    if isinstance(value, dict):
-        return mapping({key: _node(inner) for key, inner in value.items()}, dict.fromkeys(value, NOWHERE), NOWHERE)
-    if isinstance(value, list):
-        return sequence([_node(inner) for inner in value], NOWHERE)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return Node(value=Number(value), where=NOWHERE)
-    return Node(value=value, where=NOWHERE)
 
 
 def meaning(place: Place, texts: tuple[str, ...]) -> object:

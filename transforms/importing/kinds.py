@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import units
+from ordain.transforms.importing import cloud, compose, fstab, quadlet, units
 from ordain.transforms.importing.imported import Imported, Source
 from ordain.transforms.names import Names
 
@@ -15,13 +16,29 @@ class Kind(StrEnum):
     """What a file can be."""
 
     UNITS = "units"
+    CLOUD = "cloud-config"
+    QUADLET = "quadlet"
+    COMPOSE = "compose"
+    FSTAB = "fstab"
 
 
 def kind_of(source: Source) -> Kind | None:
     """What ``source`` is, by its name and then by its content; None where neither says."""
     if units.unit_of(source):
         return Kind.UNITS
+    if source.name.rpartition(".")[2] in quadlet.TYPES and source.stem != source.name:
+        return Kind.QUADLET
+    if source.name == "fstab" or source.name.endswith(".fstab"):
+        return Kind.FSTAB
+    if source.name in CLOUD_NAMES or source.data.lstrip().startswith(b"#cloud-config"):
+        return Kind.CLOUD
+    if COMPOSE_NAME.fullmatch(source.name) or re.search(rb"(?m)^services:", source.data[:65536]):
+        return Kind.COMPOSE
     return None
+
+
+CLOUD_NAMES = frozenset({"user-data", "vendor-data", "network-config"})
+COMPOSE_NAME = re.compile(r"(docker-)?compose([.-][\w.-]+)?\.ya?ml")
 
 
 def carry(sources: Iterable[Source], names: Names, imported: Imported, kind: Kind | None = None) -> None:
@@ -49,4 +66,10 @@ def _units(sources: Iterable[Source], names: Names, imported: Imported) -> None:
     units.carry(units.from_sources(named, imported), names, imported)
 
 
-IMPORTERS: Mapping[Kind, Callable[[Iterable[Source], Names, Imported], None]] = {Kind.UNITS: _units}
+IMPORTERS: Mapping[Kind, Callable[[Iterable[Source], Names, Imported], None]] = {
+    Kind.UNITS: _units,
+    Kind.CLOUD: cloud.carry,
+    Kind.QUADLET: quadlet.carry,
+    Kind.COMPOSE: compose.carry,
+    Kind.FSTAB: fstab.carry,
+}

@@ -143,7 +143,8 @@ class _Carrier:
         trigger = triggers[0] if len(triggers) == 1 else None
         template = unitname.split(unit.name)[1] is not None
         wanted = _installed(settings) <= NORMAL_BOOT if _installed(settings) else bool(trigger)
-        if not wanted or not _fits(unit.stem, settings) or (template and not unit.instances):
+        instances = unit.instances or _default_instance(settings)
+        if not wanted or not _fits(unit.stem, settings) or (template and not instances):
             return False
         entry = self.ours(settings)
         if entry is None:
@@ -156,8 +157,8 @@ class _Carrier:
             entry |= started
             comment += f"\n{trigger.comment}"
             self.done.add(trigger.name)
-        if unit.instances:
-            entry["instances"] = [*unit.instances]
+        if template:
+            entry["instances"] = [*instances]
         entry["state"] = "running"
         if ("Service", "ExecStart") in _raw_places(entry):
             comment += "\n`command` only names the program: it runs what ExecStart says, in systemd's own syntax."
@@ -186,7 +187,7 @@ class _Carrier:
         """Puts a whole unit, or a drop-in, in systemd's own syntax."""
         entry: dict[str, Plain] = {}
         for (section, key), those in unit.settings.items():
-            if section == "Install" and key not in {*INSTALL, "Alias"}:
+            if section == "Install" and (key not in {*INSTALL, "Alias"} or unitname.split(unit.name)[1] == ""):
                 for one in those:
                     self.imported.lost(one.where, *self.left_out(key, one.value))
                 continue
@@ -203,7 +204,7 @@ class _Carrier:
     def left_out(self, key: str, value: str) -> tuple[str, str]:
         if key == "Also":
             return f"Also={value}: a document enables each unit by itself", f"import {value}, too"
-        return f"[Install] {key}={value}", "name the instances under `instances`"
+        return f"[Install] {key}={value} of a template", "a link starts an instance: name each under `instances`"
 
     def drop_in(self, unit: Unit) -> None:
         if unit.kind != "service" and unit.assignments:
@@ -241,6 +242,11 @@ def _installed(settings: Settings) -> frozenset[str]:
     return frozenset(word for one in settings.get(("Install", "WantedBy"), ()) for word in one.value.split())
 
 
+def _default_instance(settings: Settings) -> tuple[str, ...]:
+    """What `systemctl enable` makes of a template without an instance."""
+    return tuple(one.value for one in settings.get(("Install", "DefaultInstance"), ())[-1:])
+
+
 def _fits(stem: str, settings: Settings) -> bool:
     """Whether ``services`` takes a service of this name with these settings."""
     try:
@@ -249,7 +255,7 @@ def _fits(stem: str, settings: Settings) -> bool:
     except ValueError:
         return False
     install = {key for section, key in settings if section == "Install"}
-    return ("Service", "ExecStart") in settings and install <= {"WantedBy"} and all(isolated[-1:])
+    return ("Service", "ExecStart") in settings and install <= {"WantedBy", "DefaultInstance"} and all(isolated[-1:])
 
 
 def _raw_places(entry: Mapping[str, Plain]) -> set[tuple[str, str]]:
@@ -286,7 +292,7 @@ def _trigger(unit: Unit) -> dict[str, Plain] | None:
 def _same(found: dict[str, Plain], texts: Mapping[str, tuple[str, ...]], shape: Record, kind: str) -> bool:
     """Whether the renderer makes ``texts`` of ``found``."""
     key = "schedule" if kind == "timer" else "listen"
-    node = invert.checked({key: found}, key)
+    node = invert.valid({key: found}, key)
     if node is None or found.get("accept") is True:
         return False
     branch = shape.canonical(node, At("import"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from ordain.transforms import directives, encode, unitfile, unitname
@@ -35,17 +35,18 @@ Settings = Mapping[tuple[str, str], tuple[Assignment, ...]]
 
 def read(unit: str, source: Source, imported: Imported) -> tuple[Assignment, ...]:
     """The assignments of a unit file or drop-in of ``unit`` that a document can hold."""
-    text = imported.text(source)
-    if text is None:
-        return ()
-    found: list[Assignment] = []
+    return tuple(one for one in assignments(source, imported) if holds(unit, one, imported))
+
+
+def assignments(source: Source, imported: Imported) -> Iterator[Assignment]:
+    """Every assignment of a file in the syntax of unit files, whatever it means."""
     section = ""
-    for line, content in unitfile.logical_lines(text):
+    for line, content in unitfile.logical_lines(imported.text(source) or ""):
         where = Where(path=source.path, line=line)
         if content.startswith("["):
             if not content.endswith("]") or len(content) < 2:
                 imported.lost(where, f"{_shown(content)} is no section header; systemd reads no further", "close it: ]")
-                break
+                return
             section = content[1:-1]
             continue
         key, equals, value = (part.strip(unitfile.BLANKS) for part in content.partition("="))
@@ -55,11 +56,16 @@ def read(unit: str, source: Source, imported: Imported) -> tuple[Assignment, ...
             imported.lost(
                 where, f"{_shown(content)} stands before any section", "put a section such as [Service] above"
             )
-        elif fault := _fault(unit, section, key, value):
-            imported.lost(where, *fault)
         else:
-            found.append(Assignment(where=where, section=section, key=key, value=value))
-    return tuple(found)
+            yield Assignment(where=where, section=section, key=key, value=value)
+
+
+def holds(unit: str, one: Assignment, imported: Imported) -> bool:
+    """Whether a document can hold ``one`` for ``unit``; says so if not."""
+    fault = _fault(unit, one.section, one.key, one.value)
+    if fault:
+        imported.lost(one.where, *fault)
+    return fault is None
 
 
 def _shown(content: str) -> str:

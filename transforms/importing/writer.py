@@ -16,6 +16,7 @@ from ordain.transforms.shapes import Free, Map, Record, Set, Shape
 
 WIDTH = 100
 """Longer lines than this are broken where YAML lets them be."""
+_END = "\n"
 FLOW_ENTRIES = 3
 """A map of more stands on lines of its own."""
 
@@ -74,6 +75,10 @@ def _pair(key: str, value: Plain, indent: str, typed: bool) -> Iterator[str]:
 
 def _item(value: Plain, indent: str, typed: bool) -> Iterator[str]:
     flow = _flow(value, typed) or (_scalar(value, flow=False, typed=typed) if not isinstance(value, dict) else "")
+    if isinstance(value, str) and _literal(value):
+        yield f"{indent}- |{'' if value.endswith(_END) else '-'}"
+        yield from (f"{indent}  {line}" if line else "" for line in value.removesuffix(_END).split(_END))
+        return
     if not flow or (isinstance(value, dict) and len(flow) > WIDTH):
         assert isinstance(value, dict)
         lines = [line for name, inner in value.items() for line in _pair(name, inner, f"{indent}  ", typed)]

@@ -1,0 +1,95 @@
+"""The round trip of an import: unit files → document → rendered units, compared setting by setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ordain.transforms import directives, unitfile, values, words
+from ordain.transforms.catalog import shipped
+from ordain.transforms.compile import compile
+from ordain.transforms.documents import read
+from ordain.transforms.errors import Where
+from ordain.transforms.importing import kinds, unittext, writer
+from ordain.transforms.importing.imported import Imported, Source
+from ordain.transforms.model import Compiled, Facts
+from ordain.transforms.names import names, shared_versions
+from ordain.transforms.values import EncodeError
+
+Settings = Mapping[tuple[str, str], object]
+FIXED = {
+    ("Unit", "IgnoreOnIsolate"): {"yes"},
+    ("Unit", "Conflicts"): {"rescue.target", "emergency.target"},
+    ("Unit", "Before"): {"rescue.target", "emergency.target"},
+}
+"""What every service of ours has besides (transforms/services.py, ALONE)."""
+LISTS = frozenset("After Before Requires Requisite Wants BindsTo PartOf Upholds Conflicts OnFailure OnSuccess".split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """A document made of files, and what it compiles to."""
+
+    imported: Imported
+    text: str
+    compiled: Compiled
+
+    def rendered(self) -> dict[str, str]:
+        """The text of every whole unit."""
+        made = {a.path: a.content for a in self.compiled.artifacts if a.content is not None}
+        return {path.removeprefix("normal/"): text for path, text in made.items() if path.count("/") == 1}
+
+
+def go_round(sources: Iterable[Source], facts: Facts) -> Round:
+    """Imports ``sources`` and compiles the outcome for a machine with ``facts``."""
+    neutral, _ = names(shipped(), facts, shared_versions(shipped()))
+    imported = Imported()
+    kinds.carry(sources, neutral, imported)
+    text = writer.write(imported, "round", header="a test")
+    documents, problems = read("round.yaml", text.encode())
+    assert problems == (), text
+    return Round(imported=imported, text=text, compiled=compile(documents, facts, shipped=shipped()))
+
+
+def settings(text: str) -> Settings:
+    """What systemd holds after it has read a unit file, for comparison."""
+    found = unittext.effective(
+        unittext.Assignment(where=Where(), section=s, key=k, value=v) for s, k, v in unitfile.parse(text)
+    )
+    return {p: _meaning(*p, [a.value for a in those]) for p, those in found.items() if p[0] != "Install"}
+
+
+def differences(original: str, rendered: str) -> dict[tuple[str, str], tuple[object, object]]:
+    """Settings that differ, each with (was, is); the fixed lines of ours do not count."""
+    was, now = dict(settings(original)), dict(settings(rendered))
+    for place, extra in FIXED.items():
+        if isinstance(has := now.get(place), frozenset):
+            kept = has - (extra - _words(was.get(place)))
+            now[place] = kept
+            if not kept:
+                del now[place]
+        elif place not in was and has is True:
+            del now[place]
+    now = {place: value for place, value in now.items() if not directives.is_private(*place) or place in was}
+    if was.get(("Service", "Type")) is None and now.get(("Service", "Type")) in (("simple",), ("dbus",)):
+        del now["Service", "Type"]  # the default, said aloud
+    return {p: (was.get(p), now.get(p)) for p in {*was, *now} if was.get(p) != now.get(p)}
+
+
+def _words(value: object) -> frozenset[str]:
+    return value if isinstance(value, frozenset) else frozenset()
+
+
+def _meaning(section: str, key: str, texts: list[str]) -> object:
+    known = directives.lookup(section, key)
+    parser = known.parser if known else ""
+    try:
+        if key in LISTS:
+            return frozenset(word for text in texts for word in text.split())
+        if parser in {"config_parse_bool", "config_parse_tristate"}:
+            return values.boolean(texts[-1])
+        if parser == "config_parse_exec":
+            return tuple(text if ";" in text.split() else words.split(text, unescape=True) for text in texts)
+        return tuple(word for text in texts for word in words.split(text, unescape=False))
+    except EncodeError:
+        return tuple(texts)
