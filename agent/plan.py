@@ -1,6 +1,6 @@
 """Two generations and the running machine → the jobs between them, each with its reason; pure.
 
-A unit is looked at on its own first (`_decide`); then sockets, which can only be bound again while their service is
+A unit is looked at on its own first (`decide`); then sockets, which can only be bound again while their service is
 down; then what PID 1 stops along with them. Nothing is done to a unit that neither is a member nor changed, and a
 generation against itself is no job at all: what stands otherwise than wanted is an admin's hand, and noted.
 """
@@ -11,20 +11,18 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
-from ordain.agent.diff import FRAGMENT, Content, placed_differ
-from ordain.agent.model import Change, Effect, Generation, Job, Note, Observed, Plan, Verb
+from ordain.agent.decide import decide
+from ordain.agent.diff import Content, placed_differ
+from ordain.agent.model import Generation, Job, Note, Observed, Plan, Verb, Why
 from ordain.agent.view import RUNNING, View, units
 from ordain.agent.view import views as views_of
-from ordain.transforms.model import Wanted
 
 __all__ = ["RUNNING", "plan", "units"]
 
-_DOWN = frozenset({Wanted.STOPPED, Wanted.MASKED})
 _TRIGGERS = (".socket", ".timer", ".path", ".automount")
-_NEVER_RESTARTED = (".slice", ".target")
-_PROPAGATES = ("Requires", "BindsTo", "PartOf")
+_NEEDS = ("Requires", "BindsTo")
+_PROPAGATES = (*_NEEDS, "PartOf")
 """Along these PID 1 stops a unit with another (src/core/transaction.c), and no start of that one takes it back."""
-_KEPT = "removed from the documents, left running (on-remove: keep)"
 
 
 def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
@@ -37,7 +35,7 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
     jobs: dict[str, Job] = {}
     notes: list[Note] = []
     for view in views.values():
-        for decided in _decide(view):
+        for decided in decide(view):
             if isinstance(decided, Note):
                 notes.append(decided)
             elif decided.verb is Verb.STOP:
@@ -46,8 +44,8 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
                 jobs[view.unit] = decided
     notes += _still_triggered(views, stops, observed)
     for view in views.values():
-        _rebind(view, views, stops, jobs)
-    _bring_back(views, stops, jobs)
+        _rebind(view, views, stops, jobs, notes)
+    notes += _bring_back(views, stops, jobs)
     return Plan(
         from_hash=old.hash,
         to_hash=new.hash,
@@ -57,124 +55,6 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
         changes=tuple(change for view in views.values() for change in view.changes),
         notes=tuple(sorted(notes, key=lambda n: (n.unit, n.what))),
     )
-
-
-def _decide(view: View) -> Iterator[Job | Note]:
-    if view.new is None and view.before.fragment and not view.before.masked and not view.after.fragment:
-        yield from _gone(view)
-    elif view.wanted in _DOWN:
-        yield from _down(view)
-    elif view.running:
-        yield from _changed(view)
-    elif view.wanted is Wanted.RUNNING:
-        yield from _up(view)
-    elif view.failed and view.touched and (view.new is None or view.new.starter):
-        yield _unless_masked(view, Verb.START, "it had failed, and its definition changed")
-    elif view.new is None and view.was_wanted in _DOWN:
-        yield view.note("no longer in the documents: left as it is, from the next boot as the system has it")
-
-
-def _gone(view: View) -> Iterator[Job | Note]:
-    if not view.running:
-        return
-    if view.old and view.old.on_remove == "keep":
-        yield view.note(_KEPT)
-    else:
-        yield view.job(Verb.STOP, "removed from the documents")
-
-
-def _down(view: View) -> Iterator[Job | Note]:
-    if not view.running:
-        return
-    if view.was_wanted is not view.wanted or view.touched:
-        yield view.job(Verb.STOP, f"the documents want it {view.wanted}")
-    else:
-        yield view.note(f"was started by hand, though the documents want it {view.wanted}")
-
-
-def _up(view: View) -> Iterator[Job | Note]:
-    """A unit that is wanted running and does not run."""
-    assert view.new is not None
-    if not view.new.starter:
-        return
-    if view.masked_by_admin:
-        yield view.note("masked by the admin; systemctl unmask gives it back")
-    elif not view.new.ours and view.state.load_state == "not-found":
-        yield view.note("not installed")
-    elif view.old is None:
-        yield view.job(Verb.START, "new in the documents")
-    elif view.was_wanted is not Wanted.RUNNING:
-        yield view.job(Verb.START, "the documents now want it running")
-    elif not view.old.starter:
-        yield view.job(Verb.START, "no socket or timer starts it any more")
-    elif view.failed and view.touched:
-        yield view.job(Verb.START, "it had failed, and its definition changed")
-    elif view.failed:
-        yield view.note(f"failed ({view.state.result or 'no result'}); tried again when its documents change")
-    elif view.after.last("Service", "Type") == "oneshot":
-        if view.needs(Effect.RESTART):
-            yield view.job(Verb.START, _named(view.needs(Effect.RESTART)))
-        else:
-            yield view.note("has run; runs again when what it runs changes")
-    elif view.touched:
-        yield view.job(Verb.START, "its documents changed")
-    elif not view.state.condition_result:
-        yield view.note("its conditions were not met")
-    elif view.new.ours:
-        yield view.note("was stopped by hand; starts when its documents change, or at the next boot")
-    else:  # whether it is a oneshot stands in the distribution's own file
-        yield view.note("was stopped by hand, or is done; starts when its documents change, or at the next boot")
-
-
-def _changed(view: View) -> Iterator[Job | Note]:
-    """A unit that runs and may stay: the mildest job that makes its changes real."""
-    if view.kept:
-        yield view.note(_KEPT)
-        return
-    changes = view.needs(Effect.RELOAD, Effect.RESTART)
-    if view.unbound and not changes and view.new and view.new.starter:
-        yield _unless_masked(view, Verb.RESTART, "its socket is gone")
-    if not changes:
-        return
-    on_change = view.new.on_change if view.new else "auto"
-    if on_change == "none":
-        yield view.note(f"{_named(changes)}; real at its next start (on-change: none)")
-    elif on_change == "reboot":
-        yield view.note(f"{_named(changes)}; real at the next boot (on-change: reboot)")
-    elif view.unit.endswith(_NEVER_RESTARTED):
-        yield view.note(f"{_named(changes)}; real at the next boot, as a restart would stop all that is in it")
-    elif view.timed and on_change == "auto":
-        yield view.note(f"{_named(changes)}; ends this run with its old definition, real at the next")
-    elif on_change == "restart" or (on_change == "auto" and view.needs(Effect.RESTART)):
-        yield _unless_masked(view, Verb.RESTART, _named(changes))
-    elif _can_reload(view):
-        yield _unless_masked(view, Verb.RELOAD, _named(changes))
-    else:
-        yield _unless_masked(view, Verb.RESTART, f"{_named(changes)}; it cannot reload")
-
-
-def _can_reload(view: View) -> bool:
-    """Whether the unit can reload once PID 1 has read its new definition."""
-    if view.unit.endswith(".mount"):
-        return True
-    own = ("ExecReload" in {key for _, key in view.after.values}) or (
-        view.after.last("Service", "Type") == "notify-reload"
-    )
-    return own or (not view.after.fragment and view.state.can_reload)
-
-
-def _unless_masked(view: View, verb: Verb, reason: str) -> Job | Note:
-    return view.note("masked by the admin; its changes wait") if view.masked_by_admin else view.job(verb, reason)
-
-
-def _named(changes: tuple[Change, ...]) -> str:
-    """What changed, in one line, such as ``[Service] Environment, User changed``."""
-    if any(c.key == FRAGMENT for c in changes):
-        return "its unit file is another one"
-    sections: dict[str, list[str]] = {}
-    for change in changes:
-        sections.setdefault(change.section, []).append(change.key)
-    return "; ".join(f"[{section}] {', '.join(keys)}" for section, keys in sections.items()) + " changed"
 
 
 def _still_triggered(views: Mapping[str, View], stops: Mapping[str, Job], observed: Observed) -> Iterator[Note]:
@@ -187,7 +67,16 @@ def _still_triggered(views: Mapping[str, View], stops: Mapping[str, Job], observ
                 yield views[unit].note(f"{trigger} may start it again")
 
 
-def _rebind(view: View, views: Mapping[str, View], stops: dict[str, Job], jobs: dict[str, Job]) -> None:
+def _unbound(view: View, service: View) -> Note:
+    """A socket that waits, as its service may not be stopped."""
+    if service.hold:
+        return view.note(f"bound once {service.unit}, which is held, is down", Why.HELD)
+    return view.note(f"bound at the next boot, as {service.unit} is {service.role}", Why.REBOOT)
+
+
+def _rebind(
+    view: View, views: Mapping[str, View], stops: dict[str, Job], jobs: dict[str, Job], notes: list[Note]
+) -> None:
     """A socket to be started or restarted while its service runs: both down, socket up, service up.
 
     PID 1 refuses to start a socket whose service runs, and to restart both in one go failed on 257 (reconcile.md).
@@ -199,6 +88,10 @@ def _rebind(view: View, views: Mapping[str, View], stops: dict[str, Job], jobs: 
     service = views.get(view.new.starts)
     if service is None or not service.running:
         return
+    if service.hold or service.spared:
+        del jobs[view.unit]
+        notes.append(_unbound(view, service))
+        return
     if view.running:
         stops[view.unit] = view.job(Verb.STOP, f"bound again: {job.reason}")
     jobs[view.unit] = replace(job, verb=Verb.START)
@@ -207,8 +100,11 @@ def _rebind(view: View, views: Mapping[str, View], stops: dict[str, Job], jobs: 
         jobs[service.unit] = service.job(Verb.START, f"was running before {view.unit} was bound again")
 
 
-def _bring_back(views: Mapping[str, View], stops: Mapping[str, Job], jobs: dict[str, Job]) -> None:
-    """Start again what PID 1 stops along with a unit, unless it is still bound to one that stays down."""
+def _bring_back(views: Mapping[str, View], stops: Mapping[str, Job], jobs: dict[str, Job]) -> Iterator[Note]:
+    """Start again what PID 1 stops along with a unit, unless it needs that one and that one stays down.
+
+    What is only part of a unit that stays down runs without it after a boot, and so it does here.
+    """
     falling = sorted(stops)
     while falling:
         cause = falling.pop()
@@ -218,9 +114,11 @@ def _bring_back(views: Mapping[str, View], stops: Mapping[str, Job], jobs: dict[
                 continue
             if cause not in view.before.words("Unit", *_PROPAGATES) or (job and job.verb is not Verb.RELOAD):
                 continue
-            if cause in jobs or cause not in view.after.words("Unit", *_PROPAGATES):
+            if cause in jobs or cause not in view.after.words("Unit", *_NEEDS):
                 jobs[view.unit] = view.job(Verb.START, f"stops along with {cause}")
                 falling.append(view.unit)
+            else:
+                yield view.note(f"stops along with {cause}, which it needs")
 
 
 def _start_order(jobs: Collection[str], views: Mapping[str, View]) -> tuple[str, ...]:

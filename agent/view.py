@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from ordain.agent.diff import Content, compare, contents
 from ordain.agent.generation import is_template
-from ordain.agent.model import Change, Effect, Generation, Job, Note, Observed, UnitState, Verb
+from ordain.agent.lag import merge
+from ordain.agent.model import Change, Effect, Generation, Hold, Job, Note, Observed, UnitState, Verb, Why
 from ordain.transforms.model import Member, Wanted
 
 RUNNING = frozenset({"active", "activating", "reloading", "refreshing"})
@@ -26,6 +27,8 @@ class View:
     """One unit: what was and is wanted and placed, and how it stands.
 
     ``touched``: it changed, or what it starts did. ``timed``: a timer starts it. ``unbound``: it loses its socket.
+    ``waiting``: its process lacks some of ``changes`` since an earlier apply. ``role``: why nobody expects it to be
+    stopped, "" if one may. ``released``: what an admin did to it no longer stands.
     """
 
     unit: str
@@ -38,6 +41,10 @@ class View:
     touched: bool
     timed: bool
     unbound: bool
+    waiting: bool = False
+    hold: Hold | None = None
+    role: str = ""
+    released: bool = False
 
     @property
     def item(self) -> str:
@@ -62,6 +69,21 @@ class View:
         return found and not self.before.masked
 
     @property
+    def on_change(self) -> str:
+        """What the documents say is to become of it when it changes."""
+        return self.new.on_change if self.new else "auto"
+
+    @property
+    def spared(self) -> bool:
+        """Whether it is no more than reloaded: by its role, unless the documents say restart of this very unit."""
+        return bool(self.role) and self.on_change in ("auto", "reload")
+
+    @property
+    def enforced(self) -> bool:
+        """Whether it is brought back to what is wanted, whoever did otherwise."""
+        return self.released or (self.new is not None and self.new.drift == "enforce")
+
+    @property
     def wanted(self) -> Wanted:
         """What the documents want of it."""
         return _wanted(self.new, self.after)
@@ -84,9 +106,9 @@ class View:
         """A job for it, with its changes as the cause."""
         return Job(unit=self.unit, verb=verb, reason=reason, item=self.item, changes=self.changes)
 
-    def note(self, what: str) -> Note:
+    def note(self, what: str, why: Why = Why.OTHER) -> Note:
         """A note that it is left alone."""
-        return Note(unit=self.unit, what=what, item=self.item)
+        return Note(unit=self.unit, what=what, item=self.item, why=why)
 
 
 def _wanted(member: Member | None, content: Content) -> Wanted:
@@ -111,12 +133,24 @@ def views(old: Generation, new: Generation, observed: Observed) -> Mapping[str, 
             new=members.get(unit),
             before=before.get(unit, Content()),
             after=after.get(unit, Content()),
-            changes=changes.get(unit, ()),
+            changes=_all(observed.waits.get(unit, ()), changes.get(unit, ())),
             state=observed.unit(unit),
             touched=unit in real or (unit in members and members[unit].starts in real),
             timed=unit in timed,
             unbound=unit in unbound,
+            waiting=unit in observed.waits,
+            hold=observed.holds.get(unit),
+            role=observed.protected.get(unit, ""),
+            released=unit in observed.released,
         )
         for unit in sorted(was.keys() | members.keys() | changes.keys())
         if not is_template(unit)
     }
+
+
+def _all(waiting: tuple[Change, ...], changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """What a process lacks, and what comes now, as one."""
+    if not waiting:
+        return changes
+    mild = (c for c in changes if c.effect not in (Effect.RELOAD, Effect.RESTART))
+    return (*mild, *merge(waiting, changes))

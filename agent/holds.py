@@ -1,0 +1,65 @@
+"""An admin's lasting holds, /etc/ordain/boot/holds: what no apply touches, over reboots too; effect: one file.
+
+The generator never reads it. What a hold changes of the next boot is left out of the boot cache when that is written:
+the mask of a unit that is held unmasked, the links that would start one that is held stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ordain.agent import durable
+from ordain.agent.failure import Failure
+from ordain.agent.generation import template_of
+from ordain.agent.model import Generation, Hold, to_json
+from ordain.agent.wire import from_json
+from ordain.transforms.model import Artifact
+
+PATH = "etc/ordain/boot/holds"
+MASK = "/dev/null"
+
+
+def read_holds(root: Path) -> dict[str, Hold]:
+    """The holds, by unit. Raises `Failure` where there are some that cannot be read: to act would be to break them."""
+    path = root / PATH
+    try:
+        return from_json(dict[str, Hold], json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise Failure(f"nothing is touched, as the holds cannot be read: {durable.why(error, path)}") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        what = f"nothing is touched, as {path} holds no holds ({error})"
+        raise Failure(f"{what}; remove it, and hold again what is to be held") from None
+
+
+def write_holds(root: Path, holds: Mapping[str, Hold]) -> None:
+    """Put ``holds`` in place of the old ones. Raises `Failure` if /etc cannot be written: no hold, then."""
+    path = root / PATH
+    try:
+        durable.make_folder(path.parent)
+        durable.replace(path, json.dumps(to_json(holds), indent=1, sort_keys=True).encode() + b"\n")
+    except OSError as error:
+        raise Failure(f"a hold has to outlive this boot, and cannot: {durable.why(error, path)}") from None
+
+
+def placed(generation: Generation, holds: Mapping[str, Hold]) -> Generation:
+    """``generation`` as it is placed under ``holds``; it keeps its hash, being told is not being placed."""
+    if not holds:
+        return generation
+    return replace(generation, artifacts=tuple(a for a in generation.artifacts if not _left_out(a, holds)))
+
+
+def _left_out(artifact: Artifact, holds: Mapping[str, Hold]) -> bool:
+    if artifact.path.startswith("/") or artifact.link is None:
+        return False
+    folder, _, name = artifact.path.partition("/")[2].rpartition("/")
+    for unit, hold in holds.items():
+        if hold.unmask and artifact.link == MASK and name in {unit, template_of(unit)} and not folder:
+            return True
+        if hold.stopped and artifact.link != MASK and name == unit and folder:
+            return True
+    return False
