@@ -1,6 +1,7 @@
 """The message bus, as little of it as we use; `bus_dbus_next` and `bus_pystemd` drive it.
 
-Values are plain Python: strings are str, arrays and structs lists or tuples, a variant the value within it.
+Values are plain Python: strings are str, arrays and structs lists or tuples; a variant that comes in is
+the value within it, one to send is a `Variant`.
 """
 
 from __future__ import annotations
@@ -27,6 +28,14 @@ class BusError(Unavailable):
         super().__init__(f"{message} [{error}]" if error else message)
         self.error = error
         self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A value to send where the signature says ``v``."""
+
+    signature: str
+    value: Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

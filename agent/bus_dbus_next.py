@@ -10,9 +10,9 @@ from typing import Any, TypeVar
 from dbus_next.aio.message_bus import MessageBus
 from dbus_next.constants import MessageType
 from dbus_next.message import Message
-from dbus_next.signature import Variant
+from dbus_next.signature import Variant as Sent
 
-from ordain.agent.bus import DBUS, DBUS_PATH, SYSTEM_BUS, TIMEOUT_SEC, BusError, Signal
+from ordain.agent.bus import DBUS, DBUS_PATH, SYSTEM_BUS, TIMEOUT_SEC, BusError, Signal, Variant
 from ordain.agent.failure import Unavailable
 
 T = TypeVar("T")
@@ -53,7 +53,7 @@ class DbusNext:
             interface=interface,
             member=member,
             signature=signature,
-            body=list(body),
+            body=[_sent(value) for value in body],
         )
         try:
             async with self._turns:
@@ -118,10 +118,18 @@ class _Patient:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Variant):
+    if isinstance(value, Sent):
         return _plain(value.value)
     if isinstance(value, list):
         return [_plain(each) for each in value]
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items()}
+    return value
+
+
+def _sent(value: Any) -> Any:
+    if isinstance(value, Variant):
+        return Sent(value.signature, _sent(value.value))
+    if isinstance(value, (list, tuple)):
+        return [_sent(each) for each in value]
     return value

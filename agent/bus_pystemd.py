@@ -43,7 +43,9 @@ class Pystemd:
         timeout_sec: float = TIMEOUT_SEC,
     ) -> Any:
         """See `Bus.call`; sd-bus keeps to its own deadline of 25 s (SYSTEMD_BUS_TIMEOUT=)."""
-        arguments = apply_signature(signature.encode(), [_encoded(value) for value in body])
+        arguments = [
+            part for kind, value in zip(_types(signature), body, strict=True) for part in _written(kind, value)
+        ]
         try:
             reply = self._connection.call_method(
                 destination.encode(), path.encode(), interface.encode(), member.encode(), arguments
@@ -82,6 +84,38 @@ class Pystemd:
     def close(self) -> None:
         """Leave the bus."""
         self._connection.close()
+
+
+def _types(signature: str) -> list[str]:
+    """The complete types of a signature without dictionaries.
+
+    >>> _types("sa(sv)u")
+    ['s', 'a(sv)', 'u']
+    """
+    found: list[str] = []
+    begun, depth = 0, 0
+    for at, char in enumerate(signature, 1):
+        depth += (char == "(") - (char == ")")
+        if not depth and char != "a":
+            found.append(signature[begun:at])
+            begun = at
+    return found
+
+
+def _written(kind: str, value: Any) -> list[tuple[int, Any]]:
+    """A value as pystemd's message writer takes it, whose `apply_signature` knows no variants of more than a word."""
+    if "v" not in kind:
+        written: list[tuple[int, Any]] = apply_signature(kind.encode(), [_encoded(value)])
+        return written
+    if kind == "v":
+        return [(ord("v"), value.signature.encode()), *_written(value.signature, value.value), (-1, None)]
+    if kind[0] == "a":
+        opening, parts = (ord("a"), kind[1:]), [part for each in value for part in _written(kind[1:], each)]
+    else:
+        types = _types(kind[1:-1])
+        opening = (ord("r"), kind[1:-1])
+        parts = [part for inner, each in zip(types, value, strict=True) for part in _written(inner, each)]
+    return [(opening[0], opening[1].encode()), *parts, (-1, None)]
 
 
 def _encoded(value: Any) -> Any:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from ordain.agent.bus import Bus, BusError, Signal, get
+from ordain.agent.bus import Bus, BusError, Signal, Variant, get
 from ordain.agent.failure import Unavailable
 from ordain.agent.model import UnitState, Verb
 
@@ -139,6 +139,24 @@ class Systemd:
         except Unavailable:
             self._done_waiting()
             raise
+
+    async def queue_transient(self, unit: str, properties: Mapping[str, Variant]) -> str:
+        """Make and start a unit that is gone once it has run; its job's path, as `queue`."""
+        self._awaited += 1
+        try:
+            listed = list(properties.items())
+            return str(await self._manager("StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "replace", listed, []))
+        except Unavailable:
+            self._done_waiting()
+            raise
+
+    async def kill(self, unit: str, signal: int) -> None:
+        """Send a signal to every process of a unit."""
+        await self._manager("KillUnit", "ssi", unit, "all", signal)
+
+    async def stopping(self) -> bool:
+        """Whether the machine is on its way down."""
+        return bool(await get(self.bus, NAME, PATH, MANAGER, "SystemState") == "stopping")
 
     async def wait(self, job: str, timeout_sec: float) -> str:
         """The result of a job as systemd spells it; "" if it was lost, ``"deadline"`` if it still runs.

@@ -11,7 +11,7 @@ from dbus_next.message import Message
 from private_bus import Answer, StandIn, job_removed, private_bus, queued, refused
 
 from ordain.agent import systemd1
-from ordain.agent.bus import DBUS, DBUS_PATH, BusError
+from ordain.agent.bus import DBUS, DBUS_PATH, BusError, Variant
 from ordain.agent.bus_dbus_next import DbusNext
 from ordain.agent.bus_pystemd import Pystemd
 from ordain.agent.failure import Unavailable
@@ -106,6 +106,33 @@ def test_the_rate_limit_of_reloads_is_waited_out(address: str, driver: str) -> N
     calls = ask(address, driver, {"Reload": limited}, lambda systemd: systemd.reload())[1]
 
     assert calls.count("Reload") == 2
+
+
+def test_a_transient_unit_arrives_as_it_is_meant(address: str, driver: str) -> None:
+    def look(_: StandIn, call: Message) -> list[Message]:
+        unit, mode, properties, others = call.body
+        seen = {name: (variant.signature, variant.value) for name, variant in properties}
+        meant = (unit, mode, others) == ("probe.service", "replace", []) and seen == {
+            "Type": ("s", "oneshot"),
+            "TimeoutStartUSec": ("t", 5),
+            "DynamicUser": ("b", True),
+            "ExecStart": ("a(sasb)", [["/bin/true", ["/bin/true", "ü x", ""], False]]),
+            "Environment": ("as", []),
+        }
+        return [queued(call, 7), job_removed(7, "done")] if meant else [refused(call, f"Not {call.body}")]
+
+    properties = {
+        "Type": Variant("s", "oneshot"),
+        "TimeoutStartUSec": Variant("t", 5),
+        "DynamicUser": Variant("b", True),
+        "ExecStart": Variant("a(sasb)", [("/bin/true", ("/bin/true", "ü x", ""), False)]),
+        "Environment": Variant("as", []),
+    }
+
+    async def start(systemd: Systemd) -> str:
+        return await systemd.wait(await systemd.queue_transient("probe.service", properties), 5.0)
+
+    assert ask(address, driver, {"StartTransientUnit": look}, start)[0] == "done"
 
 
 def test_a_subscription_of_before_is_no_error(address: str, driver: str) -> None:
