@@ -395,7 +395,8 @@ def test_a_service_that_fails_is_degraded_and_not_proven(followed: Machine) -> N
 def test_the_bus_tells_of_changes(followed: Machine) -> None:
     ears = ("busctl", "--json=short", "monitor", "org.ordain.Agent1")
     followed.run("systemd-run", "--quiet", "--unit=ears", "--property=StandardOutput=file:/run/heard", *ears)
-    followed.until("it hears a call", lambda: status(followed) and followed.read("/run/heard"))
+    heard = followed.path("/run/heard")
+    followed.until("it hears a call", lambda: status(followed) and heard.exists() and heard.read_text())
 
     document(followed, web=sleeps("2"), other=sleeps())
 
