@@ -27,7 +27,7 @@ help:
 	@echo 'make check   the fast part: lint, types, unit tests'
 	@echo 'make deb     build the Debian package into dist/'
 	@echo 'make bench   measure the generator'
-	@echo 'make audit   hold the transformation database against the archives of Debian 12, 13 and sid (200 MB once)'
+	@echo 'make audit   hold the transformation database against the archives of Debian 12, 13 and sid (400 MB once)'
 
 demo:
 	$(call need,$(MACHINES))

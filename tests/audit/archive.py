@@ -2,7 +2,8 @@
 
     apt-get update ──▶ Packages, Contents ──▶ `Archive`        apt-get download + dpkg-deb ──▶ directories
 
-The lists of a suite are about 65 MB (a second run takes the changes only); the machine's own apt is not touched.
+The lists of a suite are about 65 MB and the packages looked into as much again; all is kept, and a second run takes
+what changed. The machine's own apt is not touched.
 """
 
 from __future__ import annotations
