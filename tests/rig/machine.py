@@ -292,6 +292,6 @@ def _hierarchies() -> Iterator[Path]:
 
 
 def _members(tree: Path) -> Iterator[int]:
-    for group in tree.rglob("cgroup.procs"):
+    for directory, _, _ in os.walk(tree):  # which passes over what goes away meanwhile
         with contextlib.suppress(OSError):
-            yield from map(int, group.read_text().split())
+            yield from map(int, Path(directory, "cgroup.procs").read_text().split())
