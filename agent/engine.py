@@ -25,12 +25,14 @@ from ordain.agent.diff import contents
 from ordain.agent.failure import Failure
 from ordain.agent.generation import is_template, keep_running
 from ordain.agent.history import Damaged
+from ordain.agent.holds import placed, read_holds
 from ordain.agent.journal import Entry, Journal, Phase
 from ordain.agent.lag import Applied, overtaken, record
 from ordain.agent.lock import locked
 from ordain.agent.model import Effect, Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
-from ordain.agent.observe import look, observe
+from ordain.agent.observe import look, observe, weigh
 from ordain.agent.plan import RUNNING, plan
+from ordain.agent.protected import roles
 from ordain.agent.status import Condition
 from ordain.agent.store import NotPersistent, Store
 from ordain.agent.systemd1 import Systemd
@@ -104,18 +106,21 @@ class Engine:
         """What the texts come to; see `compile_texts`. In a thread, since a thousand services take seconds."""
         last = self.applied()
         new, problems = await asyncio.to_thread(compile_texts, texts, self.root, last)
-        may_stay = [member.unit for member in last.members if member.on_remove == "keep"]
+        there = {member.unit for member in new.members}
+        gone = {member.unit: member for member in last.members if member.unit not in there}
+        untouchable = (read_holds(self.root).keys() & gone.keys()) | (await roles(self.systemd, gone)).keys()
+        may_stay = untouchable | {unit for unit, member in gone.items() if member.on_remove == "keep"}
         if not may_stay:
             return new, problems
         states = await self.systemd.list_units(may_stay)
         running = {unit for unit, state in states.items() if state.active_state in RUNNING}
-        return keep_running(new, last, running), problems
+        return keep_running(new, last, running, untouchable), problems
 
     async def plan(self, texts: Texts) -> Plan:
         """What `apply` would do now. Raises `Refused`."""
         new, problems = await self.compile(texts)
         old = self.applied()
-        return replace(plan(old, new, await observe(self.systemd, old, new)), problems=problems)
+        return replace(plan(old, new, await self.observe(old, new)), problems=problems)
 
     async def apply(self, texts: Texts, *, patience_sec: float = 0.0, avoid: frozenset[str] = frozenset()) -> Outcome:
         """Make the texts real. Raises `Refused`, or a `Failure` if nothing was changed.
@@ -131,7 +136,7 @@ class Engine:
                     f"generation {new.hash[:12]} is not applied: boots with it did not complete"
                     " (change the documents, or run `ordainctl apply`)"
                 )
-            observed = await observe(self.systemd, old, new)
+            observed = await self.observe(old, new)
             planned = replace(plan(old, new, observed), problems=problems)
             if not planned and old.hash == new.hash:
                 return Outcome(generation=old.number, hash=old.hash, plan=planned, exit_status=_status((), problems))
@@ -139,6 +144,29 @@ class Engine:
             self._tell(NOT_PERSISTENT, unsaved.what if unsaved else "")
             entry = Entry(phase=Phase.STOP, number=new.number, plan=planned, started=_now())
             return await self._carry_out(entry, new, observed)
+
+    async def observe(self, old: Generation, new: Generation) -> Observed:
+        """What a plan looks at. Raises `Failure` for holds that cannot be read."""
+        return await self.weigh(await observe(self.systemd, old, new), old, new)
+
+    async def weigh(self, observed: Observed, old: Generation, new: Generation) -> Observed:
+        """``observed``, with what stands against touching its units."""
+        applied = self.store.read_applied()
+        return await weigh(self.systemd, observed, old=old, new=new, root=self.root, applied=applied)
+
+    async def again(self, *, released: frozenset[str] = frozenset()) -> Outcome | None:
+        """Bring ``released`` units, and those with ``drift: enforce``, back to what was applied; None: they are."""
+        async with locked(self.root, 10.0):
+            await self._resume()
+            now = self.applied()
+            observed = await self.observe(now, now)
+            waiting = {unit: found for unit, found in observed.waits.items() if unit in released}
+            planned = plan(now, now, replace(observed, released=released, waits=waiting))
+            if not planned:
+                return None
+            return await self._carry_out(
+                Entry(phase=Phase.STOP, number=now.number, plan=planned, started=_now()), now, observed
+            )
 
     async def resume(self) -> Outcome | None:
         """Bring an apply to its end that an earlier agent was killed in; None if there is none."""
@@ -223,10 +251,10 @@ class Engine:
 
     async def _place_again(self, new: Generation) -> list[Verdict]:
         """See that the generator did its work, give it a second run if not, and say what it did not place."""
-        absent = missing(new, self.root)
+        absent = missing(placed(new, read_holds(self.root)), self.root)
         if absent:
             await self.systemd.reload()
-            absent = missing(new, self.root)
+            absent = missing(placed(new, read_holds(self.root)), self.root)
         return [
             Verdict(unit=path.rpartition("/")[2], ok=False, what=f"{path} was not placed by the generator")
             for path in absent
@@ -274,7 +302,7 @@ class Engine:
         (design/generator.md, i.6); they are started again. Returns whether there was anything to mend.
         """
         async with locked(self.root, 60.0):
-            wanted = self._last_applied()
+            wanted = placed(self._last_applied(), read_holds(self.root))
             mended = await self._heal(wanted)
             await self._look_for_others(wanted)
             return mended

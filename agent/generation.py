@@ -34,8 +34,11 @@ def generation(compiled: Compiled, number: int = 0) -> Generation:
     )
 
 
-def keep_running(new: Generation, old: Generation, running: Collection[str]) -> Generation:
-    """``new`` with what ``on-remove: keep`` leaves: units of ``old`` that are removed and in ``running``.
+def keep_running(
+    new: Generation, old: Generation, running: Collection[str], untouchable: Collection[str] = ()
+) -> Generation:
+    """``new`` with what is left alone: units of ``old`` that are removed, in ``running``, and ``on-remove: keep`` or
+    ``untouchable``.
 
     Each keeps its unit files, so that PID 1 still knows how to stop it, but nothing starts it again, and it belongs
     to no item any more. Applied at every change, so that a unit goes once it has stopped by itself.
@@ -44,7 +47,7 @@ def keep_running(new: Generation, old: Generation, running: Collection[str]) -> 
     kept = [
         replace(m, wanted=Wanted.PRESENT, starter=False, item="")
         for m in old.members
-        if m.ours and m.on_remove == "keep" and m.unit not in members and m.unit in running
+        if m.ours and (m.on_remove == "keep" or m.unit in untouchable) and m.unit not in members and m.unit in running
     ]
     if not kept:
         return new

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 
 from ordain.agent.diff import diff
-from ordain.agent.model import Generation, Observed
+from ordain.agent.holds import read_holds
+from ordain.agent.lag import Applied, waits
+from ordain.agent.model import Effect, Generation, Observed
 from ordain.agent.plan import RUNNING, units
+from ordain.agent.protected import roles
 from ordain.agent.systemd1 import Systemd
+
+INVOCATION = frozenset({"invocation_id"})
 
 
 async def observe(systemd: Systemd, old: Generation, new: Generation) -> Observed:
@@ -25,3 +32,22 @@ async def look(systemd: Systemd, names: Iterable[str], *, closely: Iterable[str]
     chosen = {name for name, state in found.items() if state.active_state not in RUNNING}
     chosen |= found.keys() & set(closely)
     return Observed(units=found | await systemd.inspect(chosen))
+
+
+async def weigh(
+    systemd: Systemd, observed: Observed, *, old: Generation, new: Generation, root: Path, applied: Applied | None
+) -> Observed:
+    """``observed`` with what stands against touching its units. Raises `Failure` for holds that cannot be read."""
+    behind = [unit for unit, was in applied.units.items() if was.waits] if applied else []
+    states = await systemd.inspect(behind, INVOCATION)
+    waiting = waits(applied, {name: s.invocation_id for name, s in states.items() if s.active_state in RUNNING})
+    changed = {c.unit for c in diff(old, new) if c.effect in (Effect.RELOAD, Effect.RESTART)}
+    wanted = {m.unit: m.wanted for m in new.members}
+    changed |= {m.unit for m in old.members if wanted.get(m.unit) is not m.wanted}
+    started = {m.starts for m in new.members if m.unit in changed}
+    return replace(
+        observed,
+        waits=waiting,
+        holds=read_holds(root),
+        protected=await roles(systemd, (changed | started | waiting.keys()) & observed.units.keys()),
+    )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from ordain.agent import durable, history
 from ordain.agent.generation import canonical
+from ordain.agent.holds import placed, read_holds
 from ordain.agent.lag import Applied
 from ordain.agent.model import Generation, to_json
 from ordain.agent.wire import from_json
@@ -56,6 +57,7 @@ class Store:
     """The generations of the machine below ``root``."""
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self._history = root / "var/lib/ordain/generations"
         self._boot = root / "etc/ordain/boot"
         self._trial = root / "run/ordain/boot/current"
@@ -190,7 +192,7 @@ class Store:
             hash=generation.hash,
             machine_id=machine_id if len(machine_id) == 32 else "",
             boot_id=boot_id,
-            entries=list(_entries(generation)),
+            entries=list(_entries(placed(generation, read_holds(self._root)))),
         )
 
     def _cached(self, path: Path, boot_id: str | None) -> Generation | None:

@@ -50,6 +50,15 @@ _BY_TYPE: Mapping[str, Mapping[str, str]] = {
     "timer": {"result": "Result"},
     "path": {"result": "Result"},
 }
+_ENDED: Mapping[str, Mapping[str, str]] = {
+    "unit": {"active_exit_usec": "ActiveExitTimestampMonotonic", "inactive_enter_usec": "InactiveEnterTimestamp"},
+    "service": {
+        "exec_main_code": "ExecMainCode",
+        "exec_main_status": "ExecMainStatus",
+        "main_exit_usec": "ExecMainExitTimestampMonotonic",
+    },
+}
+"""Of what does not run, along with all fields: how it came to its end."""
 FIELDS = frozenset(_COMMON) | frozenset(field for fields in _BY_TYPE.values() for field in fields)
 """Everything of `UnitState` that list_units does not tell."""
 _READ: Mapping[str, Callable[[Any], Any]] = {
@@ -113,6 +122,9 @@ class Systemd:
         kind = state.name.rpartition(".")[2]
         wanted = [(UNIT, field, name) for field, name in _COMMON.items() if field in fields]
         wanted += [(_interface(kind), field, name) for field, name in _BY_TYPE.get(kind, {}).items() if field in fields]
+        if fields == FIELDS and state.active_state in ("inactive", "failed"):
+            wanted += [(UNIT, field, name) for field, name in _ENDED["unit"].items()]
+            wanted += [(_interface(kind), field, name) for field, name in _ENDED.get(kind, {}).items()]
         path = unit_path(state.name)
         values = await asyncio.gather(*(get(self.bus, NAME, path, where, name) for where, _, name in wanted))
         found = {field: _READ.get(field, _same)(value) for (_, field, _), value in zip(wanted, values, strict=True)}
@@ -121,6 +133,13 @@ class Systemd:
     async def property(self, unit: str, name: str) -> Any:
         """One property of a unit's own type, such as ``Type`` of a service."""
         return await get(self.bus, NAME, unit_path(unit), _interface(unit.rpartition(".")[2]), name)
+
+    async def unit_of(self, pid: int) -> str:
+        """The unit a process belongs to, "" if it is gone or in none."""
+        try:
+            return unit_name(str(await self._manager("GetUnitByPID", "u", pid)))
+        except BusError:
+            return ""
 
     async def has_job(self, unit: str) -> bool:
         """Whether a job for ``unit`` is queued or runs."""

@@ -1,0 +1,99 @@
+"""Units that nobody expects to be stopped, by their role and not by their name alone; effect: asks the bus and /proc.
+
+Such a unit is reloaded, or left until the next boot, unless the documents say ``on-change: restart`` of it (`decide`).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
+from pathlib import Path
+
+from ordain.agent.bus import DBUS, DBUS_PATH, BusError
+from ordain.agent.systemd1 import Systemd
+
+CALLER: ContextVar[int] = ContextVar("caller", default=0)
+"""The process that asks for an apply, 0 for none: the unit its session hangs on is protected."""
+OWNERS = {
+    "org.freedesktop.DBus": "the message bus",
+    "org.freedesktop.login1": "the login manager",
+    "org.ordain.Agent1": "Ordain itself",
+}
+"""Bus names, whose owner has the role whatever its unit is called."""
+NAMES = {
+    "dbus.service": "the message bus",
+    "dbus-broker.service": "the message bus",
+    "dbus.socket": "the message bus",
+    "systemd-logind.service": "the login manager",
+    "systemd-journald*": "the journal",
+    "systemd-udevd*": "the device manager",
+    "ordain-*": "Ordain itself",
+    "-.mount": "the root file system",
+    "usr.mount": "the system itself",
+    "etc.mount": "the system itself",
+    "run.mount": "the system itself",
+    "var.mount": "the system itself",
+    "init.scope": "PID 1",
+    "user@*.service": "a session",
+    "session-*.scope": "a session",
+    "user-*.slice": "a session",
+}
+"""What every systemd has under one name, and names where there is no bus to ask."""
+SESSION = "what your session hangs on"
+TRANSPORT = "what the documents come by"
+
+
+async def roles(systemd: Systemd, units: Iterable[str], transport: Iterable[str] = ()) -> Mapping[str, str]:
+    """Of ``units`` those that have a role, and which. ``transport``: the units that the source hangs on."""
+    wanted = frozenset(units)
+    if not wanted:
+        return {}
+    found = dict.fromkeys(transport, TRANSPORT)
+    for pid in _ancestors(CALLER.get()):
+        found.setdefault(await systemd.unit_of(pid), SESSION)
+    found.update(dict.fromkeys(_terminals(CALLER.get()), SESSION))
+    for name, role in OWNERS.items():
+        if pid := await _owner(systemd, name):
+            found[await systemd.unit_of(pid)] = role
+    found |= {unit: role for unit in wanted for pattern, role in NAMES.items() if fnmatch.fnmatchcase(unit, pattern)}
+    starters = await systemd.inspect(found.keys() - {""}, frozenset({"triggered_by"}))
+    for unit, state in starters.items():
+        for trigger in state.triggered_by:
+            found.setdefault(trigger, found[unit])
+    return {unit: found[unit] for unit in sorted(wanted & found.keys())}
+
+
+async def _owner(systemd: Systemd, name: str) -> int:
+    """The process behind a bus name, 0 for none."""
+    try:
+        return int(await systemd.bus.call(DBUS, DBUS_PATH, DBUS, "GetConnectionUnixProcessID", "s", name))
+    except BusError:
+        return 0
+
+
+def _ancestors(pid: int) -> Iterator[int]:
+    """The process and those above it but PID 1: above a login shell is the sshd that listens."""
+    while pid > 1:
+        yield pid
+        fields = _stat(pid)
+        pid = int(fields[1]) if len(fields) > 1 else 0
+
+
+def _terminals(pid: int) -> tuple[str, ...]:
+    """The units that may have put the login on the terminal of ``pid``, which logind moved out of them."""
+    fields = _stat(pid) if pid else []
+    number = int(fields[4]) if len(fields) > 4 else 0
+    try:
+        name = Path(f"/sys/dev/char/{number >> 8 & 0xFFF}:{number & 0xFF}").readlink().name
+    except OSError:  # a pseudo-terminal is not there: whoever has it is an ancestor
+        return ()
+    return f"getty@{name}.service", f"serial-getty@{name}.service", f"{name}-getty.service"
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on (proc(5)): state, parent, group, session, terminal."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return []
