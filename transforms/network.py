@@ -3,12 +3,11 @@
     Branch ─read▶ Device, … ─render▶ files (`network_networkd`, `network_manager`, `network_ifupdown`)
 
 A `Device` keeps its branch: its scalars are read through it, with their provenance. What needs more than one key or
-one device to understand (lists, ports, stacked devices) is a field. `read` checks what holds for every renderer.
+one device to understand (lists, ports, stacked devices) is a field. `networkcheck` says what holds for every renderer.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -22,8 +21,6 @@ from ordain.transforms.shapes import Map, Record, Sequence, Shape, Text
 
 PORTS = {"bonds": "bond", "bridges": "bridge"}
 """Kinds of device that have ports, and what NetworkManager and networkd call them."""
-WITH_KEYS = frozenset({"gre", "gretap", "ip6gre", "ip6gretap", "vti", "vti6"})
-OVER_IPV6 = frozenset({"ip6gre", "ip6gretap", "ip6ip6", "ipip6", "vti6"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +40,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A route. ``to`` is a network, ``0.0.0.0/0`` or ``::/0`` for ``default``; ``options`` are its numbers by key."""
+    """A route. ``to`` is a network, also for ``default`` where the family is known; ``options`` are its numbers."""
 
     to: str
     via: str
@@ -176,6 +173,11 @@ def texts(leaf: Leaf | None) -> tuple[str, ...]:
     return tuple(map(str, leaf.value)) if leaf and isinstance(leaf.value, tuple) else ()
 
 
+def private_key(device: Device) -> Leaf | None:
+    """The private key of a WireGuard tunnel."""
+    return device.branch.branch("keys").leaf("private") or device.branch.leaf("key")
+
+
 def is_secret_text(secret: str) -> bool:
     """Whether a WireGuard key stands there itself, not the path of a file that holds it."""
     try:
@@ -186,12 +188,11 @@ def is_secret_text(secret: str) -> bool:
 
 
 def read(tree: Branch, renderer: str) -> tuple[Device, ...]:
-    """The devices of ``network``, templates expanded; ``renderer`` is that of the OS."""
+    """The devices of ``network``, templates expanded, tied to each other; ``renderer`` is that of the OS."""
     default = str(tree.value("renderer") or renderer)
-    devices = _tied(
+    return _tied(
         tuple(_device(kind, name, branch, default) for kind in KINDS for name, branch in tree.branch(kind).branches())
     )
-    return tuple(replace(d, problems=(*d.problems, *_checked(d, devices))) for d in devices)
 
 
 # One device
@@ -283,7 +284,7 @@ def _family(*addresses: str) -> int:
 def _route(row: Row, leaf: Leaf, table: int | None) -> Route:
     to, via, source = _text(row, "to"), _text(row, "via"), _text(row, "from")
     version = _family(to, via, source)
-    if to == "default":
+    if to == "default" and (via or source):
         to = "0.0.0.0/0" if version == 4 else "::/0"
     kind = _text(row, "type") or "unicast"
     return Route(
@@ -391,99 +392,3 @@ def _port(owner: Device, name: str) -> dict[str, Leaf]:
     primary = parameters.leaf("primary")
     found["primary"] = primary if primary and primary.value == name else None
     return {key: leaf for key, leaf in found.items() if leaf}
-
-
-# What holds for every renderer
-
-
-def _checked(device: Device, devices: tuple[Device, ...]) -> Iterator[Problem]:
-    branch, here = device.branch, device.here
-    if not device.virtual:
-        yield from _found(device)
-    for key in ("gateway4", "gateway6"):
-        if old := branch.leaf(key):
-            what = f"{key} is deprecated"
-            hint = f"write routes: [{{to: default, via: {old.value}}}]"
-            warning = Severity.WARNING
-            yield Problem(where=old.where, what=what, hint=hint, code="Deprecated", severity=warning)
-    for route in device.routes:
-        if len({networkformats.version(text) for text in (route.to, route.via, route.source) if text}) > 1:
-            yield problem(device, route.leaf, "the addresses of a route are of one family", "IPv4 or IPv6")
-        if route.type == "unicast" and route.is_default and not route.via and route.scope != "link":
-            yield problem(device, route.leaf, "a route to default needs `via`", "or scope: link")
-    for rule in device.rules:
-        if len({networkformats.version(text) for text in (rule.to, rule.source) if text}) > 1:
-            yield problem(device, rule.leaf, "the addresses of a rule are of one family", "IPv4 or IPv6")
-        if not rule.source and not rule.to and not {"mark", "type-of-service"} & rule.options.keys():
-            yield problem(device, rule.leaf, "a rule says which packets", "from, to, mark or type-of-service")
-    for address in device.addresses:
-        if address.label and address.version == 6:
-            yield problem(device, address.leaf, "an IPv6 address has no label")
-    needs = {"vlans": ("id", "link"), "vrfs": ("table",), "tunnels": ("mode",), "virtual-ethernets": ("peer",)}
-    for key in needs.get(device.kind, ()):
-        if not branch.leaf(key):
-            yield problem(device, here, f"the key {key} is missing")
-    if device.kind == "tunnels":
-        yield from _tunnel(device)
-    if device.kind == "virtual-ethernets":
-        peer = next((d for d in devices if d.name == device.text("peer")), None)
-        if peer and peer.kind == device.kind and peer.text("peer") != device.name:
-            yield problem(device, here, f"{peer.name} does not name it as its `peer`")
-        elif peer and peer.kind != device.kind:
-            yield problem(device, here, f"{peer.name} is not one of network/virtual-ethernets")
-
-
-def _found(device: Device) -> Iterator[Problem]:
-    """Whether a device that is there can be found."""
-    match = device.branch.branch("match")
-    if not match:
-        try:
-            networkformats.interface(device.name)
-        except ValueError as error:
-            what = f"{device.name!r} is not an interface name, and nothing else says which interface it is"
-            yield problem(device, device.here, what, f"{error}; or add `match`")
-        if leaf := device.branch.leaf("set-name"):
-            yield problem(device, leaf, "set-name needs `match`", "say which interface is to have the name")
-
-
-def _tunnel(device: Device) -> Iterator[Problem]:
-    branch, mode = device.branch, device.text("mode")
-    remote, local = branch.leaf("remote"), branch.leaf("local")
-    keys = [leaf for leaf in (branch.leaf("key"), *branch.branch("keys").children.values()) if isinstance(leaf, Leaf)]
-    if mode == "wireguard":
-        if not private_key(device):
-            yield problem(device, device.here, "a WireGuard tunnel needs a key", "key, or keys: {private: …}")
-        for peer in device.peers:
-            if not peer.public:
-                yield problem(device, peer.leaf, "a peer needs its public key", "keys: {public: …}")
-        return
-    for key in ("peers", "mark", *(() if mode == "vxlan" else ("port",))):
-        if leaf := branch.leaf(key):
-            yield problem(device, leaf, f"{key} means nothing to a tunnel of mode {mode}")
-    if mode == "vxlan":
-        if not branch.leaf("id"):
-            yield problem(device, device.here, "the key id is missing", "the VXLAN id")
-        return
-    if not remote:
-        yield problem(device, device.here, "the key remote is missing", "the address of the other end")
-    for end in (remote, local):
-        if end and (networkformats.version(str(end.value)) == 6) != (mode in OVER_IPV6):
-            yield problem(device, end, f"a tunnel of mode {mode} has IPv{6 if mode in OVER_IPV6 else 4} ends")
-    for leaf in keys:
-        if mode not in WITH_KEYS:
-            yield problem(device, leaf, f"a tunnel of mode {mode} has no key")
-        elif not _number_or_ipv4(str(leaf.value)):
-            yield problem(device, leaf, f"the key of a tunnel of mode {mode} is a number or an IPv4 address")
-
-
-def _number_or_ipv4(text: str) -> bool:
-    try:
-        ipaddress.IPv4Address(text if "." in text else int(text))
-    except ValueError:
-        return False
-    return True
-
-
-def private_key(device: Device) -> Leaf | None:
-    """The private key of a WireGuard tunnel."""
-    return device.branch.branch("keys").leaf("private") or device.branch.leaf("key")

@@ -66,7 +66,7 @@ METRIC = "100"
 def render(device: Device, systemd: int) -> tuple[File, ...]:
     """The files of one device."""
     path = f"{DIRECTORY}/10-ordain-{device.name}"
-    files = (_link(device, path, systemd), netdev(device, path, systemd), _network(device, path, systemd))
+    files = (netdev(device, path, systemd), _network(device, path, systemd))
     return tuple(file for file in files if file)
 
 
@@ -88,22 +88,20 @@ def _match(device: Device, file: File, *, renamed: bool) -> None:
         file.block(device.here, "match says nothing", "name, macaddress or driver")
 
 
-def _link(device: Device, path: str, systemd: int) -> File | None:
-    """What udev does before networkd sees the device; the file takes the place of systemd's 99-default.link."""
+def link(device: Device, systemd: int) -> File | None:
+    """What udev does before any renderer sees the device; the file takes the place of systemd's 99-default.link."""
     branch = device.branch
     name, wake, mac = branch.leaf("set-name"), branch.leaf("wakeonlan"), branch.leaf("macaddress")
-    policy = mac if mac and ":" not in str(mac.value) else None
-    if policy and (device.virtual or policy.value not in {"permanent", "random"}):
-        file = File(path=f"{path}.link", device=device, kind="link", systemd=systemd)
-        file.block(
-            policy,
-            f"networkd knows no MAC address policy {policy.value} here",
-            "an address, or renderer: NetworkManager",
-        )
-        return file
-    if device.virtual or not (name or wake or policy or any(key in branch for key in OFFLOADS)):
+    policy = mac if mac and ":" not in str(mac.value) and device.renderer == "networkd" else None
+    if device.renderer == "NetworkManager":
+        wake = None  # it has a word of its own for it
+    if not (name or wake or policy or any(key in branch for key in OFFLOADS)):
         return None
-    file = File(path=f"{path}.link", device=device, kind="link", systemd=systemd)
+    path = f"{DIRECTORY}/10-ordain-{device.name}.link"
+    file = File(path=path, device=device, kind="link", systemd=systemd)
+    if policy and (device.virtual or policy.value not in {"permanent", "random"}):
+        hint = "write an address, or renderer: NetworkManager"
+        file.block(policy, f"networkd knows no MAC address policy {policy.value} here", hint)
     _match(device, file, renamed=False)
     if name:
         file.set("Link", "Name", str(name.value), name)

@@ -7,11 +7,11 @@ begin another, whatever the renderer.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ordain.transforms import directives
 from ordain.transforms.draft import cause
-from ordain.transforms.errors import Problem
+from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Artifact, Leaf
 from ordain.transforms.network import Device, problem
 
@@ -19,7 +19,7 @@ HEADER = (
     "Made by Ordain from documents; what is written here is lost.",
     "`ordainctl explain {pointer}` tells more.",
 )
-_PLAIN = re.compile(r"(?! )[ -~]+(?<![ \\])")
+PLAIN = re.compile(r"(?! )[ -~]+(?<![ \\])")
 """Printable ASCII, no blank at either end, no backslash at the end: one line in every renderer's syntax."""
 
 
@@ -52,7 +52,7 @@ class File:
         if self.kind and (finding := directives.check(section, key, self.systemd, self.kind)):
             self.block(leaf, finding.what, finding.hint, "TooNew")
             return
-        if not _PLAIN.fullmatch(value):
+        if not PLAIN.fullmatch(value):
             self.block(leaf, f"{key} cannot hold {value[:80]!r}", "it is written as one line of ASCII", "Encode")
             return
         self._add(section, f"{key}={value}", cause(leaf))
@@ -75,6 +75,10 @@ class File:
     def block(self, leaf: Leaf, what: str, hint: str = "", code: str = "Network") -> None:
         """The renderer cannot express it."""
         self.problems.append(problem(self.device, leaf, what, hint, code))
+
+    def warn(self, leaf: Leaf, what: str, hint: str = "") -> None:
+        """Worth a look."""
+        self.problems.append(replace(problem(self.device, leaf, what, hint), severity=Severity.WARNING))
 
     def artifact(self) -> Artifact:
         """The file, sections in the order they were begun."""

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from ordain.transforms import network, network_networkd
+from ordain.transforms import network, network_ifupdown, network_manager, network_networkd, networkcheck
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.item import Item
-from ordain.transforms.model import Branch, Tree
+from ordain.transforms.model import Artifact, Branch, Tree
 from ordain.transforms.network import Device, problem
+from ordain.transforms.networkfile import File
 from ordain.transforms.node import step
 from ordain.transforms.template import Scope, expand
+
+INTERFACES = "network"
+"""The item that ifupdown's file belongs to."""
 
 
 def render(tree: Branch, scope: Scope, renderer: str, systemd: int) -> tuple[Item, ...]:
@@ -19,8 +23,12 @@ def render(tree: Branch, scope: Scope, renderer: str, systemd: int) -> tuple[Ite
     tree, problems = _expanded(tree, scope)
     devices = network.read(tree, renderer)
     # Where a template gave no text, what the missing text breaks is not worth a word.
-    devices = tuple(replace(d, problems=problems.get(d.pointer) or d.problems) for d in devices)
-    return _without_what_they_need([_networkd(device, systemd) for device in devices], devices)
+    devices = tuple(
+        replace(d, problems=problems.get(d.pointer) or (*d.problems, *networkcheck.check(d, devices))) for d in devices
+    )
+    made = {device.pointer: _item(device, systemd) for device in devices}
+    _without_what_they_need(made, devices)
+    return (*made.values(), *_interfaces(made, devices))
 
 
 def _expanded(tree: Branch, scope: Scope) -> tuple[Branch, Mapping[str, tuple[Problem, ...]]]:
@@ -36,27 +44,55 @@ def _expanded(tree: Branch, scope: Scope) -> tuple[Branch, Mapping[str, tuple[Pr
     return replace(tree, children=kinds), problems
 
 
-def _networkd(device: Device, systemd: int) -> Item:
+def _item(device: Device, systemd: int) -> Item:
+    """The item of one device."""
     if _blocked(device.problems):
         return Item(pointer=device.pointer, problems=device.problems)
-    files = network_networkd.render(device, systemd)
+    files: tuple[File, ...]
+    match device.renderer:
+        case "NetworkManager":
+            files = (network_manager.render(device),)
+        case "ifupdown":
+            files = (network_ifupdown.render(device),)
+        case _:
+            files = network_networkd.render(device, systemd)
+    link = network_networkd.link(device, systemd)
+    files = (*files, link) if link else files
     found = (*device.problems, *(problem for file in files for problem in file.problems))
-    artifacts = () if _blocked(found) else tuple(file.artifact() for file in files)
+    artifacts = () if _blocked(found) else tuple(file.artifact() for file in files if file.sections)
     return Item(pointer=device.pointer, artifacts=artifacts, problems=found)
 
 
-def _without_what_they_need(items: Iterable[Item], devices: Iterable[Device]) -> tuple[Item, ...]:
-    """``items`` without those that stand on, or belong to, a device this machine cannot have."""
-    made = {item.pointer: item for item in items}
+def _without_what_they_need(made: dict[str, Item], devices: Iterable[Device]) -> None:
+    """Blocks what stands on, or belongs to, a device this machine cannot have."""
     while True:
-        gone = {d.name for d in devices if made[d.pointer].blocked}
+        gone = {device.name for device in devices if made[device.pointer].blocked}
         waiting = [d for d in devices if gone.intersection(d.below) and not made[d.pointer].blocked]
         if not waiting:
-            return tuple(made.values())
+            return
         for device in waiting:
-            what = f"it needs {', '.join(gone.intersection(device.below))}, which this machine cannot have"
-            found = problem(device, device.here, what, "", "Needs")
-            made[device.pointer] = Item(pointer=device.pointer, problems=(*made[device.pointer].problems, found))
+            what = f"it needs {', '.join(sorted(gone.intersection(device.below)))}, which this machine cannot have"
+            problems = (*made[device.pointer].problems, problem(device, device.here, what, "", "Needs"))
+            made[device.pointer] = Item(pointer=device.pointer, problems=problems)
+
+
+def _interfaces(made: Mapping[str, Item], devices: Iterable[Device]) -> Iterator[Item]:
+    """ifupdown's file, one for all its devices: an item of its own, blocked if one of them is."""
+    those = [device for device in devices if device.renderer == "ifupdown"]
+    if not those:
+        return
+    what, hint = "{} stays as it is: it would lose {}", "the file is one for all devices"
+    problems = tuple(
+        replace(
+            problem(device, device.here, what.format(network_ifupdown.PATH, device.name), hint, "Needs"),
+            item=INTERFACES,
+        )
+        for device in those
+        if made[device.pointer].blocked
+    )
+    stanzas = {} if problems else {device.name: network_ifupdown.render(device) for device in those}
+    file = Artifact(path=network_ifupdown.PATH, content=network_ifupdown.file_text(stanzas), item=INTERFACES)
+    yield Item(pointer=INTERFACES, artifacts=() if problems else (file,), problems=problems)
 
 
 def _blocked(problems: Iterable[Problem]) -> bool:
