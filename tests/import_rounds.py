@@ -12,8 +12,11 @@ from ordain.transforms.documents import read
 from ordain.transforms.errors import Where
 from ordain.transforms.importing import kinds, unittext, writer
 from ordain.transforms.importing.imported import Imported, Source
+from ordain.transforms.importing.invert import shape_of
 from ordain.transforms.model import Compiled, Facts
 from ordain.transforms.names import names, shared_versions
+from ordain.transforms.service import PLAIN
+from ordain.transforms.shapes import Sequence
 from ordain.transforms.values import EncodeError
 
 Settings = Mapping[tuple[str, str], object]
@@ -23,6 +26,8 @@ FIXED = {
     ("Unit", "Before"): {"rescue.target", "emergency.target"},
 }
 """What every service of ours has besides (transforms/services.py, ALONE)."""
+SCALARS = {place for pointer, place in PLAIN.items() if not isinstance(shape_of(pointer), Sequence)}
+"""Settings of which the last assignment holds alone."""
 LISTS = frozenset("After Before Requires Requisite Wants BindsTo PartOf Upholds Conflicts OnFailure OnSuccess".split())
 
 
@@ -90,6 +95,10 @@ def _meaning(section: str, key: str, texts: list[str]) -> object:
             return values.boolean(texts[-1])
         if parser == "config_parse_exec":
             return tuple(text if ";" in text.split() else words.split(text, unescape=True) for text in texts)
+        if key == "Environment":
+            return dict(w.partition("=")[::2] for text in texts for w in words.split(text, unescape=True))
+        if (section, key) in SCALARS:
+            texts = texts[-1:]
         return tuple(word for text in texts for word in words.split(text, unescape=False))
     except EncodeError:
         return tuple(texts)
