@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,8 @@ async def act(systemd: Systemd, jobs: Sequence[Job], observed: Observed) -> tupl
     """Queue all jobs, then wait for all of them.
 
     Queued together, PID 1 orders them among themselves by After= and Before=; one at a time it could not.
-    A restart does not run against the start limit that a failed predecessor used up.
+    A restart does not run against the start limit that a failed predecessor used up, and of what is stopped no
+    failure is left: PID 1 would keep it among the failed units, also without a definition.
     """
     queued = [await _queue(systemd, job) for job in jobs]
     return tuple(
@@ -57,7 +59,11 @@ async def _queue(systemd: Systemd, job: Job) -> str | BusError:
 
 
 async def _end(systemd: Systemd, job: Job, path: str, timeout_sec: float) -> Done:
-    return Done(job=job, result=await systemd.wait(path, timeout_sec))
+    result = await systemd.wait(path, timeout_sec)
+    if job.verb is Verb.STOP:
+        with contextlib.suppress(BusError):  # it is gone already
+            await systemd.reset_failed(job.unit)
+    return Done(job=job, result=result)
 
 
 async def _refused(job: Job, error: BusError) -> Done:
