@@ -3,24 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
 
-from ordain.agent.model import Generation, Observed, UnitState
+from ordain.agent.model import Generation, Note, Observed, UnitState, Why
 from ordain.agent.plan import RUNNING, plan
-from ordain.agent.status import UnitStatus
+from ordain.agent.status import Condition, UnitStatus
 from ordain.transforms.model import Member, Wanted
 
 
-def unit_statuses(generation: Generation, observed: Observed, oneshots: Iterable[str]) -> tuple[UnitStatus, ...]:
-    """Every member, by unit. ``oneshots`` are the services that run to an end and are done then.
+def unit_statuses(
+    generation: Generation,
+    observed: Observed,
+    oneshots: Iterable[str],
+    edits: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+) -> tuple[UnitStatus, ...]:
+    """Every member, by unit. ``oneshots`` are the services that run to an end and are done then; ``edits`` an admin's
+    files, by unit.
 
-    The words for what is left alone are the plan's own: a generation against itself is no job, only notes.
+    The words are the plan's own, of the generation against itself: what is left alone, and what the next apply mends.
     """
-    notes = {note.unit: note.what for note in plan(generation, generation, observed).notes}
+    found = plan(generation, generation, observed)
+    notes = {note.unit: note for note in found.notes}
+    notes |= {j.unit: Note(unit=j.unit, what=f"{j.reason}; {j.verb} at the next apply") for j in found.jobs}
     ends = frozenset(oneshots)
-    return tuple(_status(m, observed.unit(m.unit), notes, m.unit in ends) for m in generation.members)
+    behind = {job.unit for job in found.jobs if observed.unit(job.unit).active_state in RUNNING}
+    return tuple(
+        replace(
+            _status(m, observed.unit(m.unit), notes.get(m.unit), m.unit in ends, m.unit in behind),
+            edited=edits.get(m.unit, ()),
+        )
+        for m in generation.members
+    )
 
 
-def _status(member: Member, state: UnitState, notes: Mapping[str, str], oneshot: bool) -> UnitStatus:
+def reboots(units: Iterable[UnitStatus]) -> tuple[Condition, ...]:
+    """What waits for the next boot; no longer so once its unit was started again."""
+    return tuple(
+        Condition(code="RebootNeeded", what=f"{unit.unit}: {unit.what}", item=unit.unit)
+        for unit in units
+        if unit.why == Why.REBOOT
+    )
+
+
+def _status(member: Member, state: UnitState, note: Note | None, oneshot: bool, behind: bool) -> UnitStatus:
     ok, what = _judge(member, state, oneshot)
     return UnitStatus(
         unit=member.unit,
@@ -29,8 +55,9 @@ def _status(member: Member, state: UnitState, notes: Mapping[str, str], oneshot:
         load_state=state.load_state,
         active_state=state.active_state,
         sub_state=state.sub_state,
-        ok=ok,
-        what=what or notes.get(member.unit, ""),
+        ok=ok and not behind,
+        what=what or (note.what if note else ""),
+        why=str(note.why) if note and not what else "",
         result=state.result,
         n_restarts=state.n_restarts,
         early=member.early,

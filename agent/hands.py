@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ordain.agent.explain import Hand
 from ordain.transforms import below
-from ordain.transforms.installed import read_installed
+from ordain.transforms.installed import drop_in_names, read_installed
 from ordain.transforms.unitfile import parse
+from ordain.transforms.unitname import suffix
 
 RUNTIME = (
     "run/systemd/system.control",
@@ -16,6 +17,10 @@ RUNTIME = (
     "run/systemd/system",
 )
 """What `read_installed` leaves out as it ends with the boot; highest first (systemd.unit(5), Unit File Load Path)."""
+
+
+ADMIN = ("etc/systemd/system.control", *RUNTIME[:2], "etc/systemd/system", RUNTIME[2])
+"""Where an admin's files are that win over ours, highest first; ``systemctl set-property`` writes to the first two."""
 
 
 def hands(root: Path, unit: str, *, ours: bool) -> tuple[Hand, ...]:
@@ -36,9 +41,33 @@ def _hands(root: Path, unit: str, ours: bool) -> Iterator[Hand]:
         wins = installed.path.lstrip("/").startswith("etc/")
         if wins or not ours:
             yield Hand(path=f"/{installed.path.lstrip('/')}", masks=installed.masked, replaces=wins)
-    runtime = [f"{d}/{unit}.d/{n}" for d in RUNTIME for n in below.names(root, f"{d}/{unit}.d") if n.endswith(".conf")]
+    runtime = list(_drop_ins(root, RUNTIME, (*drop_in_names(unit), suffix(unit))))
     for path in sorted([*(installed.drop_ins if installed else ()), *runtime], key=lambda p: p.rpartition("/")[2]):
         yield Hand(path=f"/{path.lstrip('/')}", assignments=_assignments(root, path))
+
+
+def edits(root: Path, units: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+    """The files in /etc and /run by which an admin changes each of ``units``; no masks, nor what is for all services.
+
+    Two hundred units cost as much as one: a directory is listed once, and few have drop-ins.
+    """
+    there = {f"{d}/{name}": d for d in ADMIN for name in below.names(root, d)}
+    found: dict[str, tuple[str, ...]] = {}
+    for unit in units:
+        own = [f"{d}/{unit}" for d in ADMIN if f"{d}/{unit}" in there and not (root / d / unit).is_symlink()]
+        names = [name for name in drop_in_names(unit) if any(f"{d}/{name}.d" in there for d in ADMIN)]
+        if paths := [f"/{path}" for path in dict.fromkeys([*own, *_drop_ins(root, ADMIN, names)])]:
+            found[unit] = tuple(paths)
+    return found
+
+
+def _drop_ins(root: Path, directories: Iterable[str], units: Iterable[str]) -> Iterator[str]:
+    named = tuple(units)
+    for directory in directories:
+        for unit in dict.fromkeys(named):
+            for name in below.names(root, f"{directory}/{unit}.d"):
+                if name.endswith(".conf"):
+                    yield f"{directory}/{unit}.d/{name}"
 
 
 def _fragment(root: Path, path: str, *, replaces: bool) -> Hand | None:

@@ -22,18 +22,22 @@ PATH = "etc/ordain/boot/holds"
 MASK = "/dev/null"
 
 
+class BadHolds(Failure):
+    """The holds cannot be read, and to act would be to break them."""
+
+
 def read_holds(root: Path) -> dict[str, Hold]:
-    """The holds, by unit. Raises `Failure` where there are some that cannot be read: to act would be to break them."""
+    """The holds, by unit. Raises `BadHolds`."""
     path = root / PATH
     try:
         return from_json(dict[str, Hold], json.loads(path.read_bytes()))
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise Failure(f"nothing is touched, as the holds cannot be read: {durable.why(error, path)}") from None
+        raise BadHolds(f"nothing is touched, as the holds cannot be read: {durable.why(error, path)}") from None
     except (ValueError, TypeError, AttributeError) as error:
         what = f"nothing is touched, as {path} holds no holds ({error})"
-        raise Failure(f"{what}; remove it, and hold again what is to be held") from None
+        raise BadHolds(f"{what}; remove it, and hold again what is to be held") from None
 
 
 def write_holds(root: Path, holds: Mapping[str, Hold]) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 from ordain.agent.boot import read_record
 from ordain.agent.client import Documents
-from ordain.agent.drift import unit_statuses
+from ordain.agent.drift import reboots, unit_statuses
 from ordain.agent.engine import OUTCOME, Engine, Texts
 from ordain.agent.failure import Failure, NotYet, Unavailable
+from ordain.agent.hands import edits
+from ordain.agent.holds import BadHolds
 from ordain.agent.model import Generation, Outcome, Plan, to_json
 from ordain.agent.observe import look
 from ordain.agent.settings import Settings
@@ -96,7 +98,13 @@ class Local:
             if state.name.endswith(".service") and state.active_state == "inactive" and state.invocation_id
         ]
         oneshots = [name for name in still if await self.engine.systemd.property(name, "Type") == "oneshot"]
-        units = unit_statuses(generation, observed, oneshots)
+        troubles: tuple[Condition, ...] = ()
+        try:
+            observed = await self.engine.weigh(observed, generation, generation)
+        except BadHolds as failure:
+            troubles = (Condition(code="BadHolds", what=str(failure)),)
+        placed_by_admin = edits(self.engine.root, (member.unit for member in generation.members))
+        units = unit_statuses(generation, observed, oneshots, placed_by_admin)
         return Status(
             state=self.state_of(any(unit.active_state == "failed" for unit in units)),
             agent=self.agent,
@@ -105,7 +113,7 @@ class Local:
             wanted_generation=generation.number,
             wanted_hash=generation.hash,
             source=self.source_state,
-            conditions=self.conditions(),
+            conditions=(*self.conditions(), *troubles, *reboots(units)),
             units=units,
             drift=tuple(unit.unit for unit in units if not unit.ok),
             taken_over_by=read_takeover(self.engine.root)[0],

@@ -13,6 +13,7 @@ from ordain.agent.model import Effect, Generation, Observed
 from ordain.agent.plan import RUNNING, units
 from ordain.agent.protected import roles
 from ordain.agent.systemd1 import Systemd
+from ordain.transforms.model import Wanted
 
 INVOCATION = frozenset({"invocation_id"})
 
@@ -42,8 +43,7 @@ async def weigh(
     states = await systemd.inspect(behind, INVOCATION)
     waiting = waits(applied, {name: s.invocation_id for name, s in states.items() if s.active_state in RUNNING})
     changed = {c.unit for c in diff(old, new) if c.effect in (Effect.RELOAD, Effect.RESTART)}
-    wanted = {m.unit: m.wanted for m in new.members}
-    changed |= {m.unit for m in old.members if wanted.get(m.unit) is not m.wanted}
+    changed |= {m.unit for m in new.members if m.wanted in (Wanted.STOPPED, Wanted.MASKED) or not m.item}
     started = {m.starts for m in new.members if m.unit in changed}
     return replace(
         observed,

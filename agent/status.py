@@ -52,7 +52,10 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitStatus:
-    """One member: what is wanted, what it is, and whether that agrees (``what`` says why not)."""
+    """One member: what is wanted, what it is, and whether that agrees (``what`` says why not).
+
+    ``why`` is a `model.Why`, "" where nothing is to be said; ``edited`` are an admin's files that change the unit.
+    """
 
     unit: str
     item: str
@@ -65,6 +68,8 @@ class UnitStatus:
     result: str = ""
     n_restarts: int = 0
     early: bool = False
+    why: str = ""
+    edited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -169,7 +169,7 @@ def _drop_ins(name: str, aliases: Iterable[str], found: _Directories) -> tuple[_
     for unit in (name, *aliases, unitname.suffix(name)):
         directories = [
             (rank, place, files)
-            for place, dropped in enumerate(_drop_in_names(unit))
+            for place, dropped in enumerate(drop_in_names(unit))
             for rank, files in found.drop_ins.get(dropped, {}).items()
         ]
         for _, _, files in sorted(directories, key=lambda d: d[:2]):
@@ -178,12 +178,12 @@ def _drop_ins(name: str, aliases: Iterable[str], found: _Directories) -> tuple[_
     return tuple(file for _, file in sorted(chosen.items()))
 
 
-def _drop_in_names(name: str) -> Iterator[str]:
+def drop_in_names(name: str) -> Iterator[str]:
     """Whose drop-ins a unit takes, the closest first; a name may come again.
 
     This is the recursion of ``unit_file_find_dirs()``; a template's prefixes lose its ``@``.
 
-    >>> list(_drop_in_names("a-b@x.service"))
+    >>> list(drop_in_names("a-b@x.service"))
     ['a-b@x.service', 'a-b@.service', 'a-.service', 'a-@x.service', 'a-@.service']
     """
     yield name
@@ -191,11 +191,11 @@ def _drop_in_names(name: str) -> Iterator[str]:
         return
     prefix, instance, suffix = unitname.split(name)
     if instance:
-        yield from _drop_in_names(f"{prefix}@.{suffix}")
+        yield from drop_in_names(f"{prefix}@.{suffix}")
     dash = prefix.rfind("-", 0, -1)
     if dash > 0:
         at = f"@{instance}" if instance else ""
-        yield from _drop_in_names(f"{prefix[: dash + 1]}{at}.{suffix}")
+        yield from drop_in_names(f"{prefix[: dash + 1]}{at}.{suffix}")
 
 
 def _with_own_drop_ins(found: _Directories) -> Iterator[str]:

@@ -142,6 +142,8 @@ def _row(unit: UnitStatus) -> tuple[Cell, ...]:
     notes = [unit.what] if unit.what else []
     if unit.n_restarts:
         notes.append(f"restarted {unit.n_restarts}×")
+    if unit.edited:
+        notes.append(f"changed by {', '.join(unit.edited)}")
     return unit.unit, unit.wanted, (state, Style.PLAIN if unit.ok else Style.BAD), ", ".join(notes)
 
 
