@@ -7,7 +7,10 @@ and ``problems.txt`` (absent = none). ``pytest --update tests/test_import.py`` r
 
 from __future__ import annotations
 
+import io
+import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -73,3 +76,83 @@ def test_the_kinds_on_the_command_line_are_those_there_are() -> None:
     (option,) = (a for a in COMMANDS["import"].arguments if a.flag == "--from")
 
     assert set(option.choices) == set(kinds.Kind)
+
+
+def run(words: list[str], root: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    status = main(["import", *words], root=root)
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+WEB = "[Service]\nExecStart=/usr/bin/web\n[Install]\nWantedBy=multi-user.target\n"
+
+
+def test_a_document_is_named_after_its_file(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "my shop.service").write_text(WEB)
+    (tmp_path / "web.service").write_text(WEB)
+
+    status, out, _ = run([str(tmp_path / "web.service")], debian, capsys)
+
+    assert status == 0
+    assert [d.name for d in read("x.yaml", out.encode())[0]] == ["web"]
+    assert run(["--name", "my shop", str(tmp_path / "web.service")], debian, capsys)[0] == 2
+
+
+def test_standard_input_has_to_be_named(
+    debian: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def given(text: str) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+    given("/dev/sdb1 /srv ext4 defaults 0 0\n")
+    status, out, err = run(["-"], debian, capsys)
+    assert (status, out) == (1, "")
+    assert err.startswith("<stdin>: not carried: what kind of file this is cannot be told (name it with --from: units")
+
+    given("/dev/sdb1 /srv ext4 defaults 0 0\n")
+    status, out, _ = run(["--from", "fstab", "-"], debian, capsys)
+    assert status == 0
+    assert "/srv: {what: /dev/sdb1, type: ext4}" in out
+
+
+def test_what_cannot_be_read_is_said_and_the_rest_is_carried(
+    debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "web.service").write_text(WEB)
+    os.mkfifo(tmp_path / "pipe.service")
+    words = [str(tmp_path / name) for name in ("web.service", "none.service", "pipe.service")]
+
+    status, out, err = run(words, debian, capsys)
+
+    assert status == 3
+    assert "command: /usr/bin/web" in out
+    assert err.splitlines() == [
+        f"{tmp_path}/none.service: not carried: No such file or directory",
+        f"{tmp_path}/pipe.service: not carried: not a regular file",
+        "2 things not carried",
+    ]
+
+
+def test_the_document_can_go_to_a_file(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "web.service").write_text(WEB)
+    words = [str(tmp_path / "web.service")]
+
+    assert run([*words, "--output", str(tmp_path / "web.yaml")], debian, capsys) == (0, "", "")
+    assert (tmp_path / "web.yaml").read_text() == run(words, debian, capsys)[1]
+    assert run([*words, "--output", str(tmp_path / "no/web.yaml")], debian, capsys)[0] == 1
+
+
+def test_names_mean_what_they_mean_on_the_machine(
+    debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "web.service").write_text(f"[Unit]\nAfter=cron.service crond.service\n{WEB}")
+
+    assert "after: [cron, crond.service]" in run([str(tmp_path / "web.service")], debian, capsys)[1]
+
+    (debian / "etc/os-release").write_text('ID=fedora\nVERSION_ID="42"\n')
+    assert "after: [cron.service, cron]" in run([str(tmp_path / "web.service")], debian, capsys)[1]
+
+
+def test_nothing_to_import_is_said(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([str(tmp_path)], debian, capsys) == (1, "", "ordainctl: there is nothing to import in what was given\n")
+    assert run([], debian, capsys)[0] == 2

@@ -173,10 +173,11 @@ class _Config:
         self.imported.put("files", path, entry, node.where)
 
     def content(self, node: Node | None, encoding: str, path: str) -> str:
-        written = text(node) if node and node.value is not None else ""
+        if node is None or node.value is None:
+            return ""
+        written = text(node)
         if not encoding or encoding == "text/plain":
             return written
-        assert node is not None
         if encoding not in {"b64", "base64"}:
             raise Unfit(node, f"{path}: the encoding {encoding}", "write it as text, or in base64")
         try:
