@@ -6,6 +6,7 @@ document means is the same as under networkd: no spanning tree without a word ab
 
 from __future__ import annotations
 
+import ipaddress
 import uuid
 from collections.abc import Callable, Mapping
 
@@ -207,7 +208,8 @@ def _tunnel(device: Device, file: File) -> None:
             file.set("ip-tunnel", key, text(leaf.value), leaf)
     for end, name in (("input", "input-key"), ("output", "output-key")):
         if leaf := branch.branch("keys").leaf(end) or branch.leaf("key"):
-            file.set("ip-tunnel", name, str(leaf.value), leaf)
+            key = str(leaf.value)
+            file.set("ip-tunnel", name, str(int(ipaddress.IPv4Address(key))) if "." in key else key, leaf)
 
 
 def _vxlan(device: Device, file: File) -> None:

@@ -43,7 +43,7 @@ def family(device: Device, file: File, version: int) -> None:
         file.set(section, "link-local", "3", branch.leaf("link-local") or device.here)  # NM_..._LINK_LOCAL_ENABLED
     if gateway := branch.leaf(f"gateway{version}"):
         file.set(section, "gateway", str(gateway.value), gateway)
-    _names(branch.branch("nameservers"), file, version, active=method not in {"disabled", "ignore", "link-local"})
+    _names(device, file, version)
     if method in {"auto", "dhcp"}:
         _overrides(device, file, version)
     if version == 6:
@@ -58,7 +58,7 @@ def family(device: Device, file: File, version: int) -> None:
         anywhere = "0.0.0.0/0" if version == 4 else "::/0"
         words = ["priority", str(options["priority"]), "from", rule.source or anywhere]
         words += ["to", rule.to] if rule.to else []
-        words += ["tos", hex(options["type-of-service"])] if "type-of-service" in options else []
+        words += ["tos", f"{options['type-of-service']:#04x}"] if "type-of-service" in options else []
         words += ["fwmark", hex(options["mark"])] if "mark" in options else []
         words += ["table", str(options.get("table", 254))]
         file.set(section, f"routing-rule{number}", " ".join(words), rule.leaf)
@@ -84,16 +84,21 @@ def _method(device: Device, version: int) -> tuple[str, Leaf | None]:
     return ("link-local", ra) if ra else ("ignore", said)
 
 
-def _names(nameservers: Branch, file: File, version: int, *, active: bool) -> None:
-    section = f"ipv{version}"
+def _names(device: Device, file: File, version: int) -> None:
+    """DNS, which a family without addresses cannot have."""
+    nameservers, section = device.branch.branch("nameservers"), f"ipv{version}"
     servers, search = nameservers.leaf("addresses"), nameservers.leaf("search")
+    active = {v for v in (4, 6) if _method(device, v)[0] in {"auto", "dhcp", "manual"}}
     those = [server for server in texts(servers) if (":" in server) == (version == 6)]
     if servers and those:
-        if not active:
+        if version not in active:
             no(file, servers, f"DNS servers of IPv{version} on a device without it")
         file.set(section, "dns", "".join(f"{server};" for server in those), servers)
-    if search and texts(search) and active:
-        file.set(section, "dns-search", "".join(f"{domain};" for domain in texts(search)), search)
+    if search and texts(search):
+        if not active:
+            no(file, search, "search domains on a device without addresses")
+        elif version in active:
+            file.set(section, "dns-search", "".join(f"{domain};" for domain in texts(search)), search)
 
 
 def _overrides(device: Device, file: File, version: int) -> None:
