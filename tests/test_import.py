@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from ordain.transforms.documents import read
 from ordain.transforms.importing import kinds
 
 HERE = Path(__file__).parent
+DOCS = HERE.parent / "docs/import.md"
 CASES = sorted(path.name for path in (HERE / "imports").iterdir())
 
 
@@ -156,3 +158,14 @@ def test_names_mean_what_they_mean_on_the_machine(
 def test_nothing_to_import_is_said(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([str(tmp_path)], debian, capsys) == (1, "", "ordainctl: there is nothing to import in what was given\n")
     assert run([], debian, capsys)[0] == 2
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="the docs are not beside the tests")
+def test_the_example_in_the_docs(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unit, document = re.findall(r"```(?:ini|yaml)\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "web.service").write_text(unit)
+
+    status, out, _ = run([str(tmp_path / "web.service")], debian, capsys)
+
+    assert status == 0
+    assert out.partition("\n\n")[2].replace(f"{tmp_path}/", "") == document
