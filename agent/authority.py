@@ -23,6 +23,13 @@ class Authority:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
+    async def process(self, sender: str) -> int:
+        """The process behind the connection ``sender``, 0 if it is gone."""
+        try:
+            return int(await self._bus.call(DBUS, DBUS_PATH, DBUS, "GetConnectionUnixProcessID", "s", sender))
+        except BusError:
+            return 0
+
     async def demand(self, sender: str, action: str) -> None:
         """Raise `Denied` unless the connection ``sender`` may do ``action``, a key of `ACTIONS`."""
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from ordain.agent.model import Outcome, Plan
+from ordain.agent.model import Hold, Outcome, Plan
 from ordain.agent.status import Status
 
 Documents = Sequence[tuple[str, bytes]]
@@ -32,6 +32,12 @@ class Client(Protocol):
 
     async def explain(self, about: str) -> Mapping[str, Any]:
         """All that is known of a unit, a path or a pointer."""
+
+    async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
+        """Leave a unit as it is until `unhold`; with ``unmask``, also without the documents' mask."""
+
+    async def unhold(self, unit: str) -> Outcome | None:
+        """Give a unit back to the documents; what it took to bring it there, None for nothing."""
 
     async def refresh(self) -> None:
         """Read the source again now."""

@@ -3,6 +3,7 @@ this process, over pystemd, under the same lock. Callers never care which."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -37,10 +38,12 @@ async def connect(root: Path = Path("/")) -> AsyncIterator[Client]:
 async def _local(bus: Bus, root: Path) -> Client:
     from ordain.agent.engine import Engine
     from ordain.agent.local import Local
+    from ordain.agent.protected import CALLER
     from ordain.agent.settings import read_settings
     from ordain.agent.sources.directory import Directory
     from ordain.agent.systemd1 import Systemd
 
+    CALLER.set(os.getpid())
     settings, problems = read_settings(root)
     engine = Engine(systemd=await Systemd.open(bus), root=root)
     source = Directory(Path(settings.directory))

@@ -17,7 +17,7 @@ from ordain.agent.client import Documents
 from ordain.agent.engine import Engine
 from ordain.agent.failure import Busy, Failure, Unavailable
 from ordain.agent.local import Local
-from ordain.agent.model import Outcome
+from ordain.agent.model import Hold, Outcome
 from ordain.agent.settings import Settings, Trust
 from ordain.agent.sources import Source
 from ordain.agent.status import Condition, State, Status
@@ -228,6 +228,18 @@ class Follower(Local):
             outcome = await super().apply(documents, once=once, confirm_sec=confirm_sec)
         self._report(outcome)
         self._wake.set()
+        return outcome
+
+    async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
+        """See `Client.hold`."""
+        found = await super().hold(unit, unmask=unmask)
+        self._wake.set()
+        return found
+
+    async def unhold(self, unit: str) -> Outcome | None:
+        """See `Client.unhold`. What came while it was held, or goes with it, is the source's to say."""
+        outcome = await super().unhold(unit)
+        await self.refresh()
         return outcome
 
     async def refresh(self) -> None:

@@ -7,7 +7,7 @@ the mask of a unit that is held unmasked, the links that would start one that is
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +16,8 @@ from ordain.agent.failure import Failure
 from ordain.agent.generation import template_of
 from ordain.agent.model import Generation, Hold, to_json
 from ordain.agent.wire import from_json
-from ordain.transforms.model import Artifact
+from ordain.transforms.installed import read_installed
+from ordain.transforms.model import Artifact, Link
 
 PATH = "etc/ordain/boot/holds"
 MASK = "/dev/null"
@@ -50,20 +51,33 @@ def write_holds(root: Path, holds: Mapping[str, Hold]) -> None:
         raise Failure(f"a hold has to outlive this boot, and cannot: {durable.why(error, path)}") from None
 
 
-def placed(generation: Generation, holds: Mapping[str, Hold]) -> Generation:
-    """``generation`` as it is placed under ``holds``; it keeps its hash, being told is not being placed."""
+def as_placed(root: Path, generation: Generation) -> Generation:
+    """``generation`` as it is placed under the holds of the machine below ``root``. Raises `BadHolds`."""
+    holds = read_holds(root)
+    stopped = any(hold.stopped for hold in holds.values())
+    return placed(generation, holds, read_installed(root).links if stopped else ())
+
+
+def placed(generation: Generation, holds: Mapping[str, Hold], links: Iterable[Link] = ()) -> Generation:
+    """``generation`` as it is placed under ``holds``; it keeps its hash, being told is not being placed.
+
+    ``links``: what the distribution and the admin have enabled.
+    """
     if not holds:
         return generation
-    return replace(generation, artifacts=tuple(a for a in generation.artifacts if not _left_out(a, holds)))
+    stopped = {unit for unit, hold in holds.items() if hold.stopped}
+    artifacts = {a.path: a for a in generation.artifacts if not _left_out(a, holds)}
+    for link in links:
+        if link.name in stopped:
+            path = f"early/{link.target}.{link.kind}/{link.name}"
+            artifacts[path] = Artifact(path=path, link=MASK)
+    return replace(generation, artifacts=tuple(artifacts[path] for path in sorted(artifacts)))
 
 
 def _left_out(artifact: Artifact, holds: Mapping[str, Hold]) -> bool:
     if artifact.path.startswith("/") or artifact.link is None:
         return False
     folder, _, name = artifact.path.partition("/")[2].rpartition("/")
-    for unit, hold in holds.items():
-        if hold.unmask and artifact.link == MASK and name in {unit, template_of(unit)} and not folder:
-            return True
-        if hold.stopped and artifact.link != MASK and name == unit and folder:
-            return True
-    return False
+    if artifact.link == MASK:
+        return not folder and any(hold.unmask and name in {unit, template_of(unit)} for unit, hold in holds.items())
+    return bool(folder) and name in holds and holds[name].stopped

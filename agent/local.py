@@ -13,9 +13,11 @@ from ordain.agent.drift import reboots, unit_statuses
 from ordain.agent.engine import OUTCOME, Engine, Texts
 from ordain.agent.failure import Failure, NotYet, Unavailable
 from ordain.agent.hands import edits
+from ordain.agent.holding import hold, unhold
 from ordain.agent.holds import BadHolds
-from ordain.agent.model import Generation, Outcome, Plan, to_json
+from ordain.agent.model import Generation, Hold, Outcome, Plan, to_json
 from ordain.agent.observe import look
+from ordain.agent.reverse import confirm, decided, mend, rollback
 from ordain.agent.settings import Settings
 from ordain.agent.sources import Source, SourceError
 from ordain.agent.status import Condition, SourceState, State, Status
@@ -130,7 +132,9 @@ class Local:
         found = list(map(Condition.of, self._settings_problems))
         record = read_record(self.engine.root)
         found += [Condition(code="BootChoice", what=note) for note in record.get("note", ())]
-        return (*found, *self.engine.conditions.values(), *self.engine.overridden)
+        if unplaced := self.engine.repair.unplaced:
+            found.append(Condition(code="NotPlaced", what=unplaced))
+        return (*found, *self.engine.conditions.values(), *decided(self.engine), *self.engine.repair.overridden)
 
     async def explain(self, about: str) -> Mapping[str, Any]:
         """See `Client.explain`: ``unit``, ``state``, ``member``, ``artifacts``, ``document``, ``last``.
@@ -162,6 +166,14 @@ class Local:
                 for part, key in ((steps, "stops"), (steps, "jobs"), (steps, "notes"), (last, "verdicts"))
             },
         }
+
+    async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
+        """See `Client.hold`."""
+        return await hold(self.engine, unit, unmask=unmask)
+
+    async def unhold(self, unit: str) -> Outcome | None:
+        """See `Client.unhold`."""
+        return await unhold(self.engine, unit)
 
     async def refresh(self) -> None:
         """See `Client.refresh`; without an agent nothing follows the source, so there is nothing to do."""

@@ -13,7 +13,7 @@ from ordain.agent.bus import BusError, Signal
 from ordain.agent.bus_dbus_next import DbusNext
 from ordain.agent.client import Documents
 from ordain.agent.failure import BY_NAME, REFUSED
-from ordain.agent.model import Outcome, Plan
+from ordain.agent.model import Hold, Outcome, Plan
 from ordain.agent.status import Status
 from ordain.agent.wire import from_json
 from ordain.transforms.documents import read
@@ -60,6 +60,14 @@ class Remote:
         """See `Client.explain`."""
         found: dict[str, Any] = json.loads(await self._call("Explain", "s", about))
         return found
+
+    async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
+        """See `Client.hold`."""
+        return from_json(Hold, json.loads(await self._call("Hold", "sa{sv}", unit, {"unmask": Variant("b", unmask)})))
+
+    async def unhold(self, unit: str) -> Outcome | None:
+        """See `Client.unhold`."""
+        return from_json(Outcome | None, json.loads(await self._call("Unhold", "s", unit)))  # type: ignore[arg-type]
 
     async def refresh(self) -> None:
         """See `Client.refresh`."""

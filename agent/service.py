@@ -25,6 +25,7 @@ from ordain.agent.authority import Authority
 from ordain.agent.failure import REFUSED, Failure, NotYet, Unavailable
 from ordain.agent.follow import Follower
 from ordain.agent.model import Outcome, Plan, Verdict, to_json
+from ordain.agent.protected import CALLER
 from ordain.agent.status import Status
 from ordain.transforms.errors import Refused
 
@@ -70,6 +71,7 @@ class Service(ServiceInterface):
 
     async def _may(self, action: str) -> None:
         await self._authority.demand(_sender.get(), action)
+        CALLER.set(await self._authority.process(_sender.get()))
 
     @method()
     @_answered
@@ -146,15 +148,20 @@ class Service(ServiceInterface):
 
     @method()
     @_answered
-    async def Hold(self, unit: "s") -> "":
-        """Leave a unit alone."""
-        raise NotYet("a lasting hold comes with a later version; `systemctl stop` holds until the next boot")
+    async def Hold(self, unit: "s", options: "a{sv}") -> "s":
+        """Leave a unit as it is; JSON of the hold. Options: ``unmask`` (b), without the mask of the documents."""
+        await self._may("apply")
+        wanted = {key: variant.value for key, variant in options.items()}
+        if unknown := wanted.keys() - {"unmask"}:
+            raise Failure(f"{', '.join(sorted(unknown))}: no option of Hold")
+        return json.dumps(to_json(await self._follower.hold(unit, unmask=wanted.get("unmask", False))))
 
     @method()
     @_answered
-    async def Unhold(self, unit: "s") -> "":
-        """Leave a unit alone no more."""
-        raise NotYet("a lasting hold comes with a later version")
+    async def Unhold(self, unit: "s") -> "s":
+        """Give a unit back to the documents; JSON of the outcome, ``null`` if there was nothing to do."""
+        await self._may("apply")
+        return json.dumps(to_json(await self._follower.unhold(unit)))
 
     @dbus_property(access=PropertyAccess.READ)
     def Generation(self) -> "u":

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from ordain.agent import durable, history
 from ordain.agent.generation import canonical
-from ordain.agent.holds import placed, read_holds
+from ordain.agent.holds import as_placed
 from ordain.agent.lag import Applied
 from ordain.agent.model import Generation, to_json
 from ordain.agent.wire import from_json
@@ -192,7 +192,7 @@ class Store:
             hash=generation.hash,
             machine_id=machine_id if len(machine_id) == 32 else "",
             boot_id=boot_id,
-            entries=list(_entries(placed(generation, read_holds(self._root)))),
+            entries=list(_entries(as_placed(self._root, generation))),
         )
 
     def _cached(self, path: Path, boot_id: str | None) -> Generation | None:

@@ -18,7 +18,7 @@ from ordain.agent.client import Client, Documents
 from ordain.agent.connect import connect
 from ordain.agent.describe import describe, describe_change
 from ordain.agent.diff import diff as between
-from ordain.agent.model import Change, Plan, to_json
+from ordain.agent.model import Change, Outcome, Plan, to_json
 from ordain.transforms.errors import Refused
 
 T = TypeVar("T")
@@ -80,7 +80,13 @@ def apply(request: Namespace, console: Console) -> Exit:
         outcome = ask(request.root, lambda client: client.apply(texts, once=request.once))
     if request.json:
         console.json(to_json(outcome))
-        return Exit(outcome.exit_status)
+    else:
+        report(outcome, console)
+    return Exit(outcome.exit_status)
+
+
+def report(outcome: Outcome, console: Console) -> None:
+    """What was done, and what came of it."""
     _print(outcome.plan, console)
     console.table(
         (), [(v.unit, ("ok", Style.GOOD) if v.ok else ("failed", Style.BAD), v.what) for v in outcome.verdicts]
@@ -91,7 +97,6 @@ def apply(request: Namespace, console: Console) -> Exit:
     if outcome.plan or status:
         number = f"generation {outcome.generation}"
         console.line(f"{number}: {RESULTS[status]}", Style.BAD if status else Style.GOOD)
-    return status
 
 
 def diff(request: Namespace, console: Console) -> Exit:

@@ -317,6 +317,39 @@ _ROWS = (
         ),
     ),
     Command(
+        name="hold",
+        group=CHANGE,
+        purpose="leave a unit as it is, whatever the documents say, until `ordainctl unhold`",
+        text=(
+            "A hold lasts over reboots: a unit that does not run when it is held is started by no boot. "
+            "Its socket or timer may still start it; hold these too. `systemctl stop` needs no hold to last until "
+            "the documents of that unit change or the machine reboots."
+        ),
+        run="hold:hold",
+        arguments=(
+            Argument(metavar="UNIT", help="a unit; web is web.service", required=True, words=Words.UNITS),
+            Argument(flag="--unmask", help="lift the mask that the documents put on it, which systemctl cannot"),
+            JSON,
+        ),
+        examples=(
+            ("ordainctl hold web", "to work on it by hand"),
+            ("ordainctl hold --unmask cups", "to use what the documents forbid"),
+        ),
+    ),
+    Command(
+        name="unhold",
+        group=CHANGE,
+        purpose="give a unit back to the documents, and bring it to what they want",
+        text="`ordainctl status` shows which units are held.",
+        run="hold:unhold",
+        arguments=(
+            Argument(metavar="UNIT", help="a unit; web is web.service", required=True, words=Words.UNITS),
+            JSON,
+        ),
+        examples=(("ordainctl unhold web", ""),),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED, Exit.BUSY),
+    ),
+    Command(
         name="pause",
         group=CHANGE,
         purpose="apply no change of the documents until `ordainctl resume`",

@@ -1,0 +1,69 @@
+"""hold and unhold: an admin's word on one unit, written down, placed for the next boot, and taken back; effect."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from ordain.agent.boot import boot_id
+from ordain.agent.engine import Engine
+from ordain.agent.failure import Failure
+from ordain.agent.history import Damaged
+from ordain.agent.holds import as_placed, read_holds, write_holds
+from ordain.agent.lock import locked
+from ordain.agent.model import Generation, Hold, Outcome
+from ordain.agent.view import RUNNING
+from ordain.transforms.errors import near
+from ordain.transforms.model import Wanted
+
+BUSY_SEC = 10.0
+
+
+async def hold(engine: Engine, unit: str, *, unmask: bool = False) -> Hold:
+    """Leave ``unit`` as it is, until `unhold`; with ``unmask``, also without the mask of the documents.
+
+    Raises `Failure` for a unit no document speaks of, and where /etc cannot be written.
+    """
+    async with locked(engine.root, BUSY_SEC):
+        generation = engine.applied()
+        known = {member.unit: member for member in generation.members}
+        if unit not in known:
+            hint = near(unit, known)
+            raise Failure(f"the documents do not speak of {unit}" + (f"; {hint}" if hint else ""))
+        if unmask and known[unit].wanted is not Wanted.MASKED:
+            raise Failure(f"the documents do not mask {unit}; `systemctl unmask` lifts an admin's mask")
+        holds = read_holds(engine.root)
+        state = (await engine.systemd.list_units([unit]))[unit]
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        found = Hold(since=now, stopped=state.active_state not in RUNNING, unmask=unmask)
+        await _put(engine, generation, {**holds, unit: found})
+        return found
+
+
+async def unhold(engine: Engine, unit: str) -> Outcome | None:
+    """Give ``unit`` back to its documents, and bring it to what they want; None if it is that already."""
+    async with locked(engine.root, BUSY_SEC):
+        holds = read_holds(engine.root)
+        if unit not in holds:
+            hint = near(unit, holds)
+            raise Failure(f"{unit} is not held" + (f"; {hint}" if hint else ""))
+        del holds[unit]
+        await _put(engine, engine.applied(), holds)
+    return await engine.again(released=frozenset({unit}))
+
+
+async def _put(engine: Engine, generation: Generation, holds: dict[str, Hold]) -> None:
+    """Write the holds; where they change what is placed, have it placed now and at the next boot."""
+    before = as_placed(engine.root, generation)
+    write_holds(engine.root, holds)
+    if as_placed(engine.root, generation) == before:
+        return
+    engine.store.commit_trial(generation, boot_id(engine.root))
+    try:
+        proven = engine.store.proven()
+    except Damaged:
+        proven = None
+    same = proven is not None and proven.hash == generation.hash
+    unsaved = engine.store.commit_proven(generation) if same else None
+    await engine.systemd.reload()
+    if unsaved:
+        raise Failure(f"written down, but the next boot does not heed it: {unsaved.what}")
