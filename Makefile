@@ -26,7 +26,7 @@ help:
 	@echo 'make test    everything: lint, types, unit and integration tests, on booted machines (root)'
 	@echo 'make check   the fast part: lint, types, unit tests'
 	@echo 'make deb     build the Debian package into dist/'
-	@echo 'make bench   measure the generator'
+	@echo 'make bench   measure the generator, and applies on a booted machine (root; SUITE=trixie)'
 	@echo 'make audit   hold the transformation database against the archives of Debian 12, 13 and sid (400 MB once)'
 
 demo:
@@ -48,8 +48,9 @@ deb:
 	lintian --fail-on error,warning --info dist/*.changes
 
 bench:
-	$(call need,$(RUNTIME))
+	$(call need,$(RUNTIME) $(MACHINES))
 	bench/generator
+	bench/reconcile --suite=$(or $(SUITE),trixie)
 
 audit:
 	$(call need,$(RUNTIME) debian-archive-keyring)
