@@ -25,7 +25,16 @@ class Client(Protocol):
         """What `apply` would do, with what the documents' problems block or warn of."""
 
     async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
-        """Make the documents real. With documents, following is paused unless ``once``."""
+        """Make the documents real. With documents, following is paused unless ``once``.
+
+        ``confirm_sec``: it goes back after so long unless `confirm` is called.
+        """
+
+    async def confirm(self) -> int:
+        """Keep the generation that is on trial; its number."""
+
+    async def rollback(self, number: int = 0) -> Outcome:
+        """Go to an earlier generation (0: the one before) and stay there until a document changes."""
 
     async def status(self) -> Status:
         """How things are."""

@@ -8,6 +8,7 @@ The agent and, when it does not run, ordainctl use the same engine; the lock kee
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -18,38 +19,37 @@ from pathlib import Path
 from typing import Protocol
 
 from ordain.agent import durable
-from ordain.agent.act import Done, act
+from ordain.agent.act import act
 from ordain.agent.boot import boot_id, placed_hash
+from ordain.agent.bus import BusError
 from ordain.agent.compile import compile_texts
+from ordain.agent.decided import Decisions
+from ordain.agent.decided import Rejected as Rejection
 from ordain.agent.diff import contents
-from ordain.agent.failure import Failure
+from ordain.agent.failure import Failure, Rejected
 from ordain.agent.generation import is_template, keep_running
 from ordain.agent.history import Damaged
-from ordain.agent.holds import placed, read_holds
-from ordain.agent.journal import Entry, Journal, Phase
+from ordain.agent.holds import read_holds
+from ordain.agent.journal import Entry, Journal, Phase, left
+from ordain.agent.judge import Baseline, baseline, bystanders, judge
 from ordain.agent.lag import Applied, overtaken, record
 from ordain.agent.lock import locked
-from ordain.agent.model import Effect, Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
-from ordain.agent.observe import look, observe, weigh
+from ordain.agent.model import Effect, Generation, Job, Observed, Outcome, Plan, Verdict, to_json
+from ordain.agent.observe import observe, weigh
+from ordain.agent.outcome import ROLLED_BACK, status, undone, why
 from ordain.agent.plan import RUNNING, plan
 from ordain.agent.protected import roles
+from ordain.agent.repair import Repair
 from ordain.agent.status import Condition
-from ordain.agent.store import NotPersistent, Store
+from ordain.agent.store import Store
 from ordain.agent.systemd1 import Systemd
-from ordain.agent.verify import missing, overridden, verdict
-from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Wanted
+from ordain.agent.trial import Trials, begin, lasting
+from ordain.agent.undo import undo
+from ordain.transforms.errors import Problem
 
 Texts = Sequence[tuple[str, bytes]]
 OUTCOME = "run/ordain/outcome.json"
-SETTLE_SEC = 0.3
-"""A service that is started and dies at once is seen to have died after so long."""
-DEGRADED = 3
-JUDGED = frozenset({"result", "condition_result"})
-"""What a verdict looks at."""
-PLACED = frozenset({"fragment_path", "drop_in_paths"})
 INVOCATION = frozenset({"invocation_id"})
-NOT_PLACED = "NotPlaced"
 NOT_PERSISTENT = "NotPersistent"
 
 
@@ -69,8 +69,7 @@ class Listener(Protocol):
 class Engine:
     """Applies documents to the machine below ``root``, whose PID 1 is ``systemd``.
 
-    ``conditions`` is what the last apply or repair left for the user to know, by code; ``overridden`` are
-    the units of which PID 1 reads another file than ours.
+    ``conditions`` is what the last apply left for the user to know, by code.
     """
 
     def __init__(self, *, systemd: Systemd, root: Path = Path("/"), listener: Listener | None = None) -> None:
@@ -78,9 +77,10 @@ class Engine:
         self.root = root
         self.store = Store(root)
         self.conditions: dict[str, Condition] = {}
-        self.overridden: tuple[Condition, ...] = ()
-        self._journal = Journal(root)
-        self._unplaced: tuple[str, ...] = ()
+        self.repair = Repair(systemd=systemd, root=root, store=self.store)
+        self.decisions = Decisions(root)
+        self.trials = Trials(root)
+        self.journal = Journal(root)
         self.listener = listener
 
     def applied(self) -> Generation:
@@ -88,17 +88,20 @@ class Engine:
 
         Not what was proven last: after boots that did not complete, the generator takes an older one.
         """
-        placed = placed_hash(self.root)
+        return self.known(placed_hash(self.root))
+
+    def known(self, hash: str) -> Generation:
+        """The generation with this hash, from wherever it is kept; an empty one if it is nowhere."""
         boot = boot_id(self.root)
         for read in (partial(self.store.trial, boot), self.store.proven, self.store.fallback):
             try:
                 found = read()
             except Damaged:
                 continue
-            if found is not None and found.hash == placed:
+            if found is not None and found.hash == hash:
                 return found
         try:
-            return self.store.load_hash(placed)
+            return self.store.load_hash(hash)
         except KeyError:
             return Generation()
 
@@ -122,13 +125,24 @@ class Engine:
         old = self.applied()
         return replace(plan(old, new, await self.observe(old, new)), problems=problems)
 
-    async def apply(self, texts: Texts, *, patience_sec: float = 0.0, avoid: frozenset[str] = frozenset()) -> Outcome:
+    async def apply(
+        self,
+        texts: Texts,
+        *,
+        patience_sec: float = 0.0,
+        avoid: frozenset[str] = frozenset(),
+        by_hand: bool = True,
+        confirm_sec: int = 0,
+        pause: bool = False,
+    ) -> Outcome:
         """Make the texts real. Raises `Refused`, or a `Failure` if nothing was changed.
 
-        ``avoid``: hashes of generations that boots did not complete with.
+        ``avoid``: hashes of generations that boots did not complete with. What was rejected is tried again only
+        ``by_hand``. ``confirm_sec``: a trial, see `trial`; ``pause`` goes with it.
         """
         async with locked(self.root, patience_sec):
-            await self._resume()
+            await self.resume_now()
+            self.trials.refuse()
             old = self.applied()
             new, problems = await self.compile(texts)
             if new.hash in avoid and new.hash != old.hash:
@@ -136,14 +150,36 @@ class Engine:
                     f"generation {new.hash[:12]} is not applied: boots with it did not complete"
                     " (change the documents, or run `ordainctl apply`)"
                 )
+            bad = self.decisions.rejected
+            if bad and bad.hash == new.hash and not by_hand:
+                raise Rejected(f"generation {bad.number} is not tried again while the documents are the same")
+            self.decisions.reject(None)
+            self.decisions.hold(None)
             observed = await self.observe(old, new)
             planned = replace(plan(old, new, observed), problems=problems)
             if not planned and old.hash == new.hash:
-                return Outcome(generation=old.number, hash=old.hash, plan=planned, exit_status=_status((), problems))
+                return Outcome(generation=old.number, hash=old.hash, plan=planned, exit_status=status((), problems))
             new, unsaved = await asyncio.to_thread(self.store.save, new)
             self._tell(NOT_PERSISTENT, unsaved.what if unsaved else "")
-            entry = Entry(phase=Phase.STOP, number=new.number, plan=planned, started=_now())
-            return await self._carry_out(entry, new, observed)
+            if not confirm_sec:
+                return await self.change(planned, old, new, observed)
+            await begin(
+                self.systemd, self.trials, planned, observed, number=new.number, seconds=confirm_sec, pause=pause
+            )
+            return await self.change(planned, old, new, observed)
+
+    async def change(self, planned: Plan, old: Generation, new: Generation, observed: Observed) -> Outcome:
+        """Carry out ``planned``, which leads from ``old`` to ``new``, under the lock."""
+        before = await baseline(self.systemd, observed)
+        entry = Entry(
+            phase=Phase.STOP,
+            number=new.number,
+            plan=planned,
+            started=_now(),
+            running=tuple(sorted(before.running)),
+            failing=tuple(sorted(before.failing)),
+        )
+        return await self._carry_out(entry, new, observed)
 
     async def observe(self, old: Generation, new: Generation) -> Observed:
         """What a plan looks at. Raises `Failure` for holds that cannot be read."""
@@ -157,119 +193,147 @@ class Engine:
     async def again(self, *, released: frozenset[str] = frozenset()) -> Outcome | None:
         """Bring ``released`` units, and those with ``drift: enforce``, back to what was applied; None: they are."""
         async with locked(self.root, 10.0):
-            await self._resume()
+            await self.resume_now()
             now = self.applied()
             observed = await self.observe(now, now)
             waiting = {unit: found for unit, found in observed.waits.items() if unit in released}
             planned = plan(now, now, replace(observed, released=released, waits=waiting))
             if not planned:
                 return None
-            return await self._carry_out(
-                Entry(phase=Phase.STOP, number=now.number, plan=planned, started=_now()), now, observed
-            )
+            return await self.change(planned, now, now, observed)
 
     async def resume(self) -> Outcome | None:
         """Bring an apply to its end that an earlier agent was killed in; None if there is none."""
         async with locked(self.root, 60.0):
-            return await self._resume()
+            return await self.resume_now()
 
-    async def _resume(self) -> Outcome | None:
-        entry = self._journal.unfinished()
+    async def resume_now(self) -> Outcome | None:
+        """`resume`, under the lock."""
+        entry = self.journal.unfinished()
         if entry is None:
             return None
-        try:
-            new = self.store.load(entry.number)
-        except (KeyError, Damaged):
-            self._journal.end()
+        new = self._of(entry)
+        if new is None:
+            self.journal.end()
             return None
+        if entry.phase is Phase.BACK:
+            return await self.go_back(entry, new)
         units = {job.unit for job in (*entry.plan.stops, *entry.plan.jobs)}
         observed = Observed(units=await self.systemd.inspect(units))
         return await self._carry_out(entry, new, observed)
+
+    def _of(self, entry: Entry) -> Generation | None:
+        with contextlib.suppress(KeyError, Damaged):
+            return self.store.load(entry.number)
+        found = self.known(entry.plan.to_hash)
+        return found if found.hash == entry.plan.to_hash else None
 
     async def _carry_out(self, entry: Entry, new: Generation, observed: Observed) -> Outcome:
         began = time.monotonic()
         steps = entry.plan
         if self.listener:
             self.listener.planned(steps)
-        self._journal.begin(entry)
+        self.journal.begin(entry)
         verdicts: list[Verdict] = []
         if entry.phase is Phase.STOP:
-            verdicts += await self._do(steps.stops, observed)
+            verdicts += await self._do(steps.stops, observed, entry, new, {})
         if entry.phase in (Phase.STOP, Phase.PLACE):
-            self._journal.advance(Phase.PLACE)
+            self.journal.advance(Phase.PLACE)
             self.store.commit_trial(new, boot_id(self.root))
             if steps.reload:
                 await self.systemd.reload()
-                verdicts += await self._place_again(new)
+                verdicts += await self.repair.check(new)
             before = await self.systemd.inspect(_touched(steps), INVOCATION)
             reloaded = {unit: state.invocation_id for unit, state in before.items()}
-            self._journal.advance(Phase.ACT, reloaded)
-            verdicts += await self._do(overtaken(steps.jobs, before, RUNNING), observed)
+            self.journal.advance(Phase.ACT, reloaded)
+            verdicts += await self._do(overtaken(steps.jobs, before, RUNNING), observed, entry, new, reloaded)
         else:
             reloaded = dict(entry.invocations)
         if entry.phase is Phase.ACT:
-            verdicts += await self._do(_undone(steps.jobs, entry.invocations, observed), observed)
-        self._journal.advance(Phase.PROVE)
-        ok = all(verdict.ok for verdict in verdicts)
-        unsaved = await self._prove(new, ok)
-        await self._record(new, steps, reloaded, verdicts)
-        await self._look_for_others(new)
-        self._journal.end()
+            jobs = left(steps.jobs, entry.invocations, observed)
+            verdicts += await self._do(jobs, observed, entry, new, reloaded)
+        if steps.reload or steps.stops or steps.jobs:
+            verdicts += await bystanders(self.systemd, new, verdicts, _baseline(entry))
         outcome = Outcome(
             generation=new.number,
             hash=new.hash,
             plan=steps,
             verdicts=tuple(verdicts),
-            persistent=unsaved is None,
-            exit_status=_status(verdicts, steps.problems),
+            exit_status=status(verdicts, steps.problems),
             started=entry.started,
             usec=int((time.monotonic() - began) * 1_000_000),
         )
+        await self._record(new, steps, reloaded, verdicts)
+        if entry.failed is None and await self._is_bad(outcome):
+            self.journal.fail(replace(outcome, why=why(verdicts)))
+            entry = replace(entry, phase=Phase.BACK, failed=replace(outcome, why=why(verdicts)))
+            return await self.go_back(entry, new)
+        return await self._end(entry, new, outcome)
+
+    async def _is_bad(self, outcome: Outcome) -> bool:
+        """Whether to go back: the apply is to blame for a failure, there is something before it, and time for it."""
+        steps = outcome.plan
+        if not any(verdict.blamed for verdict in outcome.verdicts) or steps.from_hash in ("", steps.to_hash):
+            return False
+        return bool(self.known(steps.from_hash).hash) and not await self.systemd.stopping()
+
+    def _reject(self, failed: Outcome, *, complete: bool = True) -> None:
+        self.decisions.reject(Rejection(number=failed.generation, hash=failed.hash, why=failed.why, complete=complete))
+
+    async def go_back(self, entry: Entry, bad: Generation) -> Outcome:
+        """Apply what was in force before ``entry``, which failed: the same planner, the same journal."""
+        assert entry.failed is not None
+        last = self.known(entry.plan.from_hash)
+        self._reject(entry.failed)
+        observed = await self.observe(bad, last)
+        steps = undo(plan(bad, last, observed), last, observed, entry.running)
+        back = replace(entry, phase=Phase.STOP, number=last.number, plan=steps, invocations={})
+        outcome = await self._carry_out(back, last, observed)
+        for unit in {member.unit for member in bad.members} - {member.unit for member in last.members}:
+            with contextlib.suppress(BusError):  # most of them PID 1 has forgotten
+                await self.systemd.reset_failed(unit)
+        return outcome
+
+    async def _end(self, entry: Entry, new: Generation, outcome: Outcome) -> Outcome:
+        """Prove what works and write down what came of it."""
+        self.journal.advance(Phase.PROVE)
+        trial = self.trials.under_way()
+        if entry.failed is not None:
+            outcome = undone(entry.failed, outcome, entry.failing)
+            self._reject(entry.failed, complete=outcome.exit_status == ROLLED_BACK)
+            self.trials.clear()
+        elif trial is not None and trial.hash == new.hash:
+            self.trials.write(lasting(trial, trial.seconds))
+            outcome = replace(outcome, confirm_by=lasting(trial, trial.seconds).by())
+        else:
+            # What does not work is no boot's business; only where nothing was ever proven, it is better than nothing.
+            ok = all(verdict.ok for verdict in outcome.verdicts) or self._never_proven()
+            outcome = replace(outcome, persistent=not ok or await asyncio.to_thread(self.prove, new))
+        await self.repair.look_for_others(new)
+        self.journal.end()
         durable.replace(self.root / OUTCOME, json.dumps(to_json(outcome)).encode())
         if self.listener:
             self.listener.ended(outcome)
         return outcome
 
-    async def _do(self, jobs: Sequence[Job], observed: Observed) -> list[Verdict]:
+    async def _do(
+        self, jobs: Sequence[Job], observed: Observed, entry: Entry, new: Generation, invocations: Mapping[str, str]
+    ) -> list[Verdict]:
         """Have PID 1 do the jobs, and judge each."""
         if not jobs:
             return []
         done = await act(self.systemd, jobs, observed)
-        if any(job.verb is not Verb.STOP and job.unit.endswith(".service") for job in jobs):
-            await asyncio.sleep(SETTLE_SEC)
-        return await self._judge(done)
-
-    async def _judge(self, done: Sequence[Done]) -> list[Verdict]:
-        after = await self.systemd.inspect({each.job.unit for each in done}, JUDGED)
-        found = []
-        for each in done:
-            judged = verdict(each, Observed(units=after).unit(each.job.unit))
-            found.append(judged)
+        found = await judge(self.systemd, done, generation=new, before=_baseline(entry), invocations=invocations)
+        for verdict in found:
             if self.listener:
-                self.listener.judged(judged)
+                self.listener.judged(verdict)
         return found
 
-    async def _place_again(self, new: Generation) -> list[Verdict]:
-        """See that the generator did its work, give it a second run if not, and say what it did not place."""
-        absent = missing(placed(new, read_holds(self.root)), self.root)
-        if absent:
-            await self.systemd.reload()
-            absent = missing(placed(new, read_holds(self.root)), self.root)
-        return [
-            Verdict(unit=path.rpartition("/")[2], ok=False, what=f"{path} was not placed by the generator")
-            for path in absent
-        ]
-
-    async def _prove(self, new: Generation, ok: bool) -> NotPersistent | None:
-        """Commit to /etc what works.
-
-        What does not work is no boot's business; only where nothing was ever proven, it is better than nothing.
-        """
-        unsaved = None
-        if ok or self._never_proven():
-            unsaved = await asyncio.to_thread(self.store.commit_proven, new)
-            self._tell(NOT_PERSISTENT, unsaved.what if unsaved else "")
-        return unsaved
+    def prove(self, new: Generation) -> bool:
+        """Commit to /etc what works; whether that could be written."""
+        unsaved = self.store.commit_proven(new)
+        self._tell(NOT_PERSISTENT, unsaved.what if unsaved else "")
+        return unsaved is None
 
     async def _record(
         self, new: Generation, steps: Plan, reloaded: Mapping[str, str], verdicts: Sequence[Verdict]
@@ -296,37 +360,9 @@ class Engine:
             return True
 
     async def heal(self) -> bool:
-        """After a reload by anyone: see that the generator did its work, and have it done again if not.
-
-        Timers that lost their unit stay failed for good after one bad run, though the rest heals by itself
-        (design/generator.md, i.6); they are started again. Returns whether there was anything to mend.
-        """
+        """After a reload by anyone: see that the generator did its work; whether there was anything to mend."""
         async with locked(self.root, 60.0):
-            wanted = placed(self._last_applied(), read_holds(self.root))
-            mended = await self._heal(wanted)
-            await self._look_for_others(wanted)
-            return mended
-
-    async def _heal(self, wanted: Generation) -> bool:
-        absent = missing(wanted, self.root)
-        if absent in ((), self._unplaced):  # our own reload is heard of too: what it did not mend, none does
-            self._unplaced = absent
-            self._tell(NOT_PLACED, _unplaced(absent))
-            return False
-        self.store.commit_trial(wanted, boot_id(self.root))
-        await self.systemd.reload()
-        self._unplaced = missing(wanted, self.root)
-        self._tell(NOT_PLACED, _unplaced(self._unplaced))
-        await self._restart_timers(wanted)
-        return True
-
-    async def _look_for_others(self, generation: Generation) -> None:
-        units = {_unit_of(a.path) for a in generation.artifacts if a.content is not None and a.path[0] != "/"}
-        states = await self.systemd.inspect((unit for unit in units if not is_template(unit)), PLACED)
-        self.overridden = tuple(
-            Condition(code="Overridden", what=f"{unit}: {what}", item=unit)
-            for unit, what in overridden(generation, states)
-        )
+            return await self.repair.heal(self._last_applied())
 
     def _last_applied(self) -> Generation:
         """What this boot applied last by our own record, whatever the generator made of it since."""
@@ -335,16 +371,6 @@ class Engine:
             return self.store.load(applied.number) if applied else self.applied()
         except (KeyError, Damaged):
             return self.applied()
-
-    async def _restart_timers(self, generation: Generation) -> None:
-        timers = [m for m in generation.members if m.unit.endswith(".timer") and m.wanted is Wanted.RUNNING]
-        observed = await look(self.systemd, [member.unit for member in timers])
-        jobs = [
-            Job(unit=member.unit, verb=Verb.START, reason="lost its unit in a failed run", item=member.item)
-            for member in timers
-            if observed.unit(member.unit).active_state == "failed"
-        ]
-        await act(self.systemd, jobs, observed)
 
     def _tell(self, code: str, what: str) -> None:
         if what:
@@ -359,29 +385,9 @@ def _touched(steps: Plan) -> frozenset[str]:
     return frozenset(changed | {job.unit for job in steps.jobs})
 
 
-def _unit_of(path: str) -> str:
-    """The unit an artifact is for: ``normal/web.service.d/00-ordain.conf`` → ``web.service``."""
-    return path.split("/")[1].removesuffix(".d")
-
-
-def _unplaced(absent: Sequence[str]) -> str:
-    return f"the generator did not place {', '.join(absent[:3])}" + " …" * (len(absent) > 3) if absent else ""
-
-
-def _undone(jobs: Sequence[Job], before: Mapping[str, str], observed: Observed) -> tuple[Job, ...]:
-    """The jobs but the restarts and starts that were done: they gave their unit another invocation id."""
-    return tuple(
-        job
-        for job in jobs
-        if job.verb is Verb.RELOAD or observed.unit(job.unit).invocation_id == before.get(job.unit, "")
-    )
-
-
-def _status(verdicts: Sequence[Verdict], problems: Sequence[Problem]) -> int:
-    """The exit status of the contract: 3 where something is degraded."""
-    blocked = any(problem.severity is Severity.BLOCKED for problem in problems)
-    return DEGRADED if blocked or not all(verdict.ok for verdict in verdicts) else 0
-
-
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _baseline(entry: Entry) -> Baseline:
+    return Baseline(running=frozenset(entry.running), failing=frozenset(entry.failing))

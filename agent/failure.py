@@ -4,6 +4,7 @@ Failure
 ├── Unavailable   no bus, no systemd, or it did not answer in time
 ├── Busy          another apply is under way
 ├── Denied        the caller may not
+├── Rejected      it failed before, and nothing has changed since
 └── NotYet        a later version will
 """
 
@@ -38,13 +39,19 @@ class Denied(Failure):
     name = "org.ordain.Error.Denied"
 
 
+class Rejected(Failure):
+    """This generation was gone back from, and the documents are the same."""
+
+    name = "org.ordain.Error.Rejected"
+
+
 class NotYet(Failure):
     """Part of the contract that this version does not serve."""
 
     name = "org.ordain.Error.NotYet"
 
 
-BY_NAME = {kind.name: kind for kind in (Failure, Unavailable, Busy, Denied, NotYet)}
+BY_NAME = {kind.name: kind for kind in (Failure, Unavailable, Busy, Denied, Rejected, NotYet)}
 """D-Bus error name → the class to raise on the other side."""
 REFUSED = "org.ordain.Error.Refused"
 """D-Bus error whose message is the JSON of `Refused.problems`."""

@@ -15,9 +15,11 @@ from typing import Any
 from ordain.agent.boot import read_record
 from ordain.agent.client import Documents
 from ordain.agent.engine import Engine
-from ordain.agent.failure import Busy, Failure, Unavailable
+from ordain.agent.failure import Busy, Failure, Rejected, Unavailable
 from ordain.agent.local import Local
 from ordain.agent.model import Hold, Outcome
+from ordain.agent.outcome import ROLLED_BACK
+from ordain.agent.reverse import mend
 from ordain.agent.settings import Settings, Trust
 from ordain.agent.sources import Source
 from ordain.agent.status import Condition, State, Status
@@ -109,6 +111,10 @@ class Follower(Local):
         outcome = await self.engine.resume()
         if outcome is not None:
             log.info("brought the apply of generation %d to its end", outcome.generation)
+            self._report(outcome)
+        undone = await mend(self.engine)
+        if undone is not None:
+            self._report(undone)
 
     async def _heal(self) -> None:
         if await self.engine.heal():
@@ -116,7 +122,7 @@ class Follower(Local):
 
     async def _converge(self) -> None:
         """Make the documents real, if they are others than last time."""
-        if self.paused or self.settings.trust is Trust.REQUIRED:
+        if self.paused or self.settings.trust is Trust.REQUIRED or self.engine.trials.under_way():
             return
         try:
             texts = await self.texts()
@@ -124,17 +130,27 @@ class Follower(Local):
             log.warning("%s", failure)
             return
         revision = self.source_state.revision
-        if not texts or revision == self._taken:
+        if not texts or revision == self._taken or self._pinned(revision):
             return
         self._taken = revision
         await self._apply(texts)
+
+    def _pinned(self, revision: str) -> bool:
+        """Whether a generation chosen by hand stays, as the documents are those it was chosen over."""
+        pin = self.engine.decisions.pin
+        if pin and not pin.revision:
+            self.engine.decisions.hold(replace(pin, revision=revision))
+        return pin is not None and pin.revision in ("", revision)
 
     async def _apply(self, texts: Documents) -> None:
         """Apply what the source holds; whatever comes of it, the agent goes on and what was applied stays."""
         try:
             with self._applies():
-                outcome = await self.engine.apply(texts, patience_sec=60.0, avoid=self._failed_boots())
+                outcome = await self.engine.apply(texts, patience_sec=60.0, avoid=self._failed_boots(), by_hand=False)
             self._report(outcome)
+        except Rejected as rejected:
+            self._refused = ()
+            log.info("%s", rejected)
         except Refused as refused:
             self._refused = refused.problems
             for problem in refused.problems:
@@ -182,6 +198,9 @@ class Follower(Local):
             log.warning("%s", problem)
         if outcome.plan:
             ended = "converged" if outcome.exit_status == 0 else "degraded"
+            if outcome.rejected:
+                log.error("generation %d failed: %s", outcome.rejected, outcome.why)
+                ended = "rolled back to" if outcome.exit_status == ROLLED_BACK else "rolled back to in part"
             log.info("generation %d: %s after %d ms", outcome.generation, ended, outcome.usec // 1000)
 
     async def look(self) -> None:
@@ -202,7 +221,7 @@ class Follower(Local):
     async def status(self) -> Status:
         """See `Client.status`."""
         found = await super().status()
-        if self._wanted is not None:
+        if self._wanted is not None and not self._wanted.rejected:
             found = replace(found, wanted_generation=self._wanted.generation, wanted_hash=self._wanted.hash)
         return found
 
@@ -241,6 +260,27 @@ class Follower(Local):
         outcome = await super().unhold(unit)
         await self.refresh()
         return outcome
+
+    async def confirm(self) -> int:
+        """See `Client.confirm`."""
+        number = await super().confirm()
+        self._read = True
+        self._wake.set()
+        return number
+
+    async def rollback(self, number: int = 0) -> Outcome:
+        """See `Client.rollback`."""
+        with self._applies():
+            outcome = await super().rollback(number)
+        self._report(outcome)
+        self._read = True
+        self._wake.set()
+        return outcome
+
+    async def follow(self) -> None:
+        """See `Client.follow`."""
+        await super().follow()
+        await self.refresh()
 
     async def refresh(self) -> None:
         """See `Client.refresh`."""

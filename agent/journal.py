@@ -9,13 +9,13 @@ restart that has been done shows in the unit's invocation id, and is not done ag
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
 from ordain.agent import durable
-from ordain.agent.model import Plan, to_json
+from ordain.agent.model import Job, Observed, Outcome, Plan, Verb, to_json
 from ordain.agent.wire import from_json
 
 PATH = "run/ordain/journal"
@@ -28,17 +28,25 @@ class Phase(StrEnum):
     PLACE = "place"  # commit to /run, one reload
     ACT = "act"  # jobs with the new definitions
     PROVE = "prove"  # commit to /etc, record
+    BACK = "back"  # it failed: find the way back, which is an entry of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One apply. ``number``: the generation in the store; ``invocations``: of the units with jobs, before."""
+    """One apply. ``number``: the generation in the store; ``invocations``: of the units with jobs, before.
+
+    ``running`` and ``failing``: the units that ran, and that had failed, before the first effect. ``failed``: what the
+    apply came to that this one undoes.
+    """
 
     phase: Phase
     number: int
     plan: Plan
     invocations: Mapping[str, str] = field(default_factory=dict)
     started: str = ""
+    running: tuple[str, ...] = ()
+    failing: tuple[str, ...] = ()
+    failed: Outcome | None = None
 
 
 class Journal:
@@ -60,6 +68,11 @@ class Journal:
         entry = replace(self._entry, phase=phase)
         self.begin(entry if invocations is None else replace(entry, invocations=invocations))
 
+    def fail(self, outcome: Outcome) -> None:
+        """Write down that the apply has failed, and is to be undone."""
+        assert self._entry is not None
+        self.begin(replace(self._entry, phase=Phase.BACK, failed=outcome))
+
     def end(self) -> None:
         """The apply is over."""
         self._entry = None
@@ -71,3 +84,12 @@ class Journal:
             return from_json(Entry, json.loads(self._path.read_bytes()))
         except (OSError, ValueError, TypeError, AttributeError):
             return None
+
+
+def left(jobs: Sequence[Job], before: Mapping[str, str], observed: Observed) -> tuple[Job, ...]:
+    """The jobs but the restarts and starts that were done: they gave their unit another invocation id."""
+    return tuple(
+        job
+        for job in jobs
+        if job.verb is Verb.RELOAD or observed.unit(job.unit).invocation_id == before.get(job.unit, "")
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
@@ -11,13 +12,13 @@ from ordain.agent.boot import read_record
 from ordain.agent.client import Documents
 from ordain.agent.drift import reboots, unit_statuses
 from ordain.agent.engine import OUTCOME, Engine, Texts
-from ordain.agent.failure import Failure, NotYet, Unavailable
+from ordain.agent.failure import Failure, Unavailable
 from ordain.agent.hands import edits
 from ordain.agent.holding import hold, unhold
 from ordain.agent.holds import BadHolds
 from ordain.agent.model import Generation, Hold, Outcome, Plan, to_json
 from ordain.agent.observe import look
-from ordain.agent.reverse import confirm, decided, mend, rollback
+from ordain.agent.reverse import confirm, decided, rollback
 from ordain.agent.settings import Settings
 from ordain.agent.sources import Source, SourceError
 from ordain.agent.status import Condition, SourceState, State, Status
@@ -81,14 +82,31 @@ class Local:
 
     async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
         """See `Client.apply`."""
-        if confirm_sec:
-            raise NotYet("an apply that goes back unless it is confirmed comes with a later version")
         if documents is not None and not documents:
             raise Failure("no documents were given, and to apply nothing would stop everything")
-        outcome = await self.engine.apply(await self.texts() if documents is None else documents, patience_sec=BUSY_SEC)
-        if documents is not None and not once:
+        stands_in = documents is not None and not once
+        outcome = await self.engine.apply(
+            await self.texts() if documents is None else documents,
+            patience_sec=BUSY_SEC,
+            confirm_sec=confirm_sec,
+            pause=stands_in,
+        )
+        if stands_in and not outcome.rejected and not outcome.confirm_by:
             await self.pause()
         return outcome
+
+    async def confirm(self) -> int:
+        """See `Client.confirm`."""
+        trial = await confirm(self.engine)
+        if trial.pause:
+            await self.pause()
+        return trial.number
+
+    async def rollback(self, number: int = 0) -> Outcome:
+        """See `Client.rollback`."""
+        with contextlib.suppress(Unavailable):  # then the pin holds for whatever the source will have
+            await self.texts()
+        return await rollback(self.engine, number, self.source_state.revision)
 
     async def status(self) -> Status:
         """See `Client.status`."""
@@ -106,14 +124,15 @@ class Local:
         except BadHolds as failure:
             troubles = (Condition(code="BadHolds", what=str(failure)),)
         placed_by_admin = edits(self.engine.root, (member.unit for member in generation.members))
+        rejected = self.engine.decisions.rejected
         units = unit_statuses(generation, observed, oneshots, placed_by_admin)
         return Status(
             state=self.state_of(any(unit.active_state == "failed" for unit in units)),
             agent=self.agent,
             generation=generation.number,
             hash=generation.hash,
-            wanted_generation=generation.number,
-            wanted_hash=generation.hash,
+            wanted_generation=rejected.number if rejected else generation.number,
+            wanted_hash=rejected.hash if rejected else generation.hash,
             source=self.source_state,
             conditions=(*self.conditions(), *troubles, *reboots(units)),
             units=units,
@@ -123,8 +142,12 @@ class Local:
 
     def state_of(self, failed: bool) -> State:
         """The state, given whether a unit failed."""
+        if self.engine.trials.under_way():
+            return State.TRIAL
         if self.paused:
             return State.PAUSED
+        if self.engine.decisions.rejected:
+            return State.ROLLED_BACK
         return State.DEGRADED if failed else State.CONVERGED
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -189,6 +212,7 @@ class Local:
 
     async def follow(self) -> None:
         """See `Client.follow`."""
+        self.engine.decisions.hold(None)
         await self.resume()
 
     async def watch(self) -> AsyncIterator[Status]:

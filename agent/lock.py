@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 from collections.abc import AsyncIterator
@@ -23,9 +24,20 @@ async def locked(root: Path, patience_sec: float) -> AsyncIterator[None]:
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         await _take(descriptor, patience_sec)
+        with contextlib.suppress(OSError):  # a full disk keeps nobody out
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def holder(root: Path) -> int:
+    """The process that has the lock, or had it last; 0 if there is none. True of one while `locked` raises `Busy`."""
+    try:
+        return int((root / PATH).read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 async def _take(descriptor: int, patience_sec: float) -> None:

@@ -212,17 +212,26 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What became of one unit: ``ok`` or not, in words, with the job's result as systemd spells it."""
+    """What became of one unit: ``ok`` or not, in words, with the job's result as systemd spells it.
+
+    ``blamed``: the apply did it, so it is gone back from; not what had failed before, or is still under way.
+    """
 
     unit: str
     ok: bool
     what: str
     result: str = ""
+    blamed: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What an apply came to; ``exit_status`` is the one of the contract (product.md, ordainctl)."""
+    """What an apply came to; ``exit_status`` is the one of the contract (product.md, ordainctl).
+
+    ``generation`` and ``hash`` are in force now. If that is the one before again, ``back`` is the plan that led there,
+    ``back_verdicts`` what came of it, and ``why`` what was wrong with ``rejected``, the number of the other one.
+    ``confirm_by`` is when it goes back unless it is confirmed (HH:MM:SS), "" if it stays.
+    """
 
     generation: int
     hash: str
@@ -232,3 +241,8 @@ class Outcome:
     exit_status: int = 0
     started: str = ""  # ISO 8601, UTC
     usec: int = 0
+    rejected: int = 0
+    why: str = ""
+    back: Plan | None = None
+    back_verdicts: tuple[Verdict, ...] = ()
+    confirm_by: str = ""

@@ -23,6 +23,7 @@ NAME = "org.ordain.Agent1"
 PATH = "/org/ordain/Agent1"
 APPLY_TIMEOUT_SEC = 3600.0
 """The agent bounds an apply itself, by the timeouts of the units."""
+CONFIRM_TIMEOUT_SEC = 25.0
 
 
 class Remote:
@@ -51,6 +52,14 @@ class Remote:
         """See `Client.apply`."""
         options = {"once": Variant("b", once), "confirm": Variant("u", confirm_sec)}
         return from_json(Outcome, json.loads(await self._call("Apply", "a(ss)a{sv}", _texts(documents), options)))
+
+    async def confirm(self) -> int:
+        """See `Client.confirm`. An agent that does not answer confirms nothing."""
+        return int(await self._call("Confirm", timeout_sec=CONFIRM_TIMEOUT_SEC))
+
+    async def rollback(self, number: int = 0) -> Outcome:
+        """See `Client.rollback`."""
+        return from_json(Outcome, json.loads(await self._call("Rollback", "u", number)))
 
     async def status(self) -> Status:
         """See `Client.status`."""

@@ -22,7 +22,7 @@ from dbus_next.service import ServiceInterface, dbus_property, method, signal
 from dbus_next.signature import Variant
 
 from ordain.agent.authority import Authority
-from ordain.agent.failure import REFUSED, Failure, NotYet, Unavailable
+from ordain.agent.failure import REFUSED, Failure, Unavailable
 from ordain.agent.follow import Follower
 from ordain.agent.model import Outcome, Plan, Verdict, to_json
 from ordain.agent.protected import CALLER
@@ -136,15 +136,17 @@ class Service(ServiceInterface):
 
     @method()
     @_answered
-    async def Confirm(self) -> "":
-        """Keep the trial."""
-        raise NotYet("there is no trial to confirm in this version")
+    async def Confirm(self) -> "u":
+        """Keep the trial; the number of its generation."""
+        await self._may("apply")
+        return await self._follower.confirm()
 
     @method()
     @_answered
     async def Rollback(self, number: "u") -> "s":
-        """Go back to generation ``number``; 0: the one before."""
-        raise NotYet("rollback comes with a later version; apply the earlier documents")
+        """Go back to generation ``number``; 0: the one before. JSON of the outcome."""
+        await self._may("apply")
+        return json.dumps(to_json(await self._follower.rollback(number)))
 
     @method()
     @_answered
@@ -209,6 +211,11 @@ class Service(ServiceInterface):
         """Everything is as the documents want it."""
         return generation
 
+    @signal()
+    def RolledBack(self, generation: "u", why: "s") -> "us":
+        """This generation failed, and the one before it is in force again."""
+        return [generation, why]
+
     def planned(self, plan: Plan) -> None:
         """See `engine.Listener`."""
         self.PlanStarted(json.dumps(to_json(plan)))
@@ -219,7 +226,9 @@ class Service(ServiceInterface):
 
     def ended(self, outcome: Outcome) -> None:
         """See `engine.Listener`."""
-        if outcome.exit_status == 0:
+        if outcome.rejected:
+            self.RolledBack(outcome.rejected, outcome.why)
+        elif outcome.exit_status == 0 and not outcome.confirm_by:
             self.Converged(outcome.generation)
 
     def _changed(self, _status: Status) -> None:
