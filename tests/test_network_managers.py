@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from network_samples import SAMPLES
+
 from ordain.transforms.catalog import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.documents import read

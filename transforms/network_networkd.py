@@ -253,7 +253,7 @@ def _dhcp(device: Device, file: File) -> None:
         table(file, "DHCPv4", four, DHCP4)
         if "route-metric" not in four:
             file.default("DHCPv4", "RouteMetric", METRIC, "as netplan and NetworkManager have it")
-        if "use-mtu" not in four:
+        if "use-mtu" not in four and "mtu" not in branch:
             file.default("DHCPv4", "UseMTU", "yes", "as netplan has it")
     if device.flag("dhcp6"):
         table(file, "DHCPv6", six, DHCP6)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ordain.transforms import networkformats
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Leaf
-from ordain.transforms.network import Device, private_key, problem
+from ordain.transforms.network import Device, is_secret_text, private_key, problem
 
 WITH_KEYS = frozenset({"gre", "gretap", "ip6gre", "ip6gretap", "vti", "vti6"})
 OVER_IPV6 = frozenset({"ip6gre", "ip6gretap", "ip6ip6", "ipip6", "vti6"})
@@ -76,6 +77,7 @@ def _tunnel(device: Device) -> Iterator[Problem]:
     if mode == "wireguard":
         if not private_key(device):
             yield problem(device, device.here, "a WireGuard tunnel needs a key", "key, or keys: {private: …}")
+        yield from _told(device)
         for peer in device.peers:
             if not peer.public:
                 yield problem(device, peer.leaf, "a peer needs its public key", "keys: {public: …}")
@@ -97,6 +99,15 @@ def _tunnel(device: Device) -> Iterator[Problem]:
             yield problem(device, leaf, f"a tunnel of mode {mode} has no key")
         elif not _number_or_ipv4(str(leaf.value)):
             yield problem(device, leaf, f"the key of a tunnel of mode {mode} is a number or an IPv4 address")
+
+
+def _told(device: Device) -> Iterator[Problem]:
+    """A secret that stands in a document although its renderer reads files."""
+    key = private_key(device)
+    if device.renderer == "networkd" and key and is_secret_text(str(key.value)):
+        what = "whoever reads the documents knows this private key"
+        found = problem(device, key, what, "keys: {private: /path/of/a/file}", "Secret")
+        yield replace(found, severity=Severity.WARNING)
 
 
 def _number_or_ipv4(text: str) -> bool:
