@@ -12,6 +12,7 @@ from ordain.agent.history import Damaged
 from ordain.agent.journal import Entry, Phase
 from ordain.agent.lock import locked
 from ordain.agent.model import Generation, Outcome, Plan
+from ordain.agent.outcome import ROLLED_BACK
 from ordain.agent.plan import plan
 from ordain.agent.status import Condition
 from ordain.agent.trial import Trial, arm, armed
@@ -85,7 +86,8 @@ async def rollback(engine: Engine, number: int, revision: str) -> Outcome:
         trial = engine.trials.under_way()
         if trial and number in (0, engine.known(trial.back).number):
             engine.trials.expire(trial)
-            return await _undo(engine, trial, "was taken back by hand")
+            outcome = await _undo(engine, trial, "was taken back by hand")
+            return replace(outcome, exit_status=0) if outcome.exit_status == ROLLED_BACK else outcome
         engine.trials.refuse()
         old = engine.applied()
         new = _numbered(engine, number) if number else _before(engine, old)

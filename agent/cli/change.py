@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from argparse import Namespace
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +18,7 @@ from ordain.agent.client import Client, Documents
 from ordain.agent.connect import connect
 from ordain.agent.describe import describe, describe_change
 from ordain.agent.diff import diff as between
-from ordain.agent.model import Change, Outcome, Plan, to_json
+from ordain.agent.model import Change, Outcome, Plan, Verdict, to_json
 from ordain.transforms.errors import Refused
 
 T = TypeVar("T")
@@ -73,11 +73,12 @@ def plan(request: Namespace, console: Console) -> Exit:
 
 def apply(request: Namespace, console: Console) -> Exit:
     """`ordainctl apply`."""
-    if request.confirm is not None:
-        raise Usage("--confirm is not available yet")
+    seconds = _number(request.confirm, "--confirm takes a number of seconds")
+    if request.confirm is not None and not seconds:
+        raise Usage("--confirm takes a number of seconds")
     texts = given(request)
     with console.progress("applying"):
-        outcome = ask(request.root, lambda client: client.apply(texts, once=request.once))
+        outcome = ask(request.root, lambda client: client.apply(texts, once=request.once, confirm_sec=seconds))
     if request.json:
         console.json(to_json(outcome))
     else:
@@ -85,18 +86,52 @@ def apply(request: Namespace, console: Console) -> Exit:
     return Exit(outcome.exit_status)
 
 
+def confirm(request: Namespace, console: Console) -> Exit:
+    """`ordainctl confirm`."""
+    number = ask(request.root, lambda client: client.confirm())
+    console.line(f"generation {number} stays", Style.GOOD)
+    return Exit.OK
+
+
+def rollback(request: Namespace, console: Console) -> Exit:
+    """`ordainctl rollback`."""
+    number = _number(request.n, "N is the number of a generation (`ordainctl history`)")
+    with console.progress("going back"):
+        outcome = ask(request.root, lambda client: client.rollback(number))
+    if request.json:
+        console.json(to_json(outcome))
+    else:
+        report(outcome, console)
+    return Exit(outcome.exit_status)
+
+
+def _number(word: str | None, what: str) -> int:
+    if word is not None and not (word.isascii() and word.isdecimal()):
+        raise Usage(what)
+    return int(word or 0)
+
+
 def report(outcome: Outcome, console: Console) -> None:
     """What was done, and what came of it."""
     _print(outcome.plan, console)
-    console.table(
-        (), [(v.unit, ("ok", Style.GOOD) if v.ok else ("failed", Style.BAD), v.what) for v in outcome.verdicts]
-    )
+    _verdicts(outcome.verdicts, console)
+    if outcome.back is not None:
+        console.line(f"generation {outcome.rejected}: {outcome.why}", Style.BAD)
+        console.line(f"back to generation {outcome.generation}:", Style.STRONG)
+        _print(outcome.back, console)
+        _verdicts(outcome.back_verdicts, console)
     if not outcome.persistent:
         console.note("it holds for this boot only: /etc could not be written [NotPersistent]", Style.WARN)
     status = Exit(outcome.exit_status)
     if outcome.plan or status:
         number = f"generation {outcome.generation}"
         console.line(f"{number}: {RESULTS[status]}", Style.BAD if status else Style.GOOD)
+    if outcome.confirm_by:
+        console.note(f"it goes back at {outcome.confirm_by}, unless: ordainctl confirm", Style.WARN)
+
+
+def _verdicts(verdicts: Sequence[Verdict], console: Console) -> None:
+    console.table((), [(v.unit, ("ok", Style.GOOD) if v.ok else ("failed", Style.BAD), v.what) for v in verdicts])
 
 
 def diff(request: Namespace, console: Console) -> Exit:

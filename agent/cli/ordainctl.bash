@@ -9,7 +9,7 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import facts status watch show explain history diff doctor plan apply hold unhold pause resume follow help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow help --help --version" -- "$current")
         return
     fi
     case ${COMP_WORDS[1]} in
@@ -84,6 +84,12 @@ _ordainctl() {
                 --confirm) operand='text' ;;
             esac
             ;;
+        confirm)
+            flags='' operand='text'
+            ;;
+        rollback)
+            flags='--json' operand='text'
+            ;;
         hold)
             flags='--unmask --json' operand='units'
             ;;
@@ -99,7 +105,7 @@ _ordainctl() {
         follow)
             flags='' operand='text'
             ;;
-        help) operand='validate render match schema import facts status watch show explain history diff doctor plan apply hold unhold pause resume follow' ;;
+        help) operand='validate render match schema import facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

@@ -298,14 +298,46 @@ _ROWS = (
             Argument(
                 flag="--confirm",
                 metavar="SECONDS",
-                help="go back unless confirmed in time (not yet available)",
+                help="go back after so long unless `ordainctl confirm` comes first; a power cut goes back, too",
             ),
             JSON,
         ),
         examples=(
             ("ordainctl apply", "do not wait for the agent"),
             ("ordainctl apply --once web.yaml", "try something"),
+            ("ordainctl apply --confirm 60", "change the network you came by"),
         ),
+        statuses=(
+            Exit.OK,
+            Exit.REFUSED,
+            Exit.USAGE,
+            Exit.DEGRADED,
+            Exit.ROLLED_BACK,
+            Exit.INCOMPLETE,
+            Exit.BUSY,
+        ),
+    ),
+    Command(
+        name="confirm",
+        group=CHANGE,
+        purpose="keep what `ordainctl apply --confirm` put on trial",
+        text="Until then no other change is applied. After the time is over it is refused: the machine is going back.",
+        run="change:confirm",
+        examples=(("ordainctl confirm", "you are still here"),),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.BUSY),
+    ),
+    Command(
+        name="rollback",
+        group=CHANGE,
+        purpose="go back to an earlier generation, and stay there until a document changes",
+        text=(
+            "Without N, to the one before; out of a trial, to what was in force before it. The machine also boots with "
+            "it, and ignores the documents as they are now; `ordainctl follow` or `ordainctl apply` end that. "
+            "If the generation fails now, the machine returns to where it was, and this exits 4."
+        ),
+        run="change:rollback",
+        arguments=(Argument(metavar="N", help="a generation's number (`ordainctl history`)"), JSON),
+        examples=(("ordainctl rollback", "undo the last change"), ("ordainctl rollback 4", "")),
         statuses=(
             Exit.OK,
             Exit.REFUSED,
@@ -368,7 +400,7 @@ _ROWS = (
     Command(
         name="follow",
         group=CHANGE,
-        purpose="follow the source again after `ordainctl apply FILE`",
+        purpose="follow the source again after `ordainctl apply FILE` or `ordainctl rollback`",
         text="",
         run="change:follow",
         examples=(("ordainctl follow", ""),),
