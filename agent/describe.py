@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ordain.agent.diff import FRAGMENT
-from ordain.agent.model import Change, Effect, Job, Plan
+from ordain.agent.model import Cause, Change, Effect, Job, Plan
 
 _LONGEST = 60
 
@@ -35,7 +35,15 @@ def describe_change(change: Change) -> str:
     '[Service] User: not set → web'
     """
     key = f"[{change.section}] {change.key}" if change.section else change.key
-    return f"{key}: {_values(change.old)} → {_values(change.new)}"
+    return f"{key}: {_values(change.old)} → {_values(change.new)}{_causes(change.causes)}"
+
+
+def _causes(causes: tuple[Cause, ...]) -> str:
+    """The place that says so, such as ``  (web.yaml:12 services/web/user)``; of several the last, which wins."""
+    if not causes:
+        return ""
+    last, more = causes[-1], f", {len(causes) - 1} more" if len(causes) > 1 else ""
+    return f"  ({last.path.rpartition('/')[2]}:{last.line} {last.pointer}{more})"
 
 
 def _job(job: Job, width: int) -> Iterator[str]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
+from ordain.agent.cause import causes_of, item_cause
 from ordain.agent.generation import canonical, is_template, template_of
-from ordain.agent.model import Change, Effect, Generation
+from ordain.agent.model import Cause, Change, Effect, Generation
 from ordain.agent.rules import effect
 from ordain.transforms.directives import is_private, lookup
 from ordain.transforms.model import Artifact
@@ -47,13 +48,14 @@ class Content:
     """What we place for one unit.
 
     ``fragment`` is the artifact path of the unit file, ``/dev/null`` for a mask, ``""`` when we only add drop-ins.
-    ``texts`` are the unit file and the drop-ins in the order PID 1 reads them, ``links`` what links to it, as keys of
-    the section Install.
+    ``files`` are the unit file and the drop-ins, path and text, in the order PID 1 reads them, ``links`` what links
+    to it, as keys of the section Install. ``causes``: why there is such a unit.
     """
 
     fragment: str = ""
-    texts: tuple[str, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
     links: tuple[tuple[str, Values], ...] = ()
+    causes: tuple[Cause, ...] = field(default=(), compare=False)
 
     @cached_property
     def values(self) -> Mapping[tuple[str, str], Values]:
@@ -62,7 +64,7 @@ class Content:
         Without a unit file of ours a reset stays in front as ``""``: what it takes away is not in our files.
         """
         values: dict[tuple[str, str], list[str]] = {}
-        for section, key, value in (line for text in self.texts for line in parse(text)):
+        for section, key, value in (line for _, text in self.files for line in parse(text)):
             if is_private(section, key):
                 continue
             if value == "":
@@ -140,12 +142,21 @@ def _changes(unit: str, old: Content, new: Content) -> Iterator[Change]:
             else Effect.MANAGER
         )
         values = tuple((f,) if f else () for f in (old.fragment, new.fragment))
-        yield Change(unit=unit, key=FRAGMENT, old=values[0], new=values[1], effect=here)
+        yield Change(
+            unit=unit,
+            key=FRAGMENT,
+            old=values[0],
+            new=values[1],
+            effect=here,
+            artifact=new.fragment or old.fragment,
+            causes=new.causes or old.causes,
+        )
         if here is Effect.RESTART:
             return
     for section, key in sorted(old.values.keys() | new.values.keys()):
         before, after = old.values.get((section, key), ()), new.values.get((section, key), ())
         if before != after:
+            artifact, causes = causes_of((new if after else old).files, section, key)
             yield Change(
                 unit=unit,
                 section=section,
@@ -153,6 +164,8 @@ def _changes(unit: str, old: Content, new: Content) -> Iterator[Change]:
                 old=before,
                 new=after,
                 effect=effect(section, key, before, after),
+                artifact=artifact,
+                causes=causes,
             )
 
 
@@ -163,6 +176,7 @@ class _Placed:
         self.fragments: dict[str, Artifact] = {}
         self.drop_ins: dict[str, dict[str, Artifact]] = {}
         self.links: dict[str, dict[str, list[str]]] = {}
+        self.provenance = generation.provenance
         for where in _DIRECTORIES:
             for artifact in generation.artifacts:
                 match artifact.path.split("/"):
@@ -195,11 +209,13 @@ class _Placed:
         template = template_of(unit)
         fragment = self.fragments.get(unit) or self.fragments.get(template)
         if fragment is not None and fragment.link == MASK:
-            return Content(fragment=MASK)
+            return Content(fragment=MASK, causes=item_cause((), fragment.item, self.provenance))
         drop_ins = {**self.drop_ins.get(template, {}), **self.drop_ins.get(unit, {})}
         files = [*([fragment] if fragment else []), *(drop_ins[name] for name in sorted(drop_ins))]
+        texts = tuple((file.path, file.content or "") for file in files)
         return Content(
             fragment=fragment.path if fragment else "",
-            texts=tuple(file.content or "" for file in files),
+            files=texts,
+            causes=item_cause(texts, fragment.item, self.provenance) if fragment else (),
             links=tuple((key, tuple(sorted(names))) for key, names in sorted(self.links.get(unit, {}).items())),
         )

@@ -8,11 +8,11 @@ each pointer who set it and what that overrode.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ordain.agent.cause import read_cause
 from ordain.agent.diff import contents
 from ordain.agent.generation import template_of
 from ordain.agent.model import Generation
@@ -25,7 +25,6 @@ DIRECTORIES = {
     "/run/systemd/generator.late/": "late/",
 }
 """Where the generator's three directories are on a machine (systemd.generator(7))."""
-_CAUSE = re.compile(r"# (?P<path>.*?):(?P<line>[0-9]+)(?::[0-9]+)?(?: (?P<layer>[^ /]+))? (?P<pointer>[^ ]*/.*)")
 _DEFAULT = "# default: "
 
 
@@ -221,9 +220,9 @@ def _cause(comment: str) -> Line:
     """What a comment says of the lines below it."""
     if comment.startswith(_DEFAULT):
         return Line(text="", why=comment.removeprefix(_DEFAULT))
-    if (said := _CAUSE.fullmatch(comment)) is None:
+    if (said := read_cause(comment)) is None:
         return Line(text="")
-    return Line(text="", pointer=said["pointer"], path=said["path"], line=int(said["line"]), layer=said["layer"] or "")
+    return Line(text="", pointer=said.pointer, path=said.path, line=said.line, layer=said.layer)
 
 
 def _near_step(pointer: str, known: Iterable[str]) -> str:

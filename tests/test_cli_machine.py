@@ -156,7 +156,9 @@ def test_history_lists_generations_oldest_first_and_names_damage(box: Box) -> No
 def test_diff_of_two_generations_names_what_changed(box: Box) -> None:
     box.apply(generation("1G"), generation("2G"))
 
-    assert box.run("diff", "1", "2") == "web.service\n  [Service] MemoryMax: 1G → 2G\n"
+    assert box.run("diff", "1", "2") == (
+        "web.service\n  [Service] MemoryMax: 1G → 2G  (web.yaml:7 services/web/limits/memory)\n"
+    )
     assert box.run("diff", "1") == box.run("diff", "1", "2")
     assert box.run("diff", "1", "--exit-code", status=7)
     assert box.run("diff", "2", "2", "--exit-code") == ""

@@ -285,4 +285,6 @@ def test_a_change_is_plain_data() -> None:
         "old": ["a"],
         "new": ["b"],
         "effect": "restart",
+        "artifact": "",
+        "causes": [],
     }
