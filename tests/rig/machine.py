@@ -292,6 +292,7 @@ def _hierarchies() -> Iterator[Path]:
 
 
 def _members(tree: Path) -> Iterator[int]:
-    for directory, _, _ in os.walk(tree):  # which passes over what goes away meanwhile
+    """The processes in a cgroup tree, which may change meanwhile: os.walk passes over what has vanished."""
+    for directory, _, _ in os.walk(tree):
         with contextlib.suppress(OSError):
-            yield from map(int, Path(directory, "cgroup.procs").read_text().split())
+            yield from map(int, (Path(directory) / "cgroup.procs").read_text().split())
