@@ -30,7 +30,10 @@ def by_name(command: Command) -> str:
     [
         ([], 2, "a command is missing\nTry `ordainctl --help`."),
         (["planx"], 2, "there is no command 'planx'; did you mean plan or explain?"),
-        (["rollback"], 2, "there is no command 'rollback'"),
+        (["release"], 2, "there is no command 'release'"),
+        (["rollback", "last"], 2, "N is the number of a generation"),
+        (["apply", "--confirm", "0"], 2, "--confirm takes a number of seconds"),
+        (["apply", "--confirm", "soon"], 2, "--confirm takes a number of seconds"),
         (["--outptu"], 2, "there is no command '--outptu'"),
         (["validate"], 2, "required: FILE\nTry `ordainctl validate --help`."),
         (["render", "--outptu", "x", "y"], 2, "unknown argument: --outptu (did you mean --output?)"),

@@ -67,7 +67,14 @@ class Agent:
         return self._answer("plan", documents)  # type: ignore[no-any-return]
 
     async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
-        return self._answer("apply", documents, once)  # type: ignore[no-any-return]
+        asked = ("apply", documents, once, *([confirm_sec] if confirm_sec else []))
+        return self._answer(*asked)  # type: ignore[no-any-return]
+
+    async def confirm(self) -> int:
+        return self._answer("confirm")  # type: ignore[no-any-return]
+
+    async def rollback(self, number: int = 0) -> Outcome:
+        return self._answer("rollback", number)  # type: ignore[no-any-return]
 
     async def status(self) -> Status:
         return self._answer("status")  # type: ignore[no-any-return]
@@ -180,10 +187,51 @@ def test_an_apply_says_what_came_of_it(
     assert json.loads(capsys.readouterr().out)["generation"] == 8
 
 
-def test_confirm_is_not_there_yet(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["apply", "--confirm", "30"]) == 2
-    assert "--confirm is not available yet" in capsys.readouterr().err
-    assert agent.asked == []
+def test_a_trial_says_until_when(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    agent.answer = Outcome(generation=8, hash="abc", plan=PLAN, confirm_by="12:00:30")
+
+    assert main(["apply", "--confirm", "30"]) == 0
+    assert agent.asked == [("apply", None, False, 30)]
+    assert "it goes back at 12:00:30, unless: ordainctl confirm" in "".join(capsys.readouterr())
+
+
+def test_a_trial_is_confirmed(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    agent.answer = 8
+
+    assert main(["confirm"]) == 0
+    assert capsys.readouterr().out == "generation 8 stays\n"
+
+
+@pytest.mark.parametrize(("words", "number"), [(["rollback"], 0), (["rollback", "4"], 4)])
+def test_a_generation_is_gone_back_to(agent: Agent, words: list[str], number: int) -> None:
+    agent.answer = Outcome(generation=4, hash="abc", plan=PLAN)
+
+    assert main(words) == 0
+    assert agent.asked == [("rollback", number)]
+
+
+@pytest.mark.parametrize(("status", "said"), [(4, "failed and rolled back"), (5, "the rollback is incomplete")])
+def test_both_ways_of_an_apply_that_failed_are_shown(
+    agent: Agent, capsys: pytest.CaptureFixture[str], status: int, said: str
+) -> None:
+    agent.answer = Outcome(
+        generation=7,
+        hash="abc",
+        plan=PLAN,
+        verdicts=(Verdict(unit="new.service", ok=False, what="is failed", blamed=True),),
+        exit_status=status,
+        rejected=8,
+        why="new.service is failed",
+        back=Plan(reload=True),
+        back_verdicts=(Verdict(unit="old.service", ok=status == 4, what="is what it is"),),
+    )
+
+    assert main(["apply"]) == status
+    out = capsys.readouterr().out
+    assert "generation 8: new.service is failed" in out
+    assert "back to generation 7:" in out
+    assert "is what it is" in out
+    assert said in out
 
 
 @pytest.mark.parametrize("words", [["plan"], ["apply"], ["status"], ["diff"], ["pause"], ["resume"], ["follow"]])

@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli.arguments import ANY_MACHINE, EXIT_CODE, FILES, JSON, SOME_FILES, UNITS
-from ordain.agent.cli.command import Argument, Command, Exit, Words
+from ordain.agent.cli import table_change
+from ordain.agent.cli.command import EXIT_CODE, FILES, JSON, Argument, Command, Exit, Words
 
 DOCUMENTS = "Documents, without root and without systemd"
 MACHINE = "This machine"
-CHANGE = "Change"
+CHANGE = table_change.CHANGE
+
+SOME_FILES = Argument(
+    metavar="FILE",
+    many=True,
+    required=True,
+    words=Words.FILES,
+    help="a document, a directory of them (*.yaml, *.json), or - for standard input",
+)
+UNITS = Argument(metavar="UNIT", many=True, words=Words.UNITS, help="a unit; web is web.service")
+NODE = Argument(
+    flag="--node",
+    metavar="NAME",
+    help="be the machine that Node document NAME describes, not the one with this hostname",
+)
+LABEL = Argument(flag="--label", metavar="KEY=VALUE", many=True, help="set a label, over every other source of labels")
+
+ANY_MACHINE = (
+    Argument(flag="--os", metavar="ID-VERSION", help="another operating system: debian-13, rhel-9, arch"),
+    Argument(flag="--systemd", metavar="N", help="its systemd version, when not the one that system shipped with"),
+    Argument(flag="--arch", metavar="ARCH", help="its architecture in systemd's spelling: x86-64, arm64"),
+    LABEL,
+    Argument(
+        flag="--facts",
+        metavar="FILE",
+        words=Words.FILES,
+        help="take the facts from FILE, as `ordainctl facts --json` prints",
+    ),
+    NODE,
+)
 
 _ROWS = (
     Command(
@@ -233,143 +262,7 @@ _ROWS = (
         arguments=(JSON,),
         examples=(("ordainctl doctor", "first thing at 3 a.m."),),
     ),
-    Command(
-        name="plan",
-        group=CHANGE,
-        purpose="show what an apply would do, and why",
-        text="Without FILE, for the documents of this machine's source. Changes nothing.",
-        run="change:plan",
-        arguments=(FILES, EXIT_CODE, JSON),
-        examples=(
-            ("ordainctl plan", ""),
-            ("ordainctl plan --exit-code web.yaml >/dev/null || echo differs", "in a script"),
-        ),
-        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.BUSY, Exit.CHANGES),
-    ),
-    Command(
-        name="apply",
-        group=CHANGE,
-        purpose="make the machine what the documents say",
-        text=(
-            "Without FILE, the documents of this machine's source. With FILE, these stand in for the source "
-            "until that next changes, and the agent stops following the source (`ordainctl follow`) "
-            "unless --once is given."
-        ),
-        run="change:apply",
-        arguments=(
-            FILES,
-            Argument(flag="--once", help="go on following the source afterwards"),
-            Argument(
-                flag="--confirm",
-                metavar="SECONDS",
-                help="go back after so long unless `ordainctl confirm` comes first; a power cut goes back, too",
-            ),
-            JSON,
-        ),
-        examples=(
-            ("ordainctl apply", "do not wait for the agent"),
-            ("ordainctl apply --once web.yaml", "try something"),
-            ("ordainctl apply --confirm 60", "change the network you came by"),
-        ),
-        statuses=(
-            Exit.OK,
-            Exit.REFUSED,
-            Exit.USAGE,
-            Exit.DEGRADED,
-            Exit.ROLLED_BACK,
-            Exit.INCOMPLETE,
-            Exit.BUSY,
-        ),
-    ),
-    Command(
-        name="confirm",
-        group=CHANGE,
-        purpose="keep what `ordainctl apply --confirm` put on trial",
-        text="Until then no other change is applied. After the time is over it is refused: the machine is going back.",
-        run="change:confirm",
-        examples=(("ordainctl confirm", "you are still here"),),
-        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.BUSY),
-    ),
-    Command(
-        name="rollback",
-        group=CHANGE,
-        purpose="go back to an earlier generation, and stay there until a document changes",
-        text=(
-            "Without N, to the one before; out of a trial, to what was in force before it. The machine also boots with "
-            "it, and ignores the documents as they are now; `ordainctl follow` or `ordainctl apply` end that. "
-            "If the generation fails now, the machine returns to where it was, and this exits 4."
-        ),
-        run="change:rollback",
-        arguments=(Argument(metavar="N", help="a generation's number (`ordainctl history`)"), JSON),
-        examples=(("ordainctl rollback", "undo the last change"), ("ordainctl rollback 4", "")),
-        statuses=(
-            Exit.OK,
-            Exit.REFUSED,
-            Exit.USAGE,
-            Exit.DEGRADED,
-            Exit.ROLLED_BACK,
-            Exit.INCOMPLETE,
-            Exit.BUSY,
-        ),
-    ),
-    Command(
-        name="hold",
-        group=CHANGE,
-        purpose="leave a unit as it is, whatever the documents say, until `ordainctl unhold`",
-        text=(
-            "A hold lasts over reboots: a unit that does not run when it is held is started by no boot. "
-            "Its socket or timer may still start it; hold these too. `systemctl stop` needs no hold to last until "
-            "the documents of that unit change or the machine reboots."
-        ),
-        run="hold:hold",
-        arguments=(
-            Argument(metavar="UNIT", help="a unit; web is web.service", required=True, words=Words.UNITS),
-            Argument(flag="--unmask", help="lift the mask that the documents put on it, which systemctl cannot"),
-            JSON,
-        ),
-        examples=(
-            ("ordainctl hold web", "to work on it by hand"),
-            ("ordainctl hold --unmask cups", "to use what the documents forbid"),
-        ),
-    ),
-    Command(
-        name="unhold",
-        group=CHANGE,
-        purpose="give a unit back to the documents, and bring it to what they want",
-        text="`ordainctl status` shows which units are held.",
-        run="hold:unhold",
-        arguments=(
-            Argument(metavar="UNIT", help="a unit; web is web.service", required=True, words=Words.UNITS),
-            JSON,
-        ),
-        examples=(("ordainctl unhold web", ""),),
-        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED, Exit.BUSY),
-    ),
-    Command(
-        name="pause",
-        group=CHANGE,
-        purpose="apply no change of the documents until `ordainctl resume`",
-        text="The services go on as they are. The pause ends with a reboot.",
-        run="change:pause",
-        examples=(("ordainctl pause", "before working on a machine by hand"),),
-    ),
-    Command(
-        name="resume",
-        group=CHANGE,
-        purpose="end a pause, and apply what has changed meanwhile",
-        text="",
-        run="change:resume",
-        examples=(("ordainctl resume", ""),),
-    ),
-    Command(
-        name="follow",
-        group=CHANGE,
-        purpose="follow the source again after `ordainctl apply FILE` or `ordainctl rollback`",
-        text="",
-        run="change:follow",
-        examples=(("ordainctl follow", ""),),
-    ),
 )
 
-COMMANDS = {row.name: row for row in _ROWS}
+COMMANDS = {row.name: row for row in (*_ROWS, *table_change.ROWS)}
 GROUPS = (DOCUMENTS, MACHINE, CHANGE)
