@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ordain.agent.act import act
 from ordain.agent.boot import boot_id
-from ordain.agent.holds import placed, read_holds
+from ordain.agent.holds import as_placed
 from ordain.agent.model import Generation, Job, Verb, Verdict
 from ordain.agent.observe import look
 from ordain.agent.status import Condition
@@ -41,7 +41,7 @@ class Repair:
 
     async def check(self, generation: Generation) -> list[Verdict]:
         """See that the generator did its work, give it a second run if not, and say what it did not place."""
-        wanted = placed(generation, read_holds(self._root))
+        wanted = as_placed(self._root, generation)
         absent = missing(wanted, self._root)
         if absent:
             await self._systemd.reload()
@@ -57,7 +57,7 @@ class Repair:
         Timers that lost their unit stay failed for good after one bad run, though the rest heals by itself
         (design/generator.md, i.6); they are started again. Returns whether there was anything to mend.
         """
-        wanted = placed(generation, read_holds(self._root))
+        wanted = as_placed(self._root, generation)
         absent = missing(wanted, self._root)
         mend = absent not in ((), self._absent)  # our own reload is heard of too: what it did not mend, none does
         if mend:
