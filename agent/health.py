@@ -18,8 +18,8 @@ from ordain.agent.failure import Unavailable
 from ordain.agent.systemd1 import Systemd
 from ordain.transforms.model import Health
 
-EVERY_SEC = 0.25
-"""How long to wait between two tries."""
+FIRST_SEC, MOST_SEC = 0.25, 2.0
+"""How long to wait after the first try, and after the latest: each wait is half as long again as the one before."""
 LEAST_SEC = 1.0
 """What a single try may take, however near the end is."""
 LONGEST_SEC = 900.0
@@ -32,13 +32,17 @@ async def ask(systemd: Systemd, unit: str, health: Health) -> str:
     """Ask until ``unit`` works and has done so for long enough; "" then, else what is wrong."""
     clock = asyncio.get_running_loop().time
     end = clock() + min(health.within_usec / 1e6, LONGEST_SEC)
+    pause = FIRST_SEC
     while wrong := await _try(systemd, unit, health, end - clock()):
         if clock() >= end:
             return f"does not work within {_seconds(health.within_usec)}: {wrong}"
-        await asyncio.sleep(EVERY_SEC)
+        await asyncio.sleep(min(pause, max(0.0, end - clock())))
+        pause = min(1.5 * pause, MOST_SEC)
     end = clock() + min(health.settle_usec / 1e6, LONGEST_SEC)
+    pause = FIRST_SEC
     while (left := end - clock()) > 0:
-        await asyncio.sleep(min(EVERY_SEC, left))
+        await asyncio.sleep(min(pause, left))
+        pause = min(1.5 * pause, MOST_SEC)
         if wrong := await _try(systemd, unit, health, LEAST_SEC):
             return f"worked, and within {_seconds(health.settle_usec)} no more: {wrong}"
     return ""

@@ -113,13 +113,13 @@ async def _ask_all(systemd: Systemd, done: Sequence[Done], generation: Generatio
 
 
 async def _ask(systemd: Systemd, unit: str, health: Health) -> str:
-    """As `health.ask`, but no longer than the unit runs: that it does not, its state says better."""
+    """As `health.ask`, but no longer than the unit runs."""
     asking = asyncio.create_task(ask(systemd, unit, health))
     try:
         while not asking.done():
             await asyncio.wait({asking}, timeout=1.0)
             if (await systemd.list_units([unit]))[unit].active_state not in RUNNING:
-                return ""
+                return "does not run any more"
         return asking.result()
     finally:
         asking.cancel()
