@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ordain.agent.bus import BusError
 from ordain.agent.model import Job, Observed, Verb
 from ordain.agent.systemd1 import Systemd
+from ordain.agent.view import RUNNING
 
 INFINITE_USEC = 2**64 - 1
 LONGEST_SEC = 900.0
@@ -17,18 +18,22 @@ LONGEST_SEC = 900.0
 GRACE_SEC = 10.0
 """On top of a unit's own timeout: it counts from when the job runs, we count from when it is queued."""
 DEFAULT_SEC = 90.0
+POLL_SEC = 0.1
+"""How often to look whether someone else's job is done: its end is told under a path we do not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Done:
     """How one job ended: ``result`` as systemd spells it, "" if that is not known.
 
-    ``refused`` is PID 1's answer to a job it did not queue.
+    ``refused`` is PID 1's answer to a job it did not queue; ``taken_by`` the type of someone else's job that took the
+    place of ours, such as ``stop``.
     """
 
     job: Job
     result: str = ""
     refused: str = ""
+    taken_by: str = ""
 
 
 async def act(systemd: Systemd, jobs: Sequence[Job], observed: Observed) -> tuple[Done, ...]:
@@ -38,15 +43,40 @@ async def act(systemd: Systemd, jobs: Sequence[Job], observed: Observed) -> tupl
     A restart does not run against the start limit that a failed predecessor used up, and of what is stopped no
     failure is left: PID 1 would keep it among the failed units, also without a definition.
     """
+    done = await _all(systemd, jobs, patience(jobs, observed))
+    lost = [each for each in done if each.result == "canceled" and each.job.verb is not Verb.STOP]
+    once_more = [each.job for each in lost if await _still_old(systemd, each.job.unit, observed)]
+    if not once_more:
+        return done
+    known = {each.job.unit: each for each in await _all(systemd, once_more, patience(once_more, observed))}
+    return tuple(known.get(each.job.unit, each) for each in done)
+
+
+async def _all(systemd: Systemd, jobs: Sequence[Job], timeout_sec: float) -> tuple[Done, ...]:
     queued = [await _queue(systemd, job) for job in jobs]
     return tuple(
         await asyncio.gather(
             *(
-                _end(systemd, job, path, patience(jobs, observed)) if isinstance(path, str) else _refused(job, path)
+                _end(systemd, job, path, timeout_sec) if isinstance(path, str) else _refused(job, path)
                 for job, path in zip(jobs, queued, strict=True)
             )
         )
     )
+
+
+async def _still_old(systemd: Systemd, unit: str, observed: Observed) -> bool:
+    """Whether the job that took the place of ours left the unit running as it was; waits for that job.
+
+    What someone stopped is theirs to start, and what they started has the new definition.
+    """
+    longest = patience([Job(unit=unit, verb=Verb.RESTART, reason="")], observed)
+    for _ in range(int(longest / POLL_SEC)):
+        if not await systemd.job_type(unit):
+            break
+        await asyncio.sleep(POLL_SEC)
+    state = (await systemd.inspect([unit], frozenset({"invocation_id"})))[unit]
+    before = observed.unit(unit).invocation_id
+    return state.active_state in RUNNING and bool(before) and state.invocation_id == before
 
 
 async def _queue(systemd: Systemd, job: Job) -> str | BusError:
@@ -60,10 +90,11 @@ async def _queue(systemd: Systemd, job: Job) -> str | BusError:
 
 async def _end(systemd: Systemd, job: Job, path: str, timeout_sec: float) -> Done:
     result = await systemd.wait(path, timeout_sec)
+    taken_by = await systemd.job_type(job.unit) if result == "canceled" else ""
     if job.verb is Verb.STOP:
         with contextlib.suppress(BusError):  # it is gone already
             await systemd.reset_failed(job.unit)
-    return Done(job=job, result=result)
+    return Done(job=job, result=result, taken_by=taken_by)
 
 
 async def _refused(job: Job, error: BusError) -> Done:

@@ -146,6 +146,14 @@ class Systemd:
         number, _ = await get(self.bus, NAME, unit_path(unit), UNIT, "Job")
         return bool(number)
 
+    async def job_type(self, unit: str) -> str:
+        """The type of the job that is queued or runs for ``unit``, such as ``stop``; "" if there is none."""
+        try:
+            number, path = await get(self.bus, NAME, unit_path(unit), UNIT, "Job")
+            return str(await get(self.bus, NAME, path, f"{NAME}.Job", "JobType")) if number else ""
+        except BusError:  # it ended meanwhile
+            return ""
+
     async def queue(self, verb: Verb, unit: str) -> str:
         """Queue a job and return its path; `wait` must be called with it.
 

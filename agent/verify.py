@@ -41,8 +41,10 @@ def verdict(done: Done, state: UnitState) -> Verdict:
     if result in _RESULTS:
         return Verdict(unit=unit, ok=False, what=_because(_RESULTS[result], state), result=result)
     ok, what = _stopped(state) if done.job.verb is Verb.STOP else _started(state)
-    if result == "canceled":
-        what = f"{what}; someone else took its job away"
+    if result == "canceled" and done.taken_by == "stop" and done.job.verb is not Verb.STOP and ok:
+        what = "was stopped by someone else meanwhile, and is left so"
+    elif result == "canceled":
+        what = f"{what}; someone else's job{f' ({done.taken_by})' * bool(done.taken_by)} took the place of ours"
     return Verdict(unit=unit, ok=ok, what=what, result=result)
 
 
