@@ -7,16 +7,17 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-import yaml
-
+from ordain.transforms import yamltext
 from ordain.transforms.importing.imported import Imported, Plain
 from ordain.transforms.language import SECTIONS
-from ordain.transforms.node import Number, scalar
+from ordain.transforms.node import Number, Unreadable, scalar
 from ordain.transforms.shapes import Free, Map, Record, Set, Shape
 
 WIDTH = 100
 """Longer lines than this are broken where YAML lets them be."""
 _END = "\n"
+KEY = 1000
+"""YAML wants longer keys to be announced (the limit of YAML 1.2, 7.4.2, is 1024 characters)."""
 FLOW_ENTRIES = 3
 """A map of more stands on lines of its own."""
 
@@ -54,8 +55,11 @@ def _below(shape: Shape | None, key: str) -> Shape | None:
 def _pair(key: str, value: Plain, indent: str, typed: bool) -> Iterator[str]:
     """``key: value`` in block style. ``typed``: a string that looks like a number has to say that it is none."""
     head = f"{indent}{_scalar(key, flow=False, typed=False)}:"
+    if len(head) > KEY:
+        yield f"{indent}? {_scalar(key, flow=False, typed=False)}"
+        head = f"{indent}:"
     flow = _flow(value, typed)
-    if flow and len(head) + 1 + len(flow) <= WIDTH:
+    if flow and (not value or len(head) + 1 + len(flow) <= WIDTH):
         yield f"{head} {flow}"
     elif isinstance(value, dict):
         yield head
@@ -74,18 +78,16 @@ def _pair(key: str, value: Plain, indent: str, typed: bool) -> Iterator[str]:
 
 
 def _item(value: Plain, indent: str, typed: bool) -> Iterator[str]:
-    flow = _flow(value, typed) or (_scalar(value, flow=False, typed=typed) if not isinstance(value, dict) else "")
     if isinstance(value, str) and _literal(value):
         yield f"{indent}- |{'' if value.endswith(_END) else '-'}"
         yield from (f"{indent}  {line}" if line else "" for line in value.removesuffix(_END).split(_END))
-        return
-    if not flow or (isinstance(value, dict) and len(flow) > WIDTH):
-        assert isinstance(value, dict)
+    elif isinstance(value, dict) and value and len(_flow(value, typed) or " " * WIDTH) >= WIDTH:
         lines = [line for name, inner in value.items() for line in _pair(name, inner, f"{indent}  ", typed)]
         yield f"{indent}- {lines[0].lstrip()}"
         yield from lines[1:]
-        return
-    yield f"{indent}- {flow}"
+    else:
+        flow = isinstance(value, (dict, list))
+        yield f"{indent}- {_inline(value, typed) if flow else _scalar(value, flow=False, typed=typed)}"
 
 
 def _flow(value: Plain, typed: bool) -> str:
@@ -114,7 +116,8 @@ def _inline(value: Plain, typed: bool) -> str:
 
 
 def _key(text: str) -> str:
-    return _scalar(text, flow=True, typed=False)
+    written = _scalar(text, flow=True, typed=False)
+    return f"? {written} " if len(written) > KEY else written
 
 
 def _scalar(value: Plain, *, flow: bool, typed: bool) -> str:
@@ -125,9 +128,7 @@ def _scalar(value: Plain, *, flow: bool, typed: bool) -> str:
     if isinstance(value, (int, float)):
         return str(value)
     assert isinstance(value, str)
-    read = scalar(value)
-    plain = isinstance(read, str) and not (typed and isinstance(read, Number))
-    if plain and _reads_back(value, value, flow):
+    if not (typed and isinstance(scalar(value), Number)) and _reads_back(value, value, flow):
         return value
     single = "'" + value.replace("'", "''") + "'"
     if value.isprintable() and _reads_back(single, value, flow):
@@ -150,15 +151,16 @@ def _escape(code: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _reads_back(written: str, meant: str, flow: bool) -> bool:
-    """Whether YAML takes ``written`` for the one string ``meant``, as a key and as a value, in a flow or not."""
+    """Whether our reader takes ``written`` for the string ``meant``, in a flow or not, as a value and as a key."""
     if "\n" in written or not written:
         return False
-    text = f"{{{written}: [{written}, {written}]}}" if flow else f"{written}: {written}"
+    key = written if len(written) < KEY else "key"
+    text = f"{{{key}: [{written}, {written}]}}" if flow else f"{key}: {written}"
     try:
-        found = [event.value for event in yaml.parse(text) if isinstance(event, yaml.ScalarEvent)]
-    except yaml.YAMLError:
+        (node,) = yamltext.read("", text)
+    except (Unreadable, ValueError):
         return False
-    return found == [meant] * (3 if flow else 2)
+    return node.plain() == {key if key == "key" else meant: [meant, meant] if flow else meant}
 
 
 def _literal(text: str) -> bool:
