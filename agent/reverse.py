@@ -85,7 +85,7 @@ async def rollback(engine: Engine, number: int, revision: str) -> Outcome:
         await engine.resume_now()
         trial = engine.trials.under_way()
         if trial and number in (0, engine.known(trial.back).number):
-            engine.trials.expire(trial)
+            trial = engine.trials.take_back(trial)
             outcome = await _undo(engine, trial, "was taken back by hand")
             return replace(outcome, exit_status=0) if outcome.exit_status == ROLLED_BACK else outcome
         engine.trials.refuse()
