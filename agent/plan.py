@@ -21,6 +21,7 @@ __all__ = ["RUNNING", "plan", "units"]
 
 _TRIGGERS = (".socket", ".timer", ".path", ".automount")
 _NEEDS = ("Requires", "BindsTo")
+_PULLS_IN = (*_NEEDS, "Wants")
 _PROPAGATES = (*_NEEDS, "PartOf")
 """Along these PID 1 stops a unit with another (src/core/transaction.c), and no start of that one takes it back."""
 
@@ -126,7 +127,24 @@ def _start_order(jobs: Collection[str], views: Mapping[str, View]) -> tuple[str,
 
     PID 1 keeps the order among jobs it has; one that it gets first, it starts before it hears of the next.
     """
-    return _sorted(_earlier({unit: views[unit].after for unit in jobs}, views))
+    earlier = _earlier({unit: views[unit].after for unit in jobs}, views)
+    sockets = {member.starts: unit for unit in jobs if (member := views[unit].new) and unit.endswith(".socket")}
+    for unit in jobs if sockets else ():
+        # Once the service runs, for whatever pulled it in, PID 1 refuses to start its socket.
+        earlier[unit] |= {sockets[pulled] for pulled in _pulls_in(unit, views) & sockets.keys()} - {unit}
+    return _sorted(earlier)
+
+
+def _pulls_in(unit: str, views: Mapping[str, View]) -> set[str]:
+    """The units of the documents that PID 1 starts along with a unit, and the unit itself."""
+    found: set[str] = set()
+    rising = {unit}
+    while rising:
+        found |= rising
+        rising = {
+            name for each in rising for name in views[each].after.words("Unit", *_PULLS_IN)
+        } & views.keys() - found
+    return found
 
 
 def _stop_order(stops: Collection[str], views: Mapping[str, View]) -> tuple[str, ...]:
