@@ -99,11 +99,9 @@ def _starts(view: View) -> str:
         return _named(view.needs(Effect.RESTART)) if view.needs(Effect.RESTART) else ""
     if view.touched:
         return "its documents changed"
-    if view.enforced and view.state.condition_result and ending(view.state)[0] is Why.STOPPED:
-        return ending(view.state)[1]
-    if view.enforced and killed_by_others(view.state):
-        return ending(view.state)[1]
-    return ""
+    by_others = ending(view.state)[0] is Why.STOPPED or killed_by_others(view.state)
+    ran = view.state.condition_result and view.state.invocation_id  # else it would only be skipped once more
+    return ending(view.state)[1] if view.released or (view.enforced and ran and by_others) else ""
 
 
 def _stays_down(view: View) -> Note:
@@ -120,6 +118,9 @@ def _stays_down(view: View) -> Note:
 
 def _changed(view: View) -> Iterator[Job | Note]:
     """A unit that runs and may stay: the mildest job that makes its changes real."""
+    if view.kept and view.released:
+        yield view.job(Verb.STOP, "removed from the documents, and held no longer")
+        return
     if view.kept:
         yield _deferred(view, "removed from the documents") if view.role else view.note(_KEPT)
         return

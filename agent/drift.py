@@ -61,6 +61,7 @@ def _status(member: Member, state: UnitState, note: Note | None, oneshot: bool, 
         result=state.result,
         n_restarts=state.n_restarts,
         early=member.early,
+        enforced=member.drift == "enforce",
     )
 
 

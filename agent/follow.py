@@ -30,6 +30,8 @@ REFUSED = "Refused"
 LOOK_SEC = 0.5
 """A burst of unit changes is looked at once, this long after its first."""
 RETRY_SEC = 5.0
+ENFORCE_SEC = 10.0
+"""Two that enforce their ways against each other do so at this pace."""
 BOOT_GOOD = "ordain-boot-good.service"
 
 
@@ -53,6 +55,7 @@ class Follower(Local):
         self._wake = asyncio.Event()
         self._read = True
         self._reloaded = False
+        self._enforced = -ENFORCE_SEC
         self._listeners: list[Callable[[Status], None]] = []
 
     async def run(self) -> None:
@@ -89,6 +92,7 @@ class Follower(Local):
             if not self._boot_good:
                 await self._attempt(self._boot_is_good)
             await self._attempt(self.look)
+            await self._attempt(self._enforce)
             await self._wake.wait()
             if not self._read and not self._reloaded:
                 await asyncio.sleep(LOOK_SEC)
@@ -102,6 +106,9 @@ class Follower(Local):
             log.warning("%s; trying again", failure)
             self._troubles[step.__name__] = Condition(code=type(failure).__name__, what=str(failure))
             asyncio.get_running_loop().call_later(RETRY_SEC, self._again)
+        except Failure as failure:
+            log.error("%s", failure)
+            self._troubles[step.__name__] = Condition(code=type(failure).__name__, what=str(failure))
 
     def _again(self) -> None:
         self._read = self._reloaded = True
@@ -115,6 +122,21 @@ class Follower(Local):
         undone = await mend(self.engine)
         if undone is not None:
             self._report(undone)
+
+    async def _enforce(self) -> None:
+        """Undo what others did to units that the documents enforce; not more often than every `ENFORCE_SEC`."""
+        strays = [unit.unit for unit in self.current.units if unit.enforced and not unit.ok]
+        if self.paused or not strays or await self.engine.systemd.stopping():
+            return
+        loop = asyncio.get_running_loop()
+        if (left := self._enforced + ENFORCE_SEC - loop.time()) > 0:
+            loop.call_later(left, self._wake.set)
+            return
+        self._enforced = loop.time()
+        outcome = await self.engine.again()
+        for verdict in outcome.verdicts if outcome else ():
+            log.warning("%s was not as enforced: %s", verdict.unit, verdict.what)
+        await self.look()
 
     async def _heal(self) -> None:
         if await self.engine.heal():

@@ -31,6 +31,8 @@ async def hold(engine: Engine, unit: str, *, unmask: bool = False) -> Hold:
             raise Failure(f"the documents do not speak of {unit}" + (f"; {hint}" if hint else ""))
         if unmask and known[unit].wanted is not Wanted.MASKED:
             raise Failure(f"the documents do not mask {unit}; `systemctl unmask` lifts an admin's mask")
+        if unmask and known[unit].ours:
+            raise Failure(f"{unit} is made from documents, and while they mask it there is nothing to unmask")
         holds = read_holds(engine.root)
         state = (await engine.systemd.list_units([unit]))[unit]
         now = datetime.now(UTC).isoformat(timespec="seconds")

@@ -54,7 +54,8 @@ class SourceState:
 class UnitStatus:
     """One member: what is wanted, what it is, and whether that agrees (``what`` says why not).
 
-    ``why`` is a `model.Why`, "" where nothing is to be said; ``edited`` are an admin's files that change the unit.
+    ``why`` is a `model.Why`, "" where nothing is to be said; ``enforced``: drift is not left alone; ``edited`` are an
+    admin's files that change the unit.
     """
 
     unit: str
@@ -69,6 +70,7 @@ class UnitStatus:
     n_restarts: int = 0
     early: bool = False
     why: str = ""
+    enforced: bool = False
     edited: tuple[str, ...] = ()
 
 

@@ -51,7 +51,11 @@ _BY_TYPE: Mapping[str, Mapping[str, str]] = {
     "path": {"result": "Result"},
 }
 _ENDED: Mapping[str, Mapping[str, str]] = {
-    "unit": {"active_exit_usec": "ActiveExitTimestampMonotonic", "inactive_enter_usec": "InactiveEnterTimestamp"},
+    "unit": {
+        "active_exit_usec": "ActiveExitTimestampMonotonic",
+        "inactive_enter_usec": "InactiveEnterTimestamp",
+        "condition_usec": "ConditionTimestampMonotonic",
+    },
     "service": {
         "exec_main_code": "ExecMainCode",
         "exec_main_status": "ExecMainStatus",
@@ -128,6 +132,8 @@ class Systemd:
         path = unit_path(state.name)
         values = await asyncio.gather(*(get(self.bus, NAME, path, where, name) for where, _, name in wanted))
         found = {field: _READ.get(field, _same)(value) for (_, field, _), value in zip(wanted, values, strict=True)}
+        if found.pop("condition_usec", None) == 0:  # ConditionResult= is "no" until it was looked at
+            found["condition_result"] = True
         return dataclasses.replace(state, **found)
 
     async def property(self, unit: str, name: str) -> Any:
