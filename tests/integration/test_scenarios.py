@@ -1,0 +1,181 @@
+"""Scenarios on booted machines: old documents, what happened since, new documents → the jobs, and what is so after.
+
+The rows are in scenarios/*.yaml:
+
+    old, new  what the documents say: a name is a service, with a unit's suffix a raw unit (with .d a drop-in), with a
+              slash a mount. A text stands for the command of a service. A list in ``old`` is applied one by one.
+    do        shell commands between the two, ``undo`` after the row; /run/row is empty and the row's own
+    jobs      the whole plan, stops first; none when absent
+    notes     units the plan leaves alone, each with a piece of why; all of them
+    bad       units whose verdict is not ok
+    end       states soon after: an ActiveState, ``not-found`` or ``masked``
+    check     shell commands that hold soon after
+    same      units of the plan that keep their process
+    also      units outside the plan that PID 1 restarts or stops along
+
+Of every row holds besides: applied again, it is no job and no reload; units outside the plan keep their process; what
+the plan restarts has another one; no unit outside the row fails or recovers; it goes without a trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from rig import roots
+from rig.apply import Sections, apply, pause
+from rig.machine import Machine
+
+pytestmark = pytest.mark.integration
+
+Row = Mapping[str, Any]
+Runs = Mapping[str, Mapping[str, str]]
+
+ROWS: list[Row] = [
+    row
+    for path in sorted((Path(__file__).parent / "scenarios").glob("*.yaml"))
+    for row in yaml.safe_load(path.read_text("utf-8"))
+]
+WORDS = {"id", "old", "do", "new", "jobs", "notes", "bad", "end", "check", "same", "also", "undo"}
+TYPES = (".service", ".socket", ".timer", ".path", ".mount", ".slice", ".target")
+RUN = ("*.service", "*.socket", "*.timer", "*.path", "*.mount")
+NOTHING: Sections = {"services": {}}
+PROPERTIES = ("Id", "ActiveState", "InvocationID", "MainPID")
+PROGRAMS = {
+    "serve": """#!/usr/bin/python3
+import socket
+listening = socket.socket(fileno=3)
+while True:
+    client, _ = listening.accept()
+    client.sendall(b"hello")
+    client.close()
+""",
+    "ask": """#!/usr/bin/python3
+import socket, sys
+with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5) as server:
+    assert server.recv(9) == b"hello"
+""",
+    "hold": """#!/bin/bash
+exec 3<>/dev/tcp/127.0.0.1/$1
+setsid sleep 97531 </dev/null >/dev/null 2>&1 &
+""",
+}
+
+
+@pytest.fixture(scope="module", params=roots.SUITES)
+def booted(request: pytest.FixtureRequest, deb: Path) -> Iterator[Machine]:
+    with Machine(roots.with_package(request.param, deb)) as machine:
+        for program, text in PROGRAMS.items():
+            machine.write(f"/usr/bin/{program}", text, mode=0o755)
+        machine.boot()
+        pause(machine)
+        apply(machine, NOTHING)
+        yield machine
+
+
+def sections(said: Mapping[str, Any]) -> Sections:
+    """The words of a row as a layer."""
+    found: dict[str, dict[str, Any]] = {"services": {}}
+    for name, body in said.items():
+        if name.startswith("/"):
+            found.setdefault("mounts", {})[name] = body
+        elif name.endswith((*TYPES, ".d")):
+            found.setdefault("units", {})[name] = body
+        else:
+            service = {"command": body} if isinstance(body, str) else dict(body)
+            if service.get("command") == "serve":
+                service["command"] = "/usr/bin/serve"
+            found["services"][name] = service
+    return found
+
+
+def runs(machine: Machine) -> Runs:
+    """All units that PID 1 knows and that do anything, and their runs."""
+    text = machine.run("systemctl", "show", "--all", f"--property={','.join(PROPERTIES)}", *RUN).stdout
+    blocks = (dict(line.split("=", 1) for line in block.splitlines()) for block in text.strip().split("\n\n"))
+    return {block["Id"]: block for block in blocks}
+
+
+def shell(machine: Machine, text: str, *, check: bool = True) -> bool:
+    return machine.run("sh", "-c", text, check=check).returncode == 0
+
+
+def state(machine: Machine, unit: str) -> str:
+    told = machine.show(unit, "LoadState", "ActiveState")
+    return told["ActiveState"] if told["LoadState"] == "loaded" else told["LoadState"]
+
+
+def planned(outcome: Mapping[str, Any]) -> list[str]:
+    plan = outcome["plan"]
+    return [f"{job['verb']} {job['unit']}" for job in (*plan["stops"], *plan["jobs"])]
+
+
+def test_every_row_has_a_sentence_of_its_own() -> None:
+    ids = [row["id"] for row in ROWS]
+
+    assert len(ids) >= 60
+    assert len(set(ids)) == len(ids)
+    assert [row["id"] for row in ROWS if row.keys() - WORDS or not {"old", "new"} <= row.keys()] == []
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
+def test_scenario(booted: Machine, row: Row) -> None:
+    shell(booted, "rm -rf /run/row && mkdir /run/row")
+    initially = failed(booted)
+    try:
+        for old in row["old"] if isinstance(row["old"], list) else [row["old"]]:
+            apply(booted, sections(old))
+        for command in row.get("do", ()):
+            shell(booted, command)
+        before, bad_before = runs(booted), failed(booted)
+
+        outcome = apply(booted, sections(row["new"]))
+        after, bad_after = runs(booted), failed(booted)
+
+        assert planned(outcome) == row.get("jobs", [])
+        assert outcome["plan"]["problems"] == []
+        notes = {note["unit"]: note["what"] for note in outcome["plan"]["notes"]}
+        assert notes.keys() == row.get("notes", {}).keys()
+        assert [what for unit, what in notes.items() if row["notes"][unit] not in what] == []
+        assert [v for v in outcome["verdicts"] if v["ok"] == (v["unit"] in row.get("bad", ()))] == []
+        assert outcome["exit_status"] == (3 if "bad" in row else 0)
+        check_runs(row, outcome["plan"], before, after)
+        named = {job["unit"] for job in (*outcome["plan"]["stops"], *outcome["plan"]["jobs"])}
+        assert (bad_before ^ bad_after) - named - set(row.get("also", ())) == set()
+        for unit, expected in row.get("end", {}).items():
+            booted.until(f"{unit} is {expected}", lambda u=unit, e=expected: state(booted, u) == e, timeout=5)  # type: ignore[misc]
+        for command in row.get("check", ()):
+            booted.until(command, lambda c=command: shell(booted, c, check=False), timeout=5)  # type: ignore[misc]
+
+        again = apply(booted, sections(row["new"]))
+        assert (planned(again), again["plan"]["reload"]) == ([], False)
+    finally:
+        for command in row.get("undo", ()):
+            shell(booted, command)
+        left = apply(booted, NOTHING)
+    assert [v for v in left["verdicts"] if not v["ok"]] == []
+    assert failed(booted) == initially
+
+
+def failed(machine: Machine) -> set[str]:
+    text = machine.run("systemctl", "list-units", "--failed", "--plain", "--no-legend").stdout
+    return {line.split()[0] for line in text.splitlines()}
+
+
+def check_runs(row: Row, plan: Mapping[str, Any], before: Runs, after: Runs) -> None:
+    """What holds of the runs of all units, whatever the row."""
+    verbs = {job["unit"]: job["verb"] for job in (*plan["stops"], *plan["jobs"])}
+    stays = [unit for unit, told in before.items() if told["ActiveState"] == "active"]
+    stays = [unit for unit in stays if unit not in (verbs.keys() - set(row.get("same", ()))) | set(row.get("also", ()))]
+    assert [unit for unit in stays if not same(before, after, unit)] == []
+    restarted = [unit for unit, verb in verbs.items() if verb == "restart" and unit not in row.get("bad", ())]
+    assert [unit for unit in restarted if same(before, after, unit)] == []
+
+
+def same(before: Runs, after: Runs, unit: str) -> bool:
+    keys = ("ActiveState", "InvocationID", "MainPID")
+    return [before[unit].get(key) for key in keys] == [after.get(unit, {}).get(key) for key in keys]
