@@ -37,7 +37,9 @@ async def hold(engine: Engine, unit: str, *, unmask: bool = False) -> Hold:
         state = (await engine.systemd.list_units([unit]))[unit]
         now = datetime.now(UTC).isoformat(timespec="seconds")
         found = Hold(since=now, stopped=state.active_state not in RUNNING, unmask=unmask)
-        await _put(engine, generation, {**holds, unit: found})
+        before = as_placed(engine.root, generation)
+        write_holds(engine.root, {**holds, unit: found})
+        await _place(engine, before)
         return found
 
 
@@ -48,15 +50,17 @@ async def unhold(engine: Engine, unit: str) -> Outcome | None:
         if unit not in holds:
             hint = near(unit, holds)
             raise Failure(f"{unit} is not held" + (f"; {hint}" if hint else ""))
-        del holds[unit]
-        await _put(engine, engine.applied(), holds)
-    return await engine.again(released=frozenset({unit}))
+        before = as_placed(engine.root, engine.applied())
+        write_holds(engine.root, {name: held for name, held in holds.items() if name != unit})
+    outcome = await engine.again(released=frozenset({unit}))  # a stop has to see the unit before its mask is back
+    async with locked(engine.root, BUSY_SEC):
+        await _place(engine, before)
+    return outcome
 
 
-async def _put(engine: Engine, generation: Generation, holds: dict[str, Hold]) -> None:
-    """Write the holds; where they change what is placed, have it placed now and at the next boot."""
-    before = as_placed(engine.root, generation)
-    write_holds(engine.root, holds)
+async def _place(engine: Engine, before: Generation) -> None:
+    """Where the holds change what is placed, ``before``, have it placed now and at the next boot."""
+    generation = engine.applied()
     if as_placed(engine.root, generation) == before:
         return
     engine.store.commit_trial(generation, boot_id(engine.root))
