@@ -29,3 +29,9 @@ def read_record(root: Path) -> dict[str, tuple[str, ...]]:
 def placed_hash(root: Path) -> str:
     """The hash of the generation that was placed last; "" if none was."""
     return read_record(root).get("hash", ("",))[0]
+
+
+def placed_number(root: Path) -> int:
+    """The number of the generation that was placed last; 0 if none was."""
+    number = read_record(root).get("number", ("0",))[0]
+    return int(number) if number.isdecimal() else 0

@@ -8,6 +8,7 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
+from ordain.agent.boot import placed_number
 from ordain.agent.cli.change import ask
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Cell, Console, Style
@@ -150,13 +151,14 @@ def _row(unit: UnitStatus) -> tuple[Cell, ...]:
 def history(request: Namespace, console: Console) -> Exit:
     """`ordainctl history`."""
     kept = Store(request.root).history()
-    current = Store(request.root).read_applied()
+    applied = Store(request.root).read_applied()
+    current = applied.number if applied else placed_number(request.root)
     if request.json:
-        console.json([{**to_json(s), "in_force": current is not None and s.number == current.number} for s in kept])
+        console.json([{**to_json(s), "in_force": s.number == current} for s in kept])
         return Exit.OK
     rows: list[tuple[Cell, ...]] = []
     for saved in kept:
-        here = current is not None and saved.number == current.number
+        here = saved.number == current
         note: Cell = (saved.damaged, Style.BAD) if saved.damaged else ("in force", Style.GOOD) if here else ""
         rows.append((str(saved.number), saved.saved, saved.hash[:12], note))
     console.table(("NUMBER", "SAVED", "HASH", "NOTE"), rows)
