@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -217,11 +216,9 @@ def test_a_cache_that_is_not_a_safe_file_is_passed_over(machine: Machine, spoil:
     assert callable(spoil)
     spoil(machine.put(CURRENT, cache(2)))
     machine.put(FALLBACK, cache(3))
-    start = time.monotonic()
 
     result = machine.run()
 
-    assert time.monotonic() - start < 3
     assert machine.record["from"] == "fallback"
     assert why in result.stderr
 

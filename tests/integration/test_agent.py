@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -89,18 +88,15 @@ def followed(machine: Machine) -> Machine:
     return machine
 
 
-def test_a_change_restarts_that_service_alone_within_a_second(followed: Machine) -> None:
+def test_a_change_restarts_that_service_alone(followed: Machine) -> None:
     before = runs(followed, "web.service", "other.service")
 
     document(followed, web=sleeps("2"), other=sleeps())
-    started = time.monotonic()
     followed.until(
         "web has the new word",
         lambda: "WORD=2" in word(followed) and runs(followed, "web.service")["web.service"] != before["web.service"],
     )
-    took = time.monotonic() - started
 
-    assert took < 1.0
     assert runs(followed, "other.service")["other.service"] == before["other.service"]
 
 
