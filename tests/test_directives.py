@@ -89,3 +89,23 @@ def test_every_type_of_unit_has_its_sections() -> None:
 def test_a_value_on_a_version(key: str, value: str, systemd: int, fault: Fault | None) -> None:
     finding = directives.check_value("Service", key, value, systemd)
     assert (finding and finding.fault) == fault
+
+
+@pytest.mark.parametrize(
+    ("kind", "section", "key", "systemd", "fault"),
+    [
+        ("network", "Network", "KeepConfiguration", 252, None),
+        ("network", "IPv6AcceptRA", "UseGateway", 249, Fault.TOO_NEW),
+        ("netdev", "WireGuard", "FirewallMark", 242, Fault.TOO_NEW),
+        ("netdev", "Network", "DHCP", 252, Fault.UNKNOWN),
+        ("link", "Link", "WakeOnLan", 252, None),
+        ("link", "Link", "WakeOnLn", 252, Fault.UNKNOWN),
+        ("unit", "Link", "WakeOnLan", 252, Fault.UNKNOWN),
+    ],
+)
+def test_networkd_and_udev_have_tables_of_their_own(
+    kind: str, section: str, key: str, systemd: int, fault: Fault | None
+) -> None:
+    found = check(section, key, systemd, kind)
+
+    assert (found.fault if found else None) is fault
