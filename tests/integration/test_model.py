@@ -1,0 +1,35 @@
+"""A short run of the model on each Debian; `make soak` is the long one. See rig/soak.py for what must hold."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from pathlib import Path
+
+import pytest
+
+from rig import model, soak
+
+SEED = 1
+STEPS = 8
+MINUTES = 1.0
+"""A busy host does fewer steps."""
+
+
+def test_a_seed_says_it_all() -> None:
+    first, again, other = (list(itertools.islice(model.steps(seed), 200)) for seed in (SEED, SEED, SEED + 1))
+
+    assert first == again
+    assert first != other
+    assert {step.kill for step in first} >= {"after", "power", *model.PHASES}
+    assert {step.power for step in first} == {"", "reboot", "cut"}
+
+
+@pytest.mark.integration
+def test_whatever_happens_the_machine_is_as_the_documents_say(suite: str, deb: Path) -> None:
+    until = time.monotonic() + 60 * MINUTES
+    steps = itertools.islice(model.steps(SEED), STEPS)
+
+    done = list(soak.run(suite, deb, steps, until=until))
+
+    assert done

@@ -1,0 +1,151 @@
+"""What may happen to a machine: seed → steps, each plain data that can be printed, left out and replayed; pure.
+
+A step gives the documents whole, so that a sequence with steps left out is a sequence too.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Sections = dict[str, dict[str, Any]]
+
+NAMES = tuple(f"s{i}" for i in range(6))
+MOUNTS = ("/srv/m0", "/srv/m1")
+PHASES = ("stop", "place", "act", "prove", "back")
+SERVE = """#!/usr/bin/python3
+import socket
+listening = socket.socket(fileno=3)
+while True:
+    listening.accept()[0].close()
+"""
+SLOW = 'trap "sleep 0.5; exit 0" TERM; while :; do sleep 0.1; done'
+ADMIN = (
+    "systemctl stop {unit}",
+    "systemctl start {unit}",
+    "systemctl restart {unit}",
+    "systemctl mask --now {unit}",
+    "systemctl unmask {unit}",
+    "mkdir -p /etc/systemd/system/{unit}.d; printf '[Unit]\\nDescription=Edited\\n'"
+    " >/etc/systemd/system/{unit}.d/90-admin.conf; systemctl daemon-reload",
+    "rm -rf /etc/systemd/system/{unit}.d; systemctl daemon-reload",
+    "systemctl daemon-reload",
+    "systemctl kill --signal=KILL {unit}",
+    "systemctl restart ordain-agent.service",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One thing that happens: ``documents`` are written, or ``power``, or the admin's ``shell``.
+
+    ``kill`` is when the agent is killed over it: at a phase of its journal, or "after" so many ``ms``; "power" cuts
+    the power then.
+    """
+
+    shell: str = ""
+    power: str = ""
+    documents: Sections | None = None
+    kill: str = ""
+    ms: int = 0
+
+
+@dataclass(slots=True)
+class _Entry:
+    body: dict[str, Any]
+    after: dict[str, str] = field(default_factory=dict)
+    """Other names, and the key that names them; those that are not there are left out."""
+
+
+def steps(seed: int) -> Iterator[Step]:
+    """Without end; the same for the same seed."""
+    rng = random.Random(seed)
+    services: dict[str, _Entry] = {}
+    mounts: dict[str, dict[str, Any]] = {}
+    while True:
+        what = rng.random()
+        if services and what < 0.35:
+            yield Step(shell=rng.choice(ADMIN).format(unit=_a_unit(rng, services)))
+        elif services and what < 0.40:
+            yield Step(power=rng.choice(("reboot", "cut")))
+        else:
+            for _ in range(rng.choice((1, 1, 2, 3))):
+                _change(rng, services, mounts)
+            kill = rng.choice(("", "", "after", "power", *PHASES)) if rng.random() < 0.6 else ""
+            yield Step(documents=_sections(services, mounts), kill=kill, ms=rng.randrange(1500) if kill else 0)
+
+
+def starters(name: str, body: Mapping[str, Any]) -> tuple[str, ...]:
+    """The units that run when a service of the documents does."""
+    if "listen" in body:
+        return (f"{name}.socket",)
+    if "schedule" in body:
+        return (f"{name}.timer",)
+    if "instances" in body:
+        return tuple(f"{name}@{instance}.service" for instance in body["instances"])
+    return (f"{name}.service",)
+
+
+def _change(rng: random.Random, services: dict[str, _Entry], mounts: dict[str, dict[str, Any]]) -> None:
+    if rng.random() < 0.1:
+        path = rng.choice(MOUNTS)
+        if mounts.pop(path, None) is None:
+            mounts[path] = {"what": "tmpfs", "type": "tmpfs", "options": {"size": f"{rng.choice((1, 2))}M"}}
+        return
+    name = rng.choice(NAMES)
+    if name in services and rng.random() < 0.25:
+        del services[name]
+        return
+    services[name] = _entry(rng, name)
+
+
+def _entry(rng: random.Random, name: str) -> _Entry:
+    word = str(rng.randrange(3))
+    sleep = ["/usr/bin/sleep", "infinity"]
+    body: dict[str, Any]
+    match rng.choice(("plain", "plain", "plain", "limits", "slow", "oneshot", "socket", "timer", "many", "fails")):
+        case "plain":
+            body = {"command": sleep, "environment": {"WORD": word}}
+        case "limits":
+            body = {"command": sleep, "limits": {"tasks": 10 + int(word)}, "description": f"Number {rng.randrange(2)}"}
+        case "slow":
+            body = {"command": ["/bin/sh", "-c", SLOW], "environment": {"WORD": word}}
+        case "oneshot":
+            body = {"command": ["/usr/bin/true", word], "type": "oneshot", "remain": rng.random() < 0.5}
+        case "socket":
+            port = 8000 + 10 * NAMES.index(name) + int(word)
+            body = {"command": ["/usr/bin/serve"], "listen": {"stream": f"127.0.0.1:{port}"}}
+        case "timer":
+            body = {"command": ["/usr/bin/true"], "type": "oneshot", "schedule": {"after-boot": f"{word}7h"}}
+        case "many":
+            body = {"command": sleep, "instances": {"1": {}, "2": {"environment": {"WORD": word}}}}
+        case _:
+            body = {"command": ["/usr/bin/false", word]}
+    if rng.random() < 0.15:
+        body["state"] = rng.choice(("stopped", "masked", "running"))
+    if rng.random() < 0.1:
+        body["drift"] = "enforce"
+    if rng.random() < 0.1:
+        body["on-change"] = rng.choice(("none", "restart", "reboot"))
+    earlier = NAMES[: NAMES.index(name)]
+    after = {}
+    if earlier and rng.random() < 0.3:
+        after[rng.choice(earlier)] = rng.choice(("after", "wants", "requires", "part-of"))
+    return _Entry(body, after)
+
+
+def _sections(services: Mapping[str, _Entry], mounts: Mapping[str, dict[str, Any]]) -> Sections:
+    plain = {name for name, entry in services.items() if entry.body.get("state", "running") == "running"}
+    plain = {name for name in plain if "instances" not in services[name].body}
+    found: dict[str, Any] = {}
+    for name, entry in sorted(services.items()):
+        needs = {key: [other] for other, key in entry.after.items() if other in plain}
+        found[name] = {**entry.body, **needs}
+    return {"services": found, "mounts": {path: dict(body) for path, body in sorted(mounts.items())}}
+
+
+def _a_unit(rng: random.Random, services: Mapping[str, _Entry]) -> str:
+    name = rng.choice(sorted(services))
+    return rng.choice((*starters(name, services[name].body), f"{name}.service"))

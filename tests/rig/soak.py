@@ -1,0 +1,342 @@
+"""Long seeded runs of `model.steps` on two booted machines, one of which suffers: what must hold whatever happens.
+
+    steps ─▶ machine (agent killed, power cut) ─settle▶ compare ◀settle─ twin (the same, unharmed) ◀─ steps
+
+    python3 -m rig.soak [--suite trixie] [--seed N] [--minutes 10] [--steps N] [--replay FILE]
+
+A failure prints its steps, one JSON object a line for ``--replay``, made fewer while they still fail.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import itertools
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from rig import model, package, roots
+from rig.apply import BUS
+from rig.machine import CGROUPS, Machine, MachineError
+from rig.model import Sections, Step
+
+DOCUMENTS = "/etc/ordain/documents/model.yaml"
+AGENT = "ordain-agent.service"
+OURS = re.compile(r"s\d(@.*)?\.(service|socket|timer)|srv-m\d\.mount")
+LEFT_ALONE = ("dbus", "cron", "ssh", "nginx", "systemd-journald", "systemd-logind", "systemd-udevd")
+SHOWN = ("Id", "LoadState", "ActiveState", "InvocationID", "MainPID")
+RUNNING = ("active", "activating", "reloading", "refreshing")
+GENERATED = "/run/systemd/generator"
+SHRINK_SEC = 600.0
+Units = Mapping[str, Mapping[str, str]]
+
+
+class Broken(AssertionError):
+    """Something that must hold does not."""
+
+
+class Subject:
+    """A machine under the model; ``spared``: kills of the agent and power cuts do not happen to it."""
+
+    def __init__(self, machine: Machine, *, spared: bool) -> None:
+        self.machine = machine
+        self.spared = spared
+        self.documents: Sections = {"services": {}}
+        self.revision, self.wrote = "", False
+        self.status: dict[str, Any] = {}
+        self.units: Units = {}
+
+    def start(self) -> None:
+        """Boot without documents."""
+        self.machine.write("/usr/bin/serve", model.SERVE, mode=0o755)
+        self.machine.boot()
+        self._write(self.documents, "start")
+        self._settle()
+
+    def step(self, step: Step, number: int) -> None:
+        """Let a step happen, and check what must hold once the machine has settled."""
+        before, old, boot = self.units, self.documents, self._boot()
+        if step.shell:
+            self.machine.run("sh", "-c", step.shell, check=False)
+        if step.power == "cut" and not self.spared:
+            self.machine.power_cut()
+            self.machine.boot()
+        elif step.power:
+            self.machine.reboot()
+        if step.documents is not None:
+            self._change(step, number)
+        self._settle()
+        self._check(step, before if boot == self._boot() else {}, old)
+
+    def _change(self, step: Step, number: int) -> None:
+        assert step.documents is not None
+        if self.spared or step.kill in ("", "power"):
+            self._write(step.documents, str(number))
+        else:
+            killer = threading.Thread(target=self._kill, args=(step, self._agents()))
+            killer.start()
+            self._write(step.documents, str(number))
+            killer.join()
+        self.documents = step.documents
+        if step.kill == "power":
+            if self.spared:
+                self._settle()
+                self.machine.reboot()
+            else:
+                time.sleep(step.ms / 1000)
+                self.machine.power_cut()
+                self.machine.boot()
+
+    def _write(self, documents: Sections, note: str) -> None:
+        text = json.dumps({"ordain": "v1", "kind": "Layer", "name": "model", **documents}, indent=1)
+        self.machine.write(DOCUMENTS, f"# {note}\n{text}\n")
+        self.wrote = True
+
+    def _kill(self, step: Step, agents: Sequence[int]) -> None:
+        """SIGKILL to the agent at the phase, or the moment, that the step says; not if that does not come."""
+        if step.kill == "after":
+            time.sleep(step.ms / 1000)
+        elif not self._comes(f'"phase": "{step.kill}"'):
+            return
+        for pid in agents:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def _comes(self, word: str) -> bool:
+        """Whether the journal of an apply says ``word`` before it ends, or within some seconds."""
+        path, began = self.machine.path("/run/ordain/journal"), False
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline:
+            try:
+                began, text = True, path.read_text()
+            except FileNotFoundError:
+                if began:
+                    return False
+                continue
+            if word in text:
+                return True
+            time.sleep(0.0005)
+        return False
+
+    def _agents(self) -> list[int]:
+        """The agent's processes as the host knows them."""
+        groups = CGROUPS.glob(f"**/{self.machine.name}/**/{AGENT}/cgroup.procs")
+        return sorted({int(pid) for group in groups for pid in group.read_text().split()})
+
+    def _boot(self) -> str:
+        return self.machine.read("/proc/sys/kernel/random/boot_id")
+
+    def _settle(self) -> None:
+        """Wait until the agent has done all it will."""
+
+        def settled() -> bool:
+            call = ("busctl", "--json=short", "call", *BUS, "Status")
+            answer = self.machine.run(*call, check=False)
+            if answer.returncode != 0:
+                return False
+            self.status = json.loads(json.loads(answer.stdout)["data"][0])
+            revision = self.status["source"]["revision"]
+            read = revision and (revision != self.revision or not self.wrote)
+            busy = self.status["state"] in ("starting", "applying")
+            return bool(read and not busy and not self.machine.path("/run/ordain/journal").exists())
+
+        time.sleep(0.7)  # a look at what units do comes up to half a second after it
+        self.machine.until("the agent has settled", settled, timeout=60)
+        self.revision, self.wrote = self.status["source"]["revision"], False
+        self.units = self._look()
+
+    def _look(self) -> Units:
+        kinds = ("*.service", "*.socket", "*.timer", "*.mount")
+        text = self.machine.run("systemctl", "show", "--all", f"--property={','.join(SHOWN)}", *kinds).stdout
+        blocks = (dict(line.split("=", 1) for line in block.splitlines()) for block in text.strip().split("\n\n"))
+        return {block["Id"]: block for block in blocks}
+
+    def _check(self, step: Step, before: Units, old: Sections) -> None:
+        """All that must hold of one machine."""
+        told = {unit["unit"]: unit for unit in self._told()["units"]}
+        codes = {condition["code"] for condition in self.status["conditions"]}
+        if codes & {"Internal", "NotPlaced", "NotPersistent"}:
+            raise Broken(f"conditions: {self.status['conditions']}")
+        if (step.documents is not None and step.kill != "power") or step.power:
+            self._check_empty()
+        if self.status["state"] != "rolled-back" and "Refused" not in codes:
+            self._check_wanted(told)
+            self._check_gone()
+        self._check_unchanged(step, before, old)
+
+    def _told(self) -> dict[str, Any]:
+        answer = self.machine.run("ordainctl", "status", "--json", check=False)
+        if answer.returncode not in (0, 3):
+            raise Broken(f"ordainctl status: exit status {answer.returncode}\n{answer.stderr}")
+        found: dict[str, Any] = json.loads(answer.stdout)
+        return found
+
+    def _check_empty(self) -> None:
+        answer = self.machine.run("ordainctl", "plan", "--json", check=False)
+        if answer.returncode not in (0, 2, 3):
+            raise Broken(f"ordainctl plan: exit status {answer.returncode}\n{answer.stderr}")
+        plan = json.loads(answer.stdout)
+        if plan["stops"] or plan["jobs"] or plan["reload"]:
+            what = [f"{job['verb']} {job['unit']}: {job['reason']}" for job in (*plan["stops"], *plan["jobs"])]
+            raise Broken(f"a second apply would {what or 'reload'}")
+
+    def _check_wanted(self, told: Units) -> None:
+        for name, body in self.documents["services"].items():
+            if body.get("state", "running") != "running":
+                continue
+            for unit in model.starters(name, body):
+                if self.units.get(unit, {}).get("ActiveState") in RUNNING or told.get(unit, {}).get("what"):
+                    continue
+                done = unit in told and told[unit]["ok"] and body.get("type") == "oneshot"
+                if not done:
+                    raise Broken(f"{unit} does not run and nobody says why: {told.get(unit)}")
+
+    def _check_gone(self) -> None:
+        for unit, state in self.units.items():
+            name = re.split(r"[@.]", unit)[0]
+            if not OURS.fullmatch(unit) or name in self.documents["services"] or state["ActiveState"] not in RUNNING:
+                continue
+            if unit.endswith(".mount") and f"/srv/{name.removeprefix('srv-')}" in self.documents.get("mounts", {}):
+                continue
+            raise Broken(f"{unit} is in no document, and {state['ActiveState']}")
+
+    def _check_unchanged(self, step: Step, before: Units, old: Sections) -> None:
+        """What no document changed, nor anything it hangs on, is the process that it was."""
+        if step.shell:
+            return
+        now = self.documents["services"]
+        moved = {name for name in now.keys() | old["services"].keys() if now.get(name) != old["services"].get(name)}
+        hangs = {name: [*body.get("requires", ()), *body.get("part-of", ())] for name, body in now.items()}
+        for _ in now:
+            moved |= {name for name, needs in hangs.items() if moved & set(needs)}
+        for unit, was in before.items():
+            name = re.split(r"[@.]", unit)[0]
+            ours = OURS.fullmatch(unit) and name in now and name not in moved
+            if not (ours or name in LEFT_ALONE) or was["ActiveState"] != "active":
+                continue
+            same = [
+                self.units.get(unit, {}).get(key) == was.get(key) for key in ("ActiveState", "InvocationID", "MainPID")
+            ]
+            if not all(same):
+                raise Broken(f"{unit} is unchanged, and was {dict(was)}, is {self.units.get(unit)}")
+
+    def end(self) -> dict[str, object]:
+        """What two machines of one history have in common."""
+        generated = self.machine.path(GENERATED)
+        files = {
+            str(path.relative_to(generated)): str(path.readlink()) if path.is_symlink() else path.read_text()
+            for path in sorted(generated.rglob("*"))
+            if not path.is_dir() and OURS.match(path.name)
+        }
+        states = {unit: (s["LoadState"], s["ActiveState"]) for unit, s in self.units.items() if OURS.fullmatch(unit)}
+        inert = ("not-found", "inactive")
+        return {
+            **{unit: state for unit, state in states.items() if state != inert},
+            **files,
+            "hash": self.status["hash"],
+            "state": self.status["state"],
+        }
+
+
+def run(suite: str, deb: Path, steps: Iterable[Step], *, until: float = float("inf")) -> Iterator[Step]:
+    """Do ``steps`` on fresh machines until the time is over; yields each before it is done. Raises `Broken`."""
+    layers = roots.with_package(suite, deb)
+    with Machine(layers) as machine, Machine(layers) as other, ThreadPoolExecutor(2) as pool:
+        pair = (Subject(machine, spared=False), Subject(other, spared=True))
+        list(pool.map(Subject.start, pair))
+        for number, step in enumerate(steps):
+            if time.monotonic() > until:
+                return
+            yield step
+            try:
+                list(pool.map(lambda subject, s=step, n=number: subject.step(s, n), pair))
+                harmed, spared = (subject.end() for subject in pair)
+                apart = [key for key in harmed.keys() | spared.keys() if harmed.get(key) != spared.get(key)]
+                if apart:
+                    raise Broken(
+                        "\n".join(f"{key}: {harmed.get(key)!r}, unharmed {spared.get(key)!r}" for key in apart)
+                    )
+            except (Broken, MachineError) as error:
+                journals = [f"--- {s.machine.name}\n{s.machine.journal(f'--unit={AGENT}', '--lines=60')}" for s in pair]
+                raise Broken("\n".join([str(error), *journals])) from error
+
+
+def failure(suite: str, deb: Path, steps: Sequence[Step]) -> str:
+    """What breaks in these steps, "" for nothing."""
+    try:
+        for _ in run(suite, deb, steps):
+            pass
+    except Broken as error:
+        return str(error)
+    return ""
+
+
+def fewer(suite: str, deb: Path, steps: Sequence[Step]) -> Sequence[Step]:
+    """The last few of ``steps`` that fail by themselves, and of those none that is not needed, as time allows."""
+    deadline = time.monotonic() + SHRINK_SEC
+    for length in (1, 2, 4, 8, 16):
+        if length >= len(steps) or time.monotonic() > deadline:
+            break
+        if failure(suite, deb, steps[-length:]):
+            steps = steps[-length:]
+            break
+    at = len(steps) - 2
+    while at >= 0 and time.monotonic() < deadline:
+        shorter = [*steps[:at], *steps[at + 1 :]]
+        if failure(suite, deb, shorter):
+            steps = shorter
+        at -= 1
+    return steps
+
+
+def show(steps: Iterable[Step]) -> str:
+    """A JSON object a line."""
+    return "\n".join(json.dumps({k: v for k, v in dataclasses.asdict(step).items() if v}) for step in steps)
+
+
+def main() -> int:
+    """Run seed after seed for so many minutes; the exit status is 1 for a failure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--suite", default="trixie", choices=roots.SUITES)
+    parser.add_argument("--seed", type=int, default=int(time.time()))
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--steps", type=int, default=40, help="steps of one seed, on fresh machines")
+    parser.add_argument("--replay", type=Path, help="steps to do in place of a seed's")
+    options = parser.parse_args()
+    if reason := roots.missing():
+        parser.error(reason)
+    deb = package.build()
+    if options.replay:
+        broken = failure(options.suite, deb, [Step(**json.loads(x)) for x in options.replay.read_text().splitlines()])
+        print(broken or "nothing breaks")
+        return int(bool(broken))
+    until = time.monotonic() + 60 * options.minutes
+    for seed in itertools.count(options.seed):
+        done: list[Step] = []
+        try:
+            for step in run(options.suite, deb, itertools.islice(model.steps(seed), options.steps), until=until):
+                done.append(step)
+        except Broken as error:
+            print(f"{options.suite}, seed {seed}, step {len(done)}: {error}", flush=True)
+            print(f"--- steps\n{show(done)}", flush=True)
+            few = fewer(options.suite, deb, done)
+            print(f"--- fewer steps that break it\n{show(few)}")
+            return 1
+        print(f"{options.suite}, seed {seed}: {len(done)} steps", flush=True)
+        if time.monotonic() > until:
+            return 0
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
