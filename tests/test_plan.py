@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from ordain.agent.describe import describe
 from ordain.agent.generation import digest, keep_running
-from ordain.agent.model import Generation, Observed, Plan, UnitState, Verb
+from ordain.agent.model import Change, Effect, Generation, Hold, Observed, Plan, UnitState, Verb
 from ordain.agent.plan import plan, units
 from ordain.agent.view import RUNNING
 from ordain.transforms.model import Artifact, Member, Wanted
@@ -23,7 +24,7 @@ Units = Mapping[str, Mapping[str, Any]]
 ROWS = [
     row for path in sorted(Path(__file__).parent.glob("plan/*.yaml")) for row in yaml.safe_load(path.read_text("utf-8"))
 ]
-MEMBER_FIELDS = ("ours", "starter", "starts", "early", "on_change", "on_remove")
+MEMBER_FIELDS = ("ours", "starter", "starts", "early", "on_change", "on_remove", "drift")
 NOT_PLACED = ("mask", "member", "comment", "links", "held_back", "instance", "wanted", *MEMBER_FIELDS)
 
 
@@ -71,8 +72,24 @@ def observed(states: Mapping[str, Any]) -> Observed:
     return Observed(units=found)
 
 
+def waits(unit: str, keys: Mapping[str, Any]) -> tuple[Change, ...]:
+    """What a process lacks, from the words of the tables."""
+    return tuple(
+        Change(unit=unit, section=section, key=key, old=(old,), new=(new,), effect=Effect.RESTART)
+        for name, (old, new) in keys.items()
+        for section, _, key in [name.partition(".")]
+    )
+
+
 def planned(row: Mapping[str, Any]) -> Plan:
-    return plan(generation(row.get("old", {})), generation(row.get("new", {})), observed(row.get("observed", {})))
+    now = replace(
+        observed(row.get("observed", {})),
+        holds={unit: Hold(**words) for unit, words in row.get("holds", {}).items()},
+        protected=row.get("protected", {}),
+        waits={unit: waits(unit, keys) for unit, keys in row.get("waits", {}).items()},
+        released=frozenset(row.get("released", ())),
+    )
+    return plan(generation(row.get("old", {})), generation(row.get("new", {})), now)
 
 
 def test_every_row_has_a_sentence_of_its_own() -> None:
@@ -81,6 +98,7 @@ def test_every_row_has_a_sentence_of_its_own() -> None:
     assert len(ids) >= 45
     assert len(set(ids)) == len(ids)
     known = {"id", "old", "new", "observed", "stops", "jobs", "notes", "reasons", "reload"}
+    known |= {"holds", "protected", "waits", "released"}
     assert [row["id"] for row in ROWS if row.keys() - known] == []
 
 

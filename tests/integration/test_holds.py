@@ -1,0 +1,236 @@
+"""An admin's hand, others' hands and units that are not to be touched, on booted machines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from rig.machine import Machine
+
+pytestmark = pytest.mark.integration
+
+DOCUMENTS = "/etc/ordain/documents"
+
+
+def document(machine: Machine, **services: Mapping[str, Any]) -> None:
+    text = json.dumps({"ordain": "v1", "kind": "Layer", "name": "base", "services": services})
+    machine.write(f"{DOCUMENTS}/base.yaml", text)
+
+
+def sleeps(word: str = "1", **keys: Any) -> dict[str, Any]:
+    return {"command": ["/usr/bin/sleep", "infinity"], "environment": {"WORD": word}, **keys}
+
+
+def ordainctl(machine: Machine, *words: str, check: bool = True) -> Any:
+    return json.loads(machine.run("ordainctl", *words, "--json", check=check).stdout)
+
+
+def unit(machine: Machine, name: str) -> dict[str, Any]:
+    """What status says of a unit."""
+    status = ordainctl(machine, "status", check=False)
+    return next((dict(each) for each in status["units"] if each["unit"] == name), {})
+
+
+def conditions(machine: Machine, code: str) -> list[str]:
+    return [each["item"] for each in ordainctl(machine, "status", check=False)["conditions"] if each["code"] == code]
+
+
+def show(machine: Machine, name: str, what: str) -> str:
+    return machine.show(name, what)[what]
+
+
+def invocation(machine: Machine, name: str) -> str:
+    return show(machine, name, "InvocationID")
+
+
+def settle(machine: Machine) -> None:
+    """Have the documents applied, whether or not the agent was at it already."""
+    machine.run("ordainctl", "apply", check=False)
+
+
+def boot(machine: Machine, **services: Mapping[str, Any]) -> Machine:
+    document(machine, **services)
+    machine.boot()
+    settle(machine)
+    return machine
+
+
+def test_what_was_done_by_hand_is_told_apart_and_respected(machine: Machine) -> None:
+    never = {"restart": "no"}
+    names = ("stopped", "masked", "edited", "shot", "done", "died", "other")
+    services = {name: sleeps(**never) for name in names}
+    services["done"] = {"command": ["/usr/bin/sh", "-c", "exit 0"], **never}
+    services["died"] = {"command": ["/usr/bin/sh", "-c", "exit 3"], **never}
+    boot(machine, **services)
+
+    machine.run("systemctl", "stop", "stopped.service")
+    machine.run("systemctl", "mask", "--now", "masked.service")
+    machine.write("/etc/systemd/system/edited.service.d/mine.conf", "[Service]\nMemoryMax=1G\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "kill", "--signal=KILL", "shot.service")
+    machine.until("it is dead", lambda: show(machine, "shot.service", "ActiveState") == "failed")
+    document(machine, **{**services, "other": sleeps("2", **never)})
+    settle(machine)
+
+    found = {name: unit(machine, f"{name}.service") for name in names}
+    assert {name: found[name]["why"] for name in names} == {
+        "stopped": "stopped",
+        "masked": "masked",
+        "edited": "",
+        "shot": "failed",
+        "done": "ended",
+        "died": "failed",
+        "other": "",
+    }
+    assert "was stopped by hand at" in found["stopped"]["what"]
+    assert "killed by SIGKILL" in found["shot"]["what"]
+    assert "exit status 3" in found["died"]["what"]
+    assert found["edited"]["edited"] == ["/etc/systemd/system/edited.service.d/mine.conf"]
+    assert found["edited"]["ok"]
+    assert {name: show(machine, f"{name}.service", "ActiveState") for name in names} == {
+        "stopped": "inactive",
+        "masked": "inactive",
+        "edited": "active",
+        "shot": "failed",
+        "done": "inactive",
+        "died": "failed",
+        "other": "active",
+    }
+
+
+def test_drift_enforce_brings_back_what_others_stopped_or_started(machine: Machine) -> None:
+    services = {
+        "web": sleeps(drift="enforce", restart="no"),
+        "no": sleeps(drift="enforce", state="stopped"),
+        "free": sleeps(),
+    }
+    boot(machine, **services)
+    before = invocation(machine, "web.service")
+
+    machine.run("systemctl", "stop", "web.service", "free.service")
+    machine.run("systemctl", "start", "no.service")
+
+    machine.until("web is back", lambda: invocation(machine, "web.service") not in ("", before))
+    machine.until("no is down", lambda: show(machine, "no.service", "ActiveState") == "inactive")
+    machine.until("web runs", lambda: show(machine, "web.service", "ActiveState") == "active")
+    assert show(machine, "free.service", "ActiveState") == "inactive"
+
+
+def test_a_hold_lasts_over_changes_and_reboots(machine: Machine) -> None:
+    boot(machine, web=sleeps(), down=sleeps(), gone=sleeps())
+    machine.run("systemctl", "stop", "down.service")
+    for name in ("web", "down", "gone"):
+        machine.run("ordainctl", "hold", name)
+    before = invocation(machine, "web.service")
+
+    document(machine, web=sleeps("2"), down=sleeps("2"))
+    settle(machine)
+
+    assert invocation(machine, "web.service") == before
+    assert show(machine, "down.service", "ActiveState") == "inactive"
+    assert show(machine, "gone.service", "ActiveState") == "active"
+    assert unit(machine, "web.service")["why"] == "held"
+
+    machine.reboot()
+    settle(machine)
+
+    assert show(machine, "down.service", "ActiveState") == "inactive"
+    assert show(machine, "web.service", "ActiveState") == "active"
+    assert unit(machine, "down.service")["why"] == "held"
+
+    machine.run("ordainctl", "unhold", "down")
+    assert show(machine, "down.service", "ActiveState") == "active"
+    assert "WORD=2" in show(machine, "down.service", "Environment")
+    assert "is not held" in machine.run("ordainctl", "unhold", "down", check=False).stderr
+
+
+def test_a_mask_of_the_documents_is_lifted_by_a_hold(machine: Machine) -> None:
+    boot(machine, nginx={"state": "masked"}, other=sleeps())
+    assert machine.run("systemctl", "start", "nginx.service", check=False).returncode != 0
+
+    machine.run("ordainctl", "hold", "--unmask", "nginx")
+    machine.run("systemctl", "start", "nginx.service")
+    document(machine, nginx={"state": "masked"}, other=sleeps("2"))
+    settle(machine)
+    assert show(machine, "nginx.service", "ActiveState") == "active"
+
+    machine.reboot()
+    assert show(machine, "nginx.service", "LoadState") == "loaded"
+
+    machine.run("systemctl", "start", "nginx.service")
+    machine.run("ordainctl", "unhold", "nginx")
+    assert show(machine, "nginx.service", "ActiveState") == "inactive"
+    assert show(machine, "nginx.service", "LoadState") == "masked"
+
+
+def test_what_must_not_be_bounced_waits_for_a_boot(machine: Machine) -> None:
+    word = {"environment": {"WORD": "1"}}
+    units = ("dbus.service", "systemd-journald.service", "systemd-logind.service")
+    boot(machine, web=sleeps())
+    before = {unit: invocation(machine, unit) for unit in units}
+
+    document(machine, web=sleeps("2"), dbus=word, journald=word, logind=word)
+    settle(machine)
+
+    assert {unit: invocation(machine, unit) for unit in units} == before
+    assert "WORD=2" in show(machine, "web.service", "Environment")
+    assert conditions(machine, "RebootNeeded") == list(units)
+
+    machine.run("systemctl", "restart", "systemd-journald.service")
+    assert conditions(machine, "RebootNeeded") == ["dbus.service", "systemd-logind.service"]
+
+    document(machine, web=sleeps("2"), dbus=word, logind={**word, "on-change": "restart"})
+    settle(machine)
+    assert invocation(machine, "systemd-logind.service") != before["systemd-logind.service"]
+    assert conditions(machine, "RebootNeeded") == ["dbus.service"]
+
+    machine.reboot()
+    settle(machine)
+    assert conditions(machine, "RebootNeeded") == []
+
+
+def test_a_process_older_than_its_definition_is_seen(machine: Machine) -> None:
+    boot(machine, web=sleeps())
+    before = invocation(machine, "web.service")
+
+    document(machine, web=sleeps("2", **{"on-change": "none"}))
+    settle(machine)
+    assert invocation(machine, "web.service") == before
+    assert "since it was started" in unit(machine, "web.service")["what"]
+
+    document(machine, web=sleeps("2"))
+    settle(machine)
+    assert invocation(machine, "web.service") != before
+    assert unit(machine, "web.service")["what"] == ""
+
+
+def test_strangers_who_reload_the_manager_disturb_no_apply(machine: Machine) -> None:
+    boot(machine, web=sleeps(), other=sleeps())
+    before = invocation(machine, "other.service")
+    storm = "for i in $(seq 40); do systemctl daemon-reload; sleep 0.05; done"
+    machine.run("systemd-run", "--unit=storm", "sh", "-c", storm)
+
+    for word in ("2", "3", "4"):
+        document(machine, web=sleeps(word), other=sleeps())
+        settle(machine)
+        assert f"WORD={word}" in show(machine, "web.service", "Environment")
+
+    assert invocation(machine, "other.service") == before
+    assert show(machine, "web.service", "ActiveState") == "active"
+
+
+def test_a_shutdown_in_the_middle_of_an_apply_is_not_held_up(machine: Machine) -> None:
+    slow = {"command": ["/usr/bin/sh", "-c", "trap 'sleep 3; exit 0' TERM; while :; do sleep 0.1; done"]}
+    boot(machine, web=sleeps(), slow={**slow, "environment": {"WORD": "1"}})
+
+    document(machine, web=sleeps("2"), slow={**slow, "environment": {"WORD": "2"}})
+    machine.until("it stops", lambda: show(machine, "slow.service", "ActiveState") == "deactivating")
+    machine.poweroff(timeout=20)
+    machine.boot()
+    settle(machine)
+
+    assert show(machine, "slow.service", "ActiveState") == "active"
+    assert {"WORD=2"} <= {show(machine, "web.service", "Environment"), show(machine, "slow.service", "Environment")}
