@@ -130,7 +130,8 @@ class Subject:
 
     def _agents(self) -> list[int]:
         """The agent's processes as the host knows them."""
-        groups = CGROUPS.glob(f"**/{self.machine.name}/**/{AGENT}/cgroup.procs")
+        tops = (CGROUPS / self.machine.name, *CGROUPS.glob(f"*/{self.machine.name}"))
+        groups = [group for top in tops for group in top.glob(f"*/system.slice/{AGENT}/cgroup.procs")]
         return sorted({int(pid) for group in groups for pid in group.read_text().split()})
 
     def _boot(self) -> str:
