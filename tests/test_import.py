@@ -32,6 +32,7 @@ def machine(case: Path, where: Path) -> Path:
     shutil.copytree(case / "root", root)
     for line in (case / "links.txt").read_text().splitlines():
         link, _, target = line.partition(" -> ")
+        (root / link).parent.mkdir(parents=True, exist_ok=True)
         (root / link).symlink_to(target)
     return root
 
@@ -169,3 +170,19 @@ def test_the_example_in_the_docs(debian: Path, tmp_path: Path, capsys: pytest.Ca
 
     assert status == 0
     assert out.partition("\n\n")[2].replace(f"{tmp_path}/", "") == document
+
+
+def test_links_in_a_directory_are_masks_or_nothing(
+    debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    units = tmp_path / "units"
+    (units / "web.service.wants").mkdir(parents=True)
+    (units / "web.service").write_text(WEB)
+    (units / "alias.service").symlink_to("web.service")
+    (units / "cron.service").symlink_to("/dev/null")
+
+    status, out, _ = run([str(units)], debian, capsys)
+
+    (document,) = read("x.yaml", out.encode())[0]
+    assert (status, set(document.sections.branch("services"))) == (0, {"web", "cron"})
+    assert "cron: {state: masked}" in out

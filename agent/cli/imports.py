@@ -21,6 +21,8 @@ from ordain.transforms.importing.imported import MAX_BYTES, Imported, Source
 from ordain.transforms.installed import read_installed
 from ordain.transforms.names import Names, names, shared_versions
 
+NULL = Path("/dev/null")
+
 
 def import_(request: Namespace, console: Console) -> Exit:
     """`ordainctl import`."""
@@ -103,9 +105,12 @@ def _sources(names: Sequence[str], imported: Imported) -> Iterator[Source]:
 
 
 def _directory(directory: Path) -> Iterator[Source]:
-    """Files that an importer knows, and the drop-ins of units; directories of links are not looked into."""
+    """Files that an importer knows, and the drop-ins of units; of links only masks, the others are aliases."""
     for path in sorted(directory.iterdir()):
-        if path.is_file():
+        if path.is_symlink():
+            if path.readlink() == NULL:
+                yield Source(path=str(path), data=b"")
+        elif path.is_file():
             source = Source(path=str(path), data=_read(path))
             if kinds.kind_of(source):
                 yield source

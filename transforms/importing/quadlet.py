@@ -250,4 +250,4 @@ def _word(text: str) -> str:
     """One word of a command line, in which specifiers and variables keep their meaning."""
     if re.fullmatch(r"[A-Za-z0-9_./:=@,+%${}-]+", text):
         return text
-    return quoting.c_word(text, specifiers=False) if text != ";" else '";"'
+    return quoting.c_word(text, specifiers=False)
