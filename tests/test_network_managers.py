@@ -60,7 +60,7 @@ BLOCKED_BY_IFUPDOWN = set(
     ethernet-emit-lldp ethernet-ipv6-address-generation ethernet-ipv6-address-generation-privacy
     ethernet-ipv6-address-token ethernet-link-local-both ethernet-link-local-ipv4 ethernet-link-local-none
     ethernet-match-driver ethernet-match-drivers ethernet-match-mac ethernet-match-name ethernet-ra-overrides
-    tunnel-vxlan-everything tunnel-wireguard tunnel-wireguard-file tunnel-wireguard-peers veth
+    tunnel-vxlan-everything tunnel-wireguard tunnel-wireguard-file tunnel-wireguard-peers
     """.split()
 )
 

@@ -111,7 +111,8 @@ def file_text(stanzas: Mapping[str, Stanzas]) -> str:
         if name in stanzas and name not in order:
             device = stanzas[name].device
             ports = texts(device.branch.leaf("interfaces")) if device.kind in PORTS else ()
-            for part in (*ports, device.text("link"), device.vrf.name if device.vrf else ""):
+            peer = "" if _makes_pair(device) else device.text("peer")
+            for part in (*ports, device.text("link"), peer, device.vrf.name if device.vrf else ""):
                 place(part)
             order.append(name)
 
@@ -137,7 +138,7 @@ def _text(stanzas: Stanzas) -> str:
             for command, leaf in stanzas.after:
                 if " rule add " in command:  # a rule stays when its device goes
                     lines.append(stanzas.option("down", command.replace(" rule add ", " rule del "), leaf))
-            if device.virtual:
+            if any(command.startswith("ip link add ") for command, _ in stanzas.before):
                 lines.append(stanzas.option("post-down", f"ip link delete dev {name}", device.here))
     return _each_cause_once("".join(lines))
 
@@ -170,8 +171,6 @@ def _unknown(device: Device, stanzas: Stanzas) -> None:
         stanzas.no(mac, f"the MAC address policy {mac.value}")
     if device.text("mode") == "wireguard":
         stanzas.no(branch.leaf("mode") or device.here, "WireGuard")
-    if device.kind == "virtual-ethernets":
-        stanzas.no(device.here, "pairs of interfaces")
     if servers := branch.branch("nameservers").leaf("addresses"):
         stanzas.warn(servers, "ifupdown leaves DNS servers to resolvconf, where that is installed")
 
@@ -193,6 +192,8 @@ def _create(device: Device, stanzas: Stanzas) -> None:
             stanzas.make(f"ip link add {name} type bridge{_bridge(branch)}", kind)
         case "vlans":
             stanzas.make(f"ip link add link {device.text('link')} name {name} type vlan id {device.text('id')}", kind)
+        case "virtual-ethernets" if _makes_pair(device):
+            stanzas.make(f"ip link add {name} type veth peer name {device.text('peer')}", kind)
         case "vrfs":
             stanzas.make(f"ip link add {name} type vrf table {device.text('table')}", kind)
         case "tunnels" if mode == "vxlan":
@@ -206,6 +207,11 @@ def _create(device: Device, stanzas: Stanzas) -> None:
                 if (leaf := branch.branch("keys").leaf(end) or branch.leaf("key"))
             )
             stanzas.make(f"ip link add {name}{ip6}{ends}{keys}", kind)
+
+
+def _makes_pair(device: Device) -> bool:
+    """Whether it is the end that makes both ends; the other comes after it."""
+    return device.name < device.text("peer")
 
 
 def _bridge(branch: Branch) -> str:
