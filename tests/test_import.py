@@ -186,3 +186,11 @@ def test_links_in_a_directory_are_masks_or_nothing(
     (document,) = read("x.yaml", out.encode())[0]
     assert (status, set(document.sections.branch("services"))) == (0, {"web", "cron"})
     assert "cron: {state: masked}" in out
+
+
+def test_a_document_of_ours_is_nothing_to_import(
+    debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "web.yaml").write_text("ordain: v1\nkind: Layer\nname: web\nservices:\n  web: {command: /bin/true}\n")
+
+    assert run([str(tmp_path / "web.yaml")], debian, capsys)[:2] == (1, "")

@@ -32,7 +32,8 @@ def kind_of(source: Source) -> Kind | None:
         return Kind.FSTAB
     if source.name in CLOUD_NAMES or source.data.lstrip().startswith(b"#cloud-config"):
         return Kind.CLOUD
-    if COMPOSE_NAME.fullmatch(source.name) or re.search(rb"(?m)^services:", source.data[:65536]):
+    head = source.data[:65536]
+    if COMPOSE_NAME.fullmatch(source.name) or (re.search(rb"(?m)^services:", head) and b"ordain:" not in head):
         return Kind.COMPOSE
     return None
 
