@@ -85,10 +85,13 @@ class Draft:
             self.block(leaf, error.what, error.hint, "Encode")
 
     def fixed(self, section: str, assignments: Mapping[str, str], why: str) -> None:
-        """Lines that no document asks for, and why they are there."""
+        """Lines that no document asks for, and why they are there; what a document says of a key stands."""
         comment = f"default: {why}"
         self.said.pop(section, None)
+        set_already = {line.key for line in self.lines if line.section == section} - ADD_ONLY
         for key, text in assignments.items():
+            if key in set_already:
+                continue
             self.lines.append(Line(section=section, key=key, value=text, comment=comment))
             comment = ""
 

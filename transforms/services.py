@@ -65,9 +65,8 @@ class _Ours:
     def drafts(self) -> Iterator[Draft]:
         main = self.draft(self.layout.unit)
         service.render(self.branch, main, self.target.context)
-        if "type" not in self.branch:
-            # exec: a program that is not there fails the start; with simple it would seem to work.
-            main.fixed("Service", {"Type": "exec"}, "a program that cannot be run fails the start")
+        # exec: a program that is not there fails the start; with simple it would seem to work.
+        main.fixed("Service", {"Type": "exec"}, "a program that cannot be run fails the start")
         self.boot(main)
         yield main
         for name, entry in self.branch.branch("instances").branches():
