@@ -48,6 +48,8 @@ def reboots(units: Iterable[UnitStatus]) -> tuple[Condition, ...]:
 
 def _status(member: Member, state: UnitState, note: Note | None, oneshot: bool, behind: bool) -> UnitStatus:
     ok, what = _judge(member, state, oneshot)
+    if note and note.why is Why.HELD:  # nothing else about it matters while it is
+        what = ""
     return UnitStatus(
         unit=member.unit,
         item=member.item,

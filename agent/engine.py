@@ -25,20 +25,20 @@ from ordain.agent.bus import BusError
 from ordain.agent.compile import compile_texts
 from ordain.agent.decided import Decisions
 from ordain.agent.decided import Rejected as Rejection
-from ordain.agent.diff import contents
-from ordain.agent.failure import Failure, Rejected
-from ordain.agent.generation import is_template, keep_running
+from ordain.agent.failure import Aside, Failure, Rejected
+from ordain.agent.generation import keep_running
 from ordain.agent.history import Damaged
 from ordain.agent.holds import read_holds
 from ordain.agent.journal import Entry, Journal, Phase, left
 from ordain.agent.judge import Baseline, baseline, bystanders, judge
-from ordain.agent.lag import Applied, overtaken, record
+from ordain.agent.lag import overtaken, touched
 from ordain.agent.lock import locked
-from ordain.agent.model import Effect, Generation, Job, Observed, Outcome, Plan, Verdict, to_json
+from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, Verdict, to_json
 from ordain.agent.observe import observe, weigh
 from ordain.agent.outcome import ROLLED_BACK, status, undone, why
 from ordain.agent.plan import RUNNING, plan
 from ordain.agent.protected import roles
+from ordain.agent.record import write_down
 from ordain.agent.repair import Repair
 from ordain.agent.status import Condition
 from ordain.agent.store import Store
@@ -153,10 +153,10 @@ class Engine:
             bad = self.decisions.rejected
             if bad and bad.hash == new.hash and not by_hand:
                 raise Rejected(f"generation {bad.number} is not tried again while the documents are the same")
-            self.decisions.reject(None)
-            self.decisions.hold(None)
             observed = await self.observe(old, new)
             planned = replace(plan(old, new, observed), problems=problems)
+            self.decisions.reject(None)
+            self.decisions.hold(None)
             if not planned and old.hash == new.hash:
                 return Outcome(generation=old.number, hash=old.hash, plan=planned, exit_status=status((), problems))
             new, unsaved = await asyncio.to_thread(self.store.save, new)
@@ -243,7 +243,7 @@ class Engine:
             if steps.reload:
                 await self.systemd.reload()
                 verdicts += await self.repair.check(new)
-            before = await self.systemd.inspect(_touched(steps), INVOCATION)
+            before = await self.systemd.inspect(touched(steps), INVOCATION)
             reloaded = {unit: state.invocation_id for unit, state in before.items()}
             self.journal.advance(Phase.ACT, reloaded)
             verdicts += await self._do(overtaken(steps.jobs, before, RUNNING), observed, entry, new, reloaded)
@@ -263,7 +263,7 @@ class Engine:
             started=entry.started,
             usec=int((time.monotonic() - began) * 1_000_000),
         )
-        await self._record(new, steps, reloaded, verdicts)
+        await write_down(self.systemd, self.store, new, steps, reloaded, verdicts)
         if entry.failed is None and await self._is_bad(outcome):
             self.journal.fail(replace(outcome, why=why(verdicts)))
             entry = replace(entry, phase=Phase.BACK, failed=replace(outcome, why=why(verdicts)))
@@ -322,36 +322,25 @@ class Engine:
         """Have PID 1 do the jobs, and judge each."""
         if not jobs:
             return []
+        await self._stand_aside()
         done = await act(self.systemd, jobs, observed)
+        await self._stand_aside()  # what was canceled for a shutdown is nobody's failure, and proves nothing
         found = await judge(self.systemd, done, generation=new, before=_baseline(entry), invocations=invocations)
         for verdict in found:
             if self.listener:
                 self.listener.judged(verdict)
         return found
 
+    async def _stand_aside(self) -> None:
+        """Leave all as it is once the machine goes down: the journal is on a tmpfs, and what was proven boots."""
+        if await self.systemd.stopping():
+            raise Aside("the machine is shutting down; the rest of the apply is left to the next boot")
+
     def prove(self, new: Generation) -> bool:
         """Commit to /etc what works; whether that could be written."""
         unsaved = self.store.commit_proven(new)
         self._tell(NOT_PERSISTENT, unsaved.what if unsaved else "")
         return unsaved is None
-
-    async def _record(
-        self, new: Generation, steps: Plan, reloaded: Mapping[str, str], verdicts: Sequence[Verdict]
-    ) -> None:
-        """Write down which process has which definition."""
-        placed = contents(new)
-        names = {member.unit for member in new.members} | placed.keys()
-        states = await self.systemd.inspect((name for name in names if not is_template(name)), INVOCATION)
-        well = {verdict.unit for verdict in verdicts if verdict.ok}
-        units = record(
-            self.store.read_applied(),
-            steps,
-            hashes={name: content.hash for name, content in placed.items()},
-            reloaded=reloaded,
-            running={name: state.invocation_id for name, state in states.items() if state.active_state in RUNNING},
-            done=[job for job in steps.jobs if job.unit in well],
-        )
-        self.store.write_applied(Applied(number=new.number, hash=new.hash, units=units))
 
     def _never_proven(self) -> bool:
         try:
@@ -377,12 +366,6 @@ class Engine:
             self.conditions[code] = Condition(code=code, what=what)
         else:
             self.conditions.pop(code, None)
-
-
-def _touched(steps: Plan) -> frozenset[str]:
-    """The units that get a job, or that change so that a process would have to know."""
-    changed = {change.unit for change in steps.changes if change.effect in (Effect.RELOAD, Effect.RESTART)}
-    return frozenset(changed | {job.unit for job in steps.jobs})
 
 
 def _now() -> str:

@@ -5,6 +5,7 @@ Failure
 ├── Busy          another apply is under way
 ├── Denied        the caller may not
 ├── Rejected      it failed before, and nothing has changed since
+├── Aside         the machine is on its way down
 └── NotYet        a later version will
 """
 
@@ -45,13 +46,19 @@ class Rejected(Failure):
     name = "org.ordain.Error.Rejected"
 
 
+class Aside(Failure):
+    """The machine is on its way down; its next boot starts with what was proven before."""
+
+    name = "org.ordain.Error.Aside"
+
+
 class NotYet(Failure):
     """Part of the contract that this version does not serve."""
 
     name = "org.ordain.Error.NotYet"
 
 
-BY_NAME = {kind.name: kind for kind in (Failure, Unavailable, Busy, Denied, Rejected, NotYet)}
+BY_NAME = {kind.name: kind for kind in (Failure, Unavailable, Busy, Denied, Rejected, Aside, NotYet)}
 """D-Bus error name → the class to raise on the other side."""
 REFUSED = "org.ordain.Error.Refused"
 """D-Bus error whose message is the JSON of `Refused.problems`."""

@@ -79,6 +79,12 @@ def record(
     return found
 
 
+def touched(plan: Plan) -> frozenset[str]:
+    """The units that get a job, or that change so that a process would have to know."""
+    changed = {change.unit for change in plan.changes if change.effect in _ACTS}
+    return frozenset(changed | {job.unit for job in plan.jobs})
+
+
 def merge(waiting: Iterable[Change], changes: Iterable[Change]) -> tuple[Change, ...]:
     """What waits after ``changes`` came on top; what was taken back waits no more, nor what no process has to hear."""
     found = {(change.section, change.key): change for change in waiting}
