@@ -91,8 +91,9 @@ async def rollback(engine: Engine, number: int, revision: str) -> Outcome:
         engine.trials.refuse()
         old = engine.applied()
         new = _numbered(engine, number) if number else _before(engine, old)
-        engine.decisions.hold(Pin(number=new.number, hash=new.hash, revision=revision))
         observed = await engine.observe(old, new)
+        # Before it is done: an agent that is killed meanwhile resumes it, and must not follow the source then.
+        engine.decisions.hold(Pin(number=new.number, hash=new.hash, revision=revision))
         outcome = await engine.change(plan(old, new, observed), old, new, observed)
         if outcome.rejected:
             engine.decisions.hold(None)

@@ -12,6 +12,7 @@ from ordain.agent import outcome
 from ordain.agent.act import Done
 from ordain.agent.decided import Decisions, Pin, Rejected
 from ordain.agent.failure import Failure
+from ordain.agent.journal import Entry, Journal, Phase
 from ordain.agent.judge import Baseline, _blame, _lasts
 from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, UnitState, Verb, Verdict
 from ordain.agent.trial import Trial, Trials, lasting, now_sec
@@ -240,3 +241,17 @@ def test_the_clock_of_a_trial_goes_on(tmp_path: Path) -> None:
 
     assert 4.0 < trial.left_sec <= 5.0
     assert trial.until <= now_sec() + 5.0
+
+
+def test_a_way_back_is_resumed_from_its_journal(tmp_path: Path) -> None:
+    failed = Outcome(generation=2, hash="b", plan=Plan(from_hash="a"), verdicts=(NOT_OK,), why="because")
+    entry = Entry(phase=Phase.ACT, number=2, plan=failed.plan, running=("web.service",), failing=("other.service",))
+    journal = Journal(tmp_path)
+    journal.begin(entry)
+    journal.fail(failed)
+
+    assert Journal(tmp_path).unfinished() == replace(entry, phase=Phase.BACK, failed=failed)
+    journal.begin(replace(entry, phase=Phase.STOP, number=1, failed=failed))
+    found = Journal(tmp_path).unfinished()
+    assert found is not None
+    assert found.failed == failed
