@@ -13,6 +13,8 @@ from rig.machine import Machine
 pytestmark = pytest.mark.integration
 
 DOCUMENTS = "/etc/ordain/documents"
+SLOW = {"command": ["/usr/bin/sh", "-c", "trap 'sleep 3; exit 0' TERM; while :; do sleep 0.1; done"]}
+"""A service that takes its time to stop."""
 
 
 def document(machine: Machine, **services: Mapping[str, Any]) -> None:
@@ -207,6 +209,36 @@ def test_a_process_older_than_its_definition_is_seen(machine: Machine) -> None:
     assert unit(machine, "web.service")["what"] == ""
 
 
+def test_what_asks_for_an_apply_is_not_stopped_by_it(machine: Machine) -> None:
+    script = "until test -e /run/go; do sleep 0.1; done; ordainctl apply --once /srv/next.yaml; sleep infinity"
+    asks = {"command": ["/usr/bin/sh", "-c", script]}
+    boot(machine, asks=asks, web=sleeps())
+    before = invocation(machine, "asks.service")
+    services = {"asks": {**asks, "nice": 3}, "web": sleeps("2")}
+    machine.write("/srv/next.yaml", json.dumps({"ordain": "v1", "kind": "Layer", "name": "b", "services": services}))
+
+    machine.run("touch", "/run/go")
+
+    machine.until("web has the new word", lambda: "WORD=2" in show(machine, "web.service", "Environment"))
+    machine.until("it is told", lambda: conditions(machine, "RebootNeeded") == ["asks.service"])
+    assert "your session" in unit(machine, "asks.service")["what"]
+    assert invocation(machine, "asks.service") == before
+
+
+def test_a_unit_that_someone_stops_during_an_apply_stays_down(machine: Machine) -> None:
+    boot(machine, web=sleeps(), slow={**SLOW, "environment": {"WORD": "1"}})
+
+    document(machine, web=sleeps("2"), slow={**SLOW, "environment": {"WORD": "2"}})
+    machine.until("it stops", lambda: show(machine, "slow.service", "ActiveState") == "deactivating")
+    machine.run("systemctl", "stop", "slow.service")
+    settle(machine)
+
+    assert show(machine, "slow.service", "ActiveState") == "inactive"
+    assert unit(machine, "slow.service")["why"] == "stopped"
+    assert "WORD=2" in show(machine, "web.service", "Environment")
+    assert conditions(machine, "RolledBack") == []
+
+
 def test_strangers_who_reload_the_manager_disturb_no_apply(machine: Machine) -> None:
     boot(machine, web=sleeps(), other=sleeps())
     before = invocation(machine, "other.service")
@@ -223,10 +255,9 @@ def test_strangers_who_reload_the_manager_disturb_no_apply(machine: Machine) -> 
 
 
 def test_a_shutdown_in_the_middle_of_an_apply_is_not_held_up(machine: Machine) -> None:
-    slow = {"command": ["/usr/bin/sh", "-c", "trap 'sleep 3; exit 0' TERM; while :; do sleep 0.1; done"]}
-    boot(machine, web=sleeps(), slow={**slow, "environment": {"WORD": "1"}})
+    boot(machine, web=sleeps(), slow={**SLOW, "environment": {"WORD": "1"}})
 
-    document(machine, web=sleeps("2"), slow={**slow, "environment": {"WORD": "2"}})
+    document(machine, web=sleeps("2"), slow={**SLOW, "environment": {"WORD": "2"}})
     machine.until("it stops", lambda: show(machine, "slow.service", "ActiveState") == "deactivating")
     machine.poweroff(timeout=20)
     machine.boot()
