@@ -7,7 +7,8 @@ The rows are in scenarios/*.yaml:
     do        shell commands between the two, ``undo`` after the row; /run/row is empty and the row's own
     jobs      the whole plan, stops first; none when absent
     notes     units the plan leaves alone, each with a piece of why; all of them
-    bad       units whose verdict is not ok
+    bad       units whose verdict is not ok; the apply takes itself back, unless ``exit`` says otherwise
+    exit      the exit status: 0, with ``bad`` 4
     end       states soon after: an ActiveState, ``not-found`` or ``masked``
     check     shell commands that hold soon after
     same      units of the plan that keep their process
@@ -40,7 +41,7 @@ ROWS: list[Row] = [
     for path in sorted((Path(__file__).parent / "scenarios").glob("*.yaml"))
     for row in yaml.safe_load(path.read_text("utf-8"))
 ]
-WORDS = {"id", "old", "do", "new", "jobs", "notes", "bad", "end", "check", "same", "also", "undo"}
+WORDS = {"id", "old", "do", "new", "jobs", "notes", "bad", "exit", "end", "check", "same", "also", "undo"}
 TYPES = (".service", ".socket", ".timer", ".path", ".mount", ".slice", ".target")
 RUN = ("*.service", "*.socket", "*.timer", "*.path", "*.mount")
 NOTHING: Sections = {"services": {}}
@@ -58,6 +59,13 @@ while True:
 import socket, sys
 with socket.create_connection(("127.0.0.1", int(sys.argv[1])), 5) as server:
     assert server.recv(9) == b"hello"
+""",
+    "frail": """#!/bin/sh
+[ -e /run/row/broken ] && exit 1
+exec sleep 1d
+""",
+    "check": """#!/bin/sh
+! [ -e /run/row/broken ]
 """,
     "hold": """#!/bin/bash
 exec 3<>/dev/tcp/127.0.0.1/$1
@@ -127,8 +135,10 @@ def test_scenario(booted: Machine, row: Row) -> None:
     shell(booted, "rm -rf /run/row && mkdir /run/row")
     initially = failed(booted)
     try:
-        for old in row["old"] if isinstance(row["old"], list) else [row["old"]]:
-            apply(booted, sections(old))
+        olds = row["old"] if isinstance(row["old"], list) else [row["old"]]
+        for old in olds:
+            assert apply(booted, sections(old))["exit_status"] == 0
+        last = olds[-1]
         for command in row.get("do", ()):
             shell(booted, command)
         before, bad_before = runs(booted), failed(booted)
@@ -142,7 +152,8 @@ def test_scenario(booted: Machine, row: Row) -> None:
         assert notes.keys() == row.get("notes", {}).keys()
         assert [what for unit, what in notes.items() if row["notes"][unit] not in what] == []
         assert [v for v in outcome["verdicts"] if v["ok"] == (v["unit"] in row.get("bad", ()))] == []
-        assert outcome["exit_status"] == (3 if "bad" in row else 0)
+        assert outcome["exit_status"] == row.get("exit", 4 if "bad" in row else 0)
+        assert [v for v in outcome["back_verdicts"] if not v["ok"]] == []
         check_runs(row, outcome["plan"], before, after)
         named = {job["unit"] for job in (*outcome["plan"]["stops"], *outcome["plan"]["jobs"])}
         assert (bad_before ^ bad_after) - named - set(row.get("also", ())) == set()
@@ -151,7 +162,7 @@ def test_scenario(booted: Machine, row: Row) -> None:
         for command in row.get("check", ()):
             booted.until(command, lambda c=command: shell(booted, c, check=False), timeout=5)  # type: ignore[misc]
 
-        again = apply(booted, sections(row["new"]))
+        again = apply(booted, sections(row["new"] if not outcome["rejected"] else last))
         assert (planned(again), again["plan"]["reload"]) == ([], False)
     finally:
         for command in row.get("undo", ()):

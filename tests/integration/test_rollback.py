@@ -1,0 +1,266 @@
+"""An apply that fails takes itself back, on booted machines; so does one that nobody confirms."""
+
+from __future__ import annotations
+
+import json
+import time
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from rig.apply import BUS
+from rig.machine import Machine
+
+pytestmark = pytest.mark.integration
+
+DOCUMENT = "/etc/ordain/documents/base.yaml"
+AGENT = "ordain-agent.service"
+DEADMAN = "ordain-deadman.service"
+SLEEP = "command: [/usr/bin/sleep, infinity]"
+NOT_THERE = "command: [/usr/bin/not-there]"
+
+
+def document(machine: Machine, **services: str) -> None:
+    lines = "".join(f"  {name}: {{{body}}}\n" for name, body in services.items())
+    machine.write(DOCUMENT, f"ordain: v1\nkind: Layer\nname: base\nservices:\n{lines}")
+
+
+def word(word: str) -> str:
+    return f"{SLEEP}, environment: {{WORD: {word}}}, start-timeout: 4s, stop-timeout: 4s"
+
+
+def ctl(machine: Machine, *words: str, check: bool = True) -> CompletedProcess[str]:
+    return machine.run("ordainctl", *words, check=check)
+
+
+def applied(machine: Machine, *words: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(ctl(machine, "apply", "--json", *words, check=False).stdout)
+    return found
+
+
+def status(machine: Machine) -> dict[str, Any]:
+    """The agent's own account; empty while there is no agent."""
+    answer = machine.run("busctl", "--json=short", "call", *BUS, "Status", check=False)
+    found: dict[str, Any] = json.loads(json.loads(answer.stdout)["data"][0]) if answer.returncode == 0 else {}
+    return found
+
+
+def wait_state(machine: Machine, wanted: str) -> None:
+    machine.until(f"it is {wanted}", lambda: status(machine).get("state") == wanted, timeout=60)
+
+
+def codes(machine: Machine) -> set[str]:
+    return {condition["code"] for condition in status(machine)["conditions"]}
+
+
+def says(machine: Machine, unit: str = "web.service") -> str:
+    return machine.show(unit, "Environment")["Environment"]
+
+
+def active(machine: Machine, unit: str) -> bool:
+    return machine.show(unit, "ActiveState")["ActiveState"] == "active"
+
+
+def wait_word(machine: Machine, wanted: str) -> None:
+    machine.until(
+        f"web says {wanted}",
+        lambda: says(machine) == f"WORD={wanted}" and active(machine, "web.service"),
+        timeout=60,
+    )
+
+
+@pytest.fixture
+def booted(machine: Machine) -> Machine:
+    """A machine that runs generation 1: web, and other beside it."""
+    document(machine, web=word("one"), other=SLEEP)
+    machine.boot()
+    wait_state(machine, "converged")
+    return machine
+
+
+def test_what_fails_takes_itself_back(booted: Machine) -> None:
+    other = booted.show("other.service", "InvocationID")
+    bad = {
+        "a program that is not there": {"web": NOT_THERE},
+        "a probe that fails": {"web": f'{word("two")}, health: {{tcp: "127.0.0.1:9", within: 1s}}'},
+        "a command that fails": {"web": f"{word('two')}, health: {{command: [/bin/false], within: 1s}}"},
+        "a service that dies within settle": {
+            "web": "command: [/usr/bin/sleep, '1'], health: {command: [/bin/true], settle: 3s}"
+        },
+        "a new one that fails": {"web": word("two"), "new": NOT_THERE},
+        "a dependency that fails": {
+            "web": f"{word('two')}, requires: [new], after: [new]",
+            "new": "command: [/bin/false], type: oneshot",
+        },
+    }
+    for number, (why, services) in enumerate(bad.items(), 2):
+        document(booted, **{"other": SLEEP, **services})
+        booted.until(why, lambda n=number: status(booted).get("wanted_generation") == n, timeout=60)  # type: ignore[misc]
+        wait_state(booted, "rolled-back")
+        wait_word(booted, "one")
+        assert "RolledBack" in codes(booted), why
+        assert status(booted)["generation"] == 1, why
+        assert "failed" not in booted.run("systemctl", "--failed", "--plain", "--no-legend").stdout, why
+
+    assert booted.show("other.service", "InvocationID") == other
+    assert not active(booted, "new.service")
+    history = ctl(booted, "history").stdout
+    assert "in force" in history
+
+    # It is not tried again by another agent, nor in the next boot, which starts with what worked.
+    booted.run("systemctl", "restart", AGENT)
+    wait_state(booted, "rolled-back")
+    booted.power_cut()
+    booted.boot()
+    wait_state(booted, "rolled-back")
+    wait_word(booted, "one")
+    assert ctl(booted, "history").stdout == history
+
+    # By hand it is, with an exit status that tells.
+    tried = ctl(booted, "apply", check=False)
+    assert tried.returncode == 4, tried
+    assert "rolled back" in tried.stdout
+    wait_word(booted, "one")
+
+    # What works is taken at once.
+    document(booted, web=word("three"), other=SLEEP)
+    wait_word(booted, "three")
+    wait_state(booted, "converged")
+    assert "RolledBack" not in codes(booted)
+
+
+def test_what_works_and_what_had_failed_before(booted: Machine) -> None:
+    server = "command: [/usr/bin/python3, -m, http.server, '8080', --bind, 127.0.0.1]"
+    document(
+        booted,
+        web=f'{server}, health: {{http: "http://127.0.0.1:8080/", settle: 500ms}}',
+        other=f"{SLEEP}, user: nobody, health: {{command: [/usr/bin/test, -r, /etc/hostname]}}",
+        bus=f"{SLEEP}, health: {{bus-name: org.ordain.Agent1}}",
+    )
+    booted.until("generation 2", lambda: status(booted).get("generation") == 2, timeout=60)
+    wait_state(booted, "converged")
+    assert [unit for unit in ("web.service", "other.service", "bus.service") if not active(booted, unit)] == []
+    assert "ordain-probe-other.service" in booted.journal("--identifier=systemd")
+
+    booted.run("systemctl", "kill", "--signal=KILL", "other.service")
+    booted.until("other has failed", lambda: booted.show("other.service", "ActiveState")["ActiveState"] == "failed")
+    document(booted, web=word("two"), other=NOT_THERE)
+    wait_word(booted, "two")
+    wait_state(booted, "degraded")
+    outcome = json.loads(booted.read("/run/ordain/outcome.json"))
+    assert outcome["exit_status"] == 3
+    (verdict,) = [verdict for verdict in outcome["verdicts"] if verdict["unit"] == "other.service"]
+    assert not verdict["ok"]
+    assert "it had failed before, too" in verdict["what"]
+
+    # The old program is gone by the time it is wanted back.
+    booted.run("cp", "/usr/bin/sleep", "/usr/local/bin/nap")
+    document(booted, web="command: [/usr/local/bin/nap, infinity]", other=SLEEP)
+    wait_state(booted, "converged")
+    booted.run("rm", "/usr/local/bin/nap")
+    document(booted, web=NOT_THERE, other=SLEEP)
+    wait_state(booted, "rolled-back")
+    assert "RollbackIncomplete" in codes(booted)
+    outcome = json.loads(booted.read("/run/ordain/outcome.json"))
+    assert outcome["exit_status"] == 5
+    assert [v["unit"] for v in outcome["verdicts"] if not v["ok"]] == ["web.service"]
+    assert [v["unit"] for v in outcome["back_verdicts"] if not v["ok"]] == ["web.service"]
+
+
+def test_a_generation_chosen_by_hand_stays_until_a_document_changes(booted: Machine) -> None:
+    document(booted, web=word("two"), other=SLEEP)
+    wait_word(booted, "two")
+    wait_state(booted, "converged")
+
+    ctl(booted, "rollback")
+    wait_word(booted, "one")
+    assert "Pinned" in codes(booted)
+    booted.power_cut()
+    booted.boot()
+    wait_state(booted, "converged")
+    wait_word(booted, "one")
+    assert "Pinned" in codes(booted)
+
+    ctl(booted, "follow")
+    wait_word(booted, "two")
+    ctl(booted, "rollback", "1")
+    wait_word(booted, "one")
+    document(booted, web=word("three"), other=SLEEP)
+    wait_word(booted, "three")
+    assert "Pinned" not in codes(booted)
+    assert ctl(booted, "rollback", "99", check=False).returncode == 1
+
+
+def trial(machine: Machine, seconds: int, text: str) -> None:
+    """A change that is on trial: applied by hand, since the agent does not follow meanwhile."""
+    ctl(machine, "pause")
+    document(machine, web=word(text), other=SLEEP)
+    outcome = applied(machine, "--confirm", str(seconds))
+    assert outcome["exit_status"] == 0
+    assert outcome["confirm_by"]
+    assert active(machine, DEADMAN)
+    wait_word(machine, text)
+
+
+def wait_back(machine: Machine) -> None:
+    """The machine is as it was, with an agent, and without a dead-man."""
+    wait_word(machine, "one")
+    machine.until("the dead-man is gone", lambda: not active(machine, DEADMAN), timeout=60)
+    machine.until("an agent answers", lambda: status(machine))
+
+
+def test_a_trial_goes_back_unless_it_is_confirmed(booted: Machine) -> None:
+    """Also when the agent is dead, or hangs; and a power cut boots what was proven."""
+    trial(booted, 60, "two")
+    assert status(booted)["state"] == "trial"
+    assert ctl(booted, "apply", check=False).returncode == 1
+    ctl(booted, "rollback")
+    wait_back(booted)
+
+    for signal in ("", "KILL", "STOP"):
+        trial(booted, 2, "two")
+        if signal:
+            booted.run("systemctl", "kill", f"--signal={signal}", AGENT)
+        wait_back(booted)
+        late = ctl(booted, "confirm", check=False)
+        assert late.returncode == 1, late
+        ctl(booted, "resume")
+        wait_state(booted, "rolled-back")
+        assert "was not confirmed within 2 s" in str(status(booted)["conditions"])
+
+    # The agent hangs in the middle of the apply: it has the lock, and a journal to carry on with.
+    ctl(booted, "pause")
+    document(booted, web=f"{word('two')}, before-start: [/usr/bin/sleep, '2']", other=SLEEP)
+    booted.run("systemd-run", "--unit=hand", "ordainctl", "apply", "--confirm", "1")
+    booted.until("web starts", lambda: booted.show("web.service", "SubState")["SubState"] == "start-pre")
+    booted.run("systemctl", "kill", "--signal=STOP", AGENT)
+    booted.until("the dead-man is gone", lambda: not active(booted, DEADMAN), timeout=200)
+    wait_back(booted)
+
+    trial(booted, 60, "three")
+    booted.power_cut()
+    document(booted, web=word("one"), other=SLEEP)
+    booted.boot()
+    wait_state(booted, "converged")
+    wait_word(booted, "one")
+
+
+def test_a_trial_that_is_confirmed_stays(booted: Machine) -> None:
+    """The agent plays no part in the apply, and a document that changes meanwhile waits."""
+    booted.run("systemctl", "stop", AGENT)
+    document(booted, web=word("two"), other=SLEEP)
+    ctl(booted, "apply", "--confirm", "60")
+    booted.run("systemctl", "start", AGENT)
+    wait_state(booted, "trial")
+    document(booted, web=word("three"), other=SLEEP)
+    time.sleep(1)
+    wait_word(booted, "two")
+
+    ctl(booted, "confirm")
+    wait_word(booted, "three")
+    wait_state(booted, "converged")
+    assert ctl(booted, "confirm", check=False).returncode == 1
+    booted.power_cut()
+    booted.boot()
+    wait_word(booted, "three")
