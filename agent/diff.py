@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from ordain.agent.cause import causes_of, item_cause
 from ordain.agent.generation import canonical, is_template, template_of
@@ -49,13 +50,20 @@ class Content:
 
     ``fragment`` is the artifact path of the unit file, ``/dev/null`` for a mask, ``""`` when we only add drop-ins.
     ``files`` are the unit file and the drop-ins, path and text, in the order PID 1 reads them, ``links`` what links
-    to it, as keys of the section Install. ``causes``: why there is such a unit.
+    to it, as keys of the section Install. ``item`` and ``provenance``, which all contents share, tell why there is
+    such a unit.
     """
 
     fragment: str = ""
     files: tuple[tuple[str, str], ...] = ()
     links: tuple[tuple[str, Values], ...] = ()
-    causes: tuple[Cause, ...] = field(default=(), compare=False)
+    item: str | None = field(default=None, compare=False)
+    provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """Why there is such a unit; of drop-ins alone, nothing is said."""
+        return () if self.item is None else item_cause(self.files, self.item, self.provenance)
 
     @cached_property
     def values(self) -> Mapping[tuple[str, str], Values]:
@@ -101,7 +109,8 @@ class Content:
 def contents(generation: Generation) -> Mapping[str, Content]:
     """What ``generation`` places for each unit, instances under their own names, by unit name."""
     placed = _Placed(generation)
-    names = set(placed.units) | {m.unit for m in generation.members if template_of(m.unit) in placed.units}
+    units = placed.units
+    names = units | {m.unit for m in generation.members if template_of(m.unit) in units}
     return {name: placed.content(name) for name in sorted(names) if not is_template(name)}
 
 
@@ -117,12 +126,19 @@ def compare(old: Mapping[str, Content], new: Mapping[str, Content]) -> Mapping[s
 
 def diff(old: Generation, new: Generation) -> tuple[Change, ...]:
     """All changes between two generations, by unit, section and key."""
+    if same(old, new):
+        return ()
     return tuple(c for changes in compare(contents(old), contents(new)).values() for c in changes)
+
+
+def same(old: Generation, new: Generation) -> bool:
+    """Whether two generations are one, without a look at their thousand units."""
+    return old is new or old.hash == new.hash != ""
 
 
 def placed_differ(old: Generation, new: Generation) -> bool:
     """Whether a generator would place anything else: then PID 1 has to read again, be it for a comment."""
-    return _units(old) != _units(new)
+    return not same(old, new) and _units(old) != _units(new)
 
 
 def _units(generation: Generation) -> frozenset[tuple[str, str | None, str | None, int]]:
@@ -209,13 +225,14 @@ class _Placed:
         template = template_of(unit)
         fragment = self.fragments.get(unit) or self.fragments.get(template)
         if fragment is not None and fragment.link == MASK:
-            return Content(fragment=MASK, causes=item_cause((), fragment.item, self.provenance))
+            return Content(fragment=MASK, item=fragment.item, provenance=self.provenance)
         drop_ins = {**self.drop_ins.get(template, {}), **self.drop_ins.get(unit, {})}
         files = [*([fragment] if fragment else []), *(drop_ins[name] for name in sorted(drop_ins))]
         texts = tuple((file.path, file.content or "") for file in files)
         return Content(
             fragment=fragment.path if fragment else "",
             files=texts,
-            causes=item_cause(texts, fragment.item, self.provenance) if fragment else (),
             links=tuple((key, tuple(sorted(names))) for key, names in sorted(self.links.get(unit, {}).items())),
+            item=fragment.item if fragment else None,
+            provenance=self.provenance,
         )

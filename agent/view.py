@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ordain.agent.diff import Content, compare, contents
+from ordain.agent.diff import Content, compare, contents, diff, same
 from ordain.agent.generation import is_template
 from ordain.agent.lag import merge
 from ordain.agent.model import Change, Effect, Generation, Hold, Job, Note, Observed, UnitState, Verb, Why
@@ -17,9 +17,9 @@ RUNNING = frozenset({"active", "activating", "reloading", "refreshing"})
 
 def units(old: Generation, new: Generation) -> frozenset[str]:
     """The units to observe before planning: whatever `plan` may look at."""
-    before, after = contents(old), contents(new)
     named = {name for g in (old, new) for m in g.members for name in (m.unit, m.starts) if name}
-    return frozenset(name for name in named | compare(before, after).keys() if not is_template(name))
+    named |= {change.unit for change in diff(old, new)}
+    return frozenset(name for name in named if not is_template(name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,8 +119,9 @@ def _wanted(member: Member | None, content: Content) -> Wanted:
 
 def views(old: Generation, new: Generation, observed: Observed) -> Mapping[str, View]:
     """Every unit that is a member of either generation or differs between them, by name; templates are none."""
-    before, after = contents(old), contents(new)
-    changes = compare(before, after)
+    after = contents(new)
+    before = after if same(old, new) else contents(old)
+    changes = {} if before is after else compare(before, after)
     was = {m.unit: m for m in old.members}
     members = {m.unit: m for m in new.members}
     real = {unit for unit, found in changes.items() if any(c.effect is not Effect.NOTHING for c in found)}
