@@ -160,7 +160,7 @@ class Local:
         return (*found, *self.engine.conditions.values(), *decided(self.engine), *self.engine.repair.overridden)
 
     async def explain(self, about: str) -> Mapping[str, Any]:
-        """See `Client.explain`: ``unit``, ``state``, ``member``, ``artifacts``, ``document``, ``last``.
+        """See `Client.explain`: ``unit``, ``state``, ``status``, ``member``, ``artifacts``, ``provenance``, ``last``.
 
         ``last`` is what the last apply did about it: jobs, notes and verdicts.
         """
@@ -178,6 +178,9 @@ class Local:
             "generation": generation.number,
             "member": to_json(member) if member else None,
             "state": to_json(observed.unit(unit)) if unit else None,
+            "status": next((to_json(u) for u in (await self.status()).units if u.unit == unit), None)
+            if member
+            else None,
             "artifacts": [a.path for a in generation.artifacts if item and a.item == item],
             "provenance": {
                 pointer: place

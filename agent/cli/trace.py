@@ -12,11 +12,13 @@ from ordain.agent.cli.change import ask
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.generations import in_force
+from ordain.agent.describe import describe_change
 from ordain.agent.explain import Explanation, Hand, Line, Origin, Unknown, origins, unit_of
 from ordain.agent.explain import explain as trace
 from ordain.agent.failure import Failure
 from ordain.agent.hands import hands
-from ordain.agent.model import to_json
+from ordain.agent.model import Change, to_json
+from ordain.agent.wire import from_json
 
 
 def show(request: Namespace, console: Console) -> Exit:
@@ -62,7 +64,7 @@ def _now(request: Namespace) -> Mapping[str, Any]:
         told = ask(request.root, lambda client: client.explain(unit_of(request.subject)))
     except Failure:
         return {}
-    return {key: told[key] for key in ("state", "last") if told.get(key)}
+    return {key: told[key] for key in ("state", "status", "last") if told.get(key)}
 
 
 def _print_now(now: Mapping[str, Any], console: Console) -> None:
@@ -75,8 +77,10 @@ def _print_now(now: Mapping[str, Any], console: Console) -> None:
     last = now.get("last", {})
     for job in (*last.get("stops", ()), *last.get("jobs", ())):
         console.line(f"  last apply: {job['verb']}, {job['reason']}")
-    for note in last.get("notes", ()):
-        console.line(f"  left alone: {note['what']}", Style.WARN)
+        for change in job["changes"]:
+            console.line(f"    {describe_change(from_json(Change, change))}")
+    if (status := now.get("status")) and status["what"]:
+        console.line(f"  {status['what']}", Style.PLAIN if status["ok"] else Style.WARN)
     for verdict in last.get("verdicts", ()):
         console.line(f"  {verdict['what']}", Style.PLAIN if verdict["ok"] else Style.BAD)
 
