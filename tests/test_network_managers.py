@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import network_roots
 import pytest
 from network_samples import SAMPLES
 
@@ -23,7 +24,6 @@ from ordain.transforms.model import Artifact
 from ordain.transforms.systems import facts_for
 from rig import roots
 
-PACKAGES = "systemd,systemd-sysv,dbus,udev,iproute2,network-manager,ifupdown,procps"
 DEFAULTS = {
     # Values that NetworkManager leaves out since they are its own defaults.
     *(
@@ -86,22 +86,8 @@ def test_what_a_renderer_has_no_word_for_is_named(renderer: str, expected: set[s
 
 @pytest.fixture(scope="module")
 def tree() -> Path:
-    """A Debian 12 with both, made once and kept."""
-    if reason := roots.missing():
-        pytest.skip(f"no Debian 12 can be made: {reason}")
-    where = roots.CACHE / "roots" / "bookworm-managers"
-    with roots.once(where) as made:
-        if made is not None:
-            command = [
-                "mmdebstrap",
-                "--quiet",
-                "--variant=minbase",
-                f"--include={PACKAGES}",
-                "bookworm",
-                os.fspath(made),
-            ]
-            subprocess.run(command, check=True, env=roots.CLEAN)
-    return where
+    """A Debian 12 with both."""
+    return network_roots.managers()
 
 
 @pytest.mark.parametrize("name", sorted(set(SAMPLES) - BLOCKED_BY_MANAGER))

@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import network_roots
 import pytest
 from network_samples import SAMPLES
 
@@ -23,7 +24,6 @@ from ordain.transforms.documents import read
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Artifact
 from ordain.transforms.systems import facts_for
-from rig import roots
 
 Assignments = tuple[tuple[str, str], ...]
 Sections = dict[str, list[Assignments]]
@@ -160,16 +160,6 @@ def asked(command: Sequence[str], root: Path, seen: str, text: str) -> Files:
     return {path.name.removeprefix("10-netplan-"): parsed(path.read_text()) for path in made.iterdir()}
 
 
-def trixie() -> Path:
-    """A Debian 13 with its netplan.io, made once and kept."""
-    where = roots.CACHE / "roots" / "trixie-netplan.io"
-    with roots.once(where) as made:
-        if made is not None:
-            command = ["mmdebstrap", "--quiet", "--variant=minbase", "--include=netplan.io", "trixie", os.fspath(made)]
-            subprocess.run(command, check=True, env=roots.CLEAN)
-    return where
-
-
 @pytest.fixture(scope="module", params=("here", "trixie"))
 def netplan(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Netplan]:
     """Debian's netplan: that of this machine, and that of Debian 13 in a root of its own."""
@@ -181,9 +171,7 @@ def netplan(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         command = ["/usr/libexec/netplan/generate"] if GENERATE.exists() else ["netplan", "generate"]
         yield lambda text: asked(command, root, os.fspath(root), text)
         return
-    if reason := roots.missing():
-        pytest.skip(f"no Debian 13 can be made: {reason}")
-    tree = trixie()
+    tree = network_roots.netplan()
     root = tree / "tmp" / f"netplan-{os.getpid()}"
     chroot = ["chroot", os.fspath(tree), os.fspath(GENERATE)]
     yield lambda text: asked(chroot, root, f"/tmp/{root.name}", text)

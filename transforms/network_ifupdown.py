@@ -184,20 +184,20 @@ def _create(device: Device, stanzas: Stanzas) -> None:
     kind = branch.leaf("mode") or device.here
     match device.kind:
         case "dummy-devices":
-            stanzas.make(f"ip link add {name} type dummy", kind)
+            stanzas.make(f"ip link add name {name} type dummy", kind)
         case "bonds":
             options = "".join(f" {option} {value}" for option, value, _ in bond(branch.branch("parameters")))
-            stanzas.make(f"ip link add {name} type bond{options}", kind)
+            stanzas.make(f"ip link add name {name} type bond{options}", kind)
         case "bridges":
-            stanzas.make(f"ip link add {name} type bridge{_bridge(branch)}", kind)
+            stanzas.make(f"ip link add name {name} type bridge{_bridge(branch)}", kind)
         case "vlans":
             stanzas.make(f"ip link add link {device.text('link')} name {name} type vlan id {device.text('id')}", kind)
         case "virtual-ethernets" if _makes_pair(device):
-            stanzas.make(f"ip link add {name} type veth peer name {device.text('peer')}", kind)
+            stanzas.make(f"ip link add name {name} type veth peer name {device.text('peer')}", kind)
         case "vrfs":
-            stanzas.make(f"ip link add {name} type vrf table {device.text('table')}", kind)
+            stanzas.make(f"ip link add name {name} type vrf table {device.text('table')}", kind)
         case "tunnels" if mode == "vxlan":
-            stanzas.make(f"ip link add {name} type vxlan{_vxlan(branch)}", kind)
+            stanzas.make(f"ip link add name {name} type vxlan{_vxlan(branch)}", kind)
         case "tunnels" if mode != "wireguard":
             ip6 = f" type ip6tnl mode {mode}" if mode in {"ip6ip6", "ipip6"} else f" type {mode}"
             ends = "".join(f" {key} {device.text(key)}" for key in ("local", "remote", "ttl") if device.text(key))
@@ -206,7 +206,7 @@ def _create(device: Device, stanzas: Stanzas) -> None:
                 for end, word in (("input", "ikey"), ("output", "okey"))
                 if (leaf := branch.branch("keys").leaf(end) or branch.leaf("key"))
             )
-            stanzas.make(f"ip link add {name}{ip6}{ends}{keys}", kind)
+            stanzas.make(f"ip link add name {name}{ip6}{ends}{keys}", kind)
 
 
 def _makes_pair(device: Device) -> bool:

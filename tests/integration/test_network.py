@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import network_roots
 import pytest
 
 from ordain.transforms.catalog import shipped
@@ -44,18 +45,23 @@ def give(networked: Machine, suite: str) -> Give:
     """Makes systemd-networkd bring up what a section ``network`` says."""
 
     def given(text: str) -> None:
-        documents, wrong = read("net.yaml", f"ordain: v1\nkind: Layer\nname: net\nnetwork:\n{text}".encode())
-        compiled = compile(documents, facts_for(SYSTEMS[suite]), shipped=shipped())
-        assert wrong == ()
-        assert [p for p in compiled.problems if p.severity is not Severity.WARNING] == []
-        for artifact in compiled.artifacts:
-            networked.write(artifact.path, artifact.content or "")
-            networked.path(artifact.path).chmod(artifact.mode)
-            if artifact.group:
-                networked.run("chgrp", artifact.group, artifact.path)
+        place(networked, text, SYSTEMS[suite])
         networked.run("systemctl", "restart", "systemd-networkd")
 
     return given
+
+
+def place(machine: Machine, text: str, os: str) -> None:
+    """Puts the files that a section ``network`` becomes where they belong."""
+    documents, wrong = read("net.yaml", f"ordain: v1\nkind: Layer\nname: net\nnetwork:\n{text}".encode())
+    compiled = compile(documents, facts_for(os), shipped=shipped())
+    assert wrong == ()
+    assert [p for p in compiled.problems if p.severity is not Severity.WARNING] == []
+    for artifact in compiled.artifacts:
+        machine.write(artifact.path, artifact.content or "")
+        machine.path(artifact.path).chmod(artifact.mode)
+        if artifact.group:
+            machine.run("chgrp", artifact.group, artifact.path)
 
 
 def ip(machine: Machine, *words: str) -> list[dict[str, Any]]:
@@ -282,3 +288,51 @@ def test_networkd_understands_every_line(networked: Machine, give: Give) -> None
     networked.until("left is managed", lambda: "left" in networked.run("networkctl", "--no-legend").stdout)
     said = networked.journal("--unit=systemd-networkd").splitlines()
     assert [line for line in said if "10-ordain" in line and "Configuring with" not in line] == []
+
+
+@pytest.mark.parametrize("renderer", ["NetworkManager", "ifupdown"])
+def test_others_bring_up_the_same(rig: None, renderer: str) -> None:
+    with Machine((network_roots.managers(),)) as machine:
+        # Debian's udev rules would have it leave veth devices alone (85-nm-unmanaged.rules).
+        machine.write("/etc/NetworkManager/conf.d/all.conf", "[device]\nmatch-device=*\nmanaged=1\n")
+        machine.boot()
+        place(
+            machine,
+            f"  renderer: {renderer}\n"
+            + PAIR
+            % """, addresses: [192.0.2.1/24, "2001:db8::1/64"],
+      routes: [{to: default, via: 192.0.2.254, metric: 7}, {to: 198.51.100.0/24, via: 192.0.2.254, table: 100},
+        {to: 198.18.0.0/15, type: blackhole}],
+      routing-policy: [{from: 192.0.2.0/24, table: 100, priority: 50}]"""
+            + """\
+    up: {peer: down}
+    down: {peer: up}
+  bridges:
+    br0: {interfaces: [up], addresses: [203.0.113.1/24], parameters: {stp: true, priority: 1000, path-cost: {up: 7}}}
+  tunnels:
+    vx7: {mode: vxlan, id: 7, link: left, remote: 239.0.0.7, port: 4789, addresses: [10.7.0.1/24]}
+""",
+            "debian-12",
+        )
+        if renderer == "ifupdown":
+            machine.run("ifup", "--all")
+        else:
+            machine.run("nmcli", "connection", "reload")
+
+        machine.until("left has both", lambda: addresses(machine, "left") == {"192.0.2.1/24", "2001:db8::1/64"})
+        machine.until("br0 has its address", lambda: addresses(machine, "br0") == {"203.0.113.1/24"})
+        machine.until("vx7 has its address", lambda: addresses(machine, "vx7") == {"10.7.0.1/24"})
+        machine.until("up is a port", lambda: link(machine, "up").get("master") == "br0")
+        if renderer == "ifupdown":  # NetworkManager does this by /sys, which a container cannot write
+            assert kind(machine, "up")["info_slave_data"]["cost"] == 7
+        left = link(machine, "left")
+        assert (left["mtu"], left["address"], left["link"]) == (1400, "52:54:00:00:00:01", "right")
+        bridge, vxlan = kind(machine, "br0")["info_data"], kind(machine, "vx7")["info_data"]
+        assert (bridge["stp_state"], bridge["priority"]) == (1, 1000)
+        assert (vxlan["id"], vxlan["group"], vxlan["port"]) == (7, "239.0.0.7", 4789)
+        routes = {route["dst"]: route for route in ip(machine, "route", "show", "table", "all")}
+        assert (routes["default"]["gateway"], routes["default"]["metric"]) == ("192.0.2.254", 7)
+        assert routes["198.51.100.0/24"]["table"] == "100"
+        assert routes["198.18.0.0/15"]["type"] == "blackhole"
+        (rule,) = (rule for rule in ip(machine, "rule", "show") if rule["priority"] == 50)
+        assert (rule["src"], rule["table"]) == ("192.0.2.0", "100")
