@@ -7,6 +7,8 @@ from pathlib import Path
 
 from ordain.agent.act import act
 from ordain.agent.boot import boot_id
+from ordain.agent.generation import is_template, template_of
+from ordain.agent.hands import ADMIN
 from ordain.agent.holds import as_placed
 from ordain.agent.model import Generation, Job, Verb, Verdict
 from ordain.agent.observe import look
@@ -14,8 +16,10 @@ from ordain.agent.status import Condition
 from ordain.agent.store import Store
 from ordain.agent.systemd1 import Systemd
 from ordain.agent.verify import missing, overridden
+from ordain.transforms import below
 from ordain.transforms.model import Wanted
 
+BEFORE = (*ADMIN, "run/systemd/generator.early")
 PLACED = frozenset({"fragment_path", "drop_in_paths"})
 
 
@@ -71,8 +75,10 @@ class Repair:
         return mend
 
     async def look_for_others(self, generation: Generation) -> None:
-        """See which file PID 1 reads."""
+        """See which file PID 1 reads, of the units that have another where it looks before ours."""
+        others = {name.removesuffix(".d") for directory in BEFORE for name in below.names(self._root, directory)}
         units = {_unit_of(a.path) for a in generation.artifacts if a.content is not None and a.path[0] != "/"}
+        units = {unit for unit in units if {unit, template_of(unit)} & others and not is_template(unit)}
         states = await self._systemd.inspect(units, PLACED)
         self.overridden = tuple(
             Condition(code="Overridden", what=f"{unit}: {what}", item=unit)
