@@ -82,7 +82,8 @@ async def _still_old(systemd: Systemd, unit: str, observed: Observed) -> bool:
 async def _queue(systemd: Systemd, job: Job) -> str | BusError:
     try:
         if job.verb in (Verb.START, Verb.RESTART):
-            await systemd.reset_failed(job.unit)
+            with contextlib.suppress(BusError):  # PID 1 forgets a unit that does nothing, and has nothing to clear
+                await systemd.reset_failed(job.unit)
         return await systemd.queue(job.verb, job.unit)
     except BusError as error:
         return error
