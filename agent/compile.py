@@ -5,8 +5,9 @@ texts ─documents▶ Document ─compile▶ Compiled ─generation▶ Generatio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ordain.agent.generation import digest, generation
@@ -17,11 +18,50 @@ from ordain.transforms.compile import compile
 from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity, errors, in_order
 from ordain.transforms.facts import survey
 from ordain.transforms.installed import read_installed
-from ordain.transforms.model import Document
+from ordain.transforms.model import Document, Facts, Installed
 
 TRANSFORMS = "etc/ordain/transforms"
 """The admin's additions to the transformation database."""
 SUFFIXES = (".yaml", ".yml", ".json")
+
+
+class Compiler:
+    """`compile_texts` on one machine, which does not do again what it did last: a thousand services take half a second.
+
+    What is remembered is no more than a hash and the problems; the generation is the one in force.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._made_from = b""
+        self._hash = ""
+        self._problems: tuple[Problem, ...] = ()
+
+    def compile(self, texts: Iterable[tuple[str, bytes]], last: Generation) -> tuple[Generation, tuple[Problem, ...]]:
+        """See `compile_texts`."""
+        machine = _look(self._root)
+        texts = tuple(texts)
+        made_from = hashlib.sha256(repr((texts, machine)).encode("utf-8", "surrogateescape")).digest()
+        if made_from == self._made_from and last.hash == self._hash:
+            return last, self._problems
+        new, problems = _compile(texts, machine, last)
+        self._made_from, self._hash, self._problems = made_from, new.hash, problems
+        return new, problems
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Machine:
+    facts: Facts
+    problems: tuple[Problem, ...]
+    installed: Installed
+    transforms: tuple[tuple[str, bytes], ...]
+
+
+def _look(root: Path) -> _Machine:
+    facts, problems = survey(root)
+    return _Machine(
+        facts=facts, problems=tuple(problems), installed=read_installed(root), transforms=_local_transforms(root)
+    )
 
 
 def compile_texts(
@@ -32,16 +72,21 @@ def compile_texts(
     ``last`` is the last good generation: an item that this machine cannot have keeps its form from there
     (documents.md, rule 3). The result has no number yet. Raises `Refused`.
     """
-    facts, problems = survey(root)
-    found, wrong = read_texts([*texts, *_local_transforms(root)])
+    return _compile(texts, _look(root), last)
+
+
+def _compile(
+    texts: Iterable[tuple[str, bytes]], machine: _Machine, last: Generation
+) -> tuple[Generation, tuple[Problem, ...]]:
+    found, wrong = read_texts([*texts, *machine.transforms])
     if errors(wrong):
-        raise Refused([*problems, *wrong])
-    compiled = compile(found, facts, read_installed(root), shipped=shipped())
+        raise Refused([*machine.problems, *wrong])
+    compiled = compile(found, machine.facts, machine.installed, shipped=shipped())
     new = generation(compiled)
     blocked = {p.item for p in compiled.problems if p.severity is Severity.BLOCKED and p.item}
     new = keep(new, last, blocked)
     left_out = blocked - {member.item for member in new.members}
-    all_problems = in_order([*problems, *wrong, *compiled.problems, *_without(new, left_out)])
+    all_problems = in_order([*machine.problems, *wrong, *compiled.problems, *_without(new, left_out)])
     return new, all_problems
 
 
@@ -92,9 +137,11 @@ def _without(new: Generation, left_out: Iterable[str]) -> Iterator[Problem]:
             )
 
 
-def _local_transforms(root: Path) -> Sequence[tuple[str, bytes]]:
+def _local_transforms(root: Path) -> tuple[tuple[str, bytes], ...]:
     directory = root / TRANSFORMS
     if not directory.is_dir():
         return ()
     names = sorted(path.name for path in directory.iterdir() if path.name.endswith(SUFFIXES))
-    return [(f"/{TRANSFORMS}/{name}", (directory / name).read_bytes()) for name in names if not name.startswith(".")]
+    return tuple(
+        (f"/{TRANSFORMS}/{name}", (directory / name).read_bytes()) for name in names if not name.startswith(".")
+    )

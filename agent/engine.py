@@ -22,7 +22,7 @@ from ordain.agent import durable
 from ordain.agent.act import act
 from ordain.agent.boot import boot_id, placed_hash
 from ordain.agent.bus import BusError
-from ordain.agent.compile import compile_texts
+from ordain.agent.compile import Compiler
 from ordain.agent.decided import Decisions
 from ordain.agent.decided import Rejected as Rejection
 from ordain.agent.failure import Aside, Failure, Rejected
@@ -81,6 +81,7 @@ class Engine:
         self.decisions = Decisions(root)
         self.trials = Trials(root)
         self.journal = Journal(root)
+        self._compiler = Compiler(root)
         self.listener = listener
 
     def applied(self) -> Generation:
@@ -106,9 +107,9 @@ class Engine:
             return Generation()
 
     async def compile(self, texts: Texts) -> tuple[Generation, tuple[Problem, ...]]:
-        """What the texts come to; see `compile_texts`. In a thread, since a thousand services take seconds."""
+        """What the texts come to; see `Compiler`. In a thread, since a thousand services take seconds."""
         last = self.applied()
-        new, problems = await asyncio.to_thread(compile_texts, texts, self.root, last)
+        new, problems = await asyncio.to_thread(self._compiler.compile, texts, last)
         there = {member.unit for member in new.members}
         gone = {member.unit: member for member in last.members if member.unit not in there}
         untouchable = (read_holds(self.root).keys() & gone.keys()) | (await roles(self.systemd, gone)).keys()
