@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -17,9 +17,10 @@ def unit_statuses(
     observed: Observed,
     oneshots: Iterable[str],
     edits: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    unread: Collection[str] = (),
 ) -> tuple[UnitStatus, ...]:
     """Every member, by unit. ``oneshots`` are the services that run to an end and are done then; ``edits`` an admin's
-    files, by unit.
+    files, by unit; ``unread`` the units of which PID 1 has not read all of these.
 
     The words are the plan's own, of the generation against itself: what is left alone, and what the next apply mends.
     """
@@ -32,6 +33,7 @@ def unit_statuses(
         replace(
             _status(m, observed.unit(m.unit), notes.get(m.unit), m.unit in ends, m.unit in behind),
             edited=edits.get(m.unit, ()),
+            unread=m.unit in unread,
         )
         for m in generation.members
     )

@@ -125,7 +125,8 @@ class Local:
             troubles = (Condition(code="BadHolds", what=str(failure)),)
         placed_by_admin = edits(self.engine.root, (member.unit for member in generation.members))
         rejected = self.engine.decisions.rejected
-        units = unit_statuses(generation, observed, oneshots, placed_by_admin)
+        unread = {unit for unit in placed_by_admin if await self.engine.systemd.unread(unit)}
+        units = unit_statuses(generation, observed, oneshots, placed_by_admin, unread)
         return Status(
             state=self.state_of(any(unit.active_state == "failed" for unit in units)),
             agent=self.agent,

@@ -55,7 +55,7 @@ class UnitStatus:
     """One member: what is wanted, what it is, and whether that agrees (``what`` says why not).
 
     ``why`` is a `model.Why`, "" where nothing is to be said; ``enforced``: drift is not left alone; ``edited`` are an
-    admin's files that change the unit.
+    admin's files that change the unit, ``unread`` if PID 1 has not read all of them yet.
     """
 
     unit: str
@@ -72,6 +72,7 @@ class UnitStatus:
     why: str = ""
     enforced: bool = False
     edited: tuple[str, ...] = ()
+    unread: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

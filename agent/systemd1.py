@@ -147,6 +147,10 @@ class Systemd:
         except BusError:
             return ""
 
+    async def unread(self, unit: str) -> bool:
+        """Whether a file of the unit has changed since PID 1 read it. Of what a generator places it cannot tell."""
+        return bool(await get(self.bus, NAME, unit_path(unit), UNIT, "NeedDaemonReload"))
+
     async def has_job(self, unit: str) -> bool:
         """Whether a job for ``unit`` is queued or runs."""
         number, _ = await get(self.bus, NAME, unit_path(unit), UNIT, "Job")

@@ -144,7 +144,8 @@ def _row(unit: UnitStatus) -> tuple[Cell, ...]:
     if unit.n_restarts:
         notes.append(f"restarted {unit.n_restarts}×")
     if unit.edited:
-        notes.append(f"changed by {', '.join(unit.edited)}")
+        yet = " (not read yet: systemctl daemon-reload)" if unit.unread else ""
+        notes.append(f"changed by {', '.join(unit.edited)}{yet}")
     return unit.unit, unit.wanted, (state, Style.PLAIN if unit.ok else Style.BAD), ", ".join(notes)
 
 

@@ -64,6 +64,8 @@ def test_what_was_done_by_hand_is_told_apart_and_respected(machine: Machine) -> 
     never = {"restart": "no"}
     names = ("stopped", "masked", "edited", "shot", "done", "died", "other")
     services = {name: sleeps(**never) for name in names}
+    hog = ["/usr/bin/python3", "-c", "x = bytearray(200 << 20)"]
+    services["hog"] = {"command": hog, "limits": {"memory": "30M"}, **never}
     services["done"] = {"command": ["/usr/bin/sh", "-c", "exit 0"], **never}
     services["died"] = {"command": ["/usr/bin/sh", "-c", "exit 3"], **never}
     boot(machine, **services)
@@ -71,6 +73,7 @@ def test_what_was_done_by_hand_is_told_apart_and_respected(machine: Machine) -> 
     machine.run("systemctl", "stop", "stopped.service")
     machine.run("systemctl", "mask", "--now", "masked.service")
     machine.write("/etc/systemd/system/edited.service.d/mine.conf", "[Service]\nMemoryMax=1G\n")
+    assert unit(machine, "edited.service")["unread"]
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "kill", "--signal=KILL", "shot.service")
     machine.until("it is dead", lambda: show(machine, "shot.service", "ActiveState") == "failed")
@@ -87,11 +90,15 @@ def test_what_was_done_by_hand_is_told_apart_and_respected(machine: Machine) -> 
         "died": "failed",
         "other": "",
     }
+    hog_ended = unit(machine, "hog.service")
+    if hog_ended["result"] == "oom-kill":  # where the machine has the memory controller
+        assert "no memory left" in hog_ended["what"]
     assert "was stopped by hand at" in found["stopped"]["what"]
     assert "killed by SIGKILL" in found["shot"]["what"]
     assert "exit status 3" in found["died"]["what"]
     assert found["edited"]["edited"] == ["/etc/systemd/system/edited.service.d/mine.conf"]
     assert found["edited"]["ok"]
+    assert not found["edited"]["unread"]
     assert {name: show(machine, f"{name}.service", "ActiveState") for name in names} == {
         "stopped": "inactive",
         "masked": "inactive",
