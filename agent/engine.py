@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ordain.agent import durable
-from ordain.agent.act import act
+from ordain.agent.act import Done, act
 from ordain.agent.boot import boot_id, placed_hash
 from ordain.agent.bus import BusError
 from ordain.agent.compile import Compiler
@@ -250,9 +250,9 @@ class Engine:
             verdicts += await self._do(overtaken(steps.jobs, before, RUNNING), observed, entry, new, reloaded)
         else:
             reloaded = dict(entry.invocations)
-        if entry.phase is Phase.ACT:
-            jobs = left(steps.jobs, entry.invocations, observed)
-            verdicts += await self._do(jobs, observed, entry, new, reloaded)
+            jobs = left(steps.jobs, reloaded, observed) if entry.phase is Phase.ACT else ()
+            done = [job for job in steps.jobs if job not in jobs]
+            verdicts += await self._do(jobs, observed, entry, new, reloaded, done)
         if steps.reload or steps.stops or steps.jobs:
             verdicts += await bystanders(self.systemd, new, verdicts, _baseline(entry))
         outcome = Outcome(
@@ -318,13 +318,19 @@ class Engine:
         return outcome
 
     async def _do(
-        self, jobs: Sequence[Job], observed: Observed, entry: Entry, new: Generation, invocations: Mapping[str, str]
+        self,
+        jobs: Sequence[Job],
+        observed: Observed,
+        entry: Entry,
+        new: Generation,
+        invocations: Mapping[str, str],
+        earlier: Sequence[Job] = (),
     ) -> list[Verdict]:
-        """Have PID 1 do the jobs, and judge each."""
-        if not jobs:
+        """Have PID 1 do the jobs, and judge each; also those that an agent did ``earlier``, before it was killed."""
+        if not jobs and not earlier:
             return []
         await self._stand_aside()
-        done = await act(self.systemd, jobs, observed)
+        done = (*await act(self.systemd, jobs, observed), *(Done(job=job) for job in earlier))
         await self._stand_aside()  # what was canceled for a shutdown is nobody's failure, and proves nothing
         found = await judge(self.systemd, done, generation=new, before=_baseline(entry), invocations=invocations)
         for verdict in found:

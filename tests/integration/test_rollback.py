@@ -130,6 +130,26 @@ def test_what_fails_takes_itself_back(booted: Machine) -> None:
     assert "RolledBack" not in codes(booted)
 
 
+def test_an_agent_that_is_killed_goes_back_all_the_same(booted: Machine) -> None:
+    """While it waits for the service to work, and on the way back."""
+    document(booted, web=f"{word('two')}, health: {{command: [/bin/false], within: 3s}}", other=SLEEP)
+    booted.until("web says two", lambda: says(booted) == "WORD=two" and active(booted, "web.service"), timeout=60)
+    booted.run("systemctl", "kill", "--signal=KILL", AGENT)
+    wait_state(booted, "rolled-back")
+    wait_word(booted, "one")
+
+    document(booted, web=f"{word('slow')}, stop: [/usr/bin/sleep, '3']", other=SLEEP)
+    wait_word(booted, "slow")
+    wait_state(booted, "converged")
+    document(booted, web=NOT_THERE, other=SLEEP)
+    going = ("grep", "--quiet", '"failed": {', "/run/ordain/journal")
+    booted.until("it is on the way back", lambda: booted.run(*going, check=False).returncode == 0, timeout=60)
+    booted.run("systemctl", "kill", "--signal=KILL", AGENT)
+    wait_state(booted, "rolled-back")
+    wait_word(booted, "slow")
+    assert not booted.path("/run/ordain/journal").exists()
+
+
 def test_what_works_and_what_had_failed_before(booted: Machine) -> None:
     server = "command: [/usr/bin/python3, -m, http.server, '8080', --bind, 127.0.0.1]"
     document(
