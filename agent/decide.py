@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ordain.agent.diff import FRAGMENT
 from ordain.agent.ending import ending, killed_by_others
 from ordain.agent.model import Change, Effect, Hold, Job, Note, Verb, Why
-from ordain.agent.view import View
+from ordain.agent.view import SESSION, View
 from ordain.transforms.model import Wanted
 
 _DOWN = frozenset({Wanted.STOPPED, Wanted.MASKED})
@@ -150,7 +150,9 @@ def _changed(view: View) -> Iterator[Job | Note]:
 
 
 def _deferred(view: View, what: str) -> Note:
-    """A protected unit that nothing short of a boot may stop."""
+    """A protected unit that nothing short of a boot may stop, or nobody whom it would cut off."""
+    if view.role == SESSION:
+        return view.note(f"{what}; real at the next apply that others ask for, as it is {view.role}", Why.LATER)
     return view.note(f"{what}; real at the next boot, as it is {view.role} (on-change: restart says now)", Why.REBOOT)
 
 

@@ -14,7 +14,7 @@ from graphlib import CycleError, TopologicalSorter
 from ordain.agent.decide import decide
 from ordain.agent.diff import Content, placed_differ
 from ordain.agent.model import Generation, Job, Note, Observed, Plan, Verb, Why
-from ordain.agent.view import RUNNING, View, units
+from ordain.agent.view import RUNNING, SESSION, View, units
 from ordain.agent.view import views as views_of
 
 __all__ = ["RUNNING", "plan", "units"]
@@ -72,6 +72,9 @@ def _unbound(view: View, service: View) -> Note:
     """A socket that waits, as its service may not be stopped."""
     if service.hold:
         return view.note(f"bound once {service.unit}, which is held, is down", Why.HELD)
+    if service.role == SESSION:
+        what = f"bound at the next apply that others ask for, as {service.unit} is {SESSION}"
+        return view.note(what, Why.LATER)
     return view.note(f"bound at the next boot, as {service.unit} is {service.role}", Why.REBOOT)
 
 

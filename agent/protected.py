@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ordain.agent.bus import DBUS, DBUS_PATH, BusError
 from ordain.agent.systemd1 import Systemd
+from ordain.agent.view import SESSION
 
 CALLER: ContextVar[int] = ContextVar("caller", default=0)
 """The process that asks for an apply, 0 for none: the unit its session hangs on is protected."""
@@ -40,7 +41,6 @@ NAMES = {
     "user-*.slice": "a session",
 }
 """What every systemd has under one name, and names where there is no bus to ask."""
-SESSION = "what your session hangs on"
 TRANSPORT = "what the documents come by"
 
 
