@@ -17,7 +17,7 @@ from ordain.agent.client import Documents
 from ordain.agent.engine import Engine
 from ordain.agent.failure import Busy, Failure, Rejected, Unavailable
 from ordain.agent.local import Local
-from ordain.agent.model import Hold, Outcome
+from ordain.agent.model import Hold, Outcome, Plan
 from ordain.agent.outcome import ROLLED_BACK
 from ordain.agent.reverse import mend
 from ordain.agent.settings import Settings, Trust
@@ -212,7 +212,8 @@ class Follower(Local):
         self._boot_good = True
 
     def _report(self, outcome: Outcome) -> None:
-        self._wanted = outcome
+        # Not the plan: that of a thousand services is large, and nobody looks at it again.
+        self._wanted = replace(outcome, plan=Plan(problems=outcome.plan.problems), verdicts=())
         self._refused = ()
         for verdict in outcome.verdicts:
             log.log(logging.INFO if verdict.ok else logging.ERROR, "%s: %s", verdict.unit, verdict.what)

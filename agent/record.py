@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from ordain.agent.diff import contents
 from ordain.agent.generation import is_template
-from ordain.agent.lag import Applied, record
+from ordain.agent.lag import Applied, record, touched
 from ordain.agent.model import Generation, Plan, Verdict
 from ordain.agent.store import Store
 from ordain.agent.systemd1 import Systemd
@@ -24,16 +24,22 @@ async def write_down(
     verdicts: Sequence[Verdict],
 ) -> None:
     """Record ``new`` as applied by ``steps``; ``reloaded``: the processes there were at the reload (`lag.record`)."""
+    before = store.read_applied()
+    known = before.units if before else {}
     placed = contents(new)
-    names = {member.unit for member in new.members} | placed.keys()
-    states = await systemd.inspect((name for name in names if not is_template(name)), INVOCATION)
+    names = {name for name in {member.unit for member in new.members} | placed.keys() if not is_template(name)}
+    states = await systemd.list_units(names)
+    running = {name for name, state in states.items() if state.active_state in RUNNING}
+    # Of the others there is nothing new to say; if someone gave them another process, it has all of its definition.
+    fresh = touched(steps) | {change.unit for change in steps.changes} | names - known.keys()
+    asked = await systemd.inspect(running & fresh, INVOCATION)
     well = {verdict.unit for verdict in verdicts if verdict.ok}
     units = record(
-        store.read_applied(),
+        before,
         steps,
-        hashes={name: content.hash for name, content in placed.items()},
+        hashes={name: placed[name].hash if name in fresh else known[name].hash for name in names & placed.keys()},
         reloaded=reloaded,
-        running={name: state.invocation_id for name, state in states.items() if state.active_state in RUNNING},
+        running={name: asked[name].invocation_id if name in asked else known[name].invocation_id for name in running},
         done=[job for job in steps.jobs if job.unit in well],
     )
     store.write_applied(Applied(number=new.number, hash=new.hash, units=units))
