@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 
-from ordain.transforms.model import Branch, Leaf
+from ordain.transforms.model import Leaf
 from ordain.transforms.network import Device, Route, texts
 from ordain.transforms.network_kernel import text
 from ordain.transforms.networkfile import File
@@ -47,7 +47,7 @@ def family(device: Device, file: File, version: int) -> None:
     if method in {"auto", "dhcp"}:
         _overrides(device, file, version)
     if version == 6:
-        _ipv6(branch, file)
+        _ipv6(device, file, method)
     for number, route in enumerate((r for r in device.routes if r.version == version), 1):
         _route(route, file, f"route{number}", section)
     for number, rule in enumerate((r for r in device.rules if r.version == version), 1):
@@ -124,12 +124,15 @@ def _overrides(device: Device, file: File, version: int) -> None:
                 no(file, leaf, f"{key}: {text(leaf.value)}")
 
 
-def _ipv6(branch: Branch, file: File) -> None:
+def _ipv6(device: Device, file: File, method: str) -> None:
+    branch = device.branch
     if token := branch.leaf("ipv6-address-token"):
         file.set("ipv6", "addr-gen-mode", "0", token)  # a token needs EUI-64
         file.set("ipv6", "token", str(token.value), token)
     elif made := branch.leaf("ipv6-address-generation"):
         file.set("ipv6", "addr-gen-mode", "0" if made.value == "eui64" else "1", made)
+    elif device.kind == "tunnels" and method not in {"disabled", "ignore"}:
+        file.default("ipv6", "addr-gen-mode", "1", "NetworkManager knows no EUI-64 of a sit or ipip tunnel")
     if privacy := branch.leaf("ipv6-privacy"):
         file.set("ipv6", "ip6-privacy", "2" if privacy.value else "0", privacy)
     if mtu := branch.leaf("ipv6-mtu"):
