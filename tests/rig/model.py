@@ -21,6 +21,7 @@ listening = socket.socket(fileno=3)
 while True:
     listening.accept()[0].close()
 """
+FAILS = "/usr/bin/false"
 SLOW = 'trap "sleep 0.5; exit 0" TERM; while :; do sleep 0.1; done'
 ADMIN = (
     "systemctl stop {unit}",
@@ -71,6 +72,8 @@ def steps(seed: int) -> Iterator[Step]:
         elif services and what < 0.40:
             yield Step(power=rng.choice(("reboot", "cut")))
         else:
+            for name in [name for name, entry in services.items() if entry.body["command"][0] == FAILS]:
+                del services[name]  # or all that follows would be rolled back
             for _ in range(rng.choice((1, 1, 2, 3))):
                 _change(rng, services, mounts)
             kill = rng.choice(("", "", "after", "power", *PHASES)) if rng.random() < 0.6 else ""
@@ -122,7 +125,7 @@ def _entry(rng: random.Random, name: str) -> _Entry:
         case "many":
             body = {"command": sleep, "instances": {"1": {}, "2": {"environment": {"WORD": word}}}}
         case _:
-            body = {"command": ["/usr/bin/false", word]}
+            body = {"command": [FAILS, word]}
     if rng.random() < 0.15:
         body["state"] = rng.choice(("stopped", "masked", "running"))
     if rng.random() < 0.1:

@@ -52,6 +52,7 @@ class Subject:
         self.machine = machine
         self.spared = spared
         self.documents: Sections = {"services": {}}
+        self.in_force: Sections = self.documents
         self.revision, self.wrote = "", False
         self.status: dict[str, Any] = {}
         self.units: Units = {}
@@ -65,7 +66,7 @@ class Subject:
 
     def step(self, step: Step, number: int) -> None:
         """Let a step happen, and check what must hold once the machine has settled."""
-        before, old, boot = self.units, self.documents, self._boot()
+        before, boot = self.units, self._boot()
         if step.shell:
             self.machine.run("sh", "-c", step.shell, check=False)
         if step.power == "cut" and not self.spared:
@@ -76,7 +77,7 @@ class Subject:
         if step.documents is not None:
             self._change(step, number)
         self._settle()
-        self._check(step, before if boot == self._boot() else {}, old)
+        self._check(step, before if boot == self._boot() else {})
 
     def _change(self, step: Step, number: int) -> None:
         assert step.documents is not None
@@ -162,18 +163,20 @@ class Subject:
         blocks = (dict(line.split("=", 1) for line in block.splitlines()) for block in text.strip().split("\n\n"))
         return {block["Id"]: block for block in blocks}
 
-    def _check(self, step: Step, before: Units, old: Sections) -> None:
+    def _check(self, step: Step, before: Units) -> None:
         """All that must hold of one machine."""
         told = {unit["unit"]: unit for unit in self._told()["units"]}
         codes = {condition["code"] for condition in self.status["conditions"]}
         if codes & {"Internal", "NotPlaced", "NotPersistent"}:
             raise Broken(f"conditions: {self.status['conditions']}")
-        if (step.documents is not None and step.kill != "power") or step.power:
+        self._check_unchanged(step, before)
+        if self.status["state"] == "rolled-back" or "Refused" in codes:
+            return
+        self.in_force = self.documents
+        self._check_wanted(told)
+        self._check_gone()
+        if not step.shell:
             self._check_empty()
-        if self.status["state"] != "rolled-back" and "Refused" not in codes:
-            self._check_wanted(told)
-            self._check_gone()
-        self._check_unchanged(step, before, old)
 
     def _told(self) -> dict[str, Any]:
         answer = self.machine.run("ordainctl", "status", "--json", check=False)
@@ -211,12 +214,12 @@ class Subject:
                 continue
             raise Broken(f"{unit} is in no document, and {state['ActiveState']}")
 
-    def _check_unchanged(self, step: Step, before: Units, old: Sections) -> None:
+    def _check_unchanged(self, step: Step, before: Units) -> None:
         """What no document changed, nor anything it hangs on, is the process that it was."""
         if step.shell:
             return
-        now = self.documents["services"]
-        moved = {name for name in now.keys() | old["services"].keys() if now.get(name) != old["services"].get(name)}
+        old, now = self.in_force["services"], self.documents["services"]
+        moved = {name for name in now.keys() | old.keys() if now.get(name) != old.get(name)}
         hangs = {name: [*body.get("requires", ()), *body.get("part-of", ())] for name, body in now.items()}
         for _ in now:
             moved |= {name for name, needs in hangs.items() if moved & set(needs)}
