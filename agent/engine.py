@@ -304,8 +304,9 @@ class Engine:
             self._reject(entry.failed, complete=outcome.exit_status == ROLLED_BACK)
             self.trials.clear()
         elif trial is not None and trial.hash == new.hash:
-            self.trials.write(lasting(trial, trial.seconds))
-            outcome = replace(outcome, confirm_by=lasting(trial, trial.seconds).by())
+            trial = lasting(trial, trial.seconds)
+            self.trials.write(trial)
+            outcome = replace(outcome, confirm_by=trial.by)
         else:
             # What does not work is no boot's business; only where nothing was ever proven, it is better than nothing.
             ok = all(verdict.ok for verdict in outcome.verdicts) or self._never_proven()
@@ -313,6 +314,8 @@ class Engine:
         await self.repair.look_for_others(new)
         self.journal.end()
         durable.replace(self.root / OUTCOME, json.dumps(to_json(outcome)).encode())
+        if outcome.plan.from_hash != outcome.plan.to_hash:
+            await asyncio.to_thread(self.store.save_outcome, outcome)
         if self.listener:
             self.listener.ended(outcome)
         return outcome

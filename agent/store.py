@@ -22,7 +22,7 @@ from ordain.agent import durable, history
 from ordain.agent.generation import canonical
 from ordain.agent.holds import as_placed
 from ordain.agent.lag import Applied
-from ordain.agent.model import Generation, to_json
+from ordain.agent.model import Generation, Outcome, to_json
 from ordain.agent.wire import from_json
 from ordain.generator.cache import Cache, CacheError, pack, unpack
 from ordain.transforms.model import Artifact
@@ -92,6 +92,20 @@ class Store:
         if not self._folder(number).is_dir():
             raise KeyError(number)
         return history.read(self._folder(number))
+
+    def save_outcome(self, outcome: Outcome) -> None:
+        """Keep what the apply of a generation came to beside it, for the history; where that can be written."""
+        folder = self._folder(outcome.generation)
+        with contextlib.suppress(OSError):
+            if folder.is_dir():
+                durable.replace(folder / "outcome.json", canonical(to_json(outcome)))
+
+    def outcome(self, number: int) -> Outcome | None:
+        """What the apply of generation ``number`` came to, if that was kept."""
+        try:
+            return from_json(Outcome, json.loads((self._folder(number) / "outcome.json").read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
 
     def load_hash(self, hash: str) -> Generation:
         """The newest generation with this hash. Raises `KeyError` if there is none that is whole."""

@@ -17,7 +17,7 @@ import pytest
 from ordain.agent.generation import digest
 from ordain.agent.history import Damaged
 from ordain.agent.lag import Applied, AppliedUnit
-from ordain.agent.model import Generation
+from ordain.agent.model import Generation, Job, Outcome, Plan, Verb
 from ordain.agent.store import BOOTABLE, KEPT, NotPersistent, Store
 from ordain.generator.cache import unpack
 from ordain.transforms.model import Artifact, Member, Wanted
@@ -242,6 +242,19 @@ def test_what_was_applied_is_read_back(store: Store, tmp_path: Path) -> None:
     assert store.read_applied() == applied
     (tmp_path / "run/ordain/applied.json").write_text('{"number": 3, "units": []}')
     assert store.read_applied() is None
+
+
+def test_what_an_apply_came_to_is_kept_beside_its_generation(store: Store) -> None:
+    saved, _ = store.save(generation("a"))
+    job = Job(unit="web.service", verb=Verb.RESTART, reason="changed")
+    outcome = Outcome(generation=saved.number, hash=saved.hash, plan=Plan(to_hash=saved.hash, jobs=(job,)))
+
+    assert store.outcome(saved.number) is None
+    store.save_outcome(outcome)
+    assert store.outcome(saved.number) == outcome
+    assert store.load(saved.number) == saved
+    store.save_outcome(Outcome(generation=99, hash="", plan=Plan()))
+    assert store.outcome(99) is None
 
 
 BROKEN, DONE = 77, 78

@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from ordain.agent.boot import placed_number
-from ordain.agent.cli.change import ask
+from ordain.agent.cli.change import RESULTS, ask
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.connect import connect
 from ordain.agent.failure import Failure
-from ordain.agent.model import to_json
+from ordain.agent.model import Outcome, to_json
 from ordain.agent.status import Condition, State, Status, UnitStatus
 from ordain.agent.store import Store
 from ordain.transforms.errors import near
@@ -154,15 +154,28 @@ def history(request: Namespace, console: Console) -> Exit:
     kept = Store(request.root).history()
     applied = Store(request.root).read_applied()
     current = applied.number if applied else placed_number(request.root)
+    outcomes = {saved.number: Store(request.root).outcome(saved.number) for saved in kept}
     if request.json:
-        console.json([{**to_json(s), "in_force": s.number == current} for s in kept])
+        console.json(
+            [{**to_json(s), "in_force": s.number == current, "outcome": to_json(outcomes[s.number])} for s in kept]
+        )
         return Exit.OK
     rows: list[tuple[Cell, ...]] = []
     for saved in kept:
         here = saved.number == current
         note: Cell = (saved.damaged, Style.BAD) if saved.damaged else ("in force", Style.GOOD) if here else ""
-        rows.append((str(saved.number), saved.saved, saved.hash[:12], note))
-    console.table(("NUMBER", "SAVED", "HASH", "NOTE"), rows)
+        rows.append((str(saved.number), saved.saved, saved.hash[:12], _came_to(outcomes[saved.number]), note))
+    console.table(("NUMBER", "SAVED", "HASH", "APPLY", "NOTE"), rows)
     if not rows:
         console.line("no generation was applied yet", Style.DIM)
     return Exit.OK
+
+
+def _came_to(outcome: Outcome | None) -> str:
+    """An apply in a few words: how many jobs of which kind, and what was wrong."""
+    if outcome is None:
+        return ""
+    verbs = [str(job.verb) for job in (*outcome.plan.stops, *outcome.plan.jobs)]
+    counted = [f"{verbs.count(verb)} {verb}" for verb in dict.fromkeys(verbs)] or ["no job"]
+    wrong = [RESULTS[Exit(outcome.exit_status)]] if outcome.exit_status else []
+    return ", ".join([*counted, *wrong])
