@@ -121,7 +121,7 @@ def _before(engine: Engine, now: Generation) -> Generation:
 def decided(engine: Engine) -> Iterator[Condition]:
     """What was decided and still holds, for the user to know."""
     if trial := engine.trials.under_way():
-        what = f"generation {trial.number} goes back at {trial.by()} unless it is confirmed"
+        what = f"generation {trial.number} goes back at {trial.by} unless it is confirmed"
         yield Condition(code="Trial", what=what, hint="ordainctl confirm, or ordainctl rollback")
     if bad := engine.decisions.rejected:
         what = f"generation {bad.number} failed and was gone back from: {bad.why}"

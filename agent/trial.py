@@ -40,7 +40,8 @@ LONGEST_SEC = 86400
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """``number``, ``hash``: on trial. ``back``: the hash to go back to. ``until``: seconds of the boot's clock.
+    """``number``, ``hash``: on trial. ``back``: the hash to go back to. ``until``: seconds of the boot's clock,
+    ``by``: the same for people.
 
     ``running`` and ``failing`` are the baseline before it. ``pause``: once confirmed, the source is not followed.
     ``agent``: whether the agent ran, and is to run again.
@@ -51,7 +52,8 @@ class Trial:
     hash: str
     back: str
     seconds: int
-    until: float
+    until: float = 0.0
+    by: str = ""
     running: tuple[str, ...] = ()
     failing: tuple[str, ...] = ()
     pause: bool = False
@@ -61,10 +63,6 @@ class Trial:
     def left_sec(self) -> float:
         """Seconds that are left."""
         return self.until - now_sec()
-
-    def by(self) -> str:
-        """The end, by the clock on the wall."""
-        return (datetime.now(UTC) + timedelta(seconds=self.left_sec)).astimezone().strftime("%H:%M:%S")
 
 
 def now_sec() -> float:
@@ -118,7 +116,7 @@ class Trials:
         trial = self.under_way()
         if trial is not None:
             raise Failure(
-                f"generation {trial.number} is on trial until {trial.by()}: `ordainctl confirm` or `ordainctl rollback`"
+                f"generation {trial.number} is on trial until {trial.by}: `ordainctl confirm` or `ordainctl rollback`"
             )
 
     def take_back(self, trial: Trial) -> Trial:
@@ -160,13 +158,12 @@ async def begin(
         hash=planned.to_hash,
         back=planned.from_hash,
         seconds=seconds,
-        until=now_sec() + seconds + patience((*planned.stops, *planned.jobs), observed),
         running=tuple(sorted(before.running)),
         failing=tuple(sorted(before.failing)),
         pause=pause,
         agent=await _runs(systemd, AGENT),
     )
-    await arm(systemd, trials, trial)
+    await arm(systemd, trials, lasting(trial, seconds + patience((*planned.stops, *planned.jobs), observed)))
 
 
 async def arm(systemd: Systemd, trials: Trials, trial: Trial) -> None:
@@ -207,7 +204,8 @@ async def _runs(systemd: Systemd, unit: str) -> bool:
 
 def lasting(trial: Trial, seconds: float) -> Trial:
     """The trial with its end so far from now."""
-    return replace(trial, until=now_sec() + seconds)
+    by = (datetime.now(UTC) + timedelta(seconds=seconds)).astimezone().strftime("%H:%M:%S")
+    return replace(trial, until=now_sec() + seconds, by=by)
 
 
 def _read(path: Path) -> Trial | None:
