@@ -125,7 +125,7 @@ class Local:
             troubles = (Condition(code="BadHolds", what=str(failure)),)
         placed_by_admin = edits(self.engine.root, (member.unit for member in generation.members))
         rejected = self.engine.decisions.rejected
-        unread = {unit for unit in placed_by_admin if await self.engine.systemd.unread(unit)}
+        unread = {unit for unit, paths in placed_by_admin.items() if await self.engine.systemd.unread(unit, paths)}
         units = unit_statuses(generation, observed, oneshots, placed_by_admin, unread)
         return Status(
             state=self.state_of(any(unit.active_state == "failed" for unit in units)),

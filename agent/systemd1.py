@@ -147,9 +147,17 @@ class Systemd:
         except BusError:
             return ""
 
-    async def unread(self, unit: str) -> bool:
-        """Whether a file of the unit has changed since PID 1 read it. Of what a generator places it cannot tell."""
-        return bool(await get(self.bus, NAME, unit_path(unit), UNIT, "NeedDaemonReload"))
+    async def unread(self, unit: str, paths: Iterable[str]) -> bool:
+        """Whether PID 1 has not read all of ``paths``, files of the unit, as they are now.
+
+        NeedDaemonReload= alone does not tell: it looks in directories that were there at the last reload. Of two
+        drop-ins of one name PID 1 reads one.
+        """
+        if await get(self.bus, NAME, unit_path(unit), UNIT, "NeedDaemonReload"):
+            return True
+        state = (await self.inspect([unit], frozenset({"fragment_path", "drop_in_paths"})))[unit]
+        read = {path.rpartition("/")[2] for path in (state.fragment_path, *state.drop_in_paths)}
+        return not {path.rpartition("/")[2] for path in paths} <= read
 
     async def has_job(self, unit: str) -> bool:
         """Whether a job for ``unit`` is queued or runs."""
