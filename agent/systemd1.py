@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ordain.agent.bus import Bus, BusError, Signal, Variant, get
@@ -147,8 +147,8 @@ class Systemd:
         except BusError:
             return ""
 
-    async def unread(self, unit: str, paths: Iterable[str]) -> bool:
-        """Whether PID 1 has not read all of ``paths``, files of the unit, as they are now.
+    async def unread(self, unit: str, paths: Sequence[str]) -> bool:
+        """Whether PID 1 has not read all of ``paths``, an admin's files of the unit, highest first, as they are now.
 
         NeedDaemonReload= alone does not tell: it looks in directories that were there at the last reload. Of two
         drop-ins of one name PID 1 reads one.
@@ -156,8 +156,12 @@ class Systemd:
         if await get(self.bus, NAME, unit_path(unit), UNIT, "NeedDaemonReload"):
             return True
         state = (await self.inspect([unit], frozenset({"fragment_path", "drop_in_paths"})))[unit]
-        read = {path.rpartition("/")[2] for path in (state.fragment_path, *state.drop_in_paths)}
-        return not {path.rpartition("/")[2] for path in paths} <= read
+        drop_ins = [path for path in paths if ".d/" in path]
+        fragments = [path for path in paths if path not in drop_ins]
+        read = {path.rpartition("/")[2] for path in state.drop_in_paths}
+        return fragments[:1] not in ([], [state.fragment_path]) or any(
+            path.rpartition("/")[2] not in read for path in drop_ins
+        )
 
     async def has_job(self, unit: str) -> bool:
         """Whether a job for ``unit`` is queued or runs."""
