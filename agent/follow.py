@@ -17,6 +17,7 @@ from ordain.agent.client import Documents
 from ordain.agent.engine import Engine
 from ordain.agent.failure import Busy, Failure, Rejected, Unavailable
 from ordain.agent.local import Local
+from ordain.agent.memory import give_back
 from ordain.agent.model import Hold, Outcome, Plan
 from ordain.agent.outcome import ROLLED_BACK
 from ordain.agent.reverse import mend
@@ -56,6 +57,7 @@ class Follower(Local):
         self._read = True
         self._reloaded = False
         self._enforced = -ENFORCE_SEC
+        self._worked = False
         self._listeners: list[Callable[[Status], None]] = []
 
     async def run(self) -> None:
@@ -93,6 +95,9 @@ class Follower(Local):
                 await self._attempt(self._boot_is_good)
             await self._attempt(self.look)
             await self._attempt(self._enforce)
+            if self._worked:
+                self._worked = False
+                give_back()
             await self._wake.wait()
             if not self._read and not self._reloaded:
                 await asyncio.sleep(LOOK_SEC)
@@ -220,6 +225,7 @@ class Follower(Local):
         for problem in outcome.plan.problems:
             log.warning("%s", problem)
         if outcome.plan:
+            self._worked = True
             ended = "converged" if outcome.exit_status == 0 else "degraded"
             if outcome.rejected:
                 log.error("generation %d failed: %s", outcome.rejected, outcome.why)
