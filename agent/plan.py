@@ -53,7 +53,7 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
         reload=placed_differ(old, new),
         stops=tuple(stops[unit] for unit in _stop_order(stops, views)),
         jobs=tuple(jobs[unit] for unit in _start_order(jobs, views)),
-        changes=tuple(change for view in views.values() for change in view.changes),
+        changes=tuple(change for view in views.values() for change in view.fresh),
         notes=tuple(sorted(notes, key=lambda n: (n.unit, n.what))),
     )
 

@@ -29,8 +29,9 @@ class View:
     """One unit: what was and is wanted and placed, and how it stands.
 
     ``touched``: it changed, or what it starts did. ``timed``: a timer starts it. ``unbound``: it loses its socket.
-    ``waiting``: its process lacks some of ``changes`` since an earlier apply. ``role``: why nobody expects it to be
-    stopped, "" if one may. ``released``: what an admin did to it no longer stands.
+    ``fresh``: what differs between the generations; ``waiting``: its process lacks some of ``changes`` since an
+    earlier apply. ``role``: why nobody expects it to be stopped, "" if one may. ``released``: what an admin did to it
+    no longer stands.
     """
 
     unit: str
@@ -39,6 +40,7 @@ class View:
     before: Content
     after: Content
     changes: tuple[Change, ...]
+    fresh: tuple[Change, ...]
     state: UnitState
     touched: bool
     timed: bool
@@ -63,6 +65,13 @@ class View:
     def failed(self) -> bool:
         """Whether it has failed."""
         return self.state.active_state == "failed"
+
+    @property
+    def gone(self) -> bool:
+        """Whether there is no such unit any more: it was ours, be it masked, or at least its unit file was."""
+        if self.new is not None or not self.before.fragment or self.after.fragment:
+            return False
+        return not self.before.masked or (self.old is not None and self.old.ours)
 
     @property
     def masked_by_admin(self) -> bool:
@@ -137,6 +146,7 @@ def views(old: Generation, new: Generation, observed: Observed) -> Mapping[str, 
             before=before.get(unit, Content()),
             after=after.get(unit, Content()),
             changes=_all(observed.waits.get(unit, ()), changes.get(unit, ())),
+            fresh=changes.get(unit, ()),
             state=observed.unit(unit),
             touched=unit in real or (unit in members and members[unit].starts in real),
             timed=unit in timed,

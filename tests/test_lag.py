@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ordain.agent.lag import Applied, AppliedUnit, merge, overtaken, record, waits
-from ordain.agent.model import Change, Effect, Job, Plan, UnitState, Verb
+from ordain.agent.model import Change, Effect, Generation, Job, Observed, Plan, UnitState, Verb
+from ordain.agent.plan import plan
+from ordain.transforms.model import Artifact, Member, Wanted
 
 WEB = "web.service"
 USER = Change(unit=WEB, section="Service", key="User", old=("a",), new=("b",))
@@ -72,3 +74,17 @@ def test_a_start_of_what_someone_started_with_the_old_definition_is_a_restart() 
     assert [job.verb for job in overtaken([start], states, RUNS)] == [Verb.RESTART]
     assert overtaken([start], {WEB: UnitState(name=WEB)}, RUNS) == (start,)
     assert overtaken([replace(start, changes=(LIMIT,))], states, RUNS) == (replace(start, changes=(LIMIT,)),)
+
+
+def test_a_change_taken_back_is_in_the_plan_and_waits_no_more() -> None:
+    def web(user: str) -> Generation:
+        text = f"[Service]\nUser={user}\n"
+        member = Member(unit=WEB, item="services/web", wanted=Wanted.RUNNING, ours=True)
+        return Generation(hash=user, artifacts=(Artifact(path="normal/web.service", content=text),), members=(member,))
+
+    state = UnitState(name=WEB, load_state="loaded", active_state="active")
+    steps = plan(web("b"), web("a"), Observed(units={WEB: state}, waits={WEB: (USER,)}))
+
+    assert steps.jobs == ()
+    found = record(applied(USER), steps, hashes={WEB: "new"}, reloaded={WEB: "one"}, running={WEB: "one"}, done=())
+    assert found[WEB].waits == ()
