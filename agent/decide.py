@@ -19,7 +19,7 @@ def decide(view: View) -> Iterator[Job | Note]:
     """What is done to a unit as it stands, seen alone; nothing if it is as it should be."""
     if view.hold:
         yield from _held(view, view.hold)
-    elif view.new is None and view.before.fragment and not view.before.masked and not view.after.fragment:
+    elif view.gone:
         yield from _gone(view)
     elif view.wanted in _DOWN:
         yield from _down(view)
