@@ -173,10 +173,11 @@ def _unless_masked(view: View, verb: Verb, reason: str) -> Job | Note:
 
 
 def _named(changes: tuple[Change, ...]) -> str:
-    """What changed, in one line, such as ``[Service] Environment, User changed``."""
+    """What changed, in one line, such as ``[Service] Environment, User changed``; files by their paths."""
     if any(c.key == FRAGMENT for c in changes):
         return "its unit file is another one"
     sections: dict[str, list[str]] = {}
     for change in changes:
         sections.setdefault(change.section, []).append(change.key)
-    return "; ".join(f"[{section}] {', '.join(keys)}" for section, keys in sections.items()) + " changed"
+    named = (f"[{section}] {', '.join(keys)}" if section else ", ".join(keys) for section, keys in sections.items())
+    return "; ".join(named) + " changed"

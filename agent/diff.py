@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from ordain.agent.cause import causes_of, item_cause
+from ordain.agent.filechanges import Read, changed_files, file_changes, files_read
 from ordain.agent.generation import canonical, is_template, template_of
 from ordain.agent.model import Cause, Change, Effect, Generation
 from ordain.agent.rules import effect
@@ -50,13 +51,14 @@ class Content:
 
     ``fragment`` is the artifact path of the unit file, ``/dev/null`` for a mask, ``""`` when we only add drop-ins.
     ``files`` are the unit file and the drop-ins, path and text, in the order PID 1 reads them, ``links`` what links
-    to it, as keys of the section Install. ``item`` and ``provenance``, which all contents share, tell why there is
-    such a unit.
+    to it, as keys of the section Install. ``reads`` are files of the documents that it reads. ``item`` and
+    ``provenance``, which all contents share, tell why there is such a unit.
     """
 
     fragment: str = ""
     files: tuple[tuple[str, str], ...] = ()
     links: tuple[tuple[str, Values], ...] = ()
+    reads: Read = ()
     item: str | None = field(default=None, compare=False)
     provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -111,7 +113,11 @@ def contents(generation: Generation) -> Mapping[str, Content]:
     placed = _Placed(generation)
     units = placed.units
     names = units | {m.unit for m in generation.members if template_of(m.unit) in units}
-    return {name: placed.content(name) for name in sorted(names) if not is_template(name)}
+    found = {name: placed.content(name) for name in sorted(names) if not is_template(name)}
+    for name, reads in files_read(generation).items():
+        if not is_template(name):
+            found[name] = replace(found.get(name, Content()), reads=reads)
+    return found
 
 
 def compare(old: Mapping[str, Content], new: Mapping[str, Content]) -> Mapping[str, tuple[Change, ...]]:
@@ -137,12 +143,15 @@ def same(old: Generation, new: Generation) -> bool:
 
 
 def placed_differ(old: Generation, new: Generation) -> bool:
-    """Whether a generator would place anything else: then PID 1 has to read again, be it for a comment."""
-    return not same(old, new) and _units(old) != _units(new)
+    """Whether a generator would place anything else: then PID 1 has to read again, be it for a comment.
+
+    For files too, since it is the generator's choice that names the generation in force.
+    """
+    return not same(old, new) and (_units(old) != _units(new) or bool(changed_files(old, new)))
 
 
 def _units(generation: Generation) -> frozenset[tuple[str, str | None, str | None, int]]:
-    return frozenset((a.path, a.content, a.link, a.mode) for a in generation.artifacts if not a.path.startswith("/"))
+    return frozenset((a.path, a.content, a.link, a.mode) for a in generation.artifacts if not a.is_file)
 
 
 def _has_one_value(section: str, key: str) -> bool:
@@ -169,6 +178,7 @@ def _changes(unit: str, old: Content, new: Content) -> Iterator[Change]:
         )
         if here is Effect.RESTART:
             return
+    yield from file_changes(unit, old.reads, new.reads)
     for section, key in sorted(old.values.keys() | new.values.keys()):
         before, after = old.values.get((section, key), ()), new.values.get((section, key), ())
         if before != after:

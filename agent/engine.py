@@ -26,6 +26,7 @@ from ordain.agent.compile import Compiler
 from ordain.agent.decided import Decisions
 from ordain.agent.decided import Rejected as Rejection
 from ordain.agent.failure import Aside, Failure, Rejected
+from ordain.agent.files import Files, unheard, without
 from ordain.agent.generation import keep_running
 from ordain.agent.history import Damaged
 from ordain.agent.holds import read_holds
@@ -33,7 +34,7 @@ from ordain.agent.journal import Entry, Journal, Phase, left
 from ordain.agent.judge import Baseline, baseline, bystanders, judge
 from ordain.agent.lag import overtaken, touched
 from ordain.agent.lock import locked
-from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, Verdict, to_json
+from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
 from ordain.agent.observe import observe, weigh
 from ordain.agent.outcome import ROLLED_BACK, status, undone, why
 from ordain.agent.plan import RUNNING, plan
@@ -77,6 +78,7 @@ class Engine:
         self.root = root
         self.store = Store(root)
         self.conditions: dict[str, Condition] = {}
+        self.files = Files(systemd, root)
         self.repair = Repair(systemd=systemd, root=root, store=self.store)
         self.decisions = Decisions(root)
         self.trials = Trials(root)
@@ -246,8 +248,12 @@ class Engine:
                 verdicts += await self.repair.check(new)
             before = await self.systemd.inspect(touched(steps), INVOCATION)
             reloaded = {unit: state.invocation_id for unit, state in before.items()}
-            self.journal.advance(Phase.ACT, reloaded)
-            verdicts += await self._do(overtaken(steps.jobs, before, RUNNING), observed, entry, new, reloaded)
+            wrong = await self._place(new, steps, back=entry.failed is not None)
+            verdicts += wrong
+            if entry.failed is not None or not await self._is_bad(steps, wrong):
+                self.journal.advance(Phase.ACT, reloaded)
+                jobs = without(steps.jobs, {verdict.unit for verdict in wrong})
+                verdicts += await self._do(overtaken(jobs, before, RUNNING), observed, entry, new, reloaded)
         else:
             reloaded = dict(entry.invocations)
             jobs = left(steps.jobs, reloaded, observed) if entry.phase is Phase.ACT else ()
@@ -265,16 +271,20 @@ class Engine:
             usec=int((time.monotonic() - began) * 1_000_000),
         )
         await write_down(self.systemd, self.store, new, steps, reloaded, verdicts)
-        if entry.failed is None and await self._is_bad(outcome):
+        if entry.failed is None and await self._is_bad(steps, verdicts):
             self.journal.fail(replace(outcome, why=why(verdicts)))
             entry = replace(entry, phase=Phase.BACK, failed=replace(outcome, why=why(verdicts)))
             return await self.go_back(entry, new)
         return await self._end(entry, new, outcome)
 
-    async def _is_bad(self, outcome: Outcome) -> bool:
+    async def _place(self, new: Generation, steps: Plan, *, back: bool) -> list[Verdict]:
+        """Place files and, but for those of the way ``back``, have them checked; what is wrong with them."""
+        wrong = await self.files.place() if steps.files else []
+        return wrong if wrong or back else await self.files.check(new, steps)
+
+    async def _is_bad(self, steps: Plan, verdicts: Sequence[Verdict]) -> bool:
         """Whether to go back: the apply is to blame for a failure, there is something before it, and time for it."""
-        steps = outcome.plan
-        if not any(verdict.blamed for verdict in outcome.verdicts) or steps.from_hash in ("", steps.to_hash):
+        if not any(verdict.blamed for verdict in verdicts) or steps.from_hash in ("", steps.to_hash):
             return False
         return bool(self.known(steps.from_hash).hash) and not await self.systemd.stopping()
 
@@ -288,6 +298,8 @@ class Engine:
         self._reject(entry.failed)
         observed = await self.observe(bad, last)
         steps = undo(plan(bad, last, observed), last, observed, entry.running)
+        if unheard(entry.failed.verdicts):
+            steps = replace(steps, jobs=tuple(job for job in steps.jobs if job.verb is Verb.START))
         back = replace(entry, phase=Phase.STOP, number=last.number, plan=steps, invocations={})
         outcome = await self._carry_out(back, last, observed)
         for unit in {member.unit for member in bad.members} - {member.unit for member in last.members}:

@@ -113,7 +113,9 @@ def member_from_json(data: Mapping[str, Any]) -> Member:
     """The inverse of `to_json` for a member; raises `TypeError`, `KeyError` or `ValueError` on what is none."""
     seen = data.get("health")
     health = Health(**{**seen, "target": tuple(seen["target"])}) if seen else None
-    return replace(Member(**data), wanted=Wanted(data["wanted"]), health=health)
+    uses = tuple((path, how) for path, how in data.get("uses", ()))
+    check = tuple(tuple(argv) for argv in data.get("check", ()))
+    return replace(Member(**data), wanted=Wanted(data["wanted"]), health=health, uses=uses, check=check)
 
 
 def _unit_of(path: str) -> str:

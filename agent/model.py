@@ -96,6 +96,8 @@ class Cause:
 class Change:
     """A difference between two generations in one unit: ``[section] key`` from ``old`` to ``new`` values.
 
+    Of a file that the unit reads ``section`` is ``""``, ``key`` its path, and the values are its hash.
+
     ``artifact`` is the file it stands in, ``causes`` where the documents say so; of what goes, where they said it.
     """
 
@@ -162,6 +164,15 @@ class Job:
     changes: tuple[Change, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileChange:
+    """A file that is placed, placed anew, or taken back; ``what`` is new, changed or removed."""
+
+    path: str
+    what: str
+    item: str = ""
+
+
 class Why(StrEnum):
     """Why a unit is left alone."""
 
@@ -192,8 +203,8 @@ class Plan:
     """The jobs that lead from the observed to the wanted state.
 
     ``stops`` run first, with the old definitions; then the new generation is placed by one reload of the
-    manager, if ``reload``; then ``jobs`` are queued together. ``problems`` is what the documents hold
-    back or warn of.
+    manager, if ``reload``, and its ``files`` are; then ``jobs`` are queued together. ``problems`` is what the
+    documents hold back or warn of.
     """
 
     from_hash: str = ""
@@ -201,13 +212,14 @@ class Plan:
     reload: bool = False
     stops: tuple[Job, ...] = ()
     jobs: tuple[Job, ...] = ()
+    files: tuple[FileChange, ...] = ()
     changes: tuple[Change, ...] = ()
     notes: tuple[Note, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is anything to do."""
-        return bool(self.reload or self.stops or self.jobs)
+        return bool(self.reload or self.stops or self.jobs or self.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from graphlib import CycleError, TopologicalSorter
 
 from ordain.agent.decide import decide
 from ordain.agent.diff import Content, placed_differ
+from ordain.agent.filechanges import changed_files
 from ordain.agent.model import Generation, Job, Note, Observed, Plan, Verb, Why
 from ordain.agent.view import RUNNING, SESSION, View, units
 from ordain.agent.view import views as views_of
@@ -53,6 +54,7 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
         reload=placed_differ(old, new),
         stops=tuple(stops[unit] for unit in _stop_order(stops, views)),
         jobs=tuple(jobs[unit] for unit in _start_order(jobs, views)),
+        files=changed_files(old, new),
         changes=tuple(change for view in views.values() for change in view.fresh),
         notes=tuple(sorted(notes, key=lambda n: (n.unit, n.what))),
     )

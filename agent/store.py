@@ -24,6 +24,7 @@ from ordain.agent.holds import as_placed
 from ordain.agent.lag import Applied
 from ordain.agent.model import Generation, Outcome, to_json
 from ordain.agent.wire import from_json
+from ordain.generator import files
 from ordain.generator.cache import Cache, CacheError, pack, unpack
 from ordain.transforms.model import Artifact
 
@@ -206,6 +207,7 @@ class Store:
             hash=generation.hash,
             machine_id=machine_id if len(machine_id) == 32 else "",
             boot_id=boot_id,
+            files=files.write(_files(generation)),
             entries=list(_entries(as_placed(self._root, generation))),
         )
 
@@ -243,12 +245,20 @@ class Store:
 
 def _entries(generation: Generation) -> Iterator[Entry]:
     for a in generation.artifacts:
-        if not a.path.startswith("/"):
+        if not a.is_file:
             content = None if a.content is None else a.content.encode()
             yield a.path, a.mode, content, None if a.link is None else a.link.encode()
 
 
+def _files(generation: Generation) -> Iterator[files.File]:
+    for a in generation.artifacts:
+        if a.is_file:
+            yield files.File(**{name: getattr(a, name) for name in files.File.__slots__})
+
+
 def _artifacts(cache: Cache) -> Iterator[Artifact]:
+    for file in files.read(cache.files):
+        yield Artifact(**{name: getattr(file, name) for name in files.File.__slots__})
     for path, mode, content, link in cache.entries:
         if link is None:
             yield Artifact(path=path, mode=mode, content=(content or b"").decode())

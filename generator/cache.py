@@ -4,6 +4,7 @@
 
     ordain-cache 1 CRC32\\n                                    24 bytes; the sum covers all that follows
     number hash machine-id boot-id [path kind payload]…       each field ends where a NUL or the file does
+    [files files JSON]                                        last: what is no unit, as `files` reads it
 
 ``kind`` is a file's mode in octal, or ``link``. No unit may hold a NUL (systemd reads it as the end of a
 line), so a NUL can part the fields, and one ``bytes.split`` reads them all: this is the boot path, where a
@@ -27,6 +28,7 @@ DIRECTORIES = ("normal/", "early/", "late/")
 _LINE = len(MAGIC) + len(b"1 01234567\n")
 _HEAD = 4
 _LINK = b"link"
+_FILES = b"files"
 
 
 class CacheError(Exception):
@@ -47,10 +49,11 @@ class Cache:
     """One generation as the generator places it.
 
     ``machine_id`` and ``boot_id`` bind it to a machine and a boot, as 32 hex digits; empty: any.
-    ``entries`` hold paths like ``normal/web.service`` or ``early/x.target.wants/y.service``.
+    ``entries`` hold paths like ``normal/web.service`` or ``early/x.target.wants/y.service``. ``files`` is what the
+    generator only carries: what is no unit, placed by programs that run later (`files`).
     """
 
-    __slots__ = ("boot_id", "entries", "hash", "machine_id", "number")
+    __slots__ = ("boot_id", "entries", "files", "hash", "machine_id", "number")
 
     def __init__(
         self,
@@ -60,12 +63,14 @@ class Cache:
         machine_id: str = "",
         boot_id: str = "",
         entries: list[Entry],
+        files: bytes = b"",
     ) -> None:
         self.number = number
         self.hash = hash
         self.machine_id = machine_id
         self.boot_id = boot_id
         self.entries = entries
+        self.files = files
 
 
 def pack(cache: Cache) -> bytes:
@@ -85,6 +90,8 @@ def pack(cache: Cache) -> bytes:
             fields += [_bytes(path), _LINK, link]
         else:
             raise CacheError("BadEntry", f"{path}: neither a file nor a link")
+    if cache.files:
+        fields += [_FILES, _FILES, cache.files]
     body = b"\0".join(fields)
     if len(fields) != body.count(b"\0") + 1:
         raise CacheError("BadEntry", "a field holds a NUL")
@@ -108,6 +115,10 @@ def unpack(data: bytes) -> Cache:
     fields[0] = fields[0][_LINE:]
     if len(fields) < _HEAD or (len(fields) - _HEAD) % 3 or not fields[0].isdigit() or len(fields[0]) > 18:
         raise CacheError("DamagedCache", f"{len(fields)} fields")
+    files = b""
+    if fields[-2] == _FILES and len(fields) > _HEAD:
+        files = fields[-1]
+        del fields[-3:]
     payloads = fields[_HEAD + 2 :: 3]
     if not all(payloads):
         raise CacheError("BadEntry", "a file or link is empty; an empty unit file masks the unit")
@@ -125,7 +136,7 @@ def unpack(data: bytes) -> Cache:
     except ValueError as error:
         raise CacheError("BadEntry", str(error)) from None
     _check(paths)
-    return Cache(number=int(number), hash=hash, machine_id=machine_id, boot_id=boot_id, entries=entries)
+    return Cache(number=int(number), hash=hash, machine_id=machine_id, boot_id=boot_id, entries=entries, files=files)
 
 
 def _bytes(text: str) -> bytes:

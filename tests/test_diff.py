@@ -186,11 +186,11 @@ def test_the_hash_of_what_a_unit_reads_changes_with_it_and_not_with_comments() -
     assert a == commented != b
 
 
-def test_files_that_are_no_units_are_not_the_managers_business() -> None:
+def test_files_that_are_no_units_change_no_unit_and_are_another_choice_of_the_generator() -> None:
     new = placed({"/etc/web.conf": "x"})
 
     assert diff(placed({}), new) == ()
-    assert not placed_differ(placed({}), new)
+    assert placed_differ(placed({}), new)
 
 
 def leaf(value: object, line: int, *overrode: Leaf) -> Leaf:

@@ -68,7 +68,7 @@ def _twice(artifacts: Iterable[Artifact], where: Places) -> Iterator[Problem]:
     for artifact in artifacts:
         other = first.setdefault(artifact.path, artifact)
         if other.item != artifact.item:
-            name = artifact.path.partition("/")[2]
+            name = artifact.path if artifact.is_file else artifact.path.partition("/")[2]
             what = f"{other.item} and {artifact.item} both make {name}"
             yield _blocked(artifact.item, what, "say it in one place", "Clash", where)
 

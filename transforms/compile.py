@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
+from ordain.transforms import files, mounts, networks, rawunits, services
 from ordain.transforms import layout as layouts
-from ordain.transforms import mounts, networks, rawunits, services
 from ordain.transforms.check import check
 from ordain.transforms.errors import Problem, Severity, Where, errors, in_order
 from ordain.transforms.errors import Refused as Refused
@@ -26,12 +26,13 @@ from ordain.transforms.model import (
 )
 from ordain.transforms.names import Names, names, shared_versions
 from ordain.transforms.node import step
+from ordain.transforms.reading import directory_of, files_of
 from ordain.transforms.references import References
 from ordain.transforms.resolve import plain, resolve
 from ordain.transforms.service import Context
 from ordain.transforms.template import Scope, expand
 
-NOT_YET = ("network", "users", "groups", "files", "sysctl", "modules", "host", "boot")
+NOT_YET = ("users", "groups", "sysctl", "modules", "host", "boot")
 """Sections of the language that this version reads and does not act on."""
 
 
@@ -96,6 +97,10 @@ class _Maker:
         values = plain(resolved.tree.branch("values"))
         assert isinstance(values, dict)
         self.scope = Scope(facts=resolved.facts, values=values, paths=neutral.paths())
+        self.mounts = {
+            path.rstrip("/"): str(branch.value("type", "")) in mounts.NETWORK
+            for path, branch in resolved.tree.branch("mounts").branches()
+        }
         self.problems: list[Problem] = []
         self.places = dict(_places(resolved.tree, ""))
 
@@ -111,6 +116,8 @@ class _Maker:
             yield mounts.render_swap(path, branch, step("swaps", path), self.systemd)
         for name, branch in self.branches("units"):
             yield rawunits.render(name, branch, step("units", name), self.systemd, self.installed)
+        for path, branch in self.branches("files", files.templated):
+            yield files.render(path, branch, step("files", path), self.names, self.mounts)
         network = self.tree.branch("network")
         yield from networks.render(network, self.scope, self.names.renderer(), self.systemd)
         for section in NOT_YET:
@@ -121,7 +128,7 @@ class _Maker:
 
     def services(self) -> Iterator[Item]:
         known: dict[str, layouts.Layout] = {}
-        entries = dict(self.branches("services"))
+        entries = dict(self.branches("services", files.templated_within))
         for name, branch in entries.items():
             layout, problems = layouts.lay_out(name, branch, self.names, self.installed)
             self.problems += problems
@@ -133,17 +140,29 @@ class _Maker:
         context = Context(
             names=self.names,
             references=References(layouts=known, names=self.names),
-            mounts=tuple(path.rstrip("/") for path, _ in self.tree.branch("mounts").branches()),
+            mounts=tuple(self.mounts),
         )
         target = services.Target(systemd=self.systemd, context=context, installed=self.installed)
         for name, layout in known.items():
-            yield services.render(entries[name], layout, target)
+            yield self.with_files(services.render(entries[name], layout, target), name, entries[name])
 
-    def branches(self, section: str) -> Iterator[tuple[str, Branch]]:
-        """The entries of a section with their templates expanded."""
+    def with_files(self, item: Item, name: str, service: Branch) -> Item:
+        """``item`` of a service, with the files it brings; what is wrong with one is wrong with the service."""
+        directory = directory_of(name, service, self.names)
+        for branch in (service, *(b for _, b in service.branch("instances").branches())):
+            for _, path, entry in files_of(branch, directory):
+                file = files.render(path, entry, item.pointer, self.names, self.mounts)
+                artifacts, problems = (*item.artifacts, *file.artifacts), (*item.problems, *file.problems)
+                item = replace(item, artifacts=artifacts, problems=problems)
+        return item
+
+    def branches(
+        self, section: str, prepared: Callable[[Branch], Branch] = lambda branch: branch
+    ) -> Iterator[tuple[str, Branch]]:
+        """The entries of a section, ``prepared``, with their templates expanded."""
         for name, branch in self.tree.branch(section).branches():
             pointer = step(section, name)
-            expanded, problems = expand(branch, self.scope, pointer, instance="instances" in branch)
+            expanded, problems = expand(prepared(branch), self.scope, pointer, instance="instances" in branch)
             self.problems += problems
             yield name, expanded
 

@@ -217,9 +217,11 @@ class Artifact:
     """One file or link to place, with its cause.
 
     ``path`` is ``normal/web.service``, ``early/…``, ``late/…`` (the three generator directories), or, for
-    files that are no units, an absolute path. Exactly one of ``content`` and ``link`` is set.
-    ``item`` is the item of the documents it belongs to (``services/web``). ``group`` is the file's group by name where
-    one that is not root's must read it.
+    files that are no units, an absolute path. Of a unit exactly one of ``content`` and ``link`` is set; a file may be a
+    ``directory`` instead, hold the ``credential`` of that name, which no generation does, or be ``absent``.
+    ``item`` is the item of the documents it belongs to (``services/web``). ``owner`` and ``group`` are names or
+    numbers, ``""`` root's. ``on_remove``: restore or keep, once no document speaks of it any more.
+    ``mount`` is the mount point of the documents it lies on, ``""`` for none.
     """
 
     path: str
@@ -227,7 +229,18 @@ class Artifact:
     link: str | None = None
     mode: int = 0o644
     item: str = ""
+    owner: str = ""
     group: str = ""
+    directory: bool = False
+    credential: str = ""
+    absent: bool = False
+    on_remove: str = "restore"
+    mount: str = ""
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is no unit: placed by generator.files, not by the generator."""
+        return self.path.startswith("/")
 
 
 class Wanted(StrEnum):
@@ -261,6 +274,8 @@ class Member:
     ``starter``: this is what is started to make the item run (service, socket or timer).
     ``starts``: for a socket or timer, the unit it starts; else "".
     ``early``: wired in by the generator; else the agent starts it.
+    ``uses``: the paths it reads, a trailing ``/`` for a tree, each with what a change does: auto, reload, restart.
+    ``check``: the commands that must succeed on changed files before it hears of them.
     """
 
     unit: str
@@ -274,6 +289,8 @@ class Member:
     on_remove: str = "stop"
     drift: str = "report"
     health: Health | None = None
+    uses: tuple[tuple[str, str], ...] = ()
+    check: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

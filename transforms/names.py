@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.match import matches
 from ordain.transforms.merge import merge, rank
-from ordain.transforms.model import Branch, Document, Facts, Kind
+from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf
 from ordain.transforms.schema import sections
 
 
@@ -25,6 +25,10 @@ class Names:
     def service(self, name: str, key: str) -> str:
         """What service ``name`` has for ``key`` (unit, socket, package, config), "" if nothing."""
         return str(self.tree.branch("services").branch(name).value(key, ""))
+
+    def check(self, name: str) -> Leaf | None:
+        """The commands that check the configuration of service ``name``."""
+        return self.tree.branch("services").branch(name).leaf("check")
 
     def milestones(self) -> Iterable[str]:
         """Neutral names of milestones."""

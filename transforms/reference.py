@@ -58,7 +58,7 @@ list of words; or, for several in order, a list of such lists.
 In the tables, a capital word stands for a name of yours.
 """
 
-LATER = {*SECTIONS_LATER, *(f"services/NAME/{key}" for key in (*KEYS_LATER, "files"))}
+LATER = {*SECTIONS_LATER, *(f"services/NAME/{key}" for key in KEYS_LATER)}
 """What this version checks and does not act on."""
 
 _KINDS = {

@@ -72,7 +72,7 @@ DEPENDENCIES = {
     "conflicts": "Conflicts",
     "on-failure": "OnFailure",
 }
-NOT_YET = ("uses", "check", "on-source-loss")
+NOT_YET = ("on-source-loss",)
 """Keys of the language that this version reads and does not act on."""
 
 NOTIFY_RELOAD = 253
@@ -110,6 +110,7 @@ class _Renderer:
         self.privileges()
         self.credentials()
         self.health()
+        self.reads()
         self.not_yet()
         self.systemd()
 
@@ -236,12 +237,17 @@ class _Renderer:
         for mount in sorted(needed):
             self.draft.set("Unit", "RequiresMountsFor", (mount,), leaf)
 
+    def reads(self) -> None:
+        """What it reads implies its mount too."""
+        for path, leaf in self.service.branch("uses").leaves():
+            self.mounts(((path,),), leaf)
+        for path, branch in self.service.branch("files").branches():
+            self.mounts(((path,),), Leaf(value=None, where=branch.where, layer=branch.layer))
+
     def not_yet(self) -> None:
         for key in NOT_YET:
             for leaf in first_leaf(self.service, key):
                 self.draft.warn(leaf, f"{key} is not acted on yet", "", "NotYet")
-        for leaf in first_leaf(self.service, "files"):
-            self.draft.block(leaf, "files are not placed yet", "put them there by other means for now", "NotYet")
 
     def systemd(self) -> None:
         for section, directives in self.service.branch("systemd").branches():

@@ -11,6 +11,7 @@ from ordain.transforms.health import health
 from ordain.transforms.item import SERVICES_TARGET, Item, item, mask, wants
 from ordain.transforms.layout import Layout
 from ordain.transforms.model import Artifact, Branch, Installed, Leaf, Member, Wanted
+from ordain.transforms.reading import reading
 
 EARLY_TARGET = "sysinit.target"
 EARLY = {
@@ -135,7 +136,16 @@ class _Ours:
                 wanted = Wanted.PRESENT if triggered and self.state is Wanted.RUNNING else self.state
                 own = self.branch.branch("instances").branch(unit.partition("@")[2].removesuffix(".service"))
                 seen = health(own, unit) or health(self.branch, unit)
-                yield replace(base, unit=unit, wanted=wanted, starter=not triggered, health=seen)
+                read = reading(self.branch, self.layout.name, self.target.context.names, own)
+                yield replace(
+                    base,
+                    unit=unit,
+                    wanted=wanted,
+                    starter=not triggered,
+                    health=seen,
+                    uses=read.uses,
+                    check=read.check,
+                )
         for unit in (self.layout.socket, self.layout.timer):
             if unit:
                 yield replace(base, unit=unit, starts=self.layout.unit)

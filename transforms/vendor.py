@@ -11,6 +11,7 @@ from ordain.transforms.health import health
 from ordain.transforms.item import SERVICES_TARGET, Item, hold_back, item, mask, wants
 from ordain.transforms.layout import Layout, triggers
 from ordain.transforms.model import Artifact, Branch, Installed, Leaf, Link, Member, Wanted
+from ordain.transforms.reading import NOTHING, reading
 
 USUAL_TARGET = {"socket": "sockets.target", "timer": "timers.target", "path": "paths.target"}
 """Where distributions link a unit, for a machine whose links are not known."""
@@ -142,17 +143,21 @@ class _Vendor:
 
     def members(self) -> Iterator[Member]:
         for unit in dict.fromkeys((*self.layout.starters, self.layout.unit)):
+            own = unit == self.layout.unit
+            read = reading(self.branch, self.layout.name, self.context.names) if own else NOTHING
             starter = unit in self.layout.starters
             state = Wanted.PRESENT if self.state is Wanted.RUNNING and not starter else self.state
             yield Member(
                 unit=unit,
                 item=self.layout.item,
                 wanted=state,
-                ours=unit != self.layout.unit and not self.draft(unit).drop_in,
+                ours=not own and not self.draft(unit).drop_in,
                 starter=starter,
-                starts=self.layout.unit if unit != self.layout.unit else "",
+                starts="" if own else self.layout.unit,
                 on_change=str(self.branch.value("on-change", "auto")),
                 on_remove=str(self.branch.value("on-remove", "stop")),
                 drift=str(self.branch.value("drift", "report")),
-                health=health(self.branch, unit) if unit == self.layout.unit else None,
+                health=health(self.branch, unit) if own else None,
+                uses=read.uses,
+                check=read.check,
             )

@@ -32,8 +32,11 @@ UNITS = (
     "ordain-boot-good.service",
     "ordain-boot-good.timer",
     "ordain-fallback.service",
+    "ordain-files-early.service",
+    "ordain-files.service",
     "ordain-forget.service",
     "ordain-services.target",
+    "ordain-users.service",
 )
 SPACE_BYTES = 16 << 20
 """Less free than this, and the next apply may fail."""

@@ -1,0 +1,79 @@
+"""Files of two generations: which of them change, and which units read those; pure."""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+
+from ordain.agent.generation import canonical
+from ordain.agent.model import Change, Effect, FileChange, Generation
+from ordain.transforms.model import Artifact
+
+Read = tuple[tuple[str, str, str], ...]
+"""The files that a unit reads: path, what a change to it does (auto, reload, restart), hash."""
+
+
+def changed_files(old: Generation, new: Generation) -> tuple[FileChange, ...]:
+    """The files that are placed, placed anew or taken back, by path."""
+    before, after = _files(old), _files(new)
+    found = []
+    for path in sorted(before.keys() | after.keys()):
+        was, now = before.get(path), after.get(path)
+        if _same(was) != _same(now):
+            what = "new" if was is None else "removed" if now is None else "changed"
+            found.append(FileChange(path=path, what=what, item=(now or was or Artifact(path=path)).item))
+    return tuple(found)
+
+
+def files_read(generation: Generation) -> Mapping[str, Read]:
+    """By unit the files it reads, where it reads any."""
+    files = {path: _digest(artifact) for path, artifact in _files(generation).items()}
+    paths = sorted(files)
+    found = {}
+    for member in generation.members if files else ():
+        hows: dict[str, str] = {}
+        for used, how in sorted(member.uses, key=lambda use: len(use[0])):  # what is named closest counts
+            hows |= dict.fromkeys(_below(used, paths), how)
+        if hows:
+            found[member.unit] = tuple((path, hows[path], files[path]) for path in sorted(hows))
+    return found
+
+
+def file_changes(unit: str, old: Read, new: Read) -> Iterator[Change]:
+    """What differs in the files that a unit reads; its effect is a reload, where the documents do not say restart."""
+    before, after = ({path: (how, digest) for path, how, digest in read} for read in (old, new))
+    for path in sorted(before.keys() | after.keys()):
+        was, now = before.get(path), after.get(path)
+        if was is None or now is None or was[1] != now[1]:
+            how = (now or was or ("", ""))[0]
+            yield Change(
+                unit=unit,
+                key=path,
+                old=(was[1],) if was else (),
+                new=(now[1],) if now else (),
+                effect=Effect.RESTART if how == "restart" else Effect.RELOAD,
+            )
+
+
+def _files(generation: Generation) -> dict[str, Artifact]:
+    return {artifact.path: artifact for artifact in generation.artifacts if artifact.is_file}
+
+
+def _below(used: str, paths: Sequence[str]) -> Sequence[str]:
+    """Of the sorted ``paths`` those that ``used`` means: a trailing slash is the tree."""
+    if not used.endswith("/"):
+        at = bisect_left(paths, used)
+        return paths[at : at + 1] if at < len(paths) and paths[at] == used else ()
+    # "0" comes right after "/".
+    return paths[bisect_left(paths, used) : bisect_left(paths, f"{used[:-1]}0")]
+
+
+def _same(artifact: Artifact | None) -> Artifact | None:
+    return artifact and replace(artifact, item="")
+
+
+def _digest(artifact: Artifact) -> str:
+    """A hash over the bytes of a file, its mode and its owner. Comments count: no format is known here."""
+    return hashlib.sha256(canonical(asdict(replace(artifact, item="", on_remove="")))).hexdigest()[:16]

@@ -1,0 +1,301 @@
+"""Places the files of the chosen generation, and takes back those of which it no longer speaks.
+
+    argv ─▶ choose ─▶ what is wanted, what we placed before ─▶ files, a record of them, a report, exit status
+
+Two units run it: ``early`` places what lies below /run, before anything reads there, ``main`` the rest, once the local
+file systems are mounted. The agent, which may write nothing, starts both anew after it has changed the generation.
+
+A file is written beside its place, synced and renamed. What was there before is kept in ``backup/`` of the record, be
+it nothing, and put back in the end unless someone has changed what we placed. The record is on disk before the first
+file is touched: whenever power fails, a later run knows what is ours.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from ordain.generator import tree
+from ordain.generator.cache import CacheError
+from ordain.generator.choose import choose
+from ordain.generator.tree import Found, Refused
+from ordain.transforms.forbidden import why_not
+
+RECORDS = {"early": "run/ordain/files", "main": "var/lib/ordain/files"}
+REPORTS = {"early": "run/ordain/files-early.json", "main": "run/ordain/files-main.json"}
+CREDENTIALS = ("run/credentials/@system", "etc/credstore", "run/credstore", "usr/lib/credstore")
+ENCRYPTED = ("run/credentials/@encrypted", "etc/credstore.encrypted", "run/credstore.encrypted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One file as the generation wants it; the fields are those of `transforms.model.Artifact`."""
+
+    path: str
+    content: str | None = None
+    link: str | None = None
+    mode: int = 0o644
+    owner: str = ""
+    group: str = ""
+    directory: bool = False
+    credential: str = ""
+    absent: bool = False
+    on_remove: str = "restore"
+    mount: str = ""
+
+    @property
+    def phase(self) -> str:
+        """What places it: early or main."""
+        return "early" if self.path.startswith("/run/") else "main"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """One file that is ours: ``ours`` is what we put there, ``before`` what was there, ``made`` the directories on the
+    way that there were not; ``keep``: it stays when no document speaks of it."""
+
+    ours: Found
+    before: Found
+    made: tuple[str, ...] = ()
+    keep: bool = False
+
+
+@dataclass(slots=True)
+class Report:
+    """What a run came to: by path what is wrong, and what a person may want to know."""
+
+    hash: str = ""
+    problems: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+
+
+def write(files: Iterable[File]) -> bytes:
+    """The files of a generation as a cache carries them; ``b""`` for none."""
+    rows = [{k: v for k, v in asdict(f).items() if v != getattr(_PLAIN, k)} for f in sorted(files, key=_path)]
+    return json.dumps(rows, sort_keys=True, separators=(",", ":")).encode("ascii") if rows else b""
+
+
+def read(data: bytes) -> tuple[File, ...]:
+    """The inverse of `write`. Raises `CacheError`."""
+    try:
+        return tuple(File(**row) for row in json.loads(data)) if data else ()
+    except (ValueError, TypeError) as error:
+        raise CacheError("BadEntry", f"files: {error}") from None
+
+
+_PLAIN = File(path="")
+
+
+def _path(file: File) -> str:
+    return file.path
+
+
+def main(argv: list[str]) -> int:
+    """``PHASE [ROOT]``; the exit status is 1 if a file is not as it should be."""
+    phase, root = argv[1], Path(argv[2] if len(argv) > 2 else "/")
+    choice = choose("" if str(root) == "/" else str(root))
+    if choice.cache is None:
+        return 0  # nothing says what is wanted, so nothing that is there goes
+    try:
+        wanted = [file for file in read(choice.cache.files) if file.phase == phase]
+        report = Placing(root, phase).run(wanted)
+        report.hash = choice.cache.hash
+        target = root / REPORTS[phase]
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _durable(target, json.dumps(asdict(report)).encode())
+    except CacheError as error:
+        print(f"ordain-files: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:  # of its record: without one, nothing could be taken back
+        print(f"ordain-files: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 1
+    for path, what in (*report.problems.items(), *report.notes.items()):
+        print(f"{path}: {what}", file=sys.stderr)
+    return 1 if report.problems else 0
+
+
+class Placing:
+    """One run below ``root``."""
+
+    def __init__(self, root: Path, phase: str) -> None:
+        self.root, self.phase = root, phase
+        self.folder = root / RECORDS[phase]
+        self.report = Report()
+        self.placed: dict[str, Placed] = {}
+
+    def run(self, wanted: Iterable[File]) -> Report:
+        """Place ``wanted``, in the order of their paths, and take back what is ours besides."""
+        wanted = sorted(wanted, key=_path)
+        self.placed = dict(self._read())
+        if not wanted and not self.placed:
+            return self.report
+        ready = [(file, found) for file in wanted if (found := self._prepare(file)) is not None]
+        self._write()
+        for file, ours in ready:
+            self._put(file, ours)
+        paths = {file.path for file in wanted}
+        for path in sorted(self.placed.keys() - paths, reverse=True):
+            self._take_back(path, self.placed[path])
+        self._write()
+        return self.report
+
+    def _prepare(self, file: File) -> Found | None:
+        """What is to be at its place; what is there now is recorded, the first time. None: it cannot be."""
+        try:
+            self._refuse(file)
+            ours = self._ours(file)
+            there, missing = tree.look(self.root, file.path)
+            was = self.placed.get(file.path)
+            if was is None:
+                if there.kind == "directory" and ours.kind not in ("directory", "nothing"):
+                    raise Refused("there is a directory")
+                if there.kind == "directory" and ours.kind == "nothing":
+                    raise Refused("it is a directory, and only files are taken away")
+                if there.kind not in ("directory", "nothing") and ours.kind == "directory":
+                    raise Refused(f"there is a {there.kind}")
+                if there.kind == "other":
+                    raise Refused("there is a device, socket or pipe")
+                self._backup(there)
+                was = Placed(ours=ours, before=replace(there, data=b""), made=tuple(missing))
+            elif there not in (was.ours, was.before, ours):
+                self.report.notes[file.path] = "was changed by hand; the documents' again"
+            self.placed[file.path] = replace(was, ours=replace(ours, data=b""), keep=file.on_remove == "keep")
+        except (Refused, OSError) as error:
+            self.report.problems[file.path] = _why(error)
+            return None
+        return ours
+
+    def _refuse(self, file: File) -> None:
+        what, _ = why_not(file.path)
+        if what:
+            raise Refused(what)
+        if file.mount and not os.path.ismount(self.root / file.mount.lstrip("/")):
+            raise Refused(f"{file.mount} is not mounted")
+
+    def _ours(self, file: File) -> Found:
+        if file.absent:
+            return Found(kind="nothing")
+        uid, gid = tree.number(self.root, "passwd", file.owner), tree.number(self.root, "group", file.group)
+        if file.directory:
+            return Found(kind="directory", mode=file.mode, uid=uid, gid=gid)
+        if file.link is not None:
+            return Found.of("link", file.link.encode("utf-8", "surrogateescape"), uid=uid, gid=gid, mode=0o777)
+        data = self._credential(file.credential) if file.credential else (file.content or "").encode()
+        return Found.of("file", data, mode=file.mode, uid=uid, gid=gid)
+
+    def _credential(self, name: str) -> bytes:
+        """The bytes of a credential of the machine (systemd.exec(5), LoadCredential=)."""
+        for folder in CREDENTIALS:
+            with contextlib.suppress(FileNotFoundError):
+                return (self.root / folder / name).read_bytes()
+        for folder in ENCRYPTED:
+            path = self.root / folder / name
+            if path.exists():
+                argv = ["systemd-creds", "decrypt", f"--name={name}", str(path), "-"]
+                done = subprocess.run(argv, capture_output=True, check=False, timeout=20)
+                if done.returncode:
+                    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+                    raise Refused(f"the credential {name} cannot be decrypted: {said[-1] if said else 'no reason'}")
+                return done.stdout
+        raise Refused(f"this machine has no credential {name} (/etc/credstore is one place for it)")
+
+    def _put(self, file: File, ours: Found) -> None:
+        try:
+            if tree.look(self.root, file.path)[0] != ours:
+                tree.put(self.root, file.path, ours)
+        except (Refused, OSError) as error:
+            self.report.problems[file.path] = _why(error)
+
+    def _take_back(self, path: str, was: Placed) -> None:
+        """Put back what was there before ours, unless ours is to stay or is no longer ours."""
+        try:
+            there, _ = tree.look(self.root, path)
+            if was.keep:
+                pass
+            elif there == was.before:
+                self._remove_made(was)
+            elif there != was.ours:
+                self.report.notes[path] = "was changed by hand since it was placed, so it stays"
+            elif was.before.kind == "file" and not self._has_backup(was.before):
+                raise Refused("what was there before is lost, so ours stays")
+            elif there.kind == "directory" and was.before.kind == "nothing" and not tree.is_empty(self.root, path):
+                self.report.notes[path] = "is not empty, so it stays"
+            else:
+                tree.put(self.root, path, replace(was.before, data=self._backed_up(was.before)))
+                self._remove_made(was)
+        except (Refused, OSError) as error:
+            self.report.problems[path] = _why(error)
+            return
+        del self.placed[path]
+
+    def _remove_made(self, was: Placed) -> None:
+        for folder in sorted(was.made, reverse=True):
+            with contextlib.suppress(OSError, Refused):  # others lie in it by now
+                tree.put(self.root, folder, Found(kind="nothing"))
+
+    # The record: placed.json, and the bytes of what was there by their SHA-256
+
+    def _backup(self, there: Found) -> None:
+        if there.kind in ("file", "link") and not self._has_backup(there):
+            backup = self.folder / "backup"
+            backup.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _durable(backup / there.digest, there.data)
+
+    def _has_backup(self, found: Found) -> bool:
+        return (self.folder / "backup" / found.digest).exists()
+
+    def _backed_up(self, found: Found) -> bytes:
+        return (self.folder / "backup" / found.digest).read_bytes() if found.kind in ("file", "link") else b""
+
+    def _read(self) -> Iterator[tuple[str, Placed]]:
+        try:
+            rows = json.loads((self.folder / "placed.json").read_bytes())
+            for path, row in rows.items():
+                ours, before = Found(**row["ours"]), Found(**row["before"])
+                yield path, Placed(ours=ours, before=before, made=tuple(row["made"]), keep=row["keep"])
+        except FileNotFoundError:
+            return
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            self.report.notes[str(self.folder)] = (
+                f"the record is damaged ({error}), so what is there is taken for not ours"
+            )
+
+    def _write(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        rows = {path: _row(placed) for path, placed in sorted(self.placed.items())}
+        _durable(self.folder / "placed.json", json.dumps(rows).encode())
+        named = {placed.before.digest for placed in self.placed.values()}
+        with contextlib.suppress(FileNotFoundError):
+            for backup in (self.folder / "backup").iterdir():
+                if backup.name not in named:
+                    backup.unlink()
+
+
+def _row(placed: Placed) -> Mapping[str, object]:
+    return {
+        "ours": placed.ours.record(),
+        "before": placed.before.record(),
+        "made": list(placed.made),
+        "keep": placed.keep,
+    }
+
+
+def _why(error: Refused | OSError) -> str:
+    return str(error) if isinstance(error, Refused) else os.strerror(error.errno or 0)
+
+
+def _durable(path: Path, data: bytes) -> None:
+    """Put ``data`` at ``path``, which lies where only root writes; the old or the new after a power cut."""
+    beside = path.with_name(f".{path.name}.new")
+    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    with os.fdopen(fd, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(fd)
+    beside.rename(path)

@@ -1,0 +1,149 @@
+"""Files of the documents on booted machines: there before who reads them, checked before anyone hears of a change."""
+
+from __future__ import annotations
+
+import pytest
+
+from rig.machine import Machine
+
+pytestmark = pytest.mark.integration
+
+DOCUMENT = "/etc/ordain/documents/machine.yaml"
+HEAD = "ordain: v1\nkind: Layer\nname: machine\n"
+SITE = """\
+services:
+  nginx:
+    state: running
+    files:
+      site.conf:
+        template: |
+          server {{ "{" }} listen 127.0.0.1:{{ values.port }}; return 200 "first"; {{ "}" }}
+"""
+
+
+def write(machine: Machine, text: str, *, port: int = 8081) -> None:
+    machine.write(DOCUMENT, f"{HEAD}values: {{port: {port}}}\n{text}")
+
+
+def apply(machine: Machine) -> tuple[int, str]:
+    done = machine.run("ordainctl", "apply", check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def converged(machine: Machine) -> None:
+    machine.run("ordainctl", "apply", check=False)
+
+
+def fetch(machine: Machine, port: int) -> str:
+    return machine.run("curl", "-sS", f"http://127.0.0.1:{port}/", check=False).stdout
+
+
+def test_files_are_there_before_their_consumers_at_every_boot(machine: Machine) -> None:
+    write(
+        machine,
+        SITE
+        + """\
+  reads: {command: [/bin/cp, /etc/app/a.conf, /var/seen], type: oneshot}
+files:
+  /etc/app/a.conf: {content: "a\\n", mode: "0640", group: www}
+  /run/early/b: {content: "b\\n"}
+  /etc/app/data: {directory: true, owner: www, mode: "0750"}
+  /etc/app/link: {link: /etc/hostname}
+  /etc/app/gone: {state: absent}
+""",
+    )
+    machine.write("/etc/app/gone", "still here\n")
+    machine.boot()
+    converged(machine)
+    machine.power_cut()
+    machine.path("/var/seen").unlink()
+    machine.path("/etc/app/a.conf").unlink()
+
+    machine.boot()
+
+    machine.until("it was read", lambda: machine.path("/var/seen").exists())
+    assert machine.read("/var/seen") == "a\n"
+    assert machine.read("/run/early/b") == "b\n"
+    stat = machine.run("stat", "-c", "%a %U %G", "/etc/app/a.conf", "/etc/app/data").stdout
+    assert stat == "640 root www-data\n750 www-data root\n"
+    assert machine.run("readlink", "/etc/app/link").stdout == "/etc/hostname\n"
+    assert not machine.path("/etc/app/gone").exists()
+    machine.until("nginx answers", lambda: fetch(machine, 8081) == "first")
+    assert machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout == ""
+
+
+def test_a_change_reloads_who_reads_it_and_what_fails_the_check_changes_nothing(machine: Machine) -> None:
+    write(machine, SITE)
+    machine.boot()
+    converged(machine)
+    machine.until("nginx answers", lambda: fetch(machine, 8081) == "first")
+    process = machine.show("nginx.service", "MainPID")
+    path = "/etc/nginx/conf.d/site.conf"
+
+    write(machine, SITE, port=8082)
+    status, text = apply(machine)
+
+    assert status == 0, text
+    machine.until("it listens elsewhere", lambda: fetch(machine, 8082) == "first")
+    assert machine.show("nginx.service", "MainPID") == process, "a reload, no restart"
+    reloads = machine.journal("-u", "nginx.service").count("Reloaded")
+
+    good = machine.read(path)
+    write(machine, SITE.replace("return 200", "retrun 200"), port=8083)
+    status, text = apply(machine)
+
+    assert status == 4, text
+    assert "retrun" in text, "what nginx says is told"
+    assert machine.read(path) == good
+    assert machine.journal("-u", "nginx.service").count("Reloaded") == reloads, "nginx never heard of it"
+    assert machine.show("nginx.service", "MainPID") == process
+    assert fetch(machine, 8082) == "first"
+
+
+def test_what_no_document_speaks_of_is_as_it_was_before(machine: Machine) -> None:
+    machine.write("/etc/motd", "the distribution's\n", mode=0o600)
+    ours = (
+        "/etc/motd: {content: ours}",
+        "/etc/new/file: {content: ours}",
+        "/etc/kept: {content: ours, on-remove: keep}",
+    )
+    write(machine, f"files: {{{', '.join(ours)}}}\n")
+    machine.boot()
+    converged(machine)
+    assert [machine.read(path) for path in ("/etc/motd", "/etc/new/file", "/etc/kept")] == ["ours"] * 3
+
+    write(machine, "")
+    status, text = apply(machine)
+
+    assert status == 0, text
+    assert machine.read("/etc/motd") == "the distribution's\n"
+    assert machine.run("stat", "-c", "%a", "/etc/motd").stdout == "600\n"
+    assert not machine.path("/etc/new").exists()
+    assert machine.read("/etc/kept") == "ours"
+
+
+def test_what_cannot_be_placed_undoes_the_apply(machine: Machine) -> None:
+    write(machine, "files: {/etc/a: {content: first}}\n")
+    machine.boot()
+    converged(machine)
+    machine.run("ln", "-s", "/etc", "/srv/link")
+
+    write(machine, "files: {/etc/a: {content: second}, /srv/link/b: {content: no}}\n")
+    status, text = apply(machine)
+
+    assert status == 4, text
+    assert "links are not followed" in text
+    assert machine.read("/etc/a") == "first"
+    assert not machine.path("/etc/b").exists()
+
+
+def test_a_secret_is_in_no_generation(machine: Machine) -> None:
+    machine.write("/etc/credstore/key", "hunter2\n", mode=0o600)
+    write(machine, "files: {/etc/app/key: {credential: key, owner: www}}\n")
+    machine.boot()
+    converged(machine)
+
+    assert machine.run("stat", "-c", "%a %U", "/etc/app/key").stdout == "600 www-data\n"
+    assert machine.read("/etc/app/key") == "hunter2\n"
+    found = machine.run("grep", "-r", "hunter2", "/etc/ordain", "/var/lib/ordain", "/run/ordain", check=False)
+    assert found.stdout == ""
