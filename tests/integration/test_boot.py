@@ -59,6 +59,11 @@ def machine(machines: Machines, suite: str) -> Machine:
 def equipped(machine: Machine) -> Machine:
     for source in (TREE / "generator").glob("*.py"):
         machine.write(f"/usr/lib/ordain/0.1.0/ordain/generator/{source.name}", source.read_bytes())
+    for name in ("__init__", "forbidden"):
+        source = TREE / f"transforms/{name}.py"
+        machine.write(f"/usr/lib/ordain/0.1.0/ordain/transforms/{name}.py", source.read_bytes())
+    for name in ("ordain-files", "ordain-users"):
+        machine.write(f"/usr/lib/ordain/{name}", (TREE / "generator" / name).read_bytes(), mode=0o755)
     stub = (TREE / "generator/ordain-generator").read_bytes()
     machine.write("/usr/lib/systemd/system-generators/ordain-generator", stub, mode=0o755)
     for name in UNITS:
