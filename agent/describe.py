@@ -20,6 +20,8 @@ def describe(plan: Plan) -> str:
     lines = [line for job in plan.stops for line in _job(job, width)]
     if plan.reload:
         lines.append(f"{'manager':8}{_reloaded(plan)}")
+    verbs = {"new": "place", "changed": "place", "removed": "restore"}
+    lines += [f"{verbs.get(file.what, file.what):8}{file.path}" for file in plan.files]
     lines += [line for job in plan.jobs for line in _job(job, width)]
     if not lines:
         lines.append("Nothing to do.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from ordain.transforms import files, mounts, networks, rawunits, services
+from ordain.transforms import accounts, files, host, kernel, mounts, networks, rawunits, services
 from ordain.transforms import layout as layouts
 from ordain.transforms.check import check
 from ordain.transforms.errors import Problem, Severity, Where, errors, in_order
@@ -32,7 +32,7 @@ from ordain.transforms.resolve import plain, resolve
 from ordain.transforms.service import Context
 from ordain.transforms.template import Scope, expand
 
-NOT_YET = ("users", "groups", "sysctl", "modules", "host", "boot")
+NOT_YET = ("boot",)
 """Sections of the language that this version reads and does not act on."""
 
 
@@ -118,6 +118,11 @@ class _Maker:
             yield rawunits.render(name, branch, step("units", name), self.systemd, self.installed)
         for path, branch in self.branches("files", files.templated):
             yield files.render(path, branch, step("files", path), self.names, self.mounts)
+        for name, branch in self.branches("groups"):
+            yield accounts.render_group(name, branch, step("groups", name), self.names)
+        for name, branch in self.branches("users"):
+            yield accounts.render_user(name, branch, step("users", name), self.names)
+        yield from self.whole()
         network = self.tree.branch("network")
         yield from networks.render(network, self.scope, self.names.renderer(), self.systemd)
         for section in NOT_YET:
@@ -125,6 +130,21 @@ class _Maker:
                 what = f"{section} is not acted on yet"
                 where = self.tree.branch(section).where
                 self.problems.append(Problem(where=where, what=what, code="NotYet", severity=Severity.WARNING))
+
+    def whole(self) -> Iterator[Item]:
+        """The sections that are one item each."""
+        for section in ("sysctl", "modules", "host"):
+            if not self.tree.branch(section):
+                continue
+            tree, problems = expand(self.tree.branch(section), self.scope, section)
+            start = Item(pointer=section, problems=problems)
+            match section:
+                case "sysctl":
+                    yield kernel.render_sysctl(tree, start)
+                case "modules":
+                    yield kernel.render_modules(tree, start)
+                case _:
+                    yield host.render(tree, start, self.names)
 
     def services(self) -> Iterator[Item]:
         known: dict[str, layouts.Layout] = {}

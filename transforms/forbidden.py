@@ -4,6 +4,8 @@ from __future__ import annotations
 
 TREES = ("/proc", "/sys", "/dev", "/var/lib/ordain", "/etc/ordain", "/run/ordain", "/run/systemd/generator")
 """What no file system holds, and what is ours."""
+SYSUSERS = "/run/ordain/sysusers/"
+"""For ordain-users.service."""
 UNITS = (
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -48,6 +50,8 @@ def why_not(path: str) -> tuple[str, str]:
     if bare in TOP:
         return f"the machine depends on {bare}", "name what is to lie in it"
     for tree in TREES:
+        if bare.startswith(SYSUSERS):
+            break
         if bare == tree or bare.startswith(f"{tree}/"):
             return f"nothing is placed in {tree}", ""
     for tree in UNITS:

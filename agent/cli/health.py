@@ -35,6 +35,7 @@ UNITS = (
     "ordain-files-early.service",
     "ordain-files.service",
     "ordain-forget.service",
+    "ordain-hostname.service",
     "ordain-services.target",
     "ordain-users.service",
 )

@@ -1,0 +1,117 @@
+"""``users`` and ``groups`` → lines for systemd-sysusers(8), homes and SSH keys; pure.
+
+systemd-sysusers makes what is not there, and adds to groups; it never changes or removes an account.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from ordain.transforms.item import Item
+from ordain.transforms.model import Artifact, Branch, Leaf
+from ordain.transforms.names import Names
+from ordain.transforms.plaintext import Text
+
+SYSTEM, ORDINARY = "/run/ordain/sysusers/system-{}.conf", "/run/ordain/sysusers/user-{}.conf"
+RANGE = "r - 1000-59999"
+"""Where the numbers of ordinary users come from; without it systemd-sysusers takes a system user's."""
+_NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
+_PATH = re.compile(r"/[A-Za-z0-9_.@+/-]*")
+_KEY = re.compile(r"[^\s#].*\S")
+
+
+def render_group(name: str, branch: Branch, pointer: str, names: Names) -> Item:
+    """The item of one group."""
+    name = names.user(name)
+    file = Text(path=SYSTEM.format(f"0-{name}"), item=pointer)
+    here = Leaf(value=None, where=branch.where, layer=branch.layer)
+    _check_name(file, name, here)
+    gid = branch.leaf("gid")
+    if branch.value("system") is not True and gid is None:
+        file = Text(path=ORDINARY.format(f"0-{name}"), item=pointer, problems=file.problems)
+        file.add(RANGE, here)
+    file.add(f"g {name} {gid.value if gid else '-'}", gid or here)
+    return _item(file)
+
+
+def render_user(name: str, branch: Branch, pointer: str, names: Names) -> Item:
+    """The item of one user."""
+    return _User(names.user(name), branch, pointer, names).item()
+
+
+class _User:
+    def __init__(self, name: str, branch: Branch, pointer: str, names: Names) -> None:
+        self.name, self.branch, self.names = name, branch, names
+        self.here = Leaf(value=None, where=branch.where, layer=branch.layer)
+        self.system = branch.value("system") is True
+        self.file = Text(path=(SYSTEM if self.system else ORDINARY).format(f"1-{name}"), item=pointer)
+        usual = "/root" if name == "root" else "" if self.system else f"/home/{name}"
+        self.home = str(branch.value("home", usual)).rstrip("/")
+
+    def item(self) -> Item:
+        _check_name(self.file, self.name, self.here)
+        if self.branch.value("state") == "absent":
+            leaf = self.branch.leaf("state") or self.here
+            self.file.block(leaf, "a user is not locked yet", f"`userdel {self.name}` removes it", "NotYet")
+        if self.name != "root":
+            self.account()
+        artifacts = tuple(self.keys())
+        return _item(self.file, artifacts, empty=self.name == "root")
+
+    def account(self) -> None:
+        shell = self.branch.leaf("shell")
+        program = str(shell.value) if shell else "-" if self.system else self.names.paths().get("bash", "/bin/sh")
+        for path, leaf in ((self.home, self.branch.leaf("home")), (program, shell)):
+            if path not in ("", "-") and not _PATH.fullmatch(path):
+                self.file.block(leaf or self.here, f"{path!r} cannot stand in /etc/passwd", "letters, digits, /_.@+-")
+        if not self.system:
+            self.file.add(RANGE, self.here)
+        uid, gid, group = (self.branch.leaf(key) for key in ("uid", "gid", "group"))
+        number = str(uid.value) if uid else "-"
+        if group is not None:
+            main = self.names.user(str(group.value))
+            _check_name(self.file, main, group)
+            self.file.add(f"g {main} {gid.value if gid else '-'}", group)
+            number += f":{main}"
+        elif gid is not None:
+            self.file.add(f"g {self.name} {gid.value}", gid)
+            number += f":{self.name}"
+        self.file.add(f'u {self.name} {number} "" {self.home or "-"} {program}', uid or self.here)
+        for further, leaf in self.branch.branch("groups").leaves():
+            known = self.names.user(further)
+            _check_name(self.file, known, leaf)
+            self.file.add(f"m {self.name} {known}", leaf)
+
+    def keys(self) -> Iterator[Artifact]:
+        """The home directory of an ordinary user, and the keys that may log in."""
+        if not self.home:
+            return
+        group = self.branch.value("group")
+        root = self.name == "root"
+        owner = "" if root else self.name
+        main = "" if root else self.names.user(str(group)) if group else self.name
+        place = Artifact(path="", directory=True, mode=0o700, item=self.file.item, owner=owner, group=main)
+        if not (root or self.system):
+            yield replace(place, path=self.home, on_remove="keep")
+        keys = Text(path=f"{self.home}/.ssh/authorized_keys", item=self.file.item)
+        for key, leaf in self.branch.branch("keys").leaves():
+            if not _KEY.fullmatch(key):
+                self.file.block(leaf, "it is no public key", "a line such as ssh-ed25519 AAAA… name")
+            keys.add(key, leaf)
+        if keys.lines:
+            self.file.problems += keys.problems
+            yield replace(place, path=f"{self.home}/.ssh")
+            yield keys.artifact(0o600, owner, main)
+
+
+def _check_name(file: Text, name: str, leaf: Leaf) -> None:
+    if not _NAME.fullmatch(name):
+        file.block(leaf, f"{name!r} is no name of an account", "lower case letters, digits, - and _")
+
+
+def _item(file: Text, artifacts: tuple[Artifact, ...] = (), *, empty: bool = False) -> Item:
+    if file.blocked:
+        return Item(pointer=file.item, problems=tuple(file.problems))
+    return Item(pointer=file.item, artifacts=artifacts if empty else (file.artifact(), *artifacts))
