@@ -11,8 +11,9 @@ import pytest
 
 from ordain.agent.bus import BusError
 from ordain.agent.model import UnitState
-from ordain.agent.protected import CALLER, SESSION, roles
+from ordain.agent.protected import CALLER, roles
 from ordain.agent.systemd1 import FIELDS, Systemd
+from ordain.agent.view import SESSION
 
 OWNERS = {"org.freedesktop.DBus": 11, "org.freedesktop.login1": 12}
 UNITS = {11: "dbus-broker.service", 12: "logins.service", os.getpid(): "session-3.scope", os.getppid(): "ssh.service"}
