@@ -95,7 +95,7 @@ def _read(folder: Path) -> Generation:
     artifacts = []
     for row in manifest["artifacts"]:
         artifact = artifact_from_json(row)
-        if artifact.link is None:
+        if artifact.link is None and not (artifact.directory or artifact.credential or artifact.absent):
             artifact = replace(artifact, content=(folder / _place(artifact)).read_bytes().decode())
         artifacts.append(artifact)
     found = Generation(

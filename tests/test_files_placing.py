@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from ordain.agent.generation import digest
+from ordain.agent.model import Generation
+from ordain.agent.store import Store
 from ordain.generator import files, tree
 from ordain.generator.cache import Cache, CacheError, pack, unpack
 from ordain.generator.files import File, Placing, Report
 from ordain.transforms.forbidden import why_not
+from ordain.transforms.model import Artifact
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="files get owners")
 
@@ -233,3 +237,18 @@ def test_vital_places_are_refused(path: str) -> None:
 @pytest.mark.parametrize("path", ["/etc/a", "/etc/systemd/network/a.network", "/home/a/.ssh/authorized_keys", "/run/a"])
 def test_other_places_are_not(path: str) -> None:
     assert why_not(path) == ("", "")
+
+
+def test_every_kind_of_file_is_kept_in_the_history(tmp_path: Path) -> None:
+    artifacts = (
+        Artifact(path="/etc/absent", absent=True),
+        Artifact(path="/etc/empty", content=""),
+        Artifact(path="/etc/key", credential="key"),
+        Artifact(path="/etc/link", link="/etc/empty"),
+        Artifact(path="/home/a", directory=True, owner="a"),
+        Artifact(path="/home/a/b", content="b"),
+    )
+    store = Store(tmp_path)
+    saved, _ = store.save(Generation(hash=digest({}, artifacts, ()), artifacts=artifacts))
+
+    assert store.load(saved.number) == saved
