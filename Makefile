@@ -27,10 +27,7 @@ help:
 	@echo 'make check   the fast part: lint, types, unit tests'
 	@echo 'make deb     build the Debian package into dist/'
 	@echo 'make bench   measure the generator, and applies on a booted machine (root; SUITE=trixie)'
-<<<<<<< HEAD
 	@echo 'make soak    random documents, admins, kills and power cuts on booted machines (root; SEED= MINUTES= SUITE=)'
-=======
->>>>>>> eb26da3fdfde0f698b3ff7173f8578ffde0f95f7
 	@echo 'make audit   hold the transformation database against the archives of Debian 12, 13 and sid (400 MB once)'
 
 demo:
@@ -55,13 +52,10 @@ bench:
 	$(call need,$(RUNTIME) $(MACHINES))
 	bench/generator
 	bench/reconcile --suite=$(or $(SUITE),trixie)
-<<<<<<< HEAD
 
 soak:
 	$(call need,$(MACHINES))
 	@PYTHONPATH=tests python3 -B -m rig.soak --suite=$(or $(SUITE),trixie) --minutes=$(or $(MINUTES),10) $(if $(SEED),--seed=$(SEED))
-=======
->>>>>>> eb26da3fdfde0f698b3ff7173f8578ffde0f95f7
 
 audit:
 	$(call need,$(RUNTIME) debian-archive-keyring)
