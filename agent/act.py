@@ -18,6 +18,7 @@ LONGEST_SEC = 900.0
 GRACE_SEC = 10.0
 """On top of a unit's own timeout: it counts from when the job runs, we count from when it is queued."""
 DEFAULT_SEC = 90.0
+STARTERS = (".socket", ".timer", ".path")
 POLL_SEC = 0.1
 """How often to look whether someone else's job is done: its end is told under a path we do not know."""
 
@@ -40,8 +41,9 @@ async def act(systemd: Systemd, jobs: Sequence[Job], observed: Observed) -> tupl
     """Queue all jobs, then wait for all of them.
 
     Queued together, PID 1 orders them among themselves by After= and Before=; one at a time it could not.
-    A restart does not run against the start limit that a failed predecessor used up, and of what is stopped no
-    failure is left: PID 1 would keep it among the failed units, also without a definition.
+    A restart does not run against the start limit that a failed predecessor used up, nor does what a started socket
+    starts in its turn (257 keeps the count over a reload). Of what is stopped no failure is left: PID 1 would keep it
+    among the failed units, also without a definition.
     """
     done = await _all(systemd, jobs, patience(jobs, observed))
     lost = [each for each in done if each.result == "canceled" and each.job.verb is not Verb.STOP]
@@ -84,6 +86,10 @@ async def _queue(systemd: Systemd, job: Job) -> str | BusError:
         if job.verb in (Verb.START, Verb.RESTART):
             with contextlib.suppress(BusError):  # PID 1 forgets a unit that does nothing, and has nothing to clear
                 await systemd.reset_failed(job.unit)
+        if job.verb is Verb.START and job.unit.endswith(STARTERS):
+            with contextlib.suppress(BusError):
+                for unit in await systemd.triggers(job.unit):
+                    await systemd.reset_failed(unit)
         return await systemd.queue(job.verb, job.unit)
     except BusError as error:
         return error

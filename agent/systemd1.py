@@ -140,6 +140,10 @@ class Systemd:
         """One property of a unit's own type, such as ``Type`` of a service."""
         return await get(self.bus, NAME, unit_path(unit), _interface(unit.rpartition(".")[2]), name)
 
+    async def triggers(self, unit: str) -> tuple[str, ...]:
+        """The units that a socket, timer, path or automount starts; none for a unit of another type."""
+        return tuple(await get(self.bus, NAME, unit_path(unit), UNIT, "Triggers"))
+
     async def unit_of(self, pid: int) -> str:
         """The unit a process belongs to, "" if it is gone or in none."""
         try:
