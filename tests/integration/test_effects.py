@@ -394,7 +394,6 @@ DOES = {
     ("Service", "KillSignal", "SIGINT"): ("systemctl stop {u}", "systemctl show {u} | grep -x ExecMainStatus=2"),
     ("Service", "RemainAfterExit", "true"): ("systemctl kill {u}", "systemctl show {u} | grep -x SubState=exited"),
     ("Service", "Restart", "always"): ("systemctl kill {u}", "systemctl show {u} | grep -x NRestarts=1"),
-    ("Service", "RuntimeMaxSec", "1s"): ("true", "systemctl show {u} | grep -x Result=timeout"),
     ("Service", "SuccessExitStatus", "SIGKILL"): (
         "systemctl kill -s KILL {u}",
         "systemctl show {u} | grep -x ActiveState=inactive",
@@ -404,6 +403,8 @@ DOES = {
         "cd /run/didmountlazyunmount && systemctl stop {u}",
         "systemctl show {u} | grep -x ActiveState=inactive",
     ),
+    # Counted from its start, and not to be over before the apply is: the last, so that there is little to wait for.
+    ("Service", "RuntimeMaxSec", "15s"): ("true", "systemctl show {u} | grep -x Result=timeout"),
 }
 """What a property says is what happens."""
 
