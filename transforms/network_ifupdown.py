@@ -84,6 +84,10 @@ class Stanzas(File):
         self.after.append((command, leaf))
 
 
+NO_WAIT = "    dad-attempts 0\n"
+"""ifup fails where an address does not prove unique in 6 s, and without a carrier it never does (interfaces(5))."""
+
+
 def render(device: Device) -> Stanzas:
     """The stanzas of one device."""
     stanzas = Stanzas(device)
@@ -311,7 +315,7 @@ def _inet6(device: Device, stanzas: Stanzas) -> Iterator[tuple[str, str]]:
         yield "inet6 auto", extra
         extra = ""
     for address in _static(device, 6):
-        yield "inet6 static", _address(address, stanzas) + extra
+        yield "inet6 static", _address(address, stanzas) + NO_WAIT + extra
         extra = ""
 
 

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.integration
 
 DOCUMENTS = "/etc/ordain/documents"
 AGENT = "ordain-agent.service"
+SLOW = "[/bin/sh, -c, 'end() { trap \"\" TERM; sleep 2; exit 0; }; trap end TERM; while :; do sleep 0.1; done']"
+"""A command that takes two seconds to stop; the signal for its whole group does not end that sleep early."""
 
 
 def layer(**services: str) -> str:
@@ -268,7 +270,7 @@ def test_no_documents_stop_nothing(followed: Machine, how: tuple[str, ...]) -> N
 
 def test_an_agent_that_is_killed_while_it_applies_goes_on_where_it_was(followed: Machine) -> None:
     """The old web takes two seconds to stop, so that the kill falls into the stops."""
-    slow = "{command: [/bin/sh, -c, 'trap \"sleep 2; exit 0\" TERM; while :; do sleep 0.1; done'], stop-timeout: 10s}"
+    slow = f"{{command: {SLOW}, stop-timeout: 10s}}"
     before = runs(followed, "web.service")
     document(followed, web=slow, other=sleeps())
     followed.until("web is the slow one", lambda: runs(followed, "web.service") != before)
@@ -290,10 +292,9 @@ def test_an_agent_that_is_killed_while_it_applies_goes_on_where_it_was(followed:
 
 def test_a_kill_between_stop_and_start_leaves_nothing_stopped(followed: Machine) -> None:
     """A socket is bound again while its service is down; the service takes two seconds to go."""
-    slow = "[/bin/sh, -c, 'trap \"sleep 2; exit 0\" TERM; while :; do sleep 0.1; done']"
 
     def listening(port: int) -> str:
-        return f"{{command: {slow}, stop-timeout: 10s, listen: {{stream: '127.0.0.1:{port}'}}}}"
+        return f"{{command: {SLOW}, stop-timeout: 10s, listen: {{stream: '127.0.0.1:{port}'}}}}"
 
     document(followed, web=sleeps(), other=sleeps(), front=listening(8001))
     wait_active(followed, "front.socket")

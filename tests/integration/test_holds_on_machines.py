@@ -13,8 +13,14 @@ from rig.machine import Machine
 pytestmark = pytest.mark.integration
 
 DOCUMENTS = "/etc/ordain/documents"
-SLOW = {"command": ["/usr/bin/sh", "-c", "trap 'sleep 3; exit 0' TERM; while :; do sleep 0.1; done"]}
-"""A service that takes its time to stop."""
+SLOW = {
+    "command": [
+        "/usr/bin/sh",
+        "-c",
+        "end() { trap '' TERM; sleep 3; exit 0; }; trap end TERM; while :; do sleep 0.1; done",
+    ]
+}
+"""A service that takes its time to stop; the signal for its whole group does not end that sleep early."""
 
 
 def document(machine: Machine, **services: Mapping[str, Any]) -> None:

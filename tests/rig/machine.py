@@ -50,8 +50,7 @@ class Machine:
         """Make the machine; it does not run yet."""
         sweep()
         STATE.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(STATE / f"{self.name}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock = _locked(STATE / f"{self.name}.lock")
         try:
             self.home.mkdir()
             scratch(self.home)
@@ -251,6 +250,17 @@ class Machines(Protocol):
     def __call__(self, suite: str, *, cmdline: tuple[str, ...] = (), bare: bool = False) -> Machine:
         """Make a machine, still off; ``bare``: without the package."""
         ...
+
+
+def _locked(path: Path) -> int:
+    """A descriptor that holds the lock at ``path``; a `sweep` in another process may take the file in between."""
+    while True:
+        lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(lock).st_ino:
+                return lock
+        os.close(lock)
 
 
 def sweep() -> None:
