@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from ordain.transforms import accounts, files, host, kernel, mounts, networks, rawunits, services
@@ -28,7 +28,7 @@ from ordain.transforms.names import Names, names, shared_versions
 from ordain.transforms.node import step
 from ordain.transforms.reading import directory_of, files_of
 from ordain.transforms.references import References
-from ordain.transforms.resolve import plain, resolve
+from ordain.transforms.resolve import lost_by_name, plain, resolve
 from ordain.transforms.service import Context
 from ordain.transforms.template import Scope, expand
 
@@ -58,6 +58,7 @@ def compile(
         raise Refused((*problems, *wrong))
     maker = _Maker(resolved, neutral, installed)
     items = tuple(maker.items())
+    maker.problems += _renamed(documents, facts, shared, maker)
     found = [*problems, *wrong, *maker.problems, *(p for item in items for p in item.problems)]
     between = check([_with(item, maker.problems) for item in items], installed, maker.where)
     found += between
@@ -69,6 +70,25 @@ def compile(
         members=_strongest(member for item in kept for member in item.members),
         problems=in_order(found),
     )
+
+
+def _renamed(
+    documents: tuple[Document, ...], facts: Facts, shared: Mapping[str, str], maker: _Maker
+) -> Iterator[Problem]:
+    """A host name that takes away the documents that ask for it would come and go for ever."""
+    host, _ = expand(maker.tree.branch("host"), maker.scope, "host")
+    leaf = host.leaf("hostname")
+    if leaf is None:
+        return
+    for lost in lost_by_name(documents, facts, shared, str(leaf.value)):
+        yield Problem(
+            where=leaf.where,
+            what=f"called {leaf.value}, this machine would lose the {lost.kind} {lost.name} (at {lost.where})",
+            hint="match that on machine-id or mac, or name the machine as it is matched",
+            code="Renamed",
+            severity=Severity.BLOCKED,
+            item="host",
+        )
 
 
 def _with(item: Item, problems: Iterable[Problem]) -> Item:

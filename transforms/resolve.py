@@ -59,6 +59,17 @@ def with_node(documents: Iterable[Document], facts: Facts, shared: Mapping[str, 
     return facts
 
 
+def lost_by_name(
+    documents: Iterable[Document], facts: Facts, shared: Mapping[str, str], hostname: str
+) -> tuple[Document, ...]:
+    """The Layers and Nodes that are for this machine now, and would not be if it were called ``hostname``."""
+    documents = tuple(documents)
+    renamed = replace(facts, hostname=hostname)
+    before, after = (candidates(documents, with_node(documents, f, shared), shared) for f in (facts, renamed))
+    kept = [c.document for c in after if c.match.holds]
+    return tuple(c.document for c in before if c.match.holds and c.document not in kept)
+
+
 def _with_default_match(document: Document) -> Document:
     """A Node without a match is for the machine whose hostname is its name."""
     if document.kind is not Kind.NODE or document.match:
