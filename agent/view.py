@@ -81,8 +81,9 @@ class View:
 
     @property
     def on_change(self) -> str:
-        """What the documents say is to become of it when it changes."""
-        return self.new.on_change if self.new else "auto"
+        """What the documents say is to become of it when it changes, or said while they spoke of it."""
+        member = self.new or self.old
+        return member.on_change if member else "auto"
 
     @property
     def spared(self) -> bool:

@@ -71,5 +71,6 @@ def test_live_at_boot_and_taken_back(machine: Machine) -> None:
     status, text = apply(machine)
     assert status == 0, text
     assert machine.read("/etc/hostname") == "machine\n"
+    assert machine.run("hostname").stdout == "machine\n"
     assert not machine.path("/run/sysctl.d/99-q-ordain.conf").exists()
     assert machine.run("id", "-u", "alice").returncode == 0, "an account is never removed"
