@@ -26,7 +26,7 @@ def render_group(name: str, branch: Branch, pointer: str, names: Names) -> Item:
     """The item of one group."""
     name = names.user(name)
     file = Text(path=SYSTEM.format(f"0-{name}"), item=pointer)
-    here = Leaf(value=None, where=branch.where, layer=branch.layer)
+    here = branch.here
     _check_name(file, name, here)
     gid = branch.leaf("gid")
     if branch.value("system") is not True and gid is None:
@@ -44,7 +44,7 @@ def render_user(name: str, branch: Branch, pointer: str, names: Names) -> Item:
 class _User:
     def __init__(self, name: str, branch: Branch, pointer: str, names: Names) -> None:
         self.name, self.branch, self.names = name, branch, names
-        self.here = Leaf(value=None, where=branch.where, layer=branch.layer)
+        self.here = branch.here
         self.system = branch.value("system") is True
         self.file = Text(path=(SYSTEM if self.system else ORDINARY).format(f"1-{name}"), item=pointer)
         usual = "/root" if name == "root" else "" if self.system else f"/home/{name}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ordain.transforms.draft import Draft
-from ordain.transforms.model import Branch, Leaf, Value
+from ordain.transforms.model import Branch, texts
 from ordain.transforms.names import Names
 
 LISTEN = {
@@ -26,7 +26,7 @@ def listen(branch: Branch, draft: Draft, names: Names) -> None:
         if leaf := branch.leaf(name):
             if draft.drop_in:
                 draft.add("Socket", key, "", leaf)
-            for address in _texts(leaf.value):
+            for address in texts(leaf.value):
                 draft.set("Socket", key, address, leaf)
     if (leaf := branch.leaf("accept")) and isinstance(leaf.value, bool):
         draft.set("Socket", "Accept", leaf.value, leaf)
@@ -35,7 +35,7 @@ def listen(branch: Branch, draft: Draft, names: Names) -> None:
     if leaf := branch.leaf("user"):
         draft.set("Socket", "SocketUser", names.user(str(leaf.value)), leaf)
     if not draft.drop_in and not any(name in branch for name in LISTEN):
-        draft.block(_here(branch), "listen names no address", f"one of {', '.join(LISTEN)}")
+        draft.block(branch.here, "listen names no address", f"one of {', '.join(LISTEN)}")
 
 
 def schedule(branch: Branch, draft: Draft) -> None:
@@ -43,7 +43,7 @@ def schedule(branch: Branch, draft: Draft) -> None:
     if leaf := branch.leaf("calendar"):
         if draft.drop_in:
             draft.add("Timer", "OnCalendar", "", leaf)
-        for calendar in _texts(leaf.value):
+        for calendar in texts(leaf.value):
             draft.set("Timer", "OnCalendar", calendar, leaf)
     for name, key in SCHEDULE.items():
         if leaf := branch.leaf(name):
@@ -54,12 +54,4 @@ def schedule(branch: Branch, draft: Draft) -> None:
         # every daemon-reload (systemd issue 31914), OnBootSec= does not.
         draft.set("Timer", "OnBootSec", str(every.value), every)
     if not draft.drop_in and not any(name in branch for name in ("calendar", "after-boot", "every")):
-        draft.block(_here(branch), "schedule says no time", "one of calendar, after-boot, every")
-
-
-def _here(branch: Branch) -> Leaf:
-    return Leaf(value=None, where=branch.where, layer=branch.layer)
-
-
-def _texts(value: Value) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
+        draft.block(branch.here, "schedule says no time", "one of calendar, after-boot, every")

@@ -55,7 +55,7 @@ def render(path: str, branch: Branch, pointer: str, names: Names, mounts: Mappin
 class _File:
     def __init__(self, path: str, branch: Branch, pointer: str, names: Names, mounts: Mapping[str, bool]) -> None:
         self.path, self.branch, self.pointer, self.names, self.mounts = path, branch, pointer, names, mounts
-        self.here = Leaf(value=None, where=branch.where, layer=branch.layer)
+        self.here = branch.here
         self.problems: list[Problem] = []
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ordain.transforms.item import Item
-from ordain.transforms.model import Branch, Leaf, Member, Wanted
+from ordain.transforms.model import Branch, Member, Wanted
 from ordain.transforms.plaintext import Text
 
 SYSCTL = "/run/sysctl.d/99-q-ordain.conf"
@@ -33,7 +33,7 @@ def render_modules(tree: Branch, problems: Item) -> Item:
     """The one item of all kernel modules."""
     load, probe = Text(path=LOAD, item=problems.pointer), Text(path=PROBE, item=problems.pointer)
     for name, branch in tree.branches():
-        here = Leaf(value=None, where=branch.where, layer=branch.layer)
+        here = branch.here
         if not _MODULE.fullmatch(name):
             load.block(here, f"{name!r} is no name of a kernel module", "letters, digits, - and _")
         options, blacklist = branch.leaf("options"), branch.leaf("blacklist")

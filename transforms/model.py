@@ -82,6 +82,11 @@ class Branch:
         leaf = self.leaf(name)
         return default if leaf is None else leaf.value
 
+    @property
+    def here(self) -> Leaf:
+        """A leaf without a value that stands where the map stands: a place to point at."""
+        return Leaf(value=None, where=self.where, layer=self.layer)
+
     def branches(self) -> Iterator[tuple[str, Branch]]:
         """The maps below, by name."""
         for name, child in sorted(self.children.items()):
@@ -96,6 +101,11 @@ class Branch:
 
 
 Tree = Branch | Leaf
+
+
+def texts(value: Value) -> tuple[str, ...]:
+    """The strings of a sequence; any other value is a sequence of one."""
+    return tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
 
 
 class Kind(StrEnum):

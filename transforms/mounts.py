@@ -8,7 +8,7 @@ from ordain.transforms import unitname
 from ordain.transforms.draft import Draft
 from ordain.transforms.encode import EncodeError
 from ordain.transforms.item import Item, item, mask, wants
-from ordain.transforms.model import Artifact, Branch, Leaf, Member, Wanted
+from ordain.transforms.model import Artifact, Branch, Member, Wanted
 
 KEPT = ("/", "/usr", "/etc", "/run", "/var/lib/ordain", "/proc", "/sys", "/dev")
 """A mount over one of these could keep the machine from booting or from being healed (product.md, Boot)."""
@@ -29,7 +29,7 @@ class _MountPoint:
         self.path, self.branch, self.pointer, self.systemd = path.rstrip("/") or "/", branch, pointer, systemd
         self.state = Wanted(str(branch.value("state", "running")))
         self.automount = branch.value("automount") is True
-        self.here = Leaf(value=None, where=branch.where, layer=branch.layer)
+        self.here = branch.here
 
     def item(self) -> Item:
         try:
@@ -85,7 +85,7 @@ class _MountPoint:
 
 def render_swap(path: str, branch: Branch, pointer: str, systemd: int) -> Item:
     """The item of one swap device or file."""
-    here = Leaf(value=None, where=branch.where, layer=branch.layer)
+    here = branch.here
     unit = f"{unitname.escape_path(path)}.swap"
     state = Wanted(str(branch.value("state", "running")))
     member = Member(unit=unit, item=pointer, wanted=state, ours=True, early=True)

@@ -139,7 +139,7 @@ class Device:
     @property
     def here(self) -> Leaf:
         """Where it stands, for what no key says."""
-        return Leaf(value=None, where=self.branch.where, layer=self.branch.layer)
+        return self.branch.here
 
     def text(self, key: str) -> str:
         """A string or number as text, "" if it is not set."""

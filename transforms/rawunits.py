@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from ordain.transforms import unitname
 from ordain.transforms.draft import Draft
 from ordain.transforms.item import Item, item
-from ordain.transforms.model import Artifact, Branch, Installed, Leaf, Member, Wanted
+from ordain.transforms.model import Artifact, Branch, Installed, Member, Wanted, texts
 
 DROP_IN = "00-ordain.units.conf"
 """Sorts behind the drop-in of `services` for the same unit, and before any admin's."""
@@ -20,7 +20,7 @@ def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Ins
     drop_in = name.endswith(".d")
     unit = name.removesuffix(".d")
     draft = Draft(unit=unit, item=pointer, systemd=systemd, drop_in=DROP_IN if drop_in else "", where=branch.where)
-    here = Leaf(value=None, where=branch.where, layer=branch.layer)
+    here = branch.here
     if not drop_in and installed and unit in installed.units:
         there = installed.units[unit]
         if there.path and not there.path.lstrip("/").startswith("etc/"):
@@ -33,7 +33,7 @@ def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Ins
             if section == "Install" and drop_in:
                 draft.block(leaf, "Install has no meaning in a drop-in", "write the whole unit", "Item")
             elif section != "Install":
-                for text in _texts(leaf):
+                for text in texts(leaf.value):
                     draft.raw(section, key, text, leaf)
     draft.settle(installed)
     install = branch.branch("Install")
@@ -42,13 +42,9 @@ def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Ins
     return item(pointer, [draft], _links(unit, install, pointer, draft), _members(unit, install, pointer, drop_in))
 
 
-def _texts(leaf: Leaf) -> tuple[str, ...]:
-    return tuple(map(str, leaf.value)) if isinstance(leaf.value, tuple) else (str(leaf.value),)
-
-
 def _links(unit: str, install: Branch, pointer: str, draft: Draft) -> Iterator[Artifact]:
     for key, leaf in install.leaves():
-        names = [name for text in _texts(leaf) for name in text.split()]
+        names = [name for text in texts(leaf.value) for name in text.split()]
         for name in names:
             if not unitname.is_valid(name):
                 draft.block(leaf, f"{name!r} is no unit name", "", "Encode")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ordain.transforms import sandbox, unitname
 from ordain.transforms.draft import SECRET, SECRET_HINT, Draft
 from ordain.transforms.encode import Neutral
-from ordain.transforms.model import Branch, Leaf, Value
+from ordain.transforms.model import Branch, Leaf, Value, texts
 from ordain.transforms.names import Names
 from ordain.transforms.references import Meaning, References
 from ordain.transforms.servicekeys import CONDITIONS
@@ -200,14 +200,14 @@ class _Renderer:
 
     def conditions(self) -> None:
         for name, leaf in self.service.branch("condition").leaves():
-            for value in _texts(leaf.value):
+            for value in texts(leaf.value):
                 # The ! is read before specifiers, so it is no part of the string that is encoded.
                 sign = "!" if value.startswith("!") else ""
                 self.draft.set("Unit", CONDITIONS[name], value.removeprefix("!"), leaf, sign=sign)
 
     def privileges(self) -> None:
         if leaf := self.service.leaf("capabilities"):
-            kept = tuple(map(_capability, _texts(leaf.value)))
+            kept = tuple(map(_capability, texts(leaf.value)))
             self.draft.set("Service", "AmbientCapabilities", kept, leaf)
             self.draft.set("Service", "CapabilityBoundingSet", kept, leaf)
         box = self.service.branch("sandbox")
@@ -215,11 +215,11 @@ class _Renderer:
             for key, text in sandbox.directives_of(str(level.value), self.draft.systemd):
                 self.draft.add("Service", key, text, level)
         if leaf := box.leaf("write"):
-            self.draft.set("Service", "ReadWritePaths", _texts(leaf.value), leaf)
+            self.draft.set("Service", "ReadWritePaths", texts(leaf.value), leaf)
         if (leaf := box.leaf("network")) and leaf.value is False:
             self.draft.set("Service", "PrivateNetwork", True, leaf)
         if leaf := box.leaf("capabilities"):
-            self.draft.set("Service", "CapabilityBoundingSet", tuple(map(_capability, _texts(leaf.value))), leaf)
+            self.draft.set("Service", "CapabilityBoundingSet", tuple(map(_capability, texts(leaf.value))), leaf)
 
     def health(self) -> None:
         leaf = self.service.branch("health").leaf("command")
@@ -242,7 +242,7 @@ class _Renderer:
         for path, leaf in self.service.branch("uses").leaves():
             self.mounts(((path,),), leaf)
         for path, branch in self.service.branch("files").branches():
-            self.mounts(((path,),), Leaf(value=None, where=branch.where, layer=branch.layer))
+            self.mounts(((path,),), branch.here)
 
     def not_yet(self) -> None:
         for key in NOT_YET:
@@ -253,7 +253,7 @@ class _Renderer:
         for section, directives in self.service.branch("systemd").branches():
             self.draft.replace(section, directives)
             for key, leaf in directives.leaves():
-                for text in _texts(leaf.value):
+                for text in texts(leaf.value):
                     self.draft.raw(section, key, text, leaf)
 
 
@@ -267,7 +267,7 @@ def first_leaf(tree: Branch, key: str) -> Iterator[Leaf]:
     if leaf := tree.leaf(key):
         yield leaf
     elif key in tree:
-        yield Leaf(value=None, where=tree.branch(key).where, layer=tree.branch(key).layer)
+        yield tree.branch(key).here
 
 
 def _at(tree: Branch, pointer: str) -> Leaf | None:
@@ -277,12 +277,8 @@ def _at(tree: Branch, pointer: str) -> Leaf | None:
     return tree.leaf(name)
 
 
-def _texts(value: Value) -> tuple[str, ...]:
-    return tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
-
-
 def _vectors(value: Value) -> tuple[tuple[str, ...], ...]:
-    return tuple(map(_texts, value)) if isinstance(value, tuple) else ()
+    return tuple(map(texts, value)) if isinstance(value, tuple) else ()
 
 
 def _capability(name: str) -> str:
@@ -297,7 +293,7 @@ def _unbroken(text: str) -> str:
 
 def _neutral(value: Value) -> Neutral:
     if isinstance(value, tuple):
-        return _texts(value)
+        return texts(value)
     assert isinstance(value, (str, bool, int, float))
     return value
 
@@ -307,7 +303,7 @@ def _same(value: Value, names: Names) -> Neutral:
 
 
 def _user(value: Value, names: Names) -> Neutral:
-    return tuple(map(names.user, _texts(value))) if isinstance(value, tuple) else names.user(str(value))
+    return tuple(map(names.user, texts(value))) if isinstance(value, tuple) else names.user(str(value))
 
 
 def _slice(value: Value, names: Names) -> Neutral:

@@ -10,7 +10,7 @@ from ordain.transforms.draft import DROP_IN, Draft
 from ordain.transforms.health import health
 from ordain.transforms.item import SERVICES_TARGET, Item, item, mask, wants
 from ordain.transforms.layout import Layout
-from ordain.transforms.model import Artifact, Branch, Installed, Leaf, Member, Wanted
+from ordain.transforms.model import Artifact, Branch, Installed, Member, Wanted
 from ordain.transforms.reading import reading
 
 EARLY_TARGET = "sysinit.target"
@@ -90,7 +90,7 @@ class _Ours:
 
     def describe(self, draft: Draft, what: str) -> None:
         description = self.branch.leaf("description")
-        leaf = description or Leaf(value=None, where=self.branch.where, layer=self.branch.layer)
+        leaf = description or self.branch.here
         name = str(description.value) if description else self.layout.name
         draft.set("Unit", "Description", f"{what} {name}", leaf)
 
@@ -104,7 +104,7 @@ class _Ours:
 
     def harmless(self, draft: Draft) -> None:
         """Refuses what would let an early unit stop the boot."""
-        here = Leaf(value=None, where=self.branch.where, layer=self.branch.layer)
+        here = self.branch.here
         for line in tuple(draft.lines):
             if line.key in BOOT_ENDING:
                 draft.block(here, f"an early service may not have {line.key}=", "use `phase: main`", "Vital")

@@ -10,7 +10,7 @@ from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.health import health
 from ordain.transforms.item import SERVICES_TARGET, Item, hold_back, item, mask, wants
 from ordain.transforms.layout import Layout, triggers
-from ordain.transforms.model import Artifact, Branch, Installed, Leaf, Link, Member, Wanted
+from ordain.transforms.model import Artifact, Branch, Installed, Link, Member, Wanted
 from ordain.transforms.reading import NOTHING, reading
 
 USUAL_TARGET = {"socket": "sockets.target", "timer": "timers.target", "path": "paths.target"}
@@ -36,7 +36,7 @@ class _Vendor:
         )
         state = branch.leaf("state")
         self.state = Wanted(str(state.value)) if state else Wanted.PRESENT
-        self.here = state or Leaf(value=None, where=branch.where, layer=branch.layer)
+        self.here = state or branch.here
         self.problems: list[Problem] = []
 
     def item(self) -> Item:

@@ -76,13 +76,3 @@ class Command:
     arguments: tuple[Argument, ...] = ()
     examples: tuple[tuple[str, str], ...] = ()
     statuses: tuple[Exit, ...] = (Exit.OK, Exit.REFUSED, Exit.USAGE)
-
-
-JSON = Argument(flag="--json", help="print the result as JSON")
-EXIT_CODE = Argument(flag="--exit-code", help="exit 7 when there is something to do, 0 when not")
-FILES = Argument(
-    metavar="FILE",
-    many=True,
-    words=Words.FILES,
-    help="a document, a directory of them, or - for standard input",
-)

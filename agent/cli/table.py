@@ -3,40 +3,12 @@
 from __future__ import annotations
 
 from ordain.agent.cli import table_change
-from ordain.agent.cli.command import EXIT_CODE, FILES, JSON, Argument, Command, Exit, Words
+from ordain.agent.cli.arguments import ANY_MACHINE, EXIT_CODE, FILES, JSON, SOME_FILES, UNITS
+from ordain.agent.cli.command import Argument, Command, Exit, Words
 
 DOCUMENTS = "Documents, without root and without systemd"
 MACHINE = "This machine"
 CHANGE = table_change.CHANGE
-
-SOME_FILES = Argument(
-    metavar="FILE",
-    many=True,
-    required=True,
-    words=Words.FILES,
-    help="a document, a directory of them (*.yaml, *.json), or - for standard input",
-)
-UNITS = Argument(metavar="UNIT", many=True, words=Words.UNITS, help="a unit; web is web.service")
-NODE = Argument(
-    flag="--node",
-    metavar="NAME",
-    help="be the machine that Node document NAME describes, not the one with this hostname",
-)
-LABEL = Argument(flag="--label", metavar="KEY=VALUE", many=True, help="set a label, over every other source of labels")
-
-ANY_MACHINE = (
-    Argument(flag="--os", metavar="ID-VERSION", help="another operating system: debian-13, rhel-9, arch"),
-    Argument(flag="--systemd", metavar="N", help="its systemd version, when not the one that system shipped with"),
-    Argument(flag="--arch", metavar="ARCH", help="its architecture in systemd's spelling: x86-64, arm64"),
-    LABEL,
-    Argument(
-        flag="--facts",
-        metavar="FILE",
-        words=Words.FILES,
-        help="take the facts from FILE, as `ordainctl facts --json` prints",
-    ),
-    NODE,
-)
 
 _ROWS = (
     Command(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli.command import EXIT_CODE, FILES, JSON, Argument, Command, Exit, Words
+from ordain.agent.cli.arguments import EXIT_CODE, FILES, JSON
+from ordain.agent.cli.command import Argument, Command, Exit, Words
 
 CHANGE = "Change"
 UNIT = Argument(metavar="UNIT", help="a unit; web is web.service", required=True, words=Words.UNITS)
