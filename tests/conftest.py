@@ -5,6 +5,8 @@ In CI (``CI=true``) a machine that cannot be made is a failure; elsewhere the te
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
@@ -67,6 +69,16 @@ def machines(deb: Path, request: pytest.FixtureRequest) -> Iterator[Machines]:
 def machine(machines: Machines, suite: str) -> Machine:
     """A machine of each Debian in turn, with the package installed, still off."""
     return machines(suite)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """A test may be a coroutine function; each has a loop of its own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    names = inspect.signature(pyfuncitem.obj).parameters
+    asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    return True
 
 
 @pytest.hookimpl(hookwrapper=True)

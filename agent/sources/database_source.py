@@ -1,0 +1,70 @@
+"""A store as a source of documents: what this machine reads of it, and when it looks again.
+
+own scopes ──list──▶ Node documents ──▶ labels ──▶ all scopes ──list, one moment──▶ Snapshot
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+
+from ordain.agent.sources import Snapshot, SourceError, layout
+from ordain.agent.sources.database import Database, Listing
+from ordain.transforms.documents import read
+from ordain.transforms.model import Facts, Kind
+from ordain.transforms.resolve import with_node
+
+ROUNDS = 5
+"""Listings that each find other labels than the one before, before giving up."""
+
+
+class DatabaseSource:
+    """The documents of one machine in ``database``.
+
+    ``facts`` tells what the machine is now; ``shared`` is `transforms.match.matches`'s.
+    """
+
+    def __init__(self, database: Database, facts: Callable[[], Facts], shared: Mapping[str, str]) -> None:
+        self.type = database.type
+        self.location = database.location
+        self.database = database
+        self._facts = facts
+        self._shared = shared
+        self._scopes: tuple[str, ...] = ()
+        self._revision = ""
+
+    async def read(self) -> Snapshot:
+        """See `Source.read`. What machines are for is decided by scopes first, and by ``match`` afterwards."""
+        facts = self._facts()
+        scopes = self._scopes or layout.scopes_for(facts)
+        for _ in range(ROUNDS):
+            listing = await self.database.list(*layout.prefixes(scopes))
+            wanted = layout.scopes_for(self._with_labels(listing, facts))
+            if wanted == scopes:
+                self._scopes, self._revision = scopes, listing.revision
+                return snapshot(listing)
+            scopes = wanted
+        raise SourceError(f"{self.location}: the labels of this machine change with every reading")
+
+    def _with_labels(self, listing: Listing, facts: Facts) -> Facts:
+        """``facts`` with what this machine's Node says; a Node that is wrong is the reader's to refuse."""
+        nodes = [e for e in listing.entries if (parts := layout.split(e.key)) and parts[1] == Kind.NODE.lower()]
+        documents = [document for entry in nodes for document in read(entry.key, entry.data)[0]]
+        return with_node(documents, facts, self._shared)
+
+
+def snapshot(listing: Listing) -> Snapshot:
+    """The documents of a listing: those that lie in several scopes once, unless their texts differ.
+
+    Where they differ, somebody is writing: both are shown, and the reader refuses two of one name until that is over.
+    """
+    texts: dict[tuple[str, str, bytes], str] = {}
+    for entry in listing.entries:
+        if parts := layout.split(entry.key):
+            texts.setdefault((parts[1], parts[2], entry.data), entry.key.removeprefix(layout.DOCUMENTS))
+    found = tuple(sorted((path, data) for (_, _, data), path in texts.items()))
+    digest = hashlib.sha256()
+    for path, data in found:
+        digest.update(f"{path}\0{len(data)}\0".encode())
+        digest.update(data)
+    return Snapshot(texts=found, revision=digest.hexdigest()[:12])

@@ -1,0 +1,89 @@
+"""What every store keeps: compare-and-set, one moment, and a hint when something changes."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.sources import SourceError
+from ordain.agent.sources.database import ANY, Change, Conflict, Database
+from ordain.agent.sources.directory_database import DirectoryDatabase
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    return DirectoryDatabase(tmp_path)
+
+
+async def test_what_is_put_is_listed(database: Database) -> None:
+    version = await database.put("documents/common/layer/b", b"2", expect=None)
+    await database.put("documents/common/layer/a", b"1", expect=None)
+    await database.put("status/x", b"3", expect=ANY)
+    listing = await database.list("documents/common/", "documents/role=web/")
+    assert [(e.key, e.data) for e in listing.entries] == [
+        ("documents/common/layer/a", b"1"),
+        ("documents/common/layer/b", b"2"),
+    ]
+    assert listing.entries[1].version == version
+    found = await database.get("status/x")
+    assert found is not None
+    assert found.data == b"3"
+    assert await database.get("status/y") is None
+
+
+async def test_a_write_that_expects_something_else_writes_nothing(database: Database) -> None:
+    version = await database.put("a/b", b"1", expect=None)
+    with pytest.raises(Conflict):
+        await database.put("a/b", b"2", expect=None)
+    await database.put("a/b", b"2", expect=version)
+    with pytest.raises(Conflict):
+        await database.put("a/b", b"3", expect=version)
+    with pytest.raises(Conflict):
+        await database.delete("a/b", expect=version)
+    with pytest.raises(Conflict):
+        await database.delete("a/c", expect=version)
+    with pytest.raises(Conflict):
+        await database.write(
+            [Change(key="a/new", data=b"x", expect=None), Change(key="a/b", data=b"3", expect=version)]
+        )
+    assert [(e.key, e.data) for e in (await database.list("a/")).entries] == [("a/b", b"2")]
+
+
+async def test_a_key_that_is_gone_can_be_put_anew(database: Database) -> None:
+    version = await database.put("a/b", b"1", expect=None)
+    await database.delete("a/b", expect=version)
+    assert (await database.list("a/")).entries == ()
+    await database.put("a/b", b"1", expect=None)
+    await database.delete("a/b", expect=ANY)
+    await database.delete("a/b", expect=ANY)
+
+
+async def test_a_watch_wakes_for_its_prefixes(database: Database) -> None:
+    await database.put("a/b", b"1", expect=None)
+    listing = await database.list("a/", "b/")
+    async with aclosing(database.watch(("a/", "b/"), listing.revision)) as hints:
+        waiting = asyncio.ensure_future(anext(hints))
+        await database.put("b/new", b"2", expect=None)
+        await asyncio.wait_for(waiting, 10)
+
+
+async def test_a_change_between_listing_and_watching_is_not_missed(database: Database) -> None:
+    listing = await database.list("a/")
+    await database.put("a/b", b"1", expect=None)
+    async with aclosing(database.watch(("a/",), listing.revision)) as hints:
+        await asyncio.wait_for(anext(hints), 10)
+
+
+def test_a_directory_that_is_not_there_is_no_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="gone"):
+        asyncio.run(DirectoryDatabase(tmp_path / "gone").list("a/"))
+
+
+@pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/passwd", "a//b", ".lock", "a/.x"])
+def test_a_key_cannot_leave_the_directory(tmp_path: Path, key: str) -> None:
+    with pytest.raises(SourceError):
+        asyncio.run(DirectoryDatabase(tmp_path / "root").put(key, b"", expect=None))
+    assert list(tmp_path.iterdir()) == []
