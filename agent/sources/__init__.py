@@ -1,9 +1,13 @@
-"""Where documents come from: one module per kind of source."""
+"""Where documents come from: one module per kind of source.
+
+Whatever goes wrong with a source is a `SourceError` whose ``code`` is a `Fault`, and stops nothing.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 
@@ -11,15 +15,63 @@ from typing import Protocol
 class Snapshot:
     """All documents of one moment: the path to show in problems, and the bytes, sorted by path.
 
-    ``revision`` names that moment in the source's own words.
+    ``revision`` names that moment in the source's own words. ``signed``: a release whose signature was verified
+    by who holds this value, so that what it takes away is meant.
     """
 
     texts: tuple[tuple[str, bytes], ...]
     revision: str = ""
+    signed: bool = False
+
+
+class Fault(StrEnum):
+    """Why the documents cannot be had: the codes of the conditions that show it."""
+
+    UNREADABLE = "SourceUnreadable"
+    """A directory or a file that cannot be read, or is written to all the time."""
+    UNREACHABLE = "SourceUnreachable"
+    """No connection, no answer in time, or an answer that says "not now" (5xx)."""
+    THROTTLED = "Throttled"
+    TLS = "TlsFailed"
+    """The server's certificate does not hold, or ours was not taken."""
+    REDIRECTED = "Redirected"
+    """Never followed: the documents of a machine come from where its admin said."""
+    UNAUTHORIZED = "Unauthorized"
+    FORBIDDEN = "Forbidden"
+    CREDENTIAL = "CredentialMissing"
+    EMPTY = "SourceEmpty"
+    SHRUNKEN = "SourceShrunken"
+    REWOUND = "SourceRewound"
+    CONFLICT = "SourceConflict"
+    NOT_DOCUMENTS = "NotDocuments"
+    TOO_LARGE = "TooLarge"
+    TRUNCATED = "Truncated"
+    WRONG_MACHINE = "WrongMachine"
+    HANDOVER = "BadHandover"
+    """What ordain-source.service wrote is not what it writes."""
+    STARTING = "SourceStarting"
+    """ordain-source.service has handed nothing over yet."""
+    SETTINGS = "Settings"
+    UNSIGNED = "Unsigned"
+    RELEASE_INCOMPLETE = "ReleaseIncomplete"
+    VERIFY_FAILED = "VerifyFailed"
+    RELEASE_REPLAYED = "ReleaseReplayed"
+    SCHEMA_TOO_NEW = "SchemaTooNew"
 
 
 class SourceError(Exception):
-    """The documents cannot be had now; what was had last stays."""
+    """The documents cannot be had now; what was had last stays.
+
+    ``retry_after_sec``: the source asked not to be asked again before; 0: it said nothing of that.
+    """
+
+    def __init__(
+        self, what: str, *, code: Fault = Fault.UNREADABLE, hint: str = "", retry_after_sec: float = 0.0
+    ) -> None:
+        super().__init__(what)
+        self.code = code
+        self.hint = hint
+        self.retry_after_sec = retry_after_sec
 
 
 class Source(Protocol):

@@ -20,7 +20,7 @@ SUITES = ("bookworm", "trixie")
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "udev", "polkitd", "iproute2", "procps", "apt", "curl"),
     *("python3", "python3-yaml", "python3-jinja2", "python3-jsonschema", "python3-rich"),
-    *("python3-pystemd", "python3-dbus-next"),
+    *("python3-pystemd", "python3-dbus-next", "python3-aiohttp", "python3-cryptography"),
     *("nginx-light", "openssh-server", "cron"),  # what documents of the tests speak of
 )
 CLEAN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
