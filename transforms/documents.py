@@ -25,7 +25,7 @@ def read(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Problem, .
     documents: list[Document] = []
     problems: list[Problem] = []
     try:
-        for node in _nodes(path, data):
+        for node in nodes(path, data):
             document, wrong = _document(node)
             problems += wrong
             if document:
@@ -35,7 +35,8 @@ def read(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Problem, .
     return tuple(documents), in_order(problems)
 
 
-def _nodes(path: str, data: bytes) -> Iterator[Node]:
+def nodes(path: str, data: bytes) -> Iterator[Node]:
+    """The documents of one file as they were written. Raises `Unreadable`."""
     if len(data) > MAX_BYTES:
         what = f"{len(data):,} bytes; a file of documents has {MAX_BYTES:,} at most"
         raise Unreadable(what, Where(path=path), "split it, and keep bulk data out of documents")

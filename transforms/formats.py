@@ -12,6 +12,7 @@ from ordain.transforms.calendars import calendar
 from ordain.transforms.errors import near
 from ordain.transforms.match import FACTS
 from ordain.transforms.values import EncodeError, signal, size, timespan
+from ordain.transforms.windows import window
 
 Check = Callable[[str], None]
 
@@ -139,6 +140,7 @@ FORMATS: dict[str, Check] = {
     **networkformats.FORMATS,
     "base64": base64_text,
     "calendar": _value(calendar),
+    "channel": _pattern(r"[a-z0-9][a-z0-9-]{0,62}", "lower-case letters, digits and - are allowed, 63 at most"),
     "capability": _pattern(r"(?i)(cap_)?[a-z]+([_-][a-z]+)*", "such as net-bind-service, see capabilities(7)"),
     "command": command,
     "condition-path": condition_path,
@@ -146,7 +148,9 @@ FORMATS: dict[str, Check] = {
     "cpu": _pattern(r"[0-9]+(\.[0-9]+)?%?", 'such as "50%", or 2 for two CPUs'),
     "credential-name": _pattern(r"(?!\.)[A-Za-z0-9_.-]{1,255}", "letters, digits, - _ . are allowed"),
     "directive": _pattern(r"[A-Za-z0-9-]+", "letters, digits and - are allowed"),
+    "document-name": _pattern(r"[!-~]+(/[!-~]+)+", "its scopes and its name, such as role=web/nginx.yaml"),
     "instance": instance,
+    "key-id": _pattern(r"[0-9a-f]{16}", "16 lower-case hexadecimal digits"),
     "label": label,
     "label-or-fact": match_key,
     "listen": _pattern(r"[^\s\x00-\x1f]+", "such as 8080, 127.0.0.1:8080, [::1]:8080 or /run/x.sock"),
@@ -160,6 +164,8 @@ FORMATS: dict[str, Check] = {
     "rlimit": _pattern(r"[0-9]+|infinity", "such as 4096 or infinity"),
     "section": section,
     "service-name": service_name,
+    "sha256": _pattern(r"[0-9a-f]{64}", "64 lower-case hexadecimal digits, as sha256sum prints"),
+    "share": _pattern(r"(100|[0-9]{1,2}(\.[0-9]{1,3})?)%", "such as 1%, 0.5% or 100%"),
     "signal": _value(signal),
     "size": _value(size),
     "slice": slice_name,
@@ -168,5 +174,6 @@ FORMATS: dict[str, Check] = {
     "unit-or-drop-in": unit_or_drop_in,
     "uri": _pattern(r"(https?://|file:/|info:|man:)\S+", "http://, https://, file:, info: or man:, see uri(7)"),
     "variable": _pattern(r"[A-Za-z_][A-Za-z0-9_]*", "letters, digits and _, not beginning with a digit"),
+    "window": _value(window),
 }
 """`check_range` of `match` is applied where a document's `match` is read, since it depends on the key."""

@@ -114,11 +114,12 @@ class Kind(StrEnum):
     LAYER = "Layer"
     NODE = "Node"
     TRANSFORM = "Transform"
+    RELEASE = "Release"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A Layer, a Node or a Transform in canonical form.
+    """A Layer, a Node, a Transform or a Release in canonical form.
 
     ``match`` maps a fact or label to its condition, in the document's order; ``labels`` are a Node's.
     ``sections`` is the canonical tree of everything else.

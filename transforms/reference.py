@@ -69,6 +69,10 @@ _KINDS = {
         "match on."
     ),
     Kind.TRANSFORM: "A `Transform` says what neutral names mean on an operating system. It merges as layers do.",
+    Kind.RELEASE: (
+        "A `Release` is a signed list of documents, made by `ordainctl release`: machines take all of them or none.\n"
+        "[releases.md](releases.md) tells how."
+    ),
 }
 
 

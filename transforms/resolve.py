@@ -46,7 +46,7 @@ def candidates(documents: Iterable[Document], facts: Facts, shared: Mapping[str,
     found = [
         Candidate(document=document, match=matches(_with_default_match(document), facts, shared))
         for document in documents
-        if document.kind is not Kind.TRANSFORM
+        if document.kind in (Kind.LAYER, Kind.NODE)
     ]
     return tuple(sorted(found, key=lambda c: (rank(c.document, c.match.closeness), c.document.where)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from ordain.transforms import language
+from ordain.transforms import language, releasekeys
 from ordain.transforms.model import TIERS, Kind
 from ordain.transforms.shapes import Record, Schema, Shape, Text, Whole
 
@@ -87,11 +87,17 @@ def schema(kind: Kind) -> Schema:
         body = _kind(kind, "Sections for every machine that matches.", language.SECTIONS, _ORDER)
     elif kind is Kind.NODE:
         body = _kind(kind, "One machine.", language.SECTIONS, {"labels": LABELS})
-    else:
+    elif kind is Kind.TRANSFORM:
         body = _kind(kind, "What neutral names mean on an OS.", language.TRANSFORM_SECTIONS, _ORDER)
+    else:
+        body = _kind(kind, "A signed list of documents.", releasekeys.RELEASE, {})
+        del body["properties"]["match"]
+        body["required"] += releasekeys.REQUIRED
     return {"$schema": DIALECT, "$id": f"https://ordain.invalid/{VERSION}/{str(kind).lower()}.json", **body}
 
 
 def sections(kind: Kind) -> Record:
     """The sections of ``kind`` as one shape."""
+    if kind is Kind.RELEASE:
+        return Record(releasekeys.RELEASE)
     return Record(language.TRANSFORM_SECTIONS if kind is Kind.TRANSFORM else language.SECTIONS)

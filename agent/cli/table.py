@@ -80,7 +80,11 @@ _ROWS = (
         text="For editors and CI. Without KIND, the schema of every kind of document.",
         run="local:schema",
         arguments=(
-            Argument(metavar="KIND", help="Layer, Node or Transform", choices=("Layer", "Node", "Transform")),
+            Argument(
+                metavar="KIND",
+                help="Layer, Node, Transform or Release",
+                choices=("Layer", "Node", "Transform", "Release"),
+            ),
             Argument(flag="--json", help="print JSON; it always does"),
         ),
         examples=(("ordainctl schema Layer >layer.schema.json", "for a language server"),),

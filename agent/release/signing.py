@@ -1,0 +1,107 @@
+"""Ed25519 (RFC 8032) by python3-cryptography, whose import costs 12 MB: the agent has a child do it, see `in_child`."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ordain.agent.failure import Failure
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+CHILD_SEC = 30.0
+"""A check takes 0.2 s; a machine may be busy."""
+
+
+def generate(passphrase: bytes = b"") -> tuple[bytes, bytes]:
+    """A new key: the private one as PEM, locked by ``passphrase`` unless that is empty; the public one's 32 bytes."""
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    key = Ed25519PrivateKey.generate()
+    locked = form.BestAvailableEncryption(passphrase) if passphrase else form.NoEncryption()
+    return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, locked), public(key)
+
+
+def public(key: Ed25519PrivateKey) -> bytes:
+    """The 32 bytes of its public key."""
+    from cryptography.hazmat.primitives import serialization as form
+
+    return key.public_key().public_bytes(form.Encoding.Raw, form.PublicFormat.Raw)
+
+
+class Locked(Failure):
+    """The key needs its passphrase."""
+
+
+def private(path: str, pem: bytes, passphrase: bytes = b"") -> Ed25519PrivateKey:
+    """Read a private key. Raises `Locked`, or `Failure` for what is none."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+    try:
+        key = load_pem_private_key(pem, passphrase or None)
+    except TypeError:
+        raise Locked(f"{path}: locked by a passphrase") from None
+    except ValueError:
+        if passphrase:
+            raise Failure(f"{path}: not opened by this passphrase") from None
+        raise Failure(f"{path}: no private key in PEM (`ordainctl release keygen` makes one)") from None
+    if not isinstance(key, Ed25519PrivateKey):
+        raise Failure(f"{path}: no Ed25519 key")
+    return key
+
+
+def sign(key: Ed25519PrivateKey, data: bytes) -> str:
+    """A signature in base64."""
+    return base64.b64encode(key.sign(data)).decode()
+
+
+def check(data: bytes, signatures: Mapping[bytes, str]) -> frozenset[bytes]:
+    """Those public keys of ``signatures`` (key → base64) whose signature over ``data`` is good."""
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    good = set()
+    for raw, signature in signatures.items():
+        try:
+            Ed25519PublicKey.from_public_bytes(raw).verify(base64.b64decode(signature, validate=True), data)
+        except (InvalidSignature, ValueError, binascii.Error):
+            continue
+        good.add(raw)
+    return frozenset(good)
+
+
+def in_child(data: bytes, signatures: Mapping[bytes, str]) -> frozenset[bytes]:
+    """`check`, in a process of its own; it blocks. Raises `Failure` if that cannot be run."""
+    asked = {"data": data.hex(), "signatures": {raw.hex(): text for raw, text in signatures.items()}}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", __name__],
+            input=json.dumps(asked).encode(),
+            capture_output=True,
+            timeout=CHILD_SEC,
+            check=True,
+        )
+    except subprocess.CalledProcessError as error:
+        last = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise Failure(f"signatures cannot be checked: {last or error}") from None
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failure(f"signatures cannot be checked: {error}") from None
+    return frozenset(map(bytes.fromhex, json.loads(done.stdout)))
+
+
+def _main() -> None:
+    asked = json.load(sys.stdin)
+    signatures = {bytes.fromhex(raw): text for raw, text in asked["signatures"].items()}
+    json.dump([raw.hex() for raw in check(bytes.fromhex(asked["data"]), signatures)], sys.stdout)
+
+
+if __name__ == "__main__":
+    _main()
