@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 
 from ordain.agent.failure import Failure
 from ordain.agent.release import signing
-from ordain.agent.release.accept import Accepted, NotTaken, complete, newer, one_of, signed_by
+from ordain.agent.release.accept import Accepted, complete, newer, one_of, signed_by
 from ordain.agent.release.keys import BadKey, Key, read_line, trusted
 from ordain.agent.release.manifest import Release, make, read
 from ordain.agent.release.remember import forget, highest, remember
+from ordain.agent.sources import SourceError
 from ordain.transforms.errors import Refused
 
 GOLDEN = Path(__file__).parent / "golden/release"
@@ -112,7 +113,7 @@ def test_every_changed_byte_of_the_text_is_seen(data: st.DataObject) -> None:
     try:
         found = read("r.json", changed)
         signed_by(found, [key], signing.check)
-    except (Refused, NotTaken):
+    except (Refused, SourceError):
         return
     assert found.canonical == release(about="a release").canonical
 
@@ -183,7 +184,7 @@ def test_a_child_checks_as_well() -> None:
     ],
 )
 def test_what_no_trusted_key_signed_is_not_taken(made: Release, keys: list[Key], what: str) -> None:
-    with pytest.raises(NotTaken, match=what) as caught:
+    with pytest.raises(SourceError, match=what) as caught:
         signed_by(made, keys, signing.check)
 
     assert caught.value.code == "VerifyFailed"
@@ -200,7 +201,7 @@ def test_an_older_number_is_not_taken_and_the_same_one_only_if_it_is_the_same() 
         (release(about="another"), "SourceConflict"),
         (release(43, "canary"), "VerifyFailed"),
     ):
-        with pytest.raises(NotTaken) as caught:
+        with pytest.raises(SourceError) as caught:
             newer(wrong, "stable", known)
         assert caught.value.code == code
 
@@ -209,10 +210,10 @@ def test_a_release_is_taken_whole_or_not_at_all() -> None:
     made = release()
 
     assert complete(made, {sha256(WEB): WEB}) == (("common/web.yaml", WEB),)
-    with pytest.raises(NotTaken, match=r"common/web\.yaml not there yet") as caught:
+    with pytest.raises(SourceError, match=r"common/web\.yaml not there yet") as caught:
         complete(made, {})
     assert caught.value.code == "ReleaseIncomplete"
-    with pytest.raises(NotTaken, match=r"common/web\.yaml is not the document") as caught:
+    with pytest.raises(SourceError, match=r"common/web\.yaml is not the document") as caught:
         complete(made, {sha256(WEB): WEB + b"#"})
     assert caught.value.code == "VerifyFailed"
 
@@ -220,7 +221,7 @@ def test_a_release_is_taken_whole_or_not_at_all() -> None:
 def test_of_two_leaves_the_higher_number_is_taken_and_two_of_one_number_are_a_conflict() -> None:
     assert one_of([release(43), release(42)]).number == 43
     assert one_of([release(42), release(42)]).number == 42
-    with pytest.raises(NotTaken) as caught:
+    with pytest.raises(SourceError) as caught:
         one_of([release(42), release(42, about="another"), release(41)])
     assert caught.value.code == "SourceConflict"
 
