@@ -37,7 +37,7 @@ SYNTAX = {
     "nesting": ("[" * 100, "x.yaml:1:66: error: nested deeper than 64 levels"),
     "a control character": (HEAD + "values: {a: \x07}", "x.yaml:4:13: error: the character U+0007 is not allowed"),
     "a list": ("[1]", "x.yaml:1:1: error: a document is a map that begins with `ordain: v1`"),
-    "no kind": ("ordain: v1", "x.yaml:1:1: error: the key kind is missing (one of Layer, Node, Transform)"),
+    "no kind": ("ordain: v1", "x.yaml:1:1: error: the key kind is missing (one of Layer, Node, Transform, Release)"),
     "another kind": ("kind: Layr", "x.yaml:1:7: error: kind: unknown kind 'Layr' (did you mean Layer?)"),
     "another version": (
         "ordain: v2\nkind: Layer\nname: x",

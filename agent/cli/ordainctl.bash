@@ -1,0 +1,123 @@
+# bash completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.completion`: do not edit.
+
+_ordainctl_units() {
+    systemctl list-units --all --full --plain --no-legend --no-pager -- "$1*" 2>/dev/null |
+        while read -r unit _; do printf '%s\n' "$unit"; done
+}
+
+_ordainctl() {
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
+    COMPREPLY=()
+    if ((COMP_CWORD == 1)); then
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow help --help --version" -- "$current")
+        return
+    fi
+    case ${COMP_WORDS[1]} in
+        validate)
+            flags='--json' operand='files'
+            ;;
+        render)
+            flags='--os --systemd --arch --label --facts --node --all-os --output --json' operand='files'
+            case $previous in
+                --os) operand='text' ;;
+                --systemd) operand='text' ;;
+                --arch) operand='text' ;;
+                --label) operand='text' ;;
+                --facts) operand='files' ;;
+                --node) operand='text' ;;
+                --output) operand='directories' ;;
+            esac
+            ;;
+        match)
+            flags='--os --systemd --arch --label --facts --node --json' operand='files'
+            case $previous in
+                --os) operand='text' ;;
+                --systemd) operand='text' ;;
+                --arch) operand='text' ;;
+                --label) operand='text' ;;
+                --facts) operand='files' ;;
+                --node) operand='text' ;;
+            esac
+            ;;
+        schema)
+            flags='--json' operand='Layer Node Transform Release'
+            ;;
+        import)
+            flags='--from --root --name --output' operand='files'
+            case $previous in
+                --from) operand='units cloud-config quadlet compose fstab' ;;
+                --root) operand='directories' ;;
+                --name) operand='text' ;;
+                --output) operand='files' ;;
+            esac
+            ;;
+        facts)
+            flags='--json' operand='text'
+            ;;
+        status)
+            flags='--json' operand='units'
+            ;;
+        watch)
+            flags='--json' operand='text'
+            ;;
+        show)
+            flags='--provenance --json' operand='text'
+            ;;
+        explain)
+            flags='--json' operand='units'
+            ;;
+        history)
+            flags='--json' operand='text'
+            ;;
+        diff)
+            flags='--exit-code --json' operand='text'
+            ;;
+        doctor)
+            flags='--json' operand='text'
+            ;;
+        plan)
+            flags='--exit-code --json' operand='files'
+            ;;
+        apply)
+            flags='--once --confirm --json' operand='files'
+            case $previous in
+                --confirm) operand='text' ;;
+            esac
+            ;;
+        confirm)
+            flags='' operand='text'
+            ;;
+        rollback)
+            flags='--json' operand='text'
+            ;;
+        hold)
+            flags='--unmask --json' operand='units'
+            ;;
+        unhold)
+            flags='--json' operand='units'
+            ;;
+        pause)
+            flags='' operand='text'
+            ;;
+        resume)
+            flags='' operand='text'
+            ;;
+        follow)
+            flags='' operand='text'
+            ;;
+        help) operand='validate render match schema import facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow' ;;
+    esac
+    if [[ $current == -* ]]; then
+        mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")
+        return
+    fi
+    case $operand in
+        files) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$current") ;;
+        directories) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$current") ;;
+        units) mapfile -t COMPREPLY < <(compgen -W "$(_ordainctl_units "$current")" -- "$current") ;;
+        text) ;;
+        *) mapfile -t COMPREPLY < <(compgen -W "$operand" -- "$current") ;;
+    esac
+}
+
+complete -F _ordainctl ordainctl
