@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -11,70 +12,107 @@ import pytest
 from ordain.agent.sources import SourceError
 from ordain.agent.sources.database import ANY, Change, Conflict, Database
 from ordain.agent.sources.directory_database import DirectoryDatabase
+from ordain.agent.sources.etcd import Etcd
+from ordain.agent.sources.transport import Access, Transport
+from ordain.agent.sources.watching import Pace
+from rig import stores
+
+Open = Callable[[], AbstractAsyncContextManager[Database]]
+STORES = ("directory", "etcd")
 
 
-@pytest.fixture
-def database(tmp_path: Path) -> Database:
-    return DirectoryDatabase(tmp_path)
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[stores.Cluster]:
+    if reason := stores.missing():
+        pytest.skip(reason)
+    with stores.Cluster() as cluster:
+        yield cluster
 
 
-async def test_what_is_put_is_listed(database: Database) -> None:
-    version = await database.put("documents/common/layer/b", b"2", expect=None)
-    await database.put("documents/common/layer/a", b"1", expect=None)
-    await database.put("status/x", b"3", expect=ANY)
-    listing = await database.list("documents/common/", "documents/role=web/")
-    assert [(e.key, e.data) for e in listing.entries] == [
-        ("documents/common/layer/a", b"1"),
-        ("documents/common/layer/b", b"2"),
-    ]
-    assert listing.entries[1].version == version
-    found = await database.get("status/x")
-    assert found is not None
-    assert found.data == b"3"
-    assert await database.get("status/y") is None
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Opens an empty store of each kind in turn."""
+    endpoints: tuple[str, ...] = ()
+    if request.param == "etcd":
+        endpoints = request.getfixturevalue("cluster").endpoints
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[Database, None]:
+        if endpoints:
+            pace = Pace(check_sec=0.5, answer_sec=2)
+            database: Database = Etcd(Transport(Access(endpoints=endpoints)), f"/{tmp_path.name}/", pace=pace)
+        else:
+            database = DirectoryDatabase(tmp_path)
+        try:
+            yield database
+        finally:
+            await database.close()
+
+    return opened
 
 
-async def test_a_write_that_expects_something_else_writes_nothing(database: Database) -> None:
-    version = await database.put("a/b", b"1", expect=None)
-    with pytest.raises(Conflict):
-        await database.put("a/b", b"2", expect=None)
-    await database.put("a/b", b"2", expect=version)
-    with pytest.raises(Conflict):
-        await database.put("a/b", b"3", expect=version)
-    with pytest.raises(Conflict):
+async def test_what_is_put_is_listed(store: Open) -> None:
+    async with store() as database:
+        version = await database.put("documents/common/layer/b", b"2", expect=None)
+        await database.put("documents/common/layer/a", b"1", expect=None)
+        await database.put("status/x", b"3", expect=ANY)
+        listing = await database.list("documents/common/", "documents/role=web/")
+        assert [(e.key, e.data) for e in listing.entries] == [
+            ("documents/common/layer/a", b"1"),
+            ("documents/common/layer/b", b"2"),
+        ]
+        assert listing.entries[1].version == version
+        found = await database.get("status/x")
+        assert found is not None
+        assert found.data == b"3"
+        assert await database.get("status/y") is None
+
+
+async def test_a_write_that_expects_something_else_writes_nothing(store: Open) -> None:
+    async with store() as database:
+        version = await database.put("a/b", b"1", expect=None)
+        with pytest.raises(Conflict):
+            await database.put("a/b", b"2", expect=None)
+        await database.put("a/b", b"2", expect=version)
+        with pytest.raises(Conflict):
+            await database.put("a/b", b"3", expect=version)
+        with pytest.raises(Conflict):
+            await database.delete("a/b", expect=version)
+        with pytest.raises(Conflict):
+            await database.delete("a/c", expect=version)
+        with pytest.raises(Conflict):
+            await database.write(
+                [Change(key="a/new", data=b"x", expect=None), Change(key="a/b", data=b"3", expect=version)]
+            )
+        assert [(e.key, e.data) for e in (await database.list("a/")).entries] == [("a/b", b"2")]
+
+
+async def test_a_key_that_is_gone_can_be_put_anew(store: Open) -> None:
+    async with store() as database:
+        version = await database.put("a/b", b"1", expect=None)
         await database.delete("a/b", expect=version)
-    with pytest.raises(Conflict):
-        await database.delete("a/c", expect=version)
-    with pytest.raises(Conflict):
-        await database.write(
-            [Change(key="a/new", data=b"x", expect=None), Change(key="a/b", data=b"3", expect=version)]
-        )
-    assert [(e.key, e.data) for e in (await database.list("a/")).entries] == [("a/b", b"2")]
+        assert (await database.list("a/")).entries == ()
+        await database.put("a/b", b"1", expect=None)
+        await database.delete("a/b", expect=ANY)
+        await database.delete("a/b", expect=ANY)
 
 
-async def test_a_key_that_is_gone_can_be_put_anew(database: Database) -> None:
-    version = await database.put("a/b", b"1", expect=None)
-    await database.delete("a/b", expect=version)
-    assert (await database.list("a/")).entries == ()
-    await database.put("a/b", b"1", expect=None)
-    await database.delete("a/b", expect=ANY)
-    await database.delete("a/b", expect=ANY)
+async def test_a_watch_wakes_for_its_prefixes(store: Open) -> None:
+    async with store() as database:
+        await database.put("a/b", b"1", expect=None)
+        listing = await database.list("a/", "b/")
+        async with aclosing(database.watch(("a/", "b/"), listing.revision)) as hints:
+            waiting = asyncio.ensure_future(anext(hints))
+            await database.put("b/new", b"2", expect=None)
+            await asyncio.wait_for(waiting, 10)
 
 
-async def test_a_watch_wakes_for_its_prefixes(database: Database) -> None:
-    await database.put("a/b", b"1", expect=None)
-    listing = await database.list("a/", "b/")
-    async with aclosing(database.watch(("a/", "b/"), listing.revision)) as hints:
-        waiting = asyncio.ensure_future(anext(hints))
-        await database.put("b/new", b"2", expect=None)
-        await asyncio.wait_for(waiting, 10)
-
-
-async def test_a_change_between_listing_and_watching_is_not_missed(database: Database) -> None:
-    listing = await database.list("a/")
-    await database.put("a/b", b"1", expect=None)
-    async with aclosing(database.watch(("a/",), listing.revision)) as hints:
-        await asyncio.wait_for(anext(hints), 10)
+async def test_a_change_between_listing_and_watching_is_not_missed(store: Open) -> None:
+    async with store() as database:
+        listing = await database.list("a/")
+        await database.put("a/b", b"1", expect=None)
+        async with aclosing(database.watch(("a/",), listing.revision)) as hints:
+            await asyncio.wait_for(anext(hints), 10)
 
 
 def test_a_directory_that_is_not_there_is_no_empty_one(tmp_path: Path) -> None:

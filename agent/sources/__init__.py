@@ -45,6 +45,8 @@ class Fault(StrEnum):
     CONFLICT = "SourceConflict"
     NOT_DOCUMENTS = "NotDocuments"
     TOO_LARGE = "TooLarge"
+    FULL = "StoreFull"
+    """Nothing can be written; reading goes on."""
     TRUNCATED = "Truncated"
     WRONG_MACHINE = "WrongMachine"
     HANDOVER = "BadHandover"

@@ -1,0 +1,203 @@
+"""Stores to test against: a real etcd cluster, each member a process that can be killed, frozen and started again."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from rig.roots import CLEAN
+
+LOOPBACK = "127.0.0.1"
+PATIENCE_SEC = 60.0
+MEMORY = Path("/dev/shm")
+"""Data of a store lies here: an etcd that waits for a disk elects another leader."""
+
+
+def missing() -> str:
+    """Why there is no etcd here, in words; empty when there is."""
+    absent = [tool for tool in ("etcd", "etcdctl") if shutil.which(tool, path=CLEAN["PATH"]) is None]
+    return f"needs {', '.join(absent)}" if absent else ""
+
+
+def ports(count: int) -> list[int]:
+    """Ports of the loopback that nobody has now."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((LOOPBACK, 0))
+        return [int(each.getsockname()[1]) for each in sockets]
+
+
+@dataclass(slots=True)
+class Member:
+    """One etcd."""
+
+    name: str
+    url: str
+    peer: str
+    data: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send its process a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def end(self) -> None:
+        """Kill it, as a power cut would."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+
+@dataclass(slots=True)
+class Cluster:
+    """A cluster of etcd; ``options`` go to every member. Everything ends with the context.
+
+    ``host`` is the address members listen on; ``enter`` is put before their command (a network namespace).
+    """
+
+    count: int = 3
+    options: Sequence[str] = ()
+    tls: Tls | None = None
+    host: str = LOOPBACK
+    enter: Sequence[str] = ()
+    members: list[Member] = field(default_factory=list)
+    directory: Path = field(init=False)
+
+    def __enter__(self) -> Self:
+        self.directory = Path(tempfile.mkdtemp(prefix="ordain-etcd-", dir=MEMORY))
+        found = ports(2 * self.count)
+        scheme = "https" if self.tls else "http"
+        self.members = [
+            Member(
+                name=f"m{number}",
+                url=f"{scheme}://{self.host}:{found[2 * number]}",
+                peer=f"http://{self.host}:{found[2 * number + 1]}",
+                data=self.directory / f"m{number}",
+            )
+            for number in range(self.count)
+        ]
+        try:
+            self.start(*self.members)
+            self.ready()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for member in self.members:
+            member.end()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def start(self, *members: Member) -> None:
+        """Start members that are off."""
+        everyone = ",".join(f"{member.name}={member.peer}" for member in self.members)
+        for member in members:
+            command = [
+                *(*self.enter, "etcd", f"--name={member.name}", f"--data-dir={member.data}"),
+                *(f"--listen-client-urls={member.url}", f"--advertise-client-urls={member.url}"),
+                *(f"--listen-peer-urls={member.peer}", f"--initial-advertise-peer-urls={member.peer}"),
+                *(f"--initial-cluster={everyone}", "--heartbeat-interval=50", "--election-timeout=500"),
+                *(self.tls.etcd_options() if self.tls else ()),
+                *self.options,
+            ]
+            with (self.directory / f"{member.name}.log").open("ab") as log:
+                member.process = subprocess.Popen(command, env=CLEAN, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def ready(self, *, user: str = "") -> None:
+        """Wait until there is a leader."""
+        deadline = time.monotonic() + PATIENCE_SEC
+        while True:
+            try:
+                self.ctl("endpoint", "health", user=user)
+            except subprocess.CalledProcessError as error:
+                if time.monotonic() > deadline:
+                    logs = "\n".join(path.read_text()[-2000:] for path in sorted(self.directory.glob("*.log")))
+                    raise TimeoutError(f"no cluster: {error.stderr}\n{logs}") from error
+                time.sleep(0.05)
+            else:
+                return
+
+    def ctl(self, *words: str, user: str = "", stdin: str = "", member: Member | None = None) -> str:
+        """Run etcdctl."""
+        up = [member] if member else [each for each in self.members if each.process is not None]
+        command = [
+            *(*self.enter, "etcdctl", f"--endpoints={','.join(each.url for each in up)}"),
+            *([f"--user={user}"] if user else []),
+            *([f"--cacert={self.tls.ca}"] if self.tls else []),
+            *words,
+        ]
+        environment = {**CLEAN, "ETCDCTL_API": "3"}
+        done = subprocess.run(command, env=environment, input=stdin, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    @property
+    def endpoints(self) -> tuple[str, ...]:
+        """What a client is told."""
+        return tuple(member.url for member in self.members)
+
+    def leader(self) -> Member:
+        """The member that leads now."""
+        deadline = time.monotonic() + PATIENCE_SEC
+        while time.monotonic() < deadline:
+            for member in self.members:
+                with contextlib.suppress(OSError, ValueError):
+                    status = self.call(member, "maintenance/status", {})
+                    if status.get("leader") == status["header"]["member_id"]:
+                        return member
+            time.sleep(0.05)
+        raise TimeoutError("nobody leads")
+
+    def revision(self) -> int:
+        """The store's revision."""
+        status = json.loads(self.ctl("endpoint", "status", "--write-out=json", member=self.members[0]))
+        return int(status[0]["Status"]["header"]["revision"])
+
+    @staticmethod
+    def call(member: Member, path: str, body: dict[str, Any]) -> Any:
+        """One call of the gateway, without TLS and users."""
+        request = urllib.request.Request(f"{member.url}/v3/{path}", data=json.dumps(body).encode())
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.load(answer)
+
+    def enable_auth(self, *, user: str = "node", password: str = "secret", prefix: str = "/ordain/") -> None:
+        """Users: root, and one that may read and write below ``prefix``."""
+        self.ctl("user", "add", "root:root")
+        self.ctl("user", "grant-role", "root", "root")
+        self.ctl("role", "add", "ordain")
+        self.ctl("role", "grant-permission", "ordain", "readwrite", "--prefix=true", prefix)
+        self.ctl("user", "add", f"{user}:{password}")
+        self.ctl("user", "grant-role", user, "ordain")
+        self.ctl("auth", "enable")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """PEM files of an authority and of a server."""
+
+    ca: Path
+    cert: Path
+    key: Path
+
+    def etcd_options(self) -> Iterator[str]:
+        """What makes etcd serve with them."""
+        yield f"--cert-file={self.cert}"
+        yield f"--key-file={self.key}"
