@@ -1,24 +1,20 @@
 """Expands ``{template: TEXT}`` once the machine is known (documents.md, rule 9).
 
-jinja2 in its sandbox, undefined names are errors. ``instance`` and ``credential()`` become sentinels, which only the
-encoders turn into ``%i`` and ``%d/NAME``; nothing else a template makes has any meaning to systemd.
+jinja2 within the bounds of `bounded`; undefined names are errors. ``instance`` and ``credential()`` become sentinels,
+which only the encoders turn into ``%i`` and ``%d/NAME``; nothing else a template makes has any meaning to systemd.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Branch, Facts, Leaf, Row, Template, Tree, Value
 from ordain.transforms.quoting import CREDENTIALS, INSTANCE
 
-if TYPE_CHECKING:
-    from jinja2.sandbox import SandboxedEnvironment
-
-MAX_LENGTH = 64 << 10
+KNOWN = "known: facts, labels, values, credential('NAME'), path('NAME'), and instance below `instances`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,20 +99,14 @@ class _Expander:
         return self.text(value, leaf) if isinstance(value, Template) else value
 
     def text(self, template: Template, leaf: Leaf) -> str:
-        import jinja2
+        from ordain.transforms import bounded  # jinja2, for documents that need it
 
+        names = self.scope.names(instance=self.instance, credentials=self.credentials)
         try:
-            names = self.scope.names(instance=self.instance, credentials=self.credentials)
-            text = _environment().from_string(template.text).render(names)
-        except jinja2.TemplateSyntaxError as error:
-            return self.problem(leaf, f"line {error.lineno} of the template: {error.message}")
-        except (jinja2.TemplateError, KeyError, TypeError, ValueError, ArithmeticError, OverflowError) as error:
-            what = str(error.args[0]) if error.args else type(error).__name__
-            hint = "known: facts, labels, values, credential('NAME'), path('NAME'), and instance below `instances`"
-            return self.problem(leaf, f"the template gives no text: {what}", hint)
-        if len(text) > MAX_LENGTH:
-            return self.problem(leaf, f"the template gives more than {MAX_LENGTH} characters")
-        return text
+            return bounded.expand(template.text, names)
+        except bounded.NoText as error:
+            hint = KNOWN if "undefined" in str(error) else ""
+            return self.problem(leaf, f"the template gives no text: {error}", hint)
 
     def problem(self, leaf: Leaf, what: str, hint: str = "") -> str:
         blocked = Severity.BLOCKED
@@ -132,11 +122,3 @@ def _holds_template(value: Value) -> bool:
     if isinstance(value, Row):
         return any(_holds_template(cell) for _, cell in value.cells)
     return isinstance(value, Template)
-
-
-@cache
-def _environment() -> SandboxedEnvironment:
-    import jinja2
-    from jinja2.sandbox import ImmutableSandboxedEnvironment
-
-    return ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
