@@ -13,7 +13,7 @@ from ordain.transforms.node import MAX_BYTES, Node, Number, Unreadable
 from ordain.transforms.schema import sections
 from ordain.transforms.shapes import At
 
-HEADER = ("ordain", "kind", "name", "tier", "weight", "match", "labels")
+HEADER = ("ordain", "kind", "name", "tier", "weight", "match", "labels", "pin")
 
 
 def read(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
@@ -79,6 +79,7 @@ def _document(node: Node) -> tuple[Document | None, list[Problem]]:
         name=str(node.value["name"].value),
         tier="node" if kind is Kind.NODE else _string(node.value.get("tier"), "default"),
         weight=_whole(node.value.get("weight")),
+        pin=_whole(node.value.get("pin")),
         match=_match(node.value.get("match"), at),
         labels=_labels(node.value.get("labels")),
         sections=at.branch(

@@ -121,7 +121,8 @@ class Kind(StrEnum):
 class Document:
     """A Layer, a Node, a Transform or a Release in canonical form.
 
-    ``match`` maps a fact or label to its condition, in the document's order; ``labels`` are a Node's.
+    ``match`` maps a fact or label to its condition, in the document's order; ``labels`` are a Node's,
+    and so is ``pin``, the number of the release it is to have, 0 for none.
     ``sections`` is the canonical tree of everything else.
     """
 
@@ -133,6 +134,7 @@ class Document:
     sections: Branch
     where: Where
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pin: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

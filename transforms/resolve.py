@@ -53,7 +53,7 @@ def candidates(documents: Iterable[Document], facts: Facts, shared: Mapping[str,
 
 def with_node(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> Facts:
     """``facts`` with the labels of this machine's Node: kernel command line over Node over agent.yaml."""
-    for node in _nodes(documents, facts, shared):
+    for node in nodes_of(documents, facts, shared):
         labels = {name: values for name, values in node.labels.items() if name not in facts.pinned}
         facts = replace(facts, labels={**facts.labels, **labels})
     return facts
@@ -77,13 +77,14 @@ def _with_default_match(document: Document) -> Document:
     return replace(document, match={"hostname": Condition(values=(document.name,), where=document.where)})
 
 
-def _nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> list[Document]:
+def nodes_of(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> list[Document]:
+    """The Nodes that are this machine: one, unless the documents are wrong."""
     nodes = [document for document in documents if document.kind is Kind.NODE]
     return [node for node in nodes if matches(_with_default_match(node), facts, shared).holds]
 
 
 def _two_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> Iterable[Problem]:
-    nodes = _nodes(documents, facts, shared)
+    nodes = nodes_of(documents, facts, shared)
     for other in nodes[1:]:
         what = f"node {other.name} and node {nodes[0].name} (at {nodes[0].where}) are both this machine"
         yield Problem(where=other.where, what=what, hint="match on machine-id", code="TwoNodes")

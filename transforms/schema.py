@@ -40,6 +40,7 @@ LABELS: Schema = {
 }
 
 NAME = Text("Its name; unique among its kind.", "a name of letters, digits, - _ and .", "name", template=False)
+PIN = Whole("The number of the release it has, whatever its channel goes on to.", 1, 2**53 - 1)
 HEADER: dict[str, Shape] = {
     "weight": Whole("Order within a tier; higher wins.", -1_000_000, 1_000_000),
 }
@@ -86,7 +87,7 @@ def schema(kind: Kind) -> Schema:
     if kind is Kind.LAYER:
         body = _kind(kind, "Sections for every machine that matches.", language.SECTIONS, _ORDER)
     elif kind is Kind.NODE:
-        body = _kind(kind, "One machine.", language.SECTIONS, {"labels": LABELS})
+        body = _kind(kind, "One machine.", language.SECTIONS, {"labels": LABELS, "pin": PIN.schema()})
     elif kind is Kind.TRANSFORM:
         body = _kind(kind, "What neutral names mean on an OS.", language.TRANSFORM_SECTIONS, _ORDER)
     else:

@@ -12,7 +12,12 @@ from dataclasses import dataclass
 
 from ordain.agent.release.keys import TRUST, Key
 from ordain.agent.release.manifest import Release
-from ordain.agent.sources import Fault, SourceError
+from ordain.agent.sources import Fault, SourceError, layout
+from ordain.transforms.documents import read
+from ordain.transforms.model import Document, Facts, Kind
+from ordain.transforms.resolve import nodes_of, with_node
+
+Texts = tuple[tuple[str, bytes], ...]
 
 Check = Callable[[bytes, Mapping[bytes, str]], frozenset[bytes]]
 """`signing.check` or `signing.in_child`."""
@@ -71,21 +76,47 @@ def newer(release: Release, channel: str, highest: Accepted | None) -> None:
         raise SourceError(what, code=Fault.CONFLICT, hint="publish it under a new number")
 
 
-def complete(release: Release, documents: Mapping[str, bytes]) -> tuple[tuple[str, bytes], ...]:
-    """Name and bytes of every document of ``release``, sorted. ``documents``: what the store has under a SHA-256.
+def choose(
+    release: Release, have: Mapping[str, bytes], facts: Facts, shared: Mapping[str, str]
+) -> tuple[Texts, frozenset[str]]:
+    """Name and bytes of the documents of ``release`` that this machine may match, sorted by name; and what is missing.
 
-    Raises `SourceError` for one that is missing, or that is not what its hash says.
+    ``have`` is what there is (`by_hash`). Which scopes a machine has depends on its Node, which is one of the documents:
+    with something missing there is no choice yet, and what is missing may not be all.
     """
-    missing = sorted(name for name, sha256 in release.documents.items() if sha256 not in documents)
-    if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        what = f"release {release.title} is not complete: {', '.join(missing[:3])}{more} not there yet"
-        raise SourceError(what, code=Fault.RELEASE_INCOMPLETE, hint="it is being published, or a replica is behind")
-    for name, sha256 in sorted(release.documents.items()):
-        if hashlib.sha256(documents[sha256]).hexdigest() != sha256:
-            what = f"release {release.title}: {name} is not the document that was signed"
-            raise SourceError(what, code=Fault.VERIFY_FAILED, hint="the store holds other bytes under its hash")
-    return tuple((name, documents[sha256]) for name, sha256 in sorted(release.documents.items()))
+    scopes: tuple[str, ...] = ()
+    wanted = layout.scopes_for(facts)
+    while set(wanted) - set(scopes):
+        scopes = tuple({*scopes, *wanted})
+        named = {name: hash for name, hash in release.documents.items() if name.partition("/")[0] in scopes}
+        if missing := frozenset(named.values()) - have.keys():
+            return (), missing
+        texts = tuple(sorted({(name.partition("/")[2], have[hash]) for name, hash in named.items()}))
+        wanted = layout.scopes_for(with_node(_nodes(texts), facts, shared))
+    return texts, frozenset()
+
+
+def by_hash(texts: Iterable[bytes]) -> dict[str, bytes]:
+    """Texts by the SHA-256 that they have, whatever anybody says of them."""
+    return {hashlib.sha256(data).hexdigest(): data for data in texts}
+
+
+def pin_of(texts: Texts, facts: Facts, shared: Mapping[str, str]) -> int:
+    """The release that this machine's Node pins it to; 0: none."""
+    return max((node.pin for node in nodes_of(_nodes(texts), facts, shared)), default=0)
+
+
+def _nodes(texts: Texts) -> tuple[Document, ...]:
+    """The Node documents; one that is wrong is the compiler's to refuse."""
+    return tuple(d for path, data in texts if b"Node" in data for d in read(path, data)[0] if d.kind is Kind.NODE)
+
+
+def incomplete(release: Release, missing: Iterable[str]) -> SourceError:
+    """What there is to say while documents are missing."""
+    names = sorted({name for name, hash in release.documents.items() if hash in set(missing)})
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    what = f"release {release.title} is not complete: {', '.join(names[:3])}{more} not there yet"
+    return SourceError(what, code=Fault.RELEASE_INCOMPLETE, hint="it is being published, or a replica is behind")
 
 
 def one_of(releases: Iterable[Release]) -> Release:

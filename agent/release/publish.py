@@ -1,0 +1,93 @@
+"""Releases in a store: documents by their hash first, then the manifest, last the channel's head, by compare-and-set.
+
+releases/blobs/SHA256        a document, the same for every release that names it
+releases/CHANNEL/NUMBER      every release of a channel, for pins and for people
+releases/CHANNEL/head        what the machines of the channel watch: a copy of the latest
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+from ordain.agent.failure import Failure
+from ordain.agent.release.manifest import Release, read
+from ordain.agent.sources.database import Conflict, Database, Entry
+
+RELEASES = "releases/"
+BLOBS = f"{RELEASES}blobs/"
+
+
+def head_key(channel: str) -> str:
+    """Where the latest release of a channel lies."""
+    return f"{RELEASES}{channel}/head"
+
+
+def number_key(channel: str, number: int) -> str:
+    """Where one release lies."""
+    return f"{RELEASES}{channel}/{number}"
+
+
+async def head(database: Database, channel: str) -> tuple[Release | None, Entry | None]:
+    """The latest release of a channel, if there is one. Raises `Refused` if it cannot be read."""
+    entry = await database.get(head_key(channel))
+    return (read(entry.key, entry.data), entry) if entry else (None, None)
+
+
+async def publish(database: Database, release: Release, blobs: Mapping[str, bytes]) -> bool:
+    """Publish a release; False if it was published before. Raises `Failure`, and then the head is as it was.
+
+    ``blobs`` need not hold what the store has already. What an interrupted run left is gone on with.
+    """
+    now, entry = await head(database, release.channel)
+    if now and now.number > release.number:
+        raise Failure(f"{release.channel} is at {now.number}: a channel never goes back; sign it under a new number")
+    if now and now.number == release.number and now.hash != release.hash:
+        raise Failure(f"there is another release {release.title} already; sign this one under a new number")
+    for hash in sorted(set(release.documents.values())):
+        await _blob(database, hash, blobs.get(hash), release)
+    key = number_key(release.channel, release.number)
+    there = await database.get(key)
+    if there and read(key, there.data).hash != release.hash:
+        raise Failure(f"there is another release {release.title} already; sign this one under a new number")
+    if there is None or there.data != release.text():
+        await _put(database, key, release.text(), there.version if there else None)
+    if entry and entry.data == release.text():
+        return False
+    await _put(database, head_key(release.channel), release.text(), entry.version if entry else None)
+    return True
+
+
+async def _put(database: Database, key: str, data: bytes, expect: str | None) -> None:
+    try:
+        await database.put(key, data, expect=expect)
+    except Conflict as conflict:
+        raise Failure(f"{conflict}: look at it, and publish again") from None
+
+
+async def _blob(database: Database, hash: str, data: bytes | None, release: Release) -> None:
+    there = await database.get(f"{BLOBS}{hash}")
+    if there is not None and hashlib.sha256(there.data).hexdigest() == hash:
+        return
+    if data is None:
+        names = ", ".join(name for name, each in release.documents.items() if each == hash)
+        raise Failure(f"{names}: not in the store, and among the files is none with SHA-256 {hash[:12]}…")
+    await _put(database, f"{BLOBS}{hash}", data, there.version if there else None)
+
+
+async def releases(database: Database) -> tuple[tuple[Release, bool], ...]:
+    """Every release in the store by channel and number, and whether it is its channel's head."""
+    listing = await database.list(RELEASES)
+    entries = [entry for entry in listing.entries if not entry.key.startswith(BLOBS)]
+    heads = {entry.data for entry in entries if entry.key.endswith("/head")}
+    found = [(read(entry.key, entry.data), entry.data in heads) for entry in entries if not entry.key.endswith("/head")]
+    return tuple(sorted(found, key=lambda item: (item[0].channel, item[0].number)))
+
+
+async def fetch(database: Database, hashes: Iterable[str]) -> dict[str, bytes]:
+    """Those documents that are there, by their hash."""
+    found: dict[str, bytes] = {}
+    for hash in hashes:
+        if entry := await database.get(f"{BLOBS}{hash}"):
+            found[hash] = entry.data
+    return found

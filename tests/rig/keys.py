@@ -1,0 +1,19 @@
+"""Keys to sign releases with, the same ones in every run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ordain.agent.release import signing
+from ordain.agent.release.keys import Key
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+
+def key_of(seed: int, name: str = "ops", channels: frozenset[str] = frozenset()) -> tuple[Ed25519PrivateKey, Key]:
+    """The key of this ``seed``, 0 to 255: its private half, and its public one called ``name``."""
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    private = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
+    return private, Key(name=name, raw=signing.public(private), channels=channels)
