@@ -81,7 +81,7 @@ def choose(
 ) -> tuple[Texts, frozenset[str]]:
     """Name and bytes of the documents of ``release`` that this machine may match, sorted by name; and what is missing.
 
-    ``have`` is what there is (`by_hash`). Which scopes a machine has depends on its Node, which is one of the documents:
+    ``have``: what there is (`by_hash`). Which scopes a machine has depends on its Node, which is one of the documents:
     with something missing there is no choice yet, and what is missing may not be all.
     """
     scopes: tuple[str, ...] = ()
