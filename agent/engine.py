@@ -96,7 +96,8 @@ class Engine:
     def known(self, hash: str) -> Generation:
         """The generation with this hash, from wherever it is kept; an empty one if it is nowhere."""
         boot = boot_id(self.root)
-        for read in (partial(self.store.trial, boot), self.store.proven, self.store.fallback):
+        store = self.store
+        for read in (partial(store.trial, boot), store.proven, store.fallback, store.handed, store.baseline):
             try:
                 found = read()
             except Damaged:
@@ -160,7 +161,8 @@ class Engine:
             planned = replace(plan(old, new, observed), problems=problems)
             self.decisions.reject(None)
             self.decisions.hold(None)
-            if not planned and old.hash == new.hash:
+            # What has no number came with the boot or the image, and is neither in the history nor proven.
+            if not planned and old.hash == new.hash and old.number:
                 return Outcome(generation=old.number, hash=old.hash, plan=planned, exit_status=status((), problems))
             new, unsaved = await asyncio.to_thread(self.store.save, new)
             self._tell(NOT_PERSISTENT, unsaved.what if unsaved else "")

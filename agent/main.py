@@ -21,6 +21,7 @@ from ordain.agent.follow import Follower
 from ordain.agent.service import Service, serve
 from ordain.agent.settings import read_settings
 from ordain.agent.sources.directory import Directory
+from ordain.agent.sources.handed import with_handed_over
 from ordain.agent.status import State, Status
 from ordain.agent.systemd1 import Systemd
 from ordain.agent.takeover import settled, take_over
@@ -60,7 +61,8 @@ async def _run(root: Path) -> int:
     bus = await DbusNext.open()
     systemd = await Systemd.open(bus)
     engine = Engine(systemd=systemd, root=root)
-    follower = Follower(engine=engine, source=Directory(Path(settings.directory)), settings=settings, problems=problems)
+    source = with_handed_over(Directory(Path(settings.directory)), root)
+    follower = Follower(engine=engine, source=source, settings=settings, problems=problems)
     service = Service(follower, Authority(bus))
     engine.listener = service
     await serve(bus.connection, service)

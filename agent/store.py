@@ -3,6 +3,7 @@
     root/var/lib/ordain/generations/N/          the last `KEPT` generations
     root/etc/ordain/boot/{N,current,fallback}   proven ones, as the generator reads them
     root/run/ordain/boot/current                the trial of this boot
+    root/run/ordain/boot/handed                 made in this boot before the agent came, or came with it
     root/run/ordain/applied.json                what runs: per unit its content and InvocationID
 
 A power cut at any moment leaves the old or the new. What cannot be written is a value, `NotPersistent`: an apply
@@ -26,6 +27,7 @@ from ordain.agent.model import Generation, Outcome, to_json
 from ordain.agent.wire import from_json
 from ordain.generator import files
 from ordain.generator.cache import Cache, CacheError, pack, unpack
+from ordain.generator.choose import BASELINE, HANDED
 from ordain.transforms.model import Artifact
 
 if TYPE_CHECKING:
@@ -62,6 +64,8 @@ class Store:
         self._history = root / "var/lib/ordain/generations"
         self._boot = root / "etc/ordain/boot"
         self._trial = root / "run/ordain/boot/current"
+        self._handed = root / HANDED.lstrip("/")
+        self._baseline = root / BASELINE.lstrip("/")
         self._applied = root / "run/ordain/applied.json"
         self._machine_id = root / "etc/machine-id"
 
@@ -125,6 +129,11 @@ class Store:
         self._trial.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         durable.replace(self._trial, pack(self._cache(generation, boot_id)))
 
+    def commit_handed(self, generation: Generation) -> None:
+        """Let the generator place ``generation`` in a boot that has no other. Raises `OSError`."""
+        self._handed.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        durable.replace(self._handed, pack(self._cache(generation, "")))
+
     def drop_trial(self) -> None:
         """Let the generator place the proven generation again."""
         self._trial.unlink(missing_ok=True)
@@ -167,6 +176,14 @@ class Store:
     def fallback(self) -> Generation | None:
         """The last one with which a boot completed. Raises `Damaged`."""
         return self._cached(self._boot / "fallback", None)
+
+    def handed(self) -> Generation | None:
+        """What was made in this boot before the agent came. Raises `Damaged`."""
+        return self._cached(self._handed, None)
+
+    def baseline(self) -> Generation | None:
+        """The image's own. Raises `Damaged`."""
+        return self._cached(self._baseline, None)
 
     def write_applied(self, applied: Applied) -> None:
         """Record what runs now. Raises `OSError`."""

@@ -2,8 +2,8 @@
 
     kernel command line, attempts, caches ─choose─▶ Choice
 
-In order: the trial of this boot, current, fallback, baseline, nothing (product.md, Boot). A cache that is
-missing, damaged, foreign or was booted three times in vain is passed over for the next, with a note.
+In order: the trial of this boot, current, fallback, what came with the boot, baseline, nothing (product.md, Boot). A
+cache that is missing, damaged, foreign or was booted three times in vain is passed over for the next, with a note.
 Reads only, and only below the root it is given.
 """
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 ATTEMPTS = "/etc/ordain/boot/attempts"
 RECORD = "/run/ordain/boot/choice"
+HANDED = "/run/ordain/boot/handed"
+"""Made in this boot from documents that came with it (`firstboot`), or a finished one that came with it."""
+BASELINE = "/usr/lib/ordain/boot/baseline"
 TRIES = 3
 """Boots a generation gets to complete one."""
 SIZE_MAX = 64 << 20
@@ -31,7 +34,7 @@ _REGULAR = 0o100000  # S_IFREG; the stat module is one import more
 class Choice:
     """What to place, and how that came about.
 
-    ``origin``: ``trial``, ``current``, ``fallback``, ``baseline``, the number asked for with
+    ``origin``: ``trial``, ``current``, ``fallback``, ``handed``, ``baseline``, the number asked for with
     ``ordain.boot=``, ``nothing`` or ``off``. ``notes`` say what was passed over and why. ``tried`` are the
     hashes that had their boots when this boot began, ``booted`` the one it began with: both stay for the
     whole boot, or the count of its own attempt would change what a reload in it places.
@@ -103,7 +106,8 @@ def _candidates(option: str) -> Iterator[tuple[str, str]]:
         yield "current", "/etc/ordain/boot/current"
     if option != "baseline":
         yield "fallback", "/etc/ordain/boot/fallback"
-    yield "baseline", "/usr/lib/ordain/boot/baseline"
+        yield "handed", HANDED
+    yield "baseline", BASELINE
 
 
 def _options(root: str) -> tuple[bool, str]:
@@ -139,13 +143,13 @@ def _tried(root: str) -> list[str]:
 
 def _load(root: str, path: str) -> Cache:
     """The cache at ``path``, if this machine may use it. Raises `OSError`, `CacheError`."""
-    cache = unpack(_read_trusted(root + path))
+    cache = unpack(read_trusted(root + path))
     if cache.machine_id and cache.machine_id != _word(root + "/etc/machine-id"):
         raise CacheError("ForeignCache", f"made for machine {cache.machine_id}")
     return cache
 
 
-def _read_trusted(path: str) -> bytes:
+def read_trusted(path: str, size_max: int = SIZE_MAX) -> bytes:
     """A regular file that only root, or who runs us, could write. Raises `OSError`, `CacheError`.
 
     O_NONBLOCK: opening a FIFO would wait for a writer, and the boot with it.
@@ -159,8 +163,8 @@ def _read_trusted(path: str) -> bytes:
         if stat.st_uid not in (0, geteuid()) or mode & 0o022:
             what = f"owner {stat.st_uid}, mode {mode & 0o7777:04o}: others than root may write it"
             raise CacheError("UnsafeCache", what)
-        if size > SIZE_MAX:
-            raise CacheError("UnsafeCache", f"{size} bytes, at most {SIZE_MAX} are read")
+        if size > size_max:
+            raise CacheError("UnsafeCache", f"{size} bytes, at most {size_max} are read")
         data = read(fd, size)
         while len(data) < size and (more := read(fd, size - len(data))):
             data += more

@@ -75,7 +75,7 @@ def main(argv: list[str]) -> int:
     try:
         signal(SIGALRM, _time_up)
         alarm(SECONDS)
-        choice = choose(root)
+        choice = _choose(root)
         problems = _place(choice, directories)
         alarm(0)
         if by_manager or root:
@@ -89,6 +89,24 @@ def main(argv: list[str]) -> int:
     else:
         return 1 if problems or (choice.notes and choice.cache is None) else 0
     return 1
+
+
+def _choose(root: str) -> Choice:
+    """`choose`; in the first run of a boot that found no generation of this machine, with its documents compiled."""
+    choice = choose(root)
+    if choice.first and choice.origin in ("baseline", "nothing") and choice.option != "baseline":
+        from ordain.generator import firstboot
+
+        if firstboot.due(root, choice.origin):
+            alarm(firstboot.SECONDS)
+            try:
+                reasons = firstboot.compile(root)
+            except _TimeUp:
+                reasons = [f"the documents are not compiled after {firstboot.SECONDS} s, they wait for the agent"]
+            alarm(SECONDS)
+            choice = choose(root)
+            choice.notes += reasons
+    return choice
 
 
 def _absolute(path: str) -> str:

@@ -33,15 +33,15 @@ _Mark = tuple[int, int, int, int]
 
 
 class Directory:
-    """The documents ``*.yaml``, ``*.yml`` and ``*.json`` in one directory, not below it.
+    """The documents ``*.yaml``, ``*.yml`` and ``*.json`` in one directory below ``root``, not below that.
 
     Hidden files are not documents, and an editor's temporary files have other suffixes.
     """
 
     type = "directory"
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, root: Path = Path("/")) -> None:
+        self.path = root / path.relative_to("/") if root != Path("/") else path
         self.location = str(path)
         self._own: int | None = None
 
@@ -52,7 +52,7 @@ class Directory:
                 await asyncio.sleep(QUIET_SEC)
             before = self._marks()
             try:
-                texts = tuple((str(self.path / name), _head(self.path / name)) for name in before)
+                texts = tuple((f"{self.location}/{name}", _head(self.path / name)) for name in before)
             except FileNotFoundError:
                 continue
             except OSError as error:

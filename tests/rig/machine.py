@@ -33,11 +33,15 @@ class MachineError(AssertionError):
 
 
 class Machine:
-    """One machine; ``layers`` are its directories to read, top first, ``cmdline`` is what PID 1 gets."""
+    """One machine; ``layers`` are its directories to read, top first, ``cmdline`` is what PID 1 gets.
+
+    ``options`` are systemd-nspawn's own, and may change from boot to boot.
+    """
 
     def __init__(self, layers: Sequence[Path], *, cmdline: Sequence[str] = ()) -> None:
         self.layers = tuple(layers)
         self.cmdline = tuple(cmdline)
+        self.options: tuple[str, ...] = ()
         self.name = f"ordain-{uuid.uuid4().hex[:8]}"
         self.home = STATE / self.name
         self.upper = self.home / "upper"
@@ -97,7 +101,7 @@ class Machine:
         join = 'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"'
         nspawn = ["systemd-nspawn", "--quiet", f"--directory={self.tree}", f"--machine={self.name}"]
         nspawn += ["--register=no", "--keep-unit", "--console=pipe", "--private-network"]
-        nspawn += ["--resolv-conf=off", "--timezone=off", "--boot", *self.cmdline]
+        nspawn += ["--resolv-conf=off", "--timezone=off", *self.options, "--boot", *self.cmdline]
         # Closed when the leader is known: nspawn waits for room in a socket that nobody reads.
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices, (self.home / "console").open("ab") as console:
             notices.bind(os.fspath(address))

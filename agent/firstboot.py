@@ -1,0 +1,61 @@
+"""The program that the generator runs in a boot that has documents and no generation (`generator.firstboot`); effect.
+
+    documents of this machine ─compile▶ Generation ─▶ run/ordain/boot/handed
+
+It compiles what the agent will compile once it comes, with the same code, so the agent finds its work done. Whatever
+keeps it from that is said in a line, and is the agent's to deal with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from ordain.agent.compile import compile_texts, read_texts
+from ordain.agent.model import Generation
+from ordain.agent.settings import Trust, read_settings
+from ordain.agent.sources import SourceError
+from ordain.agent.sources.directory import Directory
+from ordain.agent.sources.handed import handed_over, with_handed_over
+from ordain.agent.store import Store
+from ordain.transforms.errors import Refused, errors
+from ordain.transforms.facts import read_facts
+
+WAIT = "the documents wait for the agent"
+
+
+def main(argv: list[str]) -> int:
+    """``ROOT``. The exit status is 1 if nothing was made; what was said is why."""
+    root = Path(argv[1])
+    try:
+        reason = _compile(root)
+    except Refused as refused:
+        for problem in errors(refused.problems):
+            print(problem)
+        reason = "the documents are refused"
+    except (SourceError, OSError) as failure:
+        reason = f"{failure}; {WAIT}"
+    if reason:
+        print(reason)
+    return 1 if reason else 0
+
+
+def _compile(root: Path) -> str:
+    """Make the generation; why not, "" if it is made. Raises `Refused`, `SourceError`, `OSError`."""
+    settings, _ = read_settings(root)
+    if settings.trust is Trust.REQUIRED:
+        return f"only signed releases are trusted; {WAIT}"
+    own = Directory(Path(settings.directory), root)
+    # Later, a directory that is missing is a loss, and what was applied stays; here it is an image that has none.
+    texts = asyncio.run(with_handed_over(own, root).read()).texts if own.path.is_dir() else handed_over(root)
+    documents, _ = read_texts(texts)
+    if any("mac" in document.match for document in documents) and not read_facts(root).mac:
+        return f"documents match on mac, and no network device is known so early; {WAIT}"
+    generation, _ = compile_texts(texts, root, Generation())
+    Store(root).commit_handed(generation)
+    return ""
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

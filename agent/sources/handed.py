@@ -1,0 +1,127 @@
+"""Documents that came with the boot, from the initrd or the hypervisor; effect.
+
+    /run/ordain/document.json, /run/ordain/documents/*, the credential ordain.document ─▶ texts
+
+They are trusted as the kernel command line is: who hands them over chose the kernel. To a directory they are added,
+since that is this machine's own as well; in place of a remote source they stand until that has answered once, and never
+again on this machine: what it said last is worth more than what was true when the machine was made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from ordain.agent import durable
+from ordain.agent.sources import Snapshot, Source, SourceError
+from ordain.agent.sources.directory import SUFFIXES
+from ordain.generator.cache import CacheError
+from ordain.generator.choose import read_trusted
+from ordain.generator.firstboot import CREDENTIAL, HANDED_DIRECTORY, HANDED_OVER
+from ordain.transforms import below
+from ordain.transforms.node import MAX_BYTES
+
+ANSWERED = "var/lib/ordain/answered"
+"""The location of the first remote source that answered."""
+PATIENCE_SEC = 10.0
+"""How long what came with the boot waits for a source that has never answered."""
+
+
+def handed_over(root: Path) -> tuple[tuple[str, bytes], ...]:
+    """What came with this boot, sorted by path.
+
+    Raises `SourceError` if a file cannot be read, is too large, or others than root could have written it.
+    """
+    listed = (name for name in below.names(root, HANDED_DIRECTORY) if name.endswith(SUFFIXES) and name[0] != ".")
+    texts = []
+    for path in (*HANDED_OVER, *(f"{HANDED_DIRECTORY}/{name}" for name in listed)):
+        try:
+            data = read_trusted(str(_real(root, path)), MAX_BYTES)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise SourceError(f"{path}: {error.strerror}") from error
+        except CacheError as error:
+            raise SourceError(f"{path}: {error.what}") from error
+        if data.strip():
+            texts.append((path, data))
+    return tuple(sorted(texts))
+
+
+def _real(root: Path, path: str) -> Path:
+    """Where a file of this name is; of the credentials a service sees only its own (units/ordain-agent.service)."""
+    folder, _, name = path.rpartition("/")
+    given = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(given, name) if path == CREDENTIAL and given else below.chase(root, folder) / name
+
+
+def with_handed_over(source: Source, root: Path) -> Source:
+    """``source``, and what came with the boot if something did."""
+    try:
+        texts = handed_over(root)
+    except SourceError:
+        texts = (("", b""),)  # something did, and reading it again says what is wrong with it
+    if not texts:
+        return source
+    return Added(source, root) if source.type == "directory" else StandIn(source, root)
+
+
+class Added:
+    """The documents of a directory and those that came with the boot, as one set."""
+
+    def __init__(self, directory: Source, root: Path) -> None:
+        self._directory, self._root = directory, root
+        self.type = directory.type
+        self.location = f"{directory.location}, and what came with the boot"
+
+    async def read(self) -> Snapshot:
+        """See `Source.read`."""
+        own = await self._directory.read()
+        return _snapshot((*own.texts, *handed_over(self._root)))
+
+    def changes(self) -> AsyncIterator[None]:
+        """See `Source.changes`; what came with the boot changes with the next."""
+        return self._directory.changes()
+
+
+class StandIn:
+    """What came with the boot, until a remote source has answered."""
+
+    def __init__(self, remote: Source, root: Path) -> None:
+        self._remote, self._root = remote, root
+        self.type = remote.type
+        self.location = remote.location
+        self._answered = False
+
+    async def read(self) -> Snapshot:
+        """See `Source.read`."""
+        if self._answered or below.exists(self._root, ANSWERED):
+            return await self._remote.read()
+        try:
+            found = await asyncio.wait_for(self._remote.read(), PATIENCE_SEC)
+        except (SourceError, TimeoutError):
+            found = Snapshot(texts=())
+        if not found.texts:
+            self.location = f"what came with the boot, until {self._remote.location} answers"
+            return _snapshot(handed_over(self._root))
+        self.location = self._remote.location
+        self._answered = True
+        with contextlib.suppress(OSError):  # a machine that keeps nothing is at its first boot every time
+            durable.make_folder((self._root / ANSWERED).parent)
+            durable.replace(self._root / ANSWERED, f"{self.location}\n".encode())
+        return found
+
+    async def changes(self) -> AsyncIterator[None]:
+        """See `Source.changes`; the first comes at once."""
+        yield
+        async for _ in self._remote.changes():
+            yield
+
+
+def _snapshot(texts: tuple[tuple[str, bytes], ...]) -> Snapshot:
+    digest = hashlib.sha256(repr(sorted(texts)).encode())
+    return Snapshot(texts=tuple(sorted(texts)), revision=digest.hexdigest()[:12])

@@ -1,0 +1,118 @@
+"""Documents that come with the boot, and a boot that has documents and no generation, on booted machines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.compile import compile_texts
+from ordain.agent.model import Generation
+from ordain.generator.cache import unpack
+from rig.machine import Machine
+
+pytestmark = pytest.mark.integration
+
+HANDED = "/run/ordain/boot/handed"
+WEB = {
+    "ordain": "v1",
+    "kind": "Layer",
+    "name": "web",
+    "services": {
+        "web": {"command": ["/bin/sleep", "infinity"], "description": "of the hypervisor"},
+        "cron": {"nice": 5},
+        "boot": {"command": ["/bin/true"], "type": "oneshot", "remain": True, "phase": "early"},
+    },
+    "files": {"/etc/web.conf": {"content": "of the hypervisor\n"}},
+}
+AGENT_IS_LATE = "[Service]\nExecStartPre=/bin/sh -c 'until [ -e /run/go ]; do sleep 0.1; done'\n"
+
+
+def credential(document: object) -> tuple[str, ...]:
+    text = json.dumps(document).replace("\\", "\\\\")  # systemd-nspawn unescapes it
+    return (f"--set-credential=ordain.document:{text}",)
+
+
+def record(machine: Machine) -> dict[str, str]:
+    lines = machine.read("/run/ordain/boot/choice").splitlines()
+    return dict(line.split("=", 1) for line in reversed(lines))
+
+
+def number(machine: Machine) -> int:
+    found = machine.run("ordainctl", "status", "--json", check=False).stdout
+    return int(json.loads(found)["generation"]) if found else 0
+
+
+def wait_followed(machine: Machine) -> None:
+    machine.until("the agent has applied it", lambda: machine.path("/etc/ordain/boot/current").exists())
+
+
+def test_a_document_of_the_hypervisor_is_there_from_the_first_moment(machine: Machine) -> None:
+    machine.options = credential(WEB)
+    machine.write("/etc/systemd/system/ordain-agent.service.d/late.conf", AGENT_IS_LATE)
+
+    machine.boot(wait=False)
+    machine.until("the early one has run", lambda: machine.path("/run/systemd/private").exists()
+        and machine.show("boot.service", "ActiveState")["ActiveState"] == "active")  # fmt: skip
+    assert record(machine)["from"] == "handed"
+    assert machine.show("cron.service", "Nice")["Nice"] == "5"
+    machine.until("its file is there", lambda: machine.path("/etc/web.conf").exists())
+    early = machine.show("boot.service", "InvocationID")
+
+    machine.write("/run/go", "")
+    wait_followed(machine)
+
+    handed = unpack(machine.path(HANDED).read_bytes())
+    proven = unpack(machine.path("/etc/ordain/boot/current").read_bytes())
+    assert (handed.hash, handed.entries, handed.files) == (proven.hash, proven.entries, proven.files)
+    assert (handed.number, proven.number) == (0, 1)
+    assert machine.show("boot.service", "InvocationID") == early, "the agent found its work done"
+    assert machine.show("web.service", "ActiveState")["ActiveState"] == "active"
+    assert "/run/credentials/@system/ordain.document:1" in machine.read("/run/systemd/generator/web.service")
+    assert number(machine) == 1
+
+
+def test_nothing_is_restarted_or_reloaded_when_the_agent_comes(machine: Machine) -> None:
+    machine.options = credential(WEB)
+    machine.boot()
+    wait_followed(machine)
+
+    plan = json.loads(machine.read("/run/ordain/outcome.json"))["plan"]
+    assert (plan["stops"], plan["jobs"], plan["reload"], plan["files"]) == ([], [], False, [])
+
+
+def test_the_next_boot_takes_what_was_proven_and_the_agent_follows_a_new_document(machine: Machine) -> None:
+    machine.options = credential(WEB)
+    machine.boot()
+    wait_followed(machine)
+    machine.poweroff()
+
+    machine.options = credential({**WEB, "services": {"web": {"command": ["/bin/sleep", "1000"]}}})
+    machine.boot()
+    assert record(machine)["from"] == "current"
+    machine.until("it is followed", lambda: "1000" in machine.run("systemctl", "cat", "web.service").stdout)
+    machine.until("it runs", lambda: number(machine) == 2)
+
+
+def test_the_machine_compiles_what_a_host_compiles(machine: Machine) -> None:
+    """Byte for byte, though another Python does it elsewhere."""
+    machine.write("/etc/ordain/documents/web.json", json.dumps(WEB))
+    machine.boot()
+    wait_followed(machine)
+
+    texts = [("/etc/ordain/documents/web.json", json.dumps(WEB).encode())]
+    here, _ = compile_texts(texts, Path(machine.tree), Generation())
+    assert unpack(machine.path(HANDED).read_bytes()).hash == here.hash
+
+
+def test_what_is_wrong_with_a_document_is_said_and_costs_nothing_else(machine: Machine) -> None:
+    machine.options = credential({**WEB, "servces": {}})
+
+    machine.boot()
+
+    assert record(machine)["from"] == "nothing"
+    notes = [line for line in machine.read("/run/ordain/boot/choice").splitlines() if line.startswith("note=")]
+    assert any("servces" in note for note in notes), notes
+    assert machine.run("systemctl", "is-active", "basic.target").stdout == "active\n"
+    assert "servces" in machine.run("ordainctl", "status", check=False).stdout

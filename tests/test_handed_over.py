@@ -1,0 +1,246 @@
+"""Documents that come with the boot: what counts, when they stand in, and the program that compiles them so early."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ordain.agent import firstboot
+from ordain.agent.sources import Snapshot, SourceError
+from ordain.agent.sources.directory import Directory
+from ordain.agent.sources.handed import ANSWERED, handed_over, with_handed_over
+from ordain.generator import firstboot as early
+from ordain.generator.cache import unpack
+from ordain.generator.main import main as generate
+
+LAYER = b'{"ordain": "v1", "kind": "Layer", "name": "a", "services": {"a": {"command": ["/bin/true"]}}}\n'
+OTHER = LAYER.replace(b'"a"', b'"b"')
+
+
+class Remote:
+    type = "etcd"
+    location = "https://db"
+
+    def __init__(self) -> None:
+        self.answer: Snapshot | None = None
+
+    async def read(self) -> Snapshot:
+        if self.answer is None:
+            raise SourceError("no route to host")
+        return self.answer
+
+    async def changes(self) -> AsyncIterator[None]:
+        return
+        yield
+
+
+def put(root: Path, path: str, data: bytes, mode: int = 0o644) -> None:
+    target = root / path.lstrip("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+    target.chmod(mode)
+
+
+def names(snapshot: Snapshot) -> list[str]:
+    return [path for path, _ in snapshot.texts]
+
+
+def test_every_way_to_hand_over_counts(tmp_path: Path) -> None:
+    put(tmp_path, "/run/ordain/document.json", LAYER)
+    put(tmp_path, "/run/ordain/documents/web.yaml", LAYER)
+    put(tmp_path, "/run/ordain/documents/notes.txt", LAYER)
+    put(tmp_path, "/run/credentials/@system/ordain.document", LAYER, 0o400)
+    assert [path for path, _ in handed_over(tmp_path)] == [
+        "/run/credentials/@system/ordain.document",
+        "/run/ordain/document.json",
+        "/run/ordain/documents/web.yaml",
+    ]
+
+
+def test_what_others_could_have_written_is_not_taken(tmp_path: Path) -> None:
+    put(tmp_path, "/run/ordain/document.json", LAYER, 0o666)
+    with pytest.raises(SourceError, match=r"/run/ordain/document\.json: .*others than root may write it"):
+        handed_over(tmp_path)
+
+
+def test_what_is_too_large_is_not_taken(tmp_path: Path) -> None:
+    put(tmp_path, "/run/ordain/document.json", b" " * (5 << 20))
+    with pytest.raises(SourceError, match="bytes, at most"):
+        handed_over(tmp_path)
+
+
+def test_it_is_added_to_a_directory(tmp_path: Path) -> None:
+    put(tmp_path, "/etc/ordain/documents/own.json", LAYER)
+    put(tmp_path, "/run/ordain/document.json", OTHER)
+    source = with_handed_over(Directory(Path("/etc/ordain/documents"), tmp_path), tmp_path)
+    snapshot = asyncio.run(source.read())
+    assert names(snapshot) == ["/etc/ordain/documents/own.json", "/run/ordain/document.json"]
+    put(tmp_path, "/etc/ordain/documents/own.json", OTHER)
+    assert asyncio.run(source.read()).revision != snapshot.revision
+
+
+def test_without_it_a_source_is_left_as_it_is(tmp_path: Path) -> None:
+    remote = Remote()
+    assert with_handed_over(remote, tmp_path) is remote
+
+
+def test_it_stands_in_for_a_remote_source_until_that_has_answered_once(tmp_path: Path) -> None:
+    put(tmp_path, "/run/ordain/document.json", LAYER)
+    remote = Remote()
+    source = with_handed_over(remote, tmp_path)
+    assert names(asyncio.run(source.read())) == ["/run/ordain/document.json"]
+    assert source.location == "what came with the boot, until https://db answers"
+
+    remote.answer = Snapshot(texts=())
+    assert names(asyncio.run(source.read())) == ["/run/ordain/document.json"], "an empty store is no answer"
+
+    remote.answer = Snapshot(texts=(("web", OTHER),))
+    assert names(asyncio.run(source.read())) == ["web"]
+    assert source.location == "https://db"
+
+    remote.answer = None
+    for again in (source, with_handed_over(remote, tmp_path)):
+        with pytest.raises(SourceError, match="no route to host"):
+            asyncio.run(again.read())
+    (tmp_path / ANSWERED).unlink()
+    assert names(asyncio.run(with_handed_over(remote, tmp_path).read())) == ["/run/ordain/document.json"]
+
+
+# The generator
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root whose first boot runs the program of this tree."""
+    program = tmp_path / "program"
+    monkeypatch.setattr(early.compile, "__defaults__", (str(program),))
+    root = tmp_path / "root"
+    put(root, "/proc/sys/kernel/random/boot_id", b"00000000-0000-0000-0000-000000000001\n")
+    put(root, "/etc/os-release", b"ID=debian\nVERSION_ID=13\n")
+    script(
+        tmp_path,
+        f"exec {_python()} -c 'import sys; from ordain.agent.firstboot import main; sys.exit(main(sys.argv))' $1",
+    )
+    return root
+
+
+def _python() -> str:
+    import os
+    import sys
+
+    return f"env PYTHONPATH={os.environ.get('PYTHONPATH', '')} {sys.executable} -P"
+
+
+def script(where: Path, text: str) -> None:
+    put(where, "/program", f"#!/bin/sh\n{text}\n".encode(), 0o755)
+
+
+def run(root: Path) -> dict[str, list[str]]:
+    generate(["ordain-generator", f"--root={root}", f"{root}/out"])
+    found: dict[str, list[str]] = {}
+    for line in (root / "run/ordain/boot/choice").read_text().splitlines():
+        key, _, value = line.partition("=")
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def test_a_first_boot_places_what_was_handed_over(machine: Path) -> None:
+    put(machine, "/run/ordain/document.json", LAYER)
+    assert run(machine)["from"] == ["handed"]
+    assert "# /run/ordain/document.json:1 a services/a/command" in (machine / "out/a.service").read_text()
+
+
+def test_documents_of_the_machine_do_as_well_and_yaml_too(machine: Path) -> None:
+    put(
+        machine,
+        "/etc/ordain/documents/a.yaml",
+        b"ordain: v1\n" + b"kind: Layer\nname: a\nservices: {a: {command: /bin/true}}\n",
+    )
+    assert run(machine)["from"] == ["handed"]
+
+
+def test_a_machine_without_documents_runs_nothing(machine: Path) -> None:
+    script(machine.parent, "touch $1/ran")
+    run(machine)
+    assert not (machine / "ran").exists()
+
+
+def test_the_baseline_goes_before_documents_of_the_machine_and_after_what_was_handed_over(machine: Path) -> None:
+    put(machine, "/run/ordain/document.json", OTHER)
+    run(machine)
+    put(machine, "/usr/lib/ordain/boot/baseline", (machine / "run/ordain/boot/handed").read_bytes())
+    (machine / "run/ordain/boot/handed").unlink()
+    (machine / "run/ordain/document.json").unlink()
+    (machine / "run/ordain/boot/choice").unlink()
+    put(machine, "/etc/ordain/documents/a.json", LAYER)
+    assert run(machine)["from"] == ["baseline"]
+    (machine / "run/ordain/boot/choice").unlink()
+    put(machine, "/run/ordain/document.json", OTHER)
+    assert run(machine)["from"] == ["handed"]
+    assert {path for path, *_ in unpack((machine / "run/ordain/boot/handed").read_bytes()).entries} > {
+        "normal/a.service",
+        "normal/b.service",
+    }
+
+
+def test_a_second_run_in_a_boot_compiles_nothing(machine: Path) -> None:
+    put(machine, "/run/ordain/document.json", b"{")
+    assert any("expected a key" in note for note in run(machine)["note"])
+    script(machine.parent, "touch $1/ran")
+    assert "note" not in run(machine)
+    assert not (machine / "ran").exists()
+
+
+def test_a_machine_that_is_up_is_left_to_its_agent(machine: Path) -> None:
+    put(machine, "/run/ordain/document.json", LAYER)
+    address = machine / "run/systemd/private"
+    address.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as manager:
+        manager.bind(str(address))
+        manager.listen()
+        assert run(machine)["from"] == ["nothing"]
+    (machine / "run/ordain/boot/choice").unlink()
+    assert run(machine)["from"] == ["handed"], "what an initrd's systemd left behind is no manager"
+
+
+def test_a_compile_that_hangs_is_killed_and_said(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(machine, "/run/ordain/document.json", LAYER)
+    script(machine.parent, "echo $$ >$1/pid; echo half a word; exec sleep 1000")
+    monkeypatch.setattr(early, "SECONDS", 1)
+    assert run(machine)["note"] == ["the documents are not compiled after 1 s, they wait for the agent"]
+    pid = (machine / "pid").read_text().strip()
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_program_that_is_not_there_is_said(machine: Path) -> None:
+    put(machine, "/run/ordain/document.json", LAYER)
+    (machine.parent / "program").unlink()
+    (note,) = run(machine)["note"]
+    assert note.endswith("/program: No such file or directory, the documents wait for the agent")
+
+
+def test_documents_that_match_on_an_address_wait_until_one_is_known(
+    machine: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    put(
+        machine,
+        "/run/ordain/document.json",
+        LAYER.replace(b'"services"', b'"match": {"mac": "02:00:00:00:00:01"}, "services"'),
+    )
+    assert firstboot.main(["", str(machine)]) == 1
+    assert "match on mac" in capfd.readouterr().out
+
+
+def test_where_only_releases_are_trusted_documents_are_not(machine: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    put(machine, "/run/ordain/document.json", LAYER)
+    put(machine, "/etc/ordain/agent.yaml", b"trust: required\n")
+    assert firstboot.main(["", str(machine)]) == 1
+    assert "only signed releases are trusted" in capfd.readouterr().out
