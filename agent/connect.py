@@ -40,8 +40,8 @@ async def _local(bus: Bus, root: Path) -> Client:
     from ordain.agent.local import Local
     from ordain.agent.protected import CALLER
     from ordain.agent.settings import read_settings
+    from ordain.agent.sources.booted import with_handed_over
     from ordain.agent.sources.directory import Directory
-    from ordain.agent.sources.handed import with_handed_over
     from ordain.agent.systemd1 import Systemd
 
     CALLER.set(os.getpid())

@@ -16,8 +16,8 @@ from ordain.agent.compile import compile_texts, read_texts
 from ordain.agent.model import Generation
 from ordain.agent.settings import Trust, read_settings
 from ordain.agent.sources import SourceError
+from ordain.agent.sources.booted import handed_over, with_handed_over
 from ordain.agent.sources.directory import Directory
-from ordain.agent.sources.handed import handed_over, with_handed_over
 from ordain.agent.store import Store
 from ordain.transforms.errors import Refused, errors
 from ordain.transforms.facts import read_facts

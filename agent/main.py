@@ -20,8 +20,8 @@ from ordain.agent.failure import Failure, Unavailable
 from ordain.agent.follow import Follower
 from ordain.agent.service import Service, serve
 from ordain.agent.settings import read_settings
+from ordain.agent.sources.booted import with_handed_over
 from ordain.agent.sources.directory import Directory
-from ordain.agent.sources.handed import with_handed_over
 from ordain.agent.status import State, Status
 from ordain.agent.systemd1 import Systemd
 from ordain.agent.takeover import settled, take_over
