@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.sources import SourceError
+from ordain.agent.sources.couchdb import CouchDb
 from ordain.agent.sources.database import ANY, Change, Conflict, Database
 from ordain.agent.sources.directory_database import DirectoryDatabase
 from ordain.agent.sources.etcd import Etcd
@@ -18,7 +20,7 @@ from ordain.agent.sources.watching import Pace
 from rig import stores
 
 Open = Callable[[], AbstractAsyncContextManager[Database]]
-STORES = ("directory", "etcd")
+STORES = ("directory", "etcd", "couchdb")
 
 
 @pytest.fixture(scope="session")
@@ -29,20 +31,35 @@ def cluster() -> Iterator[stores.Cluster]:
         yield cluster
 
 
+@pytest.fixture(scope="session")
+def pouch() -> Iterator[stores.Pouch]:
+    if reason := stores.missing_pouch():
+        pytest.skip(reason)
+    with stores.Pouch() as pouch:
+        yield pouch
+
+
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Opens an empty store of each kind in turn."""
-    endpoints: tuple[str, ...] = ()
+    access = Access(endpoints=())
     if request.param == "etcd":
-        endpoints = request.getfixturevalue("cluster").endpoints
+        access = Access(endpoints=request.getfixturevalue("cluster").endpoints)
+    elif request.param == "couchdb":
+        pouch = request.getfixturevalue("pouch")
+        access = Access(endpoints=(pouch.url,))
+        name = f"t{secrets.token_hex(4)}"
+        for each in (name, f"{name}-status"):
+            pouch.call("PUT", each)
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[Database, None]:
-        if endpoints:
-            pace = Pace(check_sec=0.5, answer_sec=2)
-            database: Database = Etcd(Transport(Access(endpoints=endpoints)), f"/{tmp_path.name}/", pace=pace)
-        else:
-            database = DirectoryDatabase(tmp_path)
+        pace = Pace(check_sec=0.5, answer_sec=2)
+        database: Database = DirectoryDatabase(tmp_path)
+        if request.param == "etcd":
+            database = Etcd(Transport(access), f"/{tmp_path.name}/", pace=pace)
+        elif request.param == "couchdb":
+            database = CouchDb(Transport(access), name, pace=pace)
         try:
             yield database
         finally:
@@ -70,54 +87,57 @@ async def test_what_is_put_is_listed(store: Open) -> None:
 
 async def test_a_write_that_expects_something_else_writes_nothing(store: Open) -> None:
     async with store() as database:
-        version = await database.put("a/b", b"1", expect=None)
+        version = await database.put("documents/a/b", b"1", expect=None)
         with pytest.raises(Conflict):
-            await database.put("a/b", b"2", expect=None)
-        await database.put("a/b", b"2", expect=version)
+            await database.put("documents/a/b", b"2", expect=None)
+        await database.put("documents/a/b", b"2", expect=version)
         with pytest.raises(Conflict):
-            await database.put("a/b", b"3", expect=version)
+            await database.put("documents/a/b", b"3", expect=version)
         with pytest.raises(Conflict):
-            await database.delete("a/b", expect=version)
+            await database.delete("documents/a/b", expect=version)
         with pytest.raises(Conflict):
-            await database.delete("a/c", expect=version)
+            await database.delete("documents/a/c", expect=version)
         with pytest.raises(Conflict):
             await database.write(
-                [Change(key="a/new", data=b"x", expect=None), Change(key="a/b", data=b"3", expect=version)]
+                [
+                    Change(key="documents/a/new", data=b"x", expect=None),
+                    Change(key="documents/a/b", data=b"3", expect=version),
+                ]
             )
-        assert [(e.key, e.data) for e in (await database.list("a/")).entries] == [("a/b", b"2")]
+        assert [(e.key, e.data) for e in (await database.list("documents/a/")).entries] == [("documents/a/b", b"2")]
 
 
 async def test_a_key_that_is_gone_can_be_put_anew(store: Open) -> None:
     async with store() as database:
-        version = await database.put("a/b", b"1", expect=None)
-        await database.delete("a/b", expect=version)
-        assert (await database.list("a/")).entries == ()
-        await database.put("a/b", b"1", expect=None)
-        await database.delete("a/b", expect=ANY)
-        await database.delete("a/b", expect=ANY)
+        version = await database.put("documents/a/b", b"1", expect=None)
+        await database.delete("documents/a/b", expect=version)
+        assert (await database.list("documents/a/")).entries == ()
+        await database.put("documents/a/b", b"1", expect=None)
+        await database.delete("documents/a/b", expect=ANY)
+        await database.delete("documents/a/b", expect=ANY)
 
 
 async def test_a_watch_wakes_for_its_prefixes(store: Open) -> None:
     async with store() as database:
-        await database.put("a/b", b"1", expect=None)
-        listing = await database.list("a/", "b/")
-        async with aclosing(database.watch(("a/", "b/"), listing.revision)) as hints:
+        await database.put("documents/a/b", b"1", expect=None)
+        listing = await database.list("documents/a/", "documents/b/")
+        async with aclosing(database.watch(("documents/a/", "documents/b/"), listing.revision)) as hints:
             waiting = asyncio.ensure_future(anext(hints))
-            await database.put("b/new", b"2", expect=None)
+            await database.put("documents/b/new", b"2", expect=None)
             await asyncio.wait_for(waiting, 10)
 
 
 async def test_a_change_between_listing_and_watching_is_not_missed(store: Open) -> None:
     async with store() as database:
-        listing = await database.list("a/")
-        await database.put("a/b", b"1", expect=None)
-        async with aclosing(database.watch(("a/",), listing.revision)) as hints:
+        listing = await database.list("documents/a/")
+        await database.put("documents/a/b", b"1", expect=None)
+        async with aclosing(database.watch(("documents/a/",), listing.revision)) as hints:
             await asyncio.wait_for(anext(hints), 10)
 
 
 def test_a_directory_that_is_not_there_is_no_empty_one(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="gone"):
-        asyncio.run(DirectoryDatabase(tmp_path / "gone").list("a/"))
+        asyncio.run(DirectoryDatabase(tmp_path / "gone").list("documents/a/"))
 
 
 @pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/passwd", "a//b", ".lock", "a/.x"])

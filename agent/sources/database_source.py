@@ -5,8 +5,10 @@ own scopes ──list──▶ Node documents ──▶ labels ──▶ all sco
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
 
 from ordain.agent.sources import Snapshot, SourceError, layout
 from ordain.agent.sources.database import Database, Listing
@@ -14,6 +16,8 @@ from ordain.transforms.documents import read
 from ordain.transforms.model import Facts, Kind
 from ordain.transforms.resolve import with_node
 
+LEAST_SEC = 1.0
+"""Between two watches, whatever the server does."""
 ROUNDS = 5
 """Listings that each find other labels than the one before, before giving up."""
 
@@ -45,6 +49,22 @@ class DatabaseSource:
                 return snapshot(listing)
             scopes = wanted
         raise SourceError(f"{self.location}: the labels of this machine change with every reading")
+
+    async def changes(self) -> AsyncGenerator[None, None]:
+        """See `Source.changes`. Raises `SourceError` when the watch is lost: then all is read again."""
+        yield
+        while True:
+            scopes = self._scopes
+            async with aclosing(self.database.watch(layout.prefixes(scopes), self._revision)) as woken:
+                async for _ in woken:
+                    yield
+                    if self._scopes != scopes:
+                        break
+            await asyncio.sleep(LEAST_SEC)
+
+    async def close(self) -> None:
+        """Drop connections; what was learnt of the servers stays."""
+        await self.database.close()
 
     def _with_labels(self, listing: Listing, facts: Facts) -> Facts:
         """``facts`` with what this machine's Node says; a Node that is wrong is the reader's to refuse."""

@@ -14,7 +14,8 @@ from contextlib import AsyncExitStack, aclosing, contextmanager
 from ordain.agent.sources import Fault, SourceError
 from ordain.agent.sources import etcd_wire as wire
 from ordain.agent.sources.database import ANY, Change, Conflict, Entry, Listing
-from ordain.agent.sources.etcd_client import Compacted, EtcdClient, Login, NotEnabled, TokenRefused, parsed, refusal
+from ordain.agent.sources.etcd_client import Compacted, EtcdClient, NotEnabled, TokenRefused, parsed, refusal
+from ordain.agent.sources.login import Login
 from ordain.agent.sources.transport import Answer, Transport
 from ordain.agent.sources.watching import Pace, hints
 

@@ -3,29 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from ordain.agent.sources import Fault, SourceError
 from ordain.agent.sources.etcd_wire import Json
+from ordain.agent.sources.login import LOCKOUT_SEC, Login
 from ordain.agent.sources.transport import Answer, Stream, Transport, demand
 
 OLDEST = (3, 4)
 """Its gateway is the first below /v3."""
-_LOCKOUT_SEC = 30.0
-"""A wrong password is not tried more often: somebody counts, and may lock the account."""
 _NO_LEADER = {"Grpc-Metadata-hasleader": "true"}
 """A member without a leader answers watches with silence unless asked to say so."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
-    """``password`` reads it anew each time, as it may have changed; it raises `SourceError`."""
-
-    user: str
-    password: Callable[[], str]
 
 
 class Compacted(Exception):
@@ -165,7 +155,7 @@ def refusal(answer: Answer, error: Json) -> Exception:
         return NotEnabled(what)
     if "authentication failed" in message:
         hint = "is the password that of the user?"
-        return SourceError(what, code=Fault.UNAUTHORIZED, hint=hint, retry_after_sec=_LOCKOUT_SEC)
+        return SourceError(what, code=Fault.UNAUTHORIZED, hint=hint, retry_after_sec=LOCKOUT_SEC)
     if answer.status == 403 or code == 7 or "permission denied" in message:
         return SourceError(what, code=Fault.FORBIDDEN, hint="grant the user's role the keys below the prefix")
     if "has been compacted" in message:

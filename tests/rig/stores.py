@@ -1,4 +1,4 @@
-"""Stores to test against: a real etcd cluster, each member a process that can be killed, frozen and started again."""
+"""Stores to test against: real servers, each a process that can be killed, frozen and started again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rig.roots import CLEAN
+from rig.roots import CACHE, CLEAN, once
 
 LOOPBACK = "127.0.0.1"
 PATIENCE_SEC = 60.0
@@ -29,6 +29,12 @@ MEMORY = Path("/dev/shm")
 def missing() -> str:
     """Why there is no etcd here, in words; empty when there is."""
     absent = [tool for tool in ("etcd", "etcdctl") if shutil.which(tool, path=CLEAN["PATH"]) is None]
+    return f"needs {', '.join(absent)}" if absent else ""
+
+
+def missing_pouch() -> str:
+    """Why there is no pouchdb-server here, in words; empty when there is."""
+    absent = [tool for tool in ("node", "npm") if shutil.which(tool, path=CLEAN["PATH"]) is None]
     return f"needs {', '.join(absent)}" if absent else ""
 
 
@@ -201,3 +207,93 @@ class Tls:
         """What makes etcd serve with them."""
         yield f"--cert-file={self.cert}"
         yield f"--key-file={self.key}"
+
+
+@dataclass(slots=True)
+class Pouch:
+    """pouchdb-server, which speaks CouchDB's protocol, with the databases of a store; design gaps: `FakeCouch`.
+
+    With ``admin`` (a password), there are users, and that is the password of ``admin``.
+    """
+
+    admin: str = ""
+    port: int = 0
+    directory: Path = field(init=False)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def __enter__(self) -> Self:
+        self.directory = Path(tempfile.mkdtemp(prefix="ordain-pouch-", dir=MEMORY))
+        (self.port,) = ports(1)
+        try:
+            self.start()
+            for name in ("ordain", "ordain-status"):
+                self.call("PUT", name)
+            if self.admin:
+                self.call("PUT", "_config/admins/admin", self.admin)
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it, with the data it had, and wait until it answers."""
+        program = pouchdb() / "node_modules/pouchdb-server/bin/pouchdb-server"
+        command = ["node", str(program), f"--host={LOOPBACK}", f"--port={self.port}", f"--dir={self.directory}"]
+        with (self.directory / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, env=CLEAN, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + PATIENCE_SEC
+        while True:
+            try:
+                self.call("GET", "")
+            except urllib.error.HTTPError:
+                return
+            except OSError:
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send its process a signal."""
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def end(self) -> None:
+        """Kill it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """One request."""
+        data = None if body is None else json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/{path}", data=data, method=method, headers=headers)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.load(answer)
+
+
+def pouchdb() -> Path:
+    """A directory with pouchdb-server from npm, made once."""
+    name = "pouchdb-server-4.2.0"
+    with once(CACHE / "npm" / name) as made:
+        if made is not None:
+            made.mkdir(parents=True, exist_ok=True)
+            for words in (("install", name.replace("server-", "server@")), ("rebuild", "leveldown")):
+                subprocess.run(["npm", "--no-audit", "--no-fund", *words], check=True, cwd=made, capture_output=True)
+    return CACHE / "npm" / name
