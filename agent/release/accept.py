@@ -14,6 +14,7 @@ from ordain.agent.release.keys import TRUST, Key
 from ordain.agent.release.manifest import Release
 from ordain.agent.sources import Fault, SourceError, layout
 from ordain.transforms.documents import read
+from ordain.transforms.errors import Refused
 from ordain.transforms.model import Document, Facts, Kind
 from ordain.transforms.resolve import nodes_of, with_node
 
@@ -117,6 +118,13 @@ def incomplete(release: Release, missing: Iterable[str]) -> SourceError:
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     what = f"release {release.title} is not complete: {', '.join(names[:3])}{more} not there yet"
     return SourceError(what, code=Fault.RELEASE_INCOMPLETE, hint="it is being published, or a replica is behind")
+
+
+def unreadable(refused: Refused) -> SourceError:
+    """What there is to say of a text that is no release."""
+    first = refused.problems[0]
+    code = Fault.SCHEMA_TOO_NEW if first.code == Fault.SCHEMA_TOO_NEW else Fault.VERIFY_FAILED
+    return SourceError(f"{first.where}: {first.what}", code=code, hint=first.hint)
 
 
 def one_of(releases: Iterable[Release]) -> Release:

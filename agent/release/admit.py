@@ -69,9 +69,7 @@ class Admission:
         try:
             release = read(path, data)
         except Refused as refused:
-            first = refused.problems[0]
-            code = Fault.SCHEMA_TOO_NEW if first.code == Fault.SCHEMA_TOO_NEW else Fault.VERIFY_FAILED
-            raise SourceError(f"{first.where}: {first.what}", code=code, hint=first.hint) from None
+            raise accept.unreadable(refused) from None
         keys, problems = trusted(self.root)
         try:
             accept.signed_by(release, keys, self.check)
