@@ -39,6 +39,9 @@ def _value(kind: Any, data: Any) -> Any:
         if rest == [...]:
             return tuple(_value(item, each) for each in data)
         return tuple(_value(k, each) for k, each in zip((item, *rest), data, strict=True))
+    if origin is frozenset:
+        (item,) = typing.get_args(kind)
+        return frozenset(_value(item, each) for each in data)
     if origin in (types.UnionType, typing.Union):
         inner = [k for k in typing.get_args(kind) if k is not type(None)]
         return data if data is None or len(inner) > 1 else _value(inner[0], data)

@@ -29,6 +29,19 @@ class Window:
         """How long it lasts; 00:00-00:00 is the whole day."""
         return (self.end - self.start - 1) % 1440 + 1
 
+    def began(self, now: datetime) -> datetime | None:
+        """When the window that is open ``now`` opened; None: it is not."""
+        for ahead in (0, -1):
+            start = self.start_on(now + timedelta(days=ahead))
+            if start is not None and start <= now < start + timedelta(minutes=self.minutes):
+                return start
+        return None
+
+    def start_on(self, day: datetime) -> datetime | None:
+        """When it opens on the day of this moment, if it does."""
+        midnight = day.replace(hour=0, minute=0, second=0, microsecond=0)
+        return midnight + timedelta(minutes=self.start) if day.weekday() in self.days else None
+
 
 def window(text: str) -> Window:
     """Read a window. Raises `EncodeError`.
@@ -62,9 +75,8 @@ def opens(windows: Iterable[Window], now: datetime) -> datetime:
     """When the next of ``windows`` is open: ``now``, if one is; also if there are none."""
     starts = []
     for each in windows:
-        for ahead in range(-1, 8):
-            midnight = (now + timedelta(days=ahead)).replace(hour=0, minute=0, second=0, microsecond=0)
-            start = midnight + timedelta(minutes=each.start)
-            if midnight.weekday() in each.days and now < start + timedelta(minutes=each.minutes):
-                starts.append(max(now, start))
+        if each.began(now):
+            return now
+        coming = (each.start_on(now + timedelta(days=ahead)) for ahead in range(8))
+        starts += [start for start in coming if start is not None and start > now]
     return min(starts, default=now)

@@ -1,7 +1,8 @@
 """Releases in a store: documents by their hash first, then the manifest, last the channel's head, by compare-and-set.
 
-releases/blobs/SHA256        a document, the same for every release that names it
+blobs/SHA256                 a document, the same for every release that names it
 releases/CHANNEL/NUMBER      every release of a channel, for pins and for people
+releases/CHANNEL/rollout     how far the rollout of the head is (`fleet.rollout.State`)
 releases/CHANNEL/head        what the machines of the channel watch: a copy of the latest
 """
 
@@ -15,12 +16,17 @@ from ordain.agent.release.manifest import Release, read
 from ordain.agent.sources.database import Conflict, Database, Entry
 
 RELEASES = "releases/"
-BLOBS = f"{RELEASES}blobs/"
+BLOBS = "blobs/"
 
 
 def head_key(channel: str) -> str:
     """Where the latest release of a channel lies."""
     return f"{RELEASES}{channel}/head"
+
+
+def rollout_key(channel: str) -> str:
+    """Where the state of a channel's rollout lies."""
+    return f"{RELEASES}{channel}/rollout"
 
 
 def number_key(channel: str, number: int) -> str:

@@ -5,13 +5,18 @@ It brings manifests and documents as they are; `admit` decides whether they are 
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from datetime import datetime
 
+from ordain.agent.fleet.gate import Gate
+from ordain.agent.fleet.rollout import State, decode
 from ordain.agent.release import accept
 from ordain.agent.release.admit import channel_of
 from ordain.agent.release.manifest import Release, read
-from ordain.agent.release.publish import BLOBS, fetch, head_key, number_key
+from ordain.agent.release.publish import BLOBS, fetch, head_key, number_key, rollout_key
 from ordain.agent.sources import Fault, Snapshot, SourceError
 from ordain.agent.sources.database import Database, Entry
 from ordain.transforms.errors import Refused
@@ -19,36 +24,68 @@ from ordain.transforms.model import Facts
 
 
 class ReleaseSource:
-    """A `Source` of the releases in ``database``; ``facts`` tells what the machine is now.
+    """A `Source` of the releases in ``database``; ``facts`` tells what the machine is now, ``gate`` when
+    its turn is; without one it is always.
 
     Documents are kept by their hash for the next release, which mostly names the same.
     """
 
-    def __init__(self, database: Database, facts: Callable[[], Facts], shared: Mapping[str, str]) -> None:
+    def __init__(
+        self, database: Database, facts: Callable[[], Facts], shared: Mapping[str, str], gate: Gate | None = None
+    ) -> None:
         self.type = database.type
         self.location = database.location
         self.database = database
         self._facts = facts
         self._shared = shared
+        self.gate = gate
         self._have: dict[str, bytes] = {}
         self._revision = ""
 
     async def changes(self) -> AsyncGenerator[None, None]:
-        """See `Source.changes`."""
+        """See `Source.changes`; also when this machine's turn may have come."""
         yield
         while True:
-            async with aclosing(self.database.watch(self.prefixes, self._revision)) as woken:
-                async for _ in woken:
+            woken = asyncio.Event()
+            watching = asyncio.ensure_future(self._watch(woken))
+            watching.add_done_callback(lambda _: woken.set())  # noqa: B023 - of this round
+            try:
+                while not watching.done():
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self._patience()):
+                            await woken.wait()
+                    woken.clear()
+                    if watching.done():
+                        break
                     yield
+            finally:
+                watching.cancel()
+                await asyncio.wait([watching])
+            watching.result()
             yield
+
+    async def _watch(self, woken: asyncio.Event) -> None:
+        async with aclosing(self.database.watch(self.prefixes, self._revision)) as hints:
+            async for _ in hints:
+                woken.set()
+
+    def _patience(self) -> float | None:
+        """Seconds until it may be this machine's turn."""
+        waiting = self.gate.waiting if self.gate else None
+        if waiting is None or waiting.until is None:
+            return None
+        return max(0.1, (waiting.until - datetime.now().astimezone()).total_seconds())
 
     @property
     def prefixes(self) -> tuple[str, ...]:
         """What it watches."""
-        return (head_key(channel_of(self._facts())),)
+        channel = channel_of(self._facts())
+        return (head_key(channel), rollout_key(channel)) if self.gate else (head_key(channel),)
 
     async def close(self) -> None:
-        """Drop connections."""
+        """Give back a turn, and drop connections."""
+        if self.gate:
+            await self.gate.close()
         await self.database.close()
 
     async def read(self) -> Snapshot:
@@ -60,8 +97,15 @@ class ReleaseSource:
         channel = channel_of(facts)
         listing = await self.database.list(*self.prefixes)
         self._revision = listing.revision
-        head = self._release(next(iter(listing.entries), None), head_key(channel))
-        texts = {head_key(channel): head.text()}
+        there = {entry.key: entry for entry in listing.entries}
+        key = head_key(channel)
+        head = self._release(there.get(key), key)
+        if self.gate:
+            number = await self.gate.number(head, _state(there.get(rollout_key(channel))))
+            if number != head.number:
+                key = number_key(channel, number)
+                head = self._release(await self.database.get(key), key)
+        texts = {key: head.text()}
         found, named = await self._documents(head, facts)
         pin = accept.pin_of(found, facts, self._shared)
         if pin and pin != head.number:
@@ -95,3 +139,11 @@ class ReleaseSource:
             if wrong := sorted(name for name, hash in release.documents.items() if hash in missing - self._have.keys()):
                 what = f"release {release.title}: {wrong[0]} is not the document that was signed"
                 raise SourceError(what, code=Fault.VERIFY_FAILED, hint="publish it again")
+
+
+def _state(entry: Entry | None) -> State | None:
+    """How far the rollout is; what cannot be read opens nothing."""
+    if entry is not None:
+        with contextlib.suppress(ValueError):
+            return decode(entry.data)
+    return None

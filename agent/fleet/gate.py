@@ -1,0 +1,126 @@
+"""One machine's turn in a rollout: which release its source hands over, the one it has or the head; effect.
+
+The agent knows nothing of it: what is handed over is applied. A machine that has no release yet does not wait.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from ordain.agent.fleet import rollout
+from ordain.agent.fleet.report import PATH, Report, decode
+from ordain.agent.fleet.rollout import State, Wait
+from ordain.agent.fleet.slots import Slots
+from ordain.agent.release.manifest import Release
+from ordain.agent.sources import SourceError
+from ordain.agent.status import State as Phase
+from ordain.transforms.windows import Window
+
+log = logging.getLogger(__name__)
+HOLD_SEC = 1800.0
+"""A slot is given back after so long, whatever became of the machine's apply."""
+LOOK_SEC = 1.0
+ASK_SEC = (5.0, 60.0)
+"""While all slots are taken: the first and the longest mean time between two looks."""
+_AT_WORK = (Phase.APPLYING, Phase.STARTING, Phase.TRIAL)
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
+
+
+@dataclass(slots=True, kw_only=True)
+class Gate:
+    """The turn of ``machine``, whose agent reports below ``root``; ``own`` are its admin's windows.
+
+    ``slots`` gives the semaphore of a name and size.
+    """
+
+    root: Path
+    machine: str
+    slots: Callable[[str, int], Slots]
+    own: tuple[Window, ...] = ()
+    now: Callable[[], datetime] = _now
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    waiting: Wait | None = None
+    _since: tuple[str, datetime] | None = None
+    _asked: int = 0
+    _holding: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    async def number(self, head: Release, state: State | None) -> int:
+        """The number of the release to have: that of ``head`` once it is this machine's turn, else the one it has.
+
+        ``waiting`` says why it is not. Raises `SourceError` if the semaphore cannot be used.
+        """
+        report = self._report()
+        here = report.release.number if report and report.release.channel == head.channel else 0
+        self.waiting = None
+        if not 0 < here < head.number:
+            return head.number
+        self.waiting = await self._wait(head, state)
+        return here if self.waiting else head.number
+
+    async def _wait(self, head: Release, state: State | None) -> Wait | None:
+        now, place = self.now(), rollout.position(self.machine, head.title)
+        held = rollout.stage(head.rollout, head.number, state, place)
+        if held:
+            return held
+        if self._since is None or self._since[0] != head.hash:
+            self._since = head.hash, now
+        held = rollout.clock(head.rollout, self.own, place, now, self._since[1])
+        if held or not head.rollout.parallel or (self._holding and not self._holding.done()):
+            return held
+        slots = self.slots(head.channel, head.rollout.parallel)
+        if not await slots.acquire():
+            first, longest = ASK_SEC
+            pause = random.uniform(0.5, 1.5) * min(longest, first * 1.5 ** min(self._asked, 16))
+            self._asked += 1
+            why = f"{head.rollout.parallel} machines at a time, and so many are at it"
+            return Wait(why=why, until=now + timedelta(seconds=pause))
+        self._asked = 0
+        self._holding = asyncio.ensure_future(self._hold(slots, head))
+        return None
+
+    async def _hold(self, slots: Slots, head: Release) -> None:
+        """Keep the slot until the agent has done what it could with the release."""
+        loop = asyncio.get_running_loop()
+        began = renewed = loop.time()
+        try:
+            while not self._done(head):
+                await self.sleep(LOOK_SEC)
+                if loop.time() - began > HOLD_SEC:
+                    log.warning("the agent has not taken release %s; its turn is over", head.title)
+                    break
+                if loop.time() - renewed > slots.ttl_sec / 3:
+                    renewed = loop.time()
+                    if not await slots.renew():
+                        log.warning("the turn for release %s was lost", head.title)
+                        return
+        except SourceError as error:
+            log.warning("the turn for release %s is not renewed: %s", head.title, error)
+        finally:
+            with contextlib.suppress(SourceError):
+                await slots.release()
+
+    def _done(self, head: Release) -> bool:
+        report = self._report()
+        return report is not None and report.release.number >= head.number and report.phase not in _AT_WORK
+
+    def _report(self) -> Report | None:
+        with contextlib.suppress(OSError, ValueError):
+            return decode((self.root / PATH).read_bytes())
+        return None
+
+    async def close(self) -> None:
+        """Give back what is held."""
+        if self._holding is not None:
+            self._holding.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._holding
