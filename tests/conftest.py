@@ -15,7 +15,7 @@ from pathlib import Path
 import pluggy
 import pytest
 
-from rig import package, roots
+from rig import package, roots, stores
 from rig.machine import Machine, Machines
 
 _failed = pytest.StashKey[bool]()
@@ -30,9 +30,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def rig() -> None:
     """What every machine needs is there."""
     if reason := roots.missing():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"no machine can be made: {reason}")
-        pytest.skip(f"no machine can be made: {reason}")
+        _skip(f"no machine can be made: {reason}")
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +67,30 @@ def machines(deb: Path, request: pytest.FixtureRequest) -> Iterator[Machines]:
 def machine(machines: Machines, suite: str) -> Machine:
     """A machine of each Debian in turn, with the package installed, still off."""
     return machines(suite)
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[stores.Cluster]:
+    """Three members of etcd, for tests that do them no harm."""
+    if reason := stores.missing():
+        _skip(reason)
+    with stores.Cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def pouch() -> Iterator[stores.Pouch]:
+    """A server of CouchDB's protocol, for tests that do it no harm."""
+    if reason := stores.missing_pouch():
+        _skip(reason)
+    with stores.Pouch() as pouch:
+        yield pouch
+
+
+def _skip(reason: str) -> None:
+    if os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.hookimpl(tryfirst=True)

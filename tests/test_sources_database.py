@@ -4,39 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ordain.agent.sources import SourceError
+from ordain.agent.sources import Snapshot, SourceError, layout
 from ordain.agent.sources.couchdb import CouchDb
 from ordain.agent.sources.database import ANY, Change, Conflict, Database
+from ordain.agent.sources.database_source import DatabaseSource
 from ordain.agent.sources.directory_database import DirectoryDatabase
 from ordain.agent.sources.etcd import Etcd
 from ordain.agent.sources.transport import Access, Transport
 from ordain.agent.sources.watching import Pace
-from rig import stores
+from ordain.transforms.documents import read
+from ordain.transforms.model import Facts
 
 Open = Callable[[], AbstractAsyncContextManager[Database]]
 STORES = ("directory", "etcd", "couchdb")
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[stores.Cluster]:
-    if reason := stores.missing():
-        pytest.skip(reason)
-    with stores.Cluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture(scope="session")
-def pouch() -> Iterator[stores.Pouch]:
-    if reason := stores.missing_pouch():
-        pytest.skip(reason)
-    with stores.Pouch() as pouch:
-        yield pouch
 
 
 @pytest.fixture(params=STORES)
@@ -145,3 +132,91 @@ def test_a_key_cannot_leave_the_directory(tmp_path: Path, key: str) -> None:
     with pytest.raises(SourceError):
         asyncio.run(DirectoryDatabase(tmp_path / "root").put(key, b"", expect=None))
     assert list(tmp_path.iterdir()) == []
+
+
+WEB3 = Facts(
+    id="debian",
+    like=(),
+    version="12",
+    systemd=252,
+    arch="x86-64",
+    virtualization="none",
+    hostname="web3",
+    machine_id="0" * 31 + "3",
+    mac=(),
+    root="disk",
+)
+
+
+def text(name: str, match: str = "", rest: str = "", kind: str = "Layer") -> bytes:
+    where = f"match: {match}\n" if match else ""
+    return f"ordain: v1\nkind: {kind}\nname: {name}\n{where}{rest}".encode()
+
+
+async def publish(database: Database, data: bytes) -> None:
+    """Put a document where it belongs."""
+    (document,), _ = read("x.yaml", data)
+    for key in layout.keys_of(document):
+        await database.put(key, data, expect=ANY)
+
+
+def paths(snapshot: Snapshot) -> list[str]:
+    return [path for path, _ in snapshot.texts]
+
+
+async def test_a_machine_reads_what_its_node_makes_it(store: Open) -> None:
+    async with store() as database:
+        source = DatabaseSource(database, lambda: WEB3, {})
+        await publish(database, text("base"))
+        await publish(database, text("web", "{role: web}"))
+        await publish(database, text("db", "{role: db}"))
+        assert paths(await source.read()) == ["common/layer/base"]
+        await publish(database, text("web3", rest="labels: {role: web}\n", kind="Node"))
+        assert paths(await source.read()) == ["common/layer/base", "hostname=web3/node/web3", "role=web/layer/web"]
+        await database.delete("documents/hostname=web3/node/web3", expect=ANY)
+        assert paths(await source.read()) == ["common/layer/base"]
+
+
+async def test_a_document_of_several_scopes_is_one_unless_its_texts_differ(store: Open) -> None:
+    facts = replace(WEB3, labels={"role": ("web", "db")})
+    async with store() as database:
+        source = DatabaseSource(database, lambda: facts, {})
+        await publish(database, text("both", "{role: [web, db]}"))
+        before = await source.read()
+        assert paths(before) == ["role=db/layer/both"]
+        await database.put("documents/role=web/layer/both", text("both", "{role: [web]}"), expect=ANY)
+        assert paths(await source.read()) == ["role=db/layer/both", "role=web/layer/both"]
+
+
+async def test_a_machine_is_woken_by_what_may_be_for_it_alone(store: Open) -> None:
+    facts = replace(WEB3, labels={"role": ("web",)})
+    async with store() as database:
+        source = DatabaseSource(database, lambda: facts, {})
+        await publish(database, text("base"))
+        async with aclosing(source.changes()) as changes:
+            await anext(changes)
+            first = await source.read()
+            waiting = asyncio.ensure_future(anext(changes))
+            await publish(database, text("db", "{role: db}"))
+            await database.put("status/other", b"{}", expect=ANY)
+            assert (await source.read()).revision == first.revision
+            if database.type != "directory":  # which looks at all of itself
+                assert not (await asyncio.wait({waiting}, timeout=0.2))[0]
+            await publish(database, text("web", "{role: web}"))
+            await asyncio.wait_for(waiting, 10)
+            assert (await source.read()).revision != first.revision
+
+
+async def test_new_labels_are_watched_too(store: Open) -> None:
+    async with store() as database:
+        source = DatabaseSource(database, lambda: WEB3, {})
+        await publish(database, text("base"))
+        async with aclosing(source.changes()) as changes:
+            await anext(changes)
+            await source.read()
+            await publish(database, text("web3", rest="labels: {role: web}\n", kind="Node"))
+            await asyncio.wait_for(anext(changes), 10)
+            await source.read()
+            await publish(database, text("web", "{role: web}"))
+            await asyncio.wait_for(anext(changes), 10)
+            assert "role=web/layer/web" in paths(await source.read())

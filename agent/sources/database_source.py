@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
+from typing import Protocol
 
 from ordain.agent.sources import Snapshot, SourceError, layout
 from ordain.agent.sources.database import Database, Listing
@@ -22,31 +23,57 @@ ROUNDS = 5
 """Listings that each find other labels than the one before, before giving up."""
 
 
-class DatabaseSource:
-    """The documents of one machine in ``database``.
+class Signed(Protocol):
+    """The releases in a database; `agent.release.source.Releases` is one."""
 
-    ``facts`` tells what the machine is now; ``shared`` is `transforms.match.matches`'s.
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What to watch of them."""
+
+    async def read(self) -> Snapshot:
+        """The release for this machine, and its documents; raises `SourceError`."""
+
+
+class DatabaseSource:
+    """The documents of one machine in ``database``: a release where there is one, else what lies in its scopes.
+
+    ``facts`` tells what the machine is now; ``shared`` is `transforms.match.matches`'s. ``unsigned``: whether documents
+    without a release are taken at all.
     """
 
-    def __init__(self, database: Database, facts: Callable[[], Facts], shared: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        facts: Callable[[], Facts],
+        shared: Mapping[str, str],
+        *,
+        releases: Signed | None = None,
+        unsigned: bool = True,
+    ) -> None:
         self.type = database.type
         self.location = database.location
         self.database = database
         self._facts = facts
         self._shared = shared
+        self._releases = releases
+        self._unsigned = unsigned
         self._scopes: tuple[str, ...] = ()
+        self._watched: tuple[str, ...] = ()
         self._revision = ""
 
     async def read(self) -> Snapshot:
         """See `Source.read`. What machines are for is decided by scopes first, and by ``match`` afterwards."""
         facts = self._facts()
+        signed = self._releases.prefixes if self._releases else ()
         scopes = self._scopes or layout.scopes_for(facts)
         for _ in range(ROUNDS):
-            listing = await self.database.list(*layout.prefixes(scopes))
+            watched = (*signed, *(layout.prefixes(scopes) if self._unsigned else ()))
+            listing = await self.database.list(*watched)
+            released = any(entry.key.startswith(signed) for entry in listing.entries) if signed else False
             wanted = layout.scopes_for(self._with_labels(listing, facts))
-            if wanted == scopes:
-                self._scopes, self._revision = scopes, listing.revision
-                return snapshot(listing)
+            if released or not self._unsigned or wanted == scopes:
+                self._scopes, self._watched, self._revision = scopes, watched, listing.revision
+                return await self._releases.read() if self._releases and released else snapshot(listing)
             scopes = wanted
         raise SourceError(f"{self.location}: the labels of this machine change with every reading")
 
@@ -54,11 +81,11 @@ class DatabaseSource:
         """See `Source.changes`. Raises `SourceError` when the watch is lost: then all is read again."""
         yield
         while True:
-            scopes = self._scopes
-            async with aclosing(self.database.watch(layout.prefixes(scopes), self._revision)) as woken:
+            watched = self._watched
+            async with aclosing(self.database.watch(watched, self._revision)) as woken:
                 async for _ in woken:
                     yield
-                    if self._scopes != scopes:
+                    if self._watched != watched:
                         break
             await asyncio.sleep(LEAST_SEC)
 
