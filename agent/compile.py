@@ -81,6 +81,8 @@ def _compile(
     found, wrong = read_texts([*texts, *machine.transforms])
     if errors(wrong):
         raise Refused([*machine.problems, *wrong])
+    # What is wrong with a Transform is told again by those that are for this machine, and by what needs them.
+    wrong = tuple(problem for problem in wrong if problem.severity is not Severity.BLOCKED)
     compiled = compile(found, machine.facts, machine.installed, shipped=shipped())
     new = generation(compiled)
     blocked = {p.item for p in compiled.problems if p.severity is Severity.BLOCKED and p.item}

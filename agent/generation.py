@@ -13,8 +13,10 @@ from dataclasses import replace
 from typing import Any
 
 from ordain.agent.model import Generation, to_json
-from ordain.transforms.model import Artifact, Branch, Compiled, Health, Member, Row, Template, Tree, Value, Wanted
+from ordain.transforms.model import Artifact, Branch, Compiled, Health, Member, Row, Rule, Template, Tree, Value, Wanted
 
+TRANSFORMS = "transforms/"
+"""Before the pointers of the transformation database among those of documents."""
 FORMAT = "ordain generation 1"
 """First in what is hashed: another way to serialise is another identity."""
 
@@ -30,7 +32,8 @@ def generation(compiled: Compiled, number: int = 0) -> Generation:
         artifacts=compiled.artifacts,
         members=compiled.members,
         document=document,
-        provenance=dict(_provenance(tree, ())),
+        provenance={**dict(_provenance(tree, ())), **dict(_rules(compiled.rules))},
+        transforms=compiled.transforms,
     )
 
 
@@ -147,6 +150,16 @@ def _provenance(tree: Tree, path: tuple[str, ...]) -> Iterator[tuple[str, dict[s
     else:
         overrode = [{**_place(o), "value": _plain_value(o.value)} for o in tree.overrode]
         yield _pointer(path), {**_place(tree), "overrode": overrode}
+
+
+def _rules(rules: Iterable[Rule]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What the transformation database said: by pointer its place, why it is for this machine, and who asked."""
+    for rule in rules:
+        said = [
+            {**_place(leaf), "value": _plain_value(leaf.value), "match": match}
+            for leaf, match in zip((rule.leaf, *rule.leaf.overrode), rule.matches, strict=True)
+        ]
+        yield f"{TRANSFORMS}{rule.leaf.where.pointer}", {**said[0], "overrode": said[1:], "items": list(rule.items)}
 
 
 def _place(tree: Tree) -> dict[str, Any]:

@@ -105,6 +105,7 @@ def _read(folder: Path) -> Generation:
         members=tuple(member_from_json(row) for row in manifest["members"]),
         document=json.loads((folder / "document.json").read_bytes()),
         provenance=json.loads(provenance),
+        transforms=manifest.get("transforms", ""),
     )
     if digest(found.document, found.artifacts, found.members) != found.hash:
         raise ValueError("its content does not have its hash")
@@ -124,6 +125,7 @@ def _manifest(generation: Generation, files: Mapping[str, bytes]) -> dict[str, A
         "format": FORMAT,
         "number": generation.number,
         "hash": generation.hash,
+        "transforms": generation.transforms,
         "saved": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "provenance": hashlib.sha256(files["provenance.json"]).hexdigest(),
         "members": to_json(generation.members),

@@ -33,7 +33,9 @@ def to_json(value: object) -> Any:
 class Generation:
     """An immutable, checksummed set of resolved document and artifacts.
 
-    ``hash`` is its identity (hex), ``number`` is for people. ``document`` and ``provenance`` are JSON data.
+    ``hash`` is its identity (hex), ``number`` is for people. ``document`` and ``provenance`` are JSON data;
+    ``provenance`` has the rules of the transformation database that went into it under ``transforms/…``.
+    ``transforms`` is the hash of that database as it was, for people: what came of it is in the artifacts.
     Number 0 with an empty hash is "nothing was ever applied".
     """
 
@@ -43,6 +45,7 @@ class Generation:
     members: tuple[Member, ...] = ()
     document: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    transforms: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

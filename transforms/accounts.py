@@ -62,7 +62,7 @@ class _User:
 
     def account(self) -> None:
         shell = self.branch.leaf("shell")
-        program = str(shell.value) if shell else "-" if self.system else self.names.paths().get("bash", "/bin/sh")
+        program = str(shell.value) if shell else "-" if self.system else self.names.path("bash", "/bin/sh")
         for path, leaf in ((self.home, self.branch.leaf("home")), (program, shell)):
             if path not in ("", "-") and not _PATH.fullmatch(path):
                 self.file.block(leaf or self.here, f"{path!r} cannot stand in /etc/passwd", "letters, digits, /_.@+-")

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 from ordain.transforms import accounts, files, host, kernel, mounts, networks, rawunits, services
 from ordain.transforms import layout as layouts
+from ordain.transforms.asked import Ledger, identity
 from ordain.transforms.check import check
-from ordain.transforms.errors import Problem, Severity, Where, errors, in_order
+from ordain.transforms.errors import Problem, Severity, Where, in_order
 from ordain.transforms.errors import Refused as Refused
 from ordain.transforms.item import Item
+from ordain.transforms.lending import lend
 from ordain.transforms.model import (
     Artifact,
     Branch,
@@ -54,10 +56,9 @@ def compile(
     shared = shared_versions(transforms)
     resolved, problems = resolve(documents, facts, shared)
     neutral, wrong = names(transforms, resolved.facts, shared)
-    if errors(wrong):
-        raise Refused((*problems, *wrong))
     maker = _Maker(resolved, neutral, installed)
     items = tuple(maker.items())
+    maker.problems = [p for p in maker.problems if p.item not in maker.ledger.doubtful]
     maker.problems += _renamed(documents, facts, shared, maker)
     found = [*problems, *wrong, *maker.problems, *(p for item in items for p in item.problems)]
     between = check([_with(item, maker.problems) for item in items], installed, maker.where)
@@ -68,6 +69,8 @@ def compile(
         resolved=resolved,
         artifacts=_unique(artifact for item in kept for artifact in item.artifacts),
         members=_strongest(member for item in kept for member in item.members),
+        rules=tuple(maker.ledger.rules(item.pointer for item in items)),
+        transforms=identity(transforms),
         problems=in_order(found),
     )
 
@@ -113,10 +116,11 @@ def _unique(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
 class _Maker:
     def __init__(self, resolved: Resolved, neutral: Names, installed: Installed | None) -> None:
         self.tree, self.systemd, self.installed = resolved.tree, resolved.facts.systemd, installed
-        self.names = neutral
         values = plain(resolved.tree.branch("values"))
         assert isinstance(values, dict)
-        self.scope = Scope(facts=resolved.facts, values=values, paths=neutral.paths())
+        self.names = lend(Scope(facts=resolved.facts, values=values, names=neutral))
+        self.scope = Scope(facts=resolved.facts, values=values, names=self.names)
+        self.ledger = Ledger(self.names)
         self.mounts = {
             path.rstrip("/"): str(branch.value("type", "")) in mounts.NETWORK
             for path, branch in resolved.tree.branch("mounts").branches()
@@ -129,6 +133,9 @@ class _Maker:
         return self.places.get(pointer, Where(pointer=pointer))
 
     def items(self) -> Iterator[Item]:
+        yield from map(self.ledger.settled, self.each())
+
+    def each(self) -> Iterator[Item]:
         yield from self.services()
         for path, branch in self.branches("mounts"):
             yield mounts.render_mount(path, branch, step("mounts", path), self.systemd)
@@ -144,7 +151,9 @@ class _Maker:
             yield accounts.render_user(name, branch, step("users", name), self.names)
         yield from self.whole()
         network = self.tree.branch("network")
-        yield from networks.render(network, self.scope, self.names.renderer(), self.systemd)
+        for item in networks.render(network, self.scope, self.names.renderer(), self.systemd) if network else ():
+            self.names.renderer()  # each device asks
+            yield item
         for section in NOT_YET:
             if self.tree.branch(section):
                 what = f"{section} is not acted on yet"
@@ -172,6 +181,7 @@ class _Maker:
         for name, branch in entries.items():
             layout, problems = layouts.lay_out(name, branch, self.names, self.installed)
             self.problems += problems
+            self.ledger.book(f"services/{name}")
             if layout:
                 known[name] = layout
             else:
@@ -204,6 +214,7 @@ class _Maker:
             pointer = step(section, name)
             expanded, problems = expand(prepared(branch), self.scope, pointer, instance="instances" in branch)
             self.problems += problems
+            self.ledger.book(pointer)
             yield name, expanded
 
 

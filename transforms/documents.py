@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from ordain.transforms import jsontext, validate, yamltext
+from ordain.transforms import damaged, jsontext, validate, yamltext
 from ordain.transforms.errors import Problem, Where, in_order, near
 from ordain.transforms.match import RANGES, check_range
 from ordain.transforms.model import Condition, Document, Kind
 from ordain.transforms.node import MAX_BYTES, Node, Number, Unreadable
+from ordain.transforms.resolve import plain
 from ordain.transforms.schema import sections
 from ordain.transforms.shapes import At
 
@@ -31,7 +34,12 @@ def read(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Problem, .
             if document:
                 documents.append(document)
     except Unreadable as error:
-        problems.append(error.problem)
+        damage = damaged.unreadable(path, data.decode("utf-8", "replace"), error.problem)
+        if damage is None:
+            problems.append(error.problem)
+        else:
+            documents = [damage]
+            problems += (fault.problem for fault in damage.faults)
     return tuple(documents), in_order(problems)
 
 
@@ -71,8 +79,23 @@ def _document(node: Node) -> tuple[Document | None, list[Problem]]:
         known = near(str(kind_node.value), Kind) or f"known: {', '.join(Kind)}"
         return None, [Problem(where=where, what=f"unknown kind {kind_node.value!r}", hint=known)]
     problems = validate.problems(node, kind)
-    if problems:
+    document = None if problems else _canonical(node, kind, problems)
+    if not problems:
+        return document, []
+    faults = damaged.faults(node, problems) if kind is Kind.TRANSFORM else None
+    if faults is None:
         return None, problems
+    rest = damaged.sound(node, faults)
+    document, more = _document(rest) if rest else (damaged.nothing(node.where, faults), [])
+    if document is None:
+        return None, [*problems, *more]
+    document = replace(document, faults=(*faults, *(f for f in document.faults if f not in faults)))
+    return document, [fault.problem for fault in document.faults]
+
+
+def _canonical(node: Node, kind: Kind, problems: list[Problem]) -> Document:
+    """The canonical form of what fits its schema; what a schema cannot see goes to ``problems``."""
+    assert isinstance(node.value, Mapping)
     at = At(str(node.value["name"].value), problems=problems)
     document = Document(
         kind=kind,
@@ -92,7 +115,14 @@ def _document(node: Node) -> tuple[Document | None, list[Problem]]:
         ),
         where=node.where,
     )
-    return (None if problems else document), problems
+    return replace(document, digest=_digest(document)) if kind is Kind.TRANSFORM else document
+
+
+def _digest(document: Document) -> str:
+    """SHA-256, in hex, of what a document says, whatever its place."""
+    match = [[name, condition.values, condition.negated] for name, condition in sorted(document.match.items())]
+    told = [document.name, document.tier, document.weight, match, plain(document.sections)]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def _string(node: Node | None, default: str) -> str:

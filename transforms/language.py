@@ -98,15 +98,14 @@ TRANSFORM_SECTIONS: dict[str, Shape] = {
     "services": Map(
         Record(
             {
-                "unit": Text("Its unit on this OS.", "a unit name", "unit-name", template=False),
+                "unit": Text("Its unit on this OS.", "a unit name", "unit-name"),
                 "socket": Text(
                     "The socket unit that starts it, where there is one.",
                     "a unit name",
                     "unit-name",
-                    template=False,
                 ),
-                "package": Text("The package that brings it.", "a package name", template=False),
-                "config": Text("Its configuration directory.", "an absolute path", "path", template=False),
+                "package": Text("The package that brings it.", "a package name"),
+                "config": Text("Its configuration directory.", "an absolute path", "path"),
                 "check": Command("Checks its configuration."),
             },
             title="what a service is on this OS",
@@ -116,13 +115,13 @@ TRANSFORM_SECTIONS: dict[str, Shape] = {
         "service-name",
     ),
     "users": Map(
-        Record({"name": Text("Its name on this OS.", template=False)}, shorthand="name"),
+        Record({"name": Text("Its name on this OS.")}, shorthand="name"),
         "Users and groups by their neutral names.",
         "a user name",
     ),
     "milestones": Map(
         Record(
-            {"unit": Text("Its unit on this OS.", "a unit name", "unit-name", template=False)},
+            {"unit": Text("Its unit on this OS.", "a unit name", "unit-name")},
             shorthand="unit",
         ),
         "Points of the boot by their neutral names.",

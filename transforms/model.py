@@ -123,7 +123,8 @@ class Document:
 
     ``match`` maps a fact or label to its condition, in the document's order; ``labels`` are a Node's,
     and so is ``pin``, the number of the release it is to have, 0 for none.
-    ``sections`` is the canonical tree of everything else.
+    ``sections`` is the canonical tree of everything else. ``digest`` is the identity of what a Transform
+    says, ``faults`` what one that is wrong makes doubtful.
     """
 
     kind: Kind
@@ -135,6 +136,16 @@ class Document:
     where: Where
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pin: int = 0
+    digest: str = ""
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What ``problem`` makes doubtful: a row of the transformation database, a section, or with ``""`` all of it."""
+
+    pointer: str
+    problem: Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -320,10 +331,27 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """A value of the transformation database that ``items`` asked for, with what it overrode.
+
+    ``matches`` says why the Transform of the leaf, and of each leaf it overrode, is for this machine.
+    """
+
+    leaf: Leaf
+    items: tuple[str, ...]
+    matches: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """What a set of documents comes to on one machine. Artifacts are sorted by path."""
+    """What a set of documents comes to on one machine. Artifacts are sorted by path.
+
+    ``rules`` are what the transformation database had to do with it, and ``transforms`` the hash of all of that.
+    """
 
     resolved: Resolved
     artifacts: tuple[Artifact, ...] = ()
     members: tuple[Member, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    transforms: str = ""
     problems: tuple[Problem, ...] = ()

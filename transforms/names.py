@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 
+from ordain.transforms import damaged
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.match import matches
 from ordain.transforms.merge import merge, rank
-from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf
+from ordain.transforms.model import Branch, Document, Facts, Fault, Kind, Leaf, Tree
+from ordain.transforms.node import step
 from ordain.transforms.schema import sections
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """The merged Transforms. Users and paths that no Transform names mean themselves."""
+    """The merged Transforms. Users and paths that no Transform names mean themselves.
+
+    ``faults`` are the rows that cannot be trusted. ``applying``: why each Transform is for this machine, by path and
+    name. ``asked`` notes which rows were looked at (``services/ssh``), for `asked.of`.
+    """
 
     tree: Branch
+    faults: tuple[Fault, ...] = ()
+    applying: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set, compare=False)
 
     def services(self) -> Iterable[str]:
         """Neutral names of services."""
@@ -24,11 +33,11 @@ class Names:
 
     def service(self, name: str, key: str) -> str:
         """What service ``name`` has for ``key`` (unit, socket, package, config), "" if nothing."""
-        return str(self.tree.branch("services").branch(name).value(key, ""))
+        return str(self._row("services", name).value(key, ""))
 
     def check(self, name: str) -> Leaf | None:
         """The commands that check the configuration of service ``name``."""
-        return self.tree.branch("services").branch(name).leaf("check")
+        return self._row("services", name).leaf("check")
 
     def milestones(self) -> Iterable[str]:
         """Neutral names of milestones."""
@@ -36,19 +45,40 @@ class Names:
 
     def milestone(self, name: str) -> str:
         """The unit of a milestone, "" if there is none of the name."""
-        return str(self.tree.branch("milestones").branch(name).value("unit", ""))
+        return str(self._row("milestones", name).value("unit", ""))
 
     def user(self, name: str) -> str:
         """The name of a user or group on this OS."""
-        return str(self.tree.branch("users").branch(name).value("name", name))
+        return str(self._row("users", name).value("name", name))
 
     def renderer(self) -> str:
         """What brings the network up on this OS."""
+        self.asked.add("network")
         return str(self.tree.branch("network").value("renderer", "networkd"))
 
+    def path(self, name: str, usual: str = "") -> str:
+        """The path of a program or file on this OS, else ``usual``."""
+        self.asked.add(step("paths", name))
+        return str(self.tree.branch("paths").value(name, usual))
+
     def paths(self) -> Mapping[str, str]:
-        """Paths by neutral name."""
+        """All paths by neutral name."""
         return {name: str(leaf.value) for name, leaf in self.tree.branch("paths").leaves()}
+
+    def row(self, pointer: str) -> Iterator[Leaf]:
+        """What is said of a row, such as ``services/ssh``."""
+        section, _, name = pointer.partition("/")
+        tree: Tree | None = self.tree.branch(section)
+        if name and isinstance(tree, Branch):
+            tree = tree.children.get(name.replace("~1", "/").replace("~0", "~"))
+        if isinstance(tree, Branch):
+            yield from (leaf for _, leaf in tree.leaves())
+        elif tree is not None:
+            yield tree
+
+    def _row(self, section: str, name: str) -> Branch:
+        self.asked.add(step(section, name))
+        return self.tree.branch(section).branch(name)
 
 
 def shared_versions(transforms: Iterable[Document]) -> Mapping[str, str]:
@@ -64,7 +94,7 @@ def shared_versions(transforms: Iterable[Document]) -> Mapping[str, str]:
 
 
 def names(transforms: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> tuple[Names, tuple[Problem, ...]]:
-    """The Transforms that match, merged. A conflict among them is a problem like one among Layers."""
+    """The Transforms that match, merged, and what is wrong with them, which makes rows doubtful and refuses nothing."""
     layers = [d for d in transforms if d.kind is Kind.TRANSFORM]
     problems = [
         Problem(
@@ -80,6 +110,15 @@ def names(transforms: Iterable[Document], facts: Facts, shared: Mapping[str, str
     ]
     matching = [(d, m) for d in layers if (m := matches(d, facts, shared)).holds]
     tree, wrong = merge(((d, rank(d, m.closeness)) for d, m in matching), sections(Kind.TRANSFORM))
-    # That a site's transform overrides a shipped one wherever that matches is what it is for.
-    problems += [problem for problem in wrong if problem.code != "Overridden"]
-    return Names(tree=tree), tuple(problems)
+    faults = [fault for d, _ in matching for fault in d.faults]
+    for problem in wrong:
+        if problem.severity is Severity.ERROR:
+            faults.append(Fault(pointer=damaged.row(problem.where.pointer), problem=damaged.soft(problem)))
+        elif problem.code != "Overridden":  # that a site's transform overrides a shipped one is what it is for
+            problems.append(problem)
+    found = Names(
+        tree=tree,
+        faults=tuple(faults),
+        applying={(d.where.path, d.name): ", ".join(m.reasons) or "every machine" for d, m in matching},
+    )
+    return found, (*problems, *(fault.problem for fault in faults))

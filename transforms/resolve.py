@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from ordain.transforms.errors import Problem, Refused, errors, in_order
+from ordain.transforms.errors import Problem, Refused, Severity, errors, in_order
 from ordain.transforms.match import Match, matches
 from ordain.transforms.merge import conditions, merge, rank
 from ordain.transforms.model import Branch, Condition, Document, Facts, Kind, Leaf, Resolved, Row, Template, Tree
@@ -117,7 +117,8 @@ def duplicates(documents: Iterable[Document]) -> Iterable[Problem]:
         first = seen.setdefault((document.kind, document.name), document)
         if first is not document:
             what = f"there are two {document.kind} documents called {document.name}; the other is at {first.where}"
-            yield Problem(where=document.where, what=what, hint="rename one", code="Duplicate")
+            both = Severity.WARNING if document.kind is Kind.TRANSFORM else Severity.ERROR  # both lend their names
+            yield Problem(where=document.where, what=what, hint="rename one", code="Duplicate", severity=both)
 
 
 def plain(tree: Tree) -> object:

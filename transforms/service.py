@@ -165,7 +165,7 @@ class _Renderer:
         if self.service.value("type") == "notify-reload" and self.draft.systemd >= NOTIFY_RELOAD:
             self.draft.set("Service", "ReloadSignal", signal, leaf)
             return
-        kill = self.context.names.paths().get("kill", "/bin/kill")
+        kill = self.context.names.path("kill", "/bin/kill")
         self.draft.raw("Service", "ExecReload", f"{kill} -s {signal.removeprefix('SIG')} $MAINPID", leaf)
 
     def environment(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Branch, Facts, Leaf, Row, Template, Tree, Value
+from ordain.transforms.names import Names
 from ordain.transforms.quoting import CREDENTIALS, INSTANCE
 
 KNOWN = "known: facts, labels, values, credential('NAME'), path('NAME'), and instance below `instances`"
@@ -19,13 +20,13 @@ KNOWN = "known: facts, labels, values, credential('NAME'), path('NAME'), and ins
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """What templates may read. ``paths`` are the neutral names of programs and files on this OS."""
+    """What templates may read; ``names`` know the paths of programs and files on this OS."""
 
     facts: Facts
     values: Mapping[str, object] = field(default_factory=dict)
-    paths: Mapping[str, str] = field(default_factory=dict)
+    names: Names
 
-    def names(self, *, instance: bool, credentials: frozenset[str]) -> dict[str, Any]:
+    def variables(self, *, instance: bool, credentials: frozenset[str]) -> dict[str, Any]:
         """The variables and functions of one item's templates."""
         facts = self.facts
         known: dict[str, Any] = {
@@ -39,9 +40,10 @@ class Scope:
 
     def path(self, name: str) -> str:
         """The path of a neutral name on this OS. Raises `KeyError`."""
-        if name not in self.paths:
+        path = self.names.path(name)
+        if not path:
             raise KeyError(f"no transform names the path {name!r} on {self.facts.id}")
-        return self.paths[name]
+        return path
 
 
 def fact_values(facts: Facts) -> dict[str, object]:
@@ -86,8 +88,8 @@ class _Expander:
 
     def tree(self, tree: Tree) -> Tree:
         if isinstance(tree, Leaf):
-            return replace(tree, value=self.value(tree.value, tree)) if _holds_template(tree.value) else tree
-        if not any(isinstance(leaf, Branch) or _holds_template(leaf.value) for leaf in tree.children.values()):
+            return replace(tree, value=self.value(tree.value, tree)) if _is_template(tree.value) else tree
+        if not any(isinstance(leaf, Branch) or _is_template(leaf.value) for leaf in tree.children.values()):
             return tree
         return replace(tree, children={name: self.tree(child) for name, child in tree.children.items()})
 
@@ -101,7 +103,7 @@ class _Expander:
     def text(self, template: Template, leaf: Leaf) -> str:
         from ordain.transforms import bounded  # jinja2, for documents that need it
 
-        names = self.scope.names(instance=self.instance, credentials=self.credentials)
+        names = self.scope.variables(instance=self.instance, credentials=self.credentials)
         try:
             return bounded.expand(template.text, names)
         except bounded.NoText as error:
@@ -116,9 +118,16 @@ class _Expander:
         return ""
 
 
-def _holds_template(value: Value) -> bool:
+def holds_template(tree: Tree) -> bool:
+    """Whether anything in ``tree`` is a template."""
+    if isinstance(tree, Leaf):
+        return _is_template(tree.value)
+    return any(map(holds_template, tree.children.values()))
+
+
+def _is_template(value: Value) -> bool:
     if isinstance(value, tuple):
-        return any(map(_holds_template, value))
+        return any(map(_is_template, value))
     if isinstance(value, Row):
-        return any(_holds_template(cell) for _, cell in value.cells)
+        return any(_is_template(cell) for _, cell in value.cells)
     return isinstance(value, Template)

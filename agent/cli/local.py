@@ -13,7 +13,7 @@ from ordain.agent.cli.parse import Usage
 from ordain.agent.failure import Failure
 from ordain.agent.model import to_json
 from ordain.transforms.dump import dump
-from ordain.transforms.errors import Problem, Severity, errors, in_order
+from ordain.transforms.errors import Problem, Severity, in_order
 from ordain.transforms.model import Artifact, Compiled, Document, Kind
 from ordain.transforms.resolve import certain_conflicts, duplicates
 
@@ -22,14 +22,15 @@ def validate(request: Namespace, console: Console) -> Exit:
     """`ordainctl validate`."""
     documents, problems = read_files(request.file)
     problems = (*problems, *duplicates(documents), *certain_conflicts(documents))
+    wrong = any(problem.severity is not Severity.WARNING for problem in problems)
     if request.json:
         listed = [{"kind": d.kind, "name": d.name, "path": d.where.path, "line": d.where.line} for d in documents]
         console.json({"documents": listed, "problems": [p.to_json() for p in in_order(problems)]})
     else:
         console.problems(problems)
-        if not errors(problems):
+        if not wrong:
             console.line(f"{plural(len(documents), 'document')}: valid", Style.GOOD)
-    return Exit.REFUSED if errors(problems) else Exit.OK
+    return Exit.REFUSED if wrong else Exit.OK
 
 
 def render(request: Namespace, console: Console) -> Exit:
@@ -41,7 +42,7 @@ def render(request: Namespace, console: Console) -> Exit:
         return _render_all(request, documents, warnings, console)
     facts, installed = machine(request, documents)
     compiled = compile(documents, facts, installed, shipped=transforms(request.root))
-    problems = in_order((*warnings, *compiled.problems))
+    problems = in_order((*(w for w in warnings if w.severity is Severity.WARNING), *compiled.problems))
     if request.output:
         _write(Path(request.output), compiled)
     if request.json:
