@@ -23,6 +23,7 @@ from ordain.agent.act import Done, act
 from ordain.agent.boot import boot_id, placed_hash
 from ordain.agent.bus import BusError
 from ordain.agent.compile import Compiler
+from ordain.agent.cutoff import Cutoff
 from ordain.agent.decided import Decisions
 from ordain.agent.decided import Rejected as Rejection
 from ordain.agent.failure import Aside, Failure, Rejected
@@ -82,6 +83,7 @@ class Engine:
         self.repair = Repair(systemd=systemd, root=root, store=self.store)
         self.decisions = Decisions(root)
         self.trials = Trials(root)
+        self.cutoff = Cutoff(systemd, root, self.trials)
         self.journal = Journal(root)
         self._compiler = Compiler(root)
         self.listener = listener
@@ -147,8 +149,8 @@ class Engine:
         async with locked(self.root, patience_sec):
             await self.resume_now()
             self.trials.refuse()
-            old = self.applied()
             new, problems = await self.compile(texts)
+            old = self.cutoff.ground(self.store, self.applied(), new)
             if new.hash in avoid and new.hash != old.hash:
                 raise Failure(
                     f"generation {new.hash[:12]} is not applied: boots with it did not complete"
@@ -166,16 +168,16 @@ class Engine:
                 return Outcome(generation=old.number, hash=old.hash, plan=planned, exit_status=status((), problems))
             new, unsaved = await asyncio.to_thread(self.store.save, new)
             self._tell(NOT_PERSISTENT, unsaved.what if unsaved else "")
-            if not confirm_sec:
-                return await self.change(planned, old, new, observed)
-            await begin(
-                self.systemd, self.trials, planned, observed, number=new.number, seconds=confirm_sec, pause=pause
-            )
+            if confirm_sec:
+                await begin(
+                    self.systemd, self.trials, planned, observed, number=new.number, seconds=confirm_sec, pause=pause
+                )
             return await self.change(planned, old, new, observed)
 
     async def change(self, planned: Plan, old: Generation, new: Generation, observed: Observed) -> Outcome:
         """Carry out ``planned``, which leads from ``old`` to ``new``, under the lock."""
         before = await baseline(self.systemd, observed)
+        await self.cutoff.watch(planned, observed, new.number)
         entry = Entry(
             phase=Phase.STOP,
             number=new.number,
@@ -250,7 +252,7 @@ class Engine:
                 verdicts += await self.repair.check(new)
             before = await self.systemd.inspect(touched(steps), INVOCATION)
             reloaded = {unit: state.invocation_id for unit, state in before.items()}
-            wrong = await self._place(new, steps, back=entry.failed is not None)
+            wrong = await self.files.make_real(self.known(steps.from_hash), new, steps, back=entry.failed is not None)
             verdicts += wrong
             if entry.failed is not None or not await self._is_bad(steps, wrong):
                 self.journal.advance(Phase.ACT, reloaded)
@@ -261,6 +263,8 @@ class Engine:
             jobs = left(steps.jobs, reloaded, observed) if entry.phase is Phase.ACT else ()
             done = [job for job in steps.jobs if job not in jobs]
             verdicts += await self._do(jobs, observed, entry, new, reloaded, done)
+        if entry.failed is None and not any(verdict.blamed for verdict in verdicts):
+            verdicts += await self.cutoff.lost()
         if steps.reload or steps.stops or steps.jobs:
             verdicts += await bystanders(self.systemd, new, verdicts, _baseline(entry))
         outcome = Outcome(
@@ -278,11 +282,6 @@ class Engine:
             entry = replace(entry, phase=Phase.BACK, failed=replace(outcome, why=why(verdicts)))
             return await self.go_back(entry, new)
         return await self._end(entry, new, outcome)
-
-    async def _place(self, new: Generation, steps: Plan, *, back: bool) -> list[Verdict]:
-        """Place files and, but for those of the way ``back``, have them checked; what is wrong with them."""
-        wrong = await self.files.place() if steps.files else []
-        return wrong if wrong or back else await self.files.check(new, steps)
 
     async def _is_bad(self, steps: Plan, verdicts: Sequence[Verdict]) -> bool:
         """Whether to go back: the apply is to blame for a failure, there is something before it, and time for it."""
@@ -317,14 +316,15 @@ class Engine:
             outcome = undone(entry.failed, outcome, entry.failing)
             self._reject(entry.failed, complete=outcome.exit_status == ROLLED_BACK)
             self.trials.clear()
-        elif trial is not None and trial.hash == new.hash:
+        elif trial is not None and trial.hash == new.hash and not trial.by_itself:
             trial = lasting(trial, trial.seconds)
             self.trials.write(trial)
             outcome = replace(outcome, confirm_by=trial.by)
         else:
             # What does not work is no boot's business; only where nothing was ever proven, it is better than nothing.
             ok = all(verdict.ok for verdict in outcome.verdicts) or self._never_proven()
-            outcome = replace(outcome, persistent=not ok or await asyncio.to_thread(self.prove, new))
+            with self.trials.ended_by_itself():
+                outcome = replace(outcome, persistent=not ok or await asyncio.to_thread(self.prove, new))
         await self.repair.look_for_others(new)
         self.journal.end()
         durable.replace(self.root / OUTCOME, json.dumps(to_json(outcome)).encode())

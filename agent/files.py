@@ -12,9 +12,11 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from ordain.agent.act import act
-from ordain.agent.bus import BusError, Variant
 from ordain.agent.model import Generation, Job, Observed, Plan, Verb, Verdict
+from ordain.agent.networkchanges import network_change
+from ordain.agent.networking import Networking
 from ordain.agent.systemd1 import Systemd
+from ordain.agent.transient import run
 from ordain.generator.files import REPORTS
 from ordain.transforms.model import Member
 
@@ -25,7 +27,6 @@ NOT_PLACED, CHECK_FAILED = "not-placed", "check-failed"
 CHECK = "ordain-check-{unit}"
 SAID = "run/ordain/check"
 CHECK_SEC = 60.0
-LINES = 3
 
 
 class Files:
@@ -33,6 +34,19 @@ class Files:
 
     def __init__(self, systemd: Systemd, root: Path) -> None:
         self._systemd, self._root = systemd, root
+        self._networking = Networking(systemd, root)
+
+    async def make_real(self, old: Generation, new: Generation, plan: Plan, *, back: bool) -> list[Verdict]:
+        """Place the files of ``plan``, have those of the network read and, but on the way ``back``, the others checked.
+
+        What is wrong with them.
+        """
+        if not plan.files:
+            return []
+        wrong = await self.place()
+        if change := network_change(old, new):
+            wrong += await self._networking.change(change)
+        return wrong if wrong or back else await self.check(new, plan)
 
     async def place(self) -> list[Verdict]:
         """Place the files of the generation that the generator has chosen; a verdict for each that cannot be.
@@ -63,26 +77,15 @@ class Files:
         return [verdict for verdict in verdicts if not verdict.ok]
 
     async def _check(self, member: Member) -> Verdict:
-        said = self._root / SAID / member.unit
-        said.parent.mkdir(parents=True, exist_ok=True)
-        properties = {
-            "Description": Variant("s", f"Check of the Files of {member.unit}"),
-            "Type": Variant("s", "oneshot"),
-            "CollectMode": Variant("s", "inactive-or-failed"),
-            "ExecStart": Variant("a(sasb)", [(argv[0], list(argv), False) for argv in member.check]),
-            "TimeoutStartUSec": Variant("t", int(CHECK_SEC * 1e6)),
-            "StandardOutputFileToTruncate": Variant("s", str(said)),
-            "StandardErrorFileToAppend": Variant("s", str(said)),
-        }
-        try:
-            job = await self._systemd.queue_transient(CHECK.format(unit=member.unit), properties)
-            result = await self._systemd.wait(job, CHECK_SEC + 1)
-        except BusError as error:
-            return _unchecked(member, str(error))
-        if result == "done":
-            return Verdict(unit=member.unit, ok=True, what="finds its files good")
-        lines = [line for line in _text(said).splitlines() if line.strip()]
-        return _unchecked(member, " | ".join(lines[-LINES:]) or f"{member.check[0][0]}: {result or 'lost'}")
+        wrong = await run(
+            self._systemd,
+            CHECK.format(unit=member.unit),
+            f"Check of the Files of {member.unit}",
+            member.check,
+            said=self._root / SAID / member.unit,
+            seconds=CHECK_SEC,
+        )
+        return _unchecked(member, wrong) if wrong else Verdict(unit=member.unit, ok=True, what="finds its files good")
 
     def _problems(self) -> dict[str, str]:
         """What the last runs could not place, by path."""
@@ -112,10 +115,3 @@ def _misplaced(path: str, what: str, blamed: bool) -> Verdict:
 def _unchecked(member: Member, said: str) -> Verdict:
     what = f"finds fault with its files: {said}"
     return Verdict(unit=member.unit, ok=False, what=what, result=CHECK_FAILED, blamed=True)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace")
-    except OSError:
-        return ""

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from ordain.transforms import below, yamltext
 from ordain.transforms.errors import Problem, Where, near
 from ordain.transforms.node import Node, Unreadable
+from ordain.transforms.values import EncodeError, timespan
 
 PATH = "etc/ordain/agent.yaml"
 DOCUMENTS = "/etc/ordain/documents"
-KEYS = ("source", "labels", "trust")
+KEYS = ("source", "labels", "trust", "network")
+SOURCE, GATEWAY, CALLER_HOST = "source", "gateway", "caller"
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}")
+LEAST_SEC, LONGEST_SEC = 1.0, 3600.0
 LATER = ("etcd", "couchdb", "http")
 
 
@@ -27,10 +33,17 @@ class Trust(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the admin of this machine set; the defaults are those of a machine without the file."""
+    """What the admin of this machine set; the defaults are those of a machine without the file.
+
+    ``hosts``: HOST:PORT of what the documents come from over the network. ``reach``: who must still be reached
+    ``within_sec`` of a change of the network (`agent.reach`).
+    """
 
     directory: str = DOCUMENTS
     trust: Trust = Trust.LOCAL
+    hosts: tuple[str, ...] = ()
+    reach: tuple[str, ...] = (SOURCE, GATEWAY, CALLER_HOST)
+    within_sec: float = 30.0
 
 
 def read_settings(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
@@ -67,9 +80,53 @@ def _settings(node: Node) -> tuple[Settings, tuple[Problem, ...]]:
     source = entries.get("source")
     if source is not None and source.value is not None:
         directory, found = _source(source)
-        settings = replace(settings, directory=directory)
+        settings = replace(settings, directory=directory, hosts=tuple(_hosts(source)))
+        problems += found
+    if network := entries.get("network"):
+        settings, found = _network(network, settings)
         problems += found
     return settings, tuple(problems)
+
+
+def _network(node: Node, settings: Settings) -> tuple[Settings, list[Problem]]:
+    entries, problems = _map(node, "network", ("reach", "within"))
+    if (reach := entries.get("reach")) and reach.value is not None:
+        words = [str(each.value) for each in reach.value] if isinstance(reach.value, tuple) else [str(reach.value)]
+        for word in words:
+            if word not in (SOURCE, GATEWAY, CALLER_HOST) and not _HOST.fullmatch(word):
+                hint = f"{SOURCE}, {GATEWAY}, {CALLER_HOST} or HOST:PORT"
+                problems.append(_problem(reach.where, "network/reach", f"{word} is nobody to reach", hint))
+        known = (word for word in words if word in (SOURCE, GATEWAY, CALLER_HOST) or _HOST.fullmatch(word))
+        settings = replace(settings, reach=tuple(known))
+    if (within := entries.get("within")) and within.value is not None:
+        try:
+            seconds = timespan(str(within.value)) / 1e6
+        except EncodeError as error:
+            problems.append(_problem(within.where, "network/within", error.what, error.hint))
+        else:
+            if not LEAST_SEC <= seconds <= LONGEST_SEC:
+                hint = f"{LEAST_SEC:g}s to {LONGEST_SEC:g}s"
+                problems.append(_problem(within.where, "network/within", f"{within.value} is no such time", hint))
+            else:
+                settings = replace(settings, within_sec=seconds)
+    return settings, problems
+
+
+def _hosts(source: Node) -> Iterator[str]:
+    """HOST:PORT of every URL of a source."""
+    if not isinstance(source.value, Mapping):
+        return
+    for key in ("url", "endpoints"):
+        found = source.value.get(key)
+        values = found.value if found and isinstance(found.value, tuple) else (found,) if found else ()
+        for node in values:
+            try:
+                url = urlsplit(str(node.value))
+                port = url.port or {"http": 80, "https": 443}.get(url.scheme, 0)
+            except ValueError:
+                continue
+            if url.hostname and port:
+                yield f"[{url.hostname}]:{port}" if ":" in url.hostname else f"{url.hostname}:{port}"
 
 
 def _source(node: Node) -> tuple[str, list[Problem]]:

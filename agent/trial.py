@@ -11,10 +11,12 @@ boots the proven one.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,7 +46,8 @@ class Trial:
     ``by``: the same for people.
 
     ``running`` and ``failing`` are the baseline before it. ``pause``: once confirmed, the source is not followed.
-    ``agent``: whether the agent ran, and is to run again.
+    ``agent``: whether the agent ran, and is to run again. ``by_itself``: what applies it ends it too, once it knows
+    that ``reach`` still holds (`reach`).
     """
 
     token: str
@@ -58,6 +61,8 @@ class Trial:
     failing: tuple[str, ...] = ()
     pause: bool = False
     agent: bool = False
+    by_itself: bool = False
+    reach: tuple[str, ...] = ()
 
     @property
     def left_sec(self) -> float:
@@ -127,6 +132,17 @@ class Trials:
         self.write(mine)
         return self.expire(mine)
 
+    @contextlib.contextmanager
+    def ended_by_itself(self) -> Iterator[None]:
+        """Within it, what is on trial stays, if nobody is asked whether it may. Raises `Failure` if it is too late."""
+        trial = self.under_way()
+        if trial is None or not trial.by_itself:
+            yield
+            return
+        self.confirm()
+        yield
+        self.clear()
+
     def _end(self, place: Path, trial: Trial) -> Trial:
         try:
             self._path.rename(place)
@@ -141,11 +157,20 @@ class Trials:
 
 
 async def begin(
-    systemd: Systemd, trials: Trials, planned: Plan, observed: Observed, *, number: int, seconds: int, pause: bool
+    systemd: Systemd,
+    trials: Trials,
+    planned: Plan,
+    observed: Observed,
+    *,
+    number: int,
+    seconds: int,
+    pause: bool = False,
+    reach: tuple[str, ...] = (),
 ) -> None:
     """Begin the trial of generation ``number``, before the first effect of ``planned``. Raises `Failure`.
 
-    The units may take their time; what is left to confirm begins when they are done (`lasting`).
+    The units may take their time; what is left to confirm begins when they are done (`lasting`). With ``reach``,
+    whoever applies it ends it.
     """
     if not 0 < seconds <= LONGEST_SEC:
         raise Failure(f"--confirm takes 1 to {LONGEST_SEC} seconds")
@@ -162,6 +187,8 @@ async def begin(
         failing=tuple(sorted(before.failing)),
         pause=pause,
         agent=await _runs(systemd, AGENT),
+        by_itself=bool(reach),
+        reach=reach,
     )
     await arm(systemd, trials, lasting(trial, seconds + patience((*planned.stops, *planned.jobs), observed)))
 

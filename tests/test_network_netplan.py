@@ -130,7 +130,7 @@ def ours(text: str) -> tuple[Files, tuple[Problem, ...]]:
     assert wrong == (), "\n".join(map(str, wrong))
     compiled = compile(documents, facts_for("debian-13"), shipped=shipped())
     blocked = tuple(p for p in compiled.problems if p.severity is not Severity.WARNING)
-    return {short(a): parsed(a.content or "") for a in compiled.artifacts}, blocked
+    return {short(a): parsed(a.content or "") for a in compiled.artifacts if a.is_file}, blocked
 
 
 def short(artifact: Artifact) -> str:

@@ -151,7 +151,7 @@ class _Maker:
             yield accounts.render_user(name, branch, step("users", name), self.names)
         yield from self.whole()
         network = self.tree.branch("network")
-        for item in networks.render(network, self.scope, self.names.renderer(), self.systemd) if network else ():
+        for item in networks.render(network, self.scope, self.names, self.systemd) if network else ():
             self.names.renderer()  # each device asks
             yield item
         for section in NOT_YET:

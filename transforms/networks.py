@@ -7,28 +7,36 @@ from dataclasses import replace
 
 from ordain.transforms import network, network_ifupdown, network_manager, network_networkd, networkcheck
 from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.item import Item
-from ordain.transforms.model import Artifact, Branch, Tree
+from ordain.transforms.item import Item, wants
+from ordain.transforms.model import Artifact, Branch, Member, Tree, Wanted
+from ordain.transforms.names import Names
 from ordain.transforms.network import Device, problem
 from ordain.transforms.networkfile import File
 from ordain.transforms.node import step
 from ordain.transforms.template import Scope, expand
 
 INTERFACES = "network"
-"""The item that ifupdown's file belongs to."""
+"""The item that ifupdown's file belongs to, and the services that read the files."""
+MANAGERS = {
+    "networkd": ("networkd", "networkd-wait-online"),
+    "NetworkManager": ("networkmanager", "networkmanager-wait-online"),
+    "ifupdown": ("ifupdown", ""),
+}
+"""By renderer the services, by their neutral names, that bring the network up and that wait for it."""
 
 
-def render(tree: Branch, scope: Scope, renderer: str, systemd: int) -> tuple[Item, ...]:
-    """The items of ``network``; ``renderer`` is that of the OS where no document names one."""
+def render(tree: Branch, scope: Scope, names: Names, systemd: int) -> tuple[Item, ...]:
+    """The items of ``network``; what brings it up is the OS's where no document names a renderer."""
     tree, problems = _expanded(tree, scope)
-    devices = network.read(tree, renderer)
+    devices = network.read(tree, names.renderer())
     # Where a template gave no text, what the missing text breaks is not worth a word.
     devices = tuple(
         replace(d, problems=problems.get(d.pointer) or (*d.problems, *networkcheck.check(d, devices))) for d in devices
     )
     made = {device.pointer: _item(device, systemd) for device in devices}
     _without_what_they_need(made, devices)
-    return (*made.values(), *_interfaces(made, devices))
+    able = [device for device in devices if not made[device.pointer].blocked]
+    return (*made.values(), *_interfaces(made, devices), *_managers(able, names))
 
 
 def _expanded(tree: Branch, scope: Scope) -> tuple[Branch, Mapping[str, tuple[Problem, ...]]]:
@@ -93,6 +101,20 @@ def _interfaces(made: Mapping[str, Item], devices: Iterable[Device]) -> Iterator
     stanzas = {} if problems else {device.name: network_ifupdown.render(device) for device in those}
     file = Artifact(path=network_ifupdown.PATH, content=network_ifupdown.file_text(stanzas), item=INTERFACES)
     yield Item(pointer=INTERFACES, artifacts=() if problems else (file,), problems=problems)
+
+
+def _managers(devices: Iterable[Device], names: Names) -> Iterator[Item]:
+    """What brings the devices up runs, at boot too, and what waits for the network knows whom to ask."""
+    for renderer in sorted({device.renderer for device in devices}):
+        manager, waiter = (names.service(name, "unit") for name in MANAGERS[renderer])
+        if not manager:
+            continue
+        member = Member(
+            unit=manager, item=INTERFACES, wanted=Wanted.RUNNING, ours=False, early=True, on_change="reload"
+        )
+        links = [wants("multi-user.target", manager, INTERFACES)]
+        links += [wants("network-online.target", waiter, INTERFACES)] if waiter else []
+        yield Item(pointer=INTERFACES, artifacts=tuple(links), members=(member,))
 
 
 def _blocked(problems: Iterable[Problem]) -> bool:

@@ -57,7 +57,7 @@ def place(machine: Machine, text: str, os: str) -> None:
     compiled = compile(documents, facts_for(os), shipped=shipped())
     assert wrong == ()
     assert [p for p in compiled.problems if p.severity is not Severity.WARNING] == []
-    for artifact in compiled.artifacts:
+    for artifact in (found for found in compiled.artifacts if found.is_file):
         machine.write(artifact.path, artifact.content or "")
         machine.path(artifact.path).chmod(artifact.mode)
         if artifact.group:

@@ -1,0 +1,163 @@
+"""A change of the network on a running machine: only the links it is about change, and what cuts off comes back.
+
+The machine's only neighbour is a network namespace within it; `up0` leads there.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import Any
+
+import pytest
+
+from rig.machine import Machine
+
+pytestmark = pytest.mark.integration
+
+DOCUMENT = "/etc/ordain/documents/machine.yaml"
+SETTINGS = "network: {within: 4s}\n"
+HEAD = "ordain: v1\nkind: Layer\nname: machine\n"
+GOOD = """\
+network:
+  ethernets:
+    up0: {addresses: [192.0.2.1/24], routes: [{to: default, via: 192.0.2.254}]}
+    other0: {addresses: [198.51.100.1/24]}
+"""
+CUT_OFF = GOOD.replace("192.0.2.1/24", "203.0.113.1/24").replace("192.0.2.254", "203.0.113.254")
+
+
+def neighbour(machine: Machine) -> None:
+    """A host behind ``up0`` that is 192.0.2.254 and refuses connections, and a link that leads nowhere."""
+    for words in (
+        "netns add there",
+        "link add up0 type veth peer name down0 netns there",
+        "-netns there link set lo up",
+        "-netns there address add 192.0.2.254/24 dev down0",
+        "-netns there link set down0 up",
+        "link add other0 type veth peer name other1",
+        "link set other1 up",
+    ):
+        machine.run("ip", *words.split())
+
+
+def booted(machine: Machine) -> Machine:
+    machine.write("/etc/ordain/agent.yaml", SETTINGS)
+    machine.boot()
+    machine.run("systemctl", "start", "systemd-networkd")
+    neighbour(machine)
+    return machine
+
+
+def apply(machine: Machine, text: str) -> tuple[int, str]:
+    machine.run("ordainctl", "pause", check=False)
+    machine.write(DOCUMENT, HEAD + text)
+    done = machine.run("ordainctl", "apply", check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def addresses(machine: Machine, name: str) -> list[str]:
+    said = machine.run("ip", "-json", "-4", "address", "show", "dev", name, check=False).stdout
+    found: list[dict[str, Any]] = json.loads(said or "[]")
+    return [info["local"] for each in found for info in each.get("addr_info", ())]
+
+
+def reached(machine: Machine) -> bool:
+    said = machine.run("curl", "--max-time", "2", "http://192.0.2.254:9/", check=False).stderr
+    return "refused" in said or "Could not connect" in said or "Failed to connect" in said
+
+
+def test_a_good_change_is_kept_and_touches_no_other_link(machine: Machine) -> None:
+    booted(machine)
+    status, text = apply(machine, GOOD)
+    assert status == 0, text
+    machine.until("up0 has its address", lambda: addresses(machine, "up0") == ["192.0.2.1"])
+    process = machine.show("systemd-networkd.service", "MainPID")
+    before = machine.journal("--unit=systemd-networkd").count("other0: Reconfiguring")
+
+    status, text = apply(machine, GOOD.replace("192.0.2.1/24", "192.0.2.7/24"))
+
+    assert status == 0, text
+    assert addresses(machine, "up0") == ["192.0.2.7"]
+    assert machine.show("systemd-networkd.service", "MainPID") == process, "networkd was not restarted"
+    assert machine.journal("--unit=systemd-networkd").count("other0: Reconfiguring") == before
+    assert not machine.path("/run/ordain/trial").exists(), "it is no trial any more"
+    machine.power_cut()
+    machine.boot(wait=False)
+    neighbour(machine)
+    machine.wait_running()
+    machine.until("networkd runs from the boot on, too", lambda: addresses(machine, "up0") == ["192.0.2.7"])
+
+
+def test_what_cuts_off_comes_back(machine: Machine) -> None:
+    booted(machine)
+    status, text = apply(machine, GOOD)
+    assert status == 0, text
+
+    status, text = apply(machine, CUT_OFF)
+
+    assert status == 4, text
+    assert "gateway is not reached any more" in text
+    assert addresses(machine, "up0") == ["192.0.2.1"]
+
+
+def test_the_first_network_of_a_machine_comes_back_too(machine: Machine) -> None:
+    booted(machine)
+    machine.write(
+        "/run/systemd/network/50-by-hand.network",
+        "[Match]\nName=up0\n[Network]\nAddress=192.0.2.9/24\nGateway=192.0.2.254\n",
+    )
+    machine.run("networkctl", "reload")
+    machine.until("up0 has its address", lambda: addresses(machine, "up0") == ["192.0.2.9"])
+
+    status, text = apply(machine, CUT_OFF)
+
+    assert status == 4, text
+    assert addresses(machine, "up0") == ["192.0.2.9"]
+
+
+def test_it_comes_back_without_the_agent(machine: Machine) -> None:
+    booted(machine)
+    status, text = apply(machine, GOOD)
+    assert status == 0, text
+    machine.run(
+        "systemctl", "edit", "--runtime", "--stdin", "ordain-agent", stdin="[Service]\nRestart=no\n", check=False
+    )
+    machine.write(DOCUMENT, HEAD + CUT_OFF)
+    machine.run("systemd-run", "--no-block", "ordainctl", "apply")
+    machine.until("it is cut off", lambda: addresses(machine, "up0") == ["203.0.113.1"])
+
+    machine.run("systemctl", "kill", f"--signal={signal.SIGSTOP.value}", "ordain-agent")
+
+    machine.until("it is back", lambda: addresses(machine, "up0") == ["192.0.2.1"], timeout=120)
+
+
+def test_devices_come_go_and_change(machine: Machine) -> None:
+    booted(machine)
+    bridge = "  bridges:\n    br0: {interfaces: [other0], addresses: [10.0.0.1/24], parameters: {priority: %d}}\n"
+    two = GOOD.replace("other0: {addresses: [198.51.100.1/24]}", "other0: {}")
+    status, text = apply(machine, two + bridge % 4096)
+    assert status == 0, text
+    machine.until("br0 has its address", lambda: addresses(machine, "br0") == ["10.0.0.1"])
+
+    status, text = apply(machine, two + bridge % 8192)
+
+    assert status == 0, text
+    assert machine.run("cat", "/sys/class/net/br0/bridge/priority").stdout == "8192\n"
+    machine.until("its port is one again", lambda: machine.path("/sys/class/net/br0/brif/other0").exists())
+
+    status, text = apply(machine, GOOD)
+
+    assert status == 0, text
+    assert not machine.path("/sys/class/net/br0").exists()
+    machine.until("other0 is its own again", lambda: addresses(machine, "other0") == ["198.51.100.1"])
+
+    status, text = apply(machine, "services: {}\n")
+
+    assert (status, addresses(machine, "up0")) == (4, ["192.0.2.1"]), "all that carries the machine"
+
+    machine.write("/etc/ordain/agent.yaml", "network: {reach: []}\n")
+    status, text = apply(machine, "services: {}\n")
+
+    assert status == 0, text
+    assert addresses(machine, "up0") == []
