@@ -134,6 +134,14 @@ def release(number: int, **rollout: object) -> Release:
     return made.signed(signer.id, signing.sign(private, made.canonical))
 
 
+async def given_back(database: Database) -> None:
+    """Wait until nobody holds a slot."""
+    while True:
+        if not (await database.list("locks/")).entries:
+            return
+        await asyncio.sleep(0.02)
+
+
 class Machine:
     """A source and an agent that takes what it is handed; its turns can be counted."""
 
@@ -187,11 +195,30 @@ async def test_machines_take_turns_by_the_semaphore_and_a_crashed_one_holds_nobo
 
         async with asyncio.timeout(60):
             await asyncio.gather(*(follow(n, machine) for n, machine in enumerate(machines)))
-        for machine in machines:
-            await machine.gate.close()
+            await given_back(database)
 
         assert most == 2
-        assert (await database.list("locks/")).entries == ()
+
+
+async def test_a_turn_outlives_the_connection_it_was_got_by(
+    store: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gates, "LOOK_SEC", 0.01)
+    async with opened(store) as database:
+        await publish(database, release(1), {})
+        machine = Machine(database, tmp_path / "m", 1)
+        machine.report(1, Phase.CONVERGED)
+        await publish(database, release(2, **{"max-parallel": 1}), {})
+        assert await machine.read() == 2
+        machine.report(2, Phase.APPLYING)
+        await machine.gate.close()
+        assert not await slots(database, "other", 1).acquire()
+
+        again = Machine(database, tmp_path / "again", 1)
+        again.report(2, Phase.CONVERGED)
+        assert await again.read() == 2
+        async with asyncio.timeout(30):
+            await given_back(database)
 
 
 async def test_a_machine_whose_turn_it_is_not_goes_on_with_the_release_it_has(store: Open, tmp_path: Path) -> None:

@@ -52,6 +52,7 @@ class Gate:
     waiting: Wait | None = None
     _since: tuple[str, datetime] | None = None
     _asked: int = 0
+    _resumed: bool = False
     _holding: asyncio.Task[None] | None = field(default=None, repr=False)
 
     async def number(self, head: Release, state: State | None) -> int:
@@ -62,6 +63,7 @@ class Gate:
         report = self._report()
         here = report.release.number if report and report.release.channel == head.channel else 0
         self.waiting = None
+        await self._resume(head)
         if not 0 < here < head.number:
             return head.number
         self.waiting = await self._wait(head, state)
@@ -88,26 +90,31 @@ class Gate:
         self._holding = asyncio.ensure_future(self._hold(slots, head))
         return None
 
+    async def _resume(self, head: Release) -> None:
+        """Hold on to the slot that an earlier life of ours left, and give it back in time."""
+        slots = self.slots(head.channel, head.rollout.parallel)
+        if not self._resumed and head.rollout.parallel and await slots.mine():
+            self._holding = asyncio.ensure_future(self._hold(slots, head))
+        self._resumed = True
+
     async def _hold(self, slots: Slots, head: Release) -> None:
-        """Keep the slot until the agent has done what it could with the release."""
+        """Keep the slot until the agent has done what it could with the release; when that is cut off, it expires."""
         loop = asyncio.get_running_loop()
         began = renewed = loop.time()
         try:
             while not self._done(head):
                 await self.sleep(LOOK_SEC)
                 if loop.time() - began > HOLD_SEC:
-                    log.warning("the agent has not taken release %s; its turn is over", head.title)
+                    log.warning("the agent is not done with release %s; its turn is over", head.title)
                     break
                 if loop.time() - renewed > slots.ttl_sec / 3:
                     renewed = loop.time()
                     if not await slots.renew():
                         log.warning("the turn for release %s was lost", head.title)
                         return
+            await slots.release()
         except SourceError as error:
             log.warning("the turn for release %s is not renewed: %s", head.title, error)
-        finally:
-            with contextlib.suppress(SourceError):
-                await slots.release()
 
     def _done(self, head: Release) -> bool:
         report = self._report()
@@ -119,7 +126,7 @@ class Gate:
         return None
 
     async def close(self) -> None:
-        """Give back what is held."""
+        """Let go of the store. A slot that is held stays: the agent may be at work."""
         if self._holding is not None:
             self._holding.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -36,6 +36,14 @@ class Slots:
     _beat: int = 0
     _since: dict[str, tuple[str, float]] = field(default_factory=dict)
 
+    async def mine(self) -> bool:
+        """Whether a slot is held now that an earlier life of the holder took."""
+        listing = await self.database.list(self.prefix)
+        for entry in listing.entries:
+            if _holder(entry) == self.holder:
+                return await self._take(entry.key, entry)
+        return False
+
     async def acquire(self) -> bool:
         """Whether a slot is held now; one that an earlier life of the holder left is its own."""
         listing = await self.database.list(self.prefix)

@@ -83,7 +83,7 @@ class ReleaseSource:
         return (head_key(channel), rollout_key(channel)) if self.gate else (head_key(channel),)
 
     async def close(self) -> None:
-        """Give back a turn, and drop connections."""
+        """Drop connections."""
         if self.gate:
             await self.gate.close()
         await self.database.close()
