@@ -19,9 +19,10 @@ from ordain.agent.fleet.slots import Slots
 from ordain.agent.release import signing
 from ordain.agent.release.manifest import Release, make, read
 from ordain.agent.release.publish import publish
-from ordain.agent.release.source import ReleaseSource
+from ordain.agent.release.source import Releases
 from ordain.agent.sources import Fault, SourceError
 from ordain.agent.sources.database import ANY, Database
+from ordain.agent.sources.database_source import DatabaseSource
 from ordain.agent.sources.directory_database import DirectoryDatabase
 from ordain.agent.sources.etcd import Etcd
 from ordain.agent.sources.transport import Access, Transport
@@ -153,7 +154,8 @@ class Machine:
             machine=self.facts.machine_id,
             slots=lambda name, count: Slots(database=database, name=name, count=count, holder=self.facts.machine_id),
         )
-        self.source = ReleaseSource(database, lambda: self.facts, {}, self.gate)
+        releases = Releases(database, lambda: self.facts, {}, self.gate)
+        self.source = DatabaseSource(database, lambda: self.facts, {}, releases=releases, unsigned=False)
         (root / PATH).parent.mkdir(parents=True)
 
     def report(self, number: int, phase: Phase) -> None:

@@ -15,7 +15,7 @@ from ordain.agent.release.assemble import assemble
 from ordain.agent.release.manifest import Release, make
 from ordain.agent.release.publish import BLOBS, head, head_key, number_key, publish, releases
 from ordain.agent.release.remember import highest
-from ordain.agent.release.source import ReleaseSource
+from ordain.agent.release.source import Releases
 from ordain.agent.settings import Trust
 from ordain.agent.sources import Snapshot, SourceError
 from ordain.agent.sources.database import ANY
@@ -44,7 +44,7 @@ class Fleet:
         (self.root / "etc/ordain/trust").mkdir(parents=True)
         (self.root / "etc/ordain/trust/ops.pub").write_text(key.line)
         self.facts = MACHINE
-        self.reader = ReleaseSource(self.database, lambda: self.facts, {})
+        self.reader = Releases(self.database, lambda: self.facts, {})
 
     def signed(self, number: int, files: tuple[tuple[str, bytes], ...] = FILES, channel: str = "stable") -> Release:
         made = make(channel=channel, number=number, documents=assemble(files).names, created="now")

@@ -1,14 +1,12 @@
-"""The releases of one machine's channel in a store, as a source: it watches one key, and reads what it may match.
+"""The releases of one machine's channel in a store: it watches one key or two, and reads what it may match.
 
 It brings manifests and documents as they are; `admit` decides whether they are taken.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import aclosing
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from ordain.agent.fleet.gate import Gate
@@ -23,58 +21,21 @@ from ordain.transforms.errors import Refused
 from ordain.transforms.model import Facts
 
 
-class ReleaseSource:
-    """A `Source` of the releases in ``database``; ``facts`` tells what the machine is now, ``gate`` when
-    its turn is; without one it is always.
+class Releases:
+    """The releases in ``database``, for `sources.database_source`.
 
+    ``facts`` tells what the machine is now, ``gate`` when its turn is; without one it is always.
     Documents are kept by their hash for the next release, which mostly names the same.
     """
 
     def __init__(
         self, database: Database, facts: Callable[[], Facts], shared: Mapping[str, str], gate: Gate | None = None
     ) -> None:
-        self.type = database.type
-        self.location = database.location
         self.database = database
         self._facts = facts
         self._shared = shared
         self.gate = gate
         self._have: dict[str, bytes] = {}
-        self._revision = ""
-
-    async def changes(self) -> AsyncGenerator[None, None]:
-        """See `Source.changes`; also when this machine's turn may have come."""
-        yield
-        while True:
-            woken = asyncio.Event()
-            watching = asyncio.ensure_future(self._watch(woken))
-            watching.add_done_callback(lambda _: woken.set())  # noqa: B023 - of this round
-            try:
-                while not watching.done():
-                    with contextlib.suppress(TimeoutError):
-                        async with asyncio.timeout(self._patience()):
-                            await woken.wait()
-                    woken.clear()
-                    if watching.done():
-                        break
-                    yield
-            finally:
-                watching.cancel()
-                await asyncio.wait([watching])
-            watching.result()
-            yield
-
-    async def _watch(self, woken: asyncio.Event) -> None:
-        async with aclosing(self.database.watch(self.prefixes, self._revision)) as hints:
-            async for _ in hints:
-                woken.set()
-
-    def _patience(self) -> float | None:
-        """Seconds until it may be this machine's turn."""
-        waiting = self.gate.waiting if self.gate else None
-        if waiting is None or waiting.until is None:
-            return None
-        return max(0.1, (waiting.until - datetime.now().astimezone()).total_seconds())
 
     @property
     def prefixes(self) -> tuple[str, ...]:
@@ -82,11 +43,18 @@ class ReleaseSource:
         channel = channel_of(self._facts())
         return (head_key(channel), rollout_key(channel)) if self.gate else (head_key(channel),)
 
+    @property
+    def patience_sec(self) -> float | None:
+        """Seconds until it may be this machine's turn to read another release; None: not before the store changes."""
+        waiting = self.gate.waiting if self.gate else None
+        if waiting is None or waiting.until is None:
+            return None
+        return max(0.1, (waiting.until - datetime.now().astimezone()).total_seconds())
+
     async def close(self) -> None:
-        """Drop connections."""
+        """Let go of a turn; the database is its owner's."""
         if self.gate:
             await self.gate.close()
-        await self.database.close()
 
     async def read(self) -> Snapshot:
         """The head of the channel, the release that this machine is pinned to, and their documents.
@@ -96,7 +64,6 @@ class ReleaseSource:
         facts = self._facts()
         channel = channel_of(facts)
         listing = await self.database.list(*self.prefixes)
-        self._revision = listing.revision
         there = {entry.key: entry for entry in listing.entries}
         key = head_key(channel)
         head = self._release(there.get(key), key)
@@ -120,7 +87,7 @@ class ReleaseSource:
     def _release(self, entry: Entry | None, key: str) -> Release:
         if entry is None:
             hint = "`ordainctl release publish` puts one there"
-            raise SourceError(f"{self.location}: there is no {key}", code=Fault.EMPTY, hint=hint)
+            raise SourceError(f"{self.database.location}: there is no {key}", code=Fault.EMPTY, hint=hint)
         try:
             return read(key, entry.data)
         except Refused as refused:

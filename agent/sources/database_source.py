@@ -6,6 +6,7 @@ own scopes ──list──▶ Node documents ──▶ labels ──▶ all sco
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
@@ -30,8 +31,15 @@ class Signed(Protocol):
     def prefixes(self) -> tuple[str, ...]:
         """What to watch of them."""
 
+    @property
+    def patience_sec(self) -> float | None:
+        """When to read again although nothing changed: in so many seconds; None: never."""
+
     async def read(self) -> Snapshot:
         """The release for this machine, and its documents; raises `SourceError`."""
+
+    async def close(self) -> None:
+        """End what is under way."""
 
 
 class DatabaseSource:
@@ -82,15 +90,32 @@ class DatabaseSource:
         yield
         while True:
             watched = self._watched
-            async with aclosing(self.database.watch(watched, self._revision)) as woken:
-                async for _ in woken:
+            woken = asyncio.Event()
+            watching = asyncio.create_task(self._watch(watched, woken))
+            watching.add_done_callback(lambda _, woken=woken: woken.set())  # type: ignore[misc]
+            try:
+                while not watching.done() and self._watched == watched:
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(self._releases.patience_sec if self._releases else None):
+                            await woken.wait()
+                    woken.clear()
                     yield
-                    if self._watched != watched:
-                        break
+            finally:
+                watching.cancel()
+                await asyncio.wait([watching])
+            if not watching.cancelled():
+                watching.result()
             await asyncio.sleep(LEAST_SEC)
+
+    async def _watch(self, prefixes: tuple[str, ...], woken: asyncio.Event) -> None:
+        async with aclosing(self.database.watch(prefixes, self._revision)) as hints:
+            async for _ in hints:
+                woken.set()
 
     async def close(self) -> None:
         """Drop connections; what was learnt of the servers stays."""
+        if self._releases:
+            await self._releases.close()
         await self.database.close()
 
     def _with_labels(self, listing: Listing, facts: Facts) -> Facts:
