@@ -41,11 +41,11 @@ async def _local(bus: Bus, root: Path) -> Client:
     from ordain.agent.protected import CALLER
     from ordain.agent.settings import read_settings
     from ordain.agent.sources.booted import with_handed_over
-    from ordain.agent.sources.directory import Directory
+    from ordain.agent.sources.opening import open_source
     from ordain.agent.systemd1 import Systemd
 
     CALLER.set(os.getpid())
     settings, problems = read_settings(root)
     engine = Engine(systemd=await Systemd.open(bus), root=root)
-    source = with_handed_over(Directory(Path(settings.directory)), root)
+    source = with_handed_over(open_source(settings.source, root), root)
     return Local(engine=engine, source=source, settings=settings, problems=problems)

@@ -69,8 +69,8 @@ class Cutoff:
         ]
 
     async def _words(self, settings: Settings) -> AsyncIterator[str]:
-        if SOURCE in settings.reach and settings.hosts:
-            yield f"source {','.join(settings.hosts)}"
+        if SOURCE in settings.reach and settings.source.hosts:
+            yield f"source {','.join(settings.source.hosts)}"
         if GATEWAY in settings.reach:
             yield "gateway"
         if CALLER_HOST in settings.reach and (host := await self._caller()):

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -140,11 +140,13 @@ class Engine:
         by_hand: bool = True,
         confirm_sec: int = 0,
         pause: bool = False,
+        guard: Callable[[Generation, Generation], None] = lambda old, new: None,
     ) -> Outcome:
         """Make the texts real. Raises `Refused`, or a `Failure` if nothing was changed.
 
         ``avoid``: hashes of generations that boots did not complete with. What was rejected is tried again only
         ``by_hand``. ``confirm_sec``: a trial, see `trial`; ``pause`` goes with it.
+        ``guard`` is asked about what is applied and what would be, and raises a `Failure` to keep it from being.
         """
         async with locked(self.root, patience_sec):
             await self.resume_now()
@@ -156,6 +158,7 @@ class Engine:
                     f"generation {new.hash[:12]} is not applied: boots with it did not complete"
                     " (change the documents, or run `ordainctl apply`)"
                 )
+            guard(old, new)
             bad = self.decisions.rejected
             if bad and bad.hash == new.hash and not by_hand:
                 raise Rejected(f"generation {bad.number} is not tried again while the documents are the same")
@@ -182,7 +185,7 @@ class Engine:
             phase=Phase.STOP,
             number=new.number,
             plan=planned,
-            started=_now(),
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
             running=tuple(sorted(before.running)),
             failing=tuple(sorted(before.failing)),
         )
@@ -390,10 +393,6 @@ class Engine:
             self.conditions[code] = Condition(code=code, what=what)
         else:
             self.conditions.pop(code, None)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _baseline(entry: Entry) -> Baseline:

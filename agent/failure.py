@@ -4,6 +4,7 @@ Failure
 ├── Unavailable   no bus, no systemd, or it did not answer in time
 ├── Busy          another apply is under way
 ├── Denied        the caller may not
+├── Withheld      it would take away more than is believed of a source
 ├── Rejected      it failed before, and nothing has changed since
 ├── Aside         the machine is on its way down
 └── NotYet        a later version will
@@ -40,6 +41,14 @@ class Denied(Failure):
     name = "org.ordain.Error.Denied"
 
 
+class Withheld(Failure):
+    """It would take away more services than a source is believed without a hand or a signature."""
+
+    name = "org.ordain.Error.Withheld"
+    code: ClassVar[str] = "SourceShrunken"
+    hint: ClassVar[str] = "`ordainctl plan` shows what would go; `ordainctl apply` makes it so"
+
+
 class Rejected(Failure):
     """This generation was gone back from, and the documents are the same."""
 
@@ -58,7 +67,7 @@ class NotYet(Failure):
     name = "org.ordain.Error.NotYet"
 
 
-BY_NAME = {kind.name: kind for kind in (Failure, Unavailable, Busy, Denied, Rejected, Aside, NotYet)}
+BY_NAME = {kind.name: kind for kind in (Failure, Unavailable, Busy, Denied, Withheld, Rejected, Aside, NotYet)}
 """D-Bus error name → the class to raise on the other side."""
 REFUSED = "org.ordain.Error.Refused"
 """D-Bus error whose message is the JSON of `Refused.problems`."""

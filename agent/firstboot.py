@@ -18,6 +18,7 @@ from ordain.agent.settings import Trust, read_settings
 from ordain.agent.sources import SourceError
 from ordain.agent.sources.booted import handed_over, with_handed_over
 from ordain.agent.sources.directory import Directory
+from ordain.agent.sources.settings import Kind
 from ordain.agent.store import Store
 from ordain.transforms.errors import Refused, errors
 from ordain.transforms.facts import read_facts
@@ -46,9 +47,10 @@ def _compile(root: Path) -> str:
     settings, _ = read_settings(root)
     if settings.trust is Trust.REQUIRED:
         return f"only signed releases are trusted; {WAIT}"
-    own = Directory(Path(settings.directory), root)
+    own = Directory(Path(settings.source.path), root) if settings.source.type is Kind.DIRECTORY else None
     # Later, a directory that is missing is a loss, and what was applied stays; here it is an image that has none.
-    texts = asyncio.run(with_handed_over(own, root).read()).texts if own.path.is_dir() else handed_over(root)
+    there = own is not None and own.path.is_dir()
+    texts = asyncio.run(with_handed_over(own, root).read()).texts if own and there else handed_over(root)
     documents, _ = read_texts(texts)
     if any("mac" in document.match for document in documents) and not read_facts(root).mac:
         return f"documents match on mac, and no network device is known so early; {WAIT}"

@@ -15,13 +15,13 @@ from typing import Any
 from ordain.agent.boot import read_record
 from ordain.agent.client import Documents
 from ordain.agent.engine import Engine
-from ordain.agent.failure import Busy, Failure, Rejected, Unavailable
+from ordain.agent.failure import Busy, Failure, Rejected, Unavailable, Withheld
 from ordain.agent.local import Local
 from ordain.agent.memory import give_back
 from ordain.agent.model import Hold, Outcome, Plan
 from ordain.agent.outcome import ROLLED_BACK
 from ordain.agent.reverse import mend
-from ordain.agent.settings import Settings, Trust
+from ordain.agent.settings import Settings
 from ordain.agent.sources import Source
 from ordain.agent.status import Condition, State, Status
 from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity
@@ -149,7 +149,7 @@ class Follower(Local):
 
     async def _converge(self) -> None:
         """Make the documents real, if they are others than last time."""
-        if self.paused or self.settings.trust is Trust.REQUIRED or self.engine.trials.under_way():
+        if self.paused or self.engine.trials.under_way():
             return
         try:
             texts = await self.texts()
@@ -173,11 +173,16 @@ class Follower(Local):
         """Apply what the source holds; whatever comes of it, the agent goes on and what was applied stays."""
         try:
             with self._applies():
-                outcome = await self.engine.apply(texts, patience_sec=60.0, avoid=self._failed_boots(), by_hand=False)
+                outcome = await self.engine.apply(
+                    texts, patience_sec=60.0, avoid=self._failed_boots(), by_hand=False, guard=self.believe
+                )
             self._report(outcome)
         except Rejected as rejected:
             self._refused = ()
             log.info("%s", rejected)
+        except Withheld as withheld:
+            self._refused = (Problem(where=NOWHERE, what=str(withheld), hint=withheld.hint, code=withheld.code),)
+            log.error("%s", withheld)
         except Refused as refused:
             self._refused = refused.problems
             for problem in refused.problems:

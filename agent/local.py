@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from ordain.agent.client import Documents
 from ordain.agent.drift import reboots, unit_statuses
 from ordain.agent.engine import OUTCOME, Engine, Texts
 from ordain.agent.failure import Failure, Unavailable
+from ordain.agent.guard import admit, believe
 from ordain.agent.hands import edits
 from ordain.agent.holding import hold, unhold
 from ordain.agent.holds import BadHolds
@@ -20,7 +23,7 @@ from ordain.agent.model import Generation, Hold, Outcome, Plan, to_json
 from ordain.agent.observe import look
 from ordain.agent.reverse import confirm, decided, rollback
 from ordain.agent.settings import Settings
-from ordain.agent.sources import Source, SourceError
+from ordain.agent.sources import Fault, Source, SourceError
 from ordain.agent.status import Condition, SourceState, State, Status
 from ordain.agent.takeover import read_record as read_takeover
 from ordain.transforms.errors import Problem
@@ -43,6 +46,7 @@ class Local:
         self.source = source
         self.settings = settings
         self.source_state = SourceState(type=source.type, location=source.location)
+        self.signed = False
         self._settings_problems = problems
         self._paused = engine.root / PAUSED
 
@@ -52,24 +56,35 @@ class Local:
         Losing or emptying the database stops nothing (product.md, promise 2).
         """
         try:
-            snapshot = await self.source.read()
+            snapshot = admit(await self.source.read(), self.settings)
+            if not snapshot.texts and self.engine.applied().members:
+                raise SourceError(f"{self.source.location} holds no documents", code=Fault.EMPTY)
         except SourceError as error:
-            self._source(False, "", f"{error}; what was applied stays")
+            self._source(problem=f"{error}; what was applied stays", code=error.code, hint=error.hint)
             raise Unavailable(self.source_state.problem) from None
-        if not snapshot.texts and self.engine.applied().members:
-            self._source(True, "", f"{self.source.location} holds no documents; what was applied stays")
-            raise Unavailable(self.source_state.problem)
-        self._source(True, snapshot.revision, "")
+        self.signed = snapshot.signed
+        health = snapshot.health
+        if health is None or health.connected:
+            self._source(connected=True, revision=snapshot.revision)
+        else:
+            problem = f"{health.what}; what was fetched last stays"
+            since = datetime.now(UTC) - timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME) - health.since)
+            self._source(
+                revision=snapshot.revision,
+                problem=problem,
+                code=health.code,
+                hint=health.hint,
+                since=since.isoformat(timespec="seconds"),
+            )
         return snapshot.texts
 
-    def _source(self, connected: bool, revision: str, problem: str) -> None:
-        self.source_state = SourceState(
-            type=self.source.type,
-            location=self.source.location,
-            connected=connected,
-            revision=revision,
-            problem=problem,
-        )
+    def _source(self, **state: Any) -> None:
+        self.source_state = SourceState(type=self.source.type, location=self.source.location, **state)
+
+    def believe(self, old: Generation, new: Generation) -> None:
+        """What the source may do unasked; see `guard.believe`. Raises `Withheld`."""
+        if self.settings.source.remote and not self.signed:
+            believe(old, new, self.settings.max_removal)
 
     @property
     def paused(self) -> bool:
@@ -154,6 +169,9 @@ class Local:
     def conditions(self) -> tuple[Condition, ...]:
         """What the user should know."""
         found = list(map(Condition.of, self._settings_problems))
+        source = self.source_state
+        if source.code:
+            found.append(Condition(code=source.code, what=source.problem, hint=source.hint))
         record = read_record(self.engine.root)
         found += [Condition(code="BootChoice", what=note) for note in record.get("note", ())]
         if unplaced := self.engine.repair.unplaced:
@@ -186,7 +204,7 @@ class Local:
             "provenance": {
                 pointer: place
                 for pointer, place in generation.provenance.items()
-                if item and (pointer == item or pointer.startswith(f"{item}/") or item in place.get("items", ()))
+                if item and (pointer == item or pointer.startswith(f"{item}/"))
             },
             "last": {
                 key: [each for each in part.get(key, ()) if each["unit"] == unit]

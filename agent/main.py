@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 from pathlib import Path
 
 from pystemd.daemon import notify
@@ -17,25 +16,19 @@ from ordain.agent.authority import Authority
 from ordain.agent.bus_dbus_next import DbusNext
 from ordain.agent.engine import Engine
 from ordain.agent.failure import Failure, Unavailable
-from ordain.agent.follow import Follower
+from ordain.agent.follow import RETRY_SEC, Follower
+from ordain.agent.logs import log_to_journal
 from ordain.agent.service import Service, serve
 from ordain.agent.settings import read_settings
 from ordain.agent.sources.booted import with_handed_over
-from ordain.agent.sources.directory import Directory
+from ordain.agent.sources.opening import open_source
+from ordain.agent.sources.settings import SourceSettings
+from ordain.agent.sourceservice import see_to
 from ordain.agent.status import State, Status
 from ordain.agent.systemd1 import Systemd
 from ordain.agent.takeover import settled, take_over
 
 log = logging.getLogger("ordain.agent")
-_LEVELS = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
-
-
-class _Kernel(logging.Formatter):
-    """Lines with their level in front, as journald reads them (sd-daemon(3))."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        level = next((number for least, number in _LEVELS if record.levelno >= least), 7)
-        return "\n".join(f"<{level}>{line}" for line in super().format(record).splitlines())
 
 
 def main() -> int:
@@ -44,9 +37,7 @@ def main() -> int:
         prog="ordain-agent", description="Follow the documents of this machine. Started by ordain-agent.service."
     )
     parser.parse_args()
-    lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(_Kernel())
-    logging.basicConfig(level=logging.INFO, handlers=[lines])
+    log_to_journal()
     try:
         return asyncio.run(_run(Path("/")))
     except Failure as failure:
@@ -61,7 +52,7 @@ async def _run(root: Path) -> int:
     bus = await DbusNext.open()
     systemd = await Systemd.open(bus)
     engine = Engine(systemd=systemd, root=root)
-    source = with_handed_over(Directory(Path(settings.directory)), root)
+    source = with_handed_over(open_source(settings.source, root), root)
     follower = Follower(engine=engine, source=source, settings=settings, problems=problems)
     service = Service(follower, Authority(bus))
     engine.listener = service
@@ -78,6 +69,7 @@ async def _run(root: Path) -> int:
     tasks = [
         asyncio.create_task(told.wait()),
         asyncio.create_task(_follow(follower, systemd)),
+        asyncio.create_task(_fetch(systemd, root, settings.source)),
         asyncio.create_task(_lost(bus)),
         asyncio.create_task(_watchdog()),
     ]
@@ -99,6 +91,18 @@ async def _follow(follower: Follower, systemd: Systemd) -> None:
     """Plan nothing while the services of this boot are still being started."""
     await settled(systemd)
     await follower.run()
+
+
+async def _fetch(systemd: Systemd, root: Path, settings: SourceSettings) -> None:
+    """See that the documents are fetched; that the fetching goes on is PID 1's to see."""
+    while True:
+        try:
+            await see_to(systemd, root, settings)
+            break
+        except (Unavailable, OSError) as failure:
+            log.warning("%s; trying again", failure)
+            await asyncio.sleep(RETRY_SEC)
+    await asyncio.Event().wait()
 
 
 async def _lost(bus: DbusNext) -> None:

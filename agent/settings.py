@@ -1,26 +1,26 @@
-"""/etc/ordain/agent.yaml → `Settings`; labels are read with the facts (`transforms.facts`)."""
+"""/etc/ordain/agent.yaml and the kernel command line → `Settings`; labels are facts (`transforms.facts`)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from urllib.parse import urlsplit
 
+from ordain.agent.sources.settings import NOWHERE_TO_LOOK, PARAMETER, SourceSettings, of_url, read_source
 from ordain.transforms import below, yamltext
 from ordain.transforms.errors import Problem, Where, near
-from ordain.transforms.node import Node, Unreadable
+from ordain.transforms.facts import command_line
+from ordain.transforms.node import Node, Number, Unreadable
 from ordain.transforms.values import EncodeError, timespan
 
 PATH = "etc/ordain/agent.yaml"
-DOCUMENTS = "/etc/ordain/documents"
-KEYS = ("source", "labels", "trust", "network")
+KEYS = ("source", "labels", "trust", "max-removal", "network")
+MAX_REMOVAL = 50
 SOURCE, GATEWAY, CALLER_HOST = "source", "gateway", "caller"
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}")
 LEAST_SEC, LONGEST_SEC = 1.0, 3600.0
-LATER = ("etcd", "couchdb", "http")
 
 
 class Trust(StrEnum):
@@ -35,56 +35,85 @@ class Trust(StrEnum):
 class Settings:
     """What the admin of this machine set; the defaults are those of a machine without the file.
 
-    ``hosts``: HOST:PORT of what the documents come from over the network. ``reach``: who must still be reached
-    ``within_sec`` of a change of the network (`agent.reach`).
+    ``max_removal`` is the share of the services (percent) that may go in one step of a remote source. ``reach``: who
+    must still be reached ``within_sec`` of a change of the network (`agent.reach`).
     """
 
-    directory: str = DOCUMENTS
+    source: SourceSettings = field(default_factory=SourceSettings)
     trust: Trust = Trust.LOCAL
-    hosts: tuple[str, ...] = ()
+    max_removal: int = MAX_REMOVAL
     reach: tuple[str, ...] = (SOURCE, GATEWAY, CALLER_HOST)
     within_sec: float = 30.0
 
 
 def read_settings(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
-    """The settings below ``root``, and what is wrong with them; what is wrong keeps its default."""
-    data = below.read(root, PATH)
+    """The settings of the machine ``root``, and what is wrong with them; what is wrong keeps its default.
+
+    But for the source: where it cannot be told, there is none, and what was applied stays.
+    """
+    settings, problems = _file(root)
+    for word in command_line(root):
+        name, _, value = word.partition("=")
+        if name == PARAMETER and value:
+            source, found = of_url(value, settings.source, Where(path="/proc/cmdline"))
+            settings = replace(settings, source=source)
+            problems = (*problems, *found)
+    return settings, problems
+
+
+def _file(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
+    unknown = Settings(source=NOWHERE_TO_LOOK)
+    try:
+        data = below.read(root, PATH)
+    except OSError as error:
+        return unknown, (_problem(Where(path=f"/{PATH}"), "", f"cannot be read: {error.strerror or error}"),)
     if data is None:
         return Settings(), ()
     path = f"/{PATH}"
     try:
         node = next(yamltext.read(path, data.decode()), None)
     except UnicodeDecodeError:
-        return Settings(), (Problem(where=Where(path=path), what="is not UTF-8", code="Settings"),)
+        return unknown, (Problem(where=Where(path=path), what="is not UTF-8", code="Settings"),)
     except Unreadable as unreadable:
-        return Settings(), (replace(unreadable.problem, code="Settings"),)
+        return unknown, (replace(unreadable.problem, code="Settings"),)
     if node is None:
         return Settings(), ()
     return _settings(node)
 
 
 def _settings(node: Node) -> tuple[Settings, tuple[Problem, ...]]:
-    entries, problems = _map(node, "", KEYS)
+    if not isinstance(node.value, Mapping):
+        return Settings(source=NOWHERE_TO_LOOK), (_problem(node.where, "", "is no map", "key: value"),)
+    problems = [
+        _problem(where, key, "is no setting", near(key, KEYS) or ", ".join(KEYS))
+        for key, where in node.keys.items()
+        if key not in KEYS
+    ]
     settings = Settings()
-    trust = entries.get("trust")
+    trust = node.value.get("trust")
     if trust is not None and trust.value is not None:
         try:
             settings = replace(settings, trust=Trust(str(trust.value)))
         except ValueError:
+            # The strictest: what was meant was some limit.
+            settings = replace(settings, trust=Trust.REQUIRED)
             hint = f"one of {', '.join(Trust)}"
             problems.append(_problem(trust.where, "trust", f"{trust.value} is no way to trust", hint))
+    most = node.value.get("max-removal")
+    if most is not None and most.value is not None:
+        percent = str(most.value).removesuffix("%").strip()
+        if isinstance(most.value, Number) or not (percent.isascii() and percent.isdigit() and int(percent) <= 100):
+            hint = "of the services that may go in one step: max-removal: 50%"
+            problems.append(_problem(most.where, "max-removal", f"{most.value} is no share", hint))
         else:
-            if settings.trust is Trust.REQUIRED:
-                what = "signed releases are not served yet, so no document is taken"
-                problems.append(_problem(trust.where, "trust", what, "trust: local"))
-    source = entries.get("source")
+            settings = replace(settings, max_removal=int(percent))
+    source = node.value.get("source")
     if source is not None and source.value is not None:
-        directory, found = _source(source)
-        settings = replace(settings, directory=directory, hosts=tuple(_hosts(source)))
-        problems += found
-    if network := entries.get("network"):
-        settings, found = _network(network, settings)
-        problems += found
+        settings = replace(settings, source=(found := read_source(source))[0])
+        problems += found[1]
+    if network := node.value.get("network"):
+        settings, wrong = _network(network, settings)
+        problems += wrong
     return settings, tuple(problems)
 
 
@@ -110,45 +139,6 @@ def _network(node: Node, settings: Settings) -> tuple[Settings, list[Problem]]:
             else:
                 settings = replace(settings, within_sec=seconds)
     return settings, problems
-
-
-def _hosts(source: Node) -> Iterator[str]:
-    """HOST:PORT of every URL of a source."""
-    if not isinstance(source.value, Mapping):
-        return
-    for key in ("url", "endpoints"):
-        found = source.value.get(key)
-        values = found.value if found and isinstance(found.value, tuple) else (found,) if found else ()
-        for node in values:
-            try:
-                url = urlsplit(str(node.value))
-                port = url.port or {"http": 80, "https": 443}.get(url.scheme, 0)
-            except ValueError:
-                continue
-            if url.hostname and port:
-                yield f"[{url.hostname}]:{port}" if ":" in url.hostname else f"{url.hostname}:{port}"
-
-
-def _source(node: Node) -> tuple[str, list[Problem]]:
-    entries, problems = _map(node, "source", None)
-    kind = entries.get("type")
-    word = "directory" if kind is None else str(kind.value)
-    if word in LATER:
-        what = f"a source of type {word} is not served yet"
-        return DOCUMENTS, [_problem(node.where, "source/type", what, "type: directory")]
-    if word != "directory":
-        where = node.where if kind is None else kind.where
-        return DOCUMENTS, [
-            _problem(where, "source/type", f"{word} is no type of source", near(word, ("directory", *LATER)))
-        ]
-    entries, problems = _map(node, "source", ("type", "path"))
-    path = entries.get("path")
-    if path is None or path.value is None:
-        return DOCUMENTS, problems
-    if not isinstance(path.value, str) or not path.value.startswith("/") or "\0" in path.value:
-        problems.append(_problem(path.where, "source/path", "is no absolute path", f"path: {DOCUMENTS}"))
-        return DOCUMENTS, problems
-    return path.value, problems
 
 
 def _map(node: Node, pointer: str, known: tuple[str, ...] | None) -> tuple[Mapping[str, Node], list[Problem]]:

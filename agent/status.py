@@ -41,13 +41,20 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
-    """Where documents come from. ``problem`` is why the last reading was not taken, "" if it was."""
+    """Where documents come from. ``problem`` is why the last reading was not taken, "" if it was.
+
+    ``code`` is a `sources.Fault` and ``hint`` what to do about it. ``since`` is when it was lost (ISO 8601, UTC), ""
+    while it is ``connected``.
+    """
 
     type: str = "directory"
     location: str = ""
     connected: bool = False
     revision: str = ""
     problem: str = ""
+    code: str = ""
+    hint: str = ""
+    since: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -254,6 +254,10 @@ class Systemd:
         """Queue a start that nobody waits for."""
         await self._manager("StartUnit", "ss", unit, "replace")
 
+    async def restart(self, unit: str) -> None:
+        """Queue a restart, or a start, that nobody waits for."""
+        await self._manager("RestartUnit", "ss", unit, "replace")
+
     async def reload(self) -> None:
         """Have PID 1 run the generators and read all units again; returns when it has.
 

@@ -29,6 +29,7 @@ from ordain.agent.model import (
 )
 from ordain.agent.settings import PATH as SETTINGS
 from ordain.agent.settings import Settings, Trust, read_settings
+from ordain.agent.sources.settings import NOWHERE_TO_LOOK, SourceSettings
 from ordain.agent.systemd1 import Systemd
 from ordain.agent.takeover import CLAIMED, RECORD, TARGET, read_record, take_over
 from ordain.agent.wire import from_json
@@ -143,13 +144,20 @@ def test_one_apply_at_a_time(tmp_path: Path) -> None:
     asyncio.run(both())
 
 
+NONE = Settings(source=NOWHERE_TO_LOOK)
+
+
 @pytest.mark.parametrize(
     ("text", "settings", "words"),
     [
         ("", Settings(), ""),
-        ("source: {type: directory, path: /srv/documents}\n", Settings(directory="/srv/documents"), ""),
+        (
+            "source: {type: directory, path: /srv/documents}\n",
+            Settings(source=SourceSettings(path="/srv/documents")),
+            "",
+        ),
         ("labels: {role: web}\ntrust: open\n", Settings(trust=Trust.OPEN), ""),
-        ("source: {path: documents}\n", Settings(), "1:16: error: source/path: is no absolute path"),
+        ("source: {path: documents}\n", NONE, "1:16: error: source/path: is no absolute path"),
         ("\nsorce: {}\n", Settings(), "2:1: error: sorce: is no setting (did you mean source?)"),
         (
             "network: {reach: [gateway, 'db:6984'], within: 5s}\n",
@@ -159,12 +167,14 @@ def test_one_apply_at_a_time(tmp_path: Path) -> None:
         ("network: {reach: []}\n", Settings(reach=()), ""),
         ("network: {reach: [gatway]}\n", Settings(reach=()), "gatway is nobody to reach"),
         ("network: {within: 0s}\n", Settings(), "0s is no such time (1s to 3600s)"),
-        ("trust: nobody\n", Settings(), "nobody is no way to trust (one of local, required, open)"),
-        ("source: {type: etcd, endpoints: [x]}\n", Settings(), "etcd is not served yet"),
-        ("source: {type: directry}\n", Settings(), "did you mean directory?"),
-        ("source: [\n", Settings(), "agent.yaml:2:1: error"),
-        ("- a\n", Settings(), "is no map"),
-        ("\xff", Settings(), ""),
+        ("trust: nobody\n", Settings(trust=Trust.REQUIRED), "nobody is no way to trust (one of local, required, open)"),
+        ("max-removal: 20%\n", Settings(max_removal=20), ""),
+        ("max-removal: most\n", Settings(), "most is no share (of the services"),
+        ("source: {type: etcd, endpoints: [x]}\n", NONE, "source/endpoints: x is no http:// or https:// URL"),
+        ("source: {type: directry}\n", NONE, "did you mean directory?"),
+        ("source: [\n", NONE, "agent.yaml:2:1: error"),
+        ("- a\n", NONE, "is no map"),
+        ("\xff", NONE, ""),
     ],
 )
 def test_settings_that_are_wrong_keep_their_default_and_are_told(

@@ -70,8 +70,7 @@ def survey(root: Path) -> tuple[Facts, tuple[Problem, ...]]:
     reader = _Reader(root=root)
     release = reader.os_release()
     container = virtualization.container(root)
-    command_line = reader.text("proc/1/cmdline" if container else "proc/cmdline")
-    words = command_line.split("\0") if container else _kernel_words(command_line)
+    words = _words(reader.text("proc/1/cmdline" if container else "proc/cmdline"), container)
     pinned = reader.command_line_labels(words)
     facts = Facts(
         id=reader.os_id(release),
@@ -270,6 +269,12 @@ def elf_architecture(head: bytes) -> str:
     return forms[2 * wide + little] if len(forms) == 4 else forms[0]
 
 
-def _kernel_words(text: str) -> list[str]:
-    """The words of a kernel command line; double quotes keep spaces together and go away."""
-    return [word.replace('"', "") for word in _WORD.findall(text)]
+def command_line(root: Path) -> list[str]:
+    """The words of the kernel command line, or of PID 1's in a container; none where it cannot be read."""
+    container = virtualization.container(root)
+    return _words(_Reader(root=root).text("proc/1/cmdline" if container else "proc/cmdline"), container)
+
+
+def _words(text: str, container: str) -> list[str]:
+    """Double quotes on a kernel command line keep spaces together and go away."""
+    return text.split("\0") if container else [word.replace('"', "") for word in _WORD.findall(text)]

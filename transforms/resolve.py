@@ -44,7 +44,7 @@ def resolve(
 def candidates(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> tuple[Candidate, ...]:
     """Every Layer and Node with what became of its match, highest rank last; ``facts`` hold the Node's labels."""
     found = [
-        Candidate(document=document, match=matches(_with_default_match(document), facts, shared))
+        Candidate(document=document, match=matches(with_default_match(document), facts, shared))
         for document in documents
         if document.kind in (Kind.LAYER, Kind.NODE)
     ]
@@ -70,7 +70,7 @@ def lost_by_name(
     return tuple(c.document for c in before if c.match.holds and c.document not in kept)
 
 
-def _with_default_match(document: Document) -> Document:
+def with_default_match(document: Document) -> Document:
     """A Node without a match is for the machine whose hostname is its name."""
     if document.kind is not Kind.NODE or document.match:
         return document
@@ -80,7 +80,7 @@ def _with_default_match(document: Document) -> Document:
 def nodes_of(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> list[Document]:
     """The Nodes that are this machine: one, unless the documents are wrong."""
     nodes = [document for document in documents if document.kind is Kind.NODE]
-    return [node for node in nodes if matches(_with_default_match(node), facts, shared).holds]
+    return [node for node in nodes if matches(with_default_match(node), facts, shared).holds]
 
 
 def _two_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> Iterable[Problem]:

@@ -19,6 +19,9 @@ from ordain.agent.cli.console import count, plural
 from ordain.agent.cli.documents import read_files, transforms
 from ordain.agent.failure import Failure
 from ordain.agent.settings import read_settings
+from ordain.agent.sources import SourceError
+from ordain.agent.sources.handed import FOLDER, NAME, read_handover
+from ordain.agent.sources.settings import Kind, SourceSettings
 from ordain.generator.cache import CacheError, unpack
 from ordain.transforms import below
 from ordain.transforms.errors import Refused, errors
@@ -37,6 +40,7 @@ UNITS = (
     "ordain-forget.service",
     "ordain-hostname.service",
     "ordain-services.target",
+    "ordain-source.service",
     "ordain-users.service",
 )
 SPACE_BYTES = 16 << 20
@@ -226,21 +230,40 @@ def documents(root: Path) -> Iterator[Check]:
     settings, wrong = read_settings(root)
     for problem in wrong:
         yield _failed("settings", str(problem))
-    directory = root / settings.directory.lstrip("/")
-    if not directory.is_dir():
-        yield _failed("source", f"{settings.directory} is no directory", "last good stays; create it, or set source")
-    else:
-        found, problems = read_files([str(directory)])
-        if errors(problems):
-            yield _failed("documents", count(problems), f"ordainctl validate {settings.directory}")
-        elif not found:
-            yield _warning("documents", f"{settings.directory} holds none: last good stays")
-        else:
-            yield _ok("documents", f"{plural(len(found), 'document')} in {settings.directory}")
+    if settings.source.remote:
+        yield _remote(root, settings.source)
+    elif settings.source.type is Kind.DIRECTORY:
+        yield _directory(root, settings.source.path)
     try:
         yield _ok("transforms", plural(len(transforms(root)), "document"))
     except Refused as refused:
         yield _failed("transforms", count(refused.problems), "ordainctl validate /etc/ordain/transforms")
+
+
+def _directory(root: Path, path: str) -> Check:
+    directory = root / path.lstrip("/")
+    if not directory.is_dir():
+        return _failed("source", f"{path} is no directory", "last good stays; create it, or set source")
+    found, problems = read_files([str(directory)])
+    if errors(problems):
+        return _failed("documents", count(problems), f"ordainctl validate {path}")
+    if not found:
+        return _warning("documents", f"{path} holds none: last good stays")
+    return _ok("documents", f"{plural(len(found), 'document')} in {path}")
+
+
+def _remote(root: Path, settings: SourceSettings) -> Check:
+    """What ordain-source.service handed over; only root and that service may read it."""
+    try:
+        found = read_handover(root / FOLDER / NAME)
+    except SourceError as error:
+        return _failed("source", f"{error} [{error.code}]", error.hint)
+    health = found.health
+    if found.location != settings.location:
+        return _failed("source", f"fetched from {found.location}", "systemctl restart ordain-agent.service")
+    if health is not None and not health.connected:
+        return _failed("source", f"{health.what} [{health.code}]", health.hint or "last good stays")
+    return _ok("source", f"{plural(len(found.snapshot.texts), 'text')} of {settings.location}")
 
 
 def disk(root: Path) -> Iterator[Check]:

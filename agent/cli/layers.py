@@ -11,6 +11,7 @@ from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.documents import read_valid, transforms
 from ordain.agent.cli.machine import machine
 from ordain.agent.settings import read_settings
+from ordain.agent.sources.settings import Kind
 from ordain.transforms.names import shared_versions
 from ordain.transforms.resolve import Candidate, candidates, with_node
 
@@ -44,9 +45,9 @@ def match(request: Namespace, console: Console) -> Exit:
 
 
 def own_documents(root: Path) -> Sequence[str]:
-    """The directory this machine's documents come from."""
+    """The directory this machine's documents come from; none if they come from elsewhere."""
     settings, _ = read_settings(root)
-    return [str(root / settings.directory.lstrip("/"))]
+    return [str(root / settings.source.path.lstrip("/"))] if settings.source.type is Kind.DIRECTORY else []
 
 
 def _row(candidate: Candidate, why: str, style: Style) -> tuple[Cell, ...]:

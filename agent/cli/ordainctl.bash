@@ -9,7 +9,7 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow serve help --help --version" -- "$current")
         return
     fi
     case ${COMP_WORDS[1]} in
@@ -105,7 +105,16 @@ _ordainctl() {
         follow)
             flags='' operand='text'
             ;;
-        help) operand='validate render match schema import facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow' ;;
+        serve)
+            flags='--listen --tls-cert --tls-key --client-ca' operand='directories'
+            case $previous in
+                --listen) operand='text' ;;
+                --tls-cert) operand='files' ;;
+                --tls-key) operand='files' ;;
+                --client-ca) operand='files' ;;
+            esac
+            ;;
+        help) operand='validate render match schema import facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow serve' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

@@ -16,12 +16,28 @@ class Snapshot:
     """All documents of one moment: the path to show in problems, and the bytes, sorted by path.
 
     ``revision`` names that moment in the source's own words. ``signed``: a release whose signature was verified
-    by who holds this value, so that what it takes away is meant.
+    by who holds this value, so that what it takes away is meant. ``health`` is of a source that may be lost while
+    its last documents are still at hand; None: it was read just now.
     """
 
     texts: tuple[tuple[str, bytes], ...]
     revision: str = ""
     signed: bool = False
+    health: Health | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How a source does. ``code`` is a `Fault`, ``what`` and ``hint`` say more; all are "" while it is connected.
+
+    ``since``: since when it has been so, in seconds of CLOCK_BOOTTIME, which no clock that is set moves.
+    """
+
+    connected: bool
+    code: str = ""
+    what: str = ""
+    hint: str = ""
+    since: float = 0.0
 
 
 class Fault(StrEnum):

@@ -1,0 +1,85 @@
+"""serve: the reference boot server, until it is interrupted."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from argparse import Namespace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ordain.agent.cli.command import Exit
+from ordain.agent.cli.console import Console, Style
+from ordain.agent.failure import Failure
+from ordain.agent.sources import SourceError
+
+PORT = 8080
+LISTEN = f"127.0.0.1:{PORT}"
+
+
+def serve(request: Namespace, console: Console) -> Exit:
+    """`ordainctl serve`."""
+    host, port = _address(request.listen or LISTEN)
+    if bool(request.tls_cert) != bool(request.tls_key):
+        raise Failure("--tls-cert and --tls-key go together")
+    if request.client_ca and not request.tls_cert:
+        raise Failure("--client-ca is for a server with --tls-cert")
+    lines = logging.StreamHandler(console.err)
+    lines.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[lines])
+    logging.getLogger("aiohttp").setLevel(logging.WARNING)
+    try:
+        asyncio.run(_serve(request, host, port, console))
+    except SourceError as error:
+        raise Failure(str(error)) from None
+    return Exit.OK
+
+
+async def _serve(request: Namespace, host: str, port: int, console: Console) -> None:
+    from aiohttp import web
+
+    from ordain.agent.serving.server import Server, tls
+
+    server = Server(Path(request.dir))
+    await server.load()
+    context = None
+    if request.tls_cert:
+        client_ca = Path(request.client_ca) if request.client_ca else None
+        context = tls(Path(request.tls_cert), Path(request.tls_key), client_ca)
+    runner = web.AppRunner(server.app(), access_log=None, handle_signals=False)
+    await runner.setup()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    try:
+        await web.TCPSite(runner, host or None, port, ssl_context=context).start()
+        following = asyncio.create_task(server.follow())
+        scheme = "https" if context else "http"
+        where = f"[{host}]" if ":" in host else host or "*"
+        console.note(f"serving {request.dir} at {scheme}://{where}:{port}/{{machine-id}}.yaml", Style.GOOD)
+        console.err.flush()
+        ended = asyncio.create_task(told.wait())
+        done, _ = await asyncio.wait({following, ended}, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+        for task in (following, ended):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await following
+    finally:
+        server.end()
+        await runner.cleanup()
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Host and port of ``HOST:PORT``, ``[::1]:PORT``, ``:PORT`` (every address) or ``HOST``."""
+    try:
+        parts = urlsplit(f"//{text}")
+        port = parts.port
+    except ValueError as error:
+        raise Failure(f"--listen {text}: {error}") from None
+    if not text or parts.path or parts.username is not None:
+        raise Failure(f"--listen {text} is no address: HOST:PORT")
+    return parts.hostname or "", PORT if port is None else port

@@ -1,0 +1,1 @@
+"""`ordainctl serve`: the reference boot server, enough for a lab."""

@@ -1,0 +1,65 @@
+"""ordain-source: the program of ordain-source.service."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+from pathlib import Path
+
+from pystemd.daemon import notify
+
+from ordain.agent.logs import log_to_journal
+from ordain.agent.settings import read_settings
+from ordain.agent.sources.fetcher import Fetcher
+from ordain.agent.sources.handed import FOLDER
+from ordain.agent.sources.opening import open_remote
+
+log = logging.getLogger("ordain.source")
+STATE = "var/lib/ordain-source"
+
+
+def main() -> int:
+    """Run until SIGTERM. Returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="ordain-source", description="Fetch the documents of this machine. Started by ordain-source.service."
+    )
+    parser.parse_args()
+    log_to_journal()
+    return asyncio.run(_run(Path("/")))
+
+
+async def _run(root: Path) -> int:
+    settings, _ = read_settings(root)  # the agent tells what is wrong with them
+    source = settings.source
+    if not source.remote:
+        log.info("the documents come from no server; nothing to do")
+        return 0
+    fetcher = Fetcher(lambda: open_remote(source, root), source, folder=root / FOLDER, state=root / STATE)
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    tasks = [asyncio.create_task(task) for task in (told.wait(), fetcher.run(), _watchdog())]
+    notify(False, ready=1, status=source.location)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+        return 0
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _watchdog() -> None:
+    """Tell PID 1 twice per WatchdogSec= that the loop turns."""
+    usec = int(os.environ.get("WATCHDOG_USEC", "0"))
+    while usec:
+        notify(False, watchdog=1)
+        await asyncio.sleep(usec / 2_000_000)
+    await asyncio.Event().wait()
