@@ -27,7 +27,8 @@ _ordainctl() {
         mapfile -t COMPREPLY < <(compgen -W "@COMMANDS@" -- "$current")
         return
     fi
-    case ${COMP_WORDS[1]} in
+    local command=${COMP_WORDS[1]}
+    case $command in
 """
 _TAIL = """\
     esac
@@ -50,16 +51,34 @@ complete -F _ordainctl ordainctl
 
 def script() -> str:
     """The whole completion."""
-    names = " ".join((*COMMANDS, "help", "--help", "--version"))
+    first = dict.fromkeys(name.partition(" ")[0] for name in COMMANDS)
+    names = " ".join((*first, "help", "--help", "--version"))
     commands = "".join(line for command in COMMANDS.values() for line in _command(command))
-    others = f"        help) operand='{' '.join(COMMANDS)}' ;;\n"
-    return _HEAD.replace("@COMMANDS@", names) + commands + others + _TAIL
+    others = f"        help) operand='{' '.join(first)}' ;;\n"
+    return _HEAD.replace("@COMMANDS@", names) + "".join(_second()) + commands + others + _TAIL
+
+
+def _second() -> Iterator[str]:
+    """The second words of commands that have two."""
+    below: dict[str, list[str]] = {}
+    for name in COMMANDS:
+        one, _, two = name.partition(" ")
+        if two:
+            below.setdefault(one, []).append(two)
+    if not below:
+        return
+    for one, words in below.items():
+        yield f"        {one})\n            if ((COMP_CWORD == 2)); then\n"
+        yield f"""                mapfile -t COMPREPLY < <(compgen -W "{' '.join(words)}" -- "$current")\n"""
+        yield "                return\n            fi\n            command+=\" ${COMP_WORDS[2]}\"\n            ;;\n"
+    yield "    esac\n    case $command in\n"
 
 
 def _command(command: Command) -> Iterator[str]:
     flags = " ".join(a.flag for a in command.arguments if a.flag)
     operands = [a for a in command.arguments if not a.flag]
-    yield f"        {command.name})\n            flags='{flags}'"
+    name = f"'{command.name}'" if " " in command.name else command.name
+    yield f"        {name})\n            flags='{flags}'"
     yield f" operand='{_words(operands[0]) if operands else Words.TEXT}'\n"
     valued = [a for a in command.arguments if a.flag and a.metavar]
     if valued:

@@ -66,7 +66,8 @@ def _run(words: Sequence[str], root: Path, console: Console) -> Exit:
         console.out.write(str(help_))
         return Exit.OK
     except Usage as usage:
-        command_words = f"ordainctl {words[0]}" if words and words[0] in COMMANDS else "ordainctl"
+        known = next((n for n in (" ".join(words[:2]), *words[:1]) if n in COMMANDS), "")
+        command_words = f"ordainctl {known}".rstrip()
         console.note(f"ordainctl: {usage}\nTry `{command_words} --help`.")
         return Exit.USAGE
     except Refused as refused:

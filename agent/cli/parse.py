@@ -38,14 +38,13 @@ def parse(words: Sequence[str]) -> tuple[Command, argparse.Namespace]:
     """The command and its arguments. Raises `Usage` or `Help`."""
     if not words:
         raise Usage("a command is missing")
-    name, *rest = words
-    if name == "--version":
+    if words[0] == "--version":
         raise Help(f"ordain {VERSION}\n")
-    if name in {"-h", "--help", "help"}:
-        if name == "help" and rest:
-            raise Help(parser(_command(rest[0])).format_help())
+    if words[0] in {"-h", "--help", "help"}:
+        if words[0] == "help" and words[1:]:
+            raise Help(parser(_command(words[1:])[0]).format_help())
         raise Help(overview())
-    command = _command(name)
+    command, rest = _command(words)
     commanded = parser(command)
     request, unknown = commanded.parse_known_intermixed_args(rest)
     if unknown:
@@ -109,11 +108,21 @@ def overview() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _command(name: str) -> Command:
+def _command(words: Sequence[str]) -> tuple[Command, Sequence[str]]:
+    """The command that ``words`` begin with, and the rest of them; its name may have two words."""
+    name, *rest = words
     if name in COMMANDS:
-        return COMMANDS[name]
-    hint = near(name, COMMANDS)
-    raise Usage(f"there is no command {name!r}" + (f"; {hint}" if hint else ""))
+        return COMMANDS[name], rest
+    below = [known.partition(" ")[2] for known in COMMANDS if known.startswith(f"{name} ")]
+    if not below:
+        hint = near(name, {known.partition(" ")[0] for known in COMMANDS})
+        raise Usage(f"there is no command {name!r}" + (f"; {hint}" if hint else ""))
+    if rest and rest[0] in below:
+        return COMMANDS[f"{name} {rest[0]}"], rest[1:]
+    if not rest or rest[0] in {"-h", "--help"}:
+        raise Help("".join(parser(COMMANDS[f"{name} {each}"]).format_usage() for each in below))
+    hint = near(rest[0], below) or f"known: {', '.join(below)}"
+    raise Usage(f"there is no command {f'{name} {rest[0]}'!r}; {hint}")
 
 
 def _add(made: argparse.ArgumentParser, argument: Argument) -> None:
