@@ -69,8 +69,8 @@ def _second() -> Iterator[str]:
         return
     for one, words in below.items():
         yield f"        {one})\n            if ((COMP_CWORD == 2)); then\n"
-        yield f"""                mapfile -t COMPREPLY < <(compgen -W "{' '.join(words)}" -- "$current")\n"""
-        yield "                return\n            fi\n            command+=\" ${COMP_WORDS[2]}\"\n            ;;\n"
+        yield f"""                mapfile -t COMPREPLY < <(compgen -W "{" ".join(words)}" -- "$current")\n"""
+        yield '                return\n            fi\n            command+=" ${COMP_WORDS[2]}"\n            ;;\n'
     yield "    esac\n    case $command in\n"
 
 

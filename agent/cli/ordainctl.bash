@@ -12,7 +12,8 @@ _ordainctl() {
         mapfile -t COMPREPLY < <(compgen -W "validate render match schema import facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow serve help --help --version" -- "$current")
         return
     fi
-    case ${COMP_WORDS[1]} in
+    local command=${COMP_WORDS[1]}
+    case $command in
         validate)
             flags='--json' operand='files'
             ;;
