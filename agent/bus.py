@@ -22,10 +22,14 @@ DBUS_PATH = "/org/freedesktop/DBus"
 
 
 class BusError(Unavailable):
-    """The other side answered with an error; ``error`` is its D-Bus name, ``message`` its text."""
+    """The other side answered with an error; ``error`` is its D-Bus name, ``message`` its text.
+
+    As a text it is one line: some libraries, dbus-next among them, send a traceback along.
+    """
 
     def __init__(self, error: str, message: str) -> None:
-        super().__init__(f"{message} [{error}]" if error else message)
+        what = message.partition("\n")[0]
+        super().__init__(f"{what} [{error}]" if error else what)
         self.error = error
         self.message = message
 

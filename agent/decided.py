@@ -1,4 +1,4 @@
-"""What outlives an apply, and a boot: the generation that failed, and the one that is pinned; effect.
+"""What outlives an apply, and a boot: the generation that failed, the one that is pinned, a pause; effect.
 
 root/var/lib/ordain/decided.json     and root/run/ordain/decided.json where /var cannot be written
 """
@@ -41,6 +41,7 @@ class Decided:
 
     rejected: Rejected | None = None
     pin: Pin | None = None
+    paused: bool = False
 
 
 class Decisions:
@@ -49,6 +50,11 @@ class Decisions:
     def __init__(self, root: Path) -> None:
         self._paths = [root / path for path in PATHS]
         self._now = self._read()
+
+    @property
+    def now(self) -> Decided:
+        """All of it."""
+        return self._now
 
     @property
     def rejected(self) -> Rejected | None:
@@ -60,6 +66,11 @@ class Decisions:
         """The generation that stays."""
         return self._now.pin
 
+    @property
+    def paused(self) -> bool:
+        """Whether the source is not followed."""
+        return self._now.paused
+
     def reject(self, rejected: Rejected | None) -> None:
         """Remember a generation that failed; None forgets."""
         self._write(replace(self._now, rejected=rejected))
@@ -67,6 +78,14 @@ class Decisions:
     def hold(self, pin: Pin | None) -> None:
         """Stay with a generation; None lets go of it."""
         self._write(replace(self._now, pin=pin))
+
+    def stand(self, decided: Decided) -> None:
+        """Follow the source, or not, as ``decided``; what was rejected is another matter."""
+        self._write(replace(self._now, pin=decided.pin, paused=decided.paused))
+
+    def pause(self, paused: bool) -> None:
+        """Follow the source no more, or again."""
+        self._write(replace(self._now, paused=paused))
 
     def _read(self) -> Decided:
         for path in reversed(self._paths):

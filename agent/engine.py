@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -24,13 +23,13 @@ from ordain.agent.boot import boot_id, placed_hash
 from ordain.agent.bus import BusError
 from ordain.agent.compile import Compiler
 from ordain.agent.cutoff import Cutoff
-from ordain.agent.decided import Decisions
+from ordain.agent.decided import Decided, Decisions, Pin
 from ordain.agent.decided import Rejected as Rejection
 from ordain.agent.failure import Aside, Failure, Rejected
 from ordain.agent.files import Files, unheard, without
 from ordain.agent.generation import keep_running
 from ordain.agent.history import Damaged
-from ordain.agent.holds import read_holds
+from ordain.agent.holds import read_holds, with_starters
 from ordain.agent.journal import Entry, Journal, Phase, left
 from ordain.agent.judge import Baseline, baseline, bystanders, judge
 from ordain.agent.lag import overtaken, touched
@@ -53,6 +52,7 @@ Texts = Sequence[tuple[str, bytes]]
 OUTCOME = "run/ordain/outcome.json"
 INVOCATION = frozenset({"invocation_id"})
 NOT_PERSISTENT = "NotPersistent"
+NOT_CONFIRMED = "was not confirmed before the machine went down"
 
 
 class Listener(Protocol):
@@ -97,19 +97,7 @@ class Engine:
 
     def known(self, hash: str) -> Generation:
         """The generation with this hash, from wherever it is kept; an empty one if it is nowhere."""
-        boot = boot_id(self.root)
-        store = self.store
-        for read in (partial(store.trial, boot), store.proven, store.fallback, store.handed, store.baseline):
-            try:
-                found = read()
-            except Damaged:
-                continue
-            if found is not None and found.hash == hash:
-                return found
-        try:
-            return self.store.load_hash(hash)
-        except KeyError:
-            return Generation()
+        return self.store.known(hash, boot_id(self.root))
 
     async def compile(self, texts: Texts) -> tuple[Generation, tuple[Problem, ...]]:
         """What the texts come to; see `Compiler`. In a thread, since a thousand services take seconds."""
@@ -117,7 +105,8 @@ class Engine:
         new, problems = await asyncio.to_thread(self._compiler.compile, texts, last)
         there = {member.unit for member in new.members}
         gone = {member.unit: member for member in last.members if member.unit not in there}
-        untouchable = (read_holds(self.root).keys() & gone.keys()) | (await roles(self.systemd, gone)).keys()
+        held = with_starters(read_holds(self.root), last.members).keys() & gone.keys()
+        untouchable = held | (await roles(self.systemd, gone)).keys()
         may_stay = untouchable | {unit for unit, member in gone.items() if member.on_remove == "keep"}
         if not may_stay:
             return new, problems
@@ -139,14 +128,16 @@ class Engine:
         avoid: frozenset[str] = frozenset(),
         by_hand: bool = True,
         confirm_sec: int = 0,
+        stands_in: str | None = None,
         pause: bool = False,
         guard: Callable[[Generation, Generation], None] = lambda old, new: None,
     ) -> Outcome:
         """Make the texts real. Raises `Refused`, or a `Failure` if nothing was changed.
 
         ``avoid``: hashes of generations that boots did not complete with. What was rejected is tried again only
-        ``by_hand``. ``confirm_sec``: a trial, see `trial`; ``pause`` goes with it.
-        ``guard`` is asked about what is applied and what would be, and raises a `Failure` to keep it from being.
+        ``by_hand``. ``confirm_sec``: a trial, see `trial`. ``stands_in``: they are not the source's, and stay while
+        that is at this revision; with ``pause`` also when it changes. ``guard`` is asked about what is applied and what
+        would be, and raises a `Failure` to keep it from being.
         """
         async with locked(self.root, patience_sec):
             await self.resume_now()
@@ -165,20 +156,33 @@ class Engine:
             observed = await self.observe(old, new)
             planned = replace(plan(old, new, observed), problems=problems)
             self.decisions.reject(None)
-            self.decisions.hold(None)
+            was = self.decisions.now if by_hand else replace(self.decisions.now, pin=None)
             # What has no number came with the boot or the image, and is neither in the history nor proven.
             if not planned and old.hash == new.hash and old.number:
+                self.decisions.stand(self._stand(old, stands_in, pause))
                 return Outcome(generation=old.number, hash=old.hash, plan=planned, exit_status=status((), problems))
             new, unsaved = await asyncio.to_thread(self.store.save, new)
             self._tell(NOT_PERSISTENT, unsaved.what if unsaved else "")
+            stand = self._stand(new, stands_in, pause)
             if confirm_sec:
                 await begin(
-                    self.systemd, self.trials, planned, observed, number=new.number, seconds=confirm_sec, pause=pause
+                    self.systemd, self.trials, planned, observed, number=new.number, seconds=confirm_sec, stand=stand
                 )
-            return await self.change(planned, old, new, observed)
+                # A power cut ends it, too: the next boot starts with what was proven, and must not go on to this one.
+                self.decisions.reject(Rejection(number=new.number, hash=new.hash, why=NOT_CONFIRMED))
+            else:
+                # Before it is done: an agent that is killed meanwhile resumes it, and must not follow the source then.
+                self.decisions.stand(stand)
+            return await self.change(planned, old, new, observed, decided=was)
 
-    async def change(self, planned: Plan, old: Generation, new: Generation, observed: Observed) -> Outcome:
-        """Carry out ``planned``, which leads from ``old`` to ``new``, under the lock."""
+    def _stand(self, new: Generation, revision: str | None, pause: bool) -> Decided:
+        pin = None if revision is None else Pin(number=new.number, hash=new.hash, revision=revision)
+        return Decided(pin=pin, paused=pause or self.decisions.paused)
+
+    async def change(
+        self, planned: Plan, old: Generation, new: Generation, observed: Observed, *, decided: Decided | None = None
+    ) -> Outcome:
+        """Carry out ``planned``, from ``old`` to ``new``, under the lock; ``decided`` holds again if it goes back."""
         before = await baseline(self.systemd, observed)
         await self.cutoff.watch(planned, observed, new.number)
         entry = Entry(
@@ -188,6 +192,7 @@ class Engine:
             started=datetime.now(UTC).isoformat(timespec="seconds"),
             running=tuple(sorted(before.running)),
             failing=tuple(sorted(before.failing)),
+            decided=decided or self.decisions.now,
         )
         return await self._carry_out(entry, new, observed)
 
@@ -318,6 +323,7 @@ class Engine:
         if entry.failed is not None:
             outcome = undone(entry.failed, outcome, entry.failing)
             self._reject(entry.failed, complete=outcome.exit_status == ROLLED_BACK)
+            self.decisions.stand(entry.decided)
             self.trials.clear()
         elif trial is not None and trial.hash == new.hash and not trial.by_itself:
             trial = lasting(trial, trial.seconds)
@@ -325,7 +331,7 @@ class Engine:
             outcome = replace(outcome, confirm_by=trial.by)
         else:
             # What does not work is no boot's business; only where nothing was ever proven, it is better than nothing.
-            ok = all(verdict.ok for verdict in outcome.verdicts) or self._never_proven()
+            ok = all(verdict.ok for verdict in outcome.verdicts) or self.store.never_proven()
             with self.trials.ended_by_itself():
                 outcome = replace(outcome, persistent=not ok or await asyncio.to_thread(self.prove, new))
         await self.repair.look_for_others(new)
@@ -368,12 +374,6 @@ class Engine:
         unsaved = self.store.commit_proven(new)
         self._tell(NOT_PERSISTENT, unsaved.what if unsaved else "")
         return unsaved is None
-
-    def _never_proven(self) -> bool:
-        try:
-            return self.store.proven() is None
-        except Damaged:
-            return True
 
     async def heal(self) -> bool:
         """After a reload by anyone: see that the generator did its work; whether there was anything to mend."""

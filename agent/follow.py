@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,14 +16,14 @@ from ordain.agent.boot import read_record
 from ordain.agent.client import Documents
 from ordain.agent.engine import Engine
 from ordain.agent.failure import Busy, Failure, Rejected, Unavailable, Withheld
-from ordain.agent.local import Local
+from ordain.agent.local import Local, last_outcome
 from ordain.agent.memory import give_back
-from ordain.agent.model import Hold, Outcome, Plan
+from ordain.agent.model import Hold, Outcome, Plan, Verdict
 from ordain.agent.outcome import ROLLED_BACK
 from ordain.agent.reverse import mend
 from ordain.agent.settings import Settings
 from ordain.agent.sources import Source
-from ordain.agent.status import Condition, State, Status
+from ordain.agent.status import Condition, State, Status, UnitStatus
 from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity
 
 log = logging.getLogger(__name__)
@@ -120,6 +120,8 @@ class Follower(Local):
         self._wake.set()
 
     async def _resume(self) -> None:
+        before = last_outcome(self.engine.root)  # of an agent before this one
+        self._wanted = _in_short(before, before.verdicts) if before else None
         outcome = await self.engine.resume()
         if outcome is not None:
             log.info("brought the apply of generation %d to its end", outcome.generation)
@@ -222,8 +224,9 @@ class Follower(Local):
         self._boot_good = True
 
     def _report(self, outcome: Outcome) -> None:
-        # Not the plan: that of a thousand services is large, and nobody looks at it again.
-        self._wanted = replace(outcome, plan=Plan(problems=outcome.plan.problems), verdicts=())
+        # Where nothing was left to do, what an earlier apply left undone may be so still.
+        earlier = self._wanted.verdicts if self._wanted and self._wanted.hash == outcome.hash else ()
+        self._wanted = _in_short(outcome, outcome.verdicts if outcome.plan else earlier)
         self._refused = ()
         for verdict in outcome.verdicts:
             log.log(logging.INFO if verdict.ok else logging.ERROR, "%s: %s", verdict.unit, verdict.what)
@@ -259,19 +262,23 @@ class Follower(Local):
             found = replace(found, wanted_generation=self._wanted.generation, wanted_hash=self._wanted.hash)
         return found
 
-    def state_of(self, failed: bool) -> State:
-        """See `Local.state_of`; also what the last apply came to."""
+    def state_of(self, units: Sequence[UnitStatus], *, degraded: bool = False) -> State:
+        """See `Local.state_of`; also what the last apply held back, or left undone that is so still."""
         if self._applying:
             return State.APPLYING
         if not self._started:
             return State.STARTING
-        bad = self._wanted is not None and self._wanted.exit_status != 0
-        return super().state_of(failed or bad or bool(self._troubles))
+        well = {unit.unit for unit in units if unit.ok}
+        undone = self._wanted is not None and any(verdict.unit not in well for verdict in self._wanted.verdicts)
+        return super().state_of(units, degraded=degraded or undone or bool(self._blocked() or self._troubles))
+
+    def _blocked(self) -> list[Problem]:
+        """What the last documents say and this machine cannot have."""
+        return [p for p in self._wanted.plan.problems if p.severity is Severity.BLOCKED] if self._wanted else []
 
     def conditions(self) -> tuple[Condition, ...]:
         """See `Local.conditions`; also what the last documents hold back, or why they were refused."""
-        held_back = [p for p in self._wanted.plan.problems if p.severity is Severity.BLOCKED] if self._wanted else []
-        blocked = map(Condition.of, held_back)
+        blocked = map(Condition.of, self._blocked())
         refused = (Condition.of(p, "" if p.where is NOWHERE else REFUSED) for p in self._refused)
         return (*super().conditions(), *self._troubles.values(), *blocked, *refused)
 
@@ -337,3 +344,9 @@ class Follower(Local):
                 yield await queue.get()
         finally:
             end()
+
+
+def _in_short(outcome: Outcome, verdicts: Sequence[Verdict]) -> Outcome:
+    """What is remembered of an apply: not its plan, as that of a thousand services is large; of ``verdicts`` bad ones."""
+    bad = () if outcome.rejected else tuple(verdict for verdict in verdicts if not verdict.ok)
+    return replace(outcome, plan=Plan(problems=outcome.plan.problems), back=None, verdicts=bad)

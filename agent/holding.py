@@ -34,9 +34,10 @@ async def hold(engine: Engine, unit: str, *, unmask: bool = False) -> Hold:
         if unmask and known[unit].ours:
             raise Failure(f"{unit} is made from documents, and while they mask it there is nothing to unmask")
         holds = read_holds(engine.root)
-        state = (await engine.systemd.list_units([unit]))[unit]
+        states = await engine.systemd.list_units(_with_starters(generation, unit))
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        found = Hold(since=now, stopped=state.active_state not in RUNNING, unmask=unmask)
+        runs = any(state.active_state in RUNNING for state in states.values())
+        found = Hold(since=now, stopped=not runs, unmask=unmask)
         before = as_placed(engine.root, generation)
         write_holds(engine.root, {**holds, unit: found})
         await _place(engine, before)
@@ -52,10 +53,15 @@ async def unhold(engine: Engine, unit: str) -> Outcome | None:
             raise Failure(f"{unit} is not held" + (f"; {hint}" if hint else ""))
         before = as_placed(engine.root, engine.applied())
         write_holds(engine.root, {name: held for name, held in holds.items() if name != unit})
-    outcome = await engine.again(released=frozenset({unit}))  # a stop has to see the unit before its mask is back
+    released = _with_starters(engine.applied(), unit)
+    outcome = await engine.again(released=released)  # a stop has to see the unit before its mask is back
     async with locked(engine.root, BUSY_SEC):
         await _place(engine, before)
     return outcome
+
+
+def _with_starters(generation: Generation, unit: str) -> frozenset[str]:
+    return frozenset({unit, *(member.unit for member in generation.members if member.starts == unit)})
 
 
 async def _place(engine: Engine, before: Generation) -> None:

@@ -17,7 +17,7 @@ from ordain.agent.generation import template_of
 from ordain.agent.model import Generation, Hold, to_json
 from ordain.agent.wire import from_json
 from ordain.transforms.installed import read_installed
-from ordain.transforms.model import Artifact, Link
+from ordain.transforms.model import Artifact, Link, Member
 
 PATH = "etc/ordain/boot/holds"
 MASK = "/dev/null"
@@ -51,6 +51,12 @@ def write_holds(root: Path, holds: Mapping[str, Hold]) -> None:
         raise Failure(f"a hold has to outlive this boot, and cannot: {durable.why(error, path)}") from None
 
 
+def with_starters(holds: Mapping[str, Hold], members: Iterable[Member]) -> Mapping[str, Hold]:
+    """``holds``, and of the service that is held its socket and its timer: to leave it alone is not to start it."""
+    found = {member.unit: holds[member.starts] for member in members if member.starts in holds} if holds else {}
+    return {**found, **holds}
+
+
 def as_placed(root: Path, generation: Generation) -> Generation:
     """``generation`` as it is placed under the holds of the machine below ``root``. Raises `BadHolds`."""
     holds = read_holds(root)
@@ -65,6 +71,7 @@ def placed(generation: Generation, holds: Mapping[str, Hold], links: Iterable[Li
     """
     if not holds:
         return generation
+    holds = with_starters(holds, generation.members)
     stopped = {unit for unit, hold in holds.items() if hold.stopped}
     artifacts = {a.path: a for a in generation.artifacts if not _left_out(a, holds)}
     for link in links:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ordain.agent import durable
+from ordain.agent.decided import Decided
 from ordain.agent.model import Job, Observed, Outcome, Plan, Verb, to_json
 from ordain.agent.wire import from_json
 
@@ -36,7 +37,8 @@ class Entry:
     """One apply. ``number``: the generation in the store; ``invocations``: of the units with jobs, before.
 
     ``running`` and ``failing``: the units that ran, and that had failed, before the first effect. ``failed``: what the
-    apply came to that this one undoes.
+    apply came to that this one undoes. ``decided``: what holds again of the source if it
+    goes back.
     """
 
     phase: Phase
@@ -47,6 +49,7 @@ class Entry:
     running: tuple[str, ...] = ()
     failing: tuple[str, ...] = ()
     failed: Outcome | None = None
+    decided: Decided = field(default_factory=Decided)
 
 
 class Journal:

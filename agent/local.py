@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,12 +24,12 @@ from ordain.agent.observe import look
 from ordain.agent.reverse import confirm, decided, rollback
 from ordain.agent.settings import Settings
 from ordain.agent.sources import Fault, Source, SourceError
-from ordain.agent.status import Condition, SourceState, State, Status
+from ordain.agent.status import Condition, SourceState, State, Status, UnitStatus
 from ordain.agent.takeover import read_record as read_takeover
+from ordain.agent.wire import from_json
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Wanted
 
-PAUSED = "run/ordain/paused"
 BUSY_SEC = 10.0
 """How long one who asks for an apply waits for another to end."""
 
@@ -48,7 +48,6 @@ class Local:
         self.source_state = SourceState(type=source.type, location=source.location)
         self.signed = False
         self._settings_problems = problems
-        self._paused = engine.root / PAUSED
 
     async def texts(self) -> Texts:
         """The documents of the source. Raises `Unavailable`; also for none where there were some.
@@ -89,7 +88,7 @@ class Local:
     @property
     def paused(self) -> bool:
         """Whether the source is not followed."""
-        return self._paused.exists()
+        return self.engine.decisions.paused
 
     async def plan(self, documents: Documents | None = None) -> Plan:
         """See `Client.plan`."""
@@ -99,29 +98,29 @@ class Local:
         """See `Client.apply`."""
         if documents is not None and not documents:
             raise Failure("no documents were given, and to apply nothing would stop everything")
-        stands_in = documents is not None and not once
-        outcome = await self.engine.apply(
-            await self.texts() if documents is None else documents,
+        if documents is None:
+            return await self.engine.apply(await self.texts(), patience_sec=BUSY_SEC, confirm_sec=confirm_sec)
+        return await self.engine.apply(
+            documents,
             patience_sec=BUSY_SEC,
             confirm_sec=confirm_sec,
-            pause=stands_in,
+            stands_in=await self._revision(),
+            pause=not once,
         )
-        if stands_in and not outcome.rejected and not outcome.confirm_by:
-            await self.pause()
-        return outcome
+
+    async def _revision(self) -> str:
+        """The revision that the source is at, "" if that cannot be told: then the first that it will have."""
+        with contextlib.suppress(Unavailable):
+            await self.texts()
+        return self.source_state.revision
 
     async def confirm(self) -> int:
         """See `Client.confirm`."""
-        trial = await confirm(self.engine)
-        if trial.pause:
-            await self.pause()
-        return trial.number
+        return (await confirm(self.engine)).number
 
     async def rollback(self, number: int = 0) -> Outcome:
         """See `Client.rollback`."""
-        with contextlib.suppress(Unavailable):  # then the pin holds for whatever the source will have
-            await self.texts()
-        return await rollback(self.engine, number, self.source_state.revision)
+        return await rollback(self.engine, number, await self._revision())
 
     async def status(self) -> Status:
         """See `Client.status`."""
@@ -143,7 +142,7 @@ class Local:
         unread = {unit for unit, paths in placed_by_admin.items() if await self.engine.systemd.unread(unit, paths)}
         units = unit_statuses(generation, observed, oneshots, placed_by_admin, unread)
         return Status(
-            state=self.state_of(any(unit.active_state == "failed" for unit in units)),
+            state=self.state_of(units),
             agent=self.agent,
             generation=generation.number,
             hash=generation.hash,
@@ -156,15 +155,16 @@ class Local:
             taken_over_by=read_takeover(self.engine.root)[0],
         )
 
-    def state_of(self, failed: bool) -> State:
-        """The state, given whether a unit failed."""
+    def state_of(self, units: Sequence[UnitStatus], *, degraded: bool = False) -> State:
+        """The state, given the units and whether anything else is not as it should be."""
         if self.engine.trials.under_way():
             return State.TRIAL
         if self.paused:
             return State.PAUSED
         if self.engine.decisions.rejected:
             return State.ROLLED_BACK
-        return State.DEGRADED if failed else State.CONVERGED
+        failed = any(unit.active_state == "failed" for unit in units)
+        return State.DEGRADED if failed or degraded else State.CONVERGED
 
     def conditions(self) -> tuple[Condition, ...]:
         """What the user should know."""
@@ -225,12 +225,11 @@ class Local:
 
     async def pause(self) -> None:
         """See `Client.pause`."""
-        self._paused.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        self._paused.touch()
+        self.engine.decisions.pause(True)
 
     async def resume(self) -> None:
         """See `Client.resume`."""
-        self._paused.unlink(missing_ok=True)
+        self.engine.decisions.pause(False)
 
     async def follow(self) -> None:
         """See `Client.follow`."""
@@ -253,6 +252,14 @@ def _unit_about(generation: Generation, about: str) -> str:
     members = [member for member in generation.members if member.item == item]
     starters = [member.unit for member in members if member.starter and member.wanted is Wanted.RUNNING]
     return (starters or [member.unit for member in members] or [""])[0]
+
+
+def last_outcome(root: Path) -> Outcome | None:
+    """What the last apply of this boot came to, None if there was none."""
+    try:
+        return from_json(Outcome, _last(root))
+    except (ValueError, TypeError, AttributeError):
+        return None
 
 
 def _last(root: Path) -> dict[str, Any]:

@@ -116,9 +116,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """An admin's lasting hold on a unit (`agent.holds`): no job of ours touches it.
+    """An admin's lasting hold on a unit (`agent.holds`): no job of ours touches it, nor what starts it.
 
-    ``stopped``: it did not run when it was held, and no boot starts it. ``unmask``: it is not masked, though the
+    ``stopped``: neither ran when it was held, and no boot starts them. ``unmask``: it is not masked, though the
     documents say so. ``since``: ISO 8601, UTC.
     """
 

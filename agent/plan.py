@@ -72,8 +72,6 @@ def _still_triggered(views: Mapping[str, View], stops: Mapping[str, Job], observ
 
 def _unbound(view: View, service: View) -> Note:
     """A socket that waits, as its service may not be stopped."""
-    if service.hold:
-        return view.note(f"bound once {service.unit}, which is held, is down", Why.HELD)
     if service.role == SESSION:
         what = f"bound at the next apply that others ask for, as {service.unit} is {SESSION}"
         return view.note(what, Why.LATER)
@@ -94,7 +92,7 @@ def _rebind(
     service = views.get(view.new.starts)
     if service is None or not service.running:
         return
-    if service.hold or service.spared:
+    if service.spared:
         del jobs[view.unit]
         notes.append(_unbound(view, service))
         return

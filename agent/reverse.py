@@ -33,6 +33,9 @@ async def confirm(engine: Engine) -> Trial:
 def _keep(engine: Engine, trial: Trial) -> None:
     generation = engine.known(trial.hash)
     engine.prove(generation)
+    if not trial.by_itself:  # or all that was decided stands already
+        engine.decisions.reject(None)
+        engine.decisions.stand(trial.stand)
     engine.trials.clear()
 
 
@@ -53,6 +56,7 @@ async def _undo(engine: Engine, trial: Trial, why: str) -> Outcome:
         plan=steps,
         running=trial.running,
         failing=trial.failing,
+        decided=engine.decisions.now,
         failed=Outcome(generation=trial.number, hash=trial.hash, plan=steps, why=why),
     )
     engine.journal.begin(entry)
@@ -92,12 +96,10 @@ async def rollback(engine: Engine, number: int, revision: str) -> Outcome:
         old = engine.applied()
         new = _numbered(engine, number) if number else _before(engine, old)
         observed = await engine.observe(old, new)
+        was = engine.decisions.now
         # Before it is done: an agent that is killed meanwhile resumes it, and must not follow the source then.
         engine.decisions.hold(Pin(number=new.number, hash=new.hash, revision=revision))
-        outcome = await engine.change(plan(old, new, observed), old, new, observed)
-        if outcome.rejected:
-            engine.decisions.hold(None)
-        return outcome
+        return await engine.change(plan(old, new, observed), old, new, observed, decided=was)
 
 
 def _numbered(engine: Engine, number: int) -> Generation:
@@ -123,7 +125,7 @@ def decided(engine: Engine) -> Iterator[Condition]:
     if trial := engine.trials.under_way():
         what = f"generation {trial.number} goes back at {trial.by} unless it is confirmed"
         yield Condition(code="Trial", what=what, hint="ordainctl confirm, or ordainctl rollback")
-    if bad := engine.decisions.rejected:
+    elif bad := engine.decisions.rejected:
         what = f"generation {bad.number} failed and was gone back from: {bad.why}"
         if bad.complete:
             hint = "change the documents, or `ordainctl apply` to try again"

@@ -16,6 +16,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -172,6 +173,25 @@ class Store:
     def trial(self, boot_id: str) -> Generation | None:
         """The trial of the boot ``boot_id``, if there is one. Raises `Damaged`."""
         return self._cached(self._trial, boot_id)
+
+    def never_proven(self) -> bool:
+        """Whether no later boot has anything whole to start with."""
+        try:
+            return self.proven() is None
+        except history.Damaged:
+            return True
+
+    def known(self, hash: str, boot_id: str) -> Generation:
+        """The generation with this hash, from wherever it is kept; an empty one if it is nowhere."""
+        for read in (partial(self.trial, boot_id), self.proven, self.fallback, self.handed, self.baseline):
+            with contextlib.suppress(history.Damaged):
+                found = read()
+                if found is not None and found.hash == hash:
+                    return found
+        try:
+            return self.load_hash(hash)
+        except KeyError:
+            return Generation()
 
     def fallback(self) -> Generation | None:
         """The last one with which a boot completed. Raises `Damaged`."""

@@ -17,13 +17,14 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from ordain.agent import durable
 from ordain.agent.act import patience
 from ordain.agent.bus import Variant
+from ordain.agent.decided import Decided
 from ordain.agent.failure import Failure
 from ordain.agent.judge import baseline
 from ordain.agent.model import Observed, Plan, Verb, to_json
@@ -45,9 +46,9 @@ class Trial:
     """``number``, ``hash``: on trial. ``back``: the hash to go back to. ``until``: seconds of the boot's clock,
     ``by``: the same for people.
 
-    ``running`` and ``failing`` are the baseline before it. ``pause``: once confirmed, the source is not followed.
-    ``agent``: whether the agent ran, and is to run again. ``by_itself``: what applies it ends it too, once it knows
-    that ``reach`` still holds (`reach`).
+    ``running`` and ``failing`` are the baseline before it. ``agent``: whether the agent ran, and is to run again.
+    ``stand``: what is decided of the source once it is confirmed. ``by_itself``: what applies it ends it too,
+    once it knows that ``reach`` still holds (`reach`).
     """
 
     token: str
@@ -59,8 +60,8 @@ class Trial:
     by: str = ""
     running: tuple[str, ...] = ()
     failing: tuple[str, ...] = ()
-    pause: bool = False
     agent: bool = False
+    stand: Decided = field(default_factory=Decided)
     by_itself: bool = False
     reach: tuple[str, ...] = ()
 
@@ -164,7 +165,7 @@ async def begin(
     *,
     number: int,
     seconds: int,
-    pause: bool = False,
+    stand: Decided | None = None,
     reach: tuple[str, ...] = (),
 ) -> None:
     """Begin the trial of generation ``number``, before the first effect of ``planned``. Raises `Failure`.
@@ -185,8 +186,8 @@ async def begin(
         seconds=seconds,
         running=tuple(sorted(before.running)),
         failing=tuple(sorted(before.failing)),
-        pause=pause,
         agent=await _runs(systemd, AGENT),
+        stand=stand or Decided(),
         by_itself=bool(reach),
         reach=reach,
     )

@@ -43,9 +43,15 @@ def verdict(done: Done, state: UnitState) -> Verdict:
     ok, what = _stopped(state) if done.job.verb is Verb.STOP else _started(state)
     if result == "canceled" and done.taken_by == "stop" and done.job.verb is not Verb.STOP and ok:
         what = "was stopped by someone else meanwhile, and is left so"
+    elif result == "canceled" and not done.taken_by and done.job.verb is not Verb.STOP and ok and _is_down(state):
+        what = "was stopped, or its job was canceled, by someone else meanwhile, and is left so"
     elif result == "canceled":
         what = f"{what}; someone else's job{f' ({done.taken_by})' * bool(done.taken_by)} took the place of ours"
     return Verdict(unit=unit, ok=ok, what=what, result=result)
+
+
+def _is_down(state: UnitState) -> bool:
+    return state.active_state == "inactive" and state.condition_result
 
 
 def _stopped(state: UnitState) -> tuple[bool, str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ordain.agent.diff import Content, compare, contents, diff, same
 from ordain.agent.generation import is_template
+from ordain.agent.holds import with_starters
 from ordain.agent.lag import merge
 from ordain.agent.model import Change, Effect, Generation, Hold, Job, Note, Observed, UnitState, Verb, Why
 from ordain.transforms.model import Member, Wanted
@@ -136,6 +137,7 @@ def views(old: Generation, new: Generation, observed: Observed) -> Mapping[str, 
     changes = {} if before is after else compare(before, after)
     was = {m.unit: m for m in old.members}
     members = {m.unit: m for m in new.members}
+    holds = with_starters(observed.holds, (*old.members, *new.members))
     real = {unit for unit, found in changes.items() if any(c.effect is not Effect.NOTHING for c in found)}
     timed = {m.starts for m in members.values() if m.unit.endswith(".timer")}
     unbound = {m.starts for m in was.values() if m.unit.endswith(".socket") and m.unit not in members}
@@ -153,7 +155,7 @@ def views(old: Generation, new: Generation, observed: Observed) -> Mapping[str, 
             timed=unit in timed,
             unbound=unit in unbound,
             waiting=unit in observed.waits,
-            hold=observed.holds.get(unit),
+            hold=holds.get(unit),
             role=observed.protected.get(unit, ""),
             released=unit in observed.released,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from ordain.transforms import sandbox, unitname
@@ -75,6 +75,8 @@ DEPENDENCIES = {
 NOT_YET = ("on-source-loss",)
 """Keys of the language that this version reads and does not act on."""
 
+STARTED_BY = {"listen": "Socket", "schedule": "Timer"}
+"""Keys of a service by which another unit starts it, and the section of raw directives that is that unit's."""
 NOTIFY_RELOAD = 253
 """The first systemd with Type=notify-reload and ReloadSignal=."""
 
@@ -112,7 +114,8 @@ class _Renderer:
         self.health()
         self.reads()
         self.not_yet()
-        self.systemd()
+        elsewhere = {STARTED_BY[key] for key in STARTED_BY if key in self.service} - {self.section}
+        raw(self.service, self.draft, self.service.branch("systemd").children.keys() - elsewhere)
 
     def plain(self) -> None:
         for pointer, (section, key) in PLAIN.items():
@@ -249,12 +252,15 @@ class _Renderer:
             for leaf in first_leaf(self.service, key):
                 self.draft.warn(leaf, f"{key} is not acted on yet", "", "NotYet")
 
-    def systemd(self) -> None:
-        for section, directives in self.service.branch("systemd").branches():
-            self.draft.replace(section, directives)
+
+def raw(service: Branch, draft: Draft, sections: Collection[str]) -> None:
+    """Adds what ``service`` says in systemd's own words of ``sections``; it wins over what is in ``draft``."""
+    for section, directives in service.branch("systemd").branches():
+        if section in sections:
+            draft.replace(section, directives)
             for key, leaf in directives.leaves():
                 for text in texts(leaf.value):
-                    self.draft.raw(section, key, text, leaf)
+                    draft.raw(section, key, text, leaf)
 
 
 def below(path: str, mount: str) -> bool:

@@ -210,7 +210,8 @@ RAW = Map(
         key="a directive",
         format="directive",
     ),
-    "Directives in systemd's own syntax, by section; specifiers work. They win over the neutral keys.",
+    "Directives in systemd's own syntax, by section; specifiers work. They win over the neutral keys. "
+    "Socket goes to the socket of `listen`, Timer to the timer of `schedule`.",
     "a section such as Service",
     "section",
 )

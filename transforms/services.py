@@ -79,12 +79,14 @@ class _Ours:
             socket = self.draft(self.layout.socket)
             self.describe(socket, "Sockets of")
             activation.listen(self.branch.branch("listen"), socket, self.target.context.names)
+            service.raw(self.branch, socket, {"Socket"})
             self.boot(socket)
             yield socket
         if self.layout.timer:
             timer = self.draft(self.layout.timer)
             self.describe(timer, "Schedule of")
             activation.schedule(self.branch.branch("schedule"), timer)
+            service.raw(self.branch, timer, {"Timer"})
             self.boot(timer)
             yield timer
 

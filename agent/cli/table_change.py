@@ -94,7 +94,8 @@ ROWS = (
         purpose="leave a unit as it is, whatever the documents say, until `ordainctl unhold`",
         text=(
             "A hold lasts over reboots: a unit that does not run when it is held is started by no boot. "
-            "Its socket or timer may still start it; hold these too. `systemctl stop` needs no hold to last until "
+            "Of a service, it is a hold on its socket and its timer too: they are left as they are, and where all of "
+            "them are stopped, no boot starts any. `systemctl stop` needs no hold to last until "
             "the documents of that unit change or the machine reboots."
         ),
         run="hold:hold",
@@ -125,7 +126,7 @@ ROWS = (
         name="pause",
         group=CHANGE,
         purpose="apply no change of the documents until `ordainctl resume`",
-        text="The services go on as they are. The pause ends with a reboot.",
+        text="The services go on as they are. The pause lasts over reboots, until `ordainctl resume`.",
         run="change:pause",
         examples=(("ordainctl pause", "before working on a machine by hand"),),
     ),

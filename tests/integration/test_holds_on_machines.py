@@ -162,6 +162,36 @@ def test_a_hold_lasts_over_changes_and_reboots(machine: Machine) -> None:
     assert "is not held" in machine.run("ordainctl", "unhold", "down", check=False).stderr
 
 
+def test_a_hold_on_a_service_holds_what_starts_it(machine: Machine) -> None:
+    def services(port: int, time: str) -> dict[str, Any]:
+        return {
+            "front": sleeps(listen={"stream": f"127.0.0.1:{port}"}),
+            "job": sleeps(schedule={"calendar": time}),
+            "idle": sleeps(listen={"stream": "127.0.0.1:8003"}),
+        }
+
+    boot(machine, **services(8001, "*-01-01"))
+    machine.run("systemctl", "stop", "idle.socket")
+    for name in ("front", "job", "idle"):
+        machine.run("ordainctl", "hold", name)
+    before = {name: invocation(machine, name) for name in ("front.socket", "job.timer")}
+
+    document(machine, **services(8002, "*-02-02"))
+    settle(machine)
+    assert {name: invocation(machine, name) for name in before} == before
+    assert unit(machine, "front.socket")["why"] == unit(machine, "job.timer")["why"] == "held"
+
+    machine.reboot()
+    settle(machine)
+    states = {name: show(machine, name, "ActiveState") for name in (*before, "idle.socket")}
+    assert states == {"front.socket": "active", "job.timer": "active", "idle.socket": "inactive"}
+
+    for name in ("front", "idle"):
+        machine.run("ordainctl", "unhold", name)
+    assert show(machine, "idle.socket", "ActiveState") == "active"
+    assert unit(machine, "front.socket")["what"] == ""
+
+
 def test_a_mask_of_the_documents_is_lifted_by_a_hold(machine: Machine) -> None:
     boot(machine, nginx={"state": "masked"}, other=sleeps())
     assert machine.run("systemctl", "start", "nginx.service", check=False).returncode != 0
@@ -253,6 +283,33 @@ def test_a_unit_that_someone_stops_during_an_apply_stays_down(machine: Machine) 
     assert show(machine, "slow.service", "ActiveState") == "inactive"
     assert unit(machine, "slow.service")["why"] == "stopped"
     assert "WORD=2" in show(machine, "web.service", "Environment")
+    assert conditions(machine, "RolledBack") == []
+
+
+def test_a_job_of_ours_that_someone_cancels_is_queued_again(machine: Machine) -> None:
+    """Canceled before it ran, it left web with its old definition; after it stopped late, that was someone's word."""
+
+    def services(word: str) -> dict[str, Any]:
+        slow = {**SLOW, "environment": {"WORD": word}}
+        return {"web": sleeps(word), "slow": slow, "late": sleeps(word, after=["slow"])}
+
+    # An order of which the plan knows nothing: slow is queued first, and PID 1 has web wait until it is down.
+    machine.write("/etc/systemd/system/slow.service.d/order.conf", "[Unit]\nAfter=web.service\n")
+    boot(machine, **services("1"))
+    before = invocation(machine, "web.service")
+
+    document(machine, **services("2"))
+    for name in ("web.service", "late.service"):
+        machine.until(f"{name} waits for slow", lambda n=name: show(machine, n, "Job") not in ("", "0"))  # type: ignore[misc]
+        machine.until("late is down", lambda: show(machine, "late.service", "ActiveState") == "inactive")
+        machine.run("systemctl", "cancel", show(machine, name, "Job"))
+    settle(machine)
+
+    assert invocation(machine, "web.service") != before
+    assert "WORD=2" in show(machine, "web.service", "Environment")
+    assert show(machine, "late.service", "ActiveState") == "inactive"
+    assert unit(machine, "late.service")["why"] == "stopped"
+    assert "canceled, by someone else" in machine.journal("--unit=ordain-agent")
     assert conditions(machine, "RolledBack") == []
 
 

@@ -258,12 +258,17 @@ def test_a_trial_goes_back_unless_it_is_confirmed(booted: Machine) -> None:
     booted.until("the dead-man is gone", lambda: not active(booted, DEADMAN), timeout=200)
     wait_back(booted)
 
+    # A power cut ends it too: what was proven boots, and nothing tries again what nobody confirmed.
     trial(booted, 60, "three")
+    ctl(booted, "resume")
     booted.power_cut()
-    document(booted, web=word("one"), other=SLEEP)
     booted.boot()
-    wait_state(booted, "converged")
+    wait_state(booted, "rolled-back")
     wait_word(booted, "one")
+    assert "before the machine went down" in str(status(booted)["conditions"])
+    ctl(booted, "apply")
+    wait_word(booted, "three")
+    assert "RolledBack" not in codes(booted)
 
 
 def test_a_trial_that_is_confirmed_stays(booted: Machine) -> None:
@@ -284,3 +289,62 @@ def test_a_trial_that_is_confirmed_stays(booted: Machine) -> None:
     booted.power_cut()
     booted.boot()
     wait_word(booted, "three")
+
+
+def test_what_was_decided_by_hand_lasts_over_boots(booted: Machine) -> None:
+    """A pause does, and documents applied by hand: until the source changes, or one follows it again."""
+    ctl(booted, "pause")
+    document(booted, web=word("two"), other=SLEEP)
+    booted.reboot()
+    wait_state(booted, "paused")
+    wait_word(booted, "one")
+    ctl(booted, "resume")
+    wait_word(booted, "two")
+    wait_state(booted, "converged")
+
+    layer = f"ordain: v1\nkind: Layer\nname: base\nservices: {{web: {{{word('hand')}}}, other: {{{SLEEP}}}}}\n"
+    booted.write("/srv/hand.yaml", layer)
+    ctl(booted, "apply", "--once", "/srv/hand.yaml")
+    wait_word(booted, "hand")
+    booted.run("systemctl", "restart", AGENT)
+    wait_state(booted, "converged")
+    wait_word(booted, "hand")
+    booted.power_cut()
+    booted.boot()
+    wait_state(booted, "converged")
+    wait_word(booted, "hand")
+    assert "Pinned" in codes(booted)
+
+    document(booted, web=word("three"), other=SLEEP)
+    wait_word(booted, "three")
+    assert "Pinned" not in codes(booted)
+
+    # Without --once not even then, until one says so.
+    ctl(booted, "apply", "/srv/hand.yaml")
+    document(booted, web=word("four"), other=SLEEP)
+    booted.reboot()
+    wait_state(booted, "paused")
+    wait_word(booted, "hand")
+    ctl(booted, "follow")
+    wait_word(booted, "four")
+
+    # By hand on trial: confirmed, it stands in like any other; the agent that confirms may be a new one.
+    ctl(booted, "apply", "--once", "--confirm", "60", "/srv/hand.yaml")
+    wait_word(booted, "hand")
+    booted.run("systemctl", "restart", AGENT)
+    wait_state(booted, "trial")
+    ctl(booted, "confirm")
+    booted.run("systemctl", "restart", AGENT)
+    wait_state(booted, "converged")
+    wait_word(booted, "hand")
+
+    # What fails lets go of nothing: the documents before it stand in as they did.
+    booted.write("/srv/bad.yaml", layer.replace("/usr/bin/sleep, infinity", "/usr/bin/not-there", 1))
+    assert ctl(booted, "apply", "/srv/bad.yaml", check=False).returncode == 4
+    wait_word(booted, "hand")
+    wait_state(booted, "rolled-back")
+    booted.run("systemctl", "restart", AGENT)
+    wait_state(booted, "rolled-back")
+    wait_word(booted, "hand")
+    ctl(booted, "follow")
+    wait_word(booted, "four")

@@ -1,0 +1,174 @@
+"""An apply that is killed at any step of its journal ends like one that is not, forwards and backwards."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from ordain.generator.cache import unpack
+from rig import kills
+from rig.apply import BUS
+from rig.machine import Machine, Machines
+
+pytestmark = pytest.mark.integration
+
+DOCUMENT = "/etc/ordain/documents/base.yaml"
+AGENT = "ordain-agent.service"
+JOURNAL = "/run/ordain/journal"
+OURS = ("web", "other", "gone", "new", "front", "reads", "once", "again", "job", "down")
+SERVE = """#!/usr/bin/python3
+import socket
+listening = socket.socket(fileno=3)
+while True:
+    listening.accept()[0].close()
+"""
+Sections = Mapping[str, Any]
+
+
+def service(name: str, word: str, **keys: Any) -> dict[str, Any]:
+    """One that counts its starts."""
+    counts = ["/bin/sh", "-c", f"echo >>/srv/starts/{name}"]
+    return {"command": ["/usr/bin/sleep", "infinity"], "before-start": counts, "environment": {"WORD": word}, **keys}
+
+
+def oneshot(name: str, word: str) -> dict[str, Any]:
+    return {"command": ["/bin/sh", "-c", f"echo {word} >>/srv/starts/{name}"], "type": "oneshot"}
+
+
+def front(port: int) -> dict[str, Any]:
+    return service("front", "1", command=["/usr/bin/serve"], listen={"stream": f"127.0.0.1:{port}"})
+
+
+def reads(text: str) -> dict[str, Any]:
+    reload = ["/bin/sh", "-c", "cat /etc/reads.conf >>/srv/starts/reloads"]
+    return service("reads", "1", reload=reload, files={"/etc/reads.conf": {"content": f"{text}\n"}})
+
+
+OLD: Sections = {
+    "web": service("web", "1"),
+    "other": service("other", "1"),
+    "gone": service("gone", "1"),
+    "down": service("down", "1"),
+    "front": front(8001),
+    "reads": reads("one"),
+    "once": oneshot("once", "1"),
+    "again": oneshot("again", "1"),
+}
+NEW: Sections = {
+    "web": service("web", "2"),
+    "other": service("other", "1"),
+    "new": service("new", "1", after=["web"]),
+    "down": service("down", "1", state="stopped"),
+    "front": front(8002),
+    "reads": reads("two"),
+    "once": oneshot("once", "1"),
+    "again": oneshot("again", "2"),
+}
+BAD: Sections = {**NEW, "web": service("web", "2", health={"command": ["/bin/false"], "within": "0.5s"})}
+
+
+class Subject:
+    """A machine that is brought from `OLD` to other documents again and again."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.written = 0
+
+    def boot(self) -> None:
+        self.machine.write("/usr/bin/serve", SERVE, mode=0o755)
+        self.machine.write(f"/etc/systemd/system/{AGENT}.d/soon.conf", "[Service]\nRestartSec=50ms\n")
+        self.machine.write("/srv/starts/none", "")
+        kills.listen(self.machine)
+        self.write(OLD)
+        self.machine.boot()
+        self.settle()
+
+    def write(self, services: Sections) -> None:
+        """Have the agent follow ``services``."""
+        self.written += 1
+        text = json.dumps({"ordain": "v1", "kind": "Layer", "name": "base", "services": services})
+        self.machine.write(DOCUMENT, f"# {self.written}\n{text}")
+
+    def status(self) -> dict[str, Any]:
+        answer = self.machine.run("busctl", "--json=short", "call", *BUS, "Status", check=False)
+        return json.loads(json.loads(answer.stdout)["data"][0]) if answer.returncode == 0 else {}
+
+    def settle(self, wanted: tuple[str, ...] = ("converged", "rolled-back", "degraded"), *, but: str = "") -> None:
+        """Wait until the agent has taken in another revision than ``but``, and is ``wanted``."""
+
+        def settled() -> bool:
+            told = self.status()
+            return bool(
+                told
+                and told["state"] in wanted
+                and told["source"]["revision"] not in ("", but)
+                and not self.machine.path(JOURNAL).exists()
+            )
+
+        self.machine.until("the agent has settled", settled, timeout=60)
+
+    def reset(self) -> str:
+        """To `OLD` as after a boot; the revision."""
+        kills.disarm(self.machine)
+        before = self.status()["source"]["revision"]
+        self.write(OLD)
+        self.settle(("converged",), but=before)
+        self.machine.run("systemctl", "start", "front.service", "other.service")
+        self.machine.run("sh", "-c", "rm -f /srv/starts/*")
+        return str(self.status()["source"]["revision"])
+
+    def end(self) -> dict[str, Any]:
+        """All that a kill must make no difference to; but nobody sees of a reload that it was done."""
+        units = [f"{name}.{kind}" for name in OURS for kind in ("service", "socket")]
+        shown = ("LoadState", "ActiveState", "Environment", "Listen")
+        starts = self.machine.run("sh", "-c", "cd /srv/starts && rm -f reloads && grep -c '' * /dev/null").stdout
+        told = self.status()
+        decided = self.machine.path("/var/lib/ordain/decided.json")
+        return {
+            **{unit: self.machine.show(unit, *shown) for unit in units},
+            "starts": starts.split(),
+            "proven": unpack(self.machine.path("/etc/ordain/boot/current").read_bytes()).hash,
+            "placed": unpack(self.machine.path("/run/ordain/boot/current").read_bytes()).hash,
+            "state": told["state"],
+            "hash": told["hash"],
+            "codes": sorted(condition["code"] for condition in told["conditions"]),
+            "reasons": sorted((unit["unit"], unit["ok"], unit["why"]) for unit in told["units"]),
+            "bad": json.loads(decided.read_text())["rejected"] is not None if decided.exists() else False,
+            "reads.conf": self.machine.read("/etc/reads.conf"),
+            "left": sorted(path.name for path in self.machine.path("/run/ordain").glob("trial*")),
+        }
+
+
+@pytest.fixture
+def subject(machines: Machines, suite: str) -> Subject:
+    found = Subject(machines(suite))
+    found.boot()
+    return found
+
+
+@pytest.mark.parametrize(("suite", "new"), [("bookworm", NEW), ("trixie", BAD)], ids=["forwards", "backwards"])
+def test_killed_at_every_step_of_its_journal_an_apply_ends_alike(subject: Subject, new: Sections) -> None:
+    machine = subject.machine
+
+    def tried(number: int) -> tuple[dict[str, Any], list[str]]:
+        before = subject.reset()
+        other = machine.show("other.service", "InvocationID", "MainPID")
+        kills.arm(machine, number, JOURNAL)
+        subject.write(new)
+        subject.settle(but=before)
+        found = subject.end(), kills.steps(machine)
+        assert kills.disarm(machine) == (number == 0)
+        assert machine.show("other.service", "InvocationID", "MainPID") == other
+        plan = json.loads(machine.run("ordainctl", "plan", "--json", check=False).stdout)
+        assert new is BAD or not any(plan[key] for key in ("stops", "jobs", "files", "reload"))
+        return found
+
+    unharmed, steps = tried(0)
+    assert len(steps) >= (9 if new is NEW else 17), steps
+    for number, step in enumerate(steps, 1):
+        harmed, until = tried(number)
+        assert until == steps[:number]
+        assert harmed == unharmed, f"killed at {step} ({number} of {len(steps)})"
