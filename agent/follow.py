@@ -347,6 +347,6 @@ class Follower(Local):
 
 
 def _in_short(outcome: Outcome, verdicts: Sequence[Verdict]) -> Outcome:
-    """What is remembered of an apply: not its plan, as that of a thousand services is large; of ``verdicts`` bad ones."""
+    """What is remembered of an apply: not its plan, which may be large, and of ``verdicts`` those that are not ok."""
     bad = () if outcome.rejected else tuple(verdict for verdict in verdicts if not verdict.ok)
     return replace(outcome, plan=Plan(problems=outcome.plan.problems), back=None, verdicts=bad)
