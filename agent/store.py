@@ -135,6 +135,12 @@ class Store:
         self._handed.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         durable.replace(self._handed, pack(self._cache(generation, "")))
 
+    def baseline_of(self, generation: Generation) -> bytes:
+        """The baseline that places ``generation``, on whatever machine the image is put."""
+        cache = self._cache(generation, "")
+        cache.machine_id = ""
+        return pack(cache)
+
     def drop_trial(self) -> None:
         """Let the generator place the proven generation again."""
         self._trial.unlink(missing_ok=True)

@@ -9,7 +9,7 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow serve help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow serve help --help --version" -- "$current")
         return
     fi
     local command=${COMP_WORDS[1]}
@@ -51,6 +51,9 @@ _ordainctl() {
                 --name) operand='text' ;;
                 --output) operand='files' ;;
             esac
+            ;;
+        image)
+            flags='--json' operand='directories'
             ;;
         facts)
             flags='--json' operand='text'
@@ -115,7 +118,7 @@ _ordainctl() {
                 --client-ca) operand='files' ;;
             esac
             ;;
-        help) operand='validate render match schema import facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow serve' ;;
+        help) operand='validate render match schema import image facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow serve' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

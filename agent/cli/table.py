@@ -137,6 +137,35 @@ _ROWS = (
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
     ),
     Command(
+        name="image",
+        group=DOCUMENTS,
+        purpose="bake documents into a root file system that does not run, so that its first boot has them",
+        text=(
+            "Puts every FILE among the documents of the root file system DIR and compiles all that are there, for the "
+            "system that is installed there, into the baseline that its first boot starts with. "
+            "Ordain must be installed in DIR. Needs root only if DIR is root's. "
+            "Run again, it writes only what changed; the same documents make the same bytes. "
+            "What documents match on and only a boot knows (mac, machine-id, …), the agent adds in the first boot."
+        ),
+        run="image:image",
+        arguments=(
+            Argument(
+                metavar="DIR",
+                into="directory",
+                required=True,
+                words=Words.DIRECTORIES,
+                help="the root file system: a chroot, a mounted image, the tree that mkosi or mmdebstrap makes",
+            ),
+            Argument(metavar="FILE", many=True, words=Words.FILES, help="a document, or a directory of them"),
+            JSON,
+        ),
+        examples=(
+            ("ordainctl image /mnt web.yaml base.yaml", "two documents more in an image"),
+            ("ordainctl image root documents/", "as a customize-hook of mmdebstrap, in its directory"),
+        ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
+    Command(
         name="facts",
         group=MACHINE,
         purpose="print what this machine is: the facts and labels that documents match on",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.compile import compile_texts
+from ordain.agent.image import bake
 from ordain.agent.model import Generation
 from ordain.generator.cache import unpack
 from rig.machine import Machine
@@ -116,3 +117,16 @@ def test_what_is_wrong_with_a_document_is_said_and_costs_nothing_else(machine: M
     assert any("servces" in note for note in notes), notes
     assert machine.run("systemctl", "is-active", "basic.target").stdout == "active\n"
     assert "servces" in machine.run("ordainctl", "status", check=False).stdout
+
+
+def test_what_was_baked_into_an_image_boots_and_is_the_agents_too(machine: Machine) -> None:
+    baked = bake(machine.tree, [("web.json", json.dumps(WEB).encode())])
+    assert "/usr/lib/ordain/boot/baseline" in baked.written
+
+    machine.boot()
+    assert record(machine)["from"] == "baseline"
+    wait_followed(machine)
+
+    assert unpack(machine.path("/etc/ordain/boot/current").read_bytes()).hash == baked.generation.hash
+    plan = json.loads(machine.read("/run/ordain/outcome.json"))["plan"]
+    assert (plan["stops"], plan["jobs"], plan["reload"]) == ([], [], False)

@@ -33,8 +33,13 @@ def build(version: str = "") -> Path:
             )
             if done.returncode != 0:
                 raise RuntimeError(f"no package:\n{done.stdout}{done.stderr}")
-    (deb,) = (CACHE / "debs" / name).glob("*.deb")
+    (deb,) = (CACHE / "debs" / name).glob("ordain_*.deb")
     return deb
+
+
+def for_initrds(deb: Path) -> Path:
+    """The package for initrds that was built with ``deb``."""
+    return deb.with_name(deb.name.replace("ordain_", "ordain-initramfs_"))
 
 
 def _files() -> Iterator[Path]:

@@ -36,9 +36,10 @@ def missing() -> str:
     return f"needs {', '.join(absent)}" if absent else ""
 
 
-def root(suite: str) -> tuple[Path, ...]:
-    """The layers of a plain Debian with `PACKAGES`."""
-    name = f"{suite}-{_digest(','.join(PACKAGES).encode())}"
+def root(suite: str, more: Sequence[str] = ()) -> tuple[Path, ...]:
+    """The layers of a plain Debian with `PACKAGES` and ``more``."""
+    packages = (*PACKAGES, *more)
+    name = f"{suite}-{_digest(','.join(packages).encode())}"
     with once(CACHE / "roots" / name) as made:
         if made is not None:
             subprocess.run(
@@ -46,7 +47,7 @@ def root(suite: str) -> tuple[Path, ...]:
                     "mmdebstrap",
                     "--quiet",
                     "--variant=minbase",
-                    f"--include={','.join(PACKAGES)}",
+                    f"--include={','.join(packages)}",
                     suite,
                     made,
                 ],
@@ -57,13 +58,13 @@ def root(suite: str) -> tuple[Path, ...]:
     return (CACHE / "roots" / name,)
 
 
-def with_package(suite: str, deb: Path) -> tuple[Path, ...]:
-    """The layers of the Debian ``suite`` with ``deb`` installed by apt."""
-    below = root(suite)
-    name = f"{below[0].name}-{_digest(deb.read_bytes())}"
+def with_package(suite: str, *debs: Path, more: Sequence[str] = ()) -> tuple[Path, ...]:
+    """The layers of the Debian ``suite``, and ``more`` of its packages, with ``debs`` installed by apt."""
+    below = root(suite, more)
+    name = f"{below[0].name}-{_digest(b''.join(deb.read_bytes() for deb in debs))}"
     with once(CACHE / "packages" / name) as made:
         if made is not None:
-            _install(below, deb, made)
+            _install(below, debs, made)
     return (CACHE / "packages" / name, *below)
 
 
@@ -79,8 +80,8 @@ def scratch(where: Path) -> None:
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", where], check=True, env=CLEAN)
 
 
-def _install(layers: Sequence[Path], deb: Path, made: Path) -> None:
-    """Let apt install ``deb`` in a chroot over ``layers`` and leave what it wrote in ``made``."""
+def _install(layers: Sequence[Path], debs: Sequence[Path], made: Path) -> None:
+    """Let apt install ``debs`` in a chroot over ``layers`` and leave what it wrote in ``made``."""
     desk = made.with_name(f"{made.name}.desk")
     desk.mkdir()
     scratch(desk)
@@ -89,19 +90,22 @@ def _install(layers: Sequence[Path], deb: Path, made: Path) -> None:
         for directory in (upper, work, tree):
             directory.mkdir()
         overlay(layers, upper, work, tree)
-        shutil.copy(deb, tree / "tmp" / deb.name)
+        inside = [tree / "tmp" / deb.name for deb in debs]
+        for deb, copy in zip(debs, inside, strict=True):
+            shutil.copy(deb, copy)
         # A mount namespace of its own, so that its /proc is gone with it.
         chroot = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={tree}/proc", "chroot", str(tree)]
         done = subprocess.run(
-            [*chroot, "apt-get", "install", "--yes", "--quiet=2", f"/tmp/{deb.name}"],
+            [*chroot, "apt-get", "install", "--yes", "--quiet=2", *(f"/tmp/{deb.name}" for deb in debs)],
             env={**CLEAN, "DEBIAN_FRONTEND": "noninteractive"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
         )
         if done.returncode != 0:
-            raise RuntimeError(f"apt could not install {deb}:\n{done.stdout}{done.stderr}")
-        (tree / "tmp" / deb.name).unlink()
+            raise RuntimeError(f"apt could not install {debs}:\n{done.stdout}{done.stderr}")
+        for copy in inside:
+            copy.unlink()
         subprocess.run(["umount", tree], check=True, env=CLEAN)
         subprocess.run(["cp", "-a", f"{upper}/.", made], check=True, env=CLEAN)
     finally:

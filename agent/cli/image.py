@@ -1,0 +1,41 @@
+"""image: documents into a root file system that does not run."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from ordain.agent.cli.command import Exit
+from ordain.agent.cli.console import Console, Style, plural
+from ordain.agent.cli.documents import contents
+from ordain.agent.image import bake
+from ordain.transforms.errors import Refused, Severity
+
+
+def image(request: Namespace, console: Console) -> Exit:
+    """`ordainctl image`."""
+    texts, problems = contents(request.file)
+    if problems:
+        raise Refused(problems)
+    baked = bake(Path(request.directory).absolute(), texts)
+    if request.json:
+        console.json(
+            {
+                "hash": baked.generation.hash,
+                "documents": baked.documents,
+                "written": list(baked.written),
+                "unknown": list(baked.unknown),
+                "problems": [problem.to_json() for problem in baked.problems],
+            }
+        )
+    else:
+        console.problems(baked.problems)
+        for path in baked.written:
+            console.line(f"wrote {path}")
+        if baked.unknown:
+            console.line(f"only a boot knows {', '.join(baked.unknown)}: what matches on that is the agent's to add")
+        count = plural(len(baked.generation.artifacts), "file")
+        told = plural(baked.documents, "document")
+        console.line(f"generation {baked.generation.hash[:12]}: {told}, {count}", Style.GOOD)
+    blocked = any(problem.severity is Severity.BLOCKED for problem in baked.problems)
+    return Exit.DEGRADED if blocked else Exit.OK

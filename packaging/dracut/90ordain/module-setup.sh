@@ -1,0 +1,26 @@
+#!/bin/bash
+# A dracut module: documents for the machine, see handover. Only where it is asked for: add_dracutmodules+=" ordain ".
+
+check() {
+	return 255
+}
+
+depends() {
+	echo bash
+	# For ordain.source=http…; without it the rest works.
+	if [ -e "$dracutbasedir/modules.d/40network" ] || [ -e "$dracutbasedir/modules.d/35network-manager" ]; then
+		echo network
+	fi
+}
+
+installkernel() {
+	hostonly='' instmods vfat nls_cp437 nls_ascii isofs ext4 virtio_blk virtio_net
+}
+
+install() {
+	inst_simple /usr/lib/ordain/initrd-handover
+	inst_multiple cat chmod cp head mkdir mount mv rm rmdir sed sleep sort tr umount wc
+	inst_multiple -o curl wget timeout /etc/ssl/certs/ca-certificates.crt
+	inst_hook cmdline 90 "$moddir/ordain-cmdline.sh"
+	inst_hook pre-pivot 50 "$moddir/ordain-pre-pivot.sh"
+}

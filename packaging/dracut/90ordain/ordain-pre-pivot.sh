@@ -1,0 +1,10 @@
+#!/bin/sh
+# Documents for the machine that is about to start.
+
+. /usr/lib/ordain/initrd-handover
+
+ordain_network() {
+	: # dracut has brought it up by now (ordain-cmdline.sh)
+}
+
+ordain_handover "$NEWROOT"

@@ -1,0 +1,269 @@
+"""A whole machine under qemu, emulated: a kernel, an initrd of several archives, disks, a shell on a serial port.
+
+    layers ─ram_root▶ initrd ─┐
+                 cpio archives ┼─Qemu▶ run() … wait_boot() … poweroff()
+    layers ─disk_image▶ disk ─┘
+
+Emulated, since KVM is not to be had everywhere: a boot takes a minute where systemd-nspawn's takes half a second.
+The guest needs `SHELL`, which puts a shell on its second serial port.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import re
+import shutil
+import socket
+import stat
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from rig.machine import MachineError
+from rig.roots import CLEAN
+
+PACKAGES = ("linux-image-cloud-amd64", "initramfs-tools", "busybox", "zstd", "kmod")
+"""What a root needs to be one of these machines."""
+TOOLS = ("qemu-system-x86_64", "zstd", "mkfs.ext4")
+SHELL = """\
+[Unit]
+DefaultDependencies=no
+After=sysinit.target
+[Service]
+ExecStart=/bin/sh -c 'stty -echo -onlcr -icanon; echo READY; exec sh'
+StandardInput=tty-force
+StandardOutput=tty
+TTYPath=/dev/ttyS1
+Restart=always
+KillMode=process
+"""
+LEFT_OUT = re.compile(
+    r"(boot|usr/lib/modules|usr/share/(doc|man|locale|info)|var/(cache|log)|var/lib/apt|proc|sys|dev|run)/."
+)
+"""What a machine in RAM does without: below these, nothing."""
+
+
+def missing() -> str:
+    """Why there is no machine to be had here, "" if there is."""
+    absent = [tool for tool in TOOLS if shutil.which(tool, path=CLEAN["PATH"]) is None]
+    return f"needs {', '.join(absent)}" if absent else ""
+
+
+class Qemu:
+    """One machine; ``initrds`` are put behind one another, as a boot server would."""
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        kernel: Path,
+        initrds: Sequence[bytes | Path],
+        cmdline: str = "",
+        disks: Sequence[Path] = (),
+        network: bool = False,
+        options: Sequence[str] = (),
+        memory_mb: int = 2048,
+    ) -> None:
+        self.home = home
+        self._kernel, self._cmdline, self._memory_mb = kernel, cmdline, memory_mb
+        self._initrds, self._disks, self._network, self._options = initrds, disks, network, options
+        self._process: subprocess.Popen[bytes] | None = None
+        self._shell: IO[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        """Switch on."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / "initrd").open("wb") as initrd:
+            for part in self._initrds:
+                initrd.write(part if isinstance(part, bytes) else part.read_bytes())
+                initrd.write(bytes(-initrd.tell() % 512))
+        words = f"console=ttyS0 panic=-1 systemd.log_target=console systemd.show_status=true {self._cmdline}"
+        command = ["qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2"]
+        command += ["-m", str(self._memory_mb), "-display", "none", "-nodefaults", "-no-user-config"]
+        command += ["-kernel", os.fspath(self._kernel), "-initrd", os.fspath(self.home / "initrd"), "-append", words]
+        command += [
+            "-serial",
+            f"file:{self.home}/console",
+            "-chardev",
+            f"socket,id=shell,path={self.home}/shell,server=on,wait=off",
+        ]
+        command += ["-serial", "chardev:shell"]
+        for number, disk in enumerate(self._disks):
+            command += ["-drive", f"file={disk},format=raw,if=none,id=disk{number}"]
+            command += ["-device", f"virtio-blk-pci,drive=disk{number}"]
+        if self._network:
+            command += ["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net"]
+        self._process = subprocess.Popen(
+            [*command, *self._options], env=CLEAN, stdin=subprocess.DEVNULL, start_new_session=True
+        )
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Cut the power."""
+        if self._shell:
+            self._shell.close()
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+
+    def console(self) -> str:
+        """What was printed on the first serial port."""
+        path = self.home / "console"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def wait_boot(self, *, timeout: float = 600) -> str:
+        """Wait for the shell, and then for the end of the boot; the state systemd names."""
+        self._connect(timeout)
+        return self.run("systemctl is-system-running --wait", check=False, timeout=timeout).strip()
+
+    def run(self, command: str, *, check: bool = True, timeout: float = 300) -> str:
+        """What a command of sh prints; with ``check``, raise `MachineError` when it fails."""
+        mark = f"END{time.monotonic_ns()}"
+        quoted = base64.b64encode(command.encode()).decode()
+        self._send(
+            f"( echo {quoted} | base64 -d | sh ) </dev/null >/run/rig.out 2>&1; s=$?; base64 -w0 /run/rig.out; echo;"
+            f" echo {mark} $s\n"
+        )
+        lines = []
+        for line in self._lines(timeout):
+            if line.startswith(mark):
+                out = base64.b64decode(lines[-1] if lines else "").decode(errors="replace")
+                if check and line.split()[1] != "0":
+                    raise MachineError(f"{command}: exit status {line.split()[1]}\n{out}")
+                return out
+            lines.append(line)
+        raise MachineError(f"{command}: the shell is gone\n{self.console()[-3000:]}")
+
+    def reboot(self, *, timeout: float = 600) -> str:
+        """Let the machine boot again, and wait for that; the state systemd names."""
+        self._send("systemctl reboot\n")
+        assert self._shell is not None
+        for line in self._lines(timeout):  # the shell says so when it is there again
+            if line == "READY":
+                return self.run("systemctl is-system-running --wait", check=False, timeout=timeout).strip()
+        raise MachineError(f"no reboot\n{self.console()[-3000:]}")
+
+    def _connect(self, timeout: float) -> None:
+        end = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        deadline = time.monotonic() + 20
+        while True:
+            try:
+                end.connect(os.fspath(self.home / "shell"))
+                break
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+        self._shell = end.makefile("rwb", buffering=0)
+        end.settimeout(timeout)
+        for line in self._lines(timeout):
+            if line == "READY":
+                return
+        raise MachineError(f"no shell within {timeout} s\n{self.console()[-5000:]}")
+
+    def _send(self, text: str) -> None:
+        assert self._shell is not None
+        self._shell.write(text.encode())
+
+    def _lines(self, timeout: float) -> Iterator[str]:
+        assert self._shell is not None
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            try:
+                line = self._shell.readline()
+            except TimeoutError:
+                break
+            if not line:
+                break
+            yield line.decode(errors="replace").strip()
+        raise MachineError(f"no answer within {timeout} s\n{self.console()[-5000:]}")
+
+
+# Archives and disks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Member:
+    """One member of a cpio archive; ``device`` is major and minor."""
+
+    path: str
+    mode: int
+    data: bytes = b""
+    uid: int = 0
+    gid: int = 0
+    mtime: int = 0
+    device: tuple[int, int] = (0, 0)
+
+    def bytes(self) -> bytes:
+        """In the format "newc" (Documentation/driver-api/early-userspace/buffer-format.rst of the kernel)."""
+        name = os.fsencode(self.path) + b"\0"
+        fields = (0, self.mode, self.uid, self.gid, 1, self.mtime, len(self.data), 0, 0, *self.device, len(name), 0)
+        head = b"070701" + b"".join(b"%08x" % field for field in fields) + name
+        return head + bytes(-len(head) % 4) + self.data + bytes(-len(self.data) % 4)
+
+
+_END = _Member(path="TRAILER!!!", mode=0)
+
+
+def cpio(files: Mapping[str, bytes]) -> bytes:
+    """An uncompressed archive of regular files of root, with the directories above them."""
+    folders = {os.fspath(above) for path in files for above in Path(path).parents} - {"."}
+    members = [
+        *(_Member(path=folder, mode=stat.S_IFDIR | 0o755) for folder in sorted(folders)),
+        *(_Member(path=path, mode=stat.S_IFREG | 0o644, data=data) for path, data in sorted(files.items())),
+        _END,
+    ]
+    return b"".join(member.bytes() for member in members)
+
+
+def ram_root(tree: Path, made: Path) -> None:
+    """``made``: the whole file system ``tree`` as an initrd whose /init is systemd; without what is `LEFT_OUT`."""
+    with (
+        made.open("wb") as out,
+        subprocess.Popen(["zstd", "-q", "-3"], stdin=subprocess.PIPE, stdout=out, env=CLEAN) as packer,
+    ):
+        assert packer.stdin is not None
+        for member in _walk(tree):
+            packer.stdin.write(member.bytes())
+        init = _Member(path="init", mode=stat.S_IFLNK | 0o777, data=b"usr/lib/systemd/systemd")
+        console = _Member(path="dev/console", mode=stat.S_IFCHR | 0o600, device=(5, 1))
+        packer.stdin.write(b"".join(member.bytes() for member in (init, console, _END)))
+        packer.stdin.close()
+    if packer.returncode:
+        raise MachineError("zstd failed")
+
+
+def disk_image(tree: Path, made: Path, *, label: str = "root", size_mb: int = 1024) -> None:
+    """``made``: an ext4 file system of ``tree``."""
+    command = ["mkfs.ext4", "-q", "-F", "-L", label, "-d", os.fspath(tree), os.fspath(made), f"{size_mb}M"]
+    subprocess.run(command, check=True, env=CLEAN)
+
+
+def _walk(tree: Path) -> Iterator[_Member]:
+    for folder, folders, names in os.walk(tree):
+        folders.sort()
+        for name in sorted((*folders, *names)):
+            full = Path(folder, name)
+            path = os.fspath(full.relative_to(tree))
+            if LEFT_OUT.match(path):
+                if name in folders:
+                    folders.remove(name)
+                continue
+            found = full.lstat()
+            data = b""
+            if stat.S_ISREG(found.st_mode):
+                data = full.read_bytes()
+            elif stat.S_ISLNK(found.st_mode):
+                data = os.fsencode(full.readlink())
+            elif not stat.S_ISDIR(found.st_mode):
+                continue
+            # With its time: Python takes no compiled module whose source is of another.
+            mtime, uid, gid = int(found.st_mtime), found.st_uid, found.st_gid
+            yield _Member(path=path, mode=found.st_mode, data=data, uid=uid, gid=gid, mtime=mtime)
