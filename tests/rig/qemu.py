@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
 from rig.machine import MachineError
 from rig.roots import CLEAN
@@ -73,7 +73,7 @@ class Qemu:
         self._kernel, self._cmdline, self._memory_mb = kernel, cmdline, memory_mb
         self._initrds, self._disks, self._network, self._options = initrds, disks, network, options
         self._process: subprocess.Popen[bytes] | None = None
-        self._shell: IO[bytes] | None = None
+        self._shell: socket.SocketIO | None = None
 
     def __enter__(self) -> Self:
         """Switch on."""
@@ -131,7 +131,7 @@ class Qemu:
             f"( echo {quoted} | base64 -d | sh ) </dev/null >/run/rig.out 2>&1; s=$?; base64 -w0 /run/rig.out; echo;"
             f" echo {mark} $s\n"
         )
-        lines = []
+        lines: list[str] = []
         for line in self._lines(timeout):
             if line.startswith(mark):
                 out = base64.b64decode(lines[-1] if lines else "").decode(errors="replace")
