@@ -139,6 +139,11 @@ def _without(new: Generation, left_out: Iterable[str]) -> Iterator[Problem]:
             )
 
 
+def transforms(root: Path) -> tuple[Document, ...]:
+    """The transformation database of the machine below ``root``, with its admin's additions."""
+    return (*shipped(), *read_texts(_local_transforms(root))[0])
+
+
 def _local_transforms(root: Path) -> tuple[tuple[str, bytes], ...]:
     directory = root / TRANSFORMS
     if not directory.is_dir():

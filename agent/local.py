@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import time
@@ -12,23 +13,28 @@ from typing import Any
 
 from ordain.agent.boot import read_record
 from ordain.agent.client import Documents
+from ordain.agent.compile import transforms
 from ordain.agent.drift import reboots, unit_statuses
 from ordain.agent.engine import OUTCOME, Engine, Texts
 from ordain.agent.failure import Failure, Unavailable
-from ordain.agent.guard import admit, believe
+from ordain.agent.guard import believe
 from ordain.agent.hands import edits
 from ordain.agent.holding import hold, unhold
 from ordain.agent.holds import BadHolds
 from ordain.agent.model import Generation, Hold, Outcome, Plan, to_json
 from ordain.agent.observe import look
+from ordain.agent.release.admit import Admission
+from ordain.agent.release.signing import in_child
 from ordain.agent.reverse import confirm, decided, rollback
 from ordain.agent.settings import Settings
-from ordain.agent.sources import Fault, Source, SourceError
+from ordain.agent.sources import Fault, Snapshot, Source, SourceError
 from ordain.agent.status import Condition, SourceState, State, Status, UnitStatus
 from ordain.agent.takeover import read_record as read_takeover
 from ordain.agent.wire import from_json
 from ordain.transforms.errors import Problem
+from ordain.transforms.facts import read_facts
 from ordain.transforms.model import Wanted
+from ordain.transforms.names import shared_versions
 
 BUSY_SEC = 10.0
 """How long one who asks for an apply waits for another to end."""
@@ -46,7 +52,8 @@ class Local:
         self.source = source
         self.settings = settings
         self.source_state = SourceState(type=source.type, location=source.location)
-        self.signed = False
+        self._believed = False
+        self._admission = Admission(root=engine.root, trust=settings.trust, check=in_child)
         self._settings_problems = problems
 
     async def texts(self) -> Texts:
@@ -55,14 +62,15 @@ class Local:
         Losing or emptying the database stops nothing (product.md, promise 2).
         """
         try:
-            snapshot = admit(await self.source.read(), self.settings)
+            found = await self.source.read()
+            snapshot = await asyncio.to_thread(self._admitted, found)
             if not snapshot.texts and self.engine.applied().members:
                 raise SourceError(f"{self.source.location} holds no documents", code=Fault.EMPTY)
         except SourceError as error:
             self._source(problem=f"{error}; what was applied stays", code=error.code, hint=error.hint)
             raise Unavailable(self.source_state.problem) from None
-        self.signed = snapshot.signed
-        health = snapshot.health
+        self._believed = found.own or snapshot.signed
+        health = found.health
         if health is None or health.connected:
             self._source(connected=True, revision=snapshot.revision)
         else:
@@ -77,12 +85,17 @@ class Local:
             )
         return snapshot.texts
 
+    def _admitted(self, found: Snapshot) -> Snapshot:
+        """What this machine takes of it. Raises `SourceError`. In a thread: a signature is checked by a child."""
+        root = self.engine.root
+        return self._admission.admit(found, read_facts(root), shared_versions(transforms(root)))[0]
+
     def _source(self, **state: Any) -> None:
         self.source_state = SourceState(type=self.source.type, location=self.source.location, **state)
 
     def believe(self, old: Generation, new: Generation) -> None:
         """What the source may do unasked; see `guard.believe`. Raises `Withheld`."""
-        if self.settings.source.remote and not self.signed:
+        if not self._believed:
             believe(old, new, self.settings.max_removal)
 
     @property

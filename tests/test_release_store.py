@@ -58,8 +58,8 @@ class Fleet:
     def read(self) -> Snapshot:
         return asyncio.run(self.reader.read())
 
-    def admit(self, snapshot: Snapshot, trust: Trust = Trust.LOCAL, local: bool = False) -> Snapshot:
-        door = Admission(root=self.root, trust=trust, local=local, check=signing.check)
+    def admit(self, snapshot: Snapshot, trust: Trust = Trust.LOCAL) -> Snapshot:
+        door = Admission(root=self.root, trust=trust, check=signing.check)
         return door.admit(snapshot, self.facts, {})[0]
 
     def take(self) -> Snapshot:
@@ -222,13 +222,13 @@ def test_the_label_channel_says_whose_releases_are_taken(fleet: Fleet) -> None:
 def test_unsigned_documents_are_taken_where_the_admin_says(
     fleet: Fleet, trust: Trust, local: bool, taken: bool
 ) -> None:
-    unsigned = Snapshot(texts=FILES)
+    unsigned = Snapshot(texts=FILES, own=local)
 
     if taken:
-        assert fleet.admit(unsigned, trust, local) == unsigned
+        assert fleet.admit(unsigned, trust) == unsigned
     else:
         with pytest.raises(SourceError, match=f"not signed, and trust is {trust}") as caught:
-            fleet.admit(unsigned, trust, local)
+            fleet.admit(unsigned, trust)
         assert caught.value.code == "Unsigned"
 
 
@@ -236,7 +236,7 @@ def test_a_release_beside_its_documents_in_a_directory_is_verified(fleet: Fleet)
     release = fleet.signed(1)
     texts = (*FILES, ("release.json", release.text()))
 
-    assert len(fleet.admit(Snapshot(texts=texts), Trust.REQUIRED, local=True).texts) == 3
+    assert len(fleet.admit(Snapshot(texts=texts, own=True), Trust.REQUIRED).texts) == 3
 
 
 @pytest.mark.parametrize(

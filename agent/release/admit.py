@@ -31,11 +31,10 @@ _RELEASE = re.compile(rb"""^["']?kind["']?[ \t]*:[ \t]*["']?Release["']?[ \t\r]*
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Whose word counts on the machine below ``root``. ``local``: the source is a directory of its own."""
+    """Whose word counts on the machine below ``root``."""
 
     root: Path
     trust: Trust
-    local: bool
     check: accept.Check
 
     def admit(self, snapshot: Snapshot, facts: Facts, shared: Mapping[str, str]) -> tuple[Snapshot, Release | None]:
@@ -45,7 +44,7 @@ class Admission:
         """
         manifests = [(path, data) for path, data in snapshot.texts if is_manifest(data)]
         if not manifests:
-            if self.trust is Trust.OPEN or (self.trust is Trust.LOCAL and self.local):
+            if self.trust is Trust.OPEN or (self.trust is Trust.LOCAL and snapshot.own):
                 return snapshot, None
             what = "the documents are not signed" if snapshot.texts else "there is no release"
             hint = "`ordainctl release` signs them; `trust: open` takes them as they are"

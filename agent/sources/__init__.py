@@ -17,13 +17,15 @@ class Snapshot:
 
     ``revision`` names that moment in the source's own words. ``signed``: a release whose signature was verified
     by who holds this value, so that what it takes away is meant. ``health`` is of a source that may be lost while
-    its last documents are still at hand; None: it was read just now.
+    its last documents are still at hand; None: it was read just now. ``own``: they are of this machine itself, its
+    directory or its boot, and no server's.
     """
 
     texts: tuple[tuple[str, bytes], ...]
     revision: str = ""
     signed: bool = False
     health: Health | None = None
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -124,4 +124,4 @@ class StandIn:
 
 def _snapshot(texts: tuple[tuple[str, bytes], ...]) -> Snapshot:
     digest = hashlib.sha256(repr(sorted(texts)).encode())
-    return Snapshot(texts=tuple(sorted(texts)), revision=digest.hexdigest()[:12])
+    return Snapshot(texts=tuple(sorted(texts)), revision=digest.hexdigest()[:12], own=True)

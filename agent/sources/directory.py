@@ -58,7 +58,7 @@ class Directory:
             except OSError as error:
                 raise SourceError(f"{error.filename}: {error.strerror}") from error
             if self._marks() == before:
-                return Snapshot(texts=texts, revision=_revision(texts))
+                return Snapshot(texts=texts, revision=_revision(texts), own=True)
         raise SourceError(f"{self.path}: written to all the time, so that no reading of it is whole")
 
     def _marks(self) -> dict[str, _Mark]:

@@ -37,7 +37,7 @@ async def _run(root: Path) -> int:
     if not source.remote:
         log.info("the documents come from no server; nothing to do")
         return 0
-    fetcher = Fetcher(lambda: open_remote(source, root), source, folder=root / FOLDER, state=root / STATE)
+    fetcher = Fetcher(lambda: open_remote(settings, root), source, folder=root / FOLDER, state=root / STATE)
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

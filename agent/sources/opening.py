@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
-from ordain.agent.sources import Fault, Snapshot, Source, SourceError
+from ordain.agent.settings import Settings, Trust
+from ordain.agent.sources import Fault, Snapshot, Source, SourceError, credentials
+from ordain.agent.sources.database import Database
 from ordain.agent.sources.directory import Directory
+from ordain.agent.sources.login import Login
 from ordain.agent.sources.settings import Kind, SourceSettings
 from ordain.transforms.facts import read_facts
+from ordain.transforms.names import shared_versions
 
 
 class Nowhere:
@@ -28,13 +33,40 @@ class Nowhere:
         await asyncio.Event().wait()
 
 
-def open_remote(settings: SourceSettings, root: Path) -> Source:
+def open_remote(settings: Settings, root: Path) -> Source:
     """The remote source itself, for ordain-source.service. Raises `SourceError`."""
-    if settings.type is Kind.HTTP:
+    if settings.source.type is Kind.HTTP:
         from ordain.agent.sources.http import Asker, Http
 
-        return Http(settings, Asker.of(read_facts(root)))
-    raise SourceError(f"a source of type {settings.type} is not served yet", code=Fault.SETTINGS)
+        return Http(settings.source, Asker.of(read_facts(root)))
+    from ordain.agent.compile import transforms
+    from ordain.agent.release.source import Releases
+    from ordain.agent.sources.database_source import DatabaseSource
+
+    database = open_database(settings.source)
+    facts = partial(read_facts, root)
+    shared = shared_versions(transforms(root))
+    releases = Releases(database, facts, shared)
+    return DatabaseSource(database, facts, shared, releases=releases, unsigned=settings.trust is Trust.OPEN)
+
+
+def open_database(settings: SourceSettings) -> Database:
+    """The store that is the source. Raises `SourceError`."""
+    from ordain.agent.sources.transport import Access, Transport
+
+    key = credentials.path(settings.key) if settings.key else ""
+    access = Access(endpoints=settings.endpoints, ca=settings.ca, cert=settings.cert, key=key)
+    password = partial(credentials.secret, settings.credential)
+    login = Login(user=settings.user, password=password) if settings.user else None
+    if settings.type is Kind.ETCD:
+        from ordain.agent.sources.etcd import Etcd
+
+        return Etcd(Transport(access), settings.prefix, login)
+    if settings.type is Kind.COUCHDB:
+        from ordain.agent.sources.couchdb import CouchDb
+
+        return CouchDb(Transport(access), settings.database, login)
+    raise SourceError(f"{settings.type} is no store", code=Fault.SETTINGS)
 
 
 def open_source(settings: SourceSettings, root: Path) -> Source:
