@@ -8,18 +8,23 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import random
+import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from typing import Protocol
 
-from ordain.agent.sources import Snapshot, SourceError, layout
+from ordain.agent.sources import Fault, Snapshot, SourceError, layout
 from ordain.agent.sources.database import Database, Listing
 from ordain.transforms.documents import read
 from ordain.transforms.model import Facts, Kind
 from ordain.transforms.resolve import with_node
 
 LEAST_SEC = 1.0
-"""Between two watches, whatever the server does."""
+"""Up to so long passes between two watches: all machines lose theirs together."""
+SETTLED_SEC = 5.0
+"""A watch that lasted for so long has worked."""
+_LOST = (Fault.UNREACHABLE, Fault.TRUNCATED)
 ROUNDS = 5
 """Listings that each find other labels than the one before, before giving up."""
 
@@ -86,10 +91,14 @@ class DatabaseSource:
         raise SourceError(f"{self.location}: the labels of this machine change with every reading")
 
     async def changes(self) -> AsyncGenerator[None, None]:
-        """See `Source.changes`. Raises `SourceError` when the watch is lost: then all is read again."""
+        """See `Source.changes`. A watch that is lost is a reason to read again, not a fault: the reading tells.
+
+        Raises `SourceError` for one that ends as soon as it begins, and for what reading does not show.
+        """
         yield
         while True:
             watched = self._watched
+            began = time.monotonic()
             woken = asyncio.Event()
             watching = asyncio.create_task(self._watch(watched, woken))
             watching.add_done_callback(lambda _, woken=woken: woken.set())  # type: ignore[misc]
@@ -103,9 +112,13 @@ class DatabaseSource:
             finally:
                 watching.cancel()
                 await asyncio.wait([watching])
-            if not watching.cancelled():
-                watching.result()
-            await asyncio.sleep(LEAST_SEC)
+            try:
+                if not watching.cancelled():
+                    watching.result()
+            except SourceError as error:
+                if error.code not in _LOST or time.monotonic() - began < SETTLED_SEC:
+                    raise
+            await asyncio.sleep(random.uniform(0.0, LEAST_SEC))
 
     async def _watch(self, prefixes: tuple[str, ...], woken: asyncio.Event) -> None:
         async with aclosing(self.database.watch(prefixes, self._revision)) as hints:

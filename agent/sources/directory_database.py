@@ -17,8 +17,9 @@ from ordain.agent.sources.database import ANY, Change, Conflict, Entry, Listing
 
 QUIET_SEC = 0.05
 _CHANGES = (
-    inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.CREATE | inotify.DELETE | inotify.DELETE_SELF
-)
+    inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.CREATE
+    | inotify.DELETE | inotify.DELETE_SELF | inotify.MOVE_SELF
+)  # fmt: skip
 _LOCK = ".lock"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from ordain.agent.sources.database import Database
 from ordain.agent.sources.directory import Directory
 from ordain.agent.sources.login import Login
 from ordain.agent.sources.settings import Kind, SourceSettings
+from ordain.agent.sources.watching import Pace
 from ordain.transforms.facts import read_facts
 from ordain.transforms.names import shared_versions
 
@@ -50,23 +51,32 @@ def open_remote(settings: Settings, root: Path) -> Source:
     return DatabaseSource(database, facts, shared, releases=releases, unsigned=settings.trust is Trust.OPEN)
 
 
-def open_database(settings: SourceSettings) -> Database:
-    """The store that is the source. Raises `SourceError`."""
+def open_database(
+    settings: SourceSettings, *, password: Callable[[], str] | None = None, key: str = "", pace: Pace | None = None
+) -> Database:
+    """The store that is the source. Raises `SourceError`.
+
+    ``password`` and ``key`` (a path) stand in for the credentials of ordain-source.service.
+    """
+    if settings.type is Kind.DIRECTORY:
+        from ordain.agent.sources.directory_database import DirectoryDatabase
+
+        return DirectoryDatabase(Path(settings.path))
+    if settings.type not in (Kind.ETCD, Kind.COUCHDB):
+        raise SourceError(f"{settings.type} is no store", code=Fault.SETTINGS)
     from ordain.agent.sources.transport import Access, Transport
 
-    key = credentials.path(settings.key) if settings.key else ""
-    access = Access(endpoints=settings.endpoints, ca=settings.ca, cert=settings.cert, key=key)
-    password = partial(credentials.secret, settings.credential)
+    key = key or (credentials.path(settings.key) if settings.key else "")
+    transport = Transport(Access(endpoints=settings.endpoints, ca=settings.ca, cert=settings.cert, key=key))
+    password = password or partial(credentials.secret, settings.credential)
     login = Login(user=settings.user, password=password) if settings.user else None
     if settings.type is Kind.ETCD:
         from ordain.agent.sources.etcd import Etcd
 
-        return Etcd(Transport(access), settings.prefix, login)
-    if settings.type is Kind.COUCHDB:
-        from ordain.agent.sources.couchdb import CouchDb
+        return Etcd(transport, settings.prefix, login, pace=pace)
+    from ordain.agent.sources.couchdb import CouchDb
 
-        return CouchDb(Transport(access), settings.database, login)
-    raise SourceError(f"{settings.type} is no store", code=Fault.SETTINGS)
+    return CouchDb(transport, settings.database, login, pace=pace)
 
 
 def open_source(settings: SourceSettings, root: Path) -> Source:
