@@ -17,12 +17,14 @@ from ordain.agent.compile import transforms
 from ordain.agent.drift import reboots, unit_statuses
 from ordain.agent.engine import OUTCOME, Engine, Texts
 from ordain.agent.failure import Failure, Unavailable
+from ordain.agent.fleet.report import Taken
 from ordain.agent.guard import believe
 from ordain.agent.hands import edits
 from ordain.agent.holding import hold, unhold
 from ordain.agent.holds import BadHolds
 from ordain.agent.model import Generation, Hold, Outcome, Plan, to_json
 from ordain.agent.observe import look
+from ordain.agent.release.accept import nodes_in
 from ordain.agent.release.admit import Admission
 from ordain.agent.release.signing import in_child
 from ordain.agent.reverse import confirm, decided, rollback
@@ -33,8 +35,9 @@ from ordain.agent.takeover import read_record as read_takeover
 from ordain.agent.wire import from_json
 from ordain.transforms.errors import Problem
 from ordain.transforms.facts import read_facts
-from ordain.transforms.model import Wanted
+from ordain.transforms.model import Facts, Wanted
 from ordain.transforms.names import shared_versions
+from ordain.transforms.resolve import with_node
 
 BUSY_SEC = 10.0
 """How long one who asks for an apply waits for another to end."""
@@ -52,8 +55,11 @@ class Local:
         self.source = source
         self.settings = settings
         self.source_state = SourceState(type=source.type, location=source.location)
-        self._believed = False
+        self.facts: Facts | None = None
+        self.labels: Mapping[str, tuple[str, ...]] = {}
+        self.taken = Taken()
         self._admission = Admission(root=engine.root, trust=settings.trust, check=in_child)
+        self._believed = False
         self._settings_problems = problems
 
     async def texts(self) -> Texts:
@@ -62,15 +68,15 @@ class Local:
         Losing or emptying the database stops nothing (product.md, promise 2).
         """
         try:
-            found = await self.source.read()
-            snapshot = await asyncio.to_thread(self._admitted, found)
+            # In a thread: a child checks signatures.
+            snapshot, self.taken = await asyncio.to_thread(self._admit, await self.source.read())
             if not snapshot.texts and self.engine.applied().members:
                 raise SourceError(f"{self.source.location} holds no documents", code=Fault.EMPTY)
         except SourceError as error:
             self._source(problem=f"{error}; what was applied stays", code=error.code, hint=error.hint)
             raise Unavailable(self.source_state.problem) from None
-        self._believed = found.own or snapshot.signed
-        health = found.health
+        self._believed = snapshot.own or snapshot.meant
+        health = snapshot.health
         if health is None or health.connected:
             self._source(connected=True, revision=snapshot.revision)
         else:
@@ -85,13 +91,20 @@ class Local:
             )
         return snapshot.texts
 
-    def _admitted(self, found: Snapshot) -> Snapshot:
-        """What this machine takes of it. Raises `SourceError`. In a thread: a signature is checked by a child."""
-        root = self.engine.root
-        return self._admission.admit(found, read_facts(root), shared_versions(transforms(root)))[0]
+    def _admit(self, snapshot: Snapshot) -> tuple[Snapshot, Taken]:
+        """What this machine takes of it, and the release that it is; see `Admission.admit`."""
+        facts = read_facts(self.engine.root)
+        shared = shared_versions(transforms(self.engine.root))
+        self.facts = facts
+        admitted, release = self._admission.admit(snapshot, facts, shared)
+        self.labels = with_node(nodes_in(admitted.texts), facts, shared).labels
+        taken = Taken(channel=release.channel, number=release.number, hash=release.hash) if release else Taken()
+        return admitted, taken
 
     def _source(self, **state: Any) -> None:
-        self.source_state = SourceState(type=self.source.type, location=self.source.location, **state)
+        self.source_state = SourceState(
+            type=self.source.type, location=self.source.location, release=self.taken.title, **state
+        )
 
     def believe(self, old: Generation, new: Generation) -> None:
         """What the source may do unasked; see `guard.believe`. Raises `Withheld`."""

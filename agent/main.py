@@ -16,6 +16,7 @@ from ordain.agent.authority import Authority
 from ordain.agent.bus_dbus_next import DbusNext
 from ordain.agent.engine import Engine
 from ordain.agent.failure import Failure, Unavailable
+from ordain.agent.fleet.report import Report, Reporter, boot, lag, report
 from ordain.agent.follow import RETRY_SEC, Follower
 from ordain.agent.logs import log_to_journal
 from ordain.agent.service import Service, serve
@@ -61,6 +62,8 @@ async def _run(root: Path) -> int:
         log.info("took over: the services of this boot are being started")
     notify(False, ready=1, status=_line(follower.current))
     follower.listen(lambda status: notify(False, status=_line(status)))
+    reporter = Reporter(root, lambda: _report(follower))
+    follower.listen(lambda _: reporter.changed())
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -125,6 +128,20 @@ def _reload(follower: Follower) -> None:
     notify(False, reloading=1)
     task = asyncio.ensure_future(follower.refresh())
     task.add_done_callback(lambda _: notify(False, ready=1))
+
+
+def _report(follower: Follower) -> Report | None:
+    """What others are told; nothing before the first documents."""
+    if follower.facts is None:
+        return None
+    return report(
+        follower.current,
+        follower.facts,
+        labels=follower.labels,
+        release=follower.taken,
+        boot=boot(follower.engine.root),
+        lag=lag(follower.current.source.since),
+    )
 
 
 def _line(status: Status) -> str:

@@ -44,7 +44,7 @@ class SourceState:
     """Where documents come from. ``problem`` is why the last reading was not taken, "" if it was.
 
     ``code`` is a `sources.Fault` and ``hint`` what to do about it. ``since`` is when it was lost (ISO 8601, UTC), ""
-    while it is ``connected``.
+    while it is ``connected``. ``release`` is the signed release that the documents are (``stable 42``), "" for none.
     """
 
     type: str = "directory"
@@ -55,6 +55,7 @@ class SourceState:
     code: str = ""
     hint: str = ""
     since: str = ""
+    release: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

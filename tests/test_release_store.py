@@ -162,7 +162,7 @@ def test_what_the_carrier_changed_leaves_out_or_makes_up_is_seen(fleet: Fleet) -
         "VerifyFailed"
     )
     assert admit({path: data for path, data in brought.items() if not path.endswith("head")}) == "Unsigned"
-    assert admit({}) == "Unsigned"
+    assert fleet.admit(Snapshot(texts=())).texts == (), "nothing is what the guard is for"
     extra = Snapshot(texts=(*brought.items(), ("evil.yaml", b"ordain: v1\nkind: Layer\nname: evil\n")))
     assert len(fleet.admit(extra).texts) == 3
 
@@ -227,7 +227,7 @@ def test_unsigned_documents_are_taken_where_the_admin_says(
     if taken:
         assert fleet.admit(unsigned, trust) == unsigned
     else:
-        with pytest.raises(SourceError, match=f"not signed, and trust is {trust}") as caught:
+        with pytest.raises(SourceError, match=f"not signed, and `trust: {trust}` takes no such") as caught:
             fleet.admit(unsigned, trust)
         assert caught.value.code == "Unsigned"
 
@@ -237,6 +237,18 @@ def test_a_release_beside_its_documents_in_a_directory_is_verified(fleet: Fleet)
     texts = (*FILES, ("release.json", release.text()))
 
     assert len(fleet.admit(Snapshot(texts=texts, own=True), Trust.REQUIRED).texts) == 3
+
+
+def test_a_boot_server_sends_a_release_and_its_documents_as_one_text(fleet: Fleet) -> None:
+    release = fleet.signed(1)
+    body = b"---\n".join([release.text(), *(data for _, data in FILES)])
+
+    taken = fleet.admit(Snapshot(texts=(("https://boot/x.yaml", body),)))
+
+    assert [name for name, _ in taken.texts] == ["base.yaml", "nodes.yaml", "web.yaml"]
+    with pytest.raises(SourceError) as caught:
+        fleet.admit(Snapshot(texts=(("https://boot/x.yaml", body.replace(b"/bin/web", b"/bin/wep")),)))
+    assert caught.value.code == "ReleaseIncomplete"
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,11 @@ class Taken:
     number: int = 0
     hash: str = ""
 
+    @property
+    def title(self) -> str:
+        """For people: ``stable 42``; "" for none."""
+        return f"{self.channel} {self.number}" if self.number else ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
@@ -132,6 +137,15 @@ def boot(root: Path) -> Boot:
     return Boot(id=boot_id(root), generated_from=read_record(root).get("from", ("",))[0])
 
 
+def lag(since: str) -> int:
+    """The seconds since a time of `SourceState.since`; 0 for "".
+
+    >>> lag("")
+    0
+    """
+    return round((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()) if since else 0
+
+
 def encode(found: Report) -> bytes:
     """The report as JSON."""
     return json.dumps(to_json(found), sort_keys=True, separators=(",", ":")).encode()
@@ -147,12 +161,12 @@ def decode(data: bytes) -> Report:
 
 
 class Reporter:
-    """Writes the file below ``root``. ``make`` gives the report as it is now.
+    """Writes the file below ``root``. ``make`` gives the report as it is now, None while there is none yet.
 
     Has to be told of changes (`changed`); writes the first at once, and others when `PACE_SEC` have passed.
     """
 
-    def __init__(self, root: Path, make: Callable[[], Report], *, pace_sec: float = PACE_SEC) -> None:
+    def __init__(self, root: Path, make: Callable[[], Report | None], *, pace_sec: float = PACE_SEC) -> None:
         self._path = root / PATH
         self._make = make
         self._pace_sec = pace_sec
@@ -175,7 +189,7 @@ class Reporter:
         self._timer = None
         try:
             found = self._make()
-            if found == self._last:
+            if found is None or found == self._last:
                 return
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             stamped = {**to_json(found), "written": datetime.now(UTC).isoformat(timespec="seconds")}

@@ -93,7 +93,7 @@ def choose(
         if missing := frozenset(named.values()) - have.keys():
             return (), missing
         texts = tuple(sorted({(name.partition("/")[2], have[hash]) for name, hash in named.items()}))
-        wanted = layout.scopes_for(with_node(_nodes(texts), facts, shared))
+        wanted = layout.scopes_for(with_node(nodes_in(texts), facts, shared))
     return texts, frozenset()
 
 
@@ -104,10 +104,10 @@ def by_hash(texts: Iterable[bytes]) -> dict[str, bytes]:
 
 def pin_of(texts: Texts, facts: Facts, shared: Mapping[str, str]) -> int:
     """The release that this machine's Node pins it to; 0: none."""
-    return max((node.pin for node in nodes_of(_nodes(texts), facts, shared)), default=0)
+    return max((node.pin for node in nodes_of(nodes_in(texts), facts, shared)), default=0)
 
 
-def _nodes(texts: Texts) -> tuple[Document, ...]:
+def nodes_in(texts: Texts) -> tuple[Document, ...]:
     """The Node documents; one that is wrong is the compiler's to refuse."""
     return tuple(d for path, data in texts if b"Node" in data for d in read(path, data)[0] if d.kind is Kind.NODE)
 

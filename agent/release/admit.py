@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ordain.agent.failure import Failure
@@ -23,10 +24,13 @@ from ordain.agent.sources import Fault, Snapshot, SourceError
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Facts
 
+log = logging.getLogger(__name__)
 STABLE = "stable"
 LABEL = "channel"
 """The label that says whose releases a machine takes: on its kernel command line or in agent.yaml."""
 _RELEASE = re.compile(rb"""^["']?kind["']?[ \t]*:[ \t]*["']?Release["']?[ \t\r]*(#.*)?$""", re.MULTILINE)
+
+_SEPARATOR = re.compile(rb"^---[ \t]*\r?\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,27 +46,32 @@ class Admission:
 
         A release that was taken is remembered, so that no older one is taken again.
         """
-        manifests = [(path, data) for path, data in snapshot.texts if is_manifest(data)]
+        texts = snapshot.texts
+        manifests = [(path, data) for path, data in texts if is_manifest(data)]
         if not manifests:
-            if self.trust is Trust.OPEN or (self.trust is Trust.LOCAL and snapshot.own):
+            # A boot server sends one text: a release and its documents with --- between them.
+            texts = tuple((path, piece) for path, data in texts for piece in _SEPARATOR.split(data))
+            manifests = [(path, data) for path, data in texts if is_manifest(data)]
+        if not manifests:
+            if not snapshot.texts or self.trust is Trust.OPEN or (self.trust is Trust.LOCAL and snapshot.own):
                 return snapshot, None
-            what = "the documents are not signed" if snapshot.texts else "there is no release"
-            hint = "`ordainctl release` signs them; `trust: open` takes them as they are"
-            raise SourceError(f"{what}, and trust is {self.trust}", code=Fault.UNSIGNED, hint=hint)
+            what = f"the documents are not signed, and `trust: {self.trust}` takes no such"
+            hint = "publish a signed release, or set `trust: open` in agent.yaml"
+            raise SourceError(what, code=Fault.UNSIGNED, hint=hint)
         channel = channel_of(facts)
         releases = [self._verified(path, data) for path, data in manifests]
         head = accept.one_of(releases)
         accept.newer(head, channel, self._highest().get(channel))
-        have = accept.by_hash(data for _, data in snapshot.texts)
-        texts = _all(head, have, facts, shared)
+        have = accept.by_hash(data for _, data in texts)
+        chosen = _all(head, have, facts, shared)
         taken = head
-        pin = accept.pin_of(texts, facts, shared)
+        pin = accept.pin_of(chosen, facts, shared)
         if pin and pin != head.number:
             taken = _pinned(releases, head, pin)
-            texts = _all(taken, have, facts, shared)
+            chosen = _all(taken, have, facts, shared)
         self._remember(channel, accept.Accepted(number=head.number, hash=head.hash))
-        revision = f"{taken.channel}-{taken.number}-{_digest(texts)}"
-        return Snapshot(texts=texts, revision=revision, signed=taken.shrinks), taken
+        revision = f"{taken.channel}-{taken.number}-{_digest(chosen)}"
+        return replace(snapshot, texts=chosen, revision=revision, meant=taken.shrinks), taken
 
     def _verified(self, path: str, data: bytes) -> Release:
         try:
@@ -70,6 +79,8 @@ class Admission:
         except Refused as refused:
             raise accept.unreadable(refused) from None
         keys, problems = trusted(self.root)
+        if self.trust is Trust.OPEN and not keys and not problems:
+            return release
         try:
             accept.signed_by(release, keys, self.check)
         except SourceError as error:
@@ -88,9 +99,8 @@ class Admission:
     def _remember(self, channel: str, accepted: accept.Accepted) -> None:
         try:
             remember(self.root, channel, accepted)
-        except OSError as error:
-            what = f"release {channel} {accepted.number} cannot be remembered: {error.filename}: {error.strerror}"
-            raise SourceError(what, code=Fault.RELEASE_REPLAYED) from None
+        except OSError as error:  # a full disk keeps no configuration away
+            log.warning("release %s %d: not remembered: %s", channel, accepted.number, error)
 
 
 def channel_of(facts: Facts) -> str:

@@ -15,17 +15,16 @@ from typing import Protocol
 class Snapshot:
     """All documents of one moment: the path to show in problems, and the bytes, sorted by path.
 
-    ``revision`` names that moment in the source's own words. ``signed``: a release whose signature was verified
-    by who holds this value, so that what it takes away is meant. ``health`` is of a source that may be lost while
-    its last documents are still at hand; None: it was read just now. ``own``: they are of this machine itself, its
-    directory or its boot, and no server's.
+    ``revision`` names that moment in the source's own words. ``own``: they are this machine's own, from a directory
+    of it or its boot. ``meant``: a signed release says that what they take away is meant. ``health`` is of a source
+    that may be lost while its last documents are still at hand; None: it was read just now.
     """
 
     texts: tuple[tuple[str, bytes], ...]
     revision: str = ""
-    signed: bool = False
-    health: Health | None = None
     own: bool = False
+    meant: bool = False
+    health: Health | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
