@@ -11,7 +11,7 @@ import re
 from bisect import bisect_right
 
 from ordain.transforms.errors import Where
-from ordain.transforms.node import MAX_DEPTH, Node, Number, Unreadable, mapping, sequence
+from ordain.transforms.node import MAX_DEPTH, Meter, Node, Number, Unreadable, is_number, mapping, sequence
 
 _BLANK = re.compile(r"[ \t\r\n]*")
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
@@ -31,6 +31,7 @@ def read(path: str, text: str) -> Node:
 class _Reader:
     def __init__(self, path: str, text: str) -> None:
         self.path, self.text, self.at = path, text, 0
+        self.meter = Meter()
         self.lines = [0, *(match.end() for match in re.finditer("\n", text))]
 
     def where(self) -> Where:
@@ -52,6 +53,7 @@ class _Reader:
     def value(self, depth: int) -> Node:
         first = self.peek()
         where = self.where()
+        self.meter.value(where)
         if depth > MAX_DEPTH:
             raise Unreadable(f"nested deeper than {MAX_DEPTH} levels", where)
         if first == "{":
@@ -62,6 +64,8 @@ class _Reader:
             return Node(value=self.string(), where=where)
         if match := _NUMBER.match(self.text, self.at):
             self.at = match.end()
+            if not is_number(match.group()):
+                raise Unreadable("a number too long or too large", where, "write it as a string")
             return Node(value=Number(match.group()), where=where)
         for word, value in _WORDS.items():
             if self.text.startswith(word, self.at):
@@ -78,7 +82,7 @@ class _Reader:
         text: str = json.loads(match.group())
         if any("\ud800" <= char <= "\udfff" for char in text):
             raise Unreadable("half a surrogate pair is no character", where)
-        return text
+        return self.meter.text(text, where)
 
     def array(self, where: Where, depth: int) -> Node:
         self.expect("[")
@@ -100,7 +104,7 @@ class _Reader:
             if self.peek() != '"':
                 raise Unreadable("expected a key in double quotes", self.where())
             at = self.where()
-            key = self.string()
+            key = self.meter.key(self.string(), at)
             if key in items:
                 raise Unreadable(f"the key {key!r} stands here twice", at, f"first at line {keys[key].line}")
             self.expect(":")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -9,8 +10,12 @@ from dataclasses import dataclass, field
 from ordain.transforms.errors import Problem, Where
 
 MAX_BYTES = 4 << 20
-MAX_NODES = 500_000
+MAX_NODES = 50_000
+"""Values of one file, and of one document with its aliases expanded."""
 MAX_DEPTH = 64
+MAX_KEY = 16 << 10
+MAX_DIGITS = 64
+"""A number with more of them is a string, as is one that no float holds."""
 
 INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)|0x[0-9a-fA-F]+|0o[0-7]+")
 DECIMAL = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -82,9 +87,39 @@ def scalar(text: str) -> str | bool | None:
         return True
     if text in {"false", "False", "FALSE"}:
         return False
-    if INTEGER.fullmatch(text) or DECIMAL.fullmatch(text):
-        return Number(text)
-    return text
+    return Number(text) if is_number(text) else text
+
+
+def is_number(text: str) -> bool:
+    """Whether ``text`` is a number that can be held."""
+    if len(text) > MAX_DIGITS:
+        return False
+    return bool(INTEGER.fullmatch(text) or (DECIMAL.fullmatch(text) and math.isfinite(float(text))))
+
+
+@dataclass(slots=True)
+class Meter:
+    """Bounds what is read of one file, while it is read. Raises `Unreadable`."""
+
+    left: int = MAX_NODES
+
+    def value(self, where: Where) -> None:
+        """One more value."""
+        self.left -= 1
+        if self.left < 0:
+            raise Unreadable(f"more than {MAX_NODES:,} values", where, "split the file")
+
+    def text(self, text: str, where: Where) -> str:
+        """A string that may stand in a document."""
+        if "\0" in text:
+            raise Unreadable("a NUL byte can stand nowhere", where, "credentials hold what is no text")
+        return text
+
+    def key(self, text: str, where: Where) -> str:
+        """A string that may be a key."""
+        if len(text) > MAX_KEY:
+            raise Unreadable(f"a key of {len(text):,} characters; {MAX_KEY:,} are allowed", where)
+        return self.text(text, where)
 
 
 def step(pointer: str, key: str | int) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import yaml
 
 from ordain.transforms.errors import Where
-from ordain.transforms.node import MAX_DEPTH, Node, Unreadable, mapping, scalar, sequence
+from ordain.transforms.node import MAX_DEPTH, Meter, Node, Unreadable, mapping, scalar, sequence
 
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -59,6 +59,7 @@ class _Reader:
         self.path = path
         self.events: Iterator[Any] = iter(yaml.parse(text, Loader=_LOADER))
         self.anchors: dict[str, Node] = {}
+        self.meter = Meter()
 
     def documents(self) -> Iterator[Node]:
         for event in self.events:
@@ -70,17 +71,18 @@ class _Reader:
 
     def node(self, event: Any, depth: int) -> Node:
         where = _where(self.path, event.start_mark)
+        self.meter.value(where)
         if depth > MAX_DEPTH:
             raise Unreadable(f"nested deeper than {MAX_DEPTH} levels", where)
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self.anchors:
-                raise Unreadable(f"the alias *{event.anchor} names no finished anchor above it", where)
+                raise Unreadable(f"the alias *{event.anchor[:80]} names no finished anchor above it", where)
             return self.anchors[event.anchor]
         if event.tag not in {None, "!"}:
-            raise Unreadable(f"the tag {event.tag} is not allowed", where, "write the plain value")
+            raise Unreadable(f"the tag {str(event.tag)[:80]} is not allowed", where, "write the plain value")
         if isinstance(event, yaml.ScalarEvent):
             plain = not event.style and event.tag is None
-            node = Node(value=scalar(event.value) if plain else event.value, where=where)
+            node = Node(value=scalar(event.value) if plain else self.meter.text(event.value, where), where=where)
         elif isinstance(event, yaml.SequenceStartEvent):
             node = self.sequence(where, depth)
         else:
@@ -102,7 +104,7 @@ class _Reader:
             at = _where(self.path, event.start_mark)
             if not isinstance(event, yaml.ScalarEvent):
                 raise Unreadable("a key must be a string", at)
-            key = event.value
+            key = self.meter.key(event.value, at)
             if key == "<<" and not event.style:
                 raise Unreadable("merge keys (<<) are not allowed", at, "layers merge: put it in a layer")
             if key in items:
