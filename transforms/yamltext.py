@@ -76,7 +76,7 @@ class _Reader:
             raise Unreadable(f"nested deeper than {MAX_DEPTH} levels", where)
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self.anchors:
-                raise Unreadable(f"the alias *{event.anchor[:80]} names no finished anchor above it", where)
+                raise Unreadable(f"the alias *{str(event.anchor)[:80]} names no finished anchor above it", where)
             return self.anchors[event.anchor]
         if event.tag not in {None, "!"}:
             raise Unreadable(f"the tag {str(event.tag)[:80]} is not allowed", where, "write the plain value")

@@ -6,11 +6,12 @@ from ordain.transforms import validate
 from ordain.transforms.errors import NOWHERE
 from ordain.transforms.importing.imported import Imported, Plain
 from ordain.transforms.model import Kind
-from ordain.transforms.node import Node, Number, mapping, sequence
+from ordain.transforms.node import Node, Number, Unreadable, mapping, sequence
 
 
 def settle(imported: Imported) -> None:
     """Takes out of ``imported`` what the schema refuses, and says so where it came from."""
+    _bound(imported)
     while wrong := validate.problems(document(imported.sections), Kind.LAYER):
         for problem in wrong:
             section, _, rest = problem.where.pointer.partition("/")
@@ -18,6 +19,26 @@ def settle(imported: Imported) -> None:
             if _take_out(imported.sections, problem.where.pointer):
                 where = imported.wheres.get((section, name), NOWHERE)
                 imported.lost(where, f"{problem.where.pointer}: {problem.what}", problem.hint)
+
+
+def _bound(imported: Imported) -> None:
+    """Takes out the largest entries while there is more than one document may hold."""
+    while True:
+        try:
+            document(imported.sections)
+        except Unreadable as error:
+            sizes = ((_size(e), s, n) for s, entries in imported.sections.items() for n, e in entries.items())
+            size, section, name = max(sizes, key=lambda entry: entry[0])
+            del imported.sections[section][name]
+            where = imported.wheres.get((section, name), NOWHERE)
+            imported.lost(where, f"{section}/{name}: {size:,} values; with it the document {error.problem.what}")
+        else:
+            return
+
+
+def _size(value: Plain) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_size, inner))
 
 
 def _take_out(sections: dict[str, dict[str, Plain]], pointer: str) -> bool:
