@@ -8,18 +8,16 @@ keeps it from that is said in a line, and is the agent's to deal with.
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from pathlib import Path
 
 from ordain.agent.compile import compile_texts, read_texts
 from ordain.agent.model import Generation
 from ordain.agent.settings import Trust, read_settings
 from ordain.agent.sources import SourceError
-from ordain.agent.sources.booted import handed_over, with_handed_over
-from ordain.agent.sources.directory import Directory
+from ordain.agent.sources.files import Texts, documents_in, handed_over
 from ordain.agent.sources.settings import Kind
 from ordain.agent.store import Store
+from ordain.transforms import below
 from ordain.transforms.errors import Refused, errors
 from ordain.transforms.facts import read_facts
 
@@ -47,10 +45,9 @@ def _compile(root: Path) -> str:
     settings, _ = read_settings(root)
     if settings.trust is Trust.REQUIRED:
         return f"only signed releases are trusted; {WAIT}"
-    own = Directory(Path(settings.source.path), root) if settings.source.type is Kind.DIRECTORY else None
-    # Later, a directory that is missing is a loss, and what was applied stays; here it is an image that has none.
-    there = own is not None and own.path.is_dir()
-    texts = asyncio.run(with_handed_over(own, root).read()).texts if own and there else handed_over(root)
+    texts = handed_over(root)
+    if settings.source.type is Kind.DIRECTORY:
+        texts = tuple(sorted((*texts, *_own(settings.source.path, root))))
     documents, _ = read_texts(texts)
     if any("mac" in document.match for document in documents) and not read_facts(root).mac:
         return f"documents match on mac, and no network device is known so early; {WAIT}"
@@ -59,5 +56,11 @@ def _compile(root: Path) -> str:
     return ""
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv))
+def _own(folder: str, root: Path) -> Texts:
+    """The documents of this machine. Raises `SourceError`."""
+    real = below.chase(root, folder)
+    # Later, a directory that is missing is a loss, and what was applied stays; here it is an image that has none.
+    found = documents_in(real, folder) if real.is_dir() else ()
+    if found is None:
+        raise SourceError(f"{folder}: somebody writes there")
+    return found

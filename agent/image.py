@@ -8,7 +8,6 @@ machine. The same texts over the same root are the same bytes, and what is there
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -19,7 +18,7 @@ from ordain.agent.failure import Failure
 from ordain.agent.model import Generation
 from ordain.agent.settings import read_settings
 from ordain.agent.sources import SourceError
-from ordain.agent.sources.directory import SUFFIXES, Directory
+from ordain.agent.sources.files import SUFFIXES, documents_in
 from ordain.agent.store import Store
 from ordain.generator.choose import BASELINE
 from ordain.transforms import below
@@ -73,14 +72,14 @@ def bake(root: Path, texts: Iterable[tuple[str, bytes]]) -> Baked:
 
 
 def _there(folder: str, root: Path) -> Mapping[str, bytes]:
-    directory = Directory(Path(folder), root)
-    directory.path = below.chase(root, folder)
-    if not directory.path.is_dir():
-        return {}
+    real = below.chase(root, folder)
     try:
-        return dict(asyncio.run(directory.read()).texts)
+        found = documents_in(real, folder) if real.is_dir() else ()
     except SourceError as failure:
         raise Failure(str(failure)) from None
+    if found is None:
+        raise Failure(f"{real}: somebody writes there")
+    return dict(found)
 
 
 def _named(texts: Iterable[tuple[str, bytes]]) -> Mapping[str, bytes]:

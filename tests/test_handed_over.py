@@ -12,8 +12,9 @@ import pytest
 
 from ordain.agent import firstboot
 from ordain.agent.sources import Snapshot, SourceError
-from ordain.agent.sources.booted import ANSWERED, handed_over, with_handed_over
+from ordain.agent.sources.booted import ANSWERED, with_handed_over
 from ordain.agent.sources.directory import Directory
+from ordain.agent.sources.files import handed_over
 from ordain.generator import firstboot as early
 from ordain.generator.cache import unpack
 from ordain.generator.main import main as generate

@@ -1,6 +1,4 @@
-"""Documents that came with the boot, from the initrd or the hypervisor; effect.
-
-    /run/ordain/document.json, /run/ordain/documents/*, the credential ordain.document ─▶ texts
+"""Documents that came with the boot (`files.handed_over`) beside the source; effect.
 
 They are trusted as the kernel command line is: who hands them over chose the kernel. To a directory they are added,
 since that is this machine's own as well; in place of a remote source they stand until that has answered once, and never
@@ -12,51 +10,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from ordain.agent import durable
 from ordain.agent.sources import Snapshot, Source, SourceError
-from ordain.agent.sources.directory import SUFFIXES
-from ordain.generator.cache import CacheError
-from ordain.generator.choose import read_trusted
-from ordain.generator.firstboot import CREDENTIAL, HANDED_DIRECTORY, HANDED_OVER
+from ordain.agent.sources.files import Texts, handed_over
 from ordain.transforms import below
-from ordain.transforms.node import MAX_BYTES
 
 ANSWERED = "var/lib/ordain/answered"
 """The location of the first remote source that answered."""
 PATIENCE_SEC = 10.0
 """How long what came with the boot waits for a source that has never answered."""
-
-
-def handed_over(root: Path) -> tuple[tuple[str, bytes], ...]:
-    """What came with this boot, sorted by path.
-
-    Raises `SourceError` if a file cannot be read, is too large, or others than root could have written it.
-    """
-    listed = (name for name in below.names(root, HANDED_DIRECTORY) if name.endswith(SUFFIXES) and name[0] != ".")
-    texts = []
-    for path in (*HANDED_OVER, *(f"{HANDED_DIRECTORY}/{name}" for name in listed)):
-        try:
-            data = read_trusted(str(_real(root, path)), MAX_BYTES)
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise SourceError(f"{path}: {error.strerror}") from error
-        except CacheError as error:
-            raise SourceError(f"{path}: {error.what}") from error
-        if data.strip():
-            texts.append((path, data))
-    return tuple(sorted(texts))
-
-
-def _real(root: Path, path: str) -> Path:
-    """Where a file of this name is; of the credentials a service sees only its own (units/ordain-agent.service)."""
-    folder, _, name = path.rpartition("/")
-    given = os.environ.get("CREDENTIALS_DIRECTORY")
-    return Path(given, name) if path == CREDENTIAL and given else below.chase(root, folder) / name
 
 
 def with_handed_over(source: Source, root: Path) -> Source:
@@ -122,6 +87,6 @@ class StandIn:
             yield
 
 
-def _snapshot(texts: tuple[tuple[str, bytes], ...]) -> Snapshot:
+def _snapshot(texts: Texts) -> Snapshot:
     digest = hashlib.sha256(repr(sorted(texts)).encode())
     return Snapshot(texts=tuple(sorted(texts)), revision=digest.hexdigest()[:12], own=True)

@@ -5,31 +5,26 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import stat
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 from ordain.agent import inotify
 from ordain.agent.sources import Snapshot, SourceError
-from ordain.transforms.node import MAX_BYTES
+from ordain.agent.sources.files import documents_in
 
-SUFFIXES = (".yaml", ".yml", ".json")
 QUIET_SEC = 0.1
 """A burst of changes is over when nothing happened for so long …"""
 BURST_SEC = 1.0
 """… or when it has lasted for so long."""
 ATTEMPTS = 10
 """Readings of a directory that someone writes to at the same time before giving up."""
-MAX_TOTAL_BYTES = 64 << 20
-"""All documents together. One that is too large by itself is `documents.read`'s to refuse, by name."""
 
 _CHANGES = (
     inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.DELETE
     | inotify.DELETE_SELF | inotify.MOVE_SELF | inotify.ATTRIB
 )  # fmt: skip
 _ABOVE = inotify.CREATE | inotify.MOVED_TO | inotify.DELETE | inotify.MOVED_FROM | inotify.ATTRIB
-_Mark = tuple[int, int, int, int]
 
 
 class Directory:
@@ -50,34 +45,9 @@ class Directory:
         for attempt in range(ATTEMPTS):
             if attempt:
                 await asyncio.sleep(QUIET_SEC)
-            before = self._marks()
-            try:
-                texts = tuple((f"{self.location}/{name}", _head(self.path / name)) for name in before)
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise SourceError(f"{error.filename}: {error.strerror}") from error
-            if self._marks() == before:
+            if (texts := documents_in(self.path, self.location)) is not None:
                 return Snapshot(texts=texts, revision=_revision(texts), own=True)
         raise SourceError(f"{self.path}: written to all the time, so that no reading of it is whole")
-
-    def _marks(self) -> dict[str, _Mark]:
-        marks: dict[str, _Mark] = {}
-        size = 0
-        try:
-            for name in sorted(entry.name for entry in self.path.iterdir()):
-                if name.startswith(".") or not name.endswith(SUFFIXES):
-                    continue
-                status = (self.path / name).stat()
-                if not stat.S_ISREG(status.st_mode):
-                    raise SourceError(f"{self.path / name}: not a regular file")
-                size += min(status.st_size, MAX_BYTES)
-                marks[name] = (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-        except OSError as error:
-            raise SourceError(f"{error.filename}: {error.strerror}") from error
-        if size > MAX_TOTAL_BYTES:
-            raise SourceError(f"{self.path}: {size:,} bytes of documents; {MAX_TOTAL_BYTES:,} at most")
-        return marks
 
     async def changes(self) -> AsyncIterator[None]:
         """Yields once the directory is watched, and after every burst; also while it does not exist."""
@@ -122,12 +92,6 @@ class Directory:
         steps = {self.path.name, *(parent.name for parent in self.path.parents)}
         # A list: every event must be taken, or `pending` would be set no more.
         return any([not event.name or event.watch == self._own or event.name in steps for event in notify.events()])
-
-
-def _head(path: Path) -> bytes:
-    """A file's bytes, one more than a document may have at most, so that it shows."""
-    with path.open("rb") as file:
-        return file.read(MAX_BYTES + 1)
 
 
 def _revision(texts: tuple[tuple[str, bytes], ...]) -> str:
