@@ -47,5 +47,5 @@ async def _local(bus: Bus, root: Path) -> Client:
     CALLER.set(os.getpid())
     settings, problems = read_settings(root)
     engine = Engine(systemd=await Systemd.open(bus), root=root)
-    source = with_handed_over(open_source(settings.source, root), root)
+    source = with_handed_over(open_source(settings.source, root), root, settings.trust)
     return Local(engine=engine, source=source, settings=settings, problems=problems)

@@ -15,11 +15,12 @@ from ordain.agent.model import Generation
 from ordain.agent.settings import Trust, read_settings
 from ordain.agent.sources import SourceError
 from ordain.agent.sources.files import Texts, documents_in, handed_over
-from ordain.agent.sources.settings import Kind
+from ordain.agent.sources.settings import Kind as SourceKind
 from ordain.agent.store import Store
 from ordain.transforms import below
 from ordain.transforms.errors import Refused, errors
 from ordain.transforms.facts import read_facts
+from ordain.transforms.model import Kind
 
 WAIT = "the documents wait for the agent"
 
@@ -43,12 +44,12 @@ def main(argv: list[str]) -> int:
 def _compile(root: Path) -> str:
     """Make the generation; why not, "" if it is made. Raises `Refused`, `SourceError`, `OSError`."""
     settings, _ = read_settings(root)
-    if settings.trust is Trust.REQUIRED:
-        return f"only signed releases are trusted; {WAIT}"
     texts = handed_over(root)
-    if settings.source.type is Kind.DIRECTORY:
+    if settings.source.type is SourceKind.DIRECTORY:
         texts = tuple(sorted((*texts, *_own(settings.source.path, root))))
     documents, _ = read_texts(texts)
+    if settings.trust is Trust.REQUIRED or any(document.kind is Kind.RELEASE for document in documents):
+        return f"signatures are verified by the agent; {WAIT}"
     if any("mac" in document.match for document in documents) and not read_facts(root).mac:
         return f"documents match on mac, and no network device is known so early; {WAIT}"
     generation, _ = compile_texts(texts, root, Generation())

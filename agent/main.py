@@ -53,7 +53,7 @@ async def _run(root: Path) -> int:
     bus = await DbusNext.open()
     systemd = await Systemd.open(bus)
     engine = Engine(systemd=systemd, root=root)
-    source = with_handed_over(open_source(settings.source, root), root)
+    source = with_handed_over(open_source(settings.source, root), root, settings.trust)
     follower = Follower(engine=engine, source=source, settings=settings, problems=problems)
     service = Service(follower, Authority(bus))
     engine.listener = service

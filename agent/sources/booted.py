@@ -14,6 +14,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from ordain.agent import durable
+from ordain.agent.release.admit import is_manifest
+from ordain.agent.settings import Trust
 from ordain.agent.sources import Snapshot, Source, SourceError
 from ordain.agent.sources.files import Texts, handed_over
 from ordain.transforms import below
@@ -24,15 +26,18 @@ PATIENCE_SEC = 10.0
 """How long what came with the boot waits for a source that has never answered."""
 
 
-def with_handed_over(source: Source, root: Path) -> Source:
-    """``source``, and what came with the boot if something did."""
+def with_handed_over(source: Source, root: Path, trust: Trust = Trust.OPEN) -> Source:
+    """``source``, and what came with the boot if something did.
+
+    Under a ``trust`` that takes no unsigned documents of a remote source, to send such is no answer.
+    """
     try:
         texts = handed_over(root)
     except SourceError:
         texts = (("", b""),)  # something did, and reading it again says what is wrong with it
     if not texts:
         return source
-    return Added(source, root) if source.type == "directory" else StandIn(source, root)
+    return Added(source, root) if source.type == "directory" else StandIn(source, root, trust)
 
 
 class Added:
@@ -56,8 +61,9 @@ class Added:
 class StandIn:
     """What came with the boot, until a remote source has answered."""
 
-    def __init__(self, remote: Source, root: Path) -> None:
+    def __init__(self, remote: Source, root: Path, trust: Trust) -> None:
         self._remote, self._root = remote, root
+        self._only_signed = trust is not Trust.OPEN
         self.type = remote.type
         self.location = remote.location
         self._answered = False
@@ -70,8 +76,9 @@ class StandIn:
             found = await asyncio.wait_for(self._remote.read(), PATIENCE_SEC)
         except (SourceError, TimeoutError):
             found = Snapshot(texts=())
-        if not found.texts:
-            self.location = f"what came with the boot, until {self._remote.location} answers"
+        if not found.texts or (self._only_signed and not any(is_manifest(data) for _, data in found.texts)):
+            answers = "sends a signed release" if found.texts else "answers"
+            self.location = f"what came with the boot, until {self._remote.location} {answers}"
             return _snapshot(handed_over(self._root))
         self.location = self._remote.location
         self._answered = True

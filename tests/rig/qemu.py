@@ -43,7 +43,7 @@ Restart=always
 KillMode=process
 """
 LEFT_OUT = re.compile(
-    r"(boot|usr/lib/modules|usr/share/(doc|man|locale|info)|var/(cache|log)|var/lib/apt|proc|sys|dev|run)/."
+    r"(boot|usr/lib/modules|usr/share/(doc|man|locale|info)|var/cache|var/lib/apt|proc|sys|dev|run)/."
 )
 """What a machine in RAM does without: below these, nothing."""
 
