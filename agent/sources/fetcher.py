@@ -68,16 +68,20 @@ class Fetcher:
             starting = f"{self._settings.location}: not connected yet"
             self._tell(Health(connected=False, code=Fault.STARTING, what=starting, since=boottime()))
         source: Source | None = None
-        while True:
-            try:
-                source = source or self._open()
-                async with contextlib.aclosing(_changes(source)) as changes:
-                    async for _ in changes:
-                        self._take(await source.read())
-            except SourceError as error:
-                wait_sec = self._backoff.failed(error.retry_after_sec)
-                self._lose(error, wait_sec)
-                await asyncio.sleep(wait_sec)
+        try:
+            while True:
+                try:
+                    source = source or self._open()
+                    async with contextlib.aclosing(_changes(source)) as changes:
+                        async for _ in changes:
+                            self._take(await source.read())
+                except SourceError as error:
+                    wait_sec = self._backoff.failed(error.retry_after_sec)
+                    self._lose(error, wait_sec)
+                    await asyncio.sleep(wait_sec)
+        finally:
+            if close := getattr(source, "close", None):
+                await close()
 
     def _take(self, snapshot: Snapshot) -> None:
         """Hand over what was read, unless it is nothing. Raises `SourceError`."""

@@ -54,7 +54,7 @@ def read_handover(path: Path) -> handover.Handover:
     except OSError as error:
         what = "a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
         raise SourceError(f"{path}: {what}", code=Fault.HANDOVER) from None
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise SourceError(f"{path}: not a regular file", code=Fault.HANDOVER)
@@ -63,7 +63,11 @@ def read_handover(path: Path) -> handover.Handover:
         if status.st_size > handover.MAX_BYTES:
             raise SourceError(f"{path}: {status.st_size:,} bytes", code=Fault.TOO_LARGE)
         # It never grows: it is replaced. A writer that does otherwise is not waited for.
-        return handover.decode(file.read(status.st_size))
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            data = file.read(status.st_size)
+    finally:
+        os.close(descriptor)
+    return handover.decode(data)
 
 
 def _owner() -> int:
