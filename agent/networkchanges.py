@@ -82,7 +82,7 @@ def _texts(generation: Generation) -> Mapping[str, str]:
 
 def _bare(text: str) -> str:
     """``text`` without its comments, which move with every line of the documents."""
-    return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return "".join(line for line in text.splitlines(keepends=True) if not line.lstrip().startswith("#"))
 
 
 def _names(text: str) -> frozenset[str]:
@@ -99,8 +99,8 @@ def _interfaces(before: str, after: str) -> tuple[tuple[str, ...], tuple[str, ..
 
     What stands on one that goes, or is a part of it, goes and comes with it.
     """
-    old, new = _stanzas(before), _stanzas(after)
-    changed = {name for name in old.keys() | new.keys() if _bare(old.get(name, "")) != _bare(new.get(name, ""))}
+    old, new = _stanzas(_bare(before)), _stanzas(_bare(after))
+    changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
     while more := {
         name
         for name in old.keys() & new.keys() - changed

@@ -18,11 +18,12 @@ INTERFACES = "/etc/network/interfaces.d/ordain"
 ETH0 = "# net.yaml:7\n[Match]\nName=eth0\n[Network]\nBridge=br0\n"
 BR0 = "[NetDev]\nName=br0\nKind=bridge\n"
 STANZAS = """\
-auto eth0
-iface eth0 inet manual
 auto eth1
 iface eth1 inet static
     address 192.0.2.1/24
+# net.yaml:3 net network/ethernets/eth0
+auto eth0
+iface eth0 inet manual
 auto br0
 iface br0 inet manual
     pre-up ip link set dev eth0 master br0

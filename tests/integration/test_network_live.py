@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import json
 import signal
+from pathlib import Path
 from typing import Any
 
+import network_roots
 import pytest
 
+from rig import roots
 from rig.machine import Machine
 
 pytestmark = pytest.mark.integration
@@ -161,3 +164,38 @@ def test_devices_come_go_and_change(machine: Machine) -> None:
 
     assert status == 0, text
     assert addresses(machine, "up0") == []
+
+
+@pytest.mark.parametrize("renderer", ["NetworkManager", "ifupdown"])
+def test_others_change_one_interface_and_go_back(deb: Path, renderer: str) -> None:
+    head = f"  renderer: {renderer}\n"
+    good, cut_off = (text.replace("network:\n", f"network:\n{head}") for text in (GOOD, CUT_OFF))
+    with Machine(roots.with_package("bookworm", deb, more=network_roots.MANAGERS)) as machine:
+        # Debian's udev rules would have it leave veth devices alone (85-nm-unmanaged.rules), but here is no udev.
+        managed = int(renderer == "NetworkManager")
+        machine.write("/etc/NetworkManager/conf.d/all.conf", f"[device]\nmatch-device=*\nmanaged={managed}\n")
+        machine.write("/etc/ordain/agent.yaml", SETTINGS)
+        machine.boot()
+        neighbour(machine)
+        status, text = apply(machine, good)
+        assert status == 0, text
+        machine.until("up0 has its address", lambda: addresses(machine, "up0") == ["192.0.2.1"])
+        machine.until("other0 has its address", lambda: addresses(machine, "other0") == ["198.51.100.1"])
+        machine.run("ip", "address", "add", "198.51.100.99/24", "dev", "other0")
+
+        status, text = apply(machine, good.replace("192.0.2.1/24", "192.0.2.7/24"))
+
+        assert status == 0, text
+        assert addresses(machine, "up0") == ["192.0.2.7"]
+        assert "198.51.100.99" in addresses(machine, "other0"), "nobody touched it"
+
+        status, text = apply(machine, cut_off)
+
+        assert status == 4, text
+        assert addresses(machine, "up0") == ["192.0.2.7"]
+
+        machine.write("/etc/ordain/agent.yaml", "network: {reach: []}\n")
+        status, text = apply(machine, "services: {}\n")
+
+        assert status == 0, text
+        machine.until("up0 has none", lambda: addresses(machine, "up0") == [])
