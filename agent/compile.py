@@ -5,63 +5,18 @@ texts ─documents▶ Document ─compile▶ Compiled ─generation▶ Generatio
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from ordain.agent.compiler import Machine, local_transforms, look
 from ordain.agent.generation import digest, generation
 from ordain.agent.model import Generation
 from ordain.transforms import documents
 from ordain.transforms.catalog import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity, errors, in_order
-from ordain.transforms.facts import survey
-from ordain.transforms.installed import read_installed
-from ordain.transforms.model import Document, Facts, Installed
-
-TRANSFORMS = "etc/ordain/transforms"
-"""The admin's additions to the transformation database."""
-SUFFIXES = (".yaml", ".yml", ".json")
-
-
-class Compiler:
-    """`compile_texts` on one machine, which does not do again what it did last: a thousand services take half a second.
-
-    What is remembered is no more than a hash and the problems; the generation is the one in force.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._made_from = b""
-        self._hash = ""
-        self._problems: tuple[Problem, ...] = ()
-
-    def compile(self, texts: Iterable[tuple[str, bytes]], last: Generation) -> tuple[Generation, tuple[Problem, ...]]:
-        """See `compile_texts`."""
-        machine = _look(self._root)
-        texts = tuple(texts)
-        made_from = hashlib.sha256(repr((texts, machine)).encode("utf-8", "surrogateescape")).digest()
-        if made_from == self._made_from and last.hash == self._hash:
-            return last, self._problems
-        new, problems = _compile(texts, machine, last)
-        self._made_from, self._hash, self._problems = made_from, new.hash, problems
-        return new, problems
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Machine:
-    facts: Facts
-    problems: tuple[Problem, ...]
-    installed: Installed
-    transforms: tuple[tuple[str, bytes], ...]
-
-
-def _look(root: Path) -> _Machine:
-    facts, problems = survey(root)
-    return _Machine(
-        facts=facts, problems=tuple(problems), installed=read_installed(root), transforms=_local_transforms(root)
-    )
+from ordain.transforms.model import Document
 
 
 def compile_texts(
@@ -72,12 +27,13 @@ def compile_texts(
     ``last`` is the last good generation: an item that this machine cannot have keeps its form from there
     (documents.md, rule 3). The result has no number yet. Raises `Refused`.
     """
-    return _compile(texts, _look(root), last)
+    return make(texts, look(root), last)
 
 
-def _compile(
-    texts: Iterable[tuple[str, bytes]], machine: _Machine, last: Generation
+def make(
+    texts: Iterable[tuple[str, bytes]], machine: Machine, last: Generation
 ) -> tuple[Generation, tuple[Problem, ...]]:
+    """`compile_texts` on ``machine``."""
     found, wrong = read_texts([*texts, *machine.transforms])
     if errors(wrong):
         raise Refused([*machine.problems, *wrong])
@@ -141,14 +97,4 @@ def _without(new: Generation, left_out: Iterable[str]) -> Iterator[Problem]:
 
 def transforms(root: Path) -> tuple[Document, ...]:
     """The transformation database of the machine below ``root``, with its admin's additions."""
-    return (*shipped(), *read_texts(_local_transforms(root))[0])
-
-
-def _local_transforms(root: Path) -> tuple[tuple[str, bytes], ...]:
-    directory = root / TRANSFORMS
-    if not directory.is_dir():
-        return ()
-    names = sorted(path.name for path in directory.iterdir() if path.name.endswith(SUFFIXES))
-    return tuple(
-        (f"/{TRANSFORMS}/{name}", (directory / name).read_bytes()) for name in names if not name.startswith(".")
-    )
+    return (*shipped(), *read_texts(local_transforms(root))[0])

@@ -36,6 +36,7 @@ async def connect(root: Path = Path("/")) -> AsyncIterator[Client]:
 
 
 async def _local(bus: Bus, root: Path) -> Client:
+    from ordain.agent.elsewhere import here
     from ordain.agent.engine import Engine
     from ordain.agent.local import Local
     from ordain.agent.protected import CALLER
@@ -46,6 +47,6 @@ async def _local(bus: Bus, root: Path) -> Client:
 
     CALLER.set(os.getpid())
     settings, problems = read_settings(root)
-    engine = Engine(systemd=await Systemd.open(bus), root=root)
+    engine = Engine(systemd=await Systemd.open(bus), elsewhere=here, root=root)
     source = with_handed_over(open_source(settings.source, root), root, settings.trust)
     return Local(engine=engine, source=source, settings=settings, problems=problems)

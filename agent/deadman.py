@@ -15,13 +15,13 @@ import sys
 import time
 from pathlib import Path
 
-from pystemd.daemon import notify
-
 from ordain.agent.bus_pystemd import Pystemd
+from ordain.agent.elsewhere import here
 from ordain.agent.engine import Engine
 from ordain.agent.failure import Busy, Failure
 from ordain.agent.lock import holder, locked
 from ordain.agent.model import Verb
+from ordain.agent.notify import notify
 from ordain.agent.reverse import expired
 from ordain.agent.systemd1 import Systemd
 from ordain.agent.trial import AGENT, Trial, Trials
@@ -38,7 +38,7 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     root, token = Path("/"), sys.argv[1]
     trials = Trials(root)
-    notify(False, ready=1)
+    notify("READY=1")
     while trial := trials.under_way():
         if trial.token != token:
             return 0
@@ -65,7 +65,7 @@ async def _go_back(root: Path, trial: Trial) -> int:
                 await systemd.kill(AGENT, signal.SIGKILL)
             await systemd.wait(await systemd.queue(Verb.STOP, AGENT), STOP_SEC)
         await _break_lock(root)
-        outcome = await expired(Engine(systemd=systemd, root=root))
+        outcome = await expired(Engine(systemd=systemd, elsewhere=here, root=root))
         if outcome is None:
             return 0
         for verdict in outcome.back_verdicts:

@@ -21,10 +21,11 @@ from ordain.agent import durable
 from ordain.agent.act import Done, act
 from ordain.agent.boot import boot_id, placed_hash
 from ordain.agent.bus import BusError
-from ordain.agent.compile import Compiler
+from ordain.agent.compiler import Compiler
 from ordain.agent.cutoff import Cutoff
 from ordain.agent.decided import Decided, Decisions, Pin
 from ordain.agent.decided import Rejected as Rejection
+from ordain.agent.elsewhere import Elsewhere
 from ordain.agent.failure import Aside, Failure, Rejected
 from ordain.agent.files import Files, unheard, without
 from ordain.agent.generation import keep_running
@@ -69,13 +70,11 @@ class Listener(Protocol):
 
 
 class Engine:
-    """Applies documents to the machine below ``root``, whose PID 1 is ``systemd``.
+    """Applies documents to the machine below ``root``; ``conditions``: what the last apply left to know, by code."""
 
-    ``conditions`` is what the last apply left for the user to know, by code.
-    """
-
-    def __init__(self, *, systemd: Systemd, root: Path = Path("/"), listener: Listener | None = None) -> None:
+    def __init__(self, *, systemd: Systemd, elsewhere: Elsewhere, root: Path = Path("/")) -> None:
         self.systemd = systemd
+        self.elsewhere = elsewhere
         self.root = root
         self.store = Store(root)
         self.conditions: dict[str, Condition] = {}
@@ -85,8 +84,8 @@ class Engine:
         self.trials = Trials(root)
         self.cutoff = Cutoff(systemd, root, self.trials)
         self.journal = Journal(root)
-        self._compiler = Compiler(root)
-        self.listener = listener
+        self._compiler = Compiler(root, elsewhere)
+        self.listener: Listener | None = None
 
     def applied(self) -> Generation:
         """What is in force: what the generator placed in this boot.

@@ -34,6 +34,8 @@ RETRY_SEC = 5.0
 ENFORCE_SEC = 10.0
 """Two that enforce their ways against each other do so at this pace."""
 BOOT_GOOD = "ordain-boot-good.service"
+LINGER_SEC = 30.0
+"""How long what compiles is kept for the next change: one seldom comes alone."""
 
 
 class Follower(Local):
@@ -42,9 +44,17 @@ class Follower(Local):
     agent = True
 
     def __init__(
-        self, *, engine: Engine, source: Source, settings: Settings, problems: tuple[Problem, ...] = ()
+        self,
+        *,
+        engine: Engine,
+        source: Source,
+        settings: Settings,
+        problems: tuple[Problem, ...] = (),
+        dismiss: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(engine=engine, source=source, settings=settings, problems=problems)
+        self._dismiss = dismiss
+        self._dismissal: asyncio.TimerHandle | None = None
         self.current = Status(agent=True, source=self.source_state)
         self._applying = False
         self._started = False
@@ -57,7 +67,7 @@ class Follower(Local):
         self._read = True
         self._reloaded = False
         self._enforced = -ENFORCE_SEC
-        self._worked = False
+        self._worked = True
         self._listeners: list[Callable[[Status], None]] = []
 
     async def run(self) -> None:
@@ -95,9 +105,13 @@ class Follower(Local):
                 await self._attempt(self._boot_is_good)
             await self._attempt(self.look)
             await self._attempt(self._enforce)
+            self.engine.store.rest()
             if self._worked:
                 self._worked = False
                 give_back()
+                if self._dismissal:
+                    self._dismissal.cancel()
+                self._dismissal = asyncio.get_running_loop().call_later(LINGER_SEC, self._dismiss)
             await self._wake.wait()
             if not self._read and not self._reloaded:
                 await asyncio.sleep(LOOK_SEC)
@@ -281,6 +295,14 @@ class Follower(Local):
         blocked = map(Condition.of, self._blocked())
         refused = (Condition.of(p, "" if p.where is NOWHERE else REFUSED) for p in self._refused)
         return (*super().conditions(), *self._troubles.values(), *blocked, *refused)
+
+    async def plan(self, documents: Documents | None = None) -> Plan:
+        """See `Client.plan`."""
+        try:
+            return await super().plan(documents)
+        finally:
+            self._worked = True
+            self._wake.set()
 
     async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
         """See `Client.apply`."""

@@ -88,7 +88,7 @@ def digest(document: Mapping[str, Any], artifacts: Iterable[Artifact], members: 
     """The identity of a generation: SHA-256 in hex over one canonical JSON text; the order of items is no matter."""
     body = {
         "format": FORMAT,
-        "document": document,
+        "document": dict(document),
         "artifacts": [to_json(a) for a in sorted(artifacts, key=lambda a: a.path)],
         "members": [to_json(m) for m in sorted(members, key=lambda m: m.unit)],
     }

@@ -9,12 +9,13 @@ A file that the generation before holds already is a hard link to it: what an ap
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,14 +32,53 @@ class Damaged(Exception):
     """A generation or boot cache that is not what was written; the text names it and says what is wrong."""
 
 
+class Stored(Mapping[str, Any]):
+    """JSON data in a file, read when it is first asked for: one who waits for months need not keep it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @functools.cached_property
+    def _data(self) -> Mapping[str, Any]:
+        try:
+            data: Mapping[str, Any] = json.loads(self._path.read_bytes())
+            return data
+        except (OSError, ValueError) as error:
+            raise Damaged(f"{self._path}: {error}") from error
+
+    def __getitem__(self, key: str) -> Any:
+        """A value."""
+        return self._data[key]
+
+    def __iter__(self) -> Iterator[str]:
+        """The keys."""
+        return iter(self._data)
+
+    def __len__(self) -> int:
+        """How many."""
+        return len(self._data)
+
+
+def light(generation: Generation, folder: Path) -> Generation:
+    """``generation``, which ``folder`` holds, with what only people ask for left there."""
+    stored = {name: Stored(folder / f"{name}.json") for name in ("document", "provenance")}
+    return replace(generation, document=stored["document"], provenance=stored["provenance"])
+
+
+def stamp(folder: Path) -> tuple[int, int]:
+    """What differs once the generation in ``folder`` is another. Raises `OSError`."""
+    manifest = (folder / "manifest.json").stat()
+    return manifest.st_ino, manifest.st_mtime_ns
+
+
 def write(generation: Generation, folder: Path, last: Path | None) -> None:
     """Write ``generation`` to ``folder``, which must not be there; ``last`` is the folder of the one before.
 
     Raises `OSError`; then, or after a power cut, ``folder`` is not there, but leftovers in names with a dot may be.
     """
     files = {
-        "document.json": _pretty(generation.document),
-        "provenance.json": _pretty(generation.provenance),
+        "document.json": _pretty(dict(generation.document)),
+        "provenance.json": _pretty(dict(generation.provenance)),
         **{_place(a): a.content.encode() for a in generation.artifacts if a.content is not None},
     }
     durable.make_folder(folder.parent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -13,8 +14,9 @@ from typing import Any
 
 from ordain.agent.boot import read_record
 from ordain.agent.client import Documents
-from ordain.agent.compile import transforms
+from ordain.agent.compiler import local_transforms
 from ordain.agent.drift import reboots, unit_statuses
+from ordain.agent.elsewhere import TAKE
 from ordain.agent.engine import OUTCOME, Engine, Texts
 from ordain.agent.failure import Failure, Unavailable
 from ordain.agent.fleet.report import Taken
@@ -24,9 +26,6 @@ from ordain.agent.holding import hold, unhold
 from ordain.agent.holds import BadHolds
 from ordain.agent.model import Generation, Hold, Outcome, Plan, to_json
 from ordain.agent.observe import look
-from ordain.agent.release.accept import nodes_in
-from ordain.agent.release.admit import Admission
-from ordain.agent.release.signing import in_child
 from ordain.agent.reverse import confirm, decided, rollback
 from ordain.agent.settings import Settings
 from ordain.agent.sources import Fault, Snapshot, Source, SourceError
@@ -36,8 +35,6 @@ from ordain.agent.wire import from_json
 from ordain.transforms.errors import Problem
 from ordain.transforms.facts import read_facts
 from ordain.transforms.model import Facts, Wanted
-from ordain.transforms.names import shared_versions
-from ordain.transforms.resolve import with_node
 
 BUSY_SEC = 10.0
 """How long one who asks for an apply waits for another to end."""
@@ -58,7 +55,7 @@ class Local:
         self.facts: Facts | None = None
         self.labels: Mapping[str, tuple[str, ...]] = {}
         self.taken = Taken()
-        self._admission = Admission(root=engine.root, trust=settings.trust, check=in_child)
+        self._taken_before = b""
         self._believed = False
         self._settings_problems = problems
 
@@ -68,8 +65,7 @@ class Local:
         Losing or emptying the database stops nothing (product.md, promise 2).
         """
         try:
-            # In a thread: a child checks signatures.
-            snapshot, self.taken = await asyncio.to_thread(self._admit, await self.source.read())
+            snapshot = await asyncio.to_thread(self._take, await self.source.read())
             if not snapshot.texts and self.engine.applied().members:
                 raise SourceError(f"{self.source.location} holds no documents", code=Fault.EMPTY)
         except SourceError as error:
@@ -91,15 +87,18 @@ class Local:
             )
         return snapshot.texts
 
-    def _admit(self, snapshot: Snapshot) -> tuple[Snapshot, Taken]:
-        """What this machine takes of it, and the release that it is; see `Admission.admit`."""
-        facts = read_facts(self.engine.root)
-        shared = shared_versions(transforms(self.engine.root))
-        self.facts = facts
-        admitted, release = self._admission.admit(snapshot, facts, shared)
-        self.labels = with_node(nodes_in(admitted.texts), facts, shared).labels
-        taken = Taken(channel=release.channel, number=release.number, hash=release.hash) if release else Taken()
-        return admitted, taken
+    def _take(self, snapshot: Snapshot) -> Snapshot:
+        """What this machine takes of it, see `taking.take`; unsigned documents that are the same are not read again."""
+        root = self.engine.root
+        self.facts = read_facts(root)
+        seen = repr((snapshot.texts, snapshot.own, self.facts, local_transforms(root)))
+        if (digest := hashlib.sha256(seen.encode("utf-8", "surrogateescape")).digest()) == self._taken_before:
+            return snapshot
+        taking = self.engine.elsewhere(TAKE, root, self.settings.trust, snapshot)
+        self.taken, self.labels = taking.release, taking.labels
+        self._taken_before = b"" if taking.release.number else digest
+        found: Snapshot = taking.snapshot
+        return found
 
     def _source(self, **state: Any) -> None:
         self.source_state = SourceState(

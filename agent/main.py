@@ -10,8 +10,6 @@ import os
 import signal
 from pathlib import Path
 
-from pystemd.daemon import notify
-
 from ordain.agent.authority import Authority
 from ordain.agent.bus_dbus_next import DbusNext
 from ordain.agent.engine import Engine
@@ -19,6 +17,7 @@ from ordain.agent.failure import Failure, Unavailable
 from ordain.agent.fleet.report import Report, Reporter, boot, lag, report
 from ordain.agent.follow import RETRY_SEC, Follower
 from ordain.agent.logs import log_to_journal
+from ordain.agent.notify import notify
 from ordain.agent.service import Service, serve
 from ordain.agent.settings import read_settings
 from ordain.agent.sources.booted import with_handed_over
@@ -28,6 +27,7 @@ from ordain.agent.sourceservice import see_to
 from ordain.agent.status import State, Status
 from ordain.agent.systemd1 import Systemd
 from ordain.agent.takeover import settled, take_over
+from ordain.agent.worker import Worker
 
 log = logging.getLogger("ordain.agent")
 
@@ -52,16 +52,17 @@ async def _run(root: Path) -> int:
         log.warning("%s", problem)
     bus = await DbusNext.open()
     systemd = await Systemd.open(bus)
-    engine = Engine(systemd=systemd, root=root)
+    worker = Worker()
+    engine = Engine(systemd=systemd, elsewhere=worker, root=root)
     source = with_handed_over(open_source(settings.source, root), root, settings.trust)
-    follower = Follower(engine=engine, source=source, settings=settings, problems=problems)
+    follower = Follower(engine=engine, source=source, settings=settings, problems=problems, dismiss=worker.dismiss)
     service = Service(follower, Authority(bus))
     engine.listener = service
     await serve(bus.connection, service)
     if await take_over(systemd, root, "agent"):
         log.info("took over: the services of this boot are being started")
-    notify(False, ready=1, status=_line(follower.current))
-    follower.listen(lambda status: notify(False, status=_line(status)))
+    notify("READY=1", f"STATUS={_line(follower.current)}")
+    follower.listen(lambda status: notify(f"STATUS={_line(status)}"))
     reporter = Reporter(root, lambda: _report(follower))
     follower.listen(lambda _: reporter.changed())
     loop = asyncio.get_running_loop()
@@ -83,7 +84,7 @@ async def _run(root: Path) -> int:
                 task.result()
         return 0
     finally:
-        notify(False, stopping=1)
+        notify("STOPPING=1")
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -119,15 +120,15 @@ async def _watchdog() -> None:
     """Tell PID 1 twice per WatchdogSec= that the loop turns."""
     usec = int(os.environ.get("WATCHDOG_USEC", "0"))
     while usec:
-        notify(False, watchdog=1)
+        notify("WATCHDOG=1")
         await asyncio.sleep(usec / 2_000_000)
     await asyncio.Event().wait()
 
 
 def _reload(follower: Follower) -> None:
-    notify(False, reloading=1)
+    notify("RELOADING=1")
     task = asyncio.ensure_future(follower.refresh())
-    task.add_done_callback(lambda _: notify(False, ready=1))
+    task.add_done_callback(lambda _: notify("READY=1"))
 
 
 def _report(follower: Follower) -> Report | None:

@@ -9,6 +9,7 @@ here has ``to_json``.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -20,13 +21,20 @@ from ordain.transforms.model import Artifact, Member
 
 def to_json(value: object) -> Any:
     """Any value of this module as JSON data: field names stay, tuples become lists."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {str(k): to_json(v) for k, v in value.items()}
+    if value is None or isinstance(value, (str, int)):  # most of what there is
+        return value
     if isinstance(value, (tuple, list, frozenset)):
         return [to_json(v) for v in value]
+    if names := _field_names(type(value)):  # type: ignore[arg-type] # python/mypy#11470
+        return {name: to_json(getattr(value, name)) for name in names}
+    if isinstance(value, Mapping):
+        return {str(k): to_json(v) for k, v in value.items()}
     return value
+
+
+@functools.cache
+def _field_names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind)) if dataclasses.is_dataclass(kind) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

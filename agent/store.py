@@ -58,7 +58,7 @@ class Saved:
 
 
 class Store:
-    """The generations of the machine below ``root``."""
+    """The generations of the machine below ``root``. The last one stays in memory: every status asks for it."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -69,6 +69,7 @@ class Store:
         self._baseline = root / BASELINE.lstrip("/")
         self._applied = root / "run/ordain/applied.json"
         self._machine_id = root / "etc/machine-id"
+        self._held: tuple[tuple[int, int], Generation] | None = None
 
     def save(self, generation: Generation) -> tuple[Generation, NotPersistent | None]:
         """Write ``generation`` to the history; it comes back with its number.
@@ -77,16 +78,16 @@ class Store:
         the history is what happened, in order.
         """
         numbers = self._numbers()
-        last = None
-        if numbers:
+        last = self._folder(numbers[-1]) if numbers else None
+        if last:
             with contextlib.suppress(history.Damaged):
-                last = self.load(numbers[-1])
-        if last and last.hash == generation.hash:
-            return last, None
+                if history.head(last)[0] == generation.hash:
+                    return self.load(numbers[-1]), None
         number = 1 + max([*numbers, *self._bootable()], default=0)
         numbered = replace(generation, number=number)
         try:
-            history.write(numbered, self._folder(number), self._folder(last.number) if last else None)
+            history.write(numbered, self._folder(number), last)
+            self._held = history.stamp(self._folder(number)), numbered
         except OSError as error:
             return numbered, NotPersistent(what=durable.why(error, self._history))
         with contextlib.suppress(OSError):  # what is left over goes at the next save
@@ -95,9 +96,27 @@ class Store:
 
     def load(self, number: int) -> Generation:
         """Generation ``number``, verified. Raises `Damaged`, or `KeyError` if there is none."""
-        if not self._folder(number).is_dir():
+        folder = self._folder(number)
+        if not folder.is_dir():
             raise KeyError(number)
-        return history.read(self._folder(number))
+        self._held = None
+        found = history.read(folder)
+        self._held = history.stamp(folder), found
+        return found
+
+    def rest(self) -> None:
+        """Keep no more of the last generation than what the agent looks at at every change of a unit."""
+        if self._held:
+            stamp, generation = self._held
+            self._held = stamp, history.light(generation, self._folder(generation.number))
+
+    def _kept(self, number: int) -> Generation | None:
+        """Generation ``number`` if it is the one in memory, and still the one on disk."""
+        if self._held and self._held[1].number == number:
+            with contextlib.suppress(OSError):
+                if history.stamp(self._folder(number)) == self._held[0]:
+                    return self._held[1]
+        return None
 
     def save_outcome(self, outcome: Outcome) -> None:
         """Keep what the apply of a generation came to beside it, for the history; where that can be written."""
@@ -117,8 +136,9 @@ class Store:
         """The newest generation with this hash. Raises `KeyError` if there is none that is whole."""
         for number in reversed(self._numbers()):
             with contextlib.suppress(history.Damaged):
-                if history.head(self._folder(number))[0] == hash:
-                    return self.load(number)
+                held = self._kept(number)
+                if (held.hash if held else history.head(self._folder(number))[0]) == hash:
+                    return held or self.load(number)
         raise KeyError(hash)
 
     def history(self) -> tuple[Saved, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ordain.agent.bus import Bus, BusError, Signal, Variant, get
@@ -26,6 +26,8 @@ METHODS = {
     Verb.RESTART: "RestartUnit",
     Verb.RELOAD: "ReloadUnit",
 }
+AT_ONCE = 16
+"""Units whose properties are asked for together; the bus has `bus_dbus_next.IN_FLIGHT` calls on the way at most."""
 _COMMON = {
     "unit_file_state": "UnitFileState",
     "fragment_path": "FragmentPath",
@@ -117,8 +119,12 @@ class Systemd:
         GetAll costs PID 1 ten times as much (design/reconcile.md, "Cost of asking PID 1").
         """
         units = await self.list_units(names)
-        found = await asyncio.gather(*(self._inspect(state, fields) for state in units.values()))
-        return {state.name: state for state in found}
+        found: dict[str, UnitState] = {}
+        # A few at a time: a thousand units at once are 15,000 tasks, and the heap never gets over them.
+        for some in _in_parts(list(units.values()), AT_ONCE):
+            states = await asyncio.gather(*(self._inspect(state, fields) for state in some))
+            found |= {state.name: state for state in states}
+        return found
 
     async def _inspect(self, state: UnitState, fields: frozenset[str]) -> UnitState:
         if state.load_state == "not-found" and state.active_state == "inactive":
@@ -290,6 +296,10 @@ class Systemd:
         await self.bus.listen(NAME, PATH, MANAGER, "Reloading", reloading)
         await self.bus.listen(NAME, PATH, MANAGER, "UnitFilesChanged", lambda _: reloaded())
         await self.bus.listen(NAME, f"{PATH}/unit/", "org.freedesktop.DBus.Properties", "PropertiesChanged", properties)
+
+
+def _in_parts(states: list[UnitState], size: int) -> Iterator[list[UnitState]]:
+    return (states[at : at + size] for at in range(0, len(states), size))
 
 
 def _same(value: Any) -> Any:

@@ -11,7 +11,7 @@ import pytest
 
 from ordain.agent.cli.documents import SUFFIXES
 from ordain.agent.cli.main import main
-from ordain.agent.compile import SUFFIXES as AGENT_SUFFIXES
+from ordain.agent.compiler import SUFFIXES as AGENT_SUFFIXES
 from ordain.transforms.errors import Severity
 from ordain.transforms.model import Kind
 

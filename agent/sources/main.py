@@ -9,9 +9,8 @@ import os
 import signal
 from pathlib import Path
 
-from pystemd.daemon import notify
-
 from ordain.agent.logs import log_to_journal
+from ordain.agent.notify import notify
 from ordain.agent.settings import read_settings
 from ordain.agent.sources.fetcher import Fetcher
 from ordain.agent.sources.handed import FOLDER
@@ -43,7 +42,7 @@ async def _run(root: Path) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     tasks = [asyncio.create_task(task) for task in (told.wait(), fetcher.run(), _watchdog())]
-    notify(False, ready=1, status=source.location)
+    notify("READY=1", f"STATUS={source.location}")
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
@@ -60,6 +59,6 @@ async def _watchdog() -> None:
     """Tell PID 1 twice per WatchdogSec= that the loop turns."""
     usec = int(os.environ.get("WATCHDOG_USEC", "0"))
     while usec:
-        notify(False, watchdog=1)
+        notify("WATCHDOG=1")
         await asyncio.sleep(usec / 2_000_000)
     await asyncio.Event().wait()
