@@ -30,7 +30,7 @@ def by_name(command: Command) -> str:
     [
         ([], 2, "a command is missing\nTry `ordainctl --help`."),
         (["planx"], 2, "there is no command 'planx'; did you mean plan or explain?"),
-        (["release"], 2, "there is no command 'release'"),
+        (["releas"], 2, "there is no command 'releas'; did you mean release?"),
         (["rollback", "last"], 2, "N is the number of a generation"),
         (["apply", "--confirm", "0"], 2, "--confirm takes a number of seconds"),
         (["apply", "--confirm", "soon"], 2, "--confirm takes a number of seconds"),
@@ -207,9 +207,11 @@ def complete(*words: str, cwd: Path, path: str = "") -> list[str]:
 
 
 def test_every_command_and_option_is_completed(tmp_path: Path) -> None:
-    assert set(COMMANDS) <= set(complete("ordainctl", "", cwd=tmp_path))
+    assert {name.split()[0] for name in COMMANDS} <= set(complete("ordainctl", "", cwd=tmp_path))
     for command in COMMAND_LIST:
-        offered = complete("ordainctl", command.name, "-", cwd=tmp_path)
+        first, *second = command.name.split()
+        assert not second or second[0] in complete("ordainctl", first, "", cwd=tmp_path)
+        offered = complete("ordainctl", first, *second, "-", cwd=tmp_path)
         assert offered == [*(a.flag for a in command.arguments if a.flag), "--help"]
 
 

@@ -232,7 +232,7 @@ async def test_a_machine_whose_turn_it_is_not_goes_on_with_the_release_it_has(st
 
         assert await machine.read() == 1
         assert machine.gate.waiting is not None
-        assert "the rollout is at 0" in machine.gate.waiting.why
+        assert "the rollout is at 0%" in machine.gate.waiting.why
         await database.put("releases/stable/rollout", b'{"number": 2, "share": 1.0}', expect=None)
         assert await machine.read() == 2
 

@@ -40,3 +40,19 @@ ANY_MACHINE = (
     ),
     NODE,
 )
+
+STORE = (
+    Argument(
+        flag="--store",
+        metavar="URL",
+        help="the store, when not this machine's source: etcd+https://a:2379,b:2379/ordain/, "
+        "couchdb+https://db:6984/ordain, or a directory",
+    ),
+    Argument(flag="--user", metavar="NAME", help="who to log in as, when not who the machine is"),
+    Argument(
+        flag="--password-file",
+        metavar="FILE",
+        words=Words.FILES,
+        help="its password; else that of the machine in /etc/credstore, else you are asked",
+    ),
+)

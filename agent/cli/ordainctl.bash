@@ -9,10 +9,26 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow serve help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow release fleet serve help --help --version" -- "$current")
         return
     fi
     local command=${COMP_WORDS[1]}
+    case $command in
+        release)
+            if ((COMP_CWORD == 2)); then
+                mapfile -t COMPREPLY < <(compgen -W "keygen create sign verify publish promote rollout list show forget" -- "$current")
+                return
+            fi
+            command+=" ${COMP_WORDS[2]}"
+            ;;
+        fleet)
+            if ((COMP_CWORD == 2)); then
+                mapfile -t COMPREPLY < <(compgen -W "status show forget" -- "$current")
+                return
+            fi
+            command+=" ${COMP_WORDS[2]}"
+            ;;
+    esac
     case $command in
         validate)
             flags='--json' operand='files'
@@ -109,6 +125,126 @@ _ordainctl() {
         follow)
             flags='' operand='text'
             ;;
+        'release keygen')
+            flags='--passphrase --channel' operand='text'
+            case $previous in
+                --channel) operand='text' ;;
+            esac
+            ;;
+        'release create')
+            flags='--channel --number --about --splay --max-parallel --window --stages --stop-at --soak --shrinks --key --output --store --user --password-file' operand='files'
+            case $previous in
+                --channel) operand='text' ;;
+                --number) operand='text' ;;
+                --about) operand='text' ;;
+                --splay) operand='text' ;;
+                --max-parallel) operand='text' ;;
+                --window) operand='text' ;;
+                --stages) operand='text' ;;
+                --stop-at) operand='text' ;;
+                --soak) operand='text' ;;
+                --key) operand='files' ;;
+                --output) operand='files' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'release sign')
+            flags='--key' operand='files'
+            case $previous in
+                --key) operand='files' ;;
+            esac
+            ;;
+        'release verify')
+            flags='--trust --store --user --password-file' operand='files'
+            case $previous in
+                --trust) operand='files' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'release publish')
+            flags='--store --user --password-file' operand='files'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'release promote')
+            flags='--key --trust --number --about --splay --max-parallel --window --stages --stop-at --soak --shrinks --store --user --password-file' operand='text'
+            case $previous in
+                --key) operand='files' ;;
+                --trust) operand='files' ;;
+                --number) operand='text' ;;
+                --about) operand='text' ;;
+                --splay) operand='text' ;;
+                --max-parallel) operand='text' ;;
+                --window) operand='text' ;;
+                --stages) operand='text' ;;
+                --stop-at) operand='text' ;;
+                --soak) operand='text' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'release rollout')
+            flags='--once --open --stop --json --store --user --password-file' operand='text'
+            case $previous in
+                --open) operand='text' ;;
+                --stop) operand='text' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'release list')
+            flags='--json --store --user --password-file' operand='text'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'release show')
+            flags='--store --user --password-file' operand='text'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'release forget')
+            flags='' operand='text'
+            ;;
+        'fleet status')
+            flags='--label --watch --json --store --user --password-file' operand='text'
+            case $previous in
+                --label) operand='text' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'fleet show')
+            flags='--json --store --user --password-file' operand='text'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'fleet forget')
+            flags='--store --user --password-file' operand='text'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
         serve)
             flags='--listen --tls-cert --tls-key --client-ca' operand='directories'
             case $previous in
@@ -118,7 +254,7 @@ _ordainctl() {
                 --client-ca) operand='files' ;;
             esac
             ;;
-        help) operand='validate render match schema import image facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow serve' ;;
+        help) operand='validate render match schema import image facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow release fleet serve' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

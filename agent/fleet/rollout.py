@@ -73,7 +73,7 @@ def stage(rollout: Rollout, number: int, state: State | None, place: float) -> W
         return None
     known = state is not None and state.number == number
     share = state.share if known and state is not None else rollout.stages[0]
-    return None if place < share else Wait(why=f"the rollout is at {share:.3g} of the machines")
+    return None if place < share else Wait(why=f"the rollout is at {100 * share:g}% of the machines")
 
 
 def clock(rollout: Rollout, own: Iterable[Window], place: float, now: datetime, since: datetime) -> Wait | None:

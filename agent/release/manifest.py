@@ -137,6 +137,9 @@ def read(path: str, text: bytes) -> Release:
 
 
 def _release(entries: Mapping[str, Node], node: Node) -> Release:
+    kind = entries.get("kind")
+    if kind is None or kind.value != Kind.RELEASE:
+        raise Unreadable(f"it is {f'a {kind.value}' if kind else 'no document'}, and no Release", node.where)
     known = {name: child for name, child in entries.items() if name in schema(Kind.RELEASE)["properties"]}
     version = known.get("schema")
     if version is not None and isinstance(version.value, str) and version.value != VERSION:

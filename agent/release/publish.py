@@ -8,11 +8,13 @@ releases/CHANNEL/head        what the machines of the channel watch: a copy of t
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping
 
 from ordain.agent.failure import Failure
 from ordain.agent.release.manifest import Release, read
+from ordain.agent.sources import Fault, SourceError
 from ordain.agent.sources.database import Conflict, Database, Entry
 
 RELEASES = "releases/"
@@ -90,10 +92,15 @@ async def releases(database: Database) -> tuple[tuple[Release, bool], ...]:
     return tuple(sorted(found, key=lambda item: (item[0].channel, item[0].number)))
 
 
-async def fetch(database: Database, hashes: Iterable[str]) -> dict[str, bytes]:
-    """Those documents that are there, by their hash."""
+async def blobs_of(database: Database, release: Release, hashes: Iterable[str]) -> dict[str, bytes]:
+    """Those documents of ``release`` that are there. Raises `SourceError` if one is not what its hash says."""
+    entries = await asyncio.gather(*(database.get(f"{BLOBS}{hash}") for hash in hashes))
     found: dict[str, bytes] = {}
-    for hash in hashes:
-        if entry := await database.get(f"{BLOBS}{hash}"):
-            found[hash] = entry.data
+    for entry in filter(None, entries):
+        hash = hashlib.sha256(entry.data).hexdigest()
+        if entry.key != f"{BLOBS}{hash}":
+            names = sorted(name for name, each in release.documents.items() if entry.key.endswith(each))
+            what = f"release {release.title}: {names[0]} is not the document that was signed"
+            raise SourceError(what, code=Fault.VERIFY_FAILED, hint="publish it again")
+        found[hash] = entry.data
     return found

@@ -14,7 +14,7 @@ from ordain.agent.fleet.rollout import State, decode
 from ordain.agent.release import accept
 from ordain.agent.release.admit import channel_of
 from ordain.agent.release.manifest import Release, read
-from ordain.agent.release.publish import BLOBS, fetch, head_key, number_key, rollout_key
+from ordain.agent.release.publish import BLOBS, blobs_of, head_key, number_key, rollout_key
 from ordain.agent.sources import Fault, Snapshot, SourceError
 from ordain.agent.sources.database import Database, Entry
 from ordain.transforms.errors import Refused
@@ -99,13 +99,10 @@ class Releases:
             texts, missing = accept.choose(release, self._have, facts, self._shared)
             if not missing:
                 return texts, frozenset(release.documents.values())
-            found = await fetch(self.database, missing)
-            if len(found) < len(missing):
+            found = await blobs_of(self.database, release, missing)
+            if missing - found.keys():
                 raise accept.incomplete(release, missing - found.keys())
-            self._have |= accept.by_hash(found.values())
-            if wrong := sorted(name for name, hash in release.documents.items() if hash in missing - self._have.keys()):
-                what = f"release {release.title}: {wrong[0]} is not the document that was signed"
-                raise SourceError(what, code=Fault.VERIFY_FAILED, hint="publish it again")
+            self._have |= found
 
 
 def _state(entry: Entry | None) -> State | None:

@@ -1,0 +1,282 @@
+"""release keygen, create, sign, verify, publish, promote, list, show, forget."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from argparse import Namespace
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ordain.agent import durable
+from ordain.agent.cli.command import Exit
+from ordain.agent.cli.console import Cell, Console, Style, plural
+from ordain.agent.cli.documents import contents
+from ordain.agent.cli.parse import Usage
+from ordain.agent.cli.storing import with_store
+from ordain.agent.failure import Failure
+from ordain.agent.release import accept, signing
+from ordain.agent.release.assemble import Assembled, assemble
+from ordain.agent.release.keys import SUFFIX, TRUST, BadKey, Key, read_line, trusted
+from ordain.agent.release.manifest import Release, make, read
+from ordain.agent.release.publish import blobs_of, head, head_key, number_key, publish, releases
+from ordain.agent.release.remember import forget as forget_taken
+from ordain.agent.sources import SourceError
+from ordain.agent.sources.database import Database
+from ordain.transforms.errors import Refused, errors
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+PRIVATE = ".key"
+STABLE = "stable"
+
+
+def keygen(request: Namespace, console: Console) -> Exit:
+    """`ordainctl release keygen`."""
+    name = Path(request.name)
+    passphrase = _new_passphrase() if request.passphrase else b""
+    pem, raw = signing.generate(passphrase)
+    key = Key(name=name.name, raw=raw, channels=frozenset(request.channel))
+    try:
+        read_line(key.line)
+    except BadKey as bad:
+        raise Usage(str(bad)) from None
+    for suffix, data, mode in ((PRIVATE, pem, 0o600), (SUFFIX, f"{key.line}\n".encode(), 0o644)):
+        path = f"{name}{suffix}"
+        try:
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:  # noqa: PTH123
+                file.write(data)
+        except FileExistsError:
+            raise Failure(f"{path} is there already, and a key that is overwritten is gone") from None
+    console.line(f"{name}{PRIVATE}  stays with you", Style.STRONG)
+    console.line(f"{name}{SUFFIX}  goes to /{TRUST}/ of every machine: {key.line}")
+    return Exit.OK
+
+
+def create(request: Namespace, console: Console) -> Exit:
+    """`ordainctl release create`."""
+    made = _assembled(request.file, console)
+    channel = request.channel or STABLE
+    number = _number(request, channel)
+    release = _made(request, channel, number, made.names)
+    if request.key:
+        release = _signed(release, request.key)
+    if request.output:
+        _write(Path(request.output), release)
+        console.line(f"{request.output}: release {release.title}, {plural(len(made.blobs), 'document')}", Style.GOOD)
+    else:
+        console.text(release.text().decode())
+    return Exit.OK
+
+
+def sign(request: Namespace, console: Console) -> Exit:
+    """`ordainctl release sign`."""
+    if not request.key:
+        raise Usage("the following arguments are required: --key")
+    path = Path(request.release)
+    release = _signed(read(str(path), path.read_bytes()), request.key)
+    _write(path, release)
+    console.line(f"{path}: release {release.title}, {plural(len(release.signatures), 'signature')}", Style.GOOD)
+    return Exit.OK
+
+
+def verify(request: Namespace, console: Console) -> Exit:
+    """`ordainctl release verify`."""
+    if Path(request.release).exists():
+        release = read(request.release, Path(request.release).read_bytes())
+        have = accept.by_hash(data for _, data in _contents(request.file)) if request.file else None
+    else:
+        release, have = with_store(request, lambda database: _fetched(database, request.release, request))
+    names = _verified(release, request)
+    if have is not None and (missing := frozenset(release.documents.values()) - have.keys()):
+        raise _failure(accept.incomplete(release, missing))
+    documents = "" if have is None else f", {plural(len(set(release.documents.values())), 'document')} as signed"
+    console.line(f"release {release.title}: signed by {', '.join(names)}{documents}", Style.GOOD)
+    return Exit.OK
+
+
+def publish_(request: Namespace, console: Console) -> Exit:
+    """`ordainctl release publish`."""
+    release = read(request.release, Path(request.release).read_bytes())
+    if not release.signatures:
+        console.note(f"release {release.title} is not signed: machines take it only where `trust: open` is", Style.WARN)
+    have = accept.by_hash(data for _, data in _contents(request.file))
+    new = with_store(request, lambda database: publish(database, release, have))
+    console.line(f"release {release.title}: {'published' if new else 'is published already'}", Style.GOOD)
+    return Exit.OK
+
+
+def promote(request: Namespace, console: Console) -> Exit:
+    """`ordainctl release promote`."""
+    if not request.key:
+        raise Usage("the following arguments are required: --key")
+
+    async def work(database: Database) -> tuple[Release, Release]:
+        old, have = await _fetched(database, request.origin, request)
+        if missing := frozenset(old.documents.values()) - have.keys():
+            raise accept.incomplete(old, missing)
+        now, _ = await head(database, request.to)
+        number = int(request.number) if request.number else max(now.number if now else 0, old.number) + 1
+        new = _signed(_made(request, request.to, number, old.documents, about=f"as {old.title}"), request.key)
+        await publish(database, new, have)
+        return old, new
+
+    old, new = with_store(request, work)
+    console.line(f"release {old.title} is {new.title} now", Style.GOOD)
+    return Exit.OK
+
+
+def list_(request: Namespace, console: Console) -> Exit:
+    """`ordainctl release list`."""
+    found = with_store(request, releases)
+    if request.json:
+        console.json([{**release.data, "hash": release.hash, "head": is_head} for release, is_head in found])
+        return Exit.OK
+    rows: list[tuple[Cell, ...]] = [
+        (
+            release.channel,
+            str(release.number),
+            str(release.data.get("created", "")),
+            str(len(set(release.documents.values()))),
+            ", ".join(release.signatures) or ("none", Style.WARN),
+            ("latest", Style.GOOD) if is_head else "",
+            str(release.data.get("about", "")),
+        )
+        for release, is_head in found
+    ]
+    console.table(("CHANNEL", "NUMBER", "CREATED", "DOCUMENTS", "KEYS", "", "ABOUT"), rows)
+    if not rows:
+        console.line("there is no release", Style.DIM)
+    return Exit.OK
+
+
+def show(request: Namespace, console: Console) -> Exit:
+    """`ordainctl release show`."""
+    release = with_store(request, lambda database: _stored(database, request.release))
+    console.text(release.text().decode())
+    return Exit.OK
+
+
+def forget(request: Namespace, console: Console) -> Exit:
+    """`ordainctl release forget`."""
+    try:
+        gone = forget_taken(request.root, request.channel)
+    except ValueError as error:
+        raise Failure(str(error)) from None
+    what = f"forgot {request.channel} {gone.number}" if gone else f"no release of {request.channel} was taken here"
+    console.line(what, Style.GOOD if gone else Style.DIM)
+    return Exit.OK
+
+
+def _assembled(names: Sequence[str], console: Console) -> Assembled:
+    made = assemble(_contents(names))
+    console.problems(made.problems)
+    return made
+
+
+def _contents(names: Sequence[str]) -> tuple[tuple[str, bytes], ...]:
+    files, problems = contents(names)
+    if errors(problems):
+        raise Refused(problems)
+    return files
+
+
+def _number(request: Namespace, channel: str) -> int:
+    if request.number:
+        return _whole(request.number)
+    try:
+        now, _ = with_store(request, lambda database: head(database, channel))
+    except Usage:
+        raise Usage("--number N or --store URL is missing: a release has a number, one more than the last") from None
+    return now.number + 1 if now else 1
+
+
+def _whole(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise Usage(f"{text} is no number of a release: 1, 2, …")
+    return int(text)
+
+
+def _made(request: Namespace, channel: str, number: int, documents: Any, about: str = "") -> Release:
+    words = {
+        "splay": request.splay,
+        "max-parallel": _whole(request.max_parallel) if request.max_parallel else None,
+        "windows": request.window,
+        "stages": request.stages.split(",") if request.stages else None,
+        "stop-at": request.stop_at,
+        "soak": request.soak,
+    }
+    rollout = {key: value for key, value in words.items() if value}
+    return make(
+        channel=channel,
+        number=number,
+        documents=documents,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        about=request.about or about,
+        rollout=rollout or None,
+        shrinks=request.shrinks,
+    )
+
+
+def _private(name: str) -> Ed25519PrivateKey:
+    pem = Path(name).read_bytes()
+    try:
+        return signing.private(name, pem)
+    except signing.Locked:
+        return signing.private(name, pem, getpass.getpass(f"Passphrase of {name}: ").encode())
+
+
+def _signed(release: Release, name: str) -> Release:
+    key = _private(name)
+    return release.signed(Key(name="key", raw=signing.public(key)).id, signing.sign(key, release.canonical))
+
+
+def _verified(release: Release, request: Namespace) -> list[str]:
+    """The names of the keys that signed it. Raises `Failure`."""
+    keys, problems = trusted(request.root)
+    if request.trust:
+        try:
+            keys = tuple(read_line(Path(name).read_text().strip()) for name in request.trust)
+        except BadKey as bad:
+            raise Failure(f"{', '.join(request.trust)}: {bad}") from None
+    elif problems:
+        raise Refused(problems)
+    try:
+        return [key.name for key in accept.signed_by(release, keys, signing.check)]
+    except SourceError as error:
+        raise _failure(error) from None
+
+
+def _failure(error: SourceError) -> Failure:
+    return Failure(f"{error} [{error.code}]" + (f" ({error.hint})" if error.hint else ""))
+
+
+async def _stored(database: Database, text: str) -> Release:
+    """The release that ``CHANNEL`` or ``CHANNEL/NUMBER`` names."""
+    channel, _, number = text.partition("/")
+    key = number_key(channel, _whole(number)) if number else head_key(channel)
+    entry = await database.get(key)
+    if entry is None:
+        raise Failure(f"there is no release {text} in {database.location}")
+    return read(key, entry.data)
+
+
+async def _fetched(database: Database, text: str, request: Namespace) -> tuple[Release, dict[str, bytes]]:
+    """A release whose signatures are good, and its documents, whose hashes are."""
+    release = await _stored(database, text)
+    _verified(release, request)
+    return release, await blobs_of(database, release, set(release.documents.values()))
+
+
+def _write(path: Path, release: Release) -> None:
+    durable.replace(path, release.text())
+
+
+def _new_passphrase() -> bytes:
+    first = getpass.getpass("Passphrase: ")
+    if not first or first != getpass.getpass("The same again: "):
+        raise Failure("no passphrase, or not the same one twice")
+    return first.encode()
