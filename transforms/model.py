@@ -299,7 +299,8 @@ class Member:
     ``starts``: for a socket or timer, the unit it starts; else "".
     ``early``: wired in by the generator; else the agent starts it.
     ``uses``: the paths it reads, a trailing ``/`` for a tree, each with what a change does: auto, reload, restart.
-    ``check``: the commands that must succeed on changed files before it hears of them.
+    ``check``: the commands that must succeed on changed files before it hears of them. ``stop_after_usec``: how long
+    the documents may be out of reach until it is stopped, 0 for ever.
     """
 
     unit: str
@@ -315,6 +316,7 @@ class Member:
     health: Health | None = None
     uses: tuple[tuple[str, str], ...] = ()
     check: tuple[tuple[str, ...], ...] = ()
+    stop_after_usec: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

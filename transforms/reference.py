@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping
 from ordain.transforms.compile import NOT_YET as SECTIONS_LATER
 from ordain.transforms.model import Kind
 from ordain.transforms.schema import schema
-from ordain.transforms.service import NOT_YET as KEYS_LATER
 from ordain.transforms.shapes import Schema
 
 _HEAD = """\
@@ -58,7 +57,7 @@ list of words; or, for several in order, a list of such lists.
 In the tables, a capital word stands for a name of yours.
 """
 
-LATER = {*SECTIONS_LATER, *(f"services/NAME/{key}" for key in KEYS_LATER)}
+LATER = frozenset(SECTIONS_LATER)
 """What this version checks and does not act on."""
 
 _KINDS = {

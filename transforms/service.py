@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from ordain.transforms import sandbox, unitname
@@ -13,6 +13,7 @@ from ordain.transforms.model import Branch, Leaf, Value, texts
 from ordain.transforms.names import Names
 from ordain.transforms.references import Meaning, References
 from ordain.transforms.servicekeys import CONDITIONS
+from ordain.transforms.values import timespan
 
 PLAIN: dict[str, tuple[str, str]] = {
     "description": ("Unit", "Description"),
@@ -72,9 +73,6 @@ DEPENDENCIES = {
     "conflicts": "Conflicts",
     "on-failure": "OnFailure",
 }
-NOT_YET = ("on-source-loss",)
-"""Keys of the language that this version reads and does not act on."""
-
 STARTED_BY = {"listen": "Socket", "schedule": "Timer"}
 """Keys of a service by which another unit starts it, and the section of raw directives that is that unit's."""
 NOTIFY_RELOAD = 253
@@ -113,7 +111,6 @@ class _Renderer:
         self.credentials()
         self.health()
         self.reads()
-        self.not_yet()
         elsewhere = {STARTED_BY[key] for key in STARTED_BY if key in self.service} - {self.section}
         raw(self.service, self.draft, self.service.branch("systemd").children.keys() - elsewhere)
 
@@ -247,10 +244,11 @@ class _Renderer:
         for path, branch in self.service.branch("files").branches():
             self.mounts(((path,),), branch.here)
 
-    def not_yet(self) -> None:
-        for key in NOT_YET:
-            for leaf in first_leaf(self.service, key):
-                self.draft.warn(leaf, f"{key} is not acted on yet", "", "NotYet")
+
+def stop_after_usec(service: Branch) -> int:
+    """How long the documents may be out of reach until it is stopped; 0: for ever."""
+    leaf = service.branch("on-source-loss").leaf("stop-after")
+    return timespan(str(leaf.value)) if leaf else 0
 
 
 def raw(service: Branch, draft: Draft, sections: Collection[str]) -> None:
@@ -266,14 +264,6 @@ def raw(service: Branch, draft: Draft, sections: Collection[str]) -> None:
 def below(path: str, mount: str) -> bool:
     """Whether ``path`` lies on what is mounted at ``mount``."""
     return path == mount or path.startswith(f"{mount.rstrip('/')}/")
-
-
-def first_leaf(tree: Branch, key: str) -> Iterator[Leaf]:
-    """The leaf called ``key``, or the first one below the map of that name: a place to point at."""
-    if leaf := tree.leaf(key):
-        yield leaf
-    elif key in tree:
-        yield tree.branch(key).here
 
 
 def _at(tree: Branch, pointer: str) -> Leaf | None:

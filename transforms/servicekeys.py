@@ -78,6 +78,16 @@ SANDBOX = Record(
     shorthand="level",
 )
 
+ON_SOURCE_LOSS = Record(
+    {
+        "policy": Choice(("keep",), "It runs on."),
+        "stop-after": span("It is stopped when the documents could not be reached for so long."),
+    },
+    "What happens while the documents cannot be reached: keep, or {stop-after: 1h}.",
+    one_of=(("policy", "stop-after"),),
+    shorthand="policy",
+)
+
 LISTEN = Record(
     {
         "stream": Sequence(
@@ -298,7 +308,7 @@ _COMMON: dict[str, Shape] = {
         ("auto", "restart", "reload", "none", "reboot"), "What happens to it when its definition changes."
     ),
     "on-remove": Choice(("stop", "keep"), "What happens to it when no document speaks of it any more."),
-    "on-source-loss": Text("What happens when the documents cannot be reached for long: keep.", "keep", template=False),
+    "on-source-loss": ON_SOURCE_LOSS,
     "drift": Choice(("report", "enforce"), "What happens when an admin has changed it."),
     "systemd": RAW,
 }

@@ -131,6 +131,7 @@ class _Ours:
             on_change=str(self.branch.value("on-change", "auto")),
             on_remove=str(self.branch.value("on-remove", "stop")),
             drift=str(self.branch.value("drift", "report")),
+            stop_after_usec=service.stop_after_usec(self.branch),
         )
         triggered = bool(self.layout.socket or self.layout.timer)
         for unit in self.layout.units:

@@ -157,6 +157,7 @@ class _Vendor:
                 on_change=str(self.branch.value("on-change", "auto")),
                 on_remove=str(self.branch.value("on-remove", "stop")),
                 drift=str(self.branch.value("drift", "report")),
+                stop_after_usec=service.stop_after_usec(self.branch),
                 health=health(self.branch, unit) if own else None,
                 uses=read.uses,
                 check=read.check,
