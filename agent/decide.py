@@ -152,7 +152,9 @@ def _changed(view: View) -> Iterator[Job | Note]:
 def _deferred(view: View, what: str) -> Note:
     """A protected unit that nothing short of a boot may stop, or nobody whom it would cut off."""
     if view.role == SESSION:
-        return view.note(f"{what}; real at the next apply that others ask for, as it is {view.role}", Why.LATER)
+        return view.note(
+            f"{what}; real at the first apply after the session that asked for changes and hangs on it", Why.LATER
+        )
     return view.note(f"{what}; real at the next boot, as it is {view.role} (on-change: restart says now)", Why.REBOOT)
 
 

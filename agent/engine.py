@@ -39,7 +39,7 @@ from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, Verb, V
 from ordain.agent.observe import observe, weigh
 from ordain.agent.outcome import ROLLED_BACK, status, undone, why
 from ordain.agent.plan import RUNNING, plan
-from ordain.agent.protected import roles
+from ordain.agent.protected import remember, roles
 from ordain.agent.record import write_down
 from ordain.agent.repair import Repair
 from ordain.agent.status import Condition
@@ -105,7 +105,7 @@ class Engine:
         there = {member.unit for member in new.members}
         gone = {member.unit: member for member in last.members if member.unit not in there}
         held = with_starters(read_holds(self.root), last.members).keys() & gone.keys()
-        untouchable = held | (await roles(self.systemd, gone)).keys()
+        untouchable = held | (await roles(self.systemd, gone, self.root)).keys()
         may_stay = untouchable | {unit for unit, member in gone.items() if member.on_remove == "keep"}
         if not may_stay:
             return new, problems
@@ -182,6 +182,7 @@ class Engine:
         self, planned: Plan, old: Generation, new: Generation, observed: Observed, *, decided: Decided | None = None
     ) -> Outcome:
         """Carry out ``planned``, from ``old`` to ``new``, under the lock; ``decided`` holds again if it goes back."""
+        remember(self.root)
         before = await baseline(self.systemd, observed)
         await self.cutoff.watch(planned, observed, new.number)
         entry = Entry(

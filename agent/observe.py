@@ -49,5 +49,5 @@ async def weigh(
         observed,
         waits=waiting,
         holds=read_holds(root),
-        protected=await roles(systemd, (changed | started | waiting.keys()) & observed.units.keys()),
+        protected=await roles(systemd, (changed | started | waiting.keys()) & observed.units.keys(), root),
     )

@@ -73,7 +73,7 @@ def _still_triggered(views: Mapping[str, View], stops: Mapping[str, Job], observ
 def _unbound(view: View, service: View) -> Note:
     """A socket that waits, as its service may not be stopped."""
     if service.role == SESSION:
-        what = f"bound at the next apply that others ask for, as {service.unit} is {SESSION}"
+        what = f"bound at the first apply after the session that asked for changes and hangs on {service.unit}"
         return view.note(what, Why.LATER)
     return view.note(f"bound at the next boot, as {service.unit} is {service.role}", Why.REBOOT)
 

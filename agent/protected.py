@@ -1,15 +1,19 @@
 """Units that nobody expects to be stopped, by their role and not by their name alone; effect: asks the bus and /proc.
 
 Such a unit is reloaded, or left until the next boot, unless the documents say ``on-change: restart`` of it (`decide`).
+
+    root/run/ordain/callers    the sessions that asked for changes, by their leaders: protected as long as they last
 """
 
 from __future__ import annotations
 
 import fnmatch
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from pathlib import Path
 
+from ordain.agent import durable
 from ordain.agent.bus import DBUS, DBUS_PATH, BusError
 from ordain.agent.systemd1 import Systemd
 from ordain.agent.view import SESSION
@@ -30,6 +34,11 @@ NAMES = {
     "systemd-journald*": "the journal",
     "systemd-udevd*": "the device manager",
     "ordain-*": "Ordain itself",
+    "systemd-networkd*": "the network",
+    "NetworkManager.service": "the network",
+    "networking.service": "the network",
+    "wpa_supplicant*.service": "the network",
+    "iwd.service": "the network",
     "-.mount": "the root file system",
     "usr.mount": "the system itself",
     "etc.mount": "the system itself",
@@ -41,18 +50,21 @@ NAMES = {
     "user-*.slice": "a session",
 }
 """What every systemd has under one name, and names where there is no bus to ask."""
-TRANSPORT = "what the documents come by"
+PATH = "run/ordain/callers"
+_PARENT, _SESSION, _TERMINAL, _STARTED = 1, 3, 4, 19
+"""Where `_number` finds the parent, the leader of the session, the terminal, and the start in ticks since the boot."""
 
 
-async def roles(systemd: Systemd, units: Iterable[str], transport: Iterable[str] = ()) -> Mapping[str, str]:
-    """Of ``units`` those that have a role, and which. ``transport``: the units that the source hangs on."""
+async def roles(systemd: Systemd, units: Iterable[str], root: Path) -> Mapping[str, str]:
+    """Of ``units`` those that have a role, and which."""
     wanted = frozenset(units)
     if not wanted:
         return {}
-    found = dict.fromkeys(transport, TRANSPORT)
-    for pid in _ancestors(CALLER.get()):
-        found.setdefault(await systemd.unit_of(pid), SESSION)
-    found.update(dict.fromkeys(_terminals(CALLER.get()), SESSION))
+    found: dict[str, str] = {}
+    for asks in {CALLER.get(), *(leader for leader, _ in _callers(root))} - {0}:
+        for pid in _ancestors(asks):
+            found.setdefault(await systemd.unit_of(pid), SESSION)
+        found.update(dict.fromkeys(_terminals(asks), SESSION))
     for name, role in OWNERS.items():
         if pid := await _owner(systemd, name):
             found[await systemd.unit_of(pid)] = role
@@ -62,6 +74,25 @@ async def roles(systemd: Systemd, units: Iterable[str], transport: Iterable[str]
         for trigger in state.triggered_by:
             found.setdefault(trigger, found[unit])
     return {unit: found[unit] for unit in sorted(wanted & found.keys())}
+
+
+def remember(root: Path) -> None:
+    """Protect the session of the caller from what others ask for, too, as long as it lasts."""
+    session = _number(CALLER.get(), _SESSION)
+    started = _number(session, _STARTED)
+    known = _callers(root)
+    if started and (session, started) not in known:
+        durable.make_folder((root / PATH).parent)
+        durable.replace(root / PATH, json.dumps([*known, (session, started)]).encode())
+
+
+def _callers(root: Path) -> list[tuple[int, int]]:
+    """The sessions remembered that there still are: process id and start of their leaders."""
+    try:
+        found = [(int(pid), int(started)) for pid, started in json.loads((root / PATH).read_bytes())]
+    except (OSError, ValueError, TypeError):
+        return []
+    return [(pid, started) for pid, started in found if _number(pid, _STARTED) == started]
 
 
 async def _owner(systemd: Systemd, name: str) -> int:
@@ -76,14 +107,12 @@ def _ancestors(pid: int) -> Iterator[int]:
     """The process and those above it but PID 1: above a login shell is the sshd that listens."""
     while pid > 1:
         yield pid
-        fields = _stat(pid)
-        pid = int(fields[1]) if len(fields) > 1 else 0
+        pid = _number(pid, _PARENT)
 
 
 def _terminals(pid: int) -> tuple[str, ...]:
     """The units that may have put the login on the terminal of ``pid``, which logind moved out of them."""
-    fields = _stat(pid) if pid else []
-    number = int(fields[4]) if len(fields) > 4 else 0
+    number = _number(pid, _TERMINAL)
     try:
         name = Path(f"/sys/dev/char/{number >> 8 & 0xFFF}:{number & 0xFF}").readlink().name
     except OSError:  # a pseudo-terminal is not there: whoever has it is an ancestor
@@ -91,9 +120,9 @@ def _terminals(pid: int) -> tuple[str, ...]:
     return f"getty@{name}.service", f"serial-getty@{name}.service", f"{name}-getty.service"
 
 
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the state on (proc(5)): state, parent, group, session, terminal."""
+def _number(pid: int, field: int) -> int:
+    """A field of /proc/PID/stat, counted from the state on (proc(5)); 0 for a process that is gone."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    except OSError:
-        return []
+        return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[field])
+    except (OSError, IndexError):
+        return 0

@@ -112,11 +112,12 @@ def _numbered(engine: Engine, number: int) -> Generation:
 
 
 def _before(engine: Engine, now: Generation) -> Generation:
-    """The latest whole generation before ``now`` that is another one, and none that failed."""
-    bad = engine.decisions.rejected
+    """The latest whole generation before ``now`` that is another one, and none that was gone back from."""
     for saved in reversed(engine.store.history()):
-        if saved.number < now.number and not saved.damaged and saved.hash not in (now.hash, bad.hash if bad else ""):
-            return engine.store.load(saved.number)
+        if saved.number < now.number and not saved.damaged and saved.hash != now.hash:
+            came = engine.store.outcome(saved.number)
+            if came is None or came.rejected != saved.number:
+                return engine.store.load(saved.number)
     raise Failure("there is no generation before this one (`ordainctl history`)")
 
 

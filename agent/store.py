@@ -120,7 +120,7 @@ class Store:
 
     def save_outcome(self, outcome: Outcome) -> None:
         """Keep what the apply of a generation came to beside it, for the history; where that can be written."""
-        folder = self._folder(outcome.generation)
+        folder = self._folder(outcome.rejected or outcome.generation)
         with contextlib.suppress(OSError):
             if folder.is_dir():
                 durable.replace(folder / "outcome.json", canonical(to_json(outcome)))

@@ -14,8 +14,8 @@ from ordain.transforms.model import Member, Wanted
 
 RUNNING = frozenset({"active", "activating", "reloading", "refreshing"})
 """ActiveStates of a unit that has, or is about to have, what its definition says."""
-SESSION = "what your session hangs on"
-"""The role of what carries the one who asks: only their own apply spares it, any other finds nothing to spare."""
+SESSION = "what a session that asked for changes hangs on"
+"""The role of what carries one who asked, as long as that session lasts."""
 
 
 def units(old: Generation, new: Generation) -> frozenset[str]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import subprocess
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ordain.agent.bus import BusError
 from ordain.agent.model import UnitState
-from ordain.agent.protected import CALLER, roles
+from ordain.agent.protected import CALLER, PATH, remember, roles
 from ordain.agent.systemd1 import FIELDS, Systemd
 from ordain.agent.view import SESSION
 
@@ -49,8 +52,8 @@ def nobody_asks() -> Iterator[None]:
     CALLER.reset(token)
 
 
-def found(*units: str, transport: tuple[str, ...] = ()) -> Mapping[str, str]:
-    return asyncio.run(roles(Machine(), units, transport))
+def found(*units: str, root: Path = Path("/nowhere")) -> Mapping[str, str]:
+    return asyncio.run(roles(Machine(), units, root))
 
 
 def test_the_owner_of_a_name_has_the_role_whatever_it_is_called() -> None:
@@ -79,5 +82,29 @@ def test_all_above_the_process_that_asks_is_protected_with_its_socket() -> None:
     assert found("ssh.service", "ssh.socket", "web.service") == {"ssh.service": SESSION, "ssh.socket": SESSION}
 
 
-def test_what_the_documents_come_by_is_protected() -> None:
-    assert "what the documents come by" in found("vpn.service", transport=("vpn.service",)).values()
+def test_a_session_that_asked_is_protected_as_long_as_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as shell:
+        monkeypatch.setitem(UNITS, shell.pid, "asks.service")
+        CALLER.set(shell.pid)
+        remember(tmp_path)
+        remember(tmp_path)
+        CALLER.set(0)
+        assert found("asks.service", root=tmp_path) == {"asks.service": SESSION}
+        assert len(json.loads((tmp_path / PATH).read_text())) == 1
+        shell.kill()
+    assert found("asks.service", root=tmp_path) == {}
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'[["a", 1]]', b"\xff", b"null"])
+def test_what_is_no_list_of_sessions_is_none(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / PATH).parent.mkdir(parents=True)
+    (tmp_path / PATH).write_bytes(data)
+
+    assert found("asks.service", root=tmp_path) == {}
+
+
+def test_another_process_of_the_same_number_is_another(tmp_path: Path) -> None:
+    (tmp_path / PATH).parent.mkdir(parents=True)
+    (tmp_path / PATH).write_text(json.dumps([[os.getpid(), 1]]))
+
+    assert found("session-3.scope", "ssh.service", root=tmp_path) == {"session-3.scope": "a session"}

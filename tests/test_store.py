@@ -253,6 +253,9 @@ def test_what_an_apply_came_to_is_kept_beside_its_generation(store: Store) -> No
     store.save_outcome(outcome)
     assert store.outcome(saved.number) == outcome
     assert store.load(saved.number) == saved
+    bad = Outcome(generation=saved.number, hash="", plan=Plan(), rejected=saved.number + 1)
+    store.save_outcome(bad)  # of another, which was gone back from: this one's own stays
+    assert store.outcome(saved.number) == outcome
     store.save_outcome(Outcome(generation=99, hash="", plan=Plan()))
     assert store.outcome(99) is None
 

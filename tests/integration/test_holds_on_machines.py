@@ -263,12 +263,20 @@ def test_what_asks_for_an_apply_is_not_stopped_by_it(machine: Machine) -> None:
     machine.run("touch", "/run/go")
 
     machine.until("web has the new word", lambda: "WORD=2" in show(machine, "web.service", "Environment"))
-    machine.until("it is told", lambda: "your session" in machine.journal("--unit=asks.service"))
-    assert "restart at the next apply" in unit(machine, "asks.service")["what"]
+    machine.until("it is told", lambda: "after the session" in machine.journal("--unit=asks.service"))
+    assert "after the session" in unit(machine, "asks.service")["what"]
     assert invocation(machine, "asks.service") == before
 
-    settle(machine)  # to what the source says, which is what the process has
+    # Nor by what others ask for, as long as it is there, nor by another agent.
+    document(machine, **{**services, "web": sleeps("3")})
+    machine.run("systemctl", "restart", "ordain-agent.service")
+    machine.run("ordainctl", "follow")
+    machine.until("web has the next word", lambda: "WORD=3" in show(machine, "web.service", "Environment"))
+    settle(machine)
     assert invocation(machine, "asks.service") == before
+    assert "after the session" in unit(machine, "asks.service")["what"]
+
+    machine.run("systemctl", "restart", "asks.service")
     assert unit(machine, "asks.service")["what"] == ""
 
 

@@ -22,7 +22,9 @@ while True:
     listening.accept()[0].close()
 """
 FAILS = "/usr/bin/false"
+ENDS = ("confirmed", "expired", "killed", "cut")
 SLOW = 'trap "sleep 0.5; exit 0" TERM; while :; do sleep 0.1; done'
+KINDS = "plain limits slow oneshot socket timer many fails healthy sick reads".split()
 ADMIN = (
     "systemctl stop {unit}",
     "systemctl start {unit}",
@@ -34,6 +36,13 @@ ADMIN = (
     "rm -rf /etc/systemd/system/{unit}.d; systemctl daemon-reload",
     "systemctl daemon-reload",
     "systemctl kill --signal=KILL {unit}",
+    "systemctl kill --signal=KILL {unit}",
+    "systemctl reload-or-restart {unit}",
+    "systemctl set-property --runtime {unit} TasksMax=77",
+    "systemctl stop {unit}; systemctl reset-failed",
+    "ordainctl hold {unit}",
+    "ordainctl hold {unit}",
+    "ordainctl unhold {unit}",
     "systemctl restart ordain-agent.service",
 )
 
@@ -42,8 +51,9 @@ ADMIN = (
 class Step:
     """One thing that happens: ``documents`` are written, or ``power``, or the admin's ``shell``.
 
-    ``kill`` is when the agent is killed over it: at a phase of its journal, or "after" so many ``ms``; "power" cuts
-    the power then.
+    ``kill`` is when the agent is killed over it: at a phase of its journal, "after" so many ``ms``, or at "step"
+    ``ms`` of the effects on files (`rig.kills`); "power" cuts the power then. ``confirm``: the documents are on trial,
+    which ends so, of `ENDS`. ``back``: they are taken back with `ordainctl rollback`, and then followed again.
     """
 
     shell: str = ""
@@ -51,6 +61,8 @@ class Step:
     documents: Sections | None = None
     kill: str = ""
     ms: int = 0
+    confirm: str = ""
+    back: bool = False
 
 
 @dataclass(slots=True)
@@ -72,12 +84,25 @@ def steps(seed: int) -> Iterator[Step]:
         elif services and what < 0.40:
             yield Step(power=rng.choice(("reboot", "cut")))
         else:
-            for name in [name for name, entry in services.items() if entry.body["command"][0] == FAILS]:
+            for name in [name for name, entry in services.items() if _fails(entry.body)]:
                 del services[name]  # or all that follows would be rolled back
             for _ in range(rng.choice((1, 1, 2, 3))):
                 _change(rng, services, mounts)
-            kill = rng.choice(("", "", "after", "power", *PHASES)) if rng.random() < 0.6 else ""
-            yield Step(documents=_sections(services, mounts), kill=kill, ms=rng.randrange(1500) if kill else 0)
+            yield _documents(rng, _sections(services, mounts))
+
+
+def _documents(rng: random.Random, sections: Sections) -> Step:
+    """How documents come to be applied."""
+    what = rng.random()
+    if what < 0.15:
+        return Step(documents=sections, confirm=rng.choice(ENDS))
+    kill = rng.choice(("after", "power", "step", "step", *PHASES)) if rng.random() < 0.5 else ""
+    ms = 0 if not kill else rng.randrange(1, 60) if kill == "step" else rng.randrange(1500)
+    return Step(documents=sections, kill=kill, ms=ms, back=what < 0.3)
+
+
+def _fails(body: Mapping[str, Any]) -> bool:
+    return FAILS in (body["command"][0], *body.get("health", {}).get("command", ()))
 
 
 def starters(name: str, body: Mapping[str, Any]) -> tuple[str, ...]:
@@ -108,7 +133,7 @@ def _entry(rng: random.Random, name: str) -> _Entry:
     word = str(rng.randrange(3))
     sleep = ["/usr/bin/sleep", "infinity"]
     body: dict[str, Any]
-    match rng.choice(("plain", "plain", "plain", "limits", "slow", "oneshot", "socket", "timer", "many", "fails")):
+    match rng.choice(("plain", "plain", *KINDS)):
         case "plain":
             body = {"command": sleep, "environment": {"WORD": word}}
         case "limits":
@@ -122,6 +147,17 @@ def _entry(rng: random.Random, name: str) -> _Entry:
             body = {"command": ["/usr/bin/serve"], "listen": {"stream": f"127.0.0.1:{port}"}}
         case "timer":
             body = {"command": ["/usr/bin/true"], "type": "oneshot", "schedule": {"after-boot": f"{word}7h"}}
+        case "healthy":
+            seen = {"command": ["/usr/bin/true"], "within": "2s", "settle": "100ms"}
+            body = {"command": sleep, "environment": {"WORD": word}, "health": seen}
+        case "sick":
+            body = {"command": sleep, "health": {"command": [FAILS], "within": "300ms"}}
+        case "reads":
+            path = f"/etc/{name}.conf"
+            body = {"command": sleep, "reload": ["/usr/bin/grep", "-q", ".", path]}
+            body |= {"files": {path: {"content": f"{word}\n"}}, "check": ["/usr/bin/grep", "-q", "[012]", path]}
+            if rng.random() < 0.5:
+                body |= {"uses": {path: rng.choice(("restart", "reload", "none"))}}
         case "many":
             body = {"command": sleep, "instances": {"1": {}, "2": {"environment": {"WORD": word}}}}
         case _:

@@ -1,8 +1,8 @@
 """Long seeded runs of `model.steps` on two booted machines, one of which suffers: what must hold whatever happens.
 
-    steps ─▶ machine (agent killed, power cut) ─settle▶ compare ◀settle─ twin (the same, unharmed) ◀─ steps
+    steps ─▶ machine (agent killed, power cut) ─settle▶ compare ◀settle─ twin (the other Debian, unharmed) ◀─ steps
 
-    python3 -m rig.soak [--suite trixie] [--seed N] [--minutes 10] [--steps N] [--replay FILE]
+    python3 -m rig.soak [--suite trixie] [--twin bookworm] [--seed N] [--minutes 10] [--steps N] [--replay FILE]
 
 A failure prints its steps, one JSON object a line for ``--replay``, made fewer while they still fail.
 """
@@ -25,14 +25,18 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from rig import model, package, roots
+from rig import kills, model, package, roots
 from rig.apply import BUS
 from rig.machine import CGROUPS, Machine, MachineError
 from rig.model import Sections, Step
 
 DOCUMENTS = "/etc/ordain/documents/model.yaml"
 AGENT = "ordain-agent.service"
+CONFIRM_SEC = 2
+ENFORCE_SEC = 15.0
+"""Longer than the agent takes to bring back what is enforced."""
 OURS = re.compile(r"s\d(@.*)?\.(service|socket|timer)|srv-m\d\.mount")
+HANGS = ("requires", "part-of", "wants")
 LEFT_ALONE = ("dbus", "cron", "ssh", "nginx", "systemd-journald", "systemd-logind", "systemd-udevd")
 SHOWN = ("Id", "LoadState", "ActiveState", "InvocationID", "MainPID")
 RUNNING = ("active", "activating", "reloading", "refreshing")
@@ -60,6 +64,7 @@ class Subject:
     def start(self) -> None:
         """Boot without documents."""
         self.machine.write("/usr/bin/serve", model.SERVE, mode=0o755)
+        kills.listen(self.machine)
         self.machine.boot()
         self._write(self.documents, "start")
         self._settle()
@@ -74,14 +79,89 @@ class Subject:
             self.machine.boot()
         elif step.power:
             self.machine.reboot()
-        if step.documents is not None:
+        if step.confirm:
+            self._on_trial(step, number)
+        elif step.documents is not None:
             self._change(step, number)
         self._settle()
+        kills.disarm(self.machine)
         self._check(step, before if boot == self._boot() else {})
+        if step.back and self.status["state"] == "converged" and before:
+            self._back(step, before)
+        self.in_force = self.documents if self.taken else self.in_force
+
+    @property
+    def taken(self) -> bool:
+        """Whether the documents are in force, as far as the last look goes."""
+        return self.status["state"] != "rolled-back" and "Refused" not in self.codes
+
+    @property
+    def codes(self) -> set[str]:
+        """What there is to know, as of the last look."""
+        return {condition["code"] for condition in self.status["conditions"]}
+
+    def _on_trial(self, step: Step, number: int) -> None:
+        """Apply the documents by hand, and end the trial as the step says; then follow them again."""
+        assert step.documents is not None
+        self._control("pause")
+        self._write(step.documents, str(number))
+        self.documents = step.documents
+        self._control("apply", "--confirm", str(CONFIRM_SEC if step.confirm != "confirmed" else 60))
+        if step.confirm == "confirmed":
+            self._control("confirm")
+        elif step.confirm == "cut" and not self.spared:
+            self.machine.power_cut()
+            self.machine.boot()
+        elif step.confirm == "killed" and not self.spared:
+            self.machine.run("systemctl", "kill", "--signal=KILL", AGENT)
+        trials = (self.machine.path(f"/run/ordain/trial{end}") for end in ("", ".confirmed", ".expired"))
+        self.machine.until("the trial is over", lambda: not any(map(Path.exists, trials)), timeout=60)
+        if step.confirm == "cut" and self.spared:
+            self._answer()
+            self.machine.reboot()
+        self._answer()
+        self._control("resume")
+
+    def _answer(self) -> None:
+        """Wait until an agent answers that has no apply under way."""
+        self.machine.until("an agent answers", lambda: self._ask() and not self._busy(), timeout=60)
+
+    def _control(self, *words: str) -> None:
+        answer = self.machine.run("ordainctl", *words, check=False)
+        if "Traceback" in answer.stdout + answer.stderr:
+            raise Broken(f"ordainctl {' '.join(words)}: {answer.stderr}")
+
+    def _back(self, step: Step, before: Units) -> None:
+        """Roll back, and see that runs what ran before the step; then follow the documents again."""
+        old, new = self.in_force["services"], self.documents["services"]
+        if {**self.in_force, "mounts": {}} == {**self.documents, "mounts": {}}:
+            return
+        if step.kill == "after" and not self.spared:
+            killer = threading.Thread(target=self._kill, args=(step, self._agents()))
+            killer.start()
+            self._control("rollback")
+            killer.join()
+        else:
+            self._control("rollback")
+        self._settle()
+        enforced = {name for name, body in old.items() if body.get("drift") == "enforce"}
+        starters = {u for name, body in old.items() if name not in enforced for u in model.starters(name, body)}
+        ran, runs = (
+            {unit for unit in starters if units.get(unit, {}).get("ActiveState") == "active"}
+            for units in (before, self.units)
+        )
+        changed = {name for name in old if old.get(name) != new.get(name)}
+        more = {unit for unit in runs - ran if re.split(r"[@.]", unit)[0] not in changed}
+        if ran - runs or more:
+            raise Broken(f"after a rollback {sorted(ran - runs)} do not run any more, {sorted(more)} do")
+        self._control("follow")
+        self._settle()
 
     def _change(self, step: Step, number: int) -> None:
         assert step.documents is not None
-        if self.spared or step.kill in ("", "power"):
+        if step.kill == "step" and not self.spared:
+            kills.arm(self.machine, step.ms)
+        if self.spared or step.kill in ("", "power", "step"):
             self._write(step.documents, str(number))
         else:
             killer = threading.Thread(target=self._kill, args=(step, self._agents()))
@@ -142,20 +222,25 @@ class Subject:
         """Wait until the agent has done all it will."""
 
         def settled() -> bool:
-            call = ("busctl", "--json=short", "call", *BUS, "Status")
-            answer = self.machine.run(*call, check=False)
-            if answer.returncode != 0:
+            if not self._ask():
                 return False
-            self.status = json.loads(json.loads(answer.stdout)["data"][0])
             revision = self.status["source"]["revision"]
             read = revision and (revision != self.revision or not self.wrote)
-            busy = self.status["state"] in ("starting", "applying")
-            return bool(read and not busy and not self.machine.path("/run/ordain/journal").exists())
+            return bool(read and not self._busy())
 
         time.sleep(0.7)  # a look at what units do comes up to half a second after it
         self.machine.until("the agent has settled", settled, timeout=60)
         self.revision, self.wrote = self.status["source"]["revision"], False
         self.units = self._look()
+
+    def _ask(self) -> bool:
+        answer = self.machine.run("busctl", "--json=short", "call", *BUS, "Status", check=False)
+        if answer.returncode == 0:
+            self.status = json.loads(json.loads(answer.stdout)["data"][0])
+        return answer.returncode == 0
+
+    def _busy(self) -> bool:
+        return self.status["state"] in ("starting", "applying") or self.machine.path("/run/ordain/journal").exists()
 
     def _look(self) -> Units:
         kinds = ("*.service", "*.socket", "*.timer", "*.mount")
@@ -166,17 +251,14 @@ class Subject:
     def _check(self, step: Step, before: Units) -> None:
         """All that must hold of one machine."""
         told = {unit["unit"]: unit for unit in self._told()["units"]}
-        codes = {condition["code"] for condition in self.status["conditions"]}
-        if codes & {"Internal", "NotPlaced", "NotPersistent"}:
+        if self.codes & {"Internal", "NotPlaced", "NotPersistent"}:
             raise Broken(f"conditions: {self.status['conditions']}")
         self._check_unchanged(step, before)
-        if self.status["state"] == "rolled-back" or "Refused" in codes:
+        if not self.taken:
             return
-        self.in_force = self.documents
         self._check_wanted(told)
-        self._check_gone()
-        if not step.shell:
-            self._check_empty()
+        self._check_gone(told)
+        self._check_empty()
 
     def _told(self) -> dict[str, Any]:
         answer = self.machine.run("ordainctl", "status", "--json", check=False)
@@ -186,13 +268,21 @@ class Subject:
         return found
 
     def _check_empty(self) -> None:
+        enforced = any(body.get("drift") == "enforce" for body in self.documents["services"].values())
+        deadline = time.monotonic() + (ENFORCE_SEC if enforced else 0)
+        while what := self._planned():
+            if time.monotonic() > deadline:
+                raise Broken(f"a second apply would {what}")
+            time.sleep(0.5)
+        self.units = self._look()
+
+    def _planned(self) -> list[str]:
         answer = self.machine.run("ordainctl", "plan", "--json", check=False)
         if answer.returncode not in (0, 2, 3):
             raise Broken(f"ordainctl plan: exit status {answer.returncode}\n{answer.stderr}")
         plan = json.loads(answer.stdout)
-        if plan["stops"] or plan["jobs"] or plan["reload"]:
-            what = [f"{job['verb']} {job['unit']}: {job['reason']}" for job in (*plan["stops"], *plan["jobs"])]
-            raise Broken(f"a second apply would {what or 'reload'}")
+        jobs = (*plan["stops"], *plan["jobs"])
+        return [f"{job['verb']} {job['unit']}: {job['reason']}" for job in jobs] + ["reload"] * plan["reload"]
 
     def _check_wanted(self, told: Units) -> None:
         for name, body in self.documents["services"].items():
@@ -205,24 +295,27 @@ class Subject:
                 if not done:
                     raise Broken(f"{unit} does not run and nobody says why: {told.get(unit)}")
 
-    def _check_gone(self) -> None:
+    def _check_gone(self, told: Units) -> None:
         for unit, state in self.units.items():
             name = re.split(r"[@.]", unit)[0]
             if not OURS.fullmatch(unit) or name in self.documents["services"] or state["ActiveState"] not in RUNNING:
+                continue
+            if told.get(unit, {}).get("why") == "held":
                 continue
             if unit.endswith(".mount") and f"/srv/{name.removeprefix('srv-')}" in self.documents.get("mounts", {}):
                 continue
             raise Broken(f"{unit} is in no document, and {state['ActiveState']}")
 
     def _check_unchanged(self, step: Step, before: Units) -> None:
-        """What no document changed, nor anything it hangs on, is the process that it was."""
-        if step.shell:
-            return
+        """What neither a document nor the admin changed, nor anything it hangs on, is the process that it was."""
         old, now = self.in_force["services"], self.documents["services"]
         moved = {name for name in now.keys() | old.keys() if now.get(name) != old.get(name)}
-        hangs = {name: [*body.get("requires", ()), *body.get("part-of", ())] for name, body in now.items()}
+        moved |= {name for name in now if f" {name}" in step.shell}
+        moved |= {name for name, body in now.items() if body.get("drift") == "enforce"}
+        needs = {name: {n for key in HANGS for n in body.get(key, ())} for name, body in now.items()}
         for _ in now:
-            moved |= {name for name, needs in hangs.items() if moved & set(needs)}
+            moved |= {name for name, others in needs.items() if moved & others}
+            moved |= {other for name in moved if step.shell for other in needs.get(name, ())}
         for unit, was in before.items():
             name = re.split(r"[@.]", unit)[0]
             ours = OURS.fullmatch(unit) and name in now and name not in moved
@@ -252,10 +345,13 @@ class Subject:
         }
 
 
-def run(suite: str, deb: Path, steps: Iterable[Step], *, until: float = float("inf")) -> Iterator[Step]:
-    """Do ``steps`` on fresh machines until the time is over; yields each before it is done. Raises `Broken`."""
-    layers = roots.with_package(suite, deb)
-    with Machine(layers) as machine, Machine(layers) as other, ThreadPoolExecutor(2) as pool:
+def run(suite: str, deb: Path, steps: Iterable[Step], *, twin: str = "", until: float = float("inf")) -> Iterator[Step]:
+    """Do ``steps`` on fresh machines of ``suite`` and ``twin`` until the time is over; yields each before it is done.
+
+    Raises `Broken`.
+    """
+    layers, others = (roots.with_package(name, deb) for name in (suite, twin or suite))
+    with Machine(layers) as machine, Machine(others) as other, ThreadPoolExecutor(2) as pool:
         pair = (Subject(machine, spared=False), Subject(other, spared=True))
         list(pool.map(Subject.start, pair))
         for number, step in enumerate(steps):
@@ -275,29 +371,29 @@ def run(suite: str, deb: Path, steps: Iterable[Step], *, until: float = float("i
                 raise Broken("\n".join([str(error), *journals])) from error
 
 
-def failure(suite: str, deb: Path, steps: Sequence[Step]) -> str:
+def failure(suite: str, twin: str, deb: Path, steps: Sequence[Step]) -> str:
     """What breaks in these steps, "" for nothing."""
     try:
-        for _ in run(suite, deb, steps):
+        for _ in run(suite, deb, steps, twin=twin):
             pass
     except Broken as error:
         return str(error)
     return ""
 
 
-def fewer(suite: str, deb: Path, steps: Sequence[Step]) -> Sequence[Step]:
+def fewer(suite: str, twin: str, deb: Path, steps: Sequence[Step]) -> Sequence[Step]:
     """The last few of ``steps`` that fail by themselves, and of those none that is not needed, as time allows."""
     deadline = time.monotonic() + SHRINK_SEC
     for length in (1, 2, 4, 8, 16):
         if length >= len(steps) or time.monotonic() > deadline:
             break
-        if failure(suite, deb, steps[-length:]):
+        if failure(suite, twin, deb, steps[-length:]):
             steps = steps[-length:]
             break
     at = len(steps) - 2
     while at >= 0 and time.monotonic() < deadline:
         shorter = [*steps[:at], *steps[at + 1 :]]
-        if failure(suite, deb, shorter):
+        if failure(suite, twin, deb, shorter):
             steps = shorter
         at -= 1
     return steps
@@ -312,6 +408,7 @@ def main() -> int:
     """Run seed after seed for so many minutes; the exit status is 1 for a failure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", default="trixie", choices=roots.SUITES)
+    parser.add_argument("--twin", choices=roots.SUITES, help="the Debian of the unharmed machine; else the same")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--steps", type=int, default=40, help="steps of one seed, on fresh machines")
@@ -321,19 +418,22 @@ def main() -> int:
         parser.error(reason)
     deb = package.build()
     if options.replay:
-        broken = failure(options.suite, deb, [Step(**json.loads(x)) for x in options.replay.read_text().splitlines()])
+        broken = failure(
+            options.suite, options.twin, deb, [Step(**json.loads(x)) for x in options.replay.read_text().splitlines()]
+        )
         print(broken or "nothing breaks")
         return int(bool(broken))
     until = time.monotonic() + 60 * options.minutes
     for seed in itertools.count(options.seed):
         done: list[Step] = []
         try:
-            for step in run(options.suite, deb, itertools.islice(model.steps(seed), options.steps), until=until):
+            steps = itertools.islice(model.steps(seed), options.steps)
+            for step in run(options.suite, deb, steps, twin=options.twin, until=until):
                 done.append(step)
         except Broken as error:
             print(f"{options.suite}, seed {seed}, step {len(done)}: {error}", flush=True)
             print(f"--- steps\n{show(done)}", flush=True)
-            few = fewer(options.suite, deb, done)
+            few = fewer(options.suite, options.twin, deb, done)
             print(f"--- fewer steps that break it\n{show(few)}")
             return 1
         print(f"{options.suite}, seed {seed}: {len(done)} steps", flush=True)
