@@ -37,16 +37,18 @@ class Choice:
     ``origin``: ``trial``, ``current``, ``fallback``, ``handed``, ``baseline``, the number asked for with
     ``ordain.boot=``, ``nothing`` or ``off``. ``notes`` say what was passed over and why. ``tried`` are the
     hashes that had their boots when this boot began, ``booted`` the one it began with: both stay for the
-    whole boot, or the count of its own attempt would change what a reload in it places.
+    whole boot, or the count of its own attempt would change what a reload in it places. ``boot_usec`` is what its
+    first run took.
     """
 
-    __slots__ = ("boot_id", "booted", "cache", "first", "notes", "option", "origin", "tried")
+    __slots__ = ("boot_id", "boot_usec", "booted", "cache", "first", "notes", "option", "origin", "tried")
 
     def __init__(self, root: str) -> None:
         self.boot_id = _word(root + "/proc/sys/kernel/random/boot_id").replace("-", "")
         record = read_record(root)
         self.first = not self.boot_id or record.get("boot_id") != self.boot_id
         self.tried = _tried(root) if self.first else record.get("tried", "").split()
+        self.boot_usec = "" if self.first else record.get("boot_usec", "")
         self.booted = "" if self.first else record.get("booted", "")
         self.option = ""
         self.origin = "nothing"

@@ -151,6 +151,7 @@ def _record(root: str, choice: Choice, problems: list[str], usec: int) -> None:
         f"hash={cache.hash if cache else ''}",
         f"entries={len(cache.entries) if cache else 0}",
         f"usec={usec}",
+        f"boot_usec={choice.boot_usec or usec}",
     ]
     lines += [f"note={_printable(note)}" for note in choice.notes]
     lines += [f"problem={_printable(problem)}" for problem in problems]

@@ -9,7 +9,7 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow release fleet serve help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image facts status watch show explain history diff doctor boot-chart plan apply confirm rollback hold unhold pause resume follow release fleet serve help --help --version" -- "$current")
         return
     fi
     local command=${COMP_WORDS[1]}
@@ -93,6 +93,9 @@ _ordainctl() {
             flags='--exit-code --json' operand='text'
             ;;
         doctor)
+            flags='--json' operand='text'
+            ;;
+        boot-chart)
             flags='--json' operand='text'
             ;;
         plan)
@@ -254,7 +257,7 @@ _ordainctl() {
                 --client-ca) operand='files' ;;
             esac
             ;;
-        help) operand='validate render match schema import image facts status watch show explain history diff doctor plan apply confirm rollback hold unhold pause resume follow release fleet serve' ;;
+        help) operand='validate render match schema import image facts status watch show explain history diff doctor boot-chart plan apply confirm rollback hold unhold pause resume follow release fleet serve' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

@@ -267,6 +267,19 @@ _ROWS = (
         arguments=(JSON,),
         examples=(("ordainctl doctor", "first thing at 3 a.m."),),
     ),
+    Command(
+        name="boot-chart",
+        group=MACHINE,
+        purpose="show where the time of this boot went",
+        text=(
+            "Each step of Ordain in this boot, when it began and how long it took: the generators, the files, "
+            "the takeover by the agent, the first converge. `systemd-analyze critical-chain` has the rest."
+        ),
+        run="bootchart:boot_chart",
+        arguments=(JSON,),
+        examples=(("ordainctl boot-chart", "after a boot that seemed slow"),),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE),
+    ),
 )
 
 COMMANDS = {row.name: row for row in (*_ROWS, *table_change.ROWS, *table_release.ROWS, *table_fleet.ROWS)}
