@@ -8,7 +8,7 @@ BUILD := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all pytho
 RUNTIME := python3 python3-yaml python3-jinja2 python3-jsonschema python3-dbus-next python3-pystemd python3-rich python3-aiohttp python3-cryptography
 STORES := etcd-server etcd-client $(shell command -v npm >/dev/null || echo nodejs npm)
 MACHINES := mmdebstrap debian-archive-keyring systemd-container util-linux mount $(BUILD)
-TESTS := tox python3-venv dbus systemd $(RUNTIME)
+TESTS := tox python3-venv dbus systemd busybox curl $(RUNTIME)
 
 # $(call need,PACKAGES): install those that are missing.
 define need
@@ -20,7 +20,7 @@ define need
 	apt-get update -qq && apt-get install -qq --no-install-recommends $$missing >/dev/null; }
 endef
 
-.PHONY: help demo test check deb bench soak audit
+.PHONY: help demo test check deb bench soak proof audit
 
 help:
 	@echo 'make demo    boot a Debian machine from documents, edit them, watch it follow (root)'
@@ -29,6 +29,7 @@ help:
 	@echo 'make deb     build the Debian package into dist/'
 	@echo 'make bench   measure the generator, and applies on a booted machine (root; SUITE=trixie)'
 	@echo 'make soak    random documents, admins, kills and power cuts on booted machines (root; SEED= MINUTES= SUITE=)'
+	@echo 'make proof   whole machines under qemu: RAM and disk out of the same documents, 10 minutes (root; SUITE=)'
 	@echo 'make audit   hold the transformation database against the archives of Debian 12, 13 and sid (400 MB once)'
 
 demo:
@@ -57,6 +58,10 @@ bench:
 soak:
 	$(call need,$(MACHINES))
 	@PYTHONPATH=tests python3 -B -m rig.soak --suite=$(or $(SUITE),trixie) --minutes=$(or $(MINUTES),10) $(if $(SEED),--seed=$(SEED))
+
+proof:
+	$(call need,$(RUNTIME) $(MACHINES) qemu-system-x86 zstd e2fsprogs)
+	@PYTHONPATH=packaging/typing:tests python3 -B -m rig.proof --suite=$(or $(SUITE),trixie)
 
 audit:
 	$(call need,$(RUNTIME) debian-archive-keyring)
