@@ -109,17 +109,25 @@ def _tree(suite: str, desk: Path, stack: ExitStack) -> Path:
     layers = roots.with_package(suite, deb, package.for_initrds(deb), more=qemu.PACKAGES)
     desk.mkdir()
     roots.scratch(desk)
-    stack.callback(subprocess.run, ["umount", "--recursive", "--lazy", desk], check=False, env=roots.CLEAN)
+    stack.callback(_unmount, desk)
     for name in ("upper", "work", "tree"):
         (desk / name).mkdir()
     tree = desk / "tree"
     roots.overlay(layers, desk / "upper", desk / "work", tree)
     (tree / "etc/hostname").write_text("proof\n")
+    # Emulated on a busy host, an agent may need minutes to start.
+    slow = tree / "etc/systemd/system/ordain-agent.service.d/slow.conf"
+    slow.parent.mkdir()
+    slow.write_text("[Service]\nTimeoutStartSec=10min\nWatchdogSec=0\n")
     (tree / "etc/systemd/system/rig-shell.service").write_text(qemu.SHELL)
     wanted = tree / "etc/systemd/system/basic.target.wants"
     wanted.mkdir(exist_ok=True)
     (wanted / "rig-shell.service").symlink_to("../rig-shell.service")
     return tree
+
+
+def _unmount(desk: Path) -> None:
+    subprocess.run(["umount", "--recursive", "--lazy", desk], check=False, env=roots.CLEAN)
 
 
 def ram(made: Kit) -> Cache:
