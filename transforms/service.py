@@ -212,8 +212,13 @@ class _Renderer:
             self.draft.set("Service", "CapabilityBoundingSet", kept, leaf)
         box = self.service.branch("sandbox")
         if level := box.leaf("level"):
-            for key, text in sandbox.directives_of(str(level.value), self.draft.systemd):
-                self.draft.add("Service", key, text, level)
+            said = {line.key for line in self.draft.lines if line.section == "Service"}
+            layout = self.context.references.layouts.get(self.draft.item.partition("/")[2])
+            ours = layout is not None and layout.ours
+            unprivileged = ours and "capabilities" not in self.service and "capabilities" not in box
+            for key, text in sandbox.directives_of(str(level.value), self.draft.systemd, unprivileged=unprivileged):
+                if key not in said:  # what the document says in words of its own stands
+                    self.draft.add("Service", key, text, level)
         if leaf := box.leaf("write"):
             self.draft.set("Service", "ReadWritePaths", texts(leaf.value), leaf)
         if (leaf := box.leaf("network")) and leaf.value is False:
