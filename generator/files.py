@@ -28,7 +28,11 @@ from ordain.generator.tree import Found, Refused
 from ordain.transforms.forbidden import why_not
 
 RECORDS = {"early": "run/ordain/files", "main": "var/lib/ordain/files"}
-REPORTS = {"early": "run/ordain/files-early.json", "main": "run/ordain/files-main.json"}
+REPORTS = {
+    "early": "run/ordain/files-early.json",
+    "main": "run/ordain/files-main.json",
+    "users": "run/ordain/accounts.json",
+}
 CREDENTIALS = ("run/credentials/@system", "etc/credstore", "run/credstore", "usr/lib/credstore")
 ENCRYPTED = ("run/credentials/@encrypted", "etc/credstore.encrypted", "run/credstore.encrypted")
 
@@ -48,6 +52,7 @@ class File:
     absent: bool = False
     on_remove: str = "restore"
     mount: str = ""
+    home: str = ""
 
     @property
     def phase(self) -> str:
@@ -108,7 +113,7 @@ def main(argv: list[str]) -> int:
         report.hash = choice.cache.hash
         target = root / REPORTS[phase]
         target.parent.mkdir(parents=True, exist_ok=True)
-        _durable(target, json.dumps(asdict(report)).encode())
+        durable(target, json.dumps(asdict(report)).encode())
     except CacheError as error:
         print(f"ordain-files: {error}", file=sys.stderr)
         return 1
@@ -152,6 +157,8 @@ class Placing:
             ours = self._ours(file)
             there, missing = tree.look(self.root, file.path)
             was = self.placed.get(file.path)
+            if file.home and self._is_the_users(file, there):
+                return None
             if was is None:
                 if there.kind == "directory" and ours.kind not in ("directory", "nothing"):
                     raise Refused("there is a directory")
@@ -177,6 +184,15 @@ class Placing:
             raise Refused(what)
         if file.mount and not os.path.ismount(self.root / file.mount.lstrip("/")):
             raise Refused(f"{file.mount} is not mounted")
+
+    def _is_the_users(self, file: File, there: Found) -> bool:
+        """Whether a directory below a home is there, or the home is another: then it is as its user has it."""
+        elsewhere = tree.home(self.root, file.owner or "root")
+        if file.home == elsewhere:
+            return file.directory and there.kind == "directory"
+        if not file.directory:
+            raise Refused(f"the home of {file.owner} is {elsewhere}: say so, as `home`")
+        return True
 
     def _ours(self, file: File) -> Found:
         if file.absent:
@@ -245,7 +261,7 @@ class Placing:
         if there.kind in ("file", "link") and not self._has_backup(there):
             backup = self.folder / "backup"
             backup.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _durable(backup / there.digest, there.data)
+            durable(backup / there.digest, there.data)
 
     def _has_backup(self, found: Found) -> bool:
         return (self.folder / "backup" / found.digest).exists()
@@ -269,7 +285,7 @@ class Placing:
     def _write(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         rows = {path: _row(placed) for path, placed in sorted(self.placed.items())}
-        _durable(self.folder / "placed.json", json.dumps(rows).encode())
+        durable(self.folder / "placed.json", json.dumps(rows).encode())
         named = {placed.before.digest for placed in self.placed.values()}
         with contextlib.suppress(FileNotFoundError):
             for backup in (self.folder / "backup").iterdir():
@@ -290,7 +306,7 @@ def _why(error: Refused | OSError) -> str:
     return str(error) if isinstance(error, Refused) else os.strerror(error.errno or 0)
 
 
-def _durable(path: Path, data: bytes) -> None:
+def durable(path: Path, data: bytes) -> None:
     """Put ``data`` at ``path``, which lies where only root writes; the old or the new after a power cut."""
     beside = path.with_name(f".{path.name}.new")
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

@@ -103,6 +103,16 @@ def number(root: Path, database: str, name: str) -> int:
     raise Refused(f"there is no {'user' if database == 'passwd' else 'group'} {name}")
 
 
+def home(root: Path, user: str) -> str:
+    """The home directory of ``user``, "" if there is none."""
+    with contextlib.suppress(FileNotFoundError):
+        for line in (root / "etc/passwd").read_text("utf-8", "surrogateescape").splitlines():
+            fields = line.split(":")
+            if fields[0] == user and len(fields) > 5:
+                return fields[5]
+    return ""
+
+
 def _missing(root: Path, path: str) -> list[str]:
     """The directories above ``path`` that are not there, from the top."""
     folder = os.open(root, _FOLDER)

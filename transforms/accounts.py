@@ -1,10 +1,12 @@
 """``users`` and ``groups`` → lines for systemd-sysusers(8), homes and SSH keys; pure.
 
-systemd-sysusers makes what is not there, and adds to groups; it never changes or removes an account.
+systemd-sysusers makes what is not there, and adds to groups; what the documents say of an account that is there is
+in a file beside, for generator.accounts. No account is ever removed.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +17,18 @@ from ordain.transforms.names import Names
 from ordain.transforms.plaintext import Text
 
 SYSTEM, ORDINARY = "/run/ordain/sysusers/system-{}.conf", "/run/ordain/sysusers/user-{}.conf"
+ACCOUNT = "/run/ordain/sysusers/{}.account"
+ROOTS = {
+    "state": "`PermitRootLogin no` of sshd keeps it from logging in over the network",
+    "shell": "a rescue shell is root's",
+    "home": "it is /root",
+    "uid": "it is 0",
+    "gid": "it is 0",
+    "group": "it is root",
+    "groups": "root may do all without them",
+    "system": "it is one",
+}
+"""What of root no document says, and why."""
 RANGE = "r - 1000-59999"
 """Where the numbers of ordinary users come from; without it systemd-sysusers takes a system user's."""
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
@@ -52,13 +66,32 @@ class _User:
 
     def item(self) -> Item:
         _check_name(self.file, self.name, self.here)
-        if self.branch.value("state") == "absent":
-            leaf = self.branch.leaf("state") or self.here
-            self.file.block(leaf, "a user is not locked yet", f"`userdel {self.name}` removes it", "NotYet")
-        if self.name != "root":
+        if self.name == "root":
+            self.root()
+            return _item(self.file, tuple(self.keys()), empty=True)
+        absent = self.branch.value("state") == "absent"
+        if not absent:
             self.account()
-        artifacts = tuple(self.keys())
-        return _item(self.file, artifacts, empty=self.name == "root")
+        artifacts = (self.said(absent=absent), *(() if absent else self.keys()))
+        return _item(self.file, artifacts, empty=absent)
+
+    def root(self) -> None:
+        """Of root the keys that may log in, and no more: who locks it out mends nothing."""
+        for key in ROOTS.keys() & set(self.branch):
+            leaf = self.branch.leaf(key) or self.branch.branch(key).here
+            self.file.block(leaf, f"{key} of root stays as it is", ROOTS[key], "Vital")
+
+    def said(self, *, absent: bool) -> Artifact:
+        """What systemd-sysusers does not do to an account that is there; read by generator.accounts."""
+        values: dict[str, object] = {"name": self.name}
+        if absent:
+            values["absent"] = True
+        else:
+            values |= {key: leaf.value for key in ("uid", "gid") if (leaf := self.branch.leaf(key))}
+            values |= {key: str(leaf.value) for key in ("home", "shell") if (leaf := self.branch.leaf(key))}
+            values["groups"] = [self.names.user(group) for group, _ in self.branch.branch("groups").leaves()]
+        content = json.dumps(values, sort_keys=True)
+        return Artifact(path=ACCOUNT.format(self.name), content=f"{content}\n", item=self.file.item)
 
     def account(self) -> None:
         shell = self.branch.leaf("shell")
@@ -68,6 +101,8 @@ class _User:
                 self.file.block(leaf or self.here, f"{path!r} cannot stand in /etc/passwd", "letters, digits, /_.@+-")
         if not self.system:
             self.file.add(RANGE, self.here)
+        if self.branch.value("uid") == 0:
+            self.file.block(self.branch.leaf("uid") or self.here, "0 is root's number", "any other", "Vital")
         uid, gid, group = (self.branch.leaf(key) for key in ("uid", "gid", "group"))
         number = str(uid.value) if uid else "-"
         if group is not None:
@@ -92,7 +127,9 @@ class _User:
         root = self.name == "root"
         owner = "" if root else self.name
         main = "" if root else self.names.user(str(group)) if group else self.name
-        place = Artifact(path="", directory=True, mode=0o700, item=self.file.item, owner=owner, group=main)
+        place = Artifact(
+            path="", directory=True, mode=0o700, item=self.file.item, owner=owner, group=main, home=self.home
+        )
         if not (root or self.system):
             yield replace(place, path=self.home, on_remove="keep")
         keys = Text(path=f"{self.home}/.ssh/authorized_keys", item=self.file.item)
@@ -103,7 +140,7 @@ class _User:
         if keys.lines:
             self.file.problems += keys.problems
             yield replace(place, path=f"{self.home}/.ssh")
-            yield keys.artifact(0o600, owner, main)
+            yield replace(keys.artifact(0o600, owner, main), home=self.home)
 
 
 def _check_name(file: Text, name: str, leaf: Leaf) -> None:

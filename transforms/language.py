@@ -41,7 +41,7 @@ USER = Record(
         "shell": path("Login shell."),
         "keys": Set("SSH public keys.", "an SSH public key"),
         "system": Flag("A system user."),
-        "state": Choice(("present", "absent"), "absent locks it."),
+        "state": Choice(("present", "absent"), "absent locks it: nobody logs in, and no file of it goes."),
     },
     title="the keys of a user",
 )

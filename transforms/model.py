@@ -245,7 +245,8 @@ class Artifact:
     ``directory`` instead, hold the ``credential`` of that name, which no generation does, or be ``absent``.
     ``item`` is the item of the documents it belongs to (``services/web``). ``owner`` and ``group`` are names or
     numbers, ``""`` root's. ``on_remove``: restore or keep, once no document speaks of it any more.
-    ``mount`` is the mount point of the documents it lies on, ``""`` for none.
+    ``mount`` is the mount point of the documents it lies on, ``""`` for none. ``home``: it lies in this home of its
+    owner, and goes nowhere if that has another; a directory that is there stays as it is.
     """
 
     path: str
@@ -260,6 +261,7 @@ class Artifact:
     absent: bool = False
     on_remove: str = "restore"
     mount: str = ""
+    home: str = ""
 
     @property
     def is_file(self) -> bool:

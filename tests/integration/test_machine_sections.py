@@ -74,3 +74,43 @@ def test_live_at_boot_and_taken_back(machine: Machine) -> None:
     assert machine.run("hostname").stdout == "machine\n"
     assert not machine.path("/run/sysctl.d/99-q-ordain.conf").exists()
     assert machine.run("id", "-u", "alice").returncode == 0, "an account is never removed"
+
+
+def passwd(machine: Machine, name: str) -> list[str]:
+    return next(row for line in machine.read("/etc/passwd").splitlines() if (row := line.split(":"))[0] == name)
+
+
+def test_an_account_that_was_there_changes_as_told_and_is_its_own_again(machine: Machine) -> None:
+    machine.boot()
+    machine.run("useradd", "--create-home", "--shell", "/bin/sh", "bob")
+    machine.run("chmod", "0755", "/home/bob")
+    write(machine, f'users: {{bob: {{shell: /bin/bash, groups: [adm], keys: ["{KEY}"]}}}}\n')
+
+    status, text = apply(machine)
+
+    assert status == 0, text
+    assert passwd(machine, "bob")[6] == "/bin/bash"
+    assert "adm" in machine.run("id", "-nG", "bob").stdout
+    assert machine.run("stat", "-c", "%a", "/home/bob").stdout == "755\n", "the home is its user's"
+    assert KEY in machine.read("/home/bob/.ssh/authorized_keys")
+
+    write(machine, "users: {bob: {state: absent}}\n")
+    status, text = apply(machine)
+
+    assert status == 0, text
+    assert passwd(machine, "bob")[6] == "/bin/sh"
+    assert machine.run("id", "-nG", "bob").stdout == "bob\n"
+    assert "Jan 02, 1970" in machine.run("chage", "--list", "bob").stdout
+    assert machine.path("/home/bob").exists()
+
+    write(machine, f"users: {{bob: {{uid: {int(passwd(machine, 'bob')[2]) + 1}}}}}\n")
+    status, text = apply(machine)
+
+    assert status == 4, text
+    assert "files belong to that number" in text
+
+    write(machine, "services: {}\n")
+    status, text = apply(machine)
+
+    assert status == 0, text
+    assert "never" in machine.run("chage", "--list", "bob").stdout.splitlines()[3]

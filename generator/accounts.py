@@ -1,0 +1,159 @@
+"""Makes the users and groups of the documents, and of those that are there what the documents say, no more.
+
+    /run/ordain/sysusers/*.conf, *.account ─▶ systemd-sysusers, usermod, gpasswd ─▶ a record, a report, exit status
+
+systemd-sysusers makes what is missing and changes nothing. An account is never removed and its number never changed:
+files belong to it. What an account was before is in the record, and comes back when no document speaks of it; of an
+account that was made here, only what was added to it goes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ordain.generator.files import REPORTS, durable
+
+FOLDER = "run/ordain/sysusers"
+RECORD = "etc/ordain/boot/accounts"
+"""On the root file system, as the accounts are: /var may not be there yet."""
+KINDS = ("system", "user")
+"""In two runs: the range of numbers that a file of ordinary users names holds for all that are read with it."""
+LOCKED = "1"
+"""The day after 1970-01-01 an account that is locked has expired on (shadow(5)): keys let nobody in either."""
+FIELDS = {"home": ("--home", 5), "shell": ("--shell", 6)}
+"""What may change of an account that is there: the option of usermod(8), the field of passwd(5)."""
+
+Run = Callable[[list[str]], str]
+"""Runs a command; "" or what it said when it failed."""
+
+
+def main(argv: list[str]) -> int:
+    """The exit status is 1 if an account is not as it should be."""
+    root = Path(argv[1] if len(argv) > 1 else "/")
+    accounts = Accounts(root, _run)
+    problems = accounts.apply()
+    target = root / REPORTS["users"]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    durable(target, json.dumps({"problems": problems}).encode())
+    for name, what in problems.items():
+        print(f"{name}: {what}", file=sys.stderr)
+    return 1 if problems else 0
+
+
+class Accounts:
+    """Those below ``root``, changed by ``run``."""
+
+    def __init__(self, root: Path, run: Run) -> None:
+        self._root, self._run = root, run
+        self.problems: dict[str, str] = {}
+
+    def apply(self) -> dict[str, str]:
+        """Make them what the documents say; what is wrong, by item."""
+        wanted = [json.loads(path.read_bytes()) for path in sorted((self._root / FOLDER).glob("*.account"))]
+        record, before = self._read(), self._accounts()
+        members = self._members()
+        for kind in KINDS:
+            files = sorted((self._root / FOLDER).glob(f"{kind}-*.conf"))
+            if files and (said := self._run(["systemd-sysusers", *map(str, files)])):
+                self.problems.setdefault("users", said)
+        after = self._accounts()
+        for want in wanted:
+            name = want["name"]
+            if name in after:
+                self._check(want, after[name])
+            old = record.setdefault(name, {"made": name not in before, "groups": []})
+            joined = [group for group in want.get("groups", ()) if name not in members.get(group, ())]
+            old["groups"] = sorted({*old["groups"], *joined})
+            self._leave(name, old, keep=want.get("groups", ()))
+        self._write(record)  # before what was there is lost
+        self._change(wanted, record, after)
+        self._write(record)
+        return self.problems
+
+    def _change(
+        self, wanted: Iterable[Mapping[str, Any]], record: dict[str, Any], now: Mapping[str, list[str]]
+    ) -> None:
+        """What differs, and what no document says any more."""
+        said = {want["name"]: want for want in wanted}
+        for name, old in list(record.items()):
+            want = said.get(name, {})
+            if name in now:
+                self._usermod(name, want, old, now[name])
+            if name not in said:
+                self._leave(name, old, keep=())
+                if not old["made"] or name not in now:
+                    del record[name]
+
+    def _usermod(self, name: str, want: Mapping[str, Any], old: dict[str, Any], fields: list[str]) -> None:
+        options: list[str] = []
+        for key, (option, at) in FIELDS.items():
+            if key in want and want[key] != fields[at]:
+                if not old["made"]:
+                    old.setdefault(key, fields[at])
+                options += [option, want[key]]
+            elif key not in want and key in old:
+                options += [option, old.pop(key)]
+        if want.get("absent") and "expires" not in old:
+            old["expires"] = self._expires(name)
+            options += ["--expiredate", LOCKED]
+        elif not want.get("absent") and "expires" in old:
+            options += ["--expiredate", old.pop("expires")]
+        if options and (what := self._run(["usermod", *options, name])):
+            self.problems[f"users/{name}"] = what
+
+    def _leave(self, name: str, old: dict[str, Any], *, keep: Iterable[str]) -> None:
+        """Take ``name`` out of the groups that it was put into here, but for those to ``keep``."""
+        for group in sorted(set(old["groups"]) - set(keep)):
+            if name in self._members().get(group, ()) and (what := self._run(["gpasswd", "--delete", name, group])):
+                self.problems[f"users/{name}"] = what
+                continue
+            old["groups"].remove(group)
+
+    def _check(self, want: Mapping[str, Any], fields: list[str]) -> None:
+        """Numbers that differ: files belong to them, so nobody but an admin can change them."""
+        for key, at in (("uid", 2), ("gid", 3)):
+            if key in want and str(want[key]) != fields[at]:
+                self.problems[f"users/{want['name']}"] = f"its {key} is {fields[at]}, and files belong to that number"
+
+    def _accounts(self) -> dict[str, list[str]]:
+        return {row[0]: row for row in self._rows("passwd") if len(row) > 6}
+
+    def _members(self) -> dict[str, tuple[str, ...]]:
+        return {row[0]: tuple(filter(None, row[3].split(","))) for row in self._rows("group") if len(row) > 3}
+
+    def _expires(self, name: str) -> str:
+        return next((row[7] for row in self._rows("shadow") if row[0] == name and len(row) > 7), "")
+
+    def _rows(self, database: str) -> list[list[str]]:
+        text = (self._root / "etc" / database).read_text("utf-8", "surrogateescape")
+        return [line.split(":") for line in text.splitlines()]
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            found = json.loads((self._root / RECORD).read_bytes())
+            return {
+                name: {"made": bool(row["made"]), **row, "groups": list(row["groups"])} for name, row in found.items()
+            }
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}  # then what is there is taken for not ours, and stays
+
+    def _write(self, record: Mapping[str, Any]) -> None:
+        path = self._root / RECORD
+        if not record and not path.exists():
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        durable(path, json.dumps(record, sort_keys=True).encode())
+
+
+def _run(argv: list[str]) -> str:
+    try:
+        done = subprocess.run(argv, capture_output=True, check=False, timeout=20, stdin=subprocess.DEVNULL)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{argv[0]}: {error}"
+    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return (said[-1] if said else f"{argv[0]}: exit status {done.returncode}") if done.returncode else ""

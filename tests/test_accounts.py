@@ -1,0 +1,112 @@
+"""Accounts that are there become what the documents say, no more, and what they were when the documents are silent."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from ordain.generator.accounts import FOLDER, RECORD, Accounts
+
+PASSWD = "root:x:0:0::/root:/bin/bash\nwww:x:33:33::/var/www:/bin/sh\nann:x:1000:1000::/home/ann:/bin/bash\n"
+GROUP = "www:x:33:\nann:x:1000:\nadm:x:4:www\nlog:x:5:\n"
+
+
+class Machine:
+    """A root whose accounts change as the commands would change them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.ran: list[str] = []
+        for path, text in (("passwd", PASSWD), ("group", GROUP), ("shadow", "ann:!:1::::::\n")):
+            (root / "etc").mkdir(exist_ok=True)
+            (root / "etc" / path).write_text(text)
+
+    def run(self, argv: list[str]) -> str:
+        self.ran.append(" ".join(argv))
+        passwd, group = self.root / "etc/passwd", self.root / "etc/group"
+        if argv[0] == "usermod" and "--shell" in argv:
+            lines = [line.split(":") for line in passwd.read_text().splitlines()]
+            new = argv[argv.index("--shell") + 1]
+            passwd.write_text("".join(":".join([*f[:6], new if f[0] == argv[-1] else f[6]]) + "\n" for f in lines))
+        if argv[0] == "systemd-sysusers":
+            for path in argv[1:]:
+                for line in Path(path).read_text().splitlines():
+                    if line.startswith("m "):
+                        _, name, into = line.split()
+                        group.write_text(group.read_text().replace(f"{into}:x:5:", f"{into}:x:5:{name}"))
+        if argv[0] == "gpasswd":
+            group.write_text(group.read_text().replace(f"{argv[3]}:x:5:{argv[2]}", f"{argv[3]}:x:5:"))
+        return ""
+
+    def wants(self, *users: dict[str, object]) -> dict[str, str]:
+        folder = self.root / FOLDER
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in folder.iterdir():
+            path.unlink()
+        for user in users:
+            (folder / f"{user['name']}.account").write_text(json.dumps(user))
+            memberships = [f"m {user['name']} {group}\n" for group in user.get("groups", [])]  # type: ignore[attr-defined]
+            (folder / f"user-1-{user['name']}.conf").write_text("".join(memberships))
+        self.ran.clear()
+        return Accounts(self.root, self.run).apply()
+
+    @property
+    def changes(self) -> list[str]:
+        return [line for line in self.ran if not line.startswith("systemd-sysusers")]
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_what_is_said_changes_and_comes_back(machine: Machine) -> None:
+    machine.wants({"name": "www", "shell": "/bin/false"})
+    assert machine.changes == ["usermod --shell /bin/false www"]
+
+    machine.wants({"name": "www", "shell": "/bin/false"})
+    assert machine.changes == []
+
+    machine.wants()
+    assert machine.changes == ["usermod --shell /bin/sh www"]
+    assert json.loads((machine.root / RECORD).read_text()) == {}
+
+
+def test_only_what_was_added_to_a_group_leaves_it(machine: Machine) -> None:
+    machine.wants({"name": "www", "groups": ["adm", "log"]})
+    machine.wants({"name": "www", "groups": []})
+
+    assert machine.changes == ["gpasswd --delete www log"]
+
+
+def test_who_is_locked_expires_and_is_let_in_again(machine: Machine) -> None:
+    machine.wants({"name": "ann", "absent": True})
+    assert machine.changes == ["usermod --expiredate 1 ann"]
+
+    machine.wants({"name": "ann", "absent": True})
+    assert machine.changes == []
+
+    machine.wants({"name": "ann", "groups": []})
+    assert machine.changes == ["usermod --expiredate  ann"]
+
+
+def test_one_that_is_not_there_is_not_locked(machine: Machine) -> None:
+    assert machine.wants({"name": "gone", "absent": True}) == {}
+    assert machine.changes == []
+
+
+def test_a_number_is_never_changed(machine: Machine) -> None:
+    problems = machine.wants({"name": "ann", "uid": 2000})
+
+    assert problems == {"users/ann": "its uid is 1000, and files belong to that number"}
+    assert machine.changes == []
+
+
+def test_without_a_record_nothing_is_taken_back(machine: Machine) -> None:
+    machine.wants({"name": "www", "groups": ["log"]})
+    (machine.root / RECORD).write_text("{")
+
+    assert machine.wants() == {}
+    assert machine.changes == []
