@@ -35,8 +35,7 @@ async def see_to(systemd: Systemd, root: Path, settings: SourceSettings) -> None
     changed = _place(root, "".join(drop_in(root, settings)))
     if changed:
         await systemd.reload()
-    current = state.active_state in RUNNING and not changed and _digest(root) == settings.digest
-    if not current:
+    if state.active_state not in RUNNING or changed or not _works(root, settings):
         await systemd.restart(UNIT)
 
 
@@ -63,9 +62,10 @@ def _place(root: Path, text: str) -> bool:
     return True
 
 
-def _digest(root: Path) -> str:
-    """The digest of the settings that `UNIT` runs with, "" if it has not said."""
+def _works(root: Path, settings: SourceSettings) -> bool:
+    """Whether `UNIT` runs with ``settings`` and is connected; else a credential may have come, which takes a restart."""
     try:
-        return read_handover(root / HANDOVER / NAME).settings
+        found = read_handover(root / HANDOVER / NAME)
     except SourceError:
-        return ""
+        return False
+    return found.settings == settings.digest and found.health is not None and found.health.connected

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from rig.agent import layer, runs, sleeps, state, status, wait_active, wait_state, word
-from rig.machine import Machine
+from rig.agent import document, layer, runs, sleeps, state, status, wait_active, wait_state, word
+from rig.machine import Machine, Machines
 
 pytestmark = pytest.mark.integration
 
@@ -68,3 +68,154 @@ def test_an_edit_at_the_server_reconfigures_the_service(followed: Machine) -> No
 
     assert runs(followed, "other.service")["other.service"] == before["other.service"]
     assert state(followed, SOURCE) == "active"
+
+
+WRONG = """
+import http.server, pathlib
+
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        head, _, body = pathlib.Path("/srv/answer").read_bytes().partition(b"\\n\\n")
+        wanted = pathlib.Path("/srv/secret")
+        if wanted.exists() and self.headers["Authorization"] != "Bearer " + wanted.read_text():
+            head, body = b"HTTP/1.0 401 No", b""
+        self.wfile.write(head.replace(b"\\n", b"\\r\\n") + b"\\r\\n\\r\\n" + body)
+
+http.server.HTTPServer(("127.0.0.1", 8080), Answer).serve_forever()
+"""
+"""A server that answers everybody with what lies in /srv/answer."""
+
+
+def answer(machine: Machine, head: str, body: str = "") -> None:
+    """Have the wrong server, in place of the reference one, answer so from now on."""
+    machine.write("/srv/answer", f"HTTP/1.0 {head}\n\n{body}")
+    if state(machine, SERVER) != "active" or "python3" not in machine.show(SERVER, "ExecStart")["ExecStart"]:
+        machine.run("systemctl", "stop", SERVER, check=False)
+        machine.write("/srv/wrong.py", WRONG)
+        command = ("python3", "/srv/wrong.py")
+        machine.run("systemd-run", f"--unit={SERVER}", "--service-type=exec", "--collect", "--quiet", *command)
+
+
+def ask_again(machine: Machine) -> None:
+    """Without the waits that have become long."""
+    machine.run("systemctl", "restart", SOURCE)
+
+
+def test_faults_of_the_server_touch_nothing_and_are_told(followed: Machine) -> None:
+    before = runs(followed, "web.service", "other.service")
+
+    followed.run("systemctl", "kill", "--signal=KILL", SERVER)
+    wait_code(followed, "SourceUnreachable")
+    for code, head, body in (
+        ("Unauthorized", "401 No", ""),
+        ("NotDocuments", "200 OK\nContent-Type: text/html", "<html>Sign in</html>"),
+        ("Truncated", "200 OK\nContent-Length: 9999", layer(web=sleeps("2"))),
+        ("SourceEmpty", "200 OK", ""),
+        ("WrongMachine", f"200 OK\nOrdain-Machine-Id: {'f' * 32}", layer(web=sleeps("2"))),
+        ("TooLarge", "200 OK", "#" * (5 << 20)),
+    ):
+        answer(followed, head, body)
+        ask_again(followed)
+        wait_code(followed, code)
+    answer(followed, "200 OK", layer(third=sleeps()))
+    ask_again(followed)
+    followed.until("that is withheld", lambda: "SourceShrunken" in codes(followed))
+    followed.run("systemctl", "kill", "--signal=KILL", SOURCE)
+
+    assert runs(followed, "web.service", "other.service") == before
+    followed.run("ordainctl", "apply")
+    wait_active(followed, "third.service")
+    assert state(followed, "web.service") == "inactive"
+    assert "SourceShrunken" not in codes(followed)
+
+
+def codes(machine: Machine) -> list[str]:
+    return [condition["code"] for condition in status(machine)["conditions"]]
+
+
+def test_a_machine_boots_without_its_server_and_follows_once_it_is_there(machine: Machine) -> None:
+    follow(machine)
+    shelve(machine, web=sleeps())
+    machine.boot()
+    wait_code(machine, "SourceUnreachable")
+    assert status(machine)["generation"] == 0
+
+    serve(machine)
+    ask_again(machine)
+    wait_active(machine, "web.service")
+    wait_state(machine, "converged")
+
+    machine.reboot()
+    wait_active(machine, "web.service")
+    wait_code(machine, "SourceUnreachable")
+    before = runs(machine, "web.service")
+    serve(machine)
+    ask_again(machine)
+    wait_code(machine, "")
+    assert runs(machine, "web.service") == before
+
+    shelve(machine, web=sleeps("2"))
+    machine.until("web has the new word", lambda: "WORD=2" in word(machine))
+
+
+@pytest.mark.parametrize("place", ["/etc/credstore", "/run/credstore", "/etc/credstore.encrypted"])
+def test_a_password_comes_as_a_credential_and_is_nowhere_else(machines: Machines, place: str) -> None:
+    machine = machines("trixie" if place == "/run/credstore" else "bookworm")
+    follow(machine, ", credential: boot-token")
+    secret = "s3cret-7f1c"
+    machine.write("/srv/secret", secret)
+    machine.boot()
+    wait_code(machine, "CredentialMissing")
+    answer(machine, "200 OK", layer(web=sleeps()))
+    if place.endswith("encrypted"):
+        machine.run("mkdir", "-p", place)
+        encrypt = ("systemd-creds", "encrypt", "--with-key=host", "--name=boot-token", "-", f"{place}/boot-token")
+        machine.run(*encrypt, stdin=secret)
+    else:
+        machine.write(f"{place}/boot-token", secret, mode=0o600)
+
+    machine.run("systemctl", "restart", "ordain-agent.service")
+    wait_active(machine, "web.service")
+
+    told = (
+        machine.journal()
+        + machine.run("systemctl", "show", SOURCE).stdout
+        + machine.run("systemctl", "cat", SOURCE).stdout
+    )
+    told += machine.run("ordainctl", "status", "--json").stdout + machine.run("ps", "axeww").stdout
+    assert secret not in told
+    found = machine.run(
+        "grep", "-rlF", "--devices=skip", secret, "/etc", "/run", "/var/lib", "/srv", check=False
+    ).stdout
+    kept = {line for line in found.split() if not line.startswith("/run/credentials/")}
+    assert kept == {"/srv/secret"} | ({f"{place}/boot-token"} if not place.endswith("encrypted") else set())
+
+
+def test_what_talks_to_the_network_may_do_little_else(followed: Machine) -> None:
+    rating = followed.run("systemd-analyze", "security", "--no-pager", SOURCE).stdout
+    exposure = float(rating.splitlines()[-1].split(": ", 1)[1].split()[0])
+    pid = followed.show(SOURCE, "MainPID")["MainPID"]
+    process = dict(line.split(":\t", 1) for line in followed.read(f"/proc/{pid}/status").splitlines() if ":\t" in line)
+
+    assert exposure <= 2.0
+    assert int(process["CapEff"], 16) == int(process["CapBnd"], 16) == 0
+    assert "0" not in process["Uid"].split()
+    assert followed.run("stat", "-c", "%U %a", "/run/ordain-source/handover").stdout == "ordain-source 600\n"
+
+
+def test_a_directory_needs_no_such_service(machines: Machines) -> None:
+    machine = machines("trixie")
+    document(machine, web=sleeps())
+    machine.boot()
+    wait_active(machine, "web.service")
+    wait_state(machine, "converged")
+    assert state(machine, SOURCE) == "inactive"
+
+    follow(machine)
+    machine.run("systemctl", "restart", "ordain-agent.service")
+    wait_code(machine, "SourceUnreachable")
+    machine.run("rm", AGENT_YAML)
+    machine.run("systemctl", "restart", "ordain-agent.service")
+    machine.until("it is stopped", lambda: state(machine, SOURCE) == "inactive")
+    wait_code(machine, "")
+    assert state(machine, "web.service") == "active"
