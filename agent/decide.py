@@ -21,6 +21,10 @@ def decide(view: View) -> Iterator[Job | Note]:
         yield from _held(view, view.hold)
     elif view.gone:
         yield from _gone(view)
+    elif view.overdue and view.running and not view.role:
+        yield view.job(Verb.STOP, "the source is lost for longer than it may run without (on-source-loss)")
+    elif view.lost and not view.running and not view.released:
+        yield view.note("stopped while the source is lost (on-source-loss); starts when it is back", Why.LOST)
     elif view.wanted in _DOWN:
         yield from _down(view)
     elif view.running:

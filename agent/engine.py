@@ -50,6 +50,7 @@ from ordain.agent.undo import undo
 from ordain.transforms.errors import Problem
 
 Texts = Sequence[tuple[str, bytes]]
+Units = frozenset[str]
 OUTCOME = "run/ordain/outcome.json"
 INVOCATION = frozenset({"invocation_id"})
 NOT_PERSISTENT = "NotPersistent"
@@ -205,14 +206,14 @@ class Engine:
         applied = self.store.read_applied()
         return await weigh(self.systemd, observed, old=old, new=new, root=self.root, applied=applied)
 
-    async def again(self, *, released: frozenset[str] = frozenset()) -> Outcome | None:
-        """Bring ``released`` units, and those with ``drift: enforce``, back to what was applied; None: they are."""
+    async def again(self, *, released: Units = frozenset(), overdue: Units = frozenset()) -> Outcome | None:
+        """Bring ``released`` and enforced units back to what was applied, stop those ``overdue``; None: they are."""
         async with locked(self.root, 10.0):
             await self.resume_now()
             now = self.applied()
             observed = await self.observe(now, now)
             waiting = {unit: found for unit, found in observed.waits.items() if unit in released}
-            planned = plan(now, now, replace(observed, released=released, waits=waiting))
+            planned = plan(now, now, replace(observed, released=released, overdue=overdue, waits=waiting))
             if not planned:
                 return None
             return await self.change(planned, now, now, observed)

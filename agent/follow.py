@@ -22,6 +22,7 @@ from ordain.agent.model import Hold, Outcome, Plan, Verdict
 from ordain.agent.outcome import ROLLED_BACK
 from ordain.agent.reverse import mend
 from ordain.agent.settings import Settings
+from ordain.agent.sourceloss import SourceLoss
 from ordain.agent.sources import Source
 from ordain.agent.status import Condition, State, Status, UnitStatus
 from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity
@@ -64,6 +65,8 @@ class Follower(Local):
         self._refused: tuple[Problem, ...] = ()
         self._troubles: dict[str, Condition] = {}
         self._wake = asyncio.Event()
+        self._loss = SourceLoss(engine)
+        self._until: asyncio.TimerHandle | None = None
         self._read = True
         self._reloaded = False
         self._enforced = -ENFORCE_SEC
@@ -103,6 +106,7 @@ class Follower(Local):
             self._started = True
             if not self._boot_good:
                 await self._attempt(self._boot_is_good)
+            await self._attempt(self._mind_the_loss)
             await self._attempt(self.look)
             await self._attempt(self._enforce)
             self.engine.store.rest()
@@ -159,6 +163,12 @@ class Follower(Local):
             log.warning("%s was not as enforced: %s", verdict.unit, verdict.what)
         await self.look()
 
+    async def _mind_the_loss(self) -> None:
+        if self._until:
+            self._until.cancel()
+        left_sec = await self._loss.tick(self.health)
+        self._until = None if left_sec is None else asyncio.get_running_loop().call_later(left_sec, self._wake.set)
+
     async def _heal(self) -> None:
         if await self.engine.heal():
             log.warning("a reload lost units of generation %d; reloaded again", self.engine.applied().number)
@@ -166,6 +176,7 @@ class Follower(Local):
     async def _converge(self) -> None:
         """Make the documents real, if they are others than last time."""
         if self.paused or self.engine.trials.under_way():
+            self.health = None  # what is not followed is not missed
             return
         try:
             texts = await self.texts()

@@ -24,11 +24,12 @@ from ordain.agent.guard import believe
 from ordain.agent.hands import edits
 from ordain.agent.holding import hold, unhold
 from ordain.agent.holds import BadHolds
+from ordain.agent.loss import read_loss
 from ordain.agent.model import Generation, Hold, Outcome, Plan, to_json
 from ordain.agent.observe import look
 from ordain.agent.reverse import confirm, decided, rollback
 from ordain.agent.settings import Settings
-from ordain.agent.sources import Fault, Snapshot, Source, SourceError
+from ordain.agent.sources import Fault, Health, Snapshot, Source, SourceError
 from ordain.agent.status import Condition, SourceState, State, Status, UnitStatus
 from ordain.agent.takeover import read_record as read_takeover
 from ordain.agent.wire import from_json
@@ -58,6 +59,7 @@ class Local:
         self._taken_before = b""
         self._believed = False
         self._settings_problems = problems
+        self.health: Health | None = None
 
     async def texts(self) -> Texts:
         """The documents of the source. Raises `Unavailable`; also for none where there were some.
@@ -65,7 +67,10 @@ class Local:
         Losing or emptying the database stops nothing (product.md, promise 2).
         """
         try:
-            snapshot = await asyncio.to_thread(self._take, await self.source.read())
+            self.health = None
+            found = await self.source.read()
+            self.health = found.health
+            snapshot = await asyncio.to_thread(self._take, found)
             if not snapshot.texts and self.engine.applied().members:
                 raise SourceError(f"{self.source.location} holds no documents", code=Fault.EMPTY)
         except SourceError as error:
@@ -199,6 +204,9 @@ class Local:
             found.append(Condition(code=source.code, what=source.problem, hint=source.hint))
         record = read_record(self.engine.root)
         found += [Condition(code="BootChoice", what=note) for note in record.get("note", ())]
+        if stopped := read_loss(self.engine.root).stopped:
+            what = f"{', '.join(stopped)}: stopped, as the source is lost (on-source-loss)"
+            found.append(Condition(code="SourceLost", what=what, hint="they start when it is back"))
         if unplaced := self.engine.repair.unplaced:
             found.append(Condition(code="NotPlaced", what=unplaced))
         return (*found, *self.engine.conditions.values(), *decided(self.engine), *self.engine.repair.overridden)

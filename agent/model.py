@@ -142,6 +142,7 @@ class Observed:
     ``waits``: of running units what changed since their process started, and it does not have.
     ``protected``: the role of units that nobody expects to be stopped, in words.
     ``released``: units to be brought to what is wanted, even where an admin's hand is on them.
+    ``lost``: units that were stopped as the source is lost, ``overdue`` those that are to be.
     """
 
     units: Mapping[str, UnitState] = field(default_factory=dict)
@@ -149,6 +150,8 @@ class Observed:
     holds: Mapping[str, Hold] = field(default_factory=dict)
     protected: Mapping[str, str] = field(default_factory=dict)
     released: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
+    overdue: frozenset[str] = frozenset()
 
     def unit(self, name: str) -> UnitState:
         """The state of ``name``; one PID 1 never heard of is not-found and inactive."""
@@ -195,6 +198,7 @@ class Why(StrEnum):
     FAILED = "failed"
     DONE = "done"  # a oneshot has run
     REBOOT = "reboot"  # what changed is real at the next boot
+    LOST = "lost"  # the source, for longer than on-source-loss says
     LATER = "later"  # what changed is real at its next start
     OTHER = "other"
 

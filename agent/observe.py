@@ -9,6 +9,7 @@ from pathlib import Path
 from ordain.agent.diff import diff
 from ordain.agent.holds import read_holds
 from ordain.agent.lag import Applied, waits
+from ordain.agent.loss import read_loss
 from ordain.agent.model import Effect, Generation, Observed
 from ordain.agent.plan import RUNNING, units
 from ordain.agent.protected import roles
@@ -49,5 +50,6 @@ async def weigh(
         observed,
         waits=waiting,
         holds=read_holds(root),
+        lost=frozenset(read_loss(root).stopped),
         protected=await roles(systemd, (changed | started | waiting.keys()) & observed.units.keys(), root),
     )

@@ -63,7 +63,7 @@ def _place(root: Path, text: str) -> bool:
 
 
 def _works(root: Path, settings: SourceSettings) -> bool:
-    """Whether `UNIT` runs with ``settings`` and is connected; else a credential may have come, which takes a restart."""
+    """Whether `UNIT` has ``settings`` and is connected; else a credential may have come, which takes a restart."""
     try:
         found = read_handover(root / HANDOVER / NAME)
     except SourceError:

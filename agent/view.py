@@ -31,8 +31,9 @@ class View:
 
     ``touched``: it changed, or what it starts did. ``timed``: a timer starts it. ``unbound``: it loses its socket.
     ``fresh``: what differs between the generations; ``waiting``: its process lacks some of ``changes`` since an
-    earlier apply. ``role``: why nobody expects it to be stopped, "" if one may. ``released``: what an admin did to it
-    no longer stands.
+    earlier apply. ``role``: why nobody expects it to be stopped, "" if one may. ``released``: what an admin, or the
+    loss of the source, did to it no longer stands. ``lost``: it was stopped as the source is lost; ``overdue``: it is
+    to be.
     """
 
     unit: str
@@ -50,6 +51,8 @@ class View:
     hold: Hold | None = None
     role: str = ""
     released: bool = False
+    lost: bool = False
+    overdue: bool = False
 
     @property
     def item(self) -> str:
@@ -158,6 +161,8 @@ def views(old: Generation, new: Generation, observed: Observed) -> Mapping[str, 
             hold=holds.get(unit),
             role=observed.protected.get(unit, ""),
             released=unit in observed.released,
+            lost=unit in observed.lost,
+            overdue=unit in observed.overdue,
         )
         for unit in sorted(was.keys() | members.keys() | changes.keys())
         if not is_template(unit)

@@ -1,49 +1,59 @@
-"""`on-source-loss` is a part of the generation, for whoever notices that the documents are out of reach."""
+"""How long what may run only with its source runs without it."""
 
 from __future__ import annotations
 
 import pytest
 
-from ordain.agent.generation import member_from_json
-from ordain.agent.model import to_json
-from ordain.transforms.compile import compile
-from ordain.transforms.documents import read
-from ordain.transforms.systems import facts_for
+from ordain.agent.decide import decide
+from ordain.agent.model import Generation, Job, Note, Observed, UnitState, Verb, Why
+from ordain.agent.sourceloss import due
+from ordain.agent.view import views
+from ordain.transforms.model import Artifact, Member, Wanted
 
 HOUR = 3_600_000_000
 
 
+def member(name: str, stop_after_usec: int = 0) -> Member:
+    return Member(
+        unit=f"{name}.service",
+        item=f"services/{name}",
+        wanted=Wanted.RUNNING,
+        ours=True,
+        stop_after_usec=stop_after_usec,
+    )
+
+
 @pytest.mark.parametrize(
-    ("said", "usec"),
-    [("keep", 0), ("{stop-after: 1h}", HOUR), ("{stop-after: 30s}", 30_000_000), ("null", 0)],
+    ("lost_sec", "units", "left_sec"),
+    [(0, set(), 3600), (3599, set(), 1), (3600, {"a.service"}, 3600), (9999, {"a.service", "b.service"}, None)],
 )
-def test_it_is_a_time_in_the_member(said: str, usec: int) -> None:
-    text = f"ordain: v1\nkind: Layer\nname: a\nservices: {{web: {{command: [/bin/w], on-source-loss: {said}}}}}\n"
-    documents, wrong = read("x.yaml", text.encode())
-    assert wrong == ()
-
-    (member,) = compile(documents, facts_for("debian-13")).members
-
-    assert member.stop_after_usec == usec
-    assert member_from_json(to_json(member)) == member
+def test_what_is_due_and_when_more_is(lost_sec: float, units: set[str], left_sec: float | None) -> None:
+    assert due([member("a", HOUR), member("b", 2 * HOUR)], lost_sec) == (units, left_sec)
 
 
-def test_one_of_a_higher_layer_takes_the_other_away() -> None:
-    text = """\
-ordain: v1
-kind: Layer
-name: a
-services: {web: {command: [/bin/w], on-source-loss: {stop-after: 1h}}}
----
-ordain: v1
-kind: Layer
-name: b
-tier: role
-services: {web: {on-source-loss: keep}}
-"""
-    documents, wrong = read("x.yaml", text.encode())
-    assert wrong == ()
+@pytest.mark.parametrize(
+    ("active", "observed", "verb", "why"),
+    [
+        ("active", Observed(overdue=frozenset(["a.service"])), Verb.STOP, None),
+        ("inactive", Observed(lost=frozenset(["a.service"])), None, Why.LOST),
+        ("active", Observed(lost=frozenset(["a.service"])), None, None),
+        ("inactive", Observed(lost=frozenset(["a.service"]), released=frozenset(["a.service"])), Verb.START, None),
+    ],
+)
+def test_it_stops_once_stays_stopped_and_comes_back(
+    active: str, observed: Observed, verb: Verb | None, why: Why | None
+) -> None:
+    now = Generation(
+        hash="1",
+        artifacts=(Artifact(path="normal/a.service", content="[Service]\nExecStart=/bin/true\n", item="services/a"),),
+        members=(member("a", HOUR),),
+    )
+    state = UnitState(name="a.service", load_state="loaded", active_state=active, sub_state="x", invocation_id="1")
+    seen = Observed(
+        units={"a.service": state}, lost=observed.lost, overdue=observed.overdue, released=observed.released
+    )
 
-    (member,) = compile(documents, facts_for("debian-13")).members
+    found = list(decide(views(now, now, seen)["a.service"]))
 
-    assert member.stop_after_usec == 0
+    assert [each.verb for each in found if isinstance(each, Job)] == ([verb] if verb else [])
+    assert [each.why for each in found if isinstance(each, Note)] == ([why] if why else [])

@@ -49,7 +49,14 @@ def booted(machine: Machine) -> Machine:
 @contextmanager
 def session(machine: Machine, command: str) -> Iterator[None]:
     """A login over ssh that runs ``command`` and stays; its unit is the client's."""
-    machine.run("systemd-run", "--unit=client", "--property=KillMode=mixed", *shlex.split(SSH), "-tt", command.replace("$", "$$"))
+    machine.run(
+        "systemd-run",
+        "--unit=client",
+        "--property=KillMode=mixed",
+        *shlex.split(SSH),
+        "-tt",
+        command.replace("$", "$$"),
+    )
     try:
         yield
     finally:

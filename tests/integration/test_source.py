@@ -219,3 +219,29 @@ def test_a_directory_needs_no_such_service(machines: Machines) -> None:
     machine.until("it is stopped", lambda: state(machine, SOURCE) == "inactive")
     wait_code(machine, "")
     assert state(machine, "web.service") == "active"
+
+
+def test_what_may_run_only_so_long_without_its_source_stops_and_comes_back(machine: Machine) -> None:
+    follow(machine)
+    timed = sleeps().replace("{", "{on-source-loss: {stop-after: 3s}, ", 1)
+    shelve(machine, web=timed, other=sleeps())
+    machine.boot()
+    serve(machine)
+    wait_active(machine, "web.service", "other.service")
+    wait_state(machine, "converged")
+    before = runs(machine, "other.service")
+
+    machine.run("systemctl", "stop", SOURCE)  # our own end is no loss
+    machine.run("systemctl", "stop", SERVER)
+    machine.run("systemctl", "start", SOURCE)
+    machine.until("web is stopped", lambda: state(machine, "web.service") == "inactive")
+    machine.until("that is told", lambda: "SourceLost" in codes(machine))
+    machine.run("systemctl", "restart", "ordain-agent.service")
+    machine.until("that is told again", lambda: "SourceLost" in codes(machine))
+    assert state(machine, "web.service") == "inactive"
+
+    serve(machine)
+    ask_again(machine)
+    wait_active(machine, "web.service")
+    machine.until("that is over", lambda: "SourceLost" not in codes(machine))
+    assert runs(machine, "other.service") == before
