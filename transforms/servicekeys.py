@@ -74,8 +74,8 @@ SANDBOX = Record(
         "network": Flag("Whether it may use the network; true unless set."),
         "capabilities": Sequence(Text(title="a capability", format="capability"), "Capabilities it keeps."),
     },
-    "Shuts off what a service does not need, as far as the target's systemd can; a bare word is the level. Strict leaves "
-    "no capability to a service of ours but those it names here or in `capabilities`.",
+    "Shuts off what a service does not need, as far as the target's systemd can; a bare word is the level. Strict "
+    "leaves no capability to a service of ours but those it names here or in `capabilities`.",
     shorthand="level",
 )
 
