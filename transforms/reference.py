@@ -1,6 +1,7 @@
 """The reference of the document language as Markdown, made from its JSON Schema.
 
-`python3 -m ordain.transforms.reference` prints docs/documents.md; a test compares the two.
+`python3 -m ordain.transforms.reference` prints docs/documents.md; a test compares the two. The sections have a page
+each (`transforms.pages`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Iterator, Mapping
 
 from ordain.transforms.compile import NOT_YET as SECTIONS_LATER
+from ordain.transforms.documents import HEADER
 from ordain.transforms.model import Kind
 from ordain.transforms.schema import schema
 from ordain.transforms.shapes import Schema
@@ -76,23 +78,29 @@ _KINDS = {
 
 
 def markdown() -> str:
-    """The whole reference."""
+    """The index: what heads the documents of each kind, with a link to the page of each section."""
     lines = [_HEAD]
-    printed: _Printed = []
     layer = schema(Kind.LAYER)["properties"]
     for kind, about in _KINDS.items():
         lines.append(f"## {kind}\n\n{about}\n")
         keys = schema(kind)["properties"]
         if kind is Kind.NODE:
             keys = {name: shape for name, shape in keys.items() if name not in layer or name == "name"}
-        # A Transform's services are not a Layer's: their headings have to differ.
-        prefix = "Transform " if kind is Kind.TRANSFORM else ""
-        lines += _table(prefix, keys)
-        for name, shape in keys.items():
-            lines += _deeper(f"{prefix}{name}", shape, printed)
+        lines += _table(f"{kind} " if kind is Kind.TRANSFORM else "", keys, pages=kind in PAGED)
+        if kind not in PAGED:
+            printed: _Printed = []
+            for name, shape in keys.items():
+                lines += _deeper(name, shape, printed)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
+def printed_keys(section: str, shape: Schema) -> Iterator[str]:
+    """The tables of one section, for a page of its own."""
+    yield from _deeper(section, shape, [])
+
+
+PAGED = frozenset((Kind.LAYER, Kind.TRANSFORM))
+"""The kinds whose sections have a page each, in docs/sections/; those of Transforms share one."""
 _Printed = list[tuple[str, Mapping[str, Schema]]]
 """The records that have a table: pointer and keys."""
 SHARED = 8
@@ -136,8 +144,8 @@ def _record(pointer: str, shape: Schema) -> tuple[str, Mapping[str, Schema]]:
     return pointer, {} if set(keys) <= {"template", "not"} else keys
 
 
-def _table(prefix: str, rows: Mapping[str, Schema]) -> Iterator[str]:
-    """A row for each key; ``prefix`` and the key are the pointer."""
+def _table(prefix: str, rows: Mapping[str, Schema], *, pages: bool = False) -> Iterator[str]:
+    """A row for each key; ``prefix`` and the key are the pointer. ``pages``: what is below stands on pages."""
     yield "| key | value | meaning |\n|---|---|---|"
     for name, shape in rows.items():
         about = shape.get("description", "")
@@ -147,7 +155,10 @@ def _table(prefix: str, rows: Mapping[str, Schema]) -> Iterator[str]:
             about += f" Example: `{example}`"
         below, keys = _record(f"{prefix}{name}", shape)
         value = _value(shape)
-        if keys:
+        if pages and name not in HEADER:
+            page = "transforms" if prefix == f"{Kind.TRANSFORM} " else name
+            value = f"[{value}](sections/{page}.md)"
+        elif keys:
             value = f"[{value}](#{_anchor(below)})"
         yield f"| `{name}` | {_cell(value)} | {_cell(about.strip())} |"
     yield ""
