@@ -70,7 +70,8 @@ class Local:
             self.health = None
             found = await self.source.read()
             self.health = found.health
-            snapshot = await asyncio.to_thread(self._take, found)
+            # Told of together with what becomes of it: others wait for their turn until this release is applied.
+            snapshot, self.taken, self.labels = await asyncio.to_thread(self._take, found)
             if not snapshot.texts and self.engine.applied().members:
                 raise SourceError(f"{self.source.location} holds no documents", code=Fault.EMPTY)
         except SourceError as error:
@@ -92,18 +93,16 @@ class Local:
             )
         return snapshot.texts
 
-    def _take(self, snapshot: Snapshot) -> Snapshot:
+    def _take(self, snapshot: Snapshot) -> tuple[Snapshot, Taken, Mapping[str, tuple[str, ...]]]:
         """What this machine takes of it, see `taking.take`; unsigned documents that are the same are not read again."""
         root = self.engine.root
         self.facts = read_facts(root)
         seen = repr((snapshot.texts, snapshot.own, self.facts, local_transforms(root)))
         if (digest := hashlib.sha256(seen.encode("utf-8", "surrogateescape")).digest()) == self._taken_before:
-            return snapshot
+            return snapshot, self.taken, self.labels
         taking = self.engine.elsewhere(TAKE, root, self.settings.trust, snapshot)
-        self.taken, self.labels = taking.release, taking.labels
         self._taken_before = b"" if taking.release.number else digest
-        found: Snapshot = taking.snapshot
-        return found
+        return taking.snapshot, taking.release, taking.labels
 
     def _source(self, **state: Any) -> None:
         self.source_state = SourceState(

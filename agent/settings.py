@@ -14,6 +14,7 @@ from ordain.transforms.errors import Problem, Where, near
 from ordain.transforms.facts import command_line
 from ordain.transforms.node import Node, Number, Unreadable
 from ordain.transforms.values import EncodeError, timespan
+from ordain.transforms.windows import window
 
 PATH = "etc/ordain/agent.yaml"
 KEYS = ("source", "labels", "trust", "max-removal", "network")
@@ -42,6 +43,7 @@ class Settings:
     source: SourceSettings = field(default_factory=SourceSettings)
     trust: Trust = Trust.LOCAL
     max_removal: int = MAX_REMOVAL
+    windows: tuple[Window, ...] = ()
     reach: tuple[str, ...] = (SOURCE, GATEWAY, CALLER_HOST)
     within_sec: float = 30.0
 
@@ -107,6 +109,15 @@ def _settings(node: Node) -> tuple[Settings, tuple[Problem, ...]]:
             problems.append(_problem(most.where, "max-removal", f"{most.value} is no share", hint))
         else:
             settings = replace(settings, max_removal=int(percent))
+    when = node.value.get("windows")
+    if when is not None and when.value is not None:
+        windows = []
+        for each in when.value if isinstance(when.value, tuple) else (when,):
+            try:
+                windows.append(window(str(each.value)))
+            except EncodeError as error:
+                problems.append(_problem(each.where, "windows", error.what, error.hint))
+        settings = replace(settings, windows=tuple(windows))
     source = node.value.get("source")
     if source is not None and source.value is not None:
         settings = replace(settings, source=(found := read_source(source))[0])

@@ -149,11 +149,7 @@ class Machine:
     def __init__(self, database: Database, root: Path, number: int) -> None:
         self.root = root
         self.facts = facts(number)
-        self.gate = Gate(
-            root=root,
-            machine=self.facts.machine_id,
-            slots=lambda name, count: Slots(database=database, name=name, count=count, holder=self.facts.machine_id),
-        )
+        self.gate = Gate(root=root, machine=self.facts.machine_id, database=database)
         releases = Releases(database, lambda: self.facts, {}, self.gate)
         self.source = DatabaseSource(database, lambda: self.facts, {}, releases=releases, unsigned=False)
         (root / PATH).parent.mkdir(parents=True)

@@ -20,6 +20,7 @@ from ordain.agent.fleet.rollout import State, Wait
 from ordain.agent.fleet.slots import Slots
 from ordain.agent.release.manifest import Release
 from ordain.agent.sources import SourceError
+from ordain.agent.sources.database import Database
 from ordain.agent.status import State as Phase
 from ordain.transforms.windows import Window
 
@@ -40,12 +41,12 @@ def _now() -> datetime:
 class Gate:
     """The turn of ``machine``, whose agent reports below ``root``; ``own`` are its admin's windows.
 
-    ``slots`` gives the semaphore of a name and size.
+    It outlives connections: ``database`` is the one to use now.
     """
 
     root: Path
     machine: str
-    slots: Callable[[str, int], Slots]
+    database: Database | None = None
     own: tuple[Window, ...] = ()
     now: Callable[[], datetime] = _now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -79,7 +80,7 @@ class Gate:
         held = rollout.clock(head.rollout, self.own, place, now, self._since[1])
         if held or not head.rollout.parallel or (self._holding and not self._holding.done()):
             return held
-        slots = self.slots(head.channel, head.rollout.parallel)
+        slots = self._slots(head)
         if not await slots.acquire():
             first, longest = ASK_SEC
             pause = random.uniform(0.5, 1.5) * min(longest, first * 1.5 ** min(self._asked, 16))
@@ -90,10 +91,14 @@ class Gate:
         self._holding = asyncio.ensure_future(self._hold(slots, head))
         return None
 
+    def _slots(self, head: Release) -> Slots:
+        assert self.database is not None
+        count = head.rollout.parallel
+        return Slots(database=self.database, name=head.channel, count=count, holder=self.machine)
+
     async def _resume(self, head: Release) -> None:
         """Hold on to the slot that an earlier life of ours left, and give it back in time."""
-        slots = self.slots(head.channel, head.rollout.parallel)
-        if not self._resumed and head.rollout.parallel and await slots.mine():
+        if not self._resumed and head.rollout.parallel and await (slots := self._slots(head)).mine():
             self._holding = asyncio.ensure_future(self._hold(slots, head))
         self._resumed = True
 
@@ -129,5 +134,6 @@ class Gate:
         """Let go of the store. A slot that is held stays: the agent may be at work."""
         if self._holding is not None:
             self._holding.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._holding
+            await asyncio.wait([self._holding])
+        self._holding = None
+        self._resumed = False

@@ -65,16 +65,17 @@ class Publisher:
         found = self._read()
         if found is None:
             return None
-        database = self.open()
         try:
-            await self._put(database, found)
+            database = self.open()
+            try:
+                await self._put(database, found)
+            finally:
+                await database.close()
         except SourceError as error:
             self.dropped += 1
             if self.dropped == 1:
                 log.warning("the status is not written back: %s [%s]", error, error.code)
             return backoff.failed(error.retry_after_sec)
-        finally:
-            await database.close()
         backoff.succeeded()
         if self.dropped:
             log.info("the status is written back again after %d failures", self.dropped)

@@ -21,7 +21,7 @@ from ordain.transforms.resolve import nodes_of, with_node
 Texts = tuple[tuple[str, bytes], ...]
 
 Check = Callable[[bytes, Mapping[bytes, str]], frozenset[bytes]]
-"""`signing.check` or `signing.in_child`."""
+"""`signing.check`: which of these keys (key → signature) signed the bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,9 @@
-"""Ed25519 (RFC 8032) by python3-cryptography, whose import costs 12 MB: the agent has a child do it, see `in_child`."""
+"""Ed25519 (RFC 8032) by python3-cryptography, whose import costs 12 MB: the agent never loads this (`worker`)."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -14,9 +11,6 @@ from ordain.agent.failure import Failure
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
-CHILD_SEC = 30.0
-"""A check takes 0.2 s; a machine may be busy."""
 
 
 def generate(passphrase: bytes = b"") -> tuple[bytes, bytes]:
@@ -76,32 +70,3 @@ def check(data: bytes, signatures: Mapping[bytes, str]) -> frozenset[bytes]:
             continue
         good.add(raw)
     return frozenset(good)
-
-
-def in_child(data: bytes, signatures: Mapping[bytes, str]) -> frozenset[bytes]:
-    """`check`, in a process of its own; it blocks. Raises `Failure` if that cannot be run."""
-    asked = {"data": data.hex(), "signatures": {raw.hex(): text for raw, text in signatures.items()}}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", __name__],
-            input=json.dumps(asked).encode(),
-            capture_output=True,
-            timeout=CHILD_SEC,
-            check=True,
-        )
-    except subprocess.CalledProcessError as error:
-        last = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise Failure(f"signatures cannot be checked: {last or error}") from None
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Failure(f"signatures cannot be checked: {error}") from None
-    return frozenset(map(bytes.fromhex, json.loads(done.stdout)))
-
-
-def _main() -> None:
-    asked = json.load(sys.stdin)
-    signatures = {bytes.fromhex(raw): text for raw, text in asked["signatures"].items()}
-    json.dump([raw.hex() for raw in check(bytes.fromhex(asked["data"]), signatures)], sys.stdout)
-
-
-if __name__ == "__main__":
-    _main()

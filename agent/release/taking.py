@@ -10,7 +10,7 @@ from ordain.agent.compile import transforms
 from ordain.agent.fleet.report import Taken
 from ordain.agent.release.accept import nodes_in
 from ordain.agent.release.admit import Admission
-from ordain.agent.release.signing import in_child
+from ordain.agent.release.signing import check
 from ordain.agent.settings import Trust
 from ordain.agent.sources import Snapshot
 from ordain.transforms.facts import read_facts
@@ -31,7 +31,7 @@ def take(root: Path, trust: Trust, snapshot: Snapshot) -> Taking:
     """What the machine below ``root`` takes of ``snapshot``; see `Admission.admit`. Raises `SourceError`."""
     facts = read_facts(root)
     shared = shared_versions(transforms(root))
-    admitted, release = Admission(root=root, trust=trust, check=in_child).admit(snapshot, facts, shared)
+    admitted, release = Admission(root=root, trust=trust, check=check).admit(snapshot, facts, shared)
     taken = Taken(channel=release.channel, number=release.number, hash=release.hash) if release else Taken()
     labels = with_node(nodes_in(admitted.texts), facts, shared).labels
     return Taking(snapshot=admitted, release=taken, labels=labels)

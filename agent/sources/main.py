@@ -9,14 +9,20 @@ import os
 import signal
 from pathlib import Path
 
+from ordain.agent.fleet.gate import Gate
+from ordain.agent.fleet.publisher import Publisher
 from ordain.agent.logs import log_to_journal
 from ordain.agent.notify import notify
 from ordain.agent.settings import read_settings
 from ordain.agent.sources.fetcher import Fetcher
 from ordain.agent.sources.handed import FOLDER
-from ordain.agent.sources.opening import open_remote
+from ordain.agent.sources.opening import open_database, open_remote
+from ordain.agent.sources.settings import Kind
+from ordain.transforms.facts import read_facts
 
 log = logging.getLogger("ordain.source")
+STORES = (Kind.ETCD, Kind.COUCHDB)
+"""Where a status can be written back."""
 STATE = "var/lib/ordain-source"
 
 
@@ -36,12 +42,15 @@ async def _run(root: Path) -> int:
     if not source.remote:
         log.info("the documents come from no server; nothing to do")
         return 0
-    fetcher = Fetcher(lambda: open_remote(settings, root), source, folder=root / FOLDER, state=root / STATE)
+    gate = Gate(root=root, machine=read_facts(root).machine_id, own=settings.windows)
+    fetcher = Fetcher(lambda: open_remote(settings, root, gate), source, folder=root / FOLDER, state=root / STATE)
+    publisher = Publisher(root=root, open=lambda: open_database(source))
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
     tasks = [asyncio.create_task(task) for task in (told.wait(), fetcher.run(), _watchdog())]
+    telling = asyncio.create_task(_tell(publisher)) if source.type in STORES else None
     notify("READY=1", f"STATUS={source.location}")
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -50,9 +59,18 @@ async def _run(root: Path) -> int:
                 task.result()
         return 0
     finally:
-        for task in tasks:
+        ending = [*tasks, *([telling] if telling else [])]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
+
+
+async def _tell(publisher: Publisher) -> None:
+    """Write the status back; whatever becomes of that, documents are fetched."""
+    try:
+        await publisher.run()
+    except Exception:  # a bug of ours
+        log.exception("internal error; the status is written back no more")
 
 
 async def _watchdog() -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ordain.agent.settings import Settings, Trust
 from ordain.agent.sources import Fault, Snapshot, Source, SourceError, credentials
@@ -16,6 +17,9 @@ from ordain.agent.sources.settings import Kind, SourceSettings
 from ordain.agent.sources.watching import Pace
 from ordain.transforms.facts import read_facts
 from ordain.transforms.names import shared_versions
+
+if TYPE_CHECKING:
+    from ordain.agent.fleet.gate import Gate
 
 
 class Nowhere:
@@ -34,8 +38,11 @@ class Nowhere:
         await asyncio.Event().wait()
 
 
-def open_remote(settings: Settings, root: Path) -> Source:
-    """The remote source itself, for ordain-source.service. Raises `SourceError`."""
+def open_remote(settings: Settings, root: Path, gate: Gate | None = None) -> Source:
+    """The remote source itself, for ordain-source.service. Raises `SourceError`.
+
+    ``gate`` says when it is this machine's turn to take another release.
+    """
     if settings.source.type is Kind.HTTP:
         from ordain.agent.sources.http import Asker, Http
 
@@ -47,7 +54,9 @@ def open_remote(settings: Settings, root: Path) -> Source:
     database = open_database(settings.source)
     facts = partial(read_facts, root)
     shared = shared_versions(transforms(root))
-    releases = Releases(database, facts, shared)
+    if gate:
+        gate.database = database
+    releases = Releases(database, facts, shared, gate)
     return DatabaseSource(database, facts, shared, releases=releases, unsigned=settings.trust is Trust.OPEN)
 
 
