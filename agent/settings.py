@@ -14,7 +14,7 @@ from ordain.transforms.errors import Problem, Where, near
 from ordain.transforms.facts import command_line
 from ordain.transforms.node import Node, Number, Unreadable
 from ordain.transforms.values import EncodeError, timespan
-from ordain.transforms.windows import window
+from ordain.transforms.windows import Window, window
 
 PATH = "etc/ordain/agent.yaml"
 KEYS = ("source", "labels", "trust", "max-removal", "network")
@@ -37,7 +37,8 @@ class Settings:
     """What the admin of this machine set; the defaults are those of a machine without the file.
 
     ``max_removal`` is the share of the services (percent) that may go in one step of a remote source. ``reach``: who
-    must still be reached ``within_sec`` of a change of the network (`agent.reach`).
+    must still be reached ``within_sec`` of a change of the network (`agent.reach`). ``windows`` are when this machine may
+    take another release, besides what that says; none: at any time.
     """
 
     source: SourceSettings = field(default_factory=SourceSettings)

@@ -8,6 +8,7 @@ import pytest
 
 from ordain.agent.settings import read_settings
 from ordain.agent.sources.settings import Kind, SourceSettings
+from ordain.transforms.windows import window
 
 HTTP = SourceSettings(type=Kind.HTTP, path="", endpoints=("https://boot/{machine-id}.yaml",))
 
@@ -127,3 +128,16 @@ def test_the_command_line_keeps_who_may_read(tmp_path: Path) -> None:
     )
 
     assert (found.endpoints, found.credential, found.ca) == (("https://b/x",), "c", "/ca")
+
+
+def test_windows_are_read_and_a_bad_one_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "etc/ordain/agent.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text('windows: ["Sat,Sun 02:00-05:00", "at night"]\n')
+
+    settings, problems = read_settings(tmp_path)
+
+    assert settings.windows == (window("Sat,Sun 02:00-05:00"),)
+    assert [(p.where.line, p.where.pointer, p.what) for p in problems] == [
+        (1, "windows", "not a maintenance window: 'at night'")
+    ]
