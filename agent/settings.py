@@ -17,7 +17,7 @@ from ordain.transforms.values import EncodeError, timespan
 from ordain.transforms.windows import Window, window
 
 PATH = "etc/ordain/agent.yaml"
-KEYS = ("source", "labels", "trust", "max-removal", "network")
+KEYS = ("source", "labels", "trust", "max-removal", "network", "windows")
 MAX_REMOVAL = 50
 SOURCE, GATEWAY, CALLER_HOST = "source", "gateway", "caller"
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}")
@@ -37,8 +37,8 @@ class Settings:
     """What the admin of this machine set; the defaults are those of a machine without the file.
 
     ``max_removal`` is the share of the services (percent) that may go in one step of a remote source. ``reach``: who
-    must still be reached ``within_sec`` of a change of the network (`agent.reach`). ``windows`` are when this machine may
-    take another release, besides what that says; none: at any time.
+    must still be reached ``within_sec`` of a change of the network (`agent.reach`). ``windows`` are when this machine
+    may take another release, besides what that says; none: at any time.
     """
 
     source: SourceSettings = field(default_factory=SourceSettings)
