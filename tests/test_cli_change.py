@@ -320,7 +320,7 @@ def test_status_shows_what_is_wrong(agent: Agent, capsys: pytest.CaptureFixture[
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["State", "degraded"]
     assert "none, documents want ffffffffffff" in lines[1]
-    assert "directory /docs, not readable" in lines[2]
+    assert "directory /docs, not read yet" in lines[2]
     assert lines[3].split(maxsplit=1) == ["Agent", "running"]
     assert "a.yaml:1:1: error: wrong" in lines[4]
     assert "services/ssh: ssh has no meaning here (unit:) [Unmapped]" in lines[5]

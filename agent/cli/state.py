@@ -71,7 +71,7 @@ def changes(last: Status, now: Status) -> Iterator[tuple[str, Style]]:
     """What is new in ``now``, a line each."""
     if (now.state, now.generation) != (last.state, last.generation):
         yield f"{now.state}, generation {now.generation}", STATES.get(now.state, Style.WARN)
-    if now.source.problem and now.source.problem != last.source.problem:
+    if now.source.problem not in ("", last.source.problem) and not now.source.code:
         yield now.source.problem, Style.BAD
     for condition in now.conditions:
         if condition not in last.conditions:
@@ -110,7 +110,8 @@ def _head(now: Status) -> list[tuple[Cell, Cell]]:
         generation += f", documents want {now.wanted_generation or now.wanted_hash[:12]}"
     source = f"{now.source.type} {now.source.location}".strip()
     if now.agent and not now.source.connected:
-        source += ", not readable"
+        since = f" since {datetime.fromisoformat(now.source.since).astimezone():%F %T}" if now.source.since else ""
+        source += f", lost{since} [{now.source.code}]" if now.source.code else ", not read yet"
     rows: list[tuple[Cell, Cell]] = [
         (("State", Style.STRONG), (str(now.state), STATES.get(now.state, Style.WARN))),
         (("Generation", Style.STRONG), generation),
@@ -119,7 +120,7 @@ def _head(now: Status) -> list[tuple[Cell, Cell]]:
     ]
     if now.taken_over_by:
         rows.append((("Services", Style.STRONG), f"started by {now.taken_over_by}"))
-    if now.source.problem:
+    if now.source.problem and not now.source.code:
         rows.append((("Documents", Style.STRONG), (now.source.problem, Style.BAD)))
     rows += [(("Condition", Style.STRONG), (_said(condition), Style.WARN)) for condition in now.conditions]
     return rows
