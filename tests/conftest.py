@@ -15,7 +15,7 @@ from pathlib import Path
 import pluggy
 import pytest
 
-from rig import package, roots, stores
+from rig import following, package, roots, stores
 from rig.machine import Machine, Machines
 
 _failed = pytest.StashKey[bool]()
@@ -85,6 +85,22 @@ def pouch() -> Iterator[stores.Pouch]:
         _skip(reason)
     with stores.Pouch() as pouch:
         yield pouch
+
+
+@pytest.fixture
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[following.Store]:
+    """A store of the kind that the test says, to be harmed."""
+    if reason := {"etcd": stores.missing, "couchdb": stores.missing_pouch}.get(request.param, str)():
+        _skip(reason)
+    if request.param == "etcd":
+        with stores.Cluster(count=1) as cluster:
+            yield following.EtcdStore(cluster)
+    elif request.param == "couchdb":
+        with stores.Pouch() as pouch:
+            yield following.CouchStore(pouch)
+    else:
+        (tmp_path / "store").mkdir()
+        yield following.DirectoryStore(tmp_path / "store")
 
 
 def _skip(reason: str) -> None:

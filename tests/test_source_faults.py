@@ -1,208 +1,38 @@
 """What can go wrong with a store, done to real ones. Whatever it is: the documents that were had last stay.
 
-Each test is one fault; those that any store can have run on each. pouchdb-server stands in for CouchDB; what it cannot
-do (opaque sequences, purges, the ends of feeds) is scripted: `rig.fake_couch`.
+Each test is one fault, and runs on every store that can have it; faults of one kind of store alone are in
+`test_etcd_faults` and `test_couchdb_faults`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
-from collections.abc import AsyncGenerator, Callable, Iterator
-from dataclasses import dataclass, field, replace
+import ssl
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
-from ordain.agent.sources import Fault, Health
-from ordain.agent.sources.backoff import Backoff
-from ordain.agent.sources.database import ANY, Database
+from ordain.agent.release.assemble import assemble
+from ordain.agent.release.manifest import make
+from ordain.agent.release.publish import BLOBS, head_key
+from ordain.agent.release.source import Releases
+from ordain.agent.sources import Fault, SourceError
+from ordain.agent.sources.database import ANY, Change
 from ordain.agent.sources.database_source import DatabaseSource
-from ordain.agent.sources.fetcher import Fetcher
-from ordain.agent.sources.handed import NAME
-from ordain.agent.sources.handover import Handover, decode
 from ordain.agent.sources.opening import open_database
 from ordain.agent.sources.settings import Kind, SourceSettings
-from ordain.agent.sources.watching import Pace
-from ordain.transforms.model import Facts
-from rig import stores
+from rig.certificates import Authority
+from rig.fake_couch import FakeCouch
+from rig.following import BASE, FACTS, FIRST, HANDOVER, PACE, SECOND, DirectoryStore, Machine, Store, admin
 from rig.proxy import Proxy
-
-PATIENCE_SEC = 30.0
-PACE = Pace(check_sec=0.3, answer_sec=1.0)
-FACTS = Facts(
-    id="debian",
-    like=(),
-    version="12",
-    systemd=252,
-    arch="x86-64",
-    virtualization="none",
-    hostname="web3",
-    machine_id="0" * 31 + "3",
-    mac=(),
-    root="disk",
-)
-BASE = "documents/common/layer/base"
-FIRST = b"ordain: v1\nkind: Layer\nname: base\nvalues: {n: 1}\n"
-SECOND = FIRST.replace(b"1}", b"2}")
-
-
-@dataclass(slots=True)
-class Machine:
-    """What ordain-source.service does on one machine, and what the agent would get of it."""
-
-    settings: SourceSettings
-    folder: Path
-    password: str = ""
-    pace: Pace = PACE
-    reads: int = 0
-    codes: list[Fault | str] = field(default_factory=list)
-
-    def database(self) -> Database:
-        return open_database(self.settings, password=lambda: self.password, pace=self.pace)
-
-    @contextlib.asynccontextmanager
-    async def running(self) -> AsyncGenerator[None, None]:
-        """Fetches, with next to no pauses."""
-        for name in ("run", "state"):
-            (self.folder / name).mkdir(parents=True, exist_ok=True)
-        database = self.database()
-        source = DatabaseSource(database, lambda: FACTS, {})
-        fetcher = Fetcher(
-            lambda: source,
-            self.settings,
-            folder=self.folder / "run",
-            state=self.folder / "state",
-            backoff=Backoff(uniform=lambda low, high: 0.05),
-        )
-        task = asyncio.ensure_future(fetcher.run())
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-            await database.close()
-
-    def handed(self) -> Handover:
-        return decode((self.folder / "run" / NAME).read_bytes())
-
-    @property
-    def texts(self) -> list[bytes]:
-        return [data for _, data in self.handed().snapshot.texts]
-
-    @property
-    def health(self) -> Health:
-        health = self.handed().health
-        assert health is not None
-        return health
-
-    async def until(self, what: Callable[[], bool]) -> None:
-        """Wait for something to be so."""
-        try:
-            async with asyncio.timeout(PATIENCE_SEC):
-                while True:
-                    if (self.folder / "run" / NAME).exists() and what():
-                        return
-                    await asyncio.sleep(0.02)
-        except TimeoutError:
-            pytest.fail(f"still {self.handed()}")
-
-    async def has(self, *texts: bytes) -> None:
-        """Wait until just these documents are handed over, and the source is well."""
-        await self.until(lambda: self.texts == list(texts) and self.health.connected)
-
-    async def fails(self, code: Fault, *texts: bytes) -> None:
-        """Wait until the source is known to fail; these documents stay."""
-        await self.until(lambda: self.health.code == code)
-        assert self.texts == list(texts)
-        assert not self.health.connected
-
-
-class Store:
-    """One store that can be harmed. ``down`` and ``up`` are kill -9 and a start with the data it had."""
-
-    kind: Kind
-    settings: SourceSettings
-
-    def down(self) -> None: ...
-    def up(self) -> None: ...
-    def signal(self, number: signal.Signals) -> None: ...
-
-    async def wipe(self, database: Database) -> None:
-        for entry in (await database.list("documents/")).entries:
-            await database.delete(entry.key, expect=ANY)
-
-
-class DirectoryStore(Store):
-    def __init__(self, path: Path) -> None:
-        self.settings = SourceSettings(type=Kind.DIRECTORY, path=str(path))
-        self._path = path
-
-    def down(self) -> None:
-        self._path.rename(self._path.with_name("away"))
-
-    def up(self) -> None:
-        self._path.with_name("away").rename(self._path)
-
-
-class EtcdStore(Store):
-    def __init__(self, cluster: stores.Cluster) -> None:
-        self.cluster = cluster
-        self.settings = SourceSettings(type=Kind.ETCD, endpoints=cluster.endpoints)
-
-    def down(self) -> None:
-        for member in self.cluster.members:
-            member.end()
-
-    def up(self) -> None:
-        self.cluster.start(*self.cluster.members)
-        self.cluster.ready()
-
-    def signal(self, number: signal.Signals) -> None:
-        for member in self.cluster.members:
-            member.signal(number)
-
-
-class CouchStore(Store):
-    def __init__(self, pouch: stores.Pouch) -> None:
-        self.pouch = pouch
-        self.settings = SourceSettings(type=Kind.COUCHDB, endpoints=(pouch.url,))
-
-    def down(self) -> None:
-        self.pouch.end()
-
-    def up(self) -> None:
-        self.pouch.start()
-
-    def signal(self, number: signal.Signals) -> None:
-        self.pouch.signal(number)
-
 
 SERVERS = ("etcd", "couchdb")
 EVERY = ("directory", *SERVERS)
-
-
-@pytest.fixture
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    """A store of its own, to be harmed."""
-    if reason := {"etcd": stores.missing, "couchdb": stores.missing_pouch}.get(request.param, str)():
-        pytest.skip(reason)
-    if request.param == "etcd":
-        with stores.Cluster(count=1) as cluster:
-            yield EtcdStore(cluster)
-    elif request.param == "couchdb":
-        with stores.Pouch() as pouch:
-            yield CouchStore(pouch)
-    else:
-        (tmp_path / "store").mkdir()
-        yield DirectoryStore(tmp_path / "store")
-
-
 every = pytest.mark.parametrize("store", EVERY, indirect=True)
 servers = pytest.mark.parametrize("store", SERVERS, indirect=True)
-on_etcd = pytest.mark.parametrize("store", ["etcd"], indirect=True)
-on_couchdb = pytest.mark.parametrize("store", ["couchdb"], indirect=True)
 
 
 @pytest.fixture
@@ -214,16 +44,6 @@ def unreachable(store: Store) -> Fault:
     return Fault.UNREADABLE if isinstance(store, DirectoryStore) else Fault.UNREACHABLE
 
 
-@contextlib.asynccontextmanager
-async def admin(machine: Machine) -> AsyncGenerator[Database, None]:
-    """Somebody who writes documents."""
-    database = machine.database()
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
 @every
 async def test_01_unreachable_at_boot(store: Store, machine: Machine) -> None:
     async with admin(machine) as database:
@@ -231,7 +51,7 @@ async def test_01_unreachable_at_boot(store: Store, machine: Machine) -> None:
     async with machine.running():
         await machine.has(FIRST)
     store.down()
-    (machine.folder / "run" / NAME).unlink()  # a boot
+    (machine.folder / "run" / HANDOVER).unlink()  # a boot
     async with machine.running():
         await machine.fails(unreachable(store), FIRST)
         store.up()
@@ -317,3 +137,108 @@ async def test_13_nothing_is_no_answer(store: Store, machine: Machine) -> None:
             await machine.fails(Fault.EMPTY, FIRST)
             await database.put(BASE, SECOND, expect=None)
             await machine.has(SECOND)
+
+
+@every
+async def test_20_documents_that_belong_together(store: Store, machine: Machine) -> None:
+    """Nobody sees a part of it; on CouchDB, which has no transactions, that takes a release."""
+    if machine.settings.type is Kind.COUCHDB:
+        pytest.skip("CouchDB has no transactions; test_21")
+    names = [f"documents/common/layer/part{number}" for number in range(5)]
+    seen: set[frozenset[bytes]] = set()
+    async with admin(machine) as writer, admin(machine) as reader:
+
+        async def write() -> None:
+            for number in range(100):
+                data = str(number).encode()
+                await writer.write([Change(key=name, data=data, expect=ANY) for name in names])
+                await asyncio.sleep(0)
+
+        writing = asyncio.ensure_future(write())
+        while not writing.done():
+            seen.add(frozenset(entry.data for entry in (await reader.list("documents/")).entries))
+            await asyncio.sleep(0)
+        await writing
+    assert all(len(texts) <= 1 for texts in seen)
+    assert len(seen) > 2
+
+
+@every
+async def test_21_a_release_half_published(store: Store, machine: Machine) -> None:
+    assembled = assemble([("base.yaml", FIRST)])
+    release = make(channel="stable", number=1, documents=assembled.names, created="now")
+    async with admin(machine) as database:
+        releases = Releases(database, lambda: FACTS, {})
+        source = DatabaseSource(database, lambda: FACTS, {}, releases=releases, unsigned=False)
+        await database.put(head_key("stable"), release.text(), expect=None)
+        with pytest.raises(SourceError) as incomplete:
+            await source.read()
+        assert incomplete.value.code is Fault.RELEASE_INCOMPLETE
+        for hash, data in assembled.blobs.items():
+            await database.put(f"{BLOBS}{hash}", data, expect=None)
+        assert FIRST in [data for _, data in (await source.read()).texts]
+        wrong = next(iter(assembled.blobs))
+        await database.put(f"{BLOBS}{wrong}", SECOND, expect=ANY)
+        with pytest.raises(SourceError) as broken:
+            await DatabaseSource(database, lambda: FACTS, {}, releases=Releases(database, lambda: FACTS, {})).read()
+        assert broken.value.code is Fault.VERIFY_FAILED
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body", "code"),
+    [
+        (401, {}, b"{}", Fault.UNAUTHORIZED),
+        (403, {}, b"{}", Fault.FORBIDDEN),
+        (404, {}, b"{}", Fault.EMPTY),
+        (429, {"Retry-After": "7"}, b"", Fault.THROTTLED),
+        (500, {}, b"oops", Fault.UNREACHABLE),
+        (503, {"Retry-After": "7"}, b"", Fault.UNREACHABLE),
+        (302, {"Location": "https://login.example/?next=/"}, b"", Fault.REDIRECTED),
+        (200, {"Content-Type": "text/html"}, b"<html>Log in", Fault.NOT_DOCUMENTS),
+        (200, {"Content-Type": "application/json"}, b"<html>Log in", Fault.NOT_DOCUMENTS),
+        (200, {"Content-Type": "application/json"}, b"{}", Fault.NOT_DOCUMENTS),
+        (200, {"Content-Type": "application/json"}, b"[]", Fault.NOT_DOCUMENTS),
+        (200, {"Content-Type": "application/json"}, b"", Fault.NOT_DOCUMENTS),
+    ],
+)
+@pytest.mark.parametrize("kind", [Kind.ETCD, Kind.COUCHDB])
+async def test_33_answers_that_are_none(
+    kind: Kind, tmp_path: Path, status: int, headers: dict[str, str], body: bytes, code: Fault
+) -> None:
+    async with FakeCouch() as fake:
+        fake.refuse = lambda: web.Response(status=status, headers=headers, body=body)
+        database = open_database(SourceSettings(type=kind, endpoints=(fake.url,)), pace=PACE)
+        with pytest.raises(SourceError) as refused:
+            await database.list("documents/common/")
+        await database.close()
+    assert refused.value.code is code
+    assert refused.value.retry_after_sec == (7.0 if "Retry-After" in headers else 0.0)
+
+
+@pytest.mark.parametrize("kind", [Kind.ETCD, Kind.COUCHDB])
+@pytest.mark.parametrize(
+    ("host", "expired", "authority", "says"),
+    [
+        ("127.0.0.1", True, "ours", "expired"),
+        ("10.9.9.9", False, "ours", "mismatch"),
+        ("127.0.0.1", False, "portal", "self-signed|unable to get|self signed"),
+        ("127.0.0.1", False, "ours", ""),
+    ],
+    ids=["expired", "another name", "another authority", "right"],
+)
+async def test_34_certificates(kind: Kind, tmp_path: Path, host: str, expired: bool, authority: str, says: str) -> None:
+    ours, other = Authority(tmp_path, "ours"), Authority(tmp_path, "portal")
+    issued = (ours if authority == "ours" else other).issue("server", host=host, expired=expired)
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(issued.cert, issued.key)
+    async with FakeCouch(tls=context) as fake:
+        settings = SourceSettings(type=kind, endpoints=(fake.url,), ca=str(ours.ca))
+        database = open_database(settings, pace=PACE)
+        if says:
+            with pytest.raises(SourceError, match=says) as refused:
+                await database.list("documents/common/")
+            assert refused.value.code is Fault.TLS
+            assert fake.asked == 0
+        elif kind is Kind.COUCHDB:
+            await database.list("documents/common/")
+        await database.close()

@@ -19,7 +19,7 @@ from urllib.parse import quote, urlencode
 from ordain.agent.sources import Fault, SourceError
 from ordain.agent.sources import couchdb_wire as wire
 from ordain.agent.sources.couchdb_client import CouchClient, row
-from ordain.agent.sources.database import ANY, Change, Conflict, Entry, Listing
+from ordain.agent.sources.database import ANY, GONE, Change, Conflict, Entry, Listing
 from ordain.agent.sources.login import Login
 from ordain.agent.sources.transport import Transport, demand
 from ordain.agent.sources.watching import Pace, hints
@@ -71,6 +71,23 @@ class CouchDb:
         found = wire.winner(await self._leaves(key))
         with self._understood():
             return wire.entry(found.document) if found else None
+
+    async def history(self, key: str, most: int) -> tuple[Entry, ...]:
+        """See `Database.history`: what no compaction has taken yet."""
+        path = self._document(key)
+        answer = await self._client.ask("GET", f"{path}?revs_info=true")
+        if answer.status == 404:
+            return ()
+        with self._understood():
+            known = json.loads(demand(answer).body)["_revs_info"]
+            there = [row["rev"] for row in known if row["status"] in ("available", "deleted")][:most]
+        found = []
+        for rev in there:
+            document = await self._client.get(f"{path}?rev={rev}")
+            with self._understood():
+                gone = document.get("_deleted") is True
+                found.append(Entry(key=key, data=b"", version=GONE) if gone else wire.entry(document))
+        return tuple(found)
 
     async def write(self, changes: Iterable[Change]) -> None:
         """See `Database.write`: all looked at first, then one by one, as CouchDB has no transactions."""

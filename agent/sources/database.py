@@ -13,6 +13,9 @@ from typing import Protocol
 ANY = "*"
 """As ``expect``: whatever is there, or nothing."""
 
+GONE = ""
+"""As a version: nothing was there."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
@@ -59,6 +62,12 @@ class Database(Protocol):
 
     async def get(self, key: str) -> Entry | None:
         """One entry."""
+
+    async def history(self, key: str, most: int) -> tuple[Entry, ...]:
+        """The versions of an entry that the store still has, latest first; none where it keeps none.
+
+        One with the version `GONE` stands for a time when it was not there.
+        """
 
     async def write(self, changes: Iterable[Change]) -> None:
         """All of ``changes`` or, after `Conflict`, none; a store without transactions writes in their order."""

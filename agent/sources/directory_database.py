@@ -46,6 +46,10 @@ class DirectoryDatabase:
         """See `Database.get`."""
         return self._entry(key)
 
+    async def history(self, key: str, most: int) -> tuple[Entry, ...]:
+        """See `Database.history`: none is kept."""
+        return ()
+
     async def write(self, changes: Iterable[Change]) -> None:
         """See `Database.write`; a power cut may leave the first of several."""
         changes = tuple(changes)

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, aclosing, contextmanager
 
 from ordain.agent.sources import Fault, SourceError
 from ordain.agent.sources import etcd_wire as wire
-from ordain.agent.sources.database import ANY, Change, Conflict, Entry, Listing
+from ordain.agent.sources.database import ANY, GONE, Change, Conflict, Entry, Listing
 from ordain.agent.sources.etcd_client import Compacted, EtcdClient, NotEnabled, TokenRefused, parsed, refusal
 from ordain.agent.sources.login import Login
 from ordain.agent.sources.transport import Answer, Transport
@@ -91,6 +91,27 @@ class Etcd:
         answer = await self._call("kv/txn", wire.ranges([{"key": wire.encode(self.prefix + key)}], limit=1))
         with self._understood():
             return next(iter(wire.pages(answer, self.prefix)[0].entries), None)
+
+    async def history(self, key: str, most: int) -> tuple[Entry, ...]:
+        """See `Database.history`: back to the last compaction."""
+        found: list[Entry] = []
+        span, at = {"key": wire.encode(self.prefix + key)}, 0
+        while len(found) < most:
+            try:
+                answer = await self._client.call("kv/txn", wire.ranges([span], limit=1, revision=at))
+            except (Compacted, NotEnabled):
+                break
+            with self._understood():
+                entry = next(iter(wire.pages(answer, self.prefix)[0].entries), None)
+                created = wire.created(answer)
+            if entry is None:
+                break
+            found.append(entry)
+            at = int(entry.version) - 1
+            if created > at:
+                found.append(Entry(key=key, data=b"", version=GONE))
+                break
+        return tuple(found[:most])
 
     async def write(self, changes: Iterable[Change]) -> None:
         """See `Database.write`: one transaction."""

@@ -104,6 +104,12 @@ def pages(answer: Json, base: str) -> tuple[Page, ...]:
         raise Malformed(f"a range that cannot be read: {error!r}") from error
 
 
+def created(answer: Json) -> int:
+    """The revision that created the first key of the first range; 0: there is none."""
+    found = next(iter(answer.get("responses", ())), {}).get("response_range", {}).get("kvs", ())
+    return number(found[0].get("create_revision")) if found else 0
+
+
 def versions(answer: Json, base: str) -> Mapping[str, str]:
     """What a refused transaction found: key and version of what is there."""
     return {entry.key: entry.version for page in pages(answer, base) for entry in page.entries}

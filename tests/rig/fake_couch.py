@@ -66,6 +66,8 @@ class FakeCouch:
         if self.refuse is not None:
             return self.refuse()
         path = request.path
+        if path == "/_session":
+            return web.json_response({"ok": True}, headers={"Set-Cookie": "AuthSession=abc; Version=1; HttpOnly"})
         if path.endswith("/_all_docs/queries"):
             queries = (await request.json())["queries"]
             return web.json_response({"results": [{"rows": self._rows(query)} for query in queries]})

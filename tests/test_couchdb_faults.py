@@ -1,0 +1,214 @@
+"""What can go wrong with CouchDB alone: on pouchdb-server where that can do it, else scripted (`rig.fake_couch`)."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from aiohttp import web
+
+from ordain.agent.sources import Fault, SourceError
+from ordain.agent.sources.couchdb_wire import Leaf, dispute
+from ordain.agent.sources.database import ANY
+from ordain.agent.sources.settings import Kind, SourceSettings
+from rig import stores
+from rig.fake_couch import FakeCouch, ends, quiet, rows
+from rig.following import BASE, FIRST, PATIENCE_SEC, SECOND, Machine, admin
+
+COMMON = ("documents/common/",)
+
+
+@pytest.fixture
+def machine(pouch: stores.Pouch, tmp_path: Path) -> Machine:
+    name = f"t{secrets.token_hex(4)}"
+    for each in (name, f"{name}-status"):
+        pouch.call("PUT", each)
+    settings = SourceSettings(type=Kind.COUCHDB, endpoints=(pouch.url,), database=name)
+    return Machine(settings=settings, folder=tmp_path / "machine")
+
+
+def of(fake: FakeCouch, tmp_path: Path) -> Machine:
+    return Machine(settings=SourceSettings(type=Kind.COUCHDB, endpoints=(fake.url,)), folder=tmp_path / "machine")
+
+
+def document(machine: Machine) -> str:
+    return f"{machine.settings.database}/{quote(BASE, safe='')}"
+
+
+def replicated(pouch: stores.Pouch, machine: Machine, rev: str, text: bytes) -> None:
+    """A write that came from another server."""
+    found = {"_id": BASE, "_rev": rev, "text": text.decode()}
+    pouch.call("POST", f"{machine.settings.database}/_bulk_docs", {"docs": [found], "new_edits": False})
+
+
+async def test_25_two_servers_took_different_writes(pouch: stores.Pouch, machine: Machine) -> None:
+    async with admin(machine) as database, machine.running():
+        await database.put(BASE, FIRST, expect=None)
+        await machine.has(FIRST)
+        replicated(pouch, machine, "1-ffffffffffffffffffffffffffffffff", b"theirs")
+        await machine.fails(Fault.CONFLICT, FIRST)
+        assert BASE in machine.health.what
+        await database.put(BASE, SECOND, expect=ANY)
+        await machine.has(SECOND)
+
+
+async def test_25_a_delete_that_brings_the_loser_back(pouch: stores.Pouch, machine: Machine) -> None:
+    async with admin(machine) as database, machine.running():
+        replicated(pouch, machine, "1-0000000000000000000000000000000a", b"lost")
+        await database.put("documents/common/layer/other", SECOND, expect=None)
+        replicated(pouch, machine, "1-ffffffffffffffffffffffffffffffff", FIRST)
+        await machine.fails(Fault.CONFLICT)
+        pouch.call("DELETE", f"{document(machine)}?rev=1-ffffffffffffffffffffffffffffffff")
+        with pytest.raises(SourceError, match="brought back"):
+            await database.list(*COMMON)
+        await database.put(BASE, FIRST, expect=ANY)
+        await machine.has(FIRST, SECOND)
+        await database.delete(BASE, expect=ANY)  # ours deletes all of it
+        await machine.has(SECOND)
+
+
+def leaf(number: int, digest: str, *, parent: str = "", deleted: bool = False) -> Leaf:
+    made_from = (number - 1, parent) if parent else None
+    return Leaf(revision=(number, digest), parent=made_from, deleted=deleted, document={})
+
+
+@pytest.mark.parametrize(
+    ("leaves", "says"),
+    [
+        ([leaf(3, "a", parent="x")], ""),
+        ([leaf(3, "a", parent="x"), leaf(3, "b", parent="x", deleted=True)], ""),  # the loser was deleted
+        ([leaf(3, "b", parent="z", deleted=True), leaf(2, "a", parent="x")], "brought back"),
+        ([leaf(9, "b", parent="z", deleted=True), leaf(2, "a", parent="x")], "brought back"),
+        ([leaf(4, "c", parent="b"), leaf(3, "b", parent="z", deleted=True)], ""),  # written anew
+        ([leaf(3, "b", parent="z"), leaf(3, "a", parent="x")], "conflict"),
+        ([leaf(3, "b", parent="z", deleted=True), leaf(2, "a", parent="x", deleted=True)], ""),
+        ([], ""),
+    ],
+)
+def test_25_what_is_in_dispute(leaves: list[Leaf], says: str) -> None:
+    assert says in dispute(leaves)
+    assert bool(says) == bool(dispute(leaves))
+
+
+async def test_27_a_feed_that_begins_again(tmp_path: Path) -> None:
+    """A shard was replaced: all old rows come again. Nothing is new, so nothing is handed over anew."""
+    async with FakeCouch() as fake:
+        fake.put(BASE, FIRST.decode())
+        old = [{"seq": f"{n}-old", "id": BASE, "changes": [{"rev": f"{n}-a"}]} for n in range(3)]
+        fake.feed = rows(*old, then=rows(*old))
+        machine = of(fake, tmp_path)
+        async with machine.running():
+            await machine.has(FIRST)
+            before = machine.handed()
+            asked = fake.asked
+            await machine.until(lambda: fake.asked > asked + 5)
+            assert machine.handed() == before
+
+
+async def test_28_a_sequence_that_the_server_does_not_know(tmp_path: Path) -> None:
+    async with FakeCouch() as fake:
+        fake.put(BASE, FIRST.decode())
+        machine = of(fake, tmp_path)
+        first = [True]
+
+        async def refused_once(request: web.Request, response: web.StreamResponse) -> None:
+            if first and first.pop():
+                body = {"error": "bad_request", "reason": "Malformed sequence supplied in 'since' parameter."}
+                raise web.HTTPBadRequest(text=str(body))
+            await quiet(request, response)
+
+        fake.feed = refused_once
+        async with machine.running():
+            await machine.has(FIRST)
+            await machine.until(lambda: len(fake.feeds) >= 2)
+            fake.put(BASE, SECOND.decode(), "2-b")
+            await machine.has(SECOND)
+
+
+async def test_28_a_feed_that_only_echoes(pouch: stores.Pouch, machine: Machine) -> None:
+    """PouchDB takes a sequence of the future as it is, and is silent for ever."""
+    async with admin(machine) as writer, admin(machine) as database:
+        await writer.put(BASE, FIRST, expect=None)
+        await database.list(*COMMON)
+        await writer.put(BASE, SECOND, expect=ANY)
+        async with asyncio.timeout(PATIENCE_SEC), aclosing(database.watch(COMMON, "999999")) as hints:
+            await anext(hints)
+
+
+async def test_29_a_feed_that_ends_in_order(tmp_path: Path) -> None:
+    async with FakeCouch() as fake:
+        fake.put(BASE, FIRST.decode())
+        machine = of(fake, tmp_path)
+        fake.feed = ends
+        async with machine.running():
+            await machine.fails(Fault.UNREACHABLE, FIRST)  # at once, again and again: maintenance
+            fake.feed = quiet
+            await machine.has(FIRST)
+            assert set(fake.feeds) == {fake.sequence}  # no sequence but that of a listing is ever gone on from
+
+
+async def test_30_a_database_that_is_deleted_and_made_again(pouch: stores.Pouch, machine: Machine) -> None:
+    async with admin(machine) as database, machine.running():
+        await database.put(BASE, FIRST, expect=None)
+        await machine.has(FIRST)
+        pouch.call("DELETE", machine.settings.database)
+        await machine.fails(Fault.EMPTY, FIRST)
+        pouch.call("PUT", machine.settings.database)
+        await database.put("documents/role=db/layer/db", FIRST, expect=None)
+        await machine.fails(Fault.EMPTY, FIRST)
+        await database.put(BASE, SECOND, expect=None)
+        await machine.has(SECOND)
+
+
+async def test_31_a_purge_that_no_feed_tells(tmp_path: Path) -> None:
+    async with FakeCouch() as fake:
+        fake.put(BASE, FIRST.decode())
+        fake.put("documents/common/layer/other", SECOND.decode())
+        machine = of(fake, tmp_path)
+        async with machine.running():
+            await machine.has(FIRST, SECOND)
+            del fake.documents["documents/common/layer/other"]
+            fake.moved()
+            await machine.has(FIRST)
+
+
+async def test_33_a_session_that_ends_while_it_is_used(tmp_path: Path) -> None:
+    """The password is tried once, then not again before half a minute."""
+    async with FakeCouch() as fake:
+        fake.put(BASE, FIRST.decode())
+        machine = of(fake, tmp_path)
+        machine.settings = replace(machine.settings, user="node")
+        async with machine.running():
+            await machine.has(FIRST)
+            fake.refuse = lambda: web.json_response({"error": "unauthorized"}, status=401)
+            await machine.fails(Fault.UNAUTHORIZED, FIRST)
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+async def test_a_user_is_let_in_with_its_password_alone(tmp_path: Path, wrong: bool) -> None:
+    with stores.Pouch(admin="secret") as pouch:
+        machine = Machine(
+            settings=SourceSettings(type=Kind.COUCHDB, endpoints=(pouch.url,), user="admin"),
+            folder=tmp_path,
+            password="no" if wrong else "secret",
+        )
+        async with admin(machine) as database:
+            if wrong:
+                with pytest.raises(SourceError) as refused:
+                    await database.list(*COMMON)
+                assert refused.value.code is Fault.UNAUTHORIZED
+                assert refused.value.retry_after_sec >= 10
+            else:
+                await database.put(BASE, FIRST, expect=None)
+                assert (await database.list(*COMMON)).entries[0].data == FIRST
+
+
+async def test_a_document_may_be_json_itself(pouch: stores.Pouch, machine: Machine) -> None:
+    pouch.call("PUT", document(machine), {"ordain": "v1", "kind": "Layer", "name": "base"})
+    async with machine.running():
+        await machine.has(b'{\n  "kind": "Layer",\n  "name": "base",\n  "ordain": "v1"\n}')

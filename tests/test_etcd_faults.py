@@ -1,0 +1,308 @@
+"""What can go wrong with etcd alone, done to a real cluster (Debian's etcd-server, 3.4.23)."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import aclosing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.sources import Fault, SourceError
+from ordain.agent.sources.database import ANY
+from ordain.agent.sources.etcd_client import refusal
+from ordain.agent.sources.opening import open_database
+from ordain.agent.sources.settings import Kind, SourceSettings
+from ordain.agent.sources.transport import Answer
+from rig import stores
+from rig.certificates import Authority
+from rig.following import BASE, FIRST, PACE, PATIENCE_SEC, SECOND, EtcdStore, Machine, admin, insist
+from rig.proxy import Proxy
+
+pytestmark = pytest.mark.skipif(bool(stores.missing()), reason=stores.missing())
+etcd = pytest.mark.parametrize("store", ["etcd"], indirect=True)
+COMMON = ("documents/common/",)
+
+
+@pytest.fixture
+def machine(store: EtcdStore, tmp_path: Path) -> Machine:
+    return Machine(settings=store.settings, folder=tmp_path / "machine")
+
+
+def three(cluster: stores.Cluster, tmp_path: Path) -> Machine:
+    settings = SourceSettings(type=Kind.ETCD, endpoints=cluster.endpoints)
+    return Machine(settings=settings, folder=tmp_path / "machine")
+
+
+@etcd
+async def test_06_a_watch_from_before_the_compaction(store: EtcdStore, machine: Machine) -> None:
+    async with admin(machine) as database:
+        await database.put(BASE, FIRST, expect=None)
+        listing = await database.list(*COMMON)
+        for number in range(5):
+            await database.put(BASE, b"%d" % number, expect=ANY)
+        store.cluster.ctl("compact", str(store.cluster.revision()))
+        async with asyncio.timeout(PATIENCE_SEC), aclosing(database.watch(COMMON, listing.revision)) as hints:
+            assert [None async for _ in hints] == [None]  # woken once, and the watch is over: the server never says so
+        assert (await database.list(*COMMON)).entries[0].data == b"4"
+
+
+@etcd
+async def test_07_compacted_while_the_client_does_not_read(store: EtcdStore, machine: Machine) -> None:
+    """More comes than the connection holds; what the server kept back for it is compacted."""
+    async with Proxy(store.settings.endpoints[0]) as proxy, admin(machine) as writer:
+        machine.settings = replace(store.settings, endpoints=(proxy.url,))
+        machine.pace = replace(PACE, check_sec=60.0, answer_sec=20.0)
+        await writer.put(BASE, FIRST, expect=None)
+        async with machine.running():
+            await machine.has(FIRST)
+            proxy.freeze()
+            for number in range(30):
+                await writer.put(BASE, FIRST + b"# %d" % number * 100_000, expect=ANY)
+            await writer.put(BASE, SECOND, expect=ANY)
+            store.cluster.ctl("compact", str(store.cluster.revision()))
+            proxy.thaw()
+            await machine.has(SECOND)
+
+
+@etcd
+async def test_08_a_delete_that_the_watch_never_says(store: EtcdStore, machine: Machine) -> None:
+    """3.4.23 says nothing of a delete at the very revision of the compaction; the check finds it."""
+    async with admin(machine) as writer, admin(machine) as database:
+        await writer.put(BASE, FIRST, expect=None)
+        await writer.put("documents/common/layer/other", FIRST, expect=None)
+        listing = await database.list(*COMMON)
+        await writer.delete("documents/common/layer/other", expect=ANY)
+        store.cluster.ctl("compact", str(store.cluster.revision()))
+        async with asyncio.timeout(PATIENCE_SEC), aclosing(database.watch(COMMON, listing.revision)) as hints:
+            await anext(hints)
+        assert [entry.key for entry in (await database.list(*COMMON)).entries] == [BASE]
+
+
+@etcd
+async def test_09_restored_from_a_backup(store: EtcdStore, machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+    cluster = store.cluster
+    (member,) = cluster.members
+    backup = cluster.directory / "backup"
+    async with admin(machine) as database:
+        await database.put(BASE, FIRST, expect=None)
+        cluster.ctl("snapshot", "save", str(backup))
+        await database.put(BASE, SECOND, expect=ANY)
+        async with machine.running():
+            await machine.has(SECOND)
+            member.end()
+            member.data = cluster.directory / "restored"
+            peers = ("--name=m0", f"--initial-cluster=m0={member.peer}", f"--initial-advertise-peer-urls={member.peer}")
+            cluster.ctl("snapshot", "restore", str(backup), f"--data-dir={member.data}", *peers)
+            store.up()
+            await machine.has(FIRST)
+    assert any(f"[{Fault.REWOUND}]" in record.message for record in caplog.records)
+
+
+async def test_11_a_member_without_the_others(tmp_path: Path) -> None:
+    with stores.Cluster() as cluster:
+        machine = three(cluster, tmp_path)
+        last = cluster.leader()
+        machine.settings = replace(machine.settings, endpoints=(last.url,))
+        async with admin(machine) as database:
+            await database.put(BASE, FIRST, expect=None)
+        machine.pace = replace(PACE, check_sec=60.0)  # the stream itself must say it
+        others = [member for member in cluster.members if member is not last]
+        async with machine.running():
+            await machine.has(FIRST)
+            for member in others:
+                member.end()
+            await machine.fails(Fault.UNREACHABLE, FIRST)
+            cluster.start(*others)
+            await machine.has(FIRST)
+
+
+async def test_12_no_quorum_is_not_nothing(tmp_path: Path) -> None:
+    with stores.Cluster() as cluster:
+        machine = three(cluster, tmp_path)
+        machine.settings = replace(machine.settings, endpoints=cluster.endpoints[:1])
+        machine.pace = replace(PACE, answer_sec=12.0)
+        async with admin(machine) as database:
+            await database.put(BASE, FIRST, expect=None)
+            for member in cluster.members[1:]:
+                member.end()
+            with pytest.raises(SourceError, match=r"timed out|leader") as refused:  # its own words, after 7 s
+                await database.list(*COMMON)
+        assert refused.value.code is Fault.UNREACHABLE
+
+
+@etcd
+async def test_14_a_watch_that_is_refused(store: EtcdStore, machine: Machine) -> None:
+    """The refusal comes with status 200, and the stream stays open."""
+    store.cluster.enable_auth()
+    machine.settings = replace(machine.settings, user="node")
+    machine.password = "secret"
+    async with admin(machine) as database:
+        await database.list(*COMMON)
+        store.cluster.ctl("role", "revoke-permission", "ordain", "--prefix=true", "/ordain/", user="root:root")
+        with pytest.raises(SourceError) as refused:
+            async with asyncio.timeout(PATIENCE_SEC), aclosing(database.watch(COMMON, "1")) as hints:
+                await anext(hints)
+    assert refused.value.code is Fault.FORBIDDEN
+
+
+async def test_15_a_token_that_expires(tmp_path: Path) -> None:
+    with stores.Cluster(count=1, options=("--auth-token-ttl=1",)) as cluster:
+        cluster.enable_auth()
+        machine = three(cluster, tmp_path)
+        machine.settings = replace(machine.settings, user="node")
+        machine.password = "secret"
+        async with admin(machine) as database:
+            await database.put(BASE, FIRST, expect=None)
+            await asyncio.sleep(2.5)
+            assert (await database.list(*COMMON)).entries[0].data == FIRST
+            cluster.ctl("user", "passwd", "node", "--interactive=false", stdin="other\n", user="root:root")
+            cluster.members[0].end()
+            cluster.start(*cluster.members)
+            cluster.ready(user="root:root")
+            await asyncio.sleep(2.5)
+            with pytest.raises(SourceError) as refused:
+                await database.list(*COMMON)
+            assert refused.value.code is Fault.UNAUTHORIZED
+            assert refused.value.retry_after_sec >= 10  # or the account is locked
+            machine.password = "other"  # as soon as the credential is right
+            assert (await database.list(*COMMON)).entries[0].data == FIRST
+
+
+@etcd
+async def test_16_a_right_that_is_revoked_while_watching(store: EtcdStore, machine: Machine) -> None:
+    """The running watch goes on as if nothing had happened."""
+    cluster = store.cluster
+    cluster.enable_auth()
+    machine.pace = replace(PACE, answer_sec=5.0)  # passwords are slow on purpose
+    machine.settings = replace(machine.settings, user="node")
+    machine.password = "secret"
+    async with admin(machine) as database:
+        await database.put(BASE, FIRST, expect=None)
+    async with machine.running():
+        await machine.has(FIRST)
+        cluster.ctl("user", "revoke-role", "node", "ordain", user="root:root")
+        await machine.fails(Fault.FORBIDDEN, FIRST)
+        cluster.ctl("user", "grant-role", "node", "ordain", user="root:root")
+        await machine.has(FIRST)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "code"),
+    [
+        (403, {"error": "permission denied", "message": "permission denied", "code": 7}, Fault.FORBIDDEN),
+        (403, {"message": "permission denied", "code": 7}, Fault.FORBIDDEN),
+        (400, {"message": "authentication failed, invalid user ID or password", "code": 3}, Fault.UNAUTHORIZED),
+        (503, {"message": "etcdserver: request timed out", "code": 14}, Fault.UNREACHABLE),
+        (200, {"grpc_code": 14, "http_code": 503, "message": "etcdserver: no leader"}, Fault.UNREACHABLE),
+        (200, {"code": 14, "message": "etcdserver: no leader", "details": []}, Fault.UNREACHABLE),
+        (429, {"message": "etcdserver: too many requests", "code": 8}, Fault.THROTTLED),
+        (400, {"message": "etcdserver: request is too large", "code": 3}, Fault.TOO_LARGE),
+    ],
+)
+def test_17_errors_as_each_version_says_them(status: int, error: dict[str, object], code: Fault) -> None:
+    """3.4 says an error twice, 3.6 once; in a stream it comes with status 200."""
+    found = refusal(Answer(endpoint="http://a", status=status, headers={}), error)
+    assert isinstance(found, SourceError)
+    assert found.code is code
+
+
+async def test_34_its_certificate_expires(tmp_path: Path) -> None:
+    """etcd reads its certificate anew for every connection."""
+    authority = Authority(tmp_path)
+    tls = authority.issue("server")
+    with stores.Cluster(count=1, tls=tls) as cluster:
+        machine = three(cluster, tmp_path)
+        machine.settings = replace(machine.settings, ca=str(authority.ca))
+        async with admin(machine) as database:
+            await database.put(BASE, FIRST, expect=None)
+        async with machine.running():
+            await machine.has(FIRST)
+            authority.issue("server", expired=True)
+            await machine.fails(Fault.TLS, FIRST)
+            authority.issue("server")
+            await machine.has(FIRST)
+
+
+async def test_35_one_of_three_is_dead(tmp_path: Path) -> None:
+    with stores.Cluster() as cluster:
+        machine = three(cluster, tmp_path)
+        async with admin(machine) as database, machine.running():
+            await database.put(BASE, FIRST, expect=None)
+            await machine.has(FIRST)
+            for member in cluster.members:
+                member.end()
+                data = FIRST + member.name.encode()
+                await insist(database, BASE, data)
+                await machine.has(data)
+                cluster.start(member)
+                cluster.ready()
+
+
+async def test_35_a_frozen_member_is_left(tmp_path: Path) -> None:
+    with stores.Cluster() as cluster:
+        machine = three(cluster, tmp_path)
+        first, second, _ = cluster.members
+        machine.settings = replace(machine.settings, endpoints=(first.url, second.url))
+        other = replace(machine, settings=replace(machine.settings, endpoints=(second.url,)))
+        async with admin(other) as database:
+            await database.put(BASE, FIRST, expect=None)
+            async with machine.running():
+                await machine.has(FIRST)
+                first.signal(signal.SIGSTOP)
+                await insist(database, BASE, SECOND)
+                await machine.has(SECOND)
+
+
+async def test_57_a_store_that_is_full(tmp_path: Path) -> None:
+    """Nothing can be written; what is there is read as before."""
+    with stores.Cluster(count=1, options=("--quota-backend-bytes=1000000",)) as cluster:
+        machine = three(cluster, tmp_path)
+        async with admin(machine) as database, machine.running():
+            await database.put(BASE, FIRST, expect=None)
+            await machine.has(FIRST)
+
+            async def fill() -> None:
+                for number in range(20):
+                    await database.put(f"status/{number}", b"x" * 200_000, expect=ANY)
+
+            with pytest.raises(SourceError) as full:
+                await fill()
+            assert full.value.code is Fault.FULL
+            assert machine.health.connected
+            await database.delete(BASE, expect=ANY)
+            await machine.fails(Fault.EMPTY, FIRST)
+
+
+async def test_a_lease_ends(tmp_path: Path) -> None:
+    with stores.Cluster(count=1) as cluster:
+        machine = three(cluster, tmp_path)
+        async with admin(machine) as database:
+            await database.put("locks/a", b"1", expect=None, ttl_sec=1)
+            assert await database.get("locks/a")
+            async with asyncio.timeout(PATIENCE_SEC):
+                while True:
+                    if await database.get("locks/a") is None:
+                        return
+                    await asyncio.sleep(0.1)
+
+
+async def test_more_than_a_page_is_of_one_moment(tmp_path: Path) -> None:
+    with stores.Cluster(count=1) as cluster:
+        machine = three(cluster, tmp_path)
+        async with admin(machine) as database:
+            for number in range(250):
+                await database.put(f"documents/common/layer/n{number:03}", b"0", expect=None)
+            listing = await database.list(*COMMON)
+            assert [entry.key[-3:] for entry in listing.entries] == [f"{number:03}" for number in range(250)]
+
+
+async def test_something_else_than_etcd_is_told() -> None:
+    with stores.Pouch() as pouch:
+        database = open_database(SourceSettings(type=Kind.ETCD, endpoints=(pouch.url,)), pace=PACE)
+        with pytest.raises(SourceError) as refused:
+            await database.list(*COMMON)
+        await database.close()
+    assert refused.value.code in (Fault.EMPTY, Fault.NOT_DOCUMENTS)
