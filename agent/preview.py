@@ -44,16 +44,17 @@ def effects(
     for report in reports:
         if report.facts is None:
             continue
-        old, _ = _resolved(before, report.facts, shared)
-        new, problems = _resolved(after, report.facts, shared)
-        values = () if problems else tuple(_differences(old, new))
+        old, known = _resolved(before, report.facts, shared)
+        new, found = _resolved(after, report.facts, shared)
+        problems = tuple(problem for problem in found if problem not in known)
+        values = () if found else tuple(_differences(old, new))
         if values or problems:
             groups.setdefault((values, problems), []).append(report.hostname or report.machine)
-    found = [
+    touched = [
         Effect(machines=tuple(sorted(machines)), values=values, problems=problems)
         for (values, problems), machines in groups.items()
     ]
-    return tuple(sorted(found, key=lambda effect: (-len(effect.machines), effect.machines)))
+    return tuple(sorted(touched, key=lambda effect: (-len(effect.machines), effect.machines)))
 
 
 def _resolved(
@@ -71,7 +72,7 @@ def _flat(value: object, pointer: str) -> Iterator[tuple[str, object]]:
     if isinstance(value, dict) and value and set(value) != {"template"}:
         for name, child in value.items():
             yield from _flat(child, f"{pointer}/{name}".lstrip("/"))
-    else:
+    elif pointer:
         yield pointer, _frozen(value)
 
 

@@ -9,11 +9,18 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image facts status watch show explain history diff doctor boot-chart plan apply confirm rollback hold unhold pause resume follow release fleet serve help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image facts status watch show explain history diff doctor boot-chart plan apply confirm rollback hold unhold pause resume follow documents release fleet serve help --help --version" -- "$current")
         return
     fi
     local command=${COMP_WORDS[1]}
     case $command in
+        documents)
+            if ((COMP_CWORD == 2)); then
+                mapfile -t COMPREPLY < <(compgen -W "list get put delete edit history diff" -- "$current")
+                return
+            fi
+            command+=" ${COMP_WORDS[2]}"
+            ;;
         release)
             if ((COMP_CWORD == 2)); then
                 mapfile -t COMPREPLY < <(compgen -W "keygen create sign verify publish promote rollout list show forget" -- "$current")
@@ -127,6 +134,63 @@ _ordainctl() {
             ;;
         follow)
             flags='' operand='text'
+            ;;
+        'documents list')
+            flags='--store --user --password-file --json' operand='text'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'documents get')
+            flags='--version --store --user --password-file --json' operand='text'
+            case $previous in
+                --version) operand='text' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'documents put')
+            flags='--preview --store --user --password-file --json' operand='files'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'documents delete')
+            flags='--preview --store --user --password-file --json' operand='text'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'documents edit')
+            flags='--store --user --password-file' operand='text'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'documents history')
+            flags='--store --user --password-file --json' operand='text'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'documents diff')
+            flags='--exit-code --store --user --password-file' operand='files'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
             ;;
         'release keygen')
             flags='--passphrase --channel' operand='text'
@@ -257,7 +321,7 @@ _ordainctl() {
                 --client-ca) operand='files' ;;
             esac
             ;;
-        help) operand='validate render match schema import image facts status watch show explain history diff doctor boot-chart plan apply confirm rollback hold unhold pause resume follow release fleet serve' ;;
+        help) operand='validate render match schema import image facts status watch show explain history diff doctor boot-chart plan apply confirm rollback hold unhold pause resume follow documents release fleet serve' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

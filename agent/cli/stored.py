@@ -108,6 +108,7 @@ def put(request: Namespace, console: Console) -> Exit:
             after = _after(wanted, there)
             touched = await _effects(request, shelf, there, after)
             if not request.preview:
+                _accepted(touched)
                 for each in news:
                     await shelf.put(each.document, each.data, each.was)
         told = [(each.title, "new" if each.was is None else "changed" if each.news else "as it was") for each in wanted]
@@ -158,6 +159,7 @@ def edit(request: Namespace, console: Console) -> Exit:
                 wanted = [Wanted(document=found[0][0], data=data, was=text)]
                 console.problems(_checked(wanted, there))
                 touched = await _effects(request, shelf, there, _after(wanted, there))
+                _accepted(touched)
                 await shelf.put(wanted[0].document, data, text)
             except Conflict:
                 now = _named(await shelf.texts(), text.title)
@@ -281,6 +283,12 @@ async def _effects(
     return len(found), effects(before, after, found, shared)
 
 
+def _accepted(touched: tuple[int, tuple[Effect, ...]]) -> None:
+    """Raises `Refused` if a machine would refuse its documents: then it follows no change any more."""
+    if problems := [problem for effect in touched[1] for problem in effect.problems]:
+        raise Refused(problems)
+
+
 def _tell(
     told: Sequence[tuple[str, str]], touched: tuple[int, tuple[Effect, ...]], request: Namespace, console: Console
 ) -> None:
@@ -303,7 +311,7 @@ def _tell(
         console.line(f"{title}: {what}{' (not written)' if preview else ''}", Style.GOOD)
     if known:
         count = sum(len(effect.machines) for effect in found)
-        console.line(f"touches {count} of {plural(known, 'machine')} that report here")
+        console.line(f"touches {count} of {plural(known, 'known machine')}")
     for effect in found:
         console.line(f"  {_listed(effect.machines)}:")
         for problem in effect.problems:
@@ -322,12 +330,14 @@ def _plain(value: object) -> object:
 
 
 def _shown(value: object) -> str:
-    if value is ABSENT:
-        return "nothing"
-    text = " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-    if isinstance(value, bool):
-        text = text.lower()
+    text = "nothing" if value is ABSENT else _words(value)
     return text if len(text) < 60 else f"{text[:57]}…"
+
+
+def _words(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(_words, value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _edited(text: Text) -> Path:

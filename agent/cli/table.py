@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli import table_change, table_fleet, table_release
+from ordain.agent.cli import table_change, table_documents, table_fleet, table_release
 from ordain.agent.cli.arguments import ANY_MACHINE, EXIT_CODE, FILES, JSON, SOME_FILES, UNITS
 from ordain.agent.cli.command import Argument, Command, Exit, Words
 
@@ -282,5 +282,7 @@ _ROWS = (
     ),
 )
 
-COMMANDS = {row.name: row for row in (*_ROWS, *table_change.ROWS, *table_release.ROWS, *table_fleet.ROWS)}
-GROUPS = (DOCUMENTS, MACHINE, CHANGE, table_release.RELEASES, table_fleet.FLEET)
+COMMANDS = {
+    row.name: row for row in (*_ROWS, *table_change.ROWS, *table_documents.ROWS, *table_release.ROWS, *table_fleet.ROWS)
+}
+GROUPS = (DOCUMENTS, MACHINE, CHANGE, table_documents.STORED, table_release.RELEASES, table_fleet.FLEET)

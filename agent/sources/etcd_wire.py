@@ -106,8 +106,10 @@ def pages(answer: Json, base: str) -> tuple[Page, ...]:
 
 def created(answer: Json) -> int:
     """The revision that created the first key of the first range; 0: there is none."""
-    found = next(iter(answer.get("responses", ())), {}).get("response_range", {}).get("kvs", ())
-    return number(found[0].get("create_revision")) if found else 0
+    for response in answer.get("responses", ()):
+        for kv in response.get("response_range", {}).get("kvs", ()):
+            return number(kv.get("create_revision"))
+    return 0
 
 
 def versions(answer: Json, base: str) -> Mapping[str, str]:

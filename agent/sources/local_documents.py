@@ -14,7 +14,8 @@ from pathlib import Path
 from ordain.agent import durable
 from ordain.agent.sources import SourceError, layout
 from ordain.agent.sources.database import ANY, Change, Conflict, Entry, Listing
-from ordain.agent.sources.directory import SUFFIXES, Directory
+from ordain.agent.sources.directory import Directory
+from ordain.agent.sources.files import SUFFIXES
 from ordain.agent.sources.shelf import pieces
 from ordain.transforms.model import Document
 
@@ -88,7 +89,7 @@ class LocalDocuments:
             if all(entry.key != change.key for entry in _entries(str(path), data)):
                 continue
             found, problems = pieces(str(path), data)
-            if problems and change.data is None:
+            if problems:
                 raise SourceError(f"{path}: cannot be rewritten as it is: {problems[0]}")
             texts = [text if _key(document) != change.key else change.data for document, text in found]
             kept = [text for text in texts if text is not None]
