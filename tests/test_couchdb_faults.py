@@ -20,6 +20,7 @@ from rig import stores
 from rig.fake_couch import FakeCouch, ends, quiet, rows
 from rig.following import BASE, FIRST, PATIENCE_SEC, SECOND, Machine, admin
 
+pytestmark = LEFTOVER
 COMMON = ("documents/common/",)
 
 

@@ -18,10 +18,10 @@ from ordain.agent.sources.settings import Kind, SourceSettings
 from ordain.agent.sources.transport import Answer
 from rig import stores
 from rig.certificates import Authority
-from rig.following import BASE, FIRST, PACE, PATIENCE_SEC, SECOND, EtcdStore, Machine, admin, insist
+from rig.following import BASE, FIRST, LEFTOVER, PACE, PATIENCE_SEC, SECOND, EtcdStore, Machine, admin, insist
 from rig.proxy import Proxy
 
-pytestmark = pytest.mark.skipif(bool(stores.missing()), reason=stores.missing())
+pytestmark = [LEFTOVER, pytest.mark.skipif(bool(stores.missing()), reason=stores.missing())]
 etcd = pytest.mark.parametrize("store", ["etcd"], indirect=True)
 COMMON = ("documents/common/",)
 

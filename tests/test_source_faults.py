@@ -29,6 +29,7 @@ from rig.fake_couch import FakeCouch
 from rig.following import BASE, FACTS, FIRST, HANDOVER, PACE, SECOND, DirectoryStore, Machine, Store, admin
 from rig.proxy import Proxy
 
+pytestmark = LEFTOVER
 SERVERS = ("etcd", "couchdb")
 EVERY = ("directory", *SERVERS)
 every = pytest.mark.parametrize("store", EVERY, indirect=True)

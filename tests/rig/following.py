@@ -25,6 +25,8 @@ from ordain.transforms.model import Facts
 from rig import stores
 
 HANDOVER = NAME
+# aiohttp 3.8 leaves a socket to the garbage collector when it is cancelled while it connects.
+LEFTOVER = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 PATIENCE_SEC = 20.0
 PACE = Pace(check_sec=0.3, answer_sec=1.0)
 FACTS = Facts(
