@@ -18,7 +18,7 @@ from ordain.agent.sources.database import ANY
 from ordain.agent.sources.settings import Kind, SourceSettings
 from rig import stores
 from rig.fake_couch import FakeCouch, ends, quiet, rows
-from rig.following import BASE, FIRST, PATIENCE_SEC, SECOND, Machine, admin
+from rig.following import BASE, FIRST, LEFTOVER, PATIENCE_SEC, SECOND, Machine, admin
 
 pytestmark = LEFTOVER
 COMMON = ("documents/common/",)

@@ -26,7 +26,7 @@ from ordain.agent.sources.opening import open_database
 from ordain.agent.sources.settings import Kind, SourceSettings
 from rig.certificates import Authority
 from rig.fake_couch import FakeCouch
-from rig.following import BASE, FACTS, FIRST, HANDOVER, PACE, SECOND, DirectoryStore, Machine, Store, admin
+from rig.following import BASE, FACTS, FIRST, HANDOVER, LEFTOVER, PACE, SECOND, DirectoryStore, Machine, Store, admin
 from rig.proxy import Proxy
 
 pytestmark = LEFTOVER
