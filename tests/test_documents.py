@@ -113,6 +113,14 @@ def test_json_is_read_by_its_own_grammar() -> None:
     ]
 
 
+@pytest.mark.parametrize("path", ["a.json", "credential"])
+def test_an_array_of_json_is_several_documents(path: str) -> None:
+    found, problems = read(
+        path, b'[{"ordain": "v1", "kind": "Layer", "name": "a"},\n {"ordain": "v1", "kind": "Layer", "name": "b"}]'
+    )
+    assert ([(d.name, d.where.line) for d in found], problems) == ([("a", 1), ("b", 2)], ())
+
+
 def test_all_problems_of_all_documents_are_reported_at_once() -> None:
     text = HEAD + "serices: {}\n---\n" + HEAD + "services: {web: {nice: 99, user: [a]}}\n---\n[\n"
     assert [problem.partition(" error: ")[0] for problem in problems(text)] == [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -206,6 +207,16 @@ def test_the_baseline_goes_before_documents_of_the_machine_and_after_what_was_ha
         "normal/a.service",
         "normal/b.service",
     }
+
+
+def test_what_was_booted_three_times_in_vain_is_compiled_and_not_placed(machine: Path) -> None:
+    put(machine, "/run/ordain/document.json", LAYER)
+    (hash,) = run(machine)["hash"]
+    shutil.rmtree(machine / "run/ordain/boot")
+    put(machine, "/etc/ordain/boot/attempts", "".join(f"{hash} {n}\n" for n in range(3)).encode())
+    found = run(machine)
+    assert found["from"] == ["nothing"]
+    assert "3 boots with generation 0 did not complete" in found["note"][0]
 
 
 def test_a_second_run_in_a_boot_compiles_nothing(machine: Path) -> None:

@@ -23,7 +23,7 @@ def read(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Problem, .
     """The documents of one file, and what is wrong with it; a document with a problem is left out.
 
     ``path`` is how the file is named in problems and provenance. ``.json`` means JSON, ``.yaml`` and ``.yml`` YAML;
-    of what a store keeps without a suffix, a first ``{`` means JSON. Never raises for bad input.
+    of what a store keeps without a suffix, a first ``{`` or ``[`` means JSON. Never raises for bad input.
     """
     documents: list[Document] = []
     problems: list[Problem] = []
@@ -57,8 +57,9 @@ def nodes(path: str, data: bytes) -> Iterator[Node]:
         byte = data[error.start]
         raise Unreadable(f"the byte 0x{byte:02x} is no UTF-8", where, "save the file as UTF-8") from None
     yaml = path.endswith((".yaml", ".yml"))
-    if path.endswith(".json") or (not yaml and text.lstrip()[:1] == "{"):
-        yield jsontext.read(path, text)
+    if path.endswith(".json") or (not yaml and text.lstrip()[:1] in ("{", "[")):
+        node = jsontext.read(path, text)
+        yield from node.value if isinstance(node.value, tuple) else (node,)
     else:
         yield from yamltext.read(path, text)
 

@@ -19,7 +19,7 @@ _HEAD = """\
 <!-- Made by `python3 -m ordain.transforms.reference`: do not edit. -->
 # The document language
 
-A document is YAML (1.2, core schema) or JSON; a file may hold several with `---` between them.
+A document is YAML (1.2, core schema) or JSON; a file may hold several, with `---` between them or as a JSON array.
 
     ordain: v1
     kind: Layer
