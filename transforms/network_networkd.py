@@ -77,7 +77,13 @@ def _match(device: Device, file: File, *, renamed: bool) -> None:
         file.set("Match", "Driver", plain(drivers.value), drivers)
     if mac := match.leaf("macaddress"):
         # Bonds, bridges and VLANs share the address of a port; the permanent one is the port's alone.
-        file.set("Match", "PermanentMACAddress", str(mac.value), mac)
+        if file.kind == "link" and file.systemd < PERMANENT:
+            # udev reads it before anything has set another one.
+            file.set("Match", "MACAddress", str(mac.value), mac)
+            what = f"systemd {file.systemd} has no PermanentMACAddress=; the address at boot stands in for it"
+            file.warn(mac, what, code="Emulated")
+        else:
+            file.set("Match", "PermanentMACAddress", str(mac.value), mac)
     leaf = device.branch.leaf("set-name") if renamed else None
     leaf = leaf or match.leaf("name")
     if leaf:
@@ -86,6 +92,10 @@ def _match(device: Device, file: File, *, renamed: bool) -> None:
         file.set("Match", "Name" if renamed else "OriginalName", device.name, device.here)
     elif not drivers and not mac:
         file.block(device.here, "match says nothing", "name, macaddress or driver")
+
+
+PERMANENT = 245
+"""The first systemd with PermanentMACAddress=."""
 
 
 def link(device: Device, systemd: int) -> File | None:

@@ -76,9 +76,9 @@ class File:
         """The renderer cannot express it."""
         self.problems.append(problem(self.device, leaf, what, hint, code))
 
-    def warn(self, leaf: Leaf, what: str, hint: str = "") -> None:
+    def warn(self, leaf: Leaf, what: str, hint: str = "", code: str = "Network") -> None:
         """Worth a look."""
-        self.problems.append(replace(problem(self.device, leaf, what, hint), severity=Severity.WARNING))
+        self.problems.append(replace(problem(self.device, leaf, what, hint, code), severity=Severity.WARNING))
 
     def artifact(self) -> Artifact:
         """The file, sections in the order they were begun."""
