@@ -1,0 +1,65 @@
+"""On an older systemd no key is lost in silence: it has its line there too, or a problem names it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ordain.transforms.catalog import shipped
+from ordain.transforms.compile import compile
+from ordain.transforms.documents import read
+from ordain.transforms.errors import Problem
+from ordain.transforms.pages import HEAD, written
+from ordain.transforms.servicekeys import SERVICE
+from ordain.transforms.shapes import Record
+from ordain.transforms.systems import facts_for, systems
+
+CASES = Path(__file__).parent / "cases"
+DOCUMENTS = ("service-every-key", "sockets-timers-instances", "machine-sections", "network-networkd")
+VERSIONS = sorted({int(row["systemd"]) for row in systems().values()})
+CAUSE = re.compile(r"^\s*# (?:documents|example)\.yaml:[0-9]+ \S+ (\S+)$", re.MULTILINE)
+
+
+def said(name: str, data: bytes, systemd: int) -> tuple[set[str], tuple[Problem, ...]]:
+    """The pointers that have a line on ``systemd``, and the problems."""
+    documents, _ = read(name, data)
+    compiled = compile(documents, facts_for("debian-12", systemd=systemd), shipped=shipped())
+    found = {pointer for a in compiled.artifacts for pointer in CAUSE.findall(a.content or "")}
+    return found, compiled.problems
+
+
+SETS = {
+    **{name: ("documents.yaml", (CASES / name / "documents.yaml").read_bytes()) for name in DOCUMENTS},
+    **{f"page of {name}": ("example.yaml", f"{HEAD}{row['example']}".encode()) for name, row in written().items()},
+}
+
+
+@pytest.mark.parametrize("systemd", VERSIONS[:-1])
+@pytest.mark.parametrize("name", SETS)
+def test_what_has_a_line_on_the_newest_has_one_or_a_problem(name: str, systemd: int) -> None:
+    newest, _ = said(*SETS[name], VERSIONS[-1])
+    here, problems = said(*SETS[name], systemd)
+    blocked = {problem.item for problem in problems if problem.severity != "warning"}
+    told = {problem.where.pointer for problem in problems}
+
+    lost = {
+        pointer
+        for pointer in newest - here - told
+        if not any(pointer == item or pointer.startswith(f"{item}/") for item in blocked)
+    }
+    assert lost == set()
+
+
+def test_the_oldest_is_the_oldest_that_a_document_can_be_for() -> None:
+    assert VERSIONS[0] == 239
+
+
+def test_every_key_of_a_service_is_among_what_was_tried() -> None:
+    text = (CASES / "service-every-key" / "documents.yaml").read_text() + (
+        CASES / "sockets-timers-instances" / "documents.yaml"
+    ).read_text()
+    keys = {name for name, shape in SERVICE.keys.items() if not isinstance(shape, Record)} | {"limits", "sandbox"}
+
+    assert {key for key in keys if not re.search(rf"[{{,\s]{key}:", text)} == set()
