@@ -11,6 +11,7 @@ import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
+from ordain.agent import host
 from ordain.agent.act import act
 from ordain.agent.model import Generation, Job, Observed, Plan, Verb, Verdict
 from ordain.agent.networkchanges import network_change
@@ -44,6 +45,7 @@ class Files:
         if not plan.files:
             return []
         wrong = await self.place()
+        await host.tell(self._systemd, old, new)
         if change := network_change(old, new):
             wrong += await self._networking.change(change)
         return wrong if wrong or back else await self.check(new, plan)

@@ -7,16 +7,17 @@ generation against itself is no job at all: what stands otherwise than wanted is
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from ordain.agent.decide import decide
 from ordain.agent.diff import Content, placed_differ
 from ordain.agent.filechanges import changed_files
-from ordain.agent.model import Generation, Job, Note, Observed, Plan, Verb, Why
+from ordain.agent.model import FileChange, Generation, Job, Note, Observed, Plan, Verb, Why
 from ordain.agent.view import RUNNING, SESSION, View, units
 from ordain.agent.view import views as views_of
+from ordain.transforms.kernel import LOAD, PROBE
 
 __all__ = ["RUNNING", "plan", "units"]
 
@@ -48,16 +49,26 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
     for view in views.values():
         _rebind(view, views, stops, jobs, notes)
     notes += _bring_back(views, stops, jobs)
+    files = changed_files(old, new)
+    notes += _of_the_kernel(files)
     return Plan(
         from_hash=old.hash,
         to_hash=new.hash,
         reload=placed_differ(old, new),
         stops=tuple(stops[unit] for unit in _stop_order(stops, views)),
         jobs=tuple(jobs[unit] for unit in _start_order(jobs, views)),
-        files=changed_files(old, new),
+        files=files,
         changes=tuple(change for view in views.values() for change in view.fresh),
         notes=tuple(sorted(notes, key=lambda n: (n.unit, n.what))),
     )
+
+
+def _of_the_kernel(files: Iterable[FileChange]) -> Iterator[Note]:
+    """What a kernel module is loaded with, or not, is asked when it is loaded; none is taken out of the kernel."""
+    for file in files:
+        if file.path in (LOAD, PROBE) and file.what != "new":
+            what = f"{file.path} is {file.what}; of modules that are loaded it is real at the next boot"
+            yield Note(unit="systemd-modules-load.service", what=what, item=file.item, why=Why.REBOOT)
 
 
 def _still_triggered(views: Mapping[str, View], stops: Mapping[str, Job], observed: Observed) -> Iterator[Note]:

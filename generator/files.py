@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ordain.generator import tree
+from ordain.generator import kernel, tree
 from ordain.generator.cache import CacheError
 from ordain.generator.choose import choose
 from ordain.generator.tree import Found, Refused
@@ -110,6 +110,8 @@ def main(argv: list[str]) -> int:
     try:
         wanted = [file for file in read(choice.cache.files) if file.phase == phase]
         report = Placing(root, phase).run(wanted)
+        if phase == "early":
+            report.problems |= kernel.keep(root)
         report.hash = choice.cache.hash
         target = root / REPORTS[phase]
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,9 @@ from ordain.transforms.plaintext import Text
 
 HOSTNAME = "/etc/hostname"
 READER = "ordain-hostname.service"
+LOCALE, VCONSOLE = "/etc/locale.conf", "/etc/vconsole.conf"
+VCONSOLE_SETUP, CONSOLE_SETUP = "systemd-vconsole-setup.service", "console-setup.service"
+"""What reads the keymap: systemd's, or on Debian the package of that name, in XKB's words (keyboard(5))."""
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = re.compile(rf"(?=.{{1,64}}\Z){_LABEL}(\.{_LABEL})*")
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
@@ -44,9 +47,12 @@ class _Host:
             target = f"../usr/share/zoneinfo/{leaf.value}"
             yield Artifact(path="/etc/localtime", link=target, mode=0o777, item=self.pointer)
         if leaf := self.word("locale", _WORD, "such as C.UTF-8"):
-            yield self.lines("/etc/locale.conf", f"LANG={leaf.value}", leaf)
+            yield self.lines(self.names.paths().get("locale", LOCALE), f"LANG={leaf.value}", leaf)
         if leaf := self.word("keymap", _WORD, "such as de"):
-            yield self.lines("/etc/vconsole.conf", f"KEYMAP={leaf.value}", leaf)
+            path = self.names.paths().get("keyboard", VCONSOLE)
+            variable, reader = ("KEYMAP", VCONSOLE_SETUP) if path == VCONSOLE else ("XKBLAYOUT", CONSOLE_SETUP)
+            yield self.lines(path, f"{variable}={leaf.value}", leaf)
+            self.read_by(reader, path)
         yield from self.time_servers()
 
     def word(self, key: str, pattern: re.Pattern[str], hint: str) -> Leaf | None:

@@ -16,8 +16,8 @@ groups: {{crew: {{gid: 3000}}}}
 users:
   alice: {{groups: [crew], keys: ["{KEY}"], shell: /bin/bash}}
   worker: {{system: true, home: /srv}}
-sysctl: {{net.ipv4.ip_forward: "1"}}
-host: {{hostname: box7, timezone: Europe/Berlin}}
+sysctl: {{net.ipv4.ip_forward: "1", net.ipv4.ip_default_ttl: 77}}
+host: {{hostname: box7, timezone: Europe/Berlin, locale: C.UTF-8}}
 services:
   job: {{command: [/usr/bin/sleep, infinity], user: worker}}
 """
@@ -41,6 +41,7 @@ def all_there(machine: Machine) -> None:
     stat = machine.run("stat", "-c", "%a %U %G", "/home/alice", "/home/alice/.ssh/authorized_keys").stdout
     assert stat == "700 alice alice\n600 alice alice\n"
     assert machine.run("sysctl", "-n", "net.ipv4.ip_forward").stdout == "1\n"
+    assert machine.run("sysctl", "-n", "net.ipv4.ip_default_ttl").stdout == "77\n"
     assert machine.run("hostname").stdout == "box7\n"
     assert machine.run("date", "+%Z", "--date=2026-01-01").stdout == "CET\n"
     assert machine.show("job.service", "ActiveState")["ActiveState"] == "active"
@@ -54,6 +55,7 @@ def test_live_at_boot_and_taken_back(machine: Machine) -> None:
     status, text = apply(machine)
     assert status == 0, text
     all_there(machine)
+    assert "LANG=C.UTF-8" in machine.run("systemctl", "show-environment").stdout
 
     machine.power_cut()
     machine.boot()
@@ -73,6 +75,7 @@ def test_live_at_boot_and_taken_back(machine: Machine) -> None:
     assert machine.read("/etc/hostname") == "machine\n"
     assert machine.run("hostname").stdout == "machine\n"
     assert not machine.path("/run/sysctl.d/99-q-ordain.conf").exists()
+    assert machine.run("sysctl", "-n", "net.ipv4.ip_default_ttl").stdout == "64\n", "what it was before"
     assert machine.run("id", "-u", "alice").returncode == 0, "an account is never removed"
 
 
