@@ -8,6 +8,7 @@ from ordain.agent.diff import FRAGMENT
 from ordain.agent.ending import ending, killed_by_others
 from ordain.agent.model import Change, Effect, Hold, Job, Note, Verb, Why
 from ordain.agent.view import SESSION, View
+from ordain.transforms.exclusive import ITEM as BOOT
 from ordain.transforms.model import Wanted
 
 _DOWN = frozenset({Wanted.STOPPED, Wanted.MASKED})
@@ -33,6 +34,9 @@ def decide(view: View) -> Iterator[Job | Note]:
         yield from _up(view)
     elif view.failed and view.touched and (view.new is None or view.new.starter):
         yield _unless_masked(view, Verb.START, "it had failed, and its definition changed")
+    elif view.new is None and view.old and view.old.item == BOOT and not view.masked_by_admin:
+        if view.state.load_state == "loaded":
+            yield view.job(Verb.START, "boot is no longer exclusive, or lets it in: the system starts it")
     elif view.new is None and view.was_wanted in _DOWN:
         yield view.note("no longer in the documents: left as it is, from the next boot as the system has it")
 
@@ -62,14 +66,16 @@ def _gone(view: View) -> Iterator[Job | Note]:
 def _down(view: View) -> Iterator[Job | Note]:
     if not view.running:
         return
+    boot = view.new is not None and view.new.item == BOOT
+    wants = "exclusive mode keeps it out" if boot else f"the documents want it {view.wanted}"
     if view.spared:
-        yield _deferred(view, f"the documents want it {view.wanted}")
+        yield _deferred(view, wants)
     elif view.was_wanted is not view.wanted or view.touched:
-        yield view.job(Verb.STOP, f"the documents want it {view.wanted}")
+        yield view.job(Verb.STOP, wants)
     elif view.enforced:
-        yield view.job(Verb.STOP, f"was started by hand, but the documents want it {view.wanted}")
+        yield view.job(Verb.STOP, f"was started by hand, but {wants}")
     else:
-        yield view.note(f"was started by hand, though the documents want it {view.wanted}", Why.STARTED)
+        yield view.note(f"was started by hand, though {wants}", Why.STARTED)
 
 
 def _up(view: View) -> Iterator[Job | Note]:

@@ -10,6 +10,7 @@ from ordain.agent.generation import is_template
 from ordain.agent.holds import with_starters
 from ordain.agent.lag import merge
 from ordain.agent.model import Change, Effect, Generation, Hold, Job, Note, Observed, UnitState, Verb, Why
+from ordain.transforms.exclusive import REPLACED
 from ordain.transforms.model import Member, Wanted
 
 RUNNING = frozenset({"active", "activating", "reloading", "refreshing"})
@@ -22,7 +23,7 @@ def units(old: Generation, new: Generation) -> frozenset[str]:
     """The units to observe before planning: whatever `plan` may look at."""
     named = {name for g in (old, new) for m in g.members for name in (m.unit, m.starts) if name}
     named |= {change.unit for change in diff(old, new)}
-    return frozenset(name for name in named if not is_template(name))
+    return frozenset(name for name in named if not is_template(name)) - {*REPLACED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +166,7 @@ def views(old: Generation, new: Generation, observed: Observed) -> Mapping[str, 
             overdue=unit in observed.overdue,
         )
         for unit in sorted(was.keys() | members.keys() | changes.keys())
-        if not is_template(unit)
+        if not is_template(unit) and unit not in REPLACED
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from ordain.transforms import accounts, files, host, kernel, mounts, networks, rawunits, services
+from ordain.transforms import accounts, exclusive, files, host, kernel, mounts, networks, rawunits, services
 from ordain.transforms import layout as layouts
 from ordain.transforms.asked import Ledger, identity
 from ordain.transforms.check import check
@@ -33,9 +33,6 @@ from ordain.transforms.references import References
 from ordain.transforms.resolve import lost_by_name, plain, resolve
 from ordain.transforms.service import Context
 from ordain.transforms.template import Scope, expand
-
-NOT_YET = ("boot",)
-"""Sections of the language that this version reads and does not act on."""
 
 
 def compile(
@@ -65,6 +62,9 @@ def compile(
     found += between
     blocked = {p.item for p in found if p.severity is Severity.BLOCKED}
     kept = [item for item in items if item.pointer not in blocked]
+    boot = maker.boot(items, kept)
+    found += boot.problems
+    kept.append(boot)
     return Compiled(
         resolved=resolved,
         artifacts=_unique(artifact for item in kept for artifact in item.artifacts),
@@ -154,11 +154,12 @@ class _Maker:
         for item in networks.render(network, self.scope, self.names, self.systemd) if network else ():
             self.names.renderer()  # each device asks
             yield item
-        for section in NOT_YET:
-            if self.tree.branch(section):
-                what = f"{section} is not acted on yet"
-                where = self.tree.branch(section).where
-                self.problems.append(Problem(where=where, what=what, code="NotYet", severity=Severity.WARNING))
+
+    def boot(self, items: Iterable[Item], kept: Iterable[Item]) -> Item:
+        """The section that is about all other items; ``kept`` are those that this machine gets."""
+        tree, problems = expand(self.tree.branch("boot"), self.scope, exclusive.ITEM)
+        made = exclusive.render(tree, items, kept, self.installed)
+        return replace(made, problems=(*problems, *made.problems))
 
     def whole(self) -> Iterator[Item]:
         """The sections that are one item each."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 
-from ordain.transforms.compile import NOT_YET as SECTIONS_LATER
 from ordain.transforms.documents import HEADER
 from ordain.transforms.model import Kind
 from ordain.transforms.schema import schema
@@ -58,9 +57,6 @@ list of words; or, for several in order, a list of such lists.
 
 In the tables, a capital word stands for a name of yours.
 """
-
-LATER = frozenset(SECTIONS_LATER)
-"""What this version checks and does not act on."""
 
 _KINDS = {
     Kind.LAYER: "A `Layer` configures every machine that its `match` holds for.",
@@ -149,8 +145,6 @@ def _table(prefix: str, rows: Mapping[str, Schema], *, pages: bool = False) -> I
     yield "| key | value | meaning |\n|---|---|---|"
     for name, shape in rows.items():
         about = shape.get("description", "")
-        if f"{prefix}{name}" in LATER:
-            about += " Not acted on yet."
         for example in shape.get("examples", ()):
             about += f" Example: `{example}`"
         below, keys = _record(f"{prefix}{name}", shape)

@@ -10,11 +10,12 @@ from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.health import health
 from ordain.transforms.item import SERVICES_TARGET, Item, hold_back, item, mask, wants
 from ordain.transforms.layout import Layout, triggers
-from ordain.transforms.model import Artifact, Branch, Installed, Link, Member, Wanted
+from ordain.transforms.model import Artifact, Branch, Installed, InstalledUnit, Link, Member, Wanted
 from ordain.transforms.reading import NOTHING, reading
 
 USUAL_TARGET = {"socket": "sockets.target", "timer": "timers.target", "path": "paths.target"}
 """Where distributions link a unit, for a machine whose links are not known."""
+BOOT_TARGETS = ("default.target", "graphical.target", "multi-user.target", "runlevel3.target", "runlevel5.target")
 PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Requisite")
 
 
@@ -122,7 +123,7 @@ class _Vendor:
         held = frozenset(self.all_names())
         for other in self.installed.units.values():
             pulled = {word for key in PULLS for text in other.values("Unit", key) for word in text.split()} & held
-            if pulled and other.name not in held and other.path:
+            if pulled and other.name not in held and other.path and not _by_hand(other):
                 what = f"{other.name} starts {', '.join(sorted(pulled))} all the same ({other.path})"
                 self.block(what, "set `state: masked`", "PulledIn")
         own = self.installed.units.get(self.layout.unit)
@@ -162,3 +163,12 @@ class _Vendor:
                 uses=read.uses,
                 check=read.check,
             )
+
+
+def _by_hand(unit: InstalledUnit) -> bool:
+    """Whether a unit is a target that nobody but an admin goes to, such as rescue-ssh.target.
+
+    Those of a boot may be isolated too; what they want by a unit file counts.
+    """
+    isolated = unit.values("Unit", "AllowIsolate")[-1:] == ("yes",)
+    return unit.name.endswith(".target") and isolated and unit.name not in BOOT_TARGETS

@@ -22,9 +22,13 @@ from ordain.agent.settings import read_settings
 from ordain.agent.sources import SourceError
 from ordain.agent.sources.handed import FOLDER, NAME, read_handover
 from ordain.agent.sources.settings import Kind, SourceSettings
+from ordain.agent.store import Store
 from ordain.generator.cache import CacheError, unpack
 from ordain.transforms import below
 from ordain.transforms.errors import Refused, errors
+from ordain.transforms.exclusive import ITEM as BOOT
+from ordain.transforms.exclusive import would_start
+from ordain.transforms.installed import read_installed
 
 GENERATOR = "usr/lib/systemd/system-generators/ordain-generator"
 MASKS = tuple(f"{top}/systemd/system-generators/ordain-generator" for top in ("run", "etc", "usr/local/lib"))
@@ -42,6 +46,7 @@ UNITS = (
     "ordain-services.target",
     "ordain-source.service",
     "ordain-users.service",
+    "ordain.target",
 )
 SPACE_BYTES = 16 << 20
 """Less free than this, and the next apply may fail."""
@@ -225,6 +230,27 @@ def agent(root: Path) -> Iterator[Check]:
         )
 
 
+def distribution(root: Path) -> Iterator[Check]:
+    """What the distribution's own boot starts besides the documents, or what exclusive mode keeps out."""
+    about = "distribution"
+    store = Store(root)
+    try:
+        applied = store.read_applied()
+        members = store.load_hash(applied.hash).members if applied else ()
+    except (KeyError, OSError, ValueError):
+        members = ()
+    if held := [member.unit for member in members if member.item == BOOT]:
+        yield _ok(about, f"boot is exclusive, which keeps out {', '.join(held)}")
+        return
+    spoken_of = {name for member in members for name in (member.unit, member.starts)}
+    others = sorted(would_start(read_installed(root)) - spoken_of)
+    if not others:
+        yield _ok(about, "starts nothing besides the documents")
+    else:
+        starts = f"starts {plural(len(others), 'unit')} besides the documents: {', '.join(others)}"
+        yield Check(about=about, verdict=Verdict.OK, what=starts, hint="`boot: {mode: exclusive}` keeps them out")
+
+
 def documents(root: Path) -> Iterator[Check]:
     """Settings, source, documents and the transformation database: readable and valid."""
     settings, wrong = read_settings(root)
@@ -290,6 +316,7 @@ CHECKS: tuple[Callable[[Path], Iterator[Check]], ...] = (
     attempts,
     units,
     agent,
+    distribution,
     documents,
     disk,
 )

@@ -11,13 +11,14 @@ from datetime import datetime
 from ordain.agent.boot import placed_number
 from ordain.agent.cli.change import RESULTS, ask
 from ordain.agent.cli.command import Exit
-from ordain.agent.cli.console import Cell, Console, Style
+from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.connect import connect
 from ordain.agent.failure import Failure
 from ordain.agent.model import Outcome, to_json
 from ordain.agent.status import Condition, State, Status, UnitStatus
 from ordain.agent.store import Store
 from ordain.transforms.errors import near
+from ordain.transforms.exclusive import ITEM as BOOT
 
 STATES = {
     State.CONVERGED: Style.GOOD,
@@ -38,7 +39,13 @@ def status(request: Namespace, console: Console) -> Exit:
         if not request.unit:
             console.table((), _head(now))
             console.line()
-        console.table(("UNIT", "WANTED", "IS", "NOTE"), map(_row, units))
+        # Dozens, and all is said by their number as long as they stay out.
+        kept_out = [] if request.unit else [unit for unit in units if unit.item == BOOT and unit.ok]
+        console.table(("UNIT", "WANTED", "IS", "NOTE"), [_row(unit) for unit in units if unit not in kept_out])
+        if kept_out:
+            console.line(
+                f"{plural(len(kept_out), 'unit')} of the distribution kept out, as boot is exclusive", Style.DIM
+            )
         if not units:
             nothing = "the documents speak of no unit" if now.generation else "nothing was applied yet"
             console.line(nothing, Style.DIM)
