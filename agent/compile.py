@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 from ordain.agent.compiler import Machine, local_transforms, look
@@ -53,10 +54,14 @@ def read_texts(texts: Iterable[tuple[str, bytes]]) -> tuple[tuple[Document, ...]
     found: list[Document] = []
     problems: list[Problem] = []
     for path, data in texts:
-        read, wrong = documents.read(path, data)
+        read, wrong = _read(path, data)
         found += read
         problems += wrong
     return tuple(found), in_order(problems)
+
+
+# Of many documents one changes at a time; the process that compiles for an agent is there to remember the others.
+_read = lru_cache(maxsize=1024)(documents.read)
 
 
 def keep(new: Generation, last: Generation, blocked: Iterable[str]) -> Generation:

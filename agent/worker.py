@@ -10,6 +10,7 @@ The pipe carries pickles: both ends are this very program, and nobody else can w
 from __future__ import annotations
 
 import contextlib
+import gc
 import pickle
 import signal
 import subprocess
@@ -93,6 +94,7 @@ def main() -> int:
         except EOFError:
             return 0
         signal.alarm(LONGEST_SEC)
+        gc.disable()  # nearly all that is made stays until the answer; what does not goes after it
         try:
             answer: object = here(function, *arguments)
         except (Refused, SourceError, Failure) as error:
@@ -100,6 +102,7 @@ def main() -> int:
         signal.alarm(0)
         pickle.dump(answer, sys.stdout.buffer)
         sys.stdout.buffer.flush()
+        gc.enable()
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from ordain.transforms import unitfile
 from ordain.transforms.model import Artifact, Installed
@@ -20,12 +21,16 @@ class Effective:
 
     units: Mapping[str, Assignments]
     ours: Mapping[str, frozenset[str]]
+    _words: dict[str, dict[tuple[str, str], tuple[str, ...]]] = field(default_factory=dict, compare=False)
 
     def words(self, unit: str, key: str, section: str = "Unit") -> tuple[str, ...]:
         """The words of a list setting."""
-        return tuple(
-            word for s, k, value in self.units.get(unit, ()) if (s, k) == (section, key) for word in value.split()
-        )
+        if (words := self._words.get(unit)) is None:  # a target may want thousands, and is asked thousands of times
+            found: dict[tuple[str, str], list[str]] = {}
+            for s, k, value in self.units.get(unit, ()):
+                found.setdefault((s, k), []).extend(value.split())
+            words = self._words[unit] = {place: tuple(each) for place, each in found.items()}
+        return words.get((section, key), ())
 
     def flag(self, unit: str, key: str, default: bool) -> bool:
         """A boolean of [Unit]."""
@@ -56,6 +61,9 @@ def effective(artifacts: Iterable[Artifact], installed: Installed | None) -> Eff
     )
 
 
+_parse = lru_cache(maxsize=8192)(unitfile.parse)
+
+
 def _assignments(artifact: Artifact) -> Iterator[tuple[str, tuple[str, str, str]]]:
     place, _, rest = artifact.path.partition("/")
     head, _, tail = rest.partition("/")
@@ -63,7 +71,7 @@ def _assignments(artifact: Artifact) -> Iterator[tuple[str, tuple[str, str, str]
         return
     if artifact.content is not None:
         unit = head.removesuffix(".d") if tail else head
-        for assignment in unitfile.parse(artifact.content):
+        for assignment in _parse(artifact.content):
             yield unit, assignment
     elif artifact.link != "/dev/null" and tail:
         target, _, kind = head.rpartition(".")

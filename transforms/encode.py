@@ -16,6 +16,8 @@ All functions raise `EncodeError` and have no effect.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from ordain.transforms import quoting
 from ordain.transforms.kinds import Neutral
 from ordain.transforms.parsers import kind
@@ -35,9 +37,18 @@ def encode(section: str, key: str, value: Neutral) -> str:
     >>> encode("Service", "ReadWritePaths", ("/srv/my data", "/run/x"))
     '"/srv/my data" /run/x'
     """
+    return _encode_text(section, key, value) if isinstance(value, str) else _encode(section, key, value)
+
+
+def _encode(section: str, key: str, value: Neutral) -> str:
     return _short_enough(key, kind(section, key).encode(value))
 
 
+# Many services say the same, and of many documents one changes at a time.
+_encode_text = lru_cache(maxsize=16384)(_encode)
+
+
+@lru_cache(maxsize=16384)
 def encode_command(argv: tuple[str, ...]) -> str:
     """A command line for any Exec setting, whose words are exactly ``argv``.
 
@@ -47,6 +58,7 @@ def encode_command(argv: tuple[str, ...]) -> str:
     return _short_enough("a command", command(argv))
 
 
+@lru_cache(maxsize=16384)
 def encode_environment(name: str, value: str) -> str:
     """One assignment for Environment=.
 

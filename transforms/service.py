@@ -272,10 +272,10 @@ def below(path: str, mount: str) -> bool:
 
 
 def _at(tree: Branch, pointer: str) -> Leaf | None:
-    *branches, name = pointer.split("/")
-    for branch in branches:
-        tree = tree.branch(branch)
-    return tree.leaf(name)
+    above, slash, name = pointer.partition("/")
+    if not slash:
+        return tree.leaf(above)
+    return tree.branch(above).leaf(name) if above in tree else None
 
 
 def _vectors(value: Value) -> tuple[tuple[str, ...], ...]:

@@ -119,6 +119,8 @@ def _comment(text: str) -> str:
     """``text`` as a comment of one line; what could end a line is written as an escape."""
     if not text:
         return ""
+    if text.isprintable():
+        return f"# {text}\n"
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     return f"# {shown}\n"
 
