@@ -27,7 +27,7 @@ help:
 	@echo 'make test    everything: lint, types, unit and integration tests, on booted machines (root)'
 	@echo 'make check   the fast part: lint, types, unit tests'
 	@echo 'make deb     build the Debian package into dist/'
-	@echo 'make bench   measure the generator, and applies on a booted machine (root; SUITE=trixie)'
+	@echo 'make bench   measure the generator, compiles, applies and boots against a floor each (root; SUITE=trixie)'
 	@echo 'make soak    random documents, admins, kills and power cuts on booted machines (root; SEED= MINUTES= SUITE=)'
 	@echo 'make proof   whole machines under qemu: RAM and disk out of the same documents, 10 minutes (root; SUITE=)'
 	@echo 'make audit   hold the transformation database against the archives of Debian 12, 13 and sid (400 MB once)'
@@ -52,8 +52,8 @@ deb:
 
 bench:
 	$(call need,$(RUNTIME) $(MACHINES))
-	bench/generator
-	bench/reconcile --suite=$(or $(SUITE),trixie)
+	@status=0; for bench in generator compile "reconcile --suite=$(or $(SUITE),trixie)" "boot --suite=$(or $(SUITE),trixie)"; do \
+		echo "bench/$$bench"; bench/$$bench || status=1; echo; done; exit $$status
 
 soak:
 	$(call need,$(MACHINES))

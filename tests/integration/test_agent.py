@@ -95,7 +95,7 @@ def test_what_happens_to_the_agent_touches_no_service(followed: Machine, how: tu
 
 
 @pytest.mark.parametrize("fault", ["hangs", "crashes", "masked"])
-def test_without_a_working_agent_the_fallback_starts_the_services_once(followed: Machine, fault: str) -> None:
+def test_without_a_working_agent_the_services_are_started_once(followed: Machine, fault: str) -> None:
     followed.poweroff()
     match fault:
         case "hangs":
@@ -112,7 +112,9 @@ def test_without_a_working_agent_the_fallback_starts_the_services_once(followed:
     followed.until("PID 1 listens", lambda: followed.path("/run/systemd/private").exists())
     wait_active(followed, "web.service", "other.service")
 
-    assert followed.read("/run/ordain/takeover") == "fallback\n"
+    # What is before the agent's own program in its unit works even if that does not.
+    who = followed.read("/run/ordain/takeover").split()[0]
+    assert who == ("fallback" if fault == "masked" else "agent")
     assert "Started web.service" in followed.journal("--unit=web.service", "--boot")
     assert followed.journal("--unit=web.service", "--boot").count("Started web.service") == 1
 
