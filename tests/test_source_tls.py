@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +19,9 @@ from ordain.agent.sources.http import Asker, Http
 from ordain.agent.sources.settings import Kind, SourceSettings
 from rig.certificates import Authority
 
+# A session of aiohttp that is closed leaves TLS to end by itself, and here the loop is over before that.
+pytestmark = pytest.mark.filterwarnings("ignore:.*_SelectorTransport:pytest.PytestUnraisableExceptionWarning")
+
 BASE = "ordain: v1\nkind: Layer\nname: base\n"
 ME = Asker(machine_id="0" * 32, hostname="web1")
 COMMAND = "import sys; from ordain.agent.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -30,15 +33,14 @@ def serving(tmp_path: Path, *options: str, scheme: str = "https") -> Iterator[tu
     shelf = tmp_path / "documents"
     shelf.mkdir(exist_ok=True)
     (shelf / "base.yaml").write_text(BASE)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    words = [sys.executable, "-c", COMMAND, "serve", str(shelf), "--listen", f"127.0.0.1:{port}", *options]
+    words = [sys.executable, "-c", COMMAND, "serve", str(shelf), "--listen", "127.0.0.1:0", *options]
     with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as server:
         try:
             assert server.stderr is not None
-            assert "serving" in server.stderr.readline()
-            yield f"{scheme}://127.0.0.1:{port}/web1", server
+            line = server.stderr.readline()
+            port = re.search(r"127\.0\.0\.1:([0-9]+)/", line)
+            assert port, line
+            yield f"{scheme}://127.0.0.1:{port[1]}/web1", server
         finally:
             server.send_signal(signal.SIGCONT)
             server.kill()

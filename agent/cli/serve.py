@@ -58,6 +58,7 @@ async def _serve(request: Namespace, host: str, port: int, console: Console) -> 
         following = asyncio.create_task(server.follow())
         scheme = "https" if context else "http"
         where = f"[{host}]" if ":" in host else host or "*"
+        port = runner.addresses[0][1]  # of the system's choice, for port 0
         console.note(f"serving {request.dir} at {scheme}://{where}:{port}/{{machine-id}}.yaml", Style.GOOD)
         console.err.flush()
         ended = asyncio.create_task(told.wait())
