@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from ordain.agent.settings import Settings, read_settings
+from ordain.agent.sources.settings import Kind
 from ordain.transforms.catalog import shipped
 from ordain.transforms.documents import read
 from ordain.transforms.model import Document
@@ -25,6 +28,22 @@ def examples() -> tuple[Document, ...]:
         assert problems == ()
         documents += found
     return tuple(documents)
+
+
+def test_the_settings_are_the_defaults_and_what_is_shown_beside_them_holds(tmp_path: Path) -> None:
+    (tmp_path / "etc/ordain").mkdir(parents=True)
+    text = (EXAMPLES / "machine/agent.yaml").read_text()
+    (tmp_path / "etc/ordain/agent.yaml").write_text(text)
+    assert read_settings(tmp_path) == (Settings(), ())
+
+    kinds = set()
+    for block in re.findall(r"(?:^# (?:source:| +\w+:).*\n)+", text, re.MULTILINE):
+        lines = (line[2:] for line in block.splitlines())
+        (tmp_path / "etc/ordain/agent.yaml").write_text("\n".join(lines))
+        settings, problems = read_settings(tmp_path)
+        assert problems == ()
+        kinds.add(settings.source.type)
+    assert kinds == {Kind.HTTP, Kind.ETCD, Kind.COUCHDB}
 
 
 @pytest.mark.parametrize("os", list(systems()))
