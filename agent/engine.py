@@ -47,6 +47,7 @@ from ordain.agent.store import Store
 from ordain.agent.systemd1 import Systemd
 from ordain.agent.trial import Trials, begin, lasting
 from ordain.agent.undo import undo
+from ordain.agent.verify import unloadable
 from ordain.transforms.errors import Problem
 
 Texts = Sequence[tuple[str, bytes]]
@@ -257,11 +258,11 @@ class Engine:
             self.journal.advance(Phase.PLACE)
             self.store.commit_trial(new, boot_id(self.root))
             if steps.reload:
-                await self.systemd.reload()
-                verdicts += await self.repair.check(new)
+                verdicts += await self.repair.read(new)
             before = await self.systemd.inspect(touched(steps), INVOCATION)
             reloaded = {unit: state.invocation_id for unit, state in before.items()}
-            wrong = await self.files.make_real(self.known(steps.from_hash), new, steps, back=entry.failed is not None)
+            wrong = unloadable(steps.jobs, before)
+            wrong += await self.files.make_real(self.known(steps.from_hash), new, steps, back=entry.failed is not None)
             verdicts += wrong
             if entry.failed is not None or not await self._is_bad(steps, wrong):
                 self.journal.advance(Phase.ACT, reloaded)

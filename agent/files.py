@@ -18,6 +18,7 @@ from ordain.agent.networkchanges import network_change
 from ordain.agent.networking import Networking
 from ordain.agent.systemd1 import Systemd
 from ordain.agent.transient import run
+from ordain.agent.verify import NOT_LOADED
 from ordain.generator.files import REPORTS
 from ordain.transforms.model import Member
 
@@ -101,8 +102,8 @@ class Files:
 
 
 def unheard(verdicts: Iterable[Verdict]) -> bool:
-    """Whether an apply came to an end before any unit heard of its files."""
-    return any(verdict.result in (NOT_PLACED, CHECK_FAILED) and verdict.blamed for verdict in verdicts)
+    """Whether an apply came to an end before any unit heard of what is new."""
+    return any(verdict.result in (NOT_PLACED, CHECK_FAILED, NOT_LOADED) and verdict.blamed for verdict in verdicts)
 
 
 def without(plan_jobs: Iterable[Job], units: Collection[str]) -> tuple[Job, ...]:

@@ -48,7 +48,7 @@ def keep_running(
     """
     members = {m.unit for m in new.members}
     kept = [
-        replace(m, wanted=Wanted.PRESENT, starter=False, item="")
+        replace(m, wanted=Wanted.PRESENT, starter=False, item="", check=())  # its files are gone
         for m in old.members
         if m.ours and (m.on_remove == "keep" or m.unit in untouchable) and m.unit not in members and m.unit in running
     ]

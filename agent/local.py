@@ -206,9 +206,7 @@ class Local:
         if stopped := read_loss(self.engine.root).stopped:
             what = f"{', '.join(stopped)}: stopped, as the source is lost (on-source-loss)"
             found.append(Condition(code="SourceLost", what=what, hint="they start when it is back"))
-        if unplaced := self.engine.repair.unplaced:
-            found.append(Condition(code="NotPlaced", what=unplaced))
-        return (*found, *self.engine.conditions.values(), *decided(self.engine), *self.engine.repair.overridden)
+        return (*found, *self.engine.conditions.values(), *decided(self.engine), *self.engine.repair.conditions)
 
     async def explain(self, about: str) -> Mapping[str, Any]:
         """See `Client.explain`: ``unit``, ``state``, ``status``, ``member``, ``artifacts``, ``provenance``, ``last``.

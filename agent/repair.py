@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from ordain.agent.verify import missing, overridden
 from ordain.transforms import below
 from ordain.transforms.model import Wanted
 
+SLOW_SEC = 5.0
+"""A reload of the manager that takes longer is told."""
 BEFORE = (*ADMIN, "run/systemd/generator.early")
 PLACED = frozenset({"fragment_path", "drop_in_paths"})
 
@@ -26,8 +29,7 @@ PLACED = frozenset({"fragment_path", "drop_in_paths"})
 class Repair:
     """Sees to the generator's directories of one machine.
 
-    ``unplaced``: what it last could not mend, in words; ``overridden``: the units of which PID 1 reads another file
-    than ours.
+    ``overridden``: the units of which PID 1 reads another file than ours.
     """
 
     def __init__(self, *, systemd: Systemd, root: Path, store: Store) -> None:
@@ -35,16 +37,30 @@ class Repair:
         self._root = root
         self._store = store
         self._absent: tuple[str, ...] = ()
+        self._reload_sec = 0.0
         self.overridden: tuple[Condition, ...] = ()
 
     @property
-    def unplaced(self) -> str:
-        """What is missing; "" if nothing is."""
-        shown = ", ".join(self._absent[:3]) + " …" * (len(self._absent) > 3)
-        return f"the generator did not place {shown}" if self._absent else ""
+    def conditions(self) -> tuple[Condition, ...]:
+        """What is missing, what takes long, and what is read otherwise."""
+        found = []
+        if self._absent:
+            shown = ", ".join(self._absent[:3]) + " …" * (len(self._absent) > 3)
+            found.append(Condition(code="NotPlaced", what=f"the generator did not place {shown}"))
+        if self._reload_sec > SLOW_SEC:
+            what = f"a reload of the manager took {self._reload_sec:.0f} s, in which PID 1 did nothing else"
+            hint = "all generators run in it (systemd.generator(7)); is one of another package slow?"
+            found.append(Condition(code="SlowReload", what=what, hint=hint))
+        return (*found, *self.overridden)
 
-    async def check(self, generation: Generation) -> list[Verdict]:
-        """See that the generator did its work, give it a second run if not, and say what it did not place."""
+    async def read(self, generation: Generation) -> list[Verdict]:
+        """Have PID 1 read what is placed now, by the one reload of an apply.
+
+        A generator that left something out gets a second run; what it left out then is told.
+        """
+        began = time.monotonic()
+        await self._systemd.reload()
+        self._reload_sec = time.monotonic() - began
         wanted = as_placed(self._root, generation)
         absent = missing(wanted, self._root)
         if absent:

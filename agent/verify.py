@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ordain.agent.act import Done
-from ordain.agent.model import Generation, UnitState, Verb, Verdict
+from ordain.agent.model import Generation, Job, UnitState, Verb, Verdict
 
 DIRECTORIES = {
     "normal": "run/systemd/generator",
@@ -14,6 +14,12 @@ DIRECTORIES = {
     "late": "run/systemd/generator.late",
 }
 """Where the generator's three arguments are (systemd.generator(7))."""
+
+NOT_LOADED = "not-loaded"
+"""The result of a verdict on a unit that got no job, as PID 1 cannot load it."""
+UNLOADABLE = {"bad-setting": "PID 1 refuses its unit file", "error": "PID 1 cannot read its unit file"}
+"""LoadStates of a unit that no job can start (org.freedesktop.systemd1(5))."""
+TELLS = "(`systemctl status` tells more)"
 
 _RESULTS = {
     "timeout": "did not get there in time",
@@ -79,6 +85,15 @@ def _started(state: UnitState) -> tuple[bool, str]:
 def _because(what: str, state: UnitState) -> str:
     bad = state.result not in {"", "success"}
     return f"{what} ({state.result}; journalctl -u {state.name} tells more)" if bad else what
+
+
+def unloadable(jobs: Iterable[Job], states: Mapping[str, UnitState]) -> list[Verdict]:
+    """A verdict for each unit that is to be started, but that PID 1 could not load, before any is."""
+    return [
+        Verdict(unit=unit, ok=False, what=f"{UNLOADABLE[state.load_state]} {TELLS}", result=NOT_LOADED, blamed=True)
+        for unit, state in ((job.unit, states.get(job.unit)) for job in jobs if job.verb is not Verb.STOP)
+        if state is not None and state.load_state in UNLOADABLE
+    ]
 
 
 def missing(generation: Generation, root: Path) -> tuple[str, ...]:

@@ -347,3 +347,22 @@ def test_a_shutdown_in_the_middle_of_an_apply_is_not_held_up(machine: Machine) -
 
     assert show(machine, "slow.service", "ActiveState") == "active"
     assert {"WORD=2"} <= {show(machine, "web.service", "Environment"), show(machine, "slow.service", "Environment")}
+
+
+def test_a_held_service_that_goes_from_the_documents_runs_on_and_hinders_nothing(machine: Machine) -> None:
+    reads: dict[str, Any] = {
+        "files": {"/etc/reads.conf": {"content": "1"}},
+        "check": ["/usr/bin/grep", "-q", "1", "/etc/reads.conf"],
+    }
+    boot(machine, web=sleeps(), reads=sleeps(**reads))
+    machine.run("ordainctl", "hold", "reads")
+    before = invocation(machine, "reads.service")
+
+    for word in ("2", "3"):
+        document(machine, web=sleeps(word))
+        settle(machine)
+        assert f"WORD={word}" in show(machine, "web.service", "Environment")
+
+    assert invocation(machine, "reads.service") == before
+    machine.run("ordainctl", "unhold", "reads")
+    machine.until("it is gone", lambda: show(machine, "reads.service", "ActiveState") == "inactive")

@@ -183,7 +183,8 @@ def check_runs(row: Row, plan: Mapping[str, Any], before: Runs, after: Runs) -> 
     stays = [unit for unit, told in before.items() if told["ActiveState"] == "active"]
     stays = [unit for unit in stays if unit not in (verbs.keys() - set(row.get("same", ()))) | set(row.get("also", ()))]
     assert [unit for unit in stays if not same(before, after, unit)] == []
-    restarted = [unit for unit, verb in verbs.items() if verb == "restart" and unit not in row.get("bad", ())]
+    spared = {*row.get("bad", ()), *row.get("same", ())}
+    restarted = [unit for unit, verb in verbs.items() if verb == "restart" and unit not in spared]
     assert [unit for unit in restarted if same(before, after, unit)] == []
 
 

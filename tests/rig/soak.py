@@ -114,8 +114,9 @@ class Subject:
             self.machine.boot()
         elif step.confirm == "killed" and not self.spared:
             self.machine.run("systemctl", "kill", "--signal=KILL", AGENT)
-        trials = (self.machine.path(f"/run/ordain/trial{end}") for end in ("", ".confirmed", ".expired"))
-        self.machine.until("the trial is over", lambda: not any(map(Path.exists, trials)), timeout=60)
+        ends = ("", ".confirmed", ".expired")
+        over = lambda: not any(self.machine.path(f"/run/ordain/trial{end}").exists() for end in ends)  # noqa: E731
+        self.machine.until("the trial is over", over, timeout=60)
         if step.confirm == "cut" and self.spared:
             self._answer()
             self.machine.reboot()
