@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ordain.agent import durable
-from ordain.agent.model import to_json
+from ordain.agent.model import Generation, to_json
 from ordain.agent.wire import from_json
 
 PATHS = ("var/lib/ordain/decided.json", "run/ordain/decided.json")
@@ -78,6 +78,14 @@ class Decisions:
     def hold(self, pin: Pin | None) -> None:
         """Stay with a generation; None lets go of it."""
         self._write(replace(self._now, pin=pin))
+
+    def after(self, applied: Generation, revision: str | None, *, pause: bool) -> Decided:
+        """What is decided once ``applied`` is in force: it stays while the source is at ``revision``, unless that is None.
+
+        With ``pause``, the source is not followed either.
+        """
+        pin = None if revision is None else Pin(number=applied.number, hash=applied.hash, revision=revision)
+        return replace(self._now, pin=pin, paused=pause or self.paused)
 
     def stand(self, decided: Decided) -> None:
         """Follow the source, or not, as ``decided``; what was rejected is another matter."""

@@ -23,7 +23,7 @@ from ordain.agent.boot import boot_id, placed_hash
 from ordain.agent.bus import BusError
 from ordain.agent.compiler import Compiler
 from ordain.agent.cutoff import Cutoff
-from ordain.agent.decided import Decided, Decisions, Pin
+from ordain.agent.decided import Decided, Decisions
 from ordain.agent.decided import Rejected as Rejection
 from ordain.agent.elsewhere import Elsewhere
 from ordain.agent.failure import Aside, Failure, Rejected
@@ -160,11 +160,11 @@ class Engine:
             was = self.decisions.now if by_hand else replace(self.decisions.now, pin=None)
             # What has no number came with the boot or the image, and is neither in the history nor proven.
             if not planned and old.hash == new.hash and old.number:
-                self.decisions.stand(self._stand(old, stands_in, pause))
+                self.decisions.stand(self.decisions.after(old, stands_in, pause=pause))
                 return Outcome(generation=old.number, hash=old.hash, plan=planned, exit_status=status((), problems))
             new, unsaved = await asyncio.to_thread(self.store.save, new)
             self._tell(NOT_PERSISTENT, unsaved.what if unsaved else "")
-            stand = self._stand(new, stands_in, pause)
+            stand = self.decisions.after(new, stands_in, pause=pause)
             if confirm_sec:
                 await begin(
                     self.systemd, self.trials, planned, observed, number=new.number, seconds=confirm_sec, stand=stand
@@ -175,10 +175,6 @@ class Engine:
                 # Before it is done: an agent that is killed meanwhile resumes it, and must not follow the source then.
                 self.decisions.stand(stand)
             return await self.change(planned, old, new, observed, decided=was)
-
-    def _stand(self, new: Generation, revision: str | None, pause: bool) -> Decided:
-        pin = None if revision is None else Pin(number=new.number, hash=new.hash, revision=revision)
-        return Decided(pin=pin, paused=pause or self.decisions.paused)
 
     async def change(
         self, planned: Plan, old: Generation, new: Generation, observed: Observed, *, decided: Decided | None = None
