@@ -80,7 +80,7 @@ class Decisions:
         self._write(replace(self._now, pin=pin))
 
     def after(self, applied: Generation, revision: str | None, *, pause: bool) -> Decided:
-        """What is decided once ``applied`` is in force: it stays while the source is at ``revision``, unless that is None.
+        """What is decided once ``applied`` is in force: with a ``revision``, it stays while the source is at that.
 
         With ``pause``, the source is not followed either.
         """
