@@ -217,6 +217,7 @@ class Pouch:
     """
 
     admin: str = ""
+    host: str = LOOPBACK
     port: int = 0
     directory: Path = field(init=False)
     process: subprocess.Popen[bytes] | None = None
@@ -224,7 +225,7 @@ class Pouch:
     @property
     def url(self) -> str:
         """Where it is."""
-        return f"http://{LOOPBACK}:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     def __enter__(self) -> Self:
         self.directory = Path(tempfile.mkdtemp(prefix="ordain-pouch-", dir=MEMORY))
@@ -249,7 +250,7 @@ class Pouch:
     def start(self) -> None:
         """Start it, with the data it had, and wait until it answers."""
         program = pouchdb() / "node_modules/pouchdb-server/bin/pouchdb-server"
-        command = ["node", str(program), f"--host={LOOPBACK}", f"--port={self.port}", f"--dir={self.directory}"]
+        command = ["node", str(program), f"--host={self.host}", f"--port={self.port}", f"--dir={self.directory}"]
         with (self.directory / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=CLEAN, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log

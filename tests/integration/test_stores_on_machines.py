@@ -1,0 +1,116 @@
+"""Machines that follow a store: what is put there runs here, and what befalls the store touches nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from rig import stores
+from rig.agent import layer, runs, sleeps, status, wait_active, wait_state, word
+from rig.link import Link
+from rig.machine import Machine
+
+pytestmark = pytest.mark.integration
+
+SOURCE = "ordain-source.service"
+SERVICES = ("web.service", "other.service")
+
+
+# Each with another aiohttp.
+on_bookworm = pytest.mark.parametrize("suite", ["bookworm"], indirect=True)
+on_trixie = pytest.mark.parametrize("suite", ["trixie"], indirect=True)
+
+
+@pytest.fixture
+def link(machine: Machine) -> Iterator[Link]:
+    machine.boot()
+    with Link(machine) as link:
+        yield link
+
+
+def follow(machine: Machine, source: str) -> None:
+    machine.write("/etc/ordain/agent.yaml", f"source: {source}\ntrust: open\n")
+    machine.run("systemctl", "restart", "ordain-agent.service")
+
+
+def put(machine: Machine, document: str) -> None:
+    """An admin writes, from the machine itself."""
+    machine.run("ordainctl", "documents", "put", "-", stdin=document)
+
+
+def code(machine: Machine) -> str:
+    found: str = status(machine)["source"]["code"]
+    return found
+
+
+def wait_code(machine: Machine, wanted: str) -> None:
+    machine.until(f"the source is {wanted or 'connected'}", lambda: code(machine) == wanted, timeout=90)
+
+
+def wait_word(machine: Machine, wanted: str) -> None:
+    machine.until(f"web has the word {wanted}", lambda: f"WORD={wanted}" in word(machine))
+    wait_active(machine, "web.service")
+    wait_state(machine, "converged")
+
+
+def ask_again(machine: Machine) -> None:
+    """Without the waits that have become long."""
+    machine.run("systemctl", "restart", SOURCE)
+
+
+@on_trixie
+def test_etcd_loses_its_leader_and_then_everything(machine: Machine, link: Link) -> None:
+    if reason := stores.missing():
+        pytest.skip(reason)
+    with stores.Cluster(host=link.host) as cluster:
+        follow(machine, f"{{type: etcd, endpoints: {json.dumps(cluster.endpoints)}}}")
+        put(machine, layer(web=sleeps(), other=sleeps()))
+        wait_active(machine, *SERVICES)
+        wait_state(machine, "converged")
+        before = runs(machine, *SERVICES)
+
+        cluster.leader().end()
+        cluster.ready()
+        put(machine, layer(web=sleeps("2"), other=sleeps()))
+        wait_word(machine, "2")
+        now = runs(machine, *SERVICES)
+        assert now["other.service"] == before["other.service"]
+
+        cluster.ctl("del", "--prefix", "/ordain/documents/")
+        wait_code(machine, "SourceEmpty")
+        for member in cluster.members:
+            member.end()
+        ask_again(machine)
+        wait_code(machine, "SourceUnreachable")
+        assert runs(machine, *SERVICES) == now
+
+
+@on_bookworm
+def test_couchdb_behind_a_network_that_swallows_everything(machine: Machine, link: Link) -> None:
+    if reason := stores.missing_pouch():
+        pytest.skip(reason)
+    with stores.Pouch(host=link.host) as pouch:
+        follow(machine, f'{{type: couchdb, url: "{pouch.url}"}}')
+        put(machine, layer(web=sleeps(), other=sleeps()))
+        wait_active(machine, *SERVICES)
+        wait_state(machine, "converged")
+        before = runs(machine, *SERVICES)
+
+        link.swallow()
+        ask_again(machine)
+        wait_code(machine, "SourceUnreachable")
+        assert runs(machine, *SERVICES) == before
+        link.restore()
+        ask_again(machine)
+        wait_code(machine, "")
+        put(machine, layer(web=sleeps("2"), other=sleeps()))
+        wait_word(machine, "2")
+        now = runs(machine, *SERVICES)
+        assert now["other.service"] == before["other.service"]
+
+        pouch.call("DELETE", "ordain")
+        ask_again(machine)
+        wait_code(machine, "SourceEmpty")
+        assert runs(machine, *SERVICES) == now

@@ -1,0 +1,46 @@
+"""A cable between the host and a machine: servers on the host are reached over a real network, which can fail."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+from types import TracebackType
+from typing import Self
+
+from rig.machine import Machine
+from rig.roots import CLEAN
+
+
+class Link:
+    """The machine must run. ``host`` is the host's address on the cable; both ends go with the context."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._name = f"ordain{secrets.token_hex(3)}"
+        net = f"10.{64 + secrets.randbelow(64)}.{secrets.randbelow(256)}"
+        self.host, self._guest = f"{net}.1", f"{net}.2"
+
+    def __enter__(self) -> Self:
+        _ip("link", "add", self._name, "type", "veth", "peer", "name", "host0", "netns", str(self._machine.leader))
+        _ip("address", "add", f"{self.host}/30", "dev", self._name)
+        _ip("link", "set", self._name, "up")
+        self._machine.run("ip", "address", "add", f"{self._guest}/30", "dev", "host0")
+        self._machine.run("ip", "link", "set", "host0", "up")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        subprocess.run(["ip", "link", "delete", self._name], env=CLEAN, check=False, capture_output=True)
+
+    def swallow(self) -> None:
+        """What the machine sends arrives; nothing comes back, and nobody is told."""
+        _ip("route", "add", "blackhole", f"{self._guest}/32")
+
+    def restore(self) -> None:
+        """The cable is whole again."""
+        _ip("route", "delete", "blackhole", f"{self._guest}/32")
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], env=CLEAN, check=True, capture_output=True)
