@@ -106,8 +106,12 @@ def test_it_stands_in_for_a_remote_source_until_that_has_answered_once(tmp_path:
     assert names(asyncio.run(source.read())) == ["/run/ordain/document.json"], "an empty store is no answer"
 
     remote.answer = Snapshot(texts=(("web", OTHER),))
-    assert names(asyncio.run(source.read())) == ["web"]
+    for _ in range(2):
+        found = asyncio.run(source.read())
+        assert (names(found), found.meant) == (["web"], True), "what only stood in may go"
     assert source.location == "https://db"
+    remote.answer = Snapshot(texts=(("other", OTHER),))
+    assert not asyncio.run(source.read()).meant
 
     remote.answer = None
     for again in (source, with_handed_over(remote, tmp_path)):

@@ -71,7 +71,7 @@ class Admission:
             chosen = _all(taken, have, facts, shared)
         self._remember(channel, accept.Accepted(number=head.number, hash=head.hash))
         revision = f"{taken.channel}-{taken.number}-{_digest(chosen)}"
-        return replace(snapshot, texts=chosen, revision=revision, meant=taken.shrinks), taken
+        return replace(snapshot, texts=chosen, revision=revision, meant=snapshot.meant or taken.shrinks), taken
 
     def _verified(self, path: str, data: bytes) -> Release:
         try:

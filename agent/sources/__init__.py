@@ -16,8 +16,8 @@ class Snapshot:
     """All documents of one moment: the path to show in problems, and the bytes, sorted by path.
 
     ``revision`` names that moment in the source's own words. ``own``: they are this machine's own, from a directory
-    of it or its boot. ``meant``: a signed release says that what they take away is meant. ``health`` is of a source
-    that may be lost while its last documents are still at hand; None: it was read just now.
+    of it or its boot. ``meant``: what they take away is meant to go; a signed release says so, or it only stood in.
+    ``health`` is of a source that may be lost while its last documents are still at hand; None: it was read just now.
     """
 
     texts: tuple[tuple[str, bytes], ...]

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent import durable
@@ -66,12 +67,13 @@ class StandIn:
         self._only_signed = trust is not Trust.OPEN
         self.type = remote.type
         self.location = remote.location
-        self._answered = False
+        self._first: Texts | None = None
 
     async def read(self) -> Snapshot:
         """See `Source.read`."""
-        if self._answered or below.exists(self._root, ANSWERED):
-            return await self._remote.read()
+        if self._first is not None or below.exists(self._root, ANSWERED):
+            found = await self._remote.read()
+            return replace(found, meant=found.meant or found.texts == self._first)
         try:
             found = await asyncio.wait_for(self._remote.read(), PATIENCE_SEC)
         except (SourceError, TimeoutError):
@@ -81,11 +83,11 @@ class StandIn:
             self.location = f"what came with the boot, until {self._remote.location} {answers}"
             return _snapshot(handed_over(self._root))
         self.location = self._remote.location
-        self._answered = True
+        self._first = found.texts
         with contextlib.suppress(OSError):  # a machine that keeps nothing is at its first boot every time
             durable.make_folder((self._root / ANSWERED).parent)
             durable.replace(self._root / ANSWERED, f"{self.location}\n".encode())
-        return found
+        return replace(found, meant=True)
 
     async def changes(self) -> AsyncIterator[None]:
         """See `Source.changes`; the first comes at once."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from ordain.agent.compile import compile_texts
 from ordain.agent.image import bake
 from ordain.agent.model import Generation
 from ordain.generator.cache import unpack
-from rig.machine import Machine
+from rig.machine import Machine, Machines
 
 pytestmark = pytest.mark.integration
 
@@ -130,3 +131,30 @@ def test_what_was_baked_into_an_image_boots_and_is_the_agents_too(machine: Machi
     assert unpack(machine.path("/etc/ordain/boot/current").read_bytes()).hash == baked.generation.hash
     plan = json.loads(machine.read("/run/ordain/outcome.json"))["plan"]
     assert (plan["stops"], plan["jobs"], plan["reload"]) == ([], [], False)
+
+
+def test_what_came_with_the_boot_stands_until_a_boot_server_answers(machines: Machines, suite: str) -> None:
+    machine = machines(suite, cmdline=("ordain.source=http://127.0.0.1:9/web.yaml",))
+    machine.options = credential(WEB)
+
+    machine.boot()
+    assert record(machine)["from"] == "handed"
+    wait_followed(machine)
+
+    assert machine.show("web.service", "ActiveState")["ActiveState"] == "active"
+    source = json.loads(machine.run("ordainctl", "status", "--json").stdout)["source"]
+    assert source["location"] == "what came with the boot, until http://127.0.0.1:9/web.yaml answers"
+
+
+def test_a_finished_cache_that_came_with_the_boot_is_placed_as_it_is(machine: Machine) -> None:
+    document = ("web.json", json.dumps(WEB).encode())
+    baked = bake(machine.tree, [document])
+    finished = machine.home / "finished"
+    shutil.move(machine.path("/usr/lib/ordain/boot/baseline"), finished)
+    machine.options = (f"--bind-ro={finished}:{HANDED}",)
+
+    machine.boot()
+    found = record(machine)
+    assert (found["from"], found["hash"]) == ("handed", baked.generation.hash)
+    wait_followed(machine)
+    assert machine.show("web.service", "ActiveState")["ActiveState"] == "active"
