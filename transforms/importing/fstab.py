@@ -55,6 +55,10 @@ class _Options:
         self.options: dict[str, str | bool] = {}
         for option in filter(None, text.split(",")):
             self.add(option)
+        if self.entry.get("automount"):
+            self.entry.pop(
+                "state", None
+            )  # noauto is for the mount; systemd-fstab-generator starts the automount anyway
 
     def add(self, option: str) -> None:
         name, equals, value = option.partition("=")
