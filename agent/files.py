@@ -22,6 +22,7 @@ from ordain.agent.verify import NOT_LOADED
 from ordain.generator.files import REPORTS
 from ordain.transforms.model import Member
 
+REMOTE = "ordain-files-remote.service"
 UNITS = ("ordain-files-early.service", "ordain-users.service", "ordain-files.service")
 """In the order in which PID 1 runs them, as they say themselves."""
 NOT_PLACED, CHECK_FAILED = "not-placed", "check-failed"
@@ -45,19 +46,21 @@ class Files:
         """
         if not plan.files:
             return []
-        wrong = await self.place()
+        mounts = [job for job in plan.jobs if job.verb is Verb.START and job.unit.endswith(".mount")]
+        await act(self._systemd, mounts, Observed())  # they may be what files are to lie on
+        wrong = await self.place(remote=any(a.remote for each in (old, new) for a in each.artifacts))
         await host.tell(self._systemd, old, new)
         if change := network_change(old, new):
             wrong += await self._networking.change(change)
         return wrong if wrong or back else await self.check(new, plan)
 
-    async def place(self) -> list[Verdict]:
+    async def place(self, *, remote: bool) -> list[Verdict]:
         """Place the files of the generation that the generator has chosen; a verdict for each that cannot be.
 
         One that could not be placed before either is no fault of this apply.
         """
         before = self._problems()
-        jobs = [Job(unit=unit, verb=Verb.RESTART, reason="files changed") for unit in UNITS]
+        jobs = [Job(unit=unit, verb=Verb.RESTART, reason="files changed") for unit in (*UNITS, *(REMOTE,) * remote)]
         done = await act(self._systemd, jobs, Observed())
         problems = self._problems()
         found = [_misplaced(path, what, path not in before) for path, what in sorted(problems.items())]

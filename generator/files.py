@@ -2,8 +2,9 @@
 
     argv ─▶ choose ─▶ what is wanted, what we placed before ─▶ files, a record of them, a report, exit status
 
-Two units run it: ``early`` places what lies below /run, before anything reads there, ``main`` the rest, once the local
-file systems are mounted. The agent, which may write nothing, starts both anew after it has changed the generation.
+Three units run it: ``early`` places what lies below /run, before anything reads there, ``main`` the rest, once the
+local file systems are mounted, ``remote`` what lies on others. The agent, which may write nothing, starts them anew
+after it has changed the generation.
 
 A file is written beside its place, synced and renamed. What was there before is kept in ``backup/`` of the record, be
 it nothing, and put back in the end unless someone has changed what we placed. The record is on disk before the first
@@ -27,10 +28,11 @@ from ordain.generator.choose import choose
 from ordain.generator.tree import Found, Refused
 from ordain.transforms.forbidden import why_not
 
-RECORDS = {"early": "run/ordain/files", "main": "var/lib/ordain/files"}
+RECORDS = {"early": "run/ordain/files", "main": "var/lib/ordain/files", "remote": "var/lib/ordain/files-remote"}
 REPORTS = {
     "early": "run/ordain/files-early.json",
     "main": "run/ordain/files-main.json",
+    "remote": "run/ordain/files-remote.json",
     "users": "run/ordain/accounts.json",
 }
 CREDENTIALS = ("run/credentials/@system", "etc/credstore", "run/credstore", "usr/lib/credstore")
@@ -52,11 +54,14 @@ class File:
     absent: bool = False
     on_remove: str = "restore"
     mount: str = ""
+    remote: bool = False
     home: str = ""
 
     @property
     def phase(self) -> str:
-        """What places it: early or main."""
+        """What places it: early, main or remote."""
+        if self.remote:
+            return "remote"
         return "early" if self.path.startswith("/run/") else "main"
 
 

@@ -122,8 +122,7 @@ class _Maker:
         self.scope = Scope(facts=resolved.facts, values=values, names=self.names)
         self.ledger = Ledger(self.names)
         self.mounts = {
-            path.rstrip("/"): str(branch.value("type", "")) in mounts.NETWORK
-            for path, branch in resolved.tree.branch("mounts").branches()
+            path.rstrip("/"): mounts.is_remote(branch) for path, branch in resolved.tree.branch("mounts").branches()
         }
         self.problems: list[Problem] = []
         self.places = dict(_places(resolved.tree, ""))

@@ -84,6 +84,7 @@ class _File:
             group=self.account("group"),
             on_remove=str(self.branch.value("on-remove", "restore")),
             mount=self.mount(),
+            remote=self.mounts.get(self.mount(), False),
         )
         link, credential = self.branch.leaf("link"), self.branch.leaf("credential")
         if absent:
@@ -131,9 +132,6 @@ class _File:
 
     def mount(self) -> str:
         found = max((m for m in self.mounts if self.path.startswith(f"{m.rstrip('/')}/")), key=len, default="")
-        if found and self.mounts[found]:
-            what = f"it lies on {found}, which is mounted over the network, after files are placed"
-            self.block(self.here, what, "place it on a local file system", "NotYet")
         return found
 
     def block(self, leaf: Leaf, what: str, hint: str, code: str) -> None:

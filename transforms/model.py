@@ -245,8 +245,9 @@ class Artifact:
     ``directory`` instead, hold the ``credential`` of that name, which no generation does, or be ``absent``.
     ``item`` is the item of the documents it belongs to (``services/web``). ``owner`` and ``group`` are names or
     numbers, ``""`` root's. ``on_remove``: restore or keep, once no document speaks of it any more.
-    ``mount`` is the mount point of the documents it lies on, ``""`` for none. ``home``: it lies in this home of its
-    owner, and goes nowhere if that has another; a directory that is there stays as it is.
+    ``mount`` is the mount point of the documents it lies on, ``""`` for none, ``remote`` one over the network.
+    ``home``: it lies in this home of its owner, and goes nowhere if that has another; a directory that
+    is there stays as it is.
     """
 
     path: str
@@ -261,6 +262,7 @@ class Artifact:
     absent: bool = False
     on_remove: str = "restore"
     mount: str = ""
+    remote: bool = False
     home: str = ""
 
     @property

@@ -19,6 +19,11 @@ NETWORK = frozenset(
 """fstype_is_network() of systemd's src/basic/mountpoint-util.c, and lustre."""
 
 
+def is_remote(branch: Branch) -> bool:
+    """Whether a mount needs the network."""
+    return branch.value("type") in NETWORK or "_netdev" in branch.branch("options")
+
+
 def render_mount(path: str, branch: Branch, pointer: str, systemd: int) -> Item:
     """The item of one mount point."""
     return _MountPoint(path, branch, pointer, systemd).item()
@@ -69,8 +74,7 @@ class _MountPoint:
 
     def links(self) -> Iterator[Artifact]:
         if self.state is Wanted.RUNNING:
-            remote = self.branch.value("type") in NETWORK or "_netdev" in self.branch.branch("options")
-            target = "remote-fs.target" if remote and not self.automount else "local-fs.target"
+            target = "remote-fs.target" if is_remote(self.branch) and not self.automount else "local-fs.target"
             yield wants(target, self.starter, self.pointer)
 
     def members(self) -> Iterator[Member]:

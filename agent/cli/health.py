@@ -40,6 +40,7 @@ UNITS = (
     "ordain-boot-good.timer",
     "ordain-fallback.service",
     "ordain-files-early.service",
+    "ordain-files-remote.service",
     "ordain-files.service",
     "ordain-forget.service",
     "ordain-hostname.service",

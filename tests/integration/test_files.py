@@ -147,3 +147,28 @@ def test_a_secret_is_in_no_generation(machine: Machine) -> None:
     assert machine.read("/etc/app/key") == "hunter2\n"
     found = machine.run("grep", "-r", "hunter2", "/etc/ordain", "/var/lib/ordain", "/run/ordain", check=False)
     assert found.stdout == ""
+
+
+def test_files_on_mounts_are_placed_once_those_are_there(machine: Machine) -> None:
+    mounts = """\
+mounts:
+  /srv/local: {what: tmpfs, type: tmpfs}
+  /srv/net: {what: tmpfs, type: tmpfs, options: [_netdev]}
+files:
+  /srv/local/a: {content: a}
+  /srv/net/b: {content: b}
+"""
+    machine.boot()
+    write(machine, mounts)
+
+    status, text = apply(machine)
+
+    assert status == 0, text
+    for path in ("/srv/local", "/srv/net"):
+        machine.run("mountpoint", path)
+    assert [machine.read(path) for path in ("/srv/local/a", "/srv/net/b")] == ["a", "b"]
+
+    machine.power_cut()
+    machine.boot()
+
+    assert [machine.read(path) for path in ("/srv/local/a", "/srv/net/b")] == ["a", "b"], "it is a new tmpfs"
