@@ -10,14 +10,15 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from ordain.agent.compiler import Machine, local_transforms, look
+from ordain.agent.compiler import CREDENTIAL_MISSING, Machine, local_transforms, look
+from ordain.agent.credentials import Missing, absent, missing
 from ordain.agent.generation import digest, generation
 from ordain.agent.model import Generation
 from ordain.transforms import documents
 from ordain.transforms.catalog import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity, errors, in_order
-from ordain.transforms.model import Document
+from ordain.transforms.model import Compiled, Document
 
 
 def compile_texts(
@@ -42,11 +43,28 @@ def make(
     wrong = tuple(problem for problem in wrong if problem.severity is not Severity.BLOCKED)
     compiled = compile(found, machine.facts, machine.installed, shipped=shipped())
     new = generation(compiled)
-    blocked = {p.item for p in compiled.problems if p.severity is Severity.BLOCKED and p.item}
+    without = tuple(_missing(compiled, missing(new, machine.root)))
+    blocked = {p.item for p in (*compiled.problems, *without) if p.severity is Severity.BLOCKED and p.item}
     new = keep(new, last, blocked)
     left_out = blocked - {member.item for member in new.members}
-    all_problems = in_order([*machine.problems, *wrong, *compiled.problems, *_without(new, left_out)])
+    all_problems = in_order([*machine.problems, *wrong, *compiled.problems, *without, *_without(new, left_out)])
     return new, all_problems
+
+
+def _missing(compiled: Compiled, found: Iterable[Missing]) -> Iterator[Problem]:
+    """A unit would fail without its credential, and the whole change would be gone back from: it waits instead."""
+    for each in found:
+        section, _, name = each.item.partition("/")
+        pointer = f"{each.item}/credentials/{each.name}"
+        where = compiled.resolved.tree.branch(section).branch(name).branch("credentials").branch(each.name).where
+        yield Problem(
+            where=replace(where, pointer=pointer),
+            what=absent(each.path),
+            hint="it starts when the credential is; systemd-creds encrypt makes one",
+            code=CREDENTIAL_MISSING,
+            severity=Severity.BLOCKED,
+            item=each.item,
+        )
 
 
 def read_texts(texts: Iterable[tuple[str, bytes]]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ordain.agent.credentials import missing
 from ordain.agent.elsewhere import MAKE, Elsewhere
 from ordain.agent.model import Generation
 from ordain.transforms.errors import Problem
@@ -16,6 +17,8 @@ from ordain.transforms.model import Facts, Installed
 
 Texts = Iterable[tuple[str, bytes]]
 
+CREDENTIAL_MISSING = "CredentialMissing"
+"""The code of the problem that a credential which comes would solve."""
 TRANSFORMS = "etc/ordain/transforms"
 """The admin's additions to the transformation database."""
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -25,6 +28,7 @@ SUFFIXES = (".yaml", ".yml", ".json")
 class Machine:
     """All that a generation is made from besides documents; ``problems`` are those of the facts."""
 
+    root: Path
     facts: Facts
     problems: tuple[Problem, ...]
     installed: Installed
@@ -49,7 +53,8 @@ class Compiler:
         machine = look(self._root)
         texts = tuple(texts)
         made_from = hashlib.sha256(repr((texts, machine)).encode("utf-8", "surrogateescape")).digest()
-        if made_from == self._made_from and last.hash == self._hash:
+        absent = any(problem.code == CREDENTIAL_MISSING for problem in self._problems) or missing(last, self._root)
+        if made_from == self._made_from and last.hash == self._hash and not absent:
             return last, self._problems
         # Of the last generation only the units of blocked items are wanted.
         bare = Generation(number=last.number, hash=last.hash, artifacts=last.artifacts, members=last.members)
@@ -62,7 +67,11 @@ def look(root: Path) -> Machine:
     """What the machine below ``root`` is."""
     facts, problems = survey(root)
     return Machine(
-        facts=facts, problems=tuple(problems), installed=read_installed(root), transforms=local_transforms(root)
+        root=root,
+        facts=facts,
+        problems=tuple(problems),
+        installed=read_installed(root),
+        transforms=local_transforms(root),
     )
 
 

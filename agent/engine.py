@@ -35,7 +35,7 @@ from ordain.agent.journal import Entry, Journal, Phase, left
 from ordain.agent.judge import Baseline, baseline, bystanders, judge
 from ordain.agent.lag import overtaken, touched
 from ordain.agent.lock import locked
-from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
+from ordain.agent.model import NONE, Changes, Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
 from ordain.agent.observe import observe, weigh
 from ordain.agent.outcome import ROLLED_BACK, status, undone, why
 from ordain.agent.plan import RUNNING, plan
@@ -52,6 +52,7 @@ from ordain.transforms.errors import Problem
 
 Texts = Sequence[tuple[str, bytes]]
 Units = frozenset[str]
+NO: Units = frozenset()
 OUTCOME = "run/ordain/outcome.json"
 INVOCATION = frozenset({"invocation_id"})
 NOT_PERSISTENT = "NotPersistent"
@@ -203,13 +204,13 @@ class Engine:
         applied = self.store.read_applied()
         return await weigh(self.systemd, observed, old=old, new=new, root=self.root, applied=applied)
 
-    async def again(self, *, released: Units = frozenset(), overdue: Units = frozenset()) -> Outcome | None:
-        """Bring ``released`` and enforced units back to what was applied, stop those ``overdue``; None: they are."""
+    async def again(self, *, released: Units = NO, overdue: Units = NO, rotated: Changes = NONE) -> Outcome | None:
+        """Bring ``released`` and enforced units back, stop those ``overdue``, heed ``rotated``; None: all is so."""
         async with locked(self.root, 10.0):
             await self.resume_now()
             now = self.applied()
             observed = await self.observe(now, now)
-            waiting = {unit: found for unit, found in observed.waits.items() if unit in released}
+            waiting = {unit: found for unit, found in observed.waits.items() if unit in released} | rotated
             planned = plan(now, now, replace(observed, released=released, overdue=overdue, waits=waiting))
             if not planned:
                 return None
@@ -387,10 +388,9 @@ class Engine:
             return self.applied()
 
     def _tell(self, code: str, what: str) -> None:
+        self.conditions.pop(code, None)
         if what:
             self.conditions[code] = Condition(code=code, what=what)
-        else:
-            self.conditions.pop(code, None)
 
 
 def _baseline(entry: Entry) -> Baseline:

@@ -21,6 +21,7 @@ from ordain.agent.memory import give_back
 from ordain.agent.model import Hold, Outcome, Plan, Verdict
 from ordain.agent.outcome import ROLLED_BACK
 from ordain.agent.reverse import mend
+from ordain.agent.rotation import Rotation
 from ordain.agent.settings import Settings
 from ordain.agent.sourceloss import SourceLoss
 from ordain.agent.sources import Source
@@ -66,6 +67,7 @@ class Follower(Local):
         self._troubles: dict[str, Condition] = {}
         self._wake = asyncio.Event()
         self._loss = SourceLoss(engine)
+        self._rotation = Rotation(engine, self._wake.set)
         self._until: asyncio.TimerHandle | None = None
         self._read = True
         self._reloaded = False
@@ -78,6 +80,7 @@ class Follower(Local):
         await self.engine.systemd.watch(reloaded=self._on_reloaded, changed=self._on_changed)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_source())
+            tasks.create_task(self._rotation.run())
             tasks.create_task(self._loop())
 
     async def _follow_source(self) -> None:
@@ -107,6 +110,7 @@ class Follower(Local):
             if not self._boot_good:
                 await self._attempt(self._boot_is_good)
             await self._attempt(self._mind_the_loss)
+            await self._attempt(self._rotate)
             await self._attempt(self.look)
             await self._attempt(self._enforce)
             self.engine.store.rest()
@@ -168,6 +172,16 @@ class Follower(Local):
             self._until.cancel()
         left_sec = await self._loss.tick(self.health)
         self._until = None if left_sec is None else asyncio.get_running_loop().call_later(left_sec, self._wake.set)
+
+    async def _rotate(self) -> None:
+        if self.paused or self.engine.trials.under_way():
+            return
+        if outcome := await self._rotation.tick():
+            self._report(outcome)
+        if self._rotation.came(self._wanted.plan.problems if self._wanted else ()):
+            self._taken = ""
+            self._read = True
+            self._wake.set()
 
     async def _heal(self) -> None:
         if await self.engine.heal():

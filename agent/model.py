@@ -122,6 +122,11 @@ class Change:
     causes: tuple[Cause, ...] = ()
 
 
+Changes = dict[str, tuple[Change, ...]]
+"""By unit."""
+NONE: Changes = {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
     """An admin's lasting hold on a unit (`agent.holds`): no job of ours touches it, nor what starts it.

@@ -1,0 +1,65 @@
+"""Secrets that come and change: what waits for one is tried again, what has another is restarted; effect."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from ordain.agent.compiler import CREDENTIAL_MISSING
+from ordain.agent.credentials import Folders, Needed, Watch, needed, path_of
+from ordain.agent.engine import Engine
+from ordain.agent.model import Outcome
+from ordain.transforms import below
+from ordain.transforms.errors import Problem
+
+LOOK_SEC = 5.0
+"""How often a credential is looked for that is not there; its folder may not be either."""
+QUIET_SEC = 0.5
+"""One who rotates several at once is to cause one restart."""
+
+
+class Rotation:
+    """Minds the credentials of one machine; `tick` whenever units may have been started, or ``wake`` was called."""
+
+    def __init__(self, engine: Engine, wake: Callable[[], None]) -> None:
+        self._engine = engine
+        self._wake = wake
+        self._timer: asyncio.TimerHandle | None = None
+        self._watch = Watch(engine.root)
+        self._folders: Folders | None = None
+        self._of = ""
+        self._needs: Needed = {}
+
+    async def run(self) -> None:
+        """Wake when something happens where credentials lie, for ever."""
+        self._folders = Folders(self._engine.root)
+        try:
+            self._folders.watch(self._needs)
+            while True:
+                await self._folders.pending.wait()
+                await asyncio.sleep(QUIET_SEC)
+                self._folders.heard()
+                self._wake()
+        finally:
+            self._folders.close()
+
+    async def tick(self) -> Outcome | None:
+        """Restart what runs with another credential than there is; None: nothing. Raises as `Engine.again`."""
+        now = self._engine.applied()
+        if now.hash != self._of:
+            self._of, self._needs = now.hash, needed(now)
+            if self._folders:
+                self._folders.watch(self._needs)
+        if not self._needs:
+            return None
+        states = await self._engine.systemd.inspect(self._needs)
+        changes = self._watch.changed(self._needs, states)
+        return await self._engine.again(rotated=changes) if changes else None
+
+    def came(self, problems: Iterable[Problem]) -> bool:
+        """Whether a credential that was missing is there; wakes in a while to be asked again where it is not."""
+        if self._timer:
+            self._timer.cancel()
+        paths = [path_of(problem) for problem in problems if problem.code == CREDENTIAL_MISSING]
+        self._timer = asyncio.get_running_loop().call_later(LOOK_SEC, self._wake) if paths else None
+        return any(below.exists(self._engine.root, path) for path in paths)

@@ -1,0 +1,131 @@
+"""A booted machine follows signed releases of an etcd of its own, up to a rollback, and takes nothing else."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rig import stores
+from rig.agent import layer, runs, sleeps, status, wait_active, wait_state, word
+from rig.machine import Machine
+from rig.roots import CLEAN
+
+pytestmark = pytest.mark.integration
+
+URL = "http://127.0.0.1:2379"
+DESK = "/srv/desk"
+DOCUMENTS = f"{DESK}/documents"
+
+
+@pytest.fixture
+def released(machine: Machine) -> Machine:
+    """A machine with etcd, a key that it trusts, and release 1."""
+    if reason := stores.missing():
+        pytest.skip(reason)
+    etcd = shutil.which("etcd", path=CLEAN["PATH"])
+    assert etcd
+    machine.write("/usr/local/bin/etcd", Path(etcd).read_bytes(), mode=0o755)
+    machine.write("/etc/ordain/agent.yaml", f'source: {{type: etcd, endpoints: ["{URL}"]}}\n')
+    machine.write(f"{DOCUMENTS}/base.yaml", layer(web=sleeps(), other=sleeps()))
+    machine.boot()
+    peer = "http://127.0.0.1:2380"
+    command = (
+        *("/usr/local/bin/etcd", "--data-dir=/run/etcd", f"--initial-cluster=default={peer}"),
+        *(f"--listen-client-urls={URL}", f"--advertise-client-urls={URL}"),
+        *(f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"),
+    )
+    machine.run("systemd-run", "--unit=etcd.service", "--service-type=notify", "--collect", "--quiet", *command)
+    ordainctl(machine, "release", "keygen", f"{DESK}/ops")
+    machine.run("mkdir", "-p", "/etc/ordain/trust")
+    machine.run("cp", f"{DESK}/ops.pub", "/etc/ordain/trust/")
+    release(machine)
+    wait_release(machine, "stable 1")
+    wait_active(machine, "web.service", "other.service")
+    wait_state(machine, "converged")
+    return machine
+
+
+def ordainctl(machine: Machine, *words: str) -> str:
+    return machine.run("ordainctl", *words).stdout
+
+
+def release(machine: Machine, *more: str) -> None:
+    """Publish the documents as they are, under the next number."""
+    file = f"{DESK}/r.json"
+    ordainctl(machine, "release", "create", DOCUMENTS, "--key", f"{DESK}/ops.key", "--output", file, *more)
+    ordainctl(machine, "release", "publish", file, DOCUMENTS)
+
+
+def source(machine: Machine) -> dict[str, Any]:
+    found: dict[str, Any] = status(machine)["source"]
+    return found
+
+
+def wait_release(machine: Machine, wanted: str) -> None:
+    machine.until(f"release {wanted} is taken", lambda: source(machine)["release"] == wanted, timeout=60)
+
+
+def wait_code(machine: Machine, wanted: str) -> None:
+    machine.until(f"the source is {wanted}", lambda: source(machine)["code"] == wanted, timeout=60)
+
+
+def fleet(machine: Machine) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(machine.run("ordainctl", "fleet", "status", "--json", check=False).stdout)
+    return found
+
+
+def test_releases_are_followed_rolled_back_by_a_new_number_and_reported(released: Machine) -> None:
+    before = runs(released, "other.service")
+    released.write(f"{DOCUMENTS}/base.yaml", layer(web=sleeps("2"), other=sleeps()))
+    release(released)
+    wait_release(released, "stable 2")
+    released.until("web has the new word", lambda: "WORD=2" in word(released))
+
+    ordainctl(released, "release", "promote", "stable/1", "stable", "--key", f"{DESK}/ops.key")
+
+    wait_release(released, "stable 3")
+    released.until("web has the old word", lambda: "WORD=1" in word(released))
+    assert runs(released, "other.service") == before
+    released.until("the store knows it", lambda: [r["release"]["number"] for r in fleet(released)] == [3], timeout=60)
+    (found,) = fleet(released)
+    assert found["units"]["web.service"]["state"] == "active"
+    assert found["facts"]["systemd"] > 250
+    assert "stable 3" in ordainctl(released, "fleet", "status")
+
+
+def test_what_is_not_as_it_was_signed_is_not_taken(released: Machine) -> None:
+    before = runs(released, "web.service", "other.service")
+    put = ("ordainctl", "release", "publish", f"{DESK}/evil.json", DOCUMENTS)
+
+    released.write(f"{DOCUMENTS}/base.yaml", layer(web=sleeps("evil")))
+    ordainctl(released, "release", "create", DOCUMENTS, "--output", f"{DESK}/evil.json")
+    released.run(*put)
+    wait_code(released, "VerifyFailed")
+    assert "is not signed" in source(released)["problem"]
+    assert runs(released, "web.service", "other.service") == before
+
+    released.run("rm", "/etc/ordain/trust/ops.pub")
+    ordainctl(released, "release", "keygen", "/etc/ordain/trust/new")
+    file = f"{DESK}/3.json"
+    key = "/etc/ordain/trust/new.key"
+    released.write(f"{DOCUMENTS}/base.yaml", layer(web=sleeps("3"), other=sleeps()))
+    ordainctl(released, "release", "create", DOCUMENTS, "--number", "3", "--key", key, "--output", file)
+    ordainctl(released, "release", "publish", file, DOCUMENTS)
+    wait_release(released, "stable 3")
+    released.until("web has the new word", lambda: "WORD=3" in word(released))
+    assert source(released)["code"] == ""
+
+
+def test_a_release_that_fails_is_gone_back_from_and_the_store_hears_of_it(released: Machine) -> None:
+    released.write(f"{DOCUMENTS}/base.yaml", layer(web="{command: [/usr/bin/false]}", other=sleeps()))
+
+    release(released, "--max-parallel", "1")
+
+    wait_state(released, "rolled-back")
+    wait_active(released, "web.service")
+    released.until("the store knows it", lambda: [r["phase"] for r in fleet(released)] == ["rolled-back"], timeout=60)
+    assert fleet(released)[0]["release"]["number"] == 2
