@@ -5,7 +5,7 @@ texts ─documents▶ Document ─compile▶ Compiled ─generation▶ Generatio
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -27,9 +27,10 @@ def compile_texts(
     """What the documents come to on the machine below ``root``, and what they hold back or warn of.
 
     ``last`` is the last good generation: an item that this machine cannot have keeps its form from there
-    (documents.md, rule 3). The result has no number yet. Raises `Refused`.
+    (documents.md, rule 3). The result has no number yet. Raises `Refused`. For an image or a first boot: which secrets
+    will be there is not known yet.
     """
-    return make(texts, look(root), last)
+    return make(texts, replace(look(root), live=False), last)
 
 
 def make(
@@ -43,12 +44,22 @@ def make(
     wrong = tuple(problem for problem in wrong if problem.severity is not Severity.BLOCKED)
     compiled = compile(found, machine.facts, machine.installed, shipped=shipped())
     new = generation(compiled)
-    without = tuple(_missing(compiled, missing(new, machine.root)))
+    without = tuple(_missing(compiled, missing(new, machine.root) if machine.live else ()))
+    new = _less(new, {problem.item for problem in without})
     blocked = {p.item for p in (*compiled.problems, *without) if p.severity is Severity.BLOCKED and p.item}
     new = keep(new, last, blocked)
     left_out = blocked - {member.item for member in new.members}
     all_problems = in_order([*machine.problems, *wrong, *compiled.problems, *without, *_without(new, left_out)])
     return new, all_problems
+
+
+def _less(new: Generation, items: Container[str]) -> Generation:
+    """``new`` without what belongs to ``items``."""
+    artifacts = tuple(artifact for artifact in new.artifacts if artifact.item not in items)
+    members = tuple(member for member in new.members if member.item not in items)
+    if len(members) == len(new.members):
+        return new
+    return replace(new, artifacts=artifacts, members=members, hash=digest(new.document, artifacts, members))
 
 
 def _missing(compiled: Compiled, found: Iterable[Missing]) -> Iterator[Problem]:

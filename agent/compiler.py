@@ -26,13 +26,17 @@ SUFFIXES = (".yaml", ".yml", ".json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """All that a generation is made from besides documents; ``problems`` are those of the facts."""
+    """All that a generation is made from besides documents; ``problems`` are those of the facts.
+
+    ``live``: it runs, so that what is missing on it is missing.
+    """
 
     root: Path
     facts: Facts
     problems: tuple[Problem, ...]
     installed: Installed
     transforms: tuple[tuple[str, bytes], ...]
+    live: bool = True
 
 
 class Compiler:

@@ -10,7 +10,7 @@ from ordain.agent.compiler import Compiler
 from ordain.agent.credentials import PATH, Watch, needed
 from ordain.agent.elsewhere import here
 from ordain.agent.model import Generation, UnitState, to_json
-from ordain.transforms.errors import Severity
+from ordain.transforms.errors import Problem, Severity
 
 SECRET = "correct horse battery staple"
 
@@ -26,6 +26,12 @@ def machine(root: Path) -> Path:
 
 def layer(body: str) -> list[tuple[str, bytes]]:
     return [("x.yaml", f"ordain: v1\nkind: Layer\nname: x\n{body}".encode())]
+
+
+def made(
+    texts: list[tuple[str, bytes]], root: Path, last: Generation | None = None
+) -> tuple[Generation, tuple[Problem, ...]]:
+    return Compiler(root, here).compile(texts, last or Generation())
 
 
 TEXTS = layer("""
@@ -46,7 +52,7 @@ def test_a_missing_credential_blocks_its_unit_and_no_other(tmp_path: Path) -> No
     root = machine(tmp_path)
     (root / "etc/credstore/db").write_text(SECRET)
 
-    new, problems = compile_texts(TEXTS, root, Generation())
+    new, problems = made(TEXTS, root)
 
     (blocked,) = [p for p in problems if p.severity is Severity.BLOCKED]
     assert (blocked.code, blocked.item) == ("CredentialMissing", "services/web")
@@ -62,11 +68,11 @@ def test_a_unit_keeps_its_last_good_form_while_its_credential_is_away(tmp_path: 
     root = machine(tmp_path)
     for name in ("db", "tls"):
         (root / "etc/credstore" / name).write_text(SECRET)
-    last, problems = compile_texts(TEXTS, root, Generation())
+    last, problems = made(TEXTS, root)
     assert [p for p in problems if p.severity is Severity.BLOCKED] == []
     (root / "etc/credstore/tls").unlink()
 
-    new, _ = compile_texts(TEXTS, root, last)
+    new, _ = made(TEXTS, root, last)
 
     assert new.hash == last.hash
 
@@ -85,6 +91,12 @@ def test_a_compiler_looks_again_once_a_credential_is_there(tmp_path: Path) -> No
     assert "CredentialMissing" not in {p.code for p in problems}
 
 
+def test_an_image_is_made_without_the_secrets_of_its_machines(tmp_path: Path) -> None:
+    new, _ = compile_texts(TEXTS, machine(tmp_path), Generation())
+
+    assert any(m.unit == "web.service" for m in new.members)
+
+
 def test_what_documents_place_or_mount_themselves_is_not_missing(tmp_path: Path) -> None:
     texts = layer("""
 mounts: {/srv/secrets: {what: tmpfs, type: tmpfs}}
@@ -95,7 +107,7 @@ services:
     credentials: {a: {file: /srv/secrets/a}, b: {file: /etc/own}}
 """)
 
-    _, problems = compile_texts(texts, machine(tmp_path), Generation())
+    _, problems = made(texts, machine(tmp_path))
 
     assert "CredentialMissing" not in {p.code for p in problems}
 
@@ -104,7 +116,7 @@ def test_no_value_stands_in_what_a_generation_holds_and_what_is_remembered(tmp_p
     root = machine(tmp_path)
     for name in ("db", "tls"):
         (root / "etc/credstore" / name).write_text(SECRET)
-    generation, problems = compile_texts(TEXTS, root, Generation())
+    generation, problems = made(TEXTS, root)
     needs = needed(generation)
 
     Watch(root).changed(needs, {unit: running(unit, "a") for unit in needs})

@@ -1,0 +1,47 @@
+"""Secrets on booted machines: one that is missing holds up its unit alone, one that changes restarts what has it."""
+
+from __future__ import annotations
+
+import pytest
+
+from rig.agent import document, runs, sleeps, state, status, wait_active
+from rig.machine import Machine
+
+pytestmark = pytest.mark.integration
+
+FILE = "/etc/credstore/db"
+WEB = f"{{command: [/usr/bin/sleep, infinity], credentials: {{db: {{file: {FILE}}}}}}}"
+SECRETS = ("correct-horse", "battery-staple")
+
+
+def codes(machine: Machine) -> list[str]:
+    return [condition["code"] for condition in status(machine)["conditions"]]
+
+
+def test_a_secret_comes_and_changes_and_is_shown_nowhere(machine: Machine) -> None:
+    document(machine, web=WEB, other=sleeps())
+    machine.boot()
+    wait_active(machine, "other.service")
+    machine.until("the missing secret is told", lambda: "CredentialMissing" in codes(machine))
+    assert state(machine, "web.service") == "inactive"
+
+    machine.write(FILE, SECRETS[0], mode=0o600)
+    wait_active(machine, "web.service")
+    machine.until("nothing is missing", lambda: "CredentialMissing" not in codes(machine))
+    before = runs(machine, "web.service", "other.service")
+    machine.until(
+        "it is noted down", lambda: "web.service" in machine.run("cat", "/run/ordain/credentials.json").stdout
+    )
+
+    machine.write(FILE, SECRETS[1], mode=0o600)
+    machine.until("web was restarted", lambda: runs(machine, "web.service") != {"web.service": before["web.service"]})
+    wait_active(machine, "web.service")
+    assert runs(machine, "other.service")["other.service"] == before["other.service"]
+
+    shown = machine.journal("--lines=all") + machine.run("cat", "/run/ordain/status.json").stdout
+    shown += machine.run("ordainctl", "status", "--json").stdout + machine.run("ordainctl", "diff", "1", "2").stdout
+    shown += (
+        machine.run("systemctl", "cat", "web.service").stdout + machine.run("ordainctl", "history", "--json").stdout
+    )
+    shown += machine.run("grep", "-rhaE", "x", "/var/lib/ordain", "/etc/ordain", "/run/ordain").stdout
+    assert not any(secret in shown for secret in SECRETS)
