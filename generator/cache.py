@@ -72,6 +72,11 @@ class Cache:
         self.entries = entries
         self.files = files
 
+    @property
+    def title(self) -> str:
+        """What to call it: its number, or the start of its hash where it has none (of an image, of a first boot)."""
+        return str(self.number) if self.number else self.hash[:12]
+
 
 def pack(cache: Cache) -> bytes:
     """The bytes of ``cache``: files first, then links, each by path.

@@ -83,7 +83,7 @@ def choose(root: str) -> Choice:
         if origin == "trial" and (not cache.boot_id or cache.boot_id != choice.boot_id):
             continue  # of a boot that has ended, and the trial with it
         if cache.hash in choice.tried and origin not in ("trial", option):
-            what = f"{TRIES} boots with generation {cache.number} did not complete"
+            what = f"{TRIES} boots with generation {cache.title} did not complete"
             choice.notes.append(f"{path}: {what}, taking the next")
             continue
         choice.cache, choice.origin = cache, origin

@@ -188,7 +188,7 @@ def _report(choice: Choice, problems: list[str], log: Log) -> None:
     if choice.cache is None:
         log(5 if choice.notes else 7, "Ordain is off" if choice.origin == "off" else "no generation to place")
     elif choice.origin not in ("trial", "current"):
-        log(5, f"placed generation {choice.cache.number} from {choice.origin}")
+        log(5, f"placed generation {choice.cache.title} from {choice.origin}")
 
 
 def _log_to_kernel(level: int, text: str) -> None:
