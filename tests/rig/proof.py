@@ -12,6 +12,7 @@ import argparse
 import base64
 import http.server
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -78,6 +79,7 @@ def main() -> int:
     if reason := roots.missing() or qemu.missing():
         print(f"make proof: {reason}", file=sys.stderr)
         return 1
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all that was started is stopped
     try:
         with kit(suite) as made:
             from_ram = ram(made)

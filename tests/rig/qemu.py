@@ -146,7 +146,7 @@ class Qemu:
         self._send("systemctl reboot\n")
         assert self._shell is not None
         for line in self._lines(timeout):  # the shell says so when it is there again
-            if line == "READY":
+            if line.endswith("READY"):
                 return self.run("systemctl is-system-running --wait", check=False, timeout=timeout).strip()
         raise MachineError(f"no reboot\n{self.console()[-3000:]}")
 
@@ -164,7 +164,7 @@ class Qemu:
         self._shell = end.makefile("rwb", buffering=0)
         end.settimeout(timeout)
         for line in self._lines(timeout):
-            if line == "READY":
+            if line.endswith("READY"):  # systemd's escape sequences may stand before it
                 return
         raise MachineError(f"no shell within {timeout} s\n{self.console()[-5000:]}")
 
@@ -181,7 +181,7 @@ class Qemu:
             except TimeoutError:
                 break
             if not line:
-                break
+                raise MachineError(f"{self.home.name} went off\n{self.console()[-5000:]}")
             yield line.decode(errors="replace").strip()
         raise MachineError(f"no answer within {timeout} s\n{self.console()[-5000:]}")
 
