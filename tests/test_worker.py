@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,3 +72,12 @@ def test_it_stays_until_it_is_dismissed(worker: Worker) -> None:
     with pytest.raises(ProcessLookupError):
         os.kill(first, 0)
     assert worker("os:getpid") != first
+
+
+def test_the_agent_itself_loads_nothing_that_reads_documents() -> None:
+    code = (
+        "import sys, ordain.agent.main;"
+        "heavy = {'jsonschema', 'jinja2', 'lxml', 'gi', 'aiohttp', 'cryptography', 'ordain.transforms.compile'};"
+        "print(*(name for name in heavy if sys.modules.get(name)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "\n"
