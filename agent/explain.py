@@ -14,7 +14,7 @@ from typing import Any
 
 from ordain.agent.cause import read_cause
 from ordain.agent.diff import contents
-from ordain.agent.generation import template_of
+from ordain.agent.generation import TRANSFORMS, template_of
 from ordain.agent.model import Generation
 from ordain.transforms.errors import near
 from ordain.transforms.model import Artifact
@@ -34,17 +34,22 @@ class Unknown(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """A value of the documents: who set it where. ``overrode`` is what it replaced, latest first."""
+    """A value of the documents, or a row of the transformation database: who set it where.
+
+    ``overrode`` is what it replaced, latest first. ``match``: why a Transform is for this machine.
+    """
 
     pointer: str
     value: object = None
     path: str = ""
     line: int = 0
     layer: str = ""
+    match: str = ""
     overrode: tuple[Origin, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line} ({self.layer})"
+        match = f"; {self.match}" if self.match else ""
+        return f"{self.path}:{self.line} ({self.layer}{match})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +115,8 @@ def explain(about: str, generation: Generation, hands: Iterable[Hand] = ()) -> E
         return _path(about, generation)
     if "/" in about or about in generation.document:
         return _pointer(about, generation)
+    if not any(m.unit == unit_of(about) for m in generation.members) and any(origins(f"services/{about}", generation)):
+        return _pointer(f"services/{about}", generation)  # a neutral name, which is no unit's here
     return _unit(unit_of(about), generation, tuple(hands))
 
 
@@ -127,7 +134,7 @@ def _unit(unit: str, generation: Generation, hands: tuple[Hand, ...]) -> Explana
         generation=generation.number,
         item=item,
         wanted=str(member.wanted) if member else "",
-        origins=tuple(origins(item, generation)) if item else (),
+        origins=(*origins(item, generation), *rules(item, generation)) if item else (),
         files=tuple(_file(a) for a in generation.artifacts if _is_for(a, unit)),
         hands=hands,
         changed={f"[{s}] {k}": " ".join(v) for (s, k), v in sorted(ours.items()) if (s, k) in touched},
@@ -151,7 +158,7 @@ def _path(path: str, generation: Generation) -> Explanation:
 
 
 def _pointer(pointer: str, generation: Generation) -> Explanation:
-    said = tuple(origins(pointer, generation))
+    said = (*origins(pointer, generation), *origins(f"{TRANSFORMS}{pointer}", generation))
     if not said:
         raise Unknown(_unknown(f"nothing is set at {pointer}", _near_step(pointer, generation.provenance)))
     files = []
@@ -167,8 +174,20 @@ def origins(pointer: str, generation: Generation) -> Iterator[Origin]:
     """What was said at ``pointer`` and below it; everything for ""."""
     for at, entry in sorted(generation.provenance.items()):
         if _below(at, pointer):
-            overrode = tuple(_origin(at, each.get("value"), each) for each in entry.get("overrode", ()))
-            yield _origin(at, value_at(generation.document, at), entry, overrode)
+            yield _whole(at, entry, generation)
+
+
+def rules(item: str, generation: Generation) -> Iterator[Origin]:
+    """What the transformation database had to do with ``item``."""
+    for at, entry in sorted(generation.provenance.items()):
+        if at.startswith(TRANSFORMS) and item in entry.get("items", ()):
+            yield _whole(at, entry, generation)
+
+
+def _whole(at: str, entry: Mapping[str, Any], generation: Generation) -> Origin:
+    overrode = tuple(_origin(at, each.get("value"), each) for each in entry.get("overrode", ()))
+    value = entry["value"] if at.startswith(TRANSFORMS) else value_at(generation.document, at)
+    return _origin(at, value, entry, overrode)
 
 
 def value_at(document: Mapping[str, object], pointer: str) -> object:
@@ -182,8 +201,8 @@ def value_at(document: Mapping[str, object], pointer: str) -> object:
 
 def _origin(pointer: str, value: object, entry: Mapping[str, Any], overrode: tuple[Origin, ...] = ()) -> Origin:
     """``entry`` is one of `Generation.provenance`."""
-    path, line, layer = (entry.get(name, "") for name in ("path", "line", "layer"))
-    return Origin(pointer=pointer, value=value, path=path, line=line or 0, layer=layer, overrode=overrode)
+    path, line, layer, match = (entry.get(name, "") for name in ("path", "line", "layer", "match"))
+    return Origin(pointer=pointer, value=value, path=path, line=line or 0, layer=layer, match=match, overrode=overrode)
 
 
 def _below(pointer: str, top: str) -> bool:

@@ -234,7 +234,7 @@ class Local:
             "provenance": {
                 pointer: place
                 for pointer, place in generation.provenance.items()
-                if item and (pointer == item or pointer.startswith(f"{item}/"))
+                if item and (pointer == item or pointer.startswith(f"{item}/") or item in place.get("items", ()))
             },
             "last": {
                 key: [each for each in part.get(key, ()) if each["unit"] == unit]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.compile import compile_texts
+from ordain.agent.explain import explain, origins
 from ordain.agent.model import Generation
 from ordain.agent.store import Store
 from ordain.transforms.errors import Problem, Refused, Severity
@@ -179,3 +180,24 @@ def test_a_transform_that_changes_nothing_here_makes_no_new_generation(root: Pat
     other, _ = made(root, f"{HEAD}services: {{ntpd-of-ours: {{unit: ours.service}}}}\n")
     assert other.transforms != first.transforms
     assert other.hash == first.hash
+
+
+def test_explain_leads_to_the_row_that_chose_and_to_what_lost(root: Path) -> None:
+    own = f"{HEAD}tier: site\nmatch: {{os: debian, systemd: 257}}\nservices: {{ssh: {{unit: corp-sshd.service}}}}\n"
+    generation, _ = made(root, own)
+
+    (origin,) = explain("services/ssh/unit", generation).origins
+
+    assert origin.pointer == "transforms/services/ssh/unit"
+    assert origin.value == "corp-sshd.service"
+    assert str(origin) == "transform.yaml:6 (own; os: is debian, systemd: is 257)"
+    assert [(o.value, o.layer, o.match, Path(o.path).name) for o in origin.overrode] == [
+        ("ssh.service", "debian", "os: is debian", "debian.yaml"),
+        ("sshd.service", "services", "os: is not flatcar or gentoo", "10-services.yaml"),
+    ]
+    # From the unit, from the neutral name, and among all that is known.
+    assert origin in explain("corp-sshd.service", generation).origins
+    assert origin in explain("ssh", generation).origins
+    assert origin in tuple(origins("", generation))
+    assert "transforms/milestones/network-online/unit" in {o.pointer for o in explain("web", generation).origins}
+    assert "transforms/services/cron/unit" not in {o.pointer for o in explain("web", generation).origins}
