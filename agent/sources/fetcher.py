@@ -92,7 +92,7 @@ class Fetcher:
         news = snapshot.texts != self._now.texts
         if news:
             self._now = snapshot
-            log.info("%s: %d documents, revision %s", self._settings.location, len(snapshot.texts), snapshot.revision)
+            log.info("%s: other documents, revision %s", self._settings.location, snapshot.revision)
         last = self._health
         if last is None or not last.connected:
             log.info("%s: connected", self._settings.location)

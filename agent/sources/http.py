@@ -90,7 +90,7 @@ class Http:
         """See `Source.changes`. Raises `SourceError` when the server is lost."""
         yield
         interval_sec = self._settings.interval_usec / 1_000_000
-        held = self._waits
+        held = True  # whether it can wait, asking tells
         while True:
             # Spread over the interval: machines that booted together do not ask together for ever.
             await asyncio.sleep(LEAST_SEC if held else interval_sec * random.uniform(0.8, 1.2))

@@ -49,7 +49,7 @@ async def _run(root: Path) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    tasks = [asyncio.create_task(task) for task in (told.wait(), fetcher.run(), _watchdog())]
+    tasks = [asyncio.create_task(task) for task in (told.wait(), _ask(fetcher), _watchdog())]
     telling = asyncio.create_task(_tell(publisher)) if source.type in STORES else None
     notify("READY=1", f"STATUS={source.location}")
     try:
@@ -71,6 +71,18 @@ async def _tell(publisher: Publisher) -> None:
         await publisher.run()
     except Exception:  # a bug of ours
         log.exception("internal error; the status is written back no more")
+
+
+async def _ask(fetcher: Fetcher) -> None:
+    """Fetch for ever; after SIGHUP begin anew, without the wait that may have become long."""
+    hurry = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hurry.set)
+    while True:
+        hurry.clear()
+        async with asyncio.TaskGroup() as tasks:
+            fetching = tasks.create_task(fetcher.run())
+            await hurry.wait()
+            fetching.cancel()
 
 
 async def _watchdog() -> None:

@@ -10,6 +10,7 @@ Redirects are not followed, bodies are not decompressed, and every wait is bound
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import ssl
 from collections.abc import AsyncIterator, Mapping
@@ -269,6 +270,8 @@ def _reason(error: BaseException) -> str:
     inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
     if isinstance(inner, ssl.SSLCertVerificationError):
         return f"certificate refused: {inner.verify_message}"
+    if isinstance(inner, OSError) and not isinstance(inner, (socket.gaierror, ssl.SSLError)) and inner.errno:
+        return os.strerror(inner.errno)  # asyncio puts words of its own there
     return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
 
 
