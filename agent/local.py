@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ordain.agent.boot import read_record
+from ordain.agent.boot import placed_hash, read_record
 from ordain.agent.client import Documents
 from ordain.agent.compiler import local_transforms
 from ordain.agent.drift import reboots, unit_statuses
@@ -152,7 +152,15 @@ class Local:
         return await rollback(self.engine, number, await self._revision())
 
     async def status(self) -> Status:
-        """See `Client.status`."""
+        """See `Client.status`. An apply that ends meanwhile would have its units and its state tell different things."""
+        for _ in range(3):
+            before = placed_hash(self.engine.root)
+            found = await self._status()
+            if placed_hash(self.engine.root) == before:
+                break
+        return found
+
+    async def _status(self) -> Status:
         generation = self.engine.applied()
         observed = await look(self.engine.systemd, [member.unit for member in generation.members])
         still = [
