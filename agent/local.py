@@ -152,7 +152,7 @@ class Local:
         return await rollback(self.engine, number, await self._revision())
 
     async def status(self) -> Status:
-        """See `Client.status`. An apply that ends meanwhile would have its units and its state tell different things."""
+        """See `Client.status`. Where an apply ends meanwhile, units and state would be of two generations."""
         for _ in range(3):
             before = placed_hash(self.engine.root)
             found = await self._status()

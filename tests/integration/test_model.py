@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rig import model, soak
+from rig import model, roots, soak
 
 SEED = 1
 STEPS = 8
@@ -21,8 +21,11 @@ def test_a_seed_says_it_all() -> None:
 
     assert first == again
     assert first != other
-    assert {step.kill for step in first} >= {"after", "power", *model.PHASES}
+    assert {step.kill for step in first} >= {"after", "power", "step", *model.PHASES}
     assert {step.power for step in first} == {"", "reboot", "cut"}
+    assert {step.confirm for step in first} == {"", *model.ENDS}
+    assert {step.back for step in first} == {True, False}
+    assert any(step.shell.startswith("ordainctl hold") for step in first)
 
 
 @pytest.mark.integration
@@ -30,6 +33,7 @@ def test_whatever_happens_the_machine_is_as_the_documents_say(suite: str, deb: P
     until = time.monotonic() + 60 * MINUTES
     steps = itertools.islice(model.steps(SEED), STEPS)
 
-    done = list(soak.run(suite, deb, steps, until=until))
+    (twin,) = set(roots.SUITES) - {suite}
+    done = list(soak.run(suite, deb, steps, twin=twin, until=until))
 
     assert done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from rig.apply import apply, pause
 from rig.machine import Machine
 
 pytestmark = pytest.mark.integration
@@ -43,6 +44,26 @@ def test_a_limit_is_real_after_the_reload_and_the_process_stays(machine: Machine
 
     wait(machine, "web.service", "TasksMax", "40")
     assert show(machine, "web.service", "InvocationID") == invocation
+
+
+def test_an_apply_reloads_the_manager_once_and_one_of_nothing_never(machine: Machine) -> None:
+    def reloads() -> int:
+        machine.run("journalctl", "--sync")
+        return machine.journal("_PID=1").count("]: Reloading.")  # "Reloading finished" is another line
+
+    def services(word: str, *names: str) -> dict[str, object]:
+        return {name: {"command": "/bin/sleep 1d", "environment": {"WORD": word}} for name in names}
+
+    machine.boot()
+    pause(machine)
+    apply(machine, {"services": services("1", "a", "b", "c")})
+    before = reloads()
+
+    plan = apply(machine, {"services": services("2", "b", "c", "d")})["plan"]
+    assert len([*plan["stops"], *plan["jobs"]]) == 4
+    assert not apply(machine, {"services": services("2", "b", "c", "d")})["plan"]["jobs"]
+
+    assert reloads() - before == 1
 
 
 def test_a_socket_is_bound_again_while_its_service_runs(machine: Machine) -> None:

@@ -95,7 +95,9 @@ def _documents(rng: random.Random, sections: Sections) -> Step:
     """How documents come to be applied."""
     what = rng.random()
     if what < 0.15:
-        return Step(documents=sections, confirm=rng.choice(ENDS))
+        end = rng.choice((*ENDS, "confirmed"))
+        kill = "step" if end == "confirmed" and rng.random() < 0.6 else ""
+        return Step(documents=sections, confirm=end, kill=kill, ms=rng.randrange(1, 90) if kill else 0)
     kill = rng.choice(("after", "power", "step", "step", *PHASES)) if rng.random() < 0.5 else ""
     ms = 0 if not kill else rng.randrange(1, 60) if kill == "step" else rng.randrange(1500)
     return Step(documents=sections, kill=kill, ms=ms, back=what < 0.3)

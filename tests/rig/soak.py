@@ -106,9 +106,12 @@ class Subject:
         self._control("pause")
         self._write(step.documents, str(number))
         self.documents = step.documents
+        if step.kill and not self.spared:
+            kills.arm(self.machine, step.ms)
         self._control("apply", "--confirm", str(CONFIRM_SEC if step.confirm != "confirmed" else 60))
         if step.confirm == "confirmed":
-            self._control("confirm")
+            while self._control("confirm") != 0 and self.machine.path("/run/ordain/trial").exists():
+                self._answer()
         elif step.confirm == "cut" and not self.spared:
             self.machine.power_cut()
             self.machine.boot()
@@ -127,10 +130,11 @@ class Subject:
         """Wait until an agent answers that has no apply under way."""
         self.machine.until("an agent answers", lambda: self._ask() and not self._busy(), timeout=60)
 
-    def _control(self, *words: str) -> None:
+    def _control(self, *words: str) -> int:
         answer = self.machine.run("ordainctl", *words, check=False)
         if "Traceback" in answer.stdout + answer.stderr:
             raise Broken(f"ordainctl {' '.join(words)}: {answer.stderr}")
+        return answer.returncode
 
     def _back(self, step: Step, before: Units) -> None:
         """Roll back, and see that runs what ran before the step; then follow the documents again."""
