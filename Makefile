@@ -52,7 +52,8 @@ deb:
 
 bench:
 	$(call need,$(RUNTIME) $(MACHINES))
-	@status=0; for bench in generator compile "reconcile --suite=$(or $(SUITE),trixie)" "boot --suite=$(or $(SUITE),trixie)"; do \
+	@status=0; for bench in generator compile "reconcile --suite=$(or $(SUITE),trixie)" "boot --suite=$(or $(SUITE),trixie)" \
+		"exclusive --suite=$(or $(SUITE),trixie)"; do \
 		echo "bench/$$bench"; bench/$$bench || status=1; echo; done; exit $$status
 
 soak:

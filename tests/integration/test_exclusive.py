@@ -159,3 +159,17 @@ def test_what_would_lock_everybody_out_is_refused(machine: Machine) -> None:
     assert "ssh.service, which lets admins in" in plan.stdout + plan.stderr
     machine.reboot()
     machine.until("the distribution's run", lambda: running(machine, "cron.service", "ssh.service"))
+
+
+@pytest.mark.parametrize("state", ["stopped", "masked"])
+def test_what_is_wanted_down_never_runs_at_boot(machine: Machine, state: str) -> None:
+    held = f"ordain: v1\nkind: Layer\nname: machine\nservices: {{cron: {{state: {state}}}}}\n"
+    machine.write(DOCUMENT, held)
+
+    for _ in range(2):  # also in the first boot, which finds no generation
+        machine.boot()
+        machine.until("the distribution's run", lambda: running(machine, "multi-user.target", "ordain-agent.service"))
+        converged(machine)
+        assert active(machine, "cron.service") == {"cron.service": "inactive"}
+        assert not machine.path("/var/lib/cron-ran").exists()
+        machine.poweroff()
