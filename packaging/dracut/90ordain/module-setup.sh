@@ -18,7 +18,7 @@ installkernel() {
 }
 
 install() {
-	inst_dir /ordain
+	mkdir -p "$initdir/ordain" # some boot loaders put a file into a directory, and make none
 	inst_simple /usr/lib/ordain/initrd-handover
 	inst_multiple cat chmod cp head mkdir mount mv rm rmdir sed sleep sort tr umount wc
 	inst_multiple -o curl wget timeout /etc/ssl/certs/ca-certificates.crt
