@@ -75,7 +75,7 @@ async def test_08_a_delete_that_the_watch_never_says(store: EtcdStore, machine: 
         await writer.put("documents/common/layer/other", FIRST, expect=None)
         listing = await database.list(*COMMON)
         await writer.delete("documents/common/layer/other", expect=ANY)
-        store.cluster.ctl("compact", str(store.cluster.revision()))
+        store.cluster.ctl("compact", "--physical", str(store.cluster.revision()))
         async with asyncio.timeout(PATIENCE_SEC), aclosing(database.watch(COMMON, listing.revision)) as hints:
             await anext(hints)
         assert [entry.key for entry in (await database.list(*COMMON)).entries] == [BASE]
