@@ -56,7 +56,7 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
         to_hash=new.hash,
         reload=placed_differ(old, new),
         stops=tuple(stops[unit] for unit in _stop_order(stops, views)),
-        jobs=tuple(jobs[unit] for unit in _start_order(jobs, views)),
+        jobs=tuple(_told(views[unit], jobs[unit]) for unit in _start_order(jobs, views)),
         files=files,
         changes=tuple(change for view in views.values() for change in view.fresh),
         notes=tuple(sorted(notes, key=lambda n: (n.unit, n.what))),
@@ -69,6 +69,13 @@ def _of_the_kernel(files: Iterable[FileChange]) -> Iterator[Note]:
         if file.path in (LOAD, PROBE) and file.what != "new":
             what = f"{file.path} is {file.what}; of modules that are loaded it is real at the next boot"
             yield Note(unit="systemd-modules-load.service", what=what, item=file.item, why=Why.REBOOT)
+
+
+def _told(view: View, job: Job) -> Job:
+    """``job``, whose reason says so if no way back undoes it."""
+    if job.verb is Verb.RELOAD or view.after.last("Service", "Type") != "oneshot":
+        return job
+    return replace(job, reason=f"{job.reason}; going back does not undo what it does")
 
 
 def _still_triggered(views: Mapping[str, View], stops: Mapping[str, Job], observed: Observed) -> Iterator[Note]:
