@@ -15,6 +15,7 @@ from ordain.agent.decide import decide
 from ordain.agent.diff import Content, placed_differ
 from ordain.agent.filechanges import changed_files
 from ordain.agent.model import FileChange, Generation, Job, Note, Observed, Plan, Verb, Why
+from ordain.agent.mounting import needs_mount, remount
 from ordain.agent.view import RUNNING, SESSION, View, units
 from ordain.agent.view import views as views_of
 from ordain.transforms.kernel import LOAD, PROBE
@@ -48,6 +49,7 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
     notes += _still_triggered(views, stops, observed)
     for view in views.values():
         _rebind(view, views, stops, jobs, notes)
+    remount(views, stops, jobs)
     notes += _bring_back(views, stops, jobs)
     files = changed_files(old, new)
     notes += _of_the_kernel(files)
@@ -134,9 +136,13 @@ def _bring_back(views: Mapping[str, View], stops: Mapping[str, Job], jobs: dict[
             job = jobs.get(view.unit)
             if view.unit in stops or not view.running or view.masked_by_admin:
                 continue
-            if cause not in view.before.words("Unit", *_PROPAGATES) or (job and job.verb is not Verb.RELOAD):
+            needed = needs_mount(view.before, cause, views)
+            if not needed and cause not in view.before.words("Unit", *_PROPAGATES):
                 continue
-            if cause in jobs or cause not in view.after.words("Unit", *_NEEDS):
+            if job and job.verb is not Verb.RELOAD:
+                continue
+            still = needs_mount(view.after, cause, views) or cause in view.after.words("Unit", *_NEEDS)
+            if cause in jobs or not still:
                 jobs[view.unit] = view.job(Verb.START, f"stops along with {cause}")
                 falling.append(view.unit)
             else:
