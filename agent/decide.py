@@ -8,7 +8,7 @@ from ordain.agent.diff import FRAGMENT
 from ordain.agent.ending import ending, killed_by_others
 from ordain.agent.model import Change, Effect, Hold, Job, Note, Verb, Why
 from ordain.agent.view import SESSION, View
-from ordain.transforms.exclusive import ITEM as BOOT
+from ordain.transforms.keep import ITEM as BOOT
 from ordain.transforms.model import Wanted
 
 _DOWN = frozenset({Wanted.STOPPED, Wanted.MASKED})

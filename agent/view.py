@@ -10,7 +10,7 @@ from ordain.agent.generation import is_template
 from ordain.agent.holds import with_starters
 from ordain.agent.lag import merge
 from ordain.agent.model import Change, Effect, Generation, Hold, Job, Note, Observed, UnitState, Verb, Why
-from ordain.transforms.exclusive import REPLACED
+from ordain.transforms.keep import REPLACED
 from ordain.transforms.model import Member, Wanted
 
 RUNNING = frozenset({"active", "activating", "reloading", "refreshing"})

@@ -9,8 +9,9 @@ import pytest
 from ordain.transforms.catalog import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.documents import read
-from ordain.transforms.exclusive import ITEM, would_start
+from ordain.transforms.exclusive import would_start
 from ordain.transforms.installed import read_installed
+from ordain.transforms.keep import ITEM
 from ordain.transforms.model import Compiled, Wanted
 from ordain.transforms.systems import facts_for
 

@@ -18,13 +18,10 @@ from ordain.transforms.draft import HEADER
 from ordain.transforms.effective import Effective, effective
 from ordain.transforms.errors import Problem, Severity, near
 from ordain.transforms.item import Item
-from ordain.transforms.keep import KEEP, LIFELINES, ROOTS
+from ordain.transforms.keep import ITEM, KEEP, LIFELINES, REPLACED, ROOTS
 from ordain.transforms.model import Artifact, Branch, Installed, Leaf, Member, Wanted
 
-ITEM = "boot"
 TARGET = "ordain.target"
-REPLACED = ("basic.target", "default.target")
-"""Targets that every machine has, whatever stands here: never started, stopped nor restarted for what they say."""
 _DROP_IN = "00-ordain-boot.conf"
 """Not the name of the documents' own drop-in for that target."""
 _HELD = (".service", ".socket", ".timer", ".path")

@@ -1,10 +1,15 @@
 """What exclusive mode leaves of the distribution, and what it asks about before it takes it away: tables.
 
-Read by `exclusive`. Names that a machine does not have do no harm. Sources: bootup(7), systemd.special(7), and
-booted Debian 12 and 13.
+Read by `exclusive`, and by the agent. Names that a machine does not have do no harm. Sources: bootup(7),
+systemd.special(7), and booted Debian 12 and 13.
 """
 
 from __future__ import annotations
+
+ITEM = "boot"
+"""The item of the documents whose members are kept out."""
+REPLACED = ("basic.target", "default.target")
+"""Targets that every machine has, whatever stands here: never started, stopped nor restarted for what they say."""
 
 KEEP = {
     "dbus.socket": "the message bus, by which PID 1 and the agent are asked",

@@ -26,9 +26,9 @@ from ordain.agent.store import Store
 from ordain.generator.cache import CacheError, unpack
 from ordain.transforms import below
 from ordain.transforms.errors import Refused, errors
-from ordain.transforms.exclusive import ITEM as BOOT
 from ordain.transforms.exclusive import would_start
 from ordain.transforms.installed import read_installed
+from ordain.transforms.keep import ITEM as BOOT
 
 GENERATOR = "usr/lib/systemd/system-generators/ordain-generator"
 MASKS = tuple(f"{top}/systemd/system-generators/ordain-generator" for top in ("run", "etc", "usr/local/lib"))

@@ -18,7 +18,7 @@ from ordain.agent.model import Outcome, to_json
 from ordain.agent.status import Condition, State, Status, UnitStatus
 from ordain.agent.store import Store
 from ordain.transforms.errors import near
-from ordain.transforms.exclusive import ITEM as BOOT
+from ordain.transforms.keep import ITEM as BOOT
 
 STATES = {
     State.CONVERGED: Style.GOOD,
