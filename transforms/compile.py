@@ -156,7 +156,7 @@ class _Maker:
 
     def boot(self, items: Iterable[Item], kept: Iterable[Item]) -> Item:
         """The section that is about all other items; ``kept`` are those that this machine gets."""
-        tree, problems = expand(self.tree.branch("boot"), self.scope, exclusive.ITEM)
+        tree, problems = expand(self.tree.branch("boot"), self.scope, "boot")
         made = exclusive.render(tree, items, kept, self.installed)
         return replace(made, problems=(*problems, *made.problems))
 
