@@ -134,19 +134,29 @@ def last_run(root: Path) -> Iterator[Check]:
     if not record:
         yield _failed(about, "the generator has not run in this boot", "systemctl daemon-reload")
         return
-    origin, number, entries, usec = (record.get(key, ("?",))[0] for key in ("from", "number", "entries", "usec"))
+    origin, number, hash, entries, usec = (
+        record.get(key, ("?",))[0] for key in ("from", "number", "hash", "entries", "usec")
+    )
+    title = hash[:12] if number == "0" else number  # of an image or a first boot it has none
     for problem in record.get("problem", ()):
         yield _failed(about, problem, "systemctl daemon-reload, when that is mended")
     for note in record.get("note", ()):
         yield _warning(about, note)
     if origin == "off":
         yield _warning(about, "off by ordain=off on the kernel command line", "boot without it")
-    elif origin in ("trial", "current"):
-        yield _ok(about, f"generation {number} from {origin}: {entries} files and links in {_milliseconds(usec)} ms")
     elif origin == "nothing":
         yield _warning(about, "there was nothing to place", "ordainctl apply")
+    elif origin in ("trial", "current") or hash == _current(root):
+        yield _ok(about, f"generation {title} from {origin}: {entries} files and links in {_milliseconds(usec)} ms")
     else:
-        yield _warning(about, f"generation {number} from {origin}, not the current one", "ordainctl status")
+        yield _warning(about, f"generation {title} from {origin}, not the current one", "ordainctl status")
+
+
+def _current(root: Path) -> str:
+    try:
+        return unpack((root / "etc/ordain/boot/current").read_bytes()).hash
+    except (OSError, CacheError):
+        return ""
 
 
 def _milliseconds(usec: str) -> str:
@@ -186,7 +196,7 @@ def _cache(root: Path, about: str, path: str) -> Iterator[Check]:
     if cache.machine_id and cache.machine_id != machine_id:
         yield _failed(about, f"/{path} was made for the machine {cache.machine_id} [ForeignCache]", again)
         return
-    yield _ok(about, f"generation {cache.number}, {plural(len(cache.entries), 'file')}")
+    yield _ok(about, f"generation {cache.title}, {plural(len(cache.entries), 'file')}")
 
 
 def attempts(root: Path) -> Iterator[Check]:

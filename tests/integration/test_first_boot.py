@@ -82,6 +82,7 @@ def test_nothing_is_restarted_or_reloaded_when_the_agent_comes(machine: Machine)
 
     plan = json.loads(machine.read("/run/ordain/outcome.json"))["plan"]
     assert (plan["stops"], plan["jobs"], plan["reload"], plan["files"]) == ([], [], False, [])
+    assert "from handed: " in machine.run("ordainctl", "doctor", check=False).stdout, "and that is as it should be"
 
 
 def test_the_next_boot_takes_what_was_proven_and_the_agent_follows_a_new_document(machine: Machine) -> None:
