@@ -201,3 +201,18 @@ def test_local_documents_are_a_database_too(tmp_path: Path) -> None:
     entry = asyncio.run(database.get("documents/local/layer/base"))
     assert entry is not None
     assert entry.data == BASE.encode()
+
+
+def test_a_document_that_lies_where_nobody_looks_is_told(admin: Admin) -> None:
+    path = admin.shelf / "documents/role=mail/layer/web"
+    path.parent.mkdir(parents=True)
+    path.write_text(WEB)
+    assert "machines look for it at documents/role=db/layer/web, documents/role=web/layer/web" in admin.run("list")
+    admin.run("put", admin.file(WEB))
+    assert admin.list() == [("web", ["role=db", "role=web"])]
+    assert "machines look" not in admin.run("list")
+
+
+def test_releases_stand_above_what_is_put(admin: Admin) -> None:
+    asyncio.run(DirectoryDatabase(admin.shelf).put("releases/stable/head", b"{}", expect=None))
+    assert "there are releases here" in admin.run("put", admin.file(WEB))

@@ -178,6 +178,22 @@ async def test_31_a_purge_that_no_feed_tells(tmp_path: Path) -> None:
             await machine.has(FIRST)
 
 
+async def test_15_a_session_that_ends_is_opened_again(tmp_path: Path) -> None:
+    async with FakeCouch() as fake:
+        fake.put(BASE, FIRST.decode())
+        machine = of(fake, tmp_path)
+        machine.settings = replace(machine.settings, user="node")
+        async with admin(machine) as database:
+            await database.list(*COMMON)
+
+            def once() -> web.Response:
+                fake.refuse = None
+                return web.json_response({"error": "unauthorized"}, status=401)
+
+            fake.refuse = once
+            assert (await database.list(*COMMON)).entries[0].data == FIRST
+
+
 async def test_33_a_session_that_ends_while_it_is_used(tmp_path: Path) -> None:
     """The password is tried once, then not again before half a minute."""
     async with FakeCouch() as fake:

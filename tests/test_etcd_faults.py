@@ -189,6 +189,35 @@ async def test_16_a_right_that_is_revoked_while_watching(store: EtcdStore, machi
         await machine.has(FIRST)
 
 
+async def test_the_roles_of_the_manual_are_enough_and_not_more(tmp_path: Path) -> None:
+    manual = Path(__file__).parent.parent / "docs/sources.md"
+    if not manual.exists():
+        pytest.skip("without the source tree")
+    lines = manual.read_text().splitlines()
+    commands = [line.split() for line in lines if line.startswith("    etcdctl role") and "machine" in line]
+    assert len(commands) == 5
+    with stores.Cluster(count=1) as cluster:
+        for command in commands:
+            cluster.ctl(*command[1:])
+        cluster.ctl("user", "add", "node:secret")
+        cluster.ctl("user", "grant-role", "node", "machine")
+        cluster.enable_auth(user="admin")
+        machine = three(cluster, tmp_path)
+        machine.settings = replace(machine.settings, user="admin")
+        machine.password = "secret"
+        async with admin(machine) as database:
+            await database.put(BASE, FIRST, expect=None)
+        machine.settings = replace(machine.settings, user="node")
+        machine.pace = replace(PACE, answer_sec=5.0)
+        async with machine.running(), admin(machine) as database:
+            await machine.has(FIRST)
+            await database.put("status/x", b"{}", expect=ANY)
+            await database.put("locks/x", b"", expect=None, ttl_sec=60)
+            with pytest.raises(SourceError) as refused:
+                await database.put(BASE, SECOND, expect=ANY)
+            assert refused.value.code is Fault.FORBIDDEN
+
+
 @pytest.mark.parametrize(
     ("status", "error", "code"),
     [

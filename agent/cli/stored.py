@@ -21,6 +21,8 @@ from ordain.agent.cli.storing import opened
 from ordain.agent.failure import Failure
 from ordain.agent.fleet.machines import reports
 from ordain.agent.preview import ABSENT, Effect, effects
+from ordain.agent.release.admit import STABLE
+from ordain.agent.release.publish import head_key
 from ordain.agent.settings import read_settings
 from ordain.agent.sources import SourceError
 from ordain.agent.sources.database import GONE, Conflict
@@ -29,6 +31,7 @@ from ordain.agent.sources.settings import Kind
 from ordain.agent.sources.shelf import Shelf, Text, pieces
 from ordain.transforms.errors import Problem, Refused, errors, near
 from ordain.transforms.model import Document
+from ordain.transforms.model import Kind as DocumentKind
 from ordain.transforms.names import shared_versions
 from ordain.transforms.resolve import certain_conflicts, duplicates
 
@@ -57,11 +60,14 @@ class Wanted:
 def list_(request: Namespace, console: Console) -> Exit:
     """`ordainctl documents list`."""
 
-    async def run() -> tuple[Text, ...]:
+    async def run() -> tuple[tuple[Text, ...], dict[str, tuple[str, ...]]]:
         async with _shelf(request) as shelf:
-            return await shelf.texts()
+            texts = await shelf.texts()
+            return texts, {text.title: keys for text in texts if (keys := shelf.astray(text))}
 
-    found = asyncio.run(run())
+    found, astray = asyncio.run(run())
+    for title, keys in astray.items():
+        console.note(f"{title}: machines look for it at {', '.join(keys)}; put it anew", Style.WARN)
     if request.json:
         keys = ("kind", "name", "scopes", "bytes", "versions")
         console.json([dict(zip(keys, (t.kind, t.name, t.scopes, len(t.data), t.versions), strict=True)) for t in found])
@@ -111,9 +117,12 @@ def put(request: Namespace, console: Console) -> Exit:
                 _accepted(touched)
                 for each in news:
                     await shelf.put(each.document, each.data, each.was)
+            released = await shelf.database.get(head_key(STABLE))
         told = [(each.title, "new" if each.was is None else "changed" if each.news else "as it was") for each in wanted]
         if not request.json:
             console.problems(warnings)
+        if released:
+            console.note("there are releases here: machines take those, and not this until `ordainctl release` says so")
         _tell(told, touched, request, console)
         return Exit.OK
 
@@ -246,6 +255,9 @@ def _wanted(request: Namespace, there: Sequence[Text]) -> list[Wanted]:
         documents, wrong = pieces(path, data)
         problems = (*problems, *wrong)
         for document, text in documents:
+            if document.kind is DocumentKind.RELEASE:
+                hint = "ordainctl release publish"
+                problems = (*problems, Problem(where=document.where, what="a release is not put by hand", hint=hint))
             was = by_title.get(f"{document.kind.lower()}/{document.name}")
             found.append(Wanted(document=document, data=text, was=was))
     if errors(problems):

@@ -55,6 +55,10 @@ class Shelf:
         listing = await self.database.list(layout.DOCUMENTS)
         return grouped(listing.entries)
 
+    def astray(self, text: Text) -> tuple[str, ...]:
+        """The keys under which machines look for a document in vain: it lies elsewhere. It may be there twice, too."""
+        return tuple(key for each in text.documents() for key in self._keys(each) if key not in text.versions)
+
     async def put(self, document: Document, data: bytes, was: Text | None) -> None:
         """Write a document to where it belongs now, and nowhere else, if it is still as ``was``. Raises `Conflict`."""
         versions = was.versions if was else {}
