@@ -27,6 +27,7 @@ from ordain.agent.holds import BadHolds
 from ordain.agent.loss import read_loss
 from ordain.agent.model import Generation, Hold, Outcome, Plan, to_json
 from ordain.agent.observe import look
+from ordain.agent.origin import origin, remember
 from ordain.agent.reverse import confirm, decided, rollback
 from ordain.agent.settings import Settings
 from ordain.agent.sources import Fault, Health, Snapshot, Source, SourceError
@@ -111,8 +112,9 @@ class Local:
 
     def believe(self, old: Generation, new: Generation) -> None:
         """What the source may do unasked; see `guard.believe`. Raises `Withheld`."""
-        if not self._believed:
+        if not self._believed and origin(self.engine.root) == self.source.location:
             believe(old, new, self.settings.max_removal)
+        remember(self.engine.root, self.source.location)
 
     @property
     def paused(self) -> bool:

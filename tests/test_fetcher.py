@@ -162,6 +162,16 @@ def test_a_change_is_handed_over_and_kept_for_the_next_start(tmp_path: Path) -> 
     asyncio.run(check())
 
 
+def test_a_bug_of_ours_is_one_more_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def check() -> None:
+        async with rig(tmp_path) as made:
+            good = (await made.code("")).snapshot
+            monkeypatch.setattr("ordain.agent.sources.http.demand", lambda _: 1 / 0)
+            assert (await made.code(Fault.INTERNAL)).snapshot == good
+
+    asyncio.run(check())
+
+
 def test_a_cache_of_another_source_is_not_handed_over(tmp_path: Path) -> None:
     async def check() -> None:
         async with rig(tmp_path) as made:

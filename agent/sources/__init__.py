@@ -71,6 +71,8 @@ class Fault(StrEnum):
     STARTING = "SourceStarting"
     """ordain-source.service has handed nothing over yet."""
     SETTINGS = "Settings"
+    INTERNAL = "Internal"
+    """A bug of ours."""
     UNSIGNED = "Unsigned"
     RELEASE_INCOMPLETE = "ReleaseIncomplete"
     VERIFY_FAILED = "VerifyFailed"

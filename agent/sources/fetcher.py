@@ -76,9 +76,13 @@ class Fetcher:
                         async for _ in changes:
                             self._take(await source.read())
                 except SourceError as error:
-                    wait_sec = self._backoff.failed(error.retry_after_sec)
-                    self._lose(error, wait_sec)
-                    await asyncio.sleep(wait_sec)
+                    failure = error
+                except Exception as error:  # what a server can bring about must not end in a loop of restarts
+                    log.exception("internal error")
+                    failure = SourceError(f"internal error: {error!r}", code=Fault.INTERNAL)
+                wait_sec = self._backoff.failed(failure.retry_after_sec)
+                self._lose(failure, wait_sec)
+                await asyncio.sleep(wait_sec)
         finally:
             if close := getattr(source, "close", None):
                 await close()

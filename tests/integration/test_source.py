@@ -219,11 +219,17 @@ def test_a_directory_needs_no_such_service(machines: Machines) -> None:
     follow(machine)
     machine.run("systemctl", "restart", "ordain-agent.service")
     wait_code(machine, "SourceUnreachable")
+    assert state(machine, "web.service") == "active"
+    shelve(machine, third=sleeps())
+    serve(machine)
+    ask_again(machine)
+    wait_active(machine, "third.service")  # another source, so nothing is missing from it
+
     machine.run("rm", AGENT_YAML)
     machine.run("systemctl", "restart", "ordain-agent.service")
     machine.until("it is stopped", lambda: state(machine, SOURCE) == "inactive")
     wait_code(machine, "")
-    assert state(machine, "web.service") == "active"
+    wait_active(machine, "web.service")
 
 
 def test_what_may_run_only_so_long_without_its_source_stops_and_comes_back(machine: Machine) -> None:
