@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ordain.agent.model import FileChange, Generation, Plan
-from ordain.transforms import network_ifupdown, network_manager, network_networkd
+from ordain.transforms.places import IFUPDOWN, NETWORK_MANAGER, NETWORKD
 
 _STANZA = re.compile(r"^(?:auto|allow-hotplug|iface) (\S+)", re.MULTILINE)
 _NAME = re.compile(r"^Name=(\S+)$", re.MULTILINE)
@@ -51,16 +51,16 @@ def network_change(old: Generation, new: Generation) -> NetworkChange:
     """What leads from the network of ``old`` to that of ``new``."""
     before, after = _texts(old), _texts(new)
     changed = sorted(p for p in before.keys() | after.keys() if _bare(before.get(p, "")) != _bare(after.get(p, "")))
-    of_networkd = [p for p in changed if p.startswith(f"{network_networkd.DIRECTORY}/") and not p.endswith(".link")]
+    of_networkd = [p for p in changed if p.startswith(f"{NETWORKD}/") and not p.endswith(".link")]
     dropped = tuple(
         name for p in of_networkd if p.endswith(".netdev") and p in before for name in _NAME.findall(before[p])[:1]
     )
     around = [
         p for p in sorted(after) if p.endswith(".network") and _names(after[p] + before.get(p, "")) & set(dropped)
     ]
-    keyfiles = [p for p in changed if p.startswith(f"{network_manager.DIRECTORY}/")]
-    stanzas = before.get(network_ifupdown.PATH, "")
-    down, up = _interfaces(stanzas, after.get(network_ifupdown.PATH, ""))
+    keyfiles = [p for p in changed if p.startswith(f"{NETWORK_MANAGER}/")]
+    stanzas = before.get(IFUPDOWN, "")
+    down, up = _interfaces(stanzas, after.get(IFUPDOWN, ""))
     return NetworkChange(
         networkd=bool(of_networkd),
         dropped=dropped,

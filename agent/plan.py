@@ -18,7 +18,7 @@ from ordain.agent.model import FileChange, Generation, Job, Note, Observed, Plan
 from ordain.agent.mounting import needs_mount, remount
 from ordain.agent.view import RUNNING, SESSION, View, units
 from ordain.agent.view import views as views_of
-from ordain.transforms.kernel import LOAD, PROBE
+from ordain.transforms.places import MODPROBE, MODULES_LOAD
 
 __all__ = ["RUNNING", "plan", "units"]
 
@@ -68,7 +68,7 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
 def _of_the_kernel(files: Iterable[FileChange]) -> Iterator[Note]:
     """What a kernel module is loaded with, or not, is asked when it is loaded; none is taken out of the kernel."""
     for file in files:
-        if file.path in (LOAD, PROBE) and file.what != "new":
+        if file.path in (MODULES_LOAD, MODPROBE) and file.what != "new":
             what = f"{file.path} is {file.what}; of modules that are loaded it is real at the next boot"
             yield Note(unit="systemd-modules-load.service", what=what, item=file.item, why=Why.REBOOT)
 

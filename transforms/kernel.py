@@ -6,12 +6,12 @@ import re
 
 from ordain.transforms.item import Item
 from ordain.transforms.model import Branch, Member, Wanted
+from ordain.transforms.places import MODPROBE, MODULES_LOAD
 from ordain.transforms.plaintext import Text
 
 SYSCTL = "/run/sysctl.d/99-q-ordain.conf"
 """Files of all directories are read by name, and the last word counts: ours comes behind the distributions' (such as
 99-protect-links.conf) and before 99-sysctl.conf, which is /etc/sysctl.conf, the admin's."""
-LOAD, PROBE = "/run/modules-load.d/ordain.conf", "/run/modprobe.d/ordain.conf"
 _PARAMETER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:*/-]*")
 _MODULE = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -31,7 +31,7 @@ def render_sysctl(tree: Branch, problems: Item) -> Item:
 
 def render_modules(tree: Branch, problems: Item) -> Item:
     """The one item of all kernel modules."""
-    load, probe = Text(path=LOAD, item=problems.pointer), Text(path=PROBE, item=problems.pointer)
+    load, probe = Text(path=MODULES_LOAD, item=problems.pointer), Text(path=MODPROBE, item=problems.pointer)
     for name, branch in tree.branches():
         here = branch.here
         if not _MODULE.fullmatch(name):
@@ -48,7 +48,7 @@ def render_modules(tree: Branch, problems: Item) -> Item:
                 probe.block(options, "a backslash at the end would go on with the next line", "take it out")
             probe.add(f"options {name} {options.value}", options)
     load.problems += probe.problems
-    made = _item(load, problems, ("systemd-modules-load.service", LOAD))
+    made = _item(load, problems, ("systemd-modules-load.service", MODULES_LOAD))
     if made.blocked or not probe.lines:
         return made
     files = (*(a for a in made.artifacts if load.lines), probe.artifact())

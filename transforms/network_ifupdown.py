@@ -15,8 +15,8 @@ from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.network import PORTS, Address, Device, Route, Rule, texts
 from ordain.transforms.network_kernel import bond, seconds, text
 from ordain.transforms.networkfile import PLAIN, File, comment
+from ordain.transforms.places import IFUPDOWN
 
-PATH = "/etc/network/interfaces.d/ordain"
 HEADER = "Made by Ordain from documents; what is written here is lost. `ordainctl explain network` tells more."
 
 UNKNOWN = (
@@ -59,7 +59,7 @@ class Stanzas(File):
     """The stanzas of one device; what cannot be expressed blocks it. ``text`` is what they come to."""
 
     def __init__(self, device: Device) -> None:
-        super().__init__(path=PATH, device=device)
+        super().__init__(path=IFUPDOWN, device=device)
         self.name = device.interface
         self.before: list[tuple[str, Leaf]] = []
         self.after: list[tuple[str, Leaf]] = []

@@ -15,8 +15,8 @@ from ordain.transforms.network import Device, is_secret_text, private_key, texts
 from ordain.transforms.network_kernel import bond, seconds, text
 from ordain.transforms.network_manager_ip import family, no
 from ordain.transforms.networkfile import File
+from ordain.transforms.places import NETWORK_MANAGER
 
-DIRECTORY = "/run/NetworkManager/system-connections"
 NAMESPACE = uuid.UUID("3f4d9d0c-7b0e-5e5c-9a56-6f7264616e00")
 """Connections need identities that survive a new rendering: made of the names of the devices."""
 
@@ -71,7 +71,7 @@ _IP = ("addresses", "dhcp4", "dhcp6", "gateway4", "gateway6", "nameservers", "ro
 
 def render(device: Device) -> File:
     """The keyfile of one device."""
-    path = f"{DIRECTORY}/ordain-{device.name}.nmconnection"
+    path = f"{NETWORK_MANAGER}/ordain-{device.name}.nmconnection"
     file = File(path=path, device=device, mode=0o600)
     _connection(device, file)
     _hardware(device, file)

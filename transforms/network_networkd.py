@@ -13,8 +13,7 @@ from ordain.transforms.network import Device, Route, texts
 from ordain.transforms.network_netdev import Parameters, netdev, plain, table
 from ordain.transforms.networkfile import File
 from ordain.transforms.networkkeys import OFFLOADS
-
-DIRECTORY = "/run/systemd/network"
+from ordain.transforms.places import NETWORKD
 
 ROUTE = {
     "metric": "Metric",
@@ -65,7 +64,7 @@ METRIC = "100"
 
 def render(device: Device, systemd: int) -> tuple[File, ...]:
     """The files of one device."""
-    path = f"{DIRECTORY}/10-ordain-{device.name}"
+    path = f"{NETWORKD}/10-ordain-{device.name}"
     files = (netdev(device, path, systemd), _network(device, path, systemd))
     return tuple(file for file in files if file)
 
@@ -107,7 +106,7 @@ def link(device: Device, systemd: int) -> File | None:
         wake = None  # it has a word of its own for it
     if not (name or wake or policy or any(key in branch for key in OFFLOADS)):
         return None
-    path = f"{DIRECTORY}/10-ordain-{device.name}.link"
+    path = f"{NETWORKD}/10-ordain-{device.name}.link"
     file = File(path=path, device=device, kind="link", systemd=systemd)
     if policy and (device.virtual or policy.value not in {"permanent", "random"}):
         hint = "write an address, or renderer: NetworkManager"

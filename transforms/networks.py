@@ -13,6 +13,7 @@ from ordain.transforms.names import Names
 from ordain.transforms.network import Device, problem
 from ordain.transforms.networkfile import File
 from ordain.transforms.node import step
+from ordain.transforms.places import IFUPDOWN
 from ordain.transforms.template import Scope, expand
 
 INTERFACES = "network"
@@ -92,14 +93,14 @@ def _interfaces(made: Mapping[str, Item], devices: Iterable[Device]) -> Iterator
     what, hint = "{} stays as it is: it would lose {}", "the file is one for all devices"
     problems = tuple(
         replace(
-            problem(device, device.here, what.format(network_ifupdown.PATH, device.name), hint, "Needs"),
+            problem(device, device.here, what.format(IFUPDOWN, device.name), hint, "Needs"),
             item=INTERFACES,
         )
         for device in those
         if made[device.pointer].blocked
     )
     stanzas = {} if problems else {device.name: network_ifupdown.render(device) for device in those}
-    file = Artifact(path=network_ifupdown.PATH, content=network_ifupdown.file_text(stanzas), item=INTERFACES)
+    file = Artifact(path=IFUPDOWN, content=network_ifupdown.file_text(stanzas), item=INTERFACES)
     yield Item(pointer=INTERFACES, artifacts=() if problems else (file,), problems=problems)
 
 

@@ -16,7 +16,6 @@ from ordain.agent.sources.login import Login
 from ordain.agent.sources.settings import Kind, SourceSettings
 from ordain.agent.sources.watching import Pace
 from ordain.transforms.facts import read_facts
-from ordain.transforms.names import shared_versions
 
 if TYPE_CHECKING:
     from ordain.agent.fleet.gate import Gate
@@ -50,6 +49,7 @@ def open_remote(settings: Settings, root: Path, gate: Gate | None = None) -> Sou
     from ordain.agent.compile import transforms
     from ordain.agent.release.source import Releases
     from ordain.agent.sources.database_source import DatabaseSource
+    from ordain.transforms.names import shared_versions
 
     database = open_database(settings.source)
     facts = partial(read_facts, root)
