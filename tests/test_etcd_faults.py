@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.sources import Fault, SourceError
+from ordain.agent.sources import etcd as module
 from ordain.agent.sources.database import ANY
+from ordain.agent.sources.etcd import Etcd
 from ordain.agent.sources.etcd_client import refusal
 from ordain.agent.sources.opening import open_database
 from ordain.agent.sources.settings import Kind, SourceSettings
@@ -335,3 +337,25 @@ async def test_something_else_than_etcd_is_told() -> None:
             await database.list(*COMMON)
         await database.close()
     assert refused.value.code in (Fault.EMPTY, Fault.NOT_DOCUMENTS)
+
+
+@etcd
+async def test_watches_that_the_server_did_not_hear_are_asked_for_again(
+    store: EtcdStore, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway may stop reading the request once it answers; the watches it had not read then never come."""
+    monkeypatch.setattr(module, "CREATED_SEC", 0.2)
+    prefixes = tuple(f"documents/x={number}/" for number in range(7))
+    async with admin(machine) as database:
+        assert isinstance(database, Etcd)
+        whole = database._client.watch
+        heard = iter([3, 7])
+        monkeypatch.setattr(
+            database._client, "watch", lambda requests, **more: whole(list(requests)[: next(heard)], **more)
+        )
+        listing = await database.list(*prefixes)
+        async with asyncio.timeout(PATIENCE_SEC), aclosing(database.watch(prefixes, listing.revision)) as hints:
+            waiting = asyncio.ensure_future(anext(hints))
+            await database.put(f"{prefixes[6]}layer/x", FIRST, expect=None)
+            await waiting
+        assert next(heard, None) is None

@@ -7,8 +7,9 @@ ends a watch the keys are listed again; no watch is ever resumed, so that no bug
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, contextmanager
 
 from ordain.agent.sources import Fault, SourceError
@@ -24,12 +25,18 @@ PAGE = 100
 RANGES = 100
 """In one transaction; etcd takes 128 unless told otherwise."""
 ATTEMPTS = 3
-"""Listings that a compaction overtakes before giving up."""
+"""Listings that a compaction overtakes, and watches that are not heard, before giving up."""
 MAX_BYTES = 64 << 20
 """Of all that one listing may hold."""
 _FOREVER_SEC = 86_400.0
 """A watch may be silent for so long: the check is what finds a dead one."""
 _OTHER_SERVER = (Fault.UNREACHABLE, Fault.TRUNCATED, Fault.TLS)
+CREATED_SEC = 2.0
+"""From one watch that is created to the next; they come together."""
+
+
+class Deaf(Exception):
+    """A server has not heard all that it was asked."""
 
 
 class Etcd:
@@ -151,6 +158,13 @@ class Etcd:
         await self._transport.close()
 
     async def _follow(self, prefixes: tuple[str, ...], revision: int, woken: asyncio.Event) -> None:
+        for _ in range(ATTEMPTS):
+            with contextlib.suppress(Deaf):
+                return await self._listen(prefixes, revision, woken)
+        what = f"{self._transport.endpoint}: has not heard all that is to be watched"
+        raise SourceError(what, code=Fault.UNREACHABLE)
+
+    async def _listen(self, prefixes: tuple[str, ...], revision: int, woken: asyncio.Event) -> None:
         requests = [{**wire.span(self.prefix + prefix), "start_revision": str(revision + 1)} for prefix in prefixes]
         endpoint = self._transport.endpoint
         self._watched = endpoint
@@ -159,7 +173,9 @@ class Etcd:
                 async with asyncio.timeout(self._pace.answer_sec):
                     opening = self._client.watch(requests, idle_sec=_FOREVER_SEC)
                     stream = await stack.enter_async_context(opening)
-                async for line in stream.lines():
+                lines = stream.lines()
+                await self._created(lines, len(requests), revision, stream.answer, woken)
+                async for line in lines:
                     if line.strip() and self._take(line, revision, stream.answer):
                         woken.set()
             what = f"{endpoint}: ended the watch"
@@ -173,6 +189,26 @@ class Etcd:
             raise
         except Compacted:
             woken.set()
+
+    async def _created(
+        self, lines: AsyncIterator[bytes], count: int, revision: int, answer: Answer, woken: asyncio.Event
+    ) -> None:
+        """Wait until the server has created ``count`` watches. Raises `Deaf` if it does not.
+
+        The gateway may stop to read what it was asked once it begins to answer (HTTP/1.1 in Go's net/http): then the
+        rest of the watches never come, and nothing says so. Seen with seven on a busy server, one time in fifty.
+        """
+        try:
+            while count:
+                async with asyncio.timeout(CREATED_SEC):
+                    line = await anext(lines, b"")
+                if not line:
+                    return
+                if line.strip() and self._take(line, revision, answer):
+                    woken.set()
+                count -= b'"created":true' in line
+        except TimeoutError:
+            raise Deaf from None
 
     def _take(self, line: bytes, revision: int, answer: Answer) -> bool:
         """Whether a message of the stream brings a change. Raises what ends the watch."""
