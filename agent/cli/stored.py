@@ -110,7 +110,7 @@ def put(request: Namespace, console: Console) -> Exit:
             there = await shelf.texts()
             wanted = _wanted(request, there)
             warnings = _checked(wanted, there)
-            news = [each for each in wanted if each.news]
+            news = [each for each in wanted if each.news or (each.was and shelf.astray(each.was))]
             after = _after(wanted, there)
             touched = await _effects(request, shelf, there, after)
             if not request.preview:
@@ -118,7 +118,7 @@ def put(request: Namespace, console: Console) -> Exit:
                 for each in news:
                     await shelf.put(each.document, each.data, each.was)
             released = await shelf.database.get(head_key(STABLE))
-        told = [(each.title, "new" if each.was is None else "changed" if each.news else "as it was") for each in wanted]
+        told = [(each.title, _fate(each, each in news)) for each in wanted]
         if not request.json:
             console.problems(warnings)
         if released:
@@ -293,6 +293,14 @@ async def _effects(
     before = [document for text in there for document in text.documents()]
     shared = shared_versions((*transforms(request.root), *after))
     return len(found), effects(before, after, found, shared)
+
+
+def _fate(wanted: Wanted, written: bool) -> str:
+    if wanted.was is None:
+        return "new"
+    if not written:
+        return "as it was"
+    return "changed" if wanted.news else "moved to where machines look"
 
 
 def _accepted(touched: tuple[int, tuple[Effect, ...]]) -> None:
