@@ -194,6 +194,18 @@ async def test_15_a_session_that_ends_is_opened_again(tmp_path: Path) -> None:
             assert (await database.list(*COMMON)).entries[0].data == FIRST
 
 
+async def test_what_machines_write_all_the_time_can_be_listed(tmp_path: Path) -> None:
+    async with FakeCouch() as fake:
+        fake.moving = True
+        machine = of(fake, tmp_path)
+        fake.put("status/a", "{}")
+        fake.put(BASE, FIRST.decode())
+        async with admin(machine) as database:
+            assert [entry.key for entry in (await database.list("status/")).entries] == ["status/a"]
+            with pytest.raises(SourceError, match="written to all the time"):
+                await database.list(*COMMON)
+
+
 async def test_33_a_session_that_ends_while_it_is_used(tmp_path: Path) -> None:
     """The password is tried once, then not again before half a minute."""
     async with FakeCouch() as fake:

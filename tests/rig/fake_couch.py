@@ -30,6 +30,8 @@ class FakeCouch:
         self.refuse: Callable[[], web.Response] | None = None
         self.feeds: list[str] = []
         self.asked = 0
+        self.moving = False
+        """Somebody writes every document between any two questions."""
         self._tls = tls
 
     def put(self, key: str, text: str, rev: str = "1-a") -> None:
@@ -70,6 +72,8 @@ class FakeCouch:
             return web.json_response({"ok": True}, headers={"Set-Cookie": "AuthSession=abc; Version=1; HttpOnly"})
         if path.endswith("/_all_docs/queries"):
             queries = (await request.json())["queries"]
+            for key in self.revs if self.moving else ():
+                self.revs[key] = f"{int(self.revs[key].partition('-')[0]) + 1}-a"
             return web.json_response({"results": [{"rows": self._rows(query)} for query in queries]})
         if path.endswith("/_changes") and request.method == "POST":
             ids = (await request.json())["doc_ids"]
