@@ -10,6 +10,7 @@ import pytest
 
 from ordain.agent import outcome
 from ordain.agent.act import Done
+from ordain.agent.bus import BusError
 from ordain.agent.decided import Decisions, Pin, Rejected
 from ordain.agent.failure import Failure
 from ordain.agent.journal import Entry, Journal, Phase
@@ -255,3 +256,11 @@ def test_a_way_back_is_resumed_from_its_journal(tmp_path: Path) -> None:
     found = Journal(tmp_path).unfinished()
     assert found is not None
     assert found.failed == failed
+
+
+def test_an_error_of_the_bus_is_one_line() -> None:
+    """dbus-next sends a traceback along."""
+    error = BusError("com.dubstepdish.dbus.next.ServiceError", "it raised an error: x.\nFile y, line 1\n")
+
+    assert str(error) == "it raised an error: x. [com.dubstepdish.dbus.next.ServiceError]"
+    assert error.message.endswith("line 1\n")

@@ -348,3 +348,19 @@ def test_what_was_decided_by_hand_lasts_over_boots(booted: Machine) -> None:
     wait_word(booted, "hand")
     ctl(booted, "follow")
     wait_word(booted, "four")
+
+
+def test_what_an_apply_left_undone_is_told_by_the_next_agent_too(machine: Machine) -> None:
+    """Its own next apply is of nothing, and must not take that for all being well."""
+    machine.boot()
+    wait_state(machine, "converged")
+    files = "files:\n  /etc/hostname/below: {content: no folder}\n"  # of a first generation, nothing is gone back from
+    machine.write(DOCUMENT, f"ordain: v1\nkind: Layer\nname: base\n{files}")
+    wait_state(machine, "degraded")
+
+    machine.run("systemctl", "restart", AGENT)
+    machine.until("it has looked", lambda: status(machine).get("state") not in (None, "starting", "applying"))
+    assert status(machine)["state"] == "degraded"
+
+    document(machine, web=word("one"))
+    wait_state(machine, "converged")
