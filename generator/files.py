@@ -212,21 +212,28 @@ class Placing:
         data = self._credential(file.credential) if file.credential else (file.content or "").encode()
         return Found.of("file", data, mode=file.mode, uid=uid, gid=gid)
 
-    def _credential(self, name: str) -> bytes:
-        """The bytes of a credential of the machine (systemd.exec(5), LoadCredential=)."""
+    def _credential(self, said: str) -> bytes:
+        """The bytes of a secret: a credential of the machine (systemd.exec(5), LoadCredential=), or as `KIND:` says."""
+        kind, colon, what = said.partition(":")
+        if colon:
+            return self._secret(kind, what)
         for folder in CREDENTIALS:
             with contextlib.suppress(FileNotFoundError):
-                return (self.root / folder / name).read_bytes()
+                return (self.root / folder / said).read_bytes()
         for folder in ENCRYPTED:
-            path = self.root / folder / name
+            path = self.root / folder / said
             if path.exists():
-                argv = ["systemd-creds", "decrypt", f"--name={name}", str(path), "-"]
-                done = subprocess.run(argv, capture_output=True, check=False, timeout=20)
-                if done.returncode:
-                    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-                    raise Refused(f"the credential {name} cannot be decrypted: {said[-1] if said else 'no reason'}")
-                return done.stdout
-        raise Refused(f"this machine has no credential {name} (/etc/credstore is one place for it)")
+                return _decrypted(said, path.read_bytes())
+        raise Refused(f"this machine has no credential {said} (/etc/credstore is one place for it)")
+
+    def _secret(self, kind: str, what: str) -> bytes:
+        if kind == "ciphertext":
+            return _decrypted("", what.encode())
+        try:
+            data = (self.root / what.lstrip("/")).read_bytes()
+        except OSError as error:
+            raise Refused(f"{what}: {error.strerror}") from None
+        return _decrypted("", data) if kind == "encrypted" else data
 
     def _put(self, file: File, ours: Found) -> None:
         try:
@@ -307,6 +314,15 @@ def _row(placed: Placed) -> Mapping[str, object]:
         "made": list(placed.made),
         "keep": placed.keep,
     }
+
+
+def _decrypted(name: str, data: bytes) -> bytes:
+    argv = ["systemd-creds", "decrypt", f"--name={name}", "-", "-"]
+    done = subprocess.run(argv, input=data, capture_output=True, check=False, timeout=20)
+    if done.returncode:
+        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        raise Refused(f"the credential {name or 'of it'} cannot be decrypted: {said[-1] if said else 'no reason'}")
+    return done.stdout
 
 
 def _why(error: Refused | OSError) -> str:

@@ -86,14 +86,14 @@ class _File:
             mount=self.mount(),
             remote=self.mounts.get(self.mount(), False),
         )
-        link, credential = self.branch.leaf("link"), self.branch.leaf("credential")
+        link, credential = self.branch.leaf("link"), self.branch.branch("credential")
         if absent:
             yield replace(base, absent=True, mode=0o644, owner="", group="")
         elif text is not None:
             yield replace(base, content=self.text(text))
         elif link is not None:
             yield replace(base, link=self.text(link), mode=0o777)
-        elif credential is not None:
+        elif credential:
             yield replace(base, credential=self.credential(credential), mode=self.mode(0o600))
         else:
             yield replace(base, directory=True)
@@ -124,9 +124,15 @@ class _File:
             self.block(leaf, "a private key, and every generation would hold it", "use `credential`", "Secret")
         return text
 
-    def credential(self, leaf: Leaf) -> str:
+    def credential(self, branch: Branch) -> str:
+        """Where the secret comes from: a name, or ``KIND:`` and what is said of it; no name holds a colon."""
+        for kind in ("file", "encrypted", "ciphertext"):
+            if leaf := branch.leaf(kind):
+                text = "".join(str(leaf.value).split()) if kind == "ciphertext" else self.text(leaf)
+                return f"{kind}:{text}"
+        leaf = branch.leaf("name") or branch.here
         name = self.text(leaf)
-        if not name or "/" in name or name.startswith(".") or len(name) > 255:
+        if not name or "/" in name or ":" in name or name.startswith(".") or len(name) > 255:
             self.block(leaf, f"{name!r} is no name of a credential", "a file name", "Item")
         return name
 

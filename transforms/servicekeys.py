@@ -203,7 +203,18 @@ FILE = Record(
     {
         "content": Text("The content.", "a text"),
         "template": Text("The content as a jinja2 template.", "a text", template=False),
-        "credential": Text("The name of a credential that holds the content.", "a name"),
+        "credential": Record(
+            {
+                "name": Text("The name of a credential of the machine.", "a name"),
+                "file": path("A file of the machine that holds it."),
+                "encrypted": path("A file that systemd-creds encrypted."),
+                "ciphertext": Text("What systemd-creds encrypt printed.", "base64", "base64", template=False),
+            },
+            "The secret that is the content; a bare word is its name.",
+            title="a secret",
+            one_of=(("name", "file", "encrypted", "ciphertext"),),
+            shorthand="name",
+        ),
         "link": path("The target of a symbolic link."),
         "directory": Flag("A directory."),
         "mode": Text("Access mode.", "an octal mode", "mode", template=False),

@@ -139,12 +139,24 @@ def test_what_cannot_be_placed_undoes_the_apply(machine: Machine) -> None:
 
 def test_a_secret_is_in_no_generation(machine: Machine) -> None:
     machine.write("/etc/credstore/key", "hunter2\n", mode=0o600)
-    write(machine, "files: {/etc/app/key: {credential: key, owner: www}}\n")
     machine.boot()
+    encrypt = ("systemd-creds", "encrypt", "--with-key=host", "--name=any", "-", "-")
+    ciphertext = "".join(machine.run(*encrypt, stdin="hunter2 told\n").stdout.split())
+    machine.write("/etc/app.cred", ciphertext)
+    write(
+        machine,
+        f"""\
+files:
+  /etc/app/key: {{credential: key, owner: www}}
+  /etc/app/a: {{credential: {{ciphertext: "{ciphertext}"}}}}
+  /etc/app/b: {{credential: {{encrypted: /etc/app.cred}}}}
+""",
+    )
     converged(machine)
 
     assert machine.run("stat", "-c", "%a %U", "/etc/app/key").stdout == "600 www-data\n"
     assert machine.read("/etc/app/key") == "hunter2\n"
+    assert [machine.read(path) for path in ("/etc/app/a", "/etc/app/b")] == ["hunter2 told\n"] * 2
     found = machine.run("grep", "-r", "hunter2", "/etc/ordain", "/var/lib/ordain", "/run/ordain", check=False)
     assert found.stdout == ""
 
