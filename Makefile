@@ -53,7 +53,7 @@ deb:
 bench:
 	$(call need,$(RUNTIME) $(MACHINES) $(STORES))
 	@status=0; for bench in generator compile "reconcile --suite=$(or $(SUITE),trixie)" "boot --suite=$(or $(SUITE),trixie)" \
-		"exclusive --suite=$(or $(SUITE),trixie)" "stores --suite=$(or $(SUITE),trixie)"; do \
+		"exclusive --suite=$(or $(SUITE),trixie)" "stores --suite=$(or $(SUITE),trixie)" fleet; do \
 		echo "bench/$$bench"; bench/$$bench || status=1; echo; done; exit $$status
 
 soak:

@@ -112,6 +112,7 @@ class DatabaseSource:
             finally:
                 watching.cancel()
                 await asyncio.wait([watching])
+                watching.cancelled() or watching.exception()  # it was heard of, also where nobody asks any more
             try:
                 if not watching.cancelled():
                     watching.result()
