@@ -74,6 +74,8 @@ def test_a_source_is_read(tmp_path: Path, text: str, wanted: SourceSettings) -> 
         ("{type: etcd, endpoints: ['https://a'], path: /x}", "source/path: is no setting of type etcd"),
         ("{type: http, url: 'https://a', interval: often}", "often is no time of 1s to 1d"),
         ("{type: http, url: 'https://a', credential: ../shadow}", "is no name of a credential"),
+        ("{type: http, url: 'https://a', credential: 'a:/etc/shadow'}", "is no name of a credential"),
+        ("{type: http, url: 'https://a', credential: ..}", "is no name of a credential"),
         ("{type: http, url: 'https://a', cert: /x}", "cert and key go together"),
         ("{type: http, url: 'https://a', user: me}", "has no password"),
         ("[a]", "is no map"),

@@ -25,7 +25,7 @@ INTERVAL_USEC = 30_000_000
 FIELDS = ("machine-id", "hostname", "mac")
 """What a URL may name in braces."""
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_CREDENTIAL = re.compile(r"[A-Za-z0-9_.@:-]{1,200}")
+_CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,199}")
 _TLS = ("ca", "cert", "key")
 
 
