@@ -44,7 +44,7 @@ ROWS = (
             "the machines that it is for will look, by its `match`. Nothing is written over a change that "
             "somebody else makes meanwhile. Tells which machines it touches, of those that report there."
         ),
-        run="stored:put",
+        run="stored_change:put",
         arguments=(SOME_FILES, PREVIEW, *STORE, JSON),
         examples=(
             ("ordainctl documents put --preview web.yaml", "what would happen"),
@@ -56,7 +56,7 @@ ROWS = (
         group=STORED,
         purpose="remove a document from a store",
         text="Tells which machines that touches, of those that report there.",
-        run="stored:delete",
+        run="stored_change:delete",
         arguments=(NAME, PREVIEW, *STORE, JSON),
         examples=(("ordainctl documents delete layer/web --preview", "who would miss it"),),
     ),
@@ -68,7 +68,7 @@ ROWS = (
             "What is wrong, or was changed by somebody else meanwhile, is shown and not written; your text is kept "
             "in the file that is named then."
         ),
-        run="stored:edit",
+        run="stored_change:edit",
         arguments=(NAME, *STORE),
         examples=(("EDITOR=nano ordainctl documents edit web", ""),),
     ),

@@ -53,6 +53,7 @@ class Etcd:
         self.prefix = prefix if prefix.endswith("/") else f"{prefix}/"
         self.location = ", ".join(transport.access.endpoints)
         self._highest = 0
+        self._watched = ""
         self._listed: dict[tuple[str, ...], tuple[tuple[int, int], ...]] = {}
 
     async def list(self, *prefixes: str) -> Listing:
@@ -166,8 +167,7 @@ class Etcd:
 
     async def _listen(self, prefixes: tuple[str, ...], revision: int, woken: asyncio.Event) -> None:
         requests = [{**wire.span(self.prefix + prefix), "start_revision": str(revision + 1)} for prefix in prefixes]
-        endpoint = self._transport.endpoint
-        self._watched = endpoint
+        endpoint = self._watched = self._transport.endpoint
         try:
             async with AsyncExitStack() as stack:
                 async with asyncio.timeout(self._pace.answer_sec):
@@ -238,13 +238,13 @@ class Etcd:
 
     async def _changed(self, prefixes: tuple[str, ...]) -> bool:
         """Whether the store holds something else than was listed last."""
-        endpoint = self._transport.endpoint
         answer = await self._call("kv/txn", wire.newest(wire.span(self.prefix + prefix) for prefix in prefixes))
         with self._understood():
             self._not_rewound(wire.header(answer))
             state = wire.state(answer)
-        if self._transport.endpoint != endpoint:
-            raise SourceError(f"{endpoint}: no answer in time", code=Fault.UNREACHABLE)
+        if self._transport.endpoint != self._watched:
+            # It answered to others only: the watch on it may be dead as well.
+            raise SourceError(f"{self._watched}: no answer in time", code=Fault.UNREACHABLE)
         return state != self._listed.get(prefixes)
 
     def _not_rewound(self, header: wire.Header) -> None:
