@@ -7,6 +7,7 @@ Each test is one fault, and runs on every store that can have it; faults of one 
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import ssl
 from dataclasses import replace
@@ -72,7 +73,7 @@ async def test_02_no_cache_and_no_source(store: Store, machine: Machine) -> None
 
 
 @every
-async def test_03_lost_for_long_and_back(store: Store, machine: Machine) -> None:
+async def test_03_lost_for_long_and_back(store: Store, machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
     async with admin(machine) as database:
         await database.put(BASE, FIRST, expect=None)
     async with machine.running():
@@ -85,6 +86,10 @@ async def test_03_lost_for_long_and_back(store: Store, machine: Machine) -> None
         async with admin(machine) as database:
             await database.put(BASE, SECOND, expect=ANY)
         await machine.has(SECOND)
+    gc.collect()
+    told = [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert {record.name for record in told} == {"ordain.agent.sources.fetcher"}
+    assert len(told) <= 4  # once for each loss and what it began with
 
 
 @servers

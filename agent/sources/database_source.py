@@ -112,13 +112,12 @@ class DatabaseSource:
             finally:
                 watching.cancel()
                 await asyncio.wait([watching])
-                watching.cancelled() or watching.exception()  # it was heard of, also where nobody asks any more
-            try:
-                if not watching.cancelled():
-                    watching.result()
-            except SourceError as error:
-                if error.code not in _LOST or time.monotonic() - began < SETTLED_SEC:
-                    raise
+                # Asked for in any case: asyncio complains of an error that nobody took.
+                lost = None if watching.cancelled() else watching.exception()
+            if lost is not None:
+                settled = time.monotonic() - began >= SETTLED_SEC
+                if not (settled and isinstance(lost, SourceError) and lost.code in _LOST):
+                    raise lost
             await asyncio.sleep(random.uniform(0.0, LEAST_SEC))
 
     async def _watch(self, prefixes: tuple[str, ...], woken: asyncio.Event) -> None:
