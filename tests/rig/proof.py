@@ -213,7 +213,7 @@ def every_way(made: Kit, from_ram: Cache) -> None:
 
 
 def _settled(machine: qemu.Qemu) -> Cache:
-    """The generation in force once the agent has applied what there is; how the boot found it is told."""
+    """The generation in force once the agent has applied what there is; what the generator made of it is told."""
     end = time.monotonic() + 600
     while machine.run("test -e /etc/ordain/boot/current && echo there", check=False).strip() != "there":
         if time.monotonic() > end:
@@ -221,10 +221,9 @@ def _settled(machine: qemu.Qemu) -> Cache:
                 f"the agent applies nothing\n{machine.run('journalctl -b -u ordain-agent', check=False)}"
             )
         time.sleep(2)
-    record = machine.run("cat /run/ordain/boot/choice")
-    words = dict(line.split("=", 1) for line in reversed(record.splitlines()))
-    took = machine.run("systemd-analyze", check=False).splitlines()[:1]
-    print(f"    from={words['from']}, generator {int(words['usec']) / 1e6:.1f} s, {words.get('note', '')}{took}")
+    said = machine.run("journalctl -b -o cat -t ordain-generator | head -n 1", check=False).strip()
+    took = machine.run("systemd-analyze", check=False).partition("\n")[0]
+    print(f"    {said}; {took}")
     return unpack(base64.b64decode(machine.run("base64 -w0 /etc/ordain/boot/current")))
 
 

@@ -243,7 +243,7 @@ def ram_root(tree: Path, made: Path) -> None:
 def disk_image(tree: Path, made: Path, *, label: str = "root", size_mb: int = 1024) -> None:
     """``made``: an ext4 file system of ``tree``."""
     command = ["mkfs.ext4", "-q", "-F", "-L", label, "-d", os.fspath(tree), os.fspath(made), f"{size_mb}M"]
-    subprocess.run(command, check=True, env=CLEAN)
+    subprocess.run(command, check=True, env=CLEAN, stdout=subprocess.DEVNULL)
 
 
 def _walk(tree: Path) -> Iterator[_Member]:
