@@ -187,7 +187,7 @@ def _report(choice: Choice, problems: list[str], log: Log) -> None:
         log(3, f"{len(lines) - LINES_MAX} more of these, see {RECORD}")
     if choice.cache is None:
         log(5 if choice.notes else 7, "Ordain is off" if choice.origin == "off" else "no generation to place")
-    elif choice.origin not in ("trial", "current"):
+    elif choice.origin not in ("trial", "current") and (choice.first or choice.origin != "handed"):
         log(5, f"placed generation {choice.cache.title} from {choice.origin}")
 
 
