@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import shutil
 import signal
 import socket
@@ -39,12 +40,15 @@ def missing_pouch() -> str:
 
 
 def ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody has now."""
+    """Ports of the loopback that nobody has now, below those that the kernel gives to clients."""
+    found: list[int] = []
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        while len(found) < count:
+            port = random.randrange(10_000, 32_000)
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.socket()).bind((LOOPBACK, port))
+                found.append(port)
+    return found
 
 
 @dataclass(slots=True)

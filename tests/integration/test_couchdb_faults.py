@@ -20,7 +20,7 @@ from rig import stores
 from rig.fake_couch import FakeCouch, ends, quiet, rows
 from rig.following import BASE, FIRST, LEFTOVER, PATIENCE_SEC, SECOND, Machine, admin
 
-pytestmark = LEFTOVER
+pytestmark = [pytest.mark.integration, LEFTOVER]
 COMMON = ("documents/common/",)
 
 

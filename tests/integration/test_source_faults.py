@@ -30,7 +30,7 @@ from rig.fake_couch import FakeCouch
 from rig.following import BASE, FACTS, FIRST, HANDOVER, LEFTOVER, PACE, SECOND, DirectoryStore, Machine, Store, admin
 from rig.proxy import Proxy
 
-pytestmark = LEFTOVER
+pytestmark = [pytest.mark.integration, LEFTOVER]
 SERVERS = ("etcd", "couchdb")
 EVERY = ("directory", *SERVERS)
 every = pytest.mark.parametrize("store", EVERY, indirect=True)

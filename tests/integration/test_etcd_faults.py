@@ -23,7 +23,7 @@ from rig.certificates import Authority
 from rig.following import BASE, FIRST, LEFTOVER, PACE, PATIENCE_SEC, SECOND, EtcdStore, Machine, admin, insist
 from rig.proxy import Proxy
 
-pytestmark = [LEFTOVER, pytest.mark.skipif(bool(stores.missing()), reason=stores.missing())]
+pytestmark = [pytest.mark.integration, LEFTOVER, pytest.mark.skipif(bool(stores.missing()), reason=stores.missing())]
 etcd = pytest.mark.parametrize("store", ["etcd"], indirect=True)
 COMMON = ("documents/common/",)
 
@@ -192,7 +192,7 @@ async def test_16_a_right_that_is_revoked_while_watching(store: EtcdStore, machi
 
 
 async def test_the_roles_of_the_manual_are_enough_and_not_more(tmp_path: Path) -> None:
-    manual = Path(__file__).parent.parent / "docs/sources.md"
+    manual = Path(__file__).parents[2] / "docs/sources.md"
     if not manual.exists():
         pytest.skip("without the source tree")
     lines = manual.read_text().splitlines()
