@@ -23,6 +23,8 @@ from rig.roots import CACHE, CLEAN, once
 
 LOOPBACK = "127.0.0.1"
 PATIENCE_SEC = 60.0
+MORTAL = ("setpriv", "--pdeathsig", "KILL")
+"""Before a command: it ends with us, also when we are killed."""
 MEMORY = Path("/dev/shm")
 """Data of a store lies here: an etcd that waits for a disk elects another leader."""
 
@@ -122,7 +124,7 @@ class Cluster:
         everyone = ",".join(f"{member.name}={member.peer}" for member in self.members)
         for member in members:
             command = [
-                *(*self.enter, "etcd", f"--name={member.name}", f"--data-dir={member.data}"),
+                *(*self.enter, *MORTAL, "etcd", f"--name={member.name}", f"--data-dir={member.data}"),
                 *(f"--listen-client-urls={member.url}", f"--advertise-client-urls={member.url}"),
                 *(f"--listen-peer-urls={member.peer}", f"--initial-advertise-peer-urls={member.peer}"),
                 *(f"--initial-cluster={everyone}", "--heartbeat-interval=50", "--election-timeout=500"),
@@ -254,7 +256,14 @@ class Pouch:
     def start(self) -> None:
         """Start it, with the data it had, and wait until it answers."""
         program = pouchdb() / "node_modules/pouchdb-server/bin/pouchdb-server"
-        command = ["node", str(program), f"--host={self.host}", f"--port={self.port}", f"--dir={self.directory}"]
+        command = [
+            *MORTAL,
+            "node",
+            str(program),
+            f"--host={self.host}",
+            f"--port={self.port}",
+            f"--dir={self.directory}",
+        ]
         with (self.directory / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, env=CLEAN, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
