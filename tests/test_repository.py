@@ -127,3 +127,13 @@ def test_what_a_guide_points_at_is_there(guide: str) -> None:
 
     assert pointed
     assert [name for names in pointed for name in names if name and not (TREE / name).exists()] == []
+
+
+def test_modules_of_the_tests_have_names_of_their_own() -> None:
+    """pytest imports them by their last name; one called ``agent`` would stand in for the package."""
+    names = [
+        *PARTS,
+        *(path.stem for path in (TREE / "tests").rglob("*.py") if path.stem not in {"conftest", "__init__"}),
+    ]
+
+    assert sorted({name for name in names if names.count(name) > 1}) == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rig.agent import (
+from rig.agents import (
     DOCUMENTS,
     document,
     runs,

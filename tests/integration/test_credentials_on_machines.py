@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rig.agent import document, runs, sleeps, state, status, wait_active
+from rig.agents import document, runs, sleeps, state, status, wait_active
 from rig.machine import Machine
 
 pytestmark = pytest.mark.integration

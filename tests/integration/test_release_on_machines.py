@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rig import stores
-from rig.agent import layer, runs, sleeps, status, wait_active, wait_state, word
+from rig.agents import layer, runs, sleeps, status, wait_active, wait_state, word
 from rig.machine import Machine
 from rig.roots import CLEAN
 

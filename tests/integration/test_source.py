@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rig.agent import document, layer, runs, sleeps, state, status, wait_active, wait_state, word
+from rig.agents import document, layer, runs, sleeps, state, status, wait_active, wait_state, word
 from rig.machine import Machine, Machines
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from rig import stores
-from rig.agent import layer, runs, sleeps, status, wait_active, wait_state, word
+from rig.agents import layer, runs, sleeps, status, wait_active, wait_state, word
 from rig.link import Link
 from rig.machine import Machine
 
