@@ -127,7 +127,6 @@ class Engine:
         texts: Texts,
         *,
         patience_sec: float = 0.0,
-        avoid: frozenset[str] = frozenset(),
         by_hand: bool = True,
         confirm_sec: int = 0,
         stands_in: str | None = None,
@@ -136,8 +135,7 @@ class Engine:
     ) -> Outcome:
         """Make the texts real. Raises `Refused`, or a `Failure` if nothing was changed.
 
-        ``avoid``: hashes of generations that boots did not complete with. What was rejected is tried again only
-        ``by_hand``. ``confirm_sec``: a trial, see `trial`. ``stands_in``: they are not the source's, and stay while
+        What was rejected is tried again only ``by_hand``. ``confirm_sec``: a trial, see `trial`. ``stands_in``: they are not the source's, and stay while
         that is at this revision; with ``pause`` also when it changes. ``guard`` is asked about what is applied and what
         would be, and raises a `Failure` to keep it from being.
         """
@@ -146,11 +144,6 @@ class Engine:
             self.trials.refuse()
             new, problems = await self.compile(texts)
             old = self.cutoff.ground(self.store, self.applied(), new)
-            if new.hash in avoid and new.hash != old.hash:
-                raise Failure(
-                    f"generation {new.hash[:12]} is not applied: boots with it did not complete"
-                    " (change the documents, or run `ordainctl apply`)"
-                )
             guard(old, new)
             bad = self.decisions.rejected
             if bad and bad.hash == new.hash and not by_hand:

@@ -12,7 +12,6 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from dataclasses import replace
 from typing import Any
 
-from ordain.agent.boot import read_record
 from ordain.agent.client import Documents
 from ordain.agent.engine import Engine
 from ordain.agent.failure import Busy, Failure, Rejected, Unavailable, Withheld
@@ -26,6 +25,7 @@ from ordain.agent.settings import Settings
 from ordain.agent.sourceloss import SourceLoss
 from ordain.agent.sources import Source
 from ordain.agent.status import Condition, State, Status, UnitStatus
+from ordain.agent.thisboot import ThisBoot
 from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,6 @@ LOOK_SEC = 0.5
 RETRY_SEC = 5.0
 ENFORCE_SEC = 10.0
 """Two that enforce their ways against each other do so at this pace."""
-BOOT_GOOD = "ordain-boot-good.service"
 LINGER_SEC = 30.0
 """How long what compiles is kept for the next change: one seldom comes alone."""
 
@@ -60,7 +59,7 @@ class Follower(Local):
         self.current = Status(agent=True, source=self.source_state)
         self._applying = False
         self._started = False
-        self._boot_good = False
+        self._this_boot = ThisBoot(engine)
         self._taken = ""
         self._wanted: Outcome | None = None
         self._refused: tuple[Problem, ...] = ()
@@ -98,6 +97,7 @@ class Follower(Local):
 
     async def _loop(self) -> None:
         await self._attempt(self._resume)
+        self._this_boot.learn()
         while True:
             self._wake.clear()
             if self._reloaded:
@@ -107,7 +107,7 @@ class Follower(Local):
                 self._read = False
                 await self._attempt(self._converge)
             self._started = True
-            if not self._boot_good:
+            if not self._this_boot.ended:
                 await self._attempt(self._boot_is_good)
             await self._attempt(self._mind_the_loss)
             await self._attempt(self._rotate)
@@ -214,9 +214,7 @@ class Follower(Local):
         """Apply what the source holds; whatever comes of it, the agent goes on and what was applied stays."""
         try:
             with self._applies():
-                outcome = await self.engine.apply(
-                    texts, patience_sec=60.0, avoid=self._failed_boots(), by_hand=False, guard=self.believe
-                )
+                outcome = await self.engine.apply(texts, patience_sec=60.0, by_hand=False, guard=self.believe)
             self._report(outcome)
         except Rejected as rejected:
             self._refused = ()
@@ -248,19 +246,9 @@ class Follower(Local):
         finally:
             self._applying = False
 
-    def _failed_boots(self) -> frozenset[str]:
-        return frozenset(" ".join(read_record(self.engine.root).get("tried", ())).split())
-
     async def _boot_is_good(self) -> None:
-        """Record that this boot completed: the agent has done what it can.
-
-        Another generation would boot no better for documents that are refused or a service that fails; what
-        counts against one are boots that end before this.
-        """
-        await self.engine.systemd.start(BOOT_GOOD)
-        with contextlib.suppress(KeyError):  # a trial that is not proven is no fallback
-            await asyncio.to_thread(self.engine.store.mark_boot_good, self.engine.applied().hash)
-        self._boot_good = True
+        if not await self._this_boot.end():
+            asyncio.get_running_loop().call_later(RETRY_SEC, self._wake.set)
 
     def _report(self, outcome: Outcome) -> None:
         # Where nothing was left to do, what an earlier apply left undone may be so still.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -173,6 +173,7 @@ class Store:
             if generation.number:
                 durable.replace(self._boot / str(generation.number), data)
             durable.replace(self._boot / "current", data)
+            self._forgive(generation.hash)
         except OSError as error:
             return NotPersistent(what=durable.why(error, self._boot))
         with contextlib.suppress(OSError):  # what is left over goes at the next commit
@@ -180,16 +181,27 @@ class Store:
                 (self._boot / str(number)).unlink()
         return None
 
-    def mark_boot_good(self, hash: str = "") -> NotPersistent | None:
+    def _forgive(self, hash: str) -> None:
+        """Boots that did not complete with what works now are no reason to pass it over. Raises `OSError`."""
+        attempts = self._boot / "attempts"
+        try:
+            lines = attempts.read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
+            return
+        rest = b"".join(line for line in lines if not line.startswith(hash.encode()))
+        if rest != b"".join(lines):
+            durable.replace(attempts, rest)
+
+    def mark_boot_good(self, hash: str = "", *, tried: Collection[str] = ()) -> NotPersistent | None:
         """Make the generation this boot completed with (``hash``; ``""``: current) the fallback.
 
-        Raises `KeyError` if no cache in the boot directory has that hash.
+        And the current one, if boots with that did not complete: its hash is in ``tried``. Raises `KeyError` if no cache in the boot directory has that hash.
         """
         for name in ("current", *map(str, reversed(self._bootable())), "fallback"):
             with contextlib.suppress(OSError, CacheError):
                 data = (self._boot / name).read_bytes()
                 if hash in ("", unpack(data).hash):
-                    return self._mark(data)
+                    return self._mark(data, tried)
         raise KeyError(hash)
 
     def proven(self) -> Generation | None:
@@ -288,9 +300,13 @@ class Store:
         # No history (a new /var): what is placed is known all the same, and enough to plan what goes.
         return Generation(number=cache.number, hash=cache.hash, artifacts=tuple(_artifacts(cache)))
 
-    def _mark(self, data: bytes) -> NotPersistent | None:
+    def _mark(self, data: bytes, tried: Collection[str]) -> NotPersistent | None:
+        current = self._boot / "current"
         try:
             durable.replace(self._boot / "fallback", data)
+            with contextlib.suppress(CacheError, FileNotFoundError):
+                if unpack(current.read_bytes()).hash in tried:
+                    durable.replace(current, data)
         except OSError as error:
             return NotPersistent(what=durable.why(error, self._boot))
         return None

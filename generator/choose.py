@@ -26,7 +26,9 @@ HANDED = "/run/ordain/boot/handed"
 """Made in this boot from documents that came with it (`firstboot`), or a finished one that came with it."""
 BASELINE = "/usr/lib/ordain/boot/baseline"
 TRIES = 3
-"""Boots a generation gets to complete one."""
+"""Boots each choice gets to complete one."""
+NOTHING = "nothing"
+"""Stands for a hash among the attempts: of a boot that all generations had been tried before."""
 SIZE_MAX = 64 << 20
 _REGULAR = 0o100000  # S_IFREG; the stat module is one import more
 
@@ -36,9 +38,9 @@ class Choice:
 
     ``origin``: ``trial``, ``current``, ``fallback``, ``handed``, ``baseline``, the number asked for with
     ``ordain.boot=``, ``nothing`` or ``off``. ``notes`` say what was passed over and why. ``tried`` are the
-    hashes that had their boots when this boot began, ``booted`` the one it began with: both stay for the
-    whole boot, or the count of its own attempt would change what a reload in it places. ``boot_usec`` is what its
-    first run took.
+    hashes that had their boots when this boot began, once for every `TRIES`, ``booted`` the one it began with: both
+    stay for the whole boot, or the count of its own attempt would change what a reload in it places. ``boot_usec``
+    is what its first run took.
     """
 
     __slots__ = ("boot_id", "boot_usec", "booted", "cache", "first", "notes", "option", "origin", "tried")
@@ -67,6 +69,7 @@ def choose(root: str) -> Choice:
         choice.notes.append(f"ordain.boot={option[:40]}: want fallback, baseline or a number, taking fallback")
         option = "fallback"
     choice.option = option
+    passed: list[str] = []
     for origin, path in _candidates(option):
         try:
             cache = _load(root, path)
@@ -82,7 +85,9 @@ def choose(root: str) -> Choice:
             continue
         if origin == "trial" and (not cache.boot_id or cache.boot_id != choice.boot_id):
             continue  # of a boot that has ended, and the trial with it
-        if cache.hash in choice.tried and origin not in ("trial", option):
+        # Each has its own boots: a fallback that is the same as current has completed one, and it may have been the power.
+        if choice.tried.count(cache.hash) > passed.count(cache.hash) and origin not in ("trial", option):
+            passed.append(cache.hash)
             what = f"{TRIES} boots with generation {cache.title} did not complete"
             choice.notes.append(f"{path}: {what}, taking the next")
             continue
@@ -131,16 +136,16 @@ def _options(root: str) -> tuple[bool, str]:
 
 
 def _tried(root: str) -> list[str]:
-    """Hashes of the generations that had their `TRIES` boots.
+    """Hashes of the generations that had their `TRIES` boots, as often as they had them.
 
-    `ATTEMPTS` holds a line ``HASH BOOT-ID`` for each boot that did not complete; it is removed when one
-    does. A line cut short by a power failure counts as what it is: a boot that did not complete.
+    `ATTEMPTS` holds a line ``HASH BOOT-ID`` for each boot that did not complete; those of a hash go when one
+    with it does. A line cut short by a power failure counts as what it is: a boot that did not complete.
     """
     counts: dict[str, int] = {}
     for line in set(_small(root + ATTEMPTS).split(b"\n")):
         hash = line.decode("ascii", "replace").partition(" ")[0]
         counts[hash] = counts.get(hash, 0) + 1
-    return sorted(hash for hash, count in counts.items() if hash and count >= TRIES)
+    return [hash for hash, count in sorted(counts.items()) if hash for _ in range(count // TRIES)]
 
 
 def _load(root: str, path: str) -> Cache:

@@ -31,7 +31,7 @@ from posix import (
 from posix import open as open_fd
 from time import monotonic_ns
 
-from ordain.generator.choose import RECORD, choose
+from ordain.generator.choose import NOTHING, RECORD, choose
 from ordain.generator.place import place
 
 TYPE_CHECKING = False  # typing costs 10 ms
@@ -51,6 +51,8 @@ SECONDS = 5
 """Our part of the 90 s all generators share; when those are over, the boot ends there (systemd#39354)."""
 LINES_MAX = 8
 """Lines logged in one run; the record has all."""
+WHY = "/run/ordain/boot/why"
+"""Why this boot did not begin with the current generation: ordain-boot-why.service brings it to the console."""
 
 
 def main(argv: list[str]) -> int:
@@ -137,11 +139,11 @@ def _record(root: str, choice: Choice, problems: list[str], usec: int) -> None:
     """Write `RECORD`: what status and doctor show, and what a reload in this boot goes by.
 
     In the first run of a boot also /run/ordain/boot/booted, the line that ordain-boot-attempt.service
-    adds to /etc/ordain/boot/attempts; not when the admin chose, as those boots prove nothing.
+    adds to /etc/ordain/boot/attempts; not when the admin chose, as those boots prove nothing. And `WHY`.
     """
     cache = choice.cache
-    if choice.first and cache is not None and not choice.option:
-        choice.booted = cache.hash
+    if choice.first and not choice.option:
+        choice.booted = cache.hash if cache is not None else NOTHING * bool(choice.tried)
     lines = [
         f"boot_id={choice.boot_id}",
         f"tried={' '.join(choice.tried)}",
@@ -163,6 +165,8 @@ def _record(root: str, choice: Choice, problems: list[str], usec: int) -> None:
                 pass
         if choice.first and choice.booted:
             _write(root + "/run/ordain/boot/booted", f"{choice.booted} {choice.boot_id}\n")
+        if choice.first and choice.notes:
+            _write(root + WHY, "".join(f"{_printable(line)}\n" for line in [*choice.notes, _placed(choice)]))
         _write(root + RECORD, "\n".join(lines) + "\n")
     except OSError as error:
         choice.notes.append(f"{RECORD}: {error.strerror}")
@@ -180,15 +184,22 @@ def _write(path: str, text: str) -> None:
 
 def _report(choice: Choice, problems: list[str], log: Log) -> None:
     """Log what a person should know: nothing, when all is as it should be."""
-    lines = [(4, note) for note in choice.notes] + [(3, problem) for problem in problems]
+    # 3: on the console also of a kernel that is told to be quiet.
+    lines = [(3, note) for note in choice.notes] + [(3, problem) for problem in problems]
     for level, line in lines[:LINES_MAX]:
         log(level, line)
     if len(lines) > LINES_MAX:
         log(3, f"{len(lines) - LINES_MAX} more of these, see {RECORD}")
     if choice.cache is None:
-        log(5 if choice.notes else 7, "Ordain is off" if choice.origin == "off" else "no generation to place")
+        log(5 if choice.notes else 7, _placed(choice))
     elif choice.origin not in ("trial", "current") and (choice.first or choice.origin != "handed"):
-        log(5, f"placed generation {choice.cache.title} from {choice.origin}")
+        log(5, _placed(choice))
+
+
+def _placed(choice: Choice) -> str:
+    if choice.cache is None:
+        return "Ordain is off" if choice.origin == "off" else "no generation to place"
+    return f"placed generation {choice.cache.title} from {choice.origin}"
 
 
 def _log_to_kernel(level: int, text: str) -> None:

@@ -82,10 +82,22 @@ CHOICES: Mapping[str, tuple[dict[str, bytes], str, str, str]] = {
         "nothing",
         "3 boots with generation 4",
     ),
-    "a fallback that is the same is no way out": (
-        {CURRENT: cache(2), FALLBACK: cache(2), BASELINE: cache(4), ATTEMPTS: tries(hash2=3)},
+    "a fallback that is the same has boots of its own": (
+        {CURRENT: cache(2), FALLBACK: cache(2, machine_id=MACHINE_ID), BASELINE: cache(4), ATTEMPTS: tries(hash2=5)},
+        "",
+        "same",
+        "current: 3 boots",
+    ),
+    "and then is no way out": (
+        {CURRENT: cache(2), FALLBACK: cache(2), BASELINE: cache(4), ATTEMPTS: tries(hash2=6)},
         "",
         "baseline",
+        "fallback: 3 boots",
+    ),
+    "current is its own way out of nothing": (
+        {CURRENT: cache(2), FALLBACK: cache(2), ATTEMPTS: tries(hash2=9)},
+        "",
+        "nothing",
         "fallback: 3 boots",
     ),
     "a boot counts once": (without(TRIAL) | {ATTEMPTS: b"hash2 boot\n" * 3}, "", "current", ""),
@@ -112,7 +124,7 @@ CHOICES: Mapping[str, tuple[dict[str, bytes], str, str, str]] = {
     ),
     "an apply in this boot wins over the command line": (GOOD, "ordain.boot=baseline", "trial", ""),
 }
-NUMBERS = {"trial": "1", "current": "2", "fallback": "3", "baseline": "4", "9": "9", "nothing": "", "off": ""}
+NUMBERS = {"trial": "1", "current": "2", "fallback": "3", "baseline": "4", "9": "9", "nothing": "", "off": "", "same": "2"}
 
 
 @pytest.mark.parametrize(("files", "cmdline", "origin", "note"), CHOICES.values(), ids=CHOICES)
@@ -124,7 +136,7 @@ def test_the_choice(machine: Machine, files: dict[str, bytes], cmdline: str, ori
     result = machine.run()
 
     assert machine.placed() == NUMBERS[origin]
-    assert machine.record["from"] == origin
+    assert machine.record["from"] == ("fallback" if origin == "same" else origin)
     assert note in machine.record.get("note", "")
     assert bool(note) == ("note" in machine.record)
     assert note in result.stderr
@@ -179,6 +191,21 @@ def test_a_boot_of_the_admins_choice_is_not_counted(machine: Machine) -> None:
     machine.run()
 
     assert not (machine.root / "run/ordain/boot/booted").exists()
+
+
+def test_a_boot_with_nothing_is_counted_as_such_once_all_were_tried(machine: Machine) -> None:
+    machine.put(CURRENT, cache(2))
+    machine.run()
+    fresh = (machine.root / "run/ordain/boot/why").exists()
+    machine.put(ATTEMPTS, tries(hash2=3))
+    machine.put("proc/sys/kernel/random/boot_id", "another-boot\n")
+    machine.run()
+
+    assert not fresh
+    assert (machine.root / "run/ordain/boot/booted").read_text() == "nothing anotherboot\n"
+    why = (machine.root / "run/ordain/boot/why").read_text().splitlines()
+    assert "3 boots with generation 2 did not complete" in why[0]
+    assert why[-1] == "no generation to place"
 
 
 def fifo(path: Path) -> None:

@@ -464,6 +464,26 @@ def test_a_fault_at_any_step_of_marking_a_boot_good_leaves_a_fallback(
     assert broken_at_every_step(machine, lambda s: s.mark_boot_good(), check, disk) > 3
 
 
+def test_what_boots_did_not_complete_with_is_no_longer_current_and_has_another_chance_once_it_works(
+    machine: Path,
+) -> None:
+    store = Store(machine)
+    second, _ = store.save(generation("b"))
+    store.commit_proven(second)
+    attempts = machine / "etc/ordain/boot/attempts"
+    attempts.write_text(f"{second.hash} 1\nother 2\n{second.hash} 3\n")
+
+    store.mark_boot_good(generation("a").hash, tried={second.hash})
+    demoted = store.proven()
+    counted = attempts.read_text()
+    store.commit_proven(second)
+
+    assert demoted is not None
+    assert demoted.hash == generation("a").hash
+    assert second.hash in counted
+    assert attempts.read_text() == "other 2\n"
+
+
 def test_a_full_disk_is_a_value_that_says_where(machine: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     second, _ = Store(machine).save(generation("b"))
     with monkeypatch.context() as patch:

@@ -38,6 +38,7 @@ UNITS = (
     "ordain-boot-attempt.service",
     "ordain-boot-good.service",
     "ordain-boot-good.timer",
+    "ordain-boot-why.service",
     "ordain-fallback.service",
     "ordain-files-early.service",
     "ordain-files-remote.service",

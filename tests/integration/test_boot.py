@@ -118,28 +118,69 @@ def test_anybodys_reload_gives_the_same_state(machine: Machine) -> None:
     assert machine.show("web.service", "MainPID", "InvocationID", "FragmentPath", "LoadState") == before
 
 
-def test_three_boots_that_do_not_complete_lead_to_the_fallback(machine: Machine) -> None:
+def hang(machine: Machine) -> None:
+    """A boot that does not complete: the power goes while a service of the documents still starts."""
+    machine.boot(wait=False)
+    machine.until(
+        "the hanging service starts",
+        lambda: machine.path("/run/systemd/private").exists() and active(machine, "hangs.service") == "activating",
+        timeout=60,
+    )
+
+
+def test_boots_that_do_not_complete_lead_down_to_nothing_and_back(machine: Machine) -> None:
     machine.write(CURRENT, generation(2, hangs=HANGS))
     machine.write(FALLBACK, generation(1))
     for number in (1, 2, 3):
-        machine.boot(wait=False)
-        machine.until(
-            "the hanging service starts",
-            lambda: machine.path("/run/systemd/private").exists() and active(machine, "hangs.service") == "activating",
-        )
+        hang(machine)
         # What this boot counted for itself must not change its mind.
         machine.run("systemctl", "daemon-reload")
         assert record(machine)["from"] == "current"
         assert len(machine.read(ATTEMPTS).splitlines()) == number
         machine.power_cut()
 
-    machine.boot()
-    wait_good(machine)
+    machine.options = ("--console=read-only",)
+    for _ in range(2):  # it stays with the fallback: without an agent nothing makes that the current one
+        machine.boot()
+        wait_good(machine)
+        assert record(machine)["from"] == "fallback"
+        assert "3 boots with generation 2 did not complete" in record(machine)["note"]
+        assert "3 boots with generation 2 did not complete" in machine.console()
+        assert "placed generation 1 from fallback" in machine.journal("--boot", "-t", "ordain-generator")
+        assert machine.show("web.service", "Description")["Description"] == "Web 1"
+        assert {line.split()[0] for line in machine.read(ATTEMPTS).splitlines()} == {"hash2"}
+        machine.power_cut()
 
-    assert record(machine)["from"] == "fallback"
-    assert "3 boots with generation 2 did not complete" in record(machine)["note"]
-    assert machine.show("web.service", "Description")["Description"] == "Web 1"
-    assert not machine.path(ATTEMPTS).exists()
+    machine.write(ATTEMPTS, "".join(f"hash{hash} boot{n}\n" for hash in (1, 2) for n in range(3)))
+    machine.boot()
+    assert record(machine)["from"] == "nothing"
+    assert machine.read(ATTEMPTS).splitlines()[-1].startswith("nothing ")
+    wait_good(machine)
+    assert not machine.path(ATTEMPTS).exists(), "all have another chance"
+
+
+CHECK = """\
+[Unit]
+Before=boot-complete.target
+[Service]
+Type=oneshot
+ExecStart=/bin/false
+[Install]
+RequiredBy=boot-complete.target
+"""
+
+
+def test_a_check_of_the_boot_that_fails_keeps_it_from_being_good(machine: Machine) -> None:
+    machine.write(CURRENT, generation(1))
+    machine.write("/usr/lib/systemd/system/check.service", CHECK)
+    enable(machine, "check.service")
+
+    machine.boot()
+    machine.until("the check has failed", lambda: active(machine, "check.service") == "failed")
+
+    assert active(machine, "boot-complete.target") == "inactive"
+    assert active(machine, "ordain-boot-good.service") == "inactive"
+    assert len(machine.read(ATTEMPTS).splitlines()) == 1
 
 
 def test_a_damaged_cache_leads_to_the_fallback_and_a_reason(machine: Machine) -> None:
