@@ -28,7 +28,7 @@ help:
 	@echo 'make check   the fast part: lint, types, unit tests'
 	@echo 'make deb     build the Debian package into dist/'
 	@echo 'make bench   measure the generator, compiles, applies and boots against a floor each (root; SUITE=trixie)'
-	@echo 'make soak    random documents, admins, kills and power cuts on booted machines (root; SEED= MINUTES= SUITE= TWIN=)'
+	@echo 'make soak    random documents, admins, kills and power cuts on booted machines (root; SEED= MINUTES= SUITE= TWIN= CUTS=)'
 	@echo 'make proof   whole machines under qemu: RAM and disk out of the same documents, 10 minutes (root; SUITE=)'
 	@echo 'make audit   hold the transformation database against the archives of Debian 12, 13 and sid (400 MB once)'
 
@@ -60,6 +60,7 @@ soak:
 	$(call need,$(MACHINES))
 	@PYTHONPATH=tests python3 -B -m rig.soak --suite=$(or $(SUITE),trixie) --minutes=$(or $(MINUTES),10) \
 		$(if $(TWIN),--twin=$(TWIN)) $(if $(SEED),--seed=$(SEED))
+	@PYTHONPATH=tests python3 -B -m rig.cuts --suite=$(or $(SUITE),trixie) --cuts=$(or $(CUTS),200) $(if $(SEED),--seed=$(SEED))
 
 proof:
 	$(call need,$(RUNTIME) $(MACHINES) qemu-system-x86 zstd e2fsprogs)

@@ -26,7 +26,7 @@ from ordain.agent.cutoff import Cutoff
 from ordain.agent.decided import Decided, Decisions
 from ordain.agent.decided import Rejected as Rejection
 from ordain.agent.elsewhere import Elsewhere
-from ordain.agent.failure import Aside, Failure, Rejected
+from ordain.agent.failure import Aside, Rejected
 from ordain.agent.files import Files, unheard, without
 from ordain.agent.generation import keep_running
 from ordain.agent.history import Damaged
@@ -135,9 +135,9 @@ class Engine:
     ) -> Outcome:
         """Make the texts real. Raises `Refused`, or a `Failure` if nothing was changed.
 
-        What was rejected is tried again only ``by_hand``. ``confirm_sec``: a trial, see `trial`. ``stands_in``: they are not the source's, and stay while
-        that is at this revision; with ``pause`` also when it changes. ``guard`` is asked about what is applied and what
-        would be, and raises a `Failure` to keep it from being.
+        What was rejected is tried again only ``by_hand``. ``confirm_sec``: a trial, see `trial`. ``stands_in``: they are
+        not the source's, and stay while that is at this revision; with ``pause`` also when it changes. ``guard`` is
+        asked about what is applied and what would be, and raises a `Failure` to keep it from being.
         """
         async with locked(self.root, patience_sec):
             await self.resume_now()

@@ -195,7 +195,8 @@ class Store:
     def mark_boot_good(self, hash: str = "", *, tried: Collection[str] = ()) -> NotPersistent | None:
         """Make the generation this boot completed with (``hash``; ``""``: current) the fallback.
 
-        And the current one, if boots with that did not complete: its hash is in ``tried``. Raises `KeyError` if no cache in the boot directory has that hash.
+        And the current one, if boots with that did not complete: its hash is in ``tried``. Raises `KeyError` if no
+        cache in the boot directory has that hash.
         """
         for name in ("current", *map(str, reversed(self._bootable())), "fallback"):
             with contextlib.suppress(OSError, CacheError):

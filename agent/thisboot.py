@@ -55,6 +55,8 @@ class ThisBoot:
         if (await systemd.list_units([COMPLETE]))[COMPLETE].active_state != "active":
             raise Failure(f"this boot is not recorded as good: {COMPLETE} was not reached (systemctl --failed)")
         if self._booted:
+            rejected = self._engine.decisions.rejected  # no more, once an admin has applied it again
+            bad = {rejected.hash} & self._tried if rejected else ()
             with contextlib.suppress(KeyError):  # of the image, or came with the boot
-                await asyncio.to_thread(self._engine.store.mark_boot_good, self._booted, tried=self._tried)
+                await asyncio.to_thread(self._engine.store.mark_boot_good, self._booted, tried=bad)
         return True

@@ -85,7 +85,7 @@ def choose(root: str) -> Choice:
             continue
         if origin == "trial" and (not cache.boot_id or cache.boot_id != choice.boot_id):
             continue  # of a boot that has ended, and the trial with it
-        # Each has its own boots: a fallback that is the same as current has completed one, and it may have been the power.
+        # Each has boots of its own: a fallback that is the same as current has completed one before.
         if choice.tried.count(cache.hash) > passed.count(cache.hash) and origin not in ("trial", option):
             passed.append(cache.hash)
             what = f"{TRIES} boots with generation {cache.title} did not complete"

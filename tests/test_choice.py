@@ -124,7 +124,16 @@ CHOICES: Mapping[str, tuple[dict[str, bytes], str, str, str]] = {
     ),
     "an apply in this boot wins over the command line": (GOOD, "ordain.boot=baseline", "trial", ""),
 }
-NUMBERS = {"trial": "1", "current": "2", "fallback": "3", "baseline": "4", "9": "9", "nothing": "", "off": "", "same": "2"}
+NUMBERS = {
+    "trial": "1",
+    "current": "2",
+    "fallback": "3",
+    "baseline": "4",
+    "9": "9",
+    "nothing": "",
+    "off": "",
+    "same": "2",
+}
 
 
 @pytest.mark.parametrize(("files", "cmdline", "origin", "note"), CHOICES.values(), ids=CHOICES)

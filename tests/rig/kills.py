@@ -1,6 +1,7 @@
 """Kills of whoever applies documents (the agent, ordainctl, a dead-man) at an exact step, on a booted machine.
 
     listen(machine) · arm(machine, n, "journal") ─▶ SIGKILL at the n-th step · steps(machine): those there were
+    listen(machine) · arm(machine, n, power=True) · reached(machine) ─▶ it stands still there, for a power cut
 
 A step is an effect on a file of Ordain's state, as Python's own audit events tell of it (sys.addaudithook): before a
 rename or a removal, and after a rename, when the folder is about to be synced. The package knows nothing of this: a
@@ -14,6 +15,8 @@ from rig.machine import Machine
 DIST = "/usr/lib/python3/dist-packages"
 AT = "/run/ordain/kill-at"
 STEPS = "/run/ordain/kill-steps"
+STATUS = "/run/ordain/status.json"
+"""No step of an apply: it is written whenever there is something new to say."""
 LISTENER = f"""\
 import os, signal, sys
 STATE = ("/run/ordain/", "/etc/ordain/", "/var/lib/ordain/")
@@ -41,11 +44,11 @@ def hear(event, args):
     try:
         found = step(event, args)
         _, _, path = found.partition(" ")
-        if not path.startswith(STATE) or path == "{AT}" or os.path.basename(path)[:1] == ".":
+        if not path.startswith(STATE) or path in ("{AT}", "{STATUS}") or os.path.basename(path)[:1] == ".":
             return
         try:
             with open("{AT}") as file:
-                number, _, word = file.read().partition(" ")
+                number, how, word = file.read().split(" ")
         except FileNotFoundError:
             return
         if word not in path:
@@ -57,7 +60,7 @@ def hear(event, args):
             count = len(log.readlines())
         if count == int(number):
             os.remove("{AT}")
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), getattr(signal, how))
     finally:
         busy = False
 
@@ -72,10 +75,18 @@ def listen(machine: Machine) -> None:
     machine.write(f"{DIST}/ordain_kills.pth", "import ordain_kills\n")
 
 
-def arm(machine: Machine, number: int, word: str = "") -> None:
-    """SIGKILL at step ``number`` from 1, of those whose path holds ``word``; 0: only write the steps down."""
+def arm(machine: Machine, number: int, word: str = "", *, power: bool = False) -> None:
+    """SIGKILL at step ``number`` from 1, of those whose path holds ``word``; 0: only write the steps down.
+
+    With ``power``, it stands still there for a power cut: see `reached`.
+    """
     machine.path(STEPS).unlink(missing_ok=True)
-    machine.write(AT, f"{number} {word}")
+    machine.write(AT, f"{number} {'SIGSTOP' if power else 'SIGKILL'} {word}")
+
+
+def reached(machine: Machine) -> bool:
+    """Whether the step of `arm` has come."""
+    return not machine.path(AT).exists()
 
 
 def disarm(machine: Machine) -> bool:

@@ -1,0 +1,83 @@
+"""A generation that boots do not complete with, and roots that cannot be written, with the agent."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ordain.generator.cache import unpack
+from rig.agent import document, sleeps, state, status, wait_active, wait_state, word
+from rig.machine import Machine
+
+pytestmark = pytest.mark.integration
+BOOT = "/etc/ordain/boot"
+
+
+def hash_of(machine: Machine, name: str) -> str:
+    return unpack(machine.path(f"{BOOT}/{name}").read_bytes()).hash
+
+
+def codes(machine: Machine) -> set[str]:
+    return {condition["code"] for condition in status(machine)["conditions"]}
+
+
+def good(machine: Machine) -> None:
+    wait_active(machine, "ordain-boot-good.service")
+
+
+@pytest.fixture
+def changed(machine: Machine) -> Machine:
+    """One that has booted with web of 1, was given 2 since, and is off."""
+    document(machine, web=sleeps("1"))
+    machine.boot()
+    wait_state(machine, "converged")
+    machine.reboot()
+    wait_state(machine, "converged")
+    good(machine)
+    machine.until("there is a fallback", lambda: machine.path(f"{BOOT}/fallback").exists())
+    document(machine, web=sleeps("2"))
+    machine.until("web has the new word", lambda: "WORD=2" in word(machine))
+    machine.until("it is proven", lambda: hash_of(machine, "current") != hash_of(machine, "fallback"))
+    wait_state(machine, "converged")
+    machine.power_cut()
+    return machine
+
+
+def test_what_boots_do_not_complete_with_is_not_tried_again_by_itself(changed: Machine) -> None:
+    machine = changed
+    bad, last = hash_of(machine, "current"), hash_of(machine, "fallback")
+    machine.write(f"{BOOT}/attempts", "".join(f"{bad} boot{n}\n" for n in range(3)))
+
+    machine.boot()
+    wait_state(machine, "rolled-back")
+    assert "WORD=1" in word(machine)
+    assert {"RolledBack", "BootChoice"} <= codes(machine)
+    assert "3 boots with it did not complete" in machine.run("ordainctl", "status", check=False).stdout
+    machine.until("what booted is current", lambda: hash_of(machine, "current") == last)
+    good(machine)
+
+    machine.reboot()
+    wait_state(machine, "rolled-back")
+    assert "WORD=1" in word(machine)
+    assert "BootChoice" not in codes(machine)
+
+    machine.run("ordainctl", "apply")
+    assert "WORD=2" in word(machine)
+    assert hash_of(machine, "current") == bad
+    machine.reboot()
+    wait_state(machine, "converged")
+    assert "WORD=2" in word(machine), "by hand it has another three boots"
+
+
+def test_a_check_of_the_boot_that_fails_is_told(machine: Machine) -> None:
+    check = "[Unit]\nBefore=boot-complete.target\n[Service]\nType=oneshot\nExecStart=/bin/false\n"
+    machine.write("/etc/systemd/system/check.service", check)
+    machine.path("/etc/systemd/system/boot-complete.target.requires").mkdir(parents=True)
+    machine.path("/etc/systemd/system/boot-complete.target.requires/check.service").symlink_to("../check.service")
+    document(machine, web=sleeps("1"))
+    machine.boot()
+    wait_active(machine, "web.service")
+    machine.until("it is told", lambda: "boot-complete.target was not reached" in json.dumps(status(machine)))
+    assert state(machine, "ordain-boot-good.service") == "inactive"
+    assert not machine.path(f"{BOOT}/fallback").exists()
