@@ -135,8 +135,8 @@ class Engine:
     ) -> Outcome:
         """Make the texts real. Raises `Refused`, or a `Failure` if nothing was changed.
 
-        What was rejected is tried again only ``by_hand``. ``confirm_sec``: a trial, see `trial`. ``stands_in``: they are
-        not the source's, and stay while that is at this revision; with ``pause`` also when it changes. ``guard`` is
+        What was rejected is tried again only ``by_hand``. ``confirm_sec``: a trial, see `trial`. ``stands_in``: they
+        are not the source's, and stay while that is at this revision; with ``pause`` also when it changes. ``guard`` is
         asked about what is applied and what would be, and raises a `Failure` to keep it from being.
         """
         async with locked(self.root, patience_sec):
