@@ -25,7 +25,7 @@ def test_a_cut_at_a_step_of_an_apply_is_survived(
 ) -> None:
     subject = cuts.Subject(machines(suite))
     subject.start()
-    cut = []
+    cut: list[str] = []
     while step := cuts.at_step(subject, services, first + EVERY * len(cut)):
         cut.append(step)
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ordain.generator.cache import unpack
-from rig.agent import document, sleeps, state, status, wait_active, wait_state, word
+from rig.agents import document, sleeps, state, status, wait_active, wait_state, word
 from rig.machine import Machine
 
 pytestmark = pytest.mark.integration
