@@ -61,6 +61,10 @@ def read_settings(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
             source, found = of_url(value, settings.source, Where(path="/proc/cmdline"))
             settings = replace(settings, source=source)
             problems = (*problems, *found)
+    if settings.source.remote and (settings.trust is not Trust.LOCAL or settings.windows):
+        # What fetches by another policy is to be started anew.
+        policy = f"{settings.trust} {settings.windows}"
+        settings = replace(settings, source=replace(settings.source, policy=policy))
     return settings, problems
 
 

@@ -143,3 +143,14 @@ def test_windows_are_read_and_a_bad_one_is_named(tmp_path: Path) -> None:
     assert [(p.where.line, p.where.pointer, p.what) for p in problems] == [
         (1, "windows", "not a maintenance window: 'at night'")
     ]
+
+
+def test_another_trust_is_another_source_to_the_service_that_fetches(tmp_path: Path) -> None:
+    file = tmp_path / "etc/ordain/agent.yaml"
+    file.parent.mkdir(parents=True)
+    digests = set()
+    for text in ("", "trust: open\n", 'windows: "02:00-05:00"\n'):
+        file.write_text('source: {type: etcd, endpoints: ["https://a:2379"]}\n' + text)
+        digests.add(read_settings(tmp_path)[0].source.digest)
+
+    assert len(digests) == 3

@@ -52,7 +52,8 @@ class SourceSettings:
     """Where documents come from. ``endpoints`` are URLs of servers, or the one URL of a boot server with its fields.
 
     ``credential`` and ``key`` name systemd credentials: a password (without ``user`` a bearer token), and the
-    private key to ``cert``. ``ca`` and ``cert`` are paths.
+    private key to ``cert``. ``ca`` and ``cert`` are paths. ``policy``: what else
+    ordain-source.service goes by, in words.
     """
 
     type: Kind = Kind.DIRECTORY
@@ -66,6 +67,7 @@ class SourceSettings:
     ca: str = ""
     cert: str = ""
     key: str = ""
+    policy: str = ""
 
     @property
     def remote(self) -> bool:
