@@ -17,7 +17,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ordain.agent import inotify
 from ordain.agent.model import Change, Effect, Generation, UnitState
 from ordain.transforms import below
 from ordain.transforms.errors import Problem
@@ -26,7 +25,6 @@ PATH = "run/ordain/credentials.json"
 _KEYS = ("LoadCredential=", "LoadCredentialEncrypted=")
 _ABSENT = " is not there"
 RUNNING = ("active", "activating", "reloading")
-CHANGES = inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.CREATE | inotify.DELETE
 
 Needed = Mapping[str, Mapping[str, str]]
 """By unit, by the credential's name: the absolute path it is loaded from."""
@@ -157,27 +155,3 @@ class Watch:
         with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:  # noqa: PTH123
             file.write(data)
         beside.rename(self._path)
-
-
-class Folders:
-    """Tells when something happens where credentials lie; ``pending`` is set then."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._notify = inotify.Inotify()
-        self.pending = self._notify.pending
-
-    def watch(self, needs: Needed) -> None:
-        """Look at the folders of these credentials, too."""
-        for folder in {str(Path(path).parent) for loads in needs.values() for path in loads.values()}:
-            with contextlib.suppress(OSError):  # not there yet: its unit is blocked, and looked at with every change
-                self._notify.watch(str(self._root / folder.lstrip("/")), CHANGES)
-
-    def heard(self) -> None:
-        """Take what there is."""
-        for _ in self._notify.events():
-            continue
-
-    def close(self) -> None:
-        """Watch no more."""
-        self._notify.close()

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
+from ordain.agent import inotify
 from ordain.agent.compiler import CREDENTIAL_MISSING
-from ordain.agent.credentials import Folders, Needed, Watch, needed, path_of
+from ordain.agent.credentials import Needed, Watch, needed, path_of
 from ordain.agent.engine import Engine
 from ordain.agent.model import Outcome
 from ordain.transforms import below
@@ -16,6 +19,7 @@ LOOK_SEC = 5.0
 """How often a credential is looked for that is not there; its folder may not be either."""
 QUIET_SEC = 0.5
 """One who rotates several at once is to cause one restart."""
+CHANGES = inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.CREATE | inotify.DELETE
 
 
 class Rotation:
@@ -63,3 +67,27 @@ class Rotation:
         paths = [path_of(problem) for problem in problems if problem.code == CREDENTIAL_MISSING]
         self._timer = asyncio.get_running_loop().call_later(LOOK_SEC, self._wake) if paths else None
         return any(below.exists(self._engine.root, path) for path in paths)
+
+
+class Folders:
+    """Tells when something happens where credentials lie; ``pending`` is set then."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._notify = inotify.Inotify()
+        self.pending = self._notify.pending
+
+    def watch(self, needs: Needed) -> None:
+        """Look at the folders of these credentials, too."""
+        for folder in {str(Path(path).parent) for loads in needs.values() for path in loads.values()}:
+            with contextlib.suppress(OSError):  # not there yet: its unit is blocked, and looked at with every change
+                self._notify.watch(str(self._root / folder.lstrip("/")), CHANGES)
+
+    def heard(self) -> None:
+        """Take what there is."""
+        for _ in self._notify.events():
+            continue
+
+    def close(self) -> None:
+        """Watch no more."""
+        self._notify.close()

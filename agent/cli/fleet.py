@@ -167,11 +167,11 @@ def _span(seconds: float) -> str:
     """A time in its largest unit.
 
     >>> _span(59), _span(3600), _span(200_000)
-    ('59 s', '60 min', '55 h')
+    ('59 s', '60 min', '56 h')
     """
-    for size, unit in ((172_800 * 2, "d"), (7200, "h"), (120, "min")):
-        if seconds >= size:
-            return f"{seconds / {'d': 86400, 'h': 3600, 'min': 60}[unit]:.0f} {unit}"
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= (4 if unit == "d" else 2) * size:
+            return f"{seconds / size:.0f} {unit}"
     return f"{max(0, seconds):.0f} s"
 
 

@@ -70,7 +70,7 @@ ROWS = (
         ),
         run="stored_change:edit",
         arguments=(NAME, *STORE),
-        examples=(("EDITOR=nano ordainctl documents edit web", ""),),
+        examples=(("ordainctl documents edit web", ""),),
     ),
     Command(
         name="documents history",
