@@ -29,7 +29,8 @@ help:
 	@echo 'make deb     build the Debian package into dist/'
 	@echo 'make bench   measure the generator, compiles, applies and boots against a floor each (root; SUITE=trixie)'
 	@echo 'make soak    random documents, admins, kills and power cuts on booted machines (root; SEED= MINUTES= SUITE= TWIN= CUTS=)'
-	@echo 'make proof   whole machines under qemu: RAM and disk out of the same documents, 10 minutes (root; SUITE=)'
+	@echo 'make proof   whole machines under qemu: RAM and disk out of the same documents, and every network device,'
+	@echo '             15 minutes (root; SUITE= ONLY=network)'
 	@echo 'make audit   hold the transformation database against the archives of Debian 12, 13 and sid (400 MB once)'
 
 demo:
@@ -64,7 +65,7 @@ soak:
 
 proof:
 	$(call need,$(RUNTIME) $(MACHINES) qemu-system-x86 zstd e2fsprogs)
-	@PYTHONPATH=packaging/typing:tests python3 -B -m rig.proof --suite=$(or $(SUITE),trixie)
+	@PYTHONPATH=packaging/typing:tests python3 -B -m rig.proof --suite=$(or $(SUITE),trixie) $(if $(ONLY),--only=$(ONLY))
 
 audit:
 	$(call need,$(RUNTIME) debian-archive-keyring)

@@ -4,6 +4,7 @@
 2  /etc/ordain, /usr/share/ordain and the units vandalised, reboot: identical again
 3  the same documents baked into a disk: artifacts identical, byte for byte
 4  a bare disk, a document by each way an initrd or hypervisor has, one from a boot server: all of them run
+5  cards, a bond, a bridge, a VLAN, a VRF, WireGuard, mounts on a kernel with all drivers: as asked, changed, saved
 """
 
 from __future__ import annotations
@@ -11,22 +12,19 @@ from __future__ import annotations
 import argparse
 import base64
 import http.server
-import shutil
 import signal
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import contextmanager
 
 from ordain.agent.image import bake
 from ordain.generator.cache import Cache, unpack
-from rig import package, qemu, roots
+from rig import qemu, roots
+from rig.kit import Kit, kit, same, step
 from rig.machine import MachineError
+from rig.proof_network import network
 
 DOCUMENT = """\
 ordain: v1
@@ -60,31 +58,23 @@ done
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kit:
-    """What the machines are made of: ``tree`` is a Debian with Ordain, off."""
-
-    home: Path
-    tree: Path
-    kernel: Path
-    initrd: Path
-    ram: Path
-
-
 def main() -> int:
     """All of it, in order. Returns the exit status."""
     parser = argparse.ArgumentParser(prog="make proof", description=__doc__)
     parser.add_argument("--suite", default="trixie", choices=roots.SUITES)
-    suite = parser.parse_args().suite
+    parser.add_argument("--only", choices=("network",), help="leave out the others")
+    asked = parser.parse_args()
     if reason := roots.missing() or qemu.missing():
         print(f"make proof: {reason}", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all that was started is stopped
     try:
-        with kit(suite) as made:
-            from_ram = ram(made)
-            disk(made, from_ram)
-            every_way(made, from_ram)
+        with kit(asked.suite) as made:
+            if not asked.only:
+                from_ram = ram(made)
+                disk(made, from_ram)
+                every_way(made, from_ram)
+            network(made)
     except MachineError as error:
         print(f"NOT PROVEN: {error}")
         return 1
@@ -92,76 +82,36 @@ def main() -> int:
     return 0
 
 
-@contextmanager
-def kit(suite: str) -> Iterator[Kit]:
-    """A Debian with the packages of this tree, and what boots it."""
-    with ExitStack() as stack:
-        with _step(f"a Debian ({suite}) with Ordain, as an initrd"):
-            home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ordain-proof-", dir="/var/tmp")))
-            tree = _tree(suite, home / "desk", stack)
-            for name in ("vmlinuz", "initrd.img"):
-                (found,) = (tree / "boot").glob(f"{name}-*")
-                shutil.copy(found, home / name)
-            qemu.ram_root(tree, home / "ram.zst")
-        yield Kit(home=home, tree=tree, kernel=home / "vmlinuz", initrd=home / "initrd.img", ram=home / "ram.zst")
-
-
-def _tree(suite: str, desk: Path, stack: ExitStack) -> Path:
-    deb = package.build()
-    layers = roots.with_package(suite, deb, package.for_initrds(deb), more=qemu.PACKAGES)
-    desk.mkdir()
-    roots.scratch(desk)
-    stack.callback(_unmount, desk)
-    for name in ("upper", "work", "tree"):
-        (desk / name).mkdir()
-    tree = desk / "tree"
-    roots.overlay(layers, desk / "upper", desk / "work", tree)
-    (tree / "etc/hostname").write_text("proof\n")
-    # Emulated on a busy host, an agent may need minutes to start.
-    slow = tree / "etc/systemd/system/ordain-agent.service.d/slow.conf"
-    slow.parent.mkdir()
-    slow.write_text("[Service]\nTimeoutStartSec=10min\nWatchdogSec=0\n")
-    (tree / "etc/systemd/system/rig-shell.service").write_text(qemu.SHELL)
-    wanted = tree / "etc/systemd/system/basic.target.wants"
-    wanted.mkdir(exist_ok=True)
-    (wanted / "rig-shell.service").symlink_to("../rig-shell.service")
-    return tree
-
-
-def _unmount(desk: Path) -> None:
-    subprocess.run(["umount", "--recursive", "--lazy", desk], check=False, env=roots.CLEAN)
-
-
 def ram(made: Kit) -> Cache:
     """Kernel, initrd and an appended document are a machine; what was done to it is gone after a reboot."""
     document = qemu.cpio({PATH.lstrip("/"): DOCUMENT.encode()})
     with qemu.Qemu(made.home / "ram", kernel=made.kernel, initrds=[made.ram, document]) as machine:
-        with _step("a machine in RAM, of kernel, initrd and document"):
+        with step("a machine in RAM, of kernel, initrd and document"):
             machine.wait_boot()
             first = _settled(machine)
             placed = machine.run(PLACED)
             _services(machine, "web.service", "tick.timer", "early.service", "cron.service")
-            _is("the file of the documents", machine.run("cat /etc/motd"), "Made from documents.\n")
-            _is("its root", machine.run("findmnt -n -o FSTYPE / | tail -n 1").strip(), "rootfs")
-        with _step("vandalised, and booted again"):
+            same("the file of the documents", machine.run("cat /etc/motd"), "Made from documents.\n")
+            same("its root", machine.run("findmnt -n -o FSTYPE / | tail -n 1").strip(), "rootfs")
+        with step("vandalised, and booted again"):
             machine.run(VANDALS)
             machine.reboot()
             _same("the generation", _settled(machine), first)
-            _is("what is placed", machine.run(PLACED), placed)
+            same("what is placed", machine.run(PLACED), placed)
             _services(machine, "web.service", "tick.timer", "early.service", "cron.service")
     return first
 
 
 def disk(made: Kit, from_ram: Cache) -> None:
     """The same documents on a disk are the same artifacts."""
-    with _step("a disk with the documents baked in"):
+    with step("a disk with the documents baked in"):
         bake(made.tree, [(PATH, DOCUMENT.encode())])
         image = made.home / "disk.img"
         qemu.disk_image(made.tree, image, size_mb=2048)
         for path in (PATH, "/usr/lib/ordain/boot/baseline"):
             (made.tree / path.lstrip("/")).unlink()
     with (
-        _step("a machine on that disk"),
+        step("a machine on that disk"),
         qemu.Qemu(
             made.home / "disk", kernel=made.kernel, initrds=[made.initrd], cmdline="root=/dev/vda rw", disks=[image]
         ) as machine,
@@ -169,7 +119,7 @@ def disk(made: Kit, from_ram: Cache) -> None:
         machine.wait_boot()
         _same("the generation on disk", _settled(machine), from_ram)
         _services(machine, "web.service", "tick.timer", "early.service", "cron.service")
-        _is("its root", machine.run("findmnt -n -o FSTYPE /").strip(), "ext4")
+        same("its root", machine.run("findmnt -n -o FSTYPE /").strip(), "ext4")
     image.unlink()
 
 
@@ -180,7 +130,7 @@ def every_way(made: Kit, from_ram: Cache) -> None:
         text = "ordain: v1\nkind: Layer\nname: NAME\nservices: {NAME: {command: /bin/sleep infinity}}\n"
         return text.replace("NAME", name).encode()
 
-    with _step("a bare disk, and one labelled ORDAIN"):
+    with step("a bare disk, and one labelled ORDAIN"):
         image, label = made.home / "bare.img", made.home / "label.img"
         qemu.disk_image(made.tree, image, size_mb=2048)
         folder = made.home / "label"
@@ -192,7 +142,7 @@ def every_way(made: Kit, from_ram: Cache) -> None:
     with _served({"/proof.yaml": DOCUMENT.encode()}) as port:
         words = f"root=/dev/vda rw ordain.disk ordain.source=http://10.0.2.2:{port}/{{hostname}}.yaml"
         with (
-            _step("a machine on the bare disk, documents by four ways"),
+            step("a machine on the bare disk, documents by four ways"),
             qemu.Qemu(
                 made.home / "ways",
                 kernel=made.kernel,
@@ -209,7 +159,7 @@ def every_way(made: Kit, from_ram: Cache) -> None:
             told = [(path, (text or b"").replace(b"/run/ordain/documents/source.yaml", PATH.encode()), link)
                     for path, _, text, link in found.entries]  # fmt: skip
             missing = {(path, text or b"", link) for path, _, text, link in from_ram.entries} - set(told)
-            _is("what the boot server's machine lacks", sorted(missing), [])
+            same("what the boot server's machine lacks", sorted(missing), [])
 
 
 def _settled(machine: qemu.Qemu) -> Cache:
@@ -235,20 +185,7 @@ def _services(machine: qemu.Qemu, *units: str) -> None:
 
 
 def _same(what: str, found: Cache, wanted: Cache) -> None:
-    _is(what, (found.hash, found.entries, found.files), (wanted.hash, wanted.entries, wanted.files))
-
-
-def _is(what: str, found: object, wanted: object) -> None:
-    if found != wanted:
-        raise MachineError(f"{what} is\n{found}\nand should be\n{wanted}")
-
-
-@contextmanager
-def _step(what: str) -> Iterator[None]:
-    print(f"{what} …", flush=True)
-    began = time.monotonic()
-    yield
-    print(f"    {time.monotonic() - began:.0f} s", flush=True)
+    same(what, (found.hash, found.entries, found.files), (wanted.hash, wanted.entries, wanted.files))
 
 
 @contextmanager

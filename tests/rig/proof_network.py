@@ -1,0 +1,316 @@
+"""`make proof`, the network: a document that asks for every kind of device, on a kernel that has them, and what came.
+
+Three cards: one leads to the emulator's own network (10.0.2.2 is a router that refuses connections, and knows no VLAN),
+two to each other. Nothing is skipped; the kernel loads its modules as systemd-networkd asks for the kinds.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from rig import qemu
+from rig.kit import Kit, step
+from rig.machine import MachineError
+
+PATH = "/etc/ordain/documents/machine.yaml"
+SETTINGS = "network: {reach: [gateway], within: 20s}\n"
+WAIT_SEC = 180
+DOCUMENT = """\
+ordain: v1
+kind: Layer
+name: machine
+files:
+  /etc/wireguard.key: {credential: {name: tunnel}, group: systemd-network, mode: "0640"}
+modules:
+  br_netfilter: {}
+  nf_conntrack: {options: hashsize=8192}
+sysctl:
+  net.bridge.bridge-nf-call-iptables: 0
+  net.ipv4.ip_forward: 1
+mounts:
+  /srv/ram: {what: tmpfs, type: tmpfs, options: [size=8m, nosuid, noexec]}
+  /srv/data: {what: /dev/disk/by-label/data, type: ext4, options: [noatime, nodev], automount: true}
+network:
+  renderer: networkd
+  ethernets:
+    uplink:
+      match: {macaddress: "52:54:00:00:00:01"}
+      set-name: uplink
+UPLINK
+    left: {match: {macaddress: "52:54:00:00:00:02"}, set-name: left}
+    right: {match: {macaddress: "52:54:00:00:00:03"}, set-name: right}
+  dummy-devices:
+    quiet: {addresses: [192.0.2.7/32, "2001:db8:7::1/128"], mtu: 1300, macaddress: "52:54:00:00:00:07"}
+    inner: {addresses: [198.51.100.1/24]}
+  bonds:
+    pair:
+      interfaces: [left, right]
+      mtu: 1450
+      parameters: {mode: active-backup, primary: right, mii-monitor-interval: 200, fail-over-mac-policy: active}
+  bridges:
+    hub:
+      interfaces: [pair]
+      addresses: [192.0.2.129/25]
+      mtu: 1450
+      parameters: {stp: true, priority: 4096, forward-delay: 4, path-cost: {pair: 7}}
+  vlans:
+    storage:
+      id: 20
+      link: hub
+      addresses: [172.16.20.1/24]
+      mtu: 1400
+      routes: [{to: 172.30.0.0/16, via: 172.16.20.254, table: 100}, {to: 172.31.0.0/16, type: blackhole}]
+      routing-policy: [{from: 172.16.20.0/24, table: 100, priority: 50}]
+  vrfs:
+    red: {table: 200, interfaces: [inner], routes: [{to: default, via: 198.51.100.254}]}
+  tunnels:
+    here:
+      mode: wireguard
+      key: /etc/wireguard.key
+      port: 51820
+      addresses: [10.9.0.1/24]
+      peers:
+        - {keys: {public: THERE}, endpoint: "127.0.0.1:51821", allowed-ips: [10.9.1.0/24], keepalive: 1}
+    there:
+      mode: wireguard
+      key: SECRET
+      port: 51821
+      addresses: [10.9.1.1/24]
+      peers:
+        - {keys: {public: HERE}, endpoint: "127.0.0.1:51820", allowed-ips: [10.9.0.0/24], keepalive: 1}
+"""
+UPLINK = """\
+      addresses: [10.0.2.15/24, "2001:db8:1::15/64"]
+      routes: [{to: default, via: 10.0.2.2, metric: 7}, {to: "2001:db8:2::/48", via: "2001:db8:1::1"}]
+"""
+AWAY = """\
+  vlans:
+    away: {id: 7, link: uplink, addresses: [10.0.2.15/24], routes: [{to: default, via: 10.0.2.2}]}
+"""
+"""The same address and router where nobody is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """Within what ``command`` prints there is ``wanted`` (`_within`), or there is not."""
+
+    what: str
+    command: str
+    wanted: Any
+    absent: bool = False
+
+
+def _link(name: str, what: str, **wanted: Any) -> Expected:
+    return Expected(what=f"{name}: {what}", command=f"ip -j -d link show dev {name}", wanted=[wanted])
+
+
+def _address(name: str, *addresses: str) -> Expected:
+    found = [(each.partition("/")[0], int(each.partition("/")[2])) for each in addresses]
+    wanted = [{"addr_info": [{"local": local, "prefixlen": length} for local, length in found]}]
+    return Expected(what=f"{name}: {', '.join(addresses)}", command=f"ip -j address show dev {name}", wanted=wanted)
+
+
+def _route(what: str, words: str, **wanted: Any) -> Expected:
+    return Expected(what=what, command=f"ip -j -d {words}", wanted=[wanted])
+
+
+def _kind(kind: str, **data: Any) -> dict[str, Any]:
+    return {"info_kind": kind, "info_data": data}
+
+
+ALWAYS = (
+    _address("uplink", "10.0.2.15/24", "2001:db8:1::15/64"),
+    _route("default by 10.0.2.2, metric 7", "route show default", gateway="10.0.2.2", dev="uplink", metric=7),
+    _route("an IPv6 route", "-6 route show 2001:db8:2::/48", gateway="2001:db8:1::1", dev="uplink"),
+    Expected(what="the router answers", command="ping -c 1 -W 5 10.0.2.2 >/dev/null && echo yes", wanted="yes"),
+    _link("quiet", "a dummy, its MTU and MAC", mtu=1300, address="52:54:00:00:00:07", linkinfo={"info_kind": "dummy"}),
+    _address("quiet", "192.0.2.7/32", "2001:db8:7::1/128"),
+    _link("hub", "a bridge, its parameters", linkinfo=_kind("bridge", stp_state=1, priority=4096, forward_delay=400)),
+    _address("hub", "192.0.2.129/25"),
+    _link("red", "a VRF of table 200", linkinfo=_kind("vrf", table=200)),
+    _link("inner", "in the VRF", master="red"),
+    _address("inner", "198.51.100.1/24"),
+    _route("the VRF's own default route", "route show table 200 default", gateway="198.51.100.254", dev="inner"),
+    *(_link(name, "WireGuard", linkinfo={"info_kind": "wireguard"}) for name in ("here", "there")),
+    _address("here", "10.9.0.1/24"),
+    *(
+        Expected(
+            what=f"{name}: packets of its peer, so the keys fit",
+            command=f"[ $(cat /sys/class/net/{name}/statistics/rx_packets) -gt 0 ] && echo yes",
+            wanted="yes",
+        )
+        for name in ("here", "there")
+    ),
+    Expected(what="a sysctl", command="sysctl -n net.ipv4.ip_forward", wanted=1),
+    Expected(what="a module's sysctl", command="sysctl -n net.bridge.bridge-nf-call-iptables", wanted=0),
+    Expected(what="a module's option", command="cat /sys/module/nf_conntrack/parameters/hashsize", wanted=8192),
+    Expected(
+        what="/srv/ram: a tmpfs with options",
+        command="findmnt -J -o FSTYPE,OPTIONS /srv/ram",
+        wanted={"filesystems": [{"fstype": "tmpfs", "options": frozenset({"size=8192k", "nosuid", "noexec"})}]},
+    ),
+)
+AT_FIRST = (
+    Expected(
+        what="/srv/data: waits for somebody",
+        command="findmnt -J -o FSTYPE /srv/data",
+        wanted={"filesystems": [{"fstype": "autofs"}]},
+    ),
+    Expected(what="/srv/data: comes when it is used", command="cat /srv/data/hello", wanted="there"),
+    Expected(
+        what="/srv/data: ext4 with options",
+        command="findmnt -J -t ext4 -o FSTYPE,OPTIONS /srv/data",
+        wanted={"filesystems": [{"fstype": "ext4", "options": frozenset({"noatime", "nodev"})}]},
+    ),
+    _link(
+        *("pair", "a bond, its parameters"),
+        mtu=1450,
+        master="hub",
+        linkinfo=_kind("bond", mode="active-backup", primary="right", miimon=200, fail_over_mac="active"),
+    ),
+    *(_link(name, "in the bond", master="pair") for name in ("left", "right")),
+    _link("pair", "cost 7 in the bridge", linkinfo={"info_slave_kind": "bridge", "info_slave_data": {"cost": 7}}),
+    _link("storage", "VLAN 20 on hub", link="hub", mtu=1400, linkinfo=_kind("vlan", id=20)),
+    _address("storage", "172.16.20.1/24"),
+    _route("a route of another table", "route show table 100", dst="172.30.0.0/16", gateway="172.16.20.254"),
+    _route("a black hole", "route show type blackhole", dst="172.31.0.0/16"),
+    _route("a rule", "rule show priority 50", src="172.16.20.0", srclen=24, table="100"),
+)
+CHANGED = (
+    Expected(what="pair: gone", command="ip -j link show", wanted=[{"ifname": "pair"}], absent=True),
+    *(_link(name, "in the bridge itself", master="hub") for name in ("left", "right")),
+    _link("storage", "VLAN 30 on hub", link="hub", mtu=1400, linkinfo=_kind("vlan", id=30)),
+    _address("storage", "172.16.30.1/24"),
+    Expected(
+        what="storage: its old address is gone",
+        command="ip -j address show dev storage",
+        wanted=[{"addr_info": [{"local": "172.16.20.1"}]}],
+        absent=True,
+    ),
+    _route("the route goes another way", "route show table 100", dst="172.30.0.0/16", gateway="172.16.30.254"),
+    _route("the rule", "rule show priority 50", src="172.16.30.0", srclen=24, table="100"),
+    Expected(what="the old rule is gone", command="ip -j rule show", wanted=[{"src": "172.16.20.0"}], absent=True),
+)
+AWAY_GONE = Expected(what="away: gone", command="ip -j link show", wanted=[{"ifname": "away"}], absent=True)
+
+
+def network(made: Kit) -> None:
+    """What a document asks of the network is there; changes live; comes back when it would cut the machine off."""
+    secrets = X25519PrivateKey.generate(), X25519PrivateKey.generate()
+    document = _document(secrets)
+    changed = _changed(document)
+    cut_off = changed.replace(UPLINK, "").replace("  vlans:\n", AWAY)
+    modules = {
+        str(path.relative_to(made.tree)): path.read_bytes()
+        for path in (made.tree / "usr/lib/modules").rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
+    given = {PATH.lstrip("/"): document.encode(), "etc/ordain/agent.yaml": SETTINGS.encode()}
+    with step("a disk to mount"):
+        folder, disk = made.home / "data", made.home / "data.img"
+        folder.mkdir()
+        (folder / "hello").write_text("there\n")
+        qemu.disk_image(folder, disk, label="data", size_mb=16)
+    with qemu.Qemu(
+        made.home / "network",
+        kernel=made.kernel,
+        initrds=[made.ram, qemu.cpio(modules), qemu.cpio(given)],
+        disks=[disk],
+        options=[*_cards(), "-smbios", f"type=11,value=io.systemd.credential:tunnel={_secret(secrets[0])}"],
+    ) as machine:
+        with step("a machine with a network, in RAM"):
+            machine.wait_boot()
+            _look(machine, (*AT_FIRST, *ALWAYS))
+        with step("another VLAN and address, no bond"):
+            _apply(machine, changed)
+            _look(machine, (*CHANGED, *ALWAYS))
+        with step("the uplink in a VLAN where nobody is"):
+            said = _apply(machine, cut_off, status=4)
+            if "gateway is not reached any more" not in said:
+                raise MachineError(f"the router is not missed:\n{said}")
+            print(f"    {next(line for line in said.splitlines() if 'gateway' in line).strip()}")
+            _look(machine, (AWAY_GONE, *CHANGED, *ALWAYS))
+
+
+def _document(secrets: tuple[X25519PrivateKey, X25519PrivateKey]) -> str:
+    text = DOCUMENT.replace("UPLINK\n", UPLINK).replace("SECRET", _secret(secrets[1]))
+    for word, secret in zip(("HERE", "THERE"), secrets, strict=True):
+        public = secret.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+        text = text.replace(f"public: {word}}}", f"public: {base64.b64encode(public).decode()}}}")
+    return text
+
+
+def _changed(document: str) -> str:
+    bond = document[document.index("  bonds:\n") : document.index("  bridges:\n")]
+    text = document.replace(bond, "").replace("[pair]", "[left, right]").replace("{pair: 7}", "{left: 7}")
+    return text.replace("id: 20\n", "id: 30\n").replace("172.16.20.", "172.16.30.")
+
+
+def _secret(key: X25519PrivateKey) -> str:
+    return base64.b64encode(key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())).decode()
+
+
+def _cards() -> list[str]:
+    backends = ("user,id=n1", "hubport,id=n2,hubid=0", "hubport,id=n3,hubid=0")
+    return [
+        word
+        for number, backend in enumerate(backends, 1)
+        for word in ("-netdev", backend, "-device", f"virtio-net-pci,netdev=n{number},mac=52:54:00:00:00:0{number}")
+    ]
+
+
+def _apply(machine: qemu.Qemu, document: str, *, status: int = 0) -> str:
+    """Make ``document`` the machine's by the agent, with ``status``; what was said."""
+    text = base64.b64encode(document.encode()).decode()
+    machine.run(f"ordainctl pause; echo {text} | base64 -d >{PATH}")
+    said = machine.run("ordainctl apply 2>&1; echo status $?", timeout=900)
+    if f"status {status}" not in said.splitlines():
+        journal = machine.run("journalctl -b -o cat -u ordain-agent -u systemd-networkd | tail -n 60", check=False)
+        raise MachineError(f"apply should end with {status}:\n{said}\n{journal}")
+    return said
+
+
+def _look(machine: qemu.Qemu, expected: Sequence[Expected]) -> None:
+    """Say of each of ``expected`` that it is so, once it is; in the order given."""
+    deadline = time.monotonic() + WAIT_SEC
+    wrong = []
+    for each in expected:
+        while _within(found := _asked(machine, each.command), each.wanted) is each.absent:
+            if time.monotonic() > deadline:
+                wrong.append(f"{each.what}\n  {each.command}\n  prints {found}\n  wanted {each.wanted}")
+                break
+            time.sleep(1)
+        else:
+            print(f"    {each.what}", flush=True)
+    if wrong:
+        about = machine.run("networkctl; journalctl -b -o cat -u systemd-networkd | tail -n 60", check=False)
+        raise MachineError("\n".join((*wrong, about)))
+
+
+def _asked(machine: qemu.Qemu, command: str) -> Any:
+    said = machine.run(f"{command} 2>/dev/null", check=False).strip()
+    try:
+        return json.loads(said)
+    except ValueError:
+        return said
+
+
+def _within(found: Any, wanted: Any) -> bool:
+    """Whether ``found`` has ``wanted``: of a map its keys, of a list its elements, of words a set of them."""
+    match wanted:
+        case dict():
+            return isinstance(found, dict) and all(_within(found.get(key), each) for key, each in wanted.items())
+        case list():
+            return isinstance(found, list) and all(any(_within(one, each) for one in found) for each in wanted)
+        case frozenset():
+            return isinstance(found, str) and wanted <= set(found.split(","))
+        case _:
+            return bool(found == wanted)
