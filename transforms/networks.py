@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from ordain.transforms import network, network_ifupdown, network_manager, network_networkd, networkcheck
+from ordain.transforms import network, network_ifupdown, network_manager, network_networkd, networkcheck, networkvrfs
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.item import Item, wants
 from ordain.transforms.model import Artifact, Branch, Member, Tree, Wanted
@@ -29,7 +29,7 @@ MANAGERS = {
 def render(tree: Branch, scope: Scope, names: Names, systemd: int) -> tuple[Item, ...]:
     """The items of ``network``; what brings it up is the OS's where no document names a renderer."""
     tree, problems = _expanded(tree, scope)
-    devices = network.read(tree, names.renderer())
+    devices = networkvrfs.led(network.read(tree, names.renderer()))
     # Where a template gave no text, what the missing text breaks is not worth a word.
     devices = tuple(
         replace(d, problems=problems.get(d.pointer) or (*d.problems, *networkcheck.check(d, devices))) for d in devices

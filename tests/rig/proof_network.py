@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -130,7 +131,9 @@ ALWAYS = (
     _address("uplink", "10.0.2.15/24", "2001:db8:1::15/64"),
     _route("default by 10.0.2.2, metric 7", "route show default", gateway="10.0.2.2", dev="uplink", metric=7),
     _route("an IPv6 route", "-6 route show 2001:db8:2::/48", gateway="2001:db8:1::1", dev="uplink"),
-    Expected(what="the router answers", command="ping -c 1 -W 5 10.0.2.2 >/dev/null && echo yes", wanted="yes"),
+    Expected(
+        what="the router answers", command="curl --max-time 5 http://10.0.2.2:9/; [ $? = 7 ] && echo yes", wanted="yes"
+    ),
     _link("quiet", "a dummy, its MTU and MAC", mtu=1300, address="52:54:00:00:00:07", linkinfo={"info_kind": "dummy"}),
     _address("quiet", "192.0.2.7/32", "2001:db8:7::1/128"),
     _link("hub", "a bridge, its parameters", linkinfo=_kind("bridge", stp_state=1, priority=4096, forward_delay=400)),
@@ -224,7 +227,11 @@ def network(made: Kit) -> None:
         kernel=made.kernel,
         initrds=[made.ram, qemu.cpio(modules), qemu.cpio(given)],
         disks=[disk],
-        options=[*_cards(), "-smbios", f"type=11,value=io.systemd.credential:tunnel={_secret(secrets[0])}"],
+        options=[
+            *_cards(made.home / "cable"),
+            "-smbios",
+            f"type=11,value=io.systemd.credential:tunnel={_secret(secrets[0])}",
+        ],
     ) as machine:
         with step("a machine with a network, in RAM"):
             machine.wait_boot()
@@ -258,8 +265,9 @@ def _secret(key: X25519PrivateKey) -> str:
     return base64.b64encode(key.private_bytes(Encoding.Raw, PrivateFormat.Raw, NoEncryption())).decode()
 
 
-def _cards() -> list[str]:
-    backends = ("user,id=n1", "hubport,id=n2,hubid=0", "hubport,id=n3,hubid=0")
+def _cards(cable: Path) -> list[str]:
+    end = f"addr.type=unix,addr.path={cable}"
+    backends = ("user,id=n1", f"stream,id=n2,server=on,{end}", f"stream,id=n3,server=off,{end}")
     return [
         word
         for number, backend in enumerate(backends, 1)
