@@ -180,7 +180,7 @@ WHOLE = {
     "vlan-mac": "ethernets: {eth0: {}}\nvlans: {v5: {id: 5, link: eth0, macaddress: 52:54:00:12:34:56, mtu: 1400}}",
     "vrf": (
         "ethernets: {eth0: {dhcp4: true}}\nvrfs: {blue: {table: 1005, interfaces: [eth0], routes:"
-        " [{to: default, via: 192.0.2.1}], routing-policy: [{from: 192.0.2.0/24}]}}"
+        " [{to: 198.51.100.0/24, type: unreachable}], routing-policy: [{from: 192.0.2.0/24}]}}"
     ),
     "bond-of-vlans": "ethernets: {eth0: {}}\nvlans: {v5: {id: 5, link: eth0}}\nbonds: {bo0: {interfaces: [v5]}}",
     "bridge-of-bond": (

@@ -168,6 +168,32 @@ def test_the_os_says_who_renders_and_a_document_overrides_it(os: str, directory:
     assert [artifact.path for artifact in made.artifacts if artifact.is_file] == ["/etc/network/interfaces.d/ordain"]
 
 
+VRF = {
+    "ethernets": {"near": {"addresses": ["192.0.2.1/24"]}, "far": {"dhcp4": True}},
+    "vrfs": {"red": {"table": 9, "interfaces": ["near", "far"], "routes": [{"to": "default", "via": "192.0.2.254"}]}},
+}
+
+
+@pytest.mark.parametrize(("renderer", "line"), [("networkd", "Table=9"), ("ifupdown", "dev near table 9")])
+def test_a_route_of_a_vrf_leaves_by_the_member_that_its_gateway_is_at(renderer: str, line: str) -> None:
+    made, problems = compiled({"renderer": renderer, **VRF})
+
+    assert made is not None
+    assert not problems
+    (holder,) = (each for each in made.artifacts if "192.0.2.254" in (each.content or ""))
+    assert line in (holder.content or "")
+    assert holder.path.endswith(("-near.network", "/interfaces.d/ordain"))
+
+
+def test_a_gateway_that_no_member_of_a_vrf_has_is_named() -> None:
+    elsewhere = {"vrfs": {"red": VRF["vrfs"]["red"] | {"routes": [{"to": "default", "via": "203.0.113.1"}]}}}
+
+    _, problems = compiled(VRF | elsewhere)
+
+    (found,) = (problem for problem in problems if problem.code == "Network")
+    assert found.what == "no member of red has an address that reaches 203.0.113.1"
+
+
 @pytest.mark.parametrize("renderer", ["networkd", "NetworkManager"])
 def test_no_other_user_reads_a_key(renderer: str) -> None:
     key = "4GgaQCy68nzNsUE5aJ9fuLzHhB65tAlwbmA72MWnOm8="
