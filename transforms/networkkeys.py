@@ -300,7 +300,7 @@ KINDS: dict[str, tuple[dict[str, Shape], str]] = {
     ),
     "vrfs": (
         {**COMMON, "table": Whole("Its routing table.", 1), "interfaces": names("Its members.")},
-        "Routing domains of their own.",
+        "Routing domains of their own; a route by a gateway is made at the member that has it.",
     ),
     "tunnels": (TUNNEL, "Tunnels."),
 }
