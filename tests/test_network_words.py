@@ -186,9 +186,9 @@ def test_a_route_of_a_vrf_leaves_by_the_member_that_its_gateway_is_at(renderer: 
 
 
 def test_a_gateway_that_no_member_of_a_vrf_has_is_named() -> None:
-    elsewhere = {"vrfs": {"red": VRF["vrfs"]["red"] | {"routes": [{"to": "default", "via": "203.0.113.1"}]}}}
+    routes = [{"to": "default", "via": "203.0.113.1"}]
 
-    _, problems = compiled(VRF | elsewhere)
+    _, problems = compiled(VRF | {"vrfs": {"red": {"table": 9, "interfaces": ["near", "far"], "routes": routes}}})
 
     (found,) = (problem for problem in problems if problem.code == "Network")
     assert found.what == "no member of red has an address that reaches 203.0.113.1"
