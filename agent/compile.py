@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
-from functools import lru_cache
+from functools import partial
 from pathlib import Path
 
 from ordain.agent.compiler import CREDENTIAL_MISSING, Machine, local_transforms, look
@@ -19,6 +19,7 @@ from ordain.transforms.catalog import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity, errors, in_order
 from ordain.transforms.model import Compiled, Document
+from ordain.transforms.remember import Memory
 
 
 def compile_texts(
@@ -33,16 +34,20 @@ def compile_texts(
     return make(texts, replace(look(root), live=False), last)
 
 
+# Of many documents one changes at a time; the process that compiles for an agent is there to remember the others.
+_MEMORY = Memory()
+
+
 def make(
-    texts: Iterable[tuple[str, bytes]], machine: Machine, last: Generation
+    texts: Iterable[tuple[str, bytes]], machine: Machine, last: Generation, memory: Memory = _MEMORY
 ) -> tuple[Generation, tuple[Problem, ...]]:
     """`compile_texts` on ``machine``."""
-    found, wrong = read_texts([*texts, *machine.transforms])
+    found, wrong = read_texts([*texts, *machine.transforms], memory)
     if errors(wrong):
         raise Refused([*machine.problems, *wrong])
     # What is wrong with a Transform is told again by those that are for this machine, and by what needs them.
     wrong = tuple(problem for problem in wrong if problem.severity is not Severity.BLOCKED)
-    compiled = compile(found, machine.facts, machine.installed, shipped=shipped())
+    compiled = compile(found, machine.facts, machine.installed, shipped=shipped(), memory=memory)
     new = generation(compiled)
     without = tuple(_missing(compiled, missing(new, machine.root) if machine.live else ()))
     new = _less(new, {problem.item for problem in without})
@@ -78,19 +83,18 @@ def _missing(compiled: Compiled, found: Iterable[Missing]) -> Iterator[Problem]:
         )
 
 
-def read_texts(texts: Iterable[tuple[str, bytes]]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+def read_texts(
+    texts: Iterable[tuple[str, bytes]], memory: Memory | None = None
+) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
     """The documents of many files, and all problems of all of them."""
+    notes = (memory or Memory()).on("documents")
     found: list[Document] = []
     problems: list[Problem] = []
     for path, data in texts:
-        read, wrong = _read(path, data)
+        read, wrong = notes.recall(path, data, partial(documents.read, path, data))
         found += read
         problems += wrong
     return tuple(found), in_order(problems)
-
-
-# Of many documents one changes at a time; the process that compiles for an agent is there to remember the others.
-_read = lru_cache(maxsize=1024)(documents.read)
 
 
 def keep(new: Generation, last: Generation, blocked: Iterable[str]) -> Generation:

@@ -18,6 +18,7 @@ from ordain.agent.generation import TRANSFORMS, template_of
 from ordain.agent.model import Generation
 from ordain.transforms.errors import near
 from ordain.transforms.model import Artifact
+from ordain.transforms.node import unstep
 
 DIRECTORIES = {
     "/run/systemd/generator/": "normal/",
@@ -193,9 +194,8 @@ def _whole(at: str, entry: Mapping[str, Any], generation: Generation) -> Origin:
 def value_at(document: Mapping[str, object], pointer: str) -> object:
     """The value of ``document`` at an RFC 6901 pointer without its first slash; None if there is none."""
     found: object = document
-    for step in pointer.split("/"):
-        name = step.replace("~1", "/").replace("~0", "~")
-        found = found.get(name) if isinstance(found, Mapping) else None
+    for part in pointer.split("/"):
+        found = found.get(unstep(part)) if isinstance(found, Mapping) else None
     return found
 
 

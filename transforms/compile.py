@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from ordain.transforms import accounts, exclusive, files, host, kernel, mounts, networks, rawunits, services
 from ordain.transforms import layout as layouts
@@ -20,19 +22,22 @@ from ordain.transforms.model import (
     Document,
     Facts,
     Installed,
-    Leaf,
+    Kind,
     Member,
     Resolved,
     Tree,
     Wanted,
 )
 from ordain.transforms.names import Names, names, shared_versions
-from ordain.transforms.node import step
+from ordain.transforms.node import step, unstep
 from ordain.transforms.reading import directory_of, files_of
 from ordain.transforms.references import References
+from ordain.transforms.remember import Memory, Notes
 from ordain.transforms.resolve import lost_by_name, plain, resolve
 from ordain.transforms.service import Context
 from ordain.transforms.template import Scope, expand
+
+T = TypeVar("T")
 
 
 def compile(
@@ -41,19 +46,24 @@ def compile(
     installed: Installed | None = None,
     *,
     shipped: Iterable[Document] = (),
+    memory: Memory | None = None,
 ) -> Compiled:
     """What ``documents`` come to on a machine with ``facts``.
 
     ``installed`` are the unit files of the machine, None where it is not at hand (another OS). ``shipped`` is the
     transformation database below the Transforms among ``documents``. Blocked items are left out; their problems
-    say why. Raises `Refused` where the documents as a set are wrong.
+    say why. ``memory`` is of the compile before, and is for the next one: same in, same out, only sooner. Raises
+    `Refused` where the documents as a set are wrong.
     """
     documents = tuple(documents)
     transforms = (*shipped, *documents)
     shared = shared_versions(transforms)
     resolved, problems = resolve(documents, facts, shared)
-    neutral, wrong = names(transforms, resolved.facts, shared)
-    maker = _Maker(resolved, neutral, installed)
+    memory = memory or Memory()
+    database = tuple(document for document in transforms if document.kind is Kind.TRANSFORM)
+    notes = memory.on("names", resolved.facts, shared)
+    neutral, wrong = notes.recall("names", database, lambda: names(database, resolved.facts, shared))
+    maker = _Maker(resolved, replace(neutral, asked=set()), installed, memory)
     items = tuple(maker.items())
     maker.problems = [p for p in maker.problems if p.item not in maker.ledger.doubtful]
     maker.problems += _renamed(documents, facts, shared, maker)
@@ -114,7 +124,7 @@ def _unique(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
 
 
 class _Maker:
-    def __init__(self, resolved: Resolved, neutral: Names, installed: Installed | None) -> None:
+    def __init__(self, resolved: Resolved, neutral: Names, installed: Installed | None, memory: Memory) -> None:
         self.tree, self.systemd, self.installed = resolved.tree, resolved.facts.systemd, installed
         values = plain(resolved.tree.branch("values"))
         assert isinstance(values, dict)
@@ -125,11 +135,15 @@ class _Maker:
             path.rstrip("/"): mounts.is_remote(branch) for path, branch in resolved.tree.branch("mounts").branches()
         }
         self.problems: list[Problem] = []
-        self.places = dict(_places(resolved.tree, ""))
+        self.memory = memory
+        self.ground = (resolved.facts, resolved.tree.branch("values").children, neutral.tree, neutral.faults, installed)
 
     def where(self, pointer: str) -> Where:
         """The place of an item in the documents."""
-        return self.places.get(pointer, Where(pointer=pointer))
+        tree: Tree | None = self.tree
+        for part in pointer.split("/"):
+            tree = tree.children.get(unstep(part)) if isinstance(tree, Branch) else None
+        return Where(pointer=pointer) if tree is None else tree.where
 
     def items(self) -> Iterator[Item]:
         yield from map(self.ledger.settled, self.each())
@@ -177,9 +191,10 @@ class _Maker:
 
     def services(self) -> Iterator[Item]:
         known: dict[str, layouts.Layout] = {}
-        entries = dict(self.branches("services", files.templated_within))
-        for name, branch in entries.items():
-            layout, problems = layouts.lay_out(name, branch, self.names, self.installed)
+        entries: dict[str, Branch] = {}
+        notes = self.memory.on("layouts", *self.ground)
+        for name, branch in self.tree.branch("services").branches():
+            entries[name], layout, problems = self.recall(notes, name, branch, partial(self.lay_out, name, branch))
             self.problems += problems
             self.ledger.book(f"services/{name}")
             if layout:
@@ -193,18 +208,46 @@ class _Maker:
             mounts=tuple(self.mounts),
         )
         target = services.Target(systemd=self.systemd, context=context, installed=self.installed)
+        notes = self.memory.on("services", *self.ground, known, self.mounts)
         for name, layout in known.items():
-            yield self.with_files(services.render(entries[name], layout, target), name, entries[name])
+            yield self.recall(notes, name, entries[name], partial(self.service, entries[name], layout, target))
 
-    def with_files(self, item: Item, name: str, service: Branch) -> Item:
-        """``item`` of a service, with the files it brings; what is wrong with one is wrong with the service."""
-        directory = directory_of(name, service, self.names)
-        for branch in (service, *(b for _, b in service.branch("instances").branches())):
-            for _, path, entry in files_of(branch, directory):
-                file = files.render(path, entry, item.pointer, self.names, self.mounts)
+    def recall(self, notes: Notes, name: str, branch: Branch, make: Callable[[], T]) -> T:
+        """What is made of ``branch``; what that asks `names` for is asked for again."""
+
+        def made() -> tuple[T, frozenset[str]]:
+            before = frozenset(self.names.asked)
+            self.names.asked.clear()
+            result = make()
+            asked = frozenset(self.names.asked)
+            self.names.asked.update(before)
+            return result, asked
+
+        result, asked = notes.recall(name, branch, made)
+        self.names.asked.update(asked)
+        return result
+
+    def lay_out(self, name: str, branch: Branch) -> tuple[Branch, layouts.Layout | None, tuple[Problem, ...]]:
+        """One entry of the services without its templates, its layout or none, and what is wrong with either."""
+        entry, wrong = self.expanded(branch, step("services", name), files.templated_within)
+        layout, problems = layouts.lay_out(name, entry, self.names, self.installed)
+        return entry, layout, (*wrong, *problems)
+
+    def service(self, entry: Branch, layout: layouts.Layout, target: services.Target) -> Item:
+        """The item of a service, with the files it brings; what is wrong with one is wrong with the service."""
+        item = services.render(entry, layout, target)
+        directory = directory_of(layout.name, entry, self.names)
+        for branch in (entry, *(b for _, b in entry.branch("instances").branches())):
+            for _, path, own in files_of(branch, directory):
+                file = files.render(path, own, item.pointer, self.names, self.mounts)
                 artifacts, problems = (*item.artifacts, *file.artifacts), (*item.problems, *file.problems)
                 item = replace(item, artifacts=artifacts, problems=problems)
         return item
+
+    def expanded(
+        self, branch: Branch, pointer: str, prepared: Callable[[Branch], Branch]
+    ) -> tuple[Branch, tuple[Problem, ...]]:
+        return expand(prepared(branch), self.scope, pointer, instance="instances" in branch)
 
     def branches(
         self, section: str, prepared: Callable[[Branch], Branch] = lambda branch: branch
@@ -212,15 +255,7 @@ class _Maker:
         """The entries of a section, ``prepared``, with their templates expanded."""
         for name, branch in self.tree.branch(section).branches():
             pointer = step(section, name)
-            expanded, problems = expand(prepared(branch), self.scope, pointer, instance="instances" in branch)
+            expanded, problems = self.expanded(branch, pointer, prepared)
             self.problems += problems
             self.ledger.book(pointer)
             yield name, expanded
-
-
-def _places(tree: Tree, pointer: str) -> Iterator[tuple[str, Where]]:
-    yield pointer, tree.where
-    if isinstance(tree, Leaf):
-        return
-    for name, child in tree.children.items():
-        yield from _places(child, step(pointer, name))

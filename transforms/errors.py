@@ -100,7 +100,7 @@ class Refused(Exception):
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Problems by place, each once."""
-    return tuple(sorted(set(problems), key=lambda p: (p.where, p.severity, p.code, p.what)))
+    return tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.where, p.severity, p.code, p.what)))
 
 
 def errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -46,19 +46,45 @@ class _Slot:
 
 
 @dataclass(slots=True)
+class _Lone:
+    """A map that one document has spoken of so far: what that says of it stands as it is."""
+
+    branch: Branch
+    rank: Rank
+    document: Document
+    shape: Shape
+
+    def opened(self) -> _Map:
+        """For another document to speak of it too."""
+        fold, made = _Fold(), _Map()
+        fold.document, fold.rank = self.document, self.rank
+        fold.map(made, self.branch, self.shape)
+        return made
+
+
+@dataclass(slots=True)
 class _Map:
     """A map in the making. ``rank`` and ``documents`` tell who said last that it is there, even if empty."""
 
-    items: dict[str, _Slot | _Map] = field(default_factory=dict)
+    items: dict[str, _Slot | _Map | _Lone] = field(default_factory=dict)
     where: Where = NOWHERE
     layer: str = ""
     rank: Rank | None = None
     documents: list[Document] = field(default_factory=list)
 
+    def get(self, name: str) -> _Slot | _Map | None:
+        """What is said of ``name`` so far."""
+        item = self.items.get(name)
+        if isinstance(item, _Lone):
+            item = self.items[name] = item.opened()
+        return item
+
     def tree(self) -> Branch:
         children: dict[str, Tree] = {}
         for name, item in self.items.items():
-            if isinstance(item, _Map):
+            if isinstance(item, _Lone):
+                children[name] = item.branch
+            elif isinstance(item, _Map):
                 children[name] = item.tree()
             elif not item.gone:
                 children[name] = item.leaf
@@ -66,11 +92,8 @@ class _Map:
 
     def slots(self) -> Iterator[_Slot]:
         """Every leaf below."""
-        for item in self.items.values():
-            if isinstance(item, _Map):
-                yield from item.slots()
-            else:
-                yield item
+        for name in tuple(self.items):
+            yield from _slots(self.get(name))
 
 
 class _Fold:
@@ -95,7 +118,7 @@ class _Fold:
                 self.leaf(into, name, child, shape)
 
     def remove(self, into: _Map, name: str, null: Leaf) -> None:
-        old = into.items.get(name)
+        old = into.get(name)
         for rival in self.equals(old):
             if not (isinstance(old, _Slot) and old.gone):
                 self.conflict(null, rival)
@@ -106,7 +129,10 @@ class _Fold:
         into.items[name] = _Slot(null, self.rank, self.document, gone=True)
 
     def branch(self, into: _Map, name: str, child: Branch, shape: Shape) -> None:
-        old = into.items.get(name)
+        old = into.get(name)
+        if old is None and not _takes_back(child):
+            into.items[name] = _Lone(child, self.rank, self.document, _below(shape, name))
+            return
         if isinstance(old, _Slot):
             for equal in self.equals(old):
                 self.conflict(Leaf(value=None, where=child.where, layer=self.document.name), equal)
@@ -117,7 +143,7 @@ class _Fold:
     def leaf(self, into: _Map, name: str, leaf: Leaf, shape: Shape) -> None:
         overrode: list[Leaf] = []
         for rival in (name, *_rivals(shape, name)):
-            item = into.items.get(rival)
+            item = into.get(rival)
             gone = isinstance(item, _Slot) and item.gone
             for equal in self.equals(item):
                 if rival != name and gone:
@@ -161,6 +187,11 @@ class _Fold:
 
     def warn(self, leaf: Leaf, what: str, hint: str, code: str) -> None:
         self.problems.append(Problem(where=leaf.where, what=what, hint=hint, code=code, severity=Severity.WARNING))
+
+
+def _takes_back(tree: Tree) -> bool:
+    """Whether there is a null in ``tree``."""
+    return any(map(_takes_back, tree.children.values())) if isinstance(tree, Branch) else tree.value is None
 
 
 def _slots(item: _Slot | _Map | None) -> Iterator[_Slot]:

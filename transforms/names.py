@@ -10,7 +10,7 @@ from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.match import matches
 from ordain.transforms.merge import merge, rank
 from ordain.transforms.model import Branch, Document, Facts, Fault, Kind, Leaf, Tree
-from ordain.transforms.node import step
+from ordain.transforms.node import step, unstep
 from ordain.transforms.schema import sections
 
 
@@ -70,7 +70,7 @@ class Names:
         section, _, name = pointer.partition("/")
         tree: Tree | None = self.tree.branch(section)
         if name and isinstance(tree, Branch):
-            tree = tree.children.get(name.replace("~1", "/").replace("~0", "~"))
+            tree = tree.children.get(unstep(name))
         if isinstance(tree, Branch):
             yield from (leaf for _, leaf in tree.leaves())
         elif tree is not None:

@@ -128,6 +128,11 @@ def step(pointer: str, key: str | int) -> str:
     return f"{pointer}/{part}" if pointer else part
 
 
+def unstep(part: str) -> str:
+    """The key that one part of a pointer stands for: the inverse of `step`."""
+    return part.replace("~1", "/").replace("~0", "~")
+
+
 def sequence(items: list[Node], where: Where) -> Node:
     """A list of nodes. Raises `Unreadable` where it expands to more than `MAX_NODES`."""
     return Node(value=tuple(items), where=where, size=_bounded(1 + sum(i.size for i in items), where))

@@ -6,7 +6,7 @@ from ordain.transforms import validate
 from ordain.transforms.errors import NOWHERE
 from ordain.transforms.importing.imported import Imported, Plain
 from ordain.transforms.model import Kind
-from ordain.transforms.node import Node, Number, Unreadable, mapping, sequence
+from ordain.transforms.node import Node, Number, Unreadable, mapping, sequence, unstep
 
 
 def settle(imported: Imported) -> None:
@@ -15,7 +15,7 @@ def settle(imported: Imported) -> None:
     while wrong := validate.problems(document(imported.sections), Kind.LAYER):
         for problem in wrong:
             section, _, rest = problem.where.pointer.partition("/")
-            name = _unescaped(rest.partition("/")[0])
+            name = unstep(rest.partition("/")[0])
             if _take_out(imported.sections, problem.where.pointer):
                 where = imported.wheres.get((section, name), NOWHERE)
                 imported.lost(where, f"{problem.where.pointer}: {problem.what}", problem.hint)
@@ -43,7 +43,7 @@ def _size(value: Plain) -> int:
 
 def _take_out(sections: dict[str, dict[str, Plain]], pointer: str) -> bool:
     """Removes what ``pointer`` leads to; of a list, the whole list. False if that is gone already."""
-    path = [_unescaped(part) for part in pointer.split("/")]
+    path = [unstep(part) for part in pointer.split("/")]
     tree: Plain = {**sections}
     if len(path) < 2:
         return sections.pop(path[0], None) is not None
@@ -55,10 +55,6 @@ def _take_out(sections: dict[str, dict[str, Plain]], pointer: str) -> bool:
             return True
         tree = tree[key]
     return False
-
-
-def _unescaped(part: str) -> str:
-    return part.replace("~1", "/").replace("~0", "~")
 
 
 def document(sections: dict[str, dict[str, Plain]]) -> Node:
