@@ -14,11 +14,14 @@ from pathlib import Path
 
 import pluggy
 import pytest
+from hypothesis import settings
 
 from rig import following, package, roots, stores
 from rig.machine import Machine, Machines
 
 _failed = pytest.StashKey[bool]()
+settings.register_profile("ordain", deadline=None)  # a busy host is no defect
+settings.load_profile("ordain")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
