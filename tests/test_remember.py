@@ -41,9 +41,17 @@ CHOICES = {
     "two": SERVICE,
     "three": SERVICE,
     "ssh": ("", "{state: running}", "{uses: {/etc/x: restart}}", "{nice: 5, after: [one]}"),
-    "over": ("", "one: {nice: 5}", "one: {environment: {A: null}}", "two: {environment: {A: 1}}", "one: {after: [two]}"),
+    "over": (
+        "",
+        "one: {nice: 5}",
+        "one: {environment: {A: null}}",
+        "two: {environment: {A: 1}}",
+        "one: {after: [two]}",
+    ),
     "lines": ("", "\n"),
-    "value": tuple(f"{{v: {v}, m: {m}}}" for v in (1, "true", '"1"') for m in ("{a: 1, b: 2}", "{b: 2, a: 1}", "[1, x]")),
+    "value": tuple(
+        f"{{v: {v}, m: {m}}}" for v in (1, "true", '"1"') for m in ("{a: 1, b: 2}", "{b: 2, a: 1}", "[1, x]")
+    ),
     "mounts": ("", "/srv: {what: /dev/a, type: ext4}", "/srv: {what: 'a:/b', type: nfs}"),
     "transform": (
         "",

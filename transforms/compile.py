@@ -35,6 +35,7 @@ from ordain.transforms.references import References
 from ordain.transforms.remember import Memory, Notes
 from ordain.transforms.resolve import lost_by_name, plain, resolve
 from ordain.transforms.service import Context
+from ordain.transforms.services import Target
 from ordain.transforms.template import Scope, expand
 
 T = TypeVar("T")
@@ -207,7 +208,7 @@ class _Maker:
             references=References(layouts=known, names=self.names),
             mounts=tuple(self.mounts),
         )
-        target = services.Target(systemd=self.systemd, context=context, installed=self.installed)
+        target = Target(systemd=self.systemd, context=context, installed=self.installed)
         notes = self.memory.on("services", *self.ground, known, self.mounts)
         for name, layout in known.items():
             yield self.recall(notes, name, entries[name], partial(self.service, entries[name], layout, target))
@@ -233,7 +234,7 @@ class _Maker:
         layout, problems = layouts.lay_out(name, entry, self.names, self.installed)
         return entry, layout, (*wrong, *problems)
 
-    def service(self, entry: Branch, layout: layouts.Layout, target: services.Target) -> Item:
+    def service(self, entry: Branch, layout: layouts.Layout, target: Target) -> Item:
         """The item of a service, with the files it brings; what is wrong with one is wrong with the service."""
         item = services.render(entry, layout, target)
         directory = directory_of(layout.name, entry, self.names)

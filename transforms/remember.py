@@ -68,7 +68,7 @@ def same(one: object, other: object) -> bool:
     if isinstance(one, Mapping):
         theirs = cast(Mapping[object, object], other)
         return len(one) == len(theirs) and all(map(same, one.items(), theirs.items()))
-    if fields := _fields(kind):
+    if fields := _fields(kind):  # type: ignore[arg-type] # python/mypy#11470
         return all(same(getattr(one, name), getattr(other, name)) for name in fields)
     return one == other
 
