@@ -56,6 +56,7 @@ NO: Units = frozenset()
 OUTCOME = "run/ordain/outcome.json"
 INVOCATION = frozenset({"invocation_id"})
 NOT_PERSISTENT = "NotPersistent"
+NOT_IN_HISTORY = "NotInHistory"
 NOT_CONFIRMED = "was not confirmed before the machine went down"
 
 
@@ -153,11 +154,12 @@ class Engine:
             self.decisions.reject(None)
             was = self.decisions.now if by_hand else replace(self.decisions.now, pin=None)
             # What has no number came with the boot or the image, and is neither in the history nor proven.
-            if not planned and old.hash == new.hash and old.number:
+            # Nor is what a clone has in its history, as long as no boot of this machine could start with it.
+            if not planned and old.hash == new.hash and old.number and not self.store.never_proven():
                 self.decisions.stand(self.decisions.after(old, stands_in, pause=pause))
                 return Outcome(generation=old.number, hash=old.hash, plan=planned, exit_status=status((), problems))
             new, unsaved = await asyncio.to_thread(self.store.save, new)
-            self._tell(NOT_PERSISTENT, unsaved.what if unsaved else "")
+            self._tell(NOT_IN_HISTORY, unsaved.what if unsaved else "")
             stand = self.decisions.after(new, stands_in, pause=pause)
             if confirm_sec:
                 await begin(

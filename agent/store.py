@@ -273,15 +273,18 @@ class Store:
         except history.Damaged as error:
             return Saved(number=number, damaged=str(error))
 
-    def _cache(self, generation: Generation, boot_id: str) -> Cache:
+    def _machine(self) -> str:
         try:
             machine_id = self._machine_id.read_text("ascii").strip()
         except (OSError, ValueError):
-            machine_id = ""
+            return ""
+        return machine_id if len(machine_id) == 32 else ""
+
+    def _cache(self, generation: Generation, boot_id: str) -> Cache:
         return Cache(
             number=generation.number,
             hash=generation.hash,
-            machine_id=machine_id if len(machine_id) == 32 else "",
+            machine_id=self._machine(),
             boot_id=boot_id,
             files=files.write(_files(generation)),
             entries=list(_entries(as_placed(self._root, generation))),
@@ -296,6 +299,8 @@ class Store:
             raise history.Damaged(f"{path}: {error}") from error
         if boot_id is not None and cache.boot_id != boot_id.replace("-", ""):
             return None
+        if cache.machine_id not in ("", self._machine()):  # a cloned disk: the generator takes it for no boot
+            raise history.Damaged(f"{path}: made for machine {cache.machine_id}")
         with contextlib.suppress(KeyError):
             return self.load_hash(cache.hash)
         # No history (a new /var): what is placed is known all the same, and enough to plan what goes.
@@ -306,8 +311,9 @@ class Store:
         try:
             durable.replace(self._boot / "fallback", data)
             with contextlib.suppress(CacheError, FileNotFoundError):
-                if unpack(current.read_bytes()).hash in tried:
+                if (bad := unpack(current.read_bytes()).hash) in tried:
                     durable.replace(current, data)
+                    self._forgive(bad)  # no boot takes it any more
         except OSError as error:
             return NotPersistent(what=durable.why(error, self._boot))
         return None

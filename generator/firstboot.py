@@ -25,13 +25,13 @@ _ENVIRONMENT = {b"LC_ALL": b"C.UTF-8", b"PATH": b"/usr/sbin:/usr/bin:/sbin:/bin"
 _REASONS_MAX = 1 << 16
 
 
-def due(root: str, origin: str) -> bool:
+def due(root: str, *, own: bool) -> bool:
     """Whether to compile: what came with the boot goes before the image's baseline, the machine's own documents do not.
 
     Never once PID 1 answers: then the package was installed just now, and the agent is on its way.
     """
     handed = any(map(_is_there, (root + path for path in HANDED_OVER))) or _names(root + HANDED_DIRECTORY)
-    if not handed and (origin != "nothing" or not _names(root + DOCUMENTS)):
+    if not handed and not (own and _names(root + DOCUMENTS)):
         return False
     return not _answers(root + "/run/systemd/private")
 

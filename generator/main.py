@@ -99,7 +99,7 @@ def _choose(root: str) -> Choice:
     if choice.first and choice.origin in ("baseline", "nothing") and choice.option != "baseline":
         from ordain.generator import firstboot
 
-        if firstboot.due(root, choice.origin):
+        if firstboot.due(root, own=choice.origin == "nothing" and not choice.tried):
             alarm(firstboot.SECONDS)
             try:
                 reasons = firstboot.compile(root)

@@ -398,7 +398,7 @@ def test_boots_that_did_not_complete_are_counted(box: Box) -> None:
     assert one(attempts, box.root)[0] is Verdict.OK
 
     box.put("etc/ordain/boot/attempts", "hash one\nhash two\n")
-    assert one(attempts, box.root)[1].startswith("2 boots before this did not complete")
+    assert one(attempts, box.root)[1].startswith("2 boots with generation hash did not complete")
 
 
 def test_the_disks_have_room(box: Box) -> None:

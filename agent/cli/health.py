@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,6 +25,7 @@ from ordain.agent.sources.handed import FOLDER, NAME, read_handover
 from ordain.agent.sources.settings import Kind, SourceSettings
 from ordain.agent.store import Store
 from ordain.generator.cache import CacheError, unpack
+from ordain.generator.choose import NOTHING
 from ordain.transforms import below
 from ordain.transforms.errors import Refused, errors
 from ordain.transforms.exclusive import would_start
@@ -201,14 +203,14 @@ def _cache(root: Path, about: str, path: str) -> Iterator[Check]:
 
 
 def attempts(root: Path) -> Iterator[Check]:
-    """Boots that did not complete since one did."""
+    """Boots that did not complete since one with the same generation did."""
     lines = (below.read(root, "etc/ordain/boot/attempts") or b"").splitlines()
     other = [line for line in lines if not line.endswith(boot_id(root).encode())]
-    if other:
-        yield _warning(
-            "boots", f"{plural(len(other), 'boot')} before this did not complete", "journalctl --boot=-1 -u ordain-*"
-        )
-    else:
+    counts = Counter(line.partition(b" ")[0].decode("ascii", "replace") for line in other)
+    for hash, boots in counts.items():
+        title = "nothing of Ordain" if hash == NOTHING else f"generation {hash[:12]}"
+        yield _warning("boots", f"{plural(boots, 'boot')} with {title} did not complete", "journalctl --boot=-1")
+    if not counts:
         yield _ok("boots", "the last one completed")
 
 

@@ -1,0 +1,78 @@
+"""PID 1 or all of userspace starts anew, and users have managers of their own: services and agent stay."""
+
+from __future__ import annotations
+
+import pytest
+
+from rig.agents import document, runs, sleeps, state, wait_active, wait_state, word
+from rig.machine import Machine, Machines
+
+pytestmark = pytest.mark.integration
+SLOW = "[/bin/sh, -c, 'end() { trap \"\" TERM; sleep 2; exit 0; }; trap end TERM; while :; do sleep 0.1; done']"
+USER = "user@0.service"
+
+
+def booted(machine: Machine) -> Machine:
+    document(machine, web=f"{{command: {SLOW}, stop-timeout: 10s}}", other=sleeps())
+    machine.boot()
+    wait_active(machine, "web.service", "other.service")
+    wait_state(machine, "converged")
+    return machine
+
+
+def pid(machine: Machine, unit: str) -> str:
+    return machine.show(unit, "MainPID")["MainPID"]
+
+
+def test_a_manager_that_is_executed_anew_is_followed_on_and_users_have_theirs(machine: Machine) -> None:
+    """What an upgrade of systemd does to PID 1 (its postinst), at rest and in the midst of an apply."""
+    booted(machine)
+    machine.run("systemctl", "start", USER)
+    machine.run(
+        "systemd-run", "--quiet", "--machine=root@.host", "--user", "--unit=mine", "sleep", "infinity", check=False
+    )
+    user, agent, before = (
+        pid(machine, USER),
+        pid(machine, "ordain-agent.service"),
+        runs(machine, "web.service", "other.service"),
+    )
+
+    machine.run("systemctl", "daemon-reexec")
+    assert runs(machine, "web.service", "other.service") == before
+
+    document(machine, web=sleeps("2"), other=sleeps())
+    machine.until("web is being stopped", lambda: state(machine, "web.service") == "deactivating")
+    machine.run("systemctl", "daemon-reexec")
+    machine.until("web has the new word", lambda: "WORD=2" in word(machine))
+    wait_active(machine, "web.service")
+    wait_state(machine, "converged")
+
+    assert runs(machine, "other.service")["other.service"] == before["other.service"]
+    assert (pid(machine, USER), pid(machine, "ordain-agent.service")) == (user, agent)
+    assert user != "0"
+
+
+def test_after_a_soft_reboot_the_agent_starts_what_is_proven(machines: Machines) -> None:
+    machine = booted(machines("trixie"))
+    before = runs(machine, "other.service")
+
+    machine.run("systemctl", "soft-reboot")
+    machine.until(
+        "other runs again",
+        lambda: (
+            before["other.service"]
+            not in (
+                shown := machine.run(
+                    "systemctl", "show", "--property=InvocationID,ActiveState", "other.service", check=False
+                ).stdout
+            )
+            and "ActiveState=active" in shown
+        ),
+    )
+    machine.until(
+        "the agent answers", lambda: machine.run("busctl", "status", "org.ordain.Agent1", check=False).returncode == 0
+    )
+    wait_state(machine, "converged")
+    assert machine.read("/run/ordain/takeover") == "agent started\n"
+    document(machine, web=sleeps("2"), other=sleeps())
+    machine.until("web has the new word", lambda: "WORD=2" in word(machine))

@@ -1,0 +1,176 @@
+"""Roots that cannot be written, are full, forget, were cloned or have lost their date, on booted machines."""
+
+from __future__ import annotations
+
+import os
+import uuid
+
+import pytest
+
+from ordain.generator.cache import Cache, pack, unpack
+from rig.agents import DOCUMENTS, document, layer, runs, sleeps, status, wait_active, wait_state, word
+from rig.machine import Machine
+
+pytestmark = pytest.mark.integration
+BOOT = "/etc/ordain/boot"
+BASELINE = "/usr/lib/ordain/boot/baseline"
+WEB = "[Unit]\nDescription=Web\nIgnoreOnIsolate=yes\n[Service]\nType=exec\nExecStart=/bin/sleep infinity\n"
+EARLY = """\
+[Unit]
+DefaultDependencies=no
+Before=ordain-boot-attempt.service local-fs-pre.target
+[Service]
+Type=oneshot
+ExecStart={command}
+[Install]
+WantedBy=sysinit.target
+"""
+
+
+def early(machine: Machine, command: str) -> None:
+    """Run a shell command before anything of ours does."""
+    machine.write("/etc/systemd/system/odd.service", EARLY.format(command=f"/bin/sh -c '{command}'"))
+    machine.path("/etc/systemd/system/sysinit.target.wants").mkdir(exist_ok=True)
+    machine.path("/etc/systemd/system/sysinit.target.wants/odd.service").symlink_to("../odd.service")
+
+
+def codes(machine: Machine) -> set[str]:
+    return {condition["code"] for condition in status(machine)["conditions"]}
+
+
+def record(machine: Machine) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in reversed(machine.read("/run/ordain/boot/choice").splitlines()))
+
+
+def no_failure(machine: Machine) -> None:
+    """Nothing of ours has failed, and the bare system is there."""
+    assert "ordain" not in machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout
+    assert machine.show("basic.target", "ActiveState")["ActiveState"] == "active"
+
+
+@pytest.fixture
+def followed(machine: Machine) -> Machine:
+    """One that has followed its documents, and is off."""
+    document(machine, web=sleeps(), other=sleeps())
+    machine.boot()
+    wait_active(machine, "web.service", "other.service")
+    wait_state(machine, "converged")
+    machine.until("it is proven", lambda: machine.path(f"{BOOT}/current").exists())
+    machine.power_cut()
+    return machine
+
+
+@pytest.mark.parametrize(("where", "code"), [("/etc", "NotPersistent"), ("/var", "NotInHistory")])
+def test_what_is_read_only_holds_for_this_boot_and_is_told(followed: Machine, where: str, code: str) -> None:
+    early(followed, f"mount --bind {where} {where} && mount -o remount,ro,bind {where}")
+
+    followed.boot()
+    wait_active(followed, "web.service", "other.service")
+    wait_state(followed, "converged")
+    before = runs(followed, "other.service")
+    followed.write("/run/web.yaml", layer(web=sleeps("2"), other=sleeps()))
+    followed.run("ordainctl", "apply", "/run/web.yaml", check=False)
+
+    assert "WORD=2" in word(followed)
+    assert code in codes(followed)
+    assert runs(followed, "other.service") == before
+    no_failure(followed)
+
+
+def test_a_full_disk_costs_nothing_that_runs_and_is_told(followed: Machine) -> None:
+    """Both directories on small file systems of their own, which are then filled."""
+    for directory in (BOOT, "/var/lib/ordain"):
+        early_mount = f"cp -a {directory} /run/kept && mount -t tmpfs -o size=256k,mode=755 none {directory}"
+        followed.write(
+            f"/usr/bin/mount{directory.replace('/', '-')}",
+            f"#!/bin/sh\n{early_mount} && cp -a /run/kept/. {directory} && rm -r /run/kept\n",
+            mode=0o755,
+        )
+    early(followed, f"mount{BOOT.replace('/', '-')} && mount-var-lib-ordain")
+    followed.boot()
+    wait_active(followed, "web.service", "other.service")
+    wait_state(followed, "converged")
+    before = runs(followed, "other.service")
+    for directory in (BOOT, "/var/lib/ordain"):
+        followed.run("dd", "if=/dev/zero", f"of={directory}/.filler", "bs=512", check=False)
+    old = followed.path(f"{BOOT}/current").read_bytes()
+
+    document(followed, web=sleeps("2"), other=sleeps())
+    followed.until("web has the new word", lambda: "WORD=2" in word(followed))
+    followed.until("it is told", lambda: "NotPersistent" in codes(followed))
+    assert followed.path(f"{BOOT}/current").read_bytes() == old
+    assert not list(followed.path(BOOT).glob(".*.new"))
+    assert runs(followed, "other.service") == before
+    no_failure(followed)
+
+    for directory in (BOOT, "/var/lib/ordain"):
+        followed.path(f"{directory}/.filler").unlink()
+    document(followed, web=sleeps("3"), other=sleeps())
+    followed.until("it is kept", lambda: followed.path(f"{BOOT}/current").read_bytes() != old)
+    followed.until("that is told", lambda: "NotPersistent" not in codes(followed))
+
+
+def test_a_clone_and_a_machine_without_an_id_start_from_their_documents(followed: Machine) -> None:
+    """Of the cache of another machine nothing is placed; the documents are compiled before the first unit is loaded."""
+    followed.write("/etc/machine-id", f"{uuid.uuid4().hex}\n")
+
+    followed.boot()
+    wait_active(followed, "web.service", "other.service")
+    assert record(followed)["from"] == "handed"
+    assert "ForeignCache" in followed.read("/run/ordain/boot/why")
+    followed.until("it is its own", lambda: machine_id(followed) == followed.read("/etc/machine-id").strip())
+
+    followed.power_cut()
+    followed.path("/etc/machine-id").unlink()
+    followed.boot()
+    wait_active(followed, "web.service", "other.service")
+    followed.until("it is its own", lambda: machine_id(followed) == followed.read("/etc/machine-id").strip())
+    no_failure(followed)
+
+
+def machine_id(machine: Machine) -> str:
+    return unpack(machine.path(f"{BOOT}/current").read_bytes()).machine_id
+
+
+def test_a_history_that_is_gone_and_dates_that_are_wrong_restart_nothing(followed: Machine) -> None:
+    """A /var/lib/ordain that is mounted, and empty, at every boot; files from a year to come, and from 1970."""
+    early(followed, "mount -t tmpfs -o mode=755 none /var/lib/ordain")
+    for folder, date in ((BOOT, 4_000_000_000), (DOCUMENTS, 0)):
+        for path in followed.path(folder).iterdir():
+            os.utime(path, (date, date))
+
+    followed.boot()
+    wait_active(followed, "web.service", "other.service")
+    before = runs(followed, "web.service", "other.service")
+    wait_state(followed, "converged")
+
+    assert record(followed)["from"] == "current"
+    assert runs(followed, "web.service", "other.service") == before
+    document(followed, web=sleeps("2"), other=sleeps())
+    followed.until("web has the new word", lambda: "WORD=2" in word(followed))
+    no_failure(followed)
+
+
+@pytest.mark.parametrize("volatile", ["yes", "state", "overlay"])
+def test_a_root_that_forgets_boots_its_baseline_every_time(machine: Machine, volatile: str) -> None:
+    """systemd.volatile= as nspawn does it: / or /var is a tmpfs, or all that is written goes to one."""
+    link = b"../web.service"
+    entries = [
+        ("normal/web.service", 0o644, WEB.encode(), None),
+        ("normal/ordain-services.target.wants/web.service", 0o777, None, link),
+    ]
+    machine.write(BASELINE, pack(Cache(number=0, hash="baseline", entries=entries)))
+    machine.options = (f"--volatile={volatile}",)
+
+    for _ in range(2):
+        machine.boot(wait=False)
+        machine.until("PID 1 listens", lambda: machine.path("/run/systemd/private").exists())
+        wait_active(machine, "web.service")
+        machine.until(
+            "the agent answers",
+            lambda: machine.run("busctl", "status", "org.ordain.Agent1", check=False).returncode == 0,
+        )
+        assert record(machine)["from"] == "baseline"
+        assert "note" not in record(machine)
+        no_failure(machine)
+        machine.power_cut()
