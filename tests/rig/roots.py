@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 CACHE = Path("/var/cache/ordain")
-SUITES = ("bookworm", "trixie")
+SUITES = tuple(os.environ.get("SUITES", "bookworm trixie").split())
+"""Each test of a machine runs on all of them; ``SUITES=sid`` is for a look ahead."""
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "udev", "polkitd", "iproute2", "procps", "apt", "curl"),
     *("python3", "python3-yaml", "python3-jinja2", "python3-jsonschema", "python3-rich"),
