@@ -256,7 +256,7 @@ class Subject:
     def _check(self, step: Step, before: Units) -> None:
         """All that must hold of one machine."""
         told = {unit["unit"]: unit for unit in self._told()["units"]}
-        if self.codes & {"Internal", "NotPlaced", "NotPersistent"}:
+        if self.codes & {"Internal", "NotPlaced", "NotPersistent", "NotInHistory"}:
             raise Broken(f"conditions: {self.status['conditions']}")
         self._check_unchanged(step, before)
         if not self.taken:
