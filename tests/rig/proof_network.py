@@ -132,7 +132,9 @@ ALWAYS = (
     _route("default by 10.0.2.2, metric 7", "route show default", gateway="10.0.2.2", dev="uplink", metric=7),
     _route("an IPv6 route", "-6 route show 2001:db8:2::/48", gateway="2001:db8:1::1", dev="uplink"),
     Expected(
-        what="the router answers", command="curl --max-time 5 http://10.0.2.2:9/; [ $? = 7 ] && echo yes", wanted="yes"
+        what="the router answers",
+        command="curl -s --max-time 5 http://10.0.2.2:9/; [ $? = 7 ] && echo yes",
+        wanted="yes",
     ),
     _link("quiet", "a dummy, its MTU and MAC", mtu=1300, address="52:54:00:00:00:07", linkinfo={"info_kind": "dummy"}),
     _address("quiet", "192.0.2.7/32", "2001:db8:7::1/128"),
@@ -142,6 +144,7 @@ ALWAYS = (
     _link("inner", "in the VRF", master="red"),
     _address("inner", "198.51.100.1/24"),
     _route("the VRF's own default route", "route show table 200 default", gateway="198.51.100.254", dev="inner"),
+    _route("packets in the VRF take it", "route get 203.0.113.9 vrf red", gateway="198.51.100.254", dev="inner"),
     *(_link(name, "WireGuard", linkinfo={"info_kind": "wireguard"}) for name in ("here", "there")),
     _address("here", "10.9.0.1/24"),
     *(
@@ -151,6 +154,15 @@ ALWAYS = (
             wanted="yes",
         )
         for name in ("here", "there")
+    ),
+    *(
+        Expected(
+            what=f"no device is {state}",
+            command="networkctl --json=short list",
+            wanted={"Interfaces": [{"AdministrativeState": state}]},
+            absent=True,
+        )
+        for state in ("failed", "configuring", "pending")
     ),
     Expected(what="a sysctl", command="sysctl -n net.ipv4.ip_forward", wanted=1),
     Expected(what="a module's sysctl", command="sysctl -n net.bridge.bridge-nf-call-iptables", wanted=0),
