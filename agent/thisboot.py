@@ -33,10 +33,16 @@ class ThisBoot:
         self.ended = False
 
     def learn(self) -> None:
-        """What the generator passed over for this boot is not to be applied in it, nor in a later one, by itself."""
+        """What the generator passed over for this boot is not to be applied in it, nor in a later one, by itself.
+
+        After a boot with nothing it took it again: then that is over.
+        """
+        rejected, applied = self._engine.decisions.rejected, self._engine.applied().hash
+        if rejected and rejected.hash == self._booted == applied and not self._engine.trials.under_way():
+            self._engine.decisions.reject(None)
         with contextlib.suppress(Damaged):
             passed = self._engine.store.proven()
-            if passed and passed.hash in self._tried and passed.hash != self._engine.applied().hash:
+            if passed and passed.hash in self._tried and passed.hash != applied:
                 why = f"{TRIES} boots with it did not complete"
                 self._engine.decisions.reject(Rejected(number=passed.number, hash=passed.hash, why=why))
 

@@ -70,6 +70,22 @@ def test_what_boots_do_not_complete_with_is_not_tried_again_by_itself(changed: M
     assert "WORD=2" in word(machine), "by hand it has another three boots"
 
 
+def test_after_a_boot_with_nothing_all_have_another_chance(changed: Machine) -> None:
+    machine = changed
+    tried = (hash_of(machine, "current"), hash_of(machine, "fallback"))
+    machine.write(f"{BOOT}/attempts", "".join(f"{hash} boot{n}\n" for hash in tried for n in range(3)))
+
+    machine.boot()
+    wait_state(machine, "rolled-back")
+    assert machine.show("web.service", "LoadState")["LoadState"] == "not-found", "nor does the agent start it"
+    good(machine)
+    machine.reboot()
+
+    wait_state(machine, "converged")
+    assert "WORD=2" in word(machine)
+    assert "RolledBack" not in codes(machine)
+
+
 def test_a_check_of_the_boot_that_fails_is_told(machine: Machine) -> None:
     check = "[Unit]\nBefore=boot-complete.target\n[Service]\nType=oneshot\nExecStart=/bin/false\n"
     machine.write("/etc/systemd/system/check.service", check)
