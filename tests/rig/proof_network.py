@@ -23,7 +23,7 @@ from rig.machine import MachineError
 
 PATH = "/etc/ordain/documents/machine.yaml"
 SETTINGS = "network: {reach: [gateway], within: 20s}\n"
-WAIT_SEC = 180
+WAIT_SEC = 600
 DOCUMENT = """\
 ordain: v1
 kind: Layer
