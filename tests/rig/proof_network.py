@@ -133,8 +133,8 @@ ALWAYS = (
     _route("an IPv6 route", "-6 route show 2001:db8:2::/48", gateway="2001:db8:1::1", dev="uplink"),
     Expected(
         what="the router answers",
-        command="curl -s --max-time 5 http://10.0.2.2:9/; [ $? = 7 ] && echo yes",
-        wanted="yes",
+        command="curl -s --max-time 5 http://10.0.2.2:9/; ip -j neigh show 10.0.2.2",
+        wanted=[{"lladdr": "52:55:0a:00:02:02"}],
     ),
     _link("quiet", "a dummy, its MTU and MAC", mtu=1300, address="52:54:00:00:00:07", linkinfo={"info_kind": "dummy"}),
     _address("quiet", "192.0.2.7/32", "2001:db8:7::1/128"),
@@ -176,7 +176,7 @@ ALWAYS = (
 AT_FIRST = (
     Expected(
         what="/srv/data: waits for somebody",
-        command="findmnt -J -o FSTYPE /srv/data",
+        command="findmnt -J -t autofs -o FSTYPE /srv/data",
         wanted={"filesystems": [{"fstype": "autofs"}]},
     ),
     Expected(what="/srv/data: comes when it is used", command="cat /srv/data/hello", wanted="there"),
@@ -299,20 +299,20 @@ def _apply(machine: qemu.Qemu, document: str, *, status: int = 0) -> str:
 
 
 def _look(machine: qemu.Qemu, expected: Sequence[Expected]) -> None:
-    """Say of each of ``expected`` that it is so, once it is."""
+    """Say of each of ``expected`` that it is so, once all are at the same time."""
     deadline = time.monotonic() + WAIT_SEC
-    waiting = list(expected)
-    while waiting:
-        asked = list(zip(waiting, _asked(machine, [each.command for each in waiting]), strict=True))
-        waiting = [each for each, found in asked if _within(found, each.wanted) is each.absent]
-        for each in (each for each, _ in asked if each not in waiting):
-            print(f"    {each.what}", flush=True)
-        if waiting and time.monotonic() > deadline:
-            wrong = (
-                f"{e.what}\n  {e.command}\n  prints {found}\n  wanted {e.wanted}" for e, found in asked if e in waiting
+    while True:
+        asked = zip(expected, _asked(machine, [each.command for each in expected]), strict=True)
+        wrong = [(each, found) for each, found in asked if _within(found, each.wanted) is each.absent]
+        if not wrong:
+            break
+        if time.monotonic() > deadline:
+            lines = (
+                f"{each.what}\n  {each.command}\n  prints {found}\n  wanted {each.wanted}" for each, found in wrong
             )
             about = machine.run("networkctl; journalctl -b -o cat -u systemd-networkd | tail -n 60", check=False)
-            raise MachineError("\n".join((*wrong, about)))
+            raise MachineError("\n".join((*lines, about)))
+    print("".join(f"    {each.what}\n" for each in expected), end="", flush=True)
 
 
 def _asked(machine: qemu.Qemu, commands: Sequence[str]) -> list[Any]:
