@@ -35,7 +35,7 @@ def decide(view: View) -> Iterator[Job | Note]:
     elif view.failed and view.touched and (view.new is None or view.new.starter):
         yield _unless_masked(view, Verb.START, "it had failed, and its definition changed")
     elif view.new is None and view.old and view.old.item == BOOT and not view.masked_by_admin:
-        if view.state.load_state == "loaded":
+        if view.state.load_state == "loaded" and view.old.starter:
             yield view.job(Verb.START, "boot is no longer exclusive, or lets it in: the system starts it")
     elif view.new is None and view.was_wanted in _DOWN:
         yield view.note("no longer in the documents: left as it is, from the next boot as the system has it")

@@ -28,6 +28,7 @@ CONNECT_SEC = 4.0
 """An address that nobody on the link has is known not to be there after 3 s (ip-sysctl, retrans_time)."""
 DOUBT_SEC = 10.0
 POLL_SEC = 0.5
+TRIES = 3
 _GATEWAY = 0x2
 """RTF_GATEWAY of /proc/net/route and ipv6_route."""
 
@@ -35,14 +36,23 @@ Ask = Callable[[str, int], Awaitable[str]]
 
 
 async def reached(root: Path, wanted: Iterable[str], *, ask: Ask | None = None) -> tuple[str, ...]:
-    """Of ``wanted`` what is reached now, each with how: ``caller 192.0.2.7 answers``."""
-    found = []
-    for word in wanted:
-        kind, hosts = _hosts(root, word)
-        answers = [await (ask or connect)(host, port) for host, port in hosts]
-        if "answers" in answers or (kind != "source" and "silent" in answers):
-            found.append(f"{word} {'answers' if 'answers' in answers else 'silent'}")
-    return tuple(found)
+    """Of ``wanted`` what is reached now, each with how: ``caller 192.0.2.7 answers``.
+
+    What is not is asked `TRIES` times: a link that just came up may need a moment, and what is missed here is not
+    watched over.
+    """
+    found: dict[str, str] = {}
+    wanted = tuple(wanted)
+    for attempt in range(TRIES):
+        missing = [word for word in wanted if word not in found]
+        if attempt and missing:
+            await asyncio.sleep(POLL_SEC)
+        for word in missing:
+            kind, hosts = _hosts(root, word)
+            answers = [await (ask or connect)(host, port) for host, port in hosts]
+            if "answers" in answers or (kind != "source" and "silent" in answers):
+                found[word] = "answers" if "answers" in answers else "silent"
+    return tuple(f"{word} {found[word]}" for word in wanted if word in found)
 
 
 async def lost(root: Path, before: Iterable[str], within_sec: float, *, ask: Ask | None = None) -> tuple[str, ...]:

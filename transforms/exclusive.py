@@ -70,7 +70,15 @@ def render(tree: Branch, items: Iterable[Item], kept: Iterable[Item], installed:
         if unit.endswith(_HELD) and unit in installed.units and not installed.units[unit].masked
     }
     members = tuple(
-        Member(unit=unit, item=ITEM, wanted=Wanted.STOPPED, ours=False, starter=False) for unit in sorted(held)
+        Member(
+            unit=unit,
+            item=ITEM,
+            wanted=Wanted.STOPPED,
+            ours=False,
+            starter=unit in vendors,
+            starts=_triggered(units, unit)[0] if unit.endswith(".socket") else "",
+        )
+        for unit in sorted(held)
     )
     problems = (*_unknown(allowed, vendors), *_cut_off(tree.leaf("mode") or tree.here, held))
     blocked = any(problem.severity is Severity.BLOCKED for problem in problems)

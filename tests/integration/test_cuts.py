@@ -11,7 +11,7 @@ from rig import cuts
 from rig.machine import Machines
 
 pytestmark = pytest.mark.integration
-EVERY = 7
+EVERY = 9
 """One step of so many; each Debian and each direction begins with another one."""
 
 
