@@ -73,19 +73,29 @@ def machine(machines: Machines, suite: str) -> Machine:
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[stores.Cluster]:
-    """Three members of etcd, for tests that do them no harm."""
+def etcd_here() -> None:
+    """What a server of etcd needs is there."""
     if reason := stores.missing():
         _skip(reason)
+
+
+@pytest.fixture(scope="session")
+def pouch_here() -> None:
+    """What a server of CouchDB's protocol needs is there."""
+    if reason := stores.missing_pouch():
+        _skip(reason)
+
+
+@pytest.fixture(scope="session")
+def cluster(etcd_here: None) -> Iterator[stores.Cluster]:
+    """Three members of etcd, for tests that do them no harm."""
     with stores.Cluster() as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
-def pouch() -> Iterator[stores.Pouch]:
+def pouch(pouch_here: None) -> Iterator[stores.Pouch]:
     """A server of CouchDB's protocol, for tests that do it no harm."""
-    if reason := stores.missing_pouch():
-        _skip(reason)
     with stores.Pouch() as pouch:
         yield pouch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 
@@ -33,14 +33,6 @@ from rig import stores
 from rig.keys import key_of
 
 Open = Callable[[], Database]
-
-
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[stores.Cluster]:
-    if reason := stores.missing():
-        pytest.skip(reason)
-    with stores.Cluster() as cluster:
-        yield cluster
 
 
 @pytest.fixture(params=["directory", "etcd"])

@@ -20,7 +20,7 @@ from ordain.agent.sources.etcd import Etcd
 from ordain.agent.sources.transport import Access, Transport
 from ordain.agent.sources.watching import Pace
 from ordain.transforms.documents import read
-from ordain.transforms.model import Facts
+from rig.following import FACTS
 
 Open = Callable[[], AbstractAsyncContextManager[Database]]
 STORES = ("directory", "etcd", "couchdb")
@@ -134,20 +134,6 @@ def test_a_key_cannot_leave_the_directory(tmp_path: Path, key: str) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-WEB3 = Facts(
-    id="debian",
-    like=(),
-    version="12",
-    systemd=252,
-    arch="x86-64",
-    virtualization="none",
-    hostname="web3",
-    machine_id="0" * 31 + "3",
-    mac=(),
-    root="disk",
-)
-
-
 def text(name: str, match: str = "", rest: str = "", kind: str = "Layer") -> bytes:
     where = f"match: {match}\n" if match else ""
     return f"ordain: v1\nkind: {kind}\nname: {name}\n{where}{rest}".encode()
@@ -166,7 +152,7 @@ def paths(snapshot: Snapshot) -> list[str]:
 
 async def test_a_machine_reads_what_its_node_makes_it(store: Open) -> None:
     async with store() as database:
-        source = DatabaseSource(database, lambda: WEB3, {})
+        source = DatabaseSource(database, lambda: FACTS, {})
         await publish(database, text("base"))
         await publish(database, text("web", "{role: web}"))
         await publish(database, text("db", "{role: db}"))
@@ -178,7 +164,7 @@ async def test_a_machine_reads_what_its_node_makes_it(store: Open) -> None:
 
 
 async def test_a_document_of_several_scopes_is_one_unless_its_texts_differ(store: Open) -> None:
-    facts = replace(WEB3, labels={"role": ("web", "db")})
+    facts = replace(FACTS, labels={"role": ("web", "db")})
     async with store() as database:
         source = DatabaseSource(database, lambda: facts, {})
         await publish(database, text("both", "{role: [web, db]}"))
@@ -189,7 +175,7 @@ async def test_a_document_of_several_scopes_is_one_unless_its_texts_differ(store
 
 
 async def test_a_machine_is_woken_by_what_may_be_for_it_alone(store: Open) -> None:
-    facts = replace(WEB3, labels={"role": ("web",)})
+    facts = replace(FACTS, labels={"role": ("web",)})
     async with store() as database:
         source = DatabaseSource(database, lambda: facts, {})
         await publish(database, text("base"))
@@ -209,7 +195,7 @@ async def test_a_machine_is_woken_by_what_may_be_for_it_alone(store: Open) -> No
 
 async def test_new_labels_are_watched_too(store: Open) -> None:
     async with store() as database:
-        source = DatabaseSource(database, lambda: WEB3, {})
+        source = DatabaseSource(database, lambda: FACTS, {})
         await publish(database, text("base"))
         async with aclosing(source.changes()) as changes:
             await anext(changes)

@@ -23,7 +23,7 @@ from rig.certificates import Authority
 from rig.following import BASE, FIRST, LEFTOVER, PACE, PATIENCE_SEC, SECOND, EtcdStore, Machine, admin, insist
 from rig.proxy import Proxy
 
-pytestmark = [pytest.mark.integration, LEFTOVER, pytest.mark.skipif(bool(stores.missing()), reason=stores.missing())]
+pytestmark = [pytest.mark.integration, LEFTOVER, pytest.mark.usefixtures("etcd_here")]
 etcd = pytest.mark.parametrize("store", ["etcd"], indirect=True)
 COMMON = ("documents/common/",)
 

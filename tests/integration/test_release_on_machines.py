@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from rig import stores
 from rig.agents import layer, runs, sleeps, status, wait_active, wait_state, word
 from rig.machine import Machine
 from rig.roots import CLEAN
@@ -22,10 +21,8 @@ DOCUMENTS = f"{DESK}/documents"
 
 
 @pytest.fixture
-def released(machine: Machine) -> Machine:
+def released(etcd_here: None, machine: Machine) -> Machine:
     """A machine with etcd, a key that it trusts, and release 1."""
-    if reason := stores.missing():
-        pytest.skip(reason)
     etcd = shutil.which("etcd", path=CLEAN["PATH"])
     assert etcd
     machine.write("/usr/local/bin/etcd", Path(etcd).read_bytes(), mode=0o755)

@@ -61,9 +61,8 @@ def ask_again(machine: Machine) -> None:
 
 
 @on_trixie
+@pytest.mark.usefixtures("etcd_here")
 def test_etcd_loses_its_leader_and_then_everything(machine: Machine, link: Link) -> None:
-    if reason := stores.missing():
-        pytest.skip(reason)
     with stores.Cluster(host=link.host) as cluster:
         follow(machine, f"{{type: etcd, endpoints: {json.dumps(cluster.endpoints)}}}")
         put(machine, layer(web=sleeps(), other=sleeps()))
@@ -88,9 +87,8 @@ def test_etcd_loses_its_leader_and_then_everything(machine: Machine, link: Link)
 
 
 @on_bookworm
+@pytest.mark.usefixtures("pouch_here")
 def test_couchdb_behind_a_network_that_swallows_everything(machine: Machine, link: Link) -> None:
-    if reason := stores.missing_pouch():
-        pytest.skip(reason)
     with stores.Pouch(host=link.host) as pouch:
         follow(machine, f'{{type: couchdb, url: "{pouch.url}"}}')
         put(machine, layer(web=sleeps(), other=sleeps()))
