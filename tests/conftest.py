@@ -6,6 +6,7 @@ In CI (``CI=true``) a machine that cannot be made is a failure; elsewhere the te
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 from collections.abc import Generator, Iterator
@@ -129,6 +130,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
     asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
+    gc.collect()  # a socket left open is told of in the test that left it
     return True
 
 

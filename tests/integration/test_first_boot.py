@@ -47,7 +47,8 @@ def number(machine: Machine) -> int:
 
 
 def wait_followed(machine: Machine) -> None:
-    machine.until("the agent has applied it", lambda: machine.path("/etc/ordain/boot/current").exists())
+    """The outcome is the last that an apply writes."""
+    machine.until("the agent has applied it", lambda: machine.path("/run/ordain/outcome.json").exists())
 
 
 def test_a_document_of_the_hypervisor_is_there_from_the_first_moment(machine: Machine) -> None:
