@@ -72,6 +72,7 @@ class Follower(Local):
         self._reloaded = False
         self._enforced = -ENFORCE_SEC
         self._worked = True
+        self._looking = asyncio.Lock()
         self._listeners: list[Callable[[Status], None]] = []
 
     async def run(self) -> None:
@@ -268,8 +269,9 @@ class Follower(Local):
             log.info("generation %d: %s after %d ms", outcome.generation, ended, outcome.usec // 1000)
 
     async def look(self) -> None:
-        """Observe, and tell the listeners of what changed."""
-        self._tell(await self.status())
+        """Observe, and tell the listeners of what changed; one at a time, or the older of two would be told last."""
+        async with self._looking:
+            self._tell(await self.status())
 
     def _tell(self, status: Status) -> None:
         if status != self.current:

@@ -96,8 +96,9 @@ class Service(ServiceInterface):
     @method()
     @_answered
     async def Status(self) -> "s":
-        """JSON of the status, observed now."""
-        return json.dumps(to_json(await self._follower.status()))
+        """JSON of the status, observed now; the properties are told to agree with it."""
+        await self._follower.look()
+        return json.dumps(to_json(self._follower.current))
 
     @method()
     @_answered
