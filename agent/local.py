@@ -101,9 +101,9 @@ class Local:
         seen = repr((snapshot.texts, snapshot.own, self.facts, local_transforms(root)))
         if (digest := hashlib.sha256(seen.encode("utf-8", "surrogateescape")).digest()) == self._taken_before:
             return snapshot, self.taken, self.labels
-        taking = self.engine.elsewhere(TAKE, root, self.settings.trust, snapshot)
-        self._taken_before = b"" if taking.release.number else digest
-        return taking.snapshot, taking.release, taking.labels
+        admitted, release, labels = self.engine.elsewhere(TAKE, root, self.settings.trust, snapshot)
+        self._taken_before = b"" if release.number else digest
+        return admitted, release, labels
 
     def _source(self, **state: Any) -> None:
         self.source_state = SourceState(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from ordain.agent.compile import transforms
@@ -18,20 +17,14 @@ from ordain.transforms.names import shared_versions
 from ordain.transforms.resolve import with_node
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taking:
-    """The documents that are taken, the release that they are, and the labels of the machine."""
+def take(root: Path, trust: Trust, snapshot: Snapshot) -> tuple[Snapshot, Taken, Mapping[str, tuple[str, ...]]]:
+    """What the machine below ``root`` takes of ``snapshot``, the release that this is, and the machine's labels.
 
-    snapshot: Snapshot
-    release: Taken
-    labels: Mapping[str, tuple[str, ...]]
-
-
-def take(root: Path, trust: Trust, snapshot: Snapshot) -> Taking:
-    """What the machine below ``root`` takes of ``snapshot``; see `Admission.admit`. Raises `SourceError`."""
+    See `Admission.admit`. Raises `SourceError`. A plain tuple: an answer of a class from here would have the agent,
+    which asks for it elsewhere, load all of this too.
+    """
     facts = read_facts(root)
     shared = shared_versions(transforms(root))
     admitted, release = Admission(root=root, trust=trust, check=check).admit(snapshot, facts, shared)
     taken = Taken(channel=release.channel, number=release.number, hash=release.hash) if release else Taken()
-    labels = with_node(nodes_in(admitted.texts), facts, shared).labels
-    return Taking(snapshot=admitted, release=taken, labels=labels)
+    return admitted, taken, with_node(nodes_in(admitted.texts), facts, shared).labels
