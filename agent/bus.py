@@ -71,9 +71,12 @@ class Bus(Protocol):
         """
 
     async def listen(
-        self, sender: str, path: str, interface: str, member: str, heard: Callable[[Signal], None]
+        self, sender: str, path: str, interface: str, member: str, heard: Callable[[Signal], None], *, first: str = ""
     ) -> None:
-        """Have ``heard`` called for such signals. A ``path`` that ends in ``/`` stands for all below it."""
+        """Have ``heard`` called for such signals. A ``path`` that ends in ``/`` stands for all below it.
+
+        ``first``: the first value they have to have; others may be heard all the same.
+        """
 
     async def wait(self, future: asyncio.Future[T], timeout_sec: float) -> T:
         """The result of a future that a signal will set; raises TimeoutError."""

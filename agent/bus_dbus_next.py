@@ -68,12 +68,13 @@ class DbusNext:
         return _plain(reply.body[0]) if reply.body else None
 
     async def listen(
-        self, sender: str, path: str, interface: str, member: str, heard: Callable[[Signal], None]
+        self, sender: str, path: str, interface: str, member: str, heard: Callable[[Signal], None], *, first: str = ""
     ) -> None:
         """See `Bus.listen`."""
         below = path.endswith("/")
         place = f"path_namespace='{path[:-1]}'" if below else f"path='{path}'"
         rule = f"type='signal',sender='{sender}',interface='{interface}',member='{member}',{place}"
+        rule += f",arg0='{first}'" if first else ""
 
         def hear(message: Message) -> None:
             if (

@@ -55,9 +55,9 @@ class Pystemd:
         return _decoded(reply.body)
 
     async def listen(
-        self, sender: str, path: str, interface: str, member: str, heard: Callable[[Signal], None]
+        self, sender: str, path: str, interface: str, member: str, heard: Callable[[Signal], None], *, first: str = ""
     ) -> None:
-        """See `Bus.listen`; sd-bus cannot match all paths below one, so such a rule takes any path."""
+        """See `Bus.listen`; sd-bus cannot match all paths below one, so a rule takes any path and first value."""
 
         def hear(message: DbusMessage, error: object = None, userdata: object = None) -> None:
             message.process_reply(True)

@@ -57,6 +57,7 @@ class Follower(Local):
         self._dismiss = dismiss
         self._dismissal: asyncio.TimerHandle | None = None
         self.current = Status(agent=True, source=self.source_state)
+        self._units: frozenset[str] = frozenset()
         self._applying = False
         self._started = False
         self._this_boot = ThisBoot(engine)
@@ -93,7 +94,7 @@ class Follower(Local):
         self._wake.set()
 
     def _on_changed(self, unit: str) -> None:
-        if any(status.unit == unit for status in self.current.units):
+        if unit in self._units:
             self._wake.set()
 
     async def _loop(self) -> None:
@@ -276,6 +277,7 @@ class Follower(Local):
     def _tell(self, status: Status) -> None:
         if status != self.current:
             self.current = status
+            self._units = frozenset(unit.unit for unit in status.units)
             for listener in self._listeners:
                 listener(status)
 

@@ -25,6 +25,7 @@ from ordain.agent.generation import canonical
 from ordain.agent.holds import as_placed
 from ordain.agent.lag import Applied
 from ordain.agent.model import Generation, Outcome, to_json
+from ordain.agent.stamped import Stamped
 from ordain.agent.wire import from_json
 from ordain.generator import files
 from ordain.generator.cache import Cache, CacheError, pack, unpack
@@ -70,6 +71,8 @@ class Store:
         self._applied = root / "run/ordain/applied.json"
         self._machine_id = root / "etc/machine-id"
         self._held: tuple[tuple[int, int], Generation] | None = None
+        self._heads: dict[Path, Stamped[Cache]] = {}
+        self._read_applied = Stamped(self._applied, lambda data: from_json(Applied, json.loads(data)))
 
     def save(self, generation: Generation) -> tuple[Generation, NotPersistent | None]:
         """Write ``generation`` to the history; it comes back with its number.
@@ -252,7 +255,7 @@ class Store:
     def read_applied(self) -> Applied | None:
         """What was recorded in this boot; None if nothing, or nothing that can be read."""
         try:
-            return from_json(Applied, json.loads(self._applied.read_bytes()))
+            return self._read_applied()
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -292,17 +295,18 @@ class Store:
 
     def _cached(self, path: Path, boot_id: str | None) -> Generation | None:
         try:
+            head = self._heads.setdefault(path, Stamped(path, _head))()
+            if boot_id is not None and head.boot_id != boot_id.replace("-", ""):
+                return None
+            if head.machine_id not in ("", self._machine()):  # a cloned disk: the generator takes it for no boot
+                raise history.Damaged(f"{path}: made for machine {head.machine_id}")
+            with contextlib.suppress(KeyError):
+                return self.load_hash(head.hash)
             cache = unpack(path.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, CacheError) as error:
             raise history.Damaged(f"{path}: {error}") from error
-        if boot_id is not None and cache.boot_id != boot_id.replace("-", ""):
-            return None
-        if cache.machine_id not in ("", self._machine()):  # a cloned disk: the generator takes it for no boot
-            raise history.Damaged(f"{path}: made for machine {cache.machine_id}")
-        with contextlib.suppress(KeyError):
-            return self.load_hash(cache.hash)
         # No history (a new /var): what is placed is known all the same, and enough to plan what goes.
         return Generation(number=cache.number, hash=cache.hash, artifacts=tuple(_artifacts(cache)))
 
@@ -327,6 +331,13 @@ class Store:
         for number in self._numbers()[:-KEPT]:
             if number not in named:
                 history.remove(self._folder(number))
+
+
+def _head(data: bytes) -> Cache:
+    """A boot cache that was verified, without what it places."""
+    found = unpack(data)
+    found.files, found.entries = b"", []
+    return found
 
 
 def _entries(generation: Generation) -> Iterator[Entry]:

@@ -295,7 +295,10 @@ class Systemd:
 
         await self.bus.listen(NAME, PATH, MANAGER, "Reloading", reloading)
         await self.bus.listen(NAME, PATH, MANAGER, "UnitFilesChanged", lambda _: reloaded())
-        await self.bus.listen(NAME, f"{PATH}/unit/", "org.freedesktop.DBus.Properties", "PropertiesChanged", properties)
+        # Of all units, but once for each change: PID 1 tells of the interface of a unit's own type, too.
+        await self.bus.listen(
+            NAME, f"{PATH}/unit/", "org.freedesktop.DBus.Properties", "PropertiesChanged", properties, first=UNIT
+        )
 
 
 def _in_parts(states: list[UnitState], size: int) -> Iterator[list[UnitState]]:

@@ -498,3 +498,17 @@ def test_a_full_disk_is_a_value_that_says_where(machine: Path, store: Store, mon
         assert isinstance(trouble, NotPersistent)
         assert where in trouble.what
         assert "No space left on device" in trouble.what
+
+
+def test_what_another_put_in_its_place_is_read_anew(store: Store, tmp_path: Path) -> None:
+    """Two stores over one disk: an agent's, and that of an ordainctl without it."""
+    ours, theirs = Store(tmp_path), store
+    first, second = (theirs.save(generation(str(number)))[0] for number in (1, 2))
+    for wanted in (first, second, first):
+        theirs.commit_proven(wanted)
+        found = ours.proven()
+        assert found is not None
+        assert found.hash == wanted.hash
+    (tmp_path / "etc/ordain/boot/current").write_bytes(b"nonsense")
+    with pytest.raises(Damaged):
+        ours.proven()
