@@ -70,6 +70,9 @@ class Missing:
 
 def missing(generation: Generation, root: Path) -> tuple[Missing, ...]:
     """What units need and is not there; what the documents place or mount themselves will be."""
+    needs = needed(generation)
+    if not needs:  # nearly always, and the document may have to be read for it
+        return ()
     placed = {artifact.path for artifact in generation.artifacts if artifact.is_file and not artifact.absent}
     mounts = [f"{mount.rstrip('/')}/" for mount in generation.document.get("mounts") or ()]
     items = {member.unit: member.item for member in generation.members}
@@ -77,7 +80,7 @@ def missing(generation: Generation, root: Path) -> tuple[Missing, ...]:
         sorted(
             {
                 Missing(item=items[unit], name=name, path=path)
-                for unit, loads in needed(generation).items()
+                for unit, loads in needs.items()
                 for name, path in loads.items()
                 if path not in placed and not path.startswith(tuple(mounts)) and not below.exists(root, path)
             },

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ from ordain.agent.compiler import Compiler
 from ordain.agent.cutoff import Cutoff
 from ordain.agent.decided import Decided, Decisions
 from ordain.agent.decided import Rejected as Rejection
+from ordain.agent.diff import diff
 from ordain.agent.elsewhere import Elsewhere
 from ordain.agent.failure import Aside, Rejected
 from ordain.agent.files import Files, unheard, without
@@ -35,7 +36,7 @@ from ordain.agent.journal import Entry, Journal, Phase, left
 from ordain.agent.judge import Baseline, baseline, bystanders, judge
 from ordain.agent.lag import overtaken, touched
 from ordain.agent.lock import locked
-from ordain.agent.model import NONE, Changes, Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
+from ordain.agent.model import NONE, Change, Changes, Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
 from ordain.agent.observe import observe, weigh
 from ordain.agent.outcome import ROLLED_BACK, status, undone, why
 from ordain.agent.plan import RUNNING, plan
@@ -192,12 +193,13 @@ class Engine:
 
     async def observe(self, old: Generation, new: Generation) -> Observed:
         """What a plan looks at. Raises `Failure` for holds that cannot be read."""
-        return await self.weigh(await observe(self.systemd, old, new), old, new)
+        changes = diff(old, new)
+        return await self.weigh(await observe(self.systemd, old, new, changes), new, changes)
 
-    async def weigh(self, observed: Observed, old: Generation, new: Generation) -> Observed:
-        """``observed``, with what stands against touching its units."""
+    async def weigh(self, observed: Observed, new: Generation, changes: Collection[Change] = ()) -> Observed:
+        """``observed``, with what stands against touching its units. Raises `Failure` as `observe`."""
         applied = self.store.read_applied()
-        return await weigh(self.systemd, observed, old=old, new=new, root=self.root, applied=applied)
+        return await weigh(self.systemd, observed, new=new, changes=changes, root=self.root, applied=applied)
 
     async def again(self, *, released: Units = NO, overdue: Units = NO, rotated: Changes = NONE) -> Outcome | None:
         """Bring ``released`` and enforced units back, stop those ``overdue``, heed ``rotated``; None: all is so."""
@@ -378,8 +380,8 @@ class Engine:
         """What this boot applied last by our own record, whatever the generator made of it since."""
         applied = self.store.read_applied()
         try:
-            return self.store.load(applied.number) if applied else self.applied()
-        except (KeyError, Damaged):
+            return self.store.load_hash(applied.hash) if applied else self.applied()
+        except KeyError:
             return self.applied()
 
     def _tell(self, code: str, what: str) -> None:

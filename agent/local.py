@@ -173,7 +173,7 @@ class Local:
         oneshots = [name for name in still if await self.engine.systemd.property(name, "Type") == "oneshot"]
         troubles: tuple[Condition, ...] = ()
         try:
-            observed = await self.engine.weigh(observed, generation, generation)
+            observed = await self.engine.weigh(observed, generation)
         except BadHolds as failure:
             troubles = (Condition(code="BadHolds", what=str(failure)),)
         placed_by_admin = edits(self.engine.root, (member.unit for member in generation.members))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from ordain.agent.diff import diff
 from ordain.agent.holds import read_holds
 from ordain.agent.lag import Applied, waits
 from ordain.agent.loss import read_loss
-from ordain.agent.model import Effect, Generation, Observed
+from ordain.agent.model import Change, Effect, Generation, Observed
 from ordain.agent.plan import RUNNING, units
 from ordain.agent.protected import roles
 from ordain.agent.systemd1 import Systemd
@@ -19,13 +18,13 @@ from ordain.transforms.model import Wanted
 INVOCATION = frozenset({"invocation_id"})
 
 
-async def observe(systemd: Systemd, old: Generation, new: Generation) -> Observed:
-    """What `plan.plan` looks at, for ``old`` → ``new``.
+async def observe(systemd: Systemd, old: Generation, new: Generation, changes: Collection[Change]) -> Observed:
+    """What `plan.plan` looks at, for ``old`` → ``new``, whose `diff` is ``changes``.
 
     One call tells the states of all units; the rest of what there is to know is asked only of those that
     change or do not run, since every property costs a quarter of a millisecond.
     """
-    return await look(systemd, units(old, new), closely={change.unit for change in diff(old, new)})
+    return await look(systemd, units(old, new, changes), closely={change.unit for change in changes})
 
 
 async def look(systemd: Systemd, names: Iterable[str], *, closely: Iterable[str] = ()) -> Observed:
@@ -37,13 +36,19 @@ async def look(systemd: Systemd, names: Iterable[str], *, closely: Iterable[str]
 
 
 async def weigh(
-    systemd: Systemd, observed: Observed, *, old: Generation, new: Generation, root: Path, applied: Applied | None
+    systemd: Systemd,
+    observed: Observed,
+    *,
+    new: Generation,
+    changes: Collection[Change],
+    root: Path,
+    applied: Applied | None,
 ) -> Observed:
     """``observed`` with what stands against touching its units. Raises `Failure` for holds that cannot be read."""
     behind = [unit for unit, was in applied.units.items() if was.waits] if applied else []
     states = await systemd.inspect(behind, INVOCATION)
     waiting = waits(applied, {name: s.invocation_id for name, s in states.items() if s.active_state in RUNNING})
-    changed = {c.unit for c in diff(old, new) if c.effect in (Effect.RELOAD, Effect.RESTART)}
+    changed = {c.unit for c in changes if c.effect in (Effect.RELOAD, Effect.RESTART)}
     changed |= {m.unit for m in new.members if m.wanted in (Wanted.STOPPED, Wanted.MASKED) or not m.item}
     started = {m.starts for m in new.members if m.unit in changed}
     return replace(

@@ -72,6 +72,7 @@ class Store:
         self._machine_id = root / "etc/machine-id"
         self._held: tuple[tuple[int, int], Generation] | None = None
         self._heads: dict[Path, Stamped[Cache]] = {}
+        self._hashes: dict[int, Stamped[str]] = {}
         self._read_applied = Stamped(self._applied, lambda data: from_json(Applied, json.loads(data)))
 
     def save(self, generation: Generation) -> tuple[Generation, NotPersistent | None]:
@@ -84,7 +85,7 @@ class Store:
         last = self._folder(numbers[-1]) if numbers else None
         if last:
             with contextlib.suppress(history.Damaged):
-                if history.head(last)[0] == generation.hash:
+                if self._hash_of(numbers[-1]) == generation.hash:
                     return self.load(numbers[-1]), None
         number = 1 + max([*numbers, *self._bootable()], default=0)
         numbered = replace(generation, number=number)
@@ -139,10 +140,17 @@ class Store:
         """The newest generation with this hash. Raises `KeyError` if there is none that is whole."""
         for number in reversed(self._numbers()):
             with contextlib.suppress(history.Damaged):
-                held = self._kept(number)
-                if (held.hash if held else history.head(self._folder(number))[0]) == hash:
-                    return held or self.load(number)
+                if self._hash_of(number) == hash:
+                    return self._kept(number) or self.load(number)
         raise KeyError(hash)
+
+    def _hash_of(self, number: int) -> str:
+        """The hash of generation ``number``, unverified. Raises `Damaged`."""
+        manifest = self._folder(number) / "manifest.json"
+        try:
+            return self._hashes.setdefault(number, Stamped(manifest, lambda data: str(json.loads(data)["hash"])))()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise history.Damaged(f"generation {number} in {manifest.parent}: {error}") from error
 
     def history(self) -> tuple[Saved, ...]:
         """What is kept, oldest first, damaged ones named."""
@@ -219,7 +227,7 @@ class Store:
     def never_proven(self) -> bool:
         """Whether no later boot has anything whole to start with."""
         try:
-            return self.proven() is None
+            return self._head(self._boot / "current", None) is None
         except history.Damaged:
             return True
 
@@ -294,21 +302,31 @@ class Store:
         )
 
     def _cached(self, path: Path, boot_id: str | None) -> Generation | None:
-        try:
-            head = self._heads.setdefault(path, Stamped(path, _head))()
-            if boot_id is not None and head.boot_id != boot_id.replace("-", ""):
-                return None
-            if head.machine_id not in ("", self._machine()):  # a cloned disk: the generator takes it for no boot
-                raise history.Damaged(f"{path}: made for machine {head.machine_id}")
-            with contextlib.suppress(KeyError):
-                return self.load_hash(head.hash)
-            cache = unpack(path.read_bytes())
-        except FileNotFoundError:
+        head = self._head(path, boot_id)
+        if head is None:
             return None
+        with contextlib.suppress(KeyError):
+            return self.load_hash(head.hash)
+        try:
+            cache = unpack(path.read_bytes())
         except (OSError, CacheError) as error:
             raise history.Damaged(f"{path}: {error}") from error
         # No history (a new /var): what is placed is known all the same, and enough to plan what goes.
         return Generation(number=cache.number, hash=cache.hash, artifacts=tuple(_artifacts(cache)))
+
+    def _head(self, path: Path, boot_id: str | None) -> Cache | None:
+        """The cache at ``path`` if it is for this machine and boot, without what it places. Raises `Damaged`."""
+        try:
+            head = self._heads.setdefault(path, Stamped(path, _head))()
+        except FileNotFoundError:
+            return None
+        except (OSError, CacheError) as error:
+            raise history.Damaged(f"{path}: {error}") from error
+        if boot_id is not None and head.boot_id != boot_id.replace("-", ""):
+            return None
+        if head.machine_id not in ("", self._machine()):  # a cloned disk: the generator takes it for no boot
+            raise history.Damaged(f"{path}: made for machine {head.machine_id}")
+        return head
 
     def _mark(self, data: bytes, tried: Collection[str]) -> NotPersistent | None:
         current = self._boot / "current"
@@ -331,6 +349,7 @@ class Store:
         for number in self._numbers()[:-KEPT]:
             if number not in named:
                 history.remove(self._folder(number))
+                self._hashes.pop(number, None)
 
 
 def _head(data: bytes) -> Cache:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -102,16 +103,18 @@ def missing(generation: Generation, root: Path) -> tuple[str, ...]:
 
 
 def _missing(generation: Generation, root: Path) -> Iterator[str]:
+    placed = {directory: os.fspath(root / path) for directory, path in DIRECTORIES.items()}
     for artifact in generation.artifacts:
         directory, _, name = artifact.path.partition("/")
         if not directory:
             continue
-        path = root / DIRECTORIES[directory] / name
-        try:
+        path = f"{placed[directory]}/{name}"
+        try:  # thousands, after every reload: pathlib triples it
             if artifact.link is not None:
-                there = str(path.readlink()) == artifact.link
+                there = os.readlink(path) == artifact.link  # noqa: PTH115
             else:
-                there = path.read_bytes() == (artifact.content or "").encode()
+                with open(path, "rb") as file:  # noqa: PTH123
+                    there = file.read() == (artifact.content or "").encode()
         except OSError:
             there = False
         if not there:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ordain.agent.diff import Content, compare, contents, diff, same
+from ordain.agent.diff import Content, compare, contents, same
 from ordain.agent.generation import is_template
 from ordain.agent.holds import with_starters
 from ordain.agent.lag import merge
@@ -19,10 +19,10 @@ SESSION = "what a session that asked for changes hangs on"
 """The role of what carries one who asked, as long as that session lasts."""
 
 
-def units(old: Generation, new: Generation) -> frozenset[str]:
-    """The units to observe before planning: whatever `plan` may look at."""
+def units(old: Generation, new: Generation, changes: Iterable[Change]) -> frozenset[str]:
+    """The units to observe before planning: whatever `plan` may look at. ``changes`` is their `diff`."""
     named = {name for g in (old, new) for m in g.members for name in (m.unit, m.starts) if name}
-    named |= {change.unit for change in diff(old, new)}
+    named |= {change.unit for change in changes}
     return frozenset(name for name in named if not is_template(name)) - {*REPLACED}
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordain.agent.describe import describe
+from ordain.agent.diff import diff
 from ordain.agent.generation import digest, keep_running
 from ordain.agent.model import Change, Effect, Generation, Hold, Observed, Plan, UnitState, Verb
 from ordain.agent.plan import plan, units
@@ -122,7 +123,7 @@ def test_the_plan_of_the_table(row: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
 def test_the_plan_names_every_unit_it_wants_to_know(row: Mapping[str, Any]) -> None:
     old, new = generation(row.get("old", {})), generation(row.get("new", {}))
-    known = units(old, new)
+    known = units(old, new, diff(old, new))
     triggers = {t for s in observed(row.get("observed", {})).units.values() for t in s.triggered_by}
 
     assert row.get("observed", {}).keys() - triggers <= known
@@ -242,7 +243,7 @@ def test_a_plan_keeps_to_its_units_and_to_what_runs(old: Units, new: Units, mach
 
     found = plan(before, after, now)
 
-    known = units(before, after)
+    known = units(before, after, diff(before, after))
     assert {job.unit for job in (*found.stops, *found.jobs)} <= known
     assert {note.unit for note in found.notes} | {change.unit for change in found.changes} <= known
     assert all(now.unit(job.unit).active_state in {*RUNNING, "failed"} for job in found.stops)
