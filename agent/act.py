@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ordain.agent.bus import BusError
+from ordain.agent.bus import BusError, pipelined
 from ordain.agent.model import Job, Observed, Verb
 from ordain.agent.systemd1 import Systemd
 from ordain.agent.view import RUNNING
@@ -18,6 +18,8 @@ LONGEST_SEC = 900.0
 GRACE_SEC = 10.0
 """On top of a unit's own timeout: it counts from when the job runs, we count from when it is queued."""
 DEFAULT_SEC = 90.0
+AT_ONCE = 64
+"""Jobs that are queued without waiting for each other's answers; `bus_dbus_next.IN_FLIGHT` calls, and no more."""
 STARTERS = (".socket", ".timer", ".path")
 POLL_SEC = 0.1
 """How often to look whether someone else's job is done: its end is told under a path we do not know."""
@@ -40,7 +42,9 @@ class Done:
 async def act(systemd: Systemd, jobs: Sequence[Job], observed: Observed) -> tuple[Done, ...]:
     """Queue all jobs, then wait for all of them.
 
-    Queued together, PID 1 orders them among themselves by After= and Before=; one at a time it could not.
+    Queued together, PID 1 orders them among themselves by After= and Before=; one at a time it could not. It runs no
+    job while there are calls to be read (manager.c: the run queue's event source is idle), so they are sent in a row,
+    behind one that takes it a while.
     A restart does not run against the start limit that a failed predecessor used up, nor does what a started socket
     starts in its turn (257 keeps the count over a reload). Of what is stopped no failure is left: PID 1 would keep it
     among the failed units, also without a definition.
@@ -55,7 +59,10 @@ async def act(systemd: Systemd, jobs: Sequence[Job], observed: Observed) -> tupl
 
 
 async def _all(systemd: Systemd, jobs: Sequence[Job], timeout_sec: float) -> tuple[Done, ...]:
-    queued = [await _queue(systemd, job) for job in jobs]
+    await pipelined((_clear(systemd, job) for job in jobs), AT_ONCE)
+    occupied = asyncio.ensure_future(systemd.occupy() if len(jobs) > 1 else asyncio.sleep(0))
+    queued = await pipelined((_queue(systemd, job) for job in jobs), AT_ONCE)
+    await occupied
     return tuple(
         await asyncio.gather(
             *(
@@ -81,15 +88,18 @@ async def _still_old(systemd: Systemd, unit: str, observed: Observed) -> bool:
     return state.active_state in RUNNING and bool(before) and state.invocation_id == before
 
 
+async def _clear(systemd: Systemd, job: Job) -> None:
+    if job.verb in (Verb.START, Verb.RESTART):
+        with contextlib.suppress(BusError):  # PID 1 forgets a unit that does nothing, and has nothing to clear
+            await systemd.reset_failed(job.unit)
+    if job.verb is Verb.START and job.unit.endswith(STARTERS):
+        with contextlib.suppress(BusError):
+            for unit in await systemd.triggers(job.unit):
+                await systemd.reset_failed(unit)
+
+
 async def _queue(systemd: Systemd, job: Job) -> str | BusError:
     try:
-        if job.verb in (Verb.START, Verb.RESTART):
-            with contextlib.suppress(BusError):  # PID 1 forgets a unit that does nothing, and has nothing to clear
-                await systemd.reset_failed(job.unit)
-        if job.verb is Verb.START and job.unit.endswith(STARTERS):
-            with contextlib.suppress(BusError):
-                for unit in await systemd.triggers(job.unit):
-                    await systemd.reset_failed(unit)
         return await systemd.queue(job.verb, job.unit)
     except BusError as error:
         return error

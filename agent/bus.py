@@ -7,7 +7,8 @@ the value within it, one to send is a `Variant`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -83,6 +84,27 @@ class Bus(Protocol):
 
     def close(self) -> None:
         """Leave the bus."""
+
+
+async def pipelined(calls: Iterable[Coroutine[Any, Any, T]], at_once: int) -> list[T]:
+    """What ``calls`` return, in their order: each is made without waiting for the answers to those before it.
+
+    Not more than ``at_once`` are on the way: the heap never gets over a thousand tasks. Raises what any of them raises.
+    """
+    found: list[T] = []
+    under_way: deque[asyncio.Task[T]] = deque()
+    try:
+        for call in calls:
+            if len(under_way) == at_once:
+                found.append(await under_way.popleft())
+            under_way.append(asyncio.ensure_future(call))
+        while under_way:
+            found.append(await under_way.popleft())
+        return found
+    finally:
+        for task in under_way:
+            task.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
 
 
 async def get(bus: Bus, destination: str, path: str, interface: str, name: str) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from rig.apply import apply, pause
@@ -64,6 +66,28 @@ def test_an_apply_reloads_the_manager_once_and_one_of_nothing_never(machine: Mac
     assert not apply(machine, {"services": services("2", "b", "c", "d")})["plan"]["jobs"]
 
     assert reloads() - before == 1
+
+
+def test_what_restarts_together_goes_down_and_comes_up_in_its_order(machine: Machine) -> None:
+    """PID 1 knows all jobs before it runs the first; else that one would be over before the next is heard of."""
+    names = [f"s{number}" for number in range(6)]
+
+    def chain(word: str) -> dict[str, object]:
+        service = {"command": "/usr/bin/sleep infinity", "environment": {"WORD": word}}
+        return {"services": {name: {**service, "after": [*names[: names.index(name)][-1:]]} for name in names}}
+
+    def usec(name: str, what: str) -> int:
+        return int(show(machine, f"{name}.service", f"{what}TimestampMonotonic"))
+
+    machine.boot()
+    pause(machine)
+    apply(machine, chain("1"))
+
+    apply(machine, chain("2"))
+
+    for first, second in pairwise(names):
+        assert usec(second, "InactiveEnter") <= usec(first, "ActiveExit"), f"{second} is down before {first} stops"
+        assert usec(first, "ActiveEnter") <= usec(second, "InactiveExit"), f"{first} is up before {second} starts"
 
 
 def test_a_socket_is_bound_again_while_its_service_runs(machine: Machine) -> None:
