@@ -16,7 +16,7 @@ from rig.agents import (
     wait_state,
     word,
 )
-from rig.machine import Machine
+from rig.machine import Machine, Machines
 
 pytestmark = pytest.mark.integration
 
@@ -356,3 +356,22 @@ def test_the_bus_tells_of_changes(followed: Machine) -> None:
 
     for wanted in ("PlanStarted", "UnitConverged", "Converged", "PropertiesChanged"):
         followed.until(wanted, lambda wanted=wanted: f'"member":"{wanted}"' in followed.read("/run/heard"))  # type: ignore[misc]
+
+
+def test_a_reload_that_takes_long_is_told_until_one_does_not(machines: Machines) -> None:
+    machine = machines("trixie")
+    document(machine, web=sleeps())
+    machine.boot()
+    wait_state(machine, "converged")
+
+    def codes() -> set[str]:
+        return {condition["code"] for condition in status(machine)["conditions"]}
+
+    machine.write("/etc/systemd/system-generators/slow", "#!/bin/sh\nsleep 6\n", mode=0o755)
+    document(machine, web=sleeps("2"))
+    machine.until("it is told", lambda: "SlowReload" in codes(), timeout=60)
+    assert "WORD=2" in word(machine)
+
+    machine.path("/etc/systemd/system-generators/slow").unlink()
+    document(machine, web=sleeps("3"))
+    machine.until("it is told no more", lambda: "WORD=3" in word(machine) and "SlowReload" not in codes(), timeout=60)
