@@ -19,6 +19,7 @@ from ordain.agent.local import Local, last_outcome
 from ordain.agent.memory import give_back
 from ordain.agent.model import Hold, Outcome, Plan, Verdict
 from ordain.agent.outcome import ROLLED_BACK
+from ordain.agent.pace import Pace
 from ordain.agent.reverse import mend
 from ordain.agent.rotation import Rotation
 from ordain.agent.settings import Settings
@@ -33,6 +34,8 @@ REFUSED = "Refused"
 LOOK_SEC = 0.5
 """A burst of unit changes is looked at once, this long after its first."""
 RETRY_SEC = 5.0
+RELOADS, RELOADS_SEC = 5, 10.0
+"""Documents that go on changing are followed with so many reloads of the manager in that time, the latest first."""
 ENFORCE_SEC = 10.0
 """Two that enforce their ways against each other do so at this pace."""
 LINGER_SEC = 30.0
@@ -72,6 +75,7 @@ class Follower(Local):
         self._read = True
         self._reloaded = False
         self._enforced = -ENFORCE_SEC
+        self._reloads = Pace(RELOADS, RELOADS_SEC)
         self._worked = True
         self._looking = asyncio.Lock()
         self._listeners: list[Callable[[Status], None]] = []
@@ -86,8 +90,11 @@ class Follower(Local):
 
     async def _follow_source(self) -> None:
         async for _ in self.source.changes():
-            self._read = True
-            self._wake.set()
+            self._on_source()
+
+    def _on_source(self) -> None:
+        self._read = True
+        self._wake.set()
 
     def _on_reloaded(self) -> None:
         self._reloaded = True
@@ -202,6 +209,10 @@ class Follower(Local):
         revision = self.source_state.revision
         if not texts or revision == self._taken or self._pinned(revision):
             return
+        loop = asyncio.get_running_loop()
+        if (left_sec := self._reloads.left(loop.time())) > 0:
+            loop.call_later(left_sec, self._on_source)
+            return
         self._taken = revision
         await self._apply(texts)
 
@@ -217,6 +228,8 @@ class Follower(Local):
         try:
             with self._applies():
                 outcome = await self.engine.apply(texts, patience_sec=60.0, by_hand=False, guard=self.believe)
+            if outcome.plan.reload:
+                self._reloads.done(asyncio.get_running_loop().time())
             self._report(outcome)
         except Rejected as rejected:
             self._refused = ()

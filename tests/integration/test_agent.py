@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
+
 import pytest
 
+from ordain.agent.follow import RELOADS, RELOADS_SEC
 from rig.agents import (
     DOCUMENTS,
     document,
@@ -16,7 +20,7 @@ from rig.agents import (
     wait_state,
     word,
 )
-from rig.machine import Machine, Machines
+from rig.machine import Machine, MachineError, Machines
 
 pytestmark = pytest.mark.integration
 
@@ -375,3 +379,31 @@ def test_a_reload_that_takes_long_is_told_until_one_does_not(machines: Machines)
     machine.path("/etc/systemd/system-generators/slow").unlink()
     document(machine, web=sleeps("3"))
     machine.until("it is told no more", lambda: "WORD=3" in word(machine) and "SlowReload" not in codes(), timeout=60)
+
+
+def test_documents_that_go_on_changing_are_followed_with_few_reloads_and_to_the_last(machines: Machines) -> None:
+    machine = machines("trixie")
+
+    def limit(tasks: int) -> None:
+        """No process has to be told, so that nothing but reloads takes time."""
+        document(machine, web=f"{{command: [/usr/bin/sleep, infinity], limits: {{tasks: {tasks}}}}}")
+
+    def real(tasks: int) -> bool:
+        return machine.show("web.service", "TasksMax")["TasksMax"] == str(tasks)
+
+    def reloads() -> int:
+        machine.run("journalctl", "--sync")
+        return machine.journal("_PID=1").count("]: Reloading.")
+
+    limit(100)
+    machine.boot()
+    wait_state(machine, "converged")
+    before, began = reloads(), time.monotonic()
+    for tasks in range(101, 141):
+        limit(tasks)
+        with contextlib.suppress(MachineError):
+            machine.until("it is real", lambda tasks=tasks: real(tasks), timeout=0.4)  # type: ignore[misc]
+    took = time.monotonic() - began
+    assert reloads() - before <= RELOADS * (1 + took / RELOADS_SEC)
+
+    machine.until("the last one is real", lambda: real(140), timeout=60)
