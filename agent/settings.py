@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ordain.agent.sources.settings import NOWHERE_TO_LOOK, PARAMETER, SourceSettings, of_url, read_source
-from ordain.transforms import below, yamltext
+from ordain.transforms import below
 from ordain.transforms.errors import Problem, Where, near
 from ordain.transforms.facts import command_line
 from ordain.transforms.node import Node, Number, Unreadable
@@ -76,6 +76,8 @@ def _file(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
         return unknown, (_problem(Where(path=f"/{PATH}"), "", f"cannot be read: {error.strerror or error}"),)
     if data is None:
         return Settings(), ()
+    from ordain.transforms import yamltext  # loads PyYAML, which a first boot of JSON does without
+
     path = f"/{PATH}"
     try:
         node = next(yamltext.read(path, data.decode()), None)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.transforms import catalog, unitname, verified
+from ordain.transforms import catalog, prepared, unitname, verified
 from ordain.transforms.catalog import DIRECTORY, shipped
 from ordain.transforms.documents import read
 from ordain.transforms.errors import Refused
@@ -247,3 +247,28 @@ def test_a_damaged_database_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_it_is_shipped() -> None:
     assert {path.name for path in DIRECTORY.iterdir()} >= {"00-base.yaml", "debian.yaml", "fedora.yaml"}
+
+
+def test_what_the_package_prepares_is_what_the_files_say_and_nothing_else() -> None:
+    files = catalog.files()
+    data = prepared.prepare(files, catalog.read_all(files))
+    assert prepared.ready(data, files, DIRECTORY) == catalog.read_all(files)
+    assert prepared.ready(data[:-9], files, DIRECTORY) is None
+    assert prepared.ready(data, {**files, "debian.yaml": files["debian.yaml"] + b"#"}, DIRECTORY) is None
+    assert prepared.ready(data.replace(b'"format":1', b'"format":2'), files, DIRECTORY) is None
+
+
+def test_a_file_that_was_edited_since_is_read_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = tmp_path / "prepared.json"
+    made.write_bytes(prepared.prepare(catalog.files(), shipped()))
+    for path in DIRECTORY.glob("*.yaml"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(catalog, "DIRECTORY", tmp_path)
+    monkeypatch.setattr(prepared, "PATH", made)
+    monkeypatch.setattr(catalog, "read_all", lambda _: pytest.fail("read again"))
+    assert [document.digest for document in catalog.shipped.__wrapped__()] == [each.digest for each in shipped()]
+    monkeypatch.undo()
+    monkeypatch.setattr(catalog, "DIRECTORY", tmp_path)
+    monkeypatch.setattr(prepared, "PATH", made)
+    (tmp_path / "zz-ours.yaml").write_text("ordain: v1\nkind: Transform\nname: ours\npaths: {x: /x}\n")
+    assert catalog.shipped.__wrapped__()[-1].name == "ours"

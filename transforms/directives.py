@@ -12,10 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from ordain.transforms.errors import near
 
+DATA = Path(__file__).parent / "data/unit-directives.json"
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "service": ("Unit", "Service", "Install"),
     "socket": ("Unit", "Socket", "Install"),
@@ -88,7 +89,7 @@ class Finding:
 
 @cache
 def _table(kind: str = "unit") -> Mapping[str, Mapping[str, Directive]]:
-    data = json.loads(files("ordain.transforms").joinpath("data/unit-directives.json").read_text("utf-8"))
+    data = json.loads(DATA.read_bytes())
     table: dict[str, dict[str, Directive]] = {}
     for name, row in data[kind].items():
         section, _, key = name.partition(".")

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ordain.transforms import below, osrelease, virtualization, yamltext
+from ordain.transforms import below, osrelease, virtualization
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.match import FACTS
 from ordain.transforms.model import Facts
@@ -205,6 +205,10 @@ class _Reader:
     def agent_labels(self) -> dict[str, tuple[str, ...]]:
         """``labels:`` of agent.yaml, a map of scalars or lists of them."""
         text = self.text(AGENT)
+        if not text:
+            return {}
+        from ordain.transforms import yamltext  # loads PyYAML, which a first boot of JSON does without
+
         try:
             settings = next(yamltext.read(f"/{AGENT}", text), None)
         except Unreadable as unreadable:
