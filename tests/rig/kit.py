@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ordain.agent.image import bake
+from ordain.generator.cache import Cache, unpack
 from rig import package, qemu, roots
 from rig.machine import MachineError
+
+PATH = "/etc/ordain/documents/machine.yaml"
+BASELINE = "/usr/lib/ordain/boot/baseline"
+MAKERS = {"initramfs-tools": qemu.PACKAGES, "dracut": (*qemu.KERNEL, "dracut", "dracut-network")}
+"""What makes an initrd, and the packages it needs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kit:
-    """``tree`` is a Debian with Ordain, off; ``ram`` the same as an initrd, without the kernel's modules."""
+    """``tree`` is a Debian with Ordain, off; ``ram`` the same as an initrd (if asked for), without modules."""
 
     home: Path
     tree: Path
@@ -42,22 +50,77 @@ def same(what: str, found: object, wanted: object) -> None:
 
 
 @contextmanager
-def kit(suite: str) -> Iterator[Kit]:
-    """A Debian with the packages of this tree, and what boots it."""
+def kit(suite: str, *, maker: str = "initramfs-tools", ram: bool = True) -> Iterator[Kit]:
+    """A Debian with the packages of this tree, and what boots it; ``maker`` of `MAKERS` makes its initrd."""
     with ExitStack() as stack:
-        with step(f"a Debian ({suite}) with Ordain, as an initrd"):
+        with step(f"a Debian ({suite}) with Ordain and {maker}"):
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ordain-proof-", dir="/var/tmp")))
-            tree = _tree(suite, home / "desk", stack)
+            tree = _tree(suite, MAKERS[maker], home / "desk", stack)
+            if maker == "dracut":
+                _dracut(tree)
             for name in ("vmlinuz", "initrd.img"):
                 (found,) = (tree / "boot").glob(f"{name}-*")
                 shutil.copy(found, home / name)
-            qemu.ram_root(tree, home / "ram.zst")
+            if ram:
+                qemu.ram_root(tree, home / "ram.zst")
         yield Kit(home=home, tree=tree, kernel=home / "vmlinuz", initrd=home / "initrd.img", ram=home / "ram.zst")
 
 
-def _tree(suite: str, desk: Path, stack: ExitStack) -> Path:
+def baked(made: Kit, document: str) -> Cache:
+    """What ``document`` comes to on this Debian, compiled on this host; the tree is as it was."""
+    bake(made.tree, [(PATH, document.encode())])
+    found = [made.tree / path.lstrip("/") for path in (PATH, BASELINE)]
+    wanted = unpack(found[1].read_bytes())
+    for path in found:
+        path.unlink()
+    return wanted
+
+
+def settled(machine: qemu.Qemu, origin: str) -> Cache:
+    """The generation in force once the agent has applied what there is; the generator must have it from ``origin``."""
+    end = time.monotonic() + 900
+    while machine.run("test -e /etc/ordain/boot/current && echo there", check=False).strip() != "there":
+        if time.monotonic() > end:
+            said = machine.run("journalctl -b -u ordain-agent -t ordain-generator", check=False)
+            raise MachineError(f"the agent applies nothing\n{said}")
+        time.sleep(2)
+    choice = dict(line.partition("=")[::2] for line in machine.run("cat /run/ordain/boot/choice").splitlines())
+    if choice["from"] != origin:
+        raise MachineError(f"placed from {choice['from']}, not from {origin}: {choice.get('note', '')}")
+    took = machine.run("systemd-analyze", check=False).partition("\n")[0]
+    print(f"    the generator: from {origin} in {int(choice['boot_usec']) / 1e6:.1f} s; {took}", flush=True)
+    return unpack(base64.b64decode(machine.run("base64 -w0 /etc/ordain/boot/current")))
+
+
+def services(machine: qemu.Qemu, *units: str) -> None:
+    """Raise `MachineError` unless all ``units`` are active."""
+    for unit in units:
+        state = machine.run(f"systemctl is-active {unit}", check=False).strip()
+        if state != "active":
+            raise MachineError(f"{unit} is {state}\n{machine.run(f'systemctl status {unit}', check=False)}")
+    print(f"    active: {', '.join(units)}", flush=True)
+
+
+def same_generation(what: str, found: Cache, wanted: Cache) -> None:
+    """Raise `MachineError` unless all that is placed is the same, byte for byte."""
+    same(what, (found.hash, found.entries, found.files), (wanted.hash, wanted.entries, wanted.files))
+    print(f"    {what}: {wanted.hash[:12]}, {len(wanted.entries)} units and links, the same bytes", flush=True)
+
+
+def _dracut(tree: Path) -> None:
+    """An initrd of dracut with our module, as docs/ramdisk.md says, for any machine."""
+    (tree / "etc/dracut.conf.d/ordain.conf").write_text('add_dracutmodules+=" ordain "\n')
+    (kernel,) = (tree / "usr/lib/modules").iterdir()
+    chroot = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={tree}/proc", "chroot", str(tree)]
+    command = ["dracut", "--force", "--no-hostonly", f"/boot/initrd.img-{kernel.name}", kernel.name]
+    done = subprocess.run([*chroot, *command], env=roots.CLEAN, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise MachineError(f"dracut makes no initrd:\n{done.stdout}{done.stderr}")
+
+
+def _tree(suite: str, packages: Sequence[str], desk: Path, stack: ExitStack) -> Path:
     deb = package.build()
-    layers = roots.with_package(suite, deb, package.for_initrds(deb), more=qemu.PACKAGES)
+    layers = roots.with_package(suite, deb, package.for_initrds(deb), more=packages)
     desk.mkdir()
     roots.scratch(desk)
     stack.callback(_unmount, desk)

@@ -31,7 +31,8 @@ from rig.roots import CLEAN
 
 CLOCK = ("-accel", "tcg,thread=single", "-icount", "shift=1")
 """2^1 ns an instruction: a machine of 500 million in a second, as a small one was twenty years ago."""
-PACKAGES = ("linux-image-cloud-amd64", "initramfs-tools", "busybox", "zstd", "kmod")
+KERNEL = ("linux-image-cloud-amd64", "zstd", "kmod")
+PACKAGES = (*KERNEL, "initramfs-tools", "busybox")
 """What a root needs to be one of these machines."""
 TOOLS = ("qemu-system-x86_64", "zstd", "mkfs.ext4")
 SHELL = """\

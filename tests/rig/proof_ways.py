@@ -1,0 +1,98 @@
+"""A disk without documents, and a document by each way that an initrd or a hypervisor has: all of them run.
+
+appended to the initrd, on a labelled disk, a boot server   ─the initrd▶ /run/ordain ─switch of the root▶ generator
+a credential by SMBIOS, or by fw_cfg                        ─PID 1▶ /run/credentials ─▶ generator
+"""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ordain.generator.cache import Cache
+from rig import qemu
+from rig.kit import PATH, Kit, same, services, settled, step
+
+HANDED = ("appended.yaml", "labelled.yaml", "source.yaml")
+
+
+def every_way(made: Kit, document: str, wanted: Cache, *, credential: str) -> None:
+    """The boot server has ``document``, which comes to ``wanted``; ``credential``: by ``smbios`` or ``fw_cfg``."""
+    with step("a bare disk, and one labelled ORDAIN"):
+        image, label = made.home / "bare.img", made.home / "label.img"
+        qemu.disk_image(made.tree, image, size_mb=2048)
+        folder = made.home / "label"
+        (folder / "ordain").mkdir(parents=True)
+        (folder / "ordain/labelled.yaml").write_bytes(_service("labelled"))
+        qemu.disk_image(folder, label, label="ORDAIN", size_mb=8)
+    with _served({"/proof.yaml": document.encode()}) as port:
+        words = f"root=/dev/vda rw ordain.disk ordain.source=http://10.0.2.2:{port}/{{hostname}}.yaml"
+        with (
+            step(f"a machine on the bare disk, documents by four ways, the credential by {credential}"),
+            qemu.Qemu(
+                made.home / "ways",
+                kernel=made.kernel,
+                initrds=[made.initrd, qemu.cpio({"ordain/appended.yaml": _service("appended")})],
+                cmdline=words,
+                disks=[image, label],
+                network=True,
+                options=_credential(credential, made.home / "credential"),
+            ) as machine,
+        ):
+            machine.wait_boot()
+            found = settled(machine, "handed")
+            there = machine.run("cd /run/ordain/documents && echo *").split()
+            same("what came over the switch of the root", tuple(there), HANDED)
+            services(machine, "appended.service", "labelled.service", f"{credential.replace('_', '-')}.service")
+            services(machine, "web.service", "tick.timer", "early.service", "cron.service")
+            same("its root", machine.run("findmnt -n -o FSTYPE /").strip(), "ext4")
+            told = [(path, (text or b"").replace(b"/run/ordain/documents/source.yaml", PATH.encode()), link)
+                    for path, _, text, link in found.entries]  # fmt: skip
+            missing = {(path, text or b"", link) for path, _, text, link in wanted.entries} - set(told)
+            same("what the boot server's machine lacks", sorted(missing), [])
+            print(f"    the boot server's document: {len(wanted.entries)} units and links, the same bytes", flush=True)
+    image.unlink()
+
+
+def _service(name: str) -> bytes:
+    text = "ordain: v1\nkind: Layer\nname: NAME\nservices: {NAME: {command: /bin/sleep infinity}}\n"
+    return text.replace("NAME", name).encode()
+
+
+def _credential(way: str, file: Path) -> list[str]:
+    """As docs/ramdisk.md says."""
+    text = _service(way.replace("_", "-"))
+    if way == "smbios":
+        value = f"io.systemd.credential.binary:ordain.document={base64.b64encode(text).decode()}"
+        return ["-smbios", f"type=11,value={value}"]
+    file.write_bytes(text)
+    return ["-fw_cfg", f"name=opt/io.systemd.credentials/ordain.document,file={file}"]
+
+
+@contextmanager
+def _served(files: Mapping[str, bytes]) -> Iterator[int]:
+    """A boot server on a port of this host."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            data = files.get(self.path)
+            self.send_response(404 if data is None else 200)
+            self.send_header("Content-Length", str(len(data or b"")))
+            self.end_headers()
+            self.wfile.write(data or b"")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_port
+        finally:
+            server.shutdown()
+            thread.join()
