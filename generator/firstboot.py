@@ -3,7 +3,7 @@
     documents ─a program of its own▶ /run/ordain/boot/handed, reasons why not
 
 A machine that boots from RAM is at its first boot every time. The generator itself stays as small as it is: compiling
-takes half a second, is none of its business on any other boot, and may crash or hang without harm over there.
+takes a fifth of a second, is none of its business on any other boot, and may crash or hang without harm over there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from posix import POSIX_SPAWN_OPEN as OPEN
 
 PROGRAM = "/usr/lib/ordain/ordain-first-boot"
 SECONDS = 20
-"""Most boots need half of one, an emulated machine ten."""
+"""Most boots need a fifth of one, an emulated machine two."""
 DOCUMENTS = "/etc/ordain/documents"
 CREDENTIAL = "/run/credentials/@system/ordain.document"
 HANDED_OVER = ("/run/ordain/document.json", CREDENTIAL)

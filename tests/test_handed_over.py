@@ -133,7 +133,7 @@ def test_unsigned_documents_are_no_answer_where_only_signed_ones_are_taken(tmp_p
 
 
 def test_the_first_boot_loads_nothing_that_documents_in_json_do_not_need(tmp_path: Path) -> None:
-    """Of half a second, each of them is a tenth; in the package `transforms.prepared` stands in for the YAML."""
+    """Of a fifth of a second, each of them is a fifth; in the package `transforms.prepared` stands in for the YAML."""
     put(tmp_path, "/etc/os-release", b"ID=debian\nVERSION_ID=13\n")
     put(tmp_path, "/etc/ordain/documents/a.json", LAYER)
     code = (

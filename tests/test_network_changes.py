@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import time
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,18 @@ def test_one_of_several_sources_is_enough(root: Path) -> None:
 
 def test_a_port_that_refuses_answers() -> None:
     assert asyncio.run(reach.connect("127.0.0.1", 9)) == "answers"
+
+
+def test_what_the_kernel_knows_counts_on_a_machine_that_lags(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence would be doubt in favour of a gateway that is gone. The connection is a fake, whose end can be timed."""
+
+    async def unreachable(host: str, port: int) -> None:
+        loop = asyncio.get_running_loop()
+        ends = loop.create_future()
+        loop.call_later(0.03, ends.set_exception, OSError(errno.EHOSTUNREACH, "no route"))
+        loop.call_later(0.01, time.sleep, 0.1)
+        await ends
+
+    monkeypatch.setattr(asyncio, "open_connection", unreachable)
+    monkeypatch.setattr(reach, "CONNECT_SEC", 0.04)
+    assert asyncio.run(reach.connect("192.0.2.1", 9)) == "gone"
