@@ -29,8 +29,8 @@ help:
 	@echo 'make deb     build the Debian package into dist/'
 	@echo 'make bench   measure the generator, compiles, applies and boots against a floor each (root; SUITE=trixie)'
 	@echo 'make soak    random documents, admins, kills and power cuts on booted machines (root; SEED= MINUTES= SUITE= TWIN= CUTS=)'
-	@echo 'make proof   whole machines under qemu: RAM and disk out of the same documents, and every network device,'
-	@echo '             15 minutes (root; SUITE= ONLY=network)'
+	@echo 'make proof   whole machines under qemu: RAM and disk out of the same documents, every way to hand them over, both'
+	@echo '             kinds of initrd, every network device, 20 minutes (root; SUITE= ONLY=ram|disk|ways|dracut|network)'
 	@echo 'make audit   hold the transformation database against the archives of Debian 12, 13 and sid (400 MB once)'
 
 demo:

@@ -251,11 +251,18 @@ def network(made: Kit) -> None:
             _apply(machine, changed)
             _look(machine, (*CHANGED, *ALWAYS))
         with step("the uplink in a VLAN where nobody is"):
+            began = _uptime(machine)
             said = _apply(machine, cut_off, status=4)
+            took = _uptime(machine) - began
             if "gateway is not reached any more" not in said:
                 raise MachineError(f"the router is not missed:\n{said}")
             print(f"    {next(line for line in said.splitlines() if 'gateway' in line).strip()}")
+            print(f"    back by itself, {took:.0f} s of the machine's clock after the apply")
             _look(machine, (AWAY_GONE, *CHANGED, *ALWAYS))
+
+
+def _uptime(machine: qemu.Qemu) -> float:
+    return float(machine.run("cat /proc/uptime").split()[0])
 
 
 def _document(secrets: tuple[X25519PrivateKey, X25519PrivateKey]) -> str:
