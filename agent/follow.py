@@ -25,7 +25,7 @@ from ordain.agent.rotation import Rotation
 from ordain.agent.settings import Settings
 from ordain.agent.sourceloss import SourceLoss
 from ordain.agent.sources import Source
-from ordain.agent.status import Condition, State, Status, UnitStatus
+from ordain.agent.status import Condition, SourceState, State, Status, UnitStatus
 from ordain.agent.thisboot import ThisBoot
 from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity
 
@@ -79,6 +79,7 @@ class Follower(Local):
         self._worked = True
         self._looking = asyncio.Lock()
         self._listeners: list[Callable[[Status], None]] = []
+        self._following: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Follow for ever."""
@@ -88,8 +89,29 @@ class Follower(Local):
             tasks.create_task(self._rotation.run())
             tasks.create_task(self._loop())
 
+    def adopt(self, settings: Settings, source: Source) -> None:
+        """Go by other settings, and follow ``source``, from now on."""
+        self.settings, self.source = settings, source
+        self.source_state = SourceState(type=source.type, location=source.location)
+        self._taken = ""
+        self._again()
+        if self._following:
+            self._following.cancel()
+
+    def tell(self, problems: tuple[Problem, ...]) -> None:
+        """Show what is wrong with agent.yaml."""
+        self._settings_problems = problems
+        self._wake.set()
+
     async def _follow_source(self) -> None:
-        async for _ in self.source.changes():
+        while True:
+            self._following = asyncio.create_task(self._hear(self.source))
+            await asyncio.wait([self._following])
+            if not self._following.cancelled():
+                return self._following.result()
+
+    async def _hear(self, source: Source) -> None:
+        async for _ in source.changes():
             self._on_source()
 
     def _on_source(self) -> None:

@@ -18,7 +18,7 @@ from ordain.agent.compiler import local_transforms
 from ordain.agent.drift import reboots, unit_statuses
 from ordain.agent.elsewhere import TAKE
 from ordain.agent.engine import OUTCOME, Engine, Texts
-from ordain.agent.failure import Failure, Unavailable
+from ordain.agent.failure import Busy, Failure, Unavailable
 from ordain.agent.fleet.report import Taken
 from ordain.agent.guard import believe
 from ordain.agent.hands import edits
@@ -59,6 +59,7 @@ class Local:
         self.taken = Taken()
         self._taken_before = b""
         self._believed = False
+        self._read_from = source
         self._settings_problems = problems
         self.health: Health | None = None
 
@@ -67,18 +68,25 @@ class Local:
 
         Losing or emptying the database stops nothing (product.md, promise 2).
         """
+        source = self.source
         try:
             self.health = None
-            found = await self.source.read()
-            self.health = found.health
+            found = await source.read()
+            # What lies on this machine is never lost; what was stopped for the loss of another source starts again.
+            self.health = Health(connected=True) if source.type == "directory" else found.health
             # Told of together with what becomes of it: others wait for their turn until this release is applied.
             snapshot, self.taken, self.labels = await asyncio.to_thread(self._take, found)
+            if source is not self.source:  # agent.yaml has changed meanwhile
+                return await self.texts()
             if not snapshot.texts and self.engine.applied().members:
                 raise SourceError(f"{self.source.location} holds no documents", code=Fault.EMPTY)
         except SourceError as error:
+            if source is not self.source:
+                return await self.texts()
             self._source(problem=f"{error}; what was applied stays", code=error.code, hint=error.hint)
             raise Unavailable(self.source_state.problem) from None
         self._believed = snapshot.own or snapshot.meant
+        self._read_from = source
         health = snapshot.health
         if health is None or health.connected:
             self._source(connected=True, revision=snapshot.revision)
@@ -96,12 +104,12 @@ class Local:
 
     def _take(self, snapshot: Snapshot) -> tuple[Snapshot, Taken, Mapping[str, tuple[str, ...]]]:
         """What this machine takes of it, see `taking.take`; unsigned documents that are the same are not read again."""
-        root = self.engine.root
+        root, trust = self.engine.root, self.settings.trust
         self.facts = read_facts(root)
-        seen = repr((snapshot.texts, snapshot.own, self.facts, local_transforms(root)))
+        seen = repr((snapshot.texts, snapshot.own, trust, self.facts, local_transforms(root)))
         if (digest := hashlib.sha256(seen.encode("utf-8", "surrogateescape")).digest()) == self._taken_before:
             return snapshot, self.taken, self.labels
-        admitted, release, labels = self.engine.elsewhere(TAKE, root, self.settings.trust, snapshot)
+        admitted, release, labels = self.engine.elsewhere(TAKE, root, trust, snapshot)
         self._taken_before = b"" if release.number else digest
         return admitted, release, labels
 
@@ -111,7 +119,12 @@ class Local:
         )
 
     def believe(self, old: Generation, new: Generation) -> None:
-        """What the source may do unasked; see `guard.believe`. Raises `Withheld`."""
+        """What the source may do unasked; see `guard.believe`. Raises `Withheld`.
+
+        Raises `Busy` for what was read before agent.yaml changed: the labels may be the new ones already.
+        """
+        if self._read_from is not self.source:
+            raise Busy("agent.yaml has changed meanwhile")
         if not self._believed and origin(self.engine.root) == self.source.location:
             believe(old, new, self.settings.max_removal)
         remember(self.engine.root, self.source.location)

@@ -15,15 +15,12 @@ from ordain.agent.bus_dbus_next import DbusNext
 from ordain.agent.engine import Engine
 from ordain.agent.failure import Failure, Unavailable
 from ordain.agent.fleet.report import Report, Reporter, boot, lag, report
-from ordain.agent.follow import RETRY_SEC, Follower
+from ordain.agent.follow import Follower
 from ordain.agent.logs import log_to_journal
 from ordain.agent.notify import notify
+from ordain.agent.reconfigure import Reconfigure, source_of
 from ordain.agent.service import Service, serve
 from ordain.agent.settings import read_settings
-from ordain.agent.sources.booted import with_handed_over
-from ordain.agent.sources.opening import open_source
-from ordain.agent.sources.settings import SourceSettings
-from ordain.agent.sourceservice import see_to
 from ordain.agent.status import State, Status
 from ordain.agent.systemd1 import Systemd
 from ordain.agent.takeover import settled, take_over
@@ -54,8 +51,9 @@ async def _run(root: Path) -> int:
     systemd = await Systemd.open(bus)
     worker = Worker()
     engine = Engine(systemd=systemd, elsewhere=worker, root=root)
-    source = with_handed_over(open_source(settings.source, root), root, settings.trust)
+    source = source_of(settings, root)
     follower = Follower(engine=engine, source=source, settings=settings, problems=problems, dismiss=worker.dismiss)
+    reconfigure = Reconfigure(follower, systemd, root)
     service = Service(follower, Authority(bus))
     engine.listener = service
     await serve(bus.connection, service)
@@ -69,11 +67,11 @@ async def _run(root: Path) -> int:
     told = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, told.set)
-    loop.add_signal_handler(signal.SIGHUP, lambda: _reload(follower))
+    loop.add_signal_handler(signal.SIGHUP, lambda: _reload(follower, reconfigure))
     tasks = [
         asyncio.create_task(told.wait()),
         asyncio.create_task(_follow(follower, systemd)),
-        asyncio.create_task(_fetch(systemd, root, settings.source)),
+        asyncio.create_task(reconfigure.run()),
         asyncio.create_task(_lost(bus)),
         asyncio.create_task(_watchdog()),
     ]
@@ -88,6 +86,7 @@ async def _run(root: Path) -> int:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        reconfigure.close()
         bus.close()
 
 
@@ -95,18 +94,6 @@ async def _follow(follower: Follower, systemd: Systemd) -> None:
     """Plan nothing while the services of this boot are still being started."""
     await settled(systemd)
     await follower.run()
-
-
-async def _fetch(systemd: Systemd, root: Path, settings: SourceSettings) -> None:
-    """See that the documents are fetched; that the fetching goes on is PID 1's to see."""
-    while True:
-        try:
-            await see_to(systemd, root, settings)
-            break
-        except (Unavailable, OSError) as failure:
-            log.warning("%s; trying again", failure)
-            await asyncio.sleep(RETRY_SEC)
-    await asyncio.Event().wait()
 
 
 async def _lost(bus: DbusNext) -> None:
@@ -125,8 +112,9 @@ async def _watchdog() -> None:
     await asyncio.Event().wait()
 
 
-def _reload(follower: Follower) -> None:
+def _reload(follower: Follower, reconfigure: Reconfigure) -> None:
     notify("RELOADING=1")
+    reconfigure.reload()
     task = asyncio.ensure_future(follower.refresh())
     task.add_done_callback(lambda _: notify("READY=1"))
 

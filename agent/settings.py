@@ -1,7 +1,8 @@
-"""/etc/ordain/agent.yaml and the kernel command line → `Settings`; labels are facts (`transforms.facts`)."""
+"""/etc/ordain/agent.yaml and the kernel command line → `Settings`; documents match on the labels of the facts."""
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -10,13 +11,13 @@ from pathlib import Path
 
 from ordain.agent.sources.settings import NOWHERE_TO_LOOK, PARAMETER, SourceSettings, of_url, read_source
 from ordain.transforms import below
-from ordain.transforms.errors import Problem, Where, near
+from ordain.transforms.agentyaml import PATH, in_force, read_labels
+from ordain.transforms.errors import Problem, Severity, Where, near
 from ordain.transforms.facts import command_line
 from ordain.transforms.node import Node, Number, Unreadable
 from ordain.transforms.values import EncodeError, timespan
 from ordain.transforms.windows import Window, window
 
-PATH = "etc/ordain/agent.yaml"
 KEYS = ("source", "labels", "trust", "max-removal", "network", "windows")
 MAX_REMOVAL = 50
 SOURCE, GATEWAY, CALLER_HOST = "source", "gateway", "caller"
@@ -42,6 +43,7 @@ class Settings:
     """
 
     source: SourceSettings = field(default_factory=SourceSettings)
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     trust: Trust = Trust.LOCAL
     max_removal: int = MAX_REMOVAL
     windows: tuple[Window, ...] = ()
@@ -50,31 +52,64 @@ class Settings:
 
 
 def read_settings(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
-    """The settings of the machine ``root``, and what is wrong with them; what is wrong keeps its default.
+    """The settings in force on the machine ``root``, and what is wrong with its file; what is wrong keeps its default.
 
-    But for the source: where it cannot be told, there is none, and what was applied stays.
+    But for the source: where that or the labels cannot be told, there is none, and what was applied stays.
     """
-    settings, problems = _file(root)
+    try:
+        data = in_force(root)
+    except OSError as error:
+        return Settings(source=NOWHERE_TO_LOOK), (unreadable(error),)
+    settings, problems = settings_of(data, root)
+    with contextlib.suppress(OSError):
+        if (written := below.read(root, PATH)) != data:  # the agent goes by what was there before
+            problems = why_not(written, data, root) or problems
+    return settings, problems
+
+
+def settings_of(data: bytes | None, root: Path) -> tuple[Settings, tuple[Problem, ...]]:
+    """The settings in the text ``data`` of agent.yaml, under what the kernel command line of ``root`` says."""
+    settings, problems = _text(data)
     for word in command_line(root):
         name, _, value = word.partition("=")
         if name == PARAMETER and value:
             source, found = of_url(value, settings.source, Where(path="/proc/cmdline"))
             settings = replace(settings, source=source)
             problems = (*problems, *found)
-    if settings.source.remote and (settings.trust is not Trust.LOCAL or settings.windows):
-        # What fetches by another policy is to be started anew.
-        policy = f"{settings.trust} {settings.windows}"
+    if settings.source.remote and (settings.trust is not Trust.LOCAL or settings.windows or settings.labels):
+        # What fetches by another policy, or for other labels, is to be started anew.
+        policy = f"{settings.trust} {settings.windows} {sorted(settings.labels.items())}"
         settings = replace(settings, source=replace(settings.source, policy=policy))
     return settings, problems
 
 
-def _file(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
+def why_not(data: bytes | None, before: bytes | None, root: Path) -> tuple[Problem, ...]:
+    """Why an agent that goes by the text ``before`` does not go by ``data``; none: it does.
+
+    A file that is gone or empty says nothing, which is not that the labels are gone: who means that restarts the agent.
+    """
+    problems = settings_of(data, root)[1]
+    if any(problem.severity is Severity.ERROR and problem.where.path == f"/{PATH}" for problem in problems):
+        return problems
+    if not _says(data) and _says(before):
+        what = "is gone" if data is None else "says nothing"
+        hint = "write it, or `systemctl restart ordain-agent` for the defaults"
+        return (_problem(Where(path=f"/{PATH}"), "", f"{what}; what it said is in force", hint),)
+    return ()
+
+
+def unreadable(error: OSError) -> Problem:
+    """A file that is there and cannot be read."""
+    return _problem(Where(path=f"/{PATH}"), "", f"cannot be read: {error.strerror or error}")
+
+
+def _says(data: bytes | None) -> bool:
+    return any(line.strip() and not line.lstrip().startswith(b"#") for line in (data or b"").splitlines())
+
+
+def _text(data: bytes | None) -> tuple[Settings, tuple[Problem, ...]]:
     unknown = Settings(source=NOWHERE_TO_LOOK)
-    try:
-        data = below.read(root, PATH)
-    except OSError as error:
-        return unknown, (_problem(Where(path=f"/{PATH}"), "", f"cannot be read: {error.strerror or error}"),)
-    if data is None:
+    if not data:
         return Settings(), ()
     from ordain.transforms import yamltext  # loads PyYAML, which a first boot of JSON does without
 
@@ -129,6 +164,11 @@ def _settings(node: Node) -> tuple[Settings, tuple[Problem, ...]]:
     if source is not None and source.value is not None:
         settings = replace(settings, source=(found := read_source(source))[0])
         problems += found[1]
+    labels, unlike = read_labels(node)
+    settings = replace(settings, labels=labels)
+    problems += unlike
+    if any(problem.severity is Severity.ERROR for problem in unlike):
+        settings = replace(settings, source=NOWHERE_TO_LOOK)
     if network := node.value.get("network"):
         settings, wrong = _network(network, settings)
         problems += wrong

@@ -27,12 +27,12 @@ from ordain.agent.model import (
     Verdict,
     to_json,
 )
-from ordain.agent.settings import PATH as SETTINGS
 from ordain.agent.settings import Settings, Trust, read_settings
 from ordain.agent.sources.settings import NOWHERE_TO_LOOK, SourceSettings
 from ordain.agent.systemd1 import Systemd
 from ordain.agent.takeover import CLAIMED, RECORD, TARGET, read_record, take_over
 from ordain.agent.wire import from_json
+from ordain.transforms.agentyaml import PATH as SETTINGS
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.model import Artifact, Member, Wanted
 
@@ -156,7 +156,8 @@ NONE = Settings(source=NOWHERE_TO_LOOK)
             Settings(source=SourceSettings(path="/srv/documents")),
             "",
         ),
-        ("labels: {role: web}\ntrust: open\n", Settings(trust=Trust.OPEN), ""),
+        ("labels: {role: web}\ntrust: open\n", Settings(trust=Trust.OPEN, labels={"role": ("web",)}), ""),
+        ("labels: [web]\n", NONE, "agent.yaml:1:9: error: labels is no map"),
         ("source: {path: documents}\n", NONE, "1:16: error: source/path: is no absolute path"),
         ("\nsorce: {}\n", Settings(), "2:1: error: sorce: is no setting (did you mean source?)"),
         (

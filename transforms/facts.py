@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ordain.transforms import below, osrelease, virtualization
+from ordain.transforms import agentyaml, below, osrelease, virtualization
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.match import FACTS
 from ordain.transforms.model import Facts
-from ordain.transforms.node import Node, Unreadable
+from ordain.transforms.node import Unreadable
 
-AGENT = "etc/ordain/agent.yaml"
 SETTING = "ordain.labels"
 SYSTEMD = ("usr/lib/systemd/systemd", "lib/systemd/systemd")
 # Debian ≥ 12 keeps its private library in the directory of the architecture.
@@ -203,40 +202,26 @@ class _Reader:
         return "ram" if kind in ("rootfs", "tmpfs", "ramfs") else "disk"
 
     def agent_labels(self) -> dict[str, tuple[str, ...]]:
-        """``labels:`` of agent.yaml, a map of scalars or lists of them."""
-        text = self.text(AGENT)
-        if not text:
+        """``labels:`` of agent.yaml, see `agentyaml.read_labels`."""
+        try:
+            data = agentyaml.in_force(self.root)
+        except OSError as error:
+            self.warn(agentyaml.PATH, f"cannot be read: {error.strerror or error}")
+            return {}
+        if not data:
             return {}
         from ordain.transforms import yamltext  # loads PyYAML, which a first boot of JSON does without
 
         try:
-            settings = next(yamltext.read(f"/{AGENT}", text), None)
+            settings = next(yamltext.read(f"/{agentyaml.PATH}", data.decode("utf-8", "replace")), None)
         except Unreadable as unreadable:
             problem = unreadable.problem
-            self.warn(AGENT, problem.what, line=problem.where.line, hint=problem.hint)
+            self.warn(agentyaml.PATH, problem.what, line=problem.where.line, hint=problem.hint)
             return {}
-        value = settings.value.get("labels") if settings and isinstance(settings.value, Mapping) else None
-        if value is None or value.value is None:
-            return {}
-        if not isinstance(value.value, Mapping):
-            self.warn(AGENT, "labels is no map", line=value.where.line, hint="labels: {role: web}")
-            return {}
-        labels = {}
-        for name, node in value.value.items():
-            values = tuple(dict.fromkeys(self._label_values(name, node)))
-            if values and self._label(name, AGENT, line=value.keys[name].line):
-                labels[name] = values
+        labels, problems = agentyaml.read_labels(settings)
+        for problem in problems:
+            self.warn(agentyaml.PATH, problem.what, line=problem.where.line, hint=problem.hint)
         return labels
-
-    def _label_values(self, name: str, node: Node) -> Iterator[str]:
-        for item in node.value if isinstance(node.value, tuple) else (node,):
-            match item.value:
-                case bool():
-                    yield "true" if item.value else "false"
-                case str() if item.value:
-                    yield str(item.value)
-                case _:
-                    self.warn(AGENT, f"the label {name} is no text", line=item.where.line)
 
     def command_line_labels(self, words: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """``ordain.labels=k=v,…`` of the kernel command line; a key given again adds a value."""

@@ -300,7 +300,7 @@ def _remote(root: Path, settings: SourceSettings) -> Check:
         return _failed("source", f"{error} [{error.code}]", error.hint)
     health = found.health
     if found.location != settings.location:
-        return _failed("source", f"fetched from {found.location}", "systemctl restart ordain-agent.service")
+        return _failed("source", f"fetched from {found.location}", "systemctl reload ordain-agent.service")
     if health is not None and not health.connected:
         return _failed("source", f"{health.what} [{health.code}]", health.hint or "last good stays")
     return _ok("source", f"{plural(len(found.snapshot.texts), 'text')} of {settings.location}")

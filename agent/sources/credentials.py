@@ -31,5 +31,5 @@ def path(name: str) -> str:
 
 
 def _missing(name: str, what: str = "is not there") -> SourceError:
-    hint = f"put it at /etc/credstore/{name} or, encrypted, at /etc/credstore.encrypted/{name}; restart ordain-agent"
+    hint = f"put it at /etc/credstore/{name} or, encrypted, at /etc/credstore.encrypted/{name}; reload ordain-agent"
     return SourceError(f"the credential {name} {what}", code=Fault.CREDENTIAL, hint=hint)

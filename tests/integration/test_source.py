@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ pytestmark = pytest.mark.integration
 
 SHELF = "/srv/documents"
 SERVER = "server.service"
+AGENT = "ordain-agent.service"
 SOURCE = "ordain-source.service"
 URL = "http://127.0.0.1:8080"
 AGENT_YAML = "/etc/ordain/agent.yaml"
@@ -133,6 +135,15 @@ def test_faults_of_the_server_touch_nothing_and_are_told(followed: Machine) -> N
     assert "SourceShrunken" not in codes(followed)
 
 
+def tells(machine: Machine, *words: str) -> bool:
+    """Whether one condition says all of ``words``."""
+    return any(all(each in condition["what"] for each in words) for condition in status(machine)["conditions"])
+
+
+def has_word(machine: Machine, wanted: str) -> bool:
+    return f"WORD={wanted}" in word(machine, "base.service").split()
+
+
 def codes(machine: Machine) -> list[str]:
     return [condition["code"] for condition in status(machine)["conditions"]]
 
@@ -179,7 +190,7 @@ def test_a_password_comes_as_a_credential_and_is_nowhere_else(machines: Machines
     else:
         machine.write(f"{place}/boot-token", secret, mode=0o600)
 
-    machine.run("systemctl", "restart", "ordain-agent.service")
+    machine.run("systemctl", "reload", "ordain-agent.service")
     wait_active(machine, "web.service")
 
     told = (
@@ -217,7 +228,6 @@ def test_a_directory_needs_no_such_service(machines: Machines) -> None:
     assert state(machine, SOURCE) == "inactive"
 
     follow(machine)
-    machine.run("systemctl", "restart", "ordain-agent.service")
     wait_code(machine, "SourceUnreachable")
     assert state(machine, "web.service") == "active"
     shelve(machine, third=sleeps())
@@ -230,6 +240,76 @@ def test_a_directory_needs_no_such_service(machines: Machines) -> None:
     machine.until("it is stopped", lambda: state(machine, SOURCE) == "inactive")
     wait_code(machine, "")
     wait_active(machine, "web.service")
+
+
+def role(name: str, **services: str) -> str:
+    return layer(**services).replace("name: base", f"name: {name}\nmatch: {{role: {name}}}")
+
+
+def test_a_changed_agent_yaml_is_gone_by_at_once_and_a_wrong_one_not_at_all(machines: Machines) -> None:
+    machine = machines("trixie")
+    for folder, word_ in (("/etc/ordain/documents", "a"), ("/srv/b", "b")):
+        machine.write(f"{folder}/base.yaml", layer(base=sleeps(word_)))
+        machine.write(f"{folder}/web.yaml", role("web", web=sleeps()))
+        machine.write(f"{folder}/db.yaml", role("db", db=sleeps()))
+    machine.write("/srv/empty/no-document", "")
+    machine.write(AGENT_YAML, "labels: {role: web}\n")
+    machine.boot()
+    wait_active(machine, "base.service", "web.service")
+    wait_state(machine, "converged")
+    agent = runs(machine, AGENT)
+    before = runs(machine, "base.service", "web.service")
+
+    machine.write(AGENT_YAML, "labels: {role: [web, db]}\n")
+    wait_active(machine, "db.service")
+    assert runs(machine, "base.service", "web.service") == before
+    before |= runs(machine, "db.service")
+
+    for text, place, what in (
+        ("labels: {role: db}\nsource: {path: /srv/b\n", "3:1", ""),
+        ("labels: {role: db}\nsource: {path: /srv/b}\ntrust: al\n", "3:8", "trust: al is no way to trust"),
+        ("labels: web\n", "1:9", "labels is no map"),
+        ("# labels: {role: web}\n", "", "says nothing; what it said is in force"),
+        (None, "", "is gone; what it said is in force"),
+    ):
+        if text is None:
+            machine.run("rm", AGENT_YAML)
+        else:
+            machine.write(AGENT_YAML, text)
+        told = f"{AGENT_YAML}:{place}: " if place else f"{AGENT_YAML}: "
+        machine.until(f"{told}{what}", functools.partial(tells, machine, told, what))
+        machine.run("systemctl", "reload", "ordain-agent.service")
+        machine.write("/etc/ordain/documents/base.yaml", layer(base=sleeps(f"a{place}")))
+        machine.until("documents are followed", functools.partial(has_word, machine, f"a{place}"))
+        assert [state(machine, f"{name}.service") for name in ("web", "db")] == ["active", "active"]
+        assert machine.run("ordainctl", "doctor", check=False).stdout.count(told)
+    machine.run("systemctl", "kill", "--signal=KILL", AGENT)
+    machine.until("another agent runs", lambda: runs(machine, AGENT) != agent and state(machine, AGENT) == "active")
+    machine.until("it tells the same", lambda: tells(machine, "is gone"))
+    assert {unit: run for unit, run in runs(machine, *before).items() if unit != "base.service"} == {
+        unit: run for unit, run in before.items() if unit != "base.service"
+    }
+    agent = runs(machine, AGENT)
+
+    machine.write(AGENT_YAML, "labels: {role: [web, db]}\nsource: {path: /srv/empty}\n")
+    wait_code(machine, "SourceEmpty")
+    assert "Settings" not in codes(machine)
+    assert [state(machine, f"{name}.service") for name in ("base", "web", "db")] == ["active"] * 3
+
+    machine.write(AGENT_YAML, "labels: {role: web}\nsource: {path: /srv/b}\n")
+    machine.until("b is followed", lambda: has_word(machine, "b"))
+    machine.until("db is gone", lambda: state(machine, "db.service") == "inactive")
+    wait_code(machine, "")
+    wait_state(machine, "converged")
+    assert runs(machine, "web.service")["web.service"] == before["web.service"]
+    assert runs(machine, AGENT) == agent
+    assert codes(machine) == []
+
+    machine.run("rm", AGENT_YAML)
+    machine.until("that is told", lambda: tells(machine, "is gone"))
+    machine.run("systemctl", "restart", "ordain-agent.service")  # the defaults are meant
+    machine.until("a is followed", lambda: has_word(machine, "a"))
+    machine.until("web is gone", lambda: state(machine, "web.service") == "inactive")
 
 
 def test_what_may_run_only_so_long_without_its_source_stops_and_comes_back(machine: Machine) -> None:
