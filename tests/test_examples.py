@@ -34,7 +34,7 @@ def test_the_settings_are_the_defaults_and_what_is_shown_beside_them_holds(tmp_p
     (tmp_path / "etc/ordain").mkdir(parents=True)
     text = (EXAMPLES / "machine/agent.yaml").read_text()
     (tmp_path / "etc/ordain/agent.yaml").write_text(text)
-    assert read_settings(tmp_path) == (Settings(), ())
+    assert read_settings(tmp_path) == (Settings(labels={"role": ("web",), "rack": ("r12",)}), ())
 
     kinds = set()
     for block in re.findall(r"(?:^# (?:source:| +\w+:).*\n)+", text, re.MULTILINE):

@@ -31,8 +31,6 @@ MAX_BYTES = 64 << 20
 _FOREVER_SEC = 86_400.0
 """A watch may be silent for so long: the check is what finds a dead one."""
 _OTHER_SERVER = (Fault.UNREACHABLE, Fault.TRUNCATED, Fault.TLS)
-CREATED_SEC = 2.0
-"""From one watch that is created to the next; they come together."""
 
 
 class Deaf(Exception):
@@ -195,12 +193,12 @@ class Etcd:
     ) -> None:
         """Wait until the server has created ``count`` watches. Raises `Deaf` if it does not.
 
-        The gateway may stop to read what it was asked once it begins to answer (HTTP/1.1 in Go's net/http): then the
-        rest of the watches never come, and nothing says so. Seen with seven on a busy server, one time in fifty.
+        See `taken_at_once` for what the gateway may do to the rest of them. A server that is late is only busy: with
+        less patience, the machines that ask again are what keeps it so.
         """
         try:
             while count:
-                async with asyncio.timeout(CREATED_SEC):
+                async with asyncio.timeout(self._pace.answer_sec):
                     line = await anext(lines, b"")
                 if not line:
                     return

@@ -60,7 +60,7 @@ class EtcdClient:
         """A stream of watches, one for each of ``requests``. Raises `SourceError`."""
         await self._gate()
         await self._authenticate()
-        body = "".join(json.dumps({"create_request": request}) + "\n" for request in requests).encode()
+        body = taken_at_once(json.dumps({"create_request": request}).encode() + b"\n" for request in requests)
         headers = {**self._headers(), **_NO_LEADER}
         async with self.transport.stream("POST", "/v3/watch", body=body, headers=headers, idle_sec=idle_sec) as stream:
             if stream.answer.status != 200:
@@ -126,6 +126,21 @@ class EtcdClient:
             what = f"{answer.endpoint}: etcd {version} is too old"
             raise SourceError(what, code=Fault.NOT_DOCUMENTS, hint="3.4 or later")
         self._known.add(answer.endpoint)
+
+
+def taken_at_once(requests: Iterable[bytes]) -> bytes:
+    """The requests as one body, with blanks in front, of which the gateway has read all once it has read one request.
+
+    It answers the first before it reads on, and Go's net/http reads no more of a body once there is an answer: what was
+    not read yet is lost, and nobody says so. Its decoder (encoding/json, Decoder.refill) keeps what it has not
+    understood, and reads as much as its buffer has room for: up to 512 bytes, 1,536, 3,584 and so on.
+    """
+    body = b"".join(requests)
+    room, size = 512, 512
+    while room <= len(body):
+        room *= 2
+        size += room
+    return b" " * (size - len(body)) + body
 
 
 class NotEnabled(Exception):

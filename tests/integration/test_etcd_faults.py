@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.sources import Fault, SourceError
-from ordain.agent.sources import etcd as module
 from ordain.agent.sources.database import ANY
 from ordain.agent.sources.etcd import Etcd
 from ordain.agent.sources.etcd_client import refusal
@@ -344,10 +343,10 @@ async def test_watches_that_the_server_did_not_hear_are_asked_for_again(
     store: EtcdStore, machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gateway may stop reading the request once it answers; the watches it had not read then never come."""
-    monkeypatch.setattr(module, "CREATED_SEC", 0.2)
     prefixes = tuple(f"documents/x={number}/" for number in range(7))
     async with admin(machine) as database:
         assert isinstance(database, Etcd)
+        monkeypatch.setattr(database, "_pace", replace(database._pace, answer_sec=2.0, check_sec=60.0))
         whole = database._client.watch
         heard = iter([3, 7])
         monkeypatch.setattr(
