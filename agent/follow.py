@@ -15,6 +15,7 @@ from typing import Any
 from ordain.agent.client import Documents
 from ordain.agent.engine import Engine
 from ordain.agent.failure import Busy, Failure, Rejected, Unavailable, Withheld
+from ordain.agent.hearing import Hearing
 from ordain.agent.local import Local, last_outcome
 from ordain.agent.memory import give_back
 from ordain.agent.model import Hold, Outcome, Plan, Verdict
@@ -79,13 +80,13 @@ class Follower(Local):
         self._worked = True
         self._looking = asyncio.Lock()
         self._listeners: list[Callable[[Status], None]] = []
-        self._following: asyncio.Task[None] | None = None
+        self._hearing = Hearing(self._on_source)
 
     async def run(self) -> None:
         """Follow for ever."""
         await self.engine.systemd.watch(reloaded=self._on_reloaded, changed=self._on_changed)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._follow_source())
+            tasks.create_task(self._hearing.run(lambda: self.source))
             tasks.create_task(self._rotation.run())
             tasks.create_task(self._loop())
 
@@ -95,24 +96,12 @@ class Follower(Local):
         self.source_state = SourceState(type=source.type, location=source.location)
         self._taken = ""
         self._again()
-        if self._following:
-            self._following.cancel()
+        self._hearing.switch()
 
     def tell(self, problems: tuple[Problem, ...]) -> None:
         """Show what is wrong with agent.yaml."""
         self._settings_problems = problems
         self._wake.set()
-
-    async def _follow_source(self) -> None:
-        while True:
-            self._following = asyncio.create_task(self._hear(self.source))
-            await asyncio.wait([self._following])
-            if not self._following.cancelled():
-                return self._following.result()
-
-    async def _hear(self, source: Source) -> None:
-        async for _ in source.changes():
-            self._on_source()
 
     def _on_source(self) -> None:
         self._read = True

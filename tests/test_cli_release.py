@@ -100,6 +100,13 @@ def test_from_a_key_to_a_canary_that_was_promoted_and_back(desk: Desk) -> None:
     assert listed[3]["about"] == "as stable 2"
     assert "a value" in desk.do("release list")
 
+    desk.do("release rollout stable --open 100% --once")
+    assert "a value" in desk.do("release list")
+    assert "1 release and 0 documents would go; 3 releases stay" in desk.do("release prune stable --keep 2 --dry-run")
+    assert json.loads(desk.do("release prune --keep 1 --json"))["gone"] == ["stable 2", "stable 3"]
+    assert "nothing to remove; 2 releases stay" in desk.do("release prune --keep 1")
+    assert "0 is no number" in desk.do("release prune --keep 0", 2)
+
 
 def test_a_locked_key_signs_with_its_passphrase(desk: Desk) -> None:
     desk.do("release keygen ops --passphrase")

@@ -80,7 +80,7 @@ class _Reader:
             raise Unreadable("this string does not end, or holds a bad escape or control character", where)
         self.at = match.end()
         text: str = json.loads(match.group())
-        if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        if any("\ud800" <= char <= "\udfff" for char in text):
             raise Unreadable("half a surrogate pair is no character", where)
         return self.meter.text(text, where)
 

@@ -1,4 +1,4 @@
-"""release keygen, create, sign, verify, publish, promote, list, show, forget."""
+"""release keygen, create, sign, verify, publish, promote, list, show, prune, forget."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from ordain.agent.release import accept, signing
 from ordain.agent.release.assemble import Assembled, assemble
 from ordain.agent.release.keys import SUFFIX, TRUST, BadKey, Key, read_line, trusted
 from ordain.agent.release.manifest import Release, make, read
+from ordain.agent.release.prune import KEEP, prune
 from ordain.agent.release.publish import blobs_of, head, head_key, number_key, publish, releases
 from ordain.agent.release.remember import forget as forget_taken
 from ordain.agent.sources import SourceError
@@ -157,6 +158,27 @@ def show(request: Namespace, console: Console) -> Exit:
     """`ordainctl release show`."""
     release = with_store(request, lambda database: _stored(database, request.release))
     console.text(release.text().decode())
+    return Exit.OK
+
+
+def prune_(request: Namespace, console: Console) -> Exit:
+    """`ordainctl release prune`."""
+    keep = _whole(request.keep) if request.keep else KEEP
+    channel = request.channel or ""
+    found = with_store(request, lambda database: prune(database, channel=channel, keep=keep, dry_run=request.dry_run))
+    if request.json:
+        names = {"gone": [r.title for r in found.gone], "stay": [r.title for r in found.stay]}
+        console.json({**names, "blobs": list(found.blobs)})
+        return Exit.OK
+    for release in found.gone:
+        created = release.data.get("created", "")
+        console.line(f"{release.title}  {created}  {release.data.get('about', '')}".rstrip())
+    what = f"{plural(len(found.gone), 'release')} and {plural(len(found.blobs), 'document')}"
+    done = "would go" if request.dry_run else "are gone"
+    if found.gone or found.blobs:
+        console.line(f"{what} {done}; {plural(len(found.stay), 'release')} stay", Style.GOOD)
+    else:
+        console.line(f"nothing to remove; {plural(len(found.stay), 'release')} stay", Style.DIM)
     return Exit.OK
 
 

@@ -183,6 +183,28 @@ ROWS = (
         examples=(("ordainctl release show stable", ""), ("ordainctl release show stable/41", "")),
     ),
     Command(
+        name="release prune",
+        group=RELEASES,
+        purpose="remove old releases from the store, and the documents that only they name",
+        text=(
+            "The latest and those before it stay, --keep of each channel; so do the one that a rollout is at, what any "
+            "machine reports, and what a Node pins a machine to. Publishing waits meanwhile. It can be interrupted at "
+            "any time, and done again."
+        ),
+        run="release:prune_",
+        arguments=(
+            Argument(metavar="CHANNEL", help="only releases of this channel go"),
+            Argument(flag="--keep", metavar="N", help="so many of a channel stay in any case; 10 when absent"),
+            Argument(flag="--dry-run", help="say what would go"),
+            JSON,
+            *STORE,
+        ),
+        examples=(
+            ("ordainctl release prune --dry-run", ""),
+            ("ordainctl release prune canary --keep 3", "a channel that is published to all day"),
+        ),
+    ),
+    Command(
         name="release forget",
         group=RELEASES,
         purpose="let this machine take an older release of a channel than it had",

@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 
 from ordain.agent.failure import Failure
+from ordain.agent.release.alone import Turn, alone
 from ordain.agent.release.manifest import Release, read
 from ordain.agent.sources import Fault, SourceError
 from ordain.agent.sources.database import Conflict, Database, Entry
@@ -47,13 +48,20 @@ async def publish(database: Database, release: Release, blobs: Mapping[str, byte
 
     ``blobs`` need not hold what the store has already. What an interrupted run left is gone on with.
     """
+    async with alone(database) as turn:
+        return await _publish(database, release, blobs, turn)
+
+
+async def _publish(database: Database, release: Release, blobs: Mapping[str, bytes], turn: Turn) -> bool:
     now, entry = await head(database, release.channel)
     if now and now.number > release.number:
         raise Failure(f"{release.channel} is at {now.number}: a channel never goes back; sign it under a new number")
     if now and now.number == release.number and now.hash != release.hash:
         raise Failure(f"there is another release {release.title} already; sign this one under a new number")
     for hash in sorted(set(release.documents.values())):
+        await turn.keep()
         await _blob(database, hash, blobs.get(hash), release)
+    await turn.keep()
     key = number_key(release.channel, release.number)
     there = await database.get(key)
     if there and read(key, there.data).hash != release.hash:
@@ -86,7 +94,7 @@ async def _blob(database: Database, hash: str, data: bytes | None, release: Rele
 async def releases(database: Database) -> tuple[tuple[Release, bool], ...]:
     """Every release in the store by channel and number, and whether it is its channel's head."""
     listing = await database.list(RELEASES)
-    entries = [entry for entry in listing.entries if not entry.key.startswith(BLOBS)]
+    entries = [entry for entry in listing.entries if not entry.key.endswith("/rollout")]
     heads = {entry.data for entry in entries if entry.key.endswith("/head")}
     found = [(read(entry.key, entry.data), entry.data in heads) for entry in entries if not entry.key.endswith("/head")]
     return tuple(sorted(found, key=lambda item: (item[0].channel, item[0].number)))
