@@ -18,8 +18,8 @@ from ordain.agent.failure import Busy, Failure, Rejected, Unavailable, Withheld
 from ordain.agent.hearing import Hearing
 from ordain.agent.local import Local, last_outcome
 from ordain.agent.memory import give_back
-from ordain.agent.model import Hold, Outcome, Plan, Verdict
-from ordain.agent.outcome import ROLLED_BACK
+from ordain.agent.model import Hold, Outcome, Plan
+from ordain.agent.outcome import ROLLED_BACK, in_short
 from ordain.agent.pace import Pace
 from ordain.agent.reverse import mend
 from ordain.agent.rotation import Rotation
@@ -163,7 +163,7 @@ class Follower(Local):
 
     async def _resume(self) -> None:
         before = last_outcome(self.engine.root)  # of an agent before this one
-        self._wanted = _in_short(before, before.verdicts) if before else None
+        self._wanted = in_short(before, before.verdicts) if before else None
         outcome = await self.engine.resume()
         if outcome is not None:
             log.info("brought the apply of generation %d to its end", outcome.generation)
@@ -279,7 +279,7 @@ class Follower(Local):
     def _report(self, outcome: Outcome) -> None:
         # Where nothing was left to do, what an earlier apply left undone may be so still.
         earlier = self._wanted.verdicts if self._wanted and self._wanted.hash == outcome.hash else ()
-        self._wanted = _in_short(outcome, outcome.verdicts if outcome.plan else earlier)
+        self._wanted = in_short(outcome, outcome.verdicts if outcome.plan else earlier)
         self._refused = ()
         for verdict in outcome.verdicts:
             log.log(logging.INFO if verdict.ok else logging.ERROR, "%s: %s", verdict.unit, verdict.what)
@@ -407,9 +407,3 @@ class Follower(Local):
                 yield await queue.get()
         finally:
             end()
-
-
-def _in_short(outcome: Outcome, verdicts: Sequence[Verdict]) -> Outcome:
-    """What is remembered of an apply: not its plan, which may be large, and of ``verdicts`` those that are not ok."""
-    bad = () if outcome.rejected else tuple(verdict for verdict in verdicts if not verdict.ok)
-    return replace(outcome, plan=Plan(problems=outcome.plan.problems), back=None, verdicts=bad)

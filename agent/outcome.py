@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from ordain.agent.model import Outcome, Verdict
+from ordain.agent.model import Outcome, Plan, Verdict
 from ordain.transforms.errors import Problem, Severity
 
 DEGRADED, ROLLED_BACK, INCOMPLETE = 3, 4, 5
@@ -37,3 +37,9 @@ def undone(failed: Outcome, back: Outcome, failing: Collection[str]) -> Outcome:
         exit_status=ROLLED_BACK if complete else INCOMPLETE,
         usec=failed.usec + back.usec,
     )
+
+
+def in_short(outcome: Outcome, verdicts: Sequence[Verdict]) -> Outcome:
+    """What is remembered of an apply: not its plan, which may be large, and of ``verdicts`` those that are not ok."""
+    bad = () if outcome.rejected else tuple(verdict for verdict in verdicts if not verdict.ok)
+    return replace(outcome, plan=Plan(problems=outcome.plan.problems), back=None, verdicts=bad)
