@@ -23,7 +23,7 @@ _ordainctl() {
             ;;
         release)
             if ((COMP_CWORD == 2)); then
-                mapfile -t COMPREPLY < <(compgen -W "keygen create sign verify publish promote rollout list show forget" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "keygen create sign verify publish promote rollout list show prune forget" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -279,6 +279,15 @@ _ordainctl() {
         'release show')
             flags='--store --user --password-file' operand='text'
             case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'release prune')
+            flags='--keep --dry-run --json --store --user --password-file' operand='text'
+            case $previous in
+                --keep) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --password-file) operand='files' ;;
