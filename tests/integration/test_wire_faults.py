@@ -1,0 +1,99 @@
+"""What a network does to a store: packets that are lost, ways that swallow everything, names that move.
+
+Real servers and real TCP, over a `Wire` that drops packets. Whatever it is: the documents that were had last stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from ordain.agent.sources import Fault, transport
+from ordain.agent.sources.database import ANY
+from ordain.agent.sources.settings import SourceSettings
+from ordain.agent.sources.watching import Pace
+from rig import following, stores
+from rig.following import BASE, FIRST, LEFTOVER, SECOND, CouchStore, EtcdStore, Machine, Store, admin, insist
+from rig.wire import Wire
+
+pytestmark = [pytest.mark.integration, LEFTOVER]
+PACE = Pace(check_sec=1.0, answer_sec=2.0)
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    with Wire() as wire:
+        yield wire
+
+
+@pytest.fixture(params=["etcd", "couchdb"])
+def far(request: pytest.FixtureRequest, wire: Wire) -> Iterator[Store]:
+    """A store at the near end of the wire."""
+    request.getfixturevalue("etcd_here" if request.param == "etcd" else "pouch_here")
+    if request.param == "etcd":
+        with stores.Cluster(count=1, host=wire.near) as cluster:
+            yield EtcdStore(cluster)
+    else:
+        with stores.Pouch(host=wire.near) as pouch:
+            yield CouchStore(pouch)
+
+
+@pytest.fixture
+def direct(far: Store, tmp_path: Path) -> Machine:
+    """One who reaches it without the wire."""
+    return Machine(settings=far.settings, folder=tmp_path / "direct", pace=PACE)
+
+
+@pytest.fixture
+def machine(far: Store, wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
+    """One at the other end of it."""
+    monkeypatch.setattr(following, "PATIENCE_SEC", 90.0)  # TCP waits twice as long after every loss
+    monkeypatch.setattr(transport, "CONNECT_SEC", 3.0)
+    wire.serve(*(urlsplit(url).port or 0 for url in far.settings.endpoints))
+    endpoints = tuple(url.replace(wire.near, wire.far) for url in far.settings.endpoints)
+    settings: SourceSettings = replace(far.settings, endpoints=endpoints)
+    return Machine(settings=settings, folder=tmp_path / "machine", pace=PACE)
+
+
+async def test_a_share_of_the_packets_is_lost(machine: Machine, direct: Machine, wire: Wire) -> None:
+    """Changes come through, late; and never anything else than what was written."""
+    async with admin(direct) as database, machine.running():
+        await database.put(BASE, FIRST, expect=None)
+        await machine.has(FIRST)
+        wire.there, wire.back = 0.2, 0.25
+        for text in (SECOND, FIRST):
+            before = machine.texts
+            await insist(database, BASE, text)
+            await machine.until(lambda before=before, text=text: machine.texts in ([text], before))  # type: ignore[misc]
+            await machine.until(lambda text=text: machine.texts == [text])  # type: ignore[misc]
+    assert wire.lost
+
+
+@pytest.mark.parametrize(("there", "back"), [(1.0, 1.0), (0.0, 1.0), (1.0, 0.0)], ids=["both", "back", "there"])
+async def test_a_way_that_swallows_everything(
+    machine: Machine, direct: Machine, wire: Wire, there: float, back: float
+) -> None:
+    async with admin(direct) as database, machine.running():
+        await database.put(BASE, FIRST, expect=None)
+        await machine.has(FIRST)
+        wire.there, wire.back = there, back
+        await machine.fails(Fault.UNREACHABLE, FIRST)
+        await insist(database, BASE, SECOND)
+        assert machine.texts == [FIRST]
+        wire.there = wire.back = 0.0
+        await machine.has(SECOND)
+
+
+async def test_it_is_written_to_while_answers_are_lost(machine: Machine, direct: Machine, wire: Wire) -> None:
+    """A write whose answer is lost is told as failed, done or not; it is never done twice."""
+    async with admin(machine) as database, admin(direct) as other:
+        await database.put(BASE, FIRST, expect=ANY)
+        wire.back = 0.3
+        await insist(database, BASE, SECOND)
+        entry = await other.get(BASE)
+        assert entry is not None
+        assert entry.data == SECOND
