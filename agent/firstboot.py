@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ordain.agent.compile import compile_texts, read_texts
 from ordain.agent.model import Generation
+from ordain.agent.release.bundle import holds_release
 from ordain.agent.settings import Trust, read_settings
 from ordain.agent.sources import SourceError
 from ordain.agent.sources.files import Texts, documents_in, handed_over
@@ -20,7 +21,6 @@ from ordain.agent.store import Store
 from ordain.transforms import below
 from ordain.transforms.errors import Refused, errors
 from ordain.transforms.facts import read_facts
-from ordain.transforms.model import Kind
 
 WAIT = "the documents wait for the agent"
 
@@ -47,9 +47,9 @@ def _compile(root: Path) -> str:
     texts = handed_over(root)
     if settings.source.type is SourceKind.DIRECTORY:
         texts = tuple(sorted((*texts, *_own(settings.source.path, root))))
-    documents, _ = read_texts(texts)
-    if settings.trust is Trust.REQUIRED or any(document.kind is Kind.RELEASE for document in documents):
+    if settings.trust is Trust.REQUIRED or holds_release(texts):
         return f"signatures are verified by the agent; {WAIT}"
+    documents, _ = read_texts(texts)
     if any("mac" in document.match for document in documents) and not read_facts(root).mac:
         return f"documents match on mac, and no network device is known so early; {WAIT}"
     generation, _ = compile_texts(texts, root, Generation())

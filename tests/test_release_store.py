@@ -10,8 +10,9 @@ import pytest
 
 from ordain.agent.failure import Failure
 from ordain.agent.release import signing
-from ordain.agent.release.admit import Admission, is_manifest
+from ordain.agent.release.admit import Admission
 from ordain.agent.release.assemble import assemble
+from ordain.agent.release.bundle import bundle, is_manifest
 from ordain.agent.release.manifest import Release, make
 from ordain.agent.release.publish import BLOBS, head, head_key, number_key, publish, releases
 from ordain.agent.release.remember import highest
@@ -249,6 +250,29 @@ def test_a_boot_server_sends_a_release_and_its_documents_as_one_text(fleet: Flee
     with pytest.raises(SourceError) as caught:
         fleet.admit(Snapshot(texts=(("https://boot/x.yaml", body.replace(b"/bin/web", b"/bin/wep")),)))
     assert caught.value.code == "ReleaseIncomplete"
+
+
+def test_a_bundle_keeps_every_byte_and_tells_what_was_changed_from_what_is_missing(fleet: Fleet) -> None:
+    files = (
+        ("base.yaml", b"---\n" + BASE + b"---\nordain: v1\nkind: Layer\nname: more\n--- \n"),
+        ("node.json", b'{"ordain": "v1",\n\t"kind": "Node", "name": "web3"}'),
+        ("last.yaml", b"%YAML 1.2\n---\r\nordain: v1\nkind: Layer\nname: last # no newline"),
+    )
+    release = fleet.signed(1, files)
+    body = bundle([("stable 1", release.text()), *((f"common/{name}", data) for name, data in files)])
+
+    taken = fleet.admit(Snapshot(texts=(("https://boot/x.yaml", body),)), Trust.REQUIRED)
+
+    assert dict(taken.texts) == dict(files)
+    for bad, code, what in (
+        (body.replace(b"name: last", b"name: lost"), "VerifyFailed", "common/last.yaml is not the document that was"),
+        (bundle([("stable 1", release.text()), ("common/last.yaml", files[2][1])]), "ReleaseIncomplete", "base.yaml"),
+        (body[:-40], "ReleaseIncomplete", "not complete"),
+        (body.replace(b'"number": 1', b'"number": 2'), "VerifyFailed", "is not over this text"),
+    ):
+        with pytest.raises(SourceError, match=what) as caught:
+            fleet.admit(Snapshot(texts=(("https://boot/x.yaml", bad),)), Trust.REQUIRED)
+        assert caught.value.code == code
 
 
 @pytest.mark.parametrize(

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import aiohttp
 import pytest
-from aiohttp import web
 from yarl import URL
 
-from ordain.agent.serving.server import Server
 from ordain.agent.serving.shelf import Shelf, shelve
 from ordain.agent.sources.http import HOSTNAME, MACHINE, Asker
 from ordain.transforms.documents import read
 from ordain.transforms.errors import Refused
+from rig.served import served
 
 ID = "0123456789abcdef" * 2
 BASE = b"ordain: v1\nkind: Layer\nname: base\nmatch: {role: web}\n"
@@ -35,6 +31,12 @@ kind: Layer
 name: lab
 match: {mac: {not: "52:54:00:00:00:01"}, os: fedora}
 """
+
+
+def based(tmp_path: Path) -> Path:
+    """``tmp_path``, with `BASE` as base.yaml."""
+    (tmp_path / "base.yaml").write_bytes(BASE)
+    return tmp_path
 
 
 def names(shelf: Shelf, **asker: object) -> set[str]:
@@ -72,29 +74,9 @@ def test_documents_that_are_wrong_are_not_served() -> None:
         shelve([("/srv/a.yaml", BASE + b"servces: {}\n")])
 
 
-@contextlib.asynccontextmanager
-async def served(tmp_path: Path) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
-    """A server over ``tmp_path``, which holds `BASE` as base.yaml."""
-    (tmp_path / "base.yaml").write_bytes(BASE)
-    server = Server(tmp_path)
-    await server.load()
-    runner = web.AppRunner(server.app())
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    following = asyncio.create_task(server.follow())
-    try:
-        async with aiohttp.ClientSession() as session, asyncio.timeout(20):
-            yield session, f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        following.cancel()
-        await asyncio.wait([following])
-        server.end()
-        await runner.cleanup()
-
-
 def test_what_is_known_already_is_not_sent_again(tmp_path: Path) -> None:
     async def check() -> None:
-        async with served(tmp_path) as (session, url):
+        async with served(based(tmp_path)) as (session, url):
             async with session.get(f"{url}/{ID}.yaml") as answer:
                 etag = answer.headers["ETag"]
                 assert answer.headers[MACHINE] == ID
@@ -107,7 +89,7 @@ def test_what_is_known_already_is_not_sent_again(tmp_path: Path) -> None:
 
 def test_an_answer_waits_for_the_change(tmp_path: Path) -> None:
     async def check() -> None:
-        async with served(tmp_path) as (session, url):
+        async with served(based(tmp_path)) as (session, url):
             async with session.get(f"{url}/{ID}") as answer:
                 etag = answer.headers["ETag"]
 
@@ -130,7 +112,7 @@ def test_an_answer_waits_for_the_change(tmp_path: Path) -> None:
 
 def test_a_wait_that_is_over_ends_without_news(tmp_path: Path) -> None:
     async def check() -> None:
-        async with served(tmp_path) as (session, url):
+        async with served(based(tmp_path)) as (session, url):
             async with session.get(f"{url}/{ID}") as answer:
                 etag = answer.headers["ETag"]
             headers = {"If-None-Match": etag, "Prefer": "respond-async, wait=1"}
@@ -143,7 +125,7 @@ def test_a_wait_that_is_over_ends_without_news(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/base.yaml%00"])
 def test_a_path_leads_to_no_file(tmp_path: Path, path: str) -> None:
     async def check() -> None:
-        async with served(tmp_path) as (session, url), session.get(URL(url + path, encoded=True)) as got:
+        async with served(based(tmp_path)) as (session, url), session.get(URL(url + path, encoded=True)) as got:
             assert b"root:" not in await got.read()
 
     asyncio.run(check())
@@ -151,7 +133,7 @@ def test_a_path_leads_to_no_file(tmp_path: Path, path: str) -> None:
 
 def test_nobody_gets_nothing(tmp_path: Path) -> None:
     async def check() -> None:
-        async with served(tmp_path) as (session, url):
+        async with served(based(tmp_path)) as (session, url):
             async with session.get(f"{url}/") as answer:
                 assert answer.status == 400
             async with session.post(f"{url}/web1") as answer:

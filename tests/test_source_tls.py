@@ -48,7 +48,7 @@ def serving(tmp_path: Path, *options: str, scheme: str = "https") -> Iterator[tu
 
 def fetch(url: str, **more: str) -> bytes:
     async def read() -> bytes:
-        source = Http(SourceSettings(type=Kind.HTTP, endpoints=(url,), **more), ME)  # type: ignore[arg-type]
+        source = Http(SourceSettings(type=Kind.HTTP, endpoints=(url,), **more), lambda: ME)  # type: ignore[arg-type]
         try:
             return (await source.read()).texts[0][1]
         finally:
@@ -111,7 +111,7 @@ def test_a_server_that_is_frozen_while_it_is_waited_for_is_lost(
     monkeypatch.setattr("ordain.agent.sources.http.GRACE_SEC", 1)
 
     async def follow(url: str, server: subprocess.Popen[str]) -> None:
-        source = Http(SourceSettings(type=Kind.HTTP, endpoints=(url,), interval_usec=10_000), ME)
+        source = Http(SourceSettings(type=Kind.HTTP, endpoints=(url,), interval_usec=10_000), lambda: ME)
         try:
             await source.read()
             changes = source.changes()

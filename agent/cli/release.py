@@ -19,6 +19,8 @@ from ordain.agent.cli.storing import with_store
 from ordain.agent.failure import Failure
 from ordain.agent.release import accept, signing
 from ordain.agent.release.assemble import Assembled, assemble
+from ordain.agent.release.bundle import is_manifest
+from ordain.agent.release.channel import STABLE
 from ordain.agent.release.keys import SUFFIX, TRUST, BadKey, Key, read_line, trusted
 from ordain.agent.release.manifest import Release, make, read
 from ordain.agent.release.prune import KEEP, prune
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 PRIVATE = ".key"
-STABLE = "stable"
 
 
 def keygen(request: Namespace, console: Console) -> Exit:
@@ -194,7 +195,14 @@ def forget(request: Namespace, console: Console) -> Exit:
 
 
 def _assembled(names: Sequence[str], console: Console) -> Assembled:
-    made = assemble(_contents(names))
+    files = []
+    for name in names:
+        for path, data in _contents([name]):
+            if Path(name).is_dir() and is_manifest(data):  # a directory that is served holds both
+                console.note(f"{path} is a release itself, and left out")
+            else:
+                files.append((path, data))
+    made = assemble(files)
     console.problems(made.problems)
     return made
 
@@ -209,11 +217,23 @@ def _contents(names: Sequence[str]) -> tuple[tuple[str, bytes], ...]:
 def _number(request: Namespace, channel: str) -> int:
     if request.number:
         return _whole(request.number)
+    last = _replaced(request, channel)
+    if last and not request.store:
+        return last + 1
     try:
         now, _ = with_store(request, lambda database: head(database, channel))
     except Usage:
         raise Usage("--number N or --store URL is missing: a release has a number, one more than the last") from None
-    return now.number + 1 if now else 1
+    return max(last, now.number if now else 0) + 1
+
+
+def _replaced(request: Namespace, channel: str) -> int:
+    """The number of the release of ``channel`` that the output takes the place of; 0: of none."""
+    path = Path(request.output) if request.output else None
+    if path is None or not path.is_file():
+        return 0
+    there = read(str(path), path.read_bytes())
+    return there.number if there.channel == channel else 0
 
 
 def _whole(text: str) -> int:

@@ -18,7 +18,7 @@ from ordain.agent.cli.stored import Wanted, named, opened_shelf, unified, wanted
 from ordain.agent.failure import Failure
 from ordain.agent.fleet.machines import reports
 from ordain.agent.preview import ABSENT, Effect, effects
-from ordain.agent.release.admit import STABLE
+from ordain.agent.release.channel import STABLE
 from ordain.agent.release.publish import head_key
 from ordain.agent.sources import SourceError
 from ordain.agent.sources.database import Conflict

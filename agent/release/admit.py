@@ -7,15 +7,15 @@ to) and the documents they name. Whoever carried them is not trusted; this is wh
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ordain.agent.failure import Failure
 from ordain.agent.release import accept
+from ordain.agent.release.bundle import is_manifest, split
+from ordain.agent.release.channel import channel_of
 from ordain.agent.release.keys import trusted
 from ordain.agent.release.manifest import Release, read
 from ordain.agent.release.remember import highest, remember
@@ -25,12 +25,6 @@ from ordain.transforms.errors import Refused
 from ordain.transforms.model import Facts
 
 log = logging.getLogger(__name__)
-STABLE = "stable"
-LABEL = "channel"
-"""The label that says whose releases a machine takes: on its kernel command line or in agent.yaml."""
-_RELEASE = re.compile(rb"""^["']?kind["']?[ \t]*:[ \t]*["']?Release["']?[ \t\r]*(#.*)?$""", re.MULTILINE)
-
-_SEPARATOR = re.compile(rb"^---[ \t]*\r?\n", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,12 +40,8 @@ class Admission:
 
         A release that was taken is remembered, so that no older one is taken again.
         """
-        texts = snapshot.texts
+        texts = split(snapshot.texts)
         manifests = [(path, data) for path, data in texts if is_manifest(data)]
-        if not manifests:
-            # A boot server sends one text: a release and its documents with --- between them.
-            texts = tuple((path, piece) for path, data in texts for piece in _SEPARATOR.split(data))
-            manifests = [(path, data) for path, data in texts if is_manifest(data)]
         if not manifests:
             if not snapshot.texts or self.trust is Trust.OPEN or (self.trust is Trust.LOCAL and snapshot.own):
                 return snapshot, None
@@ -62,13 +52,12 @@ class Admission:
         releases = [self._verified(path, data) for path, data in manifests]
         head = accept.one_of(releases)
         accept.newer(head, channel, self._highest().get(channel))
-        have = accept.by_hash(data for _, data in texts)
-        chosen = _all(head, have, facts, shared)
+        chosen = _all(head, texts, facts, shared)
         taken = head
         pin = accept.pin_of(chosen, facts, shared)
         if pin and pin != head.number:
             taken = _pinned(releases, head, pin)
-            chosen = _all(taken, have, facts, shared)
+            chosen = _all(taken, texts, facts, shared)
         self._remember(channel, accept.Accepted(number=head.number, hash=head.hash))
         revision = f"{taken.channel}-{taken.number}-{_digest(chosen)}"
         return replace(snapshot, texts=chosen, revision=revision, meant=snapshot.meant or taken.shrinks), taken
@@ -103,36 +92,15 @@ class Admission:
             log.warning("release %s %d: not remembered: %s", channel, accepted.number, error)
 
 
-def channel_of(facts: Facts) -> str:
-    """The channel of a machine. Raises `SourceError` for a machine of two."""
-    named = facts.labels.get(LABEL, ())
-    if len(named) > 1:
-        raise SourceError(f"this machine has {len(named)} channels: {', '.join(named)}", code=Fault.SETTINGS)
-    return named[0] if named else STABLE
-
-
-def is_manifest(data: bytes) -> bool:
-    """Whether a text says that it is a Release.
-
-    >>> is_manifest(b'{"ordain": "v1", "kind": "Release"}'), is_manifest(b"kind: Layer\\nname: Release")
-    (True, False)
-    """
-    if b"Release" not in data:
-        return False
-    if not data.lstrip().startswith(b"{"):
-        return _RELEASE.search(data) is not None
-    try:
-        found = json.loads(data)
-    except (ValueError, RecursionError):
-        return False
-    return isinstance(found, dict) and found.get("kind") == "Release"
-
-
-def _all(release: Release, have: Mapping[str, bytes], facts: Facts, shared: Mapping[str, str]) -> accept.Texts:
-    texts, missing = accept.choose(release, have, facts, shared)
+def _all(release: Release, texts: accept.Texts, facts: Facts, shared: Mapping[str, str]) -> accept.Texts:
+    chosen, missing = accept.choose(release, accept.by_hash(data for _, data in texts), facts, shared)
     if missing:
+        there = {path.rpartition("#")[2] for path, _ in texts if "#" in path}
+        for name in sorted(there & {name for name, hash in release.documents.items() if hash in missing}):
+            what = f"release {release.title}: {name} is not the document that was signed"
+            raise SourceError(what, code=Fault.VERIFY_FAILED, hint="somebody changed it after it was signed")
         raise accept.incomplete(release, missing)
-    return texts
+    return chosen
 
 
 def _pinned(releases: Iterable[Release], head: Release, pin: int) -> Release:

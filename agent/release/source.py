@@ -12,7 +12,7 @@ from datetime import datetime
 from ordain.agent.fleet.gate import Gate
 from ordain.agent.fleet.rollout import State, decode
 from ordain.agent.release import accept
-from ordain.agent.release.admit import channel_of
+from ordain.agent.release.channel import channel_of
 from ordain.agent.release.manifest import Release, read
 from ordain.agent.release.publish import BLOBS, blobs_of, head_key, number_key, rollout_key
 from ordain.agent.sources import Fault, Snapshot, SourceError

@@ -19,17 +19,21 @@ from pathlib import Path
 
 from aiohttp import web
 
+from ordain.agent.release.bundle import is_manifest
+from ordain.agent.release.channel import STABLE
+from ordain.agent.serving.offers import Offers, offer
 from ordain.agent.serving.shelf import Shelf, shelve
 from ordain.agent.sources import SourceError
 from ordain.agent.sources.directory import Directory
-from ordain.agent.sources.http import HOSTNAME, MAC, MACHINE, Asker
-from ordain.transforms.errors import Refused
+from ordain.agent.sources.http import CHANNEL, HOSTNAME, MAC, MACHINE, Asker
+from ordain.transforms.errors import Refused, errors
 
 log = logging.getLogger(__name__)
 WAIT_MOST_SEC = 300
 _MACHINE_ID = re.compile(r"[0-9a-f]{32}")
 _MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5,19}")
 _HOSTNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
+_CHANNEL = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])")
 
 
@@ -38,13 +42,27 @@ class Server:
 
     def __init__(self, directory: Path) -> None:
         self._source = Directory(directory)
-        self._shelf = Shelf()
+        self._shelf: Shelf | Offers = Shelf()
         self._changed = asyncio.Event()
         self._ended = False
 
     async def load(self) -> None:
-        """Read the directory. Raises `Refused` for documents that are wrong, and `SourceError`."""
-        self._shelf = shelve((await self._source.read()).texts)
+        """Read the directory. Raises `Refused` for documents that are wrong, and `SourceError`.
+
+        Documents beside a release are what it names, or the draft of the next: only releases are handed out then, as
+        long as the server runs.
+        """
+        texts = (await self._source.read()).texts
+        before = self._shelf if isinstance(self._shelf, Offers) else None
+        if before or any(is_manifest(data) for _, data in texts):
+            offers, problems = offer(texts, before or Offers())
+            if not offers.heads:
+                raise Refused(problems)
+            for problem in problems:
+                log.log(logging.ERROR if errors([problem]) else logging.WARNING, "%s", problem)
+            self._shelf = offers
+        else:
+            self._shelf = shelve(texts)
         self._wake()
 
     def end(self) -> None:
@@ -81,7 +99,7 @@ class Server:
             return self._log(
                 request, web.Response(status=400, text="who asks? say so in the path or in headers\n"), began
             )
-        headers = {"Cache-Control": "private, no-cache", "Vary": ", ".join((MACHINE, HOSTNAME, MAC))}
+        headers = {"Cache-Control": "private, no-cache", "Vary": ", ".join(("Accept", MACHINE, HOSTNAME, MAC, CHANNEL))}
         if asker.machine_id:
             headers[MACHINE] = asker.machine_id
         body, etag = self._page(asker)
@@ -94,7 +112,8 @@ class Server:
                         await self._changed.wait()
                         body, etag = self._page(asker)
         if not body:
-            none = web.Response(status=404, text="no document is for this machine\n", headers=headers)
+            what = f"release of channel {asker.channel or STABLE}" if isinstance(self._shelf, Offers) else "document"
+            none = web.Response(status=404, text=f"no {what} is for this machine\n", headers=headers)
             return self._log(request, none, began)
         headers["ETag"] = etag
         if request.headers.get("If-None-Match") == etag:
@@ -127,7 +146,9 @@ def who(request: web.Request) -> Asker | None:
     hostname = _fits(_HOSTNAME, request.headers.get(HOSTNAME, "")) or _fits(_HOSTNAME, named)
     if not (machine_id or mac or hostname):
         return None
-    return Asker(machine_id=machine_id, hostname=hostname, mac=tuple(address.replace("-", ":") for address in mac))
+    channel = _fits(_CHANNEL, request.headers.get(CHANNEL, "") or request.query.get("channel", ""))
+    mac = tuple(address.replace("-", ":") for address in mac)
+    return Asker(machine_id=machine_id, hostname=hostname, mac=mac, channel=channel)
 
 
 def tls(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:

@@ -39,11 +39,11 @@ class Shelf:
 
     def for_machine(self, asker: Asker) -> bytes:
         """The documents that could be for ``asker``, each with a comment that says where it is from."""
-        facts = Facts(id="", systemd=0, machine_id=asker.machine_id, hostname=asker.hostname, mac=asker.mac)
+        facts = known_of(asker)
         return b"".join(
             b"---\n# from " + sheet.origin.encode() + b"\n" + sheet.text.strip(b"\n") + b"\n"
             for sheet in self.sheets
-            if _could_be_for(sheet.document, facts)
+            if could_be_for(sheet.document, facts)
         )
 
 
@@ -75,7 +75,13 @@ def _cut(path: str, data: bytes, documents: tuple[Document, ...]) -> Iterable[Sh
         yield Sheet(document=document, text=text, origin=f"{name}:{line}")
 
 
-def _could_be_for(document: Document, facts: Facts) -> bool:
+def known_of(asker: Asker) -> Facts:
+    """What a machine says of itself; the rest is empty."""
+    return Facts(id="", systemd=0, machine_id=asker.machine_id, hostname=asker.hostname, mac=asker.mac)
+
+
+def could_be_for(document: Document, facts: Facts) -> bool:
+    """Whether nothing that is known (`known_of`) keeps ``document`` away from the machine."""
     known = {"machine-id": facts.machine_id, "hostname": facts.hostname, "mac": facts.mac}
     asked = with_default_match(document).match
     sure = {key: condition for key, condition in asked.items() if known.get(key)}

@@ -15,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent import durable
+from ordain.agent.release.bundle import holds_release
 from ordain.agent.settings import Trust
 from ordain.agent.sources import Snapshot, Source, SourceError
 from ordain.agent.sources.files import Texts, handed_over
@@ -77,9 +78,7 @@ class StandIn:
             found = await asyncio.wait_for(self._remote.read(), PATIENCE_SEC)
         except (SourceError, TimeoutError):
             found = Snapshot(texts=())
-        from ordain.agent.release.admit import is_manifest  # heavy, and wanted by a boot from a server alone
-
-        if not found.texts or (self._only_signed and not any(is_manifest(data) for _, data in found.texts)):
+        if not found.texts or (self._only_signed and not holds_release(found.texts)):
             answers = "sends a signed release" if found.texts else "answers"
             self.location = f"what came with the boot, until {self._remote.location} {answers}"
             return _snapshot(handed_over(self._root))

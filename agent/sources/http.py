@@ -12,10 +12,12 @@ import base64
 import hashlib
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
+from ordain.agent.release.bundle import split
+from ordain.agent.release.channel import LABEL
 from ordain.agent.sources import Fault, Snapshot, SourceError, credentials
 from ordain.agent.sources.settings import SourceSettings
 from ordain.agent.sources.transport import Access, Answer, Transport, demand
@@ -23,7 +25,7 @@ from ordain.transforms.documents import nodes
 from ordain.transforms.model import Facts
 from ordain.transforms.node import MAX_BYTES, Unreadable
 
-MACHINE, HOSTNAME, MAC = "Ordain-Machine-Id", "Ordain-Hostname", "Ordain-Mac"
+MACHINE, HOSTNAME, MAC, CHANNEL = "Ordain-Machine-Id", "Ordain-Hostname", "Ordain-Mac", "Ordain-Channel"
 """The headers that say who asks. An answer with another `MACHINE` than ours is not for us."""
 WAIT_SEC = 50
 GRACE_SEC = 10.0
@@ -34,16 +36,19 @@ LEAST_SEC = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asker:
-    """The machine that asks; addresses are lower-case with colons."""
+    """The machine that asks; addresses are lower-case with colons. ``channel``: of releases, "" is the usual one."""
 
     machine_id: str
     hostname: str
     mac: tuple[str, ...] = ()
+    channel: str = ""
 
     @classmethod
     def of(cls, facts: Facts) -> Asker:
         """The machine that has these facts."""
-        return cls(machine_id=facts.machine_id, hostname=facts.hostname, mac=facts.mac)
+        named = facts.labels.get(LABEL, ())
+        channel = named[0] if len(named) == 1 else ""  # of two `admit` says what is wrong
+        return cls(machine_id=facts.machine_id, hostname=facts.hostname, mac=facts.mac, channel=channel)
 
     def expand(self, url: str) -> str:
         """``url`` with its fields. Raises `SourceError` for one that this machine has no value for."""
@@ -57,7 +62,7 @@ class Asker:
 
     def headers(self) -> Mapping[str, str]:
         """What it says of itself."""
-        found = {MACHINE: self.machine_id, HOSTNAME: self.hostname, MAC: ", ".join(self.mac)}
+        found = {MACHINE: self.machine_id, HOSTNAME: self.hostname, MAC: ", ".join(self.mac), CHANNEL: self.channel}
         return {name: value for name, value in found.items() if value}
 
 
@@ -66,15 +71,17 @@ class Http:
 
     type = "http"
 
-    def __init__(self, settings: SourceSettings, asker: Asker) -> None:
-        self.location = asker.expand(settings.endpoints[0])
-        self._asker = asker
+    def __init__(self, settings: SourceSettings, who: Callable[[], Asker]) -> None:
+        """``who`` tells what the machine is now. Raises `SourceError`."""
+        self._who = who
+        self._asker = who()
+        self.location = self._asker.expand(settings.endpoints[0])
         self._settings = settings
         parts = urlsplit(self.location)
         self._path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
         key = credentials.path(settings.key) if settings.key else ""
         access = Access(endpoints=(f"{parts.scheme}://{parts.netloc}",), ca=settings.ca, cert=settings.cert, key=key)
-        self._transport = Transport(access, headers={**asker.headers(), "Accept": "application/yaml, application/json"})
+        self._transport = Transport(access, headers={"Accept": "application/yaml, application/json"})
         self._etag = ""
         self._waits = False
         self._fresh: Snapshot | None = None
@@ -107,7 +114,8 @@ class Http:
         await self._transport.close()
 
     async def _ask(self, headers: Mapping[str, str]) -> Answer:
-        sent = {**headers, **self._authorization()}
+        self._asker = self._who()
+        sent = {**headers, **self._asker.headers(), **self._authorization()}
         if headers:
             sent["Prefer"] = f"wait={WAIT_SEC}"
         answer_sec = WAIT_SEC + GRACE_SEC
@@ -136,17 +144,19 @@ class Http:
         self._etag = answer.headers.get("etag", "")
         # Not the ETag: it may change with the server, and the same documents are no news.
         revision = hashlib.sha256(answer.body).hexdigest()[:12]
-        return Snapshot(texts=((self.location, answer.body),), revision=revision)
+        # Named as it was set: what says where it is from is the same on every machine that gets the same.
+        return Snapshot(texts=((self._settings.endpoints[0], answer.body),), revision=revision)
 
 
 def _look(location: str, body: bytes) -> None:
     """Whether these are documents at all; whether they are right is not for us to say. Raises `SourceError`."""
     found = 0
     try:
-        for node in nodes(location, body):
-            if not isinstance(node.value, Mapping) or "ordain" not in node.value:
-                raise SourceError(f"{node.where}: is no document", code=Fault.NOT_DOCUMENTS, hint="ordain: v1")
-            found += 1
+        for path, text in split([(location, body)]):
+            for node in nodes(path, text):
+                if not isinstance(node.value, Mapping) or "ordain" not in node.value:
+                    raise SourceError(f"{node.where}: is no document", code=Fault.NOT_DOCUMENTS, hint="ordain: v1")
+                found += 1
     except Unreadable as unreadable:
         problem = unreadable.problem
         raise SourceError(f"{problem.where}: {problem.what}", code=Fault.NOT_DOCUMENTS, hint=problem.hint) from None

@@ -45,7 +45,7 @@ def open_remote(settings: Settings, root: Path, gate: Gate | None = None) -> Sou
     if settings.source.type is Kind.HTTP:
         from ordain.agent.sources.http import Asker, Http
 
-        return Http(settings.source, Asker.of(read_facts(root)))
+        return Http(settings.source, lambda: Asker.of(read_facts(root)))
     from ordain.agent.compile import transforms
     from ordain.agent.release.source import Releases
     from ordain.agent.sources.database_source import DatabaseSource

@@ -1,0 +1,32 @@
+"""`ordainctl serve` in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+
+from ordain.agent.serving.server import Server
+
+
+@contextlib.asynccontextmanager
+async def served(directory: Path, seconds: float = 20) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+    """A server over ``directory``: a session to ask it with, and its URL. Ends after so many ``seconds``."""
+    server = Server(directory)
+    await server.load()
+    runner = web.AppRunner(server.app())
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    following = asyncio.create_task(server.follow())
+    try:
+        async with aiohttp.ClientSession() as session, asyncio.timeout(seconds):
+            yield session, f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        following.cancel()
+        await asyncio.wait([following])
+        server.end()
+        await runner.cleanup()
