@@ -22,6 +22,8 @@ from ordain.transforms.errors import Problem, Refused, Severity, Where
 from ordain.transforms.model import Document
 
 Texts = Iterable[tuple[str, bytes]]
+Found = dict[tuple[str, int], list[tuple[str, Release]]]
+"""By channel and number: the files that say they are it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +68,7 @@ def offer(texts: Texts, before: Offers) -> tuple[Offers, tuple[Problem, ...]]:
     """
     files = tuple(texts)
     have = accept.by_hash(data for _, data in files if not is_manifest(data))
-    found: dict[tuple[str, int], list[tuple[str, Release]]] = {}
+    found: Found = {}
     problems: list[Problem] = []
     for path, data in files:
         if is_manifest(data):
@@ -77,27 +79,33 @@ def offer(texts: Texts, before: Offers) -> tuple[Offers, tuple[Problem, ...]]:
             else:
                 found.setdefault((release.channel, release.number), []).append((path, release))
     whole: dict[tuple[str, int], Offer] = {}
+    told: set[str] = set()
     for (channel, number), rivals in found.items():
         if not (wrong := tuple(_wrong(rivals, have))):
             whole[channel, number] = _offer(max(rivals, key=lambda rival: len(rival[1].signatures))[1], have)
         elif not any(c == channel and n > number for c, n in found):  # else only a pin would ask for it
             problems += wrong
+            told.add(channel)
     heads = {channel: max(n for c, n in whole if c == channel) for channel, _ in whole}
     for channel, number in before.heads.items():
         old = before.releases[channel, number]
         now = whole.get((channel, number))
         if number > heads.get(channel, 0) or (now and now.release.hash != old.release.hash):
-            what = f"release {channel} {number}, which is handed out, is not there any more"
-            paths = [path for path, _ in found.get((channel, number), [("", None)])]
-            problems.append(_problem(paths[0], what, "a channel never goes back; what replaces it has a new number"))
+            if channel not in told:
+                what = f"release {channel} {number} is handed out, and not there any more"
+                hint = "a channel never goes back; what replaces it has a higher number"
+                problems.append(_problem(_path(found, channel, number), what, hint))
             heads[channel] = max(number, heads.get(channel, 0))
             whole[channel, number] = old
     for channel, number in heads.items():
         if not whole[channel, number].release.signatures:
-            path = found[channel, number][0][0] if (channel, number) in found else ""
             what = f"release {channel} {number} is not signed: machines take it only where `trust: open` is"
-            problems.append(_problem(path, what, "ordainctl release sign", Severity.WARNING))
+            problems.append(_problem(_path(found, channel, number), what, "ordainctl release sign", Severity.WARNING))
     return Offers(releases=whole, heads=heads), tuple(problems)
+
+
+def _path(found: Found, channel: str, number: int) -> str:
+    return found[channel, number][0][0] if (channel, number) in found else f"{channel} {number}"
 
 
 def _offer(release: Release, have: Mapping[str, bytes]) -> Offer:

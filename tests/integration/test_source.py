@@ -75,6 +75,34 @@ def test_an_edit_at_the_server_reconfigures_the_service(followed: Machine) -> No
     assert runs(followed, "other.service")["other.service"] == before["other.service"]
     assert state(followed, SOURCE) == "active"
 
+    # From now on only what is signed counts.
+    followed.run("ordainctl", "release", "keygen", "/srv/ops")
+    followed.run("install", "-D", "-m", "644", "/srv/ops.pub", "/etc/ordain/trust/ops.pub")
+    followed.write(AGENT_YAML, followed.read(AGENT_YAML).replace("trust: open", "trust: required"))
+    followed.run("systemctl", "restart", "ordain-agent.service")
+    followed.until("what is not signed is refused", lambda: "Unsigned" in codes(followed))
+    release(followed, "--number", "1")
+    wait_release(followed, "stable 1")
+    shelve(followed, web=sleeps("3"), other=sleeps())
+    release(followed)
+    wait_release(followed, "stable 2")
+    followed.until("web has the newest word", lambda: "WORD=3" in word(followed))
+    shelve(followed, web=sleeps("4"), other=sleeps())
+    release(followed, "--stages", "1%,100%")
+    followed.until("that is not handed out", lambda: "asks machines to take turns" in followed.journal(f"-u{SERVER}"))
+    assert "WORD=3" in word(followed)
+    assert runs(followed, "other.service")["other.service"] == before["other.service"]
+
+
+def release(machine: Machine, *more: str) -> None:
+    """Sign what is on the shelf, and lay that beside it."""
+    words = ("ordainctl", "release", "create", SHELF, "--output", f"{SHELF}/stable.json", "--key", "/srv/ops.key")
+    machine.run(*words, *more)
+
+
+def wait_release(machine: Machine, wanted: str) -> None:
+    machine.until(f"release {wanted} is taken", lambda: source(machine)["release"] == wanted, timeout=30)
+
 
 WRONG = """
 import http.server, pathlib
