@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from ordain.agent import durable
+from ordain.agent.atboot import asked_at_boot
 from ordain.agent.compile import compile_texts, read_texts
 from ordain.agent.failure import Failure
 from ordain.agent.model import Generation
@@ -26,8 +27,6 @@ from ordain.transforms.errors import Problem, Refused, errors
 
 GENERATOR = "usr/lib/systemd/system-generators/ordain-generator"
 RUNNING = "run/systemd/system"
-AT_BOOT = frozenset({"hostname", "mac", "machine-id", "root", "virtualization"})
-"""Facts that an image does not know yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +45,7 @@ def bake(root: Path, texts: Iterable[tuple[str, bytes]]) -> Baked:
 
     Raises `Refused` and `Failure`; then nothing was written.
     """
-    if not below.exists(root, GENERATOR):
-        raise Failure(f"{root}: Ordain is not installed there (install the package first)")
-    if below.exists(root, RUNNING):
-        raise Failure(f"{root}: a system runs there (`ordainctl apply` is for those)")
+    check_tree(root)
     folder = read_settings(root)[0].source.path
     wanted = {f"{folder}/{name}": data for name, data in _named(texts).items()}
     held = {**_there(folder, root), **wanted}
@@ -61,14 +57,21 @@ def bake(root: Path, texts: Iterable[tuple[str, bytes]]) -> Baked:
     if _put(root, BASELINE, Store(root).baseline_of(generation)):
         written.append(BASELINE)
     documents, _ = read_texts(ordered)
-    matched = {name for document in documents for name in document.match}
     return Baked(
         generation=generation,
         documents=len(documents),
         written=tuple(written),
-        unknown=tuple(sorted(matched & AT_BOOT)),
+        unknown=tuple(sorted(asked_at_boot(documents))),
         problems=problems,
     )
+
+
+def check_tree(root: Path) -> None:
+    """Raises `Failure` if ``root`` is no tree with Ordain in it, or one that runs."""
+    if not below.exists(root, GENERATOR):
+        raise Failure(f"{root}: Ordain is not installed there (install the package first)")
+    if below.exists(root, RUNNING):
+        raise Failure(f"{root}: a system runs there (`ordainctl apply` is for those)")
 
 
 def _there(folder: str, root: Path) -> Mapping[str, bytes]:

@@ -35,8 +35,8 @@ class CacheError(Exception):
     """A cache that cannot be used.
 
     ``code``: ``DamagedCache`` (not what was written), ``NewerCache`` (made by a later Ordain),
-    ``ForeignCache`` (made for another machine), ``UnsafeCache`` (others may write it), ``BadEntry``
-    (a path or content that may not be placed).
+    ``ForeignCache`` (made for another machine), ``UnsafeCache`` (others may write it), ``UnsignedCache``
+    (it came with the boot of a machine that wants signatures), ``BadEntry`` (a path or content that may not be placed).
     """
 
     def __init__(self, code: str, what: str) -> None:

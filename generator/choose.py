@@ -4,6 +4,7 @@
 
 In order: the trial of this boot, current, fallback, what came with the boot, baseline, nothing (product.md, Boot). A
 cache that is missing, damaged, foreign or was booted three times in vain is passed over for the next, with a note.
+What came with the boot is not placed where agent.yaml wants signatures.
 Reads only, and only below the root it is given.
 """
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from ordain.generator.cache import Cache
 
+AGENT = "/etc/ordain/agent.yaml"
 ATTEMPTS = "/etc/ordain/boot/attempts"
 RECORD = "/run/ordain/boot/choice"
 HANDED = "/run/ordain/boot/handed"
@@ -151,9 +153,25 @@ def _tried(root: str) -> list[str]:
 def _load(root: str, path: str) -> Cache:
     """The cache at ``path``, if this machine may use it. Raises `OSError`, `CacheError`."""
     cache = unpack(read_trusted(root + path))
+    if path == HANDED and _only_signed(root):
+        raise CacheError("UnsignedCache", "agent.yaml takes signed releases only (`trust`), and nobody can sign this")
     if cache.machine_id and cache.machine_id != _word(root + "/etc/machine-id"):
         raise CacheError("ForeignCache", f"made for machine {cache.machine_id}")
     return cache
+
+
+def _only_signed(root: str) -> bool:
+    """Whether agent.yaml has a `trust` that takes no unsigned documents with the boot; in doubt it has.
+
+    Without reading YAML: whatever follows ``trust`` outside of a comment is ``local`` or ``open``, or it is a doubt.
+    """
+    for line in _small(root + AGENT).split(b"\n"):
+        if b"trust" in line and not line.lstrip().startswith(b"#"):
+            for rest in line.split(b"trust")[1:]:
+                word = rest.lstrip(b" \t\"':").replace(b",", b" ").replace(b"}", b" ").partition(b" ")[0]
+                if word.strip(b"\t\r\"'") not in (b"local", b"open"):
+                    return True
+    return False
 
 
 def read_trusted(path: str, size_max: int = SIZE_MAX) -> bytes:

@@ -43,6 +43,8 @@ GOOD: dict[str, bytes] = {
 }
 OLD_TRIAL = {TRIAL: cache(1, boot_id="00" * 16)}
 ATTEMPTS = "etc/ordain/boot/attempts"
+AGENT = "etc/ordain/agent.yaml"
+HANDED = "run/ordain/boot/handed"
 
 
 def tries(**boots: int) -> bytes:
@@ -102,6 +104,26 @@ CHOICES: Mapping[str, tuple[dict[str, bytes], str, str, str]] = {
     ),
     "a boot counts once": (without(TRIAL) | {ATTEMPTS: b"hash2 boot\n" * 3}, "", "current", ""),
     "attempts of garbage": (without(TRIAL) | {ATTEMPTS: bytes(range(256)) * 9}, "", "current", ""),
+    "it came with the boot": ({HANDED: cache(5), BASELINE: cache(4)}, "", "handed", ""),
+    **{
+        f"it came with the boot and agent.yaml says {text!r}": (
+            {HANDED: cache(5), BASELINE: cache(4), AGENT: text},
+            "",
+            "baseline" if signed else "handed",
+            "handed: UnsignedCache" if signed else "",
+        )
+        for text, signed in {
+            b"trust: required\n": True,
+            b'{"source": {"type": "directory"}, "trust" : "required", "labels": {}}': True,
+            b"labels: {a: '#'} \ntrust:\n  required\n": True,
+            b"trust: opened\n": True,
+            b"{x: 'trust: open', y: '#', trust: required}": True,
+            b"trust: local\r\n": False,
+            b"# trust: required\nsource: {type: directory}\ntrust: open # for the lab\n": False,
+            b'{"trust": "open", "max-removal": "5%"}': False,
+            b"{trust: open}": False,
+        }.items()
+    },
     "off": (GOOD, "ordain=off", "off", ""),
     "off and on again": (GOOD, "ordain=off ordain=on", "trial", ""),
     "the fallback is asked for": (without(TRIAL), "ordain.boot=fallback", "fallback", ""),
@@ -129,6 +151,7 @@ NUMBERS = {
     "current": "2",
     "fallback": "3",
     "baseline": "4",
+    "handed": "5",
     "9": "9",
     "nothing": "",
     "off": "",

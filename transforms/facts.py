@@ -244,6 +244,15 @@ class _Reader:
         return name not in FACTS
 
 
+def pinned_labels(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The labels among the words of a kernel command line.
+
+    >>> pinned_labels(["quiet", "ordain.labels=role=web,role=db"])
+    {'role': ('web', 'db')}
+    """
+    return _Reader(root=Path("/")).command_line_labels(words)
+
+
 def elf_architecture(head: bytes) -> str:
     """systemd's name of the architecture in an ELF header, of which 20 bytes do; "" if there is none.
 

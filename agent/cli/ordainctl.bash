@@ -322,9 +322,10 @@ _ordainctl() {
             esac
             ;;
         serve)
-            flags='--listen --tls-cert --tls-key --client-ca' operand='directories'
+            flags='--listen --root --tls-cert --tls-key --client-ca' operand='directories'
             case $previous in
                 --listen) operand='text' ;;
+                --root) operand='directories' ;;
                 --tls-cert) operand='files' ;;
                 --tls-key) operand='files' ;;
                 --client-ca) operand='files' ;;

@@ -8,12 +8,17 @@ import logging
 import signal
 from argparse import Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.failure import Failure
 from ordain.agent.sources import SourceError
+from ordain.agent.worker import Worker
+
+if TYPE_CHECKING:
+    from ordain.agent.serving.finishing import Finisher
 
 PORT = 8080
 LISTEN = f"127.0.0.1:{PORT}"
@@ -31,18 +36,21 @@ def serve(request: Namespace, console: Console) -> Exit:
     logging.basicConfig(level=logging.INFO, handlers=[lines])
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
     try:
-        asyncio.run(_serve(request, host, port, console))
+        from ordain.agent.serving.finishing import Finisher
+
+        finisher = Finisher(Path(request.tree).absolute(), Worker()) if request.tree else None
+        asyncio.run(_serve(request, host, port, console, finisher))
     except SourceError as error:
         raise Failure(str(error)) from None
     return Exit.OK
 
 
-async def _serve(request: Namespace, host: str, port: int, console: Console) -> None:
+async def _serve(request: Namespace, host: str, port: int, console: Console, finisher: Finisher | None) -> None:
     from aiohttp import web
 
     from ordain.agent.serving.server import Server, tls
 
-    server = Server(Path(request.dir))
+    server = Server(Path(request.dir), finisher)
     await server.load()
     context = None
     if request.tls_cert:

@@ -21,15 +21,18 @@ from aiohttp import web
 
 from ordain.agent.release.bundle import is_manifest
 from ordain.agent.release.channel import STABLE
+from ordain.agent.serving.finishing import Booting, Finisher, Unfinished
 from ordain.agent.serving.offers import Offers, offer
 from ordain.agent.serving.shelf import Shelf, shelve
 from ordain.agent.sources import SourceError
 from ordain.agent.sources.directory import Directory
-from ordain.agent.sources.http import CHANNEL, HOSTNAME, MAC, MACHINE, Asker
+from ordain.agent.sources.http import BOOTING, CHANNEL, FINISHED, HOSTNAME, MAC, MACHINE, Asker
 from ordain.transforms.errors import Refused, errors
+from ordain.transforms.node import MAX_BYTES
 
 log = logging.getLogger(__name__)
 WAIT_MOST_SEC = 300
+VARY = ", ".join(("Accept", MACHINE, HOSTNAME, MAC, CHANNEL, BOOTING))
 _MACHINE_ID = re.compile(r"[0-9a-f]{32}")
 _MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5,19}")
 _HOSTNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
@@ -38,9 +41,13 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])")
 
 
 class Server:
-    """Serves the documents of one directory. `load` before the first answer."""
+    """Serves the documents of one directory. `load` before the first answer.
 
-    def __init__(self, directory: Path) -> None:
+    ``finisher`` makes finished boot caches of them for initrds that ask; without one there are none.
+    """
+
+    def __init__(self, directory: Path, finisher: Finisher | None = None) -> None:
+        self._finisher = finisher
         self._source = Directory(directory)
         self._shelf: Shelf | Offers = Shelf()
         self._changed = asyncio.Event()
@@ -99,7 +106,7 @@ class Server:
             return self._log(
                 request, web.Response(status=400, text="who asks? say so in the path or in headers\n"), began
             )
-        headers = {"Cache-Control": "private, no-cache", "Vary": ", ".join(("Accept", MACHINE, HOSTNAME, MAC, CHANNEL))}
+        headers = {"Cache-Control": "private, no-cache", "Vary": VARY}
         if asker.machine_id:
             headers[MACHINE] = asker.machine_id
         body, etag = self._page(asker)
@@ -115,15 +122,33 @@ class Server:
             what = f"release of channel {asker.channel or STABLE}" if isinstance(self._shelf, Offers) else "document"
             none = web.Response(status=404, text=f"no {what} is for this machine\n", headers=headers)
             return self._log(request, none, began)
+        kind = "application/yaml; charset=utf-8"
+        if finished := await self._finished(request, asker, body):
+            body, etag, kind = finished, _etag(finished), FINISHED
         headers["ETag"] = etag
         if request.headers.get("If-None-Match") == etag:
             return self._log(request, web.Response(status=304, headers=headers), began)
-        found = web.Response(body=body, content_type="application/yaml", charset="utf-8", headers=headers)
+        headers["Content-Type"] = kind
+        found = web.Response(body=body, headers=headers)
         return self._log(request, found, began)
 
     def _page(self, asker: Asker) -> tuple[bytes, str]:
         body = self._shelf.for_machine(asker)
-        return body, f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+        if len(body) > MAX_BYTES:
+            log.error("%d bytes are for machine %a, which takes %d", len(body), asker.machine_id, MAX_BYTES)
+        return body, _etag(body)
+
+    async def _finished(self, request: web.Request, asker: Asker, body: bytes) -> bytes:
+        """The boot cache that this comes to, if an initrd asks for one and it can be had; else nothing."""
+        if self._finisher is None or FINISHED not in request.headers.get("Accept", ""):
+            return b""
+        try:
+            if isinstance(self._shelf, Offers):
+                raise Unfinished("releases are handed out, and nobody can sign a finished generation")
+            return await self._finisher.finished(body, asker, Booting.read(request.headers.get(BOOTING, "")))
+        except Unfinished as why:
+            log.warning("%s gets the documents and no finished generation: %s", request.remote, why)
+            return b""
 
     def _log(self, request: web.Request, response: web.Response, began: float) -> web.Response:
         """One line per answer; what the asker wrote is quoted, so that it cannot forge another."""
@@ -133,6 +158,10 @@ class Server:
         log.info("%s %s %a %a %d %d %.3f", request.remote, (name.isprintable() and name) or "?", request.method,
                  request.path[:200], response.status, size, took)  # fmt: skip
         return response
+
+
+def _etag(body: bytes) -> str:
+    return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
 def who(request: web.Request) -> Asker | None:

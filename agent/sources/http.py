@@ -27,6 +27,10 @@ from ordain.transforms.node import MAX_BYTES, Unreadable
 
 MACHINE, HOSTNAME, MAC, CHANNEL = "Ordain-Machine-Id", "Ordain-Hostname", "Ordain-Mac", "Ordain-Channel"
 """The headers that say who asks. An answer with another `MACHINE` than ours is not for us."""
+BOOTING = "Ordain-Boot"
+"""What an initrd says of itself (`serving.finishing.Booting`) …"""
+FINISHED = "application/vnd.ordain.boot"
+"""… and takes in place of documents: a finished boot cache (packaging/initrd/handover)."""
 WAIT_SEC = 50
 GRACE_SEC = 10.0
 """How much longer than it said a server may take."""

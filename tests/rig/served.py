@@ -10,13 +10,16 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
+from ordain.agent.serving.finishing import Finisher
 from ordain.agent.serving.server import Server
 
 
 @contextlib.asynccontextmanager
-async def served(directory: Path, seconds: float = 20) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+async def served(
+    directory: Path, finisher: Finisher | None = None, seconds: float = 20
+) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
     """A server over ``directory``: a session to ask it with, and its URL. Ends after so many ``seconds``."""
-    server = Server(directory)
+    server = Server(directory, finisher)
     await server.load()
     runner = web.AppRunner(server.app())
     await runner.setup()

@@ -20,8 +20,8 @@ installkernel() {
 install() {
 	mkdir -p "$initdir/ordain" # some boot loaders put a file into a directory, and make none
 	inst_simple /usr/lib/ordain/initrd-handover
-	inst_multiple cat chmod cp head mkdir mount mv rm rmdir sed sleep sort tr umount wc
-	inst_multiple -o curl wget timeout /etc/ssl/certs/ca-certificates.crt
+	inst_multiple cat chmod cp head ls mkdir mount mv rm rmdir sed sleep sort tr umount wc
+	inst_multiple -o curl wget timeout sha256sum /etc/ssl/certs/ca-certificates.crt
 	inst_hook cmdline 90 "$moddir/ordain-cmdline.sh"
 	inst_hook pre-pivot 50 "$moddir/ordain-pre-pivot.sh"
 }
