@@ -44,7 +44,7 @@ def main(argv: list[str]) -> int:
 def _compile(root: Path) -> str:
     """Make the generation; why not, "" if it is made. Raises `Refused`, `SourceError`, `OSError`."""
     settings, _ = read_settings(root)
-    texts = handed_over(root)
+    texts = handed_over(root, settings.server)
     if settings.source.type is SourceKind.DIRECTORY:
         texts = tuple(sorted((*texts, *_own(settings.source.path, root))))
     if settings.trust is Trust.REQUIRED or holds_release(texts):

@@ -10,6 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ordain.agent.sources.settings import NOWHERE_TO_LOOK, PARAMETER, SourceSettings, of_url, read_source
+from ordain.agent.sources.settings import Kind as SourceKind
 from ordain.transforms import below
 from ordain.transforms.agentyaml import PATH, in_force, read_labels
 from ordain.transforms.errors import Problem, Severity, Where, near
@@ -49,6 +50,11 @@ class Settings:
     windows: tuple[Window, ...] = ()
     reach: tuple[str, ...] = (SOURCE, GATEWAY, CALLER_HOST)
     within_sec: float = 30.0
+
+    @property
+    def server(self) -> str:
+        """The boot server whose documents are taken as they are; "" where there is none such."""
+        return self.source.location if self.source.type is SourceKind.HTTP and self.trust is Trust.OPEN else ""
 
 
 def read_settings(root: Path) -> tuple[Settings, tuple[Problem, ...]]:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ordain.agent import firstboot
+from ordain.agent.release.bundle import bundle
 from ordain.agent.settings import Trust
 from ordain.agent.sources import Snapshot, SourceError
 from ordain.agent.sources.booted import ANSWERED, with_handed_over
@@ -128,7 +129,8 @@ def test_unsigned_documents_are_no_answer_where_only_signed_ones_are_taken(tmp_p
     source = with_handed_over(remote, tmp_path, Trust.LOCAL)
     assert names(asyncio.run(source.read())) == ["/run/ordain/document.json"]
     assert source.location == "what came with the boot, until https://db sends a signed release"
-    remote.answer = Snapshot(texts=(("release", b"ordain: v1\nkind: Release\n"),))
+    release = bundle([("stable 1", b'{\n  "ordain": "v1",\n  "kind": "Release"\n}\n'), ("common/a.json", OTHER)])
+    remote.answer = Snapshot(texts=(("release", release),))
     assert names(asyncio.run(source.read())) == ["release"]
 
 
@@ -147,6 +149,22 @@ def test_the_first_boot_loads_nothing_that_documents_in_json_do_not_need(tmp_pat
     )
     run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
     assert (run.stdout, run.stderr) == ("0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "trust", "same"), [("http", "open", True), ("http", "local", False), ("etcd", "open", False)]
+)
+def test_what_the_initrd_got_of_the_source_is_called_as_that_if_it_will_be_followed(
+    tmp_path: Path, kind: str, trust: str, same: bool
+) -> None:
+    put(tmp_path, "/run/ordain/documents/source.yaml", LAYER)
+    put(tmp_path, "/run/ordain/documents/other.yaml", OTHER)
+    remote = Remote()
+    remote.type = kind
+    source = with_handed_over(remote, tmp_path, Trust(trust))
+
+    called = remote.location if same else "/run/ordain/documents/source.yaml"
+    assert set(names(asyncio.run(source.read()))) == {called, "/run/ordain/documents/other.yaml"}
 
 
 # The generator

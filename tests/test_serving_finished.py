@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import threading
 from pathlib import Path
@@ -18,7 +19,7 @@ from ordain.agent.model import Generation
 from ordain.agent.serving import finishing
 from ordain.agent.serving.finishing import Finisher, mark
 from ordain.agent.sources.http import FINISHED
-from ordain.generator.cache import Cache, unpack
+from ordain.generator.cache import Cache, CacheError, unpack
 from rig.served import served
 
 HANDOVER = Path(__file__).parents[1] / "packaging/initrd/handover"
@@ -221,6 +222,22 @@ def test_who_wants_signatures_neither_asks_nor_takes_nor_is_served(site: Site) -
             site.put(root, "etc/ordain/agent.yaml", "trust: required\n")
             cache, documents = await site.boot(root, url)
             assert (cache, list(documents)) == (None, ["source.yaml"])
+            assert site.compiled == 0
+
+    asyncio.run(check())
+
+
+def test_beside_documents_that_the_server_does_not_know_there_is_none(site: Site) -> None:
+    async def check() -> None:
+        async with served(site.shelf, site.finisher()) as (_, url):
+            for name in ("documents/appended.yaml", "boot/handed"):
+                root = site.machine()
+                site.put(root, f"run/{name}", "there before")
+                site.put(root, "run/documents/x.txt", "")
+                (root / "run/documents/x.txt").unlink()
+                with contextlib.suppress(CacheError):
+                    assert (await site.boot(root, url))[0] is None
+                assert (root / f"run/{name}").read_text() == "there before"
             assert site.compiled == 0
 
     asyncio.run(check())

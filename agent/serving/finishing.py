@@ -26,11 +26,11 @@ from ordain.agent.failure import Failure
 from ordain.agent.image import check_tree
 from ordain.agent.model import Generation
 from ordain.agent.settings import Trust, read_settings
+from ordain.agent.sources.files import FROM_SERVER
 from ordain.agent.sources.http import Asker
 from ordain.agent.sources.settings import PARAMETER
 from ordain.agent.store import Store
 from ordain.generator.cache import pack, unpack
-from ordain.generator.firstboot import HANDED_DIRECTORY
 from ordain.transforms import below
 from ordain.transforms.catalog import shipped
 from ordain.transforms.errors import Refused
@@ -43,8 +43,6 @@ FINISH_SEC = 10.0
 """An initrd waits for 20 s: who is still in the queue gets the documents, and compiles them itself."""
 KEPT = 64
 """Finished caches, and those in the making."""
-HANDED = f"{HANDED_DIRECTORY}/source.yaml"
-"""What the initrd makes of the documents (packaging/initrd/handover)."""
 _FILES = ("usr/lib/os-release", "var/lib/dpkg/status")
 _FOLDERS = ("usr/lib/systemd/system", "etc/systemd/system")
 
@@ -151,7 +149,7 @@ class Finisher:
             pinned=frozenset(labels),
         )
         # The units say where each of their lines is from, and the agent will have the documents from there.
-        path = booting.source if self._trust is Trust.OPEN else HANDED
+        path = booting.source if self._trust is Trust.OPEN else FROM_SERVER[0]
         known = f"{replace(facts, pinned=frozenset())} {sorted(facts.pinned)}"
         return _Order(image=image, path=path, body=body, facts=known), facts
 
@@ -191,7 +189,7 @@ def _content(root: Path, path: str) -> bytes:
 
 @lru_cache(maxsize=KEPT)
 def _asked(body: bytes, transforms: tuple[tuple[str, bytes], ...]) -> frozenset[str]:
-    documents, _ = read_texts([(HANDED, body), *transforms])
+    documents, _ = read_texts([(FROM_SERVER[0], body), *transforms])
     return asked_at_boot(documents) | _asked_by_all()
 
 

@@ -65,6 +65,7 @@ class StandIn:
     def __init__(self, remote: Source, root: Path, trust: Trust) -> None:
         self._remote, self._root = remote, root
         self._only_signed = trust is not Trust.OPEN
+        self._server = remote.location if remote.type == "http" and trust is Trust.OPEN else ""
         self.type = remote.type
         self.location = remote.location
         self._first: Texts | None = None
@@ -81,7 +82,7 @@ class StandIn:
         if not found.texts or (self._only_signed and not holds_release(found.texts)):
             answers = "sends a signed release" if found.texts else "answers"
             self.location = f"what came with the boot, until {self._remote.location} {answers}"
-            return _snapshot(handed_over(self._root))
+            return _snapshot(handed_over(self._root, self._server))
         self.location = self._remote.location
         self._first = found.texts
         with contextlib.suppress(OSError):  # a machine that keeps nothing is at its first boot every time

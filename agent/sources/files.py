@@ -18,6 +18,8 @@ from ordain.transforms import below
 from ordain.transforms.node import MAX_BYTES
 
 SUFFIXES = (".yaml", ".yml", ".json")
+FROM_SERVER = (f"{HANDED_DIRECTORY}/source.yaml", f"{HANDED_DIRECTORY}/source.json")
+"""What a boot server gave an initrd (packaging/initrd/handover)."""
 MAX_TOTAL_BYTES = 64 << 20
 """All documents together. One that is too large by itself is `documents.read`'s to refuse, by name."""
 
@@ -40,8 +42,11 @@ def documents_in(folder: Path, shown: str) -> Texts | None:
     return texts if _marks(folder) == before else None
 
 
-def handed_over(root: Path) -> Texts:
+def handed_over(root: Path, source: str = "") -> Texts:
     """What came with this boot, sorted by path.
+
+    ``source``: what to call that which the initrd got from a boot server. Where the agent will follow that server, its
+    documents are called the same, so that they come to the same, and nothing is left to do.
 
     Raises `SourceError` if a file cannot be read, is too large, or others than root could have written it.
     """
@@ -57,7 +62,7 @@ def handed_over(root: Path) -> Texts:
         except CacheError as error:
             raise SourceError(f"{path}: {error.what}") from error
         if data.strip():
-            texts.append((path, data))
+            texts.append((source if source and path in FROM_SERVER else path, data))
     return tuple(sorted(texts))
 
 
