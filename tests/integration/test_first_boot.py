@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 from pathlib import Path
@@ -9,14 +10,18 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.compile import compile_texts
+from ordain.agent.elsewhere import here
 from ordain.agent.image import bake
 from ordain.agent.model import Generation
+from ordain.agent.serving.finishing import Finisher
 from ordain.generator.cache import unpack
 from rig.machine import Machine, Machines
+from rig.served import served
 
 pytestmark = pytest.mark.integration
 
 HANDED = "/run/ordain/boot/handed"
+HANDOVER = Path(__file__).parents[2] / "packaging/initrd/handover"
 WEB = {
     "ordain": "v1",
     "kind": "Layer",
@@ -160,3 +165,50 @@ def test_a_finished_cache_that_came_with_the_boot_is_placed_as_it_is(machine: Ma
     assert (found["from"], found["hash"]) == ("handed", baked.generation.hash)
     wait_followed(machine)
     assert machine.show("web.service", "ActiveState")["ActiveState"] == "active"
+
+
+def test_what_a_server_has_finished_is_placed_and_leaves_the_agent_nothing_to_do(machine: Machine) -> None:
+    """The initrd's script asks the server, which has the root that is about to boot; then the agent asks it, too."""
+    shelf, home = machine.path("/srv/documents"), machine.home / "initrd"
+    machine.write("/srv/documents/web.json", json.dumps(WEB))
+    machine.write("/etc/ordain/agent.yaml", "trust: open\n")
+    machine.write("/etc/systemd/system/ordain-agent.service.d/late.conf", AGENT_IS_LATE)
+
+    async def initrd() -> int:
+        async with served(shelf, Finisher(machine.tree, here), seconds=60) as (_, url):
+            home.mkdir()
+            machine.cmdline = (f"ordain.source={url}/{{hostname}}.yaml",)
+            (home / "cmdline").write_text(f"quiet {machine.cmdline[0]}\n")
+            ours = f"ordain_run={home}/run ordain_cmdline={home}/cmdline; ordain_network() {{ :; }}"
+            code = f"{ours}; . {HANDOVER}; ordain_handover {machine.tree}"
+            process = await asyncio.create_subprocess_exec("sh", "-c", code)
+            assert await process.wait() == 0
+            return int(url.rpartition(":")[2])
+
+    port = asyncio.run(initrd())
+    finished = unpack((home / "run/boot/handed").read_bytes())
+    machine.options = tuple(
+        f"--bind-ro={home}/run/{name}:/run/ordain/{name}" for name in ("boot/handed", "documents/source.yaml")
+    )
+    machine.boot(wait=False)
+    machine.until("PID 1 answers", lambda: machine.path("/run/systemd/private").exists())
+    machine.until(
+        "the early one has run", lambda: machine.show("boot.service", "ActiveState")["ActiveState"] == "active"
+    )
+    found = record(machine)
+    assert (found["from"], found["hash"]) == ("handed", finished.hash)
+    assert f"# http://127.0.0.1:{port}/{{hostname}}.yaml:" in machine.read("/run/systemd/generator/web.service")
+
+    command = ("ordainctl", "serve", "/srv/documents", "--listen", f"127.0.0.1:{port}")
+    machine.run("systemd-run", "--unit=server", "--service-type=exec", "--quiet", *command)
+    machine.write("/run/go", "")
+    wait_followed(machine)
+    machine.until("the server is followed", lambda: "connected" in machine.journal("-uordain-source.service"))
+    machine.run("ordainctl", "apply")
+
+    outcome = json.loads(machine.read("/run/ordain/outcome.json"))
+    assert (outcome["plan"]["stops"], outcome["plan"]["jobs"], outcome["plan"]["reload"]) == ([], [], False)
+    assert unpack(machine.path("/etc/ordain/boot/current").read_bytes()).hash == finished.hash
+    assert json.loads(machine.run("ordainctl", "status", "--json").stdout)["source"]["connected"]
+    assert number(machine) == 1
+    assert "# from web.json:1" in machine.read("/run/ordain-source/handover")
