@@ -163,15 +163,21 @@ def _load(root: str, path: str) -> Cache:
 def _only_signed(root: str) -> bool:
     """Whether agent.yaml has a `trust` that takes no unsigned documents with the boot; in doubt it has.
 
-    Without reading YAML: whatever follows ``trust`` outside of a comment is ``local`` or ``open``, or it is a doubt.
+    Without reading YAML: what follows the key ``trust`` on a line that is no comment is ``local`` or ``open``.
     """
-    for line in _small(root + AGENT).split(b"\n"):
+    text = _small(root + AGENT)
+    for line in text.split(b"\n"):
         if b"trust" in line and not line.lstrip().startswith(b"#"):
-            for rest in line.split(b"trust")[1:]:
-                word = rest.lstrip(b" \t\"':").replace(b",", b" ").replace(b"}", b" ").partition(b" ")[0]
-                if word.strip(b"\t\r\"'") not in (b"local", b"open"):
-                    return True
-    return False
+            before, *parts = line.split(b"trust")
+            for part in parts:
+                key, colon, value = part.partition(b":")
+                # "" is in it: the line begins so. What is behind a word that goes on is the word's.
+                if before[-1:] in b" \t{,\"'?\xbf" and not key.strip(b" \t\r\"'"):
+                    word = value.lstrip(b" \t\"'").replace(b",", b" ").replace(b"}", b" ").partition(b" ")[0]
+                    if not colon or word.strip(b"\t\r\"'") not in (b"local", b"open"):
+                        return True
+                before = part
+    return b"\\" in text  # an escape may spell anything
 
 
 def read_trusted(path: str, size_max: int = SIZE_MAX) -> bytes:

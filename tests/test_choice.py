@@ -122,6 +122,12 @@ CHOICES: Mapping[str, tuple[dict[str, bytes], str, str, str]] = {
             b"# trust: required\nsource: {type: directory}\ntrust: open # for the lab\n": False,
             b'{"trust": "open", "max-removal": "5%"}': False,
             b"{trust: open}": False,
+            b"source: {type: http, ca: /etc/pki/ca-trust/ca.pem}\nlabels: {distrust: high}\n": False,
+            b"source: {ca: /etc/trust/trust}\ntrust: required": True,
+            b"\xef\xbb\xbftrust: required": True,
+            b"? trust\n: required\n": True,
+            b"!!str trust : &a required\n": True,
+            b'"tr\\u0075st": required\n': True,
         }.items()
     },
     "off": (GOOD, "ordain=off", "off", ""),
