@@ -52,7 +52,8 @@ ROWS = (
         purpose="make a release of documents",
         text=(
             "Checks the documents as `ordainctl validate` does, and prints a manifest that names each by its SHA-256. "
-            "Nothing is published. With --key it is signed."
+            "Nothing is published. With --key it is signed. Releases in a directory that is named are left out, so that "
+            "--output may lie there, for `ordainctl serve`; the number after that of the release it replaces is taken."
         ),
         run="release:create",
         arguments=(
@@ -68,6 +69,10 @@ ROWS = (
         ),
         examples=(
             ("ordainctl release create documents/ --channel canary --key ops.key --output canary.json", ""),
+            (
+                "ordainctl release create /srv/documents --key ops.key --output /srv/documents/stable.json",
+                "again, where `ordainctl serve` looks",
+            ),
             ("ordainctl release create documents/ --number 42 --stages 1%,10%,100% --stop-at 2%", ""),
         ),
     ),
