@@ -52,8 +52,8 @@ ROWS = (
         purpose="make a release of documents",
         text=(
             "Checks the documents as `ordainctl validate` does, and prints a manifest that names each by its SHA-256. "
-            "Nothing is published. With --key it is signed. Releases in a directory that is named are left out, so that "
-            "--output may lie there, for `ordainctl serve`; the number after that of the release it replaces is taken."
+            "Nothing is published. With --key it is signed. Releases in a directory that is named are left out: "
+            "--output may lie there, for `ordainctl serve`. The number after that of the release it replaces is taken."
         ),
         run="release:create",
         arguments=(
