@@ -302,6 +302,15 @@ def test_documents_that_match_on_an_address_wait_until_one_is_known(
     assert "match on mac" in capfd.readouterr().out
 
 
+def test_a_release_that_came_with_the_boot_waits_for_who_can_verify_it(
+    machine: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    texts = [("stable 1", b'{\n  "ordain": "v1",\n  "kind": "Release"\n}\n'), ("common/a.json", b"\t" + LAYER)]
+    put(machine, "/run/ordain/documents/source.yaml", bundle(texts))
+    assert firstboot.main(["", str(machine)]) == 1
+    assert "signatures are verified by the agent" in capfd.readouterr().out
+
+
 def test_where_only_releases_are_trusted_documents_are_not(machine: Path, capfd: pytest.CaptureFixture[str]) -> None:
     put(machine, "/run/ordain/document.json", LAYER)
     put(machine, "/etc/ordain/agent.yaml", b"trust: required\n")
