@@ -2,7 +2,9 @@
 
 documents change ─▶ cut ─▶ boot: what is good runs ─▶ the agent gets where it would have got ─▶ cut, boot: still there
 
-python3 -m rig.cuts [--suite trixie] [--seed N] [--cuts 200]
+python3 -m rig.cuts [--suite trixie] [--seed N] [--cuts 200] [--random]
+
+At random: one of `MOMENTS` is waited for, and up to 0.1 s more; every fourth time the next boot is cut, too.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import json
 import random
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -24,8 +27,14 @@ from rig.machine import Machine
 DOCUMENT = "/etc/ordain/documents/base.yaml"
 GOOD = ("web.service", "other.service", "front.socket", "slow.service")
 """Run whatever the documents of this module say, and wherever the power went."""
-LONGEST_SEC = 1.5
-"""An apply of them is over by then."""
+MOMENTS = ("arrives", "compile", "commit", "stop", "reload", "apply", "verify", "prove", "rollback", "settled")
+"""What goes on between a change of the documents and the end of it, in order; see `Subject.moment`."""
+STEPS_OF = {"commit": "/var/lib/ordain/generations/", "prove": "/etc/ordain/boot/"}
+"""Moments that are too short to be waited for: whoever applies is stopped at a step of his on such a path."""
+SHORT = ("stop", "apply")
+LINGER_SEC = 0.1
+BOOT_SEC = 1.5
+"""A boot is over by then."""
 Services = Mapping[str, Mapping[str, Any]]
 
 
@@ -55,6 +64,7 @@ class Subject:
         self.word = ""
         self.state = ""
         self._written = 0
+        self._saved, self._ran, self._last_end = 0, "", 0
 
     def start(self) -> None:
         """Boot with `OLD`."""
@@ -66,6 +76,7 @@ class Subject:
     def write(self, services: Services) -> None:
         """Give it other documents: `OLD` and `NEW` work, after `BAD` it is as it was."""
         self._written += 1
+        self._saved, self._ran, self._last_end = self._newest(), self._runs(), self._ended()
         layer = {"ordain": "v1", "kind": "Layer", "name": "base", "services": services}
         self.word = self.word if services is BAD else "1" if services is OLD else "2"
         self.state = "rolled-back" if services is BAD else "converged"
@@ -89,6 +100,36 @@ class Subject:
         """Cut and boot."""
         self.machine.power_cut()
         self.boot()
+
+    def moment(self) -> str:
+        """Which of `MOMENTS` it is; asked of files, since PID 1 and the agent have their hands full."""
+        try:
+            entry = json.loads(self.machine.read("/run/ordain/journal"))
+        except FileNotFoundError:
+            if self._newest() > self._saved:
+                return "settled" if self._ended() != self._last_end else "commit"
+            document = self.machine.path(DOCUMENT).stat()
+            return "compile" if document.st_atime_ns > document.st_mtime_ns else "arrives"
+        if entry["failed"] or entry["phase"] == "back":
+            return "rollback"
+        if entry["phase"] == "act":
+            return "verify" if self._runs() != self._ran else "apply"
+        return "reload" if entry["phase"] == "place" else str(entry["phase"])
+
+    def _ended(self) -> int:
+        """When the last apply of this boot came to its end."""
+        outcome = self.machine.path("/run/ordain/outcome.json")
+        return outcome.stat().st_mtime_ns if outcome.exists() else 0
+
+    def _newest(self) -> int:
+        """The last number of the history."""
+        folder = self.machine.path("/var/lib/ordain/generations")
+        return max((int(each.name) for each in folder.glob("[0-9]*")), default=0)
+
+    def _runs(self) -> str:
+        """The invocation of the service that an apply starts last."""
+        link = self.machine.path("/run/systemd/units/invocation:slow.service")
+        return str(link.readlink()) if link.is_symlink() else ""
 
     def _good_run(self) -> None:
         run = lambda: all(self._shown(unit)["ActiveState"] == "active" for unit in GOOD)  # noqa: E731
@@ -124,12 +165,75 @@ def at_step(subject: Subject, services: Services, number: int) -> str:
     return found
 
 
+def at_moment(subject: Subject, chance: random.Random, wanted: str) -> str:
+    """Other documents than the last, with the power cut at a moment, and some time into it; which one it was.
+
+    What was wanted may be over too soon to be seen, or not come: then it is another.
+    """
+    machine = subject.machine
+    other = OLD if subject.word == "2" else NEW
+    bad = subject.state == "converged" and (wanted == "rollback" or chance.random() < 0.3)  # not tried again at once
+    ahead = MOMENTS.index("settled" if wanted in STEPS_OF else wanted)
+    if wanted in STEPS_OF:
+        kills.arm(machine, chance.randint(1, 2), STEPS_OF[wanted], power=True)
+    subject.write(BAD if bad else other)
+    deadline = time.monotonic() + 30
+    while MOMENTS.index(subject.moment()) < ahead and not (wanted in STEPS_OF and kills.reached(machine)):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"no {wanted} within 30 s")
+        time.sleep(0.001)
+    time.sleep(0 if wanted in SHORT else chance.uniform(0, LINGER_SEC))
+    found = wanted if wanted in STEPS_OF and kills.reached(machine) else subject.moment()
+    machine.power_cut()
+    if chance.random() < 0.25:
+        machine.boot(wait=False)
+        time.sleep(chance.uniform(0, BOOT_SEC))
+        machine.power_cut()
+        found = f"{found}, and the boot after it"
+    subject.boot()
+    return found
+
+
+def _steps(subject: Subject) -> None:
+    """A cut at each step of an apply, and of one that goes back."""
+    for services, name in ((NEW, "forwards"), (BAD, "back")):
+        for number in itertools.count(1):
+            if not (step := at_step(subject, services, number)):
+                break
+            print(f"{_clock()} {name}, step {number}: {step}", flush=True)
+
+
+def _at_random(subject: Subject, seed: int, cuts: int) -> None:
+    """So many cuts; a table of when they were."""
+    chance = random.Random(seed)
+    seen: Counter[str] = Counter()
+    for number in range(1, cuts + 1):
+        wanted = MOMENTS[number % len(MOMENTS)]
+        try:
+            found = at_moment(subject, chance, wanted)
+        except BaseException:
+            print(f"{_clock()} seed {seed}, cut {number} ({wanted})\n{subject.machine.journal('--lines=300')}")
+            raise
+        seen.update(found.split(", "))
+        if number % 10 == 0:
+            print(f"{_clock()} {number} of {cuts} cuts", flush=True)
+    for moment in (*MOMENTS, "and the boot after it"):
+        print(f"{seen[moment]:6} {moment}")
+    if missed := [moment for moment in MOMENTS if not seen[moment]]:
+        print(f"never seen: {', '.join(missed)}")
+
+
+def _clock() -> str:
+    return time.strftime("%H:%M:%S")
+
+
 def main() -> int:
     """At every step, then at random moments; ends with an error at the first machine that does not come back."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", default="trixie", choices=roots.SUITES)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--cuts", type=int, default=200, help="at random moments")
+    parser.add_argument("--random", action="store_true", help="only those")
     options = parser.parse_args()
     if reason := roots.missing():
         parser.error(reason)
@@ -137,24 +241,10 @@ def main() -> int:
     with Machine(roots.with_package(options.suite, deb)) as machine:
         subject = Subject(machine)
         subject.start()
-        for services in (NEW, BAD):
-            for number in itertools.count(1):
-                if not (step := at_step(subject, services, number)):
-                    break
-                print(f"cut {step}", flush=True)
-        print(f"random cuts, seed {options.seed}", flush=True)
-        chance = random.Random(options.seed)
-        for number in range(1, options.cuts + 1):
-            services, wait_sec = chance.choice((OLD, NEW, BAD)), chance.uniform(0, LONGEST_SEC)
-            subject.write(services)
-            time.sleep(wait_sec)
-            try:
-                subject.again()
-            except BaseException:
-                print(f"cut {number}, {wait_sec:.3f} s after {json.dumps(services)}\n{machine.journal('--lines=200')}")
-                raise
-            if number % 20 == 0:
-                print(f"{number} cuts", flush=True)
+        if not options.random:
+            _steps(subject)
+        print(f"{_clock()} {options.suite}: {options.cuts} cuts at random, seed {options.seed}", flush=True)
+        _at_random(subject, options.seed, options.cuts)
     return 0
 
 
