@@ -22,6 +22,8 @@ STANDARD = {
 }
 """The boot's own order, for a machine whose units are not known (bootup(7))."""
 
+INITRD = "/etc/initrd-release"
+
 Graph = Mapping[str, set[str]]
 
 
@@ -48,6 +50,8 @@ def _graph(units: Effective, standard: Mapping[str, tuple[str, ...]]) -> dict[st
             after.setdefault(then, set()).add(first)
 
     for unit in units.units:
+        if unit not in units.ours and _of_initrds(unit, units):
+            continue
         for other in units.words(unit, "After"):
             order(other, unit)
         for other in units.words(unit, "Before"):
@@ -58,6 +62,11 @@ def _graph(units: Effective, standard: Mapping[str, tuple[str, ...]]) -> dict[st
         for first, then in _implicit(unit, units):
             order(first, then)
     return after
+
+
+def _of_initrds(unit: str, units: Effective) -> bool:
+    """Whether it starts in an initrd only, where another order holds: breakpoint-pre-mount.service (258) and such."""
+    return any(INITRD in units.words(unit, key) for key in ("AssertPathExists", "ConditionPathExists"))
 
 
 def _mounts_below(path: str, units: Effective) -> Iterator[str]:
