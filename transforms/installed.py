@@ -4,17 +4,19 @@
 
 Source: systemd.unit(5), "Unit File Load Path"; the order of drop-ins is that of
 ``unit_file_find_dropin_paths()`` in systemd's src/shared/unit-file.c. Directories of generators and those
-under /run are left out: what is there is made by others for this boot, or by us.
+under /run are left out unless asked for: what is there is made by others for this boot, or by us. What is made of a
+SysV script is as good as a file (`sysv`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ordain.transforms import below, unitfile, unitname
+from ordain.transforms import below, sysv, unitfile, unitname
+from ordain.transforms.activated import read_activated
 from ordain.transforms.model import Installed, InstalledUnit, Link
 
 DIRECTORIES = (
@@ -25,6 +27,18 @@ DIRECTORIES = (
     "lib/systemd/system",
 )
 """Where units are looked for, the most important first."""
+NOW = (
+    DIRECTORIES[0],
+    "run/systemd/system.control",
+    "run/systemd/transient",
+    "run/systemd/generator.early",
+    DIRECTORIES[1],
+    "run/systemd/system",
+    "run/systemd/generator",
+    *DIRECTORIES[2:],
+    "run/systemd/generator.late",
+)
+"""The same with what is made for this boot, by generators, by ``--runtime`` and by us."""
 DEPENDENCIES = ("wants", "requires", "upholds")
 
 
@@ -34,6 +48,8 @@ class _File:
 
     path: str
     real: str
+    text: str | None = None
+    """What systemd would find there, of a file that is made at boot."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -49,9 +65,10 @@ class _Directories:
     links: dict[str, dict[int, dict[str, _File]]] = field(default_factory=dict)
 
 
-def read_installed(root: Path) -> Installed:
+def read_installed(root: Path, directories: Sequence[str] = DIRECTORIES) -> Installed:
     """The unit files below ``root``; what systemd would leave out is left out."""
-    found = _scan(root)
+    found = _scan(root, directories)
+    _add_scripts(root, found)
     aliases = {name: end for name in found.aliases if (end := _end(found.aliases, name))}
     others: dict[str, list[str]] = {}
     for alias, name in sorted(aliases.items()):
@@ -63,13 +80,13 @@ def read_installed(root: Path) -> Installed:
         for name in sorted({aliases.get(name, name) for name in wanted})
         if (unit := _unit(name, others.get(name, ()), found))
     }
-    return Installed(units=units, aliases=aliases, links=links)
+    return Installed(units=units, aliases=aliases, links=links, activated=read_activated(root))
 
 
-def _scan(root: Path) -> _Directories:
+def _scan(root: Path, directories: Sequence[str]) -> _Directories:
     found = _Directories()
-    real = [os.fspath(below.chase(root, directory)) for directory in DIRECTORIES]
-    for rank, (shown, path) in enumerate(zip(DIRECTORIES, real, strict=True)):
+    real = [os.fspath(below.chase(root, directory)) for directory in directories]
+    for rank, (shown, path) in enumerate(zip(directories, real, strict=True)):
         if path in real[:rank]:  # /lib is usually a link to usr/lib; once is enough
             continue
         for entry in _entries(path):
@@ -84,6 +101,23 @@ def _scan(root: Path) -> _Directories:
             elif unitname.is_valid(entry.name) and not _known(found, entry.name):
                 _add(root, entry, place, real, found)
     return found
+
+
+def _add_scripts(root: Path, found: _Directories) -> None:
+    """What systemd-sysv-generator makes: the least of all, and only of names that no unit file has."""
+    late = len(NOW)
+    for script in sysv.read_scripts(root):
+        if _known(found, script.unit):
+            continue
+        made = _File(path=f"/{sysv.MADE}/{script.unit}", real=script.path, text=script.text)
+        found.fragments[script.unit] = made
+        for alias in script.provides:
+            if not _known(found, alias):
+                found.aliases[alias] = script.unit
+        for target in script.targets:
+            path = f"/{sysv.MADE}/{target}.wants/{script.unit}"
+            links = found.links.setdefault(f"{target}.wants", {}).setdefault(late, {})
+            links[script.unit] = _File(path=path, real=script.path)
 
 
 def _known(found: _Directories, name: str) -> bool:
@@ -261,6 +295,8 @@ def _content(file: _File) -> str:
     """The text of a unit file, "" for a mask, " " if it cannot be read: then only its name is known."""
     if not file.real:
         return ""
+    if file.text is not None:
+        return file.text
     try:
         return below.read_here(file.real).decode("utf-8", "replace")
     except OSError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ordain.transforms import unitname
+from ordain.transforms import sysv, unitname
 from ordain.transforms.errors import Problem, Severity, near
 from ordain.transforms.model import Branch, Installed, InstalledUnit
 from ordain.transforms.names import Names
@@ -105,10 +105,13 @@ def _is_installed(unit: str, installed: Installed) -> bool:
 
 
 def _vendor_file(layout: Layout, installed: Installed | None) -> InstalledUnit | None:
-    """The distribution's file that ours would hide; an admin's in /etc hides ours instead, which is their right."""
+    """The distribution's file that ours would hide; an admin's in /etc hides ours instead, which is their right.
+
+    What is made of a SysV script hides behind any unit, as it is meant to.
+    """
     for unit in (layout.unit, layout.socket, layout.timer):
         there = installed.units.get(unit) if installed and unit else None
-        if there and there.path and not there.path.lstrip("/").startswith("etc/"):
+        if there and there.path and not there.path.lstrip("/").startswith(("etc/", sysv.MADE)):
             return there
     return None
 

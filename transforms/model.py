@@ -228,12 +228,14 @@ class Link:
 class Installed:
     """The unit files of the machine: what the distribution and the admin put there, nothing of ours.
 
-    ``aliases`` maps an alias to the unit it names. Generated and runtime directories are left out.
+    ``aliases`` maps an alias to the unit it names. Generated and runtime directories are left out. ``activated`` maps
+    a unit to who starts it without any link, in words.
     """
 
     units: Mapping[str, InstalledUnit]
     aliases: Mapping[str, str] = field(default_factory=dict)
     links: tuple[Link, ...] = ()
+    activated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

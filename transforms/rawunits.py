@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ordain.transforms import unitname
+from ordain.transforms import sysv, unitname
 from ordain.transforms.draft import Draft
 from ordain.transforms.item import Item, item
 from ordain.transforms.model import Artifact, Branch, Installed, Member, Wanted, texts
@@ -23,7 +23,7 @@ def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Ins
     here = branch.here
     if not drop_in and installed and unit in installed.units:
         there = installed.units[unit]
-        if there.path and not there.path.lstrip("/").startswith("etc/"):
+        if there.path and not there.path.lstrip("/").startswith(("etc/", sysv.MADE)):
             hint = f"name it otherwise, or write a drop-in: {unit}.d"
             draft.block(
                 here, f"{unit} is a unit of the distribution ({there.path}); ours would hide it", hint, "Shadows"

@@ -117,7 +117,7 @@ class _Vendor:
         return tuple(sorted(names))
 
     def refuse_pulls(self) -> None:
-        """What no link holds back: a dependency inside a unit file, and D-Bus (rule 12)."""
+        """What no link holds back: a dependency inside a unit file, D-Bus and udev (rule 12)."""
         if self.installed is None:
             return
         held = frozenset(self.all_names())
@@ -126,9 +126,13 @@ class _Vendor:
             if pulled and other.name not in held and other.path and not _by_hand(other):
                 what = f"{other.name} starts {', '.join(sorted(pulled))} all the same ({other.path})"
                 self.block(what, "set `state: masked`", "PulledIn")
+        told = {who for name in held for who in self.installed.activated.get(_template(name), ())}
         own = self.installed.units.get(self.layout.unit)
         for bus_name in own.values("Service", "BusName") if own else ():
-            self.block(f"D-Bus starts it for {bus_name} all the same", "set `state: masked`", "PulledIn")
+            if not any(f" {bus_name} " in who for who in told):
+                told.add(f"D-Bus starts it for {bus_name}")
+        for who in sorted(told):
+            self.block(f"{who} all the same", "set `state: masked`", "PulledIn")
 
     def block(self, what: str, hint: str, code: str) -> None:
         self.problems.append(
@@ -163,6 +167,10 @@ class _Vendor:
                 uses=read.uses,
                 check=read.check,
             )
+
+
+def _template(name: str) -> str:
+    return unitname.template_of(name) or name
 
 
 def _by_hand(unit: InstalledUnit) -> bool:
