@@ -34,6 +34,7 @@ from ordain.agent.history import Damaged
 from ordain.agent.holds import read_holds, with_starters
 from ordain.agent.journal import Entry, Journal, Phase, left
 from ordain.agent.judge import Baseline, baseline, bystanders, judge
+from ordain.agent.keptout import KeptOut
 from ordain.agent.lag import overtaken, touched
 from ordain.agent.lock import locked
 from ordain.agent.model import NONE, Change, Changes, Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
@@ -89,6 +90,7 @@ class Engine:
         self.trials = Trials(root)
         self.cutoff = Cutoff(systemd, root, self.trials)
         self.journal = Journal(root)
+        self.kept_out = KeptOut(root)
         self._compiler = Compiler(root, elsewhere)
         self.listener: Listener | None = None
 
@@ -194,7 +196,13 @@ class Engine:
     async def observe(self, old: Generation, new: Generation) -> Observed:
         """What a plan looks at. Raises `Failure` for holds that cannot be read."""
         changes = diff(old, new)
-        return await self.weigh(await observe(self.systemd, old, new, changes), new, changes)
+        was, will = await asyncio.to_thread(lambda: (self.kept_out.completed(old), self.kept_out.completed(new)))
+        observed = replace(
+            await observe(self.systemd, was, will, changes),
+            kept_out=was.members[len(old.members) :],
+            keeps_out=will.members[len(new.members) :],
+        )
+        return await self.weigh(observed, will, changes)
 
     async def weigh(self, observed: Observed, new: Generation, changes: Collection[Change] = ()) -> Observed:
         """``observed``, with what stands against touching its units. Raises `Failure` as `observe`."""

@@ -176,7 +176,7 @@ class Local:
         return found
 
     async def _status(self) -> Status:
-        generation = self.engine.applied()
+        generation = await asyncio.to_thread(self.engine.kept_out.completed, self.engine.applied())
         observed = await look(self.engine.systemd, [member.unit for member in generation.members])
         still = [
             state.name

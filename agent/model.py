@@ -148,6 +148,7 @@ class Observed:
     ``protected``: the role of units that nobody expects to be stopped, in words.
     ``released``: units to be brought to what is wanted, even where an admin's hand is on them.
     ``lost``: units that were stopped as the source is lost, ``overdue`` those that are to be.
+    ``kept_out``, ``keeps_out``: what the old and the new generation keep out besides their members (`keptout`).
     """
 
     units: Mapping[str, UnitState] = field(default_factory=dict)
@@ -157,6 +158,8 @@ class Observed:
     released: frozenset[str] = frozenset()
     lost: frozenset[str] = frozenset()
     overdue: frozenset[str] = frozenset()
+    kept_out: tuple[Member, ...] = ()
+    keeps_out: tuple[Member, ...] = ()
 
     def unit(self, name: str) -> UnitState:
         """The state of ``name``; one PID 1 never heard of is not-found and inactive."""

@@ -139,9 +139,9 @@ def views(old: Generation, new: Generation, observed: Observed) -> Mapping[str, 
     after = contents(new)
     before = after if same(old, new) else contents(old)
     changes = {} if before is after else compare(before, after)
-    was = {m.unit: m for m in old.members}
-    members = {m.unit: m for m in new.members}
-    holds = with_starters(observed.holds, (*old.members, *new.members))
+    was = {m.unit: m for m in (*old.members, *observed.kept_out)}
+    members = {m.unit: m for m in (*new.members, *observed.keeps_out)}
+    holds = with_starters(observed.holds, (*was.values(), *members.values()))
     real = {unit for unit, found in changes.items() if any(c.effect is not Effect.NOTHING for c in found)}
     timed = {m.starts for m in members.values() if m.unit.endswith(".timer")}
     unbound = {m.starts for m in was.values() if m.unit.endswith(".socket") and m.unit not in members}

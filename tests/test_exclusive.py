@@ -50,6 +50,31 @@ def test_a_service_of_ours_keeps_what_it_needs() -> None:
     assert kept_out(found) == ["apt-daily.timer", "cron.service", "needed.service", "nginx.service"]
 
 
+def test_what_waits_behind_a_socket_is_not_started_on_the_way_back(tmp_path: Path) -> None:
+    """Nor is the service of the name of a socket that accepts: that one has instances."""
+    for name, text in (
+        ("sockets.target", "[Unit]\nWants=lazy.socket install.socket\n"),
+        ("lazy.socket", "[Socket]\nListenStream=/run/lazy\n"),
+        ("lazy.service", "[Service]\nExecStart=/bin/lazy\n"),
+        ("install.socket", "[Socket]\nListenStream=/run/install\nAccept=yes\n"),
+        ("install@.service", "[Service]\nExecStart=/bin/install\n"),
+        ("install.service", "[Unit]\nFailureAction=halt\n[Service]\nExecStart=/bin/install\n"),
+    ):
+        path = tmp_path / "usr/lib/systemd/system" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    documents, _ = read("d.yaml", b"ordain: v1\nkind: Layer\nname: d\nboot: {mode: exclusive}\n")
+
+    found = compile(documents, facts_for("debian-13"), read_installed(tmp_path), shipped=shipped())
+
+    assert {member.unit: (member.starter, member.starts) for member in found.members} == {
+        "install.socket": (True, "install@.service"),
+        "lazy.service": (False, ""),
+        "lazy.socket": (True, "lazy.service"),
+    }
+    assert would_start(read_installed(tmp_path)) == {"install.socket", "lazy.service", "lazy.socket"}
+
+
 def test_what_may_be_let_in() -> None:
     found = compiled("boot: {mode: exclusive, allow: [apt-daily.timer, ssh.service]}\n")
 

@@ -32,9 +32,9 @@ class Effective:
             words = self._words[unit] = {place: tuple(each) for place, each in found.items()}
         return words.get((section, key), ())
 
-    def flag(self, unit: str, key: str, default: bool) -> bool:
-        """A boolean of [Unit]."""
-        found = self.words(unit, key)
+    def flag(self, unit: str, key: str, default: bool, *, section: str = "Unit") -> bool:
+        """A boolean."""
+        found = self.words(unit, key, section)
         return found[-1].lower() in {"yes", "true", "on", "1"} if found else default
 
 

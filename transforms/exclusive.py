@@ -22,6 +22,7 @@ from ordain.transforms.keep import ITEM, KEEP, LIFELINES, REPLACED, ROOTS
 from ordain.transforms.model import Artifact, Branch, Installed, Leaf, Member, Wanted
 
 TARGET = "ordain.target"
+_DEFAULT = "early/default.target"
 _DROP_IN = "00-ordain-boot.conf"
 """Not the name of the documents' own drop-in for that target."""
 _HELD = (".service", ".socket", ".timer", ".path")
@@ -59,27 +60,11 @@ def render(tree: Branch, items: Iterable[Item], kept: Iterable[Item], installed:
     artifacts += [_wanted_by_us(name) for name in sorted(allowed)]
     if installed is None:
         return Item(pointer=ITEM, artifacts=tuple(artifacts))
-    units = effective((a for item in kept for a in item.artifacts if not a.is_file), installed)
-    spoken_of = {member.unit: member.wanted for item in items for member in item.members}
-    vendors = _reached(units, installed, _distribution(installed))
-    roots = [unit for unit, wanted in spoken_of.items() if wanted in (Wanted.RUNNING, Wanted.PRESENT)]
-    stays = _reached(units, installed, {*ROOTS, *KEEP, *allowed, *roots}, triggers=vendors, ends={*REPLACED})
-    held = {
-        unit
-        for unit in (vendors | _triggered_by(units, vendors - stays)) - stays - spoken_of.keys()
-        if unit.endswith(_HELD) and unit in installed.units and not installed.units[unit].masked
-    }
-    members = tuple(
-        Member(
-            unit=unit,
-            item=ITEM,
-            wanted=Wanted.STOPPED,
-            ours=False,
-            starter=unit in vendors,
-            starts=_triggered(units, unit)[0] if unit.endswith(".socket") else "",
-        )
-        for unit in sorted(held)
-    )
+    placed = (*artifacts, *(a for item in kept for a in item.artifacts if not a.is_file))
+    spoken_of = [member for item in items for member in item.members]
+    members = keeps_out(placed, spoken_of, installed)
+    vendors = _reached(effective(placed, installed), installed, distribution(installed))
+    held = {member.unit for member in members}
     problems = (*_unknown(allowed, vendors), *_cut_off(tree.leaf("mode") or tree.here, held))
     blocked = any(problem.severity is Severity.BLOCKED for problem in problems)
     return Item(
@@ -88,13 +73,54 @@ def render(tree: Branch, items: Iterable[Item], kept: Iterable[Item], installed:
     )  # fmt: skip
 
 
+def is_exclusive(artifacts: Iterable[Artifact]) -> bool:
+    """Whether a machine boots into `TARGET` with these."""
+    return any(artifact.path == _DEFAULT and artifact.item == ITEM for artifact in artifacts)
+
+
+def keeps_out(
+    artifacts: Iterable[Artifact], members: Iterable[Member], installed: Installed, begin: Collection[str] = ()
+) -> tuple[Member, ...]:
+    """What does not start in an exclusive boot with ``artifacts`` though the distribution would start it, by name.
+
+    ``members`` are those of the documents. ``begin``: where the distribution's boot begins, if `distribution` of
+    ``installed`` does not tell, since ``artifacts`` are in there already.
+    """
+    units = effective(artifacts, installed)
+    spoken_of = {member.unit: member.wanted for member in members}
+    vendors = _reached(units, installed, begin or distribution(installed))
+    roots = [unit for unit, wanted in spoken_of.items() if wanted in (Wanted.RUNNING, Wanted.PRESENT)]
+    started = _reached(units, installed, begin or distribution(installed), triggered=False)
+    stays = _reached(units, installed, {*ROOTS, *KEEP, *roots}, triggers=vendors, ends={*REPLACED})
+    held = {
+        unit
+        for unit in (vendors | _triggered_by(units, vendors - stays)) - stays - spoken_of.keys()
+        if unit.endswith(_HELD) and unit in installed.units and not installed.units[unit].masked
+        if not _is_template(unit)
+    }
+    return tuple(
+        Member(
+            unit=unit,
+            item=ITEM,
+            wanted=Wanted.STOPPED,
+            ours=False,
+            # What waits behind a socket starts when it is called, or never: systemd-sysinstall.service (261) halts.
+            starter=unit in started,
+            starts=_triggered(units, unit)[0] if unit.endswith(".socket") else "",
+        )
+        for unit in sorted(held)
+    )
+
+
 def would_start(installed: Installed) -> frozenset[str]:
     """The services, sockets, timers and paths that the distribution's own boot starts after its basic part."""
     units = effective((), installed)
     ours = _reached(units, installed, {*ROOTS, *KEEP}, ends={*REPLACED})
-    found = _reached(units, installed, _distribution(installed)) - ours
+    found = _reached(units, installed, distribution(installed)) - ours
     return frozenset(
-        unit for unit in found if unit.endswith(_HELD) and (there := installed.units.get(unit)) and not there.masked
+        unit
+        for unit in found
+        if unit.endswith(_HELD) and (there := installed.units.get(unit)) and not there.masked and not _is_template(unit)
     )
 
 
@@ -113,7 +139,7 @@ def _targets(installed: Installed | None) -> Iterator[Artifact]:
     basic = _BASIC.format(
         header=HEADER, kept=" ".join(known), first=" ".join(name for name in known if not name.endswith(".timer"))
     )
-    yield Artifact(path="early/default.target", link=f"/usr/lib/systemd/system/{TARGET}", item=ITEM)
+    yield Artifact(path=_DEFAULT, link=f"/usr/lib/systemd/system/{TARGET}", item=ITEM)
     yield Artifact(path="early/basic.target", content=basic, item=ITEM)
     yield Artifact(path=f"normal/multi-user.target.d/{_DROP_IN}", content=_ISOLATED.format(header=HEADER), item=ITEM)
 
@@ -123,7 +149,7 @@ def _wanted_by_us(unit: str) -> Artifact:
     return Artifact(path=f"normal/{TARGET}.wants/{unit}", link=f"../{file}", item=ITEM)
 
 
-def _distribution(installed: Installed) -> frozenset[str]:
+def distribution(installed: Installed) -> frozenset[str]:
     """Where the distribution's boot begins."""
     default = installed.aliases.get("default.target", "graphical.target")
     return frozenset((default, "multi-user.target", "sockets.target", "timers.target", "paths.target"))
@@ -136,8 +162,9 @@ def _reached(
     *,
     triggers: Collection[str] = (),
     ends: Collection[str] = (),
+    triggered: bool = True,
 ) -> frozenset[str]:
-    """All that PID 1 starts with ``roots``, those included, and what may be triggered by it.
+    """All that PID 1 starts with ``roots``, those included, and, if ``triggered``, what may be triggered by it.
 
     Of ``triggers`` also the sockets and paths of what is started, as a service may count on them; what ``ends`` pull
     in is left out.
@@ -153,7 +180,7 @@ def _reached(
         rising -= {*ends}
         pulled = {word for unit in rising for key in _PULLS for word in units.words(unit, key)}
         beside = {t for unit in rising for t in back.get(unit, ()) if not t.endswith(".timer")}
-        rising = pulled | beside | _triggered_by(units, rising)
+        rising = pulled | beside | (_triggered_by(units, rising) if triggered else set())
     return frozenset(found)
 
 
@@ -166,7 +193,12 @@ def _triggered(units: Effective, name: str) -> tuple[str, ...]:
     section = _TRIGGERED.get(unitname.suffix(name) if "." in name else "")
     if section is None:
         return ()
-    return units.words(name, section[1], section[0]) or (f"{name.rpartition('.')[0]}.service",)
+    accepts = section[0] == "Socket" and units.flag(name, "Accept", False, section="Socket")
+    return units.words(name, section[1], section[0]) or (f"{name.rpartition('.')[0]}{'@' * accepts}.service",)
+
+
+def _is_template(unit: str) -> bool:
+    return unitname.split(unit)[1] == ""
 
 
 def _unknown(allowed: Branch, vendors: frozenset[str]) -> Iterator[Problem]:

@@ -24,6 +24,7 @@ from ordain.agent.sources import SourceError
 from ordain.agent.sources.handed import FOLDER, NAME, read_handover
 from ordain.agent.sources.settings import Kind, SourceSettings
 from ordain.agent.store import Store
+from ordain.agent.view import RUNNING
 from ordain.generator.cache import CacheError, unpack
 from ordain.generator.choose import NOTHING
 from ordain.transforms import below
@@ -255,6 +256,7 @@ def distribution(root: Path) -> Iterator[Check]:
         members = ()
     if held := [member.unit for member in members if member.item == BOOT]:
         yield _ok(about, f"boot is exclusive, which keeps out {', '.join(held)}")
+        yield from _in_spite(root, about)
         return
     spoken_of = {name for member in members for name in (member.unit, member.starts)}
     others = sorted(would_start(read_installed(root)) - spoken_of)
@@ -263,6 +265,18 @@ def distribution(root: Path) -> Iterator[Check]:
     else:
         starts = f"starts {plural(len(others), 'unit')} besides the documents: {', '.join(others)}"
         yield Check(about=about, verdict=Verdict.OK, what=starts, hint="`boot: {mode: exclusive}` keeps them out")
+
+
+def _in_spite(root: Path, about: str) -> Iterator[Check]:
+    """What runs though exclusive mode keeps it out: an admin's hand, or a package's that was installed since."""
+    try:
+        units = ask(root, lambda client: client.status()).units
+    except Failure:
+        return  # the check of the agent says it
+    for unit in units:
+        if unit.item == BOOT and not unit.ok and unit.active_state in RUNNING:
+            what = f"{unit.unit} was started by hand, and will not run after the next boot"
+            yield _warning(about, what, f"`boot: {{allow: [{unit.unit}]}}` lets it in, systemctl stop ends it now")
 
 
 def documents(root: Path) -> Iterator[Check]:

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from rig.machine import Machine, Machines
+from rig.sysv import legacy
 
 pytestmark = pytest.mark.integration
 
@@ -22,6 +23,24 @@ services:
 """
 EXCLUSIVE = ADDITIVE + "boot: {mode: exclusive}\n"
 MARK = "[Service]\nExecStartPre=/usr/bin/touch /var/lib/cron-ran\n"
+RUNS = "[Service]\nExecStart=/bin/sleep infinity\n"
+MAKES = """\
+#!/bin/sh
+printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >$1/made.service
+mkdir -p $1/multi-user.target.wants
+ln -s ../made.service $1/multi-user.target.wants/
+"""
+WAITING = {
+    "lazy.socket": "[Socket]\nListenStream=/run/lazy\n",
+    "lazy.service": RUNS,
+    "install.socket": "[Socket]\nListenStream=/run/install\nAccept=yes\n",
+    "install@.service": RUNS,
+    "install.service": "[Unit]\nFailureAction=halt\n" + RUNS,
+}
+"""The last is not the socket's, nor enabled: as systemd-sysinstall.service (261), whose failure halts the machine."""
+DISTRIBUTIONS = ("cron.service", "legacy.service", "made.service", "apt-daily.timer")
+ENDED = {"apt-daily.service", "apt-daily-upgrade.service", "dpkg-db-backup.service", "e2scrub_reap.service"}
+"""Run once at some time, and may or may not be seen."""
 OURS = ("nginx.service", "hello.service", "ordain-agent.service")
 BASE = ("systemd-journald.service", "systemd-logind.service", "dbus.service", "dbus.socket", "getty.target")
 
@@ -50,10 +69,8 @@ def started(machine: Machine) -> set[str]:
 
 def nobodys(machine: Machine) -> set[str]:
     """Units that run and are neither the machine's own nor the documents'."""
-    # sshd-unix-local.socket is made by a generator of systemd's, in a boot that was not exclusive yet.
     own = (
         "ldconfig.",
-        "sshd-unix-local.",
         "systemd-",
         "ordain-",
         "user@",
@@ -109,25 +126,73 @@ def test_an_exclusive_boot_starts_the_documents_and_no_more(machine: Machine) ->
 
 
 def test_the_mode_is_switched_live_and_back(machine: Machine) -> None:
+    """Also what generators make stops: of a SysV script, of sshd (sshd-unix-local.socket, 256), of anything."""
+    legacy(machine)
+    machine.write("/etc/systemd/system-generators/makes", MAKES, mode=0o755)
+    machine.write("/etc/systemd/system/hand.service", RUNS)
+    for name, text in WAITING.items():
+        machine.write(f"/usr/lib/systemd/system/{name}", text)
+        if name.endswith(".socket"):
+            wants = machine.path(f"/etc/systemd/system/sockets.target.wants/{name}")
+            wants.parent.mkdir(exist_ok=True)
+            wants.symlink_to(f"/usr/lib/systemd/system/{name}")
     machine.write(DOCUMENT, ADDITIVE)
     machine.boot()
-    machine.until("ours run", lambda: running(machine, *OURS, "cron.service", "multi-user.target"))
+    machine.until("ours run", lambda: running(machine, *OURS, *DISTRIBUTIONS, "multi-user.target"))
     converged(machine)
+    machine.run("systemctl", "start", "hand.service")
+    everything = started(machine)
+
+    machine.write(DOCUMENT, EXCLUSIVE.replace("hello:", "bad: {command: [/bin/false]}\n  hello:"))
+    machine.until("it is gone back from", lambda: status(machine)["state"] == "rolled-back")
+    assert everything - started(machine) - ENDED == set()
+    assert machine.path("/var/lib/legacy-stop").exists(), "it was down in between"
+    machine.run("rm", "/var/lib/legacy-stop")
     before = machine.show("nginx.service", "InvocationID"), machine.show("dbus.service", "InvocationID")
     assert "cron.service" in machine.run("ordainctl", "doctor", check=False).stdout
 
     machine.write(DOCUMENT, EXCLUSIVE)
     machine.until("cron is kept out", lambda: active(machine, "cron.service")["cron.service"] == "inactive")
     converged(machine)
-    assert nobodys(machine) == set()
+    assert nobodys(machine) == {"hand.service"}, "what nobody enabled is an admin's"
     assert running(machine, *OURS, *BASE)
+    assert machine.path("/var/lib/legacy-stop").exists()
 
     machine.write(DOCUMENT, ADDITIVE)
-    machine.until("cron is back", lambda: running(machine, "cron.service"))
+    machine.until("cron is back", lambda: running(machine, *DISTRIBUTIONS))
     converged(machine)
-    assert "apt-daily.timer" in started(machine)
+    assert everything - started(machine) - ENDED == set()
+    assert {"lazy.socket", "install.socket"} <= everything
+    assert set(active(machine, "lazy.service", "install.service").values()) == {"inactive"}, "nobody called"
     assert (machine.show("nginx.service", "InvocationID"), machine.show("dbus.service", "InvocationID")) == before
     assert machine.run("systemctl", "get-default").stdout.strip() != "ordain.target"
+
+
+def test_what_is_started_by_hand_since_runs_until_the_next_boot(machine: Machine) -> None:
+    """As a package's own scripts do: enabled, and started at once."""
+    machine.write(DOCUMENT, EXCLUSIVE)
+    machine.boot()
+    machine.until("ours run", lambda: running(machine, *OURS))
+    converged(machine)
+
+    machine.write("/etc/systemd/system/late.service", f"{RUNS}[Install]\nWantedBy=multi-user.target\n")
+    legacy(machine)
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "enable", "--now", "late.service")
+    machine.run("systemctl", "start", "legacy.service")
+    machine.write(DOCUMENT, EXCLUSIVE.replace("infinity", "7200"))
+    machine.until("the documents are new", lambda: "7200" in machine.show("hello.service", "ExecStart")["ExecStart"])
+    converged(machine)
+
+    assert running(machine, "late.service", "legacy.service")
+    doctor = machine.run("ordainctl", "doctor", check=False).stdout
+    assert "late.service was started by hand" in doctor
+    assert "legacy.service was started by hand" in doctor
+    assert "late.service" in machine.run("ordainctl", "status", check=False).stdout
+    machine.reboot()
+    machine.until("ours run", lambda: running(machine, *OURS))
+    converged(machine)
+    assert set(active(machine, "late.service", "legacy.service").values()) == {"inactive"}
 
 
 def test_isolate_adds_the_distribution_and_leaves_ours(machine: Machine) -> None:
@@ -161,15 +226,71 @@ def test_what_would_lock_everybody_out_is_refused(machine: Machine) -> None:
     machine.until("the distribution's run", lambda: running(machine, "cron.service", "ssh.service"))
 
 
+UNITS = {
+    "sock.socket": "[Socket]\nListenStream=/run/sock.sock\nExecStartPre=/usr/bin/touch /var/lib/ran-%n\n",
+    "sock.service": "",
+    "tick.timer": "[Timer]\nOnActiveSec=1ms\nAccuracySec=1ms\n",
+    "tick.service": "",
+    "watch.path": "[Path]\nPathExists=/etc/hostname\n",
+    "watch.service": "",
+    "real.service": "",
+    "inst@.service": "",
+    "bus.service": "",
+}
+"""The distribution's; a service without a text leaves a mark."""
+ENABLED = (
+    ("sockets.target", "sock.socket", "sock.socket"),
+    ("timers.target", "tick.timer", "tick.timer"),
+    ("multi-user.target", "watch.path", "watch.path"),
+    ("multi-user.target", "other.service", "real.service"),
+    ("getty.target", "inst@one.service", "inst@.service"),
+)
+"""Who wants them, by which name, and the file; other.service is an alias."""
+ON_THE_BUS = "[D-BUS Service]\nName=org.example.Bus\nExec=/bin/false\nUser=root\nSystemdService=bus.service\n"
+
+
+def enable(machine: Machine) -> None:
+    """Install and enable `UNITS`, as packages do, and a script of SysV."""
+    for name, text in UNITS.items():
+        mark = text or "[Service]\nType=oneshot\nExecStart=/usr/bin/touch /var/lib/ran-%n\n"
+        machine.write(f"/usr/lib/systemd/system/{name}", mark)
+    machine.path("/etc/systemd/system/other.service").symlink_to("/usr/lib/systemd/system/real.service")
+    for target, name, file in ENABLED:
+        link = machine.path(f"/etc/systemd/system/{target}.wants/{name}")
+        link.parent.mkdir(exist_ok=True)
+        link.symlink_to(f"/usr/lib/systemd/system/{file}")
+    machine.write("/usr/share/dbus-1/system-services/org.example.Bus.service", ON_THE_BUS)
+    legacy(machine)
+
+
+def marks(machine: Machine) -> set[str]:
+    found = machine.path("/var/lib")
+    return {path.name for pattern in ("ran-*", "*-ran", "legacy-*") for path in found.glob(pattern)}
+
+
 @pytest.mark.parametrize("state", ["stopped", "masked"])
 def test_what_is_wanted_down_never_runs_at_boot(machine: Machine, state: str) -> None:
-    held = f"ordain: v1\nkind: Layer\nname: machine\nservices: {{cron: {{state: {state}}}}}\n"
+    """Nor by a socket, a timer, a path, an alias, as an instance, of a SysV script, or asked for on the bus."""
+    enable(machine)
+    machine.boot()
+    everything = {f"ran-{name}.service" for name in ("tick", "watch", "other", "inst@one")}
+    everything |= {"ran-sock.socket", "cron-ran", "legacy-start"}
+    machine.until("they run without a word", lambda: everything <= marks(machine))
+    machine.poweroff()
+    for mark in marks(machine):
+        machine.path(f"/var/lib/{mark}").unlink()
+
+    units = ("cron", "sock", "tick", "watch", "real", "inst@one", "legacy")
+    entries = "".join(f"  {name.replace('@', '-')}: {{unit: {name}.service, state: {state}}}\n" for name in units)
+    held = f"ordain: v1\nkind: Layer\nname: machine\nservices:\n{entries}  bus: {{unit: bus.service, state: masked}}\n"
     machine.write(DOCUMENT, held)
 
     for _ in range(2):  # also in the first boot, which finds no generation
         machine.boot()
         machine.until("the distribution's run", lambda: running(machine, "multi-user.target", "ordain-agent.service"))
         converged(machine)
-        assert active(machine, "cron.service") == {"cron.service": "inactive"}
-        assert not machine.path("/var/lib/cron-ran").exists()
+        down = ("cron.service", "sock.socket", "tick.timer", "watch.path", "legacy.service")
+        assert set(active(machine, *down).values()) == {"inactive"}
+        assert machine.run("busctl", "call", "org.example.Bus", "/", "org.example", "Ask", check=False).returncode != 0
+        assert marks(machine) == set()
         machine.poweroff()
