@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from rig import package
+from rig.agents import status, wait_state
 from rig.machine import Machine, Machines
+from rig.upgrade import OFFLINE, SYSTEMD, fetch
 
 pytestmark = pytest.mark.integration
 
@@ -88,6 +90,30 @@ def test_an_upgrade_touches_no_service_and_never_lacks_a_generator(machine: Mach
     assert running(machine, "web.service") == web
     assert running(machine, "ordain-agent.service") != agent
     assert machine.run("dpkg-query", "--show", "ordain").stdout.split()[1] == "0.1.0+next"
+
+
+def test_systemd_is_upgraded_under_services_that_run(machine: Machine, suite: str) -> None:
+    """Its packages once more: their scripts do what they do at any upgrade (daemon-reexec, restart the journal)."""
+    anew = fetch(suite, machine.layers, "install", "--reinstall", *SYSTEMD)
+    machine.write("/etc/ordain/documents/web.yaml", WEB)
+    machine.boot()
+    until_web_runs(machine)
+    wait_state(machine, "converged")
+    web, agent = running(machine, "web.service"), running(machine, "ordain-agent.service")
+    anew.put(machine)
+
+    machine.run(*OFFLINE, "install", "--reinstall", *SYSTEMD, timeout=120)
+
+    assert "Reexecuting" in machine.journal("_PID=1")
+    assert (running(machine, "web.service"), running(machine, "ordain-agent.service")) == (web, agent)
+    wait_state(machine, "converged")
+    assert status(machine)["drift"] == []
+    machine.run("systemctl", "daemon-reload")
+    assert machine.path("/run/systemd/generator/web.service").exists()
+    machine.write("/etc/ordain/documents/web.yaml", WEB.replace("8080", "8081"))
+    machine.until("web is the new one", lambda: "8081" in machine.show("web.service", "ExecStart")["ExecStart"])
+    until_web_runs(machine)
+    wait_state(machine, "converged")
 
 
 def test_removed_it_says_what_that_means_and_leaves_services_running(machine: Machine) -> None:

@@ -40,7 +40,7 @@ def missing() -> str:
 def root(suite: str, more: Sequence[str] = ()) -> tuple[Path, ...]:
     """The layers of a plain Debian with `PACKAGES` and ``more``."""
     packages = (*PACKAGES, *more)
-    name = f"{suite}-{_digest(','.join(packages).encode())}"
+    name = f"{suite}-{digest(','.join(packages).encode())}"
     with once(CACHE / "roots" / name) as made:
         if made is not None:
             subprocess.run(
@@ -62,7 +62,7 @@ def root(suite: str, more: Sequence[str] = ()) -> tuple[Path, ...]:
 def with_package(suite: str, *debs: Path, more: Sequence[str] = ()) -> tuple[Path, ...]:
     """The layers of the Debian ``suite``, and ``more`` of its packages, with ``debs`` installed by apt."""
     below = root(suite, more)
-    name = f"{below[0].name}-{_digest(b''.join(deb.read_bytes() for deb in debs))}"
+    name = f"{below[0].name}-{digest(b''.join(deb.read_bytes() for deb in debs))}"
     with once(CACHE / "packages" / name) as made:
         if made is not None:
             _install(below, debs, made)
@@ -83,14 +83,7 @@ def scratch(where: Path) -> None:
 
 def _install(layers: Sequence[Path], debs: Sequence[Path], made: Path) -> None:
     """Let apt install ``debs`` in a chroot over ``layers`` and leave what it wrote in ``made``."""
-    desk = made.with_name(f"{made.name}.desk")
-    desk.mkdir()
-    scratch(desk)
-    try:
-        upper, work, tree = (desk / name for name in ("upper", "work", "tree"))
-        for directory in (upper, work, tree):
-            directory.mkdir()
-        overlay(layers, upper, work, tree)
+    with desk(layers, made) as (tree, upper):
         inside = [tree / "tmp" / deb.name for deb in debs]
         for deb, copy in zip(debs, inside, strict=True):
             shutil.copy(deb, copy)
@@ -109,12 +102,27 @@ def _install(layers: Sequence[Path], debs: Sequence[Path], made: Path) -> None:
             copy.unlink()
         subprocess.run(["umount", tree], check=True, env=CLEAN)
         subprocess.run(["cp", "-a", f"{upper}/.", made], check=True, env=CLEAN)
+
+
+@contextmanager
+def desk(layers: Sequence[Path], beside: Path) -> Iterator[tuple[Path, Path]]:
+    """A tree of ``layers`` to work in, and where what is written there lands; both are gone afterwards."""
+    desk = beside.with_name(f"{beside.name}.desk")
+    desk.mkdir()
+    scratch(desk)
+    try:
+        upper, work, tree = (desk / name for name in ("upper", "work", "tree"))
+        for directory in (upper, work, tree):
+            directory.mkdir()
+        overlay(layers, upper, work, tree)
+        yield tree, upper
     finally:
         subprocess.run(["umount", "--recursive", "--lazy", desk], check=False, env=CLEAN)
         desk.rmdir()
 
 
-def _digest(data: bytes) -> str:
+def digest(data: bytes) -> str:
+    """A name for what is made from ``data``."""
     return hashlib.sha256(data).hexdigest()[:12]
 
 

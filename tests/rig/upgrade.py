@@ -1,0 +1,164 @@
+"""A booted machine whose systemd is upgraded under it: packages of the archive, installed while services run.
+
+    fetch(suite, …) ─▶ Fetched ─put▶ machine ─apt, offline▶ the machine with other packages
+
+python3 -m rig.upgrade: Debian 12 becomes Debian 13 while it runs, and boots. Outside CI, as it takes minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rig import package, roots
+from rig.agents import document, runs, sleeps, state, status, wait_active, wait_state, word
+from rig.machine import Machine
+from rig.roots import CACHE, CLEAN
+
+SYSTEMD = ("systemd", "systemd-sysv", "libsystemd0", "libsystemd-shared", "udev", "libudev1")
+SOURCES = "deb http://deb.debian.org/debian {suite} main\n"
+UPDATES = """\
+deb http://deb.debian.org/debian {suite}-updates main
+deb http://security.debian.org/debian-security {suite}-security main
+"""
+LISTS, ARCHIVES = "var/lib/apt/lists", "var/cache/apt/archives"
+APT = ("env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "--yes", "-o", "Dpkg::Options::=--force-confold")
+NEWER = """\
+ordain: v1
+kind: Layer
+name: newer
+match: {systemd: ">=257"}
+services: {other: {systemd: {Service: {RestartSteps: 3}}}}
+"""
+"""What there is to compile anew when systemd is another one."""
+OFFLINE = (*APT, "--no-download")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """Packages and lists of ``suite`` below ``path``, as apt has them below /."""
+
+    suite: str
+    path: Path
+
+    def put(self, machine: Machine) -> None:
+        """Let apt of ``machine`` find them."""
+        machine.write("/etc/apt/sources.list", sources(self.suite))
+        for part in (LISTS, ARCHIVES):
+            shutil.copytree(self.path / part, machine.path(f"/{part}"), dirs_exist_ok=True)
+
+
+def fetch(suite: str, layers: Sequence[Path], *words: str) -> Fetched:
+    """What apt would get of ``suite`` for ``words`` on a machine of ``layers``: once, and kept for the next time."""
+    name = f"{suite}-{roots.digest(repr((list(map(os.fspath, layers)), words)).encode())}"
+    with roots.once(CACHE / "fetched" / name) as made:
+        if made is not None:
+            with roots.desk(layers, made) as (tree, _):
+                (tree / "etc/apt/sources.list").write_text(sources(suite))
+                shutil.copy("/etc/resolv.conf", tree / "etc/resolv.conf")
+                for command in (("update",), (*words, "--download-only")):
+                    _apt(tree, *command)
+                for part in (LISTS, ARCHIVES):
+                    shutil.copytree(tree / part, made / part)
+    return Fetched(suite=suite, path=CACHE / "fetched" / name)
+
+
+def sources(suite: str) -> str:
+    """The lines of sources.list(5)."""
+    return (SOURCES if suite == "sid" else SOURCES + UPDATES).format(suite=suite)
+
+
+def _apt(tree: Path, *words: str) -> None:
+    # The lists stay compressed, which is how the roots' own apt has them.
+    command = ["chroot", str(tree), *APT, "--quiet=2", *words]
+    done = subprocess.run(command, env=CLEAN, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"apt-get {' '.join(words)}:\n{done.stdout}{done.stderr}")
+
+
+def main() -> int:
+    """Debian 12 → 13 with services of documents running; what is seen is printed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.parse_args()
+    if reason := roots.missing():
+        parser.error(reason)
+    layers = roots.with_package("bookworm", package.build())
+    _say("packages of trixie")
+    fetched = fetch("trixie", layers, "full-upgrade")
+    for then in (cut, follow):
+        with Machine(layers) as machine:
+            upgrade(machine, fetched)
+            then(machine)
+    return 0
+
+
+def upgrade(machine: Machine, fetched: Fetched) -> None:
+    """Boot, and upgrade everything while services run."""
+    write(machine)
+    machine.write("/etc/ordain/documents/newer.yaml", NEWER)
+    machine.boot()
+    wait_active(machine, "web.service", "other.service", "nginx.service")
+    wait_state(machine, "converged")
+    before, old = runs(machine, "web.service", "other.service"), _systemd(machine)
+    fetched.put(machine)
+    _say(f"systemd {old}; apt-get full-upgrade")
+    machine.run(*OFFLINE, "full-upgrade", timeout=900)
+    assert _systemd(machine) != old
+    assert runs(machine, "web.service", "other.service") == before
+    wait_state(machine, "converged")
+    assert not _is_newer(machine)
+    _say(f"systemd {_systemd(machine)}; no service of the documents was touched")
+
+
+def cut(machine: Machine) -> None:
+    """The next boot has what was proven on the old one, then what the documents say of the new one."""
+    machine.power_cut()
+    machine.boot()
+    wait_active(machine, "web.service", "other.service", "nginx.service")
+    choice = machine.read("/run/ordain/boot/choice")
+    assert "from=current" in choice, choice
+    assert state(machine, "cron.service") == "inactive"
+    machine.until("it is compiled for this systemd", lambda: _is_newer(machine), timeout=60)
+    wait_state(machine, "converged")
+    assert machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout == ""
+    _say("after a power cut it booted with what was proven, and was compiled anew for this systemd")
+
+
+def follow(machine: Machine) -> None:
+    """The agent goes on without a boot, also when the Python that it was started with is removed."""
+    machine.run(*OFFLINE, "autoremove", timeout=300)
+    assert not machine.path("/usr/bin/python3.11").exists()
+    before = runs(machine, "nginx.service")
+    write(machine, "2")
+    machine.until("web has the new word", lambda: "WORD=2" in word(machine), timeout=60)
+    machine.until("it is compiled for this systemd", lambda: _is_newer(machine), timeout=60)
+    wait_state(machine, "converged")
+    assert runs(machine, "nginx.service") == before
+    _say(f"without a boot it followed its documents; {status(machine)['conditions'] or 'nothing to tell'}")
+
+
+def write(machine: Machine, value: str = "1") -> None:
+    document(machine, web=sleeps(value), other=sleeps(), nginx="{state: running}", cron="{state: stopped}")
+
+
+def _is_newer(machine: Machine) -> bool:
+    return "RestartSteps=3" in machine.run("systemctl", "cat", "other.service").stdout
+
+
+def _systemd(machine: Machine) -> str:
+    return machine.run("systemctl", "show", "--property=Version", "--value").stdout.strip()
+
+
+def _say(what: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
