@@ -25,6 +25,7 @@ from rig.roots import CLEAN, overlay, scratch
 
 STATE = Path("/run/ordain-rig")
 CGROUPS = Path("/sys/fs/cgroup")
+UNIFIED = f'mount -t cgroup2 none {CGROUPS} && exec "$@"'
 T = TypeVar("T")
 
 
@@ -99,7 +100,9 @@ class Machine:
         address.unlink(missing_ok=True)
         # Two systemds in one cgroup kill each other's processes: join a tree of our own, then be nspawn.
         join = 'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"'
-        nspawn = ["systemd-nspawn", "--quiet", f"--directory={self.tree}", f"--machine={self.name}"]
+        # nspawn gives a machine the hierarchy that it sees itself.
+        nspawn = ["unshare", "--mount", "sh", "-c", UNIFIED, "sh"] if self._needs_unified() else []
+        nspawn += ["systemd-nspawn", "--quiet", f"--directory={self.tree}", f"--machine={self.name}"]
         nspawn += ["--register=no", "--keep-unit", "--console=pipe", "--private-network"]
         nspawn += ["--resolv-conf=off", "--timezone=off", *self.options, "--boot", *self.cmdline]
         # Closed when the leader is known: nspawn waits for room in a socket that nobody reads.
@@ -117,6 +120,13 @@ class Machine:
         if wait:
             self.wait_running(timeout=timeout)
         return self
+
+    def _needs_unified(self) -> bool:
+        """Whether its systemd refuses version 1 of cgroups (258), and the host has that."""
+        if (CGROUPS / "cgroup.procs").exists():
+            return False
+        libraries = self.tree.glob("usr/lib/*/systemd/libsystemd-shared-*.so")
+        return any(int(path.stem.rpartition("-")[2]) >= 258 for path in libraries)
 
     def _wait_leader(self, notices: socket.socket, timeout: float) -> int:
         """The process id that nspawn announces when the machine's PID 1 is there (sd_notify(3))."""
