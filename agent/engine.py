@@ -29,9 +29,7 @@ from ordain.agent.diff import diff
 from ordain.agent.elsewhere import Elsewhere
 from ordain.agent.failure import Aside, Rejected
 from ordain.agent.files import Files, unheard, without
-from ordain.agent.generation import keep_running
 from ordain.agent.history import Damaged
-from ordain.agent.holds import read_holds, with_starters
 from ordain.agent.journal import Entry, Journal, Phase, left
 from ordain.agent.judge import Baseline, baseline, bystanders, judge
 from ordain.agent.keptout import KeptOut
@@ -39,9 +37,10 @@ from ordain.agent.lag import overtaken, touched
 from ordain.agent.lock import locked
 from ordain.agent.model import NONE, Change, Changes, Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
 from ordain.agent.observe import observe, weigh
+from ordain.agent.orphans import with_orphans
 from ordain.agent.outcome import ROLLED_BACK, status, undone, why
 from ordain.agent.plan import RUNNING, plan
-from ordain.agent.protected import remember, roles
+from ordain.agent.protected import remember
 from ordain.agent.record import write_down
 from ordain.agent.repair import Repair
 from ordain.agent.status import Condition
@@ -109,16 +108,7 @@ class Engine:
         """What the texts come to; see `Compiler`. In a thread, since a thousand services take seconds."""
         last = self.applied()
         new, problems = await asyncio.to_thread(self._compiler.compile, texts, last)
-        there = {member.unit for member in new.members}
-        gone = {member.unit: member for member in last.members if member.unit not in there}
-        held = with_starters(read_holds(self.root), last.members).keys() & gone.keys()
-        untouchable = held | (await roles(self.systemd, gone, self.root)).keys()
-        may_stay = untouchable | {unit for unit, member in gone.items() if member.on_remove == "keep"}
-        if not may_stay:
-            return new, problems
-        states = await self.systemd.list_units(may_stay)
-        running = {unit for unit, state in states.items() if state.active_state in RUNNING}
-        return keep_running(new, last, running, untouchable), problems
+        return await with_orphans(self.systemd, new, last, self.root), problems
 
     async def plan(self, texts: Texts) -> Plan:
         """What `apply` would do now. Raises `Refused`."""

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ordain.agent.client import Documents
+from ordain.agent.enforcement import Enforcement
 from ordain.agent.engine import Engine
 from ordain.agent.failure import Busy, Failure, Rejected, Unavailable, Withheld
 from ordain.agent.hearing import Hearing
@@ -37,8 +38,6 @@ LOOK_SEC = 0.5
 RETRY_SEC = 5.0
 RELOADS, RELOADS_SEC = 5, 10.0
 """Documents that go on changing are followed with so many reloads of the manager in that time, the latest first."""
-ENFORCE_SEC = 10.0
-"""Two that enforce their ways against each other do so at this pace."""
 LINGER_SEC = 30.0
 """How long what compiles is kept for the next change: one seldom comes alone."""
 
@@ -75,7 +74,7 @@ class Follower(Local):
         self._until: asyncio.TimerHandle | None = None
         self._read = True
         self._reloaded = False
-        self._enforced = -ENFORCE_SEC
+        self._enforcement = Enforcement(engine, self._wake.set)
         self._reloads = Pace(RELOADS, RELOADS_SEC)
         self._worked = True
         self._looking = asyncio.Lock()
@@ -173,19 +172,8 @@ class Follower(Local):
             self._report(undone)
 
     async def _enforce(self) -> None:
-        """Undo what others did to units that the documents enforce; not more often than every `ENFORCE_SEC`."""
-        strays = [unit.unit for unit in self.current.units if unit.enforced and not unit.ok]
-        if self.paused or not strays or await self.engine.systemd.stopping():
-            return
-        loop = asyncio.get_running_loop()
-        if (left := self._enforced + ENFORCE_SEC - loop.time()) > 0:
-            loop.call_later(left, self._wake.set)
-            return
-        self._enforced = loop.time()
-        outcome = await self.engine.again()
-        for verdict in outcome.verdicts if outcome else ():
-            log.warning("%s was not as enforced: %s", verdict.unit, verdict.what)
-        await self.look()
+        if not self.paused and await self._enforcement.tick(self.current.units):
+            await self.look()
 
     async def _mind_the_loss(self) -> None:
         if self._until:
