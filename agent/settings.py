@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ordain.agent.sources.settings import NOWHERE_TO_LOOK, PARAMETER, SourceSettings, of_url, read_source
 from ordain.agent.sources.settings import Kind as SourceKind
-from ordain.transforms import below
+from ordain.transforms import below, yamltext
 from ordain.transforms.agentyaml import PATH, in_force, read_labels
 from ordain.transforms.errors import Problem, Severity, Where, near
 from ordain.transforms.facts import command_line
@@ -117,8 +117,6 @@ def _text(data: bytes | None) -> tuple[Settings, tuple[Problem, ...]]:
     unknown = Settings(source=NOWHERE_TO_LOOK)
     if not data:
         return Settings(), ()
-    from ordain.transforms import yamltext  # loads PyYAML, which a first boot of JSON does without
-
     path = f"/{PATH}"
     try:
         node = next(yamltext.read(path, data.decode()), None)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from ordain.transforms import damaged, jsontext, validate
+from ordain.transforms import damaged, jsontext, validate, yamltext
 from ordain.transforms.errors import Problem, Where, in_order, near
 from ordain.transforms.match import RANGES, check_range
 from ordain.transforms.model import Condition, Document, Kind
@@ -61,8 +61,6 @@ def nodes(path: str, data: bytes) -> Iterator[Node]:
         node = jsontext.read(path, text)
         yield from node.value if isinstance(node.value, tuple) else (node,)
     else:
-        from ordain.transforms import yamltext  # loads PyYAML
-
         yield from yamltext.read(path, text)
 
 

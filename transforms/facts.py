@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ordain.transforms import agentyaml, below, osrelease, virtualization
+from ordain.transforms import agentyaml, below, osrelease, virtualization, yamltext
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.match import FACTS
 from ordain.transforms.model import Facts
@@ -210,8 +210,6 @@ class _Reader:
             return {}
         if not data:
             return {}
-        from ordain.transforms import yamltext  # loads PyYAML, which a first boot of JSON does without
-
         try:
             settings = next(yamltext.read(f"/{agentyaml.PATH}", data.decode("utf-8", "replace")), None)
         except Unreadable as unreadable:

@@ -1,7 +1,7 @@
 """YAML text → nodes: YAML 1.2's core schema on PyYAML's event parser (documents.md, rule 1).
 
 Events instead of PyYAML's own constructor, since tags, merge keys and duplicate keys are errors here,
-anchors are bounded, and every value needs its place.
+anchors are bounded, and every value needs its place. PyYAML is loaded when there is YAML to read.
 """
 
 from __future__ import annotations
@@ -9,12 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import yaml
-
 from ordain.transforms.errors import Where
 from ordain.transforms.node import MAX_DEPTH, Meter, Node, Unreadable, mapping, scalar, sequence
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def read(path: str, text: str) -> Iterator[Node]:
@@ -22,8 +18,12 @@ def read(path: str, text: str) -> Iterator[Node]:
 
     Raises `Unreadable` at the first thing that is no YAML or not allowed.
     """
+    if not text:
+        return
+    import yaml  # not before there is something to read: a first boot of JSON does without
+
     try:
-        yield from _Reader(path, text).documents()
+        yield from _Reader(path, text, yaml).documents()
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
@@ -55,15 +55,16 @@ def _where(path: str, mark: Any) -> Where:
 
 class _Reader:
     # PyYAML's events have no common type for tag and anchor, and two types of mark.
-    def __init__(self, path: str, text: str) -> None:
+    def __init__(self, path: str, text: str, yaml: Any) -> None:
         self.path = path
-        self.events: Iterator[Any] = iter(yaml.parse(text, Loader=_LOADER))
+        self.yaml = yaml
+        self.events: Iterator[Any] = iter(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
         self.anchors: dict[str, Node] = {}
         self.meter = Meter()
 
     def documents(self) -> Iterator[Node]:
         for event in self.events:
-            if isinstance(event, yaml.DocumentStartEvent):
+            if isinstance(event, self.yaml.DocumentStartEvent):
                 self.anchors.clear()
                 node = self.node(next(self.events), 0)
                 if node.value is not None:
@@ -74,16 +75,16 @@ class _Reader:
         self.meter.value(where)
         if depth > MAX_DEPTH:
             raise Unreadable(f"nested deeper than {MAX_DEPTH} levels", where)
-        if isinstance(event, yaml.AliasEvent):
+        if isinstance(event, self.yaml.AliasEvent):
             if event.anchor not in self.anchors:
                 raise Unreadable(f"the alias *{str(event.anchor)[:80]} names no finished anchor above it", where)
             return self.anchors[event.anchor]
         if event.tag not in {None, "!"}:
             raise Unreadable(f"the tag {str(event.tag)[:80]} is not allowed", where, "write the plain value")
-        if isinstance(event, yaml.ScalarEvent):
+        if isinstance(event, self.yaml.ScalarEvent):
             plain = not event.style and event.tag is None
             node = Node(value=scalar(event.value) if plain else self.meter.text(event.value, where), where=where)
-        elif isinstance(event, yaml.SequenceStartEvent):
+        elif isinstance(event, self.yaml.SequenceStartEvent):
             node = self.sequence(where, depth)
         else:
             node = self.mapping(where, depth)
@@ -93,16 +94,16 @@ class _Reader:
 
     def sequence(self, where: Where, depth: int) -> Node:
         items: list[Node] = []
-        while not isinstance(event := next(self.events), yaml.SequenceEndEvent):
+        while not isinstance(event := next(self.events), self.yaml.SequenceEndEvent):
             items.append(self.node(event, depth + 1))
         return sequence(items, where)
 
     def mapping(self, where: Where, depth: int) -> Node:
         items: dict[str, Node] = {}
         keys: dict[str, Where] = {}
-        while not isinstance(event := next(self.events), yaml.MappingEndEvent):
+        while not isinstance(event := next(self.events), self.yaml.MappingEndEvent):
             at = _where(self.path, event.start_mark)
-            if not isinstance(event, yaml.ScalarEvent):
+            if not isinstance(event, self.yaml.ScalarEvent):
                 raise Unreadable("a key must be a string", at)
             key = self.meter.key(event.value, at)
             if key == "<<" and not event.style:
