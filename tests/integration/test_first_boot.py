@@ -113,6 +113,12 @@ def test_the_machine_compiles_what_a_host_compiles(machine: Machine) -> None:
     texts = [("/etc/ordain/documents/web.json", json.dumps(WEB).encode())]
     here, _ = compile_texts(texts, Path(machine.tree), Generation())
     assert unpack(machine.path(HANDED).read_bytes()).hash == here.hash
+    # From the names that were prepared when its package was built; the host has read its YAML.
+    code = (
+        "import sys; from ordain.transforms import catalog; catalog.shipped(); print('yaml' in sys.modules);"
+        "print(catalog.shipped() == catalog.read_all(catalog.files()))"
+    )
+    assert machine.run("/usr/bin/python3", "-c", code).stdout == "False\nTrue\n"
 
 
 def test_what_is_wrong_with_a_document_is_said_and_costs_nothing_else(machine: Machine) -> None:
