@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -16,7 +18,7 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
-async def server(text: bytes, *, stay: bool = False) -> AsyncIterator[str]:
+async def server(text: bytes, *, stay: bool = False, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
     """A server that answers everything with ``text``, then hangs up, or says no more (``stay``)."""
     gone = asyncio.Event()
 
@@ -29,9 +31,9 @@ async def server(text: bytes, *, stay: bool = False) -> AsyncIterator[str]:
                 await gone.wait()
         writer.close()
 
-    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    listening = await asyncio.start_server(serve, host, port)
     try:
-        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        yield f"http://{host}:{listening.sockets[0].getsockname()[1]}"
     finally:
         gone.set()
         listening.close()
@@ -183,3 +185,33 @@ def test_a_wait_is_anything_from_nothing_on_but_not_less_than_was_asked_for() ->
     assert backoff.failed() == 0
     assert backoff.failed(30) == 30
     assert backoff.failed(10**9) == 3600
+
+
+def test_a_server_that_moved_is_found_at_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real servers; but the name is looked up in a table, as the hosts of this computer are not ours to change."""
+    at = "127.0.0.1"
+    real = socket.getaddrinfo
+
+    def look_up(host: str | None, *more: Any, **words: Any) -> Any:
+        return real(at if host == "db.example" else host, *more, **words)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+    async def ask() -> list[bytes | Fault]:
+        nonlocal at
+        said: list[bytes | Fault] = []
+        async with server(ok(b"old")) as old:
+            port = int(old.rpartition(":")[2])
+            async with session(f"http://db.example:{port}") as made:
+                async with server(ok(b"new"), host="127.0.0.2", port=port):
+                    said.append((await made.request("GET", "/")).body)
+                    at = "127.0.0.2"
+                    said.append((await made.request("GET", "/")).body)
+                with pytest.raises(SourceError) as gone:
+                    await made.request("GET", "/")
+                said.append(gone.value.code)
+                at = "127.0.0.1"
+                said.append((await made.request("GET", "/")).body)
+        return said
+
+    assert asyncio.run(ask()) == [b"old", b"new", Fault.UNREACHABLE, b"old"]

@@ -184,8 +184,13 @@ class Transport:
             options["ssl"] = self._context(endpoint)
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                # Not kept: a request on one that the server just closed would count as the server's failure.
-                connector=aiohttp.TCPConnector(limit=8, ttl_dns_cache=10, force_close=True),
+                # Connections are not kept: a request on one that the server just closed would count as the server's
+                # failure. Nor are addresses: a server that moved is found at the next attempt. It is the system's
+                # resolver that is asked: c-ares, which aiohttp takes where aiodns is installed, stays with the
+                # resolv.conf and the hosts that it began with.
+                connector=aiohttp.TCPConnector(
+                    limit=8, use_dns_cache=False, resolver=aiohttp.ThreadedResolver(), force_close=True
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=self._headers,
                 auto_decompress=False,

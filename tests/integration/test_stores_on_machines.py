@@ -32,7 +32,7 @@ def link(machine: Machine) -> Iterator[Link]:
 
 def follow(machine: Machine, source: str) -> None:
     machine.write("/etc/ordain/agent.yaml", f"source: {source}\ntrust: open\n")
-    machine.run("systemctl", "restart", "ordain-agent.service")
+    machine.until("that is in force", lambda: status(machine)["source"]["type"] in source)
 
 
 def put(machine: Machine, document: str) -> None:
@@ -53,6 +53,11 @@ def wait_word(machine: Machine, wanted: str) -> None:
     machine.until(f"web has the word {wanted}", lambda: f"WORD={wanted}" in word(machine))
     wait_active(machine, "web.service")
     wait_state(machine, "converged")
+
+
+def call(machine: Machine, name: str, address: str) -> None:
+    """Have the machine find ``name`` at ``address``."""
+    machine.write("/etc/hosts", f"127.0.0.1 localhost\n{address} {name}\n")
 
 
 def ask_again(machine: Machine) -> None:
@@ -88,9 +93,10 @@ def test_etcd_loses_its_leader_and_then_everything(machine: Machine, link: Link)
 
 @on_bookworm
 @pytest.mark.usefixtures("pouch_here")
-def test_couchdb_behind_a_network_that_swallows_everything(machine: Machine, link: Link) -> None:
+def test_couchdb_behind_a_network_that_swallows_everything_and_at_another_address(machine: Machine, link: Link) -> None:
+    call(machine, "db.example", link.host)
     with stores.Pouch(host=link.host) as pouch:
-        follow(machine, f'{{type: couchdb, url: "{pouch.url}"}}')
+        follow(machine, f'{{type: couchdb, url: "http://db.example:{pouch.port}"}}')
         put(machine, layer(web=sleeps(), other=sleeps()))
         wait_active(machine, *SERVICES)
         wait_state(machine, "converged")
@@ -107,6 +113,17 @@ def test_couchdb_behind_a_network_that_swallows_everything(machine: Machine, lin
         wait_word(machine, "2")
         now = runs(machine, *SERVICES)
         assert now["other.service"] == before["other.service"]
+
+        pouch.end()
+        pouch.host = link.other
+        pouch.start()
+        wait_code(machine, "SourceUnreachable")
+        call(machine, "db.example", link.other)
+        wait_code(machine, "")  # by itself
+        put(machine, layer(web=sleeps("3"), other=sleeps()))
+        wait_word(machine, "3")
+        assert runs(machine, *SERVICES)["other.service"] == before["other.service"]
+        now = runs(machine, *SERVICES)
 
         pouch.call("DELETE", "ordain")
         ask_again(machine)

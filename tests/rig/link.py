@@ -12,13 +12,14 @@ from rig.roots import CLEAN
 
 
 class Link:
-    """The machine must run. ``host`` is the host's address on the cable; both ends go with the context."""
+    """The machine must run. ``host`` and ``other`` are the host's addresses; both ends go with the context."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
         self._name = f"ordain{secrets.token_hex(3)}"
         net = f"10.{64 + secrets.randbelow(64)}.{secrets.randbelow(256)}"
         self.host, self._guest = f"{net}.1", f"{net}.2"
+        self.other = f"{net}.5"
 
     def __enter__(self) -> Self:
         _ip("link", "add", self._name, "type", "veth", "peer", "name", "host0", "netns", str(self._machine.leader))
@@ -26,6 +27,8 @@ class Link:
         _ip("link", "set", self._name, "up")
         self._machine.run("ip", "address", "add", f"{self._guest}/30", "dev", "host0")
         self._machine.run("ip", "link", "set", "host0", "up")
+        _ip("address", "add", f"{self.other}/32", "dev", self._name)
+        self._machine.run("ip", "route", "add", self.other, "via", self.host)
         return self
 
     def __exit__(
