@@ -18,9 +18,13 @@ from ordain.agent.sources import Fault, SourceError
 from ordain.agent.sources.http import Asker, Http
 from ordain.agent.sources.settings import Kind, SourceSettings
 from rig.certificates import Authority
+from rig.following import LEFTOVER
 
 # A session of aiohttp that is closed leaves TLS to end by itself, and here the loop is over before that.
-pytestmark = pytest.mark.filterwarnings("ignore:.*_SelectorTransport:pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    LEFTOVER,
+    pytest.mark.filterwarnings("ignore:.*_SelectorTransport:pytest.PytestUnraisableExceptionWarning"),
+]
 
 BASE = "ordain: v1\nkind: Layer\nname: base\n"
 ME = Asker(machine_id="0" * 32, hostname="web1")
