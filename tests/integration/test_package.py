@@ -30,7 +30,8 @@ until [ -e /run/enough ]; do
 	{GENERATOR} /run/out || echo "run $n: exit status $?"
 	[ -e /run/out/web.service ] || echo "run $n: no web.service"
 	n=$((n + 1))
-	echo $n >/run/runs
+	echo $n >/run/runs.new
+	mv /run/runs.new /run/runs
 done >/run/complaints 2>&1
 """
 
