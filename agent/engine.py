@@ -36,7 +36,7 @@ from ordain.agent.keptout import KeptOut
 from ordain.agent.lag import overtaken, touched
 from ordain.agent.lock import locked
 from ordain.agent.model import NONE, Change, Changes, Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
-from ordain.agent.observe import observe, weigh
+from ordain.agent.observe import weigh
 from ordain.agent.orphans import with_orphans
 from ordain.agent.outcome import ROLLED_BACK, status, undone, why
 from ordain.agent.plan import RUNNING, plan
@@ -186,12 +186,7 @@ class Engine:
     async def observe(self, old: Generation, new: Generation) -> Observed:
         """What a plan looks at. Raises `Failure` for holds that cannot be read."""
         changes = diff(old, new)
-        was, will = await asyncio.to_thread(lambda: (self.kept_out.completed(old), self.kept_out.completed(new)))
-        observed = replace(
-            await observe(self.systemd, was, will, changes),
-            kept_out=was.members[len(old.members) :],
-            keeps_out=will.members[len(new.members) :],
-        )
+        will, observed = await self.kept_out.observe(self.systemd, old, new, changes)
         return await self.weigh(observed, will, changes)
 
     async def weigh(self, observed: Observed, new: Generation, changes: Collection[Change] = ()) -> Observed:

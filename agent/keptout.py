@@ -10,11 +10,14 @@ keeps it out was started by somebody's hand, such as a package's script, and is 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ordain.agent.model import Generation
+from ordain.agent.model import Change, Generation, Observed
+from ordain.agent.observe import observe
+from ordain.agent.systemd1 import Systemd
 from ordain.transforms import below
 from ordain.transforms.exclusive import distribution, is_exclusive, keeps_out
 from ordain.transforms.installed import DEPENDENCIES, NOW, read_installed
@@ -39,6 +42,18 @@ class KeptOut:
         if self._last is None or self._last[:2] != (generation.hash, stamp):
             self._last = generation.hash, stamp, self._more(generation)
         return replace(generation, members=(*generation.members, *self._last[2]))
+
+    async def observe(
+        self, systemd: Systemd, old: Generation, new: Generation, changes: Collection[Change]
+    ) -> tuple[Generation, Observed]:
+        """``new`` completed, and what a plan that leads there from ``old`` looks at (`observe.observe`)."""
+        was, will = await asyncio.to_thread(lambda: (self.completed(old), self.completed(new)))
+        observed = replace(
+            await observe(systemd, was, will, changes),
+            kept_out=was.members[len(old.members) :],
+            keeps_out=will.members[len(new.members) :],
+        )
+        return will, observed
 
     def _more(self, generation: Generation) -> tuple[Member, ...]:
         begin = distribution(read_installed(self._root))
