@@ -8,7 +8,7 @@ BUILD := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all pytho
 RUNTIME := python3 python3-yaml python3-jinja2 python3-jsonschema python3-dbus-next python3-pystemd python3-rich python3-aiohttp python3-cryptography
 STORES := etcd-server etcd-client $(shell command -v npm >/dev/null || echo nodejs npm)
 MACHINES := mmdebstrap debian-archive-keyring systemd-container util-linux mount $(BUILD)
-TESTS := tox python3-venv dbus systemd busybox curl $(RUNTIME)
+TESTS := tox python3-venv dbus systemd busybox curl netplan.io $(RUNTIME)
 
 # $(call need,PACKAGES): install those that are missing.
 define need

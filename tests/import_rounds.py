@@ -97,6 +97,8 @@ def _meaning(section: str, key: str, texts: list[str]) -> object:
             return tuple(text if ";" in text.split() else words.split(text, unescape=True) for text in texts)
         if key == "Environment":
             return dict(w.partition("=")[::2] for text in texts for w in words.split(text, unescape=True))
+        if parser in {"config_parse_load_credential", "config_parse_set_credential"}:
+            return dict(text.partition(":")[::2] for text in texts)  # by name: of two, the last
         if (section, key) in SCALARS:
             texts = texts[-1:]
         return tuple(word for text in texts for word in words.split(text, unescape=False))
