@@ -14,6 +14,7 @@ from ordain.agent.compiler import CREDENTIAL_MISSING, Machine, local_transforms,
 from ordain.agent.credentials import Missing, absent, missing
 from ordain.agent.generation import digest, generation
 from ordain.agent.model import Generation
+from ordain.agent.programs import absent_programs
 from ordain.transforms import documents
 from ordain.transforms.catalog import shipped
 from ordain.transforms.compile import compile
@@ -54,7 +55,8 @@ def make(
     blocked = {p.item for p in (*compiled.problems, *without) if p.severity is Severity.BLOCKED and p.item}
     new = keep(new, last, blocked)
     left_out = blocked - {member.item for member in new.members}
-    all_problems = in_order([*machine.problems, *wrong, *compiled.problems, *without, *_without(new, left_out)])
+    told = [*without, *_without(new, left_out), *(_programs(compiled, new, machine.root) if machine.live else ())]
+    all_problems = in_order([*machine.problems, *wrong, *compiled.problems, *told])
     return new, all_problems
 
 
@@ -80,6 +82,19 @@ def _missing(compiled: Compiled, found: Iterable[Missing]) -> Iterator[Problem]:
             code=CREDENTIAL_MISSING,
             severity=Severity.BLOCKED,
             item=each.item,
+        )
+
+
+def _programs(compiled: Compiled, new: Generation, root: Path) -> Iterator[Problem]:
+    for item, path in absent_programs(new, root):
+        section, _, name = item.partition("/")
+        yield Problem(
+            where=replace(compiled.resolved.tree.branch(section).branch(name).where, pointer=item),
+            what=f"{path} is not there",
+            hint="until it is, the service does not start, and a change that starts it goes back",
+            code="ProgramMissing",
+            severity=Severity.WARNING,
+            item=item,
         )
 
 

@@ -4,7 +4,8 @@ ram      kernel + initrd + an appended document: the services of the documents r
          /etc/ordain, /usr/share/ordain and the units vandalised, reboot: identical again
 disk     the same documents baked into a disk: artifacts identical, byte for byte
 ways     a bare disk, a document by each way an initrd or hypervisor has, one from a boot server: all of them run
-dracut   the same with an initrd of dracut
+finished a bare disk, and a boot server that has finished what its documents come to: nothing is left to do
+dracut   ways once more, with an initrd of dracut
 network  cards, a bond, a bridge, a VLAN, a VRF, WireGuard, mounts on a kernel with all drivers: as asked, changed,
          cut off and back
 """
@@ -21,10 +22,11 @@ from ordain.generator.cache import Cache
 from rig import qemu, roots
 from rig.kit import BASELINE, PATH, Kit, baked, kit, same, same_generation, services, settled, step
 from rig.machine import MachineError
+from rig.proof_finished import finished
 from rig.proof_network import network
 from rig.proof_ways import every_way
 
-PARTS = ("ram", "disk", "ways", "dracut", "network")
+PARTS = ("ram", "disk", "ways", "finished", "dracut", "network")
 DOCUMENT = """\
 ordain: v1
 kind: Layer
@@ -88,6 +90,8 @@ def _prove(suite: str, parts: set[str]) -> None:
                 disk(made, wanted)
             if "ways" in parts:
                 every_way(made, DOCUMENT, wanted, credential="smbios")
+            if "finished" in parts:
+                finished(made, DOCUMENT)
             if "network" in parts:
                 network(made)
     if "dracut" in parts:
