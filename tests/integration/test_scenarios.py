@@ -6,6 +6,7 @@ The rows are in scenarios/*.yaml:
               slash a mount. A text stands for the command of a service. A list in ``old`` is applied one by one.
     do        shell commands between the two, ``undo`` after the row; /run/row is empty and the row's own
     jobs      the whole plan, stops first; none when absent
+    warned    the codes of what the documents were warned of; none when absent
     notes     units the plan leaves alone, each with a piece of why; all of them
     bad       units whose verdict is not ok; the apply takes itself back, unless ``exit`` says otherwise
     exit      the exit status: 0, with ``bad`` 4
@@ -41,7 +42,7 @@ ROWS: list[Row] = [
     for path in sorted((Path(__file__).parent / "scenarios").glob("*.yaml"))
     for row in yaml.safe_load(path.read_text("utf-8"))
 ]
-WORDS = {"id", "old", "do", "new", "jobs", "notes", "bad", "exit", "end", "check", "same", "also", "undo"}
+WORDS = {"id", "old", "do", "new", "jobs", "warned", "notes", "bad", "exit", "end", "check", "same", "also", "undo"}
 TYPES = (".service", ".socket", ".timer", ".path", ".mount", ".slice", ".target")
 RUN = ("*.service", "*.socket", "*.timer", "*.path", "*.mount")
 NOTHING: Sections = {"services": {}}
@@ -147,7 +148,7 @@ def test_scenario(booted: Machine, row: Row) -> None:
         after, bad_after = runs(booted), failed(booted)
 
         assert planned(outcome) == row.get("jobs", [])
-        assert outcome["plan"]["problems"] == []
+        assert [problem["code"] for problem in outcome["plan"]["problems"]] == row.get("warned", [])
         notes = {note["unit"]: note["what"] for note in outcome["plan"]["notes"]}
         assert notes.keys() == row.get("notes", {}).keys()
         assert [what for unit, what in notes.items() if row["notes"][unit] not in what] == []
