@@ -16,7 +16,6 @@ import contextlib
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +58,10 @@ class Saved:
 
 
 class Store:
-    """The generations of the machine below ``root``. The last one stays in memory: every status asks for it."""
+    """The generations of the machine below ``root``.
+
+    The last two stay in memory, as an apply leads from one to the other; of these one after `rest`, for every status.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -70,7 +72,7 @@ class Store:
         self._baseline = root / BASELINE.lstrip("/")
         self._applied = root / "run/ordain/applied.json"
         self._machine_id = root / "etc/machine-id"
-        self._held: tuple[tuple[int, int], Generation] | None = None
+        self._held: dict[int, tuple[tuple[int, int], Generation]] = {}
         self._heads: dict[Path, Stamped[Cache]] = {}
         self._hashes: dict[int, Stamped[str]] = {}
         self._read_applied = Stamped(self._applied, lambda data: from_json(Applied, json.loads(data)))
@@ -91,7 +93,7 @@ class Store:
         numbered = replace(generation, number=number)
         try:
             history.write(numbered, self._folder(number), last)
-            self._held = history.stamp(self._folder(number)), numbered
+            self._hold(numbered)
         except OSError as error:
             return numbered, NotPersistent(what=durable.why(error, self._history))
         with contextlib.suppress(OSError):  # what is left over goes at the next save
@@ -103,23 +105,31 @@ class Store:
         folder = self._folder(number)
         if not folder.is_dir():
             raise KeyError(number)
-        self._held = None
+        self._held.pop(number, None)
         found = history.read(folder)
-        self._held = history.stamp(folder), found
+        self._hold(found)
         return found
+
+    def _hold(self, generation: Generation) -> None:
+        """Keep it in memory, as the last. Raises `OSError` where it is gone."""
+        number = generation.number
+        stamp = history.stamp(self._folder(number))
+        self._held.pop(number, None)
+        self._held = {**dict([*self._held.items()][-1:]), number: (stamp, generation)}
 
     def rest(self) -> None:
         """Keep no more of the last generation than what the agent looks at at every change of a unit."""
-        if self._held:
-            stamp, generation = self._held
-            self._held = stamp, history.light(generation, self._folder(generation.number))
+        for number, (stamp, generation) in [*self._held.items()][-1:]:
+            self._held = {number: (stamp, history.light(generation, self._folder(number)))}
 
     def _kept(self, number: int) -> Generation | None:
         """Generation ``number`` if it is the one in memory, and still the one on disk."""
-        if self._held and self._held[1].number == number:
+        stamp, generation = self._held.pop(number, (None, None))
+        if stamp is not None and generation is not None:
             with contextlib.suppress(OSError):
-                if history.stamp(self._folder(number)) == self._held[0]:
-                    return self._held[1]
+                if history.stamp(self._folder(number)) == stamp:
+                    self._held[number] = stamp, generation
+                    return generation
         return None
 
     def save_outcome(self, outcome: Outcome) -> None:
@@ -233,10 +243,11 @@ class Store:
 
     def known(self, hash: str, boot_id: str) -> Generation:
         """The generation with this hash, from wherever it is kept; an empty one if it is nowhere."""
-        for read in (partial(self.trial, boot_id), self.proven, self.fallback, self.handed, self.baseline):
+        lasting = (self._boot / "current", self._boot / "fallback", self._handed, self._baseline)
+        for path, of_boot in ((self._trial, boot_id), *((path, None) for path in lasting)):
             with contextlib.suppress(history.Damaged):
-                found = read()
-                if found is not None and found.hash == hash:
+                head = self._head(path, of_boot)
+                if head is not None and head.hash == hash and (found := self._cached(path, of_boot)) is not None:
                     return found
         try:
             return self.load_hash(hash)
