@@ -267,6 +267,8 @@ REFUSED: tuple[tuple[str, str, Neutral], ...] = (
     ("Service", "BindPaths", ("x",)),
     ("Service", "StateDirectory", ("/abs",)),
     ("Service", "StateDirectory", ("a/../b",)),
+    ("Service", "StateDirectory", ("./.",)),
+    ("Service", "StateDirectory", ("private",)),
     ("Service", "BusName", "nodots"),
     ("Service", "Slice", "x.service"),
     ("Service", "Sockets", ("x.service",)),

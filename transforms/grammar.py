@@ -69,6 +69,9 @@ def state_directory(text: str) -> None:
     relative_path(text)
     if bad := set(text) & set(":\"'\\"):
         raise EncodeError(f"a directory of a service cannot hold {min(bad)!r}: {text!r}")
+    parts = [part for part in text.split("/") if part not in ("", ".")]
+    if parts[:1] in ([], ["private"]):  # PID 1 ignores both (config_parse_exec_directories)
+        raise EncodeError(f"no directory for a service: {text!r}", "name one of its own, such as that of the service")
 
 
 def _path(text: str) -> None:
