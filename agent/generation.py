@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from ordain.agent.model import Generation, to_json
+from ordain.agent.model import Generation, Hold, to_json
 from ordain.transforms.model import Artifact, Branch, Compiled, Health, Member, Row, Rule, Template, Tree, Value, Wanted
 
 TRANSFORMS = "transforms/"
@@ -168,3 +168,9 @@ def _place(tree: Tree) -> dict[str, Any]:
 
 def _pointer(path: tuple[str, ...]) -> str:
     return "/".join(name.replace("~", "~0").replace("/", "~1") for name in path)
+
+
+def with_starters(holds: Mapping[str, Hold], members: Iterable[Member]) -> Mapping[str, Hold]:
+    """``holds``, and of the service that is held its socket and its timer: to leave it alone is not to start it."""
+    found = {member.unit: holds[member.starts] for member in members if member.starts in holds} if holds else {}
+    return {**found, **holds}

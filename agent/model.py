@@ -129,7 +129,7 @@ NONE: Changes = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """An admin's lasting hold on a unit (`agent.holds`): no job of ours touches it, nor what starts it.
+    """An admin's lasting hold on a unit (`agent.state.holds`): no job of ours touches it, nor what starts it.
 
     ``stopped``: neither ran when it was held, and no boot starts them. ``unmask``: it is not masked, though the
     documents say so. ``since``: ISO 8601, UTC.
@@ -148,7 +148,7 @@ class Observed:
     ``protected``: the role of units that nobody expects to be stopped, in words.
     ``released``: units to be brought to what is wanted, even where an admin's hand is on them.
     ``lost``: units that were stopped as the source is lost, ``overdue`` those that are to be.
-    ``kept_out``, ``keeps_out``: what the old and the new generation keep out besides their members (`keptout`).
+    ``kept_out``, ``keeps_out``: what the old and the new generation keep out besides their members (`kept_out_units`).
     """
 
     units: Mapping[str, UnitState] = field(default_factory=dict)
@@ -281,3 +281,21 @@ class Outcome:
     back: Plan | None = None
     back_verdicts: tuple[Verdict, ...] = ()
     confirm_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppliedUnit:
+    """A process, by its InvocationID, and the definition it has (`Content.hash`); ``waits``: what came since."""
+
+    hash: str
+    invocation_id: str
+    waits: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What was applied last in this boot."""
+
+    number: int
+    hash: str
+    units: Mapping[str, AppliedUnit] = field(default_factory=dict)

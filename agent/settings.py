@@ -9,15 +9,16 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from ordain.agent.sources.settings import NOWHERE_TO_LOOK, PARAMETER, SourceSettings, of_url, read_source
-from ordain.agent.sources.settings import Kind as SourceKind
-from ordain.transforms import below, yamltext
-from ordain.transforms.agentyaml import PATH, in_force, read_labels
+from ordain.agent.source_settings import NOWHERE_TO_LOOK, PARAMETER, SourceSettings, of_url, read_source
+from ordain.agent.source_settings import Kind as SourceKind
+from ordain.transforms.document import yaml_reader
+from ordain.transforms.document.maintenance_windows import Window, window
+from ordain.transforms.document.node import Node, Number, Unreadable
 from ordain.transforms.errors import Problem, Severity, Where, near
-from ordain.transforms.facts import command_line
-from ordain.transforms.node import Node, Number, Unreadable
-from ordain.transforms.values import EncodeError, timespan
-from ordain.transforms.windows import Window, window
+from ordain.transforms.machine import rootfs
+from ordain.transforms.machine.agent_yaml import PATH, in_force, read_labels
+from ordain.transforms.machine.facts import command_line
+from ordain.transforms.systemd.values import EncodeError, timespan
 
 KEYS = ("source", "labels", "trust", "max-removal", "network", "windows")
 MAX_REMOVAL = 50
@@ -39,7 +40,8 @@ class Settings:
     """What the admin of this machine set; the defaults are those of a machine without the file.
 
     ``max_removal`` is the share of the services (percent) that may go in one step of a remote source. ``reach``: who
-    must still be reached ``within_sec`` of a change of the network (`agent.reach`). ``windows`` are when this machine
+    must still be reached ``within_sec`` of a change of the network (`agent.apply.reachability`). ``windows`` are when
+    this machine
     may take another release, besides what that says; none: at any time.
     """
 
@@ -68,7 +70,7 @@ def read_settings(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
         return Settings(source=NOWHERE_TO_LOOK), (unreadable(error),)
     settings, problems = settings_of(data, root)
     with contextlib.suppress(OSError):
-        if (written := below.read(root, PATH)) != data:  # the agent goes by what was there before
+        if (written := rootfs.read(root, PATH)) != data:  # the agent goes by what was there before
             problems = why_not(written, data, root) or problems
     return settings, problems
 
@@ -119,7 +121,7 @@ def _text(data: bytes | None) -> tuple[Settings, tuple[Problem, ...]]:
         return Settings(), ()
     path = f"/{PATH}"
     try:
-        node = next(yamltext.read(path, data.decode()), None)
+        node = next(yaml_reader.read(path, data.decode()), None)
     except UnicodeDecodeError:
         return unknown, (Problem(where=Where(path=path), what="is not UTF-8", code="Settings"),)
     except Unreadable as unreadable:

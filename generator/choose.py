@@ -25,7 +25,7 @@ AGENT = "/etc/ordain/agent.yaml"
 ATTEMPTS = "/etc/ordain/boot/attempts"
 RECORD = "/run/ordain/boot/choice"
 HANDED = "/run/ordain/boot/handed"
-"""Made in this boot from documents that came with it (`firstboot`), or a finished one that came with it."""
+"""Made in this boot from documents that came with it (`first_boot`), or a finished one that came with it."""
 BASELINE = "/usr/lib/ordain/boot/baseline"
 TRIES = 3
 """Boots each choice gets to complete one."""

@@ -22,11 +22,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from ordain.generator import kernel, tree
+from ordain.generator import kernel_parameters, safe_tree
 from ordain.generator.cache import CacheError
 from ordain.generator.choose import choose
-from ordain.generator.tree import Found, Refused
-from ordain.transforms.forbidden import why_not
+from ordain.generator.safe_tree import Found, Refused
+from ordain.transforms.forbidden_paths import why_not
 
 RECORDS = {"early": "run/ordain/files", "main": "var/lib/ordain/files", "remote": "var/lib/ordain/files-remote"}
 REPORTS = {
@@ -116,7 +116,7 @@ def main(argv: list[str]) -> int:
         wanted = [file for file in read(choice.cache.files) if file.phase == phase]
         report = Placing(root, phase).run(wanted)
         if phase == "early":
-            report.problems |= kernel.keep(root)
+            report.problems |= kernel_parameters.keep(root)
         report.hash = choice.cache.hash
         target = root / REPORTS[phase]
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +162,7 @@ class Placing:
         try:
             self._refuse(file)
             ours = self._ours(file)
-            there, missing = tree.look(self.root, file.path)
+            there, missing = safe_tree.look(self.root, file.path)
             was = self.placed.get(file.path)
             if file.home and self._is_the_users(file, there):
                 return None
@@ -194,7 +194,7 @@ class Placing:
 
     def _is_the_users(self, file: File, there: Found) -> bool:
         """Whether a directory below a home is there, or the home is another: then it is as its user has it."""
-        elsewhere = tree.home(self.root, file.owner or "root")
+        elsewhere = safe_tree.home(self.root, file.owner or "root")
         if file.home == elsewhere:
             return file.directory and there.kind == "directory"
         if not file.directory:
@@ -204,7 +204,7 @@ class Placing:
     def _ours(self, file: File) -> Found:
         if file.absent:
             return Found(kind="nothing")
-        uid, gid = tree.number(self.root, "passwd", file.owner), tree.number(self.root, "group", file.group)
+        uid, gid = safe_tree.number(self.root, "passwd", file.owner), safe_tree.number(self.root, "group", file.group)
         if file.directory:
             return Found(kind="directory", mode=file.mode, uid=uid, gid=gid)
         if file.link is not None:
@@ -237,15 +237,15 @@ class Placing:
 
     def _put(self, file: File, ours: Found) -> None:
         try:
-            if tree.look(self.root, file.path)[0] != ours:
-                tree.put(self.root, file.path, ours)
+            if safe_tree.look(self.root, file.path)[0] != ours:
+                safe_tree.put(self.root, file.path, ours)
         except (Refused, OSError) as error:
             self.report.problems[file.path] = _why(error)
 
     def _take_back(self, path: str, was: Placed) -> None:
         """Put back what was there before ours, unless ours is to stay or is no longer ours."""
         try:
-            there, _ = tree.look(self.root, path)
+            there, _ = safe_tree.look(self.root, path)
             if was.keep:
                 pass
             elif there == was.before:
@@ -254,10 +254,10 @@ class Placing:
                 self.report.notes[path] = "was changed by hand since it was placed, so it stays"
             elif was.before.kind == "file" and not self._has_backup(was.before):
                 raise Refused("what was there before is lost, so ours stays")
-            elif there.kind == "directory" and was.before.kind == "nothing" and not tree.is_empty(self.root, path):
+            elif there.kind == "directory" and was.before.kind == "nothing" and not safe_tree.is_empty(self.root, path):
                 self.report.notes[path] = "is not empty, so it stays"
             else:
-                tree.put(self.root, path, replace(was.before, data=self._backed_up(was.before)))
+                safe_tree.put(self.root, path, replace(was.before, data=self._backed_up(was.before)))
                 self._remove_made(was)
         except (Refused, OSError) as error:
             self.report.problems[path] = _why(error)
@@ -267,7 +267,7 @@ class Placing:
     def _remove_made(self, was: Placed) -> None:
         for folder in sorted(was.made, reverse=True):
             with contextlib.suppress(OSError, Refused):  # others lie in it by now
-                tree.put(self.root, folder, Found(kind="nothing"))
+                safe_tree.put(self.root, folder, Found(kind="nothing"))
 
     # The record: placed.json, and the bytes of what was there by their SHA-256
 

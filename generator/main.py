@@ -97,14 +97,14 @@ def _choose(root: str) -> Choice:
     """`choose`; in the first run of a boot that found no generation of this machine, with its documents compiled."""
     choice = choose(root)
     if choice.first and choice.origin in ("baseline", "nothing") and choice.option != "baseline":
-        from ordain.generator import firstboot
+        from ordain.generator import first_boot
 
-        if firstboot.due(root, own=choice.origin == "nothing" and not choice.tried):
-            alarm(firstboot.SECONDS)
+        if first_boot.due(root, own=choice.origin == "nothing" and not choice.tried):
+            alarm(first_boot.SECONDS)
             try:
-                reasons = firstboot.compile(root)
+                reasons = first_boot.compile(root)
             except _TimeUp:
-                reasons = [f"the documents are not compiled after {firstboot.SECONDS} s, they wait for the agent"]
+                reasons = [f"the documents are not compiled after {first_boot.SECONDS} s, they wait for the agent"]
             alarm(SECONDS)
             choice = choose(root)
             choice.notes += reasons

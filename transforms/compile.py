@@ -7,14 +7,15 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
-from ordain.transforms import accounts, exclusive, files, host, kernel, mounts, networks, rawunits, services
-from ordain.transforms import layout as layouts
-from ordain.transforms.asked import Ledger, identity
-from ordain.transforms.check import check
+from ordain.transforms.catalog.names import Names, names, shared_versions
+from ordain.transforms.catalog.row_templates import lend
+from ordain.transforms.document.node import step, unstep
+from ordain.transforms.document.plain_data import plain
 from ordain.transforms.errors import Problem, Severity, Where, in_order
 from ordain.transforms.errors import Refused as Refused
-from ordain.transforms.item import Item
-from ordain.transforms.lending import lend
+from ordain.transforms.graph import exclusive_boot
+from ordain.transforms.graph.conflicts import check
+from ordain.transforms.memo import Memory, Notes
 from ordain.transforms.model import (
     Artifact,
     Branch,
@@ -28,15 +29,16 @@ from ordain.transforms.model import (
     Tree,
     Wanted,
 )
-from ordain.transforms.names import Names, names, shared_versions
-from ordain.transforms.node import step, unstep
-from ordain.transforms.reading import directory_of, files_of
-from ordain.transforms.references import References
-from ordain.transforms.remember import Memory, Notes
-from ordain.transforms.resolve import lost_by_name, plain, resolve
-from ordain.transforms.service import Context
-from ordain.transforms.services import Target
-from ordain.transforms.template import Scope, expand
+from ordain.transforms.render import accounts, files, host, kernel, mounts, raw_units, service_units, services
+from ordain.transforms.render.catalog_usage import Ledger, identity
+from ordain.transforms.render.item import Item
+from ordain.transforms.render.network import render
+from ordain.transforms.render.service_directives import Context
+from ordain.transforms.render.services import Target
+from ordain.transforms.render.unit_references import References
+from ordain.transforms.render.used_files import directory_of, files_of
+from ordain.transforms.resolve.resolve import lost_by_name, resolve
+from ordain.transforms.template.expand import Scope, expand
 
 T = TypeVar("T")
 
@@ -129,8 +131,8 @@ class _Maker:
         self.tree, self.systemd, self.installed = resolved.tree, resolved.facts.systemd, installed
         values = plain(resolved.tree.branch("values"))
         assert isinstance(values, dict)
-        self.names = lend(Scope(facts=resolved.facts, values=values, names=neutral))
-        self.scope = Scope(facts=resolved.facts, values=values, names=self.names)
+        self.names = lend(neutral, resolved.facts, values)
+        self.scope = Scope(facts=resolved.facts, values=values, path_of=self.names.path)
         self.ledger = Ledger(self.names)
         self.mounts = {
             path.rstrip("/"): mounts.is_remote(branch) for path, branch in resolved.tree.branch("mounts").branches()
@@ -156,7 +158,7 @@ class _Maker:
         for path, branch in self.branches("swaps"):
             yield mounts.render_swap(path, branch, step("swaps", path), self.systemd)
         for name, branch in self.branches("units"):
-            yield rawunits.render(name, branch, step("units", name), self.systemd, self.installed)
+            yield raw_units.render(name, branch, step("units", name), self.systemd, self.installed)
         for path, branch in self.branches("files", files.templated):
             yield files.render(path, branch, step("files", path), self.names, self.mounts)
         for name, branch in self.branches("groups"):
@@ -165,14 +167,14 @@ class _Maker:
             yield accounts.render_user(name, branch, step("users", name), self.names)
         yield from self.whole()
         network = self.tree.branch("network")
-        for item in networks.render(network, self.scope, self.names, self.systemd) if network else ():
+        for item in render.render(network, self.scope, self.names, self.systemd) if network else ():
             self.names.renderer()  # each device asks
             yield item
 
     def boot(self, items: Iterable[Item], kept: Iterable[Item]) -> Item:
         """The section that is about all other items; ``kept`` are those that this machine gets."""
         tree, problems = expand(self.tree.branch("boot"), self.scope, "boot")
-        made = exclusive.render(tree, items, kept, self.installed)
+        made = exclusive_boot.render(tree, items, kept, self.installed)
         return replace(made, problems=(*problems, *made.problems))
 
     def whole(self) -> Iterator[Item]:
@@ -191,7 +193,7 @@ class _Maker:
                     yield host.render(tree, start, self.names)
 
     def services(self) -> Iterator[Item]:
-        known: dict[str, layouts.Layout] = {}
+        known: dict[str, service_units.Layout] = {}
         entries: dict[str, Branch] = {}
         notes = self.memory.on("layouts", *self.ground)
         for name, branch in self.tree.branch("services").branches():
@@ -202,7 +204,7 @@ class _Maker:
                 known[name] = layout
             else:
                 yield Item(pointer=f"services/{name}", problems=problems)
-        self.problems += layouts.clashes(known, self.tree.branch("services"))
+        self.problems += service_units.clashes(known, self.tree.branch("services"))
         context = Context(
             names=self.names,
             references=References(layouts=known, names=self.names),
@@ -228,13 +230,13 @@ class _Maker:
         self.names.asked.update(asked)
         return result
 
-    def lay_out(self, name: str, branch: Branch) -> tuple[Branch, layouts.Layout | None, tuple[Problem, ...]]:
+    def lay_out(self, name: str, branch: Branch) -> tuple[Branch, service_units.Layout | None, tuple[Problem, ...]]:
         """One entry of the services without its templates, its layout or none, and what is wrong with either."""
         entry, wrong = self.expanded(branch, step("services", name), files.templated_within)
-        layout, problems = layouts.lay_out(name, entry, self.names, self.installed)
+        layout, problems = service_units.lay_out(name, entry, self.names, self.installed)
         return entry, layout, (*wrong, *problems)
 
-    def service(self, entry: Branch, layout: layouts.Layout, target: Target) -> Item:
+    def service(self, entry: Branch, layout: service_units.Layout, target: Target) -> Item:
         """The item of a service, with the files it brings; what is wrong with one is wrong with the service."""
         item = services.render(entry, layout, target)
         directory = directory_of(layout.name, entry, self.names)

@@ -1,1 +1,1 @@
-"""ordainctl: one module per group of commands."""
+"""ordainctl: one module for each group of commands."""

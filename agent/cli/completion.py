@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 
 from ordain.agent.cli.command import Argument, Command, Words
-from ordain.agent.cli.table import COMMANDS
+from ordain.agent.cli.commands import COMMANDS
 
 _HEAD = """\
 # bash completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.completion`: do not edit.

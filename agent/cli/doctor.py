@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Console, Style
-from ordain.agent.cli.health import CHECKS, Check, Verdict
+from ordain.agent.cli.doctor_checks import CHECKS, Check, Verdict
 from ordain.agent.model import to_json
 
 STYLES = {Verdict.OK: Style.GOOD, Verdict.WARNING: Style.WARN, Verdict.FAILED: Style.BAD}

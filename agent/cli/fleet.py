@@ -11,14 +11,14 @@ from contextlib import aclosing
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.state import STATES
-from ordain.agent.cli.storing import opened, with_store
-from ordain.agent.failure import Failure
-from ordain.agent.fleet.machines import BAD, chosen, lost, named, reports
-from ordain.agent.fleet.publisher import STATUS, key
-from ordain.agent.fleet.report import Report
+from ordain.agent.cli.status import STATES
+from ordain.agent.cli.store_option import opened, with_store
+from ordain.agent.delivery.database.database import ANY, Database
+from ordain.agent.delivery.fleet.report import Report
+from ordain.agent.delivery.fleet.report_publisher import STATUS, key
+from ordain.agent.delivery.fleet.reports import BAD, chosen, lost, named, reports
+from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
-from ordain.agent.sources.database import ANY, Database
 from ordain.transforms.errors import near
 
 BEAT_SEC = 30.0

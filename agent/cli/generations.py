@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ordain.agent.boot import boot_id, placed_hash
 from ordain.agent.cli.parse import Usage
-from ordain.agent.failure import Failure
-from ordain.agent.history import Damaged
+from ordain.agent.errors import Failure
 from ordain.agent.model import Generation
-from ordain.agent.store import Store
+from ordain.agent.state.boot_record import boot_id, placed_hash
+from ordain.agent.state.generation_dir import Damaged
+from ordain.agent.state.store import Store
 
 
 def in_force(root: Path) -> Generation:

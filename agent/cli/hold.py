@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ordain.agent.cli.change import ask, report
+from ordain.agent.cli.apply import ask, report
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Console
-from ordain.agent.cli.state import unit_name
+from ordain.agent.cli.status import unit_name
 from ordain.agent.model import to_json
 
 

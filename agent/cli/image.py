@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Console, Style, plural
-from ordain.agent.cli.documents import contents
-from ordain.agent.image import bake
+from ordain.agent.cli.document_files import contents
+from ordain.agent.compile.image import bake
 from ordain.transforms.errors import Refused, Severity
 
 

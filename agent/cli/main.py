@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from ordain.agent.cli.command import Command, Exit
+from ordain.agent.cli.commands import COMMANDS
 from ordain.agent.cli.console import Console, Style, wants_colour
 from ordain.agent.cli.parse import Help, Usage, parse
-from ordain.agent.cli.table import COMMANDS
-from ordain.agent.failure import Failure
+from ordain.agent.errors import Failure
 from ordain.transforms.errors import Refused
 
 Run = Callable[[Namespace, Console], Exit]

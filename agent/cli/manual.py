@@ -10,8 +10,8 @@ import sys
 from collections.abc import Iterable, Iterator
 
 from ordain.agent.cli.command import MEANINGS, Argument, Command
+from ordain.agent.cli.commands import COMMANDS, GROUPS
 from ordain.agent.cli.parse import VERSION, words_of_usage
-from ordain.agent.cli.table import COMMANDS, GROUPS
 
 _HEAD = f"""\
 .. Made by `python3 -m ordain.agent.cli.manual`: do not edit.

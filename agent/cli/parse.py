@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from ordain.agent.cli.command import MEANINGS, Argument, Command
-from ordain.agent.cli.table import COMMANDS, GROUPS
+from ordain.agent.cli.commands import COMMANDS, GROUPS
 from ordain.transforms.errors import near
 
 VERSION = "0.1.0"

@@ -10,24 +10,25 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ordain.agent import durable
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
-from ordain.agent.cli.documents import contents
+from ordain.agent.cli.document_files import contents
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.storing import with_store
-from ordain.agent.failure import Failure
-from ordain.agent.release import accept, signing
-from ordain.agent.release.assemble import Assembled, assemble
-from ordain.agent.release.bundle import is_manifest
-from ordain.agent.release.channel import STABLE
-from ordain.agent.release.keys import SUFFIX, TRUST, BadKey, Key, read_line, trusted
-from ordain.agent.release.manifest import Release, make, read
-from ordain.agent.release.prune import KEEP, prune
-from ordain.agent.release.publish import blobs_of, head, head_key, number_key, publish, releases
-from ordain.agent.release.remember import forget as forget_taken
-from ordain.agent.sources import SourceError
-from ordain.agent.sources.database import Database
+from ordain.agent.cli.store_option import with_store
+from ordain.agent.delivery.database.database import Database
+from ordain.agent.delivery.fleet.prune import KEEP, prune
+from ordain.agent.delivery.fleet.publish import blobs_of, head, head_key, number_key, publish, releases
+from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.delivery.release import signing
+from ordain.agent.delivery.release import verify as accept
+from ordain.agent.delivery.release.assemble import Assembled, assemble
+from ordain.agent.delivery.release.bundle import is_manifest
+from ordain.agent.delivery.release.channel import STABLE
+from ordain.agent.delivery.release.highest_accepted import forget as forget_taken
+from ordain.agent.delivery.release.manifest import Release, make, read
+from ordain.agent.delivery.release.trusted_keys import SUFFIX, TRUST, BadKey, Key, read_line, trusted
+from ordain.agent.errors import Failure
+from ordain.agent.system import atomic_files
 from ordain.transforms.errors import Refused, errors
 
 if TYPE_CHECKING:
@@ -314,7 +315,7 @@ async def _fetched(database: Database, text: str, request: Namespace) -> tuple[R
 
 
 def _write(path: Path, release: Release) -> None:
-    durable.replace(path, release.text())
+    atomic_files.replace(path, release.text())
 
 
 def _new_passphrase() -> bytes:

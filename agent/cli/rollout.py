@@ -12,18 +12,18 @@ from dataclasses import replace
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.storing import opened
-from ordain.agent.failure import Failure
-from ordain.agent.fleet.machines import reports
-from ordain.agent.fleet.publisher import STATUS
-from ordain.agent.fleet.report import Report
-from ordain.agent.fleet.rollout import State, decode, encode
-from ordain.agent.fleet.staging import advance, count, over
+from ordain.agent.cli.store_option import opened
+from ordain.agent.delivery.database.database import Conflict, Database, Entry
+from ordain.agent.delivery.fleet.publish import head, rollout_key
+from ordain.agent.delivery.fleet.report import Report
+from ordain.agent.delivery.fleet.report_publisher import STATUS
+from ordain.agent.delivery.fleet.reports import reports
+from ordain.agent.delivery.fleet.rollout_policy import State, decode, encode
+from ordain.agent.delivery.fleet.staged_rollout import advance, count, over
+from ordain.agent.delivery.release.manifest import Release, share
+from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
-from ordain.agent.release.manifest import Release, share
-from ordain.agent.release.publish import head, rollout_key
-from ordain.agent.sources.database import Conflict, Database, Entry
-from ordain.transforms.formats import FORMATS
+from ordain.transforms.document.formats import FORMATS
 
 LOOK_SEC = 10.0
 """Machines that are lost say nothing, and stages last a while: so long without news, look again."""

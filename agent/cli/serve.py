@@ -13,12 +13,12 @@ from urllib.parse import urlsplit
 
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Console, Style
-from ordain.agent.failure import Failure
-from ordain.agent.sources import SourceError
-from ordain.agent.worker import Worker
+from ordain.agent.compile.worker import Worker
+from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.errors import Failure
 
 if TYPE_CHECKING:
-    from ordain.agent.serving.finishing import Finisher
+    from ordain.agent.server.prebuilt_caches import Finisher
 
 PORT = 8080
 LISTEN = f"127.0.0.1:{PORT}"
@@ -36,7 +36,7 @@ def serve(request: Namespace, console: Console) -> Exit:
     logging.basicConfig(level=logging.INFO, handlers=[lines])
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
     try:
-        from ordain.agent.serving.finishing import Finisher
+        from ordain.agent.server.prebuilt_caches import Finisher
 
         finisher = Finisher(Path(request.tree).absolute(), Worker()) if request.tree else None
         asyncio.run(_serve(request, host, port, console, finisher))
@@ -48,7 +48,7 @@ def serve(request: Namespace, console: Console) -> Exit:
 async def _serve(request: Namespace, host: str, port: int, console: Console, finisher: Finisher | None) -> None:
     from aiohttp import web
 
-    from ordain.agent.serving.server import Server, tls
+    from ordain.agent.server.server import Server, tls
 
     server = Server(Path(request.dir), finisher)
     await server.load()

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from audit.archive import Apt, Archive, merged
 
-from ordain.transforms import verified
-from ordain.transforms.catalog import shipped
-from ordain.transforms.names import names, shared_versions
-from ordain.transforms.systems import facts_for
+from ordain.transforms.catalog import audit_results
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.names import names, shared_versions
+from ordain.transforms.catalog.shipped import shipped
 
 SUITES = {"debian-12": "bookworm", "debian-13": "trixie", "debian-sid": "sid"}
 CACHE = Path.home() / ".cache" / "ordain" / "audit"
@@ -32,7 +32,7 @@ HEAD = """\
 
 def main(systems: list[str]) -> int:
     """Audit ``systems``, all of them if none is named; returns the exit status."""
-    table = dict(verified.verified()) if verified.TABLE.exists() else {}
+    table = dict(audit_results.verified()) if audit_results.TABLE.exists() else {}
     wrong = 0
     for system in systems or SUITES:
         archive = Apt(CACHE / SUITES[system], SUITES[system]).update()
@@ -40,7 +40,7 @@ def main(systems: list[str]) -> int:
         for problem in problems:
             print(problem, file=sys.stderr)
         rows, false = {}, 0
-        for row, claim in verified.claims(known).items():
+        for row, claim in audit_results.claims(known).items():
             if row.startswith("services/") and "package" not in claim:
                 continue  # a vendor's, from no archive of Debian's
             rows[row], wanting = seen(archive, claim)
@@ -50,7 +50,7 @@ def main(systems: list[str]) -> int:
         table[system] = {row: found for row, found in rows.items() if found}
         print(f"{system}: {len(rows)} rows, {false} false; {archive.apt.suite}, {len(archive.packages)} packages\n")
         wrong += false + len(problems)
-    verified.TABLE.write_text(HEAD + dump({system: table[system] for system in SUITES if system in table}))
+    audit_results.TABLE.write_text(HEAD + dump({system: table[system] for system in SUITES if system in table}))
     return int(wrong > 0)
 
 
@@ -108,7 +108,7 @@ def _said(found: Mapping[str, str]) -> str:
     return ", ".join(f"{key} {value}" for key, value in found.items()) or "nothing found"
 
 
-def dump(table: Mapping[str, verified.Claims]) -> str:
+def dump(table: Mapping[str, audit_results.Claims]) -> str:
     """The table as YAML, a line for each row."""
     lines = []
     for system, rows in table.items():

@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from ordain.agent.follow import RELOADS, RELOADS_SEC
+from ordain.agent.daemon.follower import RELOADS, RELOADS_SEC
 from rig.agents import (
     DOCUMENTS,
     document,

@@ -12,10 +12,10 @@ from urllib.parse import quote
 import pytest
 from aiohttp import web
 
-from ordain.agent.sources import Fault, SourceError
-from ordain.agent.sources.couchdb_wire import Leaf, dispute
-from ordain.agent.sources.database import ANY
-from ordain.agent.sources.settings import Kind, SourceSettings
+from ordain.agent.delivery.database.couchdb_wire import Leaf, dispute
+from ordain.agent.delivery.database.database import ANY
+from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.source_settings import Kind, SourceSettings
 from rig import stores
 from rig.fake_couch import FakeCouch, ends, quiet, rows
 from rig.following import BASE, FIRST, LEFTOVER, PATIENCE_SEC, SECOND, Machine, admin

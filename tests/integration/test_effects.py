@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from ordain.agent.model import Effect
-from ordain.agent.rules import RULES
-from ordain.transforms.directives import lookup
+from ordain.agent.plan.directive_effects import RULES
+from ordain.transforms.systemd.directives import lookup
 from rig import roots
 from rig.apply import apply, pause
 from rig.machine import Machine

@@ -6,8 +6,8 @@ import base64
 
 import pytest
 
-from ordain.transforms.encode import Neutral, encode, encode_command
-from ordain.transforms.unitfile import Line, write
+from ordain.transforms.systemd.encode import Neutral, encode, encode_command
+from ordain.transforms.systemd.unit_file import Line, write
 from rig.machine import Machines
 
 pytestmark = pytest.mark.integration

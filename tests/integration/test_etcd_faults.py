@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.sources import Fault, SourceError
-from ordain.agent.sources.database import ANY
-from ordain.agent.sources.etcd import Etcd
-from ordain.agent.sources.etcd_client import refusal
-from ordain.agent.sources.opening import open_database
-from ordain.agent.sources.settings import Kind, SourceSettings
-from ordain.agent.sources.transport import Answer
+from ordain.agent.delivery.database.database import ANY
+from ordain.agent.delivery.database.etcd import Etcd
+from ordain.agent.delivery.database.etcd_client import refusal
+from ordain.agent.delivery.database.http_transport import Answer
+from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.source.open_source import open_database
+from ordain.agent.source_settings import Kind, SourceSettings
 from rig import stores
 from rig.certificates import Authority
 from rig.following import BASE, FIRST, LEFTOVER, PACE, PATIENCE_SEC, SECOND, EtcdStore, Machine, admin, insist

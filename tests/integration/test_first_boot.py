@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.compile import compile_texts
-from ordain.agent.elsewhere import here
-from ordain.agent.image import bake
+from ordain.agent.compile.compiler import compile_texts
+from ordain.agent.compile.executor import here
+from ordain.agent.compile.image import bake
 from ordain.agent.model import Generation
-from ordain.agent.serving.finishing import Finisher
+from ordain.agent.server.prebuilt_caches import Finisher
 from ordain.generator.cache import unpack
 from rig.machine import Machine, Machines
 from rig.served import served

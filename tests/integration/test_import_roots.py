@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from import_rounds import differences, go_round
 
-from ordain.transforms import unitname
-from ordain.transforms.importing.imported import Source
-from ordain.transforms.installed import read_installed
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.importing.draft import Source
+from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Facts, Installed
-from ordain.transforms.systems import facts_for
+from ordain.transforms.systemd import unit_name
 from rig import roots
+from support.import_rounds import differences, go_round
 
 pytestmark = pytest.mark.integration
 
@@ -36,7 +36,7 @@ def facts(suite: str) -> Facts:
 def files(root: Path, suffix: str = "") -> Iterator[tuple[str, str]]:
     """The unit files of the distribution, by name."""
     for path in sorted((root / "usr/lib/systemd/system").iterdir()):
-        if path.is_file() and not path.is_symlink() and unitname.is_valid(path.name) and path.name.endswith(suffix):
+        if path.is_file() and not path.is_symlink() and unit_name.is_valid(path.name) and path.name.endswith(suffix):
             yield path.name, path.read_text()
 
 
@@ -46,7 +46,7 @@ def enabled(installed: Installed) -> set[str]:
 
 def test_enabled_units_come_out_as_they_were(root: Path, facts: Facts) -> None:
     """Under names of their own: no document may replace what the machine depends on, nor take a name twice (Alias=)."""
-    wanted = {unitname.template_of(name) or name for name in enabled(read_installed(root))}
+    wanted = {unit_name.template_of(name) or name for name in enabled(read_installed(root))}
     texts = {f"copy-{name}": re.sub("(?m)^Alias=.*\n?", "", text) for name, text in files(root) if name in wanted}
 
     done = go_round((Source(path=f"/etc/{name}", data=text.encode()) for name, text in texts.items()), facts)

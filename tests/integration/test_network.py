@@ -9,15 +9,15 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import network_roots
 import pytest
 
-from ordain.transforms.catalog import shipped
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
-from ordain.transforms.documents import read
+from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Severity
-from ordain.transforms.systems import facts_for
 from rig.machine import Machine, Machines
+from support import network_roots
 
 pytestmark = pytest.mark.integration
 

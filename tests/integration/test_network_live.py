@@ -10,11 +10,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
-import network_roots
 import pytest
 
 from rig import roots
 from rig.machine import Machine
+from support import network_roots
 
 pytestmark = pytest.mark.integration
 

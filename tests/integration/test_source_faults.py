@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from ordain.agent.release.assemble import assemble
-from ordain.agent.release.manifest import make
-from ordain.agent.release.publish import BLOBS, head_key
-from ordain.agent.release.source import Releases
-from ordain.agent.sources import Fault, SourceError
-from ordain.agent.sources.database import ANY, Change
-from ordain.agent.sources.database_source import DatabaseSource
-from ordain.agent.sources.opening import open_database
-from ordain.agent.sources.settings import Kind, SourceSettings
+from ordain.agent.delivery.database.database import ANY, Change
+from ordain.agent.delivery.fleet.publish import BLOBS, head_key
+from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.release.assemble import assemble
+from ordain.agent.delivery.release.manifest import make
+from ordain.agent.delivery.source.database_source import DatabaseSource
+from ordain.agent.delivery.source.open_source import open_database
+from ordain.agent.delivery.source.release_channel import Releases
+from ordain.agent.source_settings import Kind, SourceSettings
 from rig.certificates import Authority
 from rig.fake_couch import FakeCouch
 from rig.following import BASE, FACTS, FIRST, HANDOVER, LEFTOVER, PACE, SECOND, DirectoryStore, Machine, Store, admin
@@ -88,7 +88,7 @@ async def test_03_lost_for_long_and_back(store: Store, machine: Machine, caplog:
         await machine.has(SECOND)
     gc.collect()
     told = [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
-    assert {record.name for record in told} == {"ordain.agent.sources.fetcher"}
+    assert {record.name for record in told} == {"ordain.agent.delivery.source.fetcher"}
     assert len(told) <= 4  # once for each loss and what it began with
 
 

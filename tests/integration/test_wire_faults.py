@@ -12,10 +12,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ordain.agent.sources import Fault, transport
-from ordain.agent.sources.database import ANY
-from ordain.agent.sources.settings import SourceSettings
-from ordain.agent.sources.watching import Pace
+from ordain.agent.delivery.database import http_transport
+from ordain.agent.delivery.database.database import ANY
+from ordain.agent.delivery.database.watch import Pace
+from ordain.agent.delivery.protocol import Fault
+from ordain.agent.source_settings import SourceSettings
 from rig import following, stores
 from rig.following import BASE, FIRST, LEFTOVER, SECOND, CouchStore, EtcdStore, Machine, Store, admin, insist
 from rig.wire import Wire
@@ -52,7 +53,7 @@ def direct(far: Store, tmp_path: Path) -> Machine:
 def machine(far: Store, wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """One at the other end of it."""
     monkeypatch.setattr(following, "PATIENCE_SEC", 90.0)  # TCP waits twice as long after every loss
-    monkeypatch.setattr(transport, "CONNECT_SEC", 3.0)
+    monkeypatch.setattr(http_transport, "CONNECT_SEC", 3.0)
     wire.serve(*(urlsplit(url).port or 0 for url in far.settings.endpoints))
     endpoints = tuple(url.replace(wire.near, wire.far) for url in far.settings.endpoints)
     settings: SourceSettings = replace(far.settings, endpoints=endpoints)

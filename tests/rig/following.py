@@ -11,16 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.sources import Fault, Health, SourceError
-from ordain.agent.sources.backoff import Backoff
-from ordain.agent.sources.database import ANY, Database
-from ordain.agent.sources.database_source import DatabaseSource
-from ordain.agent.sources.fetcher import Fetcher
-from ordain.agent.sources.handed import NAME
-from ordain.agent.sources.handover import Handover, decode
-from ordain.agent.sources.opening import open_database
-from ordain.agent.sources.settings import Kind, SourceSettings
-from ordain.agent.sources.watching import Pace
+from ordain.agent.delivery.database.backoff import Backoff
+from ordain.agent.delivery.database.database import ANY, Database
+from ordain.agent.delivery.database.watch import Pace
+from ordain.agent.delivery.protocol import Fault, Health, SourceError
+from ordain.agent.delivery.source.database_source import DatabaseSource
+from ordain.agent.delivery.source.fetcher import Fetcher
+from ordain.agent.delivery.source.handed_over import NAME
+from ordain.agent.delivery.source.handover_file import Handover, decode
+from ordain.agent.delivery.source.open_source import open_database
+from ordain.agent.source_settings import Kind, SourceSettings
 from ordain.transforms.model import Facts
 from rig import stores
 

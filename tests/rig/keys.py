@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ordain.agent.release import signing
-from ordain.agent.release.keys import Key
+from ordain.agent.delivery.release import signing
+from ordain.agent.delivery.release.trusted_keys import Key
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

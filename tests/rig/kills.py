@@ -20,7 +20,7 @@ STATUS = "/run/ordain/status.json"
 LISTENER = f"""\
 import os, signal, sys
 STATE = ("/run/ordain/", "/etc/ordain/", "/var/lib/ordain/")
-WHO = ("ordain-agent", "ordainctl", "ordain.agent.deadman")
+WHO = ("ordain-agent", "ordainctl", "ordain.agent.apply.deadman")
 renamed, busy = "", False
 
 def step(event, args):

@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from ordain.agent.image import bake
+from ordain.agent.compile.image import bake
 from ordain.generator.cache import Cache, unpack
 from rig import package, qemu, roots
 from rig.machine import MachineError

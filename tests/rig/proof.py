@@ -17,7 +17,7 @@ import signal
 import sys
 import time
 
-from ordain.agent.image import bake
+from ordain.agent.compile.image import bake
 from ordain.generator.cache import Cache
 from rig import qemu, roots
 from rig.kit import BASELINE, PATH, Kit, baked, kit, same, same_generation, services, settled, step

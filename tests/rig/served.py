@@ -10,8 +10,8 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from ordain.agent.serving.finishing import Finisher
-from ordain.agent.serving.server import Server
+from ordain.agent.server.prebuilt_caches import Finisher
+from ordain.agent.server.server import Server
 
 
 @contextlib.asynccontextmanager

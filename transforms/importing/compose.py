@@ -10,14 +10,15 @@ import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from ordain.transforms import commandline, formats, values
-from ordain.transforms.draft import SECRET
+from ordain.transforms.catalog.names import Names
+from ordain.transforms.document import command_line, formats
+from ordain.transforms.document.node import Node
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import yamlsource
-from ordain.transforms.importing.imported import Imported, Plain, Source
-from ordain.transforms.importing.yamlsource import Unfit, flag, items, listed, text, texts
-from ordain.transforms.names import Names
-from ordain.transforms.node import Node
+from ordain.transforms.importing import yaml_reader
+from ordain.transforms.importing.draft import Imported, Plain, Source
+from ordain.transforms.importing.yaml_reader import Unfit, flag, items, listed, text, texts
+from ordain.transforms.render.unit_draft import SECRET
+from ordain.transforms.systemd import values
 
 DOCKER = "/usr/bin/docker"
 EXPAND = "`docker compose config` prints it with everything filled in: import that"
@@ -48,7 +49,7 @@ QUIET = frozenset({"expose", "version"})
 def carry(sources: Iterable[Source], names: Names, imported: Imported) -> None:
     """Puts every service of every file into ``imported``."""
     for source in sources:
-        if root := yamlsource.read(source, imported, hint=EXPAND):
+        if root := yaml_reader.read(source, imported, hint=EXPAND):
             _Project(root, source, imported).carry()
 
 
@@ -210,8 +211,8 @@ class _Container:
         if isinstance(node.value, tuple) or node.value is None:
             return self.words(node)
         try:
-            return [*commandline.split(self.word(node))]
-        except commandline.BadCommandLine as error:
+            return [*command_line.split(self.word(node))]
+        except command_line.BadCommandLine as error:
             raise Unfit(node, str(error)) from None
 
     def set_command(self, node: Node) -> None:

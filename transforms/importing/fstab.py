@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from ordain.transforms import formats
+from ordain.transforms.catalog.names import Names
+from ordain.transforms.document import formats
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.imported import Imported, Plain, Source
-from ordain.transforms.mounts import KEPT
-from ordain.transforms.names import Names
+from ordain.transforms.importing.draft import Imported, Plain, Source
+from ordain.transforms.render.mounts import KEPT
 
 DEFAULTS = frozenset({"defaults", "auto", "nofail", "sw"})
 """Options that say what a mount of a document is anyway: it is wanted at boot, and the boot does not fail by it."""

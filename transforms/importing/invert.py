@@ -10,24 +10,27 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from ordain.transforms import commandline, encode, service, validate, values, words
-from ordain.transforms.draft import Draft
-from ordain.transforms.importing import checked
-from ordain.transforms.importing.imported import Plain
-from ordain.transforms.importing.unittext import Settings
+from ordain.transforms.document import command_line as commandline
+from ordain.transforms.document import validate
+from ordain.transforms.document.node import Node
+from ordain.transforms.document.service_keys import CONDITIONS, SERVICE
+from ordain.transforms.document.shapes import At, Choice, Flag, Record, Sequence, Shape, Text, Whole
+from ordain.transforms.importing import schema_filter
+from ordain.transforms.importing.draft import Plain
+from ordain.transforms.importing.unit_reader import Settings
 from ordain.transforms.model import Branch, Kind
-from ordain.transforms.node import Node
-from ordain.transforms.servicekeys import CONDITIONS, SERVICE
-from ordain.transforms.shapes import At, Choice, Flag, Record, Sequence, Shape, Text, Whole
+from ordain.transforms.render import service_directives
+from ordain.transforms.render.unit_draft import Draft
+from ordain.transforms.systemd import encode, splitting, values
 
 Place = tuple[str, str]
 """Section and key."""
 
-PLAIN = {place: pointer for pointer, place in service.PLAIN.items()}
-COMMANDS = {("Service", key): name for name, key in service.COMMANDS.items()}
-DEPENDENCIES = {("Unit", key): name for name, key in service.DEPENDENCIES.items()}
+PLAIN = {place: pointer for pointer, place in service_directives.PLAIN.items()}
+COMMANDS = {("Service", key): name for name, key in service_directives.COMMANDS.items()}
+DEPENDENCIES = {("Unit", key): name for name, key in service_directives.DEPENDENCIES.items()}
 CONDITION = {("Unit", key): name for name, key in CONDITIONS.items()}
-CREDENTIALS = {("Service", key): name for name, key in service.CREDENTIALS.items()}
+CREDENTIALS = {("Service", key): name for name, key in service_directives.CREDENTIALS.items()}
 KILL = re.compile(r"(?:/usr)?/bin/kill (?:-s ?|-)(?:SIG)?([A-Z]+[0-9]?) \$MAINPID")
 PREFIXES = "-@:+!|"
 """What may stand before the program of an Exec line, all of it with a meaning (systemd.service(5))."""
@@ -38,7 +41,7 @@ _SYSTEMS_OWN = re.compile(r"(?<!%)(?:%%)*%(?!%)|\$|(?:^|\s)\\?;(?:\s|$)")
 class Known:
     """What names mean: ``context`` for the renderer, ``taken`` the names of services that this import makes."""
 
-    context: service.Context
+    context: service_directives.Context
     taken: frozenset[str] = frozenset()
 
     def service_of(self, unit: str) -> str:
@@ -117,11 +120,14 @@ def _value(place: Place, texts: tuple[str, ...], drop_in: bool) -> Iterator[tupl
             name, _, source = text.partition(":")
             yield f"credentials/{name}/{CREDENTIALS[place]}", _literal(source)
     elif place == ("Service", "Environment"):
-        for word in (w for text in texts for w in words.split(text, unescape=True)):
+        for word in (w for text in texts for w in splitting.split(text, unescape=True)):
             name, _, value = word.partition("=")
             yield f"environment/{name}", _literal(value)
     elif place == ("Service", "ReadWritePaths"):
-        yield "sandbox/write", _one_or_list(_literal(w) for text in texts for w in words.split(text, unescape=False))
+        yield (
+            "sandbox/write",
+            _one_or_list(_literal(w) for text in texts for w in splitting.split(text, unescape=False)),
+        )
     elif place == ("Service", "PrivateNetwork") and values.boolean(texts[-1]):
         yield "sandbox/network", False
 
@@ -155,7 +161,7 @@ def _plain(pointer: str, place: Place, texts: tuple[str, ...]) -> Iterator[tuple
         yield pointer, text.removesuffix(".slice") if pointer == "slice" else text
     elif isinstance(shape, Sequence):
         whole = pointer == "environment-files"
-        found = (w for text in texts for w in ((text,) if whole else words.split(text, unescape=False)))
+        found = (w for text in texts for w in ((text,) if whole else splitting.split(text, unescape=False)))
         yield pointer, _one_or_list(map(_literal, found))
 
 
@@ -177,7 +183,7 @@ def _command(name: str, texts: tuple[str, ...], drop_in: bool) -> Iterator[tuple
         return
     if not texts or any(_SYSTEMS_OWN.search(text) or text.startswith(tuple(PREFIXES)) for text in texts):
         return
-    vectors = [[_literal(word) for word in words.split(text, unescape=True)] for text in texts]
+    vectors = [[_literal(word) for word in splitting.split(text, unescape=True)] for text in texts]
     if len(vectors) == 1:
         yield name, command_line(vectors[0])
     else:
@@ -200,7 +206,7 @@ def _dependencies(rest: dict[Place, tuple[str, ...]], known: Known) -> Iterator[
     units = {p: list(dict.fromkeys(w for t in rest.pop(p) for w in t.split())) for p in DEPENDENCIES if p in rest}
     wanted = units.get(_WANTS, [])
     both = {unit for unit in units.get(_AFTER, ()) if unit in wanted and known.milestone_of(unit)}
-    mounts = [word for text in rest.pop(_MOUNTS, ()) for word in words.split(text, unescape=False)]
+    mounts = [word for text in rest.pop(_MOUNTS, ()) for word in splitting.split(text, unescape=False)]
     if mounts:
         units.setdefault(_REQUIRES, [])
     for place, those in units.items():
@@ -243,15 +249,15 @@ def _rendered(
         _set(made, pointer, proposal.value)
     wrong = {
         problem.where.pointer.removeprefix(_ENTRY)
-        for problem in validate.problems(checked.document({"services": {"x": made}}), Kind.LAYER)
+        for problem in validate.problems(schema_filter.document({"services": {"x": made}}), Kind.LAYER)
     }
     lines: dict[Place, tuple[str, ...]] = {}
     if not wrong:
         draft = Draft(unit="x.service", item="", systemd=NEWEST, drop_in="x.conf" if drop_in else "")
         at = At("import")
-        branch = SERVICE.canonical(checked.node(made), at)
+        branch = SERVICE.canonical(schema_filter.node(made), at)
         assert isinstance(branch, Branch)
-        service.render(branch, draft, known.context)
+        service_directives.render(branch, draft, known.context)
         wrong = {problem.where.pointer for problem in (*at.problems, *draft.problems)}
         for line in draft.lines:
             lines[line.section, line.key] = (*lines.get((line.section, line.key), ()), line.value)
@@ -265,7 +271,7 @@ _ENTRY = "services/x/"
 
 def valid(entry: dict[str, Plain], key: str) -> Node | None:
     """The value of ``key`` in the entry of a service, if the schema takes that."""
-    document = checked.document({"services": {"x": entry}})
+    document = schema_filter.document({"services": {"x": entry}})
     return None if validate.problems(document, Kind.LAYER) else document.at(("services", "x", key))
 
 
@@ -283,13 +289,13 @@ def _meaning(place: Place, texts: tuple[str, ...]) -> object:
     if place in DEPENDENCIES or place == _MOUNTS or key in _CAPABILITY:
         return frozenset(word.upper() if key in _CAPABILITY else word for text in texts for word in text.split())
     if place in COMMANDS:
-        return tuple(("kill", k[1]) if (k := KILL.fullmatch(t)) else words.split(t, unescape=True) for t in texts)
+        return tuple(("kill", k[1]) if (k := KILL.fullmatch(t)) else splitting.split(t, unescape=True) for t in texts)
     if key == "Environment":
-        return dict(w.partition("=")[::2] for text in texts for w in words.split(text, unescape=True))
+        return dict(w.partition("=")[::2] for text in texts for w in splitting.split(text, unescape=True))
     if place in CONDITION or place in CREDENTIALS:
         return frozenset(texts)
     if key == "ReadWritePaths" or (isinstance(shape, Sequence) and key != "EnvironmentFile"):
-        return tuple(word for text in texts for word in words.split(text, unescape=False))
+        return tuple(word for text in texts for word in splitting.split(text, unescape=False))
     if not texts or key == "EnvironmentFile":
         return texts
     if key == "PrivateNetwork" or isinstance(shape, Flag):

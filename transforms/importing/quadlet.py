@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from ordain.transforms import quoting, unitname, values, words
-from ordain.transforms.encode import EncodeError
+from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import units, unittext
-from ordain.transforms.importing.imported import Imported, Source
-from ordain.transforms.importing.units import Unit
-from ordain.transforms.importing.unittext import Assignment
-from ordain.transforms.names import Names
+from ordain.transforms.importing import unit_files, unit_reader
+from ordain.transforms.importing.draft import Imported, Source
+from ordain.transforms.importing.unit_files import Unit
+from ordain.transforms.importing.unit_reader import Assignment
+from ordain.transforms.systemd import quoting, splitting, unit_name, values
+from ordain.transforms.systemd.encode import EncodeError
 
 PODMAN = "/usr/bin/podman"
 TYPES = ("container", "volume", "network", "pod", "kube", "image", "build")
@@ -71,15 +71,15 @@ def carry(sources: Iterable[Source], names: Names, imported: Imported) -> None:
             imported.lost(Where(path=source.path), f"a .{kind} quadlet", hint)
     containers = [_Container(source, found, objects, imported) for source, found in read.values()]
     made = [unit for one in containers if one.source.name.endswith(".container") if (unit := one.unit())]
-    units.carry(made, names, imported)
+    unit_files.carry(made, names, imported)
 
 
 def _read(source: Source, imported: Imported) -> tuple[Assignment, ...]:
     """All assignments; those that systemd itself reads are held to what it takes."""
     section = source.name.rpartition(".")[2].capitalize()
-    own = tuple(unittext.assignments(source, imported))
+    own = tuple(unit_reader.assignments(source, imported))
     return tuple(
-        one for one in own if one.section in {section, "Quadlet"} or unittext.holds("x.service", one, imported)
+        one for one in own if one.section in {section, "Quadlet"} or unit_reader.holds("x.service", one, imported)
     )
 
 
@@ -118,7 +118,7 @@ class _Container:
         """The service, in the words of quadlet's generator; None without an image."""
         where = Where(path=self.source.path)
         unit = f"{self.name}.service"
-        if not unitname.is_valid(unit):
+        if not unit_name.is_valid(unit):
             self.imported.lost(where, f"{unit!r} is no name of a unit", "rename the file")
             return None
         for one in self.own:
@@ -173,9 +173,9 @@ class _Container:
         elif key == "ContainerName":
             self.container = value
         elif key == "Exec":
-            self.command = [*words.split(value, unescape=True)]
+            self.command = [*splitting.split(value, unescape=True)]
         elif key in {"PodmanArgs", "GlobalArgs"}:
-            (self.extra if key == "PodmanArgs" else self.globals).extend(words.split(value, unescape=True))
+            (self.extra if key == "PodmanArgs" else self.globals).extend(splitting.split(value, unescape=True))
         elif key == "Network":
             self.network(value)
         elif key == "Volume":
@@ -198,7 +198,7 @@ class _Container:
                 raise EncodeError(f"{value!r} lies beside the quadlet", "write an absolute path")
             self.arguments.append(f"{MANY[key]}={value}")
         elif key in WORDS:
-            self.arguments += [f"{WORDS[key]}={word}" for word in words.split(value, unescape=True)]
+            self.arguments += [f"{WORDS[key]}={word}" for word in splitting.split(value, unescape=True)]
         elif key in FLAGS:
             self.arguments.append(f"{FLAGS[key]}={str(values.boolean(value)).lower()}")
         elif key in SECURITY:

@@ -1,0 +1,1 @@
+"""One apply: place, act, prove, and roll back when a service does not come up."""

@@ -1,0 +1,95 @@
+"""The dead-man: sleeps until a trial is over, and if nobody confirmed it, takes the machine back.
+
+Started by PID 1 as a transient service before the first effect of the apply. It depends on nothing of the agent's: one
+that hangs or is dead is killed, and a lock that someone sits on is broken. Everything it will need is loaded before.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from ordain.agent.apply.engine import Engine
+from ordain.agent.apply.rollback import expired
+from ordain.agent.apply.trial import AGENT, Trial, Trials
+from ordain.agent.compile.executor import here
+from ordain.agent.errors import Busy, Failure
+from ordain.agent.model import Verb
+from ordain.agent.plan.unit_view import RUNNING
+from ordain.agent.system.apply_lock import holder, locked
+from ordain.agent.system.bus_pystemd import Pystemd
+from ordain.agent.system.sd_notify import notify
+from ordain.agent.system.systemd1 import Systemd
+
+LOOK_SEC = 0.5
+"""The end of a trial may be moved, so it is looked at from time to time."""
+STOP_SEC = 30.0
+log = logging.getLogger("ordain.deadman")
+
+
+def main() -> int:
+    """``deadman TOKEN``: watch the trial TOKEN. Returns the exit status."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    root, token = Path("/"), sys.argv[1]
+    trials = Trials(root)
+    notify("READY=1")
+    while trial := trials.under_way():
+        if trial.token != token:
+            return 0
+        if trial.left_sec <= 0:
+            with contextlib.suppress(Failure):
+                trials.expire(trial)
+            break
+        time.sleep(min(trial.left_sec, LOOK_SEC))
+    trial = trials.expired()
+    if trial is None or trial.token != token:
+        return 0
+    log.warning("generation %d was not confirmed within %d s; going back", trial.number, trial.seconds)
+    return asyncio.run(_go_back(root, trial))
+
+
+async def _go_back(root: Path, trial: Trial) -> int:
+    bus = Pystemd()
+    systemd = await Systemd.open(bus)
+    try:
+        agent = (await systemd.list_units([AGENT]))[AGENT]
+        ran = agent.active_state in RUNNING
+        if ran:
+            with contextlib.suppress(Failure):  # it may have died just now
+                await systemd.kill(AGENT, signal.SIGKILL)
+            await systemd.wait(await systemd.queue(Verb.STOP, AGENT), STOP_SEC)
+        await _break_lock(root)
+        outcome = await expired(Engine(systemd=systemd, elsewhere=here, root=root))
+        if outcome is None:
+            return 0
+        for verdict in outcome.back_verdicts:
+            log.log(logging.INFO if verdict.ok else logging.ERROR, "%s: %s", verdict.unit, verdict.what)
+        log.info("back at generation %d", outcome.generation)
+        return 0
+    finally:
+        if trial.agent or ran:
+            await systemd.start(AGENT)
+        bus.close()
+
+
+async def _break_lock(root: Path) -> None:
+    """Kill whoever sits on the lock: it did not end in all the time the trial gave it."""
+    for _ in range(5):
+        try:
+            async with locked(root, 0.5):
+                return
+        except Busy:
+            if pid := holder(root):
+                log.warning("process %d holds the lock; killing it", pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,65 @@
+"""The documents a command is about: those it was given, or this machine's."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ordain.transforms.document.reader import read
+from ordain.transforms.errors import Problem, Refused, Where, errors
+from ordain.transforms.model import Document
+
+SUFFIXES = (".yaml", ".yml", ".json")
+STANDARD_INPUT = "-"
+
+
+def contents(names: Sequence[str]) -> tuple[tuple[tuple[str, bytes], ...], tuple[Problem, ...]]:
+    """Path and bytes of every file that ``names`` lead to, and what cannot be read."""
+    found: list[tuple[str, bytes]] = []
+    problems: list[Problem] = []
+    for name in names:
+        try:
+            found += _contents(name)
+        except OSError as error:
+            where = Where(path=str(error.filename or name))
+            problems.append(Problem(where=where, what=error.strerror or str(error), code="Unreadable"))
+    return tuple(found), tuple(problems)
+
+
+def read_files(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+    """Every document below ``names``, with all problems."""
+    files, problems = contents(names)
+    readings = [read(path, data) for path, data in files]
+    documents = tuple(document for found, _ in readings for document in found)
+    return documents, (*problems, *(problem for _, wrong in readings for problem in wrong))
+
+
+def read_valid(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+    """The documents below ``names`` and the warnings about them. Raises `Refused` if one is wrong."""
+    documents, problems = read_files(names)
+    if errors(problems):
+        raise Refused(problems)
+    return documents, problems
+
+
+def transforms(root: Path) -> tuple[Document, ...]:
+    """The transformation database: as shipped, and what the administrator added. Raises `Refused`."""
+    from ordain.transforms.catalog.shipped import shipped
+
+    added = root / "etc/ordain/transforms"
+    documents, _ = read_valid([str(added)]) if added.is_dir() else ((), ())
+    return (*shipped(), *documents)
+
+
+def _contents(name: str) -> Iterator[tuple[str, bytes]]:
+    if name == STANDARD_INPUT:
+        yield "<stdin>", sys.stdin.buffer.read()
+        return
+    path = Path(name)
+    if not path.is_dir():
+        yield name, path.read_bytes()
+        return
+    for file in sorted(path.iterdir()):
+        if file.suffix in SUFFIXES and not file.name.startswith("."):
+            yield str(file), file.read_bytes()

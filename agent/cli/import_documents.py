@@ -1,0 +1,123 @@
+"""import: documents made of what people have."""
+
+from __future__ import annotations
+
+import re
+import sys
+from argparse import Namespace
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ordain.agent.cli.command import Exit
+from ordain.agent.cli.console import Console, Style, plural
+from ordain.agent.cli.document_files import STANDARD_INPUT, transforms
+from ordain.agent.cli.parse import Usage
+from ordain.agent.errors import Failure
+from ordain.transforms.catalog.names import Names, names, shared_versions
+from ordain.transforms.document import formats
+from ordain.transforms.errors import Refused, Where, errors, in_order
+from ordain.transforms.importing import detect, schema_filter, unit_files, whole_machine, yaml_writer
+from ordain.transforms.importing.draft import MAX_BYTES, Imported, Source
+from ordain.transforms.machine import rootfs
+from ordain.transforms.machine.facts import read_facts
+from ordain.transforms.machine.installed_units import read_installed
+
+NULL = Path("/dev/null")
+
+
+def import_(request: Namespace, console: Console) -> Exit:
+    """`ordainctl import`."""
+    if not request.file and not request.tree:
+        raise Usage("FILE or --root is missing")
+    name = request.name or _name(request.file)
+    try:
+        formats.FORMATS["name"](name)
+    except ValueError as error:
+        raise Usage(f"{name!r} is no name of a document: {error}") from None
+    imported = Imported()
+    root = Path(request.tree) if request.tree else request.root
+    neutral = _names(root)
+    if request.tree:
+        found = whole_machine.from_machine(read_installed(root), lambda path: rootfs.read(root, path), imported)
+        unit_files.carry(found, neutral, imported)
+    kind = detect.Kind(request.kind) if request.kind else None
+    detect.carry(_sources(request.file, imported), neutral, imported, kind)
+    schema_filter.settle(imported)
+    if any(imported.sections.values()):
+        origins = [*([f"--root {request.tree}"] if request.tree else []), *request.file]
+        header = f"Made by `ordainctl import` from {origins[0]}"
+        header += f" and {plural(len(origins) - 1, 'other')}." if len(origins) > 1 else "."
+        _place(request.output, yaml_writer.write(imported, name, header=header), console)
+    return _report(imported, console)
+
+
+def _report(imported: Imported, console: Console) -> Exit:
+    """Says what was not carried, by place."""
+    problems = in_order(imported.problems)
+    for problem in problems:
+        hint = f" ({problem.hint})" if problem.hint else ""
+        console.note(f"{problem.where}: not carried: {problem.what}{hint}")
+    if not problems and not any(imported.sections.values()):
+        raise Failure("there is nothing to import in what was given")
+    if not problems:
+        return Exit.OK
+    console.note(f"{plural(len(problems), 'thing')} not carried", Style.WARN)
+    return Exit.DEGRADED if any(imported.sections.values()) else Exit.REFUSED
+
+
+def _place(output: str | None, text: str, console: Console) -> None:
+    if not output:
+        console.text(text)
+        return
+    try:
+        Path(output).write_bytes(text.encode())
+    except OSError as error:
+        raise Failure(f"{output}: {error.strerror}") from error
+
+
+def _names(root: Path) -> Names:
+    """What neutral names mean on the machine whose root is ``root``. Raises `Refused`."""
+    documents = transforms(root)
+    found, problems = names(documents, read_facts(root), shared_versions(documents))
+    if errors(problems):
+        raise Refused(problems)
+    return found
+
+
+def _name(files: Sequence[str]) -> str:
+    """The name of the document: that of the first file, as far as a name can be the same."""
+    stem = Path(files[0]).name.partition(".")[0] if files else ""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_") or "imported"
+
+
+def _sources(names: Sequence[str], imported: Imported) -> Iterator[Source]:
+    """The files below ``names``; what cannot be read is said."""
+    for name in names:
+        path = Path(name)
+        try:
+            if name == STANDARD_INPUT:
+                yield Source(path="<stdin>", data=sys.stdin.buffer.read(MAX_BYTES + 1))
+            elif path.is_dir():
+                yield from _directory(path)
+            else:
+                yield Source(path=name, data=_read(path))
+        except OSError as error:
+            imported.lost(Where(path=str(error.filename or name)), error.strerror or str(error), "")
+
+
+def _directory(directory: Path) -> Iterator[Source]:
+    """Files that an importer knows, and the drop-ins of units; of links only masks, the others are aliases."""
+    for path in sorted(directory.iterdir()):
+        if path.is_symlink():
+            if path.readlink() == NULL:
+                yield Source(path=str(path), data=b"")
+        elif path.is_file():
+            source = Source(path=str(path), data=_read(path))
+            if detect.kind_of(source):
+                yield source
+        elif path.is_dir() and path.suffix == ".d":
+            yield from _directory(path)
+
+
+def _read(path: Path) -> bytes:
+    return rootfs.read_here(path.resolve(), limit=MAX_BYTES + 1)

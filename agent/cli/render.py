@@ -1,0 +1,151 @@
+"""validate, render, schema, facts: they need documents only, neither root nor systemd."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from pathlib import Path
+
+from ordain.agent.cli.command import Exit
+from ordain.agent.cli.console import Console, Style, plural
+from ordain.agent.cli.document_files import read_files, read_valid, transforms
+from ordain.agent.cli.parse import Usage
+from ordain.agent.cli.target_machine import facts_to_json, machine
+from ordain.agent.errors import Failure
+from ordain.agent.model import to_json
+from ordain.transforms.artifact_text import dump
+from ordain.transforms.errors import Problem, Severity, in_order
+from ordain.transforms.model import Artifact, Compiled, Document, Kind
+from ordain.transforms.resolve.resolve import certain_conflicts, duplicates
+
+
+def validate(request: Namespace, console: Console) -> Exit:
+    """`ordainctl validate`."""
+    documents, problems = read_files(request.file)
+    problems = (*problems, *duplicates(documents), *certain_conflicts(documents))
+    wrong = any(problem.severity is not Severity.WARNING for problem in problems)
+    if request.json:
+        listed = [{"kind": d.kind, "name": d.name, "path": d.where.path, "line": d.where.line} for d in documents]
+        console.json({"documents": listed, "problems": [p.to_json() for p in in_order(problems)]})
+    else:
+        console.problems(problems)
+        if not wrong:
+            console.line(f"{plural(len(documents), 'document')}: valid", Style.GOOD)
+    return Exit.REFUSED if wrong else Exit.OK
+
+
+def render(request: Namespace, console: Console) -> Exit:
+    """`ordainctl render`."""
+    from ordain.transforms.compile import compile
+
+    documents, warnings = read_valid(request.file)
+    if request.all_os:
+        return _render_all(request, documents, warnings, console)
+    facts, installed = machine(request, documents)
+    compiled = compile(documents, facts, installed, shipped=transforms(request.root))
+    problems = in_order((*(w for w in warnings if w.severity is Severity.WARNING), *compiled.problems))
+    if request.output:
+        _write(Path(request.output), compiled)
+    if request.json:
+        console.json(
+            {
+                "artifacts": [to_json(a) for a in compiled.artifacts],
+                "members": [to_json(m) for m in compiled.members],
+                "layers": list(compiled.resolved.layers),
+                "problems": [p.to_json() for p in problems],
+            }
+        )
+    else:
+        if not request.output:
+            console.text(dump(compiled.artifacts))
+        console.problems(problems)
+    blocked = any(p.severity is Severity.BLOCKED for p in problems)
+    return Exit.DEGRADED if blocked else Exit.OK
+
+
+def _render_all(
+    request: Namespace, documents: tuple[Document, ...], warnings: tuple[Problem, ...], console: Console
+) -> Exit:
+    from ordain.transforms.catalog.known_systems import systems
+    from ordain.transforms.compare_systems import difference, matrix
+
+    if request.os or request.facts or request.output:
+        raise Usage("--all-os excludes --os, --facts and --output")
+    machines = {name: machine(Namespace(**{**vars(request), "os": name}), documents)[0] for name in systems()}
+    groups = matrix(documents, machines, transforms(request.root))
+    differences = [difference(groups[0], group) for group in groups]
+    if request.json:
+        listed = [
+            {
+                "systems": list(group.systems),
+                "artifacts": [to_json(a) for a in group.artifacts],
+                "problems": [p.to_json() for p in group.problems],
+                "difference": text,
+            }
+            for group, text in zip(groups, differences, strict=True)
+        ]
+        console.json({"groups": listed, "problems": [p.to_json() for p in in_order(warnings)]})
+    else:
+        for group, text in zip(groups, differences, strict=True):
+            console.line(f"{plural(len(group.systems), 'system')}: {', '.join(group.systems)}", Style.STRONG)
+            console.text(text)
+        console.problems(in_order(warnings))
+    found = {problem.severity for group in groups for problem in group.problems}
+    if Severity.ERROR in found:
+        return Exit.REFUSED
+    return Exit.DEGRADED if Severity.BLOCKED in found else Exit.OK
+
+
+def facts(request: Namespace, console: Console) -> Exit:
+    """`ordainctl facts`."""
+    from ordain.transforms.machine.facts import survey
+
+    surveyed, problems = survey(request.root)
+    found = facts_to_json(surveyed)
+    console.problems(problems)
+    if request.json:
+        console.json(found)
+        return Exit.OK
+    rows = [(name, _listed(value)) for name, value in found.items() if name not in {"labels", "pinned"}]
+    for name, values in sorted(surveyed.labels.items()):
+        pinned = " (kernel command line)" if name in surveyed.pinned else ""
+        rows.append((f"label {name}", _listed(values) + pinned))
+    console.table((), rows)
+    return Exit.OK
+
+
+def _listed(value: object) -> str:
+    return ", ".join(value) if isinstance(value, (list, tuple)) else str(value)
+
+
+def schema(request: Namespace, console: Console) -> Exit:
+    """`ordainctl schema`."""
+    from ordain.transforms.document.schema import DIALECT
+    from ordain.transforms.document.schema import schema as of_kind
+
+    if request.kind:
+        console.json(of_kind(Kind(request.kind)))
+    else:
+        console.json({"$schema": DIALECT, "title": "a document", "oneOf": [of_kind(kind) for kind in Kind]})
+    return Exit.OK
+
+
+def _write(directory: Path, compiled: Compiled) -> None:
+    """Place every artifact below ``directory``. Raises `Failure` unless that is empty or absent."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if any(directory.iterdir()):
+            raise Failure(f"{directory}: not empty, so nothing was written")
+        for artifact in compiled.artifacts:
+            _place(directory, artifact)
+    except OSError as error:
+        raise Failure(f"{error.filename or directory}: {error.strerror}") from error
+
+
+def _place(directory: Path, artifact: Artifact) -> None:
+    path = directory / artifact.path.lstrip("/")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if artifact.link is not None:
+        path.symlink_to(artifact.link)
+    else:
+        path.write_bytes((artifact.content or "").encode())
+        path.chmod(artifact.mode)

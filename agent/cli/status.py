@@ -1,0 +1,189 @@
+"""status, watch and history: what is, what comes, and what was."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+
+from ordain.agent.cli.apply import RESULTS, ask
+from ordain.agent.cli.command import Exit
+from ordain.agent.cli.console import Cell, Console, Style, plural
+from ordain.agent.daemon.connect import connect
+from ordain.agent.errors import Failure
+from ordain.agent.model import Outcome, to_json
+from ordain.agent.state.boot_record import placed_number
+from ordain.agent.state.store import Store
+from ordain.agent.status import Condition, State, Status, UnitStatus
+from ordain.transforms.errors import near
+from ordain.transforms.graph.essential_units import ITEM as BOOT
+
+STATES = {
+    State.CONVERGED: Style.GOOD,
+    State.DEGRADED: Style.BAD,
+    State.ROLLED_BACK: Style.BAD,
+}
+
+
+def status(request: Namespace, console: Console) -> Exit:
+    """`ordainctl status`."""
+    now = ask(request.root, lambda client: client.status())
+    units = _chosen(now.units, request.unit)
+    if request.json:
+        data = to_json(now)
+        data["units"] = to_json(units)
+        console.json(data)
+    else:
+        if not request.unit:
+            console.table((), _head(now))
+            console.line()
+        # Dozens, and all is said by their number as long as they stay out.
+        kept_out = [] if request.unit else [unit for unit in units if unit.item == BOOT and unit.ok]
+        console.table(("UNIT", "WANTED", "IS", "NOTE"), [_row(unit) for unit in units if unit not in kept_out])
+        if kept_out:
+            console.line(
+                f"{plural(len(kept_out), 'unit')} of the distribution kept out, as boot is exclusive", Style.DIM
+            )
+        if not units:
+            nothing = "the documents speak of no unit" if now.generation else "nothing was applied yet"
+            console.line(nothing, Style.DIM)
+    degraded = now.state in {State.DEGRADED, State.ROLLED_BACK}
+    if request.unit:
+        degraded = any(not unit.ok for unit in units)
+    return Exit.DEGRADED if degraded else Exit.OK
+
+
+def watch(request: Namespace, console: Console) -> Exit:
+    """`ordainctl watch`."""
+    asyncio.run(_watch(request, console))
+    return Exit.OK
+
+
+async def _watch(request: Namespace, console: Console) -> None:
+    last = Status()
+    async with connect(request.root) as client:
+        async for now in client.watch():
+            if request.json:
+                console.line(json.dumps(to_json(now), ensure_ascii=False))
+            else:
+                for text, style in changes(last, now):
+                    console.line(f"{datetime.now():%H:%M:%S}  {text}", style)
+            console.out.flush()
+            last = now
+
+
+def changes(last: Status, now: Status) -> Iterator[tuple[str, Style]]:
+    """What is new in ``now``, a line each."""
+    if (now.state, now.generation) != (last.state, last.generation):
+        yield f"{now.state}, generation {now.generation}", STATES.get(now.state, Style.WARN)
+    if now.source.problem not in ("", last.source.problem) and not now.source.code:
+        yield now.source.problem, Style.BAD
+    for condition in now.conditions:
+        if condition not in last.conditions:
+            yield _said(condition), Style.WARN
+    before = {unit.unit: unit for unit in last.units}
+    for unit in now.units:
+        if unit != before.pop(unit.unit, None):
+            note = f", {unit.what}" if unit.what else ""
+            yield f"{unit.unit} {unit.active_state} ({unit.sub_state}){note}", Style.PLAIN if unit.ok else Style.BAD
+    for name in before:
+        yield f"{name} is no longer in the documents", Style.PLAIN
+
+
+def unit_name(word: str) -> str:
+    """The unit a word means, as systemctl reads it: ``web`` is web.service.
+
+    >>> unit_name("web"), unit_name("web.timer")
+    ('web.service', 'web.timer')
+    """
+    return word if "." in word else f"{word}.service"
+
+
+def _chosen(units: Sequence[UnitStatus], words: Iterable[str]) -> tuple[UnitStatus, ...]:
+    known = {unit.unit: unit for unit in units}
+    names = [unit_name(word) for word in words]
+    for name in names:
+        if name not in known:
+            hint = near(name, known)
+            raise Failure(f"the documents do not speak of {name}" + (f"; {hint}" if hint else ""))
+    return tuple(known[name] for name in names) if names else tuple(units)
+
+
+def _head(now: Status) -> list[tuple[Cell, Cell]]:
+    generation = f"{now.generation} ({now.hash[:12]})" if now.generation else "none"
+    if now.wanted_hash and now.wanted_hash != now.hash:
+        generation += f", documents want {now.wanted_generation or now.wanted_hash[:12]}"
+    source = f"{now.source.type} {now.source.location}".strip()
+    if now.agent and not now.source.connected:
+        since = f" since {datetime.fromisoformat(now.source.since).astimezone():%F %T}" if now.source.since else ""
+        source += f", lost{since} [{now.source.code}]" if now.source.code else ", not read yet"
+    rows: list[tuple[Cell, Cell]] = [
+        (("State", Style.STRONG), (str(now.state), STATES.get(now.state, Style.WARN))),
+        (("Generation", Style.STRONG), generation),
+        (("Source", Style.STRONG), source),
+        (("Agent", Style.STRONG), "running" if now.agent else ("not running", Style.WARN)),
+    ]
+    if now.taken_over_by:
+        rows.append((("Services", Style.STRONG), f"started by {now.taken_over_by}"))
+    if now.source.problem and not now.source.code:
+        rows.append((("Documents", Style.STRONG), (now.source.problem, Style.BAD)))
+    rows += [(("Condition", Style.STRONG), (_said(condition), Style.WARN)) for condition in now.conditions]
+    return rows
+
+
+def _said(condition: Condition) -> str:
+    """A condition on one line. One that comes from a problem says most of it itself."""
+    parts = [f"{condition.item}:", condition.what, f"({condition.hint})", f"[{condition.code}]"]
+    values = [condition.item, "", condition.hint, condition.code]
+    return " ".join(
+        part
+        for part, value in zip(parts, values, strict=True)
+        if part == condition.what or (value and value not in condition.what)
+    )
+
+
+def _row(unit: UnitStatus) -> tuple[Cell, ...]:
+    state = f"{unit.active_state} ({unit.sub_state})"
+    if unit.load_state != "loaded":
+        state = unit.load_state if unit.active_state == "inactive" else f"{state}, {unit.load_state}"
+    notes = [unit.what] if unit.what else []
+    if unit.n_restarts:
+        notes.append(f"restarted {unit.n_restarts}×")
+    if unit.edited:
+        yet = " (not read yet: systemctl daemon-reload)" if unit.unread else ""
+        notes.append(f"changed by {', '.join(unit.edited)}{yet}")
+    return unit.unit, unit.wanted, (state, Style.PLAIN if unit.ok else Style.BAD), ", ".join(notes)
+
+
+def history(request: Namespace, console: Console) -> Exit:
+    """`ordainctl history`."""
+    kept = Store(request.root).history()
+    applied = Store(request.root).read_applied()
+    current = applied.number if applied else placed_number(request.root)
+    outcomes = {saved.number: Store(request.root).outcome(saved.number) for saved in kept}
+    if request.json:
+        console.json(
+            [{**to_json(s), "in_force": s.number == current, "outcome": to_json(outcomes[s.number])} for s in kept]
+        )
+        return Exit.OK
+    rows: list[tuple[Cell, ...]] = []
+    for saved in kept:
+        here = saved.number == current
+        note: Cell = (saved.damaged, Style.BAD) if saved.damaged else ("in force", Style.GOOD) if here else ""
+        rows.append((str(saved.number), saved.saved, saved.hash[:12], _came_to(outcomes[saved.number]), note))
+    console.table(("NUMBER", "SAVED", "HASH", "APPLY", "NOTE"), rows)
+    if not rows:
+        console.line("no generation was applied yet", Style.DIM)
+    return Exit.OK
+
+
+def _came_to(outcome: Outcome | None) -> str:
+    """An apply in a few words: how many jobs of which kind, and what was wrong."""
+    if outcome is None:
+        return ""
+    verbs = [str(job.verb) for job in (*outcome.plan.stops, *outcome.plan.jobs)]
+    counted = [f"{verbs.count(verb)} {verb}" for verb in dict.fromkeys(verbs)] or ["no job"]
+    wrong = [RESULTS[Exit(outcome.exit_status)]] if outcome.exit_status else []
+    return ", ".join([*counted, *wrong])

@@ -1,0 +1,114 @@
+"""The machine a command is about: this one, or one that its options describe."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from argparse import Namespace
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ordain.agent.cli.parse import Usage
+from ordain.agent.errors import Failure
+from ordain.agent.json_codec import from_json
+from ordain.agent.model import to_json
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.errors import near
+from ordain.transforms.machine.facts import read_facts
+from ordain.transforms.machine.installed_units import read_installed
+from ordain.transforms.model import Condition, Document, Facts, Installed, Kind
+
+_GLOB = set("*?[")
+
+
+def machine(request: Namespace, documents: Iterable[Document]) -> tuple[Facts, Installed | None]:
+    """Facts and installed units for ``--os … --node``; of another machine nothing is known to be installed.
+
+    Raises `Usage` for options that make no machine, `Failure` for a file of facts that cannot be used.
+    """
+    if request.facts and request.os:
+        raise Usage("--facts and --os exclude each other")
+    systemd = _number(request.systemd) if request.systemd is not None else None
+    here = not (request.facts or request.os or request.systemd or request.arch or request.node)
+    if request.facts:
+        facts = _stored(request.facts)
+    elif request.os:
+        facts = facts_for(request.os, systemd=systemd)
+    else:
+        facts = read_facts(request.root)
+    if systemd is not None:
+        facts = dataclasses.replace(facts, systemd=systemd)
+    if request.arch:
+        facts = dataclasses.replace(facts, arch=request.arch)
+    if request.node:
+        facts = _as_node(facts, request.node, documents)
+    labels = _labels(request.label)
+    facts = dataclasses.replace(facts, labels={**facts.labels, **labels}, pinned=facts.pinned | frozenset(labels))
+    return facts, read_installed(request.root) if here else None
+
+
+def facts_to_json(facts: Facts) -> dict[str, object]:
+    """The facts by the names that ``match`` uses; ``--facts`` reads this back."""
+    return {name.replace("_", "-"): value for name, value in to_json(facts).items()}
+
+
+def _stored(name: str) -> Facts:
+    try:
+        data = json.loads(Path(name).read_bytes())
+        return _facts({key.replace("-", "_"): value for key, value in data.items()})
+    except OSError as error:
+        raise Failure(f"{name}: {error.strerror}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Failure(f"{name}: not the facts of a machine; `ordainctl facts --json` prints some ({error})") from error
+
+
+def _facts(data: Mapping[str, object]) -> Facts:
+    """The inverse of `facts_to_json`; raises `ValueError` or `TypeError`."""
+    facts = from_json(Facts, data)
+    facts = dataclasses.replace(facts, pinned=frozenset(facts.pinned))
+    texts = [facts.id, facts.version, facts.arch, facts.virtualization, facts.hostname, facts.machine_id, facts.root]
+    lists = [facts.like, facts.mac, tuple(facts.pinned), tuple(facts.labels), *facts.labels.values()]
+    if not all(isinstance(text, str) for text in (*texts, *(text for each in lists for text in each))):
+        raise ValueError("a text is wanted where something else stands")
+    if not isinstance(facts.systemd, int):
+        raise ValueError("systemd is not a number")
+    return facts
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise Usage(f"--systemd wants a number, not {text!r}")
+    return int(text)
+
+
+def _labels(settings: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+    labels: dict[str, tuple[str, ...]] = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not name or not equals:
+            raise Usage(f"--label wants KEY=VALUE, not {setting!r}")
+        labels[name] = (*labels.get(name, ()), value)
+    return labels
+
+
+def _as_node(facts: Facts, name: str, documents: Iterable[Document]) -> Facts:
+    """``facts`` with what the Node called ``name`` matches on (documents.md, Kinds)."""
+    nodes = {d.name: d for d in documents if d.kind is Kind.NODE}
+    if name not in nodes:
+        hint = near(name, nodes)
+        raise Failure(f"no Node document is called {name!r}" + (f"; {hint}" if hint else ""))
+    match = nodes[name].match
+    mac = _plain(match.get("mac"))
+    return dataclasses.replace(
+        facts,
+        hostname=_plain(match.get("hostname")) or name,
+        machine_id=_plain(match.get("machine-id")) or facts.machine_id,
+        mac=(mac,) if mac else facts.mac,
+    )
+
+
+def _plain(condition: Condition | None) -> str:
+    """A value that fulfils ``condition``, "" if it names none."""
+    if condition is None or condition.negated:
+        return ""
+    return next((v for v in condition.values if v and not _GLOB & set(v)), "")

@@ -1,0 +1,53 @@
+"""What documents ask of a machine that only its boot tells: by their `match`, or in a template; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from ordain.transforms.document.conditions import FACTS
+from ordain.transforms.model import Branch, Document, Row, Template, Tree, Value
+from ordain.transforms.resolve.resolve import with_default_match
+
+AT_BOOT = frozenset({"hostname", "mac", "machine-id", "root", "virtualization"})
+"""Facts that an image does not know yet."""
+_FACTS = re.compile(r"\bfacts\b\W*(\w*)")
+
+
+def asked_at_boot(documents: Iterable[Document]) -> frozenset[str]:
+    """Those facts of `AT_BOOT` on which it hangs what ``documents`` come to; in doubt one more.
+
+    >>> sorted(_of_template("{{ facts.root }} {{ facts['machine_id'] }}"))
+    ['machine-id', 'root']
+    """
+    found: set[str] = set()
+    for document in documents:
+        found |= with_default_match(document).match.keys()
+        for text in _templates(document.sections):
+            found.update(_of_template(text))
+    return frozenset(found & AT_BOOT)
+
+
+def _of_template(text: str) -> Iterator[str]:
+    for word in _FACTS.findall(text):
+        name = word.replace("_", "-")
+        yield from (name,) if name in FACTS else AT_BOOT
+
+
+def _templates(tree: Tree) -> Iterator[str]:
+    if isinstance(tree, Branch):
+        for child in tree.children.values():
+            yield from _templates(child)
+    else:
+        yield from _of_value(tree.value)
+
+
+def _of_value(value: Value) -> Iterator[str]:
+    if isinstance(value, Template):
+        yield value.text
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _of_value(part)
+    elif isinstance(value, Row):
+        for _, cell in value.cells:
+            yield from _of_value(cell)

@@ -1,0 +1,1 @@
+"""ordain-agent: follows the documents and serves its D-Bus interface."""

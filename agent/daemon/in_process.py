@@ -1,0 +1,324 @@
+"""What a `Client` can ask, done in this process: by ordainctl when no agent runs, and by the agent itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ordain.agent.apply.admin_overrides import edits
+from ordain.agent.apply.engine import OUTCOME, Engine, Texts
+from ordain.agent.apply.hold import hold, unhold
+from ordain.agent.apply.observe import look
+from ordain.agent.apply.rollback import confirm, decided, rollback
+from ordain.agent.compile.executor import TAKE
+from ordain.agent.daemon.client import Documents
+from ordain.agent.daemon.takeover import read_record as read_takeover
+from ordain.agent.delivery.fleet.report import Taken
+from ordain.agent.delivery.protocol import Fault, Health, Snapshot, Source, SourceError
+from ordain.agent.errors import Busy, Failure, Unavailable
+from ordain.agent.json_codec import from_json
+from ordain.agent.model import Generation, Hold, Outcome, Plan, to_json
+from ordain.agent.plan.removal_limit import believe
+from ordain.agent.plan.unit_status import reboots, unit_statuses
+from ordain.agent.settings import Settings
+from ordain.agent.state.applied_source import origin, remember
+from ordain.agent.state.boot_record import placed_hash, read_record
+from ordain.agent.state.holds import BadHolds
+from ordain.agent.state.source_loss_record import read_loss
+from ordain.agent.status import Condition, SourceState, State, Status, UnitStatus
+from ordain.transforms.catalog.machine_catalog import local_transforms
+from ordain.transforms.errors import Problem
+from ordain.transforms.machine.facts import read_facts
+from ordain.transforms.model import Facts, Wanted
+
+BUSY_SEC = 10.0
+"""How long one who asks for an apply waits for another to end."""
+
+
+class Local:
+    """A `Client` over an engine and a source."""
+
+    agent = False
+
+    def __init__(
+        self, *, engine: Engine, source: Source, settings: Settings, problems: tuple[Problem, ...] = ()
+    ) -> None:
+        self.engine = engine
+        self.source = source
+        self.settings = settings
+        self.source_state = SourceState(type=source.type, location=source.location)
+        self.facts: Facts | None = None
+        self.labels: Mapping[str, tuple[str, ...]] = {}
+        self.taken = Taken()
+        self._taken_before = b""
+        self._believed = False
+        self._read_from = source
+        self._settings_problems = problems
+        self.health: Health | None = None
+
+    async def texts(self) -> Texts:
+        """The documents of the source. Raises `Unavailable`; also for none where there were some.
+
+        Losing or emptying the database stops nothing (product.md, promise 2).
+        """
+        source = self.source
+        try:
+            self.health = None
+            found = await source.read()
+            # What lies on this machine is never lost; what was stopped for the loss of another source starts again.
+            self.health = Health(connected=True) if source.type == "directory" else found.health
+            # Told of together with what becomes of it: others wait for their turn until this release is applied.
+            snapshot, self.taken, self.labels = await asyncio.to_thread(self._take, found)
+            if source is not self.source:  # agent.yaml has changed meanwhile
+                return await self.texts()
+            if not snapshot.texts and self.engine.applied().members:
+                raise SourceError(f"{self.source.location} holds no documents", code=Fault.EMPTY)
+        except SourceError as error:
+            if source is not self.source:
+                return await self.texts()
+            self._source(problem=f"{error}; what was applied stays", code=error.code, hint=error.hint)
+            raise Unavailable(self.source_state.problem) from None
+        self._believed = snapshot.own or snapshot.meant
+        self._read_from = source
+        health = snapshot.health
+        if health is None or health.connected:
+            self._source(connected=True, revision=snapshot.revision)
+        else:
+            problem = f"{health.what}; what was fetched last stays"
+            since = datetime.now(UTC) - timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME) - health.since)
+            self._source(
+                revision=snapshot.revision,
+                problem=problem,
+                code=health.code,
+                hint=health.hint,
+                since=since.isoformat(timespec="seconds"),
+            )
+        return snapshot.texts
+
+    def _take(self, snapshot: Snapshot) -> tuple[Snapshot, Taken, Mapping[str, tuple[str, ...]]]:
+        """What this machine takes of it, see `admit_snapshot.take`; unsigned documents that are the same are not read
+        again."""
+        root, trust = self.engine.root, self.settings.trust
+        self.facts = read_facts(root)
+        seen = repr((snapshot.texts, snapshot.own, trust, self.facts, local_transforms(root)))
+        if (digest := hashlib.sha256(seen.encode("utf-8", "surrogateescape")).digest()) == self._taken_before:
+            return snapshot, self.taken, self.labels
+        admitted, release, labels = self.engine.elsewhere(TAKE, root, trust, snapshot)
+        self._taken_before = b"" if release.number else digest
+        return admitted, release, labels
+
+    def _source(self, **state: Any) -> None:
+        self.source_state = SourceState(
+            type=self.source.type, location=self.source.location, release=self.taken.title, **state
+        )
+
+    def believe(self, old: Generation, new: Generation) -> None:
+        """What the source may do unasked; see `guard.believe`. Raises `Withheld`.
+
+        Raises `Busy` for what was read before agent.yaml changed: the labels may be the new ones already.
+        """
+        if self._read_from is not self.source:
+            raise Busy("agent.yaml has changed meanwhile")
+        if not self._believed and origin(self.engine.root) == self.source.location:
+            believe(old, new, self.settings.max_removal)
+        remember(self.engine.root, self.source.location)
+
+    @property
+    def paused(self) -> bool:
+        """Whether the source is not followed."""
+        return self.engine.decisions.paused
+
+    async def plan(self, documents: Documents | None = None) -> Plan:
+        """See `Client.plan`."""
+        return await self.engine.plan(await self.texts() if documents is None else documents)
+
+    async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
+        """See `Client.apply`."""
+        if documents is not None and not documents:
+            raise Failure("no documents were given, and to apply nothing would stop everything")
+        if documents is None:
+            return await self.engine.apply(await self.texts(), patience_sec=BUSY_SEC, confirm_sec=confirm_sec)
+        return await self.engine.apply(
+            documents,
+            patience_sec=BUSY_SEC,
+            confirm_sec=confirm_sec,
+            stands_in=await self._revision(),
+            pause=not once,
+        )
+
+    async def _revision(self) -> str:
+        """The revision that the source is at, "" if that cannot be told: then the first that it will have."""
+        with contextlib.suppress(Unavailable):
+            await self.texts()
+        return self.source_state.revision
+
+    async def confirm(self) -> int:
+        """See `Client.confirm`."""
+        return (await confirm(self.engine)).number
+
+    async def rollback(self, number: int = 0) -> Outcome:
+        """See `Client.rollback`."""
+        return await rollback(self.engine, number, await self._revision())
+
+    async def status(self) -> Status:
+        """See `Client.status`. Where an apply ends meanwhile, units and state would be of two generations."""
+        for _ in range(3):
+            before = placed_hash(self.engine.root)
+            found = await self._status()
+            if placed_hash(self.engine.root) == before:
+                break
+        return found
+
+    async def _status(self) -> Status:
+        generation = await asyncio.to_thread(self.engine.kept_out.completed, self.engine.applied())
+        observed = await look(self.engine.systemd, [member.unit for member in generation.members])
+        still = [
+            state.name
+            for state in observed.units.values()
+            if state.name.endswith(".service") and state.active_state == "inactive" and state.invocation_id
+        ]
+        oneshots = [name for name in still if await self.engine.systemd.property(name, "Type") == "oneshot"]
+        troubles: tuple[Condition, ...] = ()
+        try:
+            observed = await self.engine.weigh(observed, generation)
+        except BadHolds as failure:
+            troubles = (Condition(code="BadHolds", what=str(failure)),)
+        placed_by_admin = edits(self.engine.root, (member.unit for member in generation.members))
+        rejected = self.engine.decisions.rejected
+        unread = {unit for unit, paths in placed_by_admin.items() if await self.engine.systemd.unread(unit, paths)}
+        units = unit_statuses(generation, observed, oneshots, placed_by_admin, unread)
+        return Status(
+            state=self.state_of(units),
+            agent=self.agent,
+            generation=generation.number,
+            hash=generation.hash,
+            wanted_generation=rejected.number if rejected else generation.number,
+            wanted_hash=rejected.hash if rejected else generation.hash,
+            source=self.source_state,
+            conditions=(*self.conditions(), *troubles, *reboots(units)),
+            units=units,
+            drift=tuple(unit.unit for unit in units if not unit.ok),
+            taken_over_by=read_takeover(self.engine.root)[0],
+        )
+
+    def state_of(self, units: Sequence[UnitStatus], *, degraded: bool = False) -> State:
+        """The state, given the units and whether anything else is not as it should be."""
+        if self.engine.trials.under_way():
+            return State.TRIAL
+        if self.paused:
+            return State.PAUSED
+        if self.engine.decisions.rejected:
+            return State.ROLLED_BACK
+        failed = any(unit.active_state == "failed" for unit in units)
+        return State.DEGRADED if failed or degraded else State.CONVERGED
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What the user should know."""
+        found = list(map(Condition.of, self._settings_problems))
+        source = self.source_state
+        if source.code:
+            found.append(Condition(code=source.code, what=source.problem, hint=source.hint))
+        record = read_record(self.engine.root)
+        found += [Condition(code="BootChoice", what=note) for note in record.get("note", ())]
+        if stopped := read_loss(self.engine.root).stopped:
+            what = f"{', '.join(stopped)}: stopped, as the source is lost (on-source-loss)"
+            found.append(Condition(code="SourceLost", what=what, hint="they start when it is back"))
+        return (*found, *self.engine.conditions.values(), *decided(self.engine), *self.engine.repair.conditions)
+
+    async def explain(self, about: str) -> Mapping[str, Any]:
+        """See `Client.explain`: ``unit``, ``state``, ``status``, ``member``, ``artifacts``, ``provenance``, ``last``.
+
+        ``last`` is what the last apply did about it: jobs, notes and verdicts.
+        """
+        generation = self.engine.applied()
+        unit = _unit_about(generation, about)
+        observed = await look(self.engine.systemd, [unit] if unit else [], closely=[unit])
+        member = next((m for m in generation.members if m.unit == unit), None)
+        item = member.item if member else "/".join(about.split("/")[:2])
+        last = _last(self.engine.root)
+        steps = last.get("plan", {})
+        return {
+            "about": about,
+            "unit": unit,
+            "item": item,
+            "generation": generation.number,
+            "member": to_json(member) if member else None,
+            "state": to_json(observed.unit(unit)) if unit else None,
+            "status": next((to_json(u) for u in (await self.status()).units if u.unit == unit), None)
+            if member
+            else None,
+            "artifacts": [a.path for a in generation.artifacts if item and a.item == item],
+            "provenance": {
+                pointer: place
+                for pointer, place in generation.provenance.items()
+                if item and (pointer == item or pointer.startswith(f"{item}/") or item in place.get("items", ()))
+            },
+            "last": {
+                key: [each for each in part.get(key, ()) if each["unit"] == unit]
+                for part, key in ((steps, "stops"), (steps, "jobs"), (steps, "notes"), (last, "verdicts"))
+            },
+        }
+
+    async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
+        """See `Client.hold`."""
+        return await hold(self.engine, unit, unmask=unmask)
+
+    async def unhold(self, unit: str) -> Outcome | None:
+        """See `Client.unhold`."""
+        return await unhold(self.engine, unit)
+
+    async def refresh(self) -> None:
+        """See `Client.refresh`; without an agent nothing follows the source, so there is nothing to do."""
+
+    async def pause(self) -> None:
+        """See `Client.pause`."""
+        self.engine.decisions.pause(True)
+
+    async def resume(self) -> None:
+        """See `Client.resume`."""
+        self.engine.decisions.pause(False)
+
+    async def follow(self) -> None:
+        """See `Client.follow`."""
+        self.engine.decisions.hold(None)
+        await self.resume()
+
+    async def watch(self) -> AsyncIterator[Status]:
+        """See `Client.watch`; without an agent nobody tells of changes."""
+        yield await self.status()
+
+
+def _unit_about(generation: Generation, about: str) -> str:
+    """The unit a name, a path or a pointer is about; "" if none."""
+    if "/" not in about:
+        return about if "." in about else f"{about}.service"
+    if about.startswith("/"):
+        name = about.rpartition("/")[2]
+        return name if any(member.unit == name for member in generation.members) else ""
+    item = "/".join(about.split("/")[:2])
+    members = [member for member in generation.members if member.item == item]
+    starters = [member.unit for member in members if member.starter and member.wanted is Wanted.RUNNING]
+    return (starters or [member.unit for member in members] or [""])[0]
+
+
+def last_outcome(root: Path) -> Outcome | None:
+    """What the last apply of this boot came to, None if there was none."""
+    try:
+        return from_json(Outcome, _last(root))
+    except (ValueError, TypeError, AttributeError):
+        return None
+
+
+def _last(root: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads((root / OUTCOME).read_bytes())
+        return found
+    except (OSError, ValueError):
+        return {}

@@ -1,0 +1,144 @@
+"""ordain-agent: take over the services of this boot, then follow the documents."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from pathlib import Path
+
+from ordain.agent.apply.engine import Engine
+from ordain.agent.compile.worker import Worker
+from ordain.agent.daemon.dbus_service import Service, serve
+from ordain.agent.daemon.follower import Follower
+from ordain.agent.daemon.settings_reload import Reconfigure, source_of
+from ordain.agent.daemon.takeover import settled, take_over
+from ordain.agent.delivery.fleet.report import Report, Reporter, boot, lag, report
+from ordain.agent.errors import Failure, Unavailable
+from ordain.agent.settings import read_settings
+from ordain.agent.status import State, Status
+from ordain.agent.system.bus_dbus_next import DbusNext
+from ordain.agent.system.journal_format import log_to_journal
+from ordain.agent.system.polkit import Authority
+from ordain.agent.system.sd_notify import notify
+from ordain.agent.system.systemd1 import Systemd
+
+log = logging.getLogger("ordain.agent")
+
+
+def main() -> int:
+    """Run until SIGTERM; the services go on without us. Returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="ordain-agent", description="Follow the documents of this machine. Started by ordain-agent.service."
+    )
+    parser.parse_args()
+    log_to_journal()
+    try:
+        return asyncio.run(_run(Path("/")))
+    except Failure as failure:
+        log.error("%s", failure)
+        return 1
+
+
+async def _run(root: Path) -> int:
+    settings, problems = read_settings(root)
+    for problem in problems:
+        log.warning("%s", problem)
+    bus = await DbusNext.open()
+    systemd = await Systemd.open(bus)
+    worker = Worker()
+    engine = Engine(systemd=systemd, elsewhere=worker, root=root)
+    source = source_of(settings, root)
+    follower = Follower(engine=engine, source=source, settings=settings, problems=problems, dismiss=worker.dismiss)
+    reconfigure = Reconfigure(follower, systemd, root)
+    service = Service(follower, Authority(bus))
+    engine.listener = service
+    await serve(bus.connection, service)
+    if await take_over(systemd, root, "agent"):
+        log.info("took over: the services of this boot are being started")
+    notify("READY=1", f"STATUS={_line(follower.current)}")
+    follower.listen(lambda status: notify(f"STATUS={_line(status)}"))
+    reporter = Reporter(root, lambda: _report(follower))
+    follower.listen(lambda _: reporter.changed())
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: _reload(follower, reconfigure))
+    tasks = [
+        asyncio.create_task(told.wait()),
+        asyncio.create_task(_follow(follower, systemd)),
+        asyncio.create_task(reconfigure.run()),
+        asyncio.create_task(_lost(bus)),
+        asyncio.create_task(_watchdog()),
+    ]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            if task.done():
+                task.result()
+        return 0
+    finally:
+        notify("STOPPING=1")
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        reconfigure.close()
+        bus.close()
+
+
+async def _follow(follower: Follower, systemd: Systemd) -> None:
+    """Plan nothing while the services of this boot are still being started."""
+    await settled(systemd)
+    await follower.run()
+
+
+async def _lost(bus: DbusNext) -> None:
+    """Without its bus an agent is nothing; PID 1 starts another."""
+    with contextlib.suppress(OSError, EOFError):
+        await bus.connection.wait_for_disconnect()  # type: ignore[no-untyped-call]
+    raise Unavailable("the message bus is gone")
+
+
+async def _watchdog() -> None:
+    """Tell PID 1 twice per WatchdogSec= that the loop turns."""
+    usec = int(os.environ.get("WATCHDOG_USEC", "0"))
+    while usec:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(usec / 2_000_000)
+    await asyncio.Event().wait()
+
+
+def _reload(follower: Follower, reconfigure: Reconfigure) -> None:
+    notify("RELOADING=1")
+    reconfigure.reload()
+    task = asyncio.ensure_future(follower.refresh())
+    task.add_done_callback(lambda _: notify("READY=1"))
+
+
+def _report(follower: Follower) -> Report | None:
+    """What others are told; nothing before the first documents."""
+    if follower.facts is None:
+        return None
+    return report(
+        follower.current,
+        follower.facts,
+        labels=follower.labels,
+        release=follower.taken,
+        boot=boot(follower.engine.root),
+        lag=lag(follower.current.source.since),
+    )
+
+
+def _line(status: Status) -> str:
+    """One line for ``systemctl status``."""
+    off = f", {len(status.drift)} not as wanted" if status.drift else ""
+    problem = f"; {status.source.problem}" if status.source.problem else ""
+    return (
+        "starting"
+        if status.state is State.STARTING
+        else f"{status.state}, generation {status.generation}{off}{problem}"
+    )

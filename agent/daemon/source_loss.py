@@ -1,0 +1,79 @@
+"""on-source-loss: stop what may run only so long without its source, and start it again once that is back; effect.
+
+    lost since ─due▶ units ─▶ stop, written down ─source is back▶ start what was stopped
+
+Only a source that cannot be reached is lost. What is empty, refuses us or makes no sense answers, and an
+ordain-source.service that does not run says nothing. Time counts from when the agent first saw the loss in this boot,
+by a clock that nobody sets, and goes on when the agent is restarted.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from ordain.agent.apply.engine import Engine
+from ordain.agent.delivery.protocol import Fault, Health
+from ordain.agent.delivery.source.handed_over import UNIT
+from ordain.agent.model import to_json
+from ordain.agent.plan.planner import RUNNING
+from ordain.agent.state.source_loss_record import PATH, Loss, read_loss
+from ordain.agent.system import atomic_files
+from ordain.transforms.model import Member
+
+
+class SourceLoss:
+    """Minds the loss of one machine's source; `tick` whenever its health may have changed, or time has passed."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._fresh = True
+
+    async def tick(self, health: Health | None) -> float | None:
+        """Do what is due; the seconds until more will be, None for never. Raises `Busy`, `Unavailable`, OSError."""
+        engine = self._engine
+        loss = read_loss(engine.root)
+        timed = [member for member in engine.applied().members if member.stop_after_usec]
+        if (not timed and not loss.stopped) or health is None:
+            return None
+        if health.connected:
+            if loss != Loss():
+                if loss.stopped:
+                    await engine.again(released=frozenset(loss.stopped))
+                _write(engine.root, Loss())
+            return None
+        states = await engine.systemd.list_units([UNIT, *(member.unit for member in engine.applied().members)])
+        if health.code != Fault.UNREACHABLE or states[UNIT].active_state != "active":
+            return None
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        # The later of the two: who talks to the network cannot make it earlier than it was seen.
+        since = max(loss.since or now, health.since if health.since <= now else 0.0)
+        units, left_sec = due(timed, now - since)
+        running = {unit for unit, state in states.items() if state.active_state in RUNNING}
+        # An agent that was killed may have written down what it had not stopped yet.
+        overdue = (units if self._fresh else units - set(loss.stopped)) & running
+        self._fresh = False
+        loss = Loss(since=since, stopped=tuple(sorted({*loss.stopped, *overdue})))
+        _write(engine.root, loss)
+        if overdue:
+            await engine.again(overdue=frozenset(overdue))
+            after = await engine.systemd.list_units(running)
+            ended = {unit for unit, state in after.items() if state.active_state not in RUNNING} - {UNIT}
+            _write(engine.root, Loss(since=since, stopped=tuple(sorted({*loss.stopped, *ended}))))
+        return left_sec
+
+
+def due(members: Iterable[Member], lost_sec: float) -> tuple[set[str], float | None]:
+    """The units whose time is over after so long, and the seconds until that of the next is."""
+    ends = {member.unit: member.stop_after_usec / 1_000_000 for member in members}
+    later = [end - lost_sec for end in ends.values() if end > lost_sec]
+    return {unit for unit, end in ends.items() if end <= lost_sec}, min(later, default=None)
+
+
+def _write(root: Path, loss: Loss) -> None:
+    if loss == read_loss(root):
+        return
+    atomic_files.make_folder((root / PATH).parent)
+    atomic_files.replace(root / PATH, json.dumps(to_json(loss)).encode())

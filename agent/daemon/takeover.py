@@ -1,0 +1,70 @@
+"""Once per boot, whoever comes first starts the services: this agent, an earlier one, or the fallback.
+
+The record is claimed before the start and says ``started`` after it, so that two who come at the same time
+start once, and one who dies in between leaves something to finish.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from ordain.agent.system import atomic_files
+from ordain.agent.system.systemd1 import Systemd
+
+RECORD = "run/ordain/takeover"
+TARGET = "ordain-services.target"
+CLAIMED = "claimed"
+STARTED = "started"
+POLL_SEC = 0.1
+SETTLE_SEC = 120.0
+"""How long members may take to start before documents are applied all the same."""
+
+
+def read_record(root: Path) -> tuple[str, str]:
+    """Who took over in this boot and how far that got; empty texts if nobody has."""
+    try:
+        who, _, step = (root / RECORD).read_text().strip().partition(" ")
+    except FileNotFoundError:
+        return "", ""
+    return who, step or STARTED
+
+
+async def take_over(systemd: Systemd, root: Path, who: str) -> bool:
+    """Queue the start of `TARGET`, unless someone has; returns whether it was us.
+
+    Nobody waits for it here: a member After=multi-user.target would wait for us. Raises `Unavailable`.
+    """
+    path = root / RECORD
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not _claim(path, who) and (read_record(root)[1] != CLAIMED or await _begun(systemd)):
+        return False
+    await systemd.start(TARGET)
+    atomic_files.replace(path, f"{who} {STARTED}\n".encode())
+    return True
+
+
+def _claim(path: Path, who: str) -> bool:
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
+    except FileExistsError:
+        return False
+    try:
+        os.write(descriptor, f"{who} {CLAIMED}\n".encode())
+    finally:
+        os.close(descriptor)
+    return True
+
+
+async def _begun(systemd: Systemd) -> bool:
+    state = (await systemd.list_units([TARGET]))[TARGET]
+    return state.active_state != "inactive" or await systemd.has_job(TARGET)
+
+
+async def settled(systemd: Systemd) -> None:
+    """Wait until the start of the target is over, however it ended; for at most `SETTLE_SEC`."""
+    for _ in range(int(SETTLE_SEC / POLL_SEC)):
+        if not await systemd.has_job(TARGET):
+            return
+        await asyncio.sleep(POLL_SEC)

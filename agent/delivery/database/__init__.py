@@ -1,0 +1,1 @@
+"""Stores of documents: etcd, CouchDB and a directory behind one protocol."""

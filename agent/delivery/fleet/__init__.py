@@ -1,0 +1,1 @@
+"""Releases and machines in a store: publishing, staged rollouts, semaphores and reports."""

@@ -1,0 +1,201 @@
+"""What a machine tells others of itself: one file that everybody may read; effect.
+
+/run/ordain/status.json    written by the agent when something changed, at most every `PACE_SEC`
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ordain.agent.json_codec import from_json
+from ordain.agent.model import to_json
+from ordain.agent.state.boot_record import boot_id, read_record
+from ordain.agent.status import State, Status
+from ordain.agent.system import atomic_files
+from ordain.transforms.model import Facts
+
+log = logging.getLogger(__name__)
+PATH = "run/ordain/status.json"
+PACE_SEC = 1.0
+WHAT_CHARACTERS = 200
+"""Of a condition's text; the machine itself has the rest."""
+MAX_CONDITIONS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """The release that a machine took last; number 0: none."""
+
+    channel: str = ""
+    number: int = 0
+    hash: str = ""
+
+    @property
+    def title(self) -> str:
+        """For people: ``stable 42``; "" for none."""
+        return f"{self.channel} {self.number}" if self.number else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """A condition, see `status.Condition`."""
+
+    code: str
+    item: str = ""
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """A unit as systemd has it: ActiveState, Result, NRestarts."""
+
+    state: str
+    result: str = ""
+    restarts: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The source: its own word for where it is, and since how many seconds it has been lost (0: it is not)."""
+
+    type: str = ""
+    connected: bool = False
+    revision: str = ""
+    lag: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boot:
+    """This boot, and which generation the generator took: current, fallback, baseline, …"""
+
+    id: str = ""
+    generated_from: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """All of it (product.md, Status written back).
+
+    ``labels`` are those its documents matched on, the Node's among them; ``facts`` what a preview resolves for.
+    ``written`` and ``seen`` (seconds since 1970: when it was sent) are of its own clock; ``dropped`` counts the reports
+    that the store did not take before this one.
+    """
+
+    machine: str
+    hostname: str = ""
+    phase: State = State.STARTING
+    generation: int = 0
+    hash: str = ""
+    wanted_generation: int = 0
+    release: Taken = field(default_factory=Taken)
+    conditions: tuple[Said, ...] = ()
+    units: Mapping[str, Unit] = field(default_factory=dict)
+    drift: tuple[str, ...] = ()
+    source: Source = field(default_factory=Source)
+    boot: Boot = field(default_factory=Boot)
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    facts: Facts | None = None
+    written: str = ""
+    seen: int = 0
+    dropped: int = 0
+
+
+def report(
+    status: Status, facts: Facts, *, labels: Mapping[str, tuple[str, ...]], release: Taken, boot: Boot, lag: int
+) -> Report:
+    """The report of a machine; pure. It names no value of a document."""
+    return Report(
+        machine=facts.machine_id,
+        hostname=facts.hostname,
+        phase=status.state,
+        generation=status.generation,
+        hash=status.hash,
+        wanted_generation=status.wanted_generation,
+        release=release,
+        conditions=tuple(
+            Said(code=c.code, item=c.item, what=c.what[:WHAT_CHARACTERS]) for c in status.conditions[:MAX_CONDITIONS]
+        ),
+        units={u.unit: Unit(state=u.active_state, result=u.result, restarts=u.n_restarts) for u in status.units},
+        drift=status.drift,
+        source=Source(
+            type=status.source.type, connected=status.source.connected, revision=status.source.revision, lag=lag
+        ),
+        boot=boot,
+        labels=labels,
+        facts=facts,
+    )
+
+
+def boot(root: Path) -> Boot:
+    """This boot of the machine below ``root``."""
+    return Boot(id=boot_id(root), generated_from=read_record(root).get("from", ("",))[0])
+
+
+def lag(since: str) -> int:
+    """The seconds since a time of `SourceState.since`; 0 for "".
+
+    >>> lag("")
+    0
+    """
+    return round((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()) if since else 0
+
+
+def encode(found: Report) -> bytes:
+    """The report as JSON."""
+    return json.dumps(to_json(found), sort_keys=True, separators=(",", ":")).encode()
+
+
+def decode(data: bytes) -> Report:
+    """Read a report. Raises ValueError for anything else."""
+    try:
+        found = json.loads(data)
+        return from_json(Report, found)
+    except (TypeError, AttributeError, KeyError, RecursionError) as error:
+        raise ValueError(f"no report of a machine: {error}") from None
+
+
+class Reporter:
+    """Writes the file below ``root``. ``make`` gives the report as it is now, None while there is none yet.
+
+    Has to be told of changes (`changed`); writes the first at once, and others when `PACE_SEC` have passed.
+    """
+
+    def __init__(self, root: Path, make: Callable[[], Report | None], *, pace_sec: float = PACE_SEC) -> None:
+        self._path = root / PATH
+        self._make = make
+        self._pace_sec = pace_sec
+        self._timer: asyncio.TimerHandle | None = None
+        self._written = float("-inf")
+        self._last: Report | None = None
+
+    def changed(self) -> None:
+        """Something may be other than it was."""
+        if self._timer is not None:
+            return
+        loop = asyncio.get_running_loop()
+        left = self._written + self._pace_sec - loop.time()
+        if left > 0:
+            self._timer = loop.call_later(left, self._write)
+        else:
+            self._write()
+
+    def _write(self) -> None:
+        self._timer = None
+        try:
+            found = self._make()
+            if found is None or found == self._last:
+                return
+            self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            stamped = {**to_json(found), "written": datetime.now(UTC).isoformat(timespec="seconds")}
+            atomic_files.replace(self._path, json.dumps(stamped, sort_keys=True, separators=(",", ":")).encode())
+        except OSError as error:
+            log.warning("%s; others will see the last status", atomic_files.why(error, self._path))
+            return
+        self._last = found
+        self._written = asyncio.get_running_loop().time()

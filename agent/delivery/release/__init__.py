@@ -1,0 +1,1 @@
+"""Signed releases: manifests, signatures, channels, and their verification on a machine."""

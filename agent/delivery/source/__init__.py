@@ -1,0 +1,1 @@
+"""Sources of documents for one machine, and ordain-source, the program that fetches them."""

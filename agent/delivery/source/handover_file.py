@@ -1,0 +1,112 @@
+"""What ordain-source.service hands to the agent, as one file: documents, where they are from, and how the source does.
+
+    `Handover` ─encode▶ bytes ─decode▶ `Handover`, or a `SourceError`
+
+    ordain-handover 1
+    {"location": …, "settings": …, "revision": …, "health": {…} | null, "documents": [[PATH, SIZE], …], "sha256": …}
+    the documents, one behind the other
+
+`decode` trusts nothing: the file comes from the process that talks to the network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ordain.agent.delivery.protocol import Fault, Health, Snapshot, SourceError
+
+MAGIC = b"ordain-handover 1\n"
+MAX_DOCUMENTS = 20_000
+MAX_HEADER_BYTES = 4 << 20
+MAX_BYTES = (64 << 20) + MAX_HEADER_BYTES
+_WORDS = 2000
+"""Characters that a text of the header has at most."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handover:
+    """``settings`` is the digest of the settings that ordain-source.service runs with; ``location`` that of theirs."""
+
+    location: str
+    settings: str
+    snapshot: Snapshot
+    health: Health | None = None
+
+
+def encode(handover: Handover) -> bytes:
+    """The bytes of the file."""
+    texts = handover.snapshot.texts
+    body = b"".join(data for _, data in texts)
+    header = {
+        "location": handover.location,
+        "settings": handover.settings,
+        "revision": handover.snapshot.revision,
+        "health": asdict(handover.health) if handover.health else None,
+        "documents": [[path, len(data)] for path, data in texts],
+        "sha256": hashlib.sha256(body).hexdigest(),
+    }
+    return b"".join((MAGIC, json.dumps(header).encode(), b"\n", body))
+
+
+def decode(data: bytes) -> Handover:
+    """What the bytes say. Raises `SourceError` (``BadHandover``) for anything that `encode` would not make."""
+    if not data.startswith(MAGIC):
+        raise _bad("it is of another version, or none")
+    end = data.find(b"\n", len(MAGIC), len(MAGIC) + MAX_HEADER_BYTES)
+    if end < 0:
+        raise _bad("its header has no end")
+    try:
+        header = json.loads(data[len(MAGIC) : end])
+        body = data[end + 1 :]
+        found = Handover(
+            location=_text(header["location"]),
+            settings=_text(header["settings"]),
+            snapshot=Snapshot(texts=_texts(header["documents"], body), revision=_text(header["revision"])),
+            health=_health(header["health"]),
+        )
+        if hashlib.sha256(body).hexdigest() != header["sha256"]:
+            raise _bad("its documents are not those it was written with")
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _bad(f"its header is none: {type(error).__name__}") from None
+    return found
+
+
+def _texts(entries: Any, body: bytes) -> tuple[tuple[str, bytes], ...]:
+    if not isinstance(entries, list) or len(entries) > MAX_DOCUMENTS:
+        raise ValueError
+    texts = []
+    at = 0
+    for path, size in entries:
+        if type(size) is not int or not 0 <= size <= len(body) - at:
+            raise ValueError
+        texts.append((_text(path), body[at : at + size]))
+        at += size
+    if at != len(body):
+        raise ValueError
+    return tuple(texts)
+
+
+def _health(data: Any) -> Health | None:
+    if data is None:
+        return None
+    since = float(data["since"])
+    if not 0 <= since < 1e12 or type(data["connected"]) is not bool:
+        raise ValueError
+    code = Fault(data["code"]) if data["code"] else ""
+    what, hint = _text(data["what"]), _text(data["hint"])
+    return Health(connected=data["connected"], code=code, what=what, hint=hint, since=since)
+
+
+def _text(value: Any) -> str:
+    """A text that does a terminal no harm."""
+    if not isinstance(value, str) or len(value) > _WORDS or not value.isprintable():
+        raise ValueError
+    return value
+
+
+def _bad(what: str) -> SourceError:
+    hint = "systemctl restart ordain-source.service"
+    return SourceError(f"what ordain-source.service handed over is not taken: {what}", code=Fault.HANDOVER, hint=hint)

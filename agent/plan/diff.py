@@ -1,0 +1,248 @@
+"""Two generations → the changes, per unit and key, of what the documents order; pure.
+
+Compared is what PID 1 reads from our files: a fragment and the drop-ins behind it, as one list of assignments. Comments
+and X- keys are not there. What the distribution or an admin adds is on both sides alike, and left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+from ordain.agent.generation import canonical, is_template, template_of
+from ordain.agent.model import Cause, Change, Effect, Generation
+from ordain.agent.plan.directive_effects import effect
+from ordain.agent.plan.file_changes import Read, changed_files, file_changes, files_read
+from ordain.agent.plan.source_location import causes_of, item_cause
+from ordain.transforms.model import Artifact
+from ordain.transforms.systemd.directives import is_private, lookup
+from ordain.transforms.systemd.unit_file import parse
+
+FRAGMENT = "FragmentPath"
+"""The key of a change, in no section, by which a unit of ours comes, goes or is masked."""
+MASK = "/dev/null"
+_DIRECTORIES = ("early", "normal", "late")
+"""In the order of systemd's search: of two files of one name, the first counts."""
+_LINKS = {"wants": "WantedBy", "requires": "RequiredBy", "upholds": "UpheldBy"}
+
+_ONE_VALUE = re.compile(
+    r"""config_parse_(
+    bool|tristate|int|unsigned|long|mode|sec|sec_fix_0|sec_def_infinity|nsec|signal|rlimit|iec_size|
+    memory_limit|tasks_max|cpu_quota|cg_weight|cg_cpu_weight|unit_slice|kill_mode|notify_access|oom_policy|
+    service_type|service_exit_type|service_restart|service_restart_mode|service_timeout|service_timeout_abort|
+    exec_nice|exec_oom_score_adjust|exec_output|exec_input|exec_keyring_mode|
+    user_group_compat|working_directory|unit_path_printf|unit_string_printf|
+    protect_system|protect_home|protect_proc|proc_subset|private_tmp|private_users|device_policy
+    )""",
+    re.VERBOSE,
+)
+"""Parse functions of keys of which the last value wins; any other key is taken for a list."""
+
+Values = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots, for the cached property: most units are equal and never parsed
+class Content:
+    """What we place for one unit.
+
+    ``fragment`` is the artifact path of the unit file, ``/dev/null`` for a mask, ``""`` when we only add drop-ins.
+    ``files`` are the unit file and the drop-ins, path and text, in the order PID 1 reads them, ``links`` what links
+    to it, as keys of the section Install. ``reads`` are files of the documents that it reads. ``item`` and
+    ``provenance``, which all contents share, tell why there is such a unit.
+    """
+
+    fragment: str = ""
+    files: tuple[tuple[str, str], ...] = ()
+    links: tuple[tuple[str, Values], ...] = ()
+    reads: Read = ()
+    item: str | None = field(default=None, compare=False)
+    provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """Why there is such a unit; of drop-ins alone, nothing is said."""
+        return () if self.item is None else item_cause(self.files, self.item, self.provenance)
+
+    @cached_property
+    def values(self) -> Mapping[tuple[str, str], Values]:
+        """Of each (section, key) the values since the last reset.
+
+        Without a unit file of ours a reset stays in front as ``""``: what it takes away is not in our files.
+        """
+        values: dict[tuple[str, str], list[str]] = {}
+        for section, key, value in (line for _, text in self.files for line in parse(text)):
+            if is_private(section, key):
+                continue
+            if value == "":
+                values[section, key] = [] if self.fragment else [""]
+            elif _has_one_value(section, key):
+                values[section, key] = [value]
+            else:
+                values.setdefault((section, key), []).append(value)
+        links = {("Install", key): names for key, names in self.links}
+        return {**{key: tuple(found) for key, found in values.items() if found}, **links}
+
+    @property
+    def masked(self) -> bool:
+        """Whether we mask the unit."""
+        return self.fragment == MASK
+
+    def last(self, section: str, key: str) -> str:
+        """The value in force of a key that has one value."""
+        return self.values.get((section, key), ("",))[-1]
+
+    def words(self, section: str, *keys: str) -> frozenset[str]:
+        """All words of list keys, such as the units in Requires= and BindsTo=."""
+        return frozenset(
+            word for key in keys for value in self.values.get((section, key), ()) for word in value.split()
+        )
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 in hex over what PID 1 reads."""
+        rows = sorted([*key, *values] for key, values in self.values.items())
+        return hashlib.sha256(canonical([self.fragment, rows])).hexdigest()
+
+
+def contents(generation: Generation) -> Mapping[str, Content]:
+    """What ``generation`` places for each unit, instances under their own names, by unit name."""
+    placed = _Placed(generation)
+    units = placed.units
+    names = units | {m.unit for m in generation.members if template_of(m.unit) in units}
+    found = {name: placed.content(name) for name in sorted(names) if not is_template(name)}
+    for name, reads in files_read(generation).items():
+        if not is_template(name):
+            found[name] = replace(found.get(name, Content()), reads=reads)
+    return found
+
+
+def compare(old: Mapping[str, Content], new: Mapping[str, Content]) -> Mapping[str, tuple[Change, ...]]:
+    """The changes between two `contents`: for each unit that has any, by section and key."""
+    found = {}
+    for unit in sorted(old.keys() | new.keys()):
+        before, after = old.get(unit, Content()), new.get(unit, Content())
+        if before != after and (changes := tuple(_changes(unit, before, after))):
+            found[unit] = changes
+    return found
+
+
+def diff(old: Generation, new: Generation) -> tuple[Change, ...]:
+    """All changes between two generations, by unit, section and key."""
+    if same(old, new):
+        return ()
+    return tuple(c for changes in compare(contents(old), contents(new)).values() for c in changes)
+
+
+def same(old: Generation, new: Generation) -> bool:
+    """Whether two generations are one, without a look at their thousand units."""
+    return old is new or old.hash == new.hash != ""
+
+
+def placed_differ(old: Generation, new: Generation) -> bool:
+    """Whether a generator would place anything else: then PID 1 has to read again, be it for a comment.
+
+    For files too, since it is the generator's choice that names the generation in force.
+    """
+    return not same(old, new) and (_units(old) != _units(new) or bool(changed_files(old, new)))
+
+
+def _units(generation: Generation) -> frozenset[tuple[str, str | None, str | None, int]]:
+    return frozenset((a.path, a.content, a.link, a.mode) for a in generation.artifacts if not a.is_file)
+
+
+def _has_one_value(section: str, key: str) -> bool:
+    known = lookup(section, key)
+    return known is not None and _ONE_VALUE.fullmatch(known.parser) is not None
+
+
+def _changes(unit: str, old: Content, new: Content) -> Iterator[Change]:
+    if old.fragment != new.fragment:
+        here = (
+            Effect.RESTART
+            if bool(old.fragment) != bool(new.fragment) or MASK in (old.fragment, new.fragment)
+            else Effect.MANAGER
+        )
+        values = tuple((f,) if f else () for f in (old.fragment, new.fragment))
+        yield Change(
+            unit=unit,
+            key=FRAGMENT,
+            old=values[0],
+            new=values[1],
+            effect=here,
+            artifact=new.fragment or old.fragment,
+            causes=new.causes or old.causes,
+        )
+        if here is Effect.RESTART:
+            return
+    yield from file_changes(unit, old.reads, new.reads)
+    for section, key in sorted(old.values.keys() | new.values.keys()):
+        before, after = old.values.get((section, key), ()), new.values.get((section, key), ())
+        if before != after:
+            artifact, causes = causes_of((new if after else old).files, section, key)
+            yield Change(
+                unit=unit,
+                section=section,
+                key=key,
+                old=before,
+                new=after,
+                effect=effect(section, key, before, after),
+                artifact=artifact,
+                causes=causes,
+            )
+
+
+class _Placed:
+    """The unit artifacts of a generation by what they are for."""
+
+    def __init__(self, generation: Generation) -> None:
+        self.fragments: dict[str, Artifact] = {}
+        self.drop_ins: dict[str, dict[str, Artifact]] = {}
+        self.links: dict[str, dict[str, list[str]]] = {}
+        self.provenance = generation.provenance
+        for where in _DIRECTORIES:
+            for artifact in generation.artifacts:
+                match artifact.path.split("/"):
+                    case [found, name] if found == where:
+                        self._unit(name, artifact)
+                    case [found, folder, name] if found == where:
+                        self._below(folder, name, artifact)
+
+    @property
+    def units(self) -> set[str]:
+        return self.fragments.keys() | self.drop_ins.keys() | self.links.keys()
+
+    def _unit(self, name: str, artifact: Artifact) -> None:
+        if artifact.link is not None and artifact.link != MASK:
+            self._link(artifact.link.rpartition("/")[2], "Alias", name)
+        else:
+            self.fragments.setdefault(name, artifact)
+
+    def _below(self, folder: str, name: str, artifact: Artifact) -> None:
+        owner, _, kind = folder.rpartition(".")
+        if kind == "d":
+            self.drop_ins.setdefault(owner, {}).setdefault(name, artifact)
+        elif kind in _LINKS:
+            self._link(name, _LINKS[kind], f"not {owner}" if artifact.link == MASK else owner)
+
+    def _link(self, unit: str, key: str, value: str) -> None:
+        self.links.setdefault(unit, {}).setdefault(key, []).append(value)
+
+    def content(self, unit: str) -> Content:
+        template = template_of(unit)
+        fragment = self.fragments.get(unit) or self.fragments.get(template)
+        if fragment is not None and fragment.link == MASK:
+            return Content(fragment=MASK, item=fragment.item, provenance=self.provenance)
+        drop_ins = {**self.drop_ins.get(template, {}), **self.drop_ins.get(unit, {})}
+        files = [*([fragment] if fragment else []), *(drop_ins[name] for name in sorted(drop_ins))]
+        texts = tuple((file.path, file.content or "") for file in files)
+        return Content(
+            fragment=fragment.path if fragment else "",
+            files=texts,
+            links=tuple((key, tuple(sorted(names))) for key, names in sorted(self.links.get(unit, {}).items())),
+            item=fragment.item if fragment else None,
+            provenance=self.provenance,
+        )

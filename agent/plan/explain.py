@@ -1,0 +1,260 @@
+"""Where a unit, a file or a value comes from: from what is placed back to the documents; pure.
+
+    about, Generation, what the admin placed ──explain──▶ Explanation
+
+Above the directives of ours stand comments with their cause (`transforms.render.provenance.cause`); the generation
+keeps for
+each pointer who set it and what that overrode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ordain.agent.generation import TRANSFORMS, template_of
+from ordain.agent.model import Generation
+from ordain.agent.plan.diff import contents
+from ordain.agent.plan.source_location import read_cause
+from ordain.transforms.document.node import unstep
+from ordain.transforms.errors import near
+from ordain.transforms.model import Artifact
+
+DIRECTORIES = {
+    "/run/systemd/generator/": "normal/",
+    "/run/systemd/generator.early/": "early/",
+    "/run/systemd/generator.late/": "late/",
+}
+"""Where the generator's three directories are on a machine (systemd.generator(7))."""
+_DEFAULT = "# default: "
+
+
+class Unknown(Exception):
+    """The generation says nothing about it; the text has near names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """A value of the documents, or a row of the transformation database: who set it where.
+
+    ``overrode`` is what it replaced, latest first. ``match``: why a Transform is for this machine.
+    """
+
+    pointer: str
+    value: object = None
+    path: str = ""
+    line: int = 0
+    layer: str = ""
+    match: str = ""
+    overrode: tuple[Origin, ...] = ()
+
+    def __str__(self) -> str:
+        match = f"; {self.match}" if self.match else ""
+        return f"{self.path}:{self.line} ({self.layer}{match})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A directive in a file of ours, and the place of the documents it was made from; ``why`` if from none."""
+
+    text: str
+    section: str = ""
+    why: str = ""
+    pointer: str = ""
+    path: str = ""
+    line: int = 0
+    layer: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """One artifact, line by line. ``link`` is where a link leads."""
+
+    path: str
+    link: str = ""
+    lines: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hand:
+    """A file by which someone else has a say in a unit; ``masks`` or ``replaces`` ours, or adds assignments."""
+
+    path: str
+    masks: bool = False
+    replaces: bool = False
+    assignments: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """All that is known. ``changed`` maps ``[Section] Key`` to our value that a hand's file overrides or adds to."""
+
+    about: str
+    generation: int
+    item: str = ""
+    wanted: str = ""
+    origins: tuple[Origin, ...] = ()
+    files: tuple[File, ...] = ()
+    hands: tuple[Hand, ...] = ()
+    changed: Mapping[str, str] = field(default_factory=dict)
+
+
+def unit_of(about: str) -> str:
+    """The unit ``about`` names, "" if it is a path or a pointer.
+
+    >>> unit_of("web"), unit_of("web.timer"), unit_of("services/web"), unit_of("/etc/fstab")
+    ('web.service', 'web.timer', '', '')
+    """
+    if "/" in about:
+        return ""
+    return about if "." in about else f"{about}.service"
+
+
+def explain(about: str, generation: Generation, hands: Iterable[Hand] = ()) -> Explanation:
+    """What ``generation`` knows of a unit, a path or a pointer; ``hands`` only matter for a unit. Raises `Unknown`."""
+    if about.startswith("/"):
+        return _path(about, generation)
+    if "/" in about or about in generation.document:
+        return _pointer(about, generation)
+    if not any(m.unit == unit_of(about) for m in generation.members) and any(origins(f"services/{about}", generation)):
+        return _pointer(f"services/{about}", generation)  # a neutral name, which is no unit's here
+    return _unit(unit_of(about), generation, tuple(hands))
+
+
+def _unit(unit: str, generation: Generation, hands: tuple[Hand, ...]) -> Explanation:
+    placed = contents(generation)
+    member = next((m for m in generation.members if m.unit == unit), None)
+    if member is None and unit not in placed:
+        known = {*placed, *(m.unit for m in generation.members)}
+        raise Unknown(_unknown(f"no document speaks of {unit}", near(unit, known)))
+    item = member.item if member else ""
+    ours = placed[unit].values if unit in placed else {}
+    touched = {(section, key) for hand in hands for section, key, _ in hand.assignments}
+    return Explanation(
+        about=unit,
+        generation=generation.number,
+        item=item,
+        wanted=str(member.wanted) if member else "",
+        origins=(*origins(item, generation), *rules(item, generation)) if item else (),
+        files=tuple(_file(a) for a in generation.artifacts if _is_for(a, unit)),
+        hands=hands,
+        changed={f"[{s}] {k}": " ".join(v) for (s, k), v in sorted(ours.items()) if (s, k) in touched},
+    )
+
+
+def _path(path: str, generation: Generation) -> Explanation:
+    wanted = next((path.replace(d, top, 1) for d, top in DIRECTORIES.items() if path.startswith(d)), path)
+    artifact = next((a for a in generation.artifacts if a.path == wanted), None)
+    if artifact is None:
+        raise Unknown(f"{path} is not placed by generation {generation.number}")
+    file = _file(artifact)
+    pointers = {line.pointer for line in file.lines if line.pointer}
+    return Explanation(
+        about=path,
+        generation=generation.number,
+        item=artifact.item,
+        origins=tuple(o for o in origins(artifact.item, generation) if o.pointer in pointers or not pointers),
+        files=(file,),
+    )
+
+
+def _pointer(pointer: str, generation: Generation) -> Explanation:
+    said = (*origins(pointer, generation), *origins(f"{TRANSFORMS}{pointer}", generation))
+    if not said:
+        raise Unknown(_unknown(f"nothing is set at {pointer}", _near_step(pointer, generation.provenance)))
+    files = []
+    for artifact in generation.artifacts:
+        whole = _file(artifact)
+        lines = tuple(line for line in whole.lines if line.pointer and _below(line.pointer, pointer))
+        if lines:
+            files.append(File(path=whole.path, lines=lines))
+    return Explanation(about=pointer, generation=generation.number, origins=said, files=tuple(files))
+
+
+def origins(pointer: str, generation: Generation) -> Iterator[Origin]:
+    """What was said at ``pointer`` and below it; everything for ""."""
+    for at, entry in sorted(generation.provenance.items()):
+        if _below(at, pointer):
+            yield _whole(at, entry, generation)
+
+
+def rules(item: str, generation: Generation) -> Iterator[Origin]:
+    """What the transformation database had to do with ``item``."""
+    for at, entry in sorted(generation.provenance.items()):
+        if at.startswith(TRANSFORMS) and item in entry.get("items", ()):
+            yield _whole(at, entry, generation)
+
+
+def _whole(at: str, entry: Mapping[str, Any], generation: Generation) -> Origin:
+    overrode = tuple(_origin(at, each.get("value"), each) for each in entry.get("overrode", ()))
+    value = entry["value"] if at.startswith(TRANSFORMS) else value_at(generation.document, at)
+    return _origin(at, value, entry, overrode)
+
+
+def value_at(document: Mapping[str, object], pointer: str) -> object:
+    """The value of ``document`` at an RFC 6901 pointer without its first slash; None if there is none."""
+    found: object = document
+    for part in pointer.split("/"):
+        found = found.get(unstep(part)) if isinstance(found, Mapping) else None
+    return found
+
+
+def _origin(pointer: str, value: object, entry: Mapping[str, Any], overrode: tuple[Origin, ...] = ()) -> Origin:
+    """``entry`` is one of `Generation.provenance`."""
+    path, line, layer, match = (entry.get(name, "") for name in ("path", "line", "layer", "match"))
+    return Origin(pointer=pointer, value=value, path=path, line=line or 0, layer=layer, match=match, overrode=overrode)
+
+
+def _below(pointer: str, top: str) -> bool:
+    return not top or pointer == top or pointer.startswith(f"{top}/")
+
+
+def _is_for(artifact: Artifact, unit: str) -> bool:
+    """Whether an artifact is the unit, a drop-in for it, or a link to it."""
+    names = {unit, template_of(unit)} - {""}
+    _, *rest = artifact.path.split("/")
+    if len(rest) == 2 and not rest[0].endswith(".d"):
+        return rest[1] in names
+    return bool(rest) and rest[0].removesuffix(".d") in names
+
+
+def _file(artifact: Artifact) -> File:
+    if artifact.link is not None:
+        return File(path=artifact.path, link=artifact.link)
+    return File(path=artifact.path, lines=tuple(_lines(artifact.content or "")))
+
+
+def _lines(content: str) -> Iterator[Line]:
+    section, cause = "", Line(text="")
+    for text in content.split("\n"):
+        if text.startswith("#"):
+            cause = _cause(text)
+        elif text.startswith("["):
+            section, cause = text.strip("[]"), Line(text="")
+        elif text and not text.startswith("X-Ordain"):
+            yield replace(cause, text=text, section=section)
+
+
+def _cause(comment: str) -> Line:
+    """What a comment says of the lines below it."""
+    if comment.startswith(_DEFAULT):
+        return Line(text="", why=comment.removeprefix(_DEFAULT))
+    if (said := read_cause(comment)) is None:
+        return Line(text="")
+    return Line(text="", pointer=said.pointer, path=said.path, line=said.line, layer=said.layer)
+
+
+def _near_step(pointer: str, known: Iterable[str]) -> str:
+    """A hint about the first step of ``pointer`` that leads nowhere."""
+    pointers = [other.split("/") for other in known]
+    for depth, step in enumerate(pointer.split("/")):
+        siblings = {other[depth] for other in pointers if len(other) > depth}
+        if step not in siblings:
+            return near(step, siblings)
+        pointers = [other for other in pointers if len(other) > depth and other[depth] == step]
+    return ""
+
+
+def _unknown(what: str, hint: str) -> str:
+    return f"{what}; {hint}" if hint else what

@@ -1,0 +1,88 @@
+"""One member of the generation as it stands: whether that is what the documents want, and if not, why; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
+from ordain.agent.model import Generation, Note, Observed, UnitState, Why
+from ordain.agent.plan.planner import RUNNING, plan
+from ordain.agent.status import Condition, UnitStatus
+from ordain.transforms.model import Member, Wanted
+
+
+def unit_statuses(
+    generation: Generation,
+    observed: Observed,
+    oneshots: Iterable[str],
+    edits: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    unread: Collection[str] = (),
+) -> tuple[UnitStatus, ...]:
+    """Every member, by unit. ``oneshots`` are the services that run to an end and are done then; ``edits`` an admin's
+    files, by unit; ``unread`` the units of which PID 1 has not read all of these.
+
+    The words are the plan's own, of the generation against itself: what is left alone, and what the next apply mends.
+    """
+    found = plan(generation, generation, observed)
+    notes = {note.unit: note for note in found.notes}
+    notes |= {j.unit: Note(unit=j.unit, what=f"{j.reason}; {j.verb} at the next apply") for j in found.jobs}
+    ends = frozenset(oneshots)
+    behind = {job.unit for job in found.jobs if observed.unit(job.unit).active_state in RUNNING}
+    return tuple(
+        replace(
+            _status(m, observed.unit(m.unit), notes.get(m.unit), m.unit in ends, m.unit in behind),
+            edited=edits.get(m.unit, ()),
+            unread=m.unit in unread,
+        )
+        for m in generation.members
+    )
+
+
+def reboots(units: Iterable[UnitStatus]) -> tuple[Condition, ...]:
+    """What waits for the next boot; no longer so once its unit was started again."""
+    return tuple(
+        Condition(code="RebootNeeded", what=f"{unit.unit}: {unit.what}", item=unit.unit)
+        for unit in units
+        if unit.why == Why.REBOOT
+    )
+
+
+def _status(member: Member, state: UnitState, note: Note | None, oneshot: bool, behind: bool) -> UnitStatus:
+    ok, what = _judge(member, state, oneshot)
+    if note and note.why is Why.HELD:  # nothing else about it matters while it is
+        what = ""
+    return UnitStatus(
+        unit=member.unit,
+        item=member.item,
+        wanted=str(member.wanted),
+        load_state=state.load_state,
+        active_state=state.active_state,
+        sub_state=state.sub_state,
+        ok=ok and not behind,
+        what=what or (note.what if note else ""),
+        why=str(note.why) if note and not what else "",
+        result=state.result,
+        n_restarts=state.n_restarts,
+        early=member.early,
+        enforced=member.drift == "enforce",
+    )
+
+
+def _judge(member: Member, state: UnitState, oneshot: bool) -> tuple[bool, str]:
+    """Whether the unit is as wanted; words only where the plan has none."""
+    running = state.active_state in RUNNING
+    if state.active_state == "failed":
+        return False, ""
+    if member.wanted in (Wanted.STOPPED, Wanted.MASKED):
+        return not running, ""
+    if member.wanted is not Wanted.RUNNING or not member.starter or running:
+        return state.sub_state != "auto-restart", ""
+    if state.load_state == "masked":
+        return False, ""
+    if not state.condition_result or (oneshot and state.invocation_id):
+        return True, ""
+    if not state.invocation_id and state.load_state == "loaded":
+        # PID 1 drops a job of a conflict or a cycle without an error: design/reconcile.md, end.
+        return False, "was not started in this boot"
+    return False, ""

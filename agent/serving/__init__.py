@@ -1,1 +1,0 @@
-"""`ordainctl serve`: the reference boot server, enough for a lab."""

@@ -1,0 +1,84 @@
+"""An admin's lasting holds, /etc/ordain/boot/holds: what no apply touches, over reboots too; effect: one file.
+
+The generator never reads it. What a hold changes of the next boot is left out of the boot cache when that is written:
+the mask of a unit that is held unmasked, the links that would start one that is held stopped.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from ordain.agent.errors import Failure
+from ordain.agent.generation import template_of, with_starters
+from ordain.agent.json_codec import from_json
+from ordain.agent.model import Generation, Hold, to_json
+from ordain.agent.system import atomic_files
+from ordain.transforms.machine.installed_units import read_installed
+from ordain.transforms.model import Artifact, Link
+
+PATH = "etc/ordain/boot/holds"
+MASK = "/dev/null"
+
+
+class BadHolds(Failure):
+    """The holds cannot be read, and to act would be to break them."""
+
+
+def read_holds(root: Path) -> dict[str, Hold]:
+    """The holds, by unit. Raises `BadHolds`."""
+    path = root / PATH
+    try:
+        return from_json(dict[str, Hold], json.loads(path.read_bytes()))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise BadHolds(f"nothing is touched, as the holds cannot be read: {atomic_files.why(error, path)}") from None
+    except (ValueError, TypeError, AttributeError) as error:
+        what = f"nothing is touched, as {path} holds no holds ({error})"
+        raise BadHolds(f"{what}; remove it, and hold again what is to be held") from None
+
+
+def write_holds(root: Path, holds: Mapping[str, Hold]) -> None:
+    """Put ``holds`` in place of the old ones. Raises `Failure` if /etc cannot be written: no hold, then."""
+    path = root / PATH
+    try:
+        atomic_files.make_folder(path.parent)
+        atomic_files.replace(path, json.dumps(to_json(holds), indent=1, sort_keys=True).encode() + b"\n")
+    except OSError as error:
+        raise Failure(f"a hold has to outlive this boot, and cannot: {atomic_files.why(error, path)}") from None
+
+
+def as_placed(root: Path, generation: Generation) -> Generation:
+    """``generation`` as it is placed under the holds of the machine below ``root``. Raises `BadHolds`."""
+    holds = read_holds(root)
+    stopped = any(hold.stopped for hold in holds.values())
+    return placed(generation, holds, read_installed(root).links if stopped else ())
+
+
+def placed(generation: Generation, holds: Mapping[str, Hold], links: Iterable[Link] = ()) -> Generation:
+    """``generation`` as it is placed under ``holds``; it keeps its hash, being told is not being placed.
+
+    ``links``: what the distribution and the admin have enabled.
+    """
+    if not holds:
+        return generation
+    holds = with_starters(holds, generation.members)
+    stopped = {unit for unit, hold in holds.items() if hold.stopped}
+    artifacts = {a.path: a for a in generation.artifacts if not _left_out(a, holds)}
+    for link in links:
+        if link.name in stopped:
+            path = f"early/{link.target}.{link.kind}/{link.name}"
+            artifacts[path] = Artifact(path=path, link=MASK)
+    return replace(generation, artifacts=tuple(artifacts[path] for path in sorted(artifacts)))
+
+
+def _left_out(artifact: Artifact, holds: Mapping[str, Hold]) -> bool:
+    if artifact.path.startswith("/") or artifact.link is None:
+        return False
+    folder, _, name = artifact.path.partition("/")[2].rpartition("/")
+    if artifact.link == MASK:
+        return not folder and any(hold.unmask and name in {unit, template_of(unit)} for unit, hold in holds.items())
+    return bool(folder) and name in holds and holds[name].stopped

@@ -1,0 +1,400 @@
+"""Generations on disk, and the boot cache the generator reads; effect.
+
+    root/var/lib/ordain/generations/N/          the last `KEPT` generations
+    root/etc/ordain/boot/{N,current,fallback}   proven ones, as the generator reads them
+    root/run/ordain/boot/current                the trial of this boot
+    root/run/ordain/boot/handed                 made in this boot before the agent came, or came with it
+    root/run/ordain/applied.json                what runs: per unit its content and InvocationID
+
+A power cut at any moment leaves the old or the new. What cannot be written is a value, `NotPersistent`: an apply
+goes on without it and holds for this boot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ordain.agent.generation import canonical
+from ordain.agent.json_codec import from_json
+from ordain.agent.model import Applied, Generation, Outcome, to_json
+from ordain.agent.state import generation_dir as history
+from ordain.agent.state.holds import as_placed
+from ordain.agent.system import atomic_files
+from ordain.agent.system.cached_file import Stamped
+from ordain.generator import files
+from ordain.generator.cache import Cache, CacheError, pack, unpack
+from ordain.generator.choose import BASELINE, HANDED
+from ordain.transforms.model import Artifact
+
+if TYPE_CHECKING:
+    from ordain.generator.cache import Entry
+
+KEPT = 20
+"""Generations in the history."""
+BOOTABLE = 3
+"""Proven generations by number in the boot directory."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotPersistent:
+    """It could not be written where it would outlive this boot; ``what`` says where and why."""
+
+    what: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """One line of the history. ``saved``: ISO 8601, UTC. ``damaged``: what is wrong with it, else ``""``."""
+
+    number: int
+    hash: str = ""
+    saved: str = ""
+    damaged: str = ""
+
+
+class Store:
+    """The generations of the machine below ``root``.
+
+    The last two stay in memory, as an apply leads from one to the other; of these one after `rest`, for every status.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._history = root / "var/lib/ordain/generations"
+        self._boot = root / "etc/ordain/boot"
+        self._trial = root / "run/ordain/boot/current"
+        self._handed = root / HANDED.lstrip("/")
+        self._baseline = root / BASELINE.lstrip("/")
+        self._applied = root / "run/ordain/applied.json"
+        self._machine_id = root / "etc/machine-id"
+        self._held: dict[int, tuple[tuple[int, int], Generation]] = {}
+        self._heads: dict[Path, Stamped[Cache]] = {}
+        self._hashes: dict[int, Stamped[str]] = {}
+        self._read_applied = Stamped(self._applied, lambda data: from_json(Applied, json.loads(data)))
+
+    def save(self, generation: Generation) -> tuple[Generation, NotPersistent | None]:
+        """Write ``generation`` to the history; it comes back with its number.
+
+        What equals the last one is the last one; what equals an older one is a new number all the same, so that
+        the history is what happened, in order.
+        """
+        numbers = self._numbers()
+        last = self._folder(numbers[-1]) if numbers else None
+        if last:
+            with contextlib.suppress(history.Damaged):
+                if self._hash_of(numbers[-1]) == generation.hash:
+                    return self.load(numbers[-1]), None
+        number = 1 + max([*numbers, *self._bootable()], default=0)
+        numbered = replace(generation, number=number)
+        try:
+            history.write(numbered, self._folder(number), last)
+            self._hold(numbered)
+        except OSError as error:
+            return numbered, NotPersistent(what=atomic_files.why(error, self._history))
+        with contextlib.suppress(OSError):  # what is left over goes at the next save
+            self._prune()
+        return numbered, None
+
+    def load(self, number: int) -> Generation:
+        """Generation ``number``, verified. Raises `Damaged`, or `KeyError` if there is none."""
+        folder = self._folder(number)
+        if not folder.is_dir():
+            raise KeyError(number)
+        self._held.pop(number, None)
+        found = history.read(folder)
+        self._hold(found)
+        return found
+
+    def _hold(self, generation: Generation) -> None:
+        """Keep it in memory, as the last. Raises `OSError` where it is gone."""
+        number = generation.number
+        stamp = history.stamp(self._folder(number))
+        self._held.pop(number, None)
+        self._held = {**dict([*self._held.items()][-1:]), number: (stamp, generation)}
+
+    def rest(self) -> None:
+        """Keep no more of the last generation than what the agent looks at at every change of a unit."""
+        for number, (stamp, generation) in [*self._held.items()][-1:]:
+            self._held = {number: (stamp, history.light(generation, self._folder(number)))}
+
+    def _kept(self, number: int) -> Generation | None:
+        """Generation ``number`` if it is the one in memory, and still the one on disk."""
+        stamp, generation = self._held.pop(number, (None, None))
+        if stamp is not None and generation is not None:
+            with contextlib.suppress(OSError):
+                if history.stamp(self._folder(number)) == stamp:
+                    self._held[number] = stamp, generation
+                    return generation
+        return None
+
+    def save_outcome(self, outcome: Outcome) -> None:
+        """Keep what the apply of a generation came to beside it, for the history; where that can be written."""
+        folder = self._folder(outcome.rejected or outcome.generation)
+        with contextlib.suppress(OSError):
+            if folder.is_dir():
+                atomic_files.replace(folder / "outcome.json", canonical(to_json(outcome)))
+
+    def outcome(self, number: int) -> Outcome | None:
+        """What the apply of generation ``number`` came to, if that was kept."""
+        try:
+            return from_json(Outcome, json.loads((self._folder(number) / "outcome.json").read_bytes()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def load_hash(self, hash: str) -> Generation:
+        """The newest generation with this hash. Raises `KeyError` if there is none that is whole."""
+        for number in reversed(self._numbers()):
+            with contextlib.suppress(history.Damaged):
+                if self._hash_of(number) == hash:
+                    return self._kept(number) or self.load(number)
+        raise KeyError(hash)
+
+    def _hash_of(self, number: int) -> str:
+        """The hash of generation ``number``, unverified. Raises `Damaged`."""
+        manifest = self._folder(number) / "manifest.json"
+        try:
+            return self._hashes.setdefault(number, Stamped(manifest, lambda data: str(json.loads(data)["hash"])))()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise history.Damaged(f"generation {number} in {manifest.parent}: {error}") from error
+
+    def history(self) -> tuple[Saved, ...]:
+        """What is kept, oldest first, damaged ones named."""
+        return tuple(self._saved(number) for number in self._numbers())
+
+    def commit_trial(self, generation: Generation, boot_id: str) -> None:
+        """Let every generator run of this boot place ``generation``. Raises `OSError` if /run cannot be written."""
+        self._trial.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        atomic_files.replace(self._trial, pack(self._cache(generation, boot_id)))
+
+    def commit_handed(self, generation: Generation) -> None:
+        """Let the generator place ``generation`` in a boot that has no other. Raises `OSError`."""
+        self._handed.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        atomic_files.replace(self._handed, pack(self._cache(generation, "")))
+
+    def baseline_of(self, generation: Generation) -> bytes:
+        """The baseline that places ``generation``, on whatever machine the image is put."""
+        cache = self._cache(generation, "")
+        cache.machine_id = ""
+        return pack(cache)
+
+    def drop_trial(self) -> None:
+        """Let the generator place the proven generation again."""
+        self._trial.unlink(missing_ok=True)
+
+    def commit_proven(self, generation: Generation) -> NotPersistent | None:
+        """Make ``generation`` the one later boots start with."""
+        data = pack(self._cache(generation, ""))
+        try:
+            atomic_files.make_folder(self._boot)
+            if generation.number:
+                atomic_files.replace(self._boot / str(generation.number), data)
+            atomic_files.replace(self._boot / "current", data)
+            self._forgive(generation.hash)
+        except OSError as error:
+            return NotPersistent(what=atomic_files.why(error, self._boot))
+        with contextlib.suppress(OSError):  # what is left over goes at the next commit
+            for number in self._bootable()[:-BOOTABLE]:
+                (self._boot / str(number)).unlink()
+        return None
+
+    def _forgive(self, hash: str) -> None:
+        """Boots that did not complete with what works now are no reason to pass it over. Raises `OSError`."""
+        attempts = self._boot / "attempts"
+        try:
+            lines = attempts.read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
+            return
+        rest = b"".join(line for line in lines if not line.startswith(hash.encode()))
+        if rest != b"".join(lines):
+            atomic_files.replace(attempts, rest)
+
+    def mark_boot_good(self, hash: str = "", *, tried: Collection[str] = ()) -> NotPersistent | None:
+        """Make the generation this boot completed with (``hash``; ``""``: current) the fallback.
+
+        And the current one, if boots with that did not complete: its hash is in ``tried``. Raises `KeyError` if no
+        cache in the boot directory has that hash.
+        """
+        for name in ("current", *map(str, reversed(self._bootable())), "fallback"):
+            with contextlib.suppress(OSError, CacheError):
+                data = (self._boot / name).read_bytes()
+                if hash in ("", unpack(data).hash):
+                    return self._mark(data, tried)
+        raise KeyError(hash)
+
+    def proven(self) -> Generation | None:
+        """What the next boot starts with; None if nothing was ever proven. Raises `Damaged`."""
+        return self._cached(self._boot / "current", None)
+
+    def trial(self, boot_id: str) -> Generation | None:
+        """The trial of the boot ``boot_id``, if there is one. Raises `Damaged`."""
+        return self._cached(self._trial, boot_id)
+
+    def never_proven(self) -> bool:
+        """Whether no later boot has anything whole to start with."""
+        try:
+            return self._head(self._boot / "current", None) is None
+        except history.Damaged:
+            return True
+
+    def known(self, hash: str, boot_id: str) -> Generation:
+        """The generation with this hash, from wherever it is kept; an empty one if it is nowhere."""
+        lasting = (self._boot / "current", self._boot / "fallback", self._handed, self._baseline)
+        for path, of_boot in ((self._trial, boot_id), *((path, None) for path in lasting)):
+            with contextlib.suppress(history.Damaged):
+                head = self._head(path, of_boot)
+                if head is not None and head.hash == hash and (found := self._cached(path, of_boot)) is not None:
+                    return found
+        try:
+            return self.load_hash(hash)
+        except KeyError:
+            return Generation()
+
+    def fallback(self) -> Generation | None:
+        """The last one with which a boot completed. Raises `Damaged`."""
+        return self._cached(self._boot / "fallback", None)
+
+    def handed(self) -> Generation | None:
+        """What was made in this boot before the agent came. Raises `Damaged`."""
+        return self._cached(self._handed, None)
+
+    def baseline(self) -> Generation | None:
+        """The image's own. Raises `Damaged`."""
+        return self._cached(self._baseline, None)
+
+    def write_applied(self, applied: Applied) -> None:
+        """Record what runs now. Raises `OSError`."""
+        self._applied.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        atomic_files.replace(self._applied, canonical(to_json(applied)))
+
+    def read_applied(self) -> Applied | None:
+        """What was recorded in this boot; None if nothing, or nothing that can be read."""
+        try:
+            return self._read_applied()
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def _numbers(self) -> list[int]:
+        return _numbered(self._history)
+
+    def _bootable(self) -> list[int]:
+        return _numbered(self._boot)
+
+    def _folder(self, number: int) -> Path:
+        return self._history / str(number)
+
+    def _saved(self, number: int) -> Saved:
+        try:
+            self.load(number)
+            hash, saved = history.head(self._folder(number))
+            return Saved(number=number, hash=hash, saved=saved)
+        except history.Damaged as error:
+            return Saved(number=number, damaged=str(error))
+
+    def _machine(self) -> str:
+        try:
+            machine_id = self._machine_id.read_text("ascii").strip()
+        except (OSError, ValueError):
+            return ""
+        return machine_id if len(machine_id) == 32 else ""
+
+    def _cache(self, generation: Generation, boot_id: str) -> Cache:
+        return Cache(
+            number=generation.number,
+            hash=generation.hash,
+            machine_id=self._machine(),
+            boot_id=boot_id,
+            files=files.write(_files(generation)),
+            entries=list(_entries(as_placed(self._root, generation))),
+        )
+
+    def _cached(self, path: Path, boot_id: str | None) -> Generation | None:
+        head = self._head(path, boot_id)
+        if head is None:
+            return None
+        with contextlib.suppress(KeyError):
+            return self.load_hash(head.hash)
+        try:
+            cache = unpack(path.read_bytes())
+        except (OSError, CacheError) as error:
+            raise history.Damaged(f"{path}: {error}") from error
+        # No history (a new /var): what is placed is known all the same, and enough to plan what goes.
+        return Generation(number=cache.number, hash=cache.hash, artifacts=tuple(_artifacts(cache)))
+
+    def _head(self, path: Path, boot_id: str | None) -> Cache | None:
+        """The cache at ``path`` if it is for this machine and boot, without what it places. Raises `Damaged`."""
+        try:
+            head = self._heads.setdefault(path, Stamped(path, _head))()
+        except FileNotFoundError:
+            return None
+        except (OSError, CacheError) as error:
+            raise history.Damaged(f"{path}: {error}") from error
+        if boot_id is not None and head.boot_id != boot_id.replace("-", ""):
+            return None
+        if head.machine_id not in ("", self._machine()):  # a cloned disk: the generator takes it for no boot
+            raise history.Damaged(f"{path}: made for machine {head.machine_id}")
+        return head
+
+    def _mark(self, data: bytes, tried: Collection[str]) -> NotPersistent | None:
+        current = self._boot / "current"
+        try:
+            atomic_files.replace(self._boot / "fallback", data)
+            with contextlib.suppress(CacheError, FileNotFoundError):
+                if (bad := unpack(current.read_bytes()).hash) in tried:
+                    atomic_files.replace(current, data)
+                    self._forgive(bad)  # no boot takes it any more
+        except OSError as error:
+            return NotPersistent(what=atomic_files.why(error, self._boot))
+        return None
+
+    def _prune(self) -> None:
+        """Drop what is older than the last `KEPT`, but nothing the boot directory names."""
+        named = set(self._bootable())
+        for name in ("current", "fallback"):
+            with contextlib.suppress(OSError, CacheError):
+                named.add(unpack((self._boot / name).read_bytes()).number)
+        for number in self._numbers()[:-KEPT]:
+            if number not in named:
+                history.remove(self._folder(number))
+                self._hashes.pop(number, None)
+
+
+def _head(data: bytes) -> Cache:
+    """A boot cache that was verified, without what it places."""
+    found = unpack(data)
+    found.files, found.entries = b"", []
+    return found
+
+
+def _entries(generation: Generation) -> Iterator[Entry]:
+    for a in generation.artifacts:
+        if not a.is_file:
+            content = None if a.content is None else a.content.encode()
+            yield a.path, a.mode, content, None if a.link is None else a.link.encode()
+
+
+def _files(generation: Generation) -> Iterator[files.File]:
+    for a in generation.artifacts:
+        if a.is_file:
+            yield files.File(**{name: getattr(a, name) for name in files.File.__slots__})
+
+
+def _artifacts(cache: Cache) -> Iterator[Artifact]:
+    for file in files.read(cache.files):
+        yield Artifact(**{name: getattr(file, name) for name in files.File.__slots__})
+    for path, mode, content, link in cache.entries:
+        if link is None:
+            yield Artifact(path=path, mode=mode, content=(content or b"").decode())
+        else:
+            yield Artifact(path=path, link=link.decode())
+
+
+def _numbered(folder: Path) -> list[int]:
+    try:
+        return sorted(int(path.name) for path in folder.iterdir() if path.name.isascii() and path.name.isdecimal())
+    except OSError:
+        return []

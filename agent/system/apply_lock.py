@@ -1,0 +1,50 @@
+"""Two applies never overlap: a lock that the kernel takes back when its holder dies."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from ordain.agent.errors import Busy
+
+PATH = "run/ordain/lock"
+POLL_SEC = 0.05
+
+
+@asynccontextmanager
+async def locked(root: Path, patience_sec: float) -> AsyncIterator[None]:
+    """Hold the lock of the machine below ``root``; raises `Busy` when it is not to be had in time."""
+    path = root / PATH
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        await _take(descriptor, patience_sec)
+        with contextlib.suppress(OSError):  # a full disk keeps nobody out
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def holder(root: Path) -> int:
+    """The process that has the lock, or had it last; 0 if there is none. True of one while `locked` raises `Busy`."""
+    try:
+        return int((root / PATH).read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+async def _take(descriptor: int, patience_sec: float) -> None:
+    for _ in range(1 + int(patience_sec / POLL_SEC)):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            await asyncio.sleep(POLL_SEC)
+    raise Busy("another apply is under way")

@@ -1,0 +1,114 @@
+"""What exclusive mode keeps out beside what was known at the compile: made by generators, or installed since."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.apply.kept_out_units import KeptOut
+from ordain.agent.model import Generation, Job, Note, Observed, UnitState, Verb
+from ordain.agent.plan.planner import plan
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.compile import compile
+from ordain.transforms.document.reader import read
+from ordain.transforms.machine.installed_units import read_installed
+
+EXCLUSIVE = "boot: {mode: exclusive}\n"
+RUNNING = Observed(units={"made.service": UnitState(name="made.service", load_state="loaded", active_state="active")})
+DOWN = Observed(units={"made.service": UnitState(name="made.service", load_state="loaded")})
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    wanted(tmp_path, "usr/lib/systemd/system", "cron.service")
+    return tmp_path
+
+
+def wanted(root: Path, folder: str, unit: str) -> None:
+    """Put a unit there that multi-user.target wants."""
+    links = root / folder / "multi-user.target.wants"
+    links.mkdir(parents=True, exist_ok=True)
+    (root / folder / unit).write_text("[Service]\nExecStart=/bin/true\n")
+    (links / unit).symlink_to(f"../{unit}")
+
+
+def generation(root: Path, sections: str) -> Generation:
+    documents, problems = read("d.yaml", f"ordain: v1\nkind: Layer\nname: d\n{sections}".encode())
+    assert problems == ()
+    found = compile(documents, facts_for("debian-12"), read_installed(root), shipped=shipped())
+    return Generation(number=1, hash=sections, artifacts=found.artifacts, members=found.members)
+
+
+def units(generation: Generation) -> list[str]:
+    return [member.unit for member in generation.members]
+
+
+def decided(root: Path, old: Generation, new: Generation, observed: Observed) -> list[Job | Note]:
+    """What a plan says of made.service."""
+    out = KeptOut(root)
+    found = plan(
+        old,
+        new,
+        Observed(
+            units=observed.units,
+            kept_out=out.completed(old).members[len(old.members) :],
+            keeps_out=out.completed(new).members[len(new.members) :],
+        ),
+    )
+    said: tuple[Job | Note, ...] = (*found.stops, *found.jobs, *found.notes)
+    return [each for each in said if each.unit == "made.service"]
+
+
+def test_what_comes_after_the_compile_is_known_when_a_plan_is_made(root: Path) -> None:
+    compiled = generation(root, EXCLUSIVE)
+    out = KeptOut(root)
+    assert units(out.completed(compiled)) == ["cron.service"]
+
+    wanted(root, "run/systemd/generator", "made.service")
+    wanted(root, "etc/systemd/system", "late.service")
+
+    assert units(out.completed(compiled)) == ["cron.service", "late.service", "made.service"]
+    assert units(compiled) == ["cron.service"]
+
+
+def test_what_the_documents_speak_of_or_let_in_is_not_kept_out(root: Path) -> None:
+    wanted(root, "run/systemd/generator", "made.service")
+    spoken = generation(root, f"{EXCLUSIVE}services: {{made: {{unit: made.service}}}}\n")
+    assert units(KeptOut(root).completed(spoken)) == units(spoken)
+    assert [m.unit for m in spoken.members if m.item == "boot"] == ["cron.service"]
+
+    wanted(root, "usr/lib/systemd/system", "other.service")
+    let_in = generation(root, "boot: {mode: exclusive, allow: [other.service]}\n")
+    assert units(KeptOut(root).completed(let_in)) == ["cron.service", "made.service"]
+
+
+def test_additive_mode_keeps_nothing_out(root: Path) -> None:
+    wanted(root, "run/systemd/generator", "made.service")
+    additive = generation(root, "boot: {mode: additive}\n")
+
+    assert KeptOut(root).completed(additive) is additive
+
+
+def test_a_switch_stops_it_and_the_way_back_starts_it(root: Path) -> None:
+    wanted(root, "run/systemd/generator", "made.service")
+    additive, exclusive = generation(root, "boot: {mode: additive}\n"), generation(root, EXCLUSIVE)
+
+    (job,) = decided(root, additive, exclusive, RUNNING)
+    assert isinstance(job, Job)
+    assert (job.verb, job.reason) == (Verb.STOP, "exclusive mode keeps it out")
+    assert decided(root, additive, exclusive, DOWN) == []
+    (job,) = decided(root, exclusive, additive, DOWN)
+    assert isinstance(job, Job)
+    assert job.verb is Verb.START
+    assert decided(root, exclusive, additive, RUNNING) == []
+
+
+def test_what_runs_though_the_mode_keeps_it_out_was_started_by_a_hand(root: Path) -> None:
+    wanted(root, "run/systemd/generator", "made.service")
+    old, new = generation(root, EXCLUSIVE), generation(root, f"{EXCLUSIVE}services: {{web: {{command: [/bin/web]}}}}\n")
+
+    (note,) = decided(root, old, new, RUNNING)
+    assert isinstance(note, Note)
+    assert note.what == "was started by hand, though exclusive mode keeps it out"

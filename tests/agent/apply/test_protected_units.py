@@ -1,0 +1,110 @@
+"""Roles: who has the bus names, what the caller hangs on, what triggers these; and names where nobody can be asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ordain.agent.apply.protected_units import CALLER, PATH, remember, roles
+from ordain.agent.model import UnitState
+from ordain.agent.plan.unit_view import SESSION
+from ordain.agent.system.bus import BusError
+from ordain.agent.system.systemd1 import FIELDS, Systemd
+
+OWNERS = {"org.freedesktop.DBus": 11, "org.freedesktop.login1": 12}
+UNITS = {11: "dbus-broker.service", 12: "logins.service", os.getpid(): "session-3.scope", os.getppid(): "ssh.service"}
+TRIGGERS = {"ssh.service": ("ssh.socket",), "dbus-broker.service": ("bus.socket",)}
+
+
+class Names:
+    """A bus that knows who owns names, as `Systemd.bus`."""
+
+    async def call(self, *args: Any, **_: Any) -> int:
+        if args[-1] not in OWNERS:
+            raise BusError("org.freedesktop.DBus.Error.NameHasNoOwner", "nobody")
+        return OWNERS[args[-1]]
+
+
+class Machine(Systemd):
+    """PID 1 with a few processes."""
+
+    def __init__(self) -> None:
+        super().__init__(Names())  # type: ignore[arg-type]
+
+    async def unit_of(self, pid: int) -> str:
+        return UNITS.get(pid, "")
+
+    async def inspect(self, names: Iterable[str], fields: frozenset[str] = FIELDS) -> dict[str, UnitState]:
+        return {name: UnitState(name=name, triggered_by=TRIGGERS.get(name, ())) for name in names}
+
+
+@pytest.fixture(autouse=True)
+def nobody_asks() -> Iterator[None]:
+    token = CALLER.set(0)
+    yield
+    CALLER.reset(token)
+
+
+def found(*units: str, root: Path = Path("/nowhere")) -> Mapping[str, str]:
+    return asyncio.run(roles(Machine(), units, root))
+
+
+def test_the_owner_of_a_name_has_the_role_whatever_it_is_called() -> None:
+    assert found("dbus-broker.service", "logins.service", "web.service") == {
+        "dbus-broker.service": "the message bus",
+        "logins.service": "the login manager",
+    }
+
+
+def test_what_triggers_a_protected_unit_is_protected() -> None:
+    assert found("bus.socket") == {"bus.socket": "the message bus"}
+
+
+@pytest.mark.parametrize(
+    "unit", ["systemd-journald.service", "systemd-udevd-control.socket", "-.mount", "user@0.service", "session-1.scope"]
+)
+def test_what_has_one_name_everywhere_has_its_role(unit: str) -> None:
+    assert set(found(unit)) == {unit}
+
+
+def test_all_above_the_process_that_asks_is_protected_with_its_socket() -> None:
+    assert found("ssh.service", "ssh.socket") == {}
+
+    CALLER.set(os.getpid())
+
+    assert found("ssh.service", "ssh.socket", "web.service") == {"ssh.service": SESSION, "ssh.socket": SESSION}
+
+
+def test_a_session_that_asked_is_protected_as_long_as_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as shell:
+        monkeypatch.setitem(UNITS, shell.pid, "asks.service")
+        CALLER.set(shell.pid)
+        remember(tmp_path)
+        remember(tmp_path)
+        CALLER.set(0)
+        assert found("asks.service", root=tmp_path) == {"asks.service": SESSION}
+        assert len(json.loads((tmp_path / PATH).read_text())) == 1
+        shell.kill()
+    assert found("asks.service", root=tmp_path) == {}
+
+
+@pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'[["a", 1]]', b"\xff", b"null"])
+def test_what_is_no_list_of_sessions_is_none(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / PATH).parent.mkdir(parents=True)
+    (tmp_path / PATH).write_bytes(data)
+
+    assert found("asks.service", root=tmp_path) == {}
+
+
+def test_another_process_of_the_same_number_is_another(tmp_path: Path) -> None:
+    (tmp_path / PATH).parent.mkdir(parents=True)
+    (tmp_path / PATH).write_text(json.dumps([[os.getpid(), 1]]))
+
+    assert found("session-3.scope", "ssh.service", root=tmp_path) == {"session-3.scope": "a session"}

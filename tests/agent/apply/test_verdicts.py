@@ -1,0 +1,157 @@
+"""What jobs came to, what the generator left out, what stands otherwise than wanted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.apply.jobs import GRACE_SEC, LONGEST_SEC, Done, patience
+from ordain.agent.apply.verdicts import missing, overridden, verdict
+from ordain.agent.model import Generation, Job, Observed, UnitState, Verb
+from ordain.agent.plan.unit_status import unit_statuses
+from ordain.transforms.model import Artifact, Member, Wanted
+
+START = Job(unit="web.service", verb=Verb.START, reason="")
+STOP = Job(unit="web.service", verb=Verb.STOP, reason="")
+
+
+def state(active: str, sub: str = "", *, result: str = "success", condition: bool = True, ran: str = "1") -> UnitState:
+    return UnitState(
+        name="web.service",
+        load_state="loaded",
+        active_state=active,
+        sub_state=sub,
+        result=result,
+        condition_result=condition,
+        invocation_id=ran,
+    )
+
+
+@pytest.mark.parametrize(
+    ("job", "result", "after", "ok", "words"),
+    [
+        (START, "done", state("active", "running"), True, "running"),
+        (START, "done", state("active", "exited"), True, "exited"),
+        (START, "done", state("inactive", "dead"), True, "ended well"),
+        (START, "done", state("inactive", "dead", condition=False), True, "conditions are not met"),
+        (START, "done", state("failed", "failed", result="exit-code"), False, "exit-code"),
+        (START, "done", state("activating", "auto-restart", result="signal"), False, "again and again"),
+        (START, "done", state("inactive", "dead", result="exec-condition"), False, "exec-condition"),
+        (START, "failed", state("failed", "failed", result="timeout"), False, "timeout"),
+        (START, "timeout", state("failed", "failed"), False, "in time"),
+        (START, "dependency", state("inactive", "dead"), False, "requires failed"),
+        (START, "deadline", state("activating", "start"), False, "under way"),
+        (START, "canceled", state("inactive", "dead", result="exit-code"), False, "took the place of ours"),
+        (START, "canceled", state("active", "running"), True, "took the place of ours"),
+        (START, "", state("active", "running"), True, "running"),
+        (START, "", state("failed", "failed"), False, "failed"),
+        (START, "skipped", state("active", "running"), True, "running"),
+        (STOP, "done", state("inactive", "dead"), True, "stopped"),
+        (STOP, "done", state("failed", "failed", result="signal"), True, "stopped"),
+        (STOP, "canceled", state("active", "running"), False, "is active"),
+    ],
+)
+def test_a_verdict_goes_by_the_job_and_by_the_unit(
+    job: Job, result: str, after: UnitState, ok: bool, words: str
+) -> None:
+    found = verdict(Done(job=job, result=result), after)
+
+    assert found.ok is ok
+    assert words in found.what
+
+
+def test_a_job_that_pid_1_refused_is_told_in_its_words() -> None:
+    found = verdict(Done(job=START, refused="Unit web.service is masked."), state("inactive"))
+
+    assert (found.ok, found.what) == (False, "Unit web.service is masked.")
+
+
+@pytest.mark.parametrize(
+    ("verb", "expected_sec"), [(Verb.START, 30.0), (Verb.STOP, 5.0), (Verb.RESTART, 35.0), (Verb.RELOAD, 30.0)]
+)
+def test_a_job_is_waited_for_as_long_as_its_unit_may_take(verb: Verb, expected_sec: float) -> None:
+    unit = UnitState(name="web.service", start_timeout_usec=30_000_000, stop_timeout_usec=5_000_000)
+    job = Job(unit="web.service", verb=verb, reason="")
+
+    assert patience([job], Observed(units={"web.service": unit})) == GRACE_SEC + expected_sec
+
+
+def test_a_unit_without_a_timeout_is_not_waited_for_without_end() -> None:
+    unit = UnitState(name="web.service", start_timeout_usec=2**64 - 1)
+
+    assert patience([START], Observed(units={"web.service": unit})) == LONGEST_SEC
+
+
+def test_what_the_generator_left_out_is_found(tmp_path: Path) -> None:
+    normal = tmp_path / "run/systemd/generator"
+    (normal / "ordain-services.target.wants").mkdir(parents=True)
+    (tmp_path / "run/systemd/generator.early").mkdir()
+    artifacts = (
+        Artifact(path="early/srv.mount", content="[Mount]\n"),
+        Artifact(path="normal/ordain-services.target.wants/web.service", link="../web.service"),
+        Artifact(path="normal/web.service", content="[Service]\n"),
+        Artifact(path="/etc/motd", content="no unit"),
+    )
+    (tmp_path / "run/systemd/generator.early/srv.mount").write_text("[Mount]\n")
+    (normal / "web.service").write_text("[Service]\n")
+    wanted = Generation(number=1, hash="1", artifacts=artifacts)
+
+    assert missing(wanted, tmp_path) == ("normal/ordain-services.target.wants/web.service",)
+    (normal / "ordain-services.target.wants/web.service").symlink_to("../web.service")
+    assert missing(wanted, tmp_path) == ()
+    (normal / "web.service").write_text("[Service]\nType=exec\n")
+    assert missing(wanted, tmp_path) == ("normal/web.service",)
+
+
+def test_an_admins_file_before_ours_is_told() -> None:
+    ours = Artifact(path="normal/web.service", content="")
+    drop_in = Artifact(path="normal/ssh.service.d/00-ordain.conf", content="")
+    template = Artifact(path="normal/job@.service", content="")
+    generation = Generation(number=1, hash="1", artifacts=(ours, drop_in, template))
+    directory = "/run/systemd/generator"
+
+    def found(fragment: str, drop_in: str, load_state: str = "loaded") -> list[str]:
+        web = UnitState(name="web.service", load_state=load_state, fragment_path=fragment)
+        ssh = UnitState(name="ssh.service", load_state="loaded", drop_in_paths=(drop_in,))
+        return [unit for unit, _ in overridden(generation, {"web.service": web, "ssh.service": ssh})]
+
+    placed = f"{directory}/ssh.service.d/00-ordain.conf"
+    assert found(f"{directory}/web.service", placed) == []
+    assert found("/etc/systemd/system/web.service", placed) == ["web.service"]
+    assert found("/dev/null", placed, "masked") == []
+    assert found(f"{directory}/web.service", "/etc/systemd/system/ssh.service.d/00-ordain.conf") == ["ssh.service"]
+
+
+def member(wanted: Wanted = Wanted.RUNNING, *, starter: bool = True) -> Member:
+    return Member(unit="web.service", item="services/web", wanted=wanted, ours=True, starter=starter)
+
+
+@pytest.mark.parametrize(
+    ("which", "found", "oneshot", "ok", "words"),
+    [
+        (member(), state("active", "running"), False, True, ""),
+        (member(), state("activating", "auto-restart"), False, False, ""),
+        (member(), state("failed", "failed", result="exit-code"), False, False, "exit-code"),
+        (member(), state("inactive", "dead"), False, False, "stopped by hand"),
+        (member(), state("inactive", "dead", ran=""), False, False, "not started in this boot"),
+        (member(), state("inactive", "dead", ran=""), True, False, "not started in this boot"),
+        (member(), state("inactive", "dead"), True, True, ""),
+        (member(), state("inactive", "dead", condition=False), False, True, "conditions"),
+        (member(starter=False), state("inactive", "dead", ran=""), False, True, ""),
+        (member(Wanted.STOPPED), state("active", "running"), False, False, "by hand"),
+        (member(Wanted.STOPPED), state("inactive", "dead"), False, True, ""),
+        (member(Wanted.PRESENT), state("inactive", "dead"), False, True, ""),
+        (member(Wanted.PRESENT), state("failed", "failed"), False, False, ""),
+    ],
+)
+def test_what_stands_otherwise_than_wanted_is_told(
+    which: Member, found: UnitState, oneshot: bool, ok: bool, words: str
+) -> None:
+    generation = Generation(number=1, hash="1", members=(which,))
+    oneshots = ["web.service"] if oneshot else []
+
+    (status,) = unit_statuses(generation, Observed(units={"web.service": found}), oneshots)
+
+    assert status.ok is ok
+    assert words in status.what

@@ -1,0 +1,63 @@
+"""The manual pages: complete, current, and without a mistake that rst2man would print."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.cli import manual
+from ordain.agent.cli.commands import COMMANDS
+from ordain.transforms.document.conditions import FACTS
+from ordain.transforms.document.language import SECTIONS
+
+DOCS = Path(__file__).parents[3] / "docs"
+PAGES = sorted((DOCS / "man").glob("*.rst"))
+pytestmark = pytest.mark.skipif(not PAGES, reason="no source tree here")
+
+
+def plain(page: str) -> str:
+    """The text of a page without its marks."""
+    return re.sub(r"[*\\]", "", (DOCS / "man" / page).read_text())
+
+
+def test_the_committed_page_of_ordainctl_is_current() -> None:
+    assert (DOCS / "man/ordainctl.1.rst").read_text() == manual.page()
+
+
+def test_every_command_and_option_is_in_ordainctl_1() -> None:
+    text = plain("ordainctl.1.rst")
+
+    for command in COMMANDS.values():
+        section = text.partition(f"\nordainctl {command.name}")[2].partition("\nExit status")[0]
+        for argument in command.arguments:
+            assert f"\n{argument.flag or argument.metavar}" in section
+
+
+def test_every_section_and_fact_is_in_ordain_document_5() -> None:
+    words = set(re.findall(r"[a-z-]+", plain("ordain-document.5.rst")))
+
+    assert set(SECTIONS) | set(FACTS) <= words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
+def test_a_page_is_well_formed(page: Path) -> None:
+    program = shutil.which("rst2man") or shutil.which("rst2man.py")
+    if program is None:
+        pytest.skip("no rst2man here (python3-docutils)")
+    made = subprocess.run([program, "--strict", page], capture_output=True, text=True, check=False)
+
+    assert made.stderr == ""
+    name, _, section = page.stem.rpartition(".")
+    assert re.search(f'^.TH "?{name.upper()}"? "?{section}"? ', made.stdout, re.MULTILINE)
+
+
+def test_pages_refer_to_pages_that_are_there() -> None:
+    ours = {tuple(page.stem.rsplit(".", 1)) for page in PAGES}
+
+    for page in PAGES:
+        named = re.findall(r"\*\*(ordain[a-z-]*)\*\*\\\((\d)\)", page.read_text())
+        assert set(named) <= ours

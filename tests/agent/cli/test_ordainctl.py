@@ -1,0 +1,295 @@
+"""ordainctl: words in; exit status, result and problems out."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.cli import completion, parse
+from ordain.agent.cli.command import Command, Words
+from ordain.agent.cli.commands import COMMANDS, GROUPS
+from ordain.agent.cli.console import Console, Style
+from ordain.agent.cli.main import main
+from ordain.transforms.errors import Problem, Severity, Where
+
+COMMAND_LIST = list(COMMANDS.values())
+
+
+def by_name(command: Command) -> str:
+    return command.name
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        ([], 2, "a command is missing\nTry `ordainctl --help`."),
+        (["planx"], 2, "there is no command 'planx'; did you mean plan or explain?"),
+        (["releas"], 2, "there is no command 'releas'; did you mean release?"),
+        (["rollback", "last"], 2, "N is the number of a generation"),
+        (["apply", "--confirm", "0"], 2, "--confirm takes a number of seconds"),
+        (["apply", "--confirm", "soon"], 2, "--confirm takes a number of seconds"),
+        (["--outptu"], 2, "there is no command '--outptu'"),
+        (["validate"], 2, "required: FILE\nTry `ordainctl validate --help`."),
+        (["render", "--outptu", "x", "y"], 2, "unknown argument: --outptu (did you mean --output?)"),
+        (["render", "--out", "x", "y"], 2, "unknown argument: --out"),
+        (["schema", "Layr"], 2, "invalid choice: 'Layr'"),
+        (["explain"], 2, "required: SUBJECT"),
+        (["diff", "1", "2", "3"], 2, "unknown argument: 3"),
+        (["render", "--os"], 2, "--os: expected one argument"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_words_that_make_no_request_are_explained(
+    words: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == status
+
+    said = capsys.readouterr()
+    assert message in said.err
+    assert said.out == ""
+
+
+@pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
+def test_the_overview_names_every_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+
+    text = capsys.readouterr().out
+    for command in COMMAND_LIST:
+        assert f"  {command.name} " in text
+        assert command.purpose in text
+
+
+@pytest.mark.parametrize("command", COMMAND_LIST, ids=by_name)
+def test_the_help_of_a_command_is_complete(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command.name, "--help"]) == 0
+    by_option = capsys.readouterr().out
+    assert main(["help", command.name]) == 0
+
+    assert capsys.readouterr().out == by_option
+    for argument in command.arguments:
+        assert (argument.flag or argument.metavar) in by_option
+    for status in command.statuses:
+        assert f"\n  {int(status)}  " in by_option
+
+
+@pytest.mark.parametrize("command", COMMAND_LIST, ids=by_name)
+def test_a_row_of_the_table_leads_to_a_function_and_its_examples_parse(command: Command) -> None:
+    module, _, function = command.run.partition(":")
+
+    assert callable(getattr(importlib.import_module(f"ordain.agent.cli.{module}"), function))
+    assert command.group in GROUPS
+    assert command.examples
+    for words, _ in command.examples:
+        plain = [word for word in words.split("||")[0].split() if word[0] not in "<>"]
+        assert parse.parse(plain[1:])[0] is command
+
+
+def test_operands_may_stand_among_options() -> None:
+    _, request = parse.parse(["render", "a.yaml", "--os", "debian-13", "b.yaml", "--label", "x=1", "--label", "y=2"])
+
+    assert request.file == ["a.yaml", "b.yaml"]
+    assert request.label == ["x=1", "y=2"]
+
+
+def test_version_is_that_of_the_project(capsys: pytest.CaptureFixture[str]) -> None:
+    project = Path(__file__).parents[3] / "pyproject.toml"
+    if not project.exists():
+        pytest.skip("no source tree here")
+
+    assert main(["--version"]) == 0
+    assert f'version = "{capsys.readouterr().out.split()[1]}"' in project.read_text()
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from ordain.agent.cli.main import main; main(['--help']);"
+        "heavy = {'asyncio', 'jinja2', 'yaml', 'jsonschema', 'rich', 'dbus_next', 'pystemd'};"
+        "print(*heavy & set(sys.modules), file=sys.stderr)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert run.stderr.strip() == ""
+
+
+def ordainctl(*words: str, to: str = "", **environment: str) -> subprocess.CompletedProcess[bytes]:
+    """Run it with its standard output sent ``to`` where a shell sends it."""
+    code = "from ordain.agent.cli.main import main; raise SystemExit(main())"
+    return subprocess.run(
+        ["bash", "-c", f'set -o pipefail; "$@" {to}', "-", sys.executable, "-c", code, *words],
+        capture_output=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+@pytest.mark.parametrize(
+    ("to", "status", "message"),
+    [
+        ("| true", (0, 141), b""),  # 0 when it had written all before `true` ended
+        (">/dev/full", (1,), b"ordainctl: [Errno 28] No space left on device\n"),
+        (">&-", (0,), b""),
+        (">&- 2>&-", (0,), b""),
+    ],
+)
+def test_an_output_that_fails_ends_without_a_traceback(to: str, status: tuple[int, ...], message: bytes) -> None:
+    run = ordainctl("schema", to=to)
+
+    assert run.returncode in status
+    assert run.stderr == message
+
+
+def test_what_is_piped_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    document = tmp_path / "a.yaml"
+    document.write_text("ordain: v1\nkind: Layer\nname: a\nservices: {a: {command: /a, description: \u0142}}\n")
+    run = ordainctl("render", "--os", "arch", str(document), PYTHONIOENCODING="latin-1")
+
+    assert run.stderr == b""
+    assert "Description=\u0142\n".encode() in run.stdout
+
+
+def test_a_terminal_that_lacks_a_character_shows_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.TextIOWrapper):
+        def isatty(self) -> bool:
+            return True
+
+    shown = io.BytesIO()
+    terminal = Terminal(shown, encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", terminal)
+
+    assert main(["help"]) == 0
+    terminal.flush()
+    assert b"[ARGUMENT\\u2026]" in shown.getvalue()
+
+
+def test_an_interrupt_ends_quietly(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted(_: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ordain.transforms.machine.facts.survey", interrupted)
+
+    assert main(["facts"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+# Completion
+
+
+def test_the_committed_completion_is_current() -> None:
+    committed = Path(completion.__file__).with_name("ordainctl.bash")
+
+    assert committed.read_text() == completion.script()
+
+
+def complete(*words: str, cwd: Path, path: str = "") -> list[str]:
+    """What bash offers when TAB is pressed after the last of ``words``."""
+    script = Path(completion.__file__).with_name("ordainctl.bash")
+    line = "; ".join(
+        [
+            f"source {script}",
+            'COMP_WORDS=("$@")',
+            f"COMP_CWORD={len(words) - 1}",
+            "compopt() { :; }",
+            "_ordainctl",
+        ]
+    )
+    run = subprocess.run(
+        ["bash", "-c", line + '; printf "%s\\n" "${COMPREPLY[@]}"', "-", *words],
+        capture_output=True, text=True, check=True, cwd=cwd, env={"PATH": f"{path}:{os.environ['PATH']}"},
+    )  # fmt: skip
+    assert run.stderr == ""
+    return run.stdout.split()
+
+
+def test_every_command_and_option_is_completed(tmp_path: Path) -> None:
+    assert {name.split()[0] for name in COMMANDS} <= set(complete("ordainctl", "", cwd=tmp_path))
+    for command in COMMAND_LIST:
+        first, *second = command.name.split()
+        assert not second or second[0] in complete("ordainctl", first, "", cwd=tmp_path)
+        offered = complete("ordainctl", first, *second, "-", cwd=tmp_path)
+        assert offered == [*(a.flag for a in command.arguments if a.flag), "--help"]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        (["rend"], ["render"]),
+        (["render", "w"], ["web.yaml"]),
+        (["render", "--output", ""], ["docs"]),
+        (["render", "--label", ""], []),
+        (["schema", "N"], ["Node"]),
+        (["status", "web"], ["web.service", "web.socket"]),
+        (["help", "sch"], ["schema"]),
+    ],
+    ids=lambda words: " ".join(words),
+)
+def test_words_are_completed(words: list[str], offered: list[str], tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").touch()
+    (tmp_path / "docs").mkdir()
+    systemctl = tmp_path / "docs/systemctl"
+    systemctl.write_text("#!/bin/sh\necho 'web.service loaded active running x\nweb.socket loaded active y z'\n")
+    systemctl.chmod(0o755)
+
+    assert complete("ordainctl", *words, cwd=tmp_path, path=str(systemctl.parent)) == offered
+
+
+def test_only_files_directories_units_and_texts_are_told_apart() -> None:
+    for words in Words:
+        assert words in completion.script()
+
+
+# Output
+
+
+class Terminal(list[str]):
+    """A terminal that keeps what is written."""
+
+    def write(self, text: str) -> int:
+        self.append(text)
+        return len(text)
+
+    def writelines(self, lines: list[str]) -> None:
+        self.extend(lines)
+
+    def isatty(self) -> bool:
+        return True
+
+
+def console(*, colour: bool) -> tuple[Console, Terminal, Terminal]:
+    out, err = Terminal(), Terminal()
+    return Console(out=out, err=err, out_colour=colour, err_colour=colour), out, err  # type: ignore[arg-type]
+
+
+def test_columns_are_aligned_and_the_last_is_not_padded() -> None:
+    plain, out, _ = console(colour=False)
+    plain.table(("UNIT", "STATE", "NOTE"), [("a", "active", ""), ("longer", ("bad", Style.BAD), "why")])
+
+    assert "".join(out) == "UNIT    STATE   NOTE\na       active\nlonger  bad     why\n"
+
+
+def test_colour_adds_nothing_to_the_width() -> None:
+    coloured, out, _ = console(colour=True)
+    coloured.table((), [(("a", Style.BAD), "b"), ("ccc", "d")])
+
+    assert "".join(out) == "\x1b[1;31ma\x1b[0m    b\nccc  d\n"
+
+
+def test_problems_are_sorted_counted_and_cannot_move_the_cursor() -> None:
+    plain, _, err = console(colour=False)
+    plain.problems(
+        [
+            Problem(where=Where(path="b.yaml", line=2, column=1), what="late", severity=Severity.WARNING),
+            Problem(where=Where(path="a.yaml", line=9, pointer="x/y"), what="bad \x1b[2J", hint="do this"),
+        ]
+    )
+
+    assert "".join(err) == (
+        "a.yaml:9: error: x/y: bad \\x1b[2J (do this) [Schema]\n"
+        "b.yaml:2:1: warning: late [Schema]\n"
+        "1 error, 1 warning\n"
+    )

@@ -1,0 +1,361 @@
+"""ordainctl and an agent: what is asked, how the answer is shown, and the exit status. The agent is a stand-in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ordain.agent.cli import apply as change
+from ordain.agent.cli import status as state
+from ordain.agent.cli.main import main
+from ordain.agent.daemon.client import Documents
+from ordain.agent.errors import Busy, Denied, Failure, Unavailable
+from ordain.agent.model import Change, Effect, Job, Note, Outcome, Plan, Verb, Verdict
+from ordain.agent.status import Condition, SourceState, State, Status, UnitStatus
+from ordain.transforms.errors import Problem, Refused, Where
+
+CHANGE = Change(unit="web.service", section="Service", key="MemoryMax", old=("1G",), new=("2G",), effect=Effect.MANAGER)
+PLAN = Plan(
+    reload=True,
+    stops=(Job(unit="old.service", verb=Verb.STOP, reason="no document speaks of it any more"),),
+    jobs=(Job(unit="new.service", verb=Verb.START, reason="new"),),
+    changes=(CHANGE,),
+    notes=(Note(unit="held.service", what="masked by an administrator"),),
+)
+STATUS = Status(
+    state=State.CONVERGED,
+    agent=True,
+    generation=7,
+    hash="c0ffee" * 4,
+    wanted_generation=7,
+    wanted_hash="c0ffee" * 4,
+    source=SourceState(location="/etc/ordain/documents", connected=True),
+    units=(
+        UnitStatus(
+            unit="web.service", item="services/web", wanted="running", load_state="loaded", active_state="active",
+            sub_state="running", ok=True,
+        ),
+        UnitStatus(
+            unit="held.service", item="services/held", wanted="running", load_state="masked", active_state="inactive",
+            sub_state="dead", ok=False, what="masked by an administrator", n_restarts=2,
+        ),
+    ),
+    taken_over_by="agent",
+)  # fmt: skip
+
+
+@dataclass
+class Agent:
+    """Answers with what it was given, and remembers what it was asked."""
+
+    answer: Any = None
+    asked: list[Any] = field(default_factory=list)
+    agent = True
+
+    def _answer(self, *asked: Any) -> Any:
+        self.asked.append(asked)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    async def plan(self, documents: Documents | None = None) -> Plan:
+        return self._answer("plan", documents)  # type: ignore[no-any-return]
+
+    async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
+        asked = ("apply", documents, once, *([confirm_sec] if confirm_sec else []))
+        return self._answer(*asked)  # type: ignore[no-any-return]
+
+    async def confirm(self) -> int:
+        return self._answer("confirm")  # type: ignore[no-any-return]
+
+    async def rollback(self, number: int = 0) -> Outcome:
+        return self._answer("rollback", number)  # type: ignore[no-any-return]
+
+    async def status(self) -> Status:
+        return self._answer("status")  # type: ignore[no-any-return]
+
+    async def explain(self, about: str) -> Mapping[str, Any]:
+        return self._answer("explain", about)  # type: ignore[no-any-return]
+
+    async def watch(self) -> AsyncIterator[Status]:
+        for status in self._answer("watch"):
+            yield status
+
+    async def pause(self) -> None:
+        self._answer("pause")
+
+    async def resume(self) -> None:
+        self._answer("resume")
+
+    async def follow(self) -> None:
+        self._answer("follow")
+
+
+@pytest.fixture
+def agent(monkeypatch: pytest.MonkeyPatch) -> Agent:
+    """The agent that `connect` leads to."""
+    made = Agent()
+
+    @asynccontextmanager
+    async def connect(root: Path) -> AsyncIterator[Agent]:
+        yield made
+
+    for module in (change, state):
+        monkeypatch.setattr(module, "connect", connect)
+    return made
+
+
+def test_a_plan_is_shown_in_the_order_of_things(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    agent.answer = PLAN
+
+    assert main(["plan"]) == 0
+    assert [line.split()[:2] for line in capsys.readouterr().out.splitlines() if line] == [
+        ["stop", "old.service"],
+        ["manager", "reads"],
+        ["web.service", "[Service]"],
+        ["start", "new.service"],
+        ["Left", "alone:"],
+        ["held.service", "masked"],
+    ]
+    assert agent.asked == [("plan", None)]
+
+
+@pytest.mark.parametrize(
+    ("words", "plan", "status"),
+    [(["plan"], PLAN, 0), (["plan", "--exit-code"], PLAN, 7), (["plan", "--exit-code"], Plan(), 0)],
+)
+def test_a_plan_tells_a_script_whether_there_is_something_to_do(
+    words: list[str], plan: Plan, status: int, agent: Agent
+) -> None:
+    agent.answer = plan
+
+    assert main(words) == status
+
+
+def test_files_are_handed_over_with_their_names(agent: Agent, tmp_path: Path) -> None:
+    agent.answer = Plan()
+    (tmp_path / "b.yaml").write_bytes(b"b")
+    (tmp_path / "a.json").write_bytes(b"a")
+
+    assert main(["plan", str(tmp_path), str(tmp_path / "b.yaml")]) == 0
+    ((_, documents),) = agent.asked
+    assert [(Path(path).name, data) for path, data in documents] == [
+        ("a.json", b"a"),
+        ("b.yaml", b"b"),
+        ("b.yaml", b"b"),
+    ]
+
+
+def test_a_file_that_is_not_there_reaches_no_agent(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["apply", "/nowhere.yaml"]) == 1
+    assert "/nowhere.yaml: error: No such file or directory" in capsys.readouterr().err
+    assert agent.asked == []
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "message"),
+    [
+        (Outcome(generation=8, hash="h", plan=PLAN), 0, "generation 8: applied\n"),
+        (Outcome(generation=8, hash="h", plan=Plan()), 0, "Nothing to do.\n"),
+        (
+            Outcome(
+                generation=8, hash="h", plan=PLAN, exit_status=3,
+                verdicts=(Verdict(unit="new.service", ok=False, what="failed: exit-code"),),
+            ),
+            3,
+            "new.service  failed  failed: exit-code\ngeneration 8: applied, something is degraded\n",
+        ),
+        (Outcome(generation=8, hash="h", plan=PLAN, persistent=False), 0, "[NotPersistent]"),
+    ],
+    ids=["done", "nothing to do", "degraded", "for this boot"],
+)  # fmt: skip
+def test_an_apply_says_what_came_of_it(
+    outcome: Outcome, status: int, message: str, agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.answer = outcome
+
+    assert main(["apply", "--once"]) == status
+    said = capsys.readouterr()
+    assert message in said.out + said.err
+    assert agent.asked == [("apply", None, True)]
+    assert main(["apply", "--json"]) == status
+    assert json.loads(capsys.readouterr().out)["generation"] == 8
+
+
+def test_a_trial_says_until_when(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    agent.answer = Outcome(generation=8, hash="abc", plan=PLAN, confirm_by="12:00:30")
+
+    assert main(["apply", "--confirm", "30"]) == 0
+    assert agent.asked == [("apply", None, False, 30)]
+    assert "it goes back at 12:00:30, unless: ordainctl confirm" in "".join(capsys.readouterr())
+
+
+def test_a_trial_is_confirmed(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    agent.answer = 8
+
+    assert main(["confirm"]) == 0
+    assert capsys.readouterr().out == "generation 8 stays\n"
+
+
+@pytest.mark.parametrize(("words", "number"), [(["rollback"], 0), (["rollback", "4"], 4)])
+def test_a_generation_is_gone_back_to(agent: Agent, words: list[str], number: int) -> None:
+    agent.answer = Outcome(generation=4, hash="abc", plan=PLAN)
+
+    assert main(words) == 0
+    assert agent.asked == [("rollback", number)]
+
+
+@pytest.mark.parametrize(("status", "said"), [(4, "failed and rolled back"), (5, "the rollback is incomplete")])
+def test_both_ways_of_an_apply_that_failed_are_shown(
+    agent: Agent, capsys: pytest.CaptureFixture[str], status: int, said: str
+) -> None:
+    agent.answer = Outcome(
+        generation=7,
+        hash="abc",
+        plan=PLAN,
+        verdicts=(Verdict(unit="new.service", ok=False, what="is failed", blamed=True),),
+        exit_status=status,
+        rejected=8,
+        why="new.service is failed",
+        back=Plan(reload=True),
+        back_verdicts=(Verdict(unit="old.service", ok=status == 4, what="is what it is"),),
+    )
+
+    assert main(["apply"]) == status
+    out = capsys.readouterr().out
+    assert "generation 8: new.service is failed" in out
+    assert "back to generation 7:" in out
+    assert "is what it is" in out
+    assert said in out
+
+
+@pytest.mark.parametrize("words", [["plan"], ["apply"], ["status"], ["diff"], ["pause"], ["resume"], ["follow"]])
+@pytest.mark.parametrize(
+    ("failure", "status", "message"),
+    [
+        (Busy("another apply is under way"), 6, "ordainctl: another apply is under way\n"),
+        (Denied("only root may do this"), 1, "ordainctl: only root may do this\n"),
+        (Unavailable("no bus"), 1, "ordainctl: no bus\n"),
+        (Failure("no"), 1, "ordainctl: no\n"),
+        (
+            PermissionError(13, "Permission denied", "/run/ordain/lock"),
+            1,
+            "ordainctl: /run/ordain/lock: Permission denied (as root?)\n",
+        ),
+        (
+            Refused([Problem(where=Where(path="a.yaml", line=1, column=2), what="wrong")]),
+            1,
+            "a.yaml:1:2: error: wrong [Schema]\n1 error\n",
+        ),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_the_agent_refuses_is_told_with_the_status_of_the_contract(
+    words: list[str], failure: Exception, status: int, message: str, agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.answer = failure
+
+    assert main(words) == status
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", message)
+
+
+def test_diff_with_the_documents_shows_the_changes_of_the_plan(
+    agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.answer = PLAN
+
+    assert main(["diff", "--exit-code"]) == 7
+    assert capsys.readouterr().out == "web.service\n  [Service] MemoryMax: 1G → 2G\n"
+
+
+def test_status_has_a_head_and_a_line_for_each_unit(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    agent.answer = STATUS
+
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out == (
+        "State       converged\n"
+        "Generation  7 (c0ffeec0ffee)\n"
+        "Source      directory /etc/ordain/documents\n"
+        "Agent       running\n"
+        "Services    started by agent\n"
+        "\n"
+        "UNIT          WANTED   IS                NOTE\n"
+        "web.service   running  active (running)\n"
+        "held.service  running  masked            masked by an administrator, restarted 2×\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        (["status", "web"], 0),
+        (["status", "web.service", "held"], 3),
+        (["status", "nope"], 1),
+        (["status", "--json"], 0),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)
+def test_status_of_some_units(words: list[str], status: int, agent: Agent) -> None:
+    agent.answer = STATUS
+
+    assert main(words) == status
+
+
+def test_status_shows_what_is_wrong(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    agent.answer = Status(
+        state=State.DEGRADED,
+        agent=True,
+        wanted_hash="f" * 64,
+        source=SourceState(location="/docs", problem="a.yaml:1:1: error: wrong"),
+        conditions=(Condition(code="Unmapped", what="ssh has no meaning here", hint="unit:", item="services/ssh"),),
+    )
+
+    assert main(["status"]) == 3
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["State", "degraded"]
+    assert "none, documents want ffffffffffff" in lines[1]
+    assert "directory /docs, not read yet" in lines[2]
+    assert lines[3].split(maxsplit=1) == ["Agent", "running"]
+    assert "a.yaml:1:1: error: wrong" in lines[4]
+    assert "services/ssh: ssh has no meaning here (unit:) [Unmapped]" in lines[5]
+    assert lines[-1] == "nothing was applied yet"
+
+
+def test_a_condition_says_nothing_twice(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    problem = Problem(where=Where(path="a.yaml", line=1, pointer="services/x"), what="wrong", hint="mend it")
+    agent.answer = Status(conditions=(Condition(code="Schema", what=str(problem), hint="mend it", item="services/x"),))
+
+    assert main(["status"]) == 0
+    assert f"Condition   {problem}\n" in capsys.readouterr().out
+
+
+def test_watch_prints_what_is_new(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    stopped = replace(STATUS.units[0], active_state="inactive", sub_state="dead", ok=False, what="was stopped by hand")
+    wrong = replace(STATUS.source, problem="a.yaml:1: error: wrong")
+    agent.answer = [STATUS, STATUS, replace(STATUS, units=(stopped,), source=wrong)]
+
+    assert main(["watch"]) == 0
+    assert [line[10:] for line in capsys.readouterr().out.splitlines()] == [
+        "converged, generation 7",
+        "web.service active (running)",
+        "held.service inactive (dead), masked by an administrator",
+        "a.yaml:1: error: wrong",
+        "web.service inactive (dead), was stopped by hand",
+        "held.service is no longer in the documents",
+    ]
+    assert main(["watch", "--json"]) == 0
+    assert [json.loads(line)["generation"] for line in capsys.readouterr().out.splitlines()] == [7, 7, 7]
+
+
+@pytest.mark.parametrize("command", ["pause", "resume", "follow"])
+def test_small_commands_say_what_they_did(command: str, agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command]) == 0
+    assert agent.asked == [(command,)]
+    assert capsys.readouterr().out

@@ -1,0 +1,299 @@
+"""ordainctl on documents: validate, match, facts, schema, render; no root, no systemd."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.cli.document_files import SUFFIXES
+from ordain.agent.cli.main import main
+from ordain.transforms.catalog.machine_catalog import SUFFIXES as AGENT_SUFFIXES
+from ordain.transforms.errors import Severity
+from ordain.transforms.model import Kind
+
+BASE = "ordain: v1\nkind: Layer\nname: base\nservices: {web: {command: /usr/bin/web, limits: {memory: 1G}}}\n"
+WEB = "ordain: v1\nkind: Layer\nname: web\ntier: role\nmatch: {role: web}\nservices: {web: {limits: {memory: 2G}}}\n"
+SUSE = "ordain: v1\nkind: Layer\nname: suse\ntier: os\nmatch: {os: suse}\nvalues: {a: 1}\n"
+NODE = "ordain: v1\nkind: Node\nname: web3\nlabels: {role: web}\n"
+WRONG = "ordain: v1\nkind: Layer\nname: wrong\nservices:\n  web:\n    comand: a\n    restart: 5\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory of documents, and the current one."""
+    monkeypatch.chdir(tmp_path)
+    for name, text in {"10-base.yaml": BASE, "20-web.yaml": WEB, "30-suse.yaml": SUSE, "40-node.yaml": NODE}.items():
+        (tmp_path / "docs" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "docs" / name).write_text(text)
+    (tmp_path / "docs/README.md").write_text("not a document")
+    (tmp_path / "docs/.hidden.yaml").write_text("not: a document")
+    return tmp_path
+
+
+def test_a_directory_holds_the_same_documents_for_ordainctl_and_the_agent() -> None:
+    assert SUFFIXES == AGENT_SUFFIXES
+
+
+# validate
+
+
+def test_valid_documents_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["validate", "docs"]) == 0
+    assert capsys.readouterr().out == "4 documents: valid\n"
+
+
+def test_all_problems_are_printed_at_once_by_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "wrong.yaml").write_text(WRONG)
+    (folder / "broken.yaml").write_text("a: [\n")
+
+    assert main(["validate", "wrong.yaml", "nowhere.yaml", "docs", "broken.yaml"]) == 1
+    said = capsys.readouterr()
+    lines = said.err.splitlines()
+    assert said.out == ""
+    assert [line.split(": ")[0] for line in lines] == [
+        "broken.yaml:2:1",
+        "nowhere.yaml",
+        "wrong.yaml:6:5",
+        "wrong.yaml:7:14",
+        "4 errors",
+    ]
+    assert lines[1] == "nowhere.yaml: error: No such file or directory [Unreadable]"
+    assert lines[2].endswith("error: services/web/comand: unknown key (did you mean command?) [Schema]")
+
+
+def test_two_documents_of_one_name_are_a_problem_of_the_set(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "again.yaml").write_text(BASE)
+
+    assert main(["validate", "again.yaml", "docs"]) == 1
+    assert "two Layer documents called base" in capsys.readouterr().err
+
+
+def test_standard_input_is_a_file(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(WRONG.encode())))
+
+    assert main(["validate", "-"]) == 1
+    assert capsys.readouterr().err.startswith("<stdin>:6:5: error: ")
+
+
+def test_problems_as_json_have_the_same_parts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "wrong.yaml").write_text(WRONG)
+
+    assert main(["validate", "--json", "wrong.yaml", "docs/20-web.yaml"]) == 1
+    said = capsys.readouterr()
+    found = json.loads(said.out)
+    assert said.err == ""
+    assert found["documents"] == [{"kind": "Layer", "name": "web", "path": "docs/20-web.yaml", "line": 1}]
+    assert [(p["line"], p["column"], p["pointer"], p["severity"]) for p in found["problems"]] == [
+        (6, 5, "services/web/comand", Severity.ERROR),
+        (7, 14, "services/web/restart", Severity.ERROR),
+    ]
+
+
+# match
+
+
+def names(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
+    """The layers that apply, and those that do not."""
+    applying, _, others = capsys.readouterr().out.partition("\n\n")
+    return [[line.split()[0] for line in part.splitlines()[1:]] for part in (applying, others)]
+
+
+@pytest.mark.parametrize(
+    ("options", "applying", "others"),
+    [
+        (["--os", "debian-13"], ["base"], ["suse", "web", "web3"]),
+        (["--os", "opensuse-leap-15.6"], ["base", "suse"], ["web", "web3"]),
+        (["--os", "debian-13", "--label", "role=web"], ["base", "web"], ["suse", "web3"]),
+        (["--os", "debian-13", "--label", "role=db", "--label", "role=web"], ["base", "web"], ["suse", "web3"]),
+        (["--os", "debian-13", "--node", "web3"], ["base", "web", "web3"], ["suse"]),
+        (["--os", "debian-13", "--node", "web3", "--label", "role=db"], ["base", "web3"], ["suse", "web"]),
+    ],
+    ids=" ".join,
+)
+def test_layers_are_listed_lowest_first(
+    options: list[str], applying: list[str], others: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["match", *options, "docs"]) == 0
+    assert names(capsys) == [applying, others]
+
+
+def test_match_says_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["match", "--os", "debian-13", "--label", "role=db", "docs"]) == 0
+
+    text = capsys.readouterr().out
+    assert "it is for every machine" in text
+    assert "role: wants web, this machine is db" in text
+    assert main(["match", "--json", "--os", "debian-13", "docs"]) == 0
+    assert {entry["name"]: entry["applies"] for entry in json.loads(capsys.readouterr().out)} == {
+        "base": True,
+        "suse": False,
+        "web": False,
+        "web3": False,
+    }
+
+
+def test_without_files_match_takes_this_machines_documents(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "etc/ordain").mkdir(parents=True)
+    (folder / "etc/ordain/agent.yaml").write_text("source: {type: directory, path: /docs}\nlabels: {role: web}\n")
+    (folder / "etc/os-release").write_text("ID=debian\nVERSION_ID=13\n")
+
+    assert main(["match"], root=folder) == 0
+    assert names(capsys)[0] == ["base", "web"]
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "message"),
+    [
+        (["--os", "debain-13"], 1, 'the OS "debain-13" is not known (did you mean debian-13'),
+        (["--systemd", "new"], 2, "--systemd wants a number, not 'new'"),
+        (["--label", "role"], 2, "--label wants KEY=VALUE, not 'role'"),
+        (["--node", "web4"], 1, "no Node document is called 'web4'; did you mean web3?"),
+        (["--facts", "f.json"], 1, "f.json: No such file or directory"),
+        (["--facts", "docs/10-base.yaml"], 1, "docs/10-base.yaml: not the facts of a machine"),
+        (["--facts", "f.json", "--os", "arch"], 2, "--facts and --os exclude each other"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_options_that_make_no_machine(
+    options: list[str], status: int, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["match", *options, "docs"]) == status
+    assert message in capsys.readouterr().err
+
+
+# facts and schema
+
+
+def test_facts_are_read_back_by_the_option_facts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "etc/ordain").mkdir(parents=True)
+    (folder / "etc/ordain/agent.yaml").write_text("labels: {role: web}\n")
+    (folder / "etc/os-release").write_text("ID=opensuse-leap\nID_LIKE='suse opensuse'\nVERSION_ID=15.6\n")
+    assert main(["facts", "--json"], root=folder) == 0
+    (folder / "facts.json").write_text(capsys.readouterr().out)
+
+    assert main(["match", "--facts", "facts.json", "docs"]) == 0
+    assert names(capsys)[0] == ["base", "suse", "web"]
+
+
+def test_facts_for_people(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "etc/ordain").mkdir(parents=True)
+    (folder / "etc/ordain/agent.yaml").write_text("labels: {role: [web, db]}\n")
+    (folder / "etc/os-release").write_text("ID=debian\nVERSION_ID=13\n")
+
+    assert main(["facts"], root=folder) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["id", "debian"] in lines
+    assert ["label", "role", "web,", "db"] in lines
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_the_schema_of_a_kind(kind: Kind, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", kind]) == 0
+    assert json.loads(capsys.readouterr().out)["properties"]["kind"]["enum"] == [kind]
+
+
+def test_the_schema_of_all_kinds(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["oneOf"]) == len(Kind)
+
+
+# render
+
+
+def test_render_prints_every_file_and_link(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "--os", "debian-13", "docs"]) == 0
+
+    said = capsys.readouterr()
+    heads = [line for line in said.out.splitlines() if line.startswith("=== ")]
+    assert said.err == ""
+    assert heads == [
+        "=== normal/ordain-services.target.wants/web.service -> ../web.service",
+        "=== normal/web.service 0644",
+    ]
+    assert "# docs/10-base.yaml:4 base services/web/limits/memory\nMemoryMax=1G\n" in said.out
+
+
+def test_render_needs_no_machine_and_gives_the_same_bytes_again(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["render", "--os", "fedora-42", "--label", "role=web", "docs"]
+    assert main(words, root=folder / "nowhere") == 0
+    first = capsys.readouterr().out
+
+    assert "MemoryMax=2G\n" in first
+    assert main(words, root=folder / "nowhere") == 0
+    assert capsys.readouterr().out == first
+
+
+def test_render_writes_a_tree_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "--os", "debian-13", "--output", "out", "docs"]) == 0
+
+    assert sorted(str(path.relative_to("out")) for path in Path("out").rglob("*.service")) == [
+        "normal/ordain-services.target.wants/web.service",
+        "normal/web.service",
+    ]
+    assert "ExecStart=/usr/bin/web\n" in Path("out/normal/ordain-services.target.wants/web.service").read_text()
+    assert main(["render", "--os", "debian-13", "--output", "out", "docs"]) == 1
+    assert "out: not empty, so nothing was written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("document", "status", "message"),
+    [
+        ("services: {web: {command: /usr/bin/web, limits: {memory: 3G}}}", 1, "[LayerConflict]"),
+        ("services: {unheard-of: {limits: {memory: 1G}}}", 3, "blocked: "),
+        ("services: {b: {command: /b, requires: [no-such]}}", 3, "no-such"),
+    ],
+)
+def test_what_a_machine_cannot_have_is_told_and_the_rest_rendered(
+    document: str, status: int, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "docs/99.yaml").write_text(f"ordain: v1\nkind: Layer\nname: more\n{document}\n")
+
+    assert main(["render", "--os", "debian-13", "docs"]) == status
+    said = capsys.readouterr()
+    assert message in said.err
+    assert ("normal/web.service" in said.out) == (status == 3)
+
+
+def test_render_for_all_systems_groups_those_that_get_the_same(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "ssh.yaml").write_text("ordain: v1\nkind: Layer\nname: a\nservices: {ssh: {state: running}}\n")
+
+    assert main(["render", "--all-os", "ssh.yaml"]) == 0
+    said = capsys.readouterr().out
+    groups = [line for line in said.splitlines() if " systems: " in line]
+    assert "rocky-9" in groups[0]
+    assert "debian-12" in groups[1]
+    assert "\n+=== normal/ordain-services.target.wants/ssh.service -> ../ssh.service\n" in said
+
+    assert main(["render", "--all-os", "--json", "ssh.yaml"]) == 0
+    first, second = json.loads(capsys.readouterr().out)["groups"]
+    assert (first["difference"], second["difference"][:4]) == ("", "--- ")
+    assert "debian-13" in second["systems"]
+    assert [a["link"] for a in second["artifacts"] if a["link"]] == ["../ssh.service"]
+
+
+def test_render_for_all_systems_tells_what_one_of_them_lacks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "docker.yaml").write_text("ordain: v1\nkind: Layer\nname: a\nservices: {docker: {state: running}}\n")
+
+    assert main(["render", "--all-os", "docker.yaml"]) == 3
+    assert "\n+! docker.yaml:4:" in capsys.readouterr().out
+    assert main(["render", "--all-os", "--os", "debian-12", "docker.yaml"]) == 2
+
+
+def test_render_as_json_has_artifacts_members_and_problems(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", "--json", "--os", "debian-13", "docs"]) == 0
+
+    found = json.loads(capsys.readouterr().out)
+    assert [artifact["path"] for artifact in found["artifacts"]][1] == "normal/web.service"
+    assert found["layers"] == ["base"]
+    assert found["members"][0]["unit"] == "web.service"
+    assert found["problems"] == []

@@ -1,0 +1,417 @@
+"""ordainctl on a machine: what it says of generations, units, values and of Ordain itself."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.apply.admin_overrides import hands
+from ordain.agent.cli.doctor_checks import (
+    CHECKS,
+    UNITS,
+    Verdict,
+    attempts,
+    caches,
+    disk,
+    documents,
+    generator,
+    last_run,
+    units,
+)
+from ordain.agent.cli.main import main
+from ordain.agent.model import Generation
+from ordain.agent.plan.explain import Hand
+from ordain.agent.state.store import Store
+from ordain.transforms.model import Artifact, Member, Wanted
+from ordain.transforms.systemd.unit_file import Line, write
+
+BOOT_ID = "11111111-2222-3333-4444-555555555555"
+MACHINE_ID = "0123456789abcdef0123456789abcdef"
+WEB_YAML = """\
+ordain: v1
+kind: Layer
+name: web
+services:
+  web:
+    command: /usr/bin/web
+    limits: {memory: 2G}
+"""
+
+
+def generation(memory: str) -> Generation:
+    """One service whose memory limit is said by web.yaml over base.yaml."""
+    web = write(
+        [
+            Line(section="Unit", key="Description", value="web", comment="default: a name to show"),
+            Line(
+                section="Service",
+                key="ExecStart",
+                value="/usr/bin/web",
+                comment="web.yaml:6:5 web services/web/command",
+            ),
+            Line(
+                section="Service", key="MemoryMax", value=memory, comment="web.yaml:7:14 web services/web/limits/memory"
+            ),
+        ]
+    )
+    place = {"path": "web.yaml", "layer": "web"}
+    base = {"path": "base.yaml", "layer": "base", "line": 9, "value": "1G"}
+    return Generation(
+        hash=f"hash{memory}",
+        artifacts=(
+            Artifact(
+                path="normal/ordain-services.target.wants/web.service", link="../web.service", item="services/web"
+            ),
+            Artifact(path="normal/web.service", content=web, item="services/web"),
+        ),
+        members=(Member(unit="web.service", item="services/web", wanted=Wanted.RUNNING, ours=True),),
+        document={"services": {"web": {"command": [["/usr/bin/web"]], "limits": {"memory": memory}}}},
+        provenance={
+            "services/web/command": {**place, "line": 6, "overrode": []},
+            "services/web/limits/memory": {**place, "line": 7, "overrode": [base]},
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Box:
+    """A machine's file system, and what ordainctl says of it."""
+
+    root: Path
+    capsys: pytest.CaptureFixture[str]
+
+    def put(self, path: str, text: str = "", *, mode: int = 0o644) -> Path:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)
+        return file
+
+    def run(self, *words: str, status: int = 0) -> str:
+        self.capsys.readouterr()
+        assert main(words, root=self.root) == status
+        said = self.capsys.readouterr()
+        return said.out + said.err
+
+    def apply(self, *generations: Generation) -> None:
+        store = Store(self.root)
+        for each in generations:
+            saved, _ = store.save(with_digest(each))
+            store.commit_proven(saved)
+
+    def generate(self) -> None:
+        """Have the generator run, as a reload of the manager would."""
+        directories = [
+            str(self.root / "run/systemd" / name) for name in ("generator", "generator.early", "generator.late")
+        ]
+        for directory in directories:
+            Path(directory).mkdir(parents=True, exist_ok=True)
+        code = "import sys; from ordain.generator.main import main; sys.exit(main(sys.argv))"
+        subprocess.run([sys.executable, "-c", code, f"--root={self.root}", *directories], check=False)
+
+
+def with_digest(made: Generation) -> Generation:
+    from ordain.agent.generation import digest
+
+    return replace(made, hash=digest(made.document, made.artifacts, made.members))
+
+
+@pytest.fixture
+def box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Box:
+    made = Box(tmp_path, capsys)
+    made.put("etc/os-release", "ID=debian\nVERSION_ID=13\n")
+    made.put("etc/machine-id", f"{MACHINE_ID}\n")
+    made.put("proc/sys/kernel/random/boot_id", f"{BOOT_ID}\n")
+    made.put("proc/cmdline", "quiet\n")
+    made.put("etc/ordain/documents/web.yaml", WEB_YAML)
+    for name in ("var/lib", "run"):
+        (tmp_path / name).mkdir(parents=True)
+    return made
+
+
+# Generations
+
+
+def test_before_the_first_apply_every_command_says_so(box: Box) -> None:
+    for words in (["show"], ["explain", "web.service"]):
+        assert "no generation was applied on this machine yet" in box.run(*words, status=1)
+    assert box.run("history") == "no generation was applied yet\n"
+
+
+def test_history_lists_generations_oldest_first_and_names_damage(box: Box) -> None:
+    box.apply(generation("1G"), generation("2G"))
+    (box.root / "var/lib/ordain/generations/1/document.json").write_text("{}")
+
+    lines = box.run("history").splitlines()
+    assert [line.split()[0] for line in lines] == ["NUMBER", "1", "2"]
+    assert "its content does not have its hash" in lines[1]
+    assert [entry["number"] for entry in json.loads(box.run("history", "--json"))] == [1, 2]
+
+
+def test_diff_of_two_generations_names_what_changed(box: Box) -> None:
+    box.apply(generation("1G"), generation("2G"))
+
+    assert box.run("diff", "1", "2") == (
+        "web.service\n  [Service] MemoryMax: 1G → 2G  (web.yaml:7 services/web/limits/memory)\n"
+    )
+    assert box.run("diff", "1") == box.run("diff", "1", "2")
+    assert box.run("diff", "1", "--exit-code", status=7)
+    assert box.run("diff", "2", "2", "--exit-code") == ""
+    assert [change["key"] for change in json.loads(box.run("diff", "1", "2", "--json"))] == ["MemoryMax"]
+
+
+@pytest.mark.parametrize(("word", "status", "message"), [("9", 1, "there is no generation 9"), ("x", 2, "'x' is none")])
+def test_diff_of_what_is_not_there(word: str, status: int, message: str, box: Box) -> None:
+    box.apply(generation("1G"))
+
+    assert message in box.run("diff", word, status=status)
+
+
+# Where it comes from
+
+
+def test_show_prints_the_resolved_document(box: Box) -> None:
+    box.apply(generation("2G"))
+
+    assert box.run("show") == ("services:\n  web:\n    command:\n    - - /usr/bin/web\n    limits:\n      memory: 2G\n")
+    assert json.loads(box.run("show", "--json"))["document"]["services"]["web"]["limits"] == {"memory": "2G"}
+
+
+def test_what_is_in_force_is_what_this_boot_started_with(box: Box) -> None:
+    box.apply(generation("1G"), generation("2G"))
+    box.put("proc/cmdline", "ordain.boot=1\n")
+    box.generate()
+
+    assert "memory: 1G" in box.run("show")
+
+
+def test_show_provenance_has_a_line_for_each_value(box: Box) -> None:
+    box.apply(generation("2G"))
+
+    lines = box.run("show", "--provenance").splitlines()
+    assert lines == [
+        "VALUE                       SET BY              IS",
+        'services/web/command        web.yaml:6 (web)    [["/usr/bin/web"]]',
+        "services/web/limits/memory  web.yaml:7 (web)    2G",
+        "  overrode                  base.yaml:9 (base)  1G",
+    ]
+
+
+def test_explain_a_unit_tells_the_cause_of_each_line_and_who_else_has_a_say(box: Box) -> None:
+    box.apply(generation("2G"))
+    box.put("etc/systemd/system/web.service.d/10-more.conf", "[Service]\nMemoryMax=8G\nNice=3\n")
+
+    said = box.run("explain", "web")
+    assert "generation 1, from services/web, wanted running" in said
+    assert "  [Service]\n  ExecStart=/usr/bin/web  web.yaml:6 (web)  services/web/command\n" in said
+    assert "  MemoryMax=2G            web.yaml:7 (web)  services/web/limits/memory\n" in said
+    assert "  Description=web         a name to show\n" in said
+    assert "/etc/systemd/system/web.service.d/10-more.conf: drop-in" in said
+    assert "[Service] MemoryMax=8G  (ours: 2G)" in said
+    assert "[Service] Nice=3\n" in said
+    found = json.loads(box.run("explain", "--json", "web.service"))
+    assert found["changed"] == {"[Service] MemoryMax": "2G"}
+
+
+def test_files_of_others_are_listed_as_systemd_reads_them(box: Box) -> None:
+    unit = "[Unit]\nDescription=the distribution's\n[Service]\nExecStart=/bin/a\n"
+    box.put("usr/lib/systemd/system/web.service", unit)
+    box.put("etc/systemd/system/web.service.d/20-b.conf", "[Service]\nNice=2\n")
+    box.put("run/systemd/system/web.service.d/10-a.conf", "[Service]\nNice=1\n")
+    box.put("run/systemd/system.control/web.service.d/50-MemoryMax.conf", "[Service]\nMemoryMax=9G\n")
+
+    found = hands(box.root, "web.service", ours=False)
+    assert [(hand.path, hand.replaces) for hand in found] == [
+        ("/usr/lib/systemd/system/web.service", False),
+        ("/run/systemd/system/web.service.d/10-a.conf", False),
+        ("/etc/systemd/system/web.service.d/20-b.conf", False),
+        ("/run/systemd/system.control/web.service.d/50-MemoryMax.conf", False),
+    ]
+    assert found[3].assignments == (("Service", "MemoryMax", "9G"),)
+    # What is in /usr stands below the generator's own unit, what is in /etc above it.
+    assert hands(box.root, "web.service", ours=True) == found[1:]
+    box.put("etc/systemd/system/web.service", unit)
+    assert hands(box.root, "web.service", ours=True)[0] == Hand(path="/etc/systemd/system/web.service", replaces=True)
+
+
+def test_explain_tells_of_a_mask(box: Box) -> None:
+    box.apply(generation("2G"))
+    (box.root / "etc/systemd/system").mkdir(parents=True)
+    (box.root / "etc/systemd/system/web.service").symlink_to("/dev/null")
+
+    assert "/etc/systemd/system/web.service: masks the unit" in box.run("explain", "web.service")
+
+
+@pytest.mark.parametrize("words", ["services/web/limits/memory", "services/web/limits"])
+def test_explain_a_pointer_leads_to_the_lines_made_of_it(words: str, box: Box) -> None:
+    box.apply(generation("2G"))
+
+    said = box.run("explain", words)
+    assert "web.yaml:7 (web)" in said
+    assert "  overrode                  base.yaml:9 (base)  1G" in said
+    assert "  [Service]\n  MemoryMax=2G" in said
+    assert "ExecStart" not in said
+
+
+def test_explain_a_path_of_the_generator(box: Box) -> None:
+    box.apply(generation("2G"))
+
+    said = box.run("explain", "/run/systemd/generator/web.service")
+    assert "  ExecStart=/usr/bin/web  web.yaml:6 (web)  services/web/command" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("wev.service", "no document speaks of wev.service; did you mean web.service?"),
+        ("services/web/limits/memroy", "nothing is set at services/web/limits/memroy; did you mean memory?"),
+        ("/etc/fstab", "/etc/fstab is not placed by generation 1"),
+    ],
+)
+def test_explain_what_is_not_there(words: str, message: str, box: Box) -> None:
+    box.apply(generation("2G"))
+
+    assert message in box.run("explain", words, status=1)
+
+
+# Doctor
+
+
+def rows(check: object, root: Path) -> list[tuple[str, Verdict, str]]:
+    assert check in CHECKS
+    return [(row.about, row.verdict, f"{row.what}; {row.hint}") for row in check(root)]
+
+
+def one(check: object, root: Path) -> tuple[Verdict, str]:
+    ((_, verdict, text),) = rows(check, root)
+    return verdict, text
+
+
+def test_the_last_run_of_the_generator_is_reported(box: Box) -> None:
+    assert one(last_run, box.root)[0] is Verdict.FAILED
+
+    box.generate()
+    told = [(verdict, text) for _, verdict, text in rows(last_run, box.root)]
+    assert told[-1] == (Verdict.WARNING, "there was nothing to place; ordainctl apply")
+    assert all("the documents wait for the agent" in text for _, text in told[:-1])
+
+    box.apply(generation("2G"))
+    box.generate()
+    verdict, text = one(last_run, box.root)
+    assert verdict is Verdict.OK
+    assert text.startswith("generation 1 from current: 2 files and links in ")
+
+    box.put("proc/cmdline", "quiet ordain=off\n")
+    box.generate()
+    assert one(last_run, box.root)[0] is Verdict.WARNING
+
+    box.put("proc/sys/kernel/random/boot_id", "another\n")
+    assert one(last_run, box.root)[0] is Verdict.FAILED
+
+
+def test_boot_caches_are_looked_at_as_the_generator_does(box: Box) -> None:
+    assert one(caches, box.root)[0] is Verdict.WARNING
+
+    box.apply(generation("2G"))
+    assert one(caches, box.root) == (Verdict.OK, "generation 1, 2 files; ")
+    cache = box.root / "etc/ordain/boot/current"
+
+    cache.chmod(0o666)
+    assert "could be written by others" in one(caches, box.root)[1]
+    cache.chmod(0o644)
+
+    box.put("etc/machine-id", "f" * 32)
+    assert "[ForeignCache]" in one(caches, box.root)[1]
+
+    cache.write_bytes(cache.read_bytes()[:-1])
+    verdict, text = one(caches, box.root)
+    assert verdict is Verdict.FAILED
+    assert "DamagedCache" in text
+
+
+def test_the_generator_must_be_there_compiled_and_not_masked(box: Box) -> None:
+    assert one(generator, box.root)[0] is Verdict.FAILED
+
+    program = 'import sys\nsys.path.insert(0, "/usr/lib/ordain/1")\n'
+    box.put("usr/lib/systemd/system-generators/ordain-generator", program, mode=0o755)
+    assert "does not find its modules" in one(generator, box.root)[1]
+
+    modules = [box.put(f"usr/lib/ordain/1/ordain/generator/{name}.py", "pass\n") for name in ("main", "cache", "place")]
+    verdict, text = one(generator, box.root)
+    assert verdict is Verdict.WARNING
+    assert "cache.py, main.py, place.py not compiled" in text
+
+    subprocess.run([sys.executable, "-m", "compileall", "-q", *map(str, modules)], check=True)
+    assert one(generator, box.root)[0] is Verdict.OK
+
+    modules[0].write_text("pass  # newer\n")
+    assert "main.py not compiled" in one(generator, box.root)[1]
+
+    box.put("etc/systemd/system-generators/ordain-generator")
+    assert "stands in its place" in one(generator, box.root)[1]
+
+
+def test_static_units_must_be_there_and_not_masked(box: Box) -> None:
+    assert all(verdict is Verdict.FAILED for _, verdict, _ in rows(units, box.root))
+
+    shipped = sorted((Path(__file__).parents[3] / "units").glob("*"))
+    if not shipped:
+        pytest.skip("no source tree here")
+    assert [path.name for path in shipped] == list(UNITS)
+    for path in shipped:
+        box.put(f"usr/lib/systemd/system/{path.name}", path.read_text())
+    assert one(units, box.root)[0] is Verdict.OK
+
+    (box.root / "etc/systemd/system").mkdir(parents=True)
+    (box.root / "etc/systemd/system/ordain-agent.service").symlink_to("/dev/null")
+    assert one(units, box.root) == (
+        Verdict.WARNING,
+        "ordain-agent.service is masked; systemctl unmask ordain-agent.service",
+    )
+
+
+def test_documents_that_are_wrong_gone_or_none_are_told_apart(box: Box) -> None:
+    def about_documents() -> tuple[str, Verdict, str]:
+        return rows(documents, box.root)[0]
+
+    assert about_documents()[:2] == ("documents", Verdict.OK)
+
+    web = box.put("etc/ordain/documents/web.yaml", WEB_YAML.replace("command", "comand"))
+    assert about_documents() == ("documents", Verdict.FAILED, "1 error; ordainctl validate /etc/ordain/documents")
+
+    web.unlink()
+    assert about_documents()[:2] == ("documents", Verdict.WARNING)
+
+    web.parent.rmdir()
+    assert about_documents()[:2] == ("source", Verdict.FAILED)
+
+    box.put("etc/ordain/agent.yaml", "sorce: {}\n")
+    assert about_documents()[:2] == ("settings", Verdict.FAILED)
+
+
+def test_boots_that_did_not_complete_are_counted(box: Box) -> None:
+    assert one(attempts, box.root)[0] is Verdict.OK
+
+    box.put("etc/ordain/boot/attempts", "hash one\nhash two\n")
+    assert one(attempts, box.root)[1].startswith("2 boots with generation hash did not complete")
+
+
+def test_the_disks_have_room(box: Box) -> None:
+    assert [(about, verdict) for about, verdict, _ in rows(disk, box.root)] == [
+        ("/etc", Verdict.OK),
+        ("/var/lib", Verdict.OK),
+        ("/run", Verdict.OK),
+    ]
+
+
+def test_doctor_fails_when_a_check_does_and_says_so_as_json_too(box: Box) -> None:
+    said = box.run("doctor", status=1)
+    assert "generator" in said
+
+    found = json.loads(box.run("doctor", "--json", status=1))
+    assert {"about", "verdict", "what", "hint"} == set(found[0])

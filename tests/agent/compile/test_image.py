@@ -1,0 +1,116 @@
+"""`ordainctl image`: documents baked into a root that does not run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.compile.image import GENERATOR, bake
+from ordain.agent.errors import Failure
+from ordain.generator.cache import unpack
+from ordain.generator.choose import BASELINE
+from ordain.transforms.errors import Refused
+
+LAYER = b"ordain: v1\nkind: Layer\nname: a\nservices: {a: {command: /bin/true}}\n"
+PATH = "/etc/ordain/documents/a.yaml"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A Debian 13 with Ordain in it."""
+    for path, text in {
+        GENERATOR: "",
+        "etc/os-release": "ID=debian\nVERSION_ID=13\n",
+        "etc/machine-id": "0123456789abcdef0123456789abcdef\n",
+        "usr/lib/systemd/libsystemd-shared-257.so": "",
+    }.items():
+        target = tmp_path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+    return tmp_path
+
+
+def content(root: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        os.fspath(path.relative_to(root)): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_the_document_and_a_baseline_for_any_machine_are_written(root: Path) -> None:
+    baked = bake(root, [("somewhere/a.yaml", LAYER)])
+    assert baked.written == (PATH, BASELINE)
+    assert (root / PATH.lstrip("/")).read_bytes() == LAYER
+    cache = unpack((root / BASELINE.lstrip("/")).read_bytes())
+    assert (cache.machine_id, cache.boot_id, cache.number, cache.hash) == ("", "", 0, baked.generation.hash)
+    (text,) = [content for path, _, content, _ in cache.entries if path == "normal/a.service"]
+    assert text is not None
+    assert f"# {PATH}:4 a services/a/command\n".encode() in text, "named as the machine will know it"
+
+
+def test_again_nothing_is_written(root: Path) -> None:
+    bake(root, [("a.yaml", LAYER)])
+    before = content(root)
+    assert bake(root, [("a.yaml", LAYER)]).written == ()
+    assert bake(root, []).written == ()
+    assert content(root) == before
+
+
+def test_what_is_there_already_counts_too(root: Path) -> None:
+    bake(root, [("a.yaml", LAYER)])
+    baked = bake(root, [("b.yaml", LAYER.replace(b"a:", b"b:").replace(b"name: a", b"name: b"))])
+    assert baked.documents == 2
+    assert baked.written == ("/etc/ordain/documents/b.yaml", BASELINE)
+
+
+def test_a_shorter_document_takes_the_place_of_a_longer_one(root: Path) -> None:
+    bake(root, [("a.yaml", LAYER + b"# more\n")])
+    assert bake(root, [("a.yaml", LAYER)]).written[0] == PATH
+    assert (root / PATH.lstrip("/")).read_bytes() == LAYER
+
+
+def test_documents_that_are_wrong_change_nothing(root: Path) -> None:
+    before = content(root)
+    with pytest.raises(Refused, match=r"mine/a\.yaml:4"):
+        bake(root, [("mine/a.yaml", LAYER.replace(b"command", b"comand"))])
+    assert content(root) == before
+
+
+@pytest.mark.parametrize(
+    ("spoil", "what"),
+    [
+        (lambda root: (root / GENERATOR).unlink(), "Ordain is not installed there"),
+        (lambda root: (root / "run/systemd/system").mkdir(parents=True), "a system runs there"),
+    ],
+)
+def test_a_root_that_will_not_do_is_refused(root: Path, spoil: object, what: str) -> None:
+    assert callable(spoil)
+    spoil(root)
+    with pytest.raises(Failure, match=what):
+        bake(root, [("a.yaml", LAYER)])
+
+
+def test_two_files_of_one_name_are_refused(root: Path) -> None:
+    with pytest.raises(Failure, match=r"another file is called a\.yaml"):
+        bake(root, [("one/a.yaml", LAYER), ("two/a.yaml", LAYER + b"\n")])
+
+
+def test_no_documents_are_refused(root: Path) -> None:
+    with pytest.raises(Failure, match="no documents"):
+        bake(root, [])
+
+
+def test_what_only_a_boot_knows_is_named(root: Path) -> None:
+    layer = LAYER.replace(b"services", b'match: {mac: "02:00:00:00:00:01"}\nservices')
+    assert bake(root, [("a.yaml", layer)]).unknown == ("mac",)
+
+
+def test_links_of_the_root_are_its_own(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    outside = tmp_path_factory.mktemp("outside")
+    (root / "etc/ordain").symlink_to(f"{outside}")
+    bake(root, [("a.yaml", LAYER)])
+    assert not list(outside.iterdir())
+    assert (root / os.fspath(outside).lstrip("/") / "documents/a.yaml").read_bytes() == LAYER

@@ -1,0 +1,73 @@
+"""What is compiled twice is compiled once, unless anything that it is made from is another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.compile.compiler import compile_texts
+from ordain.agent.compile.executor import here
+from ordain.agent.compile.incremental import Compiler
+from ordain.agent.model import Generation
+
+TEXT = b"ordain: v1\nkind: Layer\nname: base\nservices: {web: {command: [/usr/bin/sleep, infinity]}}\n"
+UNIT = "[Service]\nExecStart=/usr/bin/true\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/os-release").write_text("ID=debian\nVERSION_ID=13\n")
+    (tmp_path / "usr/lib/systemd/system").mkdir(parents=True)
+    return tmp_path
+
+
+def test_the_generation_in_force_is_what_its_documents_come_to(root: Path) -> None:
+    compiler = Compiler(root, here)
+    first, problems = compiler.compile([("/a.yaml", TEXT)], Generation())
+
+    again, told = compiler.compile([("/a.yaml", TEXT)], first)
+
+    assert again is first
+    assert told == problems
+    assert first == compile_texts([("/a.yaml", TEXT)], root, Generation())[0]
+
+
+def _install(root: Path) -> None:
+    (root / "usr/lib/systemd/system/web.service").write_text(UNIT)
+
+
+def _upgrade(root: Path) -> None:
+    (root / "etc/os-release").write_text("ID=debian\nVERSION_ID=14\n")
+
+
+def _transform(root: Path) -> None:
+    (root / "etc/ordain/transforms").mkdir(parents=True)
+    (root / "etc/ordain/transforms/own.yaml").write_text("ordain: v1\nkind: Transform\nname: own\n")
+
+
+@pytest.mark.parametrize("change", [_install, _upgrade, _transform])
+def test_another_machine_is_compiled_for_anew(root: Path, change: Callable[[Path], None]) -> None:
+    compiler = Compiler(root, here)
+    first, _ = compiler.compile([("/a.yaml", TEXT)], Generation())
+
+    change(root)
+    again, _ = compiler.compile([("/a.yaml", TEXT)], first)
+
+    assert again is not first
+
+
+def test_documents_come_to_the_same_whatever_was_compiled_before(root: Path) -> None:
+    compiler = Compiler(root, here)
+    other = TEXT.replace(b"web", b"db")
+    first, _ = compiler.compile([("/a.yaml", TEXT)], Generation())
+    second, _ = compiler.compile([("/a.yaml", other)], first)
+
+    back, _ = compiler.compile([("/a.yaml", TEXT)], second)
+
+    assert (second.hash, back.hash) == (
+        compile_texts([("/a.yaml", other)], root, first)[0].hash,
+        compile_texts([("/a.yaml", TEXT)], root, second)[0].hash,
+    )

@@ -1,0 +1,59 @@
+"""How long what may run only with its source runs without it."""
+
+from __future__ import annotations
+
+import pytest
+
+from ordain.agent.daemon.source_loss import due
+from ordain.agent.model import Generation, Job, Note, Observed, UnitState, Verb, Why
+from ordain.agent.plan.unit_decision import decide
+from ordain.agent.plan.unit_view import views
+from ordain.transforms.model import Artifact, Member, Wanted
+
+HOUR = 3_600_000_000
+
+
+def member(name: str, stop_after_usec: int = 0) -> Member:
+    return Member(
+        unit=f"{name}.service",
+        item=f"services/{name}",
+        wanted=Wanted.RUNNING,
+        ours=True,
+        stop_after_usec=stop_after_usec,
+    )
+
+
+@pytest.mark.parametrize(
+    ("lost_sec", "units", "left_sec"),
+    [(0, set(), 3600), (3599, set(), 1), (3600, {"a.service"}, 3600), (9999, {"a.service", "b.service"}, None)],
+)
+def test_what_is_due_and_when_more_is(lost_sec: float, units: set[str], left_sec: float | None) -> None:
+    assert due([member("a", HOUR), member("b", 2 * HOUR)], lost_sec) == (units, left_sec)
+
+
+@pytest.mark.parametrize(
+    ("active", "observed", "verb", "why"),
+    [
+        ("active", Observed(overdue=frozenset(["a.service"])), Verb.STOP, None),
+        ("inactive", Observed(lost=frozenset(["a.service"])), None, Why.LOST),
+        ("active", Observed(lost=frozenset(["a.service"])), None, None),
+        ("inactive", Observed(lost=frozenset(["a.service"]), released=frozenset(["a.service"])), Verb.START, None),
+    ],
+)
+def test_it_stops_once_stays_stopped_and_comes_back(
+    active: str, observed: Observed, verb: Verb | None, why: Why | None
+) -> None:
+    now = Generation(
+        hash="1",
+        artifacts=(Artifact(path="normal/a.service", content="[Service]\nExecStart=/bin/true\n", item="services/a"),),
+        members=(member("a", HOUR),),
+    )
+    state = UnitState(name="a.service", load_state="loaded", active_state=active, sub_state="x", invocation_id="1")
+    seen = Observed(
+        units={"a.service": state}, lost=observed.lost, overdue=observed.overdue, released=observed.released
+    )
+
+    found = list(decide(views(now, now, seen)["a.service"]))
+
+    assert [each.verb for each in found if isinstance(each, Job)] == ([verb] if verb else [])
+    assert [each.why for each in found if isinstance(each, Note)] == ([why] if why else [])

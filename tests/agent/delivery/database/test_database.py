@@ -1,0 +1,209 @@
+"""What every store keeps: compare-and-set, one moment, and a hint when something changes."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.delivery.database import keys
+from ordain.agent.delivery.database.couchdb import CouchDb
+from ordain.agent.delivery.database.database import ANY, Change, Conflict, Database
+from ordain.agent.delivery.database.directory import DirectoryDatabase
+from ordain.agent.delivery.database.etcd import Etcd
+from ordain.agent.delivery.database.http_transport import Access, Transport
+from ordain.agent.delivery.database.watch import Pace
+from ordain.agent.delivery.protocol import Snapshot, SourceError
+from ordain.agent.delivery.source.database_source import DatabaseSource
+from ordain.transforms.document.reader import read
+from rig.following import FACTS
+
+Open = Callable[[], AbstractAsyncContextManager[Database]]
+STORES = ("directory", "etcd", "couchdb")
+
+
+@pytest.fixture(params=STORES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
+    """Opens an empty store of each kind in turn."""
+    access = Access(endpoints=())
+    if request.param == "etcd":
+        access = Access(endpoints=request.getfixturevalue("cluster").endpoints)
+    elif request.param == "couchdb":
+        pouch = request.getfixturevalue("pouch")
+        access = Access(endpoints=(pouch.url,))
+        name = f"t{secrets.token_hex(4)}"
+        for each in (name, f"{name}-status"):
+            pouch.call("PUT", each)
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[Database, None]:
+        pace = Pace(check_sec=0.5, answer_sec=2)
+        database: Database = DirectoryDatabase(tmp_path)
+        if request.param == "etcd":
+            database = Etcd(Transport(access), f"/{tmp_path.name}/", pace=pace)
+        elif request.param == "couchdb":
+            database = CouchDb(Transport(access), name, pace=pace)
+        try:
+            yield database
+        finally:
+            await database.close()
+
+    return opened
+
+
+async def test_what_is_put_is_listed(store: Open) -> None:
+    async with store() as database:
+        version = await database.put("documents/common/layer/b", b"2", expect=None)
+        await database.put("documents/common/layer/a", b"1", expect=None)
+        await database.put("status/x", b"3", expect=ANY)
+        listing = await database.list("documents/common/", "documents/role=web/")
+        assert [(e.key, e.data) for e in listing.entries] == [
+            ("documents/common/layer/a", b"1"),
+            ("documents/common/layer/b", b"2"),
+        ]
+        assert listing.entries[1].version == version
+        found = await database.get("status/x")
+        assert found is not None
+        assert found.data == b"3"
+        assert await database.get("status/y") is None
+
+
+async def test_a_write_that_expects_something_else_writes_nothing(store: Open) -> None:
+    async with store() as database:
+        version = await database.put("documents/a/b", b"1", expect=None)
+        with pytest.raises(Conflict):
+            await database.put("documents/a/b", b"2", expect=None)
+        await database.put("documents/a/b", b"2", expect=version)
+        with pytest.raises(Conflict):
+            await database.put("documents/a/b", b"3", expect=version)
+        with pytest.raises(Conflict):
+            await database.delete("documents/a/b", expect=version)
+        with pytest.raises(Conflict):
+            await database.delete("documents/a/c", expect=version)
+        with pytest.raises(Conflict):
+            await database.write(
+                [
+                    Change(key="documents/a/new", data=b"x", expect=None),
+                    Change(key="documents/a/b", data=b"3", expect=version),
+                ]
+            )
+        assert [(e.key, e.data) for e in (await database.list("documents/a/")).entries] == [("documents/a/b", b"2")]
+
+
+async def test_a_key_that_is_gone_can_be_put_anew(store: Open) -> None:
+    async with store() as database:
+        version = await database.put("documents/a/b", b"1", expect=None)
+        await database.delete("documents/a/b", expect=version)
+        assert (await database.list("documents/a/")).entries == ()
+        await database.put("documents/a/b", b"1", expect=None)
+        await database.delete("documents/a/b", expect=ANY)
+        await database.delete("documents/a/b", expect=ANY)
+
+
+async def test_a_watch_wakes_for_its_prefixes(store: Open) -> None:
+    async with store() as database:
+        await database.put("documents/a/b", b"1", expect=None)
+        listing = await database.list("documents/a/", "documents/b/")
+        async with aclosing(database.watch(("documents/a/", "documents/b/"), listing.revision)) as hints:
+            waiting = asyncio.ensure_future(anext(hints))
+            await database.put("documents/b/new", b"2", expect=None)
+            await asyncio.wait_for(waiting, 10)
+
+
+async def test_a_change_between_listing_and_watching_is_not_missed(store: Open) -> None:
+    async with store() as database:
+        listing = await database.list("documents/a/")
+        await database.put("documents/a/b", b"1", expect=None)
+        async with aclosing(database.watch(("documents/a/",), listing.revision)) as hints:
+            await asyncio.wait_for(anext(hints), 10)
+
+
+def test_a_directory_that_is_not_there_is_no_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="gone"):
+        asyncio.run(DirectoryDatabase(tmp_path / "gone").list("documents/a/"))
+
+
+@pytest.mark.parametrize("key", ["../x", "a/../../x", "/etc/passwd", "a//b", ".lock", "a/.x"])
+def test_a_key_cannot_leave_the_directory(tmp_path: Path, key: str) -> None:
+    with pytest.raises(SourceError):
+        asyncio.run(DirectoryDatabase(tmp_path / "root").put(key, b"", expect=None))
+    assert list(tmp_path.iterdir()) == []
+
+
+def text(name: str, match: str = "", rest: str = "", kind: str = "Layer") -> bytes:
+    where = f"match: {match}\n" if match else ""
+    return f"ordain: v1\nkind: {kind}\nname: {name}\n{where}{rest}".encode()
+
+
+async def publish(database: Database, data: bytes) -> None:
+    """Put a document where it belongs."""
+    (document,), _ = read("x.yaml", data)
+    for key in keys.keys_of(document):
+        await database.put(key, data, expect=ANY)
+
+
+def paths(snapshot: Snapshot) -> list[str]:
+    return [path for path, _ in snapshot.texts]
+
+
+async def test_a_machine_reads_what_its_node_makes_it(store: Open) -> None:
+    async with store() as database:
+        source = DatabaseSource(database, lambda: FACTS, {})
+        await publish(database, text("base"))
+        await publish(database, text("web", "{role: web}"))
+        await publish(database, text("db", "{role: db}"))
+        assert paths(await source.read()) == ["common/layer/base"]
+        await publish(database, text("web3", rest="labels: {role: web}\n", kind="Node"))
+        assert paths(await source.read()) == ["common/layer/base", "hostname=web3/node/web3", "role=web/layer/web"]
+        await database.delete("documents/hostname=web3/node/web3", expect=ANY)
+        assert paths(await source.read()) == ["common/layer/base"]
+
+
+async def test_a_document_of_several_scopes_is_one_unless_its_texts_differ(store: Open) -> None:
+    facts = replace(FACTS, labels={"role": ("web", "db")})
+    async with store() as database:
+        source = DatabaseSource(database, lambda: facts, {})
+        await publish(database, text("both", "{role: [web, db]}"))
+        before = await source.read()
+        assert paths(before) == ["role=db/layer/both"]
+        await database.put("documents/role=web/layer/both", text("both", "{role: [web]}"), expect=ANY)
+        assert paths(await source.read()) == ["role=db/layer/both", "role=web/layer/both"]
+
+
+async def test_a_machine_is_woken_by_what_may_be_for_it_alone(store: Open) -> None:
+    facts = replace(FACTS, labels={"role": ("web",)})
+    async with store() as database:
+        source = DatabaseSource(database, lambda: facts, {})
+        await publish(database, text("base"))
+        async with aclosing(source.changes()) as changes:
+            await anext(changes)
+            first = await source.read()
+            waiting = asyncio.ensure_future(anext(changes))
+            await publish(database, text("db", "{role: db}"))
+            await database.put("status/other", b"{}", expect=ANY)
+            assert (await source.read()).revision == first.revision
+            if database.type != "directory":  # which looks at all of itself
+                assert not (await asyncio.wait({waiting}, timeout=0.2))[0]
+            await publish(database, text("web", "{role: web}"))
+            await asyncio.wait_for(waiting, 10)
+            assert (await source.read()).revision != first.revision
+
+
+async def test_new_labels_are_watched_too(store: Open) -> None:
+    async with store() as database:
+        source = DatabaseSource(database, lambda: FACTS, {})
+        await publish(database, text("base"))
+        async with aclosing(source.changes()) as changes:
+            await anext(changes)
+            await source.read()
+            await publish(database, text("web3", rest="labels: {role: web}\n", kind="Node"))
+            await asyncio.wait_for(anext(changes), 10)
+            await source.read()
+            await publish(database, text("web", "{role: web}"))
+            await asyncio.wait_for(anext(changes), 10)
+            assert "role=web/layer/web" in paths(await source.read())

@@ -1,0 +1,217 @@
+"""`agent.delivery.database.http_transport` against servers on the loopback that misbehave on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from ordain.agent.delivery.database.backoff import MOST_SEC, Backoff
+from ordain.agent.delivery.database.http_transport import Access, Answer, Stream, Transport, demand
+from ordain.agent.delivery.protocol import Fault, SourceError
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@contextlib.asynccontextmanager
+async def server(text: bytes, *, stay: bool = False, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """A server that answers everything with ``text``, then hangs up, or says no more (``stay``)."""
+    gone = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(text)
+            await writer.drain()
+            if stay:
+                await gone.wait()
+        writer.close()
+
+    listening = await asyncio.start_server(serve, host, port)
+    try:
+        yield f"http://{host}:{listening.sockets[0].getsockname()[1]}"
+    finally:
+        gone.set()
+        listening.close()
+        await asyncio.sleep(0)
+
+
+@contextlib.asynccontextmanager
+async def session(*endpoints: str) -> AsyncIterator[Transport]:
+    made = Transport(Access(endpoints=endpoints))
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def ok(body: bytes, *, length: int | None = None, kind: str = "application/yaml") -> bytes:
+    size = len(body) if length is None else length
+    return f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n".encode() + body
+
+
+async def fault(text: bytes, *, stay: bool = False, **options: float) -> SourceError:
+    async with server(text, stay=stay) as endpoint, session(endpoint) as made:
+        with pytest.raises(SourceError) as caught:
+            demand(await made.request("GET", "/", **options))  # type: ignore[arg-type]
+        return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        ("401 Unauthorized", Fault.UNAUTHORIZED),
+        ("403 Forbidden", Fault.FORBIDDEN),
+        ("404 Not Found", Fault.EMPTY),
+        ("429 Too Many Requests", Fault.THROTTLED),
+        ("500 Oops", Fault.UNREACHABLE),
+        ("503 Not now", Fault.UNREACHABLE),
+        ("302 Found\r\nLocation: https://login.example/?next=secret", Fault.REDIRECTED),
+    ],
+)
+def test_a_status_has_its_code(status: str, code: Fault) -> None:
+    error = asyncio.run(fault(f"HTTP/1.1 {status}\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n".encode()))
+
+    assert error.code is code
+    assert "secret" not in str(error)
+    assert error.retry_after_sec == (0 if code is Fault.REDIRECTED else 17)
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        (ok(b"<html>", kind="text/html; charset=utf-8"), Fault.NOT_DOCUMENTS),
+        (ok(b"short", length=1000), Fault.TRUNCATED),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", Fault.TRUNCATED),
+        (ok(b"x" * 2000), Fault.TOO_LARGE),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + b"x" * 2000 + b"\r\n", Fault.TOO_LARGE),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", Fault.UNREACHABLE),
+        (b"", Fault.UNREACHABLE),
+    ],
+)
+def test_what_is_no_answer_is_never_taken_for_one(answer: bytes, code: Fault) -> None:
+    assert asyncio.run(fault(answer, max_bytes=1000)).code is code
+
+
+def test_a_server_that_says_nothing_is_not_waited_for() -> None:
+    assert asyncio.run(fault(b"", stay=True, answer_sec=0.1)).code is Fault.UNREACHABLE
+    assert asyncio.run(fault(ok(b"some", length=9), stay=True, answer_sec=0.1)).code is Fault.UNREACHABLE
+
+
+def test_the_next_server_is_asked_and_the_one_that_answered_stays() -> None:
+    async def check() -> None:
+        no = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
+        async with server(ok(b"fine")) as good, server(no) as bad, session("http://127.0.0.1:1", bad, good) as made:
+            assert (await made.request("GET", "/")).body == b"fine"
+            assert made.endpoint == good
+            assert (await made.request("GET", "/")).endpoint == good
+
+    asyncio.run(check())
+
+
+def test_a_write_that_may_have_arrived_is_not_sent_to_another_server() -> None:
+    async def check() -> None:
+        async with server(ok(b"fine")) as good, server(b"") as cut, session("http://127.0.0.1:1", cut, good) as made:
+            with pytest.raises(SourceError):  # the first cannot be reached, the second may have got it
+                await made.request("PUT", "/", body=b"x", repeatable=False)
+
+    asyncio.run(check())
+
+
+def test_lines_come_whole_or_not_at_all() -> None:
+    async def check() -> None:
+        text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\none\n\ntwo\r\n4\r\n\nthr\r\n0\r\n\r\n"
+        found = []
+
+        async def take(stream: Stream) -> None:
+            async for line in stream.lines():
+                found.append(line)
+
+        async with server(text) as endpoint, session(endpoint) as made, made.stream("GET", "/") as stream:
+            with pytest.raises(SourceError) as caught:
+                await take(stream)
+        assert found == [b"one", b"", b"two"]
+        assert caught.value.code is Fault.TRUNCATED
+
+    asyncio.run(check())
+
+
+def test_a_stream_that_falls_silent_ends() -> None:
+    async def check() -> None:
+        text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n"
+        async with (
+            server(text, stay=True) as endpoint,
+            session(endpoint) as made,
+            made.stream("GET", "/", idle_sec=0.1) as stream,
+        ):
+            lines = stream.lines()
+            assert await anext(lines) == b"one"
+            with pytest.raises(SourceError) as caught:
+                await anext(lines)
+        assert caught.value.code is Fault.UNREACHABLE
+
+    asyncio.run(check())
+
+
+def test_retry_after_may_be_a_date() -> None:
+    headers = {"date": "Sun, 22 Nov 2026 12:00:00 GMT", "retry-after": "Sun, 22 Nov 2026 12:01:30 GMT"}
+
+    with pytest.raises(SourceError) as caught:
+        demand(Answer(endpoint="http://a", status=503, headers=headers))
+
+    assert caught.value.retry_after_sec == 90
+
+
+def test_waits_grow_to_a_minute_and_begin_anew_when_all_was_well_for_one() -> None:
+    now = 0.0
+    backoff = Backoff(uniform=lambda low, high: high, clock=lambda: now)
+
+    assert [backoff.failed() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
+    backoff.succeeded()
+    assert backoff.failed() == 60, "an answer in between changes nothing"
+    backoff.succeeded()
+    now += MOST_SEC
+    backoff.succeeded()
+    assert backoff.failed() == 1
+
+
+def test_a_wait_is_anything_from_nothing_on_but_not_less_than_was_asked_for() -> None:
+    backoff = Backoff(uniform=lambda low, high: low)
+
+    assert backoff.failed() == 0
+    assert backoff.failed(30) == 30
+    assert backoff.failed(10**9) == 3600
+
+
+def test_a_server_that_moved_is_found_at_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real servers; but the name is looked up in a table, as the hosts of this computer are not ours to change."""
+    at = "127.0.0.1"
+    real = socket.getaddrinfo
+
+    def look_up(host: str | None, *more: Any, **words: Any) -> Any:
+        return real(at if host == "db.example" else host, *more, **words)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+    async def ask() -> list[bytes | Fault]:
+        nonlocal at
+        said: list[bytes | Fault] = []
+        async with server(ok(b"old")) as old:
+            port = int(old.rpartition(":")[2])
+            async with session(f"http://db.example:{port}") as made:
+                async with server(ok(b"new"), host="127.0.0.2", port=port):
+                    said.append((await made.request("GET", "/")).body)
+                    at = "127.0.0.2"
+                    said.append((await made.request("GET", "/")).body)
+                with pytest.raises(SourceError) as gone:
+                    await made.request("GET", "/")
+                said.append(gone.value.code)
+                at = "127.0.0.1"
+                said.append((await made.request("GET", "/")).body)
+        return said
+
+    assert asyncio.run(ask()) == [b"old", b"new", Fault.UNREACHABLE, b"old"]

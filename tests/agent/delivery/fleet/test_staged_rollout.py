@@ -1,0 +1,193 @@
+"""When a machine's turn is: windows, splay, stages; and what a rollout makes of what machines report."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ordain.agent.delivery.fleet.report import Report, Taken
+from ordain.agent.delivery.fleet.report_publisher import LOST_SEC
+from ordain.agent.delivery.fleet.rollout_policy import State, Wait, clock, decode, encode, position, stage
+from ordain.agent.delivery.fleet.staged_rollout import advance, count, over
+from ordain.agent.delivery.release.manifest import Release, Rollout, make
+from ordain.agent.status import State as Phase
+from ordain.transforms.document.maintenance_windows import opens, window
+from ordain.transforms.systemd.values import EncodeError
+
+MONDAY = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def at(text: str) -> datetime:
+    """``Tue 03:30`` of a week in June."""
+    day, _, time = text.partition(" ")
+    hour, minute = map(int, time.split(":"))
+    return MONDAY + timedelta(
+        days=("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun").index(day), hours=hour, minutes=minute
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "now", "opening"),
+    [
+        ("02:00-05:00", "Mon 03:00", "Mon 03:00"),
+        ("02:00-05:00", "Mon 05:00", "Tue 02:00"),
+        ("02:00-05:00", "Mon 01:59", "Mon 02:00"),
+        ("Sat,Sun 02:00-05:00", "Mon 03:00", "Sat 02:00"),
+        ("Mon..Wed 22:00-02:00", "Tue 01:00", "Tue 01:00"),
+        ("Mon 22:00-02:00", "Tue 01:59", "Tue 01:59"),
+        ("Mon 22:00-02:00", "Mon 21:00", "Mon 22:00"),
+        ("Tue 00:00-24:00", "Tue 23:59", "Tue 23:59"),
+        ("Tue 00:00-00:00", "Mon 12:00", "Tue 00:00"),
+        ("Sun 23:00-01:00", "Mon 00:30", "Mon 00:30"),
+    ],
+)
+def test_a_window_opens_when_it_says(text: str, now: str, opening: str) -> None:
+    assert opens([window(text)], at(now)) == at(opening)
+
+
+def test_a_window_that_closed_opens_next_week() -> None:
+    assert opens([window("Mon 22:00-02:00")], at("Tue 02:00")) == at("Mon 22:00") + timedelta(days=7)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "daily", "25:00-26:00", "Sun..Mon 02:00-03:00", "02:00", "02:60-03:00", "1:00-24:01"]
+)
+def test_what_is_no_window_is_refused(text: str) -> None:
+    with pytest.raises(EncodeError):
+        window(text)
+
+
+def test_positions_are_spread_and_differ_from_release_to_release() -> None:
+    machines = [f"{n:032x}" for n in range(1000)]
+
+    first = [position(machine, "stable 1") < 0.1 for machine in machines]
+    second = [position(machine, "stable 2") < 0.1 for machine in machines]
+
+    assert 70 < sum(first) < 130
+    assert first != second
+    assert position(machines[0], "stable 1") == position(machines[0], "stable 1")
+
+
+def test_the_clock_lets_in_after_the_splay_within_a_window_of_the_release_and_of_the_machine() -> None:
+    rollout = Rollout(splay_sec=3600, windows=(window("02:00-06:00"),))
+    own = (window("Tue 03:00-05:00"),)
+
+    def until(now: str, place: float = 0.5, since: str = "Mon 00:00") -> str:
+        wait = clock(rollout, own, place, at(now), at(since))
+        return f"{wait.until:%a %H:%M}" if wait and wait.until else "now"
+
+    assert until("Mon 12:00") == "Tue 03:00"
+    assert until("Tue 03:00") == "Tue 03:30"
+    assert until("Tue 03:30") == "now"
+    assert until("Tue 03:45", since="Tue 03:40") == "Tue 04:10"
+    assert until("Tue 03:45", place=0.0, since="Tue 03:40") == "now"
+    assert clock(Rollout(), (), 0.9, at("Mon 12:00"), at("Mon 12:00")) is None
+
+
+def test_windows_that_never_meet_never_open_and_do_not_hang() -> None:
+    wait = clock(Rollout(windows=(window("02:00-03:00"),)), (window("04:00-05:00"),), 0.0, MONDAY, MONDAY)
+
+    assert wait is not None
+
+
+def test_stages_let_in_by_position_and_a_stopped_rollout_lets_in_nobody() -> None:
+    rollout = Rollout(stages=(0.01, 0.5, 1.0))
+
+    def held(state: State | None, place: float) -> bool:
+        return stage(rollout, 7, state, place) is not None
+
+    assert [held(None, place) for place in (0.005, 0.4, 0.9)] == [False, True, True]
+    assert [held(State(number=7, share=0.5), place) for place in (0.005, 0.4, 0.9)] == [False, False, True]
+    assert [held(State(number=6, share=1.0), place) for place in (0.005, 0.4, 0.9)] == [False, True, True]
+    assert held(State(number=7, share=1.0, halted="no"), 0.0)
+    assert stage(Rollout(), 7, State(number=7, share=0.0, halted="no"), 0.0) == Wait(why="the rollout is stopped: no")
+    assert stage(Rollout(), 7, None, 0.9) is None
+
+
+def test_a_state_is_read_back_and_nonsense_is_refused() -> None:
+    state = State(number=7, share=0.5, halted="x", opened=3.0)
+
+    assert decode(encode(state)) == state
+    for bad in (b"", b"[]", b'"x"', b"{}", b'{"number": 1'):
+        with pytest.raises(ValueError):  # noqa: PT011 - any message will do
+            decode(bad)
+
+
+def release(**words: object) -> Release:
+    rollout = {"stages": ["10%", "50%", "100%"], "stop-at": "5%", **words}
+    return make(channel="stable", number=2, documents={}, created="now", rollout=rollout)
+
+
+def fleet(number: int = 100, channel: str = "stable") -> list[Report]:
+    return [Report(machine=f"{n:032x}", release=Taken(channel=channel, number=1), seen=1000) for n in range(number)]
+
+
+def take(report: Report, phase: Phase = Phase.CONVERGED) -> Report:
+    return replace(report, release=Taken(channel="stable", number=2), phase=phase)
+
+
+def invited(reports: list[Report], share: float) -> list[int]:
+    return [n for n, r in enumerate(reports) if position(r.machine, "stable 2") < share]
+
+
+def test_a_stage_is_over_when_all_that_were_let_in_are_done() -> None:
+    reports = fleet()
+    first = advance(release(), reports, None, 1000)
+    assert first == State(number=2, share=0.1, opened=1000)
+    for n in invited(reports, 0.1)[1:]:
+        reports[n] = take(reports[n])
+    assert advance(release(), reports, first, 1001) == first, "one has not taken it yet"
+    last = invited(reports, 0.1)[0]
+    reports[last] = take(reports[last], Phase.APPLYING)
+    assert advance(release(), reports, first, 1001) == first, "one is at work"
+    reports[last] = take(reports[last], Phase.DEGRADED)
+
+    assert advance(release(), reports, first, 1001) == State(number=2, share=0.5, opened=1001)
+
+
+def test_a_stage_lasts_as_long_as_it_is_to() -> None:
+    reports = [take(report) for report in fleet()]
+    state = State(number=2, share=0.1, opened=1000)
+
+    assert advance(release(soak="1h"), reports, state, 4599) == state
+    assert advance(release(soak="1h"), reports, state, 4600).share == 0.5
+
+
+def test_machines_that_are_lost_hold_up_nothing() -> None:
+    reports = fleet()
+    now = 1000 + LOST_SEC + 1
+    state = State(number=2, share=0.1, opened=1000)
+
+    assert count(release(), reports, 0.1, now).lost == 100
+    assert advance(release(), reports, state, now).share == 0.5
+
+
+def test_too_many_that_went_back_stop_it_for_good() -> None:
+    reports = [take(report) for report in fleet(20)] + fleet(80)[20:]
+    state = State(number=2, share=0.5, opened=1000)
+    reports[0] = take(reports[0], Phase.ROLLED_BACK)
+    assert not advance(release(), reports, state, 1001).halted, "one of twenty is 5 %"
+    reports[1] = take(reports[1], Phase.ROLLED_BACK)
+
+    halted = advance(release(), reports, state, 1001)
+
+    assert halted.halted == "2 of 20 machines went back"
+    assert over(release(), halted)
+    assert advance(release(), [take(r) for r in reports], halted, 2000) == halted
+
+
+def test_machines_of_other_channels_do_not_count() -> None:
+    reports = [*fleet(10), *[replace(r, phase=Phase.ROLLED_BACK) for r in fleet(10, "canary")]]
+
+    assert count(release(), reports, 1.0, 1000).all == 10
+
+
+def test_the_last_stage_ends_it() -> None:
+    reports = [take(report) for report in fleet()]
+    state = advance(release(), reports, State(number=2, share=0.5, opened=0), 1)
+
+    assert state.share == 1.0
+    assert over(release(), state)
+    assert advance(release(), reports, state, 9) == state

@@ -1,0 +1,273 @@
+"""Releases: the bytes that are signed, whose signature counts, and what a machine does not take."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.delivery.release import signing
+from ordain.agent.delivery.release.highest_accepted import forget, highest, remember
+from ordain.agent.delivery.release.manifest import Release, make, read
+from ordain.agent.delivery.release.trusted_keys import BadKey, Key, read_line, trusted
+from ordain.agent.delivery.release.verify import Accepted, newer, one_of, signed_by
+from ordain.agent.errors import Failure
+from ordain.transforms.errors import Refused
+from rig.keys import key_of
+
+GOLDEN = Path(__file__).parents[3] / "golden/release"
+WEB = b"ordain: v1\nkind: Layer\nname: web\n"
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def release(number: int = 42, channel: str = "stable", **more: object) -> Release:
+    documents = {"common/web.yaml": sha256(WEB)}
+    return make(channel=channel, number=number, documents=documents, created="2026-01-01T00:00:00Z", **more)  # type: ignore[arg-type]
+
+
+def signed(made: Release, seed: int = 1) -> Release:
+    private, key = key_of(seed)
+    return made.signed(key.id, signing.sign(private, made.canonical))
+
+
+def test_the_golden_release_is_read_and_verified_as_ever() -> None:
+    found = read("release.json", (GOLDEN / "release.json").read_bytes())
+    keys = [read_line(line) for line in (GOLDEN / "ops.pub").read_text().splitlines()]
+
+    assert found.canonical == (GOLDEN / "canonical").read_bytes()
+    assert [key.name for key in signed_by(found, keys, signing.check)] == ["ops"]
+
+
+def test_the_golden_release_is_written_as_ever() -> None:
+    made = signed(
+        release(
+            about='Grüße, "quoted"\n\u2028',
+            rollout={"splay": "10min", "max-parallel": 5, "stages": ["1%", "100%"], "windows": ["Sat 02:00-05:00"]},
+        )
+    )
+
+    assert made.text() == (GOLDEN / "release.json").read_bytes()
+
+
+@pytest.mark.skipif(shutil.which("jq") is None or shutil.which("openssl") is None, reason="needs jq and openssl")
+def test_jq_and_openssl_alone_verify_it(tmp_path: Path) -> None:
+    found = read("release.json", (GOLDEN / "release.json").read_bytes())
+    ((_, signature),) = found.signatures.items()
+    raw = read_line((GOLDEN / "ops.pub").read_text()).raw
+    (tmp_path / "sig").write_bytes(base64.b64decode(signature))
+    (tmp_path / "key").write_bytes(bytes.fromhex("302a300506032b6570032100") + raw)  # RFC 8410, 4
+    text = subprocess.run(
+        ["jq", "-cjS", "del(.signatures)", GOLDEN / "release.json"], capture_output=True, check=True
+    ).stdout
+    (tmp_path / "text").write_bytes(text)
+
+    verify = "openssl pkeyutl -verify -pubin -keyform DER -inkey key -rawin -in text -sigfile sig"
+    done = subprocess.run(verify.split(), cwd=tmp_path, capture_output=True, text=True)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_how_it_is_written_does_not_matter_to_what_is_signed() -> None:
+    as_json = release()
+    as_yaml = read(
+        "r.yaml",
+        f"""
+number: 0x2a
+documents: {{common/web.yaml: {sha256(WEB)}}}   # a comment
+schema: v1
+channel: 'stable'
+created: "2026-01-01T00:00:00Z"
+name: stable-42
+kind: Release
+ordain: v1
+""".encode(),
+    )
+
+    assert as_yaml.canonical == as_json.canonical
+
+
+@given(st.data())
+def test_every_changed_byte_of_the_text_is_seen(data: st.DataObject) -> None:
+    _, key = key_of(1)
+    text = signed(release(about="a release")).text()
+    at = data.draw(st.integers(0, len(text) - 1))
+    byte = data.draw(st.integers(0, 255))
+    changed = text[:at] + bytes([byte]) + text[at + 1 :]
+    try:
+        found = read("r.json", changed)
+        signed_by(found, [key], signing.check)
+    except (Refused, SourceError):
+        return
+    assert found.canonical == release(about="a release").canonical
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (b"", "expected a value"),
+        (
+            b'{"ordain":"v1","kind":"Release","name":"x","channel":"x","number":1,"schema":"v1","documents":{},"about":"\x7f"}',
+            "DEL",
+        ),
+        (b"[]", "not one document"),
+        (b"{}", "no Release"),
+        (b'{"ordain":"v1","kind":"Release","name":"x","channel":"x","number":1.5,"schema":"v1","documents":{}}', "1.5"),
+        (b'{"ordain":"v1","kind":"Release","name":"x","channel":"x","number":0,"schema":"v1","documents":{}}', "less"),
+        (b'{"ordain":"v1","kind":"Release","name":"x","channel":"x","number":1,"number":2}', "stands here twice"),
+        (b'{"ordain":"v1","kind":"Release","name":"x","channel":"x","number":1,"schema":"v2"}', "SchemaTooNew"),
+        (b'{"a":' * 100_000, "nested deeper"),
+        (b"\xff", "UTF-8"),
+        (b" " * (2 << 20), "at most"),
+    ],
+)
+def test_what_is_no_release_is_refused_with_a_reason(text: bytes, what: str) -> None:
+    with pytest.raises(Refused, match=what):
+        read("r.json", text)
+
+
+def test_keys_of_a_later_version_are_signed_and_left_out_of_account() -> None:
+    data = {**release().data, "later": {"x": [1, "y", None, True]}}
+    found = read("r.json", json.dumps(data).encode())
+
+    assert found.unknown == ("later",)
+    assert b'"later":{"x":[1,"y",null,true]}' in found.canonical
+
+
+def test_a_release_verifies_by_any_one_of_the_trusted_keys() -> None:
+    _, old = key_of(1, "old")
+    _, new = key_of(2, "new")
+    both = signed(signed(release(), 1), 2)
+
+    assert [k.name for k in signed_by(both, [old], signing.check)] == ["old"]
+    assert [k.name for k in signed_by(both, [new], signing.check)] == ["new"]
+    assert [k.name for k in signed_by(signed(release(), 2), [old, new], signing.check)] == ["new"]
+
+
+def test_only_good_signatures_count() -> None:
+    made = signed(release())
+    _, key = key_of(1)
+    _, other = key_of(2)
+    signatures = {key.raw: made.signatures[key.id], other.raw: made.signatures[key.id], b"\0" * 32: "!"}
+
+    assert signing.check(made.canonical, signatures) == {key.raw}
+
+
+@pytest.mark.parametrize(
+    ("made", "keys", "what"),
+    [
+        (release(), [key_of(1)[1]], "is not signed"),
+        (signed(release(), 2), [key_of(1)[1]], "is signed by"),
+        (signed(release()), [], "no key is trusted"),
+        (signed(release()), [key_of(1, "ci", frozenset({"canary"}))[1]], "ci signs for canary only"),
+        (
+            release(41).signed(key_of(1)[1].id, signed(release()).signatures[key_of(1)[1].id]),
+            [key_of(1)[1]],
+            "not over",
+        ),
+    ],
+)
+def test_what_no_trusted_key_signed_is_not_taken(made: Release, keys: list[Key], what: str) -> None:
+    with pytest.raises(SourceError, match=what) as caught:
+        signed_by(made, keys, signing.check)
+
+    assert caught.value.code == "VerifyFailed"
+
+
+def test_an_older_number_is_not_taken_and_the_same_one_only_if_it_is_the_same() -> None:
+    known = Accepted(number=42, hash=release().hash)
+
+    newer(release(), "stable", known)
+    newer(release(43), "stable", known)
+    newer(release(1), "stable", None)
+    for wrong, code in (
+        (release(41), "ReleaseReplayed"),
+        (release(about="another"), "SourceConflict"),
+        (release(43, "canary"), "VerifyFailed"),
+    ):
+        with pytest.raises(SourceError) as caught:
+            newer(wrong, "stable", known)
+        assert caught.value.code == code
+
+
+def test_of_two_leaves_the_higher_number_is_taken_and_two_of_one_number_are_a_conflict() -> None:
+    assert one_of([release(43), release(42)]).number == 43
+    assert one_of([release(42), release(42)]).number == 42
+    with pytest.raises(SourceError) as caught:
+        one_of([release(42), release(42, about="another"), release(41)])
+    assert caught.value.code == "SourceConflict"
+
+
+def test_what_was_taken_is_remembered_and_can_be_forgotten(tmp_path: Path) -> None:
+    remember(tmp_path, "stable", Accepted(number=42, hash="a"))
+    remember(tmp_path, "canary", Accepted(number=50, hash="b"))
+
+    assert highest(tmp_path)["stable"] == Accepted(number=42, hash="a")
+    assert forget(tmp_path, "stable") == Accepted(number=42, hash="a")
+    assert highest(tmp_path) == {"canary": Accepted(number=50, hash="b")}
+
+
+def test_an_image_carries_a_floor_that_is_not_forgotten(tmp_path: Path) -> None:
+    floor = tmp_path / "usr/lib/ordain/releases.json"
+    floor.parent.mkdir(parents=True)
+    floor.write_text('{"stable": {"number": 40, "hash": "a"}}')
+
+    assert highest(tmp_path)["stable"].number == 40
+    remember(tmp_path, "stable", Accepted(number=42, hash="b"))
+    forget(tmp_path, "stable")
+
+    assert highest(tmp_path)["stable"].number == 40
+
+
+def test_a_damaged_record_is_not_an_empty_one(tmp_path: Path) -> None:
+    remember(tmp_path, "stable", Accepted(number=42, hash="a"))
+    (tmp_path / "var/lib/ordain/releases.json").write_bytes(b"")
+
+    with pytest.raises(ValueError, match="damaged"):
+        highest(tmp_path)
+
+
+def test_keys_are_lines_of_files_and_a_bad_one_is_named(tmp_path: Path) -> None:
+    _, key = key_of(1)
+    folder = tmp_path / "etc/ordain/trust"
+    folder.mkdir(parents=True)
+    (folder / "a.pub").write_text(f"# ours\n\n{key.line}\n")
+    (folder / "b.pub").write_text("ssh-ed25519 AAAA me\n")
+    (folder / "c.pub").write_bytes(b"\xff")
+    (folder / "d.key").write_text("not looked at")
+
+    keys, problems = trusted(tmp_path)
+
+    assert keys == (key,)
+    assert [(p.where.path, p.where.line) for p in problems] == [
+        ("/etc/ordain/trust/b.pub", 1),
+        ("/etc/ordain/trust/c.pub", 0),
+    ]
+
+
+@pytest.mark.parametrize("line", ["", "ed25519 AAAA ops", "ed25519 !!! ops", "rsa AAAA ops", "ed25519"])
+def test_what_is_no_key_is_refused(line: str) -> None:
+    with pytest.raises(BadKey):
+        read_line(line)
+
+
+def test_a_private_key_with_a_passphrase_needs_it() -> None:
+    pem, raw = signing.generate(b"secret")
+
+    assert signing.public(signing.private("k", pem, b"secret")) == raw
+    with pytest.raises(signing.Locked):
+        signing.private("k", pem)
+    with pytest.raises(Failure, match="not opened"):
+        signing.private("k", pem, b"wrong")
+    with pytest.raises(Failure, match="no private key"):
+        signing.private("k", b"nothing")

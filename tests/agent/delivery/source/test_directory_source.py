@@ -1,0 +1,209 @@
+"""The directory source: what counts as a document, what a reading holds, when there is another one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.delivery.source.directory import BURST_SEC, QUIET_SEC, Directory
+
+SOON_SEC = QUIET_SEC + 1.0
+
+
+def names(path: Path) -> list[str]:
+    return [Path(name).name for name, _ in asyncio.run(Directory(path).read()).texts]
+
+
+def test_documents_are_told_by_their_names(tmp_path: Path) -> None:
+    taken = ("a.yaml", "b.yml", "c.json")
+    for name in (*taken, ".hidden.yaml", ".a.yaml.swp", "a.yaml~", "#a.yaml#", "4913", "a.yaml.dpkg-new", "README"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "below").mkdir()
+
+    assert names(tmp_path) == list(taken)
+
+
+def test_the_revision_goes_by_names_and_content_alone(tmp_path: Path) -> None:
+    source = Directory(tmp_path)
+
+    def revision() -> str:
+        return asyncio.run(source.read()).revision
+
+    (tmp_path / "a.yaml").write_text("1")
+    first = revision()
+    os.utime(tmp_path / "a.yaml", (1, 1))
+    assert revision() == first
+    (tmp_path / "a.yaml").write_text("2")
+    assert revision() != first
+    (tmp_path / "a.yaml").write_text("1")
+    (tmp_path / "b.yaml").write_text("")
+    assert revision() != first
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda path: path.rmdir(), "No such file or directory"),
+        (lambda path: (path / "a.yaml").mkdir(), "not a regular file"),
+        (lambda path: os.mkfifo(path / "a.yaml"), "not a regular file"),
+        (lambda path: (path / "a.yaml").symlink_to("/nonexistent"), "No such file or directory"),
+    ],
+    ids=["no directory", "a directory", "a pipe", "a link to nowhere"],
+)
+def test_what_cannot_be_read_is_told(tmp_path: Path, make: Callable[[Path], None], reason: str) -> None:
+    path = tmp_path / "documents"
+    path.mkdir()
+    make(path)
+
+    with pytest.raises(SourceError, match=reason):
+        asyncio.run(Directory(path).read())
+
+
+def test_too_much_is_not_read(tmp_path: Path) -> None:
+    for number in range(20):
+        with (tmp_path / f"{number}.yaml").open("wb") as file:
+            file.truncate(4 << 20)
+
+    with pytest.raises(SourceError, match="bytes of documents"):
+        asyncio.run(Directory(tmp_path).read())
+
+
+def test_a_reading_is_of_one_moment(tmp_path: Path) -> None:
+    """Someone writes one number into both files, one after the other; no reading has a half of it."""
+    stop = threading.Event()
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            for name in ("a.yaml", "b.yaml"):
+                (tmp_path / f".{name}").write_text(str(number))
+                (tmp_path / f".{name}").rename(tmp_path / name)
+            stop.wait(0.02)
+
+    for name in ("a.yaml", "b.yaml"):
+        (tmp_path / name).write_text("0")
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for _ in range(50):
+            try:
+                (_, a), (_, b) = asyncio.run(Directory(tmp_path).read()).texts
+            except SourceError:
+                continue
+            # Between the two renames there is a moment, too; torn is what no moment ever was.
+            assert int(a) - int(b) in (0, 1)
+    finally:
+        stop.set()
+        writer.join()
+
+
+async def heard(changes: AsyncIterator[None], timeout_sec: float = SOON_SEC) -> bool:
+    """Whether a change is told of in time; an iterator that timed out has ended."""
+    try:
+        await asyncio.wait_for(anext(changes), timeout_sec)
+    except (TimeoutError, StopAsyncIteration):
+        return False
+    return True
+
+
+def follow(path: Path, story: Callable[[AsyncIterator[None]], Awaitable[None]]) -> None:
+    async def told() -> None:
+        changes = Directory(path).changes()
+        assert await heard(changes)
+        await story(changes)
+        await changes.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(told())
+
+
+def test_a_burst_of_changes_is_told_of_once(tmp_path: Path) -> None:
+    async def story(changes: AsyncIterator[None]) -> None:
+        for number in range(20):
+            (tmp_path / f"{number}.yaml").write_text("x")
+        assert await heard(changes)
+        assert not await heard(changes, 2 * QUIET_SEC)
+
+    follow(tmp_path, story)
+
+
+def test_a_burst_without_end_is_told_of_all_the_same(tmp_path: Path) -> None:
+    async def story(changes: AsyncIterator[None]) -> None:
+        async def scribble() -> None:
+            while True:
+                (tmp_path / "a.yaml").write_text("x")
+                await asyncio.sleep(QUIET_SEC / 4)
+
+        scribbling = asyncio.create_task(scribble())
+        assert await heard(changes, BURST_SEC + 1.0)
+        scribbling.cancel()
+
+    follow(tmp_path, story)
+
+
+def test_the_directory_may_come_go_and_come_again(tmp_path: Path) -> None:
+    path = tmp_path / "etc" / "documents"
+
+    async def story(changes: AsyncIterator[None]) -> None:
+        for _ in range(2):
+            path.mkdir(parents=True)
+            assert await heard(changes)
+            (path / "a.yaml").write_text("x")
+            assert await heard(changes)
+            (path / "a.yaml").unlink()
+            path.rmdir()
+            path.parent.rmdir()
+            assert await heard(changes)
+
+    follow(path, story)
+
+
+def test_a_file_that_appears_with_its_directory_is_not_missed(tmp_path: Path) -> None:
+    path = tmp_path / "etc" / "documents"
+
+    async def story(changes: AsyncIterator[None]) -> None:
+        path.mkdir(parents=True)
+        (path / "a.yaml").write_text("x")
+        assert await heard(changes)
+        assert names_of(await Directory(path).read()) == ["a.yaml"]
+
+    def names_of(snapshot: object) -> list[str]:
+        return [Path(name).name for name, _ in snapshot.texts]  # type: ignore[attr-defined]
+
+    follow(path, story)
+
+
+def test_a_link_that_is_turned_is_a_change(tmp_path: Path) -> None:
+    """So does a configuration map of Kubernetes, and so do releases beside each other."""
+    for number in ("1", "2"):
+        (tmp_path / number).mkdir()
+        (tmp_path / number / "a.yaml").write_text(number)
+    path = tmp_path / "documents"
+    path.mkdir()
+    (path / "..data").symlink_to("../1")
+    (path / "a.yaml").symlink_to("..data/a.yaml")
+
+    async def story(changes: AsyncIterator[None]) -> None:
+        (path / "..new").symlink_to("../2")
+        (path / "..new").rename(path / "..data")
+        assert await heard(changes)
+        assert (await Directory(path).read()).texts[0][1] == b"2"
+
+    follow(path, story)
+
+
+def test_what_happens_beside_the_directory_is_no_change(tmp_path: Path) -> None:
+    path = tmp_path / "documents"
+    path.mkdir()
+
+    async def story(changes: AsyncIterator[None]) -> None:
+        (tmp_path / "passwd").write_text("x")
+        assert not await heard(changes, 3 * QUIET_SEC)
+
+    follow(path, story)

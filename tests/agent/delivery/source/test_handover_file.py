@@ -1,0 +1,150 @@
+"""What ordain-source.service hands over, and what the agent takes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import pwd
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ordain.agent.delivery.protocol import Fault, Health, Snapshot, SourceError
+from ordain.agent.delivery.source import handed_over
+from ordain.agent.delivery.source.handover_file import MAGIC, Handover, decode, encode
+from ordain.agent.source_settings import Kind, SourceSettings
+
+SETTINGS = SourceSettings(type=Kind.HTTP, endpoints=("https://boot/x",))
+HEALTH = Health(connected=False, code=Fault.UNREACHABLE, what="https://boot: refused", hint="", since=12.5)
+HANDOVER = Handover(
+    location="https://boot/x",
+    settings="abc",
+    snapshot=Snapshot(texts=(("a", b"ordain: v1\n"), ("b", b"\xff\0\n")), revision="r1"),
+    health=HEALTH,
+)
+_texts = st.text(st.characters(categories=("L", "N", "P")), max_size=20)
+
+
+@given(st.lists(st.tuples(_texts, st.binary(max_size=50)), max_size=5), _texts)
+def test_what_is_handed_over_arrives(texts: list[tuple[str, bytes]], revision: str) -> None:
+    handover = replace(HANDOVER, snapshot=Snapshot(texts=tuple(texts), revision=revision))
+
+    assert decode(encode(handover)) == handover
+
+
+@given(st.integers(0, len(encode(HANDOVER)) - 1), st.integers(1, 255))
+def test_a_byte_that_changed_on_the_way_is_noticed_or_harmless(at: int, change: int) -> None:
+    data = bytearray(encode(HANDOVER))
+    data[at] ^= change
+
+    with contextlib.suppress(SourceError):
+        found = decode(bytes(data))
+        # It was in the header: the documents are still what they were.
+        assert [text for _, text in found.snapshot.texts] == [text for _, text in HANDOVER.snapshot.texts]
+
+
+def header(**changes: object) -> bytes:
+    data = encode(HANDOVER)
+    lines = data.split(b"\n", 2)
+    return b"\n".join((lines[0], json.dumps(json.loads(lines[1]) | changes).encode(), lines[2]))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"<html>",
+        b"ordain-handover 2\n{}\n",
+        MAGIC + b"{}",
+        MAGIC + b"{}\n",
+        MAGIC + b"[" * 100_000 + b"\n",
+        MAGIC + b'{"documents": ' + b"9" * 5000 + b"}\n",
+        encode(HANDOVER)[:-1],
+        encode(HANDOVER) + b"x",
+        header(documents=[["a", -1], ["b", 15]]),
+        header(documents=[["a", True], ["b", 13]]),
+        header(documents=[["a\x1b[2J", 11], ["b", 3]]),
+        header(documents=[["a", 11, 3]]),
+        header(documents={"a": 14}),
+        header(location="x" * 3000),
+        header(revision=None),
+        header(health={"connected": 1, "code": "", "what": "", "hint": "", "since": 0}),
+        header(health={"connected": True, "code": "Nonsense", "what": "", "hint": "", "since": 0}),
+        header(health={"connected": True, "code": "", "what": "", "hint": "", "since": 1e99}),
+    ],
+)
+def test_anything_else_is_refused(data: bytes) -> None:
+    with pytest.raises(SourceError) as caught:
+        decode(data)
+
+    assert caught.value.code is Fault.HANDOVER
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(handed_over, "USER", pwd.getpwuid(os.getuid()).pw_name)
+    path = tmp_path / "run/ordain-source/handover"
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def read(root: Path) -> Snapshot:
+    return asyncio.run(handed_over.Handed(root, SETTINGS).read())
+
+
+def test_the_agent_reads_it_with_the_health_of_the_source(tmp_path: Path, place: Path) -> None:
+    place.write_bytes(encode(HANDOVER))
+
+    found = read(tmp_path)
+
+    assert found.texts == HANDOVER.snapshot.texts
+    assert found.health == HEALTH
+
+
+@pytest.mark.parametrize(
+    ("handover", "code"),
+    [
+        (None, Fault.STARTING),
+        (replace(HANDOVER, location="https://elsewhere/x"), Fault.STARTING),
+        (replace(HANDOVER, snapshot=Snapshot(texts=())), Fault.UNREACHABLE),
+    ],
+)
+def test_there_may_be_nothing_yet(tmp_path: Path, place: Path, handover: Handover | None, code: Fault) -> None:
+    if handover:
+        place.write_bytes(encode(handover))
+
+    with pytest.raises(SourceError) as caught:
+        read(tmp_path)
+
+    assert caught.value.code is code
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder", "foreign", "huge"])
+def test_a_file_that_is_not_one_of_that_service_is_not_read(
+    tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    good = tmp_path / "good"
+    good.write_bytes(encode(HANDOVER))
+    match kind:
+        case "link":
+            place.symlink_to(good)
+        case "pipe":
+            os.mkfifo(place)
+        case "folder":
+            place.mkdir()
+        case "foreign":
+            place.write_bytes(encode(HANDOVER))
+            monkeypatch.setattr(handed_over, "USER", "nobody" if os.getuid() == 0 else "root")
+        case "huge":
+            place.write_bytes(encode(HANDOVER))
+            os.truncate(place, 1 << 30)
+
+    with pytest.raises(SourceError) as caught:
+        read(tmp_path)
+
+    assert caught.value.code is (Fault.TOO_LARGE if kind == "huge" else Fault.HANDOVER)

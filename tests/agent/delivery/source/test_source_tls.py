@@ -1,0 +1,135 @@
+"""TLS to a boot server, and one that falls silent: real servers, real certificates."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.source.http import Asker, Http
+from ordain.agent.source_settings import Kind, SourceSettings
+from rig.certificates import Authority
+from rig.following import LEFTOVER
+
+# A session of aiohttp that is closed leaves TLS to end by itself, and here the loop is over before that.
+pytestmark = [
+    LEFTOVER,
+    pytest.mark.filterwarnings("ignore:.*_SelectorTransport:pytest.PytestUnraisableExceptionWarning"),
+]
+
+BASE = "ordain: v1\nkind: Layer\nname: base\n"
+ME = Asker(machine_id="0" * 32, hostname="web1")
+COMMAND = "import sys; from ordain.agent.cli.main import main; sys.exit(main(sys.argv[1:]))"
+
+
+@contextmanager
+def serving(tmp_path: Path, *options: str, scheme: str = "https") -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    """`ordainctl serve` over a directory with one document."""
+    shelf = tmp_path / "documents"
+    shelf.mkdir(exist_ok=True)
+    (shelf / "base.yaml").write_text(BASE)
+    words = [sys.executable, "-c", COMMAND, "serve", str(shelf), "--listen", "127.0.0.1:0", *options]
+    with subprocess.Popen(words, stderr=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stderr is not None
+            line = server.stderr.readline()
+            port = re.search(r"127\.0\.0\.1:([0-9]+)/", line)
+            assert port, line
+            yield f"{scheme}://127.0.0.1:{port[1]}/web1", server
+        finally:
+            server.send_signal(signal.SIGCONT)
+            server.kill()
+
+
+def fetch(url: str, **more: str) -> bytes:
+    async def read() -> bytes:
+        source = Http(SourceSettings(type=Kind.HTTP, endpoints=(url,), **more), lambda: ME)  # type: ignore[arg-type]
+        try:
+            return (await source.read()).texts[0][1]
+        finally:
+            await source.close()
+
+    return asyncio.run(read())
+
+
+def fault(url: str, **more: str) -> SourceError:
+    with pytest.raises(SourceError) as caught:
+        fetch(url, **more)
+    return caught.value
+
+
+def test_documents_come_from_a_server_that_its_authority_knows(tmp_path: Path) -> None:
+    good = Authority(tmp_path).issue("server")
+
+    with serving(tmp_path, "--tls-cert", str(good.cert), "--tls-key", str(good.key)) as (url, _):
+        assert BASE.encode() in fetch(url, ca=str(good.ca))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [("expired", "certificate has expired"), ("name", "IP address mismatch"), ("authority", "certificate refused")],
+)
+def test_a_certificate_that_does_not_hold_ends_it(tmp_path: Path, wrong: str, words: str) -> None:
+    authority = Authority(tmp_path)
+    bad = authority.issue(
+        "server", host="elsewhere.example" if wrong == "name" else "127.0.0.1", expired=wrong == "expired"
+    )
+    ca = Authority(tmp_path, "other").ca if wrong == "authority" else authority.ca
+
+    with serving(tmp_path, "--tls-cert", str(bad.cert), "--tls-key", str(bad.key)) as (url, _):
+        error = fault(url, ca=str(ca))
+
+    assert error.code is Fault.TLS
+    assert words in str(error)
+
+
+def test_a_server_may_ask_who_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    authority = Authority(tmp_path)
+    good, mine = authority.issue("server"), authority.issue("mine")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(mine.key.parent))
+    options = ("--tls-cert", str(good.cert), "--tls-key", str(good.key), "--client-ca", str(authority.ca))
+
+    with serving(tmp_path, *options) as (url, _):
+        assert BASE.encode() in fetch(url, ca=str(good.ca), cert=str(mine.cert), key=mine.key.name)
+        assert fault(url, ca=str(good.ca)).code in (Fault.TLS, Fault.UNREACHABLE)
+
+
+def test_plain_text_is_no_answer_to_tls(tmp_path: Path) -> None:
+    with serving(tmp_path, scheme="https") as (url, _):
+        assert fault(url).code in (Fault.TLS, Fault.UNREACHABLE)
+
+
+def test_a_server_that_is_frozen_while_it_is_waited_for_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ordain.agent.delivery.source.http.WAIT_SEC", 1)
+    monkeypatch.setattr("ordain.agent.delivery.source.http.GRACE_SEC", 1)
+
+    async def follow(url: str, server: subprocess.Popen[str]) -> None:
+        source = Http(SourceSettings(type=Kind.HTTP, endpoints=(url,), interval_usec=10_000), lambda: ME)
+        try:
+            await source.read()
+            changes = source.changes()
+            await anext(changes)
+            os.kill(server.pid, signal.SIGSTOP)
+            async with asyncio.timeout(20):
+                await anext(changes)
+        finally:
+            await source.close()
+
+    with (
+        serving(tmp_path, scheme="http") as (url, server),
+        pytest.raises(SourceError, match="no answer in time") as lost,
+    ):
+        asyncio.run(follow(url, server))
+
+    assert lost.value.code is Fault.UNREACHABLE

@@ -1,0 +1,255 @@
+"""What leads from one generation to another: the tables in plan/, and what holds for any two generations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ordain.agent.generation import digest, keep_running
+from ordain.agent.model import Change, Effect, Generation, Hold, Observed, Plan, UnitState, Verb
+from ordain.agent.plan.describe import describe
+from ordain.agent.plan.diff import diff
+from ordain.agent.plan.planner import plan, units
+from ordain.agent.plan.unit_view import RUNNING
+from ordain.transforms.model import Artifact, Member, Wanted
+
+Units = Mapping[str, Mapping[str, Any]]
+
+ROWS = [row for path in sorted(Path(__file__).parent.glob("*.yaml")) for row in yaml.safe_load(path.read_text("utf-8"))]
+MEMBER_FIELDS = ("ours", "starter", "starts", "early", "on_change", "on_remove", "drift")
+NOT_PLACED = ("mask", "member", "comment", "links", "held_back", "instance", "wanted", *MEMBER_FIELDS)
+
+
+def generation(described: Units) -> Generation:
+    """A generation from the words of the tables."""
+    artifacts, members = [], []
+    for unit, words in described.items():
+        ours = words.get("ours", True)
+        drop_in = not ours or words.get("instance", False)
+        if words.get("mask"):
+            artifacts.append(Artifact(path=f"early/{unit}", link="/dev/null"))
+        elif text := content(words):
+            name = f"normal/{unit}.d/00-ordain.conf" if drop_in else f"normal/{unit}"
+            artifacts.append(Artifact(path=name, content=text))
+        artifacts += [Artifact(path=f"normal/{t}.wants/{unit}", link=f"../{unit}") for t in words.get("links", ())]
+        artifacts += [Artifact(path=f"early/{t}.wants/{unit}", link="/dev/null") for t in words.get("held_back", ())]
+        if words.get("member", True):
+            fields = {name: words[name] for name in MEMBER_FIELDS if name in words}
+            wanted = Wanted(words.get("wanted", "running" if words.get("starter", True) else "present"))
+            item = f"services/{unit.partition('.')[0].partition('@')[0]}"
+            members.append(Member(unit=unit, item=item, wanted=wanted, **{"ours": True, **fields}))
+    artifacts.sort(key=lambda a: a.path)
+    return Generation(
+        hash=digest({}, artifacts, members) if described else "", artifacts=tuple(artifacts), members=tuple(members)
+    )
+
+
+def content(words: Mapping[str, Any]) -> str:
+    lines = [f"# {words['comment']}"] if "comment" in words else []
+    for name, values in words.items():
+        if name not in NOT_PLACED:
+            section, _, key = name.partition(".")
+            for value in values if isinstance(values, list) else [values]:
+                lines += [f"[{section}]", f"{key}={value}"]
+    return "\n".join(lines) + "\n" if lines else ""
+
+
+def observed(states: Mapping[str, Any]) -> Observed:
+    """A machine from the words of the tables."""
+    found = {}
+    for unit, state in states.items():
+        fields = {"active_state": state} if isinstance(state, str) else dict(state)
+        fields["triggered_by"] = tuple(fields.get("triggered_by", ()))
+        found[unit] = UnitState(**{"name": unit, "load_state": "loaded", **fields})
+    return Observed(units=found)
+
+
+def waits(unit: str, keys: Mapping[str, Any]) -> tuple[Change, ...]:
+    """What a process lacks, from the words of the tables."""
+    return tuple(
+        Change(unit=unit, section=section, key=key, old=(old,), new=(new,), effect=Effect.RESTART)
+        for name, (old, new) in keys.items()
+        for section, _, key in [name.partition(".")]
+    )
+
+
+def planned(row: Mapping[str, Any]) -> Plan:
+    now = replace(
+        observed(row.get("observed", {})),
+        holds={unit: Hold(**words) for unit, words in row.get("holds", {}).items()},
+        protected=row.get("protected", {}),
+        waits={unit: waits(unit, keys) for unit, keys in row.get("waits", {}).items()},
+        released=frozenset(row.get("released", ())),
+    )
+    return plan(generation(row.get("old", {})), generation(row.get("new", {})), now)
+
+
+def test_every_row_has_a_sentence_of_its_own() -> None:
+    ids = [row["id"] for row in ROWS]
+
+    assert len(ids) >= 45
+    assert len(set(ids)) == len(ids)
+    known = {"id", "old", "new", "observed", "stops", "jobs", "notes", "reasons", "reload"}
+    known |= {"holds", "protected", "waits", "released"}
+    assert [row["id"] for row in ROWS if row.keys() - known] == []
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
+def test_the_plan_of_the_table(row: Mapping[str, Any]) -> None:
+    found = planned(row)
+
+    assert [f"{job.verb} {job.unit}" for job in found.stops] == row.get("stops", [])
+    assert [f"{job.verb} {job.unit}" for job in found.jobs] == row.get("jobs", [])
+    assert found.reload is row.get("reload", True)
+    notes = {note.unit: note.what for note in found.notes}
+    assert len(notes) == len(found.notes)
+    assert notes.keys() == row.get("notes", {}).keys()
+    for unit, phrase in row.get("notes", {}).items():
+        assert phrase in notes[unit]
+    reasons = {job.unit: job.reason for job in (*found.stops, *found.jobs)}
+    for unit, phrase in row.get("reasons", {}).items():
+        assert phrase in reasons[unit]
+
+
+@pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
+def test_the_plan_names_every_unit_it_wants_to_know(row: Mapping[str, Any]) -> None:
+    old, new = generation(row.get("old", {})), generation(row.get("new", {}))
+    known = units(old, new, diff(old, new))
+    triggers = {t for s in observed(row.get("observed", {})).units.values() for t in s.triggered_by}
+
+    assert row.get("observed", {}).keys() - triggers <= known
+
+
+def test_a_job_names_the_changes_that_cause_it() -> None:
+    found = planned(
+        {
+            "old": {"web.service": {"Service.User": "a"}},
+            "new": {"web.service": {"Service.User": "b"}},
+            "observed": {"web.service": "active"},
+        }
+    )
+
+    [change] = found.jobs[0].changes
+    assert (change.section, change.key, change.old, change.new) == ("Service", "User", ("a",), ("b",))
+    assert found.jobs[0].item == "services/web"
+
+
+def test_a_kept_unit_stays_in_the_generation_until_it_stops_by_itself() -> None:
+    old = generation({"web.service": {"Service.User": "a", "on_remove": "keep", "links": ["ordain-services.target"]}})
+    gone = Generation(hash="gone")
+
+    kept = keep_running(gone, old, {"web.service"})
+    found = plan(old, kept, observed({"web.service": "active"}))
+
+    assert [a.path for a in kept.artifacts] == ["normal/web.service"]
+    assert (found.stops, found.jobs) == ((), ())
+    assert "left running" in found.notes[0].what
+    assert keep_running(gone, kept, {"web.service"}) == kept
+    assert keep_running(gone, kept, set()) == gone
+
+
+def test_a_plan_reads_in_the_order_things_happen() -> None:
+    found = planned(
+        {
+            "old": {"gone.service": {"Service.User": "a"}, "web.service": {"Service.User": "a\x1b[2J"}, **HELD},
+            "new": {
+                "web.service": {"Service.User": "b", "Service.MemoryMax": "1G"},
+                **HELD,
+                "db.service": {"Unit.Description": "new"},
+            },
+            "observed": {"gone.service": "active", "web.service": "active", "db.service": "active"},
+        }
+    )
+
+    assert describe(found) == (
+        "stop    gone.service  removed from the documents\n"
+        "manager reads its units again\n"
+        "          db.service [Unit] Description: old → new\n"
+        "restart web.service   [Service] User changed\n"
+        "          [Service] MemoryMax: not set → 1G\n"
+        "          [Service] User: a\N{REPLACEMENT CHARACTER}[2J → b\n"
+        "\n"
+        "Left alone:\n"
+        "  held.service  was stopped by hand; starts when its documents change, or at the next boot\n"
+    )
+    assert describe(Plan()) == "Nothing to do.\n"
+
+
+HELD: Units = {"held.service": {"Service.User": "a"}, "db.service": {"Unit.Description": "old"}}
+
+unit_names = st.sampled_from(
+    ["a.service", "b.service", "a.socket", "b.timer", "c.mount", "d.slice", "t@.service", "t@1.service", "e.target"]
+)
+keys = st.sampled_from(
+    ["Unit.Description", "Unit.Requires", "Service.User", "Service.Type", "Service.MemoryMax", "Mount.Options"]
+)
+words = st.fixed_dictionaries(
+    {},
+    optional={
+        "wanted": st.sampled_from([str(w) for w in Wanted]),
+        "ours": st.booleans(),
+        "starter": st.booleans(),
+        "starts": st.sampled_from(["a.service", "b.service"]),
+        "on_change": st.sampled_from(["auto", "restart", "reload", "none", "reboot"]),
+        "on_remove": st.sampled_from(["stop", "keep"]),
+        "mask": st.booleans(),
+        "member": st.booleans(),
+        "links": st.just(["x.target"]),
+    },
+)
+values = st.dictionaries(keys, st.sampled_from(["a.service", "b.service", "oneshot", "1G"]), max_size=3)
+described = st.dictionaries(unit_names, st.builds(lambda a, b: {**a, **b}, words, values), max_size=6)
+states = st.dictionaries(
+    unit_names,
+    st.fixed_dictionaries(
+        {
+            "active_state": st.sampled_from(
+                ["active", "inactive", "failed", "activating", "deactivating", "reloading", "maintenance"]
+            ),
+            "load_state": st.sampled_from(["loaded", "not-found", "masked", "bad-setting"]),
+            "unit_file_state": st.sampled_from(["", "masked", "masked-runtime", "generated"]),
+            "condition_result": st.booleans(),
+            "can_reload": st.booleans(),
+            "triggered_by": st.sampled_from([(), ("b.timer",)]),
+        }
+    ),
+)
+
+
+@settings(deadline=None)
+@given(described, states)
+def test_a_generation_against_itself_is_no_job_on_any_machine(units_: Units, machine: Mapping[str, Any]) -> None:
+    same = generation(units_)
+
+    found = plan(same, same, observed(machine))
+
+    assert not found
+    assert found.changes == ()
+
+
+@settings(max_examples=300, deadline=None)
+@given(described, described, states)
+def test_a_plan_keeps_to_its_units_and_to_what_runs(old: Units, new: Units, machine: Mapping[str, Any]) -> None:
+    before, after, now = generation(old), generation(new), observed(machine)
+
+    found = plan(before, after, now)
+
+    known = units(before, after, diff(before, after))
+    assert {job.unit for job in (*found.stops, *found.jobs)} <= known
+    assert {note.unit for note in found.notes} | {change.unit for change in found.changes} <= known
+    assert all(now.unit(job.unit).active_state in {*RUNNING, "failed"} for job in found.stops)
+    assert {job.verb for job in found.stops} <= {Verb.STOP}
+    assert Verb.STOP not in {job.verb for job in found.jobs}
+    for jobs in (found.stops, found.jobs):
+        assert len({job.unit for job in jobs}) == len(jobs)
+    assert all(now.unit(job.unit).active_state in RUNNING for job in found.jobs if job.verb is Verb.RELOAD)
+    assert "t@.service" not in {job.unit for job in (*found.stops, *found.jobs)}
+    assert plan(before, after, now) == found
+    assert describe(found)

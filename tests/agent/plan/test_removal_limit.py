@@ -1,0 +1,42 @@
+"""What a server is believed without a hand or a signature."""
+
+from __future__ import annotations
+
+import pytest
+
+from ordain.agent.errors import Withheld
+from ordain.agent.model import Generation
+from ordain.agent.plan.removal_limit import believe
+from ordain.transforms.model import Member, Wanted
+
+
+def made(*names: str) -> Generation:
+    return Generation(
+        members=tuple(
+            Member(unit=f"{name}.{kind}", item=f"services/{name}", wanted=Wanted.RUNNING, ours=True)
+            for name in names
+            for kind in ("service", "socket")
+        )
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "most", "believed"),
+    [
+        ((), (), 50, True),
+        ((), ("a",), 50, True),
+        (("a", "b"), ("a",), 50, True),
+        (("a", "b", "c"), ("c",), 50, False),
+        (("a", "b", "c"), ("x", "y", "z"), 50, False),
+        (("a",), (), 50, False),
+        (("a",), (), 100, True),
+        (("a", "b"), ("a",), 0, False),
+        (("a", "b"), ("a", "b", "c"), 0, True),
+    ],
+)
+def test_not_more_than_a_share_goes(old: tuple[str, ...], new: tuple[str, ...], most: int, believed: bool) -> None:
+    if believed:
+        believe(made(*old), made(*new), most)
+        return
+    with pytest.raises(Withheld, match="the source no longer has"):
+        believe(made(*old), made(*new), most)

@@ -1,0 +1,266 @@
+"""Plans that go back, trials and decisions, apart from a machine."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.apply.evaluate import Baseline, _blame, _lasts
+from ordain.agent.apply.jobs import Done
+from ordain.agent.apply.trial import Trial, Trials, lasting, now_sec
+from ordain.agent.errors import Failure
+from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, UnitState, Verb, Verdict
+from ordain.agent.plan import outcome
+from ordain.agent.plan.rollback_plan import undo
+from ordain.agent.state.apply_journal import Entry, Journal, Phase
+from ordain.agent.state.decisions import Decisions, Pin, Rejected
+from ordain.agent.system.bus import BusError
+from ordain.transforms.model import Member, Wanted
+
+
+def job(unit: str, verb: Verb) -> Job:
+    return Job(unit=unit, verb=verb, reason="as planned")
+
+
+def states(**active: str) -> Observed:
+    return Observed(
+        units={
+            f"{name}.service": UnitState(name=f"{name}.service", active_state=state) for name, state in active.items()
+        }
+    )
+
+
+def generation(*names: str) -> Generation:
+    members = (Member(unit=f"{n}.service", item=f"services/{n}", wanted=Wanted.RUNNING, ours=True) for n in names)
+    return Generation(number=1, hash="a", members=tuple(members))
+
+
+def verbs(plan: Plan) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    return [(j.unit, j.verb) for j in plan.stops], [(j.unit, j.verb) for j in plan.jobs]
+
+
+def test_what_ran_is_planned_as_ever() -> None:
+    planned = Plan(jobs=(job("web.service", Verb.RESTART),))
+
+    assert undo(planned, generation("web"), states(web="active"), {"web.service"}) == planned
+
+
+def test_what_the_apply_started_is_stopped_again() -> None:
+    planned = Plan(jobs=(job("held.service", Verb.RESTART),))
+
+    back = undo(planned, generation("held"), states(held="active"), set())
+
+    assert verbs(back) == ([("held.service", "stop")], [])
+
+
+def test_what_has_run_and_ended_is_not_run_once_more() -> None:
+    planned = Plan(jobs=(job("once.service", Verb.START),))
+
+    assert verbs(undo(planned, generation("once"), states(once="inactive"), set())) == ([], [])
+
+
+def test_what_the_apply_took_down_comes_back() -> None:
+    back = undo(Plan(), generation("web", "gone"), states(web="inactive"), {"web.service", "foreign.service"})
+
+    assert verbs(back) == ([], [("web.service", "start")])
+
+
+def test_what_is_stopped_on_the_way_comes_back() -> None:
+    planned = Plan(stops=(job("web.service", Verb.STOP),))
+
+    back = undo(planned, generation("web"), states(web="active"), {"web.service"})
+
+    assert verbs(back) == ([("web.service", "stop")], [("web.service", "start")])
+
+
+NOT_OK = Verdict(unit="web.service", ok=False, what="is failed")
+
+
+@pytest.mark.parametrize(
+    ("verb", "result", "failing", "blamed"),
+    [
+        (Verb.START, "failed", (), True),
+        (Verb.RESTART, "dependency", (), True),
+        (Verb.RELOAD, "timeout", (), True),
+        (Verb.START, "failed", ("web.service",), False),
+        (Verb.START, "failed", ("other.service",), True),
+        (Verb.START, "deadline", (), False),
+        (Verb.START, "canceled", (), False),
+        (Verb.STOP, "failed", (), False),
+    ],
+)
+def test_an_apply_is_blamed_for_what_it_broke(verb: Verb, result: str, failing: tuple[str, ...], blamed: bool) -> None:
+    before = Baseline(failing=frozenset(failing))
+
+    judged = _blame(Done(job=job("web.service", verb), result=result), replace(NOT_OK, result=result), before)
+
+    assert judged.blamed is blamed
+    assert ("it had failed before, too" in judged.what) is ("web.service" in failing)
+
+
+@pytest.mark.parametrize(
+    ("verb", "invocation", "restarts", "ok"),
+    [
+        (Verb.RELOAD, "a", 0, True),
+        (Verb.RELOAD, "b", 1, False),
+        (Verb.RESTART, "b", 0, True),
+        (Verb.RESTART, "b", 1, False),
+        (Verb.START, "b", 3, False),
+    ],
+)
+def test_what_is_active_may_have_died_meanwhile(verb: Verb, invocation: str, restarts: int, ok: bool) -> None:
+    now = UnitState(name="web.service", active_state="active", invocation_id=invocation, n_restarts=restarts)
+
+    judged = _lasts(Done(job=job("web.service", verb), result="done"), replace(NOT_OK, ok=True), now, "a")
+
+    assert judged.ok is ok
+
+
+def test_one_outcome_tells_both_ways() -> None:
+    failed = Outcome(generation=2, hash="b", plan=Plan(), verdicts=(NOT_OK,), why="because", usec=5)
+    back = Outcome(generation=1, hash="a", plan=Plan(reload=True), verdicts=(NOT_OK,), usec=3)
+
+    bad = outcome.undone(failed, back, ())
+    assert (bad.generation, bad.hash, bad.rejected, bad.exit_status, bad.usec) == (1, "a", 2, 5, 8)
+    assert (bad.back, bad.back_verdicts) == (back.plan, back.verdicts)
+    assert outcome.undone(failed, back, {"web.service"}).exit_status == 4
+
+
+def test_decisions_outlive_their_process(tmp_path: Path) -> None:
+    bad, pin = Rejected(number=2, hash="b", why="x", complete=False), Pin(number=1, hash="a", revision="r")
+    decisions = Decisions(tmp_path)
+    decisions.reject(bad)
+    decisions.hold(pin)
+
+    assert (Decisions(tmp_path).rejected, Decisions(tmp_path).pin) == (bad, pin)
+    decisions.reject(None)
+    assert (Decisions(tmp_path).rejected, Decisions(tmp_path).pin) == (None, pin)
+
+
+def test_decisions_hold_for_this_boot_where_var_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "var").write_text("no directory")
+    decisions = Decisions(tmp_path)
+    decisions.reject(Rejected(number=2, hash="b", why="x"))
+
+    assert Decisions(tmp_path).rejected == decisions.rejected
+    (tmp_path / "var").unlink()
+    decisions.reject(None)
+    assert Decisions(tmp_path).rejected is None
+    assert list((tmp_path / "run/ordain").iterdir()) == []
+
+
+def test_decisions_that_cannot_be_read_are_none(tmp_path: Path) -> None:
+    (tmp_path / "var/lib/ordain").mkdir(parents=True)
+    for text in ("", "[]", '{"rejected": 5}', '{"rejected": {"number": 1}}'):
+        (tmp_path / "var/lib/ordain/decided.json").write_text(text)
+        assert Decisions(tmp_path).rejected is None
+
+
+def on_trial(root: Path, seconds: float = 60.0) -> tuple[Trials, Trial]:
+    trials = Trials(root)
+    trial = lasting(Trial(token="t", number=2, hash="b", back="a", seconds=60, until=0.0), seconds)
+    trials.write(trial)
+    return trials, trial
+
+
+def test_a_trial_is_confirmed_once(tmp_path: Path) -> None:
+    trials, trial = on_trial(tmp_path)
+
+    with pytest.raises(Failure, match="generation 2 is on trial"):
+        trials.refuse()
+    assert trials.confirm() == trial
+    assert trials.confirmed() == trial
+    with pytest.raises(Failure, match="there is no trial to confirm"):
+        trials.confirm()
+    with pytest.raises(Failure, match="has ended"):
+        trials.expire(trial)
+    trials.clear()
+    trials.refuse()
+    assert trials.confirmed() is None
+
+
+def test_a_late_confirm_is_refused(tmp_path: Path) -> None:
+    trials, trial = on_trial(tmp_path, -1.0)
+
+    with pytest.raises(Failure, match="too late"):
+        trials.confirm()
+    trials.expire(trial)
+    with pytest.raises(Failure, match="too late"):
+        trials.confirm()
+
+
+def test_a_dead_man_of_another_trial_ends_none(tmp_path: Path) -> None:
+    trials, trial = on_trial(tmp_path)
+
+    with pytest.raises(Failure, match="has ended"):
+        trials.expire(replace(trial, token="of before"))
+    assert trials.under_way() == trial
+
+
+def test_taken_back_by_hand_it_is_not_the_dead_mans(tmp_path: Path) -> None:
+    trials, trial = on_trial(tmp_path)
+
+    trials.take_back(trial)
+    found = trials.expired()
+    assert found is not None
+    assert found.token != trial.token
+    assert trials.under_way() is None
+    late, trial = on_trial(tmp_path / "late", 0.5)
+    with pytest.raises(Failure, match="by itself"):
+        late.take_back(trial)
+
+
+def test_of_confirm_and_dead_man_one_wins(tmp_path: Path) -> None:
+    for attempt in range(50):
+        trials, trial = on_trial(tmp_path / str(attempt))
+        won: list[str] = []
+        start = threading.Barrier(2)
+
+        def end(what: str, trials: Trials, trial: Trial, won: list[str], start: threading.Barrier) -> None:
+            start.wait()
+            try:
+                trials.confirm() if what == "confirm" else trials.expire(trial)
+                won.append(what)
+            except Failure:
+                pass
+
+        threads = [
+            threading.Thread(target=end, args=(what, trials, trial, won, start)) for what in ("confirm", "expire")
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(won) == 1
+
+
+def test_the_clock_of_a_trial_goes_on(tmp_path: Path) -> None:
+    _, trial = on_trial(tmp_path, 5.0)
+
+    assert 4.0 < trial.left_sec <= 5.0
+    assert trial.until <= now_sec() + 5.0
+
+
+def test_a_way_back_is_resumed_from_its_journal(tmp_path: Path) -> None:
+    failed = Outcome(generation=2, hash="b", plan=Plan(from_hash="a"), verdicts=(NOT_OK,), why="because")
+    entry = Entry(phase=Phase.ACT, number=2, plan=failed.plan, running=("web.service",), failing=("other.service",))
+    journal = Journal(tmp_path)
+    journal.begin(entry)
+    journal.fail(failed)
+
+    assert Journal(tmp_path).unfinished() == replace(entry, phase=Phase.BACK, failed=failed)
+    journal.begin(replace(entry, phase=Phase.STOP, number=1, failed=failed))
+    found = Journal(tmp_path).unfinished()
+    assert found is not None
+    assert found.failed == failed
+
+
+def test_an_error_of_the_bus_is_one_line() -> None:
+    """dbus-next sends a traceback along."""
+    error = BusError("com.dubstepdish.dbus.next.ServiceError", "it raised an error: x.\nFile y, line 1\n")
+
+    assert str(error) == "it raised an error: x. [com.dubstepdish.dbus.next.ServiceError]"
+    assert error.message.endswith("line 1\n")

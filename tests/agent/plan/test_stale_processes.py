@@ -1,0 +1,90 @@
+"""Which process has which definition: what is recorded after an apply, and what waits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ordain.agent.model import Applied, AppliedUnit, Change, Effect, Generation, Job, Observed, Plan, UnitState, Verb
+from ordain.agent.plan.planner import plan
+from ordain.agent.plan.stale_processes import merge, overtaken, record, waits
+from ordain.transforms.model import Artifact, Member, Wanted
+
+WEB = "web.service"
+USER = Change(unit=WEB, section="Service", key="User", old=("a",), new=("b",))
+LIMIT = Change(unit=WEB, section="Service", key="MemoryMax", old=("1G",), new=("2G",), effect=Effect.MANAGER)
+RUNS = frozenset({"active"})
+
+
+def applied(*waiting: Change) -> Applied:
+    return Applied(number=1, hash="1", units={WEB: AppliedUnit(hash="old", invocation_id="one", waits=waiting)})
+
+
+def after(
+    before: Applied | None, *changes: Change, reloaded: str = "one", now: str = "one", done: tuple[Job, ...] = ()
+) -> AppliedUnit:
+    plan = Plan(changes=changes)
+    found = record(before, plan, hashes={WEB: "new"}, reloaded={WEB: reloaded}, running={WEB: now}, done=done)
+    return found[WEB]
+
+
+def test_a_process_started_after_the_reload_has_all_of_its_definition() -> None:
+    assert after(applied(), USER, now="two") == AppliedUnit(hash="new", invocation_id="two")
+
+
+def test_a_process_that_was_there_at_the_reload_waits_for_what_takes_a_restart() -> None:
+    found = after(applied(), USER, LIMIT)
+
+    assert found == AppliedUnit(hash="old", invocation_id="one", waits=(USER,))
+
+
+def test_one_that_was_started_between_stop_and_reload_is_old() -> None:
+    assert after(applied(), USER, reloaded="two", now="two").waits == (USER,)
+
+
+def test_what_the_manager_brings_waits_for_nothing() -> None:
+    assert after(applied(), LIMIT) == AppliedUnit(hash="new", invocation_id="one")
+
+
+def test_a_reload_that_went_well_brings_the_rest() -> None:
+    job = Job(unit=WEB, verb=Verb.RELOAD, reason="changed")
+
+    assert after(applied(), USER, done=(job,)) == AppliedUnit(hash="new", invocation_id="one")
+
+
+def test_what_waits_is_carried_on_and_taken_back() -> None:
+    further = replace(USER, old=("b",), new=("c",))
+    back = replace(USER, old=("b",), new=("a",))
+
+    assert after(applied(USER), further).waits == (replace(USER, new=("c",)),)
+    assert after(applied(USER), back) == AppliedUnit(hash="new", invocation_id="one")
+    assert after(applied(USER)).waits == (USER,)
+    assert merge((USER,), (back,)) == ()
+
+
+def test_another_process_waits_for_nothing() -> None:
+    assert waits(applied(USER), {WEB: "one"}) == {WEB: (USER,)}
+    assert waits(applied(USER), {WEB: "two"}) == {}
+    assert waits(None, {WEB: "one"}) == {}
+
+
+def test_a_start_of_what_someone_started_with_the_old_definition_is_a_restart() -> None:
+    start = Job(unit=WEB, verb=Verb.START, reason="its documents changed", changes=(USER,))
+    states = {WEB: UnitState(name=WEB, active_state="active")}
+
+    assert [job.verb for job in overtaken([start], states, RUNS)] == [Verb.RESTART]
+    assert overtaken([start], {WEB: UnitState(name=WEB)}, RUNS) == (start,)
+    assert overtaken([replace(start, changes=(LIMIT,))], states, RUNS) == (replace(start, changes=(LIMIT,)),)
+
+
+def test_a_change_taken_back_is_in_the_plan_and_waits_no_more() -> None:
+    def web(user: str) -> Generation:
+        text = f"[Service]\nUser={user}\n"
+        member = Member(unit=WEB, item="services/web", wanted=Wanted.RUNNING, ours=True)
+        return Generation(hash=user, artifacts=(Artifact(path="normal/web.service", content=text),), members=(member,))
+
+    state = UnitState(name=WEB, load_state="loaded", active_state="active")
+    steps = plan(web("b"), web("a"), Observed(units={WEB: state}, waits={WEB: (USER,)}))
+
+    assert steps.jobs == ()
+    found = record(applied(USER), steps, hashes={WEB: "new"}, reloaded={WEB: "one"}, running={WEB: "one"}, done=())
+    assert found[WEB].waits == ()

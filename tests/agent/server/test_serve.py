@@ -1,0 +1,151 @@
+"""`ordainctl serve`: what each machine gets, and when."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from yarl import URL
+
+from ordain.agent.delivery.source.http import HOSTNAME, MACHINE, Asker
+from ordain.agent.server.machine_documents import Shelf, shelve
+from ordain.transforms.document.reader import read
+from ordain.transforms.errors import Refused
+from rig.served import served
+
+ID = "0123456789abcdef" * 2
+BASE = b"ordain: v1\nkind: Layer\nname: base\nmatch: {role: web}\n"
+NODES = b"""# two machines
+ordain: v1
+kind: Node
+name: web1
+---
+ordain: v1
+kind: Node
+name: other
+match: {machine-id: 0123456789abcdef0123456789abcdef}
+---
+ordain: v1
+kind: Layer
+name: lab
+match: {mac: {not: "52:54:00:00:00:01"}, os: fedora}
+"""
+
+
+def based(tmp_path: Path) -> Path:
+    """``tmp_path``, with `BASE` as base.yaml."""
+    (tmp_path / "base.yaml").write_bytes(BASE)
+    return tmp_path
+
+
+def names(shelf: Shelf, **asker: object) -> set[str]:
+    known = {"machine_id": "", "hostname": "", **asker}
+    body = shelf.for_machine(Asker(**known))  # type: ignore[arg-type]
+    documents, problems = read("served.yaml", body)
+    assert problems == ()
+    return {document.name for document in documents}
+
+
+def test_a_machine_gets_what_could_be_for_it() -> None:
+    shelf = shelve([("/srv/a.yaml", BASE), ("/srv/nodes.yaml", NODES)])
+
+    assert names(shelf, hostname="web1") == {"base", "web1", "other", "lab"}
+    assert names(shelf, hostname="web1", machine_id="f" * 32) == {"base", "web1", "lab"}
+    assert names(shelf, hostname="x", machine_id=ID) == {"base", "other", "lab"}
+    assert names(shelf, hostname="x", machine_id=ID, mac=("52:54:00:00:00:01",)) == {"base", "other"}
+
+
+def test_every_document_says_where_it_is_from() -> None:
+    body = shelve([("/srv/nodes.yaml", NODES)]).for_machine(Asker(machine_id=ID, hostname="x"))
+
+    assert b"# from nodes.yaml:5\n" in body
+    assert b"# from nodes.yaml:10\n" in body
+
+
+def test_json_is_served_beside_yaml() -> None:
+    json = b'{"ordain": "v1",\n\t"kind": "Layer", "name": "json"}\n'
+
+    assert names(shelve([("/a.json", json), ("/b.yaml", BASE)]), hostname="x") == {"json", "base"}
+
+
+def test_documents_that_are_wrong_are_not_served() -> None:
+    with pytest.raises(Refused, match="unknown key"):
+        shelve([("/srv/a.yaml", BASE + b"servces: {}\n")])
+
+
+def test_what_is_known_already_is_not_sent_again(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with served(based(tmp_path)) as (session, url):
+            async with session.get(f"{url}/{ID}.yaml") as answer:
+                etag = answer.headers["ETag"]
+                assert answer.headers[MACHINE] == ID
+                assert BASE.strip() in await answer.read()
+            async with session.get(f"{url}/{ID}.yaml", headers={"If-None-Match": etag}) as answer:
+                assert answer.status == 304
+
+    asyncio.run(check())
+
+
+def test_an_answer_waits_for_the_change(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with served(based(tmp_path)) as (session, url):
+            async with session.get(f"{url}/{ID}") as answer:
+                etag = answer.headers["ETag"]
+
+            async def wait() -> tuple[int, bytes]:
+                headers = {"If-None-Match": etag, "Prefer": "wait=15"}
+                async with session.get(f"{url}/{ID}", headers=headers) as answer:
+                    assert answer.headers["Preference-Applied"] == "wait"
+                    return answer.status, await answer.read()
+
+            waiting = asyncio.create_task(wait())
+            (tmp_path / "wrong.yaml").write_bytes(b"ordain: v2\n")  # refused: nobody hears of it
+            (tmp_path / "wrong.yaml").unlink()
+            (tmp_path / "more.yaml").write_bytes(BASE.replace(b"base", b"more"))
+            status, body = await waiting
+            assert status == 200
+            assert b"name: more" in body
+
+    asyncio.run(check())
+
+
+def test_a_wait_that_is_over_ends_without_news(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with served(based(tmp_path)) as (session, url):
+            async with session.get(f"{url}/{ID}") as answer:
+                etag = answer.headers["ETag"]
+            headers = {"If-None-Match": etag, "Prefer": "respond-async, wait=1"}
+            async with session.get(f"{url}/{ID}", headers=headers) as answer:
+                assert answer.status == 304
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize("path", ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/base.yaml%00"])
+def test_a_path_leads_to_no_file(tmp_path: Path, path: str) -> None:
+    async def check() -> None:
+        async with served(based(tmp_path)) as (session, url), session.get(URL(url + path, encoded=True)) as got:
+            assert b"root:" not in await got.read()
+
+    asyncio.run(check())
+
+
+def test_nobody_gets_nothing(tmp_path: Path) -> None:
+    async def check() -> None:
+        async with served(based(tmp_path)) as (session, url):
+            async with session.get(f"{url}/") as answer:
+                assert answer.status == 400
+            async with session.post(f"{url}/web1") as answer:
+                assert answer.status == 405
+            (tmp_path / "base.yaml").write_bytes(BASE.replace(b"role: web", b"hostname: 'x*'"))
+            async with session.get(f"{url}/y", headers={"If-None-Match": "old", "Prefer": "wait=9"}) as answer:
+                pass
+            async with session.get(f"{url}/z", headers={HOSTNAME: "y"}) as answer:
+                status = answer.status
+                while status == 200:
+                    async with session.get(f"{url}/z", headers={HOSTNAME: "y"}) as again:
+                        status = again.status
+                assert status == 404
+
+    asyncio.run(check())

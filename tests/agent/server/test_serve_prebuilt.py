@@ -1,0 +1,286 @@
+"""A finished generation from `ordainctl serve`, asked for by the initrd's own script."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ordain.agent.compile.compiler import compile_texts
+from ordain.agent.compile.executor import here
+from ordain.agent.compile.image import GENERATOR
+from ordain.agent.delivery.source.http import FINISHED
+from ordain.agent.errors import Failure
+from ordain.agent.model import Generation
+from ordain.agent.server import prebuilt_caches
+from ordain.agent.server.prebuilt_caches import Finisher, mark
+from ordain.generator.cache import Cache, CacheError, unpack
+from rig.served import served
+
+HANDOVER = Path(__file__).parents[3] / "packaging/initrd/handover"
+ID = "0123456789abcdef" * 2
+WEB = b"""\
+ordain: v1
+kind: Layer
+name: web
+services: {web: {command: /bin/true, environment: {ROLE: any}}}
+---
+ordain: v1
+kind: Layer
+name: more
+match: {role: db}
+services: {db: {command: /bin/true}}
+"""
+
+pytestmark = pytest.mark.skipif(not HANDOVER.exists(), reason="needs the source tree")
+
+
+class Site:
+    """Documents, an image, a server of both, and machines that boot the image."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.image = path / "image"
+        self.shelf = path / "shelf"
+        self.shelf.mkdir()
+        self.compiled = 0
+        self.word = "ordain.source=URL/{machine-id}.yaml"
+        for name, text in {
+            GENERATOR: "",
+            "etc/ordain/agent.yaml": "trust: open\nlabels: {site: a}\n",
+            "etc/hostname": "web1\n",
+            "etc/systemd/system/z.service": "",
+            "etc/systemd/system/.hidden": "",
+            "usr/lib/os-release": "ID=debian\nVERSION_ID=13\n",
+            "usr/lib/systemd/libsystemd-shared-257.so": "",
+            "usr/lib/systemd/system/B.service": "[Service]\nExecStart=/bin/true\n",
+            "usr/lib/systemd/system/a b.service": "",
+            "usr/lib/systemd/system/a@.service": "",
+            "var/lib/dpkg/status": "Package: ordain\n",
+        }.items():
+            self.put(self.image, name, text)
+        self.documents(WEB)
+
+    def put(self, root: Path, name: str, text: str) -> None:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+    def documents(self, text: bytes) -> None:
+        (self.shelf / "web.yaml").write_bytes(text)
+
+    def machine(self, machine_id: str = ID) -> Path:
+        """The root of a machine that boots the image."""
+        root = self.path / f"machine-{len(list(self.path.iterdir()))}"
+        shutil.copytree(self.image, root)
+        if machine_id:
+            self.put(root, "etc/machine-id", f"{machine_id}\n")
+        return root
+
+    def finisher(self) -> Finisher:
+        def count(function: str, /, *arguments: object) -> Any:
+            self.compiled += 1
+            return here(function, *arguments)
+
+        return Finisher(self.image, count)
+
+    async def boot(self, root: Path, url: str, shell: str = "sh") -> tuple[Cache | None, dict[str, bytes]]:
+        """What the initrd finds for the machine with this root: a cache, and documents."""
+        self.put(root, "cmdline", f"quiet ordain.labels=role=db {self.word.replace('URL', url)}\n")
+        code = f"set -u; ordain_run={root}/run ordain_cmdline={root}/cmdline ORDAIN_WAIT=9; ordain_network() {{ :; }}\n"
+        code += f'. {HANDOVER}\nordain_say() {{ echo "said: $*"; }}\nordain_handover {root}\n'
+        process = await asyncio.create_subprocess_exec(*shell.split(), "-c", code, stdout=asyncio.subprocess.PIPE)
+        said, _ = await process.communicate()
+        assert (process.returncode, said) == (0, b"")
+        cache = root / "run/boot/handed"
+        found = {path.name: path.read_bytes() for path in (root / "run/documents").iterdir()}
+        return unpack(cache.read_bytes()) if cache.exists() else None, found
+
+    def agents(self, root: Path, path: str, body: bytes) -> Generation:
+        """What the agent of that machine will make of the answer."""
+        self.put(root, "proc/cmdline", (root / "cmdline").read_text())
+        return compile_texts([(path, body)], root, Generation())[0]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash --posix", "busybox sh"])
+def test_an_initrd_gets_what_the_agent_would_make_and_the_documents_beside_it(site: Site, shell: str) -> None:
+    if shutil.which(shell.split()[0]) is None:
+        pytest.skip(f"needs {shell}")
+
+    async def check() -> None:
+        async with served(site.shelf, site.finisher()) as (_, url):
+            root = site.machine()
+            cache, documents = await site.boot(root, url, shell)
+            assert cache is not None
+            made = site.agents(root, f"{url}/{{machine-id}}.yaml", documents["source.yaml"])
+            assert cache.hash == made.hash
+            assert cache.machine_id == ID
+            assert {path for path, *_ in cache.entries} >= {"normal/web.service", "normal/db.service"}
+
+    asyncio.run(check())
+
+
+def test_machines_that_differ_in_nothing_the_documents_ask_for_share_one_compile(site: Site) -> None:
+    site.word = "ordain.source=URL/x.yaml"
+
+    async def check() -> None:
+        async with served(site.shelf, site.finisher()) as (_, url):
+            roots = [site.machine(machine_id) for machine_id in (ID, "f" * 32, "")]
+            caches = [cache for cache, _ in await asyncio.gather(*(site.boot(root, url) for root in roots)) if cache]
+            assert [cache.machine_id for cache in caches] == [ID, "f" * 32, ""]
+            (first,) = {cache.hash for cache in caches}
+            assert site.compiled == 1
+            site.documents(WEB.replace(b"any", b"other"))
+            hash = first
+            while hash == first:
+                cache, _ = await site.boot(site.machine(), url)
+                assert cache is not None
+                hash = cache.hash
+            assert site.compiled == 2
+
+    asyncio.run(check())
+
+
+@pytest.mark.parametrize(
+    ("text", "machine_id", "finished"),
+    [
+        (WEB.replace(b"match: {role: db}", b"match: {hostname: 'web*'}"), "", True),
+        (WEB.replace(b"match: {role: db}", b"match: {machine-id: {not: 'f'}}"), ID, True),
+        (WEB.replace(b"match: {role: db}", b"match: {machine-id: {not: 'f'}}"), "", False),
+        (WEB.replace(b"match: {role: db}", b"match: {virtualization: {not: kvm}}"), ID, False),
+        (WEB.replace(b"match: {role: db}", b"match: {root: disk}"), ID, False),  # no file system is mounted there
+        (WEB.replace(b"any", b"{template: '{{ facts.machine_id }}'}"), "", False),
+        (WEB.replace(b"any", b"{template: '{{ facts.machine_id }}'}"), ID, True),
+        (WEB.replace(b"any", b"{template: '{{ facts | string }}'}"), ID, False),
+        (WEB.replace(b"any", b"{template: '{{ facts.systemd }} {{ labels.site }}'}"), "", True),
+        (WEB + b"---\nordain: v1\nkind: Layer\nname: x\nservices: {web: {command: /bin/false}}\n", ID, False),
+    ],
+)
+def test_nothing_is_finished_that_hangs_on_what_the_initrd_cannot_tell(
+    site: Site, text: bytes, machine_id: str, finished: bool
+) -> None:
+    site.documents(text)
+    site.word = "ordain.source=URL/x.yaml"
+
+    async def check() -> None:
+        async with served(site.shelf, site.finisher()) as (_, url):
+            root = site.machine(machine_id)
+            cache, documents = await site.boot(root, url)
+            assert (cache is not None) is finished
+            assert list(documents) == ["source.yaml"]
+            if cache is not None:
+                assert cache.hash == site.agents(root, f"{url}/x.yaml", documents["source.yaml"]).hash
+
+    asyncio.run(check())
+
+
+def test_under_trust_local_it_is_what_the_documents_of_the_boot_come_to(site: Site) -> None:
+    site.put(site.image, "etc/ordain/agent.yaml", "")
+
+    async def check() -> None:
+        async with served(site.shelf, site.finisher()) as (_, url):
+            root = site.machine()
+            cache, documents = await site.boot(root, url)
+            assert cache is not None
+            made = site.agents(root, "/run/ordain/documents/source.yaml", documents["source.yaml"])
+            assert cache.hash == made.hash
+
+    asyncio.run(check())
+
+
+def test_another_root_gets_the_documents(site: Site) -> None:
+    async def check() -> None:
+        async with served(site.shelf, site.finisher()) as (_, url):
+            for name in ("usr/lib/os-release", "var/lib/dpkg/status", "etc/systemd/system/more.service"):
+                root = site.machine()
+                site.put(root, name, "other\n")
+                cache, documents = await site.boot(root, url)
+                assert (cache, list(documents)) == (None, ["source.yaml"])
+            assert site.compiled == 0
+
+    asyncio.run(check())
+
+
+def test_who_wants_signatures_neither_asks_nor_takes_nor_is_served(site: Site) -> None:
+    site.put(site.image, "etc/ordain/agent.yaml", "trust: required\n")
+    with pytest.raises(Failure, match="trust: required"):
+        site.finisher()
+    site.put(site.image, "etc/ordain/agent.yaml", "trust: open\n")
+
+    async def check() -> None:
+        async with served(site.shelf, site.finisher()) as (_, url):
+            root = site.machine()
+            site.put(root, "etc/ordain/agent.yaml", "trust: required\n")
+            cache, documents = await site.boot(root, url)
+            assert (cache, list(documents)) == (None, ["source.yaml"])
+            assert site.compiled == 0
+
+    asyncio.run(check())
+
+
+def test_beside_documents_that_the_server_does_not_know_there_is_none(site: Site) -> None:
+    async def check() -> None:
+        async with served(site.shelf, site.finisher()) as (_, url):
+            for name in ("documents/appended.yaml", "boot/handed"):
+                root = site.machine()
+                site.put(root, f"run/{name}", "there before")
+                site.put(root, "run/documents/x.txt", "")
+                (root / "run/documents/x.txt").unlink()
+                with contextlib.suppress(CacheError):
+                    assert (await site.boot(root, url))[0] is None
+                assert (root / f"run/{name}").read_text() == "there before"
+            assert site.compiled == 0
+
+    asyncio.run(check())
+
+
+def test_who_has_to_wait_too_long_gets_the_documents_and_the_next_one_what_was_finished(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go, done = threading.Event(), threading.Event()
+
+    def slow(function: str, /, *arguments: object) -> Any:
+        assert go.wait(20)
+        try:
+            return here(function, *arguments)
+        finally:
+            done.set()
+
+    async def check() -> None:
+        async with served(site.shelf, Finisher(site.image, slow)) as (_, url):
+            monkeypatch.setattr(prebuilt_caches, "FINISH_SEC", 0.01)
+            assert (await site.boot(site.machine(), url))[0] is None
+            go.set()
+            await asyncio.to_thread(done.wait)
+            monkeypatch.setattr(prebuilt_caches, "FINISH_SEC", 10.0)
+            assert (await site.boot(site.machine(), url))[0] is not None
+
+    asyncio.run(check())
+
+
+def test_who_does_not_ask_for_it_gets_documents(site: Site) -> None:
+    async def check() -> None:
+        async with served(site.shelf, site.finisher()) as (session, url):
+            async with session.get(f"{url}/{ID}.yaml") as answer:
+                assert answer.content_type == "application/yaml"
+            headers = {"Accept": FINISHED, "Ordain-Boot": f"image={mark(site.image)} ordain.source={url}/x"}
+            async with session.get(f"{url}/{ID}.yaml", headers=headers) as answer:
+                assert answer.content_type == FINISHED
+                etag = answer.headers["ETag"]
+                assert "Accept" in answer.headers["Vary"]
+            async with session.get(f"{url}/{ID}.yaml", headers={**headers, "If-None-Match": etag}) as answer:
+                assert answer.status == 304
+            headers["Ordain-Boot"] = "image= =x ordain.labels=,,= ordain.labels=os=x"
+            async with session.get(f"{url}/{ID}.yaml", headers=headers) as answer:
+                assert (answer.status, answer.content_type) == (200, "application/yaml")
+
+    asyncio.run(check())

@@ -1,0 +1,204 @@
+"""What the agent keeps in /run and reads from /etc: journal, takeover, lock, settings; and its values as JSON."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.compile.compiler import keep
+from ordain.agent.daemon.takeover import CLAIMED, RECORD, TARGET, read_record, take_over
+from ordain.agent.errors import Busy
+from ordain.agent.json_codec import from_json
+from ordain.agent.model import Change, Effect, Generation, Job, Note, Outcome, Plan, UnitState, Verb, Verdict, to_json
+from ordain.agent.settings import Settings, Trust, read_settings
+from ordain.agent.source_settings import NOWHERE_TO_LOOK, SourceSettings
+from ordain.agent.state.apply_journal import PATH as JOURNAL
+from ordain.agent.state.apply_journal import Entry, Journal, Phase
+from ordain.agent.system.apply_lock import locked
+from ordain.agent.system.systemd1 import Systemd
+from ordain.transforms.errors import Problem, Severity, Where
+from ordain.transforms.machine.agent_yaml import PATH as SETTINGS
+from ordain.transforms.model import Artifact, Member, Wanted
+
+CHANGE = Change(unit="web.service", section="Service", key="User", old=("a",), new=("b",), effect=Effect.RESTART)
+PLAN = Plan(
+    from_hash="1",
+    to_hash="2",
+    reload=True,
+    stops=(Job(unit="old.service", verb=Verb.STOP, reason="gone"),),
+    jobs=(Job(unit="web.service", verb=Verb.RESTART, reason="changed", changes=(CHANGE,)),),
+    changes=(CHANGE,),
+    notes=(Note(unit="x.service", what="held"),),
+    problems=(Problem(where=Where(path="a.yaml", line=1), what="w", severity=Severity.BLOCKED, item="services/x"),),
+)
+
+
+def test_an_outcome_survives_json() -> None:
+    verdict = Verdict(unit="web.service", ok=True, what="running", result="done")
+    outcome = Outcome(generation=1, hash="2", plan=PLAN, verdicts=(verdict,), exit_status=3)
+
+    assert from_json(Outcome, json.loads(json.dumps(to_json(outcome)))) == outcome
+
+
+def test_a_newer_agent_may_say_more_and_an_older_one_less() -> None:
+    assert from_json(Note, {"unit": "a", "what": "b", "colour": "red"}) == Note(unit="a", what="b")
+
+
+def test_a_journal_is_found_by_the_next_agent(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.begin(Entry(phase=Phase.STOP, number=2, plan=PLAN, started="now"))
+    journal.advance(Phase.ACT, {"web.service": "abc"})
+
+    found = Journal(tmp_path).unfinished()
+
+    assert found == Entry(phase=Phase.ACT, number=2, plan=PLAN, started="now", invocations={"web.service": "abc"})
+    journal.end()
+    assert Journal(tmp_path).unfinished() is None
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"phase": "dance"}', b"\xff", b'{"phase": "stop"}'])
+def test_a_journal_that_is_none_is_none(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / JOURNAL
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+
+    assert Journal(tmp_path).unfinished() is None
+
+
+class Target(Systemd):
+    """A stand-in that only counts: who starts what, and how the target stands."""
+
+    def __init__(self, active: str = "inactive", job: bool = False) -> None:
+        self.started: list[str] = []
+        self.active, self.job = active, job
+
+    async def start(self, unit: str) -> None:
+        self.started.append(unit)
+
+    async def list_units(self, names: Iterable[str]) -> dict[str, UnitState]:
+        return {name: UnitState(name=name, active_state=self.active) for name in names}
+
+    async def has_job(self, unit: str) -> bool:
+        return self.job
+
+
+def test_whoever_comes_first_takes_over_and_no_one_else(tmp_path: Path) -> None:
+    systemd = Target()
+
+    assert [asyncio.run(take_over(systemd, tmp_path, "agent")) for _ in range(3)] == [True, False, False]
+    assert systemd.started == [TARGET]
+    assert read_record(tmp_path)[0] == "agent"
+
+
+def test_after_the_fallback_the_agent_starts_nothing(tmp_path: Path) -> None:
+    (tmp_path / RECORD).parent.mkdir(parents=True)
+    (tmp_path / RECORD).write_text("fallback\n")  # as ordain-fallback.service writes it
+    systemd = Target()
+
+    assert not asyncio.run(take_over(systemd, tmp_path, "agent"))
+    assert systemd.started == []
+    assert read_record(tmp_path)[0] == "fallback"
+
+
+@pytest.mark.parametrize(
+    ("systemd", "starts"),
+    [(Target(), [TARGET]), (Target("active"), []), (Target("inactive", job=True), [])],
+    ids=["not started", "active", "queued"],
+)
+def test_one_who_died_over_it_is_finished_for_and_not_repeated(
+    tmp_path: Path, systemd: Target, starts: list[str]
+) -> None:
+    (tmp_path / RECORD).parent.mkdir(parents=True)
+    (tmp_path / RECORD).write_text(f"agent {CLAIMED}\n")
+
+    asyncio.run(take_over(systemd, tmp_path, "agent"))
+
+    assert systemd.started == starts
+
+
+def test_one_apply_at_a_time(tmp_path: Path) -> None:
+    async def both() -> None:
+        async with locked(tmp_path, 0.0):
+            with pytest.raises(Busy):
+                async with locked(tmp_path, 0.1):
+                    pass
+        async with locked(tmp_path, 0.0):
+            pass
+
+    asyncio.run(both())
+
+
+NONE = Settings(source=NOWHERE_TO_LOOK)
+
+
+@pytest.mark.parametrize(
+    ("text", "settings", "words"),
+    [
+        ("", Settings(), ""),
+        (
+            "source: {type: directory, path: /srv/documents}\n",
+            Settings(source=SourceSettings(path="/srv/documents")),
+            "",
+        ),
+        ("labels: {role: web}\ntrust: open\n", Settings(trust=Trust.OPEN, labels={"role": ("web",)}), ""),
+        ("labels: [web]\n", NONE, "agent.yaml:1:9: error: labels is no map"),
+        ("source: {path: documents}\n", NONE, "1:16: error: source/path: is no absolute path"),
+        ("\nsorce: {}\n", Settings(), "2:1: error: sorce: is no setting (did you mean source?)"),
+        (
+            "network: {reach: [gateway, 'db:6984'], within: 5s}\n",
+            Settings(reach=("gateway", "db:6984"), within_sec=5),
+            "",
+        ),
+        ("network: {reach: []}\n", Settings(reach=()), ""),
+        ("network: {reach: [gatway]}\n", Settings(reach=()), "gatway is nobody to reach"),
+        ("network: {within: 0s}\n", Settings(), "0s is no such time (1s to 3600s)"),
+        ("trust: nobody\n", Settings(trust=Trust.REQUIRED), "nobody is no way to trust (one of local, required, open)"),
+        ("max-removal: 20%\n", Settings(max_removal=20), ""),
+        ("max-removal: most\n", Settings(), "most is no share (of the services"),
+        ("source: {type: etcd, endpoints: [x]}\n", NONE, "source/endpoints: x is no http:// or https:// URL"),
+        ("source: {type: directry}\n", NONE, "did you mean directory?"),
+        ("source: [\n", NONE, "agent.yaml:2:1: error"),
+        ("- a\n", NONE, "is no map"),
+        ("\xff", NONE, ""),
+    ],
+)
+def test_settings_that_are_wrong_keep_their_default_and_are_told(
+    tmp_path: Path, text: str, settings: Settings, words: str
+) -> None:
+    (tmp_path / SETTINGS).parent.mkdir(parents=True)
+    (tmp_path / SETTINGS).write_bytes(text.encode("latin-1"))
+
+    found, problems = read_settings(tmp_path)
+
+    assert found == settings
+    assert words in "\n".join(map(str, problems))
+    assert bool(problems) is (words != "" or text == "\xff")
+
+
+def test_no_settings_are_the_defaults(tmp_path: Path) -> None:
+    assert read_settings(tmp_path) == (Settings(), ())
+
+
+def test_a_blocked_item_keeps_its_last_good_form() -> None:
+    def made(text: str, *names: str) -> Generation:
+        return Generation(
+            hash=text,
+            artifacts=tuple(Artifact(path=f"normal/{n}.service", content=text, item=f"services/{n}") for n in names),
+            members=tuple(
+                Member(unit=f"{n}.service", item=f"services/{n}", wanted=Wanted.RUNNING, ours=True) for n in names
+            ),
+        )
+
+    kept = keep(made("new", "web"), made("old", "web", "db", "gone"), {"services/db"})
+
+    assert [(a.path, a.content) for a in kept.artifacts] == [
+        ("normal/db.service", "old"),
+        ("normal/web.service", "new"),
+    ]
+    assert [m.unit for m in kept.members] == ["db.service", "web.service"]
+    assert kept.hash not in ("new", "old")
+    assert keep(made("new", "web"), made("old", "web"), {"services/web"}).hash == "new"

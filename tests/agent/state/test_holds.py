@@ -1,0 +1,104 @@
+"""The file of the holds, and what they change of what is placed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.apply.admin_overrides import edits
+from ordain.agent.errors import Failure
+from ordain.agent.model import Generation, Hold
+from ordain.agent.state.holds import PATH, BadHolds, as_placed, placed, read_holds, write_holds
+from ordain.agent.state.store import Store
+from ordain.generator.cache import unpack
+from ordain.transforms.model import Artifact
+
+MASK = Artifact(path="early/cups.service", link="/dev/null")
+UNIT = Artifact(path="normal/web.service", content="[Service]\n")
+WANTS = Artifact(path="normal/ordain-services.target.wants/web.service", link="../web.service")
+BACK = Artifact(path="early/multi-user.target.wants/web.service", link="/dev/null")
+GENERATION = Generation(number=1, hash="1", artifacts=(MASK, WANTS, UNIT))
+
+
+def test_holds_are_read_back(tmp_path: Path) -> None:
+    holds = {"web.service": Hold(since="now", stopped=True), "cups.service": Hold(unmask=True)}
+
+    assert read_holds(tmp_path) == {}
+    write_holds(tmp_path, holds)
+    assert read_holds(tmp_path) == holds
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'{"web.service": 1}', b"\xff", b"null"])
+def test_holds_that_are_none_stop_everything(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / PATH
+    path.parent.mkdir(parents=True)
+    path.write_bytes(data)
+
+    with pytest.raises(BadHolds, match="holds no holds"):
+        read_holds(tmp_path)
+
+
+def test_a_hold_that_cannot_be_written_is_none(tmp_path: Path) -> None:
+    (tmp_path / "etc").write_text("no directory")
+
+    with pytest.raises(Failure, match="outlive this boot"):
+        write_holds(tmp_path, {"web.service": Hold()})
+
+
+def test_the_mask_of_a_unit_held_unmasked_is_left_out() -> None:
+    assert placed(GENERATION, {"cups.service": Hold(unmask=True)}).artifacts == (WANTS, UNIT)
+    assert placed(GENERATION, {"cups.service": Hold()}) == GENERATION
+
+
+def test_what_would_start_a_unit_held_stopped_is_left_out() -> None:
+    assert placed(GENERATION, {"web.service": Hold(stopped=True)}).artifacts == (MASK, UNIT)
+    assert placed(GENERATION, {"web.service": Hold()}) == GENERATION
+
+
+def test_what_the_distribution_enabled_is_held_back_for_a_unit_held_stopped(tmp_path: Path) -> None:
+    links = tmp_path / "etc/systemd/system/multi-user.target.wants"
+    links.mkdir(parents=True)
+    (tmp_path / "usr/lib/systemd/system").mkdir(parents=True)
+    (tmp_path / "usr/lib/systemd/system/web.service").write_text("[Service]\nExecStart=/bin/true\n")
+    (links / "web.service").symlink_to("/usr/lib/systemd/system/web.service")
+    write_holds(tmp_path, {"web.service": Hold(stopped=True)})
+
+    assert BACK in as_placed(tmp_path, GENERATION).artifacts
+
+
+def test_the_boot_cache_holds_what_the_holds_leave(tmp_path: Path) -> None:
+    write_holds(tmp_path, {"cups.service": Hold(unmask=True), "web.service": Hold(stopped=True)})
+
+    Store(tmp_path).commit_proven(GENERATION)
+
+    cache = unpack((tmp_path / "etc/ordain/boot/current").read_bytes())
+    assert [entry[0] for entry in cache.entries] == ["normal/web.service"]
+    assert cache.hash == "1"
+
+
+def test_an_admins_files_are_found_at_every_level(tmp_path: Path) -> None:
+    for path in (
+        "etc/systemd/system/web-a.service.d/x.conf",
+        "etc/systemd/system/web-.service.d/y.conf",
+        "etc/systemd/system/t@.service.d/z.conf",
+        "etc/systemd/system.control/web-a.service.d/50-MemoryMax.conf",
+        "run/systemd/system/other.service.d/x.conf",
+        "etc/systemd/system/own.service",
+        "etc/systemd/system/web-a.service.d/README",
+    ):
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text("")
+    (tmp_path / "etc/systemd/system/alias.service").symlink_to("/usr/lib/systemd/system/real.service")
+
+    found = edits(tmp_path, ["web-a.service", "t@1.service", "own.service", "alias.service", "free.service"])
+
+    assert found == {
+        "web-a.service": (
+            "/etc/systemd/system.control/web-a.service.d/50-MemoryMax.conf",
+            "/etc/systemd/system/web-a.service.d/x.conf",
+            "/etc/systemd/system/web-.service.d/y.conf",
+        ),
+        "t@1.service": ("/etc/systemd/system/t@.service.d/z.conf",),
+        "own.service": ("/etc/systemd/system/own.service",),
+    }

@@ -1,0 +1,513 @@
+"""Generations on disk: what is read is what was written, whenever the power goes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ordain.agent.generation import digest
+from ordain.agent.model import Applied, AppliedUnit, Generation, Job, Outcome, Plan, Verb
+from ordain.agent.state.generation_dir import Damaged
+from ordain.agent.state.store import BOOTABLE, KEPT, NotPersistent, Store
+from ordain.generator.cache import unpack
+from ordain.transforms.model import Artifact, Member, Wanted
+
+BOOT = "0123456789abcdef0123456789abcdef"
+MACHINE = "fedcba9876543210fedcba9876543210"
+
+
+def generation(user: str) -> Generation:
+    artifacts = (
+        Artifact(path="/etc/web.conf", content="port=80\n", mode=0o640, item="files//etc/web.conf"),
+        Artifact(path="normal/db.service", content="[Service]\nUser=db\n", item="services/db"),
+        Artifact(path="normal/ordain-services.target.wants/web.service", link="../web.service", item="services/web"),
+        Artifact(path="normal/web.service", content=f"[Service]\r\nUser={user}\nDescription=ä\n", item="services/web"),
+    )
+    members = (
+        Member(unit="db.service", item="services/db", wanted=Wanted.RUNNING, ours=True),
+        Member(unit="web.service", item="services/web", wanted=Wanted.STOPPED, ours=True, on_remove="keep"),
+    )
+    document = {"services": {"web": {"user": user, "limits": {"tasks": 3}}}}
+    return Generation(
+        hash=digest(document, artifacts, members),
+        artifacts=artifacts,
+        members=members,
+        document=document,
+        provenance={"services/web/user": {"layer": "web", "path": "web.yaml", "line": 3, "overrode": []}},
+    )
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/machine-id").write_text(f"{MACHINE}\n")
+    return Store(tmp_path)
+
+
+def history_folder(root: Path) -> Path:
+    return root / "var/lib/ordain/generations"
+
+
+def test_what_is_loaded_is_what_was_saved(store: Store) -> None:
+    saved, trouble = store.save(generation("a"))
+
+    assert trouble is None
+    assert saved == replace(generation("a"), number=1)
+    assert store.load(1) == saved
+    assert store.load_hash(saved.hash) == saved
+
+
+def test_what_equals_the_last_generation_gets_no_number_of_its_own(store: Store) -> None:
+    store.save(generation("a"))
+
+    assert store.save(generation("a"))[0].number == 1
+
+
+def test_what_equals_an_older_generation_is_the_next_in_the_history(store: Store) -> None:
+    for user in ("a", "b", "a"):
+        store.save(generation(user))
+
+    assert [entry.number for entry in store.history()] == [1, 2, 3]
+    assert store.load_hash(generation("a").hash).number == 3
+
+
+def test_an_admin_finds_the_units_of_a_generation_as_files(store: Store, tmp_path: Path) -> None:
+    store.save(generation("a"))
+
+    folder = history_folder(tmp_path) / "1"
+    assert (folder / "artifacts/normal/db.service").read_text() == "[Service]\nUser=db\n"
+    assert (folder / "artifacts/root/etc/web.conf").read_text() == "port=80\n"
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "artifacts",
+        "document.json",
+        "manifest.json",
+        "provenance.json",
+    ]
+
+
+def test_a_file_that_did_not_change_is_kept_once(store: Store, tmp_path: Path) -> None:
+    store.save(generation("a"))
+    store.save(generation("b"))
+
+    first, second = history_folder(tmp_path) / "1", history_folder(tmp_path) / "2"
+    assert (first / "artifacts/normal/db.service").samefile(second / "artifacts/normal/db.service")
+    assert not (first / "artifacts/normal/web.service").samefile(second / "artifacts/normal/web.service")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["document.json", "provenance.json", "manifest.json", "artifacts/normal/db.service", "artifacts/root/etc/web.conf"],
+)
+@pytest.mark.parametrize("damage", ["cut", "changed", "gone", "garbage"])
+def test_a_damaged_generation_is_named_and_not_used(store: Store, tmp_path: Path, name: str, damage: str) -> None:
+    store.save(generation("a"))
+    path = history_folder(tmp_path) / "1" / name
+    data = path.read_bytes()
+    match damage:
+        case "cut":
+            path.write_bytes(data[:-3])
+        case "changed":
+            path.write_bytes(data.replace(b"web", b"wob").replace(b"db", b"dc").replace(b"80", b"81"))
+        case "gone":
+            path.unlink()
+        case "garbage":
+            path.write_bytes(b"\xff\x00[]")
+
+    with pytest.raises(Damaged, match="generation 1 in "):
+        store.load(1)
+    with pytest.raises(KeyError):
+        store.load_hash(generation("a").hash)
+    assert store.history()[0].damaged
+    assert store.save(generation("a"))[0].number == 2
+    assert store.load(2).hash == generation("a").hash
+
+
+def test_damage_does_not_spread_to_the_next_generation(store: Store, tmp_path: Path) -> None:
+    store.save(generation("a"))
+    (history_folder(tmp_path) / "1/artifacts/normal/db.service").write_text("broken")
+
+    store.save(generation("b"))
+
+    assert store.load(2).artifacts == generation("b").artifacts
+
+
+def test_a_path_that_leaves_its_generation_is_refused(store: Store) -> None:
+    bad = replace(generation("a"), artifacts=(Artifact(path="normal/../../../x", content="x"),))
+
+    with pytest.raises(ValueError, match="leaves its generation"):
+        store.save(bad)
+
+
+def test_the_last_generations_are_kept_and_what_the_boot_directory_names(store: Store) -> None:
+    for number in range(KEPT + 5):
+        saved, _ = store.save(generation(f"user{number}"))
+        if number in (1, 2):
+            store.commit_proven(saved)
+        if number == 1:
+            store.mark_boot_good()
+
+    assert [entry.number for entry in store.history()] == [2, 3, *range(6, KEPT + 6)]
+    assert store.save(generation("next"))[0].number == KEPT + 6
+
+
+def test_numbers_go_on_where_the_boot_directory_is_when_the_history_is_lost(store: Store, tmp_path: Path) -> None:
+    for user in ("a", "b"):
+        store.commit_proven(store.save(generation(user))[0])
+    shutil.rmtree(tmp_path / "var")
+
+    proven = store.proven()
+
+    assert proven is not None
+    assert (proven.number, proven.hash) == (2, generation("b").hash)
+    assert {a.path: a.content or a.link for a in proven.artifacts} == {
+        a.path: a.content or a.link for a in generation("b").artifacts
+    }
+    assert store.save(generation("c"))[0].number == 3
+
+
+def test_a_proven_generation_is_bound_to_the_machine_and_to_no_boot(store: Store, tmp_path: Path) -> None:
+    saved, _ = store.save(generation("a"))
+
+    assert store.proven() is None
+    assert store.commit_proven(saved) is None
+    cache = unpack((tmp_path / "etc/ordain/boot/current").read_bytes())
+    assert (cache.number, cache.hash, cache.machine_id, cache.boot_id) == (1, saved.hash, MACHINE, "")
+    assert [entry[0] for entry in cache.entries] == [
+        "normal/db.service",
+        "normal/web.service",
+        "normal/ordain-services.target.wants/web.service",
+    ]
+    assert store.proven() == saved
+    assert stat.S_IMODE((tmp_path / "etc/ordain/boot/current").stat().st_mode) & 0o022 == 0
+
+
+def test_a_trial_holds_for_its_boot_alone(store: Store) -> None:
+    saved, _ = store.save(generation("a"))
+
+    assert store.trial(BOOT) is None
+    store.commit_trial(saved, BOOT)
+    assert store.trial(BOOT) == saved
+    assert store.trial("0" * 32) is None
+    assert store.proven() is None
+    store.drop_trial()
+    store.drop_trial()
+    assert store.trial(BOOT) is None
+
+
+def test_the_boot_directory_holds_the_last_proven_by_number(store: Store, tmp_path: Path) -> None:
+    for number in range(BOOTABLE + 2):
+        store.commit_proven(store.save(generation(f"user{number}"))[0])
+
+    assert sorted(p.name for p in (tmp_path / "etc/ordain/boot").iterdir()) == ["3", "4", "5", "current"]
+
+
+def test_the_fallback_moves_only_when_a_boot_was_good(store: Store) -> None:
+    first, _ = store.save(generation("a"))
+    store.commit_proven(first)
+    with pytest.raises(KeyError):
+        store.mark_boot_good("no such hash")
+    assert store.fallback() is None
+
+    assert store.mark_boot_good() is None
+    store.commit_proven(store.save(generation("b"))[0])
+    assert store.fallback() == first
+
+    assert store.mark_boot_good(first.hash) is None
+    assert store.fallback() == first
+
+
+def test_a_damaged_boot_cache_is_named(store: Store, tmp_path: Path) -> None:
+    store.commit_proven(store.save(generation("a"))[0])
+    (tmp_path / "etc/ordain/boot/current").write_bytes(b"ordain-cache 1 garbage")
+
+    with pytest.raises(Damaged, match="etc/ordain/boot/current"):
+        store.proven()
+
+
+def test_what_was_applied_is_read_back(store: Store, tmp_path: Path) -> None:
+    applied = Applied(number=3, hash="c0ffee", units={"web.service": AppliedUnit(hash="ab", invocation_id="cd")})
+
+    assert store.read_applied() is None
+    store.write_applied(applied)
+    assert store.read_applied() == applied
+    (tmp_path / "run/ordain/applied.json").write_text('{"number": 3, "units": []}')
+    assert store.read_applied() is None
+
+
+def test_what_an_apply_came_to_is_kept_beside_its_generation(store: Store) -> None:
+    saved, _ = store.save(generation("a"))
+    job = Job(unit="web.service", verb=Verb.RESTART, reason="changed")
+    outcome = Outcome(generation=saved.number, hash=saved.hash, plan=Plan(to_hash=saved.hash, jobs=(job,)))
+
+    assert store.outcome(saved.number) is None
+    store.save_outcome(outcome)
+    assert store.outcome(saved.number) == outcome
+    assert store.load(saved.number) == saved
+    bad = Outcome(generation=saved.number, hash="", plan=Plan(), rejected=saved.number + 1)
+    store.save_outcome(bad)  # of another, which was gone back from: this one's own stays
+    assert store.outcome(saved.number) == outcome
+    store.save_outcome(Outcome(generation=99, hash="", plan=Plan()))
+    assert store.outcome(99) is None
+
+
+BROKEN, DONE = 77, 78
+FAULTS = ("open", "write", "fsync", "rename", "link", "mkdir", "unlink")
+
+
+class Disk:
+    """`os` with a fault at one step, counted over all calls that change the disk.
+
+    ``power``: the process dies and with it what was never synced: contents of files, and with ``names`` also names
+    in folders. Without ``power`` the step raises ``ENOSPC`` and so does every later one. It stands in for a disk;
+    the calls that succeed are real.
+    """
+
+    def __init__(self, at: int, *, power: bool, names: bool = False) -> None:
+        self.at, self.power, self.names = at, power, names
+        self.step = 0
+        self.unsynced: dict[int, int] = {}
+        self.undo: list[tuple[str, Callable[[], object]]] = []
+        self.real = {name: getattr(os, name) for name in FAULTS}
+
+    def install(self, patch: pytest.MonkeyPatch) -> None:
+        for name in FAULTS:
+            patch.setattr(os, name, self._faulty(name))
+
+    def _faulty(self, name: str) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if name == "open" and not args[1] & os.O_CREAT:
+                return self.real["open"](*args, **kwargs)
+            self.step += 1
+            if self.step >= self.at:
+                if not self.power:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                if name == "write":
+                    self.real["write"](args[0], args[1][: len(args[1]) // 2])
+                self.die()
+            before = self._before(name, args)
+            result = self.real[name](*args, **kwargs)
+            self._after(name, args, result, before)
+            return result
+
+        return call
+
+    def _before(self, name: str, args: tuple[Any, ...]) -> bytes | None:
+        if name == "rename" and Path(args[1]).is_file():
+            return Path(args[1]).read_bytes()
+        if name == "unlink" and Path(args[0]).is_file():
+            return Path(args[0]).read_bytes()
+        return None
+
+    def _after(self, name: str, args: tuple[Any, ...], result: Any, before: bytes | None) -> None:
+        unlink, rename = self.real["unlink"], self.real["rename"]
+        match name:
+            case "open":
+                self.unsynced[os.fstat(result).st_ino] = os.dup(result)
+                self._named(args[0], lambda: unlink(args[0]))
+            case "fsync":
+                path = str(Path(f"/proc/self/fd/{args[0]}").readlink())
+                self.unsynced.pop(os.fstat(args[0]).st_ino, None)
+                self.undo = [(folder, undo) for folder, undo in self.undo if folder != path]
+            case "rename":
+                self._named(args[1], lambda: rename(args[1], args[0]))
+                if before is not None:
+                    self.undo.insert(-1, (self.undo[-1][0], lambda: self._put(args[1], before)))
+            case "link":
+                self._named(args[1], lambda: unlink(args[1]))
+            case "mkdir":
+                self._named(args[0], lambda: shutil.rmtree(args[0]))
+            case "unlink" if before is not None:
+                self._named(args[0], lambda: self._put(args[0], before))
+
+    def _named(self, path: Any, undo: Callable[[], object]) -> None:
+        self.undo.append((str(Path(path).parent), undo))
+
+    def _put(self, path: Any, data: bytes) -> None:
+        descriptor = self.real["open"](path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        self.real["write"](descriptor, data)
+
+    def die(self, status: int = BROKEN) -> None:
+        for name, real in self.real.items():
+            setattr(os, name, real)
+        for descriptor in self.unsynced.values():
+            os.ftruncate(descriptor, 0)
+        if self.names:
+            for _, undo in reversed(self.undo):
+                undo()
+        os._exit(status)
+
+
+def broken_at_every_step(
+    root: Path, work: Callable[[Store], object], check: Callable[[Store, bool], object], disk: Callable[[int], Disk]
+) -> int:
+    """Run ``work`` on a copy of ``root`` with a fault at each step in turn, and at last after all of them.
+
+    ``check`` what is left; its second argument says that all steps were done. Returns how many there are.
+    """
+    step = 0
+    while True:
+        step += 1
+        copy = root.with_name(f"{root.name}-{step}")
+        shutil.copytree(root, copy, symlinks=True)
+        child = os.fork()
+        if child == 0:
+            faulty = disk(step)
+            try:
+                faulty.install(pytest.MonkeyPatch())
+                work(Store(copy))
+                if faulty.step < step and faulty.power:
+                    faulty.die(DONE)
+                os._exit(DONE if faulty.step < step else BROKEN)
+            finally:
+                os._exit(1)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert status in (DONE, BROKEN)
+        check(Store(copy), status == DONE)
+        shutil.rmtree(copy)
+        if status == DONE:
+            return step
+
+
+DISKS = {
+    "killed": lambda step: Disk(step, power=True),
+    "power cut, unsynced names lost": lambda step: Disk(step, power=True, names=True),
+    "disk full": lambda step: Disk(step, power=False),
+}
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Iterator[Path]:
+    """A folder where a sync costs nothing: hundreds of them are done, and the `Disk` says what they are worth."""
+    shared = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else tmp_path) as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def machine(memory: Path) -> Path:
+    root = memory / "machine"
+    root.mkdir()
+    first, _ = Store(root).save(generation("a"))
+    Store(root).commit_proven(first)
+    Store(root).mark_boot_good()
+    return root
+
+
+@pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS)
+def test_a_fault_at_any_step_of_a_save_leaves_the_old_or_the_new(machine: Path, disk: Callable[[int], Disk]) -> None:
+    def check(store: Store, done: bool) -> None:
+        assert [entry.damaged for entry in store.history()] in ([["", ""]] if done else [[""], ["", ""]])
+        assert store.load(1).artifacts == generation("a").artifacts
+        saved, trouble = store.save(generation("b"))
+        assert (saved.number, trouble) == (2, None)
+        assert store.load(2) == saved
+
+    assert broken_at_every_step(machine, lambda s: s.save(generation("b")), check, disk) > 20
+
+
+@pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS)
+def test_a_fault_at_any_step_of_a_first_save_leaves_nothing_or_the_new(
+    memory: Path, disk: Callable[[int], Disk]
+) -> None:
+    root = memory / "machine"
+    root.mkdir()
+
+    def check(store: Store, done: bool) -> None:
+        assert [entry.damaged for entry in store.history()] in ([[""]] if done else [[], [""]])
+        assert store.save(generation("a"))[0].number == 1
+        assert store.load(1).hash == generation("a").hash
+
+    assert broken_at_every_step(root, lambda s: s.save(generation("a")), check, disk) > 20
+
+
+@pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS)
+def test_a_fault_at_any_step_of_a_commit_leaves_a_proven_generation_and_the_fallback(
+    machine: Path, disk: Callable[[int], Disk]
+) -> None:
+    second, _ = Store(machine).save(generation("b"))
+    hashes = {generation("a").hash, second.hash}
+
+    def check(store: Store, done: bool) -> None:
+        proven, fallback = store.proven(), store.fallback()
+        assert proven is not None
+        assert proven.hash in ({second.hash} if done else hashes)
+        assert fallback is not None
+        assert fallback.hash == generation("a").hash
+        assert store.commit_proven(second) is None
+        assert store.proven() == second
+
+    assert broken_at_every_step(machine, lambda s: s.commit_proven(second), check, disk) > 5
+
+
+@pytest.mark.parametrize("disk", DISKS.values(), ids=DISKS)
+def test_a_fault_at_any_step_of_marking_a_boot_good_leaves_a_fallback(
+    machine: Path, disk: Callable[[int], Disk]
+) -> None:
+    second, _ = Store(machine).save(generation("b"))
+    Store(machine).commit_proven(second)
+
+    def check(store: Store, done: bool) -> None:
+        fallback = store.fallback()
+        assert fallback is not None
+        assert fallback.hash in ({second.hash} if done else {generation("a").hash, second.hash})
+
+    assert broken_at_every_step(machine, lambda s: s.mark_boot_good(), check, disk) > 3
+
+
+def test_what_boots_did_not_complete_with_is_no_longer_current_and_has_another_chance_once_it_works(
+    machine: Path,
+) -> None:
+    store = Store(machine)
+    second, _ = store.save(generation("b"))
+    store.commit_proven(second)
+    attempts = machine / "etc/ordain/boot/attempts"
+    attempts.write_text(f"{second.hash} 1\nother 2\n{second.hash} 3\n")
+
+    store.mark_boot_good(generation("a").hash, tried={second.hash})
+    demoted = store.proven()
+    counted = attempts.read_text()
+    attempts.write_text(f"{second.hash} 1\nother 2\n{second.hash} 3\n")
+    store.commit_proven(second)
+
+    assert demoted is not None
+    assert demoted.hash == generation("a").hash
+    assert counted == "other 2\n"
+    assert attempts.read_text() == "other 2\n"
+
+
+def test_a_full_disk_is_a_value_that_says_where(machine: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    second, _ = Store(machine).save(generation("b"))
+    with monkeypatch.context() as patch:
+        Disk(1, power=False).install(patch)
+        saved, save_trouble = Store(machine).save(generation("c"))
+        commit_trouble = Store(machine).commit_proven(second)
+        mark_trouble = Store(machine).mark_boot_good()
+
+    assert saved.number == 3
+    for trouble, where in ((save_trouble, "generations"), (commit_trouble, "boot"), (mark_trouble, "boot")):
+        assert isinstance(trouble, NotPersistent)
+        assert where in trouble.what
+        assert "No space left on device" in trouble.what
+
+
+def test_what_another_put_in_its_place_is_read_anew(store: Store, tmp_path: Path) -> None:
+    """Two stores over one disk: an agent's, and that of an ordainctl without it."""
+    ours, theirs = Store(tmp_path), store
+    first, second = (theirs.save(generation(str(number)))[0] for number in (1, 2))
+    for wanted in (first, second, first):
+        theirs.commit_proven(wanted)
+        found = ours.proven()
+        assert found is not None
+        assert found.hash == wanted.hash
+    (tmp_path / "etc/ordain/boot/current").write_bytes(b"nonsense")
+    with pytest.raises(Damaged):
+        ours.proven()

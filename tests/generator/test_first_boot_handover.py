@@ -1,0 +1,320 @@
+"""Documents that come with the boot: what counts, when they stand in, and the program that compiles them so early."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.compile import first_boot as firstboot
+from ordain.agent.delivery.protocol import Snapshot, SourceError
+from ordain.agent.delivery.release.bundle import bundle
+from ordain.agent.delivery.source.boot_documents import ANSWERED, with_handed_over
+from ordain.agent.delivery.source.directory import Directory
+from ordain.agent.delivery.source.local_files import handed_over
+from ordain.agent.settings import Trust
+from ordain.generator import first_boot as early
+from ordain.generator.cache import unpack
+from ordain.generator.main import main as generate
+
+LAYER = b'{"ordain": "v1", "kind": "Layer", "name": "a", "services": {"a": {"command": ["/bin/true"]}}}\n'
+OTHER = LAYER.replace(b'"a"', b'"b"')
+
+
+class Remote:
+    type = "etcd"
+    location = "https://db"
+
+    def __init__(self) -> None:
+        self.answer: Snapshot | None = None
+
+    async def read(self) -> Snapshot:
+        if self.answer is None:
+            raise SourceError("no route to host")
+        return self.answer
+
+    async def changes(self) -> AsyncIterator[None]:
+        return
+        yield
+
+
+def put(root: Path, path: str, data: bytes, mode: int = 0o644) -> None:
+    target = root / path.lstrip("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+    target.chmod(mode)
+
+
+def names(snapshot: Snapshot) -> list[str]:
+    return [path for path, _ in snapshot.texts]
+
+
+def test_every_way_to_hand_over_counts(tmp_path: Path) -> None:
+    put(tmp_path, "/run/ordain/document.json", LAYER)
+    put(tmp_path, "/run/ordain/documents/web.yaml", LAYER)
+    put(tmp_path, "/run/ordain/documents/notes.txt", LAYER)
+    put(tmp_path, "/run/credentials/@system/ordain.document", LAYER, 0o400)
+    assert [path for path, _ in handed_over(tmp_path)] == [
+        "/run/credentials/@system/ordain.document",
+        "/run/ordain/document.json",
+        "/run/ordain/documents/web.yaml",
+    ]
+
+
+def test_what_others_could_have_written_is_not_taken(tmp_path: Path) -> None:
+    put(tmp_path, "/run/ordain/document.json", LAYER, 0o666)
+    with pytest.raises(SourceError, match=r"/run/ordain/document\.json: .*others than root may write it"):
+        handed_over(tmp_path)
+
+
+def test_what_is_too_large_is_not_taken(tmp_path: Path) -> None:
+    put(tmp_path, "/run/ordain/document.json", b" " * (5 << 20))
+    with pytest.raises(SourceError, match="bytes, at most"):
+        handed_over(tmp_path)
+
+
+def test_it_is_added_to_a_directory(tmp_path: Path) -> None:
+    put(tmp_path, "/etc/ordain/documents/own.json", LAYER)
+    put(tmp_path, "/run/ordain/document.json", OTHER)
+    source = with_handed_over(Directory(Path("/etc/ordain/documents"), tmp_path), tmp_path)
+    snapshot = asyncio.run(source.read())
+    assert names(snapshot) == ["/etc/ordain/documents/own.json", "/run/ordain/document.json"]
+    put(tmp_path, "/etc/ordain/documents/own.json", OTHER)
+    assert asyncio.run(source.read()).revision != snapshot.revision
+
+
+def test_without_it_a_source_is_left_as_it_is(tmp_path: Path) -> None:
+    remote = Remote()
+    assert with_handed_over(remote, tmp_path) is remote
+
+
+def test_it_stands_in_for_a_remote_source_until_that_has_answered_once(tmp_path: Path) -> None:
+    put(tmp_path, "/run/ordain/document.json", LAYER)
+    remote = Remote()
+    source = with_handed_over(remote, tmp_path)
+    assert names(asyncio.run(source.read())) == ["/run/ordain/document.json"]
+    assert source.location == "what came with the boot, until https://db answers"
+
+    remote.answer = Snapshot(texts=())
+    assert names(asyncio.run(source.read())) == ["/run/ordain/document.json"], "an empty store is no answer"
+
+    remote.answer = Snapshot(texts=(("web", OTHER),))
+    for _ in range(2):
+        found = asyncio.run(source.read())
+        assert (names(found), found.meant) == (["web"], True), "what only stood in may go"
+    assert source.location == "https://db"
+    remote.answer = Snapshot(texts=(("other", OTHER),))
+    assert not asyncio.run(source.read()).meant
+
+    remote.answer = None
+    for again in (source, with_handed_over(remote, tmp_path)):
+        with pytest.raises(SourceError, match="no route to host"):
+            asyncio.run(again.read())
+    (tmp_path / ANSWERED).unlink()
+    assert names(asyncio.run(with_handed_over(remote, tmp_path).read())) == ["/run/ordain/document.json"]
+
+
+def test_unsigned_documents_are_no_answer_where_only_signed_ones_are_taken(tmp_path: Path) -> None:
+    put(tmp_path, "/run/ordain/document.json", LAYER)
+    remote = Remote()
+    remote.answer = Snapshot(texts=(("web", OTHER),))
+    source = with_handed_over(remote, tmp_path, Trust.LOCAL)
+    assert names(asyncio.run(source.read())) == ["/run/ordain/document.json"]
+    assert source.location == "what came with the boot, until https://db sends a signed release"
+    release = bundle([("stable 1", b'{\n  "ordain": "v1",\n  "kind": "Release"\n}\n'), ("common/a.json", OTHER)])
+    remote.answer = Snapshot(texts=(("release", release),))
+    assert names(asyncio.run(source.read())) == ["release"]
+
+
+def test_the_first_boot_loads_nothing_that_documents_in_json_do_not_need(tmp_path: Path) -> None:
+    """Of a fifth of a second, each of them is a fifth; in the package `transforms.catalog.prebuilt` stands in for the
+    YAML."""
+    put(tmp_path, "/etc/os-release", b"ID=debian\nVERSION_ID=13\n")
+    put(tmp_path, "/etc/ordain/documents/a.json", LAYER)
+    code = (
+        "import sys; from ordain.transforms.catalog import prebuilt, shipped; from ordain.agent.compile import first_boot;"
+        "made = prebuilt.prepare(shipped.files(), shipped.read_all(shipped.files()));"
+        "[sys.modules.pop(name) for name in list(sys.modules) if name.partition('.')[0] == 'yaml'];"
+        "shipped.shipped = lambda: prebuilt.ready(made, shipped.files(), shipped.DIRECTORY);"
+        "import ordain.agent.compile.compiler as compiler; compiler.shipped = shipped.shipped;"
+        "status = first_boot.main(['', sys.argv[1]]);"
+        "print(status, *sorted({'yaml', 'jsonschema', 'jinja2', 'asyncio', 'aiohttp'} & set(sys.modules)))"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert (run.stdout, run.stderr) == ("0\n", "")
+
+
+@pytest.mark.parametrize(
+    ("kind", "trust", "same"), [("http", "open", True), ("http", "local", False), ("etcd", "open", False)]
+)
+def test_what_the_initrd_got_of_the_source_is_called_as_that_if_it_will_be_followed(
+    tmp_path: Path, kind: str, trust: str, same: bool
+) -> None:
+    put(tmp_path, "/run/ordain/documents/source.yaml", LAYER)
+    put(tmp_path, "/run/ordain/documents/other.yaml", OTHER)
+    remote = Remote()
+    remote.type = kind
+    source = with_handed_over(remote, tmp_path, Trust(trust))
+
+    called = remote.location if same else "/run/ordain/documents/source.yaml"
+    assert set(names(asyncio.run(source.read()))) == {called, "/run/ordain/documents/other.yaml"}
+
+
+# The generator
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root whose first boot runs the program of this tree."""
+    program = tmp_path / "program"
+    monkeypatch.setattr(early.compile, "__defaults__", (str(program),))
+    root = tmp_path / "root"
+    put(root, "/proc/sys/kernel/random/boot_id", b"00000000-0000-0000-0000-000000000001\n")
+    put(root, "/etc/os-release", b"ID=debian\nVERSION_ID=13\n")
+    script(
+        tmp_path,
+        f"exec {_python()} -c 'import sys; from ordain.agent.compile.first_boot import main; sys.exit(main(sys.argv))'"
+        " $1",
+    )
+    return root
+
+
+def _python() -> str:
+    return f"env PYTHONPATH={os.environ.get('PYTHONPATH', '')} {sys.executable} -P"
+
+
+def script(where: Path, text: str) -> None:
+    put(where, "/program", f"#!/bin/sh\n{text}\n".encode(), 0o755)
+
+
+def run(root: Path) -> dict[str, list[str]]:
+    generate(["ordain-generator", f"--root={root}", f"{root}/out"])
+    found: dict[str, list[str]] = {}
+    for line in (root / "run/ordain/boot/choice").read_text().splitlines():
+        key, _, value = line.partition("=")
+        found.setdefault(key, []).append(value)
+    return found
+
+
+def test_a_first_boot_places_what_was_handed_over(machine: Path) -> None:
+    put(machine, "/run/ordain/document.json", LAYER)
+    assert run(machine)["from"] == ["handed"]
+    assert "# /run/ordain/document.json:1 a services/a/command" in (machine / "out/a.service").read_text()
+
+
+def test_documents_of_the_machine_do_as_well_and_yaml_too(machine: Path) -> None:
+    put(
+        machine,
+        "/etc/ordain/documents/a.yaml",
+        b"ordain: v1\n" + b"kind: Layer\nname: a\nservices: {a: {command: /bin/true}}\n",
+    )
+    assert run(machine)["from"] == ["handed"]
+
+
+def test_a_machine_without_documents_runs_nothing(machine: Path) -> None:
+    script(machine.parent, "touch $1/ran")
+    run(machine)
+    assert not (machine / "ran").exists()
+
+
+def test_the_baseline_goes_before_documents_of_the_machine_and_after_what_was_handed_over(machine: Path) -> None:
+    put(machine, "/run/ordain/document.json", OTHER)
+    run(machine)
+    put(machine, "/usr/lib/ordain/boot/baseline", (machine / "run/ordain/boot/handed").read_bytes())
+    (machine / "run/ordain/boot/handed").unlink()
+    (machine / "run/ordain/document.json").unlink()
+    (machine / "run/ordain/boot/choice").unlink()
+    put(machine, "/etc/ordain/documents/a.json", LAYER)
+    assert run(machine)["from"] == ["baseline"]
+    (machine / "run/ordain/boot/choice").unlink()
+    put(machine, "/run/ordain/document.json", OTHER)
+    assert run(machine)["from"] == ["handed"]
+    assert {path for path, *_ in unpack((machine / "run/ordain/boot/handed").read_bytes()).entries} > {
+        "normal/a.service",
+        "normal/b.service",
+    }
+
+
+def test_what_was_booted_three_times_in_vain_is_compiled_and_not_placed(machine: Path) -> None:
+    put(machine, "/run/ordain/document.json", LAYER)
+    (hash,) = run(machine)["hash"]
+    shutil.rmtree(machine / "run/ordain/boot")
+    put(machine, "/etc/ordain/boot/attempts", "".join(f"{hash} {n}\n" for n in range(3)).encode())
+    found = run(machine)
+    assert found["from"] == ["nothing"]
+    assert f"3 boots with generation {hash[:12]} did not complete" in found["note"][0]
+
+
+def test_a_second_run_in_a_boot_compiles_nothing(machine: Path) -> None:
+    put(machine, "/run/ordain/document.json", b"{")
+    assert any("expected a key" in note for note in run(machine)["note"])
+    script(machine.parent, "touch $1/ran")
+    assert "note" not in run(machine)
+    assert not (machine / "ran").exists()
+
+
+def test_a_machine_that_is_up_is_left_to_its_agent(machine: Path) -> None:
+    put(machine, "/run/ordain/document.json", LAYER)
+    address = machine / "run/systemd/private"
+    address.parent.mkdir()
+    with socket.socket(socket.AF_UNIX) as manager:
+        manager.bind(str(address))
+        manager.listen()
+        assert run(machine)["from"] == ["nothing"]
+    (machine / "run/ordain/boot/choice").unlink()
+    assert run(machine)["from"] == ["handed"], "what an initrd's systemd left behind is no manager"
+
+
+def test_a_compile_that_hangs_is_killed_and_said(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(machine, "/run/ordain/document.json", LAYER)
+    script(machine.parent, "echo $$ >$1/pid; echo half a word; exec sleep 1000")
+    monkeypatch.setattr(early, "SECONDS", 1)
+    assert run(machine)["note"] == ["the documents are not compiled after 1 s, they wait for the agent"]
+    pid = (machine / "pid").read_text().strip()
+    deadline = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_program_that_is_not_there_is_said(machine: Path) -> None:
+    put(machine, "/run/ordain/document.json", LAYER)
+    (machine.parent / "program").unlink()
+    (note,) = run(machine)["note"]
+    assert note.endswith("/program: No such file or directory, the documents wait for the agent")
+
+
+def test_documents_that_match_on_an_address_wait_until_one_is_known(
+    machine: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    put(
+        machine,
+        "/run/ordain/document.json",
+        LAYER.replace(b'"services"', b'"match": {"mac": "02:00:00:00:00:01"}, "services"'),
+    )
+    assert firstboot.main(["", str(machine)]) == 1
+    assert "match on mac" in capfd.readouterr().out
+
+
+def test_a_release_that_came_with_the_boot_waits_for_who_can_verify_it(
+    machine: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    texts = [("stable 1", b'{\n  "ordain": "v1",\n  "kind": "Release"\n}\n'), ("common/a.json", b"\t" + LAYER)]
+    put(machine, "/run/ordain/documents/source.yaml", bundle(texts))
+    assert firstboot.main(["", str(machine)]) == 1
+    assert "signatures are verified by the agent" in capfd.readouterr().out
+
+
+def test_where_only_releases_are_trusted_documents_are_not(machine: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    put(machine, "/run/ordain/document.json", LAYER)
+    put(machine, "/etc/ordain/agent.yaml", b"trust: required\n")
+    assert firstboot.main(["", str(machine)]) == 1
+    assert "signatures are verified by the agent" in capfd.readouterr().out

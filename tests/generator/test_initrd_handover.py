@@ -1,0 +1,164 @@
+"""What an initrd does to hand documents over, by the shells that initrds have."""
+
+from __future__ import annotations
+
+import http.server
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+HANDOVER = Path(__file__).parents[2] / "packaging/initrd/handover"
+SHELLS = [["sh"], ["bash", "--posix"], ["busybox", "sh"]]
+DOCUMENT = b"ordain: v1\nkind: Layer\nname: a\n"
+
+pytestmark = pytest.mark.skipif(not HANDOVER.exists(), reason="needs the source tree")
+
+
+@pytest.fixture(params=SHELLS, ids=lambda shell: shell[0])
+def shell(request: pytest.FixtureRequest) -> list[str]:
+    """Each shell in turn that is here."""
+    command: list[str] = request.param
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"needs {command[0]}")
+    return command
+
+
+def run(
+    shell: list[str], home: Path, script: str, *, words: str = "", path: str = ""
+) -> subprocess.CompletedProcess[str]:
+    (home / "cmdline").write_text(f"root=/dev/vda {words}\n")
+    ours = f"ordain_run={home}/run ordain_cmdline={home}/cmdline ORDAIN_WAIT=1; ordain_network() {{ :; }}\n"
+    loud = 'ordain_say() { echo "said: $*"; }\n'
+    code = f"set -u\n{ours}. {HANDOVER}\n{loud}{script}\n"
+    environment = {**os.environ, "PATH": path or os.environ["PATH"]}
+    return subprocess.run(
+        [*shell, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=30
+    )
+
+
+def handed(home: Path) -> dict[str, bytes]:
+    top = home / "run"
+    return {os.fspath(path.relative_to(top)): path.read_bytes() for path in top.rglob("*") if path.is_file()}
+
+
+@contextmanager
+def served(answer: bytes | None) -> Iterator[tuple[str, list[tuple[str, dict[str, str]]]]]:
+    asked: list[tuple[str, dict[str, str]]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
+            self.send_response(404 if answer is None else 200)
+            self.end_headers()
+            self.wfile.write(answer or b"")
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_word_of_the_command_line_is_found_and_the_last_counts(shell: list[str], tmp_path: Path) -> None:
+    script = 'for n in ordain.source ordain.disk root none; do ordain_word $n && echo "$n" || echo "no $n"; done'
+    done = run(shell, tmp_path, script, words="ordain.source=a xordain.disk=1 ordain.source=b=c ordain.disk")
+    assert done.stdout.splitlines() == ["b=c", "ordain.source", "", "ordain.disk", "/dev/vda", "root", "", "no none"]
+
+
+def test_documents_and_a_finished_cache_are_taken_and_nothing_else(shell: list[str], tmp_path: Path) -> None:
+    folder = tmp_path / "with blanks"
+    folder.mkdir()
+    for name in ("a.yaml", "b c.json", "d.yml", "e.txt", "boot.cache"):
+        (folder / name).write_bytes(DOCUMENT)
+    done = run(shell, tmp_path, f"umask 0; ordain_directory '{folder}'")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert set(handed(tmp_path)) == {"documents/a.yaml", "documents/b c.json", "documents/d.yml", "boot/handed"}
+    assert (tmp_path / "run/documents/a.yaml").stat().st_mode & 0o777 == 0o644
+
+
+def test_a_boot_server_is_asked_by_name_and_hears_who_asks(shell: list[str], tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
+    (root / "etc/hostname").write_text("web3\n")
+    with served(DOCUMENT) as (url, asked):
+        done = run(
+            shell, tmp_path, f"ordain_fetch {root}", words=f"ordain.source={url}/{{hostname}}/{{machine-id}}.yaml"
+        )
+    assert (done.returncode, done.stdout) == (0, "")
+    assert handed(tmp_path) == {"documents/source.yaml": DOCUMENT}
+    ((path, headers),) = asked
+    assert path == "/web3/0123456789abcdef0123456789abcdef.yaml"
+    assert headers["ordain-machine-id"] == "0123456789abcdef0123456789abcdef"
+    assert headers["ordain-hostname"] == "web3"
+
+
+def test_json_is_told_by_its_first_character(shell: list[str], tmp_path: Path) -> None:
+    with served(b'\n {"ordain": "v1"}') as (url, _):
+        run(shell, tmp_path, f"ordain_fetch {tmp_path}", words=f"ordain.source={url}/x")
+    assert set(handed(tmp_path)) == {"documents/source.json"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("ordain.source=URL/gone.yaml", "URL/gone.yaml: "),
+        ("ordain.source=http://127.0.0.1:1/x", "http://127.0.0.1:1/x: "),
+        ("ordain.source=URL/{machine-id}.yaml", "does not know so early who it is"),
+        ("ordain.disk=NONE", "no disk labelled NONE after 1 s"),
+    ],
+)
+def test_what_cannot_be_had_is_said_and_the_boot_goes_on(
+    shell: list[str], tmp_path: Path, words: str, said: str
+) -> None:
+    with served(None) as (url, _):
+        done = run(shell, tmp_path, f"ordain_handover {tmp_path}; echo on", words=words.replace("URL", url))
+    assert said.replace("URL", url) in done.stdout
+    assert done.stdout.splitlines()[-1] == "on"
+    assert handed(tmp_path) == {}
+
+
+def test_more_than_a_file_of_documents_may_have_is_not_taken(shell: list[str], tmp_path: Path) -> None:
+    with served(b"#" * (5 << 20)) as (url, _):
+        done = run(shell, tmp_path, f"ordain_fetch {tmp_path}", words=f"ordain.source={url}/x")
+    assert url in done.stdout
+    assert handed(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "words", ["ordain=off ordain.disk=NONE", "ordain.source=/a/directory", "ordain.source=etcd+https://a:1/x"]
+)
+def test_off_is_off_and_what_is_the_agents_is_left_to_it(shell: list[str], tmp_path: Path, words: str) -> None:
+    done = run(shell, tmp_path, f"ordain_handover {tmp_path}; echo on", words=words)
+    assert done.stdout == "on\n"
+
+
+def test_the_wget_of_busybox_will_do(tmp_path: Path) -> None:
+    if shutil.which("busybox") is None:
+        pytest.skip("needs busybox")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in "cat chmod cp head mkdir mv rm sed sleep sort timeout tr wc wget".split():
+        (tools / name).symlink_to(str(shutil.which("busybox")))
+    with served(DOCUMENT) as (url, _):
+        done = run(
+            [str(shutil.which("busybox")), "sh"],
+            tmp_path,
+            f"ordain_fetch {tmp_path}",
+            words=f"ordain.source={url}/x",
+            path=f"{tools}",
+        )
+    assert (done.stdout, done.stderr) == ("", "")
+    assert handed(tmp_path) == {"documents/source.yaml": DOCUMENT}

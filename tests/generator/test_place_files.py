@@ -1,0 +1,254 @@
+"""Files of a generation placed below a root, and taken back: what was there, links, owners, crashes, hands."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.generation import digest
+from ordain.agent.model import Generation
+from ordain.agent.state.store import Store
+from ordain.generator import files, safe_tree
+from ordain.generator.cache import Cache, CacheError, pack, unpack
+from ordain.generator.files import File, Placing, Report
+from ordain.transforms.forbidden_paths import why_not
+from ordain.transforms.model import Artifact
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="files get owners")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "etc").mkdir()
+    (tmp_path / "etc/passwd").write_text("root:x:0:0::/root:/bin/sh\nweb:x:4711:4712::/:/bin/sh\n")
+    (tmp_path / "etc/group").write_text("root:x:0:\nweb:x:4712:\n")
+    return tmp_path
+
+
+def place(root: Path, *wanted: File) -> Report:
+    return Placing(root, "main").run(wanted)
+
+
+def text(path: Path) -> tuple[str, int]:
+    return path.read_text(), path.stat().st_mode & 0o7777
+
+
+def test_what_is_written_is_read() -> None:
+    wanted = (File(path="/etc/a", content="ä\n", mode=0o600, owner="web"), File(path="/run/b", link="/etc/a"))
+    cache = unpack(pack(Cache(entries=[("normal/a.target", 0o644, b"[Unit]\n", None)], files=files.write(wanted))))
+
+    assert files.read(cache.files) == wanted
+    assert [entry[0] for entry in cache.entries] == ["normal/a.target"]
+    assert files.read(unpack(pack(Cache(entries=[], files=files.write(wanted)))).files) == wanted
+    with pytest.raises(CacheError):
+        files.read(b'[{"path": "/etc/a", "colour": 1}]')
+
+
+def test_a_file_its_owner_and_the_directories_above(root: Path) -> None:
+    report = place(root, File(path="/etc/app/conf.d/a", content="a", mode=0o640, owner="web", group="web"))
+
+    placed = root / "etc/app/conf.d/a"
+    assert report.problems == {}
+    assert text(placed) == ("a", 0o640)
+    assert (placed.stat().st_uid, placed.stat().st_gid) == (4711, 4712)
+    assert [path.name for path in placed.parent.iterdir()] == ["a"], "nothing beside it"
+
+    place(root)
+    assert not (root / "etc/app").exists()
+
+
+def test_a_directory_that_others_use_stays(root: Path) -> None:
+    place(root, File(path="/etc/app", directory=True), File(path="/etc/app/a", content="a"))
+    (root / "etc/app/theirs").touch()
+
+    report = place(root)
+
+    assert [path.name for path in (root / "etc/app").iterdir()] == ["theirs"]
+    assert (report.problems, report.notes) == ({}, {"/etc/app": "is not empty, so it stays"})
+
+
+@pytest.mark.parametrize("changes", [1, 3])
+def test_what_was_there_comes_back_with_its_mode_and_owner(root: Path, changes: int) -> None:
+    motd = root / "etc/motd"
+    motd.write_text("theirs")
+    motd.chmod(0o600)
+    os.chown(motd, 4711, 4712)
+
+    for number in range(changes):
+        place(root, File(path="/etc/motd", content=f"ours {number}"))
+        assert text(motd) == (f"ours {number}", 0o644)
+    place(root)
+
+    assert text(motd) == ("theirs", 0o600)
+    assert (motd.stat().st_uid, motd.stat().st_gid) == (4711, 4712)
+    assert list((root / "var/lib/ordain/files/backup").iterdir()) == []
+
+
+def test_a_link_is_replaced_not_followed_and_comes_back(root: Path) -> None:
+    (root / "etc/target").write_text("target")
+    (root / "etc/resolv.conf").symlink_to("target")
+
+    place(root, File(path="/etc/resolv.conf", content="ours"))
+
+    assert not (root / "etc/resolv.conf").is_symlink()
+    assert (root / "etc/target").read_text() == "target"
+    place(root)
+    assert (root / "etc/resolv.conf").readlink() == Path("target")
+
+
+def test_no_link_leads_anywhere(root: Path) -> None:
+    (root / "home").mkdir()
+    (root / "home/.ssh").symlink_to("../etc")
+
+    report = place(root, File(path="/home/.ssh/authorized_keys", content="key"), File(path="/etc/good", content=""))
+
+    assert "/home/.ssh is a link to ../etc" in report.problems["/home/.ssh/authorized_keys"]
+    assert not (root / "etc/authorized_keys").exists()
+    assert (root / "etc/good").exists(), "one that cannot be costs no other"
+
+
+def test_what_is_absent_comes_back(root: Path) -> None:
+    (root / "etc/default").write_text("theirs")
+
+    place(root, File(path="/etc/default", absent=True))
+    assert not (root / "etc/default").exists()
+
+    place(root)
+    assert (root / "etc/default").read_text() == "theirs"
+
+
+def test_what_is_to_be_kept_is_kept(root: Path) -> None:
+    place(root, File(path="/etc/a", content="ours", on_remove="keep"))
+    place(root)
+
+    assert (root / "etc/a").read_text() == "ours"
+    assert json.loads((root / "var/lib/ordain/files/placed.json").read_text()) == {}
+
+
+def test_a_hand_is_overruled_while_the_documents_speak_and_respected_after(root: Path) -> None:
+    wanted = File(path="/etc/a", content="ours")
+    place(root, wanted)
+    (root / "etc/a").write_text("by hand")
+
+    report = place(root, wanted)
+    assert (root / "etc/a").read_text() == "ours"
+    assert "changed by hand" in report.notes["/etc/a"]
+
+    (root / "etc/a").write_text("by hand")
+    report = place(root)
+    assert (root / "etc/a").read_text() == "by hand"
+    assert "changed by hand" in report.notes["/etc/a"]
+    assert place(root) == Report(), "and that is the end of it"
+
+
+def test_what_is_as_it_should_be_is_not_touched(root: Path) -> None:
+    wanted = File(path="/etc/a", content="ours")
+    place(root, wanted)
+    before = (root / "etc/a").stat()
+
+    place(root, wanted)
+
+    after = (root / "etc/a").stat()
+    assert (before.st_ino, before.st_ctime_ns) == (after.st_ino, after.st_ctime_ns)
+
+
+@pytest.mark.parametrize("calls", range(1, 4))
+def test_a_power_cut_at_any_file_is_made_good(root: Path, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "abc":
+        (root / "etc" / name).write_text("theirs")
+    wanted = [File(path=f"/etc/{name}", content="ours") for name in "abc"]
+    real, left = safe_tree.put, [calls]
+
+    def cut(*arguments: object) -> None:
+        left[0] -= 1
+        if not left[0]:
+            raise KeyboardInterrupt
+        real(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(safe_tree, "put", cut)
+    with pytest.raises(KeyboardInterrupt):
+        place(root, *wanted)
+    monkeypatch.undo()
+
+    place(root, *wanted)
+    assert [(root / "etc" / name).read_text() for name in "abc"] == ["ours"] * 3
+    place(root)
+    assert [(root / "etc" / name).read_text() for name in "abc"] == ["theirs"] * 3
+
+
+@pytest.mark.parametrize(
+    ("file", "why"),
+    [
+        (File(path="/etc/passwd", content=""), "the machine depends on /etc/passwd"),
+        (File(path="/proc/sys/kernel/x", content=""), "nothing is placed in /proc"),
+        (File(path="/etc/../etc/shadow", content=""), "no absolute path"),
+        (File(path="/etc/a", content="", owner="nobody-here"), "there is no user nobody-here"),
+        (File(path="/etc/a", content="", group="nobody-here"), "there is no group nobody-here"),
+        (File(path="/etc/a", credential="key"), "this machine has no credential key"),
+        (File(path="/etc/a", content="", mount="/srv"), "/srv is not mounted"),
+        (File(path="/etc/folder", content=""), "there is a directory"),
+        (File(path="/etc/folder", absent=True), "it is a directory"),
+        (File(path="/etc/passwd/a", content=""), "/etc/passwd is no directory"),
+        (File(path="/etc/group", directory=True), "the machine depends on"),
+    ],
+)
+def test_what_cannot_be_is_told_and_leaves_no_trace(root: Path, file: File, why: str) -> None:
+    (root / "etc/folder").mkdir()
+    before = sorted((root / "etc").rglob("*"))
+
+    report = place(root, file)
+
+    assert why in report.problems[file.path]
+    assert sorted((root / "etc").rglob("*")) == before
+
+
+def test_a_file_that_was_placed_and_cannot_be_now_stays(root: Path) -> None:
+    (root / "etc/credstore").mkdir()
+    (root / "etc/credstore/key").write_text("secret")
+    wanted = File(path="/etc/a", credential="key", mode=0o600)
+    place(root, wanted)
+    (root / "etc/credstore/key").unlink()
+
+    report = place(root, wanted)
+
+    assert "no credential key" in report.problems["/etc/a"]
+    assert text(root / "etc/a") == ("secret", 0o600)
+
+
+def test_a_damaged_record_is_told_and_costs_nothing(root: Path) -> None:
+    place(root, File(path="/etc/a", content="ours"))
+    (root / "var/lib/ordain/files/placed.json").write_text('{"/etc/a": {}}')
+
+    report = place(root, File(path="/etc/a", content="ours"))
+
+    assert report.problems == {}
+    assert any("damaged" in note for note in report.notes.values())
+    assert (root / "etc/a").read_text() == "ours"
+
+
+@pytest.mark.parametrize("path", ["/", "/etc", "/etc/", "/etc/fstab", "/dev/null", "/etc/systemd/system/a.service"])
+def test_vital_places_are_refused(path: str) -> None:
+    assert why_not(path)[0]
+
+
+@pytest.mark.parametrize("path", ["/etc/a", "/etc/systemd/network/a.network", "/home/a/.ssh/authorized_keys", "/run/a"])
+def test_other_places_are_not(path: str) -> None:
+    assert why_not(path) == ("", "")
+
+
+def test_every_kind_of_file_is_kept_in_the_history(tmp_path: Path) -> None:
+    artifacts = (
+        Artifact(path="/etc/absent", absent=True),
+        Artifact(path="/etc/empty", content=""),
+        Artifact(path="/etc/key", credential="key"),
+        Artifact(path="/etc/link", link="/etc/empty"),
+        Artifact(path="/home/a", directory=True, owner="a"),
+        Artifact(path="/home/a/b", content="b"),
+    )
+    store = Store(tmp_path)
+    saved, _ = store.save(Generation(hash=digest({}, artifacts, ()), artifacts=artifacts))
+
+    assert store.load(saved.number) == saved

@@ -1,0 +1,106 @@
+"""The round trip of an import: unit files → document → rendered units, compared setting by setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ordain.transforms.catalog.names import names, shared_versions
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.compile import compile
+from ordain.transforms.document.reader import read
+from ordain.transforms.document.shapes import Sequence
+from ordain.transforms.errors import Where
+from ordain.transforms.importing import detect, unit_reader, yaml_writer
+from ordain.transforms.importing.draft import Imported, Source
+from ordain.transforms.importing.invert import shape_of
+from ordain.transforms.model import Compiled, Facts
+from ordain.transforms.render.service_directives import PLAIN
+from ordain.transforms.systemd import directives, splitting, unit_file, values
+from ordain.transforms.systemd.values import EncodeError
+
+Settings = Mapping[tuple[str, str], object]
+FIXED = {
+    ("Unit", "IgnoreOnIsolate"): {"yes"},
+    ("Unit", "Conflicts"): {"rescue.target", "emergency.target"},
+    ("Unit", "Before"): {"rescue.target", "emergency.target"},
+}
+"""What every service of ours has besides (transforms/render/services.py, ALONE)."""
+SCALARS = {place for pointer, place in PLAIN.items() if not isinstance(shape_of(pointer), Sequence)}
+"""Settings of which the last assignment holds alone."""
+LISTS = frozenset("After Before Requires Requisite Wants BindsTo PartOf Upholds Conflicts OnFailure OnSuccess".split())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Round:
+    """A document made of files, and what it compiles to."""
+
+    imported: Imported
+    text: str
+    compiled: Compiled
+
+    def rendered(self) -> dict[str, str]:
+        """The text of every whole unit."""
+        made = {a.path: a.content for a in self.compiled.artifacts if a.content is not None}
+        return {path.removeprefix("normal/"): text for path, text in made.items() if path.count("/") == 1}
+
+
+def go_round(sources: Iterable[Source], facts: Facts) -> Round:
+    """Imports ``sources`` and compiles the outcome for a machine with ``facts``."""
+    neutral, _ = names(shipped(), facts, shared_versions(shipped()))
+    imported = Imported()
+    detect.carry(sources, neutral, imported)
+    text = yaml_writer.write(imported, "round", header="a test")
+    documents, problems = read("round.yaml", text.encode())
+    assert problems == (), text
+    return Round(imported=imported, text=text, compiled=compile(documents, facts, shipped=shipped()))
+
+
+def settings(text: str) -> Settings:
+    """What systemd holds after it has read a unit file, for comparison."""
+    found = unit_reader.effective(
+        unit_reader.Assignment(where=Where(), section=s, key=k, value=v) for s, k, v in unit_file.parse(text)
+    )
+    return {p: _meaning(*p, [a.value for a in those]) for p, those in found.items() if p[0] != "Install"}
+
+
+def differences(original: str, rendered: str) -> dict[tuple[str, str], tuple[object, object]]:
+    """Settings that differ, each with (was, is); the fixed lines of ours do not count."""
+    was, now = dict(settings(original)), dict(settings(rendered))
+    for place, extra in FIXED.items():
+        if isinstance(has := now.get(place), frozenset):
+            kept = has - (extra - _words(was.get(place)))
+            now[place] = kept
+            if not kept:
+                del now[place]
+        elif place not in was and has is True:
+            del now[place]
+    now = {place: value for place, value in now.items() if not directives.is_private(*place) or place in was}
+    if was.get(("Service", "Type")) is None and now.get(("Service", "Type")) in (("simple",), ("dbus",)):
+        del now["Service", "Type"]  # the default, said aloud
+    return {p: (was.get(p), now.get(p)) for p in {*was, *now} if was.get(p) != now.get(p)}
+
+
+def _words(value: object) -> frozenset[str]:
+    return value if isinstance(value, frozenset) else frozenset()
+
+
+def _meaning(section: str, key: str, texts: list[str]) -> object:
+    known = directives.lookup(section, key)
+    parser = known.parser if known else ""
+    try:
+        if key in LISTS:
+            return frozenset(word for text in texts for word in text.split())
+        if parser in {"config_parse_bool", "config_parse_tristate"}:
+            return values.boolean(texts[-1])
+        if parser == "config_parse_exec":
+            return tuple(text if ";" in text.split() else splitting.split(text, unescape=True) for text in texts)
+        if key == "Environment":
+            return dict(w.partition("=")[::2] for text in texts for w in splitting.split(text, unescape=True))
+        if parser in {"config_parse_load_credential", "config_parse_set_credential"}:
+            return dict(text.partition(":")[::2] for text in texts)  # by name: of two, the last
+        if (section, key) in SCALARS:
+            texts = texts[-1:]
+        return tuple(word for text in texts for word in splitting.split(text, unescape=False))
+    except EncodeError:
+        return tuple(texts)

@@ -1,0 +1,92 @@
+"""A message bus of one's own, and on it a stand-in for systemd1 that can fail as the real one cannot be made to."""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from dbus_next.aio.message_bus import MessageBus
+from dbus_next.constants import MessageType
+from dbus_next.message import Message
+
+from ordain.agent.system.systemd1 import MANAGER, NAME, PATH
+
+Answer = Callable[["StandIn", Message], list[Message]]
+
+
+@contextmanager
+def private_bus() -> Iterator[str]:
+    """A dbus-daemon, by its address."""
+    command = ["dbus-daemon", "--session", "--nofork", "--print-address=1"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as daemon:
+        try:
+            assert daemon.stdout is not None
+            yield daemon.stdout.readline().strip().partition(",guid=")[0]
+        finally:
+            daemon.terminate()
+
+
+class StandIn:
+    """Answers calls to systemd1's manager by ``answers``; ``calls`` is complete once it is left.
+
+    A process of its own: a pystemd caller holds the interpreter while it waits.
+    """
+
+    def __init__(self, address: str, answers: dict[str, Answer]) -> None:
+        self.address = address
+        self.answers = answers
+        self.calls: list[str] = []
+        fork = multiprocessing.get_context("fork")
+        self._pipe, self._end = fork.Pipe()
+        self._process = fork.Process(target=lambda: asyncio.run(self._serve()))
+
+    def __enter__(self) -> StandIn:
+        self._process.start()
+        assert self._pipe.poll(10)
+        self._pipe.recv()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pipe.send("enough")
+        self.calls = self._pipe.recv()
+        self._process.join(10)
+
+    async def _serve(self) -> None:
+        enough = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._end.fileno(), enough.set)
+        bus = await MessageBus(bus_address=self.address).connect()
+        bus.add_message_handler(lambda message: self._answer(bus, message))
+        await bus.request_name(NAME)
+        self._end.send("ready")
+        await enough.wait()
+        self._end.send(self.calls)
+
+    def _answer(self, bus: MessageBus, message: Message) -> bool:
+        if message.message_type is not MessageType.METHOD_CALL or message.interface != MANAGER:
+            return False
+        member = str(message.member)
+        self.calls.append(member)
+        answer = self.answers.get(member, _done)
+        for reply in answer(self, message):
+            bus.send(reply)
+        return True
+
+
+def job_removed(number: int, result: str) -> Message:
+    job = f"{PATH}/job/{number}"
+    return Message.new_signal(PATH, MANAGER, "JobRemoved", "uoss", [number, job, "web.service", result])
+
+
+def queued(call: Message, number: int) -> Message:
+    return Message.new_method_return(call, "o", [f"{PATH}/job/{number}"])
+
+
+def refused(call: Message, name: str) -> Message:
+    return Message.new_error(call, f"{NAME}.{name}", "as the test wants it")
+
+
+def _done(_: StandIn, call: Message) -> list[Message]:
+    return [Message.new_method_return(call)]

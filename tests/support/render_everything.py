@@ -1,0 +1,68 @@
+"""Prints all that the examples and the golden cases come to on a few systems, the documents in the order of a seed.
+
+Reading the clock or anything random fails: `test_same_out.py` runs this in many surroundings.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ordain.agent.generation import canonical, generation
+from ordain.agent.model import to_json
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.compile import compile
+from ordain.transforms.document.reader import read
+from ordain.transforms.errors import Refused
+from ordain.transforms.machine.installed_units import read_installed
+from ordain.transforms.model import Document
+
+HERE = Path(__file__).parents[1]
+SYSTEMS = ("debian-12", "rocky-9", "arch")
+
+
+def refuse(*_: Any) -> NoReturn:
+    """Stands in for what no render may ask."""
+    raise AssertionError("a render looked at the clock, or at chance")
+
+
+def main() -> None:
+    """The seed of the order is the argument."""
+    order = random.Random(sys.argv[1])
+    sets: list[tuple[list[Document], Path | None]] = []
+    for case in sorted((HERE / "cases").iterdir()):
+        root = case / "root"
+        sets.append(
+            (list(read("documents.yaml", (case / "documents.yaml").read_bytes())[0]), root if root.is_dir() else None)
+        )
+    files = sorted((HERE.parent / "examples").glob("*.yaml"))
+    sets.append(([document for path in files for document in read(path.name, path.read_bytes())[0]], None))
+    found = shipped()
+    for name in ("time", "time_ns", "gmtime", "localtime", "strftime"):
+        setattr(time, name, refuse)
+    for module, names in ((random, ("random", "choice", "shuffle", "getrandbits")), (uuid, ("uuid1", "uuid4"))):
+        for name in names:
+            setattr(module, name, refuse)
+    for written, machine_root in sets:
+        order.shuffle(written)
+        database = list(found)
+        order.shuffle(database)
+        for system in SYSTEMS:
+            installed = read_installed(machine_root) if machine_root else None
+            try:
+                compiled = compile(written, facts_for(system), installed, shipped=database)
+            except Refused as refused:
+                sys.stdout.buffer.write(f"{refused}\n".encode())
+                continue
+            made = generation(compiled)
+            sys.stdout.buffer.write(canonical(to_json(made)) + b"\n")
+            sys.stdout.buffer.write("".join(f"{problem}\n" for problem in compiled.problems).encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,279 @@
+"""The shipped transformation database: it is consistent, and true where a row is easy to get wrong."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from ordain.transforms.catalog import audit_results, prebuilt
+from ordain.transforms.catalog import shipped as catalog
+from ordain.transforms.catalog.known_systems import facts_for, systems
+from ordain.transforms.catalog.names import Names, names, shared_versions
+from ordain.transforms.catalog.shipped import DIRECTORY, shipped
+from ordain.transforms.document.reader import read
+from ordain.transforms.errors import Refused
+from ordain.transforms.model import TIERS, Branch, Kind, Leaf
+from ordain.transforms.systemd import unit_name
+
+SHARED = shared_versions(shipped())
+
+
+@cache
+def on(os: str) -> Names:
+    """The names on a system; no system may have a conflict or a warning."""
+    found, problems = names(shipped(), facts_for(os), SHARED)
+    assert problems == ()
+    return found
+
+
+def leaves(tree: Branch, path: str = "") -> Iterator[tuple[str, Leaf]]:
+    for name, child in tree.children.items():
+        if isinstance(child, Branch):
+            yield from leaves(child, f"{path}/{name}")
+        else:
+            yield f"{path}/{name}", child
+
+
+def test_every_document_is_a_transform_of_the_lowest_tier() -> None:
+    assert {(d.kind, d.tier, d.weight) for d in shipped()} == {(Kind.TRANSFORM, TIERS[0], 0)}
+    assert len({d.name for d in shipped()}) == len(shipped())
+
+
+def test_versions_are_shared_by_documents_for_all_systems_only() -> None:
+    assert not [d.name for d in shipped() if d.match and "versions" in d.sections]
+    assert SHARED["rocky"] == "rhel"
+
+
+USER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}")
+PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._/-]*")
+INSTALLABLE = [os for os in systems() if not os.startswith("flatcar")]
+FLEET = """
+    ssh sssd openldap krb5-kdc freeradius polkit   chrony ntp timesyncd   cron at logrotate fstrim
+    tmpfiles-clean auto-updates   rsyslog syslog-ng journald auditd journal-remote
+    nginx apache haproxy squid varnish lighttpd caddy php-fpm
+    postgresql mariadb memcached rabbitmq mosquitto pgbouncer etcd   bind unbound dnsmasq avahi resolved powerdns knot
+    postfix dovecot rspamd clamav-freshclam   snmpd zabbix-agent collectd smartd sysstat monit cockpit
+    libvirt qemu-guest-agent vmware-tools cloud-init   podman lxc
+    nfs-server nfs-client rpcbind autofs samba winbind vsftpd rsync   iscsi multipath lvm2-monitor mdmonitor
+    nvme-fabrics   slurmd slurmctld slurmdbd munge pacemaker corosync keepalived   firewalld nftables fail2ban iptables
+    networkmanager wireguard strongswan frr lldpd   cups bluetooth irqbalance tuned acpid fwupd kdump
+""".split()
+"""What fleets run; the issue wants 60."""
+
+
+@pytest.mark.parametrize("os", list(systems()))
+def test_every_row_resolves_on_every_system(os: str) -> None:
+    known = on(os)
+    for row, leaf in leaves(known.tree.branch("services")):
+        value = leaf.value
+        match row.rpartition("/")[2]:
+            case "unit":
+                assert unit_name.is_valid(str(value)), row
+            case "socket":
+                assert unit_name.is_valid(str(value)), row
+                assert str(value).endswith(".socket"), row
+            case "config":
+                assert re.fullmatch("/.*/", str(value)), row
+            case "check":
+                assert isinstance(value, tuple), row
+                assert [str(v[0]).startswith("/usr/") for v in value if isinstance(v, tuple)] == [True], row
+            case "package":
+                assert PACKAGE.fullmatch(str(value)), row
+            case _:
+                pytest.fail(row)
+    assert [name for name in known.services() if not known.service(name, "unit")] == []
+    assert [name for name in known.milestones() if not unit_name.is_valid(known.milestone(name))] == []
+    assert [row for row, leaf in leaves(known.tree.branch("users")) if not USER.fullmatch(str(leaf.value))] == []
+    assert [name for name, path in known.paths().items() if not path.startswith("/")] == []
+
+
+@pytest.mark.parametrize("os", INSTALLABLE)
+def test_every_system_that_installs_knows_what_all_have(os: str) -> None:
+    known = on(os)
+    assert {"ssh", "cron", "chrony", "ntp", "nginx", "apache", "mariadb", "nfs-server"} <= set(known.services())
+    assert {"network", "network-online", "local-fs", "remote-fs", "time-sync", "name-resolution"} <= set(
+        known.milestones()
+    )
+    assert {"python", "sh", "nologin", "ca-certificates", "sftp-server"} <= set(known.paths())
+    assert known.user("www") != "www" or known.user("www-group") != "www"
+
+
+@pytest.mark.parametrize("os", ["debian-12", "debian-13", "ubuntu-24.04", "fedora-41", "rhel-9", "rocky-9"])
+def test_what_fleets_run_is_there(os: str) -> None:
+    lacking = {name for name in FLEET if not on(os).service(name, "unit")}
+
+    assert len(FLEET) >= 60
+    # RHEL is without both since 8.
+    assert lacking == ({"etcd", "timesyncd"} if os in ("rhel-9", "rocky-9") else set())
+
+
+def test_a_milestone_is_there_from_its_systemd_on() -> None:
+    assert [on(os).milestone("ssh-access") for os in ("rhel-8", "debian-12", "fedora-41")] == [
+        "",
+        "",
+        "ssh-access.target",
+    ]
+    assert [bool(on(os).milestone("boot-complete")) for os in ("rhel-8", "debian-11")] == [False, True]
+
+
+@pytest.mark.parametrize("os", sorted(audit_results.verified()))
+def test_no_row_has_changed_since_it_was_verified(os: str) -> None:
+    """`make audit` brings the table up to date."""
+    assert list(audit_results.stale(os, audit_results.claims(on(os)))) == []
+
+
+def test_a_row_that_changed_is_named() -> None:
+    now = dict(audit_results.claims(on("debian-12")))
+    now["services/ssh"] = {**now["services/ssh"], "unit": "openssh.service"}
+    del now["milestones/network"]
+
+    assert sorted(audit_results.stale("debian-12", now)) == ["milestones/network/unit", "services/ssh/unit"]
+
+
+@pytest.mark.parametrize("os", ["debian-12", "debian-13", "debian-sid"])
+def test_debians_services_were_seen_in_its_archive(os: str) -> None:
+    claims = audit_results.claims(on(os))
+    packaged = {row: claim for row, claim in claims.items() if "package" in claim}
+    unseen = [
+        f"{row}/{key}"
+        for row, claim in packaged.items()
+        for key in claim
+        if audit_results.source(os, row, key) != "archive"
+    ]
+
+    assert len(packaged) > 190
+    assert unseen == []
+
+
+@pytest.mark.parametrize(
+    ("os", "service", "unit", "package"),
+    [
+        ("debian-12", "ssh", "ssh.service", "openssh-server"),
+        ("ubuntu-24.04", "ssh", "ssh.service", "openssh-server"),
+        ("rocky-9", "ssh", "sshd.service", "openssh-server"),
+        ("arch", "ssh", "sshd.service", "openssh"),
+        ("debian-13", "cron", "cron.service", "cron"),
+        ("fedora-42", "cron", "crond.service", "cronie"),
+        ("sles-15", "cron", "cron.service", "cronie"),
+        ("arch", "cron", "cronie.service", "cronie"),
+        ("debian-13", "chrony", "chrony.service", "chrony"),
+        ("rhel-9", "chrony", "chronyd.service", "chrony"),
+        ("debian-13", "ntp", "systemd-timesyncd.service", "systemd-timesyncd"),
+        ("ubuntu-24.04", "ntp", "systemd-timesyncd.service", "systemd-timesyncd"),
+        ("ubuntu-26.04", "ntp", "chrony.service", "chrony"),
+        ("opensuse-leap-16.0", "ntp", "chronyd.service", "chrony"),
+        ("debian-12", "apache", "apache2.service", "apache2"),
+        ("almalinux-10", "apache", "httpd.service", "httpd"),
+        ("arch", "apache", "httpd.service", "apache"),
+        ("debian-13", "resolved", "systemd-resolved.service", "systemd-resolved"),
+        ("debian-11", "resolved", "systemd-resolved.service", "systemd"),
+        ("rhel-8", "resolved", "systemd-resolved.service", "systemd"),
+        ("sles-15", "resolved", "systemd-resolved.service", "systemd-network"),
+        ("rhel-8", "libvirt", "libvirtd.service", "libvirt-daemon"),
+        ("ol-8", "libvirt", "libvirtd.service", "libvirt-daemon"),
+        ("ol-9", "docker", "", ""),
+        ("centos-9", "libvirt", "virtqemud.service", "libvirt-daemon-driver-qemu"),
+        ("debian-13", "libvirt", "libvirtd.service", "libvirt-daemon-system"),
+        ("fedora-40", "redis", "redis.service", "redis"),
+        ("fedora-42", "redis", "", ""),
+        ("rocky-9", "redis", "redis.service", "redis"),
+        ("rocky-10", "valkey", "valkey.service", "valkey"),
+        ("rocky-9", "valkey", "", ""),
+        ("debian-12", "valkey", "", ""),
+        ("debian-sid", "valkey", "valkey-server.service", "valkey-server"),
+        ("debian-12", "php-fpm", "php8.2-fpm.service", "php8.2-fpm"),
+        ("ubuntu-24.04", "php-fpm", "php8.3-fpm.service", "php8.3-fpm"),
+        ("rhel-10", "php-fpm", "php-fpm.service", "php-fpm"),
+        ("rhel-9", "docker", "", ""),
+        ("fedora-43", "docker", "docker.service", "moby-engine"),
+        ("debian-13", "smartd", "smartmontools.service", "smartmontools"),
+        ("fedora-42", "smartd", "smartd.service", "smartmontools"),
+        ("sles-15", "zabbix-agent", "zabbix_agentd.service", "zabbix-agent"),
+        ("amzn-2023", "ssh", "sshd.service", "openssh-server"),
+        ("amzn-2023", "docker", "docker.service", "docker"),
+        ("amzn-2023", "redis", "redis6.service", "redis6"),
+        ("amzn-2023", "podman", "", ""),
+        ("gentoo", "cron", "cronie.service", "sys-process/cronie"),
+        ("gentoo", "haveged", "", ""),
+        ("flatcar", "docker", "docker.service", ""),
+        ("flatcar", "nginx", "", ""),
+        ("debian-12", "cloud-init", "cloud-init.service", "cloud-init"),
+        ("debian-13", "cloud-init", "cloud-init-main.service", "cloud-init"),
+        ("debian-sid", "puppet", "puppet.service", "openvox-agent"),
+        ("ubuntu-22.04", "spamassassin", "spamassassin.service", "spamassassin"),
+        ("fedora-41", "auto-updates", "dnf5-automatic.timer", "dnf5-plugin-automatic"),
+        ("rocky-9", "auto-updates", "dnf-automatic.timer", "dnf-automatic"),
+        ("rocky-8", "iptables", "iptables.service", "iptables-services"),
+        ("rocky-10", "dhcpd", "", ""),
+    ],
+)
+def test_a_service_on_a_system(os: str, service: str, unit: str, package: str) -> None:
+    assert (on(os).service(service, "unit"), on(os).service(service, "package")) == (unit, package)
+
+
+@pytest.mark.parametrize(
+    ("os", "www", "nobody_group", "ca_certificates"),
+    [
+        ("debian-13", "www-data", "nogroup", "/etc/ssl/certs/ca-certificates.crt"),
+        ("ubuntu-24.04", "www-data", "nogroup", "/etc/ssl/certs/ca-certificates.crt"),
+        ("rocky-9", "apache", "nobody", "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem"),
+        ("sles-15", "wwwrun", "nobody", "/etc/ssl/ca-bundle.pem"),
+        ("arch", "http", "nobody", "/etc/ssl/certs/ca-certificates.crt"),
+    ],
+)
+def test_users_and_paths_on_a_system(os: str, www: str, nobody_group: str, ca_certificates: str) -> None:
+    known = on(os)
+    assert (known.user("www"), known.user("nobody-group")) == (www, nobody_group)
+    assert known.paths()["ca-certificates"] == ca_certificates
+
+
+def test_a_site_can_add_to_it() -> None:
+    row = b"services: {ssh: {unit: corp-sshd.service}}"
+    own, problems = read(
+        "corpos.yaml", b"ordain: v1\nkind: Transform\nname: corpos\ntier: os\nmatch: {os: debian}\n" + row
+    )
+    assert problems == ()
+    known, problems = names((*shipped(), *own), facts_for("debian-13"), SHARED)
+    assert known.service("ssh", "unit") == "corp-sshd.service"
+    assert known.service("ssh", "package") == "openssh-server"
+    assert problems == ()
+
+
+def test_a_damaged_database_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.yaml").write_text("ordain: v1\nkind: Transform\nname: a\nservices: {ssh: {unti: x.service}}\n")
+    monkeypatch.setattr(catalog, "DIRECTORY", tmp_path)
+    with pytest.raises(Refused, match="did you mean unit"):
+        catalog.shipped.__wrapped__()
+
+
+def test_it_is_shipped() -> None:
+    assert {path.name for path in DIRECTORY.iterdir()} >= {"00-base.yaml", "debian.yaml", "fedora.yaml"}
+
+
+def test_what_the_package_prepares_is_what_the_files_say_and_nothing_else() -> None:
+    files = catalog.files()
+    data = prebuilt.prepare(files, catalog.read_all(files))
+    assert prebuilt.ready(data, files, DIRECTORY) == catalog.read_all(files)
+    assert prebuilt.ready(data[:-9], files, DIRECTORY) is None
+    assert prebuilt.ready(data, {**files, "debian.yaml": files["debian.yaml"] + b"#"}, DIRECTORY) is None
+    assert prebuilt.ready(data.replace(b'"format":1', b'"format":2'), files, DIRECTORY) is None
+
+
+def test_a_file_that_was_edited_since_is_read_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = tmp_path / "prepared.json"
+    made.write_bytes(prebuilt.prepare(catalog.files(), shipped()))
+    for path in DIRECTORY.glob("*.yaml"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    monkeypatch.setattr(catalog, "DIRECTORY", tmp_path)
+    monkeypatch.setattr(prebuilt, "PATH", made)
+    monkeypatch.setattr(catalog, "read_all", lambda _: pytest.fail("read again"))
+    assert [document.digest for document in catalog.shipped.__wrapped__()] == [each.digest for each in shipped()]
+    monkeypatch.undo()
+    monkeypatch.setattr(catalog, "DIRECTORY", tmp_path)
+    monkeypatch.setattr(prebuilt, "PATH", made)
+    (tmp_path / "zz-ours.yaml").write_text("ordain: v1\nkind: Transform\nname: ours\npaths: {x: /x}\n")
+    assert catalog.shipped.__wrapped__()[-1].name == "ours"

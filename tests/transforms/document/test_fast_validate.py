@@ -1,0 +1,76 @@
+"""What fits a schema is what jsonschema finds no fault with: the two are asked about the same documents."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+import pytest
+
+from ordain.transforms.catalog import shipped
+from ordain.transforms.document.fast_validate import fits
+from ordain.transforms.document.node import Number, Plain
+from ordain.transforms.document.reader import nodes
+from ordain.transforms.document.schema import schema
+from ordain.transforms.document.schema_errors import _validator
+from ordain.transforms.model import Kind
+from support.document_samples import BAD_DOCUMENTS, HEAD
+from support.network_samples import SAMPLES
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
+ODD: tuple[Plain, ...] = (None, True, False, "", "x", "-1", Number("-1"), Number("1.5"), Number("99999999999"), [], {})
+ODD = (*ODD, ["x"], [None], {"x": "y"}, {"template": "x"}, {"not": True}, [["x"], []], "/a", "a b'", "1h", Number("5"))
+
+
+def samples() -> Iterator[tuple[Kind, Plain]]:
+    texts = [HEAD + text[1:-1] for text in BAD_DOCUMENTS]
+    texts += [path.read_text() for path in sorted(EXAMPLES.rglob("*.yaml"))]
+    texts += [data.decode() for data in shipped.files().values()]
+    texts += [HEAD + "network:\n" + indent(text, "  ") for text in SAMPLES.values()]
+    for text in texts:
+        for node in nodes("x.yaml", text.encode()):
+            value = node.plain()
+            if isinstance(value, dict) and value.get("kind") in list(Kind):
+                yield Kind(str(value["kind"])), value
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Every container below ``value`` with each of its keys."""
+    found = []
+    for key, child in list(value.items() if isinstance(value, dict) else enumerate(value)):
+        found.append((value, key))
+        if isinstance(child, dict | list):
+            found += places(child)
+    return found
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_agrees_with_jsonschema(seed: int) -> None:
+    chance = random.Random(seed)
+    told = {True: 0, False: 0}
+    for kind, value in samples():
+        for _ in range(6):
+            fit = fits(value, schema(kind))
+            assert fit is _validator(kind).is_valid(value), value
+            told[fit] += 1
+            container, key = chance.choice(places(value))
+            if isinstance(container, dict) and chance.random() < 0.3:
+                container[chance.choice(["x", "a/b", "tcp", "http", "content", "link"])] = container.pop(key)
+            else:
+                container[key] = deepcopy(chance.choice(ODD))
+    assert min(told.values()) > 50
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("odd", ODD, ids=repr)
+def test_it_agrees_about_every_section(kind: Kind, odd: Plain) -> None:
+    for name, wanted in schema(kind)["properties"].items():
+        alone = {"properties": {name: wanted}}
+        value: Any
+        for value in (odd, {"a": odd}, {"a": {"b": odd}}, {"/a": {"b": odd}}, {"a.path": {"Unit": {"b": odd}}}):
+            known = _validator(kind).evolve(schema=alone)
+            assert fits({name: value}, alone) is known.is_valid({name: value}), (name, value)

@@ -1,0 +1,67 @@
+"""The document reference is what the schema says."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ordain.transforms.document.reader import HEADER
+from ordain.transforms.document.reference import markdown
+from ordain.transforms.document.schema import schema
+from ordain.transforms.model import Kind
+from ordain.transforms.section_pages import page, written
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def test_the_committed_reference_is_current() -> None:
+    if not DOCS.exists():
+        pytest.skip("no source tree here")
+
+    made_by = "python3 -m ordain.transforms.document.reference >docs/documents.md"
+    assert (DOCS / "documents.md").read_text() == markdown(), made_by
+
+
+@pytest.mark.parametrize("section", written())
+def test_the_committed_page_of_a_section_is_current(section: str) -> None:
+    if not DOCS.exists():
+        pytest.skip("no source tree here")
+
+    made_by = "python3 -m ordain.transforms.section_pages docs/sections"
+    assert (DOCS / "sections" / f"{section}.md").read_text() == page(section), made_by
+
+
+def test_every_section_has_a_page_that_the_index_leads_to() -> None:
+    sections = {name for name in schema(Kind.LAYER)["properties"] if name not in HEADER} | {"transforms"}
+
+    assert set(written()) == sections
+    assert set(re.findall(r"\]\(sections/([a-z]+)\.md\)", markdown())) == sections
+
+
+@pytest.mark.parametrize("section", written())
+def test_a_page_says_what_every_key_is(section: str) -> None:
+    rows = re.findall(r"^\| `([^`]+)` \| (.+) \| (.*) \|$", page(section).partition("## Example")[0], re.MULTILINE)
+
+    keys = [f"{name}" for name, value, about in rows if not value]
+    assert keys == []
+    assert "```yaml" in page(section)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_section_is_in_it_and_says_what_it_is(kind: Kind) -> None:
+    rows = re.findall(r"^\| `([^`]+)` \| (.+) \| (.*) \|$", markdown(), re.MULTILINE)
+    named = {name for name, _, _ in rows}
+
+    assert set(schema(kind)["properties"]) <= named
+    assert all(value for _, value, _ in rows)
+
+
+@pytest.mark.parametrize("text", [markdown(), *map(page, written())], ids=["index", *written()])
+def test_its_links_lead_to_its_headings(text: str) -> None:
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9_-]", "", heading.lower().replace(" ", "-")) for heading in headings}
+
+    assert set(re.findall(r"\]\(#([^)]+)\)", text)) <= anchors
+    assert len(headings) == len(set(headings))

@@ -1,0 +1,51 @@
+"""Ordering cycles: what PID 1 would break is refused, and what never starts in this system makes none."""
+
+from __future__ import annotations
+
+import pytest
+
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.compile import compile
+from ordain.transforms.document.reader import read
+from ordain.transforms.model import Installed, InstalledUnit
+
+OURS = b"ordain: v1\nkind: Layer\nname: d\nservices: {front: {command: [/bin/true], listen: {stream: '80'}}}\n"
+VENDORS = {
+    "sysinit.target": {"After": "local-fs.target"},
+    "local-fs.target": {"After": "systemd-fsck-root.service"},
+    "basic.target": {"After": "sockets.target"},
+}
+
+
+def installed(**more: str) -> Installed:
+    """A machine with a service between the end of the basic system and its beginning."""
+    units = {**VENDORS, "between.service": {"After": "basic.target", "Before": "systemd-fsck-root.service", **more}}
+    return Installed(
+        units={
+            name: InstalledUnit(
+                name=name,
+                path=f"/usr/lib/systemd/system/{name}",
+                sections={"Unit": (("DefaultDependencies", "no"), *keys.items())},
+            )
+            for name, keys in units.items()
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("more", "codes"),
+    [
+        ({}, ["Cycle"]),
+        ({"AssertPathExists": "/etc/initrd-release"}, []),  # breakpoint-pre-mount.service of systemd 258
+        ({"ConditionPathExists": "/etc/initrd-release"}, []),
+        ({"ConditionPathExists": "!/etc/initrd-release"}, ["Cycle"]),
+    ],
+)
+def test_units_of_initrds_make_no_cycle_here(more: dict[str, str], codes: list[str]) -> None:
+    documents, problems = read("d.yaml", OURS)
+    assert problems == ()
+
+    found = compile(documents, facts_for("debian-13"), installed(**more), shipped=shipped())
+
+    assert [problem.code for problem in found.problems] == codes

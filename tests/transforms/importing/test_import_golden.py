@@ -1,0 +1,196 @@
+"""`ordainctl import`: golden cases, round trips, and input that means harm.
+
+``tests/imports/NAME/`` holds ``input/`` (the files that are imported, as one run of the command over that directory and
+those in it) or ``root/`` and ``links.txt`` (a whole root, whose links git and sdists would not keep), ``expected.yaml``
+and ``problems.txt`` (absent = none). ``pytest --update tests/test_import.py`` rewrites the last two.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.cli.commands import COMMANDS
+from ordain.agent.cli.main import main
+from ordain.transforms.document.reader import read
+from ordain.transforms.importing import detect
+from support.golden import compare
+
+HERE = Path(__file__).parents[2]
+DOCS = HERE.parent / "docs/import.md"
+CASES = sorted(path.name for path in (HERE / "imports").iterdir())
+
+
+def machine(case: Path, where: Path) -> Path:
+    root = where / "root"
+    shutil.copytree(case / "root", root)
+    for line in (case / "links.txt").read_text().splitlines():
+        link, _, target = line.partition(" -> ")
+        (root / link).parent.mkdir(parents=True, exist_ok=True)
+        (root / link).symlink_to(target)
+    return root
+
+
+@pytest.fixture
+def debian(tmp_path: Path) -> Path:
+    """The root of the machine on which the command runs."""
+    root = tmp_path / "debian"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/os-release").write_text('ID=debian\nVERSION_ID="12"\n')
+    return root
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case(
+    name: str,
+    request: pytest.FixtureRequest,
+    debian: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    case = HERE / "imports" / name
+    if (case / "root").is_dir():
+        machine(case, tmp_path)
+        monkeypatch.chdir(tmp_path)
+        words = ["--root", "root"]
+    else:
+        monkeypatch.chdir(case / "input")
+        words = sorted(path.name for path in Path().iterdir())
+
+    status = main(["import", "--name", name, *words], root=debian)
+
+    said = capsys.readouterr()
+    update = request.config.getoption("--update")
+    compare(case / "expected.yaml", said.out, update)
+    compare(case / "problems.txt", said.err, update)
+    assert status == (3 if said.err else 0)
+    assert read("out.yaml", said.out.encode())[1] == ()
+    assert said.err.count("\n") == 0 or said.err.splitlines()[-1].endswith("not carried")
+
+
+def test_the_kinds_on_the_command_line_are_those_there_are() -> None:
+    (option,) = (a for a in COMMANDS["import"].arguments if a.flag == "--from")
+
+    assert set(option.choices) == set(detect.Kind)
+
+
+def run(words: list[str], root: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    status = main(["import", *words], root=root)
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+WEB = "[Service]\nExecStart=/usr/bin/web\n[Install]\nWantedBy=multi-user.target\n"
+
+
+def test_a_document_is_named_after_its_file(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "my shop.service").write_text(WEB)
+    (tmp_path / "web.service").write_text(WEB)
+
+    status, out, _ = run([str(tmp_path / "web.service")], debian, capsys)
+
+    assert status == 0
+    assert [d.name for d in read("x.yaml", out.encode())[0]] == ["web"]
+    assert run(["--name", "my shop", str(tmp_path / "web.service")], debian, capsys)[0] == 2
+
+
+def test_standard_input_has_to_be_named(
+    debian: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def given(text: str) -> None:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(text.encode())))
+
+    given("/dev/sdb1 /srv ext4 defaults 0 0\n")
+    status, out, err = run(["-"], debian, capsys)
+    assert (status, out) == (1, "")
+    assert err.startswith("<stdin>: not carried: what kind of file this is cannot be told (name it with --from: units")
+
+    given("/dev/sdb1 /srv ext4 defaults 0 0\n")
+    status, out, _ = run(["--from", "fstab", "-"], debian, capsys)
+    assert status == 0
+    assert "/srv: {what: /dev/sdb1, type: ext4}" in out
+
+
+def test_what_cannot_be_read_is_said_and_the_rest_is_carried(
+    debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "web.service").write_text(WEB)
+    os.mkfifo(tmp_path / "pipe.service")
+    words = [str(tmp_path / name) for name in ("web.service", "none.service", "pipe.service")]
+
+    status, out, err = run(words, debian, capsys)
+
+    assert status == 3
+    assert "command: /usr/bin/web" in out
+    assert err.splitlines() == [
+        f"{tmp_path}/none.service: not carried: No such file or directory",
+        f"{tmp_path}/pipe.service: not carried: not a regular file",
+        "2 things not carried",
+    ]
+
+
+def test_the_document_can_go_to_a_file(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "web.service").write_text(WEB)
+    words = [str(tmp_path / "web.service")]
+
+    assert run([*words, "--output", str(tmp_path / "web.yaml")], debian, capsys) == (0, "", "")
+    assert (tmp_path / "web.yaml").read_text() == run(words, debian, capsys)[1]
+    assert run([*words, "--output", str(tmp_path / "no/web.yaml")], debian, capsys)[0] == 1
+
+
+def test_names_mean_what_they_mean_on_the_machine(
+    debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "web.service").write_text(f"[Unit]\nAfter=cron.service crond.service\n{WEB}")
+
+    assert "after: [cron, crond.service]" in run([str(tmp_path / "web.service")], debian, capsys)[1]
+
+    (debian / "etc/os-release").write_text('ID=fedora\nVERSION_ID="42"\n')
+    assert "after: [cron.service, cron]" in run([str(tmp_path / "web.service")], debian, capsys)[1]
+
+
+def test_nothing_to_import_is_said(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([str(tmp_path)], debian, capsys) == (1, "", "ordainctl: there is nothing to import in what was given\n")
+    assert run([], debian, capsys)[0] == 2
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="the docs are not beside the tests")
+def test_the_example_in_the_docs(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    unit, document = re.findall(r"```(?:ini|yaml)\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "web.service").write_text(unit)
+
+    status, out, _ = run([str(tmp_path / "web.service")], debian, capsys)
+
+    assert status == 0
+    assert out.partition("\n\n")[2].replace(f"{tmp_path}/", "") == document
+
+
+def test_links_in_a_directory_are_masks_or_nothing(
+    debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    units = tmp_path / "units"
+    (units / "web.service.wants").mkdir(parents=True)
+    (units / "web.service").write_text(WEB)
+    (units / "alias.service").symlink_to("web.service")
+    (units / "cron.service").symlink_to("/dev/null")
+
+    status, out, _ = run([str(units)], debian, capsys)
+
+    (document,) = read("x.yaml", out.encode())[0]
+    assert (status, set(document.sections.branch("services"))) == (0, {"web", "cron"})
+    assert "cron: {state: masked}" in out
+
+
+def test_a_document_of_ours_is_nothing_to_import(
+    debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "web.yaml").write_text("ordain: v1\nkind: Layer\nname: web\nservices:\n  web: {command: /bin/true}\n")
+
+    assert run([str(tmp_path / "web.yaml")], debian, capsys)[:2] == (1, "")

@@ -1,0 +1,107 @@
+"""What any unit says survives its import: it comes out of the document again, setting by setting."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.importing.draft import Source
+from ordain.transforms.systemd import directives, encode
+from ordain.transforms.systemd.unit_file import Line, write
+from support.encode_samples import TAKEN
+from support.import_rounds import Round, differences, go_round
+
+FACTS = facts_for("debian-sid")
+KNOWN = [row for row in TAKEN if (known := directives.lookup(*row[:2])) and known.gone_after is None]
+SERVICE = [(section, key, text) for section, key, _, text in KNOWN if section in {"Unit", "Service"}]
+UNITS = {"Unit": "x.target", "Service": "x.service"}
+OURS = frozenset({"Type", "BusName", "ExecStart", "IgnoreOnIsolate", "Environment"})
+"""Settings that the strategy below writes itself, or that make the unit no plain service."""
+
+
+def unit(lines: list[Line], *, wanted: bool, name: str = "copy.service") -> Source:
+    install = [Line(section="Install", key="WantedBy", value="multi-user.target")] if wanted else []
+    return Source(path=f"/x/{name}", data=write([*lines, *install]).encode())
+
+
+def survives(source: Source) -> Round:
+    done = go_round([source], FACTS)
+    survived(source, done)
+    return done
+
+
+def survived(source: Source, done: Round) -> None:
+    blocked = [p for p in done.compiled.problems if p.severity != "warning"]
+    assert (done.imported.problems, blocked) == ([], []), done.text
+    assert differences(source.data.decode(), done.rendered()[source.name]) == {}, done.text
+
+
+def of_one_setting(at: int, wanted: bool) -> Source:
+    section, key, text = SERVICE[at]
+    lines = [Line(section=section, key=key, value=text)]
+    if key != "ExecStart":
+        lines.append(Line(section="Service", key="ExecStart", value="/bin/x"))
+    return unit(lines, wanted=wanted, name=f"x{at}.service")
+
+
+@cache
+def all_of_one_setting(wanted: bool) -> Round:
+    return go_round([of_one_setting(at, wanted) for at in range(len(SERVICE))], FACTS)
+
+
+@pytest.mark.parametrize("at", range(len(SERVICE)), ids=[f"{key}={text}"[:60] for _, key, text in SERVICE])
+@pytest.mark.parametrize("wanted", [True, False], ids=["service", "unit"])
+def test_every_setting_survives(at: int, wanted: bool) -> None:
+    survived(of_one_setting(at, wanted), all_of_one_setting(wanted))
+
+
+texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20).filter(
+    lambda text: not any(0xFDD0 <= ord(c) <= 0xFDEF or ord(c) & 0xFFFE == 0xFFFE for c in text)
+)
+names = st.from_regex(r"[A-Z][A-Z0-9_]{0,8}", fullmatch=True).filter(lambda name: name not in {"TOKEN", "SECRET"})
+
+
+@st.composite
+def services(draw: st.DrawFn) -> list[Line]:
+    """Lines of a service: what the encoders make of anything, besides a choice of the samples, resets included."""
+
+    def made(key: str, value: encode.Neutral, section: str = "Service") -> Line:
+        return Line(section=section, key=key, value=encode.encode(section, key, value))
+
+    lines = [made("ExecStart", ("/bin/x", *draw(st.lists(texts, max_size=4))))]
+    for key in draw(st.sets(st.sampled_from(["ExecStartPre", "ExecStop", "ExecStartPost", "ExecReload"]), max_size=2)):
+        lines += [made(key, ("/bin/y", draw(texts))) for _ in range(draw(st.integers(1, 2)))]
+    if environment := draw(st.dictionaries(names, texts, max_size=3)):
+        lines.append(made("Environment", environment))
+    if (about := " ".join(draw(texts).split())) and not about.endswith("\\") and about.isprintable():
+        lines.append(made("Description", about, "Unit"))
+    chosen = draw(st.lists(st.sampled_from([row for row in SERVICE if row[1] not in OURS]), max_size=6))
+    for section, key, text in chosen:
+        if section == "Service" and draw(st.booleans()):
+            lines.append(Line(section=section, key=key, value=""))
+        lines.append(Line(section=section, key=key, value=text))
+    return lines
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(lines=services(), wanted=st.booleans())
+def test_any_unit_survives(lines: list[Line], wanted: bool) -> None:
+    survives(unit(lines, wanted=wanted))
+
+
+def test_a_plain_service_needs_nothing_of_systemds_own() -> None:
+    lines = [
+        Line(section="Unit", key="Description", value="A 100%% plain one"),
+        Line(section="Service", key="ExecStart", value='/bin/x "two words" 50%%'),
+        Line(section="Service", key="User", value="shop"),
+        Line(section="Service", key="RestartSec", value="5s"),
+    ]
+
+    done = survives(unit(lines, wanted=True))
+
+    assert set(done.imported.sections) == {"services"}
+    assert "systemd" not in done.text.partition("services:")[2]

@@ -1,0 +1,141 @@
+"""NetworkManager and ifupdown read what is written for them; what they have no word for is named, sample by sample.
+
+The oracles are Debian 12's own `nmcli --offline`, which prints a keyfile as it has understood it, and `ifup --no-act`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.compile import compile
+from ordain.transforms.document.reader import read
+from ordain.transforms.errors import Severity
+from ordain.transforms.model import Artifact
+from rig import roots
+from support import network_roots
+from support.network_samples import SAMPLES
+
+DEFAULTS = {
+    # Values that NetworkManager leaves out since they are its own defaults.
+    *(
+        "ageing-time=300",
+        "stp=true",
+        "mode=balance-rr",
+        "flags=1",
+        "ip6-privacy=-1",
+        "ageing=300",
+        "limit=0",
+        "autoconnect=true",
+    ),
+    *("preshared-key-flags=0", "ignore-auto-dns=false", "ignore-auto-routes=false", "dhcp-send-hostname=true"),
+    *("learning=true", "proxy=false", "rsc=false", "l2-miss=false", "l3-miss=false", "priority=0"),
+}
+SPELT = {"addr-gen-mode=eui64": "addr-gen-mode=0", "addr-gen-mode=stable-privacy": "addr-gen-mode=1"}
+"""Numbers that it writes as words, and reads either way."""
+BLOCKED_BY_MANAGER = set(
+    """
+    ethernet-activation-off ethernet-address-label ethernet-address-lifetime ethernet-address-options-mixed
+    ethernet-dhcp4-use-domains ethernet-dhcp4-use-domains-true ethernet-dhcp4-use-hostname
+    ethernet-dhcp4-use-mtu ethernet-emit-lldp ethernet-ignore-carrier ethernet-nameservers
+    ethernet-nameservers-search ethernet-ra-overrides ethernet-route-advmss ethernet-route-types
+    ethernet-rule-from ethernet-rule-to port-options tunnel-vxlan-everything tunnel-wireguard-file
+    tunnel-wireguard-peers vrf
+    """.split()
+)
+BLOCKED_BY_IFUPDOWN = set(
+    """
+    ethernet-activation-off ethernet-address-label ethernet-address-lifetime ethernet-address-options-mixed
+    ethernet-critical ethernet-dhcp-both-overrides ethernet-dhcp-identifier ethernet-dhcp-identifier-duid
+    ethernet-dhcp4-send-hostname ethernet-dhcp4-use-dns ethernet-dhcp4-use-domains ethernet-dhcp4-use-hostname
+    ethernet-dhcp4-use-mtu ethernet-dhcp4-use-ntp ethernet-dhcp4-use-routes ethernet-dhcp6-route-metric
+    ethernet-emit-lldp ethernet-ipv6-address-generation ethernet-ipv6-address-generation-privacy
+    ethernet-ipv6-address-token ethernet-link-local-both ethernet-link-local-ipv4 ethernet-link-local-none
+    ethernet-match-driver ethernet-match-drivers ethernet-match-mac ethernet-match-name ethernet-ra-overrides
+    tunnel-vxlan-everything tunnel-wireguard tunnel-wireguard-file tunnel-wireguard-peers
+    """.split()
+)
+
+
+def rendered(text: str, renderer: str) -> tuple[tuple[Artifact, ...], set[str]]:
+    """Artifacts, and the codes of what blocks."""
+    indented = "".join(f"  {line}\n" for line in f"renderer: {renderer}\n{text}".splitlines())
+    documents, wrong = read("x.yaml", f"ordain: v1\nkind: Layer\nname: x\nnetwork:\n{indented}".encode())
+    assert wrong == ()
+    compiled = compile(documents, facts_for("debian-12"), shipped=shipped())
+    return compiled.artifacts, {p.code for p in compiled.problems if p.severity is not Severity.WARNING}
+
+
+@pytest.mark.parametrize(
+    ("renderer", "expected"), [("NetworkManager", BLOCKED_BY_MANAGER), ("ifupdown", BLOCKED_BY_IFUPDOWN)]
+)
+def test_what_a_renderer_has_no_word_for_is_named(renderer: str, expected: set[str]) -> None:
+    blocked = {name: codes for name, text in SAMPLES.items() if (codes := rendered(text, renderer)[1])}
+
+    assert set(blocked) == expected
+    assert all(codes <= {"Renderer", "Needs"} for codes in blocked.values())
+
+
+@pytest.fixture(scope="module")
+def tree() -> Path:
+    """A Debian 12 with both."""
+    return network_roots.managers()
+
+
+@pytest.mark.parametrize("name", sorted(set(SAMPLES) - BLOCKED_BY_MANAGER))
+def test_network_manager_understands_every_line(name: str, tree: Path) -> None:
+    artifacts, _ = rendered(SAMPLES[name], "NetworkManager")
+    keyfiles = [a for a in artifacts if a.path.endswith(".nmconnection")]
+    assert keyfiles
+    for artifact in keyfiles:
+        command = ["chroot", os.fspath(tree), "nmcli", "--offline", "connection", "modify", "connection.zone", ""]
+        done = subprocess.run(command, input=artifact.content, capture_output=True, text=True, env=roots.CLEAN)
+        assert (done.returncode, done.stderr) == (0, ""), artifact.content
+        assert assignments(artifact.content or "") - assignments(done.stdout) == set()
+
+
+def assignments(keyfile: str) -> set[str]:
+    """``section.key=value``, without what is a default anyway."""
+    found, section = set(), ""
+    for line in keyfile.splitlines():
+        line = SPELT.get(line, line)
+        if (address := re.fullmatch(r"(address1=[^,]+),(.+)", line)) is not None:
+            found |= {f"{section}.{address[1]}", f"{section}.gateway={address[2]}"}
+            continue
+        if line.startswith("["):
+            section = line.strip("[]")
+        elif line and not line.startswith("#") and line not in DEFAULTS:
+            found.add(f"{section}.{line}")
+    return found
+
+
+@pytest.fixture
+def interfaces(tree: Path) -> Iterator[Path]:
+    """A file of stanzas in the tree."""
+    where = tree / "tmp" / f"interfaces-{os.getpid()}"
+    yield where
+    where.unlink(missing_ok=True)
+    shutil.rmtree(tree / "run/network", ignore_errors=True)
+
+
+@pytest.mark.parametrize("name", sorted(set(SAMPLES) - BLOCKED_BY_IFUPDOWN))
+def test_ifup_would_run_every_command(name: str, tree: Path, interfaces: Path) -> None:
+    (artifact,) = (a for a in rendered(SAMPLES[name], "ifupdown")[0] if a.path == "/etc/network/interfaces.d/ordain")
+    text = artifact.content or ""
+    interfaces.write_text(text)
+    command = ["chroot", os.fspath(tree), "ifup", "--no-act", "--force", "--verbose", "-i", f"/tmp/{interfaces.name}"]
+    names = re.findall(r"^(?:auto|allow-hotplug|iface) (\S+)", text, re.MULTILINE)
+    done = subprocess.run([*command, *dict.fromkeys(names)], capture_output=True, text=True, env=roots.CLEAN)
+
+    assert done.returncode == 0, done.stderr
+    for run in re.findall(r"^    (?:pre-up|up) (.*)$", text, re.MULTILINE):
+        assert run in done.stdout + done.stderr
+    assert "unknown" not in done.stderr.lower()

@@ -1,0 +1,71 @@
+"""On an older systemd no key is lost in silence: it has its line there too, or a problem names it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ordain.transforms.catalog.known_systems import facts_for, systems
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.compile import compile
+from ordain.transforms.document.reader import read
+from ordain.transforms.document.service_keys import SERVICE
+from ordain.transforms.errors import Problem
+from ordain.transforms.section_pages import HEAD, written
+
+CASES = Path(__file__).parents[2] / "cases"
+DOCUMENTS = ("service-every-key", "sockets-timers-instances", "machine-sections", "network-networkd")
+VERSIONS = sorted({int(row["systemd"]) for row in systems().values()})
+CAUSE = re.compile(r"^\s*# (?:documents|example)\.yaml:[0-9]+ \S+ (\S+)$", re.MULTILINE)
+
+
+def said(name: str, data: bytes, systemd: int) -> tuple[set[str], tuple[Problem, ...]]:
+    """The pointers that have a line on ``systemd``, and the problems."""
+    documents, _ = read(name, data)
+    compiled = compile(documents, facts_for("debian-12", systemd=systemd), shipped=shipped())
+    found = {pointer for a in compiled.artifacts for pointer in CAUSE.findall(a.content or "")}
+    return found, compiled.problems
+
+
+REST = """\
+services:
+  once:
+    {command: /bin/once, type: oneshot, remain: true, dynamic-user: true, on-remove: keep, on-change: none,
+     uses: [/etc/once/], check: /bin/check, files: {once.conf: {content: x}}, credentials: {key: {file: /etc/key}},
+     drift: enforce, on-source-loss: keep, health: {command: /bin/seen, within: 5s, settle: 1s}, phase: early}
+  named: {command: /bin/named, type: dbus, bus-name: org.example.Named, part-of: [once], conflicts: [other.service]}
+  timed: {unit: apt-daily.timer, schedule: {calendar: daily, persistent: true, splay: 1h}}
+"""
+SETS = {
+    "the rest": ("example.yaml", f"{HEAD}{REST}".encode()),
+    **{name: ("documents.yaml", (CASES / name / "documents.yaml").read_bytes()) for name in DOCUMENTS},
+    **{f"page of {name}": ("example.yaml", f"{HEAD}{row['example']}".encode()) for name, row in written().items()},
+}
+
+
+@pytest.mark.parametrize("systemd", VERSIONS[:-1])
+@pytest.mark.parametrize("name", SETS)
+def test_what_has_a_line_on_the_newest_has_one_or_a_problem(name: str, systemd: int) -> None:
+    newest, _ = said(*SETS[name], VERSIONS[-1])
+    here, problems = said(*SETS[name], systemd)
+    blocked = {problem.item for problem in problems if problem.severity != "warning"}
+    told = {problem.where.pointer for problem in problems}
+
+    lost = {
+        pointer
+        for pointer in newest - here - told
+        if not any(pointer == item or pointer.startswith(f"{item}/") for item in blocked)
+    }
+    assert lost == set()
+
+
+def test_the_oldest_is_the_oldest_that_a_document_can_be_for() -> None:
+    assert VERSIONS[0] == 239
+
+
+def test_every_key_of_a_service_is_among_what_was_tried() -> None:
+    text = "".join(data.decode() for _, data in SETS.values())
+
+    assert {key for key in SERVICE.keys if not re.search(rf"[{{,\s]{key}:", text)} == set()

@@ -1,0 +1,204 @@
+"""Rules 4, 5 and 7 of documents.md: which layers are for a machine, and how closely."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pytest
+
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.document.conditions import FACTS, check_range, in_range
+from ordain.transforms.errors import NOWHERE
+from ordain.transforms.model import Branch, Condition, Document, Facts, Kind
+from ordain.transforms.resolve.match import Match, matches
+
+SHARED = {"rocky": "rhel"}
+
+Wanted = str | list[str | None] | dict[str, str | list[str | None] | None] | None
+
+
+def condition(wanted: Wanted) -> Condition:
+    if isinstance(wanted, dict):
+        return replace(condition(wanted["not"]), negated=True)
+    return Condition(values=tuple(wanted) if isinstance(wanted, list) else (wanted,))
+
+
+def on(facts: Facts, match: Mapping[str, Wanted]) -> Match:
+    """What becomes of a layer with this ``match``; the entries are written as in a document."""
+    layer = Document(
+        kind=Kind.LAYER,
+        name="layer",
+        tier="default",
+        weight=0,
+        match={name: condition(wanted) for name, wanted in match.items()},
+        sections=Branch(),
+        where=NOWHERE,
+    )
+    return matches(layer, facts, SHARED)
+
+
+WEB = Facts(
+    id="debian",
+    version="12",
+    systemd=252,
+    virtualization="kvm",
+    hostname="web-3.example.org",
+    machine_id="0123456789abcdef0123456789abcdef",
+    mac=("52:54:00:00:00:01", "52:54:00:00:00:02"),
+    labels={"role": ("web", "cache"), "rack": ("12",)},
+)
+
+
+@pytest.mark.parametrize(
+    ("match", "holds"),
+    [
+        pytest.param({}, True, id="no match is every machine"),
+        pytest.param({"id": "debian"}, True, id="a scalar"),
+        pytest.param({"id": ["fedora", "debian"]}, True, id="any of a list"),
+        pytest.param({"id": "debian", "arch": "arm64"}, False, id="every entry must hold"),
+        pytest.param({"id": {"not": "debian"}}, False, id="not a scalar"),
+        pytest.param({"id": {"not": ["fedora", "arch"]}}, True, id="not any of a list"),
+        pytest.param({"role": "cache"}, True, id="a label with several values: any one"),
+        pytest.param({"role": {"not": "cache"}}, False, id="and not excludes each of them"),
+        pytest.param({"pool": "east"}, False, id="an absent label is no value"),
+        pytest.param({"pool": {"not": "east"}}, True, id="but it is not another value"),
+        pytest.param({"pool": None}, True, id="null is an absent label"),
+        pytest.param({"role": None}, False, id="a set label is not null"),
+        pytest.param({"pool": [None, "east"]}, True, id="null as one of several"),
+        pytest.param({"role": {"not": None}}, True, id="not null is set"),
+        pytest.param({"role": []}, False, id="an empty list is met by nothing"),
+        pytest.param({"hostname": "web-*"}, True, id="a host name takes globs"),
+        pytest.param({"hostname": "WEB-*"}, False, id="which know upper from lower case"),
+        pytest.param({"rack": "1*"}, False, id="a label does not"),
+        pytest.param({"mac": "52-54-00-00-00-02"}, True, id="any address, however written"),
+        pytest.param({"mac": "52:54:00:00:00:0F"}, False, id="another address"),
+        pytest.param({"machine-id": "01234567-89AB-cdef-0123-456789abcdef"}, True, id="a machine-id as a UUID"),
+        pytest.param({"systemd": ">=250 <255"}, True, id="a range of systemd"),
+        pytest.param({"systemd": "257"}, False, id="another systemd"),
+        pytest.param({"root": "disk", "virtualization": "kvm"}, True, id="root and virtualization"),
+    ],
+)
+def test_an_entry_holds(match: Mapping[str, Wanted], holds: bool) -> None:
+    assert on(WEB, match).holds is holds
+
+
+def test_an_unset_machine_id_matches_nothing_but_null() -> None:
+    blank = replace(WEB, machine_id="")
+    assert on(blank, {"machine-id": None}).holds
+    assert not on(blank, {"machine-id": ""}).holds
+    assert not on(blank, {"machine-id": "0123456789abcdef0123456789abcdef"}).holds
+
+
+@pytest.mark.parametrize(
+    ("version", "text", "holds"),
+    [
+        ("12", "12", True),
+        ("9.4", "9", True),
+        ("9.4", "9.4", True),
+        ("9", "9.0", True),
+        ("9.10", "9.1", False),
+        ("9.10", ">9.9", True),
+        ("9.4", ">9", False),
+        ("9.4", "<=9", True),
+        ("9.4", ">=9 <10", True),
+        ("10.0", ">=9 <10", False),
+        ("10", ">=9", True),
+        ("22.04", ">=22.04 <24.04", True),
+        ("22.04", "22.4", True),
+        ("24.04", "= 24.04", True),
+        ("20250101", ">=16", True),
+        ("", ">=9", True),
+        ("", "<10", False),
+        ("", "12", False),
+        ("rawhide", ">=40", True),
+        ("15-SP6", "15", True),
+        ("9" * 5000, ">=12", True),
+        ("12", "twelve", False),
+    ],
+)
+def test_a_version_lies_in_a_range(version: str, text: str, holds: bool) -> None:
+    assert in_range(version, text) is holds
+
+
+@pytest.mark.parametrize("text", ["12", ">=9 <10", ">= 9", "=12", "22.04", " 12 "])
+def test_a_range(text: str) -> None:
+    assert check_range(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", ">=", "12,13", "v12", "12.", "~12", ">=9<10", "!=9", "9 || 10", "9" * 19, "١٢"]
+)
+def test_no_range(text: str) -> None:
+    assert check_range(text)
+
+
+@pytest.mark.parametrize(
+    ("os", "match", "holds"),
+    [
+        pytest.param("ubuntu-24.04", {"os": "debian"}, True, id="os is any of ID_LIKE"),
+        pytest.param("ubuntu-24.04", {"id": "debian"}, False, id="id is not"),
+        pytest.param("rocky-9", {"os": "rhel", "version": "9"}, True, id="rocky counts as rhel does"),
+        pytest.param("rocky-9", {"os": "rhel", "version": ">=10"}, False, id="and compares as rhel would"),
+        pytest.param("rocky-9", {"os": "fedora", "version": "<40"}, False, id="but not as fedora does"),
+        pytest.param("rocky-9", {"os": ["fedora", "rhel"], "version": "9"}, True, id="one of several shares"),
+        pytest.param("ubuntu-24.04", {"os": "debian", "version": ">=12"}, False, id="ubuntu counts for itself"),
+        pytest.param("ubuntu-24.04", {"os": "ubuntu", "version": ">=22.04"}, True, id="its own version"),
+        pytest.param("ubuntu-24.04", {"version": ">=22.04"}, True, id="without os it is the machine's own"),
+        pytest.param("ubuntu-24.04", {"os": {"not": "debian"}, "version": "24.04"}, False, id="not os, by like"),
+        pytest.param("fedora-42", {"os": {"not": "debian"}, "version": "42"}, True, id="not os says no version"),
+        pytest.param("debian-sid", {"os": "debian", "version": ">=12"}, True, id="sid is newer than all"),
+        pytest.param("arch", {"os": "arch", "version": None}, True, id="a rolling system has none"),
+    ],
+)
+def test_versions_belong_to_an_os(os: str, match: Mapping[str, Wanted], holds: bool) -> None:
+    assert on(facts_for(os), match).holds is holds
+
+
+def test_the_closer_a_layer_names_the_os_the_higher_it_is() -> None:
+    rocky = facts_for("rocky-9")
+    upwards: list[Mapping[str, Wanted]] = [
+        {"role": {"not": "web"}},
+        {"version": ">=9"},
+        {"os": "fedora"},
+        {"os": "centos"},
+        {"os": ["fedora", "rhel"]},
+        {"os": "rhel", "version": "9"},
+        {"os": "rocky"},
+        {"id": "rocky"},
+        {"id": "rocky", "version": "9"},
+    ]
+    results = [on(rocky, match) for match in upwards]
+    assert all(result.holds for result in results)
+    ranks = [result.closeness for result in results]
+    assert ranks == sorted(set(ranks))
+
+
+def test_what_is_not_wanted_is_not_close() -> None:
+    assert on(WEB, {"os": {"not": "fedora"}}).closeness == on(WEB, {}).closeness
+
+
+@pytest.mark.parametrize(
+    ("match", "reason"),
+    [
+        ({"os": "fedora"}, "os: wants fedora, this machine is debian"),
+        ({"role": ["db", "mail"]}, "role: wants db or mail, this machine is web, cache"),
+        ({"pool": "east"}, "pool: wants east, this machine has none"),
+        ({"role": {"not": "web"}}, "role: wants not web, this machine is web, cache"),
+        ({"role": None}, "role: wants unset, this machine is web, cache"),
+        ({"version": ">=13"}, "version: wants >=13, this machine is 12"),
+    ],
+)
+def test_the_reason_says_what_is_wanted_and_what_is(match: Mapping[str, Wanted], reason: str) -> None:
+    result = on(WEB, {"arch": "x86-64", **match})
+    assert result.reasons == ("arch: is x86-64", reason)
+    assert result.against == (reason,)
+
+
+def test_the_reason_names_the_os_whose_versions_count() -> None:
+    result = on(facts_for("ubuntu-24.04"), {"os": "debian", "version": ">=12"})
+    assert result.against == ("version: wants >=12, but the version of this machine is one of ubuntu",)
+
+
+def test_the_facts_are_the_closed_list_of_the_contract() -> None:
+    assert list(FACTS) == [
+        "id", "os", "version", "systemd", "arch", "virtualization", "hostname", "machine-id", "mac", "root",
+    ]  # fmt: skip

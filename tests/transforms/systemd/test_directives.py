@@ -1,0 +1,111 @@
+"""What PID 1 knows of directives, by version."""
+
+from __future__ import annotations
+
+import pytest
+
+from ordain.transforms.systemd import directives
+from ordain.transforms.systemd.directives import Fault, check
+from ordain.transforms.systemd.unit_name import SUFFIXES
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "systemd", "fault"),
+    [
+        ("Service", "ExecStart", 252, None),
+        ("Install", "WantedBy", 252, None),
+        ("Install", "UpheldBy", 252, Fault.TOO_NEW),
+        ("Unit", "Description", 100, None),
+        ("Service", "PrivatePIDs", 256, Fault.TOO_NEW),
+        ("Service", "PrivatePIDs", 257, None),
+        ("Service", "ControlGroup", 204, None),
+        ("Service", "ControlGroup", 205, Fault.GONE),
+        ("Service", "ExecStrat", 252, Fault.UNKNOWN),
+        ("service", "ExecStart", 252, Fault.UNKNOWN),
+        ("Service", "execstart", 252, Fault.UNKNOWN),
+        ("Service", "X-Ordain-Item", 252, None),
+        ("X-Ordain", "Anything", 252, None),
+    ],
+)
+def test_a_key_on_a_version(section: str, key: str, systemd: int, fault: Fault | None) -> None:
+    finding = check(section, key, systemd)
+    assert (finding and finding.fault) == fault
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "hint"),
+    [
+        ("Unit", "ExecStart", "belongs in [Service]"),
+        ("Service", "Description", "belongs in [Unit]"),
+        ("Service", "ExecStrat", "ExecStart"),
+        ("service", "ExecStart", "Service"),
+    ],
+)
+def test_an_unknown_key_comes_with_a_hint(section: str, key: str, hint: str) -> None:
+    finding = check(section, key, 252)
+    assert finding is not None
+    assert hint in finding.hint
+
+
+def test_a_hardening_key_too_new_is_told_apart() -> None:
+    private_pids, restart_mode = check("Service", "PrivatePIDs", 252), check("Service", "RestartMode", 252)
+    assert private_pids is not None
+    assert private_pids.hardening
+    assert restart_mode is not None
+    assert not restart_mode.hardening
+
+
+def test_every_hardening_key_exists() -> None:
+    assert {x.key for x in directives.all_directives()} >= directives.HARDENING
+
+
+def test_every_new_key_that_restricts_is_hardening() -> None:
+    """A key of these families is hardening by its name; one that is not says here why."""
+    families = ("Protect", "Private", "Restrict", "NoExec", "Inaccessible", "ReadOnly", "SystemCall")
+    not_hardening = {
+        "SystemCallErrorNumber",  # how a refused call fails
+        "SystemCallLog",  # logs only
+    }
+    found = {x.key for x in directives.all_directives() if x.key.startswith(families)}
+    assert found - directives.HARDENING == not_hardening
+
+
+def test_every_type_of_unit_has_its_sections() -> None:
+    assert set(directives.SECTIONS) == set(SUFFIXES)
+    known = {x.section for x in directives.all_directives() if x.gone_after is None}
+    assert {section for sections in directives.SECTIONS.values() for section in sections} == known
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "systemd", "fault"),
+    [
+        ("PrivateTmp", "disconnected", 252, Fault.TOO_NEW),
+        ("PrivateTmp", "disconnected", 257, None),
+        ("PrivateTmp", "yes", 252, None),
+        ("Type", "notify-reload", 252, Fault.TOO_NEW),
+        ("Type", "notify-reload", 253, None),
+    ],
+)
+def test_a_value_on_a_version(key: str, value: str, systemd: int, fault: Fault | None) -> None:
+    finding = directives.check_value("Service", key, value, systemd)
+    assert (finding and finding.fault) == fault
+
+
+@pytest.mark.parametrize(
+    ("kind", "section", "key", "systemd", "fault"),
+    [
+        ("network", "Network", "KeepConfiguration", 252, None),
+        ("network", "IPv6AcceptRA", "UseGateway", 249, Fault.TOO_NEW),
+        ("netdev", "WireGuard", "FirewallMark", 242, Fault.TOO_NEW),
+        ("netdev", "Network", "DHCP", 252, Fault.UNKNOWN),
+        ("link", "Link", "WakeOnLan", 252, None),
+        ("link", "Link", "WakeOnLn", 252, Fault.UNKNOWN),
+        ("unit", "Link", "WakeOnLan", 252, Fault.UNKNOWN),
+    ],
+)
+def test_networkd_and_udev_have_tables_of_their_own(
+    kind: str, section: str, key: str, systemd: int, fault: Fault | None
+) -> None:
+    found = check(section, key, systemd, kind)
+
+    assert (found.fault if found else None) is fault

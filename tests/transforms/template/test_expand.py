@@ -1,0 +1,135 @@
+"""Templates: what they can do, and that nothing they say reaches, outgrows or outlasts what they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from ordain.transforms.template import jinja_sandbox
+from ordain.transforms.template.budget import MAX_LENGTH
+from ordain.transforms.template.jinja_sandbox import NoText, expand
+
+NAMES: Mapping[str, object] = {
+    "values": {"name": "web", "ports": [80, 443], "rooms": ["a", "b"], "map": {"k": "v", "j": "w"}, "on": True},
+    "facts": {"id": "debian", "os": ("debian",)},
+    "path": lambda name: f"/usr/bin/{name}",
+}
+
+GIVES = {
+    "plain": "plain",
+    "a\n": "a\n",
+    "{{ values.name }}": "web",
+    "{{ values['name']|upper }}": "WEB",
+    "{{ values.ports|join(',') }}": "80,443",
+    "{{ values.ports[0] + 1 }}": "81",
+    "{{ values.name ~ 1 ~ values.on }}": "web1true",
+    "{{ values.gone|default('d') }}": "d",
+    "{{ path('python') }}": "/usr/bin/python",
+    "{{ '%s-%03d' % (values.name, 7) }}": "web-007",
+    "{{ '%5.1f'|format(2.25) }}": "  2.2",
+    "{{ values.map|dictsort|map('join', '=')|join(' ') }}": "j=w k=v",
+    "{% for k, v in values.map.items() %}{{ k }}{% endfor %}": "kj",
+    "{% for p in values.ports %}{{ loop.index }}:{{ p }}{{ '' if loop.last else ' ' }}{% endfor %}": "1:80 2:443",
+    "{% set n = values.ports|length %}{{ n * 2 }}": "4",
+    "{% if 'debian' in facts.os and values.ports|sum > 500 %}yes{% else %}no{% endif %}": "yes",
+    "{{ values.name.replace('w', 'ww').split('b')[0] }}": "wwe",
+    "{{ values.map|tojson }}": '{"j": "w", "k": "v"}',
+    "{{ ('x' * 3)|indent(2, true) }}": "  xxx",
+    "{{ range(3)|map('string')|join }}": "012",
+    "{{ values.gone is defined }}": "false",
+}
+
+
+@pytest.mark.parametrize("text", GIVES)
+def test_a_template_gives_a_text(text: str) -> None:
+    assert expand(text, NAMES) == GIVES[text]
+
+
+REACHES = {
+    "{{ ''.__class__.__mro__ }}": "no attribute '__class__'",
+    "{{ values.__class__ }}": "the map has no '__class__'",
+    "{{ path.__globals__ }}": "no attribute '__globals__'",
+    "{{ values.ports.append(1) }}": "no attribute 'append'",
+    "{{ values.map.update(a=1) }}": "the map has no 'update'",
+    "{{ '{0.__class__}'.format(1) }}": "no attribute 'format'",
+    "{{ values.ports|map(attribute='__class__')|join }}": "no attribute '__class__'",
+    "{{ values.ports|attr('__class__') }}": "No filter named 'attr'",
+    "{{ self.__init__ }}": "no attribute '__init__'",
+    "{{ lipsum() }}": "'lipsum' is undefined",
+    "{{ cycler('a').next() }}": "'cycler' is undefined",
+    "{{ values.ports|random }}": "No filter named 'random'",
+    "{% include '/etc/passwd' %}": "no Include statement here",
+    "{% import 'x' as x %}": "no Import statement here",
+    "{% extends 'x' %}": "no Extends statement here",
+    "{{ path }}": "a function is no text",
+    "{{ ''.join }}": "a function is no text",
+    "{{ values.map }}": "a map or list is no text; join it",
+    "{{ 'a' ~ values.ports }}": "a map or list is no text; join it",
+    "{{ [values.map]|join }}": "a map or list is no text; join it",
+    "{{ none }}": "null is no text; give it a default",
+    "{{ values.nam }}": "the map has no 'nam'",
+    "{{ gone }}": "'gone' is undefined",
+    "{{ '\\x00i\\x00' }}": "a NUL byte cannot stand in a text",
+    "{{ '\\ud800' }}": "half a surrogate pair",
+    "{{ 1 / 0 }}": "division by zero",
+    "{{ 5|dictsort }}": "'int' object has no attribute 'items'",
+    "{{ values.name() }}": "not callable",
+    "{% if %}": "line 1 of the template",
+}
+
+TOO_MUCH = {
+    "{{ 'a' * 10**9 }}": "longer than",
+    "{{ [0] * 10**9 }}": "* is for numbers",
+    "{{ 'a'|center(10**9) }}": "No filter named 'center'",
+    "{{ 'a'|indent(10**9) }}": "an indent is from 0 to 256",
+    "{{ 'a'.ljust(10**9) }}": "no attribute 'ljust'",
+    "{{ '%999999999d' % 1 }}": "widths up to 256",
+    "{{ '%*d' % (999999999, 1) }}": "widths up to 256",
+    "{{ 10**10**10 }}": "64 bits",
+    "{{ 2**64 }}": "64 bits",
+    "{{ '1e308'|int }}": "64 bits",
+    "{{ '9' * 9000 }}{{ ('9' * 9000)|int }}": "cannot convert",
+    "{{ range(10**9)|list }}": "longer than",
+    "{{ ('a' * 60000)|replace('a', 'b' * 60000) }}": "longer than",
+    "{{ ('a' * 60000).replace('', 'b' * 60000) }}": "longer than",
+    "{{ (['a' * 60000] + ['a' * 60000])|join }}": "longer than",
+    "{% set a = 'x' * 99 %}" + "{% set a = a ~ a %}" * 50 + "{{ a }}": "longer than",
+    "{% set a = [1] %}" + "{% set a = [a, a] %}" * 50 + "{{ a|tojson }}": "too many steps",
+    "{% set a = [1] %}{% set b = [1] %}" + "{% set a = [a, a] %}{% set b = [b, b] %}" * 50 + "{{ a == b }}": "too many",
+    "{% for i in range(60000) %}{% for j in range(60000) %}{% endfor %}{% endfor %}": "too many steps",
+    "{% for i in range(60000) %}{{ ('a' * 60000)|upper|length }}{% endfor %}": "too many steps",
+    "{% for i in range(60000) %}" + "x" * 60000 + "{% endfor %}": "more than 65,536 characters",
+    "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}": "no Macro statement here",
+    "{% for x in [[1]] recursive %}{{ loop([[1]]) }}{% endfor %}": "no recursive loop here",
+    "{% set x %}{% for i in range(9) %}x{% endfor %}{% endset %}{{ x }}": "no AssignBlock statement here",
+    "x" * (MAX_LENGTH + 1): "characters; 65,536 are allowed",
+    "{{ " + "1+" * 30000 + "1 }}": "words and signs",
+    "{{ x" + ".x" * 4000 + " }}": "nested too deep",
+    "{{ " + "(" * 4000 + "1" + ")" * 4000 + " }}": "nested too deep",
+    "{% if 1 %}" * 400 + "{% endif %}" * 400: "nested too deep",
+}
+
+
+@pytest.mark.parametrize("text", [*REACHES, *TOO_MUCH], ids=lambda text: text[:60])
+def test_a_template_reaches_nothing_and_takes_no_more_than_its_share(text: str) -> None:
+    with pytest.raises(NoText) as caught:
+        expand(text, NAMES)
+    assert {**REACHES, **TOO_MUCH}[text] in str(caught.value)
+
+
+def test_a_template_that_is_remembered_may_spend_as_much_as_a_new_one() -> None:
+    text = "{% for i in range(60) %}{% for j in range(TURNS) %}{% endfor %}{% endfor %}"
+    texts = [text.replace("TURNS", str(turns)) for turns in range(3250, 3350, 10)]
+    jinja_sandbox._compiled.cache_clear()
+    new = [_fits(text) for text in texts]
+    assert len(set(new)) == 2, "the limit lies between them"
+    assert [_fits(text) for text in texts] == new
+
+
+def _fits(text: str) -> bool:
+    try:
+        expand(text, {})
+    except NoText:
+        return False
+    return True

@@ -1,0 +1,44 @@
+"""Same documents, transforms and facts: the same bytes, whatever surrounds the render (product.md, promise 3)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parents[1]
+SURROUNDINGS = {
+    "another seed of hashes": {"PYTHONHASHSEED": "1"},
+    "and another": {"PYTHONHASHSEED": "4294967295"},
+    "a locale of another alphabet": {"LC_ALL": "tr_TR.UTF-8", "LANG": "tr_TR.UTF-8"},
+    "no locale": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    "the other side of the world": {"TZ": "Pacific/Kiritimati"},
+}
+
+
+def rendered(cwd: Path, order: str, **environment: str) -> bytes:
+    inherited = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    return subprocess.run(
+        [sys.executable, "-P", str(HERE / "support/render_everything.py"), order],
+        cwd=cwd,
+        env={**inherited, "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "TZ": "UTC", **environment},
+        capture_output=True,
+        check=True,
+    ).stdout
+
+
+@pytest.fixture(scope="module")
+def usual() -> bytes:
+    text = rendered(Path("/"), "0")
+    assert text.count(b'"normal/') > 200
+    return text
+
+
+@pytest.mark.skipif(not (HERE.parent / "examples").is_dir(), reason="the examples are not beside the tests")
+@pytest.mark.parametrize("what", SURROUNDINGS)
+def test_a_render_is_the_same_everywhere(what: str, usual: bytes, tmp_path: Path) -> None:
+    order = str(1 + list(SURROUNDINGS).index(what))
+    assert rendered(tmp_path, order, **SURROUNDINGS[what]) == usual, f"{what}, documents in the order of seed {order}"

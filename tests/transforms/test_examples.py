@@ -1,0 +1,64 @@
+"""The examples are documents without a problem, and they come to what their comments say."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.settings import Settings, read_settings
+from ordain.agent.source_settings import Kind
+from ordain.transforms.catalog.known_systems import facts_for, systems
+from ordain.transforms.catalog.names import shared_versions
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.document.reader import read
+from ordain.transforms.model import Document
+from ordain.transforms.resolve.resolve import resolve
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+pytestmark = pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples are not beside the tests")
+
+
+def examples() -> tuple[Document, ...]:
+    documents: list[Document] = []
+    for path in sorted(EXAMPLES.glob("*.yaml")):
+        found, problems = read(path.name, path.read_bytes())
+        assert problems == ()
+        documents += found
+    return tuple(documents)
+
+
+def test_the_settings_are_the_defaults_and_what_is_shown_beside_them_holds(tmp_path: Path) -> None:
+    (tmp_path / "etc/ordain").mkdir(parents=True)
+    text = (EXAMPLES / "machine/agent.yaml").read_text()
+    (tmp_path / "etc/ordain/agent.yaml").write_text(text)
+    assert read_settings(tmp_path) == (Settings(labels={"role": ("web",), "rack": ("r12",)}), ())
+
+    kinds = set()
+    for block in re.findall(r"(?:^# (?:source:| +\w+:).*\n)+", text, re.MULTILINE):
+        lines = (line[2:] for line in block.splitlines())
+        (tmp_path / "etc/ordain/agent.yaml").write_text("\n".join(lines))
+        settings, problems = read_settings(tmp_path)
+        assert problems == ()
+        kinds.add(settings.source.type)
+    assert kinds == {Kind.HTTP, Kind.ETCD, Kind.COUCHDB}
+
+
+@pytest.mark.parametrize("os", list(systems()))
+@pytest.mark.parametrize("hostname", ["web-1", "other"])
+def test_they_resolve_without_a_problem(os: str, hostname: str) -> None:
+    resolved, problems = resolve(examples(), facts_for(os, hostname=hostname), shared_versions(shipped()))
+    assert problems == ()
+    assert ("web" in resolved.layers) == (hostname == "web-1")
+
+
+def test_the_node_has_the_last_word() -> None:
+    resolved, _ = resolve(examples(), facts_for("fedora-42", hostname="web-1"), shared_versions(shipped()))
+    assert resolved.layers == ("base", "jobs", "on-demand", "web", "workers", "workers-fedora", "web-1")
+    hello = resolved.tree.branch("services").branch("hello")
+    memory = hello.branch("limits").leaf("memory")
+    assert memory
+    assert (memory.value, memory.layer, [old.layer for old in memory.overrode]) == ("256M", "web-1", ["web"])
+    assert set(resolved.tree.branch("services").branch("worker").branch("instances")) == {"small", "large", "spare"}

@@ -1,0 +1,1 @@
+"""The transformation database: what each system calls its services, users, paths and packages."""

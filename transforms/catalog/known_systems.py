@@ -1,0 +1,62 @@
+"""Machines that are not here: the facts of an operating system by its name, for `ordainctl render --os`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ordain.transforms.errors import NOWHERE, Problem, Refused, near
+from ordain.transforms.model import Facts
+
+TABLE = Path(__file__).parents[1] / "data" / "systems.yaml"
+
+
+@cache
+def systems() -> Mapping[str, Mapping[str, Any]]:
+    """The table: what `Facts` of each known OS holds, by the name that `facts_for` takes."""
+    rows: dict[str, dict[str, Any]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    return {name: {**row, "like": tuple(row.get("like", ()))} for name, row in rows.items()}
+
+
+def facts_for(
+    os: str,
+    *,
+    systemd: int | None = None,
+    arch: str = "x86-64",
+    hostname: str = "localhost",
+    labels: Mapping[str, tuple[str, ...]] | None = None,
+) -> Facts:
+    """The facts of a plain machine with the OS called ``os`` (``fedora-42``, ``rhel-9.4``, ``arch``).
+
+    ``systemd`` stands in for the version that OS comes with. Raises `Refused` for an OS that is not known.
+
+    >>> facts = facts_for("rhel-9.6")
+    >>> facts.version, facts.systemd
+    ('9.6', 252)
+    """
+    row = _row(os)
+    return Facts(
+        id=row["id"],
+        like=row["like"],
+        version=row.get("version", ""),
+        systemd=row["systemd"] if systemd is None else systemd,
+        arch=arch,
+        hostname=hostname,
+        labels=labels or {},
+    )
+
+
+def _row(os: str) -> Mapping[str, Any]:
+    known = systems()
+    if os in known:
+        return known[os]
+    name, _, version = os.rpartition("-")
+    major, dot, minor = version.partition(".")
+    if f"{name}-{major}" in known and dot and minor.isascii() and minor.isdigit():
+        return {**known[f"{name}-{major}"], "version": version}
+    hint = near(os, known) or f"known are {', '.join(known)}"
+    raise Refused([Problem(where=NOWHERE, what=f'the OS "{os}" is not known', hint=hint, code="UnknownSystem")])

@@ -1,0 +1,109 @@
+"""The shipped transformation database in canonical form, made when the package is built: a first boot waits for it.
+
+    {file name: YAML} ─prepare▶ prepared.json ─ready, with the same files▶ Documents, as reading the files gives them
+
+It goes by a digest of the files, so one that somebody edited is read itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ordain.transforms.errors import Where
+from ordain.transforms.model import Branch, Condition, Document, Kind, Leaf, Tree, Value
+
+PATH = Path(__file__).parents[1] / "data/prepared.json"
+FORMAT = 1
+_ATOMS = (str, int, bool, type(None))
+
+
+def prepare(files: Mapping[str, bytes], documents: tuple[Document, ...]) -> bytes:
+    """What `ready` makes ``documents`` of, which ``files`` hold. Raises `ValueError` for what it could not."""
+    rows = [_document(document) for document in documents]
+    data = json.dumps({"format": FORMAT, "of": _digest(files), "documents": rows}, separators=(",", ":")).encode()
+    if ready(data, files, Path(documents[0].where.path).parent) != documents:
+        raise ValueError("there is something in it that this cannot hold")
+    return data
+
+
+def ready(data: bytes, files: Mapping[str, bytes], directory: Path) -> tuple[Document, ...] | None:
+    """The documents of ``files``, which lie in ``directory``; None where ``data`` was not made from just them."""
+    try:
+        made = json.loads(data)
+        if (made["format"], made["of"]) == (FORMAT, _digest(files)):
+            return tuple(_read(row, directory) for row in made["documents"])
+    except (ValueError, KeyError, TypeError):
+        pass  # cut short, or of another version: the files are there
+    return None
+
+
+def _digest(files: Mapping[str, bytes]) -> str:
+    return hashlib.sha256(
+        b"".join(b"%s %d\n%s" % (n.encode(), len(d), d) for n, d in sorted(files.items()))
+    ).hexdigest()
+
+
+def _document(document: Document) -> list[object]:
+    match = [[name, each.values, each.negated, *_place(each.where)] for name, each in document.match.items()]
+    head = (Path(document.where.path).name, document.where.line, document.where.column)
+    said = (document.name, document.tier, document.weight, document.digest)
+    return [*head, *said, match, _tree(document.sections)]
+
+
+def _place(where: Where) -> tuple[int, int, str]:
+    return where.line, where.column, where.pointer
+
+
+def _tree(tree: Tree) -> list[object]:
+    if isinstance(tree, Branch):
+        return [*_place(tree.where), {name: _tree(child) for name, child in tree.children.items()}]
+    return [*_place(tree.where), _value(tree.value)]
+
+
+def _value(value: Value) -> Any:
+    if isinstance(value, tuple):
+        return [_value(each) for each in value]
+    if not isinstance(value, _ATOMS):
+        raise ValueError(f"{value!r} cannot be held")
+    return value
+
+
+def _read(row: list[Any], directory: Path) -> Document:
+    file, line, column, name, tier, weight, digest, match, sections = row
+    path = str(directory / file)
+
+    def tree(row: list[Any]) -> Tree:
+        line, column, pointer, value = row
+        where = Where(path=path, line=line, column=column, pointer=pointer)
+        if isinstance(value, dict):
+            return Branch(children={key: tree(child) for key, child in value.items()}, where=where, layer=name)
+        return Leaf(value=_tuple(value) if isinstance(value, list) else value, where=where, layer=name)
+
+    body = tree(sections)
+    if not isinstance(body, Branch):
+        raise ValueError(f"{file}: no document")
+    return Document(
+        kind=Kind.TRANSFORM,
+        name=name,
+        tier=tier,
+        weight=weight,
+        match={
+            each: Condition(
+                values=tuple(values),
+                negated=negated,
+                where=Where(path=path, line=line, column=column, pointer=pointer),
+            )
+            for each, values, negated, line, column, pointer in match
+        },
+        sections=body,
+        where=Where(path=path, line=line, column=column),
+        digest=digest,
+    )
+
+
+def _tuple(values: list[Any]) -> Value:
+    return tuple(_tuple(each) if isinstance(each, list) else each for each in values)

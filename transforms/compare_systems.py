@@ -1,0 +1,63 @@
+"""One set of documents on many systems: which of them get the same, and how the others differ. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from ordain.transforms.artifact_text import dump
+from ordain.transforms.compile import compile
+from ordain.transforms.errors import Problem, Refused, in_order
+from ordain.transforms.model import Artifact, Document, Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Systems on which the documents come to the same. Refused documents come to no artifacts."""
+
+    systems: tuple[str, ...]
+    artifacts: tuple[Artifact, ...]
+    problems: tuple[Problem, ...]
+
+    def text(self) -> str:
+        """What a machine of the group gets, and what it does not get and why."""
+        return dump(self.artifacts) + "".join(f"! {problem}\n" for problem in self.problems)
+
+
+def matrix(
+    documents: tuple[Document, ...], systems: Mapping[str, Facts], shipped: tuple[Document, ...]
+) -> tuple[Group, ...]:
+    """The groups, the largest first; in a group and among groups of one size the order of ``systems`` holds.
+
+    Raises `Refused` if the documents are refused on all systems.
+    """
+    alike: dict[str, Group] = {}
+    refused = []
+    for name, facts in systems.items():
+        try:
+            compiled = compile(documents, facts, None, shipped=shipped)
+            group = Group(systems=(name,), artifacts=compiled.artifacts, problems=in_order(compiled.problems))
+        except Refused as refusal:
+            refused.append(refusal)
+            group = Group(systems=(name,), artifacts=(), problems=in_order(refusal.problems))
+        same = alike.get(group.text())
+        alike[group.text()] = _joined(same, group) if same else group
+    if refused and len(refused) == len(systems):
+        raise refused[0]
+    return tuple(sorted(alike.values(), key=lambda group: -len(group.systems)))
+
+
+def _joined(group: Group, other: Group) -> Group:
+    return Group(systems=group.systems + other.systems, artifacts=group.artifacts, problems=group.problems)
+
+
+def difference(group: Group, other: Group) -> str:
+    """A unified diff from what ``group`` gets to what ``other`` gets; each is called by its first system."""
+    lines: Iterable[str] = difflib.unified_diff(
+        group.text().splitlines(keepends=True),
+        other.text().splitlines(keepends=True),
+        group.systems[0],
+        other.systems[0],
+    )
+    return "".join(lines)

@@ -1,0 +1,91 @@
+"""The names that ``match`` may use, and version ranges."""
+
+from __future__ import annotations
+
+import operator
+import re
+from collections.abc import Callable, Mapping
+
+from ordain.transforms.model import Facts
+
+FACTS: Mapping[str, Callable[[Facts], tuple[str, ...]]] = {
+    "id": lambda f: (f.id,),
+    "os": lambda f: (f.id, *f.like),
+    "version": lambda f: (f.version,),
+    "systemd": lambda f: (str(f.systemd),),
+    "arch": lambda f: (f.arch,),
+    "virtualization": lambda f: (f.virtualization,),
+    "hostname": lambda f: (f.hostname,),
+    "machine-id": lambda f: (f.machine_id,),
+    "mac": lambda f: f.mac,
+    "root": lambda f: (f.root,),
+}
+"""The closed list of facts (rule 4); any other name in ``match`` is a label."""
+
+
+RANGES = frozenset(("version", "systemd"))
+
+
+_OPERATORS: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "=": operator.eq,
+    "": operator.eq,
+}
+
+
+_TERM = re.compile(r"(>=|<=|>|<|=|)\s*([0-9]{1,18}(?:\.[0-9]{1,18})*)")
+
+
+_RANGE = re.compile(rf"\s*{_TERM.pattern}(\s+{_TERM.pattern})*\s*")
+
+
+_LEADING = re.compile(r"[0-9]{1,18}")
+
+
+def check_range(text: str) -> str | None:
+    """What is wrong with ``text`` as a version range, ``None`` if nothing is.
+
+    >>> check_range(">=9 <10"), check_range("22.04"), check_range("")
+    (None, None, 'a version range is empty')
+    """
+    if not text.strip():
+        return "a version range is empty"
+    if _RANGE.fullmatch(text) is None:
+        return f'"{text}" is no version range (write it as "12", ">=9 <10" or ">=22.04")'
+    return None
+
+
+def in_range(version: str, text: str) -> bool:
+    """Whether ``version`` lies in the range ``text``: all its terms hold.
+
+    Components compare as numbers, as many as the term gives: 9.4 is ``9``, ``<=9`` and not ``>9``.
+    A version without a number is newer than all (a rolling release). What `check_range` refuses never holds.
+
+    >>> in_range("9.4", ">=9 <10"), in_range("9.10", ">9.9"), in_range("", ">=12"), in_range("", "<12")
+    (True, True, True, False)
+    """
+    if check_range(text) is not None:
+        return False
+    have = _components(version)
+    return all(_term(have, sign, _components(bound)) for sign, bound in _TERM.findall(text))
+
+
+def _components(version: str) -> tuple[int, ...]:
+    """The numbers between the dots, up to the first component that begins with none."""
+    numbers: list[int] = []
+    for part in version.split("."):
+        digits = _LEADING.match(part)
+        if digits is None:
+            break
+        numbers.append(int(digits[0]))
+    return tuple(numbers)
+
+
+def _term(have: tuple[int, ...], sign: str, bound: tuple[int, ...]) -> bool:
+    if not have:
+        return sign in (">", ">=")
+    padded = (*have, *(0,) * len(bound))[: len(bound)]
+    return _OPERATORS[sign](padded, bound)

@@ -1,0 +1,92 @@
+"""Whether a value fits one of our JSON Schemas, and no more: `validate` has jsonschema tell what is wrong with another.
+
+Nearly every document fits, jsonschema costs more to load than a whole compile to do, and a first boot waits for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ordain.transforms.document.formats import FORMATS
+from ordain.transforms.document.node import Number, Plain
+from ordain.transforms.document.shapes import Schema
+
+_TYPES: dict[str, Callable[[Plain], bool]] = {
+    "string": lambda value: isinstance(value, str),
+    "integer": lambda value: isinstance(value, Number) and value.integral,
+    "number": lambda value: isinstance(value, Number),
+    "boolean": lambda value: isinstance(value, bool),
+    "null": lambda value: value is None,
+    "array": lambda value: isinstance(value, list),
+    "object": lambda value: isinstance(value, dict),
+}
+
+
+def fits(value: Plain, schema: Schema) -> bool:
+    """Whether ``value`` fits ``schema``. Raises `KeyError` for a keyword that none of our schemas has.
+
+    >>> fits({"a": "1"}, {"type": "object", "properties": {"a": {"enum": ["1"]}}, "additionalProperties": False})
+    True
+    """
+    return all(_KEYWORDS[keyword](value, wanted, schema) for keyword, wanted in schema.items())
+
+
+def _type(value: Plain, wanted: str | list[str], _: Schema) -> bool:
+    return any(_TYPES[name](value) for name in ([wanted] if isinstance(wanted, str) else wanted))
+
+
+def _enum(value: Plain, wanted: list[str | bool | None], _: Schema) -> bool:
+    return any(value == each if isinstance(each, str) else value is each for each in wanted)
+
+
+def _properties(value: Plain, wanted: dict[str, Schema], _: Schema) -> bool:
+    return not isinstance(value, dict) or all(fits(child, wanted[key]) for key, child in value.items() if key in wanted)
+
+
+def _additional(value: Plain, wanted: Schema | bool, schema: Schema) -> bool:
+    if not isinstance(value, dict):
+        return True
+    known = schema.get("properties", {})
+    rest = [child for key, child in value.items() if key not in known]
+    return not rest if isinstance(wanted, bool) else all(fits(child, wanted) for child in rest)
+
+
+def _format(value: Plain, wanted: str, _: Schema) -> bool:
+    if isinstance(value, str):
+        try:
+            FORMATS[wanted](value)
+        except ValueError:
+            return False
+    return True
+
+
+def _then(value: Plain, wanted: Schema, schema: Schema) -> bool:
+    return not fits(value, schema["if"]) or fits(value, wanted)
+
+
+def _one_of(value: Plain, wanted: list[list[str]], _: Schema) -> bool:
+    return not isinstance(value, dict) or not any(
+        sum(value.get(key) is not None for key in group) > 1 for group in wanted
+    )
+
+
+_KEYWORDS: dict[str, Callable[[Plain, Any, Schema], bool]] = {
+    "type": _type,
+    "enum": _enum,
+    "const": lambda value, wanted, _: _enum(value, [wanted], _),
+    "properties": _properties,
+    "additionalProperties": _additional,
+    "propertyNames": lambda value, wanted, _: not isinstance(value, dict) or all(fits(key, wanted) for key in value),
+    "required": lambda value, wanted, _: not isinstance(value, dict) or all(key in value for key in wanted),
+    "items": lambda value, wanted, _: not isinstance(value, list) or all(fits(each, wanted) for each in value),
+    "minItems": lambda value, wanted, _: not isinstance(value, list) or len(value) >= wanted,
+    "minimum": lambda value, wanted, _: not isinstance(value, Number) or value.number >= wanted,
+    "maximum": lambda value, wanted, _: not isinstance(value, Number) or value.number <= wanted,
+    "format": _format,
+    "not": lambda value, wanted, _: not fits(value, wanted),
+    "if": lambda *_: True,  # asked where its "then" is
+    "then": _then,
+    "x-one-of": _one_of,
+    **dict.fromkeys(("title", "description", "examples", "x-merge", "$schema", "$id"), lambda *_: True),
+}

@@ -1,0 +1,114 @@
+"""JSON text → nodes.
+
+YAML would read most JSON, but not its tabs nor its surrogate pairs, and JSON is what stores hold.
+The grammar is RFC 8259's; numbers keep their source text, duplicate keys are errors.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+
+from ordain.transforms.document.node import MAX_DEPTH, Meter, Node, Number, Unreadable, is_number, mapping, sequence
+from ordain.transforms.errors import Where
+
+_BLANK = re.compile(r"[ \t\r\n]*")
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
+_STRING = re.compile(r'"(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"')
+_WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
+
+
+def read(path: str, text: str) -> Node:
+    """The one value of a JSON text. Raises `Unreadable`."""
+    reader = _Reader(path, text)
+    node = reader.value(0)
+    if reader.peek():
+        raise Unreadable("the document goes on after its end", reader.where())
+    return node
+
+
+class _Reader:
+    def __init__(self, path: str, text: str) -> None:
+        self.path, self.text, self.at = path, text, 0
+        self.meter = Meter()
+        self.lines = [0, *(match.end() for match in re.finditer("\n", text))]
+
+    def where(self) -> Where:
+        line = bisect_right(self.lines, self.at)
+        return Where(path=self.path, line=line, column=self.at - self.lines[line - 1] + 1)
+
+    def peek(self) -> str:
+        """The next character that is no blank, "" at the end."""
+        match = _BLANK.match(self.text, self.at)
+        self.at = match.end() if match else self.at
+        return self.text[self.at : self.at + 1]
+
+    def expect(self, wanted: str) -> None:
+        if self.peek() != wanted:
+            found = repr(self.peek()) if self.peek() else "the end"
+            raise Unreadable(f"expected {wanted!r}, found {found}", self.where())
+        self.at += 1
+
+    def value(self, depth: int) -> Node:
+        first = self.peek()
+        where = self.where()
+        self.meter.value(where)
+        if depth > MAX_DEPTH:
+            raise Unreadable(f"nested deeper than {MAX_DEPTH} levels", where)
+        if first == "{":
+            return self.object(where, depth)
+        if first == "[":
+            return self.array(where, depth)
+        if first == '"':
+            return Node(value=self.string(), where=where)
+        if match := _NUMBER.match(self.text, self.at):
+            self.at = match.end()
+            if not is_number(match.group()):
+                raise Unreadable("a number too long or too large", where, "write it as a string")
+            return Node(value=Number(match.group()), where=where)
+        for word, value in _WORDS.items():
+            if self.text.startswith(word, self.at):
+                self.at += len(word)
+                return Node(value=value, where=where)
+        raise Unreadable("expected a value", where, "strings stand in double quotes")
+
+    def string(self) -> str:
+        where = self.where()
+        match = _STRING.match(self.text, self.at)
+        if not match:
+            raise Unreadable("this string does not end, or holds a bad escape or control character", where)
+        self.at = match.end()
+        text: str = json.loads(match.group())
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            raise Unreadable("half a surrogate pair is no character", where)
+        return self.meter.text(text, where)
+
+    def array(self, where: Where, depth: int) -> Node:
+        self.expect("[")
+        items: list[Node] = []
+        while self.peek() != "]":
+            if items:
+                self.expect(",")
+            items.append(self.value(depth + 1))
+        self.expect("]")
+        return sequence(items, where)
+
+    def object(self, where: Where, depth: int) -> Node:
+        self.expect("{")
+        items: dict[str, Node] = {}
+        keys: dict[str, Where] = {}
+        while self.peek() != "}":
+            if items:
+                self.expect(",")
+            if self.peek() != '"':
+                raise Unreadable("expected a key in double quotes", self.where())
+            at = self.where()
+            key = self.meter.key(self.string(), at)
+            if key in items:
+                raise Unreadable(f"the key {key!r} stands here twice", at, f"first at line {keys[key].line}")
+            self.expect(":")
+            items[key] = self.value(depth + 1)
+            keys[key] = at
+        self.expect("}")
+        return mapping(items, keys, where)

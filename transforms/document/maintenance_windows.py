@@ -1,0 +1,82 @@
+"""Maintenance windows: ``[DAYS] HH:MM-HH:MM`` in local time, days as in systemd.time(7); pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ordain.transforms.systemd.values import EncodeError
+
+_WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY = "(?:mon(?:day)?|tue(?:sday)?|wed(?:nesday)?|thu(?:rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?)"
+_DAYS = rf"{_DAY}(?:\.\.{_DAY})?(?:,{_DAY}(?:\.\.{_DAY})?)*"
+_WINDOW = re.compile(rf"(?i)(?:(?P<days>{_DAYS})\s+)?(\d\d?):(\d\d)\s*-\s*(\d\d?):(\d\d)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """On each of ``days`` (0 is Monday) from minute ``start`` of the day until minute ``end``, which is of the next day
+    unless it is later than ``start``."""
+
+    days: frozenset[int]
+    start: int
+    end: int
+
+    @property
+    def minutes(self) -> int:
+        """How long it lasts; 00:00-00:00 is the whole day."""
+        return (self.end - self.start - 1) % 1440 + 1
+
+    def began(self, now: datetime) -> datetime | None:
+        """When the window that is open ``now`` opened; None: it is not."""
+        for ahead in (0, -1):
+            start = self.start_on(now + timedelta(days=ahead))
+            if start is not None and start <= now < start + timedelta(minutes=self.minutes):
+                return start
+        return None
+
+    def start_on(self, day: datetime) -> datetime | None:
+        """When it opens on the day of this moment, if it does."""
+        midnight = day.replace(hour=0, minute=0, second=0, microsecond=0)
+        return midnight + timedelta(minutes=self.start) if day.weekday() in self.days else None
+
+
+def window(text: str) -> Window:
+    """Read a window. Raises `EncodeError`.
+
+    >>> w = window("Fri..Sun 22:00-02:00")
+    >>> sorted(w.days), w.start, w.minutes
+    ([4, 5, 6], 1320, 240)
+    """
+    match = _WINDOW.fullmatch(text.strip())
+    if match is None:
+        raise EncodeError(f"not a maintenance window: {text!r}", 'such as "02:00-05:00" or "Sat,Sun 22:00-02:00"')
+    hour, minute, to_hour, to_minute = (int(number) for number in match.groups()[1:])
+    if hour > 23 or to_hour > 24 or minute > 59 or to_minute > 59 or (to_hour == 24 and to_minute):
+        raise EncodeError(f"no time of day in {text!r}", "00:00 to 24:00")
+    return Window(days=_days(match["days"] or "Mon..Sun"), start=hour * 60 + minute, end=to_hour % 24 * 60 + to_minute)
+
+
+def _days(text: str) -> frozenset[int]:
+    found: set[int] = set()
+    for part in text.lower().split(","):
+        first, _, last = part.partition("..")
+        begin = _WEEK.index(first[:3])
+        end = _WEEK.index(last[:3]) if last else begin
+        if begin > end:
+            raise EncodeError(f"days out of order: {first} to {last}", "a week begins on Monday")
+        found |= set(range(begin, end + 1))
+    return frozenset(found)
+
+
+def opens(windows: Iterable[Window], now: datetime) -> datetime:
+    """When the next of ``windows`` is open: ``now``, if one is; also if there are none."""
+    starts = []
+    for each in windows:
+        if each.began(now):
+            return now
+        coming = (each.start_on(now + timedelta(days=ahead)) for ahead in range(8))
+        starts += [start for start in coming if start is not None and start > now]
+    return min(starts, default=now)

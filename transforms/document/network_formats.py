@@ -1,0 +1,196 @@
+"""Checks of the strings of the section ``network``, by the names the schema's ``format`` gives them.
+
+Each raises `ValueError` with a hint. Where a template makes the string, `network` calls them again. Together they
+let nothing through that could mean more than itself in a file of any renderer: no blank, no line end, no bracket.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import re
+from collections.abc import Callable
+
+from ordain.transforms.systemd.values import EncodeError, timespan
+
+Check = Callable[[str], None]
+
+
+def _pattern(pattern: str, hint: str) -> Check:
+    compiled = re.compile(pattern, re.ASCII)
+
+    def check(text: str) -> None:
+        if not compiled.fullmatch(text):
+            raise ValueError(hint)
+
+    return check
+
+
+def interface(text: str) -> None:
+    """The name of a network interface: what the kernel and udev take (dev_valid_name(), ifname_valid_full())."""
+    if len(text) > 15:
+        raise ValueError("15 characters at most")
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", text, re.ASCII) or text.isdigit():
+        raise ValueError("letters, digits, - _ . + are allowed, and not digits alone")
+    if text in {"all", "default", "lo"}:
+        raise ValueError("this name is the kernel's own")
+
+
+def address(text: str) -> None:
+    """An IP address, an IPv6 one without a scope."""
+    version(text)
+
+
+def version(text: str) -> int:
+    """4 or 6 for an IP address, with or without a prefix length. Raises `ValueError`."""
+    try:
+        if "%" in text or not re.fullmatch(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?", text, re.ASCII):
+            raise ValueError
+        return ipaddress.ip_interface(text).version
+    except ValueError:
+        raise ValueError("such as 192.0.2.1 or 2001:db8::1") from None
+
+
+def interface_address(text: str) -> None:
+    """An address with its prefix length."""
+    if "/" not in text:
+        raise ValueError("write the prefix length, such as 192.0.2.1/24")
+    version(text)
+
+
+def _address_or_template(text: str) -> None:
+    if text != "template":
+        interface_address(text)
+
+
+def _of(wanted: int, example: str) -> Check:
+    def check(text: str) -> None:
+        if "/" in text or version(text) != wanted:
+            raise ValueError(f"such as {example}")
+
+    return check
+
+
+def _plain_address(text: str) -> None:
+    if "/" in text:
+        raise ValueError("without a prefix length")
+    version(text)
+
+
+def network(text: str) -> None:
+    """A network, or one address."""
+    version(text)
+
+
+def destination(text: str) -> None:
+    """Where a route leads: a network, an address, or ``default``."""
+    if text != "default":
+        version(text)
+
+
+def domain(text: str) -> None:
+    """The name of a host or a domain, absolute or not."""
+    labels = text.removesuffix(".").split(".")
+    if len(text) > 253 or not all(re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_-]{0,62}", label, re.ASCII) for label in labels):
+        raise ValueError("letters, digits, - and _ between dots are allowed, 253 at most")
+
+
+def search(text: str) -> None:
+    """A search domain; ``~`` in front: a domain whose names are asked here (systemd.network(5), Domains=)."""
+    if text not in {".", "~."}:
+        domain(text.removeprefix("~"))
+
+
+def host_and_port(text: str) -> None:
+    """``HOST:PORT`` of a WireGuard peer; an IPv6 address stands in brackets."""
+    host, colon, number = text.rpartition(":")
+    if not colon:
+        raise ValueError("such as 192.0.2.1:51820 or [2001:db8::1]:51820")
+    port(number)
+    if host.startswith("[") and host.endswith("]"):
+        _of(6, "[2001:db8::1]:51820")(host[1:-1])
+    else:
+        domain(host)
+
+
+def wireguard_key(text: str) -> None:
+    """A WireGuard key: 32 bytes in base64."""
+    try:
+        right = len(text) == 44 and len(base64.b64decode(text, validate=True)) == 32
+    except (binascii.Error, ValueError):
+        right = False
+    if not right:
+        raise ValueError("44 characters of base64, as `wg genkey` prints them")
+
+
+def wireguard_secret(text: str) -> None:
+    """A WireGuard key, or the path of a file that holds it."""
+    try:
+        wireguard_key(text)
+    except ValueError:
+        if not text.startswith("/"):
+            raise
+        file(text)
+
+
+def port(text: str) -> None:
+    """A port."""
+    if not re.fullmatch("[0-9]{1,5}", text, re.ASCII) or not 1 <= int(text) <= 65535:
+        raise ValueError("1 to 65535")
+
+
+def tunnel_key(text: str) -> None:
+    """A number of 32 bits, or an IPv4 address; of a WireGuard tunnel, its private key."""
+    if re.fullmatch("[0-9]{1,10}", text, re.ASCII):
+        if int(text) >= 2**32:
+            raise ValueError("a number below 4294967296")
+    elif len(text) >= 40 or text.startswith("/"):
+        wireguard_secret(text)
+    else:
+        _of(4, "1234 or 192.0.2.1")(text)
+
+
+def interval(text: str) -> None:
+    """A time: a bare number counts in the unit of its key."""
+    try:
+        timespan(text)
+    except EncodeError as error:
+        raise ValueError(error.hint or error.what) from None
+
+
+file = _pattern(r"/[A-Za-z0-9_.@:+,=/-]{1,4000}", "an absolute path of letters, digits and _.@:+,=-")
+FORMATS: dict[str, Check] = {
+    "bridge-interval": interval,
+    "domain": domain,
+    "driver": _pattern(r"!?[A-Za-z0-9_*?\[\]-]{1,64}", "letters, digits, - _ and globs"),
+    "host-and-port": host_and_port,
+    "interface": interface,
+    "interface-address": interface_address,
+    "interface-address-or-template": _address_or_template,
+    "interface-glob": _pattern(r"[A-Za-z0-9_.+*?\[\]-]{1,15}", "letters, digits, - _ . + and globs, 15 at most"),
+    "interface-label": _pattern(r"[A-Za-z0-9_.:+-]{1,15}", "letters, digits, - _ . : +, 15 characters at most"),
+    "ip": _plain_address,
+    "ip-family": _pattern("ipv4|ipv6", "ipv4 or ipv6"),
+    "ipv4": _of(4, "192.0.2.1"),
+    "ipv6": _of(6, "2001:db8::1"),
+    "mac": _pattern(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}", "such as 52:54:00:12:34:56"),
+    "mac-or-policy": _pattern(
+        r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}|permanent|random|stable|preserve",
+        "such as 52:54:00:12:34:56, or permanent, random, stable, preserve",
+    ),
+    "network": network,
+    "network-id": _pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}", "letters, digits, - _ . + are allowed, 64 at most"),
+    "port": port,
+    "route-destination": destination,
+    "search-domain": search,
+    "tunnel-key": tunnel_key,
+    "vxlan-checksum": _pattern(
+        "udp|zero-udp6-tx|zero-udp6-rx|remote-tx|remote-rx",
+        "udp, zero-udp6-tx, zero-udp6-rx, remote-tx or remote-rx",
+    ),
+    "vxlan-extension": _pattern("group-policy|generic-protocol", "group-policy or generic-protocol"),
+    "vxlan-miss": _pattern("l2-miss|l3-miss", "l2-miss or l3-miss"),
+    "wireguard-key": wireguard_key,
+    "wireguard-secret": wireguard_secret,
+}

@@ -1,0 +1,169 @@
+"""Bytes → documents in canonical form (documents.md, Reading and rule 6), and every problem on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from ordain.transforms.document import json_reader, transform_faults, validate, yaml_reader
+from ordain.transforms.document.conditions import RANGES, check_range
+from ordain.transforms.document.node import MAX_BYTES, Node, Number, Unreadable
+from ordain.transforms.document.plain_data import plain
+from ordain.transforms.document.schema import sections
+from ordain.transforms.document.shapes import At
+from ordain.transforms.errors import Problem, Where, in_order, near
+from ordain.transforms.model import Condition, Document, Kind
+
+HEADER = ("ordain", "kind", "name", "tier", "weight", "match", "labels", "pin")
+
+
+def read(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+    """The documents of one file, and what is wrong with it; a document with a problem is left out.
+
+    ``path`` is how the file is named in problems and provenance. ``.json`` means JSON, ``.yaml`` and ``.yml`` YAML;
+    of what a store keeps without a suffix, a first ``{`` or ``[`` means JSON. Never raises for bad input.
+    """
+    documents: list[Document] = []
+    problems: list[Problem] = []
+    try:
+        for node in nodes(path, data):
+            document, wrong = _document(node)
+            problems += wrong
+            if document:
+                documents.append(document)
+    except Unreadable as error:
+        damage = transform_faults.unreadable(path, data.decode("utf-8", "replace"), error.problem)
+        if damage is None:
+            problems.append(error.problem)
+        else:
+            documents = [damage]
+            problems += (fault.problem for fault in damage.faults)
+    return tuple(documents), in_order(problems)
+
+
+def nodes(path: str, data: bytes) -> Iterator[Node]:
+    """The documents of one file as they were written. Raises `Unreadable`."""
+    if len(data) > MAX_BYTES:
+        what = f"{len(data):,} bytes; a file of documents has {MAX_BYTES:,} at most"
+        raise Unreadable(what, Where(path=path), "split it, and keep bulk data out of documents")
+    try:
+        text = data.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8")
+        line = before.count("\n") + 1
+        where = Where(path=path, line=line, column=len(before) - (before.rfind("\n") + 1) + 1)
+        byte = data[error.start]
+        raise Unreadable(f"the byte 0x{byte:02x} is no UTF-8", where, "save the file as UTF-8") from None
+    yaml = path.endswith((".yaml", ".yml"))
+    if path.endswith(".json") or (not yaml and text.lstrip()[:1] in ("{", "[")):
+        node = json_reader.read(path, text)
+        yield from node.value if isinstance(node.value, tuple) else (node,)
+    else:
+        yield from yaml_reader.read(path, text)
+
+
+def _document(node: Node) -> tuple[Document | None, list[Problem]]:
+    if not isinstance(node.value, Mapping):
+        what = "a document is a map that begins with `ordain: v1`"
+        return None, [Problem(where=node.where, what=what)]
+    kind_node = node.value.get("kind")
+    try:
+        kind = Kind(str(kind_node.value)) if kind_node else None
+    except ValueError:
+        kind = None
+    if kind is None:
+        if kind_node is None:
+            return None, [Problem(where=node.where, what="the key kind is missing", hint=f"one of {', '.join(Kind)}")]
+        where = replace(kind_node.where, pointer="kind")
+        known = near(str(kind_node.value), Kind) or f"known: {', '.join(Kind)}"
+        return None, [Problem(where=where, what=f"unknown kind {kind_node.value!r}", hint=known)]
+    problems = validate.problems(node, kind)
+    document = None if problems else _canonical(node, kind, problems)
+    if not problems:
+        return document, []
+    faults = transform_faults.faults(node, problems) if kind is Kind.TRANSFORM else None
+    if faults is None:
+        return None, problems
+    rest = transform_faults.sound(node, faults)
+    document, more = _document(rest) if rest else (transform_faults.nothing(node.where, faults), [])
+    if document is None:
+        return None, [*problems, *more]
+    document = replace(document, faults=(*faults, *(f for f in document.faults if f not in faults)))
+    return document, [fault.problem for fault in document.faults]
+
+
+def _canonical(node: Node, kind: Kind, problems: list[Problem]) -> Document:
+    """The canonical form of what fits its schema; what a schema cannot see goes to ``problems``."""
+    assert isinstance(node.value, Mapping)
+    at = At(str(node.value["name"].value), problems=problems)
+    document = Document(
+        kind=kind,
+        name=str(node.value["name"].value),
+        tier="node" if kind is Kind.NODE else _string(node.value.get("tier"), "default"),
+        weight=_whole(node.value.get("weight")),
+        pin=_whole(node.value.get("pin")),
+        match=_match(node.value.get("match"), at),
+        labels=_labels(node.value.get("labels")),
+        sections=at.branch(
+            {
+                name: sections(kind).keys[name].canonical(child, at.below(name))
+                for name, child in node.value.items()
+                if name not in HEADER
+            },
+            node.where,
+        ),
+        where=node.where,
+    )
+    return replace(document, digest=_digest(document)) if kind is Kind.TRANSFORM else document
+
+
+def _digest(document: Document) -> str:
+    """SHA-256, in hex, of what a document says, whatever its place."""
+    match = [[name, condition.values, condition.negated] for name, condition in sorted(document.match.items())]
+    told = [document.name, document.tier, document.weight, match, plain(document.sections)]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+
+
+def _string(node: Node | None, default: str) -> str:
+    return default if node is None or node.value is None else str(node.value)
+
+
+def _whole(node: Node | None) -> int:
+    return int(node.value.number) if node and isinstance(node.value, Number) else 0
+
+
+def _scalars(node: Node) -> tuple[str | None, ...]:
+    items = node.value if isinstance(node.value, tuple) else (node,)
+    return tuple(_scalar(item) for item in items)
+
+
+def _scalar(node: Node) -> str | None:
+    if isinstance(node.value, bool):
+        return str(node.value).lower()
+    return None if node.value is None else str(node.value)
+
+
+def _labels(node: Node | None) -> Mapping[str, tuple[str, ...]]:
+    if node is None or not isinstance(node.value, Mapping):
+        return {}
+    return {name: tuple(v for v in _scalars(child) if v is not None) for name, child in node.value.items()}
+
+
+def _match(node: Node | None, at: At) -> Mapping[str, Condition]:
+    if node is None or not isinstance(node.value, Mapping):
+        return {}
+    conditions: dict[str, Condition] = {}
+    for name, child in node.value.items():
+        below = at.below("match").below(name)
+        negated = isinstance(child.value, Mapping)
+        inner = child.value["not"] if isinstance(child.value, Mapping) else child
+        values = _scalars(inner)
+        conditions[name] = Condition(values=values, negated=negated, where=below.where(child.where))
+        for value in values if name in RANGES else ():
+            wrong = check_range(value) if value is not None else None
+            if wrong:
+                hint = 'quote a range, such as ">=9 <10"'
+                at.problems.append(Problem(where=below.where(inner.where), what=wrong, hint=hint))
+    return conditions

@@ -1,0 +1,104 @@
+"""The JSON Schema of each kind of document, made from the table in `language`."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from ordain.transforms.document import language, release_keys
+from ordain.transforms.document.shapes import Record, Schema, Shape, Text, Whole
+from ordain.transforms.model import TIERS, Kind
+
+VERSION = "v1"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+CONDITION: Schema = {
+    "type": ["string", "boolean", "array", "object", "null"],
+    "title": "a value, a list of values, or {not: …}",
+    "items": {"type": ["string", "boolean", "null"], "title": "a value"},
+    "minItems": 1,
+    "properties": {
+        "not": {
+            "type": ["string", "boolean", "array"],
+            "title": "a value or a list of values",
+            "items": {"type": ["string", "boolean"], "title": "a value"},
+        }
+    },
+    "required": ["not"],
+    "additionalProperties": False,
+}
+
+LABELS: Schema = {
+    "type": ["object", "null"],
+    "title": "a map from labels to values",
+    "description": "Labels of this machine, which Layers match on. A label may have several values.",
+    "propertyNames": {"type": "string", "format": "label"},
+    "additionalProperties": {
+        "type": ["string", "array", "boolean", "null"],
+        "title": "a value or a list of values",
+        "items": {"type": ["string", "boolean"], "title": "a value"},
+    },
+}
+
+NAME = Text("Its name; unique among its kind.", "a name of letters, digits, - _ and .", "name", template=False)
+PIN = Whole("The number of the release it has, whatever its channel goes on to.", 1, 2**53 - 1)
+HEADER: dict[str, Shape] = {
+    "weight": Whole("Order within a tier; higher wins.", -1_000_000, 1_000_000),
+}
+
+
+def _kind(kind: Kind, about: str, sections: dict[str, Shape], extra: Schema) -> Schema:
+    properties: Schema = {
+        "ordain": {"enum": [VERSION], "title": VERSION, "description": "The version of the language."},
+        "kind": {"enum": [str(kind)], "title": str(kind), "description": "What the document is."},
+        "name": {**NAME.schema(), "type": "string"},
+        "match": {
+            "type": ["object", "null"],
+            "title": "a map from facts and labels to values",
+            "description": "Which machines; every entry must hold. Absent = every machine.",
+            "propertyNames": {"type": "string", "format": "label-or-fact"},
+            "additionalProperties": CONDITION,
+        },
+        **extra,
+        **{name: shape.schema() for name, shape in sections.items()},
+    }
+    return {
+        "title": "a document",
+        "description": about,
+        "type": "object",
+        "required": ["ordain", "kind", "name"],
+        "properties": properties,
+        "additionalProperties": False,
+    }
+
+
+_ORDER: Schema = {
+    "tier": {
+        "enum": [tier for tier in TIERS if tier != "node"],
+        "title": "one of " + ", ".join(TIERS[:-1]),
+        "description": "Where it stands in the order, lowest first; default unless set.",
+    },
+    **{name: shape.schema() for name, shape in HEADER.items()},
+}
+
+
+@cache
+def schema(kind: Kind) -> Schema:
+    """The published JSON Schema of ``kind``. Custom keywords: ``x-merge``, ``x-one-of``; formats: `formats`."""
+    if kind is Kind.LAYER:
+        body = _kind(kind, "Sections for every machine that matches.", language.SECTIONS, _ORDER)
+    elif kind is Kind.NODE:
+        body = _kind(kind, "One machine.", language.SECTIONS, {"labels": LABELS, "pin": PIN.schema()})
+    elif kind is Kind.TRANSFORM:
+        body = _kind(kind, "What neutral names mean on an OS.", language.TRANSFORM_SECTIONS, _ORDER)
+    else:
+        body = _kind(kind, "A signed list of documents.", release_keys.RELEASE, {})
+        del body["properties"]["match"]
+        body["required"] += release_keys.REQUIRED
+    return {"$schema": DIALECT, "$id": f"https://ordain.invalid/{VERSION}/{str(kind).lower()}.json", **body}
+
+
+def sections(kind: Kind) -> Record:
+    """The sections of ``kind`` as one shape."""
+    if kind is Kind.RELEASE:
+        return Record(release_keys.RELEASE)
+    return Record(language.TRANSFORM_SECTIONS if kind is Kind.TRANSFORM else language.SECTIONS)

@@ -1,0 +1,400 @@
+"""The shapes a value of a document can have: each gives its JSON Schema and its canonical form.
+
+The alternatives of a shape always differ in JSON type (a string or ``{template: …}``, a list or a map), so
+that the schema needs no ``anyOf`` and an error is about the one alternative that was meant. Every value may
+be ``null``, which takes back what lower layers said (documents.md, rule 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from ordain.transforms.document.command_line import BadCommandLine, split
+from ordain.transforms.document.node import Node, Number, step
+from ordain.transforms.errors import Problem, Where
+from ordain.transforms.model import Branch, Leaf, Template, Tree, Value
+
+Schema = dict[str, Any]
+
+TEMPLATE: Schema = {
+    "properties": {"template": {"type": "string", "title": "the text of a jinja2 template"}},
+    "required": ["template"],
+    "additionalProperties": False,
+}
+
+
+@dataclass(slots=True)
+class At:
+    """Where a value stands while it is brought to canonical form; collects what a schema cannot see."""
+
+    layer: str
+    pointer: str = ""
+    problems: list[Problem] = field(default_factory=list)
+
+    def below(self, key: str | int) -> At:
+        """One step further down; problems go into the same list."""
+        return At(self.layer, step(self.pointer, key), self.problems)
+
+    def where(self, place: Where) -> Where:
+        """``place`` with this pointer."""
+        return replace(place, pointer=self.pointer)
+
+    def leaf(self, value: Value, node: Node) -> Leaf:
+        """A leaf that came from ``node``."""
+        return Leaf(value=value, where=self.where(node.where), layer=self.layer)
+
+    def branch(self, children: Mapping[str, Tree], place: Where) -> Branch:
+        """A map that stands at ``place``."""
+        return Branch(children=children, where=self.where(place), layer=self.layer)
+
+
+class Shape(Protocol):
+    """What a value may look like. ``about`` is one sentence for the reference, ``title`` a noun for errors."""
+
+    @property
+    def about(self) -> str:
+        """What the value is for."""
+
+    def schema(self) -> Schema:
+        """JSON Schema (2020-12)."""
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """The canonical form of a value that fits the schema."""
+
+
+def _annotated(schema: Schema, title: str, about: str, example: str) -> Schema:
+    extra = {"title": title, "description": about, "examples": [example] if example else None}
+    return {**{key: value for key, value in extra.items() if value}, **schema}
+
+
+def _text(node: Node) -> Value:
+    """A string, or the template that will make it."""
+    if isinstance(node.value, Mapping):
+        return Template(str(node.value["template"].value))
+    return str(node.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A string or a template. ``format`` names a check of `formats`."""
+
+    about: str = ""
+    title: str = "a string"
+    format: str = ""
+    example: str = ""
+    template: bool = True
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        types = ["string", "object", "null"] if self.template else ["string", "null"]
+        form: Schema = {"format": self.format} if self.format else {}
+        return _annotated(
+            {"type": types, **form, **(TEMPLATE if self.template else {})},
+            self.title,
+            self.about,
+            self.example,
+        )
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A leaf holding `str` or `Template`."""
+        return at.leaf(None if node.value is None else _text(node), node)
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """true or false."""
+
+    about: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        return _annotated({"type": ["boolean", "null"]}, "true or false", self.about, "")
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A leaf holding `bool`."""
+        return at.leaf(node.value if isinstance(node.value, bool) else None, node)
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A whole number in a range."""
+
+    about: str = ""
+    least: int = 0
+    most: int = 2**32 - 1
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        title = f"a whole number from {self.least} to {self.most}"
+        return _annotated(
+            {"type": ["integer", "null"], "minimum": self.least, "maximum": self.most}, title, self.about, ""
+        )
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A leaf holding `int`."""
+        return at.leaf(int(node.value.number) if isinstance(node.value, Number) else None, node)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+    about: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        title = "one of " + ", ".join(self.words)
+        return _annotated({"enum": [*self.words, None]}, title, self.about, "")
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A leaf holding `str`."""
+        return at.leaf(None if node.value is None else str(node.value), node)
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """Strings in order; one string is shorthand for a list of one. Layers replace it as a whole."""
+
+    item: Text
+    about: str = ""
+    example: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        form: Schema = {"format": self.item.format} if self.item.format else {}
+        item = {key: value for key, value in self.item.schema().items() if key != "description"}
+        item["type"] = [kind for kind in item["type"] if kind != "null"]
+        schema = {
+            "type": ["string", "array", "object", "null"],
+            **form,
+            "items": item,
+            **TEMPLATE,
+            "x-merge": "sequence",
+        }
+        return _annotated(schema, f"{self.item.title}, or a list of them", self.about, self.example)
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A leaf holding a tuple of `Text`."""
+        if node.value is None:
+            return at.leaf(None, node)
+        items = node.value if isinstance(node.value, tuple) else (node,)
+        return at.leaf(tuple(_text(item) for item in items), node)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """An argument vector, or several in order; a string is split as a shell would, without expansion (rule 10)."""
+
+    about: str = ""
+    example: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        word: Schema = {"type": ["string", "object"], "title": "a word", **TEMPLATE}
+        vector = {
+            **word,
+            "type": ["string", "array", "object"],
+            "title": "a word, or a list of words",
+            "items": word,
+            "minItems": 1,
+        }
+        schema = {
+            "type": ["string", "array", "null"],
+            "format": "command",
+            "items": vector,
+            "minItems": 1,
+            "x-merge": "sequence",
+        }
+        return _annotated(
+            schema, "a command: a string, a list of words, or a list of such lists", self.about, self.example
+        )
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A leaf holding a tuple of argument vectors, each a tuple of `Text`."""
+        if node.value is None:
+            return at.leaf(None, node)
+        if isinstance(node.value, str):
+            return at.leaf((self.words(node.value),), node)
+        assert isinstance(node.value, tuple)
+        if not any(isinstance(item.value, tuple) for item in node.value):
+            return at.leaf((tuple(map(_text, node.value)),), node)
+        vectors: list[tuple[Value, ...]] = []
+        for item in node.value:
+            if isinstance(item.value, tuple):
+                vectors.append(tuple(map(_text, item.value)))
+            elif isinstance(item.value, str):
+                vectors.append(self.words(item.value))
+            else:
+                what = "a template cannot stand for a whole command"
+                at.problems.append(Problem(where=at.where(item.where), what=what, hint="write a list of words"))
+        return at.leaf(tuple(vectors), node)
+
+    @staticmethod
+    def words(text: str) -> tuple[str, ...]:
+        """The words of a command line; the schema's format has found bad quoting before."""
+        try:
+            return split(text)
+        except BadCommandLine:
+            return (text,)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A member of a set that may carry a word: ``true`` or a string, one of ``words`` if there are any."""
+
+    words: tuple[str, ...] = ()
+    about: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        if self.words:
+            return _annotated({"enum": [True, *self.words, None]}, f"true, {' or '.join(self.words)}", self.about, "")
+        return _annotated(
+            {"type": ["string", "boolean", "null"], "not": {"const": False}},
+            "true or a string",
+            self.about,
+            "",
+        )
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A leaf holding True or `str`."""
+        value = node.value if isinstance(node.value, bool) or node.value is None else str(node.value)
+        return at.leaf(value, node)
+
+
+@dataclass(frozen=True, slots=True)
+class Set:
+    """Names, each there or not: ``{NAME: true}``; a list is its shorthand. Layers add, ``NAME: null`` removes.
+
+    ``of``: what else a name may carry, such as the keys of an instance.
+    """
+
+    about: str = ""
+    title: str = "a name"
+    format: str = ""
+    of: Shape | None = None
+    example: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        form: Schema = {"format": self.format} if self.format else {}
+        name: Schema = {"type": "string", "title": self.title, **form}
+        schema = {
+            "type": ["array", "object", "null"],
+            "items": name,
+            "propertyNames": name,
+            "additionalProperties": self.of.schema() if self.of else {"enum": [True, None], "title": "true or null"},
+            "x-merge": "set",
+        }
+        return _annotated(schema, f"a list of names, or a map from {self.title} to true", self.about, self.example)
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A branch of leaves holding True, or of what ``of`` makes."""
+        if node.value is None:
+            return at.leaf(None, node)
+        children: dict[str, Tree] = {}
+        if isinstance(node.value, tuple):
+            for item in node.value:
+                below = at.below(str(item.value))
+                bare = below.branch({}, item.where) if isinstance(self.of, Record) else below.leaf(True, item)
+                children[str(item.value)] = bare
+        elif isinstance(node.value, Mapping):
+            for name, item in node.value.items():
+                below = at.below(name)
+                value = None if item.value is None else True
+                children[name] = self.of.canonical(item, below) if self.of else below.leaf(value, item)
+        return at.branch(children, node.where)
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """A map from names to values of one shape."""
+
+    of: Shape
+    about: str = ""
+    key: str = "a name"
+    format: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        form: Schema = {"format": self.format} if self.format else {}
+        schema = {
+            "type": ["object", "null"],
+            "propertyNames": {"type": "string", "title": self.key, **form},
+            "additionalProperties": self.of.schema(),
+        }
+        return _annotated(schema, f"a map from {self.key}", self.about, "")
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A branch."""
+        if not isinstance(node.value, Mapping):
+            return at.leaf(None, node)
+        return at.branch({k: self.of.canonical(v, at.below(k)) for k, v in node.value.items()}, node.where)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A map with known keys.
+
+    ``one_of`` are groups of keys of which one document sets one at most, and setting one takes the
+    others away (rule 6). ``shorthand``: a bare string stands for ``{shorthand: STRING}``.
+    """
+
+    keys: Mapping[str, Shape]
+    about: str = ""
+    title: str = "a map"
+    one_of: tuple[tuple[str, ...], ...] = ()
+    shorthand: str = ""
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        types = ["object", "null"] + (["string"] if self.shorthand else [])
+        schema: Schema = {
+            "type": types,
+            "properties": {name: shape.schema() for name, shape in self.keys.items()},
+            "additionalProperties": False,
+        }
+        if self.one_of:
+            schema["x-one-of"] = [list(group) for group in self.one_of]
+        if self.shorthand:
+            schema |= {"if": {"type": "string"}, "then": self.keys[self.shorthand].schema()}
+        return _annotated(schema, self.title, self.about, "")
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """A branch."""
+        if isinstance(node.value, Mapping):
+            items = node.value.items()
+            return at.branch({k: self.keys[k].canonical(v, at.below(k)) for k, v in items}, node.where)
+        if node.value is None or not self.shorthand:
+            return at.leaf(None, node)
+        short = self.keys[self.shorthand].canonical(node, at.below(self.shorthand))
+        return at.branch({self.shorthand: short}, node.where)
+
+
+@dataclass(frozen=True, slots=True)
+class Free:
+    """Anything: `values`, and sections whose own rules come later. A list is one leaf."""
+
+    about: str = ""
+    title: str = "a map"
+
+    def schema(self) -> Schema:
+        """JSON Schema."""
+        return _annotated({"type": ["object", "null"]}, self.title, self.about, "")
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """Branches for maps, leaves for everything else."""
+        if isinstance(node.value, Mapping):
+            return at.branch({k: self.canonical(v, at.below(k)) for k, v in node.value.items()}, node.where)
+        return at.leaf(self.value(node), node)
+
+    def value(self, node: Node) -> Value:
+        """The value of a leaf: maps inside of lists become tuples of pairs."""
+        if isinstance(node.value, Mapping):
+            return tuple((key, self.value(child)) for key, child in node.value.items())
+        if isinstance(node.value, tuple):
+            return tuple(map(self.value, node.value))
+        return node.value.number if isinstance(node.value, Number) else node.value

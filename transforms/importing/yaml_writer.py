@@ -1,0 +1,181 @@
+"""Documents as YAML a person would like to read: in the language's order, quoted only where our reader needs it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from ordain.transforms.document import yaml_reader
+from ordain.transforms.document.language import SECTIONS
+from ordain.transforms.document.node import Number, Unreadable, scalar
+from ordain.transforms.document.shapes import Free, Map, Record, Set, Shape
+from ordain.transforms.importing.draft import Imported, Plain
+
+WIDTH = 100
+"""Longer lines than this are broken where YAML lets them be."""
+_END = "\n"
+KEY = 1000
+"""YAML wants longer keys to be announced (the limit of YAML 1.2, 7.4.2, is 1024 characters)."""
+FLOW_ENTRIES = 3
+"""A map of more stands on lines of its own."""
+
+
+def write(imported: Imported, name: str, *, header: str) -> str:
+    """The Layer called ``name``; ``header`` becomes the comment at its top."""
+    lines = [*_comment(header, ""), "ordain: v1", "kind: Layer", f"name: {_scalar(name, flow=False, typed=False)}"]
+    for section, shape in SECTIONS.items():
+        entries = imported.mapping(section)
+        if not entries:
+            continue
+        lines += ["", f"{section}:"]
+        for entry, value in _ordered(dict(entries), shape).items():
+            lines += _comment(imported.comments.get((section, entry), ""), "  ")
+            lines += _pair(entry, value, "  ", isinstance(shape, Free))
+    return "\n".join(lines) + "\n"
+
+
+def _ordered(value: dict[str, Plain], shape: Shape | None) -> dict[str, Plain]:
+    """``value`` and all maps in it in the order of the language."""
+    rank = {key: at for at, key in enumerate(shape.keys)} if isinstance(shape, Record) else {}
+    ordered: dict[str, Plain] = {}
+    for key in sorted(value, key=lambda key: rank.get(key, len(rank))):
+        inner = value[key]
+        ordered[key] = _ordered(inner, _below(shape, key)) if isinstance(inner, dict) else inner
+    return ordered
+
+
+def _below(shape: Shape | None, key: str) -> Shape | None:
+    if isinstance(shape, Record):
+        return shape.keys.get(key)
+    return shape.of if isinstance(shape, (Map, Set)) else None
+
+
+def _pair(key: str, value: Plain, indent: str, typed: bool) -> Iterator[str]:
+    """``key: value`` in block style. ``typed``: a string that looks like a number has to say that it is none."""
+    head = f"{indent}{_scalar(key, flow=False, typed=False)}:"
+    if len(head) > KEY:
+        yield f"{indent}? {_scalar(key, flow=False, typed=False)}"
+        head = f"{indent}:"
+    flow = _flow(value, typed)
+    if flow and (not value or len(head) + 1 + len(flow) <= WIDTH):
+        yield f"{head} {flow}"
+    elif isinstance(value, dict):
+        yield head
+        for name, inner in value.items():
+            yield from _pair(name, inner, f"{indent}  ", typed)
+    elif isinstance(value, list):
+        yield head
+        for item in value:
+            yield from _item(item, f"{indent}  ", typed)
+    elif isinstance(value, str) and _literal(value):
+        chomp = "" if value.endswith("\n") else "-"
+        yield f"{head} |{chomp}"
+        yield from (f"{indent}  {line}" if line else "" for line in value.removesuffix("\n").split("\n"))
+    else:
+        yield f"{head} {_scalar(value, flow=False, typed=typed)}"
+
+
+def _item(value: Plain, indent: str, typed: bool) -> Iterator[str]:
+    if isinstance(value, str) and _literal(value):
+        yield f"{indent}- |{'' if value.endswith(_END) else '-'}"
+        yield from (f"{indent}  {line}" if line else "" for line in value.removesuffix(_END).split(_END))
+    elif isinstance(value, dict) and value and len(_flow(value, typed) or " " * WIDTH) >= WIDTH:
+        lines = [line for name, inner in value.items() for line in _pair(name, inner, f"{indent}  ", typed)]
+        yield f"{indent}- {lines[0].lstrip()}"
+        yield from lines[1:]
+    else:
+        flow = isinstance(value, (dict, list))
+        yield f"{indent}- {_inline(value, typed) if flow else _scalar(value, flow=False, typed=typed)}"
+
+
+def _flow(value: Plain, typed: bool) -> str:
+    """``value`` on one line, "" where a person would not write it so."""
+    if isinstance(value, dict):
+        if len(value) > FLOW_ENTRIES or any((isinstance(v, dict) and v) or _long(v) for v in value.values()):
+            return ""
+        return "{" + ", ".join(f"{_key(k)}: {_inline(v, typed)}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        if any(isinstance(v, dict) or _long(v) for v in value):
+            return ""
+        return _inline(value, typed)
+    return "" if _long(value) else _scalar(value, flow=False, typed=typed)
+
+
+def _long(value: Plain) -> bool:
+    return isinstance(value, str) and "\n" in value
+
+
+def _inline(value: Plain, typed: bool) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_inline(item, typed) for item in value) + "]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_key(k)}: {_inline(v, typed)}" for k, v in value.items()) + "}"
+    return _scalar(value, flow=True, typed=typed)
+
+
+def _key(text: str) -> str:
+    written = _scalar(text, flow=True, typed=False)
+    return f"? {written} " if len(written) > KEY else written
+
+
+def _scalar(value: Plain, *, flow: bool, typed: bool) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return str(value)
+    assert isinstance(value, str)
+    if not (typed and isinstance(scalar(value), Number)) and _reads_back(value, value, flow):
+        return value
+    single = "'" + value.replace("'", "''") + "'"
+    if value.isprintable() and _reads_back(single, value, flow):
+        double = json.dumps(value, ensure_ascii=False)
+        return double if "\\" not in double else single
+    return _escaped(value)
+
+
+def _escaped(value: str) -> str:
+    """In double quotes, with escapes for what YAML takes in no other way."""
+    quoted = json.dumps(value, ensure_ascii=False)
+    return re.sub(r"[^ -~]", lambda m: m[0] if m[0].isprintable() else _escape(ord(m[0])), quoted)
+
+
+def _escape(code: int) -> str:
+    if code < 256:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+
+
+@lru_cache(maxsize=4096)
+def _reads_back(written: str, meant: str, flow: bool) -> bool:
+    """Whether our reader takes ``written`` for the string ``meant``, in a flow or not, as a value and as a key."""
+    if "\n" in written or not written:
+        return False
+    key = written if len(written) < KEY else "key"
+    text = f"{{{key}: [{written}, {written}]}}" if flow else f"{key}: {written}"
+    try:
+        (node,) = yaml_reader.read("", text)
+    except (Unreadable, ValueError):
+        return False
+    return node.plain() == {key if key == "key" else meant: [meant, meant] if flow else meant}
+
+
+def _literal(text: str) -> bool:
+    """Whether a literal block holds ``text`` byte for byte."""
+    body = text.removesuffix("\n")
+    return (
+        "\n" in text
+        and body.strip() != ""
+        and not body.endswith("\n")
+        and not body.startswith((" ", "\n", "\t"))
+        and all(line.isprintable() for line in body.replace("\t", "").split("\n"))
+    )
+
+
+def _comment(text: str, indent: str) -> Iterator[str]:
+    for line in text.split("\n") if text else ():
+        shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+        yield f"{indent}# {shown}"

@@ -1,0 +1,1 @@
+"""Facts about a machine and its installed units, read below a root directory."""

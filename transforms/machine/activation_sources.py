@@ -1,0 +1,64 @@
+"""Who else starts a unit when something comes: D-Bus for a name that is asked for, udev for a device.
+
+    root/usr/share/dbus-1/system-services, root/usr/lib/udev/rules.d ──read_activated──▶ unit → who, in words
+
+No link leads there, so none can be held back. Sources: dbus-daemon(1), "SystemdService"; systemd.device(5),
+"SYSTEMD_WANTS=".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ordain.transforms.machine import rootfs
+
+SERVICES = (
+    "etc/dbus-1/system-services",
+    "usr/local/share/dbus-1/system-services",
+    "usr/share/dbus-1/system-services",
+    "lib/dbus-1/system-services",
+)
+RULES = ("etc/udev/rules.d", "usr/local/lib/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d")
+"""The most important first: of two files of one name, the first counts."""
+_NAME = re.compile(r"^Name\s*=\s*(\S+)", re.MULTILINE)
+_UNIT = re.compile(r"^SystemdService\s*=\s*(\S+)", re.MULTILINE)
+_WANTS = re.compile(r'^[^#\n]*ENV\{SYSTEMD_WANTS\}\s*\+?=\s*"([^"\n]*)"', re.MULTILINE)
+_INSTANCE = re.compile(r"@.*(?=\.)")
+
+
+def read_activated(root: Path) -> Mapping[str, tuple[str, ...]]:
+    """By unit, templates by their own name."""
+    found: dict[str, list[str]] = {}
+    for unit, who in (*_by_bus(root), *_by_devices(root)):
+        found.setdefault(unit, []).append(who)
+    return {unit: tuple(dict.fromkeys(who)) for unit, who in sorted(found.items())}
+
+
+def _by_bus(root: Path) -> Iterator[tuple[str, str]]:
+    for path, text in _files(root, SERVICES, ".service"):
+        if (unit := _UNIT.search(text)) and (name := _NAME.search(text)):
+            yield unit[1], f"D-Bus starts it for {name[1]} ({path})"
+
+
+def _by_devices(root: Path) -> Iterator[tuple[str, str]]:
+    for path, text in _files(root, RULES, ".rules"):
+        for match in _WANTS.finditer(text):
+            for word in match[1].split():
+                yield _INSTANCE.sub("@", word), f"udev starts it for a device ({path})"
+
+
+def _files(root: Path, directories: Sequence[str], suffix: str) -> Iterator[tuple[str, str]]:
+    """Path and text of the files that count; a link to /dev/null takes the place of others, and says nothing."""
+    seen: set[str] = set()
+    for directory in directories:
+        for name in rootfs.names(root, directory):
+            if not name.endswith(suffix) or name in seen:
+                continue
+            seen.add(name)
+            try:
+                data = rootfs.read(root, f"{directory}/{name}") or b""
+            except OSError:
+                continue
+            yield f"/{directory}/{name}", data.decode("utf-8", "replace")

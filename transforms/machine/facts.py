@@ -1,0 +1,278 @@
+"""What a machine is, read from the files below its root and nothing else.
+
+    root/ ──survey──▶ Facts, Problems        `Facts` ◀──from_json── JSON ◀──to_json── `Facts`
+
+Nothing here refuses: a fact that cannot be read takes its default, and a warning says so.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ordain.transforms.document import yaml_reader
+from ordain.transforms.document.conditions import FACTS
+from ordain.transforms.document.node import Unreadable
+from ordain.transforms.errors import Problem, Severity, Where
+from ordain.transforms.machine import agent_yaml, rootfs, virtualization
+from ordain.transforms.machine import os_release as osrelease
+from ordain.transforms.model import Facts
+
+SETTING = "ordain.labels"
+SYSTEMD = ("usr/lib/systemd/systemd", "lib/systemd/systemd")
+# Debian ≥ 12 keeps its private library in the directory of the architecture.
+SYSTEMD_LIBRARIES = (
+    "usr/lib/systemd",
+    "usr/lib64/systemd",
+    "usr/lib/*/systemd",
+    "lib/systemd",
+    "lib/*/systemd",
+)
+
+_ID = re.compile(r"[a-z0-9._-]+")
+_LIBRARY = re.compile(r"libsystemd-shared-([0-9]{1,6})\b.*\.so")
+_MACHINE_ID = re.compile(r"[0-9a-f]{32}")
+_MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5,19}")
+_WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
+_HOSTNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
+
+# e_machine → systemd's name (ConditionArchitecture= in systemd.unit(5)), as (32 bit big endian, 32 little,
+# 64 big, 64 little); one name where the machine has one form.
+ARCHITECTURES: Mapping[int, tuple[str, ...]] = {
+    2: ("sparc",),
+    3: ("x86",),
+    4: ("m68k",),
+    8: ("mips", "mips-le", "mips64", "mips64-le"),
+    15: ("parisc", "parisc", "parisc64", "parisc64"),
+    20: ("ppc", "ppc-le", "ppc", "ppc-le"),
+    21: ("ppc64", "ppc64-le", "ppc64", "ppc64-le"),
+    22: ("s390", "s390", "s390x", "s390x"),
+    40: ("arm-be", "arm", "arm-be", "arm"),
+    42: ("sh",),
+    43: ("sparc64",),
+    50: ("ia64",),
+    62: ("x86-64",),
+    183: ("arm64-be", "arm64", "arm64-be", "arm64"),
+    243: ("riscv32", "riscv32", "riscv64", "riscv64"),
+    258: ("loongarch64",),
+}
+
+
+def read_facts(root: Path) -> Facts:
+    """The facts of the machine whose file system is ``root``; problems are dropped, see `survey`."""
+    return survey(root)[0]
+
+
+def survey(root: Path) -> tuple[Facts, tuple[Problem, ...]]:
+    """The facts of the machine whose file system is ``root``, and a warning for what could not be read."""
+    reader = _Reader(root=root)
+    release = reader.os_release()
+    container = virtualization.container(root)
+    words = _words(reader.text("proc/1/cmdline" if container else "proc/cmdline"), container)
+    pinned = reader.command_line_labels(words)
+    facts = Facts(
+        id=reader.os_id(release),
+        like=tuple(dict.fromkeys(release.get("ID_LIKE", "").split())),
+        version=release.get("VERSION_ID", ""),
+        systemd=reader.systemd(),
+        arch=reader.architecture(),
+        virtualization=container or virtualization.machine(root),
+        hostname=reader.hostname(),
+        machine_id=reader.machine_id(),
+        mac=reader.macs(),
+        root=reader.root_kind(),
+        labels={**reader.agent_labels(), **pinned},
+        pinned=frozenset(pinned),
+    )
+    return facts, tuple(reader.problems)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """One reading of one root, collecting its problems."""
+
+    root: Path
+    problems: list[Problem] = field(default_factory=list)
+
+    def warn(self, path: str, what: str, *, line: int = 0, hint: str = "") -> None:
+        where = Where(path=f"/{path}", line=line)
+        self.problems.append(Problem(where=where, what=what, hint=hint, code="Facts", severity=Severity.WARNING))
+
+    def data(self, path: str) -> bytes | None:
+        """The content of a file, ``None`` if it is missing or, with a warning, cannot be read."""
+        try:
+            return rootfs.read(self.root, path)
+        except OSError as error:
+            self.warn(path, f"cannot be read: {error.strerror or error}")
+            return None
+
+    def text(self, path: str) -> str:
+        """The text of a file, "" if there is none; bytes that are no UTF-8 are replaced, with a warning."""
+        data = self.data(path) or b""
+        try:
+            return data.decode()
+        except UnicodeDecodeError as error:
+            self.warn(path, f"is not UTF-8 at byte {error.start}")
+            return data.decode("utf-8", "replace")
+
+    def os_release(self) -> dict[str, str]:
+        for path in ("etc/os-release", "usr/lib/os-release"):
+            if text := self.text(path):
+                values, wrong = osrelease.parse(text)
+                for line, what in wrong:
+                    self.warn(path, what, line=line)
+                return values
+        self.warn("etc/os-release", "there is none: the OS is unknown")
+        return {}
+
+    def os_id(self, release: Mapping[str, str]) -> str:
+        name = release.get("ID", "")
+        if not name or _ID.fullmatch(name):
+            return name or "linux"  # the default of os-release(5)
+        self.warn("etc/os-release", f'ID "{name}" is no OS identifier', hint="lower case letters, digits, . _ -")
+        return "linux"
+
+    def systemd(self) -> int:
+        found = [
+            int(match[1])
+            for directory in SYSTEMD_LIBRARIES
+            for path in self._directories(directory)
+            for name in rootfs.names(self.root, path)
+            if (match := _LIBRARY.fullmatch(name))
+        ]
+        if not found:
+            self.warn("usr/lib/systemd", "no libsystemd-shared-VERSION.so: the version of systemd is unknown")
+        return max(found, default=0)  # during an upgrade both are there for a moment
+
+    def _directories(self, pattern: str) -> Iterable[str]:
+        before, star, after = pattern.partition("*")
+        return [f"{before}{name}{after}" for name in rootfs.names(self.root, before)] if star else [pattern]
+
+    def architecture(self) -> str:
+        for path in SYSTEMD:
+            try:
+                head = rootfs.head(self.root, path, 20)
+            except OSError as error:
+                self.warn(path, f"cannot be read: {error.strerror or error}")
+                continue
+            if head is None:
+                continue
+            if name := elf_architecture(head):
+                return name
+            self.warn(path, "is no program of an architecture that systemd knows")
+        return "unknown"
+
+    def hostname(self) -> str:
+        for path in ("etc/hostname", "proc/sys/kernel/hostname"):
+            lines = (line.strip() for line in self.text(path).splitlines())
+            name = next((line for line in lines if line and not line.startswith("#")), "")
+            if _HOSTNAME.fullmatch(name):
+                return name.rstrip(".")
+            if name and name != "(none)":
+                self.warn(path, f'"{name}" is no host name')
+        return "localhost"
+
+    def machine_id(self) -> str:
+        text = self.text("etc/machine-id").strip()
+        if _MACHINE_ID.fullmatch(text):
+            return text
+        if text and text != "uninitialized":  # machine-id(5): written during the first boot
+            self.warn("etc/machine-id", "holds no 32 hexadecimal digits")
+        return ""
+
+    def macs(self) -> tuple[str, ...]:
+        """Addresses of interfaces with a device behind them; a bridge or bond borrows or invents its own."""
+        interfaces = [
+            f"sys/class/net/{name}"
+            for name in rootfs.names(self.root, "sys/class/net")
+            if rootfs.exists(self.root, f"sys/class/net/{name}/device")
+        ]
+        addresses = {self.text(f"{interface}/address").strip().lower() for interface in interfaces}
+        return tuple(sorted(a for a in addresses if _MAC.fullmatch(a)))
+
+    def root_kind(self) -> str:
+        """``ram`` if what is mounted last over / lives in memory. Source: proc_pid_mountinfo(5)."""
+        kind = ""
+        for line in self.text("proc/1/mountinfo").splitlines():
+            mount, _, source = line.partition(" - ")
+            words = mount.split()
+            if len(words) > 4 and words[4] == "/":
+                kind = source.partition(" ")[0]
+        return "ram" if kind in ("rootfs", "tmpfs", "ramfs") else "disk"
+
+    def agent_labels(self) -> dict[str, tuple[str, ...]]:
+        """``labels:`` of agent.yaml, see `agent_yaml.read_labels`."""
+        try:
+            data = agent_yaml.in_force(self.root)
+        except OSError as error:
+            self.warn(agent_yaml.PATH, f"cannot be read: {error.strerror or error}")
+            return {}
+        if not data:
+            return {}
+        try:
+            settings = next(yaml_reader.read(f"/{agent_yaml.PATH}", data.decode("utf-8", "replace")), None)
+        except Unreadable as unreadable:
+            problem = unreadable.problem
+            self.warn(agent_yaml.PATH, problem.what, line=problem.where.line, hint=problem.hint)
+            return {}
+        labels, problems = agent_yaml.read_labels(settings)
+        for problem in problems:
+            self.warn(agent_yaml.PATH, problem.what, line=problem.where.line, hint=problem.hint)
+        return labels
+
+    def command_line_labels(self, words: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """``ordain.labels=k=v,…`` of the kernel command line; a key given again adds a value."""
+        labels: dict[str, tuple[str, ...]] = {}
+        for word in words:
+            setting, _, text = word.partition("=")
+            if setting != SETTING:
+                continue
+            for pair in filter(None, text.split(",")):
+                name, _, value = pair.partition("=")
+                if not name or not value:
+                    self.warn("proc/cmdline", f'"{pair}" in {SETTING} is no label', hint="name=value")
+                elif self._label(name, "proc/cmdline"):
+                    labels[name] = tuple(dict.fromkeys((*labels.get(name, ()), value)))
+        return labels
+
+    def _label(self, name: str, path: str, *, line: int = 0) -> bool:
+        if name in FACTS:
+            self.warn(path, f"a label may not have the name of a fact: {name}", line=line)
+        return name not in FACTS
+
+
+def pinned_labels(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The labels among the words of a kernel command line.
+
+    >>> pinned_labels(["quiet", "ordain.labels=role=web,role=db"])
+    {'role': ('web', 'db')}
+    """
+    return _Reader(root=Path("/")).command_line_labels(words)
+
+
+def elf_architecture(head: bytes) -> str:
+    """systemd's name of the architecture in an ELF header, of which 20 bytes do; "" if there is none.
+
+    >>> elf_architecture(bytes.fromhex("7f454c46020101000000000000000000" "0300" "b700"))
+    'arm64'
+    """
+    if len(head) < 20 or head[:4] != b"\x7fELF" or head[4] not in (1, 2) or head[5] not in (1, 2):
+        return ""
+    wide, little = head[4] == 2, head[5] == 1
+    (machine,) = struct.unpack_from("<H" if little else ">H", head, 18)
+    forms = ARCHITECTURES.get(machine, ("",))
+    return forms[2 * wide + little] if len(forms) == 4 else forms[0]
+
+
+def command_line(root: Path) -> list[str]:
+    """The words of the kernel command line, or of PID 1's in a container; none where it cannot be read."""
+    container = virtualization.container(root)
+    return _words(_Reader(root=root).text("proc/1/cmdline" if container else "proc/cmdline"), container)
+
+
+def _words(text: str, container: str) -> list[str]:
+    """Double quotes on a kernel command line keep spaces together and go away."""
+    return text.split("\0") if container else [word.replace('"', "") for word in _WORD.findall(text)]

@@ -1,0 +1,304 @@
+"""The unit files of a machine, merged as its systemd would merge them.
+
+    root/ ──read_installed──▶ Installed
+
+Source: systemd.unit(5), "Unit File Load Path"; the order of drop-ins is that of
+``unit_file_find_dropin_paths()`` in systemd's src/shared/unit-file.c. Directories of generators and those
+under /run are left out unless asked for: what is there is made by others for this boot, or by us. What is made of a
+SysV script is as good as a file (`sysv`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ordain.transforms.machine import rootfs, sysv_scripts
+from ordain.transforms.machine.activation_sources import read_activated
+from ordain.transforms.model import Installed, InstalledUnit, Link
+from ordain.transforms.systemd import unit_file, unit_name
+
+DIRECTORIES = (
+    "etc/systemd/system.control",  # systemctl set-property
+    "etc/systemd/system",
+    "usr/local/lib/systemd/system",
+    "usr/lib/systemd/system",
+    "lib/systemd/system",
+)
+"""Where units are looked for, the most important first."""
+NOW = (
+    DIRECTORIES[0],
+    "run/systemd/system.control",
+    "run/systemd/transient",
+    "run/systemd/generator.early",
+    DIRECTORIES[1],
+    "run/systemd/system",
+    "run/systemd/generator",
+    *DIRECTORIES[2:],
+    "run/systemd/generator.late",
+)
+"""The same with what is made for this boot, by generators, by ``--runtime`` and by us."""
+DEPENDENCIES = ("wants", "requires", "upholds")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    """A file that systemd would read: where it is found, and where that leads; "" is nowhere, a mask."""
+
+    path: str
+    real: str
+    text: str | None = None
+    """What systemd would find there, of a file that is made at boot."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Directories:
+    """What the unit directories hold, by name.
+
+    ``drop_ins`` maps ``NAME.d`` to its files, per directory in order; ``links`` ``NAME.wants`` likewise.
+    """
+
+    fragments: dict[str, _File] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+    drop_ins: dict[str, dict[int, dict[str, _File]]] = field(default_factory=dict)
+    links: dict[str, dict[int, dict[str, _File]]] = field(default_factory=dict)
+
+
+def read_installed(root: Path, directories: Sequence[str] = DIRECTORIES) -> Installed:
+    """The unit files below ``root``; what systemd would leave out is left out."""
+    found = _scan(root, directories)
+    _add_scripts(root, found)
+    aliases = {name: end for name in found.aliases if (end := _end(found.aliases, name))}
+    others: dict[str, list[str]] = {}
+    for alias, name in sorted(aliases.items()):
+        others.setdefault(name, []).append(alias)
+    links = tuple(_links(found))
+    wanted = {*found.fragments, *_with_own_drop_ins(found), *_instances(links)}
+    units = {
+        name: unit
+        for name in sorted({aliases.get(name, name) for name in wanted})
+        if (unit := _unit(name, others.get(name, ()), found))
+    }
+    return Installed(units=units, aliases=aliases, links=links, activated=read_activated(root))
+
+
+def _scan(root: Path, directories: Sequence[str]) -> _Directories:
+    found = _Directories()
+    real = [os.fspath(rootfs.chase(root, directory)) for directory in directories]
+    for rank, (shown, path) in enumerate(zip(directories, real, strict=True)):
+        if path in real[:rank]:  # /lib is usually a link to usr/lib; once is enough
+            continue
+        for entry in _entries(path):
+            stem, _, kind = entry.name.rpartition(".")
+            place = f"/{shown}/{entry.name}"
+            if kind == "d":
+                found.drop_ins.setdefault(stem, {})[rank] = {
+                    name: file for name, file in _files(root, place) if name.endswith(".conf")
+                }
+            elif kind in DEPENDENCIES:
+                found.links.setdefault(entry.name, {})[rank] = dict(_files(root, place))
+            elif unit_name.is_valid(entry.name) and not _known(found, entry.name):
+                _add(root, entry, place, real, found)
+    return found
+
+
+def _add_scripts(root: Path, found: _Directories) -> None:
+    """What systemd-sysv-generator makes: the least of all, and only of names that no unit file has."""
+    late = len(NOW)
+    for script in sysv_scripts.read_scripts(root):
+        if _known(found, script.unit):
+            continue
+        made = _File(path=f"/{sysv_scripts.MADE}/{script.unit}", real=script.path, text=script.text)
+        found.fragments[script.unit] = made
+        for alias in script.provides:
+            if not _known(found, alias):
+                found.aliases[alias] = script.unit
+        for target in script.targets:
+            path = f"/{sysv_scripts.MADE}/{target}.wants/{script.unit}"
+            links = found.links.setdefault(f"{target}.wants", {}).setdefault(late, {})
+            links[script.unit] = _File(path=path, real=script.path)
+
+
+def _known(found: _Directories, name: str) -> bool:
+    return name in found.fragments or name in found.aliases
+
+
+def _add(root: Path, entry: os.DirEntry[str], place: str, directories: list[str], found: _Directories) -> None:
+    """Note the unit file ``entry``: a fragment, a mask or an alias."""
+    name = entry.name
+    if not entry.is_symlink():
+        if entry.is_file():
+            found.fragments[name] = _File(path=place, real=entry.path)
+        return
+    file = _resolve(root, place)
+    if file is None:
+        return
+    directory, _, target = file.real.rpartition("/")
+    if directory in directories and target != name:
+        if alias := _aliased(name, target):
+            if alias == name:
+                found.fragments[name] = file
+            else:
+                found.aliases[name] = alias
+        return
+    found.fragments[name] = file
+
+
+def _aliased(name: str, target: str) -> str:
+    """The unit that a link from ``name`` to ``target`` makes ``name`` stand for; "" where systemd ignores it.
+
+    >>> _aliased("autovt@tty1.service", "getty@.service"), _aliased("a.service", "b.socket")
+    ('getty@tty1.service', '')
+    """
+    if not unit_name.is_valid(target) or unit_name.suffix(name) != unit_name.suffix(target):
+        return ""
+    prefix, wanted, suffix = unit_name.split(target)
+    _, instance, _ = unit_name.split(name)
+    if wanted == "" and instance:
+        return f"{prefix}@{instance}.{suffix}"
+    return target if (instance is None, instance == "") == (wanted is None, wanted == "") else ""
+
+
+def _end(aliases: Mapping[str, str], name: str) -> str:
+    """Where a chain of aliases ends, "" if it never does."""
+    seen = {name}
+    while (name := aliases[name]) in aliases:
+        if name in seen:
+            return ""
+        seen.add(name)
+    return name
+
+
+def _unit(name: str, aliases: Iterable[str], found: _Directories) -> InstalledUnit | None:
+    """The unit called ``name``, ``None`` if nothing speaks of it."""
+    fragment = found.fragments.get(name) or found.fragments.get(unit_name.template_of(name) or "")
+    drop_ins = _drop_ins(name, aliases, found)
+    if fragment is None and not drop_ins:
+        return None
+    path = fragment.path if fragment else ""
+    content = _content(fragment) if fragment else " "
+    if not content:
+        return InstalledUnit(name=name, path=path, sections={}, masked=True)
+    sections: dict[str, list[tuple[str, str]]] = {}
+    texts = {file.path: _content(file) for file in drop_ins}
+    for text in (content, *texts.values()):
+        for section, key, value in unit_file.parse(text):
+            sections.setdefault(section, []).append((key, value))
+    return InstalledUnit(
+        name=name,
+        path=path,
+        sections={section: tuple(lines) for section, lines in sections.items()},
+        drop_ins=tuple(texts),
+        drop_in_keys={path: frozenset((s, k) for s, k, _ in unit_file.parse(text)) for path, text in texts.items()},
+    )
+
+
+def _drop_ins(name: str, aliases: Iterable[str], found: _Directories) -> tuple[_File, ...]:
+    """The drop-ins of a unit in systemd's order: by file name, of two the one in the first directory.
+
+    A link to /dev/null is among them, as in systemd's DropInPaths: it keeps out the others of its name.
+    """
+    chosen: dict[str, _File] = {}
+    for unit in (name, *aliases, unit_name.suffix(name)):
+        directories = [
+            (rank, place, files)
+            for place, dropped in enumerate(drop_in_names(unit))
+            for rank, files in found.drop_ins.get(dropped, {}).items()
+        ]
+        for _, _, files in sorted(directories, key=lambda d: d[:2]):
+            for file_name, file in files.items():
+                chosen.setdefault(file_name, file)
+    return tuple(file for _, file in sorted(chosen.items()))
+
+
+def drop_in_names(name: str) -> Iterator[str]:
+    """Whose drop-ins a unit takes, the closest first; a name may come again.
+
+    This is the recursion of ``unit_file_find_dirs()``; a template's prefixes lose its ``@``.
+
+    >>> list(drop_in_names("a-b@x.service"))
+    ['a-b@x.service', 'a-b@.service', 'a-.service', 'a-@x.service', 'a-@.service']
+    """
+    yield name
+    if name in unit_name.SUFFIXES:
+        return
+    prefix, instance, suffix = unit_name.split(name)
+    if instance:
+        yield from drop_in_names(f"{prefix}@.{suffix}")
+    dash = prefix.rfind("-", 0, -1)
+    if dash > 0:
+        at = f"@{instance}" if instance else ""
+        yield from drop_in_names(f"{prefix[: dash + 1]}{at}.{suffix}")
+
+
+def _with_own_drop_ins(found: _Directories) -> Iterator[str]:
+    """Units with a drop-in of their very own; ``foo-.service.d`` and ``service.d`` are those of others."""
+    for name in found.drop_ins:
+        if unit_name.is_valid(name) and not unit_name.split(name)[0].endswith("-"):
+            yield name
+
+
+def _instances(links: Iterable[Link]) -> Iterator[str]:
+    """Instances that exist by being linked."""
+    return (link.name for link in links if unit_name.template_of(link.name))
+
+
+def _links(found: _Directories) -> Iterator[Link]:
+    """Dependencies by link; a link to /dev/null takes away the one of that name in a lesser directory."""
+    for directory, places in sorted(found.links.items()):
+        target, _, kind = directory.rpartition(".")
+        if not unit_name.is_valid(target):
+            continue
+        first: dict[str, _File] = {}
+        for _, files in sorted(places.items()):
+            first = files | first
+        for name, file in sorted(first.items()):
+            if file.real and unit_name.is_valid(name):
+                yield Link(target=target, kind=kind, name=name, path=file.path)
+
+
+def _entries(path: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda e: e.name)
+    except OSError:
+        return []
+
+
+def _files(root: Path, place: str) -> Iterator[tuple[str, _File]]:
+    """Files and links in a directory of the unit directories, which may itself be a link."""
+    try:
+        path = os.fspath(rootfs.chase(root, place))
+    except OSError:
+        return
+    for entry in _entries(path):
+        shown = f"{place}/{entry.name}"
+        if not entry.is_symlink():
+            yield entry.name, _File(path=shown, real=entry.path)
+        elif file := _resolve(root, shown, dangling=True):
+            yield entry.name, file
+
+
+def _resolve(root: Path, place: str, *, dangling: bool = False) -> _File | None:
+    """Where the link ``place`` leads; ``None`` if nowhere, unless ``dangling`` links count."""
+    try:
+        real = rootfs.chase(root, place)
+        if real == root / "dev/null":
+            return _File(path=place, real="")
+        return _File(path=place, real=os.fspath(real)) if dangling or real.is_file() else None
+    except OSError:
+        return None
+
+
+def _content(file: _File) -> str:
+    """The text of a unit file, "" for a mask, " " if it cannot be read: then only its name is known."""
+    if not file.real:
+        return ""
+    if file.text is not None:
+        return file.text
+    try:
+        return rootfs.read_here(file.real).decode("utf-8", "replace")
+    except OSError:
+        return " "

@@ -1,0 +1,1 @@
+"""A resolved document to artifacts: units, files, accounts, kernel parameters and mounts."""

@@ -1,0 +1,114 @@
+"""``mounts`` and ``swaps`` → mount, automount and swap units, wired by Wants only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ordain.transforms.model import Artifact, Branch, Member, Wanted
+from ordain.transforms.render.item import Item, item, mask, wants
+from ordain.transforms.render.unit_draft import Draft
+from ordain.transforms.systemd import unit_name
+from ordain.transforms.systemd.encode import EncodeError
+
+KEPT = ("/", "/usr", "/etc", "/run", "/var/lib/ordain", "/proc", "/sys", "/dev")
+"""A mount over one of these could keep the machine from booting or from being healed (product.md, Boot)."""
+
+NETWORK = frozenset(
+    "9p afs ceph cifs gfs glusterfs lustre ncp ncpfs nfs nfs4 ocfs2 orangefs pvfs2 smb3 smbfs sshfs".split()
+)
+"""fstype_is_network() of systemd's src/basic/mountpoint-util.c, and lustre."""
+
+
+def is_remote(branch: Branch) -> bool:
+    """Whether a mount needs the network."""
+    return branch.value("type") in NETWORK or "_netdev" in branch.branch("options")
+
+
+def render_mount(path: str, branch: Branch, pointer: str, systemd: int) -> Item:
+    """The item of one mount point."""
+    return _MountPoint(path, branch, pointer, systemd).item()
+
+
+class _MountPoint:
+    def __init__(self, path: str, branch: Branch, pointer: str, systemd: int) -> None:
+        self.path, self.branch, self.pointer, self.systemd = path.rstrip("/") or "/", branch, pointer, systemd
+        self.state = Wanted(str(branch.value("state", "running")))
+        self.automount = branch.value("automount") is True
+        self.here = branch.here
+
+    def item(self) -> Item:
+        try:
+            self.unit = f"{unit_name.escape_path(self.path)}.mount"
+        except EncodeError as error:
+            draft = Draft(unit="-.mount", item=self.pointer, systemd=self.systemd)
+            draft.block(self.here, error.what, error.hint, "Encode")
+            return item(self.pointer, [draft])
+        self.starter = self.unit.removesuffix("mount") + "automount" if self.automount else self.unit
+        if self.state is Wanted.MASKED and self.path not in KEPT:
+            masks = (mask(unit, self.pointer) for unit in sorted({self.unit, self.starter}))
+            return item(self.pointer, (), masks, self.members())
+        return item(self.pointer, self.drafts(), self.links(), self.members())
+
+    def drafts(self) -> Iterator[Draft]:
+        mount = Draft(unit=self.unit, item=self.pointer, systemd=self.systemd)
+        if self.path in KEPT:
+            mount.block(self.here, f"nothing may be mounted over {self.path}", "mount it elsewhere", "Vital")
+        what = self.branch.leaf("what")
+        if what is None:
+            mount.block(self.here, "a mount needs `what`", "a device, a share, or tmpfs", "Item")
+        else:
+            mount.set("Mount", "What", str(what.value), what)
+        mount.set("Mount", "Where", self.path, self.here)
+        if leaf := self.branch.leaf("type"):
+            mount.set("Mount", "Type", str(leaf.value), leaf)
+        _options(self.branch, mount, "Mount")
+        if leaf := self.branch.leaf("timeout"):
+            if str(leaf.value) in {"0", "infinity"}:
+                mount.block(leaf, "a mount needs a finite timeout", "the boot waits for it", "Vital")
+            mount.set("Mount", "TimeoutSec", str(leaf.value), leaf)
+        yield mount
+        if self.automount:
+            auto = Draft(unit=self.starter, item=self.pointer, systemd=self.systemd)
+            auto.set("Automount", "Where", self.path, self.here)
+            yield auto
+
+    def links(self) -> Iterator[Artifact]:
+        if self.state is Wanted.RUNNING:
+            target = "remote-fs.target" if is_remote(self.branch) and not self.automount else "local-fs.target"
+            yield wants(target, self.starter, self.pointer)
+
+    def members(self) -> Iterator[Member]:
+        for unit in dict.fromkeys((self.starter, self.unit)):
+            starter = unit == self.starter
+            wanted = Wanted.PRESENT if self.state is Wanted.RUNNING and not starter else self.state
+            starts = self.unit if starter and self.automount else ""
+            yield Member(
+                unit=unit, item=self.pointer, wanted=wanted, ours=True, starter=starter, starts=starts, early=True
+            )
+
+
+def render_swap(path: str, branch: Branch, pointer: str, systemd: int) -> Item:
+    """The item of one swap device or file."""
+    here = branch.here
+    unit = f"{unit_name.escape_path(path)}.swap"
+    state = Wanted(str(branch.value("state", "running")))
+    member = Member(unit=unit, item=pointer, wanted=state, ours=True, early=True)
+    if state is Wanted.MASKED:
+        return item(pointer, (), [mask(unit, pointer)], [member])
+    draft = Draft(unit=unit, item=pointer, systemd=systemd)
+    draft.set("Swap", "What", path, here)
+    if leaf := branch.leaf("priority"):
+        draft.set("Swap", "Priority", str(leaf.value), leaf)
+    _options(branch, draft, "Swap")
+    links = [wants("swap.target", unit, pointer)] if state is Wanted.RUNNING else []
+    return item(pointer, [draft], links, [member])
+
+
+def _options(branch: Branch, draft: Draft, section: str) -> None:
+    options = [(name, leaf) for name, leaf in branch.branch("options").leaves()]
+    words = [name if leaf.value is True else f"{name}={leaf.value}" for name, leaf in options]
+    for word, (_, leaf) in zip(words, options, strict=True):
+        if "," in word or any(char.isspace() for char in word):
+            draft.block(leaf, f"a mount option cannot hold a comma or a blank: {word!r}", "", "Encode")
+    if words:
+        draft.set(section, "Options", ",".join(words), options[0][1])

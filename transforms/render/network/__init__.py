@@ -1,0 +1,1 @@
+"""The ``network`` section as files for systemd-networkd, NetworkManager or ifupdown."""

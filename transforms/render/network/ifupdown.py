@@ -1,0 +1,360 @@
+"""ifupdown: one file of stanzas (interfaces(5)), in an order that has a device after what it is made of.
+
+Everything but addresses and DHCP is done by ip(8), which every system has, rather than by the scripts of further
+packages (ifenslave, bridge-utils, vlan) that may not be there and are then skipped without a word. All values are held
+to formats that no shell sees anything in.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+
+from ordain.transforms.model import Branch, Leaf
+from ordain.transforms.render.network.bond_options import bond, seconds, text
+from ordain.transforms.render.network.config_file import PLAIN, File
+from ordain.transforms.render.network.devices import PORTS, Address, Device, Route, Rule, texts
+from ordain.transforms.render.paths import IFUPDOWN
+from ordain.transforms.render.provenance import cause, comment
+
+HEADER = "Made by Ordain from documents; what is written here is lost. `ordainctl explain network` tells more."
+
+UNKNOWN = (
+    *("emit-lldp", "critical", "ra-overrides", "dhcp-identifier", "dhcp6-overrides", "ipv6-address-generation"),
+    *("ipv6-address-token", "extensions", "checksums", "notifications"),
+)
+ROUTE = {
+    "metric": "metric",
+    "table": "table",
+    "mtu": "mtu",
+    "congestion-window": "initcwnd",
+    "advertised-receive-window": "initrwnd",
+    "advmss": "advmss",
+}
+NO_DEVICE = frozenset({"blackhole", "unreachable", "prohibit", "throw"})
+VXLAN = {
+    "id": "id",
+    "link": "dev",
+    "local": "local",
+    "type-of-service": "tos",
+    "ttl": "ttl",
+    "ageing": "ageing",
+    "aging": "ageing",
+    "limit": "maxaddress",
+    "flow-label": "flowlabel",
+}
+SWITCHES = {"mac-learning": "learning", "arp-proxy": "proxy", "short-circuit": "rsc"}
+CENTISECONDS = {
+    "ageing-time": "ageing_time",
+    "aging-time": "ageing_time",
+    "forward-delay": "forward_delay",
+    "hello-time": "hello_time",
+    "max-age": "max_age",
+}
+PORT = {"path-cost": "cost", "port-priority": "priority"}
+PORT_SWITCHES = {"hairpin": "hairpin", "neigh-suppress": "neigh_suppress", "port-mac-learning": "learning"}
+
+
+class Stanzas(File):
+    """The stanzas of one device; what cannot be expressed blocks it. ``text`` is what they come to."""
+
+    def __init__(self, device: Device) -> None:
+        super().__init__(path=IFUPDOWN, device=device)
+        self.name = device.interface
+        self.before: list[tuple[str, Leaf]] = []
+        self.after: list[tuple[str, Leaf]] = []
+        self.text = ""
+
+    def no(self, leaf: Leaf, what: str) -> None:
+        """There is no word for it."""
+        self.block(leaf, f"ifupdown has no word for {what}", "leave it out, or set another `renderer`", "Renderer")
+
+    def option(self, option: str, value: str, leaf: Leaf) -> str:
+        """One line of a stanza."""
+        if not PLAIN.fullmatch(value):
+            self.block(leaf, f"{option} cannot hold {value[:80]!r}", "it is written as one line of ASCII", "Encode")
+        return f"    {comment(cause(leaf))}\n    {option} {value}\n"
+
+    def make(self, command: str, leaf: Leaf) -> None:
+        """Runs before the device is brought up."""
+        self.before.append((command, leaf))
+
+    def then(self, command: str, leaf: Leaf) -> None:
+        """Runs when it is up."""
+        self.after.append((command, leaf))
+
+
+NO_WAIT = "    dad-attempts 0\n"
+"""ifup fails where an address does not prove unique in 6 s, and without a carrier it never does (interfaces(5))."""
+
+
+def render(device: Device) -> Stanzas:
+    """The stanzas of one device."""
+    stanzas = Stanzas(device)
+    _unknown(device, stanzas)
+    if device.virtual:
+        _create(device, stanzas)
+    _link(device, stanzas)
+    _ports(device, stanzas)
+    for route in device.routes:
+        stanzas.then(_route(route, stanzas), route.leaf)
+    for key in ("gateway4", "gateway6"):
+        if leaf := device.branch.leaf(key):
+            stanzas.then(f"ip route replace default via {leaf.value} dev {stanzas.name}", leaf)
+    for rule in device.rules:
+        stanzas.then(_rule(rule), rule.leaf)
+    stanzas.text = _text(stanzas)
+    return stanzas
+
+
+def file_text(stanzas: Mapping[str, Stanzas]) -> str:
+    """The whole file: the stanzas of each device, by name, after those of the devices they are made of."""
+    order: list[str] = []
+
+    def place(name: str) -> None:
+        if name in stanzas and name not in order:
+            device = stanzas[name].device
+            ports = texts(device.branch.leaf("interfaces")) if device.kind in PORTS else ()
+            peer = "" if _makes_pair(device) else device.text("peer")
+            for part in (*ports, device.text("link"), peer, device.vrf.name if device.vrf else ""):
+                place(part)
+            order.append(name)
+
+    for name in sorted(stanzas):
+        place(name)
+    return "\n".join((f"{comment(HEADER)}\n", *(stanzas[name].text for name in order)))
+
+
+def _text(stanzas: Stanzas) -> str:
+    device, name = stanzas.device, stanzas.name
+    families = list(_families(device, stanzas))
+    lines = [f"{comment(cause(device.here))}\n"]
+    if device.branch.value("activation-mode") != "manual":
+        hot = device.flag("optional") and not device.virtual
+        lines.append(f"{'allow-hotplug' if hot else 'auto'} {name}\n")
+    for number, (method, body) in enumerate(families):
+        lines.append(f"iface {name} {method}\n")
+        if number == 0:
+            lines += [stanzas.option("pre-up", command, leaf) for command, leaf in stanzas.before]
+        lines.append(body)
+        if number == len(families) - 1:
+            lines += [stanzas.option("up", command, leaf) for command, leaf in stanzas.after]
+            for command, leaf in stanzas.after:
+                if " rule add " in command:  # a rule stays when its device goes
+                    lines.append(stanzas.option("down", command.replace(" rule add ", " rule del "), leaf))
+            if any(command.startswith("ip link add ") for command, _ in stanzas.before):
+                lines.append(stanzas.option("post-down", f"ip link delete dev {name}", device.here))
+    return _each_cause_once("".join(lines))
+
+
+def _each_cause_once(text: str) -> str:
+    """``text`` without comments that say again what the one before said."""
+    said, kept = "", []
+    for line in text.splitlines(keepends=True):
+        if not line.lstrip().startswith("#") or line.strip() != said:
+            kept.append(line)
+        said = line.strip() if line.lstrip().startswith("#") else said
+    return "".join(kept)
+
+
+def _unknown(device: Device, stanzas: Stanzas) -> None:
+    branch = device.branch
+    for key in UNKNOWN:
+        if (leaf := branch.leaf(key) or _first(branch.branch(key))) and leaf.value is not False:
+            stanzas.no(leaf, key)
+    if (mode := branch.leaf("activation-mode")) and mode.value == "off":
+        stanzas.no(mode, "activation-mode: off")
+    if not stanzas.name or set(stanzas.name) & set("*?["):
+        stanzas.no(device.here, "an interface whose name is not known (set-name gives it one)")
+    for key, leaf in branch.branch("dhcp4-overrides").leaves():
+        if key not in {"hostname", "route-metric"} and leaf.value is not True:
+            stanzas.no(leaf, f"{key}: {text(leaf.value)}")
+    if (said := branch.leaf("link-local")) and device.link_local() != {"ipv6"} and not device.master:
+        stanzas.no(said, "link-local addresses other than IPv6's")
+    if (mac := branch.leaf("macaddress")) and ":" not in str(mac.value):
+        stanzas.no(mac, f"the MAC address policy {mac.value}")
+    if device.text("mode") == "wireguard":
+        stanzas.no(branch.leaf("mode") or device.here, "WireGuard")
+    if servers := branch.branch("nameservers").leaf("addresses"):
+        stanzas.warn(servers, "ifupdown leaves DNS servers to resolvconf, where that is installed")
+
+
+def _first(branch: Branch) -> Leaf | None:
+    return next((leaf for _, leaf in branch.leaves()), None)
+
+
+def _create(device: Device, stanzas: Stanzas) -> None:
+    branch, name, mode = device.branch, stanzas.name, device.text("mode")
+    kind = branch.leaf("mode") or device.here
+    match device.kind:
+        case "dummy-devices":
+            stanzas.make(f"ip link add name {name} type dummy", kind)
+        case "bonds":
+            options = "".join(f" {option} {value}" for option, value, _ in bond(branch.branch("parameters")))
+            stanzas.make(f"ip link add name {name} type bond{options}", kind)
+        case "bridges":
+            stanzas.make(f"ip link add name {name} type bridge{_bridge(branch)}", kind)
+        case "vlans":
+            stanzas.make(f"ip link add link {device.text('link')} name {name} type vlan id {device.text('id')}", kind)
+        case "virtual-ethernets" if _makes_pair(device):
+            stanzas.make(f"ip link add name {name} type veth peer name {device.text('peer')}", kind)
+        case "vrfs":
+            stanzas.make(f"ip link add name {name} type vrf table {device.text('table')}", kind)
+        case "tunnels" if mode == "vxlan":
+            stanzas.make(f"ip link add name {name} type vxlan{_vxlan(branch)}", kind)
+        case "tunnels" if mode != "wireguard":
+            ip6 = f" type ip6tnl mode {mode}" if mode in {"ip6ip6", "ipip6"} else f" type {mode}"
+            ends = "".join(f" {key} {device.text(key)}" for key in ("local", "remote", "ttl") if device.text(key))
+            keys = "".join(
+                f" {word} {leaf.value}"
+                for end, word in (("input", "ikey"), ("output", "okey"))
+                if (leaf := branch.branch("keys").leaf(end) or branch.leaf("key"))
+            )
+            stanzas.make(f"ip link add name {name}{ip6}{ends}{keys}", kind)
+
+
+def _makes_pair(device: Device) -> bool:
+    """Whether it is the end that makes both ends; the other comes after it."""
+    return device.name < device.text("peer")
+
+
+def _bridge(branch: Branch) -> str:
+    parameters = branch.branch("parameters")
+    stp = parameters.value("stp", "parameters" in branch)
+    words = [f" stp_state {1 if stp else 0}"]
+    for key, word in CENTISECONDS.items():
+        if leaf := parameters.leaf(key):
+            words.append(f" {word} {int(seconds(leaf.value)) * 100}")
+    if priority := parameters.leaf("priority"):
+        words.append(f" priority {priority.value}")
+    return "".join(words)
+
+
+def _vxlan(branch: Branch) -> str:
+    words = [f" {word} {text(leaf.value)}" for key, word in VXLAN.items() if (leaf := branch.leaf(key))]
+    words += [f" {'' if leaf.value else 'no'}{word}" for key, word in SWITCHES.items() if (leaf := branch.leaf(key))]
+    if remote := branch.leaf("remote"):
+        group = ipaddress.ip_address(str(remote.value)).is_multicast
+        words.append(f" {'group' if group else 'remote'} {remote.value}")
+    words.append(f" dstport {text(branch.value('port', 8472))}")
+    if ports := texts(branch.leaf("port-range")):
+        words.append(f" srcport {' '.join(ports)}")
+    if branch.leaf("do-not-fragment"):
+        words.append(f" df {'set' if branch.value('do-not-fragment') else 'unset'}")
+    return "".join(words)
+
+
+def _link(device: Device, stanzas: Stanzas) -> None:
+    branch, name = device.branch, stanzas.name
+    for key, word in (("macaddress", "address"), ("mtu", "mtu")):
+        if leaf := branch.leaf(key):
+            stanzas.make(f"ip link set dev {name} {word} {text(leaf.value)}", leaf)
+    if device.vrf:
+        stanzas.then(f"ip link set dev {name} master {device.vrf.name}", device.vrf.leaf)
+    if mtu := branch.leaf("ipv6-mtu"):
+        stanzas.then(f"sysctl -q -w net/ipv6/conf/{name}/mtu={text(mtu.value)}", mtu)
+
+
+def _ports(device: Device, stanzas: Stanzas) -> None:
+    """The ports of a bond or bridge; a port of a bond has to be down when it is made one."""
+    if device.kind in PORTS:
+        leaf = device.branch.leaf("interfaces") or device.here
+        for port in texts(leaf):
+            stanzas.make(f"ip link set dev {port} down", leaf)
+            stanzas.make(f"ip link set dev {port} master {stanzas.name}", leaf)
+            stanzas.make(f"ip link set dev {port} up", leaf)
+        parameters = device.branch.branch("parameters")
+        for key, word in PORT.items():
+            for port, cost in parameters.branch(key).leaves():
+                stanzas.make(f"ip link set dev {port} type bridge_slave {word} {text(cost.value)}", cost)
+        if primary := parameters.leaf("primary"):
+            stanzas.make(f"ip link set dev {stanzas.name} type bond primary {primary.value}", primary)
+    for key, word in PORT_SWITCHES.items():
+        if (said := device.branch.leaf(key)) and device.master_kind == "bridge":
+            switch = "on" if said.value else "off"
+            stanzas.then(f"ip link set dev {stanzas.name} type bridge_slave {word} {switch}", said)
+
+
+def _families(device: Device, stanzas: Stanzas) -> Iterator[tuple[str, str]]:
+    """``inet static`` and the like, each with its lines; at least one."""
+    branch = device.branch
+    found = [*_inet(device, stanzas), *_inet6(device, stanzas)]
+    if not found:
+        up = stanzas.option("up", f"ip link set dev {stanzas.name} up", device.here)
+        found.append(("inet manual", up))
+    for number, (method, body) in enumerate(found):
+        names = _names(branch.branch("nameservers"), stanzas) if number == 0 else ""
+        yield method, body + names
+
+
+def _inet(device: Device, stanzas: Stanzas) -> Iterator[tuple[str, str]]:
+    dhcp = device.branch.leaf("dhcp4")
+    if dhcp and dhcp.value is True:
+        lines = f"    {comment(cause(dhcp))}\n"
+        overrides = device.branch.branch("dhcp4-overrides")
+        for key, option in (("hostname", "hostname"), ("route-metric", "metric")):
+            if leaf := overrides.leaf(key):
+                lines += stanzas.option(option, text(leaf.value), leaf)
+        yield "inet dhcp", lines
+    for address in _static(device, 4):
+        yield "inet static", _address(address, stanzas)
+
+
+def _inet6(device: Device, stanzas: Stanzas) -> Iterator[tuple[str, str]]:
+    branch = device.branch
+    dhcp, ra = branch.leaf("dhcp6"), branch.leaf("accept-ra")
+    extra = ""
+    if ra:
+        extra += stanzas.option("accept_ra", "1" if ra.value else "0", ra)
+    if (privacy := branch.leaf("ipv6-privacy")) is not None:
+        extra += stanzas.option("privext", "2" if privacy.value else "0", privacy)
+    if dhcp and dhcp.value is True:
+        yield "inet6 dhcp", extra or f"    {comment(cause(dhcp))}\n"
+        extra = ""
+    elif ra and ra.value is True:
+        yield "inet6 auto", extra
+        extra = ""
+    for address in _static(device, 6):
+        yield "inet6 static", _address(address, stanzas) + NO_WAIT + extra
+        extra = ""
+
+
+def _static(device: Device, version: int) -> Iterator[Address]:
+    return (address for address in device.addresses if address.version == version)
+
+
+def _address(address: Address, stanzas: Stanzas) -> str:
+    if address.label or address.lifetime == "0":
+        stanzas.no(address.leaf, "the label or lifetime of an address")
+    return stanzas.option("address", address.address, address.leaf)
+
+
+def _names(nameservers: Branch, stanzas: Stanzas) -> str:
+    lines = ""
+    for key, option in (("addresses", "dns-nameservers"), ("search", "dns-search")):
+        if (leaf := nameservers.leaf(key)) and texts(leaf):
+            lines += stanzas.option(option, " ".join(texts(leaf)), leaf)
+    return lines
+
+
+def _route(route: Route, stanzas: Stanzas) -> str:
+    if route.type in {"nat", "xresolve"}:
+        stanzas.no(route.leaf, f"a route of type {route.type}")
+    words = ["ip", *(["-6"] if route.version == 6 else []), "route", "replace"]
+    words += [*([] if route.type == "unicast" else [route.type]), route.to]
+    words += ["via", route.via] if route.via else []
+    words += [] if route.type in NO_DEVICE else ["dev", stanzas.name]
+    words += ["src", route.source] if route.source else []
+    words += ["scope", route.scope] if route.scope not in {"", "global"} else []
+    for key, word in ROUTE.items():
+        words += [word, str(route.options[key])] if key in route.options else []
+    return " ".join([*words, *(["onlink"] if route.on_link else [])])
+
+
+def _rule(rule: Rule) -> str:
+    words = ["ip", *(["-6"] if rule.version == 6 else []), "rule", "add"]
+    words += ["from", rule.source] if rule.source else []
+    words += ["to", rule.to] if rule.to else []
+    for key, word in (("mark", "fwmark"), ("type-of-service", "tos"), ("table", "table"), ("priority", "priority")):
+        words += [word, str(rule.options[key])] if key in rule.options else []
+    return " ".join(words)

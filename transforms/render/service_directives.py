@@ -1,0 +1,331 @@
+"""The keys of a service → lines of its unit, of a drop-in for it, or of a drop-in for one instance."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from ordain.transforms.catalog.names import Names
+from ordain.transforms.document.service_keys import CONDITIONS
+from ordain.transforms.model import Branch, Leaf, Value, texts
+from ordain.transforms.render import sandbox
+from ordain.transforms.render.unit_draft import SECRET, SECRET_HINT, Draft
+from ordain.transforms.render.unit_references import Meaning, References
+from ordain.transforms.systemd import unit_name
+from ordain.transforms.systemd.encode import Neutral
+from ordain.transforms.systemd.values import timespan
+
+PLAIN: dict[str, tuple[str, str]] = {
+    "description": ("Unit", "Description"),
+    "documentation": ("Unit", "Documentation"),
+    "start-limit/burst": ("Unit", "StartLimitBurst"),
+    "start-limit/interval": ("Unit", "StartLimitIntervalSec"),
+    "type": ("Service", "Type"),
+    "bus-name": ("Service", "BusName"),
+    "remain": ("Service", "RemainAfterExit"),
+    "user": ("Service", "User"),
+    "group": ("Service", "Group"),
+    "supplementary-groups": ("Service", "SupplementaryGroups"),
+    "dynamic-user": ("Service", "DynamicUser"),
+    "working-directory": ("Service", "WorkingDirectory"),
+    "umask": ("Service", "UMask"),
+    "environment-files": ("Service", "EnvironmentFile"),
+    "restart": ("Service", "Restart"),
+    "restart-delay": ("Service", "RestartSec"),
+    "start-timeout": ("Service", "TimeoutStartSec"),
+    "stop-timeout": ("Service", "TimeoutStopSec"),
+    "stop-signal": ("Service", "KillSignal"),
+    "watchdog": ("Service", "WatchdogSec"),
+    "nice": ("Service", "Nice"),
+    "oom-score": ("Service", "OOMScoreAdjust"),
+    "slice": ("Service", "Slice"),
+    "limits/memory": ("Service", "MemoryMax"),
+    "limits/memory-high": ("Service", "MemoryHigh"),
+    "limits/memory-locked": ("Service", "LimitMEMLOCK"),
+    "limits/cpu": ("Service", "CPUQuota"),
+    "limits/cpu-weight": ("Service", "CPUWeight"),
+    "limits/io-weight": ("Service", "IOWeight"),
+    "limits/tasks": ("Service", "TasksMax"),
+    "limits/open-files": ("Service", "LimitNOFILE"),
+    "limits/processes": ("Service", "LimitNPROC"),
+    "limits/core": ("Service", "LimitCORE"),
+    "directories/state": ("Service", "StateDirectory"),
+    "directories/cache": ("Service", "CacheDirectory"),
+    "directories/logs": ("Service", "LogsDirectory"),
+    "directories/runtime": ("Service", "RuntimeDirectory"),
+    "directories/configuration": ("Service", "ConfigurationDirectory"),
+}
+"""Keys that become one directive, in the order of the unit file."""
+
+COMMANDS = {
+    "before-start": "ExecStartPre",
+    "command": "ExecStart",
+    "after-start": "ExecStartPost",
+    "stop": "ExecStop",
+    "reload": "ExecReload",
+}
+DEPENDENCIES = {
+    "after": "After",
+    "before": "Before",
+    "requires": "Requires",
+    "wants": "Wants",
+    "part-of": "PartOf",
+    "conflicts": "Conflicts",
+    "on-failure": "OnFailure",
+}
+STARTED_BY = {"listen": "Socket", "schedule": "Timer"}
+"""Keys of a service by which another unit starts it, and the section of raw directives that is that unit's."""
+NOTIFY_RELOAD = 253
+"""The first systemd with Type=notify-reload and ReloadSignal=."""
+
+_SIGNAL = re.compile(r"SIG[A-Z0-9]+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What rendering one service needs to know of the rest; ``mounts`` are the mount points of the documents."""
+
+    names: Names
+    references: References
+    mounts: tuple[str, ...] = ()
+
+
+def render(service: Branch, draft: Draft, context: Context) -> None:
+    """Adds every key of ``service`` to ``draft``; what cannot be goes to its problems."""
+    _Renderer(service, draft, context).all()
+
+
+class _Renderer:
+    def __init__(self, service: Branch, draft: Draft, context: Context) -> None:
+        self.service, self.draft, self.context = service, draft, context
+        kind = unit_name.suffix(draft.unit)
+        self.section = "Service" if kind == "service" else kind.capitalize()
+
+    def all(self) -> None:
+        self.plain()
+        self.conditions()
+        self.dependencies()
+        self.commands()
+        self.environment()
+        self.privileges()
+        self.credentials()
+        self.health()
+        self.reads()
+        elsewhere = {STARTED_BY[key] for key in STARTED_BY if key in self.service} - {self.section}
+        raw(self.service, self.draft, self.service.branch("systemd").children.keys() - elsewhere)
+
+    def plain(self) -> None:
+        for pointer, (section, key) in PLAIN.items():
+            leaf = _at(self.service, pointer)
+            if leaf is not None:
+                self.one(section, key, leaf)
+
+    def one(self, section: str, key: str, leaf: Leaf) -> None:
+        if leaf.value == "notify-reload" and self.draft.systemd < NOTIFY_RELOAD:
+            self.notify_and_reload(leaf)
+            return
+        convert = _CONVERT.get(key, _same)
+        value = convert(leaf.value, self.context.names)
+        section = self.section if section == "Service" else section
+        if key == "EnvironmentFile" and isinstance(value, tuple):
+            for item in value:
+                sign = "-" if item.startswith("-") else ""
+                self.draft.set(section, key, item.removeprefix("-"), leaf, sign=sign)
+        else:
+            self.draft.set(section, key, value, leaf)
+
+    def commands(self) -> None:
+        for name, key in COMMANDS.items():
+            leaf = self.service.leaf(name)
+            if leaf is None:
+                continue
+            vectors = _vectors(leaf.value)
+            signal = vectors[0][0] if name == "reload" and len(vectors) == 1 and len(vectors[0]) == 1 else ""
+            if self.draft.drop_in:
+                self.draft.add("Service", key, "", leaf)
+            if _SIGNAL.fullmatch(signal):
+                self.reload_by(signal, leaf)
+                continue
+            if name == "command" and len(vectors) > 1 and self.service.value("type") != "oneshot":
+                self.draft.block(leaf, "several commands in a service that is no oneshot", "set `type: oneshot`")
+                continue
+            for argv in vectors:
+                self.draft.command(key, argv, leaf)
+            self.mounts(vectors, leaf)
+
+    def notify_and_reload(self, leaf: Leaf) -> None:
+        """notify-reload for a systemd that lacks it: the same signal, but no word when the reload is done."""
+        self.draft.set("Service", "Type", "notify", leaf)
+        if "reload" not in self.service:
+            self.reload_by("SIGHUP", leaf)
+        what = f"systemd {self.draft.systemd} has no Type=notify-reload; notify and a signal stand in for it"
+        self.draft.warn(leaf, what, "", "Emulated")
+
+    def reload_by(self, signal: str, leaf: Leaf) -> None:
+        if self.service.value("type") == "notify-reload" and self.draft.systemd >= NOTIFY_RELOAD:
+            self.draft.set("Service", "ReloadSignal", signal, leaf)
+            return
+        kill = self.context.names.path("kill", "/bin/kill")
+        self.draft.raw("Service", "ExecReload", f"{kill} -s {signal.removeprefix('SIG')} $MAINPID", leaf)
+
+    def environment(self) -> None:
+        for name, leaf in self.service.branch("environment").leaves():
+            value = str(leaf.value)
+            if SECRET.search(name) and value:
+                what = f"{name} looks like a secret, and every user can read a unit"
+                self.draft.block(leaf, what, SECRET_HINT, "Secret")
+            self.draft.environment(name, value, leaf)
+
+    def dependencies(self) -> None:
+        for name, key in DEPENDENCIES.items():
+            for reference, leaf in self.service.branch(name).leaves():
+                meaning = self.context.references.meaning(reference)
+                if isinstance(meaning, str):
+                    what = f"{reference} is no service, milestone, path or unit"
+                    self.draft.block(leaf, what, meaning, "UnknownName")
+                else:
+                    self.dependency(key, meaning, leaf)
+
+    def dependency(self, key: str, meaning: Meaning, leaf: Leaf) -> None:
+        if meaning.path:
+            self.draft.set("Unit", "RequiresMountsFor", (meaning.path,), leaf)
+            return
+        units = meaning.start if key in {"Requires", "Wants"} else meaning.order
+        if self.draft.unit in units:
+            self.draft.block(leaf, f"{self.draft.unit} cannot depend on itself", "remove it", "Cycle")
+            return
+        self.draft.set("Unit", key, units, leaf)
+        if meaning.milestone and key == "After":
+            self.draft.set("Unit", "Wants", meaning.start, leaf)
+
+    def conditions(self) -> None:
+        for name, leaf in self.service.branch("condition").leaves():
+            for value in texts(leaf.value):
+                # The ! is read before specifiers, so it is no part of the string that is encoded.
+                sign = "!" if value.startswith("!") else ""
+                self.draft.set("Unit", CONDITIONS[name], value.removeprefix("!"), leaf, sign=sign)
+
+    def privileges(self) -> None:
+        if leaf := self.service.leaf("capabilities"):
+            kept = tuple(map(_capability, texts(leaf.value)))
+            self.draft.set("Service", "AmbientCapabilities", kept, leaf)
+            self.draft.set("Service", "CapabilityBoundingSet", kept, leaf)
+        box = self.service.branch("sandbox")
+        if level := box.leaf("level"):
+            said = {line.key for line in self.draft.lines if line.section == "Service"}
+            layout = self.context.references.layouts.get(self.draft.item.partition("/")[2])
+            ours = layout is not None and layout.ours
+            unprivileged = ours and "capabilities" not in self.service and "capabilities" not in box
+            for key, text in sandbox.directives_of(str(level.value), self.draft.systemd, unprivileged=unprivileged):
+                if key not in said:  # what the document says in words of its own stands
+                    self.draft.add("Service", key, text, level)
+        if leaf := box.leaf("write"):
+            self.draft.set("Service", "ReadWritePaths", texts(leaf.value), leaf)
+        if (leaf := box.leaf("network")) and leaf.value is False:
+            self.draft.set("Service", "PrivateNetwork", True, leaf)
+        if leaf := box.leaf("capabilities"):
+            self.draft.set("Service", "CapabilityBoundingSet", tuple(map(_capability, texts(leaf.value))), leaf)
+
+    def health(self) -> None:
+        leaf = self.service.branch("health").leaf("command")
+        if leaf is not None and len(_vectors(leaf.value)) > 1:
+            self.draft.block(leaf, "several commands to see that it works", "one command, or a script", "Item")
+
+    def credentials(self) -> None:
+        for name, credential in self.service.branch("credentials").branches():
+            for key, leaf in credential.leaves():
+                self.draft.set("Service", CREDENTIALS[key], {name: _unbroken(str(leaf.value))}, leaf)
+
+    def mounts(self, vectors: tuple[tuple[str, ...], ...], leaf: Leaf) -> None:
+        """Paths in a command imply their mount, if the documents make it (rule 15)."""
+        needed = {mount for argv in vectors for word in argv for mount in self.context.mounts if below(word, mount)}
+        for mount in sorted(needed):
+            self.draft.set("Unit", "RequiresMountsFor", (mount,), leaf)
+
+    def reads(self) -> None:
+        """What it reads implies its mount too."""
+        for path, leaf in self.service.branch("uses").leaves():
+            self.mounts(((path,),), leaf)
+        for path, branch in self.service.branch("files").branches():
+            self.mounts(((path,),), branch.here)
+
+
+def stop_after_usec(service: Branch) -> int:
+    """How long the documents may be out of reach until it is stopped; 0: for ever."""
+    leaf = service.branch("on-source-loss").leaf("stop-after")
+    return timespan(str(leaf.value)) if leaf else 0
+
+
+def raw(service: Branch, draft: Draft, sections: Collection[str]) -> None:
+    """Adds what ``service`` says in systemd's own words of ``sections``; it wins over what is in ``draft``."""
+    for section, directives in service.branch("systemd").branches():
+        if section in sections:
+            draft.replace(section, directives)
+            for key, leaf in directives.leaves():
+                for text in texts(leaf.value):
+                    draft.raw(section, key, text, leaf)
+
+
+def below(path: str, mount: str) -> bool:
+    """Whether ``path`` lies on what is mounted at ``mount``."""
+    return path == mount or path.startswith(f"{mount.rstrip('/')}/")
+
+
+def _at(tree: Branch, pointer: str) -> Leaf | None:
+    above, slash, name = pointer.partition("/")
+    if not slash:
+        return tree.leaf(above)
+    return tree.branch(above).leaf(name) if above in tree else None
+
+
+def _vectors(value: Value) -> tuple[tuple[str, ...], ...]:
+    return tuple(map(texts, value)) if isinstance(value, tuple) else ()
+
+
+def _capability(name: str) -> str:
+    upper = name.upper().replace("-", "_")
+    return upper if upper.startswith("CAP_") else f"CAP_{upper}"
+
+
+def _unbroken(text: str) -> str:
+    """Base64 as systemd-creds prints it stands on several lines."""
+    return "".join(text.split()) if "\n" in text else text
+
+
+def _neutral(value: Value) -> Neutral:
+    if isinstance(value, tuple):
+        return texts(value)
+    assert isinstance(value, (str, bool, int, float))
+    return value
+
+
+def _same(value: Value, names: Names) -> Neutral:
+    return _neutral(value)
+
+
+def _user(value: Value, names: Names) -> Neutral:
+    return tuple(map(names.user, texts(value))) if isinstance(value, tuple) else names.user(str(value))
+
+
+def _slice(value: Value, names: Names) -> Neutral:
+    return str(value) if str(value).endswith(".slice") else f"{value}.slice"
+
+
+def _cpus(value: Value, names: Names) -> Neutral:
+    text = str(value)
+    return text if text.endswith("%") else f"{round(float(text) * 100)}%"
+
+
+_CONVERT: dict[str, Callable[[Value, Names], Neutral]] = {
+    "User": _user,
+    "Group": _user,
+    "SupplementaryGroups": _user,
+    "Slice": _slice,
+    "CPUQuota": _cpus,
+}
+CREDENTIALS = {
+    "file": "LoadCredential",
+    "encrypted": "LoadCredentialEncrypted",
+    "ciphertext": "SetCredentialEncrypted",
+}

@@ -1,0 +1,57 @@
+"""``listen`` and ``schedule`` → lines of a socket or timer, ours or a drop-in for the distribution's."""
+
+from __future__ import annotations
+
+from ordain.transforms.catalog.names import Names
+from ordain.transforms.model import Branch, texts
+from ordain.transforms.render.unit_draft import Draft
+
+LISTEN = {
+    "stream": "ListenStream",
+    "datagram": "ListenDatagram",
+    "sequential": "ListenSequentialPacket",
+    "fifo": "ListenFIFO",
+}
+SCHEDULE = {
+    "after-boot": "OnBootSec",
+    "every": "OnUnitActiveSec",
+    "splay": "RandomizedDelaySec",
+    "persistent": "Persistent",
+}
+
+
+def listen(branch: Branch, draft: Draft, names: Names) -> None:
+    """The lines of a socket unit; in a drop-in, addresses take the place of the distribution's."""
+    for name, key in LISTEN.items():
+        if leaf := branch.leaf(name):
+            if draft.drop_in:
+                draft.add("Socket", key, "", leaf)
+            for address in texts(leaf.value):
+                draft.set("Socket", key, address, leaf)
+    if (leaf := branch.leaf("accept")) and isinstance(leaf.value, bool):
+        draft.set("Socket", "Accept", leaf.value, leaf)
+    if leaf := branch.leaf("mode"):
+        draft.set("Socket", "SocketMode", str(leaf.value), leaf)
+    if leaf := branch.leaf("user"):
+        draft.set("Socket", "SocketUser", names.user(str(leaf.value)), leaf)
+    if not draft.drop_in and not any(name in branch for name in LISTEN):
+        draft.block(branch.here, "listen names no address", f"one of {', '.join(LISTEN)}")
+
+
+def schedule(branch: Branch, draft: Draft) -> None:
+    """The lines of a timer unit; in a drop-in, calendar times take the place of the distribution's."""
+    if leaf := branch.leaf("calendar"):
+        if draft.drop_in:
+            draft.add("Timer", "OnCalendar", "", leaf)
+        for calendar in texts(leaf.value):
+            draft.set("Timer", "OnCalendar", calendar, leaf)
+    for name, key in SCHEDULE.items():
+        if leaf := branch.leaf(name):
+            draft.set("Timer", key, leaf.value if isinstance(leaf.value, bool) else str(leaf.value), leaf)
+    every = branch.leaf("every")
+    if every and "after-boot" not in branch:
+        # OnUnitActiveSec= counts from the last start and needs a first one; OnActiveSec= would fire anew at
+        # every daemon-reload (systemd issue 31914), OnBootSec= does not.
+        draft.set("Timer", "OnBootSec", str(every.value), every)
+    if not draft.drop_in and not any(name in branch for name in ("calendar", "after-boot", "every")):
+        draft.block(branch.here, "schedule says no time", "one of calendar, after-boot, every")

@@ -1,0 +1,1 @@
+"""Layers to one document: which layers match a machine, and how they merge."""

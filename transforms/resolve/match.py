@@ -1,0 +1,109 @@
+"""Whether a layer is for a machine, why, and how closely: documents.md, rules 4, 5 and 7. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from ordain.transforms.document.conditions import FACTS, RANGES, in_range
+from ordain.transforms.model import Condition, Document, Facts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """What became of one layer's ``match`` on one machine.
+
+    ``reasons`` holds a sentence per entry, in the layer's order; ``against`` those of them that keep the
+    layer away. ``closeness`` compares two layers that hold on the same machine: the higher is the closer.
+    """
+
+    holds: bool
+    reasons: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
+    closeness: tuple[int, int] = (0, 0)
+
+
+def matches(layer: Document, facts: Facts, shared: Mapping[str, str]) -> Match:
+    """Whether ``layer`` is for the machine with these ``facts``.
+
+    ``shared`` maps an ID to the one of its ID_LIKE whose version numbers it has (``rocky`` to ``rhel``).
+    """
+    reasons: list[str] = []
+    against: list[str] = []
+    for name, condition in layer.match.items():
+        foreign = name == "version" and _foreign_versions(layer.match, facts, shared)
+        found = FACTS[name](facts) if name in FACTS else facts.labels.get(name, ())
+        holds = not foreign and any(_holds(name, w, found) for w in condition.values) is not condition.negated
+        reason = f"{name}: {'is' if holds else 'wants'} {_wanted(condition)}"
+        if foreign:
+            reason += f", but the version of this machine is one of {facts.id}"
+        elif not holds:
+            reason += f", this machine {_is(name, found)}"
+            against.append(reason)
+        if foreign:
+            against.append(reason)
+        reasons.append(reason)
+    return Match(
+        holds=not against,
+        reasons=tuple(reasons),
+        against=tuple(against),
+        closeness=_closeness(layer.match, facts),
+    )
+
+
+def _holds(name: str, wanted: str | None, found: tuple[str, ...]) -> bool:
+    """Whether any value found is the wanted one; an empty value is one that is not set."""
+    if wanted is None:
+        return not any(found)
+    if name in RANGES:
+        return any(in_range(value, wanted) for value in found)
+    if name == "hostname":
+        return any(fnmatchcase(value, wanted) for value in found)
+    if name == "mac":
+        wanted = wanted.lower().replace("-", ":")
+    if name == "machine-id":
+        wanted = wanted.lower().replace("-", "")
+    return bool(wanted) and wanted in found
+
+
+def _foreign_versions(match: Mapping[str, Condition], facts: Facts, shared: Mapping[str, str]) -> bool:
+    """Whether the layer speaks of another OS's versions than this machine's VERSION_ID counts.
+
+    Only an ``os`` it wants, and wants in vain but for ID_LIKE, can make it so (rule 5).
+    """
+    wanted = match.get("os")
+    if wanted is None or wanted.negated or "id" in match:
+        return False
+    return not {facts.id, shared.get(facts.id, facts.id)} & set(wanted.values)
+
+
+def _closeness(match: Mapping[str, Condition], facts: Facts) -> tuple[int, int]:
+    """Rule 7: ``id``, then ``os`` as ID and in ID_LIKE order, then neither; with a version before without."""
+    chain = (facts.id, *facts.like)
+    rank = 0
+    for name, best in (("id", len(chain) + 1), ("os", len(chain))):
+        condition = match.get(name)
+        if condition is None or condition.negated:
+            continue
+        if name == "id":
+            rank = max(rank, best)
+        else:
+            at = [chain.index(value) for value in condition.values if value in chain]
+            rank = max([rank, *(best - i for i in at)])
+    return rank, int("version" in match)
+
+
+def _wanted(condition: Condition) -> str:
+    words = " or ".join("unset" if value is None else value for value in condition.values)
+    return f"not {words}" if condition.negated else words
+
+
+def _is(name: str, found: tuple[str, ...]) -> str:
+    """What the machine is instead, for the reason."""
+    values = [value for value in found if value]
+    if not values:
+        return "has none"
+    if name == "os" and len(values) > 1:
+        return f"is {values[0]} (like {', '.join(values[1:])})"
+    return f"is {', '.join(values)}"

@@ -1,0 +1,118 @@
+"""One page of Markdown for each section: its keys, and an example as three systems get it, side by side.
+
+`python3 -m ordain.transforms.section_pages docs/sections` writes them; a test compares them with the schema and the
+database.
+"""
+
+from __future__ import annotations
+
+import html
+import sys
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ordain.transforms.artifact_text import dump
+from ordain.transforms.catalog.audit_results import source
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.names import Names, names, shared_versions
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.compile import compile
+from ordain.transforms.document.reader import read
+from ordain.transforms.document.reference import printed_keys
+from ordain.transforms.document.schema import schema
+from ordain.transforms.errors import Severity
+from ordain.transforms.model import Kind
+
+SYSTEMS = ("debian-13", "rocky-9", "opensuse-leap-16.0")
+TABLE = Path(__file__).parent / "data" / "pages.yaml"
+HEAD = "ordain: v1\nkind: Layer\nname: example\n"
+MADE = "<!-- Made by `python3 -m ordain.transforms.section_pages docs/sections`: do not edit. -->"
+
+
+@cache
+def written() -> Mapping[str, Mapping[str, str]]:
+    """By section, what is written by hand: ``about`` and ``example``."""
+    rows: dict[str, dict[str, Any]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
+    return rows
+
+
+def page(section: str) -> str:
+    """The page of one section, or of ``transforms``."""
+    said = written()[section]
+    title = "Transforms" if section == "transforms" else f"The section {section}"
+    lines = [MADE, f"# {title}\n", said["about"]]
+    if section == "transforms":
+        for name, shape in schema(Kind.TRANSFORM)["properties"].items():
+            lines += printed_keys(name, shape)
+    else:
+        lines += printed_keys(section, schema(Kind.LAYER)["properties"][section])
+    lines += ["## Example\n", f"```yaml\n{said['example']}```\n", *_side_by_side(said["example"])]
+    if section in ("services", "users"):
+        lines += _names((section,))
+    elif section == "transforms":
+        lines += _names(("milestones", "paths"))
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _side_by_side(example: str) -> Iterator[str]:
+    documents, problems = read("example.yaml", f"{HEAD}{example}".encode())
+    assert not problems, problems
+    cells, told = [], []
+    for system in SYSTEMS:
+        compiled = compile(documents, facts_for(system), shipped=shipped())
+        # Each line of a unit names the document it came from; here there is only one.
+        lines = (line for line in dump(compiled.artifacts).split("\n") if not line.startswith(("# ", "#\n")))
+        cells.append(html.escape("\n".join(lines).strip("\n"), quote=False))
+        told += [f"* {system}: {p.what}" for p in compiled.problems if p.severity is not Severity.WARNING]
+    if not any(cells):
+        yield "No file is placed for it.\n"
+    elif len(set(cells)) == 1:
+        yield f"The same on {', '.join(SYSTEMS[:-1])} and {SYSTEMS[-1]}:\n\n```\n{html.unescape(cells[0])}\n```\n"
+    else:
+        yield "<table>\n<tr>" + "".join(f"<th>{system}</th>" for system in SYSTEMS) + "</tr>\n<tr>"
+        yield from (f'<td valign="top"><pre>\n{cell}\n</pre></td>' for cell in cells)
+        yield "</tr>\n</table>\n"
+    if told:
+        yield "\n".join(told) + "\n"
+
+
+@cache
+def _known(system: str) -> Names:
+    transforms = shipped()
+    return names(transforms, facts_for(system), shared_versions(transforms))[0]
+
+
+def _names(sections: tuple[str, ...]) -> Iterator[str]:
+    """What neutral names mean on the three systems; ✓ where that was seen in the system's own archive."""
+    for section in sections:
+        yield f"## Neutral names of {section}\n"
+        if section == "services":
+            yield "✓: seen in the system's own package archive; the others are known from documentation and sources.\n"
+        yield "| name | " + " | ".join(SYSTEMS) + " |\n|---|" + "---|" * len(SYSTEMS)
+        for name in sorted({name for system in SYSTEMS for name in _known(system).tree.branch(section)}):
+            yield f"| `{name}` | " + " | ".join(_meaning(system, section, name) for system in SYSTEMS) + " |"
+        yield ""
+
+
+def _meaning(system: str, section: str, name: str) -> str:
+    row = f"{section}/{name}"
+    key = {"users": "name", "paths": "path"}.get(section, "unit")
+    said = {leaf.where.pointer.removeprefix(f"{row}/"): str(leaf.value) for leaf in _known(system).row(row)}
+    value = said.get(key) or said.get(row, "")
+    return f"{value}{' ✓' if value and source(system, row, key) == 'archive' else ''}" or "–"
+
+
+def main() -> None:
+    """Write every page into the directory that the argument names."""
+    directory = Path(sys.argv[1])
+    directory.mkdir(exist_ok=True)
+    for section in written():
+        (directory / f"{section}.md").write_text(page(section), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

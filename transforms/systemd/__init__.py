@@ -1,0 +1,1 @@
+"""systemd's own syntax: directives, values, quoting, unit names and unit files."""

@@ -1,0 +1,45 @@
+"""Calendar events (systemd.time(7), "Calendar Events"): a light check, since render has no systemd to ask."""
+
+from __future__ import annotations
+
+import re
+
+from ordain.transforms.systemd.values import EncodeError
+
+_SHORTHANDS = (
+    "minutely", "hourly", "daily", "monthly", "weekly", "yearly", "annually", "quarterly", "semiannually",
+)  # fmt: skip
+_WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY = "(?:mon(?:day)?|tue(?:sday)?|wed(?:nesday)?|thu(?:rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?)"
+_NUMBER = r"[0-9]+(?:\.[0-9]{1,6})?"
+_STEP = rf"(?:\*|{_NUMBER}(?:\.\.{_NUMBER})?(?:/{_NUMBER})?)"
+_PART = rf"{_STEP}(?:,{_STEP})*"
+_GAP = r"(?:^|[ \t]+)"
+_EVENT = re.compile(
+    rf"(?P<days>(?i:{_DAY}(?:(?:\.\.|-|,){_DAY})*),?)?"
+    rf"(?:{_GAP}(?:{_PART}-)?(?P<month>{_PART})[-~](?P<day>{_PART}))?"
+    rf"(?:{_GAP}(?P<hour>{_PART}):(?P<minute>{_PART})(?::(?P<second>{_PART}))?)?"
+)
+_SHORT = re.compile(rf"(?i:{'|'.join(_SHORTHANDS)})|@[0-9]{{1,15}}")
+_ZONE = re.compile(r"[ \t]+(?:(?i:UTC)|[A-Z][A-Za-z_]*(?:/[A-Za-z0-9_+-]+)+|[A-Z]{3,4}[0-9]?[A-Z]{0,3})$")
+_RANGES = {"month": (1, 12), "day": (1, 31), "hour": (0, 23), "minute": (0, 59), "second": (0, 59)}
+
+
+def calendar(text: str) -> None:
+    """A calendar event: its shape and the range of each number; not whether its zone exists or it ever elapses."""
+    event = _ZONE.sub("", text.strip(" \t"))
+    if _SHORT.fullmatch(event):
+        return
+    match = _EVENT.fullmatch(event)
+    if not event or match is None:
+        raise EncodeError(
+            f"not a calendar event: {text!r}",
+            'such as daily, "Mon..Fri 02:30" or "*-*-01 04:00:00"; try systemd-analyze calendar',
+        )
+    for first, last in re.findall(rf"({_DAY})(?:\.\.|-)({_DAY})", (match["days"] or "").lower()):
+        if _WEEK.index(first[:3]) > _WEEK.index(last[:3]):
+            raise EncodeError(f"days out of order: {first} to {last}", "a week begins on Monday")
+    for name, (low, high) in _RANGES.items():
+        for number in re.findall(rf"(?<![/0-9.]){_NUMBER}|(?<=\.\.){_NUMBER}", match[name] or ""):
+            if not low <= float(number) < high + 1:
+                raise EncodeError(f"{name} out of range in a calendar event: {number}", f"{low} to {high}")

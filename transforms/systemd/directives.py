@@ -1,0 +1,215 @@
+"""What PID 1, networkd and udev know of a directive: since when, until when, and which function parses it.
+
+Read from data/unit-directives.json, made from systemd's own parser tables (generator.md, a.2); "since 183" means 183
+or earlier. All of them ignore an unknown key with a log line only, so `check` finds it when documents are compiled.
+``kind`` is the kind of file: ``unit``, or networkd's ``network`` and ``netdev``, or udev's ``link``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+from pathlib import Path
+
+from ordain.transforms.errors import near
+
+DATA = Path(__file__).parents[1] / "data/unit-directives.json"
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "service": ("Unit", "Service", "Install"),
+    "socket": ("Unit", "Socket", "Install"),
+    "target": ("Unit", "Install"),
+    "device": ("Unit", "Install"),
+    "mount": ("Unit", "Mount", "Install"),
+    "automount": ("Unit", "Automount", "Install"),
+    "swap": ("Unit", "Swap", "Install"),
+    "timer": ("Unit", "Timer", "Install"),
+    "path": ("Unit", "Path", "Install"),
+    "slice": ("Unit", "Slice", "Install"),
+    "scope": ("Unit", "Scope", "Install"),
+}
+"""The sections PID 1 reads in a unit of each type; any other is ignored as a whole."""
+
+HARDENING = frozenset(
+    """
+    User Group DynamicUser UMask SocketUser SocketGroup SocketMode DirectoryMode RuntimeDirectoryMode
+    StateDirectoryMode CacheDirectoryMode LogsDirectoryMode ConfigurationDirectoryMode UnsetEnvironment
+    NoNewPrivileges CapabilityBoundingSet SecureBits KeyringMode RemoveIPC LockPersonality
+    MemoryDenyWriteExecute SystemCallFilter SystemCallArchitectures RestrictAddressFamilies
+    RestrictNamespaces RestrictRealtime RestrictSUIDSGID RestrictFileSystems RestrictNetworkInterfaces
+    DelegateNamespaces ProtectSystem ProtectHome ProtectClock ProtectControlGroups ProtectHostname
+    ProtectKernelLogs ProtectKernelModules ProtectKernelTunables ProtectProc ProcSubset PrivateTmp
+    PrivateDevices PrivateNetwork PrivateUsers PrivateMounts PrivateIPC PrivatePIDs PrivateBPF
+    NetworkNamespacePath IPCNamespacePath UserNamespacePath JoinsNamespaceOf MountFlags ReadOnlyPaths
+    InaccessiblePaths NoExecPaths TemporaryFileSystem BindReadOnlyPaths ReadOnlyDirectories
+    InaccessibleDirectories RootDirectory RootImage RootMStack RootHash RootHashSignature RootVerity
+    RootImagePolicy MountImagePolicy ExtensionImagePolicy RootEphemeral DevicePolicy DeviceAllow
+    IPAddressDeny SocketBindDeny BindNetworkInterface IPIngressFilterPath IPEgressFilterPath BPFProgram
+    NFTSet AppArmorProfile SELinuxContext SmackProcessLabel SmackLabel SmackLabelIPIn SmackLabelIPOut
+    """.split()
+)
+"""Keys whose silent loss weakens security.
+
+The rule: without the key the unit still starts, and then it, or what talks to it, may do, see or reach more than was
+written. So keys that *grant* are not here (AmbientCapabilities, ReadWritePaths, IPAddressAllow), nor are resource
+limits, which protect neighbours but no secret.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Directive:
+    """A key of PID 1's parser table. ``gone_after`` is the last version that knew it; None = still known."""
+
+    section: str
+    key: str
+    since: int
+    gone_after: int | None
+    parser: str
+
+
+class Fault(StrEnum):
+    """Why a key would be ignored."""
+
+    UNKNOWN = "unknown"
+    TOO_NEW = "too new"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """A key that PID 1 would ignore; ``hardening``: its loss weakens security."""
+
+    fault: Fault
+    what: str
+    hint: str
+    hardening: bool
+
+
+@cache
+def _table(kind: str = "unit") -> Mapping[str, Mapping[str, Directive]]:
+    data = json.loads(DATA.read_bytes())
+    table: dict[str, dict[str, Directive]] = {}
+    for name, row in data[kind].items():
+        section, _, key = name.partition(".")
+        table.setdefault(section, {})[key] = Directive(
+            section=section,
+            key=key,
+            since=row["since"],
+            gone_after=row.get("gone_after"),
+            parser=row["parser"],
+        )
+    return table
+
+
+def all_directives() -> tuple[Directive, ...]:
+    """Every directive of every section, removed ones included."""
+    return tuple(directive for keys in _table().values() for directive in keys.values())
+
+
+def lookup(section: str, key: str) -> Directive | None:
+    """What is known of ``[section] key``; None if no version knew it."""
+    return _table().get(section, {}).get(key)
+
+
+def is_private(section: str, key: str) -> bool:
+    """Whether systemd skips the key in silence by design: an ``X-`` key or anything in an ``X-`` section."""
+    return section.startswith("X-") or key.startswith("X-")
+
+
+def check(section: str, key: str, systemd: int, kind: str = "unit") -> Finding | None:
+    """Whether systemd of major version ``systemd`` reads ``[section] key``; None = it does.
+
+    >>> check("Service", "ProtectClok", 252).hint
+    'did you mean ProtectClock or ProtectProc or ProtectHome?'
+    >>> check("Service", "PrivatePIDs", 252).fault, check("Service", "X-Ordain-Item", 252)
+    (<Fault.TOO_NEW: 'too new'>, None)
+    """
+    if is_private(section, key):
+        return None
+    keys = _table(kind).get(section)
+    hardening = key in HARDENING
+    if keys is None:
+        return Finding(
+            fault=Fault.UNKNOWN,
+            what=f"no section [{section}] in a {kind}",
+            hint=near(section.capitalize(), _table(kind)),
+            hardening=hardening,
+        )
+    directive = keys.get(key)
+    if directive is None:
+        return Finding(
+            fault=Fault.UNKNOWN,
+            what=f"[{section}] has no {key}=",
+            hint=_other_place(section, key, kind),
+            hardening=hardening,
+        )
+    if directive.since > max(systemd, 183):
+        return Finding(
+            fault=Fault.TOO_NEW,
+            what=f"{key}= needs systemd {directive.since}, this is {systemd}",
+            hint="leave it out, or match on systemd",
+            hardening=hardening,
+        )
+    if directive.gone_after is not None and systemd > directive.gone_after:
+        return Finding(
+            fault=Fault.GONE,
+            what=f"{key}= is gone since systemd {directive.gone_after + 1}",
+            hint=near(key, (k for k, d in keys.items() if d.gone_after is None)),
+            hardening=hardening,
+        )
+    return None
+
+
+# Values a known key learnt later (systemd's NEWS and man pages); PID 1 ignores an assignment with one it does not know.
+_VALUES: Mapping[tuple[str, str], int] = {
+    ("Type", "notify-reload"): 253,
+    ("PrivateTmp", "disconnected"): 257,
+    ("PrivateUsers", "identity"): 257,
+    ("PrivateUsers", "self"): 257,
+    ("PrivateUsers", "full"): 258,
+    ("PrivateUsers", "managed"): 260,
+    ("ProtectControlGroups", "private"): 257,
+    ("ProtectControlGroups", "strict"): 257,
+    ("ProtectHostname", "private"): 258,
+    ("CPUSchedulingPolicy", "ext"): 260,
+    ("SocketProtocol", "mptcp"): 257,
+    ("OnFailureJobMode", "restart-dependencies"): 257,
+    ("OnSuccessJobMode", "restart-dependencies"): 257,
+    ("OnFailureJobMode", "lenient"): 258,
+    ("OnSuccessJobMode", "lenient"): 258,
+}
+_ACTIONS = ("FailureAction", "SuccessAction", "StartLimitAction", "JobTimeoutAction")
+_ACTIONS_OF_254 = ("soft-reboot", "kexec", "halt")
+
+
+def check_value(section: str, key: str, text: str, systemd: int) -> Finding | None:
+    """As `check`, and whether systemd of that version knows a value that came later than its key.
+
+    >>> check_value("Service", "PrivateTmp", "disconnected", 252).what
+    'PrivateTmp=disconnected needs systemd 257, this is 252'
+    """
+    if finding := check(section, key, systemd):
+        return finding
+    since = _VALUES.get((key, text.partition(":")[0]), 0)
+    if key == "ProtectHostname" and ":" in text:
+        since = 258
+    if key in _ACTIONS and text.startswith(_ACTIONS_OF_254):
+        since = 254
+    if since <= systemd:
+        return None
+    return Finding(
+        fault=Fault.TOO_NEW,
+        what=f"{key}={text} needs systemd {since}, this is {systemd}",
+        hint="write an older value, or match on systemd",
+        hardening=key in HARDENING,
+    )
+
+
+def _other_place(section: str, key: str, kind: str) -> str:
+    """Where the key does belong, or keys that look like it."""
+    owners = [other for other, keys in _table(kind).items() if key in keys]
+    if owners and len(owners) <= 3:
+        return f"{key}= belongs in [{'] or ['.join(owners)}]"
+    return near(key, _table(kind)[section])

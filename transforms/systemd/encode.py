@@ -1,0 +1,95 @@
+"""A neutral value to the text after ``Key=``, one encoder per kind of setting.
+
+Strings are bytes: no specifier, no ``$``, no quote in them means anything (documents.md, rule 9). What a
+setting's syntax cannot express is refused, and a value that PID 1 would ignore is found here, not at boot.
+
+A value is a `Neutral`:
+
+* a string, number or boolean for one value; in a list setting it is a list of one;
+* ``tuple[str, ...]``: the words of a list (After=, ReadWritePaths=), or the argument vector of a command; the empty
+  tuple is the empty text, which resets a list;
+* a mapping: ``{name: value}`` for Environment=, ``{from: to}`` for BindPaths= and TemporaryFileSystem=; one entry for
+  LoadCredential= and SetCredential=.
+
+All functions raise `EncodeError` and have no effect.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from ordain.transforms.systemd import quoting
+from ordain.transforms.systemd.parser_table import kind
+from ordain.transforms.systemd.setting_kinds import Neutral
+from ordain.transforms.systemd.special_settings import command, environment
+from ordain.transforms.systemd.values import EncodeError
+
+__all__ = ["EncodeError", "Neutral", "encode", "encode_command", "encode_environment", "raw"]
+
+RAW_MAX_BYTES = 64 * 1024
+
+
+def encode(section: str, key: str, value: Neutral) -> str:
+    """The text after ``key=`` in ``[section]`` that makes PID 1 hold exactly ``value``.
+
+    >>> encode("Unit", "Description", "100% of it"), encode("Service", "PrivateTmp", True)
+    ('100%% of it', 'yes')
+    >>> encode("Service", "ReadWritePaths", ("/srv/my data", "/run/x"))
+    '"/srv/my data" /run/x'
+    """
+    return _encode_text(section, key, value) if isinstance(value, str) else _encode(section, key, value)
+
+
+def _encode(section: str, key: str, value: Neutral) -> str:
+    return _short_enough(key, kind(section, key).encode(value))
+
+
+# Many services say the same, and of many documents one changes at a time.
+_encode_text = lru_cache(maxsize=16384)(_encode)
+
+
+@lru_cache(maxsize=16384)
+def encode_command(argv: tuple[str, ...]) -> str:
+    """A command line for any Exec setting, whose words are exactly ``argv``.
+
+    >>> encode_command(("/bin/echo", "50% of $HOME", ";"))
+    '/bin/echo "50%% of $$HOME" ";"'
+    """
+    return _short_enough("a command", command(argv))
+
+
+@lru_cache(maxsize=16384)
+def encode_environment(name: str, value: str) -> str:
+    """One assignment for Environment=.
+
+    >>> encode_environment("GREETING", "good morning")
+    '"GREETING=good morning"'
+    """
+    return _short_enough("Environment", environment(name, value))
+
+
+def raw(section: str, key: str, text: str) -> str:
+    """``text`` in systemd's own syntax, checked as far as it can be without the machine.
+
+    Specifiers and quotes mean what systemd makes of them; the empty text resets the setting.
+
+    >>> raw("Service", "ExecStart", " -/bin/echo %n $HOME ")
+    '-/bin/echo %n $HOME'
+    """
+    quoting.encodable(text)
+    line = text.strip(" \t")
+    if any(end in line for end in "\n\r\0"):
+        raise EncodeError("more than one line", "a list repeats the key; an argument vector needs no line ends")
+    if (len(line) - len(line.rstrip("\\"))) % 2:
+        raise EncodeError("ends in a backslash, which would join the next line to it")
+    if len(line.encode()) > RAW_MAX_BYTES:
+        raise EncodeError(f"more than {RAW_MAX_BYTES // 1024} KiB on one line")
+    if line:
+        kind(section, key).check(line)
+    return line
+
+
+def _short_enough(key: str, text: str) -> str:
+    if len(text.encode()) > quoting.MAX_BYTES:
+        raise EncodeError(f"{key}: more than {quoting.MAX_BYTES} bytes", "put it in a file")
+    return text

@@ -1,0 +1,193 @@
+"""Settings with a syntax of their own: commands, environment, credentials, standard input and output, limits."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Mapping
+from functools import partial
+
+from ordain.transforms.systemd import quoting, value_checks, values
+from ordain.transforms.systemd.setting_kinds import Kind, Neutral, listed, nothing, scalar, text, typed
+from ordain.transforms.systemd.splitting import check_specifiers, split
+from ordain.transforms.systemd.values import EncodeError
+
+
+def command(argv: tuple[str, ...]) -> str:
+    """A command line whose words are exactly ``argv``."""
+    if not argv:
+        raise EncodeError("an empty command", "the first word of a command is the program")
+    value_checks.program(quoting.shown(argv[0]))
+    first = quoting.c_word(argv[0])
+    rest = (quoting.c_word(word, escape=lambda piece: piece.replace("$", "$$")) for word in argv[1:])
+    return " ".join((first, *rest))
+
+
+def environment(name: str, value: str) -> str:
+    """One word ``NAME=VALUE``."""
+    value_checks.environment_name(name)
+    return quoting.c_word(f"{name}={value}")
+
+
+def exec_line() -> Kind:
+    """A command line; a tuple is an argument vector, a string a program alone."""
+
+    def encode(value: Neutral) -> str:
+        if not isinstance(value, (tuple, str)):
+            raise EncodeError("a command is a list of words")
+        return command(listed(value))
+
+    def check(raw: str) -> None:
+        check_specifiers(raw)
+        first = next(iter(split(raw, unescape=True)), "").lstrip("-@:+!|")
+        if not first or (not first.startswith(("/", "%")) and "/" in first):
+            raise EncodeError(f"a command without a program: {raw!r}", "it starts with a path or the name of a file")
+
+    return Kind(encode=encode, check=check)
+
+
+def environ() -> Kind:
+    """Assignments; a mapping of names to values."""
+
+    def encode(value: Neutral) -> str:
+        if not isinstance(value, Mapping):
+            raise EncodeError("the environment is a map of names to values")
+        return " ".join(environment(name, item) for name, item in value.items())
+
+    def check(raw: str) -> None:
+        check_specifiers(raw)
+        for word in split(raw, unescape=True):
+            name, equals, _ = word.partition("=")
+            if not equals:
+                raise EncodeError(f"not an assignment: {word!r}", "write NAME=VALUE")
+            value_checks.environment_name(name)
+
+    return Kind(encode=encode, check=check)
+
+
+def environment_file() -> Kind:
+    """A neutral path is no glob: PID 1 globs this one, so what glob(3) reads is escaped for it."""
+
+    def encode(value: Neutral) -> str:
+        path = scalar(value)
+        value_checks.absolute_path(quoting.shown(path))
+        return quoting.one_line(re.sub(r"([*?\[\\])", r"\\\1", path), specifiers=True)
+
+    return Kind(encode=encode, check=text(value_checks.environment_file).check)
+
+
+def condition(check: value_checks.Check) -> Kind:
+    """What a condition asks; in systemd's own syntax after | (one of several will do) and ! (not) (systemd.unit(5))."""
+    plain = text(check)
+    return Kind(encode=plain.encode, check=lambda raw: plain.check(re.sub(r"^\|?[ \t]*!?[ \t]*", "", raw)))
+
+
+def input_text() -> Kind:
+    """Text that is C-unescaped and gets a line end; so a neutral text has to end in one."""
+
+    def encode(value: Neutral) -> str:
+        content = scalar(value)
+        if not content.endswith("\n"):
+            raise EncodeError(
+                "this setting ends its text in a line end", "end the text in one, or use StandardInputData="
+            )
+        return quoting.neutral(content[:-1], specifiers=True, escape=quoting.c_escape)
+
+    return Kind(encode=encode, check=check_specifiers)
+
+
+def input_data() -> Kind:
+    """Base64 of a neutral string's bytes."""
+
+    def encode(value: Neutral) -> str:
+        content = quoting.neutral(scalar(value), specifiers=False)
+        return base64.b64encode(content.encode()).decode()
+
+    def check(raw: str) -> None:
+        try:
+            base64.b64decode(re.sub(r"\s", "", raw), validate=True)
+        except ValueError:
+            raise EncodeError("not base64") from None
+
+    return Kind(encode=encode, check=check)
+
+
+def _one_pair(value: Neutral) -> tuple[str, str]:
+    items = tuple(value.items()) if isinstance(value, Mapping) else (listed(value),)
+    if len(items) != 1 or len(items[0]) != 2:
+        raise EncodeError("one name and what belongs to it are wanted")
+    return items[0][0], items[0][1]
+
+
+def load_credential() -> Kind:
+    """A credential's name and where it comes from: a path, or another name."""
+
+    def encode(value: Neutral) -> str:
+        name, source = _one_pair(value)
+        value_checks.credential_name(name)
+        if source.startswith("/"):
+            value_checks.absolute_path(quoting.shown(source))
+        else:
+            value_checks.credential_name(quoting.shown(source))
+        return f"{name}:{quoting.one_line(source, specifiers=True)}"
+
+    return Kind(encode=encode, check=check_specifiers)
+
+
+def set_credential(*, encrypted: bool) -> Kind:
+    """A credential's name and content; an encrypted one is base64 already."""
+
+    def encode(value: Neutral) -> str:
+        name, content = _one_pair(value)
+        value_checks.credential_name(name)
+        if encrypted:
+            input_data().check(content)
+            return f"{name}:{''.join(content.split())}"
+        return f"{name}:{quoting.neutral(content, specifiers=False, escape=quoting.c_escape)}"
+
+    return Kind(encode=encode, check=nothing)
+
+
+def output(*names: str) -> Kind:
+    """One of ``names``, or file:, append:, truncate: with a path, or fd: with a name."""
+
+    def check(value: str) -> None:
+        head, colon, rest = value.partition(":")
+        if colon and head in ("file", "append", "truncate"):
+            value_checks.absolute_path(rest)
+        elif colon and head == "fd":
+            value_checks.fd_name(rest)
+        elif value not in names:
+            raise EncodeError(f"not a place for input or output: {value!r}", ", ".join((*names, "file:PATH")))
+
+    return text(check)
+
+
+def bool_or_words(*names: str) -> Kind:
+    """A boolean, or words out of ``names`` with ~ before the first for all but these."""
+
+    def check(value: str) -> None:
+        for at, word in enumerate(re.split("[ \t]+", value)):
+            if word.removeprefix("~" if at == 0 else "") not in names:
+                raise EncodeError(f"not one of the values it knows: {word!r}", ", ".join(("yes", "no", *names)))
+
+    def both(value: str) -> None:
+        try:
+            values.boolean(value)
+        except EncodeError:
+            check(value)
+
+    return Kind(encode=lambda value: _checked(" ".join(listed(value)), both), check=both)
+
+
+def _checked(value: str, check: value_checks.Check) -> str:
+    check(value)
+    return quoting.one_line(value, specifiers=False)
+
+
+def resource_limits() -> dict[str, Kind]:
+    """The kind of each Limit…= key: one parse function reads them all, each in its own unit."""
+    resources = "CPU FSIZE DATA STACK CORE RSS NOFILE AS NPROC MEMLOCK LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME"
+    return {
+        f"Limit{resource}": typed(partial(values.resource_limit, resource=resource)) for resource in resources.split()
+    }

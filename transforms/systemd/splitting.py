@@ -1,0 +1,90 @@
+"""Unit-file text to words, as PID 1 splits it: the inverse of `quoting`.
+
+Follows extract_first_word() of systemd's src/basic/extract-word.c and cunescape_one() of src/basic/escape.c.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from ordain.transforms.systemd.values import EncodeError
+
+SPECIFIERS = frozenset("aAbBCdDEfgGhHiIjJlLmMnNopPqrRsStTuUvVwWyY%")
+"""Letters PID 1 expands after a %, over all versions (systemd.unit(5), "Specifiers")."""
+
+_BLANKS = " \t\n\r"
+_SIMPLE = {
+    "a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v",
+    "\\": "\\", '"': '"', "'": "'", "s": " ",
+}  # fmt: skip
+_NUMBERED = re.compile("x([0-9a-fA-F]{2})|([0-3][0-7]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})")
+
+
+def split(text: str, *, unescape: bool) -> tuple[str, ...]:
+    r"""The words of ``text``; quotes may open anywhere. Specifiers and ``$`` are left as they are.
+
+    ``unescape``: C escapes are undone (EXTRACT_CUNESCAPE), unknown ones are kept as PID 1 keeps them; else a
+    backslash only protects the next character. Raises `EncodeError` where a quote stays open.
+
+    >>> split('a "b c"\'d\' \\x41', unescape=True)
+    ('a', 'b cd', 'A')
+    """
+    return tuple(_words(text, unescape))
+
+
+def _words(text: str, unescape: bool) -> Iterator[str]:
+    at, end = 0, len(text)
+    while True:
+        while at < end and text[at] in _BLANKS:
+            at += 1
+        if at == end:
+            return
+        word = bytearray()
+        quote = ""
+        while at < end:
+            char = text[at]
+            at += 1
+            if char == "\\":
+                if at == end:
+                    raise EncodeError("a backslash at the end of a word")
+                piece, at = _escaped(text, at, unescape)
+                word += piece
+            elif quote and char == quote:
+                quote = ""
+            elif not quote and char in "\"'":
+                quote = char
+            elif not quote and char in _BLANKS:
+                break
+            else:
+                word += char.encode(errors="surrogatepass")
+        if quote:
+            raise EncodeError(f"a quote that is not closed: {text!r}", f"close it, or write \\{quote}")
+        yield word.decode(errors="surrogateescape")
+
+
+def _escaped(text: str, at: int, unescape: bool) -> tuple[bytes, int]:
+    """The bytes that the escape after a backslash stands for, and where it ends."""
+    char = text[at]
+    if not unescape:
+        return char.encode(errors="surrogatepass"), at + 1
+    if char in _SIMPLE:
+        return _SIMPLE[char].encode(), at + 1
+    match = _NUMBERED.match(text, at)
+    if match is not None:
+        two_hex, octal, four, eight = match.groups()
+        if byte := int(two_hex or "0", 16) or int(octal or "0", 8):
+            return bytes([byte]), match.end()
+        if (code := int(four or eight or "0", 16)) and code <= 0x10FFFF and not 0xD800 <= code <= 0xDFFF:
+            return chr(code).encode(), match.end()
+    return b"\\" + char.encode(errors="surrogatepass"), at + 1
+
+
+def check_specifiers(text: str) -> None:
+    """Raise `EncodeError` for a specifier PID 1 does not know: it refuses the setting, or the whole unit.
+
+    >>> check_specifiers("100 % of %n")
+    """
+    for match in re.finditer("%(.)", text, re.DOTALL):
+        if match[1].isascii() and match[1].isalnum() and match[1] not in SPECIFIERS:
+            raise EncodeError(f"unknown specifier %{match[1]}", "a literal % is written %%")

@@ -1,0 +1,1 @@
+"""jinja2 templates within a budget of steps and size."""

@@ -1,0 +1,133 @@
+"""Expands ``{template: TEXT}`` once the machine is known (documents.md, rule 9).
+
+jinja2 within the bounds of `jinja_sandbox`; undefined names are errors. ``instance`` and ``credential()`` become
+sentinels,
+which only the encoders turn into ``%i`` and ``%d/NAME``; nothing else a template makes has any meaning to systemd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.model import Branch, Facts, Leaf, Row, Template, Tree, Value
+from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
+
+KNOWN = "known: facts, labels, values, credential('NAME'), path('NAME'), and instance below `instances`"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """The values templates may read; ``path_of`` maps a neutral name to its path on this OS, or to ``""``."""
+
+    facts: Facts
+    values: Mapping[str, object] = field(default_factory=dict)
+    path_of: Callable[[str], str]
+
+    def variables(self, *, instance: bool, credentials: frozenset[str]) -> dict[str, Any]:
+        """The variables and functions of one item's templates."""
+        facts = self.facts
+        known: dict[str, Any] = {
+            "facts": {name.replace("-", "_"): value for name, value in fact_values(facts).items()},
+            "labels": {name: values[0] if len(values) == 1 else values for name, values in facts.labels.items()},
+            "values": self.values,
+            "path": self.path,
+            "credential": _Credentials(credentials).path,
+        }
+        return {**known, "instance": INSTANCE} if instance else known
+
+    def path(self, name: str) -> str:
+        """The path of a neutral name on this OS. Raises `KeyError`."""
+        path = self.path_of(name)
+        if not path:
+            raise KeyError(f"no transform names the path {name!r} on {self.facts.id}")
+        return path
+
+
+def fact_values(facts: Facts) -> dict[str, object]:
+    """The closed list of facts (rule 4), by the names ``match`` and templates use."""
+    return {
+        "id": facts.id,
+        "os": (facts.id, *facts.like),
+        "version": facts.version,
+        "systemd": facts.systemd,
+        "arch": facts.arch,
+        "virtualization": facts.virtualization,
+        "hostname": facts.hostname,
+        "machine-id": facts.machine_id,
+        "mac": facts.mac,
+        "root": facts.root,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Credentials:
+    names: frozenset[str]
+
+    def path(self, name: str) -> str:
+        if name not in self.names:
+            raise KeyError(f"the service has no credential {name!r}")
+        return f"{CREDENTIALS}/{name}"
+
+
+def expand(tree: Branch, scope: Scope, item: str, *, instance: bool = False) -> tuple[Branch, tuple[Problem, ...]]:
+    """``tree`` with every template replaced by its text; problems block ``item``."""
+    credentials = frozenset(name for name, _ in tree.branch("credentials").branches())
+    expander = _Expander(scope, item, instance, credentials)
+    expanded = expander.tree(tree)
+    assert isinstance(expanded, Branch)
+    return expanded, tuple(expander.problems)
+
+
+class _Expander:
+    def __init__(self, scope: Scope, item: str, instance: bool, credentials: frozenset[str]) -> None:
+        self.scope, self.item, self.instance, self.credentials = scope, item, instance, credentials
+        self.problems: list[Problem] = []
+
+    def tree(self, tree: Tree) -> Tree:
+        if isinstance(tree, Leaf):
+            return replace(tree, value=self.value(tree.value, tree)) if _is_template(tree.value) else tree
+        if not any(isinstance(leaf, Branch) or _is_template(leaf.value) for leaf in tree.children.values()):
+            return tree
+        return replace(tree, children={name: self.tree(child) for name, child in tree.children.items()})
+
+    def value(self, value: Value, leaf: Leaf) -> Value:
+        if isinstance(value, tuple):
+            return tuple(self.value(part, leaf) for part in value)
+        if isinstance(value, Row):
+            return replace(value, cells=tuple((name, self.value(cell, leaf)) for name, cell in value.cells))
+        return self.text(value, leaf) if isinstance(value, Template) else value
+
+    def text(self, template: Template, leaf: Leaf) -> str:
+        from ordain.transforms.template import jinja_sandbox
+
+        names = self.scope.variables(instance=self.instance, credentials=self.credentials)
+        try:
+            return jinja_sandbox.expand(template.text, names)
+        except jinja_sandbox.NoText as error:
+            hint = KNOWN if "undefined" in str(error) else ""
+            return self.problem(leaf, f"the template gives no text: {error}", hint)
+
+    def problem(self, leaf: Leaf, what: str, hint: str = "") -> str:
+        blocked = Severity.BLOCKED
+        self.problems.append(
+            Problem(where=leaf.where, what=what, hint=hint, code="Template", severity=blocked, item=self.item)
+        )
+        return ""
+
+
+def holds_template(tree: Tree) -> bool:
+    """Whether anything in ``tree`` is a template."""
+    if isinstance(tree, Leaf):
+        return _is_template(tree.value)
+    return any(map(holds_template, tree.children.values()))
+
+
+def _is_template(value: Value) -> bool:
+    if isinstance(value, tuple):
+        return any(map(_is_template, value))
+    if isinstance(value, Row):
+        return any(_is_template(cell) for _, cell in value.cells)
+    return isinstance(value, Template)

@@ -1,0 +1,335 @@
+"""jinja2 that cannot reach, outgrow or outlast what it is given: the engine of ``{template: TEXT}``.
+
+jinja2's own sandbox guards attributes, and nothing else: ``{{ 'a' * 10**9 }}``, ``'a'|center(10**9)``, nested loops and
+recursive macros cost a machine its memory or its afternoon. No clock and no signal is the bound here, since a template
+that fails only where a machine is busy would not be "same in, same out". Instead:
+
+* What is not named here is not there. Statements, filters, tests, functions and methods are closed lists, and what
+  stands behind a dot is the key of a map or a method of the list, never an attribute of an object.
+* Every filter, test, operator, call, turn of a loop and printed value takes as many steps from one `budget` as its
+  operands are large, before it works. No text or list grows past `budget.MAX_LENGTH`, no number past 64 bits.
+* Only texts, numbers and booleans are printed: how a list or a function looks is Python's affair, and may hold an
+  address. What is random (``random``, ``lipsum``) is not there either.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import operator
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from jinja2.filters import FILTERS
+from jinja2.runtime import Context, LoopContext
+from jinja2.sandbox import SandboxedEnvironment
+from jinja2.tests import TESTS
+
+from ordain.transforms.errors import near
+from ordain.transforms.template.budget import (
+    MAX_LENGTH,
+    TooMuch,
+    careful,
+    checked,
+    counted,
+    purse,
+    spend,
+    weigh,
+    weighed,
+)
+
+MAX_TOKENS = 10_000
+"""Words and signs of one template; reading them takes jinja2 the longest."""
+MAX_KEYS = 1000
+"""Of so many a near name is looked for."""
+_WIDTH = 256
+_COUNTED, _WEIGHED = "count the turns", "weigh the operand"
+"""Filters that only `_Weighed` can name: no template can write a blank in a name."""
+
+_NODES = frozenset(
+    """
+    Add And Assign Call Compare Concat CondExpr Const Dict Div Filter FloorDiv For Getattr Getitem If Keyword List Mod
+    Mul Name Neg Not Operand Or Output Pair Pos Pow Slice Sub Template TemplateData Test Tuple With
+    """.split()
+)
+_FILTERS = """
+    abs capitalize count d default dictsort first float int items last length list lower map max min reject rejectattr
+    reverse select selectattr sort title trim unique upper
+    """.split()
+_TESTS = """
+    != < <= == > >= boolean defined divisibleby eq even false float ge gt in integer le lower lt mapping ne none number
+    odd sequence string true undefined upper
+    """.split()
+_LOOP = frozenset(("index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem"))
+
+
+class NoText(Exception):
+    """The template gives no text; the argument says why."""
+
+
+def expand(text: str, names: Mapping[str, object]) -> str:
+    """What the template ``text`` makes of ``names``: texts, numbers, booleans, maps, lists and functions.
+
+    Raises `NoText`.
+    """
+    try:
+        with purse():
+            return "".join(_chunks(text, names))
+    except jinja2.TemplateSyntaxError as error:
+        raise NoText(f"line {error.lineno} of the template: {error.message}") from None
+    except (RecursionError, MemoryError, SyntaxError):
+        raise NoText("it is nested too deep") from None
+    except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise NoText(str(error.args[0]) if error.args else type(error).__name__) from None
+
+
+def _chunks(text: str, names: Mapping[str, object]) -> Iterator[str]:
+    """The pieces of the result, as long as they are not too many."""
+    if len(text) > MAX_LENGTH:
+        raise TooMuch(f"it has {len(text):,} characters; {MAX_LENGTH:,} are allowed")
+    length = 0
+    for chunk in _compiled(text).generate(names):
+        spend(1)
+        length += len(chunk)
+        if length > MAX_LENGTH:
+            raise TooMuch(f"it gives more than {MAX_LENGTH:,} characters")
+        if not chunk.isascii() and any("\ud800" <= char <= "\udfff" for char in chunk):
+            raise TooMuch("half a surrogate pair is no character")
+        yield chunk
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(text: str) -> jinja2.Template:
+    return _environment().from_string(text)
+
+
+@functools.cache
+def _environment() -> _Bounded:
+    return _Bounded(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, optimized=False, finalize=_printed)
+
+
+@jinja2.pass_context  # a finalizer that needs the context is not run at compile time
+def _printed(_: Context, value: object) -> str:
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    """How a value stands in a text."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str | int | float | jinja2.Undefined):
+        return str(value)  # of what is undefined: UndefinedError
+    raise TypeError(_HINTS.get(type(value), "a function is no text; a key of its name is written MAP['NAME']"))
+
+
+_HINTS: Mapping[type, str] = {
+    **dict.fromkeys((dict, tuple, list, range), "a map or list is no text; join it"),
+    type(None): "null is no text; give it a default",
+}
+
+
+def _join(values: Iterable[Any], between: str = "", attribute: str | int | None = None) -> str:
+    found: list[str] = []
+    length = 0
+    for value in counted(values):
+        found.append(_text(value if attribute is None else _environment().getitem(value, attribute)))
+        length += len(found[-1]) + len(between)
+        if length > 2 * MAX_LENGTH:
+            raise TooMuch(f"a value in it is longer than {MAX_LENGTH:,}")
+    return between.join(found)
+
+
+def _replace(text: str, old: str, new: str) -> str:
+    text = _text(text)
+    if len(text) + (len(text) + 1) * len(new) > MAX_LENGTH and len(text) + text.count(old) * len(new) > MAX_LENGTH:
+        raise TooMuch(f"a value in it is longer than {MAX_LENGTH:,}")
+    return text.replace(old, new)
+
+
+_CONVERSION = re.compile(r"%(?:%|[-+ #0]{0,5}([0-9]{0,3})(?:\.([0-9]{0,3}))?[sdioxXeEfFgG])")
+
+
+def _format(text: str, *values: Any) -> str:
+    """printf's, with widths that are numbers up to `_WIDTH`."""
+    if "%" in _CONVERSION.sub("", text) or any(
+        int(n or 0) > _WIDTH for pair in _CONVERSION.findall(text) for n in pair
+    ):
+        raise TooMuch(f"a format holds %s, %d, %x, %f and their like, with widths up to {_WIDTH}")
+    return text % tuple(value if isinstance(value, int | float) else _text(value) for value in values)
+
+
+def _indent(text: str, width: int = 4, first: bool = False) -> str:
+    if not 0 <= width <= _WIDTH:
+        raise TooMuch(f"an indent is from 0 to {_WIDTH}")
+    lines = text.split("\n")
+    if len(text) + len(lines) * width > MAX_LENGTH:
+        raise TooMuch(f"a value in it is longer than {MAX_LENGTH:,}")
+    blank = " " * width
+    return "\n".join(blank + line if line and (at or first) else line for at, line in enumerate(lines))
+
+
+def _round(value: float, precision: int = 0) -> float:
+    return round(value, max(-15, min(precision, 15)))
+
+
+def _sum(values: Iterable[Any]) -> Any:
+    return functools.reduce(_arithmetic("+"), values, 0)
+
+
+def _to_json(value: object) -> str:
+    return json.dumps(value, sort_keys=True, ensure_ascii=False)
+
+
+def _range(*bounds: int) -> range:
+    if len(found := range(*bounds)) > MAX_LENGTH:
+        raise TooMuch(f"a range in it is longer than {MAX_LENGTH:,}")
+    return found
+
+
+_OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+    "//": operator.floordiv,
+    "%": operator.mod,
+    "**": operator.pow,
+}
+
+
+def _arithmetic(sign: str) -> Callable[[Any, Any], Any]:
+    def work(left: Any, right: Any) -> Any:
+        if sign == "%" and isinstance(left, str):
+            return _format(left, *(right if isinstance(right, tuple) else (right,)))
+        checked(left), checked(right)
+        if sign == "*" and not (isinstance(left, int | float) and isinstance(right, int | float)):
+            text, times = (left, right) if isinstance(left, str) else (right, left)
+            if not (isinstance(text, str) and isinstance(times, int)):
+                raise TypeError("* is for numbers, and for a text and a number")
+            if len(text) * times > MAX_LENGTH:
+                raise TooMuch(f"a value in it is longer than {MAX_LENGTH:,}")
+        if sign == "**" and abs(right) > 64:
+            raise TooMuch("a number in it needs more than 64 bits")
+        return _OPERATORS[sign](left, right)
+
+    return careful(work)
+
+
+_METHODS: Mapping[type, Mapping[str, Callable[..., Any]]] = {
+    str: {
+        **{
+            name: careful(getattr(str, name))
+            for name in """
+            capitalize casefold count endswith find isalnum isalpha isascii isdecimal isdigit islower isspace isupper
+            lower lstrip partition removeprefix removesuffix rfind rpartition rsplit rstrip split splitlines startswith
+            strip swapcase title upper
+            """.split()
+        },
+        "join": careful(lambda between, values: _join(values, between)),
+        "replace": careful(_replace),
+    },
+    dict: {
+        "get": careful(dict.get),
+        "items": careful(dict.items),
+        "keys": careful(dict.keys),
+        "values": careful(dict.values),
+    },
+}
+
+
+class _Bounded(SandboxedEnvironment):
+    intercepted_binops = frozenset(_OPERATORS)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        own: dict[str, Callable[..., Any]] = {
+            "format": _format,
+            "indent": _indent,
+            "join": _join,
+            "replace": _replace,
+            "round": _round,
+        }
+        own |= {"string": _text, "sum": _sum, "tojson": _to_json}
+        known: Mapping[str, Any] = {name: FILTERS[name] for name in _FILTERS} | own
+        self.filters = {name: careful(each) for name, each in known.items()}
+        self.filters |= {_COUNTED: counted, _WEIGHED: weighed}
+        tests: Mapping[str, Any] = TESTS
+        self.tests = {name: careful(tests[name]) for name in _TESTS}
+        self.globals = {"range": _range}
+        self.binop_table = {sign: _arithmetic(sign) for sign in _OPERATORS}
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        """The syntax tree, with nothing in it that is not listed, and weights where jinja2 calls nothing of ours."""
+        for count, (line, _, _) in enumerate(self.lexer.tokeniter(source, name, filename)):
+            if count > MAX_TOKENS:
+                raise jinja2.TemplateSyntaxError(f"it has more than {MAX_TOKENS:,} words and signs", line)
+        tree = super()._parse(source, name, filename)
+        for node in tree.find_all(nodes.Node):
+            kind = type(node).__name__
+            if kind not in _NODES or (isinstance(node, nodes.For) and node.recursive):
+                word = "recursive loop" if isinstance(node, nodes.For) else f"{kind} statement"
+                raise jinja2.TemplateSyntaxError(f"there is no {word} here", node.lineno)
+            if isinstance(node, nodes.Const) and isinstance(node.value, str) and "\0" in node.value:
+                raise jinja2.TemplateSyntaxError("a NUL byte cannot stand in a text", node.lineno)
+        weighed: nodes.Template = _Weights().visit(tree)
+        return weighed
+
+    def getattr(self, obj: Any, attribute: str) -> Any:
+        """``obj.attribute``: a method of the list, else a key of a map, as everywhere in jinja2."""
+        if isinstance(obj, LoopContext) and attribute in _LOOP:
+            return getattr(obj, attribute)
+        for kind, methods in _METHODS.items():
+            if isinstance(obj, kind) and attribute in methods:
+                return functools.partial(methods[attribute], obj)
+        return self.getitem(obj, attribute) if isinstance(obj, dict) else self._missing(obj, attribute)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """``obj[argument]``: a key of a map, a place in a list or text."""
+        weigh(argument)
+        if isinstance(obj, dict | tuple | list | str):
+            with contextlib.suppress(LookupError, TypeError):
+                return checked(obj[argument])
+        return self._missing(obj, argument)
+
+    def _missing(self, obj: Any, name: Any) -> jinja2.Undefined:
+        if isinstance(obj, jinja2.Undefined):
+            str(obj)  # raises UndefinedError: what is missing is the first step
+        if isinstance(obj, dict):
+            known = near(str(name), map(str, obj)) if len(obj) <= MAX_KEYS else ""
+            return self.undefined(f"the map has no {name!r}{'; ' if known else ''}{known}")
+        return self.undefined(obj=obj, name=name)
+
+    def is_safe_callable(self, obj: Any) -> bool:
+        """All that can be had here may be called."""
+        return True
+
+
+class _Weights(jinja2.visitor.NodeTransformer):
+    """Puts what loops and comparisons look at through our filters, and makes ``~`` a join."""
+
+    def visit_For(self, node: nodes.For) -> nodes.For:
+        """Counts the turns."""
+        self.generic_visit(node)
+        node.iter = _through(_COUNTED, node.iter)
+        return node
+
+    def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:
+        """Weighs both sides."""
+        self.generic_visit(node)
+        node.expr = _through(_WEIGHED, node.expr)
+        for operand in node.ops:
+            operand.expr = _through(_WEIGHED, operand.expr)
+        return node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:
+        """Joins, as the filter does."""
+        self.generic_visit(node)
+        return _through("join", nodes.Tuple(node.nodes, "load", lineno=node.lineno))
+
+
+def _through(name: str, value: Any) -> nodes.Filter:
+    return nodes.Filter(value, name, [], [], None, None, lineno=value.lineno)
