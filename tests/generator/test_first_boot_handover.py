@@ -140,7 +140,8 @@ def test_the_first_boot_loads_nothing_that_documents_in_json_do_not_need(tmp_pat
     put(tmp_path, "/etc/os-release", b"ID=debian\nVERSION_ID=13\n")
     put(tmp_path, "/etc/ordain/documents/a.json", LAYER)
     code = (
-        "import sys; from ordain.transforms.catalog import prebuilt, shipped; from ordain.agent.compile import first_boot;"
+        "import sys; from ordain.transforms.catalog import prebuilt, shipped;"
+        "from ordain.agent.compile import first_boot;"
         "made = prebuilt.prepare(shipped.files(), shipped.read_all(shipped.files()));"
         "[sys.modules.pop(name) for name in list(sys.modules) if name.partition('.')[0] == 'yaml'];"
         "shipped.shipped = lambda: prebuilt.ready(made, shipped.files(), shipped.DIRECTORY);"

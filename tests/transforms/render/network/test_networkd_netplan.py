@@ -142,7 +142,7 @@ Netplan = Callable[[str], Files]
 
 
 class UnknownToIt(Exception):
-    """This netplan does not know a key."""
+    """Raised for a key that the installed netplan does not know."""
 
 
 def asked(command: Sequence[str], root: Path, seen: str, text: str) -> Files:

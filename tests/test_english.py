@@ -1,0 +1,32 @@
+"""Plain English: no phrase that a reader has to read twice (the marks are in tests/support/english.py)."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.english import PLACES, TREE, marks
+
+TO_BE_EDITED = tuple(
+    """
+    HACKING.md NEWS.md README.md docs examples bench units packaging Makefile
+    transforms/systemd transforms/document transforms/template transforms/machine transforms/resolve transforms/catalog
+    transforms/render transforms/graph transforms/importing transforms/data transforms/model.py transforms/errors.py
+    transforms/memo.py transforms/artifact_text.py transforms/forbidden_paths.py transforms/compile.py
+    transforms/compare_systems.py transforms/section_pages.py generator
+    agent/system agent/state agent/plan agent/compile agent/apply agent/delivery agent/server agent/daemon agent/cli
+    agent/settings.py agent/source_settings.py agent/generation.py agent/status.py agent/model.py agent/errors.py
+    tests/transforms tests/generator tests/agent tests/integration tests/rig tests/support tests/audit tests/conftest.py
+    tests/test_repository.py
+""".split()
+)
+"""Places that nobody has edited yet; the list only shrinks."""
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_no_mark_of_unclear_english_is_left(place: str) -> None:
+    if not (TREE / place).exists():
+        pytest.skip(f"{place} is not beside the tests")
+
+    found = [str(mark) for mark in marks([TREE / place]) if not str(mark.path).startswith(TO_BE_EDITED)]
+
+    assert found == []
