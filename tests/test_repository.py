@@ -204,6 +204,43 @@ def test_the_document_in_the_readme_is_one() -> None:
     assert [found.name for found in documents] == ["hello"]
 
 
+def test_hacking_draws_every_package_above_those_that_it_imports() -> None:
+    text = (TREE / "HACKING.md").read_text()
+    floors: dict[str, int] = {}
+    for part in ("transforms", "agent"):
+        drawn = text.partition(f"    {part}/\n")[2].partition("\n\n")[0].splitlines()
+        for floor, line in enumerate(drawn):
+            for name in re.findall(r"[a-z_/]+(?=/)", line.partition("|")[0]):
+                floors[f"{part}/{name}"] = floor
+
+    assert set(floors) == set(MAY_IMPORT) - {"generator"}
+    for folder, names in MAY_IMPORT.items():
+        for name in names.split():
+            below = f"{folder.partition('/')[0]}/{name}"
+            assert floors[folder] < floors[below], f"HACKING.md draws {below} above {folder}, which imports it"
+
+
+def test_the_walk_in_hacking_names_functions_that_exist() -> None:
+    rows = re.findall(r"^\| \d+ \| `([^`]+)` \| `([^`]+)` \|", (TREE / "HACKING.md").read_text(), re.MULTILINE)
+
+    assert len(rows) == 20
+    assert [f"{path}: {name}" for path, name in rows if name not in defined(TREE / path)] == []
+
+
+def defined(path: Path) -> set[str]:
+    """Return the functions of a module, and its classes' methods as ``Class.method``."""
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    body = ast.parse(path.read_bytes()).body
+    methods = {
+        f"{node.name}.{method.name}"
+        for node in body
+        if isinstance(node, ast.ClassDef)
+        for method in node.body
+        if isinstance(method, functions)
+    }
+    return methods | {node.name for node in body if isinstance(node, functions)}
+
+
 @pytest.mark.parametrize("guide", ["README.md", "HACKING.md"])
 def test_what_a_guide_points_at_is_there(guide: str) -> None:
     text = (TREE / guide).read_text()
