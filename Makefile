@@ -62,7 +62,7 @@ soak:
 	$(call need,$(MACHINES))
 	@PYTHONPATH=tests python3 -B -m rig.soak --suite=$(or $(SUITE),trixie) --minutes=$(or $(MINUTES),10) \
 		$(if $(TWIN),--twin=$(TWIN)) $(if $(SEED),--seed=$(SEED))
-	@PYTHONPATH=tests python3 -B -m rig.cuts --suite=$(or $(SUITE),trixie) --cuts=$(or $(CUTS),200) $(if $(SEED),--seed=$(SEED))
+	@PYTHONPATH=tests python3 -B -m rig.power_cuts --suite=$(or $(SUITE),trixie) --cuts=$(or $(CUTS),200) $(if $(SEED),--seed=$(SEED))
 
 proof:
 	$(call need,$(RUNTIME) $(MACHINES) qemu-system-x86 zstd e2fsprogs)

@@ -17,7 +17,7 @@ import pluggy
 import pytest
 from hypothesis import settings
 
-from rig import following, package, roots, stores
+from rig import debian_roots, package, source_harness, store_servers
 from rig.machine import Machine, Machines
 
 _failed = pytest.StashKey[bool]()
@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def rig() -> None:
     """What every machine needs is there."""
-    if reason := roots.missing():
+    if reason := debian_roots.missing():
         _skip(f"no machine can be made: {reason}")
 
 
@@ -43,7 +43,7 @@ def deb(rig: None) -> Path:
     return package.build()
 
 
-@pytest.fixture(params=roots.SUITES)
+@pytest.fixture(params=debian_roots.SUITES)
 def suite(request: pytest.FixtureRequest) -> str:
     """Each Debian in turn."""
     return str(request.param)
@@ -56,7 +56,7 @@ def machines(deb: Path, request: pytest.FixtureRequest) -> Iterator[Machines]:
     with ExitStack() as stack:
 
         def make(suite: str, *, cmdline: tuple[str, ...] = (), bare: bool = False) -> Machine:
-            layers = roots.root(suite) if bare else roots.with_package(suite, deb)
+            layers = debian_roots.root(suite) if bare else debian_roots.with_package(suite, deb)
             made.append(stack.enter_context(Machine(layers, cmdline=cmdline)))
             return made[-1]
 
@@ -76,45 +76,45 @@ def machine(machines: Machines, suite: str) -> Machine:
 @pytest.fixture(scope="session")
 def etcd_here() -> None:
     """What a server of etcd needs is there."""
-    if reason := stores.missing():
+    if reason := store_servers.missing():
         _skip(reason)
 
 
 @pytest.fixture(scope="session")
 def pouch_here() -> None:
     """What a server of CouchDB's protocol needs is there."""
-    if reason := stores.missing_pouch():
+    if reason := store_servers.missing_pouch():
         _skip(reason)
 
 
 @pytest.fixture(scope="session")
-def cluster(etcd_here: None) -> Iterator[stores.Cluster]:
+def cluster(etcd_here: None) -> Iterator[store_servers.Cluster]:
     """Three members of etcd, for tests that do them no harm."""
-    with stores.Cluster() as cluster:
+    with store_servers.Cluster() as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
-def pouch(pouch_here: None) -> Iterator[stores.Pouch]:
+def pouch(pouch_here: None) -> Iterator[store_servers.Pouch]:
     """A server of CouchDB's protocol, for tests that do it no harm."""
-    with stores.Pouch() as pouch:
+    with store_servers.Pouch() as pouch:
         yield pouch
 
 
 @pytest.fixture
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[following.Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[source_harness.Store]:
     """A store of the kind that the test says, to be harmed."""
-    if reason := {"etcd": stores.missing, "couchdb": stores.missing_pouch}.get(request.param, str)():
+    if reason := {"etcd": store_servers.missing, "couchdb": store_servers.missing_pouch}.get(request.param, str)():
         _skip(reason)
     if request.param == "etcd":
-        with stores.Cluster(count=1) as cluster:
-            yield following.EtcdStore(cluster)
+        with store_servers.Cluster(count=1) as cluster:
+            yield source_harness.EtcdStore(cluster)
     elif request.param == "couchdb":
-        with stores.Pouch() as pouch:
-            yield following.CouchStore(pouch)
+        with store_servers.Pouch() as pouch:
+            yield source_harness.CouchStore(pouch)
     else:
         (tmp_path / "store").mkdir()
-        yield following.DirectoryStore(tmp_path / "store")
+        yield source_harness.DirectoryStore(tmp_path / "store")
 
 
 def _skip(reason: str) -> None:

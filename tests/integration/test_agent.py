@@ -8,7 +8,8 @@ import time
 import pytest
 
 from ordain.agent.daemon.follower import RELOADS, RELOADS_SEC
-from rig.agents import (
+from rig.machine import Machine, MachineError, Machines
+from rig.machine_agent import (
     DOCUMENTS,
     document,
     runs,
@@ -20,7 +21,6 @@ from rig.agents import (
     wait_state,
     word,
 )
-from rig.machine import Machine, MachineError, Machines
 
 pytestmark = pytest.mark.integration
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from rig.debian_roots import SUITES
 from rig.machine import Machine, Machines
-from rig.roots import SUITES
 
 pytestmark = pytest.mark.integration
 LAYER = """\

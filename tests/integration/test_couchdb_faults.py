@@ -1,4 +1,4 @@
-"""What can go wrong with CouchDB alone: on pouchdb-server where that can do it, else scripted (`rig.fake_couch`)."""
+"""What can go wrong with CouchDB alone: on pouchdb-server where that can do it, else scripted (`rig.fake_couchdb`)."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from ordain.agent.delivery.database.couchdb_wire import Leaf, dispute
 from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.protocol import Fault, SourceError
 from ordain.agent.source_settings import Kind, SourceSettings
-from rig import stores
-from rig.fake_couch import FakeCouch, ends, quiet, rows
-from rig.following import BASE, FIRST, LEFTOVER, PATIENCE_SEC, SECOND, Machine, admin
+from rig import store_servers
+from rig.fake_couchdb import FakeCouch, ends, quiet, rows
+from rig.source_harness import BASE, FIRST, LEFTOVER, PATIENCE_SEC, SECOND, Machine, admin
 
 pytestmark = [pytest.mark.integration, LEFTOVER]
 COMMON = ("documents/common/",)
 
 
 @pytest.fixture
-def machine(pouch: stores.Pouch, tmp_path: Path) -> Machine:
+def machine(pouch: store_servers.Pouch, tmp_path: Path) -> Machine:
     name = f"t{secrets.token_hex(4)}"
     for each in (name, f"{name}-status"):
         pouch.call("PUT", each)
@@ -41,13 +41,13 @@ def document(machine: Machine) -> str:
     return f"{machine.settings.database}/{quote(BASE, safe='')}"
 
 
-def replicated(pouch: stores.Pouch, machine: Machine, rev: str, text: bytes) -> None:
+def replicated(pouch: store_servers.Pouch, machine: Machine, rev: str, text: bytes) -> None:
     """A write that came from another server."""
     found = {"_id": BASE, "_rev": rev, "text": text.decode()}
     pouch.call("POST", f"{machine.settings.database}/_bulk_docs", {"docs": [found], "new_edits": False})
 
 
-async def test_25_two_servers_took_different_writes(pouch: stores.Pouch, machine: Machine) -> None:
+async def test_25_two_servers_took_different_writes(pouch: store_servers.Pouch, machine: Machine) -> None:
     async with admin(machine) as database, machine.running():
         await database.put(BASE, FIRST, expect=None)
         await machine.has(FIRST)
@@ -58,7 +58,7 @@ async def test_25_two_servers_took_different_writes(pouch: stores.Pouch, machine
         await machine.has(SECOND)
 
 
-async def test_25_a_delete_that_brings_the_loser_back(pouch: stores.Pouch, machine: Machine) -> None:
+async def test_25_a_delete_that_brings_the_loser_back(pouch: store_servers.Pouch, machine: Machine) -> None:
     async with admin(machine) as database, machine.running():
         replicated(pouch, machine, "1-0000000000000000000000000000000a", b"lost")
         await database.put("documents/common/layer/other", SECOND, expect=None)
@@ -131,7 +131,7 @@ async def test_28_a_sequence_that_the_server_does_not_know(tmp_path: Path) -> No
             await machine.has(SECOND)
 
 
-async def test_28_a_feed_that_only_echoes(pouch: stores.Pouch, machine: Machine) -> None:
+async def test_28_a_feed_that_only_echoes(pouch: store_servers.Pouch, machine: Machine) -> None:
     """PouchDB takes a sequence of the future as it is, and is silent for ever."""
     async with admin(machine) as writer, admin(machine) as database:
         await writer.put(BASE, FIRST, expect=None)
@@ -153,7 +153,7 @@ async def test_29_a_feed_that_ends_in_order(tmp_path: Path) -> None:
             assert set(fake.feeds) == {fake.sequence}  # no sequence but that of a listing is ever gone on from
 
 
-async def test_30_a_database_that_is_deleted_and_made_again(pouch: stores.Pouch, machine: Machine) -> None:
+async def test_30_a_database_that_is_deleted_and_made_again(pouch: store_servers.Pouch, machine: Machine) -> None:
     async with admin(machine) as database, machine.running():
         await database.put(BASE, FIRST, expect=None)
         await machine.has(FIRST)
@@ -220,7 +220,7 @@ async def test_33_a_session_that_ends_while_it_is_used(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [False, True])
 async def test_a_user_is_let_in_with_its_password_alone(tmp_path: Path, wrong: bool) -> None:
-    with stores.Pouch(admin="secret") as pouch:
+    with store_servers.Pouch(admin="secret") as pouch:
         machine = Machine(
             settings=SourceSettings(type=Kind.COUCHDB, endpoints=(pouch.url,), user="admin"),
             folder=tmp_path,
@@ -237,7 +237,7 @@ async def test_a_user_is_let_in_with_its_password_alone(tmp_path: Path, wrong: b
                 assert (await database.list(*COMMON)).entries[0].data == FIRST
 
 
-async def test_a_document_may_be_json_itself(pouch: stores.Pouch, machine: Machine) -> None:
+async def test_a_document_may_be_json_itself(pouch: store_servers.Pouch, machine: Machine) -> None:
     pouch.call("PUT", document(machine), {"ordain": "v1", "kind": "Layer", "name": "base"})
     async with machine.running():
         await machine.has(b'{\n  "kind": "Layer",\n  "name": "base",\n  "ordain": "v1"\n}')

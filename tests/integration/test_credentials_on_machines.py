@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rig.agents import document, runs, sleeps, state, status, wait_active
 from rig.machine import Machine
+from rig.machine_agent import document, runs, sleeps, state, status, wait_active
 
 pytestmark = pytest.mark.integration
 

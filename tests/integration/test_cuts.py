@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from rig import cuts
+from rig import power_cuts
 from rig.machine import Machines
 
 pytestmark = pytest.mark.integration
@@ -17,16 +17,16 @@ EVERY = 9
 
 @pytest.mark.parametrize(
     ("suite", "services", "first"),
-    [("bookworm", cuts.NEW, 2), ("trixie", cuts.BAD, 5)],
+    [("bookworm", power_cuts.NEW, 2), ("trixie", power_cuts.BAD, 5)],
     ids=["forwards", "backwards"],
 )
 def test_a_cut_at_a_step_of_an_apply_is_survived(
-    machines: Machines, suite: str, services: cuts.Services, first: int
+    machines: Machines, suite: str, services: power_cuts.Services, first: int
 ) -> None:
-    subject = cuts.Subject(machines(suite))
+    subject = power_cuts.Subject(machines(suite))
     subject.start()
     cut: list[str] = []
-    while step := cuts.at_step(subject, services, first + EVERY * len(cut)):
+    while step := power_cuts.at_step(subject, services, first + EVERY * len(cut)):
         cut.append(step)
 
     assert len(cut) > 2, cut

@@ -21,9 +21,9 @@ import pytest
 from ordain.agent.model import Effect
 from ordain.agent.plan.directive_effects import RULES
 from ordain.transforms.systemd.directives import lookup
-from rig import roots
-from rig.apply import apply, pause
+from rig import debian_roots
 from rig.machine import Machine
+from rig.machine_agent import apply, pause
 
 pytestmark = pytest.mark.integration
 
@@ -317,14 +317,14 @@ def limits(machine: Machine, group: str) -> dict[str, str]:
     return {file.name: file.read_text() for file in files if file.is_file()}
 
 
-@pytest.fixture(scope="module", params=roots.SUITES)
+@pytest.fixture(scope="module", params=debian_roots.SUITES)
 def suite(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
 @pytest.fixture(scope="module")
 def booted(suite: str, deb: Path) -> Iterator[Machine]:
-    with Machine(roots.with_package(suite, deb)) as machine:
+    with Machine(debian_roots.with_package(suite, deb)) as machine:
         machine.boot()
         pause(machine)
         yield machine

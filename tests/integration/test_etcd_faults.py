@@ -17,10 +17,10 @@ from ordain.agent.delivery.database.http_transport import Answer
 from ordain.agent.delivery.protocol import Fault, SourceError
 from ordain.agent.delivery.source.open_source import open_database
 from ordain.agent.source_settings import Kind, SourceSettings
-from rig import stores
+from rig import store_servers
 from rig.certificates import Authority
-from rig.following import BASE, FIRST, LEFTOVER, PACE, PATIENCE_SEC, SECOND, EtcdStore, Machine, admin, insist
-from rig.proxy import Proxy
+from rig.source_harness import BASE, FIRST, LEFTOVER, PACE, PATIENCE_SEC, SECOND, EtcdStore, Machine, admin, insist
+from rig.tcp_proxy import Proxy
 
 pytestmark = [pytest.mark.integration, LEFTOVER, pytest.mark.usefixtures("etcd_here")]
 etcd = pytest.mark.parametrize("store", ["etcd"], indirect=True)
@@ -32,7 +32,7 @@ def machine(store: EtcdStore, tmp_path: Path) -> Machine:
     return Machine(settings=store.settings, folder=tmp_path / "machine")
 
 
-def three(cluster: stores.Cluster, tmp_path: Path) -> Machine:
+def three(cluster: store_servers.Cluster, tmp_path: Path) -> Machine:
     settings = SourceSettings(type=Kind.ETCD, endpoints=cluster.endpoints)
     return Machine(settings=settings, folder=tmp_path / "machine")
 
@@ -103,7 +103,7 @@ async def test_09_restored_from_a_backup(store: EtcdStore, machine: Machine, cap
 
 
 async def test_11_a_member_without_the_others(tmp_path: Path) -> None:
-    with stores.Cluster() as cluster:
+    with store_servers.Cluster() as cluster:
         machine = three(cluster, tmp_path)
         last = cluster.leader()
         machine.settings = replace(machine.settings, endpoints=(last.url,))
@@ -121,7 +121,7 @@ async def test_11_a_member_without_the_others(tmp_path: Path) -> None:
 
 
 async def test_12_no_quorum_is_not_nothing(tmp_path: Path) -> None:
-    with stores.Cluster() as cluster:
+    with store_servers.Cluster() as cluster:
         machine = three(cluster, tmp_path)
         machine.settings = replace(machine.settings, endpoints=cluster.endpoints[:1])
         machine.pace = replace(PACE, answer_sec=12.0)
@@ -150,7 +150,7 @@ async def test_14_a_watch_that_is_refused(store: EtcdStore, machine: Machine) ->
 
 
 async def test_15_a_token_that_expires(tmp_path: Path) -> None:
-    with stores.Cluster(count=1, options=("--auth-token-ttl=1",)) as cluster:
+    with store_servers.Cluster(count=1, options=("--auth-token-ttl=1",)) as cluster:
         cluster.enable_auth()
         machine = three(cluster, tmp_path)
         machine.settings = replace(machine.settings, user="node")
@@ -197,7 +197,7 @@ async def test_the_roles_of_the_manual_are_enough_and_not_more(tmp_path: Path) -
     lines = manual.read_text().splitlines()
     commands = [line.split() for line in lines if line.startswith("    etcdctl role") and "machine" in line]
     assert len(commands) == 5
-    with stores.Cluster(count=1) as cluster:
+    with store_servers.Cluster(count=1) as cluster:
         for command in commands:
             cluster.ctl(*command[1:])
         cluster.ctl("user", "add", "node:secret")
@@ -243,7 +243,7 @@ async def test_34_its_certificate_expires(tmp_path: Path) -> None:
     """etcd reads its certificate anew for every connection."""
     authority = Authority(tmp_path)
     tls = authority.issue("server")
-    with stores.Cluster(count=1, tls=tls) as cluster:
+    with store_servers.Cluster(count=1, tls=tls) as cluster:
         machine = three(cluster, tmp_path)
         machine.settings = replace(machine.settings, ca=str(authority.ca))
         async with admin(machine) as database:
@@ -257,7 +257,7 @@ async def test_34_its_certificate_expires(tmp_path: Path) -> None:
 
 
 async def test_35_one_of_three_is_dead(tmp_path: Path) -> None:
-    with stores.Cluster() as cluster:
+    with store_servers.Cluster() as cluster:
         machine = three(cluster, tmp_path)
         async with admin(machine) as database, machine.running():
             await database.put(BASE, FIRST, expect=None)
@@ -272,7 +272,7 @@ async def test_35_one_of_three_is_dead(tmp_path: Path) -> None:
 
 
 async def test_35_a_frozen_member_is_left(tmp_path: Path) -> None:
-    with stores.Cluster() as cluster:
+    with store_servers.Cluster() as cluster:
         machine = three(cluster, tmp_path)
         first, second, _ = cluster.members
         machine.settings = replace(machine.settings, endpoints=(first.url, second.url))
@@ -288,7 +288,7 @@ async def test_35_a_frozen_member_is_left(tmp_path: Path) -> None:
 
 async def test_57_a_store_that_is_full(tmp_path: Path) -> None:
     """Nothing can be written; what is there is read as before."""
-    with stores.Cluster(count=1, options=("--quota-backend-bytes=1000000",)) as cluster:
+    with store_servers.Cluster(count=1, options=("--quota-backend-bytes=1000000",)) as cluster:
         machine = three(cluster, tmp_path)
         async with admin(machine) as database, machine.running():
             await database.put(BASE, FIRST, expect=None)
@@ -307,7 +307,7 @@ async def test_57_a_store_that_is_full(tmp_path: Path) -> None:
 
 
 async def test_a_lease_ends(tmp_path: Path) -> None:
-    with stores.Cluster(count=1) as cluster:
+    with store_servers.Cluster(count=1) as cluster:
         machine = three(cluster, tmp_path)
         async with admin(machine) as database:
             await database.put("locks/a", b"1", expect=None, ttl_sec=1)
@@ -320,7 +320,7 @@ async def test_a_lease_ends(tmp_path: Path) -> None:
 
 
 async def test_more_than_a_page_is_of_one_moment(tmp_path: Path) -> None:
-    with stores.Cluster(count=1) as cluster:
+    with store_servers.Cluster(count=1) as cluster:
         machine = three(cluster, tmp_path)
         async with admin(machine) as database:
             for number in range(250):
@@ -330,7 +330,7 @@ async def test_more_than_a_page_is_of_one_moment(tmp_path: Path) -> None:
 
 
 async def test_something_else_than_etcd_is_told() -> None:
-    with stores.Pouch() as pouch:
+    with store_servers.Pouch() as pouch:
         database = open_database(SourceSettings(type=Kind.ETCD, endpoints=(pouch.url,)), pace=PACE)
         with pytest.raises(SourceError) as refused:
             await database.list(*COMMON)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from rig.machine import Machine, Machines
-from rig.sysv import legacy
+from rig.sysv_scripts import legacy
 
 pytestmark = pytest.mark.integration
 

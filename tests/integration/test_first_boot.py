@@ -15,8 +15,8 @@ from ordain.agent.compile.image import bake
 from ordain.agent.model import Generation
 from ordain.agent.server.prebuilt_caches import Finisher
 from ordain.generator.cache import unpack
+from rig.boot_server import served
 from rig.machine import Machine, Machines
-from rig.served import served
 
 pytestmark = pytest.mark.integration
 

@@ -13,7 +13,7 @@ from ordain.transforms.importing.draft import Source
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Facts, Installed
 from ordain.transforms.systemd import unit_name
-from rig import roots
+from rig import debian_roots
 from support.import_rounds import differences, go_round
 
 pytestmark = pytest.mark.integration
@@ -25,7 +25,7 @@ DESCRIPTION = {("Unit", "Description"), ("Unit", "Documentation")}
 
 @pytest.fixture
 def root(rig: None, suite: str) -> Path:
-    return roots.root(suite)[-1]
+    return debian_roots.root(suite)[-1]
 
 
 @pytest.fixture

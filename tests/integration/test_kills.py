@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from ordain.generator.cache import unpack
-from rig import kills
-from rig.apply import BUS
+from rig import kill_points
 from rig.machine import Machine, Machines
+from rig.machine_agent import BUS
 
 pytestmark = pytest.mark.integration
 
@@ -81,7 +81,7 @@ class Subject:
         self.machine.write("/usr/bin/serve", SERVE, mode=0o755)
         self.machine.write(f"/etc/systemd/system/{AGENT}.d/soon.conf", "[Service]\nRestartSec=50ms\n")
         self.machine.write("/srv/starts/none", "")
-        kills.listen(self.machine)
+        kill_points.listen(self.machine)
         self.write(OLD)
         self.machine.boot()
         self.settle()
@@ -112,7 +112,7 @@ class Subject:
 
     def reset(self) -> str:
         """To `OLD` as after a boot; the revision."""
-        kills.disarm(self.machine)
+        kill_points.disarm(self.machine)
         before = self.status()["source"]["revision"]
         self.write(OLD)
         self.settle(("converged",), but=before)
@@ -156,11 +156,11 @@ def test_killed_at_every_step_of_its_journal_an_apply_ends_alike(subject: Subjec
     def tried(number: int) -> tuple[dict[str, Any], list[str]]:
         before = subject.reset()
         other = machine.show("other.service", "InvocationID", "MainPID")
-        kills.arm(machine, number, JOURNAL)
+        kill_points.arm(machine, number, JOURNAL)
         subject.write(new)
         subject.settle(but=before)
-        found = subject.end(), kills.steps(machine)
-        assert kills.disarm(machine) == (number == 0)
+        found = subject.end(), kill_points.steps(machine)
+        assert kill_points.disarm(machine) == (number == 0)
         assert machine.show("other.service", "InvocationID", "MainPID") == other
         plan = json.loads(machine.run("ordainctl", "plan", "--json", check=False).stdout)
         assert new is BAD or not any(plan[key] for key in ("stops", "jobs", "files", "reload"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rig.agents import document, runs, sleeps, state, wait_active, wait_state, word
 from rig.machine import Machine, Machines
+from rig.machine_agent import document, runs, sleeps, state, wait_active, wait_state, word
 
 pytestmark = pytest.mark.integration
 SLOW = "[/bin/sh, -c, 'end() { trap \"\" TERM; sleep 2; exit 0; }; trap end TERM; while :; do sleep 0.1; done']"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rig import model, roots, soak
+from rig import debian_roots, random_steps, soak
 
 SEED = 1
 STEPS = 8
@@ -17,13 +17,13 @@ MINUTES = 1.0
 
 
 def test_a_seed_says_it_all() -> None:
-    first, again, other = (list(itertools.islice(model.steps(seed), 200)) for seed in (SEED, SEED, SEED + 1))
+    first, again, other = (list(itertools.islice(random_steps.steps(seed), 200)) for seed in (SEED, SEED, SEED + 1))
 
     assert first == again
     assert first != other
-    assert {step.kill for step in first} >= {"after", "power", "step", *model.PHASES}
+    assert {step.kill for step in first} >= {"after", "power", "step", *random_steps.PHASES}
     assert {step.power for step in first} == {"", "reboot", "cut"}
-    assert {step.confirm for step in first} == {"", *model.ENDS}
+    assert {step.confirm for step in first} == {"", *random_steps.ENDS}
     assert {step.back for step in first} == {True, False}
     assert any(step.shell.startswith("ordainctl hold") for step in first)
 
@@ -31,9 +31,9 @@ def test_a_seed_says_it_all() -> None:
 @pytest.mark.integration
 def test_whatever_happens_the_machine_is_as_the_documents_say(suite: str, deb: Path) -> None:
     until = time.monotonic() + 60 * MINUTES
-    steps = itertools.islice(model.steps(SEED), STEPS)
+    steps = itertools.islice(random_steps.steps(SEED), STEPS)
 
-    (twin,) = set(roots.SUITES) - {suite}
+    (twin,) = set(debian_roots.SUITES) - {suite}
     done = list(soak.run(suite, deb, steps, twin=twin, until=until))
 
     assert done

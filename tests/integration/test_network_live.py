@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rig import roots
+from rig import debian_roots
 from rig.machine import Machine
 from support import network_roots
 
@@ -170,7 +170,7 @@ def test_devices_come_go_and_change(machine: Machine) -> None:
 def test_others_change_one_interface_and_go_back(deb: Path, renderer: str) -> None:
     head = f"  renderer: {renderer}\n"
     good, cut_off = (text.replace("network:\n", f"network:\n{head}") for text in (GOOD, CUT_OFF))
-    with Machine(roots.with_package("bookworm", deb, more=network_roots.MANAGERS)) as machine:
+    with Machine(debian_roots.with_package("bookworm", deb, more=network_roots.MANAGERS)) as machine:
         # Debian's udev rules would have it leave veth devices alone (85-nm-unmanaged.rules), but here is no udev.
         managed = int(renderer == "NetworkManager")
         machine.write("/etc/NetworkManager/conf.d/all.conf", f"[device]\nmatch-device=*\nmanaged={managed}\n")

@@ -8,8 +8,8 @@ import uuid
 import pytest
 
 from ordain.generator.cache import Cache, pack, unpack
-from rig.agents import DOCUMENTS, document, layer, runs, sleeps, status, wait_active, wait_state, word
 from rig.machine import Machine
+from rig.machine_agent import DOCUMENTS, document, layer, runs, sleeps, status, wait_active, wait_state, word
 
 pytestmark = pytest.mark.integration
 BOOT = "/etc/ordain/boot"

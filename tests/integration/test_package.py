@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from rig import package
-from rig.agents import status, wait_state
 from rig.machine import Machine, Machines
+from rig.machine_agent import status, wait_state
 from rig.upgrade import OFFLINE, SYSTEMD, fetch
 
 pytestmark = pytest.mark.integration

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from rig.agents import layer, runs, sleeps, status, wait_active, wait_state, word
+from rig.debian_roots import CLEAN
 from rig.machine import Machine
-from rig.roots import CLEAN
+from rig.machine_agent import layer, runs, sleeps, status, wait_active, wait_state, word
 
 pytestmark = pytest.mark.integration
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rig.apply import BUS
 from rig.machine import Machine
+from rig.machine_agent import BUS
 
 pytestmark = pytest.mark.integration
 

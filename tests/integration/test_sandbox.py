@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from rig.apply import apply, pause
 from rig.machine import Machine
+from rig.machine_agent import apply, pause
 
 pytestmark = pytest.mark.integration
 

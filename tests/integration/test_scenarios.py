@@ -28,9 +28,9 @@ from typing import Any
 import pytest
 import yaml
 
-from rig import roots
-from rig.apply import Sections, apply, pause
+from rig import debian_roots
 from rig.machine import Machine
+from rig.machine_agent import Sections, apply, pause
 
 pytestmark = pytest.mark.integration
 
@@ -75,9 +75,9 @@ setsid sleep 97531 </dev/null >/dev/null 2>&1 &
 }
 
 
-@pytest.fixture(scope="module", params=roots.SUITES)
+@pytest.fixture(scope="module", params=debian_roots.SUITES)
 def booted(request: pytest.FixtureRequest, deb: Path) -> Iterator[Machine]:
-    with Machine(roots.with_package(request.param, deb)) as machine:
+    with Machine(debian_roots.with_package(request.param, deb)) as machine:
         for program, text in PROGRAMS.items():
             machine.write(f"/usr/bin/{program}", text, mode=0o755)
         machine.boot()

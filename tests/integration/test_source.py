@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from rig.agents import document, layer, runs, sleeps, state, status, wait_active, wait_state, word
 from rig.machine import Machine, Machines
+from rig.machine_agent import document, layer, runs, sleeps, state, status, wait_active, wait_state, word
 
 pytestmark = pytest.mark.integration
 

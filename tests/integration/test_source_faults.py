@@ -26,9 +26,21 @@ from ordain.agent.delivery.source.open_source import open_database
 from ordain.agent.delivery.source.release_channel import Releases
 from ordain.agent.source_settings import Kind, SourceSettings
 from rig.certificates import Authority
-from rig.fake_couch import FakeCouch
-from rig.following import BASE, FACTS, FIRST, HANDOVER, LEFTOVER, PACE, SECOND, DirectoryStore, Machine, Store, admin
-from rig.proxy import Proxy
+from rig.fake_couchdb import FakeCouch
+from rig.source_harness import (
+    BASE,
+    FACTS,
+    FIRST,
+    HANDOVER,
+    LEFTOVER,
+    PACE,
+    SECOND,
+    DirectoryStore,
+    Machine,
+    Store,
+    admin,
+)
+from rig.tcp_proxy import Proxy
 
 pytestmark = [pytest.mark.integration, LEFTOVER]
 SERVERS = ("etcd", "couchdb")

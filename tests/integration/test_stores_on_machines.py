@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from rig import stores
-from rig.agents import layer, runs, sleeps, status, wait_active, wait_state, word
-from rig.link import Link
+from rig import store_servers
 from rig.machine import Machine
+from rig.machine_agent import layer, runs, sleeps, status, wait_active, wait_state, word
+from rig.netns_link import Link
 
 pytestmark = pytest.mark.integration
 
@@ -68,7 +68,7 @@ def ask_again(machine: Machine) -> None:
 @on_trixie
 @pytest.mark.usefixtures("etcd_here")
 def test_etcd_loses_its_leader_and_then_everything(machine: Machine, link: Link) -> None:
-    with stores.Cluster(host=link.host) as cluster:
+    with store_servers.Cluster(host=link.host) as cluster:
         follow(machine, f"{{type: etcd, endpoints: {json.dumps(cluster.endpoints)}}}")
         put(machine, layer(web=sleeps(), other=sleeps()))
         wait_active(machine, *SERVICES)
@@ -95,7 +95,7 @@ def test_etcd_loses_its_leader_and_then_everything(machine: Machine, link: Link)
 @pytest.mark.usefixtures("pouch_here")
 def test_couchdb_behind_a_network_that_swallows_everything_and_at_another_address(machine: Machine, link: Link) -> None:
     call(machine, "db.example", link.host)
-    with stores.Pouch(host=link.host) as pouch:
+    with store_servers.Pouch(host=link.host) as pouch:
         follow(machine, f'{{type: couchdb, url: "http://db.example:{pouch.port}"}}')
         put(machine, layer(web=sleeps(), other=sleeps()))
         wait_active(machine, *SERVICES)

@@ -7,8 +7,8 @@ import json
 import pytest
 
 from ordain.generator.cache import unpack
-from rig.agents import document, sleeps, state, status, wait_active, wait_state, word
 from rig.machine import Machine
+from rig.machine_agent import document, sleeps, state, status, wait_active, wait_state, word
 
 pytestmark = pytest.mark.integration
 BOOT = "/etc/ordain/boot"

@@ -17,9 +17,9 @@ from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.database.watch import Pace
 from ordain.agent.delivery.protocol import Fault
 from ordain.agent.source_settings import SourceSettings
-from rig import following, stores
-from rig.following import BASE, FIRST, LEFTOVER, SECOND, CouchStore, EtcdStore, Machine, Store, admin, insist
-from rig.wire import Wire
+from rig import source_harness, store_servers
+from rig.lossy_tun import Wire
+from rig.source_harness import BASE, FIRST, LEFTOVER, SECOND, CouchStore, EtcdStore, Machine, Store, admin, insist
 
 pytestmark = [pytest.mark.integration, LEFTOVER]
 PACE = Pace(check_sec=1.0, answer_sec=2.0)
@@ -36,10 +36,10 @@ def far(request: pytest.FixtureRequest, wire: Wire) -> Iterator[Store]:
     """A store at the near end of the wire."""
     request.getfixturevalue("etcd_here" if request.param == "etcd" else "pouch_here")
     if request.param == "etcd":
-        with stores.Cluster(count=1, host=wire.near) as cluster:
+        with store_servers.Cluster(count=1, host=wire.near) as cluster:
             yield EtcdStore(cluster)
     else:
-        with stores.Pouch(host=wire.near) as pouch:
+        with store_servers.Pouch(host=wire.near) as pouch:
             yield CouchStore(pouch)
 
 
@@ -52,7 +52,7 @@ def direct(far: Store, tmp_path: Path) -> Machine:
 @pytest.fixture
 def machine(far: Store, wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     """One at the other end of it."""
-    monkeypatch.setattr(following, "PATIENCE_SEC", 90.0)  # TCP waits twice as long after every loss
+    monkeypatch.setattr(source_harness, "PATIENCE_SEC", 90.0)  # TCP waits twice as long after every loss
     monkeypatch.setattr(http_transport, "CONNECT_SEC", 3.0)
     wire.serve(*(urlsplit(url).port or 0 for url in far.settings.endpoints))
     endpoints = tuple(url.replace(wire.near, wire.far) for url in far.settings.endpoints)

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from rig import package, roots
+from rig import debian_roots, package
 from rig.machine import Machine, MachineError
 
 DOCUMENTS = "/etc/ordain/documents"
@@ -238,17 +238,17 @@ class Demo:
 def main() -> int:
     """Build, install, and play."""
     show = Show()
-    if reason := roots.missing():
+    if reason := debian_roots.missing():
         print(f"demo: {reason}", file=sys.stderr)
         return 1
     suite = os.environ.get("DEMO_SUITE", "trixie")
-    if suite not in roots.SUITES:
-        print(f"demo: DEMO_SUITE is one of {', '.join(roots.SUITES)}", file=sys.stderr)
+    if suite not in debian_roots.SUITES:
+        print(f"demo: DEMO_SUITE is one of {', '.join(debian_roots.SUITES)}", file=sys.stderr)
         return 1
     show.heading("A package, and a Debian to put it in")
     deb = package.build()
     show.line(f"built {deb.name}")
-    layers = roots.with_package(suite, deb)
+    layers = debian_roots.with_package(suite, deb)
     show.line(f"apt installed it into {suite}")
     with Machine(layers) as machine:
         try:

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from rig.roots import CLEAN, overlay, scratch
+from rig.debian_roots import CLEAN, overlay, scratch
 
 STATE = Path("/run/ordain-rig")
 CGROUPS = Path("/sys/fs/cgroup")

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from rig.roots import CACHE, CLEAN, once
+from rig.debian_roots import CACHE, CLEAN, once
 
 TREE = Path(__file__).parents[2]
 _SOURCES = (

@@ -19,12 +19,12 @@ import time
 
 from ordain.agent.compile.image import bake
 from ordain.generator.cache import Cache
-from rig import qemu, roots
-from rig.kit import BASELINE, PATH, Kit, baked, kit, same, same_generation, services, settled, step
+from rig import debian_roots, qemu
 from rig.machine import MachineError
-from rig.proof_finished import finished
+from rig.proof_handover import every_way
+from rig.proof_machine import BASELINE, PATH, Kit, baked, kit, same, same_generation, services, settled, step
 from rig.proof_network import network
-from rig.proof_ways import every_way
+from rig.proof_prebuilt import finished
 
 PARTS = ("ram", "disk", "ways", "finished", "dracut", "network")
 DOCUMENT = """\
@@ -63,10 +63,10 @@ def main() -> int:
     """All of it, in order. Returns the exit status."""
     about = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="make proof", description=__doc__, formatter_class=about)
-    parser.add_argument("--suite", default="trixie", choices=roots.SUITES)
+    parser.add_argument("--suite", default="trixie", choices=debian_roots.SUITES)
     parser.add_argument("--only", choices=PARTS, help="leave out the others")
     asked = parser.parse_args()
-    if reason := roots.missing() or qemu.missing():
+    if reason := debian_roots.missing() or qemu.missing():
         print(f"make proof: {reason}", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all that was started is stopped

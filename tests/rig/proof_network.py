@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from rig import qemu
-from rig.kit import PATH, Kit, step
 from rig.machine import MachineError
+from rig.proof_machine import PATH, Kit, step
 
 SETTINGS = "network: {reach: [gateway], within: 20s}\n"
 WAIT_SEC = 600

@@ -26,8 +26,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from rig.debian_roots import CLEAN
 from rig.machine import MachineError
-from rig.roots import CLEAN
 
 CLOCK = ("-accel", "tcg,thread=single", "-icount", "shift=1")
 """2^1 ns an instruction: a machine of 500 million in a second, as a small one was twenty years ago."""

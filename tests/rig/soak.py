@@ -25,10 +25,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from rig import kills, model, package, roots
-from rig.apply import BUS
+from rig import debian_roots, kill_points, package, random_steps
 from rig.machine import CGROUPS, Machine, MachineError
-from rig.model import Sections, Step
+from rig.machine_agent import BUS
+from rig.random_steps import Sections, Step
 
 DOCUMENTS = "/etc/ordain/documents/model.yaml"
 AGENT = "ordain-agent.service"
@@ -63,8 +63,8 @@ class Subject:
 
     def start(self) -> None:
         """Boot without documents."""
-        self.machine.write("/usr/bin/serve", model.SERVE, mode=0o755)
-        kills.listen(self.machine)
+        self.machine.write("/usr/bin/serve", random_steps.SERVE, mode=0o755)
+        kill_points.listen(self.machine)
         self.machine.boot()
         self._write(self.documents, "start")
         self._settle()
@@ -84,7 +84,7 @@ class Subject:
         elif step.documents is not None:
             self._change(step, number)
         self._settle()
-        kills.disarm(self.machine)
+        kill_points.disarm(self.machine)
         self._check(step, before if boot == self._boot() else {})
         if step.back and self.status["state"] == "converged" and before:
             self._back(step, before)
@@ -107,7 +107,7 @@ class Subject:
         self._write(step.documents, str(number))
         self.documents = step.documents
         if step.kill and not self.spared:
-            kills.arm(self.machine, step.ms)
+            kill_points.arm(self.machine, step.ms)
         self._control("apply", "--confirm", str(CONFIRM_SEC if step.confirm != "confirmed" else 60))
         if step.confirm == "confirmed":
             while self._control("confirm") != 0 and self.machine.path("/run/ordain/trial").exists():
@@ -150,7 +150,7 @@ class Subject:
             self._control("rollback")
         self._settle()
         enforced = {name for name, body in old.items() if body.get("drift") == "enforce"}
-        starters = {u for name, body in old.items() if name not in enforced for u in model.starters(name, body)}
+        starters = {u for name, body in old.items() if name not in enforced for u in random_steps.starters(name, body)}
         ran, runs = (
             {unit for unit in starters if units.get(unit, {}).get("ActiveState") == "active"}
             for units in (before, self.units)
@@ -165,7 +165,7 @@ class Subject:
     def _change(self, step: Step, number: int) -> None:
         assert step.documents is not None
         if step.kill == "step" and not self.spared:
-            kills.arm(self.machine, step.ms)
+            kill_points.arm(self.machine, step.ms)
         if self.spared or step.kill in ("", "power", "step"):
             self._write(step.documents, str(number))
         else:
@@ -293,7 +293,7 @@ class Subject:
         for name, body in self.documents["services"].items():
             if body.get("state", "running") != "running":
                 continue
-            for unit in model.starters(name, body):
+            for unit in random_steps.starters(name, body):
                 if self.units.get(unit, {}).get("ActiveState") in RUNNING or told.get(unit, {}).get("what"):
                     continue
                 done = unit in told and told[unit]["ok"] and body.get("type") == "oneshot"
@@ -355,7 +355,7 @@ def run(suite: str, deb: Path, steps: Iterable[Step], *, twin: str = "", until: 
 
     Raises `Broken`.
     """
-    layers, others = (roots.with_package(name, deb) for name in (suite, twin or suite))
+    layers, others = (debian_roots.with_package(name, deb) for name in (suite, twin or suite))
     with Machine(layers) as machine, Machine(others) as other, ThreadPoolExecutor(2) as pool:
         pair = (Subject(machine, spared=False), Subject(other, spared=True))
         list(pool.map(Subject.start, pair))
@@ -412,14 +412,14 @@ def show(steps: Iterable[Step]) -> str:
 def main() -> int:
     """Run seed after seed for so many minutes; the exit status is 1 for a failure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--suite", default="trixie", choices=roots.SUITES)
-    parser.add_argument("--twin", choices=roots.SUITES, help="the Debian of the unharmed machine; else the same")
+    parser.add_argument("--suite", default="trixie", choices=debian_roots.SUITES)
+    parser.add_argument("--twin", choices=debian_roots.SUITES, help="the Debian of the unharmed machine; else the same")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--steps", type=int, default=40, help="steps of one seed, on fresh machines")
     parser.add_argument("--replay", type=Path, help="steps to do in place of a seed's")
     options = parser.parse_args()
-    if reason := roots.missing():
+    if reason := debian_roots.missing():
         parser.error(reason)
     deb = package.build()
     if options.replay:
@@ -432,7 +432,7 @@ def main() -> int:
     for seed in itertools.count(options.seed):
         done: list[Step] = []
         try:
-            steps = itertools.islice(model.steps(seed), options.steps)
+            steps = itertools.islice(random_steps.steps(seed), options.steps)
             for step in run(options.suite, deb, steps, twin=options.twin, until=until):
                 done.append(step)
         except Broken as error:

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rig import package, roots
-from rig.agents import document, runs, sleeps, state, status, wait_active, wait_state, word
+from rig import debian_roots, package
+from rig.debian_roots import CACHE, CLEAN
 from rig.machine import Machine
-from rig.roots import CACHE, CLEAN
+from rig.machine_agent import document, runs, sleeps, state, status, wait_active, wait_state, word
 
 SYSTEMD = ("systemd", "systemd-sysv", "libsystemd0", "libsystemd-shared", "udev", "libudev1")
 SOURCES = "deb http://deb.debian.org/debian {suite} main\n"
@@ -57,10 +57,10 @@ class Fetched:
 
 def fetch(suite: str, layers: Sequence[Path], *words: str) -> Fetched:
     """What apt would get of ``suite`` for ``words`` on a machine of ``layers``: once, and kept for the next time."""
-    name = f"{suite}-{roots.digest(repr((list(map(os.fspath, layers)), words)).encode())}"
-    with roots.once(CACHE / "fetched" / name) as made:
+    name = f"{suite}-{debian_roots.digest(repr((list(map(os.fspath, layers)), words)).encode())}"
+    with debian_roots.once(CACHE / "fetched" / name) as made:
         if made is not None:
-            with roots.desk(layers, made) as (tree, _):
+            with debian_roots.desk(layers, made) as (tree, _):
                 (tree / "etc/apt/sources.list").write_text(sources(suite))
                 shutil.copy("/etc/resolv.conf", tree / "etc/resolv.conf")
                 for command in (("update",), (*words, "--download-only")):
@@ -87,9 +87,9 @@ def main() -> int:
     """Debian 12 → 13 with services of documents running; what is seen is printed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
-    if reason := roots.missing():
+    if reason := debian_roots.missing():
         parser.error(reason)
-    layers = roots.with_package("bookworm", package.build())
+    layers = debian_roots.with_package("bookworm", package.build())
     _say("packages of trixie")
     fetched = fetch("trixie", layers, "full-upgrade")
     for then in (cut, follow):

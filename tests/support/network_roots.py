@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from rig import roots
+from rig import debian_roots
 
 MANAGERS = ("network-manager", "ifupdown")
 
 
 def managers() -> Path:
     """A Debian 12 with NetworkManager and ifupdown."""
-    if reason := roots.missing():
+    if reason := debian_roots.missing():
         pytest.skip(f"no Debian can be made: {reason}")
-    return roots.root("bookworm", MANAGERS)[0]
+    return debian_roots.root("bookworm", MANAGERS)[0]
 
 
 def netplan() -> Path:
@@ -26,12 +26,12 @@ def netplan() -> Path:
 
 
 def _root(suite: str, name: str, packages: str) -> Path:
-    if reason := roots.missing():
+    if reason := debian_roots.missing():
         pytest.skip(f"no Debian can be made: {reason}")
-    where = roots.CACHE / "roots" / f"{suite}-{name}"
-    with roots.once(where) as made:
+    where = debian_roots.CACHE / "roots" / f"{suite}-{name}"
+    with debian_roots.once(where) as made:
         if made is not None:
             command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", suite, os.fspath(made)]
-            subprocess.run(command, check=True, env=roots.CLEAN)
+            subprocess.run(command, check=True, env=debian_roots.CLEAN)
             made.chmod(0o755)
     return where

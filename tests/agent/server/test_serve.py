@@ -12,7 +12,7 @@ from ordain.agent.delivery.source.http import HOSTNAME, MACHINE, Asker
 from ordain.agent.server.machine_documents import Shelf, shelve
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
-from rig.served import served
+from rig.boot_server import served
 
 ID = "0123456789abcdef" * 2
 BASE = b"ordain: v1\nkind: Layer\nname: base\nmatch: {role: web}\n"

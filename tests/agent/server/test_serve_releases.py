@@ -18,7 +18,7 @@ from ordain.agent.settings import Trust
 from ordain.agent.source_settings import Kind, SourceSettings
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Facts
-from rig.served import served
+from rig.boot_server import served
 
 ID = "0123456789abcdef" * 2
 BASE = b"---\n# for all\nordain: v1\nkind: Layer\nname: base\n---\nordain: v1\nkind: Layer\nname: more\n"

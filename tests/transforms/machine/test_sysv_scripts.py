@@ -13,7 +13,7 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.graph.exclusive_boot import would_start
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Compiled, Wanted
-from rig.sysv import SCRIPT, script
+from rig.sysv_scripts import SCRIPT, script
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from ordain.agent.delivery.database.watch import Pace
 from ordain.agent.delivery.protocol import Snapshot, SourceError
 from ordain.agent.delivery.source.database_source import DatabaseSource
 from ordain.transforms.document.reader import read
-from rig.following import FACTS
+from rig.source_harness import FACTS
 
 Open = Callable[[], AbstractAsyncContextManager[Database]]
 STORES = ("directory", "etcd", "couchdb")

@@ -28,8 +28,8 @@ from ordain.agent.delivery.source.database_source import DatabaseSource
 from ordain.agent.delivery.source.release_channel import Releases
 from ordain.agent.status import State as Phase
 from ordain.transforms.model import Facts
-from rig import stores
-from rig.keys import key_of
+from rig import store_servers
+from rig.signing_keys import key_of
 
 Open = Callable[[], Database]
 
@@ -100,7 +100,7 @@ async def test_the_slot_of_one_that_crashed_expires_by_the_clock_of_who_wants_it
 
 
 async def test_in_etcd_the_slot_of_one_that_crashed_goes_with_its_lease(
-    cluster: stores.Cluster, tmp_path: Path
+    cluster: store_servers.Cluster, tmp_path: Path
 ) -> None:
     transport = Transport(Access(endpoints=cluster.endpoints))
     database = Etcd(transport, f"/{tmp_path.name}/", pace=Pace(check_sec=0.5))

@@ -21,7 +21,7 @@ from ordain.agent.delivery.release.trusted_keys import BadKey, Key, read_line, t
 from ordain.agent.delivery.release.verify import Accepted, newer, one_of, signed_by
 from ordain.agent.errors import Failure
 from ordain.transforms.errors import Refused
-from rig.keys import key_of
+from rig.signing_keys import key_of
 
 GOLDEN = Path(__file__).parents[3] / "golden/release"
 WEB = b"ordain: v1\nkind: Layer\nname: web\n"

@@ -18,7 +18,7 @@ from ordain.agent.delivery.protocol import Fault, SourceError
 from ordain.agent.delivery.source.http import Asker, Http
 from ordain.agent.source_settings import Kind, SourceSettings
 from rig.certificates import Authority
-from rig.following import LEFTOVER
+from rig.source_harness import LEFTOVER
 
 # A session of aiohttp that is closed leaves TLS to end by itself, and here the loop is over before that.
 pytestmark = [

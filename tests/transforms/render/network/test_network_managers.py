@@ -20,7 +20,7 @@ from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Severity
 from ordain.transforms.model import Artifact
-from rig import roots
+from rig import debian_roots
 from support import network_roots
 from support.network_samples import SAMPLES
 
@@ -97,7 +97,7 @@ def test_network_manager_understands_every_line(name: str, tree: Path) -> None:
     assert keyfiles
     for artifact in keyfiles:
         command = ["chroot", os.fspath(tree), "nmcli", "--offline", "connection", "modify", "connection.zone", ""]
-        done = subprocess.run(command, input=artifact.content, capture_output=True, text=True, env=roots.CLEAN)
+        done = subprocess.run(command, input=artifact.content, capture_output=True, text=True, env=debian_roots.CLEAN)
         assert (done.returncode, done.stderr) == (0, ""), artifact.content
         assert assignments(artifact.content or "") - assignments(done.stdout) == set()
 
@@ -133,7 +133,7 @@ def test_ifup_would_run_every_command(name: str, tree: Path, interfaces: Path) -
     interfaces.write_text(text)
     command = ["chroot", os.fspath(tree), "ifup", "--no-act", "--force", "--verbose", "-i", f"/tmp/{interfaces.name}"]
     names = re.findall(r"^(?:auto|allow-hotplug|iface) (\S+)", text, re.MULTILINE)
-    done = subprocess.run([*command, *dict.fromkeys(names)], capture_output=True, text=True, env=roots.CLEAN)
+    done = subprocess.run([*command, *dict.fromkeys(names)], capture_output=True, text=True, env=debian_roots.CLEAN)
 
     assert done.returncode == 0, done.stderr
     for run in re.findall(r"^    (?:pre-up|up) (.*)$", text, re.MULTILINE):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ordain.generator.cache import Cache
 from rig import qemu
-from rig.kit import PATH, Kit, same, services, settled, step
+from rig.proof_machine import PATH, Kit, same, services, settled, step
 
 HANDED = ("appended.yaml", "labelled.yaml", "source.yaml")
 

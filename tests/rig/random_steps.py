@@ -52,7 +52,7 @@ class Step:
     """One thing that happens: ``documents`` are written, or ``power``, or the admin's ``shell``.
 
     ``kill`` is when the agent is killed over it: at a phase of its journal, "after" so many ``ms``, or at "step"
-    ``ms`` of the effects on files (`rig.kills`); "power" cuts the power then. ``confirm``: the documents are on trial,
+    ``ms`` of the effects on files (`rig.kill_points`); "power" cuts the power then. ``confirm``: they are on trial,
     which ends so, of `ENDS`. ``back``: they are taken back with `ordainctl rollback`, and then followed again.
     """
 

@@ -22,7 +22,7 @@ from ordain.agent.delivery.source.handover_file import Handover, decode
 from ordain.agent.delivery.source.open_source import open_database
 from ordain.agent.source_settings import Kind, SourceSettings
 from ordain.transforms.model import Facts
-from rig import stores
+from rig import store_servers
 
 HANDOVER = NAME
 # aiohttp 3.8 leaves a socket to the garbage collector when it is cancelled while it connects.
@@ -143,7 +143,7 @@ class DirectoryStore(Store):
 
 
 class EtcdStore(Store):
-    def __init__(self, cluster: stores.Cluster) -> None:
+    def __init__(self, cluster: store_servers.Cluster) -> None:
         self.cluster = cluster
         self.settings = SourceSettings(type=Kind.ETCD, endpoints=cluster.endpoints)
 
@@ -161,7 +161,7 @@ class EtcdStore(Store):
 
 
 class CouchStore(Store):
-    def __init__(self, pouch: stores.Pouch) -> None:
+    def __init__(self, pouch: store_servers.Pouch) -> None:
         self.pouch = pouch
         self.settings = SourceSettings(type=Kind.COUCHDB, endpoints=(pouch.url,))
 

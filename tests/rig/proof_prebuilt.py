@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rig import qemu
-from rig.kit import Kit, same, services, settled, step
 from rig.machine import MachineError
+from rig.proof_machine import Kit, same, services, settled, step
 
 SERVE = "import sys; from ordain.agent.cli.main import main; sys.exit(main(sys.argv[1:]))"
 NONE = "no finished generation"

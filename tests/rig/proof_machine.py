@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ordain.agent.compile.image import bake
 from ordain.generator.cache import Cache, unpack
-from rig import package, qemu, roots
+from rig import debian_roots, package, qemu
 from rig.machine import MachineError
 
 PATH = "/etc/ordain/documents/machine.yaml"
@@ -113,21 +113,21 @@ def _dracut(tree: Path) -> None:
     (kernel,) = (tree / "usr/lib/modules").iterdir()
     chroot = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={tree}/proc", "chroot", str(tree)]
     command = ["dracut", "--force", "--no-hostonly", f"/boot/initrd.img-{kernel.name}", kernel.name]
-    done = subprocess.run([*chroot, *command], env=roots.CLEAN, capture_output=True, text=True, check=False)
+    done = subprocess.run([*chroot, *command], env=debian_roots.CLEAN, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise MachineError(f"dracut makes no initrd:\n{done.stdout}{done.stderr}")
 
 
 def _tree(suite: str, packages: Sequence[str], desk: Path, stack: ExitStack) -> Path:
     deb = package.build()
-    layers = roots.with_package(suite, deb, package.for_initrds(deb), more=packages)
+    layers = debian_roots.with_package(suite, deb, package.for_initrds(deb), more=packages)
     desk.mkdir()
-    roots.scratch(desk)
+    debian_roots.scratch(desk)
     stack.callback(_unmount, desk)
     for name in ("upper", "work", "tree"):
         (desk / name).mkdir()
     tree = desk / "tree"
-    roots.overlay(layers, desk / "upper", desk / "work", tree)
+    debian_roots.overlay(layers, desk / "upper", desk / "work", tree)
     (tree / "etc/hostname").write_text("proof\n")
     # Emulated on a busy host, an agent may need minutes to start.
     slow = tree / "etc/systemd/system/ordain-agent.service.d/slow.conf"
@@ -141,4 +141,4 @@ def _tree(suite: str, packages: Sequence[str], desk: Path, stack: ExitStack) -> 
 
 
 def _unmount(desk: Path) -> None:
-    subprocess.run(["umount", "--recursive", "--lazy", desk], check=False, env=roots.CLEAN)
+    subprocess.run(["umount", "--recursive", "--lazy", desk], check=False, env=debian_roots.CLEAN)

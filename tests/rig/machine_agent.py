@@ -10,6 +10,9 @@ from typing import Any
 from rig.machine import Machine
 
 DOCUMENTS = "/etc/ordain/documents"
+BUS = ("org.ordain.Agent1", "/org/ordain/Agent1", "org.ordain.Agent1")
+Sections = Mapping[str, Any]
+"""The sections of a layer, as data."""
 
 
 def layer(**services: str) -> str:
@@ -61,3 +64,18 @@ def unit_status(machine: Machine, unit: str) -> Mapping[str, Any]:
 
 def wait_state(machine: Machine, wanted: str) -> None:
     machine.until(f"the agent is {wanted}", lambda: status(machine)["state"] == wanted)
+
+
+def pause(machine: Machine) -> None:
+    """Have the agent follow its source no more, once it has settled."""
+    machine.until("the agent answers", lambda: machine.run("busctl", "status", BUS[0], check=False).returncode == 0)
+    machine.run("busctl", "call", *BUS, "Pause")
+
+
+def apply(machine: Machine, sections: Sections, *, timeout: float = 60) -> dict[str, Any]:
+    """Apply one layer of ``sections``; the outcome as JSON data (`ordain.agent.model.Outcome`)."""
+    text = json.dumps({"ordain": "v1", "kind": "Layer", "name": "row", **sections})
+    call = ("busctl", f"--timeout={timeout}", "--json=short", "call", *BUS, "Apply", "a(ss)a{sv}")
+    answer = machine.run(*call, "1", "/row.yaml", text, "1", "once", "b", "true", timeout=timeout + 5)
+    found: dict[str, Any] = json.loads(json.loads(answer.stdout)["data"][0])
+    return found

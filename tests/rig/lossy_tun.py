@@ -21,7 +21,7 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from rig.roots import CLEAN
+from rig.debian_roots import CLEAN
 
 _TUNSETIFF = 0x400454CA  # linux/if_tun.h, as are the flags IFF_TUN and IFF_NO_PI
 _TUN_WITHOUT_HEADER = 0x1001

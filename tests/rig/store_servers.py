@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rig.roots import CACHE, CLEAN, once
+from rig.debian_roots import CACHE, CLEAN, once
 
 LOOPBACK = "127.0.0.1"
 PATIENCE_SEC = 60.0

@@ -2,7 +2,7 @@
 
 documents change ─▶ cut ─▶ boot: what is good runs ─▶ the agent gets where it would have got ─▶ cut, boot: still there
 
-python3 -m rig.cuts [--suite trixie] [--seed N] [--cuts 200] [--random]
+python3 -m rig.power_cuts [--suite trixie] [--seed N] [--cuts 200] [--random]
 
 At random: one of `MOMENTS` is waited for, and up to 0.1 s more; every fourth time the next boot is cut, too.
 """
@@ -20,9 +20,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rig import kills, package, roots
-from rig.apply import BUS
+from rig import debian_roots, kill_points, package
 from rig.machine import Machine
+from rig.machine_agent import BUS
 
 DOCUMENT = "/etc/ordain/documents/base.yaml"
 GOOD = ("web.service", "other.service", "front.socket", "slow.service")
@@ -68,7 +68,7 @@ class Subject:
 
     def start(self) -> None:
         """Boot with `OLD`."""
-        kills.listen(self.machine)
+        kill_points.listen(self.machine)
         self.write(OLD)
         self.machine.boot()
         self.settle()
@@ -153,13 +153,13 @@ def at_step(subject: Subject, services: Services, number: int) -> str:
     machine = subject.machine
     subject.write(OLD)
     subject.settle()
-    kills.arm(machine, number, power=True)
+    kill_points.arm(machine, number, power=True)
     subject.write(services)
-    machine.until("the step comes", lambda: kills.reached(machine) or subject.settled(), timeout=60)
-    if kills.disarm(machine):
+    machine.until("the step comes", lambda: kill_points.reached(machine) or subject.settled(), timeout=60)
+    if kill_points.disarm(machine):
         subject.settle()
         return ""
-    found = kills.steps(machine)[-1]
+    found = kill_points.steps(machine)[-1]
     subject.again()
     subject.again()
     return found
@@ -175,15 +175,15 @@ def at_moment(subject: Subject, chance: random.Random, wanted: str) -> str:
     bad = subject.state == "converged" and (wanted == "rollback" or chance.random() < 0.3)  # not tried again at once
     ahead = MOMENTS.index("settled" if wanted in STEPS_OF else wanted)
     if wanted in STEPS_OF:
-        kills.arm(machine, chance.randint(1, 2), STEPS_OF[wanted], power=True)
+        kill_points.arm(machine, chance.randint(1, 2), STEPS_OF[wanted], power=True)
     subject.write(BAD if bad else other)
     deadline = time.monotonic() + 30
-    while MOMENTS.index(subject.moment()) < ahead and not (wanted in STEPS_OF and kills.reached(machine)):
+    while MOMENTS.index(subject.moment()) < ahead and not (wanted in STEPS_OF and kill_points.reached(machine)):
         if time.monotonic() > deadline:
             raise AssertionError(f"no {wanted} within 30 s")
         time.sleep(0.001)
     time.sleep(0 if wanted in SHORT else chance.uniform(0, LINGER_SEC))
-    found = wanted if wanted in STEPS_OF and kills.reached(machine) else subject.moment()
+    found = wanted if wanted in STEPS_OF and kill_points.reached(machine) else subject.moment()
     machine.power_cut()
     if chance.random() < 0.25:
         machine.boot(wait=False)
@@ -230,15 +230,15 @@ def _clock() -> str:
 def main() -> int:
     """At every step, then at random moments; ends with an error at the first machine that does not come back."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--suite", default="trixie", choices=roots.SUITES)
+    parser.add_argument("--suite", default="trixie", choices=debian_roots.SUITES)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--cuts", type=int, default=200, help="at random moments")
     parser.add_argument("--random", action="store_true", help="only those")
     options = parser.parse_args()
-    if reason := roots.missing():
+    if reason := debian_roots.missing():
         parser.error(reason)
     deb: Path = package.build()
-    with Machine(roots.with_package(options.suite, deb)) as machine:
+    with Machine(debian_roots.with_package(options.suite, deb)) as machine:
         subject = Subject(machine)
         subject.start()
         if not options.random:

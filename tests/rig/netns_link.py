@@ -7,8 +7,8 @@ import subprocess
 from types import TracebackType
 from typing import Self
 
+from rig.debian_roots import CLEAN
 from rig.machine import Machine
-from rig.roots import CLEAN
 
 
 class Link:
