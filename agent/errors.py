@@ -1,13 +1,33 @@
-"""What can keep an operation from being done, apart from wrong documents (`transforms.errors.Refused`).
+"""The tree of exceptions of the agent and of ordainctl.
 
-Failure
-├── Unavailable   no bus, no systemd, or it did not answer in time
-├── Busy          another apply is under way
-├── Denied        the caller may not
-├── Withheld      it would take away more than is believed of a source
-├── Rejected      it failed before, and nothing has changed since
-├── Aside         the machine is on its way down
-└── NotYet        a later version will
+OrdainError
+├── Failure                     an operation was refused or could not be done; has a D-Bus name and an exit status
+│   ├── Unavailable             no bus, no systemd, or no answer in time
+│   │   └── BusError            the other side of the bus answered with an error (`system.bus`)
+│   ├── Busy                    another apply is running
+│   ├── Denied                  the caller is not authorized
+│   ├── RemovalLimitExceeded    a source removed too many services at once
+│   ├── AlreadyRejected         the generation was rolled back before, and the documents have not changed since
+│   ├── ShuttingDown            the machine is shutting down
+│   ├── UnreadableHolds         the file of holds cannot be read (`state.holds`)
+│   └── Locked                  a private key needs its passphrase (`delivery.release.signing`)
+├── SourceError                 the documents cannot be fetched now (`delivery.protocol`)
+│   └── _NotSent                the request certainly did not reach the server (`delivery.database.http_transport`)
+├── StoreError                  an answer of a document store that its client handles itself
+│   ├── MalformedAnswer         the answer does not follow the store's protocol
+│   ├── Conflict                somebody else changed the key; nothing was written (`delivery.database.database`)
+│   ├── Deaf                    a watch does not cover all keys (`delivery.database.etcd`)
+│   ├── Compacted               the revision no longer exists (`delivery.database.etcd_client`)
+│   ├── TokenRefused            the token is missing or expired (`delivery.database.etcd_client`)
+│   └── NotEnabled              the server has no users (`delivery.database.etcd_client`)
+├── BadKey                      a line is not a public key; also a ValueError (`delivery.release.trusted_keys`)
+├── DamagedGeneration           a generation or boot cache does not hold the bytes that were written
+├── NotInGeneration             the generation holds no such unit, file or pointer (`plan.explain`)
+├── Unfinished                  a boot cache cannot be prebuilt for a machine (`server.prebuilt_caches`)
+├── Usage                       the arguments of ordainctl are wrong (`cli.parse`)
+└── Help                        the help of ordainctl was asked for (`cli.parse`)
+
+Errors in documents are `ordain.transforms.errors.Refused`: a list of problems, each with its place and a hint.
 """
 
 from __future__ import annotations
@@ -15,59 +35,75 @@ from __future__ import annotations
 from typing import ClassVar
 
 
-class Failure(Exception):
-    """Nothing was changed, and why. ``name`` is the D-Bus error, ``exit_status`` that of ordainctl."""
+class OrdainError(Exception):
+    """The root of all exceptions of the agent."""
+
+
+class Failure(OrdainError):
+    """An operation was refused or could not be done; unless the message says otherwise, nothing was changed.
+
+    ``name`` is the D-Bus error, ``exit_status`` the exit status of ordainctl.
+    """
 
     name: ClassVar[str] = "org.ordain.Error.Failed"
     exit_status: ClassVar[int] = 1
 
 
 class Unavailable(Failure):
-    """No bus, no systemd, or no answer in time; trying again later can help."""
+    """There is no bus, no systemd, or no answer in time; it can help to try again later."""
 
     name = "org.ordain.Error.Unavailable"
 
 
 class Busy(Failure):
-    """Another apply is under way."""
+    """Another apply is running."""
 
     name = "org.ordain.Error.Busy"
     exit_status = 6
 
 
 class Denied(Failure):
-    """The caller may not do this."""
+    """The caller is not authorized."""
 
     name = "org.ordain.Error.Denied"
 
 
-class Withheld(Failure):
-    """It would take away more services than a source is believed without a hand or a signature."""
+class RemovalLimitExceeded(Failure):
+    """A source removed more services at once than it may without an administrator or a signature (`removal_limit`)."""
 
     name = "org.ordain.Error.Withheld"
     code: ClassVar[str] = "SourceShrunken"
-    hint: ClassVar[str] = "`ordainctl plan` shows what would go; `ordainctl apply` makes it so"
+    hint: ClassVar[str] = "`ordainctl plan` shows the units that would be removed; `ordainctl apply` removes them"
 
 
-class Rejected(Failure):
-    """This generation was gone back from, and the documents are the same."""
+class AlreadyRejected(Failure):
+    """This generation was rolled back before, and the documents have not changed since."""
 
     name = "org.ordain.Error.Rejected"
 
 
-class Aside(Failure):
-    """The machine is on its way down; its next boot starts with what was proven before."""
+class ShuttingDown(Failure):
+    """The machine is shutting down; its next boot starts with the generation that was proven last."""
 
     name = "org.ordain.Error.Aside"
 
 
-class NotYet(Failure):
-    """Part of the contract that this version does not serve."""
-
-    name = "org.ordain.Error.NotYet"
+class StoreError(OrdainError):
+    """An answer of a document store that its client handles itself."""
 
 
-BY_NAME = {kind.name: kind for kind in (Failure, Unavailable, Busy, Denied, Withheld, Rejected, Aside, NotYet)}
-"""D-Bus error name → the class to raise on the other side."""
+class MalformedAnswer(StoreError):
+    """An answer or a stored document does not have the form that the store's protocol gives it."""
+
+
+class DamagedGeneration(OrdainError):
+    """A generation or boot cache does not hold the bytes that were written; the message names it and the fault."""
+
+
+BY_NAME = {
+    kind.name: kind
+    for kind in (Failure, Unavailable, Busy, Denied, RemovalLimitExceeded, AlreadyRejected, ShuttingDown)
+}
+"""The class that `Remote` raises for each D-Bus error name."""
 REFUSED = "org.ordain.Error.Refused"
-"""D-Bus error whose message is the JSON of `Refused.problems`."""
+"""The D-Bus error whose message is the JSON of `Refused.problems`."""

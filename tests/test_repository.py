@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import re
 import shutil
 import subprocess
@@ -133,8 +134,39 @@ def test_packages_import_each_other_in_no_circle() -> None:
     assert graph == {}
 
 
+def exceptions_of_the_agent() -> dict[str, set[str]]:
+    """Return the exception classes of agent/ by name, each with the last words of its bases."""
+    classes = {
+        node.name: {ast.unparse(base).rpartition(".")[2] for base in node.bases}
+        for module, path in MODULES.items()
+        if module.startswith("ordain.agent")
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.ClassDef)
+    }
+    builtin = {name for name, value in vars(builtins).items() if isinstance(value, type)}
+    known = {name for name in builtin if issubclass(getattr(builtins, name), BaseException)}
+    while more := {name for name, bases in classes.items() if bases & known} - known:
+        known |= more
+    return {name: bases for name, bases in classes.items() if name in known}
+
+
+def test_every_exception_of_the_agent_is_in_the_drawn_tree_below_its_base() -> None:
+    drawn: dict[str, str] = {}
+    above: list[str] = []
+    for line in (ast.get_docstring(ast.parse(MODULES["ordain.agent.errors"].read_bytes())) or "").splitlines():
+        if match := re.match(r"([│ ]*)(?:[├└]── )?([A-Z_]\w+)(?:  |$)", line):
+            depth = (len(match[1]) + 4 * ("── " in line)) // 4
+            above[depth:] = [match[2]]
+            drawn[match[2]] = above[depth - 1] if depth else "Exception"
+
+    exceptions = exceptions_of_the_agent()
+
+    assert drawn.keys() == exceptions.keys()
+    assert [name for name, base in drawn.items() if base not in exceptions[name]] == []
+
+
 TWO_CLASSES_OF_ONE_NAME = set(
-    "Change Choice Command Condition Effect Entry Fault File Health Kind Leaf Line Malformed Pace Refused Rejected"
+    "Change Choice Command Condition Effect Entry Fault File Health Kind Leaf Line Pace Refused"
     " Report Rule Shelf Source State Text Unit Verdict Wanted".split()
 )
 """To be renamed; the set only shrinks."""

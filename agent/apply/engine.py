@@ -31,7 +31,7 @@ from ordain.agent.apply.trial import Trials, begin, lasting
 from ordain.agent.apply.verdicts import unloadable
 from ordain.agent.compile.executor import Elsewhere
 from ordain.agent.compile.incremental import Compiler
-from ordain.agent.errors import Aside, Rejected
+from ordain.agent.errors import AlreadyRejected, DamagedGeneration, ShuttingDown
 from ordain.agent.model import NONE, Change, Changes, Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
 from ordain.agent.plan.diff import diff
 from ordain.agent.plan.outcome import ROLLED_BACK, status, undone, why
@@ -40,9 +40,7 @@ from ordain.agent.plan.rollback_plan import undo
 from ordain.agent.plan.stale_processes import overtaken, touched
 from ordain.agent.state.apply_journal import Entry, Journal, Phase, left
 from ordain.agent.state.boot_record import boot_id, placed_hash
-from ordain.agent.state.decisions import Decided, Decisions
-from ordain.agent.state.decisions import Rejected as Rejection
-from ordain.agent.state.generation_dir import Damaged
+from ordain.agent.state.decisions import Decided, Decisions, RejectedGeneration
 from ordain.agent.state.store import Store
 from ordain.agent.status import Condition
 from ordain.agent.system import atomic_files
@@ -141,7 +139,7 @@ class Engine:
             guard(old, new)
             bad = self.decisions.rejected
             if bad and bad.hash == new.hash and not by_hand:
-                raise Rejected(f"generation {bad.number} is not tried again while the documents are the same")
+                raise AlreadyRejected(f"generation {bad.number} is not tried again while the documents are the same")
             observed = await self.observe(old, new)
             planned = replace(plan(old, new, observed), problems=problems)
             self.decisions.reject(None)
@@ -159,7 +157,7 @@ class Engine:
                     self.systemd, self.trials, planned, observed, number=new.number, seconds=confirm_sec, stand=stand
                 )
                 # A power cut ends it, too: the next boot starts with what was proven, and must not go on to this one.
-                self.decisions.reject(Rejection(number=new.number, hash=new.hash, why=NOT_CONFIRMED))
+                self.decisions.reject(RejectedGeneration(number=new.number, hash=new.hash, why=NOT_CONFIRMED))
             else:
                 # Before it is done: an agent that is killed meanwhile resumes it, and must not follow the source then.
                 self.decisions.stand(stand)
@@ -227,7 +225,7 @@ class Engine:
         return await self._carry_out(entry, new, observed)
 
     def _of(self, entry: Entry) -> Generation | None:
-        with contextlib.suppress(KeyError, Damaged):
+        with contextlib.suppress(KeyError, DamagedGeneration):
             return self.store.load(entry.number)
         found = self.known(entry.plan.to_hash)
         return found if found.hash == entry.plan.to_hash else None
@@ -287,7 +285,9 @@ class Engine:
         return bool(self.known(steps.from_hash).hash) and not await self.systemd.stopping()
 
     def _reject(self, failed: Outcome, *, complete: bool = True) -> None:
-        self.decisions.reject(Rejection(number=failed.generation, hash=failed.hash, why=failed.why, complete=complete))
+        self.decisions.reject(
+            RejectedGeneration(number=failed.generation, hash=failed.hash, why=failed.why, complete=complete)
+        )
 
     async def go_back(self, entry: Entry, bad: Generation) -> Outcome:
         """Apply what was in force before ``entry``, which failed: the same planner, the same journal."""
@@ -356,7 +356,7 @@ class Engine:
     async def _stand_aside(self) -> None:
         """Leave all as it is once the machine goes down: the journal is on a tmpfs, and what was proven boots."""
         if await self.systemd.stopping():
-            raise Aside("the machine is shutting down; the rest of the apply is left to the next boot")
+            raise ShuttingDown("the machine is shutting down; the rest of the apply is left to the next boot")
 
     def prove(self, new: Generation) -> bool:
         """Commit to /etc what works; whether that could be written."""

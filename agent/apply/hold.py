@@ -5,11 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from ordain.agent.apply.engine import Engine
-from ordain.agent.errors import Failure
+from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.model import Generation, Hold, Outcome
 from ordain.agent.plan.unit_view import RUNNING
 from ordain.agent.state.boot_record import boot_id
-from ordain.agent.state.generation_dir import Damaged
 from ordain.agent.state.holds import as_placed, read_holds, write_holds
 from ordain.agent.system.apply_lock import locked
 from ordain.transforms.errors import near
@@ -72,7 +71,7 @@ async def _place(engine: Engine, before: Generation) -> None:
     engine.store.commit_trial(generation, boot_id(engine.root))
     try:
         proven = engine.store.proven()
-    except Damaged:
+    except DamagedGeneration:
         proven = None
     same = proven is not None and proven.hash == generation.hash
     unsaved = engine.store.commit_proven(generation) if same else None

@@ -7,13 +7,12 @@ from dataclasses import replace
 
 from ordain.agent.apply.engine import Engine
 from ordain.agent.apply.trial import Trial, arm, armed
-from ordain.agent.errors import Failure
+from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.model import Generation, Outcome, Plan
 from ordain.agent.plan.outcome import ROLLED_BACK
 from ordain.agent.plan.planner import plan
 from ordain.agent.state.apply_journal import Entry, Phase
 from ordain.agent.state.decisions import Pin
-from ordain.agent.state.generation_dir import Damaged
 from ordain.agent.status import Condition
 from ordain.agent.system.apply_lock import locked
 
@@ -107,7 +106,7 @@ def _numbered(engine: Engine, number: int) -> Generation:
         return engine.store.load(number)
     except KeyError:
         raise Failure(f"there is no generation {number} (`ordainctl history`)") from None
-    except Damaged as damaged:
+    except DamagedGeneration as damaged:
         raise Failure(str(damaged)) from None
 
 

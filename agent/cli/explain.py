@@ -17,7 +17,7 @@ from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Change, to_json
 from ordain.agent.plan.describe import describe_change
-from ordain.agent.plan.explain import Explanation, Hand, Line, Origin, Unknown, origins, unit_of
+from ordain.agent.plan.explain import Explanation, Hand, Line, NotInGeneration, Origin, origins, unit_of
 from ordain.agent.plan.explain import explain as trace
 
 
@@ -47,7 +47,7 @@ def explain(request: Namespace, console: Console) -> Exit:
         found = trace(
             request.subject, generation, hands(request.root, unit, ours=member is None or member.ours) if unit else ()
         )
-    except Unknown as unknown:
+    except NotInGeneration as unknown:
         raise Failure(str(unknown)) from unknown
     now = _now(request) if unit else {}
     if request.json:

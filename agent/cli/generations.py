@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ordain.agent.cli.parse import Usage
-from ordain.agent.errors import Failure
+from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.model import Generation
 from ordain.agent.state.boot_record import boot_id, placed_hash
-from ordain.agent.state.generation_dir import Damaged
 from ordain.agent.state.store import Store
 
 
@@ -22,7 +21,7 @@ def in_force(root: Path) -> Generation:
             found = store.load_hash(placed)  # after boots that did not complete, an older one
     except KeyError as error:
         raise Failure(f"the generation in force ({placed[:12]}) is not kept below /var/lib/ordain") from error
-    except Damaged as damage:
+    except DamagedGeneration as damage:
         raise Failure(f"{damage}; `ordainctl doctor` tells more") from damage
     if found is None:
         raise Failure("no generation was applied on this machine yet; `ordainctl plan` shows the first one")
@@ -37,5 +36,5 @@ def numbered(root: Path, text: str) -> Generation:
         return Store(root).load(int(text))
     except KeyError as error:
         raise Failure(f"there is no generation {text}; `ordainctl history` lists them") from error
-    except Damaged as damage:
+    except DamagedGeneration as damage:
         raise Failure(str(damage)) from damage

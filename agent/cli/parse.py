@@ -10,17 +10,18 @@ from typing import NoReturn
 
 from ordain.agent.cli.command import MEANINGS, Argument, Command
 from ordain.agent.cli.commands import COMMANDS, GROUPS
+from ordain.agent.errors import OrdainError
 from ordain.transforms.errors import near
 
 VERSION = "0.1.0"
 PURPOSE = "ordainctl: documents become systemd services, and stay so"
 
 
-class Usage(Exception):
+class Usage(OrdainError):
     """The words make no request; the message says why."""
 
 
-class Help(Exception):
+class Help(OrdainError):
     """Help was asked for; the text is the message."""
 
 

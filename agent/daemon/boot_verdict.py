@@ -11,10 +11,9 @@ import asyncio
 import contextlib
 
 from ordain.agent.apply.engine import Engine
-from ordain.agent.errors import Failure
+from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.state.boot_record import read_record
-from ordain.agent.state.decisions import Rejected
-from ordain.agent.state.generation_dir import Damaged
+from ordain.agent.state.decisions import RejectedGeneration
 from ordain.generator.choose import TRIES
 
 GOOD = "ordain-boot-good.service"
@@ -40,11 +39,11 @@ class ThisBoot:
         rejected, applied = self._engine.decisions.rejected, self._engine.applied().hash
         if rejected and rejected.hash == self._booted == applied and not self._engine.trials.under_way():
             self._engine.decisions.reject(None)
-        with contextlib.suppress(Damaged):
+        with contextlib.suppress(DamagedGeneration):
             passed = self._engine.store.proven()
             if passed and passed.hash in self._tried and passed.hash != applied:
                 why = f"{TRIES} boots with it did not complete"
-                self._engine.decisions.reject(Rejected(number=passed.number, hash=passed.hash, why=why))
+                self._engine.decisions.reject(RejectedGeneration(number=passed.number, hash=passed.hash, why=why))
 
     async def end(self) -> bool:
         """Record that this boot is good; False as long as its checks go on. Raises `Failure` if one has failed.

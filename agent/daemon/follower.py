@@ -22,7 +22,7 @@ from ordain.agent.daemon.in_process import Local, last_outcome
 from ordain.agent.daemon.source_loss import SourceLoss
 from ordain.agent.daemon.source_watch import Hearing
 from ordain.agent.delivery.protocol import Source
-from ordain.agent.errors import Busy, Failure, Rejected, Unavailable, Withheld
+from ordain.agent.errors import AlreadyRejected, Busy, Failure, RemovalLimitExceeded, Unavailable
 from ordain.agent.model import Hold, Outcome, Plan
 from ordain.agent.plan.outcome import ROLLED_BACK, in_short
 from ordain.agent.settings import Settings
@@ -230,10 +230,10 @@ class Follower(Local):
             if outcome.plan.reload:
                 self._reloads.done(asyncio.get_running_loop().time())
             self._report(outcome)
-        except Rejected as rejected:
+        except AlreadyRejected as rejected:
             self._refused = ()
             log.info("%s", rejected)
-        except Withheld as withheld:
+        except RemovalLimitExceeded as withheld:
             self._refused = (Problem(where=NOWHERE, what=str(withheld), hint=withheld.hint, code=withheld.code),)
             log.error("%s", withheld)
         except Refused as refused:

@@ -30,7 +30,7 @@ from ordain.agent.plan.unit_status import reboots, unit_statuses
 from ordain.agent.settings import Settings
 from ordain.agent.state.applied_source import origin, remember
 from ordain.agent.state.boot_record import placed_hash, read_record
-from ordain.agent.state.holds import BadHolds
+from ordain.agent.state.holds import UnreadableHolds
 from ordain.agent.state.source_loss_record import read_loss
 from ordain.agent.status import Condition, SourceState, State, Status, UnitStatus
 from ordain.transforms.catalog.machine_catalog import local_transforms
@@ -120,7 +120,7 @@ class Local:
         )
 
     def believe(self, old: Generation, new: Generation) -> None:
-        """What the source may do unasked; see `guard.believe`. Raises `Withheld`.
+        """What the source may do unasked; see `guard.believe`. Raises `RemovalLimitExceeded`.
 
         Raises `Busy` for what was read before agent.yaml changed: the labels may be the new ones already.
         """
@@ -188,7 +188,7 @@ class Local:
         troubles: tuple[Condition, ...] = ()
         try:
             observed = await self.engine.weigh(observed, generation)
-        except BadHolds as failure:
+        except UnreadableHolds as failure:
             troubles = (Condition(code="BadHolds", what=str(failure)),)
         placed_by_admin = edits(self.engine.root, (member.unit for member in generation.members))
         rejected = self.engine.decisions.rejected

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from ordain.agent.errors import OrdainError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
@@ -80,7 +82,7 @@ class Fault(StrEnum):
     SCHEMA_TOO_NEW = "SchemaTooNew"
 
 
-class SourceError(Exception):
+class SourceError(OrdainError):
     """The documents cannot be had now; what was had last stays.
 
     ``retry_after_sec``: the source asked not to be asked again before; 0: it said nothing of that.

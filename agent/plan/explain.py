@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ordain.agent.errors import OrdainError
 from ordain.agent.generation import TRANSFORMS, template_of
 from ordain.agent.model import Generation
 from ordain.agent.plan.diff import contents
@@ -30,7 +31,7 @@ DIRECTORIES = {
 _DEFAULT = "# default: "
 
 
-class Unknown(Exception):
+class NotInGeneration(OrdainError):
     """The generation says nothing about it; the text has near names."""
 
 
@@ -112,7 +113,10 @@ def unit_of(about: str) -> str:
 
 
 def explain(about: str, generation: Generation, hands: Iterable[Hand] = ()) -> Explanation:
-    """What ``generation`` knows of a unit, a path or a pointer; ``hands`` only matter for a unit. Raises `Unknown`."""
+    """Return what ``generation`` knows of a unit, a path or a pointer; ``hands`` only matter for a unit.
+
+    Raises `NotInGeneration`.
+    """
     if about.startswith("/"):
         return _path(about, generation)
     if "/" in about or about in generation.document:
@@ -127,7 +131,7 @@ def _unit(unit: str, generation: Generation, hands: tuple[Hand, ...]) -> Explana
     member = next((m for m in generation.members if m.unit == unit), None)
     if member is None and unit not in placed:
         known = {*placed, *(m.unit for m in generation.members)}
-        raise Unknown(_unknown(f"no document speaks of {unit}", near(unit, known)))
+        raise NotInGeneration(_unknown(f"no document speaks of {unit}", near(unit, known)))
     item = member.item if member else ""
     ours = placed[unit].values if unit in placed else {}
     touched = {(section, key) for hand in hands for section, key, _ in hand.assignments}
@@ -147,7 +151,7 @@ def _path(path: str, generation: Generation) -> Explanation:
     wanted = next((path.replace(d, top, 1) for d, top in DIRECTORIES.items() if path.startswith(d)), path)
     artifact = next((a for a in generation.artifacts if a.path == wanted), None)
     if artifact is None:
-        raise Unknown(f"{path} is not placed by generation {generation.number}")
+        raise NotInGeneration(f"{path} is not placed by generation {generation.number}")
     file = _file(artifact)
     pointers = {line.pointer for line in file.lines if line.pointer}
     return Explanation(
@@ -162,7 +166,7 @@ def _path(path: str, generation: Generation) -> Explanation:
 def _pointer(pointer: str, generation: Generation) -> Explanation:
     said = (*origins(pointer, generation), *origins(f"{TRANSFORMS}{pointer}", generation))
     if not said:
-        raise Unknown(_unknown(f"nothing is set at {pointer}", _near_step(pointer, generation.provenance)))
+        raise NotInGeneration(_unknown(f"nothing is set at {pointer}", _near_step(pointer, generation.provenance)))
     files = []
     for artifact in generation.artifacts:
         whole = _file(artifact)

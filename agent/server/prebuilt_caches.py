@@ -24,7 +24,7 @@ from ordain.agent.compile.image import check_tree
 from ordain.agent.compile.incremental import look
 from ordain.agent.delivery.source.http import Asker
 from ordain.agent.delivery.source.local_files import FROM_SERVER
-from ordain.agent.errors import Failure
+from ordain.agent.errors import Failure, OrdainError
 from ordain.agent.model import Generation
 from ordain.agent.settings import Trust, read_settings
 from ordain.agent.source_settings import PARAMETER
@@ -83,7 +83,7 @@ class _Order:
     facts: str
 
 
-class Unfinished(Exception):
+class Unfinished(OrdainError):
     """There is no finished cache for this machine, and why."""
 
 

@@ -17,7 +17,7 @@ PATHS = ("var/lib/ordain/decided.json", "run/ordain/decided.json")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rejected:
+class RejectedGeneration:
     """A generation that was gone back from, and why; ``complete``: whether all is as it was before."""
 
     number: int
@@ -39,7 +39,7 @@ class Pin:
 class Decided:
     """All of it."""
 
-    rejected: Rejected | None = None
+    rejected: RejectedGeneration | None = None
     pin: Pin | None = None
     paused: bool = False
 
@@ -57,7 +57,7 @@ class Decisions:
         return self._now
 
     @property
-    def rejected(self) -> Rejected | None:
+    def rejected(self) -> RejectedGeneration | None:
         """The generation that is not tried again."""
         return self._now.rejected
 
@@ -71,7 +71,7 @@ class Decisions:
         """Whether the source is not followed."""
         return self._now.paused
 
-    def reject(self, rejected: Rejected | None) -> None:
+    def reject(self, rejected: RejectedGeneration | None) -> None:
         """Remember a generation that failed; None forgets."""
         self._write(replace(self._now, rejected=rejected))
 

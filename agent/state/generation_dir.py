@@ -20,16 +20,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ordain.agent.errors import DamagedGeneration
 from ordain.agent.generation import artifact_from_json, digest, member_from_json
 from ordain.agent.model import Generation, to_json
 from ordain.agent.system import atomic_files
 from ordain.transforms.model import Artifact
 
 FORMAT = 1
-
-
-class Damaged(Exception):
-    """A generation or boot cache that is not what was written; the text names it and says what is wrong."""
 
 
 class Stored(Mapping[str, Any]):
@@ -44,7 +41,7 @@ class Stored(Mapping[str, Any]):
             data: Mapping[str, Any] = json.loads(self._path.read_bytes())
             return data
         except (OSError, ValueError) as error:
-            raise Damaged(f"{self._path}: {error}") from error
+            raise DamagedGeneration(f"{self._path}: {error}") from error
 
     def __getitem__(self, key: str) -> Any:
         """A value."""
@@ -109,20 +106,20 @@ def sweep(history: Path) -> None:
 
 
 def read(folder: Path) -> Generation:
-    """The generation in ``folder``, every byte of it verified. Raises `Damaged`."""
+    """The generation in ``folder``, every byte of it verified. Raises `DamagedGeneration`."""
     try:
         return _read(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"generation {folder.name} in {folder}: {error}") from error
+        raise DamagedGeneration(f"generation {folder.name} in {folder}: {error}") from error
 
 
 def head(folder: Path) -> tuple[str, str]:
-    """The hash in the manifest, unverified, and when it was saved (ISO 8601, UTC). Raises `Damaged`."""
+    """The hash in the manifest, unverified, and when it was saved (ISO 8601, UTC). Raises `DamagedGeneration`."""
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
         return str(manifest["hash"]), str(manifest["saved"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise Damaged(f"generation {folder.name} in {folder}: {error}") from error
+        raise DamagedGeneration(f"generation {folder.name} in {folder}: {error}") from error
 
 
 def _read(folder: Path) -> Generation:

@@ -23,22 +23,23 @@ PATH = "etc/ordain/boot/holds"
 MASK = "/dev/null"
 
 
-class BadHolds(Failure):
+class UnreadableHolds(Failure):
     """The holds cannot be read, and to act would be to break them."""
 
 
 def read_holds(root: Path) -> dict[str, Hold]:
-    """The holds, by unit. Raises `BadHolds`."""
+    """The holds, by unit. Raises `UnreadableHolds`."""
     path = root / PATH
     try:
         return from_json(dict[str, Hold], json.loads(path.read_bytes()))
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise BadHolds(f"nothing is touched, as the holds cannot be read: {atomic_files.why(error, path)}") from None
+        reason = atomic_files.why(error, path)
+        raise UnreadableHolds(f"cannot read the holds: {reason}; nothing was changed") from None
     except (ValueError, TypeError, AttributeError) as error:
-        what = f"nothing is touched, as {path} holds no holds ({error})"
-        raise BadHolds(f"{what}; remove it, and hold again what is to be held") from None
+        what = f"cannot parse the holds in {path} ({error}); nothing was changed"
+        raise UnreadableHolds(f"{what}. Remove the file and hold the units again.") from None
 
 
 def write_holds(root: Path, holds: Mapping[str, Hold]) -> None:
@@ -52,7 +53,7 @@ def write_holds(root: Path, holds: Mapping[str, Hold]) -> None:
 
 
 def as_placed(root: Path, generation: Generation) -> Generation:
-    """``generation`` as it is placed under the holds of the machine below ``root``. Raises `BadHolds`."""
+    """``generation`` as it is placed under the holds of the machine below ``root``. Raises `UnreadableHolds`."""
     holds = read_holds(root)
     stopped = any(hold.stopped for hold in holds.values())
     return placed(generation, holds, read_installed(root).links if stopped else ())

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ordain.agent.errors import DamagedGeneration
 from ordain.agent.generation import canonical
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Applied, Generation, Outcome, to_json
@@ -86,7 +87,7 @@ class Store:
         numbers = self._numbers()
         last = self._folder(numbers[-1]) if numbers else None
         if last:
-            with contextlib.suppress(history.Damaged):
+            with contextlib.suppress(DamagedGeneration):
                 if self._hash_of(numbers[-1]) == generation.hash:
                     return self.load(numbers[-1]), None
         number = 1 + max([*numbers, *self._bootable()], default=0)
@@ -101,7 +102,7 @@ class Store:
         return numbered, None
 
     def load(self, number: int) -> Generation:
-        """Generation ``number``, verified. Raises `Damaged`, or `KeyError` if there is none."""
+        """Generation ``number``, verified. Raises `DamagedGeneration`, or `KeyError` if there is none."""
         folder = self._folder(number)
         if not folder.is_dir():
             raise KeyError(number)
@@ -149,18 +150,18 @@ class Store:
     def load_hash(self, hash: str) -> Generation:
         """The newest generation with this hash. Raises `KeyError` if there is none that is whole."""
         for number in reversed(self._numbers()):
-            with contextlib.suppress(history.Damaged):
+            with contextlib.suppress(DamagedGeneration):
                 if self._hash_of(number) == hash:
                     return self._kept(number) or self.load(number)
         raise KeyError(hash)
 
     def _hash_of(self, number: int) -> str:
-        """The hash of generation ``number``, unverified. Raises `Damaged`."""
+        """The hash of generation ``number``, unverified. Raises `DamagedGeneration`."""
         manifest = self._folder(number) / "manifest.json"
         try:
             return self._hashes.setdefault(number, Stamped(manifest, lambda data: str(json.loads(data)["hash"])))()
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise history.Damaged(f"generation {number} in {manifest.parent}: {error}") from error
+            raise DamagedGeneration(f"generation {number} in {manifest.parent}: {error}") from error
 
     def history(self) -> tuple[Saved, ...]:
         """What is kept, oldest first, damaged ones named."""
@@ -227,25 +228,25 @@ class Store:
         raise KeyError(hash)
 
     def proven(self) -> Generation | None:
-        """What the next boot starts with; None if nothing was ever proven. Raises `Damaged`."""
+        """What the next boot starts with; None if nothing was ever proven. Raises `DamagedGeneration`."""
         return self._cached(self._boot / "current", None)
 
     def trial(self, boot_id: str) -> Generation | None:
-        """The trial of the boot ``boot_id``, if there is one. Raises `Damaged`."""
+        """The trial of the boot ``boot_id``, if there is one. Raises `DamagedGeneration`."""
         return self._cached(self._trial, boot_id)
 
     def never_proven(self) -> bool:
         """Whether no later boot has anything whole to start with."""
         try:
             return self._head(self._boot / "current", None) is None
-        except history.Damaged:
+        except DamagedGeneration:
             return True
 
     def known(self, hash: str, boot_id: str) -> Generation:
         """The generation with this hash, from wherever it is kept; an empty one if it is nowhere."""
         lasting = (self._boot / "current", self._boot / "fallback", self._handed, self._baseline)
         for path, of_boot in ((self._trial, boot_id), *((path, None) for path in lasting)):
-            with contextlib.suppress(history.Damaged):
+            with contextlib.suppress(DamagedGeneration):
                 head = self._head(path, of_boot)
                 if head is not None and head.hash == hash and (found := self._cached(path, of_boot)) is not None:
                     return found
@@ -255,15 +256,15 @@ class Store:
             return Generation()
 
     def fallback(self) -> Generation | None:
-        """The last one with which a boot completed. Raises `Damaged`."""
+        """The last one with which a boot completed. Raises `DamagedGeneration`."""
         return self._cached(self._boot / "fallback", None)
 
     def handed(self) -> Generation | None:
-        """What was made in this boot before the agent came. Raises `Damaged`."""
+        """What was made in this boot before the agent came. Raises `DamagedGeneration`."""
         return self._cached(self._handed, None)
 
     def baseline(self) -> Generation | None:
-        """The image's own. Raises `Damaged`."""
+        """The image's own. Raises `DamagedGeneration`."""
         return self._cached(self._baseline, None)
 
     def write_applied(self, applied: Applied) -> None:
@@ -292,7 +293,7 @@ class Store:
             self.load(number)
             hash, saved = history.head(self._folder(number))
             return Saved(number=number, hash=hash, saved=saved)
-        except history.Damaged as error:
+        except DamagedGeneration as error:
             return Saved(number=number, damaged=str(error))
 
     def _machine(self) -> str:
@@ -321,22 +322,25 @@ class Store:
         try:
             cache = unpack(path.read_bytes())
         except (OSError, CacheError) as error:
-            raise history.Damaged(f"{path}: {error}") from error
+            raise DamagedGeneration(f"{path}: {error}") from error
         # No history (a new /var): what is placed is known all the same, and enough to plan what goes.
         return Generation(number=cache.number, hash=cache.hash, artifacts=tuple(_artifacts(cache)))
 
     def _head(self, path: Path, boot_id: str | None) -> Cache | None:
-        """The cache at ``path`` if it is for this machine and boot, without what it places. Raises `Damaged`."""
+        """Return the cache at ``path`` without its entries, or None if it is for another machine or boot.
+
+        Raises `DamagedGeneration`.
+        """
         try:
             head = self._heads.setdefault(path, Stamped(path, _head))()
         except FileNotFoundError:
             return None
         except (OSError, CacheError) as error:
-            raise history.Damaged(f"{path}: {error}") from error
+            raise DamagedGeneration(f"{path}: {error}") from error
         if boot_id is not None and head.boot_id != boot_id.replace("-", ""):
             return None
         if head.machine_id not in ("", self._machine()):  # a cloned disk: the generator takes it for no boot
-            raise history.Damaged(f"{path}: made for machine {head.machine_id}")
+            raise DamagedGeneration(f"{path}: made for machine {head.machine_id}")
         return head
 
     def _mark(self, data: bytes, tried: Collection[str]) -> NotPersistent | None:

@@ -23,6 +23,7 @@ from ordain.agent.delivery.database.http_transport import Transport, demand
 from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.database.watch import Pace, hints
 from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.errors import MalformedAnswer
 
 READ = ("documents", "releases")
 """The first parts of keys in the database itself; others are in the one for what machines write."""
@@ -253,7 +254,7 @@ class CouchDb:
     def _understood(self) -> Iterator[None]:
         try:
             yield
-        except couchdb_wire.Malformed as error:
+        except MalformedAnswer as error:
             raise SourceError(f"{self.location}: {error}", code=Fault.NOT_DOCUMENTS) from None
         except (KeyError, TypeError, ValueError) as error:
             what = f"{self.location}: an answer that is none of CouchDB's: {error!r}"

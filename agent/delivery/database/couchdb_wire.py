@@ -13,14 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from ordain.agent.delivery.database.database import Entry
+from ordain.agent.errors import MalformedAnswer
 
 Json = Mapping[str, Any]
 Revision = tuple[int, str]
 """Generation and hash; CouchDB takes the highest leaf that is not deleted, on every server the same."""
-
-
-class Malformed(Exception):
-    """An answer that is none of CouchDB's, or a document that is none of ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +38,7 @@ def revision(text: str) -> Revision:
     """
     number, _, digest = text.partition("-")
     if not number.isdigit() or not digest:
-        raise Malformed(f"{text!r} is no revision")
+        raise MalformedAnswer(f"{text!r} is no revision")
     return int(number), digest
 
 
@@ -53,7 +50,7 @@ def rev(found: Revision) -> str:
 def leaves(answer: object) -> tuple[Leaf, ...]:
     """What ``open_revs=all&revs=true`` answers, highest first."""
     if not isinstance(answer, list):
-        raise Malformed("no list of revisions")
+        raise MalformedAnswer("no list of revisions")
     found = [_leaf(row["ok"]) for row in answer if isinstance(row, dict) and isinstance(row.get("ok"), dict)]
     return tuple(sorted(found, key=lambda leaf: leaf.revision, reverse=True))
 
@@ -70,7 +67,7 @@ def _leaf(document: dict[str, Any]) -> Leaf:
             document=document,
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise Malformed(f"a revision that cannot be read: {error!r}") from error
+        raise MalformedAnswer(f"a revision that cannot be read: {error!r}") from error
 
 
 def winner(found: Iterable[Leaf]) -> Leaf | None:
@@ -98,7 +95,7 @@ def entry(document: Json) -> Entry:
     """A document of ours: ``text``, or ``base64`` for what is no text, or itself as JSON (``"ordain": "v1"``)."""
     key, version = document.get("_id"), document.get("_rev")
     if not isinstance(key, str) or not isinstance(version, str):
-        raise Malformed("a document without _id and _rev")
+        raise MalformedAnswer("a document without _id and _rev")
     return Entry(key=key, data=_data(key, document), version=version)
 
 
@@ -109,11 +106,11 @@ def _data(key: str, document: Json) -> bytes:
         try:
             return base64.b64decode(text, validate=True)
         except binascii.Error:
-            raise Malformed(f"{key}: base64 that is none") from None
+            raise MalformedAnswer(f"{key}: base64 that is none") from None
     if "ordain" in document:
         own = {name: value for name, value in document.items() if not name.startswith("_")}
         return json.dumps(own, indent=2, sort_keys=True, ensure_ascii=False).encode()
-    raise Malformed(f"{key}: holds neither text nor base64, and is no document of ours itself")
+    raise MalformedAnswer(f"{key}: holds neither text nor base64, and is no document of ours itself")
 
 
 def body(key: str, data: bytes, *, after: Revision | None) -> dict[str, Any]:

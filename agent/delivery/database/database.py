@@ -10,6 +10,8 @@ from collections.abc import AsyncGenerator, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+from ordain.agent.errors import StoreError
+
 ANY = "*"
 """As ``expect``: whatever is there, or nothing."""
 
@@ -43,7 +45,7 @@ class Change:
     expect: str | None
 
 
-class Conflict(Exception):
+class Conflict(StoreError):
     """Nothing was written: ``key`` is not as expected, somebody else wrote it."""
 
     def __init__(self, key: str) -> None:

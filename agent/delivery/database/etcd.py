@@ -19,6 +19,7 @@ from ordain.agent.delivery.database.http_transport import Answer, Transport
 from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.database.watch import Pace, hints
 from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.errors import MalformedAnswer, StoreError
 
 PAGE = 100
 """Keys of one range in one answer."""
@@ -33,7 +34,7 @@ _FOREVER_SEC = 86_400.0
 _OTHER_SERVER = (Fault.UNREACHABLE, Fault.TRUNCATED, Fault.TLS)
 
 
-class Deaf(Exception):
+class Deaf(StoreError):
     """A server has not heard all that it was asked."""
 
 
@@ -269,6 +270,6 @@ class Etcd:
     def _understood(self) -> Iterator[None]:
         try:
             yield
-        except etcd_wire.Malformed as error:
+        except MalformedAnswer as error:
             what = f"{self._transport.endpoint}: {error}"
             raise SourceError(what, code=Fault.NOT_DOCUMENTS) from None

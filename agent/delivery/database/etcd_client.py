@@ -11,6 +11,7 @@ from ordain.agent.delivery.database.etcd_wire import Json
 from ordain.agent.delivery.database.http_transport import Answer, Stream, Transport, demand
 from ordain.agent.delivery.database.login import LOCKOUT_SEC, Login
 from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.errors import StoreError
 
 OLDEST = (3, 4)
 """Its gateway is the first below /v3."""
@@ -18,11 +19,11 @@ _NO_LEADER = {"Grpc-Metadata-hasleader": "true"}
 """A member without a leader answers watches with silence unless asked to say so."""
 
 
-class Compacted(Exception):
+class Compacted(StoreError):
     """The revision asked for is no more."""
 
 
-class TokenRefused(Exception):
+class TokenRefused(StoreError):
     """There is no token, or the server does not know it (any more)."""
 
     def __init__(self, failure: SourceError) -> None:
@@ -143,7 +144,7 @@ def taken_at_once(requests: Iterable[bytes]) -> bytes:
     return b" " * (size - len(body)) + body
 
 
-class NotEnabled(Exception):
+class NotEnabled(StoreError):
     """The server has no users: a user is no use."""
 
 

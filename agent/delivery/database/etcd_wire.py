@@ -13,12 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ordain.agent.delivery.database.database import ANY, Change, Entry
+from ordain.agent.errors import MalformedAnswer
 
 Json = Mapping[str, Any]
-
-
-class Malformed(Exception):
-    """An answer that is none of etcd's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +88,7 @@ def header(answer: Json) -> Header:
     """The header of an answer."""
     found = answer.get("header")
     if not isinstance(found, Mapping):
-        raise Malformed("the answer has no header")
+        raise MalformedAnswer("the answer has no header")
     return Header(cluster=str(found.get("cluster_id", "")), revision=number(found.get("revision")))
 
 
@@ -101,7 +98,7 @@ def pages(answer: Json, base: str) -> tuple[Page, ...]:
         found = [response["response_range"] for response in answer.get("responses", ())]
         return tuple(_page(page, base) for page in found)
     except (KeyError, TypeError, AttributeError, binascii.Error, UnicodeDecodeError) as error:
-        raise Malformed(f"a range that cannot be read: {error!r}") from error
+        raise MalformedAnswer(f"a range that cannot be read: {error!r}") from error
 
 
 def created(answer: Json) -> int:
@@ -146,4 +143,4 @@ def number(value: object) -> int:
     try:
         return int(str(value))
     except ValueError:
-        raise Malformed(f"{value!r} is no number") from None
+        raise MalformedAnswer(f"{value!r} is no number") from None

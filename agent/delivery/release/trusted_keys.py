@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ordain.agent.errors import OrdainError
 from ordain.transforms.errors import Problem, Where
 
 TRUST = "etc/ordain/trust"
@@ -23,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
 _ONLY = re.compile(r"channel=[a-z0-9][a-z0-9-]*(,[a-z0-9][a-z0-9-]*)*")
 
 
-class BadKey(ValueError):
+class BadKey(OrdainError, ValueError):
     """A line that is no key; the message says why."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ordain.agent.errors import Withheld
+from ordain.agent.errors import RemovalLimitExceeded
 from ordain.agent.model import Generation
 from ordain.agent.plan.removal_limit import believe
 from ordain.transforms.model import Member, Wanted
@@ -38,5 +38,5 @@ def test_not_more_than_a_share_goes(old: tuple[str, ...], new: tuple[str, ...], 
     if believed:
         believe(made(*old), made(*new), most)
         return
-    with pytest.raises(Withheld, match="the source no longer has"):
+    with pytest.raises(RemovalLimitExceeded, match="the source no longer has"):
         believe(made(*old), made(*new), most)

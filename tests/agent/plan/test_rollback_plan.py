@@ -16,7 +16,7 @@ from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, UnitSta
 from ordain.agent.plan import outcome
 from ordain.agent.plan.rollback_plan import undo
 from ordain.agent.state.apply_journal import Entry, Journal, Phase
-from ordain.agent.state.decisions import Decisions, Pin, Rejected
+from ordain.agent.state.decisions import Decisions, Pin, RejectedGeneration
 from ordain.agent.system.bus import BusError
 from ordain.transforms.model import Member, Wanted
 
@@ -130,7 +130,7 @@ def test_one_outcome_tells_both_ways() -> None:
 
 
 def test_decisions_outlive_their_process(tmp_path: Path) -> None:
-    bad, pin = Rejected(number=2, hash="b", why="x", complete=False), Pin(number=1, hash="a", revision="r")
+    bad, pin = RejectedGeneration(number=2, hash="b", why="x", complete=False), Pin(number=1, hash="a", revision="r")
     decisions = Decisions(tmp_path)
     decisions.reject(bad)
     decisions.hold(pin)
@@ -143,7 +143,7 @@ def test_decisions_outlive_their_process(tmp_path: Path) -> None:
 def test_decisions_hold_for_this_boot_where_var_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "var").write_text("no directory")
     decisions = Decisions(tmp_path)
-    decisions.reject(Rejected(number=2, hash="b", why="x"))
+    decisions.reject(RejectedGeneration(number=2, hash="b", why="x"))
 
     assert Decisions(tmp_path).rejected == decisions.rejected
     (tmp_path / "var").unlink()

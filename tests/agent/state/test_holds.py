@@ -9,7 +9,7 @@ import pytest
 from ordain.agent.apply.admin_overrides import edits
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation, Hold
-from ordain.agent.state.holds import PATH, BadHolds, as_placed, placed, read_holds, write_holds
+from ordain.agent.state.holds import PATH, UnreadableHolds, as_placed, placed, read_holds, write_holds
 from ordain.agent.state.store import Store
 from ordain.generator.cache import unpack
 from ordain.transforms.model import Artifact
@@ -35,7 +35,7 @@ def test_holds_that_are_none_stop_everything(tmp_path: Path, data: bytes) -> Non
     path.parent.mkdir(parents=True)
     path.write_bytes(data)
 
-    with pytest.raises(BadHolds, match="holds no holds"):
+    with pytest.raises(UnreadableHolds, match="cannot parse the holds"):
         read_holds(tmp_path)
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from ordain.agent.errors import DamagedGeneration
 from ordain.agent.generation import digest
 from ordain.agent.model import Applied, AppliedUnit, Generation, Job, Outcome, Plan, Verb
-from ordain.agent.state.generation_dir import Damaged
 from ordain.agent.state.store import BOOTABLE, KEPT, NotPersistent, Store
 from ordain.generator.cache import unpack
 from ordain.transforms.model import Artifact, Member, Wanted
@@ -122,7 +122,7 @@ def test_a_damaged_generation_is_named_and_not_used(store: Store, tmp_path: Path
         case "garbage":
             path.write_bytes(b"\xff\x00[]")
 
-    with pytest.raises(Damaged, match="generation 1 in "):
+    with pytest.raises(DamagedGeneration, match="generation 1 in "):
         store.load(1)
     with pytest.raises(KeyError):
         store.load_hash(generation("a").hash)
@@ -229,7 +229,7 @@ def test_a_damaged_boot_cache_is_named(store: Store, tmp_path: Path) -> None:
     store.commit_proven(store.save(generation("a"))[0])
     (tmp_path / "etc/ordain/boot/current").write_bytes(b"ordain-cache 1 garbage")
 
-    with pytest.raises(Damaged, match="etc/ordain/boot/current"):
+    with pytest.raises(DamagedGeneration, match="etc/ordain/boot/current"):
         store.proven()
 
 
@@ -509,5 +509,5 @@ def test_what_another_put_in_its_place_is_read_anew(store: Store, tmp_path: Path
         assert found is not None
         assert found.hash == wanted.hash
     (tmp_path / "etc/ordain/boot/current").write_bytes(b"nonsense")
-    with pytest.raises(Damaged):
+    with pytest.raises(DamagedGeneration):
         ours.proven()
