@@ -43,7 +43,7 @@ OTHERS_WORDS = (
 MARKS: dict[str, str] = {
     "a headless clause": r"(?:^|(?<=[.;:!] ))(?:What|Whether|Who|How|Why|Where|Which|Of what|Of which)\b(?![^.?]*\?)",
     "is no X (is not a X, there is no X, invalid X)": (
-        r"(?<!\bthere )\b(?:is|are|was|were) no (?!longer\b|more than\b|less than\b|one\b)"
+        r"(?<!\b[Tt]here )\b(?:is|are|was|were) no (?!longer\b|more than\b|less than\b|one\b)"
     ),
     "gone by (takes effect, applies)": r"\b(?:gone|goes|go|went) by (?!default\b)",
     "by hand, a hand (an administrator)": r"\bby hand\b|\b(?:a|the|no|whose|admin's|administrator's) hands?\b",
