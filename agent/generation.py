@@ -14,6 +14,7 @@ from typing import Any
 
 from ordain.agent.model import Generation, Hold, to_json
 from ordain.transforms.model import Artifact, Branch, Compiled, Health, Member, Row, Rule, Template, Tree, Value, Wanted
+from ordain.transforms.systemd.unit_name import template_of
 
 TRANSFORMS = "transforms/"
 """Before the pointers of the transformation database among those of documents."""
@@ -63,25 +64,6 @@ def keep_running(
         members=tuple(sorted((*new.members, *kept), key=lambda m: m.unit)),
         hash=digest(new.document, artifacts.values(), (*new.members, *kept)),
     )
-
-
-def template_of(unit: str) -> str:
-    """The template of an instance, ``""`` for a unit that is none.
-
-    >>> template_of("web@1.service"), template_of("web.service")
-    ('web@.service', '')
-    """
-    prefix, at, rest = unit.partition("@")
-    return f"{prefix}@.{rest.rpartition('.')[2]}" if at else ""
-
-
-def is_template(unit: str) -> bool:
-    """Whether ``unit`` is a template itself, which can have no job.
-
-    >>> is_template("web@.service"), is_template("web@1.service"), is_template("web.service")
-    (True, False, False)
-    """
-    return unit.partition("@")[2].startswith(".")
 
 
 def digest(document: Mapping[str, Any], artifacts: Iterable[Artifact], members: Iterable[Member]) -> str:

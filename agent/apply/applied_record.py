@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ordain.agent.generation import is_template
 from ordain.agent.model import Applied, Generation, Plan, Verdict
 from ordain.agent.plan.diff import contents
 from ordain.agent.plan.stale_processes import record, touched
 from ordain.agent.plan.unit_view import RUNNING
 from ordain.agent.state.store import Store
 from ordain.agent.system.systemd1 import Systemd
+from ordain.transforms.systemd.unit_name import is_template
 
 INVOCATION = frozenset({"invocation_id"})
 

@@ -10,7 +10,6 @@ from ordain.agent.apply.admin_overrides import ADMIN
 from ordain.agent.apply.jobs import act
 from ordain.agent.apply.observe import look
 from ordain.agent.apply.verdicts import missing, overridden
-from ordain.agent.generation import is_template, template_of
 from ordain.agent.model import Generation, Job, Verb, Verdict
 from ordain.agent.state.boot_record import boot_id
 from ordain.agent.state.holds import as_placed
@@ -19,6 +18,7 @@ from ordain.agent.status import Condition
 from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.machine import rootfs
 from ordain.transforms.model import Wanted
+from ordain.transforms.systemd.unit_name import is_template, template_of
 
 SLOW_SEC = 5.0
 """A reload of the manager that takes longer is told."""

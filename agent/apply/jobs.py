@@ -11,6 +11,7 @@ from ordain.agent.model import Job, Observed, Verb
 from ordain.agent.plan.unit_view import RUNNING
 from ordain.agent.system.bus import BusError, pipelined
 from ordain.agent.system.systemd1 import Systemd
+from ordain.transforms.systemd.unit_name import TRIGGER_SUFFIXES
 
 INFINITE_USEC = 2**64 - 1
 LONGEST_SEC = 900.0
@@ -20,7 +21,6 @@ GRACE_SEC = 10.0
 DEFAULT_SEC = 90.0
 AT_ONCE = 64
 """Jobs that are queued without waiting for each other's answers; `bus_dbus_next.IN_FLIGHT` calls, and no more."""
-STARTERS = (".socket", ".timer", ".path")
 POLL_SEC = 0.1
 """How often to look whether someone else's job is done: its end is told under a path we do not know."""
 
@@ -92,7 +92,7 @@ async def _clear(systemd: Systemd, job: Job) -> None:
     if job.verb in (Verb.START, Verb.RESTART):
         with contextlib.suppress(BusError):  # PID 1 forgets a unit that does nothing, and has nothing to clear
             await systemd.reset_failed(job.unit)
-    if job.verb is Verb.START and job.unit.endswith(STARTERS):
+    if job.verb is Verb.START and job.unit.endswith(TRIGGER_SUFFIXES):
         with contextlib.suppress(BusError):
             for unit in await systemd.triggers(job.unit):
                 await systemd.reset_failed(unit)

@@ -20,6 +20,7 @@ from pathlib import Path
 from ordain.agent.model import Change, Effect, Generation, UnitState
 from ordain.transforms.errors import Problem
 from ordain.transforms.machine import rootfs
+from ordain.transforms.systemd.unit_name import template_of
 
 PATH = "run/ordain/credentials.json"
 _KEYS = ("LoadCredential=", "LoadCredentialEncrypted=")
@@ -39,7 +40,7 @@ def needed(generation: Generation) -> Needed:
             by_file.setdefault(unit, {}).update(_loaded(artifact.content))
     found = {}
     for member in generation.members:
-        template = _template(member.unit)
+        template = template_of(member.unit) or member.unit
         if loads := {**by_file.get(template, {}), **by_file.get(member.unit, {})}:
             found[member.unit] = loads
     return found
@@ -51,12 +52,6 @@ def _loaded(content: str) -> Iterator[tuple[str, str]]:
             name, _, path = line.removeprefix(key).partition(":")
             if line.startswith(key) and path.startswith("/") and "%" not in path and "\\" not in path:
                 yield name, path.strip('"')
-
-
-def _template(unit: str) -> str:
-    """``web@.service`` for ``web@1.service``."""
-    name, at, rest = unit.partition("@")
-    return f"{name}@.{rest.rpartition('.')[2]}" if at else unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

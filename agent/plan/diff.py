@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from ordain.agent.generation import canonical, is_template, template_of
+from ordain.agent.generation import canonical
 from ordain.agent.model import Cause, Change, Effect, Generation
 from ordain.agent.plan.directive_effects import effect
 from ordain.agent.plan.file_changes import Read, changed_files, file_changes, files_read
@@ -21,6 +21,7 @@ from ordain.agent.plan.source_location import causes_of, item_cause
 from ordain.transforms.model import Artifact
 from ordain.transforms.systemd.directives import is_private, lookup
 from ordain.transforms.systemd.unit_file import parse
+from ordain.transforms.systemd.unit_name import is_template, template_of
 
 FRAGMENT = "FragmentPath"
 """The key of a change, in no section, by which a unit of ours comes, goes or is masked."""

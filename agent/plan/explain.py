@@ -14,13 +14,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ordain.agent.errors import OrdainError
-from ordain.agent.generation import TRANSFORMS, template_of
+from ordain.agent.generation import TRANSFORMS
 from ordain.agent.model import Generation
 from ordain.agent.plan.diff import contents
 from ordain.agent.plan.source_location import read_cause
 from ordain.transforms.document.node import unstep
 from ordain.transforms.errors import near
 from ordain.transforms.model import Artifact
+from ordain.transforms.systemd.unit_name import template_of
 
 DIRECTORIES = {
     "/run/systemd/generator/": "normal/",

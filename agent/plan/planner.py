@@ -19,10 +19,11 @@ from ordain.agent.plan.unit_decision import decide
 from ordain.agent.plan.unit_view import RUNNING, SESSION, View, units
 from ordain.agent.plan.unit_view import views as views_of
 from ordain.transforms.render.paths import MODPROBE, MODULES_LOAD
+from ordain.transforms.systemd.unit_name import TRIGGER_SUFFIXES
 
 __all__ = ["RUNNING", "plan", "units"]
 
-_TRIGGERS = (".socket", ".timer", ".path", ".automount")
+_TRIGGERS = (*TRIGGER_SUFFIXES, ".automount")
 _NEEDS = ("Requires", "BindsTo")
 _PULLS_IN = (*_NEEDS, "Wants")
 _PROPAGATES = (*_NEEDS, "PartOf")

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ordain.agent.generation import is_template, with_starters
+from ordain.agent.generation import with_starters
 from ordain.agent.model import Change, Effect, Generation, Hold, Job, Note, Observed, UnitState, Verb, Why
 from ordain.agent.plan.diff import Content, compare, contents, same
 from ordain.agent.plan.stale_processes import merge
 from ordain.transforms.graph.essential_units import REPLACED
 from ordain.transforms.model import Member, Wanted
+from ordain.transforms.systemd.unit_name import is_template
 
 RUNNING = frozenset({"active", "activating", "reloading", "refreshing"})
 """ActiveStates of a unit that has, or is about to have, what its definition says."""

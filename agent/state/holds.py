@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.errors import Failure
-from ordain.agent.generation import template_of, with_starters
+from ordain.agent.generation import with_starters
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Generation, Hold, to_json
 from ordain.agent.system import atomic_files
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Artifact, Link
+from ordain.transforms.systemd.unit_name import template_of
 
 PATH = "etc/ordain/boot/holds"
 MASK = "/dev/null"

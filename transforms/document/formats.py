@@ -88,7 +88,7 @@ def service_name(text: str) -> None:
     """The neutral name of a service: a unit name without its suffix, and never an ``@`` (rule 13)."""
     if "@" in text:
         raise _bad("instances stand below `instances`; a name holds no @")
-    if text.rpartition(".")[2] in unit_name.SUFFIXES:
+    if text.rpartition(".")[2] in unit_name.TYPES:
         raise _bad("a service is named without its suffix; `unit: NAME` names a unit outright")
     if not unit_name.is_valid(f"{text}.service"):
         raise _bad("letters, digits, - _ . : are allowed, and 247 bytes at most")

@@ -25,9 +25,8 @@ TARGET = "ordain.target"
 _DEFAULT = "early/default.target"
 _DROP_IN = "00-ordain-boot.conf"
 """Not the name of the documents' own drop-in for that target."""
-_HELD = (".service", ".socket", ".timer", ".path")
+_HELD = (".service", *unit_name.TRIGGER_SUFFIXES)
 _PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Requisite")
-_TRIGGERED = {"socket": ("Socket", "Service"), "timer": ("Timer", "Unit"), "path": ("Path", "Unit")}
 _BASIC = """\
 # {header[0]}
 # boot: exclusive. The distribution's basic.target but for its sockets, timers and paths; these stay.
@@ -96,7 +95,7 @@ def keeps_out(
         unit
         for unit in (vendors | _triggered_by(units, vendors - stays)) - stays - spoken_of.keys()
         if unit.endswith(_HELD) and unit in installed.units and not installed.units[unit].masked
-        if not _is_template(unit)
+        if not unit_name.is_template(unit)
     }
     return tuple(
         Member(
@@ -120,7 +119,10 @@ def would_start(installed: Installed) -> frozenset[str]:
     return frozenset(
         unit
         for unit in found
-        if unit.endswith(_HELD) and (there := installed.units.get(unit)) and not there.masked and not _is_template(unit)
+        if unit.endswith(_HELD)
+        and (there := installed.units.get(unit))
+        and not there.masked
+        and not unit_name.is_template(unit)
     )
 
 
@@ -190,15 +192,11 @@ def _triggered_by(units: Effective, names: Iterable[str]) -> set[str]:
 
 
 def _triggered(units: Effective, name: str) -> tuple[str, ...]:
-    section = _TRIGGERED.get(unit_name.suffix(name) if "." in name else "")
+    section = unit_name.TRIGGERS.get(unit_name.suffix(name) if "." in name else "")
     if section is None:
         return ()
     accepts = section[0] == "Socket" and units.flag(name, "Accept", False, section="Socket")
     return units.words(name, section[1], section[0]) or (f"{name.rpartition('.')[0]}{'@' * accepts}.service",)
-
-
-def _is_template(unit: str) -> bool:
-    return unit_name.split(unit)[1] == ""
 
 
 def _unknown(allowed: Branch, vendors: frozenset[str]) -> Iterator[Problem]:

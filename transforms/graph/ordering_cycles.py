@@ -81,8 +81,8 @@ def _implicit(unit: str, units: Effective) -> Iterator[tuple[str, str]]:
     """What systemd orders by itself, as (first, then)."""
     kind = unit_name.suffix(unit) if unit_name.is_valid(unit) else ""
     stem = unit.rpartition(".")[0]
-    if kind in {"socket", "timer", "path"}:
-        section, key = {"socket": ("Socket", "Service"), "timer": ("Timer", "Unit"), "path": ("Path", "Unit")}[kind]
+    if kind in unit_name.TRIGGERS:
+        section, key = unit_name.TRIGGERS[kind]
         started = units.words(unit, key, section)
         yield unit, started[-1] if started else f"{stem}.service"
     if kind == "automount":
@@ -92,7 +92,7 @@ def _implicit(unit: str, units: Effective) -> Iterator[tuple[str, str]]:
     if kind == "service":
         yield "sysinit.target", unit
         yield "basic.target", unit
-    elif kind in {"socket", "timer", "path"}:
+    elif kind in unit_name.TRIGGERS:
         yield "sysinit.target", unit
         yield unit, f"{kind}s.target"
     elif kind == "target":
@@ -122,7 +122,7 @@ def _is_after(unit: str, target: str, units: Effective) -> bool:
         return True
     kind = unit_name.suffix(unit) if unit_name.is_valid(unit) else ""
     implied = {"service": ("sysinit.target", "basic.target")}.get(kind, ("sysinit.target",))
-    return kind in {"service", "socket", "timer", "path"} and target in implied
+    return kind in {"service", *unit_name.TRIGGERS} and target in implied
 
 
 def _components(graph: Graph) -> Iterator[frozenset[str]]:

@@ -173,7 +173,7 @@ def _end(aliases: Mapping[str, str], name: str) -> str:
 
 def _unit(name: str, aliases: Iterable[str], found: _Directories) -> InstalledUnit | None:
     """The unit called ``name``, ``None`` if nothing speaks of it."""
-    fragment = found.fragments.get(name) or found.fragments.get(unit_name.template_of(name) or "")
+    fragment = found.fragments.get(name) or found.fragments.get(unit_name.template_of(name))
     drop_ins = _drop_ins(name, aliases, found)
     if fragment is None and not drop_ins:
         return None
@@ -222,7 +222,7 @@ def drop_in_names(name: str) -> Iterator[str]:
     ['a-b@x.service', 'a-b@.service', 'a-.service', 'a-@x.service', 'a-@.service']
     """
     yield name
-    if name in unit_name.SUFFIXES:
+    if name in unit_name.TYPES:
         return
     prefix, instance, suffix = unit_name.split(name)
     if instance:

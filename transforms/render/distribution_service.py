@@ -134,7 +134,7 @@ class _Vendor:
             if pulled and other.name not in held and other.path and not _by_hand(other):
                 what = f"{other.name} starts {', '.join(sorted(pulled))} all the same ({other.path})"
                 self.block(what, "set `state: masked`", "PulledIn")
-        told = {who for name in held for who in self.installed.activated.get(_template(name), ())}
+        told = {who for name in held for who in self.installed.activated.get(unit_name.template_of(name) or name, ())}
         own = self.installed.units.get(self.layout.unit)
         for bus_name in own.values("Service", "BusName") if own else ():
             if not any(f" {bus_name} " in who for who in told):
@@ -175,10 +175,6 @@ class _Vendor:
                 uses=read.uses,
                 check=read.check,
             )
-
-
-def _template(name: str) -> str:
-    return unit_name.template_of(name) or name
 
 
 def _by_hand(unit: InstalledUnit) -> bool:

@@ -11,9 +11,6 @@ from ordain.transforms.machine import sysv_scripts
 from ordain.transforms.model import Branch, Installed, InstalledUnit
 from ordain.transforms.systemd import unit_name
 
-TRIGGERS = {"socket": ("Socket", "Service"), "timer": ("Timer", "Unit"), "path": ("Path", "Unit")}
-"""Unit types that start another unit: section and key that name it; else it is the service of their name."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
@@ -125,9 +122,9 @@ def triggers(unit: str, installed: Installed) -> tuple[str, ...]:
 def started_by(there: InstalledUnit) -> str:
     """The unit that an installed socket, timer or path starts; "" for other types."""
     kind = unit_name.suffix(there.name)
-    if kind not in TRIGGERS:
+    if kind not in unit_name.TRIGGERS:
         return ""
-    section, key = TRIGGERS[kind]
+    section, key = unit_name.TRIGGERS[kind]
     stem = there.name.rpartition(".")[0]
     accepts = kind == "socket" and there.values("Socket", "Accept")[-1:] in {("yes",), ("true",), ("1",), ("on",)}
     return (there.values(section, key) or (f"{stem}@.service" if accepts else f"{stem}.service",))[-1]

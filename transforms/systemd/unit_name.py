@@ -10,24 +10,16 @@ import string
 
 from ordain.transforms.systemd.values import EncodeError
 
-SUFFIXES = (
-    "service",
-    "socket",
-    "target",
-    "device",
-    "mount",
-    "automount",
-    "swap",
-    "timer",
-    "path",
-    "slice",
-    "scope",
-)
+TYPES = ("service", "socket", "target", "device", "mount", "automount", "swap", "timer", "path", "slice", "scope")
+TRIGGERS = {"socket": ("Socket", "Service"), "timer": ("Timer", "Unit"), "path": ("Path", "Unit")}
+"""Unit types that start a service: the section and the key that name it. Without the key it is the service of the same
+name (systemd.socket(5), systemd.timer(5), systemd.path(5))."""
+TRIGGER_SUFFIXES = tuple(f".{unit_type}" for unit_type in TRIGGERS)
 MAX_BYTES = 255
 
 _PLAIN = frozenset(string.ascii_letters + string.digits + ":_.")
 _UNIT = re.compile(
-    r"(?P<prefix>[A-Za-z0-9:_.\\-]+)(?:@(?P<instance>[A-Za-z0-9:_.\\@-]*))?\.(?P<suffix>" + "|".join(SUFFIXES) + ")"
+    r"(?P<prefix>[A-Za-z0-9:_.\\-]+)(?:@(?P<instance>[A-Za-z0-9:_.\\@-]*))?\.(?P<suffix>" + "|".join(TYPES) + ")"
 )
 
 
@@ -48,7 +40,7 @@ def check(name: str) -> str:
         return name
     if len(name.encode(errors="replace")) > MAX_BYTES:
         raise EncodeError(f"unit name of more than {MAX_BYTES} bytes: {name[:40]}…", "choose a shorter name")
-    if name.rpartition(".")[2] not in SUFFIXES:
+    if name.rpartition(".")[2] not in TYPES:
         raise EncodeError(f"not a unit name: {name!r}", "it ends in a unit type, such as .service")
     raise EncodeError(
         f"not a unit name: {name!r}", "letters, digits and :_.-\\ are allowed, and one @ before an instance"
@@ -75,14 +67,25 @@ def split(name: str) -> tuple[str, str | None, str]:
     return match["prefix"], match["instance"], match["suffix"]
 
 
-def template_of(name: str) -> str | None:
-    """The template unit an instance comes from; None for any other unit.
+def template_of(name: str) -> str:
+    """Return the template of an instance, ``""`` for any other unit.
 
-    >>> template_of("getty@tty1.service"), template_of("web.service")
-    ('getty@.service', None)
+    >>> template_of("getty@tty1.service"), template_of("getty@.service"), template_of("web.service")
+    ('getty@.service', '', '')
     """
-    prefix, instance, kind = split(name)
-    return f"{prefix}@.{kind}" if instance else None
+    prefix, at, rest = name.partition("@")
+    instance, _, unit_type = rest.rpartition(".")
+    return f"{prefix}@.{unit_type}" if at and instance else ""
+
+
+def is_template(name: str) -> bool:
+    """Return whether ``name`` is a template, which itself can have no job.
+
+    >>> is_template("web@.service"), is_template("web@1.service"), is_template("web.service")
+    (True, False, False)
+    """
+    _, at, rest = name.partition("@")
+    return bool(at) and rest.rpartition(".")[:2] == ("", ".")
 
 
 def instance_of(template: str, instance: str) -> str:

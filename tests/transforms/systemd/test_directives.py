@@ -6,7 +6,7 @@ import pytest
 
 from ordain.transforms.systemd import directives
 from ordain.transforms.systemd.directives import Fault, check
-from ordain.transforms.systemd.unit_name import SUFFIXES
+from ordain.transforms.systemd.unit_name import TYPES
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_every_new_key_that_restricts_is_hardening() -> None:
 
 
 def test_every_type_of_unit_has_its_sections() -> None:
-    assert set(directives.SECTIONS) == set(SUFFIXES)
+    assert set(directives.SECTIONS) == set(TYPES)
     known = {x.section for x in directives.all_directives() if x.gone_after is None}
     assert {section for sections in directives.SECTIONS.values() for section in sections} == known
 

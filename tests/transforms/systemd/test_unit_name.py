@@ -16,7 +16,7 @@ ESCAPE = shutil.which("systemd-escape")
 asks_systemd = pytest.mark.skipif(ESCAPE is None, reason="no systemd-escape here to ask")
 
 
-@pytest.mark.parametrize("suffix", unit_name.SUFFIXES)
+@pytest.mark.parametrize("suffix", unit_name.TYPES)
 def test_all_types_of_unit_are_known(suffix: str) -> None:
     assert unit_name.is_valid(f"a.{suffix}")
 
