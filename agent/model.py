@@ -261,7 +261,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What an apply came to; ``exit_status`` is the one of the contract (product.md, ordainctl).
+    """What an apply came to; ``exit_status`` is the one of the contract (docs/design/contract.md, rule 24).
 
     ``generation`` and ``hash`` are in force now. If that is the one before again, ``back`` is the plan that led there,
     ``back_verdicts`` what came of it, and ``why`` what was wrong with ``rejected``, the number of the other one.

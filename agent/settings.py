@@ -28,7 +28,7 @@ LEAST_SEC, LONGEST_SEC = 1.0, 3600.0
 
 
 class Trust(StrEnum):
-    """Whose documents are taken (product.md, Files)."""
+    """Whose documents are taken (docs/design/contract.md, rule 22)."""
 
     LOCAL = "local"
     REQUIRED = "required"

@@ -10,7 +10,7 @@ from ordain.transforms.errors import Problem
 
 
 class State(StrEnum):
-    """Where the agent is (product.md, D-Bus)."""
+    """Where the agent is (docs/design/contract.md, rule 26)."""
 
     STARTING = "starting"
     CONVERGED = "converged"

@@ -2,8 +2,9 @@
 
     kernel command line, attempts, caches ─choose─▶ Choice
 
-In order: the trial of this boot, current, fallback, what came with the boot, baseline, nothing (product.md, Boot). A
-cache that is missing, damaged, foreign or was booted three times in vain is passed over for the next, with a note.
+In order: the trial of this boot, current, fallback, what came with the boot, baseline, nothing
+(docs/design/contract.md, rule 6). A cache that is missing, damaged, foreign or was booted three times in vain is
+passed over for the next, with a note.
 What came with the boot is not placed where agent.yaml wants signatures.
 Reads only, and only below the root it is given.
 """

@@ -259,6 +259,44 @@ def test_the_walk_in_hacking_names_functions_that_exist() -> None:
     assert [f"{path}: {name}" for path, name in rows if name not in defined(TREE / path)] == []
 
 
+REFERENCE = re.compile(
+    r"(?<=[\s(`])docs/(?P<page>[\w/.-]+\.md)(?:, (?P<word>rule|fact)s? (?P<numbers>\d+(?:(?:, | and | to )\d+)*))?"
+)
+"""A page that a comment or a docstring refers to, as in ``docs/design/systemd.md, facts 3, 7 and 9``."""
+SAYS_PAGE = re.compile(r"(?:(?<=[\s(`])|^)(?:design/)?(?:product|reconcile|generator|documents|stores)\.md\b")
+
+
+def sources() -> Iterator[Path]:
+    """Yield the files whose comments people follow: the code, the tests, the units and the packaging."""
+    for folder in (*PARTS, "tests", "bench", "units", "packaging/initrd", "packaging/debian"):
+        for path in sorted((TREE / folder).rglob("*")):
+            if path.suffix in {"", ".py", ".service", ".target", ".timer", ".yaml"} and path.is_file():
+                yield path
+
+
+def test_references_to_pages_and_their_rules_resolve() -> None:
+    wrong = []
+    for path in sources():
+        text = re.sub(r"\s+#?\s*", " ", path.read_text())
+        for found in REFERENCE.finditer(text):
+            page = TREE / "docs" / found["page"]
+            numbers = {int(number) for number in re.findall(r"\d+", found["numbers"] or "")}
+            word = (found["word"] or "").title()
+            known = re.findall(rf"^\*\*{word} (\d+)\.\*\*", page.read_text(), re.MULTILINE) if page.exists() else []
+            if not page.exists() or numbers - set(map(int, known)):
+                wrong.append(f"{path.relative_to(TREE)}: {found[0]}")
+        wrong += [f"{path.relative_to(TREE)}: {found[0]} is not a path" for found in SAYS_PAGE.finditer(text)]
+
+    assert wrong == []
+
+
+def test_rules_and_facts_of_the_design_have_numbers_of_their_own() -> None:
+    for page in sorted((TREE / "docs/design").glob("*.md")):
+        numbers = re.findall(r"^\*\*(?:Rule|Fact) (\d+)\.\*\*", page.read_text(), re.MULTILINE)
+
+        assert sorted(map(int, numbers)) == list(range(1, len(numbers) + 1)), page
+
+
 def defined(path: Path) -> set[str]:
     """Return the functions of a module, and its classes' methods as ``Class.method``."""
     functions = ast.FunctionDef | ast.AsyncFunctionDef

@@ -4,8 +4,8 @@ A check returns `Problem` values and goes on; the caller sorts and shows all of 
 `Refused` is the one exception: it carries the problems out of a call that cannot give a result.
 
     Problem.severity
-    ├── error     a document is wrong: the whole set is refused, last good stays   (documents.md, rule 3)
-    ├── blocked   this machine cannot have one item: it keeps its last good form   (documents.md, rule 3)
+    ├── error     a document is wrong: the whole set is refused, last good stays   (docs/design/documents.md, rule 3)
+    ├── blocked   this machine cannot have one item: it keeps its last good form   (docs/design/documents.md, rule 3)
     └── warning   nothing is refused
 """
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from ordain.transforms.errors import NOWHERE, Problem, Where
 
 TIERS = ("default", "os", "role", "site", "pool", "node")
-"""Lowest first (documents.md, Kinds)."""
+"""Lowest first (docs/design/documents.md, rule 16)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Row:
 
 
 Text = str | Template
-"""Where a string may stand, a template may stand (documents.md, rule 9)."""
+"""Where a string may stand, a template may stand (docs/design/documents.md, rule 9)."""
 Value = str | int | float | bool | None | Template | Row | tuple["Value", ...]
 """A leaf of a canonical document. Argument vectors are tuples of tuples of `Text`."""
 
@@ -162,7 +162,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a machine is. Closed list: documents.md, rule 4.
+    """What a machine is. Closed list: docs/design/documents.md, rule 4.
 
     ``like`` is os-release ID_LIKE in its order, ``version`` VERSION_ID ("" = none: newer than all),
     ``systemd`` the major version, ``arch`` in systemd's spelling (``x86-64``), ``virtualization`` as

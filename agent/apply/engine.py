@@ -1,4 +1,4 @@
-"""One apply from documents to proven generation, in the order of product.md (Apply); effect.
+"""One apply from documents to proven generation, in the order of docs/design/contract.md, rule 17; effect.
 
     texts ─compile▶ Generation ─plan▶ Plan ─journal▶ stop ─▶ /run ─▶ one reload ─▶ jobs ─▶ verdicts ─▶ /etc
 

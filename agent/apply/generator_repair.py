@@ -75,7 +75,7 @@ class Repair:
         """See that the generator did its work, and have it done again if not.
 
         Timers that lost their unit stay failed for good after one bad run, though the rest heals by itself
-        (design/generator.md, i.6); they are started again. Returns whether there was anything to mend.
+        (docs/design/systemd.md, fact 13); they are started again. Returns whether there was anything to mend.
         """
         wanted = as_placed(self._root, generation)
         absent = missing(wanted, self._root)

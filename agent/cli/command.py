@@ -7,7 +7,7 @@ from enum import IntEnum, StrEnum
 
 
 class Exit(IntEnum):
-    """Exit statuses (product.md, ordainctl)."""
+    """Exit statuses (docs/design/contract.md, rule 24)."""
 
     OK = 0
     REFUSED = 1

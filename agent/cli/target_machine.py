@@ -92,7 +92,7 @@ def _labels(settings: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
 
 
 def _as_node(facts: Facts, name: str, documents: Iterable[Document]) -> Facts:
-    """``facts`` with what the Node called ``name`` matches on (documents.md, Kinds)."""
+    """``facts`` with what the Node called ``name`` matches on (docs/design/documents.md, rule 16)."""
     nodes = {d.name: d for d in documents if d.kind is Kind.NODE}
     if name not in nodes:
         hint = near(name, nodes)

@@ -28,8 +28,8 @@ def compile_texts(
     """What the documents come to on the machine below ``root``, and what they hold back or warn of.
 
     ``last`` is the last good generation: an item that this machine cannot have keeps its form from there
-    (documents.md, rule 3). The result has no number yet. Raises `Refused`. For an image or a first boot: which secrets
-    will be there is not known yet.
+    (docs/design/documents.md, rule 3). The result has no number yet. Raises `Refused`. For an image or a first boot:
+    which secrets will be there is not known yet.
     """
     return make(texts, replace(look(root), live=False), last)
 

@@ -66,7 +66,7 @@ class Local:
     async def texts(self) -> Texts:
         """The documents of the source. Raises `Unavailable`; also for none where there were some.
 
-        Losing or emptying the database stops nothing (product.md, promise 2).
+        Losing or emptying the database stops nothing (docs/design/contract.md, rule 2).
         """
         source = self.source
         try:

@@ -9,7 +9,7 @@ from ordain.agent.model import Outcome, Plan, Verdict
 from ordain.transforms.errors import Problem, Severity
 
 DEGRADED, ROLLED_BACK, INCOMPLETE = 3, 4, 5
-"""Exit statuses of the contract (product.md, ordainctl)."""
+"""Exit statuses of the contract (docs/design/contract.md, rule 24)."""
 
 
 def status(verdicts: Sequence[Verdict], problems: Sequence[Problem]) -> int:

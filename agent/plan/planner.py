@@ -104,7 +104,8 @@ def _rebind(
 ) -> None:
     """A socket to be started or restarted while its service runs: both down, socket up, service up.
 
-    PID 1 refuses to start a socket whose service runs, and to restart both in one go failed on 257 (reconcile.md).
+    PID 1 refuses to start a socket whose service runs, and to restart both in one go failed on 257
+    (docs/design/systemd.md, fact 27).
     The socket goes down first and before the reload, or a connection would start the service in between.
     """
     job = jobs.get(view.unit)

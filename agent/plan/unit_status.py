@@ -83,6 +83,6 @@ def _judge(member: Member, state: UnitState, oneshot: bool) -> tuple[bool, str]:
     if not state.condition_result or (oneshot and state.invocation_id):
         return True, ""
     if not state.invocation_id and state.load_state == "loaded":
-        # PID 1 drops a job of a conflict or a cycle without an error: design/reconcile.md, end.
+        # PID 1 drops a job of a conflict or a cycle without an error: docs/design/systemd.md, fact 21.
         return False, "was not started in this boot"
     return False, ""

@@ -117,7 +117,7 @@ class Systemd:
     async def inspect(self, names: Iterable[str], fields: frozenset[str] = FIELDS) -> dict[str, UnitState]:
         """Units with what list_units tells and ``fields`` of `UnitState`: named properties, asked for all at once.
 
-        GetAll costs PID 1 ten times as much (design/reconcile.md, "Cost of asking PID 1").
+        GetAll costs PID 1 ten times as much (docs/design/systemd.md, fact 34).
         """
         units = await self.list_units(names)
         found = await pipelined((self._inspect(state, fields) for state in units.values()), AT_ONCE)

@@ -1,4 +1,7 @@
-"""Same documents, transforms and facts: the same bytes, whatever surrounds the render (product.md, promise 3)."""
+"""The same documents, Transforms and facts render to the same bytes in any surroundings.
+
+See docs/design/contract.md, rule 3.
+"""
 
 from __future__ import annotations
 

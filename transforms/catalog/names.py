@@ -82,7 +82,7 @@ class Names:
 
 
 def shared_versions(transforms: Iterable[Document]) -> Mapping[str, str]:
-    """Which ID shares its version numbers with which (documents.md, rule 5).
+    """Which ID shares its version numbers with which (docs/design/documents.md, rule 5).
 
     Read from Transforms without ``match`` only: matching itself needs it.
     """

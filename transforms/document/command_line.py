@@ -1,4 +1,4 @@
-"""Splits a command line as a shell would, without expansion (documents.md, rule 10)."""
+"""Splits a command line as a shell would, without expansion (docs/design/documents.md, rule 10)."""
 
 from __future__ import annotations
 

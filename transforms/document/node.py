@@ -22,7 +22,7 @@ DECIMAL = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]
 
 
 class Number(str):
-    """A number with its source text, which it keeps where a string belongs (documents.md, rule 1)."""
+    """A number with its source text, which it keeps where a string belongs (docs/design/documents.md, rule 1)."""
 
     __slots__ = ()
 

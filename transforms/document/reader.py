@@ -1,4 +1,4 @@
-"""Bytes → documents in canonical form (documents.md, Reading and rule 6), and every problem on the way."""
+"""Bytes → documents in canonical form (docs/design/documents.md, rules 1 to 3 and 6), and every problem on the way."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 The alternatives of a shape always differ in JSON type (a string or ``{template: …}``, a list or a map), so
 that the schema needs no ``anyOf`` and an error is about the one alternative that was meant. Every value may
-be ``null``, which takes back what lower layers said (documents.md, rule 6).
+be ``null``, which takes back what lower layers said (docs/design/documents.md, rule 6).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a Transform that is wrong costs: the rows it may speak of, and nothing else (documents.md, rule 3).
+"""What a Transform that is wrong costs: the rows it may speak of, and nothing else (docs/design/documents.md, rule 3).
 
 A Layer that is wrong refuses the whole set. A Transform only lends names: what its sound rows say holds, and an item
 that asks for a row it cannot be trusted with keeps its last good form (`transforms.render.catalog_usage`).

@@ -1,4 +1,4 @@
-"""YAML text → nodes: YAML 1.2's core schema on PyYAML's event parser (documents.md, rule 1).
+"""YAML text → nodes: YAML 1.2's core schema on PyYAML's event parser (docs/design/documents.md, rule 1).
 
 Events instead of PyYAML's own constructor, since tags, merge keys and duplicate keys are errors here,
 anchors are bounded, and every value needs its place. PyYAML is loaded when there is YAML to read.

@@ -1,6 +1,6 @@
 """What is wrong between items: clashes with vital units, cycles, conflicts, requirements that cannot be met.
 
-Each of these PID 1 would settle in silence at boot, by dropping a job (documents.md, Other sections).
+Each of these PID 1 would settle in silence at boot, by dropping a job (docs/design/documents.md, rule 18).
 """
 
 from __future__ import annotations

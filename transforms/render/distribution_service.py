@@ -106,7 +106,7 @@ class _Vendor:
                 yield hold_back(link.target, link.kind, link.name, self.layout.item)
 
     def dependencies(self) -> Iterator[Link]:
-        """Every link that starts it at boot, by any of its names (generator.md, i.1)."""
+        """Every link that starts it at boot, by any of its names (docs/design/systemd.md, fact 10)."""
         if self.installed is None:
             target = USUAL_TARGET.get(unit_name.suffix(self.layout.unit), "multi-user.target")
             yield Link(target=target, kind="wants", name=self.layout.unit, path="")

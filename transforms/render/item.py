@@ -45,10 +45,10 @@ def wants(target: str, unit: str, pointer: str) -> Artifact:
 
 
 def mask(unit: str, pointer: str) -> Artifact:
-    """Masks ``unit``, whoever made it: early beats /etc (generator.md, a.4)."""
+    """Masks ``unit``, whoever made it: early beats /etc (docs/design/systemd.md, fact 7)."""
     return Artifact(path=f"early/{unit}", link=NULL, item=pointer)
 
 
 def hold_back(target: str, kind: str, unit: str, pointer: str) -> Artifact:
-    """Masks one dependency of ``target``, and nothing else (generator.md, i.1)."""
+    """Masks one dependency of ``target``, and nothing else (docs/design/systemd.md, fact 10)."""
     return Artifact(path=f"early/{target}.{kind}/{unit}", link=NULL, item=pointer)

@@ -11,7 +11,10 @@ from ordain.transforms.systemd import unit_name
 from ordain.transforms.systemd.encode import EncodeError
 
 KEPT = ("/", "/usr", "/etc", "/run", "/var/lib/ordain", "/proc", "/sys", "/dev")
-"""A mount over one of these could keep the machine from booting or from being healed (product.md, Boot)."""
+"""Paths over which a mount could keep the machine from booting or from being repaired.
+
+See docs/design/contract.md, rule 11.
+"""
 
 NETWORK = frozenset(
     "9p afs ceph cifs gfs glusterfs lustre ncp ncpfs nfs nfs4 ocfs2 orangefs pvfs2 smb3 smbfs sshfs".split()

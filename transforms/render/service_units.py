@@ -1,4 +1,4 @@
-"""Which units an entry of ``services`` comes to, and whose they are (documents.md, rules 11 to 13)."""
+"""Which units an entry of ``services`` comes to, and whose they are (docs/design/documents.md, rules 11 to 13)."""
 
 from __future__ import annotations
 

@@ -26,9 +26,12 @@ ALONE = {
     "Conflicts": "rescue.target emergency.target",
     "Before": "rescue.target emergency.target",
 }
-"""Without these, `isolate` would stop the unit for good; with them it stops for rescue only (generator.md, i.7)."""
+"""Directives without which `isolate` would stop the unit for good; with them only rescue mode stops it.
+
+See docs/design/systemd.md, fact 14.
+"""
 BOOT_ENDING = ("FailureAction", "SuccessAction", "StartLimitAction", "JobTimeoutAction", "RebootArgument")
-"""Directives by which one early unit could keep the machine from booting (product.md, Boot)."""
+"""Directives by which one early unit could keep the machine from booting (docs/design/contract.md, rule 11)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

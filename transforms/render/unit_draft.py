@@ -24,7 +24,7 @@ ADD_ONLY = frozenset(
     "After Before Requires Requisite Wants BindsTo PartOf Upholds Conflicts OnFailure OnSuccess".split()
 )
 DROP_IN = "00-ordain.conf"
-"""Drop-ins merge by file name, and any admin's must win (product.md, Boot)."""
+"""Drop-ins merge by file name, and any admin's must win (docs/design/contract.md, rule 8)."""
 
 
 @dataclass(slots=True)
@@ -114,7 +114,7 @@ class Draft:
         self.lines.append(Line(section=section, key=key, value=text, comment="" if said else comment))
 
     def unfit(self, finding: directives.Finding, leaf: Leaf) -> None:
-        """What hardens must not be lost; what does not is left out with a warning (documents.md, rule 3).
+        """What hardens must not be lost; what does not is left out with a warning (docs/design/documents.md, rule 3).
 
         Nor is it mild to lose a Type= or a condition: the unit would start at another time, or where it must not.
         """
@@ -146,8 +146,8 @@ class Draft:
     def settle(self, installed: Installed | None) -> None:
         """Moves a drop-in behind a vendor's that sets the same keys, which would win over it otherwise.
 
-        Drop-ins merge by file name over all directories (generator.md, i.3); what an admin wrote in /etc wins
-        and stays in front of nothing but this.
+        Drop-ins merge by file name over all directories (docs/design/systemd.md, fact 12); what an admin wrote in /etc
+        wins and stays in front of nothing but this.
         """
         there = installed.units.get(self.unit) if installed and self.drop_in else None
         mine = {(line.section, line.key): line for line in self.lines}

@@ -1,4 +1,4 @@
-"""What a name in ``after``, ``requires`` and so on means (documents.md, rule 15)."""
+"""What a name in ``after``, ``requires`` and so on means (docs/design/documents.md, rule 15)."""
 
 from __future__ import annotations
 

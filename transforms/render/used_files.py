@@ -1,4 +1,4 @@
-"""What a service reads, and how its files are checked before it hears of them (documents.md, rule 14); pure."""
+"""The files that a service reads, and the check before it is told of a change (docs/design/documents.md, rule 14)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a layer is for a machine, why, and how closely: documents.md, rules 4, 5 and 7. Pure."""
+"""Whether a layer is for a machine, why, and how closely: docs/design/documents.md, rules 4, 5 and 7. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folds the layers of one machine into one tree with provenance (documents.md, Merging).
+"""Folds the layers of one machine into one tree with provenance (docs/design/documents.md, rules 6 to 8).
 
 RFC 7396 over named maps; a set is a map, a sequence is one leaf. Order: rank, then it is a conflict; within a
 rank the place in the documents decides only what provenance names first, never a value.

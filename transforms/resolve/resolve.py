@@ -1,4 +1,4 @@
-"""Documents and facts → the one document for this machine (documents.md, Kinds and Matching)."""
+"""Documents and facts → the one document for this machine (docs/design/documents.md, rules 4, 5 and 16)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What PID 1, networkd and udev know of a directive: since when, until when, and which function parses it.
 
-Read from data/unit-directives.json, made from systemd's own parser tables (generator.md, a.2); "since 183" means 183
-or earlier. All of them ignore an unknown key with a log line only, so `check` finds it when documents are compiled.
+Read from data/unit-directives.json, made from systemd's own parser tables (docs/design/systemd.md, fact 18);
+"since 183" means 183 or earlier. All of them ignore an unknown key with a log line only, so `check` finds it when
+documents are compiled.
 ``kind`` is the kind of file: ``unit``, or networkd's ``network`` and ``netdev``, or udev's ``link``.
 """
 

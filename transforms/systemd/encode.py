@@ -1,6 +1,6 @@
 """A neutral value to the text after ``Key=``, one encoder per kind of setting.
 
-Strings are bytes: no specifier, no ``$``, no quote in them means anything (documents.md, rule 9). What a
+Strings are bytes: no specifier, no ``$``, no quote in them means anything (docs/design/documents.md, rule 9). What a
 setting's syntax cannot express is refused, and a value that PID 1 would ignore is found here, not at boot.
 
 A value is a `Neutral`:

@@ -2,7 +2,7 @@
 
 A *neutral* string means its bytes and nothing else. Only two sequences in it stand for something: the sentinels
 `INSTANCE` and `CREDENTIALS`, which a template makes; they become the specifiers %i and %d.
-Rules: generator.md, section f; systemd's src/basic/extract-word.c, escape.c and src/shared/specifier.c.
+Rules: docs/design/systemd.md, facts 19 and 20; systemd's src/basic/extract-word.c, escape.c and src/shared/specifier.c.
 """
 
 from __future__ import annotations

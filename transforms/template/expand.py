@@ -1,4 +1,4 @@
-"""Expands ``{template: TEXT}`` once the machine is known (documents.md, rule 9).
+"""Expands ``{template: TEXT}`` once the machine is known (docs/design/documents.md, rule 9).
 
 jinja2 within the bounds of `jinja_sandbox`; undefined names are errors. ``instance`` and ``credential()`` become
 sentinels,

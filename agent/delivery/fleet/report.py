@@ -80,7 +80,7 @@ class Boot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All of it (product.md, Status written back).
+    """All of it (docs/design/contract.md, rule 27).
 
     ``labels`` are those its documents matched on, the Node's among them; ``facts`` what a preview resolves for.
     ``written`` and ``seen`` (seconds since 1970: when it was sent) are of its own clock; ``dropped`` counts the reports

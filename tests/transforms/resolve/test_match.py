@@ -1,4 +1,4 @@
-"""Rules 4, 5 and 7 of documents.md: which layers are for a machine, and how closely."""
+"""docs/design/documents.md, rules 4, 5 and 7: which layers are for a machine, and how closely."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Layers merge: the rules of documents.md one by one, and their laws as properties."""
+"""Layers merge: docs/design/documents.md, rules 6 to 8, one by one, and their laws as properties."""
 
 from __future__ import annotations
 
