@@ -10,20 +10,20 @@ OrdainError
 │   ├── AlreadyRejected         the generation was rolled back before, and the documents have not changed since
 │   ├── ShuttingDown            the machine is shutting down
 │   ├── UnreadableHolds         the file of holds cannot be read (`state.holds`)
-│   └── Locked                  a private key needs its passphrase (`delivery.release.signing`)
+│   └── LockedKey               a private key needs its passphrase (`delivery.release.signing`)
 ├── SourceError                 the documents cannot be fetched now (`delivery.protocol`)
 │   └── _NotSent                the request certainly did not reach the server (`delivery.database.http_transport`)
 ├── StoreError                  an answer of a document store that its client handles itself
 │   ├── MalformedAnswer         the answer does not follow the store's protocol
 │   ├── Conflict                somebody else changed the key; nothing was written (`delivery.database.database`)
-│   ├── Deaf                    a watch does not cover all keys (`delivery.database.etcd`)
+│   ├── WatchIncomplete         a watch does not cover all keys (`delivery.database.etcd`)
 │   ├── Compacted               the revision no longer exists (`delivery.database.etcd_client`)
 │   ├── TokenRefused            the token is missing or expired (`delivery.database.etcd_client`)
 │   └── NotEnabled              the server has no users (`delivery.database.etcd_client`)
-├── BadKey                      a line is not a public key; also a ValueError (`delivery.release.trusted_keys`)
+├── InvalidKey                  a line is not a public key; also a ValueError (`delivery.release.trusted_keys`)
 ├── DamagedGeneration           a generation or boot cache does not hold the bytes that were written
 ├── NotInGeneration             the generation holds no such unit, file or pointer (`plan.explain`)
-├── Unfinished                  a boot cache cannot be prebuilt for a machine (`server.prebuilt_caches`)
+├── NotPrebuilt                 a boot cache cannot be prebuilt for a machine (`server.prebuilt_caches`)
 ├── Usage                       the arguments of ordainctl are wrong (`cli.parse`)
 └── Help                        the help of ordainctl was asked for (`cli.parse`)
 

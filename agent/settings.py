@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
-from ordain.agent.source_settings import NOWHERE_TO_LOOK, PARAMETER, SourceSettings, of_url, read_source
-from ordain.agent.source_settings import Kind as SourceKind
+from ordain.agent.source_settings import NOWHERE_TO_LOOK, PARAMETER, SourceKind, SourceSettings, of_url, read_source
 from ordain.transforms.document import yaml_reader
 from ordain.transforms.document.maintenance_windows import Window, window
 from ordain.transforms.document.node import Node, Number, Unreadable

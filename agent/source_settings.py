@@ -29,7 +29,7 @@ _CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,199}")
 _TLS = ("ca", "cert", "key")
 
 
-class Kind(StrEnum):
+class SourceKind(StrEnum):
     """The kinds of source; ``none`` is what settings that are wrong come to: documents are taken from nowhere."""
 
     DIRECTORY = "directory"
@@ -39,11 +39,11 @@ class Kind(StrEnum):
     NONE = "none"
 
 
-KEYS: Mapping[Kind, tuple[str, ...]] = {
-    Kind.DIRECTORY: ("path",),
-    Kind.ETCD: ("endpoints", "prefix", "user", "credential", *_TLS),
-    Kind.COUCHDB: ("url", "database", "user", "credential", *_TLS),
-    Kind.HTTP: ("url", "interval", "user", "credential", *_TLS),
+KEYS: Mapping[SourceKind, tuple[str, ...]] = {
+    SourceKind.DIRECTORY: ("path",),
+    SourceKind.ETCD: ("endpoints", "prefix", "user", "credential", *_TLS),
+    SourceKind.COUCHDB: ("url", "database", "user", "credential", *_TLS),
+    SourceKind.HTTP: ("url", "interval", "user", "credential", *_TLS),
 }
 
 
@@ -56,7 +56,7 @@ class SourceSettings:
     ordain-source.service goes by, in words.
     """
 
-    type: Kind = Kind.DIRECTORY
+    type: SourceKind = SourceKind.DIRECTORY
     path: str = DOCUMENTS
     endpoints: tuple[str, ...] = ()
     prefix: str = "/ordain/"
@@ -72,12 +72,12 @@ class SourceSettings:
     @property
     def remote(self) -> bool:
         """Whether ordain-source.service fetches the documents."""
-        return self.type not in (Kind.DIRECTORY, Kind.NONE)
+        return self.type not in (SourceKind.DIRECTORY, SourceKind.NONE)
 
     @property
     def location(self) -> str:
         """Where it is, in words."""
-        within = {Kind.ETCD: self.prefix, Kind.COUCHDB: f"/{self.database}"}.get(self.type, "")
+        within = {SourceKind.ETCD: self.prefix, SourceKind.COUCHDB: f"/{self.database}"}.get(self.type, "")
         return f"{', '.join(self.endpoints)}{within}" if self.remote else self.path
 
     @property
@@ -101,7 +101,7 @@ class SourceSettings:
         return tuple(filter(None, (self.credential, self.key)))
 
 
-NOWHERE_TO_LOOK = SourceSettings(type=Kind.NONE, path="")
+NOWHERE_TO_LOOK = SourceSettings(type=SourceKind.NONE, path="")
 
 
 def read_source(node: Node) -> tuple[SourceSettings, list[Problem]]:
@@ -121,19 +121,19 @@ def of_url(text: str, base: SourceSettings, where: Where) -> tuple[SourceSetting
     if text.startswith("/"):
         return replace(SourceSettings(), path=text), []
     word, plus, rest = text.partition("+")
-    kind = Kind.HTTP if not plus or word not in ("etcd", "couchdb") else Kind(word)
-    scheme, _, place = (text if kind is Kind.HTTP else rest).partition("://")
+    kind = SourceKind.HTTP if not plus or word not in ("etcd", "couchdb") else SourceKind(word)
+    scheme, _, place = (text if kind is SourceKind.HTTP else rest).partition("://")
     hosts, _, below = place.partition("/")
     kept = replace(base, type=kind) if base.type is kind else SourceSettings(type=kind)
-    urls = [text] if kind is Kind.HTTP else [f"{scheme}://{host}" for host in hosts.split(",")]
-    wrong = [what for url in urls if (what := _bad_url(url, fields=kind is Kind.HTTP))]
+    urls = [text] if kind is SourceKind.HTTP else [f"{scheme}://{host}" for host in hosts.split(",")]
+    wrong = [what for url in urls if (what := _bad_url(url, fields=kind is SourceKind.HTTP))]
     if wrong:
         hint = "https://boot.example/{machine-id}.yaml, etcd+https://a:2379/ordain/, couchdb+https://db:6984/ordain"
         return NOWHERE_TO_LOOK, [_problem(where, PARAMETER, wrong[0], hint)]
     found = replace(kept, endpoints=tuple(urls))
-    if kind is Kind.ETCD and below:
+    if kind is SourceKind.ETCD and below:
         found = replace(found, prefix=f"/{below}")
-    if kind is Kind.COUCHDB and below:
+    if kind is SourceKind.COUCHDB and below:
         found = replace(found, database=below.strip("/"))
     return found, []
 
@@ -154,16 +154,16 @@ class _Reader:
         if word not in KEYS:
             self.wrong(self.entries["type"], "type", f"{word} is no type of source", near(word, KEYS) or _or(KEYS))
             return SourceSettings()
-        kind = Kind(word)
+        kind = SourceKind(word)
         known = ("type", *KEYS[kind])
         for key, where in self.node.keys.items():
             if key not in known:
                 hint = near(key, known) or ", ".join(known)
                 self.problems.append(_problem(where, f"source/{key}", f"is no setting of type {kind}", hint))
-        found = SourceSettings(type=kind, path=self.path("path") or (DOCUMENTS if kind is Kind.DIRECTORY else ""))
-        if kind is Kind.DIRECTORY:
+        found = SourceSettings(type=kind, path=self.path("path") or (DOCUMENTS if kind is SourceKind.DIRECTORY else ""))
+        if kind is SourceKind.DIRECTORY:
             return found
-        urls = tuple(self.urls("endpoints" if kind is Kind.ETCD else "url", fields=kind is Kind.HTTP))
+        urls = tuple(self.urls("endpoints" if kind is SourceKind.ETCD else "url", fields=kind is SourceKind.HTTP))
         found = replace(
             found,
             endpoints=urls,
@@ -273,7 +273,7 @@ def _bad_url(text: str, *, fields: bool) -> str:
     return "has a fragment" if parts.fragment else ""
 
 
-def _or(words: Mapping[Kind, object]) -> str:
+def _or(words: Mapping[SourceKind, object]) -> str:
     return ", ".join(words)
 
 

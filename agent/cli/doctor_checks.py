@@ -18,11 +18,11 @@ from ordain.agent.cli.apply import ask
 from ordain.agent.cli.console import count, plural
 from ordain.agent.cli.document_files import read_files, transforms
 from ordain.agent.delivery.protocol import SourceError
-from ordain.agent.delivery.source.handed_over import FOLDER, NAME, read_handover
+from ordain.agent.delivery.source.handover_source import FOLDER, NAME, read_handover
 from ordain.agent.errors import Failure
 from ordain.agent.plan.unit_view import RUNNING
 from ordain.agent.settings import read_settings
-from ordain.agent.source_settings import Kind, SourceSettings
+from ordain.agent.source_settings import SourceKind, SourceSettings
 from ordain.agent.state.boot_record import boot_id, read_record
 from ordain.agent.state.store import Store
 from ordain.generator.cache import CacheError, unpack
@@ -286,7 +286,7 @@ def documents(root: Path) -> Iterator[Check]:
         yield _failed("settings", str(problem))
     if settings.source.remote:
         yield _remote(root, settings.source)
-    elif settings.source.type is Kind.DIRECTORY:
+    elif settings.source.type is SourceKind.DIRECTORY:
         yield _directory(root, settings.source.path)
     try:
         yield _ok("transforms", plural(len(transforms(root)), "document"))

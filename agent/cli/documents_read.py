@@ -14,12 +14,12 @@ from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.document_files import contents
 from ordain.agent.cli.store_option import opened
 from ordain.agent.delivery.database.database import GONE, Conflict
-from ordain.agent.delivery.database.named_documents import Shelf, Text, pieces
+from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments, pieces
 from ordain.agent.delivery.protocol import SourceError
-from ordain.agent.delivery.source.local_documents import LocalDocuments
+from ordain.agent.delivery.source.local_database import LocalDatabase
 from ordain.agent.errors import Failure
 from ordain.agent.settings import read_settings
-from ordain.agent.source_settings import Kind
+from ordain.agent.source_settings import SourceKind
 from ordain.transforms.errors import Problem, Refused, errors, near
 from ordain.transforms.model import Document
 from ordain.transforms.model import Kind as DocumentKind
@@ -33,7 +33,7 @@ class Wanted:
 
     document: Document
     data: bytes
-    was: Text | None
+    was: NamedDocument | None
 
     @property
     def title(self) -> str:
@@ -49,7 +49,7 @@ class Wanted:
 def list_(request: Namespace, console: Console) -> Exit:
     """`ordainctl documents list`."""
 
-    async def run() -> tuple[tuple[Text, ...], dict[str, tuple[str, ...]]]:
+    async def run() -> tuple[tuple[NamedDocument, ...], dict[str, tuple[str, ...]]]:
         async with opened_shelf(request) as shelf:
             texts = await shelf.texts()
             return texts, {text.title: keys for text in texts if (keys := shelf.astray(text))}
@@ -72,7 +72,7 @@ def list_(request: Namespace, console: Console) -> Exit:
 def get(request: Namespace, console: Console) -> Exit:
     """`ordainctl documents get`."""
 
-    async def run() -> tuple[Text, bytes]:
+    async def run() -> tuple[NamedDocument, bytes]:
         async with opened_shelf(request) as shelf:
             text = named(await shelf.texts(), request.name)
             if not request.version:
@@ -94,7 +94,7 @@ def get(request: Namespace, console: Console) -> Exit:
 def history(request: Namespace, console: Console) -> Exit:
     """`ordainctl documents history`."""
 
-    async def run() -> tuple[Text, list[tuple[str, bytes]]]:
+    async def run() -> tuple[NamedDocument, list[tuple[str, bytes]]]:
         async with opened_shelf(request) as shelf:
             text = named(await shelf.texts(), request.name)
             past = await shelf.database.history(min(text.versions), MOST_VERSIONS)
@@ -129,21 +129,21 @@ def diff(request: Namespace, console: Console) -> Exit:
 
 
 @asynccontextmanager
-async def opened_shelf(request: Namespace) -> AsyncIterator[Shelf]:
+async def opened_shelf(request: Namespace) -> AsyncIterator[NamedDocuments]:
     """The store, or without one the directory of this machine. Raises `Failure`."""
     source = read_settings(request.root)[0].source
-    if not request.store and source.type is Kind.DIRECTORY:
+    if not request.store and source.type is SourceKind.DIRECTORY:
         try:
             path = request.root / source.path.lstrip("/")
-            yield Shelf(LocalDocuments(path), LocalDocuments.keys)
+            yield NamedDocuments(LocalDatabase(path), LocalDatabase.keys)
         except (SourceError, Conflict) as error:
             raise Failure(str(error)) from None
         return
     async with opened(request) as database:
-        yield Shelf(database)
+        yield NamedDocuments(database)
 
 
-def named(texts: Sequence[Text], name: str) -> Text:
+def named(texts: Sequence[NamedDocument], name: str) -> NamedDocument:
     """The document called ``name``, or ``kind/name``. Raises `Failure`."""
     found = [text for text in texts if name in (text.name, text.title)]
     if len(found) == 1:
@@ -154,7 +154,7 @@ def named(texts: Sequence[Text], name: str) -> Text:
     raise Failure(f"there is no document {name}" + (f"; {hint}" if hint else ""))
 
 
-def wanted_of(request: Namespace, there: Sequence[Text]) -> list[Wanted]:
+def wanted_of(request: Namespace, there: Sequence[NamedDocument]) -> list[Wanted]:
     """The documents of the files, each with what is there of it. Raises `Refused`."""
     files, problems = contents(request.file)
     by_title = {text.title: text for text in there}

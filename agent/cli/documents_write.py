@@ -16,12 +16,12 @@ from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import transforms
 from ordain.agent.cli.documents_read import Wanted, named, opened_shelf, unified, wanted_of
 from ordain.agent.delivery.database.database import Conflict
-from ordain.agent.delivery.database.named_documents import Shelf, Text, pieces
-from ordain.agent.delivery.fleet.preview import ABSENT, Effect, effects
-from ordain.agent.delivery.fleet.publish import head_key
+from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments, pieces
+from ordain.agent.delivery.fleet.preview import ABSENT, PreviewGroup, preview_change
 from ordain.agent.delivery.fleet.reports import reports
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.channel import STABLE
+from ordain.agent.delivery.release.publish import head_key
 from ordain.agent.errors import Failure
 from ordain.transforms.catalog.names import shared_versions
 from ordain.transforms.errors import Problem, Refused, errors
@@ -111,7 +111,7 @@ def edit(request: Namespace, console: Console) -> Exit:
     return asyncio.run(run())
 
 
-def _checked(wanted: Sequence[Wanted], there: Sequence[Text]) -> tuple[Problem, ...]:
+def _checked(wanted: Sequence[Wanted], there: Sequence[NamedDocument]) -> tuple[Problem, ...]:
     """What is wrong with the whole set that would be, and is not wrong with it now. Raises `Refused` for errors."""
     before = [document for text in there for document in text.documents()]
     after = _after(wanted, there)
@@ -122,15 +122,15 @@ def _checked(wanted: Sequence[Wanted], there: Sequence[Text]) -> tuple[Problem, 
     return problems
 
 
-def _after(wanted: Sequence[Wanted], there: Sequence[Text]) -> list[Document]:
+def _after(wanted: Sequence[Wanted], there: Sequence[NamedDocument]) -> list[Document]:
     written = {each.title for each in wanted}
     kept = [document for text in there if text.title not in written for document in text.documents()]
     return [*kept, *(each.document for each in wanted)]
 
 
 async def _effects(
-    request: Namespace, shelf: Shelf, there: Sequence[Text], after: Sequence[Document]
-) -> tuple[int, tuple[Effect, ...]]:
+    request: Namespace, shelf: NamedDocuments, there: Sequence[NamedDocument], after: Sequence[Document]
+) -> tuple[int, tuple[PreviewGroup, ...]]:
     """How many machines report there, and what would become of it on them."""
     try:
         found, _, _ = await reports(shelf.database)
@@ -138,7 +138,7 @@ async def _effects(
         return 0, ()
     before = [document for text in there for document in text.documents()]
     shared = shared_versions((*transforms(request.root), *after))
-    return len(found), effects(before, after, found, shared)
+    return len(found), preview_change(before, after, found, shared)
 
 
 def _fate(wanted: Wanted, written: bool) -> str:
@@ -149,14 +149,14 @@ def _fate(wanted: Wanted, written: bool) -> str:
     return "changed" if wanted.news else "moved to where machines look"
 
 
-def _accepted(touched: tuple[int, tuple[Effect, ...]]) -> None:
+def _accepted(touched: tuple[int, tuple[PreviewGroup, ...]]) -> None:
     """Raises `Refused` if a machine would refuse its documents: then it follows no change any more."""
     if problems := [problem for effect in touched[1] for problem in effect.problems]:
         raise Refused(problems)
 
 
 def _tell(
-    told: Sequence[tuple[str, str]], touched: tuple[int, tuple[Effect, ...]], request: Namespace, console: Console
+    told: Sequence[tuple[str, str]], touched: tuple[int, tuple[PreviewGroup, ...]], request: Namespace, console: Console
 ) -> None:
     known, found = touched
     preview = getattr(request, "preview", False)
@@ -206,7 +206,7 @@ def _words(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _edited(text: Text) -> Path:
+def _edited(text: NamedDocument) -> Path:
     """A file with the text after somebody has edited it. Raises `Failure`."""
     descriptor, name = tempfile.mkstemp(prefix=f"{text.name}-", suffix=".yaml")
     with os.fdopen(descriptor, "wb") as file:

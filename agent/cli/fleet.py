@@ -14,7 +14,7 @@ from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import STATES
 from ordain.agent.cli.store_option import opened, with_store
 from ordain.agent.delivery.database.database import ANY, Database
-from ordain.agent.delivery.fleet.report import Report
+from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.report_publisher import STATUS, key
 from ordain.agent.delivery.fleet.reports import BAD, chosen, lost, named, reports
 from ordain.agent.errors import Failure
@@ -101,7 +101,7 @@ def show(request: Namespace, console: Console) -> Exit:
 def forget(request: Namespace, console: Console) -> Exit:
     """`ordainctl fleet forget`."""
 
-    async def work(database: Database) -> Report:
+    async def work(database: Database) -> MachineReport:
         report = await _machine(database, request.machine)
         await database.delete(key(report.machine), expect=ANY)
         return report
@@ -111,7 +111,7 @@ def forget(request: Namespace, console: Console) -> Exit:
     return Exit.OK
 
 
-async def _machine(database: Database, name: str) -> Report:
+async def _machine(database: Database, name: str) -> MachineReport:
     found, _, _ = await reports(database)
     meant = named(found, name)
     if len(meant) == 1:
@@ -122,7 +122,7 @@ async def _machine(database: Database, name: str) -> Report:
     raise Failure(f"no machine called {name} reports" + (f"; {hint}" if hint else ""))
 
 
-def _print(machines: Iterable[Report], request: Namespace, console: Console) -> None:
+def _print(machines: Iterable[MachineReport], request: Namespace, console: Console) -> None:
     now = time.time()
     machines = tuple(machines)
     if request.json:
@@ -139,7 +139,7 @@ def _print(machines: Iterable[Report], request: Namespace, console: Console) -> 
         console.line("no machine reports", Style.DIM)
 
 
-def _row(report: Report, now: float) -> tuple[Cell, ...]:
+def _row(report: MachineReport, now: float) -> tuple[Cell, ...]:
     codes = [condition.code for condition in report.conditions]
     source = "connected" if report.source.connected else f"lost for {_span(report.source.lag)}"
     return (
@@ -153,7 +153,7 @@ def _row(report: Report, now: float) -> tuple[Cell, ...]:
     )
 
 
-def _state(report: Report, now: float) -> tuple[str, Style]:
+def _state(report: MachineReport, now: float) -> tuple[str, Style]:
     if lost(report, now):
         return f"lost ({report.phase})", Style.BAD
     return str(report.phase), STATES.get(report.phase, Style.WARN)

@@ -11,7 +11,7 @@ from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.document_files import read_valid, transforms
 from ordain.agent.cli.target_machine import machine
 from ordain.agent.settings import read_settings
-from ordain.agent.source_settings import Kind
+from ordain.agent.source_settings import SourceKind
 from ordain.transforms.catalog.names import shared_versions
 from ordain.transforms.resolve.resolve import Candidate, candidates, with_node
 
@@ -47,7 +47,7 @@ def match(request: Namespace, console: Console) -> Exit:
 def own_documents(root: Path) -> Sequence[str]:
     """The directory this machine's documents come from; none if they come from elsewhere."""
     settings, _ = read_settings(root)
-    return [str(root / settings.source.path.lstrip("/"))] if settings.source.type is Kind.DIRECTORY else []
+    return [str(root / settings.source.path.lstrip("/"))] if settings.source.type is SourceKind.DIRECTORY else []
 
 
 def _row(candidate: Candidate, why: str, style: Style) -> tuple[Cell, ...]:

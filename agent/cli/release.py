@@ -17,7 +17,6 @@ from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.store_option import with_store
 from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.fleet.prune import KEEP, prune
-from ordain.agent.delivery.fleet.publish import blobs_of, head, head_key, number_key, publish, releases
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release import verify as accept
@@ -26,7 +25,8 @@ from ordain.agent.delivery.release.bundle import is_manifest
 from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.release.highest_accepted import forget as forget_taken
 from ordain.agent.delivery.release.manifest import Release, make, read
-from ordain.agent.delivery.release.trusted_keys import SUFFIX, TRUST, BadKey, Key, read_line, trusted
+from ordain.agent.delivery.release.publish import blobs_of, head, head_key, number_key, publish, releases
+from ordain.agent.delivery.release.trusted_keys import SUFFIX, TRUST, InvalidKey, PublicKey, read_line, trusted
 from ordain.agent.errors import Failure
 from ordain.agent.system import atomic_files
 from ordain.transforms.errors import Refused, errors
@@ -42,10 +42,10 @@ def keygen(request: Namespace, console: Console) -> Exit:
     name = Path(request.name)
     passphrase = _new_passphrase() if request.passphrase else b""
     pem, raw = signing.generate(passphrase)
-    key = Key(name=name.name, raw=raw, channels=frozenset(request.channel))
+    key = PublicKey(name=name.name, raw=raw, channels=frozenset(request.channel))
     try:
         read_line(key.line)
-    except BadKey as bad:
+    except InvalidKey as bad:
         raise Usage(str(bad)) from None
     for suffix, data, mode in ((PRIVATE, pem, 0o600), (SUFFIX, f"{key.line}\n".encode(), 0o644)):
         path = f"{name}{suffix}"
@@ -268,13 +268,13 @@ def _private(name: str) -> Ed25519PrivateKey:
     pem = Path(name).read_bytes()
     try:
         return signing.private(name, pem)
-    except signing.Locked:
+    except signing.LockedKey:
         return signing.private(name, pem, getpass.getpass(f"Passphrase of {name}: ").encode())
 
 
 def _signed(release: Release, name: str) -> Release:
     key = _private(name)
-    return release.signed(Key(name="key", raw=signing.public(key)).id, signing.sign(key, release.canonical))
+    return release.signed(PublicKey(name="key", raw=signing.public(key)).id, signing.sign(key, release.canonical))
 
 
 def _verified(release: Release, request: Namespace) -> list[str]:
@@ -283,7 +283,7 @@ def _verified(release: Release, request: Namespace) -> list[str]:
     if request.trust:
         try:
             keys = tuple(read_line(Path(name).read_text().strip()) for name in request.trust)
-        except BadKey as bad:
+        except InvalidKey as bad:
             raise Failure(f"{', '.join(request.trust)}: {bad}") from None
     elif problems:
         raise Refused(problems)

@@ -13,14 +13,14 @@ from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.store_option import opened
-from ordain.agent.delivery.database.database import Conflict, Database, Entry
-from ordain.agent.delivery.fleet.publish import head, rollout_key
-from ordain.agent.delivery.fleet.report import Report
+from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
+from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.report_publisher import STATUS
 from ordain.agent.delivery.fleet.reports import reports
-from ordain.agent.delivery.fleet.rollout_policy import State, decode, encode
+from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode, encode
 from ordain.agent.delivery.fleet.staged_rollout import advance, count, over
 from ordain.agent.delivery.release.manifest import Release, share
+from ordain.agent.delivery.release.publish import head, rollout_key
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
 from ordain.transforms.document.formats import FORMATS
@@ -55,11 +55,15 @@ async def _rollout(request: Namespace, console: Console) -> Exit:
 
 
 def _step(
-    request: Namespace, release: Release, found: Sequence[Report], state: State | None, opening: float | None
-) -> State:
+    request: Namespace,
+    release: Release,
+    found: Sequence[MachineReport],
+    state: RolloutState | None,
+    opening: float | None,
+) -> RolloutState:
     now = time.time()
     if request.stop or opening is not None:
-        base = state if state and state.number == release.number else State(number=release.number, share=0.0)
+        base = state if state and state.number == release.number else RolloutState(number=release.number, share=0.0)
         if request.stop:
             return replace(base, halted=request.stop)
         assert opening is not None
@@ -67,7 +71,7 @@ def _step(
     return advance(release, found, state, now)
 
 
-async def _now(database: Database, channel: str) -> tuple[Release, Entry | None, State | None]:
+async def _now(database: Database, channel: str) -> tuple[Release, StoredEntry | None, RolloutState | None]:
     release, _ = await head(database, channel)
     if release is None:
         raise Failure(f"there is no release of {channel} in {database.location}")
@@ -78,7 +82,7 @@ async def _now(database: Database, channel: str) -> tuple[Release, Entry | None,
         return release, entry, None
 
 
-async def _write(database: Database, channel: str, state: State, entry: Entry | None) -> bool:
+async def _write(database: Database, channel: str, state: RolloutState, entry: StoredEntry | None) -> bool:
     try:
         await database.put(rollout_key(channel), encode(state), expect=entry.version if entry else None)
     except Conflict:
@@ -86,13 +90,13 @@ async def _write(database: Database, channel: str, state: State, entry: Entry | 
     return True
 
 
-def _settled(release: Release, found: Sequence[Report], state: State) -> bool:
+def _settled(release: Release, found: Sequence[MachineReport], state: RolloutState) -> bool:
     """Whether no machine is on its way any more; a rollout that is stopped waits for nobody."""
     counted = count(release, found, state.share, time.time())
     return bool(state.halted) or (counted.done + counted.back >= counted.invited and not counted.at_work)
 
 
-def _said(release: Release, found: Sequence[Report], state: State) -> str:
+def _said(release: Release, found: Sequence[MachineReport], state: RolloutState) -> str:
     counted = count(release, found, state.share, time.time())
     have = f"{counted.done} have it, {counted.at_work} at work, {counted.back} went back"
     lost = f", {counted.lost} lost" if counted.lost else ""
@@ -103,7 +107,12 @@ def _said(release: Release, found: Sequence[Report], state: State) -> str:
 
 
 def _tell(
-    request: Namespace, release: Release, found: Sequence[Report], state: State, said: str, console: Console
+    request: Namespace,
+    release: Release,
+    found: Sequence[MachineReport],
+    state: RolloutState,
+    said: str,
+    console: Console,
 ) -> None:
     if request.json:
         counted = count(release, found, state.share, time.time())

@@ -18,7 +18,7 @@ from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import Failure
 
 if TYPE_CHECKING:
-    from ordain.agent.server.prebuilt_caches import Finisher
+    from ordain.agent.server.prebuilt_caches import PrebuiltCaches
 
 PORT = 8080
 LISTEN = f"127.0.0.1:{PORT}"
@@ -36,21 +36,21 @@ def serve(request: Namespace, console: Console) -> Exit:
     logging.basicConfig(level=logging.INFO, handlers=[lines])
     logging.getLogger("aiohttp").setLevel(logging.WARNING)
     try:
-        from ordain.agent.server.prebuilt_caches import Finisher
+        from ordain.agent.server.prebuilt_caches import PrebuiltCaches
 
-        finisher = Finisher(Path(request.tree).absolute(), Worker()) if request.tree else None
+        finisher = PrebuiltCaches(Path(request.tree).absolute(), Worker()) if request.tree else None
         asyncio.run(_serve(request, host, port, console, finisher))
     except SourceError as error:
         raise Failure(str(error)) from None
     return Exit.OK
 
 
-async def _serve(request: Namespace, host: str, port: int, console: Console, finisher: Finisher | None) -> None:
+async def _serve(request: Namespace, host: str, port: int, console: Console, finisher: PrebuiltCaches | None) -> None:
     from aiohttp import web
 
-    from ordain.agent.server.server import Server, tls
+    from ordain.agent.server.server import BootServer, tls
 
-    server = Server(Path(request.dir), finisher)
+    server = BootServer(Path(request.dir), finisher)
     await server.load()
     context = None
     if request.tls_cert:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import Conflict, Database
 from ordain.agent.delivery.protocol import SourceError
-from ordain.agent.delivery.source.open_source import open_database
+from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.errors import Failure
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceSettings, of_url

@@ -6,7 +6,7 @@ import importlib
 from typing import Any, Protocol
 
 MAKE = "ordain.agent.compile.compiler:make"
-TAKE = "ordain.agent.delivery.source.admit_snapshot:take"
+TAKE = "ordain.agent.delivery.release.admission:admit_snapshot"
 
 
 class Elsewhere(Protocol):

@@ -13,10 +13,10 @@ from pathlib import Path
 from ordain.agent.compile.compiler import compile_texts
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.bundle import holds_release
-from ordain.agent.delivery.source.local_files import Texts, documents_in, handed_over
+from ordain.agent.delivery.source.local_files import Texts, read_boot_documents, read_folder
 from ordain.agent.model import Generation
 from ordain.agent.settings import Trust, read_settings
-from ordain.agent.source_settings import Kind as SourceKind
+from ordain.agent.source_settings import SourceKind
 from ordain.agent.state.store import Store
 from ordain.transforms.catalog.machine_catalog import read_texts
 from ordain.transforms.errors import Refused, errors
@@ -45,7 +45,7 @@ def main(argv: list[str]) -> int:
 def _compile(root: Path) -> str:
     """Make the generation; why not, "" if it is made. Raises `Refused`, `SourceError`, `OSError`."""
     settings, _ = read_settings(root)
-    texts = handed_over(root, settings.server)
+    texts = read_boot_documents(root, settings.server)
     if settings.source.type is SourceKind.DIRECTORY:
         texts = tuple(sorted((*texts, *_own(settings.source.path, root))))
     if settings.trust is Trust.REQUIRED or holds_release(texts):
@@ -62,7 +62,7 @@ def _own(folder: str, root: Path) -> Texts:
     """The documents of this machine. Raises `SourceError`."""
     real = rootfs.chase(root, folder)
     # Later, a directory that is missing is a loss, and what was applied stays; here it is an image that has none.
-    found = documents_in(real, folder) if real.is_dir() else ()
+    found = read_folder(real, folder) if real.is_dir() else ()
     if found is None:
         raise SourceError(f"{folder}: somebody writes there")
     return found

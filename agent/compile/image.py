@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from ordain.agent.compile.boot_time_facts import asked_at_boot
 from ordain.agent.compile.compiler import compile_texts
 from ordain.agent.delivery.protocol import SourceError
-from ordain.agent.delivery.source.local_files import SUFFIXES, documents_in
+from ordain.agent.delivery.source.local_files import SUFFIXES, read_folder
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation
 from ordain.agent.settings import read_settings
@@ -78,7 +78,7 @@ def check_tree(root: Path) -> None:
 def _there(folder: str, root: Path) -> Mapping[str, bytes]:
     real = rootfs.chase(root, folder)
     try:
-        found = documents_in(real, folder) if real.is_dir() else ()
+        found = read_folder(real, folder) if real.is_dir() else ()
     except SourceError as failure:
         raise Failure(str(failure)) from None
     if found is None:

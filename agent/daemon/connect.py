@@ -40,13 +40,13 @@ async def _local(bus: Bus, root: Path) -> Client:
     from ordain.agent.apply.protected_units import CALLER
     from ordain.agent.compile.executor import here
     from ordain.agent.daemon.in_process import Local
-    from ordain.agent.delivery.source.boot_documents import with_handed_over
-    from ordain.agent.delivery.source.open_source import open_source
+    from ordain.agent.delivery.source.boot_documents import with_boot_documents
+    from ordain.agent.delivery.source.source_factory import open_source
     from ordain.agent.settings import read_settings
     from ordain.agent.system.systemd1 import Systemd
 
     CALLER.set(os.getpid())
     settings, problems = read_settings(root)
     engine = Engine(systemd=await Systemd.open(bus), elsewhere=here, root=root)
-    source = with_handed_over(open_source(settings.source, root), root, settings.trust)
+    source = with_boot_documents(open_source(settings.source, root), root, settings.trust)
     return Local(engine=engine, source=source, settings=settings, problems=problems)

@@ -20,8 +20,7 @@ from ordain.agent.apply.rollback import confirm, decided, rollback
 from ordain.agent.compile.executor import TAKE
 from ordain.agent.daemon.client import Documents
 from ordain.agent.daemon.takeover import read_record as read_takeover
-from ordain.agent.delivery.fleet.report import Taken
-from ordain.agent.delivery.protocol import Fault, Health, Snapshot, Source, SourceError
+from ordain.agent.delivery.protocol import ReleaseReference, Snapshot, Source, SourceError, SourceFault, SourceHealth
 from ordain.agent.errors import Busy, Failure, Unavailable
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Generation, Hold, Outcome, Plan, to_json
@@ -56,12 +55,12 @@ class Local:
         self.source_state = SourceState(type=source.type, location=source.location)
         self.facts: Facts | None = None
         self.labels: Mapping[str, tuple[str, ...]] = {}
-        self.taken = Taken()
+        self.taken = ReleaseReference()
         self._taken_before = b""
         self._believed = False
         self._read_from = source
         self._settings_problems = problems
-        self.health: Health | None = None
+        self.health: SourceHealth | None = None
 
     async def texts(self) -> Texts:
         """The documents of the source. Raises `Unavailable`; also for none where there were some.
@@ -73,13 +72,13 @@ class Local:
             self.health = None
             found = await source.read()
             # What lies on this machine is never lost; what was stopped for the loss of another source starts again.
-            self.health = Health(connected=True) if source.type == "directory" else found.health
+            self.health = SourceHealth(connected=True) if source.type == "directory" else found.health
             # Told of together with what becomes of it: others wait for their turn until this release is applied.
             snapshot, self.taken, self.labels = await asyncio.to_thread(self._take, found)
             if source is not self.source:  # agent.yaml has changed meanwhile
                 return await self.texts()
             if not snapshot.texts and self.engine.applied().members:
-                raise SourceError(f"{self.source.location} holds no documents", code=Fault.EMPTY)
+                raise SourceError(f"{self.source.location} holds no documents", code=SourceFault.EMPTY)
         except SourceError as error:
             if source is not self.source:
                 return await self.texts()
@@ -102,8 +101,8 @@ class Local:
             )
         return snapshot.texts
 
-    def _take(self, snapshot: Snapshot) -> tuple[Snapshot, Taken, Mapping[str, tuple[str, ...]]]:
-        """What this machine takes of it, see `admit_snapshot.take`; unsigned documents that are the same are not read
+    def _take(self, snapshot: Snapshot) -> tuple[Snapshot, ReleaseReference, Mapping[str, tuple[str, ...]]]:
+        """What this machine takes of it, see `admit_snapshot`; unsigned documents that are the same are not read
         again."""
         root, trust = self.engine.root, self.settings.trust
         self.facts = read_facts(root)

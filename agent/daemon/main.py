@@ -16,7 +16,7 @@ from ordain.agent.daemon.dbus_service import Service, serve
 from ordain.agent.daemon.follower import Follower
 from ordain.agent.daemon.settings_reload import Reconfigure, source_of
 from ordain.agent.daemon.takeover import settled, take_over
-from ordain.agent.delivery.fleet.report import Report, Reporter, boot, lag, report
+from ordain.agent.delivery.fleet.report import MachineReport, ReportWriter, boot, lag, report
 from ordain.agent.errors import Failure, Unavailable
 from ordain.agent.settings import read_settings
 from ordain.agent.status import State, Status
@@ -61,7 +61,7 @@ async def _run(root: Path) -> int:
         log.info("took over: the services of this boot are being started")
     notify("READY=1", f"STATUS={_line(follower.current)}")
     follower.listen(lambda status: notify(f"STATUS={_line(status)}"))
-    reporter = Reporter(root, lambda: _report(follower))
+    reporter = ReportWriter(root, lambda: _report(follower))
     follower.listen(lambda _: reporter.changed())
     loop = asyncio.get_running_loop()
     told = asyncio.Event()
@@ -119,7 +119,7 @@ def _reload(follower: Follower, reconfigure: Reconfigure) -> None:
     task.add_done_callback(lambda _: notify("READY=1"))
 
 
-def _report(follower: Follower) -> Report | None:
+def _report(follower: Follower) -> MachineReport | None:
     """What others are told; nothing before the first documents."""
     if follower.facts is None:
         return None

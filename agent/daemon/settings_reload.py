@@ -17,9 +17,9 @@ from pathlib import Path
 from ordain.agent.daemon.follower import RETRY_SEC, Follower
 from ordain.agent.daemon.source_unit import see_to
 from ordain.agent.delivery.protocol import Source
-from ordain.agent.delivery.source.boot_documents import with_handed_over
-from ordain.agent.delivery.source.directory import Directory
-from ordain.agent.delivery.source.open_source import open_source
+from ordain.agent.delivery.source.boot_documents import with_boot_documents
+from ordain.agent.delivery.source.directory_source import DirectorySource
+from ordain.agent.delivery.source.source_factory import open_source
 from ordain.agent.errors import Unavailable
 from ordain.agent.settings import Settings, settings_of, unreadable, why_not
 from ordain.agent.system import atomic_files
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 def source_of(settings: Settings, root: Path) -> Source:
     """The source that ``settings`` name, and what came with the boot."""
-    return with_handed_over(open_source(settings.source, root), root, settings.trust)
+    return with_boot_documents(open_source(settings.source, root), root, settings.trust)
 
 
 class Reconfigure:
@@ -69,7 +69,7 @@ class Reconfigure:
             (self._root / IN_FORCE).unlink(missing_ok=True)
 
     async def _watch(self) -> None:
-        async for _ in Directory(Path("/", PATH).parent, self._root).changes():
+        async for _ in DirectorySource(Path("/", PATH).parent, self._root).changes():
             if self._read():
                 self._asked.set()
 

@@ -15,8 +15,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ordain.agent.apply.engine import Engine
-from ordain.agent.delivery.protocol import Fault, Health
-from ordain.agent.delivery.source.handed_over import UNIT
+from ordain.agent.delivery.protocol import SourceFault, SourceHealth
+from ordain.agent.delivery.source.handover_source import UNIT
 from ordain.agent.model import to_json
 from ordain.agent.plan.planner import RUNNING
 from ordain.agent.state.source_loss_record import PATH, Loss, read_loss
@@ -31,7 +31,7 @@ class SourceLoss:
         self._engine = engine
         self._fresh = True
 
-    async def tick(self, health: Health | None) -> float | None:
+    async def tick(self, health: SourceHealth | None) -> float | None:
         """Do what is due; the seconds until more will be, None for never. Raises `Busy`, `Unavailable`, OSError."""
         engine = self._engine
         loss = read_loss(engine.root)
@@ -45,7 +45,7 @@ class SourceLoss:
                 _write(engine.root, Loss())
             return None
         states = await engine.systemd.list_units([UNIT, *(member.unit for member in engine.applied().members)])
-        if health.code != Fault.UNREACHABLE or states[UNIT].active_state != "active":
+        if health.code != SourceFault.UNREACHABLE or states[UNIT].active_state != "active":
             return None
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         # The later of the two: who talks to the network cannot make it earlier than it was seen.

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ordain.agent.delivery.protocol import SourceError
-from ordain.agent.delivery.source.handed_over import FOLDER as HANDOVER
-from ordain.agent.delivery.source.handed_over import NAME, UNIT, read_handover
+from ordain.agent.delivery.source.handover_source import FOLDER as HANDOVER
+from ordain.agent.delivery.source.handover_source import NAME, UNIT, read_handover
 from ordain.agent.model import Verb
 from ordain.agent.source_settings import SourceSettings
 from ordain.agent.system import atomic_files

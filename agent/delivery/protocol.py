@@ -1,6 +1,6 @@
 """Where documents come from: one module per kind of source.
 
-Whatever goes wrong with a source is a `SourceError` whose ``code`` is a `Fault`, and stops nothing.
+Whatever goes wrong with a source is a `SourceError` whose ``code`` is a `SourceFault`, and stops nothing.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ class Snapshot:
     revision: str = ""
     own: bool = False
     meant: bool = False
-    health: Health | None = None
+    health: SourceHealth | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
-    """How a source does. ``code`` is a `Fault`, ``what`` and ``hint`` say more; all are "" while it is connected.
+class SourceHealth:
+    """How a source does. ``code`` is a `SourceFault`, ``what`` and ``hint`` say more; all are "" while it is connected.
 
     ``since``: since when it has been so, in seconds of CLOCK_BOOTTIME, which no clock that is set moves.
     """
@@ -43,7 +43,21 @@ class Health:
     since: float = 0.0
 
 
-class Fault(StrEnum):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseReference:
+    """The release that a machine took last; number 0: none."""
+
+    channel: str = ""
+    number: int = 0
+    hash: str = ""
+
+    @property
+    def title(self) -> str:
+        """For people: ``stable 42``; "" for none."""
+        return f"{self.channel} {self.number}" if self.number else ""
+
+
+class SourceFault(StrEnum):
     """Why the documents cannot be had: the codes of the conditions that show it."""
 
     UNREADABLE = "SourceUnreadable"
@@ -89,7 +103,7 @@ class SourceError(OrdainError):
     """
 
     def __init__(
-        self, what: str, *, code: Fault = Fault.UNREADABLE, hint: str = "", retry_after_sec: float = 0.0
+        self, what: str, *, code: SourceFault = SourceFault.UNREADABLE, hint: str = "", retry_after_sec: float = 0.0
     ) -> None:
         super().__init__(what)
         self.code = code

@@ -1,6 +1,6 @@
 """The documents of a directory, cut up so that each machine gets those that could be for it; pure.
 
-    texts ─shelve▶ `Shelf` ─for_machine▶ multi-document YAML
+    texts ─shelve▶ `MachineDocuments` ─for_machine▶ multi-document YAML
 
 A document is left out only where it names other machines (machine-id, hostname, mac): labels and facts are the
 machine's to know.
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ordain.agent.delivery.source.http import Asker
+from ordain.agent.delivery.source.http_source import MachineIdentity
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, errors
 from ordain.transforms.model import Document, Facts
@@ -23,7 +23,7 @@ _MARKER = re.compile(rb"^---(?=\s|$)|^\.\.\.\s*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sheet:
+class DocumentText:
     """One document, its text, and where that is from (``web.yaml:12``)."""
 
     document: Document
@@ -32,12 +32,12 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Shelf:
+class MachineDocuments:
     """All documents, in the order of their files."""
 
-    sheets: tuple[Sheet, ...] = ()
+    sheets: tuple[DocumentText, ...] = ()
 
-    def for_machine(self, asker: Asker) -> bytes:
+    def for_machine(self, asker: MachineIdentity) -> bytes:
         """The documents that could be for ``asker``, each with a comment that says where it is from."""
         facts = known_of(asker)
         return b"".join(
@@ -47,9 +47,9 @@ class Shelf:
         )
 
 
-def shelve(texts: Iterable[tuple[str, bytes]]) -> Shelf:
+def split_documents(texts: Iterable[tuple[str, bytes]]) -> MachineDocuments:
     """The documents in ``texts`` (path and bytes). Raises `Refused` if one is wrong: machines would refuse them all."""
-    sheets: list[Sheet] = []
+    sheets: list[DocumentText] = []
     problems: list[Problem] = []
     for path, data in texts:
         documents, found = read(path, data)
@@ -58,10 +58,10 @@ def shelve(texts: Iterable[tuple[str, bytes]]) -> Shelf:
             sheets += _cut(path, data, documents)
     if errors(problems):
         raise Refused(problems)
-    return Shelf(sheets=tuple(sheets))
+    return MachineDocuments(sheets=tuple(sheets))
 
 
-def _cut(path: str, data: bytes, documents: tuple[Document, ...]) -> Iterable[Sheet]:
+def _cut(path: str, data: bytes, documents: tuple[Document, ...]) -> Iterable[DocumentText]:
     """The text of each document: from its marker to the next."""
     ends = [(match.start(), match.end()) for match in _MARKER.finditer(data)]
     name = path.rpartition("/")[2]
@@ -72,10 +72,10 @@ def _cut(path: str, data: bytes, documents: tuple[Document, ...]) -> Iterable[Sh
         begin = end
     for document in documents:
         line, text = next(piece for piece in reversed(pieces) if piece[0] <= document.where.line)
-        yield Sheet(document=document, text=text, origin=f"{name}:{line}")
+        yield DocumentText(document=document, text=text, origin=f"{name}:{line}")
 
 
-def known_of(asker: Asker) -> Facts:
+def known_of(asker: MachineIdentity) -> Facts:
     """What a machine says of itself; the rest is empty."""
     return Facts(id="", systemd=0, machine_id=asker.machine_id, hostname=asker.hostname, mac=asker.mac)
 

@@ -1,6 +1,6 @@
 """Finished boot caches for machines that boot from the tree that is here, too; effect: reads the tree.
 
-    documents for one machine, what its initrd says of it ─`Finisher`▶ the boot cache its agent would make
+    documents for one machine, what its initrd says of it ─`PrebuiltCaches`▶ the boot cache its agent would make
 
 What documents come to depends on the root they are for: its units, its systemd, its transforms. So nothing is finished
 for a machine whose root is another one (`mark`), or of which the documents ask what its initrd does not know. Machines
@@ -22,8 +22,8 @@ from ordain.agent.compile.boot_time_facts import asked_at_boot
 from ordain.agent.compile.executor import MAKE, Elsewhere
 from ordain.agent.compile.image import check_tree
 from ordain.agent.compile.incremental import look
-from ordain.agent.delivery.source.http import Asker
-from ordain.agent.delivery.source.local_files import FROM_SERVER
+from ordain.agent.delivery.source.http_source import MachineIdentity
+from ordain.agent.delivery.source.local_files import SERVER_DOCUMENTS
 from ordain.agent.errors import Failure, OrdainError
 from ordain.agent.model import Generation
 from ordain.agent.settings import Trust, read_settings
@@ -48,7 +48,7 @@ _FOLDERS = ("usr/lib/systemd/system", "etc/systemd/system")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Booting:
+class BootRequest:
     """What an initrd says of its machine besides who it is.
 
     ``image`` is the `mark` of the root it is about to start, ``root`` its kind (``disk``, ``ram``), ``words`` are those
@@ -60,7 +60,7 @@ class Booting:
     words: tuple[str, ...] = ()
 
     @classmethod
-    def read(cls, text: str) -> Booting:
+    def read(cls, text: str) -> BootRequest:
         """Read the header: ``image=SHA256 root=ram ordain.labels=role=web``."""
         words = tuple(text.split())
         known = dict(word.partition("=")[::2] for word in words if not word.startswith("ordain"))
@@ -83,11 +83,11 @@ class _Order:
     facts: str
 
 
-class Unfinished(OrdainError):
+class NotPrebuilt(OrdainError):
     """There is no finished cache for this machine, and why."""
 
 
-class Finisher:
+class PrebuiltCaches:
     """Compiles for machines that boot from the tree ``root``. Raises `Failure` for a tree that it is not for."""
 
     def __init__(self, root: Path, elsewhere: Elsewhere) -> None:
@@ -103,13 +103,13 @@ class Finisher:
         self._elsewhere = elsewhere
         self._made: OrderedDict[_Order, asyncio.Task[bytes]] = OrderedDict()
 
-    async def finished(self, body: bytes, asker: Asker, booting: Booting) -> bytes:
-        """The boot cache that ``body`` comes to on this machine, bound to the id that it has. Raises `Unfinished`."""
+    async def finished(self, body: bytes, asker: MachineIdentity, booting: BootRequest) -> bytes:
+        """The boot cache that ``body`` comes to on this machine, bound to the id that it has. Raises `NotPrebuilt`."""
         order, facts = await asyncio.to_thread(self._order, body, asker, booting)
         task = self._made.get(order)
         if task is None:
             if sum(not each.done() for each in self._made.values()) >= KEPT:
-                raise Unfinished("too many are in the making")
+                raise NotPrebuilt("too many are in the making")
             task = self._made[order] = asyncio.create_task(asyncio.to_thread(self._make, order, facts))
             while len(self._made) > KEPT:
                 self._made.popitem(last=False)
@@ -117,25 +117,25 @@ class Finisher:
         try:
             data = await asyncio.wait_for(asyncio.shield(task), FINISH_SEC)
         except TimeoutError:
-            raise Unfinished(f"not finished after {FINISH_SEC:.0f} s") from None
+            raise NotPrebuilt(f"not finished after {FINISH_SEC:.0f} s") from None
         except Failure as failure:
             self._made.pop(order, None)
-            raise Unfinished(str(failure)) from None
+            raise NotPrebuilt(str(failure)) from None
         if not data:
-            raise Unfinished("the documents are refused")
+            raise NotPrebuilt("the documents are refused")
         return _bound(data, asker.machine_id)
 
-    def _order(self, body: bytes, asker: Asker, booting: Booting) -> tuple[_Order, Facts]:
-        """What there is to do, and on which facts, all that is asked of them known. Raises `Unfinished`."""
+    def _order(self, body: bytes, asker: MachineIdentity, booting: BootRequest) -> tuple[_Order, Facts]:
+        """What there is to do, and on which facts, all that is asked of them known. Raises `NotPrebuilt`."""
         image = mark(self._root)
         if booting.image != image:
-            raise Unfinished(f"it boots another root than {self._root}")
+            raise NotPrebuilt(f"it boots another root than {self._root}")
         if self._trust is Trust.OPEN and not booting.source:
-            raise Unfinished("it does not say what its source is")
+            raise NotPrebuilt("it does not say what its source is")
         asked = _asked(body, local_transforms(self._root))
         told = {"hostname": asker.hostname, "machine-id": asker.machine_id, "mac": asker.mac, "root": booting.root}
         if unknown := [name for name in sorted(asked) if not told.get(name)]:
-            raise Unfinished(f"the documents ask for its {', '.join(unknown)}, which it cannot tell yet")
+            raise NotPrebuilt(f"the documents ask for its {', '.join(unknown)}, which it cannot tell yet")
         own = read_facts(self._root)
         labels = pinned_labels(booting.words)
         # What nobody asks for is left out, so that machines are alike.
@@ -149,7 +149,7 @@ class Finisher:
             pinned=frozenset(labels),
         )
         # The units say where each of their lines is from, and the agent will have the documents from there.
-        path = booting.source if self._trust is Trust.OPEN else FROM_SERVER[0]
+        path = booting.source if self._trust is Trust.OPEN else SERVER_DOCUMENTS[0]
         known = f"{replace(facts, pinned=frozenset())} {sorted(facts.pinned)}"
         return _Order(image=image, path=path, body=body, facts=known), facts
 
@@ -189,7 +189,7 @@ def _content(root: Path, path: str) -> bytes:
 
 @lru_cache(maxsize=KEPT)
 def _asked(body: bytes, transforms: tuple[tuple[str, bytes], ...]) -> frozenset[str]:
-    documents, _ = read_texts([(FROM_SERVER[0], body), *transforms])
+    documents, _ = read_texts([(SERVER_DOCUMENTS[0], body), *transforms])
     return asked_at_boot(documents) | _asked_by_all()
 
 

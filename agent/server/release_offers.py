@@ -1,6 +1,6 @@
 """The releases in a directory → what each machine gets of them: its channel's latest whole one; pure.
 
-    texts ─offer▶ `Offers`, problems      `Offers` ─for_machine▶ one text (`release.bundle`)
+    texts ─offer▶ `OfferedReleases`, problems      `OfferedReleases` ─for_machine▶ one text (`release.bundle`)
 
 Nothing is verified here: a machine trusts its keys, and not who hands a release to it. A release of which a document is
 missing is not handed out, and neither is one that asks machines to take turns, for which it takes a store.
@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ordain.agent.delivery.database import keys
+from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.release import verify
 from ordain.agent.delivery.release.bundle import bundle, is_manifest
 from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.release.manifest import Release, Rollout, read
-from ordain.agent.delivery.source.http import Asker
+from ordain.agent.delivery.source.http_source import MachineIdentity
 from ordain.agent.server.machine_documents import could_be_for, known_of
 from ordain.transforms.errors import Problem, Refused, Severity, Where
 from ordain.transforms.model import Document
@@ -27,7 +27,7 @@ Found = dict[tuple[str, int], list[tuple[str, Release]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offer:
+class OfferedRelease:
     """A release of which every document is there; ``blobs`` by their SHA-256."""
 
     release: Release
@@ -36,13 +36,13 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Offers:
+class OfferedReleases:
     """What is handed out: by channel and number the whole releases, and by channel the number of the latest."""
 
-    releases: Mapping[tuple[str, int], Offer] = field(default_factory=dict)
+    releases: Mapping[tuple[str, int], OfferedRelease] = field(default_factory=dict)
     heads: Mapping[str, int] = field(default_factory=dict)
 
-    def for_machine(self, asker: Asker) -> bytes:
+    def for_machine(self, asker: MachineIdentity) -> bytes:
         """The latest release of its channel, the one that its Node pins it to, and those documents that it asks for.
 
         Nothing for a channel without a release.
@@ -54,14 +54,14 @@ class Offers:
         facts = known_of(asker)
         pins = sorted({node.pin for node in head.nodes if node.pin and could_be_for(node, facts)})
         offers = [head, *(self.releases[channel, pin] for pin in pins if (channel, pin) in self.releases)]
-        offers = [offer for n, offer in enumerate(offers) if offer not in offers[:n]]
-        texts = [(offer.release.title, offer.release.text()) for offer in offers]
-        named = {hash: name for offer in offers for name, hash in _names(offer.release, asker)}
-        blobs = {hash: data for offer in offers for hash, data in offer.blobs.items()}
+        offers = [offer_releases for n, offer_releases in enumerate(offers) if offer_releases not in offers[:n]]
+        texts = [(offer_releases.release.title, offer_releases.release.text()) for offer_releases in offers]
+        named = {hash: name for offer_releases in offers for name, hash in _names(offer_releases.release, asker)}
+        blobs = {hash: data for offer_releases in offers for hash, data in offer_releases.blobs.items()}
         return bundle([*texts, *((name, blobs[hash]) for hash, name in named.items())])
 
 
-def offer(texts: Texts, before: Offers) -> tuple[Offers, tuple[Problem, ...]]:
+def offer_releases(texts: Texts, before: OfferedReleases) -> tuple[OfferedReleases, tuple[Problem, ...]]:
     """What the releases among ``texts`` come to, and what is wrong with some.
 
     A channel never goes back: what was handed out ``before`` stays where nothing later can be.
@@ -78,7 +78,7 @@ def offer(texts: Texts, before: Offers) -> tuple[Offers, tuple[Problem, ...]]:
                 problems += refused.problems
             else:
                 found.setdefault((release.channel, release.number), []).append((path, release))
-    whole: dict[tuple[str, int], Offer] = {}
+    whole: dict[tuple[str, int], OfferedRelease] = {}
     told: set[str] = set()
     for (channel, number), rivals in found.items():
         if not (wrong := tuple(_wrong(rivals, have))):
@@ -101,17 +101,17 @@ def offer(texts: Texts, before: Offers) -> tuple[Offers, tuple[Problem, ...]]:
         if not whole[channel, number].release.signatures:
             what = f"release {channel} {number} is not signed: machines take it only where `trust: open` is"
             problems.append(_problem(_path(found, channel, number), what, "ordainctl release sign", Severity.WARNING))
-    return Offers(releases=whole, heads=heads), tuple(problems)
+    return OfferedReleases(releases=whole, heads=heads), tuple(problems)
 
 
 def _path(found: Found, channel: str, number: int) -> str:
     return found[channel, number][0][0] if (channel, number) in found else f"{channel} {number}"
 
 
-def _offer(release: Release, have: Mapping[str, bytes]) -> Offer:
+def _offer(release: Release, have: Mapping[str, bytes]) -> OfferedRelease:
     blobs = {hash: have[hash] for hash in release.documents.values()}
     nodes = verify.nodes_in(tuple(blobs.items()))
-    return Offer(release=release, blobs=blobs, nodes=nodes)
+    return OfferedRelease(release=release, blobs=blobs, nodes=nodes)
 
 
 def _wrong(rivals: list[tuple[str, Release]], have: Mapping[str, bytes]) -> Iterator[Problem]:
@@ -126,9 +126,9 @@ def _wrong(rivals: list[tuple[str, Release]], have: Mapping[str, bytes]) -> Iter
         yield _problem(path, what, "sign it without, or hand it out from a store")
 
 
-def _names(release: Release, asker: Asker) -> Iterator[tuple[str, str]]:
+def _names(release: Release, asker: MachineIdentity) -> Iterator[tuple[str, str]]:
     """Names and hashes of the documents in scopes that may be those of ``asker``: labels are the machine's to know."""
-    scopes = keys.scopes_for(known_of(asker))
+    scopes = document_keys.scopes_for(known_of(asker))
     known = {"machine-id": asker.machine_id, "hostname": asker.hostname, "mac": asker.mac}
     for name, hash in release.documents.items():
         scope = name.partition("/")[0]

@@ -1,6 +1,6 @@
 """A boot server over a directory: every machine gets the documents that could be for it, and hears when they change.
 
-    directory ─inotify▶ `Shelf` ─GET /…▶ 200 with an ETag, or 304, held back as long as `Prefer: wait=N` says
+    directory ─inotify▶ `MachineDocuments` ─GET /…▶ 200 with an ETag, or 304, held back as long as `Prefer: wait=N` says
 
 Who asks is said by the headers of `sources.http`, and where these are missing by the last part of the path
 (``/0123….yaml``, ``/web1``, ``/52:54:00:12:34:56``); a path is never a file's.
@@ -22,11 +22,11 @@ from aiohttp import web
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.bundle import is_manifest
 from ordain.agent.delivery.release.channel import STABLE
-from ordain.agent.delivery.source.directory import Directory
-from ordain.agent.delivery.source.http import BOOTING, CHANNEL, FINISHED, HOSTNAME, MAC, MACHINE, Asker
-from ordain.agent.server.machine_documents import Shelf, shelve
-from ordain.agent.server.prebuilt_caches import Booting, Finisher, Unfinished
-from ordain.agent.server.release_offers import Offers, offer
+from ordain.agent.delivery.source.directory_source import DirectorySource
+from ordain.agent.delivery.source.http_source import BOOTING, CHANNEL, FINISHED, HOSTNAME, MAC, MACHINE, MachineIdentity
+from ordain.agent.server.machine_documents import MachineDocuments, split_documents
+from ordain.agent.server.prebuilt_caches import BootRequest, NotPrebuilt, PrebuiltCaches
+from ordain.agent.server.release_offers import OfferedReleases, offer_releases
 from ordain.transforms.document.node import MAX_BYTES
 from ordain.transforms.errors import Refused, errors
 
@@ -40,16 +40,16 @@ _CHANNEL = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])")
 
 
-class Server:
+class BootServer:
     """Serves the documents of one directory. `load` before the first answer.
 
     ``finisher`` makes finished boot caches of them for initrds that ask; without one there are none.
     """
 
-    def __init__(self, directory: Path, finisher: Finisher | None = None) -> None:
+    def __init__(self, directory: Path, finisher: PrebuiltCaches | None = None) -> None:
         self._finisher = finisher
-        self._source = Directory(directory)
-        self._shelf: Shelf | Offers = Shelf()
+        self._source = DirectorySource(directory)
+        self._shelf: MachineDocuments | OfferedReleases = MachineDocuments()
         self._changed = asyncio.Event()
         self._ended = False
 
@@ -60,16 +60,16 @@ class Server:
         long as the server runs.
         """
         texts = (await self._source.read()).texts
-        before = self._shelf if isinstance(self._shelf, Offers) else None
+        before = self._shelf if isinstance(self._shelf, OfferedReleases) else None
         if before or any(is_manifest(data) for _, data in texts):
-            offers, problems = offer(texts, before or Offers())
+            offers, problems = offer_releases(texts, before or OfferedReleases())
             if not offers.heads:
                 raise Refused(problems)
             for problem in problems:
                 log.log(logging.ERROR if errors([problem]) else logging.WARNING, "%s", problem)
             self._shelf = offers
         else:
-            self._shelf = shelve(texts)
+            self._shelf = split_documents(texts)
         self._wake()
 
     def end(self) -> None:
@@ -101,7 +101,7 @@ class Server:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         began = time.monotonic()
-        asker = who(request)
+        asker = identify_machine(request)
         if asker is None:
             return self._log(
                 request, web.Response(status=400, text="who asks? say so in the path or in headers\n"), began
@@ -119,7 +119,11 @@ class Server:
                         await self._changed.wait()
                         body, etag = self._page(asker)
         if not body:
-            what = f"release of channel {asker.channel or STABLE}" if isinstance(self._shelf, Offers) else "document"
+            what = (
+                f"release of channel {asker.channel or STABLE}"
+                if isinstance(self._shelf, OfferedReleases)
+                else "document"
+            )
             none = web.Response(status=404, text=f"no {what} is for this machine\n", headers=headers)
             return self._log(request, none, began)
         kind = "application/yaml; charset=utf-8"
@@ -132,21 +136,21 @@ class Server:
         found = web.Response(body=body, headers=headers)
         return self._log(request, found, began)
 
-    def _page(self, asker: Asker) -> tuple[bytes, str]:
+    def _page(self, asker: MachineIdentity) -> tuple[bytes, str]:
         body = self._shelf.for_machine(asker)
         if len(body) > MAX_BYTES:
             log.error("%d bytes are for machine %a, which takes %d", len(body), asker.machine_id, MAX_BYTES)
         return body, _etag(body)
 
-    async def _finished(self, request: web.Request, asker: Asker, body: bytes) -> bytes:
+    async def _finished(self, request: web.Request, asker: MachineIdentity, body: bytes) -> bytes:
         """The boot cache that this comes to, if an initrd asks for one and it can be had; else nothing."""
         if self._finisher is None or FINISHED not in request.headers.get("Accept", ""):
             return b""
         try:
-            if isinstance(self._shelf, Offers):
-                raise Unfinished("releases are handed out, and nobody can sign a finished generation")
-            return await self._finisher.finished(body, asker, Booting.read(request.headers.get(BOOTING, "")))
-        except Unfinished as why:
+            if isinstance(self._shelf, OfferedReleases):
+                raise NotPrebuilt("releases are handed out, and nobody can sign a finished generation")
+            return await self._finisher.finished(body, asker, BootRequest.read(request.headers.get(BOOTING, "")))
+        except NotPrebuilt as why:
             log.warning("%s gets the documents and no finished generation: %s", request.remote, why)
             return b""
 
@@ -164,7 +168,7 @@ def _etag(body: bytes) -> str:
     return f'"{hashlib.sha256(body).hexdigest()[:32]}"'
 
 
-def who(request: web.Request) -> Asker | None:
+def identify_machine(request: web.Request) -> MachineIdentity | None:
     """The machine that asks; None if nothing says."""
     name = request.path.rpartition("/")[2].removesuffix(".yaml").removesuffix(".json")
     low = name.lower()
@@ -177,7 +181,7 @@ def who(request: web.Request) -> Asker | None:
         return None
     channel = _fits(_CHANNEL, request.headers.get(CHANNEL, "") or request.query.get("channel", ""))
     mac = tuple(address.replace("-", ":") for address in mac)
-    return Asker(machine_id=machine_id, hostname=hostname, mac=mac, channel=channel)
+    return MachineIdentity(machine_id=machine_id, hostname=hostname, mac=mac, channel=channel)
 
 
 def tls(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.settings import read_settings
-from ordain.agent.source_settings import Kind, SourceSettings
+from ordain.agent.source_settings import SourceKind, SourceSettings
 from ordain.transforms.document.maintenance_windows import window
 
-HTTP = SourceSettings(type=Kind.HTTP, path="", endpoints=("https://boot/{machine-id}.yaml",))
+HTTP = SourceSettings(type=SourceKind.HTTP, path="", endpoints=("https://boot/{machine-id}.yaml",))
 
 
 def read(tmp_path: Path, text: str, cmdline: str = "") -> tuple[SourceSettings, str]:
@@ -29,7 +29,7 @@ def read(tmp_path: Path, text: str, cmdline: str = "") -> tuple[SourceSettings, 
         (
             '{type: http, url: "http://[::1]:80/a?h={hostname}", interval: 2min, credential: token}',
             SourceSettings(
-                type=Kind.HTTP,
+                type=SourceKind.HTTP,
                 path="",
                 endpoints=("http://[::1]:80/a?h={hostname}",),
                 interval_usec=120_000_000,
@@ -40,7 +40,7 @@ def read(tmp_path: Path, text: str, cmdline: str = "") -> tuple[SourceSettings, 
             '{type: etcd, endpoints: ["https://a:2379/", "https://b:2379"], user: node, credential: etcd-password,'
             " ca: /etc/ca.pem, cert: /etc/node.pem, key: node-key}",
             SourceSettings(
-                type=Kind.ETCD,
+                type=SourceKind.ETCD,
                 path="",
                 endpoints=("https://a:2379", "https://b:2379"),
                 user="node",
@@ -52,7 +52,7 @@ def read(tmp_path: Path, text: str, cmdline: str = "") -> tuple[SourceSettings, 
         ),
         (
             '{type: couchdb, url: "https://db:6984", database: lab}',
-            SourceSettings(type=Kind.COUCHDB, path="", endpoints=("https://db:6984",), database="lab"),
+            SourceSettings(type=SourceKind.COUCHDB, path="", endpoints=("https://db:6984",), database="lab"),
         ),
     ],
 )
@@ -84,7 +84,7 @@ def test_a_source_is_read(tmp_path: Path, text: str, wanted: SourceSettings) -> 
 def test_with_an_error_in_it_there_is_no_source(tmp_path: Path, text: str, words: str) -> None:
     found, problems = read(tmp_path, f"source: {text}\n")
 
-    assert found.type is Kind.NONE
+    assert found.type is SourceKind.NONE
     assert words in problems
     assert "secret" not in problems
 
@@ -92,7 +92,7 @@ def test_with_an_error_in_it_there_is_no_source(tmp_path: Path, text: str, words
 def test_a_password_in_plain_text_is_warned_of(tmp_path: Path) -> None:
     found, problems = read(tmp_path, "source: {type: http, url: 'http://far/x', credential: word}\n")
 
-    assert found.type is Kind.HTTP
+    assert found.type is SourceKind.HTTP
     assert "plain text" in problems
 
 
@@ -103,13 +103,13 @@ def test_a_password_in_plain_text_is_warned_of(tmp_path: Path) -> None:
         ("/srv/documents", SourceSettings(path="/srv/documents")),
         (
             "etcd+https://a:2379,b:2379/lab/",
-            SourceSettings(type=Kind.ETCD, endpoints=("https://a:2379", "https://b:2379"), prefix="/lab/"),
+            SourceSettings(type=SourceKind.ETCD, endpoints=("https://a:2379", "https://b:2379"), prefix="/lab/"),
         ),
         (
             "couchdb+http://db:5984/lab",
-            SourceSettings(type=Kind.COUCHDB, endpoints=("http://db:5984",), database="lab"),
+            SourceSettings(type=SourceKind.COUCHDB, endpoints=("http://db:5984",), database="lab"),
         ),
-        ("ftp://a", SourceSettings(type=Kind.NONE, path="")),
+        ("ftp://a", SourceSettings(type=SourceKind.NONE, path="")),
     ],
 )
 def test_the_kernel_command_line_has_the_last_word(tmp_path: Path, url: str, wanted: SourceSettings) -> None:
@@ -121,7 +121,7 @@ def test_the_kernel_command_line_has_the_last_word(tmp_path: Path, url: str, wan
         wanted.prefix,
         wanted.database,
     )
-    assert bool(problems) is (wanted.type is Kind.NONE)
+    assert bool(problems) is (wanted.type is SourceKind.NONE)
 
 
 def test_the_command_line_keeps_who_may_read(tmp_path: Path) -> None:

@@ -17,9 +17,9 @@ import pytest
 from ordain.agent.compile import first_boot as firstboot
 from ordain.agent.delivery.protocol import Snapshot, SourceError
 from ordain.agent.delivery.release.bundle import bundle
-from ordain.agent.delivery.source.boot_documents import ANSWERED, with_handed_over
-from ordain.agent.delivery.source.directory import Directory
-from ordain.agent.delivery.source.local_files import handed_over
+from ordain.agent.delivery.source.boot_documents import ANSWERED, with_boot_documents
+from ordain.agent.delivery.source.directory_source import DirectorySource
+from ordain.agent.delivery.source.local_files import read_boot_documents
 from ordain.agent.settings import Trust
 from ordain.generator import first_boot as early
 from ordain.generator.cache import unpack
@@ -62,7 +62,7 @@ def test_every_way_to_hand_over_counts(tmp_path: Path) -> None:
     put(tmp_path, "/run/ordain/documents/web.yaml", LAYER)
     put(tmp_path, "/run/ordain/documents/notes.txt", LAYER)
     put(tmp_path, "/run/credentials/@system/ordain.document", LAYER, 0o400)
-    assert [path for path, _ in handed_over(tmp_path)] == [
+    assert [path for path, _ in read_boot_documents(tmp_path)] == [
         "/run/credentials/@system/ordain.document",
         "/run/ordain/document.json",
         "/run/ordain/documents/web.yaml",
@@ -72,19 +72,19 @@ def test_every_way_to_hand_over_counts(tmp_path: Path) -> None:
 def test_what_others_could_have_written_is_not_taken(tmp_path: Path) -> None:
     put(tmp_path, "/run/ordain/document.json", LAYER, 0o666)
     with pytest.raises(SourceError, match=r"/run/ordain/document\.json: .*others than root may write it"):
-        handed_over(tmp_path)
+        read_boot_documents(tmp_path)
 
 
 def test_what_is_too_large_is_not_taken(tmp_path: Path) -> None:
     put(tmp_path, "/run/ordain/document.json", b" " * (5 << 20))
     with pytest.raises(SourceError, match="bytes, at most"):
-        handed_over(tmp_path)
+        read_boot_documents(tmp_path)
 
 
 def test_it_is_added_to_a_directory(tmp_path: Path) -> None:
     put(tmp_path, "/etc/ordain/documents/own.json", LAYER)
     put(tmp_path, "/run/ordain/document.json", OTHER)
-    source = with_handed_over(Directory(Path("/etc/ordain/documents"), tmp_path), tmp_path)
+    source = with_boot_documents(DirectorySource(Path("/etc/ordain/documents"), tmp_path), tmp_path)
     snapshot = asyncio.run(source.read())
     assert names(snapshot) == ["/etc/ordain/documents/own.json", "/run/ordain/document.json"]
     put(tmp_path, "/etc/ordain/documents/own.json", OTHER)
@@ -93,13 +93,13 @@ def test_it_is_added_to_a_directory(tmp_path: Path) -> None:
 
 def test_without_it_a_source_is_left_as_it_is(tmp_path: Path) -> None:
     remote = Remote()
-    assert with_handed_over(remote, tmp_path) is remote
+    assert with_boot_documents(remote, tmp_path) is remote
 
 
 def test_it_stands_in_for_a_remote_source_until_that_has_answered_once(tmp_path: Path) -> None:
     put(tmp_path, "/run/ordain/document.json", LAYER)
     remote = Remote()
-    source = with_handed_over(remote, tmp_path)
+    source = with_boot_documents(remote, tmp_path)
     assert names(asyncio.run(source.read())) == ["/run/ordain/document.json"]
     assert source.location == "what came with the boot, until https://db answers"
 
@@ -115,18 +115,18 @@ def test_it_stands_in_for_a_remote_source_until_that_has_answered_once(tmp_path:
     assert not asyncio.run(source.read()).meant
 
     remote.answer = None
-    for again in (source, with_handed_over(remote, tmp_path)):
+    for again in (source, with_boot_documents(remote, tmp_path)):
         with pytest.raises(SourceError, match="no route to host"):
             asyncio.run(again.read())
     (tmp_path / ANSWERED).unlink()
-    assert names(asyncio.run(with_handed_over(remote, tmp_path).read())) == ["/run/ordain/document.json"]
+    assert names(asyncio.run(with_boot_documents(remote, tmp_path).read())) == ["/run/ordain/document.json"]
 
 
 def test_unsigned_documents_are_no_answer_where_only_signed_ones_are_taken(tmp_path: Path) -> None:
     put(tmp_path, "/run/ordain/document.json", LAYER)
     remote = Remote()
     remote.answer = Snapshot(texts=(("web", OTHER),))
-    source = with_handed_over(remote, tmp_path, Trust.LOCAL)
+    source = with_boot_documents(remote, tmp_path, Trust.LOCAL)
     assert names(asyncio.run(source.read())) == ["/run/ordain/document.json"]
     assert source.location == "what came with the boot, until https://db sends a signed release"
     release = bundle([("stable 1", b'{\n  "ordain": "v1",\n  "kind": "Release"\n}\n'), ("common/a.json", OTHER)])
@@ -163,7 +163,7 @@ def test_what_the_initrd_got_of_the_source_is_called_as_that_if_it_will_be_follo
     put(tmp_path, "/run/ordain/documents/other.yaml", OTHER)
     remote = Remote()
     remote.type = kind
-    source = with_handed_over(remote, tmp_path, Trust(trust))
+    source = with_boot_documents(remote, tmp_path, Trust(trust))
 
     called = remote.location if same else "/run/ordain/documents/source.yaml"
     assert set(names(asyncio.run(source.read()))) == {called, "/run/ordain/documents/other.yaml"}

@@ -12,10 +12,10 @@ from urllib.parse import quote
 import pytest
 from aiohttp import web
 
-from ordain.agent.delivery.database.couchdb_wire import Leaf, dispute
+from ordain.agent.delivery.database.couchdb_wire import LeafRevision, dispute
 from ordain.agent.delivery.database.database import ANY
-from ordain.agent.delivery.protocol import Fault, SourceError
-from ordain.agent.source_settings import Kind, SourceSettings
+from ordain.agent.delivery.protocol import SourceError, SourceFault
+from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig import store_servers
 from rig.fake_couchdb import FakeCouch, ends, quiet, rows
 from rig.source_harness import BASE, FIRST, LEFTOVER, PATIENCE_SEC, SECOND, Machine, admin
@@ -29,12 +29,12 @@ def machine(pouch: store_servers.Pouch, tmp_path: Path) -> Machine:
     name = f"t{secrets.token_hex(4)}"
     for each in (name, f"{name}-status"):
         pouch.call("PUT", each)
-    settings = SourceSettings(type=Kind.COUCHDB, endpoints=(pouch.url,), database=name)
+    settings = SourceSettings(type=SourceKind.COUCHDB, endpoints=(pouch.url,), database=name)
     return Machine(settings=settings, folder=tmp_path / "machine")
 
 
 def of(fake: FakeCouch, tmp_path: Path) -> Machine:
-    return Machine(settings=SourceSettings(type=Kind.COUCHDB, endpoints=(fake.url,)), folder=tmp_path / "machine")
+    return Machine(settings=SourceSettings(type=SourceKind.COUCHDB, endpoints=(fake.url,)), folder=tmp_path / "machine")
 
 
 def document(machine: Machine) -> str:
@@ -52,7 +52,7 @@ async def test_25_two_servers_took_different_writes(pouch: store_servers.Pouch, 
         await database.put(BASE, FIRST, expect=None)
         await machine.has(FIRST)
         replicated(pouch, machine, "1-ffffffffffffffffffffffffffffffff", b"theirs")
-        await machine.fails(Fault.CONFLICT, FIRST)
+        await machine.fails(SourceFault.CONFLICT, FIRST)
         assert BASE in machine.health.what
         await database.put(BASE, SECOND, expect=ANY)
         await machine.has(SECOND)
@@ -63,7 +63,7 @@ async def test_25_a_delete_that_brings_the_loser_back(pouch: store_servers.Pouch
         replicated(pouch, machine, "1-0000000000000000000000000000000a", b"lost")
         await database.put("documents/common/layer/other", SECOND, expect=None)
         replicated(pouch, machine, "1-ffffffffffffffffffffffffffffffff", FIRST)
-        await machine.fails(Fault.CONFLICT)
+        await machine.fails(SourceFault.CONFLICT)
         pouch.call("DELETE", f"{document(machine)}?rev=1-ffffffffffffffffffffffffffffffff")
         with pytest.raises(SourceError, match="brought back"):
             await database.list(*COMMON)
@@ -73,9 +73,9 @@ async def test_25_a_delete_that_brings_the_loser_back(pouch: store_servers.Pouch
         await machine.has(SECOND)
 
 
-def leaf(number: int, digest: str, *, parent: str = "", deleted: bool = False) -> Leaf:
+def leaf(number: int, digest: str, *, parent: str = "", deleted: bool = False) -> LeafRevision:
     made_from = (number - 1, parent) if parent else None
-    return Leaf(revision=(number, digest), parent=made_from, deleted=deleted, document={})
+    return LeafRevision(revision=(number, digest), parent=made_from, deleted=deleted, document={})
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def leaf(number: int, digest: str, *, parent: str = "", deleted: bool = False) -
         ([], ""),
     ],
 )
-def test_25_what_is_in_dispute(leaves: list[Leaf], says: str) -> None:
+def test_25_what_is_in_dispute(leaves: list[LeafRevision], says: str) -> None:
     assert says in dispute(leaves)
     assert bool(says) == bool(dispute(leaves))
 
@@ -147,7 +147,7 @@ async def test_29_a_feed_that_ends_in_order(tmp_path: Path) -> None:
         machine = of(fake, tmp_path)
         fake.feed = ends
         async with machine.running():
-            await machine.fails(Fault.UNREACHABLE, FIRST)  # at once, again and again: maintenance
+            await machine.fails(SourceFault.UNREACHABLE, FIRST)  # at once, again and again: maintenance
             fake.feed = quiet
             await machine.has(FIRST)
             assert set(fake.feeds) == {fake.sequence}  # no sequence but that of a listing is ever gone on from
@@ -158,10 +158,10 @@ async def test_30_a_database_that_is_deleted_and_made_again(pouch: store_servers
         await database.put(BASE, FIRST, expect=None)
         await machine.has(FIRST)
         pouch.call("DELETE", machine.settings.database)
-        await machine.fails(Fault.EMPTY, FIRST)
+        await machine.fails(SourceFault.EMPTY, FIRST)
         pouch.call("PUT", machine.settings.database)
         await database.put("documents/role=db/layer/db", FIRST, expect=None)
-        await machine.fails(Fault.EMPTY, FIRST)
+        await machine.fails(SourceFault.EMPTY, FIRST)
         await database.put(BASE, SECOND, expect=None)
         await machine.has(SECOND)
 
@@ -215,14 +215,14 @@ async def test_33_a_session_that_ends_while_it_is_used(tmp_path: Path) -> None:
         async with machine.running():
             await machine.has(FIRST)
             fake.refuse = lambda: web.json_response({"error": "unauthorized"}, status=401)
-            await machine.fails(Fault.UNAUTHORIZED, FIRST)
+            await machine.fails(SourceFault.UNAUTHORIZED, FIRST)
 
 
 @pytest.mark.parametrize("wrong", [False, True])
 async def test_a_user_is_let_in_with_its_password_alone(tmp_path: Path, wrong: bool) -> None:
     with store_servers.Pouch(admin="secret") as pouch:
         machine = Machine(
-            settings=SourceSettings(type=Kind.COUCHDB, endpoints=(pouch.url,), user="admin"),
+            settings=SourceSettings(type=SourceKind.COUCHDB, endpoints=(pouch.url,), user="admin"),
             folder=tmp_path,
             password="no" if wrong else "secret",
         )
@@ -230,7 +230,7 @@ async def test_a_user_is_let_in_with_its_password_alone(tmp_path: Path, wrong: b
             if wrong:
                 with pytest.raises(SourceError) as refused:
                     await database.list(*COMMON)
-                assert refused.value.code is Fault.UNAUTHORIZED
+                assert refused.value.code is SourceFault.UNAUTHORIZED
                 assert refused.value.retry_after_sec >= 10
             else:
                 await database.put(BASE, FIRST, expect=None)

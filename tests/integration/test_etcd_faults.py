@@ -13,10 +13,10 @@ import pytest
 from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.database.etcd import Etcd
 from ordain.agent.delivery.database.etcd_client import refusal
-from ordain.agent.delivery.database.http_transport import Answer
-from ordain.agent.delivery.protocol import Fault, SourceError
-from ordain.agent.delivery.source.open_source import open_database
-from ordain.agent.source_settings import Kind, SourceSettings
+from ordain.agent.delivery.database.http_transport import Response
+from ordain.agent.delivery.protocol import SourceError, SourceFault
+from ordain.agent.delivery.source.source_factory import open_database
+from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig import store_servers
 from rig.certificates import Authority
 from rig.source_harness import BASE, FIRST, LEFTOVER, PACE, PATIENCE_SEC, SECOND, EtcdStore, Machine, admin, insist
@@ -33,7 +33,7 @@ def machine(store: EtcdStore, tmp_path: Path) -> Machine:
 
 
 def three(cluster: store_servers.Cluster, tmp_path: Path) -> Machine:
-    settings = SourceSettings(type=Kind.ETCD, endpoints=cluster.endpoints)
+    settings = SourceSettings(type=SourceKind.ETCD, endpoints=cluster.endpoints)
     return Machine(settings=settings, folder=tmp_path / "machine")
 
 
@@ -99,7 +99,7 @@ async def test_09_restored_from_a_backup(store: EtcdStore, machine: Machine, cap
             cluster.ctl("snapshot", "restore", str(backup), f"--data-dir={member.data}", *peers)
             store.up()
             await machine.has(FIRST)
-    assert any(f"[{Fault.REWOUND}]" in record.message for record in caplog.records)
+    assert any(f"[{SourceFault.REWOUND}]" in record.message for record in caplog.records)
 
 
 async def test_11_a_member_without_the_others(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ async def test_11_a_member_without_the_others(tmp_path: Path) -> None:
             await machine.has(FIRST)
             for member in others:
                 member.end()
-            await machine.fails(Fault.UNREACHABLE, FIRST)
+            await machine.fails(SourceFault.UNREACHABLE, FIRST)
             cluster.start(*others)
             await machine.has(FIRST)
 
@@ -131,7 +131,7 @@ async def test_12_no_quorum_is_not_nothing(tmp_path: Path) -> None:
                 member.end()
             with pytest.raises(SourceError, match=r"timed out|leader") as refused:  # its own words, after 7 s
                 await database.list(*COMMON)
-        assert refused.value.code is Fault.UNREACHABLE
+        assert refused.value.code is SourceFault.UNREACHABLE
 
 
 @etcd
@@ -146,7 +146,7 @@ async def test_14_a_watch_that_is_refused(store: EtcdStore, machine: Machine) ->
         with pytest.raises(SourceError) as refused:
             async with asyncio.timeout(PATIENCE_SEC), aclosing(database.watch(COMMON, "1")) as hints:
                 await anext(hints)
-    assert refused.value.code is Fault.FORBIDDEN
+    assert refused.value.code is SourceFault.FORBIDDEN
 
 
 async def test_15_a_token_that_expires(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ async def test_15_a_token_that_expires(tmp_path: Path) -> None:
             await asyncio.sleep(2.5)
             with pytest.raises(SourceError) as refused:
                 await database.list(*COMMON)
-            assert refused.value.code is Fault.UNAUTHORIZED
+            assert refused.value.code is SourceFault.UNAUTHORIZED
             assert refused.value.retry_after_sec >= 10  # or the account is locked
             machine.password = "other"  # as soon as the credential is right
             assert (await database.list(*COMMON)).entries[0].data == FIRST
@@ -185,7 +185,7 @@ async def test_16_a_right_that_is_revoked_while_watching(store: EtcdStore, machi
     async with machine.running():
         await machine.has(FIRST)
         cluster.ctl("user", "revoke-role", "node", "ordain", user="root:root")
-        await machine.fails(Fault.FORBIDDEN, FIRST)
+        await machine.fails(SourceFault.FORBIDDEN, FIRST)
         cluster.ctl("user", "grant-role", "node", "ordain", user="root:root")
         await machine.has(FIRST)
 
@@ -216,25 +216,25 @@ async def test_the_roles_of_the_manual_are_enough_and_not_more(tmp_path: Path) -
             await database.put("locks/x", b"", expect=None, ttl_sec=60)
             with pytest.raises(SourceError) as refused:
                 await database.put(BASE, SECOND, expect=ANY)
-            assert refused.value.code is Fault.FORBIDDEN
+            assert refused.value.code is SourceFault.FORBIDDEN
 
 
 @pytest.mark.parametrize(
     ("status", "error", "code"),
     [
-        (403, {"error": "permission denied", "message": "permission denied", "code": 7}, Fault.FORBIDDEN),
-        (403, {"message": "permission denied", "code": 7}, Fault.FORBIDDEN),
-        (400, {"message": "authentication failed, invalid user ID or password", "code": 3}, Fault.UNAUTHORIZED),
-        (503, {"message": "etcdserver: request timed out", "code": 14}, Fault.UNREACHABLE),
-        (200, {"grpc_code": 14, "http_code": 503, "message": "etcdserver: no leader"}, Fault.UNREACHABLE),
-        (200, {"code": 14, "message": "etcdserver: no leader", "details": []}, Fault.UNREACHABLE),
-        (429, {"message": "etcdserver: too many requests", "code": 8}, Fault.THROTTLED),
-        (400, {"message": "etcdserver: request is too large", "code": 3}, Fault.TOO_LARGE),
+        (403, {"error": "permission denied", "message": "permission denied", "code": 7}, SourceFault.FORBIDDEN),
+        (403, {"message": "permission denied", "code": 7}, SourceFault.FORBIDDEN),
+        (400, {"message": "authentication failed, invalid user ID or password", "code": 3}, SourceFault.UNAUTHORIZED),
+        (503, {"message": "etcdserver: request timed out", "code": 14}, SourceFault.UNREACHABLE),
+        (200, {"grpc_code": 14, "http_code": 503, "message": "etcdserver: no leader"}, SourceFault.UNREACHABLE),
+        (200, {"code": 14, "message": "etcdserver: no leader", "details": []}, SourceFault.UNREACHABLE),
+        (429, {"message": "etcdserver: too many requests", "code": 8}, SourceFault.THROTTLED),
+        (400, {"message": "etcdserver: request is too large", "code": 3}, SourceFault.TOO_LARGE),
     ],
 )
-def test_17_errors_as_each_version_says_them(status: int, error: dict[str, object], code: Fault) -> None:
+def test_17_errors_as_each_version_says_them(status: int, error: dict[str, object], code: SourceFault) -> None:
     """3.4 says an error twice, 3.6 once; in a stream it comes with status 200."""
-    found = refusal(Answer(endpoint="http://a", status=status, headers={}), error)
+    found = refusal(Response(endpoint="http://a", status=status, headers={}), error)
     assert isinstance(found, SourceError)
     assert found.code is code
 
@@ -251,7 +251,7 @@ async def test_34_its_certificate_expires(tmp_path: Path) -> None:
         async with machine.running():
             await machine.has(FIRST)
             authority.issue("server", expired=True)
-            await machine.fails(Fault.TLS, FIRST)
+            await machine.fails(SourceFault.TLS, FIRST)
             authority.issue("server")
             await machine.has(FIRST)
 
@@ -300,10 +300,10 @@ async def test_57_a_store_that_is_full(tmp_path: Path) -> None:
 
             with pytest.raises(SourceError) as full:
                 await fill()
-            assert full.value.code is Fault.FULL
+            assert full.value.code is SourceFault.FULL
             assert machine.health.connected
             await database.delete(BASE, expect=ANY)
-            await machine.fails(Fault.EMPTY, FIRST)
+            await machine.fails(SourceFault.EMPTY, FIRST)
 
 
 async def test_a_lease_ends(tmp_path: Path) -> None:
@@ -331,11 +331,11 @@ async def test_more_than_a_page_is_of_one_moment(tmp_path: Path) -> None:
 
 async def test_something_else_than_etcd_is_told() -> None:
     with store_servers.Pouch() as pouch:
-        database = open_database(SourceSettings(type=Kind.ETCD, endpoints=(pouch.url,)), pace=PACE)
+        database = open_database(SourceSettings(type=SourceKind.ETCD, endpoints=(pouch.url,)), pace=PACE)
         with pytest.raises(SourceError) as refused:
             await database.list(*COMMON)
         await database.close()
-    assert refused.value.code in (Fault.EMPTY, Fault.NOT_DOCUMENTS)
+    assert refused.value.code in (SourceFault.EMPTY, SourceFault.NOT_DOCUMENTS)
 
 
 @etcd

@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from ordain.agent.delivery.database.database import ANY, Change
-from ordain.agent.delivery.fleet.publish import BLOBS, head_key
-from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.database.database import ANY, Write
+from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.assemble import assemble
 from ordain.agent.delivery.release.manifest import make
+from ordain.agent.delivery.release.publish import BLOBS, head_key
 from ordain.agent.delivery.source.database_source import DatabaseSource
-from ordain.agent.delivery.source.open_source import open_database
-from ordain.agent.delivery.source.release_channel import Releases
-from ordain.agent.source_settings import Kind, SourceSettings
+from ordain.agent.delivery.source.release_reader import ReleaseReader
+from ordain.agent.delivery.source.source_factory import open_database
+from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig.certificates import Authority
 from rig.fake_couchdb import FakeCouch
 from rig.source_harness import (
@@ -54,8 +54,8 @@ def machine(store: Store, tmp_path: Path) -> Machine:
     return Machine(settings=store.settings, folder=tmp_path / "machine")
 
 
-def unreachable(store: Store) -> Fault:
-    return Fault.UNREADABLE if isinstance(store, DirectoryStore) else Fault.UNREACHABLE
+def unreachable(store: Store) -> SourceFault:
+    return SourceFault.UNREADABLE if isinstance(store, DirectoryStore) else SourceFault.UNREACHABLE
 
 
 @every
@@ -78,7 +78,7 @@ async def test_02_no_cache_and_no_source(store: Store, machine: Machine) -> None
     async with machine.running():
         await machine.fails(unreachable(store))
         store.up()
-        await machine.fails(Fault.EMPTY)
+        await machine.fails(SourceFault.EMPTY)
         async with admin(machine) as database:
             await database.put(BASE, FIRST, expect=None)
         await machine.has(FIRST)
@@ -100,7 +100,7 @@ async def test_03_lost_for_long_and_back(store: Store, machine: Machine, caplog:
         await machine.has(SECOND)
     gc.collect()
     told = [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
-    assert {record.name for record in told} == {"ordain.agent.delivery.source.fetcher"}
+    assert {record.name for record in told} == {"ordain.agent.source_daemon.fetcher"}
     assert len(told) <= 4  # once for each loss and what it began with
 
 
@@ -111,7 +111,7 @@ async def test_04_a_frozen_server(store: Store, machine: Machine) -> None:
     async with machine.running():
         await machine.has(FIRST)
         store.signal(signal.SIGSTOP)
-        await machine.fails(Fault.UNREACHABLE, FIRST)
+        await machine.fails(SourceFault.UNREACHABLE, FIRST)
         store.signal(signal.SIGCONT)
         await machine.has(FIRST)
 
@@ -125,7 +125,7 @@ async def test_04_a_network_that_swallows_everything(store: Store, machine: Mach
             await machine.has(FIRST)
             proxy.freeze()
             await database.put(BASE, SECOND, expect=ANY)
-            await machine.fails(Fault.UNREACHABLE, FIRST)
+            await machine.fails(SourceFault.UNREACHABLE, FIRST)
             proxy.thaw()
             await machine.has(SECOND)
 
@@ -152,7 +152,7 @@ async def test_13_nothing_is_no_answer(store: Store, machine: Machine) -> None:
         async with machine.running():
             await machine.has(FIRST)
             await store.wipe(database)
-            await machine.fails(Fault.EMPTY, FIRST)
+            await machine.fails(SourceFault.EMPTY, FIRST)
             await database.put(BASE, SECOND, expect=None)
             await machine.has(SECOND)
 
@@ -160,7 +160,7 @@ async def test_13_nothing_is_no_answer(store: Store, machine: Machine) -> None:
 @every
 async def test_20_documents_that_belong_together(store: Store, machine: Machine) -> None:
     """Nobody sees a part of it; on CouchDB, which has no transactions, that takes a release."""
-    if machine.settings.type is Kind.COUCHDB:
+    if machine.settings.type is SourceKind.COUCHDB:
         pytest.skip("CouchDB has no transactions; test_21")
     names = [f"documents/common/layer/part{number}" for number in range(5)]
     seen: set[frozenset[bytes]] = set()
@@ -169,7 +169,7 @@ async def test_20_documents_that_belong_together(store: Store, machine: Machine)
         async def write() -> None:
             for number in range(100):
                 data = str(number).encode()
-                await writer.write([Change(key=name, data=data, expect=ANY) for name in names])
+                await writer.write([Write(key=name, data=data, expect=ANY) for name in names])
                 await asyncio.sleep(0)
 
         writing = asyncio.ensure_future(write())
@@ -186,42 +186,44 @@ async def test_21_a_release_half_published(store: Store, machine: Machine) -> No
     assembled = assemble([("base.yaml", FIRST)])
     release = make(channel="stable", number=1, documents=assembled.names, created="now")
     async with admin(machine) as database:
-        releases = Releases(database, lambda: FACTS, {})
+        releases = ReleaseReader(database, lambda: FACTS, {})
         source = DatabaseSource(database, lambda: FACTS, {}, releases=releases, unsigned=False)
         await database.put(head_key("stable"), release.text(), expect=None)
         with pytest.raises(SourceError) as incomplete:
             await source.read()
-        assert incomplete.value.code is Fault.RELEASE_INCOMPLETE
+        assert incomplete.value.code is SourceFault.RELEASE_INCOMPLETE
         for hash, data in assembled.blobs.items():
             await database.put(f"{BLOBS}{hash}", data, expect=None)
         assert FIRST in [data for _, data in (await source.read()).texts]
         wrong = next(iter(assembled.blobs))
         await database.put(f"{BLOBS}{wrong}", SECOND, expect=ANY)
         with pytest.raises(SourceError) as broken:
-            await DatabaseSource(database, lambda: FACTS, {}, releases=Releases(database, lambda: FACTS, {})).read()
-        assert broken.value.code is Fault.VERIFY_FAILED
+            await DatabaseSource(
+                database, lambda: FACTS, {}, releases=ReleaseReader(database, lambda: FACTS, {})
+            ).read()
+        assert broken.value.code is SourceFault.VERIFY_FAILED
 
 
 @pytest.mark.parametrize(
     ("status", "headers", "body", "code"),
     [
-        (401, {}, b"{}", Fault.UNAUTHORIZED),
-        (403, {}, b"{}", Fault.FORBIDDEN),
-        (404, {}, b"{}", Fault.EMPTY),
-        (429, {"Retry-After": "7"}, b"", Fault.THROTTLED),
-        (500, {}, b"oops", Fault.UNREACHABLE),
-        (503, {"Retry-After": "7"}, b"", Fault.UNREACHABLE),
-        (302, {"Location": "https://login.example/?next=/"}, b"", Fault.REDIRECTED),
-        (200, {"Content-Type": "text/html"}, b"<html>Log in", Fault.NOT_DOCUMENTS),
-        (200, {"Content-Type": "application/json"}, b"<html>Log in", Fault.NOT_DOCUMENTS),
-        (200, {"Content-Type": "application/json"}, b"{}", Fault.NOT_DOCUMENTS),
-        (200, {"Content-Type": "application/json"}, b"[]", Fault.NOT_DOCUMENTS),
-        (200, {"Content-Type": "application/json"}, b"", Fault.NOT_DOCUMENTS),
+        (401, {}, b"{}", SourceFault.UNAUTHORIZED),
+        (403, {}, b"{}", SourceFault.FORBIDDEN),
+        (404, {}, b"{}", SourceFault.EMPTY),
+        (429, {"Retry-After": "7"}, b"", SourceFault.THROTTLED),
+        (500, {}, b"oops", SourceFault.UNREACHABLE),
+        (503, {"Retry-After": "7"}, b"", SourceFault.UNREACHABLE),
+        (302, {"Location": "https://login.example/?next=/"}, b"", SourceFault.REDIRECTED),
+        (200, {"Content-Type": "text/html"}, b"<html>Log in", SourceFault.NOT_DOCUMENTS),
+        (200, {"Content-Type": "application/json"}, b"<html>Log in", SourceFault.NOT_DOCUMENTS),
+        (200, {"Content-Type": "application/json"}, b"{}", SourceFault.NOT_DOCUMENTS),
+        (200, {"Content-Type": "application/json"}, b"[]", SourceFault.NOT_DOCUMENTS),
+        (200, {"Content-Type": "application/json"}, b"", SourceFault.NOT_DOCUMENTS),
     ],
 )
-@pytest.mark.parametrize("kind", [Kind.ETCD, Kind.COUCHDB])
+@pytest.mark.parametrize("kind", [SourceKind.ETCD, SourceKind.COUCHDB])
 async def test_33_answers_that_are_none(
-    kind: Kind, tmp_path: Path, status: int, headers: dict[str, str], body: bytes, code: Fault
+    kind: SourceKind, tmp_path: Path, status: int, headers: dict[str, str], body: bytes, code: SourceFault
 ) -> None:
     async with FakeCouch() as fake:
         fake.refuse = lambda: web.Response(status=status, headers=headers, body=body)
@@ -233,7 +235,7 @@ async def test_33_answers_that_are_none(
     assert refused.value.retry_after_sec == (7.0 if "Retry-After" in headers else 0.0)
 
 
-@pytest.mark.parametrize("kind", [Kind.ETCD, Kind.COUCHDB])
+@pytest.mark.parametrize("kind", [SourceKind.ETCD, SourceKind.COUCHDB])
 @pytest.mark.parametrize(
     ("host", "expired", "authority", "says"),
     [
@@ -244,7 +246,9 @@ async def test_33_answers_that_are_none(
     ],
     ids=["expired", "another name", "another authority", "right"],
 )
-async def test_34_certificates(kind: Kind, tmp_path: Path, host: str, expired: bool, authority: str, says: str) -> None:
+async def test_34_certificates(
+    kind: SourceKind, tmp_path: Path, host: str, expired: bool, authority: str, says: str
+) -> None:
     ours, other = Authority(tmp_path, "ours"), Authority(tmp_path, "portal")
     issued = (ours if authority == "ours" else other).issue("server", host=host, expired=expired)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -255,8 +259,8 @@ async def test_34_certificates(kind: Kind, tmp_path: Path, host: str, expired: b
         if says:
             with pytest.raises(SourceError, match=says) as refused:
                 await database.list("documents/common/")
-            assert refused.value.code is Fault.TLS
+            assert refused.value.code is SourceFault.TLS
             assert fake.asked == 0
-        elif kind is Kind.COUCHDB:
+        elif kind is SourceKind.COUCHDB:
             await database.list("documents/common/")
         await database.close()

@@ -14,15 +14,15 @@ import pytest
 
 from ordain.agent.delivery.database import http_transport
 from ordain.agent.delivery.database.database import ANY
-from ordain.agent.delivery.database.watch import Pace
-from ordain.agent.delivery.protocol import Fault
+from ordain.agent.delivery.database.watch import WatchTiming
+from ordain.agent.delivery.protocol import SourceFault
 from ordain.agent.source_settings import SourceSettings
 from rig import source_harness, store_servers
 from rig.lossy_tun import Wire
 from rig.source_harness import BASE, FIRST, LEFTOVER, SECOND, CouchStore, EtcdStore, Machine, Store, admin, insist
 
 pytestmark = [pytest.mark.integration, LEFTOVER]
-PACE = Pace(check_sec=1.0, answer_sec=2.0)
+PACE = WatchTiming(check_sec=1.0, answer_sec=2.0)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ async def test_a_way_that_swallows_everything(
         await database.put(BASE, FIRST, expect=None)
         await machine.has(FIRST)
         wire.there, wire.back = there, back
-        await machine.fails(Fault.UNREACHABLE, FIRST)
+        await machine.fails(SourceFault.UNREACHABLE, FIRST)
         await insist(database, BASE, SECOND)
         assert machine.texts == [FIRST]
         wire.there = wire.back = 0.0

@@ -10,16 +10,16 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from ordain.agent.server.prebuilt_caches import Finisher
-from ordain.agent.server.server import Server
+from ordain.agent.server.prebuilt_caches import PrebuiltCaches
+from ordain.agent.server.server import BootServer
 
 
 @contextlib.asynccontextmanager
 async def served(
-    directory: Path, finisher: Finisher | None = None, seconds: float = 20
+    directory: Path, finisher: PrebuiltCaches | None = None, seconds: float = 20
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
     """A server over ``directory``: a session to ask it with, and its URL. Ends after so many ``seconds``."""
-    server = Server(directory, finisher)
+    server = BootServer(directory, finisher)
     await server.load()
     runner = web.AppRunner(server.app())
     await runner.setup()

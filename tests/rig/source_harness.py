@@ -13,14 +13,14 @@ import pytest
 
 from ordain.agent.delivery.database.backoff import Backoff
 from ordain.agent.delivery.database.database import ANY, Database
-from ordain.agent.delivery.database.watch import Pace
-from ordain.agent.delivery.protocol import Fault, Health, SourceError
+from ordain.agent.delivery.database.watch import WatchTiming
+from ordain.agent.delivery.protocol import SourceError, SourceFault, SourceHealth
 from ordain.agent.delivery.source.database_source import DatabaseSource
-from ordain.agent.delivery.source.fetcher import Fetcher
-from ordain.agent.delivery.source.handed_over import NAME
 from ordain.agent.delivery.source.handover_file import Handover, decode
-from ordain.agent.delivery.source.open_source import open_database
-from ordain.agent.source_settings import Kind, SourceSettings
+from ordain.agent.delivery.source.handover_source import NAME
+from ordain.agent.delivery.source.source_factory import open_database
+from ordain.agent.source_daemon.fetcher import Fetcher
+from ordain.agent.source_settings import SourceKind, SourceSettings
 from ordain.transforms.model import Facts
 from rig import store_servers
 
@@ -28,7 +28,7 @@ HANDOVER = NAME
 # aiohttp 3.8 leaves a socket to the garbage collector when it is cancelled while it connects.
 LEFTOVER = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 PATIENCE_SEC = 20.0
-PACE = Pace(check_sec=0.3, answer_sec=1.0)
+PACE = WatchTiming(check_sec=0.3, answer_sec=1.0)
 FACTS = Facts(
     id="debian",
     like=(),
@@ -53,9 +53,9 @@ class Machine:
     settings: SourceSettings
     folder: Path
     password: str = ""
-    pace: Pace = PACE
+    pace: WatchTiming = PACE
 
-    def database(self, pace: Pace | None = None) -> Database:
+    def database(self, pace: WatchTiming | None = None) -> Database:
         return open_database(self.settings, password=lambda: self.password, pace=pace or self.pace)
 
     @contextlib.asynccontextmanager
@@ -88,7 +88,7 @@ class Machine:
         return [data for _, data in self.handed().snapshot.texts]
 
     @property
-    def health(self) -> Health:
+    def health(self) -> SourceHealth:
         health = self.handed().health
         assert health is not None
         return health
@@ -108,7 +108,7 @@ class Machine:
         """Wait until just these documents are handed over, and the source is well."""
         await self.until(lambda: self.texts == list(texts) and self.health.connected)
 
-    async def fails(self, code: Fault, *texts: bytes) -> None:
+    async def fails(self, code: SourceFault, *texts: bytes) -> None:
         """Wait until the source is known to fail; these documents stay."""
         await self.until(lambda: self.health.code == code)
         assert self.texts == list(texts)
@@ -118,7 +118,7 @@ class Machine:
 class Store:
     """One store that can be harmed. ``down`` and ``up`` are kill -9 and a start with the data it had."""
 
-    kind: Kind
+    kind: SourceKind
     settings: SourceSettings
 
     def down(self) -> None: ...
@@ -132,7 +132,7 @@ class Store:
 
 class DirectoryStore(Store):
     def __init__(self, path: Path) -> None:
-        self.settings = SourceSettings(type=Kind.DIRECTORY, path=str(path))
+        self.settings = SourceSettings(type=SourceKind.DIRECTORY, path=str(path))
         self._path = path
 
     def down(self) -> None:
@@ -145,7 +145,7 @@ class DirectoryStore(Store):
 class EtcdStore(Store):
     def __init__(self, cluster: store_servers.Cluster) -> None:
         self.cluster = cluster
-        self.settings = SourceSettings(type=Kind.ETCD, endpoints=cluster.endpoints)
+        self.settings = SourceSettings(type=SourceKind.ETCD, endpoints=cluster.endpoints)
 
     def down(self) -> None:
         for member in self.cluster.members:
@@ -163,7 +163,7 @@ class EtcdStore(Store):
 class CouchStore(Store):
     def __init__(self, pouch: store_servers.Pouch) -> None:
         self.pouch = pouch
-        self.settings = SourceSettings(type=Kind.COUCHDB, endpoints=(pouch.url,))
+        self.settings = SourceSettings(type=SourceKind.COUCHDB, endpoints=(pouch.url,))
 
     def down(self) -> None:
         self.pouch.end()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.settings import Settings, read_settings
-from ordain.agent.source_settings import Kind
+from ordain.agent.source_settings import SourceKind
 from ordain.transforms.catalog.known_systems import facts_for, systems
 from ordain.transforms.catalog.names import shared_versions
 from ordain.transforms.catalog.shipped import shipped
@@ -43,7 +43,7 @@ def test_the_settings_are_the_defaults_and_what_is_shown_beside_them_holds(tmp_p
         settings, problems = read_settings(tmp_path)
         assert problems == ()
         kinds.add(settings.source.type)
-    assert kinds == {Kind.HTTP, Kind.ETCD, Kind.COUCHDB}
+    assert kinds == {SourceKind.HTTP, SourceKind.ETCD, SourceKind.COUCHDB}
 
 
 @pytest.mark.parametrize("os", list(systems()))

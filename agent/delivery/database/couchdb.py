@@ -18,11 +18,11 @@ from urllib.parse import quote, urlencode
 
 from ordain.agent.delivery.database import couchdb_wire
 from ordain.agent.delivery.database.couchdb_client import CouchClient, row
-from ordain.agent.delivery.database.database import ANY, GONE, Change, Conflict, Entry, Listing
-from ordain.agent.delivery.database.http_transport import Transport, demand
+from ordain.agent.delivery.database.database import ANY, GONE, Conflict, Listing, StoredEntry, Write
+from ordain.agent.delivery.database.http_transport import HttpTransport, require_success
 from ordain.agent.delivery.database.login import Login
-from ordain.agent.delivery.database.watch import Pace, hints
-from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.database.watch import WatchTiming, hints
+from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.errors import MalformedAnswer
 
 READ = ("documents", "releases")
@@ -42,9 +42,9 @@ class CouchDb:
     type = "couchdb"
 
     def __init__(
-        self, transport: Transport, database: str, login: Login | None = None, *, pace: Pace | None = None
+        self, transport: HttpTransport, database: str, login: Login | None = None, *, pace: WatchTiming | None = None
     ) -> None:
-        self._pace = pace or Pace()
+        self._pace = pace or WatchTiming()
         self._client = CouchClient(transport, login, answer_sec=self._pace.answer_sec)
         self._transport = transport
         self._database = database
@@ -72,42 +72,42 @@ class CouchDb:
                 return Listing(entries=entries, revision=json.dumps(mark["update_seq"]))
         raise SourceError(f"{self.location}: written to all the time, so that no reading of it is whole")
 
-    async def get(self, key: str) -> Entry | None:
+    async def get(self, key: str) -> StoredEntry | None:
         """See `Database.get`."""
         found = couchdb_wire.winner(await self._leaves(key))
         with self._understood():
             return couchdb_wire.entry(found.document) if found else None
 
-    async def history(self, key: str, most: int) -> tuple[Entry, ...]:
+    async def history(self, key: str, most: int) -> tuple[StoredEntry, ...]:
         """See `Database.history`: what no compaction has taken yet."""
         path = self._document(key)
         answer = await self._client.ask("GET", f"{path}?revs_info=true")
         if answer.status == 404:
             return ()
         with self._understood():
-            known = json.loads(demand(answer).body)["_revs_info"]
+            known = json.loads(require_success(answer).body)["_revs_info"]
             there = [row["rev"] for row in known if row["status"] in ("available", "deleted")][:most]
         found = []
         for rev in there:
             document = await self._client.get(f"{path}?rev={rev}")
             with self._understood():
                 gone = document.get("_deleted") is True
-                found.append(Entry(key=key, data=b"", version=GONE) if gone else couchdb_wire.entry(document))
+                found.append(StoredEntry(key=key, data=b"", version=GONE) if gone else couchdb_wire.entry(document))
         return tuple(found)
 
-    async def write(self, changes: Iterable[Change]) -> None:
+    async def write(self, changes: Iterable[Write]) -> None:
         """See `Database.write`: all looked at first, then one by one, as CouchDB has no transactions."""
         await self._write(tuple(changes))
 
     async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
         """See `Database.put`."""
-        return await self._write((Change(key=key, data=data, expect=expect),))
+        return await self._write((Write(key=key, data=data, expect=expect),))
 
     async def delete(self, key: str, *, expect: str) -> None:
         """See `Database.delete`."""
-        await self._write((Change(key=key, data=None, expect=expect),))
+        await self._write((Write(key=key, data=None, expect=expect),))
 
-    async def _write(self, changes: tuple[Change, ...]) -> str:
+    async def _write(self, changes: tuple[Write, ...]) -> str:
         """What is written follows the highest revision, also a deleted one, and ends all others: no dispute is left."""
         found = [await self._leaves(change.key) for change in changes]
         for change, leaves in zip(changes, found, strict=True):
@@ -131,8 +131,8 @@ class CouchDb:
             raise Conflict(key)
         if answer.status == 413:
             what = f"{answer.endpoint}: {key} is too large for it"
-            raise SourceError(what, code=Fault.TOO_LARGE, hint="max_document_size, 8 MB unless set")
-        found = json.loads(demand(answer).body or b"{}")
+            raise SourceError(what, code=SourceFault.TOO_LARGE, hint="max_document_size, 8 MB unless set")
+        found = json.loads(require_success(answer).body or b"{}")
         return str(found.get("rev", ""))
 
     async def watch(self, prefixes: tuple[str, ...], revision: str) -> AsyncGenerator[None, None]:
@@ -170,10 +170,10 @@ class CouchDb:
                     if str(change.get("id", "")).startswith(prefixes):
                         woken.set()
                 else:
-                    raise SourceError(f"{endpoint}: the feed broke off", code=Fault.TRUNCATED)
+                    raise SourceError(f"{endpoint}: the feed broke off", code=SourceFault.TRUNCATED)
             if time.monotonic() - began < LEAST_FEED_SEC:
                 what = f"{endpoint}: ends every feed at once"
-                raise SourceError(what, code=Fault.UNREACHABLE, hint="is it in maintenance?")
+                raise SourceError(what, code=SourceFault.UNREACHABLE, hint="is it in maintenance?")
         except SourceError:
             if self._transport.endpoint == endpoint:
                 self._transport.rotate()
@@ -197,7 +197,9 @@ class CouchDb:
         """The state of a whole database in its own words: equal when nothing has changed, at least."""
         found = await self._client.get(database)
         if not isinstance(found, dict) or "update_seq" not in found:
-            raise SourceError(f"{self.location}: is no CouchDB", code=Fault.NOT_DOCUMENTS, hint="is the address right?")
+            raise SourceError(
+                f"{self.location}: is no CouchDB", code=SourceFault.NOT_DOCUMENTS, hint="is the address right?"
+            )
         words = ("update_seq", "purge_seq", "doc_count", "doc_del_count", "instance_start_time")
         return {word: found[word] for word in words if word in found}
 
@@ -212,7 +214,7 @@ class CouchDb:
         if self._ranges_at_once:
             answer = await self._client.ask("POST", f"{database}/_all_docs/queries", {"queries": queries})
             if answer.status not in (400, 404, 405):
-                return [found["rows"] for found in json.loads(demand(answer).body)["results"]]
+                return [found["rows"] for found in json.loads(require_success(answer).body)["results"]]
             self._ranges_at_once = False
         paths = (
             f"{database}/_all_docs?{urlencode({name: json.dumps(value) for name, value in query.items()})}"
@@ -232,15 +234,15 @@ class CouchDb:
         for key in sorted(several):
             if why := couchdb_wire.dispute(await self._leaves(key)):
                 hint = f"ordainctl documents put {key.rpartition('/')[2]}.yaml settles it"
-                raise SourceError(f"{self.location}: {key} {why}", code=Fault.CONFLICT, hint=hint)
+                raise SourceError(f"{self.location}: {key} {why}", code=SourceFault.CONFLICT, hint=hint)
 
-    async def _leaves(self, key: str) -> tuple[couchdb_wire.Leaf, ...]:
+    async def _leaves(self, key: str) -> tuple[couchdb_wire.LeafRevision, ...]:
         answer = await self._client.ask("GET", f"{self._document(key)}?open_revs=all&revs=true")
         if answer.status == 404:
             await self._mark(self._path(key))  # is the whole database gone?
             return ()
         with self._understood():
-            return couchdb_wire.leaves(json.loads(demand(answer).body))
+            return couchdb_wire.leaves(json.loads(require_success(answer).body))
 
     def _path(self, key: str) -> str:
         """The path of the database that holds a key."""
@@ -255,10 +257,10 @@ class CouchDb:
         try:
             yield
         except MalformedAnswer as error:
-            raise SourceError(f"{self.location}: {error}", code=Fault.NOT_DOCUMENTS) from None
+            raise SourceError(f"{self.location}: {error}", code=SourceFault.NOT_DOCUMENTS) from None
         except (KeyError, TypeError, ValueError) as error:
             what = f"{self.location}: an answer that is none of CouchDB's: {error!r}"
-            raise SourceError(what, code=Fault.NOT_DOCUMENTS) from None
+            raise SourceError(what, code=SourceFault.NOT_DOCUMENTS) from None
 
 
 def _read_only(prefixes: tuple[str, ...]) -> bool:

@@ -9,17 +9,17 @@ from contextlib import asynccontextmanager
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
-from ordain.agent.delivery.database.http_transport import Answer, Stream, Transport, demand
+from ordain.agent.delivery.database.http_transport import HttpTransport, LineStream, Response, require_success
 from ordain.agent.delivery.database.login import LOCKOUT_SEC, Login
-from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.protocol import SourceError, SourceFault
 
 COOKIE = "AuthSession"
 
 
 class CouchClient:
-    """CouchDB behind a `Transport`."""
+    """CouchDB behind a `HttpTransport`."""
 
-    def __init__(self, transport: Transport, login: Login | None, *, answer_sec: float) -> None:
+    def __init__(self, transport: HttpTransport, login: Login | None, *, answer_sec: float) -> None:
         self.transport = transport
         self._login = login
         self._answer_sec = answer_sec
@@ -27,13 +27,13 @@ class CouchClient:
 
     async def get(self, path: str) -> Any:
         """A JSON answer. Raises `SourceError`; 404 has the code ``SourceEmpty``."""
-        return _parsed(demand(await self.ask("GET", path)))
+        return _parsed(require_success(await self.ask("GET", path)))
 
     async def post(self, path: str, body: object) -> Any:
         """The answer to a question with a body; nothing is written."""
-        return _parsed(demand(await self.ask("POST", path, body)))
+        return _parsed(require_success(await self.ask("POST", path, body)))
 
-    async def ask(self, method: str, path: str, body: object = None, *, repeatable: bool = True) -> Answer:
+    async def ask(self, method: str, path: str, body: object = None, *, repeatable: bool = True) -> Response:
         """One request. A session that ended is renewed once. Raises `SourceError`; an answer may have any status."""
         await self._authenticate()
         answer = await self._send(method, path, body, repeatable=repeatable)
@@ -45,16 +45,16 @@ class CouchClient:
         return self._with_renewed_cookie(answer)
 
     @asynccontextmanager
-    async def stream(self, path: str, *, idle_sec: float) -> AsyncGenerator[Stream, None]:
+    async def stream(self, path: str, *, idle_sec: float) -> AsyncGenerator[LineStream, None]:
         """A feed."""
         await self._authenticate()
         async with self.transport.stream("GET", path, headers=self._authorization, idle_sec=idle_sec) as stream:
             if stream.answer.status == 401:
                 self._authorization.clear()
-            demand(stream.answer)
+            require_success(stream.answer)
             yield stream
 
-    async def _send(self, method: str, path: str, body: object, *, repeatable: bool = True) -> Answer:
+    async def _send(self, method: str, path: str, body: object, *, repeatable: bool = True) -> Response:
         return await self.transport.request(
             method,
             path,
@@ -76,13 +76,13 @@ class CouchClient:
         elif answer.status in (400, 401, 403):
             what = f"{answer.endpoint}: does not let {name} in"
             hint = "is the password that of the user?"
-            raise SourceError(what, code=Fault.UNAUTHORIZED, hint=hint, retry_after_sec=LOCKOUT_SEC)
+            raise SourceError(what, code=SourceFault.UNAUTHORIZED, hint=hint, retry_after_sec=LOCKOUT_SEC)
         else:
-            self._with_renewed_cookie(demand(answer))
+            self._with_renewed_cookie(require_success(answer))
             if not self._authorization:
-                raise SourceError(f"{answer.endpoint}: opened no session", code=Fault.UNAUTHORIZED)
+                raise SourceError(f"{answer.endpoint}: opened no session", code=SourceFault.UNAUTHORIZED)
 
-    def _with_renewed_cookie(self, answer: Answer) -> Answer:
+    def _with_renewed_cookie(self, answer: Response) -> Response:
         """``answer``; a session is prolonged by a new cookie before the old one ends."""
         try:
             cookie = SimpleCookie(answer.headers.get("set-cookie", "")).get(COOKIE)
@@ -93,12 +93,12 @@ class CouchClient:
         return answer
 
 
-def _parsed(answer: Answer) -> Any:
+def _parsed(answer: Response) -> Any:
     try:
         return json.loads(answer.body)
     except ValueError:
         what = f"{answer.endpoint}: answers something else than JSON"
-        raise SourceError(what, code=Fault.NOT_DOCUMENTS) from None
+        raise SourceError(what, code=SourceFault.NOT_DOCUMENTS) from None
 
 
 def row(line: bytes, endpoint: str) -> Mapping[str, Any]:
@@ -108,5 +108,5 @@ def row(line: bytes, endpoint: str) -> Mapping[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise SourceError(f"{endpoint}: a feed that is none of CouchDB's", code=Fault.NOT_DOCUMENTS)
+        raise SourceError(f"{endpoint}: a feed that is none of CouchDB's", code=SourceFault.NOT_DOCUMENTS)
     return found

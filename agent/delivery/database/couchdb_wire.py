@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ordain.agent.delivery.database.database import Entry
+from ordain.agent.delivery.database.database import StoredEntry
 from ordain.agent.errors import MalformedAnswer
 
 Json = Mapping[str, Any]
@@ -21,7 +21,7 @@ Revision = tuple[int, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leaf:
+class LeafRevision:
     """One end of a document's history. ``parent`` is what it was made from, ``None`` for a first revision."""
 
     revision: Revision
@@ -47,7 +47,7 @@ def rev(found: Revision) -> str:
     return f"{found[0]}-{found[1]}"
 
 
-def leaves(answer: object) -> tuple[Leaf, ...]:
+def leaves(answer: object) -> tuple[LeafRevision, ...]:
     """What ``open_revs=all&revs=true`` answers, highest first."""
     if not isinstance(answer, list):
         raise MalformedAnswer("no list of revisions")
@@ -55,12 +55,12 @@ def leaves(answer: object) -> tuple[Leaf, ...]:
     return tuple(sorted(found, key=lambda leaf: leaf.revision, reverse=True))
 
 
-def _leaf(document: dict[str, Any]) -> Leaf:
+def _leaf(document: dict[str, Any]) -> LeafRevision:
     try:
         ids = document["_revisions"]["ids"]
         start = int(document["_revisions"]["start"])
         parent = (start - 1, str(ids[1])) if len(ids) > 1 else None
-        return Leaf(
+        return LeafRevision(
             revision=revision(document["_rev"]),
             parent=parent,
             deleted=document.get("_deleted") is True,
@@ -70,12 +70,12 @@ def _leaf(document: dict[str, Any]) -> Leaf:
         raise MalformedAnswer(f"a revision that cannot be read: {error!r}") from error
 
 
-def winner(found: Iterable[Leaf]) -> Leaf | None:
+def winner(found: Iterable[LeafRevision]) -> LeafRevision | None:
     """The leaf that reading shows; None: the document is deleted."""
     return next((leaf for leaf in found if not leaf.deleted), None)
 
 
-def dispute(found: Iterable[Leaf]) -> str:
+def dispute(found: Iterable[LeafRevision]) -> str:
     """Why nobody can tell which revision of a document is meant, "" if one is.
 
     Two that are alive: two servers took different writes. One that is alive beside a deleted one that had won over it:
@@ -91,12 +91,12 @@ def dispute(found: Iterable[Leaf]) -> str:
     return ""
 
 
-def entry(document: Json) -> Entry:
+def entry(document: Json) -> StoredEntry:
     """A document of ours: ``text``, or ``base64`` for what is no text, or itself as JSON (``"ordain": "v1"``)."""
     key, version = document.get("_id"), document.get("_rev")
     if not isinstance(key, str) or not isinstance(version, str):
         raise MalformedAnswer("a document without _id and _rev")
-    return Entry(key=key, data=_data(key, document), version=version)
+    return StoredEntry(key=key, data=_data(key, document), version=version)
 
 
 def _data(key: str, document: Json) -> bytes:

@@ -20,7 +20,7 @@ GONE = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class StoredEntry:
     """One key. ``version`` is the store's own word for this state of it, to expect when it is written next."""
 
     key: str
@@ -32,12 +32,12 @@ class Entry:
 class Listing:
     """Entries of one moment, sorted by key; ``revision`` names that moment in the store's own words."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[StoredEntry, ...]
     revision: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Change:
+class Write:
     """``key`` is to hold ``data`` (``None``: be gone) if its version is ``expect`` (``None``: if it is not there)."""
 
     key: str
@@ -62,16 +62,16 @@ class Database(Protocol):
     async def list(self, *prefixes: str) -> Listing:
         """All entries whose key begins with one of ``prefixes``: of one moment, and never of a stale one."""
 
-    async def get(self, key: str) -> Entry | None:
+    async def get(self, key: str) -> StoredEntry | None:
         """One entry."""
 
-    async def history(self, key: str, most: int) -> tuple[Entry, ...]:
+    async def history(self, key: str, most: int) -> tuple[StoredEntry, ...]:
         """The versions of an entry that the store still has, latest first; none where it keeps none.
 
         One with the version `GONE` stands for a time when it was not there.
         """
 
-    async def write(self, changes: Iterable[Change]) -> None:
+    async def write(self, changes: Iterable[Write]) -> None:
         """All of ``changes`` or, after `Conflict`, none; a store without transactions writes in their order."""
 
     async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:

@@ -13,12 +13,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, M
 from contextlib import AsyncExitStack, aclosing, contextmanager
 
 from ordain.agent.delivery.database import etcd_wire
-from ordain.agent.delivery.database.database import ANY, GONE, Change, Conflict, Entry, Listing
+from ordain.agent.delivery.database.database import ANY, GONE, Conflict, Listing, StoredEntry, Write
 from ordain.agent.delivery.database.etcd_client import Compacted, EtcdClient, NotEnabled, TokenRefused, parsed, refusal
-from ordain.agent.delivery.database.http_transport import Answer, Transport
+from ordain.agent.delivery.database.http_transport import HttpTransport, Response
 from ordain.agent.delivery.database.login import Login
-from ordain.agent.delivery.database.watch import Pace, hints
-from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.database.watch import WatchTiming, hints
+from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.errors import MalformedAnswer, StoreError
 
 PAGE = 100
@@ -31,10 +31,10 @@ MAX_BYTES = 64 << 20
 """Of all that one listing may hold."""
 _FOREVER_SEC = 86_400.0
 """A watch may be silent for so long: the check is what finds a dead one."""
-_OTHER_SERVER = (Fault.UNREACHABLE, Fault.TRUNCATED, Fault.TLS)
+_OTHER_SERVER = (SourceFault.UNREACHABLE, SourceFault.TRUNCATED, SourceFault.TLS)
 
 
-class Deaf(StoreError):
+class WatchIncomplete(StoreError):
     """A server has not heard all that it was asked."""
 
 
@@ -44,9 +44,9 @@ class Etcd:
     type = "etcd"
 
     def __init__(
-        self, transport: Transport, prefix: str, login: Login | None = None, *, pace: Pace | None = None
+        self, transport: HttpTransport, prefix: str, login: Login | None = None, *, pace: WatchTiming | None = None
     ) -> None:
-        self._pace = pace or Pace()
+        self._pace = pace or WatchTiming()
         self._client = EtcdClient(transport, login, answer_sec=self._pace.answer_sec)
         self._transport = transport
         self.prefix = prefix if prefix.endswith("/") else f"{prefix}/"
@@ -62,10 +62,10 @@ class Etcd:
                 return await self._list(prefixes)
             except Compacted:
                 continue
-        raise SourceError(f"{self.location}: compacted faster than it can be read", code=Fault.UNREACHABLE)
+        raise SourceError(f"{self.location}: compacted faster than it can be read", code=SourceFault.UNREACHABLE)
 
     async def _list(self, prefixes: tuple[str, ...]) -> Listing:
-        found: dict[str, list[Entry]] = {prefix: [] for prefix in prefixes}
+        found: dict[str, list[StoredEntry]] = {prefix: [] for prefix in prefixes}
         rest = [(prefix, "") for prefix in prefixes]
         header: etcd_wire.Header | None = None
         size = 0
@@ -84,7 +84,7 @@ class Etcd:
                     rest.append((prefix, page.entries[-1].key))
             if size > MAX_BYTES:
                 what = f"{self.location}: more than {MAX_BYTES:,} bytes of documents"
-                raise SourceError(what, code=Fault.TOO_LARGE)
+                raise SourceError(what, code=SourceFault.TOO_LARGE)
         if header is None:
             return Listing(entries=(), revision="")
         self._not_rewound(header)
@@ -93,15 +93,15 @@ class Etcd:
         entries = sorted((entry for each in found.values() for entry in each), key=lambda entry: entry.key)
         return Listing(entries=tuple(entries), revision=str(header.revision))
 
-    async def get(self, key: str) -> Entry | None:
+    async def get(self, key: str) -> StoredEntry | None:
         """See `Database.get`."""
         answer = await self._call("kv/txn", etcd_wire.ranges([{"key": etcd_wire.encode(self.prefix + key)}], limit=1))
         with self._understood():
             return next(iter(etcd_wire.pages(answer, self.prefix)[0].entries), None)
 
-    async def history(self, key: str, most: int) -> tuple[Entry, ...]:
+    async def history(self, key: str, most: int) -> tuple[StoredEntry, ...]:
         """See `Database.history`: back to the last compaction."""
-        found: list[Entry] = []
+        found: list[StoredEntry] = []
         span, at = {"key": etcd_wire.encode(self.prefix + key)}, 0
         while len(found) < most:
             try:
@@ -116,11 +116,11 @@ class Etcd:
             found.append(entry)
             at = int(entry.version) - 1
             if created > at:
-                found.append(Entry(key=key, data=b"", version=GONE))
+                found.append(StoredEntry(key=key, data=b"", version=GONE))
                 break
         return tuple(found[:most])
 
-    async def write(self, changes: Iterable[Change]) -> None:
+    async def write(self, changes: Iterable[Write]) -> None:
         """See `Database.write`: one transaction."""
         await self._write(changes)
 
@@ -129,13 +129,13 @@ class Etcd:
         lease = ""
         if ttl_sec:
             lease = str((await self._call("lease/grant", {"TTL": str(ttl_sec)}))["ID"])
-        return await self._write([Change(key=key, data=data, expect=expect)], lease)
+        return await self._write([Write(key=key, data=data, expect=expect)], lease)
 
     async def delete(self, key: str, *, expect: str) -> None:
         """See `Database.delete`."""
-        await self._write([Change(key=key, data=None, expect=expect)])
+        await self._write([Write(key=key, data=None, expect=expect)])
 
-    async def _write(self, changes: Iterable[Change], lease: str = "") -> str:
+    async def _write(self, changes: Iterable[Write], lease: str = "") -> str:
         changes = tuple(changes)
         body = etcd_wire.transaction([(self.prefix + change.key, change) for change in changes], lease=lease)
         answer = await self._call("kv/txn", body, repeatable=False)
@@ -159,10 +159,10 @@ class Etcd:
 
     async def _follow(self, prefixes: tuple[str, ...], revision: int, woken: asyncio.Event) -> None:
         for _ in range(ATTEMPTS):
-            with contextlib.suppress(Deaf):
+            with contextlib.suppress(WatchIncomplete):
                 return await self._listen(prefixes, revision, woken)
         what = f"{self._transport.endpoint}: has not heard all that is to be watched"
-        raise SourceError(what, code=Fault.UNREACHABLE)
+        raise SourceError(what, code=SourceFault.UNREACHABLE)
 
     async def _listen(self, prefixes: tuple[str, ...], revision: int, woken: asyncio.Event) -> None:
         requests = [
@@ -180,10 +180,10 @@ class Etcd:
                     if line.strip() and self._take(line, revision, stream.answer):
                         woken.set()
             what = f"{endpoint}: ended the watch"
-            raise SourceError(what, code=Fault.UNREACHABLE)
+            raise SourceError(what, code=SourceFault.UNREACHABLE)
         except TimeoutError:
             self._transport.rotate()
-            raise SourceError(f"{endpoint}: no answer in time", code=Fault.UNREACHABLE) from None
+            raise SourceError(f"{endpoint}: no answer in time", code=SourceFault.UNREACHABLE) from None
         except SourceError as error:
             if error.code in _OTHER_SERVER and self._transport.endpoint == endpoint:
                 self._transport.rotate()
@@ -192,9 +192,9 @@ class Etcd:
             woken.set()
 
     async def _created(
-        self, lines: AsyncIterator[bytes], count: int, revision: int, answer: Answer, woken: asyncio.Event
+        self, lines: AsyncIterator[bytes], count: int, revision: int, answer: Response, woken: asyncio.Event
     ) -> None:
-        """Wait until the server has created ``count`` watches. Raises `Deaf` if it does not.
+        """Wait until the server has created ``count`` watches. Raises `WatchIncomplete` if it does not.
 
         See `taken_at_once` for what the gateway may do to the rest of them. A server that is late is only busy: with
         less patience, the machines that ask again are what keeps it so.
@@ -209,16 +209,16 @@ class Etcd:
                     woken.set()
                 count -= b'"created":true' in line
         except TimeoutError:
-            raise Deaf from None
+            raise WatchIncomplete from None
 
-    def _take(self, line: bytes, revision: int, answer: Answer) -> bool:
+    def _take(self, line: bytes, revision: int, answer: Response) -> bool:
         """Whether a message of the stream brings a change. Raises what ends the watch."""
         message = parsed(line, answer.endpoint)
         if error := message.get("error"):
             raise self._refusal(answer, error if isinstance(error, Mapping) else {})
         result = message.get("result")
         if not isinstance(result, Mapping):
-            raise SourceError(f"{answer.endpoint}: a watch that is none of etcd's", code=Fault.NOT_DOCUMENTS)
+            raise SourceError(f"{answer.endpoint}: a watch that is none of etcd's", code=SourceFault.NOT_DOCUMENTS)
         if result.get("canceled"):
             # The server leaves the stream open, for ever.
             if result.get("compact_revision"):
@@ -230,7 +230,7 @@ class Etcd:
                 raise self._rewound(etcd_wire.header(result).revision, revision)
         return bool(result.get("events"))
 
-    def _refusal(self, answer: Answer, error: etcd_wire.Json) -> Exception:
+    def _refusal(self, answer: Response, error: etcd_wire.Json) -> Exception:
         failure = refusal(answer, error)
         if isinstance(failure, TokenRefused):
             self._client.forget_token()
@@ -247,7 +247,7 @@ class Etcd:
             state = etcd_wire.state(answer)
         if self._transport.endpoint != self._watched:
             # It answered to others only: the watch on it may be dead as well.
-            raise SourceError(f"{self._watched}: no answer in time", code=Fault.UNREACHABLE)
+            raise SourceError(f"{self._watched}: no answer in time", code=SourceFault.UNREACHABLE)
         return state != self._listed.get(prefixes)
 
     def _not_rewound(self, header: etcd_wire.Header) -> None:
@@ -258,13 +258,13 @@ class Etcd:
 
     def _rewound(self, now: int, before: int) -> SourceError:
         what = f"{self.location}: at revision {now:,} after {before:,}: restored from a backup, or another store"
-        return SourceError(what, code=Fault.REWOUND, hint="its documents are read anew")
+        return SourceError(what, code=SourceFault.REWOUND, hint="its documents are read anew")
 
     async def _call(self, path: str, body: etcd_wire.Json, *, repeatable: bool = True) -> etcd_wire.Json:
         try:
             return await self._client.call(path, body, repeatable=repeatable)
         except NotEnabled as error:
-            raise SourceError(str(error), code=Fault.UNREACHABLE) from None
+            raise SourceError(str(error), code=SourceFault.UNREACHABLE) from None
 
     @contextmanager
     def _understood(self) -> Iterator[None]:
@@ -272,4 +272,4 @@ class Etcd:
             yield
         except MalformedAnswer as error:
             what = f"{self._transport.endpoint}: {error}"
-            raise SourceError(what, code=Fault.NOT_DOCUMENTS) from None
+            raise SourceError(what, code=SourceFault.NOT_DOCUMENTS) from None

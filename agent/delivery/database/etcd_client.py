@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from ordain.agent.delivery.database.etcd_wire import Json
-from ordain.agent.delivery.database.http_transport import Answer, Stream, Transport, demand
+from ordain.agent.delivery.database.http_transport import HttpTransport, LineStream, Response, require_success
 from ordain.agent.delivery.database.login import LOCKOUT_SEC, Login
-from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.errors import StoreError
 
 OLDEST = (3, 4)
@@ -31,9 +31,9 @@ class TokenRefused(StoreError):
 
 
 class EtcdClient:
-    """etcd behind a `Transport`; ``answer_sec`` must be longer than the 7 s it takes to miss a quorum."""
+    """etcd behind a `HttpTransport`; ``answer_sec`` must be longer than the 7 s it takes to miss a quorum."""
 
-    def __init__(self, transport: Transport, login: Login | None, *, answer_sec: float) -> None:
+    def __init__(self, transport: HttpTransport, login: Login | None, *, answer_sec: float) -> None:
         self.transport = transport
         self._login = login
         self._answer_sec = answer_sec
@@ -57,7 +57,7 @@ class EtcdClient:
             raise refused.failure from None
 
     @asynccontextmanager
-    async def watch(self, requests: Iterable[Json], *, idle_sec: float) -> AsyncGenerator[Stream, None]:
+    async def watch(self, requests: Iterable[Json], *, idle_sec: float) -> AsyncGenerator[LineStream, None]:
         """A stream of watches, one for each of ``requests``. Raises `SourceError`."""
         await self._gate()
         await self._authenticate()
@@ -83,9 +83,9 @@ class EtcdClient:
         )
         if answer.status != 200:
             self._refuse(answer)
-        return parsed(demand(answer).body, answer.endpoint)
+        return parsed(require_success(answer).body, answer.endpoint)
 
-    def _refuse(self, answer: Answer) -> None:
+    def _refuse(self, answer: Response) -> None:
         """Raises what an answer that is none stands for; 3.6 has no ``error`` beside ``message``."""
         error = {}
         if answer.headers.get("content-type", "").startswith("application/json"):
@@ -102,7 +102,7 @@ class EtcdClient:
         try:
             self._token = str((await self._post("auth/authenticate", body, True))["token"])
         except KeyError:
-            raise SourceError(f"{self.transport.endpoint}: gave no token", code=Fault.UNAUTHORIZED) from None
+            raise SourceError(f"{self.transport.endpoint}: gave no token", code=SourceFault.UNAUTHORIZED) from None
         except TokenRefused as refused:
             raise refused.failure from None
         except NotEnabled:
@@ -118,14 +118,16 @@ class EtcdClient:
         """Learn of a server that was not asked before whether it is one for us."""
         if self.transport.endpoint in self._known:
             return
-        answer = demand(await self.transport.request("GET", "/version", answer_sec=self._answer_sec))
+        answer = require_success(await self.transport.request("GET", "/version", answer_sec=self._answer_sec))
         version = str(parsed(answer.body, answer.endpoint).get("etcdserver", ""))
         numbers = version.split(".")
         if len(numbers) < 2 or not all(n.isdigit() for n in numbers[:2]):
-            raise SourceError(f"{answer.endpoint}: is no etcd", code=Fault.NOT_DOCUMENTS, hint="is the address right?")
+            raise SourceError(
+                f"{answer.endpoint}: is no etcd", code=SourceFault.NOT_DOCUMENTS, hint="is the address right?"
+            )
         if (int(numbers[0]), int(numbers[1])) < OLDEST:
             what = f"{answer.endpoint}: etcd {version} is too old"
-            raise SourceError(what, code=Fault.NOT_DOCUMENTS, hint="3.4 or later")
+            raise SourceError(what, code=SourceFault.NOT_DOCUMENTS, hint="3.4 or later")
         self._known.add(answer.endpoint)
 
 
@@ -155,36 +157,36 @@ def parsed(body: bytes, endpoint: str) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise SourceError(f"{endpoint}: answers something else than JSON", code=Fault.NOT_DOCUMENTS)
+        raise SourceError(f"{endpoint}: answers something else than JSON", code=SourceFault.NOT_DOCUMENTS)
     return found
 
 
-def refusal(answer: Answer, error: Json) -> Exception:
+def refusal(answer: Response, error: Json) -> Exception:
     """What an error of the gateway stands for, by status and code; texts decide only where these say too little."""
     message = str(error.get("message") or error.get("error") or "")
     code = error.get("code", error.get("grpc_code"))
     what = f"{answer.endpoint}: {message or f'answers {answer.status}'}"
     if answer.status == 401 or code == 16 or "user name is empty" in message:
         hint = "" if "empty" not in message else "name a `user` and a `credential`"
-        return TokenRefused(SourceError(what, code=Fault.UNAUTHORIZED, hint=hint))
+        return TokenRefused(SourceError(what, code=SourceFault.UNAUTHORIZED, hint=hint))
     if "authentication is not enabled" in message:
         return NotEnabled(what)
     if "authentication failed" in message:
         hint = "is the password that of the user?"
-        return SourceError(what, code=Fault.UNAUTHORIZED, hint=hint, retry_after_sec=LOCKOUT_SEC)
+        return SourceError(what, code=SourceFault.UNAUTHORIZED, hint=hint, retry_after_sec=LOCKOUT_SEC)
     if answer.status == 403 or code == 7 or "permission denied" in message:
-        return SourceError(what, code=Fault.FORBIDDEN, hint="grant the user's role the keys below the prefix")
+        return SourceError(what, code=SourceFault.FORBIDDEN, hint="grant the user's role the keys below the prefix")
     if "has been compacted" in message:
         return Compacted(message)
     if code == 8 and "space" in message:
-        return SourceError(what, code=Fault.FULL, hint="compact, defragment, then `etcdctl alarm disarm`")
+        return SourceError(what, code=SourceFault.FULL, hint="compact, defragment, then `etcdctl alarm disarm`")
     if answer.status == 429 or code == 8:
-        return SourceError(what, code=Fault.THROTTLED)
+        return SourceError(what, code=SourceFault.THROTTLED)
     if "too large" in message:
-        return SourceError(what, code=Fault.TOO_LARGE, hint="--max-request-bytes of etcd, 1.5 MiB unless set")
+        return SourceError(what, code=SourceFault.TOO_LARGE, hint="--max-request-bytes of etcd, 1.5 MiB unless set")
     if not message:
         try:
-            demand(answer)
+            require_success(answer)
         except SourceError as failure:
             return failure
-    return SourceError(what, code=Fault.UNREACHABLE)
+    return SourceError(what, code=SourceFault.UNREACHABLE)

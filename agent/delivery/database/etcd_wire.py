@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ordain.agent.delivery.database.database import ANY, Change, Entry
+from ordain.agent.delivery.database.database import ANY, StoredEntry, Write
 from ordain.agent.errors import MalformedAnswer
 
 Json = Mapping[str, Any]
@@ -30,7 +30,7 @@ class Header:
 class Page:
     """A part of a range. ``more``: the range goes on behind the last entry."""
 
-    entries: tuple[Entry, ...]
+    entries: tuple[StoredEntry, ...]
     more: bool
 
 
@@ -66,7 +66,7 @@ def newest(spans: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return {"success": [{"request_range": {**span, **last}} for span in spans]}
 
 
-def transaction(changes: Iterable[tuple[str, Change]], *, lease: str = "") -> dict[str, Any]:
+def transaction(changes: Iterable[tuple[str, Write]], *, lease: str = "") -> dict[str, Any]:
     """Writes the changes, each with its full key, if every key is as expected."""
     compare, success = [], []
     for key, change in changes:
@@ -126,7 +126,7 @@ def state(answer: Json) -> tuple[tuple[int, int], ...]:
 
 def _page(page: Json, base: str) -> Page:
     entries = (
-        Entry(
+        StoredEntry(
             key=base64.b64decode(kv["key"], validate=True).decode().removeprefix(base),
             data=base64.b64decode(kv.get("value", ""), validate=True),
             version=str(kv["mod_revision"]),

@@ -1,8 +1,8 @@
 """HTTP to the servers of a source, with nothing taken on trust: an effect that all remote sources share.
 
-    endpoints ─Transport▶ request() → `Answer`      one answer, whole, of bounded size, of any status
-                          stream()  → `Stream`      lines as they come, never a part of one
-    `Answer` ─demand▶ the same, or the `SourceError` that its status stands for
+    endpoints ─Transport▶ request() → `Response`      one answer, whole, of bounded size, of any status
+                          stream()  → `LineStream`      lines as they come, never a part of one
+    `Response` ─demand▶ the same, or the `SourceError` that its status stands for
 
 Redirects are not followed, bodies are not decompressed, and every wait is bounded. aiohttp ≥ 3.8 (Debian 12).
 """
@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
-from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.protocol import SourceError, SourceFault
 
 CONNECT_SEC = 10.0
 """Name, connection and TLS together."""
@@ -37,7 +37,7 @@ _KEEPALIVE = ((socket.TCP_KEEPIDLE, 20), (socket.TCP_KEEPINTVL, 10), (socket.TCP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+class ServerAccess:
     """Where the servers are and how they are recognised.
 
     ``endpoints`` are URLs (``https://a:2379``), without a user. ``ca``, ``cert`` and ``key`` are paths of PEM files;
@@ -51,7 +51,7 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Response:
     """One answer of ``endpoint``, whatever its status. ``headers`` have lower-case names."""
 
     endpoint: str
@@ -60,10 +60,10 @@ class Answer:
     body: bytes = b""
 
 
-class Stream:
+class LineStream:
     """An answer whose body comes in lines, for as long as the server likes."""
 
-    def __init__(self, answer: Answer, response: aiohttp.ClientResponse, max_line_bytes: int) -> None:
+    def __init__(self, answer: Response, response: aiohttp.ClientResponse, max_line_bytes: int) -> None:
         self.answer = answer
         self._response = response
         self._max = max_line_bytes
@@ -83,13 +83,13 @@ class Stream:
                 if len(rest) > self._max:
                     raise _too_large(self.answer.endpoint, self._max)
         if rest:
-            raise SourceError(f"{self.answer.endpoint}: broke off within a line", code=Fault.TRUNCATED)
+            raise SourceError(f"{self.answer.endpoint}: broke off within a line", code=SourceFault.TRUNCATED)
 
 
-class Transport:
+class HttpTransport:
     """A session with one of several servers: the one that answered last, the next when it fails."""
 
-    def __init__(self, access: Access, *, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(self, access: ServerAccess, *, headers: Mapping[str, str] | None = None) -> None:
         self.access = access
         self._headers = {"Accept-Encoding": "identity", "User-Agent": "ordain", **(headers or {})}
         self._at = 0
@@ -115,14 +115,14 @@ class Transport:
         max_bytes: int = MAX_BYTES,
         answer_sec: float = ANSWER_SEC,
         repeatable: bool = True,
-    ) -> Answer:
+    ) -> Response:
         """Ask, and take the whole answer. ``path`` is appended to the endpoint as it is.
 
         A server that cannot be reached, or says 5xx, is left for the next one, each once; one that may have got a
         request that is not ``repeatable`` (a write) is not. Raises `SourceError` if none answers.
         """
         failure: SourceError | None = None
-        answer: Answer | None = None
+        answer: Response | None = None
         for _ in self.access.endpoints:
             try:
                 async with self._ask(method, path, body, headers, answer_sec) as response:
@@ -130,7 +130,11 @@ class Transport:
             except _NotSent as error:
                 failure = error
             except SourceError as error:
-                if not repeatable or error.code not in (Fault.UNREACHABLE, Fault.TRUNCATED, Fault.TLS):
+                if not repeatable or error.code not in (
+                    SourceFault.UNREACHABLE,
+                    SourceFault.TRUNCATED,
+                    SourceFault.TLS,
+                ):
                     raise
                 failure = error
             else:
@@ -155,7 +159,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         idle_sec: float = IDLE_SEC,
         max_line_bytes: int = MAX_LINE_BYTES,
-    ) -> AsyncIterator[Stream]:
+    ) -> AsyncIterator[LineStream]:
         """Ask the current server and take its answer line by line; one of another status than 200 comes whole.
 
         ``idle_sec`` without a byte end it with ``SourceUnreachable``. The caller rotates when it fails.
@@ -163,9 +167,9 @@ class Transport:
         async with self._ask(method, path, body, headers, idle_sec) as response:
             _keep_alive(response)
             if response.status != 200:
-                yield Stream(await _whole(self.endpoint, response, MAX_BYTES), response, max_line_bytes)
+                yield LineStream(await _whole(self.endpoint, response, MAX_BYTES), response, max_line_bytes)
             else:
-                yield Stream(_head(self.endpoint, response), response, max_line_bytes)
+                yield LineStream(_head(self.endpoint, response), response, max_line_bytes)
 
     async def close(self) -> None:
         """End the session."""
@@ -215,33 +219,37 @@ class Transport:
                 self._tls = (marks, context)
         except OSError as error:  # ssl.SSLError is one
             what = f"{endpoint}: the certificates ({', '.join(paths)}) cannot be used: {error}"
-            raise SourceError(what, code=Fault.TLS, hint="PEM files that ordain-source may read") from error
+            raise SourceError(what, code=SourceFault.TLS, hint="PEM files that ordain-source may read") from error
         return self._tls[1]
 
 
-def demand(answer: Answer) -> Answer:
+def require_success(answer: Response) -> Response:
     """An answer that is one: 2xx or 304, and no web page. Raises the `SourceError` that another stands for."""
     status, endpoint = answer.status, answer.endpoint
     if 200 <= status < 300 or status == 304:
         kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind in ("text/html", "application/xhtml+xml"):
             what = f"{endpoint}: answers with a web page"
-            raise SourceError(what, code=Fault.NOT_DOCUMENTS, hint="a login page or a captive portal stands between")
+            raise SourceError(
+                what, code=SourceFault.NOT_DOCUMENTS, hint="a login page or a captive portal stands between"
+            )
         if answer.headers.get("content-encoding", "identity") != "identity":
-            raise SourceError(f"{endpoint}: answers compressed, which was not asked for", code=Fault.NOT_DOCUMENTS)
+            raise SourceError(
+                f"{endpoint}: answers compressed, which was not asked for", code=SourceFault.NOT_DOCUMENTS
+            )
         return answer
     wait = _retry_after(answer.headers)
     if 300 <= status < 400:
         target = urlsplit(answer.headers.get("location", ""))
         what = f"{endpoint}: redirects to {target.scheme}://{target.hostname}" if target.hostname else "redirects"
-        raise SourceError(what, code=Fault.REDIRECTED, hint="redirects are not followed; name the server itself")
+        raise SourceError(what, code=SourceFault.REDIRECTED, hint="redirects are not followed; name the server itself")
     code, hint = {
-        401: (Fault.UNAUTHORIZED, "the credential is wrong, or no longer valid"),
-        403: (Fault.FORBIDDEN, "the credential holds, but may not read this"),
-        404: (Fault.EMPTY, "nothing is there: is the path, prefix or database right?"),
-        410: (Fault.EMPTY, "nothing is there any more"),
-        429: (Fault.THROTTLED, "it is asked too often"),
-    }.get(status, (Fault.UNREACHABLE, ""))
+        401: (SourceFault.UNAUTHORIZED, "the credential is wrong, or no longer valid"),
+        403: (SourceFault.FORBIDDEN, "the credential holds, but may not read this"),
+        404: (SourceFault.EMPTY, "nothing is there: is the path, prefix or database right?"),
+        410: (SourceFault.EMPTY, "nothing is there any more"),
+        429: (SourceFault.THROTTLED, "it is asked too often"),
+    }.get(status, (SourceFault.UNREACHABLE, ""))
     raise SourceError(f"{endpoint}: answers {status}", code=code, hint=hint, retry_after_sec=wait)
 
 
@@ -257,17 +265,17 @@ def _translated(endpoint: str) -> Any:
     except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
         what = f"{endpoint}: {_reason(error)}"
         hint = "its certificate must be valid now (is the clock right?), for this name, and of an authority in `ca`"
-        raise SourceError(what, code=Fault.TLS, hint=hint) from error
+        raise SourceError(what, code=SourceFault.TLS, hint=hint) from error
     except aiohttp.ClientConnectorError as error:
-        raise _NotSent(f"{endpoint}: {_reason(error)}", code=Fault.UNREACHABLE) from error
+        raise _NotSent(f"{endpoint}: {_reason(error)}", code=SourceFault.UNREACHABLE) from error
     except aiohttp.ClientPayloadError as error:
-        raise SourceError(f"{endpoint}: the answer broke off", code=Fault.TRUNCATED) from error
+        raise SourceError(f"{endpoint}: the answer broke off", code=SourceFault.TRUNCATED) from error
     except TimeoutError as error:
-        raise SourceError(f"{endpoint}: no answer in time", code=Fault.UNREACHABLE) from error
+        raise SourceError(f"{endpoint}: no answer in time", code=SourceFault.UNREACHABLE) from error
     except aiohttp.ClientResponseError as error:
-        raise SourceError(f"{endpoint}: does not speak HTTP: {error.message}", code=Fault.UNREACHABLE) from error
+        raise SourceError(f"{endpoint}: does not speak HTTP: {error.message}", code=SourceFault.UNREACHABLE) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise SourceError(f"{endpoint}: {_reason(error)}", code=Fault.UNREACHABLE) from error
+        raise SourceError(f"{endpoint}: {_reason(error)}", code=SourceFault.UNREACHABLE) from error
 
 
 def _reason(error: BaseException) -> str:
@@ -280,12 +288,12 @@ def _reason(error: BaseException) -> str:
     return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
 
 
-def _head(endpoint: str, response: aiohttp.ClientResponse, body: bytes = b"") -> Answer:
+def _head(endpoint: str, response: aiohttp.ClientResponse, body: bytes = b"") -> Response:
     headers = {name.lower(): value for name, value in response.headers.items()}
-    return Answer(endpoint=endpoint, status=response.status, headers=headers, body=body)
+    return Response(endpoint=endpoint, status=response.status, headers=headers, body=body)
 
 
-async def _whole(endpoint: str, response: aiohttp.ClientResponse, max_bytes: int) -> Answer:
+async def _whole(endpoint: str, response: aiohttp.ClientResponse, max_bytes: int) -> Response:
     if (response.content_length or 0) > max_bytes:
         raise _too_large(endpoint, max_bytes)
     parts: list[bytes] = []
@@ -300,7 +308,7 @@ async def _whole(endpoint: str, response: aiohttp.ClientResponse, max_bytes: int
 
 
 def _too_large(endpoint: str, max_bytes: int) -> SourceError:
-    return SourceError(f"{endpoint}: answers with more than {max_bytes:,} bytes", code=Fault.TOO_LARGE)
+    return SourceError(f"{endpoint}: answers with more than {max_bytes:,} bytes", code=SourceFault.TOO_LARGE)
 
 
 def _keep_alive(response: aiohttp.ClientResponse) -> None:

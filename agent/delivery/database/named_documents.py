@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from ordain.agent.delivery.database import keys as layout
-from ordain.agent.delivery.database.database import Change, Database, Entry
+from ordain.agent.delivery.database import document_keys as layout
+from ordain.agent.delivery.database.database import Database, StoredEntry, Write
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Document
@@ -15,7 +15,7 @@ Keys = Callable[[Document], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Text:
+class NamedDocument:
     """A document as it is stored. ``versions`` maps each key it lies under to the version there."""
 
     kind: str
@@ -43,44 +43,44 @@ class Text:
         return read(self.path, self.data)[0]
 
 
-class Shelf:
+class NamedDocuments:
     """The documents in ``database``; ``keys`` tells where one belongs."""
 
     def __init__(self, database: Database, keys: Keys = layout.keys_of) -> None:
         self.database = database
         self._keys = keys
 
-    async def texts(self) -> tuple[Text, ...]:
+    async def texts(self) -> tuple[NamedDocument, ...]:
         """All of them, by kind and name. Raises `SourceError`."""
         listing = await self.database.list(layout.DOCUMENTS)
         return grouped(listing.entries)
 
-    def astray(self, text: Text) -> tuple[str, ...]:
+    def astray(self, text: NamedDocument) -> tuple[str, ...]:
         """The keys under which machines look for a document in vain: it lies elsewhere. It may be there twice, too."""
         return tuple(key for each in text.documents() for key in self._keys(each) if key not in text.versions)
 
-    async def put(self, document: Document, data: bytes, was: Text | None) -> None:
+    async def put(self, document: Document, data: bytes, was: NamedDocument | None) -> None:
         """Write a document to where it belongs now, and nowhere else, if it is still as ``was``. Raises `Conflict`."""
         versions = was.versions if was else {}
         keys = self._keys(document)
-        changes = [Change(key=key, data=data, expect=versions.get(key)) for key in keys]
+        changes = [Write(key=key, data=data, expect=versions.get(key)) for key in keys]
         # After it is in its new places: for a moment it may be there twice, but never nowhere.
-        changes += [Change(key=key, data=None, expect=v) for key, v in versions.items() if key not in keys]
+        changes += [Write(key=key, data=None, expect=v) for key, v in versions.items() if key not in keys]
         await self.database.write(changes)
 
-    async def delete(self, was: Text) -> None:
+    async def delete(self, was: NamedDocument) -> None:
         """Remove a document, if it is still as ``was``. Raises `Conflict`."""
-        await self.database.write([Change(key=key, data=None, expect=v) for key, v in was.versions.items()])
+        await self.database.write([Write(key=key, data=None, expect=v) for key, v in was.versions.items()])
 
 
-def grouped(entries: Iterable[Entry]) -> tuple[Text, ...]:
+def grouped(entries: Iterable[StoredEntry]) -> tuple[NamedDocument, ...]:
     """The documents that lie under these keys; of texts that differ, the one of the first key."""
-    found: dict[tuple[str, str], list[Entry]] = {}
+    found: dict[tuple[str, str], list[StoredEntry]] = {}
     for entry in entries:
         if parts := layout.split(entry.key):
             found.setdefault((parts[1], parts[2]), []).append(entry)
     return tuple(
-        Text(kind=kind, name=name, data=each[0].data, versions={entry.key: entry.version for entry in each})
+        NamedDocument(kind=kind, name=name, data=each[0].data, versions={entry.key: entry.version for entry in each})
         for (kind, name), each in sorted(found.items())
     )
 

@@ -18,7 +18,7 @@ QUIET_SEC = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pace:
+class WatchTiming:
     """``check_sec``: the mean time between two checks; ``answer_sec``: without a byte for so long, a server is dead."""
 
     check_sec: float = CHECK_SEC
@@ -26,7 +26,7 @@ class Pace:
 
 
 async def hints(
-    follow: Callable[[asyncio.Event], Awaitable[None]], check: Callable[[], Awaitable[bool]], pace: Pace
+    follow: Callable[[asyncio.Event], Awaitable[None]], check: Callable[[], Awaitable[bool]], pace: WatchTiming
 ) -> AsyncGenerator[None, None]:
     """Yields when ``follow`` sets its event, and when ``check`` says that something else is there than was listed.
 

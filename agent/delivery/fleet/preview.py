@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ordain.agent.delivery.fleet.report import Report
+from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.transforms.document.plain_data import plain
 from ordain.transforms.errors import Problem, Refused
 from ordain.transforms.model import Document, Facts
@@ -20,7 +20,7 @@ ABSENT = object()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
+class ValueChange:
     """A value of the resolved document that would be another; `ABSENT`: there is none."""
 
     pointer: str
@@ -29,19 +29,19 @@ class Value:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effect:
+class PreviewGroup:
     """What machines would see of a change; all of ``machines`` the same. ``problems`` refuse the change there."""
 
     machines: tuple[str, ...]
-    values: tuple[Value, ...]
+    values: tuple[ValueChange, ...]
     problems: tuple[Problem, ...] = ()
 
 
-def effects(
-    before: Sequence[Document], after: Sequence[Document], reports: Iterable[Report], shared: Mapping[str, str]
-) -> tuple[Effect, ...]:
+def preview_change(
+    before: Sequence[Document], after: Sequence[Document], reports: Iterable[MachineReport], shared: Mapping[str, str]
+) -> tuple[PreviewGroup, ...]:
     """The machines that a change touches, those with the same effect together, the largest group first."""
-    groups: dict[tuple[tuple[Value, ...], tuple[Problem, ...]], list[str]] = {}
+    groups: dict[tuple[tuple[ValueChange, ...], tuple[Problem, ...]], list[str]] = {}
     for report in reports:
         if report.facts is None:
             continue
@@ -52,7 +52,7 @@ def effects(
         if values or problems:
             groups.setdefault((values, problems), []).append(report.hostname or report.machine)
     touched = [
-        Effect(machines=tuple(sorted(machines)), values=values, problems=problems)
+        PreviewGroup(machines=tuple(sorted(machines)), values=values, problems=problems)
         for (values, problems), machines in groups.items()
     ]
     return tuple(sorted(touched, key=lambda effect: (-len(effect.machines), effect.machines)))
@@ -85,8 +85,8 @@ def _frozen(value: object) -> object:
     return value
 
 
-def _differences(old: Values, new: Values) -> Iterator[Value]:
+def _differences(old: Values, new: Values) -> Iterator[ValueChange]:
     for pointer in sorted(old.keys() | new.keys()):
         before, after = old.get(pointer, ABSENT), new.get(pointer, ABSENT)
         if before != after:
-            yield Value(pointer=pointer, before=before, after=after)
+            yield ValueChange(pointer=pointer, before=before, after=after)

@@ -3,7 +3,7 @@
     manifests, reports, Nodes ─▶ the numbers that stay ─▶ manifests that go ─▶ blobs that nobody names ─▶ gone
 
 What stays of a channel: its head and the newest ``keep``, what a rollout is at, what a machine reports, and what a Node
-of a release that stays pins a machine to. It is `alone` with the store, and removes by compare-and-set. Manifests go
+of a release that stays pins a machine to. It holds the publish lock, and removes by compare-and-set. Manifests go
 first: a run that is cut off leaves blobs that nobody names, which the next one finds.
 """
 
@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ordain.agent.delivery.database.database import Change, Conflict, Database, Entry
-from ordain.agent.delivery.fleet.publish import BLOBS, RELEASES
-from ordain.agent.delivery.fleet.publish_lock import alone
+from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry, Write
 from ordain.agent.delivery.fleet.reports import reports
 from ordain.agent.delivery.fleet.rollout_policy import decode
-from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.manifest import Release, read
+from ordain.agent.delivery.release.publish import BLOBS, RELEASES
+from ordain.agent.delivery.release.publish_lock import hold_publish_lock
 from ordain.agent.errors import Failure
 from ordain.transforms.document import reader
 
@@ -42,7 +42,7 @@ async def prune(database: Database, *, channel: str = "", keep: int = KEEP, dry_
     """Remove what nobody needs of ``channel`` ("": of all). Raises `Failure`, `Refused` and `SourceError`."""
     if dry_run:
         return (await _survey(database, channel, keep))[0]
-    async with alone(database) as turn:
+    async with hold_publish_lock(database) as turn:
         pruned, changes = await _survey(database, channel, keep)
         for at in range(0, len(changes), _AT_ONCE):
             await turn.keep()
@@ -53,10 +53,10 @@ async def prune(database: Database, *, channel: str = "", keep: int = KEEP, dry_
     return pruned
 
 
-async def _survey(database: Database, channel: str, keep: int) -> tuple[Pruned, Sequence[Change]]:
+async def _survey(database: Database, channel: str, keep: int) -> tuple[Pruned, Sequence[Write]]:
     """What goes, and the changes that remove it."""
     listing = await database.list(RELEASES)
-    manifests: dict[tuple[str, int], tuple[Release, Entry]] = {}
+    manifests: dict[tuple[str, int], tuple[Release, StoredEntry]] = {}
     heads: list[Release] = []
     used: set[tuple[str, int]] = set()
     for entry in listing.entries:
@@ -84,8 +84,8 @@ async def _survey(database: Database, channel: str, keep: int) -> tuple[Pruned, 
     named = {hash for release in heads for hash in release.documents.values()}
     named |= {hash for each in stay for hash in manifests[each][0].documents.values()}
     unnamed = sorted(blobs.keys() - named)
-    changes = [Change(key=(e := manifests[each][1]).key, data=None, expect=e.version) for each in gone]
-    changes += [Change(key=f"{BLOBS}{hash}", data=None, expect=blobs[hash]) for hash in unnamed]
+    changes = [Write(key=(e := manifests[each][1]).key, data=None, expect=e.version) for each in gone]
+    changes += [Write(key=f"{BLOBS}{hash}", data=None, expect=blobs[hash]) for hash in unnamed]
     found = Pruned(
         gone=tuple(manifests[each][0] for each in gone),
         stay=tuple(manifests[each][0] for each in sorted(stay)),
@@ -113,7 +113,7 @@ async def _blobs(database: Database) -> tuple[Mapping[str, str], Mapping[str, fr
         try:
             listing = await database.list(part)
         except SourceError as error:
-            if error.code is not Fault.TOO_LARGE or len(part) > len(BLOBS) + _MOST_DIGITS:
+            if error.code is not SourceFault.TOO_LARGE or len(part) > len(BLOBS) + _MOST_DIGITS:
                 raise
             parts += [f"{part}{digit}" for digit in _DIGITS]
             continue
@@ -127,7 +127,7 @@ async def _blobs(database: Database) -> tuple[Mapping[str, str], Mapping[str, fr
 
 
 def _with_pinned(
-    manifests: Mapping[tuple[str, int], tuple[Release, Entry]],
+    manifests: Mapping[tuple[str, int], tuple[Release, StoredEntry]],
     stay: set[tuple[str, int]],
     heads: Iterable[Release],
     pins: Mapping[str, frozenset[int]],

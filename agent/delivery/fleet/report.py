@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import to_json
 from ordain.agent.state.boot_record import boot_id, read_record
@@ -29,21 +30,7 @@ MAX_CONDITIONS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """The release that a machine took last; number 0: none."""
-
-    channel: str = ""
-    number: int = 0
-    hash: str = ""
-
-    @property
-    def title(self) -> str:
-        """For people: ``stable 42``; "" for none."""
-        return f"{self.channel} {self.number}" if self.number else ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Said:
+class ReportedCondition:
     """A condition, see `status.Condition`."""
 
     code: str
@@ -52,7 +39,7 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
+class ReportedUnit:
     """A unit as systemd has it: ActiveState, Result, NRestarts."""
 
     state: str
@@ -61,7 +48,7 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
+class ReportedSource:
     """The source: its own word for where it is, and since how many seconds it has been lost (0: it is not)."""
 
     type: str = ""
@@ -71,7 +58,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Boot:
+class ReportedBoot:
     """This boot, and which generation the generator took: current, fallback, baseline, …"""
 
     id: str = ""
@@ -79,7 +66,7 @@ class Boot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class MachineReport:
     """All of it (docs/design/contract.md, rule 27).
 
     ``labels`` are those its documents matched on, the Node's among them; ``facts`` what a preview resolves for.
@@ -93,12 +80,12 @@ class Report:
     generation: int = 0
     hash: str = ""
     wanted_generation: int = 0
-    release: Taken = field(default_factory=Taken)
-    conditions: tuple[Said, ...] = ()
-    units: Mapping[str, Unit] = field(default_factory=dict)
+    release: ReleaseReference = field(default_factory=ReleaseReference)
+    conditions: tuple[ReportedCondition, ...] = ()
+    units: Mapping[str, ReportedUnit] = field(default_factory=dict)
     drift: tuple[str, ...] = ()
-    source: Source = field(default_factory=Source)
-    boot: Boot = field(default_factory=Boot)
+    source: ReportedSource = field(default_factory=ReportedSource)
+    boot: ReportedBoot = field(default_factory=ReportedBoot)
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     facts: Facts | None = None
     written: str = ""
@@ -107,10 +94,16 @@ class Report:
 
 
 def report(
-    status: Status, facts: Facts, *, labels: Mapping[str, tuple[str, ...]], release: Taken, boot: Boot, lag: int
-) -> Report:
+    status: Status,
+    facts: Facts,
+    *,
+    labels: Mapping[str, tuple[str, ...]],
+    release: ReleaseReference,
+    boot: ReportedBoot,
+    lag: int,
+) -> MachineReport:
     """The report of a machine; pure. It names no value of a document."""
-    return Report(
+    return MachineReport(
         machine=facts.machine_id,
         hostname=facts.hostname,
         phase=status.state,
@@ -119,11 +112,14 @@ def report(
         wanted_generation=status.wanted_generation,
         release=release,
         conditions=tuple(
-            Said(code=c.code, item=c.item, what=c.what[:WHAT_CHARACTERS]) for c in status.conditions[:MAX_CONDITIONS]
+            ReportedCondition(code=c.code, item=c.item, what=c.what[:WHAT_CHARACTERS])
+            for c in status.conditions[:MAX_CONDITIONS]
         ),
-        units={u.unit: Unit(state=u.active_state, result=u.result, restarts=u.n_restarts) for u in status.units},
+        units={
+            u.unit: ReportedUnit(state=u.active_state, result=u.result, restarts=u.n_restarts) for u in status.units
+        },
         drift=status.drift,
-        source=Source(
+        source=ReportedSource(
             type=status.source.type, connected=status.source.connected, revision=status.source.revision, lag=lag
         ),
         boot=boot,
@@ -132,9 +128,9 @@ def report(
     )
 
 
-def boot(root: Path) -> Boot:
+def boot(root: Path) -> ReportedBoot:
     """This boot of the machine below ``root``."""
-    return Boot(id=boot_id(root), generated_from=read_record(root).get("from", ("",))[0])
+    return ReportedBoot(id=boot_id(root), generated_from=read_record(root).get("from", ("",))[0])
 
 
 def lag(since: str) -> int:
@@ -146,33 +142,33 @@ def lag(since: str) -> int:
     return round((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()) if since else 0
 
 
-def encode(found: Report) -> bytes:
+def encode(found: MachineReport) -> bytes:
     """The report as JSON."""
     return json.dumps(to_json(found), sort_keys=True, separators=(",", ":")).encode()
 
 
-def decode(data: bytes) -> Report:
+def decode(data: bytes) -> MachineReport:
     """Read a report. Raises ValueError for anything else."""
     try:
         found = json.loads(data)
-        return from_json(Report, found)
+        return from_json(MachineReport, found)
     except (TypeError, AttributeError, KeyError, RecursionError) as error:
         raise ValueError(f"no report of a machine: {error}") from None
 
 
-class Reporter:
+class ReportWriter:
     """Writes the file below ``root``. ``make`` gives the report as it is now, None while there is none yet.
 
     Has to be told of changes (`changed`); writes the first at once, and others when `PACE_SEC` have passed.
     """
 
-    def __init__(self, root: Path, make: Callable[[], Report | None], *, pace_sec: float = PACE_SEC) -> None:
+    def __init__(self, root: Path, make: Callable[[], MachineReport | None], *, pace_sec: float = PACE_SEC) -> None:
         self._path = root / PATH
         self._make = make
         self._pace_sec = pace_sec
         self._timer: asyncio.TimerHandle | None = None
         self._written = float("-inf")
-        self._last: Report | None = None
+        self._last: MachineReport | None = None
 
     def changed(self) -> None:
         """Something may be other than it was."""

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ordain.agent.delivery.database.backoff import Backoff
 from ordain.agent.delivery.database.database import ANY, Conflict, Database
-from ordain.agent.delivery.fleet.report import PATH, Report, decode
+from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.model import to_json
 from ordain.agent.system import inotify
@@ -39,7 +39,7 @@ def key(machine: str) -> str:
 
 
 @dataclass(slots=True)
-class Publisher:
+class ReportPublisher:
     """Publishes the report below ``root``; ``open`` connects to the store, anew for every report:
     they are rare, and a connection held in between costs the store more."""
 
@@ -83,12 +83,12 @@ class Publisher:
         self._written = time.monotonic()
         return None
 
-    def _read(self) -> Report | None:
+    def _read(self) -> MachineReport | None:
         with contextlib.suppress(OSError, ValueError):
             return decode((self.root / PATH).read_bytes())
         return None
 
-    async def _put(self, database: Database, found: Report) -> None:
+    async def _put(self, database: Database, found: MachineReport) -> None:
         data = json.dumps(
             {**to_json(found), "dropped": self.dropped, "seen": int(time.time())}, sort_keys=True
         ).encode()

@@ -15,12 +15,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ordain.agent.delivery.database.database import Database
+from ordain.agent.delivery.database.semaphore import Semaphore
 from ordain.agent.delivery.fleet import rollout_policy
-from ordain.agent.delivery.fleet.report import PATH, Report, decode
-from ordain.agent.delivery.fleet.rollout_policy import State, Wait
-from ordain.agent.delivery.fleet.semaphore import Slots
+from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode
+from ordain.agent.delivery.fleet.rollout_policy import RolloutState, Wait
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.manifest import Release
+from ordain.agent.delivery.spread import position
 from ordain.agent.status import State as Phase
 from ordain.transforms.document.maintenance_windows import Window
 
@@ -38,7 +39,7 @@ def _now() -> datetime:
 
 
 @dataclass(slots=True, kw_only=True)
-class Gate:
+class RolloutGate:
     """The turn of ``machine``, whose agent reports below ``root``; ``own`` are its admin's windows.
 
     It outlives connections: ``database`` is the one to use now.
@@ -56,7 +57,7 @@ class Gate:
     _resumed: bool = False
     _holding: asyncio.Task[None] | None = field(default=None, repr=False)
 
-    async def number(self, head: Release, state: State | None) -> int:
+    async def number(self, head: Release, state: RolloutState | None) -> int:
         """The number of the release to have: that of ``head`` once it is this machine's turn, else the one it has.
 
         ``waiting`` says why it is not. Raises `SourceError` if the semaphore cannot be used.
@@ -70,8 +71,8 @@ class Gate:
         self.waiting = await self._wait(head, state)
         return here if self.waiting else head.number
 
-    async def _wait(self, head: Release, state: State | None) -> Wait | None:
-        now, place = self.now(), rollout_policy.position(self.machine, head.title)
+    async def _wait(self, head: Release, state: RolloutState | None) -> Wait | None:
+        now, place = self.now(), position(self.machine, head.title)
         held = rollout_policy.stage(head.rollout, head.number, state, place)
         if held:
             return held
@@ -91,10 +92,10 @@ class Gate:
         self._holding = asyncio.ensure_future(self._hold(slots, head))
         return None
 
-    def _slots(self, head: Release) -> Slots:
+    def _slots(self, head: Release) -> Semaphore:
         assert self.database is not None
         count = head.rollout.parallel
-        return Slots(database=self.database, name=head.channel, count=count, holder=self.machine)
+        return Semaphore(database=self.database, name=head.channel, count=count, holder=self.machine)
 
     async def _resume(self, head: Release) -> None:
         """Hold on to the slot that an earlier life of ours left, and give it back in time."""
@@ -102,7 +103,7 @@ class Gate:
             self._holding = asyncio.ensure_future(self._hold(slots, head))
         self._resumed = True
 
-    async def _hold(self, slots: Slots, head: Release) -> None:
+    async def _hold(self, slots: Semaphore, head: Release) -> None:
         """Keep the slot until the agent has done what it could with the release; when that is cut off, it expires."""
         loop = asyncio.get_running_loop()
         began = renewed = loop.time()
@@ -125,7 +126,7 @@ class Gate:
         report = self._report()
         return report is not None and report.release.number >= head.number and report.phase not in _AT_WORK
 
-    def _report(self) -> Report | None:
+    def _report(self) -> MachineReport | None:
         with contextlib.suppress(OSError, ValueError):
             return decode((self.root / PATH).read_bytes())
         return None

@@ -2,14 +2,13 @@
 
     head of the channel ─stage▶ ─window▶ ─splay▶ ─slot▶ handed to the agent
 
-Who decides: `ordainctl release rollout` opens stages and stops them, by one key of the store (`State`); every machine
+Who decides: `ordainctl release rollout` opens stages and stops them, by one key (`RolloutState`); every machine
 goes by that key and its own id. Nothing advances unless somebody looks at what machines report, and a machine needs
 no word but that one; without the key the first stage is open, and no other.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from ordain.transforms.document.maintenance_windows import Window, opens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class RolloutState:
     """How far the rollout of release ``number`` is: ``share`` (0 to 1) of the machines may take it.
 
     None may while ``halted``, which says why. ``opened`` (seconds since 1970) is when the stage was.
@@ -42,30 +41,20 @@ class Wait:
     until: datetime | None = None
 
 
-def encode(state: State) -> bytes:
+def encode(state: RolloutState) -> bytes:
     """The key's content."""
     return json.dumps(to_json(state)).encode()
 
 
-def decode(data: bytes) -> State:
+def decode(data: bytes) -> RolloutState:
     """Read the key. Raises ValueError."""
     try:
-        return from_json(State, json.loads(data))
+        return from_json(RolloutState, json.loads(data))
     except (TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"no state of a rollout: {error}") from None
 
 
-def position(machine: str, title: str) -> float:
-    """Where a machine stands in the rollout of the release ``title``, 0 to 1: evenly spread, elsewhere every time.
-
-    >>> 0 <= position("0" * 32, "stable 42") < 1
-    True
-    """
-    digest = hashlib.sha256(f"{machine} {title}".encode()).digest()
-    return int.from_bytes(digest[:6], "big") / 2**48
-
-
-def stage(rollout: Rollout, number: int, state: State | None, place: float) -> Wait | None:
+def stage(rollout: Rollout, number: int, state: RolloutState | None, place: float) -> Wait | None:
     """Whether the stages hold back the machine at ``place`` from release ``number``; None: they do not."""
     if state is not None and state.number == number and state.halted:
         return Wait(why=f"the rollout is stopped: {state.halted}")

@@ -8,17 +8,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from ordain.agent.delivery.fleet.report import Report
+from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.report_publisher import LOST_SEC
-from ordain.agent.delivery.fleet.rollout_policy import State, position
+from ordain.agent.delivery.fleet.rollout_policy import RolloutState
 from ordain.agent.delivery.release.manifest import Release
+from ordain.agent.delivery.spread import position
 from ordain.agent.status import State as Phase
 
 _AT_WORK = (Phase.APPLYING, Phase.STARTING, Phase.TRIAL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Count:
+class MachineCounts:
     """Machines of a channel, by what became of a release: ``back`` went back from it, ``lost`` have been silent."""
 
     all: int = 0
@@ -29,9 +30,9 @@ class Count:
     lost: int = 0
 
 
-def count(release: Release, reports: Iterable[Report], share: float, now: float) -> Count:
+def count(release: Release, reports: Iterable[MachineReport], share: float, now: float) -> MachineCounts:
     """Count the machines of the release's channel."""
-    found = Count()
+    found = MachineCounts()
     for report in reports:
         if report.release.channel != release.channel:
             continue
@@ -40,7 +41,7 @@ def count(release: Release, reports: Iterable[Report], share: float, now: float)
         invited = has_it or position(report.machine, release.title) < share
         back = has_it and report.phase is Phase.ROLLED_BACK
         at_work = has_it and report.phase in _AT_WORK
-        found = Count(
+        found = MachineCounts(
             all=found.all + 1,
             invited=found.invited + (invited and not lost),
             at_work=found.at_work + at_work,
@@ -51,12 +52,12 @@ def count(release: Release, reports: Iterable[Report], share: float, now: float)
     return found
 
 
-def advance(release: Release, reports: Iterable[Report], state: State | None, now: float) -> State:
+def advance(release: Release, reports: Iterable[MachineReport], state: RolloutState | None, now: float) -> RolloutState:
     """The state after ``state``. Stops when too many machines went back; goes on when all that were let in are done,
     and the stage has lasted as long as it is to. Machines that are lost hold up nothing."""
     stages = release.rollout.stages or (1.0,)
     if state is None or state.number != release.number:
-        state = State(number=release.number, share=stages[0], opened=now)
+        state = RolloutState(number=release.number, share=stages[0], opened=now)
     if state.halted:
         return state
     found = count(release, reports, state.share, now)
@@ -72,6 +73,6 @@ def advance(release: Release, reports: Iterable[Report], state: State | None, no
     return state
 
 
-def over(release: Release, state: State) -> bool:
+def over(release: Release, state: RolloutState) -> bool:
     """Whether nothing is left to open."""
     return bool(state.halted) or state.share >= max(release.rollout.stages or (1.0,))

@@ -12,19 +12,41 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ordain.agent.delivery.protocol import Fault, Snapshot, SourceError
+from ordain.agent.delivery.protocol import ReleaseReference, Snapshot, SourceError, SourceFault
 from ordain.agent.delivery.release import verify
 from ordain.agent.delivery.release.bundle import is_manifest, split
 from ordain.agent.delivery.release.channel import channel_of
 from ordain.agent.delivery.release.highest_accepted import highest, remember
 from ordain.agent.delivery.release.manifest import Release, read
+from ordain.agent.delivery.release.signing import check
 from ordain.agent.delivery.release.trusted_keys import trusted
 from ordain.agent.errors import Failure
 from ordain.agent.settings import Trust
+from ordain.transforms.catalog.machine_catalog import transforms
+from ordain.transforms.catalog.names import shared_versions
 from ordain.transforms.errors import Refused
+from ordain.transforms.machine.facts import read_facts
 from ordain.transforms.model import Facts
+from ordain.transforms.resolve.resolve import with_node
 
 log = logging.getLogger(__name__)
+
+
+def admit_snapshot(
+    root: Path, trust: Trust, snapshot: Snapshot
+) -> tuple[Snapshot, ReleaseReference, Mapping[str, tuple[str, ...]]]:
+    """Return the documents of ``snapshot`` that the machine below ``root`` accepts, their release, and its labels.
+
+    The labels are those of the machine's Node and of its facts. See `Admission.admit`. Raises `SourceError`.
+    The result is a plain tuple: the agent, which has a worker process call this, must not load this module for it.
+    """
+    facts = read_facts(root)
+    shared = shared_versions(transforms(root))
+    admitted, release = Admission(root=root, trust=trust, check=check).admit(snapshot, facts, shared)
+    reference = ReleaseReference()
+    if release:
+        reference = ReleaseReference(channel=release.channel, number=release.number, hash=release.hash)
+    return admitted, reference, with_node(verify.nodes_in(admitted.texts), facts, shared).labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +69,7 @@ class Admission:
                 return snapshot, None
             what = f"the documents are not signed, and `trust: {self.trust}` takes no such"
             hint = "publish a signed release, or set `trust: open` in agent.yaml"
-            raise SourceError(what, code=Fault.UNSIGNED, hint=hint)
+            raise SourceError(what, code=SourceFault.UNSIGNED, hint=hint)
         channel = channel_of(facts)
         releases = [self._verified(path, data) for path, data in manifests]
         head = verify.one_of(releases)
@@ -58,7 +80,7 @@ class Admission:
         if pin and pin != head.number:
             taken = _pinned(releases, head, pin)
             chosen = _all(taken, texts, facts, shared)
-        self._remember(channel, verify.Accepted(number=head.number, hash=head.hash))
+        self._remember(channel, verify.AcceptedRelease(number=head.number, hash=head.hash))
         revision = f"{taken.channel}-{taken.number}-{_digest(chosen)}"
         return replace(snapshot, texts=chosen, revision=revision, meant=snapshot.meant or taken.shrinks), taken
 
@@ -76,16 +98,16 @@ class Admission:
             bad = f"; {problems[0].where}: {problems[0].what}" if problems else ""
             raise SourceError(f"{error}{bad}", code=error.code, hint=error.hint) from None
         except Failure as failure:
-            raise SourceError(str(failure), code=Fault.VERIFY_FAILED) from None
+            raise SourceError(str(failure), code=SourceFault.VERIFY_FAILED) from None
         return release
 
-    def _highest(self) -> Mapping[str, verify.Accepted]:
+    def _highest(self) -> Mapping[str, verify.AcceptedRelease]:
         try:
             return highest(self.root)
         except (ValueError, OSError) as error:
-            raise SourceError(str(error), code=Fault.RELEASE_REPLAYED) from None
+            raise SourceError(str(error), code=SourceFault.RELEASE_REPLAYED) from None
 
-    def _remember(self, channel: str, accepted: verify.Accepted) -> None:
+    def _remember(self, channel: str, accepted: verify.AcceptedRelease) -> None:
         try:
             remember(self.root, channel, accepted)
         except OSError as error:  # a full disk keeps no configuration away
@@ -98,7 +120,7 @@ def _all(release: Release, texts: verify.Texts, facts: Facts, shared: Mapping[st
         there = {path.rpartition("#")[2] for path, _ in texts if "#" in path}
         for name in sorted(there & {name for name, hash in release.documents.items() if hash in missing}):
             what = f"release {release.title}: {name} is not the document that was signed"
-            raise SourceError(what, code=Fault.VERIFY_FAILED, hint="somebody changed it after it was signed")
+            raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint="somebody changed it after it was signed")
         raise verify.incomplete(release, missing)
     return chosen
 
@@ -109,7 +131,7 @@ def _pinned(releases: Iterable[Release], head: Release, pin: int) -> Release:
             return release
     what = f"this machine is pinned to release {head.channel} {pin}, which is not there"
     raise SourceError(
-        what, code=Fault.RELEASE_INCOMPLETE, hint=f"publish it again, or change the pin: {head.title} sets it"
+        what, code=SourceFault.RELEASE_INCOMPLETE, hint=f"publish it again, or change the pin: {head.title} sets it"
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from ordain.agent.delivery.database import keys
+from ordain.agent.delivery.database import document_keys
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, Where, errors
 from ordain.transforms.model import Document, Kind
@@ -47,7 +47,7 @@ def assemble(files: Iterable[tuple[str, bytes]]) -> Assembled:
             if document.kind is Kind.RELEASE:
                 problems.append(Problem(where=document.where, what="a release in a release", hint="leave it out"))
         blobs[hash := hashlib.sha256(data).hexdigest()] = data
-        for scope in {scope for document in found for scope in keys.scopes_of(document)}:
+        for scope in {scope for document in found for scope in document_keys.scopes_of(document)}:
             names[f"{scope}/{name}"] = hash
     problems += [*duplicates(documents), *certain_conflicts(documents)]
     if errors(problems):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.transforms.model import Facts
 
 STABLE = "stable"
@@ -14,5 +14,5 @@ def channel_of(facts: Facts) -> str:
     """The channel of a machine. Raises `SourceError` for a machine of two."""
     named = facts.labels.get(LABEL, ())
     if len(named) > 1:
-        raise SourceError(f"this machine has {len(named)} channels: {', '.join(named)}", code=Fault.SETTINGS)
+        raise SourceError(f"this machine has {len(named)} channels: {', '.join(named)}", code=SourceFault.SETTINGS)
     return named[0] if named else STABLE

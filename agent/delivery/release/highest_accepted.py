@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from ordain.agent.delivery.release.verify import Accepted
+from ordain.agent.delivery.release.verify import AcceptedRelease
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import to_json
 from ordain.agent.system import atomic_files
@@ -20,12 +20,12 @@ FLOOR = "usr/lib/ordain/releases.json"
 PATHS = ("var/lib/ordain/releases.json", "run/ordain/releases.json")
 
 
-def highest(root: Path) -> dict[str, Accepted]:
+def highest(root: Path) -> dict[str, AcceptedRelease]:
     """The highest release of each channel by any of the records. Raises ValueError for one that cannot be read:
 
     to forget is what an attacker would want, so a damaged record is not an empty one.
     """
-    found: dict[str, Accepted] = {}
+    found: dict[str, AcceptedRelease] = {}
     for path in (FLOOR, *PATHS):
         for channel, accepted in _read(root / path).items():
             if channel not in found or accepted.number >= found[channel].number:
@@ -33,7 +33,7 @@ def highest(root: Path) -> dict[str, Accepted]:
     return found
 
 
-def remember(root: Path, channel: str, accepted: Accepted) -> None:
+def remember(root: Path, channel: str, accepted: AcceptedRelease) -> None:
     """Record that a release was taken; written only if it is news."""
     known = highest(root)
     if known.get(channel) == accepted:
@@ -41,7 +41,7 @@ def remember(root: Path, channel: str, accepted: Accepted) -> None:
     _write(root, {**known, channel: accepted})
 
 
-def forget(root: Path, channel: str) -> Accepted | None:
+def forget(root: Path, channel: str) -> AcceptedRelease | None:
     """Forget what was taken of ``channel``, so that an operator can have an older release; the image's floor stays."""
     known = highest(root)
     gone = known.pop(channel, None)
@@ -53,10 +53,10 @@ def forget(root: Path, channel: str) -> Accepted | None:
     return gone
 
 
-def _read(path: Path) -> dict[str, Accepted]:
+def _read(path: Path) -> dict[str, AcceptedRelease]:
     try:
         data = json.loads(path.read_bytes())
-        return {str(channel): from_json(Accepted, each) for channel, each in data.items()}
+        return {str(channel): from_json(AcceptedRelease, each) for channel, each in data.items()}
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, AttributeError) as error:
@@ -65,7 +65,7 @@ def _read(path: Path) -> dict[str, Accepted]:
         ) from None
 
 
-def _write(root: Path, all_: Mapping[str, Accepted]) -> None:
+def _write(root: Path, all_: Mapping[str, AcceptedRelease]) -> None:
     lasting, passing = (root / path for path in PATHS)
     try:
         atomic_files.make_folder(lasting.parent)
@@ -77,5 +77,5 @@ def _write(root: Path, all_: Mapping[str, Accepted]) -> None:
         passing.unlink(missing_ok=True)
 
 
-def _text(all_: Mapping[str, Accepted]) -> bytes:
+def _text(all_: Mapping[str, AcceptedRelease]) -> bytes:
     return json.dumps({channel: to_json(accepted) for channel, accepted in sorted(all_.items())}, indent=1).encode()

@@ -30,19 +30,19 @@ def public(key: Ed25519PrivateKey) -> bytes:
     return key.public_key().public_bytes(form.Encoding.Raw, form.PublicFormat.Raw)
 
 
-class Locked(Failure):
+class LockedKey(Failure):
     """The key needs its passphrase."""
 
 
 def private(path: str, pem: bytes, passphrase: bytes = b"") -> Ed25519PrivateKey:
-    """Read a private key. Raises `Locked`, or `Failure` for what is none."""
+    """Read a private key. Raises `LockedKey`, or `Failure` for what is none."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         key = load_pem_private_key(pem, passphrase or None)
     except TypeError:
-        raise Locked(f"{path}: locked by a passphrase") from None
+        raise LockedKey(f"{path}: locked by a passphrase") from None
     except ValueError:
         if passphrase:
             raise Failure(f"{path}: not opened by this passphrase") from None

@@ -24,12 +24,12 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
 _ONLY = re.compile(r"channel=[a-z0-9][a-z0-9-]*(,[a-z0-9][a-z0-9-]*)*")
 
 
-class BadKey(OrdainError, ValueError):
+class InvalidKey(OrdainError, ValueError):
     """A line that is no key; the message says why."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class PublicKey:
     """A public key. ``channels``: those it may sign for; none named is all."""
 
     name: str
@@ -52,32 +52,32 @@ class Key:
         return not self.channels or channel in self.channels
 
 
-def read_line(line: str) -> Key:
-    """Read a public key. Raises `BadKey`.
+def read_line(line: str) -> PublicKey:
+    """Read a public key. Raises `InvalidKey`.
 
     >>> read_line("ed25519 " + "A" * 43 + "= ops channel=canary").channels
     frozenset({'canary'})
     """
     words = line.split()
     if not 3 <= len(words) <= 4 or words[0] != "ed25519":
-        raise BadKey("no public key (a line is: ed25519 BASE64 NAME [channel=CHANNEL,…])")
+        raise InvalidKey("no public key (a line is: ed25519 BASE64 NAME [channel=CHANNEL,…])")
     try:
         raw = base64.b64decode(words[1], validate=True)
     except binascii.Error:
         raw = b""
     if len(raw) != 32:
-        raise BadKey("its key is not the base64 of 32 bytes")
+        raise InvalidKey("its key is not the base64 of 32 bytes")
     if not _NAME.fullmatch(words[2]):
-        raise BadKey(f"{words[2]!r} is no name for a key (letters, digits, _ . @ -)")
+        raise InvalidKey(f"{words[2]!r} is no name for a key (letters, digits, _ . @ -)")
     if words[3:] and not _ONLY.fullmatch(words[3]):
-        raise BadKey(f"{words[3]!r} is nothing a key can be bound to (channel=canary)")
+        raise InvalidKey(f"{words[3]!r} is nothing a key can be bound to (channel=canary)")
     channels = words[3].removeprefix("channel=").split(",") if words[3:] else ()
-    return Key(name=words[2], raw=raw, channels=frozenset(channels))
+    return PublicKey(name=words[2], raw=raw, channels=frozenset(channels))
 
 
-def trusted(root: Path) -> tuple[tuple[Key, ...], tuple[Problem, ...]]:
+def trusted(root: Path) -> tuple[tuple[PublicKey, ...], tuple[Problem, ...]]:
     """The keys this machine trusts, and the lines that are none; of a bad line nothing is believed."""
-    found: list[Key] = []
+    found: list[PublicKey] = []
     problems: list[Problem] = []
     folder = root / TRUST
     try:
@@ -92,7 +92,7 @@ def trusted(root: Path) -> tuple[tuple[Key, ...], tuple[Problem, ...]]:
             for number, line in _lines((folder / name).read_bytes()):
                 try:
                     found.append(read_line(line))
-                except BadKey as bad:
+                except InvalidKey as bad:
                     problems.append(_problem(path, number, str(bad)))
         except (OSError, UnicodeDecodeError) as error:
             problems.append(_problem(path, 0, getattr(error, "strerror", None) or "is not UTF-8"))

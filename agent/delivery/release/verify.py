@@ -10,10 +10,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from ordain.agent.delivery.database import keys as layout
-from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.database import document_keys as layout
+from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.manifest import Release
-from ordain.agent.delivery.release.trusted_keys import TRUST, Key
+from ordain.agent.delivery.release.trusted_keys import TRUST, PublicKey
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Document, Facts, Kind
@@ -26,20 +26,20 @@ Check = Callable[[bytes, Mapping[bytes, str]], frozenset[bytes]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accepted:
+class AcceptedRelease:
     """The highest release of a channel that this machine took; ``hash`` is that of the manifest."""
 
     number: int
     hash: str
 
 
-def signed_by(release: Release, keys: Iterable[Key], check: Check) -> tuple[Key, ...]:
+def signed_by(release: Release, keys: Iterable[PublicKey], check: Check) -> tuple[PublicKey, ...]:
     """The trusted keys that signed ``release``, one being enough. Raises `SourceError` if none did."""
     keys = tuple(keys)
     if not keys:
         raise SourceError(
             f"release {release.title}: no key is trusted here",
-            code=Fault.VERIFY_FAILED,
+            code=SourceFault.VERIFY_FAILED,
             hint=f"put the public key into /{TRUST}/",
         )
     named = [key for key in keys if key.id in release.signatures]
@@ -49,33 +49,33 @@ def signed_by(release: Release, keys: Iterable[Key], check: Check) -> tuple[Key,
         by = f"is signed by {', '.join(sorted(release.signatures))}" if release.signatures else "is not signed"
         raise SourceError(
             f"release {release.title} {by}, and no key in /{TRUST} is that{f' ({who})' if who else ''}",
-            code=Fault.VERIFY_FAILED,
+            code=SourceFault.VERIFY_FAILED,
         )
     good = check(release.canonical, {key.raw: release.signatures[key.id] for key in fitting})
     if not good:
         names = ", ".join(key.name for key in fitting)
         what = f"release {release.title}: the signature of {names} is not over this text"
-        raise SourceError(what, code=Fault.VERIFY_FAILED, hint="somebody changed it after it was signed")
+        raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint="somebody changed it after it was signed")
     return tuple(key for key in fitting if key.raw in good)
 
 
-def newer(release: Release, channel: str, highest: Accepted | None) -> None:
+def newer(release: Release, channel: str, highest: AcceptedRelease | None) -> None:
     """Raise `SourceError` for a release of another channel, one that is older than ``highest``, or another of its
     number."""
     if release.channel != channel:
         what = f"release {release.title} stands in the place of channel {channel}"
-        raise SourceError(what, code=Fault.VERIFY_FAILED)
+        raise SourceError(what, code=SourceFault.VERIFY_FAILED)
     if highest is None or (release.number, release.hash) == (highest.number, highest.hash):
         return
     if release.number < highest.number:
         raise SourceError(
             f"release {release.title} is older than {highest.number}, which was taken here before",
-            code=Fault.RELEASE_REPLAYED,
+            code=SourceFault.RELEASE_REPLAYED,
             hint=f"publish it under a new number, or here: ordainctl release forget {channel}",
         )
     if release.number == highest.number:
         what = f"release {release.title} is another one than the {highest.number} that was taken here before"
-        raise SourceError(what, code=Fault.CONFLICT, hint="publish it under a new number")
+        raise SourceError(what, code=SourceFault.CONFLICT, hint="publish it under a new number")
 
 
 def choose(
@@ -118,13 +118,13 @@ def incomplete(release: Release, missing: Iterable[str]) -> SourceError:
     names = sorted({name for name, hash in release.documents.items() if hash in set(missing)})
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     what = f"release {release.title} is not complete: {', '.join(names[:3])}{more} not there yet"
-    return SourceError(what, code=Fault.RELEASE_INCOMPLETE, hint="it is being published, or a replica is behind")
+    return SourceError(what, code=SourceFault.RELEASE_INCOMPLETE, hint="it is being published, or a replica is behind")
 
 
 def unreadable(refused: Refused) -> SourceError:
     """What there is to say of a text that is no release."""
     first = refused.problems[0]
-    code = Fault.SCHEMA_TOO_NEW if first.code == Fault.SCHEMA_TOO_NEW else Fault.VERIFY_FAILED
+    code = SourceFault.SCHEMA_TOO_NEW if first.code == SourceFault.SCHEMA_TOO_NEW else SourceFault.VERIFY_FAILED
     return SourceError(f"{first.where}: {first.what}", code=code, hint=first.hint)
 
 
@@ -136,5 +136,5 @@ def one_of(releases: Iterable[Release]) -> Release:
     best = sorted(releases, key=lambda release: release.number)[-2:]
     if len(best) == 2 and best[0].number == best[1].number and best[0].hash != best[1].hash:
         what = f"there are two releases {best[0].title}, both signed"
-        raise SourceError(what, code=Fault.CONFLICT, hint="publish a new number")
+        raise SourceError(what, code=SourceFault.CONFLICT, hint="publish a new number")
     return best[-1]

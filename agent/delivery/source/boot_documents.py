@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ordain.agent.delivery.protocol import Snapshot, Source, SourceError
 from ordain.agent.delivery.release.bundle import holds_release
-from ordain.agent.delivery.source.local_files import Texts, handed_over
+from ordain.agent.delivery.source.local_files import Texts, read_boot_documents
 from ordain.agent.settings import Trust
 from ordain.agent.system import atomic_files
 from ordain.transforms.machine import rootfs
@@ -27,21 +27,25 @@ PATIENCE_SEC = 10.0
 """How long what came with the boot waits for a source that has never answered."""
 
 
-def with_handed_over(source: Source, root: Path, trust: Trust = Trust.OPEN) -> Source:
+def with_boot_documents(source: Source, root: Path, trust: Trust = Trust.OPEN) -> Source:
     """``source``, and what came with the boot if something did.
 
     Under a ``trust`` that takes no unsigned documents of a remote source, to send such is no answer.
     """
     try:
-        texts = handed_over(root)
+        texts = read_boot_documents(root)
     except SourceError:
         texts = (("", b""),)  # something did, and reading it again says what is wrong with it
     if not texts:
         return source
-    return Added(source, root) if source.type == "directory" else StandIn(source, root, trust)
+    return (
+        DirectoryWithBootDocuments(source, root)
+        if source.type == "directory"
+        else BootDocumentsFirst(source, root, trust)
+    )
 
 
-class Added:
+class DirectoryWithBootDocuments:
     """The documents of a directory and those that came with the boot, as one set."""
 
     def __init__(self, directory: Source, root: Path) -> None:
@@ -52,14 +56,14 @@ class Added:
     async def read(self) -> Snapshot:
         """See `Source.read`."""
         own = await self._directory.read()
-        return _snapshot((*own.texts, *handed_over(self._root)))
+        return _snapshot((*own.texts, *read_boot_documents(self._root)))
 
     def changes(self) -> AsyncIterator[None]:
         """See `Source.changes`; what came with the boot changes with the next."""
         return self._directory.changes()
 
 
-class StandIn:
+class BootDocumentsFirst:
     """What came with the boot, until a remote source has answered."""
 
     def __init__(self, remote: Source, root: Path, trust: Trust) -> None:
@@ -82,7 +86,7 @@ class StandIn:
         if not found.texts or (self._only_signed and not holds_release(found.texts)):
             answers = "sends a signed release" if found.texts else "answers"
             self.location = f"what came with the boot, until {self._remote.location} {answers}"
-            return _snapshot(handed_over(self._root, self._server))
+            return _snapshot(read_boot_documents(self._root, self._server))
         self.location = self._remote.location
         self._first = found.texts
         with contextlib.suppress(OSError):  # a machine that keeps nothing is at its first boot every time

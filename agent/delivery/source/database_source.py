@@ -12,11 +12,11 @@ import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from typing import Protocol
 
-from ordain.agent.delivery.database import keys
+from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.database.database import Database, Listing
-from ordain.agent.delivery.protocol import Fault, Snapshot, SourceError
+from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
+from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.transforms.document.reader import read
 from ordain.transforms.model import Facts, Kind
 from ordain.transforms.resolve.resolve import with_node
@@ -25,27 +25,9 @@ LEAST_SEC = 1.0
 """Up to so long passes between two watches: all machines lose theirs together."""
 SETTLED_SEC = 5.0
 """A watch that lasted for so long has worked."""
-_LOST = (Fault.UNREACHABLE, Fault.TRUNCATED)
+_LOST = (SourceFault.UNREACHABLE, SourceFault.TRUNCATED)
 ROUNDS = 5
 """Listings that each find other labels than the one before, before giving up."""
-
-
-class Signed(Protocol):
-    """The releases in a database; `agent.release.source.Releases` is one."""
-
-    @property
-    def prefixes(self) -> tuple[str, ...]:
-        """What to watch of them."""
-
-    @property
-    def patience_sec(self) -> float | None:
-        """When to read again although nothing changed: in so many seconds; None: never."""
-
-    async def read(self) -> Snapshot:
-        """The release for this machine, and its documents; raises `SourceError`."""
-
-    async def close(self) -> None:
-        """End what is under way."""
 
 
 class DatabaseSource:
@@ -62,7 +44,7 @@ class DatabaseSource:
         facts: Callable[[], Facts],
         shared: Mapping[str, str],
         *,
-        releases: Signed | None = None,
+        releases: ReleaseReader | None = None,
         unsigned: bool = True,
     ) -> None:
         self.type = database.type
@@ -80,12 +62,12 @@ class DatabaseSource:
         """See `Source.read`. What machines are for is decided by scopes first, and by ``match`` afterwards."""
         facts = self._facts()
         signed = self._releases.prefixes if self._releases else ()
-        scopes = self._scopes or keys.scopes_for(facts)
+        scopes = self._scopes or document_keys.scopes_for(facts)
         for _ in range(ROUNDS):
-            watched = (*signed, *(keys.prefixes(scopes) if self._unsigned else ()))
+            watched = (*signed, *(document_keys.prefixes(scopes) if self._unsigned else ()))
             listing = await self.database.list(*watched)
             released = any(entry.key.startswith(signed) for entry in listing.entries) if signed else False
-            wanted = keys.scopes_for(self._with_labels(listing, facts))
+            wanted = document_keys.scopes_for(self._with_labels(listing, facts))
             if released or not self._unsigned or wanted == scopes:
                 self._scopes, self._watched, self._revision = scopes, watched, listing.revision
                 return await self._releases.read() if self._releases and released else snapshot(listing)
@@ -135,7 +117,7 @@ class DatabaseSource:
 
     def _with_labels(self, listing: Listing, facts: Facts) -> Facts:
         """``facts`` with what this machine's Node says; a Node that is wrong is the reader's to refuse."""
-        nodes = [e for e in listing.entries if (parts := keys.split(e.key)) and parts[1] == Kind.NODE.lower()]
+        nodes = [e for e in listing.entries if (parts := document_keys.split(e.key)) and parts[1] == Kind.NODE.lower()]
         documents = [document for entry in nodes for document in read(entry.key, entry.data)[0]]
         return with_node(documents, facts, self._shared)
 
@@ -147,8 +129,8 @@ def snapshot(listing: Listing) -> Snapshot:
     """
     texts: dict[tuple[str, str, bytes], str] = {}
     for entry in listing.entries:
-        if parts := keys.split(entry.key):
-            texts.setdefault((parts[1], parts[2], entry.data), entry.key.removeprefix(keys.DOCUMENTS))
+        if parts := document_keys.split(entry.key):
+            texts.setdefault((parts[1], parts[2], entry.data), entry.key.removeprefix(document_keys.DOCUMENTS))
     found = tuple(sorted((path, data) for (_, _, data), path in texts.items()))
     digest = hashlib.sha256()
     for path, data in found:

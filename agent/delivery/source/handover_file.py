@@ -16,7 +16,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ordain.agent.delivery.protocol import Fault, Health, Snapshot, SourceError
+from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault, SourceHealth
 
 MAGIC = b"ordain-handover 1\n"
 MAX_DOCUMENTS = 20_000
@@ -33,7 +33,7 @@ class Handover:
     location: str
     settings: str
     snapshot: Snapshot
-    health: Health | None = None
+    health: SourceHealth | None = None
 
 
 def encode(handover: Handover) -> bytes:
@@ -89,15 +89,15 @@ def _texts(entries: Any, body: bytes) -> tuple[tuple[str, bytes], ...]:
     return tuple(texts)
 
 
-def _health(data: Any) -> Health | None:
+def _health(data: Any) -> SourceHealth | None:
     if data is None:
         return None
     since = float(data["since"])
     if not 0 <= since < 1e12 or type(data["connected"]) is not bool:
         raise ValueError
-    code = Fault(data["code"]) if data["code"] else ""
+    code = SourceFault(data["code"]) if data["code"] else ""
     what, hint = _text(data["what"]), _text(data["hint"])
-    return Health(connected=data["connected"], code=code, what=what, hint=hint, since=since)
+    return SourceHealth(connected=data["connected"], code=code, what=what, hint=hint, since=since)
 
 
 def _text(value: Any) -> str:
@@ -109,4 +109,6 @@ def _text(value: Any) -> str:
 
 def _bad(what: str) -> SourceError:
     hint = "systemctl restart ordain-source.service"
-    return SourceError(f"what ordain-source.service handed over is not taken: {what}", code=Fault.HANDOVER, hint=hint)
+    return SourceError(
+        f"what ordain-source.service handed over is not taken: {what}", code=SourceFault.HANDOVER, hint=hint
+    )

@@ -18,7 +18,7 @@ from ordain.transforms.document.node import MAX_BYTES
 from ordain.transforms.machine import rootfs
 
 SUFFIXES = (".yaml", ".yml", ".json")
-FROM_SERVER = (f"{HANDED_DIRECTORY}/source.yaml", f"{HANDED_DIRECTORY}/source.json")
+SERVER_DOCUMENTS = (f"{HANDED_DIRECTORY}/source.yaml", f"{HANDED_DIRECTORY}/source.json")
 """What a boot server gave an initrd (packaging/initrd/handover)."""
 MAX_TOTAL_BYTES = 64 << 20
 """All documents together. One that is too large by itself is `documents.read`'s to refuse, by name."""
@@ -27,7 +27,7 @@ Texts = tuple[tuple[str, bytes], ...]
 _Mark = tuple[int, int, int, int]
 
 
-def documents_in(folder: Path, shown: str) -> Texts | None:
+def read_folder(folder: Path, shown: str) -> Texts | None:
     """The documents in ``folder``, which is called ``shown``; None if someone wrote there meanwhile.
 
     Raises `SourceError`.
@@ -42,7 +42,7 @@ def documents_in(folder: Path, shown: str) -> Texts | None:
     return texts if _marks(folder) == before else None
 
 
-def handed_over(root: Path, source: str = "") -> Texts:
+def read_boot_documents(root: Path, source: str = "") -> Texts:
     """What came with this boot, sorted by path.
 
     ``source``: what to call that which the initrd got from a boot server. Where the agent will follow that server, its
@@ -62,7 +62,7 @@ def handed_over(root: Path, source: str = "") -> Texts:
         except CacheError as error:
             raise SourceError(f"{path}: {error.what}") from error
         if data.strip():
-            texts.append((source if source and path in FROM_SERVER else path, data))
+            texts.append((source if source and path in SERVER_DOCUMENTS else path, data))
     return tuple(sorted(texts))
 
 

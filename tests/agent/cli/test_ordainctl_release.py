@@ -11,12 +11,13 @@ import pytest
 
 from ordain.agent.cli.main import main
 from ordain.agent.delivery.database.database import ANY
-from ordain.agent.delivery.database.directory import DirectoryDatabase
-from ordain.agent.delivery.fleet.publish import BLOBS, head_key
-from ordain.agent.delivery.fleet.report import Report, Said, Taken, encode
+from ordain.agent.delivery.database.directory_database import DirectoryDatabase
+from ordain.agent.delivery.fleet.report import MachineReport, ReportedCondition, encode
 from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, key
+from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.highest_accepted import highest, remember
-from ordain.agent.delivery.release.verify import Accepted
+from ordain.agent.delivery.release.publish import BLOBS, head_key
+from ordain.agent.delivery.release.verify import AcceptedRelease
 from ordain.agent.status import State
 
 BASE = "ordain: v1\nkind: Layer\nname: base\n"
@@ -48,7 +49,7 @@ class Desk:
         return said.out + said.err
 
     def report(self, number: int, **more: object) -> None:
-        found = Report(machine=f"{number:032x}", hostname=f"web{number}", seen=int(time.time()), **more)  # type: ignore[arg-type]
+        found = MachineReport(machine=f"{number:032x}", hostname=f"web{number}", seen=int(time.time()), **more)  # type: ignore[arg-type]
         asyncio.run(self.database.put(key(found.machine), encode(found), expect=ANY))
 
 
@@ -177,7 +178,7 @@ def test_what_is_not_as_it_was_signed_is_not_promoted(desk: Desk) -> None:
 
 
 def test_a_machine_can_be_told_to_take_an_older_release(desk: Desk) -> None:
-    remember(desk.root, "stable", Accepted(number=9, hash="x"))
+    remember(desk.root, "stable", AcceptedRelease(number=9, hash="x"))
 
     assert "forgot stable 9" in desk.do("release forget stable")
     assert "no release of stable was taken here" in desk.do("release forget stable")
@@ -185,9 +186,9 @@ def test_a_machine_can_be_told_to_take_an_older_release(desk: Desk) -> None:
 
 
 def test_the_fleet_is_a_table_that_labels_filter(desk: Desk) -> None:
-    on = {"release": Taken(channel="stable", number=4), "labels": {"role": ("web",)}}
+    on = {"release": ReleaseReference(channel="stable", number=4), "labels": {"role": ("web",)}}
     desk.report(1, phase=State.CONVERGED, generation=7, **on)
-    desk.report(2, phase=State.DEGRADED, conditions=(Said(code="VerifyFailed"),), **on)
+    desk.report(2, phase=State.DEGRADED, conditions=(ReportedCondition(code="VerifyFailed"),), **on)
     desk.report(3, phase=State.CONVERGED)
 
     text = desk.do("fleet status", 3)
@@ -204,7 +205,7 @@ def test_the_fleet_is_a_table_that_labels_filter(desk: Desk) -> None:
 
 def test_a_machine_that_is_silent_is_lost_and_can_be_forgotten(desk: Desk) -> None:
     desk.report(1, phase=State.CONVERGED)
-    found = Report(machine="a" * 32, hostname="old", seen=int(time.time() - LOST_SEC - 60))
+    found = MachineReport(machine="a" * 32, hostname="old", seen=int(time.time() - LOST_SEC - 60))
     asyncio.run(desk.database.put(key(found.machine), encode(found), expect=ANY))
 
     assert "lost (starting)" in desk.do("fleet status", 3)
@@ -219,13 +220,13 @@ def test_a_rollout_opens_stages_and_stops_by_itself(desk: Desk) -> None:
     desk.do(words)
     desk.do("release publish r.json documents")
     for n in range(20):
-        desk.report(n, phase=State.CONVERGED, release=Taken(channel="stable", number=1))
+        desk.report(n, phase=State.CONVERGED, release=ReleaseReference(channel="stable", number=1))
     assert "open to 50%" in desk.do("release rollout stable --once")
     for n in range(20):
-        desk.report(n, phase=State.CONVERGED, release=Taken(channel="stable", number=2))
+        desk.report(n, phase=State.CONVERGED, release=ReleaseReference(channel="stable", number=2))
     assert "open to 100%" in desk.do("release rollout stable --once")
     for n in range(3):
-        desk.report(n, phase=State.ROLLED_BACK, release=Taken(channel="stable", number=2))
+        desk.report(n, phase=State.ROLLED_BACK, release=ReleaseReference(channel="stable", number=2))
 
     assert "stopped: 3 of 20 machines went back" in desk.do("release rollout stable", 4)
     assert "stopped" in desk.do("release rollout stable --once", 4)

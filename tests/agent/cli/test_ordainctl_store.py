@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.cli.main import main
-from ordain.agent.delivery.database.database import ANY, Entry, Listing
-from ordain.agent.delivery.database.directory import DirectoryDatabase
+from ordain.agent.delivery.database.database import ANY, Listing, StoredEntry
+from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.database.named_documents import split
-from ordain.agent.delivery.source.local_documents import LocalDocuments
+from ordain.agent.delivery.source.local_database import LocalDatabase
 
 BASE = "# the base\nordain: v1\nkind: Layer\nname: base\nsysctl: {vm.swappiness: 10}\n"
 WEB = "ordain: v1\nkind: Layer\nname: web\nmatch: {role: [web, db]}\nservices: {web: {command: /bin/web}}\n"
@@ -144,7 +144,7 @@ def test_a_change_between_reading_and_writing_is_not_written_over(
 
     async def stale(self: DirectoryDatabase, *prefixes: str) -> Listing:
         found = await listing(self, *prefixes)
-        entries = tuple(Entry(key=e.key, data=e.data, version="then") for e in found.entries)
+        entries = tuple(StoredEntry(key=e.key, data=e.data, version="then") for e in found.entries)
         return Listing(entries=entries, revision=found.revision)
 
     monkeypatch.setattr(DirectoryDatabase, "list", stale)
@@ -197,7 +197,7 @@ def test_a_stream_is_split_at_its_marks() -> None:
 
 def test_local_documents_are_a_database_too(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text(BASE)
-    database = LocalDocuments(tmp_path)
+    database = LocalDatabase(tmp_path)
     entry = asyncio.run(database.get("documents/local/layer/base"))
     assert entry is not None
     assert entry.data == BASE.encode()

@@ -14,7 +14,7 @@ import pytest
 from ordain.agent.compile.executor import MAKE, TAKE, here
 from ordain.agent.compile.incremental import look
 from ordain.agent.compile.worker import Worker
-from ordain.agent.delivery.protocol import Fault, Snapshot, SourceError
+from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation
 from ordain.agent.settings import Trust
@@ -49,7 +49,7 @@ def test_documents_that_are_refused_are_refused_with_every_problem(worker: Worke
 def test_what_a_source_did_wrong_keeps_its_code_and_its_hint(worker: Worker, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="not signed") as failed:
         worker(TAKE, tmp_path, Trust.REQUIRED, Snapshot(texts=(("/a.yaml", LAYER),)))
-    assert failed.value.code == Fault.UNSIGNED
+    assert failed.value.code == SourceFault.UNSIGNED
     assert failed.value.hint
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from ordain.agent.delivery.source.http import HOSTNAME, MACHINE, Asker
-from ordain.agent.server.machine_documents import Shelf, shelve
+from ordain.agent.delivery.source.http_source import HOSTNAME, MACHINE, MachineIdentity
+from ordain.agent.server.machine_documents import MachineDocuments, split_documents
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
 from rig.boot_server import served
@@ -39,16 +39,16 @@ def based(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def names(shelf: Shelf, **asker: object) -> set[str]:
+def names(shelf: MachineDocuments, **asker: object) -> set[str]:
     known = {"machine_id": "", "hostname": "", **asker}
-    body = shelf.for_machine(Asker(**known))  # type: ignore[arg-type]
+    body = shelf.for_machine(MachineIdentity(**known))  # type: ignore[arg-type]
     documents, problems = read("served.yaml", body)
     assert problems == ()
     return {document.name for document in documents}
 
 
 def test_a_machine_gets_what_could_be_for_it() -> None:
-    shelf = shelve([("/srv/a.yaml", BASE), ("/srv/nodes.yaml", NODES)])
+    shelf = split_documents([("/srv/a.yaml", BASE), ("/srv/nodes.yaml", NODES)])
 
     assert names(shelf, hostname="web1") == {"base", "web1", "other", "lab"}
     assert names(shelf, hostname="web1", machine_id="f" * 32) == {"base", "web1", "lab"}
@@ -57,7 +57,7 @@ def test_a_machine_gets_what_could_be_for_it() -> None:
 
 
 def test_every_document_says_where_it_is_from() -> None:
-    body = shelve([("/srv/nodes.yaml", NODES)]).for_machine(Asker(machine_id=ID, hostname="x"))
+    body = split_documents([("/srv/nodes.yaml", NODES)]).for_machine(MachineIdentity(machine_id=ID, hostname="x"))
 
     assert b"# from nodes.yaml:5\n" in body
     assert b"# from nodes.yaml:10\n" in body
@@ -66,12 +66,12 @@ def test_every_document_says_where_it_is_from() -> None:
 def test_json_is_served_beside_yaml() -> None:
     json = b'{"ordain": "v1",\n\t"kind": "Layer", "name": "json"}\n'
 
-    assert names(shelve([("/a.json", json), ("/b.yaml", BASE)]), hostname="x") == {"json", "base"}
+    assert names(split_documents([("/a.json", json), ("/b.yaml", BASE)]), hostname="x") == {"json", "base"}
 
 
 def test_documents_that_are_wrong_are_not_served() -> None:
     with pytest.raises(Refused, match="unknown key"):
-        shelve([("/srv/a.yaml", BASE + b"servces: {}\n")])
+        split_documents([("/srv/a.yaml", BASE + b"servces: {}\n")])
 
 
 def test_what_is_known_already_is_not_sent_again(tmp_path: Path) -> None:

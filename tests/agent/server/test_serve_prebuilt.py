@@ -14,11 +14,11 @@ import pytest
 from ordain.agent.compile.compiler import compile_texts
 from ordain.agent.compile.executor import here
 from ordain.agent.compile.image import GENERATOR
-from ordain.agent.delivery.source.http import FINISHED
+from ordain.agent.delivery.source.http_source import FINISHED
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation
 from ordain.agent.server import prebuilt_caches
-from ordain.agent.server.prebuilt_caches import Finisher, mark
+from ordain.agent.server.prebuilt_caches import PrebuiltCaches, mark
 from ordain.generator.cache import Cache, CacheError, unpack
 from rig.boot_server import served
 
@@ -81,12 +81,12 @@ class Site:
             self.put(root, "etc/machine-id", f"{machine_id}\n")
         return root
 
-    def finisher(self) -> Finisher:
+    def finisher(self) -> PrebuiltCaches:
         def count(function: str, /, *arguments: object) -> Any:
             self.compiled += 1
             return here(function, *arguments)
 
-        return Finisher(self.image, count)
+        return PrebuiltCaches(self.image, count)
 
     async def boot(self, root: Path, url: str, shell: str = "sh") -> tuple[Cache | None, dict[str, bytes]]:
         """What the initrd finds for the machine with this root: a cache, and documents."""
@@ -256,7 +256,7 @@ def test_who_has_to_wait_too_long_gets_the_documents_and_the_next_one_what_was_f
             done.set()
 
     async def check() -> None:
-        async with served(site.shelf, Finisher(site.image, slow)) as (_, url):
+        async with served(site.shelf, PrebuiltCaches(site.image, slow)) as (_, url):
             monkeypatch.setattr(prebuilt_caches, "FINISH_SEC", 0.01)
             assert (await site.boot(site.machine(), url))[0] is None
             go.set()

@@ -12,10 +12,10 @@ from ordain.agent.cli.main import main
 from ordain.agent.delivery.protocol import Snapshot, SourceError
 from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release.admission import Admission
-from ordain.agent.delivery.source.http import CHANNEL, Asker, Http
-from ordain.agent.server.release_offers import Offers, offer
+from ordain.agent.delivery.source.http_source import CHANNEL, HttpSource, MachineIdentity
+from ordain.agent.server.release_offers import OfferedReleases, offer_releases
 from ordain.agent.settings import Trust
-from ordain.agent.source_settings import Kind, SourceSettings
+from ordain.agent.source_settings import SourceKind, SourceSettings
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Facts
 from rig.boot_server import served
@@ -66,9 +66,11 @@ class Desk:
     def facts(self) -> Facts:
         return Facts(id="debian", version="13", systemd=257, hostname="web3", machine_id=ID, labels=self.labels)
 
-    def source(self, url: str) -> Http:
-        settings = SourceSettings(type=Kind.HTTP, endpoints=(f"{url}/{{machine-id}}.yaml",), interval_usec=1_000_000)
-        return Http(settings, lambda: Asker.of(self.facts))
+    def source(self, url: str) -> HttpSource:
+        settings = SourceSettings(
+            type=SourceKind.HTTP, endpoints=(f"{url}/{{machine-id}}.yaml",), interval_usec=1_000_000
+        )
+        return HttpSource(settings, lambda: MachineIdentity.of(self.facts))
 
     async def read(self, url: str) -> Snapshot:
         source = self.source(url)
@@ -230,33 +232,33 @@ def test_a_channel_never_goes_back_while_the_server_runs(desk: Desk) -> None:
     first = texts_of(desk)
     desk.put("base.yaml", BASE + b"# 2\n")
     desk.release()
-    second, problems = offer(texts_of(desk), Offers())
+    second, problems = offer_releases(texts_of(desk), OfferedReleases())
     assert (second.heads, problems) == ({"stable": 2}, ())
 
     for texts in (first, [], [("stable.json", b'{"kind": "Rel')]):
-        after, problems = offer(texts, second)
+        after, problems = offer_releases(texts, second)
         assert after.heads == {"stable": 2}
-        assert after.for_machine(Asker(machine_id=ID, hostname="")) == second.for_machine(
-            Asker(machine_id=ID, hostname="")
+        assert after.for_machine(MachineIdentity(machine_id=ID, hostname="")) == second.for_machine(
+            MachineIdentity(machine_id=ID, hostname="")
         )
         assert ["not there any more" in problem.what for problem in problems] == [True]
 
 
 def test_what_cannot_be_handed_out_is_said(desk: Desk) -> None:
     desk.release("stable", "--stages", "1%,100%")
-    none, (problem,) = offer(texts_of(desk), Offers())
+    none, (problem,) = offer_releases(texts_of(desk), OfferedReleases())
     assert (none.heads, problem.what) == (
         {},
         "release stable 1 asks machines to take turns, and a boot server has none to give",
     )
 
     desk.release("stable", key=False)
-    bare, (problem,) = offer(texts_of(desk), Offers())
+    bare, (problem,) = offer_releases(texts_of(desk), OfferedReleases())
     assert bare.heads == {"stable": 2}
     assert "is not signed" in problem.what
 
     rival = (desk.shelf / "stable.json").read_bytes().replace(b'"created": "', b'"created": "x')
-    _, (problem,) = offer([*texts_of(desk), ("too.json", rival)], Offers())
+    _, (problem,) = offer_releases([*texts_of(desk), ("too.json", rival)], OfferedReleases())
     assert problem.what == "there is another release stable 2, in stable.json"
 
 
@@ -274,11 +276,11 @@ def test_a_server_without_anything_whole_does_not_start(desk: Desk) -> None:
 
 def test_a_machine_that_nobody_knows_gets_all_that_could_be_for_it(desk: Desk) -> None:
     desk.release()
-    offers, _ = offer(texts_of(desk), Offers())
+    offers, _ = offer_releases(texts_of(desk), OfferedReleases())
 
-    unknown = offers.for_machine(Asker(machine_id="", hostname=""))
+    unknown = offers.for_machine(MachineIdentity(machine_id="", hostname=""))
     assert all(text.strip(b"\n") in unknown for text in (BASE, WEB, *NODES.values()))
-    other = offers.for_machine(Asker(machine_id="f" * 32, hostname="web4"))
+    other = offers.for_machine(MachineIdentity(machine_id="f" * 32, hostname="web4"))
     assert NODES["by-id"] in other
     assert NODES["web4"] in other
     assert NODES["web3"] not in other

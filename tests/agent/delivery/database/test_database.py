@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.delivery.database import keys
+from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.database.couchdb import CouchDb
-from ordain.agent.delivery.database.database import ANY, Change, Conflict, Database
-from ordain.agent.delivery.database.directory import DirectoryDatabase
+from ordain.agent.delivery.database.database import ANY, Conflict, Database, Write
+from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.database.etcd import Etcd
-from ordain.agent.delivery.database.http_transport import Access, Transport
-from ordain.agent.delivery.database.watch import Pace
+from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
+from ordain.agent.delivery.database.watch import WatchTiming
 from ordain.agent.delivery.protocol import Snapshot, SourceError
 from ordain.agent.delivery.source.database_source import DatabaseSource
 from ordain.transforms.document.reader import read
@@ -30,24 +30,24 @@ STORES = ("directory", "etcd", "couchdb")
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Opens an empty store of each kind in turn."""
-    access = Access(endpoints=())
+    access = ServerAccess(endpoints=())
     if request.param == "etcd":
-        access = Access(endpoints=request.getfixturevalue("cluster").endpoints)
+        access = ServerAccess(endpoints=request.getfixturevalue("cluster").endpoints)
     elif request.param == "couchdb":
         pouch = request.getfixturevalue("pouch")
-        access = Access(endpoints=(pouch.url,))
+        access = ServerAccess(endpoints=(pouch.url,))
         name = f"t{secrets.token_hex(4)}"
         for each in (name, f"{name}-status"):
             pouch.call("PUT", each)
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[Database, None]:
-        pace = Pace(check_sec=0.5, answer_sec=2)
+        pace = WatchTiming(check_sec=0.5, answer_sec=2)
         database: Database = DirectoryDatabase(tmp_path)
         if request.param == "etcd":
-            database = Etcd(Transport(access), f"/{tmp_path.name}/", pace=pace)
+            database = Etcd(HttpTransport(access), f"/{tmp_path.name}/", pace=pace)
         elif request.param == "couchdb":
-            database = CouchDb(Transport(access), name, pace=pace)
+            database = CouchDb(HttpTransport(access), name, pace=pace)
         try:
             yield database
         finally:
@@ -88,8 +88,8 @@ async def test_a_write_that_expects_something_else_writes_nothing(store: Open) -
         with pytest.raises(Conflict):
             await database.write(
                 [
-                    Change(key="documents/a/new", data=b"x", expect=None),
-                    Change(key="documents/a/b", data=b"3", expect=version),
+                    Write(key="documents/a/new", data=b"x", expect=None),
+                    Write(key="documents/a/b", data=b"3", expect=version),
                 ]
             )
         assert [(e.key, e.data) for e in (await database.list("documents/a/")).entries] == [("documents/a/b", b"2")]
@@ -143,7 +143,7 @@ def text(name: str, match: str = "", rest: str = "", kind: str = "Layer") -> byt
 async def publish(database: Database, data: bytes) -> None:
     """Put a document where it belongs."""
     (document,), _ = read("x.yaml", data)
-    for key in keys.keys_of(document):
+    for key in document_keys.keys_of(document):
         await database.put(key, data, expect=ANY)
 
 

@@ -11,8 +11,14 @@ from typing import Any
 import pytest
 
 from ordain.agent.delivery.database.backoff import MOST_SEC, Backoff
-from ordain.agent.delivery.database.http_transport import Access, Answer, Stream, Transport, demand
-from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.database.http_transport import (
+    HttpTransport,
+    LineStream,
+    Response,
+    ServerAccess,
+    require_success,
+)
+from ordain.agent.delivery.protocol import SourceError, SourceFault
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -41,8 +47,8 @@ async def server(text: bytes, *, stay: bool = False, host: str = "127.0.0.1", po
 
 
 @contextlib.asynccontextmanager
-async def session(*endpoints: str) -> AsyncIterator[Transport]:
-    made = Transport(Access(endpoints=endpoints))
+async def session(*endpoints: str) -> AsyncIterator[HttpTransport]:
+    made = HttpTransport(ServerAccess(endpoints=endpoints))
     try:
         yield made
     finally:
@@ -57,49 +63,52 @@ def ok(body: bytes, *, length: int | None = None, kind: str = "application/yaml"
 async def fault(text: bytes, *, stay: bool = False, **options: float) -> SourceError:
     async with server(text, stay=stay) as endpoint, session(endpoint) as made:
         with pytest.raises(SourceError) as caught:
-            demand(await made.request("GET", "/", **options))  # type: ignore[arg-type]
+            require_success(await made.request("GET", "/", **options))  # type: ignore[arg-type]
         return caught.value
 
 
 @pytest.mark.parametrize(
     ("status", "code"),
     [
-        ("401 Unauthorized", Fault.UNAUTHORIZED),
-        ("403 Forbidden", Fault.FORBIDDEN),
-        ("404 Not Found", Fault.EMPTY),
-        ("429 Too Many Requests", Fault.THROTTLED),
-        ("500 Oops", Fault.UNREACHABLE),
-        ("503 Not now", Fault.UNREACHABLE),
-        ("302 Found\r\nLocation: https://login.example/?next=secret", Fault.REDIRECTED),
+        ("401 Unauthorized", SourceFault.UNAUTHORIZED),
+        ("403 Forbidden", SourceFault.FORBIDDEN),
+        ("404 Not Found", SourceFault.EMPTY),
+        ("429 Too Many Requests", SourceFault.THROTTLED),
+        ("500 Oops", SourceFault.UNREACHABLE),
+        ("503 Not now", SourceFault.UNREACHABLE),
+        ("302 Found\r\nLocation: https://login.example/?next=secret", SourceFault.REDIRECTED),
     ],
 )
-def test_a_status_has_its_code(status: str, code: Fault) -> None:
+def test_a_status_has_its_code(status: str, code: SourceFault) -> None:
     error = asyncio.run(fault(f"HTTP/1.1 {status}\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n".encode()))
 
     assert error.code is code
     assert "secret" not in str(error)
-    assert error.retry_after_sec == (0 if code is Fault.REDIRECTED else 17)
+    assert error.retry_after_sec == (0 if code is SourceFault.REDIRECTED else 17)
 
 
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        (ok(b"<html>", kind="text/html; charset=utf-8"), Fault.NOT_DOCUMENTS),
-        (ok(b"short", length=1000), Fault.TRUNCATED),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", Fault.TRUNCATED),
-        (ok(b"x" * 2000), Fault.TOO_LARGE),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + b"x" * 2000 + b"\r\n", Fault.TOO_LARGE),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", Fault.UNREACHABLE),
-        (b"", Fault.UNREACHABLE),
+        (ok(b"<html>", kind="text/html; charset=utf-8"), SourceFault.NOT_DOCUMENTS),
+        (ok(b"short", length=1000), SourceFault.TRUNCATED),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhel", SourceFault.TRUNCATED),
+        (ok(b"x" * 2000), SourceFault.TOO_LARGE),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7d0\r\n" + b"x" * 2000 + b"\r\n",
+            SourceFault.TOO_LARGE,
+        ),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", SourceFault.UNREACHABLE),
+        (b"", SourceFault.UNREACHABLE),
     ],
 )
-def test_what_is_no_answer_is_never_taken_for_one(answer: bytes, code: Fault) -> None:
+def test_what_is_no_answer_is_never_taken_for_one(answer: bytes, code: SourceFault) -> None:
     assert asyncio.run(fault(answer, max_bytes=1000)).code is code
 
 
 def test_a_server_that_says_nothing_is_not_waited_for() -> None:
-    assert asyncio.run(fault(b"", stay=True, answer_sec=0.1)).code is Fault.UNREACHABLE
-    assert asyncio.run(fault(ok(b"some", length=9), stay=True, answer_sec=0.1)).code is Fault.UNREACHABLE
+    assert asyncio.run(fault(b"", stay=True, answer_sec=0.1)).code is SourceFault.UNREACHABLE
+    assert asyncio.run(fault(ok(b"some", length=9), stay=True, answer_sec=0.1)).code is SourceFault.UNREACHABLE
 
 
 def test_the_next_server_is_asked_and_the_one_that_answered_stays() -> None:
@@ -127,7 +136,7 @@ def test_lines_come_whole_or_not_at_all() -> None:
         text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\none\n\ntwo\r\n4\r\n\nthr\r\n0\r\n\r\n"
         found = []
 
-        async def take(stream: Stream) -> None:
+        async def take(stream: LineStream) -> None:
             async for line in stream.lines():
                 found.append(line)
 
@@ -135,7 +144,7 @@ def test_lines_come_whole_or_not_at_all() -> None:
             with pytest.raises(SourceError) as caught:
                 await take(stream)
         assert found == [b"one", b"", b"two"]
-        assert caught.value.code is Fault.TRUNCATED
+        assert caught.value.code is SourceFault.TRUNCATED
 
     asyncio.run(check())
 
@@ -152,7 +161,7 @@ def test_a_stream_that_falls_silent_ends() -> None:
             assert await anext(lines) == b"one"
             with pytest.raises(SourceError) as caught:
                 await anext(lines)
-        assert caught.value.code is Fault.UNREACHABLE
+        assert caught.value.code is SourceFault.UNREACHABLE
 
     asyncio.run(check())
 
@@ -161,7 +170,7 @@ def test_retry_after_may_be_a_date() -> None:
     headers = {"date": "Sun, 22 Nov 2026 12:00:00 GMT", "retry-after": "Sun, 22 Nov 2026 12:01:30 GMT"}
 
     with pytest.raises(SourceError) as caught:
-        demand(Answer(endpoint="http://a", status=503, headers=headers))
+        require_success(Response(endpoint="http://a", status=503, headers=headers))
 
     assert caught.value.retry_after_sec == 90
 
@@ -197,9 +206,9 @@ def test_a_server_that_moved_is_found_at_the_next_attempt(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(socket, "getaddrinfo", look_up)
 
-    async def ask() -> list[bytes | Fault]:
+    async def ask() -> list[bytes | SourceFault]:
         nonlocal at
-        said: list[bytes | Fault] = []
+        said: list[bytes | SourceFault] = []
         async with server(ok(b"old")) as old:
             port = int(old.rpartition(":")[2])
             async with session(f"http://db.example:{port}") as made:
@@ -214,4 +223,4 @@ def test_a_server_that_moved_is_found_at_the_next_attempt(monkeypatch: pytest.Mo
                 said.append((await made.request("GET", "/")).body)
         return said
 
-    assert asyncio.run(ask()) == [b"old", b"new", Fault.UNREACHABLE, b"old"]
+    assert asyncio.run(ask()) == [b"old", b"new", SourceFault.UNREACHABLE, b"old"]

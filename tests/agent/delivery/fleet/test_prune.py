@@ -12,17 +12,18 @@ import pytest
 
 from ordain.agent.delivery.database.couchdb import CouchDb
 from ordain.agent.delivery.database.database import ANY, Database
-from ordain.agent.delivery.database.directory import DirectoryDatabase
+from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.database.etcd import Etcd
-from ordain.agent.delivery.database.http_transport import Access, Transport
+from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
 from ordain.agent.delivery.fleet.prune import Pruned, prune
-from ordain.agent.delivery.fleet.publish import BLOBS, blobs_of, head, number_key, publish, releases, rollout_key
-from ordain.agent.delivery.fleet.publish_lock import alone
-from ordain.agent.delivery.fleet.report import Report, Taken, encode
-from ordain.agent.delivery.fleet.rollout_policy import State
+from ordain.agent.delivery.fleet.report import MachineReport, encode
+from ordain.agent.delivery.fleet.rollout_policy import RolloutState
 from ordain.agent.delivery.fleet.rollout_policy import encode as encode_state
+from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.assemble import assemble
 from ordain.agent.delivery.release.manifest import Release, make
+from ordain.agent.delivery.release.publish import BLOBS, blobs_of, head, number_key, publish, releases, rollout_key
+from ordain.agent.delivery.release.publish_lock import hold_publish_lock
 from ordain.agent.errors import Failure
 
 Open = Callable[[], AbstractAsyncContextManager[Database]]
@@ -32,13 +33,13 @@ COMMON = b"ordain: v1\nkind: Layer\nname: common\n"
 @pytest.fixture(params=["directory", "etcd", "couchdb"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     """Opens one empty store of each kind in turn; every call is another client."""
-    access = Access(endpoints=())
+    access = ServerAccess(endpoints=())
     name = f"t{secrets.token_hex(4)}"
     if request.param == "etcd":
-        access = Access(endpoints=request.getfixturevalue("cluster").endpoints)
+        access = ServerAccess(endpoints=request.getfixturevalue("cluster").endpoints)
     elif request.param == "couchdb":
         pouch = request.getfixturevalue("pouch")
-        access = Access(endpoints=(pouch.url,))
+        access = ServerAccess(endpoints=(pouch.url,))
         for each in (name, f"{name}-status"):
             pouch.call("PUT", each)
 
@@ -46,9 +47,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     async def opened() -> AsyncGenerator[Database, None]:
         database: Database = DirectoryDatabase(tmp_path)
         if request.param == "etcd":
-            database = Etcd(Transport(access), f"/{name}/")
+            database = Etcd(HttpTransport(access), f"/{name}/")
         elif request.param == "couchdb":
-            database = CouchDb(Transport(access), name)
+            database = CouchDb(HttpTransport(access), name)
         try:
             yield database
         finally:
@@ -122,10 +123,10 @@ async def test_what_somebody_has_or_is_pinned_to_stays(store: Open) -> None:
     async with store() as database:
         for number in range(1, 8):
             await put(database, number, *([node] if number == 7 else []))
-        state = State(number=5, share=0.1)
+        state = RolloutState(number=5, share=0.1)
         await database.put(rollout_key("stable"), encode_state(state), expect=None)
-        taken = Taken(channel="stable", number=4, hash="x")
-        await database.put("status/" + "a" * 32, encode(Report(machine="a" * 32, release=taken)), expect=None)
+        taken = ReleaseReference(channel="stable", number=4, hash="x")
+        await database.put("status/" + "a" * 32, encode(MachineReport(machine="a" * 32, release=taken)), expect=None)
 
         done = await prune(database, keep=1)
 
@@ -174,12 +175,12 @@ async def test_documents_come_back_into_use_while_they_are_pruned(store: Open) -
 
 async def test_a_publisher_waits_until_the_other_is_done(store: Open) -> None:
     async with store() as database, store() as other:
-        async with alone(other):
+        async with hold_publish_lock(other):
             publishing = asyncio.ensure_future(put(database, 1))
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(asyncio.shield(publishing), 0.5)
             with pytest.raises(Failure, match="somebody else publishes or prunes there"):
-                async with alone(database, patience_sec=0.0):
+                async with hold_publish_lock(database, patience_sec=0.0):
                     pass
             assert await head(database, "stable") == (None, None)
         await publishing
@@ -190,7 +191,7 @@ async def test_who_lost_his_turn_removes_nothing(store: Open) -> None:
     async with store() as database:
         for number in (1, 2):
             await put(database, number)
-        async with alone(database) as turn:
+        async with hold_publish_lock(database) as turn:
             for entry in (await database.list(turn.slots.prefix)).entries:
                 await database.put(entry.key, b"{}", expect=ANY)
             turn._renewed = 0.0

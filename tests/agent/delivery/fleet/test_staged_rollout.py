@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ordain.agent.delivery.fleet.report import Report, Taken
+from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.report_publisher import LOST_SEC
-from ordain.agent.delivery.fleet.rollout_policy import State, Wait, clock, decode, encode, position, stage
+from ordain.agent.delivery.fleet.rollout_policy import RolloutState, Wait, clock, decode, encode, stage
 from ordain.agent.delivery.fleet.staged_rollout import advance, count, over
+from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.manifest import Release, Rollout, make
+from ordain.agent.delivery.spread import position
 from ordain.agent.status import State as Phase
 from ordain.transforms.document.maintenance_windows import opens, window
 from ordain.transforms.systemd.values import EncodeError
@@ -95,19 +97,21 @@ def test_windows_that_never_meet_never_open_and_do_not_hang() -> None:
 def test_stages_let_in_by_position_and_a_stopped_rollout_lets_in_nobody() -> None:
     rollout = Rollout(stages=(0.01, 0.5, 1.0))
 
-    def held(state: State | None, place: float) -> bool:
+    def held(state: RolloutState | None, place: float) -> bool:
         return stage(rollout, 7, state, place) is not None
 
     assert [held(None, place) for place in (0.005, 0.4, 0.9)] == [False, True, True]
-    assert [held(State(number=7, share=0.5), place) for place in (0.005, 0.4, 0.9)] == [False, False, True]
-    assert [held(State(number=6, share=1.0), place) for place in (0.005, 0.4, 0.9)] == [False, True, True]
-    assert held(State(number=7, share=1.0, halted="no"), 0.0)
-    assert stage(Rollout(), 7, State(number=7, share=0.0, halted="no"), 0.0) == Wait(why="the rollout is stopped: no")
+    assert [held(RolloutState(number=7, share=0.5), place) for place in (0.005, 0.4, 0.9)] == [False, False, True]
+    assert [held(RolloutState(number=6, share=1.0), place) for place in (0.005, 0.4, 0.9)] == [False, True, True]
+    assert held(RolloutState(number=7, share=1.0, halted="no"), 0.0)
+    assert stage(Rollout(), 7, RolloutState(number=7, share=0.0, halted="no"), 0.0) == Wait(
+        why="the rollout is stopped: no"
+    )
     assert stage(Rollout(), 7, None, 0.9) is None
 
 
 def test_a_state_is_read_back_and_nonsense_is_refused() -> None:
-    state = State(number=7, share=0.5, halted="x", opened=3.0)
+    state = RolloutState(number=7, share=0.5, halted="x", opened=3.0)
 
     assert decode(encode(state)) == state
     for bad in (b"", b"[]", b'"x"', b"{}", b'{"number": 1'):
@@ -120,22 +124,25 @@ def release(**words: object) -> Release:
     return make(channel="stable", number=2, documents={}, created="now", rollout=rollout)
 
 
-def fleet(number: int = 100, channel: str = "stable") -> list[Report]:
-    return [Report(machine=f"{n:032x}", release=Taken(channel=channel, number=1), seen=1000) for n in range(number)]
+def fleet(number: int = 100, channel: str = "stable") -> list[MachineReport]:
+    return [
+        MachineReport(machine=f"{n:032x}", release=ReleaseReference(channel=channel, number=1), seen=1000)
+        for n in range(number)
+    ]
 
 
-def take(report: Report, phase: Phase = Phase.CONVERGED) -> Report:
-    return replace(report, release=Taken(channel="stable", number=2), phase=phase)
+def take(report: MachineReport, phase: Phase = Phase.CONVERGED) -> MachineReport:
+    return replace(report, release=ReleaseReference(channel="stable", number=2), phase=phase)
 
 
-def invited(reports: list[Report], share: float) -> list[int]:
+def invited(reports: list[MachineReport], share: float) -> list[int]:
     return [n for n, r in enumerate(reports) if position(r.machine, "stable 2") < share]
 
 
 def test_a_stage_is_over_when_all_that_were_let_in_are_done() -> None:
     reports = fleet()
     first = advance(release(), reports, None, 1000)
-    assert first == State(number=2, share=0.1, opened=1000)
+    assert first == RolloutState(number=2, share=0.1, opened=1000)
     for n in invited(reports, 0.1)[1:]:
         reports[n] = take(reports[n])
     assert advance(release(), reports, first, 1001) == first, "one has not taken it yet"
@@ -144,12 +151,12 @@ def test_a_stage_is_over_when_all_that_were_let_in_are_done() -> None:
     assert advance(release(), reports, first, 1001) == first, "one is at work"
     reports[last] = take(reports[last], Phase.DEGRADED)
 
-    assert advance(release(), reports, first, 1001) == State(number=2, share=0.5, opened=1001)
+    assert advance(release(), reports, first, 1001) == RolloutState(number=2, share=0.5, opened=1001)
 
 
 def test_a_stage_lasts_as_long_as_it_is_to() -> None:
     reports = [take(report) for report in fleet()]
-    state = State(number=2, share=0.1, opened=1000)
+    state = RolloutState(number=2, share=0.1, opened=1000)
 
     assert advance(release(soak="1h"), reports, state, 4599) == state
     assert advance(release(soak="1h"), reports, state, 4600).share == 0.5
@@ -158,7 +165,7 @@ def test_a_stage_lasts_as_long_as_it_is_to() -> None:
 def test_machines_that_are_lost_hold_up_nothing() -> None:
     reports = fleet()
     now = 1000 + LOST_SEC + 1
-    state = State(number=2, share=0.1, opened=1000)
+    state = RolloutState(number=2, share=0.1, opened=1000)
 
     assert count(release(), reports, 0.1, now).lost == 100
     assert advance(release(), reports, state, now).share == 0.5
@@ -166,7 +173,7 @@ def test_machines_that_are_lost_hold_up_nothing() -> None:
 
 def test_too_many_that_went_back_stop_it_for_good() -> None:
     reports = [take(report) for report in fleet(20)] + fleet(80)[20:]
-    state = State(number=2, share=0.5, opened=1000)
+    state = RolloutState(number=2, share=0.5, opened=1000)
     reports[0] = take(reports[0], Phase.ROLLED_BACK)
     assert not advance(release(), reports, state, 1001).halted, "one of twenty is 5 %"
     reports[1] = take(reports[1], Phase.ROLLED_BACK)
@@ -186,7 +193,7 @@ def test_machines_of_other_channels_do_not_count() -> None:
 
 def test_the_last_stage_ends_it() -> None:
     reports = [take(report) for report in fleet()]
-    state = advance(release(), reports, State(number=2, share=0.5, opened=0), 1)
+    state = advance(release(), reports, RolloutState(number=2, share=0.5, opened=0), 1)
 
     assert state.share == 1.0
     assert over(release(), state)

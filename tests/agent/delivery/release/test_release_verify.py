@@ -17,8 +17,8 @@ from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release.highest_accepted import forget, highest, remember
 from ordain.agent.delivery.release.manifest import Release, make, read
-from ordain.agent.delivery.release.trusted_keys import BadKey, Key, read_line, trusted
-from ordain.agent.delivery.release.verify import Accepted, newer, one_of, signed_by
+from ordain.agent.delivery.release.trusted_keys import InvalidKey, PublicKey, read_line, trusted
+from ordain.agent.delivery.release.verify import AcceptedRelease, newer, one_of, signed_by
 from ordain.agent.errors import Failure
 from ordain.transforms.errors import Refused
 from rig.signing_keys import key_of
@@ -177,7 +177,7 @@ def test_only_good_signatures_count() -> None:
         ),
     ],
 )
-def test_what_no_trusted_key_signed_is_not_taken(made: Release, keys: list[Key], what: str) -> None:
+def test_what_no_trusted_key_signed_is_not_taken(made: Release, keys: list[PublicKey], what: str) -> None:
     with pytest.raises(SourceError, match=what) as caught:
         signed_by(made, keys, signing.check)
 
@@ -185,7 +185,7 @@ def test_what_no_trusted_key_signed_is_not_taken(made: Release, keys: list[Key],
 
 
 def test_an_older_number_is_not_taken_and_the_same_one_only_if_it_is_the_same() -> None:
-    known = Accepted(number=42, hash=release().hash)
+    known = AcceptedRelease(number=42, hash=release().hash)
 
     newer(release(), "stable", known)
     newer(release(43), "stable", known)
@@ -209,12 +209,12 @@ def test_of_two_leaves_the_higher_number_is_taken_and_two_of_one_number_are_a_co
 
 
 def test_what_was_taken_is_remembered_and_can_be_forgotten(tmp_path: Path) -> None:
-    remember(tmp_path, "stable", Accepted(number=42, hash="a"))
-    remember(tmp_path, "canary", Accepted(number=50, hash="b"))
+    remember(tmp_path, "stable", AcceptedRelease(number=42, hash="a"))
+    remember(tmp_path, "canary", AcceptedRelease(number=50, hash="b"))
 
-    assert highest(tmp_path)["stable"] == Accepted(number=42, hash="a")
-    assert forget(tmp_path, "stable") == Accepted(number=42, hash="a")
-    assert highest(tmp_path) == {"canary": Accepted(number=50, hash="b")}
+    assert highest(tmp_path)["stable"] == AcceptedRelease(number=42, hash="a")
+    assert forget(tmp_path, "stable") == AcceptedRelease(number=42, hash="a")
+    assert highest(tmp_path) == {"canary": AcceptedRelease(number=50, hash="b")}
 
 
 def test_an_image_carries_a_floor_that_is_not_forgotten(tmp_path: Path) -> None:
@@ -223,14 +223,14 @@ def test_an_image_carries_a_floor_that_is_not_forgotten(tmp_path: Path) -> None:
     floor.write_text('{"stable": {"number": 40, "hash": "a"}}')
 
     assert highest(tmp_path)["stable"].number == 40
-    remember(tmp_path, "stable", Accepted(number=42, hash="b"))
+    remember(tmp_path, "stable", AcceptedRelease(number=42, hash="b"))
     forget(tmp_path, "stable")
 
     assert highest(tmp_path)["stable"].number == 40
 
 
 def test_a_damaged_record_is_not_an_empty_one(tmp_path: Path) -> None:
-    remember(tmp_path, "stable", Accepted(number=42, hash="a"))
+    remember(tmp_path, "stable", AcceptedRelease(number=42, hash="a"))
     (tmp_path / "var/lib/ordain/releases.json").write_bytes(b"")
 
     with pytest.raises(ValueError, match="damaged"):
@@ -257,7 +257,7 @@ def test_keys_are_lines_of_files_and_a_bad_one_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ["", "ed25519 AAAA ops", "ed25519 !!! ops", "rsa AAAA ops", "ed25519"])
 def test_what_is_no_key_is_refused(line: str) -> None:
-    with pytest.raises(BadKey):
+    with pytest.raises(InvalidKey):
         read_line(line)
 
 
@@ -265,7 +265,7 @@ def test_a_private_key_with_a_passphrase_needs_it() -> None:
     pem, raw = signing.generate(b"secret")
 
     assert signing.public(signing.private("k", pem, b"secret")) == raw
-    with pytest.raises(signing.Locked):
+    with pytest.raises(signing.LockedKey):
         signing.private("k", pem)
     with pytest.raises(Failure, match="not opened"):
         signing.private("k", pem, b"wrong")

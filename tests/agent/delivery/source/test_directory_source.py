@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.delivery.protocol import SourceError
-from ordain.agent.delivery.source.directory import BURST_SEC, QUIET_SEC, Directory
+from ordain.agent.delivery.source.directory_source import BURST_SEC, QUIET_SEC, DirectorySource
 
 SOON_SEC = QUIET_SEC + 1.0
 
 
 def names(path: Path) -> list[str]:
-    return [Path(name).name for name, _ in asyncio.run(Directory(path).read()).texts]
+    return [Path(name).name for name, _ in asyncio.run(DirectorySource(path).read()).texts]
 
 
 def test_documents_are_told_by_their_names(tmp_path: Path) -> None:
@@ -30,7 +30,7 @@ def test_documents_are_told_by_their_names(tmp_path: Path) -> None:
 
 
 def test_the_revision_goes_by_names_and_content_alone(tmp_path: Path) -> None:
-    source = Directory(tmp_path)
+    source = DirectorySource(tmp_path)
 
     def revision() -> str:
         return asyncio.run(source.read()).revision
@@ -62,7 +62,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, make: Callable[[Path], None
     make(path)
 
     with pytest.raises(SourceError, match=reason):
-        asyncio.run(Directory(path).read())
+        asyncio.run(DirectorySource(path).read())
 
 
 def test_too_much_is_not_read(tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_too_much_is_not_read(tmp_path: Path) -> None:
             file.truncate(4 << 20)
 
     with pytest.raises(SourceError, match="bytes of documents"):
-        asyncio.run(Directory(tmp_path).read())
+        asyncio.run(DirectorySource(tmp_path).read())
 
 
 def test_a_reading_is_of_one_moment(tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_a_reading_is_of_one_moment(tmp_path: Path) -> None:
     try:
         for _ in range(50):
             try:
-                (_, a), (_, b) = asyncio.run(Directory(tmp_path).read()).texts
+                (_, a), (_, b) = asyncio.run(DirectorySource(tmp_path).read()).texts
             except SourceError:
                 continue
             # Between the two renames there is a moment, too; torn is what no moment ever was.
@@ -115,7 +115,7 @@ async def heard(changes: AsyncIterator[None], timeout_sec: float = SOON_SEC) -> 
 
 def follow(path: Path, story: Callable[[AsyncIterator[None]], Awaitable[None]]) -> None:
     async def told() -> None:
-        changes = Directory(path).changes()
+        changes = DirectorySource(path).changes()
         assert await heard(changes)
         await story(changes)
         await changes.aclose()  # type: ignore[attr-defined]
@@ -171,7 +171,7 @@ def test_a_file_that_appears_with_its_directory_is_not_missed(tmp_path: Path) ->
         path.mkdir(parents=True)
         (path / "a.yaml").write_text("x")
         assert await heard(changes)
-        assert names_of(await Directory(path).read()) == ["a.yaml"]
+        assert names_of(await DirectorySource(path).read()) == ["a.yaml"]
 
     def names_of(snapshot: object) -> list[str]:
         return [Path(name).name for name, _ in snapshot.texts]  # type: ignore[attr-defined]
@@ -193,7 +193,7 @@ def test_a_link_that_is_turned_is_a_change(tmp_path: Path) -> None:
         (path / "..new").symlink_to("../2")
         (path / "..new").rename(path / "..data")
         assert await heard(changes)
-        assert (await Directory(path).read()).texts[0][1] == b"2"
+        assert (await DirectorySource(path).read()).texts[0][1] == b"2"
 
     follow(path, story)
 

@@ -14,13 +14,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordain.agent.delivery.protocol import Fault, Health, Snapshot, SourceError
-from ordain.agent.delivery.source import handed_over
+from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault, SourceHealth
+from ordain.agent.delivery.source import handover_source
 from ordain.agent.delivery.source.handover_file import MAGIC, Handover, decode, encode
-from ordain.agent.source_settings import Kind, SourceSettings
+from ordain.agent.source_settings import SourceKind, SourceSettings
 
-SETTINGS = SourceSettings(type=Kind.HTTP, endpoints=("https://boot/x",))
-HEALTH = Health(connected=False, code=Fault.UNREACHABLE, what="https://boot: refused", hint="", since=12.5)
+SETTINGS = SourceSettings(type=SourceKind.HTTP, endpoints=("https://boot/x",))
+HEALTH = SourceHealth(connected=False, code=SourceFault.UNREACHABLE, what="https://boot: refused", hint="", since=12.5)
 HANDOVER = Handover(
     location="https://boot/x",
     settings="abc",
@@ -82,19 +82,19 @@ def test_anything_else_is_refused(data: bytes) -> None:
     with pytest.raises(SourceError) as caught:
         decode(data)
 
-    assert caught.value.code is Fault.HANDOVER
+    assert caught.value.code is SourceFault.HANDOVER
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(handed_over, "USER", pwd.getpwuid(os.getuid()).pw_name)
+    monkeypatch.setattr(handover_source, "USER", pwd.getpwuid(os.getuid()).pw_name)
     path = tmp_path / "run/ordain-source/handover"
     path.parent.mkdir(parents=True)
     return path
 
 
 def read(root: Path) -> Snapshot:
-    return asyncio.run(handed_over.Handed(root, SETTINGS).read())
+    return asyncio.run(handover_source.HandoverSource(root, SETTINGS).read())
 
 
 def test_the_agent_reads_it_with_the_health_of_the_source(tmp_path: Path, place: Path) -> None:
@@ -109,12 +109,12 @@ def test_the_agent_reads_it_with_the_health_of_the_source(tmp_path: Path, place:
 @pytest.mark.parametrize(
     ("handover", "code"),
     [
-        (None, Fault.STARTING),
-        (replace(HANDOVER, location="https://elsewhere/x"), Fault.STARTING),
-        (replace(HANDOVER, snapshot=Snapshot(texts=())), Fault.UNREACHABLE),
+        (None, SourceFault.STARTING),
+        (replace(HANDOVER, location="https://elsewhere/x"), SourceFault.STARTING),
+        (replace(HANDOVER, snapshot=Snapshot(texts=())), SourceFault.UNREACHABLE),
     ],
 )
-def test_there_may_be_nothing_yet(tmp_path: Path, place: Path, handover: Handover | None, code: Fault) -> None:
+def test_there_may_be_nothing_yet(tmp_path: Path, place: Path, handover: Handover | None, code: SourceFault) -> None:
     if handover:
         place.write_bytes(encode(handover))
 
@@ -139,7 +139,7 @@ def test_a_file_that_is_not_one_of_that_service_is_not_read(
             place.mkdir()
         case "foreign":
             place.write_bytes(encode(HANDOVER))
-            monkeypatch.setattr(handed_over, "USER", "nobody" if os.getuid() == 0 else "root")
+            monkeypatch.setattr(handover_source, "USER", "nobody" if os.getuid() == 0 else "root")
         case "huge":
             place.write_bytes(encode(HANDOVER))
             os.truncate(place, 1 << 30)
@@ -147,4 +147,4 @@ def test_a_file_that_is_not_one_of_that_service_is_not_read(
     with pytest.raises(SourceError) as caught:
         read(tmp_path)
 
-    assert caught.value.code is (Fault.TOO_LARGE if kind == "huge" else Fault.HANDOVER)
+    assert caught.value.code is (SourceFault.TOO_LARGE if kind == "huge" else SourceFault.HANDOVER)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.delivery.protocol import Fault, SourceError
-from ordain.agent.delivery.source.http import Asker, Http
-from ordain.agent.source_settings import Kind, SourceSettings
+from ordain.agent.delivery.protocol import SourceError, SourceFault
+from ordain.agent.delivery.source.http_source import HttpSource, MachineIdentity
+from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig.certificates import Authority
 from rig.source_harness import LEFTOVER
 
@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 BASE = "ordain: v1\nkind: Layer\nname: base\n"
-ME = Asker(machine_id="0" * 32, hostname="web1")
+ME = MachineIdentity(machine_id="0" * 32, hostname="web1")
 COMMAND = "import sys; from ordain.agent.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -52,7 +52,7 @@ def serving(tmp_path: Path, *options: str, scheme: str = "https") -> Iterator[tu
 
 def fetch(url: str, **more: str) -> bytes:
     async def read() -> bytes:
-        source = Http(SourceSettings(type=Kind.HTTP, endpoints=(url,), **more), lambda: ME)  # type: ignore[arg-type]
+        source = HttpSource(SourceSettings(type=SourceKind.HTTP, endpoints=(url,), **more), lambda: ME)  # type: ignore[arg-type]
         try:
             return (await source.read()).texts[0][1]
         finally:
@@ -88,7 +88,7 @@ def test_a_certificate_that_does_not_hold_ends_it(tmp_path: Path, wrong: str, wo
     with serving(tmp_path, "--tls-cert", str(bad.cert), "--tls-key", str(bad.key)) as (url, _):
         error = fault(url, ca=str(ca))
 
-    assert error.code is Fault.TLS
+    assert error.code is SourceFault.TLS
     assert words in str(error)
 
 
@@ -100,22 +100,22 @@ def test_a_server_may_ask_who_is_there(tmp_path: Path, monkeypatch: pytest.Monke
 
     with serving(tmp_path, *options) as (url, _):
         assert BASE.encode() in fetch(url, ca=str(good.ca), cert=str(mine.cert), key=mine.key.name)
-        assert fault(url, ca=str(good.ca)).code in (Fault.TLS, Fault.UNREACHABLE)
+        assert fault(url, ca=str(good.ca)).code in (SourceFault.TLS, SourceFault.UNREACHABLE)
 
 
 def test_plain_text_is_no_answer_to_tls(tmp_path: Path) -> None:
     with serving(tmp_path, scheme="https") as (url, _):
-        assert fault(url).code in (Fault.TLS, Fault.UNREACHABLE)
+        assert fault(url).code in (SourceFault.TLS, SourceFault.UNREACHABLE)
 
 
 def test_a_server_that_is_frozen_while_it_is_waited_for_is_lost(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ordain.agent.delivery.source.http.WAIT_SEC", 1)
-    monkeypatch.setattr("ordain.agent.delivery.source.http.GRACE_SEC", 1)
+    monkeypatch.setattr("ordain.agent.delivery.source.http_source.WAIT_SEC", 1)
+    monkeypatch.setattr("ordain.agent.delivery.source.http_source.GRACE_SEC", 1)
 
     async def follow(url: str, server: subprocess.Popen[str]) -> None:
-        source = Http(SourceSettings(type=Kind.HTTP, endpoints=(url,), interval_usec=10_000), lambda: ME)
+        source = HttpSource(SourceSettings(type=SourceKind.HTTP, endpoints=(url,), interval_usec=10_000), lambda: ME)
         try:
             await source.read()
             changes = source.changes()
@@ -132,4 +132,4 @@ def test_a_server_that_is_frozen_while_it_is_waited_for_is_lost(
     ):
         asyncio.run(follow(url, server))
 
-    assert lost.value.code is Fault.UNREACHABLE
+    assert lost.value.code is SourceFault.UNREACHABLE

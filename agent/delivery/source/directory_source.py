@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from ordain.agent.delivery.protocol import Snapshot, SourceError
-from ordain.agent.delivery.source.local_files import documents_in
+from ordain.agent.delivery.source.local_files import read_folder
 from ordain.agent.system import inotify
 
 QUIET_SEC = 0.1
@@ -27,7 +27,7 @@ _CHANGES = (
 _ABOVE = inotify.CREATE | inotify.MOVED_TO | inotify.DELETE | inotify.MOVED_FROM | inotify.ATTRIB
 
 
-class Directory:
+class DirectorySource:
     """The documents ``*.yaml``, ``*.yml`` and ``*.json`` in one directory below ``root``, not below that.
 
     Hidden files are not documents, and an editor's temporary files have other suffixes.
@@ -45,7 +45,7 @@ class Directory:
         for attempt in range(ATTEMPTS):
             if attempt:
                 await asyncio.sleep(QUIET_SEC)
-            if (texts := documents_in(self.path, self.location)) is not None:
+            if (texts := read_folder(self.path, self.location)) is not None:
                 return Snapshot(texts=texts, revision=_revision(texts), own=True)
         raise SourceError(f"{self.path}: written to all the time, so that no reading of it is whole")
 

@@ -8,21 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ordain.agent.delivery.database import credentials
 from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.database.login import Login
-from ordain.agent.delivery.database.watch import Pace
-from ordain.agent.delivery.protocol import Fault, Snapshot, Source, SourceError
-from ordain.agent.delivery.source.directory import Directory
+from ordain.agent.delivery.database.watch import WatchTiming
+from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, SourceFault
+from ordain.agent.delivery.source import service_credentials
+from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.settings import Settings, Trust
-from ordain.agent.source_settings import Kind, SourceSettings
+from ordain.agent.source_settings import SourceKind, SourceSettings
 from ordain.transforms.machine.facts import read_facts
 
 if TYPE_CHECKING:
-    from ordain.agent.delivery.fleet.rollout_gate import Gate
+    from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
 
 
-class Nowhere:
+class NoSource:
     """The source of settings that are wrong: nothing is taken from it, so what was applied stays."""
 
     type = "none"
@@ -30,7 +30,7 @@ class Nowhere:
 
     async def read(self) -> Snapshot:
         """Raises `SourceError`."""
-        raise SourceError("agent.yaml does not say where documents come from", code=Fault.SETTINGS)
+        raise SourceError("agent.yaml does not say where documents come from", code=SourceFault.SETTINGS)
 
     async def changes(self) -> AsyncIterator[None]:
         """One, so that what is wrong is told."""
@@ -38,17 +38,17 @@ class Nowhere:
         await asyncio.Event().wait()
 
 
-def open_remote(settings: Settings, root: Path, gate: Gate | None = None) -> Source:
+def open_remote(settings: Settings, root: Path, gate: RolloutGate | None = None) -> Source:
     """The remote source itself, for ordain-source.service. Raises `SourceError`.
 
     ``gate`` says when it is this machine's turn to take another release.
     """
-    if settings.source.type is Kind.HTTP:
-        from ordain.agent.delivery.source.http import Asker, Http
+    if settings.source.type is SourceKind.HTTP:
+        from ordain.agent.delivery.source.http_source import HttpSource, MachineIdentity
 
-        return Http(settings.source, lambda: Asker.of(read_facts(root)))
+        return HttpSource(settings.source, lambda: MachineIdentity.of(read_facts(root)))
     from ordain.agent.delivery.source.database_source import DatabaseSource
-    from ordain.agent.delivery.source.release_channel import Releases
+    from ordain.agent.delivery.source.release_reader import ReleaseReader
     from ordain.transforms.catalog.machine_catalog import transforms
     from ordain.transforms.catalog.names import shared_versions
 
@@ -57,30 +57,34 @@ def open_remote(settings: Settings, root: Path, gate: Gate | None = None) -> Sou
     shared = shared_versions(transforms(root))
     if gate:
         gate.database = database
-    releases = Releases(database, facts, shared, gate)
+    releases = ReleaseReader(database, facts, shared, gate)
     return DatabaseSource(database, facts, shared, releases=releases, unsigned=settings.trust is Trust.OPEN)
 
 
 def open_database(
-    settings: SourceSettings, *, password: Callable[[], str] | None = None, key: str = "", pace: Pace | None = None
+    settings: SourceSettings,
+    *,
+    password: Callable[[], str] | None = None,
+    key: str = "",
+    pace: WatchTiming | None = None,
 ) -> Database:
     """The store that is the source. Raises `SourceError`.
 
     ``password`` and ``key`` (a path) stand in for the credentials of ordain-source.service.
     """
-    if settings.type is Kind.DIRECTORY:
-        from ordain.agent.delivery.database.directory import DirectoryDatabase
+    if settings.type is SourceKind.DIRECTORY:
+        from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 
         return DirectoryDatabase(Path(settings.path))
-    if settings.type not in (Kind.ETCD, Kind.COUCHDB):
-        raise SourceError(f"{settings.type} is no store", code=Fault.SETTINGS)
-    from ordain.agent.delivery.database.http_transport import Access, Transport
+    if settings.type not in (SourceKind.ETCD, SourceKind.COUCHDB):
+        raise SourceError(f"{settings.type} is no store", code=SourceFault.SETTINGS)
+    from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
 
-    key = key or (credentials.path(settings.key) if settings.key else "")
-    transport = Transport(Access(endpoints=settings.endpoints, ca=settings.ca, cert=settings.cert, key=key))
-    password = password or partial(credentials.secret, settings.credential)
+    key = key or (service_credentials.path(settings.key) if settings.key else "")
+    transport = HttpTransport(ServerAccess(endpoints=settings.endpoints, ca=settings.ca, cert=settings.cert, key=key))
+    password = password or partial(service_credentials.secret, settings.credential)
     login = Login(user=settings.user, password=password) if settings.user else None
-    if settings.type is Kind.ETCD:
+    if settings.type is SourceKind.ETCD:
         from ordain.agent.delivery.database.etcd import Etcd
 
         return Etcd(transport, settings.prefix, login, pace=pace)
@@ -92,7 +96,7 @@ def open_database(
 def open_source(settings: SourceSettings, root: Path) -> Source:
     """The source as the agent and ordainctl have it: a remote one by way of ordain-source.service."""
     if settings.remote:
-        from ordain.agent.delivery.source.handed_over import Handed
+        from ordain.agent.delivery.source.handover_source import HandoverSource
 
-        return Handed(root, settings)
-    return Directory(Path(settings.path), root) if settings.type is Kind.DIRECTORY else Nowhere()
+        return HandoverSource(root, settings)
+    return DirectorySource(Path(settings.path), root) if settings.type is SourceKind.DIRECTORY else NoSource()

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 from ordain.agent.delivery.database.database import Database
-from ordain.agent.delivery.fleet.semaphore import Slots
+from ordain.agent.delivery.database.semaphore import Semaphore
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import Failure
 
@@ -28,10 +28,10 @@ ASK_SEC = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
-class Turn:
+class PublishLock:
     """The slot that is held."""
 
-    slots: Slots
+    slots: Semaphore
     _renewed: float = field(default_factory=time.monotonic)
 
     async def keep(self) -> None:
@@ -44,9 +44,9 @@ class Turn:
 
 
 @asynccontextmanager
-async def alone(database: Database, patience_sec: float = PATIENCE_SEC) -> AsyncIterator[Turn]:
+async def hold_publish_lock(database: Database, patience_sec: float = PATIENCE_SEC) -> AsyncIterator[PublishLock]:
     """A turn at changing releases in ``database``. Raises `Failure` if nobody gives it back in time."""
-    slots = Slots(database=database, name=NAME, count=1, holder=secrets.token_hex(16), ttl_sec=TTL_SEC)
+    slots = Semaphore(database=database, name=NAME, count=1, holder=secrets.token_hex(16), ttl_sec=TTL_SEC)
     until = time.monotonic() + patience_sec
     began = time.monotonic()
     while not await slots.acquire():
@@ -55,7 +55,7 @@ async def alone(database: Database, patience_sec: float = PATIENCE_SEC) -> Async
         await asyncio.sleep(ASK_SEC)
         began = time.monotonic()
     try:
-        yield Turn(slots=slots, _renewed=began)
+        yield PublishLock(slots=slots, _renewed=began)
     finally:
         with suppress(SourceError):  # it expires
             await slots.release()

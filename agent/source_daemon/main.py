@@ -9,19 +9,19 @@ import os
 import signal
 from pathlib import Path
 
-from ordain.agent.delivery.fleet.report_publisher import Publisher
-from ordain.agent.delivery.fleet.rollout_gate import Gate
-from ordain.agent.delivery.source.fetcher import Fetcher
-from ordain.agent.delivery.source.handed_over import FOLDER
-from ordain.agent.delivery.source.open_source import open_database, open_remote
+from ordain.agent.delivery.fleet.report_publisher import ReportPublisher
+from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
+from ordain.agent.delivery.source.handover_source import FOLDER
+from ordain.agent.delivery.source.source_factory import open_database, open_remote
 from ordain.agent.settings import read_settings
-from ordain.agent.source_settings import Kind
+from ordain.agent.source_daemon.fetcher import Fetcher
+from ordain.agent.source_settings import SourceKind
 from ordain.agent.system.journal_format import log_to_journal
 from ordain.agent.system.sd_notify import notify
 from ordain.transforms.machine.facts import read_facts
 
 log = logging.getLogger("ordain.source")
-STORES = (Kind.ETCD, Kind.COUCHDB)
+STORES = (SourceKind.ETCD, SourceKind.COUCHDB)
 """Where a status can be written back."""
 STATE = "var/lib/ordain-source"
 
@@ -42,9 +42,9 @@ async def _run(root: Path) -> int:
     if not source.remote:
         log.info("the documents come from no server; nothing to do")
         return 0
-    gate = Gate(root=root, machine=read_facts(root).machine_id, own=settings.windows)
+    gate = RolloutGate(root=root, machine=read_facts(root).machine_id, own=settings.windows)
     fetcher = Fetcher(lambda: open_remote(settings, root, gate), source, folder=root / FOLDER, state=root / STATE)
-    publisher = Publisher(root=root, open=lambda: open_database(source))
+    publisher = ReportPublisher(root=root, open=lambda: open_database(source))
     told = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -65,7 +65,7 @@ async def _run(root: Path) -> int:
         await asyncio.gather(*ending, return_exceptions=True)
 
 
-async def _tell(publisher: Publisher) -> None:
+async def _tell(publisher: ReportPublisher) -> None:
     """Write the status back; whatever becomes of that, documents are fetched."""
     try:
         await publisher.run()

@@ -12,13 +12,13 @@ import pytest
 from aiohttp import web
 
 from ordain.agent.delivery.database.backoff import Backoff
-from ordain.agent.delivery.protocol import Fault, Source
-from ordain.agent.delivery.source.fetcher import Fetcher
+from ordain.agent.delivery.protocol import Source, SourceFault
 from ordain.agent.delivery.source.handover_file import Handover, decode
-from ordain.agent.delivery.source.http import MACHINE, Asker, Http
-from ordain.agent.source_settings import Kind, SourceSettings
+from ordain.agent.delivery.source.http_source import MACHINE, HttpSource, MachineIdentity
+from ordain.agent.source_daemon.fetcher import Fetcher
+from ordain.agent.source_settings import SourceKind, SourceSettings
 
-ME = Asker(machine_id="0" * 32, hostname="web 1", mac=("52:54:00:00:00:01",))
+ME = MachineIdentity(machine_id="0" * 32, hostname="web 1", mac=("52:54:00:00:00:01",))
 GOOD = b"ordain: v1\nkind: Layer\nname: base\n"
 
 
@@ -42,11 +42,11 @@ class Rig:
     def __init__(self, tmp_path: Path, boot: Boot, url: str) -> None:
         self.boot = boot
         self.folder, self.state = tmp_path / "run", tmp_path / "state"
-        self.settings = SourceSettings(type=Kind.HTTP, endpoints=(url,), interval_usec=1_000)
+        self.settings = SourceSettings(type=SourceKind.HTTP, endpoints=(url,), interval_usec=1_000)
         self.fetcher = self.make()
 
     def open(self) -> Source:
-        return Http(self.settings, lambda: ME)
+        return HttpSource(self.settings, lambda: ME)
 
     def make(self) -> Fetcher:
         backoff = Backoff(uniform=lambda low, high: 0.01)
@@ -96,7 +96,7 @@ async def rig(tmp_path: Path, path: str = "/{machine-id}.yaml") -> AsyncIterator
 
 @pytest.fixture(autouse=True)
 def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ordain.agent.delivery.source.http.LEAST_SEC", 0.02)
+    monkeypatch.setattr("ordain.agent.delivery.source.http_source.LEAST_SEC", 0.02)
 
 
 def respond(status: int = 200, text: str = "", **headers: str) -> Callable[[web.Request], web.Response]:
@@ -108,27 +108,27 @@ def respond(status: int = 200, text: str = "", **headers: str) -> Callable[[web.
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        (respond(401), Fault.UNAUTHORIZED),
-        (respond(403), Fault.FORBIDDEN),
-        (respond(404), Fault.EMPTY),
-        (respond(429), Fault.THROTTLED),
-        (respond(500), Fault.UNREACHABLE),
-        (respond(302, Location="http://127.0.0.1/login"), Fault.REDIRECTED),
-        (respond(200, "<html>Please log in</html>"), Fault.NOT_DOCUMENTS),
-        (lambda _: web.Response(text="ordain: v1", content_type="text/html"), Fault.NOT_DOCUMENTS),
-        (respond(200, "name: web\n"), Fault.NOT_DOCUMENTS),
-        (respond(200, "ordain: v1\n---\n- no map\n"), Fault.NOT_DOCUMENTS),
-        (respond(200, "ordain: v1\nkind: [\n"), Fault.NOT_DOCUMENTS),
-        (lambda _: web.Response(body=b"ordain: v1\n\xff"), Fault.NOT_DOCUMENTS),
-        (respond(200, "# nothing\n"), Fault.EMPTY),
-        (respond(200, ""), Fault.EMPTY),
-        (respond(204), Fault.EMPTY),
-        (respond(200, GOOD.decode(), **{MACHINE: "f" * 32}), Fault.WRONG_MACHINE),
-        (lambda _: web.Response(body=b"#" * (4 << 20) + GOOD), Fault.TOO_LARGE),
+        (respond(401), SourceFault.UNAUTHORIZED),
+        (respond(403), SourceFault.FORBIDDEN),
+        (respond(404), SourceFault.EMPTY),
+        (respond(429), SourceFault.THROTTLED),
+        (respond(500), SourceFault.UNREACHABLE),
+        (respond(302, Location="http://127.0.0.1/login"), SourceFault.REDIRECTED),
+        (respond(200, "<html>Please log in</html>"), SourceFault.NOT_DOCUMENTS),
+        (lambda _: web.Response(text="ordain: v1", content_type="text/html"), SourceFault.NOT_DOCUMENTS),
+        (respond(200, "name: web\n"), SourceFault.NOT_DOCUMENTS),
+        (respond(200, "ordain: v1\n---\n- no map\n"), SourceFault.NOT_DOCUMENTS),
+        (respond(200, "ordain: v1\nkind: [\n"), SourceFault.NOT_DOCUMENTS),
+        (lambda _: web.Response(body=b"ordain: v1\n\xff"), SourceFault.NOT_DOCUMENTS),
+        (respond(200, "# nothing\n"), SourceFault.EMPTY),
+        (respond(200, ""), SourceFault.EMPTY),
+        (respond(204), SourceFault.EMPTY),
+        (respond(200, GOOD.decode(), **{MACHINE: "f" * 32}), SourceFault.WRONG_MACHINE),
+        (lambda _: web.Response(body=b"#" * (4 << 20) + GOOD), SourceFault.TOO_LARGE),
     ],
 )
 def test_whatever_the_server_says_the_last_good_documents_stay(
-    tmp_path: Path, answer: Callable[[web.Request], web.Response], code: Fault
+    tmp_path: Path, answer: Callable[[web.Request], web.Response], code: SourceFault
 ) -> None:
     async def check() -> None:
         async with rig(tmp_path) as made:
@@ -154,7 +154,7 @@ def test_a_change_is_handed_over_and_kept_for_the_next_start(tmp_path: Path) -> 
         (made.folder / "handover").unlink()
         later = made.make()
         lost = asyncio.create_task(later.run())
-        found = await made.code(Fault.UNREACHABLE)
+        found = await made.code(SourceFault.UNREACHABLE)
         lost.cancel()
         await asyncio.wait([lost])
         assert found.snapshot.texts[0][1] == other
@@ -166,8 +166,8 @@ def test_a_bug_of_ours_is_one_more_fault(tmp_path: Path, monkeypatch: pytest.Mon
     async def check() -> None:
         async with rig(tmp_path) as made:
             good = (await made.code("")).snapshot
-            monkeypatch.setattr("ordain.agent.delivery.source.http.demand", lambda _: 1 / 0)
-            assert (await made.code(Fault.INTERNAL)).snapshot == good
+            monkeypatch.setattr("ordain.agent.delivery.source.http_source.require_success", lambda _: 1 / 0)
+            assert (await made.code(SourceFault.INTERNAL)).snapshot == good
 
     asyncio.run(check())
 
@@ -178,7 +178,7 @@ def test_a_cache_of_another_source_is_not_handed_over(tmp_path: Path) -> None:
             await made.code("")
         async with rig(tmp_path) as other:
             other.boot.answer = respond(404)
-            assert (await other.code(Fault.EMPTY)).snapshot.texts == ()
+            assert (await other.code(SourceFault.EMPTY)).snapshot.texts == ()
 
     asyncio.run(check())
 
@@ -238,10 +238,10 @@ def test_a_password_goes_out_and_shows_nowhere(
             object.__setattr__(made.settings, "credential", "boot")
             await made.code("")
             made.boot.answer = respond(401)
-            await made.code(Fault.UNAUTHORIZED)
+            await made.code(SourceFault.UNAUTHORIZED)
             assert made.boot.seen[-1].headers["Authorization"] == "Bearer s3cret"
             (tmp_path / "credentials/boot").unlink()
-            found = await made.code(Fault.CREDENTIAL)
+            found = await made.code(SourceFault.CREDENTIAL)
             assert found.health is not None
             assert "/etc/credstore/boot" in found.health.hint
             assert b"s3cret" not in (made.folder / "handover").read_bytes()

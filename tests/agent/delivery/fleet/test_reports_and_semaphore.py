@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.delivery.database.database import ANY, Database
-from ordain.agent.delivery.database.directory import DirectoryDatabase
+from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.database.etcd import Etcd
-from ordain.agent.delivery.database.http_transport import Access, Transport
-from ordain.agent.delivery.database.watch import Pace
+from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
+from ordain.agent.delivery.database.semaphore import Semaphore
+from ordain.agent.delivery.database.watch import WatchTiming
 from ordain.agent.delivery.fleet import report_publisher, rollout_gate
-from ordain.agent.delivery.fleet.publish import publish
-from ordain.agent.delivery.fleet.report import PATH, Report, Taken, decode, encode
-from ordain.agent.delivery.fleet.report_publisher import Publisher, key
-from ordain.agent.delivery.fleet.rollout_gate import Gate
-from ordain.agent.delivery.fleet.semaphore import Slots
-from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode, encode
+from ordain.agent.delivery.fleet.report_publisher import ReportPublisher, key
+from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
+from ordain.agent.delivery.protocol import ReleaseReference, SourceError, SourceFault
 from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release.manifest import Release, make, read
+from ordain.agent.delivery.release.publish import publish
 from ordain.agent.delivery.source.database_source import DatabaseSource
-from ordain.agent.delivery.source.release_channel import Releases
+from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.agent.status import State as Phase
 from ordain.transforms.model import Facts
 from rig import store_servers
@@ -42,7 +42,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     if request.param == "directory":
         return lambda: DirectoryDatabase(folder)
     endpoints = request.getfixturevalue("cluster").endpoints
-    return lambda: Etcd(Transport(Access(endpoints=endpoints)), f"/{tmp_path.name}/", pace=Pace(check_sec=1))
+    return lambda: Etcd(
+        HttpTransport(ServerAccess(endpoints=endpoints)), f"/{tmp_path.name}/", pace=WatchTiming(check_sec=1)
+    )
 
 
 @asynccontextmanager
@@ -54,8 +56,8 @@ async def opened(store: Open) -> AsyncGenerator[Database, None]:
         await database.close()
 
 
-def slots(database: Database, holder: str, count: int = 2, **more: object) -> Slots:
-    return Slots(database=database, name="stable", count=count, holder=holder, **more)  # type: ignore[arg-type]
+def slots(database: Database, holder: str, count: int = 2, **more: object) -> Semaphore:
+    return Semaphore(database=database, name="stable", count=count, holder=holder, **more)  # type: ignore[arg-type]
 
 
 async def test_so_many_hold_a_slot_at_a_time_and_no_more(store: Open) -> None:
@@ -102,8 +104,8 @@ async def test_the_slot_of_one_that_crashed_expires_by_the_clock_of_who_wants_it
 async def test_in_etcd_the_slot_of_one_that_crashed_goes_with_its_lease(
     cluster: store_servers.Cluster, tmp_path: Path
 ) -> None:
-    transport = Transport(Access(endpoints=cluster.endpoints))
-    database = Etcd(transport, f"/{tmp_path.name}/", pace=Pace(check_sec=0.5))
+    transport = HttpTransport(ServerAccess(endpoints=cluster.endpoints))
+    database = Etcd(transport, f"/{tmp_path.name}/", pace=WatchTiming(check_sec=0.5))
     try:
         assert await slots(database, "a", 1, ttl_sec=1).acquire()
         listing = await database.list("locks/stable/")
@@ -140,13 +142,15 @@ class Machine:
     def __init__(self, database: Database, root: Path, number: int) -> None:
         self.root = root
         self.facts = facts(number)
-        self.gate = Gate(root=root, machine=self.facts.machine_id, database=database)
-        releases = Releases(database, lambda: self.facts, {}, self.gate)
+        self.gate = RolloutGate(root=root, machine=self.facts.machine_id, database=database)
+        releases = ReleaseReader(database, lambda: self.facts, {}, self.gate)
         self.source = DatabaseSource(database, lambda: self.facts, {}, releases=releases, unsigned=False)
         (root / PATH).parent.mkdir(parents=True)
 
     def report(self, number: int, phase: Phase) -> None:
-        found = Report(machine=self.facts.machine_id, phase=phase, release=Taken(channel="stable", number=number))
+        found = MachineReport(
+            machine=self.facts.machine_id, phase=phase, release=ReleaseReference(channel="stable", number=number)
+        )
         (self.root / PATH).write_bytes(encode(found))
 
     async def read(self) -> int:
@@ -237,8 +241,8 @@ async def test_opening_a_stage_wakes_those_who_wait(store: Open, tmp_path: Path)
                 await database.put("releases/stable/rollout", b'{"number": 2, "share": 1.0}', expect=None)
 
 
-def written(root: Path, **more: object) -> Report:
-    found = Report(machine="0" * 32, hostname="web3", phase=Phase.CONVERGED, **more)  # type: ignore[arg-type]
+def written(root: Path, **more: object) -> MachineReport:
+    found = MachineReport(machine="0" * 32, hostname="web3", phase=Phase.CONVERGED, **more)  # type: ignore[arg-type]
     path = root / PATH
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".new").write_bytes(encode(found))
@@ -246,7 +250,7 @@ def written(root: Path, **more: object) -> Report:
     return found
 
 
-async def told(database: Database, wanted: Callable[[Report], bool]) -> Report:
+async def told(database: Database, wanted: Callable[[MachineReport], bool]) -> MachineReport:
     async with asyncio.timeout(30):
         while True:
             entry = await database.get(key("0" * 32))
@@ -261,7 +265,7 @@ async def test_a_report_goes_to_the_store_and_again_when_it_changes(
     monkeypatch.setattr(report_publisher, "PACE_SEC", 0.0)
     written(tmp_path, generation=1)
     async with opened(store) as database:
-        task = asyncio.create_task(Publisher(root=tmp_path, open=store).run())
+        task = asyncio.create_task(ReportPublisher(root=tmp_path, open=store).run())
         assert (await told(database, lambda r: r.generation == 1)).seen > 1_700_000_000
         written(tmp_path, generation=2)
         assert (await told(database, lambda r: r.generation == 2)).hostname == "web3"
@@ -295,7 +299,7 @@ class Full(DirectoryDatabase):
 
     async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
         if self.times:
-            raise SourceError(self.times.pop(), code=Fault.FORBIDDEN)
+            raise SourceError(self.times.pop(), code=SourceFault.FORBIDDEN)
         return await super().put(key, data, expect=expect, ttl_sec=ttl_sec)
 
 
@@ -311,7 +315,7 @@ async def test_what_the_store_does_not_take_is_counted_and_nothing_else_is_done_
         pauses.append(seconds)
         await asyncio.sleep(0)
 
-    task = asyncio.create_task(Publisher(root=tmp_path, open=lambda: database, sleep=sleep).run())
+    task = asyncio.create_task(ReportPublisher(root=tmp_path, open=lambda: database, sleep=sleep).run())
     found = await told(DirectoryDatabase(tmp_path / "store"), lambda r: True)
     task.cancel()
     await asyncio.wait([task])
@@ -330,7 +334,7 @@ async def test_two_machines_of_one_id_are_noticed(
     (tmp_path / "store").mkdir()
     database = DirectoryDatabase(tmp_path / "store")
     written(tmp_path, generation=1)
-    task = asyncio.create_task(Publisher(root=tmp_path, open=lambda: DirectoryDatabase(tmp_path / "store")).run())
+    task = asyncio.create_task(ReportPublisher(root=tmp_path, open=lambda: DirectoryDatabase(tmp_path / "store")).run())
     await told(database, lambda r: r.generation == 1)
     await database.put(key("0" * 32), b'{"machine": "another"}', expect=ANY)
     written(tmp_path, generation=2)
@@ -342,7 +346,9 @@ async def test_two_machines_of_one_id_are_noticed(
 
 
 def test_a_report_is_read_back_and_nonsense_is_refused() -> None:
-    full = Report(machine="x", facts=facts(1), labels={"role": ("web",)}, release=Taken(channel="a", number=1))
+    full = MachineReport(
+        machine="x", facts=facts(1), labels={"role": ("web",)}, release=ReleaseReference(channel="a", number=1)
+    )
 
     assert decode(encode(full)) == full
     assert decode(json.dumps({"machine": "x", "later": 1}).encode()).machine == "x"

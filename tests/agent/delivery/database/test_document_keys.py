@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ordain.agent.delivery.database import keys
+from ordain.agent.delivery.database import document_keys
 from ordain.transforms.document.reader import read
 from ordain.transforms.model import Document, Facts
 from ordain.transforms.resolve.match import matches
@@ -53,11 +53,11 @@ def document(match: str, kind: str = "Layer", name: str = "x") -> Document:
     ],
 )
 def test_a_document_lies_where_its_narrowest_condition_says(match: str, scopes: list[str]) -> None:
-    assert keys.scopes_of(document(match)) == tuple(scopes)
+    assert document_keys.scopes_of(document(match)) == tuple(scopes)
 
 
 def test_a_node_lies_with_its_machine() -> None:
-    assert keys.keys_of(document("", "Node", "web3")) == ("documents/hostname=web3/node/web3",)
+    assert document_keys.keys_of(document("", "Node", "web3")) == ("documents/hostname=web3/node/web3",)
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_a_node_lies_with_its_machine() -> None:
 def test_a_machine_reads_every_scope_of_what_is_for_it(match: str) -> None:
     layer = document(match)
     assert matches(layer, WEB3, {"rocky": "rhel"}).holds
-    assert set(keys.scopes_of(layer)) & set(keys.scopes_for(WEB3))
+    assert set(document_keys.scopes_of(layer)) & set(document_keys.scopes_for(WEB3))
 
 
 @pytest.mark.parametrize("match", ["{role: db}", "{os: debian}", "{hostname: web4}", "{pool: a}", "{role: [db, mail]}"])
 def test_a_machine_reads_nothing_that_is_for_others(match: str) -> None:
-    assert not set(keys.scopes_of(document(match))) & set(keys.scopes_for(WEB3))
+    assert not set(document_keys.scopes_of(document(match))) & set(document_keys.scopes_for(WEB3))
 
 
 def test_a_key_can_be_read_back() -> None:
-    assert keys.split(keys.key("common", "Layer", "a/b c")) == ("common", "layer", "a/b c")
-    assert keys.split("status/0003") is None
+    assert document_keys.split(document_keys.key("common", "Layer", "a/b c")) == ("common", "layer", "a/b c")
+    assert document_keys.split("status/0003") is None

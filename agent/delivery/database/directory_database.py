@@ -11,7 +11,7 @@ import secrets
 from collections.abc import AsyncGenerator, Iterable, Iterator
 from pathlib import Path
 
-from ordain.agent.delivery.database.database import ANY, Change, Conflict, Entry, Listing
+from ordain.agent.delivery.database.database import ANY, Conflict, Listing, StoredEntry, Write
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.system import inotify
 
@@ -42,15 +42,15 @@ class DirectoryDatabase:
         digest = hashlib.sha256("\n".join(f"{e.key} {e.version}" for e in entries).encode())
         return Listing(entries=entries, revision=digest.hexdigest()[:12])
 
-    async def get(self, key: str) -> Entry | None:
+    async def get(self, key: str) -> StoredEntry | None:
         """See `Database.get`."""
         return self._entry(key)
 
-    async def history(self, key: str, most: int) -> tuple[Entry, ...]:
+    async def history(self, key: str, most: int) -> tuple[StoredEntry, ...]:
         """See `Database.history`: none is kept."""
         return ()
 
-    async def write(self, changes: Iterable[Change]) -> None:
+    async def write(self, changes: Iterable[Write]) -> None:
         """See `Database.write`; a power cut may leave the first of several."""
         changes = tuple(changes)
         with self._locked(fcntl.LOCK_EX):
@@ -64,12 +64,12 @@ class DirectoryDatabase:
 
     async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
         """See `Database.put`."""
-        await self.write([Change(key=key, data=data, expect=expect)])
+        await self.write([Write(key=key, data=data, expect=expect)])
         return _version(data)
 
     async def delete(self, key: str, *, expect: str) -> None:
         """See `Database.delete`."""
-        await self.write([Change(key=key, data=None, expect=expect)])
+        await self.write([Write(key=key, data=None, expect=expect)])
 
     async def watch(self, prefixes: tuple[str, ...], revision: str) -> AsyncGenerator[None, None]:
         """See `Database.watch`: every directory below the root, those that come later too."""
@@ -97,7 +97,7 @@ class DirectoryDatabase:
             with contextlib.suppress(OSError):  # gone meanwhile
                 notify.watch(directory, _CHANGES)
 
-    def _entries(self, prefixes: tuple[str, ...]) -> Iterator[Entry]:
+    def _entries(self, prefixes: tuple[str, ...]) -> Iterator[StoredEntry]:
         if not self.root.is_dir():
             raise SourceError(f"{self.root}: no such directory")
         for directory, names, files in os.walk(self.root):
@@ -109,13 +109,13 @@ class DirectoryDatabase:
                 if entry := self._entry(key):
                     yield entry
 
-    def _entry(self, key: str) -> Entry | None:
+    def _entry(self, key: str) -> StoredEntry | None:
         with _as_source_error():
             try:
                 data = self._path(key).read_bytes()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
-        return Entry(key=key, data=data, version=_version(data))
+        return StoredEntry(key=key, data=data, version=_version(data))
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")

@@ -13,8 +13,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ordain.agent.delivery.database.database import Conflict, Database, Entry
-from ordain.agent.delivery.fleet.rollout_policy import position
+from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
+from ordain.agent.delivery.spread import position
 
 LOCKS = "locks/"
 TTL_SEC = 300
@@ -22,7 +22,7 @@ TTL_SEC = 300
 
 
 @dataclass(slots=True, kw_only=True)
-class Slots:
+class Semaphore:
     """``count`` slots called ``name``, for ``holder``. Calls raise `SourceError` where the store cannot be used."""
 
     database: Database
@@ -83,7 +83,7 @@ class Slots:
         """Below which the slots lie."""
         return f"{LOCKS}{self.name}/"
 
-    async def _take(self, key: str, there: Entry | None) -> bool:
+    async def _take(self, key: str, there: StoredEntry | None) -> bool:
         self._beat += 1
         data = json.dumps({"holder": self.holder, "beat": self._beat}).encode()
         try:
@@ -94,7 +94,7 @@ class Slots:
         self._held = key
         return True
 
-    def _dead(self, entry: Entry) -> bool:
+    def _dead(self, entry: StoredEntry) -> bool:
         """Whether its holder has not renewed it for as long as we have known it."""
         version, since = self._since.get(entry.key, ("", 0.0))
         if version != entry.version:
@@ -103,7 +103,7 @@ class Slots:
         return self.clock() - since > self.ttl_sec
 
 
-def _holder(entry: Entry) -> str:
+def _holder(entry: StoredEntry) -> str:
     try:
         found = json.loads(entry.data)
         return str(found["holder"])

@@ -9,19 +9,19 @@ import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from ordain.agent.delivery.database.database import Database, Entry
-from ordain.agent.delivery.fleet.publish import BLOBS, blobs_of, head_key, number_key, rollout_key
-from ordain.agent.delivery.fleet.rollout_gate import Gate
-from ordain.agent.delivery.fleet.rollout_policy import State, decode
-from ordain.agent.delivery.protocol import Fault, Snapshot, SourceError
+from ordain.agent.delivery.database.database import Database, StoredEntry
+from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
+from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode
+from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
 from ordain.agent.delivery.release import verify
 from ordain.agent.delivery.release.channel import channel_of
 from ordain.agent.delivery.release.manifest import Release, read
+from ordain.agent.delivery.release.publish import BLOBS, blobs_of, head_key, number_key, rollout_key
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Facts
 
 
-class Releases:
+class ReleaseReader:
     """The releases in ``database``, for `sources.database_source`.
 
     ``facts`` tells what the machine is now, ``gate`` when its turn is; without one it is always.
@@ -29,7 +29,7 @@ class Releases:
     """
 
     def __init__(
-        self, database: Database, facts: Callable[[], Facts], shared: Mapping[str, str], gate: Gate | None = None
+        self, database: Database, facts: Callable[[], Facts], shared: Mapping[str, str], gate: RolloutGate | None = None
     ) -> None:
         self.database = database
         self._facts = facts
@@ -84,10 +84,10 @@ class Releases:
         texts |= {f"{BLOBS}{hash}": data for hash, data in self._have.items()}
         return Snapshot(texts=tuple(sorted(texts.items())), revision=f"{head.channel}-{head.number}-{head.hash[:12]}")
 
-    def _release(self, entry: Entry | None, key: str) -> Release:
+    def _release(self, entry: StoredEntry | None, key: str) -> Release:
         if entry is None:
             hint = "`ordainctl release publish` puts one there"
-            raise SourceError(f"{self.database.location}: there is no {key}", code=Fault.EMPTY, hint=hint)
+            raise SourceError(f"{self.database.location}: there is no {key}", code=SourceFault.EMPTY, hint=hint)
         try:
             return read(key, entry.data)
         except Refused as refused:
@@ -105,7 +105,7 @@ class Releases:
             self._have |= found
 
 
-def _state(entry: Entry | None) -> State | None:
+def _state(entry: StoredEntry | None) -> RolloutState | None:
     """How far the rollout is; what cannot be read opens nothing."""
     if entry is not None:
         with contextlib.suppress(ValueError):

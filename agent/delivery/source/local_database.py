@@ -11,11 +11,11 @@ import hashlib
 from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 
-from ordain.agent.delivery.database import keys as layout
-from ordain.agent.delivery.database.database import ANY, Change, Conflict, Entry, Listing
+from ordain.agent.delivery.database import document_keys as layout
+from ordain.agent.delivery.database.database import ANY, Conflict, Listing, StoredEntry, Write
 from ordain.agent.delivery.database.named_documents import pieces
 from ordain.agent.delivery.protocol import SourceError
-from ordain.agent.delivery.source.directory import Directory
+from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.delivery.source.local_files import SUFFIXES
 from ordain.agent.system import atomic_files
 from ordain.transforms.model import Document
@@ -23,7 +23,7 @@ from ordain.transforms.model import Document
 SCOPE = "local"
 
 
-class LocalDocuments:
+class LocalDatabase:
     """The documents in ``path``; the key of each says no more than its kind and name."""
 
     type = "directory"
@@ -39,20 +39,20 @@ class LocalDocuments:
 
     async def list(self, *prefixes: str) -> Listing:
         """See `Database.list`."""
-        snapshot = await Directory(self.path).read()
+        snapshot = await DirectorySource(self.path).read()
         entries = [entry for name, data in snapshot.texts for entry in _entries(name, data)]
         found = sorted((e for e in entries if e.key.startswith(prefixes)), key=lambda entry: entry.key)
         return Listing(entries=tuple(found), revision=snapshot.revision)
 
-    async def get(self, key: str) -> Entry | None:
+    async def get(self, key: str) -> StoredEntry | None:
         """See `Database.get`."""
         return next(iter((await self.list(key)).entries), None)
 
-    async def history(self, key: str, most: int) -> tuple[Entry, ...]:
+    async def history(self, key: str, most: int) -> tuple[StoredEntry, ...]:
         """See `Database.history`: none is kept."""
         return ()
 
-    async def write(self, changes: Iterable[Change]) -> None:
+    async def write(self, changes: Iterable[Write]) -> None:
         """See `Database.write`."""
         changes = tuple(changes)
         for change in changes:
@@ -67,22 +67,22 @@ class LocalDocuments:
 
     async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
         """See `Database.put`."""
-        await self.write([Change(key=key, data=data, expect=expect)])
+        await self.write([Write(key=key, data=data, expect=expect)])
         return _version(data)
 
     async def delete(self, key: str, *, expect: str) -> None:
         """See `Database.delete`."""
-        await self.write([Change(key=key, data=None, expect=expect)])
+        await self.write([Write(key=key, data=None, expect=expect)])
 
     async def watch(self, prefixes: tuple[str, ...], revision: str) -> AsyncGenerator[None, None]:
         """See `Database.watch`."""
-        async for _ in Directory(self.path).changes():
+        async for _ in DirectorySource(self.path).changes():
             yield
 
     async def close(self) -> None:
         """See `Database.close`."""
 
-    def _write(self, change: Change) -> None:
+    def _write(self, change: Write) -> None:
         for path in sorted(self.path.iterdir()):
             if path.suffix not in SUFFIXES or path.name.startswith("."):
                 continue
@@ -109,13 +109,13 @@ class LocalDocuments:
             atomic_files.replace(path, change.data)
 
 
-def _entries(path: str, data: bytes) -> list[Entry]:
+def _entries(path: str, data: bytes) -> list[StoredEntry]:
     found, _ = pieces(path, data)
-    return [Entry(key=_key(document), data=text, version=_version(text)) for document, text in found]
+    return [StoredEntry(key=_key(document), data=text, version=_version(text)) for document, text in found]
 
 
 def _key(document: Document) -> str:
-    return LocalDocuments.keys(document)[0]
+    return LocalDatabase.keys(document)[0]
 
 
 def _ended(text: bytes) -> bytes:

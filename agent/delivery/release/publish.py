@@ -12,10 +12,10 @@ import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping
 
-from ordain.agent.delivery.database.database import Conflict, Database, Entry
-from ordain.agent.delivery.fleet.publish_lock import Turn, alone
-from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
+from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.manifest import Release, read
+from ordain.agent.delivery.release.publish_lock import PublishLock, hold_publish_lock
 from ordain.agent.errors import Failure
 
 RELEASES = "releases/"
@@ -37,7 +37,7 @@ def number_key(channel: str, number: int) -> str:
     return f"{RELEASES}{channel}/{number}"
 
 
-async def head(database: Database, channel: str) -> tuple[Release | None, Entry | None]:
+async def head(database: Database, channel: str) -> tuple[Release | None, StoredEntry | None]:
     """The latest release of a channel, if there is one. Raises `Refused` if it cannot be read."""
     entry = await database.get(head_key(channel))
     return (read(entry.key, entry.data), entry) if entry else (None, None)
@@ -48,11 +48,11 @@ async def publish(database: Database, release: Release, blobs: Mapping[str, byte
 
     ``blobs`` need not hold what the store has already. What an interrupted run left is gone on with.
     """
-    async with alone(database) as turn:
+    async with hold_publish_lock(database) as turn:
         return await _publish(database, release, blobs, turn)
 
 
-async def _publish(database: Database, release: Release, blobs: Mapping[str, bytes], turn: Turn) -> bool:
+async def _publish(database: Database, release: Release, blobs: Mapping[str, bytes], turn: PublishLock) -> bool:
     now, entry = await head(database, release.channel)
     if now and now.number > release.number:
         raise Failure(f"{release.channel} is at {now.number}: a channel never goes back; sign it under a new number")
@@ -109,6 +109,6 @@ async def blobs_of(database: Database, release: Release, hashes: Iterable[str]) 
         if entry.key != f"{BLOBS}{hash}":
             names = sorted(name for name, each in release.documents.items() if entry.key.endswith(each))
             what = f"release {release.title}: {names[0]} is not the document that was signed"
-            raise SourceError(what, code=Fault.VERIFY_FAILED, hint="publish it again")
+            raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint="publish it again")
         found[hash] = entry.data
     return found

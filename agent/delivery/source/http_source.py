@@ -16,11 +16,11 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from ordain.agent.delivery.database import credentials
-from ordain.agent.delivery.database.http_transport import Access, Answer, Transport, demand
-from ordain.agent.delivery.protocol import Fault, Snapshot, SourceError
+from ordain.agent.delivery.database.http_transport import HttpTransport, Response, ServerAccess, require_success
+from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
 from ordain.agent.delivery.release.bundle import split
 from ordain.agent.delivery.release.channel import LABEL
+from ordain.agent.delivery.source import service_credentials
 from ordain.agent.source_settings import SourceSettings
 from ordain.transforms.document.node import MAX_BYTES, Unreadable
 from ordain.transforms.document.reader import nodes
@@ -40,7 +40,7 @@ LEAST_SEC = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asker:
+class MachineIdentity:
     """The machine that asks; addresses are lower-case with colons. ``channel``: of releases, "" is the usual one."""
 
     machine_id: str
@@ -49,7 +49,7 @@ class Asker:
     channel: str = ""
 
     @classmethod
-    def of(cls, facts: Facts) -> Asker:
+    def of(cls, facts: Facts) -> MachineIdentity:
         """The machine that has these facts."""
         named = facts.labels.get(LABEL, ())
         channel = named[0] if len(named) == 1 else ""  # of two `admit` says what is wrong
@@ -61,7 +61,7 @@ class Asker:
             if f"{{{field}}}" in url:
                 text = value if isinstance(value, str) else "".join(value)
                 if not text:
-                    raise SourceError(f"this machine has no {field}, which {url} asks for", code=Fault.SETTINGS)
+                    raise SourceError(f"this machine has no {field}, which {url} asks for", code=SourceFault.SETTINGS)
                 url = url.replace(f"{{{field}}}", quote(text, safe=":"))
         return url
 
@@ -71,12 +71,12 @@ class Asker:
         return {name: value for name, value in found.items() if value}
 
 
-class Http:
+class HttpSource:
     """The documents at one URL."""
 
     type = "http"
 
-    def __init__(self, settings: SourceSettings, who: Callable[[], Asker]) -> None:
+    def __init__(self, settings: SourceSettings, who: Callable[[], MachineIdentity]) -> None:
         """``who`` tells what the machine is now. Raises `SourceError`."""
         self._who = who
         self._asker = who()
@@ -84,9 +84,11 @@ class Http:
         self._settings = settings
         parts = urlsplit(self.location)
         self._path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-        key = credentials.path(settings.key) if settings.key else ""
-        access = Access(endpoints=(f"{parts.scheme}://{parts.netloc}",), ca=settings.ca, cert=settings.cert, key=key)
-        self._transport = Transport(access, headers={"Accept": "application/yaml, application/json"})
+        key = service_credentials.path(settings.key) if settings.key else ""
+        access = ServerAccess(
+            endpoints=(f"{parts.scheme}://{parts.netloc}",), ca=settings.ca, cert=settings.cert, key=key
+        )
+        self._transport = HttpTransport(access, headers={"Accept": "application/yaml, application/json"})
         self._etag = ""
         self._waits = False
         self._fresh: Snapshot | None = None
@@ -95,7 +97,7 @@ class Http:
         """See `Source.read`."""
         found, self._fresh = self._fresh, None
         if found is None:
-            found = self._taken(demand(await self._ask({})))
+            found = self._taken(require_success(await self._ask({})))
         return found
 
     async def changes(self) -> AsyncIterator[None]:
@@ -107,7 +109,7 @@ class Http:
             # Spread over the interval: machines that booted together do not ask together for ever.
             await asyncio.sleep(LEAST_SEC if held else interval_sec * random.uniform(0.8, 1.2))
             asked = time.monotonic()
-            answer = demand(await self._ask({"If-None-Match": self._etag} if self._etag else {}))
+            answer = require_success(await self._ask({"If-None-Match": self._etag} if self._etag else {}))
             if answer.status != 304:
                 self._fresh = self._taken(answer)
                 yield
@@ -118,7 +120,7 @@ class Http:
         """End the session."""
         await self._transport.close()
 
-    async def _ask(self, headers: Mapping[str, str]) -> Answer:
+    async def _ask(self, headers: Mapping[str, str]) -> Response:
         self._asker = self._who()
         sent = {**headers, **self._asker.headers(), **self._authorization()}
         if headers:
@@ -133,18 +135,18 @@ class Http:
     def _authorization(self) -> Mapping[str, str]:
         if not self._settings.credential:
             return {}
-        secret = credentials.secret(self._settings.credential)
+        secret = service_credentials.secret(self._settings.credential)
         if not self._settings.user:
             return {"Authorization": f"Bearer {secret}"}
         pair = base64.b64encode(f"{self._settings.user}:{secret}".encode()).decode()
         return {"Authorization": f"Basic {pair}"}
 
-    def _taken(self, answer: Answer) -> Snapshot:
+    def _taken(self, answer: Response) -> Snapshot:
         """The documents of an answer. Raises `SourceError` for what is none, or not for this machine."""
         told = answer.headers.get(MACHINE.lower(), "")
         if told and told != self._asker.machine_id:
             what = f"{self.location}: answers with the documents of the machine {told[:40]!a}"
-            raise SourceError(what, code=Fault.WRONG_MACHINE, hint="a cache on the way must not mix machines up")
+            raise SourceError(what, code=SourceFault.WRONG_MACHINE, hint="a cache on the way must not mix machines up")
         _look(self.location, answer.body)
         self._etag = answer.headers.get("etag", "")
         # Not the ETag: it may change with the server, and the same documents are no news.
@@ -160,10 +162,14 @@ def _look(location: str, body: bytes) -> None:
         for path, text in split([(location, body)]):
             for node in nodes(path, text):
                 if not isinstance(node.value, Mapping) or "ordain" not in node.value:
-                    raise SourceError(f"{node.where}: is no document", code=Fault.NOT_DOCUMENTS, hint="ordain: v1")
+                    raise SourceError(
+                        f"{node.where}: is no document", code=SourceFault.NOT_DOCUMENTS, hint="ordain: v1"
+                    )
                 found += 1
     except Unreadable as unreadable:
         problem = unreadable.problem
-        raise SourceError(f"{problem.where}: {problem.what}", code=Fault.NOT_DOCUMENTS, hint=problem.hint) from None
+        raise SourceError(
+            f"{problem.where}: {problem.what}", code=SourceFault.NOT_DOCUMENTS, hint=problem.hint
+        ) from None
     if not found:
-        raise SourceError(f"{location}: answers with no document", code=Fault.EMPTY)
+        raise SourceError(f"{location}: answers with no document", code=SourceFault.EMPTY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ordain.agent.delivery.protocol import Fault, SourceError
+from ordain.agent.delivery.protocol import SourceError, SourceFault
 
 MAX_BYTES = 1 << 16
 
@@ -32,4 +32,4 @@ def path(name: str) -> str:
 
 def _missing(name: str, what: str = "is not there") -> SourceError:
     hint = f"put it at /etc/credstore/{name} or, encrypted, at /etc/credstore.encrypted/{name}; reload ordain-agent"
-    return SourceError(f"the credential {name} {what}", code=Fault.CREDENTIAL, hint=hint)
+    return SourceError(f"the credential {name} {what}", code=SourceFault.CREDENTIAL, hint=hint)

@@ -17,9 +17,9 @@ from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 from ordain.agent.delivery.database.backoff import Backoff
-from ordain.agent.delivery.protocol import Fault, Health, Snapshot, Source, SourceError
-from ordain.agent.delivery.source.handed_over import NAME
+from ordain.agent.delivery.protocol import Snapshot, Source, SourceError, SourceFault, SourceHealth
 from ordain.agent.delivery.source.handover_file import MAX_BYTES, Handover, decode, encode
+from ordain.agent.delivery.source.handover_source import NAME
 from ordain.agent.source_settings import SourceSettings
 from ordain.agent.system import atomic_files
 
@@ -66,7 +66,7 @@ class Fetcher:
         """Fetch for ever."""
         if self._health is None:
             starting = f"{self._settings.location}: not connected yet"
-            self._tell(Health(connected=False, code=Fault.STARTING, what=starting, since=boottime()))
+            self._tell(SourceHealth(connected=False, code=SourceFault.STARTING, what=starting, since=boottime()))
         source: Source | None = None
         try:
             while True:
@@ -79,7 +79,7 @@ class Fetcher:
                     failure = error
                 except Exception as error:  # what a server can bring about must not end in a loop of restarts
                     log.exception("internal error")
-                    failure = SourceError(f"internal error: {error!r}", code=Fault.INTERNAL)
+                    failure = SourceError(f"internal error: {error!r}", code=SourceFault.INTERNAL)
                 wait_sec = self._backoff.failed(failure.retry_after_sec)
                 self._lose(failure, wait_sec)
                 await asyncio.sleep(wait_sec)
@@ -91,7 +91,7 @@ class Fetcher:
         """Hand over what was read, unless it is nothing. Raises `SourceError`."""
         if not snapshot.texts:
             what = f"{self._settings.location}: holds no documents"
-            raise SourceError(what, code=Fault.EMPTY, hint="is the path, prefix or database right?")
+            raise SourceError(what, code=SourceFault.EMPTY, hint="is the path, prefix or database right?")
         self._backoff.succeeded()
         news = snapshot.texts != self._now.texts
         if news:
@@ -100,7 +100,7 @@ class Fetcher:
         last = self._health
         if last is None or not last.connected:
             log.info("%s: connected", self._settings.location)
-            self._tell(Health(connected=True, since=boottime()))
+            self._tell(SourceHealth(connected=True, since=boottime()))
         elif news:
             self._tell(last)
         if news:
@@ -111,14 +111,16 @@ class Fetcher:
             return  # told already; each server of several would say it in other words
         log.warning("%s [%s]; trying again in %.1f s, then less and less often", error, error.code, wait_sec)
         self._tell(
-            Health(connected=False, code=error.code, what=_plain(str(error)), hint=_plain(error.hint), since=boottime())
+            SourceHealth(
+                connected=False, code=error.code, what=_plain(str(error)), hint=_plain(error.hint), since=boottime()
+            )
         )
 
-    def _tell(self, health: Health) -> None:
+    def _tell(self, health: SourceHealth) -> None:
         self._health = health
         self._write(self._folder / NAME, health)
 
-    def _write(self, path: Path, health: Health | None) -> None:
+    def _write(self, path: Path, health: SourceHealth | None) -> None:
         settings = self._settings
         made = Handover(location=settings.location, settings=settings.digest, snapshot=self._now, health=health)
         try:

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.delivery.database.database import ANY
-from ordain.agent.delivery.database.directory import DirectoryDatabase
-from ordain.agent.delivery.fleet.publish import BLOBS, head, head_key, number_key, publish, releases
+from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.protocol import Snapshot, SourceError
 from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release.admission import Admission
@@ -18,7 +17,8 @@ from ordain.agent.delivery.release.assemble import assemble
 from ordain.agent.delivery.release.bundle import bundle, is_manifest
 from ordain.agent.delivery.release.highest_accepted import highest
 from ordain.agent.delivery.release.manifest import Release, make
-from ordain.agent.delivery.source.release_channel import Releases
+from ordain.agent.delivery.release.publish import BLOBS, head, head_key, number_key, publish, releases
+from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.agent.errors import Failure
 from ordain.agent.settings import Trust
 from ordain.transforms.errors import Refused
@@ -45,7 +45,7 @@ class Fleet:
         (self.root / "etc/ordain/trust").mkdir(parents=True)
         (self.root / "etc/ordain/trust/ops.pub").write_text(key.line)
         self.facts = MACHINE
-        self.reader = Releases(self.database, lambda: self.facts, {})
+        self.reader = ReleaseReader(self.database, lambda: self.facts, {})
 
     def signed(self, number: int, files: tuple[tuple[str, bytes], ...] = FILES, channel: str = "stable") -> Release:
         made = make(channel=channel, number=number, documents=assemble(files).names, created="now")

@@ -1,0 +1,1 @@
+"""ordain-source: the program that fetches documents from a remote source and hands them to ordain-agent."""
