@@ -1,7 +1,7 @@
 """One page of Markdown for each section: its keys, and an example as three systems get it, side by side.
 
-`python3 -m ordain.transforms.section_pages docs/sections` writes them; a test compares them with the schema and the
-database.
+`python3 -m ordain.transforms.section_pages docs/reference/sections` writes them; a test compares them with the schema
+and the database.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ordain.transforms.model import Kind
 SYSTEMS = ("debian-13", "rocky-9", "opensuse-leap-16.0")
 TABLE = Path(__file__).parent / "data" / "pages.yaml"
 HEAD = "ordain: v1\nkind: Layer\nname: example\n"
-MADE = "<!-- Made by `python3 -m ordain.transforms.section_pages docs/sections`: do not edit. -->"
+MADE = "<!-- Made by `python3 -m ordain.transforms.section_pages docs/reference/sections`: do not edit. -->"
 
 
 @cache

@@ -34,7 +34,7 @@ OTHERS_WORDS = (
     "tests/golden",
     "tests/imports",
     "tests/cases",
-    "docs/sections",
+    "docs/reference/sections",
     "packaging/typing",
     "packaging/debian/copyright",
 )

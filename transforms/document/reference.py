@@ -1,6 +1,6 @@
 """The reference of the document language as Markdown, made from its JSON Schema.
 
-`python3 -m ordain.transforms.document.reference` prints docs/documents.md; a test compares the two.
+`python3 -m ordain.transforms.document.reference` prints docs/reference/documents.md; a test compares the two.
 `ordain.transforms.section_pages` writes the page of each section.
 """
 
@@ -68,7 +68,7 @@ _KINDS = {
     Kind.TRANSFORM: "A `Transform` says what neutral names mean on an operating system. It merges as layers do.",
     Kind.RELEASE: (
         "A `Release` is a signed list of documents, made by `ordainctl release`: machines take all of them or none.\n"
-        "[releases.md](releases.md) tells how."
+        "[releases.md](../releases.md) tells how."
     ),
 }
 
@@ -96,7 +96,7 @@ def printed_keys(section: str, shape: Schema) -> Iterator[str]:
 
 
 PAGED = frozenset((Kind.LAYER, Kind.TRANSFORM))
-"""The kinds whose sections have a page each, in docs/sections/; those of Transforms share one."""
+"""The kinds whose sections have a page each, in docs/reference/sections/; those of Transforms share one."""
 _Printed = list[tuple[str, Mapping[str, Schema]]]
 """The records that have a table: pointer and keys."""
 SHARED = 8

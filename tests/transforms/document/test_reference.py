@@ -13,14 +13,14 @@ from ordain.transforms.document.schema import schema
 from ordain.transforms.model import Kind
 from ordain.transforms.section_pages import page, written
 
-DOCS = Path(__file__).parents[3] / "docs"
+DOCS = Path(__file__).parents[3] / "docs/reference"
 
 
 def test_the_committed_reference_is_current() -> None:
     if not DOCS.exists():
         pytest.skip("no source tree here")
 
-    made_by = "python3 -m ordain.transforms.document.reference >docs/documents.md"
+    made_by = "python3 -m ordain.transforms.document.reference >docs/reference/documents.md"
     assert (DOCS / "documents.md").read_text() == markdown(), made_by
 
 
@@ -29,7 +29,7 @@ def test_the_committed_page_of_a_section_is_current(section: str) -> None:
     if not DOCS.exists():
         pytest.skip("no source tree here")
 
-    made_by = "python3 -m ordain.transforms.section_pages docs/sections"
+    made_by = "python3 -m ordain.transforms.section_pages docs/reference/sections"
     assert (DOCS / "sections" / f"{section}.md").read_text() == page(section), made_by
 
 
