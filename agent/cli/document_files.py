@@ -6,11 +6,11 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ordain.transforms.document.node import is_document_name
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, Where, errors
 from ordain.transforms.model import Document
 
-SUFFIXES = (".yaml", ".yml", ".json")
 STANDARD_INPUT = "-"
 
 
@@ -61,5 +61,5 @@ def _contents(name: str) -> Iterator[tuple[str, bytes]]:
         yield name, path.read_bytes()
         return
     for file in sorted(path.iterdir()):
-        if file.suffix in SUFFIXES and not file.name.startswith("."):
+        if is_document_name(file.name):
             yield str(file), file.read_bytes()

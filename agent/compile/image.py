@@ -15,7 +15,7 @@ from pathlib import Path, PurePath
 from ordain.agent.compile.boot_time_facts import asked_at_boot
 from ordain.agent.compile.compiler import compile_texts
 from ordain.agent.delivery.protocol import SourceError
-from ordain.agent.delivery.source.local_files import SUFFIXES, read_folder
+from ordain.agent.delivery.source.local_files import read_folder
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation
 from ordain.agent.settings import read_settings
@@ -23,6 +23,7 @@ from ordain.agent.state.store import Store
 from ordain.agent.system import atomic_files
 from ordain.generator.choose import BASELINE
 from ordain.transforms.catalog.machine_catalog import read_texts
+from ordain.transforms.document.node import SUFFIXES, is_document_name
 from ordain.transforms.errors import Problem, Refused, errors
 from ordain.transforms.machine import rootfs
 
@@ -94,7 +95,7 @@ def _named(texts: Iterable[tuple[str, bytes]]) -> Mapping[str, bytes]:
         if errors(wrong):  # by the name that the user gave it
             raise Refused(wrong)
         name = PurePath(path).name
-        if not name.endswith(SUFFIXES) or name.startswith("."):
+        if not is_document_name(name):
             raise Failure(f"{path}: a document's file is called {' or '.join('*' + suffix for suffix in SUFFIXES)}")
         if found.setdefault(name, data) != data:
             raise Failure(f"{path}: another file is called {name}, too")

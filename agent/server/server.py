@@ -29,13 +29,12 @@ from ordain.agent.server.prebuilt_caches import BootRequest, NotPrebuilt, Prebui
 from ordain.agent.server.release_offers import OfferedReleases, offer_releases
 from ordain.transforms.document.node import MAX_BYTES
 from ordain.transforms.errors import Refused, errors
+from ordain.transforms.machine import facts
 
 log = logging.getLogger(__name__)
 WAIT_MOST_SEC = 300
 VARY = ", ".join(("Accept", MACHINE, HOSTNAME, MAC, CHANNEL, BOOTING))
-_MACHINE_ID = re.compile(r"[0-9a-f]{32}")
 _MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5,19}")
-_HOSTNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 _CHANNEL = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])")
 
@@ -172,11 +171,11 @@ def identify_machine(request: web.Request) -> MachineIdentity | None:
     """The machine that asks; None if nothing says."""
     name = request.path.rpartition("/")[2].removesuffix(".yaml").removesuffix(".json")
     low = name.lower()
-    machine_id = _fits(_MACHINE_ID, request.headers.get(MACHINE, "")) or _fits(_MACHINE_ID, low)
+    machine_id = _fits(facts.MACHINE_ID, request.headers.get(MACHINE, "")) or _fits(facts.MACHINE_ID, low)
     macs = [_fits(_MAC, part.strip().lower()) for part in request.headers.get(MAC, "").split(",")]
     mac = tuple(filter(None, macs)) or tuple(filter(None, (_fits(_MAC, low),)))
     named = "" if machine_id == low or mac == (low,) else name
-    hostname = _fits(_HOSTNAME, request.headers.get(HOSTNAME, "")) or _fits(_HOSTNAME, named)
+    hostname = _fits(facts.HOSTNAME, request.headers.get(HOSTNAME, "")) or _fits(facts.HOSTNAME, named)
     if not (machine_id or mac or hostname):
         return None
     channel = _fits(_CHANNEL, request.headers.get(CHANNEL, "") or request.query.get("channel", ""))

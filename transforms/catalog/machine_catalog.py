@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document import reader
+from ordain.transforms.document.node import is_document_name
 from ordain.transforms.errors import Problem, in_order
 from ordain.transforms.memo import Memory
 from ordain.transforms.model import Document
@@ -36,15 +37,10 @@ TRANSFORMS = "etc/ordain/transforms"
 """The admin's additions to the transformation database."""
 
 
-SUFFIXES = (".yaml", ".yml", ".json")
-
-
 def local_transforms(root: Path) -> tuple[tuple[str, bytes], ...]:
     """The admin's additions to the transformation database, as texts."""
     directory = root / TRANSFORMS
     if not directory.is_dir():
         return ()
-    names = sorted(path.name for path in directory.iterdir() if path.name.endswith(SUFFIXES))
-    return tuple(
-        (f"/{TRANSFORMS}/{name}", (directory / name).read_bytes()) for name in names if not name.startswith(".")
-    )
+    names = sorted(path.name for path in directory.iterdir() if is_document_name(path.name))
+    return tuple((f"/{TRANSFORMS}/{name}", (directory / name).read_bytes()) for name in names)

@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from ordain.transforms.systemd.calendar import DAY, days
 from ordain.transforms.systemd.values import EncodeError
 
-_WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_DAY = "(?:mon(?:day)?|tue(?:sday)?|wed(?:nesday)?|thu(?:rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?)"
-_DAYS = rf"{_DAY}(?:\.\.{_DAY})?(?:,{_DAY}(?:\.\.{_DAY})?)*"
+_DAYS = rf"{DAY}(?:\.\.{DAY})?(?:,{DAY}(?:\.\.{DAY})?)*"
 _WINDOW = re.compile(rf"(?i)(?:(?P<days>{_DAYS})\s+)?(\d\d?):(\d\d)\s*-\s*(\d\d?):(\d\d)")
 
 
@@ -56,18 +55,16 @@ def window(text: str) -> Window:
     hour, minute, to_hour, to_minute = (int(number) for number in match.groups()[1:])
     if hour > 23 or to_hour > 24 or minute > 59 or to_minute > 59 or (to_hour == 24 and to_minute):
         raise EncodeError(f"no time of day in {text!r}", "00:00 to 24:00")
-    return Window(days=_days(match["days"] or "Mon..Sun"), start=hour * 60 + minute, end=to_hour % 24 * 60 + to_minute)
+    return Window(
+        days=_listed_days(match["days"] or "Mon..Sun"), start=hour * 60 + minute, end=to_hour % 24 * 60 + to_minute
+    )
 
 
-def _days(text: str) -> frozenset[int]:
+def _listed_days(text: str) -> frozenset[int]:
     found: set[int] = set()
     for part in text.lower().split(","):
         first, _, last = part.partition("..")
-        begin = _WEEK.index(first[:3])
-        end = _WEEK.index(last[:3]) if last else begin
-        if begin > end:
-            raise EncodeError(f"days out of order: {first} to {last}", "a week begins on Monday")
-        found |= set(range(begin, end + 1))
+        found |= set(days(first, last or first))
     return frozenset(found)
 
 

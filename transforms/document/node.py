@@ -9,7 +9,10 @@ from dataclasses import dataclass, field
 
 from ordain.transforms.errors import Problem, Where
 
+SUFFIXES = (".yaml", ".yml", ".json")
+"""The endings of the names of document files."""
 MAX_BYTES = 4 << 20
+"""The size limit of a document file."""
 MAX_NODES = 50_000
 """Values of one file, and of one document with its aliases expanded."""
 MAX_DEPTH = 64
@@ -73,6 +76,11 @@ class Node:
             elif isinstance(node.value, tuple):
                 node = node.value[int(step)]
         return node
+
+
+def is_document_name(name: str) -> bool:
+    """Return whether a file called ``name`` in a directory of documents is one of them; hidden files are not."""
+    return name.endswith(SUFFIXES) and not name.startswith(".")
 
 
 def scalar(text: str) -> str | bool | None:

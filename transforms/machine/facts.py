@@ -32,12 +32,12 @@ SYSTEMD_LIBRARIES = (
     "lib/*/systemd",
 )
 
-_ID = re.compile(r"[a-z0-9._-]+")
+MACHINE_ID = re.compile(r"[0-9a-f]{32}")
+HOSTNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
+_OS_ID = re.compile(r"[a-z0-9._-]+")
 _LIBRARY = re.compile(r"libsystemd-shared-([0-9]{1,6})\b.*\.so")
-_MACHINE_ID = re.compile(r"[0-9a-f]{32}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5,19}")
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
-_HOSTNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]{0,63}")
 
 # e_machine → systemd's name (ConditionArchitecture= in systemd.unit(5)), as (32 bit big endian, 32 little,
 # 64 big, 64 little); one name where the machine has one form.
@@ -130,7 +130,7 @@ class _Reader:
 
     def os_id(self, release: Mapping[str, str]) -> str:
         name = release.get("ID", "")
-        if not name or _ID.fullmatch(name):
+        if not name or _OS_ID.fullmatch(name):
             return name or "linux"  # the default of os-release(5)
         self.warn("etc/os-release", f'ID "{name}" is no OS identifier', hint="lower case letters, digits, . _ -")
         return "linux"
@@ -169,7 +169,7 @@ class _Reader:
         for path in ("etc/hostname", "proc/sys/kernel/hostname"):
             lines = (line.strip() for line in self.text(path).splitlines())
             name = next((line for line in lines if line and not line.startswith("#")), "")
-            if _HOSTNAME.fullmatch(name):
+            if HOSTNAME.fullmatch(name):
                 return name.rstrip(".")
             if name and name != "(none)":
                 self.warn(path, f'"{name}" is no host name')
@@ -177,7 +177,7 @@ class _Reader:
 
     def machine_id(self) -> str:
         text = self.text("etc/machine-id").strip()
-        if _MACHINE_ID.fullmatch(text):
+        if MACHINE_ID.fullmatch(text):
             return text
         if text and text != "uninitialized":  # machine-id(5): written during the first boot
             self.warn("etc/machine-id", "holds no 32 hexadecimal digits")

@@ -9,14 +9,15 @@ from ordain.transforms.systemd.values import EncodeError
 _SHORTHANDS = (
     "minutely", "hourly", "daily", "monthly", "weekly", "yearly", "annually", "quarterly", "semiannually",
 )  # fmt: skip
-_WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
-_DAY = "(?:mon(?:day)?|tue(?:sday)?|wed(?:nesday)?|thu(?:rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?)"
+WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+DAY = "(?:mon(?:day)?|tue(?:sday)?|wed(?:nesday)?|thu(?:rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?)"
+"""A regular expression for the name of a day of the week, long or short, in lower case."""
 _NUMBER = r"[0-9]+(?:\.[0-9]{1,6})?"
 _STEP = rf"(?:\*|{_NUMBER}(?:\.\.{_NUMBER})?(?:/{_NUMBER})?)"
 _PART = rf"{_STEP}(?:,{_STEP})*"
 _GAP = r"(?:^|[ \t]+)"
 _EVENT = re.compile(
-    rf"(?P<days>(?i:{_DAY}(?:(?:\.\.|-|,){_DAY})*),?)?"
+    rf"(?P<days>(?i:{DAY}(?:(?:\.\.|-|,){DAY})*),?)?"
     rf"(?:{_GAP}(?:{_PART}-)?(?P<month>{_PART})[-~](?P<day>{_PART}))?"
     rf"(?:{_GAP}(?P<hour>{_PART}):(?P<minute>{_PART})(?::(?P<second>{_PART}))?)?"
 )
@@ -36,10 +37,23 @@ def calendar(text: str) -> None:
             f"not a calendar event: {text!r}",
             'such as daily, "Mon..Fri 02:30" or "*-*-01 04:00:00"; try systemd-analyze calendar',
         )
-    for first, last in re.findall(rf"({_DAY})(?:\.\.|-)({_DAY})", (match["days"] or "").lower()):
-        if _WEEK.index(first[:3]) > _WEEK.index(last[:3]):
-            raise EncodeError(f"days out of order: {first} to {last}", "a week begins on Monday")
+    for first, last in re.findall(rf"({DAY})(?:\.\.|-)({DAY})", (match["days"] or "").lower()):
+        days(first, last)
     for name, (low, high) in _RANGES.items():
         for number in re.findall(rf"(?<![/0-9.]){_NUMBER}|(?<=\.\.){_NUMBER}", match[name] or ""):
             if not low <= float(number) < high + 1:
                 raise EncodeError(f"{name} out of range in a calendar event: {number}", f"{low} to {high}")
+
+
+def days(first: str, last: str) -> range:
+    """Return the days of the week from ``first`` to ``last``, by the names that `DAY` matches; 0 is Monday.
+
+    Raises `EncodeError` if ``last`` comes before ``first``.
+
+    >>> list(days("wed", "friday"))
+    [2, 3, 4]
+    """
+    begin, end = WEEK.index(first[:3]), WEEK.index(last[:3])
+    if begin > end:
+        raise EncodeError(f"days out of order: {first} to {last}", "a week begins on Monday")
+    return range(begin, end + 1)

@@ -16,8 +16,8 @@ from ordain.agent.delivery.database.database import ANY, Conflict, Listing, Stor
 from ordain.agent.delivery.database.named_documents import pieces
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.directory_source import DirectorySource
-from ordain.agent.delivery.source.local_files import SUFFIXES
 from ordain.agent.system import atomic_files
+from ordain.transforms.document.node import is_document_name
 from ordain.transforms.model import Document
 
 SCOPE = "local"
@@ -84,7 +84,7 @@ class LocalDatabase:
 
     def _write(self, change: Write) -> None:
         for path in sorted(self.path.iterdir()):
-            if path.suffix not in SUFFIXES or path.name.startswith("."):
+            if not is_document_name(path.name):
                 continue
             data = path.read_bytes()
             if all(entry.key != change.key for entry in _entries(str(path), data)):

@@ -14,10 +14,9 @@ from ordain.agent.delivery.protocol import SourceError
 from ordain.generator.cache import CacheError
 from ordain.generator.choose import read_trusted
 from ordain.generator.first_boot import CREDENTIAL, HANDED_DIRECTORY, HANDED_OVER
-from ordain.transforms.document.node import MAX_BYTES
+from ordain.transforms.document.node import MAX_BYTES, is_document_name
 from ordain.transforms.machine import rootfs
 
-SUFFIXES = (".yaml", ".yml", ".json")
 SERVER_DOCUMENTS = (f"{HANDED_DIRECTORY}/source.yaml", f"{HANDED_DIRECTORY}/source.json")
 """What a boot server gave an initrd (packaging/initrd/handover)."""
 MAX_TOTAL_BYTES = 64 << 20
@@ -50,7 +49,7 @@ def read_boot_documents(root: Path, source: str = "") -> Texts:
 
     Raises `SourceError` if a file cannot be read, is too large, or others than root could have written it.
     """
-    listed = filter(_is_document, rootfs.names(root, HANDED_DIRECTORY))
+    listed = filter(is_document_name, rootfs.names(root, HANDED_DIRECTORY))
     texts = []
     for path in (*HANDED_OVER, *(f"{HANDED_DIRECTORY}/{name}" for name in listed)):
         try:
@@ -73,16 +72,12 @@ def _real(root: Path, path: str) -> Path:
     return Path(given, name) if path == CREDENTIAL and given else rootfs.chase(root, folder) / name
 
 
-def _is_document(name: str) -> bool:
-    return name.endswith(SUFFIXES) and not name.startswith(".")
-
-
 def _marks(folder: Path) -> dict[str, _Mark]:
     marks: dict[str, _Mark] = {}
     size = 0
     try:
         for name in sorted(entry.name for entry in folder.iterdir()):
-            if not _is_document(name):
+            if not is_document_name(name):
                 continue
             status = (folder / name).stat()
             if not stat.S_ISREG(status.st_mode):

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.cli.document_files import SUFFIXES
 from ordain.agent.cli.main import main
-from ordain.transforms.catalog.machine_catalog import SUFFIXES as AGENT_SUFFIXES
 from ordain.transforms.errors import Severity
 from ordain.transforms.model import Kind
 
@@ -32,10 +30,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "docs/README.md").write_text("not a document")
     (tmp_path / "docs/.hidden.yaml").write_text("not: a document")
     return tmp_path
-
-
-def test_a_directory_holds_the_same_documents_for_ordainctl_and_the_agent() -> None:
-    assert SUFFIXES == AGENT_SUFFIXES
 
 
 # validate
