@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from ordain.agent.model import Generation, Hold, to_json
-from ordain.transforms.model import Artifact, Branch, Compiled, Health, Member, Row, Rule, Template, Tree, Value, Wanted
+from ordain.transforms.artifacts import Artifact, UnitLink, row
+from ordain.transforms.model import Branch, Compiled, Health, Member, Row, Rule, Template, Tree, Value, Wanted
 from ordain.transforms.systemd.unit_name import template_of
 
 TRANSFORMS = "transforms/"
@@ -56,7 +57,7 @@ def keep_running(
     if not kept:
         return new
     names = {name for m in kept for name in (m.unit, template_of(m.unit)) if name}
-    placed = {a.path: a for a in old.artifacts if a.link is None and _unit_of(a.path) in names}
+    placed = {a.path: a for a in old.artifacts if not isinstance(a, UnitLink) and _unit_of(a.path) in names}
     artifacts = {**placed, **{a.path: a for a in new.artifacts}}
     return replace(
         new,
@@ -71,7 +72,7 @@ def digest(document: Mapping[str, Any], artifacts: Iterable[Artifact], members: 
     body = {
         "format": FORMAT,
         "document": dict(document),
-        "artifacts": [to_json(a) for a in sorted(artifacts, key=lambda a: a.path)],
+        "artifacts": [row(a) for a in sorted(artifacts, key=lambda a: a.path)],
         "members": [to_json(m) for m in sorted(members, key=lambda m: m.unit)],
     }
     return hashlib.sha256(canonical(body)).hexdigest()
@@ -87,11 +88,6 @@ def plain(tree: Tree) -> Any:
     if isinstance(tree, Branch):
         return {name: plain(child) for name, child in sorted(tree.children.items())}
     return _plain_value(tree.value)
-
-
-def artifact_from_json(data: Mapping[str, Any]) -> Artifact:
-    """The inverse of `to_json` for an artifact; raises `TypeError` on a field it does not know."""
-    return Artifact(**data)
 
 
 def member_from_json(data: Mapping[str, Any]) -> Member:

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ordain.transforms.artifacts import Artifact
 from ordain.transforms.errors import Problem
-from ordain.transforms.model import Artifact, Member
+from ordain.transforms.model import Member
 
 
 def to_json(value: object) -> Any:

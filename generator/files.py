@@ -21,11 +21,23 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from ordain.generator import kernel_parameters, safe_tree
 from ordain.generator.cache import CacheError
 from ordain.generator.choose import choose
 from ordain.generator.safe_tree import Found, Refused
+from ordain.transforms.artifacts import (
+    AbsentFile,
+    CredentialFile,
+    OnRemove,
+    PlacedDirectory,
+    PlacedFile,
+    RegularFile,
+    SymbolicLink,
+    from_row,
+    short_row,
+)
 from ordain.transforms.forbidden_paths import why_not
 
 RECORDS = {"early": "run/ordain/files", "main": "var/lib/ordain/files", "remote": "var/lib/ordain/files-remote"}
@@ -37,32 +49,6 @@ REPORTS = {
 }
 CREDENTIALS = ("run/credentials/@system", "etc/credstore", "run/credstore", "usr/lib/credstore")
 ENCRYPTED = ("run/credentials/@encrypted", "etc/credstore.encrypted", "run/credstore.encrypted")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class File:
-    """One file as the generation wants it; the fields are those of `transforms.model.Artifact`."""
-
-    path: str
-    content: str | None = None
-    link: str | None = None
-    mode: int = 0o644
-    owner: str = ""
-    group: str = ""
-    directory: bool = False
-    credential: str = ""
-    absent: bool = False
-    on_remove: str = "restore"
-    mount: str = ""
-    remote: bool = False
-    home: str = ""
-
-    @property
-    def phase(self) -> str:
-        """What places it: early, main or remote."""
-        if self.remote:
-            return "remote"
-        return "early" if self.path.startswith("/run/") else "main"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,24 +71,28 @@ class Report:
     notes: dict[str, str] = field(default_factory=dict)
 
 
-def write(files: Iterable[File]) -> bytes:
-    """The files of a generation as a cache carries them; ``b""`` for none."""
-    rows = [{k: v for k, v in asdict(f).items() if v != getattr(_PLAIN, k)} for f in sorted(files, key=_path)]
+def write(files: Iterable[PlacedFile]) -> bytes:
+    """Return the files of a generation as a boot cache carries them, ``b""`` for none."""
+    rows = [short_row(file) for file in sorted(files, key=_path)]
     return json.dumps(rows, sort_keys=True, separators=(",", ":")).encode("ascii") if rows else b""
 
 
-def read(data: bytes) -> tuple[File, ...]:
-    """The inverse of `write`. Raises `CacheError`."""
+def read(data: bytes) -> tuple[PlacedFile, ...]:
+    """Return the files that `write` made ``data`` of. Raises `CacheError`."""
     try:
-        return tuple(File(**row) for row in json.loads(data)) if data else ()
-    except (ValueError, TypeError) as error:
+        return tuple(map(_placed_file, json.loads(data))) if data else ()
+    except (ValueError, TypeError, AttributeError) as error:
         raise CacheError("BadEntry", f"files: {error}") from None
 
 
-_PLAIN = File(path="")
+def _placed_file(fields: Mapping[str, Any]) -> PlacedFile:
+    file = from_row(fields)
+    if not isinstance(file, PlacedFile):
+        raise ValueError(f"{file.path} is not an absolute path")
+    return file
 
 
-def _path(file: File) -> str:
+def _path(file: PlacedFile) -> str:
     return file.path
 
 
@@ -141,7 +131,7 @@ class Placing:
         self.report = Report()
         self.placed: dict[str, Placed] = {}
 
-    def run(self, wanted: Iterable[File]) -> Report:
+    def run(self, wanted: Iterable[PlacedFile]) -> Report:
         """Place ``wanted``, in the order of their paths, and take back what is ours besides."""
         wanted = sorted(wanted, key=_path)
         self.placed = dict(self._read())
@@ -157,7 +147,7 @@ class Placing:
         self._write()
         return self.report
 
-    def _prepare(self, file: File) -> Found | None:
+    def _prepare(self, file: PlacedFile) -> Found | None:
         """What is to be at its place; what is there now is recorded, the first time. None: it cannot be."""
         try:
             self._refuse(file)
@@ -179,38 +169,41 @@ class Placing:
                 was = Placed(ours=ours, before=replace(there, data=b""), made=tuple(missing))
             elif there not in (was.ours, was.before, ours):
                 self.report.notes[file.path] = "was changed by hand; the documents' again"
-            self.placed[file.path] = replace(was, ours=replace(ours, data=b""), keep=file.on_remove == "keep")
+            self.placed[file.path] = replace(was, ours=replace(ours, data=b""), keep=file.on_remove is OnRemove.KEEP)
         except (Refused, OSError) as error:
             self.report.problems[file.path] = _why(error)
             return None
         return ours
 
-    def _refuse(self, file: File) -> None:
+    def _refuse(self, file: PlacedFile) -> None:
         what, _ = why_not(file.path)
         if what:
             raise Refused(what)
         if file.mount and not os.path.ismount(self.root / file.mount.lstrip("/")):
             raise Refused(f"{file.mount} is not mounted")
 
-    def _is_the_users(self, file: File, there: Found) -> bool:
+    def _is_the_users(self, file: PlacedFile, there: Found) -> bool:
         """Whether a directory below a home is there, or the home is another: then it is as its user has it."""
         elsewhere = safe_tree.home(self.root, file.owner or "root")
         if file.home == elsewhere:
-            return file.directory and there.kind == "directory"
-        if not file.directory:
+            return isinstance(file, PlacedDirectory) and there.kind == "directory"
+        if not isinstance(file, PlacedDirectory):
             raise Refused(f"the home of {file.owner} is {elsewhere}: say so, as `home`")
         return True
 
-    def _ours(self, file: File) -> Found:
-        if file.absent:
+    def _ours(self, file: PlacedFile) -> Found:
+        if isinstance(file, AbsentFile):
             return Found(kind="nothing")
         uid, gid = safe_tree.number(self.root, "passwd", file.owner), safe_tree.number(self.root, "group", file.group)
-        if file.directory:
-            return Found(kind="directory", mode=file.mode, uid=uid, gid=gid)
-        if file.link is not None:
-            return Found.of("link", file.link.encode("utf-8", "surrogateescape"), uid=uid, gid=gid, mode=0o777)
-        data = self._credential(file.credential) if file.credential else (file.content or "").encode()
-        return Found.of("file", data, mode=file.mode, uid=uid, gid=gid)
+        match file:
+            case PlacedDirectory():
+                return Found(kind="directory", mode=file.mode, uid=uid, gid=gid)
+            case SymbolicLink():
+                return Found.of("link", file.target.encode("utf-8", "surrogateescape"), uid=uid, gid=gid, mode=0o777)
+            case CredentialFile():
+                return Found.of("file", self._credential(file.credential), mode=file.mode, uid=uid, gid=gid)
+            case RegularFile():
+                return Found.of("file", file.content.encode(), mode=file.mode, uid=uid, gid=gid)
 
     def _credential(self, said: str) -> bytes:
         """The bytes of a secret: a credential of the machine (systemd.exec(5), LoadCredential=), or as `KIND:` says."""
@@ -235,7 +228,7 @@ class Placing:
             raise Refused(f"{what}: {error.strerror}") from None
         return _decrypted("", data) if kind == "encrypted" else data
 
-    def _put(self, file: File, ours: Found) -> None:
+    def _put(self, file: PlacedFile, ours: Found) -> None:
         try:
             if safe_tree.look(self.root, file.path)[0] != ours:
                 safe_tree.put(self.root, file.path, ours)

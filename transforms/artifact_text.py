@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ordain.transforms.model import Artifact
+from ordain.transforms.artifacts import (
+    AbsentFile,
+    Artifact,
+    CredentialFile,
+    PlacedDirectory,
+    RegularFile,
+    SymbolicLink,
+    UnitFile,
+    UnitLink,
+)
 
 
 def dump(artifacts: Iterable[Artifact]) -> str:
@@ -16,16 +25,24 @@ def dump(artifacts: Iterable[Artifact]) -> str:
 
 
 def _one(artifact: Artifact) -> str:
-    if artifact.absent:
-        return f"=== {artifact.path} absent\n"
-    if artifact.link is not None:
-        return f"=== {artifact.path} -> {artifact.link}\n"
+    match artifact:
+        case AbsentFile():
+            return f"=== {artifact.path} absent\n"
+        case UnitLink() | SymbolicLink():
+            return f"=== {artifact.path} -> {artifact.target}\n"
+        case UnitFile():
+            return _with_content(f"=== {artifact.path} {artifact.mode:04o}", artifact.content)
     account = f" {artifact.owner}:{artifact.group}" if artifact.owner or artifact.group else ""
     head = f"=== {artifact.path} {artifact.mode:04o}{account}"
-    if artifact.directory:
-        return f"{head} directory\n"
-    if artifact.credential:
-        return f"{head} credential {artifact.credential}\n"
-    content = artifact.content or ""
+    match artifact:
+        case PlacedDirectory():
+            return f"{head} directory\n"
+        case CredentialFile():
+            return f"{head} credential {artifact.credential}\n"
+        case RegularFile():
+            return _with_content(head, artifact.content)
+
+
+def _with_content(head: str, content: str) -> str:
     end = "" if content.endswith("\n") or not content else "\n"
     return f"{head}\n{content}{end}"

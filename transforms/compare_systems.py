@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ordain.transforms.artifact_text import dump
+from ordain.transforms.artifacts import Artifact
 from ordain.transforms.compile import compile
 from ordain.transforms.errors import Problem, Refused, in_order
-from ordain.transforms.model import Artifact, Document, Facts
+from ordain.transforms.model import Document, Facts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

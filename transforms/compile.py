@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from ordain.transforms.artifacts import Artifact
 from ordain.transforms.catalog.names import Names, names, shared_versions
 from ordain.transforms.catalog.row_templates import lend
 from ordain.transforms.document.node import step, unstep
@@ -17,7 +18,6 @@ from ordain.transforms.graph import exclusive_boot
 from ordain.transforms.graph.conflicts import check
 from ordain.transforms.memo import Memory, Notes
 from ordain.transforms.model import (
-    Artifact,
     Branch,
     Compiled,
     Document,

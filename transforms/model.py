@@ -1,4 +1,4 @@
-"""The frozen values that flow through the pipeline; this module imports only `errors`.
+"""The frozen values that flow through the pipeline; this module imports only `artifacts` and `errors`.
 
 bytes ─documents─▶ Document ─resolve─▶ Resolved ─compile─▶ Compiled
 """
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from ordain.transforms.artifacts import Artifact
 from ordain.transforms.errors import NOWHERE, Problem, Where
 
 TIERS = ("default", "os", "role", "site", "pool", "node")
@@ -236,41 +237,6 @@ class Installed:
     aliases: Mapping[str, str] = field(default_factory=dict)
     links: tuple[Link, ...] = ()
     activated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Artifact:
-    """One file or link to place, with its cause.
-
-    ``path`` is ``normal/web.service``, ``early/…``, ``late/…`` (the three generator directories), or, for
-    files that are no units, an absolute path. Of a unit exactly one of ``content`` and ``link`` is set; a file may be a
-    ``directory`` instead, hold the ``credential`` of that name, which no generation does, or be ``absent``.
-    ``item`` is the item of the documents it belongs to (``services/web``). ``owner`` and ``group`` are names or
-    numbers, ``""`` root's. ``on_remove``: restore or keep, once no document speaks of it any more.
-    ``mount`` is the mount point of the documents it lies on, ``""`` for none, ``remote`` one over the network.
-    ``home``: it lies in this home of its owner, and goes nowhere if that has another; a directory that
-    is there stays as it is.
-    """
-
-    path: str
-    content: str | None = None
-    link: str | None = None
-    mode: int = 0o644
-    item: str = ""
-    owner: str = ""
-    group: str = ""
-    directory: bool = False
-    credential: str = ""
-    absent: bool = False
-    on_remove: str = "restore"
-    mount: str = ""
-    remote: bool = False
-    home: str = ""
-
-    @property
-    def is_file(self) -> bool:
-        """Whether it is no unit: placed by generator.files, not by the generator."""
-        return self.path.startswith("/")
 
 
 class Wanted(StrEnum):

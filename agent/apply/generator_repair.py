@@ -16,6 +16,7 @@ from ordain.agent.state.holds import as_placed
 from ordain.agent.state.store import Store
 from ordain.agent.status import Condition
 from ordain.agent.system.systemd1 import Systemd
+from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.machine import rootfs
 from ordain.transforms.model import Wanted
 from ordain.transforms.systemd.unit_name import is_template, template_of
@@ -93,7 +94,7 @@ class Repair:
     async def look_for_others(self, generation: Generation) -> None:
         """See which file PID 1 reads, of the units that have another where it looks before ours."""
         others = {name.removesuffix(".d") for directory in BEFORE for name in rootfs.names(self._root, directory)}
-        units = {_unit_of(a.path) for a in generation.artifacts if a.content is not None and a.path[0] != "/"}
+        units = {_unit_of(a.path) for a in generation.artifacts if isinstance(a, UnitFile)}
         units = {unit for unit in units if {unit, template_of(unit)} & others and not is_template(unit)}
         states = await self._systemd.inspect(units, PLACED)
         self.overridden = tuple(

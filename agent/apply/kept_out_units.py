@@ -18,6 +18,7 @@ from pathlib import Path
 from ordain.agent.apply.observe import observe
 from ordain.agent.model import Change, Generation, Observed
 from ordain.agent.system.systemd1 import Systemd
+from ordain.transforms.artifacts import PlacedFile
 from ordain.transforms.graph.essential_units import ITEM
 from ordain.transforms.graph.exclusive_boot import distribution, is_exclusive, keeps_out
 from ordain.transforms.machine import rootfs
@@ -60,7 +61,7 @@ class KeptOut:
         now: Installed = read_installed(self._root, NOW)
         spoken_of = [member for member in generation.members if member.item != ITEM]
         known = {member.unit for member in generation.members}
-        artifacts = (artifact for artifact in generation.artifacts if not artifact.is_file)
+        artifacts = (artifact for artifact in generation.artifacts if not isinstance(artifact, PlacedFile))
         return tuple(member for member in keeps_out(artifacts, spoken_of, now, begin) if member.unit not in known)
 
     def _stamp(self) -> Iterator[tuple[str, int]]:

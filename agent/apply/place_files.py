@@ -20,6 +20,7 @@ from ordain.agent.plan.network_changes import network_change
 from ordain.agent.system.systemd1 import Systemd
 from ordain.agent.system.transient_units import run
 from ordain.generator.files import REPORTS
+from ordain.transforms.artifacts import PlacedFile
 from ordain.transforms.model import Member
 
 REMOTE = "ordain-files-remote.service"
@@ -48,7 +49,7 @@ class Files:
             return []
         mounts = [job for job in plan.jobs if job.verb is Verb.START and job.unit.endswith(".mount")]
         await act(self._systemd, mounts, Observed())  # they may be what files are to lie on
-        wrong = await self.place(remote=any(a.remote for each in (old, new) for a in each.artifacts))
+        wrong = await self.place(remote=_has_remote(old) or _has_remote(new))
         await host_settings.tell(self._systemd, old, new)
         if change := network_change(old, new):
             wrong += await self._networking.change(change)
@@ -112,6 +113,10 @@ def unheard(verdicts: Iterable[Verdict]) -> bool:
 def without(plan_jobs: Iterable[Job], units: Collection[str]) -> tuple[Job, ...]:
     """The jobs but those of ``units``."""
     return tuple(job for job in plan_jobs if job.unit not in units)
+
+
+def _has_remote(generation: Generation) -> bool:
+    return any(isinstance(artifact, PlacedFile) and artifact.remote for artifact in generation.artifacts)
 
 
 def _misplaced(path: str, what: str, blamed: bool) -> Verdict:

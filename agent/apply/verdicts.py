@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ordain.agent.apply.jobs import Done
 from ordain.agent.model import Generation, Job, UnitState, Verb, Verdict
+from ordain.transforms.artifacts import PlacedFile, UnitFile, UnitLink
 
 DIRECTORIES = {
     "normal": "run/systemd/generator",
@@ -105,16 +106,16 @@ def missing(generation: Generation, root: Path) -> tuple[str, ...]:
 def _missing(generation: Generation, root: Path) -> Iterator[str]:
     placed = {directory: os.fspath(root / path) for directory, path in DIRECTORIES.items()}
     for artifact in generation.artifacts:
-        directory, _, name = artifact.path.partition("/")
-        if not directory:
+        if isinstance(artifact, PlacedFile):
             continue
+        directory, _, name = artifact.path.partition("/")
         path = f"{placed[directory]}/{name}"
         try:  # thousands, after every reload: pathlib triples it
-            if artifact.link is not None:
-                there = os.readlink(path) == artifact.link  # noqa: PTH115
+            if isinstance(artifact, UnitLink):
+                there = os.readlink(path) == artifact.target  # noqa: PTH115
             else:
                 with open(path, "rb") as file:  # noqa: PTH123
-                    there = file.read() == (artifact.content or "").encode()
+                    there = file.read() == artifact.content.encode()
         except OSError:
             there = False
         if not there:
@@ -132,7 +133,7 @@ def overridden(generation: Generation, units: Mapping[str, UnitState]) -> Iterat
         folder, _, file = name.partition("/")
         unit = folder.removesuffix(".d") if file else name
         state = units.get(unit)
-        if not directory or artifact.content is None or state is None or state.load_state != "loaded":
+        if not isinstance(artifact, UnitFile) or state is None or state.load_state != "loaded":
             continue
         path = f"/{DIRECTORIES[directory]}/{name}"
         if file and path not in state.drop_in_paths:

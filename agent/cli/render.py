@@ -13,8 +13,19 @@ from ordain.agent.cli.target_machine import facts_to_json, machine
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
 from ordain.transforms.artifact_text import dump
+from ordain.transforms.artifacts import (
+    AbsentFile,
+    Artifact,
+    CredentialFile,
+    PlacedDirectory,
+    RegularFile,
+    SymbolicLink,
+    UnitFile,
+    UnitLink,
+    row,
+)
 from ordain.transforms.errors import Problem, Severity, in_order
-from ordain.transforms.model import Artifact, Compiled, Document, Kind
+from ordain.transforms.model import Compiled, Document, Kind
 from ordain.transforms.resolve.resolve import certain_conflicts, duplicates
 
 
@@ -48,7 +59,7 @@ def render(request: Namespace, console: Console) -> Exit:
     if request.json:
         console.json(
             {
-                "artifacts": [to_json(a) for a in compiled.artifacts],
+                "artifacts": [row(a) for a in compiled.artifacts],
                 "members": [to_json(m) for m in compiled.members],
                 "layers": list(compiled.resolved.layers),
                 "problems": [p.to_json() for p in problems],
@@ -77,7 +88,7 @@ def _render_all(
         listed = [
             {
                 "systems": list(group.systems),
-                "artifacts": [to_json(a) for a in group.artifacts],
+                "artifacts": [row(a) for a in group.artifacts],
                 "problems": [p.to_json() for p in group.problems],
                 "difference": text,
             }
@@ -144,8 +155,14 @@ def _write(directory: Path, compiled: Compiled) -> None:
 def _place(directory: Path, artifact: Artifact) -> None:
     path = directory / artifact.path.lstrip("/")
     path.parent.mkdir(parents=True, exist_ok=True)
-    if artifact.link is not None:
-        path.symlink_to(artifact.link)
-    else:
-        path.write_bytes((artifact.content or "").encode())
-        path.chmod(artifact.mode)
+    match artifact:
+        case UnitLink() | SymbolicLink():
+            path.symlink_to(artifact.target)
+        case UnitFile() | RegularFile():
+            path.write_bytes(artifact.content.encode())
+            path.chmod(artifact.mode)
+        case PlacedDirectory() | CredentialFile():
+            path.write_bytes(b"")
+            path.chmod(artifact.mode)
+        case AbsentFile():
+            path.write_bytes(b"")

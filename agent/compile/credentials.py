@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ordain.agent.model import Change, Effect, Generation, UnitState
+from ordain.transforms.artifacts import UnitFile, placed_paths
 from ordain.transforms.errors import Problem
 from ordain.transforms.machine import rootfs
 from ordain.transforms.systemd.unit_name import template_of
@@ -35,7 +36,7 @@ def needed(generation: Generation) -> Needed:
     """The credentials that the units of a generation load from files."""
     by_file: dict[str, dict[str, str]] = {}
     for artifact in generation.artifacts:
-        if artifact.content and "LoadCredential" in artifact.content and not artifact.is_file:
+        if isinstance(artifact, UnitFile) and "LoadCredential" in artifact.content:
             unit = artifact.path.split("/")[1].removesuffix(".d")
             by_file.setdefault(unit, {}).update(_loaded(artifact.content))
     found = {}
@@ -68,7 +69,7 @@ def missing(generation: Generation, root: Path) -> tuple[Missing, ...]:
     needs = needed(generation)
     if not needs:  # nearly always, and the document may have to be read for it
         return ()
-    placed = {artifact.path for artifact in generation.artifacts if artifact.is_file and not artifact.absent}
+    placed = placed_paths(generation.artifacts)
     mounts = [f"{mount.rstrip('/')}/" for mount in generation.document.get("mounts") or ()]
     items = {member.unit: member.item for member in generation.members}
     return tuple(

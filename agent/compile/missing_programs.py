@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ordain.agent.model import Generation
+from ordain.transforms.artifacts import UnitFile, placed_paths
 from ordain.transforms.machine import rootfs
 
 _EXEC = re.compile(r"^Exec(?:StartPre|Start|StartPost)=[@:+!|]*(/[^\s%\"'\\]+)(?=\s|$)", re.MULTILINE)
@@ -22,11 +23,11 @@ _ELSEWHERE = re.compile(rf"^(?:{_ROOTS.replace(' ', '|')})=", re.MULTILINE)
 
 def absent_programs(generation: Generation, root: Path) -> Iterator[tuple[str, str]]:
     """Item and path, once each; what the documents place, or mount something over, will be there."""
-    placed = {artifact.path for artifact in generation.artifacts if artifact.is_file and not artifact.absent}
+    placed = placed_paths(generation.artifacts)
     units = [
         (artifact.item, path)
         for artifact in generation.artifacts
-        if artifact.content and not artifact.is_file and not _ELSEWHERE.search(artifact.content)
+        if isinstance(artifact, UnitFile) and not _ELSEWHERE.search(artifact.content)
         for path in _EXEC.findall(artifact.content)
     ]
     there = {path: path in placed or rootfs.exists(root, path) for _, path in units}

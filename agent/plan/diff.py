@@ -18,7 +18,7 @@ from ordain.agent.model import Cause, Change, Effect, Generation
 from ordain.agent.plan.directive_effects import effect
 from ordain.agent.plan.file_changes import Read, changed_files, file_changes, files_read
 from ordain.agent.plan.source_location import causes_of, item_cause
-from ordain.transforms.model import Artifact
+from ordain.transforms.artifacts import PlacedFile, UnitArtifact, UnitFile, UnitLink
 from ordain.transforms.systemd.directives import is_private, lookup
 from ordain.transforms.systemd.unit_file import parse
 from ordain.transforms.systemd.unit_name import is_template, template_of
@@ -151,8 +151,8 @@ def placed_differ(old: Generation, new: Generation) -> bool:
     return not same(old, new) and (_units(old) != _units(new) or bool(changed_files(old, new)))
 
 
-def _units(generation: Generation) -> frozenset[tuple[str, str | None, str | None, int]]:
-    return frozenset((a.path, a.content, a.link, a.mode) for a in generation.artifacts if not a.is_file)
+def _units(generation: Generation) -> frozenset[UnitArtifact]:
+    return frozenset(replace(a, item="") for a in generation.artifacts if isinstance(a, UnitArtifact))
 
 
 def _has_one_value(section: str, key: str) -> bool:
@@ -200,12 +200,14 @@ class _Placed:
     """The unit artifacts of a generation by what they are for."""
 
     def __init__(self, generation: Generation) -> None:
-        self.fragments: dict[str, Artifact] = {}
-        self.drop_ins: dict[str, dict[str, Artifact]] = {}
+        self.fragments: dict[str, UnitArtifact] = {}
+        self.drop_ins: dict[str, dict[str, UnitFile]] = {}
         self.links: dict[str, dict[str, list[str]]] = {}
         self.provenance = generation.provenance
         for where in _DIRECTORIES:
             for artifact in generation.artifacts:
+                if isinstance(artifact, PlacedFile):
+                    continue
                 match artifact.path.split("/"):
                     case [found, name] if found == where:
                         self._unit(name, artifact)
@@ -216,18 +218,18 @@ class _Placed:
     def units(self) -> set[str]:
         return self.fragments.keys() | self.drop_ins.keys() | self.links.keys()
 
-    def _unit(self, name: str, artifact: Artifact) -> None:
-        if artifact.link is not None and artifact.link != MASK:
-            self._link(artifact.link.rpartition("/")[2], "Alias", name)
+    def _unit(self, name: str, artifact: UnitArtifact) -> None:
+        if isinstance(artifact, UnitLink) and not artifact.masks:
+            self._link(artifact.target.rpartition("/")[2], "Alias", name)
         else:
             self.fragments.setdefault(name, artifact)
 
-    def _below(self, folder: str, name: str, artifact: Artifact) -> None:
+    def _below(self, folder: str, name: str, artifact: UnitArtifact) -> None:
         owner, _, kind = folder.rpartition(".")
-        if kind == "d":
+        if isinstance(artifact, UnitFile):
             self.drop_ins.setdefault(owner, {}).setdefault(name, artifact)
         elif kind in _LINKS:
-            self._link(name, _LINKS[kind], f"not {owner}" if artifact.link == MASK else owner)
+            self._link(name, _LINKS[kind], f"not {owner}" if artifact.masks else owner)
 
     def _link(self, unit: str, key: str, value: str) -> None:
         self.links.setdefault(unit, {}).setdefault(key, []).append(value)
@@ -235,11 +237,11 @@ class _Placed:
     def content(self, unit: str) -> Content:
         template = template_of(unit)
         fragment = self.fragments.get(unit) or self.fragments.get(template)
-        if fragment is not None and fragment.link == MASK:
+        if isinstance(fragment, UnitLink):
             return Content(fragment=MASK, item=fragment.item, provenance=self.provenance)
         drop_ins = {**self.drop_ins.get(template, {}), **self.drop_ins.get(unit, {})}
         files = [*([fragment] if fragment else []), *(drop_ins[name] for name in sorted(drop_ins))]
-        texts = tuple((file.path, file.content or "") for file in files)
+        texts = tuple((file.path, file.content) for file in files)
         return Content(
             fragment=fragment.path if fragment else "",
             files=texts,

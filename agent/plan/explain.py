@@ -18,9 +18,9 @@ from ordain.agent.generation import TRANSFORMS
 from ordain.agent.model import Generation
 from ordain.agent.plan.diff import contents
 from ordain.agent.plan.source_location import read_cause
+from ordain.transforms.artifacts import Artifact, SymbolicLink, UnitLink, content_of
 from ordain.transforms.document.node import unstep
 from ordain.transforms.errors import near
-from ordain.transforms.model import Artifact
 from ordain.transforms.systemd.unit_name import template_of
 
 DIRECTORIES = {
@@ -225,9 +225,9 @@ def _is_for(artifact: Artifact, unit: str) -> bool:
 
 
 def _file(artifact: Artifact) -> File:
-    if artifact.link is not None:
-        return File(path=artifact.path, link=artifact.link)
-    return File(path=artifact.path, lines=tuple(_lines(artifact.content or "")))
+    if isinstance(artifact, UnitLink | SymbolicLink):
+        return File(path=artifact.path, link=artifact.target)
+    return File(path=artifact.path, lines=tuple(_lines(content_of(artifact))))
 
 
 def _lines(content: str) -> Iterator[Line]:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from ordain.agent.generation import canonical
 from ordain.agent.model import Change, Effect, FileChange, Generation
-from ordain.transforms.model import Artifact
+from ordain.transforms.artifacts import PlacedFile, row
 
 Read = tuple[tuple[str, str, str], ...]
 """The files that a unit reads: path, what a change to it does (auto, reload, restart), hash."""
@@ -23,7 +23,7 @@ def changed_files(old: Generation, new: Generation) -> tuple[FileChange, ...]:
         was, now = before.get(path), after.get(path)
         if _same(was) != _same(now):
             what = "new" if was is None else "removed" if now is None else "changed"
-            found.append(FileChange(path=path, what=what, item=(now or was or Artifact(path=path)).item))
+            found.append(FileChange(path=path, what=what, item=(now or before[path]).item))
     return tuple(found)
 
 
@@ -57,8 +57,8 @@ def file_changes(unit: str, old: Read, new: Read) -> Iterator[Change]:
             )
 
 
-def _files(generation: Generation) -> dict[str, Artifact]:
-    return {artifact.path: artifact for artifact in generation.artifacts if artifact.is_file}
+def _files(generation: Generation) -> dict[str, PlacedFile]:
+    return {artifact.path: artifact for artifact in generation.artifacts if isinstance(artifact, PlacedFile)}
 
 
 def _below(used: str, paths: Sequence[str]) -> Sequence[str]:
@@ -70,10 +70,10 @@ def _below(used: str, paths: Sequence[str]) -> Sequence[str]:
     return paths[bisect_left(paths, used) : bisect_left(paths, f"{used[:-1]}0")]
 
 
-def _same(artifact: Artifact | None) -> Artifact | None:
-    return artifact and replace(artifact, item="")
+def _same(file: PlacedFile | None) -> PlacedFile | None:
+    return file and replace(file, item="")
 
 
-def _digest(artifact: Artifact) -> str:
+def _digest(file: PlacedFile) -> str:
     """A hash over the bytes of a file, its mode and its owner. Comments count: no format is known here."""
-    return hashlib.sha256(canonical(asdict(replace(artifact, item="", on_remove="")))).hexdigest()[:16]
+    return hashlib.sha256(canonical({**row(file), "item": "", "on_remove": ""})).hexdigest()[:16]

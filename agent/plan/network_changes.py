@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ordain.agent.model import FileChange, Generation, Plan
+from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.render.paths import IFUPDOWN, NETWORK_MANAGER, NETWORKD
 
 _STANZA = re.compile(r"^(?:auto|allow-hotplug|iface) (\S+)", re.MULTILINE)
@@ -76,7 +77,9 @@ def network_change(old: Generation, new: Generation) -> NetworkChange:
 
 def _texts(generation: Generation) -> Mapping[str, str]:
     return {
-        a.path: a.content or "" for a in generation.artifacts if a.is_file and a.item.partition("/")[0] == "network"
+        a.path: a.content
+        for a in generation.artifacts
+        if isinstance(a, RegularFile) and a.item.partition("/")[0] == "network"
     }
 
 

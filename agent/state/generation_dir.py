@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from ordain.agent.errors import DamagedGeneration
-from ordain.agent.generation import artifact_from_json, digest, member_from_json
+from ordain.agent.generation import digest, member_from_json
 from ordain.agent.model import Generation, to_json
 from ordain.agent.system import atomic_files
-from ordain.transforms.model import Artifact
+from ordain.transforms.artifacts import Artifact, RegularFile, UnitFile, from_row, row
 
 FORMAT = 1
 
@@ -76,7 +76,7 @@ def write(generation: Generation, folder: Path, last: Path | None) -> None:
     files = {
         "document.json": _pretty(dict(generation.document)),
         "provenance.json": _pretty(dict(generation.provenance)),
-        **{_place(a): a.content.encode() for a in generation.artifacts if a.content is not None},
+        **{_place(a): a.content.encode() for a in generation.artifacts if isinstance(a, UnitFile | RegularFile)},
     }
     atomic_files.make_folder(folder.parent)
     sweep(folder.parent)
@@ -130,9 +130,9 @@ def _read(folder: Path) -> Generation:
     if hashlib.sha256(provenance).hexdigest() != manifest["provenance"]:
         raise ValueError("provenance.json is not what was written")
     artifacts = []
-    for row in manifest["artifacts"]:
-        artifact = artifact_from_json(row)
-        if artifact.link is None and not (artifact.directory or artifact.credential or artifact.absent):
+    for fields in manifest["artifacts"]:
+        artifact = from_row(fields)
+        if isinstance(artifact, UnitFile | RegularFile):
             artifact = replace(artifact, content=(folder / _place(artifact)).read_bytes().decode())
         artifacts.append(artifact)
     found = Generation(
@@ -166,7 +166,7 @@ def _manifest(generation: Generation, files: Mapping[str, bytes]) -> dict[str, A
         "saved": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "provenance": hashlib.sha256(files["provenance.json"]).hexdigest(),
         "members": to_json(generation.members),
-        "artifacts": [{k: v for k, v in to_json(a).items() if k != "content"} for a in generation.artifacts],
+        "artifacts": [{k: v for k, v in row(a).items() if k != "content"} for a in generation.artifacts],
     }
 
 

@@ -16,12 +16,12 @@ from ordain.agent.generation import with_starters
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Generation, Hold, to_json
 from ordain.agent.system import atomic_files
+from ordain.transforms.artifacts import MASK, Artifact, UnitLink
 from ordain.transforms.machine.installed_units import read_installed
-from ordain.transforms.model import Artifact, Link
+from ordain.transforms.model import Link
 from ordain.transforms.systemd.unit_name import template_of
 
 PATH = "etc/ordain/boot/holds"
-MASK = "/dev/null"
 
 
 class UnreadableHolds(Failure):
@@ -73,14 +73,14 @@ def placed(generation: Generation, holds: Mapping[str, Hold], links: Iterable[Li
     for link in links:
         if link.name in stopped:
             path = f"early/{link.target}.{link.kind}/{link.name}"
-            artifacts[path] = Artifact(path=path, link=MASK)
+            artifacts[path] = UnitLink(path=path, target=MASK)
     return replace(generation, artifacts=tuple(artifacts[path] for path in sorted(artifacts)))
 
 
 def _left_out(artifact: Artifact, holds: Mapping[str, Hold]) -> bool:
-    if artifact.path.startswith("/") or artifact.link is None:
+    if not isinstance(artifact, UnitLink):
         return False
     folder, _, name = artifact.path.partition("/")[2].rpartition("/")
-    if artifact.link == MASK:
+    if artifact.masks:
         return not folder and any(hold.unmask and name in {unit, template_of(unit)} for unit, hold in holds.items())
     return bool(folder) and name in holds and holds[name].stopped

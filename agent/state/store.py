@@ -30,7 +30,7 @@ from ordain.agent.system.cached_file import Stamped
 from ordain.generator import files
 from ordain.generator.cache import Cache, CacheError, pack, unpack
 from ordain.generator.choose import BASELINE, HANDED
-from ordain.transforms.model import Artifact
+from ordain.transforms.artifacts import Artifact, PlacedFile, UnitFile, UnitLink
 
 if TYPE_CHECKING:
     from ordain.generator.cache import Entry
@@ -376,25 +376,23 @@ def _head(data: bytes) -> Cache:
 
 def _entries(generation: Generation) -> Iterator[Entry]:
     for a in generation.artifacts:
-        if not a.is_file:
-            content = None if a.content is None else a.content.encode()
-            yield a.path, a.mode, content, None if a.link is None else a.link.encode()
+        if isinstance(a, UnitFile):
+            yield a.path, a.mode, a.content.encode(), None
+        elif isinstance(a, UnitLink):
+            yield a.path, 0o777, None, a.target.encode()
 
 
-def _files(generation: Generation) -> Iterator[files.File]:
-    for a in generation.artifacts:
-        if a.is_file:
-            yield files.File(**{name: getattr(a, name) for name in files.File.__slots__})
+def _files(generation: Generation) -> Iterator[PlacedFile]:
+    return (a for a in generation.artifacts if isinstance(a, PlacedFile))
 
 
 def _artifacts(cache: Cache) -> Iterator[Artifact]:
-    for file in files.read(cache.files):
-        yield Artifact(**{name: getattr(file, name) for name in files.File.__slots__})
+    yield from files.read(cache.files)
     for path, mode, content, link in cache.entries:
         if link is None:
-            yield Artifact(path=path, mode=mode, content=(content or b"").decode())
+            yield UnitFile(path=path, mode=mode, content=(content or b"").decode())
         else:
-            yield Artifact(path=path, link=link.decode())
+            yield UnitLink(path=path, target=link.decode())
 
 
 def _numbered(folder: Path) -> list[int]:

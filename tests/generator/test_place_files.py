@@ -13,9 +13,17 @@ from ordain.agent.model import Generation
 from ordain.agent.state.store import Store
 from ordain.generator import files, safe_tree
 from ordain.generator.cache import Cache, CacheError, pack, unpack
-from ordain.generator.files import File, Placing, Report
+from ordain.generator.files import Placing, Report
+from ordain.transforms.artifacts import (
+    AbsentFile,
+    CredentialFile,
+    OnRemove,
+    PlacedDirectory,
+    PlacedFile,
+    RegularFile,
+    SymbolicLink,
+)
 from ordain.transforms.forbidden_paths import why_not
-from ordain.transforms.model import Artifact
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="files get owners")
 
@@ -28,7 +36,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def place(root: Path, *wanted: File) -> Report:
+def place(root: Path, *wanted: PlacedFile) -> Report:
     return Placing(root, "main").run(wanted)
 
 
@@ -37,7 +45,10 @@ def text(path: Path) -> tuple[str, int]:
 
 
 def test_what_is_written_is_read() -> None:
-    wanted = (File(path="/etc/a", content="ä\n", mode=0o600, owner="web"), File(path="/run/b", link="/etc/a"))
+    wanted = (
+        RegularFile(path="/etc/a", content="ä\n", mode=0o600, owner="web"),
+        SymbolicLink(path="/run/b", target="/etc/a"),
+    )
     cache = unpack(pack(Cache(entries=[("normal/a.target", 0o644, b"[Unit]\n", None)], files=files.write(wanted))))
 
     assert files.read(cache.files) == wanted
@@ -48,7 +59,7 @@ def test_what_is_written_is_read() -> None:
 
 
 def test_a_file_its_owner_and_the_directories_above(root: Path) -> None:
-    report = place(root, File(path="/etc/app/conf.d/a", content="a", mode=0o640, owner="web", group="web"))
+    report = place(root, RegularFile(path="/etc/app/conf.d/a", content="a", mode=0o640, owner="web", group="web"))
 
     placed = root / "etc/app/conf.d/a"
     assert report.problems == {}
@@ -61,7 +72,7 @@ def test_a_file_its_owner_and_the_directories_above(root: Path) -> None:
 
 
 def test_a_directory_that_others_use_stays(root: Path) -> None:
-    place(root, File(path="/etc/app", directory=True), File(path="/etc/app/a", content="a"))
+    place(root, PlacedDirectory(path="/etc/app"), RegularFile(path="/etc/app/a", content="a"))
     (root / "etc/app/theirs").touch()
 
     report = place(root)
@@ -78,7 +89,7 @@ def test_what_was_there_comes_back_with_its_mode_and_owner(root: Path, changes: 
     os.chown(motd, 4711, 4712)
 
     for number in range(changes):
-        place(root, File(path="/etc/motd", content=f"ours {number}"))
+        place(root, RegularFile(path="/etc/motd", content=f"ours {number}"))
         assert text(motd) == (f"ours {number}", 0o644)
     place(root)
 
@@ -91,7 +102,7 @@ def test_a_link_is_replaced_not_followed_and_comes_back(root: Path) -> None:
     (root / "etc/target").write_text("target")
     (root / "etc/resolv.conf").symlink_to("target")
 
-    place(root, File(path="/etc/resolv.conf", content="ours"))
+    place(root, RegularFile(path="/etc/resolv.conf", content="ours"))
 
     assert not (root / "etc/resolv.conf").is_symlink()
     assert (root / "etc/target").read_text() == "target"
@@ -103,7 +114,9 @@ def test_no_link_leads_anywhere(root: Path) -> None:
     (root / "home").mkdir()
     (root / "home/.ssh").symlink_to("../etc")
 
-    report = place(root, File(path="/home/.ssh/authorized_keys", content="key"), File(path="/etc/good", content=""))
+    report = place(
+        root, RegularFile(path="/home/.ssh/authorized_keys", content="key"), RegularFile(path="/etc/good", content="")
+    )
 
     assert "/home/.ssh is a link to ../etc" in report.problems["/home/.ssh/authorized_keys"]
     assert not (root / "etc/authorized_keys").exists()
@@ -113,7 +126,7 @@ def test_no_link_leads_anywhere(root: Path) -> None:
 def test_what_is_absent_comes_back(root: Path) -> None:
     (root / "etc/default").write_text("theirs")
 
-    place(root, File(path="/etc/default", absent=True))
+    place(root, AbsentFile(path="/etc/default"))
     assert not (root / "etc/default").exists()
 
     place(root)
@@ -121,7 +134,7 @@ def test_what_is_absent_comes_back(root: Path) -> None:
 
 
 def test_what_is_to_be_kept_is_kept(root: Path) -> None:
-    place(root, File(path="/etc/a", content="ours", on_remove="keep"))
+    place(root, RegularFile(path="/etc/a", content="ours", on_remove=OnRemove.KEEP))
     place(root)
 
     assert (root / "etc/a").read_text() == "ours"
@@ -129,7 +142,7 @@ def test_what_is_to_be_kept_is_kept(root: Path) -> None:
 
 
 def test_a_hand_is_overruled_while_the_documents_speak_and_respected_after(root: Path) -> None:
-    wanted = File(path="/etc/a", content="ours")
+    wanted = RegularFile(path="/etc/a", content="ours")
     place(root, wanted)
     (root / "etc/a").write_text("by hand")
 
@@ -145,7 +158,7 @@ def test_a_hand_is_overruled_while_the_documents_speak_and_respected_after(root:
 
 
 def test_what_is_as_it_should_be_is_not_touched(root: Path) -> None:
-    wanted = File(path="/etc/a", content="ours")
+    wanted = RegularFile(path="/etc/a", content="ours")
     place(root, wanted)
     before = (root / "etc/a").stat()
 
@@ -159,7 +172,7 @@ def test_what_is_as_it_should_be_is_not_touched(root: Path) -> None:
 def test_a_power_cut_at_any_file_is_made_good(root: Path, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         (root / "etc" / name).write_text("theirs")
-    wanted = [File(path=f"/etc/{name}", content="ours") for name in "abc"]
+    wanted = [RegularFile(path=f"/etc/{name}", content="ours") for name in "abc"]
     real, left = safe_tree.put, [calls]
 
     def cut(*arguments: object) -> None:
@@ -182,20 +195,20 @@ def test_a_power_cut_at_any_file_is_made_good(root: Path, calls: int, monkeypatc
 @pytest.mark.parametrize(
     ("file", "why"),
     [
-        (File(path="/etc/passwd", content=""), "the machine depends on /etc/passwd"),
-        (File(path="/proc/sys/kernel/x", content=""), "nothing is placed in /proc"),
-        (File(path="/etc/../etc/shadow", content=""), "no absolute path"),
-        (File(path="/etc/a", content="", owner="nobody-here"), "there is no user nobody-here"),
-        (File(path="/etc/a", content="", group="nobody-here"), "there is no group nobody-here"),
-        (File(path="/etc/a", credential="key"), "this machine has no credential key"),
-        (File(path="/etc/a", content="", mount="/srv"), "/srv is not mounted"),
-        (File(path="/etc/folder", content=""), "there is a directory"),
-        (File(path="/etc/folder", absent=True), "it is a directory"),
-        (File(path="/etc/passwd/a", content=""), "/etc/passwd is no directory"),
-        (File(path="/etc/group", directory=True), "the machine depends on"),
+        (RegularFile(path="/etc/passwd", content=""), "the machine depends on /etc/passwd"),
+        (RegularFile(path="/proc/sys/kernel/x", content=""), "nothing is placed in /proc"),
+        (RegularFile(path="/etc/../etc/shadow", content=""), "no absolute path"),
+        (RegularFile(path="/etc/a", content="", owner="nobody-here"), "there is no user nobody-here"),
+        (RegularFile(path="/etc/a", content="", group="nobody-here"), "there is no group nobody-here"),
+        (CredentialFile(path="/etc/a", credential="key"), "this machine has no credential key"),
+        (RegularFile(path="/etc/a", content="", mount="/srv"), "/srv is not mounted"),
+        (RegularFile(path="/etc/folder", content=""), "there is a directory"),
+        (AbsentFile(path="/etc/folder"), "it is a directory"),
+        (RegularFile(path="/etc/passwd/a", content=""), "/etc/passwd is no directory"),
+        (PlacedDirectory(path="/etc/group"), "the machine depends on"),
     ],
 )
-def test_what_cannot_be_is_told_and_leaves_no_trace(root: Path, file: File, why: str) -> None:
+def test_what_cannot_be_is_told_and_leaves_no_trace(root: Path, file: PlacedFile, why: str) -> None:
     (root / "etc/folder").mkdir()
     before = sorted((root / "etc").rglob("*"))
 
@@ -208,7 +221,7 @@ def test_what_cannot_be_is_told_and_leaves_no_trace(root: Path, file: File, why:
 def test_a_file_that_was_placed_and_cannot_be_now_stays(root: Path) -> None:
     (root / "etc/credstore").mkdir()
     (root / "etc/credstore/key").write_text("secret")
-    wanted = File(path="/etc/a", credential="key", mode=0o600)
+    wanted = CredentialFile(path="/etc/a", credential="key", mode=0o600)
     place(root, wanted)
     (root / "etc/credstore/key").unlink()
 
@@ -219,10 +232,10 @@ def test_a_file_that_was_placed_and_cannot_be_now_stays(root: Path) -> None:
 
 
 def test_a_damaged_record_is_told_and_costs_nothing(root: Path) -> None:
-    place(root, File(path="/etc/a", content="ours"))
+    place(root, RegularFile(path="/etc/a", content="ours"))
     (root / "var/lib/ordain/files/placed.json").write_text('{"/etc/a": {}}')
 
-    report = place(root, File(path="/etc/a", content="ours"))
+    report = place(root, RegularFile(path="/etc/a", content="ours"))
 
     assert report.problems == {}
     assert any("damaged" in note for note in report.notes.values())
@@ -241,12 +254,12 @@ def test_other_places_are_not(path: str) -> None:
 
 def test_every_kind_of_file_is_kept_in_the_history(tmp_path: Path) -> None:
     artifacts = (
-        Artifact(path="/etc/absent", absent=True),
-        Artifact(path="/etc/empty", content=""),
-        Artifact(path="/etc/key", credential="key"),
-        Artifact(path="/etc/link", link="/etc/empty"),
-        Artifact(path="/home/a", directory=True, owner="a"),
-        Artifact(path="/home/a/b", content="b"),
+        AbsentFile(path="/etc/absent"),
+        RegularFile(path="/etc/empty", content=""),
+        CredentialFile(path="/etc/key", credential="key"),
+        SymbolicLink(path="/etc/link", target="/etc/empty"),
+        PlacedDirectory(path="/home/a", owner="a"),
+        RegularFile(path="/home/a/b", content="b"),
     )
     store = Store(tmp_path)
     saved, _ = store.save(Generation(hash=digest({}, artifacts, ()), artifacts=artifacts))

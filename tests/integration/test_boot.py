@@ -59,7 +59,7 @@ def machine(machines: Machines, suite: str) -> Machine:
 def equipped(machine: Machine) -> Machine:
     for source in (TREE / "generator").glob("*.py"):
         machine.write(f"/usr/lib/ordain/0.1.0/ordain/generator/{source.name}", source.read_bytes())
-    for name in ("__init__", "forbidden"):
+    for name in ("__init__", "artifacts", "forbidden_paths"):
         source = TREE / f"transforms/{name}.py"
         machine.write(f"/usr/lib/ordain/0.1.0/ordain/transforms/{name}.py", source.read_bytes())
     for name in ("ordain-files", "ordain-users"):

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
@@ -57,8 +58,8 @@ def place(machine: Machine, text: str, os: str) -> None:
     compiled = compile(documents, facts_for(os), shipped=shipped())
     assert wrong == ()
     assert [p for p in compiled.problems if p.severity is not Severity.WARNING] == []
-    for artifact in (found for found in compiled.artifacts if found.is_file):
-        machine.write(artifact.path, artifact.content or "")
+    for artifact in (found for found in compiled.artifacts if isinstance(found, RegularFile)):
+        machine.write(artifact.path, artifact.content)
         machine.path(artifact.path).chmod(artifact.mode)
         if artifact.group:
             machine.run("chgrp", artifact.group, artifact.path)

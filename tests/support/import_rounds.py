@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.catalog.names import names, shared_versions
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
@@ -41,7 +42,7 @@ class Round:
 
     def rendered(self) -> dict[str, str]:
         """The text of every whole unit."""
-        made = {a.path: a.content for a in self.compiled.artifacts if a.content is not None}
+        made = {a.path: a.content for a in self.compiled.artifacts if isinstance(a, UnitFile)}
         return {path.removeprefix("normal/"): text for path, text in made.items() if path.count("/") == 1}
 
 

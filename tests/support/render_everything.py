@@ -9,11 +9,13 @@ import random
 import sys
 import time
 import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from ordain.agent.generation import canonical, generation
-from ordain.agent.model import to_json
+from ordain.agent.model import Generation, to_json
+from ordain.transforms.artifacts import row
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
@@ -29,6 +31,11 @@ SYSTEMS = ("debian-12", "rocky-9", "arch")
 def refuse(*_: Any) -> NoReturn:
     """Stands in for what no render may ask."""
     raise AssertionError("a render looked at the clock, or at chance")
+
+
+def as_json(made: Generation) -> dict[str, Any]:
+    """Return all of a generation as JSON data."""
+    return {**to_json(replace(made, artifacts=())), "artifacts": [row(artifact) for artifact in made.artifacts]}
 
 
 def main() -> None:
@@ -60,7 +67,7 @@ def main() -> None:
                 sys.stdout.buffer.write(f"{refused}\n".encode())
                 continue
             made = generation(compiled)
-            sys.stdout.buffer.write(canonical(to_json(made)) + b"\n")
+            sys.stdout.buffer.write(canonical(as_json(made)) + b"\n")
             sys.stdout.buffer.write("".join(f"{problem}\n" for problem in compiled.problems).encode())
 
 

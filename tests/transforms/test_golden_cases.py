@@ -14,13 +14,14 @@ import pytest
 import yaml
 
 from ordain.transforms.artifact_text import dump
+from ordain.transforms.artifacts import Artifact
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, in_order
 from ordain.transforms.machine.installed_units import read_installed
-from ordain.transforms.model import Artifact, Document
+from ordain.transforms.model import Document
 from support.golden import compare
 
 HERE = Path(__file__).parents[1]

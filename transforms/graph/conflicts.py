@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
+from ordain.transforms.artifacts import Artifact, PlacedFile, UnitLink
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.graph.effective_units import Effective, effective
 from ordain.transforms.graph.ordering_cycles import cycles
-from ordain.transforms.model import Artifact, Installed, Wanted
-from ordain.transforms.render.item import NULL, Item
+from ordain.transforms.model import Installed, Wanted
+from ordain.transforms.render.item import Item
 
 VITAL = frozenset(
     """
@@ -54,11 +55,14 @@ def _blocked(pointer: str, what: str, hint: str, code: str, where: Places) -> Pr
 
 def _vital(artifacts: Iterable[Artifact], where: Places) -> Iterator[Problem]:
     for artifact in artifacts:
-        place, _, unit = artifact.path.partition("/")
-        if artifact.link == NULL:  # a mask, or a dependency held back
+        if isinstance(artifact, PlacedFile):
+            continue
+        unit = artifact.path.partition("/")[2]
+        masks = isinstance(artifact, UnitLink) and artifact.masks
+        if masks:  # the unit, or a dependency on it
             unit = unit.rpartition("/")[2]
-        if unit in VITAL and place in {"normal", "early", "late"}:
-            verb = "stop or mask" if artifact.link == NULL else "replace"
+        if unit in VITAL:
+            verb = "stop or mask" if masks else "replace"
             what = f"the machine depends on {unit}; no document may {verb} it"
             yield _blocked(artifact.item, what, f"a drop-in can change it: units/{unit}.d", "Vital", where)
 
@@ -68,7 +72,7 @@ def _twice(artifacts: Iterable[Artifact], where: Places) -> Iterator[Problem]:
     for artifact in artifacts:
         other = first.setdefault(artifact.path, artifact)
         if other.item != artifact.item:
-            name = artifact.path if artifact.is_file else artifact.path.partition("/")[2]
+            name = artifact.path if isinstance(artifact, PlacedFile) else artifact.path.partition("/")[2]
             what = f"{other.item} and {artifact.item} both make {name}"
             yield _blocked(artifact.item, what, "say it in one place", "Clash", where)
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from ordain.transforms.model import Artifact, Installed
+from ordain.transforms.artifacts import Artifact, UnitFile, UnitLink
+from ordain.transforms.model import Installed
 from ordain.transforms.systemd import unit_file
 
 Sections = Mapping[str, tuple[tuple[str, str], ...]]
@@ -43,8 +44,9 @@ def effective(artifacts: Iterable[Artifact], installed: Installed | None) -> Eff
     artifacts = tuple(artifacts)
     units: dict[str, list[tuple[str, str, str]]] = {}
     ours: dict[str, set[str]] = {}
-    masked = {a.path.removeprefix("early/") for a in artifacts if a.link == "/dev/null" and a.path.count("/") == 1}
-    held = {a.path.removeprefix("early/") for a in artifacts if a.link == "/dev/null" and a.path.count("/") == 2}
+    masks = [a.path.removeprefix("early/") for a in artifacts if isinstance(a, UnitLink) and a.masks]
+    masked = {path for path in masks if "/" not in path}
+    held = {path for path in masks if "/" in path}
     for name, there in installed.units.items() if installed else ():
         if name not in masked:
             units[name] = [(s, k, v) for s, pairs in there.sections.items() for k, v in pairs]
@@ -65,15 +67,12 @@ _parse = lru_cache(maxsize=8192)(unit_file.parse)
 
 
 def _assignments(artifact: Artifact) -> Iterator[tuple[str, tuple[str, str, str]]]:
-    place, _, rest = artifact.path.partition("/")
-    head, _, tail = rest.partition("/")
-    if place not in {"normal", "early", "late"}:
-        return
-    if artifact.content is not None:
+    head, _, tail = artifact.path.partition("/")[2].partition("/")
+    if isinstance(artifact, UnitFile):
         unit = head.removesuffix(".d") if tail else head
         for assignment in _parse(artifact.content):
             yield unit, assignment
-    elif artifact.link != "/dev/null" and tail:
+    elif isinstance(artifact, UnitLink) and not artifact.masks and tail:
         target, _, kind = head.rpartition(".")
         if kind in LINKS:
             yield target, ("Unit", LINKS[kind], tail)

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 
+from ordain.transforms.artifacts import Artifact, PlacedFile, UnitFile, UnitLink
 from ordain.transforms.errors import Problem, Severity, near
 from ordain.transforms.graph.effective_units import Effective, effective
 from ordain.transforms.graph.essential_units import ITEM, KEEP, LIFELINES, REPLACED, ROOTS
-from ordain.transforms.model import Artifact, Branch, Installed, Leaf, Member, Wanted
+from ordain.transforms.model import Branch, Installed, Leaf, Member, Wanted
 from ordain.transforms.render.item import Item
 from ordain.transforms.render.unit_draft import HEADER
 from ordain.transforms.systemd import unit_name
@@ -59,7 +60,7 @@ def render(tree: Branch, items: Iterable[Item], kept: Iterable[Item], installed:
     artifacts += [_wanted_by_us(name) for name in sorted(allowed)]
     if installed is None:
         return Item(pointer=ITEM, artifacts=tuple(artifacts))
-    placed = (*artifacts, *(a for item in kept for a in item.artifacts if not a.is_file))
+    placed = (*artifacts, *(a for item in kept for a in item.artifacts if not isinstance(a, PlacedFile)))
     spoken_of = [member for item in items for member in item.members]
     members = keeps_out(placed, spoken_of, installed)
     vendors = _reached(effective(placed, installed), installed, distribution(installed))
@@ -133,7 +134,7 @@ def _console(leaf: Leaf | None) -> Iterator[Artifact]:
     name = str(leaf.value).removeprefix("/dev/")
     virtual = name.startswith("tty") and name[3:].isdigit()
     unit = unit_name.instance_of("getty@.service" if virtual else "serial-getty@.service", unit_name.escape(name))
-    yield Artifact(path=f"normal/getty.target.wants/{unit}", link=f"../{unit_name.template_of(unit)}", item=ITEM)
+    yield UnitLink(path=f"normal/getty.target.wants/{unit}", target=f"../{unit_name.template_of(unit)}", item=ITEM)
 
 
 def _targets(installed: Installed | None) -> Iterator[Artifact]:
@@ -141,14 +142,14 @@ def _targets(installed: Installed | None) -> Iterator[Artifact]:
     basic = _BASIC.format(
         header=HEADER, kept=" ".join(known), first=" ".join(name for name in known if not name.endswith(".timer"))
     )
-    yield Artifact(path=_DEFAULT, link=f"/usr/lib/systemd/system/{TARGET}", item=ITEM)
-    yield Artifact(path="early/basic.target", content=basic, item=ITEM)
-    yield Artifact(path=f"normal/multi-user.target.d/{_DROP_IN}", content=_ISOLATED.format(header=HEADER), item=ITEM)
+    yield UnitLink(path=_DEFAULT, target=f"/usr/lib/systemd/system/{TARGET}", item=ITEM)
+    yield UnitFile(path="early/basic.target", content=basic, item=ITEM)
+    yield UnitFile(path=f"normal/multi-user.target.d/{_DROP_IN}", content=_ISOLATED.format(header=HEADER), item=ITEM)
 
 
 def _wanted_by_us(unit: str) -> Artifact:
     file = unit_name.template_of(unit) or unit
-    return Artifact(path=f"normal/{TARGET}.wants/{unit}", link=f"../{file}", item=ITEM)
+    return UnitLink(path=f"normal/{TARGET}.wants/{unit}", target=f"../{file}", item=ITEM)
 
 
 def distribution(installed: Installed) -> frozenset[str]:

@@ -11,8 +11,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ordain.transforms.artifacts import Artifact, OnRemove, PlacedDirectory, PlacedFile, RegularFile
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.model import Artifact, Branch, Leaf
+from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.render.item import Item
 from ordain.transforms.render.text_file import Text
 
@@ -81,7 +82,7 @@ class _User:
             leaf = self.branch.leaf(key) or self.branch.branch(key).here
             self.file.block(leaf, f"{key} of root stays as it is", ROOTS[key], "Vital")
 
-    def said(self, *, absent: bool) -> Artifact:
+    def said(self, *, absent: bool) -> RegularFile:
         """What systemd-sysusers does not do to an account that is there; read by generator.accounts."""
         values: dict[str, object] = {"name": self.name}
         if absent:
@@ -91,7 +92,7 @@ class _User:
             values |= {key: str(leaf.value) for key in ("home", "shell") if (leaf := self.branch.leaf(key))}
             values["groups"] = [self.names.user(group) for group, _ in self.branch.branch("groups").leaves()]
         content = json.dumps(values, sort_keys=True)
-        return Artifact(path=ACCOUNT.format(self.name), content=f"{content}\n", item=self.file.item)
+        return RegularFile(path=ACCOUNT.format(self.name), content=f"{content}\n", item=self.file.item)
 
     def account(self) -> None:
         shell = self.branch.leaf("shell")
@@ -119,7 +120,7 @@ class _User:
             _check_name(self.file, known, leaf)
             self.file.add(f"m {self.name} {known}", leaf)
 
-    def keys(self) -> Iterator[Artifact]:
+    def keys(self) -> Iterator[PlacedFile]:
         """The home directory of an ordinary user, and the keys that may log in."""
         if not self.home:
             return
@@ -127,11 +128,9 @@ class _User:
         root = self.name == "root"
         owner = "" if root else self.name
         main = "" if root else self.names.user(str(group)) if group else self.name
-        place = Artifact(
-            path="", directory=True, mode=0o700, item=self.file.item, owner=owner, group=main, home=self.home
-        )
+        private = PlacedDirectory(path="", mode=0o700, item=self.file.item, owner=owner, group=main, home=self.home)
         if not (root or self.system):
-            yield replace(place, path=self.home, on_remove="keep")
+            yield replace(private, path=self.home, on_remove=OnRemove.KEEP)
         keys = Text(path=f"{self.home}/.ssh/authorized_keys", item=self.file.item)
         for key, leaf in self.branch.branch("keys").leaves():
             if not _KEY.fullmatch(key):
@@ -139,7 +138,7 @@ class _User:
             keys.add(key, leaf)
         if keys.lines:
             self.file.problems += keys.problems
-            yield replace(place, path=f"{self.home}/.ssh")
+            yield replace(private, path=f"{self.home}/.ssh")
             yield replace(keys.artifact(0o600, owner, main), home=self.home)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ordain.transforms.artifacts import Artifact
 from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Artifact, Branch, Installed, InstalledUnit, Link, Member, Wanted
+from ordain.transforms.model import Branch, Installed, InstalledUnit, Link, Member, Wanted
 from ordain.transforms.render import service_directives, sockets_and_timers
 from ordain.transforms.render.health import health
 from ordain.transforms.render.item import SERVICES_TARGET, Item, hold_back, item, mask, wants

@@ -8,10 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from ordain.transforms.artifacts import (
+    AbsentFile,
+    CredentialFile,
+    OnRemove,
+    PlacedDirectory,
+    PlacedFile,
+    RegularFile,
+    SymbolicLink,
+)
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.forbidden_paths import why_not
-from ordain.transforms.model import Artifact, Branch, Leaf, Template, Tree
+from ordain.transforms.model import Branch, Leaf, Template, Tree
 from ordain.transforms.render.item import Item
 
 SIZE_MAX = 1 << 20
@@ -62,41 +71,41 @@ class _File:
     def blocked(self) -> bool:
         return any(problem.severity is Severity.BLOCKED for problem in self.problems)
 
-    def artifacts(self) -> Iterator[Artifact]:
+    def artifacts(self) -> Iterator[PlacedFile]:
         what, hint = why_not(self.path)
         if what:
             self.block(self.here, what, hint, "Vital")
             return
         if self.path.endswith("/") and self.branch.value("directory") is not True:
             self.block(self.here, f"{self.path} is a directory's name", "directory: true", "Item")
-        is_directory = self.branch.value("directory") is True
         kinds = [kind for kind in KINDS if kind in self.branch]
         absent = self.branch.value("state") == "absent"
         if not kinds and not absent:
             self.block(self.here, "it has neither content nor another kind", f"one of {', '.join(KINDS)}", "Item")
             return
-        text = self.branch.leaf("content") or self.branch.leaf("template")
-        base = Artifact(
-            path=self.path.rstrip("/"),
-            item=self.pointer,
-            mode=self.mode(0o755 if is_directory else 0o644),
-            owner=self.account("owner"),
-            group=self.account("group"),
-            on_remove=str(self.branch.value("on-remove", "restore")),
+        owner, group = self.account("owner"), self.account("group")
+        file: PlacedFile
+        if absent:
+            file = AbsentFile(path=self.path.rstrip("/"), item=self.pointer)
+        else:
+            file = replace(self.present(), owner=owner, group=group)
+        yield replace(
+            file,
+            on_remove=OnRemove(str(self.branch.value("on-remove", "restore"))),
             mount=self.mount(),
             remote=self.mounts.get(self.mount(), False),
         )
-        link, credential = self.branch.leaf("link"), self.branch.branch("credential")
-        if absent:
-            yield replace(base, absent=True, mode=0o644, owner="", group="")
-        elif text is not None:
-            yield replace(base, content=self.text(text))
-        elif link is not None:
-            yield replace(base, link=self.text(link), mode=0o777)
-        elif credential:
-            yield replace(base, credential=self.credential(credential), mode=self.mode(0o600))
-        else:
-            yield replace(base, directory=True)
+
+    def present(self) -> PlacedFile:
+        path, item = self.path.rstrip("/"), self.pointer
+        text, link = self.branch.leaf("content") or self.branch.leaf("template"), self.branch.leaf("link")
+        if text is not None:
+            return RegularFile(path=path, item=item, content=self.text(text), mode=self.mode(0o644))
+        if link is not None:
+            return SymbolicLink(path=path, item=item, target=self.text(link))
+        if credential := self.branch.branch("credential"):
+            return CredentialFile(path=path, item=item, credential=self.credential(credential), mode=self.mode(0o600))
+        return PlacedDirectory(path=path, item=item, mode=self.mode(0o755))
 
     def mode(self, usual: int) -> int:
         leaf = self.branch.leaf("mode")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from ordain.transforms.artifacts import Artifact, RegularFile, SymbolicLink
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.model import Artifact, Branch, Leaf, Member, Wanted
+from ordain.transforms.model import Branch, Leaf, Member, Wanted
 from ordain.transforms.render.item import Item
 from ordain.transforms.render.text_file import Text
 
@@ -41,11 +42,11 @@ class _Host:
     def artifacts(self) -> Iterator[Artifact]:
         if leaf := self.word("hostname", _HOSTNAME, "letters, digits and -, with dots between, 64 at most"):
             # Read whole by PID 1, which knows comments there; other readers do not.
-            yield Artifact(path=HOSTNAME, content=f"{leaf.value}\n", item=self.pointer)
+            yield RegularFile(path=HOSTNAME, content=f"{leaf.value}\n", item=self.pointer)
             self.read_by(READER, HOSTNAME)
         if leaf := self.word("timezone", _ZONE, "a name below /usr/share/zoneinfo, such as Europe/Berlin"):
             target = f"../usr/share/zoneinfo/{leaf.value}"
-            yield Artifact(path="/etc/localtime", link=target, mode=0o777, item=self.pointer)
+            yield SymbolicLink(path="/etc/localtime", target=target, item=self.pointer)
         if leaf := self.word("locale", _WORD, "such as C.UTF-8"):
             yield self.lines(self.names.paths().get("locale", LOCALE), f"LANG={leaf.value}", leaf)
         if leaf := self.word("keymap", _WORD, "such as de"):

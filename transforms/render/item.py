@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from ordain.transforms.artifacts import MASK, Artifact, UnitLink
 from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Artifact, Member
+from ordain.transforms.model import Member
 from ordain.transforms.render.unit_draft import Draft
 from ordain.transforms.systemd import unit_name
 
 SERVICES_TARGET = "ordain-services.target"
-NULL = "/dev/null"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,17 +38,17 @@ def item(pointer: str, drafts: Iterable[Draft], links: Iterable[Artifact] = (), 
     return Item(pointer=pointer, artifacts=(*files, *links), members=tuple(members), problems=problems)
 
 
-def wants(target: str, unit: str, pointer: str) -> Artifact:
+def wants(target: str, unit: str, pointer: str) -> UnitLink:
     """The link by which ``target`` wants ``unit``. PID 1 reads its name only, so it may dangle."""
     file = unit_name.template_of(unit) or unit
-    return Artifact(path=f"normal/{target}.wants/{unit}", link=f"../{file}", item=pointer)
+    return UnitLink(path=f"normal/{target}.wants/{unit}", target=f"../{file}", item=pointer)
 
 
-def mask(unit: str, pointer: str) -> Artifact:
+def mask(unit: str, pointer: str) -> UnitLink:
     """Masks ``unit``, whoever made it: early beats /etc (docs/design/systemd.md, fact 7)."""
-    return Artifact(path=f"early/{unit}", link=NULL, item=pointer)
+    return UnitLink(path=f"early/{unit}", target=MASK, item=pointer)
 
 
-def hold_back(target: str, kind: str, unit: str, pointer: str) -> Artifact:
+def hold_back(target: str, kind: str, unit: str, pointer: str) -> UnitLink:
     """Masks one dependency of ``target``, and nothing else (docs/design/systemd.md, fact 10)."""
-    return Artifact(path=f"early/{target}.{kind}/{unit}", link=NULL, item=pointer)
+    return UnitLink(path=f"early/{target}.{kind}/{unit}", target=MASK, item=pointer)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ordain.transforms.model import Artifact, Branch, Member, Wanted
+from ordain.transforms.artifacts import Artifact
+from ordain.transforms.model import Branch, Member, Wanted
 from ordain.transforms.render.item import Item, item, mask, wants
 from ordain.transforms.render.unit_draft import Draft
 from ordain.transforms.systemd import unit_name

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ordain.transforms.artifacts import Artifact, UnitLink
 from ordain.transforms.machine import sysv_scripts
-from ordain.transforms.model import Artifact, Branch, Installed, Member, Wanted, texts
+from ordain.transforms.model import Branch, Installed, Member, Wanted, texts
 from ordain.transforms.render.item import Item, item
 from ordain.transforms.render.unit_draft import Draft
 from ordain.transforms.systemd import unit_name
@@ -50,9 +51,9 @@ def _links(unit: str, install: Branch, pointer: str, draft: Draft) -> Iterator[A
             if not unit_name.is_valid(name):
                 draft.block(leaf, f"{name!r} is no unit name", "", "Encode")
             elif key in INSTALL:
-                yield Artifact(path=f"normal/{name}.{INSTALL[key]}/{unit}", link=f"../{unit}", item=pointer)
+                yield UnitLink(path=f"normal/{name}.{INSTALL[key]}/{unit}", target=f"../{unit}", item=pointer)
             elif key == "Alias":
-                yield Artifact(path=f"normal/{name}", link=unit, item=pointer)
+                yield UnitLink(path=f"normal/{name}", target=unit, item=pointer)
             else:
                 draft.block(
                     leaf, f"Install: {key}= is not supported", f"one of {', '.join(INSTALL)}, Alias", "UnknownKey"

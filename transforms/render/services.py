@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from ordain.transforms.model import Artifact, Branch, Installed, Member, Wanted
+from ordain.transforms.artifacts import Artifact
+from ordain.transforms.model import Branch, Installed, Member, Wanted
 from ordain.transforms.render import distribution_service, service_directives, sockets_and_timers
 from ordain.transforms.render.health import health
 from ordain.transforms.render.item import SERVICES_TARGET, Item, item, mask, wants

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Artifact, Leaf
+from ordain.transforms.model import Leaf
 from ordain.transforms.render.provenance import HEADER, cause, comment
 
 _LINE = re.compile(r"[^\x00-\x1f\x7f\u0085\u2028\u2029]*")
@@ -34,11 +35,11 @@ class Text:
             Problem(where=leaf.where, what=what, hint=hint, code=code, severity=Severity.BLOCKED, item=self.item)
         )
 
-    def artifact(self, mode: int = 0o644, owner: str = "", group: str = "") -> Artifact:
+    def artifact(self, mode: int = 0o644, owner: str = "", group: str = "") -> RegularFile:
         """The file."""
         head = [comment(line.format(pointer=self.item)) for line in HEADER]
         content = "".join(f"{line}\n" for line in (*head, *self.lines))
-        return Artifact(path=self.path, content=content, item=self.item, mode=mode, owner=owner, group=group)
+        return RegularFile(path=self.path, content=content, item=self.item, mode=mode, owner=owner, group=group)
 
     @property
     def blocked(self) -> bool:

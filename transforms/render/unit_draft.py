@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.errors import NOWHERE, Problem, Severity, Where
-from ordain.transforms.model import Artifact, Installed, Leaf
+from ordain.transforms.model import Installed, Leaf
 from ordain.transforms.render.provenance import cause
 from ordain.transforms.systemd import directives, unit_file, unit_name
 from ordain.transforms.systemd.encode import EncodeError, Neutral, encode, encode_command, encode_environment, raw
@@ -175,7 +176,7 @@ class Draft:
         """Where it is placed."""
         return f"normal/{self.unit}.d/{self.drop_in}" if self.drop_in else f"normal/{self.unit}"
 
-    def artifact(self) -> Artifact:
+    def artifact(self) -> UnitFile:
         """The file. A draft without lines gives none: ask ``lines`` first."""
         header = (line.format(unit=self.unit) for line in HEADER)
-        return Artifact(path=self.path, content=unit_file.write(self.lines, header=header), item=self.item)
+        return UnitFile(path=self.path, content=unit_file.write(self.lines, header=header), item=self.item)

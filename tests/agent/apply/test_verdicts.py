@@ -10,7 +10,8 @@ from ordain.agent.apply.jobs import GRACE_SEC, LONGEST_SEC, Done, patience
 from ordain.agent.apply.verdicts import missing, overridden, verdict
 from ordain.agent.model import Generation, Job, Observed, UnitState, Verb
 from ordain.agent.plan.unit_status import unit_statuses
-from ordain.transforms.model import Artifact, Member, Wanted
+from ordain.transforms.artifacts import RegularFile, UnitFile, UnitLink
+from ordain.transforms.model import Member, Wanted
 
 START = Job(unit="web.service", verb=Verb.START, reason="")
 STOP = Job(unit="web.service", verb=Verb.STOP, reason="")
@@ -88,10 +89,10 @@ def test_what_the_generator_left_out_is_found(tmp_path: Path) -> None:
     (normal / "ordain-services.target.wants").mkdir(parents=True)
     (tmp_path / "run/systemd/generator.early").mkdir()
     artifacts = (
-        Artifact(path="early/srv.mount", content="[Mount]\n"),
-        Artifact(path="normal/ordain-services.target.wants/web.service", link="../web.service"),
-        Artifact(path="normal/web.service", content="[Service]\n"),
-        Artifact(path="/etc/motd", content="no unit"),
+        UnitFile(path="early/srv.mount", content="[Mount]\n"),
+        UnitLink(path="normal/ordain-services.target.wants/web.service", target="../web.service"),
+        UnitFile(path="normal/web.service", content="[Service]\n"),
+        RegularFile(path="/etc/motd", content="no unit"),
     )
     (tmp_path / "run/systemd/generator.early/srv.mount").write_text("[Mount]\n")
     (normal / "web.service").write_text("[Service]\n")
@@ -105,9 +106,9 @@ def test_what_the_generator_left_out_is_found(tmp_path: Path) -> None:
 
 
 def test_an_admins_file_before_ours_is_told() -> None:
-    ours = Artifact(path="normal/web.service", content="")
-    drop_in = Artifact(path="normal/ssh.service.d/00-ordain.conf", content="")
-    template = Artifact(path="normal/job@.service", content="")
+    ours = UnitFile(path="normal/web.service", content="")
+    drop_in = UnitFile(path="normal/ssh.service.d/00-ordain.conf", content="")
+    template = UnitFile(path="normal/job@.service", content="")
     generation = Generation(number=1, hash="1", artifacts=(ours, drop_in, template))
     directory = "/run/systemd/generator"
 

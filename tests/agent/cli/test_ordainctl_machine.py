@@ -27,7 +27,8 @@ from ordain.agent.cli.main import main
 from ordain.agent.model import Generation
 from ordain.agent.plan.explain import Hand
 from ordain.agent.state.store import Store
-from ordain.transforms.model import Artifact, Member, Wanted
+from ordain.transforms.artifacts import UnitFile, UnitLink
+from ordain.transforms.model import Member, Wanted
 from ordain.transforms.systemd.unit_file import Line, write
 
 BOOT_ID = "11111111-2222-3333-4444-555555555555"
@@ -64,10 +65,10 @@ def generation(memory: str) -> Generation:
     return Generation(
         hash=f"hash{memory}",
         artifacts=(
-            Artifact(
-                path="normal/ordain-services.target.wants/web.service", link="../web.service", item="services/web"
+            UnitLink(
+                path="normal/ordain-services.target.wants/web.service", target="../web.service", item="services/web"
             ),
-            Artifact(path="normal/web.service", content=web, item="services/web"),
+            UnitFile(path="normal/web.service", content=web, item="services/web"),
         ),
         members=(Member(unit="web.service", item="services/web", wanted=Wanted.RUNNING, ours=True),),
         document={"services": {"web": {"command": [["/usr/bin/web"]], "limits": {"memory": memory}}}},

@@ -8,7 +8,8 @@ from ordain.agent.daemon.source_loss import due
 from ordain.agent.model import Generation, Job, Note, Observed, UnitState, Verb, Why
 from ordain.agent.plan.unit_decision import decide
 from ordain.agent.plan.unit_view import views
-from ordain.transforms.model import Artifact, Member, Wanted
+from ordain.transforms.artifacts import UnitFile
+from ordain.transforms.model import Member, Wanted
 
 HOUR = 3_600_000_000
 
@@ -45,7 +46,7 @@ def test_it_stops_once_stays_stopped_and_comes_back(
 ) -> None:
     now = Generation(
         hash="1",
-        artifacts=(Artifact(path="normal/a.service", content="[Service]\nExecStart=/bin/true\n", item="services/a"),),
+        artifacts=(UnitFile(path="normal/a.service", content="[Service]\nExecStart=/bin/true\n", item="services/a"),),
         members=(member("a", HOUR),),
     )
     state = UnitState(name="a.service", load_state="loaded", active_state=active, sub_state="x", invocation_id="1")

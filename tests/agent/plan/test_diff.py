@@ -10,15 +10,16 @@ import pytest
 from ordain.agent.generation import digest, generation, member_from_json
 from ordain.agent.model import Change, Effect, Generation, to_json
 from ordain.agent.plan.diff import FRAGMENT, contents, diff, placed_differ
+from ordain.transforms.artifacts import UnitFile, UnitLink
 from ordain.transforms.errors import Where
-from ordain.transforms.model import Artifact, Branch, Compiled, Facts, Leaf, Member, Resolved, Template, Wanted
+from ordain.transforms.model import Branch, Compiled, Facts, Leaf, Member, Resolved, Template, Wanted
 
 
 def placed(files: dict[str, str]) -> Generation:
     """A generation of files by path; ``-> TARGET`` is a link."""
     return Generation(
         artifacts=tuple(
-            Artifact(path=path, link=text[3:]) if text.startswith("-> ") else Artifact(path=path, content=text)
+            UnitLink(path=path, target=text[3:]) if text.startswith("-> ") else UnitFile(path=path, content=text)
             for path, text in sorted(files.items())
         )
     )
@@ -213,7 +214,7 @@ TREE = Branch(
         "files": Branch(children={"/etc/a~b": Branch(children={"mode": leaf("0644", 7)})}),
     }
 )
-ARTIFACTS = (Artifact(path="normal/b.service", content="x"), Artifact(path="normal/a.service", content="y"))
+ARTIFACTS = (UnitFile(path="normal/b.service", content="x"), UnitFile(path="normal/a.service", content="y"))
 MEMBERS = (
     Member(unit="b.service", item="services/b", wanted=Wanted.MASKED, ours=True),
     Member(unit="a.service", item="services/a", wanted=Wanted.PRESENT, ours=False, on_change="none"),

@@ -12,7 +12,7 @@ import pytest
 from ordain.agent.apply import reachability
 from ordain.agent.model import Generation
 from ordain.agent.plan.network_changes import NetworkChange, network_change
-from ordain.transforms.model import Artifact
+from ordain.transforms.artifacts import RegularFile
 
 NETWORKD = "/run/systemd/network/10-ordain-"
 KEYFILE = "/run/NetworkManager/system-connections/ordain-eth0.nmconnection"
@@ -33,7 +33,7 @@ iface br0 inet manual
 
 
 def made(**files: str) -> Generation:
-    return Generation(artifacts=tuple(Artifact(path=p, content=t, item="network/x/y") for p, t in files.items()))
+    return Generation(artifacts=tuple(RegularFile(path=p, content=t, item="network/x/y") for p, t in files.items()))
 
 
 def test_a_line_that_moves_in_the_documents_is_no_change_of_the_network() -> None:

@@ -18,7 +18,8 @@ from ordain.agent.plan.describe import describe
 from ordain.agent.plan.diff import diff
 from ordain.agent.plan.planner import plan, units
 from ordain.agent.plan.unit_view import RUNNING
-from ordain.transforms.model import Artifact, Member, Wanted
+from ordain.transforms.artifacts import UnitArtifact, UnitFile, UnitLink
+from ordain.transforms.model import Member, Wanted
 
 Units = Mapping[str, Mapping[str, Any]]
 
@@ -29,17 +30,18 @@ NOT_PLACED = ("mask", "member", "comment", "links", "held_back", "instance", "wa
 
 def generation(described: Units) -> Generation:
     """A generation from the words of the tables."""
-    artifacts, members = [], []
+    artifacts: list[UnitArtifact] = []
+    members = []
     for unit, words in described.items():
         ours = words.get("ours", True)
         drop_in = not ours or words.get("instance", False)
         if words.get("mask"):
-            artifacts.append(Artifact(path=f"early/{unit}", link="/dev/null"))
+            artifacts.append(UnitLink(path=f"early/{unit}", target="/dev/null"))
         elif text := content(words):
             name = f"normal/{unit}.d/00-ordain.conf" if drop_in else f"normal/{unit}"
-            artifacts.append(Artifact(path=name, content=text))
-        artifacts += [Artifact(path=f"normal/{t}.wants/{unit}", link=f"../{unit}") for t in words.get("links", ())]
-        artifacts += [Artifact(path=f"early/{t}.wants/{unit}", link="/dev/null") for t in words.get("held_back", ())]
+            artifacts.append(UnitFile(path=name, content=text))
+        artifacts += [UnitLink(path=f"normal/{t}.wants/{unit}", target=f"../{unit}") for t in words.get("links", ())]
+        artifacts += [UnitLink(path=f"early/{t}.wants/{unit}", target="/dev/null") for t in words.get("held_back", ())]
         if words.get("member", True):
             fields = {name: words[name] for name in MEMBER_FIELDS if name in words}
             wanted = Wanted(words.get("wanted", "running" if words.get("starter", True) else "present"))

@@ -7,13 +7,14 @@ from dataclasses import replace
 from ordain.agent.model import Cause, Generation
 from ordain.agent.plan.describe import describe_change
 from ordain.agent.plan.diff import diff
-from ordain.transforms.model import Artifact, Member, Wanted
+from ordain.transforms.artifacts import UnitFile, UnitLink
+from ordain.transforms.model import Member, Wanted
 
 WEB = Member(unit="web.service", item="services/web", wanted=Wanted.RUNNING, ours=True)
 
 
 def generation(text: str) -> Generation:
-    unit = Artifact(path="normal/web.service", content=text, item="services/web")
+    unit = UnitFile(path="normal/web.service", content=text, item="services/web")
     return Generation(hash=text, artifacts=(unit,), members=(WEB,))
 
 
@@ -40,7 +41,7 @@ def test_a_unit_that_comes_names_its_item() -> None:
 
 
 def test_a_mask_names_the_state_that_asks_for_it() -> None:
-    mask = Artifact(path="early/web.service", link="/dev/null", item="services/web")
+    mask = UnitLink(path="early/web.service", target="/dev/null", item="services/web")
     said = {"services/web/state": {"path": "web.yaml", "line": 5, "layer": "web", "overrode": []}}
     masked = replace(generation(""), artifacts=(mask,), provenance=said)
 

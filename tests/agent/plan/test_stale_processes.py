@@ -7,7 +7,8 @@ from dataclasses import replace
 from ordain.agent.model import Applied, AppliedUnit, Change, Effect, Generation, Job, Observed, Plan, UnitState, Verb
 from ordain.agent.plan.planner import plan
 from ordain.agent.plan.stale_processes import merge, overtaken, record, waits
-from ordain.transforms.model import Artifact, Member, Wanted
+from ordain.transforms.artifacts import UnitFile
+from ordain.transforms.model import Member, Wanted
 
 WEB = "web.service"
 USER = Change(unit=WEB, section="Service", key="User", old=("a",), new=("b",))
@@ -80,7 +81,7 @@ def test_a_change_taken_back_is_in_the_plan_and_waits_no_more() -> None:
     def web(user: str) -> Generation:
         text = f"[Service]\nUser={user}\n"
         member = Member(unit=WEB, item="services/web", wanted=Wanted.RUNNING, ours=True)
-        return Generation(hash=user, artifacts=(Artifact(path="normal/web.service", content=text),), members=(member,))
+        return Generation(hash=user, artifacts=(UnitFile(path="normal/web.service", content=text),), members=(member,))
 
     state = UnitState(name=WEB, load_state="loaded", active_state="active")
     steps = plan(web("b"), web("a"), Observed(units={WEB: state}, waits={WEB: (USER,)}))

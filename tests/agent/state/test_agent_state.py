@@ -20,9 +20,10 @@ from ordain.agent.state.apply_journal import PATH as JOURNAL
 from ordain.agent.state.apply_journal import Entry, Journal, Phase
 from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
+from ordain.transforms.artifacts import UnitFile, content_of
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.machine.agent_yaml import PATH as SETTINGS
-from ordain.transforms.model import Artifact, Member, Wanted
+from ordain.transforms.model import Member, Wanted
 
 CHANGE = Change(unit="web.service", section="Service", key="User", old=("a",), new=("b",), effect=Effect.RESTART)
 PLAN = Plan(
@@ -187,7 +188,7 @@ def test_a_blocked_item_keeps_its_last_good_form() -> None:
     def made(text: str, *names: str) -> Generation:
         return Generation(
             hash=text,
-            artifacts=tuple(Artifact(path=f"normal/{n}.service", content=text, item=f"services/{n}") for n in names),
+            artifacts=tuple(UnitFile(path=f"normal/{n}.service", content=text, item=f"services/{n}") for n in names),
             members=tuple(
                 Member(unit=f"{n}.service", item=f"services/{n}", wanted=Wanted.RUNNING, ours=True) for n in names
             ),
@@ -195,7 +196,7 @@ def test_a_blocked_item_keeps_its_last_good_form() -> None:
 
     kept = keep(made("new", "web"), made("old", "web", "db", "gone"), {"services/db"})
 
-    assert [(a.path, a.content) for a in kept.artifacts] == [
+    assert [(a.path, content_of(a)) for a in kept.artifacts] == [
         ("normal/db.service", "old"),
         ("normal/web.service", "new"),
     ]

@@ -12,12 +12,12 @@ from ordain.agent.model import Generation, Hold
 from ordain.agent.state.holds import PATH, UnreadableHolds, as_placed, placed, read_holds, write_holds
 from ordain.agent.state.store import Store
 from ordain.generator.cache import unpack
-from ordain.transforms.model import Artifact
+from ordain.transforms.artifacts import UnitFile, UnitLink
 
-MASK = Artifact(path="early/cups.service", link="/dev/null")
-UNIT = Artifact(path="normal/web.service", content="[Service]\n")
-WANTS = Artifact(path="normal/ordain-services.target.wants/web.service", link="../web.service")
-BACK = Artifact(path="early/multi-user.target.wants/web.service", link="/dev/null")
+MASK = UnitLink(path="early/cups.service", target="/dev/null")
+UNIT = UnitFile(path="normal/web.service", content="[Service]\n")
+WANTS = UnitLink(path="normal/ordain-services.target.wants/web.service", target="../web.service")
+BACK = UnitLink(path="early/multi-user.target.wants/web.service", target="/dev/null")
 GENERATION = Generation(number=1, hash="1", artifacts=(MASK, WANTS, UNIT))
 
 

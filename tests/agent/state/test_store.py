@@ -19,7 +19,8 @@ from ordain.agent.generation import digest
 from ordain.agent.model import Applied, AppliedUnit, Generation, Job, Outcome, Plan, Verb
 from ordain.agent.state.store import BOOTABLE, KEPT, NotPersistent, Store
 from ordain.generator.cache import unpack
-from ordain.transforms.model import Artifact, Member, Wanted
+from ordain.transforms.artifacts import RegularFile, UnitFile, UnitLink, row
+from ordain.transforms.model import Member, Wanted
 
 BOOT = "0123456789abcdef0123456789abcdef"
 MACHINE = "fedcba9876543210fedcba9876543210"
@@ -27,10 +28,10 @@ MACHINE = "fedcba9876543210fedcba9876543210"
 
 def generation(user: str) -> Generation:
     artifacts = (
-        Artifact(path="/etc/web.conf", content="port=80\n", mode=0o640, item="files//etc/web.conf"),
-        Artifact(path="normal/db.service", content="[Service]\nUser=db\n", item="services/db"),
-        Artifact(path="normal/ordain-services.target.wants/web.service", link="../web.service", item="services/web"),
-        Artifact(path="normal/web.service", content=f"[Service]\r\nUser={user}\nDescription=ä\n", item="services/web"),
+        RegularFile(path="/etc/web.conf", content="port=80\n", mode=0o640, item="files//etc/web.conf"),
+        UnitFile(path="normal/db.service", content="[Service]\nUser=db\n", item="services/db"),
+        UnitLink(path="normal/ordain-services.target.wants/web.service", target="../web.service", item="services/web"),
+        UnitFile(path="normal/web.service", content=f"[Service]\r\nUser={user}\nDescription=ä\n", item="services/web"),
     )
     members = (
         Member(unit="db.service", item="services/db", wanted=Wanted.RUNNING, ours=True),
@@ -141,7 +142,7 @@ def test_damage_does_not_spread_to_the_next_generation(store: Store, tmp_path: P
 
 
 def test_a_path_that_leaves_its_generation_is_refused(store: Store) -> None:
-    bad = replace(generation("a"), artifacts=(Artifact(path="normal/../../../x", content="x"),))
+    bad = replace(generation("a"), artifacts=(UnitFile(path="normal/../../../x", content="x"),))
 
     with pytest.raises(ValueError, match="leaves its generation"):
         store.save(bad)
@@ -168,8 +169,8 @@ def test_numbers_go_on_where_the_boot_directory_is_when_the_history_is_lost(stor
 
     assert proven is not None
     assert (proven.number, proven.hash) == (2, generation("b").hash)
-    assert {a.path: a.content or a.link for a in proven.artifacts} == {
-        a.path: a.content or a.link for a in generation("b").artifacts
+    assert {a.path: {**row(a), "item": ""} for a in generation("b").artifacts} == {
+        a.path: row(a) for a in proven.artifacts
     }
     assert store.save(generation("c"))[0].number == 3
 

@@ -10,6 +10,7 @@ from ordain.agent.compile.compiler import compile_texts
 from ordain.agent.model import Generation
 from ordain.agent.plan.explain import explain, origins
 from ordain.agent.state.store import Store
+from ordain.transforms.artifacts import content_of
 from ordain.transforms.errors import Problem, Refused, Severity
 
 LAYER = """\
@@ -46,7 +47,7 @@ def made(
 
 
 def says(generation: Generation, path: str) -> str:
-    return next((a.content or "" for a in generation.artifacts if a.path == f"normal/{path}"), "")
+    return next((content_of(a) for a in generation.artifacts if a.path == f"normal/{path}"), "")
 
 
 SSH, CRON, WEB, SRV = "ssh.service.d/00-ordain.conf", "cron.service.d/00-ordain.conf", "web.service", "srv.mount"

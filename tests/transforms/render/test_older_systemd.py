@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from ordain.transforms.artifacts import content_of
 from ordain.transforms.catalog.known_systems import facts_for, systems
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
@@ -25,7 +26,7 @@ def said(name: str, data: bytes, systemd: int) -> tuple[set[str], tuple[Problem,
     """The pointers that have a line on ``systemd``, and the problems."""
     documents, _ = read(name, data)
     compiled = compile(documents, facts_for("debian-12", systemd=systemd), shipped=shipped())
-    found = {pointer for a in compiled.artifacts for pointer in CAUSE.findall(a.content or "")}
+    found = {pointer for a in compiled.artifacts for pointer in CAUSE.findall(content_of(a))}
     return found, compiled.problems
 
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
+from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Artifact, Leaf
+from ordain.transforms.model import Leaf
 from ordain.transforms.render.network.devices import Device, problem
 from ordain.transforms.render.provenance import HEADER, cause, comment
 from ordain.transforms.systemd import directives
@@ -76,9 +77,9 @@ class File:
         """Worth a look."""
         self.problems.append(replace(problem(self.device, leaf, what, hint, code), severity=Severity.WARNING))
 
-    def artifact(self) -> Artifact:
+    def artifact(self) -> RegularFile:
         """The file, sections in the order they were begun."""
         head = "".join(f"{comment(line.format(pointer=self.device.pointer))}\n" for line in HEADER)
         blocks = (f"[{s.name}]\n" + "".join(f"{line}\n" for line in s.lines) for s in self.sections if s.lines)
         content = "\n".join((head, *blocks))
-        return Artifact(path=self.path, content=content, mode=self.mode, group=self.group, item=self.device.pointer)
+        return RegularFile(path=self.path, content=content, mode=self.mode, group=self.group, item=self.device.pointer)

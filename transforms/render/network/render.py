@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.node import step
 from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Artifact, Branch, Member, Tree, Wanted
+from ordain.transforms.model import Branch, Member, Tree, Wanted
 from ordain.transforms.render.item import Item, wants
 from ordain.transforms.render.network import device_checks, ifupdown, network_manager, networkd, vrf_routes
 from ordain.transforms.render.network import devices as network
@@ -101,7 +102,7 @@ def _interfaces(made: Mapping[str, Item], devices: Iterable[Device]) -> Iterator
         if made[device.pointer].blocked
     )
     stanzas = {} if problems else {device.name: ifupdown.render(device) for device in those}
-    file = Artifact(path=IFUPDOWN, content=ifupdown.file_text(stanzas), item=INTERFACES)
+    file = RegularFile(path=IFUPDOWN, content=ifupdown.file_text(stanzas), item=INTERFACES)
     yield Item(pointer=INTERFACES, artifacts=() if problems else (file,), problems=problems)
 
 

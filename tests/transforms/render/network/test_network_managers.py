@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
+from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Severity
-from ordain.transforms.model import Artifact
 from rig import debian_roots
 from support import network_roots
 from support.network_samples import SAMPLES
@@ -65,13 +65,14 @@ BLOCKED_BY_IFUPDOWN = set(
 )
 
 
-def rendered(text: str, renderer: str) -> tuple[tuple[Artifact, ...], set[str]]:
-    """Artifacts, and the codes of what blocks."""
+def rendered(text: str, renderer: str) -> tuple[tuple[RegularFile, ...], set[str]]:
+    """Return the files, and the codes of the problems that block."""
     indented = "".join(f"  {line}\n" for line in f"renderer: {renderer}\n{text}".splitlines())
     documents, wrong = read("x.yaml", f"ordain: v1\nkind: Layer\nname: x\nnetwork:\n{indented}".encode())
     assert wrong == ()
     compiled = compile(documents, facts_for("debian-12"), shipped=shipped())
-    return compiled.artifacts, {p.code for p in compiled.problems if p.severity is not Severity.WARNING}
+    files = tuple(artifact for artifact in compiled.artifacts if isinstance(artifact, RegularFile))
+    return files, {p.code for p in compiled.problems if p.severity is not Severity.WARNING}
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_network_manager_understands_every_line(name: str, tree: Path) -> None:
         command = ["chroot", os.fspath(tree), "nmcli", "--offline", "connection", "modify", "connection.zone", ""]
         done = subprocess.run(command, input=artifact.content, capture_output=True, text=True, env=debian_roots.CLEAN)
         assert (done.returncode, done.stderr) == (0, ""), artifact.content
-        assert assignments(artifact.content or "") - assignments(done.stdout) == set()
+        assert assignments(artifact.content) - assignments(done.stdout) == set()
 
 
 def assignments(keyfile: str) -> set[str]:
@@ -129,7 +130,7 @@ def interfaces(tree: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("name", sorted(set(SAMPLES) - BLOCKED_BY_IFUPDOWN))
 def test_ifup_would_run_every_command(name: str, tree: Path, interfaces: Path) -> None:
     (artifact,) = (a for a in rendered(SAMPLES[name], "ifupdown")[0] if a.path == "/etc/network/interfaces.d/ordain")
-    text = artifact.content or ""
+    text = artifact.content
     interfaces.write_text(text)
     command = ["chroot", os.fspath(tree), "ifup", "--no-act", "--force", "--verbose", "-i", f"/tmp/{interfaces.name}"]
     names = re.findall(r"^(?:auto|allow-hotplug|iface) (\S+)", text, re.MULTILINE)

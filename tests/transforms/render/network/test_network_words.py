@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ordain.transforms.artifacts import RegularFile, content_of
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
@@ -71,6 +72,11 @@ def devices(text: object, *, templates: bool) -> dict[str, dict[str, Any]]:
         values = places(Record(own), text, templates=templates)
         found[kind] = {f"{kind[:2]}{number}": value for number, value in enumerate(values)}
     return found
+
+
+def files(made: Compiled) -> list[RegularFile]:
+    """Return the files that are not units."""
+    return [artifact for artifact in made.artifacts if isinstance(artifact, RegularFile)]
 
 
 def compiled(network: dict[str, Any], os: str = "debian-13", **more: Any) -> tuple[Compiled | None, set[Problem]]:
@@ -141,7 +147,7 @@ def test_a_directive_newer_than_the_target_blocks_the_device_and_names_the_versi
     (found,) = (problem for problem in problems if problem.severity is Severity.BLOCKED)
     assert (found.item, found.code) == ("network/ethernets/eth0", "TooNew")
     assert "needs systemd 255, this is 252" in found.what
-    assert {artifact.item for artifact in made.artifacts if artifact.is_file} == {"network/ethernets/eth1"}
+    assert {artifact.item for artifact in files(made)} == {"network/ethernets/eth1"}
 
     _, problems = compiled(network, "debian-13")
     assert not any(problem.severity is Severity.BLOCKED for problem in problems)
@@ -161,11 +167,11 @@ def test_a_directive_newer_than_the_target_blocks_the_device_and_names_the_versi
 def test_the_os_says_who_renders_and_a_document_overrides_it(os: str, directory: str) -> None:
     made, _ = compiled({"ethernets": {"eth0": {"dhcp4": True}}}, os)
     assert made is not None
-    assert {artifact.path.rpartition("/")[0] for artifact in made.artifacts if artifact.is_file} == {directory}
+    assert {artifact.path.rpartition("/")[0] for artifact in files(made)} == {directory}
 
     made, _ = compiled({"renderer": "ifupdown", "ethernets": {"eth0": {"dhcp4": True}}}, os)
     assert made is not None
-    assert [artifact.path for artifact in made.artifacts if artifact.is_file] == ["/etc/network/interfaces.d/ordain"]
+    assert [artifact.path for artifact in files(made)] == ["/etc/network/interfaces.d/ordain"]
 
 
 VRF = {
@@ -180,8 +186,8 @@ def test_a_route_of_a_vrf_leaves_by_the_member_that_its_gateway_is_at(renderer: 
 
     assert made is not None
     assert not problems
-    (holder,) = (each for each in made.artifacts if "192.0.2.254" in (each.content or ""))
-    assert line in (holder.content or "")
+    (holder,) = (each for each in made.artifacts if "192.0.2.254" in content_of(each))
+    assert line in content_of(holder)
     assert holder.path.endswith(("-near.network", "/interfaces.d/ordain"))
 
 
@@ -200,7 +206,7 @@ def test_no_other_user_reads_a_key(renderer: str) -> None:
     made, _ = compiled({"renderer": renderer, "tunnels": {"wg0": {"mode": "wireguard", "key": key}}})
 
     assert made is not None
-    holders = [artifact for artifact in made.artifacts if key in (artifact.content or "")]
+    holders = [artifact for artifact in files(made) if key in artifact.content]
     assert holders
     assert all(artifact.mode & 0o007 == 0 for artifact in holders)
     assert all(artifact.mode & 0o070 == 0 or artifact.group == "systemd-network" for artifact in holders)
@@ -227,6 +233,6 @@ network: {ethernets: {eth0: {routes: [{to: 10.1.0.0/16, via: 192.0.2.1}]}}}
     leaf = made.resolved.tree.branch("network").branch("ethernets").branch("eth0").leaf("routes")
     assert leaf is not None
     assert (leaf.layer, [old.layer for old in leaf.overrode]) == ("role", ["base"])
-    (content,) = (artifact.content or "" for artifact in made.artifacts if artifact.is_file)
+    (content,) = (artifact.content for artifact in files(made))
     assert "# x.yaml:11 role network/ethernets/eth0/routes/0\nDestination=10.1.0.0/16" in content
     assert "10.0.0.0/8" not in content

@@ -15,12 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Artifact
 from ordain.transforms.systemd import unit_file
 from support import network_roots
 from support.network_samples import SAMPLES
@@ -130,10 +130,10 @@ def ours(text: str) -> tuple[Files, tuple[Problem, ...]]:
     assert wrong == (), "\n".join(map(str, wrong))
     compiled = compile(documents, facts_for("debian-13"), shipped=shipped())
     blocked = tuple(p for p in compiled.problems if p.severity is not Severity.WARNING)
-    return {short(a): parsed(a.content or "") for a in compiled.artifacts if a.is_file}, blocked
+    return {short(a): parsed(a.content) for a in compiled.artifacts if isinstance(a, RegularFile)}, blocked
 
 
-def short(artifact: Artifact) -> str:
+def short(artifact: RegularFile) -> str:
     """``eth0.network``."""
     return artifact.path.rpartition("/10-ordain-")[2]
 
