@@ -14,11 +14,27 @@ from typing import Any
 
 from ordain.agent.model import Generation, Hold, to_json
 from ordain.transforms.artifacts import Artifact, UnitLink, row
-from ordain.transforms.model import Branch, Compiled, Health, Member, Row, Rule, Template, Tree, Value, Wanted
+from ordain.transforms.model import (
+    Branch,
+    Compiled,
+    Drift,
+    Health,
+    Member,
+    OnChange,
+    OnRemove,
+    Probe,
+    Row,
+    Rule,
+    Template,
+    Tree,
+    Value,
+    Wanted,
+)
 from ordain.transforms.systemd.unit_name import template_of
 
 TRANSFORMS = "transforms/"
 """Before the pointers of the transformation database among those of documents."""
+_MEMBER_ENUMS = {"on_change": OnChange, "on_remove": OnRemove, "drift": Drift}
 FORMAT = "ordain generation 1"
 """First in what is hashed: another way to serialise is another identity."""
 
@@ -52,7 +68,10 @@ def keep_running(
     kept = [
         replace(m, wanted=Wanted.PRESENT, starter=False, item="", check=())  # its files are gone
         for m in old.members
-        if m.ours and (m.on_remove == "keep" or m.unit in untouchable) and m.unit not in members and m.unit in running
+        if m.ours
+        and (m.on_remove is OnRemove.KEEP or m.unit in untouchable)
+        and m.unit not in members
+        and m.unit in running
     ]
     if not kept:
         return new
@@ -93,10 +112,14 @@ def plain(tree: Tree) -> Any:
 def member_from_json(data: Mapping[str, Any]) -> Member:
     """The inverse of `to_json` for a member; raises `TypeError`, `KeyError` or `ValueError` on what is none."""
     seen = data.get("health")
-    health = Health(**{**seen, "target": tuple(seen["target"])}) if seen else None
-    uses = tuple((path, how) for path, how in data.get("uses", ()))
-    check = tuple(tuple(argv) for argv in data.get("check", ()))
-    return replace(Member(**data), wanted=Wanted(data["wanted"]), health=health, uses=uses, check=check)
+    typed: dict[str, Any] = {
+        "wanted": Wanted(data["wanted"]),
+        "health": Health(**{**seen, "probe": Probe(seen["probe"]), "target": tuple(seen["target"])}) if seen else None,
+        "uses": tuple((path, OnChange(how)) for path, how in data.get("uses", ())),
+        "check": tuple(tuple(argv) for argv in data.get("check", ())),
+        **{name: kind(data[name]) for name, kind in _MEMBER_ENUMS.items() if name in data},
+    }
+    return Member(**{**data, **typed})
 
 
 def _unit_of(path: str) -> str:

@@ -187,12 +187,20 @@ class Job:
     changes: tuple[Change, ...] = ()
 
 
+class FileAction(StrEnum):
+    """The ways in which a file differs between two generations."""
+
+    NEW = "new"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileChange:
-    """A file that is placed, placed anew, or taken back; ``what`` is new, changed or removed."""
+    """A file that is placed, replaced or restored."""
 
     path: str
-    what: str
+    what: FileAction
     item: str = ""
 
 

@@ -30,7 +30,7 @@ from ordain.generator.safe_tree import Found, Refused
 from ordain.transforms.artifacts import (
     AbsentFile,
     CredentialFile,
-    OnRemove,
+    OnFileRemove,
     PlacedDirectory,
     PlacedFile,
     RegularFile,
@@ -169,7 +169,9 @@ class Placing:
                 was = Placed(ours=ours, before=replace(there, data=b""), made=tuple(missing))
             elif there not in (was.ours, was.before, ours):
                 self.report.notes[file.path] = "was changed by hand; the documents' again"
-            self.placed[file.path] = replace(was, ours=replace(ours, data=b""), keep=file.on_remove is OnRemove.KEEP)
+            self.placed[file.path] = replace(
+                was, ours=replace(ours, data=b""), keep=file.on_remove is OnFileRemove.KEEP
+            )
         except (Refused, OSError) as error:
             self.report.problems[file.path] = _why(error)
             return None

@@ -21,7 +21,7 @@ MASK = "/dev/null"
 """The target of a link that masks a unit, or holds back one dependency (systemd.unit(5))."""
 
 
-class OnRemove(StrEnum):
+class OnFileRemove(StrEnum):
     """The fate of a file once no document names it any more: what was there before is restored, or the file stays."""
 
     RESTORE = "restore"
@@ -69,7 +69,7 @@ class _PlacedFile:
     item: str = ""
     owner: str = ""
     group: str = ""
-    on_remove: OnRemove = OnRemove.RESTORE
+    on_remove: OnFileRemove = OnFileRemove.RESTORE
     mount: str = ""
     remote: bool = False
     home: str = ""
@@ -199,7 +199,7 @@ def from_row(fields: Mapping[str, Any]) -> Artifact:
         if values["link"] is not None:
             return UnitLink(path=path, target=values["link"], item=item)
         return UnitFile(path=path, content=content, mode=values["mode"], item=item)
-    common = {name: values[name] for name in _COMMON} | {"on_remove": OnRemove(values["on_remove"])}
+    common = {name: values[name] for name in _COMMON} | {"on_remove": OnFileRemove(values["on_remove"])}
     if values["absent"]:
         return AbsentFile(**common)
     if values["directory"]:

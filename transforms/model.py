@@ -248,15 +248,49 @@ class Wanted(StrEnum):
     PRESENT = "present"  # nothing said: it is there, and does what it does
 
 
+class OnChange(StrEnum):
+    """The job that a change of a unit, or of a path it uses, causes (docs/design/documents.md, rule 14)."""
+
+    AUTO = "auto"  # the mildest job that makes the change take effect
+    RESTART = "restart"
+    RELOAD = "reload"
+    NONE = "none"
+    REBOOT = "reboot"
+
+
+class OnRemove(StrEnum):
+    """The fate of a running unit that no document names any more."""
+
+    STOP = "stop"
+    KEEP = "keep"
+
+
+class Drift(StrEnum):
+    """The reaction when an administrator has changed the state of a unit."""
+
+    REPORT = "report"
+    ENFORCE = "enforce"
+
+
+class Probe(StrEnum):
+    """The kinds of health probe."""
+
+    TCP = "tcp"
+    HTTP = "http"
+    UNIX = "unix"
+    COMMAND = "command"
+    BUS_NAME = "bus-name"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """How to see that a service works.
 
-    ``probe``: tcp, http, unix, command or bus-name. ``target`` is its address, URL, path or bus name; of a command,
-    the words. It must succeed within ``within_usec`` of the start, and go on doing so for ``settle_usec``.
+    ``target`` is the address, URL, path or bus name of the probe; of a command, the words. The probe must succeed
+    within ``within_usec`` of the start, and go on doing so for ``settle_usec``.
     """
 
-    probe: str
+    probe: Probe
     target: tuple[str, ...]
     within_usec: int
     settle_usec: int = 0
@@ -270,7 +304,7 @@ class Member:
     ``starter``: this is what is started to make the item run (service, socket or timer).
     ``starts``: for a socket or timer, the unit it starts; else "".
     ``early``: wired in by the generator; else the agent starts it.
-    ``uses``: the paths it reads, a trailing ``/`` for a tree, each with what a change does: auto, reload, restart.
+    ``uses``: the paths it reads, a trailing ``/`` for a tree, each with the job that a change causes.
     ``check``: the commands that must succeed on changed files before it hears of them. ``stop_after_usec``: how long
     the documents may be out of reach until it is stopped, 0 for ever.
     """
@@ -282,11 +316,11 @@ class Member:
     starter: bool = True
     starts: str = ""
     early: bool = False
-    on_change: str = "auto"
-    on_remove: str = "stop"
-    drift: str = "report"
+    on_change: OnChange = OnChange.AUTO
+    on_remove: OnRemove = OnRemove.STOP
+    drift: Drift = Drift.REPORT
     health: Health | None = None
-    uses: tuple[tuple[str, str], ...] = ()
+    uses: tuple[tuple[str, OnChange], ...] = ()
     check: tuple[tuple[str, ...], ...] = ()
     stop_after_usec: int = 0
 

@@ -10,6 +10,7 @@ from ordain.agent.model import Generation
 from ordain.agent.plan.unit_view import RUNNING
 from ordain.agent.state.holds import read_holds
 from ordain.agent.system.systemd1 import Systemd
+from ordain.transforms.model import OnRemove
 
 
 async def with_orphans(systemd: Systemd, new: Generation, last: Generation, root: Path) -> Generation:
@@ -18,7 +19,7 @@ async def with_orphans(systemd: Systemd, new: Generation, last: Generation, root
     gone = {member.unit: member for member in last.members if member.unit not in there}
     held = with_starters(read_holds(root), last.members).keys() & gone.keys()
     untouchable = held | (await roles(systemd, gone, root)).keys()
-    may_stay = untouchable | {unit for unit, member in gone.items() if member.on_remove == "keep"}
+    may_stay = untouchable | {unit for unit, member in gone.items() if member.on_remove is OnRemove.KEEP}
     if not may_stay:
         return new
     states = await systemd.list_units(may_stay)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ordain.agent.model import Cause, Change, Effect, Job, Plan
+from ordain.agent.model import Cause, Change, Effect, FileAction, Job, Plan
 from ordain.agent.plan.diff import FRAGMENT
 
 _LONGEST = 60
+_FILE_VERBS = {FileAction.NEW: "place", FileAction.CHANGED: "place", FileAction.REMOVED: "restore"}
 
 
 def describe(plan: Plan) -> str:
@@ -20,8 +21,7 @@ def describe(plan: Plan) -> str:
     lines = [line for job in plan.stops for line in _job(job, width)]
     if plan.reload:
         lines.append(f"{'manager':8}{_reloaded(plan)}")
-    verbs = {"new": "place", "changed": "place", "removed": "restore"}
-    lines += [f"{verbs.get(file.what, file.what):8}{file.path}" for file in plan.files]
+    lines += [f"{_FILE_VERBS[file.what]:8}{file.path}" for file in plan.files]
     lines += [line for job in plan.jobs for line in _job(job, width)]
     if not lines:
         lines.append("Nothing to do.")

@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ordain.agent.generation import canonical
-from ordain.agent.model import Change, Effect, FileChange, Generation
+from ordain.agent.model import Change, Effect, FileAction, FileChange, Generation
 from ordain.transforms.artifacts import PlacedFile, row
+from ordain.transforms.model import OnChange
 
-Read = tuple[tuple[str, str, str], ...]
-"""The files that a unit reads: path, what a change to it does (auto, reload, restart), hash."""
+Read = tuple[tuple[str, OnChange, str], ...]
+"""The files that a unit reads: path, the job that a change causes, hash."""
 
 
 def changed_files(old: Generation, new: Generation) -> tuple[FileChange, ...]:
@@ -22,7 +23,7 @@ def changed_files(old: Generation, new: Generation) -> tuple[FileChange, ...]:
     for path in sorted(before.keys() | after.keys()):
         was, now = before.get(path), after.get(path)
         if _same(was) != _same(now):
-            what = "new" if was is None else "removed" if now is None else "changed"
+            what = FileAction.NEW if was is None else FileAction.REMOVED if now is None else FileAction.CHANGED
             found.append(FileChange(path=path, what=what, item=(now or before[path]).item))
     return tuple(found)
 
@@ -33,7 +34,7 @@ def files_read(generation: Generation) -> Mapping[str, Read]:
     paths = sorted(files)
     found = {}
     for member in generation.members if files else ():
-        hows: dict[str, str] = {}
+        hows: dict[str, OnChange] = {}
         for used, how in sorted(member.uses, key=lambda use: len(use[0])):  # what is named closest counts
             hows |= dict.fromkeys(_below(used, paths), how)
         if hows:
@@ -47,13 +48,13 @@ def file_changes(unit: str, old: Read, new: Read) -> Iterator[Change]:
     for path in sorted(before.keys() | after.keys()):
         was, now = before.get(path), after.get(path)
         if was is None or now is None or was[1] != now[1]:
-            how = (now or was or ("", ""))[0]
+            on_change = now[0] if now else was[0] if was else OnChange.AUTO
             yield Change(
                 unit=unit,
                 key=path,
                 old=(was[1],) if was else (),
                 new=(now[1],) if now else (),
-                effect=Effect.RESTART if how == "restart" else Effect.RELOAD,
+                effect=Effect.RESTART if on_change is OnChange.RESTART else Effect.RELOAD,
             )
 
 

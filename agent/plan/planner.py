@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
-from ordain.agent.model import FileChange, Generation, Job, Note, Observed, Plan, Verb, Why
+from ordain.agent.model import FileAction, FileChange, Generation, Job, Note, Observed, Plan, Verb, Why
 from ordain.agent.plan.diff import Content, placed_differ
 from ordain.agent.plan.file_changes import changed_files
 from ordain.agent.plan.mount_jobs import needs_mount, remount
@@ -69,7 +69,7 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
 def _of_the_kernel(files: Iterable[FileChange]) -> Iterator[Note]:
     """What a kernel module is loaded with, or not, is asked when it is loaded; none is taken out of the kernel."""
     for file in files:
-        if file.path in (MODULES_LOAD, MODPROBE) and file.what != "new":
+        if file.path in (MODULES_LOAD, MODPROBE) and file.what is not FileAction.NEW:
             what = f"{file.path} is {file.what}; of modules that are loaded it is real at the next boot"
             yield Note(unit="systemd-modules-load.service", what=what, item=file.item, why=Why.REBOOT)
 

@@ -9,7 +9,7 @@ from ordain.agent.plan.diff import FRAGMENT
 from ordain.agent.plan.exit_reason import ending, killed_by_others
 from ordain.agent.plan.unit_view import SESSION, View
 from ordain.transforms.graph.essential_units import ITEM as BOOT
-from ordain.transforms.model import Wanted
+from ordain.transforms.model import OnChange, OnRemove, Wanted
 
 _DOWN = frozenset({Wanted.STOPPED, Wanted.MASKED})
 _NEVER_RESTARTED = (".slice", ".target")
@@ -55,7 +55,7 @@ def _gone(view: View) -> Iterator[Job | Note]:
         yield view.job(Verb.STOP, "removed from the documents; PID 1 forgets its failure")
     if not view.running:
         return
-    if view.old and view.old.on_remove == "keep":
+    if view.old and view.old.on_remove is OnRemove.KEEP:
         yield view.note(_KEPT)
     elif view.role:
         yield _deferred(view, "removed from the documents")
@@ -140,14 +140,14 @@ def _changed(view: View) -> Iterator[Job | Note]:
     if not changes:
         return
     named = f"{_named(changes)} since it was started" if view.waiting else _named(changes)
-    restarts = view.on_change == "restart" or (view.on_change == "auto" and view.needs(Effect.RESTART))
-    if view.on_change == "none":
+    restarts = view.on_change is OnChange.RESTART or (view.on_change is OnChange.AUTO and view.needs(Effect.RESTART))
+    if view.on_change is OnChange.NONE:
         yield view.note(f"{named}; real at its next start (on-change: none)", Why.LATER)
-    elif view.on_change == "reboot":
+    elif view.on_change is OnChange.REBOOT:
         yield view.note(f"{named}; real at the next boot (on-change: reboot)", Why.REBOOT)
     elif view.unit.endswith(_NEVER_RESTARTED):
         yield view.note(f"{named}; real at the next boot, as a restart would stop all that is in it", Why.REBOOT)
-    elif view.timed and view.on_change == "auto":
+    elif view.timed and view.on_change is OnChange.AUTO:
         yield view.note(f"{named}; ends this run with its old definition, real at the next", Why.LATER)
     elif view.spared and (restarts or not _can_reload(view)):
         yield _deferred(view, named)

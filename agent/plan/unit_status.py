@@ -9,7 +9,7 @@ from types import MappingProxyType
 from ordain.agent.model import Generation, Note, Observed, UnitState, Why
 from ordain.agent.plan.planner import RUNNING, plan
 from ordain.agent.status import Condition, UnitStatus
-from ordain.transforms.model import Member, Wanted
+from ordain.transforms.model import Drift, Member, Wanted
 
 
 def unit_statuses(
@@ -65,7 +65,7 @@ def _status(member: Member, state: UnitState, note: Note | None, oneshot: bool, 
         result=state.result,
         n_restarts=state.n_restarts,
         early=member.early,
-        enforced=member.drift == "enforce",
+        enforced=member.drift is Drift.ENFORCE,
     )
 
 

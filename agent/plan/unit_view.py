@@ -10,7 +10,7 @@ from ordain.agent.model import Change, Effect, Generation, Hold, Job, Note, Obse
 from ordain.agent.plan.diff import Content, compare, contents, same
 from ordain.agent.plan.stale_processes import merge
 from ordain.transforms.graph.essential_units import REPLACED
-from ordain.transforms.model import Member, Wanted
+from ordain.transforms.model import Drift, Member, OnChange, Wanted
 from ordain.transforms.systemd.unit_name import is_template
 
 RUNNING = frozenset({"active", "activating", "reloading", "refreshing"})
@@ -85,20 +85,20 @@ class View:
         return found and not self.before.masked
 
     @property
-    def on_change(self) -> str:
+    def on_change(self) -> OnChange:
         """What the documents say is to become of it when it changes, or said while they spoke of it."""
         member = self.new or self.old
-        return member.on_change if member else "auto"
+        return member.on_change if member else OnChange.AUTO
 
     @property
     def spared(self) -> bool:
         """Whether it is no more than reloaded: by its role, unless the documents say restart of this very unit."""
-        return bool(self.role) and self.on_change in ("auto", "reload")
+        return bool(self.role) and self.on_change in (OnChange.AUTO, OnChange.RELOAD)
 
     @property
     def enforced(self) -> bool:
         """Whether it is brought back to what is wanted, whoever did otherwise."""
-        return self.released or (self.new is not None and self.new.drift == "enforce")
+        return self.released or (self.new is not None and self.new.drift is Drift.ENFORCE)
 
     @property
     def wanted(self) -> Wanted:

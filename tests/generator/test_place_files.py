@@ -17,7 +17,7 @@ from ordain.generator.files import Placing, Report
 from ordain.transforms.artifacts import (
     AbsentFile,
     CredentialFile,
-    OnRemove,
+    OnFileRemove,
     PlacedDirectory,
     PlacedFile,
     RegularFile,
@@ -134,7 +134,7 @@ def test_what_is_absent_comes_back(root: Path) -> None:
 
 
 def test_what_is_to_be_kept_is_kept(root: Path) -> None:
-    place(root, RegularFile(path="/etc/a", content="ours", on_remove=OnRemove.KEEP))
+    place(root, RegularFile(path="/etc/a", content="ours", on_remove=OnFileRemove.KEEP))
     place(root)
 
     assert (root / "etc/a").read_text() == "ours"

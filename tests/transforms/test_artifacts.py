@@ -10,7 +10,7 @@ from ordain.transforms.artifacts import (
     AbsentFile,
     Artifact,
     CredentialFile,
-    OnRemove,
+    OnFileRemove,
     PlacedDirectory,
     RegularFile,
     SymbolicLink,
@@ -41,7 +41,7 @@ ROWS: list[tuple[Artifact, dict[str, Any]]] = [
     ),
     (SymbolicLink(path="/etc/a", target="b"), {"path": "/etc/a", "link": "b", "mode": 0o777}),
     (
-        PlacedDirectory(path="/home/a", mode=0o700, owner="a", on_remove=OnRemove.KEEP, home="/home/a"),
+        PlacedDirectory(path="/home/a", mode=0o700, owner="a", on_remove=OnFileRemove.KEEP, home="/home/a"),
         {
             **{"path": "/home/a", "directory": True, "mode": 0o700, "owner": "a"},
             **{"on_remove": "keep", "home": "/home/a"},

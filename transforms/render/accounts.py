@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ordain.transforms.artifacts import Artifact, OnRemove, PlacedDirectory, PlacedFile, RegularFile
+from ordain.transforms.artifacts import Artifact, OnFileRemove, PlacedDirectory, PlacedFile, RegularFile
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.render.item import Item
@@ -130,7 +130,7 @@ class _User:
         main = "" if root else self.names.user(str(group)) if group else self.name
         private = PlacedDirectory(path="", mode=0o700, item=self.file.item, owner=owner, group=main, home=self.home)
         if not (root or self.system):
-            yield replace(private, path=self.home, on_remove=OnRemove.KEEP)
+            yield replace(private, path=self.home, on_remove=OnFileRemove.KEEP)
         keys = Text(path=f"{self.home}/.ssh/authorized_keys", item=self.file.item)
         for key, leaf in self.branch.branch("keys").leaves():
             if not _KEY.fullmatch(key):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ordain.transforms.artifacts import Artifact
 from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Branch, Installed, InstalledUnit, Link, Member, Wanted
+from ordain.transforms.model import Branch, Drift, Installed, InstalledUnit, Link, Member, OnChange, OnRemove, Wanted
 from ordain.transforms.render import service_directives, sockets_and_timers
 from ordain.transforms.render.health import health
 from ordain.transforms.render.item import SERVICES_TARGET, Item, hold_back, item, mask, wants
@@ -168,9 +168,9 @@ class _Vendor:
                 ours=not own and not self.draft(unit).drop_in,
                 starter=starter,
                 starts="" if own else self.layout.unit,
-                on_change=str(self.branch.value("on-change", "auto")),
-                on_remove=str(self.branch.value("on-remove", "stop")),
-                drift=str(self.branch.value("drift", "report")),
+                on_change=OnChange(str(self.branch.value("on-change", OnChange.AUTO))),
+                on_remove=OnRemove(str(self.branch.value("on-remove", OnRemove.STOP))),
+                drift=Drift(str(self.branch.value("drift", Drift.REPORT))),
                 stop_after_usec=service_directives.stop_after_usec(self.branch),
                 health=health(self.branch, unit) if own else None,
                 uses=read.uses,

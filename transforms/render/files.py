@@ -11,7 +11,7 @@ from dataclasses import replace
 from ordain.transforms.artifacts import (
     AbsentFile,
     CredentialFile,
-    OnRemove,
+    OnFileRemove,
     PlacedDirectory,
     PlacedFile,
     RegularFile,
@@ -91,7 +91,7 @@ class _File:
             file = replace(self.present(), owner=owner, group=group)
         yield replace(
             file,
-            on_remove=OnRemove(str(self.branch.value("on-remove", "restore"))),
+            on_remove=OnFileRemove(str(self.branch.value("on-remove", "restore"))),
             mount=self.mount(),
             remote=self.mounts.get(self.mount(), False),
         )

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from ordain.transforms.model import Branch, Health, Value
+from ordain.transforms.model import Branch, Health, Probe, Value
 from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
 from ordain.transforms.systemd.values import timespan
 
-PROBES = ("tcp", "http", "unix", "command", "bus-name")
 WITHIN_USEC = 30_000_000
 """How long a service has to answer when the documents do not say."""
 
@@ -14,7 +13,7 @@ WITHIN_USEC = 30_000_000
 def health(service: Branch, unit: str) -> Health | None:
     """How to see that ``unit`` works; None where ``service`` does not say."""
     branch = service.branch("health")
-    for probe in PROBES:
+    for probe in Probe:
         value = branch.value(probe)
         if value is not None:
             return Health(

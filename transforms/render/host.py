@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ordain.transforms.artifacts import Artifact, RegularFile, SymbolicLink
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.model import Branch, Leaf, Member, Wanted
+from ordain.transforms.model import Branch, Leaf, Member, OnChange, Wanted
 from ordain.transforms.render.item import Item
 from ordain.transforms.render.text_file import Text
 
@@ -93,7 +93,9 @@ class _Host:
         yield file.artifact()
 
     def read_by(self, unit: str, path: str) -> None:
-        uses = ((path, "restart"),)
+        uses = ((path, OnChange.RESTART),)
         self.members.append(
-            Member(unit=unit, item=self.pointer, wanted=Wanted.PRESENT, ours=False, on_change="restart", uses=uses)
+            Member(
+                unit=unit, item=self.pointer, wanted=Wanted.PRESENT, ours=False, on_change=OnChange.RESTART, uses=uses
+            )
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ordain.transforms.model import Branch, Member, Wanted
+from ordain.transforms.model import Branch, Member, OnChange, Wanted
 from ordain.transforms.render.item import Item
 from ordain.transforms.render.paths import MODPROBE, MODULES_LOAD
 from ordain.transforms.render.text_file import Text
@@ -66,7 +66,7 @@ def _item(file: Text, problems: Item, reader: tuple[str, str]) -> Item:
         item=file.item,
         wanted=Wanted.PRESENT,
         ours=False,
-        on_change="restart",
-        uses=((path, "restart"),),
+        on_change=OnChange.RESTART,
+        uses=((path, OnChange.RESTART),),
     )
     return Item(pointer=file.item, artifacts=(file.artifact(),), members=(member,))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ordain.transforms.artifacts import Artifact
-from ordain.transforms.model import Branch, Installed, Member, Wanted
+from ordain.transforms.model import Branch, Drift, Installed, Member, OnChange, OnRemove, Wanted
 from ordain.transforms.render import distribution_service, service_directives, sockets_and_timers
 from ordain.transforms.render.health import health
 from ordain.transforms.render.item import SERVICES_TARGET, Item, item, mask, wants
@@ -132,9 +132,9 @@ class _Ours:
             wanted=self.state,
             ours=True,
             early=self.early,
-            on_change=str(self.branch.value("on-change", "auto")),
-            on_remove=str(self.branch.value("on-remove", "stop")),
-            drift=str(self.branch.value("drift", "report")),
+            on_change=OnChange(str(self.branch.value("on-change", OnChange.AUTO))),
+            on_remove=OnRemove(str(self.branch.value("on-remove", OnRemove.STOP))),
+            drift=Drift(str(self.branch.value("drift", Drift.REPORT))),
             stop_after_usec=service_directives.stop_after_usec(self.branch),
         )
         triggered = bool(self.layout.socket or self.layout.timer)

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.model import Branch, Leaf
+from ordain.transforms.model import Branch, Leaf, OnChange, Value
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """``uses`` and ``check`` of a `Member`."""
 
-    uses: tuple[tuple[str, str], ...] = ()
+    uses: tuple[tuple[str, OnChange], ...] = ()
     check: tuple[tuple[str, ...], ...] = ()
 
 
@@ -28,15 +28,19 @@ def reading(service: Branch, name: str, names: Names, own: Branch = _SILENT) -> 
     """
     directory = directory_of(name, service, names)
     known = names.service(name, "config")
-    found = {known: "auto"} if known else {}
+    found = {known: OnChange.AUTO} if known else {}
     for branch in (service, own):
-        found |= {path: "auto" for _, path, _ in files_of(branch, directory)}
-        found |= {path: str(how.value) for path, how in branch.branch("uses").leaves() if how.value is not None}
+        found |= {path: OnChange.AUTO for _, path, _ in files_of(branch, directory)}
+        found |= {path: _on_change(how.value) for path, how in branch.branch("uses").leaves() if how.value is not None}
     check = own.leaf("check") or service.leaf("check") or names.check(name)
     return Reading(
-        uses=tuple(sorted((path, "auto" if how == "True" else how) for path, how in found.items())),
+        uses=tuple(sorted(found.items())),
         check=_vectors(check) if check else (),
     )
+
+
+def _on_change(value: Value) -> OnChange:
+    return OnChange.AUTO if value is True else OnChange(str(value))
 
 
 def files_of(service: Branch, directory: str) -> Iterator[tuple[str, str, Branch]]:

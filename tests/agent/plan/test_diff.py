@@ -12,7 +12,7 @@ from ordain.agent.model import Change, Effect, Generation, to_json
 from ordain.agent.plan.diff import FRAGMENT, contents, diff, placed_differ
 from ordain.transforms.artifacts import UnitFile, UnitLink
 from ordain.transforms.errors import Where
-from ordain.transforms.model import Branch, Compiled, Facts, Leaf, Member, Resolved, Template, Wanted
+from ordain.transforms.model import Branch, Compiled, Facts, Leaf, Member, OnChange, Resolved, Template, Wanted
 
 
 def placed(files: dict[str, str]) -> Generation:
@@ -217,7 +217,7 @@ TREE = Branch(
 ARTIFACTS = (UnitFile(path="normal/b.service", content="x"), UnitFile(path="normal/a.service", content="y"))
 MEMBERS = (
     Member(unit="b.service", item="services/b", wanted=Wanted.MASKED, ours=True),
-    Member(unit="a.service", item="services/a", wanted=Wanted.PRESENT, ours=False, on_change="none"),
+    Member(unit="a.service", item="services/a", wanted=Wanted.PRESENT, ours=False, on_change=OnChange.NONE),
 )
 
 

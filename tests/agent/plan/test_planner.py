@@ -12,14 +12,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ordain.agent.generation import digest, keep_running
+from ordain.agent.generation import digest, keep_running, member_from_json
 from ordain.agent.model import Change, Effect, Generation, Hold, Observed, Plan, UnitState, Verb
 from ordain.agent.plan.describe import describe
 from ordain.agent.plan.diff import diff
 from ordain.agent.plan.planner import plan, units
 from ordain.agent.plan.unit_view import RUNNING
 from ordain.transforms.artifacts import UnitArtifact, UnitFile, UnitLink
-from ordain.transforms.model import Member, Wanted
+from ordain.transforms.model import OnChange, OnRemove, Wanted
 
 Units = Mapping[str, Mapping[str, Any]]
 
@@ -46,7 +46,7 @@ def generation(described: Units) -> Generation:
             fields = {name: words[name] for name in MEMBER_FIELDS if name in words}
             wanted = Wanted(words.get("wanted", "running" if words.get("starter", True) else "present"))
             item = f"services/{unit.partition('.')[0].partition('@')[0]}"
-            members.append(Member(unit=unit, item=item, wanted=wanted, **{"ours": True, **fields}))
+            members.append(member_from_json({"unit": unit, "item": item, "wanted": wanted, "ours": True, **fields}))
     artifacts.sort(key=lambda a: a.path)
     return Generation(
         hash=digest({}, artifacts, members) if described else "", artifacts=tuple(artifacts), members=tuple(members)
@@ -199,8 +199,8 @@ words = st.fixed_dictionaries(
         "ours": st.booleans(),
         "starter": st.booleans(),
         "starts": st.sampled_from(["a.service", "b.service"]),
-        "on_change": st.sampled_from(["auto", "restart", "reload", "none", "reboot"]),
-        "on_remove": st.sampled_from(["stop", "keep"]),
+        "on_change": st.sampled_from([*OnChange]),
+        "on_remove": st.sampled_from([*OnRemove]),
         "mask": st.booleans(),
         "member": st.booleans(),
         "links": st.just(["x.target"]),

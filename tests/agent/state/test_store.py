@@ -20,7 +20,7 @@ from ordain.agent.model import Applied, AppliedUnit, Generation, Job, Outcome, P
 from ordain.agent.state.store import BOOTABLE, KEPT, NotPersistent, Store
 from ordain.generator.cache import unpack
 from ordain.transforms.artifacts import RegularFile, UnitFile, UnitLink, row
-from ordain.transforms.model import Member, Wanted
+from ordain.transforms.model import Member, OnRemove, Wanted
 
 BOOT = "0123456789abcdef0123456789abcdef"
 MACHINE = "fedcba9876543210fedcba9876543210"
@@ -35,7 +35,7 @@ def generation(user: str) -> Generation:
     )
     members = (
         Member(unit="db.service", item="services/db", wanted=Wanted.RUNNING, ours=True),
-        Member(unit="web.service", item="services/web", wanted=Wanted.STOPPED, ours=True, on_remove="keep"),
+        Member(unit="web.service", item="services/web", wanted=Wanted.STOPPED, ours=True, on_remove=OnRemove.KEEP),
     )
     document = {"services": {"web": {"user": user, "limits": {"tasks": 3}}}}
     return Generation(

@@ -9,7 +9,7 @@ from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.node import step
 from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Branch, Member, Tree, Wanted
+from ordain.transforms.model import Branch, Member, OnChange, Tree, Wanted
 from ordain.transforms.render.item import Item, wants
 from ordain.transforms.render.network import device_checks, ifupdown, network_manager, networkd, vrf_routes
 from ordain.transforms.render.network import devices as network
@@ -113,7 +113,7 @@ def _managers(devices: Iterable[Device], names: Names) -> Iterator[Item]:
         if not manager:
             continue
         member = Member(
-            unit=manager, item=INTERFACES, wanted=Wanted.RUNNING, ours=False, early=True, on_change="reload"
+            unit=manager, item=INTERFACES, wanted=Wanted.RUNNING, ours=False, early=True, on_change=OnChange.RELOAD
         )
         links = [wants("multi-user.target", manager, INTERFACES)]
         links += [wants("network-online.target", waiter, INTERFACES)] if waiter else []
