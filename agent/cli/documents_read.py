@@ -13,8 +13,8 @@ from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.document_files import contents
 from ordain.agent.cli.store_option import opened
-from ordain.agent.delivery.database.database import GONE, Conflict
-from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments, pieces
+from ordain.agent.delivery.database.database import ABSENT, Conflict
+from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments, split_file
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.local_database import LocalDatabase
 from ordain.agent.errors import Failure
@@ -51,8 +51,8 @@ def list_(request: Namespace, console: Console) -> Exit:
 
     async def run() -> tuple[tuple[NamedDocument, ...], dict[str, tuple[str, ...]]]:
         async with opened_shelf(request) as shelf:
-            texts = await shelf.texts()
-            return texts, {text.title: keys for text in texts if (keys := shelf.astray(text))}
+            texts = await shelf.all()
+            return texts, {text.title: keys for text in texts if (keys := shelf.missing_keys(text))}
 
     found, astray = asyncio.run(run())
     for title, keys in astray.items():
@@ -74,7 +74,7 @@ def get(request: Namespace, console: Console) -> Exit:
 
     async def run() -> tuple[NamedDocument, bytes]:
         async with opened_shelf(request) as shelf:
-            text = named(await shelf.texts(), request.name)
+            text = named(await shelf.all(), request.name)
             if not request.version:
                 return text, text.data
             past = await shelf.database.history(min(text.versions), MOST_VERSIONS)
@@ -96,20 +96,20 @@ def history(request: Namespace, console: Console) -> Exit:
 
     async def run() -> tuple[NamedDocument, list[tuple[str, bytes]]]:
         async with opened_shelf(request) as shelf:
-            text = named(await shelf.texts(), request.name)
+            text = named(await shelf.all(), request.name)
             past = await shelf.database.history(min(text.versions), MOST_VERSIONS)
             return text, [(entry.version, entry.data) for entry in past]
 
     text, past = asyncio.run(run())
     if request.json:
-        console.json([{"version": version, "text": data.decode()} for version, data in past if version != GONE])
+        console.json([{"version": version, "text": data.decode()} for version, data in past if version != ABSENT])
         return Exit.OK
     if not past:
         console.line(f"the store keeps no history; {text.title} is all there is", Style.DIM)
         return Exit.OK
     rows: list[tuple[Cell, ...]] = []
     for (version, data), older in zip(past, [*past[1:], None], strict=True):
-        if version != GONE:
+        if version != ABSENT:
             rows.append((version, f"{len(data):,}", _changed(older, data)))
     console.table(("VERSION", "BYTES", "AGAINST THE ONE BEFORE"), rows)
     return Exit.OK
@@ -120,7 +120,7 @@ def diff(request: Namespace, console: Console) -> Exit:
 
     async def run() -> list[Wanted]:
         async with opened_shelf(request) as shelf:
-            return wanted_of(request, await shelf.texts())
+            return wanted_of(request, await shelf.all())
 
     wanted = [each for each in asyncio.run(run()) if each.news]
     for each in wanted:
@@ -160,7 +160,7 @@ def wanted_of(request: Namespace, there: Sequence[NamedDocument]) -> list[Wanted
     by_title = {text.title: text for text in there}
     found: list[Wanted] = []
     for path, data in files:
-        documents, wrong = pieces(path, data)
+        documents, wrong = split_file(path, data)
         problems = (*problems, *wrong)
         for document, text in documents:
             if document.kind is DocumentKind.RELEASE:
@@ -186,7 +186,7 @@ def _lines(data: bytes) -> list[str]:
 def _changed(older: tuple[str, bytes] | None, data: bytes) -> str:
     if older is None:
         return "the one before is gone from the store"
-    if older[0] == GONE:
+    if older[0] == ABSENT:
         return "new"
     signs = [line[0] for line in difflib.ndiff(_lines(older[1]), _lines(data))]
     return f"{signs.count('+')} lines more, {signs.count('-')} less"

@@ -16,7 +16,7 @@ from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import transforms
 from ordain.agent.cli.documents_read import Wanted, named, opened_shelf, unified, wanted_of
 from ordain.agent.delivery.database.database import Conflict
-from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments, pieces
+from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments, split_file
 from ordain.agent.delivery.fleet.preview import ABSENT, PreviewGroup, preview_change
 from ordain.agent.delivery.fleet.reports import reports
 from ordain.agent.delivery.protocol import SourceError
@@ -34,10 +34,10 @@ def put(request: Namespace, console: Console) -> Exit:
 
     async def run() -> Exit:
         async with opened_shelf(request) as shelf:
-            there = await shelf.texts()
+            there = await shelf.all()
             wanted = wanted_of(request, there)
             warnings = _checked(wanted, there)
-            news = [each for each in wanted if each.news or (each.was and shelf.astray(each.was))]
+            news = [each for each in wanted if each.news or (each.was and shelf.missing_keys(each.was))]
             after = _after(wanted, there)
             touched = await _effects(request, shelf, there, after)
             if not request.preview:
@@ -61,7 +61,7 @@ def delete(request: Namespace, console: Console) -> Exit:
 
     async def run() -> Exit:
         async with opened_shelf(request) as shelf:
-            there = await shelf.texts()
+            there = await shelf.all()
             text = named(there, request.name)
             after = [document for each in there if each is not text for document in each.documents()]
             touched = await _effects(request, shelf, there, after)
@@ -78,7 +78,7 @@ def edit(request: Namespace, console: Console) -> Exit:
 
     async def run() -> Exit:
         async with opened_shelf(request) as shelf:
-            there = await shelf.texts()
+            there = await shelf.all()
             text = named(there, request.name)
             path = _edited(text)
             data = path.read_bytes()
@@ -87,7 +87,7 @@ def edit(request: Namespace, console: Console) -> Exit:
                 console.line(f"{text.title} is as it was")
                 return Exit.OK
             try:
-                found, problems = pieces(str(path), data)
+                found, problems = split_file(str(path), data)
                 if errors(problems):
                     raise Refused(problems)
                 if len(found) != 1 or (found[0][0].kind.lower(), found[0][0].name) != (text.kind, text.name):
@@ -98,7 +98,7 @@ def edit(request: Namespace, console: Console) -> Exit:
                 _accepted(touched)
                 await shelf.put(wanted[0].document, data, text)
             except Conflict:
-                now = named(await shelf.texts(), text.title)
+                now = named(await shelf.all(), text.title)
                 console.text(unified(text.data, now.data, "as you got it", "as somebody else has left it"))
                 raise Failure(f"{text.title} was changed meanwhile, see above; your text is in {path}") from None
             except (Refused, Failure):

@@ -84,7 +84,7 @@ class Local:
                 return await self.texts()
             self._source(problem=f"{error}; what was applied stays", code=error.code, hint=error.hint)
             raise Unavailable(self.source_state.problem) from None
-        self._believed = snapshot.own or snapshot.meant
+        self._believed = snapshot.own or snapshot.removals_intended
         self._read_from = source
         health = snapshot.health
         if health is None or health.connected:

@@ -1,6 +1,6 @@
-"""Where documents come from: one module per kind of source.
+"""The interface of all sources of documents: `Source`, the `Snapshot` it returns, and the faults it can have.
 
-Whatever goes wrong with a source is a `SourceError` whose ``code`` is a `SourceFault`, and stops nothing.
+Every error of a source is a `SourceError` whose ``code`` is a `SourceFault`. No such error stops a service.
 """
 
 from __future__ import annotations
@@ -15,25 +15,29 @@ from ordain.agent.errors import OrdainError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All documents of one moment: the path to show in problems, and the bytes, sorted by path.
+    """All documents as of one moment: pairs of a path, which problems show, and bytes, sorted by path.
 
-    ``revision`` names that moment in the source's own words. ``own``: they are this machine's own, from a directory
-    of it or its boot. ``meant``: what they take away is meant to go; a signed release says so, or it only stood in.
-    ``health`` is of a source that may be lost while its last documents are still at hand; None: it was read just now.
+    ``revision`` identifies that moment; only the source can interpret it.
+    ``own`` is true for documents of the machine itself: from a directory on it, or from its boot.
+    ``removals_intended`` is true where the limit on removals does not apply: a signed release says so, or the previous
+    documents were only a substitute for these.
+    ``health`` is given by a source that can fail while its last documents are still known; None: the documents were
+    read just now.
     """
 
     texts: tuple[tuple[str, bytes], ...]
     revision: str = ""
     own: bool = False
-    meant: bool = False
+    removals_intended: bool = False
     health: SourceHealth | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceHealth:
-    """How a source does. ``code`` is a `SourceFault`, ``what`` and ``hint`` say more; all are "" while it is connected.
+    """The state of a connection to a source.
 
-    ``since``: since when it has been so, in seconds of CLOCK_BOOTTIME, which no clock that is set moves.
+    While it is not ``connected``, ``code`` is a `SourceFault`, and ``what`` and ``hint`` describe the fault and the
+    remedy. ``since`` is the start of this state in seconds of CLOCK_BOOTTIME, which setting the clock does not move.
     """
 
     connected: bool
@@ -45,7 +49,7 @@ class SourceHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseReference:
-    """The release that a machine took last; number 0: none."""
+    """The identity of a release: its channel, its number and the hash of its manifest; number 0: no release."""
 
     channel: str = ""
     number: int = 0
@@ -53,22 +57,22 @@ class ReleaseReference:
 
     @property
     def title(self) -> str:
-        """For people: ``stable 42``; "" for none."""
+        """Return ``stable 42``, or "" if there is no release."""
         return f"{self.channel} {self.number}" if self.number else ""
 
 
 class SourceFault(StrEnum):
-    """Why the documents cannot be had: the codes of the conditions that show it."""
+    """The reason why documents cannot be fetched; the value is the code of the condition in the status."""
 
     UNREADABLE = "SourceUnreadable"
-    """A directory or a file that cannot be read, or is written to all the time."""
+    """A directory or file cannot be read, or changes all the time."""
     UNREACHABLE = "SourceUnreachable"
-    """No connection, no answer in time, or an answer that says "not now" (5xx)."""
+    """The server cannot be connected to, does not answer in time, or answers with a server error (5xx)."""
     THROTTLED = "Throttled"
     TLS = "TlsFailed"
-    """The server's certificate does not hold, or ours was not taken."""
+    """The server's certificate is not valid, or the server rejected ours."""
     REDIRECTED = "Redirected"
-    """Never followed: the documents of a machine come from where its admin said."""
+    """Redirects are never followed: the documents of a machine come from the server that its administrator named."""
     UNAUTHORIZED = "Unauthorized"
     FORBIDDEN = "Forbidden"
     CREDENTIAL = "CredentialMissing"
@@ -79,16 +83,16 @@ class SourceFault(StrEnum):
     NOT_DOCUMENTS = "NotDocuments"
     TOO_LARGE = "TooLarge"
     FULL = "StoreFull"
-    """Nothing can be written; reading goes on."""
+    """The store accepts no writes; reads still work."""
     TRUNCATED = "Truncated"
     WRONG_MACHINE = "WrongMachine"
     HANDOVER = "BadHandover"
-    """What ordain-source.service wrote is not what it writes."""
+    """The handover file is not one that ordain-source.service writes."""
     STARTING = "SourceStarting"
-    """ordain-source.service has handed nothing over yet."""
+    """ordain-source.service has not handed over any documents yet."""
     SETTINGS = "Settings"
     INTERNAL = "Internal"
-    """A bug of ours."""
+    """Ordain itself has a bug."""
     UNSIGNED = "Unsigned"
     RELEASE_INCOMPLETE = "ReleaseIncomplete"
     VERIFY_FAILED = "VerifyFailed"
@@ -97,9 +101,9 @@ class SourceFault(StrEnum):
 
 
 class SourceError(OrdainError):
-    """The documents cannot be had now; what was had last stays.
+    """A failure to fetch documents; the documents that were fetched last stay in force.
 
-    ``retry_after_sec``: the source asked not to be asked again before; 0: it said nothing of that.
+    ``retry_after_sec`` is the time that the source asked to be left alone for, 0 if it did not ask.
     """
 
     def __init__(
@@ -112,13 +116,13 @@ class SourceError(OrdainError):
 
 
 class Source(Protocol):
-    """A place that holds documents."""
+    """A place that documents are read from."""
 
     type: str
     location: str
 
     async def read(self) -> Snapshot:
-        """The documents as they are now; raises `SourceError`."""
+        """Return the documents as they are now. Raises `SourceError`."""
 
     def changes(self) -> AsyncIterator[None]:
-        """Yields whenever the documents may have changed, for ever; bursts come as one."""
+        """Yield whenever the documents may have changed, without end; a burst of changes yields once."""

@@ -109,10 +109,10 @@ def test_it_stands_in_for_a_remote_source_until_that_has_answered_once(tmp_path:
     remote.answer = Snapshot(texts=(("web", OTHER),))
     for _ in range(2):
         found = asyncio.run(source.read())
-        assert (names(found), found.meant) == (["web"], True), "what only stood in may go"
+        assert (names(found), found.removals_intended) == (["web"], True), "what only stood in may go"
     assert source.location == "https://db"
     remote.answer = Snapshot(texts=(("other", OTHER),))
-    assert not asyncio.run(source.read()).meant
+    assert not asyncio.run(source.read()).removals_intended
 
     remote.answer = None
     for again in (source, with_boot_documents(remote, tmp_path)):

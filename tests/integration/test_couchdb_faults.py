@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 from aiohttp import web
 
-from ordain.agent.delivery.database.couchdb_wire import LeafRevision, dispute
+from ordain.agent.delivery.database.couchdb_wire import LeafRevision, conflict
 from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.source_settings import SourceKind, SourceSettings
@@ -92,8 +92,8 @@ def leaf(number: int, digest: str, *, parent: str = "", deleted: bool = False) -
     ],
 )
 def test_25_what_is_in_dispute(leaves: list[LeafRevision], says: str) -> None:
-    assert says in dispute(leaves)
-    assert bool(says) == bool(dispute(leaves))
+    assert says in conflict(leaves)
+    assert bool(says) == bool(conflict(leaves))
 
 
 async def test_27_a_feed_that_begins_again(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ async def test_what_machines_write_all_the_time_can_be_listed(tmp_path: Path) ->
         fake.put(BASE, FIRST.decode())
         async with admin(machine) as database:
             assert [entry.key for entry in (await database.list("status/")).entries] == ["status/a"]
-            with pytest.raises(SourceError, match="written to all the time"):
+            with pytest.raises(SourceError, match="change all the time"):
                 await database.list(*COMMON)
 
 

@@ -12,14 +12,14 @@ import pytest
 
 from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.database.etcd import Etcd
-from ordain.agent.delivery.database.etcd_client import refusal
+from ordain.agent.delivery.database.etcd_client import refusal_error
 from ordain.agent.delivery.database.http_transport import Response
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig import store_servers
 from rig.certificates import Authority
-from rig.source_harness import BASE, FIRST, LEFTOVER, PACE, PATIENCE_SEC, SECOND, EtcdStore, Machine, admin, insist
+from rig.source_harness import BASE, FIRST, LEFTOVER, PATIENCE_SEC, SECOND, TIMING, EtcdStore, Machine, admin, insist
 from rig.tcp_proxy import Proxy
 
 pytestmark = [pytest.mark.integration, LEFTOVER, pytest.mark.usefixtures("etcd_here")]
@@ -55,7 +55,7 @@ async def test_07_compacted_while_the_client_does_not_read(store: EtcdStore, mac
     """More comes than the connection holds; what the server kept back for it is compacted."""
     async with Proxy(store.settings.endpoints[0]) as proxy, admin(machine) as writer:
         machine.settings = replace(store.settings, endpoints=(proxy.url,))
-        machine.pace = replace(PACE, check_sec=60.0, answer_sec=20.0)
+        machine.timing = replace(TIMING, check_sec=60.0, answer_sec=20.0)
         await writer.put(BASE, FIRST, expect=None)
         async with machine.running():
             await machine.has(FIRST)
@@ -109,7 +109,7 @@ async def test_11_a_member_without_the_others(tmp_path: Path) -> None:
         machine.settings = replace(machine.settings, endpoints=(last.url,))
         async with admin(machine) as database:
             await database.put(BASE, FIRST, expect=None)
-        machine.pace = replace(PACE, check_sec=60.0)  # the stream itself must say it
+        machine.timing = replace(TIMING, check_sec=60.0)  # the stream itself must say it
         others = [member for member in cluster.members if member is not last]
         async with machine.running():
             await machine.has(FIRST)
@@ -124,7 +124,7 @@ async def test_12_no_quorum_is_not_nothing(tmp_path: Path) -> None:
     with store_servers.Cluster() as cluster:
         machine = three(cluster, tmp_path)
         machine.settings = replace(machine.settings, endpoints=cluster.endpoints[:1])
-        machine.pace = replace(PACE, answer_sec=12.0)
+        machine.timing = replace(TIMING, answer_sec=12.0)
         async with admin(machine) as database:
             await database.put(BASE, FIRST, expect=None)
             for member in cluster.members[1:]:
@@ -136,7 +136,7 @@ async def test_12_no_quorum_is_not_nothing(tmp_path: Path) -> None:
 
 @etcd
 async def test_14_a_watch_that_is_refused(store: EtcdStore, machine: Machine) -> None:
-    """The refusal comes with status 200, and the stream stays open."""
+    """The refusal_error comes with status 200, and the stream stays open."""
     store.cluster.enable_auth()
     machine.settings = replace(machine.settings, user="node")
     machine.password = "secret"
@@ -177,7 +177,7 @@ async def test_16_a_right_that_is_revoked_while_watching(store: EtcdStore, machi
     """The running watch goes on as if nothing had happened."""
     cluster = store.cluster
     cluster.enable_auth()
-    machine.pace = replace(PACE, answer_sec=5.0)  # passwords are slow on purpose
+    machine.timing = replace(TIMING, answer_sec=5.0)  # passwords are slow on purpose
     machine.settings = replace(machine.settings, user="node")
     machine.password = "secret"
     async with admin(machine) as database:
@@ -209,7 +209,7 @@ async def test_the_roles_of_the_manual_are_enough_and_not_more(tmp_path: Path) -
         async with admin(machine) as database:
             await database.put(BASE, FIRST, expect=None)
         machine.settings = replace(machine.settings, user="node")
-        machine.pace = replace(PACE, answer_sec=5.0)
+        machine.timing = replace(TIMING, answer_sec=5.0)
         async with machine.running(), admin(machine) as database:
             await machine.has(FIRST)
             await database.put("status/x", b"{}", expect=ANY)
@@ -234,7 +234,7 @@ async def test_the_roles_of_the_manual_are_enough_and_not_more(tmp_path: Path) -
 )
 def test_17_errors_as_each_version_says_them(status: int, error: dict[str, object], code: SourceFault) -> None:
     """3.4 says an error twice, 3.6 once; in a stream it comes with status 200."""
-    found = refusal(Response(endpoint="http://a", status=status, headers={}), error)
+    found = refusal_error(Response(endpoint="http://a", status=status, headers={}), error)
     assert isinstance(found, SourceError)
     assert found.code is code
 
@@ -331,7 +331,7 @@ async def test_more_than_a_page_is_of_one_moment(tmp_path: Path) -> None:
 
 async def test_something_else_than_etcd_is_told() -> None:
     with store_servers.Pouch() as pouch:
-        database = open_database(SourceSettings(type=SourceKind.ETCD, endpoints=(pouch.url,)), pace=PACE)
+        database = open_database(SourceSettings(type=SourceKind.ETCD, endpoints=(pouch.url,)), timing=TIMING)
         with pytest.raises(SourceError) as refused:
             await database.list(*COMMON)
         await database.close()
@@ -346,7 +346,7 @@ async def test_watches_that_the_server_did_not_hear_are_asked_for_again(
     prefixes = tuple(f"documents/x={number}/" for number in range(7))
     async with admin(machine) as database:
         assert isinstance(database, Etcd)
-        monkeypatch.setattr(database, "_pace", replace(database._pace, answer_sec=2.0, check_sec=60.0))
+        monkeypatch.setattr(database, "_timing", replace(database._timing, answer_sec=2.0, check_sec=60.0))
         whole = database._client.watch
         heard = iter([3, 7])
         monkeypatch.setattr(

@@ -33,8 +33,8 @@ from rig.source_harness import (
     FIRST,
     HANDOVER,
     LEFTOVER,
-    PACE,
     SECOND,
+    TIMING,
     DirectoryStore,
     Machine,
     Store,
@@ -134,7 +134,7 @@ async def test_04_a_network_that_swallows_everything(store: Store, machine: Mach
 async def test_05_an_answer_that_ends_within_a_line(store: Store, machine: Machine) -> None:
     async with Proxy(store.settings.endpoints[0]) as proxy, admin(machine) as database:
         machine.settings = replace(store.settings, endpoints=(proxy.url,))
-        machine.pace = replace(PACE, check_sec=60.0)
+        machine.timing = replace(TIMING, check_sec=60.0)
         await database.put(BASE, FIRST, expect=None)
         async with machine.running():
             await machine.has(FIRST)
@@ -227,7 +227,7 @@ async def test_33_answers_that_are_none(
 ) -> None:
     async with FakeCouch() as fake:
         fake.refuse = lambda: web.Response(status=status, headers=headers, body=body)
-        database = open_database(SourceSettings(type=kind, endpoints=(fake.url,)), pace=PACE)
+        database = open_database(SourceSettings(type=kind, endpoints=(fake.url,)), timing=TIMING)
         with pytest.raises(SourceError) as refused:
             await database.list("documents/common/")
         await database.close()
@@ -255,7 +255,7 @@ async def test_34_certificates(
     context.load_cert_chain(issued.cert, issued.key)
     async with FakeCouch(tls=context) as fake:
         settings = SourceSettings(type=kind, endpoints=(fake.url,), ca=str(ours.ca))
-        database = open_database(settings, pace=PACE)
+        database = open_database(settings, timing=TIMING)
         if says:
             with pytest.raises(SourceError, match=says) as refused:
                 await database.list("documents/common/")

@@ -22,7 +22,7 @@ from rig.lossy_tun import Wire
 from rig.source_harness import BASE, FIRST, LEFTOVER, SECOND, CouchStore, EtcdStore, Machine, Store, admin, insist
 
 pytestmark = [pytest.mark.integration, LEFTOVER]
-PACE = WatchTiming(check_sec=1.0, answer_sec=2.0)
+TIMING = WatchTiming(check_sec=1.0, answer_sec=2.0)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def far(request: pytest.FixtureRequest, wire: Wire) -> Iterator[Store]:
 @pytest.fixture
 def direct(far: Store, tmp_path: Path) -> Machine:
     """One who reaches it without the wire."""
-    return Machine(settings=far.settings, folder=tmp_path / "direct", pace=PACE)
+    return Machine(settings=far.settings, folder=tmp_path / "direct", timing=TIMING)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def machine(far: Store, wire: Wire, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     wire.serve(*(urlsplit(url).port or 0 for url in far.settings.endpoints))
     endpoints = tuple(url.replace(wire.near, wire.far) for url in far.settings.endpoints)
     settings: SourceSettings = replace(far.settings, endpoints=endpoints)
-    return Machine(settings=settings, folder=tmp_path / "machine", pace=PACE)
+    return Machine(settings=settings, folder=tmp_path / "machine", timing=TIMING)
 
 
 async def test_a_share_of_the_packets_is_lost(machine: Machine, direct: Machine, wire: Wire) -> None:

@@ -28,7 +28,7 @@ HANDOVER = NAME
 # aiohttp 3.8 leaves a socket to the garbage collector when it is cancelled while it connects.
 LEFTOVER = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
 PATIENCE_SEC = 20.0
-PACE = WatchTiming(check_sec=0.3, answer_sec=1.0)
+TIMING = WatchTiming(check_sec=0.3, answer_sec=1.0)
 FACTS = Facts(
     id="debian",
     like=(),
@@ -53,10 +53,10 @@ class Machine:
     settings: SourceSettings
     folder: Path
     password: str = ""
-    pace: WatchTiming = PACE
+    timing: WatchTiming = TIMING
 
-    def database(self, pace: WatchTiming | None = None) -> Database:
-        return open_database(self.settings, password=lambda: self.password, pace=pace or self.pace)
+    def database(self, timing: WatchTiming | None = None) -> Database:
+        return open_database(self.settings, password=lambda: self.password, timing=timing or self.timing)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
@@ -178,7 +178,7 @@ class CouchStore(Store):
 @contextlib.asynccontextmanager
 async def admin(machine: Machine) -> AsyncGenerator[Database, None]:
     """Somebody who writes documents, and has more patience."""
-    database = machine.database(replace(machine.pace, answer_sec=max(15.0, machine.pace.answer_sec)))
+    database = machine.database(replace(machine.timing, answer_sec=max(15.0, machine.timing.answer_sec)))
     try:
         yield database
     finally:

@@ -1,6 +1,6 @@
-"""The JSON of CouchDB: documents, their leaves, and what was made of them by replication. Pure.
+"""The JSON of CouchDB: documents, the revisions they end in, and conflicts that replication has left.
 
-Source: CouchDB's docs, api/document/common.rst and replication/conflicts.rst.
+Source: CouchDB's documentation, api/document/common.rst and replication/conflicts.rst.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ordain.agent.errors import MalformedAnswer
 
 Json = Mapping[str, Any]
 Revision = tuple[int, str]
-"""Generation and hash; CouchDB takes the highest leaf that is not deleted, on every server the same."""
+"""Generation and hash. Every CouchDB server shows the highest leaf that is not deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeafRevision:
-    """One end of a document's history. ``parent`` is what it was made from, ``None`` for a first revision."""
+    """The last revision of one branch of a document's history; ``parent`` is None for a first revision."""
 
     revision: Revision
     parent: Revision | None
@@ -30,29 +30,29 @@ class LeafRevision:
     document: Json
 
 
-def revision(text: str) -> Revision:
-    """A ``_rev``.
+def parse_revision(text: str) -> Revision:
+    """Read a ``_rev``.
 
-    >>> revision("3-ab")
+    >>> parse_revision("3-ab")
     (3, 'ab')
     """
     number, _, digest = text.partition("-")
     if not number.isdigit() or not digest:
-        raise MalformedAnswer(f"{text!r} is no revision")
+        raise MalformedAnswer(f"{text!r} is not a revision")
     return int(number), digest
 
 
-def rev(found: Revision) -> str:
-    """A revision as CouchDB writes it."""
-    return f"{found[0]}-{found[1]}"
+def rev(revision: Revision) -> str:
+    """Return a revision as CouchDB writes it."""
+    return f"{revision[0]}-{revision[1]}"
 
 
 def leaves(answer: object) -> tuple[LeafRevision, ...]:
-    """What ``open_revs=all&revs=true`` answers, highest first."""
+    """Read the answer to ``open_revs=all&revs=true``; the highest revision is first."""
     if not isinstance(answer, list):
-        raise MalformedAnswer("no list of revisions")
-    found = [_leaf(row["ok"]) for row in answer if isinstance(row, dict) and isinstance(row.get("ok"), dict)]
-    return tuple(sorted(found, key=lambda leaf: leaf.revision, reverse=True))
+        raise MalformedAnswer("the answer is not a list of revisions")
+    rows = [_leaf(row["ok"]) for row in answer if isinstance(row, dict) and isinstance(row.get("ok"), dict)]
+    return tuple(sorted(rows, key=lambda leaf: leaf.revision, reverse=True))
 
 
 def _leaf(document: dict[str, Any]) -> LeafRevision:
@@ -61,41 +61,40 @@ def _leaf(document: dict[str, Any]) -> LeafRevision:
         start = int(document["_revisions"]["start"])
         parent = (start - 1, str(ids[1])) if len(ids) > 1 else None
         return LeafRevision(
-            revision=revision(document["_rev"]),
+            revision=parse_revision(document["_rev"]),
             parent=parent,
             deleted=document.get("_deleted") is True,
             document=document,
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise MalformedAnswer(f"a revision that cannot be read: {error!r}") from error
+        raise MalformedAnswer(f"cannot read a revision: {error!r}") from error
 
 
-def winner(found: Iterable[LeafRevision]) -> LeafRevision | None:
-    """The leaf that reading shows; None: the document is deleted."""
-    return next((leaf for leaf in found if not leaf.deleted), None)
+def winner(leaves: Iterable[LeafRevision]) -> LeafRevision | None:
+    """Return the leaf that CouchDB shows, of leaves with the highest first; None if the document is deleted."""
+    return next((leaf for leaf in leaves if not leaf.deleted), None)
 
 
-def dispute(found: Iterable[LeafRevision]) -> str:
-    """Why nobody can tell which revision of a document is meant, "" if one is.
+def conflict(leaves: Iterable[LeafRevision]) -> str:
+    """Return the reason why the leaves do not tell which revision of a document is intended, or "".
 
-    Two that are alive: two servers took different writes. One that is alive beside a deleted one that had won over it:
-    the deletion brought it back, which nobody asked for.
+    Two live leaves: two servers have accepted different writes. A live leaf beside a deleted one that had won over
+    it: the deletion brought the loser back, which nobody asked for.
     """
-    found = tuple(found)
-    alive = [leaf for leaf in found if not leaf.deleted]
-    if len(alive) > 1:
-        return f"has {len(alive)} versions in conflict: {', '.join(rev(leaf.revision) for leaf in alive)}"
-    gone = [leaf for leaf in found if leaf.deleted and leaf.parent and alive and leaf.parent > alive[0].revision]
-    if gone:
-        return f"was deleted, which brought back a version that had lost a conflict: {rev(alive[0].revision)}"
+    leaves = tuple(leaves)
+    live = [leaf for leaf in leaves if not leaf.deleted]
+    if len(live) > 1:
+        return f"has {len(live)} versions in conflict: {', '.join(rev(leaf.revision) for leaf in live)}"
+    if any(leaf.deleted and leaf.parent and live and leaf.parent > live[0].revision for leaf in leaves):
+        return f"was deleted, which brought back {rev(live[0].revision)}, a version that had lost a conflict"
     return ""
 
 
 def entry(document: Json) -> StoredEntry:
-    """A document of ours: ``text``, or ``base64`` for what is no text, or itself as JSON (``"ordain": "v1"``)."""
+    """Read a document in one of our forms: ``text``; ``base64`` for bytes; or itself, as JSON (``"ordain": "v1"``)."""
     key, version = document.get("_id"), document.get("_rev")
     if not isinstance(key, str) or not isinstance(version, str):
-        raise MalformedAnswer("a document without _id and _rev")
+        raise MalformedAnswer("a document has no _id or no _rev")
     return StoredEntry(key=key, data=_data(key, document), version=version)
 
 
@@ -106,17 +105,17 @@ def _data(key: str, document: Json) -> bytes:
         try:
             return base64.b64decode(text, validate=True)
         except binascii.Error:
-            raise MalformedAnswer(f"{key}: base64 that is none") from None
+            raise MalformedAnswer(f"{key}: the field base64 is not valid base64") from None
     if "ordain" in document:
         own = {name: value for name, value in document.items() if not name.startswith("_")}
         return json.dumps(own, indent=2, sort_keys=True, ensure_ascii=False).encode()
-    raise MalformedAnswer(f"{key}: holds neither text nor base64, and is no document of ours itself")
+    raise MalformedAnswer(f"{key}: has neither text nor base64 nor ordain")
 
 
 def body(key: str, data: bytes, *, after: Revision | None) -> dict[str, Any]:
-    """What to write. ``after``: the revision it follows."""
-    known = {"_rev": rev(after)} if after else {}
+    """Return the document to write for ``data``; ``after`` is the revision that it follows."""
+    previous = {"_rev": rev(after)} if after else {}
     try:
-        return {"_id": key, **known, "text": data.decode()}
+        return {"_id": key, **previous, "text": data.decode()}
     except UnicodeDecodeError:
-        return {"_id": key, **known, "base64": base64.b64encode(data).decode()}
+        return {"_id": key, **previous, "base64": base64.b64encode(data).decode()}

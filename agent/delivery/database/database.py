@@ -1,7 +1,7 @@
-"""What the stores have in common: keys, versions, compare-and-set, one moment.
+"""The interface of all stores of documents: keys, versions, compare-and-set, and listings as of one moment.
 
-A key is a path below the store's own prefix, such as ``documents/common/layer/web``; where it lies in the store
-is the store's to say. `DatabaseSource` makes a `Source` of one; `ordainctl` writes through the same four calls.
+A key is a path such as ``documents/common/layer/web``; each store decides where it keeps the keys.
+`DatabaseSource` makes a `Source` of a store, and `ordainctl` writes through the same methods.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from typing import Protocol
 from ordain.agent.errors import StoreError
 
 ANY = "*"
-"""As ``expect``: whatever is there, or nothing."""
+"""As ``expect``: write whatever the key holds now."""
 
-GONE = ""
-"""As a version: nothing was there."""
+ABSENT = ""
+"""As a version: the key did not exist."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredEntry:
-    """One key. ``version`` is the store's own word for this state of it, to expect when it is written next."""
+    """A key and its data; ``version`` is the store's identifier of this state, to expect at the next write."""
 
     key: str
     data: bytes
@@ -30,7 +30,7 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """Entries of one moment, sorted by key; ``revision`` names that moment in the store's own words."""
+    """Entries as of one moment, sorted by key; ``revision`` is the store's identifier of that moment."""
 
     entries: tuple[StoredEntry, ...]
     revision: str
@@ -38,7 +38,7 @@ class Listing:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Write:
-    """``key`` is to hold ``data`` (``None``: be gone) if its version is ``expect`` (``None``: if it is not there)."""
+    """New ``data`` for a key (None: remove the key), if its version is ``expect`` (None: if it does not exist)."""
 
     key: str
     data: bytes | None
@@ -46,50 +46,53 @@ class Write:
 
 
 class Conflict(StoreError):
-    """Nothing was written: ``key`` is not as expected, somebody else wrote it."""
+    """Somebody else has changed ``key``; nothing was written."""
 
     def __init__(self, key: str) -> None:
         self.key = key
-        super().__init__(f"{key}: somebody else has changed it meanwhile")
+        super().__init__(f"{key}: somebody else has changed it in the meantime")
 
 
 class Database(Protocol):
-    """A store. Every call raises `SourceError` where the store cannot be used, with a code that says how."""
+    """A store. Every method raises `SourceError`, whose code names the fault, when the store cannot be used."""
 
     type: str
     location: str
 
     async def list(self, *prefixes: str) -> Listing:
-        """All entries whose key begins with one of ``prefixes``: of one moment, and never of a stale one."""
+        """Return all entries whose key begins with one of ``prefixes``: of one moment, never from a stale replica."""
 
     async def get(self, key: str) -> StoredEntry | None:
-        """One entry."""
+        """Return one entry."""
 
     async def history(self, key: str, most: int) -> tuple[StoredEntry, ...]:
-        """The versions of an entry that the store still has, latest first; none where it keeps none.
+        """Return the versions of an entry that the store still has, latest first; none if it keeps none.
 
-        One with the version `GONE` stands for a time when it was not there.
+        An entry with the version `ABSENT` represents a time when the key did not exist.
         """
 
-    async def write(self, changes: Iterable[Write]) -> None:
-        """All of ``changes`` or, after `Conflict`, none; a store without transactions writes in their order."""
+    async def write(self, writes: Iterable[Write]) -> None:
+        """Do all of ``writes``, or raise `Conflict` and do none.
+
+        A store without transactions writes in the given order, and can fail in between.
+        """
 
     async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
-        """Write one entry; returns its version. Raises `Conflict`.
+        """Write one entry and return its version. Raises `Conflict`.
 
-        With ``ttl_sec`` it goes by itself so much later, unless put again. CouchDB and directories know no such
-        thing: there it stays, and who reads it goes by a time in ``data``.
+        With ``ttl_sec``, the store removes the entry after that time unless it is put again. CouchDB and directories
+        cannot do that: there the entry stays, and readers must judge its age by a time in ``data``.
         """
 
     async def delete(self, key: str, *, expect: str) -> None:
-        """Remove one entry. Raises `Conflict`, also where there is none; with `ANY`, that is no error."""
+        """Remove one entry. Raises `Conflict`, also if there is none; with `ANY`, a missing entry is not an error."""
 
     def watch(self, prefixes: tuple[str, ...], revision: str) -> AsyncGenerator[None, None]:
-        """Yields when something below ``prefixes`` may have changed since ``revision``; bursts come as one.
+        """Yield when keys with ``prefixes`` may have changed since ``revision``; a burst of changes yields once.
 
-        A hint, never the truth: who is woken lists again. Raises `SourceError` when the watch is lost; changes
-        since are then seen by listing, not by watching from an old revision.
+        This is only a hint: the caller lists the keys again. Raises `SourceError` when the watch is lost; later
+        changes are then found by a listing, never by a watch from an old revision.
         """
 
     async def close(self) -> None:
-        """Drop connections."""
+        """Close all connections."""

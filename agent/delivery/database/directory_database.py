@@ -1,4 +1,4 @@
-"""A database in a directory: a file for each key. For one machine, a lab, and what a boot server serves."""
+"""A store in a directory, with a file for each key: for one machine, for a lab, and for a boot server to serve."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.system import inotify
 
 QUIET_SEC = 0.05
-_CHANGES = (
+"""Changes that arrive within this time are reported once."""
+_EVENTS = (
     inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.CREATE
     | inotify.DELETE | inotify.DELETE_SELF | inotify.MOVE_SELF
 )  # fmt: skip
@@ -24,9 +25,9 @@ _LOCK = ".lock"
 
 
 class DirectoryDatabase:
-    """Keys are paths below ``root``; hidden files are none. A version is a hash of the content.
+    """The files below ``root``, without hidden ones; a version is a hash of the content. See `Database`.
 
-    Writers take turns with flock(2); every file is whole at every moment.
+    Writers take turns with flock(2), and replace files in one step.
     """
 
     type = "directory"
@@ -36,7 +37,7 @@ class DirectoryDatabase:
         self.location = str(root)
 
     async def list(self, *prefixes: str) -> Listing:
-        """See `Database.list`: no writer of ours is at work meanwhile."""
+        """See `Database.list`; the lock keeps other writers of ours away."""
         with self._locked(fcntl.LOCK_SH):
             entries = tuple(sorted(self._entries(prefixes), key=lambda entry: entry.key))
         digest = hashlib.sha256("\n".join(f"{e.key} {e.version}" for e in entries).encode())
@@ -47,35 +48,35 @@ class DirectoryDatabase:
         return self._entry(key)
 
     async def history(self, key: str, most: int) -> tuple[StoredEntry, ...]:
-        """See `Database.history`: none is kept."""
+        """See `Database.history`; a directory keeps no old versions."""
         return ()
 
-    async def write(self, changes: Iterable[Write]) -> None:
-        """See `Database.write`; a power cut may leave the first of several."""
-        changes = tuple(changes)
+    async def write(self, writes: Iterable[Write]) -> None:
+        """See `Database.write`; after a power cut, only some of the writes may be there."""
+        writes = tuple(writes)
         with self._locked(fcntl.LOCK_EX):
-            for change in changes:
-                found = self._entry(change.key)
-                if change.expect != ANY and change.expect != (found.version if found else None):
-                    raise Conflict(change.key)
-            with _as_source_error():
-                for change in changes:
-                    self._write(self._path(change.key), change.data)
+            for write in writes:
+                current = self._entry(write.key)
+                if write.expect not in (ANY, current.version if current else None):
+                    raise Conflict(write.key)
+            with _os_error_as_source_error():
+                for write in writes:
+                    self._write_file(self._path(write.key), write.data)
 
     async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
         """See `Database.put`."""
         await self.write([Write(key=key, data=data, expect=expect)])
-        return _version(data)
+        return content_version(data)
 
     async def delete(self, key: str, *, expect: str) -> None:
         """See `Database.delete`."""
         await self.write([Write(key=key, data=None, expect=expect)])
 
     async def watch(self, prefixes: tuple[str, ...], revision: str) -> AsyncGenerator[None, None]:
-        """See `Database.watch`: every directory below the root, those that come later too."""
+        """See `Database.watch`: all directories below the root are watched, also new ones."""
         notify = inotify.Inotify()
         try:
-            self._arm(notify)
+            self._watch_directories(notify)
             if (await self.list(*prefixes)).revision != revision:
                 yield
             while True:
@@ -83,7 +84,7 @@ class DirectoryDatabase:
                 await asyncio.sleep(QUIET_SEC)
                 for _ in notify.events():
                     pass
-                self._arm(notify)
+                self._watch_directories(notify)
                 yield
         finally:
             notify.close()
@@ -91,11 +92,11 @@ class DirectoryDatabase:
     async def close(self) -> None:
         """See `Database.close`."""
 
-    def _arm(self, notify: inotify.Inotify) -> None:
+    def _watch_directories(self, notify: inotify.Inotify) -> None:
         for directory, names, _ in os.walk(self.root):
             names[:] = [name for name in names if not name.startswith(".")]
-            with contextlib.suppress(OSError):  # gone meanwhile
-                notify.watch(directory, _CHANGES)
+            with contextlib.suppress(OSError):  # it may have been removed in the meantime
+                notify.watch(directory, _EVENTS)
 
     def _entries(self, prefixes: tuple[str, ...]) -> Iterator[StoredEntry]:
         if not self.root.is_dir():
@@ -110,51 +111,57 @@ class DirectoryDatabase:
                     yield entry
 
     def _entry(self, key: str) -> StoredEntry | None:
-        with _as_source_error():
+        with _os_error_as_source_error():
             try:
                 data = self._path(key).read_bytes()
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return None
-        return StoredEntry(key=key, data=data, version=_version(data))
+        return StoredEntry(key=key, data=data, version=content_version(data))
 
     def _path(self, key: str) -> Path:
         parts = key.split("/")
         if any(not part or part.startswith(".") or "\0" in part for part in parts):
-            raise SourceError(f"{key!r} is no key")
+            raise SourceError(f"{key!r} is not a valid key of a directory")
         return self.root.joinpath(*parts)
 
-    def _write(self, path: Path, data: bytes | None) -> None:
+    def _write_file(self, path: Path, data: bytes | None) -> None:
+        """Replace the file at ``path`` in one step, or remove it."""
         if data is None:
             path.unlink(missing_ok=True)
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
         try:
-            with beside.open("xb") as file:
+            with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            beside.replace(path)
+            temporary.replace(path)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def _locked(self, how: int) -> Iterator[None]:
-        with _as_source_error(), contextlib.ExitStack() as stack:
-            if how == fcntl.LOCK_EX:
-                fcntl.flock(stack.enter_context((self.root / _LOCK).open("a")), how)
-            else:  # nobody has written yet, or who reads may not write here
+    def _locked(self, kind: int) -> Iterator[None]:
+        """Hold the lock for a writer (LOCK_EX) or a reader (LOCK_SH).
+
+        A reader goes without it if nobody has written yet, or if it may not open the lock.
+        """
+        with _os_error_as_source_error(), contextlib.ExitStack() as stack:
+            if kind == fcntl.LOCK_EX:
+                fcntl.flock(stack.enter_context((self.root / _LOCK).open("a")), kind)
+            else:
                 with contextlib.suppress(FileNotFoundError, PermissionError):
-                    fcntl.flock(stack.enter_context((self.root / _LOCK).open()), how)
+                    fcntl.flock(stack.enter_context((self.root / _LOCK).open()), kind)
             yield
 
 
-def _version(data: bytes) -> str:
+def content_version(data: bytes) -> str:
+    """Return the version of a file with this content."""
     return hashlib.sha256(data).hexdigest()[:16]
 
 
 @contextlib.contextmanager
-def _as_source_error() -> Iterator[None]:
+def _os_error_as_source_error() -> Iterator[None]:
     try:
         yield
     except OSError as error:

@@ -1,51 +1,64 @@
-"""Calls of etcd's JSON gateway: a token, the errors of every version, and servers that differ."""
+"""Requests to etcd's JSON gateway: tokens, the errors of all versions, and the check of a server's version."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import dataclass
 
 from ordain.agent.delivery.database.etcd_wire import Json
-from ordain.agent.delivery.database.http_transport import HttpTransport, LineStream, Response, require_success
-from ordain.agent.delivery.database.login import LOCKOUT_SEC, Login
+from ordain.agent.delivery.database.http_transport import (
+    HttpTransport,
+    LineStream,
+    Request,
+    Response,
+    require_success,
+)
+from ordain.agent.delivery.database.json_answers import parse_json_object
+from ordain.agent.delivery.database.login import Login, wrong_password
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.errors import StoreError
 
 OLDEST = (3, 4)
-"""Its gateway is the first below /v3."""
-_NO_LEADER = {"Grpc-Metadata-hasleader": "true"}
-"""A member without a leader answers watches with silence unless asked to say so."""
+"""The first version with the gateway below /v3."""
+_REPORT_NO_LEADER = {"Grpc-Metadata-hasleader": "true"}
+"""Without this header, a member that has no leader keeps a watch open and stays silent."""
+_STREAM_FOREVER_SEC = 86_400.0
+"""A watch may be silent for this long: the regular check of the content finds a dead one."""
 
 
 class Compacted(StoreError):
-    """The revision asked for is no more."""
+    """The store no longer has the revision that was asked for."""
 
 
 class TokenRefused(StoreError):
-    """There is no token, or the server does not know it (any more)."""
+    """The request has no token, or one that the server does not accept (any more)."""
 
     def __init__(self, failure: SourceError) -> None:
         self.failure = failure
 
 
+class NotEnabled(StoreError):
+    """The server has no users, so that it cannot authenticate one."""
+
+
 class EtcdClient:
-    """etcd behind a `HttpTransport`; ``answer_sec`` must be longer than the 7 s it takes to miss a quorum."""
+    """etcd behind an `HttpTransport`; ``answer_sec`` must be longer than the 7 s after which etcd misses a quorum."""
 
     def __init__(self, transport: HttpTransport, login: Login | None, *, answer_sec: float) -> None:
         self.transport = transport
         self._login = login
         self._answer_sec = answer_sec
         self._token = ""
-        self._known: set[str] = set()
+        self._checked_servers: set[str] = set()
 
     async def call(self, path: str, body: Json, *, repeatable: bool = True) -> Json:
-        """POST to ``path`` (``kv/txn``). Raises `SourceError`, and `Compacted`.
+        """POST ``body`` to ``path`` (such as ``kv/txn``) and return the answer.
 
-        A token that is refused is renewed once.
+        Raises `SourceError`, `Compacted` and `NotEnabled`. A token that the server refuses is renewed once.
         """
-        await self._gate()
+        await self._require_supported_server()
         await self._authenticate()
         try:
             return await self._post(path, body, repeatable)
@@ -57,52 +70,54 @@ class EtcdClient:
             raise refused.failure from None
 
     @asynccontextmanager
-    async def watch(self, requests: Iterable[Json], *, idle_sec: float) -> AsyncGenerator[LineStream, None]:
-        """A stream of watches, one for each of ``requests``. Raises `SourceError`."""
-        await self._gate()
+    async def watch(self, requests: Iterable[Json]) -> AsyncGenerator[LineStream, None]:
+        """Yield the messages of one watch for each of ``requests``. Raises `SourceError`."""
+        await self._require_supported_server()
         await self._authenticate()
-        body = taken_at_once(json.dumps({"create_request": request}).encode() + b"\n" for request in requests)
-        headers = {**self._headers(), **_NO_LEADER}
-        async with self.transport.stream("POST", "/v3/watch", body=body, headers=headers, idle_sec=idle_sec) as stream:
-            if stream.answer.status != 200:
-                self._refuse(stream.answer)
+        request = Request(
+            method="POST",
+            path="/v3/watch",
+            body=pad_for_one_read(json.dumps({"create_request": request}).encode() + b"\n" for request in requests),
+            headers={**self._headers(), **_REPORT_NO_LEADER},
+            silence_sec=_STREAM_FOREVER_SEC,
+        )
+        async with self.transport.stream(request) as stream:
+            if stream.response.status != 200:
+                raise _refusal(stream.response)
             yield stream
 
     def forget_token(self) -> None:
-        """Authenticate anew before the next call."""
+        """Authenticate again before the next request."""
         self._token = ""
 
     async def _post(self, path: str, body: Json, repeatable: bool) -> Json:
-        answer = await self.transport.request(
-            "POST",
-            f"/v3/{path}",
-            body=json.dumps(body).encode(),
-            headers=self._headers(),
-            answer_sec=self._answer_sec,
-            repeatable=repeatable,
+        response = await self.transport.send(
+            Request(
+                method="POST",
+                path=f"/v3/{path}",
+                body=json.dumps(body).encode(),
+                headers=self._headers(),
+                silence_sec=self._answer_sec,
+                repeatable=repeatable,
+            )
         )
-        if answer.status != 200:
-            self._refuse(answer)
-        return parsed(require_success(answer).body, answer.endpoint)
-
-    def _refuse(self, answer: Response) -> None:
-        """Raises what an answer that is none stands for; 3.6 has no ``error`` beside ``message``."""
-        error = {}
-        if answer.headers.get("content-type", "").startswith("application/json"):
-            error = parsed(answer.body, answer.endpoint)
-        raise refusal(answer, error)
+        if response.status != 200:
+            raise _refusal(response)
+        return parse_json_object(require_success(response).body, response.endpoint)
 
     def _headers(self) -> Mapping[str, str]:
         return {"Content-Type": "application/json", **({"Authorization": self._token} if self._token else {})}
 
     async def _authenticate(self) -> None:
+        """Get a token, if there is a login and no token yet. A server without users needs none."""
         if self._login is None or self._token:
             return
         body = {"name": self._login.user, "password": self._login.password()}
         try:
             self._token = str((await self._post("auth/authenticate", body, True))["token"])
         except KeyError:
-            raise SourceError(f"{self.transport.endpoint}: gave no token", code=SourceFault.UNAUTHORIZED) from None
+            what = f"{self.transport.endpoint}: the server gave no token"
+            raise SourceError(what, code=SourceFault.UNAUTHORIZED) from None
         except TokenRefused as refused:
             raise refused.failure from None
         except NotEnabled:
@@ -114,29 +129,29 @@ class EtcdClient:
         self._token = ""
         await self._authenticate()
 
-    async def _gate(self) -> None:
-        """Learn of a server that was not asked before whether it is one for us."""
-        if self.transport.endpoint in self._known:
+    async def _require_supported_server(self) -> None:
+        """Raise `SourceError` unless the current server is etcd of a version that we support; ask each server once."""
+        if self.transport.endpoint in self._checked_servers:
             return
-        answer = require_success(await self.transport.request("GET", "/version", answer_sec=self._answer_sec))
-        version = str(parsed(answer.body, answer.endpoint).get("etcdserver", ""))
+        request = Request(path="/version", silence_sec=self._answer_sec)
+        response = require_success(await self.transport.send(request))
+        version = str(parse_json_object(response.body, response.endpoint).get("etcdserver", ""))
         numbers = version.split(".")
-        if len(numbers) < 2 or not all(n.isdigit() for n in numbers[:2]):
-            raise SourceError(
-                f"{answer.endpoint}: is no etcd", code=SourceFault.NOT_DOCUMENTS, hint="is the address right?"
-            )
+        if len(numbers) < 2 or not all(number.isdigit() for number in numbers[:2]):
+            what = f"{response.endpoint}: the server is not etcd"
+            raise SourceError(what, code=SourceFault.NOT_DOCUMENTS, hint="check the address")
         if (int(numbers[0]), int(numbers[1])) < OLDEST:
-            what = f"{answer.endpoint}: etcd {version} is too old"
-            raise SourceError(what, code=SourceFault.NOT_DOCUMENTS, hint="3.4 or later")
-        self._known.add(answer.endpoint)
+            what = f"{response.endpoint}: etcd {version} is too old"
+            raise SourceError(what, code=SourceFault.NOT_DOCUMENTS, hint="use etcd 3.4 or later")
+        self._checked_servers.add(response.endpoint)
 
 
-def taken_at_once(requests: Iterable[bytes]) -> bytes:
-    """The requests as one body, with blanks in front, of which the gateway has read all once it has read one request.
+def pad_for_one_read(requests: Iterable[bytes]) -> bytes:
+    """Return the requests as one body, with blanks in front, so that the gateway reads all of it at once.
 
-    It answers the first before it reads on, and Go's net/http reads no more of a body once there is an answer: what was
-    not read yet is lost, and nobody says so. Its decoder (encoding/json, Decoder.refill) keeps what it has not
-    understood, and reads as much as its buffer has room for: up to 512 bytes, 1,536, 3,584 and so on.
+    The gateway answers the first request before it reads on, and Go's net/http reads no more of a body once there is
+    an answer: the rest is lost, without an error. Its decoder (encoding/json, Decoder.refill) keeps the bytes that it
+    has not decoded, and reads as much as its buffer has room for: up to 512 bytes, 1,536, 3,584 and so on.
     """
     body = b"".join(requests)
     room, size = 512, 512
@@ -146,47 +161,72 @@ def taken_at_once(requests: Iterable[bytes]) -> bytes:
     return b" " * (size - len(body)) + body
 
 
-class NotEnabled(StoreError):
-    """The server has no users: a user is no use."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RefusalRule:
+    """An exception, and the refusals that it is for: by HTTP status, by gRPC code, or by words of the message."""
+
+    error: Callable[[str], Exception]
+    status: int = -1
+    code: int = -1
+    words: str = ""
+
+    def matches(self, status: int, code: object, message: str) -> bool:
+        """Return whether one of the three matches."""
+        return status == self.status or code == self.code or (self.words != "" and self.words in message)
 
 
-def parsed(body: bytes, endpoint: str) -> dict[str, Any]:
-    """A JSON object. Raises `SourceError`."""
-    try:
-        found = json.loads(body)
-    except ValueError:
-        found = None
-    if not isinstance(found, dict):
-        raise SourceError(f"{endpoint}: answers something else than JSON", code=SourceFault.NOT_DOCUMENTS)
-    return found
+def _fault(code: SourceFault, hint: str = "") -> Callable[[str], SourceError]:
+    return lambda what: SourceError(what, code=code, hint=hint)
 
 
-def refusal(answer: Response, error: Json) -> Exception:
-    """What an error of the gateway stands for, by status and code; texts decide only where these say too little."""
+def _token_refused(hint: str = "") -> Callable[[str], TokenRefused]:
+    return lambda what: TokenRefused(SourceError(what, code=SourceFault.UNAUTHORIZED, hint=hint))
+
+
+_REFUSAL_RULES = (
+    _RefusalRule(words="user name is empty", error=_token_refused("set `user` and `credential` of the source")),
+    _RefusalRule(status=401, code=16, error=_token_refused()),
+    _RefusalRule(words="authentication is not enabled", error=NotEnabled),
+    _RefusalRule(words="authentication failed", error=wrong_password),
+    _RefusalRule(
+        status=403,
+        code=7,
+        words="permission denied",
+        error=_fault(SourceFault.FORBIDDEN, "grant the keys below the prefix to the role of the user"),
+    ),
+    _RefusalRule(words="has been compacted", error=Compacted),
+    _RefusalRule(
+        words="database space exceeded",
+        error=_fault(SourceFault.FULL, "compact and defragment etcd, then run `etcdctl alarm disarm`"),
+    ),
+    _RefusalRule(status=429, code=8, error=_fault(SourceFault.THROTTLED)),
+    _RefusalRule(
+        words="too large",
+        error=_fault(SourceFault.TOO_LARGE, "--max-request-bytes of etcd limits it (1.5 MiB by default)"),
+    ),
+)
+"""The first rule that matches decides. Words decide only where status and code mean several things."""
+
+
+def refusal_error(response: Response, error: Json) -> Exception:
+    """Return the exception for an ``error`` of the gateway, which can arrive in a response with status 200."""
     message = str(error.get("message") or error.get("error") or "")
     code = error.get("code", error.get("grpc_code"))
-    what = f"{answer.endpoint}: {message or f'answers {answer.status}'}"
-    if answer.status == 401 or code == 16 or "user name is empty" in message:
-        hint = "" if "empty" not in message else "name a `user` and a `credential`"
-        return TokenRefused(SourceError(what, code=SourceFault.UNAUTHORIZED, hint=hint))
-    if "authentication is not enabled" in message:
-        return NotEnabled(what)
-    if "authentication failed" in message:
-        hint = "is the password that of the user?"
-        return SourceError(what, code=SourceFault.UNAUTHORIZED, hint=hint, retry_after_sec=LOCKOUT_SEC)
-    if answer.status == 403 or code == 7 or "permission denied" in message:
-        return SourceError(what, code=SourceFault.FORBIDDEN, hint="grant the user's role the keys below the prefix")
-    if "has been compacted" in message:
-        return Compacted(message)
-    if code == 8 and "space" in message:
-        return SourceError(what, code=SourceFault.FULL, hint="compact, defragment, then `etcdctl alarm disarm`")
-    if answer.status == 429 or code == 8:
-        return SourceError(what, code=SourceFault.THROTTLED)
-    if "too large" in message:
-        return SourceError(what, code=SourceFault.TOO_LARGE, hint="--max-request-bytes of etcd, 1.5 MiB unless set")
+    what = f"{response.endpoint}: {message or f'the server answers {response.status}'}"
+    for rule in _REFUSAL_RULES:
+        if rule.matches(response.status, code, message):
+            return rule.error(what)
     if not message:
         try:
-            require_success(answer)
+            require_success(response)
         except SourceError as failure:
             return failure
     return SourceError(what, code=SourceFault.UNREACHABLE)
+
+
+def _refusal(response: Response) -> Exception:
+    """Return the exception for a response that is not a success."""
+    error: Json = {}
+    if response.headers.get("content-type", "").startswith("application/json"):
+        error = parse_json_object(response.body, response.endpoint)
+    return refusal_error(response, error)

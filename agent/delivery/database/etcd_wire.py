@@ -1,14 +1,14 @@
-"""The JSON of etcd's v3 gateway: requests built, answers read. Pure.
+"""The JSON of etcd's v3 gateway: how requests are built and answers are read.
 
-Keys and values are base64; every 64-bit number is a string, and one that is zero is left out. An unknown field of a
-request is ignored in silence, so requests are built here only. Source: etcd's dev-guide/api_grpc_gateway.md.
+Keys and values are base64; every 64-bit number is a string, and a number that is zero is left out. The gateway ignores
+unknown fields of a request silently, so this module builds all requests. Source: etcd's dev-guide/api_grpc_gateway.md.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Header:
-    """What every answer begins with."""
+    """The header of every answer."""
 
     cluster: str
     revision: int
@@ -28,19 +28,19 @@ class Header:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """A part of a range. ``more``: the range goes on behind the last entry."""
+    """A part of a range; ``more`` is true when the range continues after the last entry."""
 
     entries: tuple[StoredEntry, ...]
     more: bool
 
 
 def encode(text: str | bytes) -> str:
-    """Bytes as the gateway wants them."""
+    """Return a key or value as the gateway expects it."""
     return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
 
 
 def range_end(prefix: str) -> str:
-    """The key behind the last one that begins with ``prefix``; prefixes are ASCII and end in a slash.
+    """Return the first key after all keys that begin with ``prefix``; prefixes are ASCII and end with a slash.
 
     >>> range_end("/ordain/")
     '/ordain0'
@@ -49,79 +49,81 @@ def range_end(prefix: str) -> str:
 
 
 def span(prefix: str, *, after: str = "") -> dict[str, Any]:
-    """The range of a prefix, or what of it lies behind the key ``after``."""
+    """Return the range of all keys with a prefix, or the part of it that follows the key ``after``."""
     first = f"{after}\0" if after else prefix
     return {"key": encode(first), "range_end": encode(range_end(prefix))}
 
 
 def ranges(spans: Iterable[dict[str, Any]], *, limit: int, revision: int = 0) -> dict[str, Any]:
-    """One transaction that reads several ranges at one moment: the newest, or that of ``revision``."""
+    """Return a transaction that reads several ranges as of one moment: now, or at ``revision``."""
     at = {"revision": str(revision)} if revision else {}
     return {"success": [{"request_range": {**span, **at, "limit": str(limit)}} for span in spans]}
 
 
 def newest(spans: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """One transaction that asks of several ranges how many keys there are and when the latest changed."""
+    """Return a transaction that asks for the number of keys in each range and for its latest change."""
     last = {"limit": "1", "sort_order": "DESCEND", "sort_target": "MOD", "keys_only": True}
     return {"success": [{"request_range": {**span, **last}} for span in spans]}
 
 
-def transaction(changes: Iterable[tuple[str, Write]], *, lease: str = "") -> dict[str, Any]:
-    """Writes the changes, each with its full key, if every key is as expected."""
+def transaction(writes: Iterable[tuple[str, Write]], *, lease: str = "") -> dict[str, Any]:
+    """Return a transaction that does the writes, each with its full key, if all of them find the expected version."""
     compare, success = [], []
-    for key, change in changes:
+    for key, write in writes:
         encoded = encode(key)
-        if change.expect != ANY:
-            # A key that is not there has modification revision 0.
-            expected = {"target": "MOD", "result": "EQUAL", "mod_revision": change.expect or "0"}
+        if write.expect != ANY:
+            # A key that does not exist has modification revision 0.
+            expected = {"target": "MOD", "result": "EQUAL", "mod_revision": write.expect or "0"}
             compare.append({"key": encoded, **expected})
-        if change.data is None:
+        if write.data is None:
             success.append({"request_delete_range": {"key": encoded}})
         else:
-            put = {"key": encoded, "value": encode(change.data)}
+            put = {"key": encoded, "value": encode(write.data)}
             success.append({"request_put": {**put, **({"lease": lease} if lease else {})}})
-    there = [{"request_range": {"key": found["key"], "keys_only": True}} for found in compare]
-    return {"compare": compare, "success": success, "failure": there}
+    current = [{"request_range": {"key": condition["key"], "keys_only": True}} for condition in compare]
+    return {"compare": compare, "success": success, "failure": current}
 
 
 def header(answer: Json) -> Header:
-    """The header of an answer."""
-    found = answer.get("header")
-    if not isinstance(found, Mapping):
+    """Read the header of an answer."""
+    fields = answer.get("header")
+    if not isinstance(fields, Mapping):
         raise MalformedAnswer("the answer has no header")
-    return Header(cluster=str(found.get("cluster_id", "")), revision=number(found.get("revision")))
+    return Header(cluster=str(fields.get("cluster_id", "")), revision=number(fields.get("revision")))
 
 
 def pages(answer: Json, base: str) -> tuple[Page, ...]:
-    """The ranges that a transaction read; keys are without ``base``."""
+    """Read the ranges that a transaction has read; ``base`` is removed from the keys."""
     try:
-        found = [response["response_range"] for response in answer.get("responses", ())]
-        return tuple(_page(page, base) for page in found)
+        return tuple(_page(response["response_range"], base) for response in answer.get("responses", ()))
     except (KeyError, TypeError, AttributeError, binascii.Error, UnicodeDecodeError) as error:
-        raise MalformedAnswer(f"a range that cannot be read: {error!r}") from error
+        raise MalformedAnswer(f"cannot read a range: {error!r}") from error
 
 
 def created(answer: Json) -> int:
-    """The revision that created the first key of the first range; 0: there is none."""
-    for response in answer.get("responses", ()):
-        for kv in response.get("response_range", {}).get("kvs", ()):
-            return number(kv.get("create_revision"))
-    return 0
+    """Return the revision that created the first key of the first range, or 0 if there is no key."""
+    return next((number(kv.get("create_revision")) for page in _ranges(answer) for kv in page.get("kvs", ())), 0)
 
 
 def versions(answer: Json, base: str) -> Mapping[str, str]:
-    """What a refused transaction found: key and version of what is there."""
+    """Return the version of each key that a refused transaction has found."""
     return {entry.key: entry.version for page in pages(answer, base) for entry in page.entries}
 
 
 def state(answer: Json) -> tuple[tuple[int, int], ...]:
-    """What `newest` asked: the number of keys and the latest revision, for each range."""
-    found = []
+    """Return the number of keys and the latest revision of each range, from the answer to `newest`."""
+    return tuple(
+        (
+            number(page.get("count")),
+            max((number(kv.get("mod_revision")) for kv in page.get("kvs", ())), default=0),
+        )
+        for page in _ranges(answer)
+    )
+
+
+def _ranges(answer: Json) -> Iterator[Json]:
     for response in answer.get("responses", ()):
-        page = response.get("response_range", {})
-        last = max((number(kv.get("mod_revision")) for kv in page.get("kvs", ())), default=0)
-        found.append((number(page.get("count")), last))
-    return tuple(found)
+        yield response.get("response_range", {})
 
 
 def _page(page: Json, base: str) -> Page:
@@ -137,10 +139,10 @@ def _page(page: Json, base: str) -> Page:
 
 
 def number(value: object) -> int:
-    """A 64-bit number: a string of digits, or left out."""
+    """Read a 64-bit number: a string of digits, or None for 0."""
     if value is None:
         return 0
     try:
         return int(str(value))
     except ValueError:
-        raise MalformedAnswer(f"{value!r} is no number") from None
+        raise MalformedAnswer(f"{value!r} is not a number") from None

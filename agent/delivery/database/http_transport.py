@@ -1,10 +1,10 @@
-"""HTTP to the servers of a source, with nothing taken on trust: an effect that all remote sources share.
+"""HTTP requests to the servers of a source: bounded in time and size, and without trust in the answers.
 
-    endpoints ─Transport▶ request() → `Response`      one answer, whole, of bounded size, of any status
-                          stream()  → `LineStream`      lines as they come, never a part of one
-    `Response` ─demand▶ the same, or the `SourceError` that its status stands for
+    `Request` ─HttpTransport.send▶   `Response`     one whole answer, of any status
+              ─HttpTransport.stream▶ `LineStream`   the lines of an answer as they arrive, only whole ones
+    `Response` ─require_success▶ the same, or the `SourceError` that its status stands for
 
-Redirects are not followed, bodies are not decompressed, and every wait is bounded. aiohttp ≥ 3.8 (Debian 12).
+Redirects are not followed, and bodies are not decompressed. Works with aiohttp 3.8 (Debian 12) and later.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import contextlib
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -25,23 +25,29 @@ import aiohttp
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 
 CONNECT_SEC = 10.0
-"""Name, connection and TLS together."""
-ANSWER_SEC = 30.0
-"""Without a byte for so long a request has failed. etcd without a quorum says so after 7 s."""
-IDLE_SEC = 60.0
+"""The limit for name lookup, connection and TLS handshake together."""
+SILENCE_SEC = 30.0
+"""A request fails when the server sends nothing for this long. etcd reports a missing quorum after 7 s."""
 MAX_BYTES = 64 << 20
-"""Of one answer; as much as all documents of a directory may have."""
-MAX_LINE_BYTES = 64 << 20
+"""The limit for one answer, or for one line of a stream: the same as for all documents of a directory."""
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 20), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
-"""A peer that is gone without a word is noticed within 50 s."""
+"""With these options the kernel notices within 50 s that a peer has vanished."""
+_TRY_NEXT_SERVER = (SourceFault.UNREACHABLE, SourceFault.TRUNCATED, SourceFault.TLS)
+_STATUS_FAULTS = {
+    401: (SourceFault.UNAUTHORIZED, "the credential is wrong or has expired"),
+    403: (SourceFault.FORBIDDEN, "the credential is valid, but does not allow reading this"),
+    404: (SourceFault.EMPTY, "nothing was found; check the path, prefix or database"),
+    410: (SourceFault.EMPTY, "nothing is left here; check the path, prefix or database"),
+    429: (SourceFault.THROTTLED, "there are too many requests; the source is asked again later"),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerAccess:
-    """Where the servers are and how they are recognised.
+    """The servers of a source, and the certificates for TLS.
 
-    ``endpoints`` are URLs (``https://a:2379``), without a user. ``ca``, ``cert`` and ``key`` are paths of PEM files;
-    ``ca`` "": the system's authorities. They are read again when they change.
+    ``endpoints`` are URLs such as ``https://a:2379``, without a user. ``ca``, ``cert`` and ``key`` are paths of PEM
+    files, which are read again when they change; without a ``ca``, the system's authorities are trusted.
     """
 
     endpoints: tuple[str, ...]
@@ -51,8 +57,26 @@ class ServerAccess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One HTTP request; ``path`` is appended to the endpoint unchanged.
+
+    ``repeatable`` is false for a write: a server that may have received it is not replaced by the next one.
+    The request fails after ``silence_sec`` without a byte, and when the answer (of a stream: a line) is longer than
+    ``max_bytes``.
+    """
+
+    method: str = "GET"
+    path: str = "/"
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+    silence_sec: float = SILENCE_SEC
+    max_bytes: int = MAX_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One answer of ``endpoint``, whatever its status. ``headers`` have lower-case names."""
+    """The answer of ``endpoint``, of any status; the names of ``headers`` are in lower case."""
 
     endpoint: str
     status: int
@@ -61,137 +85,117 @@ class Response:
 
 
 class LineStream:
-    """An answer whose body comes in lines, for as long as the server likes."""
+    """An answer whose body arrives in lines, for as long as the server keeps it open.
 
-    def __init__(self, answer: Response, response: aiohttp.ClientResponse, max_line_bytes: int) -> None:
-        self.answer = answer
-        self._response = response
-        self._max = max_line_bytes
+    For a status other than 200, ``response`` has the whole body, and there are no lines.
+    """
+
+    def __init__(self, response: Response, http: aiohttp.ClientResponse, max_line_bytes: int) -> None:
+        self.response = response
+        self._http = http
+        self._max_line_bytes = max_line_bytes
 
     async def lines(self) -> AsyncIterator[bytes]:
-        """Every whole line without its end; empty ones too, as they are signs of life.
+        """Yield every whole line without its end, also empty lines, which are signs of life.
 
-        Ends with the body. Raises `SourceError`: ``Truncated`` for a body that breaks off, also within a line,
-        ``SourceUnreachable`` when nothing comes for as long as the stream may be idle.
+        Ends with the body. Raises `SourceError`: ``Truncated`` when the body breaks off, also within a line,
+        ``SourceUnreachable`` when the server is silent for too long.
         """
+        endpoint = self.response.endpoint
         rest = b""
-        with _translated(self.answer.endpoint):
-            async for chunk in self._response.content.iter_any():
+        with _translated(endpoint):
+            async for chunk in self._http.content.iter_any():
                 *lines, rest = (rest + chunk).split(b"\n")
                 for line in lines:
                     yield line
-                if len(rest) > self._max:
-                    raise _too_large(self.answer.endpoint, self._max)
+                if len(rest) > self._max_line_bytes:
+                    raise _too_large(endpoint, self._max_line_bytes)
         if rest:
-            raise SourceError(f"{self.answer.endpoint}: broke off within a line", code=SourceFault.TRUNCATED)
+            raise SourceError(f"{endpoint}: the answer broke off within a line", code=SourceFault.TRUNCATED)
 
 
 class HttpTransport:
-    """A session with one of several servers: the one that answered last, the next when it fails."""
+    """Requests to one of several servers: to the one that answered last, and to the next one when it fails."""
 
     def __init__(self, access: ServerAccess, *, headers: Mapping[str, str] | None = None) -> None:
         self.access = access
         self._headers = {"Accept-Encoding": "identity", "User-Agent": "ordain", **(headers or {})}
-        self._at = 0
+        self._current = 0
         self._session: aiohttp.ClientSession | None = None
         self._tls: tuple[tuple[object, ...], ssl.SSLContext] | None = None
 
     @property
     def endpoint(self) -> str:
-        """The server that is asked next."""
-        return self.access.endpoints[self._at]
+        """Return the URL of the server that gets the next request."""
+        return self.access.endpoints[self._current]
 
     def rotate(self) -> None:
-        """Ask the next server from now on."""
-        self._at = (self._at + 1) % len(self.access.endpoints)
+        """Send further requests to the next server."""
+        self._current = (self._current + 1) % len(self.access.endpoints)
 
-    async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        max_bytes: int = MAX_BYTES,
-        answer_sec: float = ANSWER_SEC,
-        repeatable: bool = True,
-    ) -> Response:
-        """Ask, and take the whole answer. ``path`` is appended to the endpoint as it is.
+    async def send(self, request: Request) -> Response:
+        """Send ``request`` and return the whole answer.
 
-        A server that cannot be reached, or says 5xx, is left for the next one, each once; one that may have got a
-        request that is not ``repeatable`` (a write) is not. Raises `SourceError` if none answers.
+        A server that cannot be reached, or that answers with a server error (5xx), is replaced by the next one; each
+        is tried once. A write is not sent again when a server may have received it. Raises `SourceError` if no server
+        answers.
         """
         failure: SourceError | None = None
-        answer: Response | None = None
+        response: Response | None = None
         for _ in self.access.endpoints:
             try:
-                async with self._ask(method, path, body, headers, answer_sec) as response:
-                    answer = await _whole(self.endpoint, response, max_bytes)
+                async with self._open(request) as http:
+                    response = await _read_whole(self.endpoint, http, request.max_bytes)
             except _NotSent as error:
                 failure = error
             except SourceError as error:
-                if not repeatable or error.code not in (
-                    SourceFault.UNREACHABLE,
-                    SourceFault.TRUNCATED,
-                    SourceFault.TLS,
-                ):
+                if not request.repeatable or error.code not in _TRY_NEXT_SERVER:
                     raise
                 failure = error
             else:
-                if answer.status < 500:
-                    return answer
-                failure = None
+                if response.status < 500:
+                    return response
             self.rotate()
-            if answer is not None and not repeatable:
-                break
-        if failure is not None and answer is None:
-            raise failure
-        assert answer is not None
-        return answer
+            if response is not None and not request.repeatable:
+                return response
+        if response is not None:
+            return response
+        assert failure is not None
+        raise failure
 
     @contextlib.asynccontextmanager
-    async def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        idle_sec: float = IDLE_SEC,
-        max_line_bytes: int = MAX_LINE_BYTES,
-    ) -> AsyncIterator[LineStream]:
-        """Ask the current server and take its answer line by line; one of another status than 200 comes whole.
+    async def stream(self, request: Request) -> AsyncIterator[LineStream]:
+        """Send ``request`` to the current server, and yield its answer line by line.
 
-        ``idle_sec`` without a byte end it with ``SourceUnreachable``. The caller rotates when it fails.
+        Raises `SourceError`. It is the caller who rotates to the next server then.
         """
-        async with self._ask(method, path, body, headers, idle_sec) as response:
-            _keep_alive(response)
-            if response.status != 200:
-                yield LineStream(await _whole(self.endpoint, response, MAX_BYTES), response, max_line_bytes)
-            else:
-                yield LineStream(_head(self.endpoint, response), response, max_line_bytes)
+        async with self._open(request) as http:
+            _keep_alive(http)
+            response = _response(self.endpoint, http)
+            if http.status != 200:
+                response = await _read_whole(self.endpoint, http, MAX_BYTES)
+            yield LineStream(response, http, request.max_bytes)
 
     async def close(self) -> None:
-        """End the session."""
+        """Close the session."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     @contextlib.asynccontextmanager
-    async def _ask(
-        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str] | None, idle_sec: float
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _open(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
+        """Send ``request`` to the current server, and yield the answer, of which only the head is read."""
         endpoint = self.endpoint
-        options: dict[str, Any] = {"data": body, "headers": headers, "allow_redirects": False}
-        options["timeout"] = aiohttp.ClientTimeout(total=None, connect=CONNECT_SEC, sock_read=idle_sec)
+        options: dict[str, Any] = {"data": request.body, "headers": request.headers, "allow_redirects": False}
+        options["timeout"] = aiohttp.ClientTimeout(total=None, connect=CONNECT_SEC, sock_read=request.silence_sec)
         if endpoint.startswith("https:"):
-            options["ssl"] = self._context(endpoint)
+            options["ssl"] = self._tls_context(endpoint)
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                # Connections are not kept: a request on one that the server just closed would count as the server's
-                # failure. Nor are addresses: a server that moved is found at the next attempt. It is the system's
-                # resolver that is asked: c-ares, which aiohttp takes where aiodns is installed, stays with the
-                # resolv.conf and the hosts that it began with.
+                # Connections are not kept: a request on a connection that the server has just closed would count as a
+                # failure of the server. Addresses are not kept either: a server that has moved is found at the next
+                # attempt. The system's resolver is used: c-ares, which aiohttp prefers where aiodns is installed,
+                # keeps the resolv.conf and the hosts file that it has read first.
                 connector=aiohttp.TCPConnector(
                     limit=8, use_dns_cache=False, resolver=aiohttp.ThreadedResolver(), force_close=True
                 ),
@@ -200,13 +204,14 @@ class HttpTransport:
                 auto_decompress=False,
             )
         with _translated(endpoint):
-            response = await self._session.request(method, endpoint.rstrip("/") + path, **options)
+            http = await self._session.request(request.method, endpoint.rstrip("/") + request.path, **options)
         try:
-            yield response
+            yield http
         finally:
-            response.close()
+            http.close()
 
-    def _context(self, endpoint: str) -> ssl.SSLContext:
+    def _tls_context(self, endpoint: str) -> ssl.SSLContext:
+        """Return the context for TLS, made again after a certificate has changed. Raises `SourceError`."""
         access = self.access
         paths = [path for path in (access.ca, access.cert, access.key) if path]
         try:
@@ -217,54 +222,51 @@ class HttpTransport:
                 if access.cert:
                     context.load_cert_chain(access.cert, access.key or None)
                 self._tls = (marks, context)
-        except OSError as error:  # ssl.SSLError is one
-            what = f"{endpoint}: the certificates ({', '.join(paths)}) cannot be used: {error}"
-            raise SourceError(what, code=SourceFault.TLS, hint="PEM files that ordain-source may read") from error
+        except OSError as error:  # ssl.SSLError is an OSError
+            what = f"{endpoint}: cannot use the certificates ({', '.join(paths)}): {error}"
+            hint = "give PEM files that ordain-source.service can read"
+            raise SourceError(what, code=SourceFault.TLS, hint=hint) from error
         return self._tls[1]
 
 
-def require_success(answer: Response) -> Response:
-    """An answer that is one: 2xx or 304, and no web page. Raises the `SourceError` that another stands for."""
-    status, endpoint = answer.status, answer.endpoint
+def require_success(response: Response) -> Response:
+    """Return ``response`` if its status is 2xx or 304 and its body can be data; else raise the fitting `SourceError`.
+
+    A web page or a compressed body is not data: a proxy or a captive portal has answered in the server's place.
+    """
+    status, endpoint = response.status, response.endpoint
     if 200 <= status < 300 or status == 304:
-        kind = answer.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind in ("text/html", "application/xhtml+xml"):
-            what = f"{endpoint}: answers with a web page"
-            raise SourceError(
-                what, code=SourceFault.NOT_DOCUMENTS, hint="a login page or a captive portal stands between"
-            )
-        if answer.headers.get("content-encoding", "identity") != "identity":
-            raise SourceError(
-                f"{endpoint}: answers compressed, which was not asked for", code=SourceFault.NOT_DOCUMENTS
-            )
-        return answer
-    wait = _retry_after(answer.headers)
+        content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if content_type in ("text/html", "application/xhtml+xml"):
+            what = f"{endpoint}: the answer is a web page"
+            hint = "a login page or a captive portal may have answered; check the address and the network"
+            raise SourceError(what, code=SourceFault.NOT_DOCUMENTS, hint=hint)
+        if response.headers.get("content-encoding", "identity") != "identity":
+            what = f"{endpoint}: the answer is compressed, although the request did not allow it"
+            raise SourceError(what, code=SourceFault.NOT_DOCUMENTS)
+        return response
     if 300 <= status < 400:
-        target = urlsplit(answer.headers.get("location", ""))
-        what = f"{endpoint}: redirects to {target.scheme}://{target.hostname}" if target.hostname else "redirects"
-        raise SourceError(what, code=SourceFault.REDIRECTED, hint="redirects are not followed; name the server itself")
-    code, hint = {
-        401: (SourceFault.UNAUTHORIZED, "the credential is wrong, or no longer valid"),
-        403: (SourceFault.FORBIDDEN, "the credential holds, but may not read this"),
-        404: (SourceFault.EMPTY, "nothing is there: is the path, prefix or database right?"),
-        410: (SourceFault.EMPTY, "nothing is there any more"),
-        429: (SourceFault.THROTTLED, "it is asked too often"),
-    }.get(status, (SourceFault.UNREACHABLE, ""))
-    raise SourceError(f"{endpoint}: answers {status}", code=code, hint=hint, retry_after_sec=wait)
+        target = urlsplit(response.headers.get("location", ""))
+        where = f" to {target.scheme}://{target.hostname}" if target.hostname else ""
+        hint = "redirects are not followed; name the server itself"
+        raise SourceError(f"{endpoint}: redirects{where}", code=SourceFault.REDIRECTED, hint=hint)
+    code, hint = _STATUS_FAULTS.get(status, (SourceFault.UNREACHABLE, ""))
+    wait_sec = _retry_after(response.headers)
+    raise SourceError(f"{endpoint}: the server answers {status}", code=code, hint=hint, retry_after_sec=wait_sec)
 
 
 class _NotSent(SourceError):
-    """The request has certainly not reached the server."""
+    """A failure before the request can have reached the server."""
 
 
 @contextlib.contextmanager
-def _translated(endpoint: str) -> Any:
-    """Errors of aiohttp as `SourceError`; their texts name no credential, as no URL of ours holds one."""
+def _translated(endpoint: str) -> Iterator[None]:
+    """Turn errors of aiohttp into `SourceError`; no message contains a credential, since no URL of ours does."""
     try:
         yield
     except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
         what = f"{endpoint}: {_reason(error)}"
-        hint = "its certificate must be valid now (is the clock right?), for this name, and of an authority in `ca`"
+        hint = "the certificate must be valid now (check the clock), for this name, and from an authority in `ca`"
         raise SourceError(what, code=SourceFault.TLS, hint=hint) from error
     except aiohttp.ClientConnectorError as error:
         raise _NotSent(f"{endpoint}: {_reason(error)}", code=SourceFault.UNREACHABLE) from error
@@ -273,46 +275,49 @@ def _translated(endpoint: str) -> Any:
     except TimeoutError as error:
         raise SourceError(f"{endpoint}: no answer in time", code=SourceFault.UNREACHABLE) from error
     except aiohttp.ClientResponseError as error:
-        raise SourceError(f"{endpoint}: does not speak HTTP: {error.message}", code=SourceFault.UNREACHABLE) from error
+        what = f"{endpoint}: the answer is not HTTP: {error.message}"
+        raise SourceError(what, code=SourceFault.UNREACHABLE) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise SourceError(f"{endpoint}: {_reason(error)}", code=SourceFault.UNREACHABLE) from error
 
 
 def _reason(error: BaseException) -> str:
-    """What a user can read: OpenSSL's reason, the system's, or the text."""
+    """Return a readable reason: that of OpenSSL, that of the system, or the text of the error."""
     inner = getattr(error, "os_error", None) or getattr(error, "certificate_error", None) or error
     if isinstance(inner, ssl.SSLCertVerificationError):
         return f"certificate refused: {inner.verify_message}"
     if isinstance(inner, OSError) and not isinstance(inner, (socket.gaierror, ssl.SSLError)) and inner.errno:
-        return os.strerror(inner.errno)  # asyncio puts words of its own there
+        return os.strerror(inner.errno)  # asyncio replaces the system's words by its own
     return getattr(inner, "strerror", None) or str(inner) or type(inner).__name__
 
 
-def _head(endpoint: str, response: aiohttp.ClientResponse, body: bytes = b"") -> Response:
-    headers = {name.lower(): value for name, value in response.headers.items()}
-    return Response(endpoint=endpoint, status=response.status, headers=headers, body=body)
+def _response(endpoint: str, http: aiohttp.ClientResponse, body: bytes = b"") -> Response:
+    headers = {name.lower(): value for name, value in http.headers.items()}
+    return Response(endpoint=endpoint, status=http.status, headers=headers, body=body)
 
 
-async def _whole(endpoint: str, response: aiohttp.ClientResponse, max_bytes: int) -> Response:
-    if (response.content_length or 0) > max_bytes:
+async def _read_whole(endpoint: str, http: aiohttp.ClientResponse, max_bytes: int) -> Response:
+    if (http.content_length or 0) > max_bytes:
         raise _too_large(endpoint, max_bytes)
     parts: list[bytes] = []
     size = 0
     with _translated(endpoint):
-        async for chunk in response.content.iter_any():
+        async for chunk in http.content.iter_any():
             size += len(chunk)
             if size > max_bytes:
                 raise _too_large(endpoint, max_bytes)
             parts.append(chunk)
-    return _head(endpoint, response, b"".join(parts))
+    return _response(endpoint, http, b"".join(parts))
 
 
 def _too_large(endpoint: str, max_bytes: int) -> SourceError:
-    return SourceError(f"{endpoint}: answers with more than {max_bytes:,} bytes", code=SourceFault.TOO_LARGE)
+    what = f"{endpoint}: the answer is larger than {max_bytes:,} bytes"
+    return SourceError(what, code=SourceFault.TOO_LARGE)
 
 
-def _keep_alive(response: aiohttp.ClientResponse) -> None:
-    transport = response.connection.transport if response.connection is not None else None
+def _keep_alive(http: aiohttp.ClientResponse) -> None:
+    """Have the kernel probe the connection while it is idle."""
+    transport = http.connection.transport if http.connection is not None else None
     peer = transport.get_extra_info("socket") if transport is not None else None
     if peer is not None:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -321,7 +326,10 @@ def _keep_alive(response: aiohttp.ClientResponse) -> None:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds of Retry-After, in either of its forms; a date counts from the server's own Date (RFC 9110, 10.2.3)."""
+    """Return the seconds of Retry-After, which is a number or a date; 0 if there is none.
+
+    A date counts from the server's own Date (RFC 9110, section 10.2.3), so that a wrong clock here does not matter.
+    """
     text = headers.get("retry-after", "")
     if text.isascii() and text.isdigit():
         return float(text[:6])

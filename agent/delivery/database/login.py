@@ -1,17 +1,25 @@
-"""A user and a password, and how often a wrong one is tried."""
+"""The user and the password for a store, and the error for a wrong password."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from ordain.agent.delivery.protocol import SourceError, SourceFault
+
 LOCKOUT_SEC = 30.0
-"""A wrong password is not tried more often: somebody counts, and may lock the account."""
+"""The time between two attempts with a wrong password: a server may count them and lock the account."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Login:
-    """``password`` reads it anew each time, as it may have changed; it raises `SourceError`."""
+    """A user and a function that reads the password, each time anew because it may change; it raises `SourceError`."""
 
     user: str
     password: Callable[[], str]
+
+
+def wrong_password(what: str) -> SourceError:
+    """Return the error for a login that the server refused, with the wait that avoids a locked account."""
+    hint = "check the user and the password in the credential"
+    return SourceError(what, code=SourceFault.UNAUTHORIZED, hint=hint, retry_after_sec=LOCKOUT_SEC)

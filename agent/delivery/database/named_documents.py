@@ -1,11 +1,11 @@
-"""The documents of a store as people handle them: by kind and name, wherever their ``match`` puts them."""
+"""The documents of a store by kind and name, wherever their ``match`` puts them: what `ordainctl documents` edits."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from ordain.agent.delivery.database import document_keys as layout
+from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.database.database import Database, StoredEntry, Write
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem
@@ -16,7 +16,7 @@ Keys = Callable[[Document], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedDocument:
-    """A document as it is stored. ``versions`` maps each key it lies under to the version there."""
+    """A document as it is stored; ``versions`` maps each of its keys to the version there."""
 
     kind: str
     name: str
@@ -25,82 +25,82 @@ class NamedDocument:
 
     @property
     def title(self) -> str:
-        """``layer/web``."""
+        """Return kind and name, such as ``layer/web``."""
         return f"{self.kind}/{self.name}"
 
     @property
     def path(self) -> str:
-        """How it is named in problems."""
-        return min(self.versions, default=self.title).removeprefix(layout.DOCUMENTS)
+        """Return the path that problems show."""
+        return min(self.versions, default=self.title).removeprefix(document_keys.DOCUMENTS)
 
     @property
     def scopes(self) -> tuple[str, ...]:
-        """Where it lies."""
+        """Return the scopes in which it lies."""
         return tuple(sorted(key.split("/")[1] for key in self.versions))
 
     def documents(self) -> tuple[Document, ...]:
-        """What it says, as far as it can be read."""
+        """Return the documents in the text, as far as they can be read."""
         return read(self.path, self.data)[0]
 
 
 class NamedDocuments:
-    """The documents in ``database``; ``keys`` tells where one belongs."""
+    """The documents in ``database``; ``keys`` returns the keys that a document belongs to."""
 
-    def __init__(self, database: Database, keys: Keys = layout.keys_of) -> None:
+    def __init__(self, database: Database, keys: Keys = document_keys.keys_of) -> None:
         self.database = database
         self._keys = keys
 
-    async def texts(self) -> tuple[NamedDocument, ...]:
-        """All of them, by kind and name. Raises `SourceError`."""
-        listing = await self.database.list(layout.DOCUMENTS)
-        return grouped(listing.entries)
+    async def all(self) -> tuple[NamedDocument, ...]:
+        """Return all documents, sorted by kind and name. Raises `SourceError`."""
+        listing = await self.database.list(document_keys.DOCUMENTS)
+        return group_by_name(listing.entries)
 
-    def astray(self, text: NamedDocument) -> tuple[str, ...]:
-        """The keys under which machines look for a document in vain: it lies elsewhere. It may be there twice, too."""
-        return tuple(key for each in text.documents() for key in self._keys(each) if key not in text.versions)
+    def missing_keys(self, stored: NamedDocument) -> tuple[str, ...]:
+        """Return the keys where machines look for a document that is not stored there."""
+        return tuple(key for doc in stored.documents() for key in self._keys(doc) if key not in stored.versions)
 
-    async def put(self, document: Document, data: bytes, was: NamedDocument | None) -> None:
-        """Write a document to where it belongs now, and nowhere else, if it is still as ``was``. Raises `Conflict`."""
-        versions = was.versions if was else {}
+    async def put(self, document: Document, data: bytes, previous: NamedDocument | None) -> None:
+        """Write a document to its keys and to no others, if it still is ``previous``. Raises `Conflict`."""
+        versions = previous.versions if previous else {}
         keys = self._keys(document)
-        changes = [Write(key=key, data=data, expect=versions.get(key)) for key in keys]
-        # After it is in its new places: for a moment it may be there twice, but never nowhere.
-        changes += [Write(key=key, data=None, expect=v) for key, v in versions.items() if key not in keys]
-        await self.database.write(changes)
+        # First to the new places: for a moment it may exist twice, but it is never missing.
+        writes = [Write(key=key, data=data, expect=versions.get(key)) for key in keys]
+        writes += [Write(key=key, data=None, expect=v) for key, v in versions.items() if key not in keys]
+        await self.database.write(writes)
 
-    async def delete(self, was: NamedDocument) -> None:
-        """Remove a document, if it is still as ``was``. Raises `Conflict`."""
-        await self.database.write([Write(key=key, data=None, expect=v) for key, v in was.versions.items()])
+    async def delete(self, stored: NamedDocument) -> None:
+        """Remove a document, if it has not changed since it was read. Raises `Conflict`."""
+        await self.database.write([Write(key=key, data=None, expect=v) for key, v in stored.versions.items()])
 
 
-def grouped(entries: Iterable[StoredEntry]) -> tuple[NamedDocument, ...]:
-    """The documents that lie under these keys; of texts that differ, the one of the first key."""
-    found: dict[tuple[str, str], list[StoredEntry]] = {}
+def group_by_name(entries: Iterable[StoredEntry]) -> tuple[NamedDocument, ...]:
+    """Return the documents in ``entries``; if the texts of one document differ, the text of its first key counts."""
+    groups: dict[tuple[str, str], list[StoredEntry]] = {}
     for entry in entries:
-        if parts := layout.split(entry.key):
-            found.setdefault((parts[1], parts[2]), []).append(entry)
+        if parts := document_keys.parse_key(entry.key):
+            groups.setdefault((parts[1], parts[2]), []).append(entry)
     return tuple(
-        NamedDocument(kind=kind, name=name, data=each[0].data, versions={entry.key: entry.version for entry in each})
-        for (kind, name), each in sorted(found.items())
+        NamedDocument(kind=kind, name=name, data=group[0].data, versions={entry.key: entry.version for entry in group})
+        for (kind, name), group in sorted(groups.items())
     )
 
 
-def pieces(path: str, data: bytes) -> tuple[tuple[tuple[Document, bytes], ...], tuple[Problem, ...]]:
-    """The documents of one file, each with its own text, comments and all; and what is wrong with the file."""
+def split_file(path: str, data: bytes) -> tuple[tuple[tuple[Document, bytes], ...], tuple[Problem, ...]]:
+    """Return the documents of a file, each with its own text and comments, and the problems of the file."""
     documents, problems = read(path, data)
     if len(documents) < 2:
         return tuple((document, data) for document in documents), problems
-    texts = list(split(data))
-    found = []
+    texts = list(split_yaml(data))
+    with_texts = []
     for document in documents:
         start, text = next((s, t) for s, t in reversed(texts) if s <= document.where.line)
-        found.append((document, text))
+        with_texts.append((document, text))
         texts = [(s, t) for s, t in texts if s >= start]
-    return tuple(found), problems
+    return tuple(with_texts), problems
 
 
-def split(data: bytes) -> Iterable[tuple[int, bytes]]:
-    """The documents of a YAML stream, as line number and text without the marks between them."""
+def split_yaml(data: bytes) -> Iterable[tuple[int, bytes]]:
+    """Yield line number and text of each document in a YAML stream, without the ``---`` lines between them."""
     start, lines = 1, list[bytes]()
     for number, line in enumerate(data.splitlines(keepends=True), 1):
         if line.rstrip() == b"---" or line.startswith(b"--- "):

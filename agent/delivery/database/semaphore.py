@@ -1,9 +1,9 @@
-"""A semaphore in the store: so many machines at a time, each with a slot that a crash gives back; effect.
+"""A semaphore in a store: at most so many machines at a time, each of which holds a slot that a crash gives back.
 
 locks/NAME/I    {"holder": MACHINE-ID, "beat": N}, written by compare-and-set
 
-A slot lives as long as its holder renews it. In etcd it goes with its lease; elsewhere whoever wants it takes it over
-once it has not changed for `TTL_SEC` of his own clock, so that no two clocks are compared.
+A slot lasts as long as its holder renews it. In etcd its lease removes it. In other stores, another machine takes it
+over when it has not changed for `TTL_SEC` of that machine's clock, so that no two clocks have to agree.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from ordain.agent.delivery.spread import position
 
 LOCKS = "locks/"
 TTL_SEC = 300
-"""A holder renews after a third of it."""
+"""A slot that is not renewed for this long is free; a holder renews it after a third of that time."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Semaphore:
-    """``count`` slots called ``name``, for ``holder``. Calls raise `SourceError` where the store cannot be used."""
+    """``count`` slots called ``name``, as ``holder`` sees them. Raises `SourceError` if the store cannot be used."""
 
     database: Database
     name: str
@@ -31,81 +31,84 @@ class Semaphore:
     holder: str
     ttl_sec: int = TTL_SEC
     clock: Callable[[], float] = time.monotonic
-    _held: str = ""
+    _held_key: str = ""
     _version: str = ""
     _beat: int = 0
-    _since: dict[str, tuple[str, float]] = field(default_factory=dict)
+    _first_seen: dict[str, tuple[str, float]] = field(default_factory=dict)
 
-    async def mine(self) -> bool:
-        """Whether a slot is held now that an earlier life of the holder took."""
-        listing = await self.database.list(self.prefix)
-        for entry in listing.entries:
-            if _holder(entry) == self.holder:
-                return await self._take(entry.key, entry)
-        return False
+    async def resume(self) -> bool:
+        """Resume the slot that an earlier process of the holder has left; return whether there was one."""
+        return await self._resume(await self._entries())
 
     async def acquire(self) -> bool:
-        """Whether a slot is held now; one that an earlier life of the holder left is its own."""
-        listing = await self.database.list(self.prefix)
-        there = {entry.key: entry for entry in listing.entries}
-        for entry in listing.entries:
-            if _holder(entry) == self.holder:
-                return await self._take(entry.key, entry)
+        """Take a slot, or resume the holder's own; return whether a slot is held now."""
+        entries = await self._entries()
+        if any(_holder(entry) == self.holder for entry in entries.values()):
+            return await self._resume(entries)
         keys = [f"{self.prefix}{number}" for number in range(self.count)]
-        begin = int(position(self.holder, self.name) * self.count)  # not all at the first one
-        for key in keys[begin:] + keys[:begin]:
-            found = there.get(key)
-            if (found is None or self._dead(found)) and await self._take(key, found):
+        first = int(position(self.holder, self.name) * self.count)  # so that not all machines try the same one first
+        for key in keys[first:] + keys[:first]:
+            entry = entries.get(key)
+            if (entry is None or self._has_expired(entry)) and await self._take(key, entry):
                 return True
         return False
 
     async def renew(self) -> bool:
-        """Whether the slot is still held."""
-        if not self._held:
+        """Renew the slot; return whether it is still held."""
+        if not self._held_key:
             return False
-        entry = await self.database.get(self._held)
+        entry = await self.database.get(self._held_key)
         if entry is None or entry.version != self._version:
-            self._held = ""
+            self._held_key = ""
             return False
-        return await self._take(self._held, entry)
+        return await self._take(self._held_key, entry)
 
     async def release(self) -> None:
         """Give the slot back."""
-        if self._held:
-            key, self._held = self._held, ""
+        if self._held_key:
+            key, self._held_key = self._held_key, ""
             try:
                 await self.database.delete(key, expect=self._version)
             except Conflict:
-                return  # it expired, and is somebody else's
+                return  # it has expired, and somebody else holds it
 
     @property
     def prefix(self) -> str:
-        """Below which the slots lie."""
+        """Return the prefix of the keys of the slots."""
         return f"{LOCKS}{self.name}/"
 
-    async def _take(self, key: str, there: StoredEntry | None) -> bool:
+    async def _entries(self) -> dict[str, StoredEntry]:
+        return {entry.key: entry for entry in (await self.database.list(self.prefix)).entries}
+
+    async def _resume(self, entries: dict[str, StoredEntry]) -> bool:
+        for entry in entries.values():
+            if _holder(entry) == self.holder:
+                return await self._take(entry.key, entry)
+        return False
+
+    async def _take(self, key: str, current: StoredEntry | None) -> bool:
+        """Write the slot if it is still as ``current``; return whether it is held now."""
         self._beat += 1
         data = json.dumps({"holder": self.holder, "beat": self._beat}).encode()
         try:
-            expect = there.version if there else None
+            expect = current.version if current else None
             self._version = await self.database.put(key, data, expect=expect, ttl_sec=self.ttl_sec)
         except Conflict:
             return False
-        self._held = key
+        self._held_key = key
         return True
 
-    def _dead(self, entry: StoredEntry) -> bool:
-        """Whether its holder has not renewed it for as long as we have known it."""
-        version, since = self._since.get(entry.key, ("", 0.0))
+    def _has_expired(self, entry: StoredEntry) -> bool:
+        """Return whether the slot has been the same for longer than a holder may leave it."""
+        version, since = self._first_seen.get(entry.key, ("", 0.0))
         if version != entry.version:
-            self._since[entry.key] = entry.version, self.clock()
+            self._first_seen[entry.key] = entry.version, self.clock()
             return False
         return self.clock() - since > self.ttl_sec
 
 
 def _holder(entry: StoredEntry) -> str:
     try:
-        found = json.loads(entry.data)
-        return str(found["holder"])
+        return str(json.loads(entry.data)["holder"])
     except (ValueError, TypeError, KeyError):
         return ""

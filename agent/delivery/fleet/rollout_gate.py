@@ -99,7 +99,7 @@ class RolloutGate:
 
     async def _resume(self, head: Release) -> None:
         """Hold on to the slot that an earlier life of ours left, and give it back in time."""
-        if not self._resumed and head.rollout.parallel and await (slots := self._slots(head)).mine():
+        if not self._resumed and head.rollout.parallel and await (slots := self._slots(head)).resume():
             self._holding = asyncio.ensure_future(self._hold(slots, head))
         self._resumed = True
 

@@ -82,7 +82,9 @@ class Admission:
             chosen = _all(taken, texts, facts, shared)
         self._remember(channel, verify.AcceptedRelease(number=head.number, hash=head.hash))
         revision = f"{taken.channel}-{taken.number}-{_digest(chosen)}"
-        return replace(snapshot, texts=chosen, revision=revision, meant=snapshot.meant or taken.shrinks), taken
+        return replace(
+            snapshot, texts=chosen, revision=revision, removals_intended=snapshot.removals_intended or taken.shrinks
+        ), taken
 
     def _verified(self, path: str, data: bytes) -> Release:
         try:

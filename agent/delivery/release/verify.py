@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from ordain.agent.delivery.database import document_keys as layout
+from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.manifest import Release
 from ordain.agent.delivery.release.trusted_keys import TRUST, PublicKey
@@ -87,14 +87,14 @@ def choose(
     with something missing there is no choice yet, and what is missing may not be all.
     """
     scopes: tuple[str, ...] = ()
-    wanted = layout.scopes_for(facts)
+    wanted = document_keys.scopes_for(facts)
     while set(wanted) - set(scopes):
         scopes = tuple({*scopes, *wanted})
         named = {name: hash for name, hash in release.documents.items() if name.partition("/")[0] in scopes}
         if missing := frozenset(named.values()) - have.keys():
             return (), missing
         texts = tuple(sorted({(name.partition("/")[2], have[hash]) for name, hash in named.items()}))
-        wanted = layout.scopes_for(with_node(nodes_in(texts), facts, shared))
+        wanted = document_keys.scopes_for(with_node(nodes_in(texts), facts, shared))
     return texts, frozenset()
 
 

@@ -78,7 +78,7 @@ class BootDocumentsFirst:
         """See `Source.read`."""
         if self._first is not None or rootfs.exists(self._root, ANSWERED):
             found = await self._remote.read()
-            return replace(found, meant=found.meant or found.texts == self._first)
+            return replace(found, removals_intended=found.removals_intended or found.texts == self._first)
         try:
             found = await asyncio.wait_for(self._remote.read(), PATIENCE_SEC)
         except (SourceError, TimeoutError):
@@ -92,7 +92,7 @@ class BootDocumentsFirst:
         with contextlib.suppress(OSError):  # a machine that keeps nothing is at its first boot every time
             atomic_files.make_folder((self._root / ANSWERED).parent)
             atomic_files.replace(self._root / ANSWERED, f"{self.location}\n".encode())
-        return replace(found, meant=True)
+        return replace(found, removals_intended=True)
 
     async def changes(self) -> AsyncIterator[None]:
         """See `Source.changes`; the first comes at once."""

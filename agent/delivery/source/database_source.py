@@ -117,7 +117,9 @@ class DatabaseSource:
 
     def _with_labels(self, listing: Listing, facts: Facts) -> Facts:
         """``facts`` with what this machine's Node says; a Node that is wrong is the reader's to refuse."""
-        nodes = [e for e in listing.entries if (parts := document_keys.split(e.key)) and parts[1] == Kind.NODE.lower()]
+        nodes = [
+            e for e in listing.entries if (parts := document_keys.parse_key(e.key)) and parts[1] == Kind.NODE.lower()
+        ]
         documents = [document for entry in nodes for document in read(entry.key, entry.data)[0]]
         return with_node(documents, facts, self._shared)
 
@@ -129,7 +131,7 @@ def snapshot(listing: Listing) -> Snapshot:
     """
     texts: dict[tuple[str, str, bytes], str] = {}
     for entry in listing.entries:
-        if parts := document_keys.split(entry.key):
+        if parts := document_keys.parse_key(entry.key):
             texts.setdefault((parts[1], parts[2], entry.data), entry.key.removeprefix(document_keys.DOCUMENTS))
     found = tuple(sorted((path, data) for (_, _, data), path in texts.items()))
     digest = hashlib.sha256()

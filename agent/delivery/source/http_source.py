@@ -16,7 +16,13 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
-from ordain.agent.delivery.database.http_transport import HttpTransport, Response, ServerAccess, require_success
+from ordain.agent.delivery.database.http_transport import (
+    HttpTransport,
+    Request,
+    Response,
+    ServerAccess,
+    require_success,
+)
 from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
 from ordain.agent.delivery.release.bundle import split
 from ordain.agent.delivery.release.channel import LABEL
@@ -126,9 +132,9 @@ class HttpSource:
         if headers:
             sent["Prefer"] = f"wait={WAIT_SEC}"
         answer_sec = WAIT_SEC + GRACE_SEC
-        answer = await self._transport.request(
-            "GET", self._path, headers=sent, max_bytes=MAX_BYTES, answer_sec=answer_sec if headers else 30.0
-        )
+        silence_sec = answer_sec if headers else 30.0
+        request = Request(path=self._path, headers=sent, max_bytes=MAX_BYTES, silence_sec=silence_sec)
+        answer = await self._transport.send(request)
         self._waits = "wait" in answer.headers.get("preference-applied", "")
         return answer
 

@@ -11,9 +11,9 @@ import hashlib
 from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
 
-from ordain.agent.delivery.database import document_keys as layout
+from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.database.database import ANY, Conflict, Listing, StoredEntry, Write
-from ordain.agent.delivery.database.named_documents import pieces
+from ordain.agent.delivery.database.named_documents import split_file
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.system import atomic_files
@@ -35,7 +35,7 @@ class LocalDatabase:
     @staticmethod
     def keys(document: Document) -> tuple[str, ...]:
         """Where a document lies, for `Shelf`."""
-        return (layout.key(SCOPE, document.kind, document.name),)
+        return (document_keys.key(SCOPE, document.kind, document.name),)
 
     async def list(self, *prefixes: str) -> Listing:
         """See `Database.list`."""
@@ -89,7 +89,7 @@ class LocalDatabase:
             data = path.read_bytes()
             if all(entry.key != change.key for entry in _entries(str(path), data)):
                 continue
-            found, problems = pieces(str(path), data)
+            found, problems = split_file(str(path), data)
             if problems:
                 raise SourceError(f"{path}: cannot be rewritten as it is: {problems[0]}")
             texts = [text if _key(document) != change.key else change.data for document, text in found]
@@ -102,7 +102,7 @@ class LocalDatabase:
                 atomic_files.replace(path, b"---\n".join(_ended(text) for text in kept))
             return
         if change.data is not None:
-            _, kind, name = layout.split(change.key) or ("", "", "")
+            _, kind, name = document_keys.parse_key(change.key) or ("", "", "")
             path = self.path / f"{name}.yaml"
             if path.exists():
                 path = self.path / f"{kind}-{name}.yaml"
@@ -110,7 +110,7 @@ class LocalDatabase:
 
 
 def _entries(path: str, data: bytes) -> list[StoredEntry]:
-    found, _ = pieces(path, data)
+    found, _ = split_file(path, data)
     return [StoredEntry(key=_key(document), data=text, version=_version(text)) for document, text in found]
 
 

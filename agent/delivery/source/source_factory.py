@@ -66,7 +66,7 @@ def open_database(
     *,
     password: Callable[[], str] | None = None,
     key: str = "",
-    pace: WatchTiming | None = None,
+    timing: WatchTiming | None = None,
 ) -> Database:
     """The store that is the source. Raises `SourceError`.
 
@@ -87,10 +87,10 @@ def open_database(
     if settings.type is SourceKind.ETCD:
         from ordain.agent.delivery.database.etcd import Etcd
 
-        return Etcd(transport, settings.prefix, login, pace=pace)
+        return Etcd(transport, settings.prefix, login, timing=timing)
     from ordain.agent.delivery.database.couchdb import CouchDb
 
-    return CouchDb(transport, settings.database, login, pace=pace)
+    return CouchDb(transport, settings.database, login, timing=timing)
 
 
 def open_source(settings: SourceSettings, root: Path) -> Source:

@@ -11,7 +11,7 @@ import pytest
 from ordain.agent.cli.main import main
 from ordain.agent.delivery.database.database import ANY, Listing, StoredEntry
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
-from ordain.agent.delivery.database.named_documents import split
+from ordain.agent.delivery.database.named_documents import split_yaml
 from ordain.agent.delivery.source.local_database import LocalDatabase
 
 BASE = "# the base\nordain: v1\nkind: Layer\nname: base\nsysctl: {vm.swappiness: 10}\n"
@@ -192,7 +192,7 @@ def test_a_file_that_is_wrong_loses_nothing(local: Admin) -> None:
 
 
 def test_a_stream_is_split_at_its_marks() -> None:
-    assert list(split(b"a\n---\nb\n--- # c\nd\n")) == [(1, b"a\n"), (2, b"b\n"), (4, b"d\n")]
+    assert list(split_yaml(b"a\n---\nb\n--- # c\nd\n")) == [(1, b"a\n"), (2, b"b\n"), (4, b"d\n")]
 
 
 def test_local_documents_are_a_database_too(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What every store keeps: compare-and-set, one moment, and a hint when something changes."""
+"""The promises of every store: compare-and-set, listings as of one moment, and a hint when something changes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ STORES = ("directory", "etcd", "couchdb")
 
 @pytest.fixture(params=STORES)
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    """Opens an empty store of each kind in turn."""
+    """Return a function that opens an empty store, of each kind in turn."""
     access = ServerAccess(endpoints=())
     if request.param == "etcd":
         access = ServerAccess(endpoints=request.getfixturevalue("cluster").endpoints)
@@ -45,9 +45,9 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
         pace = WatchTiming(check_sec=0.5, answer_sec=2)
         database: Database = DirectoryDatabase(tmp_path)
         if request.param == "etcd":
-            database = Etcd(HttpTransport(access), f"/{tmp_path.name}/", pace=pace)
+            database = Etcd(HttpTransport(access), f"/{tmp_path.name}/", timing=pace)
         elif request.param == "couchdb":
-            database = CouchDb(HttpTransport(access), name, pace=pace)
+            database = CouchDb(HttpTransport(access), name, timing=pace)
         try:
             yield database
         finally:
@@ -56,7 +56,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
     return opened
 
 
-async def test_what_is_put_is_listed(store: Open) -> None:
+async def test_entries_that_were_put_are_listed(store: Open) -> None:
     async with store() as database:
         version = await database.put("documents/common/layer/b", b"2", expect=None)
         await database.put("documents/common/layer/a", b"1", expect=None)
@@ -73,7 +73,7 @@ async def test_what_is_put_is_listed(store: Open) -> None:
         assert await database.get("status/y") is None
 
 
-async def test_a_write_that_expects_something_else_writes_nothing(store: Open) -> None:
+async def test_a_write_that_expects_another_version_writes_nothing(store: Open) -> None:
     async with store() as database:
         version = await database.put("documents/a/b", b"1", expect=None)
         with pytest.raises(Conflict):
@@ -95,7 +95,7 @@ async def test_a_write_that_expects_something_else_writes_nothing(store: Open) -
         assert [(e.key, e.data) for e in (await database.list("documents/a/")).entries] == [("documents/a/b", b"2")]
 
 
-async def test_a_key_that_is_gone_can_be_put_anew(store: Open) -> None:
+async def test_a_deleted_key_can_be_put_again(store: Open) -> None:
     async with store() as database:
         version = await database.put("documents/a/b", b"1", expect=None)
         await database.delete("documents/a/b", expect=version)
@@ -105,7 +105,7 @@ async def test_a_key_that_is_gone_can_be_put_anew(store: Open) -> None:
         await database.delete("documents/a/b", expect=ANY)
 
 
-async def test_a_watch_wakes_for_its_prefixes(store: Open) -> None:
+async def test_a_watch_reports_changes_below_its_prefixes(store: Open) -> None:
     async with store() as database:
         await database.put("documents/a/b", b"1", expect=None)
         listing = await database.list("documents/a/", "documents/b/")
@@ -123,7 +123,7 @@ async def test_a_change_between_listing_and_watching_is_not_missed(store: Open) 
             await asyncio.wait_for(anext(hints), 10)
 
 
-def test_a_directory_that_is_not_there_is_no_empty_one(tmp_path: Path) -> None:
+def test_a_missing_directory_is_an_error_and_not_an_empty_store(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="gone"):
         asyncio.run(DirectoryDatabase(tmp_path / "gone").list("documents/a/"))
 
@@ -141,7 +141,7 @@ def text(name: str, match: str = "", rest: str = "", kind: str = "Layer") -> byt
 
 
 async def publish(database: Database, data: bytes) -> None:
-    """Put a document where it belongs."""
+    """Put a document under all keys that it belongs to."""
     (document,), _ = read("x.yaml", data)
     for key in document_keys.keys_of(document):
         await database.put(key, data, expect=ANY)
@@ -151,7 +151,7 @@ def paths(snapshot: Snapshot) -> list[str]:
     return [path for path, _ in snapshot.texts]
 
 
-async def test_a_machine_reads_what_its_node_makes_it(store: Open) -> None:
+async def test_a_machine_reads_the_documents_for_the_labels_of_its_node(store: Open) -> None:
     async with store() as database:
         source = DatabaseSource(database, lambda: FACTS, {})
         await publish(database, text("base"))
@@ -164,7 +164,7 @@ async def test_a_machine_reads_what_its_node_makes_it(store: Open) -> None:
         assert paths(await source.read()) == ["common/layer/base"]
 
 
-async def test_a_document_of_several_scopes_is_one_unless_its_texts_differ(store: Open) -> None:
+async def test_a_document_in_several_scopes_is_read_once_unless_its_texts_differ(store: Open) -> None:
     facts = replace(FACTS, labels={"role": ("web", "db")})
     async with store() as database:
         source = DatabaseSource(database, lambda: facts, {})
@@ -175,7 +175,7 @@ async def test_a_document_of_several_scopes_is_one_unless_its_texts_differ(store
         assert paths(await source.read()) == ["role=db/layer/both", "role=web/layer/both"]
 
 
-async def test_a_machine_is_woken_by_what_may_be_for_it_alone(store: Open) -> None:
+async def test_a_machine_is_woken_only_by_changes_in_its_scopes(store: Open) -> None:
     facts = replace(FACTS, labels={"role": ("web",)})
     async with store() as database:
         source = DatabaseSource(database, lambda: facts, {})
@@ -187,14 +187,14 @@ async def test_a_machine_is_woken_by_what_may_be_for_it_alone(store: Open) -> No
             await publish(database, text("db", "{role: db}"))
             await database.put("status/other", b"{}", expect=ANY)
             assert (await source.read()).revision == first.revision
-            if database.type != "directory":  # which looks at all of itself
+            if database.type != "directory":  # a directory is watched as a whole
                 assert not (await asyncio.wait({waiting}, timeout=0.2))[0]
             await publish(database, text("web", "{role: web}"))
             await asyncio.wait_for(waiting, 10)
             assert (await source.read()).revision != first.revision
 
 
-async def test_new_labels_are_watched_too(store: Open) -> None:
+async def test_the_scopes_of_new_labels_are_watched(store: Open) -> None:
     async with store() as database:
         source = DatabaseSource(database, lambda: FACTS, {})
         await publish(database, text("base"))

@@ -1,4 +1,4 @@
-"""Where documents lie in a store: a machine reads what can be for it, and nothing else."""
+"""The keys of documents in a store: a machine reads every document that can match it, and no others."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ def document(match: str, kind: str = "Layer", name: str = "x") -> Document:
         ("{role: [%s]}" % ", ".join(f"r{i}" for i in range(17)), ["role=*"]),  # noqa: UP031
     ],
 )
-def test_a_document_lies_where_its_narrowest_condition_says(match: str, scopes: list[str]) -> None:
+def test_a_document_lies_in_the_scopes_of_its_narrowest_condition(match: str, scopes: list[str]) -> None:
     assert document_keys.scopes_of(document(match)) == tuple(scopes)
 
 
-def test_a_node_lies_with_its_machine() -> None:
+def test_a_node_lies_in_the_scope_of_its_machine() -> None:
     assert document_keys.keys_of(document("", "Node", "web3")) == ("documents/hostname=web3/node/web3",)
 
 
@@ -78,17 +78,17 @@ def test_a_node_lies_with_its_machine() -> None:
         "{pool: {not: a}}",
     ],
 )
-def test_a_machine_reads_every_scope_of_what_is_for_it(match: str) -> None:
+def test_a_machine_reads_a_scope_of_every_document_that_matches_it(match: str) -> None:
     layer = document(match)
     assert matches(layer, WEB3, {"rocky": "rhel"}).holds
     assert set(document_keys.scopes_of(layer)) & set(document_keys.scopes_for(WEB3))
 
 
 @pytest.mark.parametrize("match", ["{role: db}", "{os: debian}", "{hostname: web4}", "{pool: a}", "{role: [db, mail]}"])
-def test_a_machine_reads_nothing_that_is_for_others(match: str) -> None:
+def test_a_machine_reads_no_scope_of_a_document_for_others(match: str) -> None:
     assert not set(document_keys.scopes_of(document(match))) & set(document_keys.scopes_for(WEB3))
 
 
 def test_a_key_can_be_read_back() -> None:
-    assert document_keys.split(document_keys.key("common", "Layer", "a/b c")) == ("common", "layer", "a/b c")
-    assert document_keys.split("status/0003") is None
+    assert document_keys.parse_key(document_keys.key("common", "Layer", "a/b c")) == ("common", "layer", "a/b c")
+    assert document_keys.parse_key("status/0003") is None

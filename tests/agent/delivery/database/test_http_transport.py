@@ -1,4 +1,4 @@
-"""`agent.delivery.database.http_transport` against servers on the loopback that misbehave on purpose."""
+"""HTTP requests to servers that misbehave on purpose, and the waits between attempts."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from typing import Any
 
 import pytest
 
-from ordain.agent.delivery.database.backoff import MOST_SEC, Backoff
+from ordain.agent.delivery.database.backoff import MAX_SEC, Backoff
 from ordain.agent.delivery.database.http_transport import (
     HttpTransport,
     LineStream,
+    Request,
     Response,
     ServerAccess,
     require_success,
 )
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 
+GET = Request()
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 @contextlib.asynccontextmanager
 async def server(text: bytes, *, stay: bool = False, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
-    """A server that answers everything with ``text``, then hangs up, or says no more (``stay``)."""
+    """Run a server that answers everything with ``text``, then hangs up, or stays silent (``stay``)."""
     gone = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -48,11 +50,11 @@ async def server(text: bytes, *, stay: bool = False, host: str = "127.0.0.1", po
 
 @contextlib.asynccontextmanager
 async def session(*endpoints: str) -> AsyncIterator[HttpTransport]:
-    made = HttpTransport(ServerAccess(endpoints=endpoints))
+    transport = HttpTransport(ServerAccess(endpoints=endpoints))
     try:
-        yield made
+        yield transport
     finally:
-        await made.close()
+        await transport.close()
 
 
 def ok(body: bytes, *, length: int | None = None, kind: str = "application/yaml") -> bytes:
@@ -60,10 +62,11 @@ def ok(body: bytes, *, length: int | None = None, kind: str = "application/yaml"
     return f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {size}\r\n\r\n".encode() + body
 
 
-async def fault(text: bytes, *, stay: bool = False, **options: float) -> SourceError:
-    async with server(text, stay=stay) as endpoint, session(endpoint) as made:
+async def error_of(text: bytes, *, stay: bool = False, request: Request = GET) -> SourceError:
+    """Return the error of ``request`` to a server that answers with ``text``."""
+    async with server(text, stay=stay) as endpoint, session(endpoint) as transport:
         with pytest.raises(SourceError) as caught:
-            require_success(await made.request("GET", "/", **options))  # type: ignore[arg-type]
+            require_success(await transport.send(request))
         return caught.value
 
 
@@ -79,8 +82,8 @@ async def fault(text: bytes, *, stay: bool = False, **options: float) -> SourceE
         ("302 Found\r\nLocation: https://login.example/?next=secret", SourceFault.REDIRECTED),
     ],
 )
-def test_a_status_has_its_code(status: str, code: SourceFault) -> None:
-    error = asyncio.run(fault(f"HTTP/1.1 {status}\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n".encode()))
+def test_each_http_status_has_a_fault_code(status: str, code: SourceFault) -> None:
+    error = asyncio.run(error_of(f"HTTP/1.1 {status}\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n".encode()))
 
     assert error.code is code
     assert "secret" not in str(error)
@@ -102,36 +105,46 @@ def test_a_status_has_its_code(status: str, code: SourceFault) -> None:
         (b"", SourceFault.UNREACHABLE),
     ],
 )
-def test_what_is_no_answer_is_never_taken_for_one(answer: bytes, code: SourceFault) -> None:
-    assert asyncio.run(fault(answer, max_bytes=1000)).code is code
+def test_an_incomplete_too_large_or_foreign_answer_is_an_error(answer: bytes, code: SourceFault) -> None:
+    assert asyncio.run(error_of(answer, request=Request(max_bytes=1000))).code is code
 
 
-def test_a_server_that_says_nothing_is_not_waited_for() -> None:
-    assert asyncio.run(fault(b"", stay=True, answer_sec=0.1)).code is SourceFault.UNREACHABLE
-    assert asyncio.run(fault(ok(b"some", length=9), stay=True, answer_sec=0.1)).code is SourceFault.UNREACHABLE
+@pytest.mark.parametrize("text", [b"", ok(b"some", length=9)], ids=["no answer", "half an answer"])
+def test_a_request_to_a_silent_server_fails(text: bytes) -> None:
+    error = asyncio.run(error_of(text, stay=True, request=Request(silence_sec=0.1)))
+
+    assert error.code is SourceFault.UNREACHABLE
 
 
-def test_the_next_server_is_asked_and_the_one_that_answered_stays() -> None:
+def test_the_next_server_is_asked_until_one_answers_and_that_one_is_kept() -> None:
     async def check() -> None:
         no = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
-        async with server(ok(b"fine")) as good, server(no) as bad, session("http://127.0.0.1:1", bad, good) as made:
-            assert (await made.request("GET", "/")).body == b"fine"
-            assert made.endpoint == good
-            assert (await made.request("GET", "/")).endpoint == good
+        async with (
+            server(ok(b"fine")) as good,
+            server(no) as bad,
+            session("http://127.0.0.1:1", bad, good) as transport,
+        ):
+            assert (await transport.send(GET)).body == b"fine"
+            assert transport.endpoint == good
+            assert (await transport.send(GET)).endpoint == good
 
     asyncio.run(check())
 
 
-def test_a_write_that_may_have_arrived_is_not_sent_to_another_server() -> None:
+def test_a_write_that_may_have_arrived_is_not_sent_to_the_next_server() -> None:
     async def check() -> None:
-        async with server(ok(b"fine")) as good, server(b"") as cut, session("http://127.0.0.1:1", cut, good) as made:
-            with pytest.raises(SourceError):  # the first cannot be reached, the second may have got it
-                await made.request("PUT", "/", body=b"x", repeatable=False)
+        async with (
+            server(ok(b"fine")) as good,
+            server(b"") as cut,
+            session("http://127.0.0.1:1", cut, good) as transport,
+        ):
+            with pytest.raises(SourceError):  # the first cannot be reached, the second may have received it
+                await transport.send(Request(method="PUT", body=b"x", repeatable=False))
 
     asyncio.run(check())
 
 
-def test_lines_come_whole_or_not_at_all() -> None:
+def test_a_stream_yields_only_whole_lines() -> None:
     async def check() -> None:
         text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\none\n\ntwo\r\n4\r\n\nthr\r\n0\r\n\r\n"
         found = []
@@ -140,7 +153,7 @@ def test_lines_come_whole_or_not_at_all() -> None:
             async for line in stream.lines():
                 found.append(line)
 
-        async with server(text) as endpoint, session(endpoint) as made, made.stream("GET", "/") as stream:
+        async with server(text) as endpoint, session(endpoint) as transport, transport.stream(GET) as stream:
             with pytest.raises(SourceError) as caught:
                 await take(stream)
         assert found == [b"one", b"", b"two"]
@@ -149,13 +162,13 @@ def test_lines_come_whole_or_not_at_all() -> None:
     asyncio.run(check())
 
 
-def test_a_stream_that_falls_silent_ends() -> None:
+def test_a_stream_that_falls_silent_fails() -> None:
     async def check() -> None:
         text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n"
         async with (
             server(text, stay=True) as endpoint,
-            session(endpoint) as made,
-            made.stream("GET", "/", idle_sec=0.1) as stream,
+            session(endpoint) as transport,
+            transport.stream(Request(silence_sec=0.1)) as stream,
         ):
             lines = stream.lines()
             assert await anext(lines) == b"one"
@@ -175,20 +188,20 @@ def test_retry_after_may_be_a_date() -> None:
     assert caught.value.retry_after_sec == 90
 
 
-def test_waits_grow_to_a_minute_and_begin_anew_when_all_was_well_for_one() -> None:
+def test_waits_grow_to_a_minute_and_begin_again_after_a_minute_without_failure() -> None:
     now = 0.0
     backoff = Backoff(uniform=lambda low, high: high, clock=lambda: now)
 
     assert [backoff.failed() for _ in range(8)] == [1, 2, 4, 8, 16, 32, 60, 60]
     backoff.succeeded()
-    assert backoff.failed() == 60, "an answer in between changes nothing"
+    assert backoff.failed() == 60, "one answer in between changes nothing"
     backoff.succeeded()
-    now += MOST_SEC
+    now += MAX_SEC
     backoff.succeeded()
     assert backoff.failed() == 1
 
 
-def test_a_wait_is_anything_from_nothing_on_but_not_less_than_was_asked_for() -> None:
+def test_a_wait_can_be_zero_but_is_at_least_the_one_that_the_server_asked_for() -> None:
     backoff = Backoff(uniform=lambda low, high: low)
 
     assert backoff.failed() == 0
@@ -196,8 +209,8 @@ def test_a_wait_is_anything_from_nothing_on_but_not_less_than_was_asked_for() ->
     assert backoff.failed(10**9) == 3600
 
 
-def test_a_server_that_moved_is_found_at_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Real servers; but the name is looked up in a table, as the hosts of this computer are not ours to change."""
+def test_a_server_that_has_moved_is_found_at_the_next_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real servers are used, but names are looked up in a table: a test must not change the hosts file."""
     at = "127.0.0.1"
     real = socket.getaddrinfo
 
@@ -208,19 +221,19 @@ def test_a_server_that_moved_is_found_at_the_next_attempt(monkeypatch: pytest.Mo
 
     async def ask() -> list[bytes | SourceFault]:
         nonlocal at
-        said: list[bytes | SourceFault] = []
+        answers: list[bytes | SourceFault] = []
         async with server(ok(b"old")) as old:
             port = int(old.rpartition(":")[2])
-            async with session(f"http://db.example:{port}") as made:
+            async with session(f"http://db.example:{port}") as transport:
                 async with server(ok(b"new"), host="127.0.0.2", port=port):
-                    said.append((await made.request("GET", "/")).body)
+                    answers.append((await transport.send(GET)).body)
                     at = "127.0.0.2"
-                    said.append((await made.request("GET", "/")).body)
+                    answers.append((await transport.send(GET)).body)
                 with pytest.raises(SourceError) as gone:
-                    await made.request("GET", "/")
-                said.append(gone.value.code)
+                    await transport.send(GET)
+                answers.append(gone.value.code)
                 at = "127.0.0.1"
-                said.append((await made.request("GET", "/")).body)
-        return said
+                answers.append((await transport.send(GET)).body)
+        return answers
 
     assert asyncio.run(ask()) == [b"old", b"new", SourceFault.UNREACHABLE, b"old"]

@@ -43,7 +43,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
         return lambda: DirectoryDatabase(folder)
     endpoints = request.getfixturevalue("cluster").endpoints
     return lambda: Etcd(
-        HttpTransport(ServerAccess(endpoints=endpoints)), f"/{tmp_path.name}/", pace=WatchTiming(check_sec=1)
+        HttpTransport(ServerAccess(endpoints=endpoints)), f"/{tmp_path.name}/", timing=WatchTiming(check_sec=1)
     )
 
 
@@ -105,7 +105,7 @@ async def test_in_etcd_the_slot_of_one_that_crashed_goes_with_its_lease(
     cluster: store_servers.Cluster, tmp_path: Path
 ) -> None:
     transport = HttpTransport(ServerAccess(endpoints=cluster.endpoints))
-    database = Etcd(transport, f"/{tmp_path.name}/", pace=WatchTiming(check_sec=0.5))
+    database = Etcd(transport, f"/{tmp_path.name}/", timing=WatchTiming(check_sec=0.5))
     try:
         assert await slots(database, "a", 1, ttl_sec=1).acquire()
         listing = await database.list("locks/stable/")
