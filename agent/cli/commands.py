@@ -15,12 +15,16 @@ _ROWS = (
         name="validate",
         group=DOCUMENTS,
         purpose="check documents for problems of syntax and schema",
-        text="Reads every FILE and prints all problems at once, by place, with a hint each.",
+        text=(
+            "Reads every FILE and prints all problems at once, by place, with a hint each. "
+            "A FILE named agent.yaml holds settings of the agent, see ordain-agent.yaml(5)."
+        ),
         run="render:validate",
         arguments=(SOME_FILES, JSON),
         examples=(
             ("ordainctl validate /etc/ordain/documents", "all documents of this machine"),
             ("ordainctl validate - <web.yaml", "before a commit"),
+            ("ordainctl validate /etc/ordain/agent.yaml", "the settings of this machine's agent"),
         ),
     ),
     Command(
@@ -76,14 +80,14 @@ _ROWS = (
     Command(
         name="schema",
         group=DOCUMENTS,
-        purpose="print the JSON Schema of the documents",
-        text="For editors and CI. Without KIND, the schema of every kind of document.",
+        purpose="print the JSON Schema of the documents, or of agent.yaml",
+        text="For editors and CI. Without KIND, prints one schema for all kinds of documents.",
         run="render:schema",
         arguments=(
             Argument(
                 metavar="KIND",
-                help="Layer, Node, Transform or Release",
-                choices=("Layer", "Node", "Transform", "Release"),
+                help="Layer, Node, Transform or Release; agent for the settings in agent.yaml",
+                choices=("Layer", "Node", "Transform", "Release", "agent"),
             ),
             Argument(flag="--json", help="print JSON; it always does"),
         ),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from ordain.transforms.document.node import is_document_name
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, Where, errors
+from ordain.transforms.machine import agent_yaml
 from ordain.transforms.model import Document
 
 STANDARD_INPUT = "-"
@@ -33,6 +35,21 @@ def read_files(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Proble
     readings = [read(path, data) for path, data in files]
     documents = tuple(document for found, _ in readings for document in found)
     return documents, (*problems, *(problem for _, wrong in readings for problem in wrong))
+
+
+def read_all(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[str, ...], tuple[Problem, ...]]:
+    """Return every document below ``names``, the files with settings of the agent, and all problems of both."""
+    files, problems = contents(names)
+    settings = {path: agent_yaml.read(data, path) for path, data in files if _is_settings(path, data)}
+    readings = [read(path, data) for path, data in files if path not in settings]
+    documents = tuple(document for found, _ in readings for document in found)
+    wrong = [problem for _, found in readings for problem in found]
+    return documents, tuple(settings), (*problems, *wrong, *(p for file in settings.values() for p in file.problems))
+
+
+def _is_settings(path: str, data: bytes) -> bool:
+    """Return whether a file holds settings of the agent: by its name, unless it has the first key of a document."""
+    return PurePath(path).name == PurePath(agent_yaml.PATH).name and not re.search(rb'^ordain:|"ordain"', data, re.M)
 
 
 def read_valid(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:

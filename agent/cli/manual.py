@@ -103,9 +103,9 @@ def _command(command: Command) -> Iterator[str]:
     yield f"**ordainctl {command.name}** {' '.join(map(_usage_word, words_of_usage(command)))}".rstrip() + "\n"
     yield f"{command.purpose[0].upper()}{command.purpose[1:]}.\n"
     if command.text:
-        yield f"{_marked(command.text)}\n"
+        yield f"{marked(command.text)}\n"
     for argument in command.arguments:
-        yield f"{_term(argument)}\n    {_marked(argument.help[0].upper() + argument.help[1:])}.\n"
+        yield f"{_term(argument)}\n    {marked(argument.help[0].upper() + argument.help[1:])}.\n"
     yield "Examples::\n"
     for words, note in command.examples:
         yield f"    {words}" + (f"    # {note}" if note else "")
@@ -131,10 +131,11 @@ def _usage_word(word: str) -> str:
     return re.sub(r"(?<![a-z*-])[A-Z][A-Z=-]*(?![a-z*])", lambda m: f"*{m[0]}*", word)
 
 
-def _marked(text: str) -> str:
-    """Text of the table as reStructuredText: `words to type` in bold, the rest as it stands."""
+def marked(text: str) -> str:
+    """Return a text of a table as reStructuredText: `words to type` and references to manual pages in bold."""
     escaped = text.replace("\\", "\\\\").replace("*", "\\*")
-    return re.sub(r"`([^`]+)`", r"**\1**", escaped)
+    bold = re.sub(r"`([^`]+)`", r"**\1**", escaped)
+    return re.sub(r"(?<![*\w.-])(ordain[a-z.-]*)\((\d)\)", r"**\1**\\(\2)", bold)
 
 
 if __name__ == "__main__":

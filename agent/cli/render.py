@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Console, Style, plural
-from ordain.agent.cli.document_files import read_files, read_valid, transforms
+from ordain.agent.cli.document_files import read_all, read_valid, transforms
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.target_machine import facts_to_json, machine
 from ordain.agent.errors import Failure
@@ -31,7 +31,7 @@ from ordain.transforms.resolve.resolve import certain_conflicts, duplicates
 
 def validate(request: Namespace, console: Console) -> Exit:
     """`ordainctl validate`."""
-    documents, problems = read_files(request.file)
+    documents, settings, problems = read_all(request.file)
     problems = (*problems, *duplicates(documents), *certain_conflicts(documents))
     wrong = any(problem.severity is not Severity.WARNING for problem in problems)
     if request.json:
@@ -39,8 +39,10 @@ def validate(request: Namespace, console: Console) -> Exit:
         console.json({"documents": listed, "problems": [p.to_json() for p in in_order(problems)]})
     else:
         console.problems(problems)
-        if not wrong:
+        if not wrong and (documents or not settings):
             console.line(f"{plural(len(documents), 'document')}: valid", Style.GOOD)
+        for path in settings if not wrong else ():
+            console.line(f"{path}: valid settings of the agent", Style.GOOD)
     return Exit.REFUSED if wrong else Exit.OK
 
 
@@ -130,10 +132,13 @@ def _listed(value: object) -> str:
 
 def schema(request: Namespace, console: Console) -> Exit:
     """`ordainctl schema`."""
+    from ordain.transforms.document import agent_keys
     from ordain.transforms.document.schema import DIALECT
     from ordain.transforms.document.schema import schema as of_kind
 
-    if request.kind:
+    if request.kind == "agent":
+        console.json(agent_keys.schema())
+    elif request.kind:
         console.json(of_kind(Kind(request.kind)))
     else:
         console.json({"$schema": DIALECT, "title": "a document", "oneOf": [of_kind(kind) for kind in Kind]})

@@ -8,6 +8,7 @@ import pytest
 
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind, SourceSettings
+from ordain.transforms.document import agent_keys
 from ordain.transforms.document.maintenance_windows import window
 
 HTTP = SourceSettings(type=SourceKind.HTTP, path="", endpoints=("https://boot/{machine-id}.yaml",))
@@ -60,27 +61,43 @@ def test_a_source_is_read(tmp_path: Path, text: str, wanted: SourceSettings) -> 
     assert read(tmp_path, f"source: {text}\n") == (wanted, "")
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("{type: http}", "source/url: is missing"),
-        ("{type: http, url: ftp://a/b}", "no http:// or https:// URL"),
-        ("{type: http, url: 'https://me:secret@a/'}", "holds a user or a password"),
-        ("{type: http, url: 'https://a/{machine}'}", "{machine} is no field: {machine-id}, {hostname}, {mac}"),
-        ("{type: etcd, endpoints: ['https://{hostname}:1']}", "which has no {fields}"),
-        ("{type: etcd, endpoints: ['https://a:99999']}", "is no URL"),
-        ("{type: etcd, endpoints: ['https://a/x']}", "has a path"),
-        ("{type: etcd, endpoints: ['https://a'], prefix: ordain}", "does not begin and end with a slash"),
-        ("{type: etcd, endpoints: ['https://a'], path: /x}", "source/path: is no setting of type etcd"),
-        ("{type: http, url: 'https://a', interval: often}", "often is no time of 1s to 1d"),
-        ("{type: http, url: 'https://a', credential: ../shadow}", "is no name of a credential"),
-        ("{type: http, url: 'https://a', credential: 'a:/etc/shadow'}", "is no name of a credential"),
-        ("{type: http, url: 'https://a', credential: ..}", "is no name of a credential"),
-        ("{type: http, url: 'https://a', cert: /x}", "cert and key go together"),
-        ("{type: http, url: 'https://a', user: me}", "has no password"),
-        ("[a]", "is no map"),
-    ],
-)
+BAD = {
+    "{type: directry}": "type: wants one of directory, http, etcd, couchdb, found the string 'directry' (did you mean",
+    "{type: directory, url: 'https://a'}": "url: unknown key (known: path, type…)",
+    "{type: directory, path: srv}": "path: 'srv' is not an absolute path (write it with a leading /)",
+    "{type: directory, path: '/a\n\n b'}": "path: ",
+    "{type: http}": "the key url is missing",
+    "{type: http, url: ''}": "the key url is missing",
+    "{type: http, url: []}": "url: wants the URL of a boot server, or a list of them, found an empty list",
+    "{type: http, url: ftp://a/b}": "url: 'ftp://a/b' is not the URL of a boot server (write https://",
+    "{type: http, url: 'https://me:secret@a/'}": "(leave user and password out: they would be shown",
+    "{type: http, url: 'https://a/{machine}'}": "unknown field {machine}; known: {machine-id}, {hostname}, {mac}",
+    "{type: http, url: 'https://a#b'}": "url: 'https://a#b' is not the URL of a boot server (leave the fragment out)",
+    "{type: http, url: 'https://a', interval: often}": "interval: 'often' is not a time span (write it as",
+    "{type: http, url: 'https://a', interval: 0s}": "interval: '0s' is not a time span (1s to 86400s)",
+    "{type: http, url: 'https://a', credential: ../shadow}": "credential: '../shadow' is not the name of a credential",
+    "{type: http, url: 'https://a', credential: 'a:/etc/shadow'}": "is not the name of a credential",
+    "{type: http, url: 'https://a', credential: ..}": "is not the name of a credential",
+    "{type: http, url: 'https://a', cert: /x}": "cert and key are needed together",
+    "{type: http, url: 'https://a', key: x}": "cert and key are needed together",
+    "{type: http, url: 'https://a', cert: x, key: y}": "cert: 'x' is not an absolute path",
+    "{type: http, url: 'https://a', cert: /x, key: [y]}": "key: wants the name of a credential, found a list",
+    "{type: http, url: 'https://a', ca: x}": "ca: 'x' is not an absolute path",
+    "{type: http, url: 'https://a', user: me}": "user: a user needs a password",
+    "{type: http, url: 'https://a', user: [me], credential: x}": "user: wants a text, found a list",
+    "{type: etcd}": "the key endpoints is missing",
+    "{type: etcd, endpoints: 1}": "endpoints: '1' is not the URL of a server",
+    "{type: etcd, endpoints: ['https://{hostname}:1']}": "endpoints/0: 'https://{hostname}:1' is not the URL",
+    "{type: etcd, endpoints: ['https://a:99999']}": "'https://a:99999' is not the URL of a server (not a URL",
+    "{type: etcd, endpoints: ['https://a/x']}": "(leave the path out)",
+    "{type: etcd, endpoints: ['https://a'], prefix: ordain}": "prefix: 'ordain' is not a prefix of keys (it begins and",
+    "{type: etcd, endpoints: ['https://a'], path: /x}": "path: unknown key",
+    "{type: couchdb, url: 'https://a', database: true}": "database: wants a text, found true",
+    "[a]": "wants a map with the keys of a source, found a list",
+}
+
+
+@pytest.mark.parametrize(("text", "words"), BAD.items())
 def test_with_an_error_in_it_there_is_no_source(tmp_path: Path, text: str, words: str) -> None:
     found, problems = read(tmp_path, f"source: {text}\n")
 
@@ -89,7 +106,19 @@ def test_with_an_error_in_it_there_is_no_source(tmp_path: Path, text: str, words
     assert "secret" not in problems
 
 
-def test_a_password_in_plain_text_is_warned_of(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", sorted({key for case in agent_keys.SOURCE.cases.values() for key in case.keys}))
+def test_every_key_of_a_source_is_tested_with_a_wrong_value(key: str) -> None:
+    assert any(words.startswith((f"{key}: ", f"{key}/0: ")) for words in BAD.values())
+
+
+def test_of_several_boot_servers_only_the_first_is_used_and_a_warning_says_so(tmp_path: Path) -> None:
+    found, problems = read(tmp_path, "source: {type: http, url: ['https://a', 'https://b']}\n")
+
+    assert found.endpoints == ("https://a", "https://b")
+    assert "1:22: warning: source/url: only the first URL is used" in problems
+
+
+def test_a_password_in_plain_text_causes_a_warning(tmp_path: Path) -> None:
     found, problems = read(tmp_path, "source: {type: http, url: 'http://far/x', credential: word}\n")
 
     assert found.type is SourceKind.HTTP
@@ -141,7 +170,7 @@ def test_windows_are_read_and_a_bad_one_is_named(tmp_path: Path) -> None:
 
     assert settings.windows == (window("Sat,Sun 02:00-05:00"),)
     assert [(p.where.line, p.where.pointer, p.what) for p in problems] == [
-        (1, "windows", "not a maintenance window: 'at night'")
+        (1, "windows/1", "'at night' is not a maintenance window")
     ]
 
 

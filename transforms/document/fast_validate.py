@@ -85,6 +85,7 @@ _KEYWORDS: dict[str, Callable[[Plain, Any, Schema], bool]] = {
     "maximum": lambda value, wanted, _: not isinstance(value, Number) or value.number <= wanted,
     "format": _format,
     "not": lambda value, wanted, _: not fits(value, wanted),
+    "allOf": lambda value, wanted, _: all(fits(value, each) for each in wanted),
     "if": lambda *_: True,  # asked where its "then" is
     "then": _then,
     "x-one-of": _one_of,

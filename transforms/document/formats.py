@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Callable
 
-from ordain.transforms.document import command_line, network_formats
+from ordain.transforms.document import agent_formats, command_line, network_formats
 from ordain.transforms.document.conditions import FACTS
 from ordain.transforms.document.maintenance_windows import window
 from ordain.transforms.errors import near
@@ -139,6 +139,7 @@ label_name = _pattern(r"[A-Za-z0-9][A-Za-z0-9_./-]{0,62}", "letters, digits, - _
 
 FORMATS: dict[str, Check] = {
     **network_formats.FORMATS,
+    **agent_formats.FORMATS,
     "base64": base64_text,
     "calendar": _value(calendar),
     "channel": _pattern(r"[a-z0-9][a-z0-9-]{0,62}", "lower-case letters, digits and - are allowed, 63 at most"),

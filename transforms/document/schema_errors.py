@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
@@ -11,9 +12,8 @@ from jsonschema.validators import extend
 
 from ordain.transforms.document.formats import FORMATS
 from ordain.transforms.document.node import Node, Number, step
-from ordain.transforms.document.schema import schema
+from ordain.transforms.document.shapes import Schema
 from ordain.transforms.errors import Problem, Where, near
-from ordain.transforms.model import Kind
 
 Errors = Iterator[ValidationError]
 
@@ -60,18 +60,24 @@ def _holding(check: Any) -> Any:
 
 
 @cache
-def _validator(kind: Kind) -> Any:
+def _dialect() -> tuple[Any, FormatChecker]:
     keywords = {"minimum": _minimum, "maximum": _maximum, "x-one-of": _one_of}
     known: Any = extend(  # type: ignore[no-untyped-call] # untyped in types-jsonschema
         Draft202012Validator, validators=keywords, type_checker=_TYPES
     )
-    return known(schema(kind), format_checker=_formats())
+    return known, _formats()
 
 
-def violations(node: Node, kind: Kind) -> list[Problem]:
-    """What is wrong with a document of ``kind``, unsorted."""
+def validator(wanted: Schema) -> Any:
+    """Return the jsonschema validator of ``wanted`` that knows our keywords and formats."""
+    known, formats = _dialect()
+    return known(wanted, format_checker=formats)
+
+
+def violations(node: Node, wanted: Schema) -> list[Problem]:
+    """Return what is wrong with a ``node`` that has to fit the schema ``wanted``, unsorted."""
     found: list[Problem] = []
-    for error in _validator(kind).iter_errors(node.plain()):
+    for error in validator(wanted).iter_errors(node.plain()):
         found.extend(_translated(error, node))
     return found
 
@@ -114,8 +120,9 @@ def _translated(error: ValidationError, root: Node) -> Iterator[Problem]:
                 yield problem(f"the key {key} is missing")
     elif keyword == "format":
         key = str(found) if str(found) in node.keys else ""
+        title = title.removesuffix(", or a list of them")  # it is one string that is wrong
         yield problem(
-            f"{str(found)[:80]!r} is not {title}" if title else str(error.cause),
+            f"{_shown(str(found))!r} is not {title}" if title else str(error.cause),
             _cause(error, title),
             key,
         )
@@ -138,6 +145,11 @@ def _translated(error: ValidationError, root: Node) -> Iterator[Problem]:
 def _cause(error: ValidationError, title: str) -> str:
     cause = str(error.cause) if error.cause else ""
     return "" if cause == title else cause
+
+
+def _shown(text: str) -> str:
+    """Return the first 80 characters of ``text``, without the password that a URL may hold."""
+    return re.sub(r"//[^/\s]*@", "//…@", text)[:80]
 
 
 def _found(value: object) -> str:

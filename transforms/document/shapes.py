@@ -156,11 +156,15 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """Strings in order; one string is shorthand for a list of one. Layers replace it as a whole."""
+    """Strings in order; one string is shorthand for a list of one. Layers replace it as a whole.
+
+    ``template``: a template may stand for the whole list.
+    """
 
     item: Text
     about: str = ""
     example: str = ""
+    template: bool = True
 
     def schema(self) -> Schema:
         """JSON Schema."""
@@ -168,10 +172,10 @@ class Sequence:
         item = {key: value for key, value in self.item.schema().items() if key != "description"}
         item["type"] = [kind for kind in item["type"] if kind != "null"]
         schema = {
-            "type": ["string", "array", "object", "null"],
+            "type": ["string", "array", "object", "null"] if self.template else ["string", "array", "null"],
             **form,
             "items": item,
-            **TEMPLATE,
+            **(TEMPLATE if self.template else {}),
             "x-merge": "sequence",
         }
         return _annotated(schema, f"{self.item.title}, or a list of them", self.about, self.example)
@@ -372,6 +376,73 @@ class Record:
             return at.leaf(None, node)
         short = self.keys[self.shorthand].canonical(node, at.below(self.shorthand))
         return at.branch({self.shorthand: short}, node.where)
+
+
+@dataclass(frozen=True, slots=True)
+class TaggedRecord:
+    """A map whose known keys depend on the word at one of them, its ``tag``; ``default`` is that word unless set.
+
+    ``required`` names, for each word, the keys that a map of this kind must have.
+    """
+
+    tag: str
+    about_tag: str
+    default: str
+    cases: Mapping[str, Record]
+    required: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    about: str = ""
+    title: str = "a map"
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema: one ``if`` for each word of the tag."""
+        words = Choice(tuple(self.cases), self.about_tag).schema()
+        schema: Schema = {
+            "type": ["object", "null"],
+            "properties": {self.tag: words},
+            "allOf": [self._case(word, record) for word, record in self.cases.items()],
+        }
+        return _annotated(schema, self.title, self.about, "")
+
+    def _case(self, word: str, record: Record) -> Schema:
+        required = self.required.get(word, ())
+        keys = {name: shape.schema() for name, shape in record.keys.items()}
+        for name in required:
+            keys[name] |= {"type": [kind for kind in keys[name]["type"] if kind != "null"], "minItems": 1}
+        tagged: Schema = {"properties": {self.tag: {"enum": [word]}}, "required": [self.tag]}
+        if word == self.default:
+            tagged = {"properties": {self.tag: {"enum": [word, None]}}}
+        known: Schema = {"properties": {self.tag: {}, **keys}, "additionalProperties": False}
+        return {"if": {"type": "object", **tagged}, "then": known | ({"required": list(required)} if required else {})}
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """Return a branch, which holds the tag always."""
+        if not isinstance(node.value, Mapping):
+            return at.leaf(None, node)
+        given = node.value.get(self.tag)
+        word = self.default if given is None or given.value is None else str(given.value)
+        children: dict[str, Tree] = {self.tag: at.below(self.tag).leaf(word, given or node)}
+        keys = self.cases[word].keys
+        children |= {k: keys[k].canonical(v, at.below(k)) for k, v in node.value.items() if k != self.tag}
+        return at.branch(children, node.where)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelValues:
+    """The values of a label: a string, true or false, or a list of them."""
+
+    about: str = ""
+
+    def schema(self) -> Schema:
+        """Return the JSON Schema."""
+        value: Schema = {"type": ["string", "boolean"], "title": "a value", "format": "label-value"}
+        schema = {"type": ["string", "array", "boolean"], "format": "label-value", "items": value}
+        return _annotated(schema, "a value or a list of values", self.about, "")
+
+    def canonical(self, node: Node, at: At) -> Tree:
+        """Return a leaf that holds a tuple of `str`, each once."""
+        items = node.value if isinstance(node.value, tuple) else (node,)
+        words = (str(item.value).lower() if isinstance(item.value, bool) else str(item.value) for item in items)
+        return at.leaf(tuple(dict.fromkeys(words)), node)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,64 +1,154 @@
-"""agent.yaml, as far as documents depend on it: which text of it counts, and the labels in that.
+"""agent.yaml: the text of it that is in force, and the values in a text.
 
-An agent that runs keeps the text it goes by at `IN_FORCE`, since the file may be wrong, half written or gone at any
-moment: whoever asks what this machine is (the agent, its worker, ordain-source, ordainctl) is told the same.
+    bytes ─parse─▶ Node ─schema (`agent_keys`)─▶ problems
+                     └──without what is wrong──▶ values
+
+A running agent keeps the text that it follows at `IN_FORCE`, since the file may be wrong, half written or deleted at
+any moment. So all programs that ask about this machine (the agent, its worker, ordain-source, ordainctl) get the same
+answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
+from ordain.transforms.document import agent_keys, validate, yaml_reader
+from ordain.transforms.document.agent_formats import url_fault
 from ordain.transforms.document.conditions import FACTS
-from ordain.transforms.document.node import Node
-from ordain.transforms.errors import Problem, Severity, Where
+from ordain.transforms.document.node import Node, Unreadable, step
+from ordain.transforms.document.shapes import At
+from ordain.transforms.errors import Problem, Severity, Where, in_order
 from ordain.transforms.machine import rootfs
+from ordain.transforms.model import Branch, Tree
 
 PATH = "etc/ordain/agent.yaml"
 IN_FORCE = "run/ordain/agent.yaml"
+CODE = "Settings"
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
-Labels = dict[str, tuple[str, ...]]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentYaml:
+    """The contents of a file.
+
+    ``values`` are the keys that are right, by name: a map is a dict, a list a tuple, a label a tuple of its values.
+    ``wrong`` are the keys at the top that have an error in them; "" means that nothing in the file could be read.
+    """
+
+    values: Mapping[str, Any] = field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    wrong: frozenset[str] = frozenset()
 
 
 def in_force(root: Path) -> bytes | None:
-    """The text that counts on the machine ``root``; None: there is none. Raises `OSError` if it cannot be read."""
+    """Return the text that is in force on the machine ``root``; None: there is none.
+
+    Raises `OSError` if it cannot be read.
+    """
     kept = rootfs.read(root, IN_FORCE)
     return rootfs.read(root, PATH) if kept is None else kept
 
 
-def read_labels(settings: Node | None) -> tuple[Labels, tuple[Problem, ...]]:
-    """``labels:`` of the settings, a map of scalars or lists of them, and what is wrong with it.
-
-    The name of a fact is left out with a warning; what else is wrong is an error.
-    """
-    value = settings.value.get("labels") if settings and isinstance(settings.value, Mapping) else None
-    if value is None or value.value is None:
-        return {}, ()
-    if not isinstance(value.value, Mapping):
-        return {}, (_problem(value.where, "labels is no map", "labels: {role: web}"),)
-    labels: Labels = {}
-    problems: list[Problem] = []
-    for name, node in value.value.items():
-        values = tuple(dict.fromkeys(_values(name, node, problems)))
-        if name in FACTS:
-            what = f"a label may not have the name of a fact: {name}"
-            problems.append(replace(_problem(value.keys[name], what), severity=Severity.WARNING))
-        elif values:
-            labels[name] = values
-    return labels, tuple(problems)
-
-
-def _values(name: str, node: Node, problems: list[Problem]) -> Iterator[str]:
-    for item in node.value if isinstance(node.value, tuple) else (node,):
-        match item.value:
-            case bool():
-                yield "true" if item.value else "false"
-            case str() if item.value:
-                yield str(item.value)
-            case _:
-                problems.append(_problem(item.where, f"the label {name} is no text"))
+def read(data: bytes, path: str = f"/{PATH}") -> AgentYaml:
+    """Return the values in the text ``data`` of an agent.yaml, and every problem; ``path`` names the file in them."""
+    try:
+        node = next(yaml_reader.read(path, data.decode()), None)
+    except UnicodeDecodeError:
+        return _nothing(Problem(where=Where(path=path), what="the file is not UTF-8", hint="save it as UTF-8"))
+    except Unreadable as unreadable:
+        return _nothing(unreadable.problem)
+    if node is None:
+        return AgentYaml()
+    node = _without_empty(node)
+    problems = [*validate.misfits(node, agent_keys.schema()), *_hidden_source_problems(node)]
+    errors = [problem for problem in problems if problem.severity is Severity.ERROR]
+    tree = agent_keys.SETTINGS.canonical(_sound(node, set(map(_left_out, errors))), At(CODE))
+    assert isinstance(tree, Branch)
+    values = _values(tree)
+    labels = dict(values.get("labels", {}))
+    for name in sorted(labels.keys() & FACTS):
+        where = replace(node.at(["labels"]).keys[name], pointer=step("labels", name))
+        what = f"a label cannot have the name of a fact: {name}"
+        problems.append(Problem(where=where, what=what, hint="choose another name", severity=Severity.WARNING))
+    values["labels"] = {name: words for name, words in labels.items() if name not in FACTS and words}
+    return AgentYaml(
+        values=values,
+        problems=in_order(replace(problem, code=CODE) for problem in problems),
+        wrong=frozenset(problem.where.pointer.partition("/")[0] for problem in errors),
+    )
 
 
-def _problem(where: Where, what: str, hint: str = "") -> Problem:
-    return Problem(where=where, what=what, hint=hint, code="Settings")
+def _nothing(problem: Problem) -> AgentYaml:
+    return AgentYaml(problems=(replace(problem, code=CODE),), wrong=frozenset({""}))
+
+
+def _without_empty(node: Node) -> Node:
+    """Return ``node`` without the keys of `source` that are null or an empty text: both mean the default."""
+    source = node.value.get("source") if isinstance(node.value, Mapping) else None
+    if source is None or not isinstance(source.value, Mapping):
+        return node
+    assert isinstance(node.value, Mapping)
+    given = {name: child for name, child in source.value.items() if child.value not in (None, "")}
+    return replace(node, value={**node.value, "source": replace(source, value=given)})
+
+
+def _left_out(problem: Problem) -> str:
+    """Return the pointer of the value that is ignored: the whole source, as half of it would mean another source."""
+    return "source" if problem.where.pointer.startswith("source/") else problem.where.pointer
+
+
+def _sound(node: Node, wrong: Set[str], pointer: str = "") -> Node:
+    """Return ``node`` without all that stands at one of the pointers ``wrong``; a wrong file is an empty map."""
+    if not pointer and ("" in wrong or not isinstance(node.value, Mapping)):
+        return replace(node, value={})
+    if isinstance(node.value, Mapping):
+        entries = {name: (step(pointer, name), child) for name, child in node.value.items()}
+        return replace(
+            node, value={name: _sound(child, wrong, at) for name, (at, child) in entries.items() if at not in wrong}
+        )
+    if isinstance(node.value, tuple):
+        items = [(step(pointer, index), child) for index, child in enumerate(node.value)]
+        return replace(node, value=tuple(_sound(child, wrong, at) for at, child in items if at not in wrong))
+    return node
+
+
+def _values(tree: Branch) -> dict[str, Any]:
+    """Return the values of a tree by name, without those that are null."""
+
+    def value(child: Tree) -> Any:
+        return _values(child) if isinstance(child, Branch) else child.value
+
+    values = {name: value(child) for name, child in tree.children.items()}
+    return {name: found for name, found in values.items() if found is not None}
+
+
+def _hidden_source_problems(root: Node) -> Iterator[Problem]:
+    """Yield what is wrong with a source and no schema sees: keys that go together, and a password in plain text."""
+    node = root.value.get("source") if isinstance(root.value, Mapping) else None
+    source = node.plain() if node else None
+    if node is None or not isinstance(source, dict):
+        return
+
+    def problem(key: str, what: str, hint: str, severity: Severity = Severity.ERROR) -> Problem:
+        where = replace(node.keys.get(key, node.where), pointer=f"source/{key}".rstrip("/"))
+        return Problem(where=where, what=what, hint=hint, severity=severity)
+
+    if ("cert" in source) != ("key" in source):
+        hint = "cert: /etc/ordain/node.pem and key: NAME, a credential that holds the private key"
+        yield problem("", "cert and key are needed together", hint)
+    if "user" in source and "credential" not in source:
+        yield problem("user", "a user needs a password", "credential: NAME, a systemd credential")
+    given = source.get("endpoints", source.get("url"))
+    urls = given if isinstance(given, list) else [given]
+    for url in urls if "credential" in source else ():
+        if isinstance(url, str) and not url_fault(url, fields=True):
+            parts = urlsplit(url)
+            if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
+                what = f"the credential is sent to {parts.netloc} in plain text"
+                yield problem("", what, "use https://", Severity.WARNING)
+    if source.get("type") == "http" and len(urls) > 1:
+        yield problem("url", "only the first URL is used", "write one URL", Severity.WARNING)

@@ -13,9 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ordain.transforms.document import yaml_reader
 from ordain.transforms.document.conditions import FACTS
-from ordain.transforms.document.node import Unreadable
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.machine import agent_yaml, rootfs, virtualization
 from ordain.transforms.machine import os_release as osrelease
@@ -204,7 +202,7 @@ class _Reader:
         return "ram" if kind in ("rootfs", "tmpfs", "ramfs") else "disk"
 
     def agent_labels(self) -> dict[str, tuple[str, ...]]:
-        """``labels:`` of agent.yaml, see `agent_yaml.read_labels`."""
+        """Return the labels in agent.yaml, and warn of what is wrong with them; the agent reports the rest."""
         try:
             data = agent_yaml.in_force(self.root)
         except OSError as error:
@@ -212,15 +210,13 @@ class _Reader:
             return {}
         if not data:
             return {}
-        try:
-            settings = next(yaml_reader.read(f"/{agent_yaml.PATH}", data.decode("utf-8", "replace")), None)
-        except Unreadable as unreadable:
-            problem = unreadable.problem
-            self.warn(agent_yaml.PATH, problem.what, line=problem.where.line, hint=problem.hint)
-            return {}
-        labels, problems = agent_yaml.read_labels(settings)
-        for problem in problems:
-            self.warn(agent_yaml.PATH, problem.what, line=problem.where.line, hint=problem.hint)
+        file = agent_yaml.read(data)
+        for problem in file.problems:
+            pointer = problem.where.pointer
+            if pointer.partition("/")[0] in ("", "labels"):
+                what = f"{pointer}: {problem.what}" if pointer else problem.what
+                self.warn(agent_yaml.PATH, what, line=problem.where.line, hint=problem.hint)
+        labels: dict[str, tuple[str, ...]] = file.values.get("labels", {})
         return labels
 
     def command_line_labels(self, words: Iterable[str]) -> dict[str, tuple[str, ...]]:

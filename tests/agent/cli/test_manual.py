@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.cli import manual
+from ordain.agent.cli import manual, manual_agent_yaml
 from ordain.agent.cli.commands import COMMANDS
+from ordain.agent.settings import Settings, settings_of
 from ordain.transforms.document.conditions import FACTS
 from ordain.transforms.document.language import SECTIONS
 
@@ -26,6 +27,20 @@ def plain(page: str) -> str:
 
 def test_the_committed_page_of_ordainctl_is_current() -> None:
     assert (DOCS / "man/ordainctl.1.rst").read_text() == manual.page()
+
+
+def test_the_committed_page_of_agent_yaml_is_current() -> None:
+    made_by = "python3 -m ordain.agent.cli.manual_agent_yaml >docs/man/ordain-agent.yaml.5.rst"
+    assert (DOCS / "man/ordain-agent.yaml.5.rst").read_text() == manual_agent_yaml.page(), made_by
+
+
+def test_the_defaults_in_the_page_of_agent_yaml_are_the_defaults(tmp_path: Path) -> None:
+    assert settings_of(manual_agent_yaml.DEFAULTS.encode(), tmp_path) == (Settings(), ())
+
+
+@pytest.mark.parametrize("example", manual_agent_yaml.EXAMPLES)
+def test_the_examples_in_the_page_of_agent_yaml_are_valid(example: str, tmp_path: Path) -> None:
+    assert settings_of(example.encode(), tmp_path)[1] == ()
 
 
 def test_every_command_and_option_is_in_ordainctl_1() -> None:

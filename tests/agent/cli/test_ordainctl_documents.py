@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+import jsonschema
 import pytest
 
 from ordain.agent.cli.main import main
@@ -38,6 +39,26 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_valid_documents_are_counted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["validate", "docs"]) == 0
     assert capsys.readouterr().out == "4 documents: valid\n"
+
+
+def test_agent_yaml_is_checked_as_the_settings_of_the_agent(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "agent.yaml").write_text("trust: open\n")
+    assert main(["validate", "agent.yaml"]) == 0
+    assert capsys.readouterr().out == "agent.yaml: valid settings of the agent\n"
+    assert main(["validate", "agent.yaml", "docs"]) == 0
+    assert capsys.readouterr().out == "4 documents: valid\nagent.yaml: valid settings of the agent\n"
+
+    (folder / "agent.yaml").write_text("trust: opn\nsource: {type: etcd}\n")
+    assert main(["validate", "agent.yaml", "docs"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(" ")[0] for line in lines[:2]] == ["agent.yaml:1:8:", "agent.yaml:2:9:"]
+    assert "did you mean open?" in lines[0]
+
+
+def test_a_document_in_a_file_named_agent_yaml_is_a_document(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "agent.yaml").write_text("# the agents\n" + BASE)
+    assert main(["validate", "agent.yaml"]) == 0
+    assert capsys.readouterr().out == "1 document: valid\n"
 
 
 def test_all_problems_are_printed_at_once_by_place(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,6 +211,14 @@ def test_facts_for_people(folder: Path, capsys: pytest.CaptureFixture[str]) -> N
 def test_the_schema_of_a_kind(kind: Kind, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema", kind]) == 0
     assert json.loads(capsys.readouterr().out)["properties"]["kind"]["enum"] == [kind]
+
+
+def test_the_schema_of_agent_yaml(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["schema", "agent"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert set(schema["properties"]) == {"source", "labels", "trust", "max-removal", "windows", "network"}
+    assert jsonschema.Draft202012Validator(schema).is_valid({"source": {"type": "http", "url": "https://a"}})
+    assert not jsonschema.Draft202012Validator(schema).is_valid({"source": {"type": "http", "endpoints": "https://a"}})
 
 
 def test_the_schema_of_all_kinds(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,15 +14,12 @@ from ordain.agent.daemon.takeover import CLAIMED, RECORD, TARGET, read_record, t
 from ordain.agent.errors import Busy
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Change, Effect, Generation, Job, Note, Outcome, Plan, UnitState, Verb, Verdict, to_json
-from ordain.agent.settings import Settings, Trust, read_settings
-from ordain.agent.source_settings import NOWHERE_TO_LOOK, SourceSettings
 from ordain.agent.state.apply_journal import PATH as JOURNAL
 from ordain.agent.state.apply_journal import Entry, Journal, Phase
 from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.artifacts import UnitFile, content_of
 from ordain.transforms.errors import Problem, Severity, Where
-from ordain.transforms.machine.agent_yaml import PATH as SETTINGS
 from ordain.transforms.model import Member, Wanted
 
 CHANGE = Change(unit="web.service", section="Service", key="User", old=("a",), new=("b",), effect=Effect.RESTART)
@@ -131,57 +128,6 @@ def test_one_apply_at_a_time(tmp_path: Path) -> None:
             pass
 
     asyncio.run(both())
-
-
-NONE = Settings(source=NOWHERE_TO_LOOK)
-
-
-@pytest.mark.parametrize(
-    ("text", "settings", "words"),
-    [
-        ("", Settings(), ""),
-        (
-            "source: {type: directory, path: /srv/documents}\n",
-            Settings(source=SourceSettings(path="/srv/documents")),
-            "",
-        ),
-        ("labels: {role: web}\ntrust: open\n", Settings(trust=Trust.OPEN, labels={"role": ("web",)}), ""),
-        ("labels: [web]\n", NONE, "agent.yaml:1:9: error: labels is no map"),
-        ("source: {path: documents}\n", NONE, "1:16: error: source/path: is no absolute path"),
-        ("\nsorce: {}\n", Settings(), "2:1: error: sorce: is no setting (did you mean source?)"),
-        (
-            "network: {reach: [gateway, 'db:6984'], within: 5s}\n",
-            Settings(reach=("gateway", "db:6984"), within_sec=5),
-            "",
-        ),
-        ("network: {reach: []}\n", Settings(reach=()), ""),
-        ("network: {reach: [gatway]}\n", Settings(reach=()), "gatway is nobody to reach"),
-        ("network: {within: 0s}\n", Settings(), "0s is no such time (1s to 3600s)"),
-        ("trust: nobody\n", Settings(trust=Trust.REQUIRED), "nobody is no way to trust (one of local, required, open)"),
-        ("max-removal: 20%\n", Settings(max_removal=20), ""),
-        ("max-removal: most\n", Settings(), "most is no share (of the services"),
-        ("source: {type: etcd, endpoints: [x]}\n", NONE, "source/endpoints: x is no http:// or https:// URL"),
-        ("source: {type: directry}\n", NONE, "did you mean directory?"),
-        ("source: [\n", NONE, "agent.yaml:2:1: error"),
-        ("- a\n", NONE, "is no map"),
-        ("\xff", NONE, ""),
-    ],
-)
-def test_settings_that_are_wrong_keep_their_default_and_are_told(
-    tmp_path: Path, text: str, settings: Settings, words: str
-) -> None:
-    (tmp_path / SETTINGS).parent.mkdir(parents=True)
-    (tmp_path / SETTINGS).write_bytes(text.encode("latin-1"))
-
-    found, problems = read_settings(tmp_path)
-
-    assert found == settings
-    assert words in "\n".join(map(str, problems))
-    assert bool(problems) is (words != "" or text == "\xff")
-
-
-def test_no_settings_are_the_defaults(tmp_path: Path) -> None:
-    assert read_settings(tmp_path) == (Settings(), ())
 
 
 def test_a_blocked_item_keeps_its_last_good_form() -> None:

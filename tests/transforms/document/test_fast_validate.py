@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from ordain.transforms.catalog import shipped
+from ordain.transforms.document import agent_keys
 from ordain.transforms.document.fast_validate import fits
 from ordain.transforms.document.node import Number, Plain
 from ordain.transforms.document.reader import nodes
 from ordain.transforms.document.schema import schema
-from ordain.transforms.document.schema_errors import _validator
+from ordain.transforms.document.schema_errors import validator
 from ordain.transforms.model import Kind
 from support.document_samples import BAD_DOCUMENTS, HEAD
 from support.network_samples import SAMPLES
@@ -55,13 +56,38 @@ def test_it_agrees_with_jsonschema(seed: int) -> None:
     for kind, value in samples():
         for _ in range(6):
             fit = fits(value, schema(kind))
-            assert fit is _validator(kind).is_valid(value), value
+            assert fit is validator(schema(kind)).is_valid(value), value
             told[fit] += 1
             container, key = chance.choice(places(value))
             if isinstance(container, dict) and chance.random() < 0.3:
                 container[chance.choice(["x", "a/b", "tcp", "http", "content", "link"])] = container.pop(key)
             else:
                 container[key] = deepcopy(chance.choice(ODD))
+    assert min(told.values()) > 50
+
+
+AGENT_YAML: tuple[dict[str, Plain], ...] = (
+    {"source": {"type": "http", "url": "https://a/{mac}", "interval": "1h"}, "trust": "open"},
+    {"source": {"type": "etcd", "endpoints": ["https://a"], "user": "x", "credential": "y"}, "windows": "02:00-05:00"},
+    {"source": {"type": "couchdb", "url": ["https://a"], "database": "x", "ca": "/a"}, "labels": {"a": ["b", True]}},
+    {"source": {"path": "/a"}, "network": {"reach": ["gateway", "a:1"], "within": "1h"}, "max-removal": "50%"},
+)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_it_agrees_with_jsonschema_about_agent_yaml(seed: int) -> None:
+    chance = random.Random(seed)
+    told = {True: 0, False: 0}
+    for value in map(deepcopy, AGENT_YAML * 60):
+        fit = fits(value, agent_keys.schema())
+        assert fit is validator(agent_keys.schema()).is_valid(value), value
+        told[fit] += 1
+        for _ in range(2):
+            container, key = chance.choice(places(value))
+            container[key] = deepcopy(chance.choice((*ODD, "etcd", "directory", "https://a")))
+            fit = fits(value, agent_keys.schema())
+            assert fit is validator(agent_keys.schema()).is_valid(value), value
+            told[fit] += 1
     assert min(told.values()) > 50
 
 
@@ -72,5 +98,5 @@ def test_it_agrees_about_every_section(kind: Kind, odd: Plain) -> None:
         alone = {"properties": {name: wanted}}
         value: Any
         for value in (odd, {"a": odd}, {"a": {"b": odd}}, {"/a": {"b": odd}}, {"a.path": {"Unit": {"b": odd}}}):
-            known = _validator(kind).evolve(schema=alone)
+            known = validator(schema(kind)).evolve(schema=alone)
             assert fits({name: value}, alone) is known.is_valid({name: value}), (name, value)

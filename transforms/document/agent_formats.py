@@ -1,0 +1,132 @@
+"""Checks of the strings of /etc/ordain/agent.yaml, by the names that the schema's ``format`` gives them.
+
+Each raises `ValueError` with a hint. `url_fault` also judges a URL on the kernel command line (``ordain.source=``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from ordain.transforms.document.node import Number
+from ordain.transforms.systemd.values import EncodeError, timespan
+
+URL_FIELDS = ("machine-id", "hostname", "mac")
+"""The names that the URL of a boot server may hold in braces."""
+PEERS = ("source", "gateway", "caller")
+"""The words of ``network: {reach: …}`` that stand for a host."""
+
+_CREDENTIAL = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]{0,199}")
+_HOST = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9_.-]+):[0-9]{1,5}")
+_CONTROL = re.compile(r"[\s\0-\x1f\x7f]")
+
+Check = Callable[[str], None]
+
+
+def line(text: str) -> None:
+    """Accept a text without a line break."""
+    if "\n" in text:
+        raise ValueError("write it on one line")
+
+
+def host_path(text: str) -> None:
+    """Accept an absolute path."""
+    line(text)
+    if not text.startswith("/"):
+        raise ValueError("write it with a leading /")
+
+
+def credential(text: str) -> None:
+    """Accept the name of a systemd credential."""
+    if not _CREDENTIAL.fullmatch(text):
+        raise ValueError("the name of a systemd credential, as a file in /etc/credstore has it")
+
+
+def prefix(text: str) -> None:
+    """Accept a prefix of keys in etcd."""
+    line(text)
+    if len(text) < 2 or not (text.startswith("/") and text.endswith("/")):
+        raise ValueError("it begins and ends with a slash: /ordain/")
+
+
+def percentage(text: str) -> None:
+    """Accept a whole percentage: ``50%``. A number without the sign is refused, as it could be a count of services."""
+    digits = text.removesuffix("%").strip()
+    if isinstance(text, Number) or not (digits.isascii() and digits.isdigit() and int(digits) <= 100):
+        raise ValueError("a share of the services: 50%")
+
+
+def peer(text: str) -> None:
+    """Accept a host that must stay reachable."""
+    if text not in PEERS and not _HOST.fullmatch(text):
+        raise ValueError(f"{', '.join(PEERS)} or HOST:PORT")
+
+
+def label_value(text: str) -> None:
+    """Accept a text that is not empty."""
+    if not text:
+        raise ValueError("write a value, or leave the label out")
+
+
+def span(least_sec: int, most_sec: int) -> Check:
+    """Return the check of a time span in a range, both ends included."""
+
+    def check(text: str) -> None:
+        try:
+            sec = timespan(text) / 1e6
+        except EncodeError as error:
+            raise ValueError(error.hint or error.what) from None
+        if not least_sec <= sec <= most_sec:
+            raise ValueError(f"{least_sec}s to {most_sec}s")
+
+    return check
+
+
+def server_url(text: str) -> None:
+    """Accept the URL of a database server."""
+    if fault := url_fault(text, fields=False):
+        raise ValueError(fault)
+
+
+def boot_url(text: str) -> None:
+    """Accept the URL of a boot server, with or without fields."""
+    if fault := url_fault(text, fields=True):
+        raise ValueError(fault)
+
+
+def url_fault(text: str, *, fields: bool) -> str:
+    """Return what is wrong with a URL, "" if nothing is. ``fields``: it may hold ``{machine-id}`` and its like."""
+    names = re.findall(r"\{([^{}]*)\}", text)
+    unknown = [name for name in names if name not in URL_FIELDS]
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises for one that is out of range
+    except ValueError as error:
+        return f"not a URL: {error}"
+    if parts.scheme not in ("http", "https") or not parts.hostname or _CONTROL.search(text):
+        return "write https://HOST:PORT or http://HOST:PORT"
+    if parts.username is not None or parts.password is not None:
+        return "leave user and password out: they would be shown; use the keys user and credential"
+    if names and not fields:
+        return "the URL of a database server has no {fields}"
+    if unknown:
+        return f"unknown field {{{unknown[0]}}}; known: " + ", ".join(f"{{{name}}}" for name in URL_FIELDS)
+    if not fields and (parts.path.strip("/") or parts.query):
+        return "leave the path out"
+    return "leave the fragment out" if parts.fragment else ""
+
+
+FORMATS: dict[str, Check] = {
+    "boot-url": boot_url,
+    "credential": credential,
+    "database-prefix": prefix,
+    "host-path": host_path,
+    "label-value": label_value,
+    "line": line,
+    "peer": peer,
+    "percentage": percentage,
+    "poll-interval": span(1, 86_400),
+    "reach-time": span(1, 3600),
+    "server-url": server_url,
+}
