@@ -19,6 +19,10 @@ from ordain.transforms.artifacts import Artifact
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Member
 
+RawDocument = tuple[str, bytes]
+"""A document as it was delivered: the path that problems show, and the bytes."""
+RawDocuments = tuple[RawDocument, ...]
+
 
 def to_json(value: object) -> Any:
     """Any value of this module as JSON data: field names stay, tuples become lists."""
@@ -57,6 +61,14 @@ class Generation:
     transforms: str = ""
 
 
+RUNNING = frozenset({"active", "activating", "reloading", "refreshing"})
+"""The values of ActiveState of a unit that runs or is being started.
+
+They are those of UNIT_IS_ACTIVE_OR_ACTIVATING in systemd's src/core/unit.h. A service is ``refreshing``
+(since 257) while systemd updates its extension images or its credentials; its processes run on and do not notice.
+"""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitState:
     """One unit as PID 1 has it; the spelling of values is systemd's (org.freedesktop.systemd1(5))."""
@@ -83,6 +95,11 @@ class UnitState:
     main_exit_usec: int = 0
     active_exit_usec: int = 0
     inactive_enter_usec: int = 0
+
+    @property
+    def running(self) -> bool:
+        """Return whether the unit runs or is being started (`RUNNING`)."""
+        return self.active_state in RUNNING
 
 
 class Effect(StrEnum):

@@ -20,6 +20,11 @@ class State(StrEnum):
     ROLLED_BACK = "rolled-back"
     PAUSED = "paused"
 
+    @property
+    def at_work(self) -> bool:
+        """Return whether an apply is under way, or has yet to prove itself."""
+        return self in {State.APPLYING, State.STARTING, State.TRIAL}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Condition:

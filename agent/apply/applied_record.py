@@ -7,12 +7,9 @@ from collections.abc import Mapping, Sequence
 from ordain.agent.model import Applied, Generation, Plan, Verdict
 from ordain.agent.plan.diff import contents
 from ordain.agent.plan.stale_processes import record, touched
-from ordain.agent.plan.unit_view import RUNNING
 from ordain.agent.state.store import Store
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
 from ordain.transforms.systemd.unit_name import is_template
-
-INVOCATION = frozenset({"invocation_id"})
 
 
 async def write_down(
@@ -30,10 +27,10 @@ async def write_down(
     placed = contents(new)
     names = {name for name in {member.unit for member in new.members} | placed.keys() if not is_template(name)}
     states = await systemd.list_units(names)
-    running = {name for name, state in states.items() if state.active_state in RUNNING}
+    running = {name for name, state in states.items() if state.running}
     # Of the others there is nothing new to say; if someone gave them another process, it has all of its definition.
     fresh = touched(steps) | {change.unit for change in steps.changes} | names - known.keys()
-    asked = await systemd.inspect(running & fresh, INVOCATION)
+    asked = await systemd.inspect(running & fresh, INVOCATION_ID)
     well = {verdict.unit for verdict in verdicts if verdict.ok}
     units = record(
         before,

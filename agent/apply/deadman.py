@@ -21,7 +21,6 @@ from ordain.agent.apply.trial import AGENT, Trial, Trials
 from ordain.agent.compile.executor import here
 from ordain.agent.errors import Busy, Failure
 from ordain.agent.model import Verb
-from ordain.agent.plan.unit_view import RUNNING
 from ordain.agent.system.apply_lock import holder, locked
 from ordain.agent.system.bus_pystemd import Pystemd
 from ordain.agent.system.sd_notify import notify
@@ -59,7 +58,7 @@ async def _go_back(root: Path, trial: Trial) -> int:
     systemd = await Systemd.open(bus)
     try:
         agent = (await systemd.list_units([AGENT]))[AGENT]
-        ran = agent.active_state in RUNNING
+        ran = agent.running
         if ran:
             with contextlib.suppress(Failure):  # it may have died just now
                 await systemd.kill(AGENT, signal.SIGKILL)

@@ -32,10 +32,23 @@ from ordain.agent.apply.verdicts import unloadable
 from ordain.agent.compile.executor import Elsewhere
 from ordain.agent.compile.incremental import Compiler
 from ordain.agent.errors import AlreadyRejected, DamagedGeneration, ShuttingDown
-from ordain.agent.model import NONE, Change, Changes, Generation, Job, Observed, Outcome, Plan, Verb, Verdict, to_json
+from ordain.agent.model import (
+    NONE,
+    Change,
+    Changes,
+    Generation,
+    Job,
+    Observed,
+    Outcome,
+    Plan,
+    RawDocument,
+    Verb,
+    Verdict,
+    to_json,
+)
 from ordain.agent.plan.diff import diff
 from ordain.agent.plan.outcome import ROLLED_BACK, status, undone, why
-from ordain.agent.plan.planner import RUNNING, plan
+from ordain.agent.plan.planner import plan
 from ordain.agent.plan.rollback_plan import undo
 from ordain.agent.plan.stale_processes import overtaken, touched
 from ordain.agent.state.apply_journal import Entry, Journal, Phase, left
@@ -46,14 +59,12 @@ from ordain.agent.status import Condition
 from ordain.agent.system import atomic_files
 from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.bus import BusError
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
 from ordain.transforms.errors import Problem
 
-Texts = Sequence[tuple[str, bytes]]
 Units = frozenset[str]
 NO: Units = frozenset()
 OUTCOME = "run/ordain/outcome.json"
-INVOCATION = frozenset({"invocation_id"})
 NOT_PERSISTENT = "NotPersistent"
 NOT_IN_HISTORY = "NotInHistory"
 NOT_CONFIRMED = "was not confirmed before the machine went down"
@@ -102,13 +113,13 @@ class Engine:
         """The generation with this hash, from wherever it is kept; an empty one if it is nowhere."""
         return self.store.known(hash, boot_id(self.root))
 
-    async def compile(self, texts: Texts) -> tuple[Generation, tuple[Problem, ...]]:
+    async def compile(self, texts: Sequence[RawDocument]) -> tuple[Generation, tuple[Problem, ...]]:
         """What the texts come to; see `Compiler`. In a thread, since a thousand services take seconds."""
         last = self.applied()
         new, problems = await asyncio.to_thread(self._compiler.compile, texts, last)
         return await with_orphans(self.systemd, new, last, self.root), problems
 
-    async def plan(self, texts: Texts) -> Plan:
+    async def plan(self, texts: Sequence[RawDocument]) -> Plan:
         """What `apply` would do now. Raises `Refused`."""
         new, problems = await self.compile(texts)
         old = self.applied()
@@ -116,7 +127,7 @@ class Engine:
 
     async def apply(
         self,
-        texts: Texts,
+        texts: Sequence[RawDocument],
         *,
         patience_sec: float = 0.0,
         by_hand: bool = True,
@@ -244,7 +255,7 @@ class Engine:
             self.store.commit_trial(new, boot_id(self.root))
             if steps.reload:
                 verdicts += await self.repair.read(new)
-            before = await self.systemd.inspect(touched(steps), INVOCATION)
+            before = await self.systemd.inspect(touched(steps), INVOCATION_ID)
             reloaded = {unit: state.invocation_id for unit, state in before.items()}
             wrong = unloadable(steps.jobs, before)
             wrong += await self.files.make_real(self.known(steps.from_hash), new, steps, back=entry.failed is not None)
@@ -252,7 +263,7 @@ class Engine:
             if entry.failed is not None or not await self._is_bad(steps, wrong):
                 self.journal.advance(Phase.ACT, reloaded)
                 jobs = without(steps.jobs, {verdict.unit for verdict in wrong})
-                verdicts += await self._do(overtaken(jobs, before, RUNNING), observed, entry, new, reloaded)
+                verdicts += await self._do(overtaken(jobs, before), observed, entry, new, reloaded)
         else:
             reloaded = dict(entry.invocations)
             jobs = left(steps.jobs, reloaded, observed) if entry.phase is Phase.ACT else ()

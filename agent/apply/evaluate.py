@@ -14,7 +14,6 @@ from ordain.agent.apply.health_probe import ask
 from ordain.agent.apply.jobs import Done
 from ordain.agent.apply.verdicts import verdict
 from ordain.agent.model import Generation, Observed, UnitState, Verb, Verdict
-from ordain.agent.plan.unit_view import RUNNING
 from ordain.agent.system.bus import get
 from ordain.agent.system.systemd1 import NAME, UNIT, Systemd, unit_path
 from ordain.transforms.model import Health
@@ -41,11 +40,11 @@ class Baseline:
 async def baseline(systemd: Systemd, observed: Observed) -> Baseline:
     """What ``observed`` says of the time before."""
     states = observed.units.values()
-    restarted = [state.name for state in states if state.active_state in RUNNING and state.n_restarts]
+    restarted = [state.name for state in states if state.running and state.n_restarts]
     flapping = [name for name in restarted if await _age(systemd, name) < FLAPPING_SEC]
     failed = {state.name for state in states if state.active_state == "failed" or state.sub_state in _AGAIN}
     return Baseline(
-        running=frozenset(state.name for state in states if state.active_state in RUNNING),
+        running=frozenset(state.name for state in states if state.running),
         failing=frozenset(failed.union(flapping)),
     )
 
@@ -107,7 +106,7 @@ async def _ask_all(systemd: Systemd, done: Sequence[Done], generation: Generatio
             if seen is not None:
                 asked[name] = seen
     states = await systemd.list_units(asked)
-    units = [unit for unit in asked if states[unit].active_state in RUNNING]
+    units = [unit for unit in asked if states[unit].running]
     answers = await asyncio.gather(*(_ask(systemd, unit, asked[unit]) for unit in units))
     return {unit: answer for unit, answer in zip(units, answers, strict=True) if answer}
 
@@ -118,7 +117,7 @@ async def _ask(systemd: Systemd, unit: str, health: Health) -> str:
     try:
         while not asking.done():
             await asyncio.wait({asking}, timeout=1.0)
-            if (await systemd.list_units([unit]))[unit].active_state not in RUNNING:
+            if not (await systemd.list_units([unit]))[unit].running:
                 return "does not run any more"
         return asking.result()
     finally:

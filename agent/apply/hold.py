@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from ordain.agent.apply.engine import Engine
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.model import Generation, Hold, Outcome
-from ordain.agent.plan.unit_view import RUNNING
 from ordain.agent.state.boot_record import boot_id
 from ordain.agent.state.holds import as_placed, read_holds, write_holds
 from ordain.agent.system.apply_lock import locked
@@ -35,7 +34,7 @@ async def hold(engine: Engine, unit: str, *, unmask: bool = False) -> Hold:
         holds = read_holds(engine.root)
         states = await engine.systemd.list_units(_with_starters(generation, unit))
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        runs = any(state.active_state in RUNNING for state in states.values())
+        runs = any(state.running for state in states.values())
         found = Hold(since=now, stopped=not runs, unmask=unmask)
         before = as_placed(engine.root, generation)
         write_holds(engine.root, {**holds, unit: found})

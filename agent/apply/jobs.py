@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ordain.agent.model import Job, Observed, Verb
-from ordain.agent.plan.unit_view import RUNNING
 from ordain.agent.system.bus import BusError, pipelined
 from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.systemd.unit_name import TRIGGER_SUFFIXES
@@ -85,7 +84,7 @@ async def _still_old(systemd: Systemd, unit: str, observed: Observed) -> bool:
         await asyncio.sleep(POLL_SEC)
     state = (await systemd.inspect([unit], frozenset({"invocation_id"})))[unit]
     before = observed.unit(unit).invocation_id
-    return state.active_state in RUNNING and bool(before) and state.invocation_id == before
+    return state.running and bool(before) and state.invocation_id == before
 
 
 async def _clear(systemd: Systemd, job: Job) -> None:

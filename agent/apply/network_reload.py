@@ -15,7 +15,6 @@ from typing import Any
 
 from ordain.agent.model import Verdict
 from ordain.agent.plan.network_changes import NetworkChange
-from ordain.agent.plan.unit_view import RUNNING
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError
 from ordain.agent.system.systemd1 import Systemd
@@ -45,7 +44,7 @@ class Networking:
     async def change(self, change: NetworkChange) -> list[Verdict]:
         """Make ``change`` real; a verdict for each program that could not."""
         states = await self._systemd.list_units((NETWORKD, MANAGER, IFUPDOWN, UDEV))
-        runs = {unit for unit, state in states.items() if state.active_state in RUNNING}
+        runs = {unit for unit, state in states.items() if state.running}
         wrong: list[Verdict] = []
         commands = list(self._commands(change, runs))
         if commands:

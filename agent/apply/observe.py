@@ -8,14 +8,12 @@ from pathlib import Path
 
 from ordain.agent.apply.protected_units import roles
 from ordain.agent.model import Applied, Change, Effect, Generation, Observed
-from ordain.agent.plan.planner import RUNNING, units
+from ordain.agent.plan.planner import units
 from ordain.agent.plan.stale_processes import waits
 from ordain.agent.state.holds import read_holds
 from ordain.agent.state.source_loss_record import read_loss
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
 from ordain.transforms.model import Wanted
-
-INVOCATION = frozenset({"invocation_id"})
 
 
 async def observe(systemd: Systemd, old: Generation, new: Generation, changes: Collection[Change]) -> Observed:
@@ -30,7 +28,7 @@ async def observe(systemd: Systemd, old: Generation, new: Generation, changes: C
 async def look(systemd: Systemd, names: Iterable[str], *, closely: Iterable[str] = ()) -> Observed:
     """Units by name; in full those that do not run and those in ``closely``."""
     found = await systemd.list_units(names)
-    chosen = {name for name, state in found.items() if state.active_state not in RUNNING}
+    chosen = {name for name, state in found.items() if not state.running}
     chosen |= found.keys() & set(closely)
     return Observed(units=found | await systemd.inspect(chosen))
 
@@ -46,8 +44,8 @@ async def weigh(
 ) -> Observed:
     """``observed`` with what stands against touching its units. Raises `Failure` for holds that cannot be read."""
     behind = [unit for unit, was in applied.units.items() if was.waits] if applied else []
-    states = await systemd.inspect(behind, INVOCATION)
-    waiting = waits(applied, {name: s.invocation_id for name, s in states.items() if s.active_state in RUNNING})
+    states = await systemd.inspect(behind, INVOCATION_ID)
+    waiting = waits(applied, {name: s.invocation_id for name, s in states.items() if s.running})
     changed = {c.unit for c in changes if c.effect in (Effect.RELOAD, Effect.RESTART)}
     changed |= {m.unit for m in new.members if m.wanted in (Wanted.STOPPED, Wanted.MASKED) or not m.item}
     started = {m.starts for m in new.members if m.unit in changed}

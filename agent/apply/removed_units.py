@@ -7,7 +7,6 @@ from pathlib import Path
 from ordain.agent.apply.protected_units import roles
 from ordain.agent.generation import keep_running, with_starters
 from ordain.agent.model import Generation
-from ordain.agent.plan.unit_view import RUNNING
 from ordain.agent.state.holds import read_holds
 from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.model import OnRemove
@@ -23,5 +22,5 @@ async def with_orphans(systemd: Systemd, new: Generation, last: Generation, root
     if not may_stay:
         return new
     states = await systemd.list_units(may_stay)
-    running = {unit for unit, state in states.items() if state.active_state in RUNNING}
+    running = {unit for unit, state in states.items() if state.running}
     return keep_running(new, last, running, untouchable)

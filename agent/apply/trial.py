@@ -26,7 +26,6 @@ from ordain.agent.apply.jobs import patience
 from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Observed, Plan, Verb, to_json
-from ordain.agent.plan.unit_view import RUNNING
 from ordain.agent.state.decisions import Decided
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import Variant
@@ -227,7 +226,7 @@ async def armed(systemd: Systemd) -> bool:
 
 
 async def _runs(systemd: Systemd, unit: str) -> bool:
-    return (await systemd.list_units([unit]))[unit].active_state in RUNNING
+    return (await systemd.list_units([unit]))[unit].running
 
 
 def lasting(trial: Trial, seconds: float) -> Trial:

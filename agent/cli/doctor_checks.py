@@ -20,7 +20,7 @@ from ordain.agent.cli.document_files import read_files, transforms
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.handover_source import FOLDER, NAME, read_handover
 from ordain.agent.errors import Failure
-from ordain.agent.plan.unit_view import RUNNING
+from ordain.agent.model import RUNNING
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from ordain.agent.state.boot_record import boot_id, read_record

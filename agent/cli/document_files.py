@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
+from ordain.agent.model import RawDocument, RawDocuments
 from ordain.transforms.document.node import is_document_name
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, Where, errors
@@ -16,9 +17,9 @@ from ordain.transforms.model import Document
 STANDARD_INPUT = "-"
 
 
-def contents(names: Sequence[str]) -> tuple[tuple[tuple[str, bytes], ...], tuple[Problem, ...]]:
+def contents(names: Sequence[str]) -> tuple[RawDocuments, tuple[Problem, ...]]:
     """Path and bytes of every file that ``names`` lead to, and what cannot be read."""
-    found: list[tuple[str, bytes]] = []
+    found: list[RawDocument] = []
     problems: list[Problem] = []
     for name in names:
         try:
@@ -69,7 +70,7 @@ def transforms(root: Path) -> tuple[Document, ...]:
     return (*shipped(), *documents)
 
 
-def _contents(name: str) -> Iterator[tuple[str, bytes]]:
+def _contents(name: str) -> Iterator[RawDocument]:
     if name == STANDARD_INPUT:
         yield "<stdin>", sys.stdin.buffer.read()
         return

@@ -18,6 +18,7 @@ from ordain.agent.delivery.database.named_documents import NamedDocument, NamedD
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.local_database import LocalDatabase
 from ordain.agent.errors import Failure
+from ordain.agent.model import RawDocument
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind
 from ordain.transforms.errors import Problem, Refused, errors, near
@@ -94,7 +95,7 @@ def get(request: Namespace, console: Console) -> Exit:
 def history(request: Namespace, console: Console) -> Exit:
     """`ordainctl documents history`."""
 
-    async def run() -> tuple[NamedDocument, list[tuple[str, bytes]]]:
+    async def run() -> tuple[NamedDocument, list[RawDocument]]:
         async with opened_shelf(request) as shelf:
             text = named(await shelf.all(), request.name)
             past = await shelf.database.history(min(text.versions), MOST_VERSIONS)

@@ -28,6 +28,7 @@ from ordain.agent.delivery.release.manifest import Release, make, read
 from ordain.agent.delivery.release.publish import blobs_of, head, head_key, number_key, publish, releases
 from ordain.agent.delivery.release.trusted_keys import SUFFIX, TRUST, InvalidKey, PublicKey, read_line, trusted
 from ordain.agent.errors import Failure
+from ordain.agent.model import RawDocuments
 from ordain.agent.system import atomic_files
 from ordain.transforms.errors import Refused, errors
 
@@ -208,7 +209,7 @@ def _assembled(names: Sequence[str], console: Console) -> Assembled:
     return made
 
 
-def _contents(names: Sequence[str]) -> tuple[tuple[str, bytes], ...]:
+def _contents(names: Sequence[str]) -> RawDocuments:
     files, problems = contents(names)
     if errors(problems):
         raise Refused(problems)

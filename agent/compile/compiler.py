@@ -13,7 +13,7 @@ from ordain.agent.compile.credentials import Missing, absent, missing
 from ordain.agent.compile.incremental import CREDENTIAL_MISSING, Machine, look
 from ordain.agent.compile.missing_programs import absent_programs
 from ordain.agent.generation import digest, generation
-from ordain.agent.model import Generation
+from ordain.agent.model import Generation, RawDocument
 from ordain.transforms.catalog.machine_catalog import read_texts
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
@@ -22,9 +22,7 @@ from ordain.transforms.memo import Memory
 from ordain.transforms.model import Compiled
 
 
-def compile_texts(
-    texts: Iterable[tuple[str, bytes]], root: Path, last: Generation
-) -> tuple[Generation, tuple[Problem, ...]]:
+def compile_texts(texts: Iterable[RawDocument], root: Path, last: Generation) -> tuple[Generation, tuple[Problem, ...]]:
     """What the documents come to on the machine below ``root``, and what they hold back or warn of.
 
     ``last`` is the last good generation: an item that this machine cannot have keeps its form from there
@@ -39,7 +37,7 @@ _MEMORY = Memory()
 
 
 def make(
-    texts: Iterable[tuple[str, bytes]], machine: Machine, last: Generation, memory: Memory = _MEMORY
+    texts: Iterable[RawDocument], machine: Machine, last: Generation, memory: Memory = _MEMORY
 ) -> tuple[Generation, tuple[Problem, ...]]:
     """`compile_texts` on ``machine``."""
     found, wrong = read_texts([*texts, *machine.transforms], memory)

@@ -26,7 +26,6 @@ from ordain.transforms.systemd.unit_name import template_of
 PATH = "run/ordain/credentials.json"
 _KEYS = ("LoadCredential=", "LoadCredentialEncrypted=")
 _ABSENT = " is not there"
-RUNNING = ("active", "activating", "reloading")
 
 Needed = Mapping[str, Mapping[str, str]]
 """By unit, by the credential's name: the absolute path it is loaded from."""
@@ -115,7 +114,7 @@ class Watch:
         marks: dict[str, str] = {}
         for unit, loads in needs.items():
             state = states.get(unit)
-            if state is None or state.active_state not in RUNNING:
+            if state is None or not state.running:
                 continue
             now = {path: marks.setdefault(path, self._mark(path)) for path in loads.values()}
             run, before = self._known.get(unit, ("", {}))

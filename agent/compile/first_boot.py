@@ -13,8 +13,8 @@ from pathlib import Path
 from ordain.agent.compile.compiler import compile_texts
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.bundle import holds_release
-from ordain.agent.delivery.source.local_files import Texts, read_boot_documents, read_folder
-from ordain.agent.model import Generation
+from ordain.agent.delivery.source.local_files import read_boot_documents, read_folder
+from ordain.agent.model import Generation, RawDocuments
 from ordain.agent.settings import Trust, read_settings
 from ordain.agent.source_settings import SourceKind
 from ordain.agent.state.store import Store
@@ -58,7 +58,7 @@ def _compile(root: Path) -> str:
     return ""
 
 
-def _own(folder: str, root: Path) -> Texts:
+def _own(folder: str, root: Path) -> RawDocuments:
     """The documents of this machine. Raises `SourceError`."""
     real = rootfs.chase(root, folder)
     # Later, a directory that is missing is a loss, and what was applied stays; here it is an image that has none.

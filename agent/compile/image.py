@@ -17,7 +17,7 @@ from ordain.agent.compile.compiler import compile_texts
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.local_files import read_folder
 from ordain.agent.errors import Failure
-from ordain.agent.model import Generation
+from ordain.agent.model import Generation, RawDocument
 from ordain.agent.settings import read_settings
 from ordain.agent.state.store import Store
 from ordain.agent.system import atomic_files
@@ -42,7 +42,7 @@ class Baked:
     problems: tuple[Problem, ...]
 
 
-def bake(root: Path, texts: Iterable[tuple[str, bytes]]) -> Baked:
+def bake(root: Path, texts: Iterable[RawDocument]) -> Baked:
     """Put ``texts`` among the documents below ``root``, and make the baseline of all that are there.
 
     Raises `Refused` and `Failure`; then nothing was written.
@@ -87,7 +87,7 @@ def _there(folder: str, root: Path) -> Mapping[str, bytes]:
     return dict(found)
 
 
-def _named(texts: Iterable[tuple[str, bytes]]) -> Mapping[str, bytes]:
+def _named(texts: Iterable[RawDocument]) -> Mapping[str, bytes]:
     """By the name of the file they become. Raises `Failure`, and `Refused` for a text that is no document."""
     found: dict[str, bytes] = {}
     for path, data in texts:

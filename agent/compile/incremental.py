@@ -9,14 +9,12 @@ from pathlib import Path
 
 from ordain.agent.compile.credentials import missing
 from ordain.agent.compile.executor import MAKE, Elsewhere
-from ordain.agent.model import Generation
+from ordain.agent.model import Generation, RawDocument, RawDocuments
 from ordain.transforms.catalog.machine_catalog import local_transforms
 from ordain.transforms.errors import Problem
 from ordain.transforms.machine.facts import survey
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Facts, Installed
-
-Texts = Iterable[tuple[str, bytes]]
 
 CREDENTIAL_MISSING = "CredentialMissing"
 """The code of the problem that a credential which comes would solve."""
@@ -33,7 +31,7 @@ class Machine:
     facts: Facts
     problems: tuple[Problem, ...]
     installed: Installed
-    transforms: tuple[tuple[str, bytes], ...]
+    transforms: RawDocuments
     live: bool = True
 
 
@@ -50,7 +48,7 @@ class Compiler:
         self._hash = ""
         self._problems: tuple[Problem, ...] = ()
 
-    def compile(self, texts: Texts, last: Generation) -> tuple[Generation, tuple[Problem, ...]]:
+    def compile(self, texts: Iterable[RawDocument], last: Generation) -> tuple[Generation, tuple[Problem, ...]]:
         """See `compile.compile_texts`. Raises `Refused`, `Failure`."""
         machine = look(self._root)
         texts = tuple(texts)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from ordain.agent.model import Hold, Outcome, Plan
+from ordain.agent.model import Hold, Outcome, Plan, RawDocument
 from ordain.agent.status import Status
 
-Documents = Sequence[tuple[str, bytes]]
+Documents = Sequence[RawDocument]
 """Documents to use in place of the source's: the path to show in problems, and the bytes."""
 
 

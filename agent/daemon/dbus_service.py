@@ -262,5 +262,5 @@ def _not_answers(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
         loop.default_exception_handler(context)
 
 
-def _documents(pairs: list[list[str]]) -> list[tuple[str, bytes]] | None:
+def _documents(pairs: list[list[str]]) -> list[RawDocument] | None:
     return [(path, text.encode()) for path, text in pairs] or None

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ordain.agent.apply.admin_overrides import edits
-from ordain.agent.apply.engine import OUTCOME, Engine, Texts
+from ordain.agent.apply.engine import OUTCOME, Engine
 from ordain.agent.apply.hold import hold, unhold
 from ordain.agent.apply.observe import look
 from ordain.agent.apply.rollback import confirm, decided, rollback
@@ -23,7 +23,7 @@ from ordain.agent.daemon.takeover import read_record as read_takeover
 from ordain.agent.delivery.protocol import ReleaseReference, Snapshot, Source, SourceError, SourceFault, SourceHealth
 from ordain.agent.errors import Busy, Failure, Unavailable
 from ordain.agent.json_codec import from_json
-from ordain.agent.model import Generation, Hold, Outcome, Plan, to_json
+from ordain.agent.model import Generation, Hold, Outcome, Plan, RawDocument, to_json
 from ordain.agent.plan.removal_limit import believe
 from ordain.agent.plan.unit_status import reboots, unit_statuses
 from ordain.agent.settings import Settings
@@ -62,7 +62,7 @@ class Local:
         self._settings_problems = problems
         self.health: SourceHealth | None = None
 
-    async def texts(self) -> Texts:
+    async def texts(self) -> Sequence[RawDocument]:
         """The documents of the source. Raises `Unavailable`; also for none where there were some.
 
         Losing or emptying the database stops nothing (docs/design/contract.md, rule 2).

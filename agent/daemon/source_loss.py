@@ -18,7 +18,6 @@ from ordain.agent.apply.engine import Engine
 from ordain.agent.delivery.protocol import SourceFault, SourceHealth
 from ordain.agent.delivery.source.handover_source import UNIT
 from ordain.agent.model import to_json
-from ordain.agent.plan.planner import RUNNING
 from ordain.agent.state.source_loss_record import PATH, Loss, read_loss
 from ordain.agent.system import atomic_files
 from ordain.transforms.model import Member
@@ -51,7 +50,7 @@ class SourceLoss:
         # The later of the two: who talks to the network cannot make it earlier than it was seen.
         since = max(loss.since or now, health.since if health.since <= now else 0.0)
         units, left_sec = due(timed, now - since)
-        running = {unit for unit, state in states.items() if state.active_state in RUNNING}
+        running = {unit for unit, state in states.items() if state.running}
         # An agent that was killed may have written down what it had not stopped yet.
         overdue = (units if self._fresh else units - set(loss.stopped)) & running
         self._fresh = False
@@ -60,7 +59,7 @@ class SourceLoss:
         if overdue:
             await engine.again(overdue=frozenset(overdue))
             after = await engine.systemd.list_units(running)
-            ended = {unit for unit, state in after.items() if state.active_state not in RUNNING} - {UNIT}
+            ended = {unit for unit, state in after.items() if not state.running} - {UNIT}
             _write(engine.root, Loss(since=since, stopped=tuple(sorted({*loss.stopped, *ended}))))
         return left_sec
 

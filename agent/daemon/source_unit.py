@@ -21,7 +21,6 @@ from ordain.transforms.machine import rootfs
 FOLDER = "run/ordain/source.d"
 DROP_IN = "credentials.conf"
 ENCRYPTED = ("etc/credstore.encrypted", "run/credstore.encrypted", "usr/lib/credstore.encrypted")
-RUNNING = ("active", "activating", "reloading")
 STOP_SEC = 15.0
 
 
@@ -29,13 +28,13 @@ async def see_to(systemd: Systemd, root: Path, settings: SourceSettings) -> None
     """Have `UNIT` run with ``settings``, or stop. Raises `Unavailable` and OSError."""
     state = (await systemd.list_units([UNIT]))[UNIT]
     if not settings.remote:
-        if state.active_state in RUNNING:
+        if state.running:
             await systemd.wait(await systemd.queue(Verb.STOP, UNIT), STOP_SEC)
         return
     changed = _place(root, "".join(drop_in(root, settings)))
     if changed:
         await systemd.reload()
-    if state.active_state not in RUNNING or changed or not _works(root, settings):
+    if not state.running or changed or not _works(root, settings):
         await systemd.restart(UNIT)
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from ordain.agent.errors import OrdainError
+from ordain.agent.model import RawDocuments
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +26,7 @@ class Snapshot:
     read just now.
     """
 
-    texts: tuple[tuple[str, bytes], ...]
+    texts: RawDocuments
     revision: str = ""
     own: bool = False
     removals_intended: bool = False

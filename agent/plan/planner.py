@@ -16,12 +16,12 @@ from ordain.agent.plan.diff import Content, placed_differ
 from ordain.agent.plan.file_changes import changed_files
 from ordain.agent.plan.mount_jobs import needs_mount, remount
 from ordain.agent.plan.unit_decision import decide
-from ordain.agent.plan.unit_view import RUNNING, SESSION, View, units
+from ordain.agent.plan.unit_view import SESSION, View, units
 from ordain.agent.plan.unit_view import views as views_of
 from ordain.transforms.render.paths import MODPROBE, MODULES_LOAD
 from ordain.transforms.systemd.unit_name import TRIGGER_SUFFIXES
 
-__all__ = ["RUNNING", "plan", "units"]
+__all__ = ["plan", "units"]
 
 _TRIGGERS = (*TRIGGER_SUFFIXES, ".automount")
 _NEEDS = ("Requires", "BindsTo")
@@ -87,7 +87,7 @@ def _still_triggered(views: Mapping[str, View], stops: Mapping[str, Job], observ
             continue  # gone: nothing can start it
         for trigger in views[unit].state.triggered_by:
             known = observed.units.get(trigger)
-            if trigger not in stops and (known is None or known.active_state in RUNNING):
+            if trigger not in stops and (known is None or known.running):
                 yield views[unit].note(f"{trigger} may start it again")
 
 

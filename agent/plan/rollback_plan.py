@@ -6,7 +6,6 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from ordain.agent.model import Generation, Job, Observed, Plan, Verb
-from ordain.agent.plan.unit_view import RUNNING
 
 _RAN = "ran before the apply"
 _RAN_NOT = "did not run before the apply"
@@ -35,4 +34,4 @@ def undo(planned: Plan, old: Generation, observed: Observed, running: Collection
 
 
 def _runs(observed: Observed, unit: str) -> bool:
-    return observed.unit(unit).active_state in RUNNING
+    return observed.unit(unit).running

@@ -80,7 +80,7 @@ def merge(waiting: Iterable[Change], changes: Iterable[Change]) -> tuple[Change,
     return tuple(found[at] for at in sorted(found) if found[at].effect in _ACTS and found[at].old != found[at].new)
 
 
-def overtaken(jobs: Iterable[Job], states: Mapping[str, UnitState], running: frozenset[str]) -> tuple[Job, ...]:
+def overtaken(jobs: Iterable[Job], states: Mapping[str, UnitState]) -> tuple[Job, ...]:
     """``jobs`` after the reload: a start of what someone started meanwhile, with the old definition, is a restart."""
     return tuple(
         replace(job, verb=Verb.RESTART, reason=f"{job.reason}; someone had started it with its old definition")
@@ -88,7 +88,7 @@ def overtaken(jobs: Iterable[Job], states: Mapping[str, UnitState], running: fro
         and job.unit.endswith(".service")
         and any(change.effect in _ACTS for change in job.changes)
         and job.unit in states
-        and states[job.unit].active_state in running
+        and states[job.unit].running
         else job
         for job in jobs
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from ordain.agent.model import Generation, Note, Observed, UnitState, Why
-from ordain.agent.plan.planner import RUNNING, plan
+from ordain.agent.plan.planner import plan
 from ordain.agent.status import Condition, UnitStatus
 from ordain.transforms.model import Drift, Member, Wanted
 
@@ -28,7 +28,7 @@ def unit_statuses(
     notes = {note.unit: note for note in found.notes}
     notes |= {j.unit: Note(unit=j.unit, what=f"{j.reason}; {j.verb} at the next apply") for j in found.jobs}
     ends = frozenset(oneshots)
-    behind = {job.unit for job in found.jobs if observed.unit(job.unit).active_state in RUNNING}
+    behind = {job.unit for job in found.jobs if observed.unit(job.unit).running}
     return tuple(
         replace(
             _status(m, observed.unit(m.unit), notes.get(m.unit), m.unit in ends, m.unit in behind),
@@ -71,7 +71,7 @@ def _status(member: Member, state: UnitState, note: Note | None, oneshot: bool, 
 
 def _judge(member: Member, state: UnitState, oneshot: bool) -> tuple[bool, str]:
     """Whether the unit is as wanted; words only where the plan has none."""
-    running = state.active_state in RUNNING
+    running = state.running
     if state.active_state == "failed":
         return False, ""
     if member.wanted in (Wanted.STOPPED, Wanted.MASKED):

@@ -13,8 +13,6 @@ from ordain.transforms.graph.essential_units import REPLACED
 from ordain.transforms.model import Drift, Member, OnChange, Wanted
 from ordain.transforms.systemd.unit_name import is_template
 
-RUNNING = frozenset({"active", "activating", "reloading", "refreshing"})
-"""ActiveStates of a unit that has, or is about to have, what its definition says."""
 SESSION = "what a session that asked for changes hangs on"
 """The role of what carries one who asked, as long as that session lasts."""
 
@@ -64,7 +62,7 @@ class View:
     @property
     def running(self) -> bool:
         """Whether it has, or is about to have, what its definition says."""
-        return self.state.active_state in RUNNING
+        return self.state.running
 
     @property
     def failed(self) -> bool:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ordain.agent.delivery.source.http_source import MachineIdentity
+from ordain.agent.model import RawDocument
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, errors
 from ordain.transforms.model import Document, Facts
@@ -47,7 +48,7 @@ class MachineDocuments:
         )
 
 
-def split_documents(texts: Iterable[tuple[str, bytes]]) -> MachineDocuments:
+def split_documents(texts: Iterable[RawDocument]) -> MachineDocuments:
     """The documents in ``texts`` (path and bytes). Raises `Refused` if one is wrong: machines would refuse them all."""
     sheets: list[DocumentText] = []
     problems: list[Problem] = []

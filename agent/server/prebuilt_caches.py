@@ -25,7 +25,7 @@ from ordain.agent.compile.incremental import look
 from ordain.agent.delivery.source.http_source import MachineIdentity
 from ordain.agent.delivery.source.local_files import SERVER_DOCUMENTS
 from ordain.agent.errors import Failure, OrdainError
-from ordain.agent.model import Generation
+from ordain.agent.model import Generation, RawDocuments
 from ordain.agent.settings import Trust, read_settings
 from ordain.agent.source_settings import PARAMETER
 from ordain.agent.state.store import Store
@@ -188,7 +188,7 @@ def _content(root: Path, path: str) -> bytes:
 
 
 @lru_cache(maxsize=KEPT)
-def _asked(body: bytes, transforms: tuple[tuple[str, bytes], ...]) -> frozenset[str]:
+def _asked(body: bytes, transforms: RawDocuments) -> frozenset[str]:
     documents, _ = read_texts([(SERVER_DOCUMENTS[0], body), *transforms])
     return asked_at_boot(documents) | _asked_by_all()
 

@@ -17,11 +17,11 @@ from ordain.agent.delivery.release.bundle import bundle, is_manifest
 from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.release.manifest import Release, Rollout, read
 from ordain.agent.delivery.source.http_source import MachineIdentity
+from ordain.agent.model import RawDocument
 from ordain.agent.server.machine_documents import could_be_for, known_of
 from ordain.transforms.errors import Problem, Refused, Severity, Where
 from ordain.transforms.model import Document
 
-Texts = Iterable[tuple[str, bytes]]
 Found = dict[tuple[str, int], list[tuple[str, Release]]]
 """By channel and number: the files that say they are it."""
 
@@ -61,7 +61,9 @@ class OfferedReleases:
         return bundle([*texts, *((name, blobs[hash]) for hash, name in named.items())])
 
 
-def offer_releases(texts: Texts, before: OfferedReleases) -> tuple[OfferedReleases, tuple[Problem, ...]]:
+def offer_releases(
+    texts: Iterable[RawDocument], before: OfferedReleases
+) -> tuple[OfferedReleases, tuple[Problem, ...]]:
     """What the releases among ``texts`` come to, and what is wrong with some.
 
     A channel never goes back: what was handed out ``before`` stays where nothing later can be.

@@ -68,6 +68,8 @@ _ENDED: Mapping[str, Mapping[str, str]] = {
 """Of what does not run, along with all fields: how it came to its end."""
 FIELDS = frozenset(_COMMON) | frozenset(field for fields in _BY_TYPE.values() for field in fields)
 """Everything of `UnitState` that list_units does not tell."""
+INVOCATION_ID = frozenset({"invocation_id"})
+"""The one field that tells a process from its successor."""
 _READ: Mapping[str, Callable[[Any], Any]] = {
     "drop_in_paths": tuple,
     "triggered_by": tuple,

@@ -22,7 +22,6 @@ from ordain.agent.delivery.fleet.rollout_policy import RolloutState, Wait
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.manifest import Release
 from ordain.agent.delivery.spread import position
-from ordain.agent.status import State as Phase
 from ordain.transforms.document.maintenance_windows import Window
 
 log = logging.getLogger(__name__)
@@ -31,7 +30,6 @@ HOLD_SEC = 1800.0
 LOOK_SEC = 1.0
 ASK_SEC = (5.0, 60.0)
 """While all slots are taken: the first and the longest mean time between two looks."""
-_AT_WORK = (Phase.APPLYING, Phase.STARTING, Phase.TRIAL)
 
 
 def _now() -> datetime:
@@ -124,7 +122,7 @@ class RolloutGate:
 
     def _done(self, head: Release) -> bool:
         report = self._report()
-        return report is not None and report.release.number >= head.number and report.phase not in _AT_WORK
+        return report is not None and report.release.number >= head.number and not report.phase.at_work
 
     def _report(self) -> MachineReport | None:
         with contextlib.suppress(OSError, ValueError):

@@ -15,8 +15,6 @@ from ordain.agent.delivery.release.manifest import Release
 from ordain.agent.delivery.spread import position
 from ordain.agent.status import State as Phase
 
-_AT_WORK = (Phase.APPLYING, Phase.STARTING, Phase.TRIAL)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineCounts:
@@ -40,7 +38,7 @@ def count(release: Release, reports: Iterable[MachineReport], share: float, now:
         has_it = report.release.number >= release.number
         invited = has_it or position(report.machine, release.title) < share
         back = has_it and report.phase is Phase.ROLLED_BACK
-        at_work = has_it and report.phase in _AT_WORK
+        at_work = has_it and report.phase.at_work
         found = MachineCounts(
             all=found.all + 1,
             invited=found.invited + (invited and not lost),

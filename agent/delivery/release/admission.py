@@ -21,6 +21,7 @@ from ordain.agent.delivery.release.manifest import Release, read
 from ordain.agent.delivery.release.signing import check
 from ordain.agent.delivery.release.trusted_keys import trusted
 from ordain.agent.errors import Failure
+from ordain.agent.model import RawDocuments
 from ordain.agent.settings import Trust
 from ordain.transforms.catalog.machine_catalog import transforms
 from ordain.transforms.catalog.names import shared_versions
@@ -116,7 +117,7 @@ class Admission:
             log.warning("release %s %d: not remembered: %s", channel, accepted.number, error)
 
 
-def _all(release: Release, texts: verify.Texts, facts: Facts, shared: Mapping[str, str]) -> verify.Texts:
+def _all(release: Release, texts: RawDocuments, facts: Facts, shared: Mapping[str, str]) -> RawDocuments:
     chosen, missing = verify.choose(release, verify.by_hash(data for _, data in texts), facts, shared)
     if missing:
         there = {path.rpartition("#")[2] for path, _ in texts if "#" in path}
@@ -137,7 +138,7 @@ def _pinned(releases: Iterable[Release], head: Release, pin: int) -> Release:
     )
 
 
-def _digest(texts: verify.Texts) -> str:
+def _digest(texts: RawDocuments) -> str:
     digest = hashlib.sha256()
     for path, data in texts:
         digest.update(f"{path}\0{len(data)}\0".encode())

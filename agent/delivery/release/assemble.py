@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from ordain.agent.delivery.database import document_keys
+from ordain.agent.model import RawDocument
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, Where, errors
 from ordain.transforms.model import Document, Kind
@@ -23,7 +24,7 @@ class Assembled:
     problems: tuple[Problem, ...] = ()
 
 
-def assemble(files: Iterable[tuple[str, bytes]]) -> Assembled:
+def assemble(files: Iterable[RawDocument]) -> Assembled:
     """Every file lies in the scopes of its documents, so that a machine fetches those it may match.
 
     Files keep their bytes, and so their lines. Raises `Refused` for documents that are wrong, for two files of one

@@ -16,14 +16,14 @@ import json
 import re
 from collections.abc import Iterable
 
-Texts = tuple[tuple[str, bytes], ...]
+from ordain.agent.model import RawDocument, RawDocuments
 
 _RELEASE = re.compile(rb"""^["']?kind["']?[ \t]*:[ \t]*["']?Release["']?[ \t\r]*(#.*)?$""", re.MULTILINE)
 _SEPARATOR = re.compile(rb"^---[ \t]*\r?\n", re.MULTILINE)
 _HEAD = re.compile(rb"--- # ([0-9]{1,9}) bytes, ([^\n]{1,1000})\n")
 
 
-def bundle(texts: Iterable[tuple[str, bytes]]) -> bytes:
+def bundle(texts: Iterable[RawDocument]) -> bytes:
     """``texts`` (name and bytes) as one, in their order.
 
     >>> bundle([("a.yaml", b"a: 1")])
@@ -32,7 +32,7 @@ def bundle(texts: Iterable[tuple[str, bytes]]) -> bytes:
     return b"".join(b"--- # %d bytes, %s\n%s\n" % (len(data), _shown(name), data) for name, data in texts)
 
 
-def pieces(text: bytes) -> Texts:
+def pieces(text: bytes) -> RawDocuments:
     """The inverse of `bundle`; nothing for a text that is none.
 
     >>> pieces(b"--- # 4 bytes, a.yaml\\na: 1\\n"), pieces(b"a: 1")
@@ -52,13 +52,13 @@ def pieces(text: bytes) -> Texts:
     return tuple(found)
 
 
-def split(texts: Iterable[tuple[str, bytes]]) -> Texts:
+def split(texts: Iterable[RawDocument]) -> RawDocuments:
     """``texts`` with manifests and documents one by one, where they hold a release; as they are where not.
 
     A path has the name that a bundle gave the piece, or its number, behind ``#``.
     """
     texts = tuple(texts)
-    cut: list[tuple[str, bytes]] = []
+    cut: list[RawDocument] = []
     for path, data in texts:
         cut += [(f"{path}#{name}", piece) for name, piece in pieces(data)] or [(path, data)]
     if _released(cut):
@@ -67,7 +67,7 @@ def split(texts: Iterable[tuple[str, bytes]]) -> Texts:
     return tuple(cut) if _released(cut) else texts
 
 
-def holds_release(texts: Iterable[tuple[str, bytes]]) -> bool:
+def holds_release(texts: Iterable[RawDocument]) -> bool:
     """Whether a manifest is among ``texts``, by itself or within one."""
     return _released(split(texts))
 
@@ -89,7 +89,7 @@ def is_manifest(data: bytes) -> bool:
     return isinstance(found, dict) and found.get("kind") == "Release"
 
 
-def _released(texts: Iterable[tuple[str, bytes]]) -> bool:
+def _released(texts: Iterable[RawDocument]) -> bool:
     return any(is_manifest(data) for _, data in texts)
 
 

@@ -14,12 +14,11 @@ from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.manifest import Release
 from ordain.agent.delivery.release.trusted_keys import TRUST, PublicKey
+from ordain.agent.model import RawDocuments
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Document, Facts, Kind
 from ordain.transforms.resolve.resolve import nodes_of, with_node
-
-Texts = tuple[tuple[str, bytes], ...]
 
 Check = Callable[[bytes, Mapping[bytes, str]], frozenset[bytes]]
 """`signing.check`: which of these keys (key → signature) signed the bytes."""
@@ -80,7 +79,7 @@ def newer(release: Release, channel: str, highest: AcceptedRelease | None) -> No
 
 def choose(
     release: Release, have: Mapping[str, bytes], facts: Facts, shared: Mapping[str, str]
-) -> tuple[Texts, frozenset[str]]:
+) -> tuple[RawDocuments, frozenset[str]]:
     """Name and bytes of the documents of ``release`` that this machine may match, sorted by name; and what is missing.
 
     ``have``: what there is (`by_hash`). Which scopes a machine has depends on its Node, which is one of the documents:
@@ -103,12 +102,12 @@ def by_hash(texts: Iterable[bytes]) -> dict[str, bytes]:
     return {hashlib.sha256(data).hexdigest(): data for data in texts}
 
 
-def pin_of(texts: Texts, facts: Facts, shared: Mapping[str, str]) -> int:
+def pin_of(texts: RawDocuments, facts: Facts, shared: Mapping[str, str]) -> int:
     """The release that this machine's Node pins it to; 0: none."""
     return max((node.pin for node in nodes_of(nodes_in(texts), facts, shared)), default=0)
 
 
-def nodes_in(texts: Texts) -> tuple[Document, ...]:
+def nodes_in(texts: RawDocuments) -> tuple[Document, ...]:
     """The Node documents; one that is wrong is the compiler's to refuse."""
     return tuple(d for path, data in texts if b"Node" in data for d in read(path, data)[0] if d.kind is Kind.NODE)
 

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from ordain.agent.delivery.protocol import Snapshot, Source, SourceError
 from ordain.agent.delivery.release.bundle import holds_release
-from ordain.agent.delivery.source.local_files import Texts, read_boot_documents
+from ordain.agent.delivery.source.local_files import read_boot_documents
+from ordain.agent.model import RawDocuments
 from ordain.agent.settings import Trust
 from ordain.agent.system import atomic_files
 from ordain.transforms.machine import rootfs
@@ -72,7 +73,7 @@ class BootDocumentsFirst:
         self._server = remote.location if remote.type == "http" and trust is Trust.OPEN else ""
         self.type = remote.type
         self.location = remote.location
-        self._first: Texts | None = None
+        self._first: RawDocuments | None = None
 
     async def read(self) -> Snapshot:
         """See `Source.read`."""
@@ -101,6 +102,6 @@ class BootDocumentsFirst:
             yield
 
 
-def _snapshot(texts: Texts) -> Snapshot:
+def _snapshot(texts: RawDocuments) -> Snapshot:
     digest = hashlib.sha256(repr(sorted(texts)).encode())
     return Snapshot(texts=tuple(sorted(texts)), revision=digest.hexdigest()[:12], own=True)

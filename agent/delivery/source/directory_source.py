@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ordain.agent.delivery.protocol import Snapshot, SourceError
 from ordain.agent.delivery.source.local_files import read_folder
+from ordain.agent.model import RawDocuments
 from ordain.agent.system import inotify
 
 QUIET_SEC = 0.1
@@ -94,7 +95,7 @@ class DirectorySource:
         return any([not event.name or event.watch == self._own or event.name in steps for event in notify.events()])
 
 
-def _revision(texts: tuple[tuple[str, bytes], ...]) -> str:
+def _revision(texts: RawDocuments) -> str:
     digest = hashlib.sha256()
     for path, data in texts:
         digest.update(f"{path}\0{len(data)}\0".encode())

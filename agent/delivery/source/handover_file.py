@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault, SourceHealth
+from ordain.agent.model import RawDocuments
 
 MAGIC = b"ordain-handover 1\n"
 MAX_DOCUMENTS = 20_000
@@ -74,7 +75,7 @@ def decode(data: bytes) -> Handover:
     return found
 
 
-def _texts(entries: Any, body: bytes) -> tuple[tuple[str, bytes], ...]:
+def _texts(entries: Any, body: bytes) -> RawDocuments:
     if not isinstance(entries, list) or len(entries) > MAX_DOCUMENTS:
         raise ValueError
     texts = []

@@ -11,6 +11,7 @@ import stat
 from pathlib import Path
 
 from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.model import RawDocuments
 from ordain.generator.cache import CacheError
 from ordain.generator.choose import read_trusted
 from ordain.generator.first_boot import CREDENTIAL, HANDED_DIRECTORY, HANDED_OVER
@@ -22,11 +23,10 @@ SERVER_DOCUMENTS = (f"{HANDED_DIRECTORY}/source.yaml", f"{HANDED_DIRECTORY}/sour
 MAX_TOTAL_BYTES = 64 << 20
 """All documents together. One that is too large by itself is `documents.read`'s to refuse, by name."""
 
-Texts = tuple[tuple[str, bytes], ...]
 _Mark = tuple[int, int, int, int]
 
 
-def read_folder(folder: Path, shown: str) -> Texts | None:
+def read_folder(folder: Path, shown: str) -> RawDocuments | None:
     """The documents in ``folder``, which is called ``shown``; None if someone wrote there meanwhile.
 
     Raises `SourceError`.
@@ -41,7 +41,7 @@ def read_folder(folder: Path, shown: str) -> Texts | None:
     return texts if _marks(folder) == before else None
 
 
-def read_boot_documents(root: Path, source: str = "") -> Texts:
+def read_boot_documents(root: Path, source: str = "") -> RawDocuments:
     """What came with this boot, sorted by path.
 
     ``source``: what to call that which the initrd got from a boot server. Where the agent will follow that server, its

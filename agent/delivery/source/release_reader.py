@@ -17,6 +17,7 @@ from ordain.agent.delivery.release import verify
 from ordain.agent.delivery.release.channel import channel_of
 from ordain.agent.delivery.release.manifest import Release, read
 from ordain.agent.delivery.release.publish import BLOBS, blobs_of, head_key, number_key, rollout_key
+from ordain.agent.model import RawDocuments
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Facts
 
@@ -93,7 +94,7 @@ class ReleaseReader:
         except Refused as refused:
             raise verify.unreadable(refused) from None
 
-    async def _documents(self, release: Release, facts: Facts) -> tuple[verify.Texts, frozenset[str]]:
+    async def _documents(self, release: Release, facts: Facts) -> tuple[RawDocuments, frozenset[str]]:
         """The documents of ``release`` for this machine, and the hashes of all that it names."""
         while True:
             texts, missing = verify.choose(release, self._have, facts, self._shared)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from ordain.agent.compile.compiler import compile_texts
 from ordain.agent.compile.credentials import PATH, Watch, needed
 from ordain.agent.compile.executor import here
@@ -131,8 +133,8 @@ def test_no_value_stands_in_what_a_generation_holds_and_what_is_remembered(tmp_p
     }
 
 
-def running(unit: str, run: str) -> UnitState:
-    return UnitState(name=unit, active_state="active", invocation_id=run)
+def running(unit: str, run: str, active_state: str = "active") -> UnitState:
+    return UnitState(name=unit, active_state=active_state, invocation_id=run)
 
 
 def test_a_process_with_another_credential_is_found_once_and_survives_the_agent(tmp_path: Path) -> None:
@@ -160,3 +162,20 @@ def test_a_process_with_another_credential_is_found_once_and_survives_the_agent(
     assert (change.section, change.key) == ("", "/etc/credstore/db")
     (root / PATH).write_text("nonsense")
     assert changed("b") == [], "what cannot be read is forgotten"
+
+
+@pytest.mark.parametrize("state", ["active", "activating", "refreshing", "reloading"])
+def test_a_credential_that_changes_while_a_service_is_busy_still_waits_for_its_restart(
+    tmp_path: Path, state: str
+) -> None:
+    root = machine(tmp_path)
+    file = root / "etc/credstore/db"
+    needs = {"web.service": {"db": "/etc/credstore/db"}}
+    file.write_text("one")
+    Watch(root).changed(needs, {"web.service": running("web.service", "a")})
+
+    file.write_text("two")
+    meanwhile = Watch(root).changed(needs, {"web.service": running("web.service", "a", state)})
+    afterwards = Watch(root).changed(needs, {"web.service": running("web.service", "a")})
+
+    assert list(meanwhile) == list(afterwards) == ["web.service"]

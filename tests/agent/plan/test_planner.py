@@ -13,11 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordain.agent.generation import digest, keep_running, member_from_json
-from ordain.agent.model import Change, Effect, Generation, Hold, Observed, Plan, UnitState, Verb
+from ordain.agent.model import RUNNING, Change, Effect, Generation, Hold, Observed, Plan, UnitState, Verb
 from ordain.agent.plan.describe import describe
 from ordain.agent.plan.diff import diff
 from ordain.agent.plan.planner import plan, units
-from ordain.agent.plan.unit_view import RUNNING
 from ordain.transforms.artifacts import UnitArtifact, UnitFile, UnitLink
 from ordain.transforms.model import OnChange, OnRemove, Wanted
 
@@ -251,7 +250,7 @@ def test_a_plan_keeps_to_its_units_and_to_what_runs(old: Units, new: Units, mach
     assert Verb.STOP not in {job.verb for job in found.jobs}
     for jobs in (found.stops, found.jobs):
         assert len({job.unit for job in jobs}) == len(jobs)
-    assert all(now.unit(job.unit).active_state in RUNNING for job in found.jobs if job.verb is Verb.RELOAD)
+    assert all(now.unit(job.unit).running for job in found.jobs if job.verb is Verb.RELOAD)
     assert "t@.service" not in {job.unit for job in (*found.stops, *found.jobs)}
     assert plan(before, after, now) == found
     assert describe(found)

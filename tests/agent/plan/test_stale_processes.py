@@ -13,7 +13,6 @@ from ordain.transforms.model import Member, Wanted
 WEB = "web.service"
 USER = Change(unit=WEB, section="Service", key="User", old=("a",), new=("b",))
 LIMIT = Change(unit=WEB, section="Service", key="MemoryMax", old=("1G",), new=("2G",), effect=Effect.MANAGER)
-RUNS = frozenset({"active"})
 
 
 def applied(*waiting: Change) -> Applied:
@@ -72,9 +71,9 @@ def test_a_start_of_what_someone_started_with_the_old_definition_is_a_restart() 
     start = Job(unit=WEB, verb=Verb.START, reason="its documents changed", changes=(USER,))
     states = {WEB: UnitState(name=WEB, active_state="active")}
 
-    assert [job.verb for job in overtaken([start], states, RUNS)] == [Verb.RESTART]
-    assert overtaken([start], {WEB: UnitState(name=WEB)}, RUNS) == (start,)
-    assert overtaken([replace(start, changes=(LIMIT,))], states, RUNS) == (replace(start, changes=(LIMIT,)),)
+    assert [job.verb for job in overtaken([start], states)] == [Verb.RESTART]
+    assert overtaken([start], {WEB: UnitState(name=WEB)}) == (start,)
+    assert overtaken([replace(start, changes=(LIMIT,))], states) == (replace(start, changes=(LIMIT,)),)
 
 
 def test_a_change_taken_back_is_in_the_plan_and_waits_no_more() -> None:
