@@ -16,15 +16,15 @@ from ordain.agent.model import Generation, Hold, to_json
 from ordain.transforms.artifacts import Artifact, UnitLink, row
 from ordain.transforms.model import (
     Branch,
+    CatalogUse,
     Compiled,
     Drift,
-    Health,
+    HealthCheck,
     Member,
     OnChange,
     OnRemove,
     Probe,
     Row,
-    Rule,
     Template,
     Tree,
     Value,
@@ -50,7 +50,7 @@ def generation(compiled: Compiled, number: int = 0) -> Generation:
         artifacts=compiled.artifacts,
         members=compiled.members,
         document=document,
-        provenance={**dict(_provenance(tree, ())), **dict(_rules(compiled.rules))},
+        provenance={**dict(_provenance(tree, ())), **dict(_rules(compiled.catalog_uses))},
         transforms=compiled.transforms,
     )
 
@@ -114,7 +114,9 @@ def member_from_json(data: Mapping[str, Any]) -> Member:
     seen = data.get("health")
     typed: dict[str, Any] = {
         "wanted": Wanted(data["wanted"]),
-        "health": Health(**{**seen, "probe": Probe(seen["probe"]), "target": tuple(seen["target"])}) if seen else None,
+        "health": HealthCheck(**{**seen, "probe": Probe(seen["probe"]), "target": tuple(seen["target"])})
+        if seen
+        else None,
         "uses": tuple((path, OnChange(how)) for path, how in data.get("uses", ())),
         "check": tuple(tuple(argv) for argv in data.get("check", ())),
         **{name: kind(data[name]) for name, kind in _MEMBER_ENUMS.items() if name in data},
@@ -153,7 +155,7 @@ def _provenance(tree: Tree, path: tuple[str, ...]) -> Iterator[tuple[str, dict[s
         yield _pointer(path), {**_place(tree), "overrode": overrode}
 
 
-def _rules(rules: Iterable[Rule]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _rules(rules: Iterable[CatalogUse]) -> Iterator[tuple[str, dict[str, Any]]]:
     """What the transformation database said: by pointer its place, why it is for this machine, and who asked."""
     for rule in rules:
         said = [

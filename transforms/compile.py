@@ -82,7 +82,7 @@ def compile(
         resolved=resolved,
         artifacts=_unique(artifact for item in kept for artifact in item.artifacts),
         members=_strongest(member for item in kept for member in item.members),
-        rules=tuple(maker.ledger.rules(item.pointer for item in items)),
+        catalog_uses=tuple(maker.ledger.uses(item.pointer for item in items)),
         transforms=identity(transforms),
         problems=in_order(found),
     )

@@ -35,10 +35,8 @@ class Row:
         return dict(self.cells).get(name)
 
 
-Text = str | Template
-"""Where a string may stand, a template may stand (docs/design/documents.md, rule 9)."""
 Value = str | int | float | bool | None | Template | Row | tuple["Value", ...]
-"""A leaf of a canonical document. Argument vectors are tuples of tuples of `Text`."""
+"""A leaf of a canonical document. Argument vectors are tuples of tuples of strings and templates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,17 +130,17 @@ class Document:
     name: str
     tier: str
     weight: int
-    match: Mapping[str, Condition]
+    match: Mapping[str, MatchCondition]
     sections: Branch
     where: Where
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pin: int = 0
     digest: str = ""
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[TransformFault, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class TransformFault:
     """What ``problem`` makes doubtful: a row of the transformation database, a section, or with ``""`` all of it."""
 
     pointer: str
@@ -150,7 +148,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class MatchCondition:
     """What one entry of ``match`` wants: any of ``values``; with ``negated``, none of them.
 
     ``None`` in ``values`` means "not set".
@@ -283,7 +281,7 @@ class Probe(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Health:
+class HealthCheck:
     """How to see that a service works.
 
     ``target`` is the address, URL, path or bus name of the probe; of a command, the words. The probe must succeed
@@ -319,7 +317,7 @@ class Member:
     on_change: OnChange = OnChange.AUTO
     on_remove: OnRemove = OnRemove.STOP
     drift: Drift = Drift.REPORT
-    health: Health | None = None
+    health: HealthCheck | None = None
     uses: tuple[tuple[str, OnChange], ...] = ()
     check: tuple[tuple[str, ...], ...] = ()
     stop_after_usec: int = 0
@@ -339,7 +337,7 @@ class Resolved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class CatalogUse:
     """A value of the transformation database that ``items`` asked for, with what it overrode.
 
     ``matches`` says why the Transform of the leaf, and of each leaf it overrode, is for this machine.
@@ -354,12 +352,12 @@ class Rule:
 class Compiled:
     """What a set of documents comes to on one machine. Artifacts are sorted by path.
 
-    ``rules`` are what the transformation database had to do with it, and ``transforms`` the hash of all of that.
+    ``catalog_uses`` are what the transformation database had to do with it, and ``transforms`` the hash of all of that.
     """
 
     resolved: Resolved
     artifacts: tuple[Artifact, ...] = ()
     members: tuple[Member, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    catalog_uses: tuple[CatalogUse, ...] = ()
     transforms: str = ""
     problems: tuple[Problem, ...] = ()

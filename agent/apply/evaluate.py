@@ -16,7 +16,7 @@ from ordain.agent.apply.verdicts import verdict
 from ordain.agent.model import Generation, Observed, UnitState, Verb, Verdict
 from ordain.agent.system.bus import get
 from ordain.agent.system.systemd1 import NAME, UNIT, Systemd, unit_path
-from ordain.transforms.model import Health
+from ordain.transforms.model import HealthCheck
 
 SETTLE_SEC = 0.3
 """A service that is started and dies at once is seen to have died after so long."""
@@ -98,7 +98,7 @@ async def bystanders(
 async def _ask_all(systemd: Systemd, done: Sequence[Done], generation: Generation) -> dict[str, str]:
     """What is wrong, by service; of a socket's service only if it runs."""
     members = {member.unit: member for member in generation.members}
-    asked: dict[str, Health] = {}
+    asked: dict[str, HealthCheck] = {}
     for each in done:
         member = members.get(each.job.unit)
         for name in (member.unit, member.starts) if member else ():
@@ -111,7 +111,7 @@ async def _ask_all(systemd: Systemd, done: Sequence[Done], generation: Generatio
     return {unit: answer for unit, answer in zip(units, answers, strict=True) if answer}
 
 
-async def _ask(systemd: Systemd, unit: str, health: Health) -> str:
+async def _ask(systemd: Systemd, unit: str, health: HealthCheck) -> str:
     """As `health.ask`, but no longer than the unit runs."""
     asking = asyncio.create_task(ask(systemd, unit, health))
     try:

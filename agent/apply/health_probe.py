@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from ordain.agent.errors import Unavailable
 from ordain.agent.system.bus import DBUS, DBUS_PATH, Variant
 from ordain.agent.system.systemd1 import Systemd
-from ordain.transforms.model import Health
+from ordain.transforms.model import HealthCheck
 
 FIRST_SEC, MOST_SEC = 0.25, 2.0
 """How long to wait after the first try, and after the latest: each wait is half as long again as the one before."""
@@ -28,7 +28,7 @@ PROBE = "ordain-probe-{unit}"
 """The transient unit that a command runs in."""
 
 
-async def ask(systemd: Systemd, unit: str, health: Health) -> str:
+async def ask(systemd: Systemd, unit: str, health: HealthCheck) -> str:
     """Ask until ``unit`` works and has done so for long enough; "" then, else what is wrong."""
     clock = asyncio.get_running_loop().time
     end = clock() + min(health.within_usec / 1e6, LONGEST_SEC)
@@ -48,7 +48,7 @@ async def ask(systemd: Systemd, unit: str, health: Health) -> str:
     return ""
 
 
-async def _try(systemd: Systemd, unit: str, health: Health, left_sec: float) -> str:
+async def _try(systemd: Systemd, unit: str, health: HealthCheck, left_sec: float) -> str:
     """One try; "" if it succeeds."""
     patience = max(left_sec, LEAST_SEC)
     target = health.target[0]

@@ -16,7 +16,7 @@ from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.errors import near
 from ordain.transforms.machine.facts import read_facts
 from ordain.transforms.machine.installed_units import read_installed
-from ordain.transforms.model import Condition, Document, Facts, Installed, Kind
+from ordain.transforms.model import Document, Facts, Installed, Kind, MatchCondition
 
 _GLOB = set("*?[")
 
@@ -107,7 +107,7 @@ def _as_node(facts: Facts, name: str, documents: Iterable[Document]) -> Facts:
     )
 
 
-def _plain(condition: Condition | None) -> str:
+def _plain(condition: MatchCondition | None) -> str:
     """A value that fulfils ``condition``, "" if it names none."""
     if condition is None or condition.negated:
         return ""

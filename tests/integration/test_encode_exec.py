@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from ordain.transforms.systemd.encode import Neutral, encode, encode_command
-from ordain.transforms.systemd.unit_file import Line, write
+from ordain.transforms.systemd.unit_file import Setting, write
 from rig.machine import Machines
 
 pytestmark = pytest.mark.integration
@@ -39,9 +39,9 @@ def test_a_program_receives_the_very_bytes(machines: Machines, suite: str) -> No
         "SetCredential": ("key", "".join(HOSTILE) + " "),
         "WorkingDirectory": directory,
     }
-    lines = [Line(section="Service", key=key, value=encode("Service", key, value)) for key, value in values.items()]
+    lines = [Setting(section="Service", key=key, value=encode("Service", key, value)) for key, value in values.items()]
     command = encode_command(("/usr/local/bin/see it", *HOSTILE))
-    lines.append(Line(section="Service", key="ExecStart", value=command))
+    lines.append(Setting(section="Service", key="ExecStart", value=command))
     machine.write("/usr/local/bin/see it", SCRIPT, mode=0o755)
     machine.write(f"{directory}/x", "")
     machine.write("/etc/systemd/system/see.service", write(lines))

@@ -9,7 +9,7 @@ from ordain.transforms.document import transform_faults
 from ordain.transforms.document.node import step, unstep
 from ordain.transforms.document.schema import sections
 from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Branch, Document, Facts, Fault, Kind, Leaf, Tree
+from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf, TransformFault, Tree
 from ordain.transforms.resolve.match import matches
 from ordain.transforms.resolve.merge import merge, rank
 
@@ -23,7 +23,7 @@ class Names:
     """
 
     tree: Branch
-    faults: tuple[Fault, ...] = ()
+    faults: tuple[TransformFault, ...] = ()
     applying: Mapping[tuple[str, str], str] = field(default_factory=dict)
     asked: set[str] = field(default_factory=set, compare=False)
 
@@ -114,7 +114,9 @@ def names(transforms: Iterable[Document], facts: Facts, shared: Mapping[str, str
     for problem in wrong:
         if problem.severity is Severity.ERROR:
             faults.append(
-                Fault(pointer=transform_faults.row(problem.where.pointer), problem=transform_faults.soft(problem))
+                TransformFault(
+                    pointer=transform_faults.row(problem.where.pointer), problem=transform_faults.soft(problem)
+                )
             )
         elif problem.code != "Overridden":  # that a site's transform overrides a shipped one is what it is for
             problems.append(problem)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ordain.transforms.errors import Where
-from ordain.transforms.model import Branch, Condition, Document, Kind, Leaf, Tree, Value
+from ordain.transforms.model import Branch, Document, Kind, Leaf, MatchCondition, Tree, Value
 
 PATH = Path(__file__).parents[1] / "data/prepared.json"
 FORMAT = 1
@@ -92,7 +92,7 @@ def _read(row: list[Any], directory: Path) -> Document:
         tier=tier,
         weight=weight,
         match={
-            each: Condition(
+            each: MatchCondition(
                 values=tuple(values),
                 negated=negated,
                 where=Where(path=path, line=line, column=column, pointer=pointer),

@@ -9,10 +9,10 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.formats import FORMATS
 from ordain.transforms.document.node import step
 from ordain.transforms.document.schema import sections
-from ordain.transforms.document.shapes import Map, Record, Shape, Text
+from ordain.transforms.document.shapes import Map, Record, Shape, String
 from ordain.transforms.document.transform_faults import soft
 from ordain.transforms.errors import Problem
-from ordain.transforms.model import Branch, Facts, Fault, Kind, Leaf, Tree
+from ordain.transforms.model import Branch, Facts, Kind, Leaf, TransformFault, Tree
 from ordain.transforms.template.expand import Scope, expand, holds_template
 
 
@@ -38,7 +38,7 @@ def lend(names: Names, facts: Facts, values: Mapping[str, object]) -> Names:
     return replace(names, tree=replace(tree, children=children), faults=tuple(found))
 
 
-def _lent(section: str, name: str, row: Tree, scope: Scope, found: list[Fault]) -> Tree | None:
+def _lent(section: str, name: str, row: Tree, scope: Scope, found: list[TransformFault]) -> Tree | None:
     """``row``, expanded and checked; None if it is wrong, which goes to ``found``."""
     if not holds_template(row):
         return row
@@ -47,7 +47,7 @@ def _lent(section: str, name: str, row: Tree, scope: Scope, found: list[Fault]) 
     lent = expanded.children[name]
     shape = sections(Kind.TRANSFORM).keys[section]
     wrong = problems or tuple(_misfits(lent, shape.of if isinstance(shape, Map) else shape))
-    found += (Fault(pointer=pointer, problem=soft(problem)) for problem in wrong)
+    found += (TransformFault(pointer=pointer, problem=soft(problem)) for problem in wrong)
     return None if wrong else lent
 
 
@@ -56,7 +56,7 @@ def _misfits(tree: Tree, shape: Shape) -> Iterator[Problem]:
     if isinstance(tree, Branch) and isinstance(shape, Record):
         for name, child in tree.children.items():
             yield from _misfits(child, shape.keys[name])
-    elif isinstance(tree, Leaf) and isinstance(shape, Text) and shape.format:
+    elif isinstance(tree, Leaf) and isinstance(shape, String) and shape.format:
         try:
             FORMATS[shape.format](str(tree.value))
         except ValueError as error:

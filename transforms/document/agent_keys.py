@@ -12,18 +12,18 @@ from collections.abc import Mapping
 from functools import cache
 
 from ordain.transforms.document.schema import DIALECT, VERSION
-from ordain.transforms.document.shapes import Choice, LabelValues, Map, Record, Schema, Sequence, TaggedRecord, Text
+from ordain.transforms.document.shapes import Choice, LabelValues, Map, Record, Schema, Sequence, String, TaggedRecord
 
 DOCUMENTS = "/etc/ordain/documents"
 SOURCE_TYPES = ("directory", "http", "etcd", "couchdb")
 TRUST = ("local", "required", "open")
 
 
-def _text(about: str, title: str = "a text", format: str = "line", example: str = "") -> Text:
-    return Text(about, title, format, example, template=False)
+def _text(about: str, title: str = "a text", format: str = "line", example: str = "") -> String:
+    return String(about, title, format, example, template=False)
 
 
-SERVER_KEYS: Mapping[str, Text] = {
+SERVER_KEYS: Mapping[str, String] = {
     "user": _text("The user that logs in. Needs `credential`."),
     "credential": _text(
         "The systemd credential that holds the password of `user`; without `user`, a bearer token.",

@@ -10,23 +10,23 @@ from ordain.transforms.document.network_keys import NETWORK, RENDERER
 from ordain.transforms.document.service_keys import FILE, PATH, RAW, SERVICE, path, span
 from ordain.transforms.document.shapes import (
     Choice,
-    Command,
+    CommandLine,
     Flag,
     Free,
+    Integer,
     Map,
     Mark,
     Record,
     Sequence,
     Set,
     Shape,
-    Text,
-    Whole,
+    String,
 )
 
 MOUNT = Record(
     {
-        "what": Text("The device, share or file system to mount.", "a device or source"),
-        "type": Text("The file system.", "a file system type"),
+        "what": String("The device, share or file system to mount.", "a device or source"),
+        "type": String("The file system.", "a file system type"),
         "options": Set("Mount options, each with a value or without.", "a mount option", of=Mark()),
         "state": Choice(("running", "stopped", "masked"), "What it should be."),
         "automount": Flag("Mounted when it is first used."),
@@ -38,7 +38,7 @@ MOUNT = Record(
 SWAP = Record(
     {
         "options": Set("Options, each with a value or without.", "an option", of=Mark()),
-        "priority": Whole("Higher is used first.", -1, 32767),
+        "priority": Integer("Higher is used first.", -1, 32767),
         "state": Choice(("running", "stopped", "masked"), "What it should be."),
     },
     title="the keys of a swap",
@@ -46,9 +46,9 @@ SWAP = Record(
 
 USER = Record(
     {
-        "uid": Whole("User number."),
-        "gid": Whole("Group number."),
-        "group": Text("Main group.", "a group"),
+        "uid": Integer("User number."),
+        "gid": Integer("Group number."),
+        "group": String("Main group.", "a group"),
         "groups": Set("Further groups.", "a group"),
         "home": path("Home directory."),
         "shell": path("Login shell."),
@@ -61,11 +61,11 @@ USER = Record(
 
 HOST = Record(
     {
-        "hostname": Text("The name of the machine."),
-        "timezone": Text("Such as Europe/Berlin."),
-        "locale": Text("Such as C.UTF-8."),
-        "keymap": Text("Such as de."),
-        "time-servers": Sequence(Text(), "NTP servers."),
+        "hostname": String("The name of the machine."),
+        "timezone": String("Such as Europe/Berlin."),
+        "locale": String("Such as C.UTF-8."),
+        "keymap": String("Such as de."),
+        "time-servers": Sequence(String(), "NTP servers."),
     },
     title="the keys of the host",
 )
@@ -73,7 +73,7 @@ HOST = Record(
 BOOT = Record(
     {
         "mode": Choice(("additive", "exclusive"), "What becomes of the distribution's own services."),
-        "console": Text("The console that always works."),
+        "console": String("The console that always works."),
         "allow": Set("Units of the distribution that exclusive mode lets in.", "a unit name", "unit-name"),
     },
     title="the keys of the boot",
@@ -87,12 +87,12 @@ SECTIONS: dict[str, Shape] = {
     "network": NETWORK,
     "users": Map(USER, "Users.", "a user name"),
     "groups": Map(
-        Record({"gid": Whole("Group number."), "system": Flag("A system group.")}), "Groups.", "a group name"
+        Record({"gid": Integer("Group number."), "system": Flag("A system group.")}), "Groups.", "a group name"
     ),
     "files": Map(FILE, "Files.", "an absolute path", "path"),
-    "sysctl": Map(Text(), "Kernel parameters.", "a parameter"),
+    "sysctl": Map(String(), "Kernel parameters.", "a parameter"),
     "modules": Map(
-        Record({"options": Text("Module options."), "blacklist": Flag("Never loaded.")}),
+        Record({"options": String("Module options."), "blacklist": Flag("Never loaded.")}),
         "Kernel modules.",
         "a module",
     ),
@@ -111,15 +111,15 @@ TRANSFORM_SECTIONS: dict[str, Shape] = {
     "services": Map(
         Record(
             {
-                "unit": Text("Its unit on this OS.", "a unit name", "unit-name"),
-                "socket": Text(
+                "unit": String("Its unit on this OS.", "a unit name", "unit-name"),
+                "socket": String(
                     "The socket unit that starts it, where there is one.",
                     "a unit name",
                     "unit-name",
                 ),
-                "package": Text("The package that brings it.", "a package name"),
-                "config": Text("Its configuration directory.", "an absolute path", "path"),
-                "check": Command("Checks its configuration."),
+                "package": String("The package that brings it.", "a package name"),
+                "config": String("Its configuration directory.", "an absolute path", "path"),
+                "check": CommandLine("Checks its configuration."),
             },
             title="what a service is on this OS",
         ),
@@ -128,13 +128,13 @@ TRANSFORM_SECTIONS: dict[str, Shape] = {
         "service-name",
     ),
     "users": Map(
-        Record({"name": Text("Its name on this OS.")}, shorthand="name"),
+        Record({"name": String("Its name on this OS.")}, shorthand="name"),
         "Users and groups by their neutral names.",
         "a user name",
     ),
     "milestones": Map(
         Record(
-            {"unit": Text("Its unit on this OS.", "a unit name", "unit-name")},
+            {"unit": String("Its unit on this OS.", "a unit name", "unit-name")},
             shorthand="unit",
         ),
         "Points of the boot by their neutral names.",
@@ -143,7 +143,7 @@ TRANSFORM_SECTIONS: dict[str, Shape] = {
     "paths": Map(PATH, "Programs and files by their neutral names.", "a name"),
     "network": Record({"renderer": RENDERER}, "What brings the network up on this OS."),
     "versions": Map(
-        Text(title="an os-release ID", template=False),
+        String(title="an os-release ID", template=False),
         "Which OS shares its version numbers with which (rocky: rhel).",
         "an os-release ID",
     ),

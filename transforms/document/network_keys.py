@@ -7,29 +7,29 @@ netplan's; where it knows two names for one thing (ageing-time, aging-time), bot
 from __future__ import annotations
 
 from ordain.transforms.document.network_shapes import Addresses, FlagOr, Rows
-from ordain.transforms.document.shapes import Choice, Flag, Map, Record, Sequence, Shape, Text, Whole
+from ordain.transforms.document.shapes import Choice, Flag, Integer, Map, Record, Sequence, Shape, String
 
 RENDERERS = ("networkd", "NetworkManager", "ifupdown")
 RENDERER = Choice(RENDERERS, "What brings it up; the transforms say what an OS has unless it is set.")
 
 
-def text(about: str, title: str, format: str, example: str = "") -> Text:
+def text(about: str, title: str, format: str, example: str = "") -> String:
     """A string of one of the formats of `network_formats`."""
-    return Text(about, title, format, example)
+    return String(about, title, format, example)
 
 
-def interface(about: str) -> Text:
+def interface(about: str) -> String:
     """The id of another device, or the name of an interface."""
     return text(about, "the name of a device", "network-id")
 
 
-def ip(about: str, version: int = 0) -> Text:
+def ip(about: str, version: int = 0) -> String:
     """An IP address."""
     title = f"an IPv{version} address" if version else "an IP address"
     return text(about, title, f"ipv{version}" if version else "ip")
 
 
-def interval(about: str) -> Text:
+def interval(about: str) -> String:
     """A time; a number alone counts in the unit the key says."""
     return text(about, 'a time such as "30s"', "bridge-interval")
 
@@ -49,7 +49,7 @@ DHCP4 = Record(
         "use-domains": FlagOr(("route",), "Take the search domains it offers; route: for routing queries only."),
         "send-hostname": Flag("Tell it the host name; true unless set."),
         "hostname": text("The host name to tell it.", "a host name", "domain"),
-        "route-metric": Whole("The metric of the routes it offers; 100 unless set."),
+        "route-metric": Integer("The metric of the routes it offers; 100 unless set."),
     },
     "What is taken of what DHCP offers.",
     "the overrides of DHCP",
@@ -59,7 +59,7 @@ RA = Record(
     {
         "use-dns": Flag("Take the DNS servers they offer; true unless set."),
         "use-domains": FlagOr(("route",), "Take the search domains they offer."),
-        "table": Whole("The table for their routes."),
+        "table": Integer("The table for their routes."),
     },
     "What is taken of what router advertisements offer.",
     "the overrides of router advertisements",
@@ -79,7 +79,7 @@ ROUTE = Record(
         "via": ip("The gateway."),
         "from": ip("The source address it prefers."),
         "on-link": Flag("The gateway is reachable here, whatever the addresses say."),
-        "metric": Whole("Lower is preferred."),
+        "metric": Integer("Lower is preferred."),
         "type": Choice(
             (
                 *("unicast", "anycast", "blackhole", "broadcast", "local", "multicast"),
@@ -88,11 +88,11 @@ ROUTE = Record(
             "What becomes of packets; unicast unless set.",
         ),
         "scope": Choice(("global", "link", "host"), "How far it reaches (IPv4)."),
-        "table": Whole("The table it is in; of a VRF, its own unless set.", 1),
-        "mtu": Whole("MTU along it.", 68),
-        "congestion-window": Whole("Initial congestion window.", 1),
-        "advertised-receive-window": Whole("Initial receive window.", 1),
-        "advmss": Whole("The maximum segment size to advertise.", 1),
+        "table": Integer("The table it is in; of a VRF, its own unless set.", 1),
+        "mtu": Integer("MTU along it.", 68),
+        "congestion-window": Integer("Initial congestion window.", 1),
+        "advertised-receive-window": Integer("Initial receive window.", 1),
+        "advmss": Integer("The maximum segment size to advertise.", 1),
     },
     title="routes",
 )
@@ -101,10 +101,10 @@ RULE = Record(
     {
         "from": text("Packets from here.", "a network", "network"),
         "to": text("Packets that go there.", "a network", "network"),
-        "table": Whole("The table to look in; of a VRF, its own unless set.", 1),
-        "priority": Whole("Lower is first."),
-        "mark": Whole("Packets with this firewall mark."),
-        "type-of-service": Whole("Packets of this type of service.", 0, 255),
+        "table": Integer("The table to look in; of a VRF, its own unless set.", 1),
+        "priority": Integer("Lower is first."),
+        "mark": Integer("Packets with this firewall mark."),
+        "type-of-service": Integer("Packets of this type of service.", 0, 255),
     },
     title="routing rules",
 )
@@ -127,10 +127,12 @@ COMMON: dict[str, Shape] = {
     "dhcp-identifier": Choice(("mac", "duid"), "How it introduces itself to a DHCP server."),
     "accept-ra": Flag("Whether router advertisements are heard; the kernel decides unless set."),
     "ra-overrides": RA,
-    "link-local": Sequence(Text(title="ipv4 or ipv6", format="ip-family"), "Link-local addresses; [ipv6] unless set."),
+    "link-local": Sequence(
+        String(title="ipv4 or ipv6", format="ip-family"), "Link-local addresses; [ipv6] unless set."
+    ),
     "ipv6-address-generation": Choice(("eui64", "stable-privacy"), "How IPv6 addresses are made."),
     "ipv6-address-token": ip("The host part of IPv6 addresses.", 6),
-    "ipv6-mtu": Whole("MTU of IPv6.", 1280),
+    "ipv6-mtu": Integer("MTU of IPv6.", 1280),
     "ipv6-privacy": Flag("Temporary IPv6 addresses."),
     "gateway4": ip("Deprecated: write a route to default.", 4),
     "gateway6": ip("Deprecated: write a route to default.", 6),
@@ -138,7 +140,7 @@ COMMON: dict[str, Shape] = {
     "routes": Rows(ROUTE, "Static routes.", needs=("to",)),
     "routing-policy": Rows(RULE, "Which routing table packets are looked up in."),
     "macaddress": text("The MAC address to take.", "a MAC address or a policy", "mac-or-policy"),
-    "mtu": Whole("MTU.", 68, 2**32 - 1),
+    "mtu": Integer("MTU.", 68, 2**32 - 1),
     "optional": Flag("The boot does not wait for it."),
     "critical": Flag("Its configuration stays when the renderer stops."),
     "ignore-carrier": Flag("It is configured without a carrier too."),
@@ -182,7 +184,7 @@ BOND = Record(
         ),
         "lacp-rate": Choice(("slow", "fast"), "How often LACP packets are sent."),
         "mii-monitor-interval": interval("How often the link is checked; a number counts milliseconds."),
-        "min-links": Whole("How many links it needs to be up."),
+        "min-links": Integer("How many links it needs to be up."),
         "transmit-hash-policy": Choice(
             ("layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac"), "How ports are chosen."
         ),
@@ -196,11 +198,11 @@ BOND = Record(
         "up-delay": interval("Wait before a link is used; a number counts milliseconds."),
         "down-delay": interval("Wait before a link is given up; a number counts milliseconds."),
         "fail-over-mac-policy": Choice(("none", "active", "follow"), "Whose MAC address it has."),
-        "gratuitous-arp": Whole("ARP packets after a fail-over.", 1, 255),
-        "packets-per-member": Whole("Packets before the next port (balance-rr).", 0, 65535),
-        "packets-per-slave": Whole("The same by its old name.", 0, 65535),
+        "gratuitous-arp": Integer("ARP packets after a fail-over.", 1, 255),
+        "packets-per-member": Integer("Packets before the next port (balance-rr).", 0, 65535),
+        "packets-per-slave": Integer("The same by its old name.", 0, 65535),
         "primary-reselect-policy": Choice(("always", "better", "failure"), "When the primary port takes over again."),
-        "resend-igmp": Whole("IGMP reports after a fail-over.", 0, 255),
+        "resend-igmp": Integer("IGMP reports after a fail-over.", 0, 255),
         "learn-packet-interval": interval("Wait between learning packets; a number counts seconds."),
         "primary": interface("The port to prefer."),
     },
@@ -214,10 +216,10 @@ BRIDGE = Record(
         "forward-delay": interval("Time in listening and learning; a number counts seconds."),
         "hello-time": interval("Time between hellos; a number counts seconds."),
         "max-age": interval("How long a hello counts; a number counts seconds."),
-        "priority": Whole("Priority of the bridge; lower becomes the root.", 0, 65535),
+        "priority": Integer("Priority of the bridge; lower becomes the root.", 0, 65535),
         "stp": Flag("Spanning tree; true where any parameter is set."),
-        "path-cost": Map(Whole("Cost.", 1, 65535), "Cost of a path through a port.", "a port", "network-id"),
-        "port-priority": Map(Whole("Priority.", 0, 63), "Priority of a port.", "a port", "network-id"),
+        "path-cost": Map(Integer("Cost.", 1, 65535), "Cost of a path through a port.", "a port", "network-id"),
+        "port-priority": Map(Integer("Priority.", 0, 63), "Priority of a port.", "a port", "network-id"),
     },
     "Parameters of the bridge.",
 )
@@ -226,7 +228,7 @@ PEER = Record(
     {
         "endpoint": text("Where the peer is.", 'such as "192.0.2.1:51820"', "host-and-port"),
         "allowed-ips": Sequence(text("", "a network", "network"), "What the peer may send, and what is sent to it."),
-        "keepalive": Whole("Seconds between packets that keep the way open.", 1, 65535),
+        "keepalive": Integer("Seconds between packets that keep the way open.", 1, 65535),
         "keys": Record(
             {
                 "public": text("Its public key.", "a WireGuard key", "wireguard-key"),
@@ -249,7 +251,7 @@ TUNNEL: dict[str, Shape] = {
     ),
     "local": ip("The address of this end."),
     "remote": ip("The address of the other end; of a VXLAN, a multicast group or one."),
-    "ttl": Whole("Time to live of its packets.", 0, 255),
+    "ttl": Integer("Time to live of its packets.", 0, 255),
     "key": text("Its key both ways; of WireGuard, the private one.", "a key", "tunnel-key"),
     "keys": Record(
         {
@@ -259,23 +261,27 @@ TUNNEL: dict[str, Shape] = {
         },
         "Its keys, where they differ.",
     ),
-    "mark": Whole("Firewall mark of its packets (WireGuard)."),
-    "port": Whole("UDP port: where WireGuard listens, where VXLAN sends.", 1, 65535),
+    "mark": Integer("Firewall mark of its packets (WireGuard)."),
+    "port": Integer("UDP port: where WireGuard listens, where VXLAN sends.", 1, 65535),
     "peers": Rows(PEER, "WireGuard peers.", needs=("keys",)),
-    "id": Whole("Its VXLAN id.", 1, 2**24 - 1),
+    "id": Integer("Its VXLAN id.", 1, 2**24 - 1),
     "link": interface("The device below it (VXLAN)."),
     "mac-learning": Flag("VXLAN: learn MAC addresses."),
-    "ageing": Whole("VXLAN: seconds a MAC address is kept."),
-    "aging": Whole("The same, spelt otherwise."),
-    "limit": Whole("VXLAN: most MAC addresses kept."),
+    "ageing": Integer("VXLAN: seconds a MAC address is kept."),
+    "aging": Integer("The same, spelt otherwise."),
+    "limit": Integer("VXLAN: most MAC addresses kept."),
     "arp-proxy": Flag("VXLAN: answer ARP on behalf of others."),
-    "notifications": Sequence(Text(title="l2-miss or l3-miss", format="vxlan-miss"), "VXLAN: what is told of misses."),
+    "notifications": Sequence(
+        String(title="l2-miss or l3-miss", format="vxlan-miss"), "VXLAN: what is told of misses."
+    ),
     "short-circuit": Flag("VXLAN: route between networks itself."),
-    "type-of-service": Whole("VXLAN: type of service of its packets.", 0, 255),
-    "checksums": Sequence(Text(title="a kind of checksum", format="vxlan-checksum"), "VXLAN: checksums."),
-    "extensions": Sequence(Text(title="an extension", format="vxlan-extension"), "VXLAN: extensions."),
-    "port-range": Sequence(Text(title="two ports", format="port"), "VXLAN: source ports, the lowest and the highest."),
-    "flow-label": Whole("VXLAN: IPv6 flow label.", 0, 2**20 - 1),
+    "type-of-service": Integer("VXLAN: type of service of its packets.", 0, 255),
+    "checksums": Sequence(String(title="a kind of checksum", format="vxlan-checksum"), "VXLAN: checksums."),
+    "extensions": Sequence(String(title="an extension", format="vxlan-extension"), "VXLAN: extensions."),
+    "port-range": Sequence(
+        String(title="two ports", format="port"), "VXLAN: source ports, the lowest and the highest."
+    ),
+    "flow-label": Integer("VXLAN: IPv6 flow label.", 0, 2**20 - 1),
     "do-not-fragment": Flag("VXLAN: packets may not be cut."),
 }
 
@@ -295,11 +301,11 @@ KINDS: dict[str, tuple[dict[str, Shape], str]] = {
         "Switches.",
     ),
     "vlans": (
-        {**COMMON, "id": Whole("Its VLAN id.", 0, 4094), "link": interface("The device below it.")},
+        {**COMMON, "id": Integer("Its VLAN id.", 0, 4094), "link": interface("The device below it.")},
         "VLANs on another device.",
     ),
     "vrfs": (
-        {**COMMON, "table": Whole("Its routing table.", 1), "interfaces": names("Its members.")},
+        {**COMMON, "table": Integer("Its routing table.", 1), "interfaces": names("Its members.")},
         "Routing domains of their own; a route by a gateway is made at the member that has it.",
     ),
     "tunnels": (TUNNEL, "Tunnels."),
@@ -307,7 +313,7 @@ KINDS: dict[str, tuple[dict[str, Shape], str]] = {
 
 NETWORK = Record(
     {
-        "version": Whole("netplan's version of this vocabulary: 2.", 2, 2),
+        "version": Integer("netplan's version of this vocabulary: 2.", 2, 2),
         "renderer": RENDERER,
         **{
             kind: Map(

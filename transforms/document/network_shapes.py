@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ordain.transforms.document.node import Node
-from ordain.transforms.document.shapes import TEMPLATE, At, Record, Schema
+from ordain.transforms.document.shapes import TEMPLATE, Position, Record, Schema
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Branch, Row, Template, Tree, Value
 
 
-def _row(node: Node, record: Record, at: At) -> Row:
+def _row(node: Node, record: Record, at: Position) -> Row:
     """One map of a list; what is null is as if it were not there."""
     tree = record.canonical(node, at)
     assert isinstance(tree, Branch)
@@ -45,7 +45,7 @@ class Rows:
             "x-merge": "sequence",
         }
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """A leaf holding a tuple of `Row`."""
         if not isinstance(node.value, tuple):
             return at.leaf(None, node)
@@ -82,13 +82,13 @@ class Addresses:
             "x-merge": "sequence",
         }
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """A leaf holding a tuple of `Row`."""
         if not isinstance(node.value, tuple):
             return at.leaf(None, node)
         return at.leaf(tuple(self._one(item, at.below(n)) for n, item in enumerate(node.value)), node)
 
-    def _one(self, node: Node, at: At) -> Row:
+    def _one(self, node: Node, at: Position) -> Row:
         where = at.where(node.where)
         if not isinstance(node.value, Mapping):
             return Row((("address", str(node.value)),), where)
@@ -116,7 +116,7 @@ class FlagOr:
         title = f"true, false, {' or '.join(self.words)}"
         return {"title": title, "description": self.about, "enum": [True, False, *self.words, None]}
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """A leaf holding `bool` or `str`."""
         flag = isinstance(node.value, bool) or node.value is None
         return at.leaf(node.value if flag else str(node.value), node)  # type: ignore[arg-type] # a flag or null

@@ -12,9 +12,9 @@ from ordain.transforms.document.conditions import RANGES, check_range
 from ordain.transforms.document.node import MAX_BYTES, Node, Number, Unreadable
 from ordain.transforms.document.plain_data import plain
 from ordain.transforms.document.schema import sections
-from ordain.transforms.document.shapes import At
+from ordain.transforms.document.shapes import Position
 from ordain.transforms.errors import Problem, Where, in_order, near
-from ordain.transforms.model import Condition, Document, Kind
+from ordain.transforms.model import Document, Kind, MatchCondition
 
 HEADER = ("ordain", "kind", "name", "tier", "weight", "match", "labels", "pin")
 
@@ -97,7 +97,7 @@ def _document(node: Node) -> tuple[Document | None, list[Problem]]:
 def _canonical(node: Node, kind: Kind, problems: list[Problem]) -> Document:
     """The canonical form of what fits its schema; what a schema cannot see goes to ``problems``."""
     assert isinstance(node.value, Mapping)
-    at = At(str(node.value["name"].value), problems=problems)
+    at = Position(str(node.value["name"].value), problems=problems)
     document = Document(
         kind=kind,
         name=str(node.value["name"].value),
@@ -151,16 +151,16 @@ def _labels(node: Node | None) -> Mapping[str, tuple[str, ...]]:
     return {name: tuple(v for v in _scalars(child) if v is not None) for name, child in node.value.items()}
 
 
-def _match(node: Node | None, at: At) -> Mapping[str, Condition]:
+def _match(node: Node | None, at: Position) -> Mapping[str, MatchCondition]:
     if node is None or not isinstance(node.value, Mapping):
         return {}
-    conditions: dict[str, Condition] = {}
+    conditions: dict[str, MatchCondition] = {}
     for name, child in node.value.items():
         below = at.below("match").below(name)
         negated = isinstance(child.value, Mapping)
         inner = child.value["not"] if isinstance(child.value, Mapping) else child
         values = _scalars(inner)
-        conditions[name] = Condition(values=values, negated=negated, where=below.where(child.where))
+        conditions[name] = MatchCondition(values=values, negated=negated, where=below.where(child.where))
         for value in values if name in RANGES else ():
             wrong = check_range(value) if value is not None else None
             if wrong:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from ordain.transforms.document import language, release_keys
-from ordain.transforms.document.shapes import Record, Schema, Shape, Text, Whole
+from ordain.transforms.document.shapes import Integer, Record, Schema, Shape, String
 from ordain.transforms.model import TIERS, Kind
 
 VERSION = "v1"
@@ -39,10 +39,10 @@ LABELS: Schema = {
     },
 }
 
-NAME = Text("Its name; unique among its kind.", "a name of letters, digits, - _ and .", "name", template=False)
-PIN = Whole("The number of the release it has, whatever its channel goes on to.", 1, 2**53 - 1)
+NAME = String("Its name; unique among its kind.", "a name of letters, digits, - _ and .", "name", template=False)
+PIN = Integer("The number of the release it has, whatever its channel goes on to.", 1, 2**53 - 1)
 HEADER: dict[str, Shape] = {
-    "weight": Whole("Order within a tier; higher wins.", -1_000_000, 1_000_000),
+    "weight": Integer("Order within a tier; higher wins.", -1_000_000, 1_000_000),
 }
 
 

@@ -4,37 +4,37 @@ from __future__ import annotations
 
 from ordain.transforms.document.shapes import (
     Choice,
-    Command,
+    CommandLine,
     Flag,
+    Integer,
     Map,
     Mark,
     Record,
     Sequence,
     Set,
     Shape,
-    Text,
-    Whole,
+    String,
 )
 
-PATH = Text(title="an absolute path", format="path")
-SPAN = Text(title='a time span such as "90s"', format="timespan", template=False)
-SIZE = Text(title='a size such as "512M"', format="size", template=False)
+PATH = String(title="an absolute path", format="path")
+SPAN = String(title='a time span such as "90s"', format="timespan", template=False)
+SIZE = String(title='a size such as "512M"', format="size", template=False)
 COMMANDS = ("/usr/bin/true", "[/usr/bin/true, --flag]")
 
 
-def span(about: str) -> Text:
+def span(about: str) -> String:
     """A time span (systemd.time(7))."""
-    return Text(about, SPAN.title, "timespan", template=False)
+    return String(about, SPAN.title, "timespan", template=False)
 
 
-def size(about: str) -> Text:
+def size(about: str) -> String:
     """A size in bytes, with K, M, G, T (1024), a percentage, or infinity."""
-    return Text(about, SIZE.title, "size", template=False)
+    return String(about, SIZE.title, "size", template=False)
 
 
-def path(about: str, example: str = "") -> Text:
+def path(about: str, example: str = "") -> String:
     """An absolute path."""
-    return Text(about, PATH.title, "path", example)
+    return String(about, PATH.title, "path", example)
 
 
 def names(about: str) -> Set:
@@ -47,21 +47,21 @@ LIMITS = Record(
         "memory": size("Most memory it may use; beyond it is killed (MemoryMax=)."),
         "memory-high": size("Memory beyond which it is throttled (MemoryHigh=)."),
         "memory-locked": size("Most memory it may lock (LimitMEMLOCK=)."),
-        "cpu": Text(
+        "cpu": String(
             'CPU time: "200%" or 2 = two CPUs (CPUQuota=).',
             'a percentage such as "50%", or a number of CPUs',
             "cpu",
             "50%",
         ),
-        "cpu-weight": Whole("Share of the CPU under contention, 100 is normal (CPUWeight=).", 1, 10000),
-        "io-weight": Whole("Share of disk bandwidth under contention, 100 is normal (IOWeight=).", 1, 10000),
-        "tasks": Text(
+        "cpu-weight": Integer("Share of the CPU under contention, 100 is normal (CPUWeight=).", 1, 10000),
+        "io-weight": Integer("Share of disk bandwidth under contention, 100 is normal (IOWeight=).", 1, 10000),
+        "tasks": String(
             "Most processes and threads, or a percentage, or infinity (TasksMax=).",
             "a number, a percentage or infinity",
             "count",
         ),
-        "open-files": Text("Most open files (LimitNOFILE=).", "a number or infinity", "rlimit"),
-        "processes": Text("Most processes of its user (LimitNPROC=).", "a number or infinity", "rlimit"),
+        "open-files": String("Most open files (LimitNOFILE=).", "a number or infinity", "rlimit"),
+        "processes": String("Most processes of its user (LimitNPROC=).", "a number or infinity", "rlimit"),
         "core": size("Largest core file (LimitCORE=)."),
     },
     "Resource limits.",
@@ -72,7 +72,7 @@ SANDBOX = Record(
         "level": Choice(("none", "standard", "strict"), "How much to shut off."),
         "write": Sequence(path("A path it may write to."), "Paths it may write to although the rest is read-only."),
         "network": Flag("Whether it may use the network; true unless set."),
-        "capabilities": Sequence(Text(title="a capability", format="capability"), "Capabilities it keeps."),
+        "capabilities": Sequence(String(title="a capability", format="capability"), "Capabilities it keeps."),
     },
     "Shuts off what a service does not need, as far as the target's systemd can; a bare word is the level. Strict "
     "leaves no capability to a service of ours but those it names here or in `capabilities`.",
@@ -92,18 +92,18 @@ ON_SOURCE_LOSS = Record(
 LISTEN = Record(
     {
         "stream": Sequence(
-            Text(title="a port, an address with a port, or a path", format="listen"),
+            String(title="a port, an address with a port, or a path", format="listen"),
             "TCP or Unix stream.",
             "127.0.0.1:8080",
         ),
         "datagram": Sequence(
-            Text(title="a port, an address with a port, or a path", format="listen"), "UDP or Unix datagram."
+            String(title="a port, an address with a port, or a path", format="listen"), "UDP or Unix datagram."
         ),
-        "sequential": Sequence(Text(title="a path", format="listen"), "Unix sequential packets."),
+        "sequential": Sequence(String(title="a path", format="listen"), "Unix sequential packets."),
         "fifo": Sequence(path("A named pipe."), "Named pipes."),
         "accept": Flag("One process for each connection (Accept=yes)."),
-        "mode": Text("Access mode of Unix sockets and pipes.", "an octal mode", "mode", template=False),
-        "user": Text("Owner of Unix sockets and pipes.", "a user"),
+        "mode": String("Access mode of Unix sockets and pipes.", "an octal mode", "mode", template=False),
+        "user": String("Owner of Unix sockets and pipes.", "a user"),
     },
     "Sockets that systemd opens and hands over; the socket starts the service.",
 )
@@ -111,7 +111,7 @@ LISTEN = Record(
 SCHEDULE = Record(
     {
         "calendar": Sequence(
-            Text(title='a calendar time such as "daily"', format="calendar", template=False),
+            String(title='a calendar time such as "daily"', format="calendar", template=False),
             "Points in time (systemd.time(7)).",
             "daily",
         ),
@@ -124,7 +124,7 @@ SCHEDULE = Record(
     shorthand="calendar",
 )
 
-DIRECTORY = Sequence(Text(title="a relative path", format="relative-path"), "")
+DIRECTORY = Sequence(String(title="a relative path", format="relative-path"), "")
 DIRECTORIES = Record(
     {
         "state": Sequence(DIRECTORY.item, "Below /var/lib."),
@@ -140,7 +140,7 @@ CREDENTIAL = Record(
     {
         "file": path("A file with the secret."),
         "encrypted": path("A file made by systemd-creds encrypt."),
-        "ciphertext": Text("What systemd-creds encrypt printed.", "base64", "base64", template=False),
+        "ciphertext": String("What systemd-creds encrypt printed.", "base64", "base64", template=False),
     },
     one_of=(("file", "encrypted", "ciphertext"),),
 )
@@ -174,7 +174,7 @@ CONDITIONS = {
 CONDITION = Record(
     {
         name: Sequence(
-            Text(
+            String(
                 title="an absolute path or a value, with ! for not",
                 format="condition-path" if name.startswith(("path-", "file-", "directory-")) else "",
             ),
@@ -187,11 +187,11 @@ CONDITION = Record(
 
 HEALTH = Record(
     {
-        "tcp": Text("Connects.", 'an address such as "127.0.0.1:80"'),
-        "http": Text("Answers below 400.", "a URL"),
+        "tcp": String("Connects.", 'an address such as "127.0.0.1:80"'),
+        "http": String("Answers below 400.", "a URL"),
         "unix": path("Connects."),
-        "command": Command("Exits with 0."),
-        "bus-name": Text("Is owned."),
+        "command": CommandLine("Exits with 0."),
+        "bus-name": String("Is owned."),
         "within": span("How long it may take."),
         "settle": span("How long it must last."),
     },
@@ -201,14 +201,14 @@ HEALTH = Record(
 
 FILE = Record(
     {
-        "content": Text("The content.", "a text"),
-        "template": Text("The content as a jinja2 template.", "a text", template=False),
+        "content": String("The content.", "a text"),
+        "template": String("The content as a jinja2 template.", "a text", template=False),
         "credential": Record(
             {
-                "name": Text("The name of a credential of the machine.", "a name"),
+                "name": String("The name of a credential of the machine.", "a name"),
                 "file": path("A file of the machine that holds it."),
                 "encrypted": path("A file that systemd-creds encrypted."),
-                "ciphertext": Text("What systemd-creds encrypt printed.", "base64", "base64", template=False),
+                "ciphertext": String("What systemd-creds encrypt printed.", "base64", "base64", template=False),
             },
             "The secret that is the content; a bare word is its name.",
             title="a secret",
@@ -217,9 +217,9 @@ FILE = Record(
         ),
         "link": path("The target of a symbolic link."),
         "directory": Flag("A directory."),
-        "mode": Text("Access mode.", "an octal mode", "mode", template=False),
-        "owner": Text("User that owns it.", "a user"),
-        "group": Text("Group that owns it.", "a group"),
+        "mode": String("Access mode.", "an octal mode", "mode", template=False),
+        "owner": String("User that owns it.", "a user"),
+        "group": String("Group that owns it.", "a group"),
         "state": Choice(("present", "absent"), "absent removes it."),
         "on-remove": Choice(("restore", "keep"), "What happens when no document speaks of it any more."),
     },
@@ -228,7 +228,7 @@ FILE = Record(
 
 RAW = Map(
     Map(
-        Sequence(Text(title="a value in systemd's own syntax", format="raw", template=False)),
+        Sequence(String(title="a value in systemd's own syntax", format="raw", template=False)),
         key="a directive",
         format="directive",
     ),
@@ -239,35 +239,39 @@ RAW = Map(
 )
 
 _COMMON: dict[str, Shape] = {
-    "unit": Text(
+    "unit": String(
         "The unit of the distribution this is about, of any type; keys then change it by drop-in.",
         "a unit name",
         "unit-name",
         "apt-daily.timer",
         template=False,
     ),
-    "description": Text("What it is, for people."),
-    "documentation": Sequence(Text(title="a URI such as man:foo(8)", format="uri"), "Where to read on.", "man:sshd(8)"),
-    "command": Command("What to run. With it the service is ours, unless `unit` is set.", COMMANDS[0]),
-    "before-start": Command("Runs before it (ExecStartPre=)."),
-    "after-start": Command("Runs after it has started (ExecStartPost=)."),
-    "stop": Command("Runs to stop it (ExecStop=)."),
-    "reload": Command("A signal such as SIGHUP, or a command, that makes it read its configuration again.", "SIGHUP"),
+    "description": String("What it is, for people."),
+    "documentation": Sequence(
+        String(title="a URI such as man:foo(8)", format="uri"), "Where to read on.", "man:sshd(8)"
+    ),
+    "command": CommandLine("What to run. With it the service is ours, unless `unit` is set.", COMMANDS[0]),
+    "before-start": CommandLine("Runs before it (ExecStartPre=)."),
+    "after-start": CommandLine("Runs after it has started (ExecStartPost=)."),
+    "stop": CommandLine("Runs to stop it (ExecStop=)."),
+    "reload": CommandLine(
+        "A signal such as SIGHUP, or a command, that makes it read its configuration again.", "SIGHUP"
+    ),
     "type": Choice(
         ("simple", "exec", "forking", "oneshot", "dbus", "notify", "notify-reload", "idle"),
         "When it counts as started (Type=); exec unless set.",
     ),
-    "bus-name": Text("The D-Bus name it takes (type dbus).", "a bus name"),
+    "bus-name": String("The D-Bus name it takes (type dbus).", "a bus name"),
     "remain": Flag("A oneshot stays active after it has finished."),
-    "user": Text("User to run as.", "a user"),
-    "group": Text("Group to run as.", "a group"),
-    "supplementary-groups": Sequence(Text(title="a group"), "Further groups."),
+    "user": String("User to run as.", "a user"),
+    "group": String("Group to run as.", "a group"),
+    "supplementary-groups": Sequence(String(title="a group"), "Further groups."),
     "dynamic-user": Flag("A user of its own that exists only while it runs."),
     "working-directory": path("Where it starts."),
-    "umask": Text("File mode creation mask.", "an octal mode", "mode", template=False),
-    "environment": Map(Text(), "Environment variables.", "a variable name", "variable"),
+    "umask": String("File mode creation mask.", "an octal mode", "mode", template=False),
+    "environment": Map(String(), "Environment variables.", "a variable name", "variable"),
     "environment-files": Sequence(
-        Text(title="an absolute path, with - in front if it may be missing", format="optional-path"),
+        String(title="an absolute path, with - in front if it may be missing", format="optional-path"),
         "Files with environment variables.",
     ),
     "restart": Choice(
@@ -276,19 +280,19 @@ _COMMON: dict[str, Shape] = {
     ),
     "restart-delay": span("How long to wait before that."),
     "start-limit": Record(
-        {"burst": Whole("How many starts."), "interval": span("In which time.")},
+        {"burst": Integer("How many starts."), "interval": span("In which time.")},
         "Starts beyond this are refused.",
     ),
     "start-timeout": span("How long a start may take."),
     "stop-timeout": span("How long a stop may take before it is killed."),
-    "stop-signal": Text("The signal that stops it.", "a signal", "signal", template=False),
+    "stop-signal": String("The signal that stops it.", "a signal", "signal", template=False),
     "watchdog": span("It is restarted when it has not called for so long."),
-    "nice": Whole("Scheduling niceness.", -20, 19),
-    "oom-score": Whole("How soon the kernel kills it when memory runs out.", -1000, 1000),
-    "slice": Text("The slice it is in.", "a slice", "slice", template=False),
+    "nice": Integer("Scheduling niceness.", -20, 19),
+    "oom-score": Integer("How soon the kernel kills it when memory runs out.", -1000, 1000),
+    "slice": String("The slice it is in.", "a slice", "slice", template=False),
     "limits": LIMITS,
     "capabilities": Sequence(
-        Text(title="a capability", format="capability"),
+        String(title="a capability", format="capability"),
         "Capabilities it has without being root; it can get no others.",
         "net-bind-service",
     ),
@@ -312,7 +316,7 @@ _COMMON: dict[str, Shape] = {
         "path",
         of=Mark(("reload", "restart")),
     ),
-    "check": Command("Runs before a start, restart or reload; if it fails nothing is done."),
+    "check": CommandLine("Runs before a start, restart or reload; if it fails nothing is done."),
     "health": HEALTH,
     "state": Choice(("running", "stopped", "masked"), "What it should be."),
     "phase": Choice(("main", "early"), "main: the agent starts it. early: it is part of the boot."),

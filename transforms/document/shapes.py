@@ -26,16 +26,16 @@ TEMPLATE: Schema = {
 
 
 @dataclass(slots=True)
-class At:
+class Position:
     """Where a value stands while it is brought to canonical form; collects what a schema cannot see."""
 
     layer: str
     pointer: str = ""
     problems: list[Problem] = field(default_factory=list)
 
-    def below(self, key: str | int) -> At:
+    def below(self, key: str | int) -> Position:
         """One step further down; problems go into the same list."""
-        return At(self.layer, step(self.pointer, key), self.problems)
+        return Position(self.layer, step(self.pointer, key), self.problems)
 
     def where(self, place: Where) -> Where:
         """``place`` with this pointer."""
@@ -60,7 +60,7 @@ class Shape(Protocol):
     def schema(self) -> Schema:
         """JSON Schema (2020-12)."""
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """The canonical form of a value that fits the schema."""
 
 
@@ -77,7 +77,7 @@ def _text(node: Node) -> Value:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class String:
     """A string or a template. ``format`` names a check of `formats`."""
 
     about: str = ""
@@ -97,7 +97,7 @@ class Text:
             self.example,
         )
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """A leaf holding `str` or `Template`."""
         return at.leaf(None if node.value is None else _text(node), node)
 
@@ -112,13 +112,13 @@ class Flag:
         """JSON Schema."""
         return _annotated({"type": ["boolean", "null"]}, "true or false", self.about, "")
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """A leaf holding `bool`."""
         return at.leaf(node.value if isinstance(node.value, bool) else None, node)
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class Integer:
     """A whole number in a range."""
 
     about: str = ""
@@ -132,7 +132,7 @@ class Whole:
             {"type": ["integer", "null"], "minimum": self.least, "maximum": self.most}, title, self.about, ""
         )
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """A leaf holding `int`."""
         return at.leaf(int(node.value.number) if isinstance(node.value, Number) else None, node)
 
@@ -149,7 +149,7 @@ class Choice:
         title = "one of " + ", ".join(self.words)
         return _annotated({"enum": [*self.words, None]}, title, self.about, "")
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """A leaf holding `str`."""
         return at.leaf(None if node.value is None else str(node.value), node)
 
@@ -161,7 +161,7 @@ class Sequence:
     ``template``: a template may stand for the whole list.
     """
 
-    item: Text
+    item: String
     about: str = ""
     example: str = ""
     template: bool = True
@@ -180,8 +180,8 @@ class Sequence:
         }
         return _annotated(schema, f"{self.item.title}, or a list of them", self.about, self.example)
 
-    def canonical(self, node: Node, at: At) -> Tree:
-        """A leaf holding a tuple of `Text`."""
+    def canonical(self, node: Node, at: Position) -> Tree:
+        """A leaf holding a tuple of strings and templates."""
         if node.value is None:
             return at.leaf(None, node)
         items = node.value if isinstance(node.value, tuple) else (node,)
@@ -189,7 +189,7 @@ class Sequence:
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class CommandLine:
     """An argument vector, or several in order; a string is split as a shell would, without expansion (rule 10)."""
 
     about: str = ""
@@ -216,8 +216,8 @@ class Command:
             schema, "a command: a string, a list of words, or a list of such lists", self.about, self.example
         )
 
-    def canonical(self, node: Node, at: At) -> Tree:
-        """A leaf holding a tuple of argument vectors, each a tuple of `Text`."""
+    def canonical(self, node: Node, at: Position) -> Tree:
+        """A leaf holding a tuple of argument vectors, each a tuple of strings and templates."""
         if node.value is None:
             return at.leaf(None, node)
         if isinstance(node.value, str):
@@ -263,7 +263,7 @@ class Mark:
             "",
         )
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """A leaf holding True or `str`."""
         value = node.value if isinstance(node.value, bool) or node.value is None else str(node.value)
         return at.leaf(value, node)
@@ -295,7 +295,7 @@ class Set:
         }
         return _annotated(schema, f"a list of names, or a map from {self.title} to true", self.about, self.example)
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """A branch of leaves holding True, or of what ``of`` makes."""
         if node.value is None:
             return at.leaf(None, node)
@@ -332,7 +332,7 @@ class Map:
         }
         return _annotated(schema, f"a map from {self.key}", self.about, "")
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """A branch."""
         if not isinstance(node.value, Mapping):
             return at.leaf(None, node)
@@ -367,7 +367,7 @@ class Record:
             schema |= {"if": {"type": "string"}, "then": self.keys[self.shorthand].schema()}
         return _annotated(schema, self.title, self.about, "")
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """A branch."""
         if isinstance(node.value, Mapping):
             items = node.value.items()
@@ -414,7 +414,7 @@ class TaggedRecord:
         known: Schema = {"properties": {self.tag: {}, **keys}, "additionalProperties": False}
         return {"if": {"type": "object", **tagged}, "then": known | ({"required": list(required)} if required else {})}
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """Return a branch, which holds the tag always."""
         if not isinstance(node.value, Mapping):
             return at.leaf(None, node)
@@ -438,7 +438,7 @@ class LabelValues:
         schema = {"type": ["string", "array", "boolean"], "format": "label-value", "items": value}
         return _annotated(schema, "a value or a list of values", self.about, "")
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """Return a leaf that holds a tuple of `str`, each once."""
         items = node.value if isinstance(node.value, tuple) else (node,)
         words = (str(item.value).lower() if isinstance(item.value, bool) else str(item.value) for item in items)
@@ -456,7 +456,7 @@ class Free:
         """JSON Schema."""
         return _annotated({"type": ["object", "null"]}, self.title, self.about, "")
 
-    def canonical(self, node: Node, at: At) -> Tree:
+    def canonical(self, node: Node, at: Position) -> Tree:
         """Branches for maps, leaves for everything else."""
         if isinstance(node.value, Mapping):
             return at.branch({k: self.canonical(v, at.below(k)) for k, v in node.value.items()}, node.where)

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from ordain.transforms.document.node import Node, step
 from ordain.transforms.errors import Problem, Severity, Where
-from ordain.transforms.model import Branch, Document, Fault, Kind
+from ordain.transforms.model import Branch, Document, Kind, TransformFault
 
 SECTIONS = frozenset(("services", "users", "milestones", "paths", "network"))
 """Those whose rows are asked for one by one. Without ``versions`` no `match` can be told, so it is not among them."""
@@ -34,15 +34,15 @@ def row(pointer: str) -> str:
     return section if section == "network" or not rest else f"{section}/{rest.split('/')[0]}"
 
 
-def covers(fault: Fault, asked: str) -> bool:
+def covers(fault: TransformFault, asked: str) -> bool:
     """Whether the row ``asked`` is among what ``fault`` makes doubtful."""
     return fault.pointer in (EVERYTHING, asked, asked.partition("/")[0])
 
 
-def faults(node: Node, problems: Iterable[Problem]) -> tuple[Fault, ...] | None:
+def faults(node: Node, problems: Iterable[Problem]) -> tuple[TransformFault, ...] | None:
     """What the ``problems`` of a Transform make doubtful; None where it is whom documents match."""
     assert isinstance(node.value, Mapping)
-    found: list[Fault] = []
+    found: list[TransformFault] = []
     for problem in problems:
         first = problem.where.pointer.partition("/")[0]
         if first == "versions" or (first not in SECTIONS and "versions" in node.value):
@@ -53,11 +53,11 @@ def faults(node: Node, problems: Iterable[Problem]) -> tuple[Fault, ...] | None:
             doubtful = _rows(node)
         else:  # a section that is misspelt, of which no row can be told
             doubtful = (EVERYTHING,)
-        found += (Fault(pointer=pointer, problem=soft(problem)) for pointer in doubtful)
+        found += (TransformFault(pointer=pointer, problem=soft(problem)) for pointer in doubtful)
     return tuple(dict.fromkeys(found))
 
 
-def sound(node: Node, doubtful: Iterable[Fault]) -> Node | None:
+def sound(node: Node, doubtful: Iterable[TransformFault]) -> Node | None:
     """``node`` without what its faults name; None if its head is among that: then nobody knows whom it is for."""
     assert isinstance(node.value, Mapping)
     gone = {fault.pointer for fault in doubtful}
@@ -82,10 +82,10 @@ def unreadable(path: str, text: str, problem: Problem) -> Document | None:
     transforms = len(_TRANSFORM.findall(text))
     if not transforms or transforms != len(_KIND.findall(text)) or "versions" in text:
         return None
-    return nothing(Where(path=path), (Fault(pointer=EVERYTHING, problem=soft(problem)),))
+    return nothing(Where(path=path), (TransformFault(pointer=EVERYTHING, problem=soft(problem)),))
 
 
-def nothing(where: Where, doubtful: tuple[Fault, ...]) -> Document:
+def nothing(where: Where, doubtful: tuple[TransformFault, ...]) -> Document:
     """A Transform that says nothing, on every machine, but what is doubtful."""
     return Document(
         kind=Kind.TRANSFORM,

@@ -14,7 +14,7 @@ from ordain.transforms.document import command_line as commandline
 from ordain.transforms.document import validate
 from ordain.transforms.document.node import Node
 from ordain.transforms.document.service_keys import CONDITIONS, SERVICE
-from ordain.transforms.document.shapes import At, Choice, Flag, Record, Sequence, Shape, Text, Whole
+from ordain.transforms.document.shapes import Choice, Flag, Integer, Position, Record, Sequence, Shape, String
 from ordain.transforms.importing import schema_filter
 from ordain.transforms.importing.draft import Plain
 from ordain.transforms.importing.unit_reader import Settings
@@ -153,9 +153,9 @@ def _plain(pointer: str, place: Place, texts: tuple[str, ...]) -> Iterator[tuple
     last = texts[-1]
     if isinstance(shape, Flag):
         yield pointer, values.boolean(last)
-    elif isinstance(shape, Whole):
+    elif isinstance(shape, Integer):
         yield pointer, int(last)
-    elif isinstance(shape, (Text, Choice)):
+    elif isinstance(shape, (String, Choice)):
         takes_it = encode.encode(*place, last) == last
         text = last if takes_it else _literal(last)
         yield pointer, text.removesuffix(".slice") if pointer == "slice" else text
@@ -254,7 +254,7 @@ def _rendered(
     lines: dict[Place, tuple[str, ...]] = {}
     if not wrong:
         draft = Draft(unit="x.service", item="", systemd=NEWEST, drop_in="x.conf" if drop_in else "")
-        at = At("import")
+        at = Position("import")
         branch = SERVICE.canonical(schema_filter.node(made), at)
         assert isinstance(branch, Branch)
         service_directives.render(branch, draft, known.context)
@@ -300,7 +300,7 @@ def _meaning(place: Place, texts: tuple[str, ...]) -> object:
         return texts
     if key == "PrivateNetwork" or isinstance(shape, Flag):
         return values.boolean(texts[-1])
-    return int(texts[-1]) if isinstance(shape, Whole) else texts[-1]
+    return int(texts[-1]) if isinstance(shape, Integer) else texts[-1]
 
 
 def _set(tree: dict[str, Plain], pointer: str, value: Plain) -> None:

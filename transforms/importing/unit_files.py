@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document import formats
 from ordain.transforms.document.service_keys import LISTEN, SCHEDULE
-from ordain.transforms.document.shapes import At, Record
+from ordain.transforms.document.shapes import Position, Record
 from ordain.transforms.errors import Where
 from ordain.transforms.importing import invert, unit_reader
 from ordain.transforms.importing.draft import Imported, Plain, Source
@@ -298,7 +298,7 @@ def _same(found: dict[str, Plain], texts: Mapping[str, tuple[str, ...]], shape: 
     node = invert.valid({key: found}, key)
     if node is None or found.get("accept") is True:
         return False
-    branch = shape.canonical(node, At("import"))
+    branch = shape.canonical(node, Position("import"))
     draft = Draft(unit=f"x.{kind}", item="", systemd=invert.NEWEST)
     assert isinstance(branch, Branch)
     if kind == "timer":

@@ -20,7 +20,7 @@ from ordain.transforms.document import agent_keys, validate, yaml_reader
 from ordain.transforms.document.agent_formats import url_fault
 from ordain.transforms.document.conditions import FACTS
 from ordain.transforms.document.node import Node, Unreadable, step
-from ordain.transforms.document.shapes import At
+from ordain.transforms.document.shapes import Position
 from ordain.transforms.errors import Problem, Severity, Where, in_order
 from ordain.transforms.machine import rootfs
 from ordain.transforms.model import Branch, Tree
@@ -66,7 +66,7 @@ def read(data: bytes, path: str = f"/{PATH}") -> AgentYaml:
     node = _without_empty(node)
     problems = [*validate.misfits(node, agent_keys.schema()), *_hidden_source_problems(node)]
     errors = [problem for problem in problems if problem.severity is Severity.ERROR]
-    tree = agent_keys.SETTINGS.canonical(_sound(node, set(map(_left_out, errors))), At(CODE))
+    tree = agent_keys.SETTINGS.canonical(_sound(node, set(map(_left_out, errors))), Position(CODE))
     assert isinstance(tree, Branch)
     values = _values(tree)
     labels = dict(values.get("labels", {}))

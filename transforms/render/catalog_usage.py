@@ -9,7 +9,7 @@ from dataclasses import replace
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.transform_faults import covers
 from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Document, Kind, Rule
+from ordain.transforms.model import CatalogUse, Document, Kind
 from ordain.transforms.render.item import Item
 
 
@@ -52,7 +52,7 @@ class Ledger:
         self.doubtful.add(item.pointer)
         return replace(item, problems=problems)
 
-    def rules(self, items: Iterable[str]) -> Iterator[Rule]:
+    def uses(self, items: Iterable[str]) -> Iterator[CatalogUse]:
         """What the database said of the rows that ``items`` asked for, in order."""
         users: dict[str, list[str]] = {}
         for item in sorted(items):
@@ -63,7 +63,7 @@ class Ledger:
                 matches = tuple(
                     self._names.applying.get((each.where.path, each.layer), "") for each in (leaf, *leaf.overrode)
                 )
-                yield Rule(leaf=leaf, items=tuple(users[row]), matches=matches)
+                yield CatalogUse(leaf=leaf, items=tuple(users[row]), matches=matches)
 
 
 def identity(documents: Iterable[Document]) -> str:

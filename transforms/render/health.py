@@ -1,8 +1,8 @@
-"""``health`` of a service → `Health`; pure."""
+"""``health`` of a service → `HealthCheck`; pure."""
 
 from __future__ import annotations
 
-from ordain.transforms.model import Branch, Health, Probe, Value
+from ordain.transforms.model import Branch, HealthCheck, Probe, Value
 from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
 from ordain.transforms.systemd.values import timespan
 
@@ -10,13 +10,13 @@ WITHIN_USEC = 30_000_000
 """How long a service has to answer when the documents do not say."""
 
 
-def health(service: Branch, unit: str) -> Health | None:
+def health(service: Branch, unit: str) -> HealthCheck | None:
     """How to see that ``unit`` works; None where ``service`` does not say."""
     branch = service.branch("health")
     for probe in Probe:
         value = branch.value(probe)
         if value is not None:
-            return Health(
+            return HealthCheck(
                 probe=probe,
                 target=tuple(_meant(word, unit) for word in _words(value)),
                 within_usec=timespan(str(branch.value("within", f"{WITHIN_USEC}us"))),

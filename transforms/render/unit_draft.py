@@ -12,7 +12,7 @@ from ordain.transforms.model import Installed, Leaf
 from ordain.transforms.render.provenance import cause
 from ordain.transforms.systemd import directives, unit_file, unit_name
 from ordain.transforms.systemd.encode import EncodeError, Neutral, encode, encode_command, encode_environment, raw
-from ordain.transforms.systemd.unit_file import Line
+from ordain.transforms.systemd.unit_file import Setting
 
 HEADER = (
     "Made by Ordain from documents; what is written here is lost.",
@@ -41,7 +41,7 @@ class Draft:
     systemd: int
     drop_in: str = ""
     where: Where = NOWHERE
-    lines: list[Line] = field(default_factory=list)
+    lines: list[Setting] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     said: dict[str, str] = field(default_factory=dict)
 
@@ -94,7 +94,7 @@ class Draft:
         for key, text in assignments.items():
             if key in set_already:
                 continue
-            self.lines.append(Line(section=section, key=key, value=text, comment=comment))
+            self.lines.append(Setting(section=section, key=key, value=text, comment=comment))
             comment = ""
 
     def add(self, section: str, key: str, text: str, leaf: Leaf) -> None:
@@ -112,14 +112,14 @@ class Draft:
         comment = cause(leaf)
         said = comment == self.said.get(section)
         self.said[section] = comment
-        self.lines.append(Line(section=section, key=key, value=text, comment="" if said else comment))
+        self.lines.append(Setting(section=section, key=key, value=text, comment="" if said else comment))
 
     def unfit(self, finding: directives.Finding, leaf: Leaf) -> None:
         """What hardens must not be lost; what does not is left out with a warning (docs/design/documents.md, rule 3).
 
         Nor is it mild to lose a Type= or a condition: the unit would start at another time, or where it must not.
         """
-        unknown = finding.fault is directives.Fault.UNKNOWN
+        unknown = finding.reason is directives.IgnoreReason.UNKNOWN
         code = "UnknownKey" if unknown else "TooNew"
         if unknown or finding.hardening or finding.what.startswith(("Type=", "Condition", "Assert")):
             self.block(leaf, finding.what, finding.hint, code)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from ordain.transforms.document.conditions import FACTS, RANGES, in_range
-from ordain.transforms.model import Condition, Document, Facts
+from ordain.transforms.model import Document, Facts, MatchCondition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +67,7 @@ def _holds(name: str, wanted: str | None, found: tuple[str, ...]) -> bool:
     return bool(wanted) and wanted in found
 
 
-def _foreign_versions(match: Mapping[str, Condition], facts: Facts, shared: Mapping[str, str]) -> bool:
+def _foreign_versions(match: Mapping[str, MatchCondition], facts: Facts, shared: Mapping[str, str]) -> bool:
     """Whether the layer speaks of another OS's versions than this machine's VERSION_ID counts.
 
     Only an ``os`` it wants, and wants in vain but for ID_LIKE, can make it so (rule 5).
@@ -78,7 +78,7 @@ def _foreign_versions(match: Mapping[str, Condition], facts: Facts, shared: Mapp
     return not {facts.id, shared.get(facts.id, facts.id)} & set(wanted.values)
 
 
-def _closeness(match: Mapping[str, Condition], facts: Facts) -> tuple[int, int]:
+def _closeness(match: Mapping[str, MatchCondition], facts: Facts) -> tuple[int, int]:
     """Rule 7: ``id``, then ``os`` as ID and in ID_LIKE order, then neither; with a version before without."""
     chain = (facts.id, *facts.like)
     rank = 0
@@ -94,7 +94,7 @@ def _closeness(match: Mapping[str, Condition], facts: Facts) -> tuple[int, int]:
     return rank, int("version" in match)
 
 
-def _wanted(condition: Condition) -> str:
+def _wanted(condition: MatchCondition) -> str:
     words = " or ".join("unset" if value is None else value for value in condition.values)
     return f"not {words}" if condition.negated else words
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ordain.transforms.document.schema import sections
 from ordain.transforms.errors import Problem, Refused, Severity, errors, in_order
-from ordain.transforms.model import Condition, Document, Facts, Kind, Leaf, Resolved, Tree
+from ordain.transforms.model import Document, Facts, Kind, Leaf, MatchCondition, Resolved, Tree
 from ordain.transforms.resolve.match import Match, matches
 from ordain.transforms.resolve.merge import conditions, merge, rank
 
@@ -74,7 +74,7 @@ def with_default_match(document: Document) -> Document:
     """A Node without a match is for the machine whose hostname is its name."""
     if document.kind is not Kind.NODE or document.match:
         return document
-    return replace(document, match={"hostname": Condition(values=(document.name,), where=document.where)})
+    return replace(document, match={"hostname": MatchCondition(values=(document.name,), where=document.where)})
 
 
 def nodes_of(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> list[Document]:

@@ -70,7 +70,7 @@ class Directive:
     parser: str
 
 
-class Fault(StrEnum):
+class IgnoreReason(StrEnum):
     """Why a key would be ignored."""
 
     UNKNOWN = "unknown"
@@ -82,7 +82,7 @@ class Fault(StrEnum):
 class Finding:
     """A key that PID 1 would ignore; ``hardening``: its loss weakens security."""
 
-    fault: Fault
+    reason: IgnoreReason
     what: str
     hint: str
     hardening: bool
@@ -124,8 +124,8 @@ def check(section: str, key: str, systemd: int, kind: str = "unit") -> Finding |
 
     >>> check("Service", "ProtectClok", 252).hint
     'did you mean ProtectClock or ProtectProc or ProtectHome?'
-    >>> check("Service", "PrivatePIDs", 252).fault, check("Service", "X-Ordain-Item", 252)
-    (<Fault.TOO_NEW: 'too new'>, None)
+    >>> check("Service", "PrivatePIDs", 252).reason, check("Service", "X-Ordain-Item", 252)
+    (<IgnoreReason.TOO_NEW: 'too new'>, None)
     """
     if is_private(section, key):
         return None
@@ -133,7 +133,7 @@ def check(section: str, key: str, systemd: int, kind: str = "unit") -> Finding |
     hardening = key in HARDENING
     if keys is None:
         return Finding(
-            fault=Fault.UNKNOWN,
+            reason=IgnoreReason.UNKNOWN,
             what=f"no section [{section}] in a {kind}",
             hint=near(section.capitalize(), _table(kind)),
             hardening=hardening,
@@ -141,21 +141,21 @@ def check(section: str, key: str, systemd: int, kind: str = "unit") -> Finding |
     directive = keys.get(key)
     if directive is None:
         return Finding(
-            fault=Fault.UNKNOWN,
+            reason=IgnoreReason.UNKNOWN,
             what=f"[{section}] has no {key}=",
             hint=_other_place(section, key, kind),
             hardening=hardening,
         )
     if directive.since > max(systemd, 183):
         return Finding(
-            fault=Fault.TOO_NEW,
+            reason=IgnoreReason.TOO_NEW,
             what=f"{key}= needs systemd {directive.since}, this is {systemd}",
             hint="leave it out, or match on systemd",
             hardening=hardening,
         )
     if directive.gone_after is not None and systemd > directive.gone_after:
         return Finding(
-            fault=Fault.GONE,
+            reason=IgnoreReason.GONE,
             what=f"{key}= is gone since systemd {directive.gone_after + 1}",
             hint=near(key, (k for k, d in keys.items() if d.gone_after is None)),
             hardening=hardening,
@@ -201,7 +201,7 @@ def check_value(section: str, key: str, text: str, systemd: int) -> Finding | No
     if since <= systemd:
         return None
     return Finding(
-        fault=Fault.TOO_NEW,
+        reason=IgnoreReason.TOO_NEW,
         what=f"{key}={text} needs systemd {since}, this is {systemd}",
         hint="write an older value, or match on systemd",
         hardening=key in HARDENING,

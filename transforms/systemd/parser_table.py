@@ -11,7 +11,7 @@ from functools import partial
 
 from ordain.transforms.systemd import calendar, directives, value_checks, values
 from ordain.transforms.systemd.setting_kinds import (
-    Kind,
+    SettingKind,
     bare_words,
     choice,
     colon_list,
@@ -41,7 +41,7 @@ from ordain.transforms.systemd.value_checks import either, matching, one_of
 from ordain.transforms.systemd.values import EncodeError
 
 
-def kind(section: str, key: str) -> Kind:
+def kind(section: str, key: str) -> SettingKind:
     """The kind of ``[section] key``. Raises `EncodeError` if no version of systemd knew the key."""
     if directives.is_private(section, key):
         return text(specifiers=False)
@@ -73,7 +73,7 @@ _PATH = text(value_checks.absolute_path)
 _MEMORY = typed(value_checks.memory)
 _UNSIGNED = typed(values.unsigned)
 
-PARSERS: Mapping[str, Kind] = {
+PARSERS: Mapping[str, SettingKind] = {
     "NULL": units(),  # [Install]: read by systemctl, not by PID 1
     "config_parse_bind_network_interface": text(value_checks.interface),
     "config_parse_bind_paths": pairs(value_checks.absolute_path, value_checks.absolute_path),
@@ -282,7 +282,7 @@ PARSERS: Mapping[str, Kind] = {
 
 # One parse function, but a syntax per key; and keys whose parser depends on how systemd was built, which the
 # table therefore calls config_parse_warn_compat.
-KEYS: Mapping[str, Kind] = {
+KEYS: Mapping[str, SettingKind] = {
     **resource_limits(),
     "DefaultInstance": text(matching(r"[A-Za-z0-9:_.\\@-]+", "the instance of a unit")),
     "OnCalendar": text(calendar.calendar),

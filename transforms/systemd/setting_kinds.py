@@ -1,6 +1,6 @@
 """Kinds of settings: how each takes a neutral value, and what systemd's own syntax may say in it.
 
-A `Kind` is a pair of functions. ``encode`` turns a neutral value into text; ``check`` looks at text already in
+A `SettingKind` is a pair of functions. ``encode`` turns a neutral value into text; ``check`` looks at text already in
 systemd's syntax. Both raise `EncodeError`. The functions below make kinds; `parser_table` says which directive is of
 which.
 """
@@ -21,7 +21,7 @@ Check = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class SettingKind:
     """One way to write and read a setting."""
 
     encode: Callable[[Neutral], str]
@@ -81,7 +81,7 @@ def _words_and_specifiers(raw: str) -> None:
     splitting.check_specifiers(raw)
 
 
-def typed(check: Check) -> Kind:
+def typed(check: Check) -> SettingKind:
     """A scalar whose text says it all: numbers, booleans, time spans. No specifiers, no quotes."""
 
     def encode(value: Neutral) -> str:
@@ -89,10 +89,10 @@ def typed(check: Check) -> Kind:
         check(text)
         return quoting.one_line(text, specifiers=False)
 
-    return Kind(encode=encode, check=check)
+    return SettingKind(encode=encode, check=check)
 
 
-def choice(*names: str, or_bool: bool = False) -> Kind:
+def choice(*names: str, or_bool: bool = False) -> SettingKind:
     """One of ``names``; with ``or_bool``, or a boolean."""
 
     def check(text: str) -> None:
@@ -111,7 +111,7 @@ def choice(*names: str, or_bool: bool = False) -> Kind:
     return typed(check)
 
 
-def text(check: Check = nothing, *, specifiers: bool = True) -> Kind:
+def text(check: Check = nothing, *, specifiers: bool = True) -> SettingKind:
     """A string as it stands, neither unquoted nor unescaped; ``check`` sees its shape."""
 
     def encode(value: Neutral) -> str:
@@ -120,10 +120,10 @@ def text(check: Check = nothing, *, specifiers: bool = True) -> Kind:
         check(quoting.shown(plain))
         return encoded
 
-    return Kind(encode=encode, check=_anything_with_specifiers(check) if specifiers else check)
+    return SettingKind(encode=encode, check=_anything_with_specifiers(check) if specifiers else check)
 
 
-def word_list(check: Check, *, unescape: bool = False, raw_check: Check | None = None) -> Kind:
+def word_list(check: Check, *, unescape: bool = False, raw_check: Check | None = None) -> SettingKind:
     """Words that are unquoted, and with ``unescape`` C-unescaped; specifiers are expanded.
 
     ``raw_check`` sees each word of systemd's own syntax, where that knows more than a neutral value says.
@@ -140,10 +140,10 @@ def word_list(check: Check, *, unescape: bool = False, raw_check: Check | None =
         for word in splitting.split(raw, unescape=unescape):
             _anything_with_specifiers(raw_check or check)(word)
 
-    return Kind(encode=encode, check=check_raw)
+    return SettingKind(encode=encode, check=check_raw)
 
 
-def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = False) -> Kind:
+def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = False) -> SettingKind:
     """Words between blanks that need no quotes, and get none: the parser would keep them, but take a backslash.
 
     ``invertible``: a ~ before the first word turns the list into "all but these"; a quoted one would be ignored.
@@ -167,10 +167,10 @@ def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = Fal
             if not (specifiers and "%" in word):
                 each(word, at)
 
-    return Kind(encode=encode, check=check_raw)
+    return SettingKind(encode=encode, check=check_raw)
 
 
-def colon_list(check: Check) -> Kind:
+def colon_list(check: Check) -> SettingKind:
     """Words with colons between them, of which none can hold a colon, a quote or a backslash."""
 
     def encode(value: Neutral) -> str:
@@ -185,12 +185,12 @@ def colon_list(check: Check) -> Kind:
         for word in raw.split(":"):
             _anything_with_specifiers(check)(word)
 
-    return Kind(encode=encode, check=check_raw)
+    return SettingKind(encode=encode, check=check_raw)
 
 
 def pairs(
     check_from: Check, check_to: Check, *, escape: Callable[[str], str] = str, specifiers_to: bool = True
-) -> Kind:
+) -> SettingKind:
     """Words written FROM or FROM:TO: a tuple gives the first, a mapping the second form ("" = no TO).
 
     ``escape`` is for what a second pass over FROM takes away; specifiers in TO are only sometimes expanded.
@@ -209,7 +209,7 @@ def pairs(
         items = value.items() if isinstance(value, Mapping) else ((item, "") for item in listed(value))
         return " ".join(one(left, right) for left, right in items)
 
-    return Kind(encode=encode, check=_words_and_specifiers)
+    return SettingKind(encode=encode, check=_words_and_specifiers)
 
 
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=@,+*~#-]+( +[A-Za-z0-9_./:=@,+*~#-]+)*")
@@ -223,7 +223,7 @@ def _plain_text(value: str) -> None:
         )
 
 
-def plain() -> Kind:
+def plain() -> SettingKind:
     """A rare syntax of its own: values of plain characters pass as they are, others are refused."""
 
     def encode(value: Neutral) -> str:
@@ -232,10 +232,10 @@ def plain() -> Kind:
             _plain_text(joined)
         return joined
 
-    return Kind(encode=encode, check=splitting.check_specifiers)
+    return SettingKind(encode=encode, check=splitting.check_specifiers)
 
 
-def first_and_rest(check_first: Check, check_rest: Check, *, default: str = "") -> Kind:
+def first_and_rest(check_first: Check, check_rest: Check, *, default: str = "") -> SettingKind:
     """Two words: a device or path, and what is said of it. A tuple of two, or a string with a blank between."""
 
     def encode(value: Neutral) -> str:
@@ -248,10 +248,10 @@ def first_and_rest(check_first: Check, check_rest: Check, *, default: str = "") 
         check_rest(parts[1])
         return f"{quoting.quoted_word(parts[0], specifiers=True)} {parts[1]}"
 
-    return Kind(encode=encode, check=_words_and_specifiers)
+    return SettingKind(encode=encode, check=_words_and_specifiers)
 
 
-def units(*suffixes: str, many: bool = True) -> Kind:
+def units(*suffixes: str, many: bool = True) -> SettingKind:
     """Unit names; only those of ``suffixes``, if any are given. %i in a name is expanded, nothing else is."""
 
     def check(name: str) -> None:
@@ -271,4 +271,4 @@ def units(*suffixes: str, many: bool = True) -> Kind:
         for name in blank_separated(raw) if many else (raw,):
             _anything_with_specifiers(check)(name)
 
-    return Kind(encode=encode, check=check_raw)
+    return SettingKind(encode=encode, check=check_raw)

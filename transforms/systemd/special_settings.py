@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from ordain.transforms.systemd import quoting, value_checks, values
-from ordain.transforms.systemd.setting_kinds import Kind, Neutral, listed, nothing, scalar, text, typed
+from ordain.transforms.systemd.setting_kinds import Neutral, SettingKind, listed, nothing, scalar, text, typed
 from ordain.transforms.systemd.splitting import check_specifiers, split
 from ordain.transforms.systemd.values import EncodeError
 
@@ -29,7 +29,7 @@ def environment(name: str, value: str) -> str:
     return quoting.c_word(f"{name}={value}")
 
 
-def exec_line() -> Kind:
+def exec_line() -> SettingKind:
     """A command line; a tuple is an argument vector, a string a program alone."""
 
     def encode(value: Neutral) -> str:
@@ -43,10 +43,10 @@ def exec_line() -> Kind:
         if not first or (not first.startswith(("/", "%")) and "/" in first):
             raise EncodeError(f"a command without a program: {raw!r}", "it starts with a path or the name of a file")
 
-    return Kind(encode=encode, check=check)
+    return SettingKind(encode=encode, check=check)
 
 
-def environ() -> Kind:
+def environ() -> SettingKind:
     """Assignments; a mapping of names to values."""
 
     def encode(value: Neutral) -> str:
@@ -62,10 +62,10 @@ def environ() -> Kind:
                 raise EncodeError(f"not an assignment: {word!r}", "write NAME=VALUE")
             value_checks.environment_name(name)
 
-    return Kind(encode=encode, check=check)
+    return SettingKind(encode=encode, check=check)
 
 
-def environment_file() -> Kind:
+def environment_file() -> SettingKind:
     """A neutral path is no glob: PID 1 globs this one, so what glob(3) reads is escaped for it."""
 
     def encode(value: Neutral) -> str:
@@ -73,16 +73,16 @@ def environment_file() -> Kind:
         value_checks.absolute_path(quoting.shown(path))
         return quoting.one_line(re.sub(r"([*?\[\\])", r"\\\1", path), specifiers=True)
 
-    return Kind(encode=encode, check=text(value_checks.environment_file).check)
+    return SettingKind(encode=encode, check=text(value_checks.environment_file).check)
 
 
-def condition(check: value_checks.Check) -> Kind:
+def condition(check: value_checks.Check) -> SettingKind:
     """What a condition asks; in systemd's own syntax after | (one of several will do) and ! (not) (systemd.unit(5))."""
     plain = text(check)
-    return Kind(encode=plain.encode, check=lambda raw: plain.check(re.sub(r"^\|?[ \t]*!?[ \t]*", "", raw)))
+    return SettingKind(encode=plain.encode, check=lambda raw: plain.check(re.sub(r"^\|?[ \t]*!?[ \t]*", "", raw)))
 
 
-def input_text() -> Kind:
+def input_text() -> SettingKind:
     """Text that is C-unescaped and gets a line end; so a neutral text has to end in one."""
 
     def encode(value: Neutral) -> str:
@@ -93,10 +93,10 @@ def input_text() -> Kind:
             )
         return quoting.neutral(content[:-1], specifiers=True, escape=quoting.c_escape)
 
-    return Kind(encode=encode, check=check_specifiers)
+    return SettingKind(encode=encode, check=check_specifiers)
 
 
-def input_data() -> Kind:
+def input_data() -> SettingKind:
     """Base64 of a neutral string's bytes."""
 
     def encode(value: Neutral) -> str:
@@ -109,7 +109,7 @@ def input_data() -> Kind:
         except ValueError:
             raise EncodeError("not base64") from None
 
-    return Kind(encode=encode, check=check)
+    return SettingKind(encode=encode, check=check)
 
 
 def _one_pair(value: Neutral) -> tuple[str, str]:
@@ -119,7 +119,7 @@ def _one_pair(value: Neutral) -> tuple[str, str]:
     return items[0][0], items[0][1]
 
 
-def load_credential() -> Kind:
+def load_credential() -> SettingKind:
     """A credential's name and where it comes from: a path, or another name."""
 
     def encode(value: Neutral) -> str:
@@ -131,10 +131,10 @@ def load_credential() -> Kind:
             value_checks.credential_name(quoting.shown(source))
         return f"{name}:{quoting.one_line(source, specifiers=True)}"
 
-    return Kind(encode=encode, check=check_specifiers)
+    return SettingKind(encode=encode, check=check_specifiers)
 
 
-def set_credential(*, encrypted: bool) -> Kind:
+def set_credential(*, encrypted: bool) -> SettingKind:
     """A credential's name and content; an encrypted one is base64 already."""
 
     def encode(value: Neutral) -> str:
@@ -145,10 +145,10 @@ def set_credential(*, encrypted: bool) -> Kind:
             return f"{name}:{''.join(content.split())}"
         return f"{name}:{quoting.neutral(content, specifiers=False, escape=quoting.c_escape)}"
 
-    return Kind(encode=encode, check=nothing)
+    return SettingKind(encode=encode, check=nothing)
 
 
-def output(*names: str) -> Kind:
+def output(*names: str) -> SettingKind:
     """One of ``names``, or file:, append:, truncate: with a path, or fd: with a name."""
 
     def check(value: str) -> None:
@@ -163,7 +163,7 @@ def output(*names: str) -> Kind:
     return text(check)
 
 
-def bool_or_words(*names: str) -> Kind:
+def bool_or_words(*names: str) -> SettingKind:
     """A boolean, or words out of ``names`` with ~ before the first for all but these."""
 
     def check(value: str) -> None:
@@ -177,7 +177,7 @@ def bool_or_words(*names: str) -> Kind:
         except EncodeError:
             check(value)
 
-    return Kind(encode=lambda value: _checked(" ".join(listed(value)), both), check=both)
+    return SettingKind(encode=lambda value: _checked(" ".join(listed(value)), both), check=both)
 
 
 def _checked(value: str, check: value_checks.Check) -> str:
@@ -185,7 +185,7 @@ def _checked(value: str, check: value_checks.Check) -> str:
     return quoting.one_line(value, specifiers=False)
 
 
-def resource_limits() -> dict[str, Kind]:
+def resource_limits() -> dict[str, SettingKind]:
     """The kind of each Limit…= key: one parse function reads them all, each in its own unit."""
     resources = "CPU FSIZE DATA STACK CORE RSS NOFILE AS NPROC MEMLOCK LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME"
     return {

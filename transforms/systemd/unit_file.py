@@ -1,7 +1,7 @@
 """Unit files: text to assignments and back, exactly as systemd reads them.
 
 `parse` follows ``config_parse()`` and ``parse_line()`` of systemd's src/shared/conf-parser.c and
-``read_line_full()`` of src/basic/fileio.c; `write` renders `Line` values, so that ``parse(write(x))`` gives them
+``read_line_full()`` of src/basic/fileio.c; `write` renders `Setting` values, so that ``parse(write(x))`` gives them
 back. A file of 0 bytes masks its unit: `is_masked`.
 """
 
@@ -20,7 +20,7 @@ _NAME = re.compile(r"[A-Za-z0-9-]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Setting:
     """One assignment. ``value`` is text in systemd's syntax, as `encode` and `raw` give it.
 
     ``comment`` is printed above the assignment; it holds the provenance.
@@ -87,14 +87,14 @@ def logical_lines(text: str) -> Iterator[tuple[int, str]]:
         yield begin, stripped
 
 
-def write(lines: Iterable[Line], *, header: Iterable[str] = ()) -> str:
+def write(lines: Iterable[Setting], *, header: Iterable[str] = ()) -> str:
     """The text of a unit file or drop-in; ``header`` lines become comments at its top.
 
     Sections come as systemd's own files have them: Unit first, Install and X- last; within a section the
     order given is kept. Raises `ValueError` for what would change another line or nothing at all: these are
     errors of the caller, since `encode` refuses such values.
     """
-    sections: dict[str, list[Line]] = {}
+    sections: dict[str, list[Setting]] = {}
     for line in lines:
         _check(line)
         sections.setdefault(line.section, []).append(line)
@@ -107,7 +107,7 @@ def write(lines: Iterable[Line], *, header: Iterable[str] = ()) -> str:
     return "\n".join(block for block in blocks if block)
 
 
-def _check(line: Line) -> None:
+def _check(line: Setting) -> None:
     if not _NAME.fullmatch(line.section) or not _NAME.fullmatch(line.key):
         raise ValueError(f"not a section and key: [{line.section}] {line.key}")
     value = line.value

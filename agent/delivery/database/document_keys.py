@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from urllib.parse import quote, unquote
 
-from ordain.transforms.model import Condition, Document, Facts, Kind
+from ordain.transforms.model import Document, Facts, Kind, MatchCondition
 
 DOCUMENTS = "documents/"
 COMMON = "common"
@@ -29,7 +29,7 @@ def scopes_of(document: Document) -> tuple[str, ...]:
     """Return the scopes in which a document lies, sorted."""
     match = document.match
     if document.kind is Kind.NODE and not match:
-        match = {"hostname": Condition(values=(document.name,))}
+        match = {"hostname": MatchCondition(values=(document.name,))}
     ranked = sorted((_rank(name), len(c.values), name) for name, c in match.items() if _is_literal(name, c))
     if not ranked:
         return (COMMON,)
@@ -80,7 +80,7 @@ def _rank(name: str) -> int:
     return _IDENTITY.index(name) if name in _IDENTITY else len(_IDENTITY) + (name in _SYSTEM)
 
 
-def _is_literal(name: str, condition: Condition) -> bool:
+def _is_literal(name: str, condition: MatchCondition) -> bool:
     """Return whether a machine that fulfils the condition has one of its values literally."""
     if name in _NOT_LITERAL or condition.negated or None in condition.values:
         return False

@@ -16,14 +16,16 @@ import pytest
 
 from ordain.agent.apply import health_probe
 from ordain.agent.system.systemd1 import Systemd
-from ordain.transforms.model import Health, Probe
+from ordain.transforms.model import HealthCheck, Probe
 
 NOBODY = cast(Systemd, None)
 """These probes ask no systemd."""
 
 
 def ask(probe: str, target: str, *, within: float = 0.3, settle: float = 0.0) -> str:
-    seen = Health(probe=Probe(probe), target=(target,), within_usec=int(within * 1e6), settle_usec=int(settle * 1e6))
+    seen = HealthCheck(
+        probe=Probe(probe), target=(target,), within_usec=int(within * 1e6), settle_usec=int(settle * 1e6)
+    )
     return asyncio.run(health_probe.ask(NOBODY, "web.service", seen))
 
 
@@ -91,7 +93,7 @@ def test_a_service_may_take_its_time() -> None:
     port = free_port()
 
     async def late() -> str:
-        seen = Health(probe=Probe.TCP, target=(f"127.0.0.1:{port}",), within_usec=5_000_000)
+        seen = HealthCheck(probe=Probe.TCP, target=(f"127.0.0.1:{port}",), within_usec=5_000_000)
         asking = asyncio.create_task(health_probe.ask(NOBODY, "web.service", seen))
         await asyncio.sleep(0.5)
         server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", port)
@@ -105,7 +107,7 @@ def test_a_service_has_to_last() -> None:
     async def dies() -> str:
         server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0)
         port = server.sockets[0].getsockname()[1]
-        seen = Health(probe=Probe.TCP, target=(f"127.0.0.1:{port}",), within_usec=1_000_000, settle_usec=3_000_000)
+        seen = HealthCheck(probe=Probe.TCP, target=(f"127.0.0.1:{port}",), within_usec=1_000_000, settle_usec=3_000_000)
         asking = asyncio.create_task(health_probe.ask(NOBODY, "web.service", seen))
         await asyncio.sleep(0.5)
         server.close()
@@ -143,7 +145,7 @@ def test_a_server_of_something_else(said: bytes, what: str) -> None:
             server = await asyncio.start_server(lambda _, writer: handle(writer), "127.0.0.1", 0)
             async with server:
                 url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
-                seen = Health(probe=Probe.HTTP, target=(url,), within_usec=300_000)
+                seen = HealthCheck(probe=Probe.HTTP, target=(url,), within_usec=300_000)
                 return await health_probe.ask(NOBODY, "web.service", seen)
 
         return asyncio.run(run())

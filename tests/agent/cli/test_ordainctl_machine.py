@@ -29,7 +29,7 @@ from ordain.agent.plan.explain import Hand
 from ordain.agent.state.store import Store
 from ordain.transforms.artifacts import UnitFile, UnitLink
 from ordain.transforms.model import Member, Wanted
-from ordain.transforms.systemd.unit_file import Line, write
+from ordain.transforms.systemd.unit_file import Setting, write
 
 BOOT_ID = "11111111-2222-3333-4444-555555555555"
 MACHINE_ID = "0123456789abcdef0123456789abcdef"
@@ -48,14 +48,14 @@ def generation(memory: str) -> Generation:
     """One service whose memory limit is said by web.yaml over base.yaml."""
     web = write(
         [
-            Line(section="Unit", key="Description", value="web", comment="default: a name to show"),
-            Line(
+            Setting(section="Unit", key="Description", value="web", comment="default: a name to show"),
+            Setting(
                 section="Service",
                 key="ExecStart",
                 value="/usr/bin/web",
                 comment="web.yaml:6:5 web services/web/command",
             ),
-            Line(
+            Setting(
                 section="Service", key="MemoryMax", value=memory, comment="web.yaml:7:14 web services/web/limits/memory"
             ),
         ]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.importing.draft import Source
 from ordain.transforms.systemd import directives, encode
-from ordain.transforms.systemd.unit_file import Line, write
+from ordain.transforms.systemd.unit_file import Setting, write
 from support.encode_samples import TAKEN
 from support.import_rounds import Round, differences, go_round
 
@@ -23,8 +23,8 @@ OURS = frozenset({"Type", "BusName", "ExecStart", "IgnoreOnIsolate", "Environmen
 """Settings that the strategy below writes itself, or that make the unit no plain service."""
 
 
-def unit(lines: list[Line], *, wanted: bool, name: str = "copy.service") -> Source:
-    install = [Line(section="Install", key="WantedBy", value="multi-user.target")] if wanted else []
+def unit(lines: list[Setting], *, wanted: bool, name: str = "copy.service") -> Source:
+    install = [Setting(section="Install", key="WantedBy", value="multi-user.target")] if wanted else []
     return Source(path=f"/x/{name}", data=write([*lines, *install]).encode())
 
 
@@ -42,9 +42,9 @@ def survived(source: Source, done: Round) -> None:
 
 def of_one_setting(at: int, wanted: bool) -> Source:
     section, key, text = SERVICE[at]
-    lines = [Line(section=section, key=key, value=text)]
+    lines = [Setting(section=section, key=key, value=text)]
     if key != "ExecStart":
-        lines.append(Line(section="Service", key="ExecStart", value="/bin/x"))
+        lines.append(Setting(section="Service", key="ExecStart", value="/bin/x"))
     return unit(lines, wanted=wanted, name=f"x{at}.service")
 
 
@@ -66,11 +66,11 @@ names = st.from_regex(r"[A-Z][A-Z0-9_]{0,8}", fullmatch=True).filter(lambda name
 
 
 @st.composite
-def services(draw: st.DrawFn) -> list[Line]:
+def services(draw: st.DrawFn) -> list[Setting]:
     """Lines of a service: what the encoders make of anything, besides a choice of the samples, resets included."""
 
-    def made(key: str, value: encode.Neutral, section: str = "Service") -> Line:
-        return Line(section=section, key=key, value=encode.encode(section, key, value))
+    def made(key: str, value: encode.Neutral, section: str = "Service") -> Setting:
+        return Setting(section=section, key=key, value=encode.encode(section, key, value))
 
     lines = [made("ExecStart", ("/bin/x", *draw(st.lists(texts, max_size=4))))]
     for key in draw(st.sets(st.sampled_from(["ExecStartPre", "ExecStop", "ExecStartPost", "ExecReload"]), max_size=2)):
@@ -82,23 +82,23 @@ def services(draw: st.DrawFn) -> list[Line]:
     chosen = draw(st.lists(st.sampled_from([row for row in SERVICE if row[1] not in OURS]), max_size=6))
     for section, key, text in chosen:
         if section == "Service" and draw(st.booleans()):
-            lines.append(Line(section=section, key=key, value=""))
-        lines.append(Line(section=section, key=key, value=text))
+            lines.append(Setting(section=section, key=key, value=""))
+        lines.append(Setting(section=section, key=key, value=text))
     return lines
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(lines=services(), wanted=st.booleans())
-def test_any_unit_survives(lines: list[Line], wanted: bool) -> None:
+def test_any_unit_survives(lines: list[Setting], wanted: bool) -> None:
     survives(unit(lines, wanted=wanted))
 
 
 def test_a_plain_service_needs_nothing_of_systemds_own() -> None:
     lines = [
-        Line(section="Unit", key="Description", value="A 100%% plain one"),
-        Line(section="Service", key="ExecStart", value='/bin/x "two words" 50%%'),
-        Line(section="Service", key="User", value="shop"),
-        Line(section="Service", key="RestartSec", value="5s"),
+        Setting(section="Unit", key="Description", value="A 100%% plain one"),
+        Setting(section="Service", key="ExecStart", value='/bin/x "two words" 50%%'),
+        Setting(section="Service", key="User", value="shop"),
+        Setting(section="Service", key="RestartSec", value="5s"),
     ]
 
     done = survives(unit(lines, wanted=True))

@@ -8,7 +8,7 @@ import pytest
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.document.conditions import FACTS, check_range, in_range
 from ordain.transforms.errors import NOWHERE
-from ordain.transforms.model import Branch, Condition, Document, Facts, Kind
+from ordain.transforms.model import Branch, Document, Facts, Kind, MatchCondition
 from ordain.transforms.resolve.match import Match, matches
 
 SHARED = {"rocky": "rhel"}
@@ -16,10 +16,10 @@ SHARED = {"rocky": "rhel"}
 Wanted = str | list[str | None] | dict[str, str | list[str | None] | None] | None
 
 
-def condition(wanted: Wanted) -> Condition:
+def condition(wanted: Wanted) -> MatchCondition:
     if isinstance(wanted, dict):
         return replace(condition(wanted["not"]), negated=True)
-    return Condition(values=tuple(wanted) if isinstance(wanted, list) else (wanted,))
+    return MatchCondition(values=tuple(wanted) if isinstance(wanted, list) else (wanted,))
 
 
 def on(facts: Facts, match: Mapping[str, Wanted]) -> Match:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ordain.transforms.systemd import directives
-from ordain.transforms.systemd.directives import Fault, check
+from ordain.transforms.systemd.directives import IgnoreReason, check
 from ordain.transforms.systemd.unit_name import TYPES
 
 
@@ -14,22 +14,22 @@ from ordain.transforms.systemd.unit_name import TYPES
     [
         ("Service", "ExecStart", 252, None),
         ("Install", "WantedBy", 252, None),
-        ("Install", "UpheldBy", 252, Fault.TOO_NEW),
+        ("Install", "UpheldBy", 252, IgnoreReason.TOO_NEW),
         ("Unit", "Description", 100, None),
-        ("Service", "PrivatePIDs", 256, Fault.TOO_NEW),
+        ("Service", "PrivatePIDs", 256, IgnoreReason.TOO_NEW),
         ("Service", "PrivatePIDs", 257, None),
         ("Service", "ControlGroup", 204, None),
-        ("Service", "ControlGroup", 205, Fault.GONE),
-        ("Service", "ExecStrat", 252, Fault.UNKNOWN),
-        ("service", "ExecStart", 252, Fault.UNKNOWN),
-        ("Service", "execstart", 252, Fault.UNKNOWN),
+        ("Service", "ControlGroup", 205, IgnoreReason.GONE),
+        ("Service", "ExecStrat", 252, IgnoreReason.UNKNOWN),
+        ("service", "ExecStart", 252, IgnoreReason.UNKNOWN),
+        ("Service", "execstart", 252, IgnoreReason.UNKNOWN),
         ("Service", "X-Ordain-Item", 252, None),
         ("X-Ordain", "Anything", 252, None),
     ],
 )
-def test_a_key_on_a_version(section: str, key: str, systemd: int, fault: Fault | None) -> None:
+def test_a_key_on_a_version(section: str, key: str, systemd: int, fault: IgnoreReason | None) -> None:
     finding = check(section, key, systemd)
-    assert (finding and finding.fault) == fault
+    assert (finding and finding.reason) == fault
 
 
 @pytest.mark.parametrize(
@@ -79,33 +79,33 @@ def test_every_type_of_unit_has_its_sections() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "systemd", "fault"),
     [
-        ("PrivateTmp", "disconnected", 252, Fault.TOO_NEW),
+        ("PrivateTmp", "disconnected", 252, IgnoreReason.TOO_NEW),
         ("PrivateTmp", "disconnected", 257, None),
         ("PrivateTmp", "yes", 252, None),
-        ("Type", "notify-reload", 252, Fault.TOO_NEW),
+        ("Type", "notify-reload", 252, IgnoreReason.TOO_NEW),
         ("Type", "notify-reload", 253, None),
     ],
 )
-def test_a_value_on_a_version(key: str, value: str, systemd: int, fault: Fault | None) -> None:
+def test_a_value_on_a_version(key: str, value: str, systemd: int, fault: IgnoreReason | None) -> None:
     finding = directives.check_value("Service", key, value, systemd)
-    assert (finding and finding.fault) == fault
+    assert (finding and finding.reason) == fault
 
 
 @pytest.mark.parametrize(
     ("kind", "section", "key", "systemd", "fault"),
     [
         ("network", "Network", "KeepConfiguration", 252, None),
-        ("network", "IPv6AcceptRA", "UseGateway", 249, Fault.TOO_NEW),
-        ("netdev", "WireGuard", "FirewallMark", 242, Fault.TOO_NEW),
-        ("netdev", "Network", "DHCP", 252, Fault.UNKNOWN),
+        ("network", "IPv6AcceptRA", "UseGateway", 249, IgnoreReason.TOO_NEW),
+        ("netdev", "WireGuard", "FirewallMark", 242, IgnoreReason.TOO_NEW),
+        ("netdev", "Network", "DHCP", 252, IgnoreReason.UNKNOWN),
         ("link", "Link", "WakeOnLan", 252, None),
-        ("link", "Link", "WakeOnLn", 252, Fault.UNKNOWN),
-        ("unit", "Link", "WakeOnLan", 252, Fault.UNKNOWN),
+        ("link", "Link", "WakeOnLn", 252, IgnoreReason.UNKNOWN),
+        ("unit", "Link", "WakeOnLan", 252, IgnoreReason.UNKNOWN),
     ],
 )
 def test_networkd_and_udev_have_tables_of_their_own(
-    kind: str, section: str, key: str, systemd: int, fault: Fault | None
+    kind: str, section: str, key: str, systemd: int, fault: IgnoreReason | None
 ) -> None:
     found = check(section, key, systemd, kind)
 
-    assert (found.fault if found else None) is fault
+    assert (found.reason if found else None) is fault

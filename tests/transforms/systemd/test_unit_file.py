@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordain.transforms.systemd.unit_file import Line, is_masked, parse, write
+from ordain.transforms.systemd.unit_file import Setting, is_masked, parse, write
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,11 @@ def test_a_file_of_no_bytes_masks() -> None:
 
 def test_a_unit_is_written_in_the_usual_order_with_its_provenance() -> None:
     lines = (
-        Line(section="X-Ordain", key="Item", value="services/web"),
-        Line(section="Install", key="Alias", value="w.service"),
-        Line(section="Service", key="Type", value="exec", comment="web.yaml:3 web services/web/type"),
-        Line(section="Unit", key="Description", value="Web"),
-        Line(section="Service", key="Nice", value="5"),
+        Setting(section="X-Ordain", key="Item", value="services/web"),
+        Setting(section="Install", key="Alias", value="w.service"),
+        Setting(section="Service", key="Type", value="exec", comment="web.yaml:3 web services/web/type"),
+        Setting(section="Unit", key="Description", value="Web"),
+        Setting(section="Service", key="Nice", value="5"),
     )
     assert write(lines, header=("made by ordain",)) == (
         "# made by ordain\n\n[Unit]\nDescription=Web\n\n[Service]\n# web.yaml:3 web services/web/type\n"
@@ -65,7 +65,7 @@ def test_a_unit_is_written_in_the_usual_order_with_its_provenance() -> None:
 
 
 def test_a_comment_stays_one_comment() -> None:
-    text = write([Line(section="A", key="k", value="v", comment="x\n[B]\rk=w\0\\\ud800\u2028")])
+    text = write([Setting(section="A", key="k", value="v", comment="x\n[B]\rk=w\0\\\ud800\u2028")])
     assert parse(text) == (("A", "k", "v"),)
     assert text.encode().count(b"\n") == 3
 
@@ -87,7 +87,7 @@ def test_a_comment_stays_one_comment() -> None:
 )
 def test_what_would_not_be_read_back_is_not_written(section: str, key: str, value: str) -> None:
     with pytest.raises(ValueError, match=r"not (one line|a section)"):
-        write([Line(section=section, key=key, value=value)])
+        write([Setting(section=section, key=key, value=value)])
 
 
 def test_an_empty_unit_is_not_written_since_it_would_mask() -> None:
@@ -101,7 +101,7 @@ names = st.from_regex(r"[A-Za-z0-9-]{1,8}", fullmatch=True)
 @given(st.lists(st.tuples(names, names, st.text(max_size=12), st.text(max_size=12)), min_size=1, max_size=6))
 def test_what_is_written_is_read_back(rows: list[tuple[str, str, str, str]]) -> None:
     try:
-        text = write(Line(section=s, key=k, value=v, comment=c) for s, k, v, c in rows)
+        text = write(Setting(section=s, key=k, value=v, comment=c) for s, k, v, c in rows)
     except ValueError:
         return
     assert sorted(parse(text)) == sorted((s, k, v) for s, k, v, _ in rows)

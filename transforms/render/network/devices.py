@@ -15,7 +15,7 @@ from ordain.transforms.document import network_formats
 from ordain.transforms.document.network_keys import KINDS
 from ordain.transforms.document.network_shapes import Addresses, Rows
 from ordain.transforms.document.node import step
-from ordain.transforms.document.shapes import Map, Record, Sequence, Shape, Text
+from ordain.transforms.document.shapes import Map, Record, Sequence, Shape, String
 from ordain.transforms.errors import Problem, Severity, near
 from ordain.transforms.model import Branch, Leaf, Row, Tree, Value
 
@@ -226,7 +226,7 @@ def _misfits(shape: Shape, tree: Tree) -> Iterator[tuple[Leaf, str, str, str]]:
         case Map(of=of), Branch():
             for child in tree.children.values():
                 yield from _misfits(of, child)
-        case Text(), Leaf():
+        case String(), Leaf():
             yield from _misfit(shape, tree.value, tree)
         case Sequence(item=item), Leaf(value=tuple() as values):
             for value in values:
@@ -236,7 +236,7 @@ def _misfits(shape: Shape, tree: Tree) -> Iterator[tuple[Leaf, str, str, str]]:
                 for name, cell in row.cells if isinstance(row, Row) else ():
                     yield from _misfits(keys[name], _cell(cell, tree))
         case Addresses(options=Record(keys=keys)), Leaf(value=tuple() as rows):
-            known = {"address": Text(title="an address with its prefix length", format="interface-address"), **keys}
+            known = {"address": String(title="an address with its prefix length", format="interface-address"), **keys}
             for row in rows:
                 for name, cell in row.cells if isinstance(row, Row) else ():
                     yield from _misfits(known[name], _cell(cell, tree))
@@ -248,7 +248,7 @@ def _cell(cell: Value, leaf: Leaf) -> Tree:
     return replace(leaf, value=cell)
 
 
-def _misfit(shape: Text, value: Value, leaf: Leaf) -> Iterator[tuple[Leaf, str, str, str]]:
+def _misfit(shape: String, value: Value, leaf: Leaf) -> Iterator[tuple[Leaf, str, str, str]]:
     try:
         if shape.format:
             network_formats.FORMATS[shape.format](str(value))

@@ -15,7 +15,7 @@ from ordain.transforms.compile import compile
 from ordain.transforms.document.network_keys import COMMON, KINDS
 from ordain.transforms.document.network_shapes import Addresses, Rows
 from ordain.transforms.document.reader import read
-from ordain.transforms.document.shapes import Map, Record, Sequence, Shape, Text
+from ordain.transforms.document.shapes import Map, Record, Sequence, Shape, String
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Compiled
 
@@ -41,7 +41,7 @@ HOSTILE = {
 def places(shape: Shape, text: object, *, templates: bool) -> Iterator[Any]:
     """Values of ``shape`` that each hold ``text`` in one place, and nothing else that is not needed."""
     match shape:
-        case Text():
+        case String():
             yield text
         case Sequence(item=item):
             yield from ([value] for value in places(item, text, templates=templates))
