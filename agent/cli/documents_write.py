@@ -18,7 +18,7 @@ from ordain.agent.cli.documents_read import Wanted, named, opened_shelf, unified
 from ordain.agent.delivery.database.database import Conflict
 from ordain.agent.delivery.database.named_documents import NamedDocument, NamedDocuments, split_file
 from ordain.agent.delivery.fleet.preview import ABSENT, PreviewGroup, preview_change
-from ordain.agent.delivery.fleet.reports import reports
+from ordain.agent.delivery.fleet.reports import read_reports
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.release.publish import head_key
@@ -133,7 +133,7 @@ async def _effects(
 ) -> tuple[int, tuple[PreviewGroup, ...]]:
     """How many machines report there, and what would become of it on them."""
     try:
-        found, _, _ = await reports(shelf.database)
+        found, _, _ = await read_reports(shelf.database)
     except SourceError:  # who may write documents may not be one who may read reports
         return 0, ()
     before = [document for text in there for document in text.documents()]

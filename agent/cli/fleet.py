@@ -15,8 +15,8 @@ from ordain.agent.cli.status import STATES
 from ordain.agent.cli.store_option import opened, with_store
 from ordain.agent.delivery.database.database import ANY, Database
 from ordain.agent.delivery.fleet.report import MachineReport
-from ordain.agent.delivery.fleet.report_publisher import STATUS, key
-from ordain.agent.delivery.fleet.reports import BAD, chosen, lost, named, reports
+from ordain.agent.delivery.fleet.report_publisher import STATUS, status_key
+from ordain.agent.delivery.fleet.reports import BAD, having_labels, is_lost, machines_named, read_reports
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
 from ordain.transforms.errors import near
@@ -34,8 +34,8 @@ async def _status(request: Namespace, console: Console) -> Exit:
     labels = [_label(word) for word in request.label]
     async with opened(request) as database:
         while True:
-            found, unreadable, revision = await reports(database)
-            machines = chosen(found, labels)
+            found, unreadable, revision = await read_reports(database)
+            machines = having_labels(found, labels)
             _print(machines, request, console)
             for name in unreadable:
                 console.note(f"{name}: no report of a machine", Style.WARN)
@@ -45,7 +45,7 @@ async def _status(request: Namespace, console: Console) -> Exit:
             await _news(database, revision)
             console.line()
     now = time.time()
-    return Exit.DEGRADED if any(r.phase in BAD or lost(r, now) for r in machines) else Exit.OK
+    return Exit.DEGRADED if any(r.phase in BAD or is_lost(r, now) for r in machines) else Exit.OK
 
 
 async def _news(database: Database, revision: str) -> None:
@@ -103,7 +103,7 @@ def forget(request: Namespace, console: Console) -> Exit:
 
     async def work(database: Database) -> MachineReport:
         report = await _machine(database, request.machine)
-        await database.delete(key(report.machine), expect=ANY)
+        await database.delete(status_key(report.machine), expect=ANY)
         return report
 
     report = with_store(request, work)
@@ -112,8 +112,8 @@ def forget(request: Namespace, console: Console) -> Exit:
 
 
 async def _machine(database: Database, name: str) -> MachineReport:
-    found, _, _ = await reports(database)
-    meant = named(found, name)
+    found, _, _ = await read_reports(database)
+    meant = machines_named(found, name)
     if len(meant) == 1:
         return meant[0]
     if meant:
@@ -126,12 +126,12 @@ def _print(machines: Iterable[MachineReport], request: Namespace, console: Conso
     now = time.time()
     machines = tuple(machines)
     if request.json:
-        console.json([{**to_json(report), "lost": lost(report, now)} for report in machines])
+        console.json([{**to_json(report), "lost": is_lost(report, now)} for report in machines])
         return
     console.table(
         ("MACHINE", "RELEASE", "GENERATION", "STATE", "CONDITIONS", "SOURCE", "SEEN"), [_row(r, now) for r in machines]
     )
-    off = [r for r in machines if r.phase in BAD or lost(r, now)]
+    off = [r for r in machines if r.phase in BAD or is_lost(r, now)]
     if machines:
         summary = plural(len(machines), "machine") + (f", {len(off)} not well" if off else "")
         console.line(summary, Style.BAD if off else Style.GOOD)
@@ -154,7 +154,7 @@ def _row(report: MachineReport, now: float) -> tuple[Cell, ...]:
 
 
 def _state(report: MachineReport, now: float) -> tuple[str, Style]:
-    if lost(report, now):
+    if is_lost(report, now):
         return f"lost ({report.phase})", Style.BAD
     return str(report.phase), STATES.get(report.phase, Style.WARN)
 

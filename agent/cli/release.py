@@ -23,10 +23,10 @@ from ordain.agent.delivery.release import verify as accept
 from ordain.agent.delivery.release.assemble import Assembled, assemble
 from ordain.agent.delivery.release.bundle import is_manifest
 from ordain.agent.delivery.release.channel import STABLE
-from ordain.agent.delivery.release.highest_accepted import forget as forget_taken
-from ordain.agent.delivery.release.manifest import Release, make, read
-from ordain.agent.delivery.release.publish import blobs_of, head, head_key, number_key, publish, releases
-from ordain.agent.delivery.release.trusted_keys import SUFFIX, TRUST, InvalidKey, PublicKey, read_line, trusted
+from ordain.agent.delivery.release.highest_accepted import forget_accepted as forget_taken
+from ordain.agent.delivery.release.manifest import Release, make, read_release
+from ordain.agent.delivery.release.publish import head_key, list_releases, number_key, publish, read_blobs, read_head
+from ordain.agent.delivery.release.trusted_keys import SUFFIX, TRUST, InvalidKey, PublicKey, parse_key, trusted_keys
 from ordain.agent.errors import Failure
 from ordain.agent.model import RawDocuments
 from ordain.agent.system import atomic_files
@@ -42,10 +42,10 @@ def keygen(request: Namespace, console: Console) -> Exit:
     """`ordainctl release keygen`."""
     name = Path(request.name)
     passphrase = _new_passphrase() if request.passphrase else b""
-    pem, raw = signing.generate(passphrase)
+    pem, raw = signing.generate_key(passphrase)
     key = PublicKey(name=name.name, raw=raw, channels=frozenset(request.channel))
     try:
-        read_line(key.line)
+        parse_key(key.line)
     except InvalidKey as bad:
         raise Usage(str(bad)) from None
     for suffix, data, mode in ((PRIVATE, pem, 0o600), (SUFFIX, f"{key.line}\n".encode(), 0o644)):
@@ -81,7 +81,7 @@ def sign(request: Namespace, console: Console) -> Exit:
     if not request.key:
         raise Usage("the following arguments are required: --key")
     path = Path(request.release)
-    release = _signed(read(str(path), path.read_bytes()), request.key)
+    release = _signed(read_release(str(path), path.read_bytes()), request.key)
     _write(path, release)
     console.line(f"{path}: release {release.title}, {plural(len(release.signatures), 'signature')}", Style.GOOD)
     return Exit.OK
@@ -90,13 +90,13 @@ def sign(request: Namespace, console: Console) -> Exit:
 def verify(request: Namespace, console: Console) -> Exit:
     """`ordainctl release verify`."""
     if Path(request.release).exists():
-        release = read(request.release, Path(request.release).read_bytes())
+        release = read_release(request.release, Path(request.release).read_bytes())
         have = accept.by_hash(data for _, data in _contents(request.file)) if request.file else None
     else:
         release, have = with_store(request, lambda database: _fetched(database, request.release, request))
     names = _verified(release, request)
     if have is not None and (missing := frozenset(release.documents.values()) - have.keys()):
-        raise _failure(accept.incomplete(release, missing))
+        raise _failure(accept.incomplete_release(release, missing))
     documents = "" if have is None else f", {plural(len(set(release.documents.values())), 'document')} as signed"
     console.line(f"release {release.title}: signed by {', '.join(names)}{documents}", Style.GOOD)
     return Exit.OK
@@ -104,7 +104,7 @@ def verify(request: Namespace, console: Console) -> Exit:
 
 def publish_(request: Namespace, console: Console) -> Exit:
     """`ordainctl release publish`."""
-    release = read(request.release, Path(request.release).read_bytes())
+    release = read_release(request.release, Path(request.release).read_bytes())
     if not release.signatures:
         console.note(f"release {release.title} is not signed: machines take it only where `trust: open` is", Style.WARN)
     have = accept.by_hash(data for _, data in _contents(request.file))
@@ -121,8 +121,8 @@ def promote(request: Namespace, console: Console) -> Exit:
     async def work(database: Database) -> tuple[Release, Release]:
         old, have = await _fetched(database, request.origin, request)
         if missing := frozenset(old.documents.values()) - have.keys():
-            raise accept.incomplete(old, missing)
-        now, _ = await head(database, request.to)
+            raise accept.incomplete_release(old, missing)
+        now, _ = await read_head(database, request.to)
         number = int(request.number) if request.number else max(now.number if now else 0, old.number) + 1
         new = _signed(_made(request, request.to, number, old.documents, about=f"as {old.title}"), request.key)
         await publish(database, new, have)
@@ -135,7 +135,7 @@ def promote(request: Namespace, console: Console) -> Exit:
 
 def list_(request: Namespace, console: Console) -> Exit:
     """`ordainctl release list`."""
-    found = with_store(request, releases)
+    found = with_store(request, list_releases)
     if request.json:
         console.json([{**release.data, "hash": release.hash, "head": is_head} for release, is_head in found])
         return Exit.OK
@@ -223,7 +223,7 @@ def _number(request: Namespace, channel: str) -> int:
     if last and not request.store:
         return last + 1
     try:
-        now, _ = with_store(request, lambda database: head(database, channel))
+        now, _ = with_store(request, lambda database: read_head(database, channel))
     except Usage:
         raise Usage("--number N or --store URL is missing: a release has a number, one more than the last") from None
     return max(last, now.number if now else 0) + 1
@@ -234,7 +234,7 @@ def _replaced(request: Namespace, channel: str) -> int:
     path = Path(request.output) if request.output else None
     if path is None or not path.is_file():
         return 0
-    there = read(str(path), path.read_bytes())
+    there = read_release(str(path), path.read_bytes())
     return there.number if there.channel == channel else 0
 
 
@@ -268,28 +268,28 @@ def _made(request: Namespace, channel: str, number: int, documents: Any, about: 
 def _private(name: str) -> Ed25519PrivateKey:
     pem = Path(name).read_bytes()
     try:
-        return signing.private(name, pem)
+        return signing.load_private_key(name, pem)
     except signing.LockedKey:
-        return signing.private(name, pem, getpass.getpass(f"Passphrase of {name}: ").encode())
+        return signing.load_private_key(name, pem, getpass.getpass(f"Passphrase of {name}: ").encode())
 
 
 def _signed(release: Release, name: str) -> Release:
     key = _private(name)
-    return release.signed(PublicKey(name="key", raw=signing.public(key)).id, signing.sign(key, release.canonical))
+    return release.signed(PublicKey(name="key", raw=signing.public_bytes(key)).id, signing.sign(key, release.canonical))
 
 
 def _verified(release: Release, request: Namespace) -> list[str]:
     """The names of the keys that signed it. Raises `Failure`."""
-    keys, problems = trusted(request.root)
+    keys, problems = trusted_keys(request.root)
     if request.trust:
         try:
-            keys = tuple(read_line(Path(name).read_text().strip()) for name in request.trust)
+            keys = tuple(parse_key(Path(name).read_text().strip()) for name in request.trust)
         except InvalidKey as bad:
             raise Failure(f"{', '.join(request.trust)}: {bad}") from None
     elif problems:
         raise Refused(problems)
     try:
-        return [key.name for key in accept.signed_by(release, keys, signing.check)]
+        return [key.name for key in accept.trusted_signers(release, keys, signing.valid_signers)]
     except SourceError as error:
         raise _failure(error) from None
 
@@ -305,14 +305,14 @@ async def _stored(database: Database, text: str) -> Release:
     entry = await database.get(key)
     if entry is None:
         raise Failure(f"there is no release {text} in {database.location}")
-    return read(key, entry.data)
+    return read_release(key, entry.data)
 
 
 async def _fetched(database: Database, text: str, request: Namespace) -> tuple[Release, dict[str, bytes]]:
     """A release whose signatures are good, and its documents, whose hashes are."""
     release = await _stored(database, text)
     _verified(release, request)
-    return release, await blobs_of(database, release, set(release.documents.values()))
+    return release, await read_blobs(database, release, set(release.documents.values()))
 
 
 def _write(path: Path, release: Release) -> None:

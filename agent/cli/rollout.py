@@ -16,11 +16,11 @@ from ordain.agent.cli.store_option import opened
 from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.report_publisher import STATUS
-from ordain.agent.delivery.fleet.reports import reports
-from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode, encode
-from ordain.agent.delivery.fleet.staged_rollout import advance, count, over
-from ordain.agent.delivery.release.manifest import Release, share
-from ordain.agent.delivery.release.publish import head, rollout_key
+from ordain.agent.delivery.fleet.reports import read_reports
+from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode_rollout, encode_rollout
+from ordain.agent.delivery.fleet.staged_rollout import advance, count_machines, is_finished
+from ordain.agent.delivery.release.manifest import Release, parse_share
+from ordain.agent.delivery.release.publish import read_head, rollout_key
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
 from ordain.transforms.document.formats import FORMATS
@@ -40,7 +40,7 @@ async def _rollout(request: Namespace, console: Console) -> Exit:
     async with opened(request) as database:
         while True:
             release, entry, state = await _now(database, request.channel)
-            found, _, revision = await reports(database)
+            found, _, revision = await read_reports(database)
             new = _step(request, release, found, state, opening)
             if new == state or await _write(database, request.channel, new, entry):
                 opening = None
@@ -49,7 +49,7 @@ async def _rollout(request: Namespace, console: Console) -> Exit:
                 if said != shown:
                     shown = said
                     _tell(request, release, found, new, said, console)
-                if request.once or (over(release, new) and _settled(release, found, new)):
+                if request.once or (is_finished(release, new) and _settled(release, found, new)):
                     return Exit.ROLLED_BACK if new.halted else Exit.OK
                 await _news(database, revision)
 
@@ -72,19 +72,19 @@ def _step(
 
 
 async def _now(database: Database, channel: str) -> tuple[Release, StoredEntry | None, RolloutState | None]:
-    release, _ = await head(database, channel)
+    release, _ = await read_head(database, channel)
     if release is None:
         raise Failure(f"there is no release of {channel} in {database.location}")
     entry = await database.get(rollout_key(channel))
     try:
-        return release, entry, decode(entry.data) if entry else None
+        return release, entry, decode_rollout(entry.data) if entry else None
     except ValueError:
         return release, entry, None
 
 
 async def _write(database: Database, channel: str, state: RolloutState, entry: StoredEntry | None) -> bool:
     try:
-        await database.put(rollout_key(channel), encode(state), expect=entry.version if entry else None)
+        await database.put(rollout_key(channel), encode_rollout(state), expect=entry.version if entry else None)
     except Conflict:
         return False  # another one is at it: look at what it came to
     return True
@@ -92,12 +92,12 @@ async def _write(database: Database, channel: str, state: RolloutState, entry: S
 
 def _settled(release: Release, found: Sequence[MachineReport], state: RolloutState) -> bool:
     """Whether no machine is on its way any more; a rollout that is stopped waits for nobody."""
-    counted = count(release, found, state.share, time.time())
+    counted = count_machines(release, found, state.share, time.time())
     return bool(state.halted) or (counted.done + counted.back >= counted.invited and not counted.at_work)
 
 
 def _said(release: Release, found: Sequence[MachineReport], state: RolloutState) -> str:
-    counted = count(release, found, state.share, time.time())
+    counted = count_machines(release, found, state.share, time.time())
     have = f"{counted.done} have it, {counted.at_work} at work, {counted.back} went back"
     lost = f", {counted.lost} lost" if counted.lost else ""
     machines = f"{counted.invited} of {counted.all} machines may: {have}{lost}"
@@ -115,7 +115,7 @@ def _tell(
     console: Console,
 ) -> None:
     if request.json:
-        counted = count(release, found, state.share, time.time())
+        counted = count_machines(release, found, state.share, time.time())
         console.json({"release": release.title, "state": to_json(state), "machines": to_json(counted)})
     else:
         console.line(f"{time.strftime('%H:%M:%S')}  {said}", Style.BAD if state.halted else Style.PLAIN)
@@ -137,4 +137,4 @@ def _share(text: str) -> float:
         FORMATS["share"](text)
     except ValueError as error:
         raise Usage(f"--open {text}: {error}") from None
-    return share(text)
+    return parse_share(text)

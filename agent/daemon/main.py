@@ -16,7 +16,7 @@ from ordain.agent.daemon.dbus_service import Service, serve
 from ordain.agent.daemon.follower import Follower
 from ordain.agent.daemon.settings_reload import Reconfigure, source_of
 from ordain.agent.daemon.takeover import settled, take_over
-from ordain.agent.delivery.fleet.report import MachineReport, ReportWriter, boot, lag, report
+from ordain.agent.delivery.fleet.report import MachineReport, ReportWriter, make_report, source_lag_sec, this_boot
 from ordain.agent.errors import Failure, Unavailable
 from ordain.agent.settings import read_settings
 from ordain.agent.status import State, Status
@@ -123,13 +123,13 @@ def _report(follower: Follower) -> MachineReport | None:
     """What others are told; nothing before the first documents."""
     if follower.facts is None:
         return None
-    return report(
+    return make_report(
         follower.current,
         follower.facts,
         labels=follower.labels,
         release=follower.taken,
-        boot=boot(follower.engine.root),
-        lag=lag(follower.current.source.since),
+        boot=this_boot(follower.engine.root),
+        lag=source_lag_sec(follower.current.source.since),
     )
 
 

@@ -15,7 +15,7 @@ from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.release import verify
 from ordain.agent.delivery.release.bundle import bundle, is_manifest
 from ordain.agent.delivery.release.channel import STABLE
-from ordain.agent.delivery.release.manifest import Release, Rollout, read
+from ordain.agent.delivery.release.manifest import Release, Rollout, read_release
 from ordain.agent.delivery.source.http_source import MachineIdentity
 from ordain.agent.model import RawDocument
 from ordain.agent.server.machine_documents import could_be_for, known_of
@@ -75,7 +75,7 @@ def offer_releases(
     for path, data in files:
         if is_manifest(data):
             try:
-                release = read(path, data)
+                release = read_release(path, data)
             except Refused as refused:
                 problems += refused.problems
             else:
@@ -112,7 +112,7 @@ def _path(found: Found, channel: str, number: int) -> str:
 
 def _offer(release: Release, have: Mapping[str, bytes]) -> OfferedRelease:
     blobs = {hash: have[hash] for hash in release.documents.values()}
-    nodes = verify.nodes_in(tuple(blobs.items()))
+    nodes = verify.node_documents(tuple(blobs.items()))
     return OfferedRelease(release=release, blobs=blobs, nodes=nodes)
 
 
@@ -122,7 +122,9 @@ def _wrong(rivals: list[tuple[str, Release]], have: Mapping[str, bytes]) -> Iter
         if rival.hash != release.hash:
             yield _problem(other, f"there is another release {release.title}, in {path}", "sign it under a new number")
     if missing := frozenset(release.documents.values()) - have.keys():
-        yield _problem(path, str(verify.incomplete(release, missing)), "the documents as they were signed belong here")
+        yield _problem(
+            path, str(verify.incomplete_release(release, missing)), "the documents as they were signed belong here"
+        )
     if release.rollout != Rollout():
         what = f"release {release.title} asks machines to take turns, and a boot server has none to give"
         yield _problem(path, what, "sign it without, or hand it out from a store")

@@ -16,4 +16,4 @@ def key_of(seed: int, name: str = "ops", channels: frozenset[str] = frozenset())
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     private = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
-    return private, PublicKey(name=name, raw=signing.public(private), channels=channels)
+    return private, PublicKey(name=name, raw=signing.public_bytes(private), channels=channels)

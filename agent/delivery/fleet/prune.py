@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry, Write
-from ordain.agent.delivery.fleet.reports import reports
-from ordain.agent.delivery.fleet.rollout_policy import decode
+from ordain.agent.delivery.fleet.reports import read_reports
+from ordain.agent.delivery.fleet.rollout_policy import decode_rollout
 from ordain.agent.delivery.protocol import SourceError, SourceFault
-from ordain.agent.delivery.release.manifest import Release, read
+from ordain.agent.delivery.release.manifest import Release, read_release
 from ordain.agent.delivery.release.publish import BLOBS, RELEASES
 from ordain.agent.delivery.release.publish_lock import hold_publish_lock
 from ordain.agent.errors import Failure
@@ -63,11 +63,11 @@ async def _survey(database: Database, channel: str, keep: int) -> tuple[Pruned, 
         of, _, name = entry.key.removeprefix(RELEASES).partition("/")
         if name == "rollout":
             try:
-                used.add((of, decode(entry.data).number))
+                used.add((of, decode_rollout(entry.data).number))
             except ValueError as error:
                 raise Failure(f"{entry.key}: {error}") from None
             continue
-        release = read(entry.key, entry.data)
+        release = read_release(entry.key, entry.data)
         if name == "head":
             heads.append(release)
             used.add((of, release.number))
@@ -96,7 +96,7 @@ async def _survey(database: Database, channel: str, keep: int) -> tuple[Pruned, 
 
 async def _reported(database: Database) -> set[tuple[str, int]]:
     """Channel and number of what machines have, also of those that were not heard of for long."""
-    found, unreadable, _ = await reports(database)
+    found, unreadable, _ = await read_reports(database)
     if unreadable:
         what = f"{', '.join(unreadable[:3])}: a report that cannot be read, so that nobody knows what the machine has"
         raise Failure(f"{what} (`ordainctl fleet forget MACHINE` if it is no more)")

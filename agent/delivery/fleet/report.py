@@ -93,7 +93,7 @@ class MachineReport:
     dropped: int = 0
 
 
-def report(
+def make_report(
     status: Status,
     facts: Facts,
     *,
@@ -120,7 +120,10 @@ def report(
         },
         drift=status.drift,
         source=ReportedSource(
-            type=status.source.type, connected=status.source.connected, revision=status.source.revision, lag=lag
+            type=status.source.type,
+            connected=status.source.connected,
+            revision=status.source.revision,
+            lag=lag,
         ),
         boot=boot,
         labels=labels,
@@ -128,12 +131,12 @@ def report(
     )
 
 
-def boot(root: Path) -> ReportedBoot:
+def this_boot(root: Path) -> ReportedBoot:
     """This boot of the machine below ``root``."""
     return ReportedBoot(id=boot_id(root), generated_from=read_record(root).get("from", ("",))[0])
 
 
-def lag(since: str) -> int:
+def source_lag_sec(since: str) -> int:
     """The seconds since a time of `SourceState.since`; 0 for "".
 
     >>> lag("")
@@ -142,12 +145,12 @@ def lag(since: str) -> int:
     return round((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()) if since else 0
 
 
-def encode(found: MachineReport) -> bytes:
+def encode_report(found: MachineReport) -> bytes:
     """The report as JSON."""
     return json.dumps(to_json(found), sort_keys=True, separators=(",", ":")).encode()
 
 
-def decode(data: bytes) -> MachineReport:
+def decode_report(data: bytes) -> MachineReport:
     """Read a report. Raises ValueError for anything else."""
     try:
         found = json.loads(data)

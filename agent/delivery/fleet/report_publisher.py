@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ordain.agent.delivery.database.backoff import Backoff
 from ordain.agent.delivery.database.database import ANY, Conflict, Database
-from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode
+from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.model import to_json
 from ordain.agent.system import inotify
@@ -33,7 +33,7 @@ LOST_SEC = 2.5 * BEAT_SEC
 """A machine that was silent for so long is counted as lost."""
 
 
-def key(machine: str) -> str:
+def status_key(machine: str) -> str:
     """Where the report of a machine lies."""
     return f"{STATUS}{machine}"
 
@@ -85,7 +85,7 @@ class ReportPublisher:
 
     def _read(self) -> MachineReport | None:
         with contextlib.suppress(OSError, ValueError):
-            return decode((self.root / PATH).read_bytes())
+            return decode_report((self.root / PATH).read_bytes())
         return None
 
     async def _put(self, database: Database, found: MachineReport) -> None:
@@ -93,10 +93,10 @@ class ReportPublisher:
             {**to_json(found), "dropped": self.dropped, "seen": int(time.time())}, sort_keys=True
         ).encode()
         try:
-            self._version = await database.put(key(found.machine), data, expect=self._version)
+            self._version = await database.put(status_key(found.machine), data, expect=self._version)
         except Conflict:
             log.warning("another machine writes the status of %s: machine-ids are to be unique", found.machine)
-            self._version = await database.put(key(found.machine), data, expect=ANY)
+            self._version = await database.put(status_key(found.machine), data, expect=ANY)
 
 
 async def _ticks(path: Path, beat_sec: float) -> AsyncGenerator[None, None]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.database.semaphore import Semaphore
 from ordain.agent.delivery.fleet import rollout_policy
-from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode
+from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, Wait
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.manifest import Release
@@ -71,12 +71,12 @@ class RolloutGate:
 
     async def _wait(self, head: Release, state: RolloutState | None) -> Wait | None:
         now, place = self.now(), position(self.machine, head.title)
-        held = rollout_policy.stage(head.rollout, head.number, state, place)
+        held = rollout_policy.stage_wait(head.rollout, head.number, state, place)
         if held:
             return held
         if self._since is None or self._since[0] != head.hash:
             self._since = head.hash, now
-        held = rollout_policy.clock(head.rollout, self.own, place, now, self._since[1])
+        held = rollout_policy.window_wait(head.rollout, self.own, place, now, self._since[1])
         if held or not head.rollout.parallel or (self._holding and not self._holding.done()):
             return held
         slots = self._slots(head)
@@ -126,7 +126,7 @@ class RolloutGate:
 
     def _report(self) -> MachineReport | None:
         with contextlib.suppress(OSError, ValueError):
-            return decode((self.root / PATH).read_bytes())
+            return decode_report((self.root / PATH).read_bytes())
         return None
 
     async def close(self) -> None:

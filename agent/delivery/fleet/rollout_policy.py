@@ -41,12 +41,12 @@ class Wait:
     until: datetime | None = None
 
 
-def encode(state: RolloutState) -> bytes:
+def encode_rollout(state: RolloutState) -> bytes:
     """The key's content."""
     return json.dumps(to_json(state)).encode()
 
 
-def decode(data: bytes) -> RolloutState:
+def decode_rollout(data: bytes) -> RolloutState:
     """Read the key. Raises ValueError."""
     try:
         return from_json(RolloutState, json.loads(data))
@@ -54,7 +54,7 @@ def decode(data: bytes) -> RolloutState:
         raise ValueError(f"no state of a rollout: {error}") from None
 
 
-def stage(rollout: Rollout, number: int, state: RolloutState | None, place: float) -> Wait | None:
+def stage_wait(rollout: Rollout, number: int, state: RolloutState | None, place: float) -> Wait | None:
     """Whether the stages hold back the machine at ``place`` from release ``number``; None: they do not."""
     if state is not None and state.number == number and state.halted:
         return Wait(why=f"the rollout is stopped: {state.halted}")
@@ -65,7 +65,7 @@ def stage(rollout: Rollout, number: int, state: RolloutState | None, place: floa
     return None if place < share else Wait(why=f"the rollout is at {100 * share:g}% of the machines")
 
 
-def clock(rollout: Rollout, own: Iterable[Window], place: float, now: datetime, since: datetime) -> Wait | None:
+def window_wait(rollout: Rollout, own: Iterable[Window], place: float, now: datetime, since: datetime) -> Wait | None:
     """Whether windows and splay hold a machine back at ``now``.
 
     It has to be a window of the release and one of the machine's ``own``, where there are any. The splay begins with

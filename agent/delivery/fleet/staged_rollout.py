@@ -28,7 +28,7 @@ class MachineCounts:
     lost: int = 0
 
 
-def count(release: Release, reports: Iterable[MachineReport], share: float, now: float) -> MachineCounts:
+def count_machines(release: Release, reports: Iterable[MachineReport], share: float, now: float) -> MachineCounts:
     """Count the machines of the release's channel."""
     found = MachineCounts()
     for report in reports:
@@ -58,7 +58,7 @@ def advance(release: Release, reports: Iterable[MachineReport], state: RolloutSt
         state = RolloutState(number=release.number, share=stages[0], opened=now)
     if state.halted:
         return state
-    found = count(release, reports, state.share, now)
+    found = count_machines(release, reports, state.share, now)
     have = found.done + found.back
     limit = release.rollout.stop_at
     if found.back and limit is not None and found.back / have > limit:
@@ -71,6 +71,6 @@ def advance(release: Release, reports: Iterable[MachineReport], state: RolloutSt
     return state
 
 
-def over(release: Release, state: RolloutState) -> bool:
+def is_finished(release: Release, state: RolloutState) -> bool:
     """Whether nothing is left to open."""
     return bool(state.halted) or state.share >= max(release.rollout.stages or (1.0,))

@@ -14,12 +14,12 @@ from pathlib import Path
 
 from ordain.agent.delivery.protocol import ReleaseReference, Snapshot, SourceError, SourceFault
 from ordain.agent.delivery.release import verify
-from ordain.agent.delivery.release.bundle import is_manifest, split
+from ordain.agent.delivery.release.bundle import is_manifest, split_releases
 from ordain.agent.delivery.release.channel import channel_of
-from ordain.agent.delivery.release.highest_accepted import highest, remember
-from ordain.agent.delivery.release.manifest import Release, read
-from ordain.agent.delivery.release.signing import check
-from ordain.agent.delivery.release.trusted_keys import trusted
+from ordain.agent.delivery.release.highest_accepted import read_highest, record_accepted
+from ordain.agent.delivery.release.manifest import Release, read_release
+from ordain.agent.delivery.release.signing import valid_signers
+from ordain.agent.delivery.release.trusted_keys import trusted_keys
 from ordain.agent.errors import Failure
 from ordain.agent.model import RawDocuments
 from ordain.agent.settings import Trust
@@ -43,11 +43,11 @@ def admit_snapshot(
     """
     facts = read_facts(root)
     shared = shared_versions(transforms(root))
-    admitted, release = Admission(root=root, trust=trust, check=check).admit(snapshot, facts, shared)
+    admitted, release = Admission(root=root, trust=trust, check=valid_signers).admit(snapshot, facts, shared)
     reference = ReleaseReference()
     if release:
         reference = ReleaseReference(channel=release.channel, number=release.number, hash=release.hash)
-    return admitted, reference, with_node(verify.nodes_in(admitted.texts), facts, shared).labels
+    return admitted, reference, with_node(verify.node_documents(admitted.texts), facts, shared).labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +63,7 @@ class Admission:
 
         A release that was taken is remembered, so that no older one is taken again.
         """
-        texts = split(snapshot.texts)
+        texts = split_releases(snapshot.texts)
         manifests = [(path, data) for path, data in texts if is_manifest(data)]
         if not manifests:
             if not snapshot.texts or self.trust is Trust.OPEN or (self.trust is Trust.LOCAL and snapshot.own):
@@ -73,11 +73,11 @@ class Admission:
             raise SourceError(what, code=SourceFault.UNSIGNED, hint=hint)
         channel = channel_of(facts)
         releases = [self._verified(path, data) for path, data in manifests]
-        head = verify.one_of(releases)
-        verify.newer(head, channel, self._highest().get(channel))
+        head = verify.highest_release(releases)
+        verify.require_newer(head, channel, self._highest().get(channel))
         chosen = _all(head, texts, facts, shared)
         taken = head
-        pin = verify.pin_of(chosen, facts, shared)
+        pin = verify.pinned_number(chosen, facts, shared)
         if pin and pin != head.number:
             taken = _pinned(releases, head, pin)
             chosen = _all(taken, texts, facts, shared)
@@ -89,14 +89,14 @@ class Admission:
 
     def _verified(self, path: str, data: bytes) -> Release:
         try:
-            release = read(path, data)
+            release = read_release(path, data)
         except Refused as refused:
-            raise verify.unreadable(refused) from None
-        keys, problems = trusted(self.root)
+            raise verify.unreadable_release(refused) from None
+        keys, problems = trusted_keys(self.root)
         if self.trust is Trust.OPEN and not keys and not problems:
             return release
         try:
-            verify.signed_by(release, keys, self.check)
+            verify.trusted_signers(release, keys, self.check)
         except SourceError as error:
             bad = f"; {problems[0].where}: {problems[0].what}" if problems else ""
             raise SourceError(f"{error}{bad}", code=error.code, hint=error.hint) from None
@@ -106,25 +106,25 @@ class Admission:
 
     def _highest(self) -> Mapping[str, verify.AcceptedRelease]:
         try:
-            return highest(self.root)
+            return read_highest(self.root)
         except (ValueError, OSError) as error:
             raise SourceError(str(error), code=SourceFault.RELEASE_REPLAYED) from None
 
     def _remember(self, channel: str, accepted: verify.AcceptedRelease) -> None:
         try:
-            remember(self.root, channel, accepted)
+            record_accepted(self.root, channel, accepted)
         except OSError as error:  # a full disk keeps no configuration away
             log.warning("release %s %d: not remembered: %s", channel, accepted.number, error)
 
 
 def _all(release: Release, texts: RawDocuments, facts: Facts, shared: Mapping[str, str]) -> RawDocuments:
-    chosen, missing = verify.choose(release, verify.by_hash(data for _, data in texts), facts, shared)
+    chosen, missing = verify.select_documents(release, verify.by_hash(data for _, data in texts), facts, shared)
     if missing:
         there = {path.rpartition("#")[2] for path, _ in texts if "#" in path}
         for name in sorted(there & {name for name, hash in release.documents.items() if hash in missing}):
             what = f"release {release.title}: {name} is not the document that was signed"
             raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint="somebody changed it after it was signed")
-        raise verify.incomplete(release, missing)
+        raise verify.incomplete_release(release, missing)
     return chosen
 
 

@@ -32,7 +32,7 @@ def bundle(texts: Iterable[RawDocument]) -> bytes:
     return b"".join(b"--- # %d bytes, %s\n%s\n" % (len(data), _shown(name), data) for name, data in texts)
 
 
-def pieces(text: bytes) -> RawDocuments:
+def unbundle(text: bytes) -> RawDocuments:
     """The inverse of `bundle`; nothing for a text that is none.
 
     >>> pieces(b"--- # 4 bytes, a.yaml\\na: 1\\n"), pieces(b"a: 1")
@@ -52,7 +52,7 @@ def pieces(text: bytes) -> RawDocuments:
     return tuple(found)
 
 
-def split(texts: Iterable[RawDocument]) -> RawDocuments:
+def split_releases(texts: Iterable[RawDocument]) -> RawDocuments:
     """``texts`` with manifests and documents one by one, where they hold a release; as they are where not.
 
     A path has the name that a bundle gave the piece, or its number, behind ``#``.
@@ -60,7 +60,7 @@ def split(texts: Iterable[RawDocument]) -> RawDocuments:
     texts = tuple(texts)
     cut: list[RawDocument] = []
     for path, data in texts:
-        cut += [(f"{path}#{name}", piece) for name, piece in pieces(data)] or [(path, data)]
+        cut += [(f"{path}#{name}", piece) for name, piece in unbundle(data)] or [(path, data)]
     if _released(cut):
         return tuple(cut)
     cut = [(f"{path}#{n}", piece) for path, data in texts for n, piece in enumerate(_SEPARATOR.split(data), 1)]
@@ -69,7 +69,7 @@ def split(texts: Iterable[RawDocument]) -> RawDocuments:
 
 def holds_release(texts: Iterable[RawDocument]) -> bool:
     """Whether a manifest is among ``texts``, by itself or within one."""
-    return _released(split(texts))
+    return _released(split_releases(texts))
 
 
 def is_manifest(data: bytes) -> bool:

@@ -20,7 +20,7 @@ FLOOR = "usr/lib/ordain/releases.json"
 PATHS = ("var/lib/ordain/releases.json", "run/ordain/releases.json")
 
 
-def highest(root: Path) -> dict[str, AcceptedRelease]:
+def read_highest(root: Path) -> dict[str, AcceptedRelease]:
     """The highest release of each channel by any of the records. Raises ValueError for one that cannot be read:
 
     to forget is what an attacker would want, so a damaged record is not an empty one.
@@ -33,17 +33,17 @@ def highest(root: Path) -> dict[str, AcceptedRelease]:
     return found
 
 
-def remember(root: Path, channel: str, accepted: AcceptedRelease) -> None:
+def record_accepted(root: Path, channel: str, accepted: AcceptedRelease) -> None:
     """Record that a release was taken; written only if it is news."""
-    known = highest(root)
+    known = read_highest(root)
     if known.get(channel) == accepted:
         return
     _write(root, {**known, channel: accepted})
 
 
-def forget(root: Path, channel: str) -> AcceptedRelease | None:
+def forget_accepted(root: Path, channel: str) -> AcceptedRelease | None:
     """Forget what was taken of ``channel``, so that an operator can have an older release; the image's floor stays."""
-    known = highest(root)
+    known = read_highest(root)
     gone = known.pop(channel, None)
     if gone is not None:
         for path in PATHS:

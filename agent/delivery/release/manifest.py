@@ -117,10 +117,10 @@ def make(
         "documents": dict(sorted(documents.items())),
     }
     data = {key: value for key, value in data.items() if value not in ("", False, None)}
-    return read(f"{channel}-{number}", json.dumps(data).encode())
+    return read_release(f"{channel}-{number}", json.dumps(data).encode())
 
 
-def read(path: str, text: bytes) -> Release:
+def read_release(path: str, text: bytes) -> Release:
     """Read a manifest, JSON or YAML. Raises `Refused` for anything that is not exactly one.
 
     Keys of a later version are signed like all others, and left out of account.
@@ -181,13 +181,13 @@ def _rollout(data: Mapping[str, Any]) -> Rollout:
         splay_sec=timespan(str(data.get("splay") or "0")) / 1e6,
         parallel=data.get("max-parallel") or 0,
         windows=tuple(map(window, _listed(data.get("windows")))),
-        stages=tuple(map(share, _listed(data.get("stages")))),
-        stop_at=share(data["stop-at"]) if data.get("stop-at") else None,
+        stages=tuple(map(parse_share, _listed(data.get("stages")))),
+        stop_at=parse_share(data["stop-at"]) if data.get("stop-at") else None,
         soak_sec=timespan(str(data.get("soak") or "0")) / 1e6,
     )
 
 
-def share(text: str) -> float:
+def parse_share(text: str) -> float:
     """A share as a number: ``5%`` is 0.05."""
     return float(text.removesuffix("%")) / 100
 
@@ -196,7 +196,7 @@ def _listed(value: Any) -> Iterable[str]:
     return [] if value is None else [value] if isinstance(value, str) else value
 
 
-def warning(release: Release) -> tuple[Problem, ...]:
+def unknown_key_warnings(release: Release) -> tuple[Problem, ...]:
     """What is left out of account."""
     return tuple(
         Problem(

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
 from ordain.agent.delivery.protocol import SourceError, SourceFault
-from ordain.agent.delivery.release.manifest import Release, read
+from ordain.agent.delivery.release.manifest import Release, read_release
 from ordain.agent.delivery.release.publish_lock import PublishLock, hold_publish_lock
 from ordain.agent.errors import Failure
 
@@ -37,10 +37,10 @@ def number_key(channel: str, number: int) -> str:
     return f"{RELEASES}{channel}/{number}"
 
 
-async def head(database: Database, channel: str) -> tuple[Release | None, StoredEntry | None]:
+async def read_head(database: Database, channel: str) -> tuple[Release | None, StoredEntry | None]:
     """The latest release of a channel, if there is one. Raises `Refused` if it cannot be read."""
     entry = await database.get(head_key(channel))
-    return (read(entry.key, entry.data), entry) if entry else (None, None)
+    return (read_release(entry.key, entry.data), entry) if entry else (None, None)
 
 
 async def publish(database: Database, release: Release, blobs: Mapping[str, bytes]) -> bool:
@@ -53,7 +53,7 @@ async def publish(database: Database, release: Release, blobs: Mapping[str, byte
 
 
 async def _publish(database: Database, release: Release, blobs: Mapping[str, bytes], turn: PublishLock) -> bool:
-    now, entry = await head(database, release.channel)
+    now, entry = await read_head(database, release.channel)
     if now and now.number > release.number:
         raise Failure(f"{release.channel} is at {now.number}: a channel never goes back; sign it under a new number")
     if now and now.number == release.number and now.hash != release.hash:
@@ -64,7 +64,7 @@ async def _publish(database: Database, release: Release, blobs: Mapping[str, byt
     await turn.keep()
     key = number_key(release.channel, release.number)
     there = await database.get(key)
-    if there and read(key, there.data).hash != release.hash:
+    if there and read_release(key, there.data).hash != release.hash:
         raise Failure(f"there is another release {release.title} already; sign this one under a new number")
     if there is None or there.data != release.text():
         await _put(database, key, release.text(), there.version if there else None)
@@ -91,16 +91,20 @@ async def _blob(database: Database, hash: str, data: bytes | None, release: Rele
     await _put(database, f"{BLOBS}{hash}", data, there.version if there else None)
 
 
-async def releases(database: Database) -> tuple[tuple[Release, bool], ...]:
+async def list_releases(database: Database) -> tuple[tuple[Release, bool], ...]:
     """Every release in the store by channel and number, and whether it is its channel's head."""
     listing = await database.list(RELEASES)
     entries = [entry for entry in listing.entries if not entry.key.endswith("/rollout")]
     heads = {entry.data for entry in entries if entry.key.endswith("/head")}
-    found = [(read(entry.key, entry.data), entry.data in heads) for entry in entries if not entry.key.endswith("/head")]
+    found = [
+        (read_release(entry.key, entry.data), entry.data in heads)
+        for entry in entries
+        if not entry.key.endswith("/head")
+    ]
     return tuple(sorted(found, key=lambda item: (item[0].channel, item[0].number)))
 
 
-async def blobs_of(database: Database, release: Release, hashes: Iterable[str]) -> dict[str, bytes]:
+async def read_blobs(database: Database, release: Release, hashes: Iterable[str]) -> dict[str, bytes]:
     """Those documents of ``release`` that are there. Raises `SourceError` if one is not what its hash says."""
     entries = await asyncio.gather(*(database.get(f"{BLOBS}{hash}") for hash in hashes))
     found: dict[str, bytes] = {}

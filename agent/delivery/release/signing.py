@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 
-def generate(passphrase: bytes = b"") -> tuple[bytes, bytes]:
+def generate_key(passphrase: bytes = b"") -> tuple[bytes, bytes]:
     """A new key: the private one as PEM, locked by ``passphrase`` unless that is empty; the public one's 32 bytes."""
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     key = Ed25519PrivateKey.generate()
     locked = form.BestAvailableEncryption(passphrase) if passphrase else form.NoEncryption()
-    return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, locked), public(key)
+    return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, locked), public_bytes(key)
 
 
-def public(key: Ed25519PrivateKey) -> bytes:
+def public_bytes(key: Ed25519PrivateKey) -> bytes:
     """The 32 bytes of its public key."""
     from cryptography.hazmat.primitives import serialization as form
 
@@ -34,7 +34,7 @@ class LockedKey(Failure):
     """The key needs its passphrase."""
 
 
-def private(path: str, pem: bytes, passphrase: bytes = b"") -> Ed25519PrivateKey:
+def load_private_key(path: str, pem: bytes, passphrase: bytes = b"") -> Ed25519PrivateKey:
     """Read a private key. Raises `LockedKey`, or `Failure` for what is none."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -57,7 +57,7 @@ def sign(key: Ed25519PrivateKey, data: bytes) -> str:
     return base64.b64encode(key.sign(data)).decode()
 
 
-def check(data: bytes, signatures: Mapping[bytes, str]) -> frozenset[bytes]:
+def valid_signers(data: bytes, signatures: Mapping[bytes, str]) -> frozenset[bytes]:
     """Those public keys of ``signatures`` (key → base64) whose signature over ``data`` is good."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey

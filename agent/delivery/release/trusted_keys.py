@@ -52,7 +52,7 @@ class PublicKey:
         return not self.channels or channel in self.channels
 
 
-def read_line(line: str) -> PublicKey:
+def parse_key(line: str) -> PublicKey:
     """Read a public key. Raises `InvalidKey`.
 
     >>> read_line("ed25519 " + "A" * 43 + "= ops channel=canary").channels
@@ -75,7 +75,7 @@ def read_line(line: str) -> PublicKey:
     return PublicKey(name=words[2], raw=raw, channels=frozenset(channels))
 
 
-def trusted(root: Path) -> tuple[tuple[PublicKey, ...], tuple[Problem, ...]]:
+def trusted_keys(root: Path) -> tuple[tuple[PublicKey, ...], tuple[Problem, ...]]:
     """The keys this machine trusts, and the lines that are none; of a bad line nothing is believed."""
     found: list[PublicKey] = []
     problems: list[Problem] = []
@@ -91,7 +91,7 @@ def trusted(root: Path) -> tuple[tuple[PublicKey, ...], tuple[Problem, ...]]:
         try:
             for number, line in _lines((folder / name).read_bytes()):
                 try:
-                    found.append(read_line(line))
+                    found.append(parse_key(line))
                 except InvalidKey as bad:
                     problems.append(_problem(path, number, str(bad)))
         except (OSError, UnicodeDecodeError) as error:

@@ -32,7 +32,7 @@ class AcceptedRelease:
     hash: str
 
 
-def signed_by(release: Release, keys: Iterable[PublicKey], check: Check) -> tuple[PublicKey, ...]:
+def trusted_signers(release: Release, keys: Iterable[PublicKey], check: Check) -> tuple[PublicKey, ...]:
     """The trusted keys that signed ``release``, one being enough. Raises `SourceError` if none did."""
     keys = tuple(keys)
     if not keys:
@@ -58,7 +58,7 @@ def signed_by(release: Release, keys: Iterable[PublicKey], check: Check) -> tupl
     return tuple(key for key in fitting if key.raw in good)
 
 
-def newer(release: Release, channel: str, highest: AcceptedRelease | None) -> None:
+def require_newer(release: Release, channel: str, highest: AcceptedRelease | None) -> None:
     """Raise `SourceError` for a release of another channel, one that is older than ``highest``, or another of its
     number."""
     if release.channel != channel:
@@ -77,7 +77,7 @@ def newer(release: Release, channel: str, highest: AcceptedRelease | None) -> No
         raise SourceError(what, code=SourceFault.CONFLICT, hint="publish it under a new number")
 
 
-def choose(
+def select_documents(
     release: Release, have: Mapping[str, bytes], facts: Facts, shared: Mapping[str, str]
 ) -> tuple[RawDocuments, frozenset[str]]:
     """Name and bytes of the documents of ``release`` that this machine may match, sorted by name; and what is missing.
@@ -93,7 +93,7 @@ def choose(
         if missing := frozenset(named.values()) - have.keys():
             return (), missing
         texts = tuple(sorted({(name.partition("/")[2], have[hash]) for name, hash in named.items()}))
-        wanted = document_keys.scopes_for(with_node(nodes_in(texts), facts, shared))
+        wanted = document_keys.scopes_for(with_node(node_documents(texts), facts, shared))
     return texts, frozenset()
 
 
@@ -102,17 +102,17 @@ def by_hash(texts: Iterable[bytes]) -> dict[str, bytes]:
     return {hashlib.sha256(data).hexdigest(): data for data in texts}
 
 
-def pin_of(texts: RawDocuments, facts: Facts, shared: Mapping[str, str]) -> int:
+def pinned_number(texts: RawDocuments, facts: Facts, shared: Mapping[str, str]) -> int:
     """The release that this machine's Node pins it to; 0: none."""
-    return max((node.pin for node in nodes_of(nodes_in(texts), facts, shared)), default=0)
+    return max((node.pin for node in nodes_of(node_documents(texts), facts, shared)), default=0)
 
 
-def nodes_in(texts: RawDocuments) -> tuple[Document, ...]:
+def node_documents(texts: RawDocuments) -> tuple[Document, ...]:
     """The Node documents; one that is wrong is the compiler's to refuse."""
     return tuple(d for path, data in texts if b"Node" in data for d in read(path, data)[0] if d.kind is Kind.NODE)
 
 
-def incomplete(release: Release, missing: Iterable[str]) -> SourceError:
+def incomplete_release(release: Release, missing: Iterable[str]) -> SourceError:
     """What there is to say while documents are missing."""
     names = sorted({name for name, hash in release.documents.items() if hash in set(missing)})
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
@@ -120,14 +120,14 @@ def incomplete(release: Release, missing: Iterable[str]) -> SourceError:
     return SourceError(what, code=SourceFault.RELEASE_INCOMPLETE, hint="it is being published, or a replica is behind")
 
 
-def unreadable(refused: Refused) -> SourceError:
+def unreadable_release(refused: Refused) -> SourceError:
     """What there is to say of a text that is no release."""
     first = refused.problems[0]
     code = SourceFault.SCHEMA_TOO_NEW if first.code == SourceFault.SCHEMA_TOO_NEW else SourceFault.VERIFY_FAILED
     return SourceError(f"{first.where}: {first.what}", code=code, hint=first.hint)
 
 
-def one_of(releases: Iterable[Release]) -> Release:
+def highest_release(releases: Iterable[Release]) -> Release:
     """The one to take of several that all verify, as after a conflict between replicas: the highest number.
 
     Raises `SourceError` where two have that number.

@@ -24,7 +24,7 @@ from ordain.agent.delivery.database.http_transport import (
     require_success,
 )
 from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
-from ordain.agent.delivery.release.bundle import split
+from ordain.agent.delivery.release.bundle import split_releases
 from ordain.agent.delivery.release.channel import LABEL
 from ordain.agent.delivery.source import service_credentials
 from ordain.agent.source_settings import SourceSettings
@@ -165,7 +165,7 @@ def _look(location: str, body: bytes) -> None:
     """Whether these are documents at all; whether they are right is not for us to say. Raises `SourceError`."""
     found = 0
     try:
-        for path, text in split([(location, body)]):
+        for path, text in split_releases([(location, body)]):
             for node in nodes(path, text):
                 if not isinstance(node.value, Mapping) or "ordain" not in node.value:
                     raise SourceError(

@@ -11,12 +11,12 @@ from datetime import datetime
 
 from ordain.agent.delivery.database.database import Database, StoredEntry
 from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
-from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode
+from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode_rollout
 from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
 from ordain.agent.delivery.release import verify
 from ordain.agent.delivery.release.channel import channel_of
-from ordain.agent.delivery.release.manifest import Release, read
-from ordain.agent.delivery.release.publish import BLOBS, blobs_of, head_key, number_key, rollout_key
+from ordain.agent.delivery.release.manifest import Release, read_release
+from ordain.agent.delivery.release.publish import BLOBS, head_key, number_key, read_blobs, rollout_key
 from ordain.agent.model import RawDocuments
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Facts
@@ -75,7 +75,7 @@ class ReleaseReader:
                 head = self._release(await self.database.get(key), key)
         texts = {key: head.text()}
         found, named = await self._documents(head, facts)
-        pin = verify.pin_of(found, facts, self._shared)
+        pin = verify.pinned_number(found, facts, self._shared)
         if pin and pin != head.number:
             key = number_key(channel, pin)
             pinned = self._release(await self.database.get(key), key)
@@ -90,19 +90,19 @@ class ReleaseReader:
             hint = "`ordainctl release publish` puts one there"
             raise SourceError(f"{self.database.location}: there is no {key}", code=SourceFault.EMPTY, hint=hint)
         try:
-            return read(key, entry.data)
+            return read_release(key, entry.data)
         except Refused as refused:
-            raise verify.unreadable(refused) from None
+            raise verify.unreadable_release(refused) from None
 
     async def _documents(self, release: Release, facts: Facts) -> tuple[RawDocuments, frozenset[str]]:
         """The documents of ``release`` for this machine, and the hashes of all that it names."""
         while True:
-            texts, missing = verify.choose(release, self._have, facts, self._shared)
+            texts, missing = verify.select_documents(release, self._have, facts, self._shared)
             if not missing:
                 return texts, frozenset(release.documents.values())
-            found = await blobs_of(self.database, release, missing)
+            found = await read_blobs(self.database, release, missing)
             if missing - found.keys():
-                raise verify.incomplete(release, missing - found.keys())
+                raise verify.incomplete_release(release, missing - found.keys())
             self._have |= found
 
 
@@ -110,5 +110,5 @@ def _state(entry: StoredEntry | None) -> RolloutState | None:
     """How far the rollout is; what cannot be read opens nothing."""
     if entry is not None:
         with contextlib.suppress(ValueError):
-            return decode(entry.data)
+            return decode_rollout(entry.data)
     return None

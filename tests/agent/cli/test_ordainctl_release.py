@@ -12,10 +12,10 @@ import pytest
 from ordain.agent.cli.main import main
 from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
-from ordain.agent.delivery.fleet.report import MachineReport, ReportedCondition, encode
-from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, key
+from ordain.agent.delivery.fleet.report import MachineReport, ReportedCondition, encode_report
+from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, status_key
 from ordain.agent.delivery.protocol import ReleaseReference
-from ordain.agent.delivery.release.highest_accepted import highest, remember
+from ordain.agent.delivery.release.highest_accepted import read_highest, record_accepted
 from ordain.agent.delivery.release.publish import BLOBS, head_key
 from ordain.agent.delivery.release.verify import AcceptedRelease
 from ordain.agent.status import State
@@ -50,7 +50,7 @@ class Desk:
 
     def report(self, number: int, **more: object) -> None:
         found = MachineReport(machine=f"{number:032x}", hostname=f"web{number}", seen=int(time.time()), **more)  # type: ignore[arg-type]
-        asyncio.run(self.database.put(key(found.machine), encode(found), expect=ANY))
+        asyncio.run(self.database.put(status_key(found.machine), encode_report(found), expect=ANY))
 
 
 @pytest.fixture
@@ -178,11 +178,11 @@ def test_what_is_not_as_it_was_signed_is_not_promoted(desk: Desk) -> None:
 
 
 def test_a_machine_can_be_told_to_take_an_older_release(desk: Desk) -> None:
-    remember(desk.root, "stable", AcceptedRelease(number=9, hash="x"))
+    record_accepted(desk.root, "stable", AcceptedRelease(number=9, hash="x"))
 
     assert "forgot stable 9" in desk.do("release forget stable")
     assert "no release of stable was taken here" in desk.do("release forget stable")
-    assert highest(desk.root) == {}
+    assert read_highest(desk.root) == {}
 
 
 def test_the_fleet_is_a_table_that_labels_filter(desk: Desk) -> None:
@@ -206,7 +206,7 @@ def test_the_fleet_is_a_table_that_labels_filter(desk: Desk) -> None:
 def test_a_machine_that_is_silent_is_lost_and_can_be_forgotten(desk: Desk) -> None:
     desk.report(1, phase=State.CONVERGED)
     found = MachineReport(machine="a" * 32, hostname="old", seen=int(time.time() - LOST_SEC - 60))
-    asyncio.run(desk.database.put(key(found.machine), encode(found), expect=ANY))
+    asyncio.run(desk.database.put(status_key(found.machine), encode_report(found), expect=ANY))
 
     assert "lost (starting)" in desk.do("fleet status", 3)
     assert "old" in desk.do("fleet show aaaa")

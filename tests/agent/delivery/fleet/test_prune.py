@@ -16,13 +16,21 @@ from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.database.etcd import Etcd
 from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
 from ordain.agent.delivery.fleet.prune import Pruned, prune
-from ordain.agent.delivery.fleet.report import MachineReport, encode
+from ordain.agent.delivery.fleet.report import MachineReport, encode_report
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState
-from ordain.agent.delivery.fleet.rollout_policy import encode as encode_state
+from ordain.agent.delivery.fleet.rollout_policy import encode_rollout as encode_state
 from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.assemble import assemble
 from ordain.agent.delivery.release.manifest import Release, make
-from ordain.agent.delivery.release.publish import BLOBS, blobs_of, head, number_key, publish, releases, rollout_key
+from ordain.agent.delivery.release.publish import (
+    BLOBS,
+    list_releases,
+    number_key,
+    publish,
+    read_blobs,
+    read_head,
+    rollout_key,
+)
 from ordain.agent.delivery.release.publish_lock import hold_publish_lock
 from ordain.agent.errors import Failure
 
@@ -75,24 +83,24 @@ async def put(database: Database, number: int, *more: bytes, channel: str = "sta
 
 
 async def titles(database: Database) -> list[str]:
-    return [each.title for each, _ in await releases(database)]
+    return [each.title for each, _ in await list_releases(database)]
 
 
 async def offered(database: Database) -> None:
     """What machines are offered now is complete."""
-    now, _ = await head(database, "stable")
+    now, _ = await read_head(database, "stable")
     assert now is not None
     hashes = set(now.documents.values())
-    have = await blobs_of(database, now, hashes)
-    latest, _ = await head(database, "stable")
+    have = await read_blobs(database, now, hashes)
+    latest, _ = await read_head(database, "stable")
     assert have.keys() == hashes or latest != now, now.title
 
 
 async def whole(database: Database) -> None:
     """Every release in the store is complete."""
-    for each, _ in await releases(database):
+    for each, _ in await list_releases(database):
         hashes = set(each.documents.values())
-        assert (await blobs_of(database, each, hashes)).keys() == hashes, each.title
+        assert (await read_blobs(database, each, hashes)).keys() == hashes, each.title
 
 
 async def test_the_newest_stay_and_documents_go_that_nobody_names(store: Open) -> None:
@@ -113,7 +121,7 @@ async def test_the_newest_stay_and_documents_go_that_nobody_names(store: Open) -
         assert left == {COMMON, layer(1), layer(2), layer(4), layer(5)}
         await whole(database)
         assert await prune(database, channel="stable", keep=2) == Pruned(gone=(), stay=done.stay, blobs=())
-        now, _ = await head(database, "stable")
+        now, _ = await read_head(database, "stable")
         assert now is not None
         assert now.number == 5
 
@@ -126,7 +134,9 @@ async def test_what_somebody_has_or_is_pinned_to_stays(store: Open) -> None:
         state = RolloutState(number=5, share=0.1)
         await database.put(rollout_key("stable"), encode_state(state), expect=None)
         taken = ReleaseReference(channel="stable", number=4, hash="x")
-        await database.put("status/" + "a" * 32, encode(MachineReport(machine="a" * 32, release=taken)), expect=None)
+        await database.put(
+            "status/" + "a" * 32, encode_report(MachineReport(machine="a" * 32, release=taken)), expect=None
+        )
 
         done = await prune(database, keep=1)
 
@@ -182,7 +192,7 @@ async def test_a_publisher_waits_until_the_other_is_done(store: Open) -> None:
             with pytest.raises(Failure, match="somebody else publishes or prunes there"):
                 async with hold_publish_lock(database, patience_sec=0.0):
                     pass
-            assert await head(database, "stable") == (None, None)
+            assert await read_head(database, "stable") == (None, None)
         await publishing
         assert await titles(database) == ["stable 1"]
 

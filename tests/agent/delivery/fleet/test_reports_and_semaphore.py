@@ -17,12 +17,12 @@ from ordain.agent.delivery.database.http_transport import HttpTransport, ServerA
 from ordain.agent.delivery.database.semaphore import Semaphore
 from ordain.agent.delivery.database.watch import WatchTiming
 from ordain.agent.delivery.fleet import report_publisher, rollout_gate
-from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode, encode
-from ordain.agent.delivery.fleet.report_publisher import ReportPublisher, key
+from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report, encode_report
+from ordain.agent.delivery.fleet.report_publisher import ReportPublisher, status_key
 from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
 from ordain.agent.delivery.protocol import ReleaseReference, SourceError, SourceFault
 from ordain.agent.delivery.release import signing
-from ordain.agent.delivery.release.manifest import Release, make, read
+from ordain.agent.delivery.release.manifest import Release, make, read_release
 from ordain.agent.delivery.release.publish import publish
 from ordain.agent.delivery.source.database_source import DatabaseSource
 from ordain.agent.delivery.source.release_reader import ReleaseReader
@@ -151,11 +151,11 @@ class Machine:
         found = MachineReport(
             machine=self.facts.machine_id, phase=phase, release=ReleaseReference(channel="stable", number=number)
         )
-        (self.root / PATH).write_bytes(encode(found))
+        (self.root / PATH).write_bytes(encode_report(found))
 
     async def read(self) -> int:
         ((path, data),) = (await self.source.read()).texts
-        return read(path, data).number
+        return read_release(path, data).number
 
 
 async def test_machines_take_turns_by_the_semaphore_and_a_crashed_one_holds_nobody_up_for_ever(
@@ -245,7 +245,7 @@ def written(root: Path, **more: object) -> MachineReport:
     found = MachineReport(machine="0" * 32, hostname="web3", phase=Phase.CONVERGED, **more)  # type: ignore[arg-type]
     path = root / PATH
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".new").write_bytes(encode(found))
+    path.with_suffix(".new").write_bytes(encode_report(found))
     path.with_suffix(".new").rename(path)
     return found
 
@@ -253,8 +253,8 @@ def written(root: Path, **more: object) -> MachineReport:
 async def told(database: Database, wanted: Callable[[MachineReport], bool]) -> MachineReport:
     async with asyncio.timeout(30):
         while True:
-            entry = await database.get(key("0" * 32))
-            if entry and wanted(found := decode(entry.data)):
+            entry = await database.get(status_key("0" * 32))
+            if entry and wanted(found := decode_report(entry.data)):
                 return found
             await asyncio.sleep(0.01)
 
@@ -336,7 +336,7 @@ async def test_two_machines_of_one_id_are_noticed(
     written(tmp_path, generation=1)
     task = asyncio.create_task(ReportPublisher(root=tmp_path, open=lambda: DirectoryDatabase(tmp_path / "store")).run())
     await told(database, lambda r: r.generation == 1)
-    await database.put(key("0" * 32), b'{"machine": "another"}', expect=ANY)
+    await database.put(status_key("0" * 32), b'{"machine": "another"}', expect=ANY)
     written(tmp_path, generation=2)
     await told(database, lambda r: r.generation == 2)
     task.cancel()
@@ -350,8 +350,8 @@ def test_a_report_is_read_back_and_nonsense_is_refused() -> None:
         machine="x", facts=facts(1), labels={"role": ("web",)}, release=ReleaseReference(channel="a", number=1)
     )
 
-    assert decode(encode(full)) == full
-    assert decode(json.dumps({"machine": "x", "later": 1}).encode()).machine == "x"
+    assert decode_report(encode_report(full)) == full
+    assert decode_report(json.dumps({"machine": "x", "later": 1}).encode()).machine == "x"
     for bad in (b"", b"[]", b'"x"', b"null", b'{"machine": "x", "phase": "?"}', b'{"a":' * 99999):
         with pytest.raises(ValueError):  # noqa: PT011 - any message will do
-            decode(bad)
+            decode_report(bad)

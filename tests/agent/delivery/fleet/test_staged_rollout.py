@@ -9,8 +9,15 @@ import pytest
 
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.report_publisher import LOST_SEC
-from ordain.agent.delivery.fleet.rollout_policy import RolloutState, Wait, clock, decode, encode, stage
-from ordain.agent.delivery.fleet.staged_rollout import advance, count, over
+from ordain.agent.delivery.fleet.rollout_policy import (
+    RolloutState,
+    Wait,
+    decode_rollout,
+    encode_rollout,
+    stage_wait,
+    window_wait,
+)
+from ordain.agent.delivery.fleet.staged_rollout import advance, count_machines, is_finished
 from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.manifest import Release, Rollout, make
 from ordain.agent.delivery.spread import position
@@ -77,7 +84,7 @@ def test_the_clock_lets_in_after_the_splay_within_a_window_of_the_release_and_of
     own = (window("Tue 03:00-05:00"),)
 
     def until(now: str, place: float = 0.5, since: str = "Mon 00:00") -> str:
-        wait = clock(rollout, own, place, at(now), at(since))
+        wait = window_wait(rollout, own, place, at(now), at(since))
         return f"{wait.until:%a %H:%M}" if wait and wait.until else "now"
 
     assert until("Mon 12:00") == "Tue 03:00"
@@ -85,11 +92,11 @@ def test_the_clock_lets_in_after_the_splay_within_a_window_of_the_release_and_of
     assert until("Tue 03:30") == "now"
     assert until("Tue 03:45", since="Tue 03:40") == "Tue 04:10"
     assert until("Tue 03:45", place=0.0, since="Tue 03:40") == "now"
-    assert clock(Rollout(), (), 0.9, at("Mon 12:00"), at("Mon 12:00")) is None
+    assert window_wait(Rollout(), (), 0.9, at("Mon 12:00"), at("Mon 12:00")) is None
 
 
 def test_windows_that_never_meet_never_open_and_do_not_hang() -> None:
-    wait = clock(Rollout(windows=(window("02:00-03:00"),)), (window("04:00-05:00"),), 0.0, MONDAY, MONDAY)
+    wait = window_wait(Rollout(windows=(window("02:00-03:00"),)), (window("04:00-05:00"),), 0.0, MONDAY, MONDAY)
 
     assert wait is not None
 
@@ -98,25 +105,25 @@ def test_stages_let_in_by_position_and_a_stopped_rollout_lets_in_nobody() -> Non
     rollout = Rollout(stages=(0.01, 0.5, 1.0))
 
     def held(state: RolloutState | None, place: float) -> bool:
-        return stage(rollout, 7, state, place) is not None
+        return stage_wait(rollout, 7, state, place) is not None
 
     assert [held(None, place) for place in (0.005, 0.4, 0.9)] == [False, True, True]
     assert [held(RolloutState(number=7, share=0.5), place) for place in (0.005, 0.4, 0.9)] == [False, False, True]
     assert [held(RolloutState(number=6, share=1.0), place) for place in (0.005, 0.4, 0.9)] == [False, True, True]
     assert held(RolloutState(number=7, share=1.0, halted="no"), 0.0)
-    assert stage(Rollout(), 7, RolloutState(number=7, share=0.0, halted="no"), 0.0) == Wait(
+    assert stage_wait(Rollout(), 7, RolloutState(number=7, share=0.0, halted="no"), 0.0) == Wait(
         why="the rollout is stopped: no"
     )
-    assert stage(Rollout(), 7, None, 0.9) is None
+    assert stage_wait(Rollout(), 7, None, 0.9) is None
 
 
 def test_a_state_is_read_back_and_nonsense_is_refused() -> None:
     state = RolloutState(number=7, share=0.5, halted="x", opened=3.0)
 
-    assert decode(encode(state)) == state
+    assert decode_rollout(encode_rollout(state)) == state
     for bad in (b"", b"[]", b'"x"', b"{}", b'{"number": 1'):
         with pytest.raises(ValueError):  # noqa: PT011 - any message will do
-            decode(bad)
+            decode_rollout(bad)
 
 
 def release(**words: object) -> Release:
@@ -167,7 +174,7 @@ def test_machines_that_are_lost_hold_up_nothing() -> None:
     now = 1000 + LOST_SEC + 1
     state = RolloutState(number=2, share=0.1, opened=1000)
 
-    assert count(release(), reports, 0.1, now).lost == 100
+    assert count_machines(release(), reports, 0.1, now).lost == 100
     assert advance(release(), reports, state, now).share == 0.5
 
 
@@ -181,14 +188,14 @@ def test_too_many_that_went_back_stop_it_for_good() -> None:
     halted = advance(release(), reports, state, 1001)
 
     assert halted.halted == "2 of 20 machines went back"
-    assert over(release(), halted)
+    assert is_finished(release(), halted)
     assert advance(release(), [take(r) for r in reports], halted, 2000) == halted
 
 
 def test_machines_of_other_channels_do_not_count() -> None:
     reports = [*fleet(10), *[replace(r, phase=Phase.ROLLED_BACK) for r in fleet(10, "canary")]]
 
-    assert count(release(), reports, 1.0, 1000).all == 10
+    assert count_machines(release(), reports, 1.0, 1000).all == 10
 
 
 def test_the_last_stage_ends_it() -> None:
@@ -196,5 +203,5 @@ def test_the_last_stage_ends_it() -> None:
     state = advance(release(), reports, RolloutState(number=2, share=0.5, opened=0), 1)
 
     assert state.share == 1.0
-    assert over(release(), state)
+    assert is_finished(release(), state)
     assert advance(release(), reports, state, 9) == state

@@ -15,9 +15,9 @@ from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release.admission import Admission
 from ordain.agent.delivery.release.assemble import assemble
 from ordain.agent.delivery.release.bundle import bundle, is_manifest
-from ordain.agent.delivery.release.highest_accepted import highest
+from ordain.agent.delivery.release.highest_accepted import read_highest
 from ordain.agent.delivery.release.manifest import Release, make
-from ordain.agent.delivery.release.publish import BLOBS, head, head_key, number_key, publish, releases
+from ordain.agent.delivery.release.publish import BLOBS, head_key, list_releases, number_key, publish, read_head
 from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.agent.errors import Failure
 from ordain.agent.settings import Trust
@@ -60,7 +60,7 @@ class Fleet:
         return asyncio.run(self.reader.read())
 
     def admit(self, snapshot: Snapshot, trust: Trust = Trust.LOCAL) -> Snapshot:
-        door = Admission(root=self.root, trust=trust, check=signing.check)
+        door = Admission(root=self.root, trust=trust, check=signing.valid_signers)
         return door.admit(snapshot, self.facts, {})[0]
 
     def take(self) -> Snapshot:
@@ -81,7 +81,7 @@ def test_a_machine_takes_what_it_may_match_and_fetches_nothing_else(fleet: Fleet
     assert taken.texts == (("base.yaml", BASE), ("nodes.yaml", NODE), ("web.yaml", WEB))
     assert DB not in [data for _, data in brought.texts]
     assert fleet.reader.prefixes == ("releases/stable/head",)
-    assert highest(fleet.root)["stable"].number == 1
+    assert read_highest(fleet.root)["stable"].number == 1
 
 
 def test_files_keep_their_names_and_a_file_in_several_scopes_is_read_once(fleet: Fleet) -> None:
@@ -97,10 +97,10 @@ def test_publishing_again_changes_nothing_and_an_interrupted_run_is_gone_on_with
 
     with pytest.raises(Failure, match="not in the store, and among the files is none"):
         asyncio.run(publish(fleet.database, release, {}))
-    assert asyncio.run(head(fleet.database, "stable")) == (None, None)
+    assert asyncio.run(read_head(fleet.database, "stable")) == (None, None)
     assert asyncio.run(publish(fleet.database, release, blobs))
     assert not asyncio.run(publish(fleet.database, release, {}))
-    assert [(r.title, is_head) for r, is_head in asyncio.run(releases(fleet.database))] == [("stable 1", True)]
+    assert [(r.title, is_head) for r, is_head in asyncio.run(list_releases(fleet.database))] == [("stable 1", True)]
 
 
 def test_a_channel_never_goes_back_nor_has_two_of_one_number(fleet: Fleet) -> None:
@@ -187,7 +187,7 @@ def test_a_node_pins_its_machine_to_a_release(fleet: Fleet) -> None:
 
     brought = fleet.read()
     assert ("web.yaml", WEB) in fleet.admit(brought).texts
-    assert highest(fleet.root)["stable"].number == 2
+    assert read_highest(fleet.root)["stable"].number == 2
     fleet.facts = dataclasses.replace(MACHINE, hostname="web4")
     assert fleet.take().texts == ()
     fleet.facts = MACHINE
@@ -306,7 +306,7 @@ def test_the_head_is_moved_by_compare_and_set(fleet: Fleet, monkeypatch: pytest.
     mine, theirs = fleet.signed(2), fleet.signed(2, (("base.yaml", BASE),))
 
     async def both() -> None:
-        _, before = await head(fleet.database, "stable")
+        _, before = await read_head(fleet.database, "stable")
 
         async def stale(key: str) -> object:
             return before if key == head_key("stable") else await DirectoryDatabase.get(fleet.database, key)

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release import signing
-from ordain.agent.delivery.release.highest_accepted import forget, highest, remember
-from ordain.agent.delivery.release.manifest import Release, make, read
-from ordain.agent.delivery.release.trusted_keys import InvalidKey, PublicKey, read_line, trusted
-from ordain.agent.delivery.release.verify import AcceptedRelease, newer, one_of, signed_by
+from ordain.agent.delivery.release.highest_accepted import forget_accepted, read_highest, record_accepted
+from ordain.agent.delivery.release.manifest import Release, make, read_release
+from ordain.agent.delivery.release.trusted_keys import InvalidKey, PublicKey, parse_key, trusted_keys
+from ordain.agent.delivery.release.verify import AcceptedRelease, highest_release, require_newer, trusted_signers
 from ordain.agent.errors import Failure
 from ordain.transforms.errors import Refused
 from rig.signing_keys import key_of
@@ -42,11 +42,11 @@ def signed(made: Release, seed: int = 1) -> Release:
 
 
 def test_the_golden_release_is_read_and_verified_as_ever() -> None:
-    found = read("release.json", (GOLDEN / "release.json").read_bytes())
-    keys = [read_line(line) for line in (GOLDEN / "ops.pub").read_text().splitlines()]
+    found = read_release("release.json", (GOLDEN / "release.json").read_bytes())
+    keys = [parse_key(line) for line in (GOLDEN / "ops.pub").read_text().splitlines()]
 
     assert found.canonical == (GOLDEN / "canonical").read_bytes()
-    assert [key.name for key in signed_by(found, keys, signing.check)] == ["ops"]
+    assert [key.name for key in trusted_signers(found, keys, signing.valid_signers)] == ["ops"]
 
 
 def test_the_golden_release_is_written_as_ever() -> None:
@@ -62,9 +62,9 @@ def test_the_golden_release_is_written_as_ever() -> None:
 
 @pytest.mark.skipif(shutil.which("jq") is None or shutil.which("openssl") is None, reason="needs jq and openssl")
 def test_jq_and_openssl_alone_verify_it(tmp_path: Path) -> None:
-    found = read("release.json", (GOLDEN / "release.json").read_bytes())
+    found = read_release("release.json", (GOLDEN / "release.json").read_bytes())
     ((_, signature),) = found.signatures.items()
-    raw = read_line((GOLDEN / "ops.pub").read_text()).raw
+    raw = parse_key((GOLDEN / "ops.pub").read_text()).raw
     (tmp_path / "sig").write_bytes(base64.b64decode(signature))
     (tmp_path / "key").write_bytes(bytes.fromhex("302a300506032b6570032100") + raw)  # RFC 8410, 4
     text = subprocess.run(
@@ -80,7 +80,7 @@ def test_jq_and_openssl_alone_verify_it(tmp_path: Path) -> None:
 
 def test_how_it_is_written_does_not_matter_to_what_is_signed() -> None:
     as_json = release()
-    as_yaml = read(
+    as_yaml = read_release(
         "r.yaml",
         f"""
 number: 0x2a
@@ -105,8 +105,8 @@ def test_every_changed_byte_of_the_text_is_seen(data: st.DataObject) -> None:
     byte = data.draw(st.integers(0, 255))
     changed = text[:at] + bytes([byte]) + text[at + 1 :]
     try:
-        found = read("r.json", changed)
-        signed_by(found, [key], signing.check)
+        found = read_release("r.json", changed)
+        trusted_signers(found, [key], signing.valid_signers)
     except (Refused, SourceError):
         return
     assert found.canonical == release(about="a release").canonical
@@ -133,12 +133,12 @@ def test_every_changed_byte_of_the_text_is_seen(data: st.DataObject) -> None:
 )
 def test_what_is_no_release_is_refused_with_a_reason(text: bytes, what: str) -> None:
     with pytest.raises(Refused, match=what):
-        read("r.json", text)
+        read_release("r.json", text)
 
 
 def test_keys_of_a_later_version_are_signed_and_left_out_of_account() -> None:
     data = {**release().data, "later": {"x": [1, "y", None, True]}}
-    found = read("r.json", json.dumps(data).encode())
+    found = read_release("r.json", json.dumps(data).encode())
 
     assert found.unknown == ("later",)
     assert b'"later":{"x":[1,"y",null,true]}' in found.canonical
@@ -149,9 +149,9 @@ def test_a_release_verifies_by_any_one_of_the_trusted_keys() -> None:
     _, new = key_of(2, "new")
     both = signed(signed(release(), 1), 2)
 
-    assert [k.name for k in signed_by(both, [old], signing.check)] == ["old"]
-    assert [k.name for k in signed_by(both, [new], signing.check)] == ["new"]
-    assert [k.name for k in signed_by(signed(release(), 2), [old, new], signing.check)] == ["new"]
+    assert [k.name for k in trusted_signers(both, [old], signing.valid_signers)] == ["old"]
+    assert [k.name for k in trusted_signers(both, [new], signing.valid_signers)] == ["new"]
+    assert [k.name for k in trusted_signers(signed(release(), 2), [old, new], signing.valid_signers)] == ["new"]
 
 
 def test_only_good_signatures_count() -> None:
@@ -160,7 +160,7 @@ def test_only_good_signatures_count() -> None:
     _, other = key_of(2)
     signatures = {key.raw: made.signatures[key.id], other.raw: made.signatures[key.id], b"\0" * 32: "!"}
 
-    assert signing.check(made.canonical, signatures) == {key.raw}
+    assert signing.valid_signers(made.canonical, signatures) == {key.raw}
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_only_good_signatures_count() -> None:
 )
 def test_what_no_trusted_key_signed_is_not_taken(made: Release, keys: list[PublicKey], what: str) -> None:
     with pytest.raises(SourceError, match=what) as caught:
-        signed_by(made, keys, signing.check)
+        trusted_signers(made, keys, signing.valid_signers)
 
     assert caught.value.code == "VerifyFailed"
 
@@ -187,34 +187,34 @@ def test_what_no_trusted_key_signed_is_not_taken(made: Release, keys: list[Publi
 def test_an_older_number_is_not_taken_and_the_same_one_only_if_it_is_the_same() -> None:
     known = AcceptedRelease(number=42, hash=release().hash)
 
-    newer(release(), "stable", known)
-    newer(release(43), "stable", known)
-    newer(release(1), "stable", None)
+    require_newer(release(), "stable", known)
+    require_newer(release(43), "stable", known)
+    require_newer(release(1), "stable", None)
     for wrong, code in (
         (release(41), "ReleaseReplayed"),
         (release(about="another"), "SourceConflict"),
         (release(43, "canary"), "VerifyFailed"),
     ):
         with pytest.raises(SourceError) as caught:
-            newer(wrong, "stable", known)
+            require_newer(wrong, "stable", known)
         assert caught.value.code == code
 
 
 def test_of_two_leaves_the_higher_number_is_taken_and_two_of_one_number_are_a_conflict() -> None:
-    assert one_of([release(43), release(42)]).number == 43
-    assert one_of([release(42), release(42)]).number == 42
+    assert highest_release([release(43), release(42)]).number == 43
+    assert highest_release([release(42), release(42)]).number == 42
     with pytest.raises(SourceError) as caught:
-        one_of([release(42), release(42, about="another"), release(41)])
+        highest_release([release(42), release(42, about="another"), release(41)])
     assert caught.value.code == "SourceConflict"
 
 
 def test_what_was_taken_is_remembered_and_can_be_forgotten(tmp_path: Path) -> None:
-    remember(tmp_path, "stable", AcceptedRelease(number=42, hash="a"))
-    remember(tmp_path, "canary", AcceptedRelease(number=50, hash="b"))
+    record_accepted(tmp_path, "stable", AcceptedRelease(number=42, hash="a"))
+    record_accepted(tmp_path, "canary", AcceptedRelease(number=50, hash="b"))
 
-    assert highest(tmp_path)["stable"] == AcceptedRelease(number=42, hash="a")
-    assert forget(tmp_path, "stable") == AcceptedRelease(number=42, hash="a")
-    assert highest(tmp_path) == {"canary": AcceptedRelease(number=50, hash="b")}
+    assert read_highest(tmp_path)["stable"] == AcceptedRelease(number=42, hash="a")
+    assert forget_accepted(tmp_path, "stable") == AcceptedRelease(number=42, hash="a")
+    assert read_highest(tmp_path) == {"canary": AcceptedRelease(number=50, hash="b")}
 
 
 def test_an_image_carries_a_floor_that_is_not_forgotten(tmp_path: Path) -> None:
@@ -222,19 +222,19 @@ def test_an_image_carries_a_floor_that_is_not_forgotten(tmp_path: Path) -> None:
     floor.parent.mkdir(parents=True)
     floor.write_text('{"stable": {"number": 40, "hash": "a"}}')
 
-    assert highest(tmp_path)["stable"].number == 40
-    remember(tmp_path, "stable", AcceptedRelease(number=42, hash="b"))
-    forget(tmp_path, "stable")
+    assert read_highest(tmp_path)["stable"].number == 40
+    record_accepted(tmp_path, "stable", AcceptedRelease(number=42, hash="b"))
+    forget_accepted(tmp_path, "stable")
 
-    assert highest(tmp_path)["stable"].number == 40
+    assert read_highest(tmp_path)["stable"].number == 40
 
 
 def test_a_damaged_record_is_not_an_empty_one(tmp_path: Path) -> None:
-    remember(tmp_path, "stable", AcceptedRelease(number=42, hash="a"))
+    record_accepted(tmp_path, "stable", AcceptedRelease(number=42, hash="a"))
     (tmp_path / "var/lib/ordain/releases.json").write_bytes(b"")
 
     with pytest.raises(ValueError, match="damaged"):
-        highest(tmp_path)
+        read_highest(tmp_path)
 
 
 def test_keys_are_lines_of_files_and_a_bad_one_is_named(tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_keys_are_lines_of_files_and_a_bad_one_is_named(tmp_path: Path) -> None:
     (folder / "c.pub").write_bytes(b"\xff")
     (folder / "d.key").write_text("not looked at")
 
-    keys, problems = trusted(tmp_path)
+    keys, problems = trusted_keys(tmp_path)
 
     assert keys == (key,)
     assert [(p.where.path, p.where.line) for p in problems] == [
@@ -258,16 +258,16 @@ def test_keys_are_lines_of_files_and_a_bad_one_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["", "ed25519 AAAA ops", "ed25519 !!! ops", "rsa AAAA ops", "ed25519"])
 def test_what_is_no_key_is_refused(line: str) -> None:
     with pytest.raises(InvalidKey):
-        read_line(line)
+        parse_key(line)
 
 
 def test_a_private_key_with_a_passphrase_needs_it() -> None:
-    pem, raw = signing.generate(b"secret")
+    pem, raw = signing.generate_key(b"secret")
 
-    assert signing.public(signing.private("k", pem, b"secret")) == raw
+    assert signing.public_bytes(signing.load_private_key("k", pem, b"secret")) == raw
     with pytest.raises(signing.LockedKey):
-        signing.private("k", pem)
+        signing.load_private_key("k", pem)
     with pytest.raises(Failure, match="not opened"):
-        signing.private("k", pem, b"wrong")
+        signing.load_private_key("k", pem, b"wrong")
     with pytest.raises(Failure, match="no private key"):
-        signing.private("k", b"nothing")
+        signing.load_private_key("k", b"nothing")
