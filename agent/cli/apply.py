@@ -1,27 +1,20 @@
-"""plan, apply, diff, pause, resume, follow: through the agent, or in its place when it does not run."""
+"""plan, apply, confirm, rollback, follow, hold, unhold, pause, resume: the commands that change this machine."""
 
 from __future__ import annotations
 
-import asyncio
 from argparse import Namespace
-from collections.abc import Awaitable, Callable, Sequence
-from itertools import groupby
-from pathlib import Path
-from typing import TypeVar
+from collections.abc import Sequence
 
-from ordain.agent.cli.command import Exit
+from ordain.agent.cli.ask_agent import ask
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.document_files import contents
-from ordain.agent.cli.generations import in_force, numbered
 from ordain.agent.cli.parse import Usage
-from ordain.agent.daemon.client import Client, Documents
-from ordain.agent.daemon.connect import connect
-from ordain.agent.model import Change, Outcome, Plan, Verdict, to_json
-from ordain.agent.plan.describe import describe, describe_change
-from ordain.agent.plan.diff import diff as between
+from ordain.agent.cli.status import unit_name
+from ordain.agent.cli.subcommand import Exit
+from ordain.agent.daemon.client import Documents
+from ordain.agent.model import Outcome, Plan, Verdict, to_json
+from ordain.agent.plan.describe import describe
 from ordain.transforms.errors import Refused
-
-T = TypeVar("T")
 
 VERBS = {
     "start": Style.GOOD,
@@ -32,26 +25,101 @@ VERBS = {
 }
 RESULTS = {
     Exit.OK: "applied",
-    Exit.REFUSED: "failed, nothing changed",
-    Exit.DEGRADED: "applied, something is degraded",
+    Exit.REFUSED: "failed, nothing was changed",
+    Exit.DEGRADED: "applied, but something is degraded",
     Exit.ROLLED_BACK: "failed and rolled back",
     Exit.INCOMPLETE: "failed, and the rollback is incomplete",
-    Exit.BUSY: "busy",
+    Exit.BUSY: "another apply is running",
 }
 
 
-def ask(root: Path, question: Callable[[Client], Awaitable[T]]) -> T:
-    """The client's answer to ``question``. Raises `Refused` or `Failure`."""
+def plan(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl plan`."""
+    texts = _documents(request)
+    planned = ask(request.root, lambda client: client.plan(texts))
+    if request.json:
+        console.json(to_json(planned))
+    else:
+        _print_plan(planned, console)
+    return Exit.CHANGES if planned and request.exit_code else Exit.OK
 
-    async def asked() -> T:
-        async with connect(root) as client:
-            return await question(client)
 
-    return asyncio.run(asked())
+def apply(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl apply`."""
+    seconds = _number(request.confirm, "--confirm SECONDS must be a number")
+    if request.confirm is not None and not seconds:
+        raise Usage("--confirm SECONDS must be at least 1")
+    texts = _documents(request)
+    with console.progress("applying"):
+        outcome = ask(request.root, lambda client: client.apply(texts, once=request.once, confirm_sec=seconds))
+    return _report(outcome, request, console)
 
 
-def given(request: Namespace) -> Documents | None:
-    """The documents on the command line; ``None`` stands for the source's. Raises `Refused`."""
+def confirm(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl confirm`."""
+    number = ask(request.root, lambda client: client.confirm())
+    console.line(f"generation {number}: confirmed", Style.GOOD)
+    return Exit.OK
+
+
+def rollback(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl rollback`."""
+    number = _number(request.n, "N must be the number of a generation (`ordainctl history` lists them)")
+    with console.progress("rolling back"):
+        outcome = ask(request.root, lambda client: client.rollback(number))
+    return _report(outcome, request, console)
+
+
+def follow(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl follow`."""
+    ask(request.root, lambda client: client.follow())
+    console.line("following the source")
+    return Exit.OK
+
+
+def hold(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl hold`."""
+    unit = unit_name(request.unit)
+    held = ask(request.root, lambda client: client.hold(unit, unmask=request.unmask))
+    if request.json:
+        console.json({"unit": unit, **to_json(held)})
+    else:
+        state = "it stays stopped, also after a reboot" if held.stopped else "it stays as it runs"
+        unmasked = " and unmasked" if held.unmask else ""
+        console.line(f"{unit}: held{unmasked}; {state}. `ordainctl unhold {unit}` ends the hold.")
+    return Exit.OK
+
+
+def unhold(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl unhold`."""
+    unit = unit_name(request.unit)
+    with console.progress("applying"):
+        outcome = ask(request.root, lambda client: client.unhold(unit))
+    if outcome is not None:
+        return _report(outcome, request, console)
+    if request.json:
+        console.json(None)
+    else:
+        console.line(f"{unit}: no longer held; it is already in the state that the documents want")
+    return Exit.OK
+
+
+def pause(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl pause`."""
+    ask(request.root, lambda client: client.pause())
+    console.line("paused: changes of the documents are applied after `ordainctl resume`")
+    return Exit.OK
+
+
+def resume(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl resume`."""
+    ask(request.root, lambda client: client.resume())
+    console.line("resumed: changes of the documents are applied again")
+    return Exit.OK
+
+
+def _documents(request: Namespace) -> Documents | None:
+    """Return the documents on the command line, None for those of the source. Raises `Refused`."""
     if not request.file:
         return None
     documents, problems = contents(request.file)
@@ -60,122 +128,40 @@ def given(request: Namespace) -> Documents | None:
     return documents
 
 
-def plan(request: Namespace, console: Console) -> Exit:
-    """`ordainctl plan`."""
-    texts = given(request)
-    found = ask(request.root, lambda client: client.plan(texts))
-    if request.json:
-        console.json(to_json(found))
-    else:
-        _print(found, console)
-    return Exit.CHANGES if found and request.exit_code else Exit.OK
-
-
-def apply(request: Namespace, console: Console) -> Exit:
-    """`ordainctl apply`."""
-    seconds = _number(request.confirm, "--confirm takes a number of seconds")
-    if request.confirm is not None and not seconds:
-        raise Usage("--confirm takes a number of seconds")
-    texts = given(request)
-    with console.progress("applying"):
-        outcome = ask(request.root, lambda client: client.apply(texts, once=request.once, confirm_sec=seconds))
-    if request.json:
-        console.json(to_json(outcome))
-    else:
-        report(outcome, console)
-    return Exit(outcome.exit_status)
-
-
-def confirm(request: Namespace, console: Console) -> Exit:
-    """`ordainctl confirm`."""
-    number = ask(request.root, lambda client: client.confirm())
-    console.line(f"generation {number} stays", Style.GOOD)
-    return Exit.OK
-
-
-def rollback(request: Namespace, console: Console) -> Exit:
-    """`ordainctl rollback`."""
-    number = _number(request.n, "N is the number of a generation (`ordainctl history`)")
-    with console.progress("going back"):
-        outcome = ask(request.root, lambda client: client.rollback(number))
-    if request.json:
-        console.json(to_json(outcome))
-    else:
-        report(outcome, console)
-    return Exit(outcome.exit_status)
-
-
-def _number(word: str | None, what: str) -> int:
+def _number(word: str | None, error: str) -> int:
     if word is not None and not (word.isascii() and word.isdecimal()):
-        raise Usage(what)
+        raise Usage(f"{error}, not {word!r}")
     return int(word or 0)
 
 
-def report(outcome: Outcome, console: Console) -> None:
-    """What was done, and what came of it."""
-    _print(outcome.plan, console)
-    _verdicts(outcome.verdicts, console)
+def _report(outcome: Outcome, request: Namespace, console: Console) -> Exit:
+    """Print the plan that was carried out and its result, and return the exit status."""
+    status = Exit(outcome.exit_status)
+    if request.json:
+        console.json(to_json(outcome))
+        return status
+    _print_plan(outcome.plan, console)
+    _print_verdicts(outcome.verdicts, console)
     if outcome.back is not None:
         console.line(f"generation {outcome.rejected}: {outcome.why}", Style.BAD)
-        console.line(f"back to generation {outcome.generation}:", Style.STRONG)
-        _print(outcome.back, console)
-        _verdicts(outcome.back_verdicts, console)
+        console.line(f"rolled back to generation {outcome.generation}:", Style.STRONG)
+        _print_plan(outcome.back, console)
+        _print_verdicts(outcome.back_verdicts, console)
     if not outcome.persistent:
-        console.note("it holds for this boot only: /etc could not be written [NotPersistent]", Style.WARN)
-    status = Exit(outcome.exit_status)
+        console.note("this lasts only until the next boot, because /etc is not writable [NotPersistent]", Style.WARN)
     if outcome.plan or status:
-        number = f"generation {outcome.generation}"
-        console.line(f"{number}: {RESULTS[status]}", Style.BAD if status else Style.GOOD)
+        result = f"generation {outcome.generation}: {RESULTS[status]}"
+        console.line(result, Style.BAD if status else Style.GOOD)
     if outcome.confirm_by:
-        console.note(f"it goes back at {outcome.confirm_by}, unless: ordainctl confirm", Style.WARN)
+        console.note(f"rolls back at {outcome.confirm_by}, unless you run `ordainctl confirm`", Style.WARN)
+    return status
 
 
-def _verdicts(verdicts: Sequence[Verdict], console: Console) -> None:
-    console.table((), [(v.unit, ("ok", Style.GOOD) if v.ok else ("failed", Style.BAD), v.what) for v in verdicts])
-
-
-def diff(request: Namespace, console: Console) -> Exit:
-    """`ordainctl diff`."""
-    changes = _changes(request)
-    if request.json:
-        console.json(to_json(changes))
-    for unit, of_unit in groupby(() if request.json else changes, key=lambda change: change.unit):
-        console.line(unit, Style.STRONG)
-        for change in of_unit:
-            console.line(f"  {describe_change(change)}")
-    return Exit.CHANGES if changes and request.exit_code else Exit.OK
-
-
-def _changes(request: Namespace) -> tuple[Change, ...]:
-    if request.n is None:
-        return ask(request.root, lambda client: client.plan()).changes
-    old = numbered(request.root, request.n)
-    new = in_force(request.root) if request.m is None else numbered(request.root, request.m)
-    return between(old, new)
-
-
-def _print(found: Plan, console: Console) -> None:
-    for line in describe(found).splitlines():
+def _print_plan(planned: Plan, console: Console) -> None:
+    for line in describe(planned).splitlines():
         console.line(line, VERBS.get(line.partition(" ")[0], Style.PLAIN))
-    console.problems(found.problems)
+    console.problems(planned.problems)
 
 
-def pause(request: Namespace, console: Console) -> Exit:
-    """`ordainctl pause`."""
-    ask(request.root, lambda client: client.pause())
-    console.line("paused: changes of the documents wait for `ordainctl resume`")
-    return Exit.OK
-
-
-def resume(request: Namespace, console: Console) -> Exit:
-    """`ordainctl resume`."""
-    ask(request.root, lambda client: client.resume())
-    console.line("resumed")
-    return Exit.OK
-
-
-def follow(request: Namespace, console: Console) -> Exit:
-    """`ordainctl follow`."""
-    ask(request.root, lambda client: client.follow())
-    console.line("following the source")
-    return Exit.OK
+def _print_verdicts(verdicts: Sequence[Verdict], console: Console) -> None:
+    console.table((), [(v.unit, ("ok", Style.GOOD) if v.ok else ("failed", Style.BAD), v.what) for v in verdicts])

@@ -1,51 +1,50 @@
-"""The commands that change this machine, and the one that shows what would be changed."""
+"""The commands that change this machine, and `plan`, which shows the change."""
 
 from __future__ import annotations
 
-from ordain.agent.cli.arguments import EXIT_CODE, FILES, JSON
-from ordain.agent.cli.command import Argument, Command, Exit, Words
+from ordain.agent.cli.shared_arguments import EXIT_CODE, FILES, JSON, UNIT
+from ordain.agent.cli.subcommand import Argument, Exit, Subcommand
 
-CHANGE = "Change"
-UNIT = Argument(metavar="UNIT", help="a unit; web is web.service", required=True, words=Words.UNITS)
+GROUP = "Change this machine"
 
 ROWS = (
-    Command(
+    Subcommand(
         name="plan",
-        group=CHANGE,
-        purpose="show what an apply would do, and why",
-        text="Without FILE, for the documents of this machine's source. Changes nothing.",
+        group=GROUP,
+        purpose="show what an apply would do, and why; changes nothing",
+        text="Without FILE, plans for the documents of the source of this machine.",
         run="apply:plan",
         arguments=(FILES, EXIT_CODE, JSON),
         examples=(
-            ("ordainctl plan", ""),
+            ("ordainctl plan", "the next apply"),
             ("ordainctl plan --exit-code web.yaml >/dev/null || echo differs", "in a script"),
         ),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.BUSY, Exit.CHANGES),
     ),
-    Command(
+    Subcommand(
         name="apply",
-        group=CHANGE,
-        purpose="make the machine what the documents say",
+        group=GROUP,
+        purpose="bring the machine to the state that the documents describe",
         text=(
-            "Without FILE, the documents of this machine's source. With FILE, these stand in for the source "
-            "until that next changes, and the agent stops following the source (`ordainctl follow`) "
-            "unless --once is given."
+            "Without FILE, applies the documents of the source of this machine. With FILE, these documents replace "
+            "all documents of the source: units that are only in the source are removed. The agent then stops "
+            "following the source until `ordainctl follow`; with --once, only until the source changes."
         ),
         run="apply:apply",
         arguments=(
             FILES,
-            Argument(flag="--once", help="go on following the source afterwards"),
+            Argument(flag="--once", help="continue to follow the source afterwards"),
             Argument(
                 flag="--confirm",
                 metavar="SECONDS",
-                help="go back after so long unless `ordainctl confirm` comes first; a power cut goes back, too",
+                help="roll back after SECONDS, or at a power cut, unless `ordainctl confirm` comes first",
             ),
             JSON,
         ),
         examples=(
-            ("ordainctl apply", "do not wait for the agent"),
-            ("ordainctl apply --once web.yaml", "try something"),
-            ("ordainctl apply --confirm 60", "change the network you came by"),
+            ("ordainctl apply", "now, without waiting for the agent"),
+            ("ordainctl apply --once web.yaml", "try a document"),
+            ("ordainctl apply --confirm 60", "change the network that you are connected through"),
         ),
         statuses=(
             Exit.OK,
@@ -57,27 +56,31 @@ ROWS = (
             Exit.BUSY,
         ),
     ),
-    Command(
+    Subcommand(
         name="confirm",
-        group=CHANGE,
-        purpose="keep what `ordainctl apply --confirm` put on trial",
-        text="Until then no other change is applied. After the time is over it is refused: the machine is going back.",
+        group=GROUP,
+        purpose="keep the changes of `ordainctl apply --confirm`",
+        text=(
+            "No other change is applied until the trial is confirmed or rolled back. After the time has run out, "
+            "`confirm` is refused, because the machine is already rolling back."
+        ),
         run="apply:confirm",
-        examples=(("ordainctl confirm", "you are still here"),),
+        examples=(("ordainctl confirm", "you are still connected"),),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.BUSY),
     ),
-    Command(
+    Subcommand(
         name="rollback",
-        group=CHANGE,
-        purpose="go back to an earlier generation, and stay there until a document changes",
+        group=GROUP,
+        purpose="roll back to an earlier generation, until a document changes",
         text=(
-            "Without N, to the one before; out of a trial, to what was in force before it. The machine also boots with "
-            "it, and ignores the documents as they are now; `ordainctl follow` or `ordainctl apply` end that. "
-            "If the generation fails now, the machine returns to where it was, and this exits 4."
+            "Without N, rolls back to the previous generation; during a trial, to the one before the trial. The "
+            "machine also boots with it, and ignores the current documents until one of them changes, or until "
+            "`ordainctl follow` or `ordainctl apply`. "
+            "If that generation fails now, the machine returns to its present one, and the exit status is 4."
         ),
         run="apply:rollback",
-        arguments=(Argument(metavar="N", help="a generation's number (`ordainctl history`)"), JSON),
-        examples=(("ordainctl rollback", "undo the last change"), ("ordainctl rollback 4", "")),
+        arguments=(Argument(metavar="N", help="the number of a generation, from `ordainctl history`"), JSON),
+        examples=(("ordainctl rollback", "undo the last change"), ("ordainctl rollback 4", "to generation 4")),
         statuses=(
             Exit.OK,
             Exit.REFUSED,
@@ -88,62 +91,59 @@ ROWS = (
             Exit.BUSY,
         ),
     ),
-    Command(
+    Subcommand(
+        name="follow",
+        group=GROUP,
+        purpose="follow the source again after `apply FILE` or `rollback`",
+        text="",
+        run="apply:follow",
+        examples=(("ordainctl follow", "after a rollback, once the documents are corrected"),),
+    ),
+    Subcommand(
         name="hold",
-        group=CHANGE,
-        purpose="leave a unit as it is, whatever the documents say, until `ordainctl unhold`",
+        group=GROUP,
+        purpose="leave a unit as it is, whatever the documents say",
         text=(
-            "A hold lasts over reboots: a unit that does not run when it is held is started by no boot. "
-            "Of a service, it is a hold on its socket and its timer too: they are left as they are, and where all of "
-            "them are stopped, no boot starts any. `systemctl stop` needs no hold to last until "
-            "the documents of that unit change or the machine reboots."
+            "A hold lasts until `ordainctl unhold`, also after reboots: a unit that is not running when it is held is "
+            "not started by any boot. A hold on a service is also a hold on its socket and its timer: they are left "
+            "as they are, and if all of them are stopped, no boot starts one. A plain `systemctl stop` lasts without a "
+            "hold until the documents of that unit change or the machine reboots."
         ),
-        run="hold:hold",
+        run="apply:hold",
         arguments=(
             UNIT,
-            Argument(flag="--unmask", help="lift the mask that the documents put on it, which systemctl cannot"),
+            Argument(flag="--unmask", help="remove the mask of the documents, which `systemctl unmask` cannot do"),
             JSON,
         ),
         examples=(
-            ("ordainctl hold web", "to work on it by hand"),
-            ("ordainctl hold --unmask cups", "to use what the documents forbid"),
+            ("ordainctl hold web", "to work on the service manually"),
+            ("ordainctl hold --unmask cups", "to use a unit that the documents mask"),
         ),
     ),
-    Command(
+    Subcommand(
         name="unhold",
-        group=CHANGE,
-        purpose="give a unit back to the documents, and bring it to what they want",
-        text="`ordainctl status` shows which units are held.",
-        run="hold:unhold",
-        arguments=(
-            UNIT,
-            JSON,
-        ),
-        examples=(("ordainctl unhold web", ""),),
+        group=GROUP,
+        purpose="end a hold, and bring the unit to the state in the documents",
+        text="`ordainctl status` shows the units that are held.",
+        run="apply:unhold",
+        arguments=(UNIT, JSON),
+        examples=(("ordainctl unhold web", "after the work"),),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED, Exit.BUSY),
     ),
-    Command(
+    Subcommand(
         name="pause",
-        group=CHANGE,
-        purpose="apply no change of the documents until `ordainctl resume`",
-        text="The services go on as they are. The pause lasts over reboots, until `ordainctl resume`.",
+        group=GROUP,
+        purpose="apply no changes of the documents until `ordainctl resume`",
+        text="Services are not affected. The pause also lasts after reboots.",
         run="apply:pause",
-        examples=(("ordainctl pause", "before working on a machine by hand"),),
+        examples=(("ordainctl pause", "before working on a machine manually"),),
     ),
-    Command(
+    Subcommand(
         name="resume",
-        group=CHANGE,
-        purpose="end a pause, and apply what has changed meanwhile",
+        group=GROUP,
+        purpose="end a pause, and apply the changes since then",
         text="",
         run="apply:resume",
-        examples=(("ordainctl resume", ""),),
-    ),
-    Command(
-        name="follow",
-        group=CHANGE,
-        purpose="follow the source again after `ordainctl apply FILE` or `ordainctl rollback`",
-        text="",
-        run="apply:follow",
-        examples=(("ordainctl follow", ""),),
+        examples=(("ordainctl resume", "after the work"),),
     ),
 )

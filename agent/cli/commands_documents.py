@@ -1,94 +1,169 @@
-"""The commands that are about the documents of a store."""
+"""The commands that work on documents alone: without root and without systemd."""
 
 from __future__ import annotations
 
-from ordain.agent.cli.arguments import EXIT_CODE, JSON, SOME_FILES, STORE
-from ordain.agent.cli.command import Argument, Command, Exit
+from ordain.agent.cli.shared_arguments import ANY_MACHINE, FILES, JSON, SOME_FILES
+from ordain.agent.cli.subcommand import Argument, Completion, Exit, Subcommand
 
-STORED = "Documents in a store, or in this machine's own directory"
-
-NAME = Argument(metavar="NAME", required=True, help="a document: web, or layer/web where there are several web")
-PREVIEW = Argument(flag="--preview", help="write nothing; tell what would become of it on every machine that reports")
-_ETCD = "etcd+https://a:2379/ordain/"
+GROUP = "Check documents, on any machine and without root"
 
 ROWS = (
-    Command(
-        name="documents list",
-        group=STORED,
-        purpose="list the documents of a store",
-        text="SCOPE is where a document lies: what a machine must be to read it.",
-        run="documents_read:list_",
-        arguments=(*STORE, JSON),
-        examples=(("ordainctl documents list", ""), (f"ordainctl documents list --store {_ETCD}", "from anywhere")),
+    Subcommand(
+        name="validate",
+        group=GROUP,
+        purpose="check documents for errors of syntax and schema",
+        text=(
+            "Reads every FILE and reports all problems at once, sorted by place, each with a hint. "
+            "A FILE named agent.yaml contains settings of the agent, see ordain-agent.yaml(5)."
+        ),
+        run="render:validate",
+        arguments=(SOME_FILES, JSON),
+        examples=(
+            ("ordainctl validate /etc/ordain/documents", "all documents of this machine"),
+            ("ordainctl validate - <web.yaml", "before a commit"),
+            ("ordainctl validate /etc/ordain/agent.yaml", "the settings of the agent on this machine"),
+        ),
     ),
-    Command(
-        name="documents get",
-        group=STORED,
-        purpose="print a document of a store as it was written",
-        text="",
-        run="documents_read:get",
+    Subcommand(
+        name="render",
+        group=GROUP,
+        purpose="print the files that documents result in, for any system",
+        text=(
+            "Prints `=== PATH MODE` and the content of every file, and `=== PATH -> TARGET` for a link. "
+            "The PATH of a unit begins with normal/, early/ or late/, the generator directory that it is placed in; "
+            "every other file has its absolute path. "
+            "Without options, the facts and the installed units of this machine are used. "
+            "With --all-os, prints groups of systems that get the same files, the largest group first, and the "
+            "differences of every other group from the first; a line that begins with `!` is a problem."
+        ),
+        run="render:render",
         arguments=(
-            NAME,
-            Argument(flag="--version", metavar="V", help="as it was then; `ordainctl documents history` lists them"),
-            *STORE,
+            SOME_FILES,
+            *ANY_MACHINE,
+            Argument(flag="--all-os", help="render for every operating system that --os knows, and compare"),
+            Argument(
+                flag="--output",
+                metavar="DIR",
+                completion=Completion.DIRECTORIES,
+                help="write the files below DIR, which must be empty or missing",
+            ),
             JSON,
         ),
-        examples=(("ordainctl documents get web >web.yaml", ""),),
-    ),
-    Command(
-        name="documents put",
-        group=STORED,
-        purpose="write documents to a store",
-        text=(
-            "All are checked first, also against those that are there; one that is wrong refuses all. Each goes where "
-            "the machines that it is for will look, by its `match`. Nothing is written over a change that "
-            "somebody else makes meanwhile. Tells which machines it touches, of those that report there."
-        ),
-        run="documents_write:put",
-        arguments=(SOME_FILES, PREVIEW, *STORE, JSON),
         examples=(
-            ("ordainctl documents put --preview web.yaml", "what would happen"),
-            ("ordainctl documents put web.yaml", ""),
+            ("ordainctl render web.yaml", "for this machine"),
+            ("ordainctl render --os fedora-41 --label role=web documents/", "for another machine"),
+            ("ordainctl render --os rhel-9 --output /tmp/rhel9 documents/", "as files"),
+            ("ordainctl render --all-os documents/", "before a change on a mixed fleet"),
         ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
     ),
-    Command(
-        name="documents delete",
-        group=STORED,
-        purpose="remove a document from a store",
-        text="Tells which machines that touches, of those that report there.",
-        run="documents_write:delete",
-        arguments=(NAME, PREVIEW, *STORE, JSON),
-        examples=(("ordainctl documents delete layer/web --preview", "who would miss it"),),
-    ),
-    Command(
-        name="documents edit",
-        group=STORED,
-        purpose="edit a document of a store in $EDITOR",
+    Subcommand(
+        name="match",
+        group=GROUP,
+        purpose="list the layers that match a machine, and why others do not",
         text=(
-            "What is wrong, or was changed by somebody else meanwhile, is shown and not written; your text is kept "
-            "in the file that is named then."
+            "Lists the lowest layer first; a layer overrides those above it in the list. "
+            "Without FILE, uses the documents of this machine."
         ),
-        run="documents_write:edit",
-        arguments=(NAME, *STORE),
-        examples=(("ordainctl documents edit web", ""),),
+        run="match:match",
+        arguments=(FILES, *ANY_MACHINE, JSON),
+        examples=(
+            ("ordainctl match --os debian-13 --label role=db documents/", "the layers of a new database machine"),
+        ),
     ),
-    Command(
-        name="documents history",
-        group=STORED,
-        purpose="list the versions of a document that its store still has, latest first",
-        text="etcd has them back to its last compaction, CouchDB until it compacts; a directory has none.",
-        run="documents_read:history",
-        arguments=(NAME, *STORE, JSON),
-        examples=(("ordainctl documents history web", ""),),
+    Subcommand(
+        name="schema",
+        group=GROUP,
+        purpose="print the JSON Schema of documents or of agent.yaml",
+        text="For editors and CI. Without KIND, prints one schema for all kinds of documents.",
+        run="render:schema",
+        arguments=(
+            Argument(
+                metavar="KIND",
+                help="Layer, Node, Transform or Release; agent for the settings in agent.yaml",
+                choices=("Layer", "Node", "Transform", "Release", "agent"),
+            ),
+            Argument(flag="--json", help="accepted for consistency; the schema is always JSON"),
+        ),
+        examples=(("ordainctl schema Layer >layer.schema.json", "for a language server"),),
     ),
-    Command(
-        name="documents diff",
-        group=STORED,
-        purpose="show what `documents put` would change in a store",
-        text="",
-        run="documents_read:diff",
-        arguments=(SOME_FILES, EXIT_CODE, *STORE),
-        examples=(("ordainctl documents diff documents/", "a directory under version control against the store"),),
-        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.CHANGES),
+    Subcommand(
+        name="import",
+        group=GROUP,
+        purpose="convert unit files, compose files, cloud-config, … to documents",
+        text=(
+            "Prints one Layer document. Reports on standard error every line that cannot be converted, with an "
+            "alternative, and then exits with 3. The type of a file is detected from its name and content, "
+            "unless --from names it. "
+            "Names of units, users and paths are read as those of this machine, or of the machine in --root."
+        ),
+        run="import_documents:import_",
+        arguments=(
+            Argument(
+                metavar="FILE",
+                many=True,
+                completion=Completion.FILES,
+                help="a file, a directory of unit files and drop-ins, or - for standard input",
+            ),
+            Argument(
+                flag="--from",
+                into="kind",
+                metavar="KIND",
+                help="the type of every FILE: units, cloud-config, quadlet, compose or fstab",
+                choices=("units", "cloud-config", "quadlet", "compose", "fstab"),
+            ),
+            Argument(
+                flag="--root",
+                into="tree",
+                metavar="DIR",
+                completion=Completion.DIRECTORIES,
+                help="import a root file system: all units that are enabled, masked, or changed in /etc there",
+            ),
+            Argument(flag="--name", metavar="NAME", help="the name of the document; default: that of the first FILE"),
+            Argument(
+                flag="--output",
+                metavar="FILE",
+                into="output",
+                completion=Completion.FILES,
+                help="write the document to FILE instead of standard output",
+            ),
+        ),
+        examples=(
+            ("ordainctl import /etc/systemd/system/web.service", "one service"),
+            ("ordainctl import --root / --output machine.yaml", "everything that this machine runs"),
+            ("ordainctl import docker-compose.yml | ordainctl render -", "see the units first"),
+        ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
+    Subcommand(
+        name="image",
+        group=GROUP,
+        purpose="add documents to a root file system, for its first boot",
+        text=(
+            "Copies every FILE to the documents in the root file system DIR, and compiles all documents there, for the "
+            "operating system that is installed there, into the baseline that the first boot starts with. "
+            "Ordain must be installed in DIR. Root is needed only if root owns DIR. "
+            "A second run writes only changed files; the same documents always give the same bytes. "
+            "Some facts are known only in the boot (mac, machine-id, …); the agent then adds the layers that match."
+        ),
+        run="image:image",
+        arguments=(
+            Argument(
+                metavar="DIR",
+                into="directory",
+                required=True,
+                completion=Completion.DIRECTORIES,
+                help="the root file system: a chroot, a mounted image, or the tree of mkosi or mmdebstrap",
+            ),
+            Argument(
+                metavar="FILE", many=True, completion=Completion.FILES, help="a document, or a directory of documents"
+            ),
+            JSON,
+        ),
+        examples=(
+            ("ordainctl image /mnt web.yaml base.yaml", "add two documents to an image"),
+            ("ordainctl image root documents/", "in a customize-hook of mmdebstrap"),
+        ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
     ),
 )

@@ -1,63 +1,117 @@
-"""The commands that are about other machines."""
+"""The commands that show the machines of a store and serve documents to machines."""
 
 from __future__ import annotations
 
-from ordain.agent.cli.command import Argument, Command, Words
+from ordain.agent.cli.shared_arguments import JSON, STORE
+from ordain.agent.cli.subcommand import Argument, Completion, Exit, Family, Subcommand
 
-FLEET = "Other machines"
+GROUP = "Manage many machines"
+FAMILY = Family(
+    name="fleet",
+    group=GROUP,
+    purpose="show the machines that report to a store",
+    text="Machines whose source is a store write their status to it; these commands read it.",
+)
+MACHINE = Argument(metavar="MACHINE", required=True, help="a hostname, or the first characters of a machine-id")
 
 ROWS = (
-    Command(
-        name="serve",
-        group=FLEET,
-        purpose="serve a directory of documents to machines, over HTTP",
+    Subcommand(
+        name="fleet status",
+        group=FAMILY.name,
+        purpose="list all machines that report to the store",
         text=(
-            "The reference boot server: answers every machine with the documents that could be for it, and holds the "
-            "answer until they change. Documents that are wrong are not served; the last good ones are. "
-            "Where releases are among them (`ordainctl release create --output`), a machine gets the latest of its "
-            "channel with the documents that it names, once all are there as they were signed, and nothing else. "
-            "With --root, an initrd that boots this tree gets a finished generation beside the documents, so that the "
-            "machine compiles nothing. Nobody can sign that: who answers in place of the server decides what boots. "
-            'A machine follows it with `source: {type: http, url: "https://HOST:8080/{machine-id}.yaml"}`. '
-            "Whoever reaches it may read: use TLS and --client-ca where documents are not for everybody."
+            "Prints one line for each machine: its release and generation, its state, its conditions, how long it has "
+            "been without its source, and the time since its last report. Exits with 3 if a machine is degraded, "
+            "rolled back or lost."
+        ),
+        run="fleet:status",
+        arguments=(
+            Argument(flag="--label", metavar="KEY=VALUE", many=True, help="only machines with this label or fact"),
+            Argument(flag="--watch", help="print the list again after every change, until interrupted"),
+            JSON,
+            *STORE,
+        ),
+        examples=(
+            ("ordainctl fleet status", "all machines"),
+            ("ordainctl fleet status --label role=web --watch", "some machines, during a change"),
+        ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
+    Subcommand(
+        name="fleet show",
+        group=FAMILY.name,
+        purpose="print the whole report of one machine",
+        text="",
+        run="fleet:show",
+        arguments=(MACHINE, JSON, *STORE),
+        examples=(("ordainctl fleet show web3", "find out why it is degraded"),),
+    ),
+    Subcommand(
+        name="fleet forget",
+        group=FAMILY.name,
+        purpose="delete the report of a machine that no longer exists",
+        text="A machine that still exists reports again.",
+        run="fleet:forget",
+        arguments=(MACHINE, *STORE),
+        examples=(("ordainctl fleet forget web3", "after web3 was removed"),),
+    ),
+    Subcommand(
+        name="serve",
+        group=GROUP,
+        purpose="serve a directory of documents to machines over HTTP",
+        text=(
+            "The reference boot server: sends every machine the documents that may match it, and sends them again "
+            "when they change. Documents with errors are not served; the last valid ones are. "
+            "If the directory contains releases (`ordainctl release create --output`), a machine gets only the latest "
+            "release of its channel and the documents in it, as soon as all of them have the signed content. "
+            "With --root, an initrd that boots TREE also gets a compiled generation, so that the "
+            "machine compiles nothing. That generation cannot be signed: anybody who can answer in place of the server "
+            "decides what the machine boots. "
+            'On a machine, set `source: {type: http, url: "https://HOST:8080/{machine-id}.yaml"}`. '
+            "Everybody who reaches the server may read: use TLS and --client-ca for confidential documents."
         ),
         run="serve:serve",
         arguments=(
             Argument(
                 metavar="DIR",
                 required=True,
-                words=Words.DIRECTORIES,
-                help="the directory, which is read again on changes",
+                completion=Completion.DIRECTORIES,
+                help="the directory of documents; it is read again after changes",
             ),
             Argument(
                 flag="--listen",
                 metavar="HOST:PORT",
-                help="the address; 127.0.0.1:8080 when absent, :8080 for every address",
+                help="the address; default: 127.0.0.1:8080; `:8080` listens on all addresses",
             ),
             Argument(
                 flag="--root",
                 into="tree",
                 metavar="TREE",
-                words=Words.DIRECTORIES,
-                help="the root that machines boot, for finished generations",
+                completion=Completion.DIRECTORIES,
+                help="the root file system that machines boot, to compile generations for",
             ),
             Argument(
-                flag="--tls-cert", metavar="FILE", words=Words.FILES, help="serve HTTPS with this certificate (PEM)"
+                flag="--tls-cert",
+                metavar="FILE",
+                completion=Completion.FILES,
+                help="serve HTTPS with this certificate (PEM)",
             ),
-            Argument(flag="--tls-key", metavar="FILE", words=Words.FILES, help="its private key"),
+            Argument(
+                flag="--tls-key", metavar="FILE", completion=Completion.FILES, help="the private key of the certificate"
+            ),
             Argument(
                 flag="--client-ca",
                 metavar="FILE",
-                words=Words.FILES,
-                help="let in only machines with a certificate of this",
+                completion=Completion.FILES,
+                help="accept only machines with a certificate of this authority",
             ),
         ),
         examples=(
-            ("ordainctl serve /srv/documents --listen :8080", "a lab"),
-            ("ordainctl serve /srv/documents --root /srv/ram-image", "machines in RAM compile nothing"),
+            ("ordainctl serve /srv/documents --listen :8080", "in a test network"),
+            ("ordainctl serve /srv/documents --root /srv/ram-image", "for machines that boot into RAM"),
             (
                 "ordainctl serve /srv/documents --listen :8443 --tls-cert srv.pem --tls-key srv.key --client-ca ca.pem",
-                "",
+                "for known machines",
             ),
         ),
     ),

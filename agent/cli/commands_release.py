@@ -1,136 +1,180 @@
-"""The commands of signed releases, and of the machines that take them."""
+"""The commands that sign, publish and roll out releases: `ordainctl release …`."""
 
 from __future__ import annotations
 
-from ordain.agent.cli.arguments import JSON, SOME_FILES, STORE
-from ordain.agent.cli.command import Argument, Command, Exit, Words
-from ordain.agent.cli.commands_fleet import FLEET
+from ordain.agent.cli.commands_fleet import GROUP
+from ordain.agent.cli.shared_arguments import JSON, SOME_FILES, STORE
+from ordain.agent.cli.subcommand import Argument, Completion, Exit, Family, Subcommand
 
-RELEASES = "Releases"
-
-KEY = Argument(flag="--key", metavar="FILE", words=Words.FILES, help="the private key to sign with")
-CHANNEL = Argument(metavar="CHANNEL", required=True, help="a channel, such as stable or canary")
-RELEASE = Argument(metavar="RELEASE", required=True, words=Words.FILES, help="the file of a release")
-DOCUMENTS = Argument(
-    metavar="FILE", many=True, words=Words.FILES, help="the documents it names, or a directory of them"
+FAMILY = Family(
+    name="release",
+    group=GROUP,
+    purpose="sign documents as a release, publish it, and roll it out",
+    text=(
+        "A release is a signed list of documents with a number in a channel. A machine applies all documents of a "
+        "release, or none."
+    ),
 )
-ABOUT = Argument(flag="--about", metavar="TEXT", help="what it changes, for people")
-NUMBER = Argument(flag="--number", metavar="N", help="its number, when not the one after the channel's latest")
-SHRINKS = Argument(flag="--shrinks", help="it is meant to take away most of what machines run; they refuse that else")
+KEY = Argument(flag="--key", metavar="FILE", completion=Completion.FILES, help="the private key to sign with")
+CHANNEL = Argument(metavar="CHANNEL", required=True, help="a channel, such as stable or canary")
+RELEASE = Argument(metavar="RELEASE", required=True, completion=Completion.FILES, help="the file of a release")
+DOCUMENTS = Argument(
+    metavar="FILE",
+    many=True,
+    completion=Completion.FILES,
+    help="a document of the release, or a directory of documents",
+)
+ABOUT = Argument(flag="--about", metavar="TEXT", help="a description of the change, for people")
+NUMBER = Argument(
+    flag="--number", metavar="N", help="the number of the release; default: one more than the latest of the channel"
+)
+SHRINKS = Argument(
+    flag="--shrinks", help="allow the release to remove most services of a machine; machines refuse that otherwise"
+)
+TRUST = Argument(
+    flag="--trust",
+    metavar="FILE",
+    many=True,
+    completion=Completion.FILES,
+    help="a public key to trust; default: the keys in /etc/ordain/trust",
+)
 ROLLOUT = (
-    Argument(flag="--splay", metavar="TIME", help="each machine waits its own share of this"),
-    Argument(flag="--max-parallel", metavar="N", help="so many machines apply it at a time"),
-    Argument(flag="--window", metavar="WINDOW", many=True, help='when machines may apply it: "Sat,Sun 02:00-05:00"'),
-    Argument(flag="--stages", metavar="SHARES", help="shares of the machines, one after the other: 1%,10%,100%"),
-    Argument(flag="--stop-at", metavar="SHARE", help="stop when more than this share of those that have it went back"),
-    Argument(flag="--soak", metavar="TIME", help="how long a stage lasts at least"),
+    Argument(flag="--splay", metavar="TIME", help="delay every machine by its own part of TIME"),
+    Argument(flag="--max-parallel", metavar="N", help="let at most N machines apply it at the same time"),
+    Argument(
+        flag="--window", metavar="WINDOW", many=True, help='apply it only in this window, such as "Sat,Sun 02:00-05:00"'
+    ),
+    Argument(flag="--stages", metavar="SHARES", help="roll it out to these shares of the machines: 1%,10%,100%"),
+    Argument(
+        flag="--stop-at", metavar="SHARE", help="stop if more than SHARE of the machines that have it rolled it back"
+    ),
+    Argument(flag="--soak", metavar="TIME", help="let every stage last at least TIME"),
 )
 
 ROWS = (
-    Command(
+    Subcommand(
         name="release keygen",
-        group=RELEASES,
-        purpose="make a key to sign releases with",
+        group=FAMILY.name,
+        purpose="create a key pair to sign releases with",
         text=(
-            "Writes NAME.key, which stays with you, and NAME.pub, one line for /etc/ordain/trust/ of every machine. "
-            "To change keys, put the new one beside the old, sign with both (or the new one), and remove the old."
+            "Writes the private key NAME.key and the public key NAME.pub. Keep NAME.key secret; copy NAME.pub, one "
+            "line, to /etc/ordain/trust/ on every machine. "
+            "To replace a key: copy the new public key to the machines beside the old one, sign with the new key, or "
+            "with both, and then delete the old one."
         ),
         run="release:keygen",
         arguments=(
-            Argument(metavar="NAME", required=True, help="the name of the key, with a directory if you like"),
-            Argument(flag="--passphrase", help="ask for a passphrase to lock the private key with"),
-            Argument(flag="--channel", metavar="CHANNEL", many=True, help="it signs for this channel only"),
+            Argument(metavar="NAME", required=True, help="the name of the key; may contain a directory"),
+            Argument(flag="--passphrase", help="ask for a passphrase that protects the private key"),
+            Argument(
+                flag="--channel", metavar="CHANNEL", many=True, help="restrict the key to releases of this channel"
+            ),
         ),
         examples=(
-            ("ordainctl release keygen ops --passphrase", "ops.key and ops.pub"),
-            ("ordainctl release keygen ci --channel canary", "for a machine that builds"),
+            ("ordainctl release keygen ops --passphrase", "makes ops.key and ops.pub"),
+            ("ordainctl release keygen ci --channel canary", "for a build server"),
         ),
     ),
-    Command(
+    Subcommand(
         name="release create",
-        group=RELEASES,
-        purpose="make a release of documents",
+        group=FAMILY.name,
+        purpose="create a release from documents",
         text=(
-            "Checks the documents as `ordainctl validate` does, and prints a manifest that names each by its SHA-256. "
-            "Nothing is published. With --key it is signed. Releases in a directory that is named are left out: "
-            "--output may lie there, for `ordainctl serve`. The number after that of the release it replaces is taken."
+            "Checks the documents as `ordainctl validate` does, and prints a manifest with the SHA-256 of each. "
+            "Nothing is published. With --key, the release is signed. Releases in the given directories are left out, "
+            "so --output may be in one of them, for `ordainctl serve`. If --output exists, its number plus one is used."
         ),
         run="release:create",
         arguments=(
             SOME_FILES,
-            Argument(flag="--channel", metavar="CHANNEL", help="whose machines it is for; stable when absent"),
+            Argument(flag="--channel", metavar="CHANNEL", help="the channel of the release; default: stable"),
             NUMBER,
             ABOUT,
             *ROLLOUT,
             SHRINKS,
             KEY,
-            Argument(flag="--output", metavar="FILE", words=Words.FILES, help="write there, not to standard output"),
+            Argument(
+                flag="--output",
+                metavar="FILE",
+                completion=Completion.FILES,
+                help="write the release to FILE instead of standard output",
+            ),
             *STORE,
         ),
         examples=(
-            ("ordainctl release create documents/ --channel canary --key ops.key --output canary.json", ""),
+            (
+                "ordainctl release create documents/ --channel canary --key ops.key --output canary.json",
+                "to publish in a store",
+            ),
             (
                 "ordainctl release create /srv/documents --key ops.key --output /srv/documents/stable.json",
-                "again, where `ordainctl serve` looks",
+                "for `ordainctl serve`",
             ),
-            ("ordainctl release create documents/ --number 42 --stages 1%,10%,100% --stop-at 2%", ""),
+            (
+                "ordainctl release create documents/ --number 42 --stages 1%,10%,100% --stop-at 2%",
+                "to be signed later",
+            ),
         ),
     ),
-    Command(
+    Subcommand(
         name="release sign",
-        group=RELEASES,
+        group=FAMILY.name,
         purpose="sign a release",
-        text="Adds a signature to the file. A machine takes a release that one of the keys it trusts has signed.",
+        text="Adds a signature to the file. A machine accepts a release if it trusts one of the keys that signed it.",
         run="release:sign",
         arguments=(RELEASE, KEY),
-        examples=(("ordainctl release sign canary.json --key ops.key", ""),),
+        examples=(("ordainctl release sign canary.json --key ops.key", "adds a signature"),),
     ),
-    Command(
+    Subcommand(
         name="release verify",
-        group=RELEASES,
-        purpose="check the signatures of a release, and the documents it names",
+        group=FAMILY.name,
+        purpose="check the signatures and the documents of a release",
         text=(
-            "By the keys that this machine trusts, or those given. RELEASE is a file, or CHANNEL or CHANNEL/NUMBER of "
-            "the store, whose documents are checked then."
+            "Uses the keys that this machine trusts, or those of --trust. RELEASE is a file, or CHANNEL or "
+            "CHANNEL/NUMBER in the store; the documents in the store are checked as well."
         ),
         run="release:verify",
         arguments=(
-            Argument(metavar="RELEASE", required=True, words=Words.FILES, help="a file, CHANNEL, or CHANNEL/NUMBER"),
+            Argument(
+                metavar="RELEASE", required=True, completion=Completion.FILES, help="a file, CHANNEL, or CHANNEL/NUMBER"
+            ),
             DOCUMENTS,
-            Argument(flag="--trust", metavar="FILE", many=True, words=Words.FILES, help="a public key to go by"),
+            TRUST,
             *STORE,
         ),
         examples=(
-            ("ordainctl release verify canary.json documents/ --trust ops.pub", ""),
-            ("ordainctl release verify stable", "what machines are offered"),
+            ("ordainctl release verify canary.json documents/ --trust ops.pub", "before it is published"),
+            ("ordainctl release verify stable", "the release that machines get now"),
         ),
     ),
-    Command(
+    Subcommand(
         name="release publish",
-        group=RELEASES,
-        purpose="put a release and its documents into the store",
+        group=FAMILY.name,
+        purpose="write a release and its documents to the store",
         text=(
-            "The documents first, the channel last and by compare-and-set: machines see all of it or nothing. Run "
-            "again after an interruption, it goes on. A channel never goes back: a rollback is a new number."
+            "Writes the documents first and the channel last, so machines see either all of the release or nothing. "
+            "After an interruption, a second run continues. The numbers of a channel only increase: to roll back, "
+            "publish the old documents under a new number (`ordainctl release promote`)."
         ),
         run="release:publish_",
         arguments=(RELEASE, DOCUMENTS, *STORE),
-        examples=(("ordainctl release publish canary.json documents/", ""),),
+        examples=(("ordainctl release publish canary.json documents/", "machines of canary get it now"),),
     ),
-    Command(
+    Subcommand(
         name="release promote",
-        group=RELEASES,
-        purpose="give the documents of one release to another channel, under a new number",
+        group=FAMILY.name,
+        purpose="publish the documents of a release in another channel",
         text=(
-            "Verifies the release by the keys that this machine trusts (or --trust), signs the new one and publishes "
-            "it. FROM is CHANNEL or CHANNEL/NUMBER: an earlier number of the same channel is a rollback."
+            "Verifies the release FROM with the keys that this machine trusts (or --trust), and signs and publishes "
+            "its documents in the channel TO under a new number. "
+            "To roll a channel back, promote an earlier number of the same channel."
         ),
         run="release:promote",
         arguments=(
             Argument(metavar="FROM", into="origin", required=True, help="CHANNEL or CHANNEL/NUMBER"),
             Argument(metavar="TO", required=True, help="the channel to publish in"),
             KEY,
-            Argument(flag="--trust", metavar="FILE", many=True, words=Words.FILES, help="a public key to go by"),
+            TRUST,
             NUMBER,
             ABOUT,
             *ROLLOUT,
@@ -138,128 +182,94 @@ ROWS = (
             *STORE,
         ),
         examples=(
-            ("ordainctl release promote canary stable --key ops.key", "the canaries are well"),
-            ("ordainctl release promote stable/41 stable --key ops.key", "back to 41, as a new number"),
+            ("ordainctl release promote canary stable --key ops.key", "after the canary machines are well"),
+            ("ordainctl release promote stable/41 stable --key ops.key", "roll stable back to release 41"),
         ),
     ),
-    Command(
+    Subcommand(
         name="release rollout",
-        group=RELEASES,
-        purpose="let the machines of a channel in stage by stage, and stop when too many go back",
+        group=FAMILY.name,
+        purpose="open a release to more machines, stage by stage",
         text=(
-            "Reads what machines report, and opens the next stage when all that were let in are done and the stage has "
-            "lasted as long as it is to; ends with the last stage, or when it stops. It can be interrupted and started "
-            "again anywhere: meanwhile nobody else is let in. Exits 4 if the rollout is stopped."
+            "Reads the reports of the machines, and opens the next stage after all machines of the present one are "
+            "done and the stage has lasted long enough. Ends after the last stage, or when too many machines have "
+            "rolled back; it then stops the rollout and exits with 4. It can be interrupted and started "
+            "again, also elsewhere; in the meantime the rollout is open to no further machines."
         ),
-        run="rollout:rollout",
+        run="release_rollout:rollout",
         arguments=(
             CHANNEL,
-            Argument(flag="--once", help="do one step, and end"),
+            Argument(flag="--once", help="do one step and exit"),
             Argument(
-                flag="--open", metavar="SHARE", help="let in this share of the machines now; resumes what stopped"
+                flag="--open",
+                metavar="SHARE",
+                help="open the rollout to this share of the machines now; also continues a stopped rollout",
             ),
-            Argument(flag="--stop", metavar="WHY", help="let nobody else in"),
+            Argument(flag="--stop", metavar="REASON", help="stop the rollout: no further machine gets the release"),
             JSON,
             *STORE,
         ),
         examples=(
-            ("ordainctl release rollout stable", "stay and watch"),
-            ("ordainctl release rollout stable --stop slow-disks", ""),
-            ("ordainctl release rollout stable --open 100%", "everybody, now"),
+            ("ordainctl release rollout stable", "open all stages, one after the other"),
+            ("ordainctl release rollout stable --stop slow-disks", "stop it"),
+            ("ordainctl release rollout stable --open 100%", "open it to all machines now"),
         ),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.ROLLED_BACK),
     ),
-    Command(
+    Subcommand(
         name="release list",
-        group=RELEASES,
+        group=FAMILY.name,
         purpose="list the releases in the store",
-        text="By channel and number; the latest of each channel is what its machines go to.",
+        text="Sorted by channel and number; the machines of a channel follow its latest release.",
         run="release:list_",
         arguments=(JSON, *STORE),
-        examples=(("ordainctl release list", ""),),
+        examples=(("ordainctl release list", "all channels"),),
     ),
-    Command(
+    Subcommand(
         name="release show",
-        group=RELEASES,
-        purpose="print a release",
-        text="As it is in the store: JSON.",
+        group=FAMILY.name,
+        purpose="print a release of the store as JSON",
+        text="",
         run="release:show",
         arguments=(Argument(metavar="RELEASE", required=True, help="CHANNEL or CHANNEL/NUMBER"), *STORE),
-        examples=(("ordainctl release show stable", ""), ("ordainctl release show stable/41", "")),
+        examples=(
+            ("ordainctl release show stable", "the latest of the channel"),
+            ("ordainctl release show stable/41", "an earlier one"),
+        ),
     ),
-    Command(
+    Subcommand(
         name="release prune",
-        group=RELEASES,
-        purpose="remove old releases from the store, and the documents that only they name",
+        group=FAMILY.name,
+        purpose="delete old releases and their documents from the store",
         text=(
-            "The latest and those before it stay, --keep of each channel; so do the one that a rollout is at, what any "
-            "machine reports, and what a Node pins a machine to. Publishing waits meanwhile. It can be interrupted at "
-            "any time, and done again."
+            "Keeps the latest releases of each channel (--keep), the release of a current rollout, every release that "
+            "a machine reports, and every release that a Node document pins. Documents are deleted when no remaining "
+            "release uses them. Publishing waits while prune runs. It can be interrupted at any time and repeated."
         ),
         run="release:prune_",
         arguments=(
-            Argument(metavar="CHANNEL", help="only releases of this channel go"),
-            Argument(flag="--keep", metavar="N", help="so many of a channel stay in any case; 10 when absent"),
-            Argument(flag="--dry-run", help="say what would go"),
+            Argument(metavar="CHANNEL", help="delete only releases of this channel"),
+            Argument(flag="--keep", metavar="N", help="keep at least the latest N of each channel; default: 10"),
+            Argument(flag="--dry-run", help="delete nothing; print what would be deleted"),
             JSON,
             *STORE,
         ),
         examples=(
-            ("ordainctl release prune --dry-run", ""),
-            ("ordainctl release prune canary --keep 3", "a channel that is published to all day"),
+            ("ordainctl release prune --dry-run", "see the effect first"),
+            ("ordainctl release prune canary --keep 3", "a channel with many releases"),
         ),
     ),
-    Command(
+    Subcommand(
         name="release forget",
-        group=RELEASES,
-        purpose="let this machine take an older release of a channel than it had",
+        group=FAMILY.name,
+        purpose="let this machine accept an older release again",
         text=(
-            "A machine takes no release with a lower number than one it took before: an attacker could replay it. "
-            "After a store was restored from a backup, or for a machine of another fleet, this forgets that number. "
-            "What an image was built with stays."
+            "A machine refuses a release with a lower number than one it has accepted before, because an attacker "
+            "could replay an old one. Use this after a store was restored from a backup, or when a machine moves to "
+            "another fleet: it deletes the recorded number of the channel. The number in an image remains."
         ),
         run="release:forget",
         arguments=(CHANNEL,),
-        examples=(("ordainctl release forget stable", ""),),
-    ),
-    Command(
-        name="fleet status",
-        group=FLEET,
-        purpose="show all machines that report to the store",
-        text=(
-            "A line a machine: the release and generation it has, its state, what is wrong, for how long it has lost "
-            "its source, and when it was last heard of. Exits 3 if a machine is degraded, went back, or is lost."
-        ),
-        run="fleet:status",
-        arguments=(
-            Argument(flag="--label", metavar="KEY=VALUE", many=True, help="only machines with this label or fact"),
-            Argument(flag="--watch", help="print again when something changes, until interrupted"),
-            JSON,
-            *STORE,
-        ),
-        examples=(("ordainctl fleet status", ""), ("ordainctl fleet status --label role=web --watch", "")),
-        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
-    ),
-    Command(
-        name="fleet show",
-        group=FLEET,
-        purpose="print all that a machine reports",
-        text="",
-        run="fleet:show",
-        arguments=(
-            Argument(metavar="MACHINE", required=True, help="a hostname, or the begin of a machine-id"),
-            JSON,
-            *STORE,
-        ),
-        examples=(("ordainctl fleet show web3", ""),),
-    ),
-    Command(
-        name="fleet forget",
-        group=FLEET,
-        purpose="remove the report of a machine that is no more",
-        text="A machine that is, reports again.",
-        run="fleet:forget",
-        arguments=(Argument(metavar="MACHINE", required=True, help="a hostname, or the begin of a machine-id"), *STORE),
-        examples=(("ordainctl fleet forget web3", ""),),
+        examples=(("ordainctl release forget stable", "after a restore of the store"),),
     ),
 )

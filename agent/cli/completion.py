@@ -1,4 +1,4 @@
-"""The completion for bash, made from the table of commands: `python3 -m ordain.agent.cli.completion`.
+"""The completion for bash, generated from the table of commands: `python3 -m ordain.agent.cli.completion`.
 
 ``ordainctl.bash`` beside this module is its output, for packages to install as
 /usr/share/bash-completion/completions/ordainctl; a test compares the two.
@@ -9,8 +9,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
-from ordain.agent.cli.command import Argument, Command, Words
 from ordain.agent.cli.commands import COMMANDS
+from ordain.agent.cli.subcommand import Argument, Completion, Subcommand
 
 _HEAD = """\
 # bash completion for ordainctl(1). Made by `python3 -m ordain.agent.cli.completion`: do not edit.
@@ -50,7 +50,7 @@ complete -F _ordainctl ordainctl
 
 
 def script() -> str:
-    """The whole completion."""
+    """Return the whole completion script."""
     first = dict.fromkeys(name.partition(" ")[0] for name in COMMANDS)
     names = " ".join((*first, "help", "--help", "--version"))
     commands = "".join(line for command in COMMANDS.values() for line in _command(command))
@@ -59,27 +59,25 @@ def script() -> str:
 
 
 def _second() -> Iterator[str]:
-    """The second words of commands that have two."""
+    """Yield a case for each first word of two-word commands, with the second words."""
     below: dict[str, list[str]] = {}
     for name in COMMANDS:
-        one, _, two = name.partition(" ")
-        if two:
-            below.setdefault(one, []).append(two)
-    if not below:
-        return
-    for one, words in below.items():
-        yield f"        {one})\n            if ((COMP_CWORD == 2)); then\n"
+        first, _, second = name.partition(" ")
+        if second:
+            below.setdefault(first, []).append(second)
+    for first, words in below.items():
+        yield f"        {first})\n            if ((COMP_CWORD == 2)); then\n"
         yield f"""                mapfile -t COMPREPLY < <(compgen -W "{" ".join(words)}" -- "$current")\n"""
         yield '                return\n            fi\n            command+=" ${COMP_WORDS[2]}"\n            ;;\n'
     yield "    esac\n    case $command in\n"
 
 
-def _command(command: Command) -> Iterator[str]:
+def _command(command: Subcommand) -> Iterator[str]:
     flags = " ".join(a.flag for a in command.arguments if a.flag)
     operands = [a for a in command.arguments if not a.flag]
     name = f"'{command.name}'" if " " in command.name else command.name
     yield f"        {name})\n            flags='{flags}'"
-    yield f" operand='{_words(operands[0]) if operands else Words.TEXT}'\n"
+    yield f" operand='{_words(operands[0]) if operands else Completion.TEXT}'\n"
     valued = [a for a in command.arguments if a.flag and a.metavar]
     if valued:
         yield "            case $previous in\n"
@@ -90,7 +88,7 @@ def _command(command: Command) -> Iterator[str]:
 
 
 def _words(argument: Argument) -> str:
-    return " ".join(argument.choices) or argument.words
+    return " ".join(argument.choices) or argument.completion
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The documents a command is about: those it was given, or this machine's."""
+"""The documents on the command line: read from files, directories and standard input."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ STANDARD_INPUT = "-"
 
 
 def contents(names: Sequence[str]) -> tuple[RawDocuments, tuple[Problem, ...]]:
-    """Path and bytes of every file that ``names`` lead to, and what cannot be read."""
-    found: list[RawDocument] = []
+    """Return the path and bytes of every file that ``names`` lead to, and a problem for each that cannot be read."""
+    files: list[RawDocument] = []
     problems: list[Problem] = []
     for name in names:
         try:
-            found += _contents(name)
+            files += _contents(name)
         except OSError as error:
             where = Where(path=str(error.filename or name))
             problems.append(Problem(where=where, what=error.strerror or str(error), code="Unreadable"))
-    return tuple(found), tuple(problems)
+    return tuple(files), tuple(problems)
 
 
 def read_files(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
-    """Every document below ``names``, with all problems."""
+    """Return every document in the files that ``names`` lead to, and all problems."""
     files, problems = contents(names)
     readings = [read(path, data) for path, data in files]
-    documents = tuple(document for found, _ in readings for document in found)
+    documents = tuple(document for read_documents, _ in readings for document in read_documents)
     return documents, (*problems, *(problem for _, wrong in readings for problem in wrong))
 
 
@@ -54,7 +54,7 @@ def _is_settings(path: str, data: bytes) -> bool:
 
 
 def read_valid(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
-    """The documents below ``names`` and the warnings about them. Raises `Refused` if one is wrong."""
+    """Return the documents in the files that ``names`` lead to, and warnings. Raises `Refused` for errors."""
     documents, problems = read_files(names)
     if errors(problems):
         raise Refused(problems)
@@ -62,7 +62,7 @@ def read_valid(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Proble
 
 
 def transforms(root: Path) -> tuple[Document, ...]:
-    """The transformation database: as shipped, and what the administrator added. Raises `Refused`."""
+    """Return the transformation database: the shipped documents and the administrator's. Raises `Refused`."""
     from ordain.transforms.catalog.shipped import shipped
 
     added = root / "etc/ordain/transforms"

@@ -1,4 +1,4 @@
-"""show and explain: from what is on the machine back to the documents that say so."""
+"""show, explain: the values and lines of this machine, with the documents that set them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from itertools import groupby
 from typing import Any
 
 from ordain.agent.apply.admin_overrides import hands
-from ordain.agent.cli.apply import ask
-from ordain.agent.cli.command import Exit
+from ordain.agent.cli.ask_agent import ask
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.generations import in_force
+from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Change, to_json
@@ -22,7 +22,7 @@ from ordain.agent.plan.explain import explain as trace
 
 
 def show(request: Namespace, console: Console) -> Exit:
-    """`ordainctl show`."""
+    """Run `ordainctl show`."""
     generation = in_force(request.root)
     if request.json:
         shown = {"number": generation.number, "hash": generation.hash, "document": generation.document}
@@ -32,39 +32,37 @@ def show(request: Namespace, console: Console) -> Exit:
     else:
         import yaml
 
-        text = yaml.safe_dump(generation.document, sort_keys=True, allow_unicode=True, width=100)
-        for line in text.rstrip("\n").split("\n"):
-            console.line(line)
+        console.text(yaml.safe_dump(generation.document, sort_keys=True, allow_unicode=True, width=100))
     return Exit.OK
 
 
 def explain(request: Namespace, console: Console) -> Exit:
-    """`ordainctl explain`."""
+    """Run `ordainctl explain`."""
     generation = in_force(request.root)
     unit = unit_of(request.subject)
     member = next((m for m in generation.members if m.unit == unit), None)
     try:
-        found = trace(
+        explanation = trace(
             request.subject, generation, hands(request.root, unit, ours=member is None or member.ours) if unit else ()
         )
     except NotInGeneration as unknown:
         raise Failure(str(unknown)) from unknown
     now = _now(request) if unit else {}
     if request.json:
-        console.json({**to_json(found), **now})
+        console.json({**to_json(explanation), **now})
     else:
-        _print(found, console)
+        _print(explanation, console)
         _print_now(now, console)
     return Exit.OK
 
 
 def _now(request: Namespace) -> Mapping[str, Any]:
-    """How the unit is and what the last apply did about it; nothing where there is no systemd to ask."""
+    """Return the state of the unit and its part in the last apply; nothing if there is no systemd to ask."""
     try:
-        told = ask(request.root, lambda client: client.explain(unit_of(request.subject)))
+        answer = ask(request.root, lambda client: client.explain(unit_of(request.subject)))
     except Failure:
         return {}
-    return {key: told[key] for key in ("state", "status", "last") if told.get(key)}
+    return {key: answer[key] for key in ("state", "status", "last") if answer.get(key)}
 
 
 def _print_now(now: Mapping[str, Any], console: Console) -> None:
@@ -85,18 +83,18 @@ def _print_now(now: Mapping[str, Any], console: Console) -> None:
         console.line(f"  {verdict['what']}", Style.PLAIN if verdict["ok"] else Style.BAD)
 
 
-def _print(found: Explanation, console: Console) -> None:
-    head = [f"generation {found.generation}"]
-    if found.item:
-        head.append(f"from {found.item}")
-    if found.wanted:
-        head.append(f"wanted {found.wanted}")
-    console.line(found.about, Style.STRONG)
+def _print(explanation: Explanation, console: Console) -> None:
+    head = [f"generation {explanation.generation}"]
+    if explanation.item:
+        head.append(f"from {explanation.item}")
+    if explanation.wanted:
+        head.append(f"wanted {explanation.wanted}")
+    console.line(explanation.about, Style.STRONG)
     console.line(f"  {', '.join(head)}")
-    if found.origins:
+    if explanation.origins:
         console.line()
-        _print_origins(found.origins, console)
-    for file in found.files:
+        _print_origins(explanation.origins, console)
+    for file in explanation.files:
         console.line()
         console.line(f"{file.path} -> {file.link}" if file.link else file.path, Style.STRONG)
         rows: list[tuple[Cell, ...]] = []
@@ -104,34 +102,35 @@ def _print(found: Explanation, console: Console) -> None:
             rows.append((f"  [{section}]", "", ""))
             rows += [(f"  {line.text}", _cause(line), line.pointer) for line in lines]
         console.table((), rows)
-    if found.hands:
+    if explanation.hands:
         console.line()
-        console.line("Not ours", Style.STRONG)
-        for hand in found.hands:
-            console.line(f"  {hand.path}: {_says(hand)}", Style.WARN if hand.masks or hand.replaces else Style.PLAIN)
-            for section, key, value in hand.assignments:
-                ours = found.changed.get(f"[{section}] {key}")
+        console.line("Other files for this unit", Style.STRONG)
+        for override in explanation.hands:
+            style = Style.WARN if override.masks or override.replaces else Style.PLAIN
+            console.line(f"  {override.path}: {_role(override)}", style)
+            for section, key, value in override.assignments:
+                ours = explanation.changed.get(f"[{section}] {key}")
                 console.line(f"    [{section}] {key}={value}" + (f"  (ours: {ours})" if ours is not None else ""))
 
 
-def _says(hand: Hand) -> str:
-    if hand.masks:
-        return "masks the unit; `systemctl unmask` gives it back"
-    return "takes the place of ours" if hand.replaces else "drop-in" if hand.assignments else "the unit itself"
+def _role(override: Hand) -> str:
+    if override.masks:
+        return "masks the unit; `systemctl unmask` removes the mask"
+    return "replaces our unit" if override.replaces else "drop-in" if override.assignments else "the unit itself"
 
 
 def _cause(line: Line) -> Cell:
     return f"{line.path}:{line.line} ({line.layer})" if line.path else (line.why, Style.DIM)
 
 
-def _print_origins(found: Iterable[Origin], console: Console) -> None:
+def _print_origins(origins_: Iterable[Origin], console: Console) -> None:
     rows: list[tuple[Cell, ...]] = []
-    for origin in found:
+    for origin in origins_:
         rows.append((origin.pointer, str(origin), _short(origin.value)))
-        rows += [(("  overrode", Style.DIM), str(each), _short(each.value)) for each in origin.overrode]
-    console.table(("VALUE", "SET BY", "IS"), rows)
+        rows += [(("  overrides", Style.DIM), str(lower), _short(lower.value)) for lower in origin.overrode]
+    console.table(("KEY", "SET BY", "VALUE"), rows)
 
 
 def _short(value: object) -> str:
-    """A value on one line, as YAML and JSON would both read it."""
+    """Return a value on one line, in a form that YAML and JSON read alike."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,32 +1,31 @@
-"""fleet status, show, forget: what machines report to the store."""
+"""fleet status, show, forget: the reports of machines in the store."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from argparse import Namespace
-from collections.abc import Iterable
-from contextlib import aclosing
+from collections.abc import Iterable, Iterator
 
-from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
+from ordain.agent.cli.open_store import opened, wait_for_reports, with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import STATES
-from ordain.agent.cli.store_option import opened, with_store
+from ordain.agent.cli.subcommand import Exit
 from ordain.agent.delivery.database.database import ANY, Database
 from ordain.agent.delivery.fleet.report import MachineReport
-from ordain.agent.delivery.fleet.report_publisher import STATUS, status_key
+from ordain.agent.delivery.fleet.report_publisher import status_key
 from ordain.agent.delivery.fleet.reports import BAD, having_labels, is_lost, machines_named, read_reports
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
 from ordain.transforms.errors import near
 
 BEAT_SEC = 30.0
-"""With --watch: what is lost says nothing, so the table is made again."""
+"""The longest wait of --watch for news: a lost machine reports nothing, so only time shows that it is lost."""
 
 
 def status(request: Namespace, console: Console) -> Exit:
-    """`ordainctl fleet status`."""
+    """Run `ordainctl fleet status`."""
     return asyncio.run(_status(request, console))
 
 
@@ -34,72 +33,59 @@ async def _status(request: Namespace, console: Console) -> Exit:
     labels = [_label(word) for word in request.label]
     async with opened(request) as database:
         while True:
-            found, unreadable, revision = await read_reports(database)
-            machines = having_labels(found, labels)
+            known, unreadable, revision = await read_reports(database)
+            machines = having_labels(known, labels)
             _print(machines, request, console)
             for name in unreadable:
-                console.note(f"{name}: no report of a machine", Style.WARN)
+                console.note(f"{name}: cannot be read as the report of a machine", Style.WARN)
             console.out.flush()
             if not request.watch:
                 break
-            await _news(database, revision)
+            await wait_for_reports(database, revision, BEAT_SEC)
             console.line()
     now = time.time()
     return Exit.DEGRADED if any(r.phase in BAD or is_lost(r, now) for r in machines) else Exit.OK
 
 
-async def _news(database: Database, revision: str) -> None:
-    """Wait until something changes, or `BEAT_SEC`."""
-    try:
-        async with asyncio.timeout(BEAT_SEC), aclosing(database.watch((STATUS,), revision)) as woken:
-            async for _ in woken:
-                await asyncio.sleep(1.0)  # machines that take one release report one after the other
-                return
-    except TimeoutError:
-        return
-
-
 def show(request: Namespace, console: Console) -> Exit:
-    """`ordainctl fleet show`."""
+    """Run `ordainctl fleet show`."""
     report = with_store(request, lambda database: _machine(database, request.machine))
     if request.json:
         console.json(to_json(report))
         return Exit.OK
     now = time.time()
-    state, style = _state(report, now)
-    rows: list[tuple[Cell, Cell]] = [
-        (("Machine", Style.STRONG), f"{report.hostname} ({report.machine})"),
-        (("State", Style.STRONG), (state, style)),
-        (("Release", Style.STRONG), report.release.title or "none"),
-        (("Generation", Style.STRONG), f"{report.generation} ({report.hash[:12]})"),
-        (("Source", Style.STRONG), f"{report.source.type}, {'connected' if report.source.connected else 'lost'}"),
-        (("Boot", Style.STRONG), f"from {report.boot.generated_from or 'nothing'}"),
-        (("Last seen", Style.STRONG), _ago(now - report.seen)),
-    ]
-    rows += [
-        (("Label", Style.STRONG), f"{name}: {', '.join(values)}") for name, values in sorted(report.labels.items())
-    ]
-    rows += [
-        (("Condition", Style.STRONG), (f"{c.item}: {c.what} [{c.code}]".removeprefix(": "), Style.WARN))
-        for c in report.conditions
-    ]
-    if report.dropped:
-        rows.append((("Dropped", Style.STRONG), f"{plural(report.dropped, 'report')} before this one"))
-    console.table((), rows)
+    console.table((), [((title, Style.STRONG), value) for title, value in _head(report, now)])
     console.line()
-    off = set(report.drift)
+    drifted = set(report.drift)
     console.table(
         ("UNIT", "STATE", "RESULT", "RESTARTS"),
         [
-            (name, (unit.state, Style.BAD if name in off else Style.PLAIN), unit.result, str(unit.restarts))
+            (name, (unit.state, Style.BAD if name in drifted else Style.PLAIN), unit.result, str(unit.restarts))
             for name, unit in sorted(report.units.items())
         ],
     )
     return Exit.OK
 
 
+def _head(report: MachineReport, now: float) -> Iterator[tuple[str, Cell]]:
+    yield "Machine", f"{report.hostname} ({report.machine})"
+    yield "State", _state(report, now)
+    yield "Release", report.release.title or "none"
+    yield "Generation", f"{report.generation} ({report.hash[:12]})"
+    yield "Source", f"{report.source.type}, {'connected' if report.source.connected else 'lost'}"
+    yield "Boot", f"from {report.boot.generated_from or 'nothing'}"
+    yield "Last report", _ago(now - report.seen)
+    for name, values in sorted(report.labels.items()):
+        yield "Label", f"{name}: {', '.join(values)}"
+    for condition in report.conditions:
+        item = f"{condition.item}: " if condition.item else ""
+        yield "Condition", (f"{item}{condition.what} [{condition.code}]", Style.WARN)
+    if report.dropped:
+        yield "Dropped", f"{plural(report.dropped, 'report')} before this one"
+
+
 def forget(request: Namespace, console: Console) -> Exit:
-    """`ordainctl fleet forget`."""
+    """Run `ordainctl fleet forget`."""
 
     async def work(database: Database) -> MachineReport:
         report = await _machine(database, request.machine)
@@ -107,19 +93,19 @@ def forget(request: Namespace, console: Console) -> Exit:
         return report
 
     report = with_store(request, work)
-    console.line(f"{report.hostname} ({report.machine}) is forgotten until it reports again", Style.GOOD)
+    console.line(f"{report.hostname} ({report.machine}): report deleted", Style.GOOD)
     return Exit.OK
 
 
 async def _machine(database: Database, name: str) -> MachineReport:
-    found, _, _ = await read_reports(database)
-    meant = machines_named(found, name)
-    if len(meant) == 1:
-        return meant[0]
-    if meant:
-        raise Failure(f"{name} is {len(meant)} machines: {', '.join(r.machine for r in meant)}")
-    hint = near(name, [r.hostname for r in found])
-    raise Failure(f"no machine called {name} reports" + (f"; {hint}" if hint else ""))
+    known, _, _ = await read_reports(database)
+    matching = machines_named(known, name)
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
+        raise Failure(f"{name} matches {len(matching)} machines: {', '.join(r.machine for r in matching)}")
+    hint = near(name, [report.hostname for report in known])
+    raise Failure(f"no machine called {name} reports to the store" + (f"; {hint}" if hint else ""))
 
 
 def _print(machines: Iterable[MachineReport], request: Namespace, console: Console) -> None:
@@ -129,14 +115,16 @@ def _print(machines: Iterable[MachineReport], request: Namespace, console: Conso
         console.json([{**to_json(report), "lost": is_lost(report, now)} for report in machines])
         return
     console.table(
-        ("MACHINE", "RELEASE", "GENERATION", "STATE", "CONDITIONS", "SOURCE", "SEEN"), [_row(r, now) for r in machines]
+        ("MACHINE", "RELEASE", "GENERATION", "STATE", "SOURCE", "LAST REPORT", "CONDITIONS"),
+        [_row(r, now) for r in machines],
     )
-    off = [r for r in machines if r.phase in BAD or is_lost(r, now)]
+    faulty = [report for report in machines if report.phase in BAD or is_lost(report, now)]
     if machines:
-        summary = plural(len(machines), "machine") + (f", {len(off)} not well" if off else "")
-        console.line(summary, Style.BAD if off else Style.GOOD)
+        summary = plural(len(machines), "machine")
+        summary += f", {len(faulty)} degraded, rolled back or lost" if faulty else ""
+        console.line(summary, Style.BAD if faulty else Style.GOOD)
     else:
-        console.line("no machine reports", Style.DIM)
+        console.line("no machine reports to the store", Style.DIM)
 
 
 def _row(report: MachineReport, now: float) -> tuple[Cell, ...]:
@@ -147,9 +135,9 @@ def _row(report: MachineReport, now: float) -> tuple[Cell, ...]:
         report.release.title,
         str(report.generation),
         _state(report, now),
-        (", ".join(dict.fromkeys(codes)), Style.WARN),
         source,
         _ago(now - report.seen),
+        (", ".join(dict.fromkeys(codes)), Style.WARN),
     )
 
 
@@ -164,7 +152,7 @@ def _ago(seconds: float) -> str:
 
 
 def _span(seconds: float) -> str:
-    """A time in its largest unit.
+    """Return a time in its largest unit.
 
     >>> _span(59), _span(3600), _span(200_000)
     ('59 s', '60 min', '56 h')
@@ -178,5 +166,5 @@ def _span(seconds: float) -> str:
 def _label(word: str) -> tuple[str, str]:
     name, equals, value = word.partition("=")
     if not (name and equals):
-        raise Usage(f"--label {word}: a label is KEY=VALUE")
+        raise Usage(f"--label must be KEY=VALUE, not {word!r}")
     return name, value

@@ -1,37 +1,100 @@
-"""The generations on this machine, for commands that read them without asking the agent."""
+"""history, diff: the generations of this machine, read from the store without the agent."""
 
 from __future__ import annotations
 
+from argparse import Namespace
+from itertools import groupby
 from pathlib import Path
 
+from ordain.agent.cli.apply import RESULTS
+from ordain.agent.cli.ask_agent import ask
+from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.parse import Usage
+from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import DamagedGeneration, Failure
-from ordain.agent.model import Generation
-from ordain.agent.state.boot_record import boot_id, placed_hash
+from ordain.agent.model import Change, Generation, Outcome, to_json
+from ordain.agent.plan.describe import describe_change
+from ordain.agent.plan.diff import diff as differences
+from ordain.agent.state.boot_record import boot_id, placed_hash, placed_number
 from ordain.agent.state.store import Store
 
 
+def history(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl history`."""
+    store = Store(request.root)
+    kept = store.history()
+    applied = store.read_applied()
+    current = applied.number if applied else placed_number(request.root)
+    outcomes = {saved.number: store.outcome(saved.number) for saved in kept}
+    if request.json:
+        console.json(
+            [{**to_json(s), "in_force": s.number == current, "outcome": to_json(outcomes[s.number])} for s in kept]
+        )
+        return Exit.OK
+    rows: list[tuple[Cell, ...]] = []
+    for saved in kept:
+        in_use = saved.number == current
+        note: Cell = (saved.damaged, Style.BAD) if saved.damaged else ("in force", Style.GOOD) if in_use else ""
+        rows.append((str(saved.number), saved.saved, saved.hash[:12], _summary(outcomes[saved.number]), note))
+    console.table(("NUMBER", "SAVED", "HASH", "APPLY", "NOTE"), rows)
+    if not rows:
+        console.line("no generation has been applied yet", Style.DIM)
+    return Exit.OK
+
+
+def _summary(outcome: Outcome | None) -> str:
+    """Return an apply in a few words: the number of jobs of each kind, and the result if it is not good."""
+    if outcome is None:
+        return ""
+    verbs = [str(job.verb) for job in (*outcome.plan.stops, *outcome.plan.jobs)]
+    counted = [f"{verbs.count(verb)} {verb}" for verb in dict.fromkeys(verbs)] or ["no jobs"]
+    fault = [RESULTS[Exit(outcome.exit_status)]] if outcome.exit_status else []
+    return ", ".join([*counted, *fault])
+
+
+def diff(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl diff`."""
+    changes = _changes(request)
+    if request.json:
+        console.json(to_json(changes))
+    else:
+        for unit, of_unit in groupby(changes, key=lambda change: change.unit):
+            console.line(unit, Style.STRONG)
+            for change in of_unit:
+                console.line(f"  {describe_change(change)}")
+    return Exit.CHANGES if changes and request.exit_code else Exit.OK
+
+
+def _changes(request: Namespace) -> tuple[Change, ...]:
+    if request.n is None:
+        return ask(request.root, lambda client: client.plan()).changes
+    old = numbered(request.root, request.n)
+    new = in_force(request.root) if request.m is None else numbered(request.root, request.m)
+    return differences(old, new)
+
+
 def in_force(root: Path) -> Generation:
-    """The generation whose units this boot has; before the generator ran in it, the proven one. Raises `Failure`."""
+    """Return the generation of this boot, or the proven one if the generator has not run yet. Raises `Failure`."""
     store = Store(root)
     placed = placed_hash(root)
     try:
-        found = store.trial(boot_id(root)) or store.proven()
-        if placed and (found is None or found.hash != placed):
-            found = store.load_hash(placed)  # after boots that did not complete, an older one
+        generation = store.trial(boot_id(root)) or store.proven()
+        if placed and (generation is None or generation.hash != placed):
+            generation = store.load_hash(placed)  # after boots that did not complete, an older one
     except KeyError as error:
-        raise Failure(f"the generation in force ({placed[:12]}) is not kept below /var/lib/ordain") from error
+        missing = f"the generation in force ({placed[:12]}) is missing in /var/lib/ordain/generations"
+        raise Failure(f"{missing}; run `ordainctl apply`") from error
     except DamagedGeneration as damage:
-        raise Failure(f"{damage}; `ordainctl doctor` tells more") from damage
-    if found is None:
-        raise Failure("no generation was applied on this machine yet; `ordainctl plan` shows the first one")
-    return found
+        raise Failure(f"{damage}; run `ordainctl doctor`") from damage
+    if generation is None:
+        raise Failure("no generation has been applied on this machine yet; `ordainctl plan` shows the first one")
+    return generation
 
 
 def numbered(root: Path, text: str) -> Generation:
-    """The generation with the number ``text``. Raises `Usage` or `Failure`."""
+    """Return the generation with the number ``text``. Raises `Usage` or `Failure`."""
     if not (text.isascii() and text.isdigit()):
-        raise Usage(f"a generation has a number, {text!r} is none; `ordainctl history` lists them")
+        raise Usage(f"{text!r} is not the number of a generation (`ordainctl history` lists them)")
     try:
         return Store(root).load(int(text))
     except KeyError as error:

@@ -1,19 +1,19 @@
-"""image: documents into a root file system that does not run."""
+"""image: adds documents to a root file system that is not running."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
 
-from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import contents
+from ordain.agent.cli.subcommand import Exit
 from ordain.agent.compile.image import bake
 from ordain.transforms.errors import Refused, Severity
 
 
 def image(request: Namespace, console: Console) -> Exit:
-    """`ordainctl image`."""
+    """Run `ordainctl image`."""
     texts, problems = contents(request.file)
     if problems:
         raise Refused(problems)
@@ -33,9 +33,10 @@ def image(request: Namespace, console: Console) -> Exit:
         for path in baked.written:
             console.line(f"wrote {path}")
         if baked.unknown:
-            console.line(f"only a boot knows {', '.join(baked.unknown)}: what matches on that is the agent's to add")
-        count = plural(len(baked.generation.artifacts), "file")
-        told = plural(baked.documents, "document")
-        console.line(f"generation {baked.generation.hash[:12]}: {told}, {count}", Style.GOOD)
+            facts = ", ".join(baked.unknown)
+            console.line(f"{facts}: known only in the boot; the agent will add the layers that match on it")
+        files = plural(len(baked.generation.artifacts), "file")
+        documents = plural(baked.documents, "document")
+        console.line(f"generation {baked.generation.hash[:12]}: {documents}, {files}", Style.GOOD)
     blocked = any(problem.severity is Severity.BLOCKED for problem in baked.problems)
     return Exit.DEGRADED if blocked else Exit.OK

@@ -1,4 +1,4 @@
-"""import: documents made of what people have."""
+"""import: converts unit files, compose files and the like to documents."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import STANDARD_INPUT, transforms
 from ordain.agent.cli.parse import Usage
+from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import Failure
 from ordain.transforms.catalog.names import Names, names, shared_versions
 from ordain.transforms.document import formats
@@ -26,20 +26,20 @@ NULL = Path("/dev/null")
 
 
 def import_(request: Namespace, console: Console) -> Exit:
-    """`ordainctl import`."""
+    """Run `ordainctl import`."""
     if not request.file and not request.tree:
-        raise Usage("FILE or --root is missing")
+        raise Usage("name a FILE, or use --root DIR")
     name = request.name or _name(request.file)
     try:
         formats.FORMATS["name"](name)
     except ValueError as error:
-        raise Usage(f"{name!r} is no name of a document: {error}") from None
+        raise Usage(f"{name!r} is not a valid name of a document: {error}; use --name NAME") from None
     imported = Imported()
     root = Path(request.tree) if request.tree else request.root
     neutral = _names(root)
     if request.tree:
-        found = whole_machine.from_machine(read_installed(root), lambda path: rootfs.read(root, path), imported)
-        unit_files.carry(found, neutral, imported)
+        units = whole_machine.from_machine(read_installed(root), lambda path: rootfs.read(root, path), imported)
+        unit_files.carry(units, neutral, imported)
     kind = detect.Kind(request.kind) if request.kind else None
     detect.carry(_sources(request.file, imported), neutral, imported, kind)
     schema_filter.settle(imported)
@@ -52,16 +52,16 @@ def import_(request: Namespace, console: Console) -> Exit:
 
 
 def _report(imported: Imported, console: Console) -> Exit:
-    """Says what was not carried, by place."""
+    """Print the lines that were not converted, sorted by place, and return the exit status."""
     problems = in_order(imported.problems)
     for problem in problems:
         hint = f" ({problem.hint})" if problem.hint else ""
-        console.note(f"{problem.where}: not carried: {problem.what}{hint}")
+        console.note(f"{problem.where}: not converted: {problem.what}{hint}")
     if not problems and not any(imported.sections.values()):
-        raise Failure("there is nothing to import in what was given")
+        raise Failure("nothing to import was found")
     if not problems:
         return Exit.OK
-    console.note(f"{plural(len(problems), 'thing')} not carried", Style.WARN)
+    console.note(f"{plural(len(problems), 'item')} not converted", Style.WARN)
     return Exit.DEGRADED if any(imported.sections.values()) else Exit.REFUSED
 
 
@@ -76,22 +76,22 @@ def _place(output: str | None, text: str, console: Console) -> None:
 
 
 def _names(root: Path) -> Names:
-    """What neutral names mean on the machine whose root is ``root``. Raises `Refused`."""
+    """Return the meaning of neutral names on the machine with the root ``root``. Raises `Refused`."""
     documents = transforms(root)
-    found, problems = names(documents, read_facts(root), shared_versions(documents))
+    neutral, problems = names(documents, read_facts(root), shared_versions(documents))
     if errors(problems):
         raise Refused(problems)
-    return found
+    return neutral
 
 
 def _name(files: Sequence[str]) -> str:
-    """The name of the document: that of the first file, as far as a name can be the same."""
+    """Return a name for the document: that of the first file, without characters that a name may not have."""
     stem = Path(files[0]).name.partition(".")[0] if files else ""
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_") or "imported"
 
 
 def _sources(names: Sequence[str], imported: Imported) -> Iterator[Source]:
-    """The files below ``names``; what cannot be read is said."""
+    """Yield the files that ``names`` lead to; those that cannot be read are added to the problems."""
     for name in names:
         path = Path(name)
         try:
@@ -106,7 +106,7 @@ def _sources(names: Sequence[str], imported: Imported) -> Iterator[Source]:
 
 
 def _directory(directory: Path) -> Iterator[Source]:
-    """Files that an importer knows, and the drop-ins of units; of links only masks, the others are aliases."""
+    """Yield the files that can be imported, with drop-ins. Links are skipped, as they are aliases, except for masks."""
     for path in sorted(directory.iterdir()):
         if path.is_symlink():
             if path.readlink() == NULL:

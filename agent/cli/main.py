@@ -1,20 +1,24 @@
-"""ordainctl: words in, an exit status out. Each command's module is imported when that command is wanted."""
+"""The entry point of ordainctl: runs one command and returns its exit status.
+
+The module of a command is imported only when that command runs, so that `ordainctl --help` starts fast.
+"""
 
 from __future__ import annotations
 
 import importlib
 import io
 import os
+import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TextIO, cast
 
-from ordain.agent.cli.command import Command, Exit
-from ordain.agent.cli.commands import COMMANDS
+from ordain.agent.cli.commands import COMMANDS, FAMILIES
 from ordain.agent.cli.console import Console, Style, wants_colour
 from ordain.agent.cli.parse import Help, Usage, parse
+from ordain.agent.cli.subcommand import Exit, Subcommand
 from ordain.agent.errors import Failure
 from ordain.transforms.errors import Refused
 
@@ -22,12 +26,19 @@ Run = Callable[[Namespace, Console], Exit]
 
 
 def main(argv: Sequence[str] | None = None, *, root: Path = Path("/")) -> int:
-    """Run one command on the machine whose root directory is ``root``.
+    """Run one command on the machine whose root directory is ``root``, and return the exit status.
 
-    A shell's convention for signals: 130 after Ctrl-C, 141 when the reader has gone.
+    As in a shell, 130 means Ctrl-C, and 141 that the reader of the output has closed it.
     """
-    out, err = _ready(sys.stdout), _ready(sys.stderr)
-    console = Console(out=out, err=err, out_colour=wants_colour(out), err_colour=wants_colour(err))
+    out, err = _prepared(sys.stdout), _prepared(sys.stderr)
+    console = Console(
+        out=out,
+        err=err,
+        out_colour=wants_colour(out),
+        err_colour=wants_colour(err),
+        out_columns=_columns(out),
+        err_columns=_columns(err),
+    )
     try:
         status = _run(sys.argv[1:] if argv is None else argv, root, console)
         out.flush()
@@ -43,8 +54,11 @@ def main(argv: Sequence[str] | None = None, *, root: Path = Path("/")) -> int:
     return status
 
 
-def _ready(stream: TextIO | None) -> TextIO:
-    """``stream``, made to take any text: all bytes of it elsewhere, on a terminal what that can show."""
+def _prepared(stream: TextIO | None) -> TextIO:
+    """Return ``stream``, changed so that it accepts any text.
+
+    Files and pipes get UTF-8; a terminal keeps its encoding, and gets escapes for characters that it lacks.
+    """
     if stream is None:  # closed by the caller
         return Path(os.devnull).open("w", encoding="utf-8")
     if isinstance(stream, io.TextIOWrapper):
@@ -52,8 +66,12 @@ def _ready(stream: TextIO | None) -> TextIO:
     return stream
 
 
+def _columns(stream: TextIO) -> int:
+    return shutil.get_terminal_size().columns if stream.isatty() else 0
+
+
 def _discard(out: TextIO) -> None:
-    """Forget what is still buffered: the interpreter would try to write it again when it ends."""
+    """Drop the text that is still buffered: otherwise the interpreter tries to write it again at its end."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
@@ -63,11 +81,11 @@ def _run(words: Sequence[str], root: Path, console: Console) -> Exit:
         request.root = root
         return _load(command)(request, console)
     except Help as help_:
-        console.out.write(str(help_))
-        return Exit.OK
+        (console.err if help_.status else console.out).write(str(help_))
+        return help_.status
     except Usage as usage:
-        known = next((n for n in (" ".join(words[:2]), *words[:1]) if n in COMMANDS), "")
-        command_words = f"ordainctl {known}".rstrip()
+        known = [name for name in (" ".join(words[:2]), *words[:1]) if name in COMMANDS or name in FAMILIES]
+        command_words = " ".join(["ordainctl", *known[:1]])
         console.note(f"ordainctl: {usage}\nTry `{command_words} --help`.")
         return Exit.USAGE
     except Refused as refused:
@@ -77,10 +95,10 @@ def _run(words: Sequence[str], root: Path, console: Console) -> Exit:
         console.note(f"ordainctl: {failure}", Style.BAD)
         return Exit(failure.exit_status)
     except PermissionError as error:
-        console.note(f"ordainctl: {error.filename}: {error.strerror} (as root?)", Style.BAD)
+        console.note(f"ordainctl: {error.filename}: {error.strerror}; run it as root", Style.BAD)
         return Exit.REFUSED
 
 
-def _load(command: Command) -> Run:
+def _load(command: Subcommand) -> Run:
     module, _, function = command.run.partition(":")
     return cast(Run, getattr(importlib.import_module(f"ordain.agent.cli.{module}"), function))

@@ -1,4 +1,4 @@
-"""match: which layers are for a machine, and why the others are not."""
+"""match: the layers that match a machine, and the reasons of the others."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.document_files import read_valid, transforms
+from ordain.agent.cli.subcommand import Exit
 from ordain.agent.cli.target_machine import machine
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind
@@ -17,46 +17,45 @@ from ordain.transforms.resolve.resolve import Candidate, candidates, with_node
 
 
 def match(request: Namespace, console: Console) -> Exit:
-    """`ordainctl match`."""
+    """Run `ordainctl match`."""
     documents, problems = read_valid(request.file or own_documents(request.root))
     facts, _ = machine(request, documents)
     shared = shared_versions((*transforms(request.root), *documents))
-    found = candidates(documents, with_node(documents, facts, shared), shared)
+    layers = candidates(documents, with_node(documents, facts, shared), shared)
     if request.json:
-        console.json([_to_json(candidate) for candidate in found])
+        console.json([_to_json(layer) for layer in layers])
         return Exit.OK
     console.problems(problems)
-    applying = [c for c in found if c.match.holds]
-    others = [c for c in found if not c.match.holds]
+    matching = [layer for layer in layers if layer.match.holds]
+    others = [layer for layer in layers if not layer.match.holds]
+    columns = ("TIER", "WEIGHT", "DOCUMENT", "REASON")
     console.table(
-        ("LAYER", "TIER", "WEIGHT", "APPLIES SINCE", "DOCUMENT"),
-        [_row(c, ", ".join(c.match.reasons) or "it is for every machine", Style.PLAIN) for c in applying],
+        ("MATCHES", *columns),
+        [_row(layer, ", ".join(layer.match.reasons) or "every machine", Style.PLAIN) for layer in matching],
     )
-    if others:
-        if applying:
-            console.line()
-        console.table(
-            ("NOT FOR THIS MACHINE", "TIER", "WEIGHT", "BECAUSE", "DOCUMENT"),
-            [_row(c, "; ".join(c.match.against), Style.DIM) for c in others],
-        )
-    if not found:
-        console.line("there is no layer", Style.DIM)
+    if matching and others:
+        console.line()
+    console.table(
+        ("DOES NOT MATCH", *columns), [_row(layer, "; ".join(layer.match.against), Style.DIM) for layer in others]
+    )
+    if not layers:
+        console.line("there are no layers", Style.DIM)
     return Exit.OK
 
 
 def own_documents(root: Path) -> Sequence[str]:
-    """The directory this machine's documents come from; none if they come from elsewhere."""
+    """Return the directory of this machine's documents; nothing if its source is not a directory."""
     settings, _ = read_settings(root)
     return [str(root / settings.source.path.lstrip("/"))] if settings.source.type is SourceKind.DIRECTORY else []
 
 
-def _row(candidate: Candidate, why: str, style: Style) -> tuple[Cell, ...]:
-    document = candidate.document
-    return (document.name, style), document.tier, str(document.weight), why, str(document.where)
+def _row(layer: Candidate, reason: str, style: Style) -> tuple[Cell, ...]:
+    document = layer.document
+    return (document.name, style), document.tier, str(document.weight), str(document.where), reason
 
 
-def _to_json(candidate: Candidate) -> dict[str, object]:
-    document = candidate.document
+def _to_json(layer: Candidate) -> dict[str, object]:
+    document = layer.document
     return {
         "kind": document.kind,
         "name": document.name,
@@ -64,7 +63,7 @@ def _to_json(candidate: Candidate) -> dict[str, object]:
         "weight": document.weight,
         "path": document.where.path,
         "line": document.where.line,
-        "applies": candidate.match.holds,
-        "reasons": list(candidate.match.reasons),
-        "against": list(candidate.match.against),
+        "applies": layer.match.holds,
+        "reasons": list(layer.match.reasons),
+        "against": list(layer.match.against),
     }

@@ -9,7 +9,7 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image facts status watch show explain history diff doctor boot-chart plan apply confirm rollback hold unhold pause resume follow documents release fleet serve help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents release fleet serve help --help --version" -- "$current")
         return
     fi
     local command=${COMP_WORDS[1]}
@@ -64,7 +64,7 @@ _ordainctl() {
             esac
             ;;
         schema)
-            flags='--json' operand='Layer Node Transform Release'
+            flags='--json' operand='Layer Node Transform Release agent'
             ;;
         import)
             flags='--from --root --name --output' operand='files'
@@ -77,9 +77,6 @@ _ordainctl() {
             ;;
         image)
             flags='--json' operand='directories'
-            ;;
-        facts)
-            flags='--json' operand='text'
             ;;
         status)
             flags='--json' operand='units'
@@ -98,6 +95,9 @@ _ordainctl() {
             ;;
         diff)
             flags='--exit-code --json' operand='text'
+            ;;
+        facts)
+            flags='--json' operand='text'
             ;;
         doctor)
             flags='--json' operand='text'
@@ -120,6 +120,9 @@ _ordainctl() {
         rollback)
             flags='--json' operand='text'
             ;;
+        follow)
+            flags='' operand='text'
+            ;;
         hold)
             flags='--unmask --json' operand='units'
             ;;
@@ -130,9 +133,6 @@ _ordainctl() {
             flags='' operand='text'
             ;;
         resume)
-            flags='' operand='text'
-            ;;
-        follow)
             flags='' operand='text'
             ;;
         'documents list')
@@ -331,7 +331,7 @@ _ordainctl() {
                 --client-ca) operand='files' ;;
             esac
             ;;
-        help) operand='validate render match schema import image facts status watch show explain history diff doctor boot-chart plan apply confirm rollback hold unhold pause resume follow documents release fleet serve' ;;
+        help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents release fleet serve' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

@@ -1,4 +1,4 @@
-"""release keygen, create, sign, verify, publish, promote, list, show, prune, forget."""
+"""release keygen, create, sign, verify, publish, promote, list, show, prune, forget: signed releases."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.document_files import contents
+from ordain.agent.cli.open_store import with_store
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.store_option import with_store
+from ordain.agent.cli.subcommand import Exit
 from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.fleet.prune import KEEP, prune
 from ordain.agent.delivery.protocol import SourceError
@@ -23,7 +23,7 @@ from ordain.agent.delivery.release import verify as accept
 from ordain.agent.delivery.release.assemble import Assembled, assemble
 from ordain.agent.delivery.release.bundle import is_manifest
 from ordain.agent.delivery.release.channel import STABLE
-from ordain.agent.delivery.release.highest_accepted import forget_accepted as forget_taken
+from ordain.agent.delivery.release.highest_accepted import forget_accepted
 from ordain.agent.delivery.release.manifest import Release, make, read_release
 from ordain.agent.delivery.release.publish import head_key, list_releases, number_key, publish, read_blobs, read_head
 from ordain.agent.delivery.release.trusted_keys import SUFFIX, TRUST, InvalidKey, PublicKey, parse_key, trusted_keys
@@ -39,7 +39,7 @@ PRIVATE = ".key"
 
 
 def keygen(request: Namespace, console: Console) -> Exit:
-    """`ordainctl release keygen`."""
+    """Run `ordainctl release keygen`."""
     name = Path(request.name)
     passphrase = _new_passphrase() if request.passphrase else b""
     pem, raw = signing.generate_key(passphrase)
@@ -54,14 +54,15 @@ def keygen(request: Namespace, console: Console) -> Exit:
             with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:  # noqa: PTH123
                 file.write(data)
         except FileExistsError:
-            raise Failure(f"{path} is there already, and a key that is overwritten is gone") from None
-    console.line(f"{name}{PRIVATE}  stays with you", Style.STRONG)
-    console.line(f"{name}{SUFFIX}  goes to /{TRUST}/ of every machine: {key.line}")
+            raise Failure(f"{path} exists already; a key is never overwritten, because it cannot be restored") from None
+    console.line(f"{name}{PRIVATE}: the private key; keep it secret", Style.STRONG)
+    console.line(f"{name}{SUFFIX}: the public key; copy it to /{TRUST}/ on every machine:")
+    console.text(f"{key.line}\n")
     return Exit.OK
 
 
 def create(request: Namespace, console: Console) -> Exit:
-    """`ordainctl release create`."""
+    """Run `ordainctl release create`."""
     made = _assembled(request.file, console)
     channel = request.channel or STABLE
     number = _number(request, channel)
@@ -77,9 +78,9 @@ def create(request: Namespace, console: Console) -> Exit:
 
 
 def sign(request: Namespace, console: Console) -> Exit:
-    """`ordainctl release sign`."""
+    """Run `ordainctl release sign`."""
     if not request.key:
-        raise Usage("the following arguments are required: --key")
+        raise Usage("--key FILE is missing")
     path = Path(request.release)
     release = _signed(read_release(str(path), path.read_bytes()), request.key)
     _write(path, release)
@@ -88,7 +89,7 @@ def sign(request: Namespace, console: Console) -> Exit:
 
 
 def verify(request: Namespace, console: Console) -> Exit:
-    """`ordainctl release verify`."""
+    """Run `ordainctl release verify`."""
     if Path(request.release).exists():
         release = read_release(request.release, Path(request.release).read_bytes())
         have = accept.by_hash(data for _, data in _contents(request.file)) if request.file else None
@@ -97,26 +98,27 @@ def verify(request: Namespace, console: Console) -> Exit:
     names = _verified(release, request)
     if have is not None and (missing := frozenset(release.documents.values()) - have.keys()):
         raise _failure(accept.incomplete_release(release, missing))
-    documents = "" if have is None else f", {plural(len(set(release.documents.values())), 'document')} as signed"
+    number = plural(len(set(release.documents.values())), "document")
+    documents = "" if have is None else f"; {number} with the signed content"
     console.line(f"release {release.title}: signed by {', '.join(names)}{documents}", Style.GOOD)
     return Exit.OK
 
 
 def publish_(request: Namespace, console: Console) -> Exit:
-    """`ordainctl release publish`."""
+    """Run `ordainctl release publish`."""
     release = read_release(request.release, Path(request.release).read_bytes())
     if not release.signatures:
-        console.note(f"release {release.title} is not signed: machines take it only where `trust: open` is", Style.WARN)
+        console.note(f"release {release.title} is not signed: only machines with `trust: open` accept it", Style.WARN)
     have = accept.by_hash(data for _, data in _contents(request.file))
     new = with_store(request, lambda database: publish(database, release, have))
-    console.line(f"release {release.title}: {'published' if new else 'is published already'}", Style.GOOD)
+    console.line(f"release {release.title}: {'published' if new else 'already published'}", Style.GOOD)
     return Exit.OK
 
 
 def promote(request: Namespace, console: Console) -> Exit:
-    """`ordainctl release promote`."""
+    """Run `ordainctl release promote`."""
     if not request.key:
-        raise Usage("the following arguments are required: --key")
+        raise Usage("--key FILE is missing")
 
     async def work(database: Database) -> tuple[Release, Release]:
         old, have = await _fetched(database, request.origin, request)
@@ -129,15 +131,15 @@ def promote(request: Namespace, console: Console) -> Exit:
         return old, new
 
     old, new = with_store(request, work)
-    console.line(f"release {old.title} is {new.title} now", Style.GOOD)
+    console.line(f"release {old.title}: published as {new.title}", Style.GOOD)
     return Exit.OK
 
 
 def list_(request: Namespace, console: Console) -> Exit:
-    """`ordainctl release list`."""
-    found = with_store(request, list_releases)
+    """Run `ordainctl release list`."""
+    stored = with_store(request, list_releases)
     if request.json:
-        console.json([{**release.data, "hash": release.hash, "head": is_head} for release, is_head in found])
+        console.json([{**release.data, "hash": release.hash, "head": is_head} for release, is_head in stored])
         return Exit.OK
     rows: list[tuple[Cell, ...]] = [
         (
@@ -149,50 +151,50 @@ def list_(request: Namespace, console: Console) -> Exit:
             ("latest", Style.GOOD) if is_head else "",
             str(release.data.get("about", "")),
         )
-        for release, is_head in found
+        for release, is_head in stored
     ]
     console.table(("CHANNEL", "NUMBER", "CREATED", "DOCUMENTS", "KEYS", "", "ABOUT"), rows)
     if not rows:
-        console.line("there is no release", Style.DIM)
+        console.line("there are no releases in the store", Style.DIM)
     return Exit.OK
 
 
 def show(request: Namespace, console: Console) -> Exit:
-    """`ordainctl release show`."""
+    """Run `ordainctl release show`."""
     release = with_store(request, lambda database: _stored(database, request.release))
     console.text(release.text().decode())
     return Exit.OK
 
 
 def prune_(request: Namespace, console: Console) -> Exit:
-    """`ordainctl release prune`."""
+    """Run `ordainctl release prune`."""
     keep = _whole(request.keep) if request.keep else KEEP
     channel = request.channel or ""
-    found = with_store(request, lambda database: prune(database, channel=channel, keep=keep, dry_run=request.dry_run))
+    pruned = with_store(request, lambda database: prune(database, channel=channel, keep=keep, dry_run=request.dry_run))
     if request.json:
-        names = {"gone": [r.title for r in found.gone], "stay": [r.title for r in found.stay]}
-        console.json({**names, "blobs": list(found.blobs)})
+        names = {"gone": [r.title for r in pruned.gone], "stay": [r.title for r in pruned.stay]}
+        console.json({**names, "blobs": list(pruned.blobs)})
         return Exit.OK
-    for release in found.gone:
-        created = release.data.get("created", "")
-        console.line(f"{release.title}  {created}  {release.data.get('about', '')}".rstrip())
-    what = f"{plural(len(found.gone), 'release')} and {plural(len(found.blobs), 'document')}"
-    done = "would go" if request.dry_run else "are gone"
-    if found.gone or found.blobs:
-        console.line(f"{what} {done}; {plural(len(found.stay), 'release')} stay", Style.GOOD)
+    console.table((), [(r.title, str(r.data.get("created", "")), str(r.data.get("about", ""))) for r in pruned.gone])
+    kept = f"{plural(len(pruned.stay), 'release')} kept"
+    if pruned.gone or pruned.blobs:
+        deleted = f"{plural(len(pruned.gone), 'release')} and {plural(len(pruned.blobs), 'document')}"
+        console.line(f"{'would delete' if request.dry_run else 'deleted'} {deleted}; {kept}", Style.GOOD)
     else:
-        console.line(f"nothing to remove; {plural(len(found.stay), 'release')} stay", Style.DIM)
+        console.line(f"nothing to delete; {kept}", Style.DIM)
     return Exit.OK
 
 
 def forget(request: Namespace, console: Console) -> Exit:
-    """`ordainctl release forget`."""
+    """Run `ordainctl release forget`."""
     try:
-        gone = forget_taken(request.root, request.channel)
+        forgotten = forget_accepted(request.root, request.channel)
     except ValueError as error:
         raise Failure(str(error)) from None
-    what = f"forgot {request.channel} {gone.number}" if gone else f"no release of {request.channel} was taken here"
-    console.line(what, Style.GOOD if gone else Style.DIM)
+    if forgotten:
+        console.line(f"forgot that {request.channel} {forgotten.number} was accepted", Style.GOOD)
+    else:
+        console.line(f"no release of {request.channel} has been accepted on this machine", Style.DIM)
     return Exit.OK
 
 
@@ -200,8 +202,8 @@ def _assembled(names: Sequence[str], console: Console) -> Assembled:
     files = []
     for name in names:
         for path, data in _contents([name]):
-            if Path(name).is_dir() and is_manifest(data):  # a directory that is served holds both
-                console.note(f"{path} is a release itself, and left out")
+            if Path(name).is_dir() and is_manifest(data):  # a directory for `ordainctl serve` contains both
+                console.note(f"{path}: left out, because it is a release")
             else:
                 files.append((path, data))
     made = assemble(files)
@@ -225,22 +227,22 @@ def _number(request: Namespace, channel: str) -> int:
     try:
         now, _ = with_store(request, lambda database: read_head(database, channel))
     except Usage:
-        raise Usage("--number N or --store URL is missing: a release has a number, one more than the last") from None
+        raise Usage("use --number N, or --store URL to number the release after the latest one there") from None
     return max(last, now.number if now else 0) + 1
 
 
 def _replaced(request: Namespace, channel: str) -> int:
-    """The number of the release of ``channel`` that the output takes the place of; 0: of none."""
+    """Return the number of the release of ``channel`` in the output file, 0 if there is none."""
     path = Path(request.output) if request.output else None
     if path is None or not path.is_file():
         return 0
-    there = read_release(str(path), path.read_bytes())
-    return there.number if there.channel == channel else 0
+    replaced = read_release(str(path), path.read_bytes())
+    return replaced.number if replaced.channel == channel else 0
 
 
 def _whole(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < 1:
-        raise Usage(f"{text} is no number of a release: 1, 2, …")
+        raise Usage(f"{text!r} is not the number of a release: 1, 2, …")
     return int(text)
 
 
@@ -270,7 +272,7 @@ def _private(name: str) -> Ed25519PrivateKey:
     try:
         return signing.load_private_key(name, pem)
     except signing.LockedKey:
-        return signing.load_private_key(name, pem, getpass.getpass(f"Passphrase of {name}: ").encode())
+        return signing.load_private_key(name, pem, getpass.getpass(f"Passphrase for {name}: ").encode())
 
 
 def _signed(release: Release, name: str) -> Release:
@@ -279,7 +281,7 @@ def _signed(release: Release, name: str) -> Release:
 
 
 def _verified(release: Release, request: Namespace) -> list[str]:
-    """The names of the keys that signed it. Raises `Failure`."""
+    """Return the names of the keys that signed the release. Raises `Failure`."""
     keys, problems = trusted_keys(request.root)
     if request.trust:
         try:
@@ -299,17 +301,17 @@ def _failure(error: SourceError) -> Failure:
 
 
 async def _stored(database: Database, text: str) -> Release:
-    """The release that ``CHANNEL`` or ``CHANNEL/NUMBER`` names."""
+    """Return the release that ``CHANNEL`` or ``CHANNEL/NUMBER`` names."""
     channel, _, number = text.partition("/")
     key = number_key(channel, _whole(number)) if number else head_key(channel)
     entry = await database.get(key)
     if entry is None:
-        raise Failure(f"there is no release {text} in {database.location}")
+        raise Failure(f"there is no release {text} in {database.location}; `ordainctl release list` lists them")
     return read_release(key, entry.data)
 
 
 async def _fetched(database: Database, text: str, request: Namespace) -> tuple[Release, dict[str, bytes]]:
-    """A release whose signatures are good, and its documents, whose hashes are."""
+    """Return a release with valid signatures, and its documents, whose hashes match. Raises `Failure`."""
     release = await _stored(database, text)
     _verified(release, request)
     return release, await read_blobs(database, release, set(release.documents.values()))
@@ -321,6 +323,6 @@ def _write(path: Path, release: Release) -> None:
 
 def _new_passphrase() -> bytes:
     first = getpass.getpass("Passphrase: ")
-    if not first or first != getpass.getpass("The same again: "):
-        raise Failure("no passphrase, or not the same one twice")
+    if not first or first != getpass.getpass("Repeat the passphrase: "):
+        raise Failure("the passphrase is empty, or the two entries differ; run the command again")
     return first.encode()

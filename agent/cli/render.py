@@ -1,14 +1,14 @@
-"""validate, render, schema, facts: they need documents only, neither root nor systemd."""
+"""validate, render, schema, facts: the commands that need only documents, neither root nor systemd."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 from pathlib import Path
 
-from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import read_all, read_valid, transforms
 from ordain.agent.cli.parse import Usage
+from ordain.agent.cli.subcommand import Exit
 from ordain.agent.cli.target_machine import facts_to_json, machine
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
@@ -30,7 +30,7 @@ from ordain.transforms.resolve.resolve import certain_conflicts, duplicates
 
 
 def validate(request: Namespace, console: Console) -> Exit:
-    """`ordainctl validate`."""
+    """Run `ordainctl validate`."""
     documents, settings, problems = read_all(request.file)
     problems = (*problems, *duplicates(documents), *certain_conflicts(documents))
     wrong = any(problem.severity is not Severity.WARNING for problem in problems)
@@ -47,7 +47,7 @@ def validate(request: Namespace, console: Console) -> Exit:
 
 
 def render(request: Namespace, console: Console) -> Exit:
-    """`ordainctl render`."""
+    """Run `ordainctl render`."""
     from ordain.transforms.compile import compile
 
     documents, warnings = read_valid(request.file)
@@ -82,7 +82,7 @@ def _render_all(
     from ordain.transforms.compare_systems import difference, matrix
 
     if request.os or request.facts or request.output:
-        raise Usage("--all-os excludes --os, --facts and --output")
+        raise Usage("--all-os cannot be used with --os, --facts or --output")
     machines = {name: machine(Namespace(**{**vars(request), "os": name}), documents)[0] for name in systems()}
     groups = matrix(documents, machines, transforms(request.root))
     differences = [difference(groups[0], group) for group in groups]
@@ -102,25 +102,25 @@ def _render_all(
             console.line(f"{plural(len(group.systems), 'system')}: {', '.join(group.systems)}", Style.STRONG)
             console.text(text)
         console.problems(in_order(warnings))
-    found = {problem.severity for group in groups for problem in group.problems}
-    if Severity.ERROR in found:
+    severities = {problem.severity for group in groups for problem in group.problems}
+    if Severity.ERROR in severities:
         return Exit.REFUSED
-    return Exit.DEGRADED if Severity.BLOCKED in found else Exit.OK
+    return Exit.DEGRADED if Severity.BLOCKED in severities else Exit.OK
 
 
 def facts(request: Namespace, console: Console) -> Exit:
-    """`ordainctl facts`."""
+    """Run `ordainctl facts`."""
     from ordain.transforms.machine.facts import survey
 
     surveyed, problems = survey(request.root)
-    found = facts_to_json(surveyed)
+    by_name = facts_to_json(surveyed)
     console.problems(problems)
     if request.json:
-        console.json(found)
+        console.json(by_name)
         return Exit.OK
-    rows = [(name, _listed(value)) for name, value in found.items() if name not in {"labels", "pinned"}]
+    rows = [(name, _listed(value)) for name, value in by_name.items() if name not in {"labels", "pinned"}]
     for name, values in sorted(surveyed.labels.items()):
-        pinned = " (kernel command line)" if name in surveyed.pinned else ""
+        pinned = " (from the kernel command line)" if name in surveyed.pinned else ""
         rows.append((f"label {name}", _listed(values) + pinned))
     console.table((), rows)
     return Exit.OK
@@ -131,7 +131,7 @@ def _listed(value: object) -> str:
 
 
 def schema(request: Namespace, console: Console) -> Exit:
-    """`ordainctl schema`."""
+    """Run `ordainctl schema`."""
     from ordain.transforms.document import agent_keys
     from ordain.transforms.document.schema import DIALECT
     from ordain.transforms.document.schema import schema as of_kind
@@ -146,11 +146,11 @@ def schema(request: Namespace, console: Console) -> Exit:
 
 
 def _write(directory: Path, compiled: Compiled) -> None:
-    """Place every artifact below ``directory``. Raises `Failure` unless that is empty or absent."""
+    """Write every artifact below ``directory``. Raises `Failure` unless that is empty or missing."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if any(directory.iterdir()):
-            raise Failure(f"{directory}: not empty, so nothing was written")
+            raise Failure(f"{directory} is not empty; nothing was written")
         for artifact in compiled.artifacts:
             _place(directory, artifact)
     except OSError as error:

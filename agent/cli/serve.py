@@ -1,4 +1,4 @@
-"""serve: the reference boot server, until it is interrupted."""
+"""serve: runs the reference boot server until it is interrupted."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Console, Style
+from ordain.agent.cli.subcommand import Exit
 from ordain.agent.compile.worker import Worker
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import Failure
@@ -25,12 +25,12 @@ LISTEN = f"127.0.0.1:{PORT}"
 
 
 def serve(request: Namespace, console: Console) -> Exit:
-    """`ordainctl serve`."""
+    """Run `ordainctl serve`."""
     host, port = _address(request.listen or LISTEN)
     if bool(request.tls_cert) != bool(request.tls_key):
-        raise Failure("--tls-cert and --tls-key go together")
+        raise Failure("--tls-cert and --tls-key must be used together")
     if request.client_ca and not request.tls_cert:
-        raise Failure("--client-ca is for a server with --tls-cert")
+        raise Failure("--client-ca needs --tls-cert and --tls-key")
     lines = logging.StreamHandler(console.err)
     lines.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[lines])
@@ -58,18 +58,18 @@ async def _serve(request: Namespace, host: str, port: int, console: Console, fin
         context = tls(Path(request.tls_cert), Path(request.tls_key), client_ca)
     runner = web.AppRunner(server.app(), access_log=None, handle_signals=False)
     await runner.setup()
-    told = asyncio.Event()
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, told.set)
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         await web.TCPSite(runner, host or None, port, ssl_context=context).start()
         following = asyncio.create_task(server.follow())
         scheme = "https" if context else "http"
         where = f"[{host}]" if ":" in host else host or "*"
-        port = runner.addresses[0][1]  # of the system's choice, for port 0
+        port = runner.addresses[0][1]  # for port 0, the system chooses one
         console.note(f"serving {request.dir} at {scheme}://{where}:{port}/{{machine-id}}.yaml", Style.GOOD)
         console.err.flush()
-        ended = asyncio.create_task(told.wait())
+        ended = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait({following, ended}, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
@@ -83,12 +83,12 @@ async def _serve(request: Namespace, host: str, port: int, console: Console, fin
 
 
 def _address(text: str) -> tuple[str, int]:
-    """Host and port of ``HOST:PORT``, ``[::1]:PORT``, ``:PORT`` (every address) or ``HOST``."""
+    """Return host and port of ``HOST:PORT``, ``[::1]:PORT``, ``:PORT`` (all addresses) or ``HOST``."""
     try:
         parts = urlsplit(f"//{text}")
         port = parts.port
     except ValueError as error:
         raise Failure(f"--listen {text}: {error}") from None
     if not text or parts.path or parts.username is not None:
-        raise Failure(f"--listen {text} is no address: HOST:PORT")
+        raise Failure(f"--listen {text}: not an address; use HOST:PORT")
     return parts.hostname or "", PORT if port is None else port

@@ -1,4 +1,4 @@
-"""status, watch and history: what is, what comes, and what was."""
+"""status, watch: the state of this machine, once or at every change."""
 
 from __future__ import annotations
 
@@ -8,14 +8,12 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
-from ordain.agent.cli.apply import RESULTS, ask
-from ordain.agent.cli.command import Exit
+from ordain.agent.cli.ask_agent import ask
 from ordain.agent.cli.console import Cell, Console, Style, plural
+from ordain.agent.cli.subcommand import Exit
 from ordain.agent.daemon.connect import connect
 from ordain.agent.errors import Failure
-from ordain.agent.model import Outcome, to_json
-from ordain.agent.state.boot_record import placed_number
-from ordain.agent.state.store import Store
+from ordain.agent.model import to_json
 from ordain.agent.status import Condition, State, Status, UnitStatus
 from ordain.transforms.errors import near
 from ordain.transforms.graph.essential_units import ITEM as BOOT
@@ -28,7 +26,7 @@ STATES = {
 
 
 def status(request: Namespace, console: Console) -> Exit:
-    """`ordainctl status`."""
+    """Run `ordainctl status`."""
     now = ask(request.root, lambda client: client.status())
     units = _chosen(now.units, request.unit)
     if request.json:
@@ -39,16 +37,17 @@ def status(request: Namespace, console: Console) -> Exit:
         if not request.unit:
             console.table((), _head(now))
             console.line()
-        # Dozens, and all is said by their number as long as they stay out.
+        # There are dozens of them: their number is enough while they stay out.
         kept_out = [] if request.unit else [unit for unit in units if unit.item == BOOT and unit.ok]
-        console.table(("UNIT", "WANTED", "IS", "NOTE"), [_row(unit) for unit in units if unit not in kept_out])
+        console.table(("UNIT", "WANTED", "STATE", "NOTE"), [_row(unit) for unit in units if unit not in kept_out])
         if kept_out:
             console.line(
-                f"{plural(len(kept_out), 'unit')} of the distribution kept out, as boot is exclusive", Style.DIM
+                f"{plural(len(kept_out), 'unit')} of the distribution kept out by `boot: {{mode: exclusive}}`",
+                Style.DIM,
             )
         if not units:
-            nothing = "the documents speak of no unit" if now.generation else "nothing was applied yet"
-            console.line(nothing, Style.DIM)
+            reason = "the documents name no unit" if now.generation else "no generation has been applied yet"
+            console.line(reason, Style.DIM)
     degraded = now.state in {State.DEGRADED, State.ROLLED_BACK}
     if request.unit:
         degraded = any(not unit.ok for unit in units)
@@ -56,7 +55,7 @@ def status(request: Namespace, console: Console) -> Exit:
 
 
 def watch(request: Namespace, console: Console) -> Exit:
-    """`ordainctl watch`."""
+    """Run `ordainctl watch`."""
     asyncio.run(_watch(request, console))
     return Exit.OK
 
@@ -66,23 +65,23 @@ async def _watch(request: Namespace, console: Console) -> None:
     async with connect(request.root) as client:
         async for now in client.watch():
             if request.json:
-                console.line(json.dumps(to_json(now), ensure_ascii=False))
+                console.text(f"{json.dumps(to_json(now), ensure_ascii=False)}\n")
             else:
-                for text, style in changes(last, now):
-                    console.line(f"{datetime.now():%H:%M:%S}  {text}", style)
+                time = f"{datetime.now():%H:%M:%S}"
+                console.table((), [(time, change) for change in changes(last, now)])
             console.out.flush()
             last = now
 
 
 def changes(last: Status, now: Status) -> Iterator[tuple[str, Style]]:
-    """What is new in ``now``, a line each."""
+    """Yield a line for each difference of ``now`` from ``last``."""
     if (now.state, now.generation) != (last.state, last.generation):
         yield f"{now.state}, generation {now.generation}", STATES.get(now.state, Style.WARN)
     if now.source.problem not in ("", last.source.problem) and not now.source.code:
         yield now.source.problem, Style.BAD
     for condition in now.conditions:
         if condition not in last.conditions:
-            yield _said(condition), Style.WARN
+            yield _condition(condition), Style.WARN
     before = {unit.unit: unit for unit in last.units}
     for unit in now.units:
         if unit != before.pop(unit.unit, None):
@@ -93,7 +92,7 @@ def changes(last: Status, now: Status) -> Iterator[tuple[str, Style]]:
 
 
 def unit_name(word: str) -> str:
-    """The unit a word means, as systemctl reads it: ``web`` is web.service.
+    """Return the unit that a word means, as systemctl reads it: ``web`` is web.service.
 
     >>> unit_name("web"), unit_name("web.timer")
     ('web.service', 'web.timer')
@@ -107,18 +106,18 @@ def _chosen(units: Sequence[UnitStatus], words: Iterable[str]) -> tuple[UnitStat
     for name in names:
         if name not in known:
             hint = near(name, known)
-            raise Failure(f"the documents do not speak of {name}" + (f"; {hint}" if hint else ""))
+            raise Failure(f"{name} is not in the documents" + (f"; {hint}" if hint else ""))
     return tuple(known[name] for name in names) if names else tuple(units)
 
 
 def _head(now: Status) -> list[tuple[Cell, Cell]]:
     generation = f"{now.generation} ({now.hash[:12]})" if now.generation else "none"
     if now.wanted_hash and now.wanted_hash != now.hash:
-        generation += f", documents want {now.wanted_generation or now.wanted_hash[:12]}"
+        generation += f"; the documents want {now.wanted_generation or now.wanted_hash[:12]}"
     source = f"{now.source.type} {now.source.location}".strip()
     if now.agent and not now.source.connected:
         since = f" since {datetime.fromisoformat(now.source.since).astimezone():%F %T}" if now.source.since else ""
-        source += f", lost{since} [{now.source.code}]" if now.source.code else ", not read yet"
+        source += f"; lost{since} [{now.source.code}]" if now.source.code else "; not read yet"
     rows: list[tuple[Cell, Cell]] = [
         (("State", Style.STRONG), (str(now.state), STATES.get(now.state, Style.WARN))),
         (("Generation", Style.STRONG), generation),
@@ -129,12 +128,12 @@ def _head(now: Status) -> list[tuple[Cell, Cell]]:
         rows.append((("Services", Style.STRONG), f"started by {now.taken_over_by}"))
     if now.source.problem and not now.source.code:
         rows.append((("Documents", Style.STRONG), (now.source.problem, Style.BAD)))
-    rows += [(("Condition", Style.STRONG), (_said(condition), Style.WARN)) for condition in now.conditions]
+    rows += [(("Condition", Style.STRONG), (_condition(condition), Style.WARN)) for condition in now.conditions]
     return rows
 
 
-def _said(condition: Condition) -> str:
-    """A condition on one line. One that comes from a problem says most of it itself."""
+def _condition(condition: Condition) -> str:
+    """Return a condition on one line. The text of a problem already contains its item, hint and code."""
     parts = [f"{condition.item}:", condition.what, f"({condition.hint})", f"[{condition.code}]"]
     values = [condition.item, "", condition.hint, condition.code]
     return " ".join(
@@ -150,40 +149,8 @@ def _row(unit: UnitStatus) -> tuple[Cell, ...]:
         state = unit.load_state if unit.active_state == "inactive" else f"{state}, {unit.load_state}"
     notes = [unit.what] if unit.what else []
     if unit.n_restarts:
-        notes.append(f"restarted {unit.n_restarts}×")
+        notes.append(f"restarted {unit.n_restarts} times" if unit.n_restarts > 1 else "restarted once")
     if unit.edited:
-        yet = " (not read yet: systemctl daemon-reload)" if unit.unread else ""
-        notes.append(f"changed by {', '.join(unit.edited)}{yet}")
+        unread = " (not loaded yet; run systemctl daemon-reload)" if unit.unread else ""
+        notes.append(f"changed by {', '.join(unit.edited)}{unread}")
     return unit.unit, unit.wanted, (state, Style.PLAIN if unit.ok else Style.BAD), ", ".join(notes)
-
-
-def history(request: Namespace, console: Console) -> Exit:
-    """`ordainctl history`."""
-    kept = Store(request.root).history()
-    applied = Store(request.root).read_applied()
-    current = applied.number if applied else placed_number(request.root)
-    outcomes = {saved.number: Store(request.root).outcome(saved.number) for saved in kept}
-    if request.json:
-        console.json(
-            [{**to_json(s), "in_force": s.number == current, "outcome": to_json(outcomes[s.number])} for s in kept]
-        )
-        return Exit.OK
-    rows: list[tuple[Cell, ...]] = []
-    for saved in kept:
-        here = saved.number == current
-        note: Cell = (saved.damaged, Style.BAD) if saved.damaged else ("in force", Style.GOOD) if here else ""
-        rows.append((str(saved.number), saved.saved, saved.hash[:12], _came_to(outcomes[saved.number]), note))
-    console.table(("NUMBER", "SAVED", "HASH", "APPLY", "NOTE"), rows)
-    if not rows:
-        console.line("no generation was applied yet", Style.DIM)
-    return Exit.OK
-
-
-def _came_to(outcome: Outcome | None) -> str:
-    """An apply in a few words: how many jobs of which kind, and what was wrong."""
-    if outcome is None:
-        return ""
-    verbs = [str(job.verb) for job in (*outcome.plan.stops, *outcome.plan.jobs)]
-    counted = [f"{verbs.count(verb)} {verb}" for verb in dict.fromkeys(verbs)] or ["no job"]
-    wrong = [RESULTS[Exit(outcome.exit_status)]] if outcome.exit_status else []
-    return ", ".join([*counted, *wrong])

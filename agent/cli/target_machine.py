@@ -1,4 +1,4 @@
-"""The machine a command is about: this one, or one that its options describe."""
+"""The machine that a command uses: this one, or the one that options such as --os and --node describe."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _GLOB = set("*?[")
 
 
 def machine(request: Namespace, documents: Iterable[Document]) -> tuple[Facts, Installed | None]:
-    """Facts and installed units for ``--os … --node``; of another machine nothing is known to be installed.
+    """Return the facts and the installed units of the machine; None for the units of another machine.
 
-    Raises `Usage` for options that make no machine, `Failure` for a file of facts that cannot be used.
+    Raises `Usage` for options that contradict each other, `Failure` for a file of facts that cannot be used.
     """
     if request.facts and request.os:
-        raise Usage("--facts and --os exclude each other")
+        raise Usage("--facts and --os cannot be used together")
     systemd = _number(request.systemd) if request.systemd is not None else None
     here = not (request.facts or request.os or request.systemd or request.arch or request.node)
     if request.facts:
@@ -48,7 +48,7 @@ def machine(request: Namespace, documents: Iterable[Document]) -> tuple[Facts, I
 
 
 def facts_to_json(facts: Facts) -> dict[str, object]:
-    """The facts by the names that ``match`` uses; ``--facts`` reads this back."""
+    """Return the facts by the names that ``match`` uses; ``--facts`` reads this output."""
     return {name.replace("_", "-"): value for name, value in to_json(facts).items()}
 
 
@@ -59,17 +59,17 @@ def _stored(name: str) -> Facts:
     except OSError as error:
         raise Failure(f"{name}: {error.strerror}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise Failure(f"{name}: not the facts of a machine; `ordainctl facts --json` prints some ({error})") from error
+        raise Failure(f"{name}: not the output of `ordainctl facts --json`: {error}") from error
 
 
 def _facts(data: Mapping[str, object]) -> Facts:
-    """The inverse of `facts_to_json`; raises `ValueError` or `TypeError`."""
+    """Return facts from the output of `facts_to_json`. Raises `ValueError` or `TypeError`."""
     facts = from_json(Facts, data)
     facts = dataclasses.replace(facts, pinned=frozenset(facts.pinned))
     texts = [facts.id, facts.version, facts.arch, facts.virtualization, facts.hostname, facts.machine_id, facts.root]
     lists = [facts.like, facts.mac, tuple(facts.pinned), tuple(facts.labels), *facts.labels.values()]
     if not all(isinstance(text, str) for text in (*texts, *(text for each in lists for text in each))):
-        raise ValueError("a text is wanted where something else stands")
+        raise ValueError("a value that must be a text is not")
     if not isinstance(facts.systemd, int):
         raise ValueError("systemd is not a number")
     return facts
@@ -77,7 +77,7 @@ def _facts(data: Mapping[str, object]) -> Facts:
 
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit():
-        raise Usage(f"--systemd wants a number, not {text!r}")
+        raise Usage(f"--systemd must be a number, not {text!r}")
     return int(text)
 
 
@@ -86,17 +86,17 @@ def _labels(settings: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
     for setting in settings:
         name, equals, value = setting.partition("=")
         if not name or not equals:
-            raise Usage(f"--label wants KEY=VALUE, not {setting!r}")
+            raise Usage(f"--label must be KEY=VALUE, not {setting!r}")
         labels[name] = (*labels.get(name, ()), value)
     return labels
 
 
 def _as_node(facts: Facts, name: str, documents: Iterable[Document]) -> Facts:
-    """``facts`` with what the Node called ``name`` matches on (docs/design/documents.md, rule 16)."""
+    """Return ``facts`` with those that the Node ``name`` matches on (docs/design/documents.md, rule 16)."""
     nodes = {d.name: d for d in documents if d.kind is Kind.NODE}
     if name not in nodes:
         hint = near(name, nodes)
-        raise Failure(f"no Node document is called {name!r}" + (f"; {hint}" if hint else ""))
+        raise Failure(f"there is no Node document called {name!r}" + (f"; {hint}" if hint else ""))
     match = nodes[name].match
     mac = _plain(match.get("mac"))
     return dataclasses.replace(
@@ -108,7 +108,7 @@ def _as_node(facts: Facts, name: str, documents: Iterable[Document]) -> Facts:
 
 
 def _plain(condition: MatchCondition | None) -> str:
-    """A value that fulfils ``condition``, "" if it names none."""
+    """Return a value that fulfils ``condition``, "" if it names none."""
     if condition is None or condition.negated:
         return ""
     return next((v for v in condition.values if v and not _GLOB & set(v)), "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,28 +13,27 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.cli import completion, parse
-from ordain.agent.cli.command import Command, Words
-from ordain.agent.cli.commands import COMMANDS, GROUPS
+from ordain.agent.cli.commands import COMMANDS, FAMILIES, GROUPS
 from ordain.agent.cli.console import Console, Style
 from ordain.agent.cli.main import main
+from ordain.agent.cli.subcommand import Completion, Subcommand
 from ordain.transforms.errors import Problem, Severity, Where
 
 COMMAND_LIST = list(COMMANDS.values())
 
 
-def by_name(command: Command) -> str:
+def by_name(command: Subcommand) -> str:
     return command.name
 
 
 @pytest.mark.parametrize(
     ("words", "status", "message"),
     [
-        ([], 2, "a command is missing\nTry `ordainctl --help`."),
         (["planx"], 2, "there is no command 'planx'; did you mean plan or explain?"),
         (["releas"], 2, "there is no command 'releas'; did you mean release?"),
-        (["rollback", "last"], 2, "N is the number of a generation"),
-        (["apply", "--confirm", "0"], 2, "--confirm takes a number of seconds"),
-        (["apply", "--confirm", "soon"], 2, "--confirm takes a number of seconds"),
+        (["rollback", "last"], 2, "N must be the number of a generation"),
+        (["apply", "--confirm", "0"], 2, "--confirm SECONDS must be at least 1"),
+        (["apply", "--confirm", "soon"], 2, "--confirm SECONDS must be a number, not 'soon'"),
         (["--outptu"], 2, "there is no command '--outptu'"),
         (["validate"], 2, "required: FILE\nTry `ordainctl validate --help`."),
         (["render", "--outptu", "x", "y"], 2, "unknown argument: --outptu (did you mean --output?)"),
@@ -45,7 +45,7 @@ def by_name(command: Command) -> str:
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_words_that_make_no_request_are_explained(
+def test_wrong_arguments_are_explained(
     words: list[str], status: int, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(words) == status
@@ -56,20 +56,52 @@ def test_words_that_make_no_request_are_explained(
 
 
 @pytest.mark.parametrize("words", [["--help"], ["-h"], ["help"]])
-def test_the_overview_names_every_command(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_overview_names_every_command_or_its_family(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 0
 
     text = capsys.readouterr().out
     for command in COMMAND_LIST:
-        assert f"  {command.name} " in text
-        assert command.purpose in text
+        if command.group in GROUPS:
+            assert f"  {command.name} " in text
+            assert command.purpose in text
+        else:
+            assert f"  {command.group} … " in text
+
+
+def test_without_a_command_the_overview_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    overview = capsys.readouterr().out
+
+    assert main([]) == 2
+    assert capsys.readouterr() == ("", overview)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("flags", [[], ["--help"]], ids=["alone", "help"])
+def test_a_family_lists_the_meaning_of_its_commands(
+    name: str, flags: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([name, *flags]) == 0
+
+    text = capsys.readouterr().out
+    for command in COMMAND_LIST:
+        if command.group == name:
+            assert re.search(f"^  {command.name.partition(' ')[2]} +{re.escape(command.purpose)}$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("words", ["", *FAMILIES, *COMMANDS])
+def test_help_fits_80_columns(words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+    assert main([*words.split(), "--help"]) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
 
 
 @pytest.mark.parametrize("command", COMMAND_LIST, ids=by_name)
-def test_the_help_of_a_command_is_complete(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([command.name, "--help"]) == 0
+def test_the_help_of_a_command_is_complete(command: Subcommand, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command.name.split(), "--help"]) == 0
     by_option = capsys.readouterr().out
-    assert main(["help", command.name]) == 0
+    assert main(["help", *command.name.split()]) == 0
 
     assert capsys.readouterr().out == by_option
     for argument in command.arguments:
@@ -79,18 +111,18 @@ def test_the_help_of_a_command_is_complete(command: Command, capsys: pytest.Capt
 
 
 @pytest.mark.parametrize("command", COMMAND_LIST, ids=by_name)
-def test_a_row_of_the_table_leads_to_a_function_and_its_examples_parse(command: Command) -> None:
+def test_every_command_has_a_function_and_its_examples_parse(command: Subcommand) -> None:
     module, _, function = command.run.partition(":")
 
     assert callable(getattr(importlib.import_module(f"ordain.agent.cli.{module}"), function))
-    assert command.group in GROUPS
+    assert command.group in {*GROUPS, *FAMILIES}
     assert command.examples
     for words, _ in command.examples:
         plain = [word for word in words.split("||")[0].split() if word[0] not in "<>"]
         assert parse.parse(plain[1:])[0] is command
 
 
-def test_operands_may_stand_among_options() -> None:
+def test_operands_may_be_between_options() -> None:
     _, request = parse.parse(["render", "a.yaml", "--os", "debian-13", "b.yaml", "--label", "x=1", "--label", "y=2"])
 
     assert request.file == ["a.yaml", "b.yaml"]
@@ -118,7 +150,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def ordainctl(*words: str, to: str = "", **environment: str) -> subprocess.CompletedProcess[bytes]:
-    """Run it with its standard output sent ``to`` where a shell sends it."""
+    """Run it in a shell, with its standard output redirected by ``to``."""
     code = "from ordain.agent.cli.main import main; raise SystemExit(main())"
     return subprocess.run(
         ["bash", "-c", f'set -o pipefail; "$@" {to}', "-", sys.executable, "-c", code, *words],
@@ -131,7 +163,7 @@ def ordainctl(*words: str, to: str = "", **environment: str) -> subprocess.Compl
 @pytest.mark.parametrize(
     ("to", "status", "message"),
     [
-        ("| true", (0, 141), b""),  # 0 when it had written all before `true` ended
+        ("| true", (0, 141), b""),  # 0 if it had written everything before `true` ended
         (">/dev/full", (1,), b"ordainctl: [Errno 28] No space left on device\n"),
         (">&-", (0,), b""),
         (">&- 2>&-", (0,), b""),
@@ -144,7 +176,7 @@ def test_an_output_that_fails_ends_without_a_traceback(to: str, status: tuple[in
     assert run.stderr == message
 
 
-def test_what_is_piped_is_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+def test_piped_output_is_utf_8_in_every_locale(tmp_path: Path) -> None:
     document = tmp_path / "a.yaml"
     document.write_text("ordain: v1\nkind: Layer\nname: a\nservices: {a: {command: /a, description: \u0142}}\n")
     run = ordainctl("render", "--os", "arch", str(document), PYTHONIOENCODING="latin-1")
@@ -187,7 +219,7 @@ def test_the_committed_completion_is_current() -> None:
 
 
 def complete(*words: str, cwd: Path, path: str = "") -> list[str]:
-    """What bash offers when TAB is pressed after the last of ``words``."""
+    """Return what bash offers for TAB after the last of ``words``."""
     script = Path(completion.__file__).with_name("ordainctl.bash")
     line = "; ".join(
         [
@@ -238,9 +270,9 @@ def test_words_are_completed(words: list[str], offered: list[str], tmp_path: Pat
     assert complete("ordainctl", *words, cwd=tmp_path, path=str(systemctl.parent)) == offered
 
 
-def test_only_files_directories_units_and_texts_are_told_apart() -> None:
-    for words in Words:
-        assert words in completion.script()
+def test_every_kind_of_completion_is_in_the_script() -> None:
+    for kind in Completion:
+        assert kind in completion.script()
 
 
 # Output
@@ -260,9 +292,17 @@ class Terminal(list[str]):
         return True
 
 
-def console(*, colour: bool) -> tuple[Console, Terminal, Terminal]:
+def console(*, colour: bool, columns: int = 0) -> tuple[Console, Terminal, Terminal]:
     out, err = Terminal(), Terminal()
-    return Console(out=out, err=err, out_colour=colour, err_colour=colour), out, err  # type: ignore[arg-type]
+    made = Console(
+        out=out,  # type: ignore[arg-type]
+        err=err,  # type: ignore[arg-type]
+        out_colour=colour,
+        err_colour=colour,
+        out_columns=columns,
+        err_columns=columns,
+    )
+    return made, out, err
 
 
 def test_columns_are_aligned_and_the_last_is_not_padded() -> None:
@@ -277,6 +317,59 @@ def test_colour_adds_nothing_to_the_width() -> None:
     coloured.table((), [(("a", Style.BAD), "b"), ("ccc", "d")])
 
     assert "".join(out) == "\x1b[1;31ma\x1b[0m    b\nccc  d\n"
+
+
+def test_the_last_column_is_wrapped_at_words_within_its_column() -> None:
+    plain, out, _ = console(colour=False, columns=40)
+    plain.table(("UNIT", "NOTE"), [("web.service", "an administrator has stopped it, so it stays")])
+
+    assert (
+        "".join(out) == "UNIT         NOTE\nweb.service  an administrator has\n             stopped it, so it stays\n"
+    )
+
+
+def test_a_last_column_without_room_begins_below_its_row() -> None:
+    plain, out, _ = console(colour=True, columns=40)
+    plain.table(
+        (),
+        [
+            ("services/web/limits/memory-high", ("a note with many words in it", Style.BAD)),
+            ("services/web/limits/memory-high", "short"),
+        ],
+    )
+
+    assert "".join(out) == (
+        "services/web/limits/memory-high\n"
+        "    \x1b[1;31ma note with many words in it\x1b[0m\n"
+        "services/web/limits/memory-high  short\n"
+    )
+
+
+def test_a_word_longer_than_the_terminal_stays_whole() -> None:
+    plain, out, err = console(colour=False, columns=20)
+    plain.line("  see /etc/systemd/system/web.service for it")
+    plain.note("see /etc/systemd/system/web.service for it")
+
+    assert "".join(out) == "  see\n      /etc/systemd/system/web.service\n      for it\n"
+    assert "".join(err) == "see\n    /etc/systemd/system/web.service\n    for it\n"
+
+
+def test_problems_are_wrapped_with_an_indentation() -> None:
+    plain, _, err = console(colour=False, columns=40)
+    plain.problems(
+        [Problem(where=Where(path="a.yaml", line=9), what="unknown key comand", hint="did you mean command?")]
+    )
+
+    assert "".join(err) == ("a.yaml:9: error: unknown key comand (did\n    you mean command?) [Schema]\n1 error\n")
+
+
+def test_nothing_is_wrapped_outside_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+
+    assert main(["validate", "/nowhere/at/all.yaml"]) == 1
+    assert "/nowhere/at/all.yaml: error: No such file or directory [Unreadable]\n" in capsys.readouterr().err
 
 
 def test_problems_are_sorted_counted_and_cannot_move_the_cursor() -> None:

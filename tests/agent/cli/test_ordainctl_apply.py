@@ -1,4 +1,4 @@
-"""ordainctl and an agent: what is asked, how the answer is shown, and the exit status. The agent is a stand-in."""
+"""ordainctl and an agent: the request, the output and the exit status. The agent is a fake."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from ordain.agent.cli import apply as change
-from ordain.agent.cli import status as state
+from ordain.agent.cli import ask_agent, status
 from ordain.agent.cli.main import main
 from ordain.agent.daemon.client import Documents
 from ordain.agent.errors import Busy, Denied, Failure, Unavailable
@@ -52,7 +51,7 @@ STATUS = Status(
 
 @dataclass
 class Agent:
-    """Answers with what it was given, and remembers what it was asked."""
+    """A fake agent that gives a prepared answer, and records the requests."""
 
     answer: Any = None
     asked: list[Any] = field(default_factory=list)
@@ -84,8 +83,8 @@ class Agent:
         return self._answer("explain", about)  # type: ignore[no-any-return]
 
     async def watch(self) -> AsyncIterator[Status]:
-        for status in self._answer("watch"):
-            yield status
+        for now in self._answer("watch"):
+            yield now
 
     async def pause(self) -> None:
         self._answer("pause")
@@ -99,19 +98,19 @@ class Agent:
 
 @pytest.fixture
 def agent(monkeypatch: pytest.MonkeyPatch) -> Agent:
-    """The agent that `connect` leads to."""
+    """Return the fake agent that `connect` yields."""
     made = Agent()
 
     @asynccontextmanager
     async def connect(root: Path) -> AsyncIterator[Agent]:
         yield made
 
-    for module in (change, state):
+    for module in (ask_agent, status):
         monkeypatch.setattr(module, "connect", connect)
     return made
 
 
-def test_a_plan_is_shown_in_the_order_of_things(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_plan_is_shown_in_the_order_of_its_steps(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     agent.answer = PLAN
 
     assert main(["plan"]) == 0
@@ -130,7 +129,7 @@ def test_a_plan_is_shown_in_the_order_of_things(agent: Agent, capsys: pytest.Cap
     ("words", "plan", "status"),
     [(["plan"], PLAN, 0), (["plan", "--exit-code"], PLAN, 7), (["plan", "--exit-code"], Plan(), 0)],
 )
-def test_a_plan_tells_a_script_whether_there_is_something_to_do(
+def test_the_exit_status_of_plan_shows_a_script_that_there_are_changes(
     words: list[str], plan: Plan, status: int, agent: Agent
 ) -> None:
     agent.answer = plan
@@ -138,7 +137,7 @@ def test_a_plan_tells_a_script_whether_there_is_something_to_do(
     assert main(words) == status
 
 
-def test_files_are_handed_over_with_their_names(agent: Agent, tmp_path: Path) -> None:
+def test_files_are_sent_to_the_agent_with_their_names(agent: Agent, tmp_path: Path) -> None:
     agent.answer = Plan()
     (tmp_path / "b.yaml").write_bytes(b"b")
     (tmp_path / "a.json").write_bytes(b"a")
@@ -152,7 +151,7 @@ def test_files_are_handed_over_with_their_names(agent: Agent, tmp_path: Path) ->
     ]
 
 
-def test_a_file_that_is_not_there_reaches_no_agent(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_is_an_error_before_the_agent_is_asked(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["apply", "/nowhere.yaml"]) == 1
     assert "/nowhere.yaml: error: No such file or directory" in capsys.readouterr().err
     assert agent.asked == []
@@ -169,13 +168,13 @@ def test_a_file_that_is_not_there_reaches_no_agent(agent: Agent, capsys: pytest.
                 verdicts=(Verdict(unit="new.service", ok=False, what="failed: exit-code"),),
             ),
             3,
-            "new.service  failed  failed: exit-code\ngeneration 8: applied, something is degraded\n",
+            "new.service  failed  failed: exit-code\ngeneration 8: applied, but something is degraded\n",
         ),
         (Outcome(generation=8, hash="h", plan=PLAN, persistent=False), 0, "[NotPersistent]"),
     ],
     ids=["done", "nothing to do", "degraded", "for this boot"],
 )  # fmt: skip
-def test_an_apply_says_what_came_of_it(
+def test_apply_reports_its_result(
     outcome: Outcome, status: int, message: str, agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     agent.answer = outcome
@@ -188,23 +187,23 @@ def test_an_apply_says_what_came_of_it(
     assert json.loads(capsys.readouterr().out)["generation"] == 8
 
 
-def test_a_trial_says_until_when(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_trial_shows_its_end(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     agent.answer = Outcome(generation=8, hash="abc", plan=PLAN, confirm_by="12:00:30")
 
     assert main(["apply", "--confirm", "30"]) == 0
     assert agent.asked == [("apply", None, False, 30)]
-    assert "it goes back at 12:00:30, unless: ordainctl confirm" in "".join(capsys.readouterr())
+    assert "rolls back at 12:00:30, unless you run `ordainctl confirm`" in "".join(capsys.readouterr())
 
 
 def test_a_trial_is_confirmed(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     agent.answer = 8
 
     assert main(["confirm"]) == 0
-    assert capsys.readouterr().out == "generation 8 stays\n"
+    assert capsys.readouterr().out == "generation 8: confirmed\n"
 
 
 @pytest.mark.parametrize(("words", "number"), [(["rollback"], 0), (["rollback", "4"], 4)])
-def test_a_generation_is_gone_back_to(agent: Agent, words: list[str], number: int) -> None:
+def test_rollback_asks_for_the_generation(agent: Agent, words: list[str], number: int) -> None:
     agent.answer = Outcome(generation=4, hash="abc", plan=PLAN)
 
     assert main(words) == 0
@@ -212,7 +211,7 @@ def test_a_generation_is_gone_back_to(agent: Agent, words: list[str], number: in
 
 
 @pytest.mark.parametrize(("status", "said"), [(4, "failed and rolled back"), (5, "the rollback is incomplete")])
-def test_both_ways_of_an_apply_that_failed_are_shown(
+def test_a_failed_apply_shows_its_plan_and_that_of_the_rollback(
     agent: Agent, capsys: pytest.CaptureFixture[str], status: int, said: str
 ) -> None:
     agent.answer = Outcome(
@@ -224,14 +223,14 @@ def test_both_ways_of_an_apply_that_failed_are_shown(
         rejected=8,
         why="new.service is failed",
         back=Plan(reload=True),
-        back_verdicts=(Verdict(unit="old.service", ok=status == 4, what="is what it is"),),
+        back_verdicts=(Verdict(unit="old.service", ok=status == 4, what="runs as before"),),
     )
 
     assert main(["apply"]) == status
     out = capsys.readouterr().out
     assert "generation 8: new.service is failed" in out
-    assert "back to generation 7:" in out
-    assert "is what it is" in out
+    assert "rolled back to generation 7:" in out
+    assert "runs as before" in out
     assert said in out
 
 
@@ -246,7 +245,7 @@ def test_both_ways_of_an_apply_that_failed_are_shown(
         (
             PermissionError(13, "Permission denied", "/run/ordain/lock"),
             1,
-            "ordainctl: /run/ordain/lock: Permission denied (as root?)\n",
+            "ordainctl: /run/ordain/lock: Permission denied; run it as root\n",
         ),
         (
             Refused([Problem(where=Where(path="a.yaml", line=1, column=2), what="wrong")]),
@@ -256,7 +255,7 @@ def test_both_ways_of_an_apply_that_failed_are_shown(
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-def test_what_the_agent_refuses_is_told_with_the_status_of_the_contract(
+def test_refusals_of_the_agent_have_their_message_and_exit_status(
     words: list[str], failure: Exception, status: int, message: str, agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
     agent.answer = failure
@@ -275,7 +274,7 @@ def test_diff_with_the_documents_shows_the_changes_of_the_plan(
     assert capsys.readouterr().out == "web.service\n  [Service] MemoryMax: 1G → 2G\n"
 
 
-def test_status_has_a_head_and_a_line_for_each_unit(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_has_a_header_and_a_line_for_each_unit(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     agent.answer = STATUS
 
     assert main(["status"]) == 0
@@ -286,9 +285,9 @@ def test_status_has_a_head_and_a_line_for_each_unit(agent: Agent, capsys: pytest
         "Agent       running\n"
         "Services    started by agent\n"
         "\n"
-        "UNIT          WANTED   IS                NOTE\n"
+        "UNIT          WANTED   STATE             NOTE\n"
         "web.service   running  active (running)\n"
-        "held.service  running  masked            masked by an administrator, restarted 2×\n"
+        "held.service  running  masked            masked by an administrator, restarted 2 times\n"
     )
 
 
@@ -302,13 +301,13 @@ def test_status_has_a_head_and_a_line_for_each_unit(agent: Agent, capsys: pytest
     ],
     ids=lambda words: " ".join(words) if isinstance(words, list) else "",
 )
-def test_status_of_some_units(words: list[str], status: int, agent: Agent) -> None:
+def test_status_of_named_units(words: list[str], status: int, agent: Agent) -> None:
     agent.answer = STATUS
 
     assert main(words) == status
 
 
-def test_status_shows_what_is_wrong(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+def test_status_shows_errors_and_conditions(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     agent.answer = Status(
         state=State.DEGRADED,
         agent=True,
@@ -320,24 +319,28 @@ def test_status_shows_what_is_wrong(agent: Agent, capsys: pytest.CaptureFixture[
     assert main(["status"]) == 3
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["State", "degraded"]
-    assert "none, documents want ffffffffffff" in lines[1]
-    assert "directory /docs, not read yet" in lines[2]
+    assert "none; the documents want ffffffffffff" in lines[1]
+    assert "directory /docs; not read yet" in lines[2]
     assert lines[3].split(maxsplit=1) == ["Agent", "running"]
     assert "a.yaml:1:1: error: wrong" in lines[4]
     assert "services/ssh: ssh has no meaning here (unit:) [Unmapped]" in lines[5]
-    assert lines[-1] == "nothing was applied yet"
+    assert lines[-1] == "no generation has been applied yet"
 
 
-def test_a_condition_says_nothing_twice(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
-    problem = Problem(where=Where(path="a.yaml", line=1, pointer="services/x"), what="wrong", hint="mend it")
-    agent.answer = Status(conditions=(Condition(code="Schema", what=str(problem), hint="mend it", item="services/x"),))
+def test_a_condition_repeats_nothing(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    problem = Problem(where=Where(path="a.yaml", line=1, pointer="services/x"), what="wrong", hint="correct it")
+    agent.answer = Status(
+        conditions=(Condition(code="Schema", what=str(problem), hint="correct it", item="services/x"),)
+    )
 
     assert main(["status"]) == 0
     assert f"Condition   {problem}\n" in capsys.readouterr().out
 
 
-def test_watch_prints_what_is_new(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
-    stopped = replace(STATUS.units[0], active_state="inactive", sub_state="dead", ok=False, what="was stopped by hand")
+def test_watch_prints_changes(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    stopped = replace(
+        STATUS.units[0], active_state="inactive", sub_state="dead", ok=False, what="stopped by an administrator"
+    )
     wrong = replace(STATUS.source, problem="a.yaml:1: error: wrong")
     agent.answer = [STATUS, STATUS, replace(STATUS, units=(stopped,), source=wrong)]
 
@@ -347,7 +350,7 @@ def test_watch_prints_what_is_new(agent: Agent, capsys: pytest.CaptureFixture[st
         "web.service active (running)",
         "held.service inactive (dead), masked by an administrator",
         "a.yaml:1: error: wrong",
-        "web.service inactive (dead), was stopped by hand",
+        "web.service inactive (dead), stopped by an administrator",
         "held.service is no longer in the documents",
     ]
     assert main(["watch", "--json"]) == 0
@@ -355,7 +358,7 @@ def test_watch_prints_what_is_new(agent: Agent, capsys: pytest.CaptureFixture[st
 
 
 @pytest.mark.parametrize("command", ["pause", "resume", "follow"])
-def test_small_commands_say_what_they_did(command: str, agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+def test_short_commands_confirm_their_effect(command: str, agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command]) == 0
     assert agent.asked == [(command,)]
     assert capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""ordainctl on documents: validate, match, facts, schema, render; no root, no systemd."""
+"""ordainctl on documents, without root and without systemd: validate, match, facts, schema, render."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WRONG = "ordain: v1\nkind: Layer\nname: wrong\nservices:\n  web:\n    comand: a\
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A directory of documents, and the current one."""
+    """Return the current directory, which contains the directory ``docs`` with documents."""
     monkeypatch.chdir(tmp_path)
     for name, text in {"10-base.yaml": BASE, "20-web.yaml": WEB, "30-suse.yaml": SUSE, "40-node.yaml": NODE}.items():
         (tmp_path / "docs" / name).parent.mkdir(exist_ok=True)
@@ -80,14 +80,14 @@ def test_all_problems_are_printed_at_once_by_place(folder: Path, capsys: pytest.
     assert lines[2].endswith("error: services/web/comand: unknown key (did you mean command?) [Schema]")
 
 
-def test_two_documents_of_one_name_are_a_problem_of_the_set(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_documents_with_one_name_are_an_error(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "again.yaml").write_text(BASE)
 
     assert main(["validate", "again.yaml", "docs"]) == 1
     assert "two Layer documents called base" in capsys.readouterr().err
 
 
-def test_standard_input_is_a_file(
+def test_a_dash_reads_standard_input(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(WRONG.encode())))
@@ -96,7 +96,7 @@ def test_standard_input_is_a_file(
     assert capsys.readouterr().err.startswith("<stdin>:6:5: error: ")
 
 
-def test_problems_as_json_have_the_same_parts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_problems_as_json_have_the_same_fields(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "wrong.yaml").write_text(WRONG)
 
     assert main(["validate", "--json", "wrong.yaml", "docs/20-web.yaml"]) == 1
@@ -114,13 +114,13 @@ def test_problems_as_json_have_the_same_parts(folder: Path, capsys: pytest.Captu
 
 
 def names(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
-    """The layers that apply, and those that do not."""
-    applying, _, others = capsys.readouterr().out.partition("\n\n")
-    return [[line.split()[0] for line in part.splitlines()[1:]] for part in (applying, others)]
+    """Return the names of the layers that match, and of those that do not."""
+    matching, _, others = capsys.readouterr().out.partition("\n\n")
+    return [[line.split()[0] for line in part.splitlines()[1:]] for part in (matching, others)]
 
 
 @pytest.mark.parametrize(
-    ("options", "applying", "others"),
+    ("options", "matching", "others"),
     [
         (["--os", "debian-13"], ["base"], ["suse", "web", "web3"]),
         (["--os", "opensuse-leap-15.6"], ["base", "suse"], ["web", "web3"]),
@@ -132,17 +132,17 @@ def names(capsys: pytest.CaptureFixture[str]) -> list[list[str]]:
     ids=" ".join,
 )
 def test_layers_are_listed_lowest_first(
-    options: list[str], applying: list[str], others: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], matching: list[str], others: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["match", *options, "docs"]) == 0
-    assert names(capsys) == [applying, others]
+    assert names(capsys) == [matching, others]
 
 
-def test_match_says_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_match_gives_the_reason_for_each_layer(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["match", "--os", "debian-13", "--label", "role=db", "docs"]) == 0
 
     text = capsys.readouterr().out
-    assert "it is for every machine" in text
+    assert "every machine" in text
     assert "role: wants web, this machine is db" in text
     assert main(["match", "--json", "--os", "debian-13", "docs"]) == 0
     assert {entry["name"]: entry["applies"] for entry in json.loads(capsys.readouterr().out)} == {
@@ -153,7 +153,9 @@ def test_match_says_why(folder: Path, capsys: pytest.CaptureFixture[str]) -> Non
     }
 
 
-def test_without_files_match_takes_this_machines_documents(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_match_without_files_uses_the_documents_of_this_machine(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "etc/ordain").mkdir(parents=True)
     (folder / "etc/ordain/agent.yaml").write_text("source: {type: directory, path: /docs}\nlabels: {role: web}\n")
     (folder / "etc/os-release").write_text("ID=debian\nVERSION_ID=13\n")
@@ -166,16 +168,16 @@ def test_without_files_match_takes_this_machines_documents(folder: Path, capsys:
     ("options", "status", "message"),
     [
         (["--os", "debain-13"], 1, 'the OS "debain-13" is not known (did you mean debian-13'),
-        (["--systemd", "new"], 2, "--systemd wants a number, not 'new'"),
-        (["--label", "role"], 2, "--label wants KEY=VALUE, not 'role'"),
-        (["--node", "web4"], 1, "no Node document is called 'web4'; did you mean web3?"),
+        (["--systemd", "new"], 2, "--systemd must be a number, not 'new'"),
+        (["--label", "role"], 2, "--label must be KEY=VALUE, not 'role'"),
+        (["--node", "web4"], 1, "there is no Node document called 'web4'; did you mean web3?"),
         (["--facts", "f.json"], 1, "f.json: No such file or directory"),
-        (["--facts", "docs/10-base.yaml"], 1, "docs/10-base.yaml: not the facts of a machine"),
-        (["--facts", "f.json", "--os", "arch"], 2, "--facts and --os exclude each other"),
+        (["--facts", "docs/10-base.yaml"], 1, "docs/10-base.yaml: not the output of `ordainctl facts --json`"),
+        (["--facts", "f.json", "--os", "arch"], 2, "--facts and --os cannot be used together"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_options_that_make_no_machine(
+def test_contradictory_options_for_a_machine_are_refused(
     options: list[str], status: int, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["match", *options, "docs"]) == status
@@ -185,7 +187,7 @@ def test_options_that_make_no_machine(
 # facts and schema
 
 
-def test_facts_are_read_back_by_the_option_facts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_option_facts_reads_the_output_of_the_command(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "etc/ordain").mkdir(parents=True)
     (folder / "etc/ordain/agent.yaml").write_text("labels: {role: web}\n")
     (folder / "etc/os-release").write_text("ID=opensuse-leap\nID_LIKE='suse opensuse'\nVERSION_ID=15.6\n")
@@ -196,7 +198,7 @@ def test_facts_are_read_back_by_the_option_facts(folder: Path, capsys: pytest.Ca
     assert names(capsys)[0] == ["base", "suse", "web"]
 
 
-def test_facts_for_people(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_facts_are_printed_as_a_table(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "etc/ordain").mkdir(parents=True)
     (folder / "etc/ordain/agent.yaml").write_text("labels: {role: [web, db]}\n")
     (folder / "etc/os-release").write_text("ID=debian\nVERSION_ID=13\n")
@@ -242,7 +244,7 @@ def test_render_prints_every_file_and_link(folder: Path, capsys: pytest.CaptureF
     assert "# docs/10-base.yaml:4 base services/web/limits/memory\nMemoryMax=1G\n" in said.out
 
 
-def test_render_needs_no_machine_and_gives_the_same_bytes_again(
+def test_render_needs_no_machine_and_always_gives_the_same_bytes(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["render", "--os", "fedora-42", "--label", "role=web", "docs"]
@@ -254,7 +256,7 @@ def test_render_needs_no_machine_and_gives_the_same_bytes_again(
     assert capsys.readouterr().out == first
 
 
-def test_render_writes_a_tree_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_render_writes_files_into_an_empty_directory_only(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["render", "--os", "debian-13", "--output", "out", "docs"]) == 0
 
     assert sorted(str(path.relative_to("out")) for path in Path("out").rglob("*.service")) == [
@@ -263,7 +265,7 @@ def test_render_writes_a_tree_once(folder: Path, capsys: pytest.CaptureFixture[s
     ]
     assert "ExecStart=/usr/bin/web\n" in Path("out/normal/ordain-services.target.wants/web.service").read_text()
     assert main(["render", "--os", "debian-13", "--output", "out", "docs"]) == 1
-    assert "out: not empty, so nothing was written" in capsys.readouterr().err
+    assert "out is not empty; nothing was written" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -274,7 +276,7 @@ def test_render_writes_a_tree_once(folder: Path, capsys: pytest.CaptureFixture[s
         ("services: {b: {command: /b, requires: [no-such]}}", 3, "no-such"),
     ],
 )
-def test_what_a_machine_cannot_have_is_told_and_the_rest_rendered(
+def test_blocked_items_are_reported_and_the_others_rendered(
     document: str, status: int, message: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "docs/99.yaml").write_text(f"ordain: v1\nkind: Layer\nname: more\n{document}\n")
@@ -285,7 +287,7 @@ def test_what_a_machine_cannot_have_is_told_and_the_rest_rendered(
     assert ("normal/web.service" in said.out) == (status == 3)
 
 
-def test_render_for_all_systems_groups_those_that_get_the_same(
+def test_render_for_all_systems_groups_systems_with_equal_files(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "ssh.yaml").write_text("ordain: v1\nkind: Layer\nname: a\nservices: {ssh: {state: running}}\n")
@@ -304,7 +306,9 @@ def test_render_for_all_systems_groups_those_that_get_the_same(
     assert [a["link"] for a in second["artifacts"] if a["link"]] == ["../ssh.service"]
 
 
-def test_render_for_all_systems_tells_what_one_of_them_lacks(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_render_for_all_systems_reports_the_problems_of_each_system(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (folder / "docker.yaml").write_text("ordain: v1\nkind: Layer\nname: a\nservices: {docker: {state: running}}\n")
 
     assert main(["render", "--all-os", "docker.yaml"]) == 3

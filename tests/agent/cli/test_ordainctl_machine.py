@@ -1,4 +1,4 @@
-"""ordainctl on a machine: what it says of generations, units, values and of Ordain itself."""
+"""ordainctl on a machine: its reports on generations, units, values and on Ordain itself."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.apply.admin_overrides import hands
-from ordain.agent.cli.doctor_checks import (
+from ordain.agent.cli.doctor import (
     CHECKS,
     UNITS,
-    Verdict,
+    CheckResult,
     attempts,
     caches,
     disk,
@@ -45,7 +45,7 @@ services:
 
 
 def generation(memory: str) -> Generation:
-    """One service whose memory limit is said by web.yaml over base.yaml."""
+    """Return a generation of one service, whose memory limit in web.yaml overrides that in base.yaml."""
     web = write(
         [
             Setting(section="Unit", key="Description", value="web", comment="default: a name to show"),
@@ -81,7 +81,7 @@ def generation(memory: str) -> Generation:
 
 @dataclass(frozen=True)
 class Box:
-    """A machine's file system, and what ordainctl says of it."""
+    """A machine's file system, and the output of ordainctl on it."""
 
     root: Path
     capsys: pytest.CaptureFixture[str]
@@ -106,7 +106,7 @@ class Box:
             store.commit_proven(saved)
 
     def generate(self) -> None:
-        """Have the generator run, as a reload of the manager would."""
+        """Run the generator, as a reload of the manager does."""
         directories = [
             str(self.root / "run/systemd" / name) for name in ("generator", "generator.early", "generator.late")
         ]
@@ -138,13 +138,13 @@ def box(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Box:
 # Generations
 
 
-def test_before_the_first_apply_every_command_says_so(box: Box) -> None:
+def test_commands_report_that_nothing_has_been_applied_yet(box: Box) -> None:
     for words in (["show"], ["explain", "web.service"]):
-        assert "no generation was applied on this machine yet" in box.run(*words, status=1)
-    assert box.run("history") == "no generation was applied yet\n"
+        assert "no generation has been applied on this machine yet" in box.run(*words, status=1)
+    assert box.run("history") == "no generation has been applied yet\n"
 
 
-def test_history_lists_generations_oldest_first_and_names_damage(box: Box) -> None:
+def test_history_lists_generations_oldest_first_and_reports_damage(box: Box) -> None:
     box.apply(generation("1G"), generation("2G"))
     (box.root / "var/lib/ordain/generations/1/document.json").write_text("{}")
 
@@ -154,7 +154,7 @@ def test_history_lists_generations_oldest_first_and_names_damage(box: Box) -> No
     assert [entry["number"] for entry in json.loads(box.run("history", "--json"))] == [1, 2]
 
 
-def test_diff_of_two_generations_names_what_changed(box: Box) -> None:
+def test_diff_of_two_generations_shows_changed_settings_with_their_place(box: Box) -> None:
     box.apply(generation("1G"), generation("2G"))
 
     assert box.run("diff", "1", "2") == (
@@ -166,14 +166,17 @@ def test_diff_of_two_generations_names_what_changed(box: Box) -> None:
     assert [change["key"] for change in json.loads(box.run("diff", "1", "2", "--json"))] == ["MemoryMax"]
 
 
-@pytest.mark.parametrize(("word", "status", "message"), [("9", 1, "there is no generation 9"), ("x", 2, "'x' is none")])
-def test_diff_of_what_is_not_there(word: str, status: int, message: str, box: Box) -> None:
+@pytest.mark.parametrize(
+    ("word", "status", "message"),
+    [("9", 1, "there is no generation 9"), ("x", 2, "'x' is not the number of a generation")],
+)
+def test_diff_of_an_unknown_generation_is_refused(word: str, status: int, message: str, box: Box) -> None:
     box.apply(generation("1G"))
 
     assert message in box.run("diff", word, status=status)
 
 
-# Where it comes from
+# The place of units, files and values in the documents
 
 
 def test_show_prints_the_resolved_document(box: Box) -> None:
@@ -183,7 +186,7 @@ def test_show_prints_the_resolved_document(box: Box) -> None:
     assert json.loads(box.run("show", "--json"))["document"]["services"]["web"]["limits"] == {"memory": "2G"}
 
 
-def test_what_is_in_force_is_what_this_boot_started_with(box: Box) -> None:
+def test_the_generation_in_force_is_the_one_of_this_boot(box: Box) -> None:
     box.apply(generation("1G"), generation("2G"))
     box.put("proc/cmdline", "ordain.boot=1\n")
     box.generate()
@@ -196,14 +199,14 @@ def test_show_provenance_has_a_line_for_each_value(box: Box) -> None:
 
     lines = box.run("show", "--provenance").splitlines()
     assert lines == [
-        "VALUE                       SET BY              IS",
+        "KEY                         SET BY              VALUE",
         'services/web/command        web.yaml:6 (web)    [["/usr/bin/web"]]',
         "services/web/limits/memory  web.yaml:7 (web)    2G",
-        "  overrode                  base.yaml:9 (base)  1G",
+        "  overrides                 base.yaml:9 (base)  1G",
     ]
 
 
-def test_explain_a_unit_tells_the_cause_of_each_line_and_who_else_has_a_say(box: Box) -> None:
+def test_explain_shows_the_place_of_each_line_of_a_unit_and_the_files_that_override_it(box: Box) -> None:
     box.apply(generation("2G"))
     box.put("etc/systemd/system/web.service.d/10-more.conf", "[Service]\nMemoryMax=8G\nNice=3\n")
 
@@ -219,7 +222,7 @@ def test_explain_a_unit_tells_the_cause_of_each_line_and_who_else_has_a_say(box:
     assert found["changed"] == {"[Service] MemoryMax": "2G"}
 
 
-def test_files_of_others_are_listed_as_systemd_reads_them(box: Box) -> None:
+def test_override_files_are_listed_in_the_order_that_systemd_reads_them(box: Box) -> None:
     unit = "[Unit]\nDescription=the distribution's\n[Service]\nExecStart=/bin/a\n"
     box.put("usr/lib/systemd/system/web.service", unit)
     box.put("etc/systemd/system/web.service.d/20-b.conf", "[Service]\nNice=2\n")
@@ -234,13 +237,13 @@ def test_files_of_others_are_listed_as_systemd_reads_them(box: Box) -> None:
         ("/run/systemd/system.control/web.service.d/50-MemoryMax.conf", False),
     ]
     assert found[3].assignments == (("Service", "MemoryMax", "9G"),)
-    # What is in /usr stands below the generator's own unit, what is in /etc above it.
+    # A file in /usr is overridden by the unit of the generator, and a file in /etc overrides it.
     assert hands(box.root, "web.service", ours=True) == found[1:]
     box.put("etc/systemd/system/web.service", unit)
     assert hands(box.root, "web.service", ours=True)[0] == Hand(path="/etc/systemd/system/web.service", replaces=True)
 
 
-def test_explain_tells_of_a_mask(box: Box) -> None:
+def test_explain_reports_a_mask(box: Box) -> None:
     box.apply(generation("2G"))
     (box.root / "etc/systemd/system").mkdir(parents=True)
     (box.root / "etc/systemd/system/web.service").symlink_to("/dev/null")
@@ -249,17 +252,17 @@ def test_explain_tells_of_a_mask(box: Box) -> None:
 
 
 @pytest.mark.parametrize("words", ["services/web/limits/memory", "services/web/limits"])
-def test_explain_a_pointer_leads_to_the_lines_made_of_it(words: str, box: Box) -> None:
+def test_explain_shows_the_lines_that_a_value_results_in(words: str, box: Box) -> None:
     box.apply(generation("2G"))
 
     said = box.run("explain", words)
     assert "web.yaml:7 (web)" in said
-    assert "  overrode                  base.yaml:9 (base)  1G" in said
+    assert "  overrides                 base.yaml:9 (base)  1G" in said
     assert "  [Service]\n  MemoryMax=2G" in said
     assert "ExecStart" not in said
 
 
-def test_explain_a_path_of_the_generator(box: Box) -> None:
+def test_explain_accepts_the_path_of_a_generated_unit(box: Box) -> None:
     box.apply(generation("2G"))
 
     said = box.run("explain", "/run/systemd/generator/web.service")
@@ -274,7 +277,7 @@ def test_explain_a_path_of_the_generator(box: Box) -> None:
         ("/etc/fstab", "/etc/fstab is not placed by generation 1"),
     ],
 )
-def test_explain_what_is_not_there(words: str, message: str, box: Box) -> None:
+def test_explain_suggests_near_names_for_an_unknown_subject(words: str, message: str, box: Box) -> None:
     box.apply(generation("2G"))
 
     assert message in box.run("explain", words, status=1)
@@ -283,47 +286,47 @@ def test_explain_what_is_not_there(words: str, message: str, box: Box) -> None:
 # Doctor
 
 
-def rows(check: object, root: Path) -> list[tuple[str, Verdict, str]]:
+def rows(check: object, root: Path) -> list[tuple[str, CheckResult, str]]:
     assert check in CHECKS
     return [(row.about, row.verdict, f"{row.what}; {row.hint}") for row in check(root)]
 
 
-def one(check: object, root: Path) -> tuple[Verdict, str]:
+def one(check: object, root: Path) -> tuple[CheckResult, str]:
     ((_, verdict, text),) = rows(check, root)
     return verdict, text
 
 
 def test_the_last_run_of_the_generator_is_reported(box: Box) -> None:
-    assert one(last_run, box.root)[0] is Verdict.FAILED
+    assert one(last_run, box.root)[0] is CheckResult.FAILED
 
     box.generate()
-    told = [(verdict, text) for _, verdict, text in rows(last_run, box.root)]
-    assert told[-1] == (Verdict.WARNING, "there was nothing to place; ordainctl apply")
-    assert all("the documents wait for the agent" in text for _, text in told[:-1])
+    reported = [(verdict, text) for _, verdict, text in rows(last_run, box.root)]
+    assert reported[-1] == (CheckResult.WARNING, "there was no generation to place; run ordainctl apply")
+    assert all("the documents wait for the agent" in text for _, text in reported[:-1])
 
     box.apply(generation("2G"))
     box.generate()
     verdict, text = one(last_run, box.root)
-    assert verdict is Verdict.OK
+    assert verdict is CheckResult.OK
     assert text.startswith("generation 1 from current: 2 files and links in ")
 
     box.put("proc/cmdline", "quiet ordain=off\n")
     box.generate()
-    assert one(last_run, box.root)[0] is Verdict.WARNING
+    assert one(last_run, box.root)[0] is CheckResult.WARNING
 
     box.put("proc/sys/kernel/random/boot_id", "another\n")
-    assert one(last_run, box.root)[0] is Verdict.FAILED
+    assert one(last_run, box.root)[0] is CheckResult.FAILED
 
 
-def test_boot_caches_are_looked_at_as_the_generator_does(box: Box) -> None:
-    assert one(caches, box.root)[0] is Verdict.WARNING
+def test_boot_caches_are_checked_as_the_generator_checks_them(box: Box) -> None:
+    assert one(caches, box.root)[0] is CheckResult.WARNING
 
     box.apply(generation("2G"))
-    assert one(caches, box.root) == (Verdict.OK, "generation 1, 2 files; ")
+    assert one(caches, box.root) == (CheckResult.OK, "generation 1, 2 files; ")
     cache = box.root / "etc/ordain/boot/current"
 
     cache.chmod(0o666)
-    assert "could be written by others" in one(caches, box.root)[1]
+    assert "writable by users other than root" in one(caches, box.root)[1]
     cache.chmod(0o644)
 
     box.put("etc/machine-id", "f" * 32)
@@ -331,34 +334,34 @@ def test_boot_caches_are_looked_at_as_the_generator_does(box: Box) -> None:
 
     cache.write_bytes(cache.read_bytes()[:-1])
     verdict, text = one(caches, box.root)
-    assert verdict is Verdict.FAILED
+    assert verdict is CheckResult.FAILED
     assert "DamagedCache" in text
 
 
-def test_the_generator_must_be_there_compiled_and_not_masked(box: Box) -> None:
-    assert one(generator, box.root)[0] is Verdict.FAILED
+def test_the_generator_must_be_installed_compiled_and_not_masked(box: Box) -> None:
+    assert one(generator, box.root)[0] is CheckResult.FAILED
 
     program = 'import sys\nsys.path.insert(0, "/usr/lib/ordain/1")\n'
     box.put("usr/lib/systemd/system-generators/ordain-generator", program, mode=0o755)
-    assert "does not find its modules" in one(generator, box.root)[1]
+    assert "cannot find its modules" in one(generator, box.root)[1]
 
     modules = [box.put(f"usr/lib/ordain/1/ordain/generator/{name}.py", "pass\n") for name in ("main", "cache", "place")]
     verdict, text = one(generator, box.root)
-    assert verdict is Verdict.WARNING
+    assert verdict is CheckResult.WARNING
     assert "cache.py, main.py, place.py not compiled" in text
 
     subprocess.run([sys.executable, "-m", "compileall", "-q", *map(str, modules)], check=True)
-    assert one(generator, box.root)[0] is Verdict.OK
+    assert one(generator, box.root)[0] is CheckResult.OK
 
     modules[0].write_text("pass  # newer\n")
     assert "main.py not compiled" in one(generator, box.root)[1]
 
     box.put("etc/systemd/system-generators/ordain-generator")
-    assert "stands in its place" in one(generator, box.root)[1]
+    assert "overrides it, so no units are placed" in one(generator, box.root)[1]
 
 
-def test_static_units_must_be_there_and_not_masked(box: Box) -> None:
-    assert all(verdict is Verdict.FAILED for _, verdict, _ in rows(units, box.root))
+def test_static_units_must_be_installed_and_not_masked(box: Box) -> None:
+    assert all(verdict is CheckResult.FAILED for _, verdict, _ in rows(units, box.root))
 
     shipped = sorted((Path(__file__).parents[3] / "units").glob("*"))
     if not shipped:
@@ -366,37 +369,41 @@ def test_static_units_must_be_there_and_not_masked(box: Box) -> None:
     assert [path.name for path in shipped] == list(UNITS)
     for path in shipped:
         box.put(f"usr/lib/systemd/system/{path.name}", path.read_text())
-    assert one(units, box.root)[0] is Verdict.OK
+    assert one(units, box.root)[0] is CheckResult.OK
 
     (box.root / "etc/systemd/system").mkdir(parents=True)
     (box.root / "etc/systemd/system/ordain-agent.service").symlink_to("/dev/null")
     assert one(units, box.root) == (
-        Verdict.WARNING,
-        "ordain-agent.service is masked; systemctl unmask ordain-agent.service",
+        CheckResult.WARNING,
+        "ordain-agent.service is masked; run systemctl unmask ordain-agent.service",
     )
 
 
-def test_documents_that_are_wrong_gone_or_none_are_told_apart(box: Box) -> None:
-    def about_documents() -> tuple[str, Verdict, str]:
+def test_invalid_deleted_and_missing_documents_are_reported_differently(box: Box) -> None:
+    def about_documents() -> tuple[str, CheckResult, str]:
         return rows(documents, box.root)[0]
 
-    assert about_documents()[:2] == ("documents", Verdict.OK)
+    assert about_documents()[:2] == ("documents", CheckResult.OK)
 
     web = box.put("etc/ordain/documents/web.yaml", WEB_YAML.replace("command", "comand"))
-    assert about_documents() == ("documents", Verdict.FAILED, "1 error; ordainctl validate /etc/ordain/documents")
+    assert about_documents() == (
+        "documents",
+        CheckResult.FAILED,
+        "1 error; run ordainctl validate /etc/ordain/documents",
+    )
 
     web.unlink()
-    assert about_documents()[:2] == ("documents", Verdict.WARNING)
+    assert about_documents()[:2] == ("documents", CheckResult.WARNING)
 
     web.parent.rmdir()
-    assert about_documents()[:2] == ("source", Verdict.FAILED)
+    assert about_documents()[:2] == ("source", CheckResult.FAILED)
 
     box.put("etc/ordain/agent.yaml", "sorce: {}\n")
-    assert about_documents()[:2] == ("settings", Verdict.FAILED)
+    assert about_documents()[:2] == ("settings", CheckResult.FAILED)
 
 
 def test_boots_that_did_not_complete_are_counted(box: Box) -> None:
-    assert one(attempts, box.root)[0] is Verdict.OK
+    assert one(attempts, box.root)[0] is CheckResult.OK
 
     box.put("etc/ordain/boot/attempts", "hash one\nhash two\n")
     assert one(attempts, box.root)[1].startswith("2 boots with generation hash did not complete")
@@ -404,13 +411,13 @@ def test_boots_that_did_not_complete_are_counted(box: Box) -> None:
 
 def test_the_disks_have_room(box: Box) -> None:
     assert [(about, verdict) for about, verdict, _ in rows(disk, box.root)] == [
-        ("/etc", Verdict.OK),
-        ("/var/lib", Verdict.OK),
-        ("/run", Verdict.OK),
+        ("/etc", CheckResult.OK),
+        ("/var/lib", CheckResult.OK),
+        ("/run", CheckResult.OK),
     ]
 
 
-def test_doctor_fails_when_a_check_does_and_says_so_as_json_too(box: Box) -> None:
+def test_doctor_fails_if_a_check_fails_also_as_json(box: Box) -> None:
     said = box.run("doctor", status=1)
     assert "generator" in said
 

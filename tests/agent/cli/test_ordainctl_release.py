@@ -1,4 +1,4 @@
-"""ordainctl release and fleet: from a key to a canary that was promoted, in a store that is a directory."""
+"""ordainctl release and fleet, with a directory as the store: from a key to a promoted release."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BASE = "ordain: v1\nkind: Layer\nname: base\n"
 
 
 class Desk:
-    """An operator's directory, and a store."""
+    """The working directory of an operator, and a store."""
 
     def __init__(self, path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
         monkeypatch.chdir(path)
@@ -38,7 +38,7 @@ class Desk:
         self.database = DirectoryDatabase(path / "store")
 
     def do(self, words: str, status: int = 0, *more: str) -> str:
-        """Run ordainctl with ``words``; what it printed."""
+        """Run ordainctl with ``words``, and return its output."""
         arguments = [*words.split(), *more]
         stored = {"release": "keygen sign forget", "fleet": ""}
         if arguments[1] not in stored.get(arguments[0], "").split():
@@ -65,29 +65,29 @@ def trust(desk: Desk) -> None:
 
 
 def canary(desk: Desk) -> None:
-    """A canary release, signed and published."""
+    """Sign and publish a release of the channel canary."""
     desk.do("release keygen ops")
     trust(desk)
     desk.do("release create documents --channel canary --key ops.key --output canary.json")
     desk.do("release publish canary.json documents")
 
 
-def test_from_a_key_to_a_canary_that_was_promoted_and_back(desk: Desk) -> None:
-    assert "stays with you" in desk.do("release keygen ops")
+def test_a_release_is_created_signed_published_promoted_and_rolled_back(desk: Desk) -> None:
+    assert "the private key; keep it secret" in desk.do("release keygen ops")
     assert Path("ops.key").stat().st_mode & 0o777 == 0o600
     trust(desk)
     assert "release canary 1, 1 document" in desk.do("release create documents --channel canary --output canary.json")
     assert "is not signed, and no key" in desk.do("release verify canary.json documents", 1)
     assert "1 signature" in desk.do("release sign canary.json --key ops.key")
-    assert "signed by ops, 1 document as signed" in desk.do("release verify canary.json documents")
+    assert "signed by ops; 1 document with the signed content" in desk.do("release verify canary.json documents")
     assert "published" in desk.do("release publish canary.json documents")
-    assert "published already" in desk.do("release publish canary.json documents")
-    assert "signed by ops, 1 document as signed" in desk.do("release verify canary")
-    assert "release canary 1 is stable 2 now" in desk.do("release promote canary stable --key ops.key")
+    assert "already published" in desk.do("release publish canary.json documents")
+    assert "signed by ops; 1 document with the signed content" in desk.do("release verify canary")
+    assert "release canary 1: published as stable 2" in desk.do("release promote canary stable --key ops.key")
     Path("documents/base.yaml").write_text(BASE + "values: {a: b}\n")
     desk.do("release create documents --key ops.key --output stable.json", 0, "--about", "a value")
     desk.do("release publish stable.json documents")
-    assert "release stable 2 is stable 4 now" in desk.do("release promote stable/2 stable --key ops.key")
+    assert "release stable 2: published as stable 4" in desk.do("release promote stable/2 stable --key ops.key")
 
     listed = json.loads(desk.do("release list --json"))
 
@@ -103,13 +103,15 @@ def test_from_a_key_to_a_canary_that_was_promoted_and_back(desk: Desk) -> None:
 
     desk.do("release rollout stable --open 100% --once")
     assert "a value" in desk.do("release list")
-    assert "1 release and 0 documents would go; 3 releases stay" in desk.do("release prune stable --keep 2 --dry-run")
+    assert "would delete 1 release and 0 documents; 3 releases kept" in desk.do(
+        "release prune stable --keep 2 --dry-run"
+    )
     assert json.loads(desk.do("release prune --keep 1 --json"))["gone"] == ["stable 2", "stable 3"]
-    assert "nothing to remove; 2 releases stay" in desk.do("release prune --keep 1")
-    assert "0 is no number" in desk.do("release prune --keep 0", 2)
+    assert "nothing to delete; 2 releases kept" in desk.do("release prune --keep 1")
+    assert "'0' is not the number of a release" in desk.do("release prune --keep 0", 2)
 
 
-def test_a_locked_key_signs_with_its_passphrase(desk: Desk) -> None:
+def test_a_protected_key_signs_with_its_passphrase(desk: Desk) -> None:
     desk.do("release keygen ops --passphrase")
     desk.do("release create documents --key ops.key --number 7 --output r.json")
     trust(desk)
@@ -121,10 +123,10 @@ def test_a_locked_key_signs_with_its_passphrase(desk: Desk) -> None:
 def test_a_key_is_never_overwritten(desk: Desk) -> None:
     desk.do("release keygen ops")
 
-    assert "is there already" in desk.do("release keygen ops", 1)
+    assert "exists already" in desk.do("release keygen ops", 1)
 
 
-def test_rollout_words_are_in_the_release_and_wrong_ones_are_refused(desk: Desk) -> None:
+def test_rollout_options_are_in_the_release_and_wrong_ones_are_refused(desk: Desk) -> None:
     words = "release create documents --splay 10min --max-parallel 5 --stages 1%,100% --stop-at 2% --soak 1h"
     made = json.loads(desk.do(words, 0, "--window", "Sat,Sun 02:00-05:00"))
 
@@ -144,27 +146,27 @@ def test_rollout_words_are_in_the_release_and_wrong_ones_are_refused(desk: Desk)
     ("words", "status", "said"),
     [
         ("release show stable", 1, "there is no release stable in"),
-        ("release show stable/x", 2, "x is no number of a release"),
-        ("release create documents --number 0", 2, "0 is no number"),
+        ("release show stable/x", 2, "'x' is not the number of a release"),
+        ("release create documents --number 0", 2, "'0' is not the number of a release"),
         ("release create nothing", 1, "No such file"),
         ("release sign documents/base.yaml --key ops.key", 1, "it is a Layer, and no Release"),
         ("release sign canary.json --key documents/base.yaml", 1, "no private key in PEM"),
         ("release promote canary stable", 2, "--key"),
         ("release promote stable canary --key ops.key", 1, "there is no release stable"),
         ("release publish canary.json --about x", 2, "unknown argument"),
-        ("release rollout stable", 1, "there is no release of stable"),
+        ("release rollout stable", 1, "channel stable has no release"),
         ("release rollout canary --open 7", 2, "such as 1%"),
         ("fleet show web9", 1, "no machine called web9 reports"),
-        ("fleet status --label role", 2, "a label is KEY=VALUE"),
+        ("fleet status --label role", 2, "--label must be KEY=VALUE"),
     ],
 )
-def test_what_cannot_be_done_is_explained(desk: Desk, words: str, status: int, said: str) -> None:
+def test_refusals_are_explained(desk: Desk, words: str, status: int, said: str) -> None:
     canary(desk)
 
     assert said in desk.do(words, status)
 
 
-def test_what_is_not_as_it_was_signed_is_not_promoted(desk: Desk) -> None:
+def test_a_document_that_differs_from_the_signed_one_is_not_promoted(desk: Desk) -> None:
     canary(desk)
     (blob,) = (desk.database.root / BLOBS).iterdir()
     blob.write_text(BASE + "#")
@@ -177,15 +179,15 @@ def test_what_is_not_as_it_was_signed_is_not_promoted(desk: Desk) -> None:
     assert not (desk.database.root / head_key("stable")).exists()
 
 
-def test_a_machine_can_be_told_to_take_an_older_release(desk: Desk) -> None:
+def test_a_machine_accepts_an_older_release_after_release_forget(desk: Desk) -> None:
     record_accepted(desk.root, "stable", AcceptedRelease(number=9, hash="x"))
 
-    assert "forgot stable 9" in desk.do("release forget stable")
-    assert "no release of stable was taken here" in desk.do("release forget stable")
+    assert "forgot that stable 9 was accepted" in desk.do("release forget stable")
+    assert "no release of stable has been accepted on this machine" in desk.do("release forget stable")
     assert read_highest(desk.root) == {}
 
 
-def test_the_fleet_is_a_table_that_labels_filter(desk: Desk) -> None:
+def test_fleet_status_is_a_table_that_labels_filter(desk: Desk) -> None:
     on = {"release": ReleaseReference(channel="stable", number=4), "labels": {"role": ("web",)}}
     desk.report(1, phase=State.CONVERGED, generation=7, **on)
     desk.report(2, phase=State.DEGRADED, conditions=(ReportedCondition(code="VerifyFailed"),), **on)
@@ -193,17 +195,17 @@ def test_the_fleet_is_a_table_that_labels_filter(desk: Desk) -> None:
 
     text = desk.do("fleet status", 3)
 
-    assert text.splitlines()[0].split() == "MACHINE RELEASE GENERATION STATE CONDITIONS SOURCE SEEN".split()
+    assert text.splitlines()[0].split() == "MACHINE RELEASE GENERATION STATE SOURCE LAST REPORT CONDITIONS".split()
     assert "web1" in text
     assert "stable 4" in text
     assert "VerifyFailed" in text
-    assert "3 machines, 1 not well" in text
+    assert "3 machines, 1 degraded, rolled back or lost" in text
     some = json.loads(desk.do("fleet status --label role=web --json", 3))
     assert [r["hostname"] for r in some] == ["web1", "web2"]
     assert json.loads(desk.do("fleet status --label role=web --label hostname=web1 --json")) == []
 
 
-def test_a_machine_that_is_silent_is_lost_and_can_be_forgotten(desk: Desk) -> None:
+def test_a_machine_without_recent_reports_is_lost_and_can_be_forgotten(desk: Desk) -> None:
     desk.report(1, phase=State.CONVERGED)
     found = MachineReport(machine="a" * 32, hostname="old", seen=int(time.time() - LOST_SEC - 60))
     asyncio.run(desk.database.put(status_key(found.machine), encode_report(found), expect=ANY))
@@ -214,7 +216,7 @@ def test_a_machine_that_is_silent_is_lost_and_can_be_forgotten(desk: Desk) -> No
     assert "old" not in desk.do("fleet status")
 
 
-def test_a_rollout_opens_stages_and_stops_by_itself(desk: Desk) -> None:
+def test_a_rollout_opens_its_stages_and_stops_itself(desk: Desk) -> None:
     desk.do("release keygen ops")
     words = "release create documents --key ops.key --output r.json --number 2 --stages 50%,100% --stop-at 10%"
     desk.do(words)
@@ -228,13 +230,13 @@ def test_a_rollout_opens_stages_and_stops_by_itself(desk: Desk) -> None:
     for n in range(3):
         desk.report(n, phase=State.ROLLED_BACK, release=ReleaseReference(channel="stable", number=2))
 
-    assert "stopped: 3 of 20 machines went back" in desk.do("release rollout stable", 4)
+    assert "stopped: 3 of 20 machines" in desk.do("release rollout stable", 4)
     assert "stopped" in desk.do("release rollout stable --once", 4)
     assert "stopped" not in desk.do("release rollout stable --once --open 100%")
     assert "stopped: enough" in desk.do("release rollout stable --once --stop enough", 4)
 
 
-def test_a_store_is_named_or_there_is_none(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_need_the_url_of_a_store(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fleet", "status"], root=desk.root) == 2
     assert "--store URL is missing" in capsys.readouterr().err
     assert main(["fleet", "status", "--store", "ftp://x"], root=desk.root) == 2

@@ -72,7 +72,7 @@ def test_case(
     compare(case / "problems.txt", said.err, update)
     assert status == (3 if said.err else 0)
     assert read("out.yaml", said.out.encode())[1] == ()
-    assert said.err.count("\n") == 0 or said.err.splitlines()[-1].endswith("not carried")
+    assert said.err.count("\n") == 0 or said.err.splitlines()[-1].endswith("not converted")
 
 
 def test_the_kinds_on_the_command_line_are_those_there_are() -> None:
@@ -110,7 +110,7 @@ def test_standard_input_has_to_be_named(
     given("/dev/sdb1 /srv ext4 defaults 0 0\n")
     status, out, err = run(["-"], debian, capsys)
     assert (status, out) == (1, "")
-    assert err.startswith("<stdin>: not carried: what kind of file this is cannot be told (name it with --from: units")
+    assert err.startswith("<stdin>: not converted: what kind of file this is cannot be told (name it with --from: ")
 
     given("/dev/sdb1 /srv ext4 defaults 0 0\n")
     status, out, _ = run(["--from", "fstab", "-"], debian, capsys)
@@ -130,9 +130,9 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_carried(
     assert status == 3
     assert "command: /usr/bin/web" in out
     assert err.splitlines() == [
-        f"{tmp_path}/none.service: not carried: No such file or directory",
-        f"{tmp_path}/pipe.service: not carried: not a regular file",
-        "2 things not carried",
+        f"{tmp_path}/none.service: not converted: No such file or directory",
+        f"{tmp_path}/pipe.service: not converted: not a regular file",
+        "2 items not converted",
     ]
 
 
@@ -157,7 +157,7 @@ def test_names_mean_what_they_mean_on_the_machine(
 
 
 def test_nothing_to_import_is_said(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([str(tmp_path)], debian, capsys) == (1, "", "ordainctl: there is nothing to import in what was given\n")
+    assert run([str(tmp_path)], debian, capsys) == (1, "", "ordainctl: nothing to import was found\n")
     assert run([], debian, capsys)[0] == 2
 
 

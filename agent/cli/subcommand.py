@@ -1,4 +1,4 @@
-"""What a command of ordainctl is, as a value: the parser, the help, the completion and the tests read it."""
+"""The types of the table of commands, which the parser, the help, the completion and the manual page read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import IntEnum, StrEnum
 
 
 class Exit(IntEnum):
-    """Exit statuses (docs/design/contract.md, rule 24)."""
+    """The exit statuses of ordainctl (docs/design/contract.md, rule 24)."""
 
     OK = 0
     REFUSED = 1
@@ -21,18 +21,18 @@ class Exit(IntEnum):
 
 MEANINGS = {
     Exit.OK: "done, or nothing to do",
-    Exit.REFUSED: "refused or failed; nothing changed",
+    Exit.REFUSED: "refused or failed; nothing was changed",
     Exit.USAGE: "wrong usage",
     Exit.DEGRADED: "done, but something is degraded",
     Exit.ROLLED_BACK: "failed and rolled back",
     Exit.INCOMPLETE: "failed, and the rollback is incomplete",
     Exit.BUSY: "another apply is running",
-    Exit.CHANGES: "with --exit-code: there is something to do",
+    Exit.CHANGES: "with --exit-code: there are changes",
 }
 
 
-class Words(StrEnum):
-    """What an argument is, for the shell's completion."""
+class Completion(StrEnum):
+    """The kind of words that a shell offers for an argument."""
 
     TEXT = "text"
     FILES = "files"
@@ -44,9 +44,9 @@ class Words(StrEnum):
 class Argument:
     """One option (``flag`` is set) or operand of a command.
 
-    ``metavar`` is empty for an option without a value. ``many``: an option may be given again, an
-    operand takes several words. ``choices`` close the set of values. ``into`` names the attribute of the
-    request where the flag cannot.
+    ``metavar`` is empty for an option without a value. ``many``: an option may be repeated, an
+    operand takes several words. ``choices`` closes the set of values. ``into`` names the attribute of the
+    request if it cannot be named after the flag.
     """
 
     help: str
@@ -55,7 +55,7 @@ class Argument:
     many: bool = False
     required: bool = False
     choices: tuple[str, ...] = ()
-    words: Words = Words.TEXT
+    completion: Completion = Completion.TEXT
     into: str = ""
 
     @property
@@ -65,8 +65,13 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """One command: ``run`` is ``MODULE:FUNCTION`` of this package, imported when it is wanted."""
+class Subcommand:
+    """One command of ordainctl, such as ``status`` or ``release create``.
+
+    ``group`` is its heading in the overview or, for a command of two words, the first of them (a `Family`).
+    ``purpose`` is one line, ``text`` a paragraph. ``run`` is ``MODULE:FUNCTION`` in this package; the module is
+    imported only when the command runs. ``examples`` are pairs of a command line and a note.
+    """
 
     name: str
     group: str
@@ -76,3 +81,13 @@ class Command:
     arguments: tuple[Argument, ...] = ()
     examples: tuple[tuple[str, str], ...] = ()
     statuses: tuple[Exit, ...] = (Exit.OK, Exit.REFUSED, Exit.USAGE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """The commands that share their first word; the overview has one line for all of them."""
+
+    name: str
+    group: str
+    purpose: str
+    text: str

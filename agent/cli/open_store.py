@@ -1,4 +1,4 @@
-"""The store a command is about: the source of this machine, or the one that --store names."""
+"""The store of a command: the source of this machine, or the one that --store names, opened."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import getpass
 import sys
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import Conflict, Database
+from ordain.agent.delivery.fleet.report_publisher import STATUS
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.errors import Failure
@@ -28,7 +29,7 @@ CREDSTORE = "etc/credstore"
 
 @asynccontextmanager
 async def opened(request: Namespace) -> AsyncIterator[Database]:
-    """The store. Raises `Usage` where the words name none, `Failure` where it cannot be used."""
+    """Open the store. Raises `Usage` if no store is named, `Failure` if it cannot be used."""
     settings = _settings(request)
     key = str(request.root / CREDSTORE / settings.key) if settings.key else ""
     try:
@@ -44,13 +45,22 @@ async def opened(request: Namespace) -> AsyncIterator[Database]:
 
 
 def with_store(request: Namespace, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:
-    """What ``work`` makes of the store; see `opened`."""
+    """Return the result of ``work`` on the opened store; raises as `opened` does."""
 
     async def run() -> T:
         async with opened(request) as database:
             return await work(database)
 
     return asyncio.run(run())
+
+
+async def wait_for_reports(database: Database, revision: str, longest_sec: float) -> None:
+    """Wait until the reports of machines change from ``revision``, but at most ``longest_sec``."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(longest_sec), aclosing(database.watch((STATUS,), revision)) as changes:
+            async for _ in changes:
+                await asyncio.sleep(1.0)  # machines that get one release report shortly after each other
+                return
 
 
 def _settings(request: Namespace) -> SourceSettings:
@@ -60,18 +70,19 @@ def _settings(request: Namespace) -> SourceSettings:
         if wrong := errors(problems):
             raise Usage(f"--store: {wrong[0].what} ({wrong[0].hint})")
     elif not source.remote:
-        raise Usage("--store URL is missing: the documents of this machine come from no store")
+        raise Usage("--store URL is missing, and the source of this machine is not a store")
     if request.user:
         source = replace(source, user=request.user)
     return source
 
 
 def _password(request: Namespace, settings: SourceSettings) -> str:
-    """From the file that was named, or the credential of this machine, or a person."""
+    """Return the password from --password-file, else from this machine's credential, else from the terminal."""
     name = request.password_file or str(request.root / CREDSTORE / settings.credential)
     try:
         return Path(name).read_text().removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         if request.password_file or not sys.stdin.isatty():
-            raise Failure(f"{name}: {getattr(error, 'strerror', None) or error} (--password-file FILE)") from None
-        return getpass.getpass(f"Password of {settings.user}: ")
+            reason = getattr(error, "strerror", None) or error
+            raise Failure(f"cannot read the password from {name}: {reason}; use --password-file FILE") from None
+        return getpass.getpass(f"Password for {settings.user}: ")

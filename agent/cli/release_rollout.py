@@ -1,4 +1,4 @@
-"""release rollout: the stages of a channel's latest release, opened as machines report well."""
+"""release rollout: opens the latest release of a channel stage by stage, as machines report success."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import asyncio
 import time
 from argparse import Namespace
 from collections.abc import Sequence
-from contextlib import aclosing
 from dataclasses import replace
 
-from ordain.agent.cli.command import Exit
 from ordain.agent.cli.console import Console, Style
+from ordain.agent.cli.open_store import opened, wait_for_reports
 from ordain.agent.cli.parse import Usage
-from ordain.agent.cli.store_option import opened
+from ordain.agent.cli.subcommand import Exit
 from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
 from ordain.agent.delivery.fleet.report import MachineReport
-from ordain.agent.delivery.fleet.report_publisher import STATUS
 from ordain.agent.delivery.fleet.reports import read_reports
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode_rollout, encode_rollout
 from ordain.agent.delivery.fleet.staged_rollout import advance, count_machines, is_finished
@@ -26,11 +24,11 @@ from ordain.agent.model import to_json
 from ordain.transforms.document.formats import FORMATS
 
 LOOK_SEC = 10.0
-"""Machines that are lost say nothing, and stages last a while: so long without news, look again."""
+"""The longest wait for news: lost machines report nothing, and the time of a stage passes without a report."""
 
 
 def rollout(request: Namespace, console: Console) -> Exit:
-    """`ordainctl release rollout`."""
+    """Run `ordainctl release rollout`."""
     return asyncio.run(_rollout(request, console))
 
 
@@ -39,28 +37,29 @@ async def _rollout(request: Namespace, console: Console) -> Exit:
     shown = ""
     async with opened(request) as database:
         while True:
-            release, entry, state = await _now(database, request.channel)
-            found, _, revision = await read_reports(database)
-            new = _step(request, release, found, state, opening)
+            release, entry, state = await _read(database, request.channel)
+            machines, _, revision = await read_reports(database)
+            new = _step(request, release, machines, state, opening)
             if new == state or await _write(database, request.channel, new, entry):
                 opening = None
                 request.stop = None
-                said = _said(release, found, new)
-                if said != shown:
-                    shown = said
-                    _tell(request, release, found, new, said, console)
-                if request.once or (is_finished(release, new) and _settled(release, found, new)):
+                text = _summary(release, machines, new)
+                if text != shown:
+                    shown = text
+                    _print(request, release, machines, new, text, console)
+                if request.once or (is_finished(release, new) and _settled(release, machines, new)):
                     return Exit.ROLLED_BACK if new.halted else Exit.OK
-                await _news(database, revision)
+                await wait_for_reports(database, revision, LOOK_SEC)
 
 
 def _step(
     request: Namespace,
     release: Release,
-    found: Sequence[MachineReport],
+    machines: Sequence[MachineReport],
     state: RolloutState | None,
     opening: float | None,
 ) -> RolloutState:
+    """Return the next state: as --stop or --open say, else as the reports of the machines allow."""
     now = time.time()
     if request.stop or opening is not None:
         base = state if state and state.number == release.number else RolloutState(number=release.number, share=0.0)
@@ -68,13 +67,13 @@ def _step(
             return replace(base, halted=request.stop)
         assert opening is not None
         return replace(base, halted="", share=opening, opened=now)
-    return advance(release, found, state, now)
+    return advance(release, machines, state, now)
 
 
-async def _now(database: Database, channel: str) -> tuple[Release, StoredEntry | None, RolloutState | None]:
+async def _read(database: Database, channel: str) -> tuple[Release, StoredEntry | None, RolloutState | None]:
     release, _ = await read_head(database, channel)
     if release is None:
-        raise Failure(f"there is no release of {channel} in {database.location}")
+        raise Failure(f"channel {channel} has no release in {database.location}")
     entry = await database.get(rollout_key(channel))
     try:
         return release, entry, decode_rollout(entry.data) if entry else None
@@ -86,50 +85,39 @@ async def _write(database: Database, channel: str, state: RolloutState, entry: S
     try:
         await database.put(rollout_key(channel), encode_rollout(state), expect=entry.version if entry else None)
     except Conflict:
-        return False  # another one is at it: look at what it came to
+        return False  # another process has written it: read its state again
     return True
 
 
-def _settled(release: Release, found: Sequence[MachineReport], state: RolloutState) -> bool:
-    """Whether no machine is on its way any more; a rollout that is stopped waits for nobody."""
-    counted = count_machines(release, found, state.share, time.time())
+def _settled(release: Release, machines: Sequence[MachineReport], state: RolloutState) -> bool:
+    """Tell whether no machine is still applying the release; a stopped rollout does not wait for any."""
+    counted = count_machines(release, machines, state.share, time.time())
     return bool(state.halted) or (counted.done + counted.back >= counted.invited and not counted.at_work)
 
 
-def _said(release: Release, found: Sequence[MachineReport], state: RolloutState) -> str:
-    counted = count_machines(release, found, state.share, time.time())
-    have = f"{counted.done} have it, {counted.at_work} at work, {counted.back} went back"
+def _summary(release: Release, machines: Sequence[MachineReport], state: RolloutState) -> str:
+    counted = count_machines(release, machines, state.share, time.time())
+    progress = f"{counted.done} have it, {counted.at_work} are applying it, {counted.back} rolled back"
     lost = f", {counted.lost} lost" if counted.lost else ""
-    machines = f"{counted.invited} of {counted.all} machines may: {have}{lost}"
-    return f"release {release.title}, open to {100 * state.share:g}%; {machines}" + (
-        f"; stopped: {state.halted}" if state.halted else ""
-    )
+    stopped = f"; stopped: {state.halted}" if state.halted else ""
+    share = f"open to {100 * state.share:g}%, {counted.invited} of {counted.all} machines"
+    return f"release {release.title}: {share}; {progress}{lost}{stopped}"
 
 
-def _tell(
+def _print(
     request: Namespace,
     release: Release,
-    found: Sequence[MachineReport],
+    machines: Sequence[MachineReport],
     state: RolloutState,
-    said: str,
+    text: str,
     console: Console,
 ) -> None:
     if request.json:
-        counted = count_machines(release, found, state.share, time.time())
+        counted = count_machines(release, machines, state.share, time.time())
         console.json({"release": release.title, "state": to_json(state), "machines": to_json(counted)})
     else:
-        console.line(f"{time.strftime('%H:%M:%S')}  {said}", Style.BAD if state.halted else Style.PLAIN)
+        console.table((), [(f"{time.strftime('%H:%M:%S')}", (text, Style.BAD if state.halted else Style.PLAIN))])
     console.out.flush()
-
-
-async def _news(database: Database, revision: str) -> None:
-    try:
-        async with asyncio.timeout(LOOK_SEC), aclosing(database.watch((STATUS,), revision)) as woken:
-            async for _ in woken:
-                await asyncio.sleep(1.0)
-                return
-    except TimeoutError:
-        return
 
 
 def _share(text: str) -> float:

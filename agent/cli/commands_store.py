@@ -1,0 +1,110 @@
+"""The commands that read and write the documents of a store: `ordainctl documents …`."""
+
+from __future__ import annotations
+
+from ordain.agent.cli.commands_fleet import GROUP
+from ordain.agent.cli.shared_arguments import EXIT_CODE, JSON, SOME_FILES, STORE
+from ordain.agent.cli.subcommand import Argument, Exit, Family, Subcommand
+
+FAMILY = Family(
+    name="documents",
+    group=GROUP,
+    purpose="read and change the documents in a store",
+    text=(
+        "The store is the source of this machine, which may also be its local directory, or the one that --store names."
+    ),
+)
+NAME = Argument(
+    metavar="NAME", required=True, help="a document, such as web; or layer/web if several documents are called web"
+)
+PREVIEW = Argument(flag="--preview", help="write nothing; show the effect on every machine that reports to the store")
+_ETCD = "etcd+https://a:2379/ordain/"
+
+ROWS = (
+    Subcommand(
+        name="documents list",
+        group=FAMILY.name,
+        purpose="list the documents in a store",
+        text="SCOPE is the place of a document in the store: a machine reads only the scopes that fit it.",
+        run="documents:list_",
+        arguments=(*STORE, JSON),
+        examples=(
+            ("ordainctl documents list", "the store of this machine"),
+            (f"ordainctl documents list --store {_ETCD}", "from any machine"),
+        ),
+    ),
+    Subcommand(
+        name="documents get",
+        group=FAMILY.name,
+        purpose="print a document as it was written",
+        text="",
+        run="documents:get",
+        arguments=(
+            NAME,
+            Argument(flag="--version", metavar="V", help="an earlier version, from `ordainctl documents history`"),
+            *STORE,
+            JSON,
+        ),
+        examples=(("ordainctl documents get web >web.yaml", "save it to a file"),),
+    ),
+    Subcommand(
+        name="documents put",
+        group=FAMILY.name,
+        purpose="write documents to a store",
+        text=(
+            "Checks all documents first, also together with those in the store; an error in one refuses all. Each "
+            "document is written to the scopes that its `match` requires. A change that somebody else makes at the "
+            "same time is never overwritten. Reports the machines that the change affects, of those that report to "
+            "the store."
+        ),
+        run="documents:put",
+        arguments=(SOME_FILES, PREVIEW, *STORE, JSON),
+        examples=(
+            ("ordainctl documents put --preview web.yaml", "see the effect first"),
+            ("ordainctl documents put web.yaml", "then write it"),
+        ),
+    ),
+    Subcommand(
+        name="documents delete",
+        group=FAMILY.name,
+        purpose="delete a document from a store",
+        text="Reports the machines that this affects, of those that report to the store.",
+        run="documents:delete",
+        arguments=(NAME, PREVIEW, *STORE, JSON),
+        examples=(("ordainctl documents delete layer/web --preview", "see which machines use it"),),
+    ),
+    Subcommand(
+        name="documents edit",
+        group=FAMILY.name,
+        purpose="edit a document in $EDITOR",
+        text=(
+            "If the new text has an error, or somebody else has changed the document in the meantime, nothing is "
+            "written; a message names the file that keeps your text."
+        ),
+        run="documents:edit",
+        arguments=(NAME, *STORE),
+        examples=(("ordainctl documents edit web", "in the editor that $VISUAL or $EDITOR names"),),
+    ),
+    Subcommand(
+        name="documents history",
+        group=FAMILY.name,
+        purpose="list the versions of a document, latest first",
+        text=(
+            "Lists the versions that the store still keeps: etcd since its last compaction, CouchDB until it compacts; "
+            "a directory keeps none."
+        ),
+        run="documents:history",
+        arguments=(NAME, *STORE, JSON),
+        examples=(("ordainctl documents history web", "find the version before a change"),),
+    ),
+    Subcommand(
+        name="documents diff",
+        group=FAMILY.name,
+        purpose="show the changes that `documents put` would write",
+        text="",
+        run="documents:diff",
+        arguments=(SOME_FILES, EXIT_CODE, *STORE),
+        examples=(("ordainctl documents diff documents/", "a directory under version control against the store"),),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.CHANGES),
+    ),
+)

@@ -1,0 +1,62 @@
+"""Arguments that several commands of ordainctl share."""
+
+from __future__ import annotations
+
+from ordain.agent.cli.subcommand import Argument, Completion
+
+JSON = Argument(flag="--json", help="print the result as JSON")
+EXIT_CODE = Argument(flag="--exit-code", help="exit with 7 if there are changes, with 0 if not")
+FILES = Argument(
+    metavar="FILE",
+    many=True,
+    completion=Completion.FILES,
+    help="a document, a directory of documents, or - for standard input",
+)
+SOME_FILES = Argument(
+    metavar="FILE",
+    many=True,
+    required=True,
+    completion=Completion.FILES,
+    help="a document, a directory of documents (*.yaml, *.yml, *.json), or - for standard input",
+)
+UNIT = Argument(
+    metavar="UNIT", required=True, completion=Completion.UNITS, help="a unit; `web` is short for web.service"
+)
+UNITS = Argument(metavar="UNIT", many=True, completion=Completion.UNITS, help="a unit; `web` is short for web.service")
+LABEL = Argument(
+    flag="--label", metavar="KEY=VALUE", many=True, help="set a label; overrides labels from all other places"
+)
+ANY_MACHINE = (
+    Argument(flag="--os", metavar="ID-VERSION", help="another operating system, such as debian-13, rhel-9, arch"),
+    Argument(flag="--systemd", metavar="N", help="another systemd version than the operating system ships"),
+    Argument(flag="--arch", metavar="ARCH", help="the architecture in systemd's spelling, such as x86-64, arm64"),
+    LABEL,
+    Argument(
+        flag="--facts",
+        metavar="FILE",
+        completion=Completion.FILES,
+        help="read the facts from FILE, the output of `ordainctl facts --json`",
+    ),
+    Argument(
+        flag="--node", metavar="NAME", help="use the machine that the Node document NAME describes instead of this one"
+    ),
+)
+"""The options that describe another machine than this one."""
+
+STORE = (
+    Argument(
+        flag="--store",
+        metavar="URL",
+        help="the store, such as etcd+https://a:2379,b:2379/ordain/, couchdb+https://db:6984/ordain, or a directory; "
+        "default: the source of this machine",
+    ),
+    Argument(flag="--user", metavar="NAME", help="the user to log in as; default: the user of this machine"),
+    Argument(
+        flag="--password-file",
+        metavar="FILE",
+        completion=Completion.FILES,
+        help="the file with the password; default: the credential of this machine in /etc/credstore, "
+        "or a question on the terminal",
+    ),
+)
+"""The options that name a store of documents and the login for it."""
