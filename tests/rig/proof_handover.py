@@ -64,7 +64,7 @@ def _service(name: str) -> bytes:
 
 
 def _credential(way: str, file: Path) -> list[str]:
-    """As docs/ramdisk.md says."""
+    """As docs/howto/boot-from-ram.md says."""
     text = _service(way.replace("_", "-"))
     if way == "smbios":
         value = f"io.systemd.credential.binary:ordain.document={base64.b64encode(text).decode()}"

@@ -108,7 +108,7 @@ def same_generation(what: str, found: Cache, wanted: Cache) -> None:
 
 
 def _dracut(tree: Path) -> None:
-    """An initrd of dracut with our module, as docs/ramdisk.md says, for any machine."""
+    """An initrd of dracut with our module, as docs/howto/boot-from-ram.md says, for any machine."""
     (tree / "etc/dracut.conf.d/ordain.conf").write_text('add_dracutmodules+=" ordain "\n')
     (kernel,) = (tree / "usr/lib/modules").iterdir()
     chroot = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={tree}/proc", "chroot", str(tree)]

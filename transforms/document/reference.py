@@ -68,7 +68,7 @@ _KINDS = {
     Kind.TRANSFORM: "A `Transform` says what neutral names mean on an operating system. It merges as layers do.",
     Kind.RELEASE: (
         "A `Release` is a signed list of documents, made by `ordainctl release`: machines take all of them or none.\n"
-        "[releases.md](../releases.md) tells how."
+        "See [Signed releases](../howto/signed-releases.md)."
     ),
 }
 

@@ -1,4 +1,4 @@
-"""The keys of a Release: a signed list of documents, and how a fleet takes it (docs/releases.md)."""
+"""The keys of a Release: a signed list of documents, and its rollout in a fleet (docs/howto/signed-releases.md)."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from ordain.transforms.importing import detect
 from support.golden import compare
 
 HERE = Path(__file__).parents[2]
-DOCS = HERE.parent / "docs/import.md"
+DOCS = HERE.parent / "docs/howto/migrate.md"
 CASES = sorted(path.name for path in (HERE / "imports").iterdir())
 
 
