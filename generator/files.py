@@ -21,7 +21,6 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from ordain.generator import kernel_parameters, safe_tree
 from ordain.generator.cache import CacheError
@@ -39,6 +38,10 @@ from ordain.transforms.artifacts import (
     short_row,
 )
 from ordain.transforms.forbidden_paths import why_not
+
+TYPE_CHECKING = False  # the import of typing would cost every boot 10 ms
+if TYPE_CHECKING:
+    from typing import Any
 
 RECORDS = {"early": "run/ordain/files", "main": "var/lib/ordain/files", "remote": "var/lib/ordain/files-remote"}
 REPORTS = {

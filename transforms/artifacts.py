@@ -15,7 +15,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+
+TYPE_CHECKING = False  # the import of typing would cost every boot 10 ms
+if TYPE_CHECKING:
+    from typing import Any
 
 MASK = "/dev/null"
 """The target of a link that masks a unit, or holds back one dependency (systemd.unit(5))."""
