@@ -29,13 +29,14 @@ from ordain.transforms.model import (
     Tree,
     Wanted,
 )
-from ordain.transforms.render import accounts, files, host, kernel, mounts, raw_units, service_units, services
-from ordain.transforms.render.catalog_usage import Ledger, identity
-from ordain.transforms.render.item import Item
-from ordain.transforms.render.network import render
+from ordain.transforms.render import accounts, host, kernel, mounts, placed_files, raw_units, services
+from ordain.transforms.render.catalog_usage import CatalogUsage, identity
+from ordain.transforms.render.network import network_section
+from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.service_directives import Context
+from ordain.transforms.render.service_units import ServiceUnits, clashes, units_of_service
 from ordain.transforms.render.services import Target
-from ordain.transforms.render.unit_references import References
+from ordain.transforms.render.unit_references import UnitReferences
 from ordain.transforms.render.used_files import directory_of, files_of
 from ordain.transforms.resolve.resolve import lost_by_name, resolve
 from ordain.transforms.template.expand import Scope, expand
@@ -68,7 +69,7 @@ def compile(
     neutral, wrong = notes.recall("names", database, lambda: names(database, resolved.facts, shared))
     maker = _Maker(resolved, replace(neutral, asked=set()), installed, memory)
     items = tuple(maker.items())
-    maker.problems = [p for p in maker.problems if p.item not in maker.ledger.doubtful]
+    maker.problems = [p for p in maker.problems if p.item not in maker.usage.doubtful]
     maker.problems += _renamed(documents, facts, shared, maker)
     found = [*problems, *wrong, *maker.problems, *(p for item in items for p in item.problems)]
     between = check([_with(item, maker.problems) for item in items], installed, maker.where)
@@ -82,7 +83,7 @@ def compile(
         resolved=resolved,
         artifacts=_unique(artifact for item in kept for artifact in item.artifacts),
         members=_strongest(member for item in kept for member in item.members),
-        catalog_uses=tuple(maker.ledger.uses(item.pointer for item in items)),
+        catalog_uses=tuple(maker.usage.uses(item.pointer for item in items)),
         transforms=identity(transforms),
         problems=in_order(found),
     )
@@ -107,7 +108,7 @@ def _renamed(
         )
 
 
-def _with(item: Item, problems: Iterable[Problem]) -> Item:
+def _with(item: RenderedItem, problems: Iterable[Problem]) -> RenderedItem:
     return replace(item, problems=(*item.problems, *(p for p in problems if p.item == item.pointer)))
 
 
@@ -133,7 +134,7 @@ class _Maker:
         assert isinstance(values, dict)
         self.names = lend(neutral, resolved.facts, values)
         self.scope = Scope(facts=resolved.facts, values=values, path_of=self.names.path)
-        self.ledger = Ledger(self.names)
+        self.usage = CatalogUsage(self.names)
         self.mounts = {
             path.rstrip("/"): mounts.is_remote(branch) for path, branch in resolved.tree.branch("mounts").branches()
         }
@@ -148,10 +149,10 @@ class _Maker:
             tree = tree.children.get(unstep(part)) if isinstance(tree, Branch) else None
         return Where(pointer=pointer) if tree is None else tree.where
 
-    def items(self) -> Iterator[Item]:
-        yield from map(self.ledger.settled, self.each())
+    def items(self) -> Iterator[RenderedItem]:
+        yield from map(self.usage.settled, self.each())
 
-    def each(self) -> Iterator[Item]:
+    def each(self) -> Iterator[RenderedItem]:
         yield from self.services()
         for path, branch in self.branches("mounts"):
             yield mounts.render_mount(path, branch, step("mounts", path), self.systemd)
@@ -159,31 +160,31 @@ class _Maker:
             yield mounts.render_swap(path, branch, step("swaps", path), self.systemd)
         for name, branch in self.branches("units"):
             yield raw_units.render(name, branch, step("units", name), self.systemd, self.installed)
-        for path, branch in self.branches("files", files.templated):
-            yield files.render(path, branch, step("files", path), self.names, self.mounts)
+        for path, branch in self.branches("files", placed_files.templated):
+            yield placed_files.render(path, branch, step("files", path), self.names, self.mounts)
         for name, branch in self.branches("groups"):
             yield accounts.render_group(name, branch, step("groups", name), self.names)
         for name, branch in self.branches("users"):
             yield accounts.render_user(name, branch, step("users", name), self.names)
         yield from self.whole()
         network = self.tree.branch("network")
-        for item in render.render(network, self.scope, self.names, self.systemd) if network else ():
+        for item in network_section.render(network, self.scope, self.names, self.systemd) if network else ():
             self.names.renderer()  # each device asks
             yield item
 
-    def boot(self, items: Iterable[Item], kept: Iterable[Item]) -> Item:
+    def boot(self, items: Iterable[RenderedItem], kept: Iterable[RenderedItem]) -> RenderedItem:
         """The section that is about all other items; ``kept`` are those that this machine gets."""
         tree, problems = expand(self.tree.branch("boot"), self.scope, "boot")
         made = exclusive_boot.render(tree, items, kept, self.installed)
         return replace(made, problems=(*problems, *made.problems))
 
-    def whole(self) -> Iterator[Item]:
+    def whole(self) -> Iterator[RenderedItem]:
         """The sections that are one item each."""
         for section in ("sysctl", "modules", "host"):
             if not self.tree.branch(section):
                 continue
             tree, problems = expand(self.tree.branch(section), self.scope, section)
-            start = Item(pointer=section, problems=problems)
+            start = RenderedItem(pointer=section, problems=problems)
             match section:
                 case "sysctl":
                     yield kernel.render_sysctl(tree, start)
@@ -192,28 +193,28 @@ class _Maker:
                 case _:
                     yield host.render(tree, start, self.names)
 
-    def services(self) -> Iterator[Item]:
-        known: dict[str, service_units.Layout] = {}
+    def services(self) -> Iterator[RenderedItem]:
+        known: dict[str, ServiceUnits] = {}
         entries: dict[str, Branch] = {}
-        notes = self.memory.on("layouts", *self.ground)
+        notes = self.memory.on("service units", *self.ground)
         for name, branch in self.tree.branch("services").branches():
-            entries[name], layout, problems = self.recall(notes, name, branch, partial(self.lay_out, name, branch))
+            entries[name], units, problems = self.recall(notes, name, branch, partial(self.service_units, name, branch))
             self.problems += problems
-            self.ledger.book(f"services/{name}")
-            if layout:
-                known[name] = layout
+            self.usage.book(f"services/{name}")
+            if units:
+                known[name] = units
             else:
-                yield Item(pointer=f"services/{name}", problems=problems)
-        self.problems += service_units.clashes(known, self.tree.branch("services"))
+                yield RenderedItem(pointer=f"services/{name}", problems=problems)
+        self.problems += clashes(known, self.tree.branch("services"))
         context = Context(
             names=self.names,
-            references=References(layouts=known, names=self.names),
+            references=UnitReferences(services=known, names=self.names),
             mounts=tuple(self.mounts),
         )
         target = Target(systemd=self.systemd, context=context, installed=self.installed)
         notes = self.memory.on("services", *self.ground, known, self.mounts)
-        for name, layout in known.items():
-            yield self.recall(notes, name, entries[name], partial(self.service, entries[name], layout, target))
+        for name, units in known.items():
+            yield self.recall(notes, name, entries[name], partial(self.service, entries[name], units, target))
 
     def recall(self, notes: Notes, name: str, branch: Branch, make: Callable[[], T]) -> T:
         """What is made of ``branch``; what that asks `names` for is asked for again."""
@@ -230,19 +231,19 @@ class _Maker:
         self.names.asked.update(asked)
         return result
 
-    def lay_out(self, name: str, branch: Branch) -> tuple[Branch, service_units.Layout | None, tuple[Problem, ...]]:
-        """One entry of the services without its templates, its layout or none, and what is wrong with either."""
-        entry, wrong = self.expanded(branch, step("services", name), files.templated_within)
-        layout, problems = service_units.lay_out(name, entry, self.names, self.installed)
-        return entry, layout, (*wrong, *problems)
+    def service_units(self, name: str, branch: Branch) -> tuple[Branch, ServiceUnits | None, tuple[Problem, ...]]:
+        """Return one service with its templates expanded, its units if it can have any, and the problems with both."""
+        entry, wrong = self.expanded(branch, step("services", name), placed_files.templated_within)
+        units, problems = units_of_service(name, entry, self.names, self.installed)
+        return entry, units, (*wrong, *problems)
 
-    def service(self, entry: Branch, layout: service_units.Layout, target: Target) -> Item:
+    def service(self, entry: Branch, units: ServiceUnits, target: Target) -> RenderedItem:
         """The item of a service, with the files it brings; what is wrong with one is wrong with the service."""
-        item = services.render(entry, layout, target)
-        directory = directory_of(layout.name, entry, self.names)
+        item = services.render(entry, units, target)
+        directory = directory_of(units.name, entry, self.names)
         for branch in (entry, *(b for _, b in entry.branch("instances").branches())):
             for _, path, own in files_of(branch, directory):
-                file = files.render(path, own, item.pointer, self.names, self.mounts)
+                file = placed_files.render(path, own, item.pointer, self.names, self.mounts)
                 artifacts, problems = (*item.artifacts, *file.artifacts), (*item.problems, *file.problems)
                 item = replace(item, artifacts=artifacts, problems=problems)
         return item
@@ -260,5 +261,5 @@ class _Maker:
             pointer = step(section, name)
             expanded, problems = self.expanded(branch, pointer, prepared)
             self.problems += problems
-            self.ledger.book(pointer)
+            self.usage.book(pointer)
             yield name, expanded

@@ -86,6 +86,21 @@ class Problem:
         }
 
 
+def blocked(item: str, where: Where, what: str, hint: str = "", code: str = "Item") -> Problem:
+    """Return the problem that this machine cannot have ``item``."""
+    return Problem(where=where, what=what, hint=hint, code=code, severity=Severity.BLOCKED, item=item)
+
+
+def warning(item: str, where: Where, what: str, hint: str = "", code: str = "Item") -> Problem:
+    """Return a problem with ``item`` that refuses nothing."""
+    return Problem(where=where, what=what, hint=hint, code=code, severity=Severity.WARNING, item=item)
+
+
+def is_blocked(problems: Iterable[Problem]) -> bool:
+    """Return whether any of the problems with an item is more than a warning."""
+    return any(problem.severity is not Severity.WARNING for problem in problems)
+
+
 class Refused(Exception):
     """No result can be given; ``problems`` says why."""
 

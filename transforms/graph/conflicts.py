@@ -12,7 +12,7 @@ from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.graph.effective_units import Effective, effective
 from ordain.transforms.graph.ordering_cycles import cycles
 from ordain.transforms.model import Installed, Wanted
-from ordain.transforms.render.item import Item
+from ordain.transforms.render.rendered_item import RenderedItem
 
 VITAL = frozenset(
     """
@@ -33,7 +33,7 @@ VITAL = frozenset(
 Places = Callable[[str], Where]
 
 
-def check(items: Iterable[Item], installed: Installed | None, where: Places) -> tuple[Problem, ...]:
+def check(items: Iterable[RenderedItem], installed: Installed | None, where: Places) -> tuple[Problem, ...]:
     """Every problem between ``items``; ``where`` gives the place of a pointer. All block what they name."""
     items = tuple(items)
     sound = [item for item in items if not item.blocked]
@@ -87,12 +87,12 @@ def _cycles(units: Effective, known: bool, where: Places) -> Iterator[Problem]:
             )
 
 
-def _running(items: Iterable[Item]) -> Mapping[str, str]:
+def _running(items: Iterable[RenderedItem]) -> Mapping[str, str]:
     """The units that the documents want to run, and their items."""
     return {m.unit: m.item for item in items for m in item.members if m.wanted is Wanted.RUNNING}
 
 
-def _conflicts(items: Iterable[Item], units: Effective, where: Places) -> Iterator[Problem]:
+def _conflicts(items: Iterable[RenderedItem], units: Effective, where: Places) -> Iterator[Problem]:
     running = _running(items)
     for unit, pointer in sorted(running.items()):
         for other in units.words(unit, "Conflicts"):
@@ -102,7 +102,7 @@ def _conflicts(items: Iterable[Item], units: Effective, where: Places) -> Iterat
                     yield _blocked(one, what, "set `state: stopped` for one of them", "Conflict", where)
 
 
-def _missing(items: Iterable[Item], units: Effective, where: Places) -> Iterator[Problem]:
+def _missing(items: Iterable[RenderedItem], units: Effective, where: Places) -> Iterator[Problem]:
     """Requirements of what is masked or blocked; what requires a blocked item is blocked too."""
     items = tuple(items)
     masked = {m.unit: m.item for item in items for m in item.members if m.wanted is Wanted.MASKED}

@@ -18,8 +18,8 @@ from ordain.transforms.errors import Problem, Severity, near
 from ordain.transforms.graph.effective_units import Effective, effective
 from ordain.transforms.graph.essential_units import ITEM, KEEP, LIFELINES, REPLACED, ROOTS
 from ordain.transforms.model import Branch, Installed, Leaf, Member, Wanted
-from ordain.transforms.render.item import Item
-from ordain.transforms.render.unit_draft import HEADER
+from ordain.transforms.render.provenance import MADE_BY
+from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.systemd import unit_name
 
 TARGET = "ordain.target"
@@ -29,7 +29,7 @@ _DROP_IN = "00-ordain-boot.conf"
 _HELD = (".service", *unit_name.TRIGGER_SUFFIXES)
 _PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Requisite")
 _BASIC = """\
-# {header[0]}
+# {made_by}
 # boot: exclusive. The distribution's basic.target but for its sockets, timers and paths; these stay.
 [Unit]
 Description=Basic System
@@ -40,26 +40,28 @@ After=sysinit.target slices.target tmp.mount {first}
 RequiresMountsFor=/var /var/tmp
 """
 _ISOLATED = """\
-# {header[0]}
+# {made_by}
 # boot: exclusive. `systemctl isolate multi-user.target` brings what the distribution starts, all of it.
 [Unit]
 Wants=sockets.target timers.target paths.target
 """
 
 
-def render(tree: Branch, items: Iterable[Item], kept: Iterable[Item], installed: Installed | None) -> Item:
+def render(
+    tree: Branch, items: Iterable[RenderedItem], kept: Iterable[RenderedItem], installed: Installed | None
+) -> RenderedItem:
     """The item of the section. ``items`` are all others; ``kept`` those that are not blocked.
 
     What a blocked item speaks of stays as it last was, and so it is not held back either.
     """
     artifacts = list(_console(tree.leaf("console")))
     if tree.value("mode", "additive") != "exclusive":
-        return Item(pointer=ITEM, artifacts=tuple(artifacts))
+        return RenderedItem(pointer=ITEM, artifacts=tuple(artifacts))
     allowed = tree.branch("allow")
     artifacts += _targets(installed)
     artifacts += [_wanted_by_us(name) for name in sorted(allowed)]
     if installed is None:
-        return Item(pointer=ITEM, artifacts=tuple(artifacts))
+        return RenderedItem(pointer=ITEM, artifacts=tuple(artifacts))
     placed = (*artifacts, *(a for item in kept for a in item.artifacts if not isinstance(a, PlacedFile)))
     spoken_of = [member for item in items for member in item.members]
     members = keeps_out(placed, spoken_of, installed)
@@ -67,7 +69,7 @@ def render(tree: Branch, items: Iterable[Item], kept: Iterable[Item], installed:
     held = {member.unit for member in members}
     problems = (*_unknown(allowed, vendors), *_cut_off(tree.leaf("mode") or tree.here, held))
     blocked = any(problem.severity is Severity.BLOCKED for problem in problems)
-    return Item(
+    return RenderedItem(
         pointer=ITEM, artifacts=() if blocked else tuple(artifacts), members=() if blocked else members,
         problems=problems,
     )  # fmt: skip
@@ -140,11 +142,11 @@ def _console(leaf: Leaf | None) -> Iterator[Artifact]:
 def _targets(installed: Installed | None) -> Iterator[Artifact]:
     known = [name for name in KEEP if installed is None or name in installed.units]
     basic = _BASIC.format(
-        header=HEADER, kept=" ".join(known), first=" ".join(name for name in known if not name.endswith(".timer"))
+        made_by=MADE_BY, kept=" ".join(known), first=" ".join(name for name in known if not name.endswith(".timer"))
     )
     yield UnitLink(path=_DEFAULT, target=f"/usr/lib/systemd/system/{TARGET}", item=ITEM)
     yield UnitFile(path="early/basic.target", content=basic, item=ITEM)
-    yield UnitFile(path=f"normal/multi-user.target.d/{_DROP_IN}", content=_ISOLATED.format(header=HEADER), item=ITEM)
+    yield UnitFile(path=f"normal/multi-user.target.d/{_DROP_IN}", content=_ISOLATED.format(made_by=MADE_BY), item=ITEM)
 
 
 def _wanted_by_us(unit: str) -> Artifact:

@@ -20,7 +20,7 @@ from ordain.transforms.importing.draft import Plain
 from ordain.transforms.importing.unit_reader import Settings
 from ordain.transforms.model import Branch, Kind
 from ordain.transforms.render import service_directives
-from ordain.transforms.render.unit_draft import Draft
+from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.systemd import encode, splitting, values
 
 Place = tuple[str, str]
@@ -253,7 +253,7 @@ def _rendered(
     }
     lines: dict[Place, tuple[str, ...]] = {}
     if not wrong:
-        draft = Draft(unit="x.service", item="", systemd=NEWEST, drop_in="x.conf" if drop_in else "")
+        draft = UnitDraft(unit="x.service", item="", systemd=NEWEST, drop_in="x.conf" if drop_in else "")
         at = Position("import")
         branch = SERVICE.canonical(schema_filter.node(made), at)
         assert isinstance(branch, Branch)

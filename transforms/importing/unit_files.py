@@ -21,8 +21,8 @@ from ordain.transforms.model import Branch
 from ordain.transforms.render import service_directives as service
 from ordain.transforms.render import sockets_and_timers
 from ordain.transforms.render.raw_units import INSTALL
-from ordain.transforms.render.unit_draft import Draft
-from ordain.transforms.render.unit_references import References
+from ordain.transforms.render.unit_draft import UnitDraft
+from ordain.transforms.render.unit_references import UnitReferences
 from ordain.transforms.systemd import encode, splitting, unit_name, values
 
 NORMAL_BOOT = frozenset({"multi-user.target", "graphical.target", "default.target"})
@@ -110,7 +110,7 @@ def carry(units: Iterable[Unit], names: Names, imported: Imported) -> None:
     """Puts ``units`` into ``imported``; ``names`` is what neutral names mean on the machine they come from."""
     units = tuple(units)
     own = {unit.name: unit for unit in units if unit.own and not unit.masked}
-    context = service.Context(names=names, references=References(layouts={}, names=names))
+    context = service.Context(names=names, references=UnitReferences(services={}, names=names))
     taken = frozenset(unit.stem for unit in own.values() if unit.kind == "service")
     _Carrier(own, invert.Known(context=context, taken=taken), imported).all(units)
 
@@ -299,7 +299,7 @@ def _same(found: dict[str, Plain], texts: Mapping[str, tuple[str, ...]], shape: 
     if node is None or found.get("accept") is True:
         return False
     branch = shape.canonical(node, Position("import"))
-    draft = Draft(unit=f"x.{kind}", item="", systemd=invert.NEWEST)
+    draft = UnitDraft(unit=f"x.{kind}", item="", systemd=invert.NEWEST)
     assert isinstance(branch, Branch)
     if kind == "timer":
         sockets_and_timers.schedule(branch, draft)

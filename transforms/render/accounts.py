@@ -14,8 +14,8 @@ from dataclasses import replace
 from ordain.transforms.artifacts import Artifact, OnFileRemove, PlacedDirectory, PlacedFile, RegularFile
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.model import Branch, Leaf
-from ordain.transforms.render.item import Item
-from ordain.transforms.render.text_file import Text
+from ordain.transforms.render.rendered_item import RenderedItem
+from ordain.transforms.render.text_file import TextFile
 
 SYSTEM, ORDINARY = "/run/ordain/sysusers/system-{}.conf", "/run/ordain/sysusers/user-{}.conf"
 ACCOUNT = "/run/ordain/sysusers/{}.account"
@@ -37,21 +37,21 @@ _PATH = re.compile(r"/[A-Za-z0-9_.@+/-]*")
 _KEY = re.compile(r"[^\s#].*\S")
 
 
-def render_group(name: str, branch: Branch, pointer: str, names: Names) -> Item:
+def render_group(name: str, branch: Branch, pointer: str, names: Names) -> RenderedItem:
     """The item of one group."""
     name = names.user(name)
-    file = Text(path=SYSTEM.format(f"0-{name}"), item=pointer)
+    file = TextFile(path=SYSTEM.format(f"0-{name}"), item=pointer)
     here = branch.here
     _check_name(file, name, here)
     gid = branch.leaf("gid")
     if branch.value("system") is not True and gid is None:
-        file = Text(path=ORDINARY.format(f"0-{name}"), item=pointer, problems=file.problems)
+        file = TextFile(path=ORDINARY.format(f"0-{name}"), item=pointer, problems=file.problems)
         file.add(RANGE, here)
     file.add(f"g {name} {gid.value if gid else '-'}", gid or here)
     return _item(file)
 
 
-def render_user(name: str, branch: Branch, pointer: str, names: Names) -> Item:
+def render_user(name: str, branch: Branch, pointer: str, names: Names) -> RenderedItem:
     """The item of one user."""
     return _User(names.user(name), branch, pointer, names).item()
 
@@ -61,11 +61,11 @@ class _User:
         self.name, self.branch, self.names = name, branch, names
         self.here = branch.here
         self.system = branch.value("system") is True
-        self.file = Text(path=(SYSTEM if self.system else ORDINARY).format(f"1-{name}"), item=pointer)
+        self.file = TextFile(path=(SYSTEM if self.system else ORDINARY).format(f"1-{name}"), item=pointer)
         usual = "/root" if name == "root" else "" if self.system else f"/home/{name}"
         self.home = str(branch.value("home", usual)).rstrip("/")
 
-    def item(self) -> Item:
+    def item(self) -> RenderedItem:
         _check_name(self.file, self.name, self.here)
         if self.name == "root":
             self.root()
@@ -131,7 +131,7 @@ class _User:
         private = PlacedDirectory(path="", mode=0o700, item=self.file.item, owner=owner, group=main, home=self.home)
         if not (root or self.system):
             yield replace(private, path=self.home, on_remove=OnFileRemove.KEEP)
-        keys = Text(path=f"{self.home}/.ssh/authorized_keys", item=self.file.item)
+        keys = TextFile(path=f"{self.home}/.ssh/authorized_keys", item=self.file.item)
         for key, leaf in self.branch.branch("keys").leaves():
             if not _KEY.fullmatch(key):
                 self.file.block(leaf, "it is no public key", "a line such as ssh-ed25519 AAAA… name")
@@ -142,12 +142,12 @@ class _User:
             yield replace(keys.artifact(0o600, owner, main), home=self.home)
 
 
-def _check_name(file: Text, name: str, leaf: Leaf) -> None:
+def _check_name(file: TextFile, name: str, leaf: Leaf) -> None:
     if not _NAME.fullmatch(name):
         file.block(leaf, f"{name!r} is no name of an account", "lower case letters, digits, - and _")
 
 
-def _item(file: Text, artifacts: tuple[Artifact, ...] = (), *, empty: bool = False) -> Item:
-    if file.blocked:
-        return Item(pointer=file.item, problems=tuple(file.problems))
-    return Item(pointer=file.item, artifacts=artifacts if empty else (file.artifact(), *artifacts))
+def _item(file: TextFile, artifacts: tuple[Artifact, ...] = (), *, empty: bool = False) -> RenderedItem:
+    if file.problems:
+        return RenderedItem(pointer=file.item, problems=tuple(file.problems))
+    return RenderedItem(pointer=file.item, artifacts=artifacts if empty else (file.artifact(), *artifacts))

@@ -10,10 +10,10 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.transform_faults import covers
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import CatalogUse, Document, Kind
-from ordain.transforms.render.item import Item
+from ordain.transforms.render.rendered_item import RenderedItem
 
 
-class Ledger:
+class CatalogUsage:
     """Which rows each item asked ``names`` for. Rendering asks in the order of items, so what is new is the item's.
 
     ``doubtful`` are the items that asked for a row that cannot be trusted.
@@ -29,7 +29,7 @@ class Ledger:
         self._rows.setdefault(pointer, set()).update(self._names.asked)
         self._names.asked.clear()
 
-    def settled(self, item: Item) -> Item:
+    def settled(self, item: RenderedItem) -> RenderedItem:
         """``item``, blocked where it asked for a row that cannot be trusted."""
         self.book(item.pointer)
         asked = sorted(self._rows[item.pointer])

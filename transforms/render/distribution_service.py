@@ -9,9 +9,10 @@ from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Branch, Drift, Installed, InstalledUnit, Link, Member, OnChange, OnRemove, Wanted
 from ordain.transforms.render import service_directives, sockets_and_timers
 from ordain.transforms.render.health import health
-from ordain.transforms.render.item import SERVICES_TARGET, Item, hold_back, item, mask, wants
-from ordain.transforms.render.service_units import Layout, triggers
-from ordain.transforms.render.unit_draft import DROP_IN, Draft
+from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
+from ordain.transforms.render.service_units import ServiceUnits, triggers
+from ordain.transforms.render.unit_draft import DROP_IN, UnitDraft
+from ordain.transforms.render.unit_links import SERVICES_TARGET, hold_back, mask, wants
 from ordain.transforms.render.used_files import NOTHING, reading
 from ordain.transforms.systemd import unit_name
 
@@ -22,8 +23,8 @@ PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Requisite")
 
 
 def render(
-    branch: Branch, layout: Layout, systemd: int, context: service_directives.Context, installed: Installed | None
-) -> Item:
+    branch: Branch, layout: ServiceUnits, systemd: int, context: service_directives.Context, installed: Installed | None
+) -> RenderedItem:
     """The item of a service whose unit the distribution brings."""
     return _Vendor(branch, layout, systemd, context, installed).item()
 
@@ -32,7 +33,7 @@ class _Vendor:
     def __init__(
         self,
         branch: Branch,
-        layout: Layout,
+        layout: ServiceUnits,
         systemd: int,
         context: service_directives.Context,
         installed: Installed | None,
@@ -49,27 +50,27 @@ class _Vendor:
         self.here = state or branch.here
         self.problems: list[Problem] = []
 
-    def item(self) -> Item:
+    def item(self) -> RenderedItem:
         pointer = self.layout.item
         if self.state is Wanted.RUNNING and self.layout.installed is False:
             package = self.context.names.service(self.layout.name, "package")
             hint = f"install the package {package}" if package else "install it, or take `state: running` back"
             self.block(f"{self.layout.unit} is not installed", hint, "NotInstalled")
         if self.state is Wanted.MASKED:
-            made = item(pointer, (), (mask(unit, pointer) for unit in self.all_names()), self.members())
+            made = from_drafts(pointer, (), (mask(unit, pointer) for unit in self.all_names()), self.members())
         else:
             drafts = tuple(self.drafts())
             for draft in drafts:
-                draft.settle(self.installed)
-            made = item(pointer, drafts, self.links(), self.members())
-        return Item(
+                draft.move_behind_vendor(self.installed)
+            made = from_drafts(pointer, drafts, self.links(), self.members())
+        return RenderedItem(
             pointer=pointer,
             artifacts=made.artifacts,
             members=made.members,
             problems=(*made.problems, *self.problems),
         )
 
-    def drafts(self) -> Iterator[Draft]:
+    def drafts(self) -> Iterator[UnitDraft]:
         main = self.draft(self.layout.unit)
         service_directives.render(self.branch, main, self.context)
         if self.layout.unit == self.layout.socket:
@@ -86,10 +87,10 @@ class _Vendor:
             sockets_and_timers.schedule(self.branch.branch("schedule"), timer)
             yield timer
 
-    def draft(self, unit: str) -> Draft:
+    def draft(self, unit: str) -> UnitDraft:
         """A drop-in for ``unit``, or the whole unit where the distribution brings none of the name."""
         there = self.installed is None or unit == self.layout.unit or unit in self.installed.units
-        return Draft(
+        return UnitDraft(
             unit=unit,
             item=self.layout.item,
             systemd=self.systemd,

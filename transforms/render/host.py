@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from ordain.transforms.artifacts import Artifact, RegularFile, SymbolicLink
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.model import Branch, Leaf, Member, OnChange, Wanted
-from ordain.transforms.render.item import Item
-from ordain.transforms.render.text_file import Text
+from ordain.transforms.render.rendered_item import RenderedItem
+from ordain.transforms.render.text_file import TextFile
 
 HOSTNAME = "/etc/hostname"
 READER = "ordain-hostname.service"
@@ -23,20 +23,20 @@ _WORD = re.compile(r"[A-Za-z0-9_.@:+-]+")
 TIMESYNCD, CHRONY = "systemd-timesyncd.service", ("chrony.service", "chronyd.service")
 
 
-def render(tree: Branch, problems: Item, names: Names) -> Item:
+def render(tree: Branch, problems: RenderedItem, names: Names) -> RenderedItem:
     """The one item of the host."""
     host = _Host(tree, problems.pointer, names)
     artifacts = tuple(host.artifacts())
     found = (*problems.problems, *host.problems.problems)
     if found:
-        return Item(pointer=problems.pointer, problems=found)
-    return Item(pointer=problems.pointer, artifacts=artifacts, members=tuple(host.members))
+        return RenderedItem(pointer=problems.pointer, problems=found)
+    return RenderedItem(pointer=problems.pointer, artifacts=artifacts, members=tuple(host.members))
 
 
 class _Host:
     def __init__(self, tree: Branch, pointer: str, names: Names) -> None:
         self.tree, self.pointer, self.names = tree, pointer, names
-        self.problems = Text(path="", item=pointer)
+        self.problems = TextFile(path="", item=pointer)
         self.members: list[Member] = []
 
     def artifacts(self) -> Iterator[Artifact]:
@@ -63,7 +63,7 @@ class _Host:
         return leaf
 
     def lines(self, path: str, line: str, leaf: Leaf) -> Artifact:
-        file = Text(path=path, item=self.pointer)
+        file = TextFile(path=path, item=self.pointer)
         file.add(line, leaf)
         self.problems.problems += file.problems
         return file.artifact()
@@ -78,11 +78,11 @@ class _Host:
                 self.problems.block(leaf, f"{server!r} is no time server", "a name or an address")
         unit, config = (self.names.service("ntp", key) for key in ("unit", "config"))
         if unit == TIMESYNCD:
-            file = Text(path=f"{config or '/etc/systemd/timesyncd.conf.d/'}00-ordain.conf", item=self.pointer)
+            file = TextFile(path=f"{config or '/etc/systemd/timesyncd.conf.d/'}00-ordain.conf", item=self.pointer)
             file.lines.append("[Time]")
             file.add(f"NTP={' '.join(servers)}", leaf)
         elif unit in CHRONY and (config := self.names.service("chrony", "config")):
-            file = Text(path=f"{config}00-ordain.conf", item=self.pointer)
+            file = TextFile(path=f"{config}00-ordain.conf", item=self.pointer)
             for server in servers:
                 file.add(f"server {server} iburst", leaf)
         else:

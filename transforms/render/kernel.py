@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 from ordain.transforms.model import Branch, Member, OnChange, Wanted
-from ordain.transforms.render.item import Item
 from ordain.transforms.render.paths import MODPROBE, MODULES_LOAD
-from ordain.transforms.render.text_file import Text
+from ordain.transforms.render.rendered_item import RenderedItem
+from ordain.transforms.render.text_file import TextFile
 
 SYSCTL = "/run/sysctl.d/99-q-ordain.conf"
 """Files of all directories are read by name, and the last word counts: ours comes behind the distributions' (such as
@@ -16,9 +16,9 @@ _PARAMETER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:*/-]*")
 _MODULE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def render_sysctl(tree: Branch, problems: Item) -> Item:
+def render_sysctl(tree: Branch, problems: RenderedItem) -> RenderedItem:
     """The one item of all kernel parameters: one file holds them."""
-    file = Text(path=SYSCTL, item=problems.pointer)
+    file = TextFile(path=SYSCTL, item=problems.pointer)
     for name, leaf in tree.leaves():
         value = str(leaf.value)
         if not _PARAMETER.fullmatch(name):
@@ -29,9 +29,9 @@ def render_sysctl(tree: Branch, problems: Item) -> Item:
     return _item(file, problems, ("systemd-sysctl.service", SYSCTL))
 
 
-def render_modules(tree: Branch, problems: Item) -> Item:
+def render_modules(tree: Branch, problems: RenderedItem) -> RenderedItem:
     """The one item of all kernel modules."""
-    load, probe = Text(path=MODULES_LOAD, item=problems.pointer), Text(path=MODPROBE, item=problems.pointer)
+    load, probe = TextFile(path=MODULES_LOAD, item=problems.pointer), TextFile(path=MODPROBE, item=problems.pointer)
     for name, branch in tree.branches():
         here = branch.here
         if not _MODULE.fullmatch(name):
@@ -52,14 +52,14 @@ def render_modules(tree: Branch, problems: Item) -> Item:
     if made.blocked or not probe.lines:
         return made
     files = (*(a for a in made.artifacts if load.lines), probe.artifact())
-    return Item(pointer=made.pointer, artifacts=files, members=made.members, problems=made.problems)
+    return RenderedItem(pointer=made.pointer, artifacts=files, members=made.members, problems=made.problems)
 
 
-def _item(file: Text, problems: Item, reader: tuple[str, str]) -> Item:
+def _item(file: TextFile, problems: RenderedItem, reader: tuple[str, str]) -> RenderedItem:
     """The item of one file, which a service of the boot reads; a change runs that again."""
     found = (*problems.problems, *file.problems)
     if found:
-        return Item(pointer=file.item, problems=found)
+        return RenderedItem(pointer=file.item, problems=found)
     unit, path = reader
     member = Member(
         unit=unit,
@@ -69,4 +69,4 @@ def _item(file: Text, problems: Item, reader: tuple[str, str]) -> Item:
         on_change=OnChange.RESTART,
         uses=((path, OnChange.RESTART),),
     )
-    return Item(pointer=file.item, artifacts=(file.artifact(),), members=(member,))
+    return RenderedItem(pointer=file.item, artifacts=(file.artifact(),), members=(member,))

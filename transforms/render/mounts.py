@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from ordain.transforms.artifacts import Artifact
 from ordain.transforms.model import Branch, Member, Wanted
-from ordain.transforms.render.item import Item, item, mask, wants
-from ordain.transforms.render.unit_draft import Draft
+from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
+from ordain.transforms.render.unit_draft import UnitDraft
+from ordain.transforms.render.unit_links import mask, wants
 from ordain.transforms.systemd import unit_name
 from ordain.transforms.systemd.encode import EncodeError
 
@@ -28,7 +29,7 @@ def is_remote(branch: Branch) -> bool:
     return branch.value("type") in NETWORK or "_netdev" in branch.branch("options")
 
 
-def render_mount(path: str, branch: Branch, pointer: str, systemd: int) -> Item:
+def render_mount(path: str, branch: Branch, pointer: str, systemd: int) -> RenderedItem:
     """The item of one mount point."""
     return _MountPoint(path, branch, pointer, systemd).item()
 
@@ -40,21 +41,21 @@ class _MountPoint:
         self.automount = branch.value("automount") is True
         self.here = branch.here
 
-    def item(self) -> Item:
+    def item(self) -> RenderedItem:
         try:
             self.unit = f"{unit_name.escape_path(self.path)}.mount"
         except EncodeError as error:
-            draft = Draft(unit="-.mount", item=self.pointer, systemd=self.systemd)
+            draft = UnitDraft(unit="-.mount", item=self.pointer, systemd=self.systemd)
             draft.block(self.here, error.what, error.hint, "Encode")
-            return item(self.pointer, [draft])
+            return from_drafts(self.pointer, [draft])
         self.starter = self.unit.removesuffix("mount") + "automount" if self.automount else self.unit
         if self.state is Wanted.MASKED and self.path not in KEPT:
             masks = (mask(unit, self.pointer) for unit in sorted({self.unit, self.starter}))
-            return item(self.pointer, (), masks, self.members())
-        return item(self.pointer, self.drafts(), self.links(), self.members())
+            return from_drafts(self.pointer, (), masks, self.members())
+        return from_drafts(self.pointer, self.drafts(), self.links(), self.members())
 
-    def drafts(self) -> Iterator[Draft]:
-        mount = Draft(unit=self.unit, item=self.pointer, systemd=self.systemd)
+    def drafts(self) -> Iterator[UnitDraft]:
+        mount = UnitDraft(unit=self.unit, item=self.pointer, systemd=self.systemd)
         if self.path in KEPT:
             mount.block(self.here, f"nothing may be mounted over {self.path}", "mount it elsewhere", "Vital")
         what = self.branch.leaf("what")
@@ -72,7 +73,7 @@ class _MountPoint:
             mount.set("Mount", "TimeoutSec", str(leaf.value), leaf)
         yield mount
         if self.automount:
-            auto = Draft(unit=self.starter, item=self.pointer, systemd=self.systemd)
+            auto = UnitDraft(unit=self.starter, item=self.pointer, systemd=self.systemd)
             auto.set("Automount", "Where", self.path, self.here)
             yield auto
 
@@ -91,24 +92,24 @@ class _MountPoint:
             )
 
 
-def render_swap(path: str, branch: Branch, pointer: str, systemd: int) -> Item:
+def render_swap(path: str, branch: Branch, pointer: str, systemd: int) -> RenderedItem:
     """The item of one swap device or file."""
     here = branch.here
     unit = f"{unit_name.escape_path(path)}.swap"
     state = Wanted(str(branch.value("state", "running")))
     member = Member(unit=unit, item=pointer, wanted=state, ours=True, early=True)
     if state is Wanted.MASKED:
-        return item(pointer, (), [mask(unit, pointer)], [member])
-    draft = Draft(unit=unit, item=pointer, systemd=systemd)
+        return from_drafts(pointer, (), [mask(unit, pointer)], [member])
+    draft = UnitDraft(unit=unit, item=pointer, systemd=systemd)
     draft.set("Swap", "What", path, here)
     if leaf := branch.leaf("priority"):
         draft.set("Swap", "Priority", str(leaf.value), leaf)
     _options(branch, draft, "Swap")
     links = [wants("swap.target", unit, pointer)] if state is Wanted.RUNNING else []
-    return item(pointer, [draft], links, [member])
+    return from_drafts(pointer, [draft], links, [member])
 
 
-def _options(branch: Branch, draft: Draft, section: str) -> None:
+def _options(branch: Branch, draft: UnitDraft, section: str) -> None:
     options = [(name, leaf) for name, leaf in branch.branch("options").leaves()]
     words = [name if leaf.value is True else f"{name}={leaf.value}" for name, leaf in options]
     for word, (_, leaf) in zip(words, options, strict=True):

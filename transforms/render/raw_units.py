@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from ordain.transforms.artifacts import Artifact, UnitLink
 from ordain.transforms.machine import sysv_scripts
 from ordain.transforms.model import Branch, Installed, Member, Wanted, texts
-from ordain.transforms.render.item import Item, item
-from ordain.transforms.render.unit_draft import Draft
+from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
+from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.systemd import unit_name
 
 DROP_IN = "00-ordain.units.conf"
@@ -17,11 +17,11 @@ DROP_IN = "00-ordain.units.conf"
 INSTALL = {"WantedBy": "wants", "RequiredBy": "requires", "UpheldBy": "upholds"}
 
 
-def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Installed | None) -> Item:
+def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Installed | None) -> RenderedItem:
     """The item of one raw unit (``foo.path``) or drop-in (``foo.path.d``)."""
     drop_in = name.endswith(".d")
     unit = name.removesuffix(".d")
-    draft = Draft(unit=unit, item=pointer, systemd=systemd, drop_in=DROP_IN if drop_in else "", where=branch.where)
+    draft = UnitDraft(unit=unit, item=pointer, systemd=systemd, drop_in=DROP_IN if drop_in else "", where=branch.where)
     here = branch.here
     if not drop_in and installed and unit in installed.units:
         there = installed.units[unit]
@@ -37,14 +37,16 @@ def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Ins
             elif section != "Install":
                 for text in texts(leaf.value):
                     draft.raw(section, key, text, leaf)
-    draft.settle(installed)
+    draft.move_behind_vendor(installed)
     install = branch.branch("Install")
     if not draft.lines and not draft.problems:
         draft.block(here, f"{unit} has no directives; an empty unit would be a mask", "use `state: masked`", "Item")
-    return item(pointer, [draft], _links(unit, install, pointer, draft), _members(unit, install, pointer, drop_in))
+    return from_drafts(
+        pointer, [draft], _links(unit, install, pointer, draft), _members(unit, install, pointer, drop_in)
+    )
 
 
-def _links(unit: str, install: Branch, pointer: str, draft: Draft) -> Iterator[Artifact]:
+def _links(unit: str, install: Branch, pointer: str, draft: UnitDraft) -> Iterator[Artifact]:
     for key, leaf in install.leaves():
         names = [name for text in texts(leaf.value) for name in text.split()]
         for name in names:

@@ -10,8 +10,8 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.service_keys import CONDITIONS
 from ordain.transforms.model import Branch, Leaf, Value, texts
 from ordain.transforms.render import sandbox
-from ordain.transforms.render.unit_draft import SECRET, SECRET_HINT, Draft
-from ordain.transforms.render.unit_references import Meaning, References
+from ordain.transforms.render.unit_draft import SECRET, SECRET_HINT, UnitDraft
+from ordain.transforms.render.unit_references import ReferencedUnits, UnitReferences
 from ordain.transforms.systemd import unit_name
 from ordain.transforms.systemd.encode import Neutral
 from ordain.transforms.systemd.values import timespan
@@ -87,17 +87,17 @@ class Context:
     """What rendering one service needs to know of the rest; ``mounts`` are the mount points of the documents."""
 
     names: Names
-    references: References
+    references: UnitReferences
     mounts: tuple[str, ...] = ()
 
 
-def render(service: Branch, draft: Draft, context: Context) -> None:
+def render(service: Branch, draft: UnitDraft, context: Context) -> None:
     """Adds every key of ``service`` to ``draft``; what cannot be goes to its problems."""
     _Renderer(service, draft, context).all()
 
 
 class _Renderer:
-    def __init__(self, service: Branch, draft: Draft, context: Context) -> None:
+    def __init__(self, service: Branch, draft: UnitDraft, context: Context) -> None:
         self.service, self.draft, self.context = service, draft, context
         kind = unit_name.suffix(draft.unit)
         self.section = "Service" if kind == "service" else kind.capitalize()
@@ -187,7 +187,7 @@ class _Renderer:
                 else:
                     self.dependency(key, meaning, leaf)
 
-    def dependency(self, key: str, meaning: Meaning, leaf: Leaf) -> None:
+    def dependency(self, key: str, meaning: ReferencedUnits, leaf: Leaf) -> None:
         if meaning.path:
             self.draft.set("Unit", "RequiresMountsFor", (meaning.path,), leaf)
             return
@@ -214,7 +214,7 @@ class _Renderer:
         box = self.service.branch("sandbox")
         if level := box.leaf("level"):
             said = {line.key for line in self.draft.lines if line.section == "Service"}
-            layout = self.context.references.layouts.get(self.draft.item.partition("/")[2])
+            layout = self.context.references.services.get(self.draft.item.partition("/")[2])
             ours = layout is not None and layout.ours
             unprivileged = ours and "capabilities" not in self.service and "capabilities" not in box
             for key, text in sandbox.directives_of(str(level.value), self.draft.systemd, unprivileged=unprivileged):
@@ -257,11 +257,11 @@ def stop_after_usec(service: Branch) -> int:
     return timespan(str(leaf.value)) if leaf else 0
 
 
-def raw(service: Branch, draft: Draft, sections: Collection[str]) -> None:
+def raw(service: Branch, draft: UnitDraft, sections: Collection[str]) -> None:
     """Adds what ``service`` says in systemd's own words of ``sections``; it wins over what is in ``draft``."""
     for section, directives in service.branch("systemd").branches():
         if section in sections:
-            draft.replace(section, directives)
+            draft.remove(section, directives)
             for key, leaf in directives.leaves():
                 for text in texts(leaf.value):
                     draft.raw(section, key, text, leaf)

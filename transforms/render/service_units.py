@@ -13,7 +13,7 @@ from ordain.transforms.systemd import unit_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class ServiceUnits:
     """The units of one service.
 
     ``unit`` holds its definition (``web.service``, or ``web@.service`` with instances); ``units`` are what
@@ -36,9 +36,9 @@ class Layout:
         return f"services/{self.name}"
 
 
-def lay_out(
+def units_of_service(
     name: str, service: Branch, names: Names, installed: Installed | None
-) -> tuple[Layout | None, tuple[Problem, ...]]:
+) -> tuple[ServiceUnits | None, tuple[Problem, ...]]:
     """The layout of ``service``, or why there is none on this machine."""
     item = f"services/{name}"
 
@@ -64,7 +64,7 @@ def lay_out(
     return _vendor(name, service, unit, names, installed), ()
 
 
-def _ours(name: str, service: Branch) -> Layout:
+def _ours(name: str, service: Branch) -> ServiceUnits:
     instances = sorted(service.branch("instances"))
     accept = service.branch("listen").value("accept") is True
     unit = f"{name}@.service" if "instances" in service or accept else f"{name}.service"
@@ -72,10 +72,10 @@ def _ours(name: str, service: Branch) -> Layout:
     socket = f"{name}.socket" if "listen" in service else ""
     timer = f"{name}.timer" if "schedule" in service else ""
     starters = tuple(starter for starter in (socket, timer) if starter) or units
-    return Layout(name=name, ours=True, unit=unit, units=units, starters=starters, socket=socket, timer=timer)
+    return ServiceUnits(name=name, ours=True, unit=unit, units=units, starters=starters, socket=socket, timer=timer)
 
 
-def _vendor(name: str, service: Branch, unit: str, names: Names, installed: Installed | None) -> Layout:
+def _vendor(name: str, service: Branch, unit: str, names: Names, installed: Installed | None) -> ServiceUnits:
     if installed and unit in installed.aliases:
         unit = installed.aliases[unit]
     there = None if installed is None else _is_installed(unit, installed)
@@ -85,7 +85,7 @@ def _vendor(name: str, service: Branch, unit: str, names: Names, installed: Inst
     if unit.endswith((".socket", ".timer")):
         socket, timer = (unit if unit.endswith(".socket") else ""), (unit if unit.endswith(".timer") else "")
     starters = tuple(starter for starter in (socket, timer) if starter) or (unit,)
-    return Layout(
+    return ServiceUnits(
         name=name,
         ours=False,
         unit=unit,
@@ -102,7 +102,7 @@ def _is_installed(unit: str, installed: Installed) -> bool:
     return any(name in installed.units and installed.units[name].path for name in (unit, template) if name)
 
 
-def _vendor_file(layout: Layout, installed: Installed | None) -> InstalledUnit | None:
+def _vendor_file(layout: ServiceUnits, installed: Installed | None) -> InstalledUnit | None:
     """The distribution's file that ours would hide; an admin's in /etc hides ours instead, which is their right.
 
     What is made of a SysV script hides behind any unit, as it is meant to.
@@ -130,9 +130,9 @@ def started_by(there: InstalledUnit) -> str:
     return (there.values(section, key) or (f"{stem}@.service" if accepts else f"{stem}.service",))[-1]
 
 
-def clashes(layouts: Mapping[str, Layout], services: Branch) -> tuple[Problem, ...]:
+def clashes(layouts: Mapping[str, ServiceUnits], services: Branch) -> tuple[Problem, ...]:
     """Two entries that come to one unit."""
-    owner: dict[str, Layout] = {}
+    owner: dict[str, ServiceUnits] = {}
     found = []
     for name in sorted(layouts):
         layout = layouts[name]

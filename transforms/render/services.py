@@ -9,9 +9,10 @@ from ordain.transforms.artifacts import Artifact
 from ordain.transforms.model import Branch, Drift, Installed, Member, OnChange, OnRemove, Wanted
 from ordain.transforms.render import distribution_service, service_directives, sockets_and_timers
 from ordain.transforms.render.health import health
-from ordain.transforms.render.item import SERVICES_TARGET, Item, item, mask, wants
-from ordain.transforms.render.service_units import Layout
-from ordain.transforms.render.unit_draft import DROP_IN, Draft
+from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
+from ordain.transforms.render.service_units import ServiceUnits
+from ordain.transforms.render.unit_draft import DROP_IN, UnitDraft
+from ordain.transforms.render.unit_links import SERVICES_TARGET, mask, wants
 from ordain.transforms.render.used_files import reading
 
 EARLY_TARGET = "sysinit.target"
@@ -44,7 +45,7 @@ class Target:
     installed: Installed | None
 
 
-def render(branch: Branch, layout: Layout, target: Target) -> Item:
+def render(branch: Branch, layout: ServiceUnits, target: Target) -> RenderedItem:
     """The item of one service."""
     if layout.ours:
         return _Ours(branch, layout, target).item()
@@ -52,26 +53,26 @@ def render(branch: Branch, layout: Layout, target: Target) -> Item:
 
 
 class _Ours:
-    def __init__(self, branch: Branch, layout: Layout, target: Target) -> None:
+    def __init__(self, branch: Branch, layout: ServiceUnits, target: Target) -> None:
         self.branch, self.layout, self.target = branch, layout, target
         self.state = Wanted(str(branch.value("state", "running")))
         self.early = branch.value("phase") == "early"
 
-    def item(self) -> Item:
+    def item(self) -> RenderedItem:
         pointer = self.layout.item
         if self.state is Wanted.MASKED:
             units = {self.layout.unit, *self.layout.units, *self.layout.starters}
-            return item(pointer, (), (mask(unit, pointer) for unit in sorted(units)), self.members())
-        return item(pointer, self.drafts(), self.links(), self.members())
+            return from_drafts(pointer, (), (mask(unit, pointer) for unit in sorted(units)), self.members())
+        return from_drafts(pointer, self.drafts(), self.links(), self.members())
 
-    def draft(self, unit: str, drop_in: str = "") -> Draft:
-        return Draft(unit=unit, item=self.layout.item, systemd=self.target.systemd, drop_in=drop_in)
+    def draft(self, unit: str, drop_in: str = "") -> UnitDraft:
+        return UnitDraft(unit=unit, item=self.layout.item, systemd=self.target.systemd, drop_in=drop_in)
 
-    def drafts(self) -> Iterator[Draft]:
+    def drafts(self) -> Iterator[UnitDraft]:
         main = self.draft(self.layout.unit)
         service_directives.render(self.branch, main, self.target.context)
         # exec: a program that is not there fails the start; with simple it would seem to work.
-        main.fixed("Service", {"Type": "exec"}, "a program that cannot be run fails the start")
+        main.set_defaults("Service", {"Type": "exec"}, "a program that cannot be run fails the start")
         self.boot(main)
         yield main
         for name, entry in self.branch.branch("instances").branches():
@@ -94,21 +95,21 @@ class _Ours:
             self.boot(timer)
             yield timer
 
-    def describe(self, draft: Draft, what: str) -> None:
+    def describe(self, draft: UnitDraft, what: str) -> None:
         description = self.branch.leaf("description")
         leaf = description or self.branch.here
         name = str(description.value) if description else self.layout.name
         draft.set("Unit", "Description", f"{what} {name}", leaf)
 
-    def boot(self, draft: Draft) -> None:
+    def boot(self, draft: UnitDraft) -> None:
         """How the unit takes part in boot, isolate, rescue and shutdown."""
         if not self.early:
-            draft.fixed("Unit", ALONE, "isolate leaves it alone, rescue and emergency stop it")
+            draft.set_defaults("Unit", ALONE, "isolate leaves it alone, rescue and emergency stop it")
             return
-        draft.fixed("Unit", EARLY, "early: a part of the boot")
+        draft.set_defaults("Unit", EARLY, "early: a part of the boot")
         self.harmless(draft)
 
-    def harmless(self, draft: Draft) -> None:
+    def harmless(self, draft: UnitDraft) -> None:
         """Refuses what would let an early unit stop the boot."""
         here = self.branch.here
         for line in tuple(draft.lines):
@@ -117,7 +118,7 @@ class _Ours:
             if line.key in {"TimeoutStartSec", "TimeoutSec"} and line.value in {"infinity", "0"}:
                 draft.block(here, "an early service needs a finite start timeout", "set `start-timeout`", "Vital")
         if draft.unit.endswith(".service") and not any(line.key == "TimeoutStartSec" for line in draft.lines):
-            draft.fixed("Service", {"TimeoutStartSec": EARLY_TIMEOUT}, "early: the boot waits no longer for it")
+            draft.set_defaults("Service", {"TimeoutStartSec": EARLY_TIMEOUT}, "early: the boot waits no longer for it")
 
     def links(self) -> Iterator[Artifact]:
         if self.state is Wanted.RUNNING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.model import Branch, texts
-from ordain.transforms.render.unit_draft import Draft
+from ordain.transforms.render.unit_draft import UnitDraft
 
 LISTEN = {
     "stream": "ListenStream",
@@ -20,7 +20,7 @@ SCHEDULE = {
 }
 
 
-def listen(branch: Branch, draft: Draft, names: Names) -> None:
+def listen(branch: Branch, draft: UnitDraft, names: Names) -> None:
     """The lines of a socket unit; in a drop-in, addresses take the place of the distribution's."""
     for name, key in LISTEN.items():
         if leaf := branch.leaf(name):
@@ -38,7 +38,7 @@ def listen(branch: Branch, draft: Draft, names: Names) -> None:
         draft.block(branch.here, "listen names no address", f"one of {', '.join(LISTEN)}")
 
 
-def schedule(branch: Branch, draft: Draft) -> None:
+def schedule(branch: Branch, draft: UnitDraft) -> None:
     """The lines of a timer unit; in a drop-in, calendar times take the place of the distribution's."""
     if leaf := branch.leaf("calendar"):
         if draft.drop_in:

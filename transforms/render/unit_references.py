@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import near
-from ordain.transforms.render.service_units import Layout
+from ordain.transforms.render.service_units import ServiceUnits
 from ordain.transforms.systemd import unit_name
 from ordain.transforms.systemd.encode import EncodeError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Meaning:
+class ReferencedUnits:
     """Units to order by (``order``) and to start (``start``), or a path whose mounts are needed.
 
     ``milestone``: the unit is no goal by itself, so a reference to it wants it too.
@@ -26,27 +26,27 @@ class Meaning:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class References:
+class UnitReferences:
     """The names known on this machine."""
 
-    layouts: Mapping[str, Layout]
+    services: Mapping[str, ServiceUnits]
     names: Names
 
-    def meaning(self, name: str) -> Meaning | str:
+    def meaning(self, name: str) -> ReferencedUnits | str:
         """What ``name`` means, or a hint if it means nothing."""
-        if name in self.layouts:
-            layout = self.layouts[name]
-            order = tuple(dict.fromkeys((*layout.starters, *layout.units)))
-            return Meaning(order=tuple(u for u in order if not u.endswith("@.service")), start=layout.starters)
+        if name in self.services:
+            units = self.services[name]
+            order = tuple(dict.fromkeys((*units.starters, *units.units)))
+            return ReferencedUnits(order=tuple(u for u in order if not u.endswith("@.service")), start=units.starters)
         if unit := self.names.service(name, "unit"):
-            return Meaning(order=(unit,), start=(unit,))
+            return ReferencedUnits(order=(unit,), start=(unit,))
         if unit := self.names.milestone(name):
-            return Meaning(order=(unit,), start=(unit,), milestone=True)
+            return ReferencedUnits(order=(unit,), start=(unit,), milestone=True)
         if name.startswith("/"):
-            return Meaning(path=name)
+            return ReferencedUnits(path=name)
         try:
             unit_name.check(name)
         except EncodeError:
-            known = {*self.layouts, *self.names.services(), *self.names.milestones()}
+            known = {*self.services, *self.names.services(), *self.names.milestones()}
             return near(name, known) or "a service, milestone, absolute path or unit name"
-        return Meaning(order=(name,), start=(name,))
+        return ReferencedUnits(order=(name,), start=(name,))

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 
 from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.render.network.bond_options import bond, seconds, text
-from ordain.transforms.render.network.config_file import PLAIN, File
 from ordain.transforms.render.network.devices import PORTS, Address, Device, Route, Rule, texts
+from ordain.transforms.render.network.section_file import PLAIN, SectionFile
 from ordain.transforms.render.paths import IFUPDOWN
 from ordain.transforms.render.provenance import cause, comment
 
@@ -55,7 +55,7 @@ PORT = {"path-cost": "cost", "port-priority": "priority"}
 PORT_SWITCHES = {"hairpin": "hairpin", "neigh-suppress": "neigh_suppress", "port-mac-learning": "learning"}
 
 
-class Stanzas(File):
+class Stanzas(SectionFile):
     """The stanzas of one device; what cannot be expressed blocks it. ``text`` is what they come to."""
 
     def __init__(self, device: Device) -> None:

@@ -6,8 +6,8 @@ import ipaddress
 from collections.abc import Callable, Mapping
 
 from ordain.transforms.model import Branch, Leaf, Value
-from ordain.transforms.render.network.config_file import File
 from ordain.transforms.render.network.devices import Device, is_secret_text, private_key, texts
+from ordain.transforms.render.network.section_file import SectionFile
 
 Write = Callable[[Value], str]
 Parameters = Mapping[str, tuple[str, Write]]
@@ -99,12 +99,12 @@ KIND = {
 }
 
 
-def netdev(device: Device, path: str, systemd: int) -> File | None:
+def netdev(device: Device, path: str, systemd: int) -> SectionFile | None:
     """The file that makes ``device``; None where nothing is to be made."""
     kind = KIND.get(device.kind) or device.text("mode")
     if not device.virtual or (kind == "veth" and device.text("peer") < device.name):
         return None  # one file makes both ends of a pair
-    file = File(path=f"{path}.netdev", device=device, kind="netdev", systemd=systemd)
+    file = SectionFile(path=f"{path}.netdev", device=device, kind="netdev", systemd=systemd)
     file.set("NetDev", "Name", device.name, device.here)
     file.set(
         "NetDev", "Kind", "ip6tnl" if kind in {"ip6ip6", "ipip6"} else kind, device.branch.leaf("mode") or device.here
@@ -117,41 +117,41 @@ def netdev(device: Device, path: str, systemd: int) -> File | None:
     return file
 
 
-def table(file: File, section: str, branch: Branch, parameters: Parameters) -> None:
+def table(file: SectionFile, section: str, branch: Branch, parameters: Parameters) -> None:
     """A line for each key of ``parameters`` that is set."""
     for key, (directive, write) in parameters.items():
         if leaf := branch.leaf(key):
             file.set(section, directive, write(leaf.value), leaf)
 
 
-def _bond(device: Device, file: File) -> None:
+def _bond(device: Device, file: SectionFile) -> None:
     table(file, "Bond", device.branch.branch("parameters"), BOND)
 
 
-def _bridge(device: Device, file: File) -> None:
+def _bridge(device: Device, file: SectionFile) -> None:
     parameters = device.branch.branch("parameters")
     table(file, "Bridge", parameters, BRIDGE)
     if "parameters" in device.branch and "stp" not in parameters:
         file.default("Bridge", "STP", "yes", "a bridge with parameters has a spanning tree unless they say otherwise")
 
 
-def _vlan(device: Device, file: File) -> None:
+def _vlan(device: Device, file: SectionFile) -> None:
     table(file, "VLAN", device.branch, {"id": ("Id", plain)})
 
 
-def _vrf(device: Device, file: File) -> None:
+def _vrf(device: Device, file: SectionFile) -> None:
     table(file, "VRF", device.branch, {"table": ("Table", plain)})
 
 
-def _veth(device: Device, file: File) -> None:
+def _veth(device: Device, file: SectionFile) -> None:
     table(file, "Peer", device.branch, {"peer": ("Name", plain)})
 
 
-def _nothing(device: Device, file: File) -> None:
+def _nothing(device: Device, file: SectionFile) -> None:
     """A dummy has no properties."""
 
 
-def _vxlan(device: Device, file: File) -> None:
+def _vxlan(device: Device, file: SectionFile) -> None:
     branch = device.branch
     table(file, "VXLAN", branch, VXLAN)
     if remote := branch.leaf("remote"):
@@ -172,7 +172,7 @@ def _vxlan(device: Device, file: File) -> None:
         file.default("VXLAN", "Independent", "yes", "it stands on no device of its own")
 
 
-def _tunnel(device: Device, file: File) -> None:
+def _tunnel(device: Device, file: SectionFile) -> None:
     branch = device.branch
     file.default("Tunnel", "Independent", "yes", "it stands on no device of its own")
     if device.text("mode") in {"ip6ip6", "ipip6"}:
@@ -184,7 +184,7 @@ def _tunnel(device: Device, file: File) -> None:
             file.set("Tunnel", directive, str(leaf.value), leaf)
 
 
-def _wireguard(device: Device, file: File) -> None:
+def _wireguard(device: Device, file: SectionFile) -> None:
     file.mode, file.group = 0o640, GROUP
     if key := private_key(device):
         _secret(file, "WireGuard", "PrivateKey", str(key.value), key)
@@ -203,11 +203,11 @@ def _wireguard(device: Device, file: File) -> None:
             file.set("WireGuardPeer", "PersistentKeepalive", str(peer.keepalive), peer.leaf)
 
 
-def _secret(file: File, section: str, key: str, secret: str, leaf: Leaf) -> None:
+def _secret(file: SectionFile, section: str, key: str, secret: str, leaf: Leaf) -> None:
     file.set(section, key if is_secret_text(secret) else f"{key}File", secret, leaf)
 
 
-_SECTIONS: Mapping[str, Callable[[Device, File], None]] = {
+_SECTIONS: Mapping[str, Callable[[Device, SectionFile], None]] = {
     "bond": _bond,
     "bridge": _bridge,
     "vlan": _vlan,

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 
 from ordain.transforms.model import Branch, Leaf, Value
 from ordain.transforms.render.network.bond_options import bond, seconds, text
-from ordain.transforms.render.network.config_file import File
 from ordain.transforms.render.network.devices import Device, is_secret_text, private_key, texts
 from ordain.transforms.render.network.network_manager_ip import family, no
+from ordain.transforms.render.network.section_file import SectionFile
 from ordain.transforms.render.paths import NETWORK_MANAGER
 
 NAMESPACE = uuid.UUID("3f4d9d0c-7b0e-5e5c-9a56-6f7264616e00")
@@ -69,10 +69,10 @@ _UNKNOWN = (
 _IP = ("addresses", "dhcp4", "dhcp6", "gateway4", "gateway6", "nameservers", "routes", "routing-policy")
 
 
-def render(device: Device) -> File:
+def render(device: Device) -> SectionFile:
     """The keyfile of one device."""
     path = f"{NETWORK_MANAGER}/ordain-{device.name}.nmconnection"
-    file = File(path=path, device=device, mode=0o600)
+    file = SectionFile(path=path, device=device, mode=0o600)
     _connection(device, file)
     _hardware(device, file)
     _KINDS[device.kind](device, file)
@@ -84,7 +84,7 @@ def render(device: Device) -> File:
     return file
 
 
-def _unknown(device: Device, file: File) -> None:
+def _unknown(device: Device, file: SectionFile) -> None:
     branch = device.branch
     for key in _UNKNOWN:
         if leaf := branch.leaf(key) or _first(branch.branch(key)):
@@ -105,7 +105,7 @@ def _first(branch: Branch) -> Leaf | None:
     return next((leaf for _, leaf in branch.leaves()), None)
 
 
-def _connection(device: Device, file: File) -> None:
+def _connection(device: Device, file: SectionFile) -> None:
     mode = device.text("mode")
     kind = TYPES.get(device.kind) or (mode if mode in {"wireguard", "vxlan"} else "ip-tunnel")
     here = device.here
@@ -127,7 +127,7 @@ def _connection(device: Device, file: File) -> None:
         file.set("connection", "slave-type", "vrf", device.vrf.leaf)
 
 
-def _hardware(device: Device, file: File) -> None:
+def _hardware(device: Device, file: SectionFile) -> None:
     branch, match = device.branch, device.branch.branch("match")
     if leaf := match.leaf("macaddress"):
         file.set("ethernet", "mac-address", str(leaf.value), leaf)
@@ -145,11 +145,11 @@ def _hardware(device: Device, file: File) -> None:
         file.set("match", "driver", "".join(f"{driver};" for driver in texts(drivers)), drivers)
 
 
-def _nothing(device: Device, file: File) -> None:
+def _nothing(device: Device, file: SectionFile) -> None:
     """No more to say of it."""
 
 
-def _bond(device: Device, file: File) -> None:
+def _bond(device: Device, file: SectionFile) -> None:
     parameters = device.branch.branch("parameters")
     for name, value, leaf in bond(parameters):
         file.set("bond", name, value, leaf)
@@ -157,7 +157,7 @@ def _bond(device: Device, file: File) -> None:
         file.set("bond", "primary", str(primary.value), primary)
 
 
-def _bridge(device: Device, file: File) -> None:
+def _bridge(device: Device, file: SectionFile) -> None:
     parameters = device.branch.branch("parameters")
     for key, (name, write) in BRIDGE.items():
         if leaf := parameters.leaf(key):
@@ -170,7 +170,7 @@ def _bridge(device: Device, file: File) -> None:
         file.default("bridge", "stp", "true" if said else "false", f"as netplan has it {why}")
 
 
-def _port(device: Device, file: File) -> None:
+def _port(device: Device, file: SectionFile) -> None:
     for key, name in (("path-cost", "path-cost"), ("port-priority", "priority")):
         if leaf := device.port.get(key):
             file.set("bridge-port", name, text(leaf.value), leaf)
@@ -178,23 +178,23 @@ def _port(device: Device, file: File) -> None:
         file.set("bridge-port", "hairpin-mode", "true" if hairpin.value else "false", hairpin)
 
 
-def _vlan(device: Device, file: File) -> None:
+def _vlan(device: Device, file: SectionFile) -> None:
     for key, name in (("id", "id"), ("link", "parent")):
         if leaf := device.branch.leaf(key):
             file.set("vlan", name, text(leaf.value), leaf)
 
 
-def _vrf(device: Device, file: File) -> None:
+def _vrf(device: Device, file: SectionFile) -> None:
     if leaf := device.branch.leaf("table"):
         file.set("vrf", "table", text(leaf.value), leaf)
 
 
-def _veth(device: Device, file: File) -> None:
+def _veth(device: Device, file: SectionFile) -> None:
     if leaf := device.branch.leaf("peer"):
         file.set("veth", "peer", str(leaf.value), leaf)
 
 
-def _tunnel(device: Device, file: File) -> None:
+def _tunnel(device: Device, file: SectionFile) -> None:
     branch, mode = device.branch, device.text("mode")
     if mode == "wireguard":
         _wireguard(device, file)
@@ -212,7 +212,7 @@ def _tunnel(device: Device, file: File) -> None:
             file.set("ip-tunnel", name, str(int(ipaddress.IPv4Address(key))) if "." in key else key, leaf)
 
 
-def _vxlan(device: Device, file: File) -> None:
+def _vxlan(device: Device, file: SectionFile) -> None:
     branch = device.branch
     for key, name in VXLAN.items():
         if leaf := branch.leaf(key):
@@ -228,7 +228,7 @@ def _vxlan(device: Device, file: File) -> None:
             file.set("vxlan", name, port, ports)
 
 
-def _wireguard(device: Device, file: File) -> None:
+def _wireguard(device: Device, file: SectionFile) -> None:
     if key := private_key(device):
         if not is_secret_text(str(key.value)):
             no(file, key, "a private key in a file of its own")
@@ -255,7 +255,7 @@ def _wireguard(device: Device, file: File) -> None:
             file.set(section, "persistent-keepalive", str(peer.keepalive), peer.leaf)
 
 
-_KINDS: Mapping[str, Callable[[Device, File], None]] = {
+_KINDS: Mapping[str, Callable[[Device, SectionFile], None]] = {
     "ethernets": _nothing,
     "dummy-devices": _nothing,
     "virtual-ethernets": _veth,

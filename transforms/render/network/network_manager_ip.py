@@ -6,8 +6,8 @@ import ipaddress
 
 from ordain.transforms.model import Leaf
 from ordain.transforms.render.network.bond_options import text
-from ordain.transforms.render.network.config_file import File
 from ordain.transforms.render.network.devices import Device, Route, texts
+from ordain.transforms.render.network.section_file import SectionFile
 
 ROUTE_TYPES = frozenset({"unicast", "local", "blackhole", "unreachable", "prohibit", "throw"})
 ROUTE = {
@@ -20,12 +20,12 @@ SCOPES = {"link": "253", "host": "254"}
 _AUTO = {"use-dns": "ignore-auto-dns", "use-routes": "ignore-auto-routes"}
 
 
-def no(file: File, leaf: Leaf, what: str) -> None:
+def no(file: SectionFile, leaf: Leaf, what: str) -> None:
     """NetworkManager cannot express it."""
     file.block(leaf, f"NetworkManager has no word for {what}", "leave it out, or set another `renderer`", "Renderer")
 
 
-def family(device: Device, file: File, version: int) -> None:
+def family(device: Device, file: SectionFile, version: int) -> None:
     """[ipv4] or [ipv6]."""
     branch, section = device.branch, f"ipv{version}"
     file.begin(section)
@@ -84,7 +84,7 @@ def _method(device: Device, version: int) -> tuple[str, Leaf | None]:
     return ("link-local", ra) if ra else ("ignore", said)
 
 
-def _names(device: Device, file: File, version: int) -> None:
+def _names(device: Device, file: SectionFile, version: int) -> None:
     """DNS, which a family without addresses cannot have."""
     nameservers, section = device.branch.branch("nameservers"), f"ipv{version}"
     servers, search = nameservers.leaf("addresses"), nameservers.leaf("search")
@@ -101,7 +101,7 @@ def _names(device: Device, file: File, version: int) -> None:
             file.set(section, "dns-search", "".join(f"{domain};" for domain in texts(search)), search)
 
 
-def _overrides(device: Device, file: File, version: int) -> None:
+def _overrides(device: Device, file: SectionFile, version: int) -> None:
     section = f"ipv{version}"
     overrides = device.branch.branch(f"dhcp{version}-overrides")
     if (identifier := device.branch.leaf("dhcp-identifier")) and version == 4:
@@ -124,7 +124,7 @@ def _overrides(device: Device, file: File, version: int) -> None:
                 no(file, leaf, f"{key}: {text(leaf.value)}")
 
 
-def _ipv6(device: Device, file: File, method: str) -> None:
+def _ipv6(device: Device, file: SectionFile, method: str) -> None:
     branch = device.branch
     if token := branch.leaf("ipv6-address-token"):
         file.set("ipv6", "addr-gen-mode", "0", token)  # a token needs EUI-64
@@ -139,7 +139,7 @@ def _ipv6(device: Device, file: File, method: str) -> None:
         file.set("ipv6", "mtu", text(mtu.value), mtu)
 
 
-def _route(route: Route, file: File, name: str, section: str) -> None:
+def _route(route: Route, file: SectionFile, name: str, section: str) -> None:
     if route.type not in ROUTE_TYPES:
         no(file, route.leaf, f"a route of type {route.type}")
     if "advmss" in route.options:

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 from ordain.transforms.document.network_keys import OFFLOADS
 from ordain.transforms.model import Branch, Leaf
-from ordain.transforms.render.network.config_file import File
 from ordain.transforms.render.network.devices import Device, Route, texts
 from ordain.transforms.render.network.netdev import Parameters, netdev, plain, table
+from ordain.transforms.render.network.section_file import SectionFile
 from ordain.transforms.render.paths import NETWORKD
 
 ROUTE = {
@@ -62,14 +62,14 @@ LINK: Parameters = {key: (directive, plain) for key, directive in OFFLOADS.items
 METRIC = "100"
 
 
-def render(device: Device, systemd: int) -> tuple[File, ...]:
+def render(device: Device, systemd: int) -> tuple[SectionFile, ...]:
     """The files of one device."""
     path = f"{NETWORKD}/10-ordain-{device.name}"
     files = (netdev(device, path, systemd), _network(device, path, systemd))
     return tuple(file for file in files if file)
 
 
-def _match(device: Device, file: File, *, renamed: bool) -> None:
+def _match(device: Device, file: SectionFile, *, renamed: bool) -> None:
     """The interface: by the name it has, or with ``renamed`` will have, and by its hardware."""
     match = device.branch.branch("match")
     if drivers := match.leaf("driver"):
@@ -97,7 +97,7 @@ PERMANENT = 245
 """The first systemd with PermanentMACAddress=."""
 
 
-def link(device: Device, systemd: int) -> File | None:
+def link(device: Device, systemd: int) -> SectionFile | None:
     """What udev does before any renderer sees the device; the file takes the place of systemd's 99-default.link."""
     branch = device.branch
     name, wake, mac = branch.leaf("set-name"), branch.leaf("wakeonlan"), branch.leaf("macaddress")
@@ -107,7 +107,7 @@ def link(device: Device, systemd: int) -> File | None:
     if not (name or wake or policy or any(key in branch for key in OFFLOADS)):
         return None
     path = f"{NETWORKD}/10-ordain-{device.name}.link"
-    file = File(path=path, device=device, kind="link", systemd=systemd)
+    file = SectionFile(path=path, device=device, kind="link", systemd=systemd)
     if policy and (device.virtual or policy.value not in {"permanent", "random"}):
         hint = "write an address, or renderer: NetworkManager"
         file.block(policy, f"networkd knows no MAC address policy {policy.value} here", hint)
@@ -126,9 +126,9 @@ def link(device: Device, systemd: int) -> File | None:
     return file
 
 
-def _network(device: Device, path: str, systemd: int) -> File:
+def _network(device: Device, path: str, systemd: int) -> SectionFile:
     branch = device.branch
-    file = File(path=f"{path}.network", device=device, kind="network", systemd=systemd)
+    file = SectionFile(path=f"{path}.network", device=device, kind="network", systemd=systemd)
     _match(device, file, renamed=True)
     table(file, "Link", branch, {"mtu": ("MTUBytes", plain)})
     if (mac := branch.leaf("macaddress")) and ":" in str(mac.value):
@@ -163,7 +163,7 @@ def _network(device: Device, path: str, systemd: int) -> File:
     return file
 
 
-def _addressing(device: Device, file: File) -> None:
+def _addressing(device: Device, file: SectionFile) -> None:
     branch = device.branch
     dhcp = {key: leaf for key in ("dhcp4", "dhcp6") if (leaf := branch.leaf(key)) and leaf.value is True}
     if dhcp:
@@ -204,7 +204,7 @@ def _addressing(device: Device, file: File) -> None:
         file.default("Network", "ConfigureWithoutCarrier", "yes", "a device without ports or peers has no carrier")
 
 
-def _names(nameservers: Branch, file: File) -> None:
+def _names(nameservers: Branch, file: SectionFile) -> None:
     if servers := nameservers.leaf("addresses"):
         for server in texts(servers):
             file.set("Network", "DNS", server, servers)
@@ -212,7 +212,7 @@ def _names(nameservers: Branch, file: File) -> None:
         file.set("Network", "Domains", plain(search.value), search)
 
 
-def _ties(device: Device, file: File) -> None:
+def _ties(device: Device, file: SectionFile) -> None:
     """The devices it is a port of, and those that stand on it."""
     if device.master:
         file.set("Network", device.master_kind.capitalize(), device.master.name, device.master.leaf)
@@ -235,7 +235,7 @@ def _said(branch: Branch, parameters: Parameters) -> Iterator[Leaf]:
     return (leaf for key in parameters if (leaf := branch.leaf(key)))
 
 
-def _route(route: Route, file: File) -> None:
+def _route(route: Route, file: SectionFile) -> None:
     if route.type in UNKNOWN_ROUTES:
         file.block(route.leaf, f"networkd knows no routes of type {route.type}")
         return
@@ -254,7 +254,7 @@ def _route(route: Route, file: File) -> None:
             file.set("Route", directive, text, route.leaf)
 
 
-def _dhcp(device: Device, file: File) -> None:
+def _dhcp(device: Device, file: SectionFile) -> None:
     branch = device.branch
     four, six = branch.branch("dhcp4-overrides"), branch.branch("dhcp6-overrides")
     if device.flag("dhcp4"):

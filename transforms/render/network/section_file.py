@@ -13,7 +13,7 @@ from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Leaf
 from ordain.transforms.render.network.devices import Device, problem
-from ordain.transforms.render.provenance import HEADER, cause, comment
+from ordain.transforms.render.provenance import cause, comment, file_header
 from ordain.transforms.systemd import directives
 
 PLAIN = re.compile(r"(?! )[ -~]+(?<![ \\])")
@@ -28,7 +28,7 @@ class _Section:
 
 
 @dataclass(slots=True)
-class File:
+class SectionFile:
     """``kind`` is that of `directives` for a target ``systemd``, "" where another program reads the file."""
 
     path: str
@@ -79,7 +79,7 @@ class File:
 
     def artifact(self) -> RegularFile:
         """The file, sections in the order they were begun."""
-        head = "".join(f"{comment(line.format(pointer=self.device.pointer))}\n" for line in HEADER)
+        head = "".join(f"{line}\n" for line in file_header(self.device.pointer))
         blocks = (f"[{s.name}]\n" + "".join(f"{line}\n" for line in s.lines) for s in self.sections if s.lines)
         content = "\n".join((head, *blocks))
         return RegularFile(path=self.path, content=content, mode=self.mode, group=self.group, item=self.device.pointer)

@@ -10,12 +10,13 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.node import step
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Branch, Member, OnChange, Tree, Wanted
-from ordain.transforms.render.item import Item, wants
 from ordain.transforms.render.network import device_checks, ifupdown, network_manager, networkd, vrf_routes
 from ordain.transforms.render.network import devices as network
-from ordain.transforms.render.network.config_file import File
 from ordain.transforms.render.network.devices import Device, problem
+from ordain.transforms.render.network.section_file import SectionFile
 from ordain.transforms.render.paths import IFUPDOWN
+from ordain.transforms.render.rendered_item import RenderedItem
+from ordain.transforms.render.unit_links import wants
 from ordain.transforms.template.expand import Scope, expand
 
 INTERFACES = "network"
@@ -28,7 +29,7 @@ MANAGERS = {
 """By renderer the services, by their neutral names, that bring the network up and that wait for it."""
 
 
-def render(tree: Branch, scope: Scope, names: Names, systemd: int) -> tuple[Item, ...]:
+def render(tree: Branch, scope: Scope, names: Names, systemd: int) -> tuple[RenderedItem, ...]:
     """The items of ``network``; what brings it up is the OS's where no document names a renderer."""
     tree, problems = _expanded(tree, scope)
     devices = vrf_routes.led(network.read(tree, names.renderer()))
@@ -55,11 +56,11 @@ def _expanded(tree: Branch, scope: Scope) -> tuple[Branch, Mapping[str, tuple[Pr
     return replace(tree, children=kinds), problems
 
 
-def _item(device: Device, systemd: int) -> Item:
+def _item(device: Device, systemd: int) -> RenderedItem:
     """The item of one device."""
     if _blocked(device.problems):
-        return Item(pointer=device.pointer, problems=device.problems)
-    files: tuple[File, ...]
+        return RenderedItem(pointer=device.pointer, problems=device.problems)
+    files: tuple[SectionFile, ...]
     match device.renderer:
         case "NetworkManager":
             files = (network_manager.render(device),)
@@ -71,10 +72,10 @@ def _item(device: Device, systemd: int) -> Item:
     files = (*files, link) if link else files
     found = (*device.problems, *(problem for file in files for problem in file.problems))
     artifacts = () if _blocked(found) else tuple(file.artifact() for file in files if file.sections)
-    return Item(pointer=device.pointer, artifacts=artifacts, problems=found)
+    return RenderedItem(pointer=device.pointer, artifacts=artifacts, problems=found)
 
 
-def _without_what_they_need(made: dict[str, Item], devices: Iterable[Device]) -> None:
+def _without_what_they_need(made: dict[str, RenderedItem], devices: Iterable[Device]) -> None:
     """Blocks what stands on, or belongs to, a device this machine cannot have."""
     while True:
         gone = {device.name for device in devices if made[device.pointer].blocked}
@@ -84,10 +85,10 @@ def _without_what_they_need(made: dict[str, Item], devices: Iterable[Device]) ->
         for device in waiting:
             what = f"it needs {', '.join(sorted(gone.intersection(device.below)))}, which this machine cannot have"
             problems = (*made[device.pointer].problems, problem(device, device.here, what, "", "Needs"))
-            made[device.pointer] = Item(pointer=device.pointer, problems=problems)
+            made[device.pointer] = RenderedItem(pointer=device.pointer, problems=problems)
 
 
-def _interfaces(made: Mapping[str, Item], devices: Iterable[Device]) -> Iterator[Item]:
+def _interfaces(made: Mapping[str, RenderedItem], devices: Iterable[Device]) -> Iterator[RenderedItem]:
     """ifupdown's file, one for all its devices: an item of its own, blocked if one of them is."""
     those = [device for device in devices if device.renderer == "ifupdown"]
     if not those:
@@ -103,10 +104,10 @@ def _interfaces(made: Mapping[str, Item], devices: Iterable[Device]) -> Iterator
     )
     stanzas = {} if problems else {device.name: ifupdown.render(device) for device in those}
     file = RegularFile(path=IFUPDOWN, content=ifupdown.file_text(stanzas), item=INTERFACES)
-    yield Item(pointer=INTERFACES, artifacts=() if problems else (file,), problems=problems)
+    yield RenderedItem(pointer=INTERFACES, artifacts=() if problems else (file,), problems=problems)
 
 
-def _managers(devices: Iterable[Device], names: Names) -> Iterator[Item]:
+def _managers(devices: Iterable[Device], names: Names) -> Iterator[RenderedItem]:
     """What brings the devices up runs, at boot too, and what waits for the network knows whom to ask."""
     for renderer in sorted({device.renderer for device in devices}):
         manager, waiter = (names.service(name, "unit") for name in MANAGERS[renderer])
@@ -117,7 +118,7 @@ def _managers(devices: Iterable[Device], names: Names) -> Iterator[Item]:
         )
         links = [wants("multi-user.target", manager, INTERFACES)]
         links += [wants("network-online.target", waiter, INTERFACES)] if waiter else []
-        yield Item(pointer=INTERFACES, artifacts=tuple(links), members=(member,))
+        yield RenderedItem(pointer=INTERFACES, artifacts=tuple(links), members=(member,))
 
 
 def _blocked(problems: Iterable[Problem]) -> bool:

@@ -21,7 +21,7 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.forbidden_paths import why_not
 from ordain.transforms.model import Branch, Leaf, Template, Tree
-from ordain.transforms.render.item import Item
+from ordain.transforms.render.rendered_item import RenderedItem
 
 SIZE_MAX = 1 << 20
 """Characters in one file: a generation is read at every boot."""
@@ -54,11 +54,11 @@ def _each(name: str, files: Branch) -> Tree:
     return templated(child) if isinstance(child, Branch) else child
 
 
-def render(path: str, branch: Branch, pointer: str, names: Names, mounts: Mapping[str, bool]) -> Item:
+def render(path: str, branch: Branch, pointer: str, names: Names, mounts: Mapping[str, bool]) -> RenderedItem:
     """The item of one file; ``mounts`` are the mount points of the documents, and whether they need the network."""
     made = _File(path, branch, pointer, names, mounts)
     artifacts = tuple(made.artifacts())
-    return Item(pointer=pointer, artifacts=() if made.blocked else artifacts, problems=tuple(made.problems))
+    return RenderedItem(pointer=pointer, artifacts=() if made.blocked else artifacts, problems=tuple(made.problems))
 
 
 class _File:

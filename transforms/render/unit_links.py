@@ -1,0 +1,24 @@
+"""Symbolic links in the directories of the generator: dependencies, masks and dependencies that are held back."""
+
+from __future__ import annotations
+
+from ordain.transforms.artifacts import MASK, UnitLink
+from ordain.transforms.systemd import unit_name
+
+SERVICES_TARGET = "ordain-services.target"
+
+
+def wants(target: str, unit: str, item: str) -> UnitLink:
+    """Return the link by which ``target`` wants ``unit``. PID 1 reads only its name, so it may dangle."""
+    file = unit_name.template_of(unit) or unit
+    return UnitLink(path=f"normal/{target}.wants/{unit}", target=f"../{file}", item=item)
+
+
+def mask(unit: str, item: str) -> UnitLink:
+    """Return the link that masks ``unit``; the early directory precedes /etc (docs/design/systemd.md, fact 7)."""
+    return UnitLink(path=f"early/{unit}", target=MASK, item=item)
+
+
+def hold_back(target: str, kind: str, unit: str, item: str) -> UnitLink:
+    """Return the link that masks one dependency of ``target`` and nothing else (docs/design/systemd.md, fact 10)."""
+    return UnitLink(path=f"early/{target}.{kind}/{unit}", target=MASK, item=item)
