@@ -1,7 +1,8 @@
-"""A change of the network that would cut the machine off is gone back from, whatever becomes of the agent; effect.
+"""Rolls back a change of the network that would cut the machine off, even if the agent dies meanwhile.
 
-It is a trial that ends by itself: `watch` notes who is reached before it and has the dead-man wait, `lost` says whom it
-has cost. What nobody was reached over before needs no trial.
+The change is a trial that the apply itself ends: `watch` notes the peers that are reached before it and starts the
+dead-man, `lost` returns a verdict for each peer that the change has cost. A change before which no peer was reached
+needs no trial.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from ordain.agent.apply.protected_units import CALLER
-from ordain.agent.apply.reachability import lost, reached
-from ordain.agent.apply.trial import Trials, begin, lasting
+from ordain.agent.apply.reachability import NetworkPeer, PeerKind, lost_peers, reached_peers
+from ordain.agent.apply.trial import TrialRequest, Trials, begin
 from ordain.agent.generation import digest
 from ordain.agent.model import Generation, Observed, Plan, Verdict
 from ordain.agent.plan.network_changes import network_change, touches_network
@@ -23,67 +23,77 @@ from ordain.agent.system.systemd1 import Systemd
 
 LOGIN1, LOGIN1_PATH = "org.freedesktop.login1", "/org/freedesktop/login1"
 UNITS_SEC = 60
-"""How long files may take to be placed, and the programs of the network to do their work."""
-ASKED_SEC = 20
-"""Beyond what is waited for an answer: the last who are asked may be silent."""
+"""The time that placing the files and the network programs may take."""
+LAST_ANSWER_SEC = 20
+"""Beyond the time that is waited for peers: the last ones that are asked may be silent."""
 RESULT = "cut-off"
 
 
-class Cutoff:
-    """What keeps the machine below ``root`` reachable."""
+class ConnectivityGuard:
+    """Keeps the machine below ``root`` reachable."""
 
-    def __init__(self, systemd: Systemd, root: Path, trials: Trials) -> None:
-        self._systemd, self._root, self._trials = systemd, root, trials
+    def __init__(self, *, systemd: Systemd, root: Path, store: Store, trials: Trials) -> None:
+        self._systemd = systemd
+        self._root = root
+        self._store = store
+        self._trials = trials
 
-    def ground(self, store: Store, old: Generation, new: Generation) -> Generation:
-        """``old``, or on a machine that had no generation yet one of nothing: something to go back to."""
+    def rollback_target(self, old: Generation, new: Generation) -> Generation:
+        """Return ``old``; on a machine without a generation that gets a network, an empty one to roll back to."""
         if old.hash or not network_change(old, new):
             return old
-        return store.save(Generation(hash=digest({}, (), ())))[0]
+        return self._store.save(Generation(hash=digest({}, (), ())))[0]
 
-    async def watch(self, planned: Plan, observed: Observed, number: int) -> None:
-        """Before ``planned`` makes generation ``number`` real: note who is reached, and arm the dead-man."""
+    async def watch(self, planned: Plan, observed: Observed, number: int, *, caller: int) -> None:
+        """Before ``planned`` places generation ``number``: note the peers that are reached, start the dead-man."""
         settings = read_settings(self._root)[0]
         if not touches_network(planned) or not planned.from_hash:
             return
-        before = await reached(self._root, [word async for word in self._words(settings)])
-        trial = self._trials.under_way()
+        before = await reached_peers(self._root, [peer async for peer in self._peers(settings, caller)])
+        trial = self._trials.pending()
         if trial is not None:
-            self._trials.write(replace(trial, reach=before))
+            self._trials.write(replace(trial, peers=before))
         elif before:
             seconds = int(settings.within_sec) + UNITS_SEC
-            await begin(self._systemd, self._trials, planned, observed, number=number, seconds=seconds, reach=before)
+            request = TrialRequest(plan=planned, observed=observed, number=number, seconds=seconds, peers=before)
+            await begin(self._systemd, self._trials, request)
 
     async def lost(self) -> list[Verdict]:
-        """A verdict for each that the change under way has cost, unless it comes back in time."""
-        trial = self._trials.under_way()
-        if trial is None or not trial.reach:
+        """Return a verdict for each peer that the change has cost and that does not come back in time."""
+        trial = self._trials.pending()
+        if trial is None or not trial.peers:
             return []
-        within = read_settings(self._root)[0].within_sec
-        if trial.by_itself:
-            self._trials.write(lasting(trial, within + ASKED_SEC))
-        missing = await lost(self._root, trial.reach, within)
-        what = f"{{}} is not reached any more, not within {within:g} s"
+        within_sec = read_settings(self._root)[0].within_sec
+        if trial.automatic:
+            self._trials.write(trial.ending_in(within_sec + LAST_ANSWER_SEC))
         return [
-            Verdict(unit="network", ok=False, what=what.format(word), result=RESULT, blamed=True) for word in missing
+            Verdict(
+                unit="network",
+                ok=False,
+                what=f"{peer} is no longer reachable (waited {within_sec:g} s)",
+                result=RESULT,
+                blamed=True,
+            )
+            for peer in await lost_peers(self._root, trial.peers, within_sec)
         ]
 
-    async def _words(self, settings: Settings) -> AsyncIterator[str]:
+    async def _peers(self, settings: Settings, caller: int) -> AsyncIterator[NetworkPeer]:
+        """Yield the peers that agent.yaml names under ``network: reach``."""
         if SOURCE in settings.reach and settings.source.hosts:
-            yield f"source {','.join(settings.source.hosts)}"
+            yield NetworkPeer(kind=PeerKind.SOURCE, hosts=tuple(settings.source.hosts))
         if GATEWAY in settings.reach:
-            yield "gateway"
-        if CALLER_HOST in settings.reach and (host := await self._caller()):
-            yield f"caller {host}"
+            yield NetworkPeer(kind=PeerKind.GATEWAY)
+        if CALLER_HOST in settings.reach and (host := await self._caller_host(caller)):
+            yield NetworkPeer(kind=PeerKind.CALLER, hosts=(host,))
         for word in settings.reach:
             if word not in (SOURCE, GATEWAY, CALLER_HOST):
-                yield f"source {word}"
+                yield NetworkPeer(kind=PeerKind.SOURCE, hosts=(word,))
 
-    async def _caller(self) -> str:
-        """The host that the caller's session comes from, "" for none."""
+    async def _caller_host(self, caller: int) -> str:
+        """Return the host from which the session of the process ``caller`` came, "" for none."""
         try:
             path = await self._systemd.bus.call(
-                LOGIN1, LOGIN1_PATH, f"{LOGIN1}.Manager", "GetSessionByPID", "u", CALLER.get()
+                LOGIN1, LOGIN1_PATH, f"{LOGIN1}.Manager", "GetSessionByPID", "u", caller
             )
             return str(await get(self._systemd.bus, LOGIN1, path, f"{LOGIN1}.Session", "RemoteHost"))
         except BusError:

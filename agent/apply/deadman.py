@@ -1,7 +1,7 @@
-"""The dead-man: sleeps until a trial is over, and if nobody confirmed it, takes the machine back.
+"""The dead-man: it sleeps until a trial is over, and rolls the machine back if nobody has confirmed it.
 
-Started by PID 1 as a transient service before the first effect of the apply. It depends on nothing of the agent's: one
-that hangs or is dead is killed, and a lock that someone sits on is broken. Everything it will need is loaded before.
+PID 1 starts it as a transient service before the first effect of the apply. It does not depend on the agent: it kills
+an agent that hangs, and whoever holds the lock. All modules that it will need are loaded when it starts.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from ordain.agent.apply.engine import Engine
-from ordain.agent.apply.rollback import expired
+from ordain.agent.apply.parts import build_parts
 from ordain.agent.apply.trial import AGENT, Trial, Trials
 from ordain.agent.compile.executor import here
 from ordain.agent.errors import Busy, Failure
@@ -27,18 +26,18 @@ from ordain.agent.system.sd_notify import notify
 from ordain.agent.system.systemd1 import Systemd
 
 LOOK_SEC = 0.5
-"""The end of a trial may be moved, so it is looked at from time to time."""
+"""The deadline of a trial may be moved, so the file is read this often."""
 STOP_SEC = 30.0
 log = logging.getLogger("ordain.deadman")
 
 
 def main() -> int:
-    """``deadman TOKEN``: watch the trial TOKEN. Returns the exit status."""
+    """Watch the trial of the token in the arguments, ``deadman TOKEN``; return the exit status."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     root, token = Path("/"), sys.argv[1]
     trials = Trials(root)
     notify("READY=1")
-    while trial := trials.under_way():
+    while trial := trials.pending():
         if trial.token != token:
             return 0
         if trial.left_sec <= 0:
@@ -49,11 +48,11 @@ def main() -> int:
     trial = trials.expired()
     if trial is None or trial.token != token:
         return 0
-    log.warning("generation %d was not confirmed within %d s; going back", trial.number, trial.seconds)
-    return asyncio.run(_go_back(root, trial))
+    log.warning("generation %d was not confirmed within %d s; rolling back", trial.number, trial.seconds)
+    return asyncio.run(_roll_back(root, trial))
 
 
-async def _go_back(root: Path, trial: Trial) -> int:
+async def _roll_back(root: Path, trial: Trial) -> int:
     bus = Pystemd()
     systemd = await Systemd.open(bus)
     try:
@@ -64,12 +63,12 @@ async def _go_back(root: Path, trial: Trial) -> int:
                 await systemd.kill(AGENT, signal.SIGKILL)
             await systemd.wait(await systemd.queue(Verb.STOP, AGENT), STOP_SEC)
         await _break_lock(root)
-        outcome = await expired(Engine(systemd=systemd, elsewhere=here, root=root))
+        outcome = await build_parts(systemd=systemd, elsewhere=here, root=root).rollback.expire()
         if outcome is None:
             return 0
         for verdict in outcome.back_verdicts:
             log.log(logging.INFO if verdict.ok else logging.ERROR, "%s: %s", verdict.unit, verdict.what)
-        log.info("back at generation %d", outcome.generation)
+        log.info("rolled back to generation %d", outcome.generation)
         return 0
     finally:
         if trial.agent or ran:
@@ -78,7 +77,7 @@ async def _go_back(root: Path, trial: Trial) -> int:
 
 
 async def _break_lock(root: Path) -> None:
-    """Kill whoever sits on the lock: it did not end in all the time the trial gave it."""
+    """Kill the process that holds the lock: it did not end in all the time that the trial gave it."""
     for _ in range(5):
         try:
             async with locked(root, 0.5):

@@ -15,6 +15,7 @@ from ordain.agent.state.boot_record import boot_id
 from ordain.agent.state.holds import as_placed
 from ordain.agent.state.store import Store
 from ordain.agent.status import Condition
+from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.machine import rootfs
@@ -22,13 +23,15 @@ from ordain.transforms.model import Wanted
 from ordain.transforms.systemd.unit_name import is_template, template_of
 
 SLOW_SEC = 5.0
-"""A reload of the manager that takes longer is told."""
+"""A reload of the manager that takes longer is reported."""
+LOCK_SEC = 60.0
+"""How long a repair waits until an apply has ended."""
 BEFORE = (*ADMIN, "run/systemd/generator.early")
 PLACED = frozenset({"fragment_path", "drop_in_paths"})
 
 
-class Repair:
-    """Sees to the generator's directories of one machine.
+class GeneratorRepair:
+    """Watches over the generator's directories of one machine.
 
     ``overridden``: the units of which PID 1 reads another file than ours.
     """
@@ -43,21 +46,21 @@ class Repair:
 
     @property
     def conditions(self) -> tuple[Condition, ...]:
-        """What is missing, what takes long, and what is read otherwise."""
-        found = []
+        """Return the conditions about files that are missing or overridden, and about a slow reload."""
+        conditions = []
         if self._absent:
             shown = ", ".join(self._absent[:3]) + " …" * (len(self._absent) > 3)
-            found.append(Condition(code="NotPlaced", what=f"the generator did not place {shown}"))
+            conditions.append(Condition(code="NotPlaced", what=f"the generator did not place {shown}"))
         if self._reload_sec > SLOW_SEC:
             what = f"a reload of the manager took {self._reload_sec:.0f} s, in which PID 1 did nothing else"
             hint = "all generators run in it (systemd.generator(7)); is one of another package slow?"
-            found.append(Condition(code="SlowReload", what=what, hint=hint))
-        return (*found, *self.overridden)
+            conditions.append(Condition(code="SlowReload", what=what, hint=hint))
+        return (*conditions, *self.overridden)
 
     async def read(self, generation: Generation) -> list[Verdict]:
-        """Have PID 1 read what is placed now, by the one reload of an apply.
+        """Have PID 1 read the generation that is placed now; return a verdict for each file that was not placed.
 
-        A generator that left something out gets a second run; what it left out then is told.
+        This is the one reload of an apply. If the generator leaves a file out, it runs a second time.
         """
         began = time.monotonic()
         await self._systemd.reload()
@@ -72,24 +75,37 @@ class Repair:
             for path in absent
         ]
 
-    async def heal(self, generation: Generation) -> bool:
-        """See that the generator did its work, and have it done again if not.
+    async def heal(self) -> bool:
+        """After a reload by anyone: have the generator run again if it left a file out; return whether it did.
 
-        Timers that lost their unit stay failed for good after one bad run, though the rest heals by itself
-        (docs/design/systemd.md, fact 13); they are started again. Returns whether there was anything to mend.
+        Timers that lost their unit in one bad run stay failed for good, though everything else recovers by itself
+        (docs/design/systemd.md, fact 13); they are started again.
         """
-        wanted = as_placed(self._root, generation)
-        absent = missing(wanted, self._root)
-        mend = absent not in ((), self._absent)  # our own reload is heard of too: what it did not mend, none does
-        if mend:
-            self._store.commit_trial(wanted, boot_id(self._root))
-            await self._systemd.reload()
+        async with locked(self._root, LOCK_SEC):
+            wanted = as_placed(self._root, self._last_applied())
             absent = missing(wanted, self._root)
-        self._absent = absent
-        if mend:
-            await self._restart_timers(wanted)
-        await self.look_for_others(wanted)
-        return mend
+            # Our own reload is reported to us, too. A file that it did not bring back, no further reload does.
+            again = absent not in ((), self._absent)
+            if again:
+                self._store.commit_trial(wanted, boot_id(self._root))
+                await self._systemd.reload()
+                absent = missing(wanted, self._root)
+            self._absent = absent
+            if again:
+                await self._restart_timers(wanted)
+            await self.look_for_others(wanted)
+            return again
+
+    def _last_applied(self) -> Generation:
+        """Return the generation that this boot applied last by our own record.
+
+        `Store.applied` would not do: it reads the record of the generator, whose run may be the one that failed.
+        """
+        applied = self._store.read_applied()
+        try:
+            return self._store.load_hash(applied.hash) if applied else self._store.applied()
+        except KeyError:
+            return self._store.applied()
 
     async def look_for_others(self, generation: Generation) -> None:
         """See which file PID 1 reads, of the units that have another where it looks before ours."""

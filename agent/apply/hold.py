@@ -1,79 +1,91 @@
-"""hold and unhold: an admin's word on one unit, written down, placed for the next boot, and taken back; effect."""
+"""hold and unhold: an administrator keeps Ordain from touching one unit, over reboots too."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
-from ordain.agent.apply.engine import Engine
+from ordain.agent.apply.engine import BUSY_SEC, Engine
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.model import Generation, Hold, Outcome
 from ordain.agent.state.boot_record import boot_id
 from ordain.agent.state.holds import as_placed, read_holds, write_holds
+from ordain.agent.state.store import Store
 from ordain.agent.system.apply_lock import locked
+from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.errors import near
 from ordain.transforms.model import Wanted
 
-BUSY_SEC = 10.0
 
+class UnitHolds:
+    """Holds and releases units of the machine below ``root``."""
 
-async def hold(engine: Engine, unit: str, *, unmask: bool = False) -> Hold:
-    """Leave ``unit`` as it is, until `unhold`; with ``unmask``, also without the mask of the documents.
+    def __init__(self, *, systemd: Systemd, root: Path, store: Store, engine: Engine) -> None:
+        self._systemd = systemd
+        self._root = root
+        self._store = store
+        self._engine = engine
 
-    Raises `Failure` for a unit no document speaks of, and where /etc cannot be written.
-    """
-    async with locked(engine.root, BUSY_SEC):
-        generation = engine.applied()
-        known = {member.unit: member for member in generation.members}
-        if unit not in known:
-            hint = near(unit, known)
-            raise Failure(f"the documents do not speak of {unit}" + (f"; {hint}" if hint else ""))
-        if unmask and known[unit].wanted is not Wanted.MASKED:
-            raise Failure(f"the documents do not mask {unit}; `systemctl unmask` lifts an admin's mask")
-        if unmask and known[unit].ours:
-            raise Failure(f"{unit} is made from documents, and while they mask it there is nothing to unmask")
-        holds = read_holds(engine.root)
-        states = await engine.systemd.list_units(_with_starters(generation, unit))
-        now = datetime.now(UTC).isoformat(timespec="seconds")
-        runs = any(state.running for state in states.values())
-        found = Hold(since=now, stopped=not runs, unmask=unmask)
-        before = as_placed(engine.root, generation)
-        write_holds(engine.root, {**holds, unit: found})
-        await _place(engine, before)
-        return found
+    async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
+        """Leave ``unit`` as it is until `unhold`; with ``unmask``, also lift the mask of the documents.
 
+        Raises `Failure` for a unit that the documents do not name, and if /etc cannot be written.
+        """
+        async with locked(self._root, BUSY_SEC):
+            generation = self._store.applied()
+            known = {member.unit: member for member in generation.members}
+            if unit not in known:
+                hint = near(unit, known)
+                raise Failure(f"the documents do not name {unit}" + (f"; {hint}" if hint else ""))
+            if unmask and known[unit].wanted is not Wanted.MASKED:
+                raise Failure(f"the documents do not mask {unit}; `systemctl unmask` lifts an administrator's mask")
+            if unmask and known[unit].ours:
+                raise Failure(f"{unit} is made from documents, which mask it, so there is no other unit to unmask")
+            holds = read_holds(self._root)
+            states = await self._systemd.list_units(_with_starters(generation, unit))
+            now = datetime.now(UTC).isoformat(timespec="seconds")
+            runs = any(state.running for state in states.values())
+            held = Hold(since=now, stopped=not runs, unmask=unmask)
+            before = as_placed(self._root, generation)
+            write_holds(self._root, {**holds, unit: held})
+            await self._place(before)
+            return held
 
-async def unhold(engine: Engine, unit: str) -> Outcome | None:
-    """Give ``unit`` back to its documents, and bring it to what they want; None if it is that already."""
-    async with locked(engine.root, BUSY_SEC):
-        holds = read_holds(engine.root)
-        if unit not in holds:
-            hint = near(unit, holds)
-            raise Failure(f"{unit} is not held" + (f"; {hint}" if hint else ""))
-        before = as_placed(engine.root, engine.applied())
-        write_holds(engine.root, {name: held for name, held in holds.items() if name != unit})
-    released = _with_starters(engine.applied(), unit)
-    outcome = await engine.again(released=released)  # a stop has to see the unit before its mask is back
-    async with locked(engine.root, BUSY_SEC):
-        await _place(engine, before)
-    return outcome
+    async def unhold(self, unit: str, *, caller: int = 0) -> Outcome | None:
+        """Release ``unit``, and bring it to the state that the documents want; return None if it has that already."""
+        async with locked(self._root, BUSY_SEC):
+            holds = read_holds(self._root)
+            if unit not in holds:
+                hint = near(unit, holds)
+                raise Failure(f"{unit} is not held" + (f"; {hint}" if hint else ""))
+            before = as_placed(self._root, self._store.applied())
+            write_holds(self._root, {name: held for name, held in holds.items() if name != unit})
+        # First the jobs, then the mask: a job that stops the unit must still find it unmasked.
+        released = _with_starters(self._store.applied(), unit)
+        outcome = await self._engine.reconcile(released=released, caller=caller)
+        async with locked(self._root, BUSY_SEC):
+            await self._place(before)
+        return outcome
+
+    async def _place(self, before: Generation) -> None:
+        """Have the generator place the generation under the new holds, now and at the next boot.
+
+        ``before`` is the generation as it was placed under the old holds; nothing is done if that has not changed.
+        """
+        generation = self._store.applied()
+        if as_placed(self._root, generation) == before:
+            return
+        self._store.commit_trial(generation, boot_id(self._root))
+        try:
+            proven = self._store.proven()
+        except DamagedGeneration:
+            proven = None
+        same = proven is not None and proven.hash == generation.hash
+        unsaved = self._store.commit_proven(generation) if same else None
+        await self._systemd.reload()
+        if unsaved:
+            raise Failure(f"the hold is saved, but the next boot does not respect it yet: {unsaved.what}")
 
 
 def _with_starters(generation: Generation, unit: str) -> frozenset[str]:
     return frozenset({unit, *(member.unit for member in generation.members if member.starts == unit)})
-
-
-async def _place(engine: Engine, before: Generation) -> None:
-    """Where the holds change what is placed, ``before``, have it placed now and at the next boot."""
-    generation = engine.applied()
-    if as_placed(engine.root, generation) == before:
-        return
-    engine.store.commit_trial(generation, boot_id(engine.root))
-    try:
-        proven = engine.store.proven()
-    except DamagedGeneration:
-        proven = None
-    same = proven is not None and proven.hash == generation.hash
-    unsaved = engine.store.commit_proven(generation) if same else None
-    await engine.systemd.reload()
-    if unsaved:
-        raise Failure(f"written down, but the next boot does not heed it: {unsaved.what}")

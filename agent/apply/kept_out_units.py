@@ -1,23 +1,21 @@
-"""What exclusive mode keeps out of the machine as it is now, beside what was known at the compile; effect.
+"""Units that exclusive boot keeps out of the machine as it is now, beside those known when documents were compiled.
 
-Generation ─completed▶ the same with a member for each unit that generators make, or that packages brought since
+    Generation ──completed──▶ the same, with a member for each unit that generators made or packages installed since
 
-A generation holds what lasts: unit files. What the generators of a distribution make (systemd-ssh-generator,
-systemd-rc-local-generator, …) is there once they ran, so it is looked at when a plan is made and never stored. The
-planner then treats all alike: a switch of the mode stops them or starts them, and what runs although the mode in force
-keeps it out was started by somebody's hand, such as a package's script, and is left to run until the next boot.
+A generation records only unit files that last. The units that generators of the distribution make
+(systemd-ssh-generator, systemd-rc-local-generator, …) exist once these ran, so they are looked up whenever a plan is
+made, and never stored. The planner then treats all units alike: a switch of the boot mode stops or starts them. A unit
+that runs although the mode in force keeps it out was started by somebody else, for example by the script of a package;
+it keeps running until the next boot.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ordain.agent.apply.observe import observe
-from ordain.agent.model import Change, Generation, Observed
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.model import Generation
 from ordain.transforms.artifacts import PlacedFile
 from ordain.transforms.graph.essential_units import ITEM
 from ordain.transforms.graph.exclusive_boot import distribution, is_exclusive, keeps_out
@@ -28,15 +26,18 @@ from ordain.transforms.model import Installed, Member
 Stamp = tuple[tuple[str, int], ...]
 
 
-class KeptOut:
-    """Of the machine below ``root``. What was found last is kept: a status is asked for at every change of a unit."""
+class KeptOutUnits:
+    """Finds the units that are kept out of the machine below ``root``.
+
+    It remembers its last result, since every change of a unit asks for a status.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._last: tuple[str, Stamp, tuple[Member, ...]] | None = None
 
     def completed(self, generation: Generation) -> Generation:
-        """``generation`` with what else it keeps out; itself, unless boot is exclusive."""
+        """Return ``generation`` with the other units that it keeps out; unchanged unless its boot is exclusive."""
         if not is_exclusive(generation.artifacts):
             return generation
         stamp = tuple(self._stamp())
@@ -44,28 +45,17 @@ class KeptOut:
             self._last = generation.hash, stamp, self._more(generation)
         return replace(generation, members=(*generation.members, *self._last[2]))
 
-    async def observe(
-        self, systemd: Systemd, old: Generation, new: Generation, changes: Collection[Change]
-    ) -> tuple[Generation, Observed]:
-        """``new`` completed, and what a plan that leads there from ``old`` looks at (`observe.observe`)."""
-        was, will = await asyncio.to_thread(lambda: (self.completed(old), self.completed(new)))
-        observed = replace(
-            await observe(systemd, was, will, changes),
-            kept_out=was.members[len(old.members) :],
-            keeps_out=will.members[len(new.members) :],
-        )
-        return will, observed
-
     def _more(self, generation: Generation) -> tuple[Member, ...]:
         begin = distribution(read_installed(self._root))
         now: Installed = read_installed(self._root, NOW)
-        spoken_of = [member for member in generation.members if member.item != ITEM]
+        named_in_documents = [member for member in generation.members if member.item != ITEM]
         known = {member.unit for member in generation.members}
         artifacts = (artifact for artifact in generation.artifacts if not isinstance(artifact, PlacedFile))
-        return tuple(member for member in keeps_out(artifacts, spoken_of, now, begin) if member.unit not in known)
+        kept_out = keeps_out(artifacts, named_in_documents, now, begin)
+        return tuple(member for member in kept_out if member.unit not in known)
 
     def _stamp(self) -> Iterator[tuple[str, int]]:
-        """When the directories of units, and of what targets want, were changed last."""
+        """Yield the time of the last change of each directory of units and of each ``.wants`` directory in it."""
         for place in NOW:
             folders = [name for name in rootfs.names(self._root, place) if name.rpartition(".")[2] in DEPENDENCIES]
             for path in (place, *(f"{place}/{name}" for name in folders)):

@@ -1,58 +1,100 @@
-"""The running machine, as far as a plan or a status looks at it."""
+"""The running machine, as a plan or a status looks at it.
+
+two generations ──Observer──▶ Observed: unit states, and every reason to leave a unit alone
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from ordain.agent.apply.kept_out_units import KeptOutUnits
 from ordain.agent.apply.protected_units import roles
-from ordain.agent.model import Applied, Change, Effect, Generation, Observed
+from ordain.agent.generation import keep_running, with_starters
+from ordain.agent.model import Change, Effect, Generation, Observed
+from ordain.agent.plan.diff import diff
 from ordain.agent.plan.planner import units
 from ordain.agent.plan.stale_processes import waits
 from ordain.agent.state.holds import read_holds
 from ordain.agent.state.source_loss_record import read_loss
+from ordain.agent.state.store import Store
 from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
-from ordain.transforms.model import Wanted
-
-
-async def observe(systemd: Systemd, old: Generation, new: Generation, changes: Collection[Change]) -> Observed:
-    """What `plan.plan` looks at, for ``old`` → ``new``, whose `diff` is ``changes``.
-
-    One call tells the states of all units; the rest of what there is to know is asked only of those that
-    change or do not run, since every property costs a quarter of a millisecond.
-    """
-    return await look(systemd, units(old, new, changes), closely={change.unit for change in changes})
+from ordain.transforms.model import OnRemove, Wanted
 
 
 async def look(systemd: Systemd, names: Iterable[str], *, closely: Iterable[str] = ()) -> Observed:
-    """Units by name; in full those that do not run and those in ``closely``."""
+    """Return the states of units; with all properties for units that do not run and for those in ``closely``.
+
+    One call returns the states of all units. Every further property costs a quarter of a millisecond.
+    """
     found = await systemd.list_units(names)
     chosen = {name for name, state in found.items() if not state.running}
     chosen |= found.keys() & set(closely)
     return Observed(units=found | await systemd.inspect(chosen))
 
 
-async def weigh(
-    systemd: Systemd,
-    observed: Observed,
-    *,
-    new: Generation,
-    changes: Collection[Change],
-    root: Path,
-    applied: Applied | None,
-) -> Observed:
-    """``observed`` with what stands against touching its units. Raises `Failure` for holds that cannot be read."""
-    behind = [unit for unit, was in applied.units.items() if was.waits] if applied else []
-    states = await systemd.inspect(behind, INVOCATION_ID)
-    waiting = waits(applied, {name: s.invocation_id for name, s in states.items() if s.running})
-    changed = {c.unit for c in changes if c.effect in (Effect.RELOAD, Effect.RESTART)}
-    changed |= {m.unit for m in new.members if m.wanted in (Wanted.STOPPED, Wanted.MASKED) or not m.item}
-    started = {m.starts for m in new.members if m.unit in changed}
-    return replace(
-        observed,
-        waits=waiting,
-        holds=read_holds(root),
-        lost=frozenset(read_loss(root).stopped),
-        protected=await roles(systemd, (changed | started | waiting.keys()) & observed.units.keys(), root),
-    )
+class Observer:
+    """Observes the machine below ``root``. ``caller`` is always the process that asked, 0 if nobody did."""
+
+    def __init__(self, *, systemd: Systemd, root: Path, store: Store) -> None:
+        self._systemd = systemd
+        self._root = root
+        self._store = store
+        self._kept_out = KeptOutUnits(root)
+
+    async def for_plan(self, old: Generation, new: Generation, *, caller: int) -> Observed:
+        """Return what `plan` needs to lead from ``old`` to ``new``. Raises `UnreadableHolds`."""
+        changes = diff(old, new)
+        was, will = await asyncio.to_thread(lambda: (self.with_kept_out(old), self.with_kept_out(new)))
+        states = await look(self._systemd, units(was, will, changes), closely={change.unit for change in changes})
+        observed = replace(
+            states,
+            kept_out=was.members[len(old.members) :],
+            keeps_out=will.members[len(new.members) :],
+        )
+        return await self.with_obstacles(observed, will, changes, caller=caller)
+
+    async def with_obstacles(
+        self, observed: Observed, new: Generation, changes: Collection[Change] = (), *, caller: int
+    ) -> Observed:
+        """Return ``observed`` with everything that forbids a job: holds, protected units, a lost source.
+
+        It also has the changes that running processes did not get yet. Raises `UnreadableHolds`.
+        """
+        applied = self._store.read_applied()
+        behind = [unit for unit, was in applied.units.items() if was.waits] if applied else []
+        states = await self._systemd.inspect(behind, INVOCATION_ID)
+        waiting = waits(applied, {name: s.invocation_id for name, s in states.items() if s.running})
+        changed = {c.unit for c in changes if c.effect in (Effect.RELOAD, Effect.RESTART)}
+        changed |= {m.unit for m in new.members if m.wanted in (Wanted.STOPPED, Wanted.MASKED) or not m.item}
+        started = {m.starts for m in new.members if m.unit in changed}
+        candidates = (changed | started | waiting.keys()) & observed.units.keys()
+        return replace(
+            observed,
+            waits=waiting,
+            holds=read_holds(self._root),
+            lost=frozenset(read_loss(self._root).stopped),
+            protected=await roles(self._systemd, candidates, self._root, caller=caller),
+        )
+
+    def with_kept_out(self, generation: Generation) -> Generation:
+        """Return ``generation`` with a member for every unit that exclusive boot keeps out now."""
+        return self._kept_out.completed(generation)
+
+    async def with_removed_units(self, new: Generation, last: Generation, *, caller: int) -> Generation:
+        """Return ``new`` with those removed units of ``last`` that stay until they stop by themselves.
+
+        They run, and the documents let them (``on-remove: keep``), or nobody may stop them (`generation.keep_running`).
+        """
+        wanted = {member.unit for member in new.members}
+        removed = {member.unit: member for member in last.members if member.unit not in wanted}
+        held = with_starters(read_holds(self._root), last.members).keys() & removed.keys()
+        untouchable = held | (await roles(self._systemd, removed, self._root, caller=caller)).keys()
+        may_stay = untouchable | {unit for unit, member in removed.items() if member.on_remove is OnRemove.KEEP}
+        if not may_stay:
+            return new
+        states = await self._systemd.list_units(may_stay)
+        running = {unit for unit, state in states.items() if state.running}
+        return keep_running(new, last, running, untouchable)

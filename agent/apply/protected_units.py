@@ -1,6 +1,7 @@
-"""Units that nobody expects to be stopped, by their role and not by their name alone; effect: asks the bus and /proc.
+"""Units that nobody expects an apply to stop: they are known by their role, not by their name alone.
 
-Such a unit is reloaded, or left until the next boot, unless the documents say ``on-change: restart`` of it (`decide`).
+The apply reloads such a unit, or leaves it until the next boot, unless the documents set ``on-change: restart`` for it
+(`unit_decision`).
 
     root/run/ordain/callers    the sessions that asked for changes, by their leaders: protected as long as they last
 """
@@ -10,7 +11,6 @@ from __future__ import annotations
 import fnmatch
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextvars import ContextVar
 from pathlib import Path
 
 from ordain.agent.plan.unit_view import SESSION
@@ -18,14 +18,12 @@ from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import DBUS, DBUS_PATH, BusError
 from ordain.agent.system.systemd1 import Systemd
 
-CALLER: ContextVar[int] = ContextVar("caller", default=0)
-"""The process that asks for an apply, 0 for none: the unit its session hangs on is protected."""
 OWNERS = {
     "org.freedesktop.DBus": "the message bus",
     "org.freedesktop.login1": "the login manager",
     "org.ordain.Agent1": "Ordain itself",
 }
-"""Bus names, whose owner has the role whatever its unit is called."""
+"""Bus names: whoever owns one has the role, whatever the name of its unit."""
 NAMES = {
     "dbus.service": "the message bus",
     "dbus-broker.service": "the message bus",
@@ -49,54 +47,57 @@ NAMES = {
     "session-*.scope": "a session",
     "user-*.slice": "a session",
 }
-"""What every systemd has under one name, and names where there is no bus to ask."""
+"""Unit names that are the same on every machine; also those of the bus names above, for a machine without a bus."""
 PATH = "run/ordain/callers"
 _PARENT, _SESSION, _TERMINAL, _STARTED = 1, 3, 4, 19
-"""Where `_number` finds the parent, the leader of the session, the terminal, and the start in ticks since the boot."""
+"""The fields for `_stat_field`: parent, session leader, terminal, and start time in clock ticks since the boot."""
 
 
-async def roles(systemd: Systemd, units: Iterable[str], root: Path) -> Mapping[str, str]:
-    """Of ``units`` those that have a role, and which."""
+async def roles(systemd: Systemd, units: Iterable[str], root: Path, *, caller: int) -> Mapping[str, str]:
+    """Return those of ``units`` that have a role, with the role; ``caller`` is the process that asked, or 0.
+
+    The session of the caller, and everything above it, has a role: an apply must not end the session that runs it.
+    """
     wanted = frozenset(units)
     if not wanted:
         return {}
     found: dict[str, str] = {}
-    for asks in {CALLER.get(), *(leader for leader, _ in _callers(root))} - {0}:
-        for pid in _ancestors(asks):
+    for process in {caller, *(leader for leader, _ in _remembered(root))} - {0}:
+        for pid in _ancestors(process):
             found.setdefault(await systemd.unit_of(pid), SESSION)
-        found.update(dict.fromkeys(_terminals(asks), SESSION))
+        found.update(dict.fromkeys(_terminal_units(process), SESSION))
     for name, role in OWNERS.items():
         if pid := await _owner(systemd, name):
             found[await systemd.unit_of(pid)] = role
     found |= {unit: role for unit in wanted for pattern, role in NAMES.items() if fnmatch.fnmatchcase(unit, pattern)}
-    starters = await systemd.inspect(found.keys() - {""}, frozenset({"triggered_by"}))
-    for unit, state in starters.items():
+    triggered = await systemd.inspect(found.keys() - {""}, frozenset({"triggered_by"}))
+    for unit, state in triggered.items():
         for trigger in state.triggered_by:
             found.setdefault(trigger, found[unit])
     return {unit: found[unit] for unit in sorted(wanted & found.keys())}
 
 
-def remember(root: Path) -> None:
-    """Protect the session of the caller from what others ask for, too, as long as it lasts."""
-    session = _number(CALLER.get(), _SESSION)
-    started = _number(session, _STARTED)
-    known = _callers(root)
+def remember_session(root: Path, caller: int) -> None:
+    """Protect the session of the process ``caller`` from the applies of others, too, as long as it lasts."""
+    session = _stat_field(caller, _SESSION)
+    started = _stat_field(session, _STARTED)
+    known = _remembered(root)
     if started and (session, started) not in known:
         atomic_files.make_folder((root / PATH).parent)
         atomic_files.replace(root / PATH, json.dumps([*known, (session, started)]).encode())
 
 
-def _callers(root: Path) -> list[tuple[int, int]]:
-    """The sessions remembered that there still are: process id and start of their leaders."""
+def _remembered(root: Path) -> list[tuple[int, int]]:
+    """Return the remembered sessions that still exist: process id and start time of each leader."""
     try:
-        found = [(int(pid), int(started)) for pid, started in json.loads((root / PATH).read_bytes())]
+        sessions = [(int(pid), int(started)) for pid, started in json.loads((root / PATH).read_bytes())]
     except (OSError, ValueError, TypeError):
         return []
-    return [(pid, started) for pid, started in found if _number(pid, _STARTED) == started]
+    return [(pid, started) for pid, started in sessions if _stat_field(pid, _STARTED) == started]
 
 
 async def _owner(systemd: Systemd, name: str) -> int:
-    """The process behind a bus name, 0 for none."""
+    """Return the process that owns a bus name, 0 if none does."""
     try:
         return int(await systemd.bus.call(DBUS, DBUS_PATH, DBUS, "GetConnectionUnixProcessID", "s", name))
     except BusError:
@@ -104,24 +105,27 @@ async def _owner(systemd: Systemd, name: str) -> int:
 
 
 def _ancestors(pid: int) -> Iterator[int]:
-    """The process and those above it but PID 1: above a login shell is the sshd that listens."""
+    """Yield the process and those above it except PID 1; above a login shell, for example, is sshd."""
     while pid > 1:
         yield pid
-        pid = _number(pid, _PARENT)
+        pid = _stat_field(pid, _PARENT)
 
 
-def _terminals(pid: int) -> tuple[str, ...]:
-    """The units that may have put the login on the terminal of ``pid``, which logind moved out of them."""
-    number = _number(pid, _TERMINAL)
+def _terminal_units(pid: int) -> tuple[str, ...]:
+    """Return the units that may have started the login on the terminal of ``pid``.
+
+    logind moves a login out of them into a scope, so they are not above it any more.
+    """
+    number = _stat_field(pid, _TERMINAL)
     try:
         name = Path(f"/sys/dev/char/{number >> 8 & 0xFFF}:{number & 0xFF}").readlink().name
-    except OSError:  # a pseudo-terminal is not there: whoever has it is an ancestor
+    except OSError:  # a pseudo-terminal has no entry there; whoever holds it is an ancestor
         return ()
     return f"getty@{name}.service", f"serial-getty@{name}.service", f"{name}-getty.service"
 
 
-def _number(pid: int, field: int) -> int:
-    """A field of /proc/PID/stat, counted from the state on (proc(5)); 0 for a process that is gone."""
+def _stat_field(pid: int, field: int) -> int:
+    """Return a field of /proc/PID/stat, counted from the state on (proc(5)); 0 if the process has ended."""
     try:
         return int(Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()[field])
     except (OSError, IndexError):

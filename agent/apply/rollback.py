@@ -1,139 +1,173 @@
-"""What one asks for by hand, and its opposite: confirm a trial, let it go, go back to an earlier generation; effect."""
+"""The end of a trial, and the way to an earlier generation.
+
+confirm   the generation on trial stays             expire   its time is over: it is rolled back
+recover   an earlier agent or dead-man left this    to       roll back to an earlier generation, and pin it
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
-from ordain.agent.apply.engine import Engine
-from ordain.agent.apply.trial import Trial, arm, armed
+from ordain.agent.apply.apply_steps import ApplySteps, PlannedApply
+from ordain.agent.apply.generation_writer import GenerationWriter
+from ordain.agent.apply.observe import Observer
+from ordain.agent.apply.trial import Trial, Trials, deadman_runs, watch_with_deadman
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.model import Generation, Outcome, Plan
 from ordain.agent.plan.outcome import ROLLED_BACK
 from ordain.agent.plan.planner import plan
-from ordain.agent.state.apply_journal import Entry, Phase
-from ordain.agent.state.decisions import Pin
+from ordain.agent.state.apply_journal import Entry, Journal, Phase
+from ordain.agent.state.decisions import Decisions, Pin
+from ordain.agent.state.store import Store
 from ordain.agent.status import Condition
 from ordain.agent.system.apply_lock import locked
+from ordain.agent.system.systemd1 import Systemd
 
 PATIENCE_SEC = 10.0
-"""How long one who asks waits for an apply to end."""
+"""How long somebody who asks waits until an apply has ended."""
+RECOVER_SEC = 60.0
+"""How long the agent waits for the lock when it starts."""
 
 
-async def confirm(engine: Engine) -> Trial:
-    """Keep the generation on trial, over boots too. Raises `Failure` if there is none, or it is too late."""
-    async with locked(engine.root, PATIENCE_SEC):
-        await engine.resume_now()
-        trial = engine.trials.confirm()
-        _keep(engine, trial)
-        return trial
+class Rollback:
+    """Ends trials and rolls generations back on the machine below ``root``."""
+
+    def __init__(
+        self,
+        *,
+        systemd: Systemd,
+        root: Path,
+        store: Store,
+        writer: GenerationWriter,
+        decisions: Decisions,
+        trials: Trials,
+        journal: Journal,
+        observer: Observer,
+        steps: ApplySteps,
+    ) -> None:
+        self._systemd = systemd
+        self._root = root
+        self._store = store
+        self._writer = writer
+        self._decisions = decisions
+        self._trials = trials
+        self._journal = journal
+        self._observer = observer
+        self._steps = steps
+
+    async def confirm(self, *, caller: int = 0) -> int:
+        """Keep the generation on trial, and return its number. Raises `Failure` if there is none, or it is too late."""
+        async with locked(self._root, PATIENCE_SEC):
+            await self._steps.resume(caller=caller)
+            trial = self._trials.confirm()
+            self._keep(trial)
+            return trial.number
+
+    async def expire(self) -> Outcome | None:
+        """Roll back the trial whose time is over; return None if there is none."""
+        async with locked(self._root, PATIENCE_SEC):
+            trial = self._trials.expired()
+            if trial is None:
+                return None
+            return await self._undo(trial, f"was not confirmed within {trial.seconds} s")
+
+    async def recover(self) -> Outcome | None:
+        """Finish what an agent or a dead-man that was killed left undone; return the outcome of a rollback.
+
+        A trial that nobody watches any more is watched again, or rolled back if its time is over.
+        """
+        async with locked(self._root, RECOVER_SEC):
+            if confirmed := self._trials.confirmed():
+                self._keep(confirmed)
+            trial = self._trials.pending()
+            watched = await deadman_runs(self._systemd)
+            if trial and not watched and trial.left_sec > 0:
+                await watch_with_deadman(self._systemd, self._trials, trial)
+            elif trial and not watched:
+                self._trials.expire(trial)
+        return None if watched else await self.expire()
+
+    async def to(self, number: int, revision: str, *, caller: int = 0) -> Outcome:
+        """Roll back to generation ``number`` (0: the one before) and stay there while the source is at ``revision``.
+
+        During a trial, the one before is the generation that was in force before the trial. Raises `Failure`.
+        """
+        async with locked(self._root, PATIENCE_SEC):
+            await self._steps.resume(caller=caller)
+            trial = self._trials.pending()
+            if trial and number in (0, self._store.known(trial.rollback_to).number):
+                trial = self._trials.take_from_deadman(trial)
+                outcome = await self._undo(trial, "was rolled back by an administrator", caller=caller)
+                return replace(outcome, exit_status=0) if outcome.exit_status == ROLLED_BACK else outcome
+            self._trials.require_none()
+            old = self._store.applied()
+            new = self._numbered(number) if number else self._before(old)
+            observed = await self._observer.for_plan(old, new, caller=caller)
+            before = self._decisions.now
+            # Before the first effect: an agent that is killed resumes the apply, and must not follow the source then.
+            self._decisions.hold(Pin(number=new.number, hash=new.hash, revision=revision))
+            planned = plan(old, new, observed)
+            return await self._steps.start(
+                PlannedApply(plan=planned, new=new, observed=observed, decided=before, caller=caller)
+            )
+
+    def _keep(self, trial: Trial) -> None:
+        """Commit a generation that was confirmed."""
+        self._writer.commit_proven(self._store.known(trial.hash))
+        if not trial.automatic:  # an automatic trial is part of an apply, which has recorded its decisions already
+            self._decisions.reject(None)
+            self._decisions.stand(trial.decided)
+        self._trials.clear()
+
+    async def _undo(self, trial: Trial, why: str, *, caller: int = 0) -> Outcome:
+        """Roll back a trial, however far its apply has come."""
+        now, unfinished = self._store.applied(), self._journal.unfinished()
+        steps = replace(unfinished.plan if unfinished else Plan(), from_hash=trial.rollback_to, to_hash=now.hash)
+        entry = Entry(
+            phase=Phase.BACK,
+            number=now.number,
+            plan=steps,
+            running=trial.running,
+            failing=trial.failing,
+            decided=self._decisions.now,
+            failed=Outcome(generation=trial.number, hash=trial.hash, plan=steps, why=why),
+        )
+        self._journal.begin(entry)
+        return await self._steps.roll_back(entry, now, caller=caller)
+
+    def _numbered(self, number: int) -> Generation:
+        try:
+            return self._store.load(number)
+        except KeyError:
+            raise Failure(f"there is no generation {number}; `ordainctl history` lists all") from None
+        except DamagedGeneration as damaged:
+            raise Failure(str(damaged)) from None
+
+    def _before(self, now: Generation) -> Generation:
+        """Return the latest undamaged generation before ``now`` that differs from it and was not rolled back."""
+        for saved in reversed(self._store.history()):
+            if saved.number < now.number and not saved.damaged and saved.hash != now.hash:
+                outcome = self._store.outcome(saved.number)
+                if outcome is None or outcome.rejected != saved.number:
+                    return self._store.load(saved.number)
+        raise Failure("there is no generation before this one; `ordainctl history` lists all")
 
 
-def _keep(engine: Engine, trial: Trial) -> None:
-    generation = engine.known(trial.hash)
-    engine.prove(generation)
-    if not trial.by_itself:  # or all that was decided stands already
-        engine.decisions.reject(None)
-        engine.decisions.stand(trial.stand)
-    engine.trials.clear()
-
-
-async def expired(engine: Engine) -> Outcome | None:
-    """Go back from the trial whose time is over; None if there is none."""
-    async with locked(engine.root, PATIENCE_SEC):
-        trial = engine.trials.expired()
-        return await _undo(engine, trial, f"was not confirmed within {trial.seconds} s") if trial else None
-
-
-async def _undo(engine: Engine, trial: Trial, why: str) -> Outcome:
-    """Go back from a trial, however far its apply came, under the lock."""
-    now, was = engine.applied(), engine.journal.unfinished()
-    steps = replace(was.plan if was else Plan(), from_hash=trial.back, to_hash=now.hash)
-    entry = Entry(
-        phase=Phase.BACK,
-        number=now.number,
-        plan=steps,
-        running=trial.running,
-        failing=trial.failing,
-        decided=engine.decisions.now,
-        failed=Outcome(generation=trial.number, hash=trial.hash, plan=steps, why=why),
-    )
-    engine.journal.begin(entry)
-    return await engine.go_back(entry, now)
-
-
-async def mend(engine: Engine) -> Outcome | None:
-    """Bring to its end what an earlier agent, or a dead-man that was killed, left; the outcome if that was to go back.
-
-    A trial that nobody watches any more is watched again, or goes back if its time is over.
-    """
-    async with locked(engine.root, 60.0):
-        if kept := engine.trials.confirmed():
-            _keep(engine, kept)
-        trial = engine.trials.under_way()
-        watched = await armed(engine.systemd)
-        if trial and not watched and trial.left_sec > 0:
-            await arm(engine.systemd, engine.trials, trial)
-        elif trial and not watched:
-            engine.trials.expire(trial)
-    return None if watched else await expired(engine)
-
-
-async def rollback(engine: Engine, number: int, revision: str) -> Outcome:
-    """Go to generation ``number`` (0: the one before) and stay while the source is at ``revision``.
-
-    On trial, 0 is the one in force before it. Raises `Failure`.
-    """
-    async with locked(engine.root, PATIENCE_SEC):
-        await engine.resume_now()
-        trial = engine.trials.under_way()
-        if trial and number in (0, engine.known(trial.back).number):
-            trial = engine.trials.take_back(trial)
-            outcome = await _undo(engine, trial, "was taken back by hand")
-            return replace(outcome, exit_status=0) if outcome.exit_status == ROLLED_BACK else outcome
-        engine.trials.refuse()
-        old = engine.applied()
-        new = _numbered(engine, number) if number else _before(engine, old)
-        observed = await engine.observe(old, new)
-        was = engine.decisions.now
-        # Before it is done: an agent that is killed meanwhile resumes it, and must not follow the source then.
-        engine.decisions.hold(Pin(number=new.number, hash=new.hash, revision=revision))
-        return await engine.change(plan(old, new, observed), old, new, observed, decided=was)
-
-
-def _numbered(engine: Engine, number: int) -> Generation:
-    try:
-        return engine.store.load(number)
-    except KeyError:
-        raise Failure(f"there is no generation {number} (`ordainctl history`)") from None
-    except DamagedGeneration as damaged:
-        raise Failure(str(damaged)) from None
-
-
-def _before(engine: Engine, now: Generation) -> Generation:
-    """The latest whole generation before ``now`` that is another one, and none that was gone back from."""
-    for saved in reversed(engine.store.history()):
-        if saved.number < now.number and not saved.damaged and saved.hash != now.hash:
-            came = engine.store.outcome(saved.number)
-            if came is None or came.rejected != saved.number:
-                return engine.store.load(saved.number)
-    raise Failure("there is no generation before this one (`ordainctl history`)")
-
-
-def decided(engine: Engine) -> Iterator[Condition]:
-    """What was decided and still holds, for the user to know."""
-    if trial := engine.trials.under_way():
-        what = f"generation {trial.number} goes back at {trial.by} unless it is confirmed"
-        yield Condition(code="Trial", what=what, hint="ordainctl confirm, or ordainctl rollback")
-    elif bad := engine.decisions.rejected:
-        what = f"generation {bad.number} failed and was gone back from: {bad.why}"
+def decision_conditions(trials: Trials, decisions: Decisions) -> Iterator[Condition]:
+    """Yield a condition for a pending trial, a generation that was rolled back, and a pinned one."""
+    if trial := trials.pending():
+        what = f"generation {trial.number} is rolled back at {trial.until_text} unless it is confirmed"
+        yield Condition(code="Trial", what=what, hint="run `ordainctl confirm`, or `ordainctl rollback`")
+    elif bad := decisions.rejected:
+        what = f"generation {bad.number} failed and was rolled back: {bad.why}"
         if bad.complete:
-            hint = "change the documents, or `ordainctl apply` to try again"
+            hint = "change the documents, or run `ordainctl apply` to try again"
             yield Condition(code="RolledBack", what=what, hint=hint)
         else:
-            yield Condition(
-                code="RollbackIncomplete", what=f"{what}; not all is as it was before", hint="see the journal"
-            )
-    if pin := engine.decisions.pin:
-        what = f"generation {pin.number} stays until a document changes"
-        yield Condition(code="Pinned", what=what, hint="ordainctl follow")
+            what = f"{what}; some units are not as they were before"
+            yield Condition(code="RollbackIncomplete", what=what, hint="see the journal")
+    if pin := decisions.pin:
+        what = f"generation {pin.number} stays in force until a document changes"
+        yield Condition(code="Pinned", what=what, hint="run `ordainctl follow` to follow the documents again")

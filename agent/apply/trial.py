@@ -1,12 +1,12 @@
-"""A generation that goes back unless it is confirmed in time, whatever becomes of the agent; effect.
+"""A trial: a generation that is rolled back unless it is confirmed in time, whatever becomes of the agent.
 
-    root/run/ordain/trial            under way: what to go back to, and until when
-    root/run/ordain/trial.confirmed  it stays
-    root/run/ordain/trial.expired    it goes back
+    root/run/ordain/trial            pending: the generation to roll back to, and the deadline
+    root/run/ordain/trial.confirmed  the generation stays
+    root/run/ordain/trial.expired    the generation is rolled back
 
-A trial ends by a rename, which only one can do: whoever confirms, or the dead-man (`deadman`), a service of PID 1's
-that looks at the file until its time is over. All of it is on a tmpfs, and the generation in /run only: a power cut
-boots the proven one.
+A trial ends by a rename, which succeeds only once: either for whoever confirms, or for the dead-man (`deadman`), a
+service of PID 1 that looks at the file until the deadline has passed. All of it is on a tmpfs, and so is the generation
+on trial: after a power cut, the machine boots the proven generation.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from ordain.agent.apply.evaluate import baseline
 from ordain.agent.apply.jobs import patience
+from ordain.agent.apply.reachability import HostAnswer, NetworkPeer, PeerKind
 from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Observed, Plan, Verb, to_json
@@ -34,109 +36,132 @@ from ordain.agent.system.systemd1 import Systemd
 PATH = "run/ordain/trial"
 AGENT = "ordain-agent.service"
 DEADMAN = "ordain-deadman.service"
-ARM_SEC = 30.0
+START_SEC = 30.0
+"""The dead-man has this long to start."""
 MARGIN_SEC = 1.0
-"""So near its end a trial is the dead-man's."""
+"""A trial that ends sooner than this is left to the dead-man."""
 LONGEST_SEC = 86400
+ROLLED_BY_ADMINISTRATOR = "rolled back by an administrator"
+"""The token of a trial that the dead-man must leave alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
-    """``number``, ``hash``: on trial. ``back``: the hash to go back to. ``until``: seconds of the boot's clock,
-    ``by``: the same for people.
+    """A generation on trial.
 
-    ``running`` and ``failing`` are the baseline before it. ``agent``: whether the agent ran, and is to run again.
-    ``stand``: what is decided of the source once it is confirmed. ``by_itself``: what applies it ends it too,
-    once it knows that ``reach`` still holds (`reachability`).
+    ``number`` and ``hash`` are of the generation on trial, ``rollback_to`` is the hash of the one before. It lasts
+    ``seconds``, until ``until`` on the clock of this boot (`now_sec`); ``until_text`` is the same as HH:MM:SS.
+    ``running`` and ``failing`` are the units that ran, and that had failed, before the apply. ``agent``: the agent ran,
+    and is to run again after a rollback. ``decided`` is recorded once the trial is confirmed. An ``automatic`` trial
+    is confirmed by the apply itself, once it has reached all ``peers`` again (`connectivity_guard`).
     """
 
     token: str
     number: int
     hash: str
-    back: str
+    rollback_to: str
     seconds: int
     until: float = 0.0
-    by: str = ""
+    until_text: str = ""
     running: tuple[str, ...] = ()
     failing: tuple[str, ...] = ()
     agent: bool = False
-    stand: Decided = field(default_factory=Decided)
-    by_itself: bool = False
-    reach: tuple[str, ...] = ()
+    decided: Decided = field(default_factory=Decided)
+    automatic: bool = False
+    peers: tuple[NetworkPeer, ...] = ()
 
     @property
     def left_sec(self) -> float:
-        """Seconds that are left."""
+        """Return the seconds that are left; negative after the deadline."""
         return self.until - now_sec()
+
+    def ending_in(self, seconds: float) -> Trial:
+        """Return the trial with its deadline ``seconds`` from now."""
+        until_text = (datetime.now(UTC) + timedelta(seconds=seconds)).astimezone().strftime("%H:%M:%S")
+        return replace(self, until=now_sec() + seconds, until_text=until_text)
+
+
+_KEYS = {
+    "rollback_to": "back",
+    "until_text": "by",
+    "decided": "stand",
+    "automatic": "by_itself",
+    "peers": "reach",
+}
+"""Fields that have another key in the file. An agent that was just upgraded reads the trial of the one before."""
 
 
 def now_sec() -> float:
-    """The clock of this boot, which goes on in suspend and takes no leaps."""
+    """Return the seconds since the boot; this clock goes on while the machine is suspended, and nobody can set it."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Trials:
-    """The files below ``root``."""
+    """The files of the trial below ``root``."""
 
     def __init__(self, root: Path) -> None:
         self._path = root / PATH
         self._confirmed = root / f"{PATH}.confirmed"
         self._expired = root / f"{PATH}.expired"
 
-    def under_way(self) -> Trial | None:
-        """The trial that waits for its end."""
+    def pending(self) -> Trial | None:
+        """Return the trial that waits to be confirmed."""
         return _read(self._path)
 
     def confirmed(self) -> Trial | None:
-        """The trial that is to stay, while that is being done."""
+        """Return the trial that was confirmed, until that is recorded."""
         return _read(self._confirmed)
 
     def expired(self) -> Trial | None:
-        """The trial that is to go back, while that is being done."""
+        """Return the trial that is to be rolled back, until that is done."""
         return _read(self._expired)
 
     def write(self, trial: Trial) -> None:
-        """Begin a trial, or give it another end."""
+        """Start a trial, or change the pending one."""
         atomic_files.make_folder(self._path.parent)
-        atomic_files.replace(self._path, json.dumps(to_json(trial)).encode())
+        atomic_files.replace(self._path, json.dumps(_encode(trial)).encode())
 
     def confirm(self) -> Trial:
-        """End the trial: it stays. Raises `Failure` if there is none, or it is too late."""
-        trial = self.under_way()
+        """End the pending trial: the generation stays. Raises `Failure` if there is none, or it is too late."""
+        trial = self.pending()
         if trial is None:
-            raise Failure("too late: it is going back" if self.expired() else "there is no trial to confirm")
+            raise Failure("too late: it is being rolled back" if self.expired() else "there is no trial to confirm")
         if trial.left_sec <= 0:
-            raise Failure("too late: it is going back")
+            raise Failure("too late: it is being rolled back")
         return self._end(self._confirmed, trial)
 
     def expire(self, trial: Trial) -> Trial:
-        """End this very trial: it goes back. Raises `Failure` if it was confirmed, or is another one."""
-        found = self.under_way()
-        if found is None or found.token != trial.token:
+        """End exactly this trial: it is to be rolled back. Raises `Failure` if it has ended, or is another one."""
+        pending = self.pending()
+        if pending is None or pending.token != trial.token:
             raise Failure("the trial has ended")
         return self._end(self._expired, trial)
 
-    def refuse(self) -> None:
-        """Raises `Failure` while a trial waits for its end."""
-        trial = self.under_way()
+    def require_none(self) -> None:
+        """Raise `Failure` while a trial is pending."""
+        trial = self.pending()
         if trial is not None:
             raise Failure(
-                f"generation {trial.number} is on trial until {trial.by}: `ordainctl confirm` or `ordainctl rollback`"
+                f"generation {trial.number} is on trial until {trial.until_text}:"
+                " use `ordainctl confirm` or `ordainctl rollback` first"
             )
 
-    def take_back(self, trial: Trial) -> Trial:
-        """End the trial by hand: it goes back, and the dead-man has no part in it. Raises `Failure`."""
+    def take_from_deadman(self, trial: Trial) -> Trial:
+        """End the trial for an administrator who rolls it back. Raises `Failure` if the dead-man is about to do so."""
         if trial.left_sec < MARGIN_SEC:
-            raise Failure("it is going back by itself")
-        mine = replace(trial, token="by hand")
+            raise Failure("the trial has ended: it is being rolled back")
+        mine = replace(trial, token=ROLLED_BY_ADMINISTRATOR)
         self.write(mine)
         return self.expire(mine)
 
     @contextlib.contextmanager
-    def ended_by_itself(self) -> Iterator[None]:
-        """Within it, what is on trial stays, if nobody is asked whether it may. Raises `Failure` if it is too late."""
-        trial = self.under_way()
-        if trial is None or not trial.by_itself:
+    def confirming_automatic(self) -> Iterator[None]:
+        """Confirm an automatic trial before the block, and forget it after; do nothing for another trial or none.
+
+        Raises `Failure` if it is too late to confirm it.
+        """
+        trial = self.pending()
+        if trial is None or not trial.automatic:
             yield
             return
         self.confirm()
@@ -151,53 +176,60 @@ class Trials:
         return trial
 
     def clear(self) -> None:
-        """What was to be done at the end of a trial is done."""
+        """Forget the trial: everything that its end required is done."""
         for path in (self._path, self._confirmed, self._expired):
             path.unlink(missing_ok=True)
 
 
-async def begin(
-    systemd: Systemd,
-    trials: Trials,
-    planned: Plan,
-    observed: Observed,
-    *,
-    number: int,
-    seconds: int,
-    stand: Decided | None = None,
-    reach: tuple[str, ...] = (),
-) -> None:
-    """Begin the trial of generation ``number``, before the first effect of ``planned``. Raises `Failure`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRequest:
+    """The trial of generation ``number``, which ``plan`` is about to place on a machine as ``observed``.
 
-    The units may take their time; what is left to confirm begins when they are done (`lasting`). With ``reach``,
-    whoever applies it ends it.
+    It lasts ``seconds`` once the jobs of the plan have ended; ``decided`` is recorded when it is confirmed. With
+    ``peers``, the apply confirms it itself.
     """
-    if not 0 < seconds <= LONGEST_SEC:
-        raise Failure(f"--confirm takes 1 to {LONGEST_SEC} seconds")
+
+    plan: Plan
+    observed: Observed
+    number: int
+    seconds: int
+    decided: Decided = field(default_factory=Decided)
+    peers: tuple[NetworkPeer, ...] = ()
+
+
+async def begin(systemd: Systemd, trials: Trials, request: TrialRequest) -> None:
+    """Begin a trial, before the first effect of its plan. Raises `Failure`.
+
+    The deadline leaves the jobs their time; the time to confirm it starts when they have ended (`Trial.ending_in`).
+    """
+    planned = request.plan
+    if not 0 < request.seconds <= LONGEST_SEC:
+        raise Failure(f"--confirm: {request.seconds} is out of range; use 1 to {LONGEST_SEC} seconds")
     if not planned.from_hash:
-        raise Failure("there is nothing to go back to; apply without --confirm")
-    before = await baseline(systemd, observed)
+        raise Failure("there is no generation to roll back to; apply without --confirm")
+    before = await baseline(systemd, request.observed)
     trial = Trial(
         token=uuid.uuid4().hex,
-        number=number,
+        number=request.number,
         hash=planned.to_hash,
-        back=planned.from_hash,
-        seconds=seconds,
+        rollback_to=planned.from_hash,
+        seconds=request.seconds,
         running=tuple(sorted(before.running)),
         failing=tuple(sorted(before.failing)),
         agent=await _runs(systemd, AGENT),
-        stand=stand or Decided(),
-        by_itself=bool(reach),
-        reach=reach,
+        decided=request.decided,
+        automatic=bool(request.peers),
+        peers=request.peers,
     )
-    await arm(systemd, trials, lasting(trial, seconds + patience((*planned.stops, *planned.jobs), observed)))
+    jobs_sec = patience((*planned.stops, *planned.jobs), request.observed)
+    await watch_with_deadman(systemd, trials, trial.ending_in(request.seconds + jobs_sec))
 
 
-async def arm(systemd: Systemd, trials: Trials, trial: Trial) -> None:
-    """Begin a trial; returns when the dead-man watches it. Raises `Failure`."""
+async def watch_with_deadman(systemd: Systemd, trials: Trials, trial: Trial) -> None:
+    """Write the trial and start the dead-man; return when it watches. Raises `Failure`."""
     trials.write(trial)
     properties = {
-        "Description": Variant("s", f"Go Back from Generation {trial.number} Unless It Is Confirmed"),
+        "Description": Variant("s", f"Roll Back Generation {trial.number} Unless It Is Confirmed"),
         "Type": Variant("s", "notify"),
         "ExecStart": Variant(
             "a(sasb)", [(sys.executable, [sys.executable, "-Im", "ordain.agent.apply.deadman", trial.token], False)]
@@ -210,9 +242,9 @@ async def arm(systemd: Systemd, trials: Trials, trial: Trial) -> None:
         "Environment": Variant("as", ["LC_ALL=C.UTF-8", "PYTHONUNBUFFERED=1"]),
     }
     try:
-        if await armed(systemd):  # of a trial before, which it is about to notice
-            await systemd.wait(await systemd.queue(Verb.STOP, DEADMAN), ARM_SEC)
-        result = await systemd.wait(await systemd.queue_transient(DEADMAN, properties), ARM_SEC)
+        if await deadman_runs(systemd):  # it watches an earlier trial, and has not noticed yet that this one ended
+            await systemd.wait(await systemd.queue(Verb.STOP, DEADMAN), START_SEC)
+        result = await systemd.wait(await systemd.queue_transient(DEADMAN, properties), START_SEC)
         if result != "done":
             raise Failure(f"{DEADMAN} could not be started ({result or 'lost'}); nothing was changed")
     except Failure:
@@ -220,8 +252,8 @@ async def arm(systemd: Systemd, trials: Trials, trial: Trial) -> None:
         raise
 
 
-async def armed(systemd: Systemd) -> bool:
-    """Whether the dead-man is there."""
+async def deadman_runs(systemd: Systemd) -> bool:
+    """Return whether the dead-man runs."""
     return await _runs(systemd, DEADMAN)
 
 
@@ -229,14 +261,25 @@ async def _runs(systemd: Systemd, unit: str) -> bool:
     return (await systemd.list_units([unit]))[unit].running
 
 
-def lasting(trial: Trial, seconds: float) -> Trial:
-    """The trial with its end so far from now."""
-    by = (datetime.now(UTC) + timedelta(seconds=seconds)).astimezone().strftime("%H:%M:%S")
-    return replace(trial, until=now_sec() + seconds, by=by)
+def _encode(trial: Trial) -> dict[str, Any]:
+    data = {_KEYS.get(name, name): value for name, value in to_json(trial).items()}
+    answers = (f"{peer} {HostAnswer.ANSWERS if peer.answers else HostAnswer.SILENT}" for peer in trial.peers)
+    return {**data, _KEYS["peers"]: list(answers)}
 
 
 def _read(path: Path) -> Trial | None:
     try:
-        return from_json(Trial, json.loads(path.read_bytes()))
+        data = json.loads(path.read_bytes())
+        fields = {name: data[key] for name, key in _KEYS.items() if key in data}
+        fields["peers"] = [to_json(_decode_peer(text)) for text in data.get(_KEYS["peers"], ())]
+        return from_json(Trial, {**data, **fields})
     except (OSError, ValueError, TypeError, AttributeError):
         return None
+
+
+def _decode_peer(text: str) -> NetworkPeer:
+    """Return the peer of a line such as ``source a:1,b:2 answers``, ``gateway silent``."""
+    kind, *hosts, answer = text.split(" ")
+    return NetworkPeer(
+        kind=PeerKind(kind), hosts=tuple(hosts[0].split(",")) if hosts else (), answers=answer == "answers"
+    )

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from pathlib import Path
 
-from ordain.agent.apply.engine import Engine
+from ordain.agent.apply.trial import Trials
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.state.boot_record import read_record
-from ordain.agent.state.decisions import RejectedGeneration
+from ordain.agent.state.decisions import Decisions, RejectedGeneration
+from ordain.agent.state.store import Store
+from ordain.agent.system.systemd1 import Systemd
 from ordain.generator.choose import TRIES
 
 GOOD = "ordain-boot-good.service"
@@ -23,9 +26,12 @@ COMPLETE = "boot-complete.target"
 class ThisBoot:
     """Until it has ``ended`` well, or for good otherwise."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        record = read_record(engine.root)
+    def __init__(self, *, systemd: Systemd, root: Path, store: Store, decisions: Decisions, trials: Trials) -> None:
+        self._systemd = systemd
+        self._store = store
+        self._decisions = decisions
+        self._trials = trials
+        record = read_record(root)
         self._tried = frozenset(" ".join(record.get("tried", ())).split())
         self._booted = record.get("booted", ("",))[0]
         self._asked = False
@@ -36,21 +42,21 @@ class ThisBoot:
 
         After a boot with nothing it took it again: then that is over.
         """
-        rejected, applied = self._engine.decisions.rejected, self._engine.applied().hash
-        if rejected and rejected.hash == self._booted == applied and not self._engine.trials.under_way():
-            self._engine.decisions.reject(None)
+        rejected, applied = self._decisions.rejected, self._store.applied().hash
+        if rejected and rejected.hash == self._booted == applied and not self._trials.pending():
+            self._decisions.reject(None)
         with contextlib.suppress(DamagedGeneration):
-            passed = self._engine.store.proven()
+            passed = self._store.proven()
             if passed and passed.hash in self._tried and passed.hash != applied:
                 why = f"{TRIES} boots with it did not complete"
-                self._engine.decisions.reject(RejectedGeneration(number=passed.number, hash=passed.hash, why=why))
+                self._decisions.reject(RejectedGeneration(number=passed.number, hash=passed.hash, why=why))
 
     async def end(self) -> bool:
         """Record that this boot is good; False as long as its checks go on. Raises `Failure` if one has failed.
 
         What it began with is the fallback from now on, and current where the generator passed that over.
         """
-        systemd = self._engine.systemd
+        systemd = self._systemd
         if not self._asked:
             await systemd.start(GOOD)
             self._asked = True
@@ -60,8 +66,8 @@ class ThisBoot:
         if (await systemd.list_units([COMPLETE]))[COMPLETE].active_state != "active":
             raise Failure(f"this boot is not recorded as good: {COMPLETE} was not reached (systemctl --failed)")
         if self._booted:
-            rejected = self._engine.decisions.rejected  # no more, once an admin has applied it again
+            rejected = self._decisions.rejected  # no more, once an admin has applied it again
             bad = {rejected.hash} & self._tried if rejected else ()
             with contextlib.suppress(KeyError):  # of the image, or came with the boot
-                await asyncio.to_thread(self._engine.store.mark_boot_good, self._booted, tried=bad)
+                await asyncio.to_thread(self._store.mark_boot_good, self._booted, tried=bad)
         return True

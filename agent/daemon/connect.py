@@ -36,8 +36,7 @@ async def connect(root: Path = Path("/")) -> AsyncIterator[Client]:
 
 
 async def _local(bus: Bus, root: Path) -> Client:
-    from ordain.agent.apply.engine import Engine
-    from ordain.agent.apply.protected_units import CALLER
+    from ordain.agent.apply.parts import build_parts
     from ordain.agent.compile.executor import here
     from ordain.agent.daemon.in_process import Local
     from ordain.agent.delivery.source.boot_documents import with_boot_documents
@@ -45,8 +44,7 @@ async def _local(bus: Bus, root: Path) -> Client:
     from ordain.agent.settings import read_settings
     from ordain.agent.system.systemd1 import Systemd
 
-    CALLER.set(os.getpid())
     settings, problems = read_settings(root)
-    engine = Engine(systemd=await Systemd.open(bus), elsewhere=here, root=root)
+    parts = build_parts(systemd=await Systemd.open(bus), elsewhere=here, root=root)
     source = with_boot_documents(open_source(settings.source, root), root, settings.trust)
-    return Local(engine=engine, source=source, settings=settings, problems=problems)
+    return Local(parts=parts, source=source, settings=settings, problems=problems, caller=os.getpid())

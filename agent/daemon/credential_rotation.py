@@ -11,7 +11,9 @@ from ordain.agent.apply.engine import Engine
 from ordain.agent.compile.credentials import Needed, Watch, needed, path_of
 from ordain.agent.compile.incremental import CREDENTIAL_MISSING
 from ordain.agent.model import Outcome
+from ordain.agent.state.store import Store
 from ordain.agent.system import inotify
+from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.errors import Problem
 from ordain.transforms.machine import rootfs
 
@@ -25,18 +27,21 @@ CHANGES = inotify.CLOSE_WRITE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.
 class Rotation:
     """Minds the credentials of one machine; `tick` whenever units may have been started, or ``wake`` was called."""
 
-    def __init__(self, engine: Engine, wake: Callable[[], None]) -> None:
+    def __init__(self, *, systemd: Systemd, root: Path, store: Store, engine: Engine, wake: Callable[[], None]) -> None:
+        self._systemd = systemd
+        self._root = root
+        self._store = store
         self._engine = engine
         self._wake = wake
         self._timer: asyncio.TimerHandle | None = None
-        self._watch = Watch(engine.root)
+        self._watch = Watch(root)
         self._folders: Folders | None = None
         self._of = ""
         self._needs: Needed = {}
 
     async def run(self) -> None:
         """Wake when something happens where credentials lie, for ever."""
-        self._folders = Folders(self._engine.root)
+        self._folders = Folders(self._root)
         try:
             self._folders.watch(self._needs)
             while True:
@@ -48,17 +53,17 @@ class Rotation:
             self._folders.close()
 
     async def tick(self) -> Outcome | None:
-        """Restart what runs with another credential than there is; None: nothing. Raises as `Engine.again`."""
-        now = self._engine.applied()
+        """Restart what runs with another credential than there is; None: nothing. Raises as `Engine.reconcile`."""
+        now = self._store.applied()
         if now.hash != self._of:
             self._of, self._needs = now.hash, needed(now)
             if self._folders:
                 self._folders.watch(self._needs)
         if not self._needs:
             return None
-        states = await self._engine.systemd.inspect(self._needs)
+        states = await self._systemd.inspect(self._needs)
         changes = self._watch.changed(self._needs, states)
-        return await self._engine.again(rotated=changes) if changes else None
+        return await self._engine.reconcile(rotated=changes) if changes else None
 
     def came(self, problems: Iterable[Problem]) -> bool:
         """Whether a credential that was missing is there; wakes in a while to be asked again where it is not."""
@@ -66,7 +71,7 @@ class Rotation:
             self._timer.cancel()
         paths = [path_of(problem) for problem in problems if problem.code == CREDENTIAL_MISSING]
         self._timer = asyncio.get_running_loop().call_later(LOOK_SEC, self._wake) if paths else None
-        return any(rootfs.exists(self._engine.root, path) for path in paths)
+        return any(rootfs.exists(self._root, path) for path in paths)
 
 
 class Folders:

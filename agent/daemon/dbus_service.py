@@ -21,7 +21,6 @@ from dbus_next.message import Message
 from dbus_next.service import ServiceInterface, dbus_property, method, signal
 from dbus_next.signature import Variant
 
-from ordain.agent.apply.protected_units import CALLER
 from ordain.agent.daemon.follower import Follower
 from ordain.agent.errors import REFUSED, Failure, Unavailable
 from ordain.agent.model import Outcome, Plan, Verdict, to_json
@@ -69,27 +68,31 @@ class Service(ServiceInterface):
         self._shown: dict[str, Any] = {}
         follower.listen(self._changed)
 
-    async def _may(self, action: str) -> None:
+    async def _may(self, action: str) -> int:
+        """Return the process that calls. Raises `Denied` unless it may do ``action``."""
         await self._authority.demand(_sender.get(), action)
-        CALLER.set(await self._authority.process(_sender.get()))
+        return await self._authority.process(_sender.get())
 
     @method()
     @_answered
     async def Plan(self, documents: "a(ss)") -> "s":
         """JSON of the plan; no documents: those of the source."""
-        await self._may("plan")
-        return json.dumps(to_json(await self._follower.plan(_documents(documents))))
+        caller = await self._may("plan")
+        return json.dumps(to_json(await self._follower.plan(_documents(documents), caller=caller)))
 
     @method()
     @_answered
     async def Apply(self, documents: "a(ss)", options: "a{sv}") -> "s":
         """JSON of the outcome. Options: ``once`` (b), ``confirm`` (u, seconds)."""
-        await self._may("apply")
+        caller = await self._may("apply")
         wanted = {key: variant.value for key, variant in options.items()}
         if unknown := wanted.keys() - {"once", "confirm"}:
             raise Failure(f"{', '.join(sorted(unknown))}: no option of Apply")
         outcome = await self._follower.apply(
-            _documents(documents), once=wanted.get("once", False), confirm_sec=wanted.get("confirm", 0)
+            _documents(documents),
+            once=wanted.get("once", False),
+            confirm_sec=wanted.get("confirm", 0),
+            caller=caller,
         )
         return json.dumps(to_json(outcome))
 
@@ -139,15 +142,14 @@ class Service(ServiceInterface):
     @_answered
     async def Confirm(self) -> "u":
         """Keep the trial; the number of its generation."""
-        await self._may("apply")
-        return await self._follower.confirm()
+        return await self._follower.confirm(caller=await self._may("apply"))
 
     @method()
     @_answered
     async def Rollback(self, number: "u") -> "s":
         """Go back to generation ``number``; 0: the one before. JSON of the outcome."""
-        await self._may("apply")
-        return json.dumps(to_json(await self._follower.rollback(number)))
+        caller = await self._may("apply")
+        return json.dumps(to_json(await self._follower.rollback(number, caller=caller)))
 
     @method()
     @_answered
@@ -163,8 +165,8 @@ class Service(ServiceInterface):
     @_answered
     async def Unhold(self, unit: "s") -> "s":
         """Give a unit back to the documents; JSON of the outcome, ``null`` if there was nothing to do."""
-        await self._may("apply")
-        return json.dumps(to_json(await self._follower.unhold(unit)))
+        caller = await self._may("apply")
+        return json.dumps(to_json(await self._follower.unhold(unit, caller=caller)))
 
     @dbus_property(access=PropertyAccess.READ)
     def Generation(self) -> "u":

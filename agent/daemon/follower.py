@@ -12,8 +12,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from dataclasses import replace
 from typing import Any
 
-from ordain.agent.apply.engine import Engine
-from ordain.agent.apply.rollback import mend
+from ordain.agent.apply.engine import ApplyRequest
+from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.daemon.boot_verdict import ThisBoot
 from ordain.agent.daemon.client import Documents
 from ordain.agent.daemon.credential_rotation import Rotation
@@ -50,31 +50,35 @@ class Follower(Local):
     def __init__(
         self,
         *,
-        engine: Engine,
+        parts: ApplyParts,
         source: Source,
         settings: Settings,
         problems: tuple[Problem, ...] = (),
         dismiss: Callable[[], None] = lambda: None,
     ) -> None:
-        super().__init__(engine=engine, source=source, settings=settings, problems=problems)
+        super().__init__(parts=parts, source=source, settings=settings, problems=problems)
         self._dismiss = dismiss
         self._dismissal: asyncio.TimerHandle | None = None
         self.current = Status(agent=True, source=self.source_state)
         self._units: frozenset[str] = frozenset()
         self._applying = False
         self._started = False
-        self._this_boot = ThisBoot(engine)
+        self._this_boot = ThisBoot(
+            systemd=parts.systemd, root=parts.root, store=parts.store, decisions=parts.decisions, trials=parts.trials
+        )
         self._taken = ""
         self._wanted: Outcome | None = None
         self._refused: tuple[Problem, ...] = ()
         self._troubles: dict[str, Condition] = {}
         self._wake = asyncio.Event()
-        self._loss = SourceLoss(engine)
-        self._rotation = Rotation(engine, self._wake.set)
+        self._loss = SourceLoss(systemd=parts.systemd, root=parts.root, store=parts.store, engine=parts.engine)
+        self._rotation = Rotation(
+            systemd=parts.systemd, root=parts.root, store=parts.store, engine=parts.engine, wake=self._wake.set
+        )
         self._until: asyncio.TimerHandle | None = None
         self._read = True
         self._reloaded = False
-        self._enforcement = Enforcement(engine, self._wake.set)
+        self._enforcement = Enforcement(systemd=parts.systemd, engine=parts.engine, wake=self._wake.set)
         self._reloads = Pace(RELOADS, RELOADS_SEC)
         self._worked = True
         self._looking = asyncio.Lock()
@@ -83,7 +87,7 @@ class Follower(Local):
 
     async def run(self) -> None:
         """Follow for ever."""
-        await self.engine.systemd.watch(reloaded=self._on_reloaded, changed=self._on_changed)
+        await self.parts.systemd.watch(reloaded=self._on_reloaded, changed=self._on_changed)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._hearing.run(lambda: self.source))
             tasks.create_task(self._rotation.run())
@@ -132,7 +136,7 @@ class Follower(Local):
             await self._attempt(self._rotate)
             await self._attempt(self.look)
             await self._attempt(self._enforce)
-            self.engine.store.rest()
+            self.parts.store.rest()
             if self._worked:
                 self._worked = False
                 give_back()
@@ -161,13 +165,13 @@ class Follower(Local):
         self._wake.set()
 
     async def _resume(self) -> None:
-        before = last_outcome(self.engine.root)  # of an agent before this one
+        before = last_outcome(self.parts.root)  # of an agent before this one
         self._wanted = in_short(before, before.verdicts) if before else None
-        outcome = await self.engine.resume()
+        outcome = await self.parts.engine.resume()
         if outcome is not None:
             log.info("brought the apply of generation %d to its end", outcome.generation)
             self._report(outcome)
-        undone = await mend(self.engine)
+        undone = await self.parts.rollback.recover()
         if undone is not None:
             self._report(undone)
 
@@ -182,7 +186,7 @@ class Follower(Local):
         self._until = None if left_sec is None else asyncio.get_running_loop().call_later(left_sec, self._wake.set)
 
     async def _rotate(self) -> None:
-        if self.paused or self.engine.trials.under_way():
+        if self.paused or self.parts.trials.pending():
             return
         if outcome := await self._rotation.tick():
             self._report(outcome)
@@ -192,12 +196,12 @@ class Follower(Local):
             self._wake.set()
 
     async def _heal(self) -> None:
-        if await self.engine.heal():
-            log.warning("a reload lost units of generation %d; reloaded again", self.engine.applied().number)
+        if await self.parts.repair.heal():
+            log.warning("a reload lost units of generation %d; reloaded again", self.parts.store.applied().number)
 
     async def _converge(self) -> None:
         """Make the documents real, if they are others than last time."""
-        if self.paused or self.engine.trials.under_way():
+        if self.paused or self.parts.trials.pending():
             self.health = None  # what is not followed is not missed
             return
         try:
@@ -217,16 +221,17 @@ class Follower(Local):
 
     def _pinned(self, revision: str) -> bool:
         """Whether a generation chosen by hand stays, as the documents are those it was chosen over."""
-        pin = self.engine.decisions.pin
+        pin = self.parts.decisions.pin
         if pin and not pin.revision:
-            self.engine.decisions.hold(replace(pin, revision=revision))
+            self.parts.decisions.hold(replace(pin, revision=revision))
         return pin is not None and pin.revision in ("", revision)
 
     async def _apply(self, texts: Documents) -> None:
         """Apply what the source holds; whatever comes of it, the agent goes on and what was applied stays."""
         try:
             with self._applies():
-                outcome = await self.engine.apply(texts, patience_sec=60.0, by_hand=False, guard=self.believe)
+                request = ApplyRequest(texts=texts, by_administrator=False, patience_sec=60.0, check=self.believe)
+                outcome = await self.parts.engine.apply(request)
             if outcome.plan.reload:
                 self._reloads.done(asyncio.get_running_loop().time())
             self._report(outcome)
@@ -325,18 +330,20 @@ class Follower(Local):
         refused = (Condition.of(p, "" if p.where is NOWHERE else REFUSED) for p in self._refused)
         return (*super().conditions(), *self._troubles.values(), *blocked, *refused)
 
-    async def plan(self, documents: Documents | None = None) -> Plan:
+    async def plan(self, documents: Documents | None = None, *, caller: int = 0) -> Plan:
         """See `Client.plan`."""
         try:
-            return await super().plan(documents)
+            return await super().plan(documents, caller=caller)
         finally:
             self._worked = True
             self._wake.set()
 
-    async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
+    async def apply(
+        self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0, caller: int = 0
+    ) -> Outcome:
         """See `Client.apply`."""
         with self._applies():
-            outcome = await super().apply(documents, once=once, confirm_sec=confirm_sec)
+            outcome = await super().apply(documents, once=once, confirm_sec=confirm_sec, caller=caller)
         self._report(outcome)
         self._wake.set()
         return outcome
@@ -347,23 +354,23 @@ class Follower(Local):
         self._wake.set()
         return found
 
-    async def unhold(self, unit: str) -> Outcome | None:
+    async def unhold(self, unit: str, *, caller: int = 0) -> Outcome | None:
         """See `Client.unhold`. What came while it was held, or goes with it, is the source's to say."""
-        outcome = await super().unhold(unit)
+        outcome = await super().unhold(unit, caller=caller)
         await self.refresh()
         return outcome
 
-    async def confirm(self) -> int:
+    async def confirm(self, *, caller: int = 0) -> int:
         """See `Client.confirm`."""
-        number = await super().confirm()
+        number = await super().confirm(caller=caller)
         self._read = True
         self._wake.set()
         return number
 
-    async def rollback(self, number: int = 0) -> Outcome:
+    async def rollback(self, number: int = 0, *, caller: int = 0) -> Outcome:
         """See `Client.rollback`."""
         with self._applies():
-            outcome = await super().rollback(number)
+            outcome = await super().rollback(number, caller=caller)
         self._report(outcome)
         self._read = True
         self._wake.set()

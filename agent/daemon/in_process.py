@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from ordain.agent.apply.admin_overrides import edits
-from ordain.agent.apply.engine import OUTCOME, Engine
-from ordain.agent.apply.hold import hold, unhold
+from ordain.agent.apply.apply_steps import OUTCOME
+from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.apply.observe import look
-from ordain.agent.apply.rollback import confirm, decided, rollback
+from ordain.agent.apply.parts import ApplyParts
+from ordain.agent.apply.rollback import decision_conditions
 from ordain.agent.compile.executor import TAKE
 from ordain.agent.daemon.client import Documents
 from ordain.agent.daemon.takeover import read_record as read_takeover
@@ -37,19 +38,26 @@ from ordain.transforms.errors import Problem
 from ordain.transforms.machine.facts import read_facts
 from ordain.transforms.model import Facts, Wanted
 
-BUSY_SEC = 10.0
-"""How long one who asks for an apply waits for another to end."""
-
 
 class Local:
-    """A `Client` over an engine and a source."""
+    """A `Client` over the parts that apply documents and a source.
+
+    ``caller`` is the process that asks, where all that is asked comes from one.
+    """
 
     agent = False
 
     def __init__(
-        self, *, engine: Engine, source: Source, settings: Settings, problems: tuple[Problem, ...] = ()
+        self,
+        *,
+        parts: ApplyParts,
+        source: Source,
+        settings: Settings,
+        problems: tuple[Problem, ...] = (),
+        caller: int = 0,
     ) -> None:
-        self.engine = engine
+        self.parts = parts
+        self._caller = caller
         self.source = source
         self.settings = settings
         self.source_state = SourceState(type=source.type, location=source.location)
@@ -77,7 +85,7 @@ class Local:
             snapshot, self.taken, self.labels = await asyncio.to_thread(self._take, found)
             if source is not self.source:  # agent.yaml has changed meanwhile
                 return await self.texts()
-            if not snapshot.texts and self.engine.applied().members:
+            if not snapshot.texts and self.parts.store.applied().members:
                 raise SourceError(f"{self.source.location} holds no documents", code=SourceFault.EMPTY)
         except SourceError as error:
             if source is not self.source:
@@ -104,12 +112,12 @@ class Local:
     def _take(self, snapshot: Snapshot) -> tuple[Snapshot, ReleaseReference, Mapping[str, tuple[str, ...]]]:
         """What this machine takes of it, see `admit_snapshot`; unsigned documents that are the same are not read
         again."""
-        root, trust = self.engine.root, self.settings.trust
+        root, trust = self.parts.root, self.settings.trust
         self.facts = read_facts(root)
         seen = repr((snapshot.texts, snapshot.own, trust, self.facts, local_transforms(root)))
         if (digest := hashlib.sha256(seen.encode("utf-8", "surrogateescape")).digest()) == self._taken_before:
             return snapshot, self.taken, self.labels
-        admitted, release, labels = self.engine.elsewhere(TAKE, root, trust, snapshot)
+        admitted, release, labels = self.parts.elsewhere(TAKE, root, trust, snapshot)
         self._taken_before = b"" if release.number else digest
         return admitted, release, labels
 
@@ -125,32 +133,38 @@ class Local:
         """
         if self._read_from is not self.source:
             raise Busy("agent.yaml has changed meanwhile")
-        if not self._believed and origin(self.engine.root) == self.source.location:
+        if not self._believed and origin(self.parts.root) == self.source.location:
             believe(old, new, self.settings.max_removal)
-        remember(self.engine.root, self.source.location)
+        remember(self.parts.root, self.source.location)
 
     @property
     def paused(self) -> bool:
         """Whether the source is not followed."""
-        return self.engine.decisions.paused
+        return self.parts.decisions.paused
 
-    async def plan(self, documents: Documents | None = None) -> Plan:
+    async def plan(self, documents: Documents | None = None, *, caller: int = 0) -> Plan:
         """See `Client.plan`."""
-        return await self.engine.plan(await self.texts() if documents is None else documents)
+        texts = await self.texts() if documents is None else documents
+        return await self.parts.engine.plan(texts, caller=caller or self._caller)
 
-    async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
+    async def apply(
+        self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0, caller: int = 0
+    ) -> Outcome:
         """See `Client.apply`."""
+        caller = caller or self._caller
         if documents is not None and not documents:
             raise Failure("no documents were given, and to apply nothing would stop everything")
         if documents is None:
-            return await self.engine.apply(await self.texts(), patience_sec=BUSY_SEC, confirm_sec=confirm_sec)
-        return await self.engine.apply(
-            documents,
-            patience_sec=BUSY_SEC,
-            confirm_sec=confirm_sec,
-            stands_in=await self._revision(),
-            pause=not once,
-        )
+            request = ApplyRequest(texts=await self.texts(), caller=caller, confirm_sec=confirm_sec)
+        else:
+            request = ApplyRequest(
+                texts=documents,
+                caller=caller,
+                confirm_sec=confirm_sec,
+                instead_of=await self._revision(),
+                pause=not once,
+            )
+        return await self.parts.engine.apply(request)
 
     async def _revision(self) -> str:
         """The revision that the source is at, "" if that cannot be told: then the first that it will have."""
@@ -158,40 +172,40 @@ class Local:
             await self.texts()
         return self.source_state.revision
 
-    async def confirm(self) -> int:
+    async def confirm(self, *, caller: int = 0) -> int:
         """See `Client.confirm`."""
-        return (await confirm(self.engine)).number
+        return await self.parts.rollback.confirm(caller=caller or self._caller)
 
-    async def rollback(self, number: int = 0) -> Outcome:
+    async def rollback(self, number: int = 0, *, caller: int = 0) -> Outcome:
         """See `Client.rollback`."""
-        return await rollback(self.engine, number, await self._revision())
+        return await self.parts.rollback.to(number, await self._revision(), caller=caller or self._caller)
 
     async def status(self) -> Status:
         """See `Client.status`. Where an apply ends meanwhile, units and state would be of two generations."""
         for _ in range(3):
-            before = placed_hash(self.engine.root)
+            before = placed_hash(self.parts.root)
             found = await self._status()
-            if placed_hash(self.engine.root) == before:
+            if placed_hash(self.parts.root) == before:
                 break
         return found
 
     async def _status(self) -> Status:
-        generation = await asyncio.to_thread(self.engine.kept_out.completed, self.engine.applied())
-        observed = await look(self.engine.systemd, [member.unit for member in generation.members])
+        generation = await asyncio.to_thread(self.parts.observer.with_kept_out, self.parts.store.applied())
+        observed = await look(self.parts.systemd, [member.unit for member in generation.members])
         still = [
             state.name
             for state in observed.units.values()
             if state.name.endswith(".service") and state.active_state == "inactive" and state.invocation_id
         ]
-        oneshots = [name for name in still if await self.engine.systemd.property(name, "Type") == "oneshot"]
+        oneshots = [name for name in still if await self.parts.systemd.property(name, "Type") == "oneshot"]
         troubles: tuple[Condition, ...] = ()
         try:
-            observed = await self.engine.weigh(observed, generation)
+            observed = await self.parts.observer.with_obstacles(observed, generation, caller=self._caller)
         except UnreadableHolds as failure:
             troubles = (Condition(code="BadHolds", what=str(failure)),)
-        placed_by_admin = edits(self.engine.root, (member.unit for member in generation.members))
-        rejected = self.engine.decisions.rejected
-        unread = {unit for unit, paths in placed_by_admin.items() if await self.engine.systemd.unread(unit, paths)}
+        placed_by_admin = edits(self.parts.root, (member.unit for member in generation.members))
+        rejected = self.parts.decisions.rejected
+        unread = {unit for unit, paths in placed_by_admin.items() if await self.parts.systemd.unread(unit, paths)}
         units = unit_statuses(generation, observed, oneshots, placed_by_admin, unread)
         return Status(
             state=self.state_of(units),
@@ -204,16 +218,16 @@ class Local:
             conditions=(*self.conditions(), *troubles, *reboots(units)),
             units=units,
             drift=tuple(unit.unit for unit in units if not unit.ok),
-            taken_over_by=read_takeover(self.engine.root)[0],
+            taken_over_by=read_takeover(self.parts.root)[0],
         )
 
     def state_of(self, units: Sequence[UnitStatus], *, degraded: bool = False) -> State:
         """The state, given the units and whether anything else is not as it should be."""
-        if self.engine.trials.under_way():
+        if self.parts.trials.pending():
             return State.TRIAL
         if self.paused:
             return State.PAUSED
-        if self.engine.decisions.rejected:
+        if self.parts.decisions.rejected:
             return State.ROLLED_BACK
         failed = any(unit.active_state == "failed" for unit in units)
         return State.DEGRADED if failed or degraded else State.CONVERGED
@@ -224,24 +238,25 @@ class Local:
         source = self.source_state
         if source.code:
             found.append(Condition(code=source.code, what=source.problem, hint=source.hint))
-        record = read_record(self.engine.root)
+        record = read_record(self.parts.root)
         found += [Condition(code="BootChoice", what=note) for note in record.get("note", ())]
-        if stopped := read_loss(self.engine.root).stopped:
+        if stopped := read_loss(self.parts.root).stopped:
             what = f"{', '.join(stopped)}: stopped, as the source is lost (on-source-loss)"
             found.append(Condition(code="SourceLost", what=what, hint="they start when it is back"))
-        return (*found, *self.engine.conditions.values(), *decided(self.engine), *self.engine.repair.conditions)
+        decided = decision_conditions(self.parts.trials, self.parts.decisions)
+        return (*found, *self.parts.writer.conditions, *decided, *self.parts.repair.conditions)
 
     async def explain(self, about: str) -> Mapping[str, Any]:
         """See `Client.explain`: ``unit``, ``state``, ``status``, ``member``, ``artifacts``, ``provenance``, ``last``.
 
         ``last`` is what the last apply did about it: jobs, notes and verdicts.
         """
-        generation = self.engine.applied()
+        generation = self.parts.store.applied()
         unit = _unit_about(generation, about)
-        observed = await look(self.engine.systemd, [unit] if unit else [], closely=[unit])
+        observed = await look(self.parts.systemd, [unit] if unit else [], closely=[unit])
         member = next((m for m in generation.members if m.unit == unit), None)
         item = member.item if member else "/".join(about.split("/")[:2])
-        last = _last(self.engine.root)
+        last = _last(self.parts.root)
         steps = last.get("plan", {})
         return {
             "about": about,
@@ -267,26 +282,26 @@ class Local:
 
     async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
         """See `Client.hold`."""
-        return await hold(self.engine, unit, unmask=unmask)
+        return await self.parts.holds.hold(unit, unmask=unmask)
 
-    async def unhold(self, unit: str) -> Outcome | None:
+    async def unhold(self, unit: str, *, caller: int = 0) -> Outcome | None:
         """See `Client.unhold`."""
-        return await unhold(self.engine, unit)
+        return await self.parts.holds.unhold(unit, caller=caller or self._caller)
 
     async def refresh(self) -> None:
         """See `Client.refresh`; without an agent nothing follows the source, so there is nothing to do."""
 
     async def pause(self) -> None:
         """See `Client.pause`."""
-        self.engine.decisions.pause(True)
+        self.parts.decisions.pause(True)
 
     async def resume(self) -> None:
         """See `Client.resume`."""
-        self.engine.decisions.pause(False)
+        self.parts.decisions.pause(False)
 
     async def follow(self) -> None:
         """See `Client.follow`."""
-        self.engine.decisions.hold(None)
+        self.parts.decisions.hold(None)
         await self.resume()
 
     async def watch(self) -> AsyncIterator[Status]:

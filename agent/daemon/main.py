@@ -10,7 +10,7 @@ import os
 import signal
 from pathlib import Path
 
-from ordain.agent.apply.engine import Engine
+from ordain.agent.apply.parts import build_parts
 from ordain.agent.compile.worker import Worker
 from ordain.agent.daemon.dbus_service import Service, serve
 from ordain.agent.daemon.follower import Follower
@@ -50,12 +50,12 @@ async def _run(root: Path) -> int:
     bus = await DbusNext.open()
     systemd = await Systemd.open(bus)
     worker = Worker()
-    engine = Engine(systemd=systemd, elsewhere=worker, root=root)
+    parts = build_parts(systemd=systemd, elsewhere=worker, root=root)
     source = source_of(settings, root)
-    follower = Follower(engine=engine, source=source, settings=settings, problems=problems, dismiss=worker.dismiss)
+    follower = Follower(parts=parts, source=source, settings=settings, problems=problems, dismiss=worker.dismiss)
     reconfigure = Reconfigure(follower, systemd, root)
     service = Service(follower, Authority(bus))
-    engine.listener = service
+    parts.steps.listener = service
     await serve(bus.connection, service)
     if await take_over(systemd, root, "agent"):
         log.info("took over: the services of this boot are being started")
@@ -128,7 +128,7 @@ def _report(follower: Follower) -> MachineReport | None:
         follower.facts,
         labels=follower.labels,
         release=follower.taken,
-        boot=this_boot(follower.engine.root),
+        boot=this_boot(follower.parts.root),
         lag=source_lag_sec(follower.current.source.since),
     )
 

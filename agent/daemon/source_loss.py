@@ -19,31 +19,35 @@ from ordain.agent.delivery.protocol import SourceFault, SourceHealth
 from ordain.agent.delivery.source.handover_source import UNIT
 from ordain.agent.model import to_json
 from ordain.agent.state.source_loss_record import PATH, Loss, read_loss
+from ordain.agent.state.store import Store
 from ordain.agent.system import atomic_files
+from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.model import Member
 
 
 class SourceLoss:
     """Minds the loss of one machine's source; `tick` whenever its health may have changed, or time has passed."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, *, systemd: Systemd, root: Path, store: Store, engine: Engine) -> None:
+        self._systemd = systemd
+        self._root = root
+        self._store = store
         self._engine = engine
         self._fresh = True
 
     async def tick(self, health: SourceHealth | None) -> float | None:
         """Do what is due; the seconds until more will be, None for never. Raises `Busy`, `Unavailable`, OSError."""
-        engine = self._engine
-        loss = read_loss(engine.root)
-        timed = [member for member in engine.applied().members if member.stop_after_usec]
+        loss = read_loss(self._root)
+        timed = [member for member in self._store.applied().members if member.stop_after_usec]
         if (not timed and not loss.stopped) or health is None:
             return None
         if health.connected:
             if loss != Loss():
                 if loss.stopped:
-                    await engine.again(released=frozenset(loss.stopped))
-                _write(engine.root, Loss())
+                    await self._engine.reconcile(released=frozenset(loss.stopped))
+                _write(self._root, Loss())
             return None
-        states = await engine.systemd.list_units([UNIT, *(member.unit for member in engine.applied().members)])
+        states = await self._systemd.list_units([UNIT, *(member.unit for member in self._store.applied().members)])
         if health.code != SourceFault.UNREACHABLE or states[UNIT].active_state != "active":
             return None
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -55,12 +59,12 @@ class SourceLoss:
         overdue = (units if self._fresh else units - set(loss.stopped)) & running
         self._fresh = False
         loss = Loss(since=since, stopped=tuple(sorted({*loss.stopped, *overdue})))
-        _write(engine.root, loss)
+        _write(self._root, loss)
         if overdue:
-            await engine.again(overdue=frozenset(overdue))
-            after = await engine.systemd.list_units(running)
+            await self._engine.reconcile(overdue=frozenset(overdue))
+            after = await self._systemd.list_units(running)
             ended = {unit for unit, state in after.items() if not state.running} - {UNIT}
-            _write(engine.root, Loss(since=since, stopped=tuple(sorted({*loss.stopped, *ended}))))
+            _write(self._root, Loss(since=since, stopped=tuple(sorted({*loss.stopped, *ended}))))
         return left_sec
 
 

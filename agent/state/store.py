@@ -24,6 +24,7 @@ from ordain.agent.generation import canonical
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Applied, Generation, Outcome, to_json
 from ordain.agent.state import generation_dir as history
+from ordain.agent.state.boot_record import boot_id, placed_hash
 from ordain.agent.state.holds import as_placed
 from ordain.agent.system import atomic_files
 from ordain.agent.system.cached_file import Stamped
@@ -242,10 +243,17 @@ class Store:
         except DamagedGeneration:
             return True
 
-    def known(self, hash: str, boot_id: str) -> Generation:
-        """The generation with this hash, from wherever it is kept; an empty one if it is nowhere."""
+    def applied(self) -> Generation:
+        """Return the generation in force: the one that the generator placed in this boot.
+
+        It is not always the one proven last: after boots that did not complete, the generator chooses an older one.
+        """
+        return self.known(placed_hash(self._root))
+
+    def known(self, hash: str) -> Generation:
+        """Return the generation with this hash, wherever it is kept; an empty one if none has it."""
         lasting = (self._boot / "current", self._boot / "fallback", self._handed, self._baseline)
-        for path, of_boot in ((self._trial, boot_id), *((path, None) for path in lasting)):
+        for path, of_boot in ((self._trial, boot_id(self._root)), *((path, None) for path in lasting)):
             with contextlib.suppress(DamagedGeneration):
                 head = self._head(path, of_boot)
                 if head is not None and head.hash == hash and (found := self._cached(path, of_boot)) is not None:

@@ -100,7 +100,7 @@ def test_what_cuts_off_comes_back(machine: Machine) -> None:
     status, text = apply(machine, CUT_OFF)
 
     assert status == 4, text
-    assert "gateway is not reached any more" in text
+    assert "gateway is no longer reachable" in text
     assert addresses(machine, "up0") == ["192.0.2.1"]
 
 

@@ -254,7 +254,7 @@ def network(made: Kit) -> None:
             began = _uptime(machine)
             said = _apply(machine, cut_off, status=4)
             took = _uptime(machine) - began
-            if "gateway is not reached any more" not in said:
+            if "gateway is no longer reachable" not in said:
                 raise MachineError(f"the router is not missed:\n{said}")
             print(f"    {next(line for line in said.splitlines() if 'gateway' in line).strip()}")
             print(f"    back by itself, {took:.0f} s of the machine's clock after the apply")

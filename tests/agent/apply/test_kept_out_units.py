@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.apply.kept_out_units import KeptOut
+from ordain.agent.apply.kept_out_units import KeptOutUnits
 from ordain.agent.model import Generation, Job, Note, Observed, UnitState, Verb
 from ordain.agent.plan.planner import plan
 from ordain.transforms.catalog.known_systems import facts_for
@@ -47,7 +47,7 @@ def units(generation: Generation) -> list[str]:
 
 def decided(root: Path, old: Generation, new: Generation, observed: Observed) -> list[Job | Note]:
     """What a plan says of made.service."""
-    out = KeptOut(root)
+    out = KeptOutUnits(root)
     found = plan(
         old,
         new,
@@ -63,7 +63,7 @@ def decided(root: Path, old: Generation, new: Generation, observed: Observed) ->
 
 def test_what_comes_after_the_compile_is_known_when_a_plan_is_made(root: Path) -> None:
     compiled = generation(root, EXCLUSIVE)
-    out = KeptOut(root)
+    out = KeptOutUnits(root)
     assert units(out.completed(compiled)) == ["cron.service"]
 
     wanted(root, "run/systemd/generator", "made.service")
@@ -76,19 +76,19 @@ def test_what_comes_after_the_compile_is_known_when_a_plan_is_made(root: Path) -
 def test_what_the_documents_speak_of_or_let_in_is_not_kept_out(root: Path) -> None:
     wanted(root, "run/systemd/generator", "made.service")
     spoken = generation(root, f"{EXCLUSIVE}services: {{made: {{unit: made.service}}}}\n")
-    assert units(KeptOut(root).completed(spoken)) == units(spoken)
+    assert units(KeptOutUnits(root).completed(spoken)) == units(spoken)
     assert [m.unit for m in spoken.members if m.item == "boot"] == ["cron.service"]
 
     wanted(root, "usr/lib/systemd/system", "other.service")
     let_in = generation(root, "boot: {mode: exclusive, allow: [other.service]}\n")
-    assert units(KeptOut(root).completed(let_in)) == ["cron.service", "made.service"]
+    assert units(KeptOutUnits(root).completed(let_in)) == ["cron.service", "made.service"]
 
 
 def test_additive_mode_keeps_nothing_out(root: Path) -> None:
     wanted(root, "run/systemd/generator", "made.service")
     additive = generation(root, "boot: {mode: additive}\n")
 
-    assert KeptOut(root).completed(additive) is additive
+    assert KeptOutUnits(root).completed(additive) is additive
 
 
 def test_a_switch_stops_it_and_the_way_back_starts_it(root: Path) -> None:

@@ -6,13 +6,13 @@ import asyncio
 import json
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ordain.agent.apply.protected_units import CALLER, PATH, remember, roles
+from ordain.agent.apply.protected_units import PATH, remember_session, roles
 from ordain.agent.model import UnitState
 from ordain.agent.plan.unit_view import SESSION
 from ordain.agent.system.bus import BusError
@@ -45,15 +45,8 @@ class Machine(Systemd):
         return {name: UnitState(name=name, triggered_by=TRIGGERS.get(name, ())) for name in names}
 
 
-@pytest.fixture(autouse=True)
-def nobody_asks() -> Iterator[None]:
-    token = CALLER.set(0)
-    yield
-    CALLER.reset(token)
-
-
-def found(*units: str, root: Path = Path("/nowhere")) -> Mapping[str, str]:
-    return asyncio.run(roles(Machine(), units, root))
+def found(*units: str, root: Path = Path("/nowhere"), caller: int = 0) -> Mapping[str, str]:
+    return asyncio.run(roles(Machine(), units, root, caller=caller))
 
 
 def test_the_owner_of_a_name_has_the_role_whatever_it_is_called() -> None:
@@ -77,18 +70,17 @@ def test_what_has_one_name_everywhere_has_its_role(unit: str) -> None:
 def test_all_above_the_process_that_asks_is_protected_with_its_socket() -> None:
     assert found("ssh.service", "ssh.socket") == {}
 
-    CALLER.set(os.getpid())
-
-    assert found("ssh.service", "ssh.socket", "web.service") == {"ssh.service": SESSION, "ssh.socket": SESSION}
+    assert found("ssh.service", "ssh.socket", "web.service", caller=os.getpid()) == {
+        "ssh.service": SESSION,
+        "ssh.socket": SESSION,
+    }
 
 
 def test_a_session_that_asked_is_protected_as_long_as_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as shell:
         monkeypatch.setitem(UNITS, shell.pid, "asks.service")
-        CALLER.set(shell.pid)
-        remember(tmp_path)
-        remember(tmp_path)
-        CALLER.set(0)
+        remember_session(tmp_path, shell.pid)
+        remember_session(tmp_path, shell.pid)
         assert found("asks.service", root=tmp_path) == {"asks.service": SESSION}
         assert len(json.loads((tmp_path / PATH).read_text())) == 1
         shell.kill()

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from ordain.agent.apply.evaluate import Baseline, _blame, _lasts
 from ordain.agent.apply.jobs import GRACE_SEC, LONGEST_SEC, Done, patience
 from ordain.agent.apply.verdicts import missing, overridden, verdict
-from ordain.agent.model import Generation, Job, Observed, UnitState, Verb
+from ordain.agent.model import Generation, Job, Observed, UnitState, Verb, Verdict
 from ordain.agent.plan.unit_status import unit_statuses
 from ordain.transforms.artifacts import RegularFile, UnitFile, UnitLink
 from ordain.transforms.model import Member, Wanted
@@ -156,3 +158,54 @@ def test_what_stands_otherwise_than_wanted_is_told(
 
     assert status.ok is ok
     assert words in status.what
+
+
+NOT_OK = Verdict(unit="web.service", ok=False, what="is failed")
+
+
+@pytest.mark.parametrize(
+    ("verb", "result", "failing", "blamed"),
+    [
+        (Verb.START, "failed", (), True),
+        (Verb.RESTART, "dependency", (), True),
+        (Verb.RELOAD, "timeout", (), True),
+        (Verb.START, "failed", ("web.service",), False),
+        (Verb.START, "failed", ("other.service",), True),
+        (Verb.START, "deadline", (), False),
+        (Verb.START, "canceled", (), False),
+        (Verb.STOP, "failed", (), False),
+    ],
+)
+def test_an_apply_is_blamed_for_the_units_that_it_broke(
+    verb: Verb, result: str, failing: tuple[str, ...], blamed: bool
+) -> None:
+    before = Baseline(failing=frozenset(failing))
+
+    judged = _blame(
+        Done(job=Job(unit="web.service", verb=verb, reason=""), result=result), replace(NOT_OK, result=result), before
+    )
+
+    assert judged.blamed is blamed
+    assert ("it had failed before, too" in judged.what) is ("web.service" in failing)
+
+
+@pytest.mark.parametrize(
+    ("verb", "invocation", "restarts", "ok"),
+    [
+        (Verb.RELOAD, "a", 0, True),
+        (Verb.RELOAD, "b", 1, False),
+        (Verb.RESTART, "b", 0, True),
+        (Verb.RESTART, "b", 1, False),
+        (Verb.START, "b", 3, False),
+    ],
+)
+def test_an_active_unit_fails_if_its_process_was_replaced_or_restarted(
+    verb: Verb, invocation: str, restarts: int, ok: bool
+) -> None:
+    now = UnitState(name="web.service", active_state="active", invocation_id=invocation, n_restarts=restarts)
+
+    judged = _lasts(
+        Done(job=Job(unit="web.service", verb=verb, reason=""), result="done"), replace(NOT_OK, ok=True), now, "a"
+    )
+
+    assert judged.ok is ok

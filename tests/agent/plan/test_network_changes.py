@@ -1,15 +1,7 @@
-"""What of the network changes between two generations, and who is missed afterwards."""
+"""What of the network changes between two generations."""
 
 from __future__ import annotations
 
-import asyncio
-import errno
-import time
-from pathlib import Path
-
-import pytest
-
-from ordain.agent.apply import reachability
 from ordain.agent.model import Generation
 from ordain.agent.plan.network_changes import NetworkChange, network_change
 from ordain.transforms.artifacts import RegularFile
@@ -82,76 +74,3 @@ def test_of_ifupdown_go_and_come_what_changed_and_what_stands_on_it() -> None:
     found = network_change(old, new)
 
     assert (found.down, found.up, found.stanzas) == (("br0", "eth0"), ("eth0", "br0"), STANZAS)
-
-
-ROUTES = """\
-Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT
-eth0\t00000000\tFE0200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
-eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0
-"""
-ROUTES6 = f"{'0' * 32} 00 {'0' * 32} 00 fe80{'0' * 27}1 00000400 00000001 00000000 00000003     eth0\n"
-
-
-@pytest.fixture
-def root(tmp_path: Path) -> Path:
-    (tmp_path / "proc/net").mkdir(parents=True)
-    (tmp_path / "proc/net/route").write_text(ROUTES)
-    (tmp_path / "proc/net/ipv6_route").write_text(ROUTES6)
-    return tmp_path
-
-
-def test_gateways_are_those_of_the_kernel(root: Path) -> None:
-    assert reachability.gateways(root) == ("192.0.2.254", "fe80::1%eth0")
-
-
-def answering(**answers: str) -> reachability.Ask:
-    async def ask(host: str, port: int) -> str:
-        return answers.get(host.replace(".", "_").partition("%")[0], "gone")
-
-    return ask
-
-
-@pytest.mark.parametrize(
-    ("before", "answer", "missed"),
-    [
-        ("source db:6984 answers", "answers", False),
-        ("source db:6984 answers", "silent", True),
-        ("caller db answers", "silent", True),
-        ("caller db silent", "gone", True),
-    ],
-)
-def test_who_was_reached_must_still_be(root: Path, before: str, answer: str, missed: bool) -> None:
-    lost = asyncio.run(reachability.lost(root, (before,), 0, ask=answering(db=answer)))
-
-    assert bool(lost) is missed
-
-
-def test_who_was_not_reached_before_is_not_missed(root: Path) -> None:
-    wanted = ("source db:6984", "gateway", "caller 192.0.2.9")
-
-    found = asyncio.run(reachability.reached(root, wanted, ask=answering(**{"192_0_2_254": "silent"})))
-
-    assert found == ("gateway silent",)
-
-
-def test_one_of_several_sources_is_enough(root: Path) -> None:
-    assert asyncio.run(reachability.lost(root, ("source a:1,b:2 answers",), 0, ask=answering(b="answers"))) == ()
-
-
-def test_a_port_that_refuses_answers() -> None:
-    assert asyncio.run(reachability.connect("127.0.0.1", 9)) == "answers"
-
-
-def test_what_the_kernel_knows_counts_on_a_machine_that_lags(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Silence would be doubt in favour of a gateway that is gone. The connection is a fake, whose end can be timed."""
-
-    async def unreachable(host: str, port: int) -> None:
-        loop = asyncio.get_running_loop()
-        ends = loop.create_future()
-        loop.call_later(0.03, ends.set_exception, OSError(errno.EHOSTUNREACH, "no route"))
-        loop.call_later(0.01, time.sleep, 0.1)
-        await ends
-
-    monkeypatch.setattr(asyncio, "open_connection", unreachable)
-    monkeypatch.setattr(reachability, "CONNECT_SEC", 0.04)
-    assert asyncio.run(reachability.connect("192.0.2.1", 9)) == "gone"

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
-from ordain.agent.apply.evaluate import Baseline, _blame, _lasts
-from ordain.agent.apply.jobs import Done
-from ordain.agent.apply.trial import Trial, Trials, lasting, now_sec
-from ordain.agent.errors import Failure
 from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, UnitState, Verb, Verdict
 from ordain.agent.plan import outcome
 from ordain.agent.plan.rollback_plan import undo
@@ -79,46 +72,6 @@ def test_what_is_stopped_on_the_way_comes_back() -> None:
 NOT_OK = Verdict(unit="web.service", ok=False, what="is failed")
 
 
-@pytest.mark.parametrize(
-    ("verb", "result", "failing", "blamed"),
-    [
-        (Verb.START, "failed", (), True),
-        (Verb.RESTART, "dependency", (), True),
-        (Verb.RELOAD, "timeout", (), True),
-        (Verb.START, "failed", ("web.service",), False),
-        (Verb.START, "failed", ("other.service",), True),
-        (Verb.START, "deadline", (), False),
-        (Verb.START, "canceled", (), False),
-        (Verb.STOP, "failed", (), False),
-    ],
-)
-def test_an_apply_is_blamed_for_what_it_broke(verb: Verb, result: str, failing: tuple[str, ...], blamed: bool) -> None:
-    before = Baseline(failing=frozenset(failing))
-
-    judged = _blame(Done(job=job("web.service", verb), result=result), replace(NOT_OK, result=result), before)
-
-    assert judged.blamed is blamed
-    assert ("it had failed before, too" in judged.what) is ("web.service" in failing)
-
-
-@pytest.mark.parametrize(
-    ("verb", "invocation", "restarts", "ok"),
-    [
-        (Verb.RELOAD, "a", 0, True),
-        (Verb.RELOAD, "b", 1, False),
-        (Verb.RESTART, "b", 0, True),
-        (Verb.RESTART, "b", 1, False),
-        (Verb.START, "b", 3, False),
-    ],
-)
-def test_what_is_active_may_have_died_meanwhile(verb: Verb, invocation: str, restarts: int, ok: bool) -> None:
-    now = UnitState(name="web.service", active_state="active", invocation_id=invocation, n_restarts=restarts)
-
-    judged = _lasts(Done(job=job("web.service", verb), result="done"), replace(NOT_OK, ok=True), now, "a")
-
-    assert judged.ok is ok
-
-
 def test_one_outcome_tells_both_ways() -> None:
     failed = Outcome(generation=2, hash="b", plan=Plan(), verdicts=(NOT_OK,), why="because", usec=5)
     back = Outcome(generation=1, hash="a", plan=Plan(reload=True), verdicts=(NOT_OK,), usec=3)
@@ -157,91 +110,6 @@ def test_decisions_that_cannot_be_read_are_none(tmp_path: Path) -> None:
     for text in ("", "[]", '{"rejected": 5}', '{"rejected": {"number": 1}}'):
         (tmp_path / "var/lib/ordain/decided.json").write_text(text)
         assert Decisions(tmp_path).rejected is None
-
-
-def on_trial(root: Path, seconds: float = 60.0) -> tuple[Trials, Trial]:
-    trials = Trials(root)
-    trial = lasting(Trial(token="t", number=2, hash="b", back="a", seconds=60, until=0.0), seconds)
-    trials.write(trial)
-    return trials, trial
-
-
-def test_a_trial_is_confirmed_once(tmp_path: Path) -> None:
-    trials, trial = on_trial(tmp_path)
-
-    with pytest.raises(Failure, match="generation 2 is on trial"):
-        trials.refuse()
-    assert trials.confirm() == trial
-    assert trials.confirmed() == trial
-    with pytest.raises(Failure, match="there is no trial to confirm"):
-        trials.confirm()
-    with pytest.raises(Failure, match="has ended"):
-        trials.expire(trial)
-    trials.clear()
-    trials.refuse()
-    assert trials.confirmed() is None
-
-
-def test_a_late_confirm_is_refused(tmp_path: Path) -> None:
-    trials, trial = on_trial(tmp_path, -1.0)
-
-    with pytest.raises(Failure, match="too late"):
-        trials.confirm()
-    trials.expire(trial)
-    with pytest.raises(Failure, match="too late"):
-        trials.confirm()
-
-
-def test_a_dead_man_of_another_trial_ends_none(tmp_path: Path) -> None:
-    trials, trial = on_trial(tmp_path)
-
-    with pytest.raises(Failure, match="has ended"):
-        trials.expire(replace(trial, token="of before"))
-    assert trials.under_way() == trial
-
-
-def test_taken_back_by_hand_it_is_not_the_dead_mans(tmp_path: Path) -> None:
-    trials, trial = on_trial(tmp_path)
-
-    trials.take_back(trial)
-    found = trials.expired()
-    assert found is not None
-    assert found.token != trial.token
-    assert trials.under_way() is None
-    late, trial = on_trial(tmp_path / "late", 0.5)
-    with pytest.raises(Failure, match="by itself"):
-        late.take_back(trial)
-
-
-def test_of_confirm_and_dead_man_one_wins(tmp_path: Path) -> None:
-    for attempt in range(50):
-        trials, trial = on_trial(tmp_path / str(attempt))
-        won: list[str] = []
-        start = threading.Barrier(2)
-
-        def end(what: str, trials: Trials, trial: Trial, won: list[str], start: threading.Barrier) -> None:
-            start.wait()
-            try:
-                trials.confirm() if what == "confirm" else trials.expire(trial)
-                won.append(what)
-            except Failure:
-                pass
-
-        threads = [
-            threading.Thread(target=end, args=(what, trials, trial, won, start)) for what in ("confirm", "expire")
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(won) == 1
-
-
-def test_the_clock_of_a_trial_goes_on(tmp_path: Path) -> None:
-    _, trial = on_trial(tmp_path, 5.0)
-
-    assert 4.0 < trial.left_sec <= 5.0
-    assert trial.until <= now_sec() + 5.0
 
 
 def test_a_way_back_is_resumed_from_its_journal(tmp_path: Path) -> None:

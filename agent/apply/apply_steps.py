@@ -1,0 +1,427 @@
+"""The steps of an apply, each recorded in the journal before it has any effect.
+
+    PlannedApply ──start──▶ journal entry
+                                │
+        phase STOP              ▼
+          stop                  jobs with the old definitions
+        phase PLACE             │
+          place                 commit the generation to /run: every generator run places it from now on
+          reload                PID 1 runs the generators and reads all units, once
+          place_files           files that are not units, checked by the services that read them
+        phase ACT               │
+          act                   jobs with the new definitions, a verdict for each
+          check_reachability    the network must not have cut the machine off
+          check_bystanders      units that got no job must not have failed along with it
+        phase PROVE             │
+          commit                /etc: later boots start with it      (or keep it on trial, until it is confirmed)
+          end of the journal
+
+    phase BACK: the apply is to blame for a failure ──roll_back──▶ an entry of its own, to the generation before
+
+An agent that is killed resumes the entry at its phase; a phase may be done twice. The journal and the generation in
+/run are on a tmpfs: after a power cut the machine boots the generation that was committed to /etc last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from ordain.agent.apply.connectivity_guard import ConnectivityGuard
+from ordain.agent.apply.evaluate import Baseline, baseline, bystanders, judge
+from ordain.agent.apply.generation_writer import GenerationWriter
+from ordain.agent.apply.generator_repair import GeneratorRepair
+from ordain.agent.apply.jobs import Done, act
+from ordain.agent.apply.observe import Observer
+from ordain.agent.apply.place_files import Files, unheard, without
+from ordain.agent.apply.protected_units import remember_session
+from ordain.agent.apply.trial import Trials
+from ordain.agent.apply.verdicts import unloadable
+from ordain.agent.errors import DamagedGeneration, ShuttingDown
+from ordain.agent.model import Applied, Generation, Job, Observed, Outcome, Plan, UnitState, Verb, Verdict, to_json
+from ordain.agent.plan.diff import contents
+from ordain.agent.plan.outcome import ROLLED_BACK, status, undone, why
+from ordain.agent.plan.planner import plan
+from ordain.agent.plan.rollback_plan import undo
+from ordain.agent.plan.stale_processes import overtaken, record, touched
+from ordain.agent.state.apply_journal import Entry, Journal, Phase, left
+from ordain.agent.state.boot_record import boot_id
+from ordain.agent.state.decisions import Decided, Decisions, RejectedGeneration
+from ordain.agent.state.store import Store
+from ordain.agent.system import atomic_files
+from ordain.agent.system.bus import BusError
+from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
+from ordain.transforms.systemd.unit_name import is_template
+
+OUTCOME = "run/ordain/outcome.json"
+"""The outcome of the last apply of this boot."""
+
+
+class ApplyListener(Protocol):
+    """Is told about an apply while it runs."""
+
+    def planned(self, plan: Plan) -> None:
+        """Hear that a plan is about to be carried out."""
+
+    def judged(self, verdict: Verdict) -> None:
+        """Hear that the job of one unit has ended."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """Hear that the apply has ended."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedApply:
+    """A plan to carry out: it leads from the machine as ``observed`` to generation ``new``.
+
+    ``decided`` is what is recorded about the source if it is rolled back. ``caller`` is the process that asked, 0 if
+    nobody did.
+    """
+
+    plan: Plan
+    new: Generation
+    observed: Observed
+    decided: Decided
+    caller: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """An apply between two of its steps.
+
+    ``entry`` is the journal's entry as it was when the apply started or was resumed. ``states`` are the units with a
+    job or a change, as they were right after the reload; ``invocations`` are their InvocationIDs then. ``jobs`` are
+    still to be done, ``done_before`` were done by an agent that was killed.
+    """
+
+    entry: Entry
+    new: Generation
+    observed: Observed
+    caller: int
+    states: Mapping[str, UnitState] = field(default_factory=dict)
+    invocations: Mapping[str, str] = field(default_factory=dict)
+    jobs: tuple[Job, ...] = ()
+    done_before: tuple[Job, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+    @property
+    def plan(self) -> Plan:
+        """Return the plan that is carried out."""
+        return self.entry.plan
+
+    @property
+    def rolls_back(self) -> bool:
+        """Return whether this apply undoes one that failed."""
+        return self.entry.failed is not None
+
+    @property
+    def baseline(self) -> Baseline:
+        """Return the units before the first effect."""
+        return Baseline(running=frozenset(self.entry.running), failing=frozenset(self.entry.failing))
+
+    @property
+    def blamed(self) -> bool:
+        """Return whether the apply is to blame for a failure so far."""
+        return any(verdict.blamed for verdict in self.verdicts)
+
+    def judged(self, verdicts: Iterable[Verdict]) -> Progress:
+        """Return the progress with more verdicts."""
+        return replace(self, verdicts=(*self.verdicts, *verdicts))
+
+    def outcome(self, usec: int) -> Outcome:
+        """Return the outcome so far, after ``usec`` microseconds."""
+        return Outcome(
+            generation=self.new.number,
+            hash=self.new.hash,
+            plan=self.plan,
+            verdicts=self.verdicts,
+            exit_status=status(self.verdicts, self.plan.problems),
+            started=self.entry.started,
+            usec=usec,
+        )
+
+
+class ApplySteps:
+    """Carries out plans on the machine below ``root``, under the lock of `apply_lock`."""
+
+    def __init__(
+        self,
+        *,
+        systemd: Systemd,
+        root: Path,
+        store: Store,
+        writer: GenerationWriter,
+        decisions: Decisions,
+        trials: Trials,
+        journal: Journal,
+        observer: Observer,
+        guard: ConnectivityGuard,
+        repair: GeneratorRepair,
+    ) -> None:
+        self._systemd = systemd
+        self._root = root
+        self._store = store
+        self._writer = writer
+        self._decisions = decisions
+        self._trials = trials
+        self._journal = journal
+        self._observer = observer
+        self._guard = guard
+        self._repair = repair
+        self._files = Files(systemd, root)
+        self.listener: ApplyListener | None = None
+
+    async def start(self, planned: PlannedApply) -> Outcome:
+        """Carry out a plan from its first step."""
+        remember_session(self._root, planned.caller)
+        before = await baseline(self._systemd, planned.observed)
+        await self._guard.watch(planned.plan, planned.observed, planned.new.number, caller=planned.caller)
+        entry = Entry(
+            phase=Phase.STOP,
+            number=planned.new.number,
+            plan=planned.plan,
+            started=datetime.now(UTC).isoformat(timespec="seconds"),
+            running=tuple(sorted(before.running)),
+            failing=tuple(sorted(before.failing)),
+            decided=planned.decided,
+        )
+        return await self._carry_out(entry, planned.new, planned.observed, planned.caller)
+
+    async def resume(self, *, caller: int = 0) -> Outcome | None:
+        """Finish the apply in which an earlier agent was killed; return None if there is none."""
+        entry = self._journal.unfinished()
+        if entry is None:
+            return None
+        new = self._generation_of(entry)
+        if new is None:
+            self._journal.end()
+            return None
+        if entry.phase is Phase.BACK:
+            return await self.roll_back(entry, new, caller=caller)
+        units = {job.unit for job in (*entry.plan.stops, *entry.plan.jobs)}
+        observed = Observed(units=await self._systemd.inspect(units))
+        return await self._carry_out(entry, new, observed, caller)
+
+    async def roll_back(self, entry: Entry, bad: Generation, *, caller: int = 0) -> Outcome:
+        """Undo ``entry``, which failed while it placed ``bad``: plan the way to the generation before, carry it out."""
+        assert entry.failed is not None
+        last = self._store.known(entry.plan.from_hash)
+        self._reject(entry.failed)
+        observed = await self._observer.for_plan(bad, last, caller=caller)
+        steps = undo(plan(bad, last, observed), last, observed, entry.running)
+        if unheard(entry.failed.verdicts):  # no process has the new definitions, so none needs the old ones again
+            steps = replace(steps, jobs=tuple(job for job in steps.jobs if job.verb is Verb.START))
+        back = replace(entry, phase=Phase.STOP, number=last.number, plan=steps, invocations={})
+        outcome = await self._carry_out(back, last, observed, caller)
+        for unit in {member.unit for member in bad.members} - {member.unit for member in last.members}:
+            with contextlib.suppress(BusError):  # PID 1 has already forgotten most of them
+                await self._systemd.reset_failed(unit)
+        return outcome
+
+    def _generation_of(self, entry: Entry) -> Generation | None:
+        """Return the generation that ``entry`` places, None if it is not kept anywhere any more."""
+        with contextlib.suppress(KeyError, DamagedGeneration):
+            return self._store.load(entry.number)
+        known = self._store.known(entry.plan.to_hash)
+        return known if known.hash == entry.plan.to_hash else None
+
+    async def _carry_out(self, entry: Entry, new: Generation, observed: Observed, caller: int) -> Outcome:
+        """Run the steps of ``entry`` from its phase on; then commit, or roll back if the apply has failed."""
+        began = time.monotonic()
+        if self.listener:
+            self.listener.planned(entry.plan)
+        self._journal.begin(entry)
+        progress = Progress(entry=entry, new=new, observed=observed, caller=caller)
+        for step in STEPS:
+            if entry.phase in step.phases:
+                progress = await step.run(self, progress)
+        outcome = progress.outcome(usec=int((time.monotonic() - began) * 1_000_000))
+        await record_applied(self._systemd, self._store, progress)
+        if await self._has_failed(progress):
+            failed = replace(outcome, why=why(progress.verdicts))
+            self._journal.fail(failed)
+            return await self.roll_back(replace(entry, phase=Phase.BACK, failed=failed), new, caller=caller)
+        return await self._finish(progress, outcome)
+
+    # The steps, in the order of the table `STEPS`.
+
+    async def _stop(self, progress: Progress) -> Progress:
+        return progress.judged(await self._run_jobs(progress, progress.plan.stops))
+
+    async def _place(self, progress: Progress) -> Progress:
+        self._journal.advance(Phase.PLACE)
+        self._store.commit_trial(progress.new, boot_id(self._root))
+        return progress
+
+    async def _reload(self, progress: Progress) -> Progress:
+        missing = await self._repair.read(progress.new) if progress.plan.reload else []
+        states = await self._systemd.inspect(touched(progress.plan), INVOCATION_ID)
+        wrong = unloadable(progress.plan.jobs, states)
+        return replace(
+            progress.judged([*missing, *wrong]),
+            states=states,
+            invocations={unit: state.invocation_id for unit, state in states.items()},
+            jobs=without(progress.plan.jobs, {verdict.unit for verdict in wrong}),
+        )
+
+    async def _place_files(self, progress: Progress) -> Progress:
+        old = self._store.known(progress.plan.from_hash)
+        wrong = await self._files.make_real(old, progress.new, progress.plan, back=progress.rolls_back)
+        jobs = without(progress.jobs, {verdict.unit for verdict in wrong})
+        return replace(progress.judged(wrong), jobs=jobs)
+
+    async def _act(self, progress: Progress) -> Progress:
+        if await self._has_failed(progress):  # before any process had to hear of it
+            return progress
+        self._journal.advance(Phase.ACT, progress.invocations)
+        return progress.judged(await self._run_jobs(progress, overtaken(progress.jobs, progress.states)))
+
+    async def _resume_act(self, progress: Progress) -> Progress:
+        """Do the jobs that the agent had not done when it was killed, and judge the others."""
+        entry = progress.entry
+        jobs = left(entry.plan.jobs, entry.invocations, progress.observed) if entry.phase is Phase.ACT else ()
+        done = tuple(job for job in entry.plan.jobs if job not in jobs)
+        progress = replace(progress, invocations=dict(entry.invocations), jobs=jobs, done_before=done)
+        return progress.judged(await self._run_jobs(progress, jobs))
+
+    async def _check_reachability(self, progress: Progress) -> Progress:
+        if progress.rolls_back or progress.blamed:
+            return progress
+        return progress.judged(await self._guard.lost())
+
+    async def _check_bystanders(self, progress: Progress) -> Progress:
+        if not (progress.plan.reload or progress.plan.stops or progress.plan.jobs):
+            return progress
+        return progress.judged(
+            await bystanders(self._systemd, progress.new, progress.verdicts, progress.baseline),
+        )
+
+    async def _has_failed(self, progress: Progress) -> bool:
+        """Return whether to roll back: the apply is to blame, there is a generation before it, and time for it."""
+        steps = progress.plan
+        if progress.rolls_back or not progress.blamed or steps.from_hash in ("", steps.to_hash):
+            return False
+        return bool(self._store.known(steps.from_hash).hash) and not await self._systemd.stopping()
+
+    async def _finish(self, progress: Progress, outcome: Outcome) -> Outcome:
+        """Commit the generation, unless it was rolled back or is on trial, and record the outcome."""
+        self._journal.advance(Phase.PROVE)
+        trial = self._trials.pending()
+        if progress.rolls_back:
+            outcome = self._rolled_back(progress.entry, outcome)
+        elif trial is not None and trial.hash == progress.new.hash and not trial.automatic:
+            trial = trial.ending_in(trial.seconds)
+            self._trials.write(trial)
+            outcome = replace(outcome, confirm_by=trial.until_text)
+        else:
+            outcome = await self._commit(progress.new, outcome)
+        await self._repair.look_for_others(progress.new)
+        self._journal.end()
+        atomic_files.replace(self._root / OUTCOME, json.dumps(to_json(outcome)).encode())
+        if outcome.plan.from_hash != outcome.plan.to_hash:
+            await asyncio.to_thread(self._store.save_outcome, outcome)
+        if self.listener:
+            self.listener.ended(outcome)
+        return outcome
+
+    def _rolled_back(self, entry: Entry, outcome: Outcome) -> Outcome:
+        assert entry.failed is not None
+        outcome = undone(entry.failed, outcome, entry.failing)
+        self._reject(entry.failed, complete=outcome.exit_status == ROLLED_BACK)
+        self._decisions.stand(entry.decided)
+        self._trials.clear()
+        return outcome
+
+    async def _commit(self, new: Generation, outcome: Outcome) -> Outcome:
+        """Make later boots start with ``new`` if all of it works.
+
+        A generation that works in part is better than none, so it is also committed where none was ever proven.
+        """
+        works = all(verdict.ok for verdict in outcome.verdicts) or self._store.never_proven()
+        with self._trials.confirming_automatic():
+            persistent = not works or await asyncio.to_thread(self._writer.commit_proven, new)
+        return replace(outcome, persistent=persistent)
+
+    def _reject(self, failed: Outcome, *, complete: bool = True) -> None:
+        self._decisions.reject(
+            RejectedGeneration(number=failed.generation, hash=failed.hash, why=failed.why, complete=complete)
+        )
+
+    async def _run_jobs(self, progress: Progress, jobs: Sequence[Job]) -> list[Verdict]:
+        """Have PID 1 do ``jobs``, and judge each of them, and each that was done before."""
+        if not jobs and not progress.done_before:
+            return []
+        await self._require_no_shutdown()
+        done = (*await act(self._systemd, jobs, progress.observed), *(Done(job=job) for job in progress.done_before))
+        await self._require_no_shutdown()  # a job that a shutdown cancels is nobody's failure, and proves nothing
+        verdicts = await judge(
+            self._systemd,
+            done,
+            generation=progress.new,
+            before=progress.baseline,
+            invocations=progress.invocations,
+        )
+        for verdict in verdicts:
+            if self.listener:
+                self.listener.judged(verdict)
+        return verdicts
+
+    async def _require_no_shutdown(self) -> None:
+        """Raise `ShuttingDown` while the machine goes down; the next boot starts with the proven generation."""
+        if await self._systemd.stopping():
+            raise ShuttingDown("the machine is shutting down; the rest of the apply is left to the next boot")
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyStep:
+    """One step, and the phases of the journal from which an apply runs it: a resumed one leaves out earlier steps."""
+
+    run: Callable[[ApplySteps, Progress], Awaitable[Progress]]
+    phases: frozenset[Phase]
+
+
+_FROM_STOP = frozenset({Phase.STOP})
+_FROM_PLACE = frozenset({Phase.STOP, Phase.PLACE})
+_RESUMED_LATER = frozenset({Phase.ACT, Phase.PROVE})
+_ALWAYS = frozenset({Phase.STOP, Phase.PLACE, Phase.ACT, Phase.PROVE})
+STEPS = (
+    ApplyStep(ApplySteps._stop, _FROM_STOP),
+    ApplyStep(ApplySteps._place, _FROM_PLACE),
+    ApplyStep(ApplySteps._reload, _FROM_PLACE),
+    ApplyStep(ApplySteps._place_files, _FROM_PLACE),
+    ApplyStep(ApplySteps._act, _FROM_PLACE),
+    ApplyStep(ApplySteps._resume_act, _RESUMED_LATER),
+    ApplyStep(ApplySteps._check_reachability, _ALWAYS),
+    ApplyStep(ApplySteps._check_bystanders, _ALWAYS),
+)
+
+
+async def record_applied(systemd: Systemd, store: Store, progress: Progress) -> None:
+    """Record the processes that run now, each with the definition it has (`stale_processes.record`)."""
+    new, steps = progress.new, progress.plan
+    before = store.read_applied()
+    known = before.units if before else {}
+    placed = contents(new)
+    names = {name for name in {member.unit for member in new.members} | placed.keys() if not is_template(name)}
+    states = await systemd.list_units(names)
+    running = {name for name, state in states.items() if state.running}
+    # Nothing has changed for the other units: if somebody restarted one of them, its process has all of its definition.
+    fresh = touched(steps) | {change.unit for change in steps.changes} | names - known.keys()
+    asked = await systemd.inspect(running & fresh, INVOCATION_ID)
+    well = {verdict.unit for verdict in progress.verdicts if verdict.ok}
+    units = record(
+        before,
+        steps,
+        hashes={name: placed[name].hash if name in fresh else known[name].hash for name in names & placed.keys()},
+        reloaded=progress.invocations,
+        running={name: asked[name].invocation_id if name in asked else known[name].invocation_id for name in running},
+        done=[job for job in steps.jobs if job.unit in well],
+    )
+    store.write_applied(Applied(number=new.number, hash=new.hash, units=units))

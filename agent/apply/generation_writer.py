@@ -1,0 +1,46 @@
+"""Writes generations to where they outlive this boot, and reports as a condition if that was not possible.
+
+    save           ─▶ /var/lib/ordain/generations   NotInHistory
+    commit_proven  ─▶ /etc/ordain/boot              NotPersistent
+
+An apply goes on without them: what cannot be written holds for this boot.
+"""
+
+from __future__ import annotations
+
+from ordain.agent.model import Generation
+from ordain.agent.state.store import NotPersistent, Store
+from ordain.agent.status import Condition
+
+NOT_PERSISTENT = "NotPersistent"
+NOT_IN_HISTORY = "NotInHistory"
+
+
+class GenerationWriter:
+    """Writes to ``store``; ``conditions`` are the failures of the last attempt of each kind."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._conditions: dict[str, Condition] = {}
+
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """Return one condition for each kind of write that failed last time."""
+        return tuple(self._conditions.values())
+
+    def save(self, generation: Generation) -> Generation:
+        """Save ``generation`` in the history and return it with its number."""
+        numbered, unsaved = self._store.save(generation)
+        self._report(NOT_IN_HISTORY, unsaved)
+        return numbered
+
+    def commit_proven(self, generation: Generation) -> bool:
+        """Make later boots start with ``generation``; return False if /etc could not be written."""
+        unsaved = self._store.commit_proven(generation)
+        self._report(NOT_PERSISTENT, unsaved)
+        return unsaved is None
+
+    def _report(self, code: str, unsaved: NotPersistent | None) -> None:
+        self._conditions.pop(code, None)
+        if unsaved:
+            self._conditions[code] = Condition(code=code, what=unsaved.what)
