@@ -18,6 +18,7 @@ from typing import Any
 from ordain.transforms.artifacts import Artifact
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Member
+from ordain.transforms.render.provenance import SourceLocation
 
 RawDocument = tuple[str, bytes]
 """A document as it was delivered: the path that problems show, and the bytes."""
@@ -112,16 +113,6 @@ class Effect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """The place of the documents that a line was made from."""
-
-    path: str
-    line: int = 0
-    layer: str = ""
-    pointer: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
     """A difference between two generations in one unit: ``[section] key`` from ``old`` to ``new`` values.
 
@@ -137,7 +128,7 @@ class Change:
     new: tuple[str, ...] = ()
     effect: Effect = Effect.RESTART
     artifact: str = ""
-    causes: tuple[Cause, ...] = ()
+    causes: tuple[SourceLocation, ...] = ()
 
 
 Changes = dict[str, tuple[Change, ...]]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ordain.agent.model import Cause, Change, Effect, FileAction, Job, Plan
+from ordain.agent.model import Change, Effect, FileAction, Job, Plan
 from ordain.agent.plan.diff import FRAGMENT
+from ordain.transforms.render.provenance import SourceLocation
 
 _LONGEST = 60
 _FILE_VERBS = {FileAction.NEW: "place", FileAction.CHANGED: "place", FileAction.REMOVED: "restore"}
@@ -40,7 +41,7 @@ def describe_change(change: Change) -> str:
     return f"{key}: {_values(change.old)} → {_values(change.new)}{_causes(change.causes)}"
 
 
-def _causes(causes: tuple[Cause, ...]) -> str:
+def _causes(causes: tuple[SourceLocation, ...]) -> str:
     """The place that says so, such as ``  (web.yaml:12 services/web/user)``; of several the last, which wins."""
     if not causes:
         return ""

@@ -14,11 +14,12 @@ from functools import cached_property
 from typing import Any
 
 from ordain.agent.generation import canonical
-from ordain.agent.model import Cause, Change, Effect, Generation
+from ordain.agent.model import Change, Effect, Generation
 from ordain.agent.plan.directive_effects import effect
 from ordain.agent.plan.file_changes import Read, changed_files, file_changes, files_read
-from ordain.agent.plan.source_location import causes_of, item_cause
+from ordain.agent.plan.source_location import directive_causes, unit_causes
 from ordain.transforms.artifacts import PlacedFile, UnitArtifact, UnitFile, UnitLink
+from ordain.transforms.render.provenance import SourceLocation
 from ordain.transforms.systemd.directives import is_private, lookup
 from ordain.transforms.systemd.unit_file import parse
 from ordain.transforms.systemd.unit_name import is_template, template_of
@@ -64,9 +65,9 @@ class Content:
     provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
-    def causes(self) -> tuple[Cause, ...]:
+    def causes(self) -> tuple[SourceLocation, ...]:
         """Why there is such a unit; of drop-ins alone, nothing is said."""
-        return () if self.item is None else item_cause(self.files, self.item, self.provenance)
+        return () if self.item is None else unit_causes(self.files, self.item, self.provenance)
 
     @cached_property
     def values(self) -> Mapping[tuple[str, str], Values]:
@@ -183,7 +184,7 @@ def _changes(unit: str, old: Content, new: Content) -> Iterator[Change]:
     for section, key in sorted(old.values.keys() | new.values.keys()):
         before, after = old.values.get((section, key), ()), new.values.get((section, key), ())
         if before != after:
-            artifact, causes = causes_of((new if after else old).files, section, key)
+            artifact, causes = directive_causes((new if after else old).files, section, key)
             yield Change(
                 unit=unit,
                 section=section,

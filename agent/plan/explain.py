@@ -17,10 +17,10 @@ from ordain.agent.errors import OrdainError
 from ordain.agent.generation import TRANSFORMS
 from ordain.agent.model import Generation
 from ordain.agent.plan.diff import contents
-from ordain.agent.plan.source_location import read_cause
 from ordain.transforms.artifacts import Artifact, SymbolicLink, UnitLink, content_of
 from ordain.transforms.document.node import unstep
 from ordain.transforms.errors import near
+from ordain.transforms.render.provenance import read_cause, read_default
 from ordain.transforms.systemd.unit_name import template_of
 
 DIRECTORIES = {
@@ -29,7 +29,6 @@ DIRECTORIES = {
     "/run/systemd/generator.late/": "late/",
 }
 """Where the generator's three directories are on a machine (systemd.generator(7))."""
-_DEFAULT = "# default: "
 
 
 class NotInGeneration(OrdainError):
@@ -243,8 +242,8 @@ def _lines(content: str) -> Iterator[Line]:
 
 def _cause(comment: str) -> Line:
     """What a comment says of the lines below it."""
-    if comment.startswith(_DEFAULT):
-        return Line(text="", why=comment.removeprefix(_DEFAULT))
+    if reason := read_default(comment):
+        return Line(text="", why=reason)
     if (said := read_cause(comment)) is None:
         return Line(text="")
     return Line(text="", pointer=said.pointer, path=said.path, line=said.line, layer=said.layer)

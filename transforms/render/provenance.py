@@ -1,9 +1,15 @@
-"""Comments in placed files: a header, and the place of the documents that each line was made from.
+"""Comments in placed files: a header, and the place in the documents that each line was made from.
 
-`ordain.agent.plan.source_location` reads the places back.
+    Leaf ──cause──▶ text ──comment──▶ a line of a file ──read_cause──▶ SourceLocation
+
+A comment applies to all lines below it, up to the next comment or section. `ordainctl explain` and the causes in a
+plan are read back from these comments, so this module both writes and reads them.
 """
 
 from __future__ import annotations
+
+import re
+from dataclasses import dataclass
 
 from ordain.transforms.model import Leaf
 
@@ -12,10 +18,28 @@ FILE_HEADER = (MADE_BY, "`ordainctl explain {pointer}` tells more.")
 """The header of a file that is not a unit; ``pointer`` is its item."""
 UNIT_HEADER = (MADE_BY, "`ordainctl explain {unit}` tells more, `systemctl edit {unit}` overrides it.")
 
+_DEFAULT = "default: "
+_CAUSE = re.compile(r"# (?P<path>.*?):(?P<line>[0-9]+)(?::[0-9]+)?(?: (?P<layer>[^ /]*))? (?P<pointer>[^ ]*/.*)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceLocation:
+    """The place in the documents that a line of a placed file was made from."""
+
+    path: str
+    line: int = 0
+    layer: str = ""
+    pointer: str = ""
+
 
 def cause(leaf: Leaf) -> str:
     """Return the place of ``leaf`` as ``FILE:LINE LAYER POINTER``, the comment above the lines made from it."""
     return f"{leaf.where.path}:{leaf.where.line} {leaf.layer} {leaf.where.pointer}"
+
+
+def default(reason: str) -> str:
+    """Return the text of the comment above lines that no document asks for."""
+    return f"{_DEFAULT}{reason}"
 
 
 def comment(text: str) -> str:
@@ -26,3 +50,25 @@ def comment(text: str) -> str:
 def file_header(pointer: str) -> list[str]:
     """Return the comments at the top of a file that the item ``pointer`` makes."""
     return [comment(line.format(pointer=pointer)) for line in FILE_HEADER]
+
+
+def read_cause(line: str) -> SourceLocation | None:
+    """Return the place that a comment names, or None for any other comment.
+
+    >>> read_cause("# web.yaml:12 web services/web/user")
+    SourceLocation(path='web.yaml', line=12, layer='web', pointer='services/web/user')
+    """
+    if (found := _CAUSE.fullmatch(line)) is None:
+        return None
+    return SourceLocation(
+        path=found["path"], line=int(found["line"]), layer=found["layer"] or "", pointer=found["pointer"]
+    )
+
+
+def read_default(line: str) -> str:
+    """Return the reason that the comment of a default gives, or ``""`` for any other comment.
+
+    >>> read_default("# default: every service is hardened")
+    'every service is hardened'
+    """
+    return line.removeprefix(f"# {_DEFAULT}") if line.startswith(f"# {_DEFAULT}") else ""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.errors import NOWHERE, Problem, Where, blocked, warning
 from ordain.transforms.model import Installed, Leaf
-from ordain.transforms.render.provenance import UNIT_HEADER, cause
+from ordain.transforms.render.provenance import UNIT_HEADER, cause, default
 from ordain.transforms.systemd import directives, unit_file, unit_name
 from ordain.transforms.systemd.encode import EncodeError, Neutral, encode, encode_command, encode_environment, raw
 from ordain.transforms.systemd.unit_file import Setting
@@ -77,7 +77,7 @@ class UnitDraft:
 
     def set_defaults(self, section: str, assignments: Mapping[str, str], why: str) -> None:
         """Add the ``assignments`` that no document makes, below the comment ``why``; keys already set keep theirs."""
-        comment = f"default: {why}"
+        comment = default(why)
         self.last_comment.pop(section, None)
         set_already = {line.key for line in self.lines if line.section == section} - ADD_ONLY
         for key, text in assignments.items():

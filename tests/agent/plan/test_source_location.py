@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ordain.agent.model import Cause, Generation
+from ordain.agent.model import Generation
 from ordain.agent.plan.describe import describe_change
 from ordain.agent.plan.diff import diff
 from ordain.transforms.artifacts import UnitFile, UnitLink
 from ordain.transforms.model import Member, Wanted
+from ordain.transforms.render.provenance import SourceLocation
 
 WEB = Member(unit="web.service", item="services/web", wanted=Wanted.RUNNING, ours=True)
 
@@ -27,17 +28,19 @@ NEW = generation("[Service]\n# web.yaml:3 web services/web/user\nUser=b\nGroup=b
 def test_a_change_names_its_place_and_what_goes_where_it_was() -> None:
     found = {change.key: change for change in diff(OLD, NEW)}
 
-    assert found["User"].causes == (Cause(path="web.yaml", line=3, layer="web", pointer="services/web/user"),)
+    assert found["User"].causes == (SourceLocation(path="web.yaml", line=3, layer="web", pointer="services/web/user"),)
     assert found["User"].artifact == "normal/web.service"
     assert found["Group"].causes == found["User"].causes
-    assert found["Nice"].causes == (Cause(path="base.yaml", line=9, layer="base", pointer="services/web/nice"),)
+    assert found["Nice"].causes == (
+        SourceLocation(path="base.yaml", line=9, layer="base", pointer="services/web/nice"),
+    )
     assert describe_change(found["User"]) == "[Service] User: a → b  (web.yaml:3 services/web/user)"
 
 
 def test_a_unit_that_comes_names_its_item() -> None:
     (change,) = diff(Generation(), NEW)
 
-    assert change.causes == (Cause(path="web.yaml", line=3, layer="web", pointer="services/web"),)
+    assert change.causes == (SourceLocation(path="web.yaml", line=3, layer="web", pointer="services/web"),)
 
 
 def test_a_mask_names_the_state_that_asks_for_it() -> None:
@@ -47,7 +50,7 @@ def test_a_mask_names_the_state_that_asks_for_it() -> None:
 
     (change,) = diff(NEW, masked)
 
-    assert change.causes == (Cause(path="web.yaml", line=5, layer="web", pointer="services/web/state"),)
+    assert change.causes == (SourceLocation(path="web.yaml", line=5, layer="web", pointer="services/web/state"),)
 
 
 def test_another_section_has_other_causes() -> None:

@@ -13,7 +13,7 @@ from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Leaf
 from ordain.transforms.render.network.devices import Device, problem
-from ordain.transforms.render.provenance import cause, comment, file_header
+from ordain.transforms.render.provenance import cause, comment, default, file_header
 from ordain.transforms.systemd import directives
 
 PLAIN = re.compile(r"(?! )[ -~]+(?<![ \\])")
@@ -57,7 +57,7 @@ class SectionFile:
     def default(self, section: str, key: str, value: str, why: str) -> None:
         """A line that no document asks for, and why it is there; left out where the target does not know it."""
         if not (self.kind and directives.check(section, key, self.systemd, self.kind)):
-            self._add(section, f"{key}={value}", f"default: {why}")
+            self._add(section, f"{key}={value}", default(why))
 
     def _add(self, name: str, line: str, why: str) -> None:
         section = next((s for s in reversed(self.sections) if s.name == name), None)
