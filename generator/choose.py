@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from posix import O_CLOEXEC, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, close, environ, fstat, geteuid, read
 from posix import open as open_fd
+from zlib import crc32
 
 from ordain.generator.cache import CacheError, unpack
 
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from ordain.generator.cache import Cache
 
 AGENT = "/etc/ordain/agent.yaml"
+TRUST = "/etc/ordain/boot/trust"
+"""The value of `trust` in agent.yaml, recorded by the agent: nothing here reads YAML (`trust_record`)."""
+LOCAL, REQUIRED, OPEN = "local", "required", "open"
 ATTEMPTS = "/etc/ordain/boot/attempts"
 RECORD = "/run/ordain/boot/choice"
 HANDED = "/run/ordain/boot/handed"
@@ -33,6 +37,9 @@ TRIES = 3
 NOTHING = "nothing"
 """Stands for a hash among the attempts: of a boot that all generations had been tried before."""
 SIZE_MAX = 64 << 20
+AGENT_SIZE_MAX = 1 << 20
+"""As much as the agent reads of its file (`rootfs.LIMIT`)."""
+TRUST_SIZE_MAX = 64
 _REGULAR = 0o100000  # S_IFREG; the stat module is one import more
 
 
@@ -43,10 +50,14 @@ class Choice:
     ``ordain.boot=``, ``nothing`` or ``off``. ``notes`` say what was passed over and why. ``tried`` are the
     hashes that had their boots when this boot began, once for every `TRIES`, ``booted`` the one it began with: both
     stay for the whole boot, or the count of its own attempt would change what a reload in it places. ``boot_usec``
-    is what its first run took.
+    is what its first run took. ``handed`` is the hash that an earlier run of this boot placed from `HANDED`.
+    ``undecided``: a cache at `HANDED` was passed over because nobody has recorded the `trust` of agent.yaml.
     """
 
-    __slots__ = ("boot_id", "boot_usec", "booted", "cache", "first", "notes", "option", "origin", "tried")
+    __slots__ = (
+        *("boot_id", "boot_usec", "booted", "cache", "first", "handed", "notes", "option", "origin"),
+        *("tried", "undecided"),
+    )
 
     def __init__(self, root: str) -> None:
         self.boot_id = _word(root + "/proc/sys/kernel/random/boot_id").replace("-", "")
@@ -55,14 +66,19 @@ class Choice:
         self.tried = _tried(root) if self.first else record.get("tried", "").split()
         self.boot_usec = "" if self.first else record.get("boot_usec", "")
         self.booted = "" if self.first else record.get("booted", "")
+        self.handed = record.get("hash", "") if not self.first and record.get("from") == "handed" else ""
+        self.undecided = False
         self.option = ""
         self.origin = "nothing"
         self.cache: Cache | None = None
         self.notes: list[str] = []
 
 
-def choose(root: str) -> Choice:
-    """The first cache below ``root`` that may be placed in this boot."""
+def choose(root: str, trust: str = "") -> Choice:
+    """The first cache below ``root`` that may be placed in this boot.
+
+    ``trust`` is the value in agent.yaml, if `first_boot` has asked for it; it counts where the agent recorded none.
+    """
     choice = Choice(root)
     on, option = _options(root)
     if not on:
@@ -76,6 +92,8 @@ def choose(root: str) -> Choice:
     for origin, path in _candidates(option):
         try:
             cache = _load(root, path)
+            if path == HANDED:
+                _check_trust(root, trust, choice, cache)
         except FileNotFoundError:
             if origin == option:
                 choice.notes.append(f"ordain.boot={option}: there is none, taking the next")
@@ -154,53 +172,81 @@ def _tried(root: str) -> list[str]:
 def _load(root: str, path: str) -> Cache:
     """The cache at ``path``, if this machine may use it. Raises `OSError`, `CacheError`."""
     cache = unpack(read_trusted(root + path))
-    if path == HANDED and _only_signed(root):
-        raise CacheError("UnsignedCache", "agent.yaml takes signed releases only (`trust`), and nobody can sign this")
     if cache.machine_id and cache.machine_id != _word(root + "/etc/machine-id"):
         raise CacheError("ForeignCache", f"made for machine {cache.machine_id}")
     return cache
 
 
-def _only_signed(root: str) -> bool:
-    """Whether agent.yaml has a `trust` that takes no unsigned documents with the boot; in doubt it has.
+def _check_trust(root: str, asked: str, choice: Choice, cache: Cache) -> None:
+    """Raise `CacheError` if agent.yaml takes signed documents only, or if that is unknown: nobody can sign a cache.
 
-    Without reading YAML: what follows the key ``trust`` on a line that is no comment is ``local`` or ``open``.
+    An earlier run of this boot may have placed the cache already. Then only a recorded value stops it from being placed
+    again, or a reload during an upgrade would take the units away.
     """
-    text = _small(root + AGENT)
-    for line in text.split(b"\n"):
-        if b"trust" in line and not line.lstrip().startswith(b"#"):
-            before, *parts = line.split(b"trust")
-            for part in parts:
-                key, colon, value = part.partition(b":")
-                # "" is in it: the line begins so. What is behind a word that goes on is the word's.
-                if before[-1:] in b" \t{,\"'?\xbf" and not key.strip(b" \t\r\"'"):
-                    word = value.lstrip(b" \t\"'").replace(b",", b" ").replace(b"}", b" ").partition(b" ")[0]
-                    if not colon or word.strip(b"\t\r\"'") not in (b"local", b"open"):
-                        return True
-                before = part
-    return b"\\" in text  # an escape may spell anything
+    trust = _trust(root) or asked or (LOCAL if cache.hash == choice.handed else "")
+    if trust == REQUIRED:
+        raise CacheError("UnsignedCache", "agent.yaml takes signed releases only (`trust`), and nobody can sign this")
+    if trust not in (LOCAL, OPEN):
+        choice.undecided = True
+        raise CacheError("UnsignedCache", "agent.yaml has changed, and nobody knows if it takes signed releases only")
+
+
+def trust_record(trust: str, agent_yaml: bytes) -> bytes:
+    """Return the content of `TRUST`: the value of `trust`, and the size and the sum of the file that it was read from.
+
+    The sum tells that the file has changed since; whoever could forge it may write the file as well.
+
+    >>> trust_record("open", b"trust: open\\n")
+    b'open 12 25d6a0a6\\n'
+    """
+    return b"%s %d %08x\n" % (trust.encode(), len(agent_yaml), crc32(agent_yaml))
+
+
+def _trust(root: str) -> str:
+    """Return the value of `trust` in agent.yaml; "" if nobody has recorded it for the file as it is now.
+
+    Without the file, or with an empty one, a machine has the default. A file that cannot be read may ask for anything.
+    """
+    try:
+        text = _read(root + AGENT, AGENT_SIZE_MAX)[0]
+    except FileNotFoundError:
+        return LOCAL
+    except (OSError, CacheError):
+        return REQUIRED
+    try:
+        record = read_trusted(root + TRUST, TRUST_SIZE_MAX)
+    except (OSError, CacheError):
+        record = b""
+    known = {trust_record(trust, text): trust for trust in (LOCAL, REQUIRED, OPEN)}
+    return known.get(record, "" if text else LOCAL)
 
 
 def read_trusted(path: str, size_max: int = SIZE_MAX) -> bytes:
-    """A regular file that only root, or who runs us, could write. Raises `OSError`, `CacheError`.
+    """A regular file that only root, or who runs us, could write. Raises `OSError`, `CacheError`."""
+    data, owner, mode = _read(path, size_max, O_NOFOLLOW)
+    if owner not in (0, geteuid()) or mode & 0o022:
+        what = f"owner {owner}, mode {mode & 0o7777:04o}: others than root may write it"
+        raise CacheError("UnsafeCache", what)
+    return data
+
+
+def _read(path: str, size_max: int, flags: int = 0) -> tuple[bytes, int, int]:
+    """Return the content, the owner and the mode of a regular file. Raises `OSError`, `CacheError`.
 
     O_NONBLOCK: opening a FIFO would wait for a writer, and the boot with it.
     """
-    fd = open_fd(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+    fd = open_fd(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | flags)
     try:
         stat = fstat(fd)
-        size, mode = stat.st_size, stat.st_mode
-        if mode & 0o170000 != _REGULAR:
+        size = stat.st_size
+        if stat.st_mode & 0o170000 != _REGULAR:
             raise CacheError("UnsafeCache", "not a regular file")
-        if stat.st_uid not in (0, geteuid()) or mode & 0o022:
-            what = f"owner {stat.st_uid}, mode {mode & 0o7777:04o}: others than root may write it"
-            raise CacheError("UnsafeCache", what)
         if size > size_max:
             raise CacheError("UnsafeCache", f"{size} bytes, at most {size_max} are read")
         data = read(fd, size)
         while len(data) < size and (more := read(fd, size - len(data))):
             data += more
-        return data
+        return data, stat.st_uid, stat.st_mode
     finally:
         close(fd)
 

@@ -20,6 +20,8 @@ DOCUMENTS = "/etc/ordain/documents"
 CREDENTIAL = "/run/credentials/@system/ordain.document"
 HANDED_OVER = ("/run/ordain/document.json", CREDENTIAL)
 HANDED_DIRECTORY = "/run/ordain/documents"
+TRUST_LINE = "trust="
+"""Begins the line in which `PROGRAM` prints the value of `trust` in agent.yaml."""
 _SIGKILL = 9
 _ENVIRONMENT = {b"LC_ALL": b"C.UTF-8", b"PATH": b"/usr/sbin:/usr/bin:/sbin:/bin"}
 _REASONS_MAX = 1 << 16
@@ -36,15 +38,25 @@ def due(root: str, *, own: bool) -> bool:
     return not _answers(root + "/run/systemd/private")
 
 
-def compile(root: str, program: str = PROGRAM) -> list[str]:
-    """Run `PROGRAM`; what it says, a line each: why nothing came of it. The caller's alarm ends it."""
+def compile(root: str, program: str = PROGRAM) -> tuple[str, list[str]]:
+    """Run `PROGRAM` to compile the documents. Return as `ask_trust`; the lines say why nothing came of it."""
+    return _run(program, [root or "/"])
+
+
+def ask_trust(root: str, program: str = PROGRAM) -> tuple[str, list[str]]:
+    """Run `PROGRAM` to read agent.yaml. Return the value of `trust`, "" if unknown, and the other lines it prints."""
+    return _run(program, ["--trust", root or "/"])
+
+
+def _run(program: str, words: list[str]) -> tuple[str, list[str]]:
+    """The caller's alarm ends the program."""
     reader, writer = pipe2(O_CLOEXEC)
     actions = [(OPEN, 0, "/dev/null", O_RDONLY, 0), (DUP2, writer, 1), (DUP2, writer, 2)]
     try:
-        child = posix_spawn(program, [program, root or "/"], _ENVIRONMENT, file_actions=actions)
+        child = posix_spawn(program, [program, *words], _ENVIRONMENT, file_actions=actions)
     except OSError as error:
         close(reader)
-        return [f"{program}: {error.strerror}, the documents wait for the agent"]
+        return "", [f"{program}: {error.strerror}, the documents wait for the agent"]
     finally:
         close(writer)
     said = b""
@@ -58,7 +70,9 @@ def compile(root: str, program: str = PROGRAM) -> list[str]:
         if child and waitpid(child, WNOHANG) == (0, 0):
             kill(child, _SIGKILL)
             waitpid(child, 0)
-    return said.decode("utf-8", "replace").splitlines()
+    lines = said.decode("utf-8", "replace").splitlines()
+    trust = [line.removeprefix(TRUST_LINE) for line in lines if line.startswith(TRUST_LINE)]
+    return trust[0] if len(trust) == 1 else "", [line for line in lines if not line.startswith(TRUST_LINE)]
 
 
 def _is_there(path: str) -> bool:

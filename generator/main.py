@@ -94,20 +94,30 @@ def main(argv: list[str]) -> int:
 
 
 def _choose(root: str) -> Choice:
-    """`choose`; in the first run of a boot that found no generation of this machine, with its documents compiled."""
+    """`choose`; where agent.yaml has to be read, or documents compiled, a program of its own does that first."""
     choice = choose(root)
+    if choice.undecided:
+        from ordain.generator import first_boot
+
+        choice = _choose_after(root, first_boot.ask_trust, first_boot.SECONDS, "agent.yaml is not read after")
     if choice.first and choice.origin in ("baseline", "nothing") and choice.option != "baseline":
         from ordain.generator import first_boot
 
         if first_boot.due(root, own=choice.origin == "nothing" and not choice.tried):
-            alarm(first_boot.SECONDS)
-            try:
-                reasons = first_boot.compile(root)
-            except _TimeUp:
-                reasons = [f"the documents are not compiled after {first_boot.SECONDS} s, they wait for the agent"]
-            alarm(SECONDS)
-            choice = choose(root)
-            choice.notes += reasons
+            choice = _choose_after(root, first_boot.compile, first_boot.SECONDS, "the documents are not compiled after")
+    return choice
+
+
+def _choose_after(root: str, run: Callable[[str], tuple[str, list[str]]], seconds: int, not_done: str) -> Choice:
+    """`choose` with the `trust` that ``run`` found, which may take so many seconds; its other lines become notes."""
+    alarm(seconds)
+    try:
+        trust, reasons = run(root)
+    except _TimeUp:
+        trust, reasons = "", [f"{not_done} {seconds} s, which is left to the agent"]
+    alarm(SECONDS)
+    choice = choose(root, trust)
+    choice.notes += reasons
     return choice
 
 

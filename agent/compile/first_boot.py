@@ -15,9 +15,10 @@ from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.bundle import holds_release
 from ordain.agent.delivery.source.local_files import read_boot_documents, read_folder
 from ordain.agent.model import Generation, RawDocuments
-from ordain.agent.settings import Trust, read_settings
+from ordain.agent.settings import Settings, Trust, read_settings
 from ordain.agent.source_settings import SourceKind
 from ordain.agent.state.store import Store
+from ordain.generator.first_boot import TRUST_LINE
 from ordain.transforms.catalog.machine_catalog import read_texts
 from ordain.transforms.errors import Refused, errors
 from ordain.transforms.machine import rootfs
@@ -27,10 +28,17 @@ WAIT = "the documents wait for the agent"
 
 
 def main(argv: list[str]) -> int:
-    """``ROOT``. The exit status is 1 if nothing was made; what was said is why."""
-    root = Path(argv[1])
+    """Compile for ``ROOT``, or with ``--trust ROOT`` only read agent.yaml. Print its `trust` for the generator.
+
+    The exit status is 1 if nothing was made; the other lines say why.
+    """
+    root = Path(argv[-1])
+    settings, _ = read_settings(root)
+    print(f"{TRUST_LINE}{settings.trust}")
+    if "--trust" in argv:
+        return 0
     try:
-        reason = _compile(root)
+        reason = _compile(root, settings)
     except Refused as refused:
         for problem in errors(refused.problems):
             print(problem)
@@ -42,9 +50,8 @@ def main(argv: list[str]) -> int:
     return 1 if reason else 0
 
 
-def _compile(root: Path) -> str:
-    """Make the generation; why not, "" if it is made. Raises `Refused`, `SourceError`, `OSError`."""
-    settings, _ = read_settings(root)
+def _compile(root: Path, settings: Settings) -> str:
+    """Make the generation. Return why not, "" if it is made. Raises `Refused`, `SourceError`, `OSError`."""
     texts = read_boot_documents(root, settings.server)
     if settings.source.type is SourceKind.DIRECTORY:
         texts = tuple(sorted((*texts, *_own(settings.source.path, root))))

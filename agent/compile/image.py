@@ -21,11 +21,12 @@ from ordain.agent.model import Generation, RawDocument
 from ordain.agent.settings import read_settings
 from ordain.agent.state.store import Store
 from ordain.agent.system import atomic_files
-from ordain.generator.choose import BASELINE
+from ordain.generator.choose import BASELINE, TRUST, trust_record
 from ordain.transforms.catalog.machine_catalog import read_texts
 from ordain.transforms.document.node import SUFFIXES, is_document_name
 from ordain.transforms.errors import Problem, Refused, errors
 from ordain.transforms.machine import rootfs
+from ordain.transforms.machine.agent_yaml import PATH
 
 GENERATOR = "usr/lib/systemd/system-generators/ordain-generator"
 RUNNING = "run/systemd/system"
@@ -48,7 +49,8 @@ def bake(root: Path, texts: Iterable[RawDocument]) -> Baked:
     Raises `Refused` and `Failure`; then nothing was written.
     """
     check_tree(root)
-    folder = read_settings(root)[0].source.path
+    settings, _ = read_settings(root)
+    folder = settings.source.path
     wanted = {f"{folder}/{name}": data for name, data in _named(texts).items()}
     held = {**_there(folder, root), **wanted}
     if not held:
@@ -58,6 +60,9 @@ def bake(root: Path, texts: Iterable[RawDocument]) -> Baked:
     written = [path for path, data in sorted(wanted.items()) if _put(root, path, data)]
     if _put(root, BASELINE, Store(root).baseline_of(generation)):
         written.append(BASELINE)
+    agent_yaml = rootfs.read(root, PATH)
+    if agent_yaml and _put(root, TRUST, trust_record(settings.trust, agent_yaml)):
+        written.append(TRUST)
     documents, _ = read_texts(ordered)
     return Baked(
         generation=generation,

@@ -22,6 +22,7 @@ from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.delivery.source.source_factory import open_source
 from ordain.agent.errors import Unavailable
 from ordain.agent.settings import Settings, settings_of, unreadable, why_not
+from ordain.agent.state.boot_trust import record_trust
 from ordain.agent.system import atomic_files
 from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.machine import rootfs
@@ -47,6 +48,7 @@ class Reconfigure:
         with contextlib.suppress(OSError):
             self._now = in_force(root)
             self._keep()
+            self._record_trust(rootfs.read(root, PATH))
 
     def reload(self) -> None:
         """Read the file now, and see to what fetches: a credential may have come."""
@@ -80,6 +82,8 @@ class Reconfigure:
             refused = why_not(written, self._now, self._root)
         except OSError as error:
             refused = (unreadable(error),)
+        else:
+            self._record_trust(written)
         if refused:
             for problem in refused:
                 log.error("%s", problem)
@@ -103,6 +107,10 @@ class Reconfigure:
             atomic_files.replace(self._root / IN_FORCE, self._now or b"")
         except OSError as error:
             log.error("%s", atomic_files.why(error, self._root / IN_FORCE))
+
+    def _record_trust(self, written: bytes | None) -> None:
+        """Tell the generator how the next boot will understand the file, which may not be the text in force now."""
+        record_trust(self._root, settings_of(written, self._root)[0].trust, written)
 
     async def _fetch(self) -> None:
         """See that the documents are fetched; that the fetching goes on is PID 1's to see."""

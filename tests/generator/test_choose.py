@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from ordain.generator.choose import trust_record
 from support.generator_machine import (
     BASELINE,
     BOOT_ID,
@@ -45,6 +46,7 @@ GOOD: dict[str, bytes] = {
 OLD_TRIAL = {TRIAL: cache(1, boot_id="00" * 16)}
 ATTEMPTS = "etc/ordain/boot/attempts"
 AGENT = "etc/ordain/agent.yaml"
+TRUST = "etc/ordain/boot/trust"
 HANDED = "run/ordain/boot/handed"
 
 
@@ -106,31 +108,6 @@ CHOICES: Mapping[str, tuple[dict[str, bytes], str, str, str]] = {
     "a boot counts once": (without(TRIAL) | {ATTEMPTS: b"hash2 boot\n" * 3}, "", "current", ""),
     "attempts of garbage": (without(TRIAL) | {ATTEMPTS: bytes(range(256)) * 9}, "", "current", ""),
     "it came with the boot": ({HANDED: cache(5), BASELINE: cache(4)}, "", "handed", ""),
-    **{
-        f"it came with the boot and agent.yaml says {text!r}": (
-            {HANDED: cache(5), BASELINE: cache(4), AGENT: text},
-            "",
-            "baseline" if signed else "handed",
-            "handed: UnsignedCache" if signed else "",
-        )
-        for text, signed in {
-            b"trust: required\n": True,
-            b'{"source": {"type": "directory"}, "trust" : "required", "labels": {}}': True,
-            b"labels: {a: '#'} \ntrust:\n  required\n": True,
-            b"trust: opened\n": True,
-            b"{x: 'trust: open', y: '#', trust: required}": True,
-            b"trust: local\r\n": False,
-            b"# trust: required\nsource: {type: directory}\ntrust: open # for the lab\n": False,
-            b'{"trust": "open", "max-removal": "5%"}': False,
-            b"{trust: open}": False,
-            b"source: {type: http, ca: /etc/pki/ca-trust/ca.pem}\nlabels: {distrust: high}\n": False,
-            b"source: {ca: /etc/trust/trust}\ntrust: required": True,
-            b"\xef\xbb\xbftrust: required": True,
-            b"? trust\n: required\n": True,
-            b"!!str trust : &a required\n": True,
-            b'"tr\\u0075st": required\n': True,
-        }.items()
-    },
     "off": (GOOD, "ordain=off", "off", ""),
     "off and on again": (GOOD, "ordain=off ordain=on", "trial", ""),
     "the fallback is asked for": (without(TRIAL), "ordain.boot=fallback", "fallback", ""),
@@ -180,6 +157,82 @@ def test_the_choice(machine: Machine, files: dict[str, bytes], cmdline: str, ori
     assert bool(note) == ("note" in machine.record)
     assert note in result.stderr
     assert result.returncode == (1 if note and origin == "nothing" else 0)
+
+
+OPEN, REQUIRED = b"trust: open\n", b"trust: required\n"
+# agent.yaml, the record of its `trust` → a word of the note if a cache that came with the boot is not placed.
+UNKNOWN, SIGNED = "nobody knows if it takes signed releases only", "agent.yaml takes signed releases only"
+TRUSTS: Mapping[str, tuple[bytes | None, bytes | None, str]] = {
+    "no agent.yaml": (None, None, ""),
+    "no agent.yaml, and the record of one": (None, trust_record("required", REQUIRED), ""),
+    "an empty agent.yaml": (b"", None, ""),
+    "open": (OPEN, trust_record("open", OPEN), ""),
+    "local": (OPEN, trust_record("local", OPEN), ""),
+    "required": (OPEN, trust_record("required", OPEN), SIGNED),
+    "an empty agent.yaml, required": (b"", trust_record("required", b""), SIGNED),
+    "no record": (OPEN, None, UNKNOWN),
+    "an empty record": (OPEN, b"", UNKNOWN),
+    "a record that was cut": (OPEN, trust_record("open", OPEN)[:-1], UNKNOWN),
+    "a record that was cut to a word": (OPEN, b"open", UNKNOWN),
+    "a record twice": (OPEN, trust_record("open", OPEN) * 2, UNKNOWN),
+    "two records": (OPEN, trust_record("required", OPEN) + trust_record("open", OPEN), UNKNOWN),
+    "a record and more than is read": (OPEN, trust_record("open", OPEN) + b" " * 9999, UNKNOWN),
+    "a record of another word": (OPEN, trust_record("anything", OPEN), UNKNOWN),
+    "a record of garbage": (OPEN, bytes(range(64)), UNKNOWN),
+    "agent.yaml was changed since": (REQUIRED, trust_record("open", OPEN), UNKNOWN),
+    "agent.yaml was cut since": (OPEN[:-1], trust_record("open", OPEN), UNKNOWN),
+    "agent.yaml is longer since": (OPEN * 2, trust_record("open", OPEN), UNKNOWN),
+    "agent.yaml is larger than the agent reads": (
+        OPEN + b"#" * (1 << 20),
+        trust_record("open", OPEN + b"#" * (1 << 20)),
+        SIGNED,
+    ),
+}
+
+
+@pytest.mark.parametrize(("agent_yaml", "record", "note"), TRUSTS.values(), ids=TRUSTS)
+def test_a_cache_that_came_with_the_boot_is_placed_only_if_agent_yaml_is_known_to_accept_unsigned_documents(
+    machine: Machine, agent_yaml: bytes | None, record: bytes | None, note: str
+) -> None:
+    files = {HANDED: cache(5), BASELINE: cache(4), AGENT: agent_yaml, TRUST: record}
+    for path, data in files.items():
+        if data is not None:
+            machine.put(path, data)
+
+    machine.run()
+
+    assert machine.record["from"] == ("baseline" if note else "handed")
+    assert note in machine.record.get("note", "")
+
+
+def test_a_cache_that_came_with_the_boot_stays_for_the_boot_in_which_it_was_placed(machine: Machine) -> None:
+    for path, data in {HANDED: cache(5), AGENT: OPEN, TRUST: trust_record("open", OPEN)}.items():
+        machine.put(path, data)
+    machine.run()
+
+    (machine.root / TRUST).unlink()  # the generator of an upgrade runs before the agent that makes the record
+    machine.run()
+    reloaded = machine.record["from"]
+    machine.put(TRUST, trust_record("required", OPEN))
+    machine.run()
+    refused = machine.record["from"]
+    (machine.root / TRUST).unlink()
+    machine.run()
+
+    assert (reloaded, refused) == ("handed", "nothing")
+    assert machine.record["from"] == "nothing"
+
+
+def test_the_next_boot_does_not_trust_the_choice_of_this_one(machine: Machine) -> None:
+    for path, data in {HANDED: cache(5), AGENT: OPEN, TRUST: trust_record("open", OPEN)}.items():
+        machine.put(path, data)
+    machine.run()
+
+    (machine.root / TRUST).unlink()
+    machine.put("proc/sys/kernel/random/boot_id", "another-boot\n")
+    machine.run()
+
+    assert machine.record["from"] == "nothing"
 
 
 def test_in_a_container_the_command_line_is_that_of_its_pid_1(machine: Machine) -> None:
@@ -266,18 +319,17 @@ def sparse(path: Path) -> None:
     os.truncate(path, 1 << 30)
 
 
-@pytest.mark.parametrize(
-    ("spoil", "why"),
-    [
-        (fifo, "not a regular file"),
-        (link, "symbolic link"),
-        (folder, "not a regular file"),
-        (sparse, "1073741824 bytes"),
-        (lambda path: path.chmod(0o664), "mode 0664"),
-        (lambda path: path.chmod(0o602), "mode 0602"),
-    ],
-    ids=["a FIFO", "a link", "a directory", "a gigabyte", "written by its group", "written by all"],
-)
+SPOILS = {
+    "a FIFO": (fifo, "not a regular file"),
+    "a link": (link, "Too many levels of symbolic links"),
+    "a directory": (folder, "not a regular file"),
+    "a gigabyte": (sparse, "1073741824 bytes"),
+    "written by its group": (lambda path: path.chmod(0o664), "mode 0664"),
+    "written by all": (lambda path: path.chmod(0o602), "mode 0602"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "why"), SPOILS.values(), ids=SPOILS)
 def test_a_cache_that_is_not_a_safe_file_is_passed_over(machine: Machine, spoil: object, why: str) -> None:
     assert callable(spoil)
     spoil(machine.put(CURRENT, cache(2)))
@@ -287,6 +339,41 @@ def test_a_cache_that_is_not_a_safe_file_is_passed_over(machine: Machine, spoil:
 
     assert machine.record["from"] == "fallback"
     assert why in result.stderr
+
+
+@pytest.mark.parametrize("spoil", [spoil for spoil, _ in SPOILS.values()], ids=SPOILS)
+def test_a_record_of_trust_that_is_not_a_safe_file_counts_as_none(machine: Machine, spoil: object) -> None:
+    assert callable(spoil)
+    machine.put(HANDED, cache(5))
+    machine.put(AGENT, OPEN)
+    spoil(machine.put(TRUST, trust_record("open", OPEN)))
+
+    machine.run()
+
+    assert machine.record["from"] == "nothing"
+
+
+@pytest.mark.parametrize("spoil", [fifo, folder, sparse])
+def test_an_agent_yaml_that_cannot_be_read_may_ask_for_signatures(machine: Machine, spoil: object) -> None:
+    assert callable(spoil)
+    machine.put(HANDED, cache(5))
+    machine.put(TRUST, trust_record("open", OPEN))
+    spoil(machine.put(AGENT, OPEN))
+
+    machine.run()
+
+    assert machine.record["from"] == "nothing"
+    assert SIGNED in machine.record["note"]
+
+
+def test_agent_yaml_may_be_a_link(machine: Machine) -> None:
+    machine.put(HANDED, cache(5))
+    machine.put(TRUST, trust_record("open", OPEN))
+    link(machine.put(AGENT, OPEN))
+
+    machine.run()
+
+    assert machine.record["from"] == "handed"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")

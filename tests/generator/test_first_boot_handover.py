@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.compile import first_boot as firstboot
+from ordain.agent.compile.image import bake
 from ordain.agent.delivery.protocol import Snapshot, SourceError
 from ordain.agent.delivery.release.bundle import bundle
 from ordain.agent.delivery.source.boot_documents import ANSWERED, with_boot_documents
@@ -23,7 +24,10 @@ from ordain.agent.delivery.source.local_files import read_boot_documents
 from ordain.agent.settings import Trust
 from ordain.generator import first_boot as early
 from ordain.generator.cache import unpack
+from ordain.generator.choose import TRUST, trust_record
 from ordain.generator.main import main as generate
+from support.agent_yaml_samples import BAD, GOOD
+from support.generator_machine import cache
 
 LAYER = b'{"ordain": "v1", "kind": "Layer", "name": "a", "services": {"a": {"command": ["/bin/true"]}}}\n'
 OTHER = LAYER.replace(b'"a"', b'"b"')
@@ -150,7 +154,7 @@ def test_the_first_boot_loads_nothing_that_documents_in_json_do_not_need(tmp_pat
         "print(status, *sorted({'yaml', 'jsonschema', 'jinja2', 'asyncio', 'aiohttp'} & set(sys.modules)))"
     )
     run = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert (run.stdout, run.stderr) == ("0\n", "")
+    assert (run.stdout, run.stderr) == ("trust=local\n0\n", "")
 
 
 @pytest.mark.parametrize(
@@ -176,14 +180,15 @@ def test_what_the_initrd_got_of_the_source_is_called_as_that_if_it_will_be_follo
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A root whose first boot runs the program of this tree."""
     program = tmp_path / "program"
-    monkeypatch.setattr(early.compile, "__defaults__", (str(program),))
+    for step in (early.compile, early.ask_trust):
+        monkeypatch.setattr(step, "__defaults__", (str(program),))
     root = tmp_path / "root"
     put(root, "/proc/sys/kernel/random/boot_id", b"00000000-0000-0000-0000-000000000001\n")
     put(root, "/etc/os-release", b"ID=debian\nVERSION_ID=13\n")
     script(
         tmp_path,
         f"exec {_python()} -c 'import sys; from ordain.agent.compile.first_boot import main; sys.exit(main(sys.argv))'"
-        " $1",
+        ' "$@"',
     )
     return root
 
@@ -278,7 +283,7 @@ def test_a_compile_that_hangs_is_killed_and_said(machine: Path, monkeypatch: pyt
     put(machine, "/run/ordain/document.json", LAYER)
     script(machine.parent, "echo $$ >$1/pid; echo half a word; exec sleep 1000")
     monkeypatch.setattr(early, "SECONDS", 1)
-    assert run(machine)["note"] == ["the documents are not compiled after 1 s, they wait for the agent"]
+    assert run(machine)["note"] == ["the documents are not compiled after 1 s, which is left to the agent"]
     pid = (machine / "pid").read_text().strip()
     deadline = time.monotonic() + 5
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
@@ -319,3 +324,77 @@ def test_where_only_releases_are_trusted_documents_are_not(machine: Path, capfd:
     put(machine, "/etc/ordain/agent.yaml", b"trust: required\n")
     assert firstboot.main(["", str(machine)]) == 1
     assert "signatures are verified by the agent" in capfd.readouterr().out
+
+
+FINISHED = cache(5)
+
+
+def finished(machine: Path, agent_yaml: bytes) -> None:
+    """Give a machine a finished generation that came with the boot, and an agent.yaml that no agent has seen."""
+    put(machine, "/run/ordain/boot/handed", FINISHED)
+    put(machine, "/etc/ordain/agent.yaml", agent_yaml)
+
+
+@pytest.mark.parametrize("name", ["an empty map", "JSON", "a byte order mark", "trust", "trust, escaped", "labels"])
+def test_a_finished_generation_is_placed_if_agent_yaml_accepts_unsigned_documents(machine: Path, name: str) -> None:
+    text, settings = GOOD[name]
+    finished(machine, text.encode())
+    assert run(machine)["from"] == ["nothing" if settings.trust is Trust.REQUIRED else "handed"]
+
+
+@pytest.mark.parametrize("name", ["a list", "broken YAML", "broken YAML after trust", "a key twice", "trust"])
+def test_a_finished_generation_is_not_placed_if_agent_yaml_is_wrong(machine: Path, name: str) -> None:
+    finished(machine, BAD[name][0].encode())
+    assert run(machine)["from"] == ["nothing"]
+
+
+def test_agent_yaml_is_not_read_where_the_agent_recorded_its_trust(machine: Path) -> None:
+    finished(machine, b"trust: open\n")
+    put(machine, TRUST, trust_record("open", b"trust: open\n"))
+    script(machine.parent, "touch $2/ran")
+    assert run(machine)["from"] == ["handed"]
+    assert not (machine / "ran").exists()
+
+
+def test_a_baked_image_has_the_record(machine: Path) -> None:
+    put(machine, "/usr/lib/systemd/system-generators/ordain-generator", b"", 0o755)
+    put(machine, "/etc/ordain/agent.yaml", b"{trust: open}\n")
+    assert TRUST in bake(machine, [("a.json", LAYER)]).written
+    assert TRUST not in bake(machine, [("a.json", LAYER)]).written
+    assert (machine / TRUST.lstrip("/")).read_bytes() == trust_record("open", b"{trust: open}\n")
+
+
+@pytest.mark.parametrize(
+    ("program", "note"),
+    [
+        ("exit 1", "nobody knows"),
+        ("echo trust=", "nobody knows"),
+        ("echo trust=open; echo trust=open", "nobody knows"),
+        ("echo trust=anything", "nobody knows"),
+        ("echo no module named ordain >&2", "no module named ordain"),
+        ("exec sleep 1000", "agent.yaml is not read after 1 s"),
+        ("", "No such file or directory"),
+    ],
+)
+def test_a_finished_generation_is_not_placed_if_the_program_that_reads_agent_yaml_fails(
+    machine: Path, monkeypatch: pytest.MonkeyPatch, program: str, note: str
+) -> None:
+    finished(machine, b"trust: open\n")
+    monkeypatch.setattr(early, "SECONDS", 1)
+    script(machine.parent, program)
+    if not program:
+        (machine.parent / "program").unlink()
+
+    found = run(machine)
+
+    assert found["from"] == ["nothing"]
+    assert note in "\n".join(found["note"])
+
+
+def test_what_the_first_boot_compiled_stays_at_a_reload_without_a_record(machine: Path) -> None:
+    put(machine, "/run/ordain/document.json", LAYER)
+    put(machine, "/etc/ordain/agent.yaml", b"trust: open\n")
+    first = run(machine)["from"]
+    script(machine.parent, "touch $2/ran")
+    assert (first, run(machine)["from"]) == (["handed"], ["handed"])
+    assert not (machine / "ran").exists()
