@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ordain.agent.apply.parts import build_parts
 from ordain.agent.apply.trial import AGENT, Trial, Trials
-from ordain.agent.compile.executor import here
+from ordain.agent.compile.executor import run_inline
 from ordain.agent.errors import Busy, Failure
 from ordain.agent.model import Verb
 from ordain.agent.system.apply_lock import holder, locked
@@ -63,7 +63,7 @@ async def _roll_back(root: Path, trial: Trial) -> int:
                 await systemd.kill(AGENT, signal.SIGKILL)
             await systemd.wait(await systemd.queue(Verb.STOP, AGENT), STOP_SEC)
         await _break_lock(root)
-        outcome = await build_parts(systemd=systemd, elsewhere=here, root=root).rollback.expire()
+        outcome = await build_parts(systemd=systemd, executor=run_inline, root=root).rollback.expire()
         if outcome is None:
             return 0
         for verdict in outcome.back_verdicts:

@@ -17,8 +17,8 @@ from ordain.agent.apply.connectivity_guard import ConnectivityGuard
 from ordain.agent.apply.generation_writer import GenerationWriter
 from ordain.agent.apply.observe import Observer
 from ordain.agent.apply.trial import TrialRequest, Trials, begin
-from ordain.agent.compile.executor import Elsewhere
-from ordain.agent.compile.incremental import Compiler
+from ordain.agent.compile.compile_cache import CompileCache
+from ordain.agent.compile.executor import Executor
 from ordain.agent.errors import AlreadyRejected
 from ordain.agent.model import NONE, Changes, Generation, Observed, Outcome, Plan, RawDocument
 from ordain.agent.plan.outcome import status
@@ -71,7 +71,7 @@ class Engine:
         self,
         *,
         systemd: Systemd,
-        elsewhere: Elsewhere,
+        executor: Executor,
         root: Path,
         store: Store,
         writer: GenerationWriter,
@@ -82,7 +82,7 @@ class Engine:
         steps: ApplySteps,
     ) -> None:
         self._systemd = systemd
-        self._compiler = Compiler(root, elsewhere)
+        self._compiler = CompileCache(root, executor)
         self._root = root
         self._store = store
         self._writer = writer
@@ -154,7 +154,7 @@ class Engine:
             return await self._steps.resume()
 
     async def _compile(self, texts: Sequence[RawDocument], caller: int) -> tuple[Generation, tuple[Problem, ...]]:
-        """Return the generation of the texts, see `Compiler`; in a thread, since a thousand services take seconds."""
+        """Return the generation of the texts, from `CompileCache`; in a thread, as a thousand services take seconds."""
         last = self._store.applied()
         new, problems = await asyncio.to_thread(self._compiler.compile, texts, last)
         return await self._observer.with_removed_units(new, last, caller=caller), problems

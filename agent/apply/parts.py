@@ -25,7 +25,7 @@ from ordain.agent.apply.hold import UnitHolds
 from ordain.agent.apply.observe import Observer
 from ordain.agent.apply.rollback import Rollback
 from ordain.agent.apply.trial import Trials
-from ordain.agent.compile.executor import Elsewhere
+from ordain.agent.compile.executor import Executor
 from ordain.agent.state.apply_journal import Journal
 from ordain.agent.state.decisions import Decisions
 from ordain.agent.state.store import Store
@@ -38,7 +38,7 @@ class ApplyParts:
 
     root: Path
     systemd: Systemd
-    elsewhere: Elsewhere
+    executor: Executor
     store: Store
     writer: GenerationWriter
     decisions: Decisions
@@ -51,8 +51,8 @@ class ApplyParts:
     holds: UnitHolds
 
 
-def build_parts(*, systemd: Systemd, elsewhere: Elsewhere, root: Path) -> ApplyParts:
-    """Build all parts for the machine below ``root``; documents are compiled by ``elsewhere``."""
+def build_parts(*, systemd: Systemd, executor: Executor, root: Path) -> ApplyParts:
+    """Build all parts for the machine below ``root``; documents are compiled by ``executor``."""
     store, decisions, trials, journal = Store(root), Decisions(root), Trials(root), Journal(root)
     writer = GenerationWriter(store)
     observer = Observer(systemd=systemd, root=root, store=store)
@@ -72,7 +72,7 @@ def build_parts(*, systemd: Systemd, elsewhere: Elsewhere, root: Path) -> ApplyP
     )
     engine = Engine(
         systemd=systemd,
-        elsewhere=elsewhere,
+        executor=executor,
         root=root,
         store=store,
         writer=writer,
@@ -96,7 +96,7 @@ def build_parts(*, systemd: Systemd, elsewhere: Elsewhere, root: Path) -> ApplyP
     return ApplyParts(
         root=root,
         systemd=systemd,
-        elsewhere=elsewhere,
+        executor=executor,
         store=store,
         writer=writer,
         decisions=decisions,

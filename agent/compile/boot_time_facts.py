@@ -14,7 +14,7 @@ AT_BOOT = frozenset({"hostname", "mac", "machine-id", "root", "virtualization"})
 _FACTS = re.compile(r"\bfacts\b\W*(\w*)")
 
 
-def asked_at_boot(documents: Iterable[Document]) -> frozenset[str]:
+def boot_time_facts(documents: Iterable[Document]) -> frozenset[str]:
     """Those facts of `AT_BOOT` on which it hangs what ``documents`` come to; in doubt one more.
 
     >>> sorted(_of_template("{{ facts.root }} {{ facts['machine_id'] }}"))

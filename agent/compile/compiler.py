@@ -9,9 +9,9 @@ from collections.abc import Container, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from ordain.agent.compile.credentials import Missing, absent, missing
-from ordain.agent.compile.incremental import CREDENTIAL_MISSING, Machine, look
-from ordain.agent.compile.missing_programs import absent_programs
+from ordain.agent.compile.compile_cache import MachineInputs, read_machine
+from ordain.agent.compile.credentials import CREDENTIAL_MISSING, MissingCredential, absent, missing_credentials
+from ordain.agent.compile.missing_programs import missing_programs
 from ordain.agent.generation import digest, generation
 from ordain.agent.model import Generation, RawDocument
 from ordain.transforms.catalog.machine_catalog import read_texts
@@ -29,15 +29,15 @@ def compile_texts(texts: Iterable[RawDocument], root: Path, last: Generation) ->
     (docs/design/documents.md, rule 3). The result has no number yet. Raises `Refused`. For an image or a first boot:
     which secrets will be there is not known yet.
     """
-    return make(texts, replace(look(root), live=False), last)
+    return compile_generation(texts, replace(read_machine(root), live=False), last)
 
 
 # Of many documents one changes at a time; the process that compiles for an agent is there to remember the others.
 _MEMORY = Memory()
 
 
-def make(
-    texts: Iterable[RawDocument], machine: Machine, last: Generation, memory: Memory = _MEMORY
+def compile_generation(
+    texts: Iterable[RawDocument], machine: MachineInputs, last: Generation, memory: Memory = _MEMORY
 ) -> tuple[Generation, tuple[Problem, ...]]:
     """`compile_texts` on ``machine``."""
     found, wrong = read_texts([*texts, *machine.transforms], memory)
@@ -47,7 +47,7 @@ def make(
     wrong = tuple(problem for problem in wrong if problem.severity is not Severity.BLOCKED)
     compiled = compile(found, machine.facts, machine.installed, shipped=shipped(), memory=memory)
     new = generation(compiled)
-    without = tuple(_missing(compiled, missing(new, machine.root) if machine.live else ()))
+    without = tuple(_missing(compiled, missing_credentials(new, machine.root) if machine.live else ()))
     new = _less(new, {problem.item for problem in without})
     blocked = {p.item for p in (*compiled.problems, *without) if p.severity is Severity.BLOCKED and p.item}
     new = keep(new, last, blocked)
@@ -66,7 +66,7 @@ def _less(new: Generation, items: Container[str]) -> Generation:
     return replace(new, artifacts=artifacts, members=members, hash=digest(new.document, artifacts, members))
 
 
-def _missing(compiled: Compiled, found: Iterable[Missing]) -> Iterator[Problem]:
+def _missing(compiled: Compiled, found: Iterable[MissingCredential]) -> Iterator[Problem]:
     """A unit would fail without its credential, and the whole change would be gone back from: it waits instead."""
     for each in found:
         section, _, name = each.item.partition("/")
@@ -83,7 +83,7 @@ def _missing(compiled: Compiled, found: Iterable[Missing]) -> Iterator[Problem]:
 
 
 def _programs(compiled: Compiled, new: Generation, root: Path) -> Iterator[Problem]:
-    for item, path in absent_programs(new, root):
+    for item, path in missing_programs(new, root):
         section, _, name = item.partition("/")
         yield Problem(
             where=replace(compiled.resolved.tree.branch(section).branch(name).where, pointer=item),

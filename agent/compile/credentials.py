@@ -24,14 +24,16 @@ from ordain.transforms.machine import rootfs
 from ordain.transforms.systemd.unit_name import template_of
 
 PATH = "run/ordain/credentials.json"
+CREDENTIAL_MISSING = "CredentialMissing"
+"""The code of the problem that goes away once the credential is there."""
 _KEYS = ("LoadCredential=", "LoadCredentialEncrypted=")
 _ABSENT = " is not there"
 
-Needed = Mapping[str, Mapping[str, str]]
+CredentialPaths = Mapping[str, Mapping[str, str]]
 """By unit, by the credential's name: the absolute path it is loaded from."""
 
 
-def needed(generation: Generation) -> Needed:
+def needed_credentials(generation: Generation) -> CredentialPaths:
     """The credentials that the units of a generation load from files."""
     by_file: dict[str, dict[str, str]] = {}
     for artifact in generation.artifacts:
@@ -55,7 +57,7 @@ def _loaded(content: str) -> Iterator[tuple[str, str]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Missing:
+class MissingCredential:
     """A credential that is not there: of this ``item`` the one called ``name``, at ``path``."""
 
     item: str
@@ -63,9 +65,9 @@ class Missing:
     path: str
 
 
-def missing(generation: Generation, root: Path) -> tuple[Missing, ...]:
+def missing_credentials(generation: Generation, root: Path) -> tuple[MissingCredential, ...]:
     """What units need and is not there; what the documents place or mount themselves will be."""
-    needs = needed(generation)
+    needs = needed_credentials(generation)
     if not needs:  # nearly always, and the document may have to be read for it
         return ()
     placed = placed_paths(generation.artifacts)
@@ -74,7 +76,7 @@ def missing(generation: Generation, root: Path) -> tuple[Missing, ...]:
     return tuple(
         sorted(
             {
-                Missing(item=items[unit], name=name, path=path)
+                MissingCredential(item=items[unit], name=name, path=path)
                 for unit, loads in needs.items()
                 for name, path in loads.items()
                 if path not in placed and not path.startswith(tuple(mounts)) and not rootfs.exists(root, path)
@@ -94,7 +96,7 @@ def path_of(problem: Problem) -> str:
     return problem.what.removesuffix(_ABSENT)
 
 
-class Watch:
+class CredentialRecord:
     """Remembers with what each process was started. The state is of this boot, below ``root``."""
 
     def __init__(self, root: Path) -> None:
@@ -107,7 +109,7 @@ class Watch:
             self._salt = str(data["salt"])
             self._known = {unit: (str(run), dict(marks)) for unit, (run, marks) in data["units"].items()}
 
-    def changed(self, needs: Needed, states: Mapping[str, UnitState]) -> dict[str, tuple[Change, ...]]:
+    def changed(self, needs: CredentialPaths, states: Mapping[str, UnitState]) -> dict[str, tuple[Change, ...]]:
         """Of the units that run, those with other credentials than they were started with; others are noted down."""
         known: dict[str, tuple[str, dict[str, str]]] = {}
         found: dict[str, tuple[Change, ...]] = {}

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from ordain.agent.compile.boot_time_facts import asked_at_boot
+from ordain.agent.compile.boot_time_facts import boot_time_facts
 from ordain.agent.compile.compiler import compile_texts
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.local_files import read_folder
@@ -33,7 +33,7 @@ RUNNING = "run/systemd/system"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Baked:
+class BakedImage:
     """``written`` are the paths that changed, ``unknown`` the facts that documents match on and only a boot knows."""
 
     generation: Generation
@@ -43,7 +43,7 @@ class Baked:
     problems: tuple[Problem, ...]
 
 
-def bake(root: Path, texts: Iterable[RawDocument]) -> Baked:
+def bake(root: Path, texts: Iterable[RawDocument]) -> BakedImage:
     """Put ``texts`` among the documents below ``root``, and make the baseline of all that are there.
 
     Raises `Refused` and `Failure`; then nothing was written.
@@ -64,11 +64,11 @@ def bake(root: Path, texts: Iterable[RawDocument]) -> Baked:
     if agent_yaml and _put(root, TRUST, trust_record(settings.trust, agent_yaml)):
         written.append(TRUST)
     documents, _ = read_texts(ordered)
-    return Baked(
+    return BakedImage(
         generation=generation,
         documents=len(documents),
         written=tuple(written),
-        unknown=tuple(sorted(asked_at_boot(documents))),
+        unknown=tuple(sorted(boot_time_facts(documents))),
         problems=problems,
     )
 

@@ -21,7 +21,7 @@ _ELSEWHERE = re.compile(rf"^(?:{_ROOTS.replace(' ', '|')})=", re.MULTILINE)
 """With one of these the service sees another root than we do (systemd.exec(5))."""
 
 
-def absent_programs(generation: Generation, root: Path) -> Iterator[tuple[str, str]]:
+def missing_programs(generation: Generation, root: Path) -> Iterator[tuple[str, str]]:
     """Item and path, once each; what the documents place, or mount something over, will be there."""
     placed = placed_paths(generation.artifacts)
     units = [

@@ -19,7 +19,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from ordain.agent.compile.executor import here
+from ordain.agent.compile.executor import run_inline
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import Failure
 from ordain.transforms.errors import Refused
@@ -30,14 +30,14 @@ _END_SEC = 5.0
 
 
 class Worker:
-    """An `Elsewhere`. The process starts when it is needed, and stays until it is dismissed."""
+    """An `Executor`. The process starts when it is needed, and stays until it is dismissed."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
     def __call__(self, function: str, /, *arguments: object) -> Any:
-        """See `Elsewhere`. Blocks; callers in several threads take turns."""
+        """See `Executor`. Blocks; callers in several threads take turns."""
         with self._lock:
             answer = self._ask((function, arguments))
         if isinstance(answer, Exception):
@@ -96,7 +96,7 @@ def main() -> int:
         signal.alarm(LONGEST_SEC)
         gc.disable()  # nearly all that is made stays until the answer; what does not goes after it
         try:
-            answer: object = here(function, *arguments)
+            answer: object = run_inline(function, *arguments)
         except (Refused, SourceError, Failure) as error:
             answer = error
         signal.alarm(0)

@@ -37,7 +37,7 @@ async def connect(root: Path = Path("/")) -> AsyncIterator[Client]:
 
 async def _local(bus: Bus, root: Path) -> Client:
     from ordain.agent.apply.parts import build_parts
-    from ordain.agent.compile.executor import here
+    from ordain.agent.compile.executor import run_inline
     from ordain.agent.daemon.in_process import Local
     from ordain.agent.delivery.source.boot_documents import with_boot_documents
     from ordain.agent.delivery.source.source_factory import open_source
@@ -45,6 +45,6 @@ async def _local(bus: Bus, root: Path) -> Client:
     from ordain.agent.system.systemd1 import Systemd
 
     settings, problems = read_settings(root)
-    parts = build_parts(systemd=await Systemd.open(bus), elsewhere=here, root=root)
+    parts = build_parts(systemd=await Systemd.open(bus), executor=run_inline, root=root)
     source = with_boot_documents(open_source(settings.source, root), root, settings.trust)
     return Local(parts=parts, source=source, settings=settings, problems=problems, caller=os.getpid())

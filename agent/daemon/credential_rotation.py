@@ -8,8 +8,13 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from ordain.agent.apply.engine import Engine
-from ordain.agent.compile.credentials import Needed, Watch, needed, path_of
-from ordain.agent.compile.incremental import CREDENTIAL_MISSING
+from ordain.agent.compile.credentials import (
+    CREDENTIAL_MISSING,
+    CredentialPaths,
+    CredentialRecord,
+    needed_credentials,
+    path_of,
+)
 from ordain.agent.model import Outcome
 from ordain.agent.state.store import Store
 from ordain.agent.system import inotify
@@ -34,10 +39,10 @@ class Rotation:
         self._engine = engine
         self._wake = wake
         self._timer: asyncio.TimerHandle | None = None
-        self._watch = Watch(root)
+        self._watch = CredentialRecord(root)
         self._folders: Folders | None = None
         self._of = ""
-        self._needs: Needed = {}
+        self._needs: CredentialPaths = {}
 
     async def run(self) -> None:
         """Wake when something happens where credentials lie, for ever."""
@@ -56,7 +61,7 @@ class Rotation:
         """Restart what runs with another credential than there is; None: nothing. Raises as `Engine.reconcile`."""
         now = self._store.applied()
         if now.hash != self._of:
-            self._of, self._needs = now.hash, needed(now)
+            self._of, self._needs = now.hash, needed_credentials(now)
             if self._folders:
                 self._folders.watch(self._needs)
         if not self._needs:
@@ -82,7 +87,7 @@ class Folders:
         self._notify = inotify.Inotify()
         self.pending = self._notify.pending
 
-    def watch(self, needs: Needed) -> None:
+    def watch(self, needs: CredentialPaths) -> None:
         """Look at the folders of these credentials, too."""
         for folder in {str(Path(path).parent) for loads in needs.values() for path in loads.values()}:
             with contextlib.suppress(OSError):  # not there yet: its unit is blocked, and looked at with every change
@@ -94,5 +99,5 @@ class Folders:
             continue
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._notify.close()

@@ -18,7 +18,7 @@ from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.apply.observe import look
 from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.apply.rollback import decision_conditions
-from ordain.agent.compile.executor import TAKE
+from ordain.agent.compile.executor import ADMIT
 from ordain.agent.daemon.client import Documents
 from ordain.agent.daemon.takeover import read_record as read_takeover
 from ordain.agent.delivery.protocol import ReleaseReference, Snapshot, Source, SourceError, SourceFault, SourceHealth
@@ -117,7 +117,7 @@ class Local:
         seen = repr((snapshot.texts, snapshot.own, trust, self.facts, local_transforms(root)))
         if (digest := hashlib.sha256(seen.encode("utf-8", "surrogateescape")).digest()) == self._taken_before:
             return snapshot, self.taken, self.labels
-        admitted, release, labels = self.parts.elsewhere(TAKE, root, trust, snapshot)
+        admitted, release, labels = self.parts.executor(ADMIT, root, trust, snapshot)
         self._taken_before = b"" if release.number else digest
         return admitted, release, labels
 

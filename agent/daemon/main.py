@@ -50,7 +50,7 @@ async def _run(root: Path) -> int:
     bus = await DbusNext.open()
     systemd = await Systemd.open(bus)
     worker = Worker()
-    parts = build_parts(systemd=systemd, elsewhere=worker, root=root)
+    parts = build_parts(systemd=systemd, executor=worker, root=root)
     source = source_of(settings, root)
     follower = Follower(parts=parts, source=source, settings=settings, problems=problems, dismiss=worker.dismiss)
     reconfigure = Reconfigure(follower, systemd, root)

@@ -18,10 +18,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from ordain.agent.compile.boot_time_facts import asked_at_boot
-from ordain.agent.compile.executor import MAKE, Elsewhere
+from ordain.agent.compile.boot_time_facts import boot_time_facts
+from ordain.agent.compile.compile_cache import read_machine
+from ordain.agent.compile.executor import COMPILE, Executor
 from ordain.agent.compile.image import check_tree
-from ordain.agent.compile.incremental import look
 from ordain.agent.delivery.source.http_source import MachineIdentity
 from ordain.agent.delivery.source.local_files import SERVER_DOCUMENTS
 from ordain.agent.errors import Failure, OrdainError
@@ -90,7 +90,7 @@ class NotPrebuilt(OrdainError):
 class PrebuiltCaches:
     """Compiles for machines that boot from the tree ``root``. Raises `Failure` for a tree that it is not for."""
 
-    def __init__(self, root: Path, elsewhere: Elsewhere) -> None:
+    def __init__(self, root: Path, executor: Executor) -> None:
         check_tree(root)
         settings, problems = read_settings(root)
         if settings.trust is Trust.REQUIRED:
@@ -100,7 +100,7 @@ class PrebuiltCaches:
             log.warning("%s", problem)
         self._root = root
         self._trust = settings.trust
-        self._elsewhere = elsewhere
+        self._executor = executor
         self._made: OrderedDict[_Order, asyncio.Task[bytes]] = OrderedDict()
 
     async def finished(self, body: bytes, asker: MachineIdentity, booting: BootRequest) -> bytes:
@@ -155,9 +155,9 @@ class PrebuiltCaches:
 
     def _make(self, order: _Order, facts: Facts) -> bytes:
         """The cache, bound to no machine; nothing if the documents are refused. Raises `Failure`."""
-        machine = replace(look(self._root), facts=facts, live=False)
+        machine = replace(read_machine(self._root), facts=facts, live=False)
         try:
-            generation, _ = self._elsewhere(MAKE, ((order.path, order.body),), machine, Generation())
+            generation, _ = self._executor(COMPILE, ((order.path, order.body),), machine, Generation())
         except Refused as refused:
             for problem in refused.problems:
                 log.error("%s", problem)
@@ -190,12 +190,12 @@ def _content(root: Path, path: str) -> bytes:
 @lru_cache(maxsize=KEPT)
 def _asked(body: bytes, transforms: RawDocuments) -> frozenset[str]:
     documents, _ = read_texts([(SERVER_DOCUMENTS[0], body), *transforms])
-    return asked_at_boot(documents) | _asked_by_all()
+    return boot_time_facts(documents) | _asked_by_all()
 
 
 @lru_cache(maxsize=1)
 def _asked_by_all() -> frozenset[str]:
-    return asked_at_boot(shipped())
+    return boot_time_facts(shipped())
 
 
 def _bound(data: bytes, machine_id: str) -> bytes:

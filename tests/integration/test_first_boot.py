@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.compile.compiler import compile_texts
-from ordain.agent.compile.executor import here
+from ordain.agent.compile.executor import run_inline
 from ordain.agent.compile.image import bake
 from ordain.agent.model import Generation
 from ordain.agent.server.prebuilt_caches import PrebuiltCaches
@@ -181,7 +181,7 @@ def test_what_a_server_has_finished_is_placed_and_leaves_the_agent_nothing_to_do
     machine.write("/etc/systemd/system/ordain-agent.service.d/late.conf", AGENT_IS_LATE)
 
     async def initrd() -> int:
-        async with served(shelf, PrebuiltCaches(machine.tree, here), seconds=60) as (_, url):
+        async with served(shelf, PrebuiltCaches(machine.tree, run_inline), seconds=60) as (_, url):
             home.mkdir()
             machine.cmdline = (f"ordain.source={url}/{{hostname}}.yaml",)
             (home / "cmdline").write_text(f"quiet {machine.cmdline[0]}\n")

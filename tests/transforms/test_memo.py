@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ordain.agent.compile.compiler import make
-from ordain.agent.compile.incremental import Machine
+from ordain.agent.compile.compile_cache import MachineInputs
+from ordain.agent.compile.compiler import compile_generation
 from ordain.agent.model import Generation
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.errors import Refused
@@ -82,14 +82,14 @@ def texts(state: dict[str, str]) -> list[tuple[str, bytes]]:
     return [(f"/{name}.yaml", text.encode()) for name, text in layers.items()]
 
 
-def machine(state: dict[str, str]) -> Machine:
+def machine(state: dict[str, str]) -> MachineInputs:
     facts = facts_for(
         "debian-12", systemd=int(state["systemd"]), hostname=state["hostname"], labels={"role": (state["role"],)}
     )
     unit = state["installed"]
     there = {unit: InstalledUnit(name=unit, path=f"/usr/lib/systemd/system/{unit}", sections={})} if unit else {}
     own = f"ordain: v1\nkind: Transform\nname: own\n{state['transform']}\n".encode()
-    return Machine(
+    return MachineInputs(
         root=Path("/nowhere"),
         facts=facts,
         problems=(),
@@ -102,7 +102,7 @@ def machine(state: dict[str, str]) -> Machine:
 def told(state: dict[str, str], memory: Memory) -> str:
     """All that comes of ``state``, with every place, type and order in it."""
     try:
-        return repr(make(texts(state), machine(state), Generation(), memory))
+        return repr(compile_generation(texts(state), machine(state), Generation(), memory))
     except Refused as refused:
         return repr(refused.problems)
 

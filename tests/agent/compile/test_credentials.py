@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from ordain.agent.compile.compile_cache import CompileCache
 from ordain.agent.compile.compiler import compile_texts
-from ordain.agent.compile.credentials import PATH, Watch, needed
-from ordain.agent.compile.executor import here
-from ordain.agent.compile.incremental import Compiler
+from ordain.agent.compile.credentials import PATH, CredentialRecord, needed_credentials
+from ordain.agent.compile.executor import run_inline
 from ordain.agent.model import Generation, UnitState, to_json
 from ordain.transforms.errors import Problem, Severity
 
@@ -33,7 +33,7 @@ def layer(body: str) -> list[tuple[str, bytes]]:
 def made(
     texts: list[tuple[str, bytes]], root: Path, last: Generation | None = None
 ) -> tuple[Generation, tuple[Problem, ...]]:
-    return Compiler(root, here).compile(texts, last or Generation())
+    return CompileCache(root, run_inline).compile(texts, last or Generation())
 
 
 TEXTS = layer("""
@@ -81,7 +81,7 @@ def test_a_unit_keeps_its_last_good_form_while_its_credential_is_away(tmp_path: 
 
 def test_a_compiler_looks_again_once_a_credential_is_there(tmp_path: Path) -> None:
     root = machine(tmp_path)
-    compiler = Compiler(root, here)
+    compiler = CompileCache(root, run_inline)
     first, _ = compiler.compile(TEXTS, Generation())
     assert not any(m.unit == "web.service" for m in first.members)
     for name in ("db", "tls"):
@@ -119,9 +119,9 @@ def test_no_value_stands_in_what_a_generation_holds_and_what_is_remembered(tmp_p
     for name in ("db", "tls"):
         (root / "etc/credstore" / name).write_text(SECRET)
     generation, problems = made(TEXTS, root)
-    needs = needed(generation)
+    needs = needed_credentials(generation)
 
-    Watch(root).changed(needs, {unit: running(unit, "a") for unit in needs})
+    CredentialRecord(root).changed(needs, {unit: running(unit, "a") for unit in needs})
 
     assert SECRET not in json.dumps(to_json(generation)) + str(problems)
     assert SECRET not in (root / PATH).read_text()
@@ -144,7 +144,7 @@ def test_a_process_with_another_credential_is_found_once_and_survives_the_agent(
     needs = {"web.service": {"db": "/etc/credstore/db"}, "idle.service": {"db": "/etc/credstore/db"}}
 
     def changed(run: str = "a") -> list[str]:
-        return list(Watch(root).changed(needs, {"web.service": running("web.service", run)}))
+        return list(CredentialRecord(root).changed(needs, {"web.service": running("web.service", run)}))
 
     assert changed() == []
     file.write_text("one")
@@ -158,7 +158,7 @@ def test_a_process_with_another_credential_is_found_once_and_survives_the_agent(
     file.write_text("two")
     assert changed("b") == []
     file.write_text("three")
-    (change,) = Watch(root).changed(needs, {"web.service": running("web.service", "b")})["web.service"]
+    (change,) = CredentialRecord(root).changed(needs, {"web.service": running("web.service", "b")})["web.service"]
     assert (change.section, change.key) == ("", "/etc/credstore/db")
     (root / PATH).write_text("nonsense")
     assert changed("b") == [], "what cannot be read is forgotten"
@@ -172,10 +172,10 @@ def test_a_credential_that_changes_while_a_service_is_busy_still_waits_for_its_r
     file = root / "etc/credstore/db"
     needs = {"web.service": {"db": "/etc/credstore/db"}}
     file.write_text("one")
-    Watch(root).changed(needs, {"web.service": running("web.service", "a")})
+    CredentialRecord(root).changed(needs, {"web.service": running("web.service", "a")})
 
     file.write_text("two")
-    meanwhile = Watch(root).changed(needs, {"web.service": running("web.service", "a", state)})
-    afterwards = Watch(root).changed(needs, {"web.service": running("web.service", "a")})
+    meanwhile = CredentialRecord(root).changed(needs, {"web.service": running("web.service", "a", state)})
+    afterwards = CredentialRecord(root).changed(needs, {"web.service": running("web.service", "a")})
 
     assert list(meanwhile) == list(afterwards) == ["web.service"]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.compile.compiler import make
-from ordain.agent.compile.incremental import look
+from ordain.agent.compile.compile_cache import read_machine
+from ordain.agent.compile.compiler import compile_generation
 from ordain.agent.model import Generation
 from ordain.transforms.errors import Severity
 
@@ -19,7 +19,7 @@ GONE = {"services": {"web": {"command": "/opt/web serve"}}}
 def told(root: Path, sections: object, *, live: bool = True) -> list[str]:
     """What is said of programs."""
     text = json.dumps({"ordain": "v1", "kind": "Layer", "name": "a", **dict(sections)}).encode()  # type: ignore[call-overload]
-    _, problems = make([("/a.json", text)], replace(look(root), live=live), Generation())
+    _, problems = compile_generation([("/a.json", text)], replace(read_machine(root), live=live), Generation())
     found = [problem for problem in problems if problem.code == "ProgramMissing"]
     assert {problem.severity for problem in found} <= {Severity.WARNING}
     return [str(problem) for problem in found]

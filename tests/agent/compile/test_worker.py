@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.compile.executor import MAKE, TAKE, here
-from ordain.agent.compile.incremental import look
+from ordain.agent.compile.compile_cache import read_machine
+from ordain.agent.compile.executor import ADMIT, COMPILE, run_inline
 from ordain.agent.compile.worker import Worker
 from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
 from ordain.agent.errors import Failure
@@ -32,23 +32,23 @@ def worker() -> Iterator[Worker]:
 
 
 def test_a_generation_is_the_same_wherever_it_is_made(worker: Worker, tmp_path: Path) -> None:
-    arguments = [("/a.yaml", LAYER)], look(tmp_path), Generation()
-    assert worker(MAKE, *arguments) == here(MAKE, *arguments)
+    arguments = [("/a.yaml", LAYER)], read_machine(tmp_path), Generation()
+    assert worker(COMPILE, *arguments) == run_inline(COMPILE, *arguments)
 
 
 def test_documents_that_are_refused_are_refused_with_every_problem(worker: Worker, tmp_path: Path) -> None:
-    arguments = [("/a.yaml", b"{ordain: v1, kind: Layer, nam: a, b: c}")], look(tmp_path), Generation()
+    arguments = [("/a.yaml", b"{ordain: v1, kind: Layer, nam: a, b: c}")], read_machine(tmp_path), Generation()
     with pytest.raises(Refused) as refused:
-        worker(MAKE, *arguments)
+        worker(COMPILE, *arguments)
     with pytest.raises(Refused) as wanted:
-        here(MAKE, *arguments)
+        run_inline(COMPILE, *arguments)
     assert refused.value.problems == wanted.value.problems
     assert {"nam", "b"} <= {problem.where.pointer for problem in refused.value.problems}
 
 
 def test_what_a_source_did_wrong_keeps_its_code_and_its_hint(worker: Worker, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="not signed") as failed:
-        worker(TAKE, tmp_path, Trust.REQUIRED, Snapshot(texts=(("/a.yaml", LAYER),)))
+        worker(ADMIT, tmp_path, Trust.REQUIRED, Snapshot(texts=(("/a.yaml", LAYER),)))
     assert failed.value.code == SourceFault.UNSIGNED
     assert failed.value.hint
 
@@ -61,7 +61,7 @@ def test_one_that_is_killed_is_named_and_replaced(worker: Worker) -> None:
 
 def test_a_bug_ends_the_process_and_not_the_agent(worker: Worker, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Failure, match="exit status 1"):
-        worker("ordain.agent.compile.compiler:make", None)
+        worker("ordain.agent.compile.compiler:compile_generation", None)
     assert "Traceback" in capfd.readouterr().err  # for the journal
 
 
@@ -78,8 +78,8 @@ AGENT = """
 import sys
 from pathlib import Path
 import ordain.agent.daemon.main
-from ordain.agent.compile.incremental import look
-from ordain.agent.compile.executor import MAKE, TAKE
+from ordain.agent.compile.compile_cache import read_machine
+from ordain.agent.compile.executor import COMPILE, ADMIT
 from ordain.agent.model import Generation
 from ordain.agent.settings import Trust
 from ordain.agent.delivery.protocol import Snapshot
@@ -87,8 +87,8 @@ from ordain.agent.compile.worker import Worker
 
 root, layer = Path(sys.argv[1]), b"{ordain: v1, kind: Layer, name: a, services: {web: {command: /usr/bin/true}}}"
 worker = Worker()
-worker(TAKE, root, Trust.LOCAL, Snapshot(texts=(("/a.yaml", layer),), own=True))
-worker(MAKE, [("/a.yaml", layer)], look(root), Generation())
+worker(ADMIT, root, Trust.LOCAL, Snapshot(texts=(("/a.yaml", layer),), own=True))
+worker(COMPILE, [("/a.yaml", layer)], read_machine(root), Generation())
 worker.dismiss()
 heavy = "jsonschema", "jinja2", "lxml", "gi", "aiohttp", "cryptography", "attr", "ordain.transforms.compile"
 print(*(name for name in heavy if sys.modules.get(name)))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ordain.agent.compile.compiler import compile_texts
-from ordain.agent.compile.executor import here
+from ordain.agent.compile.executor import run_inline
 from ordain.agent.compile.image import GENERATOR
 from ordain.agent.delivery.source.http_source import FINISHED
 from ordain.agent.errors import Failure
@@ -84,7 +84,7 @@ class Site:
     def finisher(self) -> PrebuiltCaches:
         def count(function: str, /, *arguments: object) -> Any:
             self.compiled += 1
-            return here(function, *arguments)
+            return run_inline(function, *arguments)
 
         return PrebuiltCaches(self.image, count)
 
@@ -251,7 +251,7 @@ def test_who_has_to_wait_too_long_gets_the_documents_and_the_next_one_what_was_f
     def slow(function: str, /, *arguments: object) -> Any:
         assert go.wait(20)
         try:
-            return here(function, *arguments)
+            return run_inline(function, *arguments)
         finally:
             done.set()
 

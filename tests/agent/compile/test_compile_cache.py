@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from ordain.agent.compile.compile_cache import CompileCache
 from ordain.agent.compile.compiler import compile_texts
-from ordain.agent.compile.executor import here
-from ordain.agent.compile.incremental import Compiler
+from ordain.agent.compile.executor import run_inline
 from ordain.agent.model import Generation
 
 TEXT = b"ordain: v1\nkind: Layer\nname: base\nservices: {web: {command: [/usr/bin/sleep, infinity]}}\n"
@@ -25,7 +25,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def test_the_generation_in_force_is_what_its_documents_come_to(root: Path) -> None:
-    compiler = Compiler(root, here)
+    compiler = CompileCache(root, run_inline)
     first, problems = compiler.compile([("/a.yaml", TEXT)], Generation())
 
     again, told = compiler.compile([("/a.yaml", TEXT)], first)
@@ -50,7 +50,7 @@ def _transform(root: Path) -> None:
 
 @pytest.mark.parametrize("change", [_install, _upgrade, _transform])
 def test_another_machine_is_compiled_for_anew(root: Path, change: Callable[[Path], None]) -> None:
-    compiler = Compiler(root, here)
+    compiler = CompileCache(root, run_inline)
     first, _ = compiler.compile([("/a.yaml", TEXT)], Generation())
 
     change(root)
@@ -60,7 +60,7 @@ def test_another_machine_is_compiled_for_anew(root: Path, change: Callable[[Path
 
 
 def test_documents_come_to_the_same_whatever_was_compiled_before(root: Path) -> None:
-    compiler = Compiler(root, here)
+    compiler = CompileCache(root, run_inline)
     other = TEXT.replace(b"web", b"db")
     first, _ = compiler.compile([("/a.yaml", TEXT)], Generation())
     second, _ = compiler.compile([("/a.yaml", other)], first)

@@ -1,0 +1,83 @@
+"""The inputs of a compile besides documents, and a cache: the same inputs are not compiled twice.
+
+This module loads nothing that reads documents; the compile itself runs in an `Executor`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ordain.agent.compile.credentials import CREDENTIAL_MISSING, missing_credentials
+from ordain.agent.compile.executor import COMPILE, Executor
+from ordain.agent.model import Generation, RawDocument
+from ordain.transforms.catalog.machine_catalog import local_transforms
+from ordain.transforms.errors import Problem
+from ordain.transforms.machine.facts import survey
+from ordain.transforms.machine.installed_units import read_installed
+from ordain.transforms.model import Facts, Installed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineInputs:
+    """Everything that a generation is made from besides the documents; ``problems`` are those of the facts.
+
+    ``live``: the machine runs, so that a credential or a program that is missing on it is reported.
+    """
+
+    root: Path
+    facts: Facts
+    problems: tuple[Problem, ...]
+    installed: Installed
+    transforms: tuple[RawDocument, ...]
+    live: bool = True
+
+
+def read_machine(root: Path) -> MachineInputs:
+    """Return the inputs from the machine below ``root``."""
+    facts, problems = survey(root)
+    return MachineInputs(
+        root=root,
+        facts=facts,
+        problems=tuple(problems),
+        installed=read_installed(root),
+        transforms=local_transforms(root),
+    )
+
+
+class CompileCache:
+    """Compiles on the machine below ``root``, but not again with the inputs of the last time.
+
+    A compile of a thousand services takes half a second. The cache keeps only a hash of the inputs and the problems:
+    the result of the last compile is the generation in force.
+    """
+
+    def __init__(self, root: Path, executor: Executor) -> None:
+        self._root = root
+        self._executor = executor
+        self._made_from = b""
+        self._hash = ""
+        self._problems: tuple[Problem, ...] = ()
+
+    def compile(self, texts: Iterable[RawDocument], last: Generation) -> tuple[Generation, tuple[Problem, ...]]:
+        """Return the generation of ``texts`` and its problems; see `compiler.compile_generation`.
+
+        ``last`` is the generation in force. Raises `Refused`, `Failure`.
+        """
+        machine = read_machine(self._root)
+        texts = tuple(texts)
+        made_from = hashlib.sha256(repr((texts, machine)).encode("utf-8", "surrogateescape")).digest()
+        if made_from == self._made_from and last.hash == self._hash and not self._credentials_missing(last):
+            return last, self._problems
+        # The compiler needs only the units of the last generation, for blocked items: the rest is large to send.
+        bare = Generation(number=last.number, hash=last.hash, artifacts=last.artifacts, members=last.members)
+        new, problems = self._executor(COMPILE, texts, machine, bare)
+        self._made_from, self._hash, self._problems = made_from, new.hash, problems
+        return new, problems
+
+    def _credentials_missing(self, last: Generation) -> bool:
+        """Return whether credentials are or were missing: they are not among the inputs, so compile again."""
+        was_missing = any(problem.code == CREDENTIAL_MISSING for problem in self._problems)
+        return was_missing or bool(missing_credentials(last, self._root))
