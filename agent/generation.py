@@ -14,6 +14,7 @@ from typing import Any
 
 from ordain.agent.model import Generation, Hold, to_json
 from ordain.transforms.artifacts import Artifact, UnitLink, row
+from ordain.transforms.document.plain_data import plain, plain_value
 from ordain.transforms.model import (
     Branch,
     CatalogUse,
@@ -24,10 +25,7 @@ from ordain.transforms.model import (
     OnChange,
     OnRemove,
     Probe,
-    Row,
-    Template,
     Tree,
-    Value,
     Wanted,
 )
 from ordain.transforms.systemd.unit_name import template_of
@@ -102,13 +100,6 @@ def canonical(data: object) -> bytes:
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
-def plain(tree: Tree) -> Any:
-    """A tree as JSON data; a template is ``{"template": TEXT}`` again."""
-    if isinstance(tree, Branch):
-        return {name: plain(child) for name, child in sorted(tree.children.items())}
-    return _plain_value(tree.value)
-
-
 def member_from_json(data: Mapping[str, Any]) -> Member:
     """The inverse of `to_json` for a member; raises `TypeError`, `KeyError` or `ValueError` on what is none."""
     seen = data.get("health")
@@ -134,16 +125,6 @@ def _unit_of(path: str) -> str:
     return ""
 
 
-def _plain_value(value: Value) -> Any:
-    if isinstance(value, Template):
-        return {"template": value.text}
-    if isinstance(value, tuple):
-        return [_plain_value(v) for v in value]
-    if isinstance(value, Row):
-        return {name: _plain_value(cell) for name, cell in value.cells}
-    return value
-
-
 def _provenance(tree: Tree, path: tuple[str, ...]) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(tree, Branch):
         if path and not tree.children:
@@ -151,7 +132,7 @@ def _provenance(tree: Tree, path: tuple[str, ...]) -> Iterator[tuple[str, dict[s
         for name, child in sorted(tree.children.items()):
             yield from _provenance(child, (*path, name))
     else:
-        overrode = [{**_place(o), "value": _plain_value(o.value)} for o in tree.overrode]
+        overrode = [{**_place(o), "value": plain_value(o.value)} for o in tree.overrode]
         yield _pointer(path), {**_place(tree), "overrode": overrode}
 
 
@@ -159,7 +140,7 @@ def _rules(rules: Iterable[CatalogUse]) -> Iterator[tuple[str, dict[str, Any]]]:
     """What the transformation database said: by pointer its place, why it is for this machine, and who asked."""
     for rule in rules:
         said = [
-            {**_place(leaf), "value": _plain_value(leaf.value), "match": match}
+            {**_place(leaf), "value": plain_value(leaf.value), "match": match}
             for leaf, match in zip((rule.leaf, *rule.leaf.overrode), rule.matches, strict=True)
         ]
         yield f"{TRANSFORMS}{rule.leaf.where.pointer}", {**said[0], "overrode": said[1:], "items": list(rule.items)}

@@ -62,13 +62,13 @@ def test_a_source_is_read(tmp_path: Path, text: str, wanted: SourceSettings) -> 
 
 
 BAD = {
-    "{type: directry}": "type: wants one of directory, http, etcd, couchdb, found the string 'directry' (did you mean",
-    "{type: directory, url: 'https://a'}": "url: unknown key (known: path, type…)",
+    "{type: directry}": "type: expected one of directory, http, etcd, couchdb, found the string 'directry'",
+    "{type: directory, url: 'https://a'}": "url: unknown key (known keys: path, type)",
     "{type: directory, path: srv}": "path: 'srv' is not an absolute path (write it with a leading /)",
     "{type: directory, path: '/a\n\n b'}": "path: ",
     "{type: http}": "the key url is missing",
     "{type: http, url: ''}": "the key url is missing",
-    "{type: http, url: []}": "url: wants the URL of a boot server, or a list of them, found an empty list",
+    "{type: http, url: []}": "url: expected the URL of a boot server, or a list of them, found an empty list",
     "{type: http, url: ftp://a/b}": "url: 'ftp://a/b' is not the URL of a boot server (write https://",
     "{type: http, url: 'https://me:secret@a/'}": "(leave user and password out: they would be shown",
     "{type: http, url: 'https://a/{machine}'}": "unknown field {machine}; known: {machine-id}, {hostname}, {mac}",
@@ -81,10 +81,10 @@ BAD = {
     "{type: http, url: 'https://a', cert: /x}": "cert and key are needed together",
     "{type: http, url: 'https://a', key: x}": "cert and key are needed together",
     "{type: http, url: 'https://a', cert: x, key: y}": "cert: 'x' is not an absolute path",
-    "{type: http, url: 'https://a', cert: /x, key: [y]}": "key: wants the name of a credential, found a list",
+    "{type: http, url: 'https://a', cert: /x, key: [y]}": "key: expected the name of a credential, found a list",
     "{type: http, url: 'https://a', ca: x}": "ca: 'x' is not an absolute path",
     "{type: http, url: 'https://a', user: me}": "user: a user needs a password",
-    "{type: http, url: 'https://a', user: [me], credential: x}": "user: wants a text, found a list",
+    "{type: http, url: 'https://a', user: [me], credential: x}": "user: expected a text, found a list",
     "{type: etcd}": "the key endpoints is missing",
     "{type: etcd, endpoints: 1}": "endpoints: '1' is not the URL of a server",
     "{type: etcd, endpoints: ['https://{hostname}:1']}": "endpoints/0: 'https://{hostname}:1' is not the URL",
@@ -92,8 +92,8 @@ BAD = {
     "{type: etcd, endpoints: ['https://a/x']}": "(leave the path out)",
     "{type: etcd, endpoints: ['https://a'], prefix: ordain}": "prefix: 'ordain' is not a prefix of keys (it begins and",
     "{type: etcd, endpoints: ['https://a'], path: /x}": "path: unknown key",
-    "{type: couchdb, url: 'https://a', database: true}": "database: wants a text, found true",
-    "[a]": "wants a map with the keys of a source, found a list",
+    "{type: couchdb, url: 'https://a', database: true}": "database: expected a text, found true",
+    "[a]": "expected a map with the keys of a source, found a list",
 }
 
 

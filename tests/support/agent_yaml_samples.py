@@ -57,20 +57,24 @@ GOOD: Mapping[str, tuple[str, Settings]] = {
     "network without a host": ("network: {reach: []}\n", Settings(reach=())),
 }
 BAD: Mapping[str, tuple[str, Settings, tuple[str, ...]]] = {
-    "a list": ("- a\n", UNKNOWN, ("1:1: error: wants a map with the settings of the agent, found a list",)),
-    "a word": ("open\n", UNKNOWN, ("1:1: error: wants a map with the settings of the agent, found the string",)),
+    "a list": ("- a\n", UNKNOWN, ("1:1: error: expected a map with the settings of the agent, found a list",)),
+    "a word": ("open\n", UNKNOWN, ("1:1: error: expected a map with the settings of the agent, found the string",)),
     "broken YAML": ("source: [\n", UNKNOWN, ("2:1: error: ",)),
     "broken YAML after trust": ("trust: open\nlabels: {\n", UNKNOWN, ("3:1: error: ",)),
     "a key twice": ("trust: required\ntrust: open\n", UNKNOWN, ("2:1: error: the key 'trust' ",)),
     "an unknown key": ("\nsorce: {}\n", Settings(), ("2:1: error: sorce: unknown key (did you mean source?)",)),
-    "a key of a document": ("services: {}\n", Settings(), ("1:1: error: services: unknown key (known: labels, ",)),
-    "labels as a list": ("labels: [web]\n", NOWHERE, ("1:9: error: labels: wants a map from a label, found a list",)),
+    "a key of a document": ("services: {}\n", Settings(), ("1:1: error: services: unknown key (known keys: labels, ",)),
+    "labels as a list": (
+        "labels: [web]\n",
+        NOWHERE,
+        ("1:9: error: labels: expected a map from a label, found a list",),
+    ),
     "a label with a map": (
         "labels: {role: {a: b}, site: x}\n",
         Settings(source=NOWHERE_TO_LOOK, labels={"site": ("x",)}),
-        ("1:16: error: labels/role: wants a value or a list of values, found a map",),
+        ("1:16: error: labels/role: expected a value or a list of values, found a map",),
     ),
-    "a label without a value": ("labels:\n  role:\n", NOWHERE, ("2:8: error: labels/role: wants a value",)),
+    "a label without a value": ("labels:\n  role:\n", NOWHERE, ("2:8: error: labels/role: expected a value",)),
     "a label with an empty value": (
         "labels: {role: [a, '']}\n",
         Settings(source=NOWHERE_TO_LOOK, labels={"role": ("a",)}),
@@ -84,7 +88,7 @@ BAD: Mapping[str, tuple[str, Settings, tuple[str, ...]]] = {
     "trust": (
         "trust: nobody\n",
         Settings(trust=Trust.REQUIRED),
-        ("1:8: error: trust: wants one of local, required, open, found the string 'nobody'",),
+        ("1:8: error: trust: expected one of local, required, open, found the string 'nobody'",),
     ),
     "trust, misspelt": ("trust: opn\n", Settings(trust=Trust.REQUIRED), ("(did you mean open?)",)),
     "trust as a list": ("trust: [open]\n", Settings(trust=Trust.REQUIRED), ("1:8: error: trust: ",)),
@@ -96,7 +100,7 @@ BAD: Mapping[str, tuple[str, Settings, tuple[str, ...]]] = {
         Settings(windows=(NIGHT,)),
         ("2:3: error: windows/1: 'at night' is not a maintenance window (such as ",),
     ),
-    "network as a list": ("network: [gateway]\n", Settings(), ("1:10: error: network: wants the keys of network",)),
+    "network as a list": ("network: [gateway]\n", Settings(), ("1:10: error: network: expected the keys of network",)),
     "an unknown key of network": (
         "network: {reech: []}\n",
         Settings(),
@@ -124,13 +128,13 @@ BAD: Mapping[str, tuple[str, Settings, tuple[str, ...]]] = {
         NOWHERE,
         (
             "1:1: error: trst: unknown key (did you mean trust?)",
-            "2:9: error: labels: wants a map",
+            "2:9: error: labels: expected a map",
             "3:9: error: source: cert and key are needed together",
             "3:9: error: source: the key endpoints is missing",
             "3:32: error: source/user: a user needs a password",
             "3:42: error: source/pasword: unknown key",
             "4:11: error: windows/0: 'night' is not a maintenance window",
-            "5:10: error: network: wants the keys of network, found the number 1",
+            "5:10: error: network: expected the keys of network, found the number 1",
         ),
     ),
 }

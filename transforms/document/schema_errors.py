@@ -1,9 +1,10 @@
-"""What is wrong with a document that does not fit its JSON Schema: every violation as a `Problem` at its place."""
+"""Finds every violation of a JSON Schema with jsonschema and words it: the place, the fault and the remedy."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -20,12 +21,12 @@ Errors = Iterator[ValidationError]
 
 def _minimum(validator: Any, least: int, instance: object, _schema: object) -> Errors:
     if isinstance(instance, Number) and instance.number < least:
-        yield ValidationError(f"{instance} is less than {least}")
+        yield ValidationError(f"{instance} is less than the minimum, {least}")
 
 
 def _maximum(validator: Any, most: int, instance: object, _schema: object) -> Errors:
     if isinstance(instance, Number) and instance.number > most:
-        yield ValidationError(f"{instance} is more than {most}")
+        yield ValidationError(f"{instance} is more than the maximum, {most}")
 
 
 def _one_of(validator: Any, groups: list[list[str]], instance: object, _schema: object) -> Errors:
@@ -33,7 +34,7 @@ def _one_of(validator: Any, groups: list[list[str]], instance: object, _schema: 
         for group in groups:
             given = [key for key in group if instance.get(key) is not None]
             if len(given) > 1:
-                yield ValidationError(f"{' and '.join(given)} exclude each other")
+                yield ValidationError(f"{' and '.join(given)} exclude each other; set only one of them")
 
 
 _TYPES = (
@@ -46,105 +47,157 @@ _TYPES = (
 def _formats() -> FormatChecker:
     checker = FormatChecker(formats=())
     for name, check in FORMATS.items():
-        checker.checks(name, raises=ValueError)(_holding(check))
+        checker.checks(name, raises=ValueError)(_passes(check))
     return checker
 
 
-def _holding(check: Any) -> Any:
-    def holds(value: object) -> bool:
+def _passes(check: Callable[[str], None]) -> Callable[[object], bool]:
+    """Return ``check`` in the form that jsonschema wants: true, or the error; anything but a string passes."""
+
+    def passes(value: object) -> bool:
         if isinstance(value, str):
             check(value)
         return True
 
-    return holds
+    return passes
 
 
 @cache
 def _dialect() -> tuple[Any, FormatChecker]:
     keywords = {"minimum": _minimum, "maximum": _maximum, "x-one-of": _one_of}
-    known: Any = extend(  # type: ignore[no-untyped-call] # untyped in types-jsonschema
+    dialect: Any = extend(  # type: ignore[no-untyped-call] # untyped in types-jsonschema
         Draft202012Validator, validators=keywords, type_checker=_TYPES
     )
-    return known, _formats()
+    return dialect, _formats()
 
 
 def validator(wanted: Schema) -> Any:
     """Return the jsonschema validator of ``wanted`` that knows our keywords and formats."""
-    known, formats = _dialect()
-    return known(wanted, format_checker=formats)
+    dialect, formats = _dialect()
+    return dialect(wanted, format_checker=formats)
 
 
 def violations(node: Node, wanted: Schema) -> list[Problem]:
-    """Return what is wrong with a ``node`` that has to fit the schema ``wanted``, unsorted."""
-    found: list[Problem] = []
+    """Return everything that is wrong with a ``node`` that has to fit the schema ``wanted``, unsorted."""
+    problems: list[Problem] = []
     for error in validator(wanted).iter_errors(node.plain()):
-        found.extend(_translated(error, node))
-    return found
+        message = _MESSAGES.get(str(error.validator), _message_of_jsonschema)
+        problems.extend(message(_violation(error, node)))
+    return problems
 
 
-def _translated(error: ValidationError, root: Node) -> Iterator[Problem]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Violation:
+    """A value that breaks one keyword of the schema it has to fit.
+
+    ``wanted`` is the value of that keyword, ``instance`` the value that breaks it; ``node`` and ``pointer`` are its
+    place. ``message`` is jsonschema's own, ``cause`` the text of the error that a format raised.
+    """
+
+    node: Node
+    pointer: str
+    instance: Any
+    wanted: Any
+    schema: Mapping[str, Any]
+    message: str
+    cause: str
+
+    @property
+    def title(self) -> str:
+        return str(self.schema.get("title", ""))
+
+    def problem(self, what: str, hint: str = "", key: str = "") -> Problem:
+        """Return the problem at this place, or, with ``key``, at that key of the map."""
+        place = self.node.keys.get(key, self.node.where)
+        pointer = step(self.pointer, key) if key else self.pointer
+        where = Where(path=place.path, line=place.line, column=place.column, pointer=pointer)
+        return Problem(where=where, what=what, hint=hint)
+
+    def mismatch(self, instance: str, hint: str = "") -> Problem:
+        return self.problem(f"expected {self.title}, found {instance}", hint)
+
+
+def _violation(error: ValidationError, root: Node) -> _Violation:
     path = list(error.absolute_path)
-    node = root.at(path)
     pointer = ""
     for key in path:
         pointer = step(pointer, key)
-
-    def problem(what: str, hint: str = "", key: str = "") -> Problem:
-        place = node.keys.get(key, node.where)
-        at = step(pointer, key) if key else pointer
-        return Problem(
-            where=Where(path=place.path, line=place.line, column=place.column, pointer=at),
-            what=what,
-            hint=hint,
-        )
-
-    keyword: str = str(error.validator)
-    wanted: Any = error.validator_value
-    found: Any = error.instance
-    fitting: Any = error.schema if isinstance(error.schema, dict) else {}
-    title = fitting.get("title", "")
-    if keyword == "additionalProperties":
-        known = fitting.get("properties", {})
-        if set(known) == {"template"}:
-            yield problem(f"wants {title}, found a map", "a map here can only be {template: TEXT}")
-            return
-        for key in sorted(set(found) - set(known)):
-            yield problem("unknown key", near(key, known) or f"known: {', '.join(sorted(known)[:12])}…", key)
-    elif keyword == "required":
-        if wanted in (["template"], ["not"]):  # another key there is an error of its own
-            if not found:
-                yield problem(f"wants {title}, found an empty map")
-            return
-        for key in wanted:
-            if key not in found:
-                yield problem(f"the key {key} is missing")
-    elif keyword == "format":
-        key = str(found) if str(found) in node.keys else ""
-        title = title.removesuffix(", or a list of them")  # it is one string that is wrong
-        yield problem(
-            f"{_shown(str(found))!r} is not {title}" if title else str(error.cause),
-            _cause(error, title),
-            key,
-        )
-    elif keyword == "type":
-        yield problem(
-            f"wants {title or ' or '.join(wanted)}, found {_found(found)}",
-            _mend(error),
-        )
-    elif keyword == "enum":
-        words = [word for word in wanted if isinstance(word, str)]
-        yield problem(f"wants {title}, found {_found(found)}", near(str(found), words))
-    elif keyword == "not":
-        yield problem(f"wants {title}, found {_found(found)}", "null takes a name out of a set")
-    elif keyword == "minItems":
-        yield problem(f"wants {title}, found an empty list")
-    else:
-        yield problem(error.message)
+    return _Violation(
+        node=root.at(path),
+        pointer=pointer,
+        instance=error.instance,
+        wanted=error.validator_value,
+        schema=error.schema if isinstance(error.schema, dict) else {},
+        message=error.message,
+        cause=str(error.cause) if error.cause else "",
+    )
 
 
-def _cause(error: ValidationError, title: str) -> str:
-    cause = str(error.cause) if error.cause else ""
-    return "" if cause == title else cause
+def _unknown_keys(violation: _Violation) -> Iterator[Problem]:
+    known = violation.schema.get("properties", {})
+    if set(known) == {"template"}:
+        yield violation.mismatch("a map", "the only map that is allowed here is {template: TEXT}")
+        return
+    for key in sorted(set(violation.instance) - set(known)):
+        hint = near(key, known) or f"known keys: {_listed(sorted(known))}"
+        yield violation.problem("unknown key", hint, key)
+
+
+def _missing_keys(violation: _Violation) -> Iterator[Problem]:
+    if violation.wanted in (["template"], ["not"]):  # another key in its stead is an error of its own
+        if not violation.instance:
+            yield violation.mismatch("an empty map")
+        return
+    for key in violation.wanted:
+        if key not in violation.instance:
+            yield violation.problem(f"the key {key} is missing")
+
+
+def _wrong_format(violation: _Violation) -> Iterator[Problem]:
+    text = str(violation.instance)
+    key = text if text in violation.node.keys else ""
+    title = violation.title.removesuffix(", or a list of them")  # it is one string that is wrong
+    what = f"{_shown(text)!r} is not {title}" if title else violation.cause
+    yield violation.problem(what, "" if violation.cause == title else violation.cause, key)
+
+
+def _wrong_type(violation: _Violation) -> Iterator[Problem]:
+    title = violation.title or " or ".join(violation.wanted)
+    what = f"expected {title}, found {_described(violation.instance)}"
+    yield violation.problem(what, _type_hint(violation.instance, violation.wanted))
+
+
+def _wrong_word(violation: _Violation) -> Iterator[Problem]:
+    words = [word for word in violation.wanted if isinstance(word, str)]
+    yield violation.mismatch(_described(violation.instance), near(str(violation.instance), words))
+
+
+def _forbidden_value(violation: _Violation) -> Iterator[Problem]:
+    yield violation.mismatch(_described(violation.instance), "to remove a name from a set, set it to null")
+
+
+def _empty_list(violation: _Violation) -> Iterator[Problem]:
+    yield violation.mismatch("an empty list")
+
+
+def _message_of_jsonschema(violation: _Violation) -> Iterator[Problem]:
+    yield violation.problem(violation.message)
+
+
+_MESSAGES: Mapping[str, Callable[[_Violation], Iterator[Problem]]] = {
+    "additionalProperties": _unknown_keys,
+    "required": _missing_keys,
+    "format": _wrong_format,
+    "type": _wrong_type,
+    "enum": _wrong_word,
+    "not": _forbidden_value,
+    "minItems": _empty_list,
+}
+"""For each keyword of a schema, the problems of a value that breaks it. Our own keywords bring their message."""
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:12]) + ("…" if len(names) > 12 else "")
 
 
 def _shown(text: str) -> str:
@@ -152,7 +205,7 @@ def _shown(text: str) -> str:
     return re.sub(r"//[^/\s]*@", "//…@", text)[:80]
 
 
-def _found(value: object) -> str:
+def _described(value: object) -> str:
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -164,15 +217,19 @@ def _found(value: object) -> str:
     return "a list" if isinstance(value, list) else "a map"
 
 
-def _mend(error: ValidationError) -> str:
-    wanted = error.validator_value if isinstance(error.validator_value, list) else [error.validator_value]
-    if isinstance(error.instance, bool) and "string" in wanted:
-        return f'write "{str(error.instance).lower()}" in quotes'
-    if isinstance(error.instance, str) and "boolean" in wanted:
-        word = {"yes": "true", "on": "true", "no": "false", "off": "false"}.get(error.instance.lower())
+_BOOLEANS = {"yes": "true", "on": "true", "no": "false", "off": "false"}
+"""Spellings of YAML 1.1, which are strings in YAML 1.2."""
+
+
+def _type_hint(value: object, wanted: str | list[str]) -> str:
+    types = wanted if isinstance(wanted, list) else [wanted]
+    if isinstance(value, bool) and "string" in types:
+        return f'write "{str(value).lower()}" in quotes'
+    if isinstance(value, str) and "boolean" in types:
+        word = _BOOLEANS.get(value.lower())
         return f"write {word}" if word else ""
-    if isinstance(error.instance, str) and "integer" in wanted:
+    if isinstance(value, str) and "integer" in types:
         return "write a whole number without quotes"
-    if error.instance is None:
-        return "leave it out; null takes back what lower layers said"
+    if value is None:
+        return "remove this key; null only removes a value that a lower layer sets"
     return ""

@@ -40,7 +40,7 @@ SYNTAX = {
     "another kind": ("kind: Layr", "x.yaml:1:7: error: kind: unknown kind 'Layr' (did you mean Layer?)"),
     "another version": (
         "ordain: v2\nkind: Layer\nname: x",
-        "x.yaml:1:9: error: ordain: wants v1, found the string 'v2'",
+        "x.yaml:1:9: error: ordain: expected v1, found the string 'v2'",
     ),
     "no name": ("ordain: v1\nkind: Layer", "x.yaml:1:1: error: the key name is missing"),
 }

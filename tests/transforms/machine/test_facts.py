@@ -293,10 +293,10 @@ def test_a_spoiled_file_costs_its_own_fact_at_most(debian: Path, path: str, how:
             {"etc/ordain/agent.yaml": "labels:\n  id: x\n"},
             "/etc/ordain/agent.yaml:2: warning: labels/id: a label cannot have the name of a fact",
         ),
-        ({"etc/ordain/agent.yaml": "labels: [web]\n"}, "/etc/ordain/agent.yaml:1: warning: labels: wants a map"),
+        ({"etc/ordain/agent.yaml": "labels: [web]\n"}, "/etc/ordain/agent.yaml:1: warning: labels: expected a map"),
         (
             {"etc/ordain/agent.yaml": "labels:\n  role: {a: b}\n"},
-            "/etc/ordain/agent.yaml:2: warning: labels/role: wants a value",
+            "/etc/ordain/agent.yaml:2: warning: labels/role: expected a value",
         ),
         ({"etc/ordain/agent.yaml": "labels:\n\t- x\n"}, "/etc/ordain/agent.yaml:2: warning: "),
     ],

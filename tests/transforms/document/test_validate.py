@@ -13,11 +13,11 @@ import pytest
 
 from ordain.transforms.catalog import shipped
 from ordain.transforms.document import agent_keys
-from ordain.transforms.document.fast_validate import fits
 from ordain.transforms.document.node import Number, Plain
 from ordain.transforms.document.reader import nodes
 from ordain.transforms.document.schema import schema
 from ordain.transforms.document.schema_errors import validator
+from ordain.transforms.document.validate import fits
 from ordain.transforms.model import Kind
 from support.document_samples import BAD_DOCUMENTS, HEAD
 from support.network_samples import SAMPLES
