@@ -115,8 +115,8 @@ def test_the_machine_compiles_what_a_host_compiles(machine: Machine) -> None:
     assert unpack(machine.path(HANDED).read_bytes()).hash == here.hash
     # From the names that were prepared when its package was built; the host has read its YAML.
     code = (
-        "import sys; from ordain.transforms import catalog; catalog.shipped(); print('yaml' in sys.modules);"
-        "print(catalog.shipped() == catalog.read_all(catalog.files()))"
+        "import sys; from ordain.transforms.catalog import shipped; shipped.shipped(); print('yaml' in sys.modules);"
+        "print(shipped.shipped() == shipped.read_all(shipped.files()))"
     )
     assert machine.run("/usr/bin/python3", "-c", code).stdout == "False\nTrue\n"
 
