@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from ordain.generator.choose import trust_record
 from rig.machine import Machine, Machines
 from rig.machine_agent import document, layer, runs, sleeps, state, status, wait_active, wait_state, word
 
@@ -274,7 +275,18 @@ def role(name: str, **services: str) -> str:
     return layer(**services).replace("name: base", f"name: {name}\nmatch: {{role: {name}}}")
 
 
-def test_a_changed_agent_yaml_is_gone_by_at_once_and_a_wrong_one_not_at_all(machines: Machines) -> None:
+def recorded_trust(machine: Machine) -> str:
+    """Return what the generator is told of `trust` in the file as it is now, "" if nothing."""
+    path = machine.path("/etc/ordain/boot/trust")
+    if not path.exists():
+        return ""
+    data, text = path.read_bytes(), machine.path(AGENT_YAML).read_bytes()
+    trust = data.split()[0].decode()
+    assert data == trust_record(trust, text)
+    return trust
+
+
+def test_agent_yaml_changes_apply_immediately_and_a_file_with_an_error_is_ignored(machines: Machines) -> None:
     machine = machines("trixie")
     for folder, word_ in (("/etc/ordain/documents", "a"), ("/srv/b", "b")):
         machine.write(f"{folder}/base.yaml", layer(base=sleeps(word_)))
@@ -291,14 +303,20 @@ def test_a_changed_agent_yaml_is_gone_by_at_once_and_a_wrong_one_not_at_all(mach
     machine.write(AGENT_YAML, "labels: {role: [web, db]}\n")
     wait_active(machine, "db.service")
     assert runs(machine, "base.service", "web.service") == before
+    assert recorded_trust(machine) == "local"
     before |= runs(machine, "db.service")
 
-    for text, place, what in (
-        ("labels: {role: db}\nsource: {path: /srv/b\n", "3:1", ""),
-        ("labels: {role: db}\nsource: {path: /srv/b}\ntrust: al\n", "3:8", "trust: al is no way to trust"),
-        ("labels: web\n", "1:9", "labels is no map"),
-        ("# labels: {role: web}\n", "", "says nothing; what it said is in force"),
-        (None, "", "is gone; what it said is in force"),
+    for text, place, what, trust in (
+        ("labels: {role: db}\nsource: {path: /srv/b\n", "3:1", "", "required"),
+        (
+            "labels: {role: db}\nsource: {path: /srv/b}\ntrust: al\n",
+            "3:8",
+            "trust: wants one of local, required, open",
+            "required",
+        ),
+        ("labels: web\n", "1:9", "labels: wants a map", "local"),
+        ("# labels: {role: web}\n", "", "was emptied; its previous settings stay in force", "local"),
+        (None, "", "was deleted; its previous settings stay in force", ""),
     ):
         if text is None:
             machine.run("rm", AGENT_YAML)
@@ -307,13 +325,14 @@ def test_a_changed_agent_yaml_is_gone_by_at_once_and_a_wrong_one_not_at_all(mach
         told = f"{AGENT_YAML}:{place}: " if place else f"{AGENT_YAML}: "
         machine.until(f"{told}{what}", functools.partial(tells, machine, told, what))
         machine.run("systemctl", "reload", "ordain-agent.service")
+        assert recorded_trust(machine) == trust
         machine.write("/etc/ordain/documents/base.yaml", layer(base=sleeps(f"a{place}")))
         machine.until("documents are followed", functools.partial(has_word, machine, f"a{place}"))
         assert [state(machine, f"{name}.service") for name in ("web", "db")] == ["active", "active"]
         assert machine.run("ordainctl", "doctor", check=False).stdout.count(told)
     machine.run("systemctl", "kill", "--signal=KILL", AGENT)
     machine.until("another agent runs", lambda: runs(machine, AGENT) != agent and state(machine, AGENT) == "active")
-    machine.until("it tells the same", lambda: tells(machine, "is gone"))
+    machine.until("it tells the same", lambda: tells(machine, "was deleted"))
     assert {unit: run for unit, run in runs(machine, *before).items() if unit != "base.service"} == {
         unit: run for unit, run in before.items() if unit != "base.service"
     }
@@ -334,7 +353,7 @@ def test_a_changed_agent_yaml_is_gone_by_at_once_and_a_wrong_one_not_at_all(mach
     assert codes(machine) == []
 
     machine.run("rm", AGENT_YAML)
-    machine.until("that is told", lambda: tells(machine, "is gone"))
+    machine.until("that is told", lambda: tells(machine, "was deleted"))
     machine.run("systemctl", "restart", "ordain-agent.service")  # the defaults are meant
     machine.until("a is followed", lambda: has_word(machine, "a"))
     machine.until("web is gone", lambda: state(machine, "web.service") == "inactive")
