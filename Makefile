@@ -8,6 +8,7 @@ BUILD := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all pytho
 RUNTIME := python3 python3-yaml python3-jinja2 python3-jsonschema python3-dbus-next python3-pystemd python3-rich python3-aiohttp python3-cryptography
 STORES := etcd-server etcd-client $(shell command -v npm >/dev/null || echo nodejs npm)
 MACHINES := mmdebstrap debian-archive-keyring systemd-container util-linux mount $(BUILD)
+DOCS := python3-sphinx python3-myst-parser python3-sphinx-rtd-theme
 TESTS := tox python3-venv dbus systemd busybox curl netplan.io $(RUNTIME)
 
 # $(call need,PACKAGES): install those that are missing.
@@ -20,15 +21,16 @@ define need
 	apt-get update -qq && apt-get install -qq --no-install-recommends $$missing >/dev/null; }
 endef
 
-.PHONY: help demo test check deb bench soak proof upgrade audit
+.PHONY: help demo test check deb docs bench soak proof upgrade audit
 
 help:
 	@echo 'make demo    boot a Debian machine from documents, edit them, watch it follow (root)'
 	@echo 'make test    everything: lint, types, unit and integration tests, on booted machines (root)'
 	@echo 'make check   the fast part: lint, types, unit tests'
 	@echo 'make deb     build the Debian package into dist/'
+	@echo 'make docs    build the documentation as a static site into dist/site; a dead link is an error'
 	@echo 'make bench   measure the generator, compiles, applies and boots against a floor each (root; SUITE=trixie)'
-	@echo 'make soak    random documents, admins, kills and power cuts on booted machines (root; SEED= MINUTES= SUITE= TWIN= CUTS=)'
+	@echo 'make soak    random documents, administrators, kills and power cuts on booted machines (root; SEED= MINUTES= SUITE= TWIN= CUTS=)'
 	@echo 'make proof   whole machines under qemu: RAM and disk out of the same documents, every way to hand them over, both'
 	@echo '             kinds of initrd, every network device, 20 minutes (root; SUITE= ONLY=ram|disk|ways|finished|dracut|network)'
 	@echo 'make upgrade a machine that runs Debian 12 becomes Debian 13 under its services, and boots (root; 2 minutes, 170 MB once)'
@@ -51,6 +53,11 @@ deb:
 	mkdir -p dist
 	packaging/build-deb dist
 	lintian --fail-on error,warning --info dist/*.changes
+
+docs:
+	$(call need,$(DOCS))
+	@python3 -m sphinx -b html -n -W --keep-going -q -E docs dist/site
+	@echo dist/site/index.html
 
 bench:
 	$(call need,$(RUNTIME) $(MACHINES) $(STORES))

@@ -8,7 +8,7 @@ from support.english import PLACES, TREE, marks
 
 TO_BE_EDITED = tuple(
     """
-    NEWS.md README.md docs/man docs/reference/documents.md examples bench units packaging Makefile
+    docs/man docs/reference/documents.md units packaging
     transforms/systemd transforms/document transforms/template transforms/machine transforms/resolve transforms/catalog
     transforms/render transforms/graph transforms/importing transforms/data transforms/model.py transforms/errors.py
     transforms/memo.py transforms/artifact_text.py transforms/forbidden_paths.py transforms/compile.py

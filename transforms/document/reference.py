@@ -91,8 +91,9 @@ def markdown() -> str:
 
 
 def printed_keys(section: str, shape: Schema) -> Iterator[str]:
-    """The tables of one section, for a page of its own."""
-    yield from _deeper(section, shape, [])
+    """Yield the tables of one section, for a page of its own, whose title is one level above them."""
+    for text in _deeper(section, shape, []):
+        yield text.replace("### ", "## ", 1) if text.startswith("### ") else text
 
 
 PAGED = frozenset((Kind.LAYER, Kind.TRANSFORM))

@@ -1,0 +1,73 @@
+"""Sphinx's settings for `make docs`: a static site of these pages, built offline."""
+
+from __future__ import annotations
+
+from sphinx.application import Sphinx
+
+project = "Ordain"
+copyright = "the authors of Ordain"
+extensions = ["myst_parser"]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["_build"]
+nitpicky = True
+html_theme = "sphinx_rtd_theme"
+html_show_copyright = False
+html_show_sphinx = False
+html_copy_source = False
+# Headings get the anchors that GitHub gives them, so one link works in both places.
+myst_heading_anchors = 6
+
+CONTENTS = {
+    "Learn": ("tutorial", "explanation/concepts"),
+    "Do": (
+        "howto/troubleshooting",
+        "howto/migrate",
+        "howto/secrets",
+        "howto/containers",
+        "howto/network-changes",
+        "howto/boot-server",
+        "howto/fleet-on-etcd",
+        "howto/signed-releases",
+        "howto/boot-from-ram",
+        "howto/exclusive-boot",
+        "howto/stop-using-ordain",
+    ),
+    "Look up": (
+        "reference/documents",
+        "reference/sections/*",
+        "reference/agent-yaml",
+        "reference/commands",
+        "man/*",
+        "reference/files",
+        "reference/codes",
+        "reference/dbus",
+    ),
+    "Understand": (
+        "explanation/boot",
+        "explanation/sources",
+        "explanation/performance",
+        "explanation/scaling",
+        "design/index",
+        "design/contract",
+        "design/documents",
+        "design/systemd",
+        "design/file-formats",
+        "design/threat-model",
+        "design/decisions/index",
+        "design/decisions/*",
+    ),
+}
+"""The menu of the site. The pages themselves link to each other, so that they need no site."""
+
+
+def add_menu(app: Sphinx, page: str, source: list[str]) -> None:
+    """Append the menu to the index, which is plain Markdown for its other readers."""
+    if page == "index":
+        for caption, pages in CONTENTS.items():
+            options = f":hidden:\n:glob:\n:maxdepth: 1\n:caption: {caption}\n"
+            source[0] += f"\n```{{toctree}}\n{options}\n" + "\n".join(pages) + "\n```\n"
+
+
+def setup(app: Sphinx) -> None:
+    """Register the menu."""
+    app.connect("source-read", add_menu)
