@@ -24,7 +24,7 @@ from ordain.agent.delivery.release.assemble import Assembled, assemble
 from ordain.agent.delivery.release.bundle import is_manifest
 from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.release.highest_accepted import forget_accepted
-from ordain.agent.delivery.release.manifest import Release, make, read_release
+from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, read_release
 from ordain.agent.delivery.release.publish import head_key, list_releases, number_key, publish, read_blobs, read_head
 from ordain.agent.delivery.release.trusted_keys import SUFFIX, TRUST, InvalidKey, PublicKey, parse_key, trusted_keys
 from ordain.agent.errors import Failure
@@ -256,7 +256,7 @@ def _made(request: Namespace, channel: str, number: int, documents: Any, about: 
         "soak": request.soak,
     }
     rollout = {key: value for key, value in words.items() if value}
-    return make(
+    draft = ReleaseDraft(
         channel=channel,
         number=number,
         documents=documents,
@@ -265,6 +265,7 @@ def _made(request: Namespace, channel: str, number: int, documents: Any, about: 
         rollout=rollout or None,
         shrinks=request.shrinks,
     )
+    return draft.release()
 
 
 def _private(name: str) -> Ed25519PrivateKey:

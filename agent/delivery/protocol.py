@@ -5,6 +5,7 @@ Every error of a source is a `SourceError` whose ``code`` is a `SourceFault`. No
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -31,6 +32,15 @@ class Snapshot:
     own: bool = False
     removals_intended: bool = False
     health: SourceHealth | None = None
+
+
+def content_revision(texts: RawDocuments) -> str:
+    """Return a revision that is the same for the same paths and bytes, for sources without one of their own."""
+    digest = hashlib.sha256()
+    for path, data in texts:
+        digest.update(f"{path}\0{len(data)}\0".encode())
+        digest.update(data)
+    return digest.hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from aiohttp import web
 from ordain.agent.delivery.database.database import ANY, Write
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.assemble import assemble
-from ordain.agent.delivery.release.manifest import make
+from ordain.agent.delivery.release.manifest import ReleaseDraft
 from ordain.agent.delivery.release.publish import BLOBS, head_key
 from ordain.agent.delivery.source.database_source import DatabaseSource
 from ordain.agent.delivery.source.release_reader import ReleaseReader
@@ -184,7 +184,7 @@ async def test_20_documents_that_belong_together(store: Store, machine: Machine)
 @every
 async def test_21_a_release_half_published(store: Store, machine: Machine) -> None:
     assembled = assemble([("base.yaml", FIRST)])
-    release = make(channel="stable", number=1, documents=assembled.names, created="now")
+    release = ReleaseDraft(channel="stable", number=1, documents=assembled.names, created="now").release()
     async with admin(machine) as database:
         releases = ReleaseReader(database, lambda: FACTS, {})
         source = DatabaseSource(database, lambda: FACTS, {}, releases=releases, unsigned=False)

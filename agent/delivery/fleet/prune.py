@@ -45,7 +45,7 @@ async def prune(database: Database, *, channel: str = "", keep: int = KEEP, dry_
     async with hold_publish_lock(database) as turn:
         pruned, changes = await _survey(database, channel, keep)
         for at in range(0, len(changes), _AT_ONCE):
-            await turn.keep()
+            await turn.ensure_held()
             try:
                 await database.write(changes[at : at + _AT_ONCE])
             except Conflict as conflict:

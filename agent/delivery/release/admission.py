@@ -1,18 +1,17 @@
-"""What a source brought → the documents that this machine takes: signed ones, unless its admin said otherwise; effect.
+"""The admission of documents on a machine: signed ones, unless its administrator allows others.
 
-A source brings a release as texts like all others: manifests (of its channel's head, and of the one a Node is pinned
-to) and the documents they name. Whoever carried them is not trusted; this is where they are.
+A source brings a release as texts like all others: manifests (the head of its channel, and the one that a Node is
+pinned to) and the documents that they name. Nobody on their way is trusted; they are verified here.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ordain.agent.delivery.protocol import ReleaseReference, Snapshot, SourceError, SourceFault
+from ordain.agent.delivery.protocol import ReleaseReference, Snapshot, SourceError, SourceFault, content_revision
 from ordain.agent.delivery.release import verify
 from ordain.agent.delivery.release.bundle import is_manifest, split_releases
 from ordain.agent.delivery.release.channel import channel_of
@@ -38,7 +37,7 @@ def admit_snapshot(
 ) -> tuple[Snapshot, ReleaseReference, Mapping[str, tuple[str, ...]]]:
     """Return the documents of ``snapshot`` that the machine below ``root`` accepts, their release, and its labels.
 
-    The labels are those of the machine's Node and of its facts. See `Admission.admit`. Raises `SourceError`.
+    The labels are those of the machine's facts and of its Node. See `Admission.admit`. Raises `SourceError`.
     The result is a plain tuple: the agent, which has a worker process call this, must not load this module for it.
     """
     facts = read_facts(root)
@@ -52,40 +51,43 @@ def admit_snapshot(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """Whose word counts on the machine below ``root``."""
+    """The rules by which the machine below ``root`` accepts documents."""
 
     root: Path
     trust: Trust
-    check: verify.Check
+    check: verify.SignatureCheck
 
     def admit(self, snapshot: Snapshot, facts: Facts, shared: Mapping[str, str]) -> tuple[Snapshot, Release | None]:
-        """What to apply of ``snapshot``, and the release that it is. Raises `SourceError`.
+        """Return the documents of ``snapshot`` to apply, and the release that they are. Raises `SourceError`.
 
-        A release that was taken is remembered, so that no older one is taken again.
+        An accepted release is recorded, so that no older one is accepted later.
         """
         texts = split_releases(snapshot.texts)
         manifests = [(path, data) for path, data in texts if is_manifest(data)]
         if not manifests:
             if not snapshot.texts or self.trust is Trust.OPEN or (self.trust is Trust.LOCAL and snapshot.own):
                 return snapshot, None
-            what = f"the documents are not signed, and `trust: {self.trust}` takes no such"
+            what = f"the documents are not signed, and `trust: {self.trust}` requires a signature"
             hint = "publish a signed release, or set `trust: open` in agent.yaml"
             raise SourceError(what, code=SourceFault.UNSIGNED, hint=hint)
         channel = channel_of(facts)
         releases = [self._verified(path, data) for path, data in manifests]
         head = verify.highest_release(releases)
         verify.require_newer(head, channel, self._highest().get(channel))
-        chosen = _all(head, texts, facts, shared)
-        taken = head
-        pin = verify.pinned_number(chosen, facts, shared)
+        selected = _documents(head, texts, facts, shared)
+        release = head
+        pin = verify.pinned_number(selected, facts, shared)
         if pin and pin != head.number:
-            taken = _pinned(releases, head, pin)
-            chosen = _all(taken, texts, facts, shared)
-        self._remember(channel, verify.AcceptedRelease(number=head.number, hash=head.hash))
-        revision = f"{taken.channel}-{taken.number}-{_digest(chosen)}"
-        return replace(
-            snapshot, texts=chosen, revision=revision, removals_intended=snapshot.removals_intended or taken.shrinks
-        ), taken
+            release = _pinned_release(releases, head, pin)
+            selected = _documents(release, texts, facts, shared)
+        self._record(channel, verify.AcceptedRelease(number=head.number, hash=head.hash))
+        admitted = replace(
+            snapshot,
+            texts=selected,
+            revision=f"{release.channel}-{release.number}-{content_revision(selected)}",
+            removals_intended=snapshot.removals_intended or release.shrinks,
+        )
+        return admitted, release
 
     def _verified(self, path: str, data: bytes) -> Release:
         try:
@@ -98,8 +100,8 @@ class Admission:
         try:
             verify.trusted_signers(release, keys, self.check)
         except SourceError as error:
-            bad = f"; {problems[0].where}: {problems[0].what}" if problems else ""
-            raise SourceError(f"{error}{bad}", code=error.code, hint=error.hint) from None
+            invalid_key = f"; {problems[0].where}: {problems[0].what}" if problems else ""
+            raise SourceError(f"{error}{invalid_key}", code=error.code, hint=error.hint) from None
         except Failure as failure:
             raise SourceError(str(failure), code=SourceFault.VERIFY_FAILED) from None
         return release
@@ -110,37 +112,31 @@ class Admission:
         except (ValueError, OSError) as error:
             raise SourceError(str(error), code=SourceFault.RELEASE_REPLAYED) from None
 
-    def _remember(self, channel: str, accepted: verify.AcceptedRelease) -> None:
+    def _record(self, channel: str, accepted: verify.AcceptedRelease) -> None:
         try:
             record_accepted(self.root, channel, accepted)
-        except OSError as error:  # a full disk keeps no configuration away
-            log.warning("release %s %d: not remembered: %s", channel, accepted.number, error)
+        except OSError as error:  # a full disk must not keep a configuration away
+            log.warning("release %s %d: cannot record that it was accepted: %s", channel, accepted.number, error)
 
 
-def _all(release: Release, texts: RawDocuments, facts: Facts, shared: Mapping[str, str]) -> RawDocuments:
-    chosen, missing = verify.select_documents(release, verify.by_hash(data for _, data in texts), facts, shared)
+def _documents(release: Release, texts: RawDocuments, facts: Facts, shared: Mapping[str, str]) -> RawDocuments:
+    """Return the documents of ``release`` for this machine. Raises `SourceError` if one is missing or changed."""
+    available = verify.by_hash(data for _, data in texts)
+    selected, missing = verify.select_documents(release, available, facts, shared)
     if missing:
-        there = {path.rpartition("#")[2] for path, _ in texts if "#" in path}
-        for name in sorted(there & {name for name, hash in release.documents.items() if hash in missing}):
+        present = {path.rpartition("#")[2] for path, _ in texts if "#" in path}
+        for name in sorted(present & {name for name, hash in release.documents.items() if hash in missing}):
             what = f"release {release.title}: {name} is not the document that was signed"
-            raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint="somebody changed it after it was signed")
+            hint = "somebody changed it after it was signed; publish the release again"
+            raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint=hint)
         raise verify.incomplete_release(release, missing)
-    return chosen
+    return selected
 
 
-def _pinned(releases: Iterable[Release], head: Release, pin: int) -> Release:
+def _pinned_release(releases: Iterable[Release], head: Release, pin: int) -> Release:
     for release in releases:
         if release.number == pin and release.channel == head.channel:
             return release
-    what = f"this machine is pinned to release {head.channel} {pin}, which is not there"
-    raise SourceError(
-        what, code=SourceFault.RELEASE_INCOMPLETE, hint=f"publish it again, or change the pin: {head.title} sets it"
-    )
-
-
-def _digest(texts: RawDocuments) -> str:
-    digest = hashlib.sha256()
-    for path, data in texts:
-        digest.update(f"{path}\0{len(data)}\0".encode())
-        digest.update(data)
-    return digest.hexdigest()[:12]
+    what = f"this machine is pinned to release {head.channel} {pin}, which was not found"
+    hint = f"publish it again, or change the pin, which is set in {head.title}"
+    raise SourceError(what, code=SourceFault.RELEASE_INCOMPLETE, hint=hint)

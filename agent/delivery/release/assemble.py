@@ -1,4 +1,4 @@
-"""Files of documents → what a release names and what a store holds of it; pure."""
+"""Making a release from files: the names and hashes for its manifest, and the documents for the store."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from ordain.transforms.resolve.resolve import certain_conflicts, duplicates
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Assembled:
-    """``names`` maps ``SCOPE/FILE`` to a SHA-256, ``blobs`` that to the bytes. ``problems`` are warnings."""
+    """The content of a release: ``names`` maps ``SCOPE/FILE`` to a SHA-256, and ``blobs`` maps that to the bytes.
+
+    ``problems`` are warnings.
+    """
 
     names: Mapping[str, str]
     blobs: Mapping[str, bytes]
@@ -25,30 +28,31 @@ class Assembled:
 
 
 def assemble(files: Iterable[RawDocument]) -> Assembled:
-    """Every file lies in the scopes of its documents, so that a machine fetches those it may match.
+    """Put each file into the scopes of its documents, so that a machine fetches only the files that it may match.
 
-    Files keep their bytes, and so their lines. Raises `Refused` for documents that are wrong, for two files of one
-    name, and for a file that is a release itself.
+    Files keep their bytes, and with them their line numbers. Raises `Refused` for invalid documents, for two files of
+    one name, and for a file that is a release itself.
     """
     names: dict[str, str] = {}
     blobs: dict[str, bytes] = {}
     documents: list[Document] = []
     problems: list[Problem] = []
-    taken: dict[str, str] = {}
+    path_of: dict[str, str] = {}
     for path, data in files:
-        found, wrong = read(path, data)
-        problems += wrong
-        documents += found
+        documents_of_file, problems_of_file = read(path, data)
+        problems += problems_of_file
+        documents += documents_of_file
         name = PurePosixPath(path).name
-        if name in taken:
-            what = f"two files are called {name}; the other is {taken[name]}"
+        if name in path_of:
+            what = f"two files are called {name}; the other is {path_of[name]}"
             problems.append(Problem(where=Where(path=path), what=what, hint="rename one", code="Duplicate"))
-        taken[name] = path
-        for document in found:
+        path_of[name] = path
+        for document in documents_of_file:
             if document.kind is Kind.RELEASE:
-                problems.append(Problem(where=document.where, what="a release in a release", hint="leave it out"))
+                what = "a release cannot contain a release"
+                problems.append(Problem(where=document.where, what=what, hint="leave this file out"))
         blobs[hash := hashlib.sha256(data).hexdigest()] = data
-        for scope in {scope for document in found for scope in document_keys.scopes_of(document)}:
+        for scope in {scope for document in documents_of_file for scope in document_keys.scopes_of(document)}:
             names[f"{scope}/{name}"] = hash
     problems += [*duplicates(documents), *certain_conflicts(documents)]
     if errors(problems):

@@ -1,4 +1,4 @@
-"""A release and its documents as one text, for what carries one text: a boot server, an initrd; pure.
+"""A release and its documents as one text, for carriers of a single text: a boot server, an initrd.
 
     --- # 412 bytes, stable.json
     {"ordain": "v1", "kind": "Release", …}
@@ -6,8 +6,9 @@
     ordain: v1
     …
 
-It is YAML, but it is cut by what it says of sizes: a document is hashed byte for byte, and may hold ``---`` itself, or
-end without a newline. Without sizes, as when somebody puts files together by hand, it is cut at ``---``.
+The text is valid YAML, but it is split by the sizes in these comments: a document is hashed byte for byte, and it may
+contain ``---`` itself or end without a newline. A text without sizes, such as files that somebody has concatenated, is
+split at ``---``.
 """
 
 from __future__ import annotations
@@ -20,60 +21,60 @@ from ordain.agent.model import RawDocument, RawDocuments
 
 _RELEASE = re.compile(rb"""^["']?kind["']?[ \t]*:[ \t]*["']?Release["']?[ \t\r]*(#.*)?$""", re.MULTILINE)
 _SEPARATOR = re.compile(rb"^---[ \t]*\r?\n", re.MULTILINE)
-_HEAD = re.compile(rb"--- # ([0-9]{1,9}) bytes, ([^\n]{1,1000})\n")
+_HEADER = re.compile(rb"--- # ([0-9]{1,9}) bytes, ([^\n]{1,1000})\n")
 
 
 def bundle(texts: Iterable[RawDocument]) -> bytes:
-    """``texts`` (name and bytes) as one, in their order.
+    """Join texts, pairs of name and bytes, in their order.
 
     >>> bundle([("a.yaml", b"a: 1")])
     b'--- # 4 bytes, a.yaml\\na: 1\\n'
     """
-    return b"".join(b"--- # %d bytes, %s\n%s\n" % (len(data), _shown(name), data) for name, data in texts)
+    return b"".join(b"--- # %d bytes, %s\n%s\n" % (len(data), _printable(name), data) for name, data in texts)
 
 
 def unbundle(text: bytes) -> RawDocuments:
-    """The inverse of `bundle`; nothing for a text that is none.
+    """Split a text that `bundle` has made; return () for any other text.
 
-    >>> pieces(b"--- # 4 bytes, a.yaml\\na: 1\\n"), pieces(b"a: 1")
+    >>> unbundle(b"--- # 4 bytes, a.yaml\\na: 1\\n"), unbundle(b"a: 1")
     ((('a.yaml', b'a: 1'),), ())
     """
-    found = []
+    pieces = []
     at = 0
     while at < len(text):
-        head = _HEAD.match(text, at)
-        if head is None:
+        header = _HEADER.match(text, at)
+        if header is None:
             return ()
-        end = head.end() + int(head[1])
+        end = header.end() + int(header[1])
         if end > len(text):
-            break  # it was cut off: what is missing will be missed
-        found.append((_shown(head[2].decode("utf-8", "replace")).decode(), text[head.end() : end]))
+            break  # the text was cut off: the missing documents are reported later
+        pieces.append((_printable(header[2].decode("utf-8", "replace")).decode(), text[header.end() : end]))
         at = end + 1
-    return tuple(found)
+    return tuple(pieces)
 
 
 def split_releases(texts: Iterable[RawDocument]) -> RawDocuments:
-    """``texts`` with manifests and documents one by one, where they hold a release; as they are where not.
+    """Split ``texts`` into manifests and single documents if they contain a release; else return them unchanged.
 
-    A path has the name that a bundle gave the piece, or its number, behind ``#``.
+    The path of a piece ends with ``#`` and the name that the bundle gave it, or its number.
     """
     texts = tuple(texts)
-    cut: list[RawDocument] = []
+    pieces: list[RawDocument] = []
     for path, data in texts:
-        cut += [(f"{path}#{name}", piece) for name, piece in unbundle(data)] or [(path, data)]
-    if _released(cut):
-        return tuple(cut)
-    cut = [(f"{path}#{n}", piece) for path, data in texts for n, piece in enumerate(_SEPARATOR.split(data), 1)]
-    return tuple(cut) if _released(cut) else texts
+        pieces += [(f"{path}#{name}", piece) for name, piece in unbundle(data)] or [(path, data)]
+    if _has_manifest(pieces):
+        return tuple(pieces)
+    pieces = [(f"{path}#{n}", piece) for path, data in texts for n, piece in enumerate(_SEPARATOR.split(data), 1)]
+    return tuple(pieces) if _has_manifest(pieces) else texts
 
 
 def holds_release(texts: Iterable[RawDocument]) -> bool:
-    """Whether a manifest is among ``texts``, by itself or within one."""
-    return _released(split_releases(texts))
+    """Return whether one of ``texts`` is or contains a manifest."""
+    return _has_manifest(split_releases(texts))
 
 
 def is_manifest(data: bytes) -> bool:
-    """Whether a text says that it is a Release.
+    """Return whether a text says that it is a Release.
 
     >>> is_manifest(b'{"ordain": "v1", "kind": "Release"}'), is_manifest(b"kind: Layer\\nname: Release")
     (True, False)
@@ -83,15 +84,15 @@ def is_manifest(data: bytes) -> bool:
     if not data.lstrip().startswith(b"{"):
         return _RELEASE.search(data) is not None
     try:
-        found = json.loads(data)
+        value = json.loads(data)
     except (ValueError, RecursionError):
         return False
-    return isinstance(found, dict) and found.get("kind") == "Release"
+    return isinstance(value, dict) and value.get("kind") == "Release"
 
 
-def _released(texts: Iterable[RawDocument]) -> bool:
+def _has_manifest(texts: Iterable[RawDocument]) -> bool:
     return any(is_manifest(data) for _, data in texts)
 
 
-def _shown(name: str) -> bytes:
+def _printable(name: str) -> bytes:
     return "".join(c if c.isprintable() else "?" for c in name).encode()

@@ -1,4 +1,4 @@
-"""Whose releases a machine takes: those of the channel that its label names; pure."""
+"""The channel of a machine: it accepts the releases of the channel that its label names."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from ordain.transforms.model import Facts
 
 STABLE = "stable"
 LABEL = "channel"
-"""The label that says it: on the kernel command line or in agent.yaml, as a Node comes with a release."""
+"""The label that names the channel: from the kernel command line or agent.yaml, as a Node is itself in a release."""
 
 
 def channel_of(facts: Facts) -> str:
-    """The channel of a machine. Raises `SourceError` for a machine of two."""
+    """Return the channel of a machine. Raises `SourceError` for a machine with two."""
     named = facts.labels.get(LABEL, ())
     if len(named) > 1:
-        raise SourceError(f"this machine has {len(named)} channels: {', '.join(named)}", code=SourceFault.SETTINGS)
+        what = f"this machine has {len(named)} channels: {', '.join(named)}"
+        raise SourceError(what, code=SourceFault.SETTINGS, hint=f"keep one value of the label {LABEL}")
     return named[0] if named else STABLE

@@ -1,8 +1,8 @@
-"""The highest release of each channel that this machine took, so that no older one is taken again; effect.
+"""The highest release of each channel that this machine has accepted, so that it never accepts an older one.
 
-root/var/lib/ordain/releases.json    what was taken, {CHANNEL: {number, hash}}; with a /var of its own, over reboots
-root/run/ordain/releases.json        the same, where /var cannot be written: until the reboot
-root/usr/lib/ordain/releases.json    what an image was built with: its floor, all that a ramdisk remembers over a reboot
+root/var/lib/ordain/releases.json    accepted releases, {CHANNEL: {number, hash}}; lasts as long as /var
+root/run/ordain/releases.json        the same, where /var cannot be written: until the next boot
+root/usr/lib/ordain/releases.json    the floor that an image was built with: all that a ramdisk keeps over a boot
 """
 
 from __future__ import annotations
@@ -21,61 +21,63 @@ PATHS = ("var/lib/ordain/releases.json", "run/ordain/releases.json")
 
 
 def read_highest(root: Path) -> dict[str, AcceptedRelease]:
-    """The highest release of each channel by any of the records. Raises ValueError for one that cannot be read:
+    """Return the highest accepted release of each channel in any of the files.
 
-    to forget is what an attacker would want, so a damaged record is not an empty one.
+    Raises ValueError for a file that cannot be read: an attacker would want the machine to forget, so a damaged file
+    does not count as an empty one.
     """
-    found: dict[str, AcceptedRelease] = {}
+    highest: dict[str, AcceptedRelease] = {}
     for path in (FLOOR, *PATHS):
         for channel, accepted in _read(root / path).items():
-            if channel not in found or accepted.number >= found[channel].number:
-                found[channel] = accepted
-    return found
+            if channel not in highest or accepted.number >= highest[channel].number:
+                highest[channel] = accepted
+    return highest
 
 
 def record_accepted(root: Path, channel: str, accepted: AcceptedRelease) -> None:
-    """Record that a release was taken; written only if it is news."""
-    known = read_highest(root)
-    if known.get(channel) == accepted:
+    """Record that a release was accepted, unless it is recorded already."""
+    highest = read_highest(root)
+    if highest.get(channel) == accepted:
         return
-    _write(root, {**known, channel: accepted})
+    _write(root, {**highest, channel: accepted})
 
 
 def forget_accepted(root: Path, channel: str) -> AcceptedRelease | None:
-    """Forget what was taken of ``channel``, so that an operator can have an older release; the image's floor stays."""
-    known = read_highest(root)
-    gone = known.pop(channel, None)
-    if gone is not None:
+    """Forget the accepted release of ``channel`` and return it, so that an older one can be accepted.
+
+    The floor of the image stays.
+    """
+    forgotten = read_highest(root).get(channel)
+    if forgotten is not None:
         for path in PATHS:
-            left = {name: accepted for name, accepted in _read(root / path).items() if name != channel}
+            others = {name: accepted for name, accepted in _read(root / path).items() if name != channel}
             if (root / path).exists():
-                atomic_files.replace(root / path, _text(left))
-    return gone
+                atomic_files.replace(root / path, _text(others))
+    return forgotten
 
 
 def _read(path: Path) -> dict[str, AcceptedRelease]:
     try:
         data = json.loads(path.read_bytes())
-        return {str(channel): from_json(AcceptedRelease, each) for channel, each in data.items()}
+        return {str(channel): from_json(AcceptedRelease, value) for channel, value in data.items()}
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path}: damaged ({error}); remove it if you know why, and older releases can be taken"
-        ) from None
+        what = f"{path}: cannot read the accepted releases: {error}"
+        raise ValueError(f"{what}; if you remove the file, this machine also accepts older releases") from None
 
 
-def _write(root: Path, all_: Mapping[str, AcceptedRelease]) -> None:
-    lasting, passing = (root / path for path in PATHS)
+def _write(root: Path, accepted: Mapping[str, AcceptedRelease]) -> None:
+    persistent, until_reboot = (root / path for path in PATHS)
     try:
-        atomic_files.make_folder(lasting.parent)
-        atomic_files.replace(lasting, _text(all_))
+        atomic_files.make_folder(persistent.parent)
+        atomic_files.replace(persistent, _text(accepted))
     except OSError:
-        atomic_files.make_folder(passing.parent)
-        atomic_files.replace(passing, _text(all_))
+        atomic_files.make_folder(until_reboot.parent)
+        atomic_files.replace(until_reboot, _text(accepted))
     else:
-        passing.unlink(missing_ok=True)
+        until_reboot.unlink(missing_ok=True)
 
 
-def _text(all_: Mapping[str, AcceptedRelease]) -> bytes:
-    return json.dumps({channel: to_json(accepted) for channel, accepted in sorted(all_.items())}, indent=1).encode()
+def _text(accepted: Mapping[str, AcceptedRelease]) -> bytes:
+    return json.dumps({channel: to_json(release) for channel, release in sorted(accepted.items())}, indent=1).encode()

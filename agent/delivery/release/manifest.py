@@ -1,8 +1,8 @@
-"""A Release: a list of documents by hash, and the bytes that its signatures are over; pure.
+"""Manifests of releases: a list of documents by their hashes, and the bytes that are signed.
 
-The canonical form is the manifest without ``signatures`` as JSON: keys sorted, no blanks, UTF-8, no escapes that JSON
-does not ask for, no fractions (what RFC 8785 makes of it). ``jq -cjS 'del(.signatures)'`` prints the same bytes, so
-that openssl alone can check a release.
+The canonical form is the manifest without ``signatures`` as JSON: sorted keys, no blanks, UTF-8, only the escapes that
+JSON requires, no fractions (the result of RFC 8785). ``jq -cjS 'del(.signatures)'`` prints the same bytes, so that
+openssl alone can verify a release.
 """
 
 from __future__ import annotations
@@ -19,19 +19,20 @@ from ordain.transforms.document.maintenance_windows import Window, window
 from ordain.transforms.document.node import Node, Number, Unreadable
 from ordain.transforms.document.reader import nodes
 from ordain.transforms.document.schema import VERSION, schema
-from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity, Where
+from ordain.transforms.errors import Problem, Refused, Where
 from ordain.transforms.model import Kind
 from ordain.transforms.systemd.values import timespan
 
 MAX_BYTES = 1 << 20
-"""Of a manifest; it is read before its signatures can be checked."""
+"""The limit for a manifest, which is read before its signatures can be checked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rollout:
-    """How the machines of a channel take a release; see transforms.releasekeys. Shares lie between 0 and 1.
+    """The way in which the machines of a channel take a release; see transforms.document.release_keys.
 
-    ``parallel`` 0: any number at a time. ``stages`` () and ``stop_at`` None: all at once, whatever comes of it.
+    Shares lie between 0 and 1. ``parallel`` 0 sets no limit to machines at a time. Without ``stages`` and ``stop_at``,
+    all machines take the release at once, whatever its effect.
     """
 
     splay_sec: float = 0.0
@@ -44,8 +45,11 @@ class Rollout:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """A manifest. ``documents`` maps names to SHA-256; ``data`` is all of it as JSON data, ``unknown`` the keys that a
-    later version added."""
+    """A manifest.
+
+    ``documents`` maps names to SHA-256. ``data`` is the whole manifest as JSON data, and ``unknown`` names the keys in
+    it that a later version of Ordain has added.
+    """
 
     channel: str
     number: int
@@ -59,79 +63,82 @@ class Release:
 
     @cached_property
     def canonical(self) -> bytes:
-        """What is signed."""
+        """Return the bytes that are signed."""
         return canonical(self.data)
 
     @cached_property
     def hash(self) -> str:
-        """The SHA-256 of the canonical form: the release's identity."""
+        """Return the SHA-256 of the canonical form, which identifies the release."""
         return hashlib.sha256(self.canonical).hexdigest()
 
     @property
     def title(self) -> str:
-        """For people: ``stable 42``."""
+        """Return channel and number, such as ``stable 42``."""
         return f"{self.channel} {self.number}"
 
     def text(self) -> bytes:
-        """The manifest as it is published: JSON for people and machines."""
+        """Return the manifest as it is published: as indented JSON."""
         return json.dumps(self.data, indent=2, ensure_ascii=False).encode() + b"\n"
 
     def signed(self, key_id: str, signature: str) -> Release:
-        """This release with one more signature."""
+        """Return this release with one more signature."""
         signatures = {**self.signatures, key_id: signature}
         return replace(self, signatures=signatures, data={**self.data, "signatures": signatures})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseDraft:
+    """The content of a new release; ``rollout`` has the keys and values of a document."""
+
+    channel: str
+    number: int
+    documents: Mapping[str, str]
+    created: str
+    about: str = ""
+    rollout: Mapping[str, Any] | None = None
+    shrinks: bool = False
+
+    def release(self) -> Release:
+        """Return the release, without signatures. Raises `Refused` if a value is invalid."""
+        data: dict[str, Any] = {
+            "ordain": VERSION,
+            "kind": str(Kind.RELEASE),
+            "name": f"{self.channel}-{self.number}",
+            "channel": self.channel,
+            "number": self.number,
+            "schema": VERSION,
+            "created": self.created,
+            "about": self.about,
+            "shrinks": self.shrinks,
+            "rollout": self.rollout,
+            "documents": dict(sorted(self.documents.items())),
+        }
+        data = {key: value for key, value in data.items() if value not in ("", False, None)}
+        return read_release(f"{self.channel}-{self.number}", json.dumps(data).encode())
+
+
 def canonical(data: Mapping[str, Any]) -> bytes:
-    """The bytes that are signed.
+    """Return the bytes of a manifest that are signed.
 
     >>> canonical({"number": 1, "channel": "ä", "signatures": {}})
     b'{"channel":"\\xc3\\xa4","number":1}'
     """
-    bare = {key: value for key, value in data.items() if key != "signatures"}
-    return json.dumps(bare, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
-
-
-def make(
-    *,
-    channel: str,
-    number: int,
-    documents: Mapping[str, str],
-    created: str,
-    about: str = "",
-    rollout: Mapping[str, Any] | None = None,
-    shrinks: bool = False,
-) -> Release:
-    """A manifest without signatures. Raises `Refused`."""
-    data: dict[str, Any] = {
-        "ordain": VERSION,
-        "kind": str(Kind.RELEASE),
-        "name": f"{channel}-{number}",
-        "channel": channel,
-        "number": number,
-        "schema": VERSION,
-        "created": created,
-        "about": about,
-        "shrinks": shrinks,
-        "rollout": rollout,
-        "documents": dict(sorted(documents.items())),
-    }
-    data = {key: value for key, value in data.items() if value not in ("", False, None)}
-    return read_release(f"{channel}-{number}", json.dumps(data).encode())
+    unsigned = {key: value for key, value in data.items() if key != "signatures"}
+    return json.dumps(unsigned, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def read_release(path: str, text: bytes) -> Release:
-    """Read a manifest, JSON or YAML. Raises `Refused` for anything that is not exactly one.
+    """Read a manifest in JSON or YAML. Raises `Refused` unless ``text`` is exactly one valid manifest.
 
-    Keys of a later version are signed like all others, and left out of account.
+    Keys of a later version are signed like all others, and otherwise ignored.
     """
     try:
         if len(text) > MAX_BYTES:
             raise Unreadable(f"{len(text):,} bytes; a release has {MAX_BYTES:,} at most", Where(path=path))
-        found = list(nodes(path, text))
-        if len(found) != 1 or not isinstance(found[0].value, Mapping):
-            raise Unreadable("not one document", Where(path=path), "a release is a file of its own")
-        return _release(found[0].value, found[0])
+        documents = list(nodes(path, text))
+        if len(documents) != 1 or not isinstance(documents[0].value, Mapping):
+            raise Unreadable("not one document", Where(path=path), "put a release into a file of its own")
+        return _release(documents[0].value, documents[0])
     except Unreadable as error:
         raise Refused([error.problem]) from None
 
@@ -139,11 +146,12 @@ def read_release(path: str, text: bytes) -> Release:
 def _release(entries: Mapping[str, Node], node: Node) -> Release:
     kind = entries.get("kind")
     if kind is None or kind.value != Kind.RELEASE:
-        raise Unreadable(f"it is {f'a {kind.value}' if kind else 'no document'}, and no Release", node.where)
+        other = f"a {kind.value}" if kind else "a text without a kind"
+        raise Unreadable(f"expected a Release, found {other}", node.where)
     known = {name: child for name, child in entries.items() if name in schema(Kind.RELEASE)["properties"]}
     version = known.get("schema")
     if version is not None and isinstance(version.value, str) and version.value != VERSION:
-        what = f"its documents are written in version {version.value} of the language, and this is {VERSION}"
+        what = f"the documents use version {version.value} of the language; this Ordain knows only {VERSION}"
         raise Refused([Problem(where=version.where, what=what, hint="upgrade ordain", code="SchemaTooNew")])
     if problems := validate.problems(replace(node, value=known), Kind.RELEASE):
         raise Refused(problems)
@@ -162,17 +170,19 @@ def _release(entries: Mapping[str, Node], node: Node) -> Release:
 
 
 def _data(node: Node) -> Any:
-    """A node as JSON data, whose text does not depend on how it was written. Raises `Unreadable`."""
+    """Return a node as JSON data that has only one canonical text. Raises `Unreadable` if it has several."""
     if isinstance(node.value, Mapping):
         return {name: _data(child) for name, child in node.value.items()}
     if isinstance(node.value, tuple):
         return [_data(child) for child in node.value]
     if isinstance(node.value, Number):
         if not node.value.integral or abs(node.value.number) >= 2**53:
-            raise Unreadable(f"{node.value} has no one way to be written", node.where, "whole numbers, or a string")
+            what = f"{node.value} can be written in several ways, so that its signature is not unique"
+            raise Unreadable(what, node.where, "use a whole number below 2^53, or a string")
         return node.value.number
     if isinstance(node.value, str) and "\x7f" in node.value:
-        raise Unreadable("a DEL, which programs write in two ways", node.where)
+        what = "the character DEL, which JSON programs write in two ways"
+        raise Unreadable(what, node.where, "remove it")
     return node.value
 
 
@@ -188,22 +198,9 @@ def _rollout(data: Mapping[str, Any]) -> Rollout:
 
 
 def parse_share(text: str) -> float:
-    """A share as a number: ``5%`` is 0.05."""
+    """Return a share as a number: 0.05 for ``5%``."""
     return float(text.removesuffix("%")) / 100
 
 
 def _listed(value: Any) -> Iterable[str]:
     return [] if value is None else [value] if isinstance(value, str) else value
-
-
-def unknown_key_warnings(release: Release) -> tuple[Problem, ...]:
-    """What is left out of account."""
-    return tuple(
-        Problem(
-            where=replace(NOWHERE, pointer=name),
-            what=f"release {release.title}: a key of a later version, ignored",
-            code="UnknownKey",
-            severity=Severity.WARNING,
-        )
-        for name in release.unknown
-    )

@@ -1,9 +1,11 @@
-"""Releases in a store: documents by their hash first, then the manifest, last the channel's head, by compare-and-set.
+"""Publishing releases to a store: first the documents by hash, then the manifest, then the head of the channel.
 
-blobs/SHA256                 a document, the same for every release that names it
+blobs/SHA256                 a document, shared by all releases that name it
 releases/CHANNEL/NUMBER      every release of a channel, for pins and for people
-releases/CHANNEL/rollout     how far the rollout of the head is (`fleet.rollout.State`)
-releases/CHANNEL/head        what the machines of the channel watch: a copy of the latest
+releases/CHANNEL/rollout     the progress of the rollout of the head (`fleet.rollout_policy.RolloutState`)
+releases/CHANNEL/head        a copy of the latest release, which the machines of the channel watch
+
+Every write is a compare-and-set.
 """
 
 from __future__ import annotations
@@ -23,96 +25,105 @@ BLOBS = "blobs/"
 
 
 def head_key(channel: str) -> str:
-    """Where the latest release of a channel lies."""
+    """Return the key of the latest release of a channel."""
     return f"{RELEASES}{channel}/head"
 
 
 def rollout_key(channel: str) -> str:
-    """Where the state of a channel's rollout lies."""
+    """Return the key of the state of a channel's rollout."""
     return f"{RELEASES}{channel}/rollout"
 
 
 def number_key(channel: str, number: int) -> str:
-    """Where one release lies."""
+    """Return the key of one release."""
     return f"{RELEASES}{channel}/{number}"
 
 
 async def read_head(database: Database, channel: str) -> tuple[Release | None, StoredEntry | None]:
-    """The latest release of a channel, if there is one. Raises `Refused` if it cannot be read."""
+    """Return the latest release of a channel and its entry, if there is one. Raises `Refused` if it is not valid."""
     entry = await database.get(head_key(channel))
     return (read_release(entry.key, entry.data), entry) if entry else (None, None)
 
 
 async def publish(database: Database, release: Release, blobs: Mapping[str, bytes]) -> bool:
-    """Publish a release; False if it was published before. Raises `Failure`, and then the head is as it was.
+    """Publish a release; return False if it was published before. Raises `Failure`, and then leaves the head unchanged.
 
-    ``blobs`` need not hold what the store has already. What an interrupted run left is gone on with.
+    ``blobs`` need not contain documents that the store has already. An interrupted run is continued.
     """
-    async with hold_publish_lock(database) as turn:
-        return await _publish(database, release, blobs, turn)
+    async with hold_publish_lock(database) as lock:
+        return await _publish(database, release, blobs, lock)
 
 
-async def _publish(database: Database, release: Release, blobs: Mapping[str, bytes], turn: PublishLock) -> bool:
-    now, entry = await read_head(database, release.channel)
-    if now and now.number > release.number:
-        raise Failure(f"{release.channel} is at {now.number}: a channel never goes back; sign it under a new number")
-    if now and now.number == release.number and now.hash != release.hash:
-        raise Failure(f"there is another release {release.title} already; sign this one under a new number")
+async def _publish(database: Database, release: Release, blobs: Mapping[str, bytes], lock: PublishLock) -> bool:
+    head, head_entry = await read_head(database, release.channel)
+    if head and head.number > release.number:
+        what = f"cannot publish release {release.title}: the channel is at {head.number}, and numbers only grow"
+        raise Failure(f"{what}; sign it under a new number")
+    if head and head.number == release.number and head.hash != release.hash:
+        raise _other_release(release)
     for hash in sorted(set(release.documents.values())):
-        await turn.keep()
-        await _blob(database, hash, blobs.get(hash), release)
-    await turn.keep()
+        await lock.ensure_held()
+        await _publish_blob(database, hash, blobs.get(hash), release)
+    await lock.ensure_held()
     key = number_key(release.channel, release.number)
-    there = await database.get(key)
-    if there and read_release(key, there.data).hash != release.hash:
-        raise Failure(f"there is another release {release.title} already; sign this one under a new number")
-    if there is None or there.data != release.text():
-        await _put(database, key, release.text(), there.version if there else None)
-    if entry and entry.data == release.text():
+    stored = await database.get(key)
+    if stored and read_release(key, stored.data).hash != release.hash:
+        raise _other_release(release)
+    if stored is None or stored.data != release.text():
+        await _put(database, key, release.text(), stored.version if stored else None)
+    if head_entry and head_entry.data == release.text():
         return False
-    await _put(database, head_key(release.channel), release.text(), entry.version if entry else None)
+    await _put(database, head_key(release.channel), release.text(), head_entry.version if head_entry else None)
     return True
+
+
+def _other_release(release: Release) -> Failure:
+    return Failure(f"there is another release {release.title} already; sign this one under a new number")
 
 
 async def _put(database: Database, key: str, data: bytes, expect: str | None) -> None:
     try:
         await database.put(key, data, expect=expect)
     except Conflict as conflict:
-        raise Failure(f"{conflict}: look at it, and publish again") from None
+        raise Failure(f"{conflict}; check who publishes there, and publish again") from None
 
 
-async def _blob(database: Database, hash: str, data: bytes | None, release: Release) -> None:
-    there = await database.get(f"{BLOBS}{hash}")
-    if there is not None and hashlib.sha256(there.data).hexdigest() == hash:
+async def _publish_blob(database: Database, hash: str, data: bytes | None, release: Release) -> None:
+    """Put one document into the store, unless it is there already and intact. Raises `Failure` without ``data``."""
+    stored = await database.get(f"{BLOBS}{hash}")
+    if stored is not None and hashlib.sha256(stored.data).hexdigest() == hash:
         return
     if data is None:
-        names = ", ".join(name for name, each in release.documents.items() if each == hash)
-        raise Failure(f"{names}: not in the store, and among the files is none with SHA-256 {hash[:12]}…")
-    await _put(database, f"{BLOBS}{hash}", data, there.version if there else None)
+        names = ", ".join(name for name, document_hash in release.documents.items() if document_hash == hash)
+        what = f"{names}: the document with SHA-256 {hash[:12]}… is neither in the store nor among the files"
+        raise Failure(f"{what}; give the files that the release was made of")
+    await _put(database, f"{BLOBS}{hash}", data, stored.version if stored else None)
 
 
 async def list_releases(database: Database) -> tuple[tuple[Release, bool], ...]:
-    """Every release in the store by channel and number, and whether it is its channel's head."""
+    """Return every release in the store, by channel and number, with whether it is the head of its channel."""
     listing = await database.list(RELEASES)
-    entries = [entry for entry in listing.entries if not entry.key.endswith("/rollout")]
-    heads = {entry.data for entry in entries if entry.key.endswith("/head")}
-    found = [
+    heads = {entry.data for entry in listing.entries if entry.key.endswith("/head")}
+    releases = [
         (read_release(entry.key, entry.data), entry.data in heads)
-        for entry in entries
-        if not entry.key.endswith("/head")
+        for entry in listing.entries
+        if not entry.key.endswith(("/head", "/rollout"))
     ]
-    return tuple(sorted(found, key=lambda item: (item[0].channel, item[0].number)))
+    return tuple(sorted(releases, key=lambda item: (item[0].channel, item[0].number)))
 
 
 async def read_blobs(database: Database, release: Release, hashes: Iterable[str]) -> dict[str, bytes]:
-    """Those documents of ``release`` that are there. Raises `SourceError` if one is not what its hash says."""
+    """Return the documents of ``release`` that the store has, by hash.
+
+    Raises `SourceError` if the content of one does not have its hash.
+    """
     entries = await asyncio.gather(*(database.get(f"{BLOBS}{hash}") for hash in hashes))
-    found: dict[str, bytes] = {}
+    blobs: dict[str, bytes] = {}
     for entry in filter(None, entries):
         hash = hashlib.sha256(entry.data).hexdigest()
         if entry.key != f"{BLOBS}{hash}":
-            names = sorted(name for name, each in release.documents.items() if entry.key.endswith(each))
+            names = sorted(name for name, expected in release.documents.items() if entry.key.endswith(expected))
             what = f"release {release.title}: {names[0]} is not the document that was signed"
-            raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint="publish it again")
-        found[hash] = entry.data
-    return found
+            raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint="publish the release again")
+        blobs[hash] = entry.data
+    return blobs

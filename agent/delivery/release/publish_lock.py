@@ -1,8 +1,8 @@
-"""Who changes what releases a store holds is alone at it: a publisher and `prune` take turns; effect.
+"""The lock that everybody who changes the releases of a store holds: a publisher and `prune` take turns.
 
-A publisher leaves out a document that is there already, and names it a moment later; to remove it in between would
-leave a release that is not complete. So both hold one slot (`fleet.slots`), and make sure of it before each step. Who
-was killed gives it back after `TTL_SEC`.
+A publisher does not write a document that the store has already, and names it a moment later. If somebody removed the
+document in between, the release would be incomplete. So both hold one slot (`database.semaphore`), and check before
+each step that they still do. The slot of a process that was killed expires after `TTL_SEC`.
 """
 
 from __future__ import annotations
@@ -20,42 +20,45 @@ from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import Failure
 
 NAME = "releases_"
-"""No channel can be called so."""
+"""The name of the semaphore; no channel can have this name."""
 TTL_SEC = 60
 PATIENCE_SEC = 90.0
-"""For longer than one that was killed holds its slot."""
-ASK_SEC = 0.5
+"""The wait for the lock: longer than a process that was killed can hold it."""
+RETRY_SEC = 0.5
 
 
 @dataclass(slots=True, kw_only=True)
 class PublishLock:
-    """The slot that is held."""
+    """The lock while it is held."""
 
-    slots: Semaphore
+    semaphore: Semaphore
     _renewed: float = field(default_factory=time.monotonic)
 
-    async def keep(self) -> None:
-        """Go on only while it is held. Raises `Failure`."""
-        if time.monotonic() - self._renewed < self.slots.ttl_sec / 3:
+    async def ensure_held(self) -> None:
+        """Renew the lock when that is due. Raises `Failure` if it was lost."""
+        if time.monotonic() - self._renewed < self.semaphore.ttl_sec / 3:
             return
-        if not await self.slots.renew():
-            raise Failure("this took so long that somebody else changes the releases now: do it again")
+        if not await self.semaphore.renew():
+            what = "this took so long that the lock expired, and somebody else may change the releases now"
+            raise Failure(f"{what}; run the command again")
         self._renewed = time.monotonic()
 
 
 @asynccontextmanager
 async def hold_publish_lock(database: Database, patience_sec: float = PATIENCE_SEC) -> AsyncIterator[PublishLock]:
-    """A turn at changing releases in ``database``. Raises `Failure` if nobody gives it back in time."""
-    slots = Semaphore(database=database, name=NAME, count=1, holder=secrets.token_hex(16), ttl_sec=TTL_SEC)
-    until = time.monotonic() + patience_sec
+    """Wait for the lock and hold it. Raises `Failure` if it does not become free within ``patience_sec``."""
+    holder = secrets.token_hex(16)
+    semaphore = Semaphore(database=database, name=NAME, count=1, holder=holder, ttl_sec=TTL_SEC)
+    deadline = time.monotonic() + patience_sec
     began = time.monotonic()
-    while not await slots.acquire():
-        if time.monotonic() > until:
-            raise Failure(f"{database.location}: somebody else publishes or prunes there: {slots.prefix}0")
-        await asyncio.sleep(ASK_SEC)
+    while not await semaphore.acquire():
+        if time.monotonic() > deadline:
+            what = f"{database.location}: somebody else is publishing or pruning there (lock {semaphore.prefix}0)"
+            raise Failure(f"{what}; try again later")
+        await asyncio.sleep(RETRY_SEC)
         began = time.monotonic()
     try:
-        yield PublishLock(slots=slots, _renewed=began)
+        yield PublishLock(semaphore=semaphore, _renewed=began)
     finally:
-        with suppress(SourceError):  # it expires
-            await slots.release()
+        with suppress(SourceError):  # then the slot expires
+            await semaphore.release()

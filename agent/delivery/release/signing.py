@@ -1,4 +1,7 @@
-"""Ed25519 (RFC 8032) by python3-cryptography, whose import costs 12 MB: the agent never loads this (`worker`)."""
+"""Signatures by Ed25519 (RFC 8032), made and checked by python3-cryptography.
+
+Importing that costs 12 MB of memory, so the functions import it, and the agent has its worker process call them.
+"""
 
 from __future__ import annotations
 
@@ -14,59 +17,60 @@ if TYPE_CHECKING:
 
 
 def generate_key(passphrase: bytes = b"") -> tuple[bytes, bytes]:
-    """A new key: the private one as PEM, locked by ``passphrase`` unless that is empty; the public one's 32 bytes."""
+    """Return a new key: the private half as PEM, encrypted if there is a passphrase, and the 32 public bytes."""
     from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     key = Ed25519PrivateKey.generate()
-    locked = form.BestAvailableEncryption(passphrase) if passphrase else form.NoEncryption()
-    return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, locked), public_bytes(key)
+    encryption = form.BestAvailableEncryption(passphrase) if passphrase else form.NoEncryption()
+    return key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, encryption), public_bytes(key)
 
 
 def public_bytes(key: Ed25519PrivateKey) -> bytes:
-    """The 32 bytes of its public key."""
+    """Return the 32 bytes of the public half."""
     from cryptography.hazmat.primitives import serialization as form
 
     return key.public_key().public_bytes(form.Encoding.Raw, form.PublicFormat.Raw)
 
 
 class LockedKey(Failure):
-    """The key needs its passphrase."""
+    """The private key needs its passphrase."""
 
 
 def load_private_key(path: str, pem: bytes, passphrase: bytes = b"") -> Ed25519PrivateKey:
-    """Read a private key. Raises `LockedKey`, or `Failure` for what is none."""
+    """Read a private key from ``pem``, the content of ``path``. Raises `LockedKey` and `Failure`."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         key = load_pem_private_key(pem, passphrase or None)
     except TypeError:
-        raise LockedKey(f"{path}: locked by a passphrase") from None
+        raise LockedKey(f"{path}: the key needs its passphrase") from None
     except ValueError:
         if passphrase:
-            raise Failure(f"{path}: not opened by this passphrase") from None
-        raise Failure(f"{path}: no private key in PEM (`ordainctl release keygen` makes one)") from None
+            raise Failure(f"{path}: cannot open the key: the passphrase is wrong") from None
+        what = f"{path}: cannot read a private key in PEM form"
+        raise Failure(f"{what}; `ordainctl release keygen` makes one") from None
     if not isinstance(key, Ed25519PrivateKey):
-        raise Failure(f"{path}: no Ed25519 key")
+        raise Failure(f"{path}: the key is not an Ed25519 key; `ordainctl release keygen` makes one")
     return key
 
 
 def sign(key: Ed25519PrivateKey, data: bytes) -> str:
-    """A signature in base64."""
+    """Return the signature over ``data`` in base64."""
     return base64.b64encode(key.sign(data)).decode()
 
 
 def valid_signers(data: bytes, signatures: Mapping[bytes, str]) -> frozenset[bytes]:
-    """Those public keys of ``signatures`` (key → base64) whose signature over ``data`` is good."""
+    """Return the public keys in ``signatures`` (key → base64) whose signature over ``data`` is valid."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-    good = set()
+    valid = set()
     for raw, signature in signatures.items():
         try:
             Ed25519PublicKey.from_public_bytes(raw).verify(base64.b64decode(signature, validate=True), data)
         except (InvalidSignature, ValueError, binascii.Error):
             continue
-        good.add(raw)
-    return frozenset(good)
+        valid.add(raw)
+    return frozenset(valid)

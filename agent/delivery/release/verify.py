@@ -1,7 +1,7 @@
-"""Whether a machine takes a release: its signatures, its number, and every document by its hash; pure.
+"""The checks that a release must pass on a machine: its signatures, its number, and the hash of every document.
 
-Nothing here trusts who carried the bytes. An answer is all of the documents, or a `SourceError` and what was applied
-stays.
+The carrier of the bytes is not trusted. The result is either all documents of the release, or a `SourceError`; then the
+documents that were applied before stay in force.
 """
 
 from __future__ import annotations
@@ -20,120 +20,124 @@ from ordain.transforms.errors import Refused
 from ordain.transforms.model import Document, Facts, Kind
 from ordain.transforms.resolve.resolve import nodes_of, with_node
 
-Check = Callable[[bytes, Mapping[bytes, str]], frozenset[bytes]]
-"""`signing.check`: which of these keys (key → signature) signed the bytes."""
+SignatureCheck = Callable[[bytes, Mapping[bytes, str]], frozenset[bytes]]
+"""`signing.valid_signers`: return which of these keys (key → signature) have signed the bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedRelease:
-    """The highest release of a channel that this machine took; ``hash`` is that of the manifest."""
+    """The highest release of a channel that this machine has accepted; ``hash`` is the hash of its manifest."""
 
     number: int
     hash: str
 
 
-def trusted_signers(release: Release, keys: Iterable[PublicKey], check: Check) -> tuple[PublicKey, ...]:
-    """The trusted keys that signed ``release``, one being enough. Raises `SourceError` if none did."""
+def trusted_signers(release: Release, keys: Iterable[PublicKey], check: SignatureCheck) -> tuple[PublicKey, ...]:
+    """Return the trusted keys that have signed ``release``. Raises `SourceError` if there is none; one is enough."""
     keys = tuple(keys)
     if not keys:
-        raise SourceError(
-            f"release {release.title}: no key is trusted here",
-            code=SourceFault.VERIFY_FAILED,
-            hint=f"put the public key into /{TRUST}/",
-        )
+        what = f"release {release.title}: this machine trusts no key"
+        raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint=f"put the public key into /{TRUST}/")
     named = [key for key in keys if key.id in release.signatures]
-    fitting = [key for key in named if key.signs_for(release.channel)]
-    if not fitting:
-        who = ", ".join(f"{key.name} signs for {', '.join(sorted(key.channels))} only" for key in named)
-        by = f"is signed by {', '.join(sorted(release.signatures))}" if release.signatures else "is not signed"
-        raise SourceError(
-            f"release {release.title} {by}, and no key in /{TRUST} is that{f' ({who})' if who else ''}",
-            code=SourceFault.VERIFY_FAILED,
-        )
-    good = check(release.canonical, {key.raw: release.signatures[key.id] for key in fitting})
-    if not good:
-        names = ", ".join(key.name for key in fitting)
-        what = f"release {release.title}: the signature of {names} is not over this text"
-        raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint="somebody changed it after it was signed")
-    return tuple(key for key in fitting if key.raw in good)
+    allowed = [key for key in named if key.signs_for(release.channel)]
+    if not allowed:
+        raise SourceError(_why_untrusted(release, named), code=SourceFault.VERIFY_FAILED)
+    valid = check(release.canonical, {key.raw: release.signatures[key.id] for key in allowed})
+    if not valid:
+        names = ", ".join(key.name for key in allowed)
+        what = f"release {release.title}: the signature of {names} does not match the content"
+        hint = "somebody changed the release after it was signed; publish it again"
+        raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint=hint)
+    return tuple(key for key in allowed if key.raw in valid)
+
+
+def _why_untrusted(release: Release, named: Iterable[PublicKey]) -> str:
+    """Return the reason why no signature counts; ``named`` are trusted keys that may not sign for the channel."""
+    if not release.signatures:
+        return f"release {release.title} is not signed"
+    signers = ", ".join(sorted(release.signatures))
+    restricted = [f"{key.name} signs only for {', '.join(sorted(key.channels))}" for key in named]
+    details = f" ({', '.join(restricted)})" if restricted else ""
+    return f"release {release.title} is signed by {signers}, which is not a trusted key (/{TRUST}){details}"
 
 
 def require_newer(release: Release, channel: str, highest: AcceptedRelease | None) -> None:
-    """Raise `SourceError` for a release of another channel, one that is older than ``highest``, or another of its
-    number."""
+    """Raise `SourceError` unless ``release`` is of ``channel``, and is ``highest`` or has a higher number."""
     if release.channel != channel:
-        what = f"release {release.title} stands in the place of channel {channel}"
+        what = f"release {release.title} was found where a release of channel {channel} should be"
         raise SourceError(what, code=SourceFault.VERIFY_FAILED)
     if highest is None or (release.number, release.hash) == (highest.number, highest.hash):
         return
     if release.number < highest.number:
         raise SourceError(
-            f"release {release.title} is older than {highest.number}, which was taken here before",
+            f"release {release.title} is older than {highest.number}, which this machine accepted before",
             code=SourceFault.RELEASE_REPLAYED,
-            hint=f"publish it under a new number, or here: ordainctl release forget {channel}",
+            hint=f"publish it under a new number, or run here: ordainctl release forget {channel}",
         )
     if release.number == highest.number:
-        what = f"release {release.title} is another one than the {highest.number} that was taken here before"
+        what = f"release {release.title} differs from the release {highest.number} that this machine accepted before"
         raise SourceError(what, code=SourceFault.CONFLICT, hint="publish it under a new number")
 
 
 def select_documents(
-    release: Release, have: Mapping[str, bytes], facts: Facts, shared: Mapping[str, str]
+    release: Release, available: Mapping[str, bytes], facts: Facts, shared: Mapping[str, str]
 ) -> tuple[RawDocuments, frozenset[str]]:
-    """Name and bytes of the documents of ``release`` that this machine may match, sorted by name; and what is missing.
+    """Return the documents of ``release`` that this machine may match, sorted by name, and the hashes that are missing.
 
-    ``have``: what there is (`by_hash`). Which scopes a machine has depends on its Node, which is one of the documents:
-    with something missing there is no choice yet, and what is missing may not be all.
+    ``available`` maps hashes to bytes (`by_hash`). The scopes of a machine depend on its Node, which is one of the
+    documents. So while something is missing nothing is selected, and the missing hashes may not be all.
     """
     scopes: tuple[str, ...] = ()
     wanted = document_keys.scopes_for(facts)
     while set(wanted) - set(scopes):
         scopes = tuple({*scopes, *wanted})
         named = {name: hash for name, hash in release.documents.items() if name.partition("/")[0] in scopes}
-        if missing := frozenset(named.values()) - have.keys():
+        if missing := frozenset(named.values()) - available.keys():
             return (), missing
-        texts = tuple(sorted({(name.partition("/")[2], have[hash]) for name, hash in named.items()}))
+        texts = tuple(sorted({(name.partition("/")[2], available[hash]) for name, hash in named.items()}))
         wanted = document_keys.scopes_for(with_node(node_documents(texts), facts, shared))
     return texts, frozenset()
 
 
 def by_hash(texts: Iterable[bytes]) -> dict[str, bytes]:
-    """Texts by the SHA-256 that they have, whatever anybody says of them."""
+    """Return texts by their SHA-256, which is computed here and not taken from the carrier."""
     return {hashlib.sha256(data).hexdigest(): data for data in texts}
 
 
 def pinned_number(texts: RawDocuments, facts: Facts, shared: Mapping[str, str]) -> int:
-    """The release that this machine's Node pins it to; 0: none."""
+    """Return the number of the release that this machine's Node pins it to, or 0."""
     return max((node.pin for node in nodes_of(node_documents(texts), facts, shared)), default=0)
 
 
 def node_documents(texts: RawDocuments) -> tuple[Document, ...]:
-    """The Node documents; one that is wrong is the compiler's to refuse."""
+    """Return the Node documents in ``texts``. Invalid ones are left out here; the compiler refuses them."""
     return tuple(d for path, data in texts if b"Node" in data for d in read(path, data)[0] if d.kind is Kind.NODE)
 
 
 def incomplete_release(release: Release, missing: Iterable[str]) -> SourceError:
-    """What there is to say while documents are missing."""
-    names = sorted({name for name, hash in release.documents.items() if hash in set(missing)})
+    """Return the error for a release of which documents are missing."""
+    missing = frozenset(missing)
+    names = sorted(name for name, hash in release.documents.items() if hash in missing)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    what = f"release {release.title} is not complete: {', '.join(names[:3])}{more} not there yet"
-    return SourceError(what, code=SourceFault.RELEASE_INCOMPLETE, hint="it is being published, or a replica is behind")
+    what = f"release {release.title} is not complete: {', '.join(names[:3])}{more} not found"
+    hint = "wait: the release is still being published, or a replica is behind"
+    return SourceError(what, code=SourceFault.RELEASE_INCOMPLETE, hint=hint)
 
 
 def unreadable_release(refused: Refused) -> SourceError:
-    """What there is to say of a text that is no release."""
+    """Return the error for a text that is not a valid release."""
     first = refused.problems[0]
     code = SourceFault.SCHEMA_TOO_NEW if first.code == SourceFault.SCHEMA_TOO_NEW else SourceFault.VERIFY_FAILED
     return SourceError(f"{first.where}: {first.what}", code=code, hint=first.hint)
 
 
 def highest_release(releases: Iterable[Release]) -> Release:
-    """The one to take of several that all verify, as after a conflict between replicas: the highest number.
+    """Return the release with the highest number of several that are verified, as after a conflict between replicas.
 
-    Raises `SourceError` where two have that number.
+    Raises `SourceError` if two different releases have that number.
     """
-    best = sorted(releases, key=lambda release: release.number)[-2:]
-    if len(best) == 2 and best[0].number == best[1].number and best[0].hash != best[1].hash:
-        what = f"there are two releases {best[0].title}, both signed"
-        raise SourceError(what, code=SourceFault.CONFLICT, hint="publish a new number")
-    return best[-1]
+    last = sorted(releases, key=lambda release: release.number)[-2:]
+    if len(last) == 2 and last[0].number == last[1].number and last[0].hash != last[1].hash:
+        what = f"there are two different releases {last[0].title}, both signed"
+        raise SourceError(what, code=SourceFault.CONFLICT, hint="publish a release with a new number")
+    return last[-1]

@@ -77,7 +77,7 @@ def test_a_release_is_created_signed_published_promoted_and_rolled_back(desk: De
     assert Path("ops.key").stat().st_mode & 0o777 == 0o600
     trust(desk)
     assert "release canary 1, 1 document" in desk.do("release create documents --channel canary --output canary.json")
-    assert "is not signed, and no key" in desk.do("release verify canary.json documents", 1)
+    assert "is not signed [VerifyFailed]" in desk.do("release verify canary.json documents", 1)
     assert "1 signature" in desk.do("release sign canary.json --key ops.key")
     assert "signed by ops; 1 document with the signed content" in desk.do("release verify canary.json documents")
     assert "published" in desk.do("release publish canary.json documents")
@@ -149,8 +149,8 @@ def test_rollout_options_are_in_the_release_and_wrong_ones_are_refused(desk: Des
         ("release show stable/x", 2, "'x' is not the number of a release"),
         ("release create documents --number 0", 2, "'0' is not the number of a release"),
         ("release create nothing", 1, "No such file"),
-        ("release sign documents/base.yaml --key ops.key", 1, "it is a Layer, and no Release"),
-        ("release sign canary.json --key documents/base.yaml", 1, "no private key in PEM"),
+        ("release sign documents/base.yaml --key ops.key", 1, "expected a Release, found a Layer"),
+        ("release sign canary.json --key documents/base.yaml", 1, "cannot read a private key in PEM"),
         ("release promote canary stable", 2, "--key"),
         ("release promote stable canary --key ops.key", 1, "there is no release stable"),
         ("release publish canary.json --about x", 2, "unknown argument"),
@@ -175,7 +175,7 @@ def test_a_document_that_differs_from_the_signed_one_is_not_promoted(desk: Desk)
     assert "not the document" in desk.do("release promote canary stable --key ops.key", 1)
     head = desk.database.root / head_key("canary")
     head.write_text(head.read_text().replace('"canary-1"', '"canary-x"'))
-    assert "not over this text" in desk.do("release promote canary stable --key ops.key", 1)
+    assert "does not match the content" in desk.do("release promote canary stable --key ops.key", 1)
     assert not (desk.database.root / head_key("stable")).exists()
 
 

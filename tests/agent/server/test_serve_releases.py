@@ -208,7 +208,7 @@ def test_a_pin_is_followed_as_far_as_the_pinned_release_is_there(desk: Desk) -> 
 
     async def check() -> None:
         async with served(desk.shelf) as (_, url):
-            with pytest.raises(SourceError, match="pinned to release stable 1, which is not there") as caught:
+            with pytest.raises(SourceError, match="pinned to release stable 1, which was not found") as caught:
                 await desk.taken(url)
             assert caught.value.code == "ReleaseIncomplete", "its own documents have gone"
             desk.put("was-web3.yaml", NODES["web3"])
@@ -270,7 +270,7 @@ def test_a_server_without_anything_whole_does_not_start(desk: Desk) -> None:
         async with served(desk.shelf):
             pass
 
-    with pytest.raises(Refused, match=r"release stable 1 is not complete: common/base\.yaml not there yet"):
+    with pytest.raises(Refused, match=r"release stable 1 is not complete: common/base\.yaml not found"):
         asyncio.run(check())
 
 

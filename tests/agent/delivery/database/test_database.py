@@ -3,61 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
-from collections.abc import AsyncGenerator, Callable
-from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ordain.agent.delivery.database import document_keys
-from ordain.agent.delivery.database.couchdb import CouchDb
 from ordain.agent.delivery.database.database import ANY, Conflict, Database, Write
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
-from ordain.agent.delivery.database.etcd import Etcd
-from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
-from ordain.agent.delivery.database.watch import WatchTiming
 from ordain.agent.delivery.protocol import Snapshot, SourceError
 from ordain.agent.delivery.source.database_source import DatabaseSource
 from ordain.transforms.document.reader import read
 from rig.source_harness import FACTS
 
-Open = Callable[[], AbstractAsyncContextManager[Database]]
-STORES = ("directory", "etcd", "couchdb")
+OpenStore = Callable[[], AbstractAsyncContextManager[Database]]
 
 
-@pytest.fixture(params=STORES)
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Open:
-    """Return a function that opens an empty store, of each kind in turn."""
-    access = ServerAccess(endpoints=())
-    if request.param == "etcd":
-        access = ServerAccess(endpoints=request.getfixturevalue("cluster").endpoints)
-    elif request.param == "couchdb":
-        pouch = request.getfixturevalue("pouch")
-        access = ServerAccess(endpoints=(pouch.url,))
-        name = f"t{secrets.token_hex(4)}"
-        for each in (name, f"{name}-status"):
-            pouch.call("PUT", each)
-
-    @asynccontextmanager
-    async def opened() -> AsyncGenerator[Database, None]:
-        pace = WatchTiming(check_sec=0.5, answer_sec=2)
-        database: Database = DirectoryDatabase(tmp_path)
-        if request.param == "etcd":
-            database = Etcd(HttpTransport(access), f"/{tmp_path.name}/", timing=pace)
-        elif request.param == "couchdb":
-            database = CouchDb(HttpTransport(access), name, timing=pace)
-        try:
-            yield database
-        finally:
-            await database.close()
-
-    return opened
-
-
-async def test_entries_that_were_put_are_listed(store: Open) -> None:
-    async with store() as database:
+async def test_entries_that_were_put_are_listed(open_store: OpenStore) -> None:
+    async with open_store() as database:
         version = await database.put("documents/common/layer/b", b"2", expect=None)
         await database.put("documents/common/layer/a", b"1", expect=None)
         await database.put("status/x", b"3", expect=ANY)
@@ -73,8 +38,8 @@ async def test_entries_that_were_put_are_listed(store: Open) -> None:
         assert await database.get("status/y") is None
 
 
-async def test_a_write_that_expects_another_version_writes_nothing(store: Open) -> None:
-    async with store() as database:
+async def test_a_write_that_expects_another_version_writes_nothing(open_store: OpenStore) -> None:
+    async with open_store() as database:
         version = await database.put("documents/a/b", b"1", expect=None)
         with pytest.raises(Conflict):
             await database.put("documents/a/b", b"2", expect=None)
@@ -95,8 +60,8 @@ async def test_a_write_that_expects_another_version_writes_nothing(store: Open) 
         assert [(e.key, e.data) for e in (await database.list("documents/a/")).entries] == [("documents/a/b", b"2")]
 
 
-async def test_a_deleted_key_can_be_put_again(store: Open) -> None:
-    async with store() as database:
+async def test_a_deleted_key_can_be_put_again(open_store: OpenStore) -> None:
+    async with open_store() as database:
         version = await database.put("documents/a/b", b"1", expect=None)
         await database.delete("documents/a/b", expect=version)
         assert (await database.list("documents/a/")).entries == ()
@@ -105,8 +70,8 @@ async def test_a_deleted_key_can_be_put_again(store: Open) -> None:
         await database.delete("documents/a/b", expect=ANY)
 
 
-async def test_a_watch_reports_changes_below_its_prefixes(store: Open) -> None:
-    async with store() as database:
+async def test_a_watch_reports_changes_below_its_prefixes(open_store: OpenStore) -> None:
+    async with open_store() as database:
         await database.put("documents/a/b", b"1", expect=None)
         listing = await database.list("documents/a/", "documents/b/")
         async with aclosing(database.watch(("documents/a/", "documents/b/"), listing.revision)) as hints:
@@ -115,8 +80,8 @@ async def test_a_watch_reports_changes_below_its_prefixes(store: Open) -> None:
             await asyncio.wait_for(waiting, 10)
 
 
-async def test_a_change_between_listing_and_watching_is_not_missed(store: Open) -> None:
-    async with store() as database:
+async def test_a_change_between_listing_and_watching_is_not_missed(open_store: OpenStore) -> None:
+    async with open_store() as database:
         listing = await database.list("documents/a/")
         await database.put("documents/a/b", b"1", expect=None)
         async with aclosing(database.watch(("documents/a/",), listing.revision)) as hints:
@@ -151,8 +116,8 @@ def paths(snapshot: Snapshot) -> list[str]:
     return [path for path, _ in snapshot.texts]
 
 
-async def test_a_machine_reads_the_documents_for_the_labels_of_its_node(store: Open) -> None:
-    async with store() as database:
+async def test_a_machine_reads_the_documents_for_the_labels_of_its_node(open_store: OpenStore) -> None:
+    async with open_store() as database:
         source = DatabaseSource(database, lambda: FACTS, {})
         await publish(database, text("base"))
         await publish(database, text("web", "{role: web}"))
@@ -164,9 +129,9 @@ async def test_a_machine_reads_the_documents_for_the_labels_of_its_node(store: O
         assert paths(await source.read()) == ["common/layer/base"]
 
 
-async def test_a_document_in_several_scopes_is_read_once_unless_its_texts_differ(store: Open) -> None:
+async def test_a_document_in_several_scopes_is_read_once_unless_its_texts_differ(open_store: OpenStore) -> None:
     facts = replace(FACTS, labels={"role": ("web", "db")})
-    async with store() as database:
+    async with open_store() as database:
         source = DatabaseSource(database, lambda: facts, {})
         await publish(database, text("both", "{role: [web, db]}"))
         before = await source.read()
@@ -175,9 +140,9 @@ async def test_a_document_in_several_scopes_is_read_once_unless_its_texts_differ
         assert paths(await source.read()) == ["role=db/layer/both", "role=web/layer/both"]
 
 
-async def test_a_machine_is_woken_only_by_changes_in_its_scopes(store: Open) -> None:
+async def test_a_machine_is_woken_only_by_changes_in_its_scopes(open_store: OpenStore) -> None:
     facts = replace(FACTS, labels={"role": ("web",)})
-    async with store() as database:
+    async with open_store() as database:
         source = DatabaseSource(database, lambda: facts, {})
         await publish(database, text("base"))
         async with aclosing(source.changes()) as changes:
@@ -194,8 +159,8 @@ async def test_a_machine_is_woken_only_by_changes_in_its_scopes(store: Open) -> 
             assert (await source.read()).revision != first.revision
 
 
-async def test_the_scopes_of_new_labels_are_watched(store: Open) -> None:
-    async with store() as database:
+async def test_the_scopes_of_new_labels_are_watched(open_store: OpenStore) -> None:
+    async with open_store() as database:
         source = DatabaseSource(database, lambda: FACTS, {})
         await publish(database, text("base"))
         async with aclosing(source.changes()) as changes:

@@ -22,7 +22,7 @@ from ordain.agent.delivery.fleet.report_publisher import ReportPublisher, status
 from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
 from ordain.agent.delivery.protocol import ReleaseReference, SourceError, SourceFault
 from ordain.agent.delivery.release import signing
-from ordain.agent.delivery.release.manifest import Release, make, read_release
+from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, read_release
 from ordain.agent.delivery.release.publish import publish
 from ordain.agent.delivery.source.database_source import DatabaseSource
 from ordain.agent.delivery.source.release_reader import ReleaseReader
@@ -124,7 +124,7 @@ def facts(number: int) -> Facts:
 
 def release(number: int, **rollout: object) -> Release:
     private, signer = key_of(1)
-    made = make(channel="stable", number=number, documents={}, created="now", rollout=rollout or None)
+    made = ReleaseDraft(channel="stable", number=number, documents={}, created="now", rollout=rollout or None).release()
     return made.signed(signer.id, signing.sign(private, made.canonical))
 
 

@@ -19,7 +19,7 @@ from ordain.agent.delivery.fleet.rollout_policy import (
 )
 from ordain.agent.delivery.fleet.staged_rollout import advance, count_machines, is_finished
 from ordain.agent.delivery.protocol import ReleaseReference
-from ordain.agent.delivery.release.manifest import Release, Rollout, make
+from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, Rollout
 from ordain.agent.delivery.spread import position
 from ordain.agent.status import State as Phase
 from ordain.transforms.document.maintenance_windows import opens, window
@@ -128,7 +128,7 @@ def test_a_state_is_read_back_and_nonsense_is_refused() -> None:
 
 def release(**words: object) -> Release:
     rollout = {"stages": ["10%", "50%", "100%"], "stop-at": "5%", **words}
-    return make(channel="stable", number=2, documents={}, created="now", rollout=rollout)
+    return ReleaseDraft(channel="stable", number=2, documents={}, created="now", rollout=rollout).release()
 
 
 def fleet(number: int = 100, channel: str = "stable") -> list[MachineReport]:

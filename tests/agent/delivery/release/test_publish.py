@@ -1,4 +1,4 @@
-"""Releases in a store: published, promoted, read by a machine, and taken by it or not."""
+"""Releases in a store: published, read by a machine, and admitted or refused by it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ordain.agent.delivery.release.admission import Admission
 from ordain.agent.delivery.release.assemble import assemble
 from ordain.agent.delivery.release.bundle import bundle, is_manifest
 from ordain.agent.delivery.release.highest_accepted import read_highest
-from ordain.agent.delivery.release.manifest import Release, make
+from ordain.agent.delivery.release.manifest import Release, ReleaseDraft
 from ordain.agent.delivery.release.publish import BLOBS, head_key, list_releases, number_key, publish, read_head
 from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.agent.errors import Failure
@@ -48,7 +48,7 @@ class Fleet:
         self.reader = ReleaseReader(self.database, lambda: self.facts, {})
 
     def signed(self, number: int, files: tuple[tuple[str, bytes], ...] = FILES, channel: str = "stable") -> Release:
-        made = make(channel=channel, number=number, documents=assemble(files).names, created="now")
+        made = ReleaseDraft(channel=channel, number=number, documents=assemble(files).names, created="now").release()
         return made.signed(self.key.id, signing.sign(self.private, made.canonical))
 
     def publish(self, number: int, files: tuple[tuple[str, bytes], ...] = FILES, channel: str = "stable") -> Release:
@@ -60,8 +60,8 @@ class Fleet:
         return asyncio.run(self.reader.read())
 
     def admit(self, snapshot: Snapshot, trust: Trust = Trust.LOCAL) -> Snapshot:
-        door = Admission(root=self.root, trust=trust, check=signing.valid_signers)
-        return door.admit(snapshot, self.facts, {})[0]
+        admission = Admission(root=self.root, trust=trust, check=signing.valid_signers)
+        return admission.admit(snapshot, self.facts, {})[0]
 
     def take(self) -> Snapshot:
         return self.admit(self.read())
@@ -72,7 +72,7 @@ def fleet(tmp_path: Path) -> Fleet:
     return Fleet(tmp_path)
 
 
-def test_a_machine_takes_what_it_may_match_and_fetches_nothing_else(fleet: Fleet) -> None:
+def test_a_machine_fetches_only_the_documents_that_it_may_match(fleet: Fleet) -> None:
     fleet.publish(1)
 
     brought = fleet.read()
@@ -91,11 +91,11 @@ def test_files_keep_their_names_and_a_file_in_several_scopes_is_read_once(fleet:
     assert fleet.take().texts == (("both.yaml", both), ("nodes.yaml", NODE))
 
 
-def test_publishing_again_changes_nothing_and_an_interrupted_run_is_gone_on_with(fleet: Fleet) -> None:
+def test_publishing_again_changes_nothing_and_continues_an_interrupted_run(fleet: Fleet) -> None:
     release = fleet.signed(1)
     blobs = assemble(FILES).blobs
 
-    with pytest.raises(Failure, match="not in the store, and among the files is none"):
+    with pytest.raises(Failure, match="neither in the store nor among the files"):
         asyncio.run(publish(fleet.database, release, {}))
     assert asyncio.run(read_head(fleet.database, "stable")) == (None, None)
     assert asyncio.run(publish(fleet.database, release, blobs))
@@ -103,16 +103,16 @@ def test_publishing_again_changes_nothing_and_an_interrupted_run_is_gone_on_with
     assert [(r.title, is_head) for r, is_head in asyncio.run(list_releases(fleet.database))] == [("stable 1", True)]
 
 
-def test_a_channel_never_goes_back_nor_has_two_of_one_number(fleet: Fleet) -> None:
+def test_the_numbers_of_a_channel_only_grow_and_are_unique(fleet: Fleet) -> None:
     fleet.publish(5)
 
-    with pytest.raises(Failure, match="stable is at 5"):
+    with pytest.raises(Failure, match="the channel is at 5"):
         fleet.publish(4)
     with pytest.raises(Failure, match="another release stable 5"):
         fleet.publish(5, (("base.yaml", BASE),))
 
 
-def test_a_rollback_is_a_new_number(fleet: Fleet) -> None:
+def test_a_rollback_is_a_release_with_a_new_number(fleet: Fleet) -> None:
     fleet.publish(1)
     first = fleet.take()
     fleet.publish(2, (("base.yaml", BASE),))
@@ -122,7 +122,7 @@ def test_a_rollback_is_a_new_number(fleet: Fleet) -> None:
     assert fleet.take().texts == first.texts
 
 
-def test_an_old_release_that_is_replayed_is_not_taken(fleet: Fleet) -> None:
+def test_a_replayed_old_release_is_refused(fleet: Fleet) -> None:
     fleet.publish(1)
     old = fleet.read()
     fleet.publish(2)
@@ -133,21 +133,21 @@ def test_an_old_release_that_is_replayed_is_not_taken(fleet: Fleet) -> None:
     assert caught.value.code == "ReleaseReplayed"
 
 
-def test_a_release_is_incomplete_until_its_last_document_is_there(fleet: Fleet) -> None:
+def test_a_release_is_incomplete_until_its_last_document_arrives(fleet: Fleet) -> None:
     release = fleet.publish(1)
     missing = f"{BLOBS}{release.documents['role=web/web.yaml']}"
     data = asyncio.run(fleet.database.get(missing))
     assert data
     asyncio.run(fleet.database.delete(missing, expect=ANY))
 
-    with pytest.raises(SourceError, match=r"role=web/web\.yaml not there yet") as caught:
+    with pytest.raises(SourceError, match=r"role=web/web\.yaml not found") as caught:
         fleet.read()
     assert caught.value.code == "ReleaseIncomplete"
     asyncio.run(fleet.database.put(missing, data.data, expect=None))
     assert len(fleet.take().texts) == 3
 
 
-def test_what_the_carrier_changed_leaves_out_or_makes_up_is_seen(fleet: Fleet) -> None:
+def test_documents_that_a_carrier_changes_drops_or_adds_are_noticed(fleet: Fleet) -> None:
     fleet.publish(1)
     brought = dict(fleet.read().texts)
     web = next(path for path, data in brought.items() if data == WEB)
@@ -163,12 +163,12 @@ def test_what_the_carrier_changed_leaves_out_or_makes_up_is_seen(fleet: Fleet) -
         "VerifyFailed"
     )
     assert admit({path: data for path, data in brought.items() if not path.endswith("head")}) == "Unsigned"
-    assert fleet.admit(Snapshot(texts=())).texts == (), "nothing is what the guard is for"
+    assert fleet.admit(Snapshot(texts=())).texts == (), "the limit on removals handles an empty source"
     extra = Snapshot(texts=(*brought.items(), ("evil.yaml", b"ordain: v1\nkind: Layer\nname: evil\n")))
     assert len(fleet.admit(extra).texts) == 3
 
 
-def test_bytes_under_a_wrong_hash_are_not_read(fleet: Fleet) -> None:
+def test_bytes_stored_under_a_wrong_hash_are_refused(fleet: Fleet) -> None:
     release = fleet.publish(1)
     key = f"{BLOBS}{release.documents['role=web/web.yaml']}"
     asyncio.run(fleet.database.put(key, b"ordain: v1\nkind: Layer\nname: evil\n", expect=ANY))
@@ -177,7 +177,7 @@ def test_bytes_under_a_wrong_hash_are_not_read(fleet: Fleet) -> None:
         fleet.read()
     assert caught.value.code == "VerifyFailed"
     assert fleet.publish(2)
-    assert len(fleet.take().texts) == 3, "publishing again mends it"
+    assert len(fleet.take().texts) == 3, "publishing again repairs it"
 
 
 def test_a_node_pins_its_machine_to_a_release(fleet: Fleet) -> None:
@@ -195,11 +195,11 @@ def test_a_node_pins_its_machine_to_a_release(fleet: Fleet) -> None:
     with pytest.raises(SourceError, match="there is no releases/stable/1"):
         fleet.read()
     without = Snapshot(texts=tuple((path, data) for path, data in brought.texts if path != "releases/stable/1"))
-    with pytest.raises(SourceError, match="pinned to release stable 1, which is not there"):
+    with pytest.raises(SourceError, match="pinned to release stable 1, which was not found"):
         fleet.admit(without)
 
 
-def test_the_label_channel_says_whose_releases_are_taken(fleet: Fleet) -> None:
+def test_a_machine_takes_the_releases_of_the_channel_in_its_label(fleet: Fleet) -> None:
     fleet.publish(1)
     fleet.publish(7, channel="canary")
     stable = fleet.read()
@@ -207,7 +207,7 @@ def test_the_label_channel_says_whose_releases_are_taken(fleet: Fleet) -> None:
 
     assert [r.revision[:8] for r in (stable, fleet.read())] == ["stable-1", "canary-7"]
     assert fleet.take().texts
-    with pytest.raises(SourceError, match="in the place of channel canary"):
+    with pytest.raises(SourceError, match="where a release of channel canary should be"):
         fleet.admit(stable)
 
 
@@ -220,15 +220,13 @@ def test_the_label_channel_says_whose_releases_are_taken(fleet: Fleet) -> None:
         (Trust.REQUIRED, True, False),
     ],
 )
-def test_unsigned_documents_are_taken_where_the_admin_says(
-    fleet: Fleet, trust: Trust, local: bool, taken: bool
-) -> None:
+def test_the_setting_trust_decides_on_unsigned_documents(fleet: Fleet, trust: Trust, local: bool, taken: bool) -> None:
     unsigned = Snapshot(texts=FILES, own=local)
 
     if taken:
         assert fleet.admit(unsigned, trust) == unsigned
     else:
-        with pytest.raises(SourceError, match=f"not signed, and `trust: {trust}` takes no such") as caught:
+        with pytest.raises(SourceError, match=f"not signed, and `trust: {trust}` requires a signature") as caught:
             fleet.admit(unsigned, trust)
         assert caught.value.code == "Unsigned"
 
@@ -252,7 +250,7 @@ def test_a_boot_server_sends_a_release_and_its_documents_as_one_text(fleet: Flee
     assert caught.value.code == "ReleaseIncomplete"
 
 
-def test_a_bundle_keeps_every_byte_and_tells_what_was_changed_from_what_is_missing(fleet: Fleet) -> None:
+def test_a_bundle_keeps_every_byte_and_distinguishes_changed_from_missing_documents(fleet: Fleet) -> None:
     files = (
         ("base.yaml", b"---\n" + BASE + b"---\nordain: v1\nkind: Layer\nname: more\n--- \n"),
         ("node.json", b'{"ordain": "v1",\n\t"kind": "Node", "name": "web3"}'),
@@ -268,7 +266,7 @@ def test_a_bundle_keeps_every_byte_and_tells_what_was_changed_from_what_is_missi
         (body.replace(b"name: last", b"name: lost"), "VerifyFailed", "common/last.yaml is not the document that was"),
         (bundle([("stable 1", release.text()), ("common/last.yaml", files[2][1])]), "ReleaseIncomplete", "base.yaml"),
         (body[:-40], "ReleaseIncomplete", "not complete"),
-        (body.replace(b'"number": 1', b'"number": 2'), "VerifyFailed", "is not over this text"),
+        (body.replace(b'"number": 1', b'"number": 2'), "VerifyFailed", "does not match the content"),
     ):
         with pytest.raises(SourceError, match=what) as caught:
             fleet.admit(Snapshot(texts=(("https://boot/x.yaml", bad),)), Trust.REQUIRED)
@@ -288,11 +286,11 @@ def test_a_bundle_keeps_every_byte_and_tells_what_was_changed_from_what_is_missi
         (b'{"a":' * 100_000 + b"Release", False),
     ],
 )
-def test_a_manifest_is_told_from_other_documents(text: bytes, is_one: bool) -> None:
+def test_a_manifest_is_distinguished_from_other_documents(text: bytes, is_one: bool) -> None:
     assert is_manifest(text) is is_one
 
 
-def test_documents_that_are_wrong_are_not_released() -> None:
+def test_invalid_documents_cannot_be_released() -> None:
     with pytest.raises(Refused, match="unknown key"):
         assemble([("a.yaml", BASE + b"servces: {}\n")])
     with pytest.raises(Refused, match=r"two files are called a\.yaml"):

@@ -1,4 +1,4 @@
-"""Releases: the bytes that are signed, whose signature counts, and what a machine does not take."""
+"""Releases: the signed bytes, the keys whose signatures count, and the releases that a machine refuses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release.highest_accepted import forget_accepted, read_highest, record_accepted
-from ordain.agent.delivery.release.manifest import Release, make, read_release
+from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, read_release
 from ordain.agent.delivery.release.trusted_keys import InvalidKey, PublicKey, parse_key, trusted_keys
 from ordain.agent.delivery.release.verify import AcceptedRelease, highest_release, require_newer, trusted_signers
 from ordain.agent.errors import Failure
@@ -31,9 +32,15 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def release(number: int = 42, channel: str = "stable", **more: object) -> Release:
-    documents = {"common/web.yaml": sha256(WEB)}
-    return make(channel=channel, number=number, documents=documents, created="2026-01-01T00:00:00Z", **more)  # type: ignore[arg-type]
+def release(number: int = 42, channel: str = "stable", **more: Any) -> Release:
+    draft = ReleaseDraft(
+        channel=channel,
+        number=number,
+        documents={"common/web.yaml": sha256(WEB)},
+        created="2026-01-01T00:00:00Z",
+        **more,
+    )
+    return draft.release()
 
 
 def signed(made: Release, seed: int = 1) -> Release:
@@ -41,7 +48,7 @@ def signed(made: Release, seed: int = 1) -> Release:
     return made.signed(key.id, signing.sign(private, made.canonical))
 
 
-def test_the_golden_release_is_read_and_verified_as_ever() -> None:
+def test_the_golden_release_can_still_be_read_and_verified() -> None:
     found = read_release("release.json", (GOLDEN / "release.json").read_bytes())
     keys = [parse_key(line) for line in (GOLDEN / "ops.pub").read_text().splitlines()]
 
@@ -49,7 +56,7 @@ def test_the_golden_release_is_read_and_verified_as_ever() -> None:
     assert [key.name for key in trusted_signers(found, keys, signing.valid_signers)] == ["ops"]
 
 
-def test_the_golden_release_is_written_as_ever() -> None:
+def test_the_golden_release_is_still_written_the_same() -> None:
     made = signed(
         release(
             about='Grüße, "quoted"\n\u2028',
@@ -61,7 +68,7 @@ def test_the_golden_release_is_written_as_ever() -> None:
 
 
 @pytest.mark.skipif(shutil.which("jq") is None or shutil.which("openssl") is None, reason="needs jq and openssl")
-def test_jq_and_openssl_alone_verify_it(tmp_path: Path) -> None:
+def test_jq_and_openssl_alone_can_verify_a_release(tmp_path: Path) -> None:
     found = read_release("release.json", (GOLDEN / "release.json").read_bytes())
     ((_, signature),) = found.signatures.items()
     raw = parse_key((GOLDEN / "ops.pub").read_text()).raw
@@ -78,7 +85,7 @@ def test_jq_and_openssl_alone_verify_it(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_how_it_is_written_does_not_matter_to_what_is_signed() -> None:
+def test_the_signed_bytes_do_not_depend_on_the_notation() -> None:
     as_json = release()
     as_yaml = read_release(
         "r.yaml",
@@ -98,7 +105,7 @@ ordain: v1
 
 
 @given(st.data())
-def test_every_changed_byte_of_the_text_is_seen(data: st.DataObject) -> None:
+def test_every_change_of_a_byte_is_noticed(data: st.DataObject) -> None:
     _, key = key_of(1)
     text = signed(release(about="a release")).text()
     at = data.draw(st.integers(0, len(text) - 1))
@@ -121,7 +128,7 @@ def test_every_changed_byte_of_the_text_is_seen(data: st.DataObject) -> None:
             "DEL",
         ),
         (b"[]", "not one document"),
-        (b"{}", "no Release"),
+        (b"{}", "expected a Release"),
         (b'{"ordain":"v1","kind":"Release","name":"x","channel":"x","number":1.5,"schema":"v1","documents":{}}', "1.5"),
         (b'{"ordain":"v1","kind":"Release","name":"x","channel":"x","number":0,"schema":"v1","documents":{}}', "less"),
         (b'{"ordain":"v1","kind":"Release","name":"x","channel":"x","number":1,"number":2}', "stands here twice"),
@@ -131,12 +138,12 @@ def test_every_changed_byte_of_the_text_is_seen(data: st.DataObject) -> None:
         (b" " * (2 << 20), "at most"),
     ],
 )
-def test_what_is_no_release_is_refused_with_a_reason(text: bytes, what: str) -> None:
+def test_a_text_that_is_not_a_release_is_refused_with_a_reason(text: bytes, what: str) -> None:
     with pytest.raises(Refused, match=what):
         read_release("r.json", text)
 
 
-def test_keys_of_a_later_version_are_signed_and_left_out_of_account() -> None:
+def test_keys_of_a_later_version_are_signed_and_otherwise_ignored() -> None:
     data = {**release().data, "later": {"x": [1, "y", None, True]}}
     found = read_release("r.json", json.dumps(data).encode())
 
@@ -144,7 +151,7 @@ def test_keys_of_a_later_version_are_signed_and_left_out_of_account() -> None:
     assert b'"later":{"x":[1,"y",null,true]}' in found.canonical
 
 
-def test_a_release_verifies_by_any_one_of_the_trusted_keys() -> None:
+def test_the_signature_of_one_trusted_key_is_enough() -> None:
     _, old = key_of(1, "old")
     _, new = key_of(2, "new")
     both = signed(signed(release(), 1), 2)
@@ -154,7 +161,7 @@ def test_a_release_verifies_by_any_one_of_the_trusted_keys() -> None:
     assert [k.name for k in trusted_signers(signed(release(), 2), [old, new], signing.valid_signers)] == ["new"]
 
 
-def test_only_good_signatures_count() -> None:
+def test_only_valid_signatures_count() -> None:
     made = signed(release())
     _, key = key_of(1)
     _, other = key_of(2)
@@ -168,23 +175,25 @@ def test_only_good_signatures_count() -> None:
     [
         (release(), [key_of(1)[1]], "is not signed"),
         (signed(release(), 2), [key_of(1)[1]], "is signed by"),
-        (signed(release()), [], "no key is trusted"),
-        (signed(release()), [key_of(1, "ci", frozenset({"canary"}))[1]], "ci signs for canary only"),
+        (signed(release()), [], "trusts no key"),
+        (signed(release()), [key_of(1, "ci", frozenset({"canary"}))[1]], "ci signs only for canary"),
         (
             release(41).signed(key_of(1)[1].id, signed(release()).signatures[key_of(1)[1].id]),
             [key_of(1)[1]],
-            "not over",
+            "does not match the content",
         ),
     ],
 )
-def test_what_no_trusted_key_signed_is_not_taken(made: Release, keys: list[PublicKey], what: str) -> None:
+def test_a_release_without_a_valid_signature_of_a_trusted_key_is_refused(
+    made: Release, keys: list[PublicKey], what: str
+) -> None:
     with pytest.raises(SourceError, match=what) as caught:
         trusted_signers(made, keys, signing.valid_signers)
 
     assert caught.value.code == "VerifyFailed"
 
 
-def test_an_older_number_is_not_taken_and_the_same_one_only_if_it_is_the_same() -> None:
+def test_a_release_with_an_older_number_or_other_content_is_refused() -> None:
     known = AcceptedRelease(number=42, hash=release().hash)
 
     require_newer(release(), "stable", known)
@@ -200,7 +209,7 @@ def test_an_older_number_is_not_taken_and_the_same_one_only_if_it_is_the_same() 
         assert caught.value.code == code
 
 
-def test_of_two_leaves_the_higher_number_is_taken_and_two_of_one_number_are_a_conflict() -> None:
+def test_of_several_releases_the_highest_counts_and_two_with_one_number_conflict() -> None:
     assert highest_release([release(43), release(42)]).number == 43
     assert highest_release([release(42), release(42)]).number == 42
     with pytest.raises(SourceError) as caught:
@@ -208,7 +217,7 @@ def test_of_two_leaves_the_higher_number_is_taken_and_two_of_one_number_are_a_co
     assert caught.value.code == "SourceConflict"
 
 
-def test_what_was_taken_is_remembered_and_can_be_forgotten(tmp_path: Path) -> None:
+def test_an_accepted_release_is_recorded_and_can_be_forgotten(tmp_path: Path) -> None:
     record_accepted(tmp_path, "stable", AcceptedRelease(number=42, hash="a"))
     record_accepted(tmp_path, "canary", AcceptedRelease(number=50, hash="b"))
 
@@ -217,7 +226,7 @@ def test_what_was_taken_is_remembered_and_can_be_forgotten(tmp_path: Path) -> No
     assert read_highest(tmp_path) == {"canary": AcceptedRelease(number=50, hash="b")}
 
 
-def test_an_image_carries_a_floor_that_is_not_forgotten(tmp_path: Path) -> None:
+def test_the_floor_of_an_image_cannot_be_forgotten(tmp_path: Path) -> None:
     floor = tmp_path / "usr/lib/ordain/releases.json"
     floor.parent.mkdir(parents=True)
     floor.write_text('{"stable": {"number": 40, "hash": "a"}}')
@@ -229,22 +238,22 @@ def test_an_image_carries_a_floor_that_is_not_forgotten(tmp_path: Path) -> None:
     assert read_highest(tmp_path)["stable"].number == 40
 
 
-def test_a_damaged_record_is_not_an_empty_one(tmp_path: Path) -> None:
+def test_a_damaged_record_is_an_error(tmp_path: Path) -> None:
     record_accepted(tmp_path, "stable", AcceptedRelease(number=42, hash="a"))
     (tmp_path / "var/lib/ordain/releases.json").write_bytes(b"")
 
-    with pytest.raises(ValueError, match="damaged"):
+    with pytest.raises(ValueError, match="cannot read the accepted releases"):
         read_highest(tmp_path)
 
 
-def test_keys_are_lines_of_files_and_a_bad_one_is_named(tmp_path: Path) -> None:
+def test_trusted_keys_are_lines_of_files_and_invalid_lines_are_reported(tmp_path: Path) -> None:
     _, key = key_of(1)
     folder = tmp_path / "etc/ordain/trust"
     folder.mkdir(parents=True)
     (folder / "a.pub").write_text(f"# ours\n\n{key.line}\n")
     (folder / "b.pub").write_text("ssh-ed25519 AAAA me\n")
     (folder / "c.pub").write_bytes(b"\xff")
-    (folder / "d.key").write_text("not looked at")
+    (folder / "d.key").write_text("not read")
 
     keys, problems = trusted_keys(tmp_path)
 
@@ -256,7 +265,7 @@ def test_keys_are_lines_of_files_and_a_bad_one_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["", "ed25519 AAAA ops", "ed25519 !!! ops", "rsa AAAA ops", "ed25519"])
-def test_what_is_no_key_is_refused(line: str) -> None:
+def test_a_line_that_is_not_a_key_is_refused(line: str) -> None:
     with pytest.raises(InvalidKey):
         parse_key(line)
 
@@ -267,7 +276,7 @@ def test_a_private_key_with_a_passphrase_needs_it() -> None:
     assert signing.public_bytes(signing.load_private_key("k", pem, b"secret")) == raw
     with pytest.raises(signing.LockedKey):
         signing.load_private_key("k", pem)
-    with pytest.raises(Failure, match="not opened"):
+    with pytest.raises(Failure, match="the passphrase is wrong"):
         signing.load_private_key("k", pem, b"wrong")
-    with pytest.raises(Failure, match="no private key"):
+    with pytest.raises(Failure, match="cannot read a private key"):
         signing.load_private_key("k", b"nothing")

@@ -1,0 +1,56 @@
+"""Empty stores of each kind, for tests of the promises that all of them keep."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.delivery.database.couchdb import CouchDb
+from ordain.agent.delivery.database.database import Database
+from ordain.agent.delivery.database.directory_database import DirectoryDatabase
+from ordain.agent.delivery.database.etcd import Etcd
+from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
+from ordain.agent.delivery.database.watch import WatchTiming
+
+OpenStore = Callable[[], AbstractAsyncContextManager[Database]]
+TIMING = WatchTiming(check_sec=0.5, answer_sec=5)
+
+
+@pytest.fixture(params=["directory", "etcd", "couchdb"])
+def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
+    """Return a function that opens one empty store, of each kind in turn; every call is another client."""
+    connect = {"directory": _directory, "etcd": _etcd, "couchdb": _couchdb}[request.param](request, tmp_path)
+
+    @asynccontextmanager
+    async def opened() -> AsyncGenerator[Database, None]:
+        database = connect()
+        try:
+            yield database
+        finally:
+            await database.close()
+
+    return opened
+
+
+def _directory(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Database]:
+    folder = tmp_path / "store"
+    folder.mkdir()
+    return lambda: DirectoryDatabase(folder)
+
+
+def _etcd(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Database]:
+    access = ServerAccess(endpoints=request.getfixturevalue("cluster").endpoints)
+    prefix = f"/t{secrets.token_hex(4)}/"
+    return lambda: Etcd(HttpTransport(access), prefix, timing=TIMING)
+
+
+def _couchdb(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Database]:
+    pouch = request.getfixturevalue("pouch")
+    name = f"t{secrets.token_hex(4)}"
+    for database in (name, f"{name}-status"):
+        pouch.call("PUT", database)
+    return lambda: CouchDb(HttpTransport(ServerAccess(endpoints=(pouch.url,))), name, timing=TIMING)
