@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ordain.agent.cli.commands import COMMANDS
-from ordain.agent.delivery.protocol import SourceFault
-from ordain.agent.status import State
 from ordain.transforms.document.agent_keys import NETWORK, SETTINGS, SOURCE
 
 TREE = Path(__file__).parents[1]
 REFERENCE = TREE / "docs/reference"
-CODE = re.compile(r"[A-Z][a-z]+(?:[A-Z][a-z]+)*")
 pytestmark = pytest.mark.skipif(not REFERENCE.exists(), reason="needs the source tree")
 
 
@@ -24,47 +19,6 @@ def rows(page: str) -> set[str]:
     """Return the first cell of each row of each table of a page, without marks; several names are several."""
     cells = re.findall(r"^\| ([^|]+) \|", (REFERENCE / page).read_text(), re.MULTILINE)
     return {name.strip("`") for cell in cells for name in re.split(r", ", cell)}
-
-
-def strings(*folders: str) -> Iterator[tuple[str, bool]]:
-    """Yield each string of the code, and whether it is the ``code`` of a problem or condition."""
-    for folder in folders:
-        for path in (TREE / folder).rglob("*.py"):
-            tree = ast.parse(path.read_bytes())
-            codes = {
-                id(keyword.value)
-                for call in ast.walk(tree)
-                if isinstance(call, ast.Call)
-                for keyword in call.keywords
-                if keyword.arg == "code"
-            }
-            for node in ast.walk(tree):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    yield node.value, id(node) in codes
-
-
-def test_every_code_is_explained() -> None:
-    codes = {text for text, is_code in strings("agent", "transforms", "generator") if is_code and text}
-
-    assert codes | set(SourceFault) <= rows("codes.md")
-
-
-def test_every_code_and_state_that_is_explained_exists() -> None:
-    known = {text for text, _ in strings("agent", "transforms", "generator")}
-
-    assert {name for name in rows("codes.md") if CODE.fullmatch(name)} <= known
-    assert set(State) <= rows("codes.md")
-
-
-def test_every_command_is_listed() -> None:
-    text = (REFERENCE / "commands.md").read_text()
-    listed: set[str] = set()
-    for cell in re.findall(r"^\| (`ordainctl [^|]+) \|", text, re.MULTILINE):
-        names = re.findall(r"`([^`]+)`", cell)
-        group = names[0].split()[1]
-        listed |= {name.removeprefix("ordainctl ") if " " in name else f"{group} {name}" for name in names}
-
-    assert listed == set(COMMANDS)
 
 
 def test_every_setting_of_agent_yaml_is_listed() -> None:

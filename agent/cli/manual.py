@@ -53,7 +53,7 @@ systemd. Commands that change something go through **ordain-agent**\\(8); if it 
 same work itself.
 
 Results go to standard output, problems and progress to standard error. A problem is one line:
-*file:line:column: severity: pointer: fault (hint) [Code]*. All problems are
+*file:line:column: severity: pointer: fault (hint) [Code]*; **ordain-codes**\\(7) explains every code. All problems are
 printed at once, sorted by place, and then counted. An **error** refuses all documents. A **blocked** item keeps its
 last valid form, and everything else is applied. A **warning** refuses nothing.
 
@@ -89,7 +89,8 @@ FILES
 SEE ALSO
 ========
 
-**ordain**\\(7), **ordain-document**\\(5), **ordain-agent**\\(8), **ordain-generator**\\(8), **systemctl**\\(1)
+**ordain**\\(7), **ordain-codes**\\(7), **ordain-document**\\(5), **ordain-agent**\\(8), **ordain-generator**\\(8),
+**systemctl**\\(1)
 """
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from ordain.agent.cli import manual, manual_agent_yaml
+from ordain.agent.cli import codes_reference, commands_reference, manual, manual_agent_yaml
 from ordain.agent.cli.commands import COMMANDS
 from ordain.agent.settings import Settings, settings_of
 from ordain.transforms.document.conditions import FACTS
@@ -21,17 +22,25 @@ pytestmark = pytest.mark.skipif(not PAGES, reason="no source tree here")
 
 
 def plain(page: str) -> str:
-    """The text of a page without its marks."""
+    """Return the text of a page without its markup."""
     return re.sub(r"[*\\]", "", (DOCS / "man" / page).read_text())
 
 
-def test_the_committed_page_of_ordainctl_is_current() -> None:
-    assert (DOCS / "man/ordainctl.1.rst").read_text() == manual.page()
+GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
+    "man/ordainctl.1.rst": ("manual", manual.page),
+    "man/ordain-agent.yaml.5.rst": ("manual_agent_yaml", manual_agent_yaml.page),
+    "man/ordain-codes.7.rst": ("codes_reference man", codes_reference.man_page),
+    "reference/codes.md": ("codes_reference markdown", codes_reference.markdown),
+    "reference/commands.md": ("commands_reference", commands_reference.markdown),
+}
+"""By page, the module that prints it."""
 
 
-def test_the_committed_page_of_agent_yaml_is_current() -> None:
-    made_by = "python3 -m ordain.agent.cli.manual_agent_yaml >docs/man/ordain-agent.yaml.5.rst"
-    assert (DOCS / "man/ordain-agent.yaml.5.rst").read_text() == manual_agent_yaml.page(), made_by
+@pytest.mark.parametrize("page", GENERATED)
+def test_a_generated_page_is_current(page: str) -> None:
+    module, made = GENERATED[page]
+
+    assert (DOCS / page).read_text() == made(), f"run python3 -m ordain.agent.cli.{module} >docs/{page}"
 
 
 def test_the_defaults_in_the_page_of_agent_yaml_are_the_defaults(tmp_path: Path) -> None:
@@ -70,7 +79,7 @@ def test_a_page_is_well_formed(page: Path) -> None:
     assert re.search(f'^.TH "?{name.upper()}"? "?{section}"? ', made.stdout, re.MULTILINE)
 
 
-def test_pages_refer_to_pages_that_are_there() -> None:
+def test_pages_refer_to_existing_pages() -> None:
     ours = {tuple(page.stem.rsplit(".", 1)) for page in PAGES}
 
     for page in PAGES:

@@ -1,0 +1,464 @@
+"""Every code of a problem or condition, with its meaning and remedy; the reference pages are generated from it.
+
+A code is stable, so that scripts and monitoring can rely on it; the text of a message is not. A test compares this
+table with the codes in the source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ordain.agent.status import State
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodeGroup:
+    """Codes of one kind: a heading, a sentence, and by code its meaning and remedy.
+
+    ``pages`` has the page of the documentation that tells more about a code, relative to docs/.
+    """
+
+    title: str
+    about: str
+    codes: Mapping[str, tuple[str, str]]
+    pages: Mapping[str, str] = field(default_factory=dict)
+
+
+STATES: Mapping[str, tuple[str, str]] = {
+    State.STARTING: (
+        "The agent has not started the services of this boot yet.",
+        "Wait; see `systemctl status ordain-agent`.",
+    ),
+    State.CONVERGED: ("Every unit is in the state that the documents want, or an administrator holds it.", "Nothing."),
+    State.APPLYING: ("A change is being applied.", "Wait."),
+    State.TRIAL: (
+        "A change was applied with `ordainctl apply --confirm` and is rolled back unless it is confirmed.",
+        "Run `ordainctl confirm` or `ordainctl rollback`.",
+    ),
+    State.DEGRADED: (
+        "A unit is not in the state that the documents want, or an item is blocked.",
+        "`ordainctl status` shows which one; see `systemctl status UNIT`.",
+    ),
+    State.ROLLED_BACK: (
+        "An apply failed, and the machine was rolled back; the change is not tried again.",
+        "Correct the documents, or run `ordainctl apply` to try again.",
+    ),
+    State.PAUSED: (
+        "Changes of the documents are not applied.",
+        "Run `ordainctl resume`, or `ordainctl follow` after `ordainctl apply FILE`.",
+    ),
+}
+"""The states of a machine, the first line of `ordainctl status`, with their meaning and remedy."""
+
+
+DOCUMENTS = CodeGroup(
+    title="Documents",
+    about="An error refuses the whole set of documents; the last valid state stays in force.",
+    codes={
+        "Syntax": (
+            "The file is not valid YAML or JSON, or uses a feature that documents do not allow.",
+            "Correct the place that the message names.",
+        ),
+        "Schema": (
+            "A key is unknown, or a value has the wrong type or form.",
+            "Follow the hint, which names near keys or the expected form. `ordainctl schema` prints the schema.",
+        ),
+        "Duplicate": (
+            "Two documents of one kind have the same name, or two files of a release have one.",
+            "Rename one of them. For a Transform this is only a warning.",
+        ),
+        "TwoNodes": (
+            "Two Node documents match the same machine.",
+            "Change the `match` of one of them, or delete it.",
+        ),
+        "LayerConflict": (
+            "Two layers of the same tier and weight set one value differently.",
+            "Give the exception a higher weight or a higher tier.",
+        ),
+        "Unreadable": ("A file cannot be read.", "Check that the file exists and its permissions."),
+        "UnknownSystem": ("--os names a system that is not known.", "Use one of the names in the message."),
+        "Settings": (
+            "agent.yaml, or ordain.source= on the kernel command line, has an error.",
+            "Run `ordainctl validate /etc/ordain/agent.yaml`. The previous settings stay in force.",
+        ),
+        "SchemaTooNew": (
+            "A release or its documents need a later version of Ordain.",
+            "Upgrade Ordain on this machine.",
+        ),
+        "Release": (
+            "`ordainctl serve` cannot serve a release in its directory.",
+            "Follow the hint; in the meantime, machines get the last complete release.",
+        ),
+        "BadKey": (
+            "A file in /etc/ordain/trust contains a line that is not a public key.",
+            "Copy the .pub file of `ordainctl release keygen` again.",
+        ),
+    },
+)
+BLOCKED = CodeGroup(
+    title="Items of this machine",
+    about=(
+        "A blocked item keeps its last valid form on this machine; everything else is applied. "
+        "Some of these codes are also used for warnings."
+    ),
+    codes={
+        "Item": (
+            "The entry lacks a value that it needs, or its values do not fit together.",
+            "Correct the entry as the message says.",
+        ),
+        "Encode": (
+            "The file format of systemd, or of another program, cannot express a value.",
+            "Use a value without the characters in the message.",
+        ),
+        "Template": (
+            "A template cannot be expanded: a name is not defined, or the template takes too long.",
+            "Define the name in `values` or as a label, or correct the template.",
+        ),
+        "Secret": (
+            "A value looks like a password or a private key, and everybody can read the file that it is written to.",
+            "Use `credentials`, or a file that only the service can read.",
+        ),
+        "Vital": (
+            "The entry would replace something that the machine needs to boot or to be reached.",
+            "Remove the entry.",
+        ),
+        "Clash": (
+            "Two entries result in the same unit, file or network device.",
+            "Merge the two entries, or rename one.",
+        ),
+        "Conflict": (
+            "Two units that should both run conflict with each other (Conflicts=).",
+            "Set `state: stopped` for one of them.",
+        ),
+        "Cycle": (
+            "Units are ordered in a cycle, so systemd would not start one of them.",
+            "Remove one of the orderings (`after`, `before`).",
+        ),
+        "Requires": (
+            "A service requires a unit that is masked or blocked.",
+            "Correct that unit first, or use `wants` instead of `requires`.",
+        ),
+        "Shadows": (
+            "A unit of the documents has the name of a unit of the distribution and would hide it.",
+            "Use `unit: NAME` to change the distribution's unit, or choose another name.",
+        ),
+        "UnknownName": (
+            "`after`, `requires` or a similar key names a service, milestone or device that does not exist.",
+            "Use one of the near names in the message, or a unit name with its suffix.",
+        ),
+        "UnknownKey": (
+            "systemd has no such section or setting. In a release: a key of a later version, which is ignored.",
+            "Check the spelling in the manual page of systemd.",
+        ),
+        "TooNew": (
+            "The systemd version of this machine does not have the setting yet.",
+            "Remove the setting, or upgrade the machine. A setting that does not affect security is left out.",
+        ),
+        "Unmapped": (
+            "The transformation database has no entry for the name on this operating system.",
+            "Name the unit with `unit`, or add a Transform for this system.",
+        ),
+        "BadTransform": (
+            "An entry of the transformation database has an error, so items that use it are blocked.",
+            "Correct the Transform in /etc/ordain/transforms (`ordainctl validate /etc/ordain/transforms`).",
+        ),
+        "NotInstalled": (
+            "The service should run, but its unit is not installed.",
+            "Install the package that the message names.",
+        ),
+        "PulledIn": (
+            "The service should be stopped, but something else still starts it: another unit, D-Bus or udev.",
+            "Set `state: masked`, or stop what starts it.",
+        ),
+        "CredentialMissing": (
+            "The file of a credential does not exist.",
+            "Create it, for example with systemd-creds encrypt. The service then starts by itself.",
+        ),
+        "Network": (
+            "The settings of a network device do not fit together, or cannot be used on this machine.",
+            "Correct the device as the message says.",
+        ),
+        "Renderer": (
+            "The network service of this machine cannot express the setting.",
+            "Remove the setting, or set another `renderer`.",
+        ),
+        "Needs": (
+            "A network device needs another device that is blocked.",
+            "Correct the other device first.",
+        ),
+        "Renamed": (
+            "With the new `hostname`, a document would no longer match this machine.",
+            "Match that document on machine-id or mac.",
+        ),
+        "CutOff": (
+            "Exclusive mode (`boot`) would stop a service through which the machine is reached.",
+            "Allow the service under `boot: {allow: …}`, or set `state: stopped` for it.",
+        ),
+    },
+    pages={
+        "Secret": "howto/secrets.md",
+        "CredentialMissing": "howto/secrets.md",
+        "CutOff": "howto/exclusive-boot.md",
+    },
+)
+WARNINGS = CodeGroup(
+    title="Warnings",
+    about="A warning refuses nothing.",
+    codes={
+        "NullOfNothing": (
+            "A `null` removes a value that no lower layer sets.",
+            "Check the spelling of the key, or remove the `null`.",
+        ),
+        "Overridden": (
+            "A value has no effect, because another layer overrides it on every machine that it matches. As a "
+            "condition: systemd uses another file than ours for a unit, such as one in /etc/systemd/system.",
+            "Remove one of the two. `ordainctl explain UNIT` shows the files of a unit.",
+        ),
+        "Deprecated": ("A key is outdated.", "Use the key in the hint."),
+        "Emulated": (
+            "The systemd version of this machine lacks a feature, and a similar one is used instead.",
+            "Nothing, if the difference in the message does not matter to you.",
+        ),
+        "Behind": (
+            "A drop-in of the distribution sets the same keys, so ours gets a name that systemd reads after it.",
+            "Nothing, unless an administrator's drop-in should override ours: its name must sort after ours.",
+        ),
+        "RequiresBlocked": (
+            "A service requires one that this machine cannot have, and so it will not start.",
+            "Correct the required service, or use `wants`.",
+        ),
+        "ProgramMissing": (
+            "The program of a service is not installed.",
+            "Install it first; until then, a change that starts the service is rolled back.",
+        ),
+        "NothingToAllow": (
+            "`boot: {allow: …}` names a unit that the system would not start anyway.",
+            "Check the spelling of the unit.",
+        ),
+        "Facts": (
+            "A file that describes this machine, such as /etc/os-release, cannot be read or has an error.",
+            "Correct the file.",
+        ),
+        "NotCarried": (
+            "`ordainctl import` cannot convert a line.",
+            "Follow the hint, which names an alternative.",
+        ),
+    },
+    pages={
+        "NotCarried": "howto/migrate.md",
+    },
+)
+SOURCE = CodeGroup(
+    title="Sources",
+    about="The documents cannot be fetched; the services continue with those that were fetched last.",
+    codes={
+        "SourceStarting": ("ordain-source.service has not fetched any documents yet.", "Wait a few seconds."),
+        "SourceUnreadable": (
+            "The directory of documents cannot be read, or changes all the time.",
+            "Check the directory; write files in one step (write a new file and rename it).",
+        ),
+        "SourceUnreachable": (
+            "The server cannot be connected to, does not answer in time, or reports an internal error.",
+            "Check the server and the network. The agent tries again by itself.",
+        ),
+        "SourceLost": (
+            "Services with `on-source-loss` were stopped, because the source has been unreachable for too long.",
+            "Restore the connection; the services then start again.",
+        ),
+        "SourceEmpty": (
+            "The answer is valid but contains no documents: a deleted prefix, a wrong path, or 404.",
+            "Check the path, prefix or database.",
+        ),
+        "SourceShrunken": (
+            "The documents would remove more services than max-removal allows.",
+            "Check the documents with `ordainctl plan`; if this is intended, run `ordainctl apply`.",
+        ),
+        "SourceRewound": (
+            "The store has returned to an earlier state, as after a restore from a backup.",
+            "Nothing; the documents are read again. Releases with a lower number are refused (ReleaseReplayed).",
+        ),
+        "SourceConflict": (
+            "Replicas of the store disagree about a document, or two releases have the same number.",
+            "Write the document again with `ordainctl documents edit`; publish the release under a new number.",
+        ),
+        "Throttled": (
+            "The server asks for fewer requests; its Retry-After is obeyed.",
+            "Set a longer `interval` in agent.yaml.",
+        ),
+        "TlsFailed": (
+            "The certificate of the server or of this machine is not accepted.",
+            "Check the clock of this machine first, then `ca`, `cert` and `key` in agent.yaml.",
+        ),
+        "Redirected": (
+            "The server answers with a redirect, which is never followed.",
+            "Set the URL of the server itself.",
+        ),
+        "Unauthorized": (
+            "The server does not accept the user name, password or token.",
+            "Check `user` and `credential` in agent.yaml.",
+        ),
+        "Forbidden": (
+            "The user may not read the documents.",
+            "Give the user read access to all keys below the prefix, including blobs/ if the store has releases.",
+        ),
+        "NotDocuments": (
+            "The answer is not documents but a web page, a login form, or compressed or binary data.",
+            "Check the URL, and any proxy or captive portal between the machine and the server.",
+        ),
+        "TooLarge": (
+            "A document has more than 4 MiB, or all documents have more than 64 MiB.",
+            "Deliver bulk data by other means, such as packages.",
+        ),
+        "Truncated": (
+            "The answer of the server ended too early; no part of it is used.",
+            "Nothing; the agent tries again.",
+        ),
+        "StoreFull": (
+            "The store accepts no writes, because its disk or quota is full; reading works.",
+            "Compact and defragment the store (`etcdctl alarm disarm`), or give it more space.",
+        ),
+        "WrongMachine": (
+            "The server sent the documents of another machine.",
+            "Look for a cache between the machine and the server that mixes up machines.",
+        ),
+        "BadHandover": (
+            "The file that ordain-source.service hands to the agent is damaged or was written by another program.",
+            "Restart ordain-source.service.",
+        ),
+        "Unsigned": (
+            "The documents are not signed, and `trust` in agent.yaml requires it.",
+            "Publish them as a signed release, or change `trust`.",
+        ),
+        "VerifyFailed": (
+            "A release has no valid signature of a trusted key, or a document differs from the signed one.",
+            "Check the keys in /etc/ordain/trust, and run `ordainctl release verify`.",
+        ),
+        "ReleaseIncomplete": (
+            "Some documents of the release are not in the store yet.",
+            "Wait, or publish the release again with `ordainctl release publish`.",
+        ),
+        "ReleaseReplayed": (
+            "The channel offers an older release than this machine has already accepted.",
+            "Publish a new number. After a restore of the store, run `ordainctl release forget CHANNEL`.",
+        ),
+    },
+    pages={
+        "Forbidden": "howto/fleet-on-etcd.md#1-roles-and-users",
+        "Unauthorized": "howto/secrets.md#passwords-of-a-source",
+        "VerifyFailed": "howto/signed-releases.md#checks-of-a-machine",
+    },
+)
+MACHINE = CodeGroup(
+    title="Applies",
+    about="`ordainctl status` shows them until they are resolved.",
+    codes={
+        "Refused": (
+            "The documents have errors, so none of them is applied.",
+            "Run `ordainctl validate` on the documents.",
+        ),
+        "NotApplied": (
+            "The agent could not apply the documents.",
+            "Read the message and the journal (`journalctl -u ordain-agent`).",
+        ),
+        "RolledBack": (
+            "A generation failed and was rolled back.",
+            "Change the documents, or run `ordainctl apply` to try again.",
+        ),
+        "RollbackIncomplete": (
+            "A generation failed, and the rollback could not restore everything.",
+            "See `systemctl --failed` and the journal, then run `ordainctl apply`.",
+        ),
+        "Trial": (
+            "A generation is on trial and will be rolled back unless it is confirmed.",
+            "Run `ordainctl confirm` or `ordainctl rollback`.",
+        ),
+        "Pinned": (
+            "`ordainctl rollback` or `ordainctl apply FILE` keeps this generation in force.",
+            "Run `ordainctl follow` to follow the documents again.",
+        ),
+        "RebootNeeded": (
+            "A unit that must not be interrupted (the message bus, logind, the journal), or that has "
+            "`on-change: reboot`, has a new definition.",
+            "Reboot, or restart the unit yourself when that is convenient.",
+        ),
+        "NotPersistent": (
+            "/etc is not writable, so the changes last only until the next boot.",
+            "Make /etc writable and run `ordainctl apply`.",
+        ),
+        "NotInHistory": (
+            "/var/lib/ordain is not writable, so the generation cannot be rolled back to.",
+            "Make /var/lib/ordain writable, or free some space.",
+        ),
+        "NotPlaced": (
+            "The generator did not write all unit files.",
+            "Run `ordainctl doctor`, and see `journalctl -b -t ordain-generator`.",
+        ),
+        "SlowReload": (
+            "A reload of systemd took more than 5 seconds, because all generators run in it.",
+            "Look for a slow generator of another package in /usr/lib/systemd/system-generators.",
+        ),
+        "BootChoice": (
+            "This boot did not start with the current generation; the message has the reason.",
+            "Run `ordainctl doctor`, then `ordainctl apply`.",
+        ),
+        "BadHolds": (
+            "The file of holds cannot be read, so nothing is changed.",
+            "Remove /etc/ordain/boot/holds, and hold the units again.",
+        ),
+        "Internal": ("Ordain has a bug.", "Report it with the lines of the journal. The services are not affected."),
+    },
+)
+AGENT = CodeGroup(
+    title="Operations of the agent",
+    about="The agent could not do a step; if time can help, it tries again by itself.",
+    codes={
+        "Busy": ("Another apply is running.", "Wait until it has finished."),
+        "Unavailable": ("systemd or the message bus does not answer.", "See `systemctl status ordain-agent`."),
+        "BusError": ("systemd or the message bus answered with an error.", "Read the message and the journal."),
+        "Denied": ("The caller is not authorized.", "Run the command as root, or change the polkit rules."),
+        "Failure": ("The operation failed.", "Read the message and the journal."),
+        "RemovalLimitExceeded": ("As SourceShrunken.", "See there."),
+        "AlreadyRejected": (
+            "The generation was rolled back before, and the documents have not changed since.",
+            "Change the documents, or run `ordainctl apply` to try again.",
+        ),
+        "ShuttingDown": ("The machine is shutting down.", "Nothing; the next boot applies the rest."),
+        "UnreadableHolds": ("As BadHolds.", "See there."),
+        "OSError": (
+            "The operating system reported an error. The code may also be that of a kind of OSError in Python, such "
+            "as PermissionError.",
+            "Read the message; the agent tries again.",
+        ),
+    },
+)
+CACHES = CodeGroup(
+    title="Boot caches",
+    about=(
+        "The generator passes over a boot cache with one of these faults, and uses the next one. "
+        "`ordainctl apply` writes a new cache."
+    ),
+    codes={
+        "DamagedCache": ("The file is damaged.", "Run `ordainctl apply`."),
+        "NewerCache": ("A later version of Ordain wrote the file.", "Upgrade Ordain, or run `ordainctl apply`."),
+        "ForeignCache": (
+            "The file was made for a machine with another machine-id.",
+            "Run `ordainctl apply`; delete /etc/ordain/boot from images that are cloned.",
+        ),
+        "UnsafeCache": (
+            "The file is writable by users other than root, is not a regular file, or is too large.",
+            "Delete the file and run `ordainctl apply`.",
+        ),
+        "UnsignedCache": (
+            "The cache came with the boot, and `trust` in agent.yaml allows only signed releases or cannot be read.",
+            "Let the machine fetch a signed release, or change `trust`.",
+        ),
+        "BadEntry": ("The file has a path or content that must not be placed.", "Run `ordainctl apply`."),
+    },
+    pages={
+        "DamagedCache": "howto/troubleshooting.md#the-machine-does-not-boot",
+    },
+)
+GROUPS = (DOCUMENTS, BLOCKED, WARNINGS, SOURCE, MACHINE, AGENT, CACHES)
+CODES = {code: row for group in GROUPS for code, row in group.codes.items()}
+"""By code, its meaning and remedy."""
