@@ -57,6 +57,7 @@ class Problem:
 
     ``code`` is a stable CamelCase name (``Schema``, ``LayerConflict``, ``NotInstalled``, …).
     ``item`` names the item a ``blocked`` problem blocks (``services/web``, ``units/foo.path``).
+    ``subject`` is the file, unit or key that the problem is about, for programs: they must not parse ``what``.
     """
 
     where: Where
@@ -65,6 +66,7 @@ class Problem:
     code: str = "Schema"
     severity: Severity = Severity.ERROR
     item: str = ""
+    subject: str = ""
 
     def __str__(self) -> str:
         pointer = f"{self.where.pointer}: " if self.where.pointer else ""

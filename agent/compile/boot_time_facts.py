@@ -1,4 +1,4 @@
-"""What documents ask of a machine that only its boot tells: by their `match`, or in a template; pure."""
+"""The facts that documents depend on and that only a boot of the machine tells: in `match`, or in a template."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from ordain.transforms.model import Branch, Document, Row, Template, Tree, Value
 from ordain.transforms.resolve.resolve import with_default_match
 
 AT_BOOT = frozenset({"hostname", "mac", "machine-id", "root", "virtualization"})
-"""Facts that an image does not know yet."""
+"""Facts that nobody knows while an image is built."""
 _FACTS = re.compile(r"\bfacts\b\W*(\w*)")
 
 
 def boot_time_facts(documents: Iterable[Document]) -> frozenset[str]:
-    """Those facts of `AT_BOOT` on which it hangs what ``documents`` come to; in doubt one more.
+    """Return those facts of `AT_BOOT` that the result of ``documents`` may depend on.
+
+    A template that names a fact in an unknown way counts as if it used all of them.
 
     >>> sorted(_of_template("{{ facts.root }} {{ facts['machine_id'] }}"))
     ['machine-id', 'root']
     """
-    found: set[str] = set()
+    facts: set[str] = set()
     for document in documents:
-        found |= with_default_match(document).match.keys()
+        facts |= with_default_match(document).match.keys()
         for text in _templates(document.sections):
-            found.update(_of_template(text))
-    return frozenset(found & AT_BOOT)
+            facts.update(_of_template(text))
+    return frozenset(facts & AT_BOOT)
 
 
 def _of_template(text: str) -> Iterator[str]:

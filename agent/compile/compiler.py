@@ -1,6 +1,8 @@
-"""Source texts and this machine → a generation; effect: reads the machine below ``root``.
+"""Documents and the machine below a root → a generation.
 
-texts ─documents▶ Document ─compile▶ Compiled ─generation▶ Generation, Problems
+texts ──read──▶ Document ──compile──▶ Compiled ──generation──▶ Generation, Problems
+                                                     │
+                         without items whose credential is missing, with the last form of blocked items
 """
 
 from __future__ import annotations
@@ -10,95 +12,60 @@ from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.compile.compile_cache import MachineInputs, read_machine
-from ordain.agent.compile.credentials import CREDENTIAL_MISSING, MissingCredential, absent, missing_credentials
+from ordain.agent.compile.credentials import CREDENTIAL_MISSING, MissingCredential, missing_credentials
 from ordain.agent.compile.missing_programs import missing_programs
 from ordain.agent.generation import digest, generation
 from ordain.agent.model import Generation, RawDocument
 from ordain.transforms.catalog.machine_catalog import read_texts
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
-from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity, errors, in_order
+from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity, errors, in_order, warning
 from ordain.transforms.memo import Memory
 from ordain.transforms.model import Compiled
 
 
 def compile_texts(texts: Iterable[RawDocument], root: Path, last: Generation) -> tuple[Generation, tuple[Problem, ...]]:
-    """What the documents come to on the machine below ``root``, and what they hold back or warn of.
+    """Return the generation of the documents for a machine that does not run yet: of an image, or at a first boot.
 
-    ``last`` is the last good generation: an item that this machine cannot have keeps its form from there
-    (docs/design/documents.md, rule 3). The result has no number yet. Raises `Refused`. For an image or a first boot:
-    which secrets will be there is not known yet.
+    Credentials and programs may be missing there. See `compile_generation`.
     """
     return compile_generation(texts, replace(read_machine(root), live=False), last)
 
 
-# Of many documents one changes at a time; the process that compiles for an agent is there to remember the others.
+# Usually one of many documents changes. The process that compiles for the agent remembers the results of the others.
 _MEMORY = Memory()
 
 
 def compile_generation(
     texts: Iterable[RawDocument], machine: MachineInputs, last: Generation, memory: Memory = _MEMORY
 ) -> tuple[Generation, tuple[Problem, ...]]:
-    """`compile_texts` on ``machine``."""
-    found, wrong = read_texts([*texts, *machine.transforms], memory)
-    if errors(wrong):
-        raise Refused([*machine.problems, *wrong])
-    # What is wrong with a Transform is told again by those that are for this machine, and by what needs them.
-    wrong = tuple(problem for problem in wrong if problem.severity is not Severity.BLOCKED)
-    compiled = compile(found, machine.facts, machine.installed, shipped=shipped(), memory=memory)
+    """Return the generation of the documents, without a number, and its problems. Raises `Refused`.
+
+    ``last`` is the last good generation: an item that this machine cannot have keeps its form from there
+    (docs/design/documents.md, rule 3).
+    """
+    documents, reading = read_texts([*texts, *machine.transforms], memory)
+    if errors(reading):
+        raise Refused([*machine.problems, *reading])
+    # The compile reports a fault in a Transform again if that is for this machine, and with every item that needs it.
+    reading = tuple(problem for problem in reading if problem.severity is not Severity.BLOCKED)
+    compiled = compile(documents, machine.facts, machine.installed, shipped=shipped(), memory=memory)
     new = generation(compiled)
-    without = tuple(_missing(compiled, missing_credentials(new, machine.root) if machine.live else ()))
-    new = _less(new, {problem.item for problem in without})
-    blocked = {p.item for p in (*compiled.problems, *without) if p.severity is Severity.BLOCKED and p.item}
-    new = keep(new, last, blocked)
+    missing = tuple(_missing_credentials(compiled, missing_credentials(new, machine.root)) if machine.live else ())
+    new = _without_items(new, {problem.item for problem in missing})
+    blocked = {p.item for p in (*compiled.problems, *missing) if p.severity is Severity.BLOCKED and p.item}
+    new = keep_blocked_items(new, last, blocked)
     left_out = blocked - {member.item for member in new.members}
-    told = [*without, *_without(new, left_out), *(_programs(compiled, new, machine.root) if machine.live else ())]
-    all_problems = in_order([*machine.problems, *wrong, *compiled.problems, *told])
-    return new, all_problems
+    required = _required_items(new, left_out)
+    programs = _missing_programs(compiled, new, machine.root) if machine.live else ()
+    problems = in_order([*machine.problems, *reading, *compiled.problems, *missing, *required, *programs])
+    return new, problems
 
 
-def _less(new: Generation, items: Container[str]) -> Generation:
-    """``new`` without what belongs to ``items``."""
-    artifacts = tuple(artifact for artifact in new.artifacts if artifact.item not in items)
-    members = tuple(member for member in new.members if member.item not in items)
-    if len(members) == len(new.members):
-        return new
-    return replace(new, artifacts=artifacts, members=members, hash=digest(new.document, artifacts, members))
+def keep_blocked_items(new: Generation, last: Generation, blocked: Iterable[str]) -> Generation:
+    """Return ``new`` with the artifacts and members that the blocked items have in ``last``.
 
-
-def _missing(compiled: Compiled, found: Iterable[MissingCredential]) -> Iterator[Problem]:
-    """A unit would fail without its credential, and the whole change would be gone back from: it waits instead."""
-    for each in found:
-        section, _, name = each.item.partition("/")
-        pointer = f"{each.item}/credentials/{each.name}"
-        where = compiled.resolved.tree.branch(section).branch(name).branch("credentials").branch(each.name).where
-        yield Problem(
-            where=replace(where, pointer=pointer),
-            what=absent(each.path),
-            hint="it starts when the credential is; systemd-creds encrypt makes one",
-            code=CREDENTIAL_MISSING,
-            severity=Severity.BLOCKED,
-            item=each.item,
-        )
-
-
-def _programs(compiled: Compiled, new: Generation, root: Path) -> Iterator[Problem]:
-    for item, path in missing_programs(new, root):
-        section, _, name = item.partition("/")
-        yield Problem(
-            where=replace(compiled.resolved.tree.branch(section).branch(name).where, pointer=item),
-            what=f"{path} is not there",
-            hint="until it is, the service does not start, and a change that starts it goes back",
-            code="ProgramMissing",
-            severity=Severity.WARNING,
-            item=item,
-        )
-
-
-def keep(new: Generation, last: Generation, blocked: Iterable[str]) -> Generation:
-    """``new`` with the blocked items as they were in ``last``: artifacts, members, nothing else.
-
-    What ``new`` places under the same path, or says of the same unit, goes before.
+    Artifacts of ``new`` with the same path, and members of ``new`` with the same unit, take precedence.
     """
     items = set(blocked)
     paths = {artifact.path for artifact in new.artifacts}
@@ -117,15 +84,49 @@ def keep(new: Generation, last: Generation, blocked: Iterable[str]) -> Generatio
     )
 
 
-def _without(new: Generation, left_out: Iterable[str]) -> Iterator[Problem]:
-    """Name the services that require a blocked one that has no last good form."""
+def _without_items(new: Generation, items: Container[str]) -> Generation:
+    artifacts = tuple(artifact for artifact in new.artifacts if artifact.item not in items)
+    members = tuple(member for member in new.members if member.item not in items)
+    if len(members) == len(new.members):
+        return new
+    return replace(new, artifacts=artifacts, members=members, hash=digest(new.document, artifacts, members))
+
+
+def _missing_credentials(compiled: Compiled, missing: Iterable[MissingCredential]) -> Iterator[Problem]:
+    """Yield a problem that blocks the item of each missing credential.
+
+    Without its credential, the unit would fail to start, and the whole change would be rolled back.
+    """
+    for credential in missing:
+        section, _, name = credential.item.partition("/")
+        credentials = compiled.resolved.tree.branch(section).branch(name).branch("credentials")
+        where = replace(
+            credentials.branch(credential.name).where, pointer=f"{credential.item}/credentials/{credential.name}"
+        )
+        yield Problem(
+            where=where,
+            what=f"credential file not found: {credential.path}",
+            hint="create the file, for example with systemd-creds encrypt; then the unit starts by itself",
+            code=CREDENTIAL_MISSING,
+            severity=Severity.BLOCKED,
+            item=credential.item,
+            subject=credential.path,
+        )
+
+
+def _missing_programs(compiled: Compiled, new: Generation, root: Path) -> Iterator[Problem]:
+    for item, path in missing_programs(new, root):
+        section, _, name = item.partition("/")
+        where = replace(compiled.resolved.tree.branch(section).branch(name).where, pointer=item)
+        hint = "install it first: a change that starts the service without its program is rolled back"
+        yield warning(item, where, f"program not found: {path}", hint, "ProgramMissing")
+
+
+def _required_items(new: Generation, left_out: Iterable[str]) -> Iterator[Problem]:
+    """Yield a warning for each service that requires an item which was left out."""
     names = {item.removeprefix("services/") for item in left_out if item.startswith("services/")}
     for name, service in sorted(new.document.get("services", {}).items()):
         for required in sorted(names & set(service.get("requires") or ())):
-            yield Problem(
-                where=replace(NOWHERE, pointer=f"services/{name}/requires/{required}"),
-                what=f"requires {required}, which this machine cannot have, so it will not start",
-                code="RequiresBlocked",
-                severity=Severity.WARNING,
-                item=f"services/{name}",
-            )
+            where = replace(NOWHERE, pointer=f"services/{name}/requires/{required}")
+            what = f"requires {required}, which is blocked on this machine, so it will not start"
+            yield warning(f"services/{name}", where, what, code="RequiresBlocked")

@@ -1,4 +1,7 @@
-"""Work that may be done elsewhere: functions by name, so that who has it done needs not load what does it."""
+"""Executors: they call a function by its name, in this process or in another one.
+
+Whoever has a function called by name does not load the module that holds it, nor the libraries of that module.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ ADMIT = "ordain.agent.delivery.release.admission:admit_snapshot"
 
 
 class Executor(Protocol):
-    """Has a function called, here or in another process."""
+    """Calls functions, in this process (`run_inline`) or in another one (`worker.Worker`)."""
 
     def __call__(self, function: str, /, *arguments: object) -> Any:
-        """What ``function`` (``MODULE:NAME``) returns; raises what it raises."""
+        """Return the result of ``function`` (``MODULE:NAME``); raise what it raises."""
 
 
 def run_inline(function: str, /, *arguments: object) -> Any:
-    """An `Executor` in this process."""
+    """Call the function in this process; this is an `Executor`."""
     module, _, name = function.partition(":")
     return getattr(importlib.import_module(module), name)(*arguments)

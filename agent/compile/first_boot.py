@@ -1,9 +1,9 @@
-"""The program that the generator runs in a boot that has documents and no generation (`generator.first_boot`); effect.
+"""The program that the generator runs in a boot that has documents but no generation (`generator.first_boot`).
 
-    documents of this machine ─compile▶ Generation ─▶ run/ordain/boot/handed
+    documents of this machine ──compile──▶ Generation ──▶ /run/ordain/boot/handed
 
-It compiles what the agent will compile once it comes, with the same code, so the agent finds its work done. Whatever
-keeps it from that is said in a line, and is the agent's to deal with.
+It compiles the documents that the agent will read, with the same code, so the agent finds its work done when it starts.
+If something prevents that, the program prints one line with the reason and leaves the documents to the agent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ WAIT = "the documents wait for the agent"
 def main(argv: list[str]) -> int:
     """Compile for ``ROOT``, or with ``--trust ROOT`` only read agent.yaml. Print its `trust` for the generator.
 
-    The exit status is 1 if nothing was made; the other lines say why.
+    Return the exit status: 1 if no generation was made; the other lines give the reason.
     """
     root = Path(argv[-1])
     settings, _ = read_settings(root)
@@ -51,25 +51,28 @@ def main(argv: list[str]) -> int:
 
 
 def _compile(root: Path, settings: Settings) -> str:
-    """Make the generation. Return why not, "" if it is made. Raises `Refused`, `SourceError`, `OSError`."""
+    """Make the generation. Return the reason if that is not possible, else "".
+
+    Raises `Refused`, `SourceError`, `OSError`.
+    """
     texts = read_boot_documents(root, settings.server)
     if settings.source.type is SourceKind.DIRECTORY:
         texts = tuple(sorted((*texts, *_own(settings.source.path, root))))
     if settings.trust is Trust.REQUIRED or holds_release(texts):
-        return f"signatures are verified by the agent; {WAIT}"
+        return f"only the agent can verify signatures; {WAIT}"
     documents, _ = read_texts(texts)
     if any("mac" in document.match for document in documents) and not read_facts(root).mac:
-        return f"documents match on mac, and no network device is known so early; {WAIT}"
+        return f"documents match on mac, and no network device has appeared yet; {WAIT}"
     generation, _ = compile_texts(texts, root, Generation())
     Store(root).commit_handed(generation)
     return ""
 
 
 def _own(folder: str, root: Path) -> RawDocuments:
-    """The documents of this machine. Raises `SourceError`."""
+    """Return the documents in the machine's own directory. Raises `SourceError`."""
     real = rootfs.chase(root, folder)
-    # Later, a directory that is missing is a loss, and what was applied stays; here it is an image that has none.
-    found = read_folder(real, folder) if real.is_dir() else ()
-    if found is None:
-        raise SourceError(f"{folder}: somebody writes there")
-    return found
+    # For the agent, a missing directory is a lost source. At a first boot, it is an image without documents.
+    documents = read_folder(real, folder) if real.is_dir() else ()
+    if documents is None:
+        raise SourceError(f"{folder}: a file changed while the documents were being read")
+    return documents

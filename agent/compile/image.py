@@ -1,13 +1,15 @@
-"""Documents baked into a root file system that does not run: for image builders; effect.
+"""Bakes documents into the root file system of an image, for image builders.
 
-    texts, root/ ─▶ root/etc/ordain/documents/*, root/usr/lib/ordain/boot/baseline
+    texts, root/ ──bake──▶ root/etc/ordain/documents/*, root/usr/lib/ordain/boot/baseline
 
-The baseline is what the machine's first boot starts with, before any agent has compiled anything. It is bound to no
-machine. The same texts over the same root are the same bytes, and what is there already is not written again.
+A machine of the image starts its first boot with the baseline, before its agent has compiled anything. The baseline is
+not bound to a machine. The same texts and the same root give the same bytes, and a file that has them already is not
+written again.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
@@ -29,12 +31,16 @@ from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.agent_yaml import PATH
 
 GENERATOR = "usr/lib/systemd/system-generators/ordain-generator"
-RUNNING = "run/systemd/system"
+BOOTED = "run/systemd/system"
+"""Exists where systemd runs (sd_booted(3))."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BakedImage:
-    """``written`` are the paths that changed, ``unknown`` the facts that documents match on and only a boot knows."""
+    """The result of `bake`: ``written`` are the paths that changed.
+
+    ``unknown`` are the facts that the documents depend on and that only a boot of the machine tells.
+    """
 
     generation: Generation
     documents: int
@@ -44,76 +50,78 @@ class BakedImage:
 
 
 def bake(root: Path, texts: Iterable[RawDocument]) -> BakedImage:
-    """Put ``texts`` among the documents below ``root``, and make the baseline of all that are there.
+    """Add ``texts`` to the documents below ``root``, and make the baseline from all documents there.
 
-    Raises `Refused` and `Failure`; then nothing was written.
+    Raises `Refused` or `Failure`, before anything is written.
     """
     check_tree(root)
     settings, _ = read_settings(root)
     folder = settings.source.path
-    wanted = {f"{folder}/{name}": data for name, data in _named(texts).items()}
-    held = {**_there(folder, root), **wanted}
-    if not held:
-        raise Failure(f"there are no documents, neither named nor in {folder} of {root}")
-    ordered = tuple(sorted(held.items()))
+    added = {f"{folder}/{name}": data for name, data in _by_file_name(texts).items()}
+    documents = {**_documents_in(folder, root), **added}
+    if not documents:
+        raise Failure(f"no documents: none was named, and {folder} below {root} holds none")
+    ordered = tuple(sorted(documents.items()))
     generation, problems = compile_texts(ordered, root, Generation())
-    written = [path for path, data in sorted(wanted.items()) if _put(root, path, data)]
+    written = [path for path, data in sorted(added.items()) if _put(root, path, data)]
     if _put(root, BASELINE, Store(root).baseline_of(generation)):
         written.append(BASELINE)
     agent_yaml = rootfs.read(root, PATH)
     if agent_yaml and _put(root, TRUST, trust_record(settings.trust, agent_yaml)):
         written.append(TRUST)
-    documents, _ = read_texts(ordered)
+    read, _ = read_texts(ordered)
     return BakedImage(
         generation=generation,
-        documents=len(documents),
+        documents=len(read),
         written=tuple(written),
-        unknown=tuple(sorted(boot_time_facts(documents))),
+        unknown=tuple(sorted(boot_time_facts(read))),
         problems=problems,
     )
 
 
 def check_tree(root: Path) -> None:
-    """Raises `Failure` if ``root`` is no tree with Ordain in it, or one that runs."""
+    """Raise `Failure` unless Ordain is installed below ``root``, and no system runs there."""
     if not rootfs.exists(root, GENERATOR):
-        raise Failure(f"{root}: Ordain is not installed there (install the package first)")
-    if rootfs.exists(root, RUNNING):
-        raise Failure(f"{root}: a system runs there (`ordainctl apply` is for those)")
+        raise Failure(f"{root}: Ordain is not installed there; install the package first")
+    if rootfs.exists(root, BOOTED):
+        raise Failure(f"{root}: a system runs there; use `ordainctl apply` instead")
 
 
-def _there(folder: str, root: Path) -> Mapping[str, bytes]:
+def _documents_in(folder: str, root: Path) -> Mapping[str, bytes]:
     real = rootfs.chase(root, folder)
     try:
-        found = read_folder(real, folder) if real.is_dir() else ()
+        documents = read_folder(real, folder) if real.is_dir() else ()
     except SourceError as failure:
         raise Failure(str(failure)) from None
-    if found is None:
-        raise Failure(f"{real}: somebody writes there")
-    return dict(found)
+    if documents is None:
+        raise Failure(f"{real}: a file changed while the documents were being read; try again")
+    return dict(documents)
 
 
-def _named(texts: Iterable[RawDocument]) -> Mapping[str, bytes]:
-    """By the name of the file they become. Raises `Failure`, and `Refused` for a text that is no document."""
-    found: dict[str, bytes] = {}
+def _by_file_name(texts: Iterable[RawDocument]) -> Mapping[str, bytes]:
+    """Return the texts by the name of their file in the image.
+
+    Raises `Failure`, and `Refused` for a text that is not a valid document.
+    """
+    named: dict[str, bytes] = {}
     for path, data in texts:
         _, wrong = read_texts([(path, data)])
-        if errors(wrong):  # by the name that the user gave it
+        if errors(wrong):  # read one by one, so that the error names the path that the user gave
             raise Refused(wrong)
         name = PurePath(path).name
         if not is_document_name(name):
-            raise Failure(f"{path}: a document's file is called {' or '.join('*' + suffix for suffix in SUFFIXES)}")
-        if found.setdefault(name, data) != data:
-            raise Failure(f"{path}: another file is called {name}, too")
-    return found
+            suffixes = " or ".join(SUFFIXES)
+            raise Failure(f"{path}: the name of a document must end in {suffixes}, and must not begin with a dot")
+        if named.setdefault(name, data) != data:
+            raise Failure(f"{path}: another file with different content is also called {name}")
+    return named
 
 
 def _put(root: Path, path: str, data: bytes) -> bool:
-    """Make ``path`` below ``root`` hold ``data``; whether that is news."""
-    try:
+    """Make ``path`` below ``root`` hold ``data``; return whether it had to be written."""
+    with contextlib.suppress(OSError):  # a file that is larger, or something that is not a file, is replaced
         if rootfs.read(root, path, limit=len(data)) == data:
             return False
-    except OSError:
-        pass  # it is larger, or no file
     folder, _, name = path.rpartition("/")
     real = rootfs.chase(root, folder)
     try:

@@ -1,7 +1,7 @@
-"""Programs that services start and that are not there: told before anything is touched; effect: looks below ``root``.
+"""Programs that services start and that do not exist: a warning before the apply touches anything.
 
-PID 1 finds out when it starts them (203/EXEC), and the apply would go back. Only a warning: a program may come with the
-service's own steps before its start.
+PID 1 would notice only when it starts the service (203/EXEC), and the apply would be rolled back. It is not more than a
+warning, since an earlier step of the service itself may install the program.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from ordain.transforms.artifacts import UnitFile, placed_paths
 from ordain.transforms.machine import rootfs
 
 _EXEC = re.compile(r"^Exec(?:StartPre|Start|StartPost)=[@:+!|]*(/[^\s%\"'\\]+)(?=\s|$)", re.MULTILINE)
-"""A command with a plain path; behind ``-`` a failure is meant to be of no account."""
+"""A command with a plain path. A command with the prefix ``-`` is left out: its failure does not count."""
 _ROOTS = "Root\\w+ MountImages ExtensionImages ExtensionDirectories Bind\\w*Paths TemporaryFileSystem"
-_ELSEWHERE = re.compile(rf"^(?:{_ROOTS.replace(' ', '|')})=", re.MULTILINE)
-"""With one of these the service sees another root than we do (systemd.exec(5))."""
+_OTHER_ROOT = re.compile(rf"^(?:{_ROOTS.replace(' ', '|')})=", re.MULTILINE)
+"""With one of these settings, the service sees other files than the agent (systemd.exec(5))."""
 
 
 def missing_programs(generation: Generation, root: Path) -> Iterator[tuple[str, str]]:
-    """Item and path, once each; what the documents place, or mount something over, will be there."""
+    """Yield item and path of each missing program, except those that the documents place or mount themselves."""
     placed = placed_paths(generation.artifacts)
-    units = [
+    programs = [
         (artifact.item, path)
         for artifact in generation.artifacts
-        if isinstance(artifact, UnitFile) and not _ELSEWHERE.search(artifact.content)
+        if isinstance(artifact, UnitFile) and not _OTHER_ROOT.search(artifact.content)
         for path in _EXEC.findall(artifact.content)
     ]
-    there = {path: path in placed or rootfs.exists(root, path) for _, path in units}
-    missing = sorted({(item, path) for item, path in units if not there[path]})
-    if not missing:  # nearly always, and the document need not be looked at
+    exists = {path: path in placed or rootfs.exists(root, path) for _, path in programs}
+    missing = sorted({(item, path) for item, path in programs if not exists[path]})
+    if not missing:  # the usual case; it saves reading the document of the generation
         return
     mounts = tuple(f"{mount.rstrip('/')}/" for mount in generation.document.get("mounts") or ())
     yield from ((item, path) for item, path in missing if not path.startswith(mounts))

@@ -1,10 +1,10 @@
-"""Reads and compiles documents in a process of its own, whose memory goes with it; effect.
+"""A process that reads and compiles documents for the agent, and frees all memory when it ends.
 
-    Worker ─function, arguments─▶ python3 -m ordain.agent.compile.worker ─result, or what it raised─▶ Worker
+    Worker ──function, arguments──▶ python3 -m ordain.agent.compile.worker ──result or exception──▶ Worker
 
-The libraries that read documents weigh more than all that an agent needs while it waits, and what a thousand services
-leave in a heap stays there. And what documents do to a compiler, by malice or by a bug of ours, ends in its process.
-The pipe carries pickles: both ends are this very program, and nobody else can write to it.
+The libraries that read documents need more memory than everything else that an idle agent has loaded, and the heap
+stays as large as a compile of a thousand services has made it. If a document makes the compiler crash or hang, only the
+worker is affected. The pipe carries pickles: both ends are this program, and nobody else can write to it.
 """
 
 from __future__ import annotations
@@ -25,56 +25,58 @@ from ordain.agent.errors import Failure
 from ordain.transforms.errors import Refused
 
 LONGEST_SEC = 600
-"""For one compile; a thousand services take one second."""
+"""The time that one call may take; a compile of a thousand services takes one second."""
 _END_SEC = 5.0
 
 
 class Worker:
-    """An `Executor`. The process starts when it is needed, and stays until it is dismissed."""
+    """An `Executor` with a process of its own, which starts with the first call and ends with `dismiss`."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
     def __call__(self, function: str, /, *arguments: object) -> Any:
-        """See `Executor`. Blocks; callers in several threads take turns."""
+        """Call the function in the worker, see `Executor`. This blocks; callers in several threads take turns."""
         with self._lock:
-            answer = self._ask((function, arguments))
+            answer = self._send((function, arguments))
         if isinstance(answer, Exception):
             raise answer
         return answer
 
     def dismiss(self) -> None:
-        """End the process, unless it has something to do."""
+        """End the process, unless it is at work."""
         if self._lock.acquire(blocking=False):
             try:
                 self._end()
             finally:
                 self._lock.release()
 
-    def _ask(self, question: object) -> object:
+    def _send(self, call: object) -> object:
+        """Return the answer of the worker, which may be an exception. Raises `Failure` if the worker ends."""
         if self._process is None:
             command = [sys.executable, "-P", "-m", "ordain.agent.compile.worker"]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._process.stdin
         assert self._process.stdout
         try:
-            pickle.dump(question, self._process.stdin)
+            pickle.dump(call, self._process.stdin)
             self._process.stdin.flush()
             answer: object = pickle.load(self._process.stdout)
             return answer
         except (OSError, EOFError, pickle.UnpicklingError):
             status = self._end()
-            how = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-            raise Failure(f"what reads the documents has ended ({how}); the journal may tell more") from None
+            reason = signal.Signals(-status).name if status < 0 else f"exit status {status}"
+            raise Failure(f"the compiler process ended unexpectedly ({reason}); see the journal") from None
 
     def _end(self) -> int:
+        """End the process; return its status, negative for a signal."""
         process, self._process = self._process, None
         if process is None:
             return 0
         assert process.stdin
         assert process.stdout
-        with contextlib.suppress(OSError):  # what it did not take any more
+        with contextlib.suppress(OSError):  # close() flushes, and the process may not read any more
             process.stdin.close()
         process.stdout.close()
         try:
@@ -85,16 +87,16 @@ class Worker:
 
 
 def main() -> int:
-    """Answer what is asked on standard input until there is no more. Returns the exit status."""
+    """Answer calls from standard input until it is closed; return the exit status."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("0")  # rather us than the agent
+        Path("/proc/self/oom_score_adj").write_text("0")  # the kernel must kill the worker before the agent
     while True:
         try:
             function, arguments = pickle.load(sys.stdin.buffer)
         except EOFError:
             return 0
         signal.alarm(LONGEST_SEC)
-        gc.disable()  # nearly all that is made stays until the answer; what does not goes after it
+        gc.disable()  # a compile keeps nearly all of its objects until the answer, so collecting on the way is a waste
         try:
             answer: object = run_inline(function, *arguments)
         except (Refused, SourceError, Failure) as error:

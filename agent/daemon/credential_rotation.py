@@ -13,7 +13,6 @@ from ordain.agent.compile.credentials import (
     CredentialPaths,
     CredentialRecord,
     needed_credentials,
-    path_of,
 )
 from ordain.agent.model import Outcome
 from ordain.agent.state.store import Store
@@ -74,7 +73,7 @@ class Rotation:
         """Whether a credential that was missing is there; wakes in a while to be asked again where it is not."""
         if self._timer:
             self._timer.cancel()
-        paths = [path_of(problem) for problem in problems if problem.code == CREDENTIAL_MISSING]
+        paths = [p.subject for p in problems if p.code == CREDENTIAL_MISSING and p.subject]
         self._timer = asyncio.get_running_loop().call_later(LOOK_SEC, self._wake) if paths else None
         return any(rootfs.exists(self._root, path) for path in paths)
 

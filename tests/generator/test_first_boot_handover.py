@@ -316,14 +316,14 @@ def test_a_release_that_came_with_the_boot_waits_for_who_can_verify_it(
     texts = [("stable 1", b'{\n  "ordain": "v1",\n  "kind": "Release"\n}\n'), ("common/a.json", b"\t" + LAYER)]
     put(machine, "/run/ordain/documents/source.yaml", bundle(texts))
     assert firstboot.main(["", str(machine)]) == 1
-    assert "signatures are verified by the agent" in capfd.readouterr().out
+    assert "only the agent can verify signatures" in capfd.readouterr().out
 
 
 def test_where_only_releases_are_trusted_documents_are_not(machine: Path, capfd: pytest.CaptureFixture[str]) -> None:
     put(machine, "/run/ordain/document.json", LAYER)
     put(machine, "/etc/ordain/agent.yaml", b"trust: required\n")
     assert firstboot.main(["", str(machine)]) == 1
-    assert "signatures are verified by the agent" in capfd.readouterr().out
+    assert "only the agent can verify signatures" in capfd.readouterr().out
 
 
 FINISHED = cache(5)

@@ -1,4 +1,4 @@
-"""What is compiled twice is compiled once, unless anything that it is made from is another."""
+"""Documents are compiled only once, as long as neither they nor the machine change."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_generation_in_force_is_what_its_documents_come_to(root: Path) -> None:
+def test_the_same_documents_on_the_same_machine_are_not_compiled_again(root: Path) -> None:
     compiler = CompileCache(root, run_inline)
     first, problems = compiler.compile([("/a.yaml", TEXT)], Generation())
 
-    again, told = compiler.compile([("/a.yaml", TEXT)], first)
+    again, repeated = compiler.compile([("/a.yaml", TEXT)], first)
 
     assert again is first
-    assert told == problems
+    assert repeated == problems
     assert first == compile_texts([("/a.yaml", TEXT)], root, Generation())[0]
 
 
@@ -49,7 +49,7 @@ def _transform(root: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [_install, _upgrade, _transform])
-def test_another_machine_is_compiled_for_anew(root: Path, change: Callable[[Path], None]) -> None:
+def test_a_change_of_the_machine_compiles_the_documents_again(root: Path, change: Callable[[Path], None]) -> None:
     compiler = CompileCache(root, run_inline)
     first, _ = compiler.compile([("/a.yaml", TEXT)], Generation())
 
@@ -59,7 +59,7 @@ def test_another_machine_is_compiled_for_anew(root: Path, change: Callable[[Path
     assert again is not first
 
 
-def test_documents_come_to_the_same_whatever_was_compiled_before(root: Path) -> None:
+def test_the_result_does_not_depend_on_earlier_compiles(root: Path) -> None:
     compiler = CompileCache(root, run_inline)
     other = TEXT.replace(b"web", b"db")
     first, _ = compiler.compile([("/a.yaml", TEXT)], Generation())

@@ -1,4 +1,4 @@
-"""Secrets that units load: which are missing, which are others than their process has; and no value anywhere."""
+"""Credentials of units: a missing one blocks its unit, a new one restarts it, and no value is ever written down."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ services:
 """)
 
 
-def test_a_missing_credential_blocks_its_unit_and_no_other(tmp_path: Path) -> None:
+def test_a_missing_credential_blocks_only_its_own_unit(tmp_path: Path) -> None:
     root = machine(tmp_path)
     (root / "etc/credstore/db").write_text(SECRET)
 
@@ -58,7 +58,8 @@ def test_a_missing_credential_blocks_its_unit_and_no_other(tmp_path: Path) -> No
 
     (blocked,) = [p for p in problems if p.severity is Severity.BLOCKED]
     assert (blocked.code, blocked.item) == ("CredentialMissing", "services/web")
-    assert blocked.what == "/etc/credstore/tls is not there"
+    assert blocked.what == "credential file not found: /etc/credstore/tls"
+    assert blocked.subject == "/etc/credstore/tls"
     assert (blocked.where.path, blocked.where.pointer) == ("x.yaml", "services/web/credentials/tls")
     assert blocked.where.line == 8
     assert {m.unit for m in new.members} >= {"other.service", "many@1.service", "many@2.service"}
@@ -66,7 +67,7 @@ def test_a_missing_credential_blocks_its_unit_and_no_other(tmp_path: Path) -> No
     assert [p.item for p in problems if p.code == "RequiresBlocked"] == ["services/user"]
 
 
-def test_a_unit_keeps_its_last_good_form_while_its_credential_is_away(tmp_path: Path) -> None:
+def test_a_unit_keeps_its_last_good_form_while_its_credential_is_missing(tmp_path: Path) -> None:
     root = machine(tmp_path)
     for name in ("db", "tls"):
         (root / "etc/credstore" / name).write_text(SECRET)
@@ -79,7 +80,7 @@ def test_a_unit_keeps_its_last_good_form_while_its_credential_is_away(tmp_path: 
     assert new.hash == last.hash
 
 
-def test_a_compiler_looks_again_once_a_credential_is_there(tmp_path: Path) -> None:
+def test_documents_are_compiled_again_once_the_credential_exists(tmp_path: Path) -> None:
     root = machine(tmp_path)
     compiler = CompileCache(root, run_inline)
     first, _ = compiler.compile(TEXTS, Generation())
@@ -93,13 +94,13 @@ def test_a_compiler_looks_again_once_a_credential_is_there(tmp_path: Path) -> No
     assert "CredentialMissing" not in {p.code for p in problems}
 
 
-def test_an_image_is_made_without_the_secrets_of_its_machines(tmp_path: Path) -> None:
+def test_an_image_does_not_need_the_credentials_of_its_machines(tmp_path: Path) -> None:
     new, _ = compile_texts(TEXTS, machine(tmp_path), Generation())
 
     assert any(m.unit == "web.service" for m in new.members)
 
 
-def test_what_documents_place_or_mount_themselves_is_not_missing(tmp_path: Path) -> None:
+def test_a_credential_that_the_documents_place_or_mount_is_not_missing(tmp_path: Path) -> None:
     texts = layer("""
 mounts: {/srv/secrets: {what: tmpfs, type: tmpfs}}
 files: {/etc/own: {content: x}}
@@ -114,7 +115,7 @@ services:
     assert "CredentialMissing" not in {p.code for p in problems}
 
 
-def test_no_value_stands_in_what_a_generation_holds_and_what_is_remembered(tmp_path: Path) -> None:
+def test_neither_the_generation_nor_the_record_contains_the_value(tmp_path: Path) -> None:
     root = machine(tmp_path)
     for name in ("db", "tls"):
         (root / "etc/credstore" / name).write_text(SECRET)
@@ -137,7 +138,7 @@ def running(unit: str, run: str, active_state: str = "active") -> UnitState:
     return UnitState(name=unit, active_state=active_state, invocation_id=run)
 
 
-def test_a_process_with_another_credential_is_found_once_and_survives_the_agent(tmp_path: Path) -> None:
+def test_a_changed_credential_is_reported_until_the_unit_restarts(tmp_path: Path) -> None:
     root = machine(tmp_path)
     file = root / "etc/credstore/db"
     file.write_text("one")
@@ -148,20 +149,20 @@ def test_a_process_with_another_credential_is_found_once_and_survives_the_agent(
 
     assert changed() == []
     file.write_text("one")
-    assert changed() == [], "written again, and the same"
+    assert changed() == [], "written again with the same value"
     file.write_text("two")
     assert changed() == ["web.service"]
-    assert changed() == ["web.service"], "until it is started again"
+    assert changed() == ["web.service"], "not started again yet"
     assert changed("b") == []
     file.unlink()
-    assert changed("b") == [], "away for a moment"
+    assert changed("b") == [], "missing for a moment"
     file.write_text("two")
     assert changed("b") == []
     file.write_text("three")
     (change,) = CredentialRecord(root).changed(needs, {"web.service": running("web.service", "b")})["web.service"]
     assert (change.section, change.key) == ("", "/etc/credstore/db")
     (root / PATH).write_text("nonsense")
-    assert changed("b") == [], "what cannot be read is forgotten"
+    assert changed("b") == [], "an unreadable record starts anew"
 
 
 @pytest.mark.parametrize("state", ["active", "activating", "refreshing", "reloading"])

@@ -1,4 +1,4 @@
-"""`ordainctl image`: documents baked into a root that does not run."""
+"""`ordainctl image` bakes documents into the root file system of an image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATH = "/etc/ordain/documents/a.yaml"
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """A Debian 13 with Ordain in it."""
+    """Return a Debian 13 with Ordain installed."""
     for path, text in {
         GENERATOR: "",
         "etc/os-release": "ID=debian\nVERSION_ID=13\n",
@@ -40,7 +40,7 @@ def content(root: Path) -> dict[str, tuple[bytes, int]]:
     }
 
 
-def test_the_document_and_a_baseline_for_any_machine_are_written(root: Path) -> None:
+def test_bake_writes_the_document_and_a_baseline_for_any_machine(root: Path) -> None:
     baked = bake(root, [("somewhere/a.yaml", LAYER)])
     assert baked.written == (PATH, BASELINE)
     assert (root / PATH.lstrip("/")).read_bytes() == LAYER
@@ -48,10 +48,10 @@ def test_the_document_and_a_baseline_for_any_machine_are_written(root: Path) -> 
     assert (cache.machine_id, cache.boot_id, cache.number, cache.hash) == ("", "", 0, baked.generation.hash)
     (text,) = [content for path, _, content, _ in cache.entries if path == "normal/a.service"]
     assert text is not None
-    assert f"# {PATH}:4 a services/a/command\n".encode() in text, "named as the machine will know it"
+    assert f"# {PATH}:4 a services/a/command\n".encode() in text, "the path is the one on the machine"
 
 
-def test_again_nothing_is_written(root: Path) -> None:
+def test_a_second_bake_writes_nothing(root: Path) -> None:
     bake(root, [("a.yaml", LAYER)])
     before = content(root)
     assert bake(root, [("a.yaml", LAYER)]).written == ()
@@ -59,20 +59,20 @@ def test_again_nothing_is_written(root: Path) -> None:
     assert content(root) == before
 
 
-def test_what_is_there_already_counts_too(root: Path) -> None:
+def test_documents_that_the_image_already_has_are_compiled_too(root: Path) -> None:
     bake(root, [("a.yaml", LAYER)])
     baked = bake(root, [("b.yaml", LAYER.replace(b"a:", b"b:").replace(b"name: a", b"name: b"))])
     assert baked.documents == 2
     assert baked.written == ("/etc/ordain/documents/b.yaml", BASELINE)
 
 
-def test_a_shorter_document_takes_the_place_of_a_longer_one(root: Path) -> None:
+def test_a_shorter_document_replaces_a_longer_one(root: Path) -> None:
     bake(root, [("a.yaml", LAYER + b"# more\n")])
     assert bake(root, [("a.yaml", LAYER)]).written[0] == PATH
     assert (root / PATH.lstrip("/")).read_bytes() == LAYER
 
 
-def test_documents_that_are_wrong_change_nothing(root: Path) -> None:
+def test_invalid_documents_change_nothing(root: Path) -> None:
     before = content(root)
     with pytest.raises(Refused, match=r"mine/a\.yaml:4"):
         bake(root, [("mine/a.yaml", LAYER.replace(b"command", b"comand"))])
@@ -86,29 +86,29 @@ def test_documents_that_are_wrong_change_nothing(root: Path) -> None:
         (lambda root: (root / "run/systemd/system").mkdir(parents=True), "a system runs there"),
     ],
 )
-def test_a_root_that_will_not_do_is_refused(root: Path, spoil: object, what: str) -> None:
+def test_a_root_without_ordain_or_with_a_running_system_is_refused(root: Path, spoil: object, what: str) -> None:
     assert callable(spoil)
     spoil(root)
     with pytest.raises(Failure, match=what):
         bake(root, [("a.yaml", LAYER)])
 
 
-def test_two_files_of_one_name_are_refused(root: Path) -> None:
-    with pytest.raises(Failure, match=r"another file is called a\.yaml"):
+def test_two_files_with_the_same_name_are_refused(root: Path) -> None:
+    with pytest.raises(Failure, match=r"another file .* is also called a\.yaml"):
         bake(root, [("one/a.yaml", LAYER), ("two/a.yaml", LAYER + b"\n")])
 
 
-def test_no_documents_are_refused(root: Path) -> None:
+def test_an_image_without_documents_is_refused(root: Path) -> None:
     with pytest.raises(Failure, match="no documents"):
         bake(root, [])
 
 
-def test_what_only_a_boot_knows_is_named(root: Path) -> None:
+def test_facts_that_only_a_boot_tells_are_listed(root: Path) -> None:
     layer = LAYER.replace(b"services", b'match: {mac: "02:00:00:00:00:01"}\nservices')
     assert bake(root, [("a.yaml", layer)]).unknown == ("mac",)
 
 
-def test_links_of_the_root_are_its_own(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_links_are_resolved_below_the_root(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     outside = tmp_path_factory.mktemp("outside")
     (root / "etc/ordain").symlink_to(f"{outside}")
     bake(root, [("a.yaml", LAYER)])

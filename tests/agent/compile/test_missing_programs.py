@@ -1,4 +1,4 @@
-"""A program that is not there is told of before its service is started in vain."""
+"""A missing program is reported before the apply tries to start its service."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ordain.transforms.errors import Severity
 GONE = {"services": {"web": {"command": "/opt/web serve"}}}
 
 
-def told(root: Path, sections: object, *, live: bool = True) -> list[str]:
-    """What is said of programs."""
+def reported(root: Path, sections: object, *, live: bool = True) -> list[str]:
+    """Return the warnings about programs."""
     text = json.dumps({"ordain": "v1", "kind": "Layer", "name": "a", **dict(sections)}).encode()  # type: ignore[call-overload]
     _, problems = compile_generation([("/a.json", text)], replace(read_machine(root), live=live), Generation())
     found = [problem for problem in problems if problem.code == "ProgramMissing"]
@@ -25,16 +25,16 @@ def told(root: Path, sections: object, *, live: bool = True) -> list[str]:
     return [str(problem) for problem in found]
 
 
-def test_one_that_is_not_there_is_named_with_its_place(tmp_path: Path) -> None:
-    (said,) = told(tmp_path, GONE)
-    assert said.startswith("/a.json:1:")
-    assert "services/web: /opt/web is not there" in said
+def test_a_missing_program_is_reported_with_its_place(tmp_path: Path) -> None:
+    (warning,) = reported(tmp_path, GONE)
+    assert warning.startswith("/a.json:1:")
+    assert "services/web: program not found: /opt/web" in warning
 
 
-def test_one_that_is_there_is_not(tmp_path: Path) -> None:
+def test_an_existing_program_is_not_reported(tmp_path: Path) -> None:
     (tmp_path / "opt").mkdir()
     (tmp_path / "opt/web").touch()
-    assert told(tmp_path, GONE) == []
+    assert reported(tmp_path, GONE) == []
 
 
 @pytest.mark.parametrize(
@@ -47,13 +47,20 @@ def test_one_that_is_there_is_not(tmp_path: Path) -> None:
         {"services": {"web": {"command": "web serve"}}},
         {"services": {"web": {"command": "/opt/web serve", "state": "masked"}}},
     ],
-    ids=["of the documents", "below a mount", "in another root", "of no account", "by name", "masked"],
+    ids=[
+        "placed by the documents",
+        "below a mount",
+        "in another root",
+        "its failure does not count",
+        "found by PATH",
+        "the service is masked",
+    ],
 )
-def test_one_that_will_be_or_need_not_be_is_not(tmp_path: Path, more: dict[str, object]) -> None:
+def test_a_program_that_the_agent_cannot_expect_is_not_reported(tmp_path: Path, more: dict[str, object]) -> None:
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/sh").touch()
-    assert told(tmp_path, {**GONE, **more}) == []
+    assert reported(tmp_path, {**GONE, **more}) == []
 
 
-def test_an_image_or_a_first_boot_cannot_know(tmp_path: Path) -> None:
-    assert told(tmp_path, GONE, live=False) == []
+def test_images_and_first_boots_report_no_programs(tmp_path: Path) -> None:
+    assert reported(tmp_path, GONE, live=False) == []

@@ -1,4 +1,4 @@
-"""What is done in another process comes back as if it had been done here, and its end is nobody else's."""
+"""The worker process returns the same results and errors as a call in this process, and may die without harm."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ LAYER = b"{ordain: v1, kind: Layer, name: a, services: {web: {command: /usr/bin/
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    """A worker that ends with the test."""
+    """Return a worker that ends with the test."""
     made = Worker()
     yield made
     made.dismiss()
 
 
-def test_a_generation_is_the_same_wherever_it_is_made(worker: Worker, tmp_path: Path) -> None:
+def test_a_worker_compiles_the_same_generation_as_this_process(worker: Worker, tmp_path: Path) -> None:
     arguments = [("/a.yaml", LAYER)], read_machine(tmp_path), Generation()
     assert worker(COMPILE, *arguments) == run_inline(COMPILE, *arguments)
 
 
-def test_documents_that_are_refused_are_refused_with_every_problem(worker: Worker, tmp_path: Path) -> None:
+def test_refused_documents_come_back_with_every_problem(worker: Worker, tmp_path: Path) -> None:
     arguments = [("/a.yaml", b"{ordain: v1, kind: Layer, nam: a, b: c}")], read_machine(tmp_path), Generation()
     with pytest.raises(Refused) as refused:
         worker(COMPILE, *arguments)
@@ -46,26 +46,26 @@ def test_documents_that_are_refused_are_refused_with_every_problem(worker: Worke
     assert {"nam", "b"} <= {problem.where.pointer for problem in refused.value.problems}
 
 
-def test_what_a_source_did_wrong_keeps_its_code_and_its_hint(worker: Worker, tmp_path: Path) -> None:
+def test_a_source_error_keeps_its_code_and_its_hint(worker: Worker, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="not signed") as failed:
         worker(ADMIT, tmp_path, Trust.REQUIRED, Snapshot(texts=(("/a.yaml", LAYER),)))
     assert failed.value.code == SourceFault.UNSIGNED
     assert failed.value.hint
 
 
-def test_one_that_is_killed_is_named_and_replaced(worker: Worker) -> None:
+def test_a_killed_worker_is_reported_and_replaced(worker: Worker) -> None:
     with pytest.raises(Failure, match="SIGKILL"):
         worker("os:kill", worker("os:getpid"), signal.SIGKILL)
     assert worker("os:getpid") != os.getpid()
 
 
-def test_a_bug_ends_the_process_and_not_the_agent(worker: Worker, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_bug_in_the_compiler_ends_only_the_worker(worker: Worker, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(Failure, match="exit status 1"):
         worker("ordain.agent.compile.compiler:compile_generation", None)
     assert "Traceback" in capfd.readouterr().err  # for the journal
 
 
-def test_it_stays_until_it_is_dismissed(worker: Worker) -> None:
+def test_a_worker_stays_until_it_is_dismissed(worker: Worker) -> None:
     first = worker("os:getpid")
     assert worker("os:getpid") == first
     worker.dismiss()
@@ -95,7 +95,7 @@ print(*(name for name in heavy if sys.modules.get(name)))
 """
 
 
-def test_the_agent_itself_loads_nothing_that_reads_documents(tmp_path: Path) -> None:
-    """Neither at its start nor with what its worker answers: it would weigh 8 MB more, for ever."""
+def test_the_agent_loads_no_library_that_reads_documents(tmp_path: Path) -> None:
+    """Neither at its start nor for an answer of its worker: it would need 8 MB more as long as it runs."""
     ran = subprocess.run([sys.executable, "-c", AGENT, tmp_path], capture_output=True, text=True, check=True)
     assert ran.stdout == "\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.compile.compiler import keep
+from ordain.agent.compile.compiler import keep_blocked_items
 from ordain.agent.daemon.takeover import CLAIMED, RECORD, TARGET, read_record, take_over
 from ordain.agent.errors import Busy
 from ordain.agent.json_codec import from_json
@@ -140,7 +140,7 @@ def test_a_blocked_item_keeps_its_last_good_form() -> None:
             ),
         )
 
-    kept = keep(made("new", "web"), made("old", "web", "db", "gone"), {"services/db"})
+    kept = keep_blocked_items(made("new", "web"), made("old", "web", "db", "gone"), {"services/db"})
 
     assert [(a.path, content_of(a)) for a in kept.artifacts] == [
         ("normal/db.service", "old"),
@@ -148,4 +148,4 @@ def test_a_blocked_item_keeps_its_last_good_form() -> None:
     ]
     assert [m.unit for m in kept.members] == ["db.service", "web.service"]
     assert kept.hash not in ("new", "old")
-    assert keep(made("new", "web"), made("old", "web"), {"services/web"}).hash == "new"
+    assert keep_blocked_items(made("new", "web"), made("old", "web"), {"services/web"}).hash == "new"
