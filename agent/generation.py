@@ -154,7 +154,7 @@ def _pointer(path: tuple[str, ...]) -> str:
     return "/".join(name.replace("~", "~0").replace("/", "~1") for name in path)
 
 
-def with_starters(holds: Mapping[str, Hold], members: Iterable[Member]) -> Mapping[str, Hold]:
+def holds_with_starters(holds: Mapping[str, Hold], members: Iterable[Member]) -> Mapping[str, Hold]:
     """``holds``, and of the service that is held its socket and its timer: to leave it alone is not to start it."""
     found = {member.unit: holds[member.starts] for member in members if member.starts in holds} if holds else {}
     return {**found, **holds}

@@ -131,9 +131,9 @@ class Change:
     causes: tuple[SourceLocation, ...] = ()
 
 
-Changes = dict[str, tuple[Change, ...]]
+ChangesByUnit = dict[str, tuple[Change, ...]]
 """By unit."""
-NONE: Changes = {}
+NO_CHANGES: ChangesByUnit = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +212,7 @@ class FileChange:
     item: str = ""
 
 
-class Why(StrEnum):
+class NoteReason(StrEnum):
     """Why a unit is left alone."""
 
     HELD = "held"  # ordainctl hold
@@ -235,7 +235,7 @@ class Note:
     unit: str
     what: str
     item: str = ""
-    why: Why = Why.OTHER
+    why: NoteReason = NoteReason.OTHER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,7 +263,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class UnitVerdict:
     """What became of one unit: ``ok`` or not, in words, with the job's result as systemd spells it.
 
     ``blamed``: the apply did it, so it is gone back from; not what had failed before, or is still under way.
@@ -288,7 +288,7 @@ class Outcome:
     generation: int
     hash: str
     plan: Plan
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[UnitVerdict, ...] = ()
     persistent: bool = True
     exit_status: int = 0
     started: str = ""  # ISO 8601, UTC
@@ -296,7 +296,7 @@ class Outcome:
     rejected: int = 0
     why: str = ""
     back: Plan | None = None
-    back_verdicts: tuple[Verdict, ...] = ()
+    back_verdicts: tuple[UnitVerdict, ...] = ()
     confirm_by: str = ""
 
 

@@ -9,7 +9,7 @@ from typing import Self
 from ordain.transforms.errors import Problem
 
 
-class State(StrEnum):
+class AgentState(StrEnum):
     """Where the agent is (docs/design/contract.md, rule 26)."""
 
     STARTING = "starting"
@@ -23,11 +23,11 @@ class State(StrEnum):
     @property
     def at_work(self) -> bool:
         """Return whether an apply is under way, or has yet to prove itself."""
-        return self in {State.APPLYING, State.STARTING, State.TRIAL}
+        return self in {AgentState.APPLYING, AgentState.STARTING, AgentState.TRIAL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class StatusCondition:
     """Something the user should know. ``code`` is a stable CamelCase name, ``item`` what it is about."""
 
     code: str
@@ -65,10 +65,10 @@ class SourceState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitStatus:
-    """One member: what is wanted, what it is, and whether that agrees (``what`` says why not).
+    """The wanted and the actual state of one member, and a reason in ``what`` if they differ.
 
-    ``why`` is a `model.Why`, "" where nothing is to be said; ``enforced``: drift is not left alone; ``edited`` are an
-    admin's files that change the unit, ``unread`` if PID 1 has not read all of them yet.
+    ``why`` is a `model.NoteReason` or ``""``. ``enforced``: the agent corrects drift (`Drift.ENFORCE`). ``edited`` are
+    an administrator's files that change the unit, ``unread``: PID 1 has not read all of them yet.
     """
 
     unit: str
@@ -96,14 +96,14 @@ class Status:
     0 is "none". ``taken_over_by`` is who started the services of this boot, "" before that.
     """
 
-    state: State = State.STARTING
+    state: AgentState = AgentState.STARTING
     agent: bool = False
     generation: int = 0
     hash: str = ""
     wanted_generation: int = 0
     wanted_hash: str = ""
     source: SourceState = field(default_factory=SourceState)
-    conditions: tuple[Condition, ...] = ()
+    conditions: tuple[StatusCondition, ...] = ()
     units: tuple[UnitStatus, ...] = ()
     drift: tuple[str, ...] = ()
     taken_over_by: str = ""

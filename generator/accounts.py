@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ordain.generator.files import REPORTS, durable
+from ordain.generator.files import REPORTS, replace_synced
 
 FOLDER = "run/ordain/sysusers"
 RECORD = "etc/ordain/boot/accounts"
@@ -39,7 +39,7 @@ def main(argv: list[str]) -> int:
     problems = accounts.apply()
     target = root / REPORTS["users"]
     target.parent.mkdir(parents=True, exist_ok=True)
-    durable(target, json.dumps({"problems": problems}).encode())
+    replace_synced(target, json.dumps({"problems": problems}).encode())
     for name, what in problems.items():
         print(f"{name}: {what}", file=sys.stderr)
     return 1 if problems else 0
@@ -147,7 +147,7 @@ class Accounts:
         if not record and not path.exists():
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        durable(path, json.dumps(record, sort_keys=True).encode())
+        replace_synced(path, json.dumps(record, sort_keys=True).encode())
 
 
 def _run(argv: list[str]) -> str:

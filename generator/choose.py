@@ -32,7 +32,7 @@ RECORD = "/run/ordain/boot/choice"
 HANDED = "/run/ordain/boot/handed"
 """Made in this boot from documents that came with it (`first_boot`), or a finished one that came with it."""
 BASELINE = "/usr/lib/ordain/boot/baseline"
-TRIES = 3
+MAX_ATTEMPTS = 3
 """Boots each choice gets to complete one."""
 NOTHING = "nothing"
 """Stands for a hash among the attempts: of a boot that all generations had been tried before."""
@@ -43,14 +43,15 @@ TRUST_SIZE_MAX = 64
 _REGULAR = 0o100000  # S_IFREG; the stat module is one import more
 
 
-class Choice:
-    """What to place, and how that came about.
+class BootChoice:
+    """The cache to place in this boot, and the way it was chosen.
 
     ``origin``: ``trial``, ``current``, ``fallback``, ``handed``, ``baseline``, the number asked for with
-    ``ordain.boot=``, ``nothing`` or ``off``. ``notes`` say what was passed over and why. ``tried`` are the
-    hashes that had their boots when this boot began, once for every `TRIES`, ``booted`` the one it began with: both
-    stay for the whole boot, or the count of its own attempt would change what a reload in it places. ``boot_usec``
-    is what its first run took. ``handed`` is the hash that an earlier run of this boot placed from `HANDED`.
+    ``ordain.boot=``, ``nothing`` or ``off``. ``notes`` name the caches that were passed over, with reasons. ``tried``
+    holds the hash of a generation once for every `MAX_ATTEMPTS` boots that did not complete with it before this boot,
+    ``booted`` is the hash of the generation this boot began with. Both stay the same for the whole boot; otherwise a
+    reload would count the boot's own attempt and place another generation. ``boot_usec`` is the time that the first
+    run of the boot took. ``handed`` is the hash that an earlier run of this boot placed from `HANDED`.
     ``undecided``: a cache at `HANDED` was passed over because nobody has recorded the `trust` of agent.yaml.
     """
 
@@ -74,12 +75,12 @@ class Choice:
         self.notes: list[str] = []
 
 
-def choose(root: str, trust: str = "") -> Choice:
+def choose(root: str, trust: str = "") -> BootChoice:
     """The first cache below ``root`` that may be placed in this boot.
 
     ``trust`` is the value in agent.yaml, if `first_boot` has asked for it; it counts where the agent recorded none.
     """
-    choice = Choice(root)
+    choice = BootChoice(root)
     on, option = _options(root)
     if not on:
         choice.origin = "off"
@@ -109,7 +110,7 @@ def choose(root: str, trust: str = "") -> Choice:
         # Each has boots of its own: a fallback that is the same as current has completed one before.
         if choice.tried.count(cache.hash) > passed.count(cache.hash) and origin not in ("trial", option):
             passed.append(cache.hash)
-            what = f"{TRIES} boots with generation {cache.title} did not complete"
+            what = f"{MAX_ATTEMPTS} boots with generation {cache.title} did not complete"
             choice.notes.append(f"{path}: {what}, taking the next")
             continue
         choice.cache, choice.origin = cache, origin
@@ -157,7 +158,7 @@ def _options(root: str) -> tuple[bool, str]:
 
 
 def _tried(root: str) -> list[str]:
-    """Hashes of the generations that had their `TRIES` boots, as often as they had them.
+    """Hashes of the generations that had their `MAX_ATTEMPTS` boots, as often as they had them.
 
     `ATTEMPTS` holds a line ``HASH BOOT-ID`` for each boot that did not complete; those of a hash go when one
     with it does. A line cut short by a power failure counts as what it is: a boot that did not complete.
@@ -166,7 +167,7 @@ def _tried(root: str) -> list[str]:
     for line in set(_small(root + ATTEMPTS).split(b"\n")):
         hash = line.decode("ascii", "replace").partition(" ")[0]
         counts[hash] = counts.get(hash, 0) + 1
-    return [hash for hash, count in sorted(counts.items()) if hash for _ in range(count // TRIES)]
+    return [hash for hash, count in sorted(counts.items()) if hash for _ in range(count // MAX_ATTEMPTS)]
 
 
 def _load(root: str, path: str) -> Cache:
@@ -177,7 +178,7 @@ def _load(root: str, path: str) -> Cache:
     return cache
 
 
-def _check_trust(root: str, asked: str, choice: Choice, cache: Cache) -> None:
+def _check_trust(root: str, asked: str, choice: BootChoice, cache: Cache) -> None:
     """Raise `CacheError` if agent.yaml takes signed documents only, or if that is unknown: nobody can sign a cache.
 
     An earlier run of this boot may have placed the cache already. Then only a recorded value stops it from being placed

@@ -25,7 +25,7 @@ from pathlib import Path
 from ordain.generator import kernel_parameters, safe_tree
 from ordain.generator.cache import CacheError
 from ordain.generator.choose import choose
-from ordain.generator.safe_tree import Found, Refused
+from ordain.generator.safe_tree import PathState, PlacementError
 from ordain.transforms.artifacts import (
     AbsentFile,
     CredentialFile,
@@ -55,18 +55,18 @@ ENCRYPTED = ("run/credentials/@encrypted", "etc/credstore.encrypted", "run/creds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Placed:
+class PlacedRecord:
     """One file that is ours: ``ours`` is what we put there, ``before`` what was there, ``made`` the directories on the
     way that there were not; ``keep``: it stays when no document speaks of it."""
 
-    ours: Found
-    before: Found
+    ours: PathState
+    before: PathState
     made: tuple[str, ...] = ()
     keep: bool = False
 
 
 @dataclass(slots=True)
-class Report:
+class PlacementReport:
     """What a run came to: by path what is wrong, and what a person may want to know."""
 
     hash: str = ""
@@ -107,13 +107,13 @@ def main(argv: list[str]) -> int:
         return 0  # nothing says what is wanted, so nothing that is there goes
     try:
         wanted = [file for file in read(choice.cache.files) if file.phase == phase]
-        report = Placing(root, phase).run(wanted)
+        report = FilePlacement(root, phase).run(wanted)
         if phase == "early":
-            report.problems |= kernel_parameters.keep(root)
+            report.problems |= kernel_parameters.save_and_restore(root)
         report.hash = choice.cache.hash
         target = root / REPORTS[phase]
         target.parent.mkdir(parents=True, exist_ok=True)
-        durable(target, json.dumps(asdict(report)).encode())
+        replace_synced(target, json.dumps(asdict(report)).encode())
     except CacheError as error:
         print(f"ordain-files: {error}", file=sys.stderr)
         return 1
@@ -125,16 +125,16 @@ def main(argv: list[str]) -> int:
     return 1 if report.problems else 0
 
 
-class Placing:
+class FilePlacement:
     """One run below ``root``."""
 
     def __init__(self, root: Path, phase: str) -> None:
         self.root, self.phase = root, phase
         self.folder = root / RECORDS[phase]
-        self.report = Report()
-        self.placed: dict[str, Placed] = {}
+        self.report = PlacementReport()
+        self.placed: dict[str, PlacedRecord] = {}
 
-    def run(self, wanted: Iterable[PlacedFile]) -> Report:
+    def run(self, wanted: Iterable[PlacedFile]) -> PlacementReport:
         """Place ``wanted``, in the order of their paths, and take back what is ours besides."""
         wanted = sorted(wanted, key=_path)
         self.placed = dict(self._read())
@@ -150,32 +150,32 @@ class Placing:
         self._write()
         return self.report
 
-    def _prepare(self, file: PlacedFile) -> Found | None:
+    def _prepare(self, file: PlacedFile) -> PathState | None:
         """What is to be at its place; what is there now is recorded, the first time. None: it cannot be."""
         try:
             self._refuse(file)
             ours = self._ours(file)
-            there, missing = safe_tree.look(self.root, file.path)
+            there, missing = safe_tree.read_state(self.root, file.path)
             was = self.placed.get(file.path)
             if file.home and self._is_the_users(file, there):
                 return None
             if was is None:
                 if there.kind == "directory" and ours.kind not in ("directory", "nothing"):
-                    raise Refused("there is a directory")
+                    raise PlacementError("there is a directory")
                 if there.kind == "directory" and ours.kind == "nothing":
-                    raise Refused("it is a directory, and only files are taken away")
+                    raise PlacementError("it is a directory, and only files are taken away")
                 if there.kind not in ("directory", "nothing") and ours.kind == "directory":
-                    raise Refused(f"there is a {there.kind}")
+                    raise PlacementError(f"there is a {there.kind}")
                 if there.kind == "other":
-                    raise Refused("there is a device, socket or pipe")
+                    raise PlacementError("there is a device, socket or pipe")
                 self._backup(there)
-                was = Placed(ours=ours, before=replace(there, data=b""), made=tuple(missing))
+                was = PlacedRecord(ours=ours, before=replace(there, data=b""), made=tuple(missing))
             elif there not in (was.ours, was.before, ours):
                 self.report.notes[file.path] = "was changed by hand; the documents' again"
             self.placed[file.path] = replace(
                 was, ours=replace(ours, data=b""), keep=file.on_remove is OnFileRemove.KEEP
             )
-        except (Refused, OSError) as error:
+        except (PlacementError, OSError) as error:
             self.report.problems[file.path] = _why(error)
             return None
         return ours
@@ -183,32 +183,37 @@ class Placing:
     def _refuse(self, file: PlacedFile) -> None:
         what, _ = why_not(file.path)
         if what:
-            raise Refused(what)
+            raise PlacementError(what)
         if file.mount and not os.path.ismount(self.root / file.mount.lstrip("/")):
-            raise Refused(f"{file.mount} is not mounted")
+            raise PlacementError(f"{file.mount} is not mounted")
 
-    def _is_the_users(self, file: PlacedFile, there: Found) -> bool:
+    def _is_the_users(self, file: PlacedFile, there: PathState) -> bool:
         """Whether a directory below a home is there, or the home is another: then it is as its user has it."""
-        elsewhere = safe_tree.home(self.root, file.owner or "root")
+        elsewhere = safe_tree.home_of(self.root, file.owner or "root")
         if file.home == elsewhere:
             return isinstance(file, PlacedDirectory) and there.kind == "directory"
         if not isinstance(file, PlacedDirectory):
-            raise Refused(f"the home of {file.owner} is {elsewhere}: say so, as `home`")
+            raise PlacementError(f"the home of {file.owner} is {elsewhere}: say so, as `home`")
         return True
 
-    def _ours(self, file: PlacedFile) -> Found:
+    def _ours(self, file: PlacedFile) -> PathState:
         if isinstance(file, AbsentFile):
-            return Found(kind="nothing")
-        uid, gid = safe_tree.number(self.root, "passwd", file.owner), safe_tree.number(self.root, "group", file.group)
+            return PathState(kind="nothing")
+        uid, gid = (
+            safe_tree.account_number(self.root, "passwd", file.owner),
+            safe_tree.account_number(self.root, "group", file.group),
+        )
         match file:
             case PlacedDirectory():
-                return Found(kind="directory", mode=file.mode, uid=uid, gid=gid)
+                return PathState(kind="directory", mode=file.mode, uid=uid, gid=gid)
             case SymbolicLink():
-                return Found.of("link", file.target.encode("utf-8", "surrogateescape"), uid=uid, gid=gid, mode=0o777)
+                return PathState.of(
+                    "link", file.target.encode("utf-8", "surrogateescape"), uid=uid, gid=gid, mode=0o777
+                )
             case CredentialFile():
-                return Found.of("file", self._credential(file.credential), mode=file.mode, uid=uid, gid=gid)
+                return PathState.of("file", self._credential(file.credential), mode=file.mode, uid=uid, gid=gid)
             case RegularFile():
-                return Found.of("file", file.content.encode(), mode=file.mode, uid=uid, gid=gid)
+                return PathState.of("file", file.content.encode(), mode=file.mode, uid=uid, gid=gid)
 
     def _credential(self, said: str) -> bytes:
         """The bytes of a secret: a credential of the machine (systemd.exec(5), LoadCredential=), or as `KIND:` says."""
@@ -222,7 +227,7 @@ class Placing:
             path = self.root / folder / said
             if path.exists():
                 return _decrypted(said, path.read_bytes())
-        raise Refused(f"this machine has no credential {said} (/etc/credstore is one place for it)")
+        raise PlacementError(f"this machine has no credential {said} (/etc/credstore is one place for it)")
 
     def _secret(self, kind: str, what: str) -> bytes:
         if kind == "ciphertext":
@@ -230,20 +235,20 @@ class Placing:
         try:
             data = (self.root / what.lstrip("/")).read_bytes()
         except OSError as error:
-            raise Refused(f"{what}: {error.strerror}") from None
+            raise PlacementError(f"{what}: {error.strerror}") from None
         return _decrypted("", data) if kind == "encrypted" else data
 
-    def _put(self, file: PlacedFile, ours: Found) -> None:
+    def _put(self, file: PlacedFile, ours: PathState) -> None:
         try:
-            if safe_tree.look(self.root, file.path)[0] != ours:
-                safe_tree.put(self.root, file.path, ours)
-        except (Refused, OSError) as error:
+            if safe_tree.read_state(self.root, file.path)[0] != ours:
+                safe_tree.write_state(self.root, file.path, ours)
+        except (PlacementError, OSError) as error:
             self.report.problems[file.path] = _why(error)
 
-    def _take_back(self, path: str, was: Placed) -> None:
+    def _take_back(self, path: str, was: PlacedRecord) -> None:
         """Put back what was there before ours, unless ours is to stay or is no longer ours."""
         try:
-            there, _ = safe_tree.look(self.root, path)
+            there, _ = safe_tree.read_state(self.root, path)
             if was.keep:
                 pass
             elif there == was.before:
@@ -251,42 +256,42 @@ class Placing:
             elif there != was.ours:
                 self.report.notes[path] = "was changed by hand since it was placed, so it stays"
             elif was.before.kind == "file" and not self._has_backup(was.before):
-                raise Refused("what was there before is lost, so ours stays")
+                raise PlacementError("what was there before is lost, so ours stays")
             elif there.kind == "directory" and was.before.kind == "nothing" and not safe_tree.is_empty(self.root, path):
                 self.report.notes[path] = "is not empty, so it stays"
             else:
-                safe_tree.put(self.root, path, replace(was.before, data=self._backed_up(was.before)))
+                safe_tree.write_state(self.root, path, replace(was.before, data=self._backed_up(was.before)))
                 self._remove_made(was)
-        except (Refused, OSError) as error:
+        except (PlacementError, OSError) as error:
             self.report.problems[path] = _why(error)
             return
         del self.placed[path]
 
-    def _remove_made(self, was: Placed) -> None:
+    def _remove_made(self, was: PlacedRecord) -> None:
         for folder in sorted(was.made, reverse=True):
-            with contextlib.suppress(OSError, Refused):  # others lie in it by now
-                safe_tree.put(self.root, folder, Found(kind="nothing"))
+            with contextlib.suppress(OSError, PlacementError):  # others lie in it by now
+                safe_tree.write_state(self.root, folder, PathState(kind="nothing"))
 
     # The record: placed.json, and the bytes of what was there by their SHA-256
 
-    def _backup(self, there: Found) -> None:
+    def _backup(self, there: PathState) -> None:
         if there.kind in ("file", "link") and not self._has_backup(there):
             backup = self.folder / "backup"
             backup.mkdir(mode=0o700, parents=True, exist_ok=True)
-            durable(backup / there.digest, there.data)
+            replace_synced(backup / there.digest, there.data)
 
-    def _has_backup(self, found: Found) -> bool:
+    def _has_backup(self, found: PathState) -> bool:
         return (self.folder / "backup" / found.digest).exists()
 
-    def _backed_up(self, found: Found) -> bytes:
+    def _backed_up(self, found: PathState) -> bytes:
         return (self.folder / "backup" / found.digest).read_bytes() if found.kind in ("file", "link") else b""
 
-    def _read(self) -> Iterator[tuple[str, Placed]]:
+    def _read(self) -> Iterator[tuple[str, PlacedRecord]]:
         try:
             rows = json.loads((self.folder / "placed.json").read_bytes())
             for path, row in rows.items():
-                ours, before = Found(**row["ours"]), Found(**row["before"])
-                yield path, Placed(ours=ours, before=before, made=tuple(row["made"]), keep=row["keep"])
+                ours, before = PathState(**row["ours"]), PathState(**row["before"])
+                yield path, PlacedRecord(ours=ours, before=before, made=tuple(row["made"]), keep=row["keep"])
         except FileNotFoundError:
             return
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -297,7 +302,7 @@ class Placing:
     def _write(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         rows = {path: _row(placed) for path, placed in sorted(self.placed.items())}
-        durable(self.folder / "placed.json", json.dumps(rows).encode())
+        replace_synced(self.folder / "placed.json", json.dumps(rows).encode())
         named = {placed.before.digest for placed in self.placed.values()}
         with contextlib.suppress(FileNotFoundError):
             for backup in (self.folder / "backup").iterdir():
@@ -305,7 +310,7 @@ class Placing:
                     backup.unlink()
 
 
-def _row(placed: Placed) -> Mapping[str, object]:
+def _row(placed: PlacedRecord) -> Mapping[str, object]:
     return {
         "ours": placed.ours.record(),
         "before": placed.before.record(),
@@ -319,15 +324,17 @@ def _decrypted(name: str, data: bytes) -> bytes:
     done = subprocess.run(argv, input=data, capture_output=True, check=False, timeout=20)
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise Refused(f"the credential {name or 'of it'} cannot be decrypted: {said[-1] if said else 'no reason'}")
+        raise PlacementError(
+            f"the credential {name or 'of it'} cannot be decrypted: {said[-1] if said else 'no reason'}"
+        )
     return done.stdout
 
 
-def _why(error: Refused | OSError) -> str:
-    return str(error) if isinstance(error, Refused) else os.strerror(error.errno or 0)
+def _why(error: PlacementError | OSError) -> str:
+    return str(error) if isinstance(error, PlacementError) else os.strerror(error.errno or 0)
 
 
-def durable(path: Path, data: bytes) -> None:
+def replace_synced(path: Path, data: bytes) -> None:
     """Put ``data`` at ``path``, which lies where only root writes; the old or the new after a power cut."""
     beside = path.with_name(f".{path.name}.new")
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)

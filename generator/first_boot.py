@@ -27,7 +27,7 @@ _ENVIRONMENT = {b"LC_ALL": b"C.UTF-8", b"PATH": b"/usr/sbin:/usr/bin:/sbin:/bin"
 _REASONS_MAX = 1 << 16
 
 
-def due(root: str, *, own: bool) -> bool:
+def needs_compile(root: str, *, own: bool) -> bool:
     """Whether to compile: what came with the boot goes before the image's baseline, the machine's own documents do not.
 
     Never once PID 1 answers: then the package was installed just now, and the agent is on its way.
@@ -38,7 +38,7 @@ def due(root: str, *, own: bool) -> bool:
     return not _answers(root + "/run/systemd/private")
 
 
-def compile(root: str, program: str = PROGRAM) -> tuple[str, list[str]]:
+def run_compiler(root: str, program: str = PROGRAM) -> tuple[str, list[str]]:
     """Run `PROGRAM` to compile the documents. Return as `ask_trust`; the lines say why nothing came of it."""
     return _run(program, [root or "/"])
 

@@ -16,7 +16,7 @@ RECORD = "run/ordain/sysctl.json"
 PROGRAM = ("usr/lib/systemd/systemd-sysctl", "lib/systemd/systemd-sysctl")
 
 
-def keep(root: Path) -> dict[str, str]:
+def save_and_restore(root: Path) -> dict[str, str]:
     """Note what the parameters of the file are, where that is not known yet, and put back those it does not name.
 
     Called when the file is placed and before systemd-sysctl reads it. Where files of others name a parameter too, what

@@ -38,7 +38,7 @@ TYPE_CHECKING = False  # typing costs 10 ms
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ordain.generator.choose import Choice
+    from ordain.generator.choose import BootChoice
 
     Log = Callable[[int, str], None]
 
@@ -93,7 +93,7 @@ def main(argv: list[str]) -> int:
     return 1
 
 
-def _choose(root: str) -> Choice:
+def _choose(root: str) -> BootChoice:
     """`choose`; where agent.yaml has to be read, or documents compiled, a program of its own does that first."""
     choice = choose(root)
     if choice.undecided:
@@ -103,12 +103,14 @@ def _choose(root: str) -> Choice:
     if choice.first and choice.origin in ("baseline", "nothing") and choice.option != "baseline":
         from ordain.generator import first_boot
 
-        if first_boot.due(root, own=choice.origin == "nothing" and not choice.tried):
-            choice = _choose_after(root, first_boot.compile, first_boot.SECONDS, "the documents are not compiled after")
+        if first_boot.needs_compile(root, own=choice.origin == "nothing" and not choice.tried):
+            choice = _choose_after(
+                root, first_boot.run_compiler, first_boot.SECONDS, "the documents are not compiled after"
+            )
     return choice
 
 
-def _choose_after(root: str, run: Callable[[str], tuple[str, list[str]]], seconds: int, not_done: str) -> Choice:
+def _choose_after(root: str, run: Callable[[str], tuple[str, list[str]]], seconds: int, not_done: str) -> BootChoice:
     """`choose` with the `trust` that ``run`` found, which may take so many seconds; its other lines become notes."""
     alarm(seconds)
     try:
@@ -133,7 +135,7 @@ def _time_up(*_: object) -> None:
     raise _TimeUp
 
 
-def _place(choice: Choice, directories: list[str]) -> list[str]:
+def _place(choice: BootChoice, directories: list[str]) -> list[str]:
     """Place what was chosen; returns what is missing. When time is up, what is placed stays."""
     problems: list[str] = []
     if choice.cache is not None:
@@ -145,7 +147,7 @@ def _place(choice: Choice, directories: list[str]) -> list[str]:
     return problems
 
 
-def _record(root: str, choice: Choice, problems: list[str], usec: int) -> None:
+def _record(root: str, choice: BootChoice, problems: list[str], usec: int) -> None:
     """Write `RECORD`: what status and doctor show, and what a reload in this boot goes by.
 
     In the first run of a boot also /run/ordain/boot/booted, the line that ordain-boot-attempt.service
@@ -192,7 +194,7 @@ def _write(path: str, text: str) -> None:
     rename(temporary, path)
 
 
-def _report(choice: Choice, problems: list[str], log: Log) -> None:
+def _report(choice: BootChoice, problems: list[str], log: Log) -> None:
     """Log what a person should know: nothing, when all is as it should be."""
     # 3: on the console also of a kernel that is told to be quiet.
     lines = [(3, note) for note in choice.notes] + [(3, problem) for problem in problems]
@@ -206,7 +208,7 @@ def _report(choice: Choice, problems: list[str], log: Log) -> None:
         log(5, _placed(choice))
 
 
-def _placed(choice: Choice) -> str:
+def _placed(choice: BootChoice) -> str:
     if choice.cache is None:
         return "Ordain is off" if choice.origin == "off" else "no generation to place"
     return f"placed generation {choice.cache.title} from {choice.origin}"

@@ -19,12 +19,12 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-class Refused(Exception):
+class PlacementError(Exception):
     """A file that cannot be placed, and why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PathState:
     """What is, was or shall be at a path.
 
     ``kind``: nothing, file, link, directory or other. ``digest`` is the SHA-256 of a file's bytes or a link's target.
@@ -39,7 +39,7 @@ class Found:
     data: bytes = field(default=b"", compare=False)
 
     @classmethod
-    def of(cls, kind: str, data: bytes, *, mode: int, uid: int, gid: int) -> Found:
+    def of(cls, kind: str, data: bytes, *, mode: int, uid: int, gid: int) -> PathState:
         """A file or link with these bytes."""
         return cls(kind, mode, uid, gid, hashlib.sha256(data).hexdigest(), data)
 
@@ -48,21 +48,21 @@ class Found:
         return {"kind": self.kind, "mode": self.mode, "uid": self.uid, "gid": self.gid, "digest": self.digest}
 
 
-def look(root: Path, path: str) -> tuple[Found, list[str]]:
-    """What is at ``path``, and the directories above it that are not there. Raises `Refused`, `OSError`."""
+def read_state(root: Path, path: str) -> tuple[PathState, list[str]]:
+    """What is at ``path``, and the directories above it that are not there. Raises `PlacementError`, `OSError`."""
     missing = _missing(root, path)
     if missing:
-        return Found("nothing"), missing
+        return PathState("nothing"), missing
     with _parent(root, path) as (folder, name):
         return _found(folder, name), []
 
 
-def put(root: Path, path: str, wanted: Found) -> None:
-    """Make ``path`` what is ``wanted``, with the directories above it. Raises `Refused`, `OSError`."""
+def write_state(root: Path, path: str, wanted: PathState) -> None:
+    """Make ``path`` what is ``wanted``, with the directories above it. Raises `PlacementError`, `OSError`."""
     for above in _missing(root, path):
         with _parent(root, above) as (folder, name):
             os.mkdir(name, 0o755, dir_fd=folder)
-            _own(folder, name, Found("directory", 0o755))
+            _own(folder, name, PathState("directory", 0o755))
             os.fsync(folder)
     with _parent(root, path) as (folder, name):
         there = _found(folder, name)
@@ -81,15 +81,15 @@ def put(root: Path, path: str, wanted: Found) -> None:
 
 
 def is_empty(root: Path, path: str) -> bool:
-    """Whether the directory ``path`` holds nothing. Raises `Refused`, `OSError`."""
+    """Whether the directory ``path`` holds nothing. Raises `PlacementError`, `OSError`."""
     with _parent(root, f"{path}/.") as (folder, _):
         return not os.listdir(folder)
 
 
-def number(root: Path, database: str, name: str) -> int:
+def account_number(root: Path, database: str, name: str) -> int:
     """The number of a user (``passwd``) or group (``group``); not by NSS, which may wait for the network.
 
-    Raises `Refused`.
+    Raises `PlacementError`.
     """
     if not name:
         return 0
@@ -100,10 +100,10 @@ def number(root: Path, database: str, name: str) -> int:
             fields = line.split(":")
             if fields[0] == name and len(fields) > 2 and fields[2].isdecimal():
                 return int(fields[2])
-    raise Refused(f"there is no {'user' if database == 'passwd' else 'group'} {name}")
+    raise PlacementError(f"there is no {'user' if database == 'passwd' else 'group'} {name}")
 
 
-def home(root: Path, user: str) -> str:
+def home_of(root: Path, user: str) -> str:
     """The home directory of ``user``, "" if there is none."""
     with contextlib.suppress(FileNotFoundError):
         for line in (root / "etc/passwd").read_text("utf-8", "surrogateescape").splitlines():
@@ -151,27 +151,29 @@ def _enter(folder: int, name: str, path: str) -> int:
     except NotADirectoryError:
         if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             target = os.readlink(name, dir_fd=folder)
-            raise Refused(f"{path} is a link to {target}, and links are not followed: name the place itself") from None
-        raise Refused(f"{path} is no directory") from None
+            raise PlacementError(
+                f"{path} is a link to {target}, and links are not followed: name the place itself"
+            ) from None
+        raise PlacementError(f"{path} is no directory") from None
 
 
-def _found(folder: int, name: str) -> Found:
+def _found(folder: int, name: str) -> PathState:
     try:
         seen = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
-        return Found("nothing")
+        return PathState("nothing")
     mode, uid, gid = stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid
     if stat.S_ISDIR(seen.st_mode):
-        return Found("directory", mode, uid, gid)
+        return PathState("directory", mode, uid, gid)
     if stat.S_ISLNK(seen.st_mode):
-        return Found.of("link", os.fsencode(os.readlink(name, dir_fd=folder)), mode=0o777, uid=uid, gid=gid)
+        return PathState.of("link", os.fsencode(os.readlink(name, dir_fd=folder)), mode=0o777, uid=uid, gid=gid)
     if not stat.S_ISREG(seen.st_mode):
-        return Found("other", mode, uid, gid)
+        return PathState("other", mode, uid, gid)
     with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
-        return Found.of("file", file.read(), mode=mode, uid=uid, gid=gid)
+        return PathState.of("file", file.read(), mode=mode, uid=uid, gid=gid)
 
 
-def _replace(folder: int, name: str, wanted: Found) -> None:
+def _replace(folder: int, name: str, wanted: PathState) -> None:
     """A file or link in one step; hidden until it is whole, under a name that a killed run may have left."""
     beside = f".ordain-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
     with contextlib.suppress(FileNotFoundError):
@@ -194,7 +196,7 @@ def _replace(folder: int, name: str, wanted: Found) -> None:
         raise
 
 
-def _own(folder: int, name: str, wanted: Found) -> None:
+def _own(folder: int, name: str, wanted: PathState) -> None:
     fd = os.open(name, _FOLDER, dir_fd=folder)
     try:
         os.fchown(fd, wanted.uid, wanted.gid)

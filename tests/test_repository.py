@@ -166,7 +166,7 @@ def test_every_exception_of_the_agent_is_in_the_drawn_tree_below_its_base() -> N
     assert [name for name, base in drawn.items() if base not in exceptions[name]] == []
 
 
-TWO_CLASSES_OF_ONE_NAME = set("Choice Kind Refused Rule Source".split())
+TWO_CLASSES_OF_ONE_NAME = set("Kind Source".split())
 """To be renamed; the set only shrinks."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from ordain.agent.plan.explain import Hand
+from ordain.agent.plan.explain import OverrideFile
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.installed_units import drop_in_names, read_installed
 from ordain.transforms.systemd.unit_file import parse
@@ -23,7 +23,7 @@ ADMIN = ("etc/systemd/system.control", *RUNTIME[:2], "etc/systemd/system", RUNTI
 """Where an admin's files are that win over ours, highest first; ``systemctl set-property`` writes to the first two."""
 
 
-def hands(root: Path, unit: str, *, ours: bool) -> tuple[Hand, ...]:
+def hands(root: Path, unit: str, *, ours: bool) -> tuple[OverrideFile, ...]:
     """The files for ``unit`` that are not ours, in the order systemd reads them.
 
     ``ours``: the whole unit is ours, so that a fragment elsewhere takes its place; else it is the base of our drop-ins.
@@ -31,7 +31,7 @@ def hands(root: Path, unit: str, *, ours: bool) -> tuple[Hand, ...]:
     return tuple(_hands(root, unit, ours))
 
 
-def _hands(root: Path, unit: str, ours: bool) -> Iterator[Hand]:
+def _hands(root: Path, unit: str, ours: bool) -> Iterator[OverrideFile]:
     installed = read_installed(root).units.get(unit)
     for directory in RUNTIME:
         if (hand := _fragment(root, f"{directory}/{unit}", replaces=True)) is not None:
@@ -40,10 +40,10 @@ def _hands(root: Path, unit: str, ours: bool) -> Iterator[Hand]:
         # The generator's normal directory stands between /etc and /usr: only what is in /etc wins over ours.
         wins = installed.path.lstrip("/").startswith("etc/")
         if wins or not ours:
-            yield Hand(path=f"/{installed.path.lstrip('/')}", masks=installed.masked, replaces=wins)
+            yield OverrideFile(path=f"/{installed.path.lstrip('/')}", masks=installed.masked, replaces=wins)
     runtime = list(_drop_ins(root, RUNTIME, (*drop_in_names(unit), suffix(unit))))
     for path in sorted([*(installed.drop_ins if installed else ()), *runtime], key=lambda p: p.rpartition("/")[2]):
-        yield Hand(path=f"/{path.lstrip('/')}", assignments=_assignments(root, path))
+        yield OverrideFile(path=f"/{path.lstrip('/')}", assignments=_assignments(root, path))
 
 
 def edits(root: Path, units: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
@@ -70,11 +70,11 @@ def _drop_ins(root: Path, directories: Iterable[str], units: Iterable[str]) -> I
                     yield f"{directory}/{unit}.d/{name}"
 
 
-def _fragment(root: Path, path: str, *, replaces: bool) -> Hand | None:
+def _fragment(root: Path, path: str, *, replaces: bool) -> OverrideFile | None:
     if (root / path).is_symlink() and rootfs.chase(root, path) == root / "dev/null":
-        return Hand(path=f"/{path}", masks=True, replaces=replaces)
+        return OverrideFile(path=f"/{path}", masks=True, replaces=replaces)
     data = rootfs.read(root, path)
-    return None if data is None else Hand(path=f"/{path}", masks=not data, replaces=replaces)
+    return None if data is None else OverrideFile(path=f"/{path}", masks=not data, replaces=replaces)
 
 
 def _assignments(root: Path, path: str) -> tuple[tuple[str, str, str], ...]:

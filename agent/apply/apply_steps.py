@@ -45,15 +45,15 @@ from ordain.agent.apply.protected_units import remember_session
 from ordain.agent.apply.trial import Trials
 from ordain.agent.apply.verdicts import unloadable
 from ordain.agent.errors import DamagedGeneration, ShuttingDown
-from ordain.agent.model import Applied, Generation, Job, Observed, Outcome, Plan, UnitState, Verb, Verdict, to_json
-from ordain.agent.plan.diff import contents
-from ordain.agent.plan.outcome import ROLLED_BACK, status, undone, why
+from ordain.agent.model import Applied, Generation, Job, Observed, Outcome, Plan, UnitState, UnitVerdict, Verb, to_json
+from ordain.agent.plan.diff import placed_units
+from ordain.agent.plan.outcome import ROLLED_BACK, blame, exit_status, rolled_back
 from ordain.agent.plan.planner import plan
-from ordain.agent.plan.rollback_plan import undo
-from ordain.agent.plan.stale_processes import overtaken, record, touched
-from ordain.agent.state.apply_journal import Entry, Journal, Phase, left
+from ordain.agent.plan.rollback_plan import rollback_plan
+from ordain.agent.plan.stale_processes import affected_units, applied_units, restart_if_running
+from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry, remaining_jobs
 from ordain.agent.state.boot_record import boot_id
-from ordain.agent.state.decisions import Decided, Decisions, RejectedGeneration
+from ordain.agent.state.decisions import Decisions, DecisionState, RejectedGeneration
 from ordain.agent.state.store import Store
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError
@@ -70,7 +70,7 @@ class ApplyListener(Protocol):
     def planned(self, plan: Plan) -> None:
         """Hear that a plan is about to be carried out."""
 
-    def judged(self, verdict: Verdict) -> None:
+    def judged(self, verdict: UnitVerdict) -> None:
         """Hear that the job of one unit has ended."""
 
     def ended(self, outcome: Outcome) -> None:
@@ -88,7 +88,7 @@ class PlannedApply:
     plan: Plan
     new: Generation
     observed: Observed
-    decided: Decided
+    decided: DecisionState
     caller: int = 0
 
 
@@ -101,7 +101,7 @@ class Progress:
     still to be done, ``done_before`` were done by an agent that was killed.
     """
 
-    entry: Entry
+    entry: JournalEntry
     new: Generation
     observed: Observed
     caller: int
@@ -109,7 +109,7 @@ class Progress:
     invocations: Mapping[str, str] = field(default_factory=dict)
     jobs: tuple[Job, ...] = ()
     done_before: tuple[Job, ...] = ()
-    verdicts: tuple[Verdict, ...] = ()
+    verdicts: tuple[UnitVerdict, ...] = ()
 
     @property
     def plan(self) -> Plan:
@@ -131,7 +131,7 @@ class Progress:
         """Return whether the apply is to blame for a failure so far."""
         return any(verdict.blamed for verdict in self.verdicts)
 
-    def judged(self, verdicts: Iterable[Verdict]) -> Progress:
+    def judged(self, verdicts: Iterable[UnitVerdict]) -> Progress:
         """Return the progress with more verdicts."""
         return replace(self, verdicts=(*self.verdicts, *verdicts))
 
@@ -142,7 +142,7 @@ class Progress:
             hash=self.new.hash,
             plan=self.plan,
             verdicts=self.verdicts,
-            exit_status=status(self.verdicts, self.plan.problems),
+            exit_status=exit_status(self.verdicts, self.plan.problems),
             started=self.entry.started,
             usec=usec,
         )
@@ -160,7 +160,7 @@ class ApplySteps:
         writer: GenerationWriter,
         decisions: Decisions,
         trials: Trials,
-        journal: Journal,
+        journal: ApplyJournal,
         observer: Observer,
         guard: ConnectivityGuard,
         repair: GeneratorRepair,
@@ -183,8 +183,8 @@ class ApplySteps:
         remember_session(self._root, planned.caller)
         before = await baseline(self._systemd, planned.observed)
         await self._guard.watch(planned.plan, planned.observed, planned.new.number, caller=planned.caller)
-        entry = Entry(
-            phase=Phase.STOP,
+        entry = JournalEntry(
+            phase=ApplyPhase.STOP,
             number=planned.new.number,
             plan=planned.plan,
             started=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -203,36 +203,36 @@ class ApplySteps:
         if new is None:
             self._journal.end()
             return None
-        if entry.phase is Phase.BACK:
+        if entry.phase is ApplyPhase.BACK:
             return await self.roll_back(entry, new, caller=caller)
         units = {job.unit for job in (*entry.plan.stops, *entry.plan.jobs)}
         observed = Observed(units=await self._systemd.inspect(units))
         return await self._carry_out(entry, new, observed, caller)
 
-    async def roll_back(self, entry: Entry, bad: Generation, *, caller: int = 0) -> Outcome:
+    async def roll_back(self, entry: JournalEntry, bad: Generation, *, caller: int = 0) -> Outcome:
         """Undo ``entry``, which failed while it placed ``bad``: plan the way to the generation before, carry it out."""
         assert entry.failed is not None
         last = self._store.known(entry.plan.from_hash)
         self._reject(entry.failed)
         observed = await self._observer.for_plan(bad, last, caller=caller)
-        steps = undo(plan(bad, last, observed), last, observed, entry.running)
+        steps = rollback_plan(plan(bad, last, observed), last, observed, entry.running)
         if unheard(entry.failed.verdicts):  # no process has the new definitions, so none needs the old ones again
             steps = replace(steps, jobs=tuple(job for job in steps.jobs if job.verb is Verb.START))
-        back = replace(entry, phase=Phase.STOP, number=last.number, plan=steps, invocations={})
+        back = replace(entry, phase=ApplyPhase.STOP, number=last.number, plan=steps, invocations={})
         outcome = await self._carry_out(back, last, observed, caller)
         for unit in {member.unit for member in bad.members} - {member.unit for member in last.members}:
             with contextlib.suppress(BusError):  # PID 1 has already forgotten most of them
                 await self._systemd.reset_failed(unit)
         return outcome
 
-    def _generation_of(self, entry: Entry) -> Generation | None:
+    def _generation_of(self, entry: JournalEntry) -> Generation | None:
         """Return the generation that ``entry`` places, None if it is not kept anywhere any more."""
         with contextlib.suppress(KeyError, DamagedGeneration):
             return self._store.load(entry.number)
         known = self._store.known(entry.plan.to_hash)
         return known if known.hash == entry.plan.to_hash else None
 
-    async def _carry_out(self, entry: Entry, new: Generation, observed: Observed, caller: int) -> Outcome:
+    async def _carry_out(self, entry: JournalEntry, new: Generation, observed: Observed, caller: int) -> Outcome:
         """Run the steps of ``entry`` from its phase on; then commit, or roll back if the apply has failed."""
         began = time.monotonic()
         if self.listener:
@@ -245,9 +245,9 @@ class ApplySteps:
         outcome = progress.outcome(usec=int((time.monotonic() - began) * 1_000_000))
         await record_applied(self._systemd, self._store, progress)
         if await self._has_failed(progress):
-            failed = replace(outcome, why=why(progress.verdicts))
+            failed = replace(outcome, why=blame(progress.verdicts))
             self._journal.fail(failed)
-            return await self.roll_back(replace(entry, phase=Phase.BACK, failed=failed), new, caller=caller)
+            return await self.roll_back(replace(entry, phase=ApplyPhase.BACK, failed=failed), new, caller=caller)
         return await self._finish(progress, outcome)
 
     # The steps, in the order of the table `STEPS`.
@@ -256,13 +256,13 @@ class ApplySteps:
         return progress.judged(await self._run_jobs(progress, progress.plan.stops))
 
     async def _place(self, progress: Progress) -> Progress:
-        self._journal.advance(Phase.PLACE)
+        self._journal.advance(ApplyPhase.PLACE)
         self._store.commit_trial(progress.new, boot_id(self._root))
         return progress
 
     async def _reload(self, progress: Progress) -> Progress:
         missing = await self._repair.read(progress.new) if progress.plan.reload else []
-        states = await self._systemd.inspect(touched(progress.plan), INVOCATION_ID)
+        states = await self._systemd.inspect(affected_units(progress.plan), INVOCATION_ID)
         wrong = unloadable(progress.plan.jobs, states)
         return replace(
             progress.judged([*missing, *wrong]),
@@ -280,13 +280,17 @@ class ApplySteps:
     async def _act(self, progress: Progress) -> Progress:
         if await self._has_failed(progress):  # before any process had to hear of it
             return progress
-        self._journal.advance(Phase.ACT, progress.invocations)
-        return progress.judged(await self._run_jobs(progress, overtaken(progress.jobs, progress.states)))
+        self._journal.advance(ApplyPhase.ACT, progress.invocations)
+        return progress.judged(await self._run_jobs(progress, restart_if_running(progress.jobs, progress.states)))
 
     async def _resume_act(self, progress: Progress) -> Progress:
         """Do the jobs that the agent had not done when it was killed, and judge the others."""
         entry = progress.entry
-        jobs = left(entry.plan.jobs, entry.invocations, progress.observed) if entry.phase is Phase.ACT else ()
+        jobs = (
+            remaining_jobs(entry.plan.jobs, entry.invocations, progress.observed)
+            if entry.phase is ApplyPhase.ACT
+            else ()
+        )
         done = tuple(job for job in entry.plan.jobs if job not in jobs)
         progress = replace(progress, invocations=dict(entry.invocations), jobs=jobs, done_before=done)
         return progress.judged(await self._run_jobs(progress, jobs))
@@ -312,7 +316,7 @@ class ApplySteps:
 
     async def _finish(self, progress: Progress, outcome: Outcome) -> Outcome:
         """Commit the generation, unless it was rolled back or is on trial, and record the outcome."""
-        self._journal.advance(Phase.PROVE)
+        self._journal.advance(ApplyPhase.PROVE)
         trial = self._trials.pending()
         if progress.rolls_back:
             outcome = self._rolled_back(progress.entry, outcome)
@@ -331,9 +335,9 @@ class ApplySteps:
             self.listener.ended(outcome)
         return outcome
 
-    def _rolled_back(self, entry: Entry, outcome: Outcome) -> Outcome:
+    def _rolled_back(self, entry: JournalEntry, outcome: Outcome) -> Outcome:
         assert entry.failed is not None
-        outcome = undone(entry.failed, outcome, entry.failing)
+        outcome = rolled_back(entry.failed, outcome, entry.failing)
         self._reject(entry.failed, complete=outcome.exit_status == ROLLED_BACK)
         self._decisions.stand(entry.decided)
         self._trials.clear()
@@ -354,7 +358,7 @@ class ApplySteps:
             RejectedGeneration(number=failed.generation, hash=failed.hash, why=failed.why, complete=complete)
         )
 
-    async def _run_jobs(self, progress: Progress, jobs: Sequence[Job]) -> list[Verdict]:
+    async def _run_jobs(self, progress: Progress, jobs: Sequence[Job]) -> list[UnitVerdict]:
         """Have PID 1 do ``jobs``, and judge each of them, and each that was done before."""
         if not jobs and not progress.done_before:
             return []
@@ -384,13 +388,13 @@ class ApplyStep:
     """One step, and the phases of the journal from which an apply runs it: a resumed one leaves out earlier steps."""
 
     run: Callable[[ApplySteps, Progress], Awaitable[Progress]]
-    phases: frozenset[Phase]
+    phases: frozenset[ApplyPhase]
 
 
-_FROM_STOP = frozenset({Phase.STOP})
-_FROM_PLACE = frozenset({Phase.STOP, Phase.PLACE})
-_RESUMED_LATER = frozenset({Phase.ACT, Phase.PROVE})
-_ALWAYS = frozenset({Phase.STOP, Phase.PLACE, Phase.ACT, Phase.PROVE})
+_FROM_STOP = frozenset({ApplyPhase.STOP})
+_FROM_PLACE = frozenset({ApplyPhase.STOP, ApplyPhase.PLACE})
+_RESUMED_LATER = frozenset({ApplyPhase.ACT, ApplyPhase.PROVE})
+_ALWAYS = frozenset({ApplyPhase.STOP, ApplyPhase.PLACE, ApplyPhase.ACT, ApplyPhase.PROVE})
 STEPS = (
     ApplyStep(ApplySteps._stop, _FROM_STOP),
     ApplyStep(ApplySteps._place, _FROM_PLACE),
@@ -404,19 +408,19 @@ STEPS = (
 
 
 async def record_applied(systemd: Systemd, store: Store, progress: Progress) -> None:
-    """Record the processes that run now, each with the definition it has (`stale_processes.record`)."""
+    """Record the processes that run now, each with the definition it has (`stale_processes.applied_units`)."""
     new, steps = progress.new, progress.plan
     before = store.read_applied()
     known = before.units if before else {}
-    placed = contents(new)
+    placed = placed_units(new)
     names = {name for name in {member.unit for member in new.members} | placed.keys() if not is_template(name)}
     states = await systemd.list_units(names)
     running = {name for name, state in states.items() if state.running}
     # Nothing has changed for the other units: if somebody restarted one of them, its process has all of its definition.
-    fresh = touched(steps) | {change.unit for change in steps.changes} | names - known.keys()
+    fresh = affected_units(steps) | {change.unit for change in steps.changes} | names - known.keys()
     asked = await systemd.inspect(running & fresh, INVOCATION_ID)
     well = {verdict.unit for verdict in progress.verdicts if verdict.ok}
-    units = record(
+    units = applied_units(
         before,
         steps,
         hashes={name: placed[name].hash if name in fresh else known[name].hash for name in names & placed.keys()},

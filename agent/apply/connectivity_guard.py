@@ -14,7 +14,7 @@ from pathlib import Path
 from ordain.agent.apply.reachability import NetworkPeer, PeerKind, lost_peers, reached_peers
 from ordain.agent.apply.trial import TrialRequest, Trials, begin
 from ordain.agent.generation import digest
-from ordain.agent.model import Generation, Observed, Plan, Verdict
+from ordain.agent.model import Generation, Observed, Plan, UnitVerdict
 from ordain.agent.plan.network_changes import network_change, touches_network
 from ordain.agent.settings import CALLER_HOST, GATEWAY, SOURCE, Settings, read_settings
 from ordain.agent.state.store import Store
@@ -58,7 +58,7 @@ class ConnectivityGuard:
             request = TrialRequest(plan=planned, observed=observed, number=number, seconds=seconds, peers=before)
             await begin(self._systemd, self._trials, request)
 
-    async def lost(self) -> list[Verdict]:
+    async def lost(self) -> list[UnitVerdict]:
         """Return a verdict for each peer that the change has cost and that does not come back in time."""
         trial = self._trials.pending()
         if trial is None or not trial.peers:
@@ -67,7 +67,7 @@ class ConnectivityGuard:
         if trial.automatic:
             self._trials.write(trial.ending_in(within_sec + LAST_ANSWER_SEC))
         return [
-            Verdict(
+            UnitVerdict(
                 unit="network",
                 ok=False,
                 what=f"{peer} is no longer reachable (waited {within_sec:g} s)",

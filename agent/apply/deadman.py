@@ -20,7 +20,7 @@ from ordain.agent.apply.trial import AGENT, Trial, Trials
 from ordain.agent.compile.executor import run_inline
 from ordain.agent.errors import Busy, Failure
 from ordain.agent.model import Verb
-from ordain.agent.system.apply_lock import holder, locked
+from ordain.agent.system.apply_lock import lock_holder, locked
 from ordain.agent.system.bus_pystemd import Pystemd
 from ordain.agent.system.sd_notify import notify
 from ordain.agent.system.systemd1 import Systemd
@@ -83,7 +83,7 @@ async def _break_lock(root: Path) -> None:
             async with locked(root, 0.5):
                 return
         except Busy:
-            if pid := holder(root):
+            if pid := lock_holder(root):
                 log.warning("process %d holds the lock; killing it", pid)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

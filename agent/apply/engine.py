@@ -20,8 +20,8 @@ from ordain.agent.apply.trial import TrialRequest, Trials, begin
 from ordain.agent.compile.compile_cache import CompileCache
 from ordain.agent.compile.executor import Executor
 from ordain.agent.errors import AlreadyRejected
-from ordain.agent.model import NONE, Changes, Generation, Observed, Outcome, Plan, RawDocument
-from ordain.agent.plan.outcome import status
+from ordain.agent.model import NO_CHANGES, ChangesByUnit, Generation, Observed, Outcome, Plan, RawDocument
+from ordain.agent.plan.outcome import exit_status
 from ordain.agent.plan.planner import plan
 from ordain.agent.state.decisions import Decisions, RejectedGeneration
 from ordain.agent.state.store import Store
@@ -116,7 +116,9 @@ class Engine:
                 before = replace(before, pin=None)
             if self._is_in_force(planned, old, new):
                 self._decisions.stand(self._decisions.after(old, request.instead_of, pause=request.pause))
-                return Outcome(generation=old.number, hash=old.hash, plan=planned, exit_status=status((), problems))
+                return Outcome(
+                    generation=old.number, hash=old.hash, plan=planned, exit_status=exit_status((), problems)
+                )
             new = await asyncio.to_thread(self._writer.save, new)
             await self._decide(request, planned, observed, new)
             return await self._steps.start(
@@ -128,7 +130,7 @@ class Engine:
         *,
         released: Units = NO_UNITS,
         overdue: Units = NO_UNITS,
-        rotated: Changes = NONE,
+        rotated: ChangesByUnit = NO_CHANGES,
         caller: int = 0,
     ) -> Outcome | None:
         """Bring the machine back to the generation in force; return None if there is nothing to do.

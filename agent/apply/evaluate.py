@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from ordain.agent.apply.health_probe import ask
 from ordain.agent.apply.jobs import Done
 from ordain.agent.apply.verdicts import verdict
-from ordain.agent.model import Generation, Observed, UnitState, Verb, Verdict
+from ordain.agent.model import Generation, Observed, UnitState, UnitVerdict, Verb
 from ordain.agent.system.bus import get
 from ordain.agent.system.systemd1 import NAME, UNIT, Systemd, unit_path
 from ordain.transforms.model import HealthCheck
@@ -62,7 +62,7 @@ async def judge(
     generation: Generation,
     before: Baseline,
     invocations: Mapping[str, str],
-) -> list[Verdict]:
+) -> list[UnitVerdict]:
     """A verdict for each job. ``generation`` is the one applied, ``invocations`` the processes before the jobs."""
     services = [d for d in done if d.job.verb is not Verb.STOP and d.job.unit.endswith((".service", ".socket"))]
     wrong: Mapping[str, str] = {}
@@ -83,13 +83,13 @@ async def judge(
 
 
 async def bystanders(
-    systemd: Systemd, generation: Generation, judged: Sequence[Verdict], before: Baseline
-) -> list[Verdict]:
+    systemd: Systemd, generation: Generation, judged: Sequence[UnitVerdict], before: Baseline
+) -> list[UnitVerdict]:
     """Members that ran before, got no job, and have failed since: an apply is to blame for what it takes along."""
     names = {member.unit for member in generation.members} & before.running
     states = await systemd.list_units(names - {each.unit for each in judged} - before.failing)
     return [
-        Verdict(unit=state.name, ok=False, what="failed along with this apply", blamed=True)
+        UnitVerdict(unit=state.name, ok=False, what="failed along with this apply", blamed=True)
         for state in states.values()
         if state.active_state == "failed" or state.sub_state in _AGAIN
     ]
@@ -124,7 +124,7 @@ async def _ask(systemd: Systemd, unit: str, health: HealthCheck) -> str:
         asking.cancel()
 
 
-def _lasts(done: Done, judged: Verdict, state: UnitState, invocation: str) -> Verdict:
+def _lasts(done: Done, judged: UnitVerdict, state: UnitState, invocation: str) -> UnitVerdict:
     """Whether what seems well is so: no restart since a start, and after a reload the process of before."""
     if not judged.ok:
         return judged
@@ -135,7 +135,7 @@ def _lasts(done: Done, judged: Verdict, state: UnitState, invocation: str) -> Ve
     return judged
 
 
-def _blame(done: Done, judged: Verdict, before: Baseline) -> Verdict:
+def _blame(done: Done, judged: UnitVerdict, before: Baseline) -> UnitVerdict:
     if judged.unit in before.failing:
         return replace(judged, what=f"{judged.what}; it had failed before, too")
     return replace(judged, blamed=done.job.verb is not Verb.STOP and judged.result not in _NOBODYS)

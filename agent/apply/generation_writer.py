@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ordain.agent.model import Generation
 from ordain.agent.state.store import NotPersistent, Store
-from ordain.agent.status import Condition
+from ordain.agent.status import StatusCondition
 
 NOT_PERSISTENT = "NotPersistent"
 NOT_IN_HISTORY = "NotInHistory"
@@ -21,10 +21,10 @@ class GenerationWriter:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._conditions: dict[str, Condition] = {}
+        self._conditions: dict[str, StatusCondition] = {}
 
     @property
-    def conditions(self) -> tuple[Condition, ...]:
+    def conditions(self) -> tuple[StatusCondition, ...]:
         """Return one condition for each kind of write that failed last time."""
         return tuple(self._conditions.values())
 
@@ -43,4 +43,4 @@ class GenerationWriter:
     def _report(self, code: str, unsaved: NotPersistent | None) -> None:
         self._conditions.pop(code, None)
         if unsaved:
-            self._conditions[code] = Condition(code=code, what=unsaved.what)
+            self._conditions[code] = StatusCondition(code=code, what=unsaved.what)

@@ -10,11 +10,11 @@ from ordain.agent.apply.admin_overrides import ADMIN
 from ordain.agent.apply.jobs import act
 from ordain.agent.apply.observe import look
 from ordain.agent.apply.verdicts import missing, overridden
-from ordain.agent.model import Generation, Job, Verb, Verdict
+from ordain.agent.model import Generation, Job, UnitVerdict, Verb
 from ordain.agent.state.boot_record import boot_id
-from ordain.agent.state.holds import as_placed
+from ordain.agent.state.holds import with_machine_holds
 from ordain.agent.state.store import Store
-from ordain.agent.status import Condition
+from ordain.agent.status import StatusCondition
 from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.artifacts import UnitFile
@@ -42,22 +42,22 @@ class GeneratorRepair:
         self._store = store
         self._absent: tuple[str, ...] = ()
         self._reload_sec = 0.0
-        self.overridden: tuple[Condition, ...] = ()
+        self.overridden: tuple[StatusCondition, ...] = ()
 
     @property
-    def conditions(self) -> tuple[Condition, ...]:
+    def conditions(self) -> tuple[StatusCondition, ...]:
         """Return the conditions about files that are missing or overridden, and about a slow reload."""
         conditions = []
         if self._absent:
             shown = ", ".join(self._absent[:3]) + " …" * (len(self._absent) > 3)
-            conditions.append(Condition(code="NotPlaced", what=f"the generator did not place {shown}"))
+            conditions.append(StatusCondition(code="NotPlaced", what=f"the generator did not place {shown}"))
         if self._reload_sec > SLOW_SEC:
             what = f"a reload of the manager took {self._reload_sec:.0f} s, in which PID 1 did nothing else"
             hint = "all generators run in it (systemd.generator(7)); is one of another package slow?"
-            conditions.append(Condition(code="SlowReload", what=what, hint=hint))
+            conditions.append(StatusCondition(code="SlowReload", what=what, hint=hint))
         return (*conditions, *self.overridden)
 
-    async def read(self, generation: Generation) -> list[Verdict]:
+    async def read(self, generation: Generation) -> list[UnitVerdict]:
         """Have PID 1 read the generation that is placed now; return a verdict for each file that was not placed.
 
         This is the one reload of an apply. If the generator leaves a file out, it runs a second time.
@@ -65,13 +65,13 @@ class GeneratorRepair:
         began = time.monotonic()
         await self._systemd.reload()
         self._reload_sec = time.monotonic() - began
-        wanted = as_placed(self._root, generation)
+        wanted = with_machine_holds(self._root, generation)
         absent = missing(wanted, self._root)
         if absent:
             await self._systemd.reload()
             absent = missing(wanted, self._root)
         return [
-            Verdict(unit=path.rpartition("/")[2], ok=False, what=f"{path} was not placed by the generator")
+            UnitVerdict(unit=path.rpartition("/")[2], ok=False, what=f"{path} was not placed by the generator")
             for path in absent
         ]
 
@@ -82,7 +82,7 @@ class GeneratorRepair:
         (docs/design/systemd.md, fact 13); they are started again.
         """
         async with locked(self._root, LOCK_SEC):
-            wanted = as_placed(self._root, self._last_applied())
+            wanted = with_machine_holds(self._root, self._last_applied())
             absent = missing(wanted, self._root)
             # Our own reload is reported to us, too. A file that it did not bring back, no further reload does.
             again = absent not in ((), self._absent)
@@ -114,7 +114,7 @@ class GeneratorRepair:
         units = {unit for unit in units if {unit, template_of(unit)} & others and not is_template(unit)}
         states = await self._systemd.inspect(units, PLACED)
         self.overridden = tuple(
-            Condition(code="Overridden", what=f"{unit}: {what}", item=unit)
+            StatusCondition(code="Overridden", what=f"{unit}: {what}", item=unit)
             for unit, what in overridden(generation, states)
         )
 

@@ -9,7 +9,7 @@ from ordain.agent.apply.engine import BUSY_SEC, Engine
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.model import Generation, Hold, Outcome
 from ordain.agent.state.boot_record import boot_id
-from ordain.agent.state.holds import as_placed, read_holds, write_holds
+from ordain.agent.state.holds import read_holds, with_machine_holds, write_holds
 from ordain.agent.state.store import Store
 from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
@@ -46,7 +46,7 @@ class UnitHolds:
             now = datetime.now(UTC).isoformat(timespec="seconds")
             runs = any(state.running for state in states.values())
             held = Hold(since=now, stopped=not runs, unmask=unmask)
-            before = as_placed(self._root, generation)
+            before = with_machine_holds(self._root, generation)
             write_holds(self._root, {**holds, unit: held})
             await self._place(before)
             return held
@@ -58,7 +58,7 @@ class UnitHolds:
             if unit not in holds:
                 hint = near(unit, holds)
                 raise Failure(f"{unit} is not held" + (f"; {hint}" if hint else ""))
-            before = as_placed(self._root, self._store.applied())
+            before = with_machine_holds(self._root, self._store.applied())
             write_holds(self._root, {name: held for name, held in holds.items() if name != unit})
         # First the jobs, then the mask: a job that stops the unit must still find it unmasked.
         released = _with_starters(self._store.applied(), unit)
@@ -73,7 +73,7 @@ class UnitHolds:
         ``before`` is the generation as it was placed under the old holds; nothing is done if that has not changed.
         """
         generation = self._store.applied()
-        if as_placed(self._root, generation) == before:
+        if with_machine_holds(self._root, generation) == before:
             return
         self._store.commit_trial(generation, boot_id(self._root))
         try:

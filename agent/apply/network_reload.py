@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ordain.agent.model import Verdict
+from ordain.agent.model import UnitVerdict
 from ordain.agent.plan.network_changes import NetworkChange
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError
@@ -41,11 +41,11 @@ class Networking:
     def __init__(self, systemd: Systemd, root: Path) -> None:
         self._systemd, self._root = systemd, root
 
-    async def change(self, change: NetworkChange) -> list[Verdict]:
+    async def change(self, change: NetworkChange) -> list[UnitVerdict]:
         """Make ``change`` real; a verdict for each program that could not."""
         states = await self._systemd.list_units((NETWORKD, MANAGER, IFUPDOWN, UDEV))
         runs = {unit for unit, state in states.items() if state.running}
-        wrong: list[Verdict] = []
+        wrong: list[UnitVerdict] = []
         commands = list(self._commands(change, runs))
         if commands:
             said = await run(
@@ -113,5 +113,5 @@ class Networking:
         return await self._systemd.bus.call(NAME, PATH, f"{NAME}.Manager", member, signature, *body)
 
 
-def _failed(unit: str, what: str) -> Verdict:
-    return Verdict(unit=unit, ok=False, what=f"cannot bring the network up: {what}", result=RESULT, blamed=True)
+def _failed(unit: str, what: str) -> UnitVerdict:
+    return UnitVerdict(unit=unit, ok=False, what=f"cannot bring the network up: {what}", result=RESULT, blamed=True)

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from ordain.agent.apply.kept_out_units import KeptOutUnits
 from ordain.agent.apply.protected_units import roles
-from ordain.agent.generation import keep_running, with_starters
+from ordain.agent.generation import holds_with_starters, keep_running
 from ordain.agent.model import Change, Effect, Generation, Observed
 from ordain.agent.plan.diff import diff
-from ordain.agent.plan.planner import units
-from ordain.agent.plan.stale_processes import waits
+from ordain.agent.plan.stale_processes import pending_changes
+from ordain.agent.plan.unit_view import units_to_observe
 from ordain.agent.state.holds import read_holds
-from ordain.agent.state.source_loss_record import read_loss
+from ordain.agent.state.source_loss_record import read_source_loss
 from ordain.agent.state.store import Store
 from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
 from ordain.transforms.model import OnRemove, Wanted
@@ -48,7 +48,9 @@ class Observer:
         """Return what `plan` needs to lead from ``old`` to ``new``. Raises `UnreadableHolds`."""
         changes = diff(old, new)
         was, will = await asyncio.to_thread(lambda: (self.with_kept_out(old), self.with_kept_out(new)))
-        states = await look(self._systemd, units(was, will, changes), closely={change.unit for change in changes})
+        states = await look(
+            self._systemd, units_to_observe(was, will, changes), closely={change.unit for change in changes}
+        )
         observed = replace(
             states,
             kept_out=was.members[len(old.members) :],
@@ -66,7 +68,7 @@ class Observer:
         applied = self._store.read_applied()
         behind = [unit for unit, was in applied.units.items() if was.waits] if applied else []
         states = await self._systemd.inspect(behind, INVOCATION_ID)
-        waiting = waits(applied, {name: s.invocation_id for name, s in states.items() if s.running})
+        waiting = pending_changes(applied, {name: s.invocation_id for name, s in states.items() if s.running})
         changed = {c.unit for c in changes if c.effect in (Effect.RELOAD, Effect.RESTART)}
         changed |= {m.unit for m in new.members if m.wanted in (Wanted.STOPPED, Wanted.MASKED) or not m.item}
         started = {m.starts for m in new.members if m.unit in changed}
@@ -75,7 +77,7 @@ class Observer:
             observed,
             waits=waiting,
             holds=read_holds(self._root),
-            lost=frozenset(read_loss(self._root).stopped),
+            lost=frozenset(read_source_loss(self._root).stopped),
             protected=await roles(self._systemd, candidates, self._root, caller=caller),
         )
 
@@ -90,7 +92,7 @@ class Observer:
         """
         wanted = {member.unit for member in new.members}
         removed = {member.unit: member for member in last.members if member.unit not in wanted}
-        held = with_starters(read_holds(self._root), last.members).keys() & removed.keys()
+        held = holds_with_starters(read_holds(self._root), last.members).keys() & removed.keys()
         untouchable = held | (await roles(self._systemd, removed, self._root, caller=caller)).keys()
         may_stay = untouchable | {unit for unit, member in removed.items() if member.on_remove is OnRemove.KEEP}
         if not may_stay:

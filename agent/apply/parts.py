@@ -26,7 +26,7 @@ from ordain.agent.apply.observe import Observer
 from ordain.agent.apply.rollback import Rollback
 from ordain.agent.apply.trial import Trials
 from ordain.agent.compile.executor import Executor
-from ordain.agent.state.apply_journal import Journal
+from ordain.agent.state.apply_journal import ApplyJournal
 from ordain.agent.state.decisions import Decisions
 from ordain.agent.state.store import Store
 from ordain.agent.system.systemd1 import Systemd
@@ -53,7 +53,7 @@ class ApplyParts:
 
 def build_parts(*, systemd: Systemd, executor: Executor, root: Path) -> ApplyParts:
     """Build all parts for the machine below ``root``; documents are compiled by ``executor``."""
-    store, decisions, trials, journal = Store(root), Decisions(root), Trials(root), Journal(root)
+    store, decisions, trials, journal = Store(root), Decisions(root), Trials(root), ApplyJournal(root)
     writer = GenerationWriter(store)
     observer = Observer(systemd=systemd, root=root, store=store)
     repair = GeneratorRepair(systemd=systemd, root=root, store=store)

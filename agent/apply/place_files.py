@@ -15,7 +15,7 @@ from ordain.agent.apply import host_settings
 from ordain.agent.apply.jobs import act
 from ordain.agent.apply.network_reload import Networking
 from ordain.agent.apply.verdicts import NOT_LOADED
-from ordain.agent.model import Generation, Job, Observed, Plan, Verb, Verdict
+from ordain.agent.model import Generation, Job, Observed, Plan, UnitVerdict, Verb
 from ordain.agent.plan.network_changes import network_change
 from ordain.agent.system.systemd1 import Systemd
 from ordain.agent.system.transient_units import run
@@ -40,7 +40,7 @@ class Files:
         self._systemd, self._root = systemd, root
         self._networking = Networking(systemd, root)
 
-    async def make_real(self, old: Generation, new: Generation, plan: Plan, *, back: bool) -> list[Verdict]:
+    async def make_real(self, old: Generation, new: Generation, plan: Plan, *, back: bool) -> list[UnitVerdict]:
         """Place the files of ``plan``, have those of the network read and, but on the way ``back``, the others checked.
 
         What is wrong with them.
@@ -55,7 +55,7 @@ class Files:
             wrong += await self._networking.change(change)
         return wrong if wrong or back else await self.check(new, plan)
 
-    async def place(self, *, remote: bool) -> list[Verdict]:
+    async def place(self, *, remote: bool) -> list[UnitVerdict]:
         """Place the files of the generation that the generator has chosen; a verdict for each that cannot be.
 
         One that could not be placed before either is no fault of this apply.
@@ -71,7 +71,7 @@ class Files:
                 found.append(_misplaced(each.job.unit, what, True))
         return found
 
-    async def check(self, new: Generation, plan: Plan) -> list[Verdict]:
+    async def check(self, new: Generation, plan: Plan) -> list[UnitVerdict]:
         """Have each service look at its files before it hears of them; a verdict for each that finds fault.
 
         Asked are those that get a job, and those whose files change: the next start of theirs is nobody's to check.
@@ -83,7 +83,7 @@ class Files:
         verdicts = [await self._check(member) for member in there]
         return [verdict for verdict in verdicts if not verdict.ok]
 
-    async def _check(self, member: Member) -> Verdict:
+    async def _check(self, member: Member) -> UnitVerdict:
         wrong = await run(
             self._systemd,
             CHECK.format(unit=member.unit),
@@ -92,7 +92,9 @@ class Files:
             said=self._root / SAID / member.unit,
             seconds=CHECK_SEC,
         )
-        return _unchecked(member, wrong) if wrong else Verdict(unit=member.unit, ok=True, what="finds its files good")
+        return (
+            _unchecked(member, wrong) if wrong else UnitVerdict(unit=member.unit, ok=True, what="finds its files good")
+        )
 
     def _problems(self) -> dict[str, str]:
         """What the last runs could not place, by path."""
@@ -105,7 +107,7 @@ class Files:
         return found
 
 
-def unheard(verdicts: Iterable[Verdict]) -> bool:
+def unheard(verdicts: Iterable[UnitVerdict]) -> bool:
     """Whether an apply came to an end before any unit heard of what is new."""
     return any(verdict.result in (NOT_PLACED, CHECK_FAILED, NOT_LOADED) and verdict.blamed for verdict in verdicts)
 
@@ -119,10 +121,10 @@ def _has_remote(generation: Generation) -> bool:
     return any(isinstance(artifact, PlacedFile) and artifact.remote for artifact in generation.artifacts)
 
 
-def _misplaced(path: str, what: str, blamed: bool) -> Verdict:
-    return Verdict(unit=path, ok=False, what=f"is not placed: {what}", result=NOT_PLACED, blamed=blamed)
+def _misplaced(path: str, what: str, blamed: bool) -> UnitVerdict:
+    return UnitVerdict(unit=path, ok=False, what=f"is not placed: {what}", result=NOT_PLACED, blamed=blamed)
 
 
-def _unchecked(member: Member, said: str) -> Verdict:
+def _unchecked(member: Member, said: str) -> UnitVerdict:
     what = f"finds fault with its files: {said}"
-    return Verdict(unit=member.unit, ok=False, what=what, result=CHECK_FAILED, blamed=True)
+    return UnitVerdict(unit=member.unit, ok=False, what=what, result=CHECK_FAILED, blamed=True)

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from ordain.agent.plan.unit_view import SESSION
+from ordain.agent.plan.unit_view import SESSION_ROLE
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import DBUS, DBUS_PATH, BusError
 from ordain.agent.system.systemd1 import Systemd
@@ -64,8 +64,8 @@ async def roles(systemd: Systemd, units: Iterable[str], root: Path, *, caller: i
     found: dict[str, str] = {}
     for process in {caller, *(leader for leader, _ in _remembered(root))} - {0}:
         for pid in _ancestors(process):
-            found.setdefault(await systemd.unit_of(pid), SESSION)
-        found.update(dict.fromkeys(_terminal_units(process), SESSION))
+            found.setdefault(await systemd.unit_of(pid), SESSION_ROLE)
+        found.update(dict.fromkeys(_terminal_units(process), SESSION_ROLE))
     for name, role in OWNERS.items():
         if pid := await _owner(systemd, name):
             found[await systemd.unit_of(pid)] = role

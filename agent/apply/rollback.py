@@ -18,10 +18,10 @@ from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.model import Generation, Outcome, Plan
 from ordain.agent.plan.outcome import ROLLED_BACK
 from ordain.agent.plan.planner import plan
-from ordain.agent.state.apply_journal import Entry, Journal, Phase
+from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
 from ordain.agent.state.decisions import Decisions, Pin
 from ordain.agent.state.store import Store
-from ordain.agent.status import Condition
+from ordain.agent.status import StatusCondition
 from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
 
@@ -43,7 +43,7 @@ class Rollback:
         writer: GenerationWriter,
         decisions: Decisions,
         trials: Trials,
-        journal: Journal,
+        journal: ApplyJournal,
         observer: Observer,
         steps: ApplySteps,
     ) -> None:
@@ -125,8 +125,8 @@ class Rollback:
         """Roll back a trial, however far its apply has come."""
         now, unfinished = self._store.applied(), self._journal.unfinished()
         steps = replace(unfinished.plan if unfinished else Plan(), from_hash=trial.rollback_to, to_hash=now.hash)
-        entry = Entry(
-            phase=Phase.BACK,
+        entry = JournalEntry(
+            phase=ApplyPhase.BACK,
             number=now.number,
             plan=steps,
             running=trial.running,
@@ -155,19 +155,19 @@ class Rollback:
         raise Failure("there is no generation before this one; `ordainctl history` lists all")
 
 
-def decision_conditions(trials: Trials, decisions: Decisions) -> Iterator[Condition]:
+def decision_conditions(trials: Trials, decisions: Decisions) -> Iterator[StatusCondition]:
     """Yield a condition for a pending trial, a generation that was rolled back, and a pinned one."""
     if trial := trials.pending():
         what = f"generation {trial.number} is rolled back at {trial.until_text} unless it is confirmed"
-        yield Condition(code="Trial", what=what, hint="run `ordainctl confirm`, or `ordainctl rollback`")
+        yield StatusCondition(code="Trial", what=what, hint="run `ordainctl confirm`, or `ordainctl rollback`")
     elif bad := decisions.rejected:
         what = f"generation {bad.number} failed and was rolled back: {bad.why}"
         if bad.complete:
             hint = "change the documents, or run `ordainctl apply` to try again"
-            yield Condition(code="RolledBack", what=what, hint=hint)
+            yield StatusCondition(code="RolledBack", what=what, hint=hint)
         else:
             what = f"{what}; some units are not as they were before"
-            yield Condition(code="RollbackIncomplete", what=what, hint="see the journal")
+            yield StatusCondition(code="RollbackIncomplete", what=what, hint="see the journal")
     if pin := decisions.pin:
         what = f"generation {pin.number} stays in force until a document changes"
-        yield Condition(code="Pinned", what=what, hint="run `ordainctl follow` to follow the documents again")
+        yield StatusCondition(code="Pinned", what=what, hint="run `ordainctl follow` to follow the documents again")

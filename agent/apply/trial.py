@@ -28,7 +28,7 @@ from ordain.agent.apply.reachability import HostAnswer, NetworkPeer, PeerKind
 from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Observed, Plan, Verb, to_json
-from ordain.agent.state.decisions import Decided
+from ordain.agent.state.decisions import DecisionState
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import Variant
 from ordain.agent.system.systemd1 import Systemd
@@ -66,7 +66,7 @@ class Trial:
     running: tuple[str, ...] = ()
     failing: tuple[str, ...] = ()
     agent: bool = False
-    decided: Decided = field(default_factory=Decided)
+    decided: DecisionState = field(default_factory=DecisionState)
     automatic: bool = False
     peers: tuple[NetworkPeer, ...] = ()
 
@@ -193,7 +193,7 @@ class TrialRequest:
     observed: Observed
     number: int
     seconds: int
-    decided: Decided = field(default_factory=Decided)
+    decided: DecisionState = field(default_factory=DecisionState)
     peers: tuple[NetworkPeer, ...] = ()
 
 

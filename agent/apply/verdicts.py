@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from ordain.agent.apply.jobs import Done
-from ordain.agent.model import Generation, Job, UnitState, Verb, Verdict
+from ordain.agent.model import Generation, Job, UnitState, UnitVerdict, Verb
 from ordain.transforms.artifacts import PlacedFile, UnitFile, UnitLink
 
 DIRECTORIES = {
@@ -37,7 +37,7 @@ _RESULTS = {
 """Job results that are failures (org.freedesktop.systemd1(5), JobRemoved)."""
 
 
-def verdict(done: Done, state: UnitState) -> Verdict:
+def verdict(done: Done, state: UnitState) -> UnitVerdict:
     """What a job came to: by its own result, and by the state of its unit a moment later.
 
     A job is ``done`` also when a condition did not hold, and a start is done while the service already fails
@@ -45,9 +45,9 @@ def verdict(done: Done, state: UnitState) -> Verdict:
     """
     unit, result = done.job.unit, done.result
     if done.refused:
-        return Verdict(unit=unit, ok=False, what=done.refused, result="refused")
+        return UnitVerdict(unit=unit, ok=False, what=done.refused, result="refused")
     if result in _RESULTS:
-        return Verdict(unit=unit, ok=False, what=_because(_RESULTS[result], state), result=result)
+        return UnitVerdict(unit=unit, ok=False, what=_because(_RESULTS[result], state), result=result)
     ok, what = _stopped(state) if done.job.verb is Verb.STOP else _started(state)
     if result == "canceled" and done.taken_by == "stop" and done.job.verb is not Verb.STOP and ok:
         what = "was stopped by someone else meanwhile, and is left so"
@@ -55,7 +55,7 @@ def verdict(done: Done, state: UnitState) -> Verdict:
         what = "was stopped, or its job was canceled, by someone else meanwhile, and is left so"
     elif result == "canceled":
         what = f"{what}; someone else's job{f' ({done.taken_by})' * bool(done.taken_by)} took the place of ours"
-    return Verdict(unit=unit, ok=ok, what=what, result=result)
+    return UnitVerdict(unit=unit, ok=ok, what=what, result=result)
 
 
 def _is_down(state: UnitState) -> bool:
@@ -89,10 +89,10 @@ def _because(what: str, state: UnitState) -> str:
     return f"{what} ({state.result}; journalctl -u {state.name} tells more)" if bad else what
 
 
-def unloadable(jobs: Iterable[Job], states: Mapping[str, UnitState]) -> list[Verdict]:
+def unloadable(jobs: Iterable[Job], states: Mapping[str, UnitState]) -> list[UnitVerdict]:
     """A verdict for each unit that is to be started, but that PID 1 could not load, before any is."""
     return [
-        Verdict(unit=unit, ok=False, what=f"{UNLOADABLE[state.load_state]} {TELLS}", result=NOT_LOADED, blamed=True)
+        UnitVerdict(unit=unit, ok=False, what=f"{UNLOADABLE[state.load_state]} {TELLS}", result=NOT_LOADED, blamed=True)
         for unit, state in ((job.unit, states.get(job.unit)) for job in jobs if job.verb is not Verb.STOP)
         if state is not None and state.load_state in UNLOADABLE
     ]

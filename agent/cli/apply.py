@@ -12,7 +12,7 @@ from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import unit_name
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.daemon.client import Documents
-from ordain.agent.model import Outcome, Plan, Verdict, to_json
+from ordain.agent.model import Outcome, Plan, UnitVerdict, to_json
 from ordain.agent.plan.describe import describe
 from ordain.transforms.errors import Refused
 
@@ -163,5 +163,5 @@ def _print_plan(planned: Plan, console: Console) -> None:
     console.problems(planned.problems)
 
 
-def _print_verdicts(verdicts: Sequence[Verdict], console: Console) -> None:
+def _print_verdicts(verdicts: Sequence[UnitVerdict], console: Console) -> None:
     console.table((), [(v.unit, ("ok", Style.GOOD) if v.ok else ("failed", Style.BAD), v.what) for v in verdicts])

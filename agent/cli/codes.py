@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from ordain.agent.status import State
+from ordain.agent.status import AgentState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,25 +26,28 @@ class CodeGroup:
 
 
 STATES: Mapping[str, tuple[str, str]] = {
-    State.STARTING: (
+    AgentState.STARTING: (
         "The agent has not started the services of this boot yet.",
         "Wait; see `systemctl status ordain-agent`.",
     ),
-    State.CONVERGED: ("Every unit is in the state that the documents want, or an administrator holds it.", "Nothing."),
-    State.APPLYING: ("A change is being applied.", "Wait."),
-    State.TRIAL: (
+    AgentState.CONVERGED: (
+        "Every unit is in the state that the documents want, or an administrator holds it.",
+        "Nothing.",
+    ),
+    AgentState.APPLYING: ("A change is being applied.", "Wait."),
+    AgentState.TRIAL: (
         "A change was applied with `ordainctl apply --confirm` and is rolled back unless it is confirmed.",
         "Run `ordainctl confirm` or `ordainctl rollback`.",
     ),
-    State.DEGRADED: (
+    AgentState.DEGRADED: (
         "A unit is not in the state that the documents want, or an item is blocked.",
         "`ordainctl status` shows which one; see `systemctl status UNIT`.",
     ),
-    State.ROLLED_BACK: (
+    AgentState.ROLLED_BACK: (
         "An apply failed, and the machine was rolled back; the change is not tried again.",
         "Correct the documents, or run `ordainctl apply` to try again.",
     ),
-    State.PAUSED: (
+    AgentState.PAUSED: (
         "Changes of the documents are not applied.",
         "Run `ordainctl resume`, or `ordainctl follow` after `ordainctl apply FILE`.",
     ),

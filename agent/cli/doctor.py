@@ -25,7 +25,7 @@ from ordain.agent.errors import Failure
 from ordain.agent.model import RUNNING, to_json
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind, SourceSettings
-from ordain.agent.state.boot_record import boot_id, read_record
+from ordain.agent.state.boot_record import boot_id, read_boot_record
 from ordain.agent.state.store import Store
 from ordain.generator.cache import CacheError, unpack
 from ordain.generator.choose import NOTHING
@@ -156,7 +156,7 @@ def _compiled(source: Path) -> bool:
 def last_run(root: Path) -> Iterator[DoctorFinding]:
     """Check the last run of the generator in this boot."""
     about = "last run"
-    record = read_record(root)
+    record = read_boot_record(root)
     if not record:
         yield _failed(about, "the generator has not run in this boot", "run systemctl daemon-reload")
         return

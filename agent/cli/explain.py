@@ -17,7 +17,15 @@ from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Change, to_json
 from ordain.agent.plan.describe import describe_change
-from ordain.agent.plan.explain import Explanation, Hand, Line, NotInGeneration, Origin, origins, unit_of
+from ordain.agent.plan.explain import (
+    ExplainedLine,
+    Explanation,
+    NotInGeneration,
+    Origin,
+    OverrideFile,
+    origins,
+    unit_name_of,
+)
 from ordain.agent.plan.explain import explain as trace
 
 
@@ -39,7 +47,7 @@ def show(request: Namespace, console: Console) -> Exit:
 def explain(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl explain`."""
     generation = in_force(request.root)
-    unit = unit_of(request.subject)
+    unit = unit_name_of(request.subject)
     member = next((m for m in generation.members if m.unit == unit), None)
     try:
         explanation = trace(
@@ -59,7 +67,7 @@ def explain(request: Namespace, console: Console) -> Exit:
 def _now(request: Namespace) -> Mapping[str, Any]:
     """Return the state of the unit and its part in the last apply; nothing if there is no systemd to ask."""
     try:
-        answer = ask(request.root, lambda client: client.explain(unit_of(request.subject)))
+        answer = ask(request.root, lambda client: client.explain(unit_name_of(request.subject)))
     except Failure:
         return {}
     return {key: answer[key] for key in ("state", "status", "last") if answer.get(key)}
@@ -113,13 +121,13 @@ def _print(explanation: Explanation, console: Console) -> None:
                 console.line(f"    [{section}] {key}={value}" + (f"  (ours: {ours})" if ours is not None else ""))
 
 
-def _role(override: Hand) -> str:
+def _role(override: OverrideFile) -> str:
     if override.masks:
         return "masks the unit; `systemctl unmask` removes the mask"
     return "replaces our unit" if override.replaces else "drop-in" if override.assignments else "the unit itself"
 
 
-def _cause(line: Line) -> Cell:
+def _cause(line: ExplainedLine) -> Cell:
     return f"{line.path}:{line.line} ({line.layer})" if line.path else (line.why, Style.DIM)
 
 

@@ -14,14 +14,14 @@ from ordain.agent.cli.subcommand import Exit
 from ordain.agent.daemon.connect import connect
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
-from ordain.agent.status import Condition, State, Status, UnitStatus
+from ordain.agent.status import AgentState, Status, StatusCondition, UnitStatus
 from ordain.transforms.errors import near
 from ordain.transforms.graph.essential_units import ITEM as BOOT
 
 STATES = {
-    State.CONVERGED: Style.GOOD,
-    State.DEGRADED: Style.BAD,
-    State.ROLLED_BACK: Style.BAD,
+    AgentState.CONVERGED: Style.GOOD,
+    AgentState.DEGRADED: Style.BAD,
+    AgentState.ROLLED_BACK: Style.BAD,
 }
 
 
@@ -48,7 +48,7 @@ def status(request: Namespace, console: Console) -> Exit:
         if not units:
             reason = "the documents name no unit" if now.generation else "no generation has been applied yet"
             console.line(reason, Style.DIM)
-    degraded = now.state in {State.DEGRADED, State.ROLLED_BACK}
+    degraded = now.state in {AgentState.DEGRADED, AgentState.ROLLED_BACK}
     if request.unit:
         degraded = any(not unit.ok for unit in units)
     return Exit.DEGRADED if degraded else Exit.OK
@@ -132,7 +132,7 @@ def _head(now: Status) -> list[tuple[Cell, Cell]]:
     return rows
 
 
-def _condition(condition: Condition) -> str:
+def _condition(condition: StatusCondition) -> str:
     """Return a condition on one line. The text of a problem already contains its item, hint and code."""
     parts = [f"{condition.item}:", condition.what, f"({condition.hint})", f"[{condition.code}]"]
     values = [condition.item, "", condition.hint, condition.code]

@@ -128,5 +128,5 @@ def _put(root: Path, path: str, data: bytes) -> bool:
         atomic_files.make_folder(real)
         atomic_files.replace(real / name, data)
     except OSError as error:
-        raise Failure(atomic_files.why(error, real / name)) from error
+        raise Failure(atomic_files.describe_error(error, real / name)) from error
     return True

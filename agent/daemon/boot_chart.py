@@ -14,7 +14,7 @@ from pathlib import Path
 
 from ordain.agent.daemon.takeover import TARGET
 from ordain.agent.daemon.takeover import read_record as read_takeover
-from ordain.agent.state.boot_record import read_record
+from ordain.agent.state.boot_record import read_boot_record
 from ordain.agent.system.bus import Bus, get
 from ordain.agent.system.systemd1 import MANAGER, NAME, PATH, UNIT, unit_path
 
@@ -54,7 +54,7 @@ async def chart(bus: Bus, root: Path) -> Chart:
     ]
     units = [*ONESHOTS, AGENT, TARGET, GOOD]
     times = {unit: await _times(bus, unit) for unit in units}
-    record = {key: values[0] for key, values in read_record(root).items()}
+    record = {key: values[0] for key, values in read_boot_record(root).items()}
     own = record.get("boot_usec", "")
     steps = [
         Step(name="generators", what="all of them, before any unit is loaded", **_span(generators, loaded)),

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from ordain.agent.apply.trial import Trials
 from ordain.agent.errors import DamagedGeneration, Failure
-from ordain.agent.state.boot_record import read_record
+from ordain.agent.state.boot_record import read_boot_record
 from ordain.agent.state.decisions import Decisions, RejectedGeneration
 from ordain.agent.state.store import Store
 from ordain.agent.system.systemd1 import Systemd
-from ordain.generator.choose import TRIES
+from ordain.generator.choose import MAX_ATTEMPTS
 
 GOOD = "ordain-boot-good.service"
 COMPLETE = "boot-complete.target"
@@ -31,7 +31,7 @@ class ThisBoot:
         self._store = store
         self._decisions = decisions
         self._trials = trials
-        record = read_record(root)
+        record = read_boot_record(root)
         self._tried = frozenset(" ".join(record.get("tried", ())).split())
         self._booted = record.get("booted", ("",))[0]
         self._asked = False
@@ -48,7 +48,7 @@ class ThisBoot:
         with contextlib.suppress(DamagedGeneration):
             passed = self._store.proven()
             if passed and passed.hash in self._tried and passed.hash != applied:
-                why = f"{TRIES} boots with it did not complete"
+                why = f"{MAX_ATTEMPTS} boots with it did not complete"
                 self._decisions.reject(RejectedGeneration(number=passed.number, hash=passed.hash, why=why))
 
     async def end(self) -> bool:

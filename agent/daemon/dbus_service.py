@@ -23,9 +23,9 @@ from dbus_next.signature import Variant
 
 from ordain.agent.daemon.follower import Follower
 from ordain.agent.errors import REFUSED, Failure, Unavailable
-from ordain.agent.model import Outcome, Plan, Verdict, to_json
+from ordain.agent.model import Outcome, Plan, UnitVerdict, to_json
 from ordain.agent.status import Status
-from ordain.agent.system.polkit import Authority
+from ordain.agent.system.polkit import PolkitAuthority
 from ordain.transforms.errors import Refused
 
 NAME = "org.ordain.Agent1"
@@ -59,9 +59,9 @@ def _answered(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
 
 
 class Service(ServiceInterface):
-    """The object at `PATH`. Everybody may read; to act takes root or polkit's word (`Authority`)."""
+    """The object at `PATH`. Everybody may read; to act takes root or polkit's word (`PolkitAuthority`)."""
 
-    def __init__(self, follower: Follower, authority: Authority) -> None:
+    def __init__(self, follower: Follower, authority: PolkitAuthority) -> None:
         super().__init__(NAME)
         self._follower = follower
         self._authority = authority
@@ -180,7 +180,7 @@ class Service(ServiceInterface):
 
     @dbus_property(access=PropertyAccess.READ)
     def State(self) -> "s":
-        """See `status.State`."""
+        """See `status.AgentState`."""
         return str(self._follower.current.state)
 
     @dbus_property(access=PropertyAccess.READ)
@@ -223,7 +223,7 @@ class Service(ServiceInterface):
         """See `engine.Listener`."""
         self.PlanStarted(json.dumps(to_json(plan)))
 
-    def judged(self, verdict: Verdict) -> None:
+    def judged(self, verdict: UnitVerdict) -> None:
         """See `engine.Listener`."""
         self.UnitConverged(verdict.unit, verdict.ok, verdict.what)
 

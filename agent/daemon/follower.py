@@ -24,11 +24,11 @@ from ordain.agent.daemon.source_watch import Hearing
 from ordain.agent.delivery.protocol import Source
 from ordain.agent.errors import AlreadyRejected, Busy, Failure, RemovalLimitExceeded, Unavailable
 from ordain.agent.model import Hold, Outcome, Plan
-from ordain.agent.plan.outcome import ROLLED_BACK, in_short
+from ordain.agent.plan.outcome import ROLLED_BACK, summary
 from ordain.agent.settings import Settings
-from ordain.agent.status import Condition, SourceState, State, Status, UnitStatus
-from ordain.agent.system.malloc_trim import give_back
-from ordain.agent.system.rate_limit import Pace
+from ordain.agent.status import AgentState, SourceState, Status, StatusCondition, UnitStatus
+from ordain.agent.system.malloc_trim import trim_memory
+from ordain.agent.system.rate_limit import RateLimit
 from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Follower(Local):
         self._taken = ""
         self._wanted: Outcome | None = None
         self._refused: tuple[Problem, ...] = ()
-        self._troubles: dict[str, Condition] = {}
+        self._troubles: dict[str, StatusCondition] = {}
         self._wake = asyncio.Event()
         self._loss = SourceLoss(systemd=parts.systemd, root=parts.root, store=parts.store, engine=parts.engine)
         self._rotation = Rotation(
@@ -79,7 +79,7 @@ class Follower(Local):
         self._read = True
         self._reloaded = False
         self._enforcement = Enforcement(systemd=parts.systemd, engine=parts.engine, wake=self._wake.set)
-        self._reloads = Pace(RELOADS, RELOADS_SEC)
+        self._reloads = RateLimit(RELOADS, RELOADS_SEC)
         self._worked = True
         self._looking = asyncio.Lock()
         self._listeners: list[Callable[[Status], None]] = []
@@ -139,7 +139,7 @@ class Follower(Local):
             self.parts.store.rest()
             if self._worked:
                 self._worked = False
-                give_back()
+                trim_memory()
                 if self._dismissal:
                     self._dismissal.cancel()
                 self._dismissal = asyncio.get_running_loop().call_later(LINGER_SEC, self._dismiss)
@@ -154,11 +154,11 @@ class Follower(Local):
             self._troubles.pop(step.__name__, None)
         except (Busy, Unavailable, OSError) as failure:
             log.warning("%s; trying again", failure)
-            self._troubles[step.__name__] = Condition(code=type(failure).__name__, what=str(failure))
+            self._troubles[step.__name__] = StatusCondition(code=type(failure).__name__, what=str(failure))
             asyncio.get_running_loop().call_later(RETRY_SEC, self._again)
         except Failure as failure:
             log.error("%s", failure)
-            self._troubles[step.__name__] = Condition(code=type(failure).__name__, what=str(failure))
+            self._troubles[step.__name__] = StatusCondition(code=type(failure).__name__, what=str(failure))
 
     def _again(self) -> None:
         self._read = self._reloaded = True
@@ -166,7 +166,7 @@ class Follower(Local):
 
     async def _resume(self) -> None:
         before = last_outcome(self.parts.root)  # of an agent before this one
-        self._wanted = in_short(before, before.verdicts) if before else None
+        self._wanted = summary(before, before.verdicts) if before else None
         outcome = await self.parts.engine.resume()
         if outcome is not None:
             log.info("brought the apply of generation %d to its end", outcome.generation)
@@ -259,7 +259,7 @@ class Follower(Local):
     @contextlib.contextmanager
     def _applies(self) -> Iterator[None]:
         self._applying = True
-        self._tell(replace(self.current, state=State.APPLYING, source=self.source_state))
+        self._tell(replace(self.current, state=AgentState.APPLYING, source=self.source_state))
         try:
             yield
         finally:
@@ -272,7 +272,7 @@ class Follower(Local):
     def _report(self, outcome: Outcome) -> None:
         # Where nothing was left to do, what an earlier apply left undone may be so still.
         earlier = self._wanted.verdicts if self._wanted and self._wanted.hash == outcome.hash else ()
-        self._wanted = in_short(outcome, outcome.verdicts if outcome.plan else earlier)
+        self._wanted = summary(outcome, outcome.verdicts if outcome.plan else earlier)
         self._refused = ()
         for verdict in outcome.verdicts:
             log.log(logging.INFO if verdict.ok else logging.ERROR, "%s: %s", verdict.unit, verdict.what)
@@ -310,12 +310,12 @@ class Follower(Local):
             found = replace(found, wanted_generation=self._wanted.generation, wanted_hash=self._wanted.hash)
         return found
 
-    def state_of(self, units: Sequence[UnitStatus], *, degraded: bool = False) -> State:
+    def state_of(self, units: Sequence[UnitStatus], *, degraded: bool = False) -> AgentState:
         """See `Local.state_of`; also what the last apply held back, or left undone that is so still."""
         if self._applying:
-            return State.APPLYING
+            return AgentState.APPLYING
         if not self._started:
-            return State.STARTING
+            return AgentState.STARTING
         well = {unit.unit for unit in units if unit.ok}
         undone = self._wanted is not None and any(verdict.unit not in well for verdict in self._wanted.verdicts)
         return super().state_of(units, degraded=degraded or undone or bool(self._blocked() or self._troubles))
@@ -324,10 +324,10 @@ class Follower(Local):
         """What the last documents say and this machine cannot have."""
         return [p for p in self._wanted.plan.problems if p.severity is Severity.BLOCKED] if self._wanted else []
 
-    def conditions(self) -> tuple[Condition, ...]:
+    def conditions(self) -> tuple[StatusCondition, ...]:
         """See `Local.conditions`; also what the last documents hold back, or why they were refused."""
-        blocked = map(Condition.of, self._blocked())
-        refused = (Condition.of(p, "" if p.where is NOWHERE else REFUSED) for p in self._refused)
+        blocked = map(StatusCondition.of, self._blocked())
+        refused = (StatusCondition.of(p, "" if p.where is NOWHERE else REFUSED) for p in self._refused)
         return (*super().conditions(), *self._troubles.values(), *blocked, *refused)
 
     async def plan(self, documents: Documents | None = None, *, caller: int = 0) -> Plan:

@@ -25,14 +25,14 @@ from ordain.agent.delivery.protocol import ReleaseReference, Snapshot, Source, S
 from ordain.agent.errors import Busy, Failure, Unavailable
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Generation, Hold, Outcome, Plan, RawDocument, to_json
-from ordain.agent.plan.removal_limit import believe
+from ordain.agent.plan.removal_limit import check_removals
 from ordain.agent.plan.unit_status import reboots, unit_statuses
 from ordain.agent.settings import Settings
-from ordain.agent.state.applied_source import origin, remember
-from ordain.agent.state.boot_record import placed_hash, read_record
+from ordain.agent.state.applied_source import read_applied_source, write_applied_source
+from ordain.agent.state.boot_record import placed_hash, read_boot_record
 from ordain.agent.state.holds import UnreadableHolds
-from ordain.agent.state.source_loss_record import read_loss
-from ordain.agent.status import Condition, SourceState, State, Status, UnitStatus
+from ordain.agent.state.source_loss_record import read_source_loss
+from ordain.agent.status import AgentState, SourceState, Status, StatusCondition, UnitStatus
 from ordain.transforms.catalog.machine_catalog import local_transforms
 from ordain.transforms.errors import Problem
 from ordain.transforms.machine.facts import read_facts
@@ -133,9 +133,9 @@ class Local:
         """
         if self._read_from is not self.source:
             raise Busy("agent.yaml has changed meanwhile")
-        if not self._believed and origin(self.parts.root) == self.source.location:
-            believe(old, new, self.settings.max_removal)
-        remember(self.parts.root, self.source.location)
+        if not self._believed and read_applied_source(self.parts.root) == self.source.location:
+            check_removals(old, new, self.settings.max_removal)
+        write_applied_source(self.parts.root, self.source.location)
 
     @property
     def paused(self) -> bool:
@@ -198,11 +198,11 @@ class Local:
             if state.name.endswith(".service") and state.active_state == "inactive" and state.invocation_id
         ]
         oneshots = [name for name in still if await self.parts.systemd.property(name, "Type") == "oneshot"]
-        troubles: tuple[Condition, ...] = ()
+        troubles: tuple[StatusCondition, ...] = ()
         try:
             observed = await self.parts.observer.with_obstacles(observed, generation, caller=self._caller)
         except UnreadableHolds as failure:
-            troubles = (Condition(code="BadHolds", what=str(failure)),)
+            troubles = (StatusCondition(code="BadHolds", what=str(failure)),)
         placed_by_admin = edits(self.parts.root, (member.unit for member in generation.members))
         rejected = self.parts.decisions.rejected
         unread = {unit for unit, paths in placed_by_admin.items() if await self.parts.systemd.unread(unit, paths)}
@@ -221,28 +221,28 @@ class Local:
             taken_over_by=read_takeover(self.parts.root)[0],
         )
 
-    def state_of(self, units: Sequence[UnitStatus], *, degraded: bool = False) -> State:
+    def state_of(self, units: Sequence[UnitStatus], *, degraded: bool = False) -> AgentState:
         """The state, given the units and whether anything else is not as it should be."""
         if self.parts.trials.pending():
-            return State.TRIAL
+            return AgentState.TRIAL
         if self.paused:
-            return State.PAUSED
+            return AgentState.PAUSED
         if self.parts.decisions.rejected:
-            return State.ROLLED_BACK
+            return AgentState.ROLLED_BACK
         failed = any(unit.active_state == "failed" for unit in units)
-        return State.DEGRADED if failed or degraded else State.CONVERGED
+        return AgentState.DEGRADED if failed or degraded else AgentState.CONVERGED
 
-    def conditions(self) -> tuple[Condition, ...]:
+    def conditions(self) -> tuple[StatusCondition, ...]:
         """What the user should know."""
-        found = list(map(Condition.of, self._settings_problems))
+        found = list(map(StatusCondition.of, self._settings_problems))
         source = self.source_state
         if source.code:
-            found.append(Condition(code=source.code, what=source.problem, hint=source.hint))
-        record = read_record(self.parts.root)
-        found += [Condition(code="BootChoice", what=note) for note in record.get("note", ())]
-        if stopped := read_loss(self.parts.root).stopped:
+            found.append(StatusCondition(code=source.code, what=source.problem, hint=source.hint))
+        record = read_boot_record(self.parts.root)
+        found += [StatusCondition(code="BootChoice", what=note) for note in record.get("note", ())]
+        if stopped := read_source_loss(self.parts.root).stopped:
             what = f"{', '.join(stopped)}: stopped, as the source is lost (on-source-loss)"
-            found.append(Condition(code="SourceLost", what=what, hint="they start when it is back"))
+            found.append(StatusCondition(code="SourceLost", what=what, hint="they start when it is back"))
         decided = decision_conditions(self.parts.trials, self.parts.decisions)
         return (*found, *self.parts.writer.conditions, *decided, *self.parts.repair.conditions)
 

@@ -19,10 +19,10 @@ from ordain.agent.daemon.takeover import settled, take_over
 from ordain.agent.delivery.fleet.report import MachineReport, ReportWriter, make_report, source_lag_sec, this_boot
 from ordain.agent.errors import Failure, Unavailable
 from ordain.agent.settings import read_settings
-from ordain.agent.status import State, Status
+from ordain.agent.status import AgentState, Status
 from ordain.agent.system.bus_dbus_next import DbusNext
 from ordain.agent.system.journal_format import log_to_journal
-from ordain.agent.system.polkit import Authority
+from ordain.agent.system.polkit import PolkitAuthority
 from ordain.agent.system.sd_notify import notify
 from ordain.agent.system.systemd1 import Systemd
 
@@ -54,7 +54,7 @@ async def _run(root: Path) -> int:
     source = source_of(settings, root)
     follower = Follower(parts=parts, source=source, settings=settings, problems=problems, dismiss=worker.dismiss)
     reconfigure = Reconfigure(follower, systemd, root)
-    service = Service(follower, Authority(bus))
+    service = Service(follower, PolkitAuthority(bus))
     parts.steps.listener = service
     await serve(bus.connection, service)
     if await take_over(systemd, root, "agent"):
@@ -139,6 +139,6 @@ def _line(status: Status) -> str:
     problem = f"; {status.source.problem}" if status.source.problem else ""
     return (
         "starting"
-        if status.state is State.STARTING
+        if status.state is AgentState.STARTING
         else f"{status.state}, generation {status.generation}{off}{problem}"
     )

@@ -106,7 +106,7 @@ class Reconfigure:
             atomic_files.make_folder((self._root / IN_FORCE).parent)
             atomic_files.replace(self._root / IN_FORCE, self._now or b"")
         except OSError as error:
-            log.error("%s", atomic_files.why(error, self._root / IN_FORCE))
+            log.error("%s", atomic_files.describe_error(error, self._root / IN_FORCE))
 
     def _record_trust(self, written: bytes | None) -> None:
         """Tell the generator how the next boot will understand the file, which may not be the text in force now."""

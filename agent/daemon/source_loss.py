@@ -18,7 +18,7 @@ from ordain.agent.apply.engine import Engine
 from ordain.agent.delivery.protocol import SourceFault, SourceHealth
 from ordain.agent.delivery.source.handover_source import UNIT
 from ordain.agent.model import to_json
-from ordain.agent.state.source_loss_record import PATH, Loss, read_loss
+from ordain.agent.state.source_loss_record import PATH, SourceLossRecord, read_source_loss
 from ordain.agent.state.store import Store
 from ordain.agent.system import atomic_files
 from ordain.agent.system.systemd1 import Systemd
@@ -37,15 +37,15 @@ class SourceLoss:
 
     async def tick(self, health: SourceHealth | None) -> float | None:
         """Do what is due; the seconds until more will be, None for never. Raises `Busy`, `Unavailable`, OSError."""
-        loss = read_loss(self._root)
+        loss = read_source_loss(self._root)
         timed = [member for member in self._store.applied().members if member.stop_after_usec]
         if (not timed and not loss.stopped) or health is None:
             return None
         if health.connected:
-            if loss != Loss():
+            if loss != SourceLossRecord():
                 if loss.stopped:
                     await self._engine.reconcile(released=frozenset(loss.stopped))
-                _write(self._root, Loss())
+                _write(self._root, SourceLossRecord())
             return None
         states = await self._systemd.list_units([UNIT, *(member.unit for member in self._store.applied().members)])
         if health.code != SourceFault.UNREACHABLE or states[UNIT].active_state != "active":
@@ -58,13 +58,13 @@ class SourceLoss:
         # An agent that was killed may have written down what it had not stopped yet.
         overdue = (units if self._fresh else units - set(loss.stopped)) & running
         self._fresh = False
-        loss = Loss(since=since, stopped=tuple(sorted({*loss.stopped, *overdue})))
+        loss = SourceLossRecord(since=since, stopped=tuple(sorted({*loss.stopped, *overdue})))
         _write(self._root, loss)
         if overdue:
             await self._engine.reconcile(overdue=frozenset(overdue))
             after = await self._systemd.list_units(running)
             ended = {unit for unit, state in after.items() if not state.running} - {UNIT}
-            _write(self._root, Loss(since=since, stopped=tuple(sorted({*loss.stopped, *ended}))))
+            _write(self._root, SourceLossRecord(since=since, stopped=tuple(sorted({*loss.stopped, *ended}))))
         return left_sec
 
 
@@ -75,8 +75,8 @@ def due(members: Iterable[Member], lost_sec: float) -> tuple[set[str], float | N
     return {unit for unit, end in ends.items() if end <= lost_sec}, min(later, default=None)
 
 
-def _write(root: Path, loss: Loss) -> None:
-    if loss == read_loss(root):
+def _write(root: Path, loss: SourceLossRecord) -> None:
+    if loss == read_source_loss(root):
         return
     atomic_files.make_folder((root / PATH).parent)
     atomic_files.replace(root / PATH, json.dumps(to_json(loss)).encode())

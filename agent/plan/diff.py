@@ -16,7 +16,7 @@ from typing import Any
 from ordain.agent.generation import canonical
 from ordain.agent.model import Change, Effect, Generation
 from ordain.agent.plan.directive_effects import effect
-from ordain.agent.plan.file_changes import Read, changed_files, file_changes, files_read
+from ordain.agent.plan.file_changes import FilesRead, changed_files, file_changes, files_read
 from ordain.agent.plan.source_location import directive_causes, unit_causes
 from ordain.transforms.artifacts import PlacedFile, UnitArtifact, UnitFile, UnitLink
 from ordain.transforms.render.provenance import SourceLocation
@@ -48,7 +48,7 @@ Values = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots, for the cached property: most units are equal and never parsed
-class Content:
+class PlacedUnit:
     """What we place for one unit.
 
     ``fragment`` is the artifact path of the unit file, ``/dev/null`` for a mask, ``""`` when we only add drop-ins.
@@ -60,7 +60,7 @@ class Content:
     fragment: str = ""
     files: tuple[tuple[str, str], ...] = ()
     links: tuple[tuple[str, Values], ...] = ()
-    reads: Read = ()
+    reads: FilesRead = ()
     item: str | None = field(default=None, compare=False)
     provenance: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
@@ -110,7 +110,7 @@ class Content:
         return hashlib.sha256(canonical([self.fragment, rows])).hexdigest()
 
 
-def contents(generation: Generation) -> Mapping[str, Content]:
+def placed_units(generation: Generation) -> Mapping[str, PlacedUnit]:
     """What ``generation`` places for each unit, instances under their own names, by unit name."""
     placed = _Placed(generation)
     units = placed.units
@@ -118,15 +118,15 @@ def contents(generation: Generation) -> Mapping[str, Content]:
     found = {name: placed.content(name) for name in sorted(names) if not is_template(name)}
     for name, reads in files_read(generation).items():
         if not is_template(name):
-            found[name] = replace(found.get(name, Content()), reads=reads)
+            found[name] = replace(found.get(name, PlacedUnit()), reads=reads)
     return found
 
 
-def compare(old: Mapping[str, Content], new: Mapping[str, Content]) -> Mapping[str, tuple[Change, ...]]:
-    """The changes between two `contents`: for each unit that has any, by section and key."""
+def compare_units(old: Mapping[str, PlacedUnit], new: Mapping[str, PlacedUnit]) -> Mapping[str, tuple[Change, ...]]:
+    """The changes between two `placed_units`: for each unit that has any, by section and key."""
     found = {}
     for unit in sorted(old.keys() | new.keys()):
-        before, after = old.get(unit, Content()), new.get(unit, Content())
+        before, after = old.get(unit, PlacedUnit()), new.get(unit, PlacedUnit())
         if before != after and (changes := tuple(_changes(unit, before, after))):
             found[unit] = changes
     return found
@@ -134,22 +134,22 @@ def compare(old: Mapping[str, Content], new: Mapping[str, Content]) -> Mapping[s
 
 def diff(old: Generation, new: Generation) -> tuple[Change, ...]:
     """All changes between two generations, by unit, section and key."""
-    if same(old, new):
+    if same_generation(old, new):
         return ()
-    return tuple(c for changes in compare(contents(old), contents(new)).values() for c in changes)
+    return tuple(c for changes in compare_units(placed_units(old), placed_units(new)).values() for c in changes)
 
 
-def same(old: Generation, new: Generation) -> bool:
+def same_generation(old: Generation, new: Generation) -> bool:
     """Whether two generations are one, without a look at their thousand units."""
     return old is new or old.hash == new.hash != ""
 
 
-def placed_differ(old: Generation, new: Generation) -> bool:
+def needs_reload(old: Generation, new: Generation) -> bool:
     """Whether a generator would place anything else: then PID 1 has to read again, be it for a comment.
 
     For files too, since it is the generator's choice that names the generation in force.
     """
-    return not same(old, new) and (_units(old) != _units(new) or bool(changed_files(old, new)))
+    return not same_generation(old, new) and (_units(old) != _units(new) or bool(changed_files(old, new)))
 
 
 def _units(generation: Generation) -> frozenset[UnitArtifact]:
@@ -161,7 +161,7 @@ def _has_one_value(section: str, key: str) -> bool:
     return known is not None and _ONE_VALUE.fullmatch(known.parser) is not None
 
 
-def _changes(unit: str, old: Content, new: Content) -> Iterator[Change]:
+def _changes(unit: str, old: PlacedUnit, new: PlacedUnit) -> Iterator[Change]:
     if old.fragment != new.fragment:
         here = (
             Effect.RESTART
@@ -235,15 +235,15 @@ class _Placed:
     def _link(self, unit: str, key: str, value: str) -> None:
         self.links.setdefault(unit, {}).setdefault(key, []).append(value)
 
-    def content(self, unit: str) -> Content:
+    def content(self, unit: str) -> PlacedUnit:
         template = template_of(unit)
         fragment = self.fragments.get(unit) or self.fragments.get(template)
         if isinstance(fragment, UnitLink):
-            return Content(fragment=MASK, item=fragment.item, provenance=self.provenance)
+            return PlacedUnit(fragment=MASK, item=fragment.item, provenance=self.provenance)
         drop_ins = {**self.drop_ins.get(template, {}), **self.drop_ins.get(unit, {})}
         files = [*([fragment] if fragment else []), *(drop_ins[name] for name in sorted(drop_ins))]
         texts = tuple((file.path, file.content) for file in files)
-        return Content(
+        return PlacedUnit(
             fragment=fragment.path if fragment else "",
             files=texts,
             links=tuple((key, tuple(sorted(names))) for key, names in sorted(self.links.get(unit, {}).items())),

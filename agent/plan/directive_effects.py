@@ -31,7 +31,7 @@ _PULLS_IN = frozenset({"Wants", "Requires", "Requisite", "BindsTo", "RequiresMou
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class EffectRule:
     """One row: these keys in these sections need ``effect``, says ``source``."""
 
     sections: tuple[str, ...]
@@ -40,11 +40,11 @@ class Rule:
     source: str
 
 
-def _row(sections: tuple[str, ...], effect: Effect, source: str, keys: str) -> Rule:
-    return Rule(sections=sections, keys=tuple(keys.split()), effect=effect, source=source)
+def _row(sections: tuple[str, ...], effect: Effect, source: str, keys: str) -> EffectRule:
+    return EffectRule(sections=sections, keys=tuple(keys.split()), effect=effect, source=source)
 
 
-RULES = (
+EFFECT_RULES = (
     _row(
         ("Unit",),
         Effect.MANAGER,
@@ -106,14 +106,19 @@ RULES = (
     _row(("Install",), Effect.NOTHING, ENABLEMENT, "WantedBy RequiredBy UpheldBy Alias"),
 )
 
-_BY_KEY = {(section, key): rule for rule in RULES for section in rule.sections for key in rule.keys}
-_ELSE = Rule(sections=(), keys=(), effect=Effect.RESTART, source="no milder way is known")
+_BY_KEY = {
+    (section, key): effect_rule
+    for effect_rule in EFFECT_RULES
+    for section in effect_rule.sections
+    for key in effect_rule.keys
+}
+_ELSE = EffectRule(sections=(), keys=(), effect=Effect.RESTART, source="no milder way is known")
 
 
-def rule(section: str, key: str) -> Rule:
+def effect_rule(section: str, key: str) -> EffectRule:
     """The row for a key; a key no row names needs a restart.
 
-    >>> str(rule("Service", "MemoryMax").effect), str(rule("Service", "User").effect)
+    >>> str(effect_rule("Service", "MemoryMax").effect), str(effect_rule("Service", "User").effect)
     ('manager', 'restart')
     """
     return _BY_KEY.get((section, key), _ELSE)
@@ -129,7 +134,7 @@ def effect(section: str, key: str, old: tuple[str, ...], new: tuple[str, ...]) -
         return Effect.RESTART
     if section == "Unit" and key in _PULLS_IN and _words(new) <= _words(old):
         return Effect.MANAGER
-    return rule(section, key).effect
+    return effect_rule(section, key).effect
 
 
 def _words(values: tuple[str, ...]) -> frozenset[str]:

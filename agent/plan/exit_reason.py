@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from datetime import UTC, datetime
 
-from ordain.agent.model import UnitState, Why
+from ordain.agent.model import NoteReason, UnitState
 
 EXITED, KILLED, DUMPED = 1, 2, 3
 """ExecMainCode (CLD_EXITED, CLD_KILLED and CLD_DUMPED of sigaction(2))."""
@@ -25,21 +25,21 @@ _RESULTS = {
 """Result= of a service in words (systemd.exec(5), Process Exit Codes, $SERVICE_RESULT)."""
 
 
-def ending(state: UnitState) -> tuple[Why, str]:
+def exit_reason(state: UnitState) -> tuple[NoteReason, str]:
     """Why a unit is inactive or failed, and that in words with the time.
 
     A stop that PID 1 was asked for shows in the order of things: the unit stops being active before its process is
     gone. Of a process that ends by itself or is killed, PID 1 hears first.
 
-    >>> ending(UnitState(name="a.service", active_state="failed", result="oom-kill"))[1]
+    >>> exit_reason(UnitState(name="a.service", active_state="failed", result="oom-kill"))[1]
     'failed: killed, as there was no memory left'
     """
     if state.active_state == "failed":
-        return Why.FAILED, f"failed: {_because(state)}{_at(state)}"
+        return NoteReason.FAILED, f"failed: {_because(state)}{_at(state)}"
     if not state.name.endswith(".service") or _asked(state):
-        return Why.STOPPED, f"was stopped by hand{_at(state)}"
+        return NoteReason.STOPPED, f"was stopped by hand{_at(state)}"
     how = "ended by itself" if state.exec_main_code == EXITED else f"was {_because(state)}"
-    return Why.ENDED, f"{how}{_at(state)}"
+    return NoteReason.ENDED, f"{how}{_at(state)}"
 
 
 def killed_by_others(state: UnitState) -> bool:

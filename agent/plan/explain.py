@@ -16,7 +16,7 @@ from typing import Any
 from ordain.agent.errors import OrdainError
 from ordain.agent.generation import TRANSFORMS
 from ordain.agent.model import Generation
-from ordain.agent.plan.diff import contents
+from ordain.agent.plan.diff import placed_units
 from ordain.transforms.artifacts import Artifact, SymbolicLink, UnitLink, content_of
 from ordain.transforms.document.node import unstep
 from ordain.transforms.errors import near
@@ -56,7 +56,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class ExplainedLine:
     """A directive in a file of ours, and the place of the documents it was made from; ``why`` if from none."""
 
     text: str
@@ -69,16 +69,16 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class File:
+class ExplainedFile:
     """One artifact, line by line. ``link`` is where a link leads."""
 
     path: str
     link: str = ""
-    lines: tuple[Line, ...] = ()
+    lines: tuple[ExplainedLine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hand:
+class OverrideFile:
     """A file by which someone else has a say in a unit; ``masks`` or ``replaces`` ours, or adds assignments."""
 
     path: str
@@ -96,15 +96,15 @@ class Explanation:
     item: str = ""
     wanted: str = ""
     origins: tuple[Origin, ...] = ()
-    files: tuple[File, ...] = ()
-    hands: tuple[Hand, ...] = ()
+    files: tuple[ExplainedFile, ...] = ()
+    hands: tuple[OverrideFile, ...] = ()
     changed: Mapping[str, str] = field(default_factory=dict)
 
 
-def unit_of(about: str) -> str:
+def unit_name_of(about: str) -> str:
     """The unit ``about`` names, "" if it is a path or a pointer.
 
-    >>> unit_of("web"), unit_of("web.timer"), unit_of("services/web"), unit_of("/etc/fstab")
+    >>> unit_name_of("web"), unit_name_of("web.timer"), unit_name_of("services/web"), unit_name_of("/etc/fstab")
     ('web.service', 'web.timer', '', '')
     """
     if "/" in about:
@@ -112,7 +112,7 @@ def unit_of(about: str) -> str:
     return about if "." in about else f"{about}.service"
 
 
-def explain(about: str, generation: Generation, hands: Iterable[Hand] = ()) -> Explanation:
+def explain(about: str, generation: Generation, hands: Iterable[OverrideFile] = ()) -> Explanation:
     """Return what ``generation`` knows of a unit, a path or a pointer; ``hands`` only matter for a unit.
 
     Raises `NotInGeneration`.
@@ -121,13 +121,15 @@ def explain(about: str, generation: Generation, hands: Iterable[Hand] = ()) -> E
         return _path(about, generation)
     if "/" in about or about in generation.document:
         return _pointer(about, generation)
-    if not any(m.unit == unit_of(about) for m in generation.members) and any(origins(f"services/{about}", generation)):
+    if not any(m.unit == unit_name_of(about) for m in generation.members) and any(
+        origins(f"services/{about}", generation)
+    ):
         return _pointer(f"services/{about}", generation)  # a neutral name, which is no unit's here
-    return _unit(unit_of(about), generation, tuple(hands))
+    return _unit(unit_name_of(about), generation, tuple(hands))
 
 
-def _unit(unit: str, generation: Generation, hands: tuple[Hand, ...]) -> Explanation:
-    placed = contents(generation)
+def _unit(unit: str, generation: Generation, hands: tuple[OverrideFile, ...]) -> Explanation:
+    placed = placed_units(generation)
     member = next((m for m in generation.members if m.unit == unit), None)
     if member is None and unit not in placed:
         known = {*placed, *(m.unit for m in generation.members)}
@@ -172,7 +174,7 @@ def _pointer(pointer: str, generation: Generation) -> Explanation:
         whole = _file(artifact)
         lines = tuple(line for line in whole.lines if line.pointer and _below(line.pointer, pointer))
         if lines:
-            files.append(File(path=whole.path, lines=lines))
+            files.append(ExplainedFile(path=whole.path, lines=lines))
     return Explanation(about=pointer, generation=generation.number, origins=said, files=tuple(files))
 
 
@@ -223,30 +225,30 @@ def _is_for(artifact: Artifact, unit: str) -> bool:
     return bool(rest) and rest[0].removesuffix(".d") in names
 
 
-def _file(artifact: Artifact) -> File:
+def _file(artifact: Artifact) -> ExplainedFile:
     if isinstance(artifact, UnitLink | SymbolicLink):
-        return File(path=artifact.path, link=artifact.target)
-    return File(path=artifact.path, lines=tuple(_lines(content_of(artifact))))
+        return ExplainedFile(path=artifact.path, link=artifact.target)
+    return ExplainedFile(path=artifact.path, lines=tuple(_lines(content_of(artifact))))
 
 
-def _lines(content: str) -> Iterator[Line]:
-    section, cause = "", Line(text="")
+def _lines(content: str) -> Iterator[ExplainedLine]:
+    section, cause = "", ExplainedLine(text="")
     for text in content.split("\n"):
         if text.startswith("#"):
             cause = _cause(text)
         elif text.startswith("["):
-            section, cause = text.strip("[]"), Line(text="")
+            section, cause = text.strip("[]"), ExplainedLine(text="")
         elif text and not text.startswith("X-Ordain"):
             yield replace(cause, text=text, section=section)
 
 
-def _cause(comment: str) -> Line:
+def _cause(comment: str) -> ExplainedLine:
     """What a comment says of the lines below it."""
     if reason := read_default(comment):
-        return Line(text="", why=reason)
+        return ExplainedLine(text="", why=reason)
     if (said := read_cause(comment)) is None:
-        return Line(text="")
-    return Line(text="", pointer=said.pointer, path=said.path, line=said.line, layer=said.layer)
+        return ExplainedLine(text="")
+    return ExplainedLine(text="", pointer=said.pointer, path=said.path, line=said.line, layer=said.layer)
 
 
 def _near_step(pointer: str, known: Iterable[str]) -> str:

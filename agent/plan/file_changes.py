@@ -12,7 +12,7 @@ from ordain.agent.model import Change, Effect, FileAction, FileChange, Generatio
 from ordain.transforms.artifacts import PlacedFile, row
 from ordain.transforms.model import OnChange
 
-Read = tuple[tuple[str, OnChange, str], ...]
+FilesRead = tuple[tuple[str, OnChange, str], ...]
 """The files that a unit reads: path, the job that a change causes, hash."""
 
 
@@ -28,7 +28,7 @@ def changed_files(old: Generation, new: Generation) -> tuple[FileChange, ...]:
     return tuple(found)
 
 
-def files_read(generation: Generation) -> Mapping[str, Read]:
+def files_read(generation: Generation) -> Mapping[str, FilesRead]:
     """By unit the files it reads, where it reads any."""
     files = {path: _digest(artifact) for path, artifact in _files(generation).items()}
     paths = sorted(files)
@@ -42,7 +42,7 @@ def files_read(generation: Generation) -> Mapping[str, Read]:
     return found
 
 
-def file_changes(unit: str, old: Read, new: Read) -> Iterator[Change]:
+def file_changes(unit: str, old: FilesRead, new: FilesRead) -> Iterator[Change]:
     """What differs in the files that a unit reads; its effect is a reload, where the documents do not say restart."""
     before, after = ({path: (how, digest) for path, how, digest in read} for read in (old, new))
     for path in sorted(before.keys() | after.keys()):

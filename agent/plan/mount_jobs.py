@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ordain.agent.model import Job, Verb
-from ordain.agent.plan.diff import Content
-from ordain.agent.plan.unit_view import View
+from ordain.agent.plan.diff import PlacedUnit
+from ordain.agent.plan.unit_view import UnitView
 
 MOUNT, AUTOMOUNT = ".mount", ".automount"
 
 
-def remount(views: Mapping[str, View], stops: dict[str, Job], jobs: dict[str, Job]) -> None:
+def split_restarts(views: Mapping[str, UnitView], stops: dict[str, Job], jobs: dict[str, Job]) -> None:
     """Make a stop and a start of every restart of a mount, and of mounts whose automount comes, goes or restarts."""
     for unit, job in list(jobs.items()):
         if job.verb is Verb.RESTART and unit.endswith((MOUNT, AUTOMOUNT)):
@@ -32,7 +32,7 @@ def remount(views: Mapping[str, View], stops: dict[str, Job], jobs: dict[str, Jo
             jobs[mount.unit] = mount.job(Verb.START, f"was mounted before {unit} changed")
 
 
-def needs_mount(content: Content, mount: str, views: Mapping[str, View]) -> bool:
+def needs_mount(content: PlacedUnit, mount: str, views: Mapping[str, UnitView]) -> bool:
     """Whether a unit needs the unit ``mount``, by a path that lies on it (systemd.exec(5), Implicit Dependencies)."""
     if not mount.endswith(MOUNT):
         return False

@@ -11,17 +11,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
-from ordain.agent.model import FileAction, FileChange, Generation, Job, Note, Observed, Plan, Verb, Why
-from ordain.agent.plan.diff import Content, placed_differ
+from ordain.agent.model import FileAction, FileChange, Generation, Job, Note, NoteReason, Observed, Plan, Verb
+from ordain.agent.plan.diff import PlacedUnit, needs_reload
 from ordain.agent.plan.file_changes import changed_files
-from ordain.agent.plan.mount_jobs import needs_mount, remount
+from ordain.agent.plan.mount_jobs import needs_mount, split_restarts
 from ordain.agent.plan.unit_decision import decide
-from ordain.agent.plan.unit_view import SESSION, View, units
-from ordain.agent.plan.unit_view import views as views_of
+from ordain.agent.plan.unit_view import SESSION_ROLE, UnitView, unit_views
 from ordain.transforms.render.paths import MODPROBE, MODULES_LOAD
 from ordain.transforms.systemd.unit_name import TRIGGER_SUFFIXES
-
-__all__ = ["plan", "units"]
 
 _TRIGGERS = (*TRIGGER_SUFFIXES, ".automount")
 _NEEDS = ("Requires", "BindsTo")
@@ -33,9 +30,9 @@ _PROPAGATES = (*_NEEDS, "PartOf")
 def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
     """What leads from ``old``, as it runs, to ``new``.
 
-    ``observed`` holds the units of `units`; one that is missing counts as not found.
+    ``observed`` holds the units of `units_to_observe`; one that is missing counts as not found.
     """
-    views = views_of(old, new, observed)
+    views = unit_views(old, new, observed)
     stops: dict[str, Job] = {}
     jobs: dict[str, Job] = {}
     notes: list[Note] = []
@@ -50,14 +47,14 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
     notes += _still_triggered(views, stops, observed)
     for view in views.values():
         _rebind(view, views, stops, jobs, notes)
-    remount(views, stops, jobs)
+    split_restarts(views, stops, jobs)
     notes += _bring_back(views, stops, jobs)
     files = changed_files(old, new)
     notes += _of_the_kernel(files)
     return Plan(
         from_hash=old.hash,
         to_hash=new.hash,
-        reload=placed_differ(old, new),
+        reload=needs_reload(old, new),
         stops=tuple(stops[unit] for unit in _stop_order(stops, views)),
         jobs=tuple(_told(views[unit], jobs[unit]) for unit in _start_order(jobs, views)),
         files=files,
@@ -71,17 +68,17 @@ def _of_the_kernel(files: Iterable[FileChange]) -> Iterator[Note]:
     for file in files:
         if file.path in (MODULES_LOAD, MODPROBE) and file.what is not FileAction.NEW:
             what = f"{file.path} is {file.what}; of modules that are loaded it is real at the next boot"
-            yield Note(unit="systemd-modules-load.service", what=what, item=file.item, why=Why.REBOOT)
+            yield Note(unit="systemd-modules-load.service", what=what, item=file.item, why=NoteReason.REBOOT)
 
 
-def _told(view: View, job: Job) -> Job:
+def _told(view: UnitView, job: Job) -> Job:
     """``job``, whose reason says so if no way back undoes it."""
     if job.verb is Verb.RELOAD or view.after.last("Service", "Type") != "oneshot":
         return job
     return replace(job, reason=f"{job.reason}; going back does not undo what it does")
 
 
-def _still_triggered(views: Mapping[str, View], stops: Mapping[str, Job], observed: Observed) -> Iterator[Note]:
+def _still_triggered(views: Mapping[str, UnitView], stops: Mapping[str, Job], observed: Observed) -> Iterator[Note]:
     for unit in stops:
         if not views[unit].after.fragment and views[unit].before.fragment:
             continue  # gone: nothing can start it
@@ -91,16 +88,16 @@ def _still_triggered(views: Mapping[str, View], stops: Mapping[str, Job], observ
                 yield views[unit].note(f"{trigger} may start it again")
 
 
-def _unbound(view: View, service: View) -> Note:
+def _unbound(view: UnitView, service: UnitView) -> Note:
     """A socket that waits, as its service may not be stopped."""
-    if service.role == SESSION:
+    if service.role == SESSION_ROLE:
         what = f"bound at the first apply after the session that asked for changes and hangs on {service.unit}"
-        return view.note(what, Why.LATER)
-    return view.note(f"bound at the next boot, as {service.unit} is {service.role}", Why.REBOOT)
+        return view.note(what, NoteReason.LATER)
+    return view.note(f"bound at the next boot, as {service.unit} is {service.role}", NoteReason.REBOOT)
 
 
 def _rebind(
-    view: View, views: Mapping[str, View], stops: dict[str, Job], jobs: dict[str, Job], notes: list[Note]
+    view: UnitView, views: Mapping[str, UnitView], stops: dict[str, Job], jobs: dict[str, Job], notes: list[Note]
 ) -> None:
     """A socket to be started or restarted while its service runs: both down, socket up, service up.
 
@@ -126,7 +123,7 @@ def _rebind(
         jobs[service.unit] = service.job(Verb.START, f"was running before {view.unit} was bound again")
 
 
-def _bring_back(views: Mapping[str, View], stops: Mapping[str, Job], jobs: dict[str, Job]) -> Iterator[Note]:
+def _bring_back(views: Mapping[str, UnitView], stops: Mapping[str, Job], jobs: dict[str, Job]) -> Iterator[Note]:
     """Start again what PID 1 stops along with a unit, unless it needs that one and that one stays down.
 
     What is only part of a unit that stays down runs without it after a boot, and so it does here.
@@ -151,7 +148,7 @@ def _bring_back(views: Mapping[str, View], stops: Mapping[str, Job], jobs: dict[
                 yield view.note(f"stops along with {cause}, which it needs")
 
 
-def _start_order(jobs: Collection[str], views: Mapping[str, View]) -> tuple[str, ...]:
+def _start_order(jobs: Collection[str], views: Mapping[str, UnitView]) -> tuple[str, ...]:
     """The units so that each comes behind those it is ordered after, else by name.
 
     PID 1 keeps the order among jobs it has; one that it gets first, it starts before it hears of the next.
@@ -164,7 +161,7 @@ def _start_order(jobs: Collection[str], views: Mapping[str, View]) -> tuple[str,
     return _sorted(earlier)
 
 
-def _pulls_in(unit: str, views: Mapping[str, View]) -> set[str]:
+def _pulls_in(unit: str, views: Mapping[str, UnitView]) -> set[str]:
     """The units of the documents that PID 1 starts along with a unit, and the unit itself."""
     found: set[str] = set()
     rising = {unit}
@@ -176,7 +173,7 @@ def _pulls_in(unit: str, views: Mapping[str, View]) -> set[str]:
     return found
 
 
-def _stop_order(stops: Collection[str], views: Mapping[str, View]) -> tuple[str, ...]:
+def _stop_order(stops: Collection[str], views: Mapping[str, UnitView]) -> tuple[str, ...]:
     """What could start others first; then each unit before those it is ordered after, else by name."""
     later: dict[str, set[str]] = {unit: set() for unit in stops}
     for unit, found in _earlier({unit: views[unit].before for unit in stops}, views).items():
@@ -185,7 +182,7 @@ def _stop_order(stops: Collection[str], views: Mapping[str, View]) -> tuple[str,
     return tuple(sorted(_sorted(later), key=lambda unit: not unit.endswith(_TRIGGERS)))
 
 
-def _earlier(placed: Mapping[str, Content], views: Mapping[str, View]) -> dict[str, set[str]]:
+def _earlier(placed: Mapping[str, PlacedUnit], views: Mapping[str, UnitView]) -> dict[str, set[str]]:
     """For each unit those it is ordered after, by what both say, and as a socket is before its service."""
     found: dict[str, set[str]] = {unit: set() for unit in placed}
     for unit, content in placed.items():

@@ -12,7 +12,7 @@ from ordain.agent.model import Generation
 _SHOWN = 5
 
 
-def believe(old: Generation, new: Generation, max_removal: int) -> None:
+def check_removals(old: Generation, new: Generation, max_removal: int) -> None:
     """Raises `RemovalLimitExceeded` if more than ``max_removal`` percent of what ``old`` holds is not in ``new``."""
     held = {member.item for member in old.members}
     gone = sorted(held - {member.item for member in new.members})

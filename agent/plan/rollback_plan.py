@@ -11,7 +11,7 @@ _RAN = "ran before the apply"
 _RAN_NOT = "did not run before the apply"
 
 
-def undo(planned: Plan, old: Generation, observed: Observed, running: Collection[str]) -> Plan:
+def rollback_plan(planned: Plan, old: Generation, observed: Observed, running: Collection[str]) -> Plan:
     """``planned``, which leads back to ``old``, so that afterwards those of its units run that are in ``running``.
 
     A unit that the apply started stops, and a finished oneshot is not run once more; one that the apply took down

@@ -18,7 +18,7 @@ from ordain.agent.plan.directive_effects import effect
 _ACTS = frozenset({Effect.RELOAD, Effect.RESTART})
 
 
-def waits(applied: Applied | None, invocations: Mapping[str, str]) -> dict[str, tuple[Change, ...]]:
+def pending_changes(applied: Applied | None, invocations: Mapping[str, str]) -> dict[str, tuple[Change, ...]]:
     """What the processes of ``invocations``, by unit, do not have yet."""
     found = applied.units if applied else {}
     return {
@@ -28,7 +28,7 @@ def waits(applied: Applied | None, invocations: Mapping[str, str]) -> dict[str, 
     }
 
 
-def record(
+def applied_units(
     before: Applied | None,
     plan: Plan,
     *,
@@ -52,7 +52,7 @@ def record(
         same = was if was and was.invocation_id == invocation else None
         waiting: tuple[Change, ...] = ()
         if invocation == reloaded.get(unit, same and same.invocation_id):
-            waiting = merge(same.waits if same else (), changes.get(unit, ()))
+            waiting = merge_pending(same.waits if same else (), changes.get(unit, ()))
             if unit in brought:
                 waiting = ()
         found[unit] = AppliedUnit(
@@ -61,13 +61,13 @@ def record(
     return found
 
 
-def touched(plan: Plan) -> frozenset[str]:
+def affected_units(plan: Plan) -> frozenset[str]:
     """The units that get a job, or that change so that a process would have to know."""
     changed = {change.unit for change in plan.changes if change.effect in _ACTS}
     return frozenset(changed | {job.unit for job in plan.jobs})
 
 
-def merge(waiting: Iterable[Change], changes: Iterable[Change]) -> tuple[Change, ...]:
+def merge_pending(waiting: Iterable[Change], changes: Iterable[Change]) -> tuple[Change, ...]:
     """What waits after ``changes`` came on top; what was taken back waits no more, nor what no process has to hear."""
     found = {(change.section, change.key): change for change in waiting}
     for change in changes:
@@ -80,7 +80,7 @@ def merge(waiting: Iterable[Change], changes: Iterable[Change]) -> tuple[Change,
     return tuple(found[at] for at in sorted(found) if found[at].effect in _ACTS and found[at].old != found[at].new)
 
 
-def overtaken(jobs: Iterable[Job], states: Mapping[str, UnitState]) -> tuple[Job, ...]:
+def restart_if_running(jobs: Iterable[Job], states: Mapping[str, UnitState]) -> tuple[Job, ...]:
     """``jobs`` after the reload: a start of what someone started meanwhile, with the old definition, is a restart."""
     return tuple(
         replace(job, verb=Verb.RESTART, reason=f"{job.reason}; someone had started it with its old definition")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ordain.agent.model import Change, Effect, Hold, Job, Note, Verb, Why
+from ordain.agent.model import Change, Effect, Hold, Job, Note, NoteReason, Verb
 from ordain.agent.plan.diff import FRAGMENT
-from ordain.agent.plan.exit_reason import ending, killed_by_others
-from ordain.agent.plan.unit_view import SESSION, View
+from ordain.agent.plan.exit_reason import exit_reason, killed_by_others
+from ordain.agent.plan.unit_view import SESSION_ROLE, UnitView
 from ordain.transforms.graph.essential_units import ITEM as BOOT
 from ordain.transforms.model import OnChange, OnRemove, Wanted
 
@@ -16,7 +16,7 @@ _NEVER_RESTARTED = (".slice", ".target")
 _KEPT = "removed from the documents, left running (on-remove: keep)"
 
 
-def decide(view: View) -> Iterator[Job | Note]:
+def decide(view: UnitView) -> Iterator[Job | Note]:
     """What is done to a unit as it stands, seen alone; nothing if it is as it should be."""
     if view.hold:
         yield from _held(view, view.hold)
@@ -25,7 +25,7 @@ def decide(view: View) -> Iterator[Job | Note]:
     elif view.overdue and view.running and not view.role:
         yield view.job(Verb.STOP, "the source is lost for longer than it may run without (on-source-loss)")
     elif view.lost and not view.running and not view.released:
-        yield view.note("stopped while the source is lost (on-source-loss); starts when it is back", Why.LOST)
+        yield view.note("stopped while the source is lost (on-source-loss); starts when it is back", NoteReason.LOST)
     elif view.wanted in _DOWN:
         yield from _down(view)
     elif view.running:
@@ -41,16 +41,16 @@ def decide(view: View) -> Iterator[Job | Note]:
         yield view.note("no longer in the documents: left as it is, from the next boot as the system has it")
 
 
-def _held(view: View, hold: Hold) -> Iterator[Note]:
+def _held(view: UnitView, hold: Hold) -> Iterator[Note]:
     """A unit that an admin holds: not touched, and told of as long as the hold lasts."""
     since = f" since {hold.since}" if hold.since else ""
     asks = {"stopped": " stopped" * hold.stopped, "unmask": " and not masked" * hold.unmask}
     waits = view.needs(Effect.RELOAD, Effect.RESTART) if view.running else ()
     rest = f"; {_named(waits)}, which waits" if waits else ""
-    yield view.note(f"held{asks['stopped']}{asks['unmask']} by hand{since}{rest}", Why.HELD)
+    yield view.note(f"held{asks['stopped']}{asks['unmask']} by hand{since}{rest}", NoteReason.HELD)
 
 
-def _gone(view: View) -> Iterator[Job | Note]:
+def _gone(view: UnitView) -> Iterator[Job | Note]:
     if view.failed:
         yield view.job(Verb.STOP, "removed from the documents; PID 1 forgets its failure")
     if not view.running:
@@ -63,7 +63,7 @@ def _gone(view: View) -> Iterator[Job | Note]:
         yield view.job(Verb.STOP, "removed from the documents")
 
 
-def _down(view: View) -> Iterator[Job | Note]:
+def _down(view: UnitView) -> Iterator[Job | Note]:
     if not view.running:
         return
     boot = view.new is not None and view.new.item == BOOT
@@ -75,16 +75,16 @@ def _down(view: View) -> Iterator[Job | Note]:
     elif view.enforced:
         yield view.job(Verb.STOP, f"was started by hand, but {wants}")
     else:
-        yield view.note(f"was started by hand, though {wants}", Why.STARTED)
+        yield view.note(f"was started by hand, though {wants}", NoteReason.STARTED)
 
 
-def _up(view: View) -> Iterator[Job | Note]:
+def _up(view: UnitView) -> Iterator[Job | Note]:
     """A unit that is wanted running and does not run."""
     assert view.new is not None
     if not view.new.starter:
         return
     if view.masked_by_admin:
-        yield view.note("masked by the admin; systemctl unmask gives it back", Why.MASKED)
+        yield view.note("masked by the admin; systemctl unmask gives it back", NoteReason.MASKED)
     elif not view.new.ours and view.state.load_state == "not-found":
         yield view.note("not installed")
     elif reason := _starts(view):
@@ -93,7 +93,7 @@ def _up(view: View) -> Iterator[Job | Note]:
         yield _stays_down(view)
 
 
-def _starts(view: View) -> str:
+def _starts(view: UnitView) -> str:
     """Why a unit that does not run is started, "" if it is not."""
     if view.old is None:
         return "new in the documents"
@@ -104,29 +104,29 @@ def _starts(view: View) -> str:
     if view.failed and view.touched:
         return "it had failed, and its definition changed"
     if view.failed:
-        return ending(view.state)[1] if view.released or (view.enforced and killed_by_others(view.state)) else ""
+        return exit_reason(view.state)[1] if view.released or (view.enforced and killed_by_others(view.state)) else ""
     if view.after.last("Service", "Type") == "oneshot":
         return _named(view.needs(Effect.RESTART)) if view.needs(Effect.RESTART) else ""
     if view.touched:
         return "its documents changed"
-    by_others = ending(view.state)[0] is Why.STOPPED or killed_by_others(view.state)
+    by_others = exit_reason(view.state)[0] is NoteReason.STOPPED or killed_by_others(view.state)
     ran = view.state.condition_result and view.state.invocation_id  # else it would only be skipped once more
-    return ending(view.state)[1] if view.released or (view.enforced and ran and by_others) else ""
+    return exit_reason(view.state)[1] if view.released or (view.enforced and ran and by_others) else ""
 
 
-def _stays_down(view: View) -> Note:
+def _stays_down(view: UnitView) -> Note:
     """Why a unit that is wanted running is left as it is."""
-    why, how = ending(view.state)
+    why, how = exit_reason(view.state)
     if view.failed:
         return view.note(f"{how}; tried again when its documents change", why)
     if view.after.last("Service", "Type") == "oneshot":
-        return view.note("has run; runs again when what it runs changes", Why.DONE)
+        return view.note("has run; runs again when what it runs changes", NoteReason.DONE)
     if not view.state.condition_result:
         return view.note("its conditions were not met")
     return view.note(f"{how}; starts when its documents change, or at the next boot", why)
 
 
-def _changed(view: View) -> Iterator[Job | Note]:
+def _changed(view: UnitView) -> Iterator[Job | Note]:
     """A unit that runs and may stay: the mildest job that makes its changes real."""
     if view.kept and view.released:
         yield view.job(Verb.STOP, "removed from the documents, and held no longer")
@@ -142,13 +142,13 @@ def _changed(view: View) -> Iterator[Job | Note]:
     named = f"{_named(changes)} since it was started" if view.waiting else _named(changes)
     restarts = view.on_change is OnChange.RESTART or (view.on_change is OnChange.AUTO and view.needs(Effect.RESTART))
     if view.on_change is OnChange.NONE:
-        yield view.note(f"{named}; real at its next start (on-change: none)", Why.LATER)
+        yield view.note(f"{named}; real at its next start (on-change: none)", NoteReason.LATER)
     elif view.on_change is OnChange.REBOOT:
-        yield view.note(f"{named}; real at the next boot (on-change: reboot)", Why.REBOOT)
+        yield view.note(f"{named}; real at the next boot (on-change: reboot)", NoteReason.REBOOT)
     elif view.unit.endswith(_NEVER_RESTARTED):
-        yield view.note(f"{named}; real at the next boot, as a restart would stop all that is in it", Why.REBOOT)
+        yield view.note(f"{named}; real at the next boot, as a restart would stop all that is in it", NoteReason.REBOOT)
     elif view.timed and view.on_change is OnChange.AUTO:
-        yield view.note(f"{named}; ends this run with its old definition, real at the next", Why.LATER)
+        yield view.note(f"{named}; ends this run with its old definition, real at the next", NoteReason.LATER)
     elif view.spared and (restarts or not _can_reload(view)):
         yield _deferred(view, named)
     elif restarts:
@@ -159,16 +159,19 @@ def _changed(view: View) -> Iterator[Job | Note]:
         yield _unless_masked(view, Verb.RESTART, f"{named}; it cannot reload")
 
 
-def _deferred(view: View, what: str) -> Note:
+def _deferred(view: UnitView, what: str) -> Note:
     """A protected unit that nothing short of a boot may stop, or nobody whom it would cut off."""
-    if view.role == SESSION:
+    if view.role == SESSION_ROLE:
         return view.note(
-            f"{what}; real at the first apply after the session that asked for changes and hangs on it", Why.LATER
+            f"{what}; real at the first apply after the session that asked for changes and hangs on it",
+            NoteReason.LATER,
         )
-    return view.note(f"{what}; real at the next boot, as it is {view.role} (on-change: restart says now)", Why.REBOOT)
+    return view.note(
+        f"{what}; real at the next boot, as it is {view.role} (on-change: restart says now)", NoteReason.REBOOT
+    )
 
 
-def _can_reload(view: View) -> bool:
+def _can_reload(view: UnitView) -> bool:
     """Whether the unit can reload once PID 1 has read its new definition."""
     if view.unit.endswith(".mount"):
         return True
@@ -178,9 +181,9 @@ def _can_reload(view: View) -> bool:
     return own or (not view.after.fragment and view.state.can_reload)
 
 
-def _unless_masked(view: View, verb: Verb, reason: str) -> Job | Note:
+def _unless_masked(view: UnitView, verb: Verb, reason: str) -> Job | Note:
     if view.masked_by_admin:
-        return view.note("masked by the admin; its changes wait", Why.MASKED)
+        return view.note("masked by the admin; its changes wait", NoteReason.MASKED)
     return view.job(verb, reason)
 
 

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from ordain.agent.model import Generation, Note, Observed, UnitState, Why
+from ordain.agent.model import Generation, Note, NoteReason, Observed, UnitState
 from ordain.agent.plan.planner import plan
-from ordain.agent.status import Condition, UnitStatus
+from ordain.agent.status import StatusCondition, UnitStatus
 from ordain.transforms.model import Drift, Member, Wanted
 
 
@@ -39,18 +39,18 @@ def unit_statuses(
     )
 
 
-def reboots(units: Iterable[UnitStatus]) -> tuple[Condition, ...]:
+def reboots(units: Iterable[UnitStatus]) -> tuple[StatusCondition, ...]:
     """What waits for the next boot; no longer so once its unit was started again."""
     return tuple(
-        Condition(code="RebootNeeded", what=f"{unit.unit}: {unit.what}", item=unit.unit)
+        StatusCondition(code="RebootNeeded", what=f"{unit.unit}: {unit.what}", item=unit.unit)
         for unit in units
-        if unit.why == Why.REBOOT
+        if unit.why == NoteReason.REBOOT
     )
 
 
 def _status(member: Member, state: UnitState, note: Note | None, oneshot: bool, behind: bool) -> UnitStatus:
     ok, what = _judge(member, state, oneshot)
-    if note and note.why is Why.HELD:  # nothing else about it matters while it is
+    if note and note.why is NoteReason.HELD:  # nothing else about it matters while it is
         what = ""
     return UnitStatus(
         unit=member.unit,

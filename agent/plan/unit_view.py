@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ordain.agent.generation import with_starters
-from ordain.agent.model import Change, Effect, Generation, Hold, Job, Note, Observed, UnitState, Verb, Why
-from ordain.agent.plan.diff import Content, compare, contents, same
-from ordain.agent.plan.stale_processes import merge
+from ordain.agent.generation import holds_with_starters
+from ordain.agent.model import Change, Effect, Generation, Hold, Job, Note, NoteReason, Observed, UnitState, Verb
+from ordain.agent.plan.diff import PlacedUnit, compare_units, placed_units, same_generation
+from ordain.agent.plan.stale_processes import merge_pending
 from ordain.transforms.graph.essential_units import REPLACED
 from ordain.transforms.model import Drift, Member, OnChange, Wanted
 from ordain.transforms.systemd.unit_name import is_template
 
-SESSION = "what a session that asked for changes hangs on"
+SESSION_ROLE = "what a session that asked for changes hangs on"
 """The role of what carries one who asked, as long as that session lasts."""
 
 
-def units(old: Generation, new: Generation, changes: Iterable[Change]) -> frozenset[str]:
+def units_to_observe(old: Generation, new: Generation, changes: Iterable[Change]) -> frozenset[str]:
     """The units to observe before planning: whatever `plan` may look at. ``changes`` is their `diff`."""
     named = {name for g in (old, new) for m in g.members for name in (m.unit, m.starts) if name}
     named |= {change.unit for change in changes}
@@ -25,7 +25,7 @@ def units(old: Generation, new: Generation, changes: Iterable[Change]) -> frozen
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class UnitView:
     """One unit: what was and is wanted and placed, and how it stands.
 
     ``touched``: it changed, or what it starts did. ``timed``: a timer starts it. ``unbound``: it loses its socket.
@@ -38,8 +38,8 @@ class View:
     unit: str
     old: Member | None
     new: Member | None
-    before: Content
-    after: Content
+    before: PlacedUnit
+    after: PlacedUnit
     changes: tuple[Change, ...]
     fresh: tuple[Change, ...]
     state: UnitState
@@ -121,35 +121,35 @@ class View:
         """A job for it, with its changes as the cause."""
         return Job(unit=self.unit, verb=verb, reason=reason, item=self.item, changes=self.changes)
 
-    def note(self, what: str, why: Why = Why.OTHER) -> Note:
+    def note(self, what: str, why: NoteReason = NoteReason.OTHER) -> Note:
         """A note that it is left alone."""
         return Note(unit=self.unit, what=what, item=self.item, why=why)
 
 
-def _wanted(member: Member | None, content: Content) -> Wanted:
+def _wanted(member: Member | None, content: PlacedUnit) -> Wanted:
     if content.masked:
         return Wanted.MASKED
     return member.wanted if member else Wanted.PRESENT
 
 
-def views(old: Generation, new: Generation, observed: Observed) -> Mapping[str, View]:
+def unit_views(old: Generation, new: Generation, observed: Observed) -> Mapping[str, UnitView]:
     """Every unit that is a member of either generation or differs between them, by name; templates are none."""
-    after = contents(new)
-    before = after if same(old, new) else contents(old)
-    changes = {} if before is after else compare(before, after)
+    after = placed_units(new)
+    before = after if same_generation(old, new) else placed_units(old)
+    changes = {} if before is after else compare_units(before, after)
     was = {m.unit: m for m in (*old.members, *observed.kept_out)}
     members = {m.unit: m for m in (*new.members, *observed.keeps_out)}
-    holds = with_starters(observed.holds, (*was.values(), *members.values()))
+    holds = holds_with_starters(observed.holds, (*was.values(), *members.values()))
     real = {unit for unit, found in changes.items() if any(c.effect is not Effect.NOTHING for c in found)}
     timed = {m.starts for m in members.values() if m.unit.endswith(".timer")}
     unbound = {m.starts for m in was.values() if m.unit.endswith(".socket") and m.unit not in members}
     return {
-        unit: View(
+        unit: UnitView(
             unit=unit,
             old=was.get(unit),
             new=members.get(unit),
-            before=before.get(unit, Content()),
-            after=after.get(unit, Content()),
+            before=before.get(unit, PlacedUnit()),
+            after=after.get(unit, PlacedUnit()),
             changes=_all(observed.waits.get(unit, ()), changes.get(unit, ())),
             fresh=changes.get(unit, ()),
             state=observed.unit(unit),
@@ -173,4 +173,4 @@ def _all(waiting: tuple[Change, ...], changes: tuple[Change, ...]) -> tuple[Chan
     if not waiting:
         return changes
     mild = (c for c in changes if c.effect not in (Effect.RELOAD, Effect.RESTART))
-    return (*mild, *merge(waiting, changes))
+    return (*mild, *merge_pending(waiting, changes))

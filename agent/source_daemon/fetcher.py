@@ -126,7 +126,7 @@ class Fetcher:
         try:
             atomic_files.replace(path, encode(made))
         except OSError as error:
-            log.error("%s", atomic_files.why(error, path))
+            log.error("%s", atomic_files.describe_error(error, path))
 
 
 async def _changes(source: Source) -> AsyncGenerator[None, None]:

@@ -10,7 +10,7 @@ from ordain.agent.system import atomic_files
 PATH = "var/lib/ordain/source"
 
 
-def origin(root: Path) -> str:
+def read_applied_source(root: Path) -> str:
     """The location of the source that was applied last; "" if that is not known."""
     try:
         return (root / PATH).read_text().strip()
@@ -18,9 +18,9 @@ def origin(root: Path) -> str:
         return ""
 
 
-def remember(root: Path, location: str) -> None:
+def write_applied_source(root: Path, location: str) -> None:
     """Write it down. Where that cannot be, the next boot takes what it finds, as the first one did."""
     with contextlib.suppress(OSError):
-        if origin(root) != location:
+        if read_applied_source(root) != location:
             atomic_files.make_folder((root / PATH).parent)
             atomic_files.replace(root / PATH, f"{location}\n".encode())

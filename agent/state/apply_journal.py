@@ -16,13 +16,13 @@ from pathlib import Path
 
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Job, Observed, Outcome, Plan, Verb, to_json
-from ordain.agent.state.decisions import Decided
+from ordain.agent.state.decisions import DecisionState
 from ordain.agent.system import atomic_files
 
 PATH = "run/ordain/journal"
 
 
-class Phase(StrEnum):
+class ApplyPhase(StrEnum):
     """What was under way."""
 
     STOP = "stop"  # with the old definitions
@@ -33,7 +33,7 @@ class Phase(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class JournalEntry:
     """One apply. ``number``: the generation in the store; ``invocations``: of the units with jobs, before.
 
     ``running`` and ``failing``: the units that ran, and that had failed, before the first effect. ``failed``: what the
@@ -41,7 +41,7 @@ class Entry:
     goes back.
     """
 
-    phase: Phase
+    phase: ApplyPhase
     number: int
     plan: Plan
     invocations: Mapping[str, str] = field(default_factory=dict)
@@ -49,23 +49,23 @@ class Entry:
     running: tuple[str, ...] = ()
     failing: tuple[str, ...] = ()
     failed: Outcome | None = None
-    decided: Decided = field(default_factory=Decided)
+    decided: DecisionState = field(default_factory=DecisionState)
 
 
-class Journal:
+class ApplyJournal:
     """The file; it does not outlive the boot, nor would what it says."""
 
     def __init__(self, root: Path) -> None:
         self._path = root / PATH
-        self._entry: Entry | None = None
+        self._entry: JournalEntry | None = None
 
-    def begin(self, entry: Entry) -> None:
+    def begin(self, entry: JournalEntry) -> None:
         """Write an apply down before its first effect."""
         self._entry = entry
         atomic_files.make_folder(self._path.parent)
         atomic_files.replace(self._path, json.dumps(to_json(entry)).encode())
 
-    def advance(self, phase: Phase, invocations: Mapping[str, str] | None = None) -> None:
+    def advance(self, phase: ApplyPhase, invocations: Mapping[str, str] | None = None) -> None:
         """Write down the phase that begins now."""
         assert self._entry is not None
         entry = replace(self._entry, phase=phase)
@@ -74,22 +74,22 @@ class Journal:
     def fail(self, outcome: Outcome) -> None:
         """Write down that the apply has failed, and is to be undone."""
         assert self._entry is not None
-        self.begin(replace(self._entry, phase=Phase.BACK, failed=outcome))
+        self.begin(replace(self._entry, phase=ApplyPhase.BACK, failed=outcome))
 
     def end(self) -> None:
         """The apply is over."""
         self._entry = None
         self._path.unlink(missing_ok=True)
 
-    def unfinished(self) -> Entry | None:
+    def unfinished(self) -> JournalEntry | None:
         """The apply that an earlier agent did not end; one that cannot be read is none."""
         try:
-            return from_json(Entry, json.loads(self._path.read_bytes()))
+            return from_json(JournalEntry, json.loads(self._path.read_bytes()))
         except (OSError, ValueError, TypeError, AttributeError):
             return None
 
 
-def left(jobs: Sequence[Job], before: Mapping[str, str], observed: Observed) -> tuple[Job, ...]:
+def remaining_jobs(jobs: Sequence[Job], before: Mapping[str, str], observed: Observed) -> tuple[Job, ...]:
     """The jobs but the restarts and starts that were done: they gave their unit another invocation id."""
     return tuple(
         job

@@ -16,7 +16,7 @@ def boot_id(root: Path) -> str:
     return data.decode("ascii", "replace").strip().replace("-", "") if data else ""
 
 
-def read_record(root: Path) -> dict[str, tuple[str, ...]]:
+def read_boot_record(root: Path) -> dict[str, tuple[str, ...]]:
     """The generator's record of this boot: each key with its values; empty if there is none."""
     data = rootfs.read(root, RECORD)
     found: dict[str, tuple[str, ...]] = {}
@@ -28,10 +28,10 @@ def read_record(root: Path) -> dict[str, tuple[str, ...]]:
 
 def placed_hash(root: Path) -> str:
     """The hash of the generation that was placed last; "" if none was."""
-    return read_record(root).get("hash", ("",))[0]
+    return read_boot_record(root).get("hash", ("",))[0]
 
 
 def placed_number(root: Path) -> int:
     """The number of the generation that was placed last; 0 if none was."""
-    number = read_record(root).get("number", ("0",))[0]
+    number = read_boot_record(root).get("number", ("0",))[0]
     return int(number) if number.isdecimal() else 0

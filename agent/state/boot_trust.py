@@ -28,6 +28,6 @@ def record_trust(root: Path, trust: str, agent_yaml: bytes | None) -> bool:
         atomic_files.make_folder(path.parent)
         atomic_files.replace(path, data)
     except OSError as error:
-        log.warning("%s; the next boot has to read agent.yaml itself", atomic_files.why(error, path))
+        log.warning("%s; the next boot has to read agent.yaml itself", atomic_files.describe_error(error, path))
         return False
     return True

@@ -36,7 +36,7 @@ class Pin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
+class DecisionState:
     """All of it."""
 
     rejected: RejectedGeneration | None = None
@@ -52,7 +52,7 @@ class Decisions:
         self._now = self._read()
 
     @property
-    def now(self) -> Decided:
+    def now(self) -> DecisionState:
         """All of it."""
         return self._now
 
@@ -79,7 +79,7 @@ class Decisions:
         """Stay with a generation; None lets go of it."""
         self._write(replace(self._now, pin=pin))
 
-    def after(self, applied: Generation, revision: str | None, *, pause: bool) -> Decided:
+    def after(self, applied: Generation, revision: str | None, *, pause: bool) -> DecisionState:
         """What is decided once ``applied`` is in force: with a ``revision``, it stays while the source is at that.
 
         With ``pause``, the source is not followed either.
@@ -87,7 +87,7 @@ class Decisions:
         pin = None if revision is None else Pin(number=applied.number, hash=applied.hash, revision=revision)
         return replace(self._now, pin=pin, paused=pause or self.paused)
 
-    def stand(self, decided: Decided) -> None:
+    def stand(self, decided: DecisionState) -> None:
         """Follow the source, or not, as ``decided``; what was rejected is another matter."""
         self._write(replace(self._now, pin=decided.pin, paused=decided.paused))
 
@@ -95,15 +95,15 @@ class Decisions:
         """Follow the source no more, or again."""
         self._write(replace(self._now, paused=paused))
 
-    def _read(self) -> Decided:
+    def _read(self) -> DecisionState:
         for path in reversed(self._paths):
             try:
-                return from_json(Decided, json.loads(path.read_bytes()))
+                return from_json(DecisionState, json.loads(path.read_bytes()))
             except (OSError, ValueError, TypeError, AttributeError, KeyError):
                 continue
-        return Decided()
+        return DecisionState()
 
-    def _write(self, decided: Decided) -> None:
+    def _write(self, decided: DecisionState) -> None:
         if decided == self._now:
             return
         self._now = decided

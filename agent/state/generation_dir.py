@@ -29,7 +29,7 @@ from ordain.transforms.artifacts import Artifact, RegularFile, UnitFile, from_ro
 FORMAT = 1
 
 
-class Stored(Mapping[str, Any]):
+class LazyJson(Mapping[str, Any]):
     """JSON data in a file, read when it is first asked for: one who waits for months need not keep it."""
 
     def __init__(self, path: Path) -> None:
@@ -56,13 +56,13 @@ class Stored(Mapping[str, Any]):
         return len(self._data)
 
 
-def light(generation: Generation, folder: Path) -> Generation:
+def with_lazy_json(generation: Generation, folder: Path) -> Generation:
     """``generation``, which ``folder`` holds, with what only people ask for left there."""
-    stored = {name: Stored(folder / f"{name}.json") for name in ("document", "provenance")}
+    stored = {name: LazyJson(folder / f"{name}.json") for name in ("document", "provenance")}
     return replace(generation, document=stored["document"], provenance=stored["provenance"])
 
 
-def stamp(folder: Path) -> tuple[int, int]:
+def manifest_stamp(folder: Path) -> tuple[int, int]:
     """What differs once the generation in ``folder`` is another. Raises `OSError`."""
     manifest = (folder / "manifest.json").stat()
     return manifest.st_ino, manifest.st_mtime_ns

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.errors import Failure
-from ordain.agent.generation import with_starters
+from ordain.agent.generation import holds_with_starters
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Generation, Hold, to_json
 from ordain.agent.system import atomic_files
@@ -36,7 +36,7 @@ def read_holds(root: Path) -> dict[str, Hold]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        reason = atomic_files.why(error, path)
+        reason = atomic_files.describe_error(error, path)
         raise UnreadableHolds(f"cannot read the holds: {reason}; nothing was changed") from None
     except (ValueError, TypeError, AttributeError) as error:
         what = f"cannot parse the holds in {path} ({error}); nothing was changed"
@@ -50,24 +50,26 @@ def write_holds(root: Path, holds: Mapping[str, Hold]) -> None:
         atomic_files.make_folder(path.parent)
         atomic_files.replace(path, json.dumps(to_json(holds), indent=1, sort_keys=True).encode() + b"\n")
     except OSError as error:
-        raise Failure(f"a hold has to outlive this boot, and cannot: {atomic_files.why(error, path)}") from None
+        raise Failure(
+            f"a hold has to outlive this boot, and cannot: {atomic_files.describe_error(error, path)}"
+        ) from None
 
 
-def as_placed(root: Path, generation: Generation) -> Generation:
+def with_machine_holds(root: Path, generation: Generation) -> Generation:
     """``generation`` as it is placed under the holds of the machine below ``root``. Raises `UnreadableHolds`."""
     holds = read_holds(root)
     stopped = any(hold.stopped for hold in holds.values())
-    return placed(generation, holds, read_installed(root).links if stopped else ())
+    return with_holds(generation, holds, read_installed(root).links if stopped else ())
 
 
-def placed(generation: Generation, holds: Mapping[str, Hold], links: Iterable[Link] = ()) -> Generation:
+def with_holds(generation: Generation, holds: Mapping[str, Hold], links: Iterable[Link] = ()) -> Generation:
     """``generation`` as it is placed under ``holds``; it keeps its hash, being told is not being placed.
 
     ``links``: what the distribution and the admin have enabled.
     """
     if not holds:
         return generation
-    holds = with_starters(holds, generation.members)
+    holds = holds_with_starters(holds, generation.members)
     stopped = {unit for unit, hold in holds.items() if hold.stopped}
     artifacts = {a.path: a for a in generation.artifacts if not _left_out(a, holds)}
     for link in links:

@@ -12,16 +12,16 @@ PATH = "run/ordain/source-loss"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loss:
+class SourceLossRecord:
     """``since``: seconds of CLOCK_BOOTTIME, 0 while the source is there; ``stopped``: units, sorted."""
 
     since: float = 0.0
     stopped: tuple[str, ...] = ()
 
 
-def read_loss(root: Path) -> Loss:
+def read_source_loss(root: Path) -> SourceLossRecord:
     """What was written down in this boot; nothing, if that cannot be read."""
     try:
-        return from_json(Loss, json.loads((root / PATH).read_bytes()))
+        return from_json(SourceLossRecord, json.loads((root / PATH).read_bytes()))
     except (OSError, ValueError, TypeError, AttributeError):
-        return Loss()
+        return SourceLossRecord()

@@ -25,9 +25,9 @@ from ordain.agent.json_codec import from_json
 from ordain.agent.model import Applied, Generation, Outcome, to_json
 from ordain.agent.state import generation_dir as history
 from ordain.agent.state.boot_record import boot_id, placed_hash
-from ordain.agent.state.holds import as_placed
+from ordain.agent.state.holds import with_machine_holds
 from ordain.agent.system import atomic_files
-from ordain.agent.system.cached_file import Stamped
+from ordain.agent.system.cached_file import CachedFile
 from ordain.generator import files
 from ordain.generator.cache import Cache, CacheError, pack, unpack
 from ordain.generator.choose import BASELINE, HANDED
@@ -50,7 +50,7 @@ class NotPersistent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Saved:
+class HistoryEntry:
     """One line of the history. ``saved``: ISO 8601, UTC. ``damaged``: what is wrong with it, else ``""``."""
 
     number: int
@@ -75,9 +75,9 @@ class Store:
         self._applied = root / "run/ordain/applied.json"
         self._machine_id = root / "etc/machine-id"
         self._held: dict[int, tuple[tuple[int, int], Generation]] = {}
-        self._heads: dict[Path, Stamped[Cache]] = {}
-        self._hashes: dict[int, Stamped[str]] = {}
-        self._read_applied = Stamped(self._applied, lambda data: from_json(Applied, json.loads(data)))
+        self._heads: dict[Path, CachedFile[Cache]] = {}
+        self._hashes: dict[int, CachedFile[str]] = {}
+        self._read_applied = CachedFile(self._applied, lambda data: from_json(Applied, json.loads(data)))
 
     def save(self, generation: Generation) -> tuple[Generation, NotPersistent | None]:
         """Write ``generation`` to the history; it comes back with its number.
@@ -97,7 +97,7 @@ class Store:
             history.write(numbered, self._folder(number), last)
             self._hold(numbered)
         except OSError as error:
-            return numbered, NotPersistent(what=atomic_files.why(error, self._history))
+            return numbered, NotPersistent(what=atomic_files.describe_error(error, self._history))
         with contextlib.suppress(OSError):  # what is left over goes at the next save
             self._prune()
         return numbered, None
@@ -115,21 +115,21 @@ class Store:
     def _hold(self, generation: Generation) -> None:
         """Keep it in memory, as the last. Raises `OSError` where it is gone."""
         number = generation.number
-        stamp = history.stamp(self._folder(number))
+        stamp = history.manifest_stamp(self._folder(number))
         self._held.pop(number, None)
         self._held = {**dict([*self._held.items()][-1:]), number: (stamp, generation)}
 
     def rest(self) -> None:
         """Keep no more of the last generation than what the agent looks at at every change of a unit."""
         for number, (stamp, generation) in [*self._held.items()][-1:]:
-            self._held = {number: (stamp, history.light(generation, self._folder(number)))}
+            self._held = {number: (stamp, history.with_lazy_json(generation, self._folder(number)))}
 
     def _kept(self, number: int) -> Generation | None:
         """Generation ``number`` if it is the one in memory, and still the one on disk."""
         stamp, generation = self._held.pop(number, (None, None))
         if stamp is not None and generation is not None:
             with contextlib.suppress(OSError):
-                if history.stamp(self._folder(number)) == stamp:
+                if history.manifest_stamp(self._folder(number)) == stamp:
                     self._held[number] = stamp, generation
                     return generation
         return None
@@ -160,11 +160,11 @@ class Store:
         """The hash of generation ``number``, unverified. Raises `DamagedGeneration`."""
         manifest = self._folder(number) / "manifest.json"
         try:
-            return self._hashes.setdefault(number, Stamped(manifest, lambda data: str(json.loads(data)["hash"])))()
+            return self._hashes.setdefault(number, CachedFile(manifest, lambda data: str(json.loads(data)["hash"])))()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedGeneration(f"generation {number} in {manifest.parent}: {error}") from error
 
-    def history(self) -> tuple[Saved, ...]:
+    def history(self) -> tuple[HistoryEntry, ...]:
         """What is kept, oldest first, damaged ones named."""
         return tuple(self._saved(number) for number in self._numbers())
 
@@ -198,7 +198,7 @@ class Store:
             atomic_files.replace(self._boot / "current", data)
             self._forgive(generation.hash)
         except OSError as error:
-            return NotPersistent(what=atomic_files.why(error, self._boot))
+            return NotPersistent(what=atomic_files.describe_error(error, self._boot))
         with contextlib.suppress(OSError):  # what is left over goes at the next commit
             for number in self._bootable()[:-BOOTABLE]:
                 (self._boot / str(number)).unlink()
@@ -296,13 +296,13 @@ class Store:
     def _folder(self, number: int) -> Path:
         return self._history / str(number)
 
-    def _saved(self, number: int) -> Saved:
+    def _saved(self, number: int) -> HistoryEntry:
         try:
             self.load(number)
             hash, saved = history.head(self._folder(number))
-            return Saved(number=number, hash=hash, saved=saved)
+            return HistoryEntry(number=number, hash=hash, saved=saved)
         except DamagedGeneration as error:
-            return Saved(number=number, damaged=str(error))
+            return HistoryEntry(number=number, damaged=str(error))
 
     def _machine(self) -> str:
         try:
@@ -318,7 +318,7 @@ class Store:
             machine_id=self._machine(),
             boot_id=boot_id,
             files=files.write(_files(generation)),
-            entries=list(_entries(as_placed(self._root, generation))),
+            entries=list(_entries(with_machine_holds(self._root, generation))),
         )
 
     def _cached(self, path: Path, boot_id: str | None) -> Generation | None:
@@ -340,7 +340,7 @@ class Store:
         Raises `DamagedGeneration`.
         """
         try:
-            head = self._heads.setdefault(path, Stamped(path, _head))()
+            head = self._heads.setdefault(path, CachedFile(path, _head))()
         except FileNotFoundError:
             return None
         except (OSError, CacheError) as error:
@@ -360,7 +360,7 @@ class Store:
                     atomic_files.replace(current, data)
                     self._forgive(bad)  # no boot takes it any more
         except OSError as error:
-            return NotPersistent(what=atomic_files.why(error, self._boot))
+            return NotPersistent(what=atomic_files.describe_error(error, self._boot))
         return None
 
     def _prune(self) -> None:

@@ -32,7 +32,7 @@ async def locked(root: Path, patience_sec: float) -> AsyncIterator[None]:
         os.close(descriptor)
 
 
-def holder(root: Path) -> int:
+def lock_holder(root: Path) -> int:
     """The process that has the lock, or had it last; 0 if there is none. True of one while `locked` raises `Busy`."""
     try:
         return int((root / PATH).read_text())

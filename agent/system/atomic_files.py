@@ -61,6 +61,6 @@ def make_folder(folder: Path) -> None:
         sync_folder(folder.parent)
 
 
-def why(error: OSError, path: Path) -> str:
+def describe_error(error: OSError, path: Path) -> str:
     """What failed, as ``PATH: Read-only file system``."""
     return f"{error.filename or path}: {os.strerror(error.errno or errno.EIO)}"

@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 
-class Stamped(Generic[T]):
+class CachedFile(Generic[T]):
     """What ``read`` makes of the file at ``path``, which is read again when it is another one.
 
     For files that are replaced and never written in place, as `atomic_files` does it.

@@ -8,7 +8,7 @@ import gc
 _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
-def give_back() -> None:
+def trim_memory() -> None:
     """Free what an apply left behind.
 
     A thousand services leave some ten MB in cycles and in the gaps of glibc's heap, which it keeps for the next time;

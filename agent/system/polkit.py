@@ -17,7 +17,7 @@ PROMPT_SEC = 120.0
 """How long someone may take to type a password."""
 
 
-class Authority:
+class PolkitAuthority:
     """Asks the bus who calls, and polkit whether they may."""
 
     def __init__(self, bus: Bus) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 
-class Pace:
+class RateLimit:
     """At most ``count`` in ``seconds``; times are of any one clock that does not leap."""
 
     def __init__(self, count: int, seconds: float) -> None:
@@ -19,7 +19,7 @@ class Pace:
     def left(self, now: float) -> float:
         """Seconds until the next may be; 0: now.
 
-        >>> pace = Pace(2, 10.0)
+        >>> pace = RateLimit(2, 10.0)
         >>> [(pace.left(now), pace.done(now))[0] for now in (0.0, 1.0)], pace.left(4.0), pace.left(11.0)
         ([0.0, 0.0], 6.0, 0.0)
         """

@@ -180,7 +180,7 @@ def test_what_the_initrd_got_of_the_source_is_called_as_that_if_it_will_be_follo
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A root whose first boot runs the program of this tree."""
     program = tmp_path / "program"
-    for step in (early.compile, early.ask_trust):
+    for step in (early.run_compiler, early.ask_trust):
         monkeypatch.setattr(step, "__defaults__", (str(program),))
     root = tmp_path / "root"
     put(root, "/proc/sys/kernel/random/boot_id", b"00000000-0000-0000-0000-000000000001\n")

@@ -20,7 +20,7 @@ def root(tmp_path: Path) -> Path:
 
 def says(root: Path, text: str) -> dict[str, str]:
     (root / kernel_parameters.FILE).write_text(text)
-    return kernel_parameters.keep(root)
+    return kernel_parameters.save_and_restore(root)
 
 
 def test_what_it_was_before_comes_back(root: Path) -> None:
@@ -33,7 +33,7 @@ def test_what_it_was_before_comes_back(root: Path) -> None:
     assert (root / "proc/sys/kernel/x").read_text() == "3\n", "systemd-sysctl sets it"
 
     (root / kernel_parameters.FILE).unlink()
-    kernel_parameters.keep(root)
+    kernel_parameters.save_and_restore(root)
 
     assert (root / "proc/sys/kernel/x").read_text() == "9\n"
 
@@ -49,5 +49,5 @@ def test_a_slash_first_means_that_dots_are_in_names(root: Path) -> None:
 
 
 def test_without_a_file_of_ours_nothing_is_noted(root: Path) -> None:
-    assert kernel_parameters.keep(root) == {}
+    assert kernel_parameters.save_and_restore(root) == {}
     assert not (root / kernel_parameters.RECORD).exists()

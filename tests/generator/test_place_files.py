@@ -13,7 +13,7 @@ from ordain.agent.model import Generation
 from ordain.agent.state.store import Store
 from ordain.generator import files, safe_tree
 from ordain.generator.cache import Cache, CacheError, pack, unpack
-from ordain.generator.files import Placing, Report
+from ordain.generator.files import FilePlacement, PlacementReport
 from ordain.transforms.artifacts import (
     AbsentFile,
     CredentialFile,
@@ -36,8 +36,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def place(root: Path, *wanted: PlacedFile) -> Report:
-    return Placing(root, "main").run(wanted)
+def place(root: Path, *wanted: PlacedFile) -> PlacementReport:
+    return FilePlacement(root, "main").run(wanted)
 
 
 def text(path: Path) -> tuple[str, int]:
@@ -154,7 +154,7 @@ def test_a_hand_is_overruled_while_the_documents_speak_and_respected_after(root:
     report = place(root)
     assert (root / "etc/a").read_text() == "by hand"
     assert "changed by hand" in report.notes["/etc/a"]
-    assert place(root) == Report(), "and that is the end of it"
+    assert place(root) == PlacementReport(), "and that is the end of it"
 
 
 def test_what_is_as_it_should_be_is_not_touched(root: Path) -> None:
@@ -173,7 +173,7 @@ def test_a_power_cut_at_any_file_is_made_good(root: Path, calls: int, monkeypatc
     for name in "abc":
         (root / "etc" / name).write_text("theirs")
     wanted = [RegularFile(path=f"/etc/{name}", content="ours") for name in "abc"]
-    real, left = safe_tree.put, [calls]
+    real, left = safe_tree.write_state, [calls]
 
     def cut(*arguments: object) -> None:
         left[0] -= 1
@@ -181,7 +181,7 @@ def test_a_power_cut_at_any_file_is_made_good(root: Path, calls: int, monkeypatc
             raise KeyboardInterrupt
         real(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(safe_tree, "put", cut)
+    monkeypatch.setattr(safe_tree, "write_state", cut)
     with pytest.raises(KeyboardInterrupt):
         place(root, *wanted)
     monkeypatch.undo()

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from ordain.agent.model import Effect
-from ordain.agent.plan.directive_effects import RULES
+from ordain.agent.plan.directive_effects import EFFECT_RULES
 from ordain.transforms.systemd.directives import lookup
 from rig import debian_roots
 from rig.machine import Machine
@@ -27,10 +27,10 @@ from rig.machine_agent import apply, pause
 
 pytestmark = pytest.mark.integration
 
-CLAIMED = [(section, key) for row in RULES for section in row.sections for key in row.keys]
+CLAIMED = [(section, key) for row in EFFECT_RULES for section in row.sections for key in row.keys]
 LIVE = [
     (section, key)
-    for row in RULES
+    for row in EFFECT_RULES
     if row.effect in (Effect.NOTHING, Effect.MANAGER)
     for section in row.sections
     for key in row.keys

@@ -16,8 +16,8 @@ from pathlib import Path
 from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import to_json
-from ordain.agent.state.boot_record import boot_id, read_record
-from ordain.agent.status import State, Status
+from ordain.agent.state.boot_record import boot_id, read_boot_record
+from ordain.agent.status import AgentState, Status
 from ordain.agent.system import atomic_files
 from ordain.transforms.model import Facts
 
@@ -31,7 +31,7 @@ MAX_CONDITIONS = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedCondition:
-    """A condition, see `status.Condition`."""
+    """A condition, see `status.StatusCondition`."""
 
     code: str
     item: str = ""
@@ -76,7 +76,7 @@ class MachineReport:
 
     machine: str
     hostname: str = ""
-    phase: State = State.STARTING
+    phase: AgentState = AgentState.STARTING
     generation: int = 0
     hash: str = ""
     wanted_generation: int = 0
@@ -133,7 +133,7 @@ def make_report(
 
 def this_boot(root: Path) -> ReportedBoot:
     """This boot of the machine below ``root``."""
-    return ReportedBoot(id=boot_id(root), generated_from=read_record(root).get("from", ("",))[0])
+    return ReportedBoot(id=boot_id(root), generated_from=read_boot_record(root).get("from", ("",))[0])
 
 
 def source_lag_sec(since: str) -> int:
@@ -194,7 +194,7 @@ class ReportWriter:
             stamped = {**to_json(found), "written": datetime.now(UTC).isoformat(timespec="seconds")}
             atomic_files.replace(self._path, json.dumps(stamped, sort_keys=True, separators=(",", ":")).encode())
         except OSError as error:
-            log.warning("%s; others will see the last status", atomic_files.why(error, self._path))
+            log.warning("%s; others will see the last status", atomic_files.describe_error(error, self._path))
             return
         self._last = found
         self._written = asyncio.get_running_loop().time()

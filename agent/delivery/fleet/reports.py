@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.fleet.report import MachineReport, decode_report
 from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, STATUS
-from ordain.agent.status import State
+from ordain.agent.status import AgentState
 from ordain.transforms.document.conditions import FACTS
 
-BAD = (State.DEGRADED, State.ROLLED_BACK)
+BAD = (AgentState.DEGRADED, AgentState.ROLLED_BACK)
 
 
 async def read_reports(database: Database) -> tuple[tuple[MachineReport, ...], tuple[str, ...], str]:

@@ -13,7 +13,7 @@ from ordain.agent.delivery.fleet.report_publisher import LOST_SEC
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState
 from ordain.agent.delivery.release.manifest import Release
 from ordain.agent.delivery.spread import position
-from ordain.agent.status import State as Phase
+from ordain.agent.status import AgentState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ def count_machines(release: Release, reports: Iterable[MachineReport], share: fl
         lost = now - report.seen > LOST_SEC
         has_it = report.release.number >= release.number
         invited = has_it or position(report.machine, release.title) < share
-        back = has_it and report.phase is Phase.ROLLED_BACK
+        back = has_it and report.phase is AgentState.ROLLED_BACK
         at_work = has_it and report.phase.at_work
         found = MachineCounts(
             all=found.all + 1,

@@ -14,7 +14,7 @@ import pytest
 
 from ordain.agent.apply.protected_units import PATH, remember_session, roles
 from ordain.agent.model import UnitState
-from ordain.agent.plan.unit_view import SESSION
+from ordain.agent.plan.unit_view import SESSION_ROLE
 from ordain.agent.system.bus import BusError
 from ordain.agent.system.systemd1 import FIELDS, Systemd
 
@@ -71,8 +71,8 @@ def test_all_above_the_process_that_asks_is_protected_with_its_socket() -> None:
     assert found("ssh.service", "ssh.socket") == {}
 
     assert found("ssh.service", "ssh.socket", "web.service", caller=os.getpid()) == {
-        "ssh.service": SESSION,
-        "ssh.socket": SESSION,
+        "ssh.service": SESSION_ROLE,
+        "ssh.socket": SESSION_ROLE,
     }
 
 
@@ -81,7 +81,7 @@ def test_a_session_that_asked_is_protected_as_long_as_it_lasts(tmp_path: Path, m
         monkeypatch.setitem(UNITS, shell.pid, "asks.service")
         remember_session(tmp_path, shell.pid)
         remember_session(tmp_path, shell.pid)
-        assert found("asks.service", root=tmp_path) == {"asks.service": SESSION}
+        assert found("asks.service", root=tmp_path) == {"asks.service": SESSION_ROLE}
         assert len(json.loads((tmp_path / PATH).read_text())) == 1
         shell.kill()
     assert found("asks.service", root=tmp_path) == {}

@@ -12,7 +12,7 @@ import pytest
 from ordain.agent.apply.reachability import NetworkPeer, PeerKind
 from ordain.agent.apply.trial import PATH, Trial, Trials, now_sec
 from ordain.agent.errors import Failure
-from ordain.agent.state.decisions import Decided, Pin
+from ordain.agent.state.decisions import DecisionState, Pin
 
 
 def on_trial(root: Path, seconds: float = 60.0) -> tuple[Trials, Trial]:
@@ -106,7 +106,7 @@ def test_the_file_of_a_trial_keeps_its_keys_over_an_upgrade(tmp_path: Path) -> N
         NetworkPeer(kind=PeerKind.CALLER, hosts=("192.0.2.7",)),
     )
     trials, trial = on_trial(tmp_path)
-    trial = replace(trial, automatic=True, decided=Decided(pin=pin), peers=peers)
+    trial = replace(trial, automatic=True, decided=DecisionState(pin=pin), peers=peers)
     trials.write(trial)
 
     assert trials.pending() == trial

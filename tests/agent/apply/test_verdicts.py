@@ -10,7 +10,7 @@ import pytest
 from ordain.agent.apply.evaluate import Baseline, _blame, _lasts
 from ordain.agent.apply.jobs import GRACE_SEC, LONGEST_SEC, Done, patience
 from ordain.agent.apply.verdicts import missing, overridden, verdict
-from ordain.agent.model import Generation, Job, Observed, UnitState, Verb, Verdict
+from ordain.agent.model import Generation, Job, Observed, UnitState, UnitVerdict, Verb
 from ordain.agent.plan.unit_status import unit_statuses
 from ordain.transforms.artifacts import RegularFile, UnitFile, UnitLink
 from ordain.transforms.model import Member, Wanted
@@ -160,7 +160,7 @@ def test_what_stands_otherwise_than_wanted_is_told(
     assert words in status.what
 
 
-NOT_OK = Verdict(unit="web.service", ok=False, what="is failed")
+NOT_OK = UnitVerdict(unit="web.service", ok=False, what="is failed")
 
 
 @pytest.mark.parametrize(

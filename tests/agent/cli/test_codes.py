@@ -14,7 +14,7 @@ from ordain.agent.cli.codes import CODES, GROUPS, STATES
 from ordain.agent.delivery.protocol import SourceFault
 from ordain.agent.errors import Failure
 from ordain.agent.state.holds import UnreadableHolds
-from ordain.agent.status import State
+from ordain.agent.status import AgentState
 from ordain.agent.system.bus import BusError
 
 TREE = Path(__file__).parents[3]
@@ -95,7 +95,7 @@ def test_every_operation_that_can_fail_is_in_the_table() -> None:
 
 
 def test_every_state_is_in_the_table() -> None:
-    assert set(STATES) == set(State)
+    assert set(STATES) == set(AgentState)
 
 
 def test_a_code_is_in_one_group_and_its_texts_are_sentences() -> None:

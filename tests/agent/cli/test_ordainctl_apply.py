@@ -15,8 +15,8 @@ from ordain.agent.cli import ask_agent, status
 from ordain.agent.cli.main import main
 from ordain.agent.daemon.client import Documents
 from ordain.agent.errors import Busy, Denied, Failure, Unavailable
-from ordain.agent.model import Change, Effect, Job, Note, Outcome, Plan, Verb, Verdict
-from ordain.agent.status import Condition, SourceState, State, Status, UnitStatus
+from ordain.agent.model import Change, Effect, Job, Note, Outcome, Plan, UnitVerdict, Verb
+from ordain.agent.status import AgentState, SourceState, Status, StatusCondition, UnitStatus
 from ordain.transforms.errors import Problem, Refused, Where
 
 CHANGE = Change(unit="web.service", section="Service", key="MemoryMax", old=("1G",), new=("2G",), effect=Effect.MANAGER)
@@ -28,7 +28,7 @@ PLAN = Plan(
     notes=(Note(unit="held.service", what="masked by an administrator"),),
 )
 STATUS = Status(
-    state=State.CONVERGED,
+    state=AgentState.CONVERGED,
     agent=True,
     generation=7,
     hash="c0ffee" * 4,
@@ -165,7 +165,7 @@ def test_a_missing_file_is_an_error_before_the_agent_is_asked(agent: Agent, caps
         (
             Outcome(
                 generation=8, hash="h", plan=PLAN, exit_status=3,
-                verdicts=(Verdict(unit="new.service", ok=False, what="failed: exit-code"),),
+                verdicts=(UnitVerdict(unit="new.service", ok=False, what="failed: exit-code"),),
             ),
             3,
             "new.service  failed  failed: exit-code\ngeneration 8: applied, but something is degraded\n",
@@ -218,12 +218,12 @@ def test_a_failed_apply_shows_its_plan_and_that_of_the_rollback(
         generation=7,
         hash="abc",
         plan=PLAN,
-        verdicts=(Verdict(unit="new.service", ok=False, what="is failed", blamed=True),),
+        verdicts=(UnitVerdict(unit="new.service", ok=False, what="is failed", blamed=True),),
         exit_status=status,
         rejected=8,
         why="new.service is failed",
         back=Plan(reload=True),
-        back_verdicts=(Verdict(unit="old.service", ok=status == 4, what="runs as before"),),
+        back_verdicts=(UnitVerdict(unit="old.service", ok=status == 4, what="runs as before"),),
     )
 
     assert main(["apply"]) == status
@@ -309,11 +309,13 @@ def test_status_of_named_units(words: list[str], status: int, agent: Agent) -> N
 
 def test_status_shows_errors_and_conditions(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     agent.answer = Status(
-        state=State.DEGRADED,
+        state=AgentState.DEGRADED,
         agent=True,
         wanted_hash="f" * 64,
         source=SourceState(location="/docs", problem="a.yaml:1:1: error: wrong"),
-        conditions=(Condition(code="Unmapped", what="ssh has no meaning here", hint="unit:", item="services/ssh"),),
+        conditions=(
+            StatusCondition(code="Unmapped", what="ssh has no meaning here", hint="unit:", item="services/ssh"),
+        ),
     )
 
     assert main(["status"]) == 3
@@ -330,7 +332,7 @@ def test_status_shows_errors_and_conditions(agent: Agent, capsys: pytest.Capture
 def test_a_condition_repeats_nothing(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     problem = Problem(where=Where(path="a.yaml", line=1, pointer="services/x"), what="wrong", hint="correct it")
     agent.answer = Status(
-        conditions=(Condition(code="Schema", what=str(problem), hint="correct it", item="services/x"),)
+        conditions=(StatusCondition(code="Schema", what=str(problem), hint="correct it", item="services/x"),)
     )
 
     assert main(["status"]) == 0

@@ -25,7 +25,7 @@ from ordain.agent.cli.doctor import (
 )
 from ordain.agent.cli.main import main
 from ordain.agent.model import Generation
-from ordain.agent.plan.explain import Hand
+from ordain.agent.plan.explain import OverrideFile
 from ordain.agent.state.store import Store
 from ordain.transforms.artifacts import UnitFile, UnitLink
 from ordain.transforms.model import Member, Wanted
@@ -240,7 +240,9 @@ def test_override_files_are_listed_in_the_order_that_systemd_reads_them(box: Box
     # A file in /usr is overridden by the unit of the generator, and a file in /etc overrides it.
     assert hands(box.root, "web.service", ours=True) == found[1:]
     box.put("etc/systemd/system/web.service", unit)
-    assert hands(box.root, "web.service", ours=True)[0] == Hand(path="/etc/systemd/system/web.service", replaces=True)
+    assert hands(box.root, "web.service", ours=True)[0] == OverrideFile(
+        path="/etc/systemd/system/web.service", replaces=True
+    )
 
 
 def test_explain_reports_a_mask(box: Box) -> None:

@@ -18,7 +18,7 @@ from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.highest_accepted import read_highest, record_accepted
 from ordain.agent.delivery.release.publish import BLOBS, head_key
 from ordain.agent.delivery.release.verify import AcceptedRelease
-from ordain.agent.status import State
+from ordain.agent.status import AgentState
 
 BASE = "ordain: v1\nkind: Layer\nname: base\n"
 
@@ -189,9 +189,9 @@ def test_a_machine_accepts_an_older_release_after_release_forget(desk: Desk) -> 
 
 def test_fleet_status_is_a_table_that_labels_filter(desk: Desk) -> None:
     on = {"release": ReleaseReference(channel="stable", number=4), "labels": {"role": ("web",)}}
-    desk.report(1, phase=State.CONVERGED, generation=7, **on)
-    desk.report(2, phase=State.DEGRADED, conditions=(ReportedCondition(code="VerifyFailed"),), **on)
-    desk.report(3, phase=State.CONVERGED)
+    desk.report(1, phase=AgentState.CONVERGED, generation=7, **on)
+    desk.report(2, phase=AgentState.DEGRADED, conditions=(ReportedCondition(code="VerifyFailed"),), **on)
+    desk.report(3, phase=AgentState.CONVERGED)
 
     text = desk.do("fleet status", 3)
 
@@ -206,7 +206,7 @@ def test_fleet_status_is_a_table_that_labels_filter(desk: Desk) -> None:
 
 
 def test_a_machine_without_recent_reports_is_lost_and_can_be_forgotten(desk: Desk) -> None:
-    desk.report(1, phase=State.CONVERGED)
+    desk.report(1, phase=AgentState.CONVERGED)
     found = MachineReport(machine="a" * 32, hostname="old", seen=int(time.time() - LOST_SEC - 60))
     asyncio.run(desk.database.put(status_key(found.machine), encode_report(found), expect=ANY))
 
@@ -222,13 +222,13 @@ def test_a_rollout_opens_its_stages_and_stops_itself(desk: Desk) -> None:
     desk.do(words)
     desk.do("release publish r.json documents")
     for n in range(20):
-        desk.report(n, phase=State.CONVERGED, release=ReleaseReference(channel="stable", number=1))
+        desk.report(n, phase=AgentState.CONVERGED, release=ReleaseReference(channel="stable", number=1))
     assert "open to 50%" in desk.do("release rollout stable --once")
     for n in range(20):
-        desk.report(n, phase=State.CONVERGED, release=ReleaseReference(channel="stable", number=2))
+        desk.report(n, phase=AgentState.CONVERGED, release=ReleaseReference(channel="stable", number=2))
     assert "open to 100%" in desk.do("release rollout stable --once")
     for n in range(3):
-        desk.report(n, phase=State.ROLLED_BACK, release=ReleaseReference(channel="stable", number=2))
+        desk.report(n, phase=AgentState.ROLLED_BACK, release=ReleaseReference(channel="stable", number=2))
 
     assert "stopped: 3 of 20 machines" in desk.do("release rollout stable", 4)
     assert "stopped" in desk.do("release rollout stable --once", 4)

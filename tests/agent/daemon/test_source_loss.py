@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from ordain.agent.daemon.source_loss import due
-from ordain.agent.model import Generation, Job, Note, Observed, UnitState, Verb, Why
+from ordain.agent.model import Generation, Job, Note, NoteReason, Observed, UnitState, Verb
 from ordain.agent.plan.unit_decision import decide
-from ordain.agent.plan.unit_view import views
+from ordain.agent.plan.unit_view import unit_views
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.model import Member, Wanted
 
@@ -36,13 +36,13 @@ def test_what_is_due_and_when_more_is(lost_sec: float, units: set[str], left_sec
     ("active", "observed", "verb", "why"),
     [
         ("active", Observed(overdue=frozenset(["a.service"])), Verb.STOP, None),
-        ("inactive", Observed(lost=frozenset(["a.service"])), None, Why.LOST),
+        ("inactive", Observed(lost=frozenset(["a.service"])), None, NoteReason.LOST),
         ("active", Observed(lost=frozenset(["a.service"])), None, None),
         ("inactive", Observed(lost=frozenset(["a.service"]), released=frozenset(["a.service"])), Verb.START, None),
     ],
 )
 def test_it_stops_once_stays_stopped_and_comes_back(
-    active: str, observed: Observed, verb: Verb | None, why: Why | None
+    active: str, observed: Observed, verb: Verb | None, why: NoteReason | None
 ) -> None:
     now = Generation(
         hash="1",
@@ -54,7 +54,7 @@ def test_it_stops_once_stays_stopped_and_comes_back(
         units={"a.service": state}, lost=observed.lost, overdue=observed.overdue, released=observed.released
     )
 
-    found = list(decide(views(now, now, seen)["a.service"]))
+    found = list(decide(unit_views(now, now, seen)["a.service"]))
 
     assert [each.verb for each in found if isinstance(each, Job)] == ([verb] if verb else [])
     assert [each.why for each in found if isinstance(each, Note)] == ([why] if why else [])

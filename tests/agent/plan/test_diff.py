@@ -9,7 +9,7 @@ import pytest
 
 from ordain.agent.generation import digest, generation, member_from_json
 from ordain.agent.model import Change, Effect, Generation, to_json
-from ordain.agent.plan.diff import FRAGMENT, contents, diff, placed_differ
+from ordain.agent.plan.diff import FRAGMENT, diff, needs_reload, placed_units
 from ordain.transforms.artifacts import UnitFile, UnitLink
 from ordain.transforms.errors import Where
 from ordain.transforms.model import Branch, Compiled, Facts, Leaf, Member, OnChange, Resolved, Template, Wanted
@@ -45,7 +45,7 @@ def test_what_pid_1_reads_alike_is_no_change_but_has_to_be_placed(old: str, new:
     before, after = {"normal/web.service": old}, {"normal/web.service": new}
 
     assert changes(before, after) == []
-    assert placed_differ(placed(before), placed(after))
+    assert needs_reload(placed(before), placed(after))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_an_instance_reads_its_template_and_the_drop_ins_of_both() -> None:
         "normal/x.target.wants/t@2.service": "-> ../t@.service",
     }
 
-    found = contents(placed(template))
+    found = placed_units(placed(template))
 
     assert found.keys() == {"t@1.service", "t@2.service"}
     assert found["t@1.service"].values == {("Service", "User"): ("b",), ("Service", "Nice"): ("1",)}
@@ -100,7 +100,7 @@ def test_an_instance_reads_its_template_and_the_drop_ins_of_both() -> None:
 
 
 def test_the_drop_in_of_an_instance_takes_the_place_of_one_of_that_name_of_the_template() -> None:
-    found = contents(
+    found = placed_units(
         placed(
             {
                 "normal/t@.service.d/00-ordain.conf": "[Service]\nNice=1\nUser=a\n",
@@ -113,7 +113,7 @@ def test_the_drop_in_of_an_instance_takes_the_place_of_one_of_that_name_of_the_t
 
 
 def test_the_drop_ins_of_a_template_and_its_instance_are_read_in_one_order_of_names() -> None:
-    found = contents(
+    found = placed_units(
         placed(
             {
                 "normal/t@.service": "[Service]\nUser=a\n",
@@ -127,7 +127,7 @@ def test_the_drop_ins_of_a_template_and_its_instance_are_read_in_one_order_of_na
 
 
 def test_of_two_drop_ins_of_one_name_the_early_one_counts() -> None:
-    found = contents(
+    found = placed_units(
         placed(
             {
                 f"{where}/web.service.d/00-ordain.conf": f"[Service]\nUser={where}\n"
@@ -174,13 +174,13 @@ def test_a_mask_hides_a_unit_file_in_another_directory_and_early_wins() -> None:
     both = {"early/web.service": "-> /dev/null", "normal/web.service": "[Service]\nUser=a\n"}
     late = {"late/web.service": "[Service]\nUser=l\n", "normal/web.service": "[Service]\nUser=n\n"}
 
-    assert contents(placed(both))["web.service"].masked
-    assert contents(placed(late))["web.service"].last("Service", "User") == "n"
+    assert placed_units(placed(both))["web.service"].masked
+    assert placed_units(placed(late))["web.service"].last("Service", "User") == "n"
 
 
 def test_the_hash_of_what_a_unit_reads_changes_with_it_and_not_with_comments() -> None:
     a, commented, b = (
-        contents(placed({"normal/w.service": text}))["w.service"].hash
+        placed_units(placed({"normal/w.service": text}))["w.service"].hash
         for text in ("[Service]\nUser=a\n", "# x\n[Service]\nUser=a\n", "[Service]\nUser=b\n")
     )
 
@@ -191,7 +191,7 @@ def test_files_that_are_no_units_change_no_unit_and_are_another_choice_of_the_ge
     new = placed({"/etc/web.conf": "x"})
 
     assert diff(placed({}), new) == ()
-    assert placed_differ(placed({}), new)
+    assert needs_reload(placed({}), new)
 
 
 def leaf(value: object, line: int, *overrode: Leaf) -> Leaf:

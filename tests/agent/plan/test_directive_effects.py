@@ -7,10 +7,10 @@ from collections import Counter
 import pytest
 
 from ordain.agent.model import Effect
-from ordain.agent.plan.directive_effects import RULES, effect, rule
+from ordain.agent.plan.directive_effects import EFFECT_RULES, effect, effect_rule
 from ordain.transforms.systemd.directives import lookup
 
-ROWS = [(section, key) for row in RULES for section in row.sections for key in row.keys]
+ROWS = [(section, key) for row in EFFECT_RULES for section in row.sections for key in row.keys]
 
 
 def test_systemd_knows_every_key_of_the_table() -> None:
@@ -22,7 +22,7 @@ def test_a_key_stands_in_the_table_once() -> None:
 
 
 def test_every_row_says_where_it_is_from_and_is_milder_than_the_default() -> None:
-    assert [row for row in RULES if not row.source or row.effect is Effect.RESTART] == []
+    assert [row for row in EFFECT_RULES if not row.source or row.effect is Effect.RESTART] == []
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_every_row_says_where_it_is_from_and_is_milder_than_the_default() -> Non
     ],
 )
 def test_the_effect_of_a_key(section: str, key: str, expected: Effect) -> None:
-    assert rule(section, key).effect is expected
+    assert effect_rule(section, key).effect is expected
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ from ordain.agent.generation import digest, keep_running, member_from_json
 from ordain.agent.model import RUNNING, Change, Effect, Generation, Hold, Observed, Plan, UnitState, Verb
 from ordain.agent.plan.describe import describe
 from ordain.agent.plan.diff import diff
-from ordain.agent.plan.planner import plan, units
+from ordain.agent.plan.planner import plan
+from ordain.agent.plan.unit_view import units_to_observe
 from ordain.transforms.artifacts import UnitArtifact, UnitFile, UnitLink
 from ordain.transforms.model import OnChange, OnRemove, Wanted
 
@@ -122,7 +123,7 @@ def test_the_plan_of_the_table(row: Mapping[str, Any]) -> None:
 @pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
 def test_the_plan_names_every_unit_it_wants_to_know(row: Mapping[str, Any]) -> None:
     old, new = generation(row.get("old", {})), generation(row.get("new", {}))
-    known = units(old, new, diff(old, new))
+    known = units_to_observe(old, new, diff(old, new))
     triggers = {t for s in observed(row.get("observed", {})).units.values() for t in s.triggered_by}
 
     assert row.get("observed", {}).keys() - triggers <= known
@@ -242,7 +243,7 @@ def test_a_plan_keeps_to_its_units_and_to_what_runs(old: Units, new: Units, mach
 
     found = plan(before, after, now)
 
-    known = units(before, after, diff(before, after))
+    known = units_to_observe(before, after, diff(before, after))
     assert {job.unit for job in (*found.stops, *found.jobs)} <= known
     assert {note.unit for note in found.notes} | {change.unit for change in found.changes} <= known
     assert all(now.unit(job.unit).active_state in {*RUNNING, "failed"} for job in found.stops)

@@ -6,7 +6,7 @@ import pytest
 
 from ordain.agent.errors import RemovalLimitExceeded
 from ordain.agent.model import Generation
-from ordain.agent.plan.removal_limit import believe
+from ordain.agent.plan.removal_limit import check_removals
 from ordain.transforms.model import Member, Wanted
 
 
@@ -36,7 +36,7 @@ def made(*names: str) -> Generation:
 )
 def test_not_more_than_a_share_goes(old: tuple[str, ...], new: tuple[str, ...], most: int, believed: bool) -> None:
     if believed:
-        believe(made(*old), made(*new), most)
+        check_removals(made(*old), made(*new), most)
         return
     with pytest.raises(RemovalLimitExceeded, match="the source no longer has"):
-        believe(made(*old), made(*new), most)
+        check_removals(made(*old), made(*new), most)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, UnitState, Verb, Verdict
+from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, UnitState, UnitVerdict, Verb
 from ordain.agent.plan import outcome
-from ordain.agent.plan.rollback_plan import undo
-from ordain.agent.state.apply_journal import Entry, Journal, Phase
+from ordain.agent.plan.rollback_plan import rollback_plan
+from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
 from ordain.agent.state.decisions import Decisions, Pin, RejectedGeneration
 from ordain.agent.system.bus import BusError
 from ordain.transforms.model import Member, Wanted
@@ -38,13 +38,13 @@ def verbs(plan: Plan) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
 def test_what_ran_is_planned_as_ever() -> None:
     planned = Plan(jobs=(job("web.service", Verb.RESTART),))
 
-    assert undo(planned, generation("web"), states(web="active"), {"web.service"}) == planned
+    assert rollback_plan(planned, generation("web"), states(web="active"), {"web.service"}) == planned
 
 
 def test_what_the_apply_started_is_stopped_again() -> None:
     planned = Plan(jobs=(job("held.service", Verb.RESTART),))
 
-    back = undo(planned, generation("held"), states(held="active"), set())
+    back = rollback_plan(planned, generation("held"), states(held="active"), set())
 
     assert verbs(back) == ([("held.service", "stop")], [])
 
@@ -52,11 +52,11 @@ def test_what_the_apply_started_is_stopped_again() -> None:
 def test_what_has_run_and_ended_is_not_run_once_more() -> None:
     planned = Plan(jobs=(job("once.service", Verb.START),))
 
-    assert verbs(undo(planned, generation("once"), states(once="inactive"), set())) == ([], [])
+    assert verbs(rollback_plan(planned, generation("once"), states(once="inactive"), set())) == ([], [])
 
 
 def test_what_the_apply_took_down_comes_back() -> None:
-    back = undo(Plan(), generation("web", "gone"), states(web="inactive"), {"web.service", "foreign.service"})
+    back = rollback_plan(Plan(), generation("web", "gone"), states(web="inactive"), {"web.service", "foreign.service"})
 
     assert verbs(back) == ([], [("web.service", "start")])
 
@@ -64,22 +64,22 @@ def test_what_the_apply_took_down_comes_back() -> None:
 def test_what_is_stopped_on_the_way_comes_back() -> None:
     planned = Plan(stops=(job("web.service", Verb.STOP),))
 
-    back = undo(planned, generation("web"), states(web="active"), {"web.service"})
+    back = rollback_plan(planned, generation("web"), states(web="active"), {"web.service"})
 
     assert verbs(back) == ([("web.service", "stop")], [("web.service", "start")])
 
 
-NOT_OK = Verdict(unit="web.service", ok=False, what="is failed")
+NOT_OK = UnitVerdict(unit="web.service", ok=False, what="is failed")
 
 
 def test_one_outcome_tells_both_ways() -> None:
     failed = Outcome(generation=2, hash="b", plan=Plan(), verdicts=(NOT_OK,), why="because", usec=5)
     back = Outcome(generation=1, hash="a", plan=Plan(reload=True), verdicts=(NOT_OK,), usec=3)
 
-    bad = outcome.undone(failed, back, ())
+    bad = outcome.rolled_back(failed, back, ())
     assert (bad.generation, bad.hash, bad.rejected, bad.exit_status, bad.usec) == (1, "a", 2, 5, 8)
     assert (bad.back, bad.back_verdicts) == (back.plan, back.verdicts)
-    assert outcome.undone(failed, back, {"web.service"}).exit_status == 4
+    assert outcome.rolled_back(failed, back, {"web.service"}).exit_status == 4
 
 
 def test_decisions_outlive_their_process(tmp_path: Path) -> None:
@@ -114,14 +114,16 @@ def test_decisions_that_cannot_be_read_are_none(tmp_path: Path) -> None:
 
 def test_a_way_back_is_resumed_from_its_journal(tmp_path: Path) -> None:
     failed = Outcome(generation=2, hash="b", plan=Plan(from_hash="a"), verdicts=(NOT_OK,), why="because")
-    entry = Entry(phase=Phase.ACT, number=2, plan=failed.plan, running=("web.service",), failing=("other.service",))
-    journal = Journal(tmp_path)
+    entry = JournalEntry(
+        phase=ApplyPhase.ACT, number=2, plan=failed.plan, running=("web.service",), failing=("other.service",)
+    )
+    journal = ApplyJournal(tmp_path)
     journal.begin(entry)
     journal.fail(failed)
 
-    assert Journal(tmp_path).unfinished() == replace(entry, phase=Phase.BACK, failed=failed)
-    journal.begin(replace(entry, phase=Phase.STOP, number=1, failed=failed))
-    found = Journal(tmp_path).unfinished()
+    assert ApplyJournal(tmp_path).unfinished() == replace(entry, phase=ApplyPhase.BACK, failed=failed)
+    journal.begin(replace(entry, phase=ApplyPhase.STOP, number=1, failed=failed))
+    found = ApplyJournal(tmp_path).unfinished()
     assert found is not None
     assert found.failed == failed
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from ordain.agent.model import Applied, AppliedUnit, Change, Effect, Generation, Job, Observed, Plan, UnitState, Verb
 from ordain.agent.plan.planner import plan
-from ordain.agent.plan.stale_processes import merge, overtaken, record, waits
+from ordain.agent.plan.stale_processes import applied_units, merge_pending, pending_changes, restart_if_running
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.model import Member, Wanted
 
@@ -23,7 +23,7 @@ def after(
     before: Applied | None, *changes: Change, reloaded: str = "one", now: str = "one", done: tuple[Job, ...] = ()
 ) -> AppliedUnit:
     plan = Plan(changes=changes)
-    found = record(before, plan, hashes={WEB: "new"}, reloaded={WEB: reloaded}, running={WEB: now}, done=done)
+    found = applied_units(before, plan, hashes={WEB: "new"}, reloaded={WEB: reloaded}, running={WEB: now}, done=done)
     return found[WEB]
 
 
@@ -58,22 +58,22 @@ def test_what_waits_is_carried_on_and_taken_back() -> None:
     assert after(applied(USER), further).waits == (replace(USER, new=("c",)),)
     assert after(applied(USER), back) == AppliedUnit(hash="new", invocation_id="one")
     assert after(applied(USER)).waits == (USER,)
-    assert merge((USER,), (back,)) == ()
+    assert merge_pending((USER,), (back,)) == ()
 
 
 def test_another_process_waits_for_nothing() -> None:
-    assert waits(applied(USER), {WEB: "one"}) == {WEB: (USER,)}
-    assert waits(applied(USER), {WEB: "two"}) == {}
-    assert waits(None, {WEB: "one"}) == {}
+    assert pending_changes(applied(USER), {WEB: "one"}) == {WEB: (USER,)}
+    assert pending_changes(applied(USER), {WEB: "two"}) == {}
+    assert pending_changes(None, {WEB: "one"}) == {}
 
 
 def test_a_start_of_what_someone_started_with_the_old_definition_is_a_restart() -> None:
     start = Job(unit=WEB, verb=Verb.START, reason="its documents changed", changes=(USER,))
     states = {WEB: UnitState(name=WEB, active_state="active")}
 
-    assert [job.verb for job in overtaken([start], states)] == [Verb.RESTART]
-    assert overtaken([start], {WEB: UnitState(name=WEB)}) == (start,)
-    assert overtaken([replace(start, changes=(LIMIT,))], states) == (replace(start, changes=(LIMIT,)),)
+    assert [job.verb for job in restart_if_running([start], states)] == [Verb.RESTART]
+    assert restart_if_running([start], {WEB: UnitState(name=WEB)}) == (start,)
+    assert restart_if_running([replace(start, changes=(LIMIT,))], states) == (replace(start, changes=(LIMIT,)),)
 
 
 def test_a_change_taken_back_is_in_the_plan_and_waits_no_more() -> None:
@@ -86,5 +86,7 @@ def test_a_change_taken_back_is_in_the_plan_and_waits_no_more() -> None:
     steps = plan(web("b"), web("a"), Observed(units={WEB: state}, waits={WEB: (USER,)}))
 
     assert steps.jobs == ()
-    found = record(applied(USER), steps, hashes={WEB: "new"}, reloaded={WEB: "one"}, running={WEB: "one"}, done=())
+    found = applied_units(
+        applied(USER), steps, hashes={WEB: "new"}, reloaded={WEB: "one"}, running={WEB: "one"}, done=()
+    )
     assert found[WEB].waits == ()

@@ -13,9 +13,21 @@ from ordain.agent.compile.compiler import keep_blocked_items
 from ordain.agent.daemon.takeover import CLAIMED, RECORD, TARGET, read_record, take_over
 from ordain.agent.errors import Busy
 from ordain.agent.json_codec import from_json
-from ordain.agent.model import Change, Effect, Generation, Job, Note, Outcome, Plan, UnitState, Verb, Verdict, to_json
+from ordain.agent.model import (
+    Change,
+    Effect,
+    Generation,
+    Job,
+    Note,
+    Outcome,
+    Plan,
+    UnitState,
+    UnitVerdict,
+    Verb,
+    to_json,
+)
 from ordain.agent.state.apply_journal import PATH as JOURNAL
-from ordain.agent.state.apply_journal import Entry, Journal, Phase
+from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
 from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.artifacts import UnitFile, content_of
@@ -36,7 +48,7 @@ PLAN = Plan(
 
 
 def test_an_outcome_survives_json() -> None:
-    verdict = Verdict(unit="web.service", ok=True, what="running", result="done")
+    verdict = UnitVerdict(unit="web.service", ok=True, what="running", result="done")
     outcome = Outcome(generation=1, hash="2", plan=PLAN, verdicts=(verdict,), exit_status=3)
 
     assert from_json(Outcome, json.loads(json.dumps(to_json(outcome)))) == outcome
@@ -47,15 +59,17 @@ def test_a_newer_agent_may_say_more_and_an_older_one_less() -> None:
 
 
 def test_a_journal_is_found_by_the_next_agent(tmp_path: Path) -> None:
-    journal = Journal(tmp_path)
-    journal.begin(Entry(phase=Phase.STOP, number=2, plan=PLAN, started="now"))
-    journal.advance(Phase.ACT, {"web.service": "abc"})
+    journal = ApplyJournal(tmp_path)
+    journal.begin(JournalEntry(phase=ApplyPhase.STOP, number=2, plan=PLAN, started="now"))
+    journal.advance(ApplyPhase.ACT, {"web.service": "abc"})
 
-    found = Journal(tmp_path).unfinished()
+    found = ApplyJournal(tmp_path).unfinished()
 
-    assert found == Entry(phase=Phase.ACT, number=2, plan=PLAN, started="now", invocations={"web.service": "abc"})
+    assert found == JournalEntry(
+        phase=ApplyPhase.ACT, number=2, plan=PLAN, started="now", invocations={"web.service": "abc"}
+    )
     journal.end()
-    assert Journal(tmp_path).unfinished() is None
+    assert ApplyJournal(tmp_path).unfinished() is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b'{"phase": "dance"}', b"\xff", b'{"phase": "stop"}'])
@@ -64,7 +78,7 @@ def test_a_journal_that_is_none_is_none(tmp_path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True)
     path.write_bytes(content)
 
-    assert Journal(tmp_path).unfinished() is None
+    assert ApplyJournal(tmp_path).unfinished() is None
 
 
 class Target(Systemd):

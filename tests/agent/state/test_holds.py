@@ -9,7 +9,7 @@ import pytest
 from ordain.agent.apply.admin_overrides import edits
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation, Hold
-from ordain.agent.state.holds import PATH, UnreadableHolds, as_placed, placed, read_holds, write_holds
+from ordain.agent.state.holds import PATH, UnreadableHolds, read_holds, with_holds, with_machine_holds, write_holds
 from ordain.agent.state.store import Store
 from ordain.generator.cache import unpack
 from ordain.transforms.artifacts import UnitFile, UnitLink
@@ -47,13 +47,13 @@ def test_a_hold_that_cannot_be_written_is_none(tmp_path: Path) -> None:
 
 
 def test_the_mask_of_a_unit_held_unmasked_is_left_out() -> None:
-    assert placed(GENERATION, {"cups.service": Hold(unmask=True)}).artifacts == (WANTS, UNIT)
-    assert placed(GENERATION, {"cups.service": Hold()}) == GENERATION
+    assert with_holds(GENERATION, {"cups.service": Hold(unmask=True)}).artifacts == (WANTS, UNIT)
+    assert with_holds(GENERATION, {"cups.service": Hold()}) == GENERATION
 
 
 def test_what_would_start_a_unit_held_stopped_is_left_out() -> None:
-    assert placed(GENERATION, {"web.service": Hold(stopped=True)}).artifacts == (MASK, UNIT)
-    assert placed(GENERATION, {"web.service": Hold()}) == GENERATION
+    assert with_holds(GENERATION, {"web.service": Hold(stopped=True)}).artifacts == (MASK, UNIT)
+    assert with_holds(GENERATION, {"web.service": Hold()}) == GENERATION
 
 
 def test_what_the_distribution_enabled_is_held_back_for_a_unit_held_stopped(tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_what_the_distribution_enabled_is_held_back_for_a_unit_held_stopped(tmp_
     (links / "web.service").symlink_to("/usr/lib/systemd/system/web.service")
     write_holds(tmp_path, {"web.service": Hold(stopped=True)})
 
-    assert BACK in as_placed(tmp_path, GENERATION).artifacts
+    assert BACK in with_machine_holds(tmp_path, GENERATION).artifacts
 
 
 def test_the_boot_cache_holds_what_the_holds_leave(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, read_r
 from ordain.agent.delivery.release.publish import publish
 from ordain.agent.delivery.source.database_source import DatabaseSource
 from ordain.agent.delivery.source.release_reader import ReleaseReader
-from ordain.agent.status import State as Phase
+from ordain.agent.status import AgentState
 from ordain.transforms.model import Facts
 from rig import store_servers
 from rig.signing_keys import key_of
@@ -147,7 +147,7 @@ class Machine:
         self.source = DatabaseSource(database, lambda: self.facts, {}, releases=releases, unsigned=False)
         (root / PATH).parent.mkdir(parents=True)
 
-    def report(self, number: int, phase: Phase) -> None:
+    def report(self, number: int, phase: AgentState) -> None:
         found = MachineReport(
             machine=self.facts.machine_id, phase=phase, release=ReleaseReference(channel="stable", number=number)
         )
@@ -168,7 +168,7 @@ async def test_machines_take_turns_by_the_semaphore_and_a_crashed_one_holds_nobo
         machines = [Machine(database, tmp_path / f"m{n}", n) for n in range(6)]
         for machine in machines:
             assert await machine.read() == 1, "a machine without a release does not wait"
-            machine.report(1, Phase.CONVERGED)
+            machine.report(1, AgentState.CONVERGED)
         await publish(database, release(2, **{"max-parallel": 2}), {})
         at_work: set[int] = set()
         most = 0
@@ -181,10 +181,10 @@ async def test_machines_take_turns_by_the_semaphore_and_a_crashed_one_holds_nobo
                         break
             at_work.add(n)
             most = max(most, len(at_work))
-            machine.report(2, Phase.APPLYING)
+            machine.report(2, AgentState.APPLYING)
             await asyncio.sleep(0.05)
             at_work.remove(n)
-            machine.report(2, Phase.CONVERGED)
+            machine.report(2, AgentState.CONVERGED)
 
         async with asyncio.timeout(60):
             await asyncio.gather(*(follow(n, machine) for n, machine in enumerate(machines)))
@@ -200,15 +200,15 @@ async def test_a_turn_outlives_the_connection_it_was_got_by(
     async with opened(store) as database:
         await publish(database, release(1), {})
         machine = Machine(database, tmp_path / "m", 1)
-        machine.report(1, Phase.CONVERGED)
+        machine.report(1, AgentState.CONVERGED)
         await publish(database, release(2, **{"max-parallel": 1}), {})
         assert await machine.read() == 2
-        machine.report(2, Phase.APPLYING)
+        machine.report(2, AgentState.APPLYING)
         await machine.gate.close()
         assert not await slots(database, "other", 1).acquire()
 
         again = Machine(database, tmp_path / "again", 1)
-        again.report(2, Phase.CONVERGED)
+        again.report(2, AgentState.CONVERGED)
         assert await again.read() == 2
         async with asyncio.timeout(30):
             await given_back(database)
@@ -218,7 +218,7 @@ async def test_a_machine_whose_turn_it_is_not_goes_on_with_the_release_it_has(st
     async with opened(store) as database:
         await publish(database, release(1), {})
         machine = Machine(database, tmp_path / "m", 1)
-        machine.report(1, Phase.CONVERGED)
+        machine.report(1, AgentState.CONVERGED)
         await publish(database, release(2, stages=["0%", "100%"]), {})
 
         assert await machine.read() == 1
@@ -232,7 +232,7 @@ async def test_opening_a_stage_wakes_those_who_wait(store: Open, tmp_path: Path)
     async with opened(store) as database:
         await publish(database, release(1), {})
         machine = Machine(database, tmp_path / "m", 1)
-        machine.report(1, Phase.CONVERGED)
+        machine.report(1, AgentState.CONVERGED)
         await publish(database, release(2, stages=["0%", "100%"]), {})
         async with asyncio.timeout(30), aclosing(machine.source.changes()) as changes:
             async for _ in changes:
@@ -242,7 +242,7 @@ async def test_opening_a_stage_wakes_those_who_wait(store: Open, tmp_path: Path)
 
 
 def written(root: Path, **more: object) -> MachineReport:
-    found = MachineReport(machine="0" * 32, hostname="web3", phase=Phase.CONVERGED, **more)  # type: ignore[arg-type]
+    found = MachineReport(machine="0" * 32, hostname="web3", phase=AgentState.CONVERGED, **more)  # type: ignore[arg-type]
     path = root / PATH
     path.parent.mkdir(parents=True, exist_ok=True)
     path.with_suffix(".new").write_bytes(encode_report(found))

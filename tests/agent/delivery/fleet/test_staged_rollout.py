@@ -21,7 +21,7 @@ from ordain.agent.delivery.fleet.staged_rollout import advance, count_machines, 
 from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, Rollout
 from ordain.agent.delivery.spread import position
-from ordain.agent.status import State as Phase
+from ordain.agent.status import AgentState
 from ordain.transforms.document.maintenance_windows import opens, window
 from ordain.transforms.systemd.values import EncodeError
 
@@ -138,7 +138,7 @@ def fleet(number: int = 100, channel: str = "stable") -> list[MachineReport]:
     ]
 
 
-def take(report: MachineReport, phase: Phase = Phase.CONVERGED) -> MachineReport:
+def take(report: MachineReport, phase: AgentState = AgentState.CONVERGED) -> MachineReport:
     return replace(report, release=ReleaseReference(channel="stable", number=2), phase=phase)
 
 
@@ -154,9 +154,9 @@ def test_a_stage_is_over_when_all_that_were_let_in_are_done() -> None:
         reports[n] = take(reports[n])
     assert advance(release(), reports, first, 1001) == first, "one has not taken it yet"
     last = invited(reports, 0.1)[0]
-    reports[last] = take(reports[last], Phase.APPLYING)
+    reports[last] = take(reports[last], AgentState.APPLYING)
     assert advance(release(), reports, first, 1001) == first, "one is at work"
-    reports[last] = take(reports[last], Phase.DEGRADED)
+    reports[last] = take(reports[last], AgentState.DEGRADED)
 
     assert advance(release(), reports, first, 1001) == RolloutState(number=2, share=0.5, opened=1001)
 
@@ -181,9 +181,9 @@ def test_machines_that_are_lost_hold_up_nothing() -> None:
 def test_too_many_that_went_back_stop_it_for_good() -> None:
     reports = [take(report) for report in fleet(20)] + fleet(80)[20:]
     state = RolloutState(number=2, share=0.5, opened=1000)
-    reports[0] = take(reports[0], Phase.ROLLED_BACK)
+    reports[0] = take(reports[0], AgentState.ROLLED_BACK)
     assert not advance(release(), reports, state, 1001).halted, "one of twenty is 5 %"
-    reports[1] = take(reports[1], Phase.ROLLED_BACK)
+    reports[1] = take(reports[1], AgentState.ROLLED_BACK)
 
     halted = advance(release(), reports, state, 1001)
 
@@ -193,7 +193,7 @@ def test_too_many_that_went_back_stop_it_for_good() -> None:
 
 
 def test_machines_of_other_channels_do_not_count() -> None:
-    reports = [*fleet(10), *[replace(r, phase=Phase.ROLLED_BACK) for r in fleet(10, "canary")]]
+    reports = [*fleet(10), *[replace(r, phase=AgentState.ROLLED_BACK) for r in fleet(10, "canary")]]
 
     assert count_machines(release(), reports, 1.0, 1000).all == 10
 
