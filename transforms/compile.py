@@ -30,14 +30,14 @@ from ordain.transforms.model import (
     Wanted,
 )
 from ordain.transforms.render import accounts, host, kernel, mounts, placed_files, raw_units, services
-from ordain.transforms.render.catalog_usage import CatalogUsage, identity
+from ordain.transforms.render.catalog_usage import CatalogUsage, transforms_digest
+from ordain.transforms.render.distribution_service import Target
 from ordain.transforms.render.network import network_section
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.service_directives import Context
 from ordain.transforms.render.service_units import ServiceUnits, clashes, units_of_service
-from ordain.transforms.render.services import Target
 from ordain.transforms.render.unit_references import UnitReferences
-from ordain.transforms.render.used_files import directory_of, files_of
+from ordain.transforms.render.used_files import configuration_directory, own_files
 from ordain.transforms.resolve.resolve import lost_by_name, resolve
 from ordain.transforms.template.expand import Scope, expand
 
@@ -84,7 +84,7 @@ def compile(
         artifacts=_unique(artifact for item in kept for artifact in item.artifacts),
         members=_strongest(member for item in kept for member in item.members),
         catalog_uses=tuple(maker.usage.uses(item.pointer for item in items)),
-        transforms=identity(transforms),
+        transforms=transforms_digest(transforms),
         problems=in_order(found),
     )
 
@@ -127,6 +127,13 @@ def _unique(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
     return tuple(by_path[path] for path in sorted(by_path))
 
 
+_WHOLE_SECTIONS: Mapping[str, Callable[[Branch, Names], RenderedItem]] = {
+    "sysctl": kernel.render_sysctl,
+    "modules": kernel.render_modules,
+    "host": host.render,
+}
+
+
 class _Maker:
     def __init__(self, resolved: Resolved, neutral: Names, installed: Installed | None, memory: Memory) -> None:
         self.tree, self.systemd, self.installed = resolved.tree, resolved.facts.systemd, installed
@@ -150,7 +157,7 @@ class _Maker:
         return Where(pointer=pointer) if tree is None else tree.where
 
     def items(self) -> Iterator[RenderedItem]:
-        yield from map(self.usage.settled, self.each())
+        yield from map(self.usage.block_doubtful, self.each())
 
     def each(self) -> Iterator[RenderedItem]:
         yield from self.services()
@@ -180,18 +187,12 @@ class _Maker:
 
     def whole(self) -> Iterator[RenderedItem]:
         """The sections that are one item each."""
-        for section in ("sysctl", "modules", "host"):
+        for section in _WHOLE_SECTIONS:
             if not self.tree.branch(section):
                 continue
             tree, problems = expand(self.tree.branch(section), self.scope, section)
-            start = RenderedItem(pointer=section, problems=problems)
-            match section:
-                case "sysctl":
-                    yield kernel.render_sysctl(tree, start)
-                case "modules":
-                    yield kernel.render_modules(tree, start)
-                case _:
-                    yield host.render(tree, start, self.names)
+            item = _WHOLE_SECTIONS[section](tree, self.names)
+            yield replace(item, artifacts=(), members=(), problems=(*problems, *item.problems)) if problems else item
 
     def services(self) -> Iterator[RenderedItem]:
         known: dict[str, ServiceUnits] = {}
@@ -200,7 +201,7 @@ class _Maker:
         for name, branch in self.tree.branch("services").branches():
             entries[name], units, problems = self.recall(notes, name, branch, partial(self.service_units, name, branch))
             self.problems += problems
-            self.usage.book(f"services/{name}")
+            self.usage.record(f"services/{name}")
             if units:
                 known[name] = units
             else:
@@ -240,9 +241,9 @@ class _Maker:
     def service(self, entry: Branch, units: ServiceUnits, target: Target) -> RenderedItem:
         """The item of a service, with the files it brings; what is wrong with one is wrong with the service."""
         item = services.render(entry, units, target)
-        directory = directory_of(units.name, entry, self.names)
+        directory = configuration_directory(units.name, entry, self.names)
         for branch in (entry, *(b for _, b in entry.branch("instances").branches())):
-            for _, path, own in files_of(branch, directory):
+            for _, path, own in own_files(branch, directory):
                 file = placed_files.render(path, own, item.pointer, self.names, self.mounts)
                 artifacts, problems = (*item.artifacts, *file.artifacts), (*item.problems, *file.problems)
                 item = replace(item, artifacts=artifacts, problems=problems)
@@ -261,5 +262,5 @@ class _Maker:
             pointer = step(section, name)
             expanded, problems = self.expanded(branch, pointer, prepared)
             self.problems += problems
-            self.usage.book(pointer)
+            self.usage.record(pointer)
             yield name, expanded

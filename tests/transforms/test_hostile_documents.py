@@ -93,7 +93,7 @@ CASES: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
     "a file of a service that climbs": ("x.yaml", lambda: service("files: {../../x: {content: x}}"), "path"),
     "a mount point that climbs": ("x.yaml", lambda: f"{LAYER}mounts: {{/srv/../etc: {{what: x}}}}", "mount point"),
     "a module that climbs": ("x.yaml", lambda: f"{LAYER}modules: {{../x: {{}}}}", "modules"),
-    "a user that is a line": ("x.yaml", lambda: f'{LAYER}users: {{"x\\nu root 0": {{}}}}', "no name of an account"),
+    "a user that is a line": ("x.yaml", lambda: f'{LAYER}users: {{"x\\nu root 0": {{}}}}', "not a valid account name"),
     "a parameter that is a line": ("x.yaml", lambda: f'{LAYER}sysctl: {{"a\\nb": c}}', "sysctl"),
     "a device that climbs": ("x.yaml", lambda: f"{LAYER}network: {{ethernets: {{../x: {{dhcp4: true}}}}}}", "../x"),
     "a tag": ("x.yaml", lambda: f"{LAYER}values: !!python/object/apply:os.system [id]", "tag"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from ordain.transforms.graph.effective_units import Effective
-from ordain.transforms.render.mounts import NETWORK
+from ordain.transforms.render.mounts import NETWORK_FILE_SYSTEMS
 from ordain.transforms.systemd import unit_name
 
 STANDARD = {
@@ -101,7 +101,7 @@ def _implicit(unit: str, units: Effective) -> Iterator[tuple[str, str]]:
                 if units.flag(other, "DefaultDependencies", True) and not _is_after(other, unit, units):
                     yield other, unit
     elif kind == "mount":
-        remote = any(word in NETWORK for word in units.words(unit, "Type", "Mount")) or any(
+        remote = any(word in NETWORK_FILE_SYSTEMS for word in units.words(unit, "Type", "Mount")) or any(
             "_netdev" in word.split(",") for word in units.words(unit, "Options", "Mount")
         )
         yield ("remote-fs-pre.target" if remote else "local-fs-pre.target"), unit

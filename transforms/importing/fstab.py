@@ -9,7 +9,7 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.document import formats
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.draft import Imported, Plain, Source
-from ordain.transforms.render.mounts import KEPT
+from ordain.transforms.render.mounts import PROTECTED
 
 DEFAULTS = frozenset({"defaults", "auto", "nofail", "sw"})
 """Options that say what a mount of a document is anyway: it is wanted at boot, and the boot does not fail by it."""
@@ -103,7 +103,7 @@ class _Options:
 
 def mount(what: str, path: str, kind: str, options: _Options) -> bool:
     """Puts a mount, unless it cannot be one."""
-    if (path.rstrip("/") or "/") in KEPT:
+    if (path.rstrip("/") or "/") in PROTECTED:
         options.lost(f"{path}: the machine needs it before there are documents", "leave it in fstab")
         return False
     if not _is_path(path):

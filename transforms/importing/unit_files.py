@@ -20,8 +20,8 @@ from ordain.transforms.importing.unit_reader import Assignment, Settings
 from ordain.transforms.model import Branch
 from ordain.transforms.render import service_directives as service
 from ordain.transforms.render import sockets_and_timers
-from ordain.transforms.render.raw_units import INSTALL
 from ordain.transforms.render.unit_draft import UnitDraft
+from ordain.transforms.render.unit_links import INSTALL
 from ordain.transforms.render.unit_references import UnitReferences
 from ordain.transforms.systemd import encode, splitting, unit_name, values
 
@@ -302,9 +302,9 @@ def _same(found: dict[str, Plain], texts: Mapping[str, tuple[str, ...]], shape: 
     draft = UnitDraft(unit=f"x.{kind}", item="", systemd=invert.NEWEST)
     assert isinstance(branch, Branch)
     if kind == "timer":
-        sockets_and_timers.schedule(branch, draft)
+        sockets_and_timers.add_schedule(branch, draft)
     else:
-        sockets_and_timers.listen(branch, draft, Names(tree=Branch()))
+        sockets_and_timers.add_listen(branch, draft, Names(tree=Branch()))
     made: dict[str, tuple[str, ...]] = {}
     for line in draft.lines:
         made[line.key] = (*made.get(line.key, ()), line.value)

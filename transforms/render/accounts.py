@@ -1,7 +1,7 @@
-"""``users`` and ``groups`` → lines for systemd-sysusers(8), homes and SSH keys; pure.
+"""The sections ``users`` and ``groups`` as lines for systemd-sysusers(8), home directories and SSH keys.
 
-systemd-sysusers makes what is not there, and adds to groups; what the documents say of an account that is there is
-in a file beside, for generator.accounts. No account is ever removed.
+systemd-sysusers creates missing accounts and adds users to groups, but it changes no account that exists. Those changes
+are in a second file per user, for `generator.accounts`. Nothing ever removes an account.
 """
 
 from __future__ import annotations
@@ -19,71 +19,70 @@ from ordain.transforms.render.text_file import TextFile
 
 SYSTEM, ORDINARY = "/run/ordain/sysusers/system-{}.conf", "/run/ordain/sysusers/user-{}.conf"
 ACCOUNT = "/run/ordain/sysusers/{}.account"
-ROOTS = {
-    "state": "`PermitRootLogin no` of sshd keeps it from logging in over the network",
-    "shell": "a rescue shell is root's",
-    "home": "it is /root",
-    "uid": "it is 0",
-    "gid": "it is 0",
-    "group": "it is root",
-    "groups": "root may do all without them",
-    "system": "it is one",
+FIXED_FOR_ROOT = {
+    "state": "`PermitRootLogin no` of sshd prevents logins over the network",
+    "shell": "a rescue shell needs it",
+    "home": "it is always /root",
+    "uid": "it is always 0",
+    "gid": "it is always 0",
+    "group": "it is always root",
+    "groups": "root has all permissions without them",
+    "system": "root is always a system user",
 }
-"""What of root no document says, and why."""
+"""Keys that documents cannot set for root, and the reason."""
 RANGE = "r - 1000-59999"
-"""Where the numbers of ordinary users come from; without it systemd-sysusers takes a system user's."""
+"""The line for the numbers of ordinary users; without it systemd-sysusers takes numbers of system users."""
 _NAME = re.compile(r"[a-z_][a-z0-9_-]{0,30}\$?")
 _PATH = re.compile(r"/[A-Za-z0-9_.@+/-]*")
 _KEY = re.compile(r"[^\s#].*\S")
 
 
 def render_group(name: str, branch: Branch, pointer: str, names: Names) -> RenderedItem:
-    """The item of one group."""
+    """Return the item of one group."""
     name = names.user(name)
-    file = TextFile(path=SYSTEM.format(f"0-{name}"), item=pointer)
-    here = branch.here
-    _check_name(file, name, here)
     gid = branch.leaf("gid")
-    if branch.value("system") is not True and gid is None:
-        file = TextFile(path=ORDINARY.format(f"0-{name}"), item=pointer, problems=file.problems)
-        file.add(RANGE, here)
-    file.add(f"g {name} {gid.value if gid else '-'}", gid or here)
-    return _item(file)
+    ordinary = branch.value("system") is not True and gid is None
+    file = TextFile(path=(ORDINARY if ordinary else SYSTEM).format(f"0-{name}"), item=pointer)
+    _check_name(file, name, branch.here)
+    if ordinary:
+        file.add(RANGE, branch.here)
+    file.add(f"g {name} {gid.value if gid else '-'}", gid or branch.here)
+    return _item(file, (file.artifact(),))
 
 
 def render_user(name: str, branch: Branch, pointer: str, names: Names) -> RenderedItem:
-    """The item of one user."""
-    return _User(names.user(name), branch, pointer, names).item()
+    """Return the item of one user."""
+    return _UserRenderer(names.user(name), branch, pointer, names).item()
 
 
-class _User:
+class _UserRenderer:
     def __init__(self, name: str, branch: Branch, pointer: str, names: Names) -> None:
         self.name, self.branch, self.names = name, branch, names
-        self.here = branch.here
+        self.place = branch.here
         self.system = branch.value("system") is True
         self.file = TextFile(path=(SYSTEM if self.system else ORDINARY).format(f"1-{name}"), item=pointer)
-        usual = "/root" if name == "root" else "" if self.system else f"/home/{name}"
-        self.home = str(branch.value("home", usual)).rstrip("/")
+        default_home = "/root" if name == "root" else "" if self.system else f"/home/{name}"
+        self.home = str(branch.value("home", default_home)).rstrip("/")
 
     def item(self) -> RenderedItem:
-        _check_name(self.file, self.name, self.here)
+        _check_name(self.file, self.name, self.place)
         if self.name == "root":
-            self.root()
-            return _item(self.file, tuple(self.keys()), empty=True)
-        absent = self.branch.value("state") == "absent"
-        if not absent:
-            self.account()
-        artifacts = (self.said(absent=absent), *(() if absent else self.keys()))
-        return _item(self.file, artifacts, empty=absent)
+            self.block_keys_of_root()
+            return _item(self.file, tuple(self.login_files()))
+        if self.branch.value("state") == "absent":
+            return _item(self.file, (self.account_file(absent=True),))
+        self.add_lines()
+        others = (self.account_file(absent=False), *self.login_files())
+        return _item(self.file, (self.file.artifact(), *others))
 
-    def root(self) -> None:
-        """Of root the keys that may log in, and no more: who locks it out mends nothing."""
-        for key in ROOTS.keys() & set(self.branch):
+    def block_keys_of_root(self) -> None:
+        """Block all keys but the SSH keys: an error in them could lock root out, who alone can repair the machine."""
+        for key in FIXED_FOR_ROOT.keys() & set(self.branch):
             leaf = self.branch.leaf(key) or self.branch.branch(key).here
-            self.file.block(leaf, f"{key} of root stays as it is", ROOTS[key], "Vital")
+            self.file.block(leaf, f"{key} of root cannot be set", f"remove it: {FIXED_FOR_ROOT[key]}", "Vital")
 
-    def said(self, *, absent: bool) -> RegularFile:
-        """What systemd-sysusers does not do to an account that is there; read by generator.accounts."""
+    def account_file(self, *, absent: bool) -> RegularFile:
+        """Return the changes of an existing account, which `generator.accounts` makes."""
         values: dict[str, object] = {"name": self.name}
         if absent:
             values["absent"] = True
@@ -94,16 +93,19 @@ class _User:
         content = json.dumps(values, sort_keys=True)
         return RegularFile(path=ACCOUNT.format(self.name), content=f"{content}\n", item=self.file.item)
 
-    def account(self) -> None:
+    def add_lines(self) -> None:
+        """Add the lines for systemd-sysusers."""
         shell = self.branch.leaf("shell")
         program = str(shell.value) if shell else "-" if self.system else self.names.path("bash", "/bin/sh")
         for path, leaf in ((self.home, self.branch.leaf("home")), (program, shell)):
             if path not in ("", "-") and not _PATH.fullmatch(path):
-                self.file.block(leaf or self.here, f"{path!r} cannot stand in /etc/passwd", "letters, digits, /_.@+-")
+                what = f"/etc/passwd cannot hold the path {path!r}"
+                self.file.block(leaf or self.place, what, "use letters, digits and /_.@+-")
         if not self.system:
-            self.file.add(RANGE, self.here)
+            self.file.add(RANGE, self.place)
         if self.branch.value("uid") == 0:
-            self.file.block(self.branch.leaf("uid") or self.here, "0 is root's number", "any other", "Vital")
+            what = "only root may have the number 0"
+            self.file.block(self.branch.leaf("uid") or self.place, what, "choose another number", "Vital")
         uid, gid, group = (self.branch.leaf(key) for key in ("uid", "gid", "group"))
         number = str(uid.value) if uid else "-"
         if group is not None:
@@ -114,14 +116,14 @@ class _User:
         elif gid is not None:
             self.file.add(f"g {self.name} {gid.value}", gid)
             number += f":{self.name}"
-        self.file.add(f'u {self.name} {number} "" {self.home or "-"} {program}', uid or self.here)
-        for further, leaf in self.branch.branch("groups").leaves():
-            known = self.names.user(further)
-            _check_name(self.file, known, leaf)
-            self.file.add(f"m {self.name} {known}", leaf)
+        self.file.add(f'u {self.name} {number} "" {self.home or "-"} {program}', uid or self.place)
+        for neutral_name, leaf in self.branch.branch("groups").leaves():
+            further = self.names.user(neutral_name)
+            _check_name(self.file, further, leaf)
+            self.file.add(f"m {self.name} {further}", leaf)
 
-    def keys(self) -> Iterator[PlacedFile]:
-        """The home directory of an ordinary user, and the keys that may log in."""
+    def login_files(self) -> Iterator[PlacedFile]:
+        """Yield the home directory of an ordinary user, and the file of SSH keys with its directory."""
         if not self.home:
             return
         group = self.branch.value("group")
@@ -134,7 +136,7 @@ class _User:
         keys = TextFile(path=f"{self.home}/.ssh/authorized_keys", item=self.file.item)
         for key, leaf in self.branch.branch("keys").leaves():
             if not _KEY.fullmatch(key):
-                self.file.block(leaf, "it is no public key", "a line such as ssh-ed25519 AAAA… name")
+                self.file.block(leaf, "this is not a public key", "write a line such as ssh-ed25519 AAAA… name")
             keys.add(key, leaf)
         if keys.lines:
             self.file.problems += keys.problems
@@ -144,10 +146,10 @@ class _User:
 
 def _check_name(file: TextFile, name: str, leaf: Leaf) -> None:
     if not _NAME.fullmatch(name):
-        file.block(leaf, f"{name!r} is no name of an account", "lower case letters, digits, - and _")
+        file.block(leaf, f"{name!r} is not a valid account name", "use lower case letters, digits, - and _")
 
 
-def _item(file: TextFile, artifacts: tuple[Artifact, ...] = (), *, empty: bool = False) -> RenderedItem:
+def _item(file: TextFile, artifacts: tuple[Artifact, ...]) -> RenderedItem:
     if file.problems:
         return RenderedItem(pointer=file.item, problems=tuple(file.problems))
-    return RenderedItem(pointer=file.item, artifacts=artifacts if empty else (file.artifact(), *artifacts))
+    return RenderedItem(pointer=file.item, artifacts=artifacts)

@@ -1,4 +1,4 @@
-"""What an item asked of the transformation database: doubtful rows block it, the others explain it."""
+"""The rows of the transformation database that each item used: a doubtful row blocks it, the others explain it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from dataclasses import replace
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.transform_faults import covers
-from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.errors import blocked
 from ordain.transforms.model import CatalogUse, Document, Kind
 from ordain.transforms.render.rendered_item import RenderedItem
 
 
 class CatalogUsage:
-    """Which rows each item asked ``names`` for. Rendering asks in the order of items, so what is new is the item's.
+    """A record of the rows that each item looked up in ``names``.
 
-    ``doubtful`` are the items that asked for a row that cannot be trusted.
+    `Names` notes all lookups in one set. Items are rendered one after the other, so the lookups since the last item
+    are those of the current one. ``doubtful`` are the items that looked up a row with a fault.
     """
 
     def __init__(self, names: Names) -> None:
@@ -24,36 +25,35 @@ class CatalogUsage:
         self._rows: dict[str, set[str]] = {}
         self.doubtful: set[str] = set()
 
-    def book(self, pointer: str) -> None:
-        """What was asked since the last call was for the item ``pointer``."""
+    def record(self, pointer: str) -> None:
+        """Record the lookups since the last call as those of the item ``pointer``."""
         self._rows.setdefault(pointer, set()).update(self._names.asked)
         self._names.asked.clear()
 
-    def settled(self, item: RenderedItem) -> RenderedItem:
-        """``item``, blocked where it asked for a row that cannot be trusted."""
-        self.book(item.pointer)
-        asked = sorted(self._rows[item.pointer])
+    def block_doubtful(self, item: RenderedItem) -> RenderedItem:
+        """Record the lookups of ``item``, and return it blocked if one of the rows has a fault."""
+        self.record(item.pointer)
+        rows = sorted(self._rows[item.pointer])
         problems = tuple(
-            Problem(
-                where=fault.problem.where,
-                what=f"what this says of {row} cannot be trusted: {fault.problem.what}",
-                hint=fault.problem.hint,
-                code="BadTransform",
-                severity=Severity.BLOCKED,
-                item=item.pointer,
+            blocked(
+                item.pointer,
+                fault.problem.where,
+                f"the row {row} of this Transform cannot be used: {fault.problem.what}",
+                fault.problem.hint,
+                "BadTransform",
             )
             for fault in self._names.faults
-            for row in [next((row for row in asked if covers(fault, row)), "")]
+            for row in [next((row for row in rows if covers(fault, row)), "")]
             if row
         )
         if not problems:
             return item
-        # What else seems wrong with it may come of what cannot be trusted.
+        # The item's other problems may be consequences of the fault, so they are not reported.
         self.doubtful.add(item.pointer)
         return replace(item, problems=problems)
 
     def uses(self, items: Iterable[str]) -> Iterator[CatalogUse]:
-        """What the database said of the rows that ``items`` asked for, in order."""
+        """Yield the values of all rows that ``items`` looked up, by row."""
         users: dict[str, list[str]] = {}
         for item in sorted(items):
             for row in self._rows.get(item, ()):
@@ -66,7 +66,7 @@ class CatalogUsage:
                 yield CatalogUse(leaf=leaf, items=tuple(users[row]), matches=matches)
 
 
-def identity(documents: Iterable[Document]) -> str:
-    """SHA-256, in hex, of all Transforms among ``documents``, whatever their order and places."""
-    told = sorted(document.digest for document in documents if document.kind is Kind.TRANSFORM)
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()
+def transforms_digest(documents: Iterable[Document]) -> str:
+    """Return the SHA-256, in hex, of all Transforms among ``documents``, whatever their order and places."""
+    digests = sorted(document.digest for document in documents if document.kind is Kind.TRANSFORM)
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()

@@ -1,61 +1,75 @@
-"""Services of the distribution: drop-ins on their units, links that start them or hold them back (rules 11, 12)."""
+"""Services of the distribution: drop-ins on their units, and links that start them or hold them back.
+
+See docs/design/documents.md, rules 11 and 12.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from ordain.transforms.artifacts import Artifact
-from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.artifacts import UnitLink
+from ordain.transforms.errors import Problem, blocked
 from ordain.transforms.model import Branch, Drift, Installed, InstalledUnit, Link, Member, OnChange, OnRemove, Wanted
 from ordain.transforms.render import service_directives, sockets_and_timers
-from ordain.transforms.render.health import health
+from ordain.transforms.render.health_check import health_check
 from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
 from ordain.transforms.render.service_units import ServiceUnits, triggers
 from ordain.transforms.render.unit_draft import DROP_IN, UnitDraft
 from ordain.transforms.render.unit_links import SERVICES_TARGET, hold_back, mask, wants
-from ordain.transforms.render.used_files import NOTHING, reading
+from ordain.transforms.render.used_files import UsedFiles, used_files
 from ordain.transforms.systemd import unit_name
 
 USUAL_TARGET = {"socket": "sockets.target", "timer": "timers.target", "path": "paths.target"}
-"""Where distributions link a unit, for a machine whose links are not known."""
+"""The target that starts a unit of this type on most distributions, for a machine whose links are not known."""
 BOOT_TARGETS = ("default.target", "graphical.target", "multi-user.target", "runlevel3.target", "runlevel5.target")
 PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Requisite")
+"""Dependencies in a unit file that start the other unit, or refuse to start without it."""
 
 
-def render(
-    branch: Branch, layout: ServiceUnits, systemd: int, context: service_directives.Context, installed: Installed | None
-) -> RenderedItem:
-    """The item of a service whose unit the distribution brings."""
-    return _Vendor(branch, layout, systemd, context, installed).item()
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """The machine to render services for; ``systemd`` is its major version."""
+
+    systemd: int
+    context: service_directives.Context
+    installed: Installed | None
 
 
-class _Vendor:
-    def __init__(
-        self,
-        branch: Branch,
-        layout: ServiceUnits,
-        systemd: int,
-        context: service_directives.Context,
-        installed: Installed | None,
-    ) -> None:
-        self.branch, self.layout, self.systemd, self.context, self.installed = (
-            branch,
-            layout,
-            systemd,
-            context,
-            installed,
-        )
+def render(branch: Branch, units: ServiceUnits, target: Target) -> RenderedItem:
+    """Return the item of a service whose unit the distribution installs."""
+    return _DistributionService(branch, units, target).item()
+
+
+def member_of(branch: Branch, units: ServiceUnits, *, ours: bool) -> Member:
+    """Return what all members of a service have in common; ``unit`` and ``wanted`` are placeholders."""
+    return Member(
+        unit="",
+        item=units.item,
+        wanted=Wanted.PRESENT,
+        ours=ours,
+        on_change=OnChange(str(branch.value("on-change", OnChange.AUTO))),
+        on_remove=OnRemove(str(branch.value("on-remove", OnRemove.STOP))),
+        drift=Drift(str(branch.value("drift", Drift.REPORT))),
+        stop_after_usec=service_directives.stop_after_usec(branch),
+    )
+
+
+class _DistributionService:
+    def __init__(self, branch: Branch, units: ServiceUnits, target: Target) -> None:
+        self.branch, self.units, self.target = branch, units, target
+        self.names, self.installed = target.context.names, target.installed
         state = branch.leaf("state")
         self.state = Wanted(str(state.value)) if state else Wanted.PRESENT
-        self.here = state or branch.here
+        self.place = state or branch.here
         self.problems: list[Problem] = []
 
     def item(self) -> RenderedItem:
-        pointer = self.layout.item
-        if self.state is Wanted.RUNNING and self.layout.installed is False:
-            package = self.context.names.service(self.layout.name, "package")
-            hint = f"install the package {package}" if package else "install it, or take `state: running` back"
-            self.block(f"{self.layout.unit} is not installed", hint, "NotInstalled")
+        pointer = self.units.item
+        if self.state is Wanted.RUNNING and self.units.installed is False:
+            package = self.names.service(self.units.name, "package")
+            hint = f"install the package {package}" if package else "install it, or remove `state: running`"
+            self.block(f"{self.units.unit} is not installed", hint, "NotInstalled")
         if self.state is Wanted.MASKED:
             made = from_drafts(pointer, (), (mask(unit, pointer) for unit in self.all_names()), self.members())
         else:
@@ -63,55 +77,50 @@ class _Vendor:
             for draft in drafts:
                 draft.move_behind_vendor(self.installed)
             made = from_drafts(pointer, drafts, self.links(), self.members())
-        return RenderedItem(
-            pointer=pointer,
-            artifacts=made.artifacts,
-            members=made.members,
-            problems=(*made.problems, *self.problems),
-        )
+        return replace(made, problems=(*made.problems, *self.problems))
 
     def drafts(self) -> Iterator[UnitDraft]:
-        main = self.draft(self.layout.unit)
-        service_directives.render(self.branch, main, self.context)
-        if self.layout.unit == self.layout.socket:
-            sockets_and_timers.listen(self.branch.branch("listen"), main, self.context.names)
-        if self.layout.unit == self.layout.timer:
-            sockets_and_timers.schedule(self.branch.branch("schedule"), main)
+        main = self.draft(self.units.unit)
+        service_directives.render(self.branch, main, self.target.context)
+        if self.units.unit == self.units.socket:
+            sockets_and_timers.add_listen(self.branch.branch("listen"), main, self.names)
+        if self.units.unit == self.units.timer:
+            sockets_and_timers.add_schedule(self.branch.branch("schedule"), main)
         yield main
-        if self.layout.socket not in {"", self.layout.unit}:
-            socket = self.draft(self.layout.socket)
-            sockets_and_timers.listen(self.branch.branch("listen"), socket, self.context.names)
+        if self.units.socket not in {"", self.units.unit}:
+            socket = self.draft(self.units.socket)
+            sockets_and_timers.add_listen(self.branch.branch("listen"), socket, self.names)
             yield socket
-        if self.layout.timer not in {"", self.layout.unit}:
-            timer = self.draft(self.layout.timer)
-            sockets_and_timers.schedule(self.branch.branch("schedule"), timer)
+        if self.units.timer not in {"", self.units.unit}:
+            timer = self.draft(self.units.timer)
+            sockets_and_timers.add_schedule(self.branch.branch("schedule"), timer)
             yield timer
 
     def draft(self, unit: str) -> UnitDraft:
-        """A drop-in for ``unit``, or the whole unit where the distribution brings none of the name."""
-        there = self.installed is None or unit == self.layout.unit or unit in self.installed.units
+        """Return a drop-in for ``unit``, or the whole unit if the distribution installs none of the name."""
+        drop_in = self.installed is None or unit == self.units.unit or unit in self.installed.units
         return UnitDraft(
             unit=unit,
-            item=self.layout.item,
-            systemd=self.systemd,
-            drop_in=DROP_IN if there else "",
+            item=self.units.item,
+            systemd=self.target.systemd,
+            drop_in=DROP_IN if drop_in else "",
             where=self.branch.where,
         )
 
-    def links(self) -> Iterator[Artifact]:
+    def links(self) -> Iterator[UnitLink]:
         if self.state is Wanted.RUNNING:
-            for starter in self.layout.starters:
-                yield wants(SERVICES_TARGET, starter, self.layout.item)
+            for starter in self.units.starters:
+                yield wants(SERVICES_TARGET, starter, self.units.item)
         if self.state is Wanted.STOPPED:
-            self.refuse_pulls()
+            self.block_other_starts()
             for link in self.dependencies():
-                yield hold_back(link.target, link.kind, link.name, self.layout.item)
+                yield hold_back(link.target, link.kind, link.name, self.units.item)
 
     def dependencies(self) -> Iterator[Link]:
-        """Every link that starts it at boot, by any of its names (docs/design/systemd.md, fact 10)."""
+        """Yield every link that starts the unit at boot, under any of its names (docs/design/systemd.md, fact 10)."""
         if self.installed is None:
-            target = USUAL_TARGET.get(unit_name.suffix(self.layout.unit), "multi-user.target")
-            yield Link(target=target, kind="wants", name=self.layout.unit, path="")
+            target = USUAL_TARGET.get(unit_name.suffix(self.units.unit), "multi-user.target")
+            yield Link(target=target, kind="wants", name=self.units.unit, path="")
             return
         held = self.all_names()
         for link in sorted(self.installed.links, key=lambda link: (link.target, link.kind, link.name)):
@@ -119,70 +128,59 @@ class _Vendor:
                 yield link
 
     def all_names(self) -> tuple[str, ...]:
-        """The unit, its starters, and their aliases."""
-        names = {self.layout.unit, *self.layout.starters}
+        """Return the unit, the units that start it, and the aliases of both."""
+        names = {self.units.unit, *self.units.starters}
         if self.installed:
-            names |= set(triggers(self.layout.unit, self.installed))
+            names |= set(triggers(self.units.unit, self.installed))
             names |= {alias for alias, unit in self.installed.aliases.items() if unit in names}
         return tuple(sorted(names))
 
-    def refuse_pulls(self) -> None:
-        """What no link holds back: a dependency inside a unit file, D-Bus and udev (rule 12)."""
+    def block_other_starts(self) -> None:
+        """Block the item if a unit file, D-Bus or udev starts it, too (docs/design/documents.md, rule 12)."""
         if self.installed is None:
             return
         held = frozenset(self.all_names())
         for other in self.installed.units.values():
             pulled = {word for key in PULLS for text in other.values("Unit", key) for word in text.split()} & held
-            if pulled and other.name not in held and other.path and not _by_hand(other):
-                what = f"{other.name} starts {', '.join(sorted(pulled))} all the same ({other.path})"
+            if pulled and other.name not in held and other.path and not _only_isolated(other):
+                what = f"{other.name} ({other.path}) starts {', '.join(sorted(pulled))}, even with `state: stopped`"
                 self.block(what, "set `state: masked`", "PulledIn")
-        told = {who for name in held for who in self.installed.activated.get(unit_name.template_of(name) or name, ())}
-        own = self.installed.units.get(self.layout.unit)
+        starters = {
+            starter
+            for name in held
+            for starter in self.installed.activated.get(unit_name.template_of(name) or name, ())
+        }
+        own = self.installed.units.get(self.units.unit)
         for bus_name in own.values("Service", "BusName") if own else ():
-            if not any(f" {bus_name} " in who for who in told):
-                told.add(f"D-Bus starts it for {bus_name}")
-        for who in sorted(told):
-            self.block(f"{who} all the same", "set `state: masked`", "PulledIn")
+            if not any(f" {bus_name} " in starter for starter in starters):
+                starters.add(f"D-Bus starts it for {bus_name}")
+        for starter in sorted(starters):
+            self.block(f"{starter}, even with `state: stopped`", "set `state: masked`", "PulledIn")
 
     def block(self, what: str, hint: str, code: str) -> None:
-        self.problems.append(
-            Problem(
-                where=self.here.where,
-                what=what,
-                hint=hint,
-                code=code,
-                severity=Severity.BLOCKED,
-                item=self.layout.item,
-            )
-        )
+        self.problems.append(blocked(self.units.item, self.place.where, what, hint, code))
 
     def members(self) -> Iterator[Member]:
-        for unit in dict.fromkeys((*self.layout.starters, self.layout.unit)):
-            own = unit == self.layout.unit
-            read = reading(self.branch, self.layout.name, self.context.names) if own else NOTHING
-            starter = unit in self.layout.starters
-            state = Wanted.PRESENT if self.state is Wanted.RUNNING and not starter else self.state
-            yield Member(
+        for unit in dict.fromkeys((*self.units.starters, self.units.unit)):
+            main = unit == self.units.unit
+            used = used_files(self.branch, self.units.name, self.names) if main else UsedFiles()
+            starter = unit in self.units.starters
+            yield replace(
+                member_of(self.branch, self.units, ours=not main and not self.draft(unit).drop_in),
                 unit=unit,
-                item=self.layout.item,
-                wanted=state,
-                ours=not own and not self.draft(unit).drop_in,
+                wanted=Wanted.PRESENT if self.state is Wanted.RUNNING and not starter else self.state,
                 starter=starter,
-                starts="" if own else self.layout.unit,
-                on_change=OnChange(str(self.branch.value("on-change", OnChange.AUTO))),
-                on_remove=OnRemove(str(self.branch.value("on-remove", OnRemove.STOP))),
-                drift=Drift(str(self.branch.value("drift", Drift.REPORT))),
-                stop_after_usec=service_directives.stop_after_usec(self.branch),
-                health=health(self.branch, unit) if own else None,
-                uses=read.uses,
-                check=read.check,
+                starts="" if main else self.units.unit,
+                health=health_check(self.branch, unit) if main else None,
+                uses=used.uses,
+                check=used.check,
             )
 
 
-def _by_hand(unit: InstalledUnit) -> bool:
-    """Whether a unit is a target that nobody but an admin goes to, such as rescue-ssh.target.
+def _only_isolated(unit: InstalledUnit) -> bool:
+    """Return whether a unit is a target that only an administrator starts, such as rescue-ssh.target.
 
-    Those of a boot may be isolated too; what they want by a unit file counts.
+    The targets of a boot may be isolated too, but what their unit files want is started at boot.
     """
     isolated = unit.values("Unit", "AllowIsolate")[-1:] == ("yes",)
     return unit.name.endswith(".target") and isolated and unit.name not in BOOT_TARGETS

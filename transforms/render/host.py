@@ -1,4 +1,4 @@
-"""``host`` → the files that hold name, time zone, locale, keymap and time servers of the machine; pure."""
+"""The section ``host`` as the files for name, time zone, locale, keymap and time servers of the machine."""
 
 from __future__ import annotations
 
@@ -7,95 +7,97 @@ from collections.abc import Iterator
 
 from ordain.transforms.artifacts import Artifact, RegularFile, SymbolicLink
 from ordain.transforms.catalog.names import Names
+from ordain.transforms.errors import Problem, blocked
 from ordain.transforms.model import Branch, Leaf, Member, OnChange, Wanted
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.text_file import TextFile
 
+ITEM = "host"
 HOSTNAME = "/etc/hostname"
-READER = "ordain-hostname.service"
+HOSTNAME_READER = "ordain-hostname.service"
 LOCALE, VCONSOLE = "/etc/locale.conf", "/etc/vconsole.conf"
 VCONSOLE_SETUP, CONSOLE_SETUP = "systemd-vconsole-setup.service", "console-setup.service"
-"""What reads the keymap: systemd's, or on Debian the package of that name, in XKB's words (keyboard(5))."""
+"""The readers of the keymap: systemd's, and Debian's, which wants the name of XKB (keyboard(5))."""
+TIMESYNCD, CHRONY = "systemd-timesyncd.service", ("chrony.service", "chronyd.service")
 _LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = re.compile(rf"(?=.{{1,64}}\Z){_LABEL}(\.{_LABEL})*")
 _ZONE = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*")
 _WORD = re.compile(r"[A-Za-z0-9_.@:+-]+")
-TIMESYNCD, CHRONY = "systemd-timesyncd.service", ("chrony.service", "chronyd.service")
 
 
-def render(tree: Branch, problems: RenderedItem, names: Names) -> RenderedItem:
-    """The one item of the host."""
-    host = _Host(tree, problems.pointer, names)
-    artifacts = tuple(host.artifacts())
-    found = (*problems.problems, *host.problems.problems)
-    if found:
-        return RenderedItem(pointer=problems.pointer, problems=found)
-    return RenderedItem(pointer=problems.pointer, artifacts=artifacts, members=tuple(host.members))
+def render(tree: Branch, names: Names) -> RenderedItem:
+    """Return the item of the section."""
+    renderer = _HostRenderer(tree, names)
+    artifacts = tuple(renderer.artifacts())
+    if renderer.problems:
+        return RenderedItem(pointer=ITEM, problems=tuple(renderer.problems))
+    return RenderedItem(pointer=ITEM, artifacts=artifacts, members=tuple(renderer.members))
 
 
-class _Host:
-    def __init__(self, tree: Branch, pointer: str, names: Names) -> None:
-        self.tree, self.pointer, self.names = tree, pointer, names
-        self.problems = TextFile(path="", item=pointer)
+class _HostRenderer:
+    def __init__(self, tree: Branch, names: Names) -> None:
+        self.tree, self.names = tree, names
+        self.problems: list[Problem] = []
         self.members: list[Member] = []
 
     def artifacts(self) -> Iterator[Artifact]:
-        if leaf := self.word("hostname", _HOSTNAME, "letters, digits and -, with dots between, 64 at most"):
-            # Read whole by PID 1, which knows comments there; other readers do not.
-            yield RegularFile(path=HOSTNAME, content=f"{leaf.value}\n", item=self.pointer)
-            self.read_by(READER, HOSTNAME)
-        if leaf := self.word("timezone", _ZONE, "a name below /usr/share/zoneinfo, such as Europe/Berlin"):
+        if leaf := self.word("hostname", _HOSTNAME, "use letters, digits and -, with dots between, 64 at most"):
+            # Without comments: PID 1 skips them, but other readers of the file do not.
+            yield RegularFile(path=HOSTNAME, content=f"{leaf.value}\n", item=ITEM)
+            self.restart_on_change(HOSTNAME_READER, HOSTNAME)
+        if leaf := self.word("timezone", _ZONE, "use a name below /usr/share/zoneinfo, such as Europe/Berlin"):
             target = f"../usr/share/zoneinfo/{leaf.value}"
-            yield SymbolicLink(path="/etc/localtime", target=target, item=self.pointer)
+            yield SymbolicLink(path="/etc/localtime", target=target, item=ITEM)
         if leaf := self.word("locale", _WORD, "such as C.UTF-8"):
-            yield self.lines(self.names.paths().get("locale", LOCALE), f"LANG={leaf.value}", leaf)
+            yield self.one_line(self.names.paths().get("locale", LOCALE), f"LANG={leaf.value}", leaf)
         if leaf := self.word("keymap", _WORD, "such as de"):
             path = self.names.paths().get("keyboard", VCONSOLE)
             variable, reader = ("KEYMAP", VCONSOLE_SETUP) if path == VCONSOLE else ("XKBLAYOUT", CONSOLE_SETUP)
-            yield self.lines(path, f"{variable}={leaf.value}", leaf)
-            self.read_by(reader, path)
+            yield self.one_line(path, f"{variable}={leaf.value}", leaf)
+            self.restart_on_change(reader, path)
         yield from self.time_servers()
 
     def word(self, key: str, pattern: re.Pattern[str], hint: str) -> Leaf | None:
         leaf = self.tree.leaf(key)
         if leaf is not None and not pattern.fullmatch(str(leaf.value)):
-            self.problems.block(leaf, f"{leaf.value!r} is no {key}", hint)
+            self.block(leaf, f"{leaf.value!r} is not a valid {key}", hint)
         return leaf
 
-    def lines(self, path: str, line: str, leaf: Leaf) -> Artifact:
-        file = TextFile(path=path, item=self.pointer)
+    def one_line(self, path: str, line: str, leaf: Leaf) -> RegularFile:
+        file = TextFile(path=path, item=ITEM)
         file.add(line, leaf)
-        self.problems.problems += file.problems
+        self.problems += file.problems
         return file.artifact()
 
-    def time_servers(self) -> Iterator[Artifact]:
+    def time_servers(self) -> Iterator[RegularFile]:
         leaf = self.tree.leaf("time-servers")
         if leaf is None:
             return
         servers = tuple(map(str, leaf.value)) if isinstance(leaf.value, tuple) else ()
         for server in servers:
             if not _WORD.fullmatch(server):
-                self.problems.block(leaf, f"{server!r} is no time server", "a name or an address")
+                self.block(leaf, f"{server!r} is not a time server", "use a name or an address")
         unit, config = (self.names.service("ntp", key) for key in ("unit", "config"))
         if unit == TIMESYNCD:
-            file = TextFile(path=f"{config or '/etc/systemd/timesyncd.conf.d/'}00-ordain.conf", item=self.pointer)
+            file = TextFile(path=f"{config or '/etc/systemd/timesyncd.conf.d/'}00-ordain.conf", item=ITEM)
             file.lines.append("[Time]")
             file.add(f"NTP={' '.join(servers)}", leaf)
         elif unit in CHRONY and (config := self.names.service("chrony", "config")):
-            file = TextFile(path=f"{config}00-ordain.conf", item=self.pointer)
+            file = TextFile(path=f"{config}00-ordain.conf", item=ITEM)
             for server in servers:
                 file.add(f"server {server} iburst", leaf)
         else:
-            what = f"no transform says where {unit or 'the clock'} is told its servers here"
-            self.problems.block(leaf, what, "place its file in `files`", "Unmapped")
+            what = f"no Transform says which file names the servers of {unit or 'the time service'} on this system"
+            self.block(leaf, what, "place the file in `files`", "Unmapped")
             return
-        self.read_by(unit, file.path)
+        self.restart_on_change(unit, file.path)
         yield file.artifact()
 
-    def read_by(self, unit: str, path: str) -> None:
+    def restart_on_change(self, unit: str, path: str) -> None:
         uses = ((path, OnChange.RESTART),)
         self.members.append(
-            Member(
-                unit=unit, item=self.pointer, wanted=Wanted.PRESENT, ours=False, on_change=OnChange.RESTART, uses=uses
-            )
+            Member(unit=unit, item=ITEM, wanted=Wanted.PRESENT, ours=False, on_change=OnChange.RESTART, uses=uses)
         )
+
+    def block(self, leaf: Leaf, what: str, hint: str, code: str = "Item") -> None:
+        self.problems.append(blocked(ITEM, leaf.where, what, hint, code))

@@ -1,10 +1,10 @@
-"""``mounts`` and ``swaps`` → mount, automount and swap units, wired by Wants only."""
+"""The sections ``mounts`` and ``swaps`` as mount, automount and swap units, which targets only want."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ordain.transforms.artifacts import Artifact
+from ordain.transforms.artifacts import UnitLink
 from ordain.transforms.model import Branch, Member, Wanted
 from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
 from ordain.transforms.render.unit_draft import UnitDraft
@@ -12,72 +12,73 @@ from ordain.transforms.render.unit_links import mask, wants
 from ordain.transforms.systemd import unit_name
 from ordain.transforms.systemd.encode import EncodeError
 
-KEPT = ("/", "/usr", "/etc", "/run", "/var/lib/ordain", "/proc", "/sys", "/dev")
+PROTECTED = ("/", "/usr", "/etc", "/run", "/var/lib/ordain", "/proc", "/sys", "/dev")
 """Paths over which a mount could keep the machine from booting or from being repaired.
 
 See docs/design/contract.md, rule 11.
 """
 
-NETWORK = frozenset(
+NETWORK_FILE_SYSTEMS = frozenset(
     "9p afs ceph cifs gfs glusterfs lustre ncp ncpfs nfs nfs4 ocfs2 orangefs pvfs2 smb3 smbfs sshfs".split()
 )
-"""fstype_is_network() of systemd's src/basic/mountpoint-util.c, and lustre."""
+"""File systems of fstype_is_network() in systemd's src/basic/mountpoint-util.c, and lustre."""
 
 
 def is_remote(branch: Branch) -> bool:
-    """Whether a mount needs the network."""
-    return branch.value("type") in NETWORK or "_netdev" in branch.branch("options")
+    """Return whether a mount needs the network."""
+    return branch.value("type") in NETWORK_FILE_SYSTEMS or "_netdev" in branch.branch("options")
 
 
 def render_mount(path: str, branch: Branch, pointer: str, systemd: int) -> RenderedItem:
-    """The item of one mount point."""
-    return _MountPoint(path, branch, pointer, systemd).item()
+    """Return the item of one mount point."""
+    return _MountRenderer(path, branch, pointer, systemd).item()
 
 
-class _MountPoint:
+class _MountRenderer:
     def __init__(self, path: str, branch: Branch, pointer: str, systemd: int) -> None:
         self.path, self.branch, self.pointer, self.systemd = path.rstrip("/") or "/", branch, pointer, systemd
         self.state = Wanted(str(branch.value("state", "running")))
         self.automount = branch.value("automount") is True
-        self.here = branch.here
+        self.place = branch.here
 
     def item(self) -> RenderedItem:
         try:
             self.unit = f"{unit_name.escape_path(self.path)}.mount"
         except EncodeError as error:
             draft = UnitDraft(unit="-.mount", item=self.pointer, systemd=self.systemd)
-            draft.block(self.here, error.what, error.hint, "Encode")
+            draft.block(self.place, error.what, error.hint, "Encode")
             return from_drafts(self.pointer, [draft])
         self.starter = self.unit.removesuffix("mount") + "automount" if self.automount else self.unit
-        if self.state is Wanted.MASKED and self.path not in KEPT:
+        if self.state is Wanted.MASKED and self.path not in PROTECTED:
             masks = (mask(unit, self.pointer) for unit in sorted({self.unit, self.starter}))
             return from_drafts(self.pointer, (), masks, self.members())
         return from_drafts(self.pointer, self.drafts(), self.links(), self.members())
 
     def drafts(self) -> Iterator[UnitDraft]:
         mount = UnitDraft(unit=self.unit, item=self.pointer, systemd=self.systemd)
-        if self.path in KEPT:
-            mount.block(self.here, f"nothing may be mounted over {self.path}", "mount it elsewhere", "Vital")
-        what = self.branch.leaf("what")
-        if what is None:
-            mount.block(self.here, "a mount needs `what`", "a device, a share, or tmpfs", "Item")
+        if self.path in PROTECTED:
+            what = f"a mount over {self.path} could keep the machine from booting"
+            mount.block(self.place, what, "choose another mount point", "Vital")
+        source = self.branch.leaf("what")
+        if source is None:
+            mount.block(self.place, "a mount needs `what`", "set it to a device, a share, or tmpfs")
         else:
-            mount.set("Mount", "What", str(what.value), what)
-        mount.set("Mount", "Where", self.path, self.here)
+            mount.set("Mount", "What", str(source.value), source)
+        mount.set("Mount", "Where", self.path, self.place)
         if leaf := self.branch.leaf("type"):
             mount.set("Mount", "Type", str(leaf.value), leaf)
         _options(self.branch, mount, "Mount")
         if leaf := self.branch.leaf("timeout"):
             if str(leaf.value) in {"0", "infinity"}:
-                mount.block(leaf, "a mount needs a finite timeout", "the boot waits for it", "Vital")
+                mount.block(leaf, "a mount needs a finite timeout", "the boot waits for it; set a time", "Vital")
             mount.set("Mount", "TimeoutSec", str(leaf.value), leaf)
         yield mount
         if self.automount:
-            auto = UnitDraft(unit=self.starter, item=self.pointer, systemd=self.systemd)
-            auto.set("Automount", "Where", self.path, self.here)
-            yield auto
+            automount = UnitDraft(unit=self.starter, item=self.pointer, systemd=self.systemd)
+            automount.set("Automount", "Where", self.path, self.place)
+            yield automount
 
-    def links(self) -> Iterator[Artifact]:
+    def links(self) -> Iterator[UnitLink]:
         if self.state is Wanted.RUNNING:
             target = "remote-fs.target" if is_remote(self.branch) and not self.automount else "local-fs.target"
             yield wants(target, self.starter, self.pointer)
@@ -93,15 +94,14 @@ class _MountPoint:
 
 
 def render_swap(path: str, branch: Branch, pointer: str, systemd: int) -> RenderedItem:
-    """The item of one swap device or file."""
-    here = branch.here
+    """Return the item of one swap device or file."""
     unit = f"{unit_name.escape_path(path)}.swap"
     state = Wanted(str(branch.value("state", "running")))
     member = Member(unit=unit, item=pointer, wanted=state, ours=True, early=True)
     if state is Wanted.MASKED:
         return from_drafts(pointer, (), [mask(unit, pointer)], [member])
     draft = UnitDraft(unit=unit, item=pointer, systemd=systemd)
-    draft.set("Swap", "What", path, here)
+    draft.set("Swap", "What", path, branch.here)
     if leaf := branch.leaf("priority"):
         draft.set("Swap", "Priority", str(leaf.value), leaf)
     _options(branch, draft, "Swap")
@@ -114,6 +114,6 @@ def _options(branch: Branch, draft: UnitDraft, section: str) -> None:
     words = [name if leaf.value is True else f"{name}={leaf.value}" for name, leaf in options]
     for word, (_, leaf) in zip(words, options, strict=True):
         if "," in word or any(char.isspace() for char in word):
-            draft.block(leaf, f"a mount option cannot hold a comma or a blank: {word!r}", "", "Encode")
+            draft.block(leaf, f"a mount option cannot have a comma or a blank: {word!r}", "remove it", "Encode")
     if words:
         draft.set(section, "Options", ",".join(words), options[0][1])

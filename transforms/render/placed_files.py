@@ -1,6 +1,6 @@
-"""``files``, of the documents and of their services → artifacts; pure.
+"""The entries of ``files``, of the documents and of their services, as artifacts.
 
-Who may not be told a secret sees no generation either, so of a ``credential`` only the name is in it.
+A generation holds only the name of a ``credential``, never the secret: other users may read a generation.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from ordain.transforms.artifacts import (
     SymbolicLink,
 )
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.errors import Problem, blocked, is_blocked
 from ordain.transforms.forbidden_paths import why_not
 from ordain.transforms.model import Branch, Leaf, Template, Tree
 from ordain.transforms.render.rendered_item import RenderedItem
 
-SIZE_MAX = 1 << 20
-"""Characters in one file: a generation is read at every boot."""
+MAX_LENGTH = 1 << 20
+"""The longest content of a file, in characters: every boot reads the whole generation."""
 KINDS = ("content", "template", "credential", "link", "directory")
 
 
 def templated(branch: Branch) -> Branch:
-    """``branch``, of one file, with what its ``template`` holds as a template."""
+    """Return the entry of one file with the text of its ``template`` as a template."""
     leaf = branch.leaf("template")
     if leaf is None or not isinstance(leaf.value, str):
         return branch
@@ -37,51 +37,47 @@ def templated(branch: Branch) -> Branch:
 
 
 def templated_within(branch: Branch) -> Branch:
-    """``branch``, of a service, with the templates of its files as templates."""
+    """Return the entry of one service with the templates of its files, and of those of its instances, as templates."""
     children: dict[str, Tree] = dict(branch.children)
     if "files" in children:
         files = branch.branch("files")
-        children["files"] = replace(files, children={n: _each(n, files) for n in files})
+        children["files"] = replace(files, children={name: _templated_child(name, files) for name in files})
     if "instances" in children:
         instances = branch.branch("instances")
-        entries = {n: templated_within(instances.branch(n)) for n in instances}
+        entries = {name: templated_within(instances.branch(name)) for name in instances}
         children["instances"] = replace(instances, children=entries)
     return replace(branch, children=children) if children != branch.children else branch
 
 
-def _each(name: str, files: Branch) -> Tree:
+def _templated_child(name: str, files: Branch) -> Tree:
     child = files.children[name]
     return templated(child) if isinstance(child, Branch) else child
 
 
 def render(path: str, branch: Branch, pointer: str, names: Names, mounts: Mapping[str, bool]) -> RenderedItem:
-    """The item of one file; ``mounts`` are the mount points of the documents, and whether they need the network."""
-    made = _File(path, branch, pointer, names, mounts)
-    artifacts = tuple(made.artifacts())
-    return RenderedItem(pointer=pointer, artifacts=() if made.blocked else artifacts, problems=tuple(made.problems))
+    """Return the item of one file; ``mounts`` are the mount points of the documents, with True for remote ones."""
+    renderer = _FileRenderer(path, branch, pointer, names, mounts)
+    artifacts = tuple(renderer.artifacts())
+    problems = tuple(renderer.problems)
+    return RenderedItem(pointer=pointer, artifacts=() if is_blocked(problems) else artifacts, problems=problems)
 
 
-class _File:
+class _FileRenderer:
     def __init__(self, path: str, branch: Branch, pointer: str, names: Names, mounts: Mapping[str, bool]) -> None:
         self.path, self.branch, self.pointer, self.names, self.mounts = path, branch, pointer, names, mounts
-        self.here = branch.here
+        self.place = branch.here
         self.problems: list[Problem] = []
 
-    @property
-    def blocked(self) -> bool:
-        return any(problem.severity is Severity.BLOCKED for problem in self.problems)
-
     def artifacts(self) -> Iterator[PlacedFile]:
-        what, hint = why_not(self.path)
-        if what:
-            self.block(self.here, what, hint, "Vital")
+        reason, hint = why_not(self.path)
+        if reason:
+            self.block(self.place, reason, hint, "Vital")
             return
         if self.path.endswith("/") and self.branch.value("directory") is not True:
-            self.block(self.here, f"{self.path} is a directory's name", "directory: true", "Item")
-        kinds = [kind for kind in KINDS if kind in self.branch]
+            self.block(self.place, f"{self.path} is the name of a directory", "set `directory: true`")
         absent = self.branch.value("state") == "absent"
-        if not kinds and not absent:
-            self.block(self.here, "it has neither content nor another kind", f"one of {', '.join(KINDS)}", "Item")
+        if not absent and not any(kind in self.branch for kind in KINDS):
+            self.block(self.place, "the file has no content", f"set one of {', '.join(KINDS)}")
             return
         owner, group = self.account("owner"), self.account("group")
         file: PlacedFile
@@ -89,11 +85,12 @@ class _File:
             file = AbsentFile(path=self.path.rstrip("/"), item=self.pointer)
         else:
             file = replace(self.present(), owner=owner, group=group)
+        mount = self.mount()
         yield replace(
             file,
             on_remove=OnFileRemove(str(self.branch.value("on-remove", "restore"))),
-            mount=self.mount(),
-            remote=self.mounts.get(self.mount(), False),
+            mount=mount,
+            remote=self.mounts.get(mount, False),
         )
 
     def present(self) -> PlacedFile:
@@ -107,9 +104,9 @@ class _File:
             return CredentialFile(path=path, item=item, credential=self.credential(credential), mode=self.mode(0o600))
         return PlacedDirectory(path=path, item=item, mode=self.mode(0o755))
 
-    def mode(self, usual: int) -> int:
+    def mode(self, default: int) -> int:
         leaf = self.branch.leaf("mode")
-        return usual if leaf is None else int(str(leaf.value), 8)
+        return default if leaf is None else int(str(leaf.value), 8)
 
     def account(self, key: str) -> str:
         leaf = self.branch.leaf(key)
@@ -117,24 +114,24 @@ class _File:
             return ""
         name = self.names.user(self.text(leaf))
         if not name or any(c in name for c in ":/\n "):
-            self.block(leaf, f"{name!r} is no name of a user or group", "", "Item")
+            self.block(leaf, f"{name!r} is not the name of a user or group", "write a name as in /etc/passwd")
         return name
 
     def text(self, leaf: Leaf) -> str:
         text = str(leaf.value)
-        if "\0" in text:
-            what = "a file is one for all instances, and outlives the credentials of a service"
-            self.block(
-                leaf, what, "no instance and no credential() here; `credential: NAME` is a file of its own", "Item"
-            )
-        if len(text) > SIZE_MAX:
-            self.block(leaf, f"more than {SIZE_MAX >> 20} MiB in one file", "install it as a package", "Item")
+        if "\0" in text:  # where a template asked for the instance, or for a credential
+            what = "a file is the same for all instances, and remains when the credentials of a service are gone"
+            hint = "remove `instance` and credential(); `credential: NAME` makes a file of a secret"
+            self.block(leaf, what, hint)
+        if len(text) > MAX_LENGTH:
+            self.block(leaf, f"the content has more than {MAX_LENGTH} characters", "install the file with a package")
         if "PRIVATE KEY-----" in text:
-            self.block(leaf, "a private key, and every generation would hold it", "use `credential`", "Secret")
+            what = "the content is a private key, and every generation would hold it"
+            self.block(leaf, what, "use `credential`", "Secret")
         return text
 
     def credential(self, branch: Branch) -> str:
-        """Where the secret comes from: a name, or ``KIND:`` and what is said of it; no name holds a colon."""
+        """Return the name of the credential, or ``KIND:VALUE`` for other sources; no name has a colon."""
         for kind in ("file", "encrypted", "ciphertext"):
             if leaf := branch.leaf(kind):
                 text = "".join(str(leaf.value).split()) if kind == "ciphertext" else self.text(leaf)
@@ -142,14 +139,11 @@ class _File:
         leaf = branch.leaf("name") or branch.here
         name = self.text(leaf)
         if not name or "/" in name or ":" in name or name.startswith(".") or len(name) > 255:
-            self.block(leaf, f"{name!r} is no name of a credential", "a file name", "Item")
+            self.block(leaf, f"{name!r} is not the name of a credential", "write a file name")
         return name
 
     def mount(self) -> str:
-        found = max((m for m in self.mounts if self.path.startswith(f"{m.rstrip('/')}/")), key=len, default="")
-        return found
+        return max((m for m in self.mounts if self.path.startswith(f"{m.rstrip('/')}/")), key=len, default="")
 
-    def block(self, leaf: Leaf, what: str, hint: str, code: str) -> None:
-        self.problems.append(
-            Problem(where=leaf.where, what=what, hint=hint, code=code, severity=Severity.BLOCKED, item=self.pointer)
-        )
+    def block(self, leaf: Leaf, what: str, hint: str, code: str = "Item") -> None:
+        self.problems.append(blocked(self.pointer, leaf.where, what, hint, code))

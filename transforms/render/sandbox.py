@@ -1,8 +1,8 @@
 """``sandbox: standard|strict`` as directives; each level holds what the target's systemd knows of it.
 
-A level is a promise of "as much as this version can", so a directive too new for the target is left out here
-without a word, unlike one that a document names. What the levels are worth is measured by `systemd-analyze security`
-on booted machines (tests/integration/test_sandbox.py).
+A level promises as much as this version of systemd can do, so a directive that is too new for the target is left out
+without a warning, unlike one that a document names. tests/integration/test_sandbox.py measures the levels with
+`systemd-analyze security` on booted machines.
 """
 
 from __future__ import annotations
@@ -48,16 +48,17 @@ UNPRIVILEGED = (
     ("PrivateUsers", "yes"),
     ("SystemCallFilter", "~@privileged @resources"),
 )
-"""Of strict, for a service of ours that is to keep no capability: even as root it has nothing left of that.
+"""Added to strict for a service of ours that names no capabilities: even root has none of them left.
 
-The distribution's services keep theirs, since many begin as root and step down, unless the document names those.
+The distribution's services keep their capabilities unless the document names them, because many start as root and
+drop their privileges later.
 """
 
 
 def directives_of(level: str, systemd: int, *, unprivileged: bool) -> Iterator[tuple[str, str]]:
-    """Key and value of what ``level`` shuts off, as far as ``systemd`` knows it."""
+    """Yield key and value of the directives of ``level`` that this version of ``systemd`` knows."""
     strict = (*STRICT, *UNPRIVILEGED) if unprivileged else STRICT
-    shut = {"none": (), "standard": STANDARD, "strict": strict}[level]
-    for key, value in shut:
+    settings = {"none": (), "standard": STANDARD, "strict": strict}[level]
+    for key, value in settings:
         if directives.check_value("Service", key, value, systemd) is None:
             yield key, value

@@ -1,4 +1,4 @@
-"""The keys of a service → lines of its unit, of a drop-in for it, or of a drop-in for one instance."""
+"""The keys of a service as lines of its unit, of a drop-in for it, or of a drop-in for one instance."""
 
 from __future__ import annotations
 
@@ -74,8 +74,14 @@ DEPENDENCIES = {
     "conflicts": "Conflicts",
     "on-failure": "OnFailure",
 }
+CREDENTIALS = {
+    "file": "LoadCredential",
+    "encrypted": "LoadCredentialEncrypted",
+    "ciphertext": "SetCredentialEncrypted",
+}
+"""The directive for each way to name the source of a credential."""
 STARTED_BY = {"listen": "Socket", "schedule": "Timer"}
-"""Keys of a service by which another unit starts it, and the section of raw directives that is that unit's."""
+"""Keys by which another unit starts the service, and the section of raw directives for that unit."""
 NOTIFY_RELOAD = 253
 """The first systemd with Type=notify-reload and ReloadSignal=."""
 
@@ -84,7 +90,7 @@ _SIGNAL = re.compile(r"SIG[A-Z0-9]+")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """What rendering one service needs to know of the rest; ``mounts`` are the mount points of the documents."""
+    """The parts of the documents that all services need; ``mounts`` are the mount points of the documents."""
 
     names: Names
     references: UnitReferences
@@ -92,17 +98,17 @@ class Context:
 
 
 def render(service: Branch, draft: UnitDraft, context: Context) -> None:
-    """Adds every key of ``service`` to ``draft``; what cannot be goes to its problems."""
-    _Renderer(service, draft, context).all()
+    """Add every key of ``service`` to ``draft``, and the problems with them."""
+    _ServiceRenderer(service, draft, context).all_keys()
 
 
-class _Renderer:
+class _ServiceRenderer:
     def __init__(self, service: Branch, draft: UnitDraft, context: Context) -> None:
         self.service, self.draft, self.context = service, draft, context
         kind = unit_name.suffix(draft.unit)
         self.section = "Service" if kind == "service" else kind.capitalize()
 
-    def all(self) -> None:
+    def all_keys(self) -> None:
         self.plain()
         self.conditions()
         self.dependencies()
@@ -110,18 +116,18 @@ class _Renderer:
         self.environment()
         self.privileges()
         self.credentials()
-        self.health()
-        self.reads()
-        elsewhere = {STARTED_BY[key] for key in STARTED_BY if key in self.service} - {self.section}
-        raw(self.service, self.draft, self.service.branch("systemd").children.keys() - elsewhere)
+        self.check_health()
+        self.mounts_of_files()
+        of_other_units = {STARTED_BY[key] for key in STARTED_BY if key in self.service} - {self.section}
+        add_raw(self.service, self.draft, self.service.branch("systemd").children.keys() - of_other_units)
 
     def plain(self) -> None:
         for pointer, (section, key) in PLAIN.items():
             leaf = _at(self.service, pointer)
             if leaf is not None:
-                self.one(section, key, leaf)
+                self.directive(section, key, leaf)
 
-    def one(self, section: str, key: str, leaf: Leaf) -> None:
+    def directive(self, section: str, key: str, leaf: Leaf) -> None:
         if leaf.value == "notify-reload" and self.draft.systemd < NOTIFY_RELOAD:
             self.notify_and_reload(leaf)
             return
@@ -148,18 +154,21 @@ class _Renderer:
                 self.reload_by(signal, leaf)
                 continue
             if name == "command" and len(vectors) > 1 and self.service.value("type") != "oneshot":
-                self.draft.block(leaf, "several commands in a service that is no oneshot", "set `type: oneshot`")
+                self.draft.block(leaf, "only a oneshot service can have several commands", "set `type: oneshot`")
                 continue
             for argv in vectors:
                 self.draft.command(key, argv, leaf)
-            self.mounts(vectors, leaf)
+            self.require_mounts(vectors, leaf)
 
     def notify_and_reload(self, leaf: Leaf) -> None:
-        """notify-reload for a systemd that lacks it: the same signal, but no word when the reload is done."""
+        """Add Type=notify and a reload signal for a systemd without notify-reload.
+
+        Such a systemd does not learn when a reload has ended.
+        """
         self.draft.set("Service", "Type", "notify", leaf)
         if "reload" not in self.service:
             self.reload_by("SIGHUP", leaf)
-        what = f"systemd {self.draft.systemd} has no Type=notify-reload; notify and a signal stand in for it"
+        what = f"systemd {self.draft.systemd} has no Type=notify-reload; Type=notify and a reload signal replace it"
         self.draft.warn(leaf, what, "", "Emulated")
 
     def reload_by(self, signal: str, leaf: Leaf) -> None:
@@ -180,29 +189,29 @@ class _Renderer:
     def dependencies(self) -> None:
         for name, key in DEPENDENCIES.items():
             for reference, leaf in self.service.branch(name).leaves():
-                meaning = self.context.references.meaning(reference)
-                if isinstance(meaning, str):
-                    what = f"{reference} is no service, milestone, path or unit"
-                    self.draft.block(leaf, what, meaning, "UnknownName")
+                referenced = self.context.references.resolve(reference)
+                if referenced is None:
+                    what = f"{reference} is not a service, milestone, path or unit"
+                    self.draft.block(leaf, what, self.context.references.hint(reference), "UnknownName")
                 else:
-                    self.dependency(key, meaning, leaf)
+                    self.dependency(key, referenced, leaf)
 
-    def dependency(self, key: str, meaning: ReferencedUnits, leaf: Leaf) -> None:
-        if meaning.path:
-            self.draft.set("Unit", "RequiresMountsFor", (meaning.path,), leaf)
+    def dependency(self, key: str, referenced: ReferencedUnits, leaf: Leaf) -> None:
+        if referenced.path:
+            self.draft.set("Unit", "RequiresMountsFor", (referenced.path,), leaf)
             return
-        units = meaning.start if key in {"Requires", "Wants"} else meaning.order
+        units = referenced.start if key in {"Requires", "Wants"} else referenced.order
         if self.draft.unit in units:
             self.draft.block(leaf, f"{self.draft.unit} cannot depend on itself", "remove it", "Cycle")
             return
         self.draft.set("Unit", key, units, leaf)
-        if meaning.milestone and key == "After":
-            self.draft.set("Unit", "Wants", meaning.start, leaf)
+        if referenced.milestone and key == "After":
+            self.draft.set("Unit", "Wants", referenced.start, leaf)
 
     def conditions(self) -> None:
         for name, leaf in self.service.branch("condition").leaves():
             for value in texts(leaf.value):
-                # The ! is read before specifiers, so it is no part of the string that is encoded.
+                # systemd reads the ! before it expands specifiers, so the ! is not part of the encoded string.
                 sign = "!" if value.startswith("!") else ""
                 self.draft.set("Unit", CONDITIONS[name], value.removeprefix("!"), leaf, sign=sign)
 
@@ -213,12 +222,12 @@ class _Renderer:
             self.draft.set("Service", "CapabilityBoundingSet", kept, leaf)
         box = self.service.branch("sandbox")
         if level := box.leaf("level"):
-            said = {line.key for line in self.draft.lines if line.section == "Service"}
-            layout = self.context.references.services.get(self.draft.item.partition("/")[2])
-            ours = layout is not None and layout.ours
+            set_already = {line.key for line in self.draft.lines if line.section == "Service"}
+            units = self.context.references.services.get(self.draft.item.partition("/")[2])
+            ours = units is not None and units.ours
             unprivileged = ours and "capabilities" not in self.service and "capabilities" not in box
             for key, text in sandbox.directives_of(str(level.value), self.draft.systemd, unprivileged=unprivileged):
-                if key not in said:  # what the document says in words of its own stands
+                if key not in set_already:
                     self.draft.add("Service", key, text, level)
         if leaf := box.leaf("write"):
             self.draft.set("Service", "ReadWritePaths", texts(leaf.value), leaf)
@@ -227,38 +236,38 @@ class _Renderer:
         if leaf := box.leaf("capabilities"):
             self.draft.set("Service", "CapabilityBoundingSet", tuple(map(_capability, texts(leaf.value))), leaf)
 
-    def health(self) -> None:
+    def check_health(self) -> None:
         leaf = self.service.branch("health").leaf("command")
         if leaf is not None and len(_vectors(leaf.value)) > 1:
-            self.draft.block(leaf, "several commands to see that it works", "one command, or a script", "Item")
+            self.draft.block(leaf, "a health check is one command", "put the commands into a script")
 
     def credentials(self) -> None:
         for name, credential in self.service.branch("credentials").branches():
             for key, leaf in credential.leaves():
                 self.draft.set("Service", CREDENTIALS[key], {name: _unbroken(str(leaf.value))}, leaf)
 
-    def mounts(self, vectors: tuple[tuple[str, ...], ...], leaf: Leaf) -> None:
-        """Paths in a command imply their mount, if the documents make it (rule 15)."""
-        needed = {mount for argv in vectors for word in argv for mount in self.context.mounts if below(word, mount)}
+    def require_mounts(self, vectors: tuple[tuple[str, ...], ...], leaf: Leaf) -> None:
+        """Require the mounts of the documents that paths in ``vectors`` are on (docs/design/documents.md, rule 15)."""
+        needed = {mount for argv in vectors for word in argv for mount in self.context.mounts if is_below(word, mount)}
         for mount in sorted(needed):
             self.draft.set("Unit", "RequiresMountsFor", (mount,), leaf)
 
-    def reads(self) -> None:
-        """What it reads implies its mount too."""
+    def mounts_of_files(self) -> None:
+        """Require the mounts of the files that the service uses."""
         for path, leaf in self.service.branch("uses").leaves():
-            self.mounts(((path,),), leaf)
+            self.require_mounts(((path,),), leaf)
         for path, branch in self.service.branch("files").branches():
-            self.mounts(((path,),), branch.here)
+            self.require_mounts(((path,),), branch.here)
 
 
 def stop_after_usec(service: Branch) -> int:
-    """How long the documents may be out of reach until it is stopped; 0: for ever."""
+    """Return after how long without documents the service is stopped; 0: never."""
     leaf = service.branch("on-source-loss").leaf("stop-after")
     return timespan(str(leaf.value)) if leaf else 0
 
 
-def raw(service: Branch, draft: UnitDraft, sections: Collection[str]) -> None:
-    """Adds what ``service`` says in systemd's own words of ``sections``; it wins over what is in ``draft``."""
+def add_raw(service: Branch, draft: UnitDraft, sections: Collection[str]) -> None:
+    """Add the raw directives of ``service`` in ``sections``; they replace lines of the same keys in ``draft``."""
     for section, directives in service.branch("systemd").branches():
         if section in sections:
             draft.remove(section, directives)
@@ -267,8 +276,8 @@ def raw(service: Branch, draft: UnitDraft, sections: Collection[str]) -> None:
                     draft.raw(section, key, text, leaf)
 
 
-def below(path: str, mount: str) -> bool:
-    """Whether ``path`` lies on what is mounted at ``mount``."""
+def is_below(path: str, mount: str) -> bool:
+    """Return whether ``path`` is on the file system mounted at ``mount``."""
     return path == mount or path.startswith(f"{mount.rstrip('/')}/")
 
 
@@ -289,7 +298,7 @@ def _capability(name: str) -> str:
 
 
 def _unbroken(text: str) -> str:
-    """Base64 as systemd-creds prints it stands on several lines."""
+    """Return ``text`` without line breaks: systemd-creds prints Base64 on several lines."""
     return "".join(text.split()) if "\n" in text else text
 
 
@@ -323,9 +332,4 @@ _CONVERT: dict[str, Callable[[Value, Names], Neutral]] = {
     "SupplementaryGroups": _user,
     "Slice": _slice,
     "CPUQuota": _cpus,
-}
-CREDENTIALS = {
-    "file": "LoadCredential",
-    "encrypted": "LoadCredentialEncrypted",
-    "ciphertext": "SetCredentialEncrypted",
 }

@@ -1,4 +1,4 @@
-"""Which units an entry of ``services`` comes to, and whose they are (docs/design/documents.md, rules 11 to 13)."""
+"""The units of each entry of ``services``, ours or the distribution's (docs/design/documents.md, rules 11 to 13)."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.errors import Problem, Severity, near
+from ordain.transforms.errors import Problem, blocked, near
 from ordain.transforms.machine import sysv_scripts
 from ordain.transforms.model import Branch, Installed, InstalledUnit
 from ordain.transforms.systemd import unit_name
+from ordain.transforms.systemd.unit_name import TRIGGERS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceUnits:
     """The units of one service.
 
-    ``unit`` holds its definition (``web.service``, or ``web@.service`` with instances); ``units`` are what
-    runs; ``starters`` are started to make it run; ``socket`` and ``timer`` are the units the document asks for.
-    ``installed``: whether the distribution's unit is there (None: not known).
+    ``unit`` holds the definition (``web.service``, or ``web@.service`` with instances), ``units`` are the units that
+    run, ``starters`` those that are started to make the service run. ``socket`` and ``timer`` are the units that the
+    document asks for. ``installed``: the distribution's unit is installed; None: not known.
     """
 
     name: str
@@ -32,36 +33,38 @@ class ServiceUnits:
 
     @property
     def item(self) -> str:
-        """Its pointer."""
+        """Return the pointer of the service."""
         return f"services/{self.name}"
+
+    @property
+    def with_files(self) -> tuple[str, ...]:
+        """Return the units that have a file of their own."""
+        return tuple(filter(None, (self.unit, self.socket, self.timer)))
 
 
 def units_of_service(
     name: str, service: Branch, names: Names, installed: Installed | None
 ) -> tuple[ServiceUnits | None, tuple[Problem, ...]]:
-    """The layout of ``service``, or why there is none on this machine."""
-    item = f"services/{name}"
+    """Return the units of ``service``, or None and the problem that keeps this machine from having it."""
 
-    def blocked(what: str, hint: str, code: str) -> tuple[None, tuple[Problem, ...]]:
-        severity = Severity.BLOCKED
-        return None, (Problem(where=service.where, what=what, hint=hint, code=code, severity=severity, item=item),)
+    def refused(what: str, hint: str, code: str = "Item") -> tuple[None, tuple[Problem, ...]]:
+        return None, (blocked(f"services/{name}", service.where, what, hint, code),)
 
     named = str(service.value("unit", ""))
     if not named and service.leaf("command"):
-        layout = _ours(name, service)
-        shadowed = _vendor_file(layout, installed)
-        if shadowed:
-            what = f"{shadowed.name} is a unit of the distribution ({shadowed.path}); ours would hide it"
-            return blocked(what, f"name another service, or change that one with `unit: {shadowed.name}`", "Shadows")
-        if layout.socket and service.branch("instances"):
-            return blocked("a service with instances has no listen or schedule", "write raw `units`", "Item")
-        return layout, ()
+        units = _ours(name, service)
+        if hidden := hidden_unit(units.with_files, installed):
+            what = f"{hidden.name} is a unit of the distribution ({hidden.path}), and ours would hide it"
+            return refused(what, f"rename this service, or change the unit with `unit: {hidden.name}`", "Shadows")
+        if units.socket and service.branch("instances"):
+            return refused("a service with instances cannot have listen or schedule", "write raw `units`")
+        return units, ()
     unit = named or names.service(name, "unit")
     if not unit:
-        known = near(name, names.services())
-        hint = known or "add `command` to make it ours, `unit` to name a unit, or a Transform row"
-        return blocked(f"no transform says what unit {name} is here", hint, "Unmapped")
-    return _vendor(name, service, unit, names, installed), ()
+        hint = near(name, names.services())
+        hint = hint or "add `command` to define it, `unit` to name an installed unit, or a row to a Transform"
+        return refused(f"no Transform names the unit of {name} on this system", hint, "Unmapped")
+    return _distributions(name, service, unit, names, installed), ()
 
 
 def _ours(name: str, service: Branch) -> ServiceUnits:
@@ -75,10 +78,9 @@ def _ours(name: str, service: Branch) -> ServiceUnits:
     return ServiceUnits(name=name, ours=True, unit=unit, units=units, starters=starters, socket=socket, timer=timer)
 
 
-def _vendor(name: str, service: Branch, unit: str, names: Names, installed: Installed | None) -> ServiceUnits:
+def _distributions(name: str, service: Branch, unit: str, names: Names, installed: Installed | None) -> ServiceUnits:
     if installed and unit in installed.aliases:
         unit = installed.aliases[unit]
-    there = None if installed is None else _is_installed(unit, installed)
     stem = unit.rpartition(".")[0]
     socket = (names.service(name, "socket") or f"{stem}.socket") if "listen" in service else ""
     timer = f"{stem}.timer" if "schedule" in service else ""
@@ -93,7 +95,7 @@ def _vendor(name: str, service: Branch, unit: str, names: Names, installed: Inst
         starters=starters,
         socket=socket,
         timer=timer,
-        installed=there,
+        installed=None if installed is None else _is_installed(unit, installed),
     )
 
 
@@ -102,52 +104,45 @@ def _is_installed(unit: str, installed: Installed) -> bool:
     return any(name in installed.units and installed.units[name].path for name in (unit, template) if name)
 
 
-def _vendor_file(layout: ServiceUnits, installed: Installed | None) -> InstalledUnit | None:
-    """The distribution's file that ours would hide; an admin's in /etc hides ours instead, which is their right.
+def hidden_unit(units: tuple[str, ...], installed: Installed | None) -> InstalledUnit | None:
+    """Return the first unit of the distribution that a unit of ours with the same name would hide.
 
-    What is made of a SysV script hides behind any unit, as it is meant to.
+    An administrator's unit in /etc hides ours instead, as is their right. A unit that systemd-sysv-generator made of a
+    script is meant to be hidden by any other.
     """
-    for unit in (layout.unit, layout.socket, layout.timer):
-        there = installed.units.get(unit) if installed and unit else None
-        if there and there.path and not there.path.lstrip("/").startswith(("etc/", sysv_scripts.MADE)):
-            return there
+    for name in units:
+        unit = installed.units.get(name) if installed else None
+        if unit and unit.path and not unit.path.lstrip("/").startswith(("etc/", sysv_scripts.MADE)):
+            return unit
     return None
 
 
 def triggers(unit: str, installed: Installed) -> tuple[str, ...]:
-    """The installed sockets, timers and paths that start ``unit``."""
-    return tuple(name for name, there in sorted(installed.units.items()) if there.path and started_by(there) == unit)
+    """Return the installed sockets, timers and paths that start ``unit``."""
+    return tuple(name for name, other in sorted(installed.units.items()) if other.path and started_by(other) == unit)
 
 
-def started_by(there: InstalledUnit) -> str:
-    """The unit that an installed socket, timer or path starts; "" for other types."""
-    kind = unit_name.suffix(there.name)
-    if kind not in unit_name.TRIGGERS:
+def started_by(trigger: InstalledUnit) -> str:
+    """Return the unit that an installed socket, timer or path starts, ``""`` for units of other types."""
+    kind = unit_name.suffix(trigger.name)
+    if kind not in TRIGGERS:
         return ""
-    section, key = unit_name.TRIGGERS[kind]
-    stem = there.name.rpartition(".")[0]
-    accepts = kind == "socket" and there.values("Socket", "Accept")[-1:] in {("yes",), ("true",), ("1",), ("on",)}
-    return (there.values(section, key) or (f"{stem}@.service" if accepts else f"{stem}.service",))[-1]
+    section, key = TRIGGERS[kind]
+    stem = trigger.name.rpartition(".")[0]
+    accepts = kind == "socket" and trigger.values("Socket", "Accept")[-1:] in {("yes",), ("true",), ("1",), ("on",)}
+    return (trigger.values(section, key) or (f"{stem}@.service" if accepts else f"{stem}.service",))[-1]
 
 
-def clashes(layouts: Mapping[str, ServiceUnits], services: Branch) -> tuple[Problem, ...]:
-    """Two entries that come to one unit."""
+def clashes(services: Mapping[str, ServiceUnits], section: Branch) -> tuple[Problem, ...]:
+    """Return a problem for each unit that two entries of the ``section`` have in common."""
     owner: dict[str, ServiceUnits] = {}
-    found = []
-    for name in sorted(layouts):
-        layout = layouts[name]
-        for unit in {layout.unit, *layout.units, layout.socket, layout.timer} - {""}:
-            first = owner.setdefault(unit, layout)
-            if first is not layout:
-                what = f"services {first.name} and {name} both come to {unit}"
-                found.append(
-                    Problem(
-                        where=services.branch(name).where,
-                        what=what,
-                        hint="merge the two entries",
-                        code="Clash",
-                        severity=Severity.BLOCKED,
-                        item=layout.item,
-                    )
-                )
-    return tuple(found)
+    problems = []
+    for name in sorted(services):
+        units = services[name]
+        for unit in {*units.with_files, *units.units}:
+            first = owner.setdefault(unit, units)
+            if first is not units:
+                what = f"services {first.name} and {name} both use {unit}"
+                where = section.branch(name).where
+                problems.append(blocked(units.item, where, what, "merge the two entries", "Clash"))
+    return tuple(problems)

@@ -1,4 +1,4 @@
-"""``listen`` and ``schedule`` → lines of a socket or timer, ours or a drop-in for the distribution's."""
+"""``listen`` and ``schedule`` as lines of a socket or timer, ours or a drop-in for the distribution's."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ SCHEDULE = {
 }
 
 
-def listen(branch: Branch, draft: UnitDraft, names: Names) -> None:
-    """The lines of a socket unit; in a drop-in, addresses take the place of the distribution's."""
+def add_listen(branch: Branch, draft: UnitDraft, names: Names) -> None:
+    """Add the lines of a socket unit; in a drop-in, the addresses replace the distribution's."""
     for name, key in LISTEN.items():
         if leaf := branch.leaf(name):
             if draft.drop_in:
@@ -35,11 +35,11 @@ def listen(branch: Branch, draft: UnitDraft, names: Names) -> None:
     if leaf := branch.leaf("user"):
         draft.set("Socket", "SocketUser", names.user(str(leaf.value)), leaf)
     if not draft.drop_in and not any(name in branch for name in LISTEN):
-        draft.block(branch.here, "listen names no address", f"one of {', '.join(LISTEN)}")
+        draft.block(branch.here, "listen has no address", f"set one of {', '.join(LISTEN)}")
 
 
-def schedule(branch: Branch, draft: UnitDraft) -> None:
-    """The lines of a timer unit; in a drop-in, calendar times take the place of the distribution's."""
+def add_schedule(branch: Branch, draft: UnitDraft) -> None:
+    """Add the lines of a timer unit; in a drop-in, the calendar times replace the distribution's."""
     if leaf := branch.leaf("calendar"):
         if draft.drop_in:
             draft.add("Timer", "OnCalendar", "", leaf)
@@ -50,8 +50,8 @@ def schedule(branch: Branch, draft: UnitDraft) -> None:
             draft.set("Timer", key, leaf.value if isinstance(leaf.value, bool) else str(leaf.value), leaf)
     every = branch.leaf("every")
     if every and "after-boot" not in branch:
-        # OnUnitActiveSec= counts from the last start and needs a first one; OnActiveSec= would fire anew at
-        # every daemon-reload (systemd issue 31914), OnBootSec= does not.
+        # OnUnitActiveSec= counts from the last start, so that something has to start the unit first. OnActiveSec= would
+        # start it at every daemon-reload (systemd issue 31914); OnBootSec= does not.
         draft.set("Timer", "OnBootSec", str(every.value), every)
     if not draft.drop_in and not any(name in branch for name in ("calendar", "after-boot", "every")):
-        draft.block(branch.here, "schedule says no time", "one of calendar, after-boot, every")
+        draft.block(branch.here, "schedule has no time", "set one of calendar, after-boot, every")

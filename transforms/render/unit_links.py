@@ -6,6 +6,10 @@ from ordain.transforms.artifacts import MASK, UnitLink
 from ordain.transforms.systemd import unit_name
 
 SERVICES_TARGET = "ordain-services.target"
+LINK_DIRECTORIES = {"wants": "Wants", "requires": "Requires", "upholds": "Upholds"}
+"""The directories of dependency links (``TARGET.wants/``), and the directive that each stands for."""
+INSTALL = {"WantedBy": "wants", "RequiredBy": "requires", "UpheldBy": "upholds"}
+"""The directives of [Install] that make a link, and its directory."""
 
 
 def wants(target: str, unit: str, item: str) -> UnitLink:

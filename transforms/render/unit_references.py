@@ -1,4 +1,4 @@
-"""What a name in ``after``, ``requires`` and so on means (docs/design/documents.md, rule 15)."""
+"""The units that a name in ``after``, ``requires`` and so on refers to (docs/design/documents.md, rule 15)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import near
 from ordain.transforms.render.service_units import ServiceUnits
 from ordain.transforms.systemd import unit_name
-from ordain.transforms.systemd.encode import EncodeError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferencedUnits:
-    """Units to order by (``order``) and to start (``start``), or a path whose mounts are needed.
+    """Units to order by (``order``) and to start (``start``), or a ``path`` whose mounts are needed.
 
-    ``milestone``: the unit is no goal by itself, so a reference to it wants it too.
+    ``milestone``: nothing starts the unit by itself, so that a unit ordered after it has to want it too.
     """
 
     order: tuple[str, ...] = ()
@@ -27,13 +26,13 @@ class ReferencedUnits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitReferences:
-    """The names known on this machine."""
+    """The names that documents can refer to on this machine."""
 
     services: Mapping[str, ServiceUnits]
     names: Names
 
-    def meaning(self, name: str) -> ReferencedUnits | str:
-        """What ``name`` means, or a hint if it means nothing."""
+    def resolve(self, name: str) -> ReferencedUnits | None:
+        """Return the units that ``name`` refers to, None if there are none."""
         if name in self.services:
             units = self.services[name]
             order = tuple(dict.fromkeys((*units.starters, *units.units)))
@@ -44,9 +43,9 @@ class UnitReferences:
             return ReferencedUnits(order=(unit,), start=(unit,), milestone=True)
         if name.startswith("/"):
             return ReferencedUnits(path=name)
-        try:
-            unit_name.check(name)
-        except EncodeError:
-            known = {*self.services, *self.names.services(), *self.names.milestones()}
-            return near(name, known) or "a service, milestone, absolute path or unit name"
-        return ReferencedUnits(order=(name,), start=(name,))
+        return ReferencedUnits(order=(name,), start=(name,)) if unit_name.is_valid(name) else None
+
+    def hint(self, name: str) -> str:
+        """Return the remedy for a ``name`` that refers to nothing."""
+        known = {*self.services, *self.names.services(), *self.names.milestones()}
+        return near(name, known) or "use a service, a milestone, an absolute path or the name of a unit"

@@ -44,9 +44,9 @@ def wanted(root: Path, unit: str, state: str) -> Compiled:
 @pytest.mark.parametrize(
     ("unit", "who"),
     [
-        ("asked.service", f"D-Bus starts it for org.example.Asked (/{BUS}) all the same"),
-        ("card.service", f"udev starts it for a device (/{RULES}) all the same"),
-        ("reader@one.service", f"udev starts it for a device (/{RULES}) all the same"),
+        ("asked.service", f"D-Bus starts it for org.example.Asked (/{BUS}), even with `state: stopped`"),
+        ("card.service", f"udev starts it for a device (/{RULES}), even with `state: stopped`"),
+        ("reader@one.service", f"udev starts it for a device (/{RULES}), even with `state: stopped`"),
     ],
 )
 def test_what_no_link_holds_back_must_be_masked(root: Path, unit: str, who: str) -> None:
