@@ -1,4 +1,4 @@
-"""The files by which an administrator or the distribution has a say in a unit of ours; effect: reads."""
+"""The files by which an administrator or the distribution overrides or extends a unit of ours."""
 
 from __future__ import annotations
 
@@ -11,60 +11,71 @@ from ordain.transforms.machine.installed_units import drop_in_names, read_instal
 from ordain.transforms.systemd.unit_file import parse
 from ordain.transforms.systemd.unit_name import suffix
 
-RUNTIME = (
+RUNTIME_DIRECTORIES = (
     "run/systemd/system.control",
     "run/systemd/transient",
     "run/systemd/system",
 )
-"""What `read_installed` leaves out as it ends with the boot; highest first (systemd.unit(5), Unit File Load Path)."""
+"""Directories that end with the boot, so `read_installed` skips them; highest precedence first (systemd.unit(5))."""
 
 
-ADMIN = ("etc/systemd/system.control", *RUNTIME[:2], "etc/systemd/system", RUNTIME[2])
-"""Where an admin's files are that win over ours, highest first; ``systemctl set-property`` writes to the first two."""
+ADMINISTRATOR_DIRECTORIES = (
+    "etc/systemd/system.control",
+    *RUNTIME_DIRECTORIES[:2],
+    "etc/systemd/system",
+    RUNTIME_DIRECTORIES[2],
+)
+"""Directories whose files take precedence over ours, highest first.
+
+``systemctl set-property`` writes to the two that end in ``.control``.
+"""
 
 
-def hands(root: Path, unit: str, *, ours: bool) -> tuple[OverrideFile, ...]:
-    """The files for ``unit`` that are not ours, in the order systemd reads them.
+def override_files(root: Path, unit: str, *, ours: bool) -> tuple[OverrideFile, ...]:
+    """Return the files for ``unit`` that are not ours, in the order in which systemd reads them.
 
-    ``ours``: the whole unit is ours, so that a fragment elsewhere takes its place; else it is the base of our drop-ins.
+    ``ours``: the whole unit is ours, so that another unit file replaces it. Otherwise we only add drop-ins to it.
     """
-    return tuple(_hands(root, unit, ours))
+    return tuple(_override_files(root, unit, ours))
 
 
-def _hands(root: Path, unit: str, ours: bool) -> Iterator[OverrideFile]:
+def _override_files(root: Path, unit: str, ours: bool) -> Iterator[OverrideFile]:
     installed = read_installed(root).units.get(unit)
-    for directory in RUNTIME:
-        if (hand := _fragment(root, f"{directory}/{unit}", replaces=True)) is not None:
-            yield hand
+    for directory in RUNTIME_DIRECTORIES:
+        if (fragment := _fragment(root, f"{directory}/{unit}", replaces=True)) is not None:
+            yield fragment
     if installed and installed.path:
-        # The generator's normal directory stands between /etc and /usr: only what is in /etc wins over ours.
-        wins = installed.path.lstrip("/").startswith("etc/")
-        if wins or not ours:
-            yield OverrideFile(path=f"/{installed.path.lstrip('/')}", masks=installed.masked, replaces=wins)
-    runtime = list(_drop_ins(root, RUNTIME, (*drop_in_names(unit), suffix(unit))))
+        # The generator's normal directory comes after /etc and before /usr, so only a file in /etc replaces ours.
+        replaces = installed.path.lstrip("/").startswith("etc/")
+        if replaces or not ours:
+            yield OverrideFile(path=f"/{installed.path.lstrip('/')}", masks=installed.masked, replaces=replaces)
+    runtime = list(_drop_ins(root, RUNTIME_DIRECTORIES, (*drop_in_names(unit), suffix(unit))))
     for path in sorted([*(installed.drop_ins if installed else ()), *runtime], key=lambda p: p.rpartition("/")[2]):
         yield OverrideFile(path=f"/{path.lstrip('/')}", assignments=_assignments(root, path))
 
 
-def edits(root: Path, units: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
-    """The files in /etc and /run by which an admin changes each of ``units``; no masks, nor what is for all services.
+def administrator_files(root: Path, units: Iterable[str]) -> Mapping[str, tuple[str, ...]]:
+    """Return the files in /etc and /run by which an administrator changes each of ``units``.
 
-    Two hundred units cost as much as one: a directory is listed once, and few have drop-ins.
+    Masks are left out, and so are drop-ins for all units of a type. Two hundred units cost as much as one: each
+    directory is listed once, and few units have drop-ins.
     """
-    there = {f"{d}/{name}": d for d in ADMIN for name in rootfs.names(root, d)}
+    entries = {f"{d}/{name}" for d in ADMINISTRATOR_DIRECTORIES for name in rootfs.names(root, d)}
     found: dict[str, tuple[str, ...]] = {}
     for unit in units:
-        own = [f"{d}/{unit}" for d in ADMIN if f"{d}/{unit}" in there and not (root / d / unit).is_symlink()]
-        names = [name for name in drop_in_names(unit) if any(f"{d}/{name}.d" in there for d in ADMIN)]
-        if paths := [f"/{path}" for path in dict.fromkeys([*own, *_drop_ins(root, ADMIN, names)])]:
+        places = [f"{d}/{unit}" for d in ADMINISTRATOR_DIRECTORIES]
+        own = [path for path in places if path in entries and not (root / path).is_symlink()]
+        names = [n for n in drop_in_names(unit) if any(f"{d}/{n}.d" in entries for d in ADMINISTRATOR_DIRECTORIES)]
+        drop_ins = _drop_ins(root, ADMINISTRATOR_DIRECTORIES, names)
+        if paths := [f"/{path}" for path in dict.fromkeys([*own, *drop_ins])]:
             found[unit] = tuple(paths)
     return found
 
 
 def _drop_ins(root: Path, directories: Iterable[str], units: Iterable[str]) -> Iterator[str]:
-    named = tuple(units)
+    names = dict.fromkeys(units)
     for directory in directories:
-        for unit in dict.fromkeys(named):
+        for unit in names:
             for name in rootfs.names(root, f"{directory}/{unit}.d"):
                 if name.endswith(".conf"):
                     yield f"{directory}/{unit}.d/{name}"

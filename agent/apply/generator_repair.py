@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from ordain.agent.apply.admin_overrides import ADMIN
+from ordain.agent.apply.admin_overrides import ADMINISTRATOR_DIRECTORIES
 from ordain.agent.apply.jobs import act
 from ordain.agent.apply.observe import look
 from ordain.agent.apply.verdicts import missing, overridden
@@ -26,7 +26,7 @@ SLOW_SEC = 5.0
 """A reload of the manager that takes longer is reported."""
 LOCK_SEC = 60.0
 """How long a repair waits until an apply has ended."""
-BEFORE = (*ADMIN, "run/systemd/generator.early")
+BEFORE = (*ADMINISTRATOR_DIRECTORIES, "run/systemd/generator.early")
 PLACED = frozenset({"fragment_path", "drop_in_paths"})
 
 

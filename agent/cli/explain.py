@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import groupby
 from typing import Any
 
-from ordain.agent.apply.admin_overrides import hands
+from ordain.agent.apply.admin_overrides import override_files
 from ordain.agent.cli.ask_agent import ask
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.generations import in_force
@@ -51,7 +51,9 @@ def explain(request: Namespace, console: Console) -> Exit:
     member = next((m for m in generation.members if m.unit == unit), None)
     try:
         explanation = trace(
-            request.subject, generation, hands(request.root, unit, ours=member is None or member.ours) if unit else ()
+            request.subject,
+            generation,
+            override_files(request.root, unit, ours=member is None or member.ours) if unit else (),
         )
     except NotInGeneration as unknown:
         raise Failure(str(unknown)) from unknown

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ordain.agent.apply.admin_overrides import edits
+from ordain.agent.apply.admin_overrides import administrator_files
 from ordain.agent.apply.apply_steps import OUTCOME
 from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.apply.observe import look
@@ -203,7 +203,7 @@ class Local:
             observed = await self.parts.observer.with_obstacles(observed, generation, caller=self._caller)
         except UnreadableHolds as failure:
             troubles = (StatusCondition(code="BadHolds", what=str(failure)),)
-        placed_by_admin = edits(self.parts.root, (member.unit for member in generation.members))
+        placed_by_admin = administrator_files(self.parts.root, (member.unit for member in generation.members))
         rejected = self.parts.decisions.rejected
         unread = {unit for unit, paths in placed_by_admin.items() if await self.parts.systemd.unread(unit, paths)}
         units = unit_statuses(generation, observed, oneshots, placed_by_admin, unread)

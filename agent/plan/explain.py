@@ -79,7 +79,7 @@ class ExplainedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OverrideFile:
-    """A file by which someone else has a say in a unit; ``masks`` or ``replaces`` ours, or adds assignments."""
+    """A file of somebody else for a unit: it ``masks`` the unit, ``replaces`` our file, or adds assignments."""
 
     path: str
     masks: bool = False
@@ -89,7 +89,11 @@ class OverrideFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """All that is known. ``changed`` maps ``[Section] Key`` to our value that a hand's file overrides or adds to."""
+    """Everything that is known about a unit, a path or a pointer.
+
+    ``hands`` are the files of others for the unit (the name is the key in ``explain --json``). ``changed`` maps
+    ``[Section] Key`` to our value, where one of these files overrides it or adds to it.
+    """
 
     about: str
     generation: int

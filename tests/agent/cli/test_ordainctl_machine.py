@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.apply.admin_overrides import hands
+from ordain.agent.apply.admin_overrides import override_files
 from ordain.agent.cli.doctor import (
     CHECKS,
     UNITS,
@@ -229,7 +229,7 @@ def test_override_files_are_listed_in_the_order_that_systemd_reads_them(box: Box
     box.put("run/systemd/system/web.service.d/10-a.conf", "[Service]\nNice=1\n")
     box.put("run/systemd/system.control/web.service.d/50-MemoryMax.conf", "[Service]\nMemoryMax=9G\n")
 
-    found = hands(box.root, "web.service", ours=False)
+    found = override_files(box.root, "web.service", ours=False)
     assert [(hand.path, hand.replaces) for hand in found] == [
         ("/usr/lib/systemd/system/web.service", False),
         ("/run/systemd/system/web.service.d/10-a.conf", False),
@@ -238,9 +238,9 @@ def test_override_files_are_listed_in_the_order_that_systemd_reads_them(box: Box
     ]
     assert found[3].assignments == (("Service", "MemoryMax", "9G"),)
     # A file in /usr is overridden by the unit of the generator, and a file in /etc overrides it.
-    assert hands(box.root, "web.service", ours=True) == found[1:]
+    assert override_files(box.root, "web.service", ours=True) == found[1:]
     box.put("etc/systemd/system/web.service", unit)
-    assert hands(box.root, "web.service", ours=True)[0] == OverrideFile(
+    assert override_files(box.root, "web.service", ours=True)[0] == OverrideFile(
         path="/etc/systemd/system/web.service", replaces=True
     )
 

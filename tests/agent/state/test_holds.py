@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.apply.admin_overrides import edits
+from ordain.agent.apply.admin_overrides import administrator_files
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation, Hold
 from ordain.agent.state.holds import PATH, UnreadableHolds, read_holds, with_holds, with_machine_holds, write_holds
@@ -91,7 +91,9 @@ def test_an_admins_files_are_found_at_every_level(tmp_path: Path) -> None:
         (tmp_path / path).write_text("")
     (tmp_path / "etc/systemd/system/alias.service").symlink_to("/usr/lib/systemd/system/real.service")
 
-    found = edits(tmp_path, ["web-a.service", "t@1.service", "own.service", "alias.service", "free.service"])
+    found = administrator_files(
+        tmp_path, ["web-a.service", "t@1.service", "own.service", "alias.service", "free.service"]
+    )
 
     assert found == {
         "web-a.service": (
