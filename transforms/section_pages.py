@@ -22,7 +22,7 @@ from ordain.transforms.catalog.names import Names, names, shared_versions
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
-from ordain.transforms.document.reference import printed_keys
+from ordain.transforms.document.reference import section_tables
 from ordain.transforms.document.schema import schema
 from ordain.transforms.errors import Severity
 from ordain.transforms.model import Kind
@@ -47,9 +47,9 @@ def page(section: str) -> str:
     lines = [MADE, f"# {title}\n", said["about"]]
     if section == "transforms":
         for name, shape in schema(Kind.TRANSFORM)["properties"].items():
-            lines += printed_keys(name, shape)
+            lines += section_tables(name, shape)
     else:
-        lines += printed_keys(section, schema(Kind.LAYER)["properties"][section])
+        lines += section_tables(section, schema(Kind.LAYER)["properties"][section])
     lines += ["## Example\n", f"```yaml\n{said['example']}```\n", *_side_by_side(said["example"])]
     if section in ("services", "users"):
         lines += _names((section,))

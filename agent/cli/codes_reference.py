@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from textwrap import fill
 
 from ordain.agent.cli.codes import GROUPS, STATES
-from ordain.agent.cli.manual import marked
+from ordain.agent.cli.manual import from_markdown
 from ordain.agent.cli.parse import VERSION
 from ordain.agent.cli.subcommand import MEANINGS
 
@@ -55,7 +55,7 @@ _MARKDOWN_HEAD = """\
 
 def man_page() -> str:
     """Return the manual page ordain-codes(7)."""
-    lines = [_MAN_HEAD, _filled(marked(_INTRODUCTION)), "", *_man_section("States", _STATES, STATES)]
+    lines = [_MAN_HEAD, _filled(from_markdown(_INTRODUCTION)), "", *_man_section("States", _STATES, STATES)]
     for group in GROUPS:
         lines += _man_section(group.title, group.about, dict(sorted(group.codes.items())))
     return "\n".join([*lines, _MAN_TAIL])
@@ -63,9 +63,9 @@ def man_page() -> str:
 
 def _man_section(title: str, about: str, rows: Mapping[str, tuple[str, str]]) -> Iterator[str]:
     yield f"{title.upper()}\n{'=' * len(title)}\n"
-    yield f"{_filled(marked(about))}\n"
+    yield f"{_filled(from_markdown(about))}\n"
     for name, (meaning, remedy) in rows.items():
-        yield f"**{name}**\n{_filled(marked(f'{meaning} {remedy}'), '    ')}\n"
+        yield f"**{name}**\n{_filled(from_markdown(f'{meaning} {remedy}'), '    ')}\n"
 
 
 def markdown() -> str:

@@ -101,27 +101,27 @@ def page() -> str:
 
 def _commands() -> Iterator[str]:
     for group in GROUPS:
-        yield _heading(group.upper(), "=")
+        yield heading(group.upper(), "=")
         for command in COMMANDS.values():
             if command.group == group:
                 yield from _command(command)
         for family in FAMILIES.values():
             if family.group == group:
-                yield _heading(f"{family.name} ...", "-")
-                yield f"{_sentence(family.purpose)}\n\n{marked(family.text)}\n"
+                yield heading(f"{family.name} ...", "-")
+                yield f"{_sentence(family.purpose)}\n\n{from_markdown(family.text)}\n"
                 for command in COMMANDS.values():
                     if command.group == family.name:
                         yield from _command(command)
 
 
 def _command(command: Subcommand) -> Iterator[str]:
-    yield _heading(command.name, "-")
+    yield heading(command.name, "-")
     yield f"**ordainctl {command.name}** {' '.join(map(_usage_word, usage_words(command)))}".rstrip() + "\n"
-    yield f"{marked(_sentence(command.purpose))}\n"
+    yield f"{from_markdown(_sentence(command.purpose))}\n"
     if command.text:
-        yield f"{marked(command.text)}\n"
+        yield f"{from_markdown(command.text)}\n"
     for argument in command.arguments:
-        yield f"{_term(argument)}\n    {marked(_sentence(argument.help))}\n"
+        yield f"{_term(argument)}\n    {from_markdown(_sentence(argument.help))}\n"
     yield "Examples::\n"
     for words, note in command.examples:
         yield f"    # {note}\n    {words}"
@@ -129,12 +129,13 @@ def _command(command: Subcommand) -> Iterator[str]:
 
 
 def _statuses() -> Iterator[str]:
-    yield _heading("EXIT STATUS", "=")
+    yield heading("EXIT STATUS", "=")
     for status, meaning in MEANINGS.items():
-        yield f"**{int(status)}**\n    {marked(_sentence(meaning))}\n"
+        yield f"**{int(status)}**\n    {from_markdown(_sentence(meaning))}\n"
 
 
-def _heading(title: str, underline: str) -> str:
+def heading(title: str, underline: str) -> str:
+    """Return a heading of reStructuredText."""
     return f"{title}\n{underline * len(title)}\n"
 
 
@@ -155,11 +156,26 @@ def _usage_word(word: str) -> str:
     return re.sub(r"(?<![a-z*-])[A-Z][A-Z=-]*(?![a-z*])", lambda m: f"*{m[0]}*", word)
 
 
-def marked(text: str) -> str:
-    """Return a text of a table as reStructuredText: `words to type` and references to manual pages in bold."""
-    escaped = text.replace("\\", "\\\\").replace("*", "\\*")
-    bold = re.sub(r"`([^`]+)`", r"**\1**", escaped)
-    return re.sub(r"(?<![*\w.-])(ordain[a-z.-]*)\((\d)\)", r"**\1**\\(\2)", bold)
+def from_markdown(text: str) -> str:
+    """Return Markdown as reStructuredText: words to type and names of manual pages in bold, links as their text."""
+    parts = re.split(r"`([^`]+)`", text)
+    for number, part in enumerate(parts):
+        if number % 2:
+            attached = re.match(r"\w", parts[number + 1])  # bold text must end before a blank or a punctuation mark
+            parts[number] = f"**{_escaped(part)}**" + ("\\ " if attached else "")
+        else:
+            parts[number] = _bold_pages(_escaped(re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", part)))
+    return "".join(parts)
+
+
+def _escaped(text: str) -> str:
+    """Return text without characters that reStructuredText interprets, except for **terms**."""
+    text = text.replace("\\", "\\\\").replace("|", "\\|")
+    return re.sub(r"(?<!\*)\*(?!\*)|_(?=\W|$)", lambda match: f"\\{match[0]}", text)
+
+
+def _bold_pages(text: str) -> str:
+    return re.sub(r"(?<![*\w.-])(ordain[a-z.-]*|systemd[a-z.-]*)\((\d)\)", r"**\1**\\(\2)", text)
 
 
 if __name__ == "__main__":

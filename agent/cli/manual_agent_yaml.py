@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from textwrap import fill, indent
 
-from ordain.agent.cli.manual import marked
+from ordain.agent.cli.manual import from_markdown
 from ordain.agent.cli.parse import VERSION
 from ordain.transforms.document.agent_keys import SERVER_KEYS, SETTINGS, SOURCE
 from ordain.transforms.document.shapes import Choice, Record, Schema, Shape
@@ -111,7 +111,7 @@ def page() -> str:
     for type, case in SOURCE.cases.items():
         own = {name: shape for name, shape in case.keys.items() if name not in SERVER_KEYS}
         also = "" if own.keys() == case.keys.keys() else " It has the keys of all servers as well."
-        lines += [*_section(f"KEYS OF SOURCE: TYPE {type.upper()}"), f"{marked(case.about)}{also}\n"]
+        lines += [*_section(f"KEYS OF SOURCE: TYPE {type.upper()}"), f"{from_markdown(case.about)}{also}\n"]
         for name, shape in own.items():
             lines += _key(name, shape, required=name in SOURCE.required.get(type, ()))
     lines += _section("KEYS OF SOURCE: ALL SERVERS")
@@ -129,8 +129,8 @@ def _section(title: str) -> Iterator[str]:
 def _key(name: str, shape: Shape, *, required: bool = False) -> Iterator[str]:
     """Yield the entry of one key: its value, its meaning and an example."""
     schema: Schema = shape.schema()
-    yield f"**{name}**: {marked(schema['title'])}" + (" (required)" if required else "")
-    yield fill(marked(schema["description"]), 116, initial_indent=INDENT, subsequent_indent=INDENT) + "\n"
+    yield f"**{name}**: {from_markdown(schema['title'])}" + (" (required)" if required else "")
+    yield fill(from_markdown(schema["description"]), 116, initial_indent=INDENT, subsequent_indent=INDENT) + "\n"
     for example in schema.get("examples", ()):
         yield f"{INDENT}Example: ``{name}: {example}``\n"
 

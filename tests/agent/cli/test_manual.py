@@ -5,16 +5,19 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from ordain.agent.cli import codes_reference, commands_reference, manual, manual_agent_yaml
+from ordain.agent.cli import codes_reference, commands_reference, manual, manual_agent_yaml, manual_document
 from ordain.agent.cli.commands import COMMANDS
 from ordain.agent.settings import Settings, settings_of
 from ordain.transforms.document.conditions import FACTS
 from ordain.transforms.document.language import SECTIONS
+from ordain.transforms.document.schema import schema
+from ordain.transforms.document.shapes import Schema
+from ordain.transforms.model import Kind
 
 DOCS = Path(__file__).parents[3] / "docs"
 PAGES = sorted((DOCS / "man").glob("*.rst"))
@@ -28,6 +31,7 @@ def plain(page: str) -> str:
 
 GENERATED: dict[str, tuple[str, Callable[[], str]]] = {
     "man/ordainctl.1.rst": ("manual", manual.page),
+    "man/ordain-document.5.rst": ("manual_document", manual_document.page),
     "man/ordain-agent.yaml.5.rst": ("manual_agent_yaml", manual_agent_yaml.page),
     "man/ordain-codes.7.rst": ("codes_reference man", codes_reference.man_page),
     "reference/codes.md": ("codes_reference markdown", codes_reference.markdown),
@@ -65,6 +69,37 @@ def test_every_section_and_fact_is_in_ordain_document_5() -> None:
     words = set(re.findall(r"[a-z-]+", plain("ordain-document.5.rst")))
 
     assert set(SECTIONS) | set(FACTS) <= words
+
+
+def keys_of(shape: Schema) -> Iterator[str]:
+    """Yield the names of all keys in the schema of a kind of document."""
+    for name, below in shape.get("properties", {}).items():
+        yield name
+        yield from keys_of(below)
+    for inner in (shape.get("additionalProperties"), shape.get("items")):
+        if isinstance(inner, dict):
+            yield from keys_of(inner)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_every_key_of_every_kind_is_in_ordain_document_5(kind: Kind) -> None:
+    described = set(re.findall(r"\*\*([a-z0-9-]+)\*\*", (DOCS / "man/ordain-document.5.rst").read_text()))
+
+    assert set(keys_of(schema(kind))) - {"template", "not"} <= described
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("run `ordainctl plan`", "run **ordainctl plan**"),
+        ("all `*.yaml` files, and a * b", "all **\\*.yaml** files, and a \\* b"),
+        ("see [the page](../x.md), a **set**", "see the page, a **set**"),
+        ("`NAME`s in ordain-document(5)", "**NAME**\\ s in **ordain-document**\\(5)"),
+        ("a|b and NAME_ and back\\slash", "a\\|b and NAME\\_ and back\\\\slash"),
+    ],
+)
+def test_markdown_becomes_restructuredtext(text: str, written: str) -> None:
+    assert manual.from_markdown(text) == written
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
