@@ -15,7 +15,7 @@ from ordain.agent.cli.subcommand import Exit
 from ordain.agent.delivery.database.database import ANY, Database
 from ordain.agent.delivery.fleet.report import MachineReport
 from ordain.agent.delivery.fleet.report_publisher import status_key
-from ordain.agent.delivery.fleet.reports import BAD, having_labels, is_lost, machines_named, read_reports
+from ordain.agent.delivery.fleet.reports import BAD_STATES, having_labels, is_lost, machines_named, read_reports
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
 from ordain.transforms.errors import near
@@ -44,7 +44,7 @@ async def _status(request: Namespace, console: Console) -> Exit:
             await wait_for_reports(database, revision, BEAT_SEC)
             console.line()
     now = time.time()
-    return Exit.DEGRADED if any(r.phase in BAD or is_lost(r, now) for r in machines) else Exit.OK
+    return Exit.DEGRADED if any(r.phase in BAD_STATES or is_lost(r, now) for r in machines) else Exit.OK
 
 
 def show(request: Namespace, console: Console) -> Exit:
@@ -118,7 +118,7 @@ def _print(machines: Iterable[MachineReport], request: Namespace, console: Conso
         ("MACHINE", "RELEASE", "GENERATION", "STATE", "SOURCE", "LAST REPORT", "CONDITIONS"),
         [_row(r, now) for r in machines],
     )
-    faulty = [report for report in machines if report.phase in BAD or is_lost(report, now)]
+    faulty = [report for report in machines if report.phase in BAD_STATES or is_lost(report, now)]
     if machines:
         summary = plural(len(machines), "machine")
         summary += f", {len(faulty)} degraded, rolled back or lost" if faulty else ""

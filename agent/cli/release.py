@@ -172,13 +172,13 @@ def prune_(request: Namespace, console: Console) -> Exit:
     channel = request.channel or ""
     pruned = with_store(request, lambda database: prune(database, channel=channel, keep=keep, dry_run=request.dry_run))
     if request.json:
-        names = {"gone": [r.title for r in pruned.gone], "stay": [r.title for r in pruned.stay]}
+        names = {"gone": [r.title for r in pruned.removed], "stay": [r.title for r in pruned.kept]}
         console.json({**names, "blobs": list(pruned.blobs)})
         return Exit.OK
-    console.table((), [(r.title, str(r.data.get("created", "")), str(r.data.get("about", ""))) for r in pruned.gone])
-    kept = f"{plural(len(pruned.stay), 'release')} kept"
-    if pruned.gone or pruned.blobs:
-        deleted = f"{plural(len(pruned.gone), 'release')} and {plural(len(pruned.blobs), 'document')}"
+    console.table((), [(r.title, str(r.data.get("created", "")), str(r.data.get("about", ""))) for r in pruned.removed])
+    kept = f"{plural(len(pruned.kept), 'release')} kept"
+    if pruned.removed or pruned.blobs:
+        deleted = f"{plural(len(pruned.removed), 'release')} and {plural(len(pruned.blobs), 'document')}"
         console.line(f"{'would delete' if request.dry_run else 'deleted'} {deleted}; {kept}", Style.GOOD)
     else:
         console.line(f"nothing to delete; {kept}", Style.DIM)

@@ -1,7 +1,7 @@
-"""What a change of documents would do on machines that report: which of them it touches, and which values; pure.
+"""The preview of a change of documents: the machines that it affects, and the values that change on them.
 
-It resolves for the facts that the machines reported. What becomes of a value there (units, jobs, what is not
-installed) only the machine itself can tell: `ordainctl plan`.
+The documents are resolved for the facts that the machines reported. Only the machine itself can tell the effect of a
+value there (units, jobs, programs that are not installed): see `ordainctl plan`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ABSENT = object()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueChange:
-    """A value of the resolved document that would be another; `ABSENT`: there is none."""
+    """A value of the resolved document that changes; `ABSENT` means that there is no value."""
 
     pointer: str
     before: object
@@ -30,7 +30,7 @@ class ValueChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreviewGroup:
-    """What machines would see of a change; all of ``machines`` the same. ``problems`` refuse the change there."""
+    """Machines on which a change has the same effect. With ``problems``, these machines would refuse it."""
 
     machines: tuple[str, ...]
     values: tuple[ValueChange, ...]
@@ -40,22 +40,22 @@ class PreviewGroup:
 def preview_change(
     before: Sequence[Document], after: Sequence[Document], reports: Iterable[MachineReport], shared: Mapping[str, str]
 ) -> tuple[PreviewGroup, ...]:
-    """The machines that a change touches, those with the same effect together, the largest group first."""
+    """Return the machines that a change affects, grouped by its effect, the largest group first."""
     groups: dict[tuple[tuple[ValueChange, ...], tuple[Problem, ...]], list[str]] = {}
     for report in reports:
         if report.facts is None:
             continue
-        old, known = _resolved(before, report.facts, shared)
-        new, found = _resolved(after, report.facts, shared)
-        problems = tuple(problem for problem in found if problem not in known)
-        values = () if found else tuple(_differences(old, new))
+        old_values, old_problems = _resolved(before, report.facts, shared)
+        new_values, new_problems = _resolved(after, report.facts, shared)
+        problems = tuple(problem for problem in new_problems if problem not in old_problems)
+        values = () if new_problems else tuple(_differences(old_values, new_values))
         if values or problems:
             groups.setdefault((values, problems), []).append(report.hostname or report.machine)
-    touched = [
+    affected = [
         PreviewGroup(machines=tuple(sorted(machines)), values=values, problems=problems)
         for (values, problems), machines in groups.items()
     ]
-    return tuple(sorted(touched, key=lambda effect: (-len(effect.machines), effect.machines)))
+    return tuple(sorted(affected, key=lambda group: (-len(group.machines), group.machines)))
 
 
 def _resolved(
@@ -65,23 +65,23 @@ def _resolved(
         resolved, _ = resolve(documents, facts, shared)
     except Refused as refused:
         return {}, refused.problems
-    return dict(_flat(plain(resolved.tree), "")), ()
+    return dict(_leaves(plain(resolved.tree), "")), ()
 
 
-def _flat(value: object, pointer: str) -> Iterator[tuple[str, object]]:
-    """The leaves of JSON data. A template stands for itself."""
+def _leaves(value: object, pointer: str) -> Iterator[tuple[str, object]]:
+    """Yield pointer and value of each leaf of JSON data; a template counts as a leaf."""
     if isinstance(value, dict) and value and set(value) != {"template"}:
         for name, child in value.items():
-            yield from _flat(child, f"{pointer}/{name}".lstrip("/"))
+            yield from _leaves(child, f"{pointer}/{name}".lstrip("/"))
     elif pointer:
-        yield pointer, _frozen(value)
+        yield pointer, _hashable(value)
 
 
-def _frozen(value: object) -> object:
+def _hashable(value: object) -> object:
     if isinstance(value, list):
-        return tuple(_frozen(item) for item in value)
+        return tuple(_hashable(item) for item in value)
     if isinstance(value, dict):
-        return tuple((name, _frozen(child)) for name, child in sorted(value.items()))
+        return tuple((name, _hashable(child)) for name, child in sorted(value.items()))
     return value
 
 

@@ -1,10 +1,11 @@
-"""Old releases and the documents that only they name, removed from a store; effect.
+"""Removing old releases from a store, and the documents that only they name.
 
-    manifests, reports, Nodes ─▶ the numbers that stay ─▶ manifests that go ─▶ blobs that nobody names ─▶ gone
+    manifests, rollouts, reports, pins ─▶ releases to keep ─▶ manifests and blobs to remove ─▶ writes
 
-What stays of a channel: its head and the newest ``keep``, what a rollout is at, what a machine reports, and what a Node
-of a release that stays pins a machine to. It holds the publish lock, and removes by compare-and-set. Manifests go
-first: a run that is cut off leaves blobs that nobody names, which the next one finds.
+Of a channel these are kept: its head, the newest ``keep``, the release of a rollout, every release that a machine
+reports, and every release that a Node of a kept release pins a machine to. The publish lock is held meanwhile, and
+every write is a compare-and-set. Manifests are removed first: if a run is interrupted, the next one finds blobs that
+no manifest names, and removes them.
 """
 
 from __future__ import annotations
@@ -23,123 +24,157 @@ from ordain.agent.errors import Failure
 from ordain.transforms.document import reader
 
 KEEP = 10
-"""Releases of a channel that stay in any case."""
-_AT_ONCE = 50
+"""The number of the newest releases of a channel that are always kept."""
+_WRITES_AT_ONCE = 50
 _DIGITS = "0123456789abcdef"
-_MOST_DIGITS = 3
+_MAX_DIGITS = 3
+
+_ReleaseId = tuple[str, int]
+"""Channel and number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pruned:
-    """The releases that go and those that stay, by channel and number, and the hashes of the blobs that go."""
+    """The removed and the kept releases, by channel and number, and the hashes of the removed blobs."""
 
-    gone: tuple[Release, ...]
-    stay: tuple[Release, ...]
+    removed: tuple[Release, ...]
+    kept: tuple[Release, ...]
     blobs: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredReleases:
+    """All releases in a store: each with its entry, the head of each channel, and the releases of rollouts."""
+
+    manifests: Mapping[_ReleaseId, tuple[Release, StoredEntry]]
+    heads: Mapping[str, Release]
+    rollouts: frozenset[_ReleaseId]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _StoredBlobs:
+    """All documents in a store by hash: their versions, and the releases that Nodes among them pin machines to."""
+
+    versions: Mapping[str, str]
+    pins: Mapping[str, frozenset[int]]
+
+
 async def prune(database: Database, *, channel: str = "", keep: int = KEEP, dry_run: bool = False) -> Pruned:
-    """Remove what nobody needs of ``channel`` ("": of all). Raises `Failure`, `Refused` and `SourceError`."""
+    """Remove releases of ``channel`` ("": of all) that nobody needs, unless this is a dry run.
+
+    Raises `Failure`, `Refused` and `SourceError`.
+    """
     if dry_run:
-        return (await _survey(database, channel, keep))[0]
-    async with hold_publish_lock(database) as turn:
-        pruned, changes = await _survey(database, channel, keep)
-        for at in range(0, len(changes), _AT_ONCE):
-            await turn.ensure_held()
+        return (await _plan(database, channel, keep))[0]
+    async with hold_publish_lock(database) as lock:
+        pruned, writes = await _plan(database, channel, keep)
+        for first in range(0, len(writes), _WRITES_AT_ONCE):
+            await lock.ensure_held()
             try:
-                await database.write(changes[at : at + _AT_ONCE])
+                await database.write(writes[first : first + _WRITES_AT_ONCE])
             except Conflict as conflict:
-                raise Failure(f"{conflict}: the rest stays; do it again") from None
+                raise Failure(f"{conflict}; the rest was not removed; run the command again") from None
     return pruned
 
 
-async def _survey(database: Database, channel: str, keep: int) -> tuple[Pruned, Sequence[Write]]:
-    """What goes, and the changes that remove it."""
-    listing = await database.list(RELEASES)
-    manifests: dict[tuple[str, int], tuple[Release, StoredEntry]] = {}
-    heads: list[Release] = []
-    used: set[tuple[str, int]] = set()
-    for entry in listing.entries:
-        of, _, name = entry.key.removeprefix(RELEASES).partition("/")
-        if name == "rollout":
-            try:
-                used.add((of, decode_rollout(entry.data).number))
-            except ValueError as error:
-                raise Failure(f"{entry.key}: {error}") from None
-            continue
-        release = read_release(entry.key, entry.data)
-        if name == "head":
-            heads.append(release)
-            used.add((of, release.number))
-        else:
-            manifests[of, release.number] = release, entry
-    used |= await _reported(database)
-    used |= {each for each in manifests if channel and each[0] != channel}
-    for of in {name for name, _ in manifests}:
-        numbers = sorted((number for name, number in manifests if name == of), reverse=True)
-        used |= {(of, number) for number in numbers[:keep]}
-    blobs, pins = await _blobs(database)
-    stay = _with_pinned(manifests, used & manifests.keys(), heads, pins)
-    gone = sorted(manifests.keys() - stay)
-    named = {hash for release in heads for hash in release.documents.values()}
-    named |= {hash for each in stay for hash in manifests[each][0].documents.values()}
-    unnamed = sorted(blobs.keys() - named)
-    changes = [Write(key=(e := manifests[each][1]).key, data=None, expect=e.version) for each in gone]
-    changes += [Write(key=f"{BLOBS}{hash}", data=None, expect=blobs[hash]) for hash in unnamed]
-    found = Pruned(
-        gone=tuple(manifests[each][0] for each in gone),
-        stay=tuple(manifests[each][0] for each in sorted(stay)),
+async def _plan(database: Database, channel: str, keep: int) -> tuple[Pruned, Sequence[Write]]:
+    """Return the releases and blobs to remove, and the writes that remove them."""
+    stored = await _read_releases(database)
+    reported = await _reported_releases(database)
+    blobs = await _read_blobs(database)
+    kept = _releases_to_keep(stored, reported, blobs.pins, channel, keep)
+    removed = sorted(stored.manifests.keys() - kept)
+    named = {hash for release in stored.heads.values() for hash in release.documents.values()}
+    named |= {hash for id in kept for hash in stored.manifests[id][0].documents.values()}
+    unnamed = sorted(blobs.versions.keys() - named)
+    entries = [stored.manifests[id][1] for id in removed]
+    writes = [Write(key=entry.key, data=None, expect=entry.version) for entry in entries]
+    writes += [Write(key=f"{BLOBS}{hash}", data=None, expect=blobs.versions[hash]) for hash in unnamed]
+    pruned = Pruned(
+        removed=tuple(stored.manifests[id][0] for id in removed),
+        kept=tuple(stored.manifests[id][0] for id in sorted(kept)),
         blobs=tuple(unnamed),
     )
-    return found, changes
+    return pruned, writes
 
 
-async def _reported(database: Database) -> set[tuple[str, int]]:
-    """Channel and number of what machines have, also of those that were not heard of for long."""
-    found, unreadable, _ = await read_reports(database)
+async def _read_releases(database: Database) -> _StoredReleases:
+    manifests: dict[_ReleaseId, tuple[Release, StoredEntry]] = {}
+    heads: dict[str, Release] = {}
+    rollouts: set[_ReleaseId] = set()
+    for entry in (await database.list(RELEASES)).entries:
+        channel, _, name = entry.key.removeprefix(RELEASES).partition("/")
+        if name == "rollout":
+            try:
+                rollouts.add((channel, decode_rollout(entry.data).number))
+            except ValueError as error:
+                raise Failure(f"{entry.key}: {error}") from None
+        elif name == "head":
+            heads[channel] = read_release(entry.key, entry.data)
+        else:
+            release = read_release(entry.key, entry.data)
+            manifests[channel, release.number] = release, entry
+    return _StoredReleases(manifests=manifests, heads=heads, rollouts=frozenset(rollouts))
+
+
+async def _reported_releases(database: Database) -> frozenset[_ReleaseId]:
+    """Return the releases that machines have, also machines that have not reported for a long time."""
+    reports, unreadable, _ = await read_reports(database)
     if unreadable:
-        what = f"{', '.join(unreadable[:3])}: a report that cannot be read, so that nobody knows what the machine has"
-        raise Failure(f"{what} (`ordainctl fleet forget MACHINE` if it is no more)")
-    return {(report.release.channel, report.release.number) for report in found if report.release.number}
+        what = f"{', '.join(unreadable[:3])}: cannot read the report, so that the machine's release is not known"
+        raise Failure(f"{what}; if the machine no longer exists, run `ordainctl fleet forget MACHINE`")
+    return frozenset((report.release.channel, report.release.number) for report in reports if report.release.number)
 
 
-async def _blobs(database: Database) -> tuple[Mapping[str, str], Mapping[str, frozenset[int]]]:
-    """The version of every blob by its hash, and the pins in those that are Nodes; in parts, as they may be many."""
+async def _read_blobs(database: Database) -> _StoredBlobs:
+    """Read all blobs, in parts where they are too many for one listing."""
     versions: dict[str, str] = {}
     pins: dict[str, frozenset[int]] = {}
-    parts = [f"{BLOBS}{digit}" for digit in _DIGITS]
-    while parts:
-        part = parts.pop()
+    prefixes = [f"{BLOBS}{digit}" for digit in _DIGITS]
+    while prefixes:
+        prefix = prefixes.pop()
         try:
-            listing = await database.list(part)
+            listing = await database.list(prefix)
         except SourceError as error:
-            if error.code is not SourceFault.TOO_LARGE or len(part) > len(BLOBS) + _MOST_DIGITS:
+            if error.code is not SourceFault.TOO_LARGE or len(prefix) > len(BLOBS) + _MAX_DIGITS:
                 raise
-            parts += [f"{part}{digit}" for digit in _DIGITS]
+            prefixes += [f"{prefix}{digit}" for digit in _DIGITS]
             continue
         for entry in listing.entries:
             hash = entry.key.removeprefix(BLOBS)
             versions[hash] = entry.version
             if b"pin" in entry.data:
-                found = reader.read(entry.key, entry.data)[0]
-                pins[hash] = frozenset(document.pin for document in found if document.pin)
-    return versions, pins
+                documents, _ = reader.read(entry.key, entry.data)
+                pins[hash] = frozenset(document.pin for document in documents if document.pin)
+    return _StoredBlobs(versions=versions, pins=pins)
 
 
-def _with_pinned(
-    manifests: Mapping[tuple[str, int], tuple[Release, StoredEntry]],
-    stay: set[tuple[str, int]],
-    heads: Iterable[Release],
+def _releases_to_keep(
+    stored: _StoredReleases,
+    reported: Iterable[_ReleaseId],
     pins: Mapping[str, frozenset[int]],
-) -> set[tuple[str, int]]:
-    """``stay``, and what Nodes in those or in ``heads`` pin machines to."""
-    look = [*heads, *(manifests[each][0] for each in stay)]
-    found = set(stay)
-    while look:
-        release = look.pop()
-        for number in frozenset().union(*(pins.get(hash, frozenset()) for hash in set(release.documents.values()))):
-            each = release.channel, number
-            if each in manifests and each not in found:
-                found.add(each)
-                look.append(manifests[each][0])
-    return found
+    channel: str,
+    keep: int,
+) -> set[_ReleaseId]:
+    """Return the releases with a manifest in the store that somebody needs, or that are of another channel."""
+    needed = {(name, head.number) for name, head in stored.heads.items()} | stored.rollouts | {*reported}
+    needed |= {id for id in stored.manifests if channel and id[0] != channel}
+    for name in {id[0] for id in stored.manifests}:
+        needed |= set(sorted((id for id in stored.manifests if id[0] == name), reverse=True)[:keep])
+    return _with_pinned_releases(stored, needed & stored.manifests.keys(), pins)
+
+
+def _with_pinned_releases(
+    stored: _StoredReleases, kept: set[_ReleaseId], pins: Mapping[str, frozenset[int]]
+) -> set[_ReleaseId]:
+    """Return ``kept`` and all releases that Nodes in them, or in the heads, pin machines to."""
+    pending = [*stored.heads.values(), *(stored.manifests[id][0] for id in kept)]
+    all_kept = set(kept)
+    while pending:
+        release = pending.pop()
+        for number in {number for hash in release.documents.values() for number in pins.get(hash, ())}:
+            id = release.channel, number
+            if id in stored.manifests and id not in all_kept:
+                all_kept.add(id)
+                pending.append(stored.manifests[id][0])
+    return all_kept

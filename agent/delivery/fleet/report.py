@@ -1,6 +1,6 @@
-"""What a machine tells others of itself: one file that everybody may read; effect.
+"""The report of a machine about itself: a file that every process on the machine may read.
 
-/run/ordain/status.json    written by the agent when something changed, at most every `PACE_SEC`
+/run/ordain/status.json    written by the agent when something has changed, at most once per `PACE_SEC`
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ordain.transforms.model import Facts
 log = logging.getLogger(__name__)
 PATH = "run/ordain/status.json"
 PACE_SEC = 1.0
-WHAT_CHARACTERS = 200
-"""Of a condition's text; the machine itself has the rest."""
+MAX_TEXT = 200
+"""The characters of a condition's text that a report contains; the whole text is known on the machine."""
 MAX_CONDITIONS = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedCondition:
-    """A condition, see `status.StatusCondition`."""
+    """A condition of the machine; see `status.StatusCondition`."""
 
     code: str
     item: str = ""
@@ -40,7 +40,7 @@ class ReportedCondition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedUnit:
-    """A unit as systemd has it: ActiveState, Result, NRestarts."""
+    """A unit as systemd shows it: ActiveState, Result, NRestarts."""
 
     state: str
     result: str = ""
@@ -49,7 +49,7 @@ class ReportedUnit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedSource:
-    """The source: its own word for where it is, and since how many seconds it has been lost (0: it is not)."""
+    """The source of documents; ``lag`` is the number of seconds since it was lost, 0 if it is connected."""
 
     type: str = ""
     connected: bool = False
@@ -59,7 +59,7 @@ class ReportedSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedBoot:
-    """This boot, and which generation the generator took: current, fallback, baseline, …"""
+    """The current boot, and the generation that the generator chose: current, fallback, baseline, …"""
 
     id: str = ""
     generated_from: str = ""
@@ -67,11 +67,11 @@ class ReportedBoot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineReport:
-    """All of it (docs/design/contract.md, rule 27).
+    """The whole report (docs/design/contract.md, rule 27).
 
-    ``labels`` are those its documents matched on, the Node's among them; ``facts`` what a preview resolves for.
-    ``written`` and ``seen`` (seconds since 1970: when it was sent) are of its own clock; ``dropped`` counts the reports
-    that the store did not take before this one.
+    ``labels`` are the labels that the documents were matched with, also those of the Node; ``facts`` are for previews.
+    ``written`` and ``seen`` (in seconds since 1970, when the report was sent) are times of the machine's own clock.
+    ``dropped`` counts the reports before this one that the store did not accept.
     """
 
     machine: str
@@ -102,7 +102,7 @@ def make_report(
     boot: ReportedBoot,
     lag: int,
 ) -> MachineReport:
-    """The report of a machine; pure. It names no value of a document."""
+    """Return the report of a machine. It contains no value of a document."""
     return MachineReport(
         machine=facts.machine_id,
         hostname=facts.hostname,
@@ -112,11 +112,12 @@ def make_report(
         wanted_generation=status.wanted_generation,
         release=release,
         conditions=tuple(
-            ReportedCondition(code=c.code, item=c.item, what=c.what[:WHAT_CHARACTERS])
-            for c in status.conditions[:MAX_CONDITIONS]
+            ReportedCondition(code=condition.code, item=condition.item, what=condition.what[:MAX_TEXT])
+            for condition in status.conditions[:MAX_CONDITIONS]
         ),
         units={
-            u.unit: ReportedUnit(state=u.active_state, result=u.result, restarts=u.n_restarts) for u in status.units
+            unit.unit: ReportedUnit(state=unit.active_state, result=unit.result, restarts=unit.n_restarts)
+            for unit in status.units
         },
         drift=status.drift,
         source=ReportedSource(
@@ -132,37 +133,36 @@ def make_report(
 
 
 def this_boot(root: Path) -> ReportedBoot:
-    """This boot of the machine below ``root``."""
+    """Return the current boot of the machine below ``root``."""
     return ReportedBoot(id=boot_id(root), generated_from=read_boot_record(root).get("from", ("",))[0])
 
 
 def source_lag_sec(since: str) -> int:
-    """The seconds since a time of `SourceState.since`; 0 for "".
+    """Return the seconds since a time in the form of `SourceState.since`, 0 for "".
 
-    >>> lag("")
+    >>> source_lag_sec("")
     0
     """
     return round((datetime.now(UTC) - datetime.fromisoformat(since)).total_seconds()) if since else 0
 
 
-def encode_report(found: MachineReport) -> bytes:
-    """The report as JSON."""
-    return json.dumps(to_json(found), sort_keys=True, separators=(",", ":")).encode()
+def encode_report(report: MachineReport) -> bytes:
+    """Return the report as JSON."""
+    return json.dumps(to_json(report), sort_keys=True, separators=(",", ":")).encode()
 
 
 def decode_report(data: bytes) -> MachineReport:
-    """Read a report. Raises ValueError for anything else."""
+    """Read a report. Raises ValueError if ``data`` is not a report."""
     try:
-        found = json.loads(data)
-        return from_json(MachineReport, found)
+        return from_json(MachineReport, json.loads(data))
     except (TypeError, AttributeError, KeyError, RecursionError) as error:
-        raise ValueError(f"no report of a machine: {error}") from None
+        raise ValueError(f"not a report of a machine: {error}") from None
 
 
 class ReportWriter:
-    """Writes the file below ``root``. ``make`` gives the report as it is now, None while there is none yet.
+    """The writer of the report's file below ``root``; ``make`` returns the current report, or None before the first.
 
-    Has to be told of changes (`changed`); writes the first at once, and others when `PACE_SEC` have passed.
+    `changed` must be called after every change. The first call writes at once, later ones when `PACE_SEC` have passed.
     """
 
     def __init__(self, root: Path, make: Callable[[], MachineReport | None], *, pace_sec: float = PACE_SEC) -> None:
@@ -174,27 +174,27 @@ class ReportWriter:
         self._last: MachineReport | None = None
 
     def changed(self) -> None:
-        """Something may be other than it was."""
+        """Write the report soon, because something may have changed."""
         if self._timer is not None:
             return
         loop = asyncio.get_running_loop()
-        left = self._written + self._pace_sec - loop.time()
-        if left > 0:
-            self._timer = loop.call_later(left, self._write)
+        wait_sec = self._written + self._pace_sec - loop.time()
+        if wait_sec > 0:
+            self._timer = loop.call_later(wait_sec, self._write)
         else:
             self._write()
 
     def _write(self) -> None:
         self._timer = None
         try:
-            found = self._make()
-            if found is None or found == self._last:
+            report = self._make()
+            if report is None or report == self._last:
                 return
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-            stamped = {**to_json(found), "written": datetime.now(UTC).isoformat(timespec="seconds")}
+            stamped = {**to_json(report), "written": datetime.now(UTC).isoformat(timespec="seconds")}
             atomic_files.replace(self._path, json.dumps(stamped, sort_keys=True, separators=(",", ":")).encode())
         except OSError as error:
-            log.warning("%s; others will see the last status", atomic_files.describe_error(error, self._path))
+            log.warning("%s; others still see the previous status", atomic_files.describe_error(error, self._path))
             return
-        self._last = found
+        self._last = report
         self._written = asyncio.get_running_loop().time()

@@ -1,6 +1,6 @@
-"""Reports go to the store: ``status/MACHINE-ID``, by the process that talks to the network; effect.
+"""Sending the report of a machine to the store, under ``status/MACHINE-ID``; a task of ordain-source.
 
-Nothing waits for them. What the store does not take is dropped and counted; the next report says how many.
+Nothing waits for reports. A report that the store does not accept is dropped, and the next one tells how many were.
 """
 
 from __future__ import annotations
@@ -26,22 +26,25 @@ from ordain.agent.system import inotify
 log = logging.getLogger(__name__)
 STATUS = "status/"
 PACE_SEC = 30.0
-"""A machine writes no more often than that, whatever goes on there."""
+"""The shortest time between two reports of a machine, whatever happens there."""
 BEAT_SEC = 600.0
-"""A machine on which nothing changes says so often that it is there; 100,000 of them write 170 times a second."""
+"""The time after which a machine reports although nothing has changed; 100,000 machines write 170 times a second."""
 LOST_SEC = 2.5 * BEAT_SEC
-"""A machine that was silent for so long is counted as lost."""
+"""A machine that was silent for longer counts as lost."""
 
 
 def status_key(machine: str) -> str:
-    """Where the report of a machine lies."""
+    """Return the key of a machine's report."""
     return f"{STATUS}{machine}"
 
 
 @dataclass(slots=True)
 class ReportPublisher:
-    """Publishes the report below ``root``; ``open`` connects to the store, anew for every report:
-    they are rare, and a connection held in between costs the store more."""
+    """The publisher of the report below ``root``.
+
+    ``open`` connects to the store, anew for every report: reports are rare, and an idle connection costs the store
+    more than a new one.
+    """
 
     root: Path
     open: Callable[[], Database]
@@ -52,7 +55,7 @@ class ReportPublisher:
     _written: float = float("-inf")
 
     async def run(self) -> None:
-        """Publish for ever."""
+        """Publish reports without end."""
         backoff = Backoff()
         async with aclosing(_ticks(self.root / PATH, self.beat_sec)) as ticks:
             async for _ in ticks:
@@ -61,24 +64,24 @@ class ReportPublisher:
                     await self.sleep(wait_sec)
 
     async def _attempt(self, backoff: Backoff) -> float | None:
-        """Publish what there is; the seconds to wait before trying again, None if that is done."""
-        found = self._read()
-        if found is None:
+        """Publish the current report; return the seconds until the next attempt, or None after a success."""
+        report = self._read()
+        if report is None:
             return None
         try:
             database = self.open()
             try:
-                await self._put(database, found)
+                await self._put(database, report)
             finally:
                 await database.close()
         except SourceError as error:
             self.dropped += 1
             if self.dropped == 1:
-                log.warning("the status is not written back: %s [%s]", error, error.code)
+                log.warning("cannot report the status to the store: %s [%s]", error, error.code)
             return backoff.failed(error.retry_after_sec)
         backoff.succeeded()
         if self.dropped:
-            log.info("the status is written back again after %d failures", self.dropped)
+            log.info("the status is reported to the store again after %d failures", self.dropped)
         self.dropped = 0
         self._written = time.monotonic()
         return None
@@ -88,19 +91,20 @@ class ReportPublisher:
             return decode_report((self.root / PATH).read_bytes())
         return None
 
-    async def _put(self, database: Database, found: MachineReport) -> None:
-        data = json.dumps(
-            {**to_json(found), "dropped": self.dropped, "seen": int(time.time())}, sort_keys=True
-        ).encode()
+    async def _put(self, database: Database, report: MachineReport) -> None:
+        stamped = {**to_json(report), "dropped": self.dropped, "seen": int(time.time())}
+        data = json.dumps(stamped, sort_keys=True).encode()
+        key = status_key(report.machine)
         try:
-            self._version = await database.put(status_key(found.machine), data, expect=self._version)
+            self._version = await database.put(key, data, expect=self._version)
         except Conflict:
-            log.warning("another machine writes the status of %s: machine-ids are to be unique", found.machine)
-            self._version = await database.put(status_key(found.machine), data, expect=ANY)
+            what = "another machine with the machine-id %s reports its status; give every machine its own machine-id"
+            log.warning(what, report.machine)
+            self._version = await database.put(key, data, expect=ANY)
 
 
 async def _ticks(path: Path, beat_sec: float) -> AsyncGenerator[None, None]:
-    """Yields when the file at ``path`` was replaced, and about every ``beat_sec``, not with all others at once."""
+    """Yield when the file at ``path`` is replaced, and about every ``beat_sec``, at other times on each machine."""
     notify = inotify.Inotify()
     try:
         notify.watch(str(path.parent), inotify.MOVED_TO)

@@ -1,4 +1,4 @@
-"""What all machines report, read from the store: for people, previews and rollouts; effect."""
+"""The reports of all machines, read from the store: for people, previews and rollouts."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, STATUS
 from ordain.agent.status import AgentState
 from ordain.transforms.document.conditions import FACTS
 
-BAD = (AgentState.DEGRADED, AgentState.ROLLED_BACK)
+BAD_STATES = (AgentState.DEGRADED, AgentState.ROLLED_BACK)
 
 
 async def read_reports(database: Database) -> tuple[tuple[MachineReport, ...], tuple[str, ...], str]:
-    """Every report by hostname, the keys of those that cannot be read, and the revision of the store."""
+    """Return all reports by hostname, the keys of those that cannot be read, and the revision of the store."""
     listing = await database.list(STATUS)
-    found, unreadable = [], []
+    reports, unreadable = [], []
     for entry in listing.entries:
         try:
-            found.append(decode_report(entry.data))
+            reports.append(decode_report(entry.data))
         except ValueError:
             unreadable.append(entry.key)
-    return tuple(sorted(found, key=lambda r: (r.hostname, r.machine))), tuple(unreadable), listing.revision
+    return tuple(sorted(reports, key=lambda r: (r.hostname, r.machine))), tuple(unreadable), listing.revision
 
 
 def is_lost(report: MachineReport, now: float) -> bool:
-    """Whether the machine has not been heard of for too long."""
+    """Return whether the machine has not reported for too long."""
     return now - report.seen > LOST_SEC
 
 
-def having_labels(found: Iterable[MachineReport], labels: Iterable[tuple[str, str]]) -> tuple[MachineReport, ...]:
-    """Those with all of these labels or facts."""
+def having_labels(reports: Iterable[MachineReport], labels: Iterable[tuple[str, str]]) -> tuple[MachineReport, ...]:
+    """Return the reports of machines with all of these labels or facts."""
     wanted = tuple(labels)
-    return tuple(report for report in found if all(value in _values(report, name) for name, value in wanted))
+    return tuple(report for report in reports if all(value in _values(report, name) for name, value in wanted))
 
 
 def _values(report: MachineReport, name: str) -> tuple[str, ...]:
@@ -42,7 +42,7 @@ def _values(report: MachineReport, name: str) -> tuple[str, ...]:
     return report.labels.get(name, ())
 
 
-def machines_named(found: Iterable[MachineReport], name: str) -> tuple[MachineReport, ...]:
-    """The machines that ``name`` may mean: a hostname, or the begin of a machine-id."""
-    found = tuple(found)
-    return tuple(r for r in found if r.hostname == name) or tuple(r for r in found if r.machine.startswith(name))
+def machines_named(reports: Iterable[MachineReport], name: str) -> tuple[MachineReport, ...]:
+    """Return the machines with the hostname ``name``, or else those whose machine-id begins with it."""
+    reports = tuple(reports)
+    return tuple(r for r in reports if r.hostname == name) or tuple(r for r in reports if r.machine.startswith(name))

@@ -1,6 +1,7 @@
-"""One machine's turn in a rollout: which release its source hands over, the one it has or the head; effect.
+"""The turn of one machine in a rollout: whether its source hands over the release that it has, or the head.
 
-The agent knows nothing of it: what is handed over is applied. A machine that has no release yet does not wait.
+The agent does not know about rollouts: it applies the release that it is given. A machine without any release does not
+wait.
 """
 
 from __future__ import annotations
@@ -16,20 +17,20 @@ from pathlib import Path
 
 from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.database.semaphore import Semaphore
-from ordain.agent.delivery.fleet import rollout_policy
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report
-from ordain.agent.delivery.fleet.rollout_policy import RolloutState, Wait
+from ordain.agent.delivery.fleet.rollout_policy import RolloutState, Wait, stage_wait, window_wait
+from ordain.agent.delivery.fleet.staged_rollout import AT_WORK
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.manifest import Release
 from ordain.agent.delivery.spread import position
 from ordain.transforms.document.maintenance_windows import Window
 
 log = logging.getLogger(__name__)
-HOLD_SEC = 1800.0
-"""A slot is given back after so long, whatever became of the machine's apply."""
-LOOK_SEC = 1.0
-ASK_SEC = (5.0, 60.0)
-"""While all slots are taken: the first and the longest mean time between two looks."""
+MAX_HOLD_SEC = 1800.0
+"""A slot is given back after this time, whatever the state of the machine's apply is."""
+CHECK_SEC = 1.0
+RETRY_SEC = (5.0, 60.0)
+"""The first and the longest mean time between two attempts to get a slot."""
 
 
 def _now() -> datetime:
@@ -38,9 +39,9 @@ def _now() -> datetime:
 
 @dataclass(slots=True, kw_only=True)
 class RolloutGate:
-    """The turn of ``machine``, whose agent reports below ``root``; ``own`` are its admin's windows.
+    """The turn of ``machine``, whose agent reports below ``root``; ``own`` are the windows in its agent.yaml.
 
-    It outlives connections: ``database`` is the one to use now.
+    The gate outlives connections to the store: ``database`` is the current one.
     """
 
     root: Path
@@ -50,79 +51,82 @@ class RolloutGate:
     now: Callable[[], datetime] = _now
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     waiting: Wait | None = None
-    _since: tuple[str, datetime] | None = None
-    _asked: int = 0
+    _eligible_since: tuple[str, datetime] | None = None
+    _attempts: int = 0
     _resumed: bool = False
     _holding: asyncio.Task[None] | None = field(default=None, repr=False)
 
-    async def number(self, head: Release, state: RolloutState | None) -> int:
-        """The number of the release to have: that of ``head`` once it is this machine's turn, else the one it has.
+    async def release_number(self, head: Release, state: RolloutState | None) -> int:
+        """Return the number of ``head`` when it is this machine's turn, else the number of the release that it has.
 
-        ``waiting`` says why it is not. Raises `SourceError` if the semaphore cannot be used.
+        ``waiting`` tells the reason for a wait. Raises `SourceError` if the semaphore cannot be used.
         """
         report = self._report()
-        here = report.release.number if report and report.release.channel == head.channel else 0
+        current = report.release.number if report and report.release.channel == head.channel else 0
         self.waiting = None
         await self._resume(head)
-        if not 0 < here < head.number:
+        if not 0 < current < head.number:
             return head.number
         self.waiting = await self._wait(head, state)
-        return here if self.waiting else head.number
+        return current if self.waiting else head.number
 
     async def _wait(self, head: Release, state: RolloutState | None) -> Wait | None:
         now, place = self.now(), position(self.machine, head.title)
-        held = rollout_policy.stage_wait(head.rollout, head.number, state, place)
-        if held:
-            return held
-        if self._since is None or self._since[0] != head.hash:
-            self._since = head.hash, now
-        held = rollout_policy.window_wait(head.rollout, self.own, place, now, self._since[1])
-        if held or not head.rollout.parallel or (self._holding and not self._holding.done()):
-            return held
-        slots = self._slots(head)
-        if not await slots.acquire():
-            first, longest = ASK_SEC
-            pause = random.uniform(0.5, 1.5) * min(longest, first * 1.5 ** min(self._asked, 16))
-            self._asked += 1
-            why = f"{head.rollout.parallel} machines at a time, and so many are at it"
-            return Wait(why=why, until=now + timedelta(seconds=pause))
-        self._asked = 0
-        self._holding = asyncio.ensure_future(self._hold(slots, head))
+        if wait := stage_wait(head.rollout, head.number, state, place):
+            return wait
+        if self._eligible_since is None or self._eligible_since[0] != head.hash:
+            self._eligible_since = head.hash, now
+        wait = window_wait(head.rollout, self.own, place, now, self._eligible_since[1])
+        if wait or not head.rollout.parallel or (self._holding and not self._holding.done()):
+            return wait
+        return await self._acquire(head, now)
+
+    async def _acquire(self, head: Release, now: datetime) -> Wait | None:
+        """Take a slot, and hold it in a task; return the wait until the next attempt if there is none."""
+        semaphore = self._semaphore(head)
+        if not await semaphore.acquire():
+            first_sec, longest_sec = RETRY_SEC
+            pause_sec = random.uniform(0.5, 1.5) * min(longest_sec, first_sec * 1.5 ** min(self._attempts, 16))
+            self._attempts += 1
+            why = f"{head.rollout.parallel} machines may apply the release at a time, and that many do now"
+            return Wait(why=why, until=now + timedelta(seconds=pause_sec))
+        self._attempts = 0
+        self._holding = asyncio.ensure_future(self._hold(semaphore, head))
         return None
 
-    def _slots(self, head: Release) -> Semaphore:
+    def _semaphore(self, head: Release) -> Semaphore:
         assert self.database is not None
         count = head.rollout.parallel
         return Semaphore(database=self.database, name=head.channel, count=count, holder=self.machine)
 
     async def _resume(self, head: Release) -> None:
-        """Hold on to the slot that an earlier life of ours left, and give it back in time."""
-        if not self._resumed and head.rollout.parallel and await (slots := self._slots(head)).resume():
-            self._holding = asyncio.ensure_future(self._hold(slots, head))
+        """Hold the slot that an earlier process of this machine has left, and give it back in time."""
+        if not self._resumed and head.rollout.parallel and await (semaphore := self._semaphore(head)).resume():
+            self._holding = asyncio.ensure_future(self._hold(semaphore, head))
         self._resumed = True
 
-    async def _hold(self, slots: Semaphore, head: Release) -> None:
-        """Keep the slot until the agent has done what it could with the release; when that is cut off, it expires."""
+    async def _hold(self, semaphore: Semaphore, head: Release) -> None:
+        """Keep the slot until the agent has finished with the release. If this is interrupted, the slot expires."""
         loop = asyncio.get_running_loop()
         began = renewed = loop.time()
         try:
-            while not self._done(head):
-                await self.sleep(LOOK_SEC)
-                if loop.time() - began > HOLD_SEC:
-                    log.warning("the agent is not done with release %s; its turn is over", head.title)
+            while not self._is_finished(head):
+                await self.sleep(CHECK_SEC)
+                if loop.time() - began > MAX_HOLD_SEC:
+                    log.warning("the agent has not finished release %s in time; other machines go on", head.title)
                     break
-                if loop.time() - renewed > slots.ttl_sec / 3:
+                if loop.time() - renewed > semaphore.ttl_sec / 3:
                     renewed = loop.time()
-                    if not await slots.renew():
-                        log.warning("the turn for release %s was lost", head.title)
+                    if not await semaphore.renew():
+                        log.warning("the slot for release %s was lost; other machines may go on", head.title)
                         return
-            await slots.release()
+            await semaphore.release()
         except SourceError as error:
-            log.warning("the turn for release %s is not renewed: %s", head.title, error)
+            log.warning("cannot renew the slot for release %s: %s", head.title, error)
 
-    def _done(self, head: Release) -> bool:
+    def _is_finished(self, head: Release) -> bool:
         report = self._report()
-        return report is not None and report.release.number >= head.number and not report.phase.at_work
+        return report is not None and report.release.number >= head.number and report.phase not in AT_WORK
 
     def _report(self) -> MachineReport | None:
         with contextlib.suppress(OSError, ValueError):
@@ -130,7 +134,7 @@ class RolloutGate:
         return None
 
     async def close(self) -> None:
-        """Let go of the store. A slot that is held stays: the agent may be at work."""
+        """Stop using the store. A slot stays held, because the agent may still be at work."""
         if self._holding is not None:
             self._holding.cancel()
             await asyncio.wait([self._holding])

@@ -1,10 +1,10 @@
-"""When one machine may take a new release: stage, window, splay; pure. The semaphore is `slots`.
+"""The rules that tell a machine when it may take a new release: stage, window, splay. `rollout_gate` has the semaphore.
 
     head of the channel ─stage▶ ─window▶ ─splay▶ ─slot▶ handed to the agent
 
-Who decides: `ordainctl release rollout` opens stages and stops them, by one key (`RolloutState`); every machine
-goes by that key and its own id. Nothing advances unless somebody looks at what machines report, and a machine needs
-no word but that one; without the key the first stage is open, and no other.
+`ordainctl release rollout` opens stages and stops them by one key of the store (`RolloutState`). Every machine decides
+by that key and its own machine-id alone. So a rollout makes progress only while somebody watches the reports of the
+machines. Without the key, only the first stage is open.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from ordain.transforms.document.maintenance_windows import Window, opens
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolloutState:
-    """How far the rollout of release ``number`` is: ``share`` (0 to 1) of the machines may take it.
+    """The progress of the rollout of release ``number``: ``share`` (0 to 1) of the machines may take it.
 
-    None may while ``halted``, which says why. ``opened`` (seconds since 1970) is when the stage was.
+    While ``halted`` has a reason, no machine may. ``opened`` is the start of the stage in seconds since 1970.
     """
 
     number: int
@@ -35,68 +35,71 @@ class RolloutState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
-    """Why a machine waits, and until when; None: until it hears something else."""
+    """The reason why a machine waits, and the end of the wait; None: until the store changes."""
 
     why: str
     until: datetime | None = None
 
 
 def encode_rollout(state: RolloutState) -> bytes:
-    """The key's content."""
+    """Return the content of the key."""
     return json.dumps(to_json(state)).encode()
 
 
 def decode_rollout(data: bytes) -> RolloutState:
-    """Read the key. Raises ValueError."""
+    """Read the content of the key. Raises ValueError."""
     try:
         return from_json(RolloutState, json.loads(data))
     except (TypeError, AttributeError, RecursionError) as error:
-        raise ValueError(f"no state of a rollout: {error}") from None
+        raise ValueError(f"not the state of a rollout: {error}") from None
 
 
 def stage_wait(rollout: Rollout, number: int, state: RolloutState | None, place: float) -> Wait | None:
-    """Whether the stages hold back the machine at ``place`` from release ``number``; None: they do not."""
-    if state is not None and state.number == number and state.halted:
+    """Return the wait that the stages of release ``number`` impose on the machine at ``place``, if any."""
+    state = state if state is not None and state.number == number else None
+    if state is not None and state.halted:
         return Wait(why=f"the rollout is stopped: {state.halted}")
     if not rollout.stages:
         return None
-    known = state is not None and state.number == number
-    share = state.share if known and state is not None else rollout.stages[0]
+    share = state.share if state is not None else rollout.stages[0]
     return None if place < share else Wait(why=f"the rollout is at {100 * share:g}% of the machines")
 
 
 def window_wait(rollout: Rollout, own: Iterable[Window], place: float, now: datetime, since: datetime) -> Wait | None:
-    """Whether windows and splay hold a machine back at ``now``.
+    """Return the wait that windows and splay impose on the machine at ``place``, if any.
 
-    It has to be a window of the release and one of the machine's ``own``, where there are any. The splay begins with
-    the window, or with ``since``, when it first could take the release, if that was later.
+    A window of the release and one of the machine's ``own`` must be open, where there are any. The splay begins when
+    the windows open, or at ``since``, the time when the machine first could take the release, if that is later.
     """
     sets = [tuple(windows) for windows in (rollout.windows, own) if windows]
-    opening = _all_open(sets, now)
+    opening = _next_common_opening(sets, now)
     if opening > now:
-        return Wait(why=f"no maintenance window before {opening:%a %H:%M}", until=opening)
-    begun = max(since, _began(sets, now))
-    start = begun + timedelta(seconds=place * rollout.splay_sec)
+        return Wait(why=f"no maintenance window is open before {opening:%a %H:%M}", until=opening)
+    begin = max(since, _opened(sets, now))
+    start = begin + timedelta(seconds=place * rollout.splay_sec)
     if start > now:
-        return Wait(why=f"its turn within the splay is at {start:%H:%M:%S}", until=start)
+        return Wait(why=f"the splay gives this machine its turn at {start:%H:%M:%S}", until=start)
     return None
 
 
-def _all_open(sets: Iterable[tuple[Window, ...]], now: datetime) -> datetime:
-    """The next moment, not before ``now``, that lies in a window of every one of ``sets``."""
-    at = now
+def _next_common_opening(sets: Iterable[tuple[Window, ...]], now: datetime) -> datetime:
+    """Return the first moment from ``now`` on that lies in a window of each of ``sets``.
+
+    Windows that never meet are not noticed as such; the search ends after 100 steps, with a moment in the future.
+    """
+    moment = now
     for _ in range(100):
-        latest = max((opens(windows, at) for windows in sets), default=at)
-        if latest == at:
-            return at
-        at = latest
-    return at
+        latest = max((opens(windows, moment) for windows in sets), default=moment)
+        if latest == moment:
+            return moment
+        moment = latest
+    return moment
 
 
-def _began(sets: Iterable[tuple[Window, ...]], now: datetime) -> datetime:
-    """When the windows that are open ``now`` opened, all of them."""
-    begun = datetime.min.replace(tzinfo=now.tzinfo)
+def _opened(sets: Iterable[tuple[Window, ...]], now: datetime) -> datetime:
+    """Return the moment since which a window of each of ``sets`` has been open."""
+    begin = datetime.min.replace(tzinfo=now.tzinfo)
     for windows in sets:
-        starts = [start for each in windows if (start := each.began(now)) is not None]
-        begun = max(begun, min(starts, default=begun))
-    return begun
+        starts = [start for window in windows if (start := window.began(now)) is not None]
+        begin = max(begin, min(starts, default=begin))
+    return begin

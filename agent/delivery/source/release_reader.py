@@ -69,7 +69,7 @@ class ReleaseReader:
         key = head_key(channel)
         head = self._release(there.get(key), key)
         if self.gate:
-            number = await self.gate.number(head, _state(there.get(rollout_key(channel))))
+            number = await self.gate.release_number(head, _state(there.get(rollout_key(channel))))
             if number != head.number:
                 key = number_key(channel, number)
                 head = self._release(await self.database.get(key), key)

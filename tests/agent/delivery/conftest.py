@@ -21,13 +21,18 @@ TIMING = WatchTiming(check_sec=0.5, answer_sec=5)
 
 
 @pytest.fixture(params=["directory", "etcd", "couchdb"])
-def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> OpenStore:
-    """Return a function that opens one empty store, of each kind in turn; every call is another client."""
-    connect = {"directory": _directory, "etcd": _etcd, "couchdb": _couchdb}[request.param](request, tmp_path)
+def connect_store(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Database]:
+    """Return a function that makes a client of one empty store, of each kind in turn."""
+    return {"directory": _directory, "etcd": _etcd, "couchdb": _couchdb}[request.param](request, tmp_path)
+
+
+@pytest.fixture
+def open_store(connect_store: Callable[[], Database]) -> OpenStore:
+    """Return a function that opens the store of `connect_store` for a ``with`` block."""
 
     @asynccontextmanager
     async def opened() -> AsyncGenerator[Database, None]:
-        database = connect()
+        database = connect_store()
         try:
             yield database
         finally:

@@ -81,12 +81,12 @@ async def test_the_newest_releases_stay_and_documents_that_no_release_names_are_
         done = await prune(database, channel="stable", keep=2)
 
         assert planned == done
-        assert [each.title for each in done.gone] == ["stable 1", "stable 2", "stable 3"]
+        assert [each.title for each in done.removed] == ["stable 1", "stable 2", "stable 3"]
         assert await titles(database) == ["canary 1", "stable 4", "stable 5"]
         left = {entry.data for entry in (await database.list(BLOBS)).entries}
         assert left == {COMMON, layer(1), layer(2), layer(4), layer(5)}
         await require_complete_releases(database)
-        assert await prune(database, channel="stable", keep=2) == Pruned(gone=(), stay=done.stay, blobs=())
+        assert await prune(database, channel="stable", keep=2) == Pruned(removed=(), kept=done.kept, blobs=())
         now, _ = await read_head(database, "stable")
         assert now is not None
         assert now.number == 5
@@ -106,12 +106,12 @@ async def test_releases_that_a_machine_has_or_is_pinned_to_stay(open_store: Open
 
         done = await prune(database, keep=1)
 
-        assert [each.number for each in done.stay] == [2, 4, 5, 7]
-        assert [each.number for each in done.gone] == [1, 3, 6]
+        assert [each.number for each in done.kept] == [2, 4, 5, 7]
+        assert [each.number for each in done.removed] == [1, 3, 6]
         await require_complete_releases(database)
 
         await database.put("status/" + "b" * 32, b"{", expect=None)
-        with pytest.raises(Failure, match="cannot be read"):
+        with pytest.raises(Failure, match="cannot read the report"):
             await prune(database, keep=1)
         assert len(await titles(database)) == 4
 

@@ -1,4 +1,4 @@
-"""When a machine's turn is: windows, splay, stages; and what a rollout makes of what machines report."""
+"""The turn of a machine in a rollout (windows, splay, stages), and the progress of a rollout by reports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ordain.agent.delivery.fleet.staged_rollout import advance, count_machines, 
 from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, Rollout
 from ordain.agent.delivery.spread import position
-from ordain.agent.status import AgentState
+from ordain.agent.status import AgentState as Phase
 from ordain.transforms.document.maintenance_windows import opens, window
 from ordain.transforms.systemd.values import EncodeError
 
@@ -29,7 +29,7 @@ MONDAY = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def at(text: str) -> datetime:
-    """``Tue 03:30`` of a week in June."""
+    """Return the time that a text such as ``Tue 03:30`` means in one week of June."""
     day, _, time = text.partition(" ")
     hour, minute = map(int, time.split(":"))
     return MONDAY + timedelta(
@@ -52,23 +52,23 @@ def at(text: str) -> datetime:
         ("Sun 23:00-01:00", "Mon 00:30", "Mon 00:30"),
     ],
 )
-def test_a_window_opens_when_it_says(text: str, now: str, opening: str) -> None:
+def test_a_window_opens_at_its_next_time(text: str, now: str, opening: str) -> None:
     assert opens([window(text)], at(now)) == at(opening)
 
 
-def test_a_window_that_closed_opens_next_week() -> None:
+def test_a_window_that_has_closed_opens_next_week() -> None:
     assert opens([window("Mon 22:00-02:00")], at("Tue 02:00")) == at("Mon 22:00") + timedelta(days=7)
 
 
 @pytest.mark.parametrize(
     "text", ["", "daily", "25:00-26:00", "Sun..Mon 02:00-03:00", "02:00", "02:60-03:00", "1:00-24:01"]
 )
-def test_what_is_no_window_is_refused(text: str) -> None:
+def test_an_invalid_window_is_refused(text: str) -> None:
     with pytest.raises(EncodeError):
         window(text)
 
 
-def test_positions_are_spread_and_differ_from_release_to_release() -> None:
+def test_positions_are_evenly_spread_and_differ_between_releases() -> None:
     machines = [f"{n:032x}" for n in range(1000)]
 
     first = [position(machine, "stable 1") < 0.1 for machine in machines]
@@ -79,7 +79,7 @@ def test_positions_are_spread_and_differ_from_release_to_release() -> None:
     assert position(machines[0], "stable 1") == position(machines[0], "stable 1")
 
 
-def test_the_clock_lets_in_after_the_splay_within_a_window_of_the_release_and_of_the_machine() -> None:
+def test_a_machine_waits_for_the_splay_within_a_window_of_the_release_and_of_its_own() -> None:
     rollout = Rollout(splay_sec=3600, windows=(window("02:00-06:00"),))
     own = (window("Tue 03:00-05:00"),)
 
@@ -95,29 +95,29 @@ def test_the_clock_lets_in_after_the_splay_within_a_window_of_the_release_and_of
     assert window_wait(Rollout(), (), 0.9, at("Mon 12:00"), at("Mon 12:00")) is None
 
 
-def test_windows_that_never_meet_never_open_and_do_not_hang() -> None:
+def test_windows_that_never_overlap_make_a_machine_wait_without_hanging() -> None:
     wait = window_wait(Rollout(windows=(window("02:00-03:00"),)), (window("04:00-05:00"),), 0.0, MONDAY, MONDAY)
 
     assert wait is not None
 
 
-def test_stages_let_in_by_position_and_a_stopped_rollout_lets_in_nobody() -> None:
+def test_a_stage_admits_machines_by_position_and_a_stopped_rollout_admits_none() -> None:
     rollout = Rollout(stages=(0.01, 0.5, 1.0))
 
-    def held(state: RolloutState | None, place: float) -> bool:
+    def waits(state: RolloutState | None, place: float) -> bool:
         return stage_wait(rollout, 7, state, place) is not None
 
-    assert [held(None, place) for place in (0.005, 0.4, 0.9)] == [False, True, True]
-    assert [held(RolloutState(number=7, share=0.5), place) for place in (0.005, 0.4, 0.9)] == [False, False, True]
-    assert [held(RolloutState(number=6, share=1.0), place) for place in (0.005, 0.4, 0.9)] == [False, True, True]
-    assert held(RolloutState(number=7, share=1.0, halted="no"), 0.0)
+    assert [waits(None, place) for place in (0.005, 0.4, 0.9)] == [False, True, True]
+    assert [waits(RolloutState(number=7, share=0.5), place) for place in (0.005, 0.4, 0.9)] == [False, False, True]
+    assert [waits(RolloutState(number=6, share=1.0), place) for place in (0.005, 0.4, 0.9)] == [False, True, True]
+    assert waits(RolloutState(number=7, share=1.0, halted="no"), 0.0)
     assert stage_wait(Rollout(), 7, RolloutState(number=7, share=0.0, halted="no"), 0.0) == Wait(
         why="the rollout is stopped: no"
     )
     assert stage_wait(Rollout(), 7, None, 0.9) is None
 
 
-def test_a_state_is_read_back_and_nonsense_is_refused() -> None:
+def test_the_state_of_a_rollout_can_be_read_back_and_other_texts_are_refused() -> None:
     state = RolloutState(number=7, share=0.5, halted="x", opened=3.0)
 
     assert decode_rollout(encode_rollout(state)) == state
@@ -138,7 +138,7 @@ def fleet(number: int = 100, channel: str = "stable") -> list[MachineReport]:
     ]
 
 
-def take(report: MachineReport, phase: AgentState = AgentState.CONVERGED) -> MachineReport:
+def take(report: MachineReport, phase: Phase = Phase.CONVERGED) -> MachineReport:
     return replace(report, release=ReleaseReference(channel="stable", number=2), phase=phase)
 
 
@@ -146,22 +146,22 @@ def invited(reports: list[MachineReport], share: float) -> list[int]:
     return [n for n, r in enumerate(reports) if position(r.machine, "stable 2") < share]
 
 
-def test_a_stage_is_over_when_all_that_were_let_in_are_done() -> None:
+def test_the_next_stage_opens_when_all_invited_machines_are_done() -> None:
     reports = fleet()
     first = advance(release(), reports, None, 1000)
     assert first == RolloutState(number=2, share=0.1, opened=1000)
     for n in invited(reports, 0.1)[1:]:
         reports[n] = take(reports[n])
-    assert advance(release(), reports, first, 1001) == first, "one has not taken it yet"
+    assert advance(release(), reports, first, 1001) == first, "one machine has not taken it yet"
     last = invited(reports, 0.1)[0]
-    reports[last] = take(reports[last], AgentState.APPLYING)
-    assert advance(release(), reports, first, 1001) == first, "one is at work"
-    reports[last] = take(reports[last], AgentState.DEGRADED)
+    reports[last] = take(reports[last], Phase.APPLYING)
+    assert advance(release(), reports, first, 1001) == first, "one machine is at work"
+    reports[last] = take(reports[last], Phase.DEGRADED)
 
     assert advance(release(), reports, first, 1001) == RolloutState(number=2, share=0.5, opened=1001)
 
 
-def test_a_stage_lasts_as_long_as_it_is_to() -> None:
+def test_a_stage_lasts_at_least_for_its_soak_time() -> None:
     reports = [take(report) for report in fleet()]
     state = RolloutState(number=2, share=0.1, opened=1000)
 
@@ -169,7 +169,7 @@ def test_a_stage_lasts_as_long_as_it_is_to() -> None:
     assert advance(release(soak="1h"), reports, state, 4600).share == 0.5
 
 
-def test_machines_that_are_lost_hold_up_nothing() -> None:
+def test_lost_machines_do_not_delay_a_rollout() -> None:
     reports = fleet()
     now = 1000 + LOST_SEC + 1
     state = RolloutState(number=2, share=0.1, opened=1000)
@@ -178,22 +178,22 @@ def test_machines_that_are_lost_hold_up_nothing() -> None:
     assert advance(release(), reports, state, now).share == 0.5
 
 
-def test_too_many_that_went_back_stop_it_for_good() -> None:
+def test_too_many_rollbacks_stop_a_rollout_permanently() -> None:
     reports = [take(report) for report in fleet(20)] + fleet(80)[20:]
     state = RolloutState(number=2, share=0.5, opened=1000)
-    reports[0] = take(reports[0], AgentState.ROLLED_BACK)
+    reports[0] = take(reports[0], Phase.ROLLED_BACK)
     assert not advance(release(), reports, state, 1001).halted, "one of twenty is 5 %"
-    reports[1] = take(reports[1], AgentState.ROLLED_BACK)
+    reports[1] = take(reports[1], Phase.ROLLED_BACK)
 
     halted = advance(release(), reports, state, 1001)
 
-    assert halted.halted == "2 of 20 machines went back"
+    assert halted.halted == "2 of 20 machines rolled back"
     assert is_finished(release(), halted)
     assert advance(release(), [take(r) for r in reports], halted, 2000) == halted
 
 
 def test_machines_of_other_channels_do_not_count() -> None:
-    reports = [*fleet(10), *[replace(r, phase=AgentState.ROLLED_BACK) for r in fleet(10, "canary")]]
+    reports = [*fleet(10), *[replace(r, phase=Phase.ROLLED_BACK) for r in fleet(10, "canary")]]
 
     assert count_machines(release(), reports, 1.0, 1000).all == 10
 

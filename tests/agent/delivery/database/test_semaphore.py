@@ -1,0 +1,76 @@
+"""The semaphore in a store: a limit for all, and slots that outlive their holder only for a while."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.delivery.database.database import Database
+from ordain.agent.delivery.database.directory_database import DirectoryDatabase
+from ordain.agent.delivery.database.semaphore import Semaphore
+
+OpenStore = Callable[[], AbstractAsyncContextManager[Database]]
+in_directory_and_etcd = pytest.mark.parametrize("connect_store", ["directory", "etcd"], indirect=True)
+
+
+def semaphore(database: Database, holder: str, count: int = 2, **more: object) -> Semaphore:
+    return Semaphore(database=database, name="stable", count=count, holder=holder, **more)  # type: ignore[arg-type]
+
+
+@in_directory_and_etcd
+async def test_only_as_many_as_there_are_slots_hold_one(open_store: OpenStore) -> None:
+    async with open_store() as database:
+        everyone = [semaphore(database, f"m{n}") for n in range(10)]
+
+        acquired = await asyncio.gather(*(each.acquire() for each in everyone))
+
+        assert sum(acquired) == 2
+        holders = [each for each, ok in zip(everyone, acquired, strict=True) if ok]
+        others = [each for each, ok in zip(everyone, acquired, strict=True) if not ok]
+        assert await holders[0].renew()
+        await holders[0].release()
+        assert not await holders[0].renew()
+        assert sum([await each.acquire() for each in others]) == 1
+
+
+@in_directory_and_etcd
+async def test_a_holder_that_returns_gets_its_own_slot_back(open_store: OpenStore) -> None:
+    async with open_store() as database:
+        assert await semaphore(database, "a", 1).acquire()
+        assert await semaphore(database, "a", 1).acquire()
+        assert not await semaphore(database, "b", 1).acquire()
+
+
+async def test_the_slot_of_a_crashed_holder_expires_by_the_clock_of_the_next(tmp_path: Path) -> None:
+    database = DirectoryDatabase(tmp_path)
+    now = [0.0]
+    crashed, waiting = semaphore(database, "a", 1), semaphore(database, "b", 1, ttl_sec=60, clock=lambda: now[0])
+    assert await crashed.acquire()
+    assert not await waiting.acquire()
+    now[0] = 50
+    assert await crashed.renew()
+    assert not await waiting.acquire()
+    now[0] = 109
+    assert not await waiting.acquire(), "the slot was renewed"
+    now[0] = 111
+
+    assert await waiting.acquire()
+    assert not await crashed.renew()
+    await crashed.release()
+    assert await waiting.renew(), "a holder that has lost its slot cannot release it"
+
+
+@pytest.mark.parametrize("connect_store", ["etcd"], indirect=True)
+async def test_etcd_removes_the_slot_of_a_crashed_holder_with_its_lease(open_store: OpenStore) -> None:
+    async with open_store() as database:
+        assert await semaphore(database, "a", 1, ttl_sec=1).acquire()
+        listing = await database.list("locks/stable/")
+        async with aclosing(database.watch(("locks/stable/",), listing.revision)) as changes:
+            async for _ in changes:
+                if not (await database.list("locks/stable/")).entries:
+                    break
+        assert await semaphore(database, "b", 1).acquire()

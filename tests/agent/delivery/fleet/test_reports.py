@@ -1,0 +1,132 @@
+"""Reports of machines: written, sent to the store, and read there."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.delivery.database.database import ANY, Database
+from ordain.agent.delivery.database.directory_database import DirectoryDatabase
+from ordain.agent.delivery.fleet import report_publisher
+from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report, encode_report
+from ordain.agent.delivery.fleet.report_publisher import ReportPublisher, status_key
+from ordain.agent.delivery.protocol import ReleaseReference, SourceError, SourceFault
+from ordain.agent.status import AgentState as Phase
+from ordain.transforms.model import Facts
+
+OpenStore = Callable[[], AbstractAsyncContextManager[Database]]
+MACHINE = "0" * 32
+
+
+def write_report(root: Path, **more: object) -> None:
+    report = MachineReport(machine=MACHINE, hostname="web3", phase=Phase.CONVERGED, **more)  # type: ignore[arg-type]
+    path = root / PATH
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.with_suffix(".new").write_bytes(encode_report(report))
+    path.with_suffix(".new").rename(path)
+
+
+async def wait_for_report(database: Database, wanted: Callable[[MachineReport], bool]) -> MachineReport:
+    """Wait until the store has a report that is ``wanted``, and return it."""
+    async with asyncio.timeout(30):
+        while True:
+            entry = await database.get(status_key(MACHINE))
+            if entry and wanted(report := decode_report(entry.data)):
+                return report
+            await asyncio.sleep(0.01)
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("connect_store", ["directory", "etcd"], indirect=True)
+async def test_a_report_is_sent_at_once_and_again_when_it_changes(
+    connect_store: Callable[[], Database], open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_publisher, "PACE_SEC", 0.0)
+    write_report(tmp_path, generation=1)
+    async with open_store() as database:
+        task = asyncio.create_task(ReportPublisher(root=tmp_path, open=connect_store).run())
+        assert (await wait_for_report(database, lambda r: r.generation == 1)).seen > 1_700_000_000
+        write_report(tmp_path, generation=2)
+        assert (await wait_for_report(database, lambda r: r.generation == 2)).hostname == "web3"
+        await stop(task)
+
+
+class RefusingStore(DirectoryDatabase):
+    """A store that refuses writes, one for each of ``errors``."""
+
+    def __init__(self, root: Path, errors: list[str]) -> None:
+        super().__init__(root)
+        self.errors = errors
+
+    async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
+        if self.errors:
+            raise SourceError(self.errors.pop(), code=SourceFault.FORBIDDEN)
+        return await super().put(key, data, expect=expect, ttl_sec=ttl_sec)
+
+
+async def test_refused_reports_are_counted_and_logged_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "store").mkdir()
+    write_report(tmp_path)
+    database = RefusingStore(tmp_path / "store", ["permission denied", "database space exceeded"])
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        await asyncio.sleep(0)
+
+    task = asyncio.create_task(ReportPublisher(root=tmp_path, open=lambda: database, sleep=sleep).run())
+    report = await wait_for_report(DirectoryDatabase(tmp_path / "store"), lambda r: True)
+    await stop(task)
+
+    assert report.dropped == 2
+    assert len([pause for pause in pauses if pause > 0]) == 2
+    assert [r.message for r in caplog.records if "cannot report" in r.message] == [
+        "cannot report the status to the store: database space exceeded [Forbidden]"
+    ]
+
+
+async def test_two_machines_with_one_machine_id_are_noticed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_publisher, "PACE_SEC", 0.0)
+    (tmp_path / "store").mkdir()
+    database = DirectoryDatabase(tmp_path / "store")
+    write_report(tmp_path, generation=1)
+    task = asyncio.create_task(ReportPublisher(root=tmp_path, open=lambda: DirectoryDatabase(tmp_path / "store")).run())
+    await wait_for_report(database, lambda r: r.generation == 1)
+    await database.put(status_key(MACHINE), b'{"machine": "another"}', expect=ANY)
+    write_report(tmp_path, generation=2)
+    await wait_for_report(database, lambda r: r.generation == 2)
+    await stop(task)
+
+    assert "give every machine its own machine-id" in caplog.text
+
+
+def test_a_report_can_be_read_back() -> None:
+    full = MachineReport(
+        machine="x",
+        facts=Facts(id="debian", systemd=257, hostname="m1", machine_id="1" * 32),
+        labels={"role": ("web",)},
+        release=ReleaseReference(channel="a", number=1),
+    )
+
+    assert decode_report(encode_report(full)) == full
+
+
+def test_a_report_of_a_later_version_can_be_read() -> None:
+    assert decode_report(json.dumps({"machine": "x", "later": 1}).encode()).machine == "x"
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b'"x"', b"null", b'{"machine": "x", "phase": "?"}', b'{"a":' * 99999])
+def test_a_text_that_is_not_a_report_is_refused(data: bytes) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - any message will do
+        decode_report(data)

@@ -1,0 +1,165 @@
+"""The turns of machines in a rollout, with real sources, in a directory and in a real cluster of etcd."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.delivery.database.database import Database
+from ordain.agent.delivery.database.semaphore import Semaphore
+from ordain.agent.delivery.fleet import rollout_gate
+from ordain.agent.delivery.fleet.report import PATH, MachineReport, encode_report
+from ordain.agent.delivery.fleet.rollout_gate import RolloutGate
+from ordain.agent.delivery.protocol import ReleaseReference
+from ordain.agent.delivery.release import signing
+from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, read_release
+from ordain.agent.delivery.release.publish import publish
+from ordain.agent.delivery.source.database_source import DatabaseSource
+from ordain.agent.delivery.source.release_reader import ReleaseReader
+from ordain.agent.status import AgentState as Phase
+from ordain.transforms.model import Facts
+from rig.signing_keys import key_of
+
+OpenStore = Callable[[], AbstractAsyncContextManager[Database]]
+pytestmark = pytest.mark.parametrize("connect_store", ["directory", "etcd"], indirect=True)
+
+
+def release(number: int, **rollout: object) -> Release:
+    private, signer = key_of(1)
+    draft = ReleaseDraft(channel="stable", number=number, documents={}, created="now", rollout=rollout or None)
+    unsigned = draft.release()
+    return unsigned.signed(signer.id, signing.sign(private, unsigned.canonical))
+
+
+async def wait_until_no_slot_is_held(database: Database) -> None:
+    while True:
+        if not (await database.list("locks/")).entries:
+            return
+        await asyncio.sleep(0.02)
+
+
+class Machine:
+    """A source, and an agent that reports the release that the source handed over."""
+
+    def __init__(self, database: Database, root: Path, number: int) -> None:
+        self.root = root
+        self.facts = Facts(id="debian", systemd=257, hostname=f"m{number}", machine_id=f"{number:032x}")
+        self.gate = RolloutGate(root=root, machine=self.facts.machine_id, database=database)
+        releases = ReleaseReader(database, lambda: self.facts, {}, self.gate)
+        self.source = DatabaseSource(database, lambda: self.facts, {}, releases=releases, unsigned=False)
+        (root / PATH).parent.mkdir(parents=True)
+
+    def report(self, number: int, phase: Phase) -> None:
+        reference = ReleaseReference(channel="stable", number=number)
+        report = MachineReport(machine=self.facts.machine_id, phase=phase, release=reference)
+        (self.root / PATH).write_bytes(encode_report(report))
+
+    async def read(self) -> int:
+        ((path, data),) = (await self.source.read()).texts
+        return read_release(path, data).number
+
+
+async def test_the_semaphore_limits_the_machines_that_apply_a_release_at_a_time(
+    open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout_gate, "CHECK_SEC", 0.01)
+    monkeypatch.setattr(rollout_gate, "RETRY_SEC", (0.02, 0.1))
+    async with open_store() as database:
+        await publish(database, release(1), {})
+        machines = [Machine(database, tmp_path / f"m{n}", n) for n in range(6)]
+        for machine in machines:
+            assert await machine.read() == 1, "a machine without a release does not wait"
+            machine.report(1, Phase.CONVERGED)
+        await publish(database, release(2, **{"max-parallel": 2}), {})
+        at_work: set[int] = set()
+        most = 0
+
+        async def follow(n: int, machine: Machine) -> None:
+            nonlocal most
+            async with aclosing(machine.source.changes()) as changes:
+                async for _ in changes:
+                    if await machine.read() == 2:
+                        break
+            at_work.add(n)
+            most = max(most, len(at_work))
+            machine.report(2, Phase.APPLYING)
+            await asyncio.sleep(0.05)
+            at_work.remove(n)
+            machine.report(2, Phase.CONVERGED)
+
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(follow(n, machine) for n, machine in enumerate(machines)))
+            await wait_until_no_slot_is_held(database)
+
+        assert most == 2
+
+
+async def test_a_slot_outlives_the_connection_that_it_was_taken_by(
+    open_store: OpenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rollout_gate, "CHECK_SEC", 0.01)
+    async with open_store() as database:
+        await publish(database, release(1), {})
+        machine = Machine(database, tmp_path / "m", 1)
+        machine.report(1, Phase.CONVERGED)
+        await publish(database, release(2, **{"max-parallel": 1}), {})
+        assert await machine.read() == 2
+        machine.report(2, Phase.APPLYING)
+        await machine.gate.close()
+        assert not await Semaphore(database=database, name="stable", count=1, holder="other").acquire()
+
+        again = Machine(database, tmp_path / "again", 1)
+        again.report(2, Phase.CONVERGED)
+        assert await again.read() == 2
+        async with asyncio.timeout(30):
+            await wait_until_no_slot_is_held(database)
+
+
+async def test_a_machine_that_has_to_wait_keeps_its_release(open_store: OpenStore, tmp_path: Path) -> None:
+    async with open_store() as database:
+        await publish(database, release(1), {})
+        machine = Machine(database, tmp_path / "m", 1)
+        machine.report(1, Phase.CONVERGED)
+        await publish(database, release(2, stages=["0%", "100%"]), {})
+
+        assert await machine.read() == 1
+        assert machine.gate.waiting is not None
+        assert "the rollout is at 0%" in machine.gate.waiting.why
+        await database.put("releases/stable/rollout", b'{"number": 2, "share": 1.0}', expect=None)
+        assert await machine.read() == 2
+
+
+async def test_opening_a_stage_wakes_the_machines_that_wait(open_store: OpenStore, tmp_path: Path) -> None:
+    async with open_store() as database:
+        await publish(database, release(1), {})
+        machine = Machine(database, tmp_path / "m", 1)
+        machine.report(1, Phase.CONVERGED)
+        await publish(database, release(2, stages=["0%", "100%"]), {})
+        async with asyncio.timeout(30), aclosing(machine.source.changes()) as changes:
+            async for _ in changes:
+                if await machine.read() == 2:
+                    break
+                await database.put("releases/stable/rollout", b'{"number": 2, "share": 1.0}', expect=None)
+
+
+async def test_reports_and_slots_do_not_wake_machines_that_watch_releases(
+    open_store: OpenStore, tmp_path: Path
+) -> None:
+    async with open_store() as database:
+        await publish(database, release(1), {})
+        machine = Machine(database, tmp_path / "m", 1)
+        await machine.read()
+        async with aclosing(machine.source.changes()) as changes:
+            await anext(changes)
+            woken = asyncio.ensure_future(anext(changes))
+            for number in range(20):
+                await database.put(f"status/{number}", b"{}", expect=None)
+                await database.put(f"locks/stable/{number}", b"{}", expect=None)
+            await asyncio.sleep(0.3)
+            assert not woken.done()
+            await publish(database, release(2), {})
+            await asyncio.wait_for(woken, 30)
