@@ -35,15 +35,14 @@ from pathlib import Path
 from typing import Protocol
 
 from ordain.agent.apply.connectivity_guard import ConnectivityGuard
-from ordain.agent.apply.evaluate import Baseline, baseline, bystanders, judge
 from ordain.agent.apply.generation_writer import GenerationWriter
 from ordain.agent.apply.generator_repair import GeneratorRepair
-from ordain.agent.apply.jobs import Done, act
+from ordain.agent.apply.jobs import JobResult, run_jobs
 from ordain.agent.apply.observe import Observer
-from ordain.agent.apply.place_files import Files, unheard, without
+from ordain.agent.apply.place_files import LiveFiles, failed_before_jobs, without_units
 from ordain.agent.apply.protected_units import remember_session
 from ordain.agent.apply.trial import Trials
-from ordain.agent.apply.verdicts import unloadable
+from ordain.agent.apply.verdicts import Baseline, baseline, bystanders, judge_jobs, unloadable
 from ordain.agent.errors import DamagedGeneration, ShuttingDown
 from ordain.agent.model import Applied, Generation, Job, Observed, Outcome, Plan, UnitState, UnitVerdict, Verb, to_json
 from ordain.agent.plan.diff import placed_units
@@ -175,7 +174,7 @@ class ApplySteps:
         self._observer = observer
         self._guard = guard
         self._repair = repair
-        self._files = Files(systemd, root)
+        self._files = LiveFiles(systemd, root)
         self.listener: ApplyListener | None = None
 
     async def start(self, planned: PlannedApply) -> Outcome:
@@ -216,7 +215,7 @@ class ApplySteps:
         self._reject(entry.failed)
         observed = await self._observer.for_plan(bad, last, caller=caller)
         steps = rollback_plan(plan(bad, last, observed), last, observed, entry.running)
-        if unheard(entry.failed.verdicts):  # no process has the new definitions, so none needs the old ones again
+        if failed_before_jobs(entry.failed.verdicts):  # then no process has the new definitions
             steps = replace(steps, jobs=tuple(job for job in steps.jobs if job.verb is Verb.START))
         back = replace(entry, phase=ApplyPhase.STOP, number=last.number, plan=steps, invocations={})
         outcome = await self._carry_out(back, last, observed, caller)
@@ -268,13 +267,13 @@ class ApplySteps:
             progress.judged([*missing, *wrong]),
             states=states,
             invocations={unit: state.invocation_id for unit, state in states.items()},
-            jobs=without(progress.plan.jobs, {verdict.unit for verdict in wrong}),
+            jobs=without_units(progress.plan.jobs, {verdict.unit for verdict in wrong}),
         )
 
     async def _place_files(self, progress: Progress) -> Progress:
         old = self._store.known(progress.plan.from_hash)
-        wrong = await self._files.make_real(old, progress.new, progress.plan, back=progress.rolls_back)
-        jobs = without(progress.jobs, {verdict.unit for verdict in wrong})
+        wrong = await self._files.apply(old, progress.new, progress.plan, rolls_back=progress.rolls_back)
+        jobs = without_units(progress.jobs, {verdict.unit for verdict in wrong})
         return replace(progress.judged(wrong), jobs=jobs)
 
     async def _act(self, progress: Progress) -> Progress:
@@ -363,11 +362,12 @@ class ApplySteps:
         if not jobs and not progress.done_before:
             return []
         await self._require_no_shutdown()
-        done = (*await act(self._systemd, jobs, progress.observed), *(Done(job=job) for job in progress.done_before))
+        results = await run_jobs(self._systemd, jobs, progress.observed)
+        done_before = tuple(JobResult(job=job) for job in progress.done_before)
         await self._require_no_shutdown()  # a job that a shutdown cancels is nobody's failure, and proves nothing
-        verdicts = await judge(
+        verdicts = await judge_jobs(
             self._systemd,
-            done,
+            (*results, *done_before),
             generation=progress.new,
             before=progress.baseline,
             invocations=progress.invocations,

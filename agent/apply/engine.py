@@ -33,9 +33,9 @@ Units = frozenset[str]
 NO_UNITS: Units = frozenset()
 NOT_CONFIRMED = "was not confirmed before the machine went down"
 BUSY_SEC = 10.0
-"""How long an apply that somebody asked for waits until another one has ended."""
+"""An apply that somebody asked for waits this long until another one has ended."""
 RESUME_SEC = 60.0
-"""How long the agent waits for the lock when it starts."""
+"""When the agent starts, it waits this long for the lock."""
 
 
 def accept_any(old: Generation, new: Generation) -> None:

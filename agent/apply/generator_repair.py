@@ -1,33 +1,42 @@
-"""What the generator should have placed and did not, and what of it PID 1 reads otherwise; effect."""
+"""Checks that the generator has placed a generation and that PID 1 reads it, and repairs what can be repaired.
+
+after every reload, by whomever:  missing files ──▶ run the generator again
+                                  files of an administrator in place of ours ──▶ condition
+"""
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ordain.agent.apply.admin_overrides import ADMINISTRATOR_DIRECTORIES
-from ordain.agent.apply.jobs import act
+from ordain.agent.apply.jobs import run_jobs
 from ordain.agent.apply.observe import look
-from ordain.agent.apply.verdicts import missing, overridden
-from ordain.agent.model import Generation, Job, UnitVerdict, Verb
+from ordain.agent.model import Generation, Job, UnitState, UnitVerdict, Verb
+from ordain.agent.plan.explain import DIRECTORIES as PLACES
 from ordain.agent.state.boot_record import boot_id
 from ordain.agent.state.holds import with_machine_holds
 from ordain.agent.state.store import Store
 from ordain.agent.status import StatusCondition
 from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
-from ordain.transforms.artifacts import UnitFile
+from ordain.transforms.artifacts import PlacedFile, UnitFile, UnitLink
 from ordain.transforms.machine import rootfs
 from ordain.transforms.model import Wanted
 from ordain.transforms.systemd.unit_name import is_template, template_of
 
+DIRECTORIES = {kind.rstrip("/"): path.strip("/") for path, kind in PLACES.items()}
+"""The directories of the generator below the root, by the first part of an artifact's path."""
 SLOW_SEC = 5.0
 """A reload of the manager that takes longer is reported."""
 LOCK_SEC = 60.0
-"""How long a repair waits until an apply has ended."""
-BEFORE = (*ADMINISTRATOR_DIRECTORIES, "run/systemd/generator.early")
-PLACED = frozenset({"fragment_path", "drop_in_paths"})
+"""A repair waits this long until an apply has ended."""
+BEFORE_OURS = (*ADMINISTRATOR_DIRECTORIES, "run/systemd/generator.early")
+"""Directories in which PID 1 looks for unit files before it looks in that of the generator."""
+READ_FROM = frozenset({"fragment_path", "drop_in_paths"})
+"""The properties that tell which files PID 1 has read."""
 
 
 class GeneratorRepair:
@@ -108,11 +117,11 @@ class GeneratorRepair:
             return self._store.applied()
 
     async def look_for_others(self, generation: Generation) -> None:
-        """See which file PID 1 reads, of the units that have another where it looks before ours."""
-        others = {name.removesuffix(".d") for directory in BEFORE for name in rootfs.names(self._root, directory)}
+        """Update ``overridden``: only units that have a file in a directory before ours need to be asked about."""
+        others = {name.removesuffix(".d") for directory in BEFORE_OURS for name in rootfs.names(self._root, directory)}
         units = {_unit_of(a.path) for a in generation.artifacts if isinstance(a, UnitFile)}
         units = {unit for unit in units if {unit, template_of(unit)} & others and not is_template(unit)}
-        states = await self._systemd.inspect(units, PLACED)
+        states = await self._systemd.inspect(units, READ_FROM)
         self.overridden = tuple(
             StatusCondition(code="Overridden", what=f"{unit}: {what}", item=unit)
             for unit, what in overridden(generation, states)
@@ -122,13 +131,57 @@ class GeneratorRepair:
         timers = [m for m in generation.members if m.unit.endswith(".timer") and m.wanted is Wanted.RUNNING]
         observed = await look(self._systemd, [member.unit for member in timers])
         jobs: Sequence[Job] = [
-            Job(unit=member.unit, verb=Verb.START, reason="lost its unit in a failed run", item=member.item)
+            Job(unit=member.unit, verb=Verb.START, reason="lost its unit when the generator failed", item=member.item)
             for member in timers
             if observed.unit(member.unit).active_state == "failed"
         ]
-        await act(self._systemd, jobs, observed)
+        await run_jobs(self._systemd, jobs, observed)
 
 
 def _unit_of(path: str) -> str:
-    """The unit an artifact is for: ``normal/web.service.d/00-ordain.conf`` → ``web.service``."""
+    """Return the unit of an artifact: ``normal/web.service.d/00-ordain.conf`` → ``web.service``."""
     return path.split("/")[1].removesuffix(".d")
+
+
+def missing(generation: Generation, root: Path) -> tuple[str, ...]:
+    """Return the paths of the artifacts that are missing in the generator's directories, or differ there."""
+    return tuple(_missing(generation, root))
+
+
+def _missing(generation: Generation, root: Path) -> Iterator[str]:
+    placed = {directory: os.fspath(root / path) for directory, path in DIRECTORIES.items()}
+    for artifact in generation.artifacts:
+        if isinstance(artifact, PlacedFile):
+            continue
+        directory, _, name = artifact.path.partition("/")
+        path = f"{placed[directory]}/{name}"
+        try:  # without pathlib, which takes three times as long: there are thousands of files after every reload
+            if isinstance(artifact, UnitLink):
+                same = os.readlink(path) == artifact.target  # noqa: PTH115
+            else:
+                with open(path, "rb") as file:  # noqa: PTH123
+                    same = file.read() == artifact.content.encode()
+        except OSError:
+            same = False
+        if not same:
+            yield artifact.path
+
+
+def overridden(generation: Generation, units: Mapping[str, UnitState]) -> Iterator[tuple[str, str]]:
+    """Yield each unit for which PID 1 has read another file than ours, and the reason.
+
+    ``units`` need ``load_state``, ``fragment_path`` and ``drop_in_paths``. A masked unit is left out, since the plan
+    reports it, and so is a template, since it has no state.
+    """
+    for artifact in generation.artifacts:
+        directory, _, name = artifact.path.partition("/")
+        folder, _, file = name.partition("/")
+        unit = folder.removesuffix(".d") if file else name
+        state = units.get(unit)
+        if not isinstance(artifact, UnitFile) or state is None or state.load_state != "loaded":
+            continue
+        path = f"/{DIRECTORIES[directory]}/{name}"
+        if file and path not in state.drop_in_paths:
+            yield unit, f"another drop-in with the name {file} replaces ours"
+        elif not file and state.fragment_path != path:
+            yield unit, f"{state.fragment_path} replaces our unit file"

@@ -1,8 +1,9 @@
-"""Whether a service works, asked from outside: connect, fetch, run, look for its name; effect.
+"""Health checks: a service is asked from outside whether it works.
 
-    Health ─ asked again and again ─▶ "" (it works), or what is wrong in words
+    HealthCheck ──asked again and again──▶ "" (it works), or the complaint in words
 
-notify is systemd's own: a start is not done before it.
+The probes are a TCP connection, an HTTP request, a connection to a UNIX socket, a command, and the owner of a bus name.
+The probe ``notify`` is not here: with it, systemd itself does not finish the start before the service is ready.
 """
 
 from __future__ import annotations
@@ -19,23 +20,23 @@ from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.model import HealthCheck
 
 FIRST_SEC, MOST_SEC = 0.25, 2.0
-"""How long to wait after the first try, and after the latest: each wait is half as long again as the one before."""
+"""The pause after the first try, and the longest pause; each pause is 1.5 times as long as the one before."""
 LEAST_SEC = 1.0
-"""What a single try may take, however near the end is."""
+"""Every try may take this long, even if the deadline comes sooner."""
 LONGEST_SEC = 900.0
-"""However long the documents say."""
+"""No check takes longer, whatever the documents say."""
 PROBE = "ordain-probe-{unit}"
-"""The transient unit that a command runs in."""
+"""The transient unit in which a command runs."""
 
 
-async def ask(systemd: Systemd, unit: str, health: HealthCheck) -> str:
-    """Ask until ``unit`` works and has done so for long enough; "" then, else what is wrong."""
+async def probe(systemd: Systemd, unit: str, health: HealthCheck) -> str:
+    """Ask until ``unit`` works and has worked for its settle time; return "", or the complaint at the deadline."""
     clock = asyncio.get_running_loop().time
     end = clock() + min(health.within_usec / 1e6, LONGEST_SEC)
     pause = FIRST_SEC
     while wrong := await _try(systemd, unit, health, end - clock()):
         if clock() >= end:
-            return f"does not work within {_seconds(health.within_usec)}: {wrong}"
+            return f"did not work within {_seconds(health.within_usec)}: {wrong}"
         await asyncio.sleep(min(pause, max(0.0, end - clock())))
         pause = min(1.5 * pause, MOST_SEC)
     end = clock() + min(health.settle_usec / 1e6, LONGEST_SEC)
@@ -44,16 +45,16 @@ async def ask(systemd: Systemd, unit: str, health: HealthCheck) -> str:
         await asyncio.sleep(min(pause, left))
         pause = min(1.5 * pause, MOST_SEC)
         if wrong := await _try(systemd, unit, health, LEAST_SEC):
-            return f"worked, and within {_seconds(health.settle_usec)} no more: {wrong}"
+            return f"worked, but stopped working within {_seconds(health.settle_usec)}: {wrong}"
     return ""
 
 
 async def _try(systemd: Systemd, unit: str, health: HealthCheck, left_sec: float) -> str:
-    """One try; "" if it succeeds."""
-    patience = max(left_sec, LEAST_SEC)
+    """Try once; return "" if it succeeds, else the complaint."""
+    longest_sec = max(left_sec, LEAST_SEC)
     target = health.target[0]
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(longest_sec):
             match health.probe:
                 case "tcp":
                     return await _tcp(target)
@@ -65,11 +66,11 @@ async def _try(systemd: Systemd, unit: str, health: HealthCheck, left_sec: float
                     owned = await systemd.bus.call(DBUS, DBUS_PATH, DBUS, "NameHasOwner", "s", target)
                     return "" if owned else f"{target} has no owner on the bus"
                 case _:
-                    return await _command(systemd, unit, health.target, patience)
+                    return await _command(systemd, unit, health.target, longest_sec)
     except TimeoutError:
         return f"{target}: no answer"
     except (OSError, ValueError, EOFError) as error:
-        return f"{target}: {_said(error)}"
+        return f"{target}: {_reason(error)}"
     except Unavailable as failure:
         return str(failure)
 
@@ -82,15 +83,15 @@ async def _tcp(target: str) -> str:
 
 
 def _local(host: str) -> str:
-    """Where to connect for an address that a server binds to."""
+    """Return the address to connect to, for an address that a server binds to."""
     return {"": "127.0.0.1", "*": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
 async def _http(target: str) -> str:
-    """A status below 400 is well. Certificates are verified: what no client trusts does not work."""
+    """Fetch the URL: a status below 400 is good. Certificates are verified, as a client would do."""
     url = urlsplit(target)
     if url.scheme not in ("http", "https") or not url.hostname:
-        return f"{target} is no http or https URL"
+        return f"{target} is not an http or https URL"
     port = url.port or {"http": 80, "https": 443}[url.scheme]
     reader, writer = await asyncio.open_connection(_local(url.hostname), port, ssl=url.scheme == "https" or None)
     try:
@@ -109,7 +110,7 @@ async def _http(target: str) -> str:
 
 
 async def _unix(target: str) -> str:
-    """Whether someone listens, on a socket of whatever type."""
+    """Connect to a socket of any type."""
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET):
         with socket.socket(socket.AF_UNIX, kind) as connection:
             connection.setblocking(False)
@@ -120,28 +121,30 @@ async def _unix(target: str) -> str:
                     continue
                 raise
             return ""
-    return f"{target} is no socket that one connects to"
+    return f"{target} is not a socket that accepts connections"
 
 
-async def _command(systemd: Systemd, unit: str, words: tuple[str, ...], patience_sec: float) -> str:
-    """Run a command with the user of ``unit``, by PID 1: the agent itself may neither change its user nor would it
-    see what the service sees."""
+async def _command(systemd: Systemd, unit: str, words: tuple[str, ...], longest_sec: float) -> str:
+    """Have PID 1 run a command with the user of ``unit``.
+
+    The agent cannot do so itself: it may not change its user, and it does not see the files that the service sees.
+    """
     user, group, dynamic = [await systemd.property(unit, name) for name in ("User", "Group", "DynamicUser")]
-    probe = PROBE.format(unit=unit)
+    probe_unit = PROBE.format(unit=unit)
     properties = {
-        "Description": Variant("s", f"Does {unit} Work?"),
+        "Description": Variant("s", f"Health Check of {unit}"),
         "Type": Variant("s", "oneshot"),
         "CollectMode": Variant("s", "inactive-or-failed"),
         "ExecStart": Variant("a(sasb)", [(words[0], list(words), False)]),
-        "TimeoutStartUSec": Variant("t", int(patience_sec * 1e6)),
+        "TimeoutStartUSec": Variant("t", int(longest_sec * 1e6)),
         "DynamicUser": Variant("b", dynamic),
     }
     properties |= {name: Variant("s", value) for name, value in (("User", user), ("Group", group)) if value}
-    result = await systemd.wait(await systemd.queue_transient(probe, properties), patience_sec + LEAST_SEC)
-    return "" if result == "done" else f"{words[0]}: {result or 'lost'} (journalctl -u {probe} tells more)"
+    result = await systemd.wait(await systemd.queue_transient(probe_unit, properties), longest_sec + LEAST_SEC)
+    return "" if result == "done" else f"{words[0]}: {result or 'lost'} (see journalctl -u {probe_unit})"
 
 
-def _said(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     code = getattr(error, "errno", None)
     return os.strerror(code) if isinstance(code, int) and code > 0 else str(error) or type(error).__name__
 

@@ -1,4 +1,4 @@
-"""Jobs → PID 1 → what became of each."""
+"""Jobs for PID 1, and the result of each."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ from ordain.transforms.systemd.unit_name import TRIGGER_SUFFIXES
 
 INFINITE_USEC = 2**64 - 1
 LONGEST_SEC = 900.0
-"""How long any job is waited for; PID 1 goes on with it."""
+"""No job is waited for longer than this; PID 1 continues with it."""
 GRACE_SEC = 10.0
-"""On top of a unit's own timeout: it counts from when the job runs, we count from when it is queued."""
+"""Added to a unit's own timeout, which starts when its job runs; ours starts when the job is queued."""
 DEFAULT_SEC = 90.0
+"""For a unit whose timeout is not known: PID 1's own default (systemd-system.conf(5), DefaultTimeoutStartSec=)."""
 AT_ONCE = 64
-"""Jobs that are queued without waiting for each other's answers; `bus_dbus_next.IN_FLIGHT` calls, and no more."""
+"""So many jobs are queued before the first answer is read; not more than `bus_dbus_next.IN_FLIGHT`."""
 POLL_SEC = 0.1
-"""How often to look whether someone else's job is done: its end is told under a path we do not know."""
+"""The interval for asking if somebody else's job has ended: PID 1 announces that by a path that we do not know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """How one job ended: ``result`` as systemd spells it, "" if that is not known.
+class JobResult:
+    """The end of one job: ``result`` as systemd spells it, "" if that is not known.
 
-    ``refused`` is PID 1's answer to a job it did not queue; ``taken_by`` the type of someone else's job that took the
-    place of ours, such as ``stop``.
+    ``refused`` is PID 1's answer to a job that it did not queue. ``taken_by`` is the type of somebody else's job that
+    replaced ours, such as ``stop``.
     """
 
     job: Job
@@ -38,26 +39,28 @@ class Done:
     taken_by: str = ""
 
 
-async def act(systemd: Systemd, jobs: Sequence[Job], observed: Observed) -> tuple[Done, ...]:
-    """Queue all jobs, then wait for all of them.
+async def run_jobs(systemd: Systemd, jobs: Sequence[Job], observed: Observed) -> tuple[JobResult, ...]:
+    """Queue all jobs, wait for all of them, and return their results.
 
-    Queued together, PID 1 orders them among themselves by After= and Before=; one at a time it could not. It runs no
-    job while there are calls to be read (manager.c: the run queue's event source is idle), so they are sent in a row,
-    behind one that takes it a while.
-    A restart does not run against the start limit that a failed predecessor used up, nor does what a started socket
-    starts in its turn (257 keeps the count over a reload). Of what is stopped no failure is left: PID 1 would keep it
-    among the failed units, also without a definition.
+    PID 1 orders jobs by After= and Before= only among those that are queued. It runs no job while there are calls to
+    be read (manager.c: the event source of the run queue is idle), so the calls are sent in a row, behind one that
+    keeps it busy for a while.
+
+    The start limit that a failed process used up must not stop a restart, nor a service that a started socket starts
+    in its turn (257 keeps the count over a reload), so it is cleared before. A stopped unit must not stay in the list
+    of failed units, where PID 1 would keep it even without a definition, so its failure is cleared after.
     """
-    done = await _all(systemd, jobs, patience(jobs, observed))
-    lost = [each for each in done if each.result == "canceled" and each.job.verb is not Verb.STOP]
-    once_more = [each.job for each in lost if await _still_old(systemd, each.job.unit, observed)]
-    if not once_more:
-        return done
-    known = {each.job.unit: each for each in await _all(systemd, once_more, patience(once_more, observed))}
-    return tuple(known.get(each.job.unit, each) for each in done)
+    results = await _queue_and_wait(systemd, jobs, timeout_sec(jobs, observed))
+    canceled = [result for result in results if result.result == "canceled" and result.job.verb is not Verb.STOP]
+    again = [result.job for result in canceled if await _still_old(systemd, result.job.unit, observed)]
+    if not again:
+        return results
+    repeated = await _queue_and_wait(systemd, again, timeout_sec(again, observed))
+    by_unit = {result.job.unit: result for result in repeated}
+    return tuple(by_unit.get(result.job.unit, result) for result in results)
 
 
-async def _all(systemd: Systemd, jobs: Sequence[Job], timeout_sec: float) -> tuple[Done, ...]:
+async def _queue_and_wait(systemd: Systemd, jobs: Sequence[Job], longest_sec: float) -> tuple[JobResult, ...]:
     await pipelined((_clear(systemd, job) for job in jobs), AT_ONCE)
     occupied = asyncio.ensure_future(systemd.occupy() if len(jobs) > 1 else asyncio.sleep(0))
     queued = await pipelined((_queue(systemd, job) for job in jobs), AT_ONCE)
@@ -65,7 +68,7 @@ async def _all(systemd: Systemd, jobs: Sequence[Job], timeout_sec: float) -> tup
     return tuple(
         await asyncio.gather(
             *(
-                _end(systemd, job, path, timeout_sec) if isinstance(path, str) else _refused(job, path)
+                _end(systemd, job, path, longest_sec) if isinstance(path, str) else _refused(job, path)
                 for job, path in zip(jobs, queued, strict=True)
             )
         )
@@ -73,12 +76,12 @@ async def _all(systemd: Systemd, jobs: Sequence[Job], timeout_sec: float) -> tup
 
 
 async def _still_old(systemd: Systemd, unit: str, observed: Observed) -> bool:
-    """Whether the job that took the place of ours left the unit running as it was; waits for that job.
+    """Wait for the job that replaced ours; return whether it left the unit running as it was.
 
-    What someone stopped is theirs to start, and what they started has the new definition.
+    If somebody stopped the unit, they start it again; if they started it, its process has the new definition.
     """
-    longest = patience([Job(unit=unit, verb=Verb.RESTART, reason="")], observed)
-    for _ in range(int(longest / POLL_SEC)):
+    longest_sec = timeout_sec([Job(unit=unit, verb=Verb.RESTART, reason="")], observed)
+    for _ in range(int(longest_sec / POLL_SEC)):
         if not await systemd.job_type(unit):
             break
         await asyncio.sleep(POLL_SEC)
@@ -89,7 +92,7 @@ async def _still_old(systemd: Systemd, unit: str, observed: Observed) -> bool:
 
 async def _clear(systemd: Systemd, job: Job) -> None:
     if job.verb in (Verb.START, Verb.RESTART):
-        with contextlib.suppress(BusError):  # PID 1 forgets a unit that does nothing, and has nothing to clear
+        with contextlib.suppress(BusError):  # PID 1 forgets an idle unit, and then there is nothing to clear
             await systemd.reset_failed(job.unit)
     if job.verb is Verb.START and job.unit.endswith(TRIGGER_SUFFIXES):
         with contextlib.suppress(BusError):
@@ -104,25 +107,25 @@ async def _queue(systemd: Systemd, job: Job) -> str | BusError:
         return error
 
 
-async def _end(systemd: Systemd, job: Job, path: str, timeout_sec: float) -> Done:
-    result = await systemd.wait(path, timeout_sec)
+async def _end(systemd: Systemd, job: Job, path: str, longest_sec: float) -> JobResult:
+    result = await systemd.wait(path, longest_sec)
     taken_by = await systemd.job_type(job.unit) if result == "canceled" else ""
     if job.verb is Verb.STOP:
-        with contextlib.suppress(BusError):  # it is gone already
+        with contextlib.suppress(BusError):  # PID 1 has forgotten the unit already
             await systemd.reset_failed(job.unit)
-    return Done(job=job, result=result, taken_by=taken_by)
+    return JobResult(job=job, result=result, taken_by=taken_by)
 
 
-async def _refused(job: Job, error: BusError) -> Done:
-    return Done(job=job, refused=str(error))
+async def _refused(job: Job, error: BusError) -> JobResult:
+    return JobResult(job=job, refused=str(error))
 
 
-def patience(jobs: Sequence[Job], observed: Observed) -> float:
-    """Seconds to wait for jobs that may have to wait for each other: the sum of the units' own timeouts."""
-    return min(LONGEST_SEC, GRACE_SEC + sum(_timeout_sec(job, observed) for job in jobs))
+def timeout_sec(jobs: Sequence[Job], observed: Observed) -> float:
+    """Return the seconds to wait for ``jobs``: the sum of the units' own timeouts, as one may wait for another."""
+    return min(LONGEST_SEC, GRACE_SEC + sum(_unit_timeout_sec(job, observed) for job in jobs))
 
 
-def _timeout_sec(job: Job, observed: Observed) -> float:
+def _unit_timeout_sec(job: Job, observed: Observed) -> float:
     state = observed.unit(job.unit)
     stop, start = (
         DEFAULT_SEC if usec == 0 else LONGEST_SEC if usec == INFINITE_USEC else usec / 1_000_000

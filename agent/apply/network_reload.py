@@ -1,8 +1,8 @@
-"""Has the programs that bring the network up read what changed, and touches no other link; effect.
+"""Has the programs that bring the network up read their changed files, without touching other links.
 
-None of them is restarted: systemd-networkd reads its files again and configures anew the links whose file is another
-one, as do NetworkManager with the connections and ifupdown with the interfaces that are named. One that does not run
-reads all when it starts, as at boot.
+None of these programs is restarted. systemd-networkd reads its files again and configures those links anew whose file
+has changed; NetworkManager does so with connections, ifupdown with the interfaces that it is told. A program that does
+not run reads everything when it starts, as at boot.
 """
 
 from __future__ import annotations
@@ -20,98 +20,99 @@ from ordain.agent.system.bus import BusError
 from ordain.agent.system.systemd1 import Systemd
 from ordain.agent.system.transient_units import run
 
-NETWORKD, MANAGER, IFUPDOWN, UDEV = (
+NETWORKD, NETWORK_MANAGER, IFUPDOWN, UDEV = (
     *("systemd-networkd.service", "NetworkManager.service", "networking.service", "systemd-udevd.service"),
 )
 NAME, PATH = "org.freedesktop.network1", "/org/freedesktop/network1"
 COMMANDS = "ordain-network.service"
-SAID, STANZAS = "run/ordain/network/said", "run/ordain/network/interfaces"
+COMMANDS_OUTPUT, OLD_STANZAS = "run/ordain/network/said", "run/ordain/network/interfaces"
 COMMANDS_SEC = 120.0
 SETTLE_SEC = 10.0
-"""How long networkd may take to configure a link; DHCP without a server takes for ever."""
+"""networkd may take this long to configure a link; DHCP without a server never ends."""
 POLL_SEC = 0.1
 RESULT = "not-configured"
 Links = Sequence[Mapping[str, Any]]
 _BUSY = frozenset({"pending", "initialized", "configuring"})
 
 
-class Networking:
-    """The network of the machine below ``root``."""
+class NetworkReload:
+    """Changes the network of the machine below ``root``."""
 
     def __init__(self, systemd: Systemd, root: Path) -> None:
         self._systemd, self._root = systemd, root
 
-    async def change(self, change: NetworkChange) -> list[UnitVerdict]:
-        """Make ``change`` real; a verdict for each program that could not."""
-        states = await self._systemd.list_units((NETWORKD, MANAGER, IFUPDOWN, UDEV))
-        runs = {unit for unit, state in states.items() if state.running}
+    async def apply(self, change: NetworkChange) -> list[UnitVerdict]:
+        """Have ``change`` take effect; return a verdict for each program that failed."""
+        states = await self._systemd.list_units((NETWORKD, NETWORK_MANAGER, IFUPDOWN, UDEV))
+        running = {unit for unit, state in states.items() if state.running}
         wrong: list[UnitVerdict] = []
-        commands = list(self._commands(change, runs))
-        if commands:
-            said = await run(
+        if commands := self._commands(change, running):
+            message = await run(
                 self._systemd,
                 COMMANDS,
                 "Network of the Documents",
                 commands,
-                said=self._root / SAID,
+                said=self._root / COMMANDS_OUTPUT,
                 seconds=COMMANDS_SEC,
             )
-            wrong += [_failed(COMMANDS, said)] if said else []
-        if change.networkd and NETWORKD in runs:
+            wrong += [_failed(COMMANDS, message)] if message else []
+        if change.networkd and NETWORKD in running:
             try:
-                await self._networkd(change)
+                await self._reload_networkd(change)
             except (BusError, ValueError) as error:
                 wrong.append(_failed(NETWORKD, str(error)))
-        (self._root / STANZAS).unlink(missing_ok=True)
+        (self._root / OLD_STANZAS).unlink(missing_ok=True)
         return wrong
 
-    def _commands(self, change: NetworkChange, runs: Collection[str]) -> list[tuple[str, ...]]:
-        found: list[tuple[str, ...]] = []
-        if change.links and UDEV in runs:
-            found.append(("udevadm", "control", "--reload"))
-            found.append(("-udevadm", "trigger", "--action=add", "--subsystem-match=net"))
-            found.append(("-udevadm", "settle", "--timeout=10"))
-        if NETWORKD in runs:
-            found += [("-networkctl", "delete", name) for name in change.dropped]
-            # A file that is no newer keeps naming the device that is gone (network_reload of networkd-network.c).
-            found += [("touch", path) for path in change.around]
-        if MANAGER in runs and (change.profiles or change.forgotten):
-            found += [("-nmcli", "connection", "down", "uuid", uuid) for uuid in change.forgotten]
-            found.append(("nmcli", "connection", "reload"))
-            found += [("-nmcli", "--wait", "20", "connection", "up", "filename", path) for path in change.profiles]
-        if IFUPDOWN in runs and change.down:
-            folder = (self._root / STANZAS).parent
+    def _commands(self, change: NetworkChange, running: Collection[str]) -> list[tuple[str, ...]]:
+        """Return the commands for the programs in ``running``; those that begin with ``-`` may fail."""
+        commands: list[tuple[str, ...]] = []
+        if change.links and UDEV in running:
+            commands.append(("udevadm", "control", "--reload"))
+            commands.append(("-udevadm", "trigger", "--action=add", "--subsystem-match=net"))
+            commands.append(("-udevadm", "settle", "--timeout=10"))
+        if NETWORKD in running:
+            commands += [("-networkctl", "delete", name) for name in change.dropped]
+            # networkd would keep a link on the deleted device unless its file is newer (networkd-network.c,
+            # network_reload).
+            commands += [("touch", path) for path in change.around]
+        if NETWORK_MANAGER in running and (change.profiles or change.forgotten):
+            commands += [("-nmcli", "connection", "down", "uuid", uuid) for uuid in change.forgotten]
+            commands.append(("nmcli", "connection", "reload"))
+            commands += [("-nmcli", "--wait", "20", "connection", "up", "filename", p) for p in change.profiles]
+        if IFUPDOWN in running and change.down:
+            folder = (self._root / OLD_STANZAS).parent
             atomic_files.make_folder(folder)
-            atomic_files.replace(self._root / STANZAS, change.stanzas.encode())
-            found.append(("-ifdown", "--force", f"--interfaces=/{STANZAS}", *change.down))
-        if IFUPDOWN in runs and change.up:
-            found.append(("ifup", "--force", *change.up))
-        return found
+            atomic_files.replace(self._root / OLD_STANZAS, change.stanzas.encode())
+            commands.append(("-ifdown", "--force", f"--interfaces=/{OLD_STANZAS}", *change.down))
+        if IFUPDOWN in running and change.up:
+            commands.append(("ifup", "--force", *change.up))
+        return commands
 
-    async def _networkd(self, change: NetworkChange) -> None:
-        """Have systemd-networkd read its files, and wait until it has done what they say."""
-        gone = frozenset(change.dropped)
-        await self._until(lambda links: gone.isdisjoint(link["Name"] for link in links))
+    async def _reload_networkd(self, change: NetworkChange) -> None:
+        """Have systemd-networkd read its files, and wait until it has configured the links."""
+        dropped = frozenset(change.dropped)
+        await self._wait_until(lambda links: dropped.isdisjoint(link["Name"] for link in links))
         await self._call("Reload")
-        for link in await self._links():  # those that failed for want of the device are left so by a reload
+        for link in await self._links():  # a reload leaves links alone that failed because their device was missing
             if link.get("NetworkFile") in change.around:
                 await self._call("ReconfigureLink", "i", link["Index"])
-        await self._until(lambda links: not any(link.get("AdministrativeState") in _BUSY for link in links))
+        await self._wait_until(lambda links: not any(link.get("AdministrativeState") in _BUSY for link in links))
 
-    async def _until(self, holds: Callable[[Links], bool]) -> None:
+    async def _wait_until(self, holds: Callable[[Links], bool]) -> None:
         for _ in range(int(SETTLE_SEC / POLL_SEC)):
             if holds(await self._links()):
                 return
             await asyncio.sleep(POLL_SEC)
 
     async def _links(self) -> Links:
-        """What networkd knows of each link (`networkctl --json=short`)."""
-        said = json.loads(await self._call("Describe"))
-        return list(said.get("Interfaces", ()))
+        """Return networkd's description of each link (`networkctl --json=short`)."""
+        description = json.loads(await self._call("Describe"))
+        return list(description.get("Interfaces", ()))
 
     async def _call(self, member: str, signature: str = "", *body: Any) -> Any:
         return await self._systemd.bus.call(NAME, PATH, f"{NAME}.Manager", member, signature, *body)
 
 
 def _failed(unit: str, what: str) -> UnitVerdict:
-    return UnitVerdict(unit=unit, ok=False, what=f"cannot bring the network up: {what}", result=RESULT, blamed=True)
+    return UnitVerdict(unit=unit, ok=False, what=f"could not change the network: {what}", result=RESULT, blamed=True)

@@ -1,23 +1,26 @@
-"""Files of the documents, placed by the units that place them at boot too, and checked by who reads them; effect.
+"""Files of the documents: placed, taken up by the programs that run, and checked by the services that read them.
 
-The agent itself can write none of them (ordain-agent.service).
+    Generation, Plan ──place──▶ files ──▶ time zone, locale, network of the running system ──check──▶ UnitVerdict
 
-    new generation, chosen ─place▶ files, or what is wrong ─check▶ what a service says of them
+At boot and in an apply, the same units place them; the agent itself may write none of them (ordain-agent.service). The
+settings of the host are files, too. While the system runs, PID 1 passes the locale on to what it starts from now on,
+and timedated tells the kernel about the time zone; the host name and the keymap have units that read their files again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from ordain.agent.apply import host_settings
-from ordain.agent.apply.jobs import act
-from ordain.agent.apply.network_reload import Networking
+from ordain.agent.apply.jobs import run_jobs
+from ordain.agent.apply.network_reload import NetworkReload
 from ordain.agent.apply.verdicts import NOT_LOADED
 from ordain.agent.model import Generation, Job, Observed, Plan, UnitVerdict, Verb
 from ordain.agent.plan.network_changes import network_change
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.bus import BusError
+from ordain.agent.system.systemd1 import MANAGER, NAME, PATH, Systemd
 from ordain.agent.system.transient_units import run
 from ordain.generator.files import REPORTS
 from ordain.transforms.artifacts import PlacedFile
@@ -25,106 +28,122 @@ from ordain.transforms.model import Member
 
 REMOTE = "ordain-files-remote.service"
 UNITS = ("ordain-files-early.service", "ordain-users.service", "ordain-files.service")
-"""In the order in which PID 1 runs them, as they say themselves."""
+"""The units that place files, in the order in which PID 1 runs them."""
+TIMEDATE, TIMEDATE_PATH = "org.freedesktop.timedate1", "/org/freedesktop/timedate1"
 NOT_PLACED, CHECK_FAILED = "not-placed", "check-failed"
-"""Results of verdicts of this module: no job of the apply was queued."""
+"""The results of verdicts of this module: no job of the apply was queued."""
 CHECK = "ordain-check-{unit}"
-SAID = "run/ordain/check"
+CHECK_OUTPUT = "run/ordain/check"
 CHECK_SEC = 60.0
 
 
-class Files:
-    """The files below ``root``, on a machine whose PID 1 is ``systemd``."""
+class LiveFiles:
+    """Places files below ``root``, on a machine whose PID 1 is ``systemd``."""
 
     def __init__(self, systemd: Systemd, root: Path) -> None:
         self._systemd, self._root = systemd, root
-        self._networking = Networking(systemd, root)
+        self._network = NetworkReload(systemd, root)
 
-    async def make_real(self, old: Generation, new: Generation, plan: Plan, *, back: bool) -> list[UnitVerdict]:
-        """Place the files of ``plan``, have those of the network read and, but on the way ``back``, the others checked.
+    async def apply(self, old: Generation, new: Generation, plan: Plan, *, rolls_back: bool) -> list[UnitVerdict]:
+        """Place the files of ``plan``, have running programs take them up, and check them unless it ``rolls_back``.
 
-        What is wrong with them.
+        Return a verdict for each failure.
         """
         if not plan.files:
             return []
         mounts = [job for job in plan.jobs if job.verb is Verb.START and job.unit.endswith(".mount")]
-        await act(self._systemd, mounts, Observed())  # they may be what files are to lie on
-        wrong = await self.place(remote=_has_remote(old) or _has_remote(new))
-        await host_settings.tell(self._systemd, old, new)
+        await run_jobs(self._systemd, mounts, Observed())  # a file may lie on one of them
+        wrong = await self._place(remote=_has_remote(old) or _has_remote(new))
+        await apply_host_settings(self._systemd, old, new)
         if change := network_change(old, new):
-            wrong += await self._networking.change(change)
-        return wrong if wrong or back else await self.check(new, plan)
+            wrong += await self._network.apply(change)
+        return wrong if wrong or rolls_back else await self._check(new, plan)
 
-    async def place(self, *, remote: bool) -> list[UnitVerdict]:
-        """Place the files of the generation that the generator has chosen; a verdict for each that cannot be.
+    async def _place(self, *, remote: bool) -> list[UnitVerdict]:
+        """Run the units that place files; return a verdict for each file that they could not place.
 
-        One that could not be placed before either is no fault of this apply.
+        The apply is not to blame for a file that could not be placed before either.
         """
         before = self._problems()
         jobs = [Job(unit=unit, verb=Verb.RESTART, reason="files changed") for unit in (*UNITS, *(REMOTE,) * remote)]
-        done = await act(self._systemd, jobs, Observed())
+        results = await run_jobs(self._systemd, jobs, Observed())
         problems = self._problems()
-        found = [_misplaced(path, what, path not in before) for path, what in sorted(problems.items())]
-        for each in done:
-            if each.result != "done" and not problems:
-                what = each.refused or f"{each.result or 'was lost'} (journalctl -u {each.job.unit} tells more)"
-                found.append(_misplaced(each.job.unit, what, True))
-        return found
+        verdicts = [_not_placed(path, what, path not in before) for path, what in sorted(problems.items())]
+        for result in results:
+            if result.result != "done" and not problems:
+                unit = result.job.unit
+                what = result.refused or f"{result.result or 'was lost'} (see journalctl -u {unit})"
+                verdicts.append(_not_placed(unit, what, True))
+        return verdicts
 
-    async def check(self, new: Generation, plan: Plan) -> list[UnitVerdict]:
-        """Have each service look at its files before it hears of them; a verdict for each that finds fault.
+    async def _check(self, new: Generation, plan: Plan) -> list[UnitVerdict]:
+        """Have services check their files before they read them; return a verdict for each check that failed.
 
-        Asked are those that get a job, and those whose files change: the next start of theirs is nobody's to check.
+        A check runs for each unit that gets a job, and for each unit whose files change without one.
         """
-        asked = {job.unit for job in plan.jobs} | {change.unit for change in plan.changes if change.key[:1] == "/"}
-        members = [member for member in new.members if member.check and member.unit in asked]
+        affected = {job.unit for job in plan.jobs} | {change.unit for change in plan.changes if change.key[:1] == "/"}
+        members = [member for member in new.members if member.check and member.unit in affected]
         states = await self._systemd.list_units(member.unit for member in members)
-        there = [member for member in members if states[member.unit].load_state == "loaded"]
-        verdicts = [await self._check(member) for member in there]
+        verdicts = [await self._run_check(m) for m in members if states[m.unit].load_state == "loaded"]
         return [verdict for verdict in verdicts if not verdict.ok]
 
-    async def _check(self, member: Member) -> UnitVerdict:
+    async def _run_check(self, member: Member) -> UnitVerdict:
         wrong = await run(
             self._systemd,
             CHECK.format(unit=member.unit),
             f"Check of the Files of {member.unit}",
             member.check,
-            said=self._root / SAID / member.unit,
+            said=self._root / CHECK_OUTPUT / member.unit,
             seconds=CHECK_SEC,
         )
-        return (
-            _unchecked(member, wrong) if wrong else UnitVerdict(unit=member.unit, ok=True, what="finds its files good")
-        )
+        if not wrong:
+            return UnitVerdict(unit=member.unit, ok=True, what="its configuration check passed")
+        what = f"its configuration check failed: {wrong}"
+        return UnitVerdict(unit=member.unit, ok=False, what=what, result=CHECK_FAILED, blamed=True)
 
     def _problems(self) -> dict[str, str]:
-        """What the last runs could not place, by path."""
-        found: dict[str, str] = {}
+        """Return the files that the last runs of the units could not place, by path, with the reason."""
+        problems: dict[str, str] = {}
         for path in REPORTS.values():
-            try:
-                found |= json.loads((self._root / path).read_bytes())["problems"]
-            except (OSError, ValueError, KeyError, TypeError):
-                continue
-        return found
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                problems |= json.loads((self._root / path).read_bytes())["problems"]
+        return problems
 
 
-def unheard(verdicts: Iterable[UnitVerdict]) -> bool:
-    """Whether an apply came to an end before any unit heard of what is new."""
+async def apply_host_settings(systemd: Systemd, old: Generation, new: Generation) -> None:
+    """Bring a change of the time zone and of the locale into the running system.
+
+    A program that does not run now reads the files when it starts.
+    """
+    before, after = _host(old), _host(new)
+    with contextlib.suppress(BusError):
+        if (zone := after.get("timezone")) and zone != before.get("timezone"):
+            await systemd.bus.call(TIMEDATE, TIMEDATE_PATH, TIMEDATE, "SetTimezone", "sb", zone, False)
+    with contextlib.suppress(BusError):
+        if (locale := after.get("locale")) and locale != before.get("locale"):
+            await systemd.bus.call(NAME, PATH, MANAGER, "SetEnvironment", "as", [f"LANG={locale}"])
+        elif "locale" in before and not locale:
+            await systemd.bus.call(NAME, PATH, MANAGER, "UnsetEnvironment", "as", ["LANG"])
+
+
+def _host(generation: Generation) -> dict[str, str]:
+    host = generation.document.get("host", {})
+    return {key: value for key, value in host.items() if isinstance(value, str)}
+
+
+def failed_before_jobs(verdicts: Iterable[UnitVerdict]) -> bool:
+    """Return whether an apply failed before any unit got a job, so that no process has anything new."""
     return any(verdict.result in (NOT_PLACED, CHECK_FAILED, NOT_LOADED) and verdict.blamed for verdict in verdicts)
 
 
-def without(plan_jobs: Iterable[Job], units: Collection[str]) -> tuple[Job, ...]:
-    """The jobs but those of ``units``."""
-    return tuple(job for job in plan_jobs if job.unit not in units)
+def without_units(jobs: Iterable[Job], units: Collection[str]) -> tuple[Job, ...]:
+    """Return the jobs except those of ``units``."""
+    return tuple(job for job in jobs if job.unit not in units)
 
 
 def _has_remote(generation: Generation) -> bool:
     return any(isinstance(artifact, PlacedFile) and artifact.remote for artifact in generation.artifacts)
 
 
-def _misplaced(path: str, what: str, blamed: bool) -> UnitVerdict:
-    return UnitVerdict(unit=path, ok=False, what=f"is not placed: {what}", result=NOT_PLACED, blamed=blamed)
-
-
-def _unchecked(member: Member, said: str) -> UnitVerdict:
-    what = f"finds fault with its files: {said}"
-    return UnitVerdict(unit=member.unit, ok=False, what=what, result=CHECK_FAILED, blamed=True)
+def _not_placed(path: str, what: str, blamed: bool) -> UnitVerdict:
+    return UnitVerdict(unit=path, ok=False, what=f"could not be placed: {what}", result=NOT_PLACED, blamed=blamed)

@@ -26,9 +26,9 @@ from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
 
 PATIENCE_SEC = 10.0
-"""How long somebody who asks waits until an apply has ended."""
+"""A request of an administrator waits this long until an apply has ended."""
 RECOVER_SEC = 60.0
-"""How long the agent waits for the lock when it starts."""
+"""When the agent starts, it waits this long for the lock."""
 
 
 class Rollback:

@@ -22,9 +22,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from ordain.agent.apply.evaluate import baseline
-from ordain.agent.apply.jobs import patience
+from ordain.agent.apply.jobs import timeout_sec
 from ordain.agent.apply.reachability import HostAnswer, NetworkPeer, PeerKind
+from ordain.agent.apply.verdicts import baseline
 from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Observed, Plan, Verb, to_json
@@ -221,7 +221,7 @@ async def begin(systemd: Systemd, trials: Trials, request: TrialRequest) -> None
         automatic=bool(request.peers),
         peers=request.peers,
     )
-    jobs_sec = patience((*planned.stops, *planned.jobs), request.observed)
+    jobs_sec = timeout_sec((*planned.stops, *planned.jobs), request.observed)
     await watch_with_deadman(systemd, trials, trial.ending_in(request.seconds + jobs_sec))
 
 

@@ -1,65 +1,191 @@
-"""What became of the units: job results and states → verdicts; artifacts and directories → what is missing."""
+"""The verdict on each unit of an apply: whether it works, and whether the apply is to blame if it does not.
+
+    Baseline (before), JobResult ──settle, probe, inspect──▶ UnitVerdict
+
+The results of jobs are not enough. A job is done also if a condition of its unit did not hold, and a start is done
+while the service already fails again. So a moment later the unit itself is inspected, and asked if it has a health
+check.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+import asyncio
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from ordain.agent.apply.jobs import Done
-from ordain.agent.model import Generation, Job, UnitState, UnitVerdict, Verb
-from ordain.transforms.artifacts import PlacedFile, UnitFile, UnitLink
+from ordain.agent.apply.health_probe import probe
+from ordain.agent.apply.jobs import JobResult
+from ordain.agent.model import Generation, Job, Observed, UnitState, UnitVerdict, Verb
+from ordain.agent.system.bus import get
+from ordain.agent.system.systemd1 import NAME, UNIT, Systemd, unit_path
+from ordain.transforms.model import HealthCheck
 
-DIRECTORIES = {
-    "normal": "run/systemd/generator",
-    "early": "run/systemd/generator.early",
-    "late": "run/systemd/generator.late",
-}
-"""Where the generator's three arguments are (systemd.generator(7))."""
-
+SETTLE_SEC = 0.3
+"""The time in which a service that dies right after its start is seen to die."""
+FLAPPING_SEC = 60.0
+"""A unit that PID 1 had to restart less than this long before an apply was already failing then."""
+JUDGED = frozenset({"result", "condition_result", "n_restarts", "invocation_id"})
+"""The properties of a unit that a verdict depends on."""
 NOT_LOADED = "not-loaded"
-"""The result of a verdict on a unit that got no job, as PID 1 cannot load it."""
+"""The result of a verdict on a unit that got no job, since PID 1 cannot load it."""
 UNLOADABLE = {"bad-setting": "PID 1 refuses its unit file", "error": "PID 1 cannot read its unit file"}
 """LoadStates of a unit that no job can start (org.freedesktop.systemd1(5))."""
-TELLS = "(`systemctl status` tells more)"
-
-_RESULTS = {
-    "timeout": "did not get there in time",
+SEE_STATUS = "(see `systemctl status`)"
+_RESTARTING = frozenset({"auto-restart", "auto-restart-queued"})
+_NOT_BLAMED = frozenset({"deadline", "canceled"})
+"""Job results that do not mean that the unit is bad: the job still runs, or somebody else wanted something else."""
+_FAILURES = {
+    "timeout": "did not finish in time",
     "failed": "failed",
     "dependency": "something it requires failed",
     "assert": "one of its assertions does not hold",
-    "unsupported": "this system cannot have such a unit",
+    "unsupported": "this system does not support such a unit",
     "collected": "was removed before it ran",
     "once": "runs once per boot, and has run",
     "frozen": "is frozen",
-    "deadline": "is still under way; PID 1 goes on with it",
+    "deadline": "is still starting or stopping; PID 1 continues",
 }
 """Job results that are failures (org.freedesktop.systemd1(5), JobRemoved)."""
 
 
-def verdict(done: Done, state: UnitState) -> UnitVerdict:
-    """What a job came to: by its own result, and by the state of its unit a moment later.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """The units before an apply: those that ran, and those that had failed or kept failing."""
 
-    A job is ``done`` also when a condition did not hold, and a start is done while the service already fails
-    again; ``canceled`` and lost results say nothing, the state does.
+    running: frozenset[str] = frozenset()
+    failing: frozenset[str] = frozenset()
+
+
+async def baseline(systemd: Systemd, observed: Observed) -> Baseline:
+    """Return the baseline of the units in ``observed``."""
+    states = observed.units.values()
+    restarted = [state.name for state in states if state.running and state.n_restarts]
+    flapping = [name for name in restarted if await _age_sec(systemd, name) < FLAPPING_SEC]
+    failed = {state.name for state in states if state.active_state == "failed" or state.sub_state in _RESTARTING}
+    return Baseline(
+        running=frozenset(state.name for state in states if state.running),
+        failing=frozenset(failed.union(flapping)),
+    )
+
+
+async def _age_sec(systemd: Systemd, unit: str) -> float:
+    """Return the seconds since the unit became active."""
+    usec = await get(systemd.bus, NAME, unit_path(unit), UNIT, "ActiveEnterTimestampMonotonic")
+    return time.clock_gettime(time.CLOCK_MONOTONIC) - float(usec) / 1e6
+
+
+async def judge_jobs(
+    systemd: Systemd,
+    results: Sequence[JobResult],
+    *,
+    generation: Generation,
+    before: Baseline,
+    invocations: Mapping[str, str],
+) -> list[UnitVerdict]:
+    """Return a verdict for each job.
+
+    ``generation`` is the one that was applied, ``invocations`` are the InvocationIDs of the units before the jobs.
     """
-    unit, result = done.job.unit, done.result
-    if done.refused:
-        return UnitVerdict(unit=unit, ok=False, what=done.refused, result="refused")
-    if result in _RESULTS:
-        return UnitVerdict(unit=unit, ok=False, what=_because(_RESULTS[result], state), result=result)
-    ok, what = _stopped(state) if done.job.verb is Verb.STOP else _started(state)
-    if result == "canceled" and done.taken_by == "stop" and done.job.verb is not Verb.STOP and ok:
-        what = "was stopped by someone else meanwhile, and is left so"
-    elif result == "canceled" and not done.taken_by and done.job.verb is not Verb.STOP and ok and _is_down(state):
-        what = "was stopped, or its job was canceled, by someone else meanwhile, and is left so"
-    elif result == "canceled":
-        what = f"{what}; someone else's job{f' ({done.taken_by})' * bool(done.taken_by)} took the place of ours"
-    return UnitVerdict(unit=unit, ok=ok, what=what, result=result)
+    started = [r for r in results if r.job.verb is not Verb.STOP and r.job.unit.endswith((".service", ".socket"))]
+    complaints: Mapping[str, str] = {}
+    if started:
+        complaints, _ = await asyncio.gather(_probe_all(systemd, started, generation), asyncio.sleep(SETTLE_SEC))
+    after = await systemd.inspect({result.job.unit for result in results}, JUDGED)
+    starts = {member.unit: member.starts for member in generation.members}
+    verdicts = []
+    for result in results:
+        unit = result.job.unit
+        state = Observed(units=after).unit(unit)
+        verdict = _if_it_lasts(result, job_verdict(result, state), state, invocations.get(unit, ""))
+        complaint = complaints.get(unit) or complaints.get(starts.get(unit, ""), "")
+        if verdict.ok and complaint:
+            verdict = replace(verdict, ok=False, what=complaint)
+        verdicts.append(verdict if verdict.ok else _with_blame(result, verdict, before))
+    return verdicts
 
 
-def _is_down(state: UnitState) -> bool:
-    return state.active_state == "inactive" and state.condition_result
+async def bystanders(
+    systemd: Systemd, generation: Generation, judged: Sequence[UnitVerdict], before: Baseline
+) -> list[UnitVerdict]:
+    """Return a verdict for each member that ran before, got no job, and has failed since.
+
+    The apply is to blame for them: it has changed something that they need.
+    """
+    names = {member.unit for member in generation.members} & before.running
+    states = await systemd.list_units(names - {verdict.unit for verdict in judged} - before.failing)
+    return [
+        UnitVerdict(unit=state.name, ok=False, what="failed along with this apply", blamed=True)
+        for state in states.values()
+        if state.active_state == "failed" or state.sub_state in _RESTARTING
+    ]
+
+
+def unloadable(jobs: Iterable[Job], states: Mapping[str, UnitState]) -> list[UnitVerdict]:
+    """Return a verdict for each unit that a job is to start and that PID 1 could not load."""
+    return [
+        UnitVerdict(
+            unit=unit, ok=False, what=f"{UNLOADABLE[state.load_state]} {SEE_STATUS}", result=NOT_LOADED, blamed=True
+        )
+        for unit, state in ((job.unit, states.get(job.unit)) for job in jobs if job.verb is not Verb.STOP)
+        if state is not None and state.load_state in UNLOADABLE
+    ]
+
+
+async def _probe_all(systemd: Systemd, results: Sequence[JobResult], generation: Generation) -> dict[str, str]:
+    """Return the complaints of health checks by service; the service of a socket is asked only if it runs."""
+    members = {member.unit: member for member in generation.members}
+    checks: dict[str, HealthCheck] = {}
+    for result in results:
+        member = members.get(result.job.unit)
+        for name in (member.unit, member.starts) if member else ():
+            check = members[name].health if name in members else None
+            if check is not None:
+                checks[name] = check
+    states = await systemd.list_units(checks)
+    units = [unit for unit in checks if states[unit].running]
+    answers = await asyncio.gather(*(_probe(systemd, unit, checks[unit]) for unit in units))
+    return {unit: answer for unit, answer in zip(units, answers, strict=True) if answer}
+
+
+async def _probe(systemd: Systemd, unit: str, check: HealthCheck) -> str:
+    """Return the complaint of `health_probe.probe`; give up once the unit does not run any more."""
+    asking = asyncio.create_task(probe(systemd, unit, check))
+    try:
+        while not asking.done():
+            await asyncio.wait({asking}, timeout=1.0)
+            if not (await systemd.list_units([unit]))[unit].running:
+                return "does not run any more"
+        return asking.result()
+    finally:
+        asking.cancel()
+
+
+def job_verdict(result: JobResult, state: UnitState) -> UnitVerdict:
+    """Return the verdict on a job from its own result, and from the state of its unit a moment later.
+
+    A result that is ``canceled``, or was lost, says nothing: then the state decides.
+    """
+    unit = result.job.unit
+    if result.refused:
+        return UnitVerdict(unit=unit, ok=False, what=result.refused, result="refused")
+    if result.result in _FAILURES:
+        return UnitVerdict(unit=unit, ok=False, what=_because(_FAILURES[result.result], state), result=result.result)
+    ok, what = _stopped(state) if result.job.verb is Verb.STOP else _started(state)
+    if result.result == "canceled":
+        what = _canceled(result, state, ok, what)
+    return UnitVerdict(unit=unit, ok=ok, what=what, result=result.result)
+
+
+def _canceled(result: JobResult, state: UnitState, ok: bool, what: str) -> str:
+    """Return the words for a job in whose place somebody else's was done."""
+    if result.job.verb is not Verb.STOP and ok:
+        if result.taken_by == "stop":
+            return "was stopped by somebody else meanwhile, and stays stopped"
+        if not result.taken_by and state.active_state == "inactive" and state.condition_result:
+            return "was stopped, or its job was canceled, by somebody else meanwhile, and stays stopped"
+    other = f" ({result.taken_by})" if result.taken_by else ""
+    return f"{what}; somebody else's job{other} replaced ours"
 
 
 def _stopped(state: UnitState) -> tuple[bool, str]:
@@ -86,57 +212,22 @@ def _started(state: UnitState) -> tuple[bool, str]:
 
 def _because(what: str, state: UnitState) -> str:
     bad = state.result not in {"", "success"}
-    return f"{what} ({state.result}; journalctl -u {state.name} tells more)" if bad else what
+    return f"{what} ({state.result}; see journalctl -u {state.name})" if bad else what
 
 
-def unloadable(jobs: Iterable[Job], states: Mapping[str, UnitState]) -> list[UnitVerdict]:
-    """A verdict for each unit that is to be started, but that PID 1 could not load, before any is."""
-    return [
-        UnitVerdict(unit=unit, ok=False, what=f"{UNLOADABLE[state.load_state]} {TELLS}", result=NOT_LOADED, blamed=True)
-        for unit, state in ((job.unit, states.get(job.unit)) for job in jobs if job.verb is not Verb.STOP)
-        if state is not None and state.load_state in UNLOADABLE
-    ]
+def _if_it_lasts(result: JobResult, verdict: UnitVerdict, state: UnitState, invocation: str) -> UnitVerdict:
+    """Return ``verdict``; a failure if the unit was restarted after its start, or lost its process in a reload."""
+    if not verdict.ok:
+        return verdict
+    if result.job.verb is Verb.RELOAD and invocation and state.invocation_id != invocation:
+        return replace(verdict, ok=False, what="its process died in the reload, and another one was started")
+    if result.job.verb in (Verb.START, Verb.RESTART) and state.n_restarts:
+        return replace(verdict, ok=False, what=f"had to be restarted {state.n_restarts} times since")
+    return verdict
 
 
-def missing(generation: Generation, root: Path) -> tuple[str, ...]:
-    """The artifacts that do not stand in the generator's directories as they should, by path."""
-    return tuple(_missing(generation, root))
-
-
-def _missing(generation: Generation, root: Path) -> Iterator[str]:
-    placed = {directory: os.fspath(root / path) for directory, path in DIRECTORIES.items()}
-    for artifact in generation.artifacts:
-        if isinstance(artifact, PlacedFile):
-            continue
-        directory, _, name = artifact.path.partition("/")
-        path = f"{placed[directory]}/{name}"
-        try:  # thousands, after every reload: pathlib triples it
-            if isinstance(artifact, UnitLink):
-                there = os.readlink(path) == artifact.target  # noqa: PTH115
-            else:
-                with open(path, "rb") as file:  # noqa: PTH123
-                    there = file.read() == artifact.content.encode()
-        except OSError:
-            there = False
-        if not there:
-            yield artifact.path
-
-
-def overridden(generation: Generation, units: Mapping[str, UnitState]) -> Iterator[tuple[str, str]]:
-    """Each unit that PID 1 reads otherwise than we placed it, and how: an admin's file comes before ours.
-
-    ``units`` are looked at for ``load_state``, ``fragment_path`` and ``drop_in_paths``; a masked unit is the
-    plan's to tell of, and a template has no state.
-    """
-    for artifact in generation.artifacts:
-        directory, _, name = artifact.path.partition("/")
-        folder, _, file = name.partition("/")
-        unit = folder.removesuffix(".d") if file else name
-        state = units.get(unit)
-        if not isinstance(artifact, UnitFile) or state is None or state.load_state != "loaded":
-            continue
-        path = f"/{DIRECTORIES[directory]}/{name}"
-        if file and path not in state.drop_in_paths:
-            yield unit, f"another drop-in of the name {file} is read in place of ours"
-        elif not file and state.fragment_path != path:
-            yield unit, f"read from {state.fragment_path}, which comes before ours"
+def _with_blame(result: JobResult, verdict: UnitVerdict, before: Baseline) -> UnitVerdict:
+    """Return a failure with the blame: not for a unit that had failed before, nor for a stop."""
+    if verdict.unit in before.failing:
+        return replace(verdict, what=f"{verdict.what}; it had failed before, too")
+    return replace(verdict, blamed=result.job.verb is not Verb.STOP and verdict.result not in _NOT_BLAMED)

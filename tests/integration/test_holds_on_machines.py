@@ -317,7 +317,7 @@ def test_a_job_of_ours_that_someone_cancels_is_queued_again(machine: Machine) ->
     assert "WORD=2" in show(machine, "web.service", "Environment")
     assert show(machine, "late.service", "ActiveState") == "inactive"
     assert unit(machine, "late.service")["why"] == "stopped"
-    assert "canceled, by someone else" in machine.journal("--unit=ordain-agent")
+    assert "canceled, by somebody else" in machine.journal("--unit=ordain-agent")
     assert conditions(machine, "RolledBack") == []
 
 

@@ -1,4 +1,4 @@
-"""What exclusive mode keeps out beside what was known at the compile: made by generators, or installed since."""
+"""Exclusive boot also keeps out units that generators made, or that were installed, after the compile."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def wanted(root: Path, folder: str, unit: str) -> None:
-    """Put a unit there that multi-user.target wants."""
+    """Install a unit that multi-user.target wants."""
     links = root / folder / "multi-user.target.wants"
     links.mkdir(parents=True, exist_ok=True)
     (root / folder / unit).write_text("[Service]\nExecStart=/bin/true\n")
@@ -46,7 +46,7 @@ def units(generation: Generation) -> list[str]:
 
 
 def decided(root: Path, old: Generation, new: Generation, observed: Observed) -> list[Job | Note]:
-    """What a plan says of made.service."""
+    """Return the jobs and notes for made.service."""
     out = KeptOutUnits(root)
     found = plan(
         old,
@@ -57,11 +57,11 @@ def decided(root: Path, old: Generation, new: Generation, observed: Observed) ->
             keeps_out=out.completed(new).members[len(new.members) :],
         ),
     )
-    said: tuple[Job | Note, ...] = (*found.stops, *found.jobs, *found.notes)
-    return [each for each in said if each.unit == "made.service"]
+    decisions: tuple[Job | Note, ...] = (*found.stops, *found.jobs, *found.notes)
+    return [decision for decision in decisions if decision.unit == "made.service"]
 
 
-def test_what_comes_after_the_compile_is_known_when_a_plan_is_made(root: Path) -> None:
+def test_a_unit_that_appears_after_the_compile_is_kept_out(root: Path) -> None:
     compiled = generation(root, EXCLUSIVE)
     out = KeptOutUnits(root)
     assert units(out.completed(compiled)) == ["cron.service"]
@@ -73,15 +73,15 @@ def test_what_comes_after_the_compile_is_known_when_a_plan_is_made(root: Path) -
     assert units(compiled) == ["cron.service"]
 
 
-def test_what_the_documents_speak_of_or_let_in_is_not_kept_out(root: Path) -> None:
+def test_a_unit_that_the_documents_name_or_allow_is_not_kept_out(root: Path) -> None:
     wanted(root, "run/systemd/generator", "made.service")
-    spoken = generation(root, f"{EXCLUSIVE}services: {{made: {{unit: made.service}}}}\n")
-    assert units(KeptOutUnits(root).completed(spoken)) == units(spoken)
-    assert [m.unit for m in spoken.members if m.item == "boot"] == ["cron.service"]
+    named = generation(root, f"{EXCLUSIVE}services: {{made: {{unit: made.service}}}}\n")
+    assert units(KeptOutUnits(root).completed(named)) == units(named)
+    assert [m.unit for m in named.members if m.item == "boot"] == ["cron.service"]
 
     wanted(root, "usr/lib/systemd/system", "other.service")
-    let_in = generation(root, "boot: {mode: exclusive, allow: [other.service]}\n")
-    assert units(KeptOutUnits(root).completed(let_in)) == ["cron.service", "made.service"]
+    allowed = generation(root, "boot: {mode: exclusive, allow: [other.service]}\n")
+    assert units(KeptOutUnits(root).completed(allowed)) == ["cron.service", "made.service"]
 
 
 def test_additive_mode_keeps_nothing_out(root: Path) -> None:
@@ -91,7 +91,7 @@ def test_additive_mode_keeps_nothing_out(root: Path) -> None:
     assert KeptOutUnits(root).completed(additive) is additive
 
 
-def test_a_switch_stops_it_and_the_way_back_starts_it(root: Path) -> None:
+def test_a_switch_to_exclusive_stops_it_and_a_switch_back_starts_it(root: Path) -> None:
     wanted(root, "run/systemd/generator", "made.service")
     additive, exclusive = generation(root, "boot: {mode: additive}\n"), generation(root, EXCLUSIVE)
 
@@ -105,7 +105,7 @@ def test_a_switch_stops_it_and_the_way_back_starts_it(root: Path) -> None:
     assert decided(root, exclusive, additive, RUNNING) == []
 
 
-def test_what_runs_though_the_mode_keeps_it_out_was_started_by_a_hand(root: Path) -> None:
+def test_a_unit_that_runs_although_it_is_kept_out_was_started_by_somebody_else(root: Path) -> None:
     wanted(root, "run/systemd/generator", "made.service")
     old, new = generation(root, EXCLUSIVE), generation(root, f"{EXCLUSIVE}services: {{web: {{command: [/bin/web]}}}}\n")
 

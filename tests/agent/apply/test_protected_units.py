@@ -1,4 +1,4 @@
-"""Roles: who has the bus names, what the caller hangs on, what triggers these; and names where nobody can be asked."""
+"""Roles come from bus names, from the session of the caller, from triggers, and from names of units."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TRIGGERS = {"ssh.service": ("ssh.socket",), "dbus-broker.service": ("bus.socket"
 
 
 class Names:
-    """A bus that knows who owns names, as `Systemd.bus`."""
+    """A bus that knows the owners of names, as `Systemd.bus`."""
 
     async def call(self, *args: Any, **_: Any) -> int:
         if args[-1] not in OWNERS:
@@ -49,25 +49,25 @@ def found(*units: str, root: Path = Path("/nowhere"), caller: int = 0) -> Mappin
     return asyncio.run(roles(Machine(), units, root, caller=caller))
 
 
-def test_the_owner_of_a_name_has_the_role_whatever_it_is_called() -> None:
+def test_the_owner_of_a_bus_name_has_its_role_whatever_its_unit_is_called() -> None:
     assert found("dbus-broker.service", "logins.service", "web.service") == {
         "dbus-broker.service": "the message bus",
         "logins.service": "the login manager",
     }
 
 
-def test_what_triggers_a_protected_unit_is_protected() -> None:
+def test_a_trigger_of_a_protected_unit_is_protected() -> None:
     assert found("bus.socket") == {"bus.socket": "the message bus"}
 
 
 @pytest.mark.parametrize(
     "unit", ["systemd-journald.service", "systemd-udevd-control.socket", "-.mount", "user@0.service", "session-1.scope"]
 )
-def test_what_has_one_name_everywhere_has_its_role(unit: str) -> None:
+def test_a_unit_with_the_same_name_everywhere_has_its_role(unit: str) -> None:
     assert set(found(unit)) == {unit}
 
 
-def test_all_above_the_process_that_asks_is_protected_with_its_socket() -> None:
+def test_the_session_of_the_caller_is_protected_up_to_its_socket() -> None:
     assert found("ssh.service", "ssh.socket") == {}
 
     assert found("ssh.service", "ssh.socket", "web.service", caller=os.getpid()) == {
@@ -76,7 +76,9 @@ def test_all_above_the_process_that_asks_is_protected_with_its_socket() -> None:
     }
 
 
-def test_a_session_that_asked_is_protected_as_long_as_it_lasts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_asked_for_an_apply_stays_protected_as_long_as_it_lasts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as shell:
         monkeypatch.setitem(UNITS, shell.pid, "asks.service")
         remember_session(tmp_path, shell.pid)
@@ -88,14 +90,14 @@ def test_a_session_that_asked_is_protected_as_long_as_it_lasts(tmp_path: Path, m
 
 
 @pytest.mark.parametrize("data", [b"", b"{}", b"[1]", b'[["a", 1]]', b"\xff", b"null"])
-def test_what_is_no_list_of_sessions_is_none(tmp_path: Path, data: bytes) -> None:
+def test_an_unreadable_list_of_sessions_counts_as_empty(tmp_path: Path, data: bytes) -> None:
     (tmp_path / PATH).parent.mkdir(parents=True)
     (tmp_path / PATH).write_bytes(data)
 
     assert found("asks.service", root=tmp_path) == {}
 
 
-def test_another_process_of_the_same_number_is_another(tmp_path: Path) -> None:
+def test_a_later_process_with_the_same_number_is_not_protected(tmp_path: Path) -> None:
     (tmp_path / PATH).parent.mkdir(parents=True)
     (tmp_path / PATH).write_text(json.dumps([[os.getpid(), 1]]))
 

@@ -1,18 +1,15 @@
-"""What jobs came to, what the generator left out, what stands otherwise than wanted."""
+"""Verdicts on jobs, the time that jobs are waited for, and the state of units against the documents."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from ordain.agent.apply.evaluate import Baseline, _blame, _lasts
-from ordain.agent.apply.jobs import GRACE_SEC, LONGEST_SEC, Done, patience
-from ordain.agent.apply.verdicts import missing, overridden, verdict
+from ordain.agent.apply.jobs import GRACE_SEC, LONGEST_SEC, JobResult, timeout_sec
+from ordain.agent.apply.verdicts import Baseline, _if_it_lasts, _with_blame, job_verdict
 from ordain.agent.model import Generation, Job, Observed, UnitState, UnitVerdict, Verb
 from ordain.agent.plan.unit_status import unit_statuses
-from ordain.transforms.artifacts import RegularFile, UnitFile, UnitLink
 from ordain.transforms.model import Member, Wanted
 
 START = Job(unit="web.service", verb=Verb.START, reason="")
@@ -44,9 +41,9 @@ def state(active: str, sub: str = "", *, result: str = "success", condition: boo
         (START, "failed", state("failed", "failed", result="timeout"), False, "timeout"),
         (START, "timeout", state("failed", "failed"), False, "in time"),
         (START, "dependency", state("inactive", "dead"), False, "requires failed"),
-        (START, "deadline", state("activating", "start"), False, "under way"),
-        (START, "canceled", state("inactive", "dead", result="exit-code"), False, "took the place of ours"),
-        (START, "canceled", state("active", "running"), True, "took the place of ours"),
+        (START, "deadline", state("activating", "start"), False, "PID 1 continues"),
+        (START, "canceled", state("inactive", "dead", result="exit-code"), False, "replaced ours"),
+        (START, "canceled", state("active", "running"), True, "replaced ours"),
         (START, "", state("active", "running"), True, "running"),
         (START, "", state("failed", "failed"), False, "failed"),
         (START, "skipped", state("active", "running"), True, "running"),
@@ -55,17 +52,17 @@ def state(active: str, sub: str = "", *, result: str = "success", condition: boo
         (STOP, "canceled", state("active", "running"), False, "is active"),
     ],
 )
-def test_a_verdict_goes_by_the_job_and_by_the_unit(
+def test_a_verdict_depends_on_the_job_and_on_the_unit(
     job: Job, result: str, after: UnitState, ok: bool, words: str
 ) -> None:
-    found = verdict(Done(job=job, result=result), after)
+    found = job_verdict(JobResult(job=job, result=result), after)
 
     assert found.ok is ok
     assert words in found.what
 
 
-def test_a_job_that_pid_1_refused_is_told_in_its_words() -> None:
-    found = verdict(Done(job=START, refused="Unit web.service is masked."), state("inactive"))
+def test_a_refusal_of_pid_1_is_reported_in_its_words() -> None:
+    found = job_verdict(JobResult(job=START, refused="Unit web.service is masked."), state("inactive"))
 
     assert (found.ok, found.what) == (False, "Unit web.service is masked.")
 
@@ -73,57 +70,17 @@ def test_a_job_that_pid_1_refused_is_told_in_its_words() -> None:
 @pytest.mark.parametrize(
     ("verb", "expected_sec"), [(Verb.START, 30.0), (Verb.STOP, 5.0), (Verb.RESTART, 35.0), (Verb.RELOAD, 30.0)]
 )
-def test_a_job_is_waited_for_as_long_as_its_unit_may_take(verb: Verb, expected_sec: float) -> None:
+def test_a_job_may_take_as_long_as_the_timeout_of_its_unit(verb: Verb, expected_sec: float) -> None:
     unit = UnitState(name="web.service", start_timeout_usec=30_000_000, stop_timeout_usec=5_000_000)
     job = Job(unit="web.service", verb=verb, reason="")
 
-    assert patience([job], Observed(units={"web.service": unit})) == GRACE_SEC + expected_sec
+    assert timeout_sec([job], Observed(units={"web.service": unit})) == GRACE_SEC + expected_sec
 
 
-def test_a_unit_without_a_timeout_is_not_waited_for_without_end() -> None:
+def test_a_job_of_a_unit_without_a_timeout_is_given_up_after_a_while() -> None:
     unit = UnitState(name="web.service", start_timeout_usec=2**64 - 1)
 
-    assert patience([START], Observed(units={"web.service": unit})) == LONGEST_SEC
-
-
-def test_what_the_generator_left_out_is_found(tmp_path: Path) -> None:
-    normal = tmp_path / "run/systemd/generator"
-    (normal / "ordain-services.target.wants").mkdir(parents=True)
-    (tmp_path / "run/systemd/generator.early").mkdir()
-    artifacts = (
-        UnitFile(path="early/srv.mount", content="[Mount]\n"),
-        UnitLink(path="normal/ordain-services.target.wants/web.service", target="../web.service"),
-        UnitFile(path="normal/web.service", content="[Service]\n"),
-        RegularFile(path="/etc/motd", content="no unit"),
-    )
-    (tmp_path / "run/systemd/generator.early/srv.mount").write_text("[Mount]\n")
-    (normal / "web.service").write_text("[Service]\n")
-    wanted = Generation(number=1, hash="1", artifacts=artifacts)
-
-    assert missing(wanted, tmp_path) == ("normal/ordain-services.target.wants/web.service",)
-    (normal / "ordain-services.target.wants/web.service").symlink_to("../web.service")
-    assert missing(wanted, tmp_path) == ()
-    (normal / "web.service").write_text("[Service]\nType=exec\n")
-    assert missing(wanted, tmp_path) == ("normal/web.service",)
-
-
-def test_an_admins_file_before_ours_is_told() -> None:
-    ours = UnitFile(path="normal/web.service", content="")
-    drop_in = UnitFile(path="normal/ssh.service.d/00-ordain.conf", content="")
-    template = UnitFile(path="normal/job@.service", content="")
-    generation = Generation(number=1, hash="1", artifacts=(ours, drop_in, template))
-    directory = "/run/systemd/generator"
-
-    def found(fragment: str, drop_in: str, load_state: str = "loaded") -> list[str]:
-        web = UnitState(name="web.service", load_state=load_state, fragment_path=fragment)
-        ssh = UnitState(name="ssh.service", load_state="loaded", drop_in_paths=(drop_in,))
-        return [unit for unit, _ in overridden(generation, {"web.service": web, "ssh.service": ssh})]
-
-    placed = f"{directory}/ssh.service.d/00-ordain.conf"
-    assert found(f"{directory}/web.service", placed) == []
-    assert found("/etc/systemd/system/web.service", placed) == ["web.service"]
-    assert found("/dev/null", placed, "masked") == []
-    assert found(f"{directory}/web.service", "/etc/systemd/system/ssh.service.d/00-ordain.conf") == ["ssh.service"]
+    assert timeout_sec([START], Observed(units={"web.service": unit})) == LONGEST_SEC
 
 
 def member(wanted: Wanted = Wanted.RUNNING, *, starter: bool = True) -> Member:
@@ -148,7 +105,7 @@ def member(wanted: Wanted = Wanted.RUNNING, *, starter: bool = True) -> Member:
         (member(Wanted.PRESENT), state("failed", "failed"), False, False, ""),
     ],
 )
-def test_what_stands_otherwise_than_wanted_is_told(
+def test_a_unit_that_differs_from_the_documents_is_reported(
     which: Member, found: UnitState, oneshot: bool, ok: bool, words: str
 ) -> None:
     generation = Generation(number=1, hash="1", members=(which,))
@@ -181,8 +138,10 @@ def test_an_apply_is_blamed_for_the_units_that_it_broke(
 ) -> None:
     before = Baseline(failing=frozenset(failing))
 
-    judged = _blame(
-        Done(job=Job(unit="web.service", verb=verb, reason=""), result=result), replace(NOT_OK, result=result), before
+    judged = _with_blame(
+        JobResult(job=Job(unit="web.service", verb=verb, reason=""), result=result),
+        replace(NOT_OK, result=result),
+        before,
     )
 
     assert judged.blamed is blamed
@@ -204,8 +163,8 @@ def test_an_active_unit_fails_if_its_process_was_replaced_or_restarted(
 ) -> None:
     now = UnitState(name="web.service", active_state="active", invocation_id=invocation, n_restarts=restarts)
 
-    judged = _lasts(
-        Done(job=Job(unit="web.service", verb=verb, reason=""), result="done"), replace(NOT_OK, ok=True), now, "a"
+    judged = _if_it_lasts(
+        JobResult(job=Job(unit="web.service", verb=verb, reason=""), result="done"), replace(NOT_OK, ok=True), now, "a"
     )
 
     assert judged.ok is ok
