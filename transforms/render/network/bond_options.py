@@ -1,57 +1,39 @@
-"""The kernel's own words for bonds, which NetworkManager and ip(8) share (Documentation/networking/bonding.rst)."""
+"""Options of bonds as the kernel, NetworkManager and ip(8) name them (Documentation/networking/bonding.rst)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 
-from ordain.transforms.model import Branch, Leaf, Value
-from ordain.transforms.systemd.values import timespan
+from ordain.transforms.model import Branch, Leaf
+from ordain.transforms.render.network.value_text import Parameters, milliseconds, one_zero, seconds
 
-
-def text(value: Value) -> str:
-    """A scalar; true and false as 1 and 0; a list with commas between."""
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def milliseconds(value: Value) -> str:
-    """A time in whole milliseconds, which a bare number counts."""
-    return str(timespan(str(value), 1000) // 1000)
-
-
-def seconds(value: Value) -> str:
-    """A time in whole seconds, which a bare number counts."""
-    return str(timespan(str(value)) // 1_000_000)
-
-
-BOND: Mapping[str, tuple[str, Callable[[Value], str]]] = {
-    "mode": ("mode", text),
-    "lacp-rate": ("lacp_rate", text),
+BOND: Parameters = {
+    "mode": ("mode", one_zero),
+    "lacp-rate": ("lacp_rate", one_zero),
     "mii-monitor-interval": ("miimon", milliseconds),
-    "min-links": ("min_links", text),
-    "transmit-hash-policy": ("xmit_hash_policy", text),
-    "ad-select": ("ad_select", text),
-    "all-members-active": ("all_slaves_active", text),
-    "all-slaves-active": ("all_slaves_active", text),
+    "min-links": ("min_links", one_zero),
+    "transmit-hash-policy": ("xmit_hash_policy", one_zero),
+    "ad-select": ("ad_select", one_zero),
+    "all-members-active": ("all_slaves_active", one_zero),
+    "all-slaves-active": ("all_slaves_active", one_zero),
     "arp-interval": ("arp_interval", milliseconds),
-    "arp-ip-targets": ("arp_ip_target", text),
-    "arp-validate": ("arp_validate", text),
-    "arp-all-targets": ("arp_all_targets", text),
+    "arp-ip-targets": ("arp_ip_target", one_zero),
+    "arp-validate": ("arp_validate", one_zero),
+    "arp-all-targets": ("arp_all_targets", one_zero),
     "up-delay": ("updelay", milliseconds),
     "down-delay": ("downdelay", milliseconds),
-    "fail-over-mac-policy": ("fail_over_mac", text),
-    "gratuitous-arp": ("num_grat_arp", text),
-    "packets-per-member": ("packets_per_slave", text),
-    "packets-per-slave": ("packets_per_slave", text),
-    "primary-reselect-policy": ("primary_reselect", text),
-    "resend-igmp": ("resend_igmp", text),
+    "fail-over-mac-policy": ("fail_over_mac", one_zero),
+    "gratuitous-arp": ("num_grat_arp", one_zero),
+    "packets-per-member": ("packets_per_slave", one_zero),
+    "packets-per-slave": ("packets_per_slave", one_zero),
+    "primary-reselect-policy": ("primary_reselect", one_zero),
+    "resend-igmp": ("resend_igmp", one_zero),
     "learn-packet-interval": ("lp_interval", seconds),
 }
 
 
-def bond(parameters: Branch) -> Iterator[tuple[str, str, Leaf]]:
-    """The options of a bond but ``primary``: name, value, cause."""
-    for key, (name, write) in BOND.items():
+def bond_options(parameters: Branch) -> Iterator[tuple[str, str, Leaf]]:
+    """Yield name, value and cause of the options of a bond, without ``primary``."""
+    for key, (name, to_text) in BOND.items():
         if leaf := parameters.leaf(key):
-            yield name, write(leaf.value), leaf
+            yield name, to_text(leaf.value), leaf

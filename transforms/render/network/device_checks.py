@@ -1,9 +1,9 @@
-"""What holds for a network device whatever renders it: keys that need each other, families, names."""
+"""Checks of a network device that do not depend on its renderer: keys that need each other, families, names."""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ordain.transforms.document import network_formats
@@ -11,108 +11,151 @@ from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Leaf
 from ordain.transforms.render.network.devices import Device, is_secret_text, private_key, problem
 
-WITH_KEYS = frozenset({"gre", "gretap", "ip6gre", "ip6gretap", "vti", "vti6"})
-OVER_IPV6 = frozenset({"ip6gre", "ip6gretap", "ip6ip6", "ipip6", "vti6"})
+Devices = tuple[Device, ...]
+REQUIRED = {"vlans": ("id", "link"), "vrfs": ("table",), "tunnels": ("mode",), "virtual-ethernets": ("peer",)}
+"""The keys that a device of a kind must have."""
+MODES_WITH_KEYS = frozenset({"gre", "gretap", "ip6gre", "ip6gretap", "vti", "vti6"})
+MODES_OVER_IPV6 = frozenset({"ip6gre", "ip6gretap", "ip6ip6", "ipip6", "vti6"})
 
 
-def check(device: Device, devices: tuple[Device, ...]) -> Iterator[Problem]:
-    """What is wrong with ``device``, which is one of ``devices``, whatever renders it."""
-    if any(found.code == "Schema" for found in device.problems):
-        return  # strings that are not what they should be
-    branch, here = device.branch, device.here
-    if not device.virtual:
-        yield from _found(device)
+def check(device: Device, devices: Devices) -> Iterator[Problem]:
+    """Yield the problems of ``device``, which is one of ``devices``."""
+    if any(known.code == "Schema" for known in device.problems):
+        return  # the other checks need valid strings
+    for one_check in _CHECKS:
+        yield from one_check(device, devices)
+
+
+def _identity(device: Device, devices: Devices) -> Iterator[Problem]:
+    """Check that the document says which interface of the hardware is meant."""
+    if device.virtual or device.branch.branch("match"):
+        return
+    try:
+        network_formats.interface(device.name)
+    except ValueError as error:
+        what = f"{device.name!r} is not an interface name, and nothing else identifies the interface"
+        yield problem(device, device.place, what, f"{error}; or add `match`")
+    if leaf := device.branch.leaf("set-name"):
+        yield problem(device, leaf, "set-name needs `match`", "add `match` to identify the interface")
+
+
+def _deprecated(device: Device, devices: Devices) -> Iterator[Problem]:
     for key in ("gateway4", "gateway6"):
-        if old := branch.leaf(key):
-            what = f"{key} is deprecated"
-            hint = f"write routes: [{{to: default, via: {old.value}}}]"
-            warning = Severity.WARNING
-            yield Problem(where=old.where, what=what, hint=hint, code="Deprecated", severity=warning)
+        if leaf := device.branch.leaf(key):
+            hint = f"write routes: [{{to: default, via: {leaf.value}}}]"
+            # Not of an item: it is no reason to keep anything from the machine.
+            yield Problem(
+                where=leaf.where,
+                what=f"{key} is deprecated",
+                hint=hint,
+                code="Deprecated",
+                severity=Severity.WARNING,
+            )
+
+
+def _routes(device: Device, devices: Devices) -> Iterator[Problem]:
     for route in device.routes:
         if route.to == "default":
-            yield problem(
-                device, route.leaf, "a route to default without `via`: IPv4 or IPv6?", "to: 0.0.0.0/0 or ::/0"
-            )
-        elif len({network_formats.version(text) for text in (route.to, route.via, route.source) if text}) > 1:
-            yield problem(device, route.leaf, "the addresses of a route are of one family", "IPv4 or IPv6")
+            what = "a default route without `via` could be one of IPv4 or IPv6"
+            yield problem(device, route.leaf, what, "write to: 0.0.0.0/0 or ::/0")
+        elif _is_mixed(route.to, route.via, route.source):
+            yield problem(device, route.leaf, "a route has addresses of both families", "use only IPv4 or only IPv6")
+
+
+def _rules(device: Device, devices: Devices) -> Iterator[Problem]:
     for rule in device.rules:
-        if len({network_formats.version(text) for text in (rule.to, rule.source) if text}) > 1:
-            yield problem(device, rule.leaf, "the addresses of a rule are of one family", "IPv4 or IPv6")
+        if _is_mixed(rule.to, rule.source):
+            yield problem(device, rule.leaf, "a rule has addresses of both families", "use only IPv4 or only IPv6")
         if not rule.source and not rule.to and not {"mark", "type-of-service"} & rule.options.keys():
-            yield problem(device, rule.leaf, "a rule says which packets", "from, to, mark or type-of-service")
+            yield problem(device, rule.leaf, "a rule selects no packets", "set from, to, mark or type-of-service")
+
+
+def _is_mixed(*addresses: str) -> bool:
+    return len({network_formats.version(text) for text in addresses if text}) > 1
+
+
+def _labels(device: Device, devices: Devices) -> Iterator[Problem]:
     for address in device.addresses:
         if address.label and address.version == 6:
-            yield problem(device, address.leaf, "an IPv6 address has no label")
-    needs = {"vlans": ("id", "link"), "vrfs": ("table",), "tunnels": ("mode",), "virtual-ethernets": ("peer",)}
-    for key in needs.get(device.kind, ()):
-        if not branch.leaf(key):
-            yield problem(device, here, f"the key {key} is missing")
-    if device.kind == "tunnels":
-        yield from _tunnel(device)
-    if device.kind == "virtual-ethernets":
-        peer = next((d for d in devices if d.name == device.text("peer")), None)
-        if peer and peer.kind == device.kind and peer.text("peer") != device.name:
-            yield problem(device, here, f"{peer.name} does not name it as its `peer`")
-        elif peer and peer.kind != device.kind:
-            yield problem(device, here, f"{peer.name} is not one of network/virtual-ethernets")
+            yield problem(device, address.leaf, "an IPv6 address cannot have a label", "remove it")
 
 
-def _found(device: Device) -> Iterator[Problem]:
-    """Whether a device that is there can be found."""
-    match = device.branch.branch("match")
-    if not match:
-        try:
-            network_formats.interface(device.name)
-        except ValueError as error:
-            what = f"{device.name!r} is not an interface name, and nothing else says which interface it is"
-            yield problem(device, device.here, what, f"{error}; or add `match`")
-        if leaf := device.branch.leaf("set-name"):
-            yield problem(device, leaf, "set-name needs `match`", "say which interface is to have the name")
+def _required_keys(device: Device, devices: Devices) -> Iterator[Problem]:
+    for key in REQUIRED.get(device.kind, ()):
+        if not device.branch.leaf(key):
+            yield problem(device, device.place, f"the key {key} is missing", "add it")
 
 
-def _tunnel(device: Device) -> Iterator[Problem]:
-    branch, mode = device.branch, device.text("mode")
-    remote, local = branch.leaf("remote"), branch.leaf("local")
-    keys = [leaf for leaf in (branch.leaf("key"), *branch.branch("keys").children.values()) if isinstance(leaf, Leaf)]
+def _pair(device: Device, devices: Devices) -> Iterator[Problem]:
+    if device.kind != "virtual-ethernets":
+        return
+    peer = next((other for other in devices if other.name == device.text("peer")), None)
+    if peer and peer.kind != device.kind:
+        what = f"{peer.name} is not one of network/virtual-ethernets"
+        yield problem(device, device.place, what, "name one of them as `peer`")
+    elif peer and peer.text("peer") != device.name:
+        what = f"{peer.name} does not name this device as its `peer`"
+        yield problem(device, device.place, what, f"add `peer: {device.name}` to it")
+
+
+def _tunnel(device: Device, devices: Devices) -> Iterator[Problem]:
+    if device.kind != "tunnels":
+        return
+    mode = device.text("mode")
     if mode == "wireguard":
-        if not private_key(device):
-            yield problem(device, device.here, "a WireGuard tunnel needs a key", "key, or keys: {private: …}")
-        yield from _told(device)
-        for peer in device.peers:
-            if not peer.public:
-                yield problem(device, peer.leaf, "a peer needs its public key", "keys: {public: …}")
+        yield from _wireguard(device)
         return
     for key in ("peers", "mark", *(() if mode == "vxlan" else ("port",))):
-        if leaf := branch.leaf(key):
-            yield problem(device, leaf, f"{key} means nothing to a tunnel of mode {mode}")
-    if mode == "vxlan":
-        if not branch.leaf("id"):
-            yield problem(device, device.here, "the key id is missing", "the VXLAN id")
-        return
-    if not remote:
-        yield problem(device, device.here, "the key remote is missing", "the address of the other end")
-    for end in (remote, local):
-        if end and (network_formats.version(str(end.value)) == 6) != (mode in OVER_IPV6):
-            yield problem(device, end, f"a tunnel of mode {mode} has IPv{6 if mode in OVER_IPV6 else 4} ends")
-    for leaf in keys:
-        if mode not in WITH_KEYS:
-            yield problem(device, leaf, f"a tunnel of mode {mode} has no key")
-        elif not _number_or_ipv4(str(leaf.value)):
-            yield problem(device, leaf, f"the key of a tunnel of mode {mode} is a number or an IPv4 address")
+        if leaf := device.branch.leaf(key):
+            yield problem(device, leaf, f"{key} has no meaning in a tunnel of mode {mode}", "remove it")
+    if mode != "vxlan":
+        yield from _ip_tunnel(device, mode)
+    elif not device.branch.leaf("id"):
+        yield problem(device, device.place, "the key id is missing", "set it to the VXLAN id")
 
 
-def _told(device: Device) -> Iterator[Problem]:
-    """A secret that stands in a document although its renderer reads files."""
+def _wireguard(device: Device) -> Iterator[Problem]:
     key = private_key(device)
-    if device.renderer == "networkd" and key and is_secret_text(str(key.value)):
-        what = "whoever reads the documents knows this private key"
-        found = problem(device, key, what, "keys: {private: /path/of/a/file}", "Secret")
-        yield replace(found, severity=Severity.WARNING)
+    if not key:
+        yield problem(device, device.place, "a WireGuard tunnel needs a key", "set key, or keys: {private: …}")
+    elif device.renderer == "networkd" and is_secret_text(str(key.value)):
+        # networkd can read the key from a file, the other renderers cannot.
+        what = "everybody who reads the documents knows this private key"
+        known = problem(device, key, what, "write keys: {private: /path/of/a/file}", "Secret")
+        yield replace(known, severity=Severity.WARNING)
+    for peer in device.peers:
+        if not peer.public:
+            yield problem(device, peer.leaf, "a peer needs its public key", "set keys: {public: …}")
 
 
-def _number_or_ipv4(text: str) -> bool:
+def _ip_tunnel(device: Device, mode: str) -> Iterator[Problem]:
+    branch = device.branch
+    remote, local = branch.leaf("remote"), branch.leaf("local")
+    if not remote:
+        yield problem(device, device.place, "the key remote is missing", "set it to the address of the other end")
+    family = 6 if mode in MODES_OVER_IPV6 else 4
+    for end in (remote, local):
+        if end and network_formats.version(str(end.value)) != family:
+            what = f"the ends of a tunnel of mode {mode} have IPv{family} addresses"
+            yield problem(device, end, what, f"write an IPv{family} address")
+    for leaf in (branch.leaf("key"), *branch.branch("keys").children.values()):
+        if not isinstance(leaf, Leaf):
+            continue
+        if mode not in MODES_WITH_KEYS:
+            yield problem(device, leaf, f"a tunnel of mode {mode} cannot have a key", "remove it")
+        elif not _is_number_or_ipv4(str(leaf.value)):
+            what = f"the key of a tunnel of mode {mode} is neither a number nor an IPv4 address"
+            yield problem(device, leaf, what, "write one of them")
+
+
+def _is_number_or_ipv4(text: str) -> bool:
     try:
         ipaddress.IPv4Address(text if "." in text else int(text))
     except ValueError:
         return False
     return True
+
+
+_CHECKS: tuple[Callable[[Device, Devices], Iterator[Problem]], ...] = (
+    *(_identity, _deprecated, _routes, _rules, _labels, _required_keys, _tunnel, _pair),
+)

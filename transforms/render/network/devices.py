@@ -1,9 +1,10 @@
-"""The section ``network`` as typed values: devices, what they are made of, and what is wrong with them.
+"""The section ``network`` as typed values: the devices, their links to each other, and the problems with them.
 
     Branch ─read▶ Device, … ─render▶ files (`networkd`, `network_manager`, `ifupdown`)
 
-A `Device` keeps its branch: its scalars are read through it, with their provenance. What needs more than one key or
-one device to understand (lists, ports, stacked devices) is a field. `device_checks` says what holds for every renderer.
+A `Device` keeps its branch, from which the renderers read the scalars with their provenance. Everything that takes more
+than one key or one device to understand (lists, ports, stacked devices) is a field. `device_checks` has the checks that
+do not depend on the renderer.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from ordain.transforms.document.network_keys import KINDS
 from ordain.transforms.document.network_shapes import Addresses, Rows
 from ordain.transforms.document.node import step
 from ordain.transforms.document.shapes import Map, Record, Sequence, Shape, String
-from ordain.transforms.errors import Problem, Severity, near
+from ordain.transforms.errors import Problem, blocked, near
 from ordain.transforms.model import Branch, Leaf, Row, Tree, Value
 
 PORTS = {"bonds": "bond", "bridges": "bridge"}
-"""Kinds of device that have ports, and what NetworkManager and networkd call them."""
+"""The kinds of device that have ports, with their names in NetworkManager and networkd."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,13 +35,13 @@ class Address:
 
     @property
     def version(self) -> int:
-        """4 or 6."""
+        """Return 4 or 6."""
         return network_formats.version(self.address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """A route. ``to`` is a network, also for ``default`` where the family is known; ``options`` are its numbers."""
+    """A route. ``to`` is a network, or ``default`` if the family is not known; ``options`` are its numbers by key."""
 
     to: str
     via: str
@@ -52,15 +53,10 @@ class Route:
     version: int
     leaf: Leaf
 
-    @property
-    def is_default(self) -> bool:
-        """Whether it leads everywhere."""
-        return self.to in {"0.0.0.0/0", "::/0"}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """Which packets are looked up in which table; ``options`` are its numbers by key."""
+class RoutingRule:
+    """A rule that selects the routing table for packets; ``options`` are its numbers by key."""
 
     source: str
     to: str
@@ -82,8 +78,8 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tie:
-    """A device that another is tied to, and who said so."""
+class LinkedDevice:
+    """The name of a device that another one is linked to, and the leaf that links them."""
 
     name: str
     leaf: Leaf
@@ -91,10 +87,10 @@ class Tie:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """One device. ``renderer`` brings it up; ``problems`` say why this machine cannot have it.
+    """One device, which ``renderer`` brings up.
 
-    ``master`` is the bond or bridge it is a port of, ``port`` what that says of the port; ``vlans`` and ``vxlans``
-    stand on top of it.
+    ``master`` is the bond or bridge of which the device is a port, ``port`` the settings that it has for the port.
+    ``vlans`` and ``vxlans`` are stacked on top of the device.
     """
 
     kind: str
@@ -103,83 +99,82 @@ class Device:
     renderer: str
     addresses: tuple[Address, ...] = ()
     routes: tuple[Route, ...] = ()
-    rules: tuple[Rule, ...] = ()
+    rules: tuple[RoutingRule, ...] = ()
     peers: tuple[Peer, ...] = ()
-    master: Tie | None = None
+    master: LinkedDevice | None = None
     master_kind: str = ""
     port: Mapping[str, Leaf] = field(default_factory=dict)
-    vrf: Tie | None = None
-    vlans: tuple[Tie, ...] = ()
-    vxlans: tuple[Tie, ...] = ()
+    vrf: LinkedDevice | None = None
+    vlans: tuple[LinkedDevice, ...] = ()
+    vxlans: tuple[LinkedDevice, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property
     def pointer(self) -> str:
-        """The item."""
+        """Return the pointer of its item."""
         return step(f"network/{self.kind}", self.name)
 
     @property
     def virtual(self) -> bool:
-        """Whether it is made, not found."""
+        """Return whether the renderer creates the device, unlike hardware."""
         return self.kind != "ethernets"
 
     @property
     def interface(self) -> str:
-        """The name of its interface, globs allowed; "" where only its hardware says which it is."""
+        """Return the name of the interface, which may be a glob; ``""`` if only the hardware identifies it."""
         match = self.branch.branch("match")
-        found = self.branch.value("set-name") or match.value("name")
-        return str(found or ("" if match else self.name))
+        name = self.branch.value("set-name") or match.value("name")
+        return str(name or ("" if match else self.name))
 
     @property
     def below(self) -> tuple[str, ...]:
-        """The devices it cannot be without."""
+        """Return the names of the devices that this one needs."""
         link = (self.text("link"),) if self.branch.leaf("link") else ()
-        return (*(tie.name for tie in (self.master, self.vrf) if tie), *link)
+        return (*(linked.name for linked in (self.master, self.vrf) if linked), *link)
 
     @property
-    def here(self) -> Leaf:
-        """Where it stands, for what no key says."""
+    def place(self) -> Leaf:
+        """Return a leaf with the place of the device, for lines and problems without a key of their own."""
         return self.branch.here
 
     def text(self, key: str) -> str:
-        """A string or number as text, "" if it is not set."""
+        """Return a string or number as text, ``""`` if it is not set."""
         value = self.branch.value(key)
         return "" if value is None else str(value)
 
     def flag(self, key: str, default: bool = False) -> bool:
-        """A flag."""
+        """Return a boolean."""
         return self.branch.value(key, default) is True
 
     def link_local(self) -> frozenset[str]:
-        """The families with link-local addresses: IPv6 unless said, none on a port."""
-        said = self.branch.value("link-local")
-        families = frozenset(map(str, said)) if isinstance(said, tuple) else frozenset({"ipv6"})
+        """Return the families with link-local addresses: by default IPv6, on a port none."""
+        value = self.branch.value("link-local")
+        families = frozenset(map(str, value)) if isinstance(value, tuple) else frozenset({"ipv6"})
         return frozenset() if self.master else families
 
     def table(self) -> int | None:
-        """The routing table of a VRF."""
+        """Return the routing table of a VRF, None for other kinds."""
         value = self.branch.value("table") if self.kind == "vrfs" else None
         return value if isinstance(value, int) else None
 
 
 def problem(device: Device, leaf: Leaf, what: str, hint: str = "", code: str = "Network") -> Problem:
-    """This machine cannot have ``device``."""
-    blocked = Severity.BLOCKED
-    return Problem(where=leaf.where, what=what, hint=hint, code=code, severity=blocked, item=device.pointer)
+    """Return the problem that this machine cannot have ``device``."""
+    return blocked(device.pointer, leaf.where, what, hint, code)
 
 
 def texts(leaf: Leaf | None) -> tuple[str, ...]:
-    """A list of strings."""
+    """Return a list of strings, which is empty if it is not set."""
     return tuple(map(str, leaf.value)) if leaf and isinstance(leaf.value, tuple) else ()
 
 
 def private_key(device: Device) -> Leaf | None:
-    """The private key of a WireGuard tunnel."""
+    """Return the private key of a WireGuard tunnel, None if it is not set."""
     return device.branch.branch("keys").leaf("private") or device.branch.leaf("key")
 
 
 def is_secret_text(secret: str) -> bool:
-    """Whether a WireGuard key stands there itself, not the path of a file that holds it."""
+    """Return whether ``secret`` is a WireGuard key itself, not the path of a file that holds one."""
     try:
         network_formats.wireguard_key(secret)
     except ValueError:
@@ -188,9 +183,9 @@ def is_secret_text(secret: str) -> bool:
 
 
 def read(tree: Branch, renderer: str) -> tuple[Device, ...]:
-    """The devices of ``network``, templates expanded, tied to each other; ``renderer`` is that of the OS."""
+    """Return the devices of ``network``, whose templates are expanded; ``renderer`` is the default of the OS."""
     default = str(tree.value("renderer") or renderer)
-    return _tied(
+    return _linked(
         tuple(_device(kind, name, branch, default) for kind in KINDS for name, branch in tree.branch(kind).branches())
     )
 
@@ -201,12 +196,12 @@ def read(tree: Branch, renderer: str) -> tuple[Device, ...]:
 def _device(kind: str, name: str, branch: Branch, renderer: str) -> Device:
     shape = Record(KINDS[kind][0])
     device = Device(kind=kind, name=name, branch=branch, renderer=str(branch.value("renderer") or renderer))
-    wrong = tuple(
+    problems = tuple(
         problem(device, leaf, f"{text[:80]!r} is not {title}", hint, "Schema")
-        for leaf, title, text, hint in _misfits(shape, branch)
+        for leaf, title, text, hint in _invalid_strings(shape, branch)
     )
-    if wrong:
-        return replace(device, problems=wrong)
+    if problems:
+        return replace(device, problems=problems)
     table = device.table()
     return replace(
         device,
@@ -217,29 +212,29 @@ def _device(kind: str, name: str, branch: Branch, renderer: str) -> Device:
     )
 
 
-def _misfits(shape: Shape, tree: Tree) -> Iterator[tuple[Leaf, str, str, str]]:
-    """Strings that a template made and no format allows: leaf, title, text, hint."""
+def _invalid_strings(shape: Shape, tree: Tree) -> Iterator[tuple[Leaf, str, str, str]]:
+    """Yield leaf, title, text and hint of each string that a template made and its format does not allow."""
     match shape, tree:
         case Record(keys=keys), Branch():
             for name, child in tree.children.items():
-                yield from _misfits(keys[name], child)
+                yield from _invalid_strings(keys[name], child)
         case Map(of=of), Branch():
             for child in tree.children.values():
-                yield from _misfits(of, child)
+                yield from _invalid_strings(of, child)
         case String(), Leaf():
-            yield from _misfit(shape, tree.value, tree)
+            yield from _invalid_string(shape, tree.value, tree)
         case Sequence(item=item), Leaf(value=tuple() as values):
             for value in values:
-                yield from _misfit(item, value, tree)
+                yield from _invalid_string(item, value, tree)
         case Rows(of=Record(keys=keys)), Leaf(value=tuple() as rows):
             for row in rows:
                 for name, cell in row.cells if isinstance(row, Row) else ():
-                    yield from _misfits(keys[name], _cell(cell, tree))
+                    yield from _invalid_strings(keys[name], _cell(cell, tree))
         case Addresses(options=Record(keys=keys)), Leaf(value=tuple() as rows):
             known = {"address": String(title="an address with its prefix length", format="interface-address"), **keys}
             for row in rows:
                 for name, cell in row.cells if isinstance(row, Row) else ():
-                    yield from _misfits(known[name], _cell(cell, tree))
+                    yield from _invalid_strings(known[name], _cell(cell, tree))
 
 
 def _cell(cell: Value, leaf: Leaf) -> Tree:
@@ -248,7 +243,7 @@ def _cell(cell: Value, leaf: Leaf) -> Tree:
     return replace(leaf, value=cell)
 
 
-def _misfit(shape: String, value: Value, leaf: Leaf) -> Iterator[tuple[Leaf, str, str, str]]:
+def _invalid_string(shape: String, value: Value, leaf: Leaf) -> Iterator[tuple[Leaf, str, str, str]]:
     try:
         if shape.format:
             network_formats.FORMATS[shape.format](str(value))
@@ -257,7 +252,7 @@ def _misfit(shape: String, value: Value, leaf: Leaf) -> Iterator[tuple[Leaf, str
 
 
 def _rows(leaf: Leaf | None) -> Iterator[tuple[Row, Leaf]]:
-    """The maps of a list, each with the leaf its lines name as their cause."""
+    """Yield the maps of a list, each with a leaf that has its place."""
     for row in leaf.value if leaf and isinstance(leaf.value, tuple) else ():
         if leaf and isinstance(row, Row):
             yield row, Leaf(value=None, where=row.where, layer=leaf.layer)
@@ -269,8 +264,8 @@ def _text(row: Row, name: str) -> str:
 
 
 def _numbers(row: Row, table: int | None) -> dict[str, int]:
-    found = {name: value for name, value in row.cells if isinstance(value, int) and not isinstance(value, bool)}
-    return found if table is None else {"table": table, **found}
+    numbers = {name: value for name, value in row.cells if isinstance(value, int) and not isinstance(value, bool)}
+    return numbers if table is None else {"table": table, **numbers}
 
 
 def _address(row: Row, leaf: Leaf) -> Address:
@@ -301,16 +296,16 @@ def _route(row: Row, leaf: Leaf, table: int | None) -> Route:
 
 
 def _scope(kind: str, via: str) -> str:
-    """The scope netplan gives a route that says none (its YAML reference, `scope`)."""
+    """Return the scope that netplan gives a route without one (its YAML reference, `scope`)."""
     if kind in {"local", "nat"}:
         return "host"
-    near_by = kind in {"anycast", "broadcast", "multicast"} or (kind == "unicast" and not via)
-    return "link" if near_by else "global"
+    direct = kind in {"anycast", "broadcast", "multicast"} or (kind == "unicast" and not via)
+    return "link" if direct else "global"
 
 
-def _rule(row: Row, leaf: Leaf, table: int | None) -> Rule:
+def _rule(row: Row, leaf: Leaf, table: int | None) -> RoutingRule:
     source, to = _text(row, "from"), _text(row, "to")
-    return Rule(source=source, to=to, options=_numbers(row, table), version=_family(source, to), leaf=leaf)
+    return RoutingRule(source=source, to=to, options=_numbers(row, table), version=_family(source, to), leaf=leaf)
 
 
 def _peer(row: Row, leaf: Leaf) -> Peer:
@@ -327,68 +322,70 @@ def _peer(row: Row, leaf: Leaf) -> Peer:
     )
 
 
-# Devices among each other
+# The links between devices
 
 
-def _tied(devices: tuple[Device, ...]) -> tuple[Device, ...]:
-    """The devices with their ports, members and what stands on them; a name that is not there is a problem."""
+def _linked(devices: tuple[Device, ...]) -> tuple[Device, ...]:
+    """Return the devices with their links; a name that two devices have, or no device has, is a problem."""
     by_name: dict[str, Device] = {}
-    twins: list[Device] = []
+    duplicates: list[Device] = []
     for device in devices:
         first = by_name.setdefault(device.name, device)
         if first is not device:
-            twins.append(_wrong(device, device.here, f"{first.pointer} has this name too", "rename one", "Clash"))
-            by_name[first.name] = _wrong(
-                first, first.here, f"{device.pointer} has this name too", "rename one", "Clash"
-            )
+            what, hint = "{} has the same name", "rename one of them"
+            duplicates.append(_with_problem(device, device.place, what.format(first.pointer), hint, "Clash"))
+            by_name[first.name] = _with_problem(first, first.place, what.format(device.pointer), hint, "Clash")
     for name, owner in list(by_name.items()):
-        for leaf, other in _mentions(owner):
+        for leaf, other in _references(owner):
             if other in by_name:
-                by_name[other] = _tie(by_name[other], owner, Tie(name=name, leaf=leaf))
+                by_name[other] = _link(by_name[other], owner, LinkedDevice(name=name, leaf=leaf))
             else:
-                hint = near(other, by_name) or f"describe it: network/ethernets/{other}"
-                by_name[name] = _wrong(by_name[name], leaf, f"there is no device {other}", hint, "UnknownName")
-    return (*by_name.values(), *twins)
+                hint = near(other, by_name) or f"add it: network/ethernets/{other}"
+                by_name[name] = _with_problem(by_name[name], leaf, f"there is no device {other}", hint, "UnknownName")
+    return (*by_name.values(), *duplicates)
 
 
-def _wrong(device: Device, leaf: Leaf, what: str, hint: str = "", code: str = "Network") -> Device:
+def _with_problem(device: Device, leaf: Leaf, what: str, hint: str = "", code: str = "Network") -> Device:
     return replace(device, problems=(*device.problems, problem(device, leaf, what, hint, code)))
 
 
-def _mentions(owner: Device) -> Iterator[tuple[Leaf, str]]:
+def _references(owner: Device) -> Iterator[tuple[Leaf, str]]:
+    """Yield the names of other devices in ``owner``, each with its leaf."""
     for key in ("interfaces", "link", "peer"):
         if leaf := owner.branch.leaf(key):
             for name in texts(leaf) if key == "interfaces" else (str(leaf.value),):
                 yield leaf, name
 
 
-def _tie(there: Device, owner: Device, tie: Tie) -> Device:
-    """``there`` with what ``owner`` makes of it."""
-    if owner.name == there.name:
-        return _wrong(there, tie.leaf, "a device cannot stand on itself")
-    if owner.renderer != there.renderer:
-        what = f"{owner.renderer} brings up {owner.name}, which it belongs to, and {there.renderer} this"
-        return _wrong(there, tie.leaf, what, "give both the same `renderer`")
+def _link(device: Device, owner: Device, link: LinkedDevice) -> Device:
+    """Return ``device`` with the link that ``owner`` asks for."""
+    if owner.name == device.name:
+        return _with_problem(device, link.leaf, "a device cannot be linked to itself", "name another device")
+    if owner.renderer != device.renderer:
+        what = f"{owner.renderer} brings up {owner.name}, but {device.renderer} this device, which belongs to it"
+        return _with_problem(device, link.leaf, what, "set the same `renderer` for both")
     match owner.kind:
-        case "bonds" | "bridges" if there.master:
-            return _wrong(there, tie.leaf, f"it is a port of {there.master.name} already", "", "Clash")
+        case "bonds" | "bridges" if device.master:
+            what = f"it is already a port of {device.master.name}"
+            return _with_problem(device, link.leaf, what, "remove it from one of them", "Clash")
         case "bonds" | "bridges":
-            return replace(there, master=tie, master_kind=PORTS[owner.kind], port=_port(owner, there.name))
-        case "vrfs" if there.vrf:
-            return _wrong(there, tie.leaf, f"it is a member of {there.vrf.name} already", "", "Clash")
+            return replace(device, master=link, master_kind=PORTS[owner.kind], port=_port(owner, device.name))
+        case "vrfs" if device.vrf:
+            what = f"it is already a member of {device.vrf.name}"
+            return _with_problem(device, link.leaf, what, "remove it from one of them", "Clash")
         case "vrfs":
-            return replace(there, vrf=tie)
+            return replace(device, vrf=link)
         case "vlans":
-            return replace(there, vlans=(*there.vlans, tie))
+            return replace(device, vlans=(*device.vlans, link))
         case "tunnels":
-            return replace(there, vxlans=(*there.vxlans, tie))
-    return there
+            return replace(device, vxlans=(*device.vxlans, link))
+    return device
 
 
 def _port(owner: Device, name: str) -> dict[str, Leaf]:
-    """What a bond or bridge says of one port: primary, path-cost, port-priority."""
+    """Return the settings of one port of a bond or bridge: primary, path-cost, port-priority."""
     parameters = owner.branch.branch("parameters")
-    found = {key: parameters.branch(key).leaf(name) for key in ("path-cost", "port-priority")}
+    settings = {key: parameters.branch(key).leaf(name) for key in ("path-cost", "port-priority")}
     primary = parameters.leaf("primary")
-    found["primary"] = primary if primary and primary.value == name else None
-    return {key: leaf for key, leaf in found.items() if leaf}
+    settings["primary"] = primary if primary and primary.value == name else None
+    return {key: leaf for key, leaf in settings.items() if leaf}

@@ -1,8 +1,8 @@
-"""ifupdown: one file of stanzas (interfaces(5)), in an order that has a device after what it is made of.
+"""ifupdown: one file of stanzas (interfaces(5)), in which each device follows the devices that it consists of.
 
-Everything but addresses and DHCP is done by ip(8), which every system has, rather than by the scripts of further
-packages (ifenslave, bridge-utils, vlan) that may not be there and are then skipped without a word. All values are held
-to formats that no shell sees anything in.
+Only addresses and DHCP use ifupdown's own methods. ip(8) does everything else, because every system has it; the scripts
+of other packages (ifenslave, bridge-utils, vlan) may be missing, and ifup skips them silently then. The formats of all
+values allow no character with a meaning to a shell.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 
 from ordain.transforms.model import Branch, Leaf
-from ordain.transforms.render.network.bond_options import bond, seconds, text
-from ordain.transforms.render.network.devices import PORTS, Address, Device, Route, Rule, texts
-from ordain.transforms.render.network.section_file import PLAIN, SectionFile
-from ordain.transforms.render.paths import IFUPDOWN
-from ordain.transforms.render.provenance import cause, comment
+from ordain.transforms.render.network.bond_options import bond_options
+from ordain.transforms.render.network.device_draft import DeviceDraft
+from ordain.transforms.render.network.devices import PORTS, Address, Device, Route, RoutingRule, texts
+from ordain.transforms.render.network.value_text import one_zero, seconds
+from ordain.transforms.render.provenance import MADE_BY, cause, comment
 
-HEADER = "Made by Ordain from documents; what is written here is lost. `ordainctl explain network` tells more."
+HEADER = f"{MADE_BY} `ordainctl explain network` tells more."
 
-UNKNOWN = (
+UNSUPPORTED = (
     *("emit-lldp", "critical", "ra-overrides", "dhcp-identifier", "dhcp6-overrides", "ipv6-address-generation"),
     *("ipv6-address-token", "extensions", "checksums", "notifications"),
 )
@@ -31,7 +31,8 @@ ROUTE = {
     "advertised-receive-window": "initrwnd",
     "advmss": "advmss",
 }
-NO_DEVICE = frozenset({"blackhole", "unreachable", "prohibit", "throw"})
+WITHOUT_DEVICE = frozenset({"blackhole", "unreachable", "prohibit", "throw"})
+"""Types of route that have no device."""
 VXLAN = {
     "id": "id",
     "link": "dev",
@@ -55,60 +56,55 @@ PORT = {"path-cost": "cost", "port-priority": "priority"}
 PORT_SWITCHES = {"hairpin": "hairpin", "neigh-suppress": "neigh_suppress", "port-mac-learning": "learning"}
 
 
-class Stanzas(SectionFile):
-    """The stanzas of one device; what cannot be expressed blocks it. ``text`` is what they come to."""
+class Stanzas(DeviceDraft):
+    """The stanzas of one device as ``text``; ``before`` and ``after`` are commands and their causes."""
 
     def __init__(self, device: Device) -> None:
-        super().__init__(path=IFUPDOWN, device=device)
+        super().__init__(device=device, program="ifupdown")
         self.name = device.interface
         self.before: list[tuple[str, Leaf]] = []
         self.after: list[tuple[str, Leaf]] = []
         self.text = ""
 
-    def no(self, leaf: Leaf, what: str) -> None:
-        """There is no word for it."""
-        self.block(leaf, f"ifupdown has no word for {what}", "leave it out, or set another `renderer`", "Renderer")
-
     def option(self, option: str, value: str, leaf: Leaf) -> str:
-        """One line of a stanza."""
-        if not PLAIN.fullmatch(value):
-            self.block(leaf, f"{option} cannot hold {value[:80]!r}", "it is written as one line of ASCII", "Encode")
+        """Return one line of a stanza, below a comment on its place."""
+        self.is_one_line(option, value, leaf)
         return f"    {comment(cause(leaf))}\n    {option} {value}\n"
 
-    def make(self, command: str, leaf: Leaf) -> None:
-        """Runs before the device is brought up."""
+    def run_before(self, command: str, leaf: Leaf) -> None:
+        """Run a command before ifup brings the device up."""
         self.before.append((command, leaf))
 
-    def then(self, command: str, leaf: Leaf) -> None:
-        """Runs when it is up."""
+    def run_after(self, command: str, leaf: Leaf) -> None:
+        """Run a command when the device is up."""
         self.after.append((command, leaf))
 
 
-NO_WAIT = "    dad-attempts 0\n"
-"""ifup fails where an address does not prove unique in 6 s, and without a carrier it never does (interfaces(5))."""
+NO_DAD = "    dad-attempts 0\n"
+"""ifup fails if an address does not prove unique within 6 s, which never happens without a carrier (interfaces(5))."""
 
 
 def render(device: Device) -> Stanzas:
-    """The stanzas of one device."""
+    """Return the stanzas of one device."""
     stanzas = Stanzas(device)
-    _unknown(device, stanzas)
+    _block_unsupported(device, stanzas)
     if device.virtual:
         _create(device, stanzas)
     _link(device, stanzas)
     _ports(device, stanzas)
     for route in device.routes:
-        stanzas.then(_route(route, stanzas), route.leaf)
+        stanzas.run_after(_route(route, stanzas), route.leaf)
     for key in ("gateway4", "gateway6"):
         if leaf := device.branch.leaf(key):
-            stanzas.then(f"ip route replace default via {leaf.value} dev {stanzas.name}", leaf)
+            stanzas.run_after(f"ip route replace default via {leaf.value} dev {stanzas.name}", leaf)
     for rule in device.rules:
-        stanzas.then(_rule(rule), rule.leaf)
+        stanzas.run_after(_rule(rule), rule.leaf)
     stanzas.text = _text(stanzas)
     return stanzas
 
 
 def file_text(stanzas: Mapping[str, Stanzas]) -> str:
-    """The whole file: the stanzas of each device, by name, after those of the devices they are made of."""
+    """Return the whole file: stanzas by name, but each after those of the devices that it consists of."""
     order: list[str] = []
 
     def place(name: str) -> None:
@@ -128,7 +124,7 @@ def file_text(stanzas: Mapping[str, Stanzas]) -> str:
 def _text(stanzas: Stanzas) -> str:
     device, name = stanzas.device, stanzas.name
     families = list(_families(device, stanzas))
-    lines = [f"{comment(cause(device.here))}\n"]
+    lines = [f"{comment(cause(device.place))}\n"]
     if device.branch.value("activation-mode") != "manual":
         hot = device.flag("optional") and not device.virtual
         lines.append(f"{'allow-hotplug' if hot else 'auto'} {name}\n")
@@ -140,68 +136,71 @@ def _text(stanzas: Stanzas) -> str:
         if number == len(families) - 1:
             lines += [stanzas.option("up", command, leaf) for command, leaf in stanzas.after]
             for command, leaf in stanzas.after:
-                if " rule add " in command:  # a rule stays when its device goes
+                if " rule add " in command:  # a rule outlives its device
                     lines.append(stanzas.option("down", command.replace(" rule add ", " rule del "), leaf))
             if any(command.startswith("ip link add ") for command, _ in stanzas.before):
-                lines.append(stanzas.option("post-down", f"ip link delete dev {name}", device.here))
-    return _each_cause_once("".join(lines))
+                lines.append(stanzas.option("post-down", f"ip link delete dev {name}", device.place))
+    return _without_repeated_comments("".join(lines))
 
 
-def _each_cause_once(text: str) -> str:
-    """``text`` without comments that say again what the one before said."""
-    said, kept = "", []
+def _without_repeated_comments(text: str) -> str:
+    """Return ``text`` without comments that are the same as the comment before."""
+    last_comment, kept = "", []
     for line in text.splitlines(keepends=True):
-        if not line.lstrip().startswith("#") or line.strip() != said:
+        is_comment = line.lstrip().startswith("#")
+        if not is_comment or line.strip() != last_comment:
             kept.append(line)
-        said = line.strip() if line.lstrip().startswith("#") else said
+        last_comment = line.strip() if is_comment else last_comment
     return "".join(kept)
 
 
-def _unknown(device: Device, stanzas: Stanzas) -> None:
+def _block_unsupported(device: Device, stanzas: Stanzas) -> None:
     branch = device.branch
-    for key in UNKNOWN:
-        if (leaf := branch.leaf(key) or _first(branch.branch(key))) and leaf.value is not False:
-            stanzas.no(leaf, key)
+    for key in UNSUPPORTED:
+        if (leaf := branch.leaf(key) or _first_leaf(branch.branch(key))) and leaf.value is not False:
+            stanzas.unsupported(leaf, key)
     if (mode := branch.leaf("activation-mode")) and mode.value == "off":
-        stanzas.no(mode, "activation-mode: off")
+        stanzas.unsupported(mode, "activation-mode: off")
     if not stanzas.name or set(stanzas.name) & set("*?["):
-        stanzas.no(device.here, "an interface whose name is not known (set-name gives it one)")
+        stanzas.block(device.place, "ifupdown needs the name of the interface", "add `set-name`", "Renderer")
     for key, leaf in branch.branch("dhcp4-overrides").leaves():
         if key not in {"hostname", "route-metric"} and leaf.value is not True:
-            stanzas.no(leaf, f"{key}: {text(leaf.value)}")
-    if (said := branch.leaf("link-local")) and device.link_local() != {"ipv6"} and not device.master:
-        stanzas.no(said, "link-local addresses other than IPv6's")
+            stanzas.unsupported(leaf, f"{key}: {one_zero(leaf.value)}")
+    if (link_local := branch.leaf("link-local")) and device.link_local() != {"ipv6"} and not device.master:
+        stanzas.unsupported(link_local, "link-local addresses other than those of IPv6")
     if (mac := branch.leaf("macaddress")) and ":" not in str(mac.value):
-        stanzas.no(mac, f"the MAC address policy {mac.value}")
+        stanzas.unsupported(mac, f"the MAC address policy {mac.value}")
     if device.text("mode") == "wireguard":
-        stanzas.no(branch.leaf("mode") or device.here, "WireGuard")
+        stanzas.unsupported(branch.leaf("mode") or device.place, "WireGuard")
     if servers := branch.branch("nameservers").leaf("addresses"):
-        stanzas.warn(servers, "ifupdown leaves DNS servers to resolvconf, where that is installed")
+        stanzas.warn(servers, "ifupdown needs the package resolvconf to set DNS servers")
 
 
-def _first(branch: Branch) -> Leaf | None:
+def _first_leaf(branch: Branch) -> Leaf | None:
     return next((leaf for _, leaf in branch.leaves()), None)
 
 
 def _create(device: Device, stanzas: Stanzas) -> None:
     branch, name, mode = device.branch, stanzas.name, device.text("mode")
-    kind = branch.leaf("mode") or device.here
+    kind = branch.leaf("mode") or device.place
     match device.kind:
         case "dummy-devices":
-            stanzas.make(f"ip link add name {name} type dummy", kind)
+            stanzas.run_before(f"ip link add name {name} type dummy", kind)
         case "bonds":
-            options = "".join(f" {option} {value}" for option, value, _ in bond(branch.branch("parameters")))
-            stanzas.make(f"ip link add name {name} type bond{options}", kind)
+            options = "".join(f" {option} {value}" for option, value, _ in bond_options(branch.branch("parameters")))
+            stanzas.run_before(f"ip link add name {name} type bond{options}", kind)
         case "bridges":
-            stanzas.make(f"ip link add name {name} type bridge{_bridge(branch)}", kind)
+            stanzas.run_before(f"ip link add name {name} type bridge{_bridge(branch)}", kind)
         case "vlans":
-            stanzas.make(f"ip link add link {device.text('link')} name {name} type vlan id {device.text('id')}", kind)
+            stanzas.run_before(
+                f"ip link add link {device.text('link')} name {name} type vlan id {device.text('id')}", kind
+            )
         case "virtual-ethernets" if _makes_pair(device):
-            stanzas.make(f"ip link add name {name} type veth peer name {device.text('peer')}", kind)
+            stanzas.run_before(f"ip link add name {name} type veth peer name {device.text('peer')}", kind)
         case "vrfs":
-            stanzas.make(f"ip link add name {name} type vrf table {device.text('table')}", kind)
+            stanzas.run_before(f"ip link add name {name} type vrf table {device.text('table')}", kind)
         case "tunnels" if mode == "vxlan":
-            stanzas.make(f"ip link add name {name} type vxlan{_vxlan(branch)}", kind)
+            stanzas.run_before(f"ip link add name {name} type vxlan{_vxlan(branch)}", kind)
         case "tunnels" if mode != "wireguard":
             ip6 = f" type ip6tnl mode {mode}" if mode in {"ip6ip6", "ipip6"} else f" type {mode}"
             ends = "".join(f" {key} {device.text(key)}" for key in ("local", "remote", "ttl") if device.text(key))
@@ -210,11 +209,11 @@ def _create(device: Device, stanzas: Stanzas) -> None:
                 for end, word in (("input", "ikey"), ("output", "okey"))
                 if (leaf := branch.branch("keys").leaf(end) or branch.leaf("key"))
             )
-            stanzas.make(f"ip link add name {name}{ip6}{ends}{keys}", kind)
+            stanzas.run_before(f"ip link add name {name}{ip6}{ends}{keys}", kind)
 
 
 def _makes_pair(device: Device) -> bool:
-    """Whether it is the end that makes both ends; the other comes after it."""
+    """Return whether ``device`` is the end of a pair that creates both ends, and so precedes the other."""
     return device.name < device.text("peer")
 
 
@@ -231,12 +230,12 @@ def _bridge(branch: Branch) -> str:
 
 
 def _vxlan(branch: Branch) -> str:
-    words = [f" {word} {text(leaf.value)}" for key, word in VXLAN.items() if (leaf := branch.leaf(key))]
+    words = [f" {word} {one_zero(leaf.value)}" for key, word in VXLAN.items() if (leaf := branch.leaf(key))]
     words += [f" {'' if leaf.value else 'no'}{word}" for key, word in SWITCHES.items() if (leaf := branch.leaf(key))]
     if remote := branch.leaf("remote"):
         group = ipaddress.ip_address(str(remote.value)).is_multicast
         words.append(f" {'group' if group else 'remote'} {remote.value}")
-    words.append(f" dstport {text(branch.value('port', 8472))}")
+    words.append(f" dstport {one_zero(branch.value('port', 8472))}")
     if ports := texts(branch.leaf("port-range")):
         words.append(f" srcport {' '.join(ports)}")
     if branch.leaf("do-not-fragment"):
@@ -248,43 +247,43 @@ def _link(device: Device, stanzas: Stanzas) -> None:
     branch, name = device.branch, stanzas.name
     for key, word in (("macaddress", "address"), ("mtu", "mtu")):
         if leaf := branch.leaf(key):
-            stanzas.make(f"ip link set dev {name} {word} {text(leaf.value)}", leaf)
+            stanzas.run_before(f"ip link set dev {name} {word} {one_zero(leaf.value)}", leaf)
     if device.vrf:
-        stanzas.then(f"ip link set dev {name} master {device.vrf.name}", device.vrf.leaf)
+        stanzas.run_after(f"ip link set dev {name} master {device.vrf.name}", device.vrf.leaf)
     if mtu := branch.leaf("ipv6-mtu"):
-        stanzas.then(f"sysctl -q -w net/ipv6/conf/{name}/mtu={text(mtu.value)}", mtu)
+        stanzas.run_after(f"sysctl -q -w net/ipv6/conf/{name}/mtu={one_zero(mtu.value)}", mtu)
 
 
 def _ports(device: Device, stanzas: Stanzas) -> None:
-    """The ports of a bond or bridge; a port of a bond has to be down when it is made one."""
+    """Add the commands for ports; a device must be down when it becomes the port of a bond."""
     if device.kind in PORTS:
-        leaf = device.branch.leaf("interfaces") or device.here
-        for port in texts(leaf):
-            stanzas.make(f"ip link set dev {port} down", leaf)
-            stanzas.make(f"ip link set dev {port} master {stanzas.name}", leaf)
-            stanzas.make(f"ip link set dev {port} up", leaf)
+        interfaces = device.branch.leaf("interfaces") or device.place
+        for port in texts(interfaces):
+            stanzas.run_before(f"ip link set dev {port} down", interfaces)
+            stanzas.run_before(f"ip link set dev {port} master {stanzas.name}", interfaces)
+            stanzas.run_before(f"ip link set dev {port} up", interfaces)
         parameters = device.branch.branch("parameters")
         for key, word in PORT.items():
             for port, cost in parameters.branch(key).leaves():
-                stanzas.make(f"ip link set dev {port} type bridge_slave {word} {text(cost.value)}", cost)
+                stanzas.run_before(f"ip link set dev {port} type bridge_slave {word} {one_zero(cost.value)}", cost)
         if primary := parameters.leaf("primary"):
-            stanzas.make(f"ip link set dev {stanzas.name} type bond primary {primary.value}", primary)
+            stanzas.run_before(f"ip link set dev {stanzas.name} type bond primary {primary.value}", primary)
     for key, word in PORT_SWITCHES.items():
-        if (said := device.branch.leaf(key)) and device.master_kind == "bridge":
-            switch = "on" if said.value else "off"
-            stanzas.then(f"ip link set dev {stanzas.name} type bridge_slave {word} {switch}", said)
+        if (leaf := device.branch.leaf(key)) and device.master_kind == "bridge":
+            switch = "on" if leaf.value else "off"
+            stanzas.run_after(f"ip link set dev {stanzas.name} type bridge_slave {word} {switch}", leaf)
 
 
 def _families(device: Device, stanzas: Stanzas) -> Iterator[tuple[str, str]]:
-    """``inet static`` and the like, each with its lines; at least one."""
+    """Yield each family and method (``inet static``) with its lines; there is at least one."""
     branch = device.branch
-    found = [*_inet(device, stanzas), *_inet6(device, stanzas)]
-    if not found:
-        up = stanzas.option("up", f"ip link set dev {stanzas.name} up", device.here)
-        found.append(("inet manual", up))
-    for number, (method, body) in enumerate(found):
-        names = _names(branch.branch("nameservers"), stanzas) if number == 0 else ""
-        yield method, body + names
+    families = [*_inet(device, stanzas), *_inet6(device, stanzas)]
+    if not families:
+        up = stanzas.option("up", f"ip link set dev {stanzas.name} up", device.place)
+        families.append(("inet manual", up))
+    for number, (method, body) in enumerate(families):
+        dns = _dns(branch.branch("nameservers"), stanzas) if number == 0 else ""
+        yield method, body + dns
 
 
 def _inet(device: Device, stanzas: Stanzas) -> Iterator[tuple[str, str]]:
@@ -294,7 +293,7 @@ def _inet(device: Device, stanzas: Stanzas) -> Iterator[tuple[str, str]]:
         overrides = device.branch.branch("dhcp4-overrides")
         for key, option in (("hostname", "hostname"), ("route-metric", "metric")):
             if leaf := overrides.leaf(key):
-                lines += stanzas.option(option, text(leaf.value), leaf)
+                lines += stanzas.option(option, one_zero(leaf.value), leaf)
         yield "inet dhcp", lines
     for address in _static(device, 4):
         yield "inet static", _address(address, stanzas)
@@ -315,7 +314,7 @@ def _inet6(device: Device, stanzas: Stanzas) -> Iterator[tuple[str, str]]:
         yield "inet6 auto", extra
         extra = ""
     for address in _static(device, 6):
-        yield "inet6 static", _address(address, stanzas) + NO_WAIT + extra
+        yield "inet6 static", _address(address, stanzas) + NO_DAD + extra
         extra = ""
 
 
@@ -325,11 +324,11 @@ def _static(device: Device, version: int) -> Iterator[Address]:
 
 def _address(address: Address, stanzas: Stanzas) -> str:
     if address.label or address.lifetime == "0":
-        stanzas.no(address.leaf, "the label or lifetime of an address")
+        stanzas.unsupported(address.leaf, "the label or lifetime of an address")
     return stanzas.option("address", address.address, address.leaf)
 
 
-def _names(nameservers: Branch, stanzas: Stanzas) -> str:
+def _dns(nameservers: Branch, stanzas: Stanzas) -> str:
     lines = ""
     for key, option in (("addresses", "dns-nameservers"), ("search", "dns-search")):
         if (leaf := nameservers.leaf(key)) and texts(leaf):
@@ -339,11 +338,11 @@ def _names(nameservers: Branch, stanzas: Stanzas) -> str:
 
 def _route(route: Route, stanzas: Stanzas) -> str:
     if route.type in {"nat", "xresolve"}:
-        stanzas.no(route.leaf, f"a route of type {route.type}")
+        stanzas.unsupported(route.leaf, f"a route of type {route.type}")
     words = ["ip", *(["-6"] if route.version == 6 else []), "route", "replace"]
     words += [*([] if route.type == "unicast" else [route.type]), route.to]
     words += ["via", route.via] if route.via else []
-    words += [] if route.type in NO_DEVICE else ["dev", stanzas.name]
+    words += [] if route.type in WITHOUT_DEVICE else ["dev", stanzas.name]
     words += ["src", route.source] if route.source else []
     words += ["scope", route.scope] if route.scope not in {"", "global"} else []
     for key, word in ROUTE.items():
@@ -351,7 +350,7 @@ def _route(route: Route, stanzas: Stanzas) -> str:
     return " ".join([*words, *(["onlink"] if route.on_link else [])])
 
 
-def _rule(rule: Rule) -> str:
+def _rule(rule: RoutingRule) -> str:
     words = ["ip", *(["-6"] if rule.version == 6 else []), "rule", "add"]
     words += ["from", rule.source] if rule.source else []
     words += ["to", rule.to] if rule.to else []

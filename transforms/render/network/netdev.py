@@ -1,81 +1,69 @@
-"""systemd.netdev(5): the file that makes a virtual device."""
+"""The files of systemd.netdev(5), which create virtual devices."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Mapping
 
-from ordain.transforms.model import Branch, Leaf, Value
+from ordain.transforms.model import Leaf
 from ordain.transforms.render.network.devices import Device, is_secret_text, private_key, texts
 from ordain.transforms.render.network.section_file import SectionFile
-
-Write = Callable[[Value], str]
-Parameters = Mapping[str, tuple[str, Write]]
+from ordain.transforms.render.network.value_text import Parameters, with_milliseconds, yes_no
 
 GROUP = "systemd-network"
-"""The group networkd runs in; nobody else may read a file with a key."""
-
-
-def plain(value: Value) -> str:
-    """A scalar; true and false as yes and no; a list with blanks between."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
-
-
-def milliseconds(value: Value) -> str:
-    """A time whose bare number counts milliseconds."""
-    return f"{value}ms" if str(value).isdigit() else str(value)
-
+"""The group that networkd runs in. No other user may read a file with a key."""
+FIREWALL_MARK = 243
+"""The first systemd with FirewallMark=, which was FwMark= before."""
+INDEPENDENT = "no device is below it"
 
 BOND: Parameters = {
-    "mode": ("Mode", plain),
-    "lacp-rate": ("LACPTransmitRate", plain),
-    "mii-monitor-interval": ("MIIMonitorSec", milliseconds),
-    "min-links": ("MinLinks", plain),
-    "transmit-hash-policy": ("TransmitHashPolicy", plain),
-    "ad-select": ("AdSelect", plain),
-    "all-members-active": ("AllSlavesActive", plain),
-    "all-slaves-active": ("AllSlavesActive", plain),
-    "arp-interval": ("ARPIntervalSec", milliseconds),
-    "arp-ip-targets": ("ARPIPTargets", plain),
-    "arp-validate": ("ARPValidate", plain),
-    "arp-all-targets": ("ARPAllTargets", plain),
-    "up-delay": ("UpDelaySec", milliseconds),
-    "down-delay": ("DownDelaySec", milliseconds),
-    "fail-over-mac-policy": ("FailOverMACPolicy", plain),
-    "gratuitous-arp": ("GratuitousARP", plain),
-    "packets-per-member": ("PacketsPerSlave", plain),
-    "packets-per-slave": ("PacketsPerSlave", plain),
-    "primary-reselect-policy": ("PrimaryReselectPolicy", plain),
-    "resend-igmp": ("ResendIGMP", plain),
-    "learn-packet-interval": ("LearnPacketIntervalSec", plain),
+    "mode": ("Mode", yes_no),
+    "lacp-rate": ("LACPTransmitRate", yes_no),
+    "mii-monitor-interval": ("MIIMonitorSec", with_milliseconds),
+    "min-links": ("MinLinks", yes_no),
+    "transmit-hash-policy": ("TransmitHashPolicy", yes_no),
+    "ad-select": ("AdSelect", yes_no),
+    "all-members-active": ("AllSlavesActive", yes_no),
+    "all-slaves-active": ("AllSlavesActive", yes_no),
+    "arp-interval": ("ARPIntervalSec", with_milliseconds),
+    "arp-ip-targets": ("ARPIPTargets", yes_no),
+    "arp-validate": ("ARPValidate", yes_no),
+    "arp-all-targets": ("ARPAllTargets", yes_no),
+    "up-delay": ("UpDelaySec", with_milliseconds),
+    "down-delay": ("DownDelaySec", with_milliseconds),
+    "fail-over-mac-policy": ("FailOverMACPolicy", yes_no),
+    "gratuitous-arp": ("GratuitousARP", yes_no),
+    "packets-per-member": ("PacketsPerSlave", yes_no),
+    "packets-per-slave": ("PacketsPerSlave", yes_no),
+    "primary-reselect-policy": ("PrimaryReselectPolicy", yes_no),
+    "resend-igmp": ("ResendIGMP", yes_no),
+    "learn-packet-interval": ("LearnPacketIntervalSec", yes_no),
 }
 
 BRIDGE: Parameters = {
-    "ageing-time": ("AgeingTimeSec", plain),
-    "aging-time": ("AgeingTimeSec", plain),
-    "priority": ("Priority", plain),
-    "forward-delay": ("ForwardDelaySec", plain),
-    "hello-time": ("HelloTimeSec", plain),
-    "max-age": ("MaxAgeSec", plain),
-    "stp": ("STP", plain),
+    "ageing-time": ("AgeingTimeSec", yes_no),
+    "aging-time": ("AgeingTimeSec", yes_no),
+    "priority": ("Priority", yes_no),
+    "forward-delay": ("ForwardDelaySec", yes_no),
+    "hello-time": ("HelloTimeSec", yes_no),
+    "max-age": ("MaxAgeSec", yes_no),
+    "stp": ("STP", yes_no),
 }
 
 VXLAN: Parameters = {
-    "id": ("VNI", plain),
-    "local": ("Local", plain),
-    "type-of-service": ("TOS", plain),
-    "ttl": ("TTL", plain),
-    "mac-learning": ("MacLearning", plain),
-    "ageing": ("FDBAgeingSec", plain),
-    "aging": ("FDBAgeingSec", plain),
-    "limit": ("MaximumFDBEntries", plain),
-    "arp-proxy": ("ReduceARPProxy", plain),
-    "short-circuit": ("RouteShortCircuit", plain),
-    "port": ("DestinationPort", plain),
-    "flow-label": ("FlowLabel", plain),
-    "do-not-fragment": ("IPDoNotFragment", plain),
+    "id": ("VNI", yes_no),
+    "local": ("Local", yes_no),
+    "type-of-service": ("TOS", yes_no),
+    "ttl": ("TTL", yes_no),
+    "mac-learning": ("MacLearning", yes_no),
+    "ageing": ("FDBAgeingSec", yes_no),
+    "aging": ("FDBAgeingSec", yes_no),
+    "limit": ("MaximumFDBEntries", yes_no),
+    "arp-proxy": ("ReduceARPProxy", yes_no),
+    "short-circuit": ("RouteShortCircuit", yes_no),
+    "port": ("DestinationPort", yes_no),
+    "flow-label": ("FlowLabel", yes_no),
+    "do-not-fragment": ("IPDoNotFragment", yes_no),
 }
 VXLAN_FLAGS = {
     "l2-miss": "L2MissNotification",
@@ -100,63 +88,55 @@ KIND = {
 
 
 def netdev(device: Device, path: str, systemd: int) -> SectionFile | None:
-    """The file that makes ``device``; None where nothing is to be made."""
+    """Return the file that creates ``device``, None if no file of its own does."""
     kind = KIND.get(device.kind) or device.text("mode")
     if not device.virtual or (kind == "veth" and device.text("peer") < device.name):
-        return None  # one file makes both ends of a pair
-    file = SectionFile(path=f"{path}.netdev", device=device, kind="netdev", systemd=systemd)
-    file.set("NetDev", "Name", device.name, device.here)
-    file.set(
-        "NetDev", "Kind", "ip6tnl" if kind in {"ip6ip6", "ipip6"} else kind, device.branch.leaf("mode") or device.here
-    )
-    if (mtu := device.branch.leaf("mtu")) is not None:
-        file.set("NetDev", "MTUBytes", plain(mtu.value), mtu)
+        return None  # one file creates both ends of a pair
+    file = SectionFile(path=f"{path}.netdev", device=device, program="networkd", kind="netdev", systemd=systemd)
+    file.set("NetDev", "Name", device.name, device.place)
+    of_kernel = "ip6tnl" if kind in {"ip6ip6", "ipip6"} else kind
+    file.set("NetDev", "Kind", of_kernel, device.branch.leaf("mode") or device.place)
+    file.set_each("NetDev", device.branch, {"mtu": ("MTUBytes", yes_no)})
     if (mac := device.branch.leaf("macaddress")) and ":" in str(mac.value):
         file.set("NetDev", "MACAddress", str(mac.value), mac)
-    _SECTIONS.get(kind, _tunnel)(device, file)
+    _SECTIONS.get(kind, _ip_tunnel)(device, file)
     return file
 
 
-def table(file: SectionFile, section: str, branch: Branch, parameters: Parameters) -> None:
-    """A line for each key of ``parameters`` that is set."""
-    for key, (directive, write) in parameters.items():
-        if leaf := branch.leaf(key):
-            file.set(section, directive, write(leaf.value), leaf)
-
-
 def _bond(device: Device, file: SectionFile) -> None:
-    table(file, "Bond", device.branch.branch("parameters"), BOND)
+    file.set_each("Bond", device.branch.branch("parameters"), BOND)
 
 
 def _bridge(device: Device, file: SectionFile) -> None:
     parameters = device.branch.branch("parameters")
-    table(file, "Bridge", parameters, BRIDGE)
+    file.set_each("Bridge", parameters, BRIDGE)
     if "parameters" in device.branch and "stp" not in parameters:
-        file.default("Bridge", "STP", "yes", "a bridge with parameters has a spanning tree unless they say otherwise")
+        why = "a bridge with parameters has a spanning tree unless they say otherwise"
+        file.set_default("Bridge", "STP", "yes", why)
 
 
 def _vlan(device: Device, file: SectionFile) -> None:
-    table(file, "VLAN", device.branch, {"id": ("Id", plain)})
+    file.set_each("VLAN", device.branch, {"id": ("Id", yes_no)})
 
 
 def _vrf(device: Device, file: SectionFile) -> None:
-    table(file, "VRF", device.branch, {"table": ("Table", plain)})
+    file.set_each("VRF", device.branch, {"table": ("Table", yes_no)})
 
 
 def _veth(device: Device, file: SectionFile) -> None:
-    table(file, "Peer", device.branch, {"peer": ("Name", plain)})
+    file.set_each("Peer", device.branch, {"peer": ("Name", yes_no)})
 
 
-def _nothing(device: Device, file: SectionFile) -> None:
-    """A dummy has no properties."""
+def _dummy(device: Device, file: SectionFile) -> None:
+    """Add nothing: a dummy has no section of its own."""
 
 
 def _vxlan(device: Device, file: SectionFile) -> None:
     branch = device.branch
-    table(file, "VXLAN", branch, VXLAN)
+    file.set_each("VXLAN", branch, VXLAN)
     if remote := branch.leaf("remote"):
-        group = ipaddress.ip_address(str(remote.value)).is_multicast
-        file.set("VXLAN", "Group" if group else "Remote", str(remote.value), remote)
+        multicast = ipaddress.ip_address(str(remote.value)).is_multicast
+        file.set("VXLAN", "Group" if multicast else "Remote", str(remote.value), remote)
     for key in ("notifications", "checksums", "extensions"):
         leaf = branch.leaf(key)
         for name in texts(leaf):
@@ -165,20 +145,20 @@ def _vxlan(device: Device, file: SectionFile) -> None:
     if ports := branch.leaf("port-range"):
         ends = texts(ports)
         if len(ends) != 2 or int(ends[0]) > int(ends[1]):
-            file.block(ports, "port-range is the lowest and the highest port", "[42000, 43000]")
+            what = "port-range is not the lowest and the highest port"
+            file.block(ports, what, "write it like [42000, 43000]")
         else:
             file.set("VXLAN", "PortRange", "-".join(ends), ports)
     if "link" not in branch:
-        file.default("VXLAN", "Independent", "yes", "it stands on no device of its own")
+        file.set_default("VXLAN", "Independent", "yes", INDEPENDENT)
 
 
-def _tunnel(device: Device, file: SectionFile) -> None:
+def _ip_tunnel(device: Device, file: SectionFile) -> None:
     branch = device.branch
-    file.default("Tunnel", "Independent", "yes", "it stands on no device of its own")
+    file.set_default("Tunnel", "Independent", "yes", INDEPENDENT)
     if device.text("mode") in {"ip6ip6", "ipip6"}:
-        file.set("Tunnel", "Mode", device.text("mode"), branch.leaf("mode") or device.here)
-    names: Parameters = {"local": ("Local", plain), "remote": ("Remote", plain), "ttl": ("TTL", plain)}
-    table(file, "Tunnel", branch, names)
+        file.set("Tunnel", "Mode", device.text("mode"), branch.leaf("mode") or device.place)
+    file.set_each("Tunnel", branch, {"local": ("Local", yes_no), "remote": ("Remote", yes_no), "ttl": ("TTL", yes_no)})
     for end, directive in (("input", "InputKey"), ("output", "OutputKey")):
         if leaf := branch.branch("keys").leaf(end) or branch.leaf("key"):
             file.set("Tunnel", directive, str(leaf.value), leaf)
@@ -188,8 +168,8 @@ def _wireguard(device: Device, file: SectionFile) -> None:
     file.mode, file.group = 0o640, GROUP
     if key := private_key(device):
         _secret(file, "WireGuard", "PrivateKey", str(key.value), key)
-    mark = "FirewallMark" if file.systemd >= 243 else "FwMark"
-    table(file, "WireGuard", device.branch, {"port": ("ListenPort", plain), "mark": (mark, plain)})
+    mark = "FirewallMark" if file.systemd >= FIREWALL_MARK else "FwMark"
+    file.set_each("WireGuard", device.branch, {"port": ("ListenPort", yes_no), "mark": (mark, yes_no)})
     for peer in device.peers:
         file.begin("WireGuardPeer")
         file.set("WireGuardPeer", "PublicKey", peer.public, peer.leaf)
@@ -204,6 +184,7 @@ def _wireguard(device: Device, file: SectionFile) -> None:
 
 
 def _secret(file: SectionFile, section: str, key: str, secret: str, leaf: Leaf) -> None:
+    """Add a key, or the path of a file that holds it."""
     file.set(section, key if is_secret_text(secret) else f"{key}File", secret, leaf)
 
 
@@ -213,7 +194,8 @@ _SECTIONS: Mapping[str, Callable[[Device, SectionFile], None]] = {
     "vlan": _vlan,
     "vrf": _vrf,
     "veth": _veth,
-    "dummy": _nothing,
+    "dummy": _dummy,
     "vxlan": _vxlan,
     "wireguard": _wireguard,
 }
+"""The function that adds the section of a kind; all others are IP tunnels."""

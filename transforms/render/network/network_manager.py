@@ -1,7 +1,7 @@
-"""NetworkManager: a keyfile for each device (nm-settings-keyfile(5), nm-settings(5)), readable by root alone.
+"""NetworkManager: a keyfile for each device (nm-settings-keyfile(5), nm-settings(5)), which only root can read.
 
-What NetworkManager has no word for blocks the device; `_UNKNOWN` lists the keys of which that is always so. What a
-document means is the same as under networkd: no spanning tree without a word about it, no routes for WireGuard's peers.
+A key that NetworkManager does not support blocks the device. The files mean the same as those for networkd: a bridge
+has no spanning tree unless the document asks for one, and WireGuard peers add no routes.
 """
 
 from __future__ import annotations
@@ -10,15 +10,17 @@ import ipaddress
 import uuid
 from collections.abc import Callable, Mapping
 
-from ordain.transforms.model import Branch, Leaf, Value
-from ordain.transforms.render.network.bond_options import bond, seconds, text
+from ordain.transforms.model import Branch, Leaf
+from ordain.transforms.render.network.bond_options import bond_options
 from ordain.transforms.render.network.devices import Device, is_secret_text, private_key, texts
-from ordain.transforms.render.network.network_manager_ip import family, no
+from ordain.transforms.render.network.network_manager_ip import add_family
 from ordain.transforms.render.network.section_file import SectionFile
+from ordain.transforms.render.network.value_text import Parameters, one_zero, seconds, true_false
 from ordain.transforms.render.paths import NETWORK_MANAGER
 
+PROGRAM = "NetworkManager"
 NAMESPACE = uuid.UUID("3f4d9d0c-7b0e-5e5c-9a56-6f7264616e00")
-"""Connections need identities that survive a new rendering: made of the names of the devices."""
+"""The namespace of connection ids, which are made of device names so that they are the same in every rendering."""
 
 TYPES = {
     "ethernets": "ethernet",
@@ -42,82 +44,87 @@ TUNNEL_MODES = {
     "ip6gretap": 11,
 }
 """NMIPTunnelMode of libnm."""
-BRIDGE: Mapping[str, tuple[str, Callable[[Value], str]]] = {
+BRIDGE: Parameters = {
     "ageing-time": ("ageing-time", seconds),
     "aging-time": ("ageing-time", seconds),
     "forward-delay": ("forward-delay", seconds),
     "hello-time": ("hello-time", seconds),
     "max-age": ("max-age", seconds),
-    "priority": ("priority", text),
+    "priority": ("priority", one_zero),
 }
-VXLAN = {
-    "id": "id",
-    "link": "parent",
-    "local": "local",
-    "remote": "remote",
-    "port": "destination-port",
-    "type-of-service": "tos",
-    "ttl": "ttl",
-    "ageing": "ageing",
-    "aging": "ageing",
-    "limit": "limit",
+VXLAN: Parameters = {
+    "id": ("id", one_zero),
+    "link": ("parent", one_zero),
+    "local": ("local", one_zero),
+    "remote": ("remote", one_zero),
+    "port": ("destination-port", one_zero),
+    "type-of-service": ("tos", one_zero),
+    "ttl": ("ttl", one_zero),
+    "ageing": ("ageing", one_zero),
+    "aging": ("ageing", one_zero),
+    "limit": ("limit", one_zero),
+    "mac-learning": ("learning", true_false),
+    "arp-proxy": ("proxy", true_false),
+    "short-circuit": ("rsc", true_false),
 }
-_UNKNOWN = (
+UNSUPPORTED = (
     *("emit-lldp", "neigh-suppress", "port-mac-learning", "ra-overrides"),
     *("checksums", "extensions", "flow-label", "do-not-fragment"),
 )
-_IP = ("addresses", "dhcp4", "dhcp6", "gateway4", "gateway6", "nameservers", "routes", "routing-policy")
+"""Keys without an equivalent in keyfiles."""
+IP_KEYS = ("addresses", "dhcp4", "dhcp6", "gateway4", "gateway6", "nameservers", "routes", "routing-policy")
+"""Keys that a port cannot have, because a port has no [ipv4] and [ipv6]."""
 
 
 def render(device: Device) -> SectionFile:
-    """The keyfile of one device."""
+    """Return the keyfile of one device."""
     path = f"{NETWORK_MANAGER}/ordain-{device.name}.nmconnection"
-    file = SectionFile(path=path, device=device, mode=0o600)
+    file = SectionFile(path=path, device=device, program=PROGRAM, mode=0o600)
     _connection(device, file)
     _hardware(device, file)
     _KINDS[device.kind](device, file)
     _port(device, file)
-    _unknown(device, file)
+    _block_unsupported(device, file)
     if not device.master:
-        family(device, file, 4)
-        family(device, file, 6)
+        add_family(device, file, 4)
+        add_family(device, file, 6)
     return file
 
 
-def _unknown(device: Device, file: SectionFile) -> None:
+def _block_unsupported(device: Device, file: SectionFile) -> None:
     branch = device.branch
-    for key in _UNKNOWN:
-        if leaf := branch.leaf(key) or _first(branch.branch(key)):
-            no(file, leaf, key)
+    for key in UNSUPPORTED:
+        if leaf := branch.leaf(key) or _first_leaf(branch.branch(key)):
+            file.unsupported(leaf, key)
     if (carrier := branch.leaf("ignore-carrier")) and not device.virtual and carrier.value is True:
-        no(file, carrier, "ignore-carrier of one device")
+        file.unsupported(carrier, "ignore-carrier of one device")
     if (optional := branch.leaf("optional")) and optional.value is True:
-        file.warn(optional, "NetworkManager-wait-online waits for it all the same")
+        file.warn(optional, "NetworkManager-wait-online waits for this device although it is optional")
     if device.master:
-        for key in _IP:
-            if (leaf := branch.leaf(key) or _first(branch.branch(key))) and leaf.value not in (False, ()):
-                no(file, leaf, f"{key} of a port")
+        for key in IP_KEYS:
+            if (leaf := branch.leaf(key) or _first_leaf(branch.branch(key))) and leaf.value not in (False, ()):
+                file.unsupported(leaf, f"{key} of a port")
         if device.vrf:
-            no(file, device.vrf.leaf, "a port that is in a VRF itself")
+            file.unsupported(device.vrf.leaf, "a port that is in a VRF")
 
 
-def _first(branch: Branch) -> Leaf | None:
+def _first_leaf(branch: Branch) -> Leaf | None:
     return next((leaf for _, leaf in branch.leaves()), None)
 
 
 def _connection(device: Device, file: SectionFile) -> None:
     mode = device.text("mode")
     kind = TYPES.get(device.kind) or (mode if mode in {"wireguard", "vxlan"} else "ip-tunnel")
-    here = device.here
-    file.set("connection", "id", f"ordain-{device.name}", here)
-    file.set("connection", "uuid", str(uuid.uuid5(NAMESPACE, f"{device.kind}/{device.name}")), here)
-    file.set("connection", "type", kind, here)
+    place = device.place
+    file.set("connection", "id", f"ordain-{device.name}", place)
+    file.set("connection", "uuid", str(uuid.uuid5(NAMESPACE, f"{device.kind}/{device.name}")), place)
+    file.set("connection", "type", kind, place)
     name = device.interface
     if name and not set(name) & set("*?["):
-        file.set("connection", "interface-name", name, here)
+        file.set("connection", "interface-name", name, place)
     if activation := device.branch.leaf("activation-mode"):
         if activation.value == "off":
-            no(file, activation, "activation-mode: off")
+            file.unsupported(activation, "activation-mode: off")
         file.set("connection", "autoconnect", "false", activation)
     if device.master:
         file.set("connection", "master", device.master.name, device.master.leaf)
@@ -129,83 +136,69 @@ def _connection(device: Device, file: SectionFile) -> None:
 
 def _hardware(device: Device, file: SectionFile) -> None:
     branch, match = device.branch, device.branch.branch("match")
-    if leaf := match.leaf("macaddress"):
-        file.set("ethernet", "mac-address", str(leaf.value), leaf)
+    file.set_each("ethernet", match, {"macaddress": ("mac-address", one_zero)})
     if wake := branch.leaf("wakeonlan"):
         file.set("ethernet", "wake-on-lan", "64" if wake.value is True else "0", wake)  # NM_..._WAKE_ON_LAN_MAGIC
-    if mac := branch.leaf("macaddress"):
-        file.set("ethernet", "cloned-mac-address", str(mac.value), mac)
-    if mtu := branch.leaf("mtu"):
-        mode = device.text("mode")
-        of_tunnel = "wireguard" if mode == "wireguard" else "ethernet" if mode in {"", "vxlan"} else "ip-tunnel"
-        file.set("ethernet" if device.kind != "tunnels" else of_tunnel, "mtu", text(mtu.value), mtu)
+    file.set_each("ethernet", branch, {"macaddress": ("cloned-mac-address", one_zero)})
+    mode = device.text("mode")
+    of_tunnel = "wireguard" if mode == "wireguard" else "ethernet" if mode in {"", "vxlan"} else "ip-tunnel"
+    section = of_tunnel if device.kind == "tunnels" else "ethernet"
+    file.set_each(section, branch, {"mtu": ("mtu", one_zero)})
     if (name := match.leaf("name")) and "set-name" not in branch and set(str(name.value)) & set("*?["):
         file.set("match", "interface-name", f"{name.value};", name)
     if drivers := match.leaf("driver"):
         file.set("match", "driver", "".join(f"{driver};" for driver in texts(drivers)), drivers)
 
 
-def _nothing(device: Device, file: SectionFile) -> None:
-    """No more to say of it."""
+def _no_section(device: Device, file: SectionFile) -> None:
+    """Add nothing: the kind has no section of its own."""
 
 
 def _bond(device: Device, file: SectionFile) -> None:
     parameters = device.branch.branch("parameters")
-    for name, value, leaf in bond(parameters):
+    for name, value, leaf in bond_options(parameters):
         file.set("bond", name, value, leaf)
-    if primary := parameters.leaf("primary"):
-        file.set("bond", "primary", str(primary.value), primary)
+    file.set_each("bond", parameters, {"primary": ("primary", one_zero)})
 
 
 def _bridge(device: Device, file: SectionFile) -> None:
     parameters = device.branch.branch("parameters")
-    for key, (name, write) in BRIDGE.items():
-        if leaf := parameters.leaf(key):
-            file.set("bridge", name, write(leaf.value), leaf)
-    if stp := parameters.leaf("stp"):
-        file.set("bridge", "stp", "true" if stp.value else "false", stp)
-    else:
-        said = "parameters" in device.branch
-        why = "with parameters, unless they say otherwise" if said else "without parameters"
-        file.default("bridge", "stp", "true" if said else "false", f"as netplan has it {why}")
+    file.set_each("bridge", parameters, BRIDGE)
+    file.set_each("bridge", parameters, {"stp": ("stp", true_false)})
+    if "stp" not in parameters:
+        has_parameters = "parameters" in device.branch
+        why = f"as netplan does {'with' if has_parameters else 'without'} parameters"
+        file.set_default("bridge", "stp", true_false(has_parameters), why)
 
 
 def _port(device: Device, file: SectionFile) -> None:
     for key, name in (("path-cost", "path-cost"), ("port-priority", "priority")):
         if leaf := device.port.get(key):
-            file.set("bridge-port", name, text(leaf.value), leaf)
-    if hairpin := device.branch.leaf("hairpin"):
-        file.set("bridge-port", "hairpin-mode", "true" if hairpin.value else "false", hairpin)
+            file.set("bridge-port", name, one_zero(leaf.value), leaf)
+    file.set_each("bridge-port", device.branch, {"hairpin": ("hairpin-mode", true_false)})
 
 
 def _vlan(device: Device, file: SectionFile) -> None:
-    for key, name in (("id", "id"), ("link", "parent")):
-        if leaf := device.branch.leaf(key):
-            file.set("vlan", name, text(leaf.value), leaf)
+    file.set_each("vlan", device.branch, {"id": ("id", one_zero), "link": ("parent", one_zero)})
 
 
 def _vrf(device: Device, file: SectionFile) -> None:
-    if leaf := device.branch.leaf("table"):
-        file.set("vrf", "table", text(leaf.value), leaf)
+    file.set_each("vrf", device.branch, {"table": ("table", one_zero)})
 
 
 def _veth(device: Device, file: SectionFile) -> None:
-    if leaf := device.branch.leaf("peer"):
-        file.set("veth", "peer", str(leaf.value), leaf)
+    file.set_each("veth", device.branch, {"peer": ("peer", one_zero)})
 
 
 def _tunnel(device: Device, file: SectionFile) -> None:
-    branch, mode = device.branch, device.text("mode")
-    if mode == "wireguard":
-        _wireguard(device, file)
-        return
-    if mode == "vxlan":
-        _vxlan(device, file)
-        return
-    file.set("ip-tunnel", "mode", str(TUNNEL_MODES[mode]), branch.leaf("mode") or device.here)
-    for key in ("local", "remote", "ttl"):
-        if leaf := branch.leaf(key):
-            file.set("ip-tunnel", key, text(leaf.value), leaf)
+    {"wireguard": _wireguard, "vxlan": _vxlan}.get(device.text("mode"), _ip_tunnel)(device, file)
+
+
+def _ip_tunnel(device: Device, file: SectionFile) -> None:
+    branch = device.branch
+    mode = str(TUNNEL_MODES[device.text("mode")])
+    file.set("ip-tunnel", "mode", mode, branch.leaf("mode") or device.place)
+    file.set_each("ip-tunnel", branch, {key: (key, one_zero) for key in ("local", "remote", "ttl")})
     for end, name in (("input", "input-key"), ("output", "output-key")):
         if leaf := branch.branch("keys").leaf(end) or branch.leaf("key"):
             key = str(leaf.value)
@@ -213,17 +206,11 @@ def _tunnel(device: Device, file: SectionFile) -> None:
 
 
 def _vxlan(device: Device, file: SectionFile) -> None:
-    branch = device.branch
-    for key, name in VXLAN.items():
-        if leaf := branch.leaf(key):
-            file.set("vxlan", name, text(leaf.value), leaf)
-    for key, name in (("mac-learning", "learning"), ("arp-proxy", "proxy"), ("short-circuit", "rsc")):
-        if leaf := branch.leaf(key):
-            file.set("vxlan", name, "true" if leaf.value else "false", leaf)
-    if misses := branch.leaf("notifications"):
+    file.set_each("vxlan", device.branch, VXLAN)
+    if misses := device.branch.leaf("notifications"):
         for name in texts(misses):
             file.set("vxlan", name, "true", misses)
-    if ports := branch.leaf("port-range"):
+    if ports := device.branch.leaf("port-range"):
         for name, port in zip(("source-port-min", "source-port-max"), texts(ports), strict=False):
             file.set("vxlan", name, port, ports)
 
@@ -231,21 +218,19 @@ def _vxlan(device: Device, file: SectionFile) -> None:
 def _wireguard(device: Device, file: SectionFile) -> None:
     if key := private_key(device):
         if not is_secret_text(str(key.value)):
-            no(file, key, "a private key in a file of its own")
+            file.unsupported(key, "a private key in a separate file")
         file.set("wireguard", "private-key", str(key.value), key)
-    for name, directive in (("port", "listen-port"), ("mark", "fwmark")):
-        if leaf := device.branch.leaf(name):
-            file.set("wireguard", directive, text(leaf.value), leaf)
-    why = "routes are those of the documents"
-    file.default("wireguard", "peer-routes", "false", why)
-    file.default("wireguard", "ip4-auto-default-route", "0", why)
-    file.default("wireguard", "ip6-auto-default-route", "0", why)
+    file.set_each("wireguard", device.branch, {"port": ("listen-port", one_zero), "mark": ("fwmark", one_zero)})
+    why = "the only routes are those of the documents"
+    file.set_default("wireguard", "peer-routes", "false", why)
+    file.set_default("wireguard", "ip4-auto-default-route", "0", why)
+    file.set_default("wireguard", "ip6-auto-default-route", "0", why)
     for peer in device.peers:
         section = f"wireguard-peer.{peer.public}"
         file.begin(section)
         if peer.shared:
             if not is_secret_text(peer.shared):
-                no(file, peer.leaf, "a preshared key in a file of its own")
+                file.unsupported(peer.leaf, "a preshared key in a separate file")
             file.set(section, "preshared-key", peer.shared, peer.leaf)
             file.set(section, "preshared-key-flags", "0", peer.leaf)
         if peer.endpoint:
@@ -256,8 +241,8 @@ def _wireguard(device: Device, file: SectionFile) -> None:
 
 
 _KINDS: Mapping[str, Callable[[Device, SectionFile], None]] = {
-    "ethernets": _nothing,
-    "dummy-devices": _nothing,
+    "ethernets": _no_section,
+    "dummy-devices": _no_section,
     "virtual-ethernets": _veth,
     "bonds": _bond,
     "bridges": _bridge,
@@ -265,3 +250,4 @@ _KINDS: Mapping[str, Callable[[Device, SectionFile], None]] = {
     "vrfs": _vrf,
     "tunnels": _tunnel,
 }
+"""The function that adds the section of a kind."""

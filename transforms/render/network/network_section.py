@@ -1,4 +1,4 @@
-"""The section ``network`` → items: one for each device, rendered for what brings it up on this OS."""
+"""The section ``network`` as items: one for each device, and one for what all devices share."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from dataclasses import replace
 from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.node import step
-from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.errors import Problem, blocked, is_blocked
 from ordain.transforms.model import Branch, Member, OnChange, Tree, Wanted
 from ordain.transforms.render.network import device_checks, ifupdown, network_manager, networkd, vrf_routes
 from ordain.transforms.render.network import devices as network
+from ordain.transforms.render.network.device_draft import DeviceDraft
 from ordain.transforms.render.network.devices import Device, problem
 from ordain.transforms.render.network.section_file import SectionFile
 from ordain.transforms.render.paths import IFUPDOWN
@@ -20,31 +21,31 @@ from ordain.transforms.render.unit_links import wants
 from ordain.transforms.template.expand import Scope, expand
 
 INTERFACES = "network"
-"""The item that ifupdown's file belongs to, and the services that read the files."""
+"""The item of ifupdown's file, and of the services that read all files."""
 MANAGERS = {
     "networkd": ("networkd", "networkd-wait-online"),
     "NetworkManager": ("networkmanager", "networkmanager-wait-online"),
     "ifupdown": ("ifupdown", ""),
 }
-"""By renderer the services, by their neutral names, that bring the network up and that wait for it."""
+"""By renderer, the neutral names of the services that bring the network up and that wait for it."""
 
 
 def render(tree: Branch, scope: Scope, names: Names, systemd: int) -> tuple[RenderedItem, ...]:
-    """The items of ``network``; what brings it up is the OS's where no document names a renderer."""
+    """Return the items of ``network``; the renderer is that of the OS where no document names one."""
     tree, problems = _expanded(tree, scope)
-    devices = vrf_routes.led(network.read(tree, names.renderer()))
-    # Where a template gave no text, what the missing text breaks is not worth a word.
+    devices = vrf_routes.assign_routes(network.read(tree, names.renderer()))
+    # Problems with a template hide the others, which may be consequences of the missing text.
     devices = tuple(
         replace(d, problems=problems.get(d.pointer) or (*d.problems, *device_checks.check(d, devices))) for d in devices
     )
-    made = {device.pointer: _item(device, systemd) for device in devices}
-    _without_what_they_need(made, devices)
-    able = [device for device in devices if not made[device.pointer].blocked]
-    return (*made.values(), *_interfaces(made, devices), *_managers(able, names))
+    items = {device.pointer: _item(device, systemd) for device in devices}
+    _block_dependents(items, devices)
+    sound = [device for device in devices if not items[device.pointer].blocked]
+    return (*items.values(), *_ifupdown_file(items, devices), *_managers(sound, names))
 
 
 def _expanded(tree: Branch, scope: Scope) -> tuple[Branch, Mapping[str, tuple[Problem, ...]]]:
-    """``tree`` with its templates expanded, and what is wrong with them, by item."""
+    """Return ``tree`` with its templates expanded, and the problems with them by item."""
     problems: dict[str, tuple[Problem, ...]] = {}
     kinds: dict[str, Tree] = dict(tree.children)
     for kind, devices in tree.branches():
@@ -57,58 +58,56 @@ def _expanded(tree: Branch, scope: Scope) -> tuple[Branch, Mapping[str, tuple[Pr
 
 
 def _item(device: Device, systemd: int) -> RenderedItem:
-    """The item of one device."""
-    if _blocked(device.problems):
+    """Return the item of one device."""
+    if is_blocked(device.problems):
         return RenderedItem(pointer=device.pointer, problems=device.problems)
-    files: tuple[SectionFile, ...]
+    drafts: tuple[DeviceDraft, ...]
     match device.renderer:
         case "NetworkManager":
-            files = (network_manager.render(device),)
+            drafts = (network_manager.render(device),)
         case "ifupdown":
-            files = (ifupdown.render(device),)
+            drafts = (ifupdown.render(device),)  # whose text is in one file with that of other devices
         case _:
-            files = networkd.render(device, systemd)
-    link = networkd.link(device, systemd)
-    files = (*files, link) if link else files
-    found = (*device.problems, *(problem for file in files for problem in file.problems))
-    artifacts = () if _blocked(found) else tuple(file.artifact() for file in files if file.sections)
-    return RenderedItem(pointer=device.pointer, artifacts=artifacts, problems=found)
+            drafts = networkd.render(device, systemd)
+    if link := networkd.link(device, systemd):
+        drafts = (*drafts, link)
+    problems = (*device.problems, *(problem for draft in drafts for problem in draft.problems))
+    artifacts = () if is_blocked(problems) else tuple(d.artifact() for d in drafts if isinstance(d, SectionFile))
+    return RenderedItem(pointer=device.pointer, artifacts=artifacts, problems=problems)
 
 
-def _without_what_they_need(made: dict[str, RenderedItem], devices: Iterable[Device]) -> None:
-    """Blocks what stands on, or belongs to, a device this machine cannot have."""
+def _block_dependents(items: dict[str, RenderedItem], devices: Iterable[Device]) -> None:
+    """Block every device that is stacked on, or belongs to, a blocked device."""
     while True:
-        gone = {device.name for device in devices if made[device.pointer].blocked}
-        waiting = [d for d in devices if gone.intersection(d.below) and not made[d.pointer].blocked]
-        if not waiting:
+        blocked = {device.name for device in devices if items[device.pointer].blocked}
+        dependents = [d for d in devices if blocked.intersection(d.below) and not items[d.pointer].blocked]
+        if not dependents:
             return
-        for device in waiting:
-            what = f"it needs {', '.join(sorted(gone.intersection(device.below)))}, which this machine cannot have"
-            problems = (*made[device.pointer].problems, problem(device, device.here, what, "", "Needs"))
-            made[device.pointer] = RenderedItem(pointer=device.pointer, problems=problems)
+        for device in dependents:
+            needed = ", ".join(sorted(blocked.intersection(device.below)))
+            what = f"it needs {needed}, which this machine cannot have"
+            problems = (*items[device.pointer].problems, problem(device, device.place, what, "", "Needs"))
+            items[device.pointer] = RenderedItem(pointer=device.pointer, problems=problems)
 
 
-def _interfaces(made: Mapping[str, RenderedItem], devices: Iterable[Device]) -> Iterator[RenderedItem]:
-    """ifupdown's file, one for all its devices: an item of its own, blocked if one of them is."""
-    those = [device for device in devices if device.renderer == "ifupdown"]
-    if not those:
+def _ifupdown_file(items: Mapping[str, RenderedItem], devices: Iterable[Device]) -> Iterator[RenderedItem]:
+    """Yield the item of ifupdown's file, which has all its devices and is blocked if one of them is."""
+    of_ifupdown = [device for device in devices if device.renderer == "ifupdown"]
+    if not of_ifupdown:
         return
-    what, hint = "{} stays as it is: it would lose {}", "the file is one for all devices"
+    what, hint = "{} stays as it was, because without {} it would be incomplete", "all devices are in that one file"
     problems = tuple(
-        replace(
-            problem(device, device.here, what.format(IFUPDOWN, device.name), hint, "Needs"),
-            item=INTERFACES,
-        )
-        for device in those
-        if made[device.pointer].blocked
+        blocked(INTERFACES, device.place.where, what.format(IFUPDOWN, device.name), hint, "Needs")
+        for device in of_ifupdown
+        if items[device.pointer].blocked
     )
-    stanzas = {} if problems else {device.name: ifupdown.render(device) for device in those}
+    stanzas = {} if problems else {device.name: ifupdown.render(device) for device in of_ifupdown}
     file = RegularFile(path=IFUPDOWN, content=ifupdown.file_text(stanzas), item=INTERFACES)
     yield RenderedItem(pointer=INTERFACES, artifacts=() if problems else (file,), problems=problems)
 
 
 def _managers(devices: Iterable[Device], names: Names) -> Iterator[RenderedItem]:
-    """What brings the devices up runs, at boot too, and what waits for the network knows whom to ask."""
+    """Yield the services that bring the devices up and that wait for the network, both enabled at boot."""
     for renderer in sorted({device.renderer for device in devices}):
         manager, waiter = (names.service(name, "unit") for name in MANAGERS[renderer])
         if not manager:
@@ -119,7 +118,3 @@ def _managers(devices: Iterable[Device], names: Names) -> Iterator[RenderedItem]
         links = [wants("multi-user.target", manager, INTERFACES)]
         links += [wants("network-online.target", waiter, INTERFACES)] if waiter else []
         yield RenderedItem(pointer=INTERFACES, artifacts=tuple(links), members=(member,))
-
-
-def _blocked(problems: Iterable[Problem]) -> bool:
-    return any(problem.severity is not Severity.WARNING for problem in problems)

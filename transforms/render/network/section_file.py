@@ -1,84 +1,73 @@
-"""A file of a network renderer in the making: sections of lines, each with its cause, every value one plain line.
+"""The draft of a file for networkd, udev or NetworkManager: sections of lines, each below a comment on its place.
 
-The strings of the documents are held to the formats of `network_formats` before; here, last, no value can end a line or
-begin another, whatever the renderer.
+`network_formats` has checked the strings of the documents before. As a last check here, no value can end a line or
+start another one, in any renderer's syntax.
 """
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from ordain.transforms.artifacts import RegularFile
-from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Leaf
-from ordain.transforms.render.network.devices import Device, problem
+from ordain.transforms.model import Branch, Leaf
+from ordain.transforms.render.network.device_draft import DeviceDraft
+from ordain.transforms.render.network.value_text import Parameters
 from ordain.transforms.render.provenance import cause, comment, default, file_header
 from ordain.transforms.systemd import directives
-
-PLAIN = re.compile(r"(?! )[ -~]+(?<![ \\])")
-"""Printable ASCII, no blank at either end, no backslash at the end: one line in every renderer's syntax."""
 
 
 @dataclass(slots=True)
 class _Section:
     name: str
     lines: list[str] = field(default_factory=list)
-    said: str = ""
+    last_comment: str = ""
 
 
-@dataclass(slots=True)
-class SectionFile:
-    """``kind`` is that of `directives` for a target ``systemd``, "" where another program reads the file."""
+@dataclass(slots=True, kw_only=True)
+class SectionFile(DeviceDraft):
+    """A file at ``path``. ``kind`` is the file type of `directives` for version ``systemd``, ``""`` for keyfiles."""
 
     path: str
-    device: Device
     kind: str = ""
     systemd: int = 0
     mode: int = 0o644
     group: str = ""
     sections: list[_Section] = field(default_factory=list)
-    problems: list[Problem] = field(default_factory=list)
 
     def begin(self, section: str) -> None:
-        """Another section, also where there is one of the name."""
+        """Begin a section, even if there is one of the name."""
         self.sections.append(_Section(section))
 
     def set(self, section: str, key: str, value: str, leaf: Leaf) -> None:
-        """``value`` for ``key`` in the last section of the name, because of ``leaf``."""
+        """Add a line made from ``leaf`` to the last section of the name."""
         if self.kind and (finding := directives.check(section, key, self.systemd, self.kind)):
             self.block(leaf, finding.what, finding.hint, "TooNew")
-            return
-        if not PLAIN.fullmatch(value):
-            self.block(leaf, f"{key} cannot hold {value[:80]!r}", "it is written as one line of ASCII", "Encode")
-            return
-        self._add(section, f"{key}={value}", cause(leaf))
+        elif self.is_one_line(key, value, leaf):
+            self._add(section, f"{key}={value}", cause(leaf))
 
-    def default(self, section: str, key: str, value: str, why: str) -> None:
-        """A line that no document asks for, and why it is there; left out where the target does not know it."""
+    def set_each(self, section: str, branch: Branch, parameters: Parameters) -> None:
+        """Add a line for each key of ``parameters`` that ``branch`` sets."""
+        for key, (name, to_text) in parameters.items():
+            if leaf := branch.leaf(key):
+                self.set(section, name, to_text(leaf.value), leaf)
+
+    def set_default(self, section: str, key: str, value: str, why: str) -> None:
+        """Add a line that no document asks for, below the comment ``why``, unless the target does not know the key."""
         if not (self.kind and directives.check(section, key, self.systemd, self.kind)):
             self._add(section, f"{key}={value}", default(why))
 
-    def _add(self, name: str, line: str, why: str) -> None:
+    def _add(self, name: str, line: str, text: str) -> None:
         section = next((s for s in reversed(self.sections) if s.name == name), None)
         if section is None:
             self.begin(name)
             section = self.sections[-1]
-        if why != section.said:
-            section.lines.append(comment(why))
-            section.said = why
+        if text != section.last_comment:
+            section.lines.append(comment(text))
+            section.last_comment = text
         section.lines.append(line)
 
-    def block(self, leaf: Leaf, what: str, hint: str = "", code: str = "Network") -> None:
-        """The renderer cannot express it."""
-        self.problems.append(problem(self.device, leaf, what, hint, code))
-
-    def warn(self, leaf: Leaf, what: str, hint: str = "", code: str = "Network") -> None:
-        """Worth a look."""
-        self.problems.append(replace(problem(self.device, leaf, what, hint, code), severity=Severity.WARNING))
-
     def artifact(self) -> RegularFile:
-        """The file, sections in the order they were begun."""
+        """Return the finished file, with the sections in the order in which they were begun."""
         head = "".join(f"{line}\n" for line in file_header(self.device.pointer))
         blocks = (f"[{s.name}]\n" + "".join(f"{line}\n" for line in s.lines) for s in self.sections if s.lines)
         content = "\n".join((head, *blocks))
