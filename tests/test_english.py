@@ -13,7 +13,7 @@ TO_BE_EDITED = tuple(
     transforms/render transforms/graph transforms/importing transforms/data transforms/model.py transforms/errors.py
     transforms/memo.py transforms/artifact_text.py transforms/forbidden_paths.py transforms/compile.py
     transforms/compare_systems.py transforms/section_pages.py generator
-    agent/system agent/state agent/plan agent/apply agent/delivery agent/server agent/daemon
+    agent/system agent/state agent/apply agent/delivery agent/server agent/daemon
     agent/source_daemon
     agent/settings.py agent/source_settings.py agent/generation.py agent/status.py agent/model.py agent/errors.py
     tests/transforms tests/generator

@@ -13,15 +13,15 @@ from ordain.agent.cli.status import unit_name
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.daemon.client import Documents
 from ordain.agent.model import Outcome, Plan, UnitVerdict, to_json
-from ordain.agent.plan.describe import describe
+from ordain.agent.plan.describe import PlanStep, plan_lines
 from ordain.transforms.errors import Refused
 
-VERBS = {
-    "start": Style.GOOD,
-    "stop": Style.BAD,
-    "restart": Style.WARN,
-    "reload": Style.WARN,
-    "manager": Style.DIM,
+STEP_STYLES: dict[PlanStep | None, Style] = {
+    PlanStep.START: Style.GOOD,
+    PlanStep.STOP: Style.BAD,
+    PlanStep.RESTART: Style.WARN,
+    PlanStep.RELOAD: Style.WARN,
+    PlanStep.MANAGER: Style.DIM,
 }
 RESULTS = {
     Exit.OK: "applied",
@@ -158,8 +158,8 @@ def _report(outcome: Outcome, request: Namespace, console: Console) -> Exit:
 
 
 def _print_plan(planned: Plan, console: Console) -> None:
-    for line in describe(planned).splitlines():
-        console.line(line, VERBS.get(line.partition(" ")[0], Style.PLAIN))
+    for line in plan_lines(planned):
+        console.line(line.text, STEP_STYLES.get(line.step, Style.PLAIN))
     console.problems(planned.problems)
 
 

@@ -1,38 +1,76 @@
-"""A plan as people read it; pure. No colours: the command line adds them by the first word of a line."""
+"""A plan as people read it: aligned lines, in the order in which things happen."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
 
-from ordain.agent.model import Change, Effect, FileAction, Job, Plan
+from ordain.agent.model import Change, Effect, FileAction, Job, Plan, Verb
 from ordain.agent.plan.diff import FRAGMENT
 from ordain.transforms.render.provenance import SourceLocation
 
-_LONGEST = 60
-_FILE_VERBS = {FileAction.NEW: "place", FileAction.CHANGED: "place", FileAction.REMOVED: "restore"}
+_MAX_LENGTH = 60
+"""Characters of the values of a change that are shown."""
+
+
+class PlanStep(StrEnum):
+    """The first word of a line that announces a step."""
+
+    STOP = "stop"
+    MANAGER = "manager"
+    PLACE = "place"
+    RESTORE = "restore"
+    START = "start"
+    RESTART = "restart"
+    RELOAD = "reload"
+
+
+_OF_FILES = {FileAction.NEW: PlanStep.PLACE, FileAction.CHANGED: PlanStep.PLACE, FileAction.REMOVED: PlanStep.RESTORE}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanLine:
+    """One line of the text; ``step`` is None unless the line announces a step."""
+
+    text: str
+    step: PlanStep | None = None
+
+
+def plan_lines(plan: Plan) -> tuple[PlanLine, ...]:
+    """Return the lines of ``plan``; the changes that cause a job are below it. An empty plan is one line, too."""
+    return tuple(_lines(plan))
 
 
 def describe(plan: Plan) -> str:
-    """``plan`` in aligned lines, in the order things happen; what causes a job stands below it.
+    """Return the text of ``plan``, which ends in a newline."""
+    return "".join(f"{line.text}\n" for line in plan_lines(plan))
 
-    Ends in a newline. A plan with nothing in it says so.
-    """
-    jobs = [*plan.stops, *plan.jobs]
-    width = max((len(name) for name in [*(j.unit for j in jobs), *(n.unit for n in plan.notes)]), default=0)
-    lines = [line for job in plan.stops for line in _job(job, width)]
+
+def _lines(plan: Plan) -> Iterator[PlanLine]:
+    units = [job.unit for job in (*plan.stops, *plan.jobs)] + [note.unit for note in plan.notes]
+    width = max(map(len, units), default=0)
+    if not plan:
+        yield PlanLine(text="Nothing to do.")
+    for job in plan.stops:
+        yield from _job(job, width)
     if plan.reload:
-        lines.append(f"{'manager':8}{_reloaded(plan)}")
-    lines += [f"{_FILE_VERBS[file.what]:8}{file.path}" for file in plan.files]
-    lines += [line for job in plan.jobs for line in _job(job, width)]
-    if not lines:
-        lines.append("Nothing to do.")
+        yield PlanLine(text=f"{PlanStep.MANAGER:8}reloads its unit files", step=PlanStep.MANAGER)
+        yield from _changes_by_reload(plan)
+    for file in plan.files:
+        step = _OF_FILES[file.what]
+        yield PlanLine(text=f"{step:8}{file.path}", step=step)
+    for job in plan.jobs:
+        yield from _job(job, width)
     if plan.notes:
-        lines += ["", "Left alone:", *(f"  {note.unit:{width}}  {note.what}" for note in plan.notes)]
-    return "\n".join(lines) + "\n"
+        yield PlanLine(text="")
+        yield PlanLine(text="Left alone:")
+    for note in plan.notes:
+        yield PlanLine(text=f"  {note.unit:{width}}  {note.what}")
 
 
 def describe_change(change: Change) -> str:
-    """One change, such as ``[Service] User: a → b``.
+    """Return one change in a line, such as ``[Service] User: a → b``.
 
     >>> describe_change(Change(unit="a.service", section="Service", key="User", new=("web",)))
     '[Service] User: not set → web'
@@ -42,29 +80,33 @@ def describe_change(change: Change) -> str:
 
 
 def _causes(causes: tuple[SourceLocation, ...]) -> str:
-    """The place that says so, such as ``  (web.yaml:12 services/web/user)``; of several the last, which wins."""
+    """Return the place in the documents, such as ``  (web.yaml:12 services/web/user)``; of several the last one."""
     if not causes:
         return ""
     last, more = causes[-1], f", {len(causes) - 1} more" if len(causes) > 1 else ""
     return f"  ({last.path.rpartition('/')[2]}:{last.line} {last.pointer}{more})"
 
 
-def _job(job: Job, width: int) -> Iterator[str]:
-    yield f"{job.verb:8}{job.unit:{width}}  {job.reason}"
+def _job(job: Job, width: int) -> Iterator[PlanLine]:
+    yield PlanLine(text=f"{job.verb:8}{job.unit:{width}}  {job.reason}", step=_STEPS[job.verb])
     for change in job.changes:
         if change.effect is not Effect.NOTHING and change.key != FRAGMENT:
-            yield f"{'':10}{describe_change(change)}"
+            yield PlanLine(text=f"{'':10}{describe_change(change)}")
 
 
-def _reloaded(plan: Plan) -> str:
-    """What the reload of the manager alone makes real."""
-    acted = {job.unit for job in (*plan.stops, *plan.jobs)}
-    rest = [c for c in plan.changes if c.unit not in acted and c.effect is Effect.MANAGER]
-    named = "".join(f"\n{'':10}{c.unit} {describe_change(c)}" for c in rest)
-    return f"reads its units again{named}"
+_STEPS = {verb: PlanStep(verb) for verb in Verb}
+
+
+def _changes_by_reload(plan: Plan) -> Iterator[PlanLine]:
+    """Yield the changes that take effect by the reload of the manager alone."""
+    units_with_jobs = {job.unit for job in (*plan.stops, *plan.jobs)}
+    for change in plan.changes:
+        if change.unit not in units_with_jobs and change.effect is Effect.MANAGER:
+            yield PlanLine(text=f"{'':10}{change.unit} {describe_change(change)}")
 
 
 def _values(values: Iterable[str]) -> str:
     text = ", ".join(value or '""' for value in values) or "not set"
-    shown = "".join(c if c.isprintable() else "�" for c in text)  # nothing a document holds moves the cursor
-    return shown if len(shown) <= _LONGEST else shown[: _LONGEST - 1] + "…"
+    # A value from a document must not be able to control the terminal.
+    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return shown if len(shown) <= _MAX_LENGTH else shown[: _MAX_LENGTH - 1] + "…"

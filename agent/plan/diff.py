@@ -1,7 +1,8 @@
-"""Two generations → the changes, per unit and key, of what the documents order; pure.
+"""The differences between two generations, by unit and key.
 
-Compared is what PID 1 reads from our files: a fragment and the drop-ins behind it, as one list of assignments. Comments
-and X- keys are not there. What the distribution or an admin adds is on both sides alike, and left out.
+The comparison covers everything that PID 1 reads from our files: the unit file and its drop-ins, as one list of
+assignments, without comments and X- keys. Files of the distribution and of administrators are the same on both sides,
+so they are left out.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ from ordain.transforms.systemd.unit_file import parse
 from ordain.transforms.systemd.unit_name import is_template, template_of
 
 FRAGMENT = "FragmentPath"
-"""The key of a change, in no section, by which a unit of ours comes, goes or is masked."""
+"""The key, without a section, of the change that adds, removes or masks a unit file."""
 MASK = "/dev/null"
 _DIRECTORIES = ("early", "normal", "late")
-"""In the order of systemd's search: of two files of one name, the first counts."""
+"""The generator's directories in systemd's search order: of two files with the same name, the first one counts."""
 _LINKS = {"wants": "WantedBy", "requires": "RequiredBy", "upholds": "UpheldBy"}
 
 _ONE_VALUE = re.compile(
@@ -42,19 +43,19 @@ _ONE_VALUE = re.compile(
     )""",
     re.VERBOSE,
 )
-"""Parse functions of keys of which the last value wins; any other key is taken for a list."""
+"""The parse functions of keys whose last value wins; any other key is treated as a list."""
 
 Values = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots, for the cached property: most units are equal and never parsed
 class PlacedUnit:
-    """What we place for one unit.
+    """The files that a generation places for one unit.
 
-    ``fragment`` is the artifact path of the unit file, ``/dev/null`` for a mask, ``""`` when we only add drop-ins.
-    ``files`` are the unit file and the drop-ins, path and text, in the order PID 1 reads them, ``links`` what links
-    to it, as keys of the section Install. ``reads`` are files of the documents that it reads. ``item`` and
-    ``provenance``, which all contents share, tell why there is such a unit.
+    ``fragment`` is the artifact path of the unit file, ``/dev/null`` for a mask, ``""`` if there are only drop-ins.
+    ``files`` are the unit file and the drop-ins (path, content), in the order in which PID 1 reads them. ``links`` are
+    the links to the unit, as keys of the section Install. ``reads`` are the files of the documents that it reads.
+    ``item`` and the ``provenance`` of the generation tell why the unit exists.
     """
 
     fragment: str = ""
@@ -66,14 +67,14 @@ class PlacedUnit:
 
     @property
     def causes(self) -> tuple[SourceLocation, ...]:
-        """Why there is such a unit; of drop-ins alone, nothing is said."""
+        """Return the place in the documents that the unit exists for; nothing if there are only drop-ins."""
         return () if self.item is None else unit_causes(self.files, self.item, self.provenance)
 
     @cached_property
     def values(self) -> Mapping[tuple[str, str], Values]:
-        """Of each (section, key) the values since the last reset.
+        """Return the values of each (section, key) since the last reset.
 
-        Without a unit file of ours a reset stays in front as ``""``: what it takes away is not in our files.
+        Without a unit file of ours, a reset stays as a first value ``""``, because it removes values of other files.
         """
         values: dict[tuple[str, str], list[str]] = {}
         for section, key, value in (line for _, text in self.files for line in parse(text)):
@@ -86,68 +87,68 @@ class PlacedUnit:
             else:
                 values.setdefault((section, key), []).append(value)
         links = {("Install", key): names for key, names in self.links}
-        return {**{key: tuple(found) for key, found in values.items() if found}, **links}
+        return {**{key: tuple(own) for key, own in values.items() if own}, **links}
 
     @property
     def masked(self) -> bool:
-        """Whether we mask the unit."""
+        """Return whether the generation masks the unit."""
         return self.fragment == MASK
 
     def last(self, section: str, key: str) -> str:
-        """The value in force of a key that has one value."""
+        """Return the effective value of a key that has one value, ``""`` if it is not set."""
         return self.values.get((section, key), ("",))[-1]
 
     def words(self, section: str, *keys: str) -> frozenset[str]:
-        """All words of list keys, such as the units in Requires= and BindsTo=."""
+        """Return all words of list keys, such as the units in Requires= and BindsTo=."""
         return frozenset(
             word for key in keys for value in self.values.get((section, key), ()) for word in value.split()
         )
 
     @property
     def hash(self) -> str:
-        """SHA-256 in hex over what PID 1 reads."""
+        """Return the SHA-256, in hex, of everything that PID 1 reads."""
         rows = sorted([*key, *values] for key, values in self.values.items())
         return hashlib.sha256(canonical([self.fragment, rows])).hexdigest()
 
 
 def placed_units(generation: Generation) -> Mapping[str, PlacedUnit]:
-    """What ``generation`` places for each unit, instances under their own names, by unit name."""
-    placed = _Placed(generation)
-    units = placed.units
-    names = units | {m.unit for m in generation.members if template_of(m.unit) in units}
-    found = {name: placed.content(name) for name in sorted(names) if not is_template(name)}
+    """Return the files that ``generation`` places for each unit, by unit name; instances have their own entries."""
+    index = _ArtifactIndex(generation)
+    named = index.units
+    names = named | {m.unit for m in generation.members if template_of(m.unit) in named}
+    units = {name: index.unit(name) for name in sorted(names) if not is_template(name)}
     for name, reads in files_read(generation).items():
         if not is_template(name):
-            found[name] = replace(found.get(name, PlacedUnit()), reads=reads)
-    return found
+            units[name] = replace(units.get(name, PlacedUnit()), reads=reads)
+    return units
 
 
 def compare_units(old: Mapping[str, PlacedUnit], new: Mapping[str, PlacedUnit]) -> Mapping[str, tuple[Change, ...]]:
-    """The changes between two `placed_units`: for each unit that has any, by section and key."""
-    found = {}
+    """Return the changes between two results of `placed_units`: for each unit with changes, by section and key."""
+    changes = {}
     for unit in sorted(old.keys() | new.keys()):
         before, after = old.get(unit, PlacedUnit()), new.get(unit, PlacedUnit())
-        if before != after and (changes := tuple(_changes(unit, before, after))):
-            found[unit] = changes
-    return found
+        if before != after and (own := tuple(_changes(unit, before, after))):
+            changes[unit] = own
+    return changes
 
 
 def diff(old: Generation, new: Generation) -> tuple[Change, ...]:
-    """All changes between two generations, by unit, section and key."""
+    """Return all changes between two generations, by unit, section and key."""
     if same_generation(old, new):
         return ()
     return tuple(c for changes in compare_units(placed_units(old), placed_units(new)).values() for c in changes)
 
 
 def same_generation(old: Generation, new: Generation) -> bool:
-    """Whether two generations are one, without a look at their thousand units."""
+    """Return whether two generations are the same, by identity or hash, without a comparison of their units."""
     return old is new or old.hash == new.hash != ""
 
 
 def needs_reload(old: Generation, new: Generation) -> bool:
-    """Whether a generator would place anything else: then PID 1 has to read again, be it for a comment.
+    """Return whether the generator would place different units, or only a different comment: PID 1 must reload.
 
-    For files too, since it is the generator's choice that names the generation in force.
+    It must reload for changed files, too, because the generator's record names the generation in force.
     """
     return not same_generation(old, new) and (_units(old) != _units(new) or bool(changed_files(old, new)))
 
@@ -163,7 +164,7 @@ def _has_one_value(section: str, key: str) -> bool:
 
 def _changes(unit: str, old: PlacedUnit, new: PlacedUnit) -> Iterator[Change]:
     if old.fragment != new.fragment:
-        here = (
+        fragment_effect = (
             Effect.RESTART
             if bool(old.fragment) != bool(new.fragment) or MASK in (old.fragment, new.fragment)
             else Effect.MANAGER
@@ -174,11 +175,11 @@ def _changes(unit: str, old: PlacedUnit, new: PlacedUnit) -> Iterator[Change]:
             key=FRAGMENT,
             old=values[0],
             new=values[1],
-            effect=here,
+            effect=fragment_effect,
             artifact=new.fragment or old.fragment,
             causes=new.causes or old.causes,
         )
-        if here is Effect.RESTART:
+        if fragment_effect is Effect.RESTART:
             return
     yield from file_changes(unit, old.reads, new.reads)
     for section, key in sorted(old.values.keys() | new.values.keys()):
@@ -197,55 +198,54 @@ def _changes(unit: str, old: PlacedUnit, new: PlacedUnit) -> Iterator[Change]:
             )
 
 
-class _Placed:
-    """The unit artifacts of a generation by what they are for."""
+class _ArtifactIndex:
+    """The unit artifacts of a generation: unit files by unit, drop-ins and links by the unit they belong to."""
 
     def __init__(self, generation: Generation) -> None:
         self.fragments: dict[str, UnitArtifact] = {}
         self.drop_ins: dict[str, dict[str, UnitFile]] = {}
         self.links: dict[str, dict[str, list[str]]] = {}
         self.provenance = generation.provenance
-        for where in _DIRECTORIES:
+        for directory in _DIRECTORIES:
             for artifact in generation.artifacts:
                 if isinstance(artifact, PlacedFile):
                     continue
                 match artifact.path.split("/"):
-                    case [found, name] if found == where:
-                        self._unit(name, artifact)
-                    case [found, folder, name] if found == where:
-                        self._below(folder, name, artifact)
+                    case [top, name] if top == directory:
+                        self._add_unit(name, artifact)
+                    case [top, folder, name] if top == directory:
+                        self._add_below(folder, name, artifact)
 
     @property
     def units(self) -> set[str]:
         return self.fragments.keys() | self.drop_ins.keys() | self.links.keys()
 
-    def _unit(self, name: str, artifact: UnitArtifact) -> None:
+    def _add_unit(self, name: str, artifact: UnitArtifact) -> None:
         if isinstance(artifact, UnitLink) and not artifact.masks:
-            self._link(artifact.target.rpartition("/")[2], "Alias", name)
+            self._add_link(artifact.target.rpartition("/")[2], "Alias", name)
         else:
             self.fragments.setdefault(name, artifact)
 
-    def _below(self, folder: str, name: str, artifact: UnitArtifact) -> None:
+    def _add_below(self, folder: str, name: str, artifact: UnitArtifact) -> None:
         owner, _, kind = folder.rpartition(".")
         if isinstance(artifact, UnitFile):
             self.drop_ins.setdefault(owner, {}).setdefault(name, artifact)
         elif kind in _LINKS:
-            self._link(name, _LINKS[kind], f"not {owner}" if artifact.masks else owner)
+            self._add_link(name, _LINKS[kind], f"not {owner}" if artifact.masks else owner)
 
-    def _link(self, unit: str, key: str, value: str) -> None:
+    def _add_link(self, unit: str, key: str, value: str) -> None:
         self.links.setdefault(unit, {}).setdefault(key, []).append(value)
 
-    def content(self, unit: str) -> PlacedUnit:
+    def unit(self, unit: str) -> PlacedUnit:
         template = template_of(unit)
         fragment = self.fragments.get(unit) or self.fragments.get(template)
         if isinstance(fragment, UnitLink):
             return PlacedUnit(fragment=MASK, item=fragment.item, provenance=self.provenance)
         drop_ins = {**self.drop_ins.get(template, {}), **self.drop_ins.get(unit, {})}
         files = [*([fragment] if fragment else []), *(drop_ins[name] for name in sorted(drop_ins))]
-        texts = tuple((file.path, file.content) for file in files)
         return PlacedUnit(
             fragment=fragment.path if fragment else "",
-            files=texts,
+            files=tuple((file.path, file.content) for file in files),
             links=tuple((key, tuple(sorted(names))) for key, names in sorted(self.links.get(unit, {}).items())),
             item=fragment.item if fragment else None,
             provenance=self.provenance,

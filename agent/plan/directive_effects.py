@@ -1,12 +1,13 @@
-"""What it takes to make a changed key real: one table by section and key; pure.
+"""The mildest action with which a changed directive takes effect: one table by section and key.
 
-The measure is a reboot: after an apply the machine is as it would be had it booted with the new documents. A key
-is milder than a restart only where a source says why, and only after it was tried: tests/integration/test_effects.py
-sets every key of this table on a running unit under systemd 252 and 257 and compares it with one that was restarted.
-What no row names is a restart. So are swaps, which no container of the tests can have.
+The standard is a reboot: after an apply, the machine must be as if it had booted with the new documents. A key has a
+milder effect than a restart only if a source says why and a test confirms it: tests/integration/test_effects.py sets
+every key of this table on a running unit under systemd 252 and 257, and compares the unit with one that was restarted.
+A key without a row needs a restart. So do all keys of swaps, which containers cannot have in the tests.
 
-No key needs SetUnitProperties: the reload of the manager makes all limits real, and leaves no file that would win over
-the next generation. A socket that needs a restart is stopped and started together with its service (`plan`).
+No key needs SetUnitProperties: after the reload of the manager all limits take effect, and no file is left that would
+override the next generation. A socket that needs a restart is stopped and started together with its service
+(`planner`).
 """
 
 from __future__ import annotations
@@ -15,14 +16,18 @@ from dataclasses import dataclass
 
 from ordain.agent.model import Effect
 
-READ_LATE = "src/core/unit.c, job.c, transaction.c: read when a job is queued, or the unit changes state; kept nowhere"
-READ_LATE_SERVICE = "src/core/service.c: read when the process ends, reloads or is stopped; timers are armed anew"
+READ_LATE = (
+    "src/core/unit.c, job.c, transaction.c: read when a job is queued or the unit changes state, and never copied"
+)
+READ_LATE_SERVICE = (
+    "src/core/service.c: read when the process ends, reloads or is stopped; a reload sets its timers again"
+)
 READ_LATE_SOCKET = "src/core/socket.c: read when a connection comes in, or the socket is stopped"
 READ_LATE_MOUNT = "src/core/mount.c: read when it is unmounted"
 KILLING = "src/core/unit.c, unit_kill_context: read when the unit is stopped"
 CGROUP = "src/core/unit-serialize.c: a reload makes PID 1 write all limits of a cgroup again"
 REMOUNT = "systemd.mount(5), src/core/mount.c: the reload of a mount is a remount"
-ENABLEMENT = "systemd.unit(5): not interpreted at run time, enablement only"
+ENABLEMENT = "systemd.unit(5): not used at run time, only by `systemctl enable`"
 
 CGROUP_SECTIONS = ("Service", "Socket", "Mount", "Slice")
 KILL_SECTIONS = ("Service", "Socket", "Mount")
@@ -32,7 +37,7 @@ _PULLS_IN = frozenset({"Wants", "Requires", "Requisite", "BindsTo", "RequiresMou
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EffectRule:
-    """One row: these keys in these sections need ``effect``, says ``source``."""
+    """A row of the table: ``keys`` in ``sections`` need ``effect``; ``source`` says why."""
 
     sections: tuple[str, ...]
     keys: tuple[str, ...]
@@ -112,11 +117,11 @@ _BY_KEY = {
     for section in effect_rule.sections
     for key in effect_rule.keys
 }
-_ELSE = EffectRule(sections=(), keys=(), effect=Effect.RESTART, source="no milder way is known")
+_ELSE = EffectRule(sections=(), keys=(), effect=Effect.RESTART, source="no milder action is known")
 
 
 def effect_rule(section: str, key: str) -> EffectRule:
-    """The row for a key; a key no row names needs a restart.
+    """Return the row of a key; a key without a row needs a restart.
 
     >>> str(effect_rule("Service", "MemoryMax").effect), str(effect_rule("Service", "User").effect)
     ('manager', 'restart')
@@ -125,10 +130,11 @@ def effect_rule(section: str, key: str) -> EffectRule:
 
 
 def effect(section: str, key: str, old: tuple[str, ...], new: tuple[str, ...]) -> Effect:
-    """What it takes that ``key`` goes from the values ``old`` to ``new``.
+    """Return the effect of a change of ``key`` from the values ``old`` to ``new``.
 
-    A remount adds options, it does not know which to take back: Options that appear or go are a restart. What a unit
-    no longer pulls in is no reason to bounce it; what it pulls in from now on has to run before it does.
+    A remount adds options but does not know which ones to remove, so ``Options=`` that appears or disappears needs a
+    restart. If a unit pulls in fewer units than before, it runs on; if it pulls in more, these have to start before
+    it does, so it needs a restart.
     """
     if (section, key) == ("Mount", "Options") and not (old and new):
         return Effect.RESTART

@@ -1,4 +1,4 @@
-"""How a unit that does not run came to its end, as PID 1 knows it: by hand, by itself, by others; pure."""
+"""The reason why a unit does not run, as PID 1 knows it: stopped on request, ended by itself, or killed."""
 
 from __future__ import annotations
 
@@ -8,55 +8,55 @@ from datetime import UTC, datetime
 from ordain.agent.model import NoteReason, UnitState
 
 EXITED, KILLED, DUMPED = 1, 2, 3
-"""ExecMainCode (CLD_EXITED, CLD_KILLED and CLD_DUMPED of sigaction(2))."""
-OTHERS = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
-"""Signals that a process gets from others, and not for a fault of its own."""
-TOGETHER_USEC = 1_000_000
-"""A service that ends by itself is no longer active within microseconds of its process; PID 1 may be busy."""
+"""Values of ExecMainCode (CLD_EXITED, CLD_KILLED and CLD_DUMPED of sigaction(2))."""
+FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
+"""Signals that a process receives from others, not because of a fault of its own."""
+SAME_MOMENT_USEC = 1_000_000
+"""A service that ends by itself stops being active within microseconds of its process; PID 1 may be busy, though."""
 _RESULTS = {
-    "oom-kill": "killed, as there was no memory left",
-    "timeout": "took too long",
-    "watchdog": "did not feed its watchdog",
-    "start-limit-hit": "started too often in a row",
+    "oom-kill": "killed because memory ran out",
+    "timeout": "timed out",
+    "watchdog": "did not send its watchdog signal in time",
+    "start-limit-hit": "started too often (start limit)",
     "resources": "PID 1 could not start it",
-    "protocol": "did not keep to the protocol of its Type=",
+    "protocol": "did not follow the protocol of its Type=",
     "condition": "its conditions were not met",
 }
-"""Result= of a service in words (systemd.exec(5), Process Exit Codes, $SERVICE_RESULT)."""
+"""Values of Result= of a service in words (systemd.exec(5), $SERVICE_RESULT)."""
 
 
 def exit_reason(state: UnitState) -> tuple[NoteReason, str]:
-    """Why a unit is inactive or failed, and that in words with the time.
+    """Return the reason why a unit is inactive or failed, and a description with the time.
 
-    A stop that PID 1 was asked for shows in the order of things: the unit stops being active before its process is
-    gone. Of a process that ends by itself or is killed, PID 1 hears first.
+    The order of events shows a stop that PID 1 was asked for: the unit stops being active before its process ends. If
+    a process ends by itself or is killed, the process ends first.
 
     >>> exit_reason(UnitState(name="a.service", active_state="failed", result="oom-kill"))[1]
-    'failed: killed, as there was no memory left'
+    'failed: killed because memory ran out'
     """
     if state.active_state == "failed":
         return NoteReason.FAILED, f"failed: {_because(state)}{_at(state)}"
-    if not state.name.endswith(".service") or _asked(state):
-        return NoteReason.STOPPED, f"was stopped by hand{_at(state)}"
+    if not state.name.endswith(".service") or _stop_was_requested(state):
+        return NoteReason.STOPPED, f"was stopped manually{_at(state)}"
     how = "ended by itself" if state.exec_main_code == EXITED else f"was {_because(state)}"
     return NoteReason.ENDED, f"{how}{_at(state)}"
 
 
 def killed_by_others(state: UnitState) -> bool:
-    """Whether a signal from outside ended it: no crash, nor a lack of memory."""
+    """Return whether a signal from outside ended the service, rather than a crash or a lack of memory."""
     return (
         state.exec_main_code == KILLED
-        and state.exec_main_status in OTHERS
+        and state.exec_main_status in FROM_OUTSIDE
         and (state.result in ("signal", "success", ""))
     )
 
 
-def _asked(state: UnitState) -> bool:
+def _stop_was_requested(state: UnitState) -> bool:
     if not state.main_exit_usec:
         return True
-    if not state.active_exit_usec:  # ended before it was ever active
+    if not state.active_exit_usec:  # the process ended before the unit was ever active
         return False
-    return not 0 <= state.active_exit_usec - state.main_exit_usec < TOGETHER_USEC
+    return not 0 <= state.active_exit_usec - state.main_exit_usec < SAME_MOMENT_USEC
 
 
 def _because(state: UnitState) -> str:

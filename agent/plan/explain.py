@@ -1,10 +1,10 @@
-"""Where a unit, a file or a value comes from: from what is placed back to the documents; pure.
+"""The origin of a unit, a file or a value: from the placed files back to the documents.
 
-    about, Generation, what the admin placed ──explain──▶ Explanation
+    subject, Generation, files of administrators ──explain──▶ Explanation
 
-Above the directives of ours stand comments with their cause (`transforms.render.provenance.cause`); the generation
-keeps for
-each pointer who set it and what that overrode.
+Comments in our files name the place in the documents that the lines below them come from
+(`transforms.render.provenance`). The provenance of the generation has, for each pointer, who set it and what that
+overrode.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ DIRECTORIES = {
     "/run/systemd/generator.early/": "early/",
     "/run/systemd/generator.late/": "late/",
 }
-"""Where the generator's three directories are on a machine (systemd.generator(7))."""
+"""The generator's three directories on a machine (systemd.generator(7)), with their names in artifact paths."""
 
 
 class NotInGeneration(OrdainError):
-    """The generation says nothing about it; the text has near names."""
+    """The generation holds no such unit, file or pointer; the message suggests similar names."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Origin:
-    """A value of the documents, or a row of the transformation database: who set it where.
+    """The place that sets a value of the documents, or a row of the transformation database.
 
-    ``overrode`` is what it replaced, latest first. ``match``: why a Transform is for this machine.
+    ``overrode`` are the values that it replaced, latest first. ``match`` is the reason why a Transform matches.
     """
 
     pointer: str
@@ -57,7 +57,10 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedLine:
-    """A directive in a file of ours, and the place of the documents it was made from; ``why`` if from none."""
+    """A directive in one of our files, and the place in the documents that it comes from.
+
+    ``why`` is the reason for a directive that no document asks for.
+    """
 
     text: str
     section: str = ""
@@ -70,7 +73,7 @@ class ExplainedLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainedFile:
-    """One artifact, line by line. ``link`` is where a link leads."""
+    """One artifact, line by line; ``link`` is the target of a link."""
 
     path: str
     link: str = ""
@@ -106,7 +109,7 @@ class Explanation:
 
 
 def unit_name_of(about: str) -> str:
-    """The unit ``about`` names, "" if it is a path or a pointer.
+    """Return the unit that ``about`` names, ``""`` if it is a path or a pointer.
 
     >>> unit_name_of("web"), unit_name_of("web.timer"), unit_name_of("services/web"), unit_name_of("/etc/fstab")
     ('web.service', 'web.timer', '', '')
@@ -128,7 +131,7 @@ def explain(about: str, generation: Generation, hands: Iterable[OverrideFile] = 
     if not any(m.unit == unit_name_of(about) for m in generation.members) and any(
         origins(f"services/{about}", generation)
     ):
-        return _pointer(f"services/{about}", generation)  # a neutral name, which is no unit's here
+        return _pointer(f"services/{about}", generation)  # a neutral name that is not a unit name on this machine
     return _unit(unit_name_of(about), generation, tuple(hands))
 
 
@@ -137,7 +140,7 @@ def _unit(unit: str, generation: Generation, hands: tuple[OverrideFile, ...]) ->
     member = next((m for m in generation.members if m.unit == unit), None)
     if member is None and unit not in placed:
         known = {*placed, *(m.unit for m in generation.members)}
-        raise NotInGeneration(_unknown(f"no document speaks of {unit}", near(unit, known)))
+        raise NotInGeneration(_unknown(f"no document mentions {unit}", near(unit, known)))
     item = member.item if member else ""
     ours = placed[unit].values if unit in placed else {}
     touched = {(section, key) for hand in hands for section, key, _ in hand.assignments}
@@ -170,8 +173,8 @@ def _path(path: str, generation: Generation) -> Explanation:
 
 
 def _pointer(pointer: str, generation: Generation) -> Explanation:
-    said = (*origins(pointer, generation), *origins(f"{TRANSFORMS}{pointer}", generation))
-    if not said:
+    values = (*origins(pointer, generation), *origins(f"{TRANSFORMS}{pointer}", generation))
+    if not values:
         raise NotInGeneration(_unknown(f"nothing is set at {pointer}", _near_step(pointer, generation.provenance)))
     files = []
     for artifact in generation.artifacts:
@@ -179,39 +182,39 @@ def _pointer(pointer: str, generation: Generation) -> Explanation:
         lines = tuple(line for line in whole.lines if line.pointer and _below(line.pointer, pointer))
         if lines:
             files.append(ExplainedFile(path=whole.path, lines=lines))
-    return Explanation(about=pointer, generation=generation.number, origins=said, files=tuple(files))
+    return Explanation(about=pointer, generation=generation.number, origins=values, files=tuple(files))
 
 
 def origins(pointer: str, generation: Generation) -> Iterator[Origin]:
-    """What was said at ``pointer`` and below it; everything for ""."""
+    """Yield the values that are set at ``pointer`` and below it; all values for ``""``."""
     for at, entry in sorted(generation.provenance.items()):
         if _below(at, pointer):
             yield _whole(at, entry, generation)
 
 
 def rules(item: str, generation: Generation) -> Iterator[Origin]:
-    """What the transformation database had to do with ``item``."""
+    """Yield the rows of the transformation database that ``item`` used."""
     for at, entry in sorted(generation.provenance.items()):
         if at.startswith(TRANSFORMS) and item in entry.get("items", ()):
             yield _whole(at, entry, generation)
 
 
 def _whole(at: str, entry: Mapping[str, Any], generation: Generation) -> Origin:
-    overrode = tuple(_origin(at, each.get("value"), each) for each in entry.get("overrode", ()))
+    overrode = tuple(_origin(at, older.get("value"), older) for older in entry.get("overrode", ()))
     value = entry["value"] if at.startswith(TRANSFORMS) else value_at(generation.document, at)
     return _origin(at, value, entry, overrode)
 
 
 def value_at(document: Mapping[str, object], pointer: str) -> object:
-    """The value of ``document`` at an RFC 6901 pointer without its first slash; None if there is none."""
-    found: object = document
+    """Return the value of ``document`` at an RFC 6901 pointer without its first slash, or None."""
+    value: object = document
     for part in pointer.split("/"):
-        found = found.get(unstep(part)) if isinstance(found, Mapping) else None
-    return found
+        value = value.get(unstep(part)) if isinstance(value, Mapping) else None
+    return value
 
 
 def _origin(pointer: str, value: object, entry: Mapping[str, Any], overrode: tuple[Origin, ...] = ()) -> Origin:
-    """``entry`` is one of `Generation.provenance`."""
+    """Return an entry of `Generation.provenance` as an `Origin`."""
     path, line, layer, match = (entry.get(name, "") for name in ("path", "line", "layer", "match"))
     return Origin(pointer=pointer, value=value, path=path, line=line or 0, layer=layer, match=match, overrode=overrode)
 
@@ -221,7 +224,7 @@ def _below(pointer: str, top: str) -> bool:
 
 
 def _is_for(artifact: Artifact, unit: str) -> bool:
-    """Whether an artifact is the unit, a drop-in for it, or a link to it."""
+    """Return whether an artifact is the unit, a drop-in for it, or a link to it."""
     names = {unit, template_of(unit)} - {""}
     _, *rest = artifact.path.split("/")
     if len(rest) == 2 and not rest[0].endswith(".d"):
@@ -247,16 +250,16 @@ def _lines(content: str) -> Iterator[ExplainedLine]:
 
 
 def _cause(comment: str) -> ExplainedLine:
-    """What a comment says of the lines below it."""
+    """Return what a comment says about the lines below it, without their text."""
     if reason := read_default(comment):
         return ExplainedLine(text="", why=reason)
-    if (said := read_cause(comment)) is None:
+    if (cause := read_cause(comment)) is None:
         return ExplainedLine(text="")
-    return ExplainedLine(text="", pointer=said.pointer, path=said.path, line=said.line, layer=said.layer)
+    return ExplainedLine(text="", pointer=cause.pointer, path=cause.path, line=cause.line, layer=cause.layer)
 
 
 def _near_step(pointer: str, known: Iterable[str]) -> str:
-    """A hint about the first step of ``pointer`` that leads nowhere."""
+    """Return a hint about the first step of ``pointer`` that does not exist."""
     pointers = [other.split("/") for other in known]
     for depth, step in enumerate(pointer.split("/")):
         siblings = {other[depth] for other in pointers if len(other) > depth}

@@ -1,4 +1,4 @@
-"""Files of two generations: which of them change, and which units read those; pure."""
+"""The files that change between two generations, and the units that read them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FilesRead = tuple[tuple[str, OnChange, str], ...]
 
 
 def changed_files(old: Generation, new: Generation) -> tuple[FileChange, ...]:
-    """The files that are placed, placed anew or taken back, by path."""
+    """Return the files that are placed, replaced or restored, by path."""
     before, after = _files(old), _files(new)
     found = []
     for path in sorted(before.keys() | after.keys()):
@@ -29,22 +29,22 @@ def changed_files(old: Generation, new: Generation) -> tuple[FileChange, ...]:
 
 
 def files_read(generation: Generation) -> Mapping[str, FilesRead]:
-    """By unit the files it reads, where it reads any."""
+    """Return the files of the documents that each unit reads, by unit."""
     files = {path: _digest(artifact) for path, artifact in _files(generation).items()}
     paths = sorted(files)
-    found = {}
+    read = {}
     for member in generation.members if files else ():
-        hows: dict[str, OnChange] = {}
-        for used, how in sorted(member.uses, key=lambda use: len(use[0])):  # what is named closest counts
-            hows |= dict.fromkeys(_below(used, paths), how)
-        if hows:
-            found[member.unit] = tuple((path, hows[path], files[path]) for path in sorted(hows))
-    return found
+        on_change: dict[str, OnChange] = {}
+        for used, reaction in sorted(member.uses, key=lambda use: len(use[0])):  # the longest matching path counts
+            on_change |= dict.fromkeys(_below(used, paths), reaction)
+        if on_change:
+            read[member.unit] = tuple((path, on_change[path], files[path]) for path in sorted(on_change))
+    return read
 
 
 def file_changes(unit: str, old: FilesRead, new: FilesRead) -> Iterator[Change]:
-    """What differs in the files that a unit reads; its effect is a reload, where the documents do not say restart."""
-    before, after = ({path: (how, digest) for path, how, digest in read} for read in (old, new))
+    """Yield the changes in the files that a unit reads; their effect is a reload unless the documents say restart."""
+    before, after = ({path: (on_change, digest) for path, on_change, digest in read} for read in (old, new))
     for path in sorted(before.keys() | after.keys()):
         was, now = before.get(path), after.get(path)
         if was is None or now is None or was[1] != now[1]:
@@ -63,7 +63,7 @@ def _files(generation: Generation) -> dict[str, PlacedFile]:
 
 
 def _below(used: str, paths: Sequence[str]) -> Sequence[str]:
-    """Of the sorted ``paths`` those that ``used`` means: a trailing slash is the tree."""
+    """Return those of the sorted ``paths`` that ``used`` covers; with a trailing slash it covers a tree."""
     if not used.endswith("/"):
         at = bisect_left(paths, used)
         return paths[at : at + 1] if at < len(paths) and paths[at] == used else ()
@@ -76,5 +76,5 @@ def _same(file: PlacedFile | None) -> PlacedFile | None:
 
 
 def _digest(file: PlacedFile) -> str:
-    """A hash over the bytes of a file, its mode and its owner. Comments count: no format is known here."""
+    """Return a hash of the content, mode and owner of a file. Comments count, because no format is known here."""
     return hashlib.sha256(canonical({**row(file), "item": "", "on_remove": ""})).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Two generations → what of the network changes, for each program that brings it up; pure."""
+"""The network changes between two generations, for each program that configures the network."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _NAME = re.compile(r"^Name=(\S+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkChange:
-    """What is to be made real.
+    """The changes that have to take effect.
 
-    ``networkd``: whether it reads other files; ``dropped``: its devices that go, or are made anew, and ``around``: the
-    files that speak of those, whose links are configured again. ``links``: whether udev reads others. ``profiles``:
-    keyfiles of NetworkManager, new or changed; ``forgotten``: its connections that go, by UUID. ``down`` and ``up``:
-    interfaces of ifupdown, in order, ``down`` as ``stanzas`` say.
+    networkd: ``networkd`` says whether its files change, ``dropped`` are devices that are removed or created again, and
+    ``around`` the .network files that mention these devices, whose links are configured again. udev: ``links`` says
+    whether .link files change. NetworkManager: ``profiles`` are new or changed keyfiles, ``forgotten`` the UUIDs of
+    removed connections. ifupdown: ``down`` and ``up`` are interfaces, in order; those in ``down`` are taken down with
+    the old configuration, ``stanzas``.
     """
 
     networkd: bool = False
@@ -35,12 +36,12 @@ class NetworkChange:
     stanzas: str = ""
 
     def __bool__(self) -> bool:
-        """Whether anything changes."""
+        """Return whether anything changes."""
         return self.networkd or self.links or bool(self.profiles or self.forgotten or self.down or self.up)
 
 
 def touches_network(plan: Plan) -> bool:
-    """Whether files of the section ``network`` change, be it by a comment."""
+    """Return whether files of the section ``network`` change, if only by a comment."""
     return any(map(_of_network, plan.files))
 
 
@@ -49,7 +50,7 @@ def _of_network(file: FileChange) -> bool:
 
 
 def network_change(old: Generation, new: Generation) -> NetworkChange:
-    """What leads from the network of ``old`` to that of ``new``."""
+    """Return the changes from the network of ``old`` to the network of ``new``."""
     before, after = _texts(old), _texts(new)
     changed = sorted(p for p in before.keys() | after.keys() if _bare(before.get(p, "")) != _bare(after.get(p, "")))
     of_networkd = [p for p in changed if p.startswith(f"{NETWORKD}/") and not p.endswith(".link")]
@@ -84,12 +85,12 @@ def _texts(generation: Generation) -> Mapping[str, str]:
 
 
 def _bare(text: str) -> str:
-    """``text`` without its comments, which move with every line of the documents."""
+    """Return ``text`` without comments, which name line numbers of the documents and change with them."""
     return "".join(line for line in text.splitlines(keepends=True) if not line.lstrip().startswith("#"))
 
 
 def _names(text: str) -> frozenset[str]:
-    """The devices that a .network file ties its own to, among other words."""
+    """Return all words of the values in a .network file; the devices that it mentions are among them."""
     return frozenset(value for line in text.splitlines() for value in line.partition("=")[2].split())
 
 
@@ -98,9 +99,9 @@ def _uuid(keyfile: str) -> str:
 
 
 def _interfaces(before: str, after: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The interfaces to take down, the last one first, and those to bring up.
+    """Return the interfaces to take down, the last one first, and those to bring up.
 
-    What stands on one that goes, or is a part of it, goes and comes with it.
+    An interface whose stanza mentions one that is taken down is taken down and brought up with it.
     """
     old, new = _stanzas(_bare(before)), _stanzas(_bare(after))
     changed = {name for name in old.keys() | new.keys() if old.get(name) != new.get(name)}
@@ -114,12 +115,12 @@ def _interfaces(before: str, after: str) -> tuple[tuple[str, ...], tuple[str, ..
 
 
 def _stanzas(text: str) -> dict[str, str]:
-    """The lines about each interface, in the order of the file."""
-    found: dict[str, str] = {}
+    """Return the lines of each interface, in the order of the file."""
+    stanzas: dict[str, str] = {}
     name = ""
     for line in text.splitlines(keepends=True):
         match = _STANZA.match(line)
         name = match[1] if match else name
         if name:
-            found[name] = found.get(name, "") + line
-    return found
+            stanzas[name] = stanzas.get(name, "") + line
+    return stanzas

@@ -1,4 +1,4 @@
-"""What verdicts come to; pure."""
+"""The outcome of an apply: exit status, blame and summary, from the verdicts about its units."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ DEGRADED, ROLLED_BACK, INCOMPLETE = 3, 4, 5
 
 
 def exit_status(verdicts: Sequence[UnitVerdict], problems: Sequence[Problem]) -> int:
-    """The exit status of an apply that stays: `DEGRADED` where something is."""
+    """Return the exit status of an apply that is not rolled back: 0, or `DEGRADED`."""
     blocked = any(problem.severity is Severity.BLOCKED for problem in problems)
     return DEGRADED if blocked or not all(verdict.ok for verdict in verdicts) else 0
 
 
 def blame(verdicts: Sequence[UnitVerdict]) -> str:
-    """What the apply is to blame for, in a line."""
+    """Return the failures that the apply caused, in one line; at most three."""
     bad = [f"{verdict.unit} {verdict.what}" for verdict in verdicts if verdict.blamed]
     return "; ".join(bad[:3]) + " …" * (len(bad) > 3)
 
 
 def rolled_back(failed: Outcome, back: Outcome, failing: Collection[str]) -> Outcome:
-    """The one outcome of an apply and of the way back from it; ``failing`` had failed before both."""
+    """Return the single outcome of an apply and its rollback; the units in ``failing`` had failed before both."""
     complete = all(verdict.ok or verdict.unit in failing for verdict in back.verdicts)
     return replace(
         failed,
@@ -40,6 +40,7 @@ def rolled_back(failed: Outcome, back: Outcome, failing: Collection[str]) -> Out
 
 
 def summary(outcome: Outcome, verdicts: Sequence[UnitVerdict]) -> Outcome:
-    """What is remembered of an apply: not its plan, which may be large, and of ``verdicts`` those that are not ok."""
+    """Return the part of an outcome that the history keeps: without the plan, which may be large, and without good
+    verdicts."""
     bad = () if outcome.rejected else tuple(verdict for verdict in verdicts if not verdict.ok)
     return replace(outcome, plan=Plan(problems=outcome.plan.problems), back=None, verdicts=bad)

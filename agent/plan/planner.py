@@ -1,8 +1,9 @@
-"""Two generations and the running machine → the jobs between them, each with its reason; pure.
+"""The plan: the jobs that lead from one generation and the running machine to another generation, with reasons.
 
-A unit is looked at on its own first (`decide`); then sockets, which can only be bound again while their service is
-down; then what PID 1 stops along with them. Nothing is done to a unit that neither is a member nor changed, and a
-generation against itself is no job at all: what stands otherwise than wanted is an admin's hand, and noted.
+Each unit is first decided alone (`unit_decision`). Then sockets are added, which can be bound again only while their
+service is stopped, and then the units that PID 1 stops together with others. A unit that is not a member and did not
+change gets no job. The plan from a generation to itself has no jobs, except for units with `drift: enforce`: a state
+that differs is an administrator's override, and noted.
 """
 
 from __future__ import annotations
@@ -24,64 +25,68 @@ _TRIGGERS = (*TRIGGER_SUFFIXES, ".automount")
 _NEEDS = ("Requires", "BindsTo")
 _PULLS_IN = (*_NEEDS, "Wants")
 _PROPAGATES = (*_NEEDS, "PartOf")
-"""Along these PID 1 stops a unit with another (src/core/transaction.c), and no start of that one takes it back."""
+"""Along these dependencies PID 1 stops a unit together with another (src/core/transaction.c), and does not start it
+again when the other one starts."""
 
 
 def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
-    """What leads from ``old``, as it runs, to ``new``.
+    """Return the plan from ``old`` and the running machine to ``new``.
 
-    ``observed`` holds the units of `units_to_observe`; one that is missing counts as not found.
+    ``observed`` has the units of `units_to_observe`; a unit that is missing there counts as not found.
     """
     views = unit_views(old, new, observed)
     stops: dict[str, Job] = {}
     jobs: dict[str, Job] = {}
     notes: list[Note] = []
     for view in views.values():
-        for decided in decide(view):
-            if isinstance(decided, Note):
-                notes.append(decided)
-            elif decided.verb is Verb.STOP:
-                stops[view.unit] = decided
+        for decision in decide(view):
+            if isinstance(decision, Note):
+                notes.append(decision)
+            elif decision.verb is Verb.STOP:
+                stops[view.unit] = decision
             else:
-                jobs[view.unit] = decided
+                jobs[view.unit] = decision
     notes += _still_triggered(views, stops, observed)
     for view in views.values():
         _rebind(view, views, stops, jobs, notes)
     split_restarts(views, stops, jobs)
-    notes += _bring_back(views, stops, jobs)
+    notes += _start_again(views, stops, jobs)
     files = changed_files(old, new)
-    notes += _of_the_kernel(files)
+    notes += _kernel_module_notes(files)
     return Plan(
         from_hash=old.hash,
         to_hash=new.hash,
         reload=needs_reload(old, new),
         stops=tuple(stops[unit] for unit in _stop_order(stops, views)),
-        jobs=tuple(_told(views[unit], jobs[unit]) for unit in _start_order(jobs, views)),
+        jobs=tuple(_warned(views[unit], jobs[unit]) for unit in _start_order(jobs, views)),
         files=files,
         changes=tuple(change for view in views.values() for change in view.fresh),
         notes=tuple(sorted(notes, key=lambda n: (n.unit, n.what))),
     )
 
 
-def _of_the_kernel(files: Iterable[FileChange]) -> Iterator[Note]:
-    """What a kernel module is loaded with, or not, is asked when it is loaded; none is taken out of the kernel."""
+def _kernel_module_notes(files: Iterable[FileChange]) -> Iterator[Note]:
+    """Yield a note for changed options of kernel modules: the kernel reads them when it loads a module.
+
+    No module is ever unloaded.
+    """
     for file in files:
         if file.path in (MODULES_LOAD, MODPROBE) and file.what is not FileAction.NEW:
-            what = f"{file.path} is {file.what}; of modules that are loaded it is real at the next boot"
+            what = f"{file.path} was {file.what}; modules that are already loaded pick this up at the next boot"
             yield Note(unit="systemd-modules-load.service", what=what, item=file.item, why=NoteReason.REBOOT)
 
 
-def _told(view: UnitView, job: Job) -> Job:
-    """``job``, whose reason says so if no way back undoes it."""
+def _warned(view: UnitView, job: Job) -> Job:
+    """Return ``job``, with a warning in its reason if a rollback cannot undo it."""
     if job.verb is Verb.RELOAD or view.after.last("Service", "Type") != "oneshot":
         return job
-    return replace(job, reason=f"{job.reason}; going back does not undo what it does")
+    return replace(job, reason=f"{job.reason}; a rollback does not undo its effects")
 
 
 def _still_triggered(views: Mapping[str, UnitView], stops: Mapping[str, Job], observed: Observed) -> Iterator[Note]:
     for unit in stops:
         if not views[unit].after.fragment and views[unit].before.fragment:
-            continue  # gone: nothing can start it
+            continue  # its unit file is removed, so nothing can start it
         for trigger in views[unit].state.triggered_by:
             known = observed.units.get(trigger)
             if trigger not in stops and (known is None or known.running):
@@ -89,21 +94,25 @@ def _still_triggered(views: Mapping[str, UnitView], stops: Mapping[str, Job], ob
 
 
 def _unbound(view: UnitView, service: UnitView) -> Note:
-    """A socket that waits, as its service may not be stopped."""
+    """Return the note for a socket that cannot be bound now because its service may not be stopped."""
     if service.role == SESSION_ROLE:
-        what = f"bound at the first apply after the session that asked for changes and hangs on {service.unit}"
+        what = (
+            "takes effect at the first apply after the session that asked for it has ended, "
+            f"because {service.unit} would have to stop, and that session with it"
+        )
         return view.note(what, NoteReason.LATER)
-    return view.note(f"bound at the next boot, as {service.unit} is {service.role}", NoteReason.REBOOT)
+    what = f"takes effect at the next boot, because {service.unit} would have to stop, and is {service.role}"
+    return view.note(what, NoteReason.REBOOT)
 
 
 def _rebind(
     view: UnitView, views: Mapping[str, UnitView], stops: dict[str, Job], jobs: dict[str, Job], notes: list[Note]
 ) -> None:
-    """A socket to be started or restarted while its service runs: both down, socket up, service up.
+    """Plan the start or restart of a socket whose service runs: stop both, start the socket, start the service.
 
-    PID 1 refuses to start a socket whose service runs, and to restart both in one go failed on 257
-    (docs/design/systemd.md, fact 27).
-    The socket goes down first and before the reload, or a connection would start the service in between.
+    PID 1 refuses to start a socket whose service runs, and a restart of both in one transaction failed on 257
+    (docs/design/systemd.md, fact 27). The socket stops first, and before the reload; otherwise a connection would
+    start the service in between.
     """
     job = jobs.get(view.unit)
     if job is None or not view.unit.endswith(".socket") or view.new is None:
@@ -116,24 +125,24 @@ def _rebind(
         notes.append(_unbound(view, service))
         return
     if view.running:
-        stops[view.unit] = view.job(Verb.STOP, f"bound again: {job.reason}")
+        stops[view.unit] = view.job(Verb.STOP, f"has to be bound again: {job.reason}")
     jobs[view.unit] = replace(job, verb=Verb.START)
     if service.unit not in stops:
-        stops[service.unit] = service.job(Verb.STOP, f"{view.unit} can be bound only while it is down")
-        jobs[service.unit] = service.job(Verb.START, f"was running before {view.unit} was bound again")
+        stops[service.unit] = service.job(Verb.STOP, f"{view.unit} can be bound only while this service is stopped")
+        jobs[service.unit] = service.job(Verb.START, f"ran before {view.unit} was bound again")
 
 
-def _bring_back(views: Mapping[str, UnitView], stops: Mapping[str, Job], jobs: dict[str, Job]) -> Iterator[Note]:
-    """Start again what PID 1 stops along with a unit, unless it needs that one and that one stays down.
+def _start_again(views: Mapping[str, UnitView], stops: Mapping[str, Job], jobs: dict[str, Job]) -> Iterator[Note]:
+    """Add a start for each unit that PID 1 stops together with another, unless it requires one that stays stopped.
 
-    What is only part of a unit that stays down runs without it after a boot, and so it does here.
+    A unit with only ``PartOf=`` a unit that stays stopped runs without it after a boot, so it is started here too.
     """
-    falling = sorted(stops)
-    while falling:
-        cause = falling.pop()
+    stopping = sorted(stops)
+    while stopping:
+        cause = stopping.pop()
         for view in views.values():
             job = jobs.get(view.unit)
-            if view.unit in stops or not view.running or view.masked_by_admin:
+            if view.unit in stops or not view.running or view.masked_by_administrator:
                 continue
             needed = needs_mount(view.before, cause, views)
             if not needed and cause not in view.before.words("Unit", *_PROPAGATES):
@@ -142,68 +151,67 @@ def _bring_back(views: Mapping[str, UnitView], stops: Mapping[str, Job], jobs: d
                 continue
             still = needs_mount(view.after, cause, views) or cause in view.after.words("Unit", *_NEEDS)
             if cause in jobs or not still:
-                jobs[view.unit] = view.job(Verb.START, f"stops along with {cause}")
-                falling.append(view.unit)
+                jobs[view.unit] = view.job(Verb.START, f"is stopped together with {cause}")
+                stopping.append(view.unit)
             else:
-                yield view.note(f"stops along with {cause}, which it needs")
+                yield view.note(f"is stopped together with {cause}, which it requires")
 
 
 def _start_order(jobs: Collection[str], views: Mapping[str, UnitView]) -> tuple[str, ...]:
-    """The units so that each comes behind those it is ordered after, else by name.
+    """Return the units such that each comes after those it is ordered after, otherwise by name.
 
-    PID 1 keeps the order among jobs it has; one that it gets first, it starts before it hears of the next.
+    PID 1 orders the jobs that it has, but the first one that it receives it starts before it receives the second.
     """
     earlier = _earlier({unit: views[unit].after for unit in jobs}, views)
     sockets = {member.starts: unit for unit in jobs if (member := views[unit].new) and unit.endswith(".socket")}
     for unit in jobs if sockets else ():
-        # Once the service runs, for whatever pulled it in, PID 1 refuses to start its socket.
+        # Once another unit has pulled in the service, PID 1 refuses to start its socket.
         earlier[unit] |= {sockets[pulled] for pulled in _pulls_in(unit, views) & sockets.keys()} - {unit}
     return _sorted(earlier)
 
 
 def _pulls_in(unit: str, views: Mapping[str, UnitView]) -> set[str]:
-    """The units of the documents that PID 1 starts along with a unit, and the unit itself."""
-    found: set[str] = set()
-    rising = {unit}
-    while rising:
-        found |= rising
-        rising = {
-            name for each in rising for name in views[each].after.words("Unit", *_PULLS_IN)
-        } & views.keys() - found
-    return found
+    """Return the units of the documents that PID 1 starts together with a unit, and the unit itself."""
+    pulled: set[str] = set()
+    more = {unit}
+    while more:
+        pulled |= more
+        names = {name for known in more for name in views[known].after.words("Unit", *_PULLS_IN)}
+        more = names & views.keys() - pulled
+    return pulled
 
 
 def _stop_order(stops: Collection[str], views: Mapping[str, UnitView]) -> tuple[str, ...]:
-    """What could start others first; then each unit before those it is ordered after, else by name."""
+    """Return triggers first, which could start others, then each unit before those it is ordered after."""
     later: dict[str, set[str]] = {unit: set() for unit in stops}
-    for unit, found in _earlier({unit: views[unit].before for unit in stops}, views).items():
-        for other in found:
+    for unit, others in _earlier({unit: views[unit].before for unit in stops}, views).items():
+        for other in others:
             later[other].add(unit)
     return tuple(sorted(_sorted(later), key=lambda unit: not unit.endswith(_TRIGGERS)))
 
 
 def _earlier(placed: Mapping[str, PlacedUnit], views: Mapping[str, UnitView]) -> dict[str, set[str]]:
-    """For each unit those it is ordered after, by what both say, and as a socket is before its service."""
-    found: dict[str, set[str]] = {unit: set() for unit in placed}
+    """Return for each unit those it is ordered after, as either of them says; a socket is before its service."""
+    earlier: dict[str, set[str]] = {unit: set() for unit in placed}
     for unit, content in placed.items():
-        found[unit] |= content.words("Unit", "After") & found.keys()
+        earlier[unit] |= content.words("Unit", "After") & earlier.keys()
         member = views[unit].new or views[unit].old
         starts = {member.starts} if member else set()
-        for later in (content.words("Unit", "Before") | starts) & found.keys():
-            found[later].add(unit)
-    return {unit: others - {unit} for unit, others in found.items()}
+        for later in (content.words("Unit", "Before") | starts) & earlier.keys():
+            earlier[later].add(unit)
+    return {unit: others - {unit} for unit, others in earlier.items()}
 
 
 def _sorted(earlier: Mapping[str, set[str]]) -> tuple[str, ...]:
-    """The keys, each behind those it maps to; in a cycle, which no compiled generation has, by name."""
+    """Return the keys, each after those it maps to. A cycle, which no compiled generation has, is sorted by name."""
     order = TopologicalSorter(earlier)
     try:
         order.prepare()
     except CycleError:
         return tuple(sorted(earlier))
-    found: list[str] = []
+    units: list[str] = []
     while order.is_active():
         ready = sorted(order.get_ready())
-        found += ready
+        units += ready
         order.done(*ready)
-    return tuple(found)
+    return tuple(units)

@@ -1,4 +1,4 @@
-"""The way back after an apply that failed: what the planner says, and the units run that ran before; pure."""
+"""The plan to roll back an apply that failed: that of the planner, corrected so that the same units run as before."""
 
 from __future__ import annotations
 
@@ -8,20 +8,22 @@ from dataclasses import replace
 from ordain.agent.model import Generation, Job, Observed, Plan, Verb
 
 _RAN = "ran before the apply"
-_RAN_NOT = "did not run before the apply"
+_DID_NOT_RUN = "did not run before the apply"
 
 
 def rollback_plan(planned: Plan, old: Generation, observed: Observed, running: Collection[str]) -> Plan:
-    """``planned``, which leads back to ``old``, so that afterwards those of its units run that are in ``running``.
+    """Return ``planned``, which leads back to ``old``, changed so that exactly the units in ``running`` run afterwards.
 
-    A unit that the apply started stops, and a finished oneshot is not run once more; one that the apply took down
-    without a change of its own comes back.
+    A unit that the apply started is stopped, and a oneshot that has run is not run again. A unit that the apply
+    stopped although it did not change is started.
     """
     jobs = [job for job in planned.jobs if job.unit in running]
-    awake = [job for job in planned.jobs if job.unit not in running and _runs(observed, job.unit)]
+    started = [job for job in planned.jobs if job.unit not in running and _runs(observed, job.unit)]
     stopping = {job.unit for job in planned.stops}
     stops = [
-        replace(job, verb=Verb.STOP, reason=f"{_RAN_NOT}; {job.reason}") for job in awake if job.unit not in stopping
+        replace(job, verb=Verb.STOP, reason=f"{_DID_NOT_RUN}; {job.reason}")
+        for job in started
+        if job.unit not in stopping
     ]
     known = {job.unit for job in jobs}
     items = {member.unit: member.item for member in old.members}

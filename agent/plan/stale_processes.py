@@ -1,10 +1,11 @@
-"""Processes that are older than their definition: what each of them does not have yet; pure.
+"""Processes that are older than the definition of their unit, and the changes that they do not have yet.
 
-    Applied (before), the changes of an apply, InvocationIDs ──record──▶ Applied (now) ──waits──▶ Observed.waits
+    Applied (before), changes of an apply, InvocationIDs ──applied_units──▶ Applied (now) ──pending_changes──▶ Observed
 
-A process has the definition it was started with, but for what the reload of the manager or its own reload brought it.
-PID 1 does not tell: NeedDaemonReload is blind for generated units, and ``no`` after a reload anyway. So it is kept with
-the process, by its InvocationID: another process, started by whomever since, has all of the definition.
+A process has the definition with which it was started, plus the changes that a reload of the manager or its own reload
+brought. PID 1 does not tell the difference: NeedDaemonReload ignores generated units, and is ``no`` after a reload
+anyway. So the agent records the missing changes with the InvocationID of the process. A process with another
+InvocationID, whoever started it, has the whole definition.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ _ACTS = frozenset({Effect.RELOAD, Effect.RESTART})
 
 
 def pending_changes(applied: Applied | None, invocations: Mapping[str, str]) -> dict[str, tuple[Change, ...]]:
-    """What the processes of ``invocations``, by unit, do not have yet."""
-    found = applied.units if applied else {}
+    """Return, by unit, the changes that the processes of ``invocations`` do not have yet."""
+    recorded = applied.units if applied else {}
     return {
-        unit: found[unit].waits
+        unit: recorded[unit].waits
         for unit, invocation in invocations.items()
-        if unit in found and found[unit].waits and found[unit].invocation_id == invocation
+        if unit in recorded and recorded[unit].waits and recorded[unit].invocation_id == invocation
     }
 
 
@@ -37,53 +38,63 @@ def applied_units(
     running: Mapping[str, str],
     done: Iterable[Job],
 ) -> dict[str, AppliedUnit]:
-    """What runs after an apply.
+    """Return the record of the processes that run after an apply.
 
-    ``hashes``: the definitions now, by unit. ``reloaded``: the InvocationID that the units had when PID 1 read their
-    new definitions, ``running``: those they have now. ``done``: the jobs that went well.
+    ``hashes`` are the current definitions, by unit. ``reloaded`` are the InvocationIDs that the units had when PID 1
+    read their new definitions, ``running`` those that they have now. ``done`` are the jobs that succeeded.
     """
-    brought = {job.unit: job for job in done if job.verb is Verb.RELOAD}
+    reloads = {job.unit: job for job in done if job.verb is Verb.RELOAD}
     changes: dict[str, list[Change]] = {}
     for change in plan.changes:
         changes.setdefault(change.unit, []).append(change)
-    found = {}
+    units = {}
     for unit, invocation in running.items():
         was = before.units.get(unit) if before else None
         same = was if was and was.invocation_id == invocation else None
         waiting: tuple[Change, ...] = ()
         if invocation == reloaded.get(unit, same and same.invocation_id):
             waiting = merge_pending(same.waits if same else (), changes.get(unit, ()))
-            if unit in brought:
+            if unit in reloads:
                 waiting = ()
-        found[unit] = AppliedUnit(
+        units[unit] = AppliedUnit(
             hash=same.hash if same and waiting else hashes.get(unit, ""), invocation_id=invocation, waits=waiting
         )
-    return found
+    return units
 
 
 def affected_units(plan: Plan) -> frozenset[str]:
-    """The units that get a job, or that change so that a process would have to know."""
+    """Return the units that get a job, or whose processes need a reload or restart for a change to take effect."""
     changed = {change.unit for change in plan.changes if change.effect in _ACTS}
     return frozenset(changed | {job.unit for job in plan.jobs})
 
 
 def merge_pending(waiting: Iterable[Change], changes: Iterable[Change]) -> tuple[Change, ...]:
-    """What waits after ``changes`` came on top; what was taken back waits no more, nor what no process has to hear."""
-    found = {(change.section, change.key): change for change in waiting}
+    """Return the changes that a process lacks after ``changes`` were added to those that were ``waiting``.
+
+    A change that was undone is left out, and so is one that needs neither a reload nor a restart.
+    """
+    merged = {(change.section, change.key): change for change in waiting}
     for change in changes:
-        at = change.section, change.key
-        if at in found:
-            first = found[at].old
+        key = change.section, change.key
+        if key in merged:
+            first = merged[key].old
             needs = effect(change.section, change.key, first, change.new) if change.section else change.effect
             change = replace(change, old=first, effect=needs)
-        found[at] = change
-    return tuple(found[at] for at in sorted(found) if found[at].effect in _ACTS and found[at].old != found[at].new)
+        merged[key] = change
+    return tuple(merged[key] for key in sorted(merged) if merged[key].effect in _ACTS and _differs(merged[key]))
+
+
+def _differs(change: Change) -> bool:
+    return change.old != change.new
 
 
 def restart_if_running(jobs: Iterable[Job], states: Mapping[str, UnitState]) -> tuple[Job, ...]:
-    """``jobs`` after the reload: a start of what someone started meanwhile, with the old definition, is a restart."""
+    """Return ``jobs``, with a restart in place of each start of a service that was started before the reload.
+
+    Such a service has its old definition: somebody else started it while the apply was running.
+    """
     return tuple(
-        replace(job, verb=Verb.RESTART, reason=f"{job.reason}; someone had started it with its old definition")
+        replace(job, verb=Verb.RESTART, reason=f"{job.reason}; somebody else started it with its old definition")
         if job.verb is Verb.START
         and job.unit.endswith(".service")
         and any(change.effect in _ACTS for change in job.changes)

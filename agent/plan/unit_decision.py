@@ -1,100 +1,110 @@
-"""One unit on its own → its job, or why it is left alone; pure. `plan` puts the units together."""
+"""The decision about one unit, seen alone: its job, or the reason why it is left alone. `planner` combines the units.
+
+Each table is read from the top, and the first row that applies decides.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
-from ordain.agent.model import Change, Effect, Hold, Job, Note, NoteReason, Verb
+from ordain.agent.model import Change, Effect, Job, Note, NoteReason, Verb
 from ordain.agent.plan.diff import FRAGMENT
 from ordain.agent.plan.exit_reason import exit_reason, killed_by_others
 from ordain.agent.plan.unit_view import SESSION_ROLE, UnitView
 from ordain.transforms.graph.essential_units import ITEM as BOOT
 from ordain.transforms.model import OnChange, OnRemove, Wanted
 
-_DOWN = frozenset({Wanted.STOPPED, Wanted.MASKED})
+_NOT_RUNNING = frozenset({Wanted.STOPPED, Wanted.MASKED})
 _NEVER_RESTARTED = (".slice", ".target")
-_KEPT = "removed from the documents, left running (on-remove: keep)"
+_REMOVED = "removed from the documents"
+_KEPT = "removed from the documents, but left running (on-remove: keep)"
+
+Decision = Job | Note
+Condition = Callable[[UnitView], object]
 
 
-def decide(view: UnitView) -> Iterator[Job | Note]:
-    """What is done to a unit as it stands, seen alone; nothing if it is as it should be."""
-    if view.hold:
-        yield from _held(view, view.hold)
-    elif view.gone:
-        yield from _gone(view)
-    elif view.overdue and view.running and not view.role:
-        yield view.job(Verb.STOP, "the source is lost for longer than it may run without (on-source-loss)")
-    elif view.lost and not view.running and not view.released:
-        yield view.note("stopped while the source is lost (on-source-loss); starts when it is back", NoteReason.LOST)
-    elif view.wanted in _DOWN:
-        yield from _down(view)
-    elif view.running:
-        yield from _changed(view)
-    elif view.wanted is Wanted.RUNNING:
-        yield from _up(view)
-    elif view.failed and view.touched and (view.new is None or view.new.starter):
-        yield _unless_masked(view, Verb.START, "it had failed, and its definition changed")
-    elif view.new is None and view.old and view.old.item == BOOT and not view.masked_by_admin:
-        if view.state.load_state == "loaded" and view.old.starter:
-            yield view.job(Verb.START, "boot is no longer exclusive, or lets it in: the system starts it")
-    elif view.new is None and view.was_wanted in _DOWN:
-        yield view.note("no longer in the documents: left as it is, from the next boot as the system has it")
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of a table: ``applies`` is its condition, ``outcome`` a job's verb or the reason of a note.
+
+    ``reason`` is added to the list of changes; ``{role}`` in it is the role of the unit.
+    """
+
+    applies: Condition
+    outcome: Verb | NoteReason
+    reason: str = ""
 
 
-def _held(view: UnitView, hold: Hold) -> Iterator[Note]:
-    """A unit that an admin holds: not touched, and told of as long as the hold lasts."""
-    since = f" since {hold.since}" if hold.since else ""
-    asks = {"stopped": " stopped" * hold.stopped, "unmask": " and not masked" * hold.unmask}
-    waits = view.needs(Effect.RELOAD, Effect.RESTART) if view.running else ()
-    rest = f"; {_named(waits)}, which waits" if waits else ""
-    yield view.note(f"held{asks['stopped']}{asks['unmask']} by hand{since}{rest}", NoteReason.HELD)
+def decide(view: UnitView) -> Iterator[Decision]:
+    """Yield the jobs and notes for a unit; nothing if it is as it should be."""
+    for applies, decisions in _SITUATIONS:
+        if applies(view):
+            yield from decisions(view)
+            return
 
 
-def _gone(view: UnitView) -> Iterator[Job | Note]:
+def _held(view: UnitView) -> Iterator[Note]:
+    assert view.hold is not None
+    since = f" since {view.hold.since}" if view.hold.since else ""
+    terms = " stopped" * view.hold.stopped + " and not masked" * view.hold.unmask
+    waiting = view.needs(Effect.RELOAD, Effect.RESTART) if view.running else ()
+    rest = f"; {_list(waiting)}; takes effect after the hold ends" if waiting else ""
+    yield view.note(f"held{terms} by an administrator{since}{rest}", NoteReason.HELD)
+
+
+def _removed(view: UnitView) -> Iterator[Decision]:
     if view.failed:
-        yield view.job(Verb.STOP, "removed from the documents; PID 1 forgets its failure")
+        yield view.job(Verb.STOP, f"{_REMOVED}; its failed state is cleared")
     if not view.running:
         return
     if view.old and view.old.on_remove is OnRemove.KEEP:
         yield view.note(_KEPT)
     elif view.role:
-        yield _deferred(view, "removed from the documents")
+        yield _deferred(view, _REMOVED)
     else:
-        yield view.job(Verb.STOP, "removed from the documents")
+        yield view.job(Verb.STOP, _REMOVED)
 
 
-def _down(view: UnitView) -> Iterator[Job | Note]:
+def _source_lost_too_long(view: UnitView) -> Iterator[Decision]:
+    yield view.job(Verb.STOP, "the source has been lost for longer than `on-source-loss` allows")
+
+
+def _stopped_by_source_loss(view: UnitView) -> Iterator[Decision]:
+    yield view.note("stopped because the source is lost (on-source-loss); starts when it is back", NoteReason.LOST)
+
+
+def _wanted_stopped(view: UnitView) -> Iterator[Decision]:
     if not view.running:
         return
     boot = view.new is not None and view.new.item == BOOT
-    wants = "exclusive mode keeps it out" if boot else f"the documents want it {view.wanted}"
+    reason = "exclusive mode keeps it out" if boot else f"the documents want it {view.wanted}"
     if view.spared:
-        yield _deferred(view, wants)
+        yield _deferred(view, reason)
     elif view.was_wanted is not view.wanted or view.touched:
-        yield view.job(Verb.STOP, wants)
+        yield view.job(Verb.STOP, reason)
     elif view.enforced:
-        yield view.job(Verb.STOP, f"was started by hand, but {wants}")
+        yield view.job(Verb.STOP, f"was started manually, but {reason}")
     else:
-        yield view.note(f"was started by hand, though {wants}", NoteReason.STARTED)
+        yield view.note(f"was started manually, although {reason}", NoteReason.STARTED)
 
 
-def _up(view: UnitView) -> Iterator[Job | Note]:
-    """A unit that is wanted running and does not run."""
+def _wanted_running(view: UnitView) -> Iterator[Decision]:
     assert view.new is not None
     if not view.new.starter:
         return
-    if view.masked_by_admin:
-        yield view.note("masked by the admin; systemctl unmask gives it back", NoteReason.MASKED)
+    if view.masked_by_administrator:
+        yield view.note("masked by an administrator; `systemctl unmask` allows it again", NoteReason.MASKED)
     elif not view.new.ours and view.state.load_state == "not-found":
         yield view.note("not installed")
-    elif reason := _starts(view):
+    elif reason := _reason_to_start(view):
         yield view.job(Verb.START, reason)
     else:
         yield _stays_down(view)
 
 
-def _starts(view: UnitView) -> str:
-    """Why a unit that does not run is started, "" if it is not."""
+def _reason_to_start(view: UnitView) -> str:
+    """Return the reason why a unit that does not run is started, or ``""`` if it is not started."""
     if view.old is None:
         return "new in the documents"
     if view.was_wanted is not Wanted.RUNNING:
@@ -102,97 +112,164 @@ def _starts(view: UnitView) -> str:
     if not view.old.starter:
         return "no socket or timer starts it any more"
     if view.failed and view.touched:
-        return "it had failed, and its definition changed"
+        return "it had failed, and its definition has changed"
+    stopped, description = exit_reason(view.state)
     if view.failed:
-        return exit_reason(view.state)[1] if view.released or (view.enforced and killed_by_others(view.state)) else ""
+        return description if view.released or (view.enforced and killed_by_others(view.state)) else ""
     if view.after.last("Service", "Type") == "oneshot":
-        return _named(view.needs(Effect.RESTART)) if view.needs(Effect.RESTART) else ""
+        return _list(view.needs(Effect.RESTART)) if view.needs(Effect.RESTART) else ""
     if view.touched:
         return "its documents changed"
-    by_others = exit_reason(view.state)[0] is NoteReason.STOPPED or killed_by_others(view.state)
-    ran = view.state.condition_result and view.state.invocation_id  # else it would only be skipped once more
-    return exit_reason(view.state)[1] if view.released or (view.enforced and ran and by_others) else ""
+    by_others = stopped is NoteReason.STOPPED or killed_by_others(view.state)
+    # Without an invocation, or with a condition that fails, PID 1 would only skip the start once more.
+    ran = view.state.condition_result and view.state.invocation_id
+    return description if view.released or (view.enforced and ran and by_others) else ""
 
 
 def _stays_down(view: UnitView) -> Note:
-    """Why a unit that is wanted running is left as it is."""
-    why, how = exit_reason(view.state)
+    reason, description = exit_reason(view.state)
     if view.failed:
-        return view.note(f"{how}; tried again when its documents change", why)
+        return view.note(f"{description}; starts again when its documents change", reason)
     if view.after.last("Service", "Type") == "oneshot":
-        return view.note("has run; runs again when what it runs changes", NoteReason.DONE)
+        return view.note("has run; runs again when its definition changes", NoteReason.DONE)
     if not view.state.condition_result:
         return view.note("its conditions were not met")
-    return view.note(f"{how}; starts when its documents change, or at the next boot", why)
+    return view.note(f"{description}; starts when its documents change, or at the next boot", reason)
 
 
-def _changed(view: UnitView) -> Iterator[Job | Note]:
-    """A unit that runs and may stay: the mildest job that makes its changes real."""
+def _runs(view: UnitView) -> Iterator[Decision]:
+    """Yield the mildest job with which the changes of a unit that runs, and may run, take effect."""
     if view.kept and view.released:
-        yield view.job(Verb.STOP, "removed from the documents, and held no longer")
+        yield view.job(Verb.STOP, f"{_REMOVED}, and no longer held")
         return
     if view.kept:
-        yield _deferred(view, "removed from the documents") if view.role else view.note(_KEPT)
+        yield _deferred(view, _REMOVED) if view.role else view.note(_KEPT)
         return
     changes = view.needs(Effect.RELOAD, Effect.RESTART)
     if view.unbound and not changes and view.new and view.new.starter and not view.spared:
-        yield _unless_masked(view, Verb.RESTART, "its socket is gone")
-    if not changes:
-        return
-    named = f"{_named(changes)} since it was started" if view.waiting else _named(changes)
-    restarts = view.on_change is OnChange.RESTART or (view.on_change is OnChange.AUTO and view.needs(Effect.RESTART))
-    if view.on_change is OnChange.NONE:
-        yield view.note(f"{named}; real at its next start (on-change: none)", NoteReason.LATER)
-    elif view.on_change is OnChange.REBOOT:
-        yield view.note(f"{named}; real at the next boot (on-change: reboot)", NoteReason.REBOOT)
-    elif view.unit.endswith(_NEVER_RESTARTED):
-        yield view.note(f"{named}; real at the next boot, as a restart would stop all that is in it", NoteReason.REBOOT)
-    elif view.timed and view.on_change is OnChange.AUTO:
-        yield view.note(f"{named}; ends this run with its old definition, real at the next", NoteReason.LATER)
-    elif view.spared and (restarts or not _can_reload(view)):
-        yield _deferred(view, named)
-    elif restarts:
-        yield _unless_masked(view, Verb.RESTART, named)
-    elif _can_reload(view):
-        yield _unless_masked(view, Verb.RELOAD, named)
-    else:
-        yield _unless_masked(view, Verb.RESTART, f"{named}; it cannot reload")
+        yield _unless_masked(view, Verb.RESTART, "its socket was removed")
+    if changes:
+        yield _first(_CHANGED, view, f"{_list(changes)} since it was started" if view.waiting else _list(changes))
 
 
-def _deferred(view: UnitView, what: str) -> Note:
-    """A protected unit that nothing short of a boot may stop, or nobody whom it would cut off."""
-    if view.role == SESSION_ROLE:
-        return view.note(
-            f"{what}; real at the first apply after the session that asked for changes and hangs on it",
-            NoteReason.LATER,
-        )
-    return view.note(
-        f"{what}; real at the next boot, as it is {view.role} (on-change: restart says now)", NoteReason.REBOOT
+def _first(table: Iterable[_Row], view: UnitView, changes: str) -> Decision:
+    row = next(row for row in table if row.applies(view))
+    reason = f"{changes}; {row.reason.format(role=view.role)}" if row.reason else changes
+    return (
+        _unless_masked(view, row.outcome, reason) if isinstance(row.outcome, Verb) else view.note(reason, row.outcome)
     )
+
+
+def _failed(view: UnitView) -> Iterator[Decision]:
+    yield _unless_masked(view, Verb.START, "it had failed, and its definition has changed")
+
+
+def _let_in_again(view: UnitView) -> Iterator[Decision]:
+    if view.state.load_state == "loaded" and view.old and view.old.starter:
+        yield view.job(Verb.START, "exclusive mode no longer keeps it out, and the system starts it")
+
+
+def _dropped(view: UnitView) -> Iterator[Decision]:
+    yield view.note("no longer in the documents; left as it is until the next boot")
+
+
+def _deferred(view: UnitView, reason: str) -> Note:
+    """Return the note for a unit with a role, which an apply does not stop."""
+    decision = _first(_DEFERRED, view, reason)
+    assert isinstance(decision, Note)
+    return decision
+
+
+def _must_restart(view: UnitView) -> bool:
+    automatic = view.on_change is OnChange.AUTO and bool(view.needs(Effect.RESTART))
+    return view.on_change is OnChange.RESTART or automatic
+
+
+def _may_not_restart(view: UnitView) -> bool:
+    return view.spared and (_must_restart(view) or not _can_reload(view))
 
 
 def _can_reload(view: UnitView) -> bool:
-    """Whether the unit can reload once PID 1 has read its new definition."""
+    """Return whether the unit can reload once PID 1 has read its new definition."""
     if view.unit.endswith(".mount"):
         return True
-    own = ("ExecReload" in {key for _, key in view.after.values}) or (
-        view.after.last("Service", "Type") == "notify-reload"
-    )
-    return own or (not view.after.fragment and view.state.can_reload)
+    reloads = "ExecReload" in {key for _, key in view.after.values}
+    if reloads or view.after.last("Service", "Type") == "notify-reload":
+        return True
+    return not view.after.fragment and view.state.can_reload
 
 
-def _unless_masked(view: UnitView, verb: Verb, reason: str) -> Job | Note:
-    if view.masked_by_admin:
-        return view.note("masked by the admin; its changes wait", NoteReason.MASKED)
+def _unless_masked(view: UnitView, verb: Verb, reason: str) -> Decision:
+    if view.masked_by_administrator:
+        return view.note("masked by an administrator; its changes wait until it is unmasked", NoteReason.MASKED)
     return view.job(verb, reason)
 
 
-def _named(changes: tuple[Change, ...]) -> str:
-    """What changed, in one line, such as ``[Service] Environment, User changed``; files by their paths."""
+def _list(changes: tuple[Change, ...]) -> str:
+    """Return the changed keys and files in one line, such as ``[Service] Environment, User changed``."""
     if any(c.key == FRAGMENT for c in changes):
-        return "its unit file is another one"
+        return "it has a different unit file"
     sections: dict[str, list[str]] = {}
     for change in changes:
         sections.setdefault(change.section, []).append(change.key)
-    named = (f"[{section}] {', '.join(keys)}" if section else ", ".join(keys) for section, keys in sections.items())
-    return "; ".join(named) + " changed"
+    keys = (f"[{section}] {', '.join(keys)}" if section else ", ".join(keys) for section, keys in sections.items())
+    return "; ".join(keys) + " changed"
+
+
+_AFTER_SESSION = (
+    "takes effect at the first apply after the session that asked for it has ended, "
+    "because stopping this unit would end that session"
+)
+_AT_NEXT_BOOT = "takes effect at the next boot, because it is {role} (with `on-change: restart`, it takes effect now)"
+
+_DEFERRED = (
+    _Row(lambda view: view.role == SESSION_ROLE, NoteReason.LATER, _AFTER_SESSION),
+    _Row(lambda view: True, NoteReason.REBOOT, _AT_NEXT_BOOT),
+)
+"""The notes for a unit with a role that has to stop, or to restart."""
+
+_CHANGED = (
+    _Row(
+        lambda view: view.on_change is OnChange.NONE,
+        NoteReason.LATER,
+        "takes effect at its next start (on-change: none)",
+    ),
+    _Row(
+        lambda view: view.on_change is OnChange.REBOOT,
+        NoteReason.REBOOT,
+        "takes effect at the next boot (on-change: reboot)",
+    ),
+    _Row(
+        lambda view: view.unit.endswith(_NEVER_RESTARTED),
+        NoteReason.REBOOT,
+        "takes effect at the next boot, because a restart would stop all units in it",
+    ),
+    _Row(
+        lambda view: view.timed and view.on_change is OnChange.AUTO,
+        NoteReason.LATER,
+        "takes effect at its next run; the current run ends with the old definition",
+    ),
+    _Row(lambda view: _may_not_restart(view) and view.role == SESSION_ROLE, NoteReason.LATER, _AFTER_SESSION),
+    _Row(lambda view: _may_not_restart(view), NoteReason.REBOOT, _AT_NEXT_BOOT),
+    _Row(_must_restart, Verb.RESTART),
+    _Row(_can_reload, Verb.RELOAD),
+    _Row(lambda view: True, Verb.RESTART, "it cannot reload"),
+)
+"""The outcome for a unit that runs and has changes that need a reload or a restart."""
+
+_SITUATIONS: tuple[tuple[Condition, Callable[[UnitView], Iterator[Decision]]], ...] = (
+    (lambda view: view.hold is not None, _held),
+    (lambda view: view.gone, _removed),
+    (lambda view: view.overdue and view.running and not view.role, _source_lost_too_long),
+    (lambda view: view.lost and not view.running and not view.released, _stopped_by_source_loss),
+    (lambda view: view.wanted in _NOT_RUNNING, _wanted_stopped),
+    (lambda view: view.running, _runs),
+    (lambda view: view.wanted is Wanted.RUNNING, _wanted_running),
+    (lambda view: view.failed and view.touched and (view.new is None or view.new.starter), _failed),
+    (
+        lambda view: view.new is None and view.old and view.old.item == BOOT and not view.masked_by_administrator,
+        _let_in_again,
+    ),
+    (lambda view: view.new is None and view.was_wanted in _NOT_RUNNING, _dropped),
+)
+"""The situations of a unit, with the function that decides in each."""

@@ -1,4 +1,4 @@
-"""One member of the generation as it stands: whether that is what the documents want, and if not, why; pure."""
+"""The status of each member of a generation: its actual state, and a reason if the documents want another."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ def unit_statuses(
     edits: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
     unread: Collection[str] = (),
 ) -> tuple[UnitStatus, ...]:
-    """Every member, by unit. ``oneshots`` are the services that run to an end and are done then; ``edits`` an admin's
-    files, by unit; ``unread`` the units of which PID 1 has not read all of these.
+    """Return the status of every member, by unit.
 
-    The words are the plan's own, of the generation against itself: what is left alone, and what the next apply mends.
+    ``oneshots`` are the services that are done once they have run. ``edits`` are an administrator's files, by unit;
+    ``unread`` are the units of which PID 1 has not read all these files.
+
+    The reasons are those of the plan from the generation to itself: its notes, and the jobs of the next apply.
     """
-    found = plan(generation, generation, observed)
-    notes = {note.unit: note for note in found.notes}
-    notes |= {j.unit: Note(unit=j.unit, what=f"{j.reason}; {j.verb} at the next apply") for j in found.jobs}
+    planned = plan(generation, generation, observed)
+    notes = {note.unit: note for note in planned.notes}
+    notes |= {j.unit: Note(unit=j.unit, what=f"{j.reason}; the next apply will {j.verb} it") for j in planned.jobs}
     ends = frozenset(oneshots)
-    behind = {job.unit for job in found.jobs if observed.unit(job.unit).running}
+    behind = {job.unit for job in planned.jobs if observed.unit(job.unit).running}
     return tuple(
         replace(
             _status(m, observed.unit(m.unit), notes.get(m.unit), m.unit in ends, m.unit in behind),
@@ -40,7 +42,7 @@ def unit_statuses(
 
 
 def reboots(units: Iterable[UnitStatus]) -> tuple[StatusCondition, ...]:
-    """What waits for the next boot; no longer so once its unit was started again."""
+    """Return a condition for each change that waits for the next boot, until its unit is started again."""
     return tuple(
         StatusCondition(code="RebootNeeded", what=f"{unit.unit}: {unit.what}", item=unit.unit)
         for unit in units
@@ -50,7 +52,7 @@ def reboots(units: Iterable[UnitStatus]) -> tuple[StatusCondition, ...]:
 
 def _status(member: Member, state: UnitState, note: Note | None, oneshot: bool, behind: bool) -> UnitStatus:
     ok, what = _judge(member, state, oneshot)
-    if note and note.why is NoteReason.HELD:  # nothing else about it matters while it is
+    if note and note.why is NoteReason.HELD:  # while it is held, only the hold matters
         what = ""
     return UnitStatus(
         unit=member.unit,
@@ -70,7 +72,7 @@ def _status(member: Member, state: UnitState, note: Note | None, oneshot: bool, 
 
 
 def _judge(member: Member, state: UnitState, oneshot: bool) -> tuple[bool, str]:
-    """Whether the unit is as wanted; words only where the plan has none."""
+    """Return whether the unit is as wanted, and a reason if the plan has none."""
     running = state.running
     if state.active_state == "failed":
         return False, ""
@@ -83,6 +85,6 @@ def _judge(member: Member, state: UnitState, oneshot: bool) -> tuple[bool, str]:
     if not state.condition_result or (oneshot and state.invocation_id):
         return True, ""
     if not state.invocation_id and state.load_state == "loaded":
-        # PID 1 drops a job of a conflict or a cycle without an error: docs/design/systemd.md, fact 21.
+        # PID 1 drops a job that is part of a conflict or a cycle without an error: docs/design/systemd.md, fact 21.
         return False, "was not started in this boot"
     return False, ""

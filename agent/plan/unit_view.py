@@ -1,4 +1,4 @@
-"""One unit between two generations and the running machine: what `plan` decides on; pure."""
+"""One unit between two generations and the running machine: the value that `unit_decision` decides on."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from ordain.transforms.graph.essential_units import REPLACED
 from ordain.transforms.model import Drift, Member, OnChange, Wanted
 from ordain.transforms.systemd.unit_name import is_template
 
-SESSION_ROLE = "what a session that asked for changes hangs on"
-"""The role of what carries one who asked, as long as that session lasts."""
+SESSION_ROLE = "the session that asked for changes"
+"""The role of the units that the session of the caller depends on, for as long as that session lasts."""
 
 
 def units_to_observe(old: Generation, new: Generation, changes: Iterable[Change]) -> frozenset[str]:
-    """The units to observe before planning: whatever `plan` may look at. ``changes`` is their `diff`."""
-    named = {name for g in (old, new) for m in g.members for name in (m.unit, m.starts) if name}
-    named |= {change.unit for change in changes}
-    return frozenset(name for name in named if not is_template(name)) - {*REPLACED}
+    """Return the units whose state `planner.plan` needs; ``changes`` is the `diff` of the two generations."""
+    names = {name for g in (old, new) for m in g.members for name in (m.unit, m.starts) if name}
+    names |= {change.unit for change in changes}
+    return frozenset(name for name in names if not is_template(name)) - {*REPLACED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitView:
-    """One unit: what was and is wanted and placed, and how it stands.
+    """One unit: its members and files in the old and the new generation, and its state.
 
-    ``touched``: it changed, or what it starts did. ``timed``: a timer starts it. ``unbound``: it loses its socket.
-    ``fresh``: what differs between the generations; ``waiting``: its process lacks some of ``changes`` since an
-    earlier apply. ``role``: why nobody expects it to be stopped, "" if one may. ``released``: what an admin, or the
-    loss of the source, did to it no longer stands. ``lost``: it was stopped as the source is lost; ``overdue``: it is
-    to be.
+    ``changes`` are all changes that its process does not have, ``fresh`` those of them between the two generations.
+    ``waiting``: some of ``changes`` are from an earlier apply. ``touched``: the unit, or the unit that it starts, has
+    fresh changes. ``timed``: a timer starts it. ``unbound``: its socket is removed.
+
+    ``role`` is the reason why nobody expects the unit to be stopped, ``""`` if it may be stopped. ``released``: a
+    manual stop or start, or a stop because of the lost source, no longer counts. ``lost``: the unit was stopped
+    because the source is lost, ``overdue``: it has to be.
     """
 
     unit: str
@@ -55,74 +57,74 @@ class UnitView:
 
     @property
     def item(self) -> str:
-        """The item of the documents, ``""`` for none."""
+        """Return the item of the documents, ``""`` for none."""
         member = self.new or self.old
         return member.item if member else ""
 
     @property
     def running(self) -> bool:
-        """Whether it has, or is about to have, what its definition says."""
+        """Return whether the unit runs or is being started."""
         return self.state.running
 
     @property
     def failed(self) -> bool:
-        """Whether it has failed."""
+        """Return whether the unit has failed."""
         return self.state.active_state == "failed"
 
     @property
     def gone(self) -> bool:
-        """Whether there is no such unit any more: it was ours, be it masked, or at least its unit file was."""
+        """Return whether the unit no longer exists: its unit file was ours, or it was ours and masked."""
         if self.new is not None or not self.before.fragment or self.after.fragment:
             return False
         return not self.before.masked or (self.old is not None and self.old.ours)
 
     @property
-    def masked_by_admin(self) -> bool:
-        """Whether there is a mask that is not ours."""
-        found = self.state.load_state == "masked" or self.state.unit_file_state.startswith("masked")
-        return found and not self.before.masked
+    def masked_by_administrator(self) -> bool:
+        """Return whether the unit has a mask that is not ours."""
+        masked = self.state.load_state == "masked" or self.state.unit_file_state.startswith("masked")
+        return masked and not self.before.masked
 
     @property
     def on_change(self) -> OnChange:
-        """What the documents say is to become of it when it changes, or said while they spoke of it."""
+        """Return the reaction to changes that the documents ask for, or asked for before the unit was removed."""
         member = self.new or self.old
         return member.on_change if member else OnChange.AUTO
 
     @property
     def spared(self) -> bool:
-        """Whether it is no more than reloaded: by its role, unless the documents say restart of this very unit."""
+        """Return whether the unit is only ever reloaded: it has a role, and no ``on-change`` asks for a restart."""
         return bool(self.role) and self.on_change in (OnChange.AUTO, OnChange.RELOAD)
 
     @property
     def enforced(self) -> bool:
-        """Whether it is brought back to what is wanted, whoever did otherwise."""
+        """Return whether the wanted state is restored, whoever changed it."""
         return self.released or (self.new is not None and self.new.drift is Drift.ENFORCE)
 
     @property
     def wanted(self) -> Wanted:
-        """What the documents want of it."""
+        """Return the state that the new documents want."""
         return _wanted(self.new, self.after)
 
     @property
     def was_wanted(self) -> Wanted:
-        """What they wanted before."""
+        """Return the state that the old documents wanted."""
         return _wanted(self.old, self.before)
 
     @property
     def kept(self) -> bool:
-        """Whether the unit is in the new generation only because of `generation.keep_running`."""
+        """Return whether the unit is in the new generation only because of `generation.keep_running`."""
         return self.new is not None and not self.new.item
 
     def needs(self, *effects: Effect) -> tuple[Change, ...]:
-        """Its changes that need one of ``effects``."""
+        """Return the changes that need one of ``effects``."""
         return tuple(change for change in self.changes if change.effect in effects)
 
     def job(self, verb: Verb, reason: str) -> Job:
-        """A job for it, with its changes as the cause."""
+        """Return a job for the unit, with its changes as the cause."""
         return Job(unit=self.unit, verb=verb, reason=reason, item=self.item, changes=self.changes)
 
     def note(self, what: str, why: NoteReason = NoteReason.OTHER) -> Note:
-        """A note that it is left alone."""
+        """Return a note that the unit is left alone."""
         return Note(unit=self.unit, what=what, item=self.item, why=why)
 
 
@@ -133,14 +135,14 @@ def _wanted(member: Member | None, content: PlacedUnit) -> Wanted:
 
 
 def unit_views(old: Generation, new: Generation, observed: Observed) -> Mapping[str, UnitView]:
-    """Every unit that is a member of either generation or differs between them, by name; templates are none."""
+    """Return the units that are members of either generation or differ between them, by name, without templates."""
     after = placed_units(new)
     before = after if same_generation(old, new) else placed_units(old)
     changes = {} if before is after else compare_units(before, after)
     was = {m.unit: m for m in (*old.members, *observed.kept_out)}
     members = {m.unit: m for m in (*new.members, *observed.keeps_out)}
     holds = holds_with_starters(observed.holds, (*was.values(), *members.values()))
-    real = {unit for unit, found in changes.items() if any(c.effect is not Effect.NOTHING for c in found)}
+    effective = {unit for unit, own in changes.items() if any(c.effect is not Effect.NOTHING for c in own)}
     timed = {m.starts for m in members.values() if m.unit.endswith(".timer")}
     unbound = {m.starts for m in was.values() if m.unit.endswith(".socket") and m.unit not in members}
     return {
@@ -150,10 +152,10 @@ def unit_views(old: Generation, new: Generation, observed: Observed) -> Mapping[
             new=members.get(unit),
             before=before.get(unit, PlacedUnit()),
             after=after.get(unit, PlacedUnit()),
-            changes=_all(observed.waits.get(unit, ()), changes.get(unit, ())),
+            changes=_all_changes(observed.waits.get(unit, ()), changes.get(unit, ())),
             fresh=changes.get(unit, ()),
             state=observed.unit(unit),
-            touched=unit in real or (unit in members and members[unit].starts in real),
+            touched=unit in effective or (unit in members and members[unit].starts in effective),
             timed=unit in timed,
             unbound=unit in unbound,
             waiting=unit in observed.waits,
@@ -168,8 +170,8 @@ def unit_views(old: Generation, new: Generation, observed: Observed) -> Mapping[
     }
 
 
-def _all(waiting: tuple[Change, ...], changes: tuple[Change, ...]) -> tuple[Change, ...]:
-    """What a process lacks, and what comes now, as one."""
+def _all_changes(waiting: tuple[Change, ...], changes: tuple[Change, ...]) -> tuple[Change, ...]:
+    """Return all changes that a process does not have: those from earlier applies, and those of this one."""
     if not waiting:
         return changes
     mild = (c for c in changes if c.effect not in (Effect.RELOAD, Effect.RESTART))

@@ -132,7 +132,7 @@ def test_an_admins_stop_is_respected_and_shown(followed: Machine) -> None:
     wait_state(followed, "converged")
 
     assert state(followed, "web.service") == "inactive"
-    assert "stopped by hand" in unit_status(followed, "web.service")["what"]
+    assert "stopped manually" in unit_status(followed, "web.service")["what"]
 
     document(followed, web=sleeps("3"), other=sleeps("2"))
     wait_active(followed, "web.service")
@@ -146,7 +146,7 @@ def test_an_admins_mask_is_respected_and_shown(followed: Machine) -> None:
     wait_state(followed, "converged")
 
     assert state(followed, "web.service") == "inactive"
-    assert "masked by the admin" in unit_status(followed, "web.service")["what"]
+    assert "masked by an administrator" in unit_status(followed, "web.service")["what"]
 
 
 def test_an_admins_own_unit_file_wins_and_is_shown(followed: Machine) -> None:

@@ -99,7 +99,7 @@ def test_what_was_done_by_hand_is_told_apart_and_respected(machine: Machine) -> 
     hog_ended = unit(machine, "hog.service")
     if hog_ended["result"] == "oom-kill":  # where the machine has the memory controller
         assert "no memory left" in hog_ended["what"]
-    assert "was stopped by hand at" in found["stopped"]["what"]
+    assert "was stopped manually at" in found["stopped"]["what"]
     assert "killed by SIGKILL" in found["shot"]["what"]
     assert "exit status 3" in found["died"]["what"]
     assert found["edited"]["edited"] == ["/etc/systemd/system/edited.service.d/mine.conf"]

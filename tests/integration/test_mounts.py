@@ -67,7 +67,7 @@ def test_who_works_on_a_mount_stops_and_starts_with_it(machine: Machine) -> None
 
     said = apply(machine, f"mounts: {{/srv/a: {{what: two, type: tmpfs}}}}\n{SERVICE}")
 
-    assert "stops along with srv-a.mount" in said
+    assert "is stopped together with srv-a.mount" in said
     assert source(machine, "/srv/a")[0] == "two"
     assert machine.show("job.service", "ActiveState")["ActiveState"] == "active"
     assert machine.show("job.service", "InvocationID") != before

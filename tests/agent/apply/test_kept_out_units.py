@@ -111,4 +111,4 @@ def test_a_unit_that_runs_although_it_is_kept_out_was_started_by_somebody_else(r
 
     (note,) = decided(root, old, new, RUNNING)
     assert isinstance(note, Note)
-    assert note.what == "was started by hand, though exclusive mode keeps it out"
+    assert note.what == "was started manually, although exclusive mode keeps it out"

@@ -22,7 +22,7 @@ from ordain.transforms.errors import Problem, Refused, Where
 CHANGE = Change(unit="web.service", section="Service", key="MemoryMax", old=("1G",), new=("2G",), effect=Effect.MANAGER)
 PLAN = Plan(
     reload=True,
-    stops=(Job(unit="old.service", verb=Verb.STOP, reason="no document speaks of it any more"),),
+    stops=(Job(unit="old.service", verb=Verb.STOP, reason="no document mentions it any more"),),
     jobs=(Job(unit="new.service", verb=Verb.START, reason="new"),),
     changes=(CHANGE,),
     notes=(Note(unit="held.service", what="masked by an administrator"),),
@@ -116,7 +116,7 @@ def test_a_plan_is_shown_in_the_order_of_its_steps(agent: Agent, capsys: pytest.
     assert main(["plan"]) == 0
     assert [line.split()[:2] for line in capsys.readouterr().out.splitlines() if line] == [
         ["stop", "old.service"],
-        ["manager", "reads"],
+        ["manager", "reloads"],
         ["web.service", "[Service]"],
         ["start", "new.service"],
         ["Left", "alone:"],

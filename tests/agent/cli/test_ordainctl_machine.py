@@ -274,7 +274,7 @@ def test_explain_accepts_the_path_of_a_generated_unit(box: Box) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("wev.service", "no document speaks of wev.service; did you mean web.service?"),
+        ("wev.service", "no document mentions wev.service; did you mean web.service?"),
         ("services/web/limits/memroy", "nothing is set at services/web/limits/memroy; did you mean memory?"),
         ("/etc/fstab", "/etc/fstab is not placed by generation 1"),
     ],

@@ -172,14 +172,14 @@ def test_a_plan_reads_in_the_order_things_happen() -> None:
 
     assert describe(found) == (
         "stop    gone.service  removed from the documents\n"
-        "manager reads its units again\n"
+        "manager reloads its unit files\n"
         "          db.service [Unit] Description: old → new\n"
         "restart web.service   [Service] User changed\n"
         "          [Service] MemoryMax: not set → 1G\n"
         "          [Service] User: a\N{REPLACEMENT CHARACTER}[2J → b\n"
         "\n"
         "Left alone:\n"
-        "  held.service  was stopped by hand; starts when its documents change, or at the next boot\n"
+        "  held.service  was stopped manually; starts when its documents change, or at the next boot\n"
     )
     assert describe(Plan()) == "Nothing to do.\n"
 
