@@ -8,7 +8,7 @@ from support.english import PLACES, TREE, marks
 
 TO_BE_EDITED = tuple(
     """
-    docs/man docs/reference/documents.md units packaging
+    units packaging
     transforms/systemd transforms/document transforms/template transforms/machine transforms/resolve transforms/catalog
     transforms/render transforms/graph transforms/importing transforms/data transforms/model.py transforms/errors.py
     transforms/memo.py transforms/artifact_text.py transforms/forbidden_paths.py transforms/compile.py
@@ -17,7 +17,7 @@ TO_BE_EDITED = tuple(
     agent/source_daemon
     agent/settings.py agent/source_settings.py agent/generation.py agent/status.py agent/model.py agent/errors.py
     tests/transforms tests/generator
-    tests/agent/apply tests/agent/cli tests/agent/daemon tests/agent/delivery
+    tests/agent/apply tests/agent/daemon tests/agent/delivery
     tests/agent/plan tests/agent/server tests/agent/source_daemon tests/agent/state tests/agent/system
     tests/agent/test_settings.py tests/agent/test_source_settings.py
     tests/integration tests/rig tests/support tests/audit tests/conftest.py

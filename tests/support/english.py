@@ -35,6 +35,8 @@ OTHERS_WORDS = (
     "tests/imports",
     "tests/cases",
     "docs/reference/sections",
+    "docs/reference/documents.md",
+    "docs/man/ordain-document.5.rst",
     "packaging/typing",
     "packaging/debian/copyright",
 )
