@@ -13,12 +13,11 @@ TO_BE_EDITED = tuple(
     transforms/render transforms/graph transforms/importing transforms/data transforms/model.py transforms/errors.py
     transforms/memo.py transforms/artifact_text.py transforms/forbidden_paths.py transforms/compile.py
     transforms/compare_systems.py transforms/section_pages.py generator
-    agent/system agent/state agent/apply agent/delivery agent/server agent/daemon
-    agent/source_daemon
+    agent/system agent/state agent/apply agent/server agent/daemon
     agent/settings.py agent/source_settings.py agent/generation.py agent/status.py agent/model.py agent/errors.py
     tests/transforms tests/generator
-    tests/agent/apply tests/agent/daemon tests/agent/delivery
-    tests/agent/plan tests/agent/server tests/agent/source_daemon tests/agent/state tests/agent/system
+    tests/agent/apply tests/agent/daemon
+    tests/agent/plan tests/agent/server tests/agent/state tests/agent/system
     tests/agent/test_settings.py tests/agent/test_source_settings.py
     tests/integration tests/rig tests/support tests/audit tests/conftest.py
     tests/test_repository.py

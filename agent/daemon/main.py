@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import contextlib
 import logging
-import os
 import signal
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from ordain.agent.system.bus_dbus_next import DbusNext
 from ordain.agent.system.journal_format import log_to_journal
 from ordain.agent.system.polkit import PolkitAuthority
 from ordain.agent.system.sd_notify import notify
+from ordain.agent.system.service_loop import ping_watchdog, run_until_first_ends, wait_for_stop_signal
 from ordain.agent.system.systemd1 import Systemd
 
 log = logging.getLogger("ordain.agent")
@@ -64,28 +64,13 @@ async def _run(root: Path) -> int:
     reporter = ReportWriter(root, lambda: _report(follower))
     follower.listen(lambda _: reporter.changed())
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: _reload(follower, reconfigure))
-    tasks = [
-        asyncio.create_task(told.wait()),
-        asyncio.create_task(_follow(follower, systemd)),
-        asyncio.create_task(reconfigure.run()),
-        asyncio.create_task(_lost(bus)),
-        asyncio.create_task(_watchdog()),
-    ]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in tasks:
-            if task.done():
-                task.result()
+        await run_until_first_ends(
+            wait_for_stop_signal(), _follow(follower, systemd), reconfigure.run(), _lost(bus), ping_watchdog()
+        )
         return 0
     finally:
-        notify("STOPPING=1")
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         reconfigure.close()
         bus.close()
 
@@ -101,15 +86,6 @@ async def _lost(bus: DbusNext) -> None:
     with contextlib.suppress(OSError, EOFError):
         await bus.connection.wait_for_disconnect()  # type: ignore[no-untyped-call]
     raise Unavailable("the message bus is gone")
-
-
-async def _watchdog() -> None:
-    """Tell PID 1 twice per WatchdogSec= that the loop turns."""
-    usec = int(os.environ.get("WATCHDOG_USEC", "0"))
-    while usec:
-        notify("WATCHDOG=1")
-        await asyncio.sleep(usec / 2_000_000)
-    await asyncio.Event().wait()
 
 
 def _reload(follower: Follower, reconfigure: Reconfigure) -> None:

@@ -1,1 +1,1 @@
-"""How documents reach a machine: source above fleet above release above database, and the protocol of sources."""
+"""The ways of documents to a machine: source above fleet above release above database, and the protocol below all."""

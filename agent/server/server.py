@@ -23,7 +23,7 @@ from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.bundle import is_manifest
 from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.source.directory_source import DirectorySource
-from ordain.agent.delivery.source.http_source import BOOTING, CHANNEL, FINISHED, HOSTNAME, MAC, MACHINE, MachineIdentity
+from ordain.agent.delivery.source.http_source import BOOT, CHANNEL, HOSTNAME, MAC, MACHINE, PREBUILT, MachineIdentity
 from ordain.agent.server.machine_documents import MachineDocuments, split_documents
 from ordain.agent.server.prebuilt_caches import BootRequest, NotPrebuilt, PrebuiltCaches
 from ordain.agent.server.release_offers import OfferedReleases, offer_releases
@@ -33,7 +33,7 @@ from ordain.transforms.machine import facts
 
 log = logging.getLogger(__name__)
 WAIT_MOST_SEC = 300
-VARY = ", ".join(("Accept", MACHINE, HOSTNAME, MAC, CHANNEL, BOOTING))
+VARY = ", ".join(("Accept", MACHINE, HOSTNAME, MAC, CHANNEL, BOOT))
 _MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5,19}")
 _CHANNEL = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])")
@@ -127,7 +127,7 @@ class BootServer:
             return self._log(request, none, began)
         kind = "application/yaml; charset=utf-8"
         if finished := await self._finished(request, asker, body):
-            body, etag, kind = finished, _etag(finished), FINISHED
+            body, etag, kind = finished, _etag(finished), PREBUILT
         headers["ETag"] = etag
         if request.headers.get("If-None-Match") == etag:
             return self._log(request, web.Response(status=304, headers=headers), began)
@@ -143,12 +143,12 @@ class BootServer:
 
     async def _finished(self, request: web.Request, asker: MachineIdentity, body: bytes) -> bytes:
         """The boot cache that this comes to, if an initrd asks for one and it can be had; else nothing."""
-        if self._finisher is None or FINISHED not in request.headers.get("Accept", ""):
+        if self._finisher is None or PREBUILT not in request.headers.get("Accept", ""):
             return b""
         try:
             if isinstance(self._shelf, OfferedReleases):
                 raise NotPrebuilt("releases are handed out, and nobody can sign a finished generation")
-            return await self._finisher.finished(body, asker, BootRequest.read(request.headers.get(BOOTING, "")))
+            return await self._finisher.finished(body, asker, BootRequest.read(request.headers.get(BOOT, "")))
         except NotPrebuilt as why:
             log.warning("%s gets the documents and no finished generation: %s", request.remote, why)
             return b""

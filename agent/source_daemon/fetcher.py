@@ -1,7 +1,7 @@
-"""ordain-source: fetch the documents of a remote source, and hand them to the agent; the one part with a network.
+"""Fetching the documents of a remote source and handing them to the agent; no other part of a machine uses the network.
 
-    source ─read▶ looked at ─▶ /run/ordain-source/handover     to the agent
-                            ─▶ /var/lib/ordain-source/cache    for the next start without the source
+    source ─read▶ Snapshot ─▶ /run/ordain-source/handover     for the agent
+                           ─▶ /var/lib/ordain-source/cache    for the next start without the source
 
 Whatever happens to the source, the documents that were fetched last stay handed over; only their health changes.
 """
@@ -25,17 +25,20 @@ from ordain.agent.system import atomic_files
 
 log = logging.getLogger(__name__)
 RELIST_SEC = 600.0
-"""How often all documents are read again although nothing was heard: a feed can stall, or lose an event, in silence."""
+"""The time after which all documents are read again without a change: a feed can stall, or lose an event, silently."""
 CACHE = "cache"
 
 
 def boottime() -> float:
-    """Seconds since the boot, also those asleep."""
+    """Return the seconds since the boot, including suspended time."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Fetcher:
-    """Follows ``source``; writes to ``folder``, which the agent reads, and ``state``, which outlives a boot."""
+    """The process that follows ``source``.
+
+    It writes to ``folder``, which the agent reads, and to ``state``, which outlives a boot.
+    """
 
     def __init__(
         self,
@@ -51,22 +54,24 @@ class Fetcher:
         self._folder = folder
         self._state = state
         self._backoff = backoff or Backoff()
-        self._now = self._left(folder / NAME) or self._left(state / CACHE) or Snapshot(texts=())
-        handed = _read(folder / NAME)
-        ours = handed is not None and handed.settings == settings.digest
-        self._health = handed.health if handed is not None and ours else None
+        self._snapshot = self._previous(folder / NAME) or self._previous(state / CACHE) or Snapshot(texts=())
+        handover = _read(folder / NAME)
+        is_ours = handover is not None and handover.settings == settings.digest
+        self._health = handover.health if handover is not None and is_ours else None
 
-    def _left(self, path: Path) -> Snapshot | None:
-        """What an earlier run handed over of this source, with documents."""
-        found = _read(path)
-        fits = found is not None and found.location == self._settings.location and found.snapshot.texts
-        return found.snapshot if found is not None and fits else None
+    def _previous(self, path: Path) -> Snapshot | None:
+        """Return the documents of this source that an earlier process wrote to ``path``, if there are any."""
+        handover = _read(path)
+        if handover is None or handover.location != self._settings.location or not handover.snapshot.texts:
+            return None
+        return handover.snapshot
 
     async def run(self) -> None:
-        """Fetch for ever."""
+        """Fetch documents without end."""
         if self._health is None:
             starting = f"{self._settings.location}: not connected yet"
-            self._tell(SourceHealth(connected=False, code=SourceFault.STARTING, what=starting, since=boottime()))
+            starting_health = SourceHealth(connected=False, code=SourceFault.STARTING, what=starting, since=boottime())
+            self._set_health(starting_health)
         source: Source | None = None
         try:
             while True:
@@ -74,63 +79,64 @@ class Fetcher:
                     source = source or self._open()
                     async with contextlib.aclosing(_changes(source)) as changes:
                         async for _ in changes:
-                            self._take(await source.read())
+                            self._hand_over(await source.read())
                 except SourceError as error:
                     failure = error
-                except Exception as error:  # what a server can bring about must not end in a loop of restarts
+                except Exception as error:  # answers of a server must not be able to cause a loop of restarts
                     log.exception("internal error")
                     failure = SourceError(f"internal error: {error!r}", code=SourceFault.INTERNAL)
                 wait_sec = self._backoff.failed(failure.retry_after_sec)
-                self._lose(failure, wait_sec)
+                self._report_failure(failure, wait_sec)
                 await asyncio.sleep(wait_sec)
         finally:
             if close := getattr(source, "close", None):
                 await close()
 
-    def _take(self, snapshot: Snapshot) -> None:
-        """Hand over what was read, unless it is nothing. Raises `SourceError`."""
+    def _hand_over(self, snapshot: Snapshot) -> None:
+        """Hand over the documents that were read. Raises `SourceError` if there are none."""
         if not snapshot.texts:
-            what = f"{self._settings.location}: holds no documents"
-            raise SourceError(what, code=SourceFault.EMPTY, hint="is the path, prefix or database right?")
+            what = f"{self._settings.location}: the source has no documents"
+            raise SourceError(what, code=SourceFault.EMPTY, hint="check the path, prefix or database")
         self._backoff.succeeded()
-        news = snapshot.texts != self._now.texts
-        if news:
-            self._now = snapshot
-            log.info("%s: other documents, revision %s", self._settings.location, snapshot.revision)
+        is_new = snapshot.texts != self._snapshot.texts
+        if is_new:
+            self._snapshot = snapshot
+            log.info("%s: new documents, revision %s", self._settings.location, snapshot.revision)
         last = self._health
         if last is None or not last.connected:
             log.info("%s: connected", self._settings.location)
-            self._tell(SourceHealth(connected=True, since=boottime()))
-        elif news:
-            self._tell(last)
-        if news:
+            self._set_health(SourceHealth(connected=True, since=boottime()))
+        elif is_new:
+            self._set_health(last)
+        if is_new:
             self._write(self._state / CACHE, None)
 
-    def _lose(self, error: SourceError, wait_sec: float) -> None:
+    def _report_failure(self, error: SourceError, wait_sec: float) -> None:
         if self._health is not None and self._health.code == error.code:
-            return  # told already; each server of several would say it in other words
-        log.warning("%s [%s]; trying again in %.1f s, then less and less often", error, error.code, wait_sec)
-        self._tell(
-            SourceHealth(
-                connected=False, code=error.code, what=_plain(str(error)), hint=_plain(error.hint), since=boottime()
-            )
-        )
+            return  # reported already; the messages of several servers would only alternate
+        log.warning("%s [%s]; next attempt in %.1f s, then at longer intervals", error, error.code, wait_sec)
+        what, hint = _printable(str(error)), _printable(error.hint)
+        self._set_health(SourceHealth(connected=False, code=error.code, what=what, hint=hint, since=boottime()))
 
-    def _tell(self, health: SourceHealth) -> None:
+    def _set_health(self, health: SourceHealth) -> None:
         self._health = health
         self._write(self._folder / NAME, health)
 
     def _write(self, path: Path, health: SourceHealth | None) -> None:
-        settings = self._settings
-        made = Handover(location=settings.location, settings=settings.digest, snapshot=self._now, health=health)
+        handover = Handover(
+            location=self._settings.location,
+            settings=self._settings.digest,
+            snapshot=self._snapshot,
+            health=health,
+        )
         try:
-            atomic_files.replace(path, encode(made))
+            atomic_files.replace(path, encode(handover))
         except OSError as error:
             log.error("%s", atomic_files.describe_error(error, path))
 
 
 async def _changes(source: Source) -> AsyncGenerator[None, None]:
-    """The changes of ``source``, and one more every `RELIST_SEC` or so."""
+    """Yield at the changes of ``source``, and about every `RELIST_SEC`."""
     while True:
         async with contextlib.aclosing(source.changes()) as changes:  # type: ignore[type-var]
             until = asyncio.get_running_loop().time() + RELIST_SEC * random.uniform(0.8, 1.2)
@@ -144,13 +150,13 @@ async def _changes(source: Source) -> AsyncGenerator[None, None]:
 
 
 def _read(path: Path) -> Handover | None:
-    """A file of our own, if it is whole."""
+    """Return the content of a handover file that we have written, or None if it is damaged or missing."""
     try:
         return decode(path.read_bytes()) if path.stat().st_size <= MAX_BYTES else None
     except (OSError, SourceError):
         return None
 
 
-def _plain(text: str) -> str:
-    """``text`` as `handover` wants it: a server may have had a hand in it."""
+def _printable(text: str) -> str:
+    """Return ``text`` in the form that `handover_file` accepts: it may contain the words of a server."""
     return "".join(c if c.isprintable() else "?" for c in text)[:1000]

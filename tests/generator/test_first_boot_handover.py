@@ -105,7 +105,7 @@ def test_it_stands_in_for_a_remote_source_until_that_has_answered_once(tmp_path:
     remote = Remote()
     source = with_boot_documents(remote, tmp_path)
     assert names(asyncio.run(source.read())) == ["/run/ordain/document.json"]
-    assert source.location == "what came with the boot, until https://db answers"
+    assert source.location == "the documents of the boot, until https://db answers"
 
     remote.answer = Snapshot(texts=())
     assert names(asyncio.run(source.read())) == ["/run/ordain/document.json"], "an empty store is no answer"
@@ -132,7 +132,7 @@ def test_unsigned_documents_are_no_answer_where_only_signed_ones_are_taken(tmp_p
     remote.answer = Snapshot(texts=(("web", OTHER),))
     source = with_boot_documents(remote, tmp_path, Trust.LOCAL)
     assert names(asyncio.run(source.read())) == ["/run/ordain/document.json"]
-    assert source.location == "what came with the boot, until https://db sends a signed release"
+    assert source.location == "the documents of the boot, until https://db sends a signed release"
     release = bundle([("stable 1", b'{\n  "ordain": "v1",\n  "kind": "Release"\n}\n'), ("common/a.json", OTHER)])
     remote.answer = Snapshot(texts=(("release", release),))
     assert names(asyncio.run(source.read())) == ["release"]

@@ -156,7 +156,7 @@ def test_what_came_with_the_boot_stands_until_a_boot_server_answers(machines: Ma
 
     assert machine.show("web.service", "ActiveState")["ActiveState"] == "active"
     source = json.loads(machine.run("ordainctl", "status", "--json").stdout)["source"]
-    assert source["location"] == "what came with the boot, until http://127.0.0.1:9/web.yaml answers"
+    assert source["location"] == "the documents of the boot, until http://127.0.0.1:9/web.yaml answers"
 
 
 def test_a_finished_cache_that_came_with_the_boot_is_placed_as_it_is(machine: Machine) -> None:

@@ -1,1 +1,1 @@
-"""Sources of documents for one machine, and ordain-source, the program that fetches them."""
+"""Sources of documents for one machine: directories, boot servers, stores, and the documents of the boot."""

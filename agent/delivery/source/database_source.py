@@ -1,13 +1,12 @@
-"""A store as a source of documents: what this machine reads of it, and when it looks again.
+"""A store as a source of documents: the keys that this machine reads, and when it reads them again.
 
-own scopes ──list──▶ Node documents ──▶ labels ──▶ all scopes ──list, one moment──▶ Snapshot
+own scopes ──list──▶ Node documents ──▶ labels ──▶ all scopes ──list as of one moment──▶ Snapshot
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import random
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -15,27 +14,26 @@ from contextlib import aclosing
 
 from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.database.database import Database, Listing
-from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
+from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault, content_revision
 from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.transforms.document.reader import read
 from ordain.transforms.model import Facts, Kind
 from ordain.transforms.resolve.resolve import with_node
 
-LEAST_SEC = 1.0
-"""Up to so long passes between two watches: all machines lose theirs together."""
+MAX_PAUSE_SEC = 1.0
+"""The longest pause between two watches; it is random, because all machines lose their watches together."""
 SETTLED_SEC = 5.0
-"""A watch that lasted for so long has worked."""
-_LOST = (SourceFault.UNREACHABLE, SourceFault.TRUNCATED)
+"""A watch that has lasted for this time has worked."""
 ROUNDS = 5
-"""Listings that each find other labels than the one before, before giving up."""
+"""Listings with other labels than the one before, until that is an error."""
+_LOST = (SourceFault.UNREACHABLE, SourceFault.TRUNCATED)
 
 
 class DatabaseSource:
-    """The documents of one machine in ``database``: a release where there is one, else what lies in its scopes.
+    """The documents of one machine in ``database``: a release where there is one, else the documents in its scopes.
 
-    ``facts`` tells what the machine is now; ``shared`` is `transforms.resolve.match.matches`'s. ``unsigned``: whether
-    documents
-    without a release are taken at all.
+    ``facts`` returns the current facts of the machine; ``shared`` are the versions of related systems, see
+    `transforms.resolve.match.matches`. Without ``unsigned``, only releases are read.
     """
 
     def __init__(
@@ -59,83 +57,84 @@ class DatabaseSource:
         self._revision = ""
 
     async def read(self) -> Snapshot:
-        """See `Source.read`. What machines are for is decided by scopes first, and by ``match`` afterwards."""
+        """See `Source.read`. The scopes are a coarse choice; ``match`` decides later which documents apply."""
         facts = self._facts()
-        signed = self._releases.prefixes if self._releases else ()
+        release_keys = self._releases.prefixes if self._releases else ()
         scopes = self._scopes or document_keys.scopes_for(facts)
         for _ in range(ROUNDS):
-            watched = (*signed, *(document_keys.prefixes(scopes) if self._unsigned else ()))
+            watched = (*release_keys, *(document_keys.prefixes(scopes) if self._unsigned else ()))
             listing = await self.database.list(*watched)
-            released = any(entry.key.startswith(signed) for entry in listing.entries) if signed else False
-            wanted = document_keys.scopes_for(self._with_labels(listing, facts))
-            if released or not self._unsigned or wanted == scopes:
+            has_release = bool(release_keys) and any(entry.key.startswith(release_keys) for entry in listing.entries)
+            wanted = document_keys.scopes_for(self._with_node(listing, facts))
+            if has_release or not self._unsigned or wanted == scopes:
                 self._scopes, self._watched, self._revision = scopes, watched, listing.revision
-                return await self._releases.read() if self._releases and released else snapshot(listing)
+                return await self._releases.read() if self._releases and has_release else snapshot(listing)
             scopes = wanted
-        raise SourceError(f"{self.location}: the labels of this machine change with every reading")
+        what = f"{self.location}: the labels of this machine are different at every reading"
+        raise SourceError(what, hint="check which Node documents match this machine")
 
     async def changes(self) -> AsyncGenerator[None, None]:
-        """See `Source.changes`. A watch that is lost is a reason to read again, not a fault: the reading tells.
+        """See `Source.changes`.
 
-        Raises `SourceError` for one that ends as soon as it begins, and for what reading does not show.
+        A watch that is lost is only a reason to read again, and that reading shows whether there is a fault. Raises
+        `SourceError` when a watch ends at once, and for faults that a reading does not show.
         """
         yield
         while True:
             watched = self._watched
             began = time.monotonic()
-            woken = asyncio.Event()
-            watching = asyncio.create_task(self._watch(watched, woken))
-            watching.add_done_callback(lambda _, woken=woken: woken.set())  # type: ignore[misc]
+            changed = asyncio.Event()
+            watching = asyncio.create_task(self._watch(watched, changed))
+            watching.add_done_callback(lambda _, changed=changed: changed.set())  # type: ignore[misc]
             try:
                 while not watching.done() and self._watched == watched:
                     with contextlib.suppress(TimeoutError):
                         async with asyncio.timeout(self._releases.patience_sec if self._releases else None):
-                            await woken.wait()
-                    woken.clear()
+                            await changed.wait()
+                    changed.clear()
                     yield
             finally:
                 watching.cancel()
                 await asyncio.wait([watching])
-                # Asked for in any case: asyncio complains of an error that nobody took.
-                lost = None if watching.cancelled() else watching.exception()
-            if lost is not None:
-                settled = time.monotonic() - began >= SETTLED_SEC
-                if not (settled and isinstance(lost, SourceError) and lost.code in _LOST):
-                    raise lost
-            await asyncio.sleep(random.uniform(0.0, LEAST_SEC))
+                # The exception is always retrieved: otherwise asyncio logs it.
+                error = None if watching.cancelled() else watching.exception()
+            if error is not None:
+                has_settled = time.monotonic() - began >= SETTLED_SEC
+                if not (has_settled and isinstance(error, SourceError) and error.code in _LOST):
+                    raise error
+            await asyncio.sleep(random.uniform(0.0, MAX_PAUSE_SEC))
 
-    async def _watch(self, prefixes: tuple[str, ...], woken: asyncio.Event) -> None:
+    async def _watch(self, prefixes: tuple[str, ...], changed: asyncio.Event) -> None:
         async with aclosing(self.database.watch(prefixes, self._revision)) as hints:
             async for _ in hints:
-                woken.set()
+                changed.set()
 
     async def close(self) -> None:
-        """Drop connections; what was learnt of the servers stays."""
+        """Close all connections."""
         if self._releases:
             await self._releases.close()
         await self.database.close()
 
-    def _with_labels(self, listing: Listing, facts: Facts) -> Facts:
-        """``facts`` with what this machine's Node says; a Node that is wrong is the reader's to refuse."""
-        nodes = [
-            e for e in listing.entries if (parts := document_keys.parse_key(e.key)) and parts[1] == Kind.NODE.lower()
+    def _with_node(self, listing: Listing, facts: Facts) -> Facts:
+        """Return ``facts`` with the labels of its Node. An invalid Node is ignored here and refused later."""
+        documents = [
+            document
+            for entry in listing.entries
+            if (parts := document_keys.parse_key(entry.key)) and parts[1] == Kind.NODE.lower()
+            for document in read(entry.key, entry.data)[0]
         ]
-        documents = [document for entry in nodes for document in read(entry.key, entry.data)[0]]
         return with_node(documents, facts, self._shared)
 
 
 def snapshot(listing: Listing) -> Snapshot:
-    """The documents of a listing: those that lie in several scopes once, unless their texts differ.
+    """Return the documents of a listing, each once although it may lie in several scopes.
 
-    Where they differ, somebody is writing: both are shown, and the reader refuses two of one name until that is over.
+    If the texts of one document differ, somebody is writing at this moment. Then both are returned, and the reader
+    refuses two documents of one name until they are the same.
     """
-    texts: dict[tuple[str, str, bytes], str] = {}
+    paths: dict[tuple[str, str, bytes], str] = {}
     for entry in listing.entries:
         if parts := document_keys.parse_key(entry.key):
-            texts.setdefault((parts[1], parts[2], entry.data), entry.key.removeprefix(document_keys.DOCUMENTS))
-    found = tuple(sorted((path, data) for (_, _, data), path in texts.items()))
-    digest = hashlib.sha256()
-    for path, data in found:
-        digest.update(f"{path}\0{len(data)}\0".encode())
-        digest.update(data)
-    return Snapshot(texts=found, revision=digest.hexdigest()[:12])
+            paths.setdefault((parts[1], parts[2], entry.data), entry.key.removeprefix(document_keys.DOCUMENTS))
+    texts = tuple(sorted((path, data) for (_, _, data), path in paths.items()))
+    return Snapshot(texts=texts, revision=content_revision(texts))

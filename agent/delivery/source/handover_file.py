@@ -1,12 +1,12 @@
-"""What ordain-source.service hands to the agent, as one file: documents, where they are from, and how the source does.
+"""The file by which ordain-source.service hands documents, their origin and the health of the source to the agent.
 
     `Handover` ─encode▶ bytes ─decode▶ `Handover`, or a `SourceError`
 
     ordain-handover 1
     {"location": …, "settings": …, "revision": …, "health": {…} | null, "documents": [[PATH, SIZE], …], "sha256": …}
-    the documents, one behind the other
+    the documents, one after the other
 
-`decode` trusts nothing: the file comes from the process that talks to the network.
+`decode` trusts nothing, because the file comes from the process that talks to the network.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ MAGIC = b"ordain-handover 1\n"
 MAX_DOCUMENTS = 20_000
 MAX_HEADER_BYTES = 4 << 20
 MAX_BYTES = (64 << 20) + MAX_HEADER_BYTES
-_WORDS = 2000
-"""Characters that a text of the header has at most."""
+_MAX_TEXT = 2000
+"""The limit for the characters of each text in the header."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Handover:
-    """``settings`` is the digest of the settings that ordain-source.service runs with; ``location`` that of theirs."""
+    """The content of the file; ``settings`` is the digest of the settings of ordain-source.service."""
 
     location: str
     settings: str
@@ -38,7 +38,7 @@ class Handover:
 
 
 def encode(handover: Handover) -> bytes:
-    """The bytes of the file."""
+    """Return the bytes of the file."""
     texts = handover.snapshot.texts
     body = b"".join(data for _, data in texts)
     header = {
@@ -53,26 +53,26 @@ def encode(handover: Handover) -> bytes:
 
 
 def decode(data: bytes) -> Handover:
-    """What the bytes say. Raises `SourceError` (``BadHandover``) for anything that `encode` would not make."""
+    """Read the file. Raises `SourceError` (``BadHandover``) for bytes that `encode` does not make."""
     if not data.startswith(MAGIC):
-        raise _bad("it is of another version, or none")
+        raise _invalid("it is of another version, or not a handover file")
     end = data.find(b"\n", len(MAGIC), len(MAGIC) + MAX_HEADER_BYTES)
     if end < 0:
-        raise _bad("its header has no end")
+        raise _invalid("its header has no end")
     try:
         header = json.loads(data[len(MAGIC) : end])
         body = data[end + 1 :]
-        found = Handover(
+        handover = Handover(
             location=_text(header["location"]),
             settings=_text(header["settings"]),
             snapshot=Snapshot(texts=_texts(header["documents"], body), revision=_text(header["revision"])),
             health=_health(header["health"]),
         )
         if hashlib.sha256(body).hexdigest() != header["sha256"]:
-            raise _bad("its documents are not those it was written with")
+            raise _invalid("its documents have changed since it was written")
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise _bad(f"its header is none: {type(error).__name__}") from None
-    return found
+        raise _invalid(f"its header is not valid: {type(error).__name__}") from None
+    return handover
 
 
 def _texts(entries: Any, body: bytes) -> RawDocuments:
@@ -102,14 +102,13 @@ def _health(data: Any) -> SourceHealth | None:
 
 
 def _text(value: Any) -> str:
-    """A text that does a terminal no harm."""
-    if not isinstance(value, str) or len(value) > _WORDS or not value.isprintable():
+    """Return a text that can do a terminal no harm. Raises ValueError."""
+    if not isinstance(value, str) or len(value) > _MAX_TEXT or not value.isprintable():
         raise ValueError
     return value
 
 
-def _bad(what: str) -> SourceError:
+def _invalid(what: str) -> SourceError:
     hint = "systemctl restart ordain-source.service"
-    return SourceError(
-        f"what ordain-source.service handed over is not taken: {what}", code=SourceFault.HANDOVER, hint=hint
-    )
+    what = f"the handover file of ordain-source.service is not valid: {what}"
+    return SourceError(what, code=SourceFault.HANDOVER, hint=hint)

@@ -1,4 +1,4 @@
-"""What ordain-source.service handed over, as a source: the agent's side, which trusts that service no further."""
+"""A remote source as the agent sees it: the file that ordain-source.service writes, which is not trusted further."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = "handover"
 
 
 class HandoverSource:
-    """A remote source, by way of the file that `UNIT` writes."""
+    """A remote source, by the handover file below ``root``."""
 
     def __init__(self, root: Path, settings: SourceSettings) -> None:
         self.type = str(settings.type)
@@ -31,29 +31,34 @@ class HandoverSource:
         self._settings = settings
 
     async def read(self) -> Snapshot:
-        """What was fetched last, with the health of the source. Raises `SourceError` if that is nothing."""
-        found = read_handover(self._folder / NAME)
-        if found.location != self.location:
-            raise SourceError("the documents of this source are not here yet", code=SourceFault.STARTING)
-        health = found.health
-        if not found.snapshot.texts and health is not None and not health.connected:
-            raise SourceError(health.what, code=SourceFault(health.code or SourceFault.UNREACHABLE), hint=health.hint)
-        return replace(found.snapshot, health=health)
+        """Return the documents that were fetched last, with the health of the source.
+
+        Raises `SourceError` if none have been fetched yet.
+        """
+        handover = read_handover(self._folder / NAME)
+        if handover.location != self.location:
+            what = "the documents of this source have not been fetched yet"
+            raise SourceError(what, code=SourceFault.STARTING, hint=f"systemctl status {UNIT}")
+        health = handover.health
+        if not handover.snapshot.texts and health is not None and not health.connected:
+            code = SourceFault(health.code or SourceFault.UNREACHABLE)
+            raise SourceError(health.what, code=code, hint=health.hint)
+        return replace(handover.snapshot, health=health)
 
     def changes(self) -> AsyncIterator[None]:
-        """See `Source.changes`: whenever something was handed over."""
+        """See `Source.changes`; yields whenever the file is written."""
         return DirectorySource(self._folder).changes()
 
 
 def read_handover(path: Path) -> handover_file.Handover:
-    """The file at ``path``, if it is one of `USER`'s. Raises `SourceError`."""
+    """Return the content of the file at ``path``. Raises `SourceError` if it was not written by `USER`."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except FileNotFoundError:
-        hint = f"systemctl status {UNIT}"
-        raise SourceError(f"{UNIT} has handed nothing over yet", code=SourceFault.STARTING, hint=hint) from None
+        what, hint = f"{UNIT} has not handed over any documents yet", f"systemctl status {UNIT}"
+        raise SourceError(what, code=SourceFault.STARTING, hint=hint) from None
     except OSError as error:
-        what = "a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
+        what = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
         raise SourceError(f"{path}: {what}", code=SourceFault.HANDOVER) from None
     try:
         status = os.fstat(descriptor)
@@ -62,8 +67,8 @@ def read_handover(path: Path) -> handover_file.Handover:
         if status.st_uid != _owner():
             raise SourceError(f"{path}: not written by {UNIT}", code=SourceFault.HANDOVER)
         if status.st_size > handover_file.MAX_BYTES:
-            raise SourceError(f"{path}: {status.st_size:,} bytes", code=SourceFault.TOO_LARGE)
-        # It never grows: it is replaced. A writer that does otherwise is not waited for.
+            raise SourceError(f"{path}: {status.st_size:,} bytes are too many", code=SourceFault.TOO_LARGE)
+        # The service replaces the file and never lets it grow. The agent does not wait for one that does.
         with os.fdopen(descriptor, "rb", closefd=False) as file:
             data = file.read(status.st_size)
     finally:
@@ -75,4 +80,5 @@ def _owner() -> int:
     try:
         return pwd.getpwnam(USER).pw_uid
     except KeyError:
-        raise SourceError(f"there is no user {USER}", code=SourceFault.HANDOVER, hint="systemd-sysusers") from None
+        what = f"there is no user {USER}"
+        raise SourceError(what, code=SourceFault.HANDOVER, hint="run systemd-sysusers") from None

@@ -1,8 +1,8 @@
-"""A boot server: one URL that answers a machine with its documents, as multi-document YAML or JSON.
+"""A boot server as a source: one URL that answers a machine with its documents, as multi-document YAML or JSON.
 
-The machine says who it is in the URL (``{machine-id}``, ``{hostname}``, ``{mac}``) and in headers. A server that takes
-``Prefer: wait=N`` (RFC 7240) holds its answer until the documents change and says ``Preference-Applied: wait``; any
-other one is asked again every ``interval``.
+The machine identifies itself in the URL (``{machine-id}``, ``{hostname}``, ``{mac}``) and in headers. A server that
+supports ``Prefer: wait=N`` (RFC 7240) holds its answer until the documents change, and answers
+``Preference-Applied: wait``. Any other server is asked again every ``interval``.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from ordain.agent.delivery.database.http_transport import (
+    SILENCE_SEC,
     HttpTransport,
     Request,
     Response,
@@ -33,21 +34,24 @@ from ordain.transforms.document.reader import nodes
 from ordain.transforms.model import Facts
 
 MACHINE, HOSTNAME, MAC, CHANNEL = "Ordain-Machine-Id", "Ordain-Hostname", "Ordain-Mac", "Ordain-Channel"
-"""The headers that say who asks. An answer with another `MACHINE` than ours is not for us."""
-BOOTING = "Ordain-Boot"
-"""What an initrd says of itself (`serving.finishing.Booting`) …"""
-FINISHED = "application/vnd.ordain.boot"
-"""… and takes in place of documents: a finished boot cache (packaging/initrd/handover)."""
+"""The headers that identify the machine. An answer with another `MACHINE` is for another machine."""
+BOOT = "Ordain-Boot"
+"""The header that describes the boot of an initrd (`server.prebuilt_caches.BootRequest`) …"""
+PREBUILT = "application/vnd.ordain.boot"
+"""… and the type of a prebuilt boot cache, which it accepts in place of documents (packaging/initrd/handover)."""
 WAIT_SEC = 50
 GRACE_SEC = 10.0
-"""How much longer than it said a server may take."""
-LEAST_SEC = 1.0
-"""Between two questions, whatever the server does."""
+"""The time beyond `WAIT_SEC` that a server may take."""
+MIN_PAUSE_SEC = 1.0
+"""The shortest pause between two requests, whatever the server does."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineIdentity:
-    """The machine that asks; addresses are lower-case with colons. ``channel``: of releases, "" is the usual one."""
+    """The machine that sends a request.
+
+    ``mac`` addresses are in lower case with colons. ``channel`` is that of its releases, "" for the default channel.
+    """
 
     machine_id: str
     hostname: str
@@ -56,25 +60,26 @@ class MachineIdentity:
 
     @classmethod
     def of(cls, facts: Facts) -> MachineIdentity:
-        """The machine that has these facts."""
+        """Return the identity of the machine with these facts."""
         named = facts.labels.get(LABEL, ())
-        channel = named[0] if len(named) == 1 else ""  # of two `admit` says what is wrong
+        channel = named[0] if len(named) == 1 else ""  # two channels are an error, which `admission` reports
         return cls(machine_id=facts.machine_id, hostname=facts.hostname, mac=facts.mac, channel=channel)
 
     def expand(self, url: str) -> str:
-        """``url`` with its fields. Raises `SourceError` for one that this machine has no value for."""
-        for field, value in (("machine-id", self.machine_id), ("hostname", self.hostname), ("mac", self.mac[:1])):
+        """Return ``url`` with its fields replaced. Raises `SourceError` if this machine has no value for one."""
+        mac = self.mac[0] if self.mac else ""
+        for field, value in (("machine-id", self.machine_id), ("hostname", self.hostname), ("mac", mac)):
             if f"{{{field}}}" in url:
-                text = value if isinstance(value, str) else "".join(value)
-                if not text:
-                    raise SourceError(f"this machine has no {field}, which {url} asks for", code=SourceFault.SETTINGS)
-                url = url.replace(f"{{{field}}}", quote(text, safe=":"))
+                if not value:
+                    what = f"the URL {url} contains {field}, which this machine does not have"
+                    raise SourceError(what, code=SourceFault.SETTINGS, hint="use another field")
+                url = url.replace(f"{{{field}}}", quote(value, safe=":"))
         return url
 
     def headers(self) -> Mapping[str, str]:
-        """What it says of itself."""
-        found = {MACHINE: self.machine_id, HOSTNAME: self.hostname, MAC: ", ".join(self.mac), CHANNEL: self.channel}
-        return {name: value for name, value in found.items() if value}
+        """Return the headers that identify the machine."""
+        values = {MACHINE: self.machine_id, HOSTNAME: self.hostname, MAC: ", ".join(self.mac), CHANNEL: self.channel}
+        return {name: value for name, value in values.items() if value}
 
 
 class HttpSource:
@@ -82,100 +87,99 @@ class HttpSource:
 
     type = "http"
 
-    def __init__(self, settings: SourceSettings, who: Callable[[], MachineIdentity]) -> None:
-        """``who`` tells what the machine is now. Raises `SourceError`."""
-        self._who = who
-        self._asker = who()
-        self.location = self._asker.expand(settings.endpoints[0])
+    def __init__(self, settings: SourceSettings, identify: Callable[[], MachineIdentity]) -> None:
+        """Make a source; ``identify`` returns the current identity of the machine. Raises `SourceError`."""
+        self._identify = identify
+        self._identity = identify()
+        self.location = self._identity.expand(settings.endpoints[0])
         self._settings = settings
         parts = urlsplit(self.location)
         self._path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-        key = service_credentials.path(settings.key) if settings.key else ""
-        access = ServerAccess(
-            endpoints=(f"{parts.scheme}://{parts.netloc}",), ca=settings.ca, cert=settings.cert, key=key
-        )
+        key = service_credentials.credential_path(settings.key) if settings.key else ""
+        endpoint = f"{parts.scheme}://{parts.netloc}"
+        access = ServerAccess(endpoints=(endpoint,), ca=settings.ca, cert=settings.cert, key=key)
         self._transport = HttpTransport(access, headers={"Accept": "application/yaml, application/json"})
         self._etag = ""
-        self._waits = False
-        self._fresh: Snapshot | None = None
+        self._server_waits = False
+        self._unread: Snapshot | None = None
 
     async def read(self) -> Snapshot:
         """See `Source.read`."""
-        found, self._fresh = self._fresh, None
-        if found is None:
-            found = self._taken(require_success(await self._ask({})))
-        return found
+        snapshot, self._unread = self._unread, None
+        if snapshot is None:
+            snapshot = self._snapshot(require_success(await self._ask(wait=False)))
+        return snapshot
 
     async def changes(self) -> AsyncIterator[None]:
         """See `Source.changes`. Raises `SourceError` when the server is lost."""
         yield
         interval_sec = self._settings.interval_usec / 1_000_000
-        held = True  # whether it can wait, asking tells
+        server_waited = True  # only a request can tell whether the server is able to wait
         while True:
-            # Spread over the interval: machines that booted together do not ask together for ever.
-            await asyncio.sleep(LEAST_SEC if held else interval_sec * random.uniform(0.8, 1.2))
-            asked = time.monotonic()
-            answer = require_success(await self._ask({"If-None-Match": self._etag} if self._etag else {}))
-            if answer.status != 304:
-                self._fresh = self._taken(answer)
+            # Spread over the interval: machines that booted together must not ask together for ever.
+            await asyncio.sleep(MIN_PAUSE_SEC if server_waited else interval_sec * random.uniform(0.8, 1.2))
+            began = time.monotonic()
+            response = require_success(await self._ask(wait=bool(self._etag)))
+            if response.status != 304:
+                self._unread = self._snapshot(response)
                 yield
-            # A server that promises to wait and does not is asked at the pace of one that cannot.
-            held = self._waits and (answer.status != 304 or time.monotonic() - asked >= LEAST_SEC)
+            # A server that promises to wait and does not is asked as rarely as one that cannot wait.
+            server_waited = self._server_waits and (response.status != 304 or time.monotonic() - began >= MIN_PAUSE_SEC)
 
     async def close(self) -> None:
-        """End the session."""
+        """Close the session."""
         await self._transport.close()
 
-    async def _ask(self, headers: Mapping[str, str]) -> Response:
-        self._asker = self._who()
-        sent = {**headers, **self._asker.headers(), **self._authorization()}
-        if headers:
-            sent["Prefer"] = f"wait={WAIT_SEC}"
-        answer_sec = WAIT_SEC + GRACE_SEC
-        silence_sec = answer_sec if headers else 30.0
-        request = Request(path=self._path, headers=sent, max_bytes=MAX_BYTES, silence_sec=silence_sec)
-        answer = await self._transport.send(request)
-        self._waits = "wait" in answer.headers.get("preference-applied", "")
-        return answer
+    async def _ask(self, *, wait: bool) -> Response:
+        """Ask for the documents; with ``wait``, let the server wait until they differ from the last ones."""
+        self._identity = self._identify()
+        headers = {**self._identity.headers(), **self._authorization()}
+        silence_sec = SILENCE_SEC
+        if wait:
+            headers |= {"If-None-Match": self._etag, "Prefer": f"wait={WAIT_SEC}"}
+            silence_sec = WAIT_SEC + GRACE_SEC
+        request = Request(path=self._path, headers=headers, max_bytes=MAX_BYTES, silence_sec=silence_sec)
+        response = await self._transport.send(request)
+        self._server_waits = "wait" in response.headers.get("preference-applied", "")
+        return response
 
     def _authorization(self) -> Mapping[str, str]:
         if not self._settings.credential:
             return {}
-        secret = service_credentials.secret(self._settings.credential)
+        secret = service_credentials.read_secret(self._settings.credential)
         if not self._settings.user:
             return {"Authorization": f"Bearer {secret}"}
         pair = base64.b64encode(f"{self._settings.user}:{secret}".encode()).decode()
         return {"Authorization": f"Basic {pair}"}
 
-    def _taken(self, answer: Response) -> Snapshot:
-        """The documents of an answer. Raises `SourceError` for what is none, or not for this machine."""
-        told = answer.headers.get(MACHINE.lower(), "")
-        if told and told != self._asker.machine_id:
-            what = f"{self.location}: answers with the documents of the machine {told[:40]!a}"
-            raise SourceError(what, code=SourceFault.WRONG_MACHINE, hint="a cache on the way must not mix machines up")
-        _look(self.location, answer.body)
-        self._etag = answer.headers.get("etag", "")
-        # Not the ETag: it may change with the server, and the same documents are no news.
-        revision = hashlib.sha256(answer.body).hexdigest()[:12]
-        # Named as it was set: what says where it is from is the same on every machine that gets the same.
-        return Snapshot(texts=((self._settings.endpoints[0], answer.body),), revision=revision)
+    def _snapshot(self, response: Response) -> Snapshot:
+        """Return the documents of an answer. Raises `SourceError` if it has none, or is for another machine."""
+        machine = response.headers.get(MACHINE.lower(), "")
+        if machine and machine != self._identity.machine_id:
+            what = f"{self.location}: the answer is for another machine, {machine[:40]!a}"
+            hint = "check that no cache between them mixes up the answers"
+            raise SourceError(what, code=SourceFault.WRONG_MACHINE, hint=hint)
+        _require_documents(self.location, response.body)
+        self._etag = response.headers.get("etag", "")
+        # Not the ETag as revision: two servers may give different ones to the same documents.
+        revision = hashlib.sha256(response.body).hexdigest()[:12]
+        # The path is the URL with its fields, so that the units, which name it, are the same on all machines.
+        return Snapshot(texts=((self._settings.endpoints[0], response.body),), revision=revision)
 
 
-def _look(location: str, body: bytes) -> None:
-    """Whether these are documents at all; whether they are right is not for us to say. Raises `SourceError`."""
-    found = 0
+def _require_documents(location: str, body: bytes) -> None:
+    """Raise `SourceError` unless the body has documents; whether they are valid is checked later."""
+    count = 0
     try:
         for path, text in split_releases([(location, body)]):
             for node in nodes(path, text):
                 if not isinstance(node.value, Mapping) or "ordain" not in node.value:
-                    raise SourceError(
-                        f"{node.where}: is no document", code=SourceFault.NOT_DOCUMENTS, hint="ordain: v1"
-                    )
-                found += 1
+                    what, hint = f"{node.where}: not a document of Ordain", "a document begins with `ordain: v1`"
+                    raise SourceError(what, code=SourceFault.NOT_DOCUMENTS, hint=hint)
+                count += 1
     except Unreadable as unreadable:
         problem = unreadable.problem
-        raise SourceError(
-            f"{problem.where}: {problem.what}", code=SourceFault.NOT_DOCUMENTS, hint=problem.hint
-        ) from None
-    if not found:
-        raise SourceError(f"{location}: answers with no document", code=SourceFault.EMPTY)
+        what = f"{problem.where}: {problem.what}"
+        raise SourceError(what, code=SourceFault.NOT_DOCUMENTS, hint=problem.hint) from None
+    if not count:
+        raise SourceError(f"{location}: the answer contains no document", code=SourceFault.EMPTY)

@@ -1,7 +1,7 @@
-"""Documents in files of this machine, read at once; effect. Imports little: the first boot waits for this.
+"""Documents in files of this machine, read without waiting. Imports little, because the first boot waits for this.
 
-/etc/ordain/documents/*                                                                  ─documents_in▶ texts
-/run/ordain/document.json, /run/ordain/documents/*, the credential ordain.document ─handed_over▶ texts
+/etc/ordain/documents/*                                                                  ─read_folder▶ texts
+/run/ordain/document.json, /run/ordain/documents/*, the credential ordain.document ─read_boot_documents▶ texts
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from ordain.transforms.document.node import MAX_BYTES, is_document_name
 from ordain.transforms.machine import rootfs
 
 SERVER_DOCUMENTS = (f"{HANDED_DIRECTORY}/source.yaml", f"{HANDED_DIRECTORY}/source.json")
-"""What a boot server gave an initrd (packaging/initrd/handover)."""
+"""The documents that a boot server gave to an initrd (packaging/initrd/handover)."""
 MAX_TOTAL_BYTES = 64 << 20
-"""All documents together. One that is too large by itself is `documents.read`'s to refuse, by name."""
+"""The limit for all documents together. `reader.read` refuses a single document that is too large, by its name."""
 
 _Mark = tuple[int, int, int, int]
 
 
 def read_folder(folder: Path, shown: str) -> RawDocuments | None:
-    """The documents in ``folder``, which is called ``shown``; None if someone wrote there meanwhile.
+    """Return the documents in ``folder``, which their paths call ``shown``; None if somebody wrote there meanwhile.
 
     Raises `SourceError`.
     """
@@ -42,18 +42,19 @@ def read_folder(folder: Path, shown: str) -> RawDocuments | None:
 
 
 def read_boot_documents(root: Path, source: str = "") -> RawDocuments:
-    """What came with this boot, sorted by path.
+    """Return the documents that came with this boot, sorted by path.
 
-    ``source``: what to call that which the initrd got from a boot server. Where the agent will follow that server, its
-    documents are called the same, so that they come to the same, and nothing is left to do.
+    ``source`` is the path to show for the documents that the initrd got from a boot server. If the agent will follow
+    that server, it will call its documents the same. Then both compile to the same units, and the agent changes
+    nothing.
 
-    Raises `SourceError` if a file cannot be read, is too large, or others than root could have written it.
+    Raises `SourceError` if a file cannot be read, is too large, or could have been written by users other than root.
     """
-    listed = filter(is_document_name, rootfs.names(root, HANDED_DIRECTORY))
+    names = filter(is_document_name, rootfs.names(root, HANDED_DIRECTORY))
     texts = []
-    for path in (*HANDED_OVER, *(f"{HANDED_DIRECTORY}/{name}" for name in listed)):
+    for path in (*HANDED_OVER, *(f"{HANDED_DIRECTORY}/{name}" for name in names)):
         try:
-            data = read_trusted(str(_real(root, path)), MAX_BYTES)
+            data = read_trusted(str(_real_path(root, path)), MAX_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
@@ -65,14 +66,15 @@ def read_boot_documents(root: Path, source: str = "") -> RawDocuments:
     return tuple(sorted(texts))
 
 
-def _real(root: Path, path: str) -> Path:
-    """Where a file of this name is; of the credentials a service sees only its own (units/ordain-agent.service)."""
+def _real_path(root: Path, path: str) -> Path:
+    """Return the path to open; a service sees only its own credentials (units/ordain-agent.service)."""
     folder, _, name = path.rpartition("/")
-    given = os.environ.get("CREDENTIALS_DIRECTORY")
-    return Path(given, name) if path == CREDENTIAL and given else rootfs.chase(root, folder) / name
+    credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+    return Path(credentials, name) if path == CREDENTIAL and credentials else rootfs.chase(root, folder) / name
 
 
 def _marks(folder: Path) -> dict[str, _Mark]:
+    """Return numbers for each document that change when it is written."""
     marks: dict[str, _Mark] = {}
     size = 0
     try:
@@ -92,6 +94,6 @@ def _marks(folder: Path) -> dict[str, _Mark]:
 
 
 def _head(path: Path) -> bytes:
-    """A file's bytes, one more than a document may have at most, so that it shows."""
+    """Return the bytes of a file, up to one more than a document may have, so that the reader notices the excess."""
     with path.open("rb") as file:
         return file.read(MAX_BYTES + 1)

@@ -1,4 +1,4 @@
-"""Settings → the source they name. What only one kind needs is imported when it is wanted."""
+"""Making the source or store that settings name. Modules that only one type needs are imported when it is used."""
 
 from __future__ import annotations
 
@@ -23,25 +23,26 @@ if TYPE_CHECKING:
 
 
 class NoSource:
-    """The source of settings that are wrong: nothing is taken from it, so what was applied stays."""
+    """The source of settings that are not valid: it has no documents, so that the applied ones stay."""
 
     type = "none"
     location = ""
 
     async def read(self) -> Snapshot:
-        """Raises `SourceError`."""
-        raise SourceError("agent.yaml does not say where documents come from", code=SourceFault.SETTINGS)
+        """Raise `SourceError`."""
+        what = "agent.yaml does not name a valid source"
+        raise SourceError(what, code=SourceFault.SETTINGS, hint="correct `source` in agent.yaml")
 
     async def changes(self) -> AsyncIterator[None]:
-        """One, so that what is wrong is told."""
+        """Yield once, so that the error is reported."""
         yield
         await asyncio.Event().wait()
 
 
 def open_remote(settings: Settings, root: Path, gate: RolloutGate | None = None) -> Source:
-    """The remote source itself, for ordain-source.service. Raises `SourceError`.
+    """Return the remote source itself, for ordain-source.service. Raises `SourceError`.
 
-    ``gate`` says when it is this machine's turn to take another release.
+    ``gate`` decides when it is this machine's turn to take a new release.
     """
     if settings.source.type is SourceKind.HTTP:
         from ordain.agent.delivery.source.http_source import HttpSource, MachineIdentity
@@ -68,21 +69,23 @@ def open_database(
     key: str = "",
     timing: WatchTiming | None = None,
 ) -> Database:
-    """The store that is the source. Raises `SourceError`.
+    """Return the store that ``settings`` name. Raises `SourceError`.
 
-    ``password`` and ``key`` (a path) stand in for the credentials of ordain-source.service.
+    ``password`` and ``key`` (a path) replace the credentials of ordain-source.service.
     """
     if settings.type is SourceKind.DIRECTORY:
         from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 
         return DirectoryDatabase(Path(settings.path))
     if settings.type not in (SourceKind.ETCD, SourceKind.COUCHDB):
-        raise SourceError(f"{settings.type} is no store", code=SourceFault.SETTINGS)
+        what = f"a source of type {settings.type} is not a store"
+        raise SourceError(what, code=SourceFault.SETTINGS, hint="use etcd, couchdb or directory")
     from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
 
-    key = key or (service_credentials.path(settings.key) if settings.key else "")
-    transport = HttpTransport(ServerAccess(endpoints=settings.endpoints, ca=settings.ca, cert=settings.cert, key=key))
-    password = password or partial(service_credentials.secret, settings.credential)
+    key = key or (service_credentials.credential_path(settings.key) if settings.key else "")
+    access = ServerAccess(endpoints=settings.endpoints, ca=settings.ca, cert=settings.cert, key=key)
+    transport = HttpTransport(access)
+    password = password or partial(service_credentials.read_secret, settings.credential)
     login = Login(user=settings.user, password=password) if settings.user else None
     if settings.type is SourceKind.ETCD:
         from ordain.agent.delivery.database.etcd import Etcd
@@ -94,7 +97,7 @@ def open_database(
 
 
 def open_source(settings: SourceSettings, root: Path) -> Source:
-    """The source as the agent and ordainctl have it: a remote one by way of ordain-source.service."""
+    """Return the source for the agent and ordainctl, which get a remote one by ordain-source.service."""
     if settings.remote:
         from ordain.agent.delivery.source.handover_source import HandoverSource
 

@@ -186,8 +186,10 @@ def test_an_invalid_file_loses_nothing(local: Operator) -> None:
     site = local.local / "site.yaml"
     site.write_text(f"{BASE}---\n{WEB}---\nordain: v1\nkind: Layer\nname: broken\nservces: {{}}\n")
     before = site.read_text()
-    assert "cannot be rewritten" in local.run("delete", "web", status=1)
-    assert "cannot be rewritten" in local.run("put", local.file(WEB.replace("/bin/web", "/x")), status=1)
+    assert "cannot change the file because of an error in it" in local.run("delete", "web", status=1)
+    assert "cannot change the file because of an error in it" in local.run(
+        "put", local.file(WEB.replace("/bin/web", "/x")), status=1
+    )
     assert site.read_text() == before
 
 

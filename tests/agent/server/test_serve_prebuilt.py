@@ -14,7 +14,7 @@ import pytest
 from ordain.agent.compile.compiler import compile_texts
 from ordain.agent.compile.executor import run_inline
 from ordain.agent.compile.image import GENERATOR
-from ordain.agent.delivery.source.http_source import FINISHED
+from ordain.agent.delivery.source.http_source import PREBUILT
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation
 from ordain.agent.server import prebuilt_caches
@@ -272,9 +272,9 @@ def test_who_does_not_ask_for_it_gets_documents(site: Site) -> None:
         async with served(site.shelf, site.finisher()) as (session, url):
             async with session.get(f"{url}/{ID}.yaml") as answer:
                 assert answer.content_type == "application/yaml"
-            headers = {"Accept": FINISHED, "Ordain-Boot": f"image={mark(site.image)} ordain.source={url}/x"}
+            headers = {"Accept": PREBUILT, "Ordain-Boot": f"image={mark(site.image)} ordain.source={url}/x"}
             async with session.get(f"{url}/{ID}.yaml", headers=headers) as answer:
-                assert answer.content_type == FINISHED
+                assert answer.content_type == PREBUILT
                 etag = answer.headers["ETag"]
                 assert "Accept" in answer.headers["Vary"]
             async with session.get(f"{url}/{ID}.yaml", headers={**headers, "If-None-Match": etag}) as answer:

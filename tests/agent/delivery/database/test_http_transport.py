@@ -116,67 +116,55 @@ def test_a_request_to_a_silent_server_fails(text: bytes) -> None:
     assert error.code is SourceFault.UNREACHABLE
 
 
-def test_the_next_server_is_asked_until_one_answers_and_that_one_is_kept() -> None:
-    async def check() -> None:
-        no = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
-        async with (
-            server(ok(b"fine")) as good,
-            server(no) as bad,
-            session("http://127.0.0.1:1", bad, good) as transport,
-        ):
-            assert (await transport.send(GET)).body == b"fine"
-            assert transport.endpoint == good
-            assert (await transport.send(GET)).endpoint == good
-
-    asyncio.run(check())
+async def test_the_next_server_is_asked_until_one_answers_and_that_one_is_kept() -> None:
+    no = b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
+    async with (
+        server(ok(b"fine")) as good,
+        server(no) as bad,
+        session("http://127.0.0.1:1", bad, good) as transport,
+    ):
+        assert (await transport.send(GET)).body == b"fine"
+        assert transport.endpoint == good
+        assert (await transport.send(GET)).endpoint == good
 
 
-def test_a_write_that_may_have_arrived_is_not_sent_to_the_next_server() -> None:
-    async def check() -> None:
-        async with (
-            server(ok(b"fine")) as good,
-            server(b"") as cut,
-            session("http://127.0.0.1:1", cut, good) as transport,
-        ):
-            with pytest.raises(SourceError):  # the first cannot be reached, the second may have received it
-                await transport.send(Request(method="PUT", body=b"x", repeatable=False))
-
-    asyncio.run(check())
+async def test_a_write_that_may_have_arrived_is_not_sent_to_the_next_server() -> None:
+    async with (
+        server(ok(b"fine")) as good,
+        server(b"") as cut,
+        session("http://127.0.0.1:1", cut, good) as transport,
+    ):
+        with pytest.raises(SourceError):  # the first cannot be reached, the second may have received it
+            await transport.send(Request(method="PUT", body=b"x", repeatable=False))
 
 
-def test_a_stream_yields_only_whole_lines() -> None:
-    async def check() -> None:
-        text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\none\n\ntwo\r\n4\r\n\nthr\r\n0\r\n\r\n"
-        found = []
+async def test_a_stream_yields_only_whole_lines() -> None:
+    text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\none\n\ntwo\r\n4\r\n\nthr\r\n0\r\n\r\n"
+    found = []
 
-        async def take(stream: LineStream) -> None:
-            async for line in stream.lines():
-                found.append(line)
+    async def take(stream: LineStream) -> None:
+        async for line in stream.lines():
+            found.append(line)
 
-        async with server(text) as endpoint, session(endpoint) as transport, transport.stream(GET) as stream:
-            with pytest.raises(SourceError) as caught:
-                await take(stream)
-        assert found == [b"one", b"", b"two"]
-        assert caught.value.code is SourceFault.TRUNCATED
-
-    asyncio.run(check())
+    async with server(text) as endpoint, session(endpoint) as transport, transport.stream(GET) as stream:
+        with pytest.raises(SourceError) as caught:
+            await take(stream)
+    assert found == [b"one", b"", b"two"]
+    assert caught.value.code is SourceFault.TRUNCATED
 
 
-def test_a_stream_that_falls_silent_fails() -> None:
-    async def check() -> None:
-        text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n"
-        async with (
-            server(text, stay=True) as endpoint,
-            session(endpoint) as transport,
-            transport.stream(Request(silence_sec=0.1)) as stream,
-        ):
-            lines = stream.lines()
-            assert await anext(lines) == b"one"
-            with pytest.raises(SourceError) as caught:
-                await anext(lines)
-        assert caught.value.code is SourceFault.UNREACHABLE
-
-    asyncio.run(check())
+async def test_a_stream_that_falls_silent_fails() -> None:
+    text = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\none\n\r\n"
+    async with (
+        server(text, stay=True) as endpoint,
+        session(endpoint) as transport,
+        transport.stream(Request(silence_sec=0.1)) as stream,
+    ):
+        lines = stream.lines()
+        assert await anext(lines) == b"one"
+        with pytest.raises(SourceError) as caught:
+            await anext(lines)
+    assert caught.value.code is SourceFault.UNREACHABLE
 
 
 def test_retry_after_may_be_a_date() -> None:

@@ -1,4 +1,4 @@
-"""The directory source: what counts as a document, what a reading holds, when there is another one."""
+"""The directory source: the files that are documents, readings as of one moment, and changes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def names(path: Path) -> list[str]:
     return [Path(name).name for name, _ in asyncio.run(DirectorySource(path).read()).texts]
 
 
-def test_documents_are_told_by_their_names(tmp_path: Path) -> None:
+def test_documents_are_recognised_by_their_names(tmp_path: Path) -> None:
     taken = ("a.yaml", "b.yml", "c.json")
     for name in (*taken, ".hidden.yaml", ".a.yaml.swp", "a.yaml~", "#a.yaml#", "4913", "a.yaml.dpkg-new", "README"):
         (tmp_path / name).write_text(name)
@@ -29,7 +29,7 @@ def test_documents_are_told_by_their_names(tmp_path: Path) -> None:
     assert names(tmp_path) == list(taken)
 
 
-def test_the_revision_goes_by_names_and_content_alone(tmp_path: Path) -> None:
+def test_the_revision_depends_only_on_names_and_content(tmp_path: Path) -> None:
     source = DirectorySource(tmp_path)
 
     def revision() -> str:
@@ -56,7 +56,7 @@ def test_the_revision_goes_by_names_and_content_alone(tmp_path: Path) -> None:
     ],
     ids=["no directory", "a directory", "a pipe", "a link to nowhere"],
 )
-def test_what_cannot_be_read_is_told(tmp_path: Path, make: Callable[[Path], None], reason: str) -> None:
+def test_a_document_that_cannot_be_read_is_reported(tmp_path: Path, make: Callable[[Path], None], reason: str) -> None:
     path = tmp_path / "documents"
     path.mkdir()
     make(path)
@@ -65,7 +65,7 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, make: Callable[[Path], None
         asyncio.run(DirectorySource(path).read())
 
 
-def test_too_much_is_not_read(tmp_path: Path) -> None:
+def test_too_large_documents_are_not_read(tmp_path: Path) -> None:
     for number in range(20):
         with (tmp_path / f"{number}.yaml").open("wb") as file:
             file.truncate(4 << 20)
@@ -74,8 +74,8 @@ def test_too_much_is_not_read(tmp_path: Path) -> None:
         asyncio.run(DirectorySource(tmp_path).read())
 
 
-def test_a_reading_is_of_one_moment(tmp_path: Path) -> None:
-    """Someone writes one number into both files, one after the other; no reading has a half of it."""
+def test_a_reading_is_as_of_one_moment(tmp_path: Path) -> None:
+    """A writer puts one number into both files, one after the other; every reading is a state that existed."""
     stop = threading.Event()
 
     def write() -> None:
@@ -97,15 +97,15 @@ def test_a_reading_is_of_one_moment(tmp_path: Path) -> None:
                 (_, a), (_, b) = asyncio.run(DirectorySource(tmp_path).read()).texts
             except SourceError:
                 continue
-            # Between the two renames there is a moment, too; torn is what no moment ever was.
+            # The state between the two renames existed as well.
             assert int(a) - int(b) in (0, 1)
     finally:
         stop.set()
         writer.join()
 
 
-async def heard(changes: AsyncIterator[None], timeout_sec: float = SOON_SEC) -> bool:
-    """Whether a change is told of in time; an iterator that timed out has ended."""
+async def reports_change(changes: AsyncIterator[None], timeout_sec: float = SOON_SEC) -> bool:
+    """Return whether a change is reported in time; after a timeout, the iterator has ended."""
     try:
         await asyncio.wait_for(anext(changes), timeout_sec)
     except (TimeoutError, StopAsyncIteration):
@@ -114,26 +114,26 @@ async def heard(changes: AsyncIterator[None], timeout_sec: float = SOON_SEC) -> 
 
 
 def follow(path: Path, story: Callable[[AsyncIterator[None]], Awaitable[None]]) -> None:
-    async def told() -> None:
+    async def run_story() -> None:
         changes = DirectorySource(path).changes()
-        assert await heard(changes)
+        assert await reports_change(changes)
         await story(changes)
         await changes.aclose()  # type: ignore[attr-defined]
 
-    asyncio.run(told())
+    asyncio.run(run_story())
 
 
-def test_a_burst_of_changes_is_told_of_once(tmp_path: Path) -> None:
+def test_a_burst_of_changes_is_reported_once(tmp_path: Path) -> None:
     async def story(changes: AsyncIterator[None]) -> None:
         for number in range(20):
             (tmp_path / f"{number}.yaml").write_text("x")
-        assert await heard(changes)
-        assert not await heard(changes, 2 * QUIET_SEC)
+        assert await reports_change(changes)
+        assert not await reports_change(changes, 2 * QUIET_SEC)
 
     follow(tmp_path, story)
 
 
-def test_a_burst_without_end_is_told_of_all_the_same(tmp_path: Path) -> None:
+def test_a_burst_without_end_is_reported_while_it_lasts(tmp_path: Path) -> None:
     async def story(changes: AsyncIterator[None]) -> None:
         async def scribble() -> None:
             while True:
@@ -141,25 +141,25 @@ def test_a_burst_without_end_is_told_of_all_the_same(tmp_path: Path) -> None:
                 await asyncio.sleep(QUIET_SEC / 4)
 
         scribbling = asyncio.create_task(scribble())
-        assert await heard(changes, BURST_SEC + 1.0)
+        assert await reports_change(changes, BURST_SEC + 1.0)
         scribbling.cancel()
 
     follow(tmp_path, story)
 
 
-def test_the_directory_may_come_go_and_come_again(tmp_path: Path) -> None:
+def test_the_directory_may_appear_vanish_and_appear_again(tmp_path: Path) -> None:
     path = tmp_path / "etc" / "documents"
 
     async def story(changes: AsyncIterator[None]) -> None:
         for _ in range(2):
             path.mkdir(parents=True)
-            assert await heard(changes)
+            assert await reports_change(changes)
             (path / "a.yaml").write_text("x")
-            assert await heard(changes)
+            assert await reports_change(changes)
             (path / "a.yaml").unlink()
             path.rmdir()
             path.parent.rmdir()
-            assert await heard(changes)
+            assert await reports_change(changes)
 
     follow(path, story)
 
@@ -170,7 +170,7 @@ def test_a_file_that_appears_with_its_directory_is_not_missed(tmp_path: Path) ->
     async def story(changes: AsyncIterator[None]) -> None:
         path.mkdir(parents=True)
         (path / "a.yaml").write_text("x")
-        assert await heard(changes)
+        assert await reports_change(changes)
         assert names_of(await DirectorySource(path).read()) == ["a.yaml"]
 
     def names_of(snapshot: object) -> list[str]:
@@ -179,8 +179,8 @@ def test_a_file_that_appears_with_its_directory_is_not_missed(tmp_path: Path) ->
     follow(path, story)
 
 
-def test_a_link_that_is_turned_is_a_change(tmp_path: Path) -> None:
-    """So does a configuration map of Kubernetes, and so do releases beside each other."""
+def test_a_replaced_symbolic_link_is_a_change(tmp_path: Path) -> None:
+    """Config maps of Kubernetes are changed so, and so are releases that lie beside each other."""
     for number in ("1", "2"):
         (tmp_path / number).mkdir()
         (tmp_path / number / "a.yaml").write_text(number)
@@ -192,18 +192,18 @@ def test_a_link_that_is_turned_is_a_change(tmp_path: Path) -> None:
     async def story(changes: AsyncIterator[None]) -> None:
         (path / "..new").symlink_to("../2")
         (path / "..new").rename(path / "..data")
-        assert await heard(changes)
+        assert await reports_change(changes)
         assert (await DirectorySource(path).read()).texts[0][1] == b"2"
 
     follow(path, story)
 
 
-def test_what_happens_beside_the_directory_is_no_change(tmp_path: Path) -> None:
+def test_a_change_beside_the_directory_is_not_reported(tmp_path: Path) -> None:
     path = tmp_path / "documents"
     path.mkdir()
 
     async def story(changes: AsyncIterator[None]) -> None:
         (tmp_path / "passwd").write_text("x")
-        assert not await heard(changes, 3 * QUIET_SEC)
+        assert not await reports_change(changes, 3 * QUIET_SEC)
 
     follow(path, story)

@@ -1,4 +1,4 @@
-"""What ordain-source.service hands over, and what the agent takes of it."""
+"""The handover file of ordain-source.service, and the checks that it must pass in the agent."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ _texts = st.text(st.characters(categories=("L", "N", "P")), max_size=20)
 
 
 @given(st.lists(st.tuples(_texts, st.binary(max_size=50)), max_size=5), _texts)
-def test_what_is_handed_over_arrives(texts: list[tuple[str, bytes]], revision: str) -> None:
+def test_a_handover_can_be_read_back(texts: list[tuple[str, bytes]], revision: str) -> None:
     handover = replace(HANDOVER, snapshot=Snapshot(texts=tuple(texts), revision=revision))
 
     assert decode(encode(handover)) == handover
 
 
 @given(st.integers(0, len(encode(HANDOVER)) - 1), st.integers(1, 255))
-def test_a_byte_that_changed_on_the_way_is_noticed_or_harmless(at: int, change: int) -> None:
+def test_a_changed_byte_is_noticed_or_harmless(at: int, change: int) -> None:
     data = bytearray(encode(HANDOVER))
     data[at] ^= change
 
     with contextlib.suppress(SourceError):
         found = decode(bytes(data))
-        # It was in the header: the documents are still what they were.
+        # The byte was in the header; the documents are the same.
         assert [text for _, text in found.snapshot.texts] == [text for _, text in HANDOVER.snapshot.texts]
 
 
@@ -78,7 +78,7 @@ def header(**changes: object) -> bytes:
         header(health={"connected": True, "code": "", "what": "", "hint": "", "since": 1e99}),
     ],
 )
-def test_anything_else_is_refused(data: bytes) -> None:
+def test_an_invalid_handover_is_refused(data: bytes) -> None:
     with pytest.raises(SourceError) as caught:
         decode(data)
 
@@ -97,7 +97,7 @@ def read(root: Path) -> Snapshot:
     return asyncio.run(handover_source.HandoverSource(root, SETTINGS).read())
 
 
-def test_the_agent_reads_it_with_the_health_of_the_source(tmp_path: Path, place: Path) -> None:
+def test_the_agent_reads_documents_and_health_of_the_source(tmp_path: Path, place: Path) -> None:
     place.write_bytes(encode(HANDOVER))
 
     found = read(tmp_path)
@@ -114,7 +114,9 @@ def test_the_agent_reads_it_with_the_health_of_the_source(tmp_path: Path, place:
         (replace(HANDOVER, snapshot=Snapshot(texts=())), SourceFault.UNREACHABLE),
     ],
 )
-def test_there_may_be_nothing_yet(tmp_path: Path, place: Path, handover: Handover | None, code: SourceFault) -> None:
+def test_a_source_without_documents_yet_is_an_error_with_its_code(
+    tmp_path: Path, place: Path, handover: Handover | None, code: SourceFault
+) -> None:
     if handover:
         place.write_bytes(encode(handover))
 
@@ -125,7 +127,7 @@ def test_there_may_be_nothing_yet(tmp_path: Path, place: Path, handover: Handove
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder", "foreign", "huge"])
-def test_a_file_that_is_not_one_of_that_service_is_not_read(
+def test_a_file_that_the_service_did_not_write_is_refused(
     tmp_path: Path, place: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
     good = tmp_path / "good"

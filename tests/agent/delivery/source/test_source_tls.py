@@ -1,4 +1,4 @@
-"""TLS to a boot server, and one that falls silent: real servers, real certificates."""
+"""TLS to a boot server, and a boot server that falls silent: real servers and real certificates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig.certificates import Authority
 from rig.source_harness import LEFTOVER
 
-# A session of aiohttp that is closed leaves TLS to end by itself, and here the loop is over before that.
+# After close(), a session of aiohttp ends TLS in the background, and here the loop ends before that.
 pytestmark = [
     LEFTOVER,
     pytest.mark.filterwarnings("ignore:.*_SelectorTransport:pytest.PytestUnraisableExceptionWarning"),
@@ -33,7 +33,7 @@ COMMAND = "import sys; from ordain.agent.cli.main import main; sys.exit(main(sys
 
 @contextmanager
 def serving(tmp_path: Path, *options: str, scheme: str = "https") -> Iterator[tuple[str, subprocess.Popen[str]]]:
-    """`ordainctl serve` over a directory with one document."""
+    """Run `ordainctl serve` over a directory with one document."""
     shelf = tmp_path / "documents"
     shelf.mkdir(exist_ok=True)
     (shelf / "base.yaml").write_text(BASE)
@@ -61,13 +61,13 @@ def fetch(url: str, **more: str) -> bytes:
     return asyncio.run(read())
 
 
-def fault(url: str, **more: str) -> SourceError:
+def error_of(url: str, **more: str) -> SourceError:
     with pytest.raises(SourceError) as caught:
         fetch(url, **more)
     return caught.value
 
 
-def test_documents_come_from_a_server_that_its_authority_knows(tmp_path: Path) -> None:
+def test_documents_are_fetched_from_a_server_with_a_valid_certificate(tmp_path: Path) -> None:
     good = Authority(tmp_path).issue("server")
 
     with serving(tmp_path, "--tls-cert", str(good.cert), "--tls-key", str(good.key)) as (url, _):
@@ -78,7 +78,7 @@ def test_documents_come_from_a_server_that_its_authority_knows(tmp_path: Path) -
     ("wrong", "words"),
     [("expired", "certificate has expired"), ("name", "IP address mismatch"), ("authority", "certificate refused")],
 )
-def test_a_certificate_that_does_not_hold_ends_it(tmp_path: Path, wrong: str, words: str) -> None:
+def test_a_server_with_an_invalid_certificate_is_refused(tmp_path: Path, wrong: str, words: str) -> None:
     authority = Authority(tmp_path)
     bad = authority.issue(
         "server", host="elsewhere.example" if wrong == "name" else "127.0.0.1", expired=wrong == "expired"
@@ -86,13 +86,13 @@ def test_a_certificate_that_does_not_hold_ends_it(tmp_path: Path, wrong: str, wo
     ca = Authority(tmp_path, "other").ca if wrong == "authority" else authority.ca
 
     with serving(tmp_path, "--tls-cert", str(bad.cert), "--tls-key", str(bad.key)) as (url, _):
-        error = fault(url, ca=str(ca))
+        error = error_of(url, ca=str(ca))
 
     assert error.code is SourceFault.TLS
     assert words in str(error)
 
 
-def test_a_server_may_ask_who_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_may_require_a_client_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = Authority(tmp_path)
     good, mine = authority.issue("server"), authority.issue("mine")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(mine.key.parent))
@@ -100,17 +100,15 @@ def test_a_server_may_ask_who_is_there(tmp_path: Path, monkeypatch: pytest.Monke
 
     with serving(tmp_path, *options) as (url, _):
         assert BASE.encode() in fetch(url, ca=str(good.ca), cert=str(mine.cert), key=mine.key.name)
-        assert fault(url, ca=str(good.ca)).code in (SourceFault.TLS, SourceFault.UNREACHABLE)
+        assert error_of(url, ca=str(good.ca)).code in (SourceFault.TLS, SourceFault.UNREACHABLE)
 
 
-def test_plain_text_is_no_answer_to_tls(tmp_path: Path) -> None:
+def test_a_plain_answer_to_tls_is_refused(tmp_path: Path) -> None:
     with serving(tmp_path, scheme="https") as (url, _):
-        assert fault(url).code in (SourceFault.TLS, SourceFault.UNREACHABLE)
+        assert error_of(url).code in (SourceFault.TLS, SourceFault.UNREACHABLE)
 
 
-def test_a_server_that_is_frozen_while_it_is_waited_for_is_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_freezes_during_a_wait_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ordain.agent.delivery.source.http_source.WAIT_SEC", 1)
     monkeypatch.setattr("ordain.agent.delivery.source.http_source.GRACE_SEC", 1)
 
