@@ -15,7 +15,7 @@ from ordain.transforms.document.plain_data import plain
 from ordain.transforms.errors import Problem, Severity, Where, in_order
 from ordain.transforms.errors import Refused as Refused
 from ordain.transforms.graph import exclusive_boot
-from ordain.transforms.graph.conflicts import check
+from ordain.transforms.graph.conflicts import find_conflicts
 from ordain.transforms.memo import Memory, Notes
 from ordain.transforms.model import (
     Branch,
@@ -72,7 +72,7 @@ def compile(
     maker.problems = [p for p in maker.problems if p.item not in maker.usage.doubtful]
     maker.problems += _renamed(documents, facts, shared, maker)
     found = [*problems, *wrong, *maker.problems, *(p for item in items for p in item.problems)]
-    between = check([_with(item, maker.problems) for item in items], installed, maker.where)
+    between = find_conflicts([_with(item, maker.problems) for item in items], installed, maker.where)
     found += between
     blocked = {p.item for p in found if p.severity is Severity.BLOCKED}
     kept = [item for item in items if item.pointer not in blocked]

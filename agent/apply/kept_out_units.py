@@ -17,8 +17,8 @@ from pathlib import Path
 
 from ordain.agent.model import Generation
 from ordain.transforms.artifacts import PlacedFile
-from ordain.transforms.graph.essential_units import ITEM
-from ordain.transforms.graph.exclusive_boot import distribution, is_exclusive, keeps_out
+from ordain.transforms.graph.essential_units import BOOT_ITEM
+from ordain.transforms.graph.exclusive_boot import boot_targets, is_exclusive, members_kept_out
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.installed_units import DEPENDENCIES, NOW, read_installed
 from ordain.transforms.model import Installed, Member
@@ -46,12 +46,12 @@ class KeptOutUnits:
         return replace(generation, members=(*generation.members, *self._last[2]))
 
     def _more(self, generation: Generation) -> tuple[Member, ...]:
-        begin = distribution(read_installed(self._root))
+        begin = boot_targets(read_installed(self._root))
         now: Installed = read_installed(self._root, NOW)
-        named_in_documents = [member for member in generation.members if member.item != ITEM]
+        named_in_documents = [member for member in generation.members if member.item != BOOT_ITEM]
         known = {member.unit for member in generation.members}
         artifacts = (artifact for artifact in generation.artifacts if not isinstance(artifact, PlacedFile))
-        kept_out = keeps_out(artifacts, named_in_documents, now, begin)
+        kept_out = members_kept_out(artifacts, named_in_documents, now, begin)
         return tuple(member for member in kept_out if member.unit not in known)
 
     def _stamp(self) -> Iterator[tuple[str, int]]:

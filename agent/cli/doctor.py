@@ -30,8 +30,8 @@ from ordain.agent.state.store import Store
 from ordain.generator.cache import CacheError, unpack
 from ordain.generator.choose import NOTHING
 from ordain.transforms.errors import Refused, errors
-from ordain.transforms.graph.essential_units import ITEM as BOOT
-from ordain.transforms.graph.exclusive_boot import would_start
+from ordain.transforms.graph.essential_units import BOOT_ITEM
+from ordain.transforms.graph.exclusive_boot import started_by_distribution
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.installed_units import read_installed
 
@@ -278,12 +278,12 @@ def distribution(root: Path) -> Iterator[DoctorFinding]:
         members = store.load_hash(applied.hash).members if applied else ()
     except (KeyError, OSError, ValueError):
         members = ()
-    if held := [member.unit for member in members if member.item == BOOT]:
+    if held := [member.unit for member in members if member.item == BOOT_ITEM]:
         yield _ok(about, f"boot: {{mode: exclusive}} keeps out {', '.join(held)}")
         yield from _started_anyway(root, about)
         return
     spoken_of = {name for member in members for name in (member.unit, member.starts)}
-    others = sorted(would_start(read_installed(root)) - spoken_of)
+    others = sorted(started_by_distribution(read_installed(root)) - spoken_of)
     if not others:
         yield _ok(about, "starts no units in addition to the documents")
     else:
@@ -300,7 +300,7 @@ def _started_anyway(root: Path, about: str) -> Iterator[DoctorFinding]:
     except Failure:
         return  # the check of the agent reports it
     for unit in units:
-        if unit.item == BOOT and not unit.ok and unit.active_state in RUNNING:
+        if unit.item == BOOT_ITEM and not unit.ok and unit.active_state in RUNNING:
             what = f"{unit.unit} was started manually and will not run after the next boot"
             yield _warning(
                 about, what, f"boot: {{allow: [{unit.unit}]}} allows it; systemctl stop {unit.unit} stops it now"

@@ -16,7 +16,7 @@ from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
 from ordain.agent.status import AgentState, Status, StatusCondition, UnitStatus
 from ordain.transforms.errors import near
-from ordain.transforms.graph.essential_units import ITEM as BOOT
+from ordain.transforms.graph.essential_units import BOOT_ITEM
 
 STATES = {
     AgentState.CONVERGED: Style.GOOD,
@@ -38,7 +38,7 @@ def status(request: Namespace, console: Console) -> Exit:
             console.table((), _head(now))
             console.line()
         # There are dozens of them: their number is enough while they stay out.
-        kept_out = [] if request.unit else [unit for unit in units if unit.item == BOOT and unit.ok]
+        kept_out = [] if request.unit else [unit for unit in units if unit.item == BOOT_ITEM and unit.ok]
         console.table(("UNIT", "WANTED", "STATE", "NOTE"), [_row(unit) for unit in units if unit not in kept_out])
         if kept_out:
             console.line(

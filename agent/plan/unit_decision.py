@@ -12,7 +12,7 @@ from ordain.agent.model import Change, Effect, Job, Note, NoteReason, Verb
 from ordain.agent.plan.diff import FRAGMENT
 from ordain.agent.plan.exit_reason import exit_reason, killed_by_others
 from ordain.agent.plan.unit_view import SESSION_ROLE, UnitView
-from ordain.transforms.graph.essential_units import ITEM as BOOT
+from ordain.transforms.graph.essential_units import BOOT_ITEM
 from ordain.transforms.model import OnChange, OnRemove, Wanted
 
 _NOT_RUNNING = frozenset({Wanted.STOPPED, Wanted.MASKED})
@@ -77,7 +77,7 @@ def _stopped_by_source_loss(view: UnitView) -> Iterator[Decision]:
 def _wanted_stopped(view: UnitView) -> Iterator[Decision]:
     if not view.running:
         return
-    boot = view.new is not None and view.new.item == BOOT
+    boot = view.new is not None and view.new.item == BOOT_ITEM
     reason = "exclusive mode keeps it out" if boot else f"the documents want it {view.wanted}"
     if view.spared:
         yield _deferred(view, reason)
@@ -267,7 +267,7 @@ _SITUATIONS: tuple[tuple[Condition, Callable[[UnitView], Iterator[Decision]]], .
     (lambda view: view.wanted is Wanted.RUNNING, _wanted_running),
     (lambda view: view.failed and view.touched and (view.new is None or view.new.starter), _failed),
     (
-        lambda view: view.new is None and view.old and view.old.item == BOOT and not view.masked_by_administrator,
+        lambda view: view.new is None and view.old and view.old.item == BOOT_ITEM and not view.masked_by_administrator,
         _let_in_again,
     ),
     (lambda view: view.new is None and view.was_wanted in _NOT_RUNNING, _dropped),

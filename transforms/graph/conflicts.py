@@ -1,6 +1,6 @@
-"""What is wrong between items: clashes with vital units, cycles, conflicts, requirements that cannot be met.
+"""Conflicts between items: changes of vital units, ordering cycles, Conflicts=, requirements that cannot be met.
 
-Each of these PID 1 would settle in silence at boot, by dropping a job (docs/design/documents.md, rule 18).
+At boot, PID 1 would resolve each of them silently, by deleting a job (docs/design/documents.md, rule 18).
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ordain.transforms.artifacts import Artifact, PlacedFile, UnitLink
-from ordain.transforms.errors import Problem, Severity, Where
-from ordain.transforms.graph.effective_units import Effective, effective
+from ordain.transforms.errors import Problem, Where, blocked
+from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
 from ordain.transforms.graph.ordering_cycles import cycles
 from ordain.transforms.model import Installed, Wanted
 from ordain.transforms.render.rendered_item import RenderedItem
@@ -28,32 +28,30 @@ VITAL = frozenset(
     ordain-boot-good.service
     """.split()
 )
-"""Units without which a machine may not boot, be logged into, or be healed. Drop-ins for them are allowed."""
+"""Units that a machine needs to boot, to let users log in, or to be repaired. Drop-ins for them are allowed."""
 
-Places = Callable[[str], Where]
+PlaceOf = Callable[[str], Where]
+"""Returns the place of a pointer."""
 
 
-def check(items: Iterable[RenderedItem], installed: Installed | None, where: Places) -> tuple[Problem, ...]:
-    """Every problem between ``items``; ``where`` gives the place of a pointer. All block what they name."""
+def find_conflicts(
+    items: Iterable[RenderedItem], installed: Installed | None, place_of: PlaceOf
+) -> tuple[Problem, ...]:
+    """Return every conflict between ``items``, as a problem that blocks its item."""
     items = tuple(items)
     sound = [item for item in items if not item.blocked]
     artifacts = [artifact for item in sound for artifact in item.artifacts]
-    units = effective(artifacts, installed)
-    problems = [
-        *_vital(artifacts, where),
-        *_twice(artifacts, where),
-        *_cycles(units, installed is not None, where),
-        *_conflicts(sound, units, where),
-        *_missing(items, units, where),
-    ]
-    return tuple(problems)
+    units = effective_units(artifacts, installed)
+    return (
+        *_vital(artifacts, place_of),
+        *_clashes(artifacts, place_of),
+        *_cycles(units, installed is not None, place_of),
+        *_conflicting_units(sound, units, place_of),
+        *_unmet_requirements(items, units, place_of),
+    )
 
 
-def _blocked(pointer: str, what: str, hint: str, code: str, where: Places) -> Problem:
-    return Problem(where=where(pointer), what=what, hint=hint, code=code, severity=Severity.BLOCKED, item=pointer)
-
-
-def _vital(artifacts: Iterable[Artifact], where: Places) -> Iterator[Problem]:
+def _vital(artifacts: Iterable[Artifact], place_of: PlaceOf) -> Iterator[Problem]:
     for artifact in artifacts:
         if isinstance(artifact, PlacedFile):
             continue
@@ -63,66 +61,57 @@ def _vital(artifacts: Iterable[Artifact], where: Places) -> Iterator[Problem]:
             unit = unit.rpartition("/")[2]
         if unit in VITAL:
             verb = "stop or mask" if masks else "replace"
-            what = f"the machine depends on {unit}; no document may {verb} it"
-            yield _blocked(artifact.item, what, f"a drop-in can change it: units/{unit}.d", "Vital", where)
+            what = f"the machine depends on {unit}, so that no document may {verb} it"
+            hint = f"change it with a drop-in: units/{unit}.d"
+            yield blocked(artifact.item, place_of(artifact.item), what, hint, "Vital")
 
 
-def _twice(artifacts: Iterable[Artifact], where: Places) -> Iterator[Problem]:
+def _clashes(artifacts: Iterable[Artifact], place_of: PlaceOf) -> Iterator[Problem]:
     first: dict[str, Artifact] = {}
     for artifact in artifacts:
         other = first.setdefault(artifact.path, artifact)
         if other.item != artifact.item:
             name = artifact.path if isinstance(artifact, PlacedFile) else artifact.path.partition("/")[2]
             what = f"{other.item} and {artifact.item} both make {name}"
-            yield _blocked(artifact.item, what, "say it in one place", "Clash", where)
+            yield blocked(artifact.item, place_of(artifact.item), what, "remove it from one of them", "Clash")
 
 
-def _cycles(units: Effective, known: bool, where: Places) -> Iterator[Problem]:
+def _cycles(units: EffectiveUnits, known: bool, place_of: PlaceOf) -> Iterator[Problem]:
+    hint = "remove one of the orderings; PID 1 would delete the job of one of these units at random"
     for cycle in cycles(units, known=known):
-        chain = " after ".join((*cycle, cycle[0]))
-        for pointer in sorted({item for unit in cycle for item in units.ours.get(unit, ())}):
-            what = f"ordering cycle: {chain}"
-            yield _blocked(
-                pointer, what, "PID 1 would drop one of them at random; take one of the orderings out", "Cycle", where
-            )
+        what = f"ordering cycle: {' after '.join((*cycle, cycle[0]))}"
+        for pointer in sorted({item for unit in cycle for item in units.items.get(unit, ())}):
+            yield blocked(pointer, place_of(pointer), what, hint, "Cycle")
 
 
-def _running(items: Iterable[RenderedItem]) -> Mapping[str, str]:
-    """The units that the documents want to run, and their items."""
-    return {m.unit: m.item for item in items for m in item.members if m.wanted is Wanted.RUNNING}
-
-
-def _conflicts(items: Iterable[RenderedItem], units: Effective, where: Places) -> Iterator[Problem]:
-    running = _running(items)
+def _conflicting_units(items: Iterable[RenderedItem], units: EffectiveUnits, place_of: PlaceOf) -> Iterator[Problem]:
+    running: Mapping[str, str] = {m.unit: m.item for item in items for m in item.members if m.wanted is Wanted.RUNNING}
     for unit, pointer in sorted(running.items()):
         for other in units.words(unit, "Conflicts"):
             if other in running and running[other] != pointer:
-                what = f"{unit} conflicts with {other}, and both should run"
+                what = f"{unit} conflicts with {other}, but both are to run"
                 for one in (pointer, running[other]):
-                    yield _blocked(one, what, "set `state: stopped` for one of them", "Conflict", where)
+                    yield blocked(one, place_of(one), what, "set `state: stopped` for one of them", "Conflict")
 
 
-def _missing(items: Iterable[RenderedItem], units: Effective, where: Places) -> Iterator[Problem]:
-    """Requirements of what is masked or blocked; what requires a blocked item is blocked too."""
+def _unmet_requirements(items: Iterable[RenderedItem], units: EffectiveUnits, place_of: PlaceOf) -> Iterator[Problem]:
+    """Yield requirements of masked and of blocked units, also of those that such a requirement itself blocks."""
     items = tuple(items)
-    masked = {m.unit: m.item for item in items for m in item.members if m.wanted is Wanted.MASKED}
-    bad = {m.unit: item.pointer for item in items if item.blocked for m in item.members}
-    waiting = [item for item in items if not item.blocked]
-    found = True
-    while found:
-        found = False
-        for item in tuple(waiting):
+    masked = {m.unit for item in items for m in item.members if m.wanted is Wanted.MASKED}
+    of_blocked = {m.unit: item.pointer for item in items if item.blocked for m in item.members}
+    sound = [item for item in items if not item.blocked]
+    changed = True
+    while changed:
+        changed = False
+        for item in tuple(sound):
             for unit in sorted({m.unit for m in item.members if m.wanted is not Wanted.MASKED}):
-                required = {
-                    *units.words(unit, "Requires"),
-                    *units.words(unit, "BindsTo"),
-                    *units.words(unit, "Requisite"),
-                }
-                for other in sorted(required & (masked.keys() | bad.keys())):
-                    if item in waiting:
-                        state = "masked" if other in masked else f"blocked (see {bad[other]})"
+                required = {word for key in ("Requires", "BindsTo", "Requisite") for word in units.words(unit, key)}
+                for other in sorted(required & (masked | of_blocked.keys())):
+                    if item in sound:
+                        state = "masked" if other in masked else f"blocked (see {of_blocked[other]})"
                         what = f"{unit} requires {other}, which is {state}"
-                        yield _blocked(item.pointer, what, "use `wants`, or mend that one first", "Requires", where)
-                        bad |= {m.unit: item.pointer for m in item.members}
-                        waiting.remove(item)
-                        found = True
+                        hint = "use `wants`, or correct the other one first"
+                        yield blocked(item.pointer, place_of(item.pointer), what, hint, "Requires")
+                        of_blocked |= {m.unit: item.pointer for m in item.members}
+                        sound.remove(item)
+                        changed = True

@@ -1,4 +1,4 @@
-"""The unit files of the machine as they will be: the installed ones with our artifacts over them."""
+"""The unit files of the machine as they will be: the installed ones together with the units of the documents."""
 
 from __future__ import annotations
 
@@ -8,58 +8,58 @@ from functools import lru_cache
 
 from ordain.transforms.artifacts import Artifact, UnitFile, UnitLink
 from ordain.transforms.model import Installed
+from ordain.transforms.render.unit_links import LINK_DIRECTORIES
 from ordain.transforms.systemd import unit_file
 
-Sections = Mapping[str, tuple[tuple[str, str], ...]]
 Assignments = tuple[tuple[str, str, str], ...]
-
-LINKS = {"wants": "Wants", "requires": "Requires", "upholds": "Upholds"}
+"""Section, key and value of each line, without those that an empty assignment resets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Effective:
-    """Units by name, each a tuple of (section, key, value) with resets applied; ``ours`` maps a unit to its items."""
+class EffectiveUnits:
+    """The assignments of every unit; ``items`` maps the units of the documents to their items."""
 
     units: Mapping[str, Assignments]
-    ours: Mapping[str, frozenset[str]]
+    items: Mapping[str, frozenset[str]]
     _words: dict[str, dict[tuple[str, str], tuple[str, ...]]] = field(default_factory=dict, compare=False)
 
     def words(self, unit: str, key: str, section: str = "Unit") -> tuple[str, ...]:
-        """The words of a list setting."""
-        if (words := self._words.get(unit)) is None:  # a target may want thousands, and is asked thousands of times
-            found: dict[tuple[str, str], list[str]] = {}
+        """Return the words of a list setting."""
+        # A target may want thousands of units, and callers ask for its words thousands of times.
+        if (words := self._words.get(unit)) is None:
+            lists: dict[tuple[str, str], list[str]] = {}
             for s, k, value in self.units.get(unit, ()):
-                found.setdefault((s, k), []).extend(value.split())
-            words = self._words[unit] = {place: tuple(each) for place, each in found.items()}
+                lists.setdefault((s, k), []).extend(value.split())
+            words = self._words[unit] = {place: tuple(each) for place, each in lists.items()}
         return words.get((section, key), ())
 
     def flag(self, unit: str, key: str, default: bool, *, section: str = "Unit") -> bool:
-        """A boolean."""
-        found = self.words(unit, key, section)
-        return found[-1].lower() in {"yes", "true", "on", "1"} if found else default
+        """Return a boolean setting."""
+        words = self.words(unit, key, section)
+        return words[-1].lower() in {"yes", "true", "on", "1"} if words else default
 
 
-def effective(artifacts: Iterable[Artifact], installed: Installed | None) -> Effective:
-    """The union of ``installed`` and ``artifacts``; links count as Wants=, Requires= or Upholds= of their target."""
+def effective_units(artifacts: Iterable[Artifact], installed: Installed | None) -> EffectiveUnits:
+    """Return ``installed`` with ``artifacts`` over it; a dependency link counts as a directive of its target."""
     artifacts = tuple(artifacts)
     units: dict[str, list[tuple[str, str, str]]] = {}
-    ours: dict[str, set[str]] = {}
+    items: dict[str, set[str]] = {}
     masks = [a.path.removeprefix("early/") for a in artifacts if isinstance(a, UnitLink) and a.masks]
     masked = {path for path in masks if "/" not in path}
-    held = {path for path in masks if "/" in path}
-    for name, there in installed.units.items() if installed else ():
+    held_back = {path for path in masks if "/" in path}
+    for name, unit in installed.units.items() if installed else ():
         if name not in masked:
-            units[name] = [(s, k, v) for s, pairs in there.sections.items() for k, v in pairs]
+            units[name] = [(s, k, v) for s, pairs in unit.sections.items() for k, v in pairs]
     for link in installed.links if installed else ():
-        if f"{link.target}.{link.kind}/{link.name}" not in held:
-            units.setdefault(link.target, []).append(("Unit", LINKS[link.kind], link.name))
+        if f"{link.target}.{link.kind}/{link.name}" not in held_back:
+            units.setdefault(link.target, []).append(("Unit", LINK_DIRECTORIES[link.kind], link.name))
     for artifact in artifacts:
         for name, assignment in _assignments(artifact):
             units.setdefault(name, []).append(assignment)
-            ours.setdefault(name, set()).add(artifact.item)
-    return Effective(
-        units={name: _reset(assignments) for name, assignments in units.items()},
-        ours={name: frozenset(items) for name, items in ours.items()},
+            items.setdefault(name, set()).add(artifact.item)
+    return EffectiveUnits(
+        units={name: _without_reset(assignments) for name, assignments in units.items()},
+        items={name: frozenset(pointers) for name, pointers in items.items()},
     )
 
 
@@ -74,12 +74,12 @@ def _assignments(artifact: Artifact) -> Iterator[tuple[str, tuple[str, str, str]
             yield unit, assignment
     elif isinstance(artifact, UnitLink) and not artifact.masks and tail:
         target, _, kind = head.rpartition(".")
-        if kind in LINKS:
-            yield target, ("Unit", LINKS[kind], tail)
+        if kind in LINK_DIRECTORIES:
+            yield target, ("Unit", LINK_DIRECTORIES[kind], tail)
 
 
-def _reset(assignments: Iterable[tuple[str, str, str]]) -> Assignments:
-    """An empty assignment takes back what stood before it."""
+def _without_reset(assignments: Iterable[tuple[str, str, str]]) -> Assignments:
+    """Return the assignments, each empty one applied to those of its key before it."""
     kept: list[tuple[str, str, str]] = []
     for section, key, value in assignments:
         if value:

@@ -1,18 +1,18 @@
-"""What exclusive mode leaves of the distribution, and what it asks about before it takes it away: tables.
+"""Tables of the distribution's units that an exclusive boot keeps, and of those that it removes only when told to.
 
-Read by `exclusive`, and by the agent. Names that a machine does not have do no harm. Sources: bootup(7),
+`exclusive_boot` and the agent read them. A machine need not have all these units. Sources: bootup(7),
 systemd.special(7), and booted Debian 12 and 13.
 """
 
 from __future__ import annotations
 
-ITEM = "boot"
-"""The item of the documents whose members are kept out."""
+BOOT_ITEM = "boot"
+"""The item whose members are the units that an exclusive boot does not start."""
 REPLACED = ("basic.target", "default.target")
-"""Targets that every machine has, whatever stands here: never started, stopped nor restarted for what they say."""
+"""Targets that we replace. Every machine has them, so that no change starts, stops or restarts them."""
 
 KEEP = {
-    "dbus.socket": "the message bus, by which PID 1 and the agent are asked",
+    "dbus.socket": "the message bus, for requests to PID 1 and the agent",
     "systemd-journald.socket": "the journal",
     "systemd-journald-dev-log.socket": "the journal: /dev/log",
     "systemd-journald-audit.socket": "the journal: audit records",
@@ -20,19 +20,22 @@ KEEP = {
     "systemd-udevd-kernel.socket": "devices: events of the kernel",
     "systemd-initctl.socket": "shutdown and reboot by old tools",
     "systemd-creds.socket": "decrypting credentials (256)",
-    "systemd-coredump.socket": "what is left of a crash",
+    "systemd-coredump.socket": "core dumps",
     "systemd-ask-password-console.path": "passwords of encrypted disks, on the console",
     "systemd-ask-password-wall.path": "passwords of encrypted disks, on other terminals",
-    "systemd-tmpfiles-clean.timer": "/tmp and /var/tmp do not fill up",
+    "systemd-tmpfiles-clean.timer": "keeps /tmp and /var/tmp from filling up",
 }
-"""Sockets, paths and timers of basic.target that stay, and what for."""
+"""Sockets, paths and timers of basic.target that stay, with their purpose."""
 
 ROOTS = (
     "sysinit.target", "local-fs.target", "remote-fs.target", "getty.target", "slices.target", "ordain.target",
     "systemd-logind.service", "systemd-user-sessions.service",
     "ordain-agent.service", "ordain-fallback.service", "ordain-services.target",
 )  # fmt: skip
-"""What an exclusive boot starts besides, as units/ordain.target says it; whatever these need stays too."""
+"""The other units of the distribution that an exclusive boot starts, because units/ordain.target wants them.
+
+Everything that these units need stays too.
+"""
 
 NETWORK = (
     "NetworkManager.service", "networking.service", "systemd-networkd.service", "connman.service",
@@ -40,5 +43,5 @@ NETWORK = (
 )  # fmt: skip
 LOGIN = ("ssh.service", "ssh.socket", "sshd.service", "sshd.socket", "dropbear.service")
 
-LIFELINES = dict.fromkeys(NETWORK, "brings up the network") | dict.fromkeys(LOGIN, "lets admins in")
-"""Units of a distribution without which a machine may be out of reach: documents must say what becomes of them."""
+LIFELINES = dict.fromkeys(NETWORK, "brings up the network") | dict.fromkeys(LOGIN, "lets administrators log in")
+"""Units without which a machine may become unreachable, so that the documents must decide about them."""

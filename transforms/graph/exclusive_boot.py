@@ -1,12 +1,12 @@
-"""``boot`` → what the machine boots into: the distribution's default target, or what the documents ordain; pure.
+"""The section ``boot``: whether the machine boots into the distribution's default target or only into the documents.
 
     default.target ─▶ ordain.target ─requires▶ basic.target, ours: without the distribution's sockets, timers, paths
                                     ─wants▶    logins, network file systems, the agent (units/ordain.target)
 
-Nothing is held back one by one: what no target that is reached asks for does not start, nor does what a package
-installed later adds to the distribution's. What runs now is another matter: each unit that the distribution's boot
-would start and this one does not is a member that is wanted stopped, so that switching to this mode is a plan like any
-other, and switching back too.
+An exclusive boot does not hold units back one by one: it starts only the units that its targets ask for, and so none
+that a package adds to the distribution's targets later. Units that run already are another matter: each unit that only
+the distribution's boot would start is a member with the state stopped, so that a change of the mode, in either
+direction, is a plan like any other.
 """
 
 from __future__ import annotations
@@ -14,23 +14,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from ordain.transforms.artifacts import Artifact, PlacedFile, UnitFile, UnitLink
-from ordain.transforms.errors import Problem, Severity, near
-from ordain.transforms.graph.effective_units import Effective, effective
-from ordain.transforms.graph.essential_units import ITEM, KEEP, LIFELINES, REPLACED, ROOTS
-from ordain.transforms.model import Branch, Installed, Leaf, Member, Wanted
+from ordain.transforms.errors import Problem, blocked, is_blocked, near, warning
+from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
+from ordain.transforms.graph.essential_units import BOOT_ITEM, KEEP, LIFELINES, REPLACED, ROOTS
+from ordain.transforms.model import Branch, Installed, InstalledUnit, Leaf, Member, Wanted
 from ordain.transforms.render.provenance import MADE_BY
 from ordain.transforms.render.rendered_item import RenderedItem
+from ordain.transforms.render.unit_links import wants
 from ordain.transforms.systemd import unit_name
 
 TARGET = "ordain.target"
 _DEFAULT = "early/default.target"
 _DROP_IN = "00-ordain-boot.conf"
-"""Not the name of the documents' own drop-in for that target."""
-_HELD = (".service", *unit_name.TRIGGER_SUFFIXES)
+"""Another name than that of a drop-in that documents make for the same target."""
+_KEPT_OUT = (".service", *unit_name.TRIGGER_SUFFIXES)
 _PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "Requisite")
 _BASIC = """\
 # {made_by}
-# boot: exclusive. The distribution's basic.target but for its sockets, timers and paths; these stay.
+# boot: exclusive. The distribution's basic.target, with only these of its sockets, timers and paths.
 [Unit]
 Description=Basic System
 Documentation=man:systemd.special(7) man:ordain(7)
@@ -41,102 +42,100 @@ RequiresMountsFor=/var /var/tmp
 """
 _ISOLATED = """\
 # {made_by}
-# boot: exclusive. `systemctl isolate multi-user.target` brings what the distribution starts, all of it.
+# boot: exclusive. `systemctl isolate multi-user.target` starts all units of the distribution.
 [Unit]
 Wants=sockets.target timers.target paths.target
 """
 
 
 def render(
-    tree: Branch, items: Iterable[RenderedItem], kept: Iterable[RenderedItem], installed: Installed | None
+    tree: Branch, items: Iterable[RenderedItem], sound: Iterable[RenderedItem], installed: Installed | None
 ) -> RenderedItem:
-    """The item of the section. ``items`` are all others; ``kept`` those that are not blocked.
+    """Return the item of the section. ``items`` are all others, ``sound`` those that are not blocked.
 
-    What a blocked item speaks of stays as it last was, and so it is not held back either.
+    The units of a blocked item stay as they were, so that they are not kept out either.
     """
-    artifacts = list(_console(tree.leaf("console")))
+    artifacts: list[Artifact] = list(_console(tree.leaf("console")))
     if tree.value("mode", "additive") != "exclusive":
-        return RenderedItem(pointer=ITEM, artifacts=tuple(artifacts))
+        return RenderedItem(pointer=BOOT_ITEM, artifacts=tuple(artifacts))
     allowed = tree.branch("allow")
     artifacts += _targets(installed)
-    artifacts += [_wanted_by_us(name) for name in sorted(allowed)]
+    artifacts += [wants(TARGET, name, BOOT_ITEM) for name in sorted(allowed)]
     if installed is None:
-        return RenderedItem(pointer=ITEM, artifacts=tuple(artifacts))
-    placed = (*artifacts, *(a for item in kept for a in item.artifacts if not isinstance(a, PlacedFile)))
-    spoken_of = [member for item in items for member in item.members]
-    members = keeps_out(placed, spoken_of, installed)
-    vendors = _reached(effective(placed, installed), installed, distribution(installed))
-    held = {member.unit for member in members}
-    problems = (*_unknown(allowed, vendors), *_cut_off(tree.leaf("mode") or tree.here, held))
-    blocked = any(problem.severity is Severity.BLOCKED for problem in problems)
-    return RenderedItem(
-        pointer=ITEM, artifacts=() if blocked else tuple(artifacts), members=() if blocked else members,
-        problems=problems,
-    )  # fmt: skip
+        return RenderedItem(pointer=BOOT_ITEM, artifacts=tuple(artifacts))
+    unit_artifacts = (*artifacts, *(a for item in sound for a in item.artifacts if not isinstance(a, PlacedFile)))
+    ordained = [member for item in items for member in item.members]
+    members = members_kept_out(unit_artifacts, ordained, installed)
+    distributions = _started_with(effective_units(unit_artifacts, installed), installed, boot_targets(installed))
+    problems = (
+        *_not_started(allowed, distributions),
+        *_lifelines(tree.leaf("mode") or tree.here, {member.unit for member in members}),
+    )
+    if is_blocked(problems):
+        return RenderedItem(pointer=BOOT_ITEM, problems=problems)
+    return RenderedItem(pointer=BOOT_ITEM, artifacts=tuple(artifacts), members=members, problems=problems)
 
 
 def is_exclusive(artifacts: Iterable[Artifact]) -> bool:
-    """Whether a machine boots into `TARGET` with these."""
-    return any(artifact.path == _DEFAULT and artifact.item == ITEM for artifact in artifacts)
+    """Return whether a machine with these artifacts boots into `TARGET`."""
+    return any(artifact.path == _DEFAULT and artifact.item == BOOT_ITEM for artifact in artifacts)
 
 
-def keeps_out(
-    artifacts: Iterable[Artifact], members: Iterable[Member], installed: Installed, begin: Collection[str] = ()
+def members_kept_out(
+    artifacts: Iterable[Artifact], members: Iterable[Member], installed: Installed, roots: Collection[str] = ()
 ) -> tuple[Member, ...]:
-    """What does not start in an exclusive boot with ``artifacts`` though the distribution would start it, by name.
+    """Return the units, by name, that the distribution would start but an exclusive boot with ``artifacts`` does not.
 
-    ``members`` are those of the documents. ``begin``: where the distribution's boot begins, if `distribution` of
-    ``installed`` does not tell, since ``artifacts`` are in there already.
+    ``members`` are those of the documents. ``roots`` are the targets of the distribution's boot, if they are not those
+    of ``installed``, in which ``artifacts`` may be placed already.
     """
-    units = effective(artifacts, installed)
-    spoken_of = {member.unit: member.wanted for member in members}
-    vendors = _reached(units, installed, begin or distribution(installed))
-    roots = [unit for unit, wanted in spoken_of.items() if wanted in (Wanted.RUNNING, Wanted.PRESENT)]
-    started = _reached(units, installed, begin or distribution(installed), triggered=False)
-    stays = _reached(units, installed, {*ROOTS, *KEEP, *roots}, triggers=vendors, ends={*REPLACED})
-    held = {
-        unit
-        for unit in (vendors | _triggered_by(units, vendors - stays)) - stays - spoken_of.keys()
-        if unit.endswith(_HELD) and unit in installed.units and not installed.units[unit].masked
-        if not unit_name.is_template(unit)
-    }
+    units = effective_units(artifacts, installed)
+    roots = roots or boot_targets(installed)
+    ordained = {member.unit: member.wanted for member in members}
+    may_run = [unit for unit, wanted in ordained.items() if wanted in (Wanted.RUNNING, Wanted.PRESENT)]
+    distributions = _started_with(units, installed, roots)
+    started = _started_with(units, installed, roots, triggered=False)
+    stay = _started_with(units, installed, {*ROOTS, *KEEP, *may_run}, triggers=distributions, ends={*REPLACED})
+    out = (distributions | _triggered_by(units, distributions - stay)) - stay - ordained.keys()
     return tuple(
         Member(
             unit=unit,
-            item=ITEM,
+            item=BOOT_ITEM,
             wanted=Wanted.STOPPED,
             ours=False,
-            # What waits behind a socket starts when it is called, or never: systemd-sysinstall.service (261) halts.
+            # A unit behind a socket may never have run, and must not be started when the mode changes back: the start
+            # of systemd-sysinstall.service (261) halts the machine.
             starter=unit in started,
             starts=_triggered(units, unit)[0] if unit.endswith(".socket") else "",
         )
-        for unit in sorted(held)
+        for unit in sorted(out)
+        if _can_be_kept_out(unit, installed.units.get(unit))
     )
 
 
-def would_start(installed: Installed) -> frozenset[str]:
-    """The services, sockets, timers and paths that the distribution's own boot starts after its basic part."""
-    units = effective((), installed)
-    ours = _reached(units, installed, {*ROOTS, *KEEP}, ends={*REPLACED})
-    found = _reached(units, installed, distribution(installed)) - ours
+def started_by_distribution(installed: Installed) -> frozenset[str]:
+    """Return the services, sockets, timers and paths that only the distribution's own boot starts."""
+    units = effective_units((), installed)
+    stay = _started_with(units, installed, {*ROOTS, *KEEP}, ends={*REPLACED})
     return frozenset(
         unit
-        for unit in found
-        if unit.endswith(_HELD)
-        and (there := installed.units.get(unit))
-        and not there.masked
-        and not unit_name.is_template(unit)
+        for unit in _started_with(units, installed, boot_targets(installed)) - stay
+        if _can_be_kept_out(unit, installed.units.get(unit))
     )
 
 
-def _console(leaf: Leaf | None) -> Iterator[Artifact]:
-    """A login on one more terminal, in either mode (systemd-getty-generator(8) sees to the kernel's console)."""
+def _can_be_kept_out(name: str, unit: InstalledUnit | None) -> bool:
+    return name.endswith(_KEPT_OUT) and unit is not None and not unit.masked and not unit_name.is_template(name)
+
+
+def _console(leaf: Leaf | None) -> Iterator[UnitLink]:
+    """Yield the login on one more terminal; systemd-getty-generator(8) adds that on the kernel's console."""
     if leaf is None:
         return
     name = str(leaf.value).removeprefix("/dev/")
     virtual = name.startswith("tty") and name[3:].isdigit()
     unit = unit_name.instance_of("getty@.service" if virtual else "serial-getty@.service", unit_name.escape(name))
-    yield UnitLink(path=f"normal/getty.target.wants/{unit}", target=f"../{unit_name.template_of(unit)}", item=ITEM)
+    yield wants("getty.target", unit, BOOT_ITEM)
 
 
 def _targets(installed: Installed | None) -> Iterator[Artifact]:
@@ -144,24 +143,20 @@ def _targets(installed: Installed | None) -> Iterator[Artifact]:
     basic = _BASIC.format(
         made_by=MADE_BY, kept=" ".join(known), first=" ".join(name for name in known if not name.endswith(".timer"))
     )
-    yield UnitLink(path=_DEFAULT, target=f"/usr/lib/systemd/system/{TARGET}", item=ITEM)
-    yield UnitFile(path="early/basic.target", content=basic, item=ITEM)
-    yield UnitFile(path=f"normal/multi-user.target.d/{_DROP_IN}", content=_ISOLATED.format(made_by=MADE_BY), item=ITEM)
+    isolated = _ISOLATED.format(made_by=MADE_BY)
+    yield UnitLink(path=_DEFAULT, target=f"/usr/lib/systemd/system/{TARGET}", item=BOOT_ITEM)
+    yield UnitFile(path="early/basic.target", content=basic, item=BOOT_ITEM)
+    yield UnitFile(path=f"normal/multi-user.target.d/{_DROP_IN}", content=isolated, item=BOOT_ITEM)
 
 
-def _wanted_by_us(unit: str) -> Artifact:
-    file = unit_name.template_of(unit) or unit
-    return UnitLink(path=f"normal/{TARGET}.wants/{unit}", target=f"../{file}", item=ITEM)
-
-
-def distribution(installed: Installed) -> frozenset[str]:
-    """Where the distribution's boot begins."""
+def boot_targets(installed: Installed) -> frozenset[str]:
+    """Return the targets of the distribution's boot."""
     default = installed.aliases.get("default.target", "graphical.target")
     return frozenset((default, "multi-user.target", "sockets.target", "timers.target", "paths.target"))
 
 
-def _reached(
-    units: Effective,
+def _started_with(
+    units: EffectiveUnits,
     installed: Installed,
     roots: Iterable[str],
     *,
@@ -169,58 +164,53 @@ def _reached(
     ends: Collection[str] = (),
     triggered: bool = True,
 ) -> frozenset[str]:
-    """All that PID 1 starts with ``roots``, those included, and, if ``triggered``, what may be triggered by it.
+    """Return ``roots`` and all units that PID 1 starts with them; with ``triggered``, also those it may start later.
 
-    Of ``triggers`` also the sockets and paths of what is started, as a service may count on them; what ``ends`` pull
-    in is left out.
+    A service may need its own socket or path, so those among ``triggers`` count as started with it. The dependencies of
+    ``ends`` do not count.
     """
-    found: set[str] = set()
-    rising = set(roots)
-    back = {
+    reached: set[str] = set()
+    new = set(roots)
+    triggers_of = {
         service: {t for t in triggers if service in _triggered(units, t)} for service in _triggered_by(units, triggers)
     }
-    while rising:
-        rising = {installed.aliases.get(unit, unit) for unit in rising} - found
-        found |= rising
-        rising -= {*ends}
-        pulled = {word for unit in rising for key in _PULLS for word in units.words(unit, key)}
-        beside = {t for unit in rising for t in back.get(unit, ()) if not t.endswith(".timer")}
-        rising = pulled | beside | (_triggered_by(units, rising) if triggered else set())
-    return frozenset(found)
+    while new:
+        new = {installed.aliases.get(unit, unit) for unit in new} - reached
+        reached |= new
+        new -= {*ends}
+        pulled = {word for unit in new for key in _PULLS for word in units.words(unit, key)}
+        own_triggers = {t for unit in new for t in triggers_of.get(unit, ()) if not t.endswith(".timer")}
+        new = pulled | own_triggers | (_triggered_by(units, new) if triggered else set())
+    return frozenset(reached)
 
 
-def _triggered_by(units: Effective, names: Iterable[str]) -> set[str]:
-    """The services behind sockets and paths; a timer's end by themselves."""
+def _triggered_by(units: EffectiveUnits, names: Iterable[str]) -> set[str]:
+    """Return the services of sockets and paths, but not of timers, whose services end by themselves."""
     return {unit for name in names if not name.endswith(".timer") for unit in _triggered(units, name)}
 
 
-def _triggered(units: Effective, name: str) -> tuple[str, ...]:
-    section = unit_name.TRIGGERS.get(unit_name.suffix(name) if "." in name else "")
-    if section is None:
+def _triggered(units: EffectiveUnits, name: str) -> tuple[str, ...]:
+    trigger = unit_name.TRIGGERS.get(unit_name.suffix(name) if "." in name else "")
+    if trigger is None:
         return ()
-    accepts = section[0] == "Socket" and units.flag(name, "Accept", False, section="Socket")
-    return units.words(name, section[1], section[0]) or (f"{name.rpartition('.')[0]}{'@' * accepts}.service",)
+    section, key = trigger
+    accepts = section == "Socket" and units.flag(name, "Accept", False, section="Socket")
+    return units.words(name, key, section) or (f"{name.rpartition('.')[0]}{'@' * accepts}.service",)
 
 
-def _unknown(allowed: Branch, vendors: frozenset[str]) -> Iterator[Problem]:
+def _not_started(allowed: Branch, distributions: frozenset[str]) -> Iterator[Problem]:
     for name, leaf in allowed.leaves():
-        if name not in vendors:
-            what = f"{name} is nothing that the system would start"
-            hint = near(name, sorted(vendors))
-            yield Problem(
-                where=leaf.where, what=what, hint=hint, code="NothingToAllow", severity=Severity.WARNING, item=ITEM
-            )
+        if name not in distributions:
+            what = f"the distribution's boot does not start {name}, so that this allows nothing"
+            yield warning(BOOT_ITEM, leaf.where, what, near(name, sorted(distributions)), "NothingToAllow")
 
 
-def _cut_off(mode: Leaf, held: set[str]) -> Iterator[Problem]:
-    for unit in sorted(held & LIFELINES.keys()):
+def _lifelines(mode: Leaf, out: set[str]) -> Iterator[Problem]:
+    for unit in sorted(out & LIFELINES.keys()):
         stem = unit.partition(".")[0]
-        yield Problem(
-            where=mode.where,
-            what=f"exclusive mode takes away {unit}, which {LIFELINES[unit]}",
-            hint=f"`boot: {{allow: {{{unit}: true}}}}` keeps it; "
-            f"`services: {{{stem}: {{unit: {unit}, state: stopped}}}}` says that it may go",
-            code="CutOff",
-            severity=Severity.BLOCKED,
-            item=ITEM,
+        what = f"an exclusive boot would not start {unit}, which {LIFELINES[unit]}"
+        hint = (
+            f"`boot: {{allow: {{{unit}: true}}}}` keeps it; "
+            f"`services: {{{stem}: {{unit: {unit}, state: stopped}}}}` confirms that it is not needed"
         )
+        yield blocked(BOOT_ITEM, mode.where, what, hint, "CutOff")

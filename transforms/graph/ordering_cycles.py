@@ -1,14 +1,14 @@
-"""Ordering cycles, found before PID 1 finds them and deletes a job to break them.
+"""Ordering cycles, which PID 1 would break at boot by deleting a job.
 
-The graph holds what units say and what systemd adds by itself (systemd.unit(5), systemd.service(5) and so on,
-"Default Dependencies"). A cycle counts only if an ordained unit is in it.
+The graph has the orderings of the unit files and those that systemd adds by itself ("Default Dependencies" in
+systemd.unit(5), systemd.service(5) and so on). Only cycles with a unit of the documents count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from ordain.transforms.graph.effective_units import Effective
+from ordain.transforms.graph.effective_units import EffectiveUnits
 from ordain.transforms.render.mounts import NETWORK_FILE_SYSTEMS
 from ordain.transforms.systemd import unit_name
 
@@ -20,37 +20,37 @@ STANDARD = {
     "local-fs.target": ("local-fs-pre.target",),
     "network-online.target": ("network.target",),
 }
-"""The boot's own order, for a machine whose units are not known (bootup(7))."""
+"""The order of a boot (bootup(7)), for a machine whose units are not known."""
 
 INITRD = "/etc/initrd-release"
 
 Graph = Mapping[str, set[str]]
 
 
-def cycles(units: Effective, *, known: bool) -> Iterator[tuple[str, ...]]:
-    """Every ordering cycle with an ordained unit in it, as units each of which comes after the next.
+def cycles(units: EffectiveUnits, *, known: bool) -> Iterator[tuple[str, ...]]:
+    """Yield every ordering cycle with a unit of the documents, as units each of which is ordered after the next.
 
-    ``known``: whether ``units`` holds the machine's own units.
+    ``known``: ``units`` includes the installed units of the machine.
     """
     graph = _graph(units, {} if known else STANDARD)
     for component in _components(graph):
-        if len(component) > 1 and any(unit in units.ours for unit in component):
+        if len(component) > 1 and any(unit in units.items for unit in component):
             yield _shortest(graph, component, units)
 
 
-def _graph(units: Effective, standard: Mapping[str, tuple[str, ...]]) -> dict[str, set[str]]:
+def _graph(units: EffectiveUnits, standard: Mapping[str, tuple[str, ...]]) -> dict[str, set[str]]:
     after: dict[str, set[str]] = {unit: set(earlier) for unit, earlier in standard.items()}
 
     conflicts = {unit: frozenset(units.words(unit, "Conflicts")) for unit in units.units}
 
     def order(first: str, then: str) -> None:
-        # Units in conflict are never started together, so their order makes no cycle.
-        apart = then in conflicts.get(first, ()) or first in conflicts.get(then, ())
-        if first != then and not apart:
+        # Units in conflict never start together, so their order is not part of a cycle.
+        exclusive = then in conflicts.get(first, ()) or first in conflicts.get(then, ())
+        if first != then and not exclusive:
             after.setdefault(then, set()).add(first)
 
     for unit in units.units:
-        if unit not in units.ours and _of_initrds(unit, units):
+        if unit not in units.items and _is_of_initrd(unit, units):
             continue
         for other in units.words(unit, "After"):
             order(other, unit)
@@ -64,12 +64,15 @@ def _graph(units: Effective, standard: Mapping[str, tuple[str, ...]]) -> dict[st
     return after
 
 
-def _of_initrds(unit: str, units: Effective) -> bool:
-    """Whether it starts in an initrd only, where another order holds: breakpoint-pre-mount.service (258) and such."""
+def _is_of_initrd(unit: str, units: EffectiveUnits) -> bool:
+    """Return whether a unit starts only in an initrd, whose boot has another order.
+
+    An example is breakpoint-pre-mount.service of systemd 258.
+    """
     return any(INITRD in units.words(unit, key) for key in ("AssertPathExists", "ConditionPathExists"))
 
 
-def _mounts_below(path: str, units: Effective) -> Iterator[str]:
+def _mounts_below(path: str, units: EffectiveUnits) -> Iterator[str]:
     parts = [part for part in path.split("/") if part]
     for count in range(1, len(parts) + 1):
         name = f"{unit_name.escape_path('/' + '/'.join(parts[:count]))}.mount"
@@ -77,8 +80,8 @@ def _mounts_below(path: str, units: Effective) -> Iterator[str]:
             yield name
 
 
-def _implicit(unit: str, units: Effective) -> Iterator[tuple[str, str]]:
-    """What systemd orders by itself, as (first, then)."""
+def _implicit(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
+    """Yield the orderings that systemd adds by itself, as (first, then)."""
     kind = unit_name.suffix(unit) if unit_name.is_valid(unit) else ""
     stem = unit.rpartition(".")[0]
     if kind in unit_name.TRIGGERS:
@@ -87,36 +90,56 @@ def _implicit(unit: str, units: Effective) -> Iterator[tuple[str, str]]:
         yield unit, started[-1] if started else f"{stem}.service"
     if kind == "automount":
         yield unit, f"{stem}.mount"
-    if not units.flag(unit, "DefaultDependencies", True):
-        return
-    if kind == "service":
-        yield "sysinit.target", unit
-        yield "basic.target", unit
-    elif kind in unit_name.TRIGGERS:
-        yield "sysinit.target", unit
-        yield unit, f"{kind}s.target"
-    elif kind == "target":
-        for key in ("Wants", "Requires"):
-            for other in units.words(unit, key):
-                if units.flag(other, "DefaultDependencies", True) and not _is_after(other, unit, units):
-                    yield other, unit
-    elif kind == "mount":
-        remote = any(word in NETWORK_FILE_SYSTEMS for word in units.words(unit, "Type", "Mount")) or any(
-            "_netdev" in word.split(",") for word in units.words(unit, "Options", "Mount")
-        )
-        yield ("remote-fs-pre.target" if remote else "local-fs-pre.target"), unit
-        yield unit, "remote-fs.target" if remote else "local-fs.target"
-        if remote:
-            yield "network.target", unit
-            yield "network-online.target", unit
-    elif kind == "swap":
-        yield unit, "swap.target"
+    if kind in _DEFAULT_DEPENDENCIES and units.flag(unit, "DefaultDependencies", True):
+        yield from _DEFAULT_DEPENDENCIES[kind](unit, units)
 
 
-def _is_after(unit: str, target: str, units: Effective) -> bool:
-    """Whether ``unit`` is ordered after ``target`` anyway; then the target does not wait for it.
+def _of_service(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
+    yield "sysinit.target", unit
+    yield "basic.target", unit
 
-    unit_add_default_target_dependency() of systemd's src/core/unit.c: "Don't create loops".
+
+def _of_trigger(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
+    yield "sysinit.target", unit
+    yield unit, f"{unit_name.suffix(unit)}s.target"
+
+
+def _of_target(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
+    for key in ("Wants", "Requires"):
+        for other in units.words(unit, key):
+            if units.flag(other, "DefaultDependencies", True) and not _is_after(other, unit, units):
+                yield other, unit
+
+
+def _of_mount(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
+    remote = any(word in NETWORK_FILE_SYSTEMS for word in units.words(unit, "Type", "Mount")) or any(
+        "_netdev" in word.split(",") for word in units.words(unit, "Options", "Mount")
+    )
+    yield ("remote-fs-pre.target" if remote else "local-fs-pre.target"), unit
+    yield unit, "remote-fs.target" if remote else "local-fs.target"
+    if remote:
+        yield "network.target", unit
+        yield "network-online.target", unit
+
+
+def _of_swap(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
+    yield unit, "swap.target"
+
+
+_DEFAULT_DEPENDENCIES: Mapping[str, Callable[[str, EffectiveUnits], Iterator[tuple[str, str]]]] = {
+    "service": _of_service,
+    **dict.fromkeys(unit_name.TRIGGERS, _of_trigger),
+    "target": _of_target,
+    "mount": _of_mount,
+    "swap": _of_swap,
+}
+"""By type of unit, the orderings that DefaultDependencies=no switches off."""
+
+
+def _is_after(unit: str, target: str, units: EffectiveUnits) -> bool:
+    """Return whether ``unit`` is ordered after ``target`` anyway, so that the target does not wait for it.
+
+    See unit_add_default_target_dependency() of systemd's src/core/unit.c: "Don't create loops".
     """
     if target in units.words(unit, "After") or unit in units.words(target, "Before"):
         return True
@@ -126,7 +149,7 @@ def _is_after(unit: str, target: str, units: Effective) -> bool:
 
 
 def _components(graph: Graph) -> Iterator[frozenset[str]]:
-    """Strongly connected components (Tarjan), without recursion."""
+    """Yield the strongly connected components (Tarjan's algorithm without recursion)."""
     index: dict[str, int] = {}
     low: dict[str, int] = {}
     on_stack: set[str] = set()
@@ -161,9 +184,9 @@ def _components(graph: Graph) -> Iterator[frozenset[str]]:
                     yield frozenset(component)
 
 
-def _shortest(graph: Graph, component: frozenset[str], units: Effective) -> tuple[str, ...]:
-    """The shortest way from an ordained unit of ``component`` back to itself."""
-    start = min(unit for unit in component if unit in units.ours)
+def _shortest(graph: Graph, component: frozenset[str], units: EffectiveUnits) -> tuple[str, ...]:
+    """Return the shortest cycle in ``component`` that starts at a unit of the documents."""
+    start = min(unit for unit in component if unit in units.items)
     paths: list[tuple[str, ...]] = [(start,)]
     seen: set[str] = set()
     for path in paths:

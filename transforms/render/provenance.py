@@ -13,10 +13,13 @@ from dataclasses import dataclass
 
 from ordain.transforms.model import Leaf
 
-MADE_BY = "Made by Ordain from documents; what is written here is lost."
-FILE_HEADER = (MADE_BY, "`ordainctl explain {pointer}` tells more.")
+MADE_BY = "Made by Ordain from documents; changes to this file are lost."
+FILE_HEADER = (MADE_BY, "`ordainctl explain {pointer}` shows the documents it was made from.")
 """The header of a file that is not a unit; ``pointer`` is its item."""
-UNIT_HEADER = (MADE_BY, "`ordainctl explain {unit}` tells more, `systemctl edit {unit}` overrides it.")
+UNIT_HEADER = (
+    MADE_BY,
+    "`ordainctl explain {unit}` shows the source of each line, `systemctl edit {unit}` overrides it.",
+)
 
 _DEFAULT = "default: "
 _CAUSE = re.compile(r"# (?P<path>.*?):(?P<line>[0-9]+)(?::[0-9]+)?(?: (?P<layer>[^ /]*))? (?P<pointer>[^ ]*/.*)")

@@ -10,8 +10,8 @@ from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
-from ordain.transforms.graph.essential_units import ITEM
-from ordain.transforms.graph.exclusive_boot import would_start
+from ordain.transforms.graph.essential_units import BOOT_ITEM
+from ordain.transforms.graph.exclusive_boot import started_by_distribution
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Compiled, Wanted
 
@@ -25,7 +25,7 @@ def compiled(sections: str) -> Compiled:
 
 
 def kept_out(found: Compiled) -> list[str]:
-    members = [member for member in found.members if member.item == ITEM]
+    members = [member for member in found.members if member.item == BOOT_ITEM]
     assert all(member.wanted is Wanted.STOPPED for member in members)
     return [member.unit for member in members]
 
@@ -72,7 +72,7 @@ def test_what_waits_behind_a_socket_is_not_started_on_the_way_back(tmp_path: Pat
         "lazy.service": (False, ""),
         "lazy.socket": (True, "lazy.service"),
     }
-    assert would_start(read_installed(tmp_path)) == {"install.socket", "lazy.service", "lazy.socket"}
+    assert started_by_distribution(read_installed(tmp_path)) == {"install.socket", "lazy.service", "lazy.socket"}
 
 
 def test_what_may_be_let_in() -> None:
@@ -89,7 +89,7 @@ def test_nobody_is_locked_out_by_silence(state: str) -> None:
 
     assert [problem.code for problem in found.problems] == ["CutOff"]
     assert kept_out(found) == []
-    assert not any(artifact.item == ITEM for artifact in found.artifacts)
+    assert not any(artifact.item == BOOT_ITEM for artifact in found.artifacts)
 
     said = compiled(f"boot: {{mode: exclusive}}\nservices: {{ssh: {{state: {state}}}}}\n")
     assert said.problems == ()
@@ -104,7 +104,7 @@ def test_additive_mode_leaves_the_distribution_alone() -> None:
 
 
 def test_what_the_distribution_would_start() -> None:
-    assert sorted(would_start(INSTALLED)) == [
+    assert sorted(started_by_distribution(INSTALLED)) == [
         "apt-daily.timer", "cron.service", "docker.service", "docker.socket", "helper.service", "needed.service",
         "nginx.service", "ssh.service",
     ]  # fmt: skip

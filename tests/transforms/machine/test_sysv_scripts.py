@@ -11,7 +11,7 @@ from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
-from ordain.transforms.graph.exclusive_boot import would_start
+from ordain.transforms.graph.exclusive_boot import started_by_distribution
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Compiled, Wanted
 from rig.sysv_scripts import SCRIPT, script
@@ -47,7 +47,7 @@ def test_a_script_is_a_unit_with_aliases_that_its_runlevels_want(root: Path) -> 
         ("multi-user.target", "legacy.service"),
         ("graphical.target", "legacy.service"),
     }
-    assert would_start(found) == {"legacy.service"}
+    assert started_by_distribution(found) == {"legacy.service"}
 
 
 @pytest.mark.parametrize("name", ["cron", "notes"])
@@ -71,7 +71,7 @@ def test_an_admins_drop_in_of_a_script_counts(root: Path) -> None:
     drop_in.parent.mkdir(parents=True)
     drop_in.write_text("[Unit]\nWants=cron.service\n")
 
-    assert would_start(read_installed(root)) == {"legacy.service", "cron.service"}
+    assert started_by_distribution(read_installed(root)) == {"legacy.service", "cron.service"}
 
 
 def test_exclusive_mode_keeps_scripts_out_and_may_let_them_in(root: Path) -> None:

@@ -43,7 +43,7 @@ def _deprecated(device: Device, devices: Devices) -> Iterator[Problem]:
     for key in ("gateway4", "gateway6"):
         if leaf := device.branch.leaf(key):
             hint = f"write routes: [{{to: default, via: {leaf.value}}}]"
-            # Not of an item: it is no reason to keep anything from the machine.
+            # Without an item, because the device works nevertheless.
             yield Problem(
                 where=leaf.where,
                 what=f"{key} is deprecated",

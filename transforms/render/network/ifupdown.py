@@ -17,7 +17,7 @@ from ordain.transforms.render.network.devices import PORTS, Address, Device, Rou
 from ordain.transforms.render.network.value_text import one_zero, seconds
 from ordain.transforms.render.provenance import MADE_BY, cause, comment
 
-HEADER = f"{MADE_BY} `ordainctl explain network` tells more."
+HEADER = f"{MADE_BY} `ordainctl explain network` shows the documents it was made from."
 
 UNSUPPORTED = (
     *("emit-lldp", "critical", "ra-overrides", "dhcp-identifier", "dhcp6-overrides", "ipv6-address-generation"),

@@ -1,7 +1,7 @@
 """systemd-networkd: a .network file for each device, a .netdev for a virtual one, a .link where udev has to act.
 
-Where netplan relies on a default of networkd, so do we. The defaults of netplan itself (metric 100 for DHCP routes, the
-MTU of DHCP) are written as lines. Each directive is checked against the target's systemd.
+We rely on the defaults of networkd that netplan relies on. The defaults of netplan itself (metric 100 for DHCP routes,
+the MTU of DHCP) are written as lines. Each directive is checked against the target's systemd.
 """
 
 from __future__ import annotations
