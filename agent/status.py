@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Self
+from typing import Any, Self
 
+from ordain.agent.model import Job, Note, UnitState, UnitVerdict
 from ordain.transforms.errors import Problem
+from ordain.transforms.model import Member
 
 
 class AgentState(StrEnum):
@@ -107,3 +110,33 @@ class Status:
     units: tuple[UnitStatus, ...] = ()
     drift: tuple[str, ...] = ()
     taken_over_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepsOfLastApply:
+    """The part of the last apply that is about one unit."""
+
+    stops: tuple[Job, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    notes: tuple[Note, ...] = ()
+    verdicts: tuple[UnitVerdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnitExplanation:
+    """Everything that the agent knows about a unit, a path or a pointer.
+
+    ``unit`` is "" and ``state`` None if ``about`` leads to no unit; ``member`` and ``status`` are None if the documents
+    do not configure it. ``artifacts`` are paths, ``provenance`` is a part of `Generation.provenance`.
+    """
+
+    about: str
+    unit: str = ""
+    item: str = ""
+    generation: int = 0
+    member: Member | None = None
+    state: UnitState | None = None
+    status: UnitStatus | None = None
+    artifacts: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    last: StepsOfLastApply = field(default_factory=StepsOfLastApply)

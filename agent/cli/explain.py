@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from itertools import groupby
-from typing import Any
 
 from ordain.agent.apply.admin_overrides import override_files
 from ordain.agent.cli.ask_agent import ask
@@ -14,8 +13,7 @@ from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.generations import in_force
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import Failure
-from ordain.agent.json_codec import from_json
-from ordain.agent.model import Change, to_json
+from ordain.agent.model import to_json
 from ordain.agent.plan.describe import describe_change
 from ordain.agent.plan.explain import (
     ExplainedLine,
@@ -27,6 +25,7 @@ from ordain.agent.plan.explain import (
     unit_name_of,
 )
 from ordain.agent.plan.explain import explain as trace
+from ordain.agent.status import UnitExplanation
 
 
 def show(request: Namespace, console: Console) -> Exit:
@@ -57,40 +56,38 @@ def explain(request: Namespace, console: Console) -> Exit:
         )
     except NotInGeneration as unknown:
         raise Failure(str(unknown)) from unknown
-    now = _now(request) if unit else {}
+    now = _now(request) if unit else None
     if request.json:
-        console.json({**to_json(explanation), **now})
+        live = {"state": now.state, "status": now.status, "last": now.last} if now else {}
+        console.json({**to_json(explanation), **{key: to_json(value) for key, value in live.items() if value}})
     else:
         _print(explanation, console)
-        _print_now(now, console)
+        if now:
+            _print_now(now, console)
     return Exit.OK
 
 
-def _now(request: Namespace) -> Mapping[str, Any]:
-    """Return the state of the unit and its part in the last apply; nothing if there is no systemd to ask."""
+def _now(request: Namespace) -> UnitExplanation | None:
+    """Return the state of the unit and its part in the last apply; None if there is no systemd to ask."""
     try:
-        answer = ask(request.root, lambda client: client.explain(unit_name_of(request.subject)))
+        return ask(request.root, lambda client: client.explain(unit_name_of(request.subject)))
     except Failure:
-        return {}
-    return {key: answer[key] for key in ("state", "status", "last") if answer.get(key)}
+        return None
 
 
-def _print_now(now: Mapping[str, Any], console: Console) -> None:
-    if not now:
-        return
+def _print_now(now: UnitExplanation, console: Console) -> None:
     console.line()
     console.line("Now", Style.STRONG)
-    if state := now.get("state"):
-        console.line(f"  {state['load_state']}, {state['active_state']} ({state['sub_state']})")
-    last = now.get("last", {})
-    for job in (*last.get("stops", ()), *last.get("jobs", ())):
-        console.line(f"  last apply: {job['verb']}, {job['reason']}")
-        for change in job["changes"]:
-            console.line(f"    {describe_change(from_json(Change, change))}")
-    if (status := now.get("status")) and status["what"]:
-        console.line(f"  {status['what']}", Style.PLAIN if status["ok"] else Style.WARN)
-    for verdict in last.get("verdicts", ()):
-        console.line(f"  {verdict['what']}", Style.PLAIN if verdict["ok"] else Style.BAD)
+    if state := now.state:
+        console.line(f"  {state.load_state}, {state.active_state} ({state.sub_state})")
+    for job in (*now.last.stops, *now.last.jobs):
+        console.line(f"  last apply: {job.verb}, {job.reason}")
+        for change in job.changes:
+            console.line(f"    {describe_change(change)}")
+    if (status := now.status) and status.what:
+        console.line(f"  {status.what}", Style.PLAIN if status.ok else Style.WARN)
+    for verdict in now.last.verdicts:
+        console.line(f"  {verdict.what}", Style.PLAIN if verdict.ok else Style.BAD)
 
 
 def _print(explanation: Explanation, console: Console) -> None:

@@ -1,9 +1,8 @@
-"""Where the time of this boot went, of what is ours in it; effect.
+"""The time that each part of Ordain took in this boot.
 
     timestamps of PID 1 and of its units, the generator's record ─▶ Chart
 
-A step that did not happen in this boot, or not yet, has no start. All times are in microseconds from the moment that
-PID 1 began.
+A step that has not happened in this boot has no start. All times are in microseconds since PID 1 began.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ ONESHOTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """A part of the boot; ``took_usec`` is None while it lasts, and for a moment without a length."""
+    """A part of the boot. ``took_usec`` is None while it lasts, and for an event without a length."""
 
     name: str
     what: str
@@ -40,14 +39,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """The steps in order, and when the whole boot was over by PID 1's word, None before that."""
+    """The steps in order, and the time when PID 1 had finished the boot, None before that."""
 
     steps: tuple[Step, ...]
     finished_usec: int | None
 
 
 async def chart(bus: Bus, root: Path) -> Chart:
-    """The chart of this boot. Raises `Unavailable` without PID 1."""
+    """Return the chart of this boot. Raises `Unavailable` if PID 1 does not answer."""
     began, generators, loaded, finished = [
         int(await get(bus, NAME, PATH, MANAGER, f"{name}TimestampMonotonic"))
         for name in ("Userspace", "GeneratorsStart", "GeneratorsFinish", "Finish")
@@ -57,10 +56,10 @@ async def chart(bus: Bus, root: Path) -> Chart:
     record = {key: values[0] for key, values in read_boot_record(root).items()}
     own = record.get("boot_usec", "")
     steps = [
-        Step(name="generators", what="all of them, before any unit is loaded", **_span(generators, loaded)),
+        Step(name="generators", what="all generators, before any unit is loaded", **_span(generators, loaded)),
         Step(
             name="ordain-generator",
-            what=f"{_placed(record)}; the start of its Python is not counted",
+            what=f"{_placed(record)}; without the start of Python",
             **_span(generators, generators + int(own) if own.isdecimal() else 0),
         ),
     ]
@@ -71,7 +70,7 @@ async def chart(bus: Bus, root: Path) -> Chart:
         Step(name=TARGET, what=f"all services, started by {who}", **_span(*times[TARGET])),
         Step(
             name="first converge",
-            what="from the agent's being ready until all is as the documents say",
+            what="from the time when the agent was ready until everything was as the documents want it",
             **_span(times[AGENT][1], times[GOOD][0]),
         ),
     ]
@@ -82,7 +81,7 @@ async def chart(bus: Bus, root: Path) -> Chart:
 
 
 async def _times(bus: Bus, unit: str) -> tuple[int, int]:
-    """When a unit began to start and when it was active, 0 for never in this boot."""
+    """Return when a unit began to start and when it was active, 0 for never in this boot."""
     begun, active = [
         int(await get(bus, NAME, unit_path(unit), UNIT, f"{name}TimestampMonotonic"))
         for name in ("InactiveExit", "ActiveEnter")

@@ -1,8 +1,7 @@
-"""What this boot says of generations: one that never completes a boot is not tried again, one that did may be fallen
-back to; effect.
+"""The verdict of this boot on generations: one that completes a boot becomes the fallback, others may be rejected.
 
-Another generation would boot no better for documents that are refused or a service that fails; what counts against
-one are boots that end before the agent has done what it can (units/ordain-boot-attempt.service).
+Only boots that end before the agent has done its work count against a generation (units/ordain-boot-attempt.service). A
+service that fails, or documents that are refused, do not: another generation would boot no better.
 """
 
 from __future__ import annotations
@@ -21,10 +20,16 @@ from ordain.generator.choose import MAX_ATTEMPTS
 
 GOOD = "ordain-boot-good.service"
 COMPLETE = "boot-complete.target"
+CHECK_SEC = 5.0
+"""The time between two looks if the checks of the boot have ended."""
 
 
-class ThisBoot:
-    """Until it has ``ended`` well, or for good otherwise."""
+class BootVerdict:
+    """A `Minder` of this boot until its verdict is known.
+
+    It knows from the generator's record which generations had their three boots before, and with which one this boot
+    began.
+    """
 
     def __init__(self, *, systemd: Systemd, root: Path, store: Store, decisions: Decisions, trials: Trials) -> None:
         self._systemd = systemd
@@ -32,42 +37,49 @@ class ThisBoot:
         self._decisions = decisions
         self._trials = trials
         record = read_boot_record(root)
-        self._tried = frozenset(" ".join(record.get("tried", ())).split())
+        self._passed_over = frozenset(" ".join(record.get("tried", ())).split())
         self._booted = record.get("booted", ("",))[0]
         self._asked = False
-        self.ended = False
+        self._ended = False
+        self._failure: Failure | None = None
 
-    def learn(self) -> None:
-        """What the generator passed over for this boot is not to be applied in it, nor in a later one, by itself.
+    def reject_passed_over(self) -> None:
+        """Reject the generation that the generator passed over in this boot, so that it is not applied again by itself.
 
-        After a boot with nothing it took it again: then that is over.
+        If the generator booted with nothing and then chose that generation again, end the rejection.
         """
         rejected, applied = self._decisions.rejected, self._store.applied().hash
         if rejected and rejected.hash == self._booted == applied and not self._trials.pending():
             self._decisions.reject(None)
         with contextlib.suppress(DamagedGeneration):
-            passed = self._store.proven()
-            if passed and passed.hash in self._tried and passed.hash != applied:
+            proven = self._store.proven()
+            if proven and proven.hash in self._passed_over and proven.hash != applied:
                 why = f"{MAX_ATTEMPTS} boots with it did not complete"
-                self._decisions.reject(RejectedGeneration(number=passed.number, hash=passed.hash, why=why))
+                self._decisions.reject(RejectedGeneration(number=proven.number, hash=proven.hash, why=why))
 
-    async def end(self) -> bool:
-        """Record that this boot is good; False as long as its checks go on. Raises `Failure` if one has failed.
+    async def tick(self, now: float) -> float | None:
+        """Record that this boot is good as soon as its checks have ended, see `Minder.tick`.
 
-        What it began with is the fallback from now on, and current where the generator passed that over.
+        The generation that the boot began with becomes the fallback, and current if the generator passed that over.
+        Raises `Failure` for the rest of the boot if a check has failed.
         """
-        systemd = self._systemd
+        if self._failure:
+            raise self._failure
+        if self._ended:
+            return None
         if not self._asked:
-            await systemd.start(GOOD)
+            await self._systemd.start(GOOD)
             self._asked = True
-        if await systemd.has_job(GOOD):
-            return False
-        self.ended = True
-        if (await systemd.list_units([COMPLETE]))[COMPLETE].active_state != "active":
-            raise Failure(f"this boot is not recorded as good: {COMPLETE} was not reached (systemctl --failed)")
+        if await self._systemd.has_job(GOOD):
+            return now + CHECK_SEC
+        if (await self._systemd.list_units([COMPLETE]))[COMPLETE].active_state != "active":
+            what = f"this boot is not recorded as good: {COMPLETE} was not reached; see `systemctl --failed`"
+            self._failure = Failure(what)
+            raise self._failure
         if self._booted:
-            rejected = self._decisions.rejected  # no more, once an admin has applied it again
-            bad = {rejected.hash} & self._tried if rejected else ()
-            with contextlib.suppress(KeyError):  # of the image, or came with the boot
+            rejected = self._decisions.rejected  # None again if an administrator has applied it
+            bad = {rejected.hash} & self._passed_over if rejected else ()
+            with contextlib.suppress(KeyError):  # a generation of the image, or one that came with the boot
                 await asyncio.to_thread(self._store.mark_boot_good, self._booted, tried=bad)
-        return True
+        self._ended = True
+        return None

@@ -1,64 +1,68 @@
 """The agent as its users see it, whether it runs or not; `connect` gives one.
 
-Every method raises `Refused` (documents that are wrong) or a `Failure` (see there).
+Every method raises `Refused` for documents that are wrong, and a `Failure` otherwise (`agent.errors`).
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
 
 from ordain.agent.model import Hold, Outcome, Plan, RawDocument
-from ordain.agent.status import Status
+from ordain.agent.status import Status, UnitExplanation
+
+BUS_NAME = "org.ordain.Agent1"
+"""The name of the agent on the system bus, and of its interface."""
+OBJECT_PATH = "/org/ordain/Agent1"
 
 Documents = Sequence[RawDocument]
-"""Documents to use in place of the source's: the path to show in problems, and the bytes."""
+"""Documents to use instead of those of the source."""
 
 
 class Client(Protocol):
-    """What can be asked of the agent. ``documents=None``: those of the source."""
+    """The requests to the agent. ``documents=None`` stands for the documents of the source."""
 
     agent: bool
-    """Whether the agent runs and does what is asked."""
+    """True if an agent runs and carries out the requests."""
 
     async def plan(self, documents: Documents | None = None) -> Plan:
-        """What `apply` would do, with what the documents' problems block or warn of."""
+        """Return what `apply` would do, and the problems that block items or are warnings."""
 
     async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
-        """Make the documents real. With documents, following is paused unless ``once``.
+        """Apply the documents. If some are given, stop following the source unless ``once``.
 
-        ``confirm_sec``: it goes back after so long unless `confirm` is called.
+        After ``confirm_sec`` seconds the apply is rolled back unless `confirm` is called; 0: never.
         """
 
     async def confirm(self) -> int:
-        """Keep the generation that is on trial; its number."""
+        """Keep the generation that is on trial, and return its number."""
 
     async def rollback(self, number: int = 0) -> Outcome:
-        """Go to an earlier generation (0: the one before) and stay there until a document changes."""
+        """Roll back to an earlier generation (0: the one before), and stay there until a document changes."""
 
     async def status(self) -> Status:
-        """How things are."""
+        """Return the status of the machine."""
 
-    async def explain(self, about: str) -> Mapping[str, Any]:
-        """All that is known of a unit, a path or a pointer."""
+    async def explain(self, about: str) -> UnitExplanation:
+        """Return everything that is known about a unit, a path or a pointer."""
 
     async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
-        """Leave a unit as it is until `unhold`; with ``unmask``, also without the documents' mask."""
+        """Leave a unit alone until `unhold`. ``unmask``: remove the mask of the documents meanwhile."""
 
     async def unhold(self, unit: str) -> Outcome | None:
-        """Give a unit back to the documents; what it took to bring it there, None for nothing."""
+        """Return a unit to the documents. Return the outcome, None if there was nothing to do."""
 
     async def refresh(self) -> None:
         """Read the source again now."""
 
     async def pause(self) -> None:
-        """Follow the source no more, until `resume`."""
+        """Stop following the source until `resume`."""
 
     async def resume(self) -> None:
         """Follow the source again."""
 
     async def follow(self) -> None:
-        """Let go of a pinned generation and of documents applied by hand."""
+        """Follow the source instead of a pinned generation or of documents that an administrator applied."""
 
     def watch(self) -> AsyncIterator[Status]:
-        """The status now, and again whenever it changes."""
+        """Yield the status now, and again whenever it changes."""

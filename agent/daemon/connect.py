@@ -1,5 +1,7 @@
-"""A `Client` for whoever needs one: over D-Bus when org.ordain.Agent1 is on the bus, else one that does the work in
-this process, over pystemd, under the same lock. Callers never care which."""
+"""Opens a `Client`: over D-Bus if an agent is on the bus, else one that does the work in this process.
+
+Both take the same lock, so a caller does not need to know which one it has.
+"""
 
 from __future__ import annotations
 
@@ -8,43 +10,51 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from ordain.agent.daemon.client import Client
+from ordain.agent.daemon.client import BUS_NAME, Client
 from ordain.agent.system.bus import DBUS, DBUS_PATH, Bus
 from ordain.agent.system.bus_pystemd import Pystemd
 
-# What only one of the two needs is imported where it is needed: ordainctl starts in a fraction of the time.
+# The imports that only one of the two needs are in its function: ordainctl starts in a fraction of the time.
 
 
 @asynccontextmanager
 async def connect(root: Path = Path("/")) -> AsyncIterator[Client]:
-    """The agent of this machine, or its stand-in. Raises `Unavailable` where there is no bus."""
+    """Yield the client of this machine. Raises `Unavailable` if there is no bus."""
     bus = Pystemd()
     try:
-        if await bus.call(DBUS, DBUS_PATH, DBUS, "NameHasOwner", "s", "org.ordain.Agent1"):
-            from ordain.agent.daemon.remote import Remote
+        if await bus.call(DBUS, DBUS_PATH, DBUS, "NameHasOwner", "s", BUS_NAME):
+            from ordain.agent.daemon.remote import RemoteClient
             from ordain.agent.system.bus_dbus_next import DbusNext
 
             connection = await DbusNext.open()
             try:
-                yield Remote(connection)
+                yield RemoteClient(connection)
             finally:
                 connection.close()
         else:
-            yield await _local(bus, root)
+            yield await _in_process(bus, root)
     finally:
         bus.close()
 
 
-async def _local(bus: Bus, root: Path) -> Client:
+async def _in_process(bus: Bus, root: Path) -> Client:
     from ordain.agent.apply.parts import build_parts
     from ordain.agent.compile.executor import run_inline
-    from ordain.agent.daemon.in_process import Local
-    from ordain.agent.delivery.source.boot_documents import with_boot_documents
-    from ordain.agent.delivery.source.source_factory import open_source
+    from ordain.agent.daemon.in_process import InProcessClient
+    from ordain.agent.daemon.source_reader import SourceReader, open_configured_source
+    from ordain.agent.daemon.status_reader import StatusReader
     from ordain.agent.settings import read_settings
     from ordain.agent.system.systemd1 import Systemd
 
     settings, problems = read_settings(root)
     parts = build_parts(systemd=await Systemd.open(bus), executor=run_inline, root=root)
-    source = with_boot_documents(open_source(settings.source, root), root, settings.trust)
-    return Local(parts=parts, source=source, settings=settings, problems=problems, caller=os.getpid())
+    reader = SourceReader(
+        source=open_configured_source(settings, root),
+        settings=settings,
+        root=root,
+        executor=run_inline,
+        store=parts.store,
+    )
+    caller = os.getpid()
+    status = StatusReader(parts=parts, source=reader, settings_problems=problems, caller=caller)
+    return InProcessClient(parts=parts, source=reader, status=status, caller=caller)

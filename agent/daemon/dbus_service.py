@@ -1,4 +1,4 @@
-"""org.ordain.Agent1 on the bus: the `Follower` for others."""
+"""org.ordain.Agent1 on the bus: the `AgentClient` for other processes (docs/reference/dbus.md)."""
 
 # dbus-next takes the D-Bus signatures of methods and properties from their annotations.
 # mypy: disable-error-code="name-defined, valid-type, syntax, untyped-decorator, no-untyped-call, misc"
@@ -21,16 +21,16 @@ from dbus_next.message import Message
 from dbus_next.service import ServiceInterface, dbus_property, method, signal
 from dbus_next.signature import Variant
 
-from ordain.agent.daemon.follower import Follower
+from ordain.agent.daemon.agent_client import AgentClient
+from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH
+from ordain.agent.daemon.status_publisher import StatusPublisher
 from ordain.agent.errors import REFUSED, Failure, Unavailable
 from ordain.agent.model import Outcome, Plan, UnitVerdict, to_json
 from ordain.agent.status import Status
 from ordain.agent.system.polkit import PolkitAuthority
 from ordain.transforms.errors import Refused
 
-NAME = "org.ordain.Agent1"
-PATH = "/org/ordain/Agent1"
-_PROPERTIES = ("Generation", "WantedGeneration", "State", "SourceState", "Conditions", "Drift")
+_PROPERTIES = ("Generation", "WantedGeneration", "AgentState", "SourceState", "Conditions", "Drift")
 
 INTERNAL = "org.ordain.Error.Internal"
 
@@ -41,7 +41,7 @@ R = TypeVar("R")
 
 
 def _answered(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
-    """Failures as D-Bus errors; documents that are refused with all their problems, as JSON."""
+    """Return ``call`` with failures as D-Bus errors; that of refused documents holds all their problems, as JSON."""
 
     @functools.wraps(call)
     async def answered(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -53,20 +53,21 @@ def _answered(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             raise DBusError(failure.name, str(failure)) from None
         except Exception as error:  # dbus-next would send the caller a traceback
             log.exception("internal error in %s", call.__qualname__)
-            raise DBusError(INTERNAL, f"internal error ({error!r}); the journal tells more") from None
+            raise DBusError(INTERNAL, f"internal error ({error!r}); see the journal of the agent") from None
 
     return answered
 
 
-class Service(ServiceInterface):
-    """The object at `PATH`. Everybody may read; to act takes root or polkit's word (`PolkitAuthority`)."""
+class AgentInterface(ServiceInterface):
+    """The interface at `OBJECT_PATH`. Everybody may read; a change needs root, or a permission of ``authority``."""
 
-    def __init__(self, follower: Follower, authority: PolkitAuthority) -> None:
-        super().__init__(NAME)
-        self._follower = follower
+    def __init__(self, client: AgentClient, status: StatusPublisher, authority: PolkitAuthority) -> None:
+        super().__init__(BUS_NAME)
+        self._client = client
+        self._status = status
         self._authority = authority
         self._shown: dict[str, Any] = {}
-        follower.listen(self._changed)
+        status.listen(self._changed)
 
     async def _may(self, action: str) -> int:
         """Return the process that calls. Raises `Denied` unless it may do ``action``."""
@@ -76,19 +77,19 @@ class Service(ServiceInterface):
     @method()
     @_answered
     async def Plan(self, documents: "a(ss)") -> "s":
-        """JSON of the plan; no documents: those of the source."""
+        """Return the JSON of the plan. Without documents, those of the source are planned."""
         caller = await self._may("plan")
-        return json.dumps(to_json(await self._follower.plan(_documents(documents), caller=caller)))
+        return json.dumps(to_json(await self._client.plan(_documents(documents), caller=caller)))
 
     @method()
     @_answered
     async def Apply(self, documents: "a(ss)", options: "a{sv}") -> "s":
-        """JSON of the outcome. Options: ``once`` (b), ``confirm`` (u, seconds)."""
+        """Return the JSON of the outcome. Options: ``once`` (b), ``confirm`` (u, seconds)."""
         caller = await self._may("apply")
         wanted = {key: variant.value for key, variant in options.items()}
         if unknown := wanted.keys() - {"once", "confirm"}:
-            raise Failure(f"{', '.join(sorted(unknown))}: no option of Apply")
-        outcome = await self._follower.apply(
+            raise Failure(f"unknown option of Apply: {', '.join(sorted(unknown))}; known are confirm and once")
+        outcome = await self._client.apply(
             _documents(documents),
             once=wanted.get("once", False),
             confirm_sec=wanted.get("confirm", 0),
@@ -99,124 +100,122 @@ class Service(ServiceInterface):
     @method()
     @_answered
     async def Status(self) -> "s":
-        """JSON of the status, observed now; the properties are told to agree with it."""
-        await self._follower.look()
-        return json.dumps(to_json(self._follower.current))
+        """Return the JSON of the status, observed now. The properties change with it."""
+        return json.dumps(to_json(await self._client.status()))
 
     @method()
     @_answered
     async def Explain(self, about: "s") -> "s":
-        """JSON of what is known of a unit, a path or a pointer."""
-        return json.dumps(await self._follower.explain(about))
+        """Return the JSON of everything that is known about a unit, a path or a pointer."""
+        return json.dumps(to_json(await self._client.explain(about)))
 
     @method()
     @_answered
     async def Refresh(self) -> "":
         """Read the source again."""
         await self._may("apply")
-        await self._follower.refresh()
+        await self._client.refresh()
 
     @method()
     @_answered
     async def Pause(self) -> "":
-        """Follow the source no more."""
+        """Stop following the source."""
         await self._may("apply")
-        await self._follower.pause()
-        await self._follower.look()
+        await self._client.pause()
 
     @method()
     @_answered
     async def Resume(self) -> "":
         """Follow the source again."""
         await self._may("apply")
-        await self._follower.resume()
+        await self._client.resume()
 
     @method()
     @_answered
     async def Follow(self) -> "":
-        """Let go of documents applied by hand, and follow the source."""
+        """Follow the source instead of documents that an administrator applied."""
         await self._may("apply")
-        await self._follower.follow()
+        await self._client.follow()
 
     @method()
     @_answered
     async def Confirm(self) -> "u":
-        """Keep the trial; the number of its generation."""
-        return await self._follower.confirm(caller=await self._may("apply"))
+        """Keep the generation that is on trial, and return its number."""
+        return await self._client.confirm(caller=await self._may("apply"))
 
     @method()
     @_answered
     async def Rollback(self, number: "u") -> "s":
-        """Go back to generation ``number``; 0: the one before. JSON of the outcome."""
+        """Roll back to generation ``number`` (0: the one before). Return the JSON of the outcome."""
         caller = await self._may("apply")
-        return json.dumps(to_json(await self._follower.rollback(number, caller=caller)))
+        return json.dumps(to_json(await self._client.rollback(number, caller=caller)))
 
     @method()
     @_answered
     async def Hold(self, unit: "s", options: "a{sv}") -> "s":
-        """Leave a unit as it is; JSON of the hold. Options: ``unmask`` (b), without the mask of the documents."""
+        """Leave a unit alone. Return the JSON of the hold. Option: ``unmask`` (b), to remove the documents' mask."""
         await self._may("apply")
         wanted = {key: variant.value for key, variant in options.items()}
         if unknown := wanted.keys() - {"unmask"}:
-            raise Failure(f"{', '.join(sorted(unknown))}: no option of Hold")
-        return json.dumps(to_json(await self._follower.hold(unit, unmask=wanted.get("unmask", False))))
+            raise Failure(f"unknown option of Hold: {', '.join(sorted(unknown))}; known is unmask")
+        return json.dumps(to_json(await self._client.hold(unit, unmask=wanted.get("unmask", False))))
 
     @method()
     @_answered
     async def Unhold(self, unit: "s") -> "s":
-        """Give a unit back to the documents; JSON of the outcome, ``null`` if there was nothing to do."""
+        """Return a unit to the documents. Return the JSON of the outcome, ``null`` if there was nothing to do."""
         caller = await self._may("apply")
-        return json.dumps(to_json(await self._follower.unhold(unit, caller=caller)))
+        return json.dumps(to_json(await self._client.unhold(unit, caller=caller)))
 
     @dbus_property(access=PropertyAccess.READ)
     def Generation(self) -> "u":
-        """The number of the generation applied; 0: none."""
-        return self._follower.current.generation
+        """Return the number of the generation in force; 0: none."""
+        return self._status.current.generation
 
     @dbus_property(access=PropertyAccess.READ)
     def WantedGeneration(self) -> "u":
-        """The number of the generation compiled last."""
-        return self._follower.current.wanted_generation
+        """Return the number of the generation that was compiled last."""
+        return self._status.current.wanted_generation
 
     @dbus_property(access=PropertyAccess.READ)
-    def State(self) -> "s":
-        """See `status.AgentState`."""
-        return str(self._follower.current.state)
+    def AgentState(self) -> "s":
+        """Return the state, see `status.State`."""
+        return str(self._status.current.state)
 
     @dbus_property(access=PropertyAccess.READ)
     def SourceState(self) -> "a{sv}":
-        """See `status.SourceState`."""
-        source = to_json(self._follower.current.source)
+        """Return the fields of `status.SourceState`."""
+        source = to_json(self._status.current.source)
         return {key: Variant("b" if isinstance(value, bool) else "s", value) for key, value in source.items()}
 
     @dbus_property(access=PropertyAccess.READ)
     def Conditions(self) -> "a(sss)":
-        """Code, what, hint."""
-        return [[c.code, c.what, c.hint] for c in self._follower.current.conditions]
+        """Return code, text and hint of each condition."""
+        return [[c.code, c.what, c.hint] for c in self._status.current.conditions]
 
     @dbus_property(access=PropertyAccess.READ)
     def Drift(self) -> "a(ss)":
-        """Units that are not as wanted, and why."""
-        return [[unit.unit, unit.what] for unit in self._follower.current.units if not unit.ok]
+        """Return the units that are not as the documents want them, each with the reason."""
+        return [[unit.unit, unit.what] for unit in self._status.current.units if not unit.ok]
 
     @signal()
     def PlanStarted(self, plan: "s") -> "s":
-        """JSON of a plan that is about to be carried out."""
+        """Announce a plan that is about to be carried out, as JSON."""
         return plan
 
     @signal()
     def UnitConverged(self, unit: "s", ok: "b", what: "s") -> "sbs":
-        """One unit of the plan is done."""
+        """Announce the verdict on one unit of the plan."""
         return [unit, ok, what]
 
     @signal()
     def Converged(self, generation: "u") -> "u":
-        """Everything is as the documents want it."""
+        """Announce that everything is as the documents want it."""
         return generation
 
     @signal()
     def RolledBack(self, generation: "u", why: "s") -> "us":
-        """This generation failed, and the one before it is in force again."""
+        """Announce that this generation failed, and that the one before it is in force again."""
         return [generation, why]
 
     def planned(self, plan: Plan) -> None:
@@ -242,24 +241,24 @@ class Service(ServiceInterface):
             self.emit_properties_changed(changed)
 
 
-async def serve(connection: MessageBus, service: Service) -> None:
-    """Put the object on the bus and take its name. Raises `Unavailable` if another agent has it."""
+async def serve(connection: MessageBus, interface: AgentInterface) -> None:
+    """Export the interface and request the name on the bus. Raises `Unavailable` if another agent has it."""
 
     def remember(message: Message) -> None:
-        # dbus-next does not tell methods who calls; their tasks take this with them.
+        # dbus-next does not pass the sender to methods. Their tasks copy the context, and with it this variable.
         if message.message_type is MessageType.METHOD_CALL:
             _sender.set(message.sender or "")
 
-    asyncio.get_running_loop().set_exception_handler(_not_answers)
+    asyncio.get_running_loop().set_exception_handler(_ignore_sent_errors)
     connection.add_message_handler(remember)
-    connection.export(PATH, service)
-    reply = await connection.request_name(NAME, NameFlag.DO_NOT_QUEUE)
+    connection.export(OBJECT_PATH, interface)
+    reply = await connection.request_name(BUS_NAME, NameFlag.DO_NOT_QUEUE)
     if reply not in (RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER):
-        raise Unavailable(f"another agent has the name {NAME}")
+        raise Unavailable(f"another agent runs: it has the name {BUS_NAME} on the bus")
 
 
-def _not_answers(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """dbus-next raises an error once more after it has sent it to the caller; that is no error of ours."""
+def _ignore_sent_errors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Ignore an error that dbus-next raises again after it has sent it to the caller."""
     if not isinstance(context.get("exception"), DBusError):
         loop.default_exception_handler(context)
 

@@ -11,9 +11,12 @@ from pathlib import Path
 
 from ordain.agent.apply.parts import build_parts
 from ordain.agent.compile.worker import Worker
-from ordain.agent.daemon.dbus_service import Service, serve
+from ordain.agent.daemon.agent_client import AgentClient
+from ordain.agent.daemon.dbus_service import AgentInterface, serve
 from ordain.agent.daemon.follower import Follower
-from ordain.agent.daemon.settings_reload import Reconfigure, source_of
+from ordain.agent.daemon.in_process import InProcessClient
+from ordain.agent.daemon.settings_reload import SettingsReload
+from ordain.agent.daemon.source_reader import SourceReader, open_configured_source
 from ordain.agent.daemon.takeover import settled, take_over
 from ordain.agent.delivery.fleet.report import MachineReport, ReportWriter, make_report, source_lag_sec, this_boot
 from ordain.agent.errors import Failure, Unavailable
@@ -30,7 +33,7 @@ log = logging.getLogger("ordain.agent")
 
 
 def main() -> int:
-    """Run until SIGTERM; the services go on without us. Returns the exit status."""
+    """Run until SIGTERM, after which the services go on. Return the exit status."""
     parser = argparse.ArgumentParser(
         prog="ordain-agent", description="Follow the documents of this machine. Started by ordain-agent.service."
     )
@@ -51,61 +54,68 @@ async def _run(root: Path) -> int:
     systemd = await Systemd.open(bus)
     worker = Worker()
     parts = build_parts(systemd=systemd, executor=worker, root=root)
-    source = source_of(settings, root)
-    follower = Follower(parts=parts, source=source, settings=settings, problems=problems, dismiss=worker.dismiss)
-    reconfigure = Reconfigure(follower, systemd, root)
-    service = Service(follower, PolkitAuthority(bus))
-    parts.steps.listener = service
-    await serve(bus.connection, service)
+    reader = SourceReader(
+        source=open_configured_source(settings, root),
+        settings=settings,
+        root=root,
+        executor=worker,
+        store=parts.store,
+    )
+    follower = Follower(parts=parts, source=reader, settings_problems=problems, dismiss=worker.dismiss)
+    status = follower.status
+    settings_reload = SettingsReload(follower, systemd, root)
+    client = AgentClient(InProcessClient(parts=parts, source=reader, status=follower.status_reader), follower)
+    interface = AgentInterface(client, status, PolkitAuthority(bus))
+    parts.steps.listener = interface
+    await serve(bus.connection, interface)
     if await take_over(systemd, root, "agent"):
         log.info("took over: the services of this boot are being started")
-    notify("READY=1", f"STATUS={_line(follower.current)}")
-    follower.listen(lambda status: notify(f"STATUS={_line(status)}"))
-    reporter = ReportWriter(root, lambda: _report(follower))
-    follower.listen(lambda _: reporter.changed())
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGHUP, lambda: _reload(follower, reconfigure))
+    notify("READY=1", f"STATUS={_line(status.current)}")
+    status.listen(lambda current: notify(f"STATUS={_line(current)}"))
+    reports = ReportWriter(root, lambda: _report(root, status.current, reader))
+    status.listen(lambda _: reports.changed())
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: _reload(client, settings_reload))
     try:
         await run_until_first_ends(
-            wait_for_stop_signal(), _follow(follower, systemd), reconfigure.run(), _lost(bus), ping_watchdog()
+            wait_for_stop_signal(), _follow(follower, systemd), settings_reload.run(), _lost(bus), ping_watchdog()
         )
         return 0
     finally:
-        reconfigure.close()
+        settings_reload.close()
         bus.close()
 
 
 async def _follow(follower: Follower, systemd: Systemd) -> None:
-    """Plan nothing while the services of this boot are still being started."""
+    """Follow as soon as the services of this boot have been started."""
     await settled(systemd)
     await follower.run()
 
 
 async def _lost(bus: DbusNext) -> None:
-    """Without its bus an agent is nothing; PID 1 starts another."""
+    """Raise `Unavailable` when the bus is lost: the agent cannot work without it, and PID 1 starts another."""
     with contextlib.suppress(OSError, EOFError):
         await bus.connection.wait_for_disconnect()  # type: ignore[no-untyped-call]
-    raise Unavailable("the message bus is gone")
+    raise Unavailable("the connection to the message bus was lost")
 
 
-def _reload(follower: Follower, reconfigure: Reconfigure) -> None:
+def _reload(client: AgentClient, settings_reload: SettingsReload) -> None:
     notify("RELOADING=1")
-    reconfigure.reload()
-    task = asyncio.ensure_future(follower.refresh())
+    settings_reload.reload()
+    task = asyncio.ensure_future(client.refresh())
     task.add_done_callback(lambda _: notify("READY=1"))
 
 
-def _report(follower: Follower) -> MachineReport | None:
-    """What others are told; nothing before the first documents."""
-    if follower.facts is None:
+def _report(root: Path, status: Status, reader: SourceReader) -> MachineReport | None:
+    """Return what other machines are told, None before the first documents were read."""
+    if reader.facts is None:
         return None
     return make_report(
-        follower.current,
-        follower.facts,
-        labels=follower.labels,
-        release=follower.taken,
-        boot=this_boot(follower.parts.root),
-        lag=source_lag_sec(follower.current.source.since),
+        status,
+        reader.facts,
+        labels=reader.labels,
+        release=reader.release,
+        boot=this_boot(root),
+        lag=source_lag_sec(status.source.since),
     )
 
 

@@ -1,33 +1,31 @@
-"""The running agent as a `Client`, over D-Bus."""
+"""The client of a running agent, over D-Bus."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 from dbus_next.signature import Variant
 
-from ordain.agent.daemon.client import Documents
+from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH, Documents
 from ordain.agent.errors import BY_NAME, REFUSED
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Hold, Outcome, Plan
-from ordain.agent.status import Status
+from ordain.agent.status import Status, UnitExplanation
 from ordain.agent.system.bus import BusError, Signal
 from ordain.agent.system.bus_dbus_next import DbusNext
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused
 
-NAME = "org.ordain.Agent1"
-PATH = "/org/ordain/Agent1"
 APPLY_TIMEOUT_SEC = 3600.0
-"""The agent bounds an apply itself, by the timeouts of the units."""
+"""Longer than an apply takes: the agent limits that by the timeouts of the units."""
 CONFIRM_TIMEOUT_SEC = 25.0
 
 
-class Remote:
-    """A `Client` that asks org.ordain.Agent1."""
+class RemoteClient:
+    """A `Client` that asks the agent on the bus."""
 
     agent = True
 
@@ -36,7 +34,9 @@ class Remote:
 
     async def _call(self, member: str, signature: str = "", *body: Any, timeout_sec: float = APPLY_TIMEOUT_SEC) -> Any:
         try:
-            return await self._bus.call(NAME, PATH, NAME, member, signature, *body, timeout_sec=timeout_sec)
+            return await self._bus.call(
+                BUS_NAME, OBJECT_PATH, BUS_NAME, member, signature, *body, timeout_sec=timeout_sec
+            )
         except BusError as error:
             if error.error == REFUSED:
                 raise Refused(from_json(tuple[Problem, ...], json.loads(error.message))) from None
@@ -54,7 +54,7 @@ class Remote:
         return from_json(Outcome, json.loads(await self._call("Apply", "a(ss)a{sv}", _texts(documents), options)))
 
     async def confirm(self) -> int:
-        """See `Client.confirm`. An agent that does not answer confirms nothing."""
+        """See `Client.confirm`. The wait is short: an agent that does not answer confirms nothing."""
         return int(await self._call("Confirm", timeout_sec=CONFIRM_TIMEOUT_SEC))
 
     async def rollback(self, number: int = 0) -> Outcome:
@@ -65,10 +65,9 @@ class Remote:
         """See `Client.status`."""
         return from_json(Status, json.loads(await self._call("Status")))
 
-    async def explain(self, about: str) -> Mapping[str, Any]:
+    async def explain(self, about: str) -> UnitExplanation:
         """See `Client.explain`."""
-        found: dict[str, Any] = json.loads(await self._call("Explain", "s", about))
-        return found
+        return from_json(UnitExplanation, json.loads(await self._call("Explain", "s", about)))
 
     async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
         """See `Client.hold`."""
@@ -99,10 +98,10 @@ class Remote:
         changed = asyncio.Event()
         changed.set()
 
-        def hear(_signal: Signal) -> None:
+        def on_signal(_signal: Signal) -> None:
             changed.set()
 
-        await self._bus.listen(NAME, PATH, "org.freedesktop.DBus.Properties", "PropertiesChanged", hear)
+        await self._bus.listen(BUS_NAME, OBJECT_PATH, "org.freedesktop.DBus.Properties", "PropertiesChanged", on_signal)
         while True:
             await changed.wait()
             changed.clear()
@@ -110,7 +109,7 @@ class Remote:
 
 
 def _texts(documents: Documents | None) -> list[list[str]]:
-    """Documents as D-Bus has them. Raises `Refused` for bytes that are no text: D-Bus strings are UTF-8."""
+    """Return documents as D-Bus carries them. Raises `Refused` for bytes that are not UTF-8, as D-Bus strings are."""
     texts = []
     problems: list[Problem] = []
     for path, data in documents or ():
@@ -119,7 +118,7 @@ def _texts(documents: Documents | None) -> list[list[str]]:
         except UnicodeDecodeError:
             problems += read(path, data)[1]
         else:
-            # A D-Bus string cannot hold NUL, and neither can a document: let the agent say so.
+            # A D-Bus string cannot hold NUL. A document cannot hold either character, and the agent reports that.
             texts.append([path, text.replace("\0", "\x01")])
     if problems:
         raise Refused(problems)

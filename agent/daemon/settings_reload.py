@@ -1,10 +1,10 @@
-"""agent.yaml while the agent runs: a change of it is gone by, or refused and told of; effect.
+"""agent.yaml while the agent runs: a change takes effect immediately, or is refused and reported.
 
-    the file changes, SIGHUP ─▶ read ─▶ right ─▶ in force: the follower's settings and source, and what fetches
-                                   └──▶ wrong ─▶ conditions; what was in force stays
+    the file changes, SIGHUP ─▶ read ─▶ valid ─▶ in force: the follower's settings and source, ordain-source.service
+                                   └──▶ wrong ─▶ conditions; the previous text stays in force
 
-The text in force lies at `agent_yaml.IN_FORCE`, where all that ask what this machine is find it. An agent that crashed
-leaves it to the next; one that is stopped takes it along, so that what is started by hand reads the file itself.
+The text in force is at `agent_yaml.IN_FORCE`, where all programs that ask about this machine find it. An agent that
+crashed leaves it to the next one. An agent that is stopped removes it, so that the next start reads the file itself.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ import logging
 from pathlib import Path
 
 from ordain.agent.daemon.follower import RETRY_SEC, Follower
-from ordain.agent.daemon.source_unit import see_to
-from ordain.agent.delivery.protocol import Source
-from ordain.agent.delivery.source.boot_documents import with_boot_documents
+from ordain.agent.daemon.source_reader import open_configured_source
+from ordain.agent.daemon.source_unit import configure_source_unit
 from ordain.agent.delivery.source.directory_source import DirectorySource
-from ordain.agent.delivery.source.source_factory import open_source
 from ordain.agent.errors import Unavailable
-from ordain.agent.settings import Settings, settings_of, unreadable, why_not
+from ordain.agent.settings import settings_of, unreadable, why_not
 from ordain.agent.state.boot_trust import record_trust
 from ordain.agent.system import atomic_files
 from ordain.agent.system.systemd1 import Systemd
@@ -31,55 +29,53 @@ from ordain.transforms.machine.agent_yaml import IN_FORCE, PATH, in_force
 log = logging.getLogger(__name__)
 
 
-def source_of(settings: Settings, root: Path) -> Source:
-    """The source that ``settings`` name, and what came with the boot."""
-    return with_boot_documents(open_source(settings.source, root), root, settings.trust)
+class SettingsReload:
+    """Has ``follower`` use the settings in agent.yaml of the machine ``root``, also when the file changes.
 
-
-class Reconfigure:
-    """Has ``follower`` go by what agent.yaml of the machine ``root`` says, also when that changes."""
+    It runs beside the loop of the follower: a change must not wait until an apply has ended.
+    """
 
     def __init__(self, follower: Follower, systemd: Systemd, root: Path) -> None:
         self._follower = follower
         self._systemd = systemd
         self._root = root
-        self._asked = asyncio.Event()
-        self._now: bytes | None = None
+        self._configure_again = asyncio.Event()
+        self._in_force: bytes | None = None
         with contextlib.suppress(OSError):
-            self._now = in_force(root)
-            self._keep()
+            self._in_force = in_force(root)
+            self._publish()
             self._record_trust(rootfs.read(root, PATH))
 
     def reload(self) -> None:
-        """Read the file now, and see to what fetches: a credential may have come."""
+        """Read the file now, and configure ordain-source.service again: there may be a new credential."""
         self._read()
-        self._asked.set()
+        self._configure_again.set()
 
     async def run(self) -> None:
-        """Go by the file for ever."""
+        """Follow the file for ever."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._watch())
             while True:
-                self._asked.clear()
-                fetching = tasks.create_task(self._fetch())
-                await self._asked.wait()
-                fetching.cancel()
+                self._configure_again.clear()
+                configuring = tasks.create_task(self._configure_source_unit())
+                await self._configure_again.wait()
+                configuring.cancel()
 
     def close(self) -> None:
-        """Leave the file to others."""
+        """Leave the file to other programs."""
         with contextlib.suppress(OSError):
             (self._root / IN_FORCE).unlink(missing_ok=True)
 
     async def _watch(self) -> None:
         async for _ in DirectorySource(Path("/", PATH).parent, self._root).changes():
             if self._read():
-                self._asked.set()
+                self._configure_again.set()
 
     def _read(self) -> bool:
-        """Read the file; whether something else is in force now."""
+        """Read the file, and return whether other settings are in force now."""
         try:
             written = rootfs.read(self._root, PATH)
-            refused = why_not(written, self._now, self._root)
+            refused = why_not(written, self._in_force, self._root)
         except OSError as error:
             refused = (unreadable(error),)
         else:
@@ -87,24 +83,24 @@ class Reconfigure:
         if refused:
             for problem in refused:
                 log.error("%s", problem)
-            self._follower.tell(refused)
+            self._follower.show_settings_problems(refused)
             return False
         settings, problems = settings_of(written, self._root)
-        self._now = written
-        changed = settings != self._follower.settings
+        self._in_force = written
+        changed = settings != self._follower.source.settings
         if changed:
-            # Before it is in force for others: see `Local.believe`.
-            self._follower.adopt(settings, source_of(settings, self._root))
+            # The follower has to know first: see `SourceReader.check_removals`.
+            self._follower.adopt(settings, open_configured_source(settings, self._root))
             log.info("/%s: other settings; the source is %s", PATH, settings.source.location or "none")
-        self._keep()
-        self._follower.tell(problems)
+        self._publish()
+        self._follower.show_settings_problems(problems)
         return changed
 
-    def _keep(self) -> None:
-        """Have all that ask find the text in force."""
+    def _publish(self) -> None:
+        """Write the text in force to the place where other programs find it."""
         try:
             atomic_files.make_folder((self._root / IN_FORCE).parent)
-            atomic_files.replace(self._root / IN_FORCE, self._now or b"")
+            atomic_files.replace(self._root / IN_FORCE, self._in_force or b"")
         except OSError as error:
             log.error("%s", atomic_files.describe_error(error, self._root / IN_FORCE))
 
@@ -112,11 +108,11 @@ class Reconfigure:
         """Tell the generator how the next boot will understand the file, which may not be the text in force now."""
         record_trust(self._root, settings_of(written, self._root)[0].trust, written)
 
-    async def _fetch(self) -> None:
-        """See that the documents are fetched; that the fetching goes on is PID 1's to see."""
+    async def _configure_source_unit(self) -> None:
+        """Start, restart or stop ordain-source.service. From then on PID 1 keeps it running."""
         while True:
             try:
-                return await see_to(self._systemd, self._root, self._follower.settings.source)
+                return await configure_source_unit(self._systemd, self._root, self._follower.source.settings.source)
             except (Unavailable, OSError) as failure:
                 log.warning("%s; trying again", failure)
                 await asyncio.sleep(RETRY_SEC)

@@ -1,10 +1,10 @@
-"""on-source-loss: stop what may run only so long without its source, and start it again once that is back; effect.
+"""`on-source-loss`: stops units that may run without the source only for some time, and starts them again after it.
 
-    lost since ─due▶ units ─▶ stop, written down ─source is back▶ start what was stopped
+    lost since ─due▶ units ─▶ record, stop ─source is back▶ start the stopped units
 
-Only a source that cannot be reached is lost. What is empty, refuses us or makes no sense answers, and an
-ordain-source.service that does not run says nothing. Time counts from when the agent first saw the loss in this boot,
-by a clock that nobody sets, and goes on when the agent is restarted.
+Only a source that cannot be reached is lost. A source that is empty, denies access or sends nonsense does answer, and
+an ordain-source.service that does not run reports nothing. The time counts from the moment when the agent first saw the
+loss in this boot, by a clock that cannot be set, and goes on when the agent is restarted.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ordain.agent.apply.engine import Engine
+from ordain.agent.daemon.source_reader import SourceReader
 from ordain.agent.delivery.protocol import SourceFault, SourceHealth
 from ordain.agent.delivery.source.handover_source import UNIT
 from ordain.agent.model import to_json
@@ -26,17 +27,23 @@ from ordain.transforms.model import Member
 
 
 class SourceLoss:
-    """Minds the loss of one machine's source; `tick` whenever its health may have changed, or time has passed."""
+    """A `Minder` of the health of one machine's ``source``."""
 
-    def __init__(self, *, systemd: Systemd, root: Path, store: Store, engine: Engine) -> None:
+    def __init__(self, *, systemd: Systemd, root: Path, store: Store, engine: Engine, source: SourceReader) -> None:
         self._systemd = systemd
         self._root = root
         self._store = store
         self._engine = engine
+        self._source = source
         self._fresh = True
 
-    async def tick(self, health: SourceHealth | None) -> float | None:
-        """Do what is due; the seconds until more will be, None for never. Raises `Busy`, `Unavailable`, OSError."""
+    async def tick(self, now: float) -> float | None:
+        """Stop units whose time is over, or start them again, see `Minder.tick`."""
+        left_sec = await self._mind(self._source.health)
+        return None if left_sec is None else now + left_sec
+
+    async def _mind(self, health: SourceHealth | None) -> float | None:
+        """Do what is due, and return the seconds until more will be; None: never."""
         loss = read_source_loss(self._root)
         timed = [member for member in self._store.applied().members if member.stop_after_usec]
         if (not timed and not loss.stopped) or health is None:
@@ -51,11 +58,11 @@ class SourceLoss:
         if health.code != SourceFault.UNREACHABLE or states[UNIT].active_state != "active":
             return None
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        # The later of the two: who talks to the network cannot make it earlier than it was seen.
+        # The later of the two: the process that talks to the network cannot claim an earlier loss than we saw.
         since = max(loss.since or now, health.since if health.since <= now else 0.0)
         units, left_sec = due(timed, now - since)
         running = {unit for unit, state in states.items() if state.running}
-        # An agent that was killed may have written down what it had not stopped yet.
+        # An agent that was killed may have recorded units that it had not stopped yet.
         overdue = (units if self._fresh else units - set(loss.stopped)) & running
         self._fresh = False
         loss = SourceLossRecord(since=since, stopped=tuple(sorted({*loss.stopped, *overdue})))
@@ -69,7 +76,7 @@ class SourceLoss:
 
 
 def due(members: Iterable[Member], lost_sec: float) -> tuple[set[str], float | None]:
-    """The units whose time is over after so long, and the seconds until that of the next is."""
+    """Return the units whose time is over after ``lost_sec``, and the seconds until the next one's is."""
     ends = {member.unit: member.stop_after_usec / 1_000_000 for member in members}
     later = [end - lost_sec for end in ends.values() if end > lost_sec]
     return {unit for unit, end in ends.items() if end <= lost_sec}, min(later, default=None)

@@ -1,7 +1,8 @@
-"""The agent's hand on ordain-source.service: it runs with the settings of agent.yaml, or not at all; effect.
+"""Runs ordain-source.service with the settings of agent.yaml, or stops it if the source is not remote.
 
-The names of credentials are configuration, and ImportCredential= came with systemd 254. So the agent writes a drop-in
-into `FOLDER`, where a link that is part of the package makes PID 1 look; it holds names and places, never a secret.
+The names of credentials are configuration, and ImportCredential= exists only since systemd 254. So the agent writes a
+drop-in into `FOLDER`, where PID 1 finds it by a link that is part of the package. It holds names and paths, never a
+secret.
 """
 
 from __future__ import annotations
@@ -24,34 +25,33 @@ ENCRYPTED = ("etc/credstore.encrypted", "run/credstore.encrypted", "usr/lib/cred
 STOP_SEC = 15.0
 
 
-async def see_to(systemd: Systemd, root: Path, settings: SourceSettings) -> None:
-    """Have `UNIT` run with ``settings``, or stop. Raises `Unavailable` and OSError."""
+async def configure_source_unit(systemd: Systemd, root: Path, settings: SourceSettings) -> None:
+    """Have `UNIT` run with ``settings``, or stop it. Raises `Unavailable` and OSError."""
     state = (await systemd.list_units([UNIT]))[UNIT]
     if not settings.remote:
         if state.running:
             await systemd.wait(await systemd.queue(Verb.STOP, UNIT), STOP_SEC)
         return
-    changed = _place(root, "".join(drop_in(root, settings)))
+    changed = _write_drop_in(root, "".join(drop_in(root, settings)))
     if changed:
         await systemd.reload()
-    if not state.running or changed or not _works(root, settings):
+    if not state.running or changed or not _is_connected(root, settings):
         await systemd.restart(UNIT)
 
 
 def drop_in(root: Path, settings: SourceSettings) -> Iterator[str]:
-    """The lines that have PID 1 hand the credentials over; it searches for those in plain text itself."""
+    """Yield the lines that give the credentials to the service. PID 1 searches for those in plain text itself."""
     if settings.credentials:
-        yield "# Made by ordain-agent of /etc/ordain/agent.yaml.\n[Service]\n"
+        yield "# Made by ordain-agent from /etc/ordain/agent.yaml.\n[Service]\n"
     for name in settings.credentials:
-        place = next((f"/{folder}/{name}" for folder in ENCRYPTED if rootfs.exists(root, f"{folder}/{name}")), "")
-        yield f"LoadCredentialEncrypted={name}:{place}\n" if place else f"LoadCredential={name}\n"
+        path = next((f"/{folder}/{name}" for folder in ENCRYPTED if rootfs.exists(root, f"{folder}/{name}")), "")
+        yield f"LoadCredentialEncrypted={name}:{path}\n" if path else f"LoadCredential={name}\n"
 
 
-def _place(root: Path, text: str) -> bool:
-    """Have the drop-in hold ``text``; whether that changed anything."""
+def _write_drop_in(root: Path, text: str) -> bool:
+    """Write the drop-in, or remove it if ``text`` is empty. Return whether that changed anything."""
     path = root / FOLDER / DROP_IN
-    now = path.read_text() if path.exists() else ""
-    if now == text:
+    if text == (path.read_text() if path.exists() else ""):
         return False
     if text:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -61,10 +61,10 @@ def _place(root: Path, text: str) -> bool:
     return True
 
 
-def _works(root: Path, settings: SourceSettings) -> bool:
-    """Whether `UNIT` has ``settings`` and is connected; else a credential may have come, which takes a restart."""
+def _is_connected(root: Path, settings: SourceSettings) -> bool:
+    """Return whether `UNIT` has ``settings`` and is connected. If not, a restart may give it a new credential."""
     try:
-        found = read_handover(root / HANDOVER / NAME)
+        handover = read_handover(root / HANDOVER / NAME)
     except SourceError:
         return False
-    return found.settings == settings.digest and found.health is not None and found.health.connected
+    return handover.settings == settings.digest and handover.health is not None and handover.health.connected

@@ -1,4 +1,4 @@
-"""The changes of the source in force, which may become another meanwhile; effect."""
+"""Watches the source that is in force, which may be replaced by another one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ordain.agent.delivery.protocol import Source
 
 
-class Hearing:
+class SourceWatch:
     """Calls ``changed`` whenever the documents of the source may have changed."""
 
     def __init__(self, changed: Callable[[], None]) -> None:
@@ -16,18 +16,18 @@ class Hearing:
         self._task: asyncio.Task[None] | None = None
 
     async def run(self, source: Callable[[], Source]) -> None:
-        """Hear for ever of what ``source`` returns, asked again after `switch`."""
+        """Watch what ``source`` returns, for ever; it is called again after `switch`."""
         while True:
-            self._task = asyncio.create_task(self._hear(source()))
+            self._task = asyncio.create_task(self._watch(source()))
             await asyncio.wait([self._task])
             if not self._task.cancelled():
                 return self._task.result()
 
     def switch(self) -> None:
-        """It is another source now."""
+        """Watch another source from now on."""
         if self._task:
             self._task.cancel()
 
-    async def _hear(self, source: Source) -> None:
+    async def _watch(self, source: Source) -> None:
         async for _ in source.changes():
             self._changed()

@@ -1,7 +1,7 @@
-"""Once per boot, whoever comes first starts the services: this agent, an earlier one, or the fallback.
+"""The takeover: in each boot one program starts the services, either an agent or ordain-fallback.service.
 
-The record is claimed before the start and says ``started`` after it, so that two who come at the same time
-start once, and one who dies in between leaves something to finish.
+A program claims the record before it starts them, and writes ``started`` afterwards. So two programs that come at the
+same time start them once, and the next agent finishes the work of one that was killed in between.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ CLAIMED = "claimed"
 STARTED = "started"
 POLL_SEC = 0.1
 SETTLE_SEC = 120.0
-"""How long members may take to start before documents are applied all the same."""
+"""The time that members have to start before documents are applied nevertheless."""
 
 
 def read_record(root: Path) -> tuple[str, str]:
-    """Who took over in this boot and how far that got; empty texts if nobody has."""
+    """Return who took over in this boot, and `CLAIMED` or `STARTED`; two empty texts if nobody has."""
     try:
         who, _, step = (root / RECORD).read_text().strip().partition(" ")
     except FileNotFoundError:
@@ -32,9 +32,9 @@ def read_record(root: Path) -> tuple[str, str]:
 
 
 async def take_over(systemd: Systemd, root: Path, who: str) -> bool:
-    """Queue the start of `TARGET`, unless someone has; returns whether it was us.
+    """Queue the start of `TARGET` unless somebody else has. Return whether this call did. Raises `Unavailable`.
 
-    Nobody waits for it here: a member After=multi-user.target would wait for us. Raises `Unavailable`.
+    It does not wait for the start: a member After=multi-user.target would wait for the agent.
     """
     path = root / RECORD
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ async def _begun(systemd: Systemd) -> bool:
 
 
 async def settled(systemd: Systemd) -> None:
-    """Wait until the start of the target is over, however it ended; for at most `SETTLE_SEC`."""
+    """Wait until the start of the target has ended, well or not, for at most `SETTLE_SEC`."""
     for _ in range(int(SETTLE_SEC / POLL_SEC)):
         if not await systemd.has_job(TARGET):
             return

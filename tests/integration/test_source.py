@@ -311,10 +311,10 @@ def test_agent_yaml_changes_apply_immediately_and_a_file_with_an_error_is_ignore
         (
             "labels: {role: db}\nsource: {path: /srv/b}\ntrust: al\n",
             "3:8",
-            "trust: wants one of local, required, open",
+            "trust: expected one of local, required, open",
             "required",
         ),
-        ("labels: web\n", "1:9", "labels: wants a map", "local"),
+        ("labels: web\n", "1:9", "labels: expected a map", "local"),
         ("# labels: {role: web}\n", "", "was emptied; its previous settings stay in force", "local"),
         (None, "", "was deleted; its previous settings stay in force", ""),
     ):

@@ -3,7 +3,7 @@
     SETTINGS ─▶ the JSON Schema (`ordainctl schema agent`), the manual page (`agent_reference`), the reader
                 (`machine.agent_yaml`)
 
-The file is no document: it has no ``kind``, is never merged, and holds no templates. An absent key has its default.
+The file is not a document: it has no ``kind``, is never merged, and holds no templates. An absent key has its default.
 """
 
 from __future__ import annotations

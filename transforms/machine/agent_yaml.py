@@ -102,7 +102,7 @@ def _left_out(problem: Problem) -> str:
 
 
 def _sound(node: Node, wrong: Set[str], pointer: str = "") -> Node:
-    """Return ``node`` without all that stands at one of the pointers ``wrong``; a wrong file is an empty map."""
+    """Return ``node`` without the values at the pointers ``wrong``; a wrong file becomes an empty map."""
     if not pointer and ("" in wrong or not isinstance(node.value, Mapping)):
         return replace(node, value={})
     if isinstance(node.value, Mapping):

@@ -1,4 +1,4 @@
-"""How long what may run only with its source runs without it."""
+"""Units with `on-source-loss: stop-after`: the time until they stop, and the plan that stops them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def member(name: str, stop_after_usec: int = 0) -> Member:
     ("lost_sec", "units", "left_sec"),
     [(0, set(), 3600), (3599, set(), 1), (3600, {"a.service"}, 3600), (9999, {"a.service", "b.service"}, None)],
 )
-def test_what_is_due_and_when_more_is(lost_sec: float, units: set[str], left_sec: float | None) -> None:
+def test_units_are_due_in_the_order_of_their_times(lost_sec: float, units: set[str], left_sec: float | None) -> None:
     assert due([member("a", HOUR), member("b", 2 * HOUR)], lost_sec) == (units, left_sec)
 
 
@@ -41,7 +41,7 @@ def test_what_is_due_and_when_more_is(lost_sec: float, units: set[str], left_sec
         ("inactive", Observed(lost=frozenset(["a.service"]), released=frozenset(["a.service"])), Verb.START, None),
     ],
 )
-def test_it_stops_once_stays_stopped_and_comes_back(
+def test_a_unit_stops_once_stays_stopped_and_starts_again(
     active: str, observed: Observed, verb: Verb | None, why: NoteReason | None
 ) -> None:
     now = Generation(

@@ -1,0 +1,109 @@
+"""The `Client` that a running agent serves: requests are carried out in its process, and its follower learns of them.
+
+D-Bus ──▶ AgentClient ──▶ InProcessClient ──▶ engine
+               └──request, record──▶ Follower
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from ordain.agent.daemon.client import Documents
+from ordain.agent.daemon.follower import Follower
+from ordain.agent.daemon.in_process import InProcessClient
+from ordain.agent.daemon.minder import REAPPLY, Work
+from ordain.agent.model import Hold, Outcome, Plan
+from ordain.agent.status import Status, UnitExplanation
+
+
+class AgentClient:
+    """The requests of administrators to the agent. ``caller`` is the process that asks."""
+
+    agent = True
+
+    def __init__(self, client: InProcessClient, follower: Follower) -> None:
+        self._client = client
+        self._follower = follower
+        self._status = follower.status
+
+    async def plan(self, documents: Documents | None = None, *, caller: int = 0) -> Plan:
+        """See `Client.plan`."""
+        try:
+            return await self._client.plan(documents, caller=caller)
+        finally:
+            self._follower.used()
+
+    async def apply(
+        self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0, caller: int = 0
+    ) -> Outcome:
+        """See `Client.apply`."""
+        with self._follower.applying():
+            outcome = await self._client.apply(documents, once=once, confirm_sec=confirm_sec, caller=caller)
+        self._follower.record(outcome)
+        self._follower.request(Work.LOOK)
+        return outcome
+
+    async def confirm(self, *, caller: int = 0) -> int:
+        """See `Client.confirm`. Documents that came during the trial are applied now."""
+        number = await self._client.confirm(caller=caller)
+        self._follower.request(Work.READ)
+        return number
+
+    async def rollback(self, number: int = 0, *, caller: int = 0) -> Outcome:
+        """See `Client.rollback`."""
+        with self._follower.applying():
+            outcome = await self._client.rollback(number, caller=caller)
+        self._follower.record(outcome)
+        self._follower.request(Work.READ)
+        return outcome
+
+    async def status(self) -> Status:
+        """See `Client.status`. It is published as well, so that the properties on the bus agree with it."""
+        return await self._status.refresh()
+
+    async def explain(self, about: str) -> UnitExplanation:
+        """See `Client.explain`."""
+        return await self._client.explain(about)
+
+    async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
+        """See `Client.hold`."""
+        hold = await self._client.hold(unit, unmask=unmask)
+        self._follower.request(Work.LOOK)
+        return hold
+
+    async def unhold(self, unit: str, *, caller: int = 0) -> Outcome | None:
+        """See `Client.unhold`. Documents that came during the hold, or that it blocked, are applied now."""
+        outcome = await self._client.unhold(unit, caller=caller)
+        self._follower.request(REAPPLY)
+        return outcome
+
+    async def refresh(self) -> None:
+        """See `Client.refresh`."""
+        self._follower.request(REAPPLY)
+
+    async def pause(self) -> None:
+        """See `Client.pause`."""
+        await self._client.pause()
+        await self._status.refresh()
+
+    async def resume(self) -> None:
+        """See `Client.resume`."""
+        await self._client.resume()
+        self._follower.request(REAPPLY)
+
+    async def follow(self) -> None:
+        """See `Client.follow`."""
+        await self._client.follow()
+        self._follower.request(REAPPLY)
+
+    async def watch(self) -> AsyncIterator[Status]:
+        """See `Client.watch`."""
+        queue: asyncio.Queue[Status] = asyncio.Queue()
+        end = self._status.listen(queue.put_nowait)
+        try:
+            yield self._status.current
+            while True:
+                yield await queue.get()
+        finally:
+            end()

@@ -1,0 +1,140 @@
+"""Reads the documents of the source that is in force, and keeps what is known about that source.
+
+    Source ─read─▶ Snapshot ─admit (trust, releases)─▶ documents
+                       └──▶ state, health, facts, labels, release: for the status and the report
+
+Losing or emptying the source stops nothing (docs/design/contract.md, rule 2): both are reported as `Unavailable`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ordain.agent.compile.executor import ADMIT, Executor
+from ordain.agent.delivery.protocol import ReleaseReference, Snapshot, Source, SourceError, SourceFault, SourceHealth
+from ordain.agent.delivery.source.boot_documents import with_boot_documents
+from ordain.agent.delivery.source.source_factory import open_source
+from ordain.agent.errors import Busy, Unavailable
+from ordain.agent.model import Generation, RawDocument
+from ordain.agent.plan.removal_limit import check_removals
+from ordain.agent.settings import Settings
+from ordain.agent.state.applied_source import read_applied_source, write_applied_source
+from ordain.agent.state.store import Store
+from ordain.agent.status import SourceState
+from ordain.transforms.catalog.machine_catalog import local_transforms
+from ordain.transforms.machine.facts import read_facts
+from ordain.transforms.model import Facts
+
+
+def open_configured_source(settings: Settings, root: Path) -> Source:
+    """Return the source that ``settings`` name, with the documents that came with the boot of ``root``."""
+    return with_boot_documents(open_source(settings.source, root), root, settings.trust)
+
+
+class SourceReader:
+    """The source of one machine.
+
+    ``state`` is for the status. ``health`` is None while nobody knows if the source can be reached. ``facts``,
+    ``labels`` and ``release`` belong to the documents that were read last.
+    """
+
+    def __init__(self, *, source: Source, settings: Settings, root: Path, executor: Executor, store: Store) -> None:
+        self.source = source
+        self.settings = settings
+        self.state = SourceState(type=source.type, location=source.location)
+        self.health: SourceHealth | None = None
+        self.facts: Facts | None = None
+        self.labels: Mapping[str, tuple[str, ...]] = {}
+        self.release = ReleaseReference()
+        self._root = root
+        self._executor = executor
+        self._store = store
+        self._admitted_digest = b""
+        self._read_source = source
+        self._may_remove_all = False
+
+    def adopt(self, settings: Settings, source: Source) -> None:
+        """Use other settings, and read ``source``, from now on."""
+        self.settings, self.source = settings, source
+        self.state = SourceState(type=source.type, location=source.location)
+
+    async def read(self) -> Sequence[RawDocument]:
+        """Return the documents that this machine accepts from the source.
+
+        Raises `Unavailable` if it cannot be read, and if it is empty although a generation with members is in force.
+        """
+        source = self.source
+        try:
+            self.health = None
+            snapshot = await source.read()
+            # A directory is never lost; units that were stopped for the loss of another source start again.
+            self.health = SourceHealth(connected=True) if source.type == "directory" else snapshot.health
+            # All three are set together with the state below: others wait until this release is applied.
+            snapshot, self.release, self.labels = await asyncio.to_thread(self._admit, snapshot)
+            if source is not self.source:  # agent.yaml has changed while the source was read
+                return await self.read()
+            if not snapshot.texts and self._store.applied().members:
+                raise SourceError(f"{self.source.location} holds no documents", code=SourceFault.EMPTY)
+        except SourceError as error:
+            if source is not self.source:
+                return await self.read()
+            self._set_state(problem=f"{error}; what was applied stays", code=error.code, hint=error.hint)
+            raise Unavailable(self.state.problem) from None
+        self._may_remove_all = snapshot.own or snapshot.removals_intended
+        self._read_source = source
+        health = snapshot.health
+        if health is None or health.connected:
+            self._set_state(connected=True, revision=snapshot.revision)
+        else:
+            lost_sec = time.clock_gettime(time.CLOCK_BOOTTIME) - health.since
+            self._set_state(
+                revision=snapshot.revision,
+                problem=f"{health.what}; what was fetched last stays",
+                code=health.code,
+                hint=health.hint,
+                since=(datetime.now(UTC) - timedelta(seconds=lost_sec)).isoformat(timespec="seconds"),
+            )
+        return snapshot.texts
+
+    async def read_revision(self) -> str:
+        """Read the source, and return its revision; "" if it cannot be read, which stands for its next revision."""
+        with contextlib.suppress(Unavailable):
+            await self.read()
+        return self.state.revision
+
+    def check_removals(self, old: Generation, new: Generation) -> None:
+        """Raise `RemovalLimitExceeded` if the source removes more than it may without an order (`removal_limit`).
+
+        Raises `Busy` for documents that were read before agent.yaml changed: the labels may be the new ones already.
+        """
+        if self._read_source is not self.source:
+            raise Busy("agent.yaml has changed meanwhile")
+        if not self._may_remove_all and read_applied_source(self._root) == self.source.location:
+            check_removals(old, new, self.settings.max_removal)
+        write_applied_source(self._root, self.source.location)
+
+    def _admit(self, snapshot: Snapshot) -> tuple[Snapshot, ReleaseReference, Mapping[str, tuple[str, ...]]]:
+        """Return the documents that this machine accepts, see `admit_snapshot`.
+
+        Unsigned documents that are the same as before are not examined again.
+        """
+        trust = self.settings.trust
+        self.facts = read_facts(self._root)
+        inputs = repr((snapshot.texts, snapshot.own, trust, self.facts, local_transforms(self._root)))
+        digest = hashlib.sha256(inputs.encode("utf-8", "surrogateescape")).digest()
+        if digest == self._admitted_digest:
+            return snapshot, self.release, self.labels
+        admitted, release, labels = self._executor(ADMIT, self._root, trust, snapshot)
+        self._admitted_digest = b"" if release.number else digest
+        return admitted, release, labels
+
+    def _set_state(self, **fields: Any) -> None:
+        source = self.source
+        self.state = SourceState(type=source.type, location=source.location, release=self.release.title, **fields)

@@ -1,0 +1,156 @@
+"""Reads the status of the machine: the units, and what the administrator should know.
+
+PID 1, files of the state, SourceReader, the agent's own view ──read──▶ Status
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from ordain.agent.apply.admin_overrides import administrator_files
+from ordain.agent.apply.observe import look
+from ordain.agent.apply.parts import ApplyParts
+from ordain.agent.apply.rollback import decision_conditions
+from ordain.agent.daemon.source_reader import SourceReader
+from ordain.agent.daemon.takeover import read_record as read_takeover
+from ordain.agent.model import Generation, Observed, Outcome
+from ordain.agent.plan.unit_status import reboots, unit_statuses
+from ordain.agent.state.boot_record import placed_hash, read_boot_record
+from ordain.agent.state.holds import UnreadableHolds
+from ordain.agent.state.source_loss_record import read_source_loss
+from ordain.agent.status import AgentState, Status, StatusCondition, UnitStatus
+from ordain.transforms.errors import Problem
+
+ATTEMPTS = 3
+"""Observations of the machine until one is not disturbed by the end of an apply."""
+
+
+class AgentPhase(Enum):
+    """A phase of the agent's work."""
+
+    STARTING = auto()
+    APPLYING = auto()
+    FOLLOWING = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentView:
+    """The part of the status that only a running agent knows.
+
+    ``wanted`` is the outcome of the last apply in short (`outcome.summary`): its verdicts are those that were not ok.
+    ``incomplete``: the last apply or a task between two applies left something undone.
+    """
+
+    phase: AgentPhase
+    wanted: Outcome | None = None
+    incomplete: bool = False
+    conditions: tuple[StatusCondition, ...] = ()
+
+
+class StatusReader:
+    """Reads the status of one machine. ``view`` is the view of the agent; None: no agent runs.
+
+    ``settings_problems`` are what is wrong with agent.yaml. ``caller`` is the process that asks, see `InProcessClient`.
+    """
+
+    def __init__(
+        self,
+        *,
+        parts: ApplyParts,
+        source: SourceReader,
+        settings_problems: tuple[Problem, ...] = (),
+        view: Callable[[], AgentView] | None = None,
+        caller: int = 0,
+    ) -> None:
+        self.settings_problems = settings_problems
+        self._parts = parts
+        self._source = source
+        self._view = view
+        self._caller = caller
+
+    async def read(self) -> Status:
+        """Return the status. If an apply ends meanwhile, observe again: units and state would be of two generations."""
+        for _ in range(ATTEMPTS):
+            before = placed_hash(self._parts.root)
+            status = await self._observe()
+            if placed_hash(self._parts.root) == before:
+                break
+        return status
+
+    async def _observe(self) -> Status:
+        parts = self._parts
+        generation = await asyncio.to_thread(parts.observer.with_kept_out, parts.store.applied())
+        names = [member.unit for member in generation.members]
+        observed = await look(parts.systemd, names)
+        ended = [
+            state.name
+            for state in observed.units.values()
+            if state.name.endswith(".service") and state.active_state == "inactive" and state.invocation_id
+        ]
+        oneshots = [name for name in ended if await parts.systemd.property(name, "Type") == "oneshot"]
+        observed, hold_conditions = await self._with_obstacles(observed, generation)
+        edited = administrator_files(parts.root, names)
+        unread = {unit for unit, paths in edited.items() if await parts.systemd.unread(unit, paths)}
+        units = unit_statuses(generation, observed, oneshots, edited, unread)
+        # The view comes last: what the agent did meanwhile is in it.
+        view = self._view() if self._view else None
+        latest = parts.decisions.rejected or generation
+        if view and view.wanted and not view.wanted.rejected:
+            wanted_generation, wanted_hash = view.wanted.generation, view.wanted.hash
+        else:
+            wanted_generation, wanted_hash = latest.number, latest.hash
+        return Status(
+            state=self._state(units, view),
+            agent=view is not None,
+            generation=generation.number,
+            hash=generation.hash,
+            wanted_generation=wanted_generation,
+            wanted_hash=wanted_hash,
+            source=self._source.state,
+            conditions=(*self._conditions(), *(view.conditions if view else ()), *hold_conditions, *reboots(units)),
+            units=units,
+            drift=tuple(unit.unit for unit in units if not unit.ok),
+            taken_over_by=read_takeover(parts.root)[0],
+        )
+
+    async def _with_obstacles(
+        self, observed: Observed, generation: Generation
+    ) -> tuple[Observed, tuple[StatusCondition, ...]]:
+        try:
+            return await self._parts.observer.with_obstacles(observed, generation, caller=self._caller), ()
+        except UnreadableHolds as failure:
+            return observed, (StatusCondition(code="BadHolds", what=str(failure)),)
+
+    def _state(self, units: tuple[UnitStatus, ...], view: AgentView | None) -> AgentState:
+        """Return the state; the first row that holds decides."""
+        failed = any(unit.active_state == "failed" for unit in units)
+        well = {unit.unit for unit in units if unit.ok}
+        wanted = view.wanted.verdicts if view and view.wanted else ()
+        undone = any(verdict.unit not in well for verdict in wanted)
+        rows = (
+            (view is not None and view.phase is AgentPhase.APPLYING, AgentState.APPLYING),
+            (view is not None and view.phase is AgentPhase.STARTING, AgentState.STARTING),
+            (self._parts.trials.pending(), AgentState.TRIAL),
+            (self._parts.decisions.paused, AgentState.PAUSED),
+            (self._parts.decisions.rejected, AgentState.ROLLED_BACK),
+            (failed or undone or (view is not None and view.incomplete), AgentState.DEGRADED),
+        )
+        return next((state for holds, state in rows if holds), AgentState.CONVERGED)
+
+    def _conditions(self) -> tuple[StatusCondition, ...]:
+        """Return what an administrator should know, apart from units and the agent's own view."""
+        parts, source = self._parts, self._source.state
+        conditions = list(map(StatusCondition.of, self.settings_problems))
+        if source.code:
+            conditions.append(StatusCondition(code=source.code, what=source.problem, hint=source.hint))
+        notes = read_boot_record(parts.root).get("note", ())
+        conditions += [StatusCondition(code="BootChoice", what=note) for note in notes]
+        if stopped := read_source_loss(parts.root).stopped:
+            what = f"{', '.join(stopped)}: stopped, because the source cannot be reached (on-source-loss)"
+            hint = "they start when it can be reached again"
+            conditions.append(StatusCondition(code="SourceLost", what=what, hint=hint))
+        decided = decision_conditions(parts.trials, parts.decisions)
+        return (*conditions, *parts.writer.conditions, *decided, *parts.repair.conditions)

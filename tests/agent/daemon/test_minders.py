@@ -1,0 +1,188 @@
+"""The minders that need no machine: enforced drift, the verdict of the boot, and what is released when idle."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ordain.agent.daemon import idle_release
+from ordain.agent.daemon.boot_verdict import CHECK_SEC, COMPLETE, GOOD, BootVerdict
+from ordain.agent.daemon.drift_enforcement import ENFORCE_SEC, DriftEnforcement
+from ordain.agent.daemon.idle_release import IdleRelease
+from ordain.agent.errors import Failure
+from ordain.agent.model import Generation
+from ordain.agent.state.decisions import RejectedGeneration
+from ordain.agent.status import Status, UnitStatus
+
+
+def answer(calls: list[str], name: str, value: object = None) -> Callable[..., Awaitable[Any]]:
+    async def call(*_: object) -> object:
+        calls.append(name)
+        return value
+
+    return call
+
+
+def unit(*, ok: bool, enforced: bool) -> UnitStatus:
+    return UnitStatus(
+        unit="a.service",
+        item="services/a",
+        wanted="running",
+        load_state="loaded",
+        active_state="inactive",
+        sub_state="dead",
+        ok=ok,
+        what="",
+        enforced=enforced,
+    )
+
+
+def enforcement(
+    unit: UnitStatus, *, paused: bool = False, stopping: bool = False
+) -> tuple[DriftEnforcement, list[str]]:
+    calls: list[str] = []
+    made = DriftEnforcement(
+        systemd=cast(Any, SimpleNamespace(stopping=answer([], "", stopping))),
+        engine=cast(Any, SimpleNamespace(reconcile=answer(calls, "reconcile"))),
+        decisions=cast(Any, SimpleNamespace(paused=paused)),
+        status=cast(Any, SimpleNamespace(current=Status(units=(unit,)), refresh=answer(calls, "refresh"))),
+    )
+    return made, calls
+
+
+@pytest.mark.parametrize(
+    ("ok", "enforced", "paused", "stopping", "calls"),
+    [
+        (False, True, False, False, ["reconcile", "refresh"]),
+        (True, True, False, False, []),
+        (False, False, False, False, []),
+        (False, True, True, False, []),
+        (False, True, False, True, []),
+    ],
+    ids=["drifted", "as wanted", "not enforced", "paused", "the machine shuts down"],
+)
+def test_drift_is_undone_where_it_is_enforced(
+    ok: bool, enforced: bool, paused: bool, stopping: bool, calls: list[str]
+) -> None:
+    made, called = enforcement(unit(ok=ok, enforced=enforced), paused=paused, stopping=stopping)
+
+    assert asyncio.run(made.tick(1000.0)) is None
+    assert called == calls
+
+
+def test_drift_is_undone_at_a_bounded_pace(tmp_path: Path) -> None:
+    made, calls = enforcement(unit(ok=False, enforced=True))
+
+    asyncio.run(made.tick(1000.0))
+    assert asyncio.run(made.tick(1001.0)) == 1000.0 + ENFORCE_SEC
+    asyncio.run(made.tick(1000.0 + ENFORCE_SEC))
+
+    assert calls.count("reconcile") == 2
+
+
+class Boot:
+    """A boot that began with generation ``booted``, and the decisions and marks that come of it."""
+
+    def __init__(self, root: Path, *, booted: str = "good", tried: str = "", applied: str = "good") -> None:
+        (root / "run/ordain/boot").mkdir(parents=True)
+        (root / "run/ordain/boot/choice").write_text(f"boot_id=\nbooted={booted}\ntried={tried}\n")
+        self.started: list[str] = []
+        self.marked: list[tuple[str, frozenset[str]]] = []
+        self.checking = False
+        self.complete = True
+        self.decisions = SimpleNamespace(rejected=None)
+        self.decisions.reject = lambda value: setattr(self.decisions, "rejected", value)
+        store = SimpleNamespace(
+            applied=lambda: Generation(hash=applied),
+            proven=lambda: Generation(hash="good", number=4),
+            mark_boot_good=lambda hash, tried: self.marked.append((hash, frozenset(tried))),
+        )
+        self.verdict = BootVerdict(
+            systemd=cast(Any, self),
+            root=root,
+            store=cast(Any, store),
+            decisions=cast(Any, self.decisions),
+            trials=cast(Any, SimpleNamespace(pending=lambda: None)),
+        )
+
+    async def start(self, unit: str) -> None:
+        self.started.append(unit)
+
+    async def has_job(self, unit: str) -> bool:
+        return self.checking
+
+    async def list_units(self, units: list[str]) -> dict[str, SimpleNamespace]:
+        return {COMPLETE: SimpleNamespace(active_state="active" if self.complete else "inactive")}
+
+    def tick(self) -> float | None:
+        return asyncio.run(self.verdict.tick(1000.0))
+
+
+def test_a_boot_is_recorded_as_good_once_when_its_checks_have_ended(tmp_path: Path) -> None:
+    boot = Boot(tmp_path)
+    boot.checking = True
+    assert boot.tick() == 1000.0 + CHECK_SEC
+    assert boot.marked == []
+
+    boot.checking = False
+    assert boot.tick() is None
+    assert boot.tick() is None
+
+    assert boot.started == [GOOD]
+    assert boot.marked == [("good", frozenset())]
+
+
+def test_a_boot_whose_checks_failed_stays_a_failure(tmp_path: Path) -> None:
+    boot = Boot(tmp_path)
+    boot.complete = False
+
+    for _ in range(2):
+        with pytest.raises(Failure, match=f"{COMPLETE} was not reached"):
+            boot.tick()
+
+    assert boot.marked == []
+
+
+def test_a_generation_that_the_generator_passed_over_is_rejected(tmp_path: Path) -> None:
+    boot = Boot(tmp_path, booted="older", tried="good", applied="older")
+
+    boot.verdict.reject_passed_over()
+    boot.tick()
+
+    assert boot.decisions.rejected == RejectedGeneration(number=4, hash="good", why="3 boots with it did not complete")
+    assert boot.marked == [("older", frozenset({"good"}))]
+
+
+def test_a_rejection_ends_when_the_generator_chose_that_generation_again(tmp_path: Path) -> None:
+    boot = Boot(tmp_path)
+    boot.decisions.rejected = RejectedGeneration(number=4, hash="good", why="x")
+
+    boot.verdict.reject_passed_over()
+
+    assert boot.decisions.rejected is None
+
+
+def test_the_compiling_process_is_dismissed_some_time_after_the_last_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[str] = []
+    monkeypatch.setattr(idle_release, "LINGER_SEC", 0.05)
+    monkeypatch.setattr(idle_release, "trim_memory", lambda: calls.append("give back"))
+
+    async def test() -> None:
+        idle = IdleRelease(lambda: calls.append("dismiss"))
+        for _ in range(3):
+            idle.rest()
+        assert calls == ["give back"]
+        await asyncio.sleep(0.03)
+        idle.used()
+        idle.rest()
+        await asyncio.sleep(0.03)
+        assert calls == ["give back", "give back"]
+        await asyncio.sleep(0.05)
+        assert calls == ["give back", "give back", "dismiss"]
+
+    asyncio.run(test())
