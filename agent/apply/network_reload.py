@@ -52,7 +52,7 @@ class NetworkReload:
                 COMMANDS,
                 "Network of the Documents",
                 commands,
-                said=self._root / COMMANDS_OUTPUT,
+                output=self._root / COMMANDS_OUTPUT,
                 seconds=COMMANDS_SEC,
             )
             wrong += [_failed(COMMANDS, message)] if message else []

@@ -93,7 +93,7 @@ class LiveFiles:
             CHECK.format(unit=member.unit),
             f"Check of the Files of {member.unit}",
             member.check,
-            said=self._root / CHECK_OUTPUT / member.unit,
+            output=self._root / CHECK_OUTPUT / member.unit,
             seconds=CHECK_SEC,
         )
         if not wrong:

@@ -241,7 +241,7 @@ class Follower:
         revision = self.source.state.revision
         if not texts or revision == self._applied_revision or self._pinned(revision):
             return
-        if (left_sec := self._reloads.left(now)) > 0:
+        if (left_sec := self._reloads.wait_sec(now)) > 0:
             asyncio.get_running_loop().call_later(left_sec, self.request, Work.READ)
             return
         self._applied_revision = revision
@@ -279,7 +279,7 @@ class Follower:
             self._refuse(f"internal error: {error!r}", "Internal")
         else:
             if outcome.plan.reload:
-                self._reloads.done(asyncio.get_running_loop().time())
+                self._reloads.record(asyncio.get_running_loop().time())
             self.record(outcome)
 
     def _refuse(self, what: str, code: str, hint: str = "") -> None:

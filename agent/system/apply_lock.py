@@ -1,4 +1,4 @@
-"""Two applies never overlap: a lock that the kernel takes back when its holder dies."""
+"""The lock that keeps two applies from running at once; the kernel releases it when its holder dies."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ POLL_SEC = 0.05
 
 @asynccontextmanager
 async def locked(root: Path, patience_sec: float) -> AsyncIterator[None]:
-    """Hold the lock of the machine below ``root``; raises `Busy` when it is not to be had in time."""
+    """Hold the lock of the machine below ``root``. Raises `Busy` if another process holds it for too long."""
     path = root / PATH
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         await _take(descriptor, patience_sec)
-        with contextlib.suppress(OSError):  # a full disk keeps nobody out
+        with contextlib.suppress(OSError):  # the lock also works on a full disk
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
         yield
@@ -33,7 +33,10 @@ async def locked(root: Path, patience_sec: float) -> AsyncIterator[None]:
 
 
 def lock_holder(root: Path) -> int:
-    """The process that has the lock, or had it last; 0 if there is none. True of one while `locked` raises `Busy`."""
+    """Return the process that holds the lock, or held it last; 0 if it is unknown.
+
+    The answer is certain while `locked` raises `Busy`.
+    """
     try:
         return int((root / PATH).read_text())
     except (OSError, ValueError):
@@ -47,4 +50,4 @@ async def _take(descriptor: int, patience_sec: float) -> None:
             return
         except BlockingIOError:
             await asyncio.sleep(POLL_SEC)
-    raise Busy("another apply is under way")
+    raise Busy("another apply is running")

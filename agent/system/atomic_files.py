@@ -1,4 +1,4 @@
-"""Files that survive a power cut whole: written beside their place, synced, renamed; effect."""
+"""Files that a power cut leaves whole: written under a temporary name, synced, and renamed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def write(path: Path, data: bytes) -> None:
-    """Make the new file ``path`` and sync it; its name is not, see `sync_folder`. Raises `OSError`."""
+    """Make the new file ``path`` and sync its content, but not its name (`sync_folder`). Raises `OSError`."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
         while data:
@@ -20,13 +20,13 @@ def write(path: Path, data: bytes) -> None:
 
 
 def replace(path: Path, data: bytes) -> None:
-    """Put ``data`` at ``path``: at every moment there is the old file or the new one. Raises `OSError`."""
+    """Replace the file at ``path`` by ``data``; at every moment it is the old file or the new one. Raises `OSError`."""
     beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)
     try:
         write(beside, data)
     except OSError:
-        with contextlib.suppress(OSError):  # a full disk gets its space back
+        with contextlib.suppress(OSError):  # frees the space on a full disk
             beside.unlink()
         raise
     beside.rename(path)
@@ -34,7 +34,7 @@ def replace(path: Path, data: bytes) -> None:
 
 
 def link_equal(old: Path, new: Path, data: bytes) -> bool:
-    """Make ``new`` a hard link to ``old`` if that holds ``data``; whether it did."""
+    """Make ``new`` a hard link to ``old`` if ``old`` holds ``data``; return whether it did."""
     try:
         if old.read_bytes() != data:
             return False
@@ -54,7 +54,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make ``folder`` and what is missing above it, each synced into its parent. Raises `OSError`."""
+    """Make ``folder`` and the missing folders above it, and sync each into its parent. Raises `OSError`."""
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(mode=0o755, exist_ok=True)
@@ -62,5 +62,5 @@ def make_folder(folder: Path) -> None:
 
 
 def describe_error(error: OSError, path: Path) -> str:
-    """What failed, as ``PATH: Read-only file system``."""
+    """Return the error as ``PATH: Read-only file system``."""
     return f"{error.filename or path}: {os.strerror(error.errno or errno.EIO)}"

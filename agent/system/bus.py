@@ -1,7 +1,7 @@
-"""The message bus, as little of it as we use; `bus_dbus_next` and `bus_pystemd` drive it.
+"""The part of the message bus that we use; `bus_dbus_next` and `bus_pystemd` implement it.
 
-Values are plain Python: strings are str, arrays and structs lists or tuples; a variant that comes in is
-the value within it, one to send is a `Variant`.
+Values are plain Python: a string is a str, an array or struct a list or tuple. A received variant is the value in it; a
+variant to send is a `Variant`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ordain.agent.errors import Unavailable
 
 T = TypeVar("T")
 TIMEOUT_SEC = 25.0
-"""How long a call may take unless told otherwise; sd-bus has the same default."""
+"""The default timeout of a call, the same as in sd-bus."""
 SYSTEM_BUS = "unix:path=/run/dbus/system_bus_socket"
 DBUS = "org.freedesktop.DBus"
 DBUS_PATH = "/org/freedesktop/DBus"
@@ -25,7 +25,7 @@ DBUS_PATH = "/org/freedesktop/DBus"
 class BusError(Unavailable):
     """The other side answered with an error; ``error`` is its D-Bus name, ``message`` its text.
 
-    As a text it is one line: some libraries, dbus-next among them, send a traceback along.
+    ``str()`` gives only the first line, because some libraries, such as dbus-next, add a traceback.
     """
 
     def __init__(self, error: str, message: str) -> None:
@@ -45,7 +45,7 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """A signal that came in."""
+    """A received signal."""
 
     path: str
     interface: str
@@ -68,45 +68,46 @@ class Bus(Protocol):
     ) -> Any:
         """Call a method and return the one value of its reply, or None if it has none.
 
-        Raises `BusError` for an error reply, `Unavailable` if there is none in time.
+        Raises `BusError` for an error reply, `Unavailable` if there is no reply in time.
         """
 
     async def listen(
-        self, sender: str, path: str, interface: str, member: str, heard: Callable[[Signal], None], *, first: str = ""
+        self, sender: str, path: str, interface: str, member: str, handler: Callable[[Signal], None], *, first: str = ""
     ) -> None:
-        """Have ``heard`` called for such signals. A ``path`` that ends in ``/`` stands for all below it.
+        """Have ``handler`` called for such signals; a ``path`` that ends in ``/`` includes all paths below it.
 
-        ``first``: the first value they have to have; others may be heard all the same.
+        ``first`` is the first value that a signal must have. Signals with other values may be passed on, too.
         """
 
     async def wait(self, future: asyncio.Future[T], timeout_sec: float) -> T:
-        """The result of a future that a signal will set; raises TimeoutError."""
+        """Wait for the result of a future that the handler of a signal sets. Raises TimeoutError."""
 
     def close(self) -> None:
         """Leave the bus."""
 
 
 async def pipelined(calls: Iterable[Coroutine[Any, Any, T]], at_once: int) -> list[T]:
-    """What ``calls`` return, in their order: each is made without waiting for the answers to those before it.
+    """Return the results of ``calls``, in their order; each call is made before the earlier ones are answered.
 
-    Not more than ``at_once`` are on the way: the heap never gets over a thousand tasks. Raises what any of them raises.
+    At most ``at_once`` calls are pending: a thousand tasks at once would enlarge the heap for good. Raises the first
+    error of any call.
     """
-    found: list[T] = []
-    under_way: deque[asyncio.Task[T]] = deque()
+    results: list[T] = []
+    pending: deque[asyncio.Task[T]] = deque()
     try:
         for call in calls:
-            if len(under_way) == at_once:
-                found.append(await under_way.popleft())
-            under_way.append(asyncio.ensure_future(call))
-        while under_way:
-            found.append(await under_way.popleft())
-        return found
+            if len(pending) == at_once:
+                results.append(await pending.popleft())
+            pending.append(asyncio.ensure_future(call))
+        while pending:
+            results.append(await pending.popleft())
+        return results
     finally:
-        for task in under_way:
+        for task in pending:
             task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.gather(*pending, return_exceptions=True)
 
 
 async def get(bus: Bus, destination: str, path: str, interface: str, name: str) -> Any:
-    """One property."""
+    """Return one property."""
     return await bus.call(destination, path, "org.freedesktop.DBus.Properties", "Get", "ss", interface, name)

@@ -1,4 +1,4 @@
-"""`Bus` over dbus-next, for the agent: nothing here blocks the event loop."""
+"""The implementation of `Bus` over dbus-next, for the agent: no call blocks the event loop."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from ordain.agent.system.bus import DBUS, DBUS_PATH, SYSTEM_BUS, TIMEOUT_SEC, Bu
 
 T = TypeVar("T")
 IN_FLIGHT = 64
-"""Calls without an answer yet; the system bus refuses more than 128 (max_replies_per_connection)."""
+"""The most calls without an answer; the system bus allows 128 (max_replies_per_connection)."""
 
 
 class DbusNext:
-    """A connection by dbus-next. ``connection`` is for those who export objects on it."""
+    """A connection over dbus-next; ``connection`` is public so that objects can be exported on it."""
 
     def __init__(self, connection: MessageBus) -> None:
         self.connection = connection
-        connection._writer.sock = _Patient(connection._sock)
+        connection._writer.sock = _PartialWriter(connection._sock)
         self._turns = asyncio.Semaphore(IN_FLIGHT)
 
     @classmethod
     async def open(cls, address: str = SYSTEM_BUS) -> DbusNext:
-        """Connect; raises `Unavailable`."""
+        """Connect to the bus. Raises `Unavailable`."""
         try:
             return cls(await MessageBus(bus_address=address).connect())
         except (OSError, EOFError) as error:
-            raise Unavailable(f"no message bus: {error}") from error
+            raise Unavailable(f"cannot connect to the message bus: {error}") from error
 
     async def call(
         self,
@@ -46,7 +46,7 @@ class DbusNext:
         *body: Any,
         timeout_sec: float = TIMEOUT_SEC,
     ) -> Any:
-        """See `Bus.call`. Without the deadline a call would hang for ever when the bus goes away."""
+        """See `Bus.call`. The timeout matters: without it, a call would wait forever if the bus disconnects."""
         message = Message(
             destination=destination,
             path=path,
@@ -61,14 +61,14 @@ class DbusNext:
         except TimeoutError:
             raise Unavailable(f"{destination} did not answer {member} within {timeout_sec:g} s") from None
         except (OSError, EOFError) as error:
-            raise Unavailable(f"the message bus is gone: {error}") from error
-        assert reply is not None  # only a call that wants no reply gets none
+            raise Unavailable(f"the message bus has disconnected: {error}") from error
+        assert reply is not None  # only a call with NO_REPLY_EXPECTED has no reply
         if reply.message_type is MessageType.ERROR:
             raise BusError(reply.error_name, str(reply.body[0]) if reply.body else "")
         return _plain(reply.body[0]) if reply.body else None
 
     async def listen(
-        self, sender: str, path: str, interface: str, member: str, heard: Callable[[Signal], None], *, first: str = ""
+        self, sender: str, path: str, interface: str, member: str, handler: Callable[[Signal], None], *, first: str = ""
     ) -> None:
         """See `Bus.listen`."""
         below = path.endswith("/")
@@ -76,7 +76,7 @@ class DbusNext:
         rule = f"type='signal',sender='{sender}',interface='{interface}',member='{member}',{place}"
         rule += f",arg0='{first}'" if first else ""
 
-        def hear(message: Message) -> None:
+        def receive(message: Message) -> None:
             if (
                 message.message_type is MessageType.SIGNAL
                 and message.member == member
@@ -84,9 +84,9 @@ class DbusNext:
                 and (message.path.startswith(path) if below else message.path == path)
             ):
                 body = tuple(_plain(value) for value in message.body)
-                heard(Signal(path=message.path, interface=interface, member=member, body=body))
+                handler(Signal(path=message.path, interface=interface, member=member, body=body))
 
-        self.connection.add_message_handler(hear)
+        self.connection.add_message_handler(receive)
         await self.call(DBUS, DBUS_PATH, DBUS, "AddMatch", "s", rule)
 
     async def wait(self, future: asyncio.Future[T], timeout_sec: float) -> T:
@@ -94,24 +94,24 @@ class DbusNext:
         return await asyncio.wait_for(asyncio.shield(future), timeout_sec)
 
     def close(self) -> None:
-        """Leave the bus. dbus-next, whose last version is 0.2.3, leaves its socket open."""
+        """Leave the bus, and close the socket: dbus-next 0.2.3, its last version, does not close it."""
         self.connection.disconnect()  # type: ignore[no-untyped-call]
         asyncio.get_running_loop().remove_reader(self.connection._fd)
         self.connection._sock.close()
 
 
-class _Patient:
-    """A socket that takes nothing when it is full.
+class _PartialWriter:
+    """A socket that reports 0 bytes written when its buffer is full, instead of raising BlockingIOError.
 
-    dbus-next's writer takes the error for the end of the connection, so that any burst of messages would be;
-    what was sent in part it sends on when there is room.
+    The writer of dbus-next would close the connection at that error, so that every burst of messages would end it.
+    After a partial write it continues when the socket is writable again.
     """
 
     def __init__(self, wrapped: socket.socket) -> None:
         self._wrapped = wrapped
 
     def send(self, data: memoryview) -> int:
-        """As `socket.socket.send`; 0 where that would block."""
+        """Send as `socket.socket.send` does; return 0 if that would block."""
         try:
             return self._wrapped.send(data)
         except BlockingIOError:
@@ -122,9 +122,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Sent):
         return _plain(value.value)
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [_plain(item) for item in value]
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     return value
 
 
@@ -132,5 +132,5 @@ def _sent(value: Any) -> Any:
     if isinstance(value, Variant):
         return Sent(value.signature, _sent(value.value))
     if isinstance(value, (list, tuple)):
-        return [_sent(each) for each in value]
+        return [_sent(item) for item in value]
     return value

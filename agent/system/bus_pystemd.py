@@ -1,4 +1,4 @@
-"""`Bus` over pystemd, for ordainctl when no agent runs: one thing at a time, so the calls may block."""
+"""The implementation of `Bus` over pystemd, for ordainctl when no agent runs: it may block in a call."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ _ERROR = re.compile(
 
 
 class Pystemd:
-    """A connection by pystemd (sd-bus)."""
+    """A connection over pystemd (sd-bus)."""
 
     def __init__(self, address: str = SYSTEM_BUS) -> None:
-        # pystemd keeps a pointer to a callback and no reference.
-        self._heard: list[Callable[..., None]] = []
+        # pystemd keeps only a pointer to a callback, so we keep a reference.
+        self._handlers: list[Callable[..., None]] = []
         try:
             self._connection = DBusAddress(address.encode(), False)
             self._connection.open()
         except (DBusBaseError, OSError) as error:
-            raise Unavailable(f"no message bus: {_name_and_words(error)[1]}") from error
+            raise Unavailable(f"cannot connect to the message bus: {_name_and_words(error)[1]}") from error
 
     async def call(
         self,
@@ -42,7 +42,7 @@ class Pystemd:
         *body: Any,
         timeout_sec: float = TIMEOUT_SEC,
     ) -> Any:
-        """See `Bus.call`; sd-bus keeps to its own deadline of 25 s (SYSTEMD_BUS_TIMEOUT=)."""
+        """See `Bus.call`; ``timeout_sec`` has no effect, sd-bus uses its own 25 s (SYSTEMD_BUS_TIMEOUT=)."""
         arguments = [
             part for kind, value in zip(_types(signature), body, strict=True) for part in _written(kind, value)
         ]
@@ -55,23 +55,23 @@ class Pystemd:
         return _decoded(reply.body)
 
     async def listen(
-        self, sender: str, path: str, interface: str, member: str, heard: Callable[[Signal], None], *, first: str = ""
+        self, sender: str, path: str, interface: str, member: str, handler: Callable[[Signal], None], *, first: str = ""
     ) -> None:
-        """See `Bus.listen`; sd-bus cannot match all paths below one, so a rule takes any path and first value."""
+        """See `Bus.listen`; pystemd cannot match a path prefix, so such a rule matches any path and first value."""
 
-        def hear(message: DbusMessage, error: object = None, userdata: object = None) -> None:
+        def receive(message: DbusMessage, error: object = None, userdata: object = None) -> None:
             message.process_reply(True)
             where = _text(message.headers.get("Path", path))
             body = _decoded(message.body)
             values = tuple(body) if isinstance(body, (list, tuple)) else () if body is None else (body,)
-            heard(Signal(path=where, interface=interface, member=member, body=values))
+            handler(Signal(path=where, interface=interface, member=member, body=values))
 
-        self._heard.append(hear)
+        self._handlers.append(receive)
         place = None if path.endswith("/") else path.encode()
-        self._connection.match_signal(sender.encode(), place, interface.encode(), member.encode(), hear)
+        self._connection.match_signal(sender.encode(), place, interface.encode(), member.encode(), receive)
 
     async def wait(self, future: asyncio.Future[T], timeout_sec: float) -> T:
-        """See `Bus.wait`: signals are read here, and nowhere else."""
+        """See `Bus.wait`; signals are only received in here."""
         deadline = time.monotonic() + timeout_sec
         while not future.done():
             left = deadline - time.monotonic()
@@ -87,34 +87,34 @@ class Pystemd:
 
 
 def _types(signature: str) -> list[str]:
-    """The complete types of a signature without dictionaries.
+    """Return the complete types of a signature without dictionaries.
 
     >>> _types("sa(sv)u")
     ['s', 'a(sv)', 'u']
     """
-    found: list[str] = []
+    types: list[str] = []
     begun, depth = 0, 0
     for at, char in enumerate(signature, 1):
         depth += (char == "(") - (char == ")")
         if not depth and char != "a":
-            found.append(signature[begun:at])
+            types.append(signature[begun:at])
             begun = at
-    return found
+    return types
 
 
 def _written(kind: str, value: Any) -> list[tuple[int, Any]]:
-    """A value as pystemd's message writer takes it, whose `apply_signature` knows no variants of more than a word."""
+    """Return a value as pystemd's message writer takes it; its own `apply_signature` supports only simple variants."""
     if "v" not in kind:
         written: list[tuple[int, Any]] = apply_signature(kind.encode(), [_encoded(value)])
         return written
     if kind == "v":
         return [(ord("v"), value.signature.encode()), *_written(value.signature, value.value), (-1, None)]
     if kind[0] == "a":
-        opening, parts = (ord("a"), kind[1:]), [part for each in value for part in _written(kind[1:], each)]
+        opening, parts = (ord("a"), kind[1:]), [part for item in value for part in _written(kind[1:], item)]
     else:
         types = _types(kind[1:-1])
         opening = (ord("r"), kind[1:-1])
-        parts = [part for inner, each in zip(types, value, strict=True) for part in _written(inner, each)]
+        parts = [part for inner, item in zip(types, value, strict=True) for part in _written(inner, item)]
     return [(opening[0], opening[1].encode()), *parts, (-1, None)]
 
 
@@ -123,7 +123,7 @@ def _encoded(value: Any) -> Any:
         case str():
             return value.encode()
         case list() | tuple():
-            return [_encoded(each) for each in value]
+            return [_encoded(item) for item in value]
         case _:
             return value
 
@@ -133,9 +133,9 @@ def _decoded(value: Any) -> Any:
         case bytes():
             return _text(value)
         case list() | tuple():
-            return type(value)(_decoded(each) for each in value)
+            return type(value)(_decoded(item) for item in value)
         case dict():
-            return {_decoded(key): _decoded(each) for key, each in value.items()}
+            return {_decoded(key): _decoded(item) for key, item in value.items()}
         case _:
             return value
 
@@ -145,16 +145,16 @@ def _text(value: Any) -> str:
 
 
 def _name_and_words(error: Exception) -> tuple[str, str]:
-    """The D-Bus name of an error and what it says, out of what pystemd makes of both.
+    """Return the D-Bus name of an error and its message, both parsed from the text of pystemd's exception.
 
     >>> _name_and_words(OSError("b'org.freedesktop.systemd1.LimitsExceeded'[err -5]: b'too often'"))
     ('org.freedesktop.systemd1.LimitsExceeded', 'too often')
     >>> _name_and_words(OSError("no such socket"))
     ('', 'no such socket')
     """
-    found = _ERROR.match(str(error))
-    if found is None:
+    match = _ERROR.match(str(error))
+    if match is None:
         return "", str(error)
-    # Where pystemd has a class for an error it leaves the name out: DBusNoSuchUnitError.
+    # If pystemd has a class for an error, such as DBusNoSuchUnitError, the text does not contain the name.
     kind = type(error).__name__.removeprefix("DBus").removesuffix("Error")
-    return found["name"] or kind, found["words"]
+    return match["name"] or kind, match["words"]

@@ -1,4 +1,4 @@
-"""What a file said, for as long as it is that file; effect."""
+"""A cache of the value that was read from a file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 class CachedFile(Generic[T]):
-    """What ``read`` makes of the file at ``path``, which is read again when it is another one.
+    """The result of ``read`` for the file at ``path``; the file is read again only after it was replaced.
 
     For files that are replaced and never written in place, as `atomic_files` does it.
     """
@@ -21,9 +21,9 @@ class CachedFile(Generic[T]):
         self._kept: tuple[tuple[int, ...], T] | None = None
 
     def __call__(self) -> T:
-        """Raises `OSError`, and whatever ``read`` raises."""
-        found = self._path.stat()
-        stamp = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+        """Return the value. Raises `OSError`, and the errors of ``read``."""
+        stat = self._path.stat()
+        stamp = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
         if self._kept is None or self._kept[0] != stamp:
             self._kept = None
             self._kept = stamp, self._read(self._path.read_bytes())

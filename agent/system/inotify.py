@@ -1,4 +1,4 @@
-"""inotify(7) as an asyncio iterator, by way of libc: the standard library has none."""
+"""inotify(7) for asyncio, by calls into libc, because the standard library has no binding."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happened to ``name`` ("" = the directory itself) in the watch ``watch``."""
+    """An event in the watch ``watch``; ``name`` is ``""`` for the directory itself."""
 
     watch: int
     mask: int
@@ -46,14 +46,14 @@ class Inotify:
         asyncio.get_running_loop().add_reader(self._fd, self.pending.set)
 
     def watch(self, directory: str, mask: int) -> int:
-        """Watch a directory; raises OSError if it is not there or not one."""
+        """Watch a directory. Raises OSError if it does not exist or is not a directory."""
         watch: int = _libc.inotify_add_watch(self._fd, os.fsencode(directory), mask | ONLYDIR)
         if watch < 0:
             raise _error(directory)
         return watch
 
     def events(self) -> Iterator[Event]:
-        """What has happened since the last call; clears ``pending``."""
+        """Yield the events since the last call, and clear ``pending``."""
         self.pending.clear()
         while True:
             try:

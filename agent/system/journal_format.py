@@ -1,4 +1,4 @@
-"""Log lines of a service as journald reads them."""
+"""Log lines of a service in the format that journald reads."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import sys
 _LEVELS = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 
 
-class _Kernel(logging.Formatter):
-    """Lines with their level in front (sd-daemon(3))."""
+class _WithLevel(logging.Formatter):
+    """Lines that start with their level (sd-daemon(3))."""
 
     def format(self, record: logging.LogRecord) -> str:
         level = next((number for least, number in _LEVELS if record.levelno >= least), 7)
@@ -17,7 +17,7 @@ class _Kernel(logging.Formatter):
 
 
 def log_to_journal() -> None:
-    """Send what is logged from now on to standard error, which is the journal."""
+    """Send all log messages from now on to standard error, which is the journal."""
     lines = logging.StreamHandler(sys.stderr)
-    lines.setFormatter(_Kernel())
+    lines.setFormatter(_WithLevel())
     logging.basicConfig(level=logging.INFO, handlers=[lines])

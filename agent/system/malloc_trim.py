@@ -1,4 +1,4 @@
-"""Memory goes back to the machine once the work is done; effect."""
+"""Return free memory to the system once the work is done."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 def trim_memory() -> None:
-    """Free what an apply left behind.
+    """Free the memory that an apply no longer uses.
 
-    A thousand services leave some ten MB in cycles and in the gaps of glibc's heap, which it keeps for the next time;
-    for us that may be next month. Without glibc there is no `malloc_trim(3)`, and not that trouble.
+    An apply of a thousand services leaves about ten MB in reference cycles and in gaps of glibc's heap. glibc keeps
+    these for the next allocation, which may be next month. Other C libraries have no `malloc_trim(3)` and do not need
+    it.
     """
     gc.collect()
     if _trim is not None:

@@ -1,4 +1,4 @@
-"""Who may act: root, and whom polkit lets (org.freedesktop.PolicyKit1.Authority)."""
+"""Authorization of callers: root may act, and those whom polkit allows (org.freedesktop.PolicyKit1.Authority)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ POLKIT = "org.freedesktop.PolicyKit1"
 POLKIT_PATH = "/org/freedesktop/PolicyKit1/Authority"
 POLKIT_AUTHORITY = "org.freedesktop.PolicyKit1.Authority"
 ACTIONS = {"plan": "org.ordain.Agent1.plan", "apply": "org.ordain.Agent1.apply"}
-"""Words of ours → actions of packaging/polkit/org.ordain.Agent1.policy."""
+"""The actions of packaging/polkit/org.ordain.Agent1.policy, by our short names."""
 ALLOW_INTERACTION = 1
 PROMPT_SEC = 120.0
-"""How long someone may take to type a password."""
+"""The time that a person has to type a password."""
 
 
 class PolkitAuthority:
-    """Asks the bus who calls, and polkit whether they may."""
+    """The authorization of a caller on the bus, by its user id and by polkit."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
     async def process(self, sender: str) -> int:
-        """The process behind the connection ``sender``, 0 if it is gone."""
+        """Return the process of the connection ``sender``, 0 if it has disconnected."""
         try:
             return int(await self._bus.call(DBUS, DBUS_PATH, DBUS, "GetConnectionUnixProcessID", "s", sender))
         except BusError:
@@ -35,7 +35,7 @@ class PolkitAuthority:
         try:
             uid = await self._bus.call(DBUS, DBUS_PATH, DBUS, "GetConnectionUnixUser", "s", sender)
         except BusError:
-            raise Denied("the caller is gone") from None
+            raise Denied("the caller has disconnected") from None
         if uid == 0:
             return
         try:
@@ -53,6 +53,6 @@ class PolkitAuthority:
                 timeout_sec=PROMPT_SEC,
             )
         except (BusError, Unavailable) as failure:
-            raise Denied(f"only root may do this, as polkit cannot be asked ({failure})") from None
+            raise Denied(f"only root may do this, because polkit is not available ({failure})") from None
         if not authorized:
             raise Denied(f"polkit does not allow {ACTIONS[action]}")

@@ -1,4 +1,4 @@
-"""Not too often: so many in a while, and then one whenever the first of those is long enough ago; pure."""
+"""A sliding-window rate limiter."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ from collections import deque
 
 
 class RateLimit:
-    """At most ``count`` in ``seconds``; times are of any one clock that does not leap."""
+    """A limit of ``count`` events in any ``seconds``; times are from one monotonic clock."""
 
     def __init__(self, count: int, seconds: float) -> None:
         self._seconds = seconds
-        self._done: deque[float] = deque(maxlen=count)
+        self._events: deque[float] = deque(maxlen=count)
 
-    def done(self, now: float) -> None:
-        """One more."""
-        self._done.append(now)
+    def record(self, now: float) -> None:
+        """Record an event."""
+        self._events.append(now)
 
-    def left(self, now: float) -> float:
-        """Seconds until the next may be; 0: now.
+    def wait_sec(self, now: float) -> float:
+        """Return the seconds until the next event is allowed, 0 if it is allowed now.
 
-        >>> pace = RateLimit(2, 10.0)
-        >>> [(pace.left(now), pace.done(now))[0] for now in (0.0, 1.0)], pace.left(4.0), pace.left(11.0)
-        ([0.0, 0.0], 6.0, 0.0)
+        >>> limit = RateLimit(2, 10.0)
+        >>> limit.record(0.0), limit.record(1.0)
+        (None, None)
+        >>> limit.wait_sec(4.0), limit.wait_sec(11.0)
+        (6.0, 0.0)
         """
-        if len(self._done) < (self._done.maxlen or 0):
+        if len(self._events) < (self._events.maxlen or 0):
             return 0.0
-        return max(0.0, self._done[0] + self._seconds - now)
+        return max(0.0, self._events[0] + self._seconds - now)

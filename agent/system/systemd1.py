@@ -1,4 +1,4 @@
-"""org.freedesktop.systemd1 as we use it, over either bus (org.freedesktop.systemd1(5))."""
+"""The part of org.freedesktop.systemd1(5) that we use, over either implementation of the bus."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ PATH = "/org/freedesktop/systemd1"
 MANAGER = "org.freedesktop.systemd1.Manager"
 UNIT = "org.freedesktop.systemd1.Unit"
 RELOAD_TIMEOUT_SEC = 180.0
-"""PID 1 gives all generators 90 s, and there may be a reload of someone else's before ours."""
+"""PID 1 gives all generators 90 s, and a reload that somebody else asked for may come before ours."""
 POLL_SEC = 5.0
-"""How often to look whether a job still exists: a JobRemoved can be lost (systemd PR 8803)."""
+"""The interval between checks that a job still exists, because a JobRemoved can be lost (systemd PR 8803)."""
 METHODS = {
     Verb.START: "StartUnit",
     Verb.STOP: "StopUnit",
@@ -28,7 +28,7 @@ METHODS = {
     Verb.RELOAD: "ReloadUnit",
 }
 AT_ONCE = 16
-"""Units whose properties are asked for together; the bus has `bus_dbus_next.IN_FLIGHT` calls on the way at most."""
+"""The number of units whose properties are requested at once; `bus_dbus_next.IN_FLIGHT` limits the calls."""
 _COMMON = {
     "unit_file_state": "UnitFileState",
     "fragment_path": "FragmentPath",
@@ -65,12 +65,12 @@ _ENDED: Mapping[str, Mapping[str, str]] = {
         "main_exit_usec": "ExecMainExitTimestampMonotonic",
     },
 }
-"""Of what does not run, along with all fields: how it came to its end."""
+"""Additional properties of units that do not run: they show how a unit ended."""
 FIELDS = frozenset(_COMMON) | frozenset(field for fields in _BY_TYPE.values() for field in fields)
-"""Everything of `UnitState` that list_units does not tell."""
+"""The fields of `UnitState` that list_units does not fill."""
 INVOCATION_ID = frozenset({"invocation_id"})
 """The one field that tells a process from its successor."""
-_READ: Mapping[str, Callable[[Any], Any]] = {
+_CONVERT: Mapping[str, Callable[[Any], Any]] = {
     "drop_in_paths": tuple,
     "triggered_by": tuple,
     "invocation_id": lambda value: bytes(value).hex(),
@@ -78,7 +78,7 @@ _READ: Mapping[str, Callable[[Any], Any]] = {
 
 
 class Systemd:
-    """PID 1 on a bus. `open` makes one that hears of jobs."""
+    """PID 1 on a bus; one made by `open` can wait for jobs."""
 
     def __init__(self, bus: Bus) -> None:
         self.bus = bus
@@ -87,7 +87,7 @@ class Systemd:
 
     @classmethod
     async def open(cls, bus: Bus) -> Systemd:
-        """Subscribe to PID 1's signals, which it sends only to those who did."""
+        """Subscribe to the signals of PID 1, which it sends only to subscribers."""
         systemd = cls(bus)
         await bus.listen(NAME, PATH, MANAGER, "JobRemoved", systemd._job_removed)
         try:
@@ -101,66 +101,73 @@ class Systemd:
         return await self.bus.call(NAME, PATH, MANAGER, member, signature, *body, timeout_sec=timeout_sec)
 
     async def list_units(self, names: Iterable[str]) -> dict[str, UnitState]:
-        """Load, active and sub state of units by name, in one call.
+        """Return the load, active and sub state of units by name, with one call.
 
-        ListUnitsByNames loads what is not loaded, as LoadUnit does, so that a unit file on disk is seen; one
-        that exists nowhere comes back as not-found.
+        ListUnitsByNames loads units that are not loaded, as LoadUnit does, so it also finds a unit file on disk. A unit
+        that does not exist is returned as not-found.
         """
-        wanted = sorted(set(names))
-        if not wanted:
+        requested = sorted(set(names))
+        if not requested:
             return {}
-        rows = await self._manager("ListUnitsByNames", "as", wanted)
-        # An alias is answered under the name of its unit; the rows keep the order of the request.
+        rows = await self._manager("ListUnitsByNames", "as", requested)
+        # The row of an alias has the name of its unit, but the rows are in the order of the request.
         return {
-            asked: UnitState(name=asked, load_state=row[2], active_state=row[3], sub_state=row[4])
-            for asked, row in zip(wanted, rows, strict=True)
+            name: UnitState(name=name, load_state=row[2], active_state=row[3], sub_state=row[4])
+            for name, row in zip(requested, rows, strict=True)
         }
 
     async def inspect(self, names: Iterable[str], fields: frozenset[str] = FIELDS) -> dict[str, UnitState]:
-        """Units with what list_units tells and ``fields`` of `UnitState`: named properties, asked for all at once.
+        """Return units with ``fields`` of `UnitState` in addition to those of list_units.
 
-        GetAll costs PID 1 ten times as much (docs/design/systemd.md, fact 34).
+        Each property is one call, and all calls are pending at once: GetAll costs PID 1 ten times as much
+        (docs/design/systemd.md, fact 34).
         """
         units = await self.list_units(names)
-        found = await pipelined((self._inspect(state, fields) for state in units.values()), AT_ONCE)
-        return {state.name: state for state in found}
+        states = await pipelined((self._inspect(state, fields) for state in units.values()), AT_ONCE)
+        return {state.name: state for state in states}
 
     async def _inspect(self, state: UnitState, fields: frozenset[str]) -> UnitState:
         if state.load_state == "not-found" and state.active_state == "inactive":
             return state
         kind = state.name.rpartition(".")[2]
-        wanted = [(UNIT, field, name) for field, name in _COMMON.items() if field in fields]
-        wanted += [(_interface(kind), field, name) for field, name in _BY_TYPE.get(kind, {}).items() if field in fields]
+        properties = [(UNIT, field, name) for field, name in _COMMON.items() if field in fields]
+        properties += [
+            (_interface(kind), field, name) for field, name in _BY_TYPE.get(kind, {}).items() if field in fields
+        ]
         if fields == FIELDS and state.active_state in ("inactive", "failed"):
-            wanted += [(UNIT, field, name) for field, name in _ENDED["unit"].items()]
-            wanted += [(_interface(kind), field, name) for field, name in _ENDED.get(kind, {}).items()]
+            properties += [(UNIT, field, name) for field, name in _ENDED["unit"].items()]
+            properties += [(_interface(kind), field, name) for field, name in _ENDED.get(kind, {}).items()]
         path = unit_path(state.name)
-        values = await asyncio.gather(*(get(self.bus, NAME, path, where, name) for where, _, name in wanted))
-        found = {field: _READ.get(field, _same)(value) for (_, field, _), value in zip(wanted, values, strict=True)}
-        if found.pop("condition_usec", None) == 0:  # ConditionResult= is "no" until it was looked at
-            found["condition_result"] = True
-        return dataclasses.replace(state, **found)
+        values = await asyncio.gather(
+            *(get(self.bus, NAME, path, interface, name) for interface, _, name in properties)
+        )
+        converted = {
+            field: _CONVERT.get(field, _same)(value) for (_, field, _), value in zip(properties, values, strict=True)
+        }
+        if converted.pop("condition_usec", None) == 0:  # ConditionResult= is "no" until the conditions are checked
+            converted["condition_result"] = True
+        return dataclasses.replace(state, **converted)
 
     async def property(self, unit: str, name: str) -> Any:
-        """One property of a unit's own type, such as ``Type`` of a service."""
+        """Return a property of the interface of the unit's type, such as ``Type`` of a service."""
         return await get(self.bus, NAME, unit_path(unit), _interface(unit.rpartition(".")[2]), name)
 
     async def triggers(self, unit: str) -> tuple[str, ...]:
-        """The units that a socket, timer, path or automount starts; none for a unit of another type."""
+        """Return the units that a socket, timer, path or automount starts; none for other types."""
         return tuple(await get(self.bus, NAME, unit_path(unit), UNIT, "Triggers"))
 
     async def unit_of(self, pid: int) -> str:
-        """The unit a process belongs to, "" if it is gone or in none."""
+        """Return the unit of a process, ``""`` if the process has ended or has no unit."""
         try:
             return unit_name(str(await self._manager("GetUnitByPID", "u", pid)))
         except BusError:
             return ""
 
     async def unread(self, unit: str, paths: Sequence[str]) -> bool:
-        """Whether PID 1 has not read all of ``paths``, an admin's files of the unit, highest first, as they are now.
+        """Return whether PID 1 has yet to read some of ``paths``, files of an administrator for the unit.
 
-        NeedDaemonReload= alone does not tell: it looks in directories that were there at the last reload. Of two
-        drop-ins of one name PID 1 reads one.
+        The paths are in order of precedence, highest first. NeedDaemonReload= alone is not enough: it covers only
+        directories that existed at the last reload. PID 1 reads only the first of two drop-ins with the same name.
         """
         if await get(self.bus, NAME, unit_path(unit), UNIT, "NeedDaemonReload"):
             return True
@@ -173,23 +180,23 @@ class Systemd:
         )
 
     async def has_job(self, unit: str) -> bool:
-        """Whether a job for ``unit`` is queued or runs."""
+        """Return whether a job for ``unit`` is queued or running."""
         number, _ = await get(self.bus, NAME, unit_path(unit), UNIT, "Job")
         return bool(number)
 
     async def job_type(self, unit: str) -> str:
-        """The type of the job that is queued or runs for ``unit``, such as ``stop``; "" if there is none."""
+        """Return the type of the queued or running job for ``unit``, such as ``stop``; ``""`` if there is no job."""
         try:
             number, path = await get(self.bus, NAME, unit_path(unit), UNIT, "Job")
             return str(await get(self.bus, NAME, path, f"{NAME}.Job", "JobType")) if number else ""
-        except BusError:  # it ended meanwhile
+        except BusError:  # the job has ended in the meantime
             return ""
 
     async def queue(self, verb: Verb, unit: str) -> str:
-        """Queue a job and return its path; `wait` must be called with it.
+        """Queue a job and return its path, with which `wait` must be called.
 
-        Mode ``replace``, as systemctl has it: with ``fail``, one stop job that happens to be queued for any
-        member would refuse the whole transaction. A shutdown is irreversible and wins in either mode.
+        The mode is ``replace``, as in systemctl: with ``fail``, one queued stop job for any unit of the transaction
+        would make PID 1 refuse it. The jobs of a shutdown cannot be replaced in either mode.
         """
         self._awaited += 1
         try:
@@ -199,16 +206,16 @@ class Systemd:
             raise
 
     async def occupy(self) -> None:
-        """Have PID 1 look at a few unit files for nothing: 5 to 30 ms, in which other calls arrive."""
+        """Keep PID 1 busy for 5 to 30 ms, so that it reads the next calls together; the result is not used."""
         with contextlib.suppress(BusError):
             await self._manager("ListUnitFilesByPatterns", "asas", ["-"], ["systemd-s*"])
 
     async def queue_transient(self, unit: str, properties: Mapping[str, Variant]) -> str:
-        """Make and start a unit that is gone once it has run; its job's path, as `queue`."""
+        """Make and start a unit that disappears once it has run; return the path of its job, as `queue` does."""
         self._awaited += 1
         try:
-            listed = list(properties.items())
-            return str(await self._manager("StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "replace", listed, []))
+            pairs = list(properties.items())
+            return str(await self._manager("StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "replace", pairs, []))
         except Unavailable:
             self._done_waiting()
             raise
@@ -218,13 +225,14 @@ class Systemd:
         await self._manager("KillUnit", "ssi", unit, "all", signal)
 
     async def stopping(self) -> bool:
-        """Whether the machine is on its way down."""
+        """Return whether the machine is shutting down."""
         return bool(await get(self.bus, NAME, PATH, MANAGER, "SystemState") == "stopping")
 
     async def wait(self, job: str, timeout_sec: float) -> str:
-        """The result of a job as systemd spells it; "" if it was lost, ``"deadline"`` if it still runs.
+        """Return the result of a job in systemd's spelling.
 
-        The job object may be gone before anyone can look at it, so the signal is matched by the job's path.
+        It is ``""`` if the result was lost, and ``"deadline"`` if the job still runs after ``timeout_sec``. The job
+        object may disappear before it can be read, so the result is that of the signal with the job's path.
         """
         deadline = time.monotonic() + timeout_sec
         future = self._future(job)
@@ -251,7 +259,7 @@ class Systemd:
 
     def _job_removed(self, signal: Signal) -> None:
         _, job, _, result = signal.body
-        # The signal may overtake the reply that names the job, so while any job of ours is out all are kept.
+        # The signal can arrive before the reply that names the job. So all results are kept while a job is pending.
         if self._awaited and not (future := self._future(job)).done():
             future.set_result(result)
 
@@ -261,17 +269,17 @@ class Systemd:
             self._results.clear()
 
     async def start(self, unit: str) -> None:
-        """Queue a start that nobody waits for."""
+        """Queue a start without waiting for it."""
         await self._manager("StartUnit", "ss", unit, "replace")
 
     async def restart(self, unit: str) -> None:
-        """Queue a restart, or a start, that nobody waits for."""
+        """Queue a restart, or a start, without waiting for it."""
         await self._manager("RestartUnit", "ss", unit, "replace")
 
     async def reload(self) -> None:
-        """Have PID 1 run the generators and read all units again; returns when it has.
+        """Have PID 1 run the generators and load all units again, and wait until it has.
 
-        One rate limit holds for all callers; over it, this tries again for half a minute.
+        All callers share one rate limit of PID 1. If it is exceeded, the call is repeated for half a minute.
         """
         for delay in (1.0, 2.0, 4.0, 8.0, 16.0, 0.0):
             try:
@@ -287,7 +295,7 @@ class Systemd:
         await self._manager("ResetFailedUnit", "s", unit)
 
     async def watch(self, *, reloaded: Callable[[], None], changed: Callable[[str], None]) -> None:
-        """Have ``reloaded`` called after a reload by anyone, ``changed`` with a unit that changed state."""
+        """Have ``reloaded`` called after each reload by anybody, and ``changed`` for each unit that changes state."""
 
         def reloading(signal: Signal) -> None:
             if not signal.body[0]:
@@ -299,7 +307,7 @@ class Systemd:
 
         await self.bus.listen(NAME, PATH, MANAGER, "Reloading", reloading)
         await self.bus.listen(NAME, PATH, MANAGER, "UnitFilesChanged", lambda _: reloaded())
-        # Of all units, but once for each change: PID 1 tells of the interface of a unit's own type, too.
+        # PID 1 sends a second signal for the interface of the unit's type; ``first`` leaves that one out.
         await self.bus.listen(
             NAME, f"{PATH}/unit/", "org.freedesktop.DBus.Properties", "PropertiesChanged", properties, first=UNIT
         )
@@ -314,7 +322,7 @@ def _interface(kind: str) -> str:
 
 
 def unit_path(unit: str) -> str:
-    """The object path of a unit: every byte but letters and digits as ``_XX`` (sd_bus_path_encode(3)).
+    """Return the object path of a unit: letters and digits stay, other bytes become ``_XX`` (sd_bus_path_encode(3)).
 
     >>> unit_path("getty@1.service")
     '/org/freedesktop/systemd1/unit/getty_401_2eservice'
@@ -327,7 +335,7 @@ def unit_path(unit: str) -> str:
 
 
 def unit_name(path: str) -> str:
-    """The unit of an object path.
+    """Return the unit of an object path.
 
     >>> unit_name(unit_path("getty@1.service"))
     'getty@1.service'

@@ -1,4 +1,4 @@
-"""Commands that PID 1 runs for the agent, which itself may do next to nothing; effect."""
+"""Commands that PID 1 runs for the agent, because the sandbox of the agent's own service forbids them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ordain.agent.system.bus import BusError, Variant
 from ordain.agent.system.systemd1 import Systemd
 
 LINES = 3
-"""Of what a command says, the last lines tell why it failed."""
+"""The number of last lines of output that are reported when a command fails."""
 
 
 async def run(
-    systemd: Systemd, unit: str, description: str, commands: Sequence[tuple[str, ...]], *, said: Path, seconds: float
+    systemd: Systemd, unit: str, description: str, commands: Sequence[tuple[str, ...]], *, output: Path, seconds: float
 ) -> str:
-    """Run ``commands`` one after the other as the transient service ``unit``; "" if all did, else what was wrong.
+    """Run ``commands`` one after the other as the transient service ``unit``; return ``""``, or the error.
 
-    One that begins with ``-`` may fail. What they print is in the file ``said`` afterwards.
+    A command that begins with ``-`` may fail. The file ``output`` has the output afterwards.
     """
-    atomic_files.make_folder(said.parent)
+    atomic_files.make_folder(output.parent)
     words = [(argv[0].lstrip("-"), [argv[0].lstrip("-"), *argv[1:]], argv[0][0] == "-") for argv in commands]
     properties = {
         "Description": Variant("s", description),
@@ -28,8 +28,8 @@ async def run(
         "CollectMode": Variant("s", "inactive-or-failed"),
         "ExecStart": Variant("a(sasb)", words),
         "TimeoutStartUSec": Variant("t", int(seconds * 1e6)),
-        "StandardOutputFileToTruncate": Variant("s", str(said)),
-        "StandardErrorFileToAppend": Variant("s", str(said)),
+        "StandardOutputFileToTruncate": Variant("s", str(output)),
+        "StandardErrorFileToAppend": Variant("s", str(output)),
     }
     try:
         job = await systemd.queue_transient(unit, properties)
@@ -38,7 +38,7 @@ async def run(
         return str(error)
     if result == "done":
         return ""
-    lines = [line for line in _text(said).splitlines() if line.strip()]
+    lines = [line for line in _text(output).splitlines() if line.strip()]
     return " | ".join(lines[-LINES:]) or f"{commands[0][0]}: {result or 'lost'}"
 
 

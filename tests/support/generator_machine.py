@@ -1,4 +1,4 @@
-"""A machine that is a directory, for the tests that run the generator: the real executable, as systemd runs it."""
+"""A machine in a directory, for tests that run the real executable of the generator as systemd runs it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DAMAGED = b"ordain-cache 1 00000000\n1\0x\0\0"
 
 
 def cache(number: int, *, machine_id: str = "", boot_id: str = "") -> bytes:
-    """Generation ``number``: a service, its link, a drop-in, an early mask, and a late unit."""
+    """Return a boot cache with a service, a link to it, a drop-in, an early mask and a late unit."""
     text = f"[Service]\nExecStart=/bin/echo {number}\n".encode()
     return pack(
         Cache(
@@ -41,7 +41,7 @@ def cache(number: int, *, machine_id: str = "", boot_id: str = "") -> bytes:
 
 
 def dump(*directories: Path) -> str:
-    """Everything below ``directories``, as `ordainctl render` prints it."""
+    """Return everything below ``directories`` in the format of `ordainctl render`."""
     lines = []
     for directory in directories:
         for path in sorted(directory.rglob("*")):
@@ -54,7 +54,7 @@ def dump(*directories: Path) -> str:
 
 
 class Machine:
-    """A root directory with the generator, run as systemd would run it."""
+    """A root directory and the generator, run as systemd would run it."""
 
     def __init__(self, generator: Path, folder: Path) -> None:
         self.generator = generator
@@ -90,7 +90,7 @@ class Machine:
 
     @property
     def record(self) -> dict[str, str]:
-        """The run record; notes and problems as one text each."""
+        """Return the record of the run; notes are one text, and so are problems."""
         pairs: dict[str, str] = {}
         for line in (self.root / "run/ordain/boot/choice").read_text().splitlines():
             key, _, value = line.partition("=")
@@ -98,7 +98,7 @@ class Machine:
         return pairs
 
     def placed(self) -> str:
-        """Number of the generation placed, "" for none."""
+        """Return the number of the placed generation, ``""`` for none."""
         unit = self.out / "normal/web.service"
         return unit.read_text().split()[-1] if unit.exists() else ""
 
@@ -107,7 +107,7 @@ class Machine:
 
 
 def install(folder: Path) -> Path:
-    """The executable, with its modules as the package lays them out, but below ``folder``."""
+    """Return the executable, installed below ``folder`` with its modules as the package has them."""
     modules = folder / "lib/ordain/generator"
     modules.mkdir(parents=True)
     for source in SOURCES.glob("*.py"):

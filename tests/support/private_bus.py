@@ -1,4 +1,4 @@
-"""A message bus of one's own, and on it a stand-in for systemd1 that can fail as the real one cannot be made to."""
+"""A private message bus, and a fake systemd1 on it that can fail in ways that a real one cannot be made to."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from dbus_next.message import Message
 
 from ordain.agent.system.systemd1 import MANAGER, NAME, PATH
 
-Answer = Callable[["StandIn", Message], list[Message]]
+Answer = Callable[["FakeSystemd", Message], list[Message]]
 
 
 @contextmanager
 def private_bus() -> Iterator[str]:
-    """A dbus-daemon, by its address."""
+    """Run a dbus-daemon, and yield its address."""
     command = ["dbus-daemon", "--session", "--nofork", "--print-address=1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as daemon:
         try:
@@ -29,10 +29,10 @@ def private_bus() -> Iterator[str]:
             daemon.terminate()
 
 
-class StandIn:
-    """Answers calls to systemd1's manager by ``answers``; ``calls`` is complete once it is left.
+class FakeSystemd:
+    """A process that answers calls to the manager of systemd1 by ``answers``; ``calls`` is complete after the exit.
 
-    A process of its own: a pystemd caller holds the interpreter while it waits.
+    It is a separate process because a caller with pystemd holds the interpreter while it waits.
     """
 
     def __init__(self, address: str, answers: dict[str, Answer]) -> None:
@@ -43,7 +43,7 @@ class StandIn:
         self._pipe, self._end = fork.Pipe()
         self._process = fork.Process(target=lambda: asyncio.run(self._serve()))
 
-    def __enter__(self) -> StandIn:
+    def __enter__(self) -> FakeSystemd:
         self._process.start()
         assert self._pipe.poll(10)
         self._pipe.recv()
@@ -85,8 +85,8 @@ def queued(call: Message, number: int) -> Message:
 
 
 def refused(call: Message, name: str) -> Message:
-    return Message.new_error(call, f"{NAME}.{name}", "as the test wants it")
+    return Message.new_error(call, f"{NAME}.{name}", "refused by the fake")
 
 
-def _done(_: StandIn, call: Message) -> list[Message]:
+def _done(_: FakeSystemd, call: Message) -> list[Message]:
     return [Message.new_method_return(call)]
