@@ -14,11 +14,11 @@ from typing import Any
 
 from ordain.agent.source_settings import NOWHERE_TO_LOOK, PARAMETER, SourceKind, SourceSettings, of_url, source_settings
 from ordain.transforms.document.agent_formats import PEERS
-from ordain.transforms.document.maintenance_windows import Window, window
+from ordain.transforms.document.maintenance_windows import Window, parse_window
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.agent_yaml import CODE, PATH, in_force, read
-from ordain.transforms.machine.facts import command_line
+from ordain.transforms.machine.facts import kernel_command_line
 from ordain.transforms.systemd.values import timespan
 
 MAX_REMOVAL = 50
@@ -80,7 +80,7 @@ def read_settings(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
 def settings_of(data: bytes | None, root: Path) -> tuple[Settings, tuple[Problem, ...]]:
     """Return the settings in the text ``data`` of agent.yaml, overridden by the kernel command line of ``root``."""
     settings, problems = _text(data)
-    for word in command_line(root):
+    for word in kernel_command_line(root):
         name, _, value = word.partition("=")
         if name == PARAMETER and value:
             source, faults = of_url(value, settings.source, Where(path="/proc/cmdline"))
@@ -136,7 +136,7 @@ _FIELDS: Mapping[str, tuple[str, Callable[[Any], object]]] = {
     "labels": ("labels", dict),
     "trust": ("trust", Trust),
     "max-removal": ("max_removal", lambda text: int(text.removesuffix("%"))),
-    "windows": ("windows", lambda texts: tuple(map(window, texts))),
+    "windows": ("windows", lambda texts: tuple(map(parse_window, texts))),
     "reach": ("reach", tuple),
     "within": ("within_sec", lambda text: timespan(text) / 1e6),
 }

@@ -37,7 +37,7 @@ from ordain.transforms.artifacts import (
     from_row,
     short_row,
 )
-from ordain.transforms.forbidden_paths import why_not
+from ordain.transforms.forbidden_paths import why_forbidden
 
 TYPE_CHECKING = False  # the import of typing would cost every boot 10 ms
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class FilePlacement:
         return ours
 
     def _refuse(self, file: PlacedFile) -> None:
-        what, _ = why_not(file.path)
+        what, _ = why_forbidden(file.path)
         if what:
             raise PlacementError(what)
         if file.mount and not os.path.ismount(self.root / file.mount.lstrip("/")):

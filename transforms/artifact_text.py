@@ -16,7 +16,7 @@ from ordain.transforms.artifacts import (
 )
 
 
-def dump(artifacts: Iterable[Artifact]) -> str:
+def as_text(artifacts: Iterable[Artifact]) -> str:
     """``=== PATH MODE`` and the content of every file, ``=== PATH -> TARGET`` for a link, by path.
 
     Behind the mode stand an owner and a group that are not root's, as ``OWNER:GROUP``, and what is no plain file.

@@ -6,10 +6,10 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ordain.transforms.artifact_text import dump
+from ordain.transforms.artifact_text import as_text
 from ordain.transforms.artifacts import Artifact
 from ordain.transforms.compile import compile
-from ordain.transforms.errors import Problem, Refused, in_order
+from ordain.transforms.errors import Problem, Refused, sorted_problems
 from ordain.transforms.model import Document, Facts
 
 
@@ -23,10 +23,10 @@ class Group:
 
     def text(self) -> str:
         """What a machine of the group gets, and what it does not get and why."""
-        return dump(self.artifacts) + "".join(f"! {problem}\n" for problem in self.problems)
+        return as_text(self.artifacts) + "".join(f"! {problem}\n" for problem in self.problems)
 
 
-def matrix(
+def group_systems(
     documents: tuple[Document, ...], systems: Mapping[str, Facts], shipped: tuple[Document, ...]
 ) -> tuple[Group, ...]:
     """The groups, the largest first; in a group and among groups of one size the order of ``systems`` holds.
@@ -38,10 +38,10 @@ def matrix(
     for name, facts in systems.items():
         try:
             compiled = compile(documents, facts, None, shipped=shipped)
-            group = Group(systems=(name,), artifacts=compiled.artifacts, problems=in_order(compiled.problems))
+            group = Group(systems=(name,), artifacts=compiled.artifacts, problems=sorted_problems(compiled.problems))
         except Refused as refusal:
             refused.append(refusal)
-            group = Group(systems=(name,), artifacts=(), problems=in_order(refusal.problems))
+            group = Group(systems=(name,), artifacts=(), problems=sorted_problems(refusal.problems))
         same = alike.get(group.text())
         alike[group.text()] = _joined(same, group) if same else group
     if refused and len(refused) == len(systems):

@@ -8,15 +8,15 @@ from functools import partial
 from typing import TypeVar
 
 from ordain.transforms.artifacts import Artifact
-from ordain.transforms.catalog.names import Names, names, shared_versions
-from ordain.transforms.catalog.row_templates import lend
-from ordain.transforms.document.node import step, unstep
+from ordain.transforms.catalog.names import Names, names_for, shared_versions
+from ordain.transforms.catalog.row_templates import expand_rows
+from ordain.transforms.document.node import pointer_below, unescape_key
 from ordain.transforms.document.plain_data import plain
-from ordain.transforms.errors import Problem, Severity, Where, in_order
+from ordain.transforms.errors import Problem, Severity, Where, sorted_problems
 from ordain.transforms.errors import Refused as Refused
 from ordain.transforms.graph import exclusive_boot
 from ordain.transforms.graph.conflicts import find_conflicts
-from ordain.transforms.memo import Memory, Notes
+from ordain.transforms.memo import Memo, MemoTable
 from ordain.transforms.model import (
     Branch,
     Compiled,
@@ -38,7 +38,7 @@ from ordain.transforms.render.service_directives import Context
 from ordain.transforms.render.service_units import ServiceUnits, clashes, units_of_service
 from ordain.transforms.render.unit_references import UnitReferences
 from ordain.transforms.render.used_files import configuration_directory, own_files
-from ordain.transforms.resolve.resolve import lost_by_name, resolve
+from ordain.transforms.resolve.resolve import lost_by_renaming, resolve
 from ordain.transforms.template.expand import Scope, expand
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def compile(
     installed: Installed | None = None,
     *,
     shipped: Iterable[Document] = (),
-    memory: Memory | None = None,
+    memory: Memo | None = None,
 ) -> Compiled:
     """What ``documents`` come to on a machine with ``facts``.
 
@@ -63,10 +63,10 @@ def compile(
     transforms = (*shipped, *documents)
     shared = shared_versions(transforms)
     resolved, problems = resolve(documents, facts, shared)
-    memory = memory or Memory()
+    memory = memory or Memo()
     database = tuple(document for document in transforms if document.kind is Kind.TRANSFORM)
-    notes = memory.on("names", resolved.facts, shared)
-    neutral, wrong = notes.recall("names", database, lambda: names(database, resolved.facts, shared))
+    notes = memory.table("names", resolved.facts, shared)
+    neutral, wrong = notes.get_or_make("names", database, lambda: names_for(database, resolved.facts, shared))
     maker = _Maker(resolved, replace(neutral, asked=set()), installed, memory)
     items = tuple(maker.items())
     maker.problems = [p for p in maker.problems if p.item not in maker.usage.doubtful]
@@ -85,7 +85,7 @@ def compile(
         members=_strongest(member for item in kept for member in item.members),
         catalog_uses=tuple(maker.usage.uses(item.pointer for item in items)),
         transforms=transforms_digest(transforms),
-        problems=in_order(found),
+        problems=sorted_problems(found),
     )
 
 
@@ -97,7 +97,7 @@ def _renamed(
     leaf = host.leaf("hostname")
     if leaf is None:
         return
-    for lost in lost_by_name(documents, facts, shared, str(leaf.value)):
+    for lost in lost_by_renaming(documents, facts, shared, str(leaf.value)):
         yield Problem(
             where=leaf.where,
             what=f"called {leaf.value}, this machine would lose the {lost.kind} {lost.name} (at {lost.where})",
@@ -135,11 +135,11 @@ _WHOLE_SECTIONS: Mapping[str, Callable[[Branch, Names], RenderedItem]] = {
 
 
 class _Maker:
-    def __init__(self, resolved: Resolved, neutral: Names, installed: Installed | None, memory: Memory) -> None:
+    def __init__(self, resolved: Resolved, neutral: Names, installed: Installed | None, memory: Memo) -> None:
         self.tree, self.systemd, self.installed = resolved.tree, resolved.facts.systemd, installed
         values = plain(resolved.tree.branch("values"))
         assert isinstance(values, dict)
-        self.names = lend(neutral, resolved.facts, values)
+        self.names = expand_rows(neutral, resolved.facts, values)
         self.scope = Scope(facts=resolved.facts, values=values, path_of=self.names.path)
         self.usage = CatalogUsage(self.names)
         self.mounts = {
@@ -153,7 +153,7 @@ class _Maker:
         """The place of an item in the documents."""
         tree: Tree | None = self.tree
         for part in pointer.split("/"):
-            tree = tree.children.get(unstep(part)) if isinstance(tree, Branch) else None
+            tree = tree.children.get(unescape_key(part)) if isinstance(tree, Branch) else None
         return Where(pointer=pointer) if tree is None else tree.where
 
     def items(self) -> Iterator[RenderedItem]:
@@ -162,17 +162,17 @@ class _Maker:
     def each(self) -> Iterator[RenderedItem]:
         yield from self.services()
         for path, branch in self.branches("mounts"):
-            yield mounts.render_mount(path, branch, step("mounts", path), self.systemd)
+            yield mounts.render_mount(path, branch, pointer_below("mounts", path), self.systemd)
         for path, branch in self.branches("swaps"):
-            yield mounts.render_swap(path, branch, step("swaps", path), self.systemd)
+            yield mounts.render_swap(path, branch, pointer_below("swaps", path), self.systemd)
         for name, branch in self.branches("units"):
-            yield raw_units.render(name, branch, step("units", name), self.systemd, self.installed)
+            yield raw_units.render(name, branch, pointer_below("units", name), self.systemd, self.installed)
         for path, branch in self.branches("files", placed_files.templated):
-            yield placed_files.render(path, branch, step("files", path), self.names, self.mounts)
+            yield placed_files.render(path, branch, pointer_below("files", path), self.names, self.mounts)
         for name, branch in self.branches("groups"):
-            yield accounts.render_group(name, branch, step("groups", name), self.names)
+            yield accounts.render_group(name, branch, pointer_below("groups", name), self.names)
         for name, branch in self.branches("users"):
-            yield accounts.render_user(name, branch, step("users", name), self.names)
+            yield accounts.render_user(name, branch, pointer_below("users", name), self.names)
         yield from self.whole()
         network = self.tree.branch("network")
         for item in network_section.render(network, self.scope, self.names, self.systemd) if network else ():
@@ -197,7 +197,7 @@ class _Maker:
     def services(self) -> Iterator[RenderedItem]:
         known: dict[str, ServiceUnits] = {}
         entries: dict[str, Branch] = {}
-        notes = self.memory.on("service units", *self.ground)
+        notes = self.memory.table("service units", *self.ground)
         for name, branch in self.tree.branch("services").branches():
             entries[name], units, problems = self.recall(notes, name, branch, partial(self.service_units, name, branch))
             self.problems += problems
@@ -213,11 +213,11 @@ class _Maker:
             mounts=tuple(self.mounts),
         )
         target = Target(systemd=self.systemd, context=context, installed=self.installed)
-        notes = self.memory.on("services", *self.ground, known, self.mounts)
+        notes = self.memory.table("services", *self.ground, known, self.mounts)
         for name, units in known.items():
             yield self.recall(notes, name, entries[name], partial(self.service, entries[name], units, target))
 
-    def recall(self, notes: Notes, name: str, branch: Branch, make: Callable[[], T]) -> T:
+    def recall(self, notes: MemoTable, name: str, branch: Branch, make: Callable[[], T]) -> T:
         """What is made of ``branch``; what that asks `names` for is asked for again."""
 
         def made() -> tuple[T, frozenset[str]]:
@@ -228,13 +228,13 @@ class _Maker:
             self.names.asked.update(before)
             return result, asked
 
-        result, asked = notes.recall(name, branch, made)
+        result, asked = notes.get_or_make(name, branch, made)
         self.names.asked.update(asked)
         return result
 
     def service_units(self, name: str, branch: Branch) -> tuple[Branch, ServiceUnits | None, tuple[Problem, ...]]:
         """Return one service with its templates expanded, its units if it can have any, and the problems with both."""
-        entry, wrong = self.expanded(branch, step("services", name), placed_files.templated_within)
+        entry, wrong = self.expanded(branch, pointer_below("services", name), placed_files.templated_within)
         units, problems = units_of_service(name, entry, self.names, self.installed)
         return entry, units, (*wrong, *problems)
 
@@ -259,7 +259,7 @@ class _Maker:
     ) -> Iterator[tuple[str, Branch]]:
         """The entries of a section, ``prepared``, with their templates expanded."""
         for name, branch in self.tree.branch(section).branches():
-            pointer = step(section, name)
+            pointer = pointer_below(section, name)
             expanded, problems = self.expanded(branch, pointer, prepared)
             self.problems += problems
             self.usage.record(pointer)

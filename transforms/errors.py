@@ -107,7 +107,7 @@ class Refused(Exception):
     """No result can be given; ``problems`` says why."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = in_order(problems)
+        self.problems = sorted_problems(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
     def __reduce__(self) -> tuple[type[Refused], tuple[tuple[Problem, ...]]]:
@@ -115,20 +115,20 @@ class Refused(Exception):
         return Refused, (self.problems,)
 
 
-def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+def sorted_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Problems by place, each once."""
     return tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.where, p.severity, p.code, p.what)))
 
 
-def errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+def only_errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Those that refuse the whole set."""
     return tuple(p for p in problems if p.severity is Severity.ERROR)
 
 
-def near(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """A hint with the known names that look like ``name``, or an empty text.
 
-    >>> near("restrat", ["restart", "user"])
+    >>> did_you_mean("restrat", ["restart", "user"])
     'did you mean restart?'
     """
     close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)

@@ -32,12 +32,12 @@ TOP = frozenset(
 )
 
 
-def why_not(path: str) -> tuple[str, str]:
+def why_forbidden(path: str) -> tuple[str, str]:
     """Why nothing may be placed at ``path``, and a hint; two empty strings if it may.
 
-    >>> why_not("/etc/passwd")
+    >>> why_forbidden("/etc/passwd")
     ('the machine depends on /etc/passwd', 'the section `users` is for it')
-    >>> why_not("/etc/nginx/nginx.conf")
+    >>> why_forbidden("/etc/nginx/nginx.conf")
     ('', '')
     """
     bare = path.rstrip("/") or "/"

@@ -102,7 +102,7 @@ class Branch:
 Tree = Branch | Leaf
 
 
-def texts(value: Value) -> tuple[str, ...]:
+def strings(value: Value) -> tuple[str, ...]:
     """The strings of a sequence; any other value is a sequence of one."""
     return tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
 

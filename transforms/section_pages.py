@@ -15,10 +15,10 @@ from typing import Any
 
 import yaml
 
-from ordain.transforms.artifact_text import dump
-from ordain.transforms.catalog.audit_results import source
+from ordain.transforms.artifact_text import as_text
+from ordain.transforms.catalog.audit_results import evidence
 from ordain.transforms.catalog.known_systems import facts_for
-from ordain.transforms.catalog.names import Names, names, shared_versions
+from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
@@ -65,7 +65,7 @@ def _side_by_side(example: str) -> Iterator[str]:
     for system in SYSTEMS:
         compiled = compile(documents, facts_for(system), shipped=shipped())
         # Each line of a unit names the document it came from; here there is only one.
-        lines = (line for line in dump(compiled.artifacts).split("\n") if not line.startswith(("# ", "#\n")))
+        lines = (line for line in as_text(compiled.artifacts).split("\n") if not line.startswith(("# ", "#\n")))
         cells.append(html.escape("\n".join(lines).strip("\n"), quote=False))
         told += [f"* {system}: {p.what}" for p in compiled.problems if p.severity is not Severity.WARNING]
     if not any(cells):
@@ -83,7 +83,7 @@ def _side_by_side(example: str) -> Iterator[str]:
 @cache
 def _known(system: str) -> Names:
     transforms = shipped()
-    return names(transforms, facts_for(system), shared_versions(transforms))[0]
+    return names_for(transforms, facts_for(system), shared_versions(transforms))[0]
 
 
 def _names(sections: tuple[str, ...]) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _meaning(system: str, section: str, name: str) -> str:
     key = {"users": "name", "paths": "path"}.get(section, "unit")
     said = {leaf.where.pointer.removeprefix(f"{row}/"): str(leaf.value) for leaf in _known(system).row(row)}
     value = said.get(key) or said.get(row, "")
-    return f"{value}{' ✓' if value and source(system, row, key) == 'archive' else ''}" or "–"
+    return f"{value}{' ✓' if value and evidence(system, row, key) == 'archive' else ''}" or "–"
 
 
 def main() -> None:

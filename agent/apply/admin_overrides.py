@@ -9,7 +9,7 @@ from ordain.agent.plan.explain import OverrideFile
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.installed_units import drop_in_names, read_installed
 from ordain.transforms.systemd.unit_file import parse
-from ordain.transforms.systemd.unit_name import suffix
+from ordain.transforms.systemd.unit_name import unit_type
 
 RUNTIME_DIRECTORIES = (
     "run/systemd/system.control",
@@ -49,7 +49,7 @@ def _override_files(root: Path, unit: str, ours: bool) -> Iterator[OverrideFile]
         replaces = installed.path.lstrip("/").startswith("etc/")
         if replaces or not ours:
             yield OverrideFile(path=f"/{installed.path.lstrip('/')}", masks=installed.masked, replaces=replaces)
-    runtime = list(_drop_ins(root, RUNTIME_DIRECTORIES, (*drop_in_names(unit), suffix(unit))))
+    runtime = list(_drop_ins(root, RUNTIME_DIRECTORIES, (*drop_in_names(unit), unit_type(unit))))
     for path in sorted([*(installed.drop_ins if installed else ()), *runtime], key=lambda p: p.rpartition("/")[2]):
         yield OverrideFile(path=f"/{path.lstrip('/')}", assignments=_assignments(root, path))
 

@@ -13,7 +13,7 @@ from ordain.agent.state.holds import read_holds, with_machine_holds, write_holds
 from ordain.agent.state.store import Store
 from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
-from ordain.transforms.errors import near
+from ordain.transforms.errors import did_you_mean
 from ordain.transforms.model import Wanted
 
 
@@ -35,7 +35,7 @@ class UnitHolds:
             generation = self._store.applied()
             known = {member.unit: member for member in generation.members}
             if unit not in known:
-                hint = near(unit, known)
+                hint = did_you_mean(unit, known)
                 raise Failure(f"the documents do not name {unit}" + (f"; {hint}" if hint else ""))
             if unmask and known[unit].wanted is not Wanted.MASKED:
                 raise Failure(f"the documents do not mask {unit}; `systemctl unmask` lifts an administrator's mask")
@@ -56,7 +56,7 @@ class UnitHolds:
         async with locked(self._root, BUSY_SEC):
             holds = read_holds(self._root)
             if unit not in holds:
-                hint = near(unit, holds)
+                hint = did_you_mean(unit, holds)
                 raise Failure(f"{unit} is not held" + (f"; {hint}" if hint else ""))
             before = with_machine_holds(self._root, self._store.applied())
             write_holds(self._root, {name: held for name, held in holds.items() if name != unit})

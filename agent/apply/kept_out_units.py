@@ -20,7 +20,7 @@ from ordain.transforms.artifacts import PlacedFile
 from ordain.transforms.graph.essential_units import BOOT_ITEM
 from ordain.transforms.graph.exclusive_boot import boot_targets, is_exclusive, members_kept_out
 from ordain.transforms.machine import rootfs
-from ordain.transforms.machine.installed_units import DEPENDENCIES, NOW, read_installed
+from ordain.transforms.machine.installed_units import DEPENDENCIES, DIRECTORIES_NOW, read_installed
 from ordain.transforms.model import Installed, Member
 
 Stamp = tuple[tuple[str, int], ...]
@@ -47,7 +47,7 @@ class KeptOutUnits:
 
     def _more(self, generation: Generation) -> tuple[Member, ...]:
         begin = boot_targets(read_installed(self._root))
-        now: Installed = read_installed(self._root, NOW)
+        now: Installed = read_installed(self._root, DIRECTORIES_NOW)
         named_in_documents = [member for member in generation.members if member.item != BOOT_ITEM]
         known = {member.unit for member in generation.members}
         artifacts = (artifact for artifact in generation.artifacts if not isinstance(artifact, PlacedFile))
@@ -56,7 +56,7 @@ class KeptOutUnits:
 
     def _stamp(self) -> Iterator[tuple[str, int]]:
         """Yield the time of the last change of each directory of units and of each ``.wants`` directory in it."""
-        for place in NOW:
+        for place in DIRECTORIES_NOW:
             folders = [name for name in rootfs.names(self._root, place) if name.rpartition(".")[2] in DEPENDENCIES]
             for path in (place, *(f"{place}/{name}" for name in folders)):
                 try:

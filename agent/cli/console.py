@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TextIO
 
-from ordain.transforms.errors import Problem, Severity, in_order
+from ordain.transforms.errors import Problem, Severity, sorted_problems
 
 
 class Style(StrEnum):
@@ -130,7 +130,7 @@ class Console:
 
     def problems(self, problems: Iterable[Problem]) -> None:
         """Print problems sorted by place, and then their number."""
-        ordered = in_order(problems)
+        ordered = sorted_problems(problems)
         for problem in ordered:
             severity = f"{problem.severity}:"
             styled = _styled(severity, SEVERITIES[problem.severity], self.err_colour)

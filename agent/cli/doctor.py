@@ -29,7 +29,7 @@ from ordain.agent.state.boot_record import boot_id, read_boot_record
 from ordain.agent.state.store import Store
 from ordain.generator.cache import CacheError, unpack
 from ordain.generator.choose import NOTHING
-from ordain.transforms.errors import Refused, errors
+from ordain.transforms.errors import Refused, only_errors
 from ordain.transforms.graph.essential_units import BOOT_ITEM
 from ordain.transforms.graph.exclusive_boot import started_by_distribution
 from ordain.transforms.machine import rootfs
@@ -329,7 +329,7 @@ def _directory(root: Path, path: str) -> DoctorFinding:
             "source", f"{path} is not a directory", "create it, or set source; the last valid state stays in force"
         )
     documents_found, problems = read_files([str(directory)])
-    if errors(problems):
+    if only_errors(problems):
         return _failed("documents", count(problems), f"run ordainctl validate {path}")
     if not documents_found:
         return _warning("documents", f"{path} contains no documents; the last valid state stays in force")

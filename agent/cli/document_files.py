@@ -10,7 +10,7 @@ from pathlib import Path, PurePath
 from ordain.agent.model import RawDocument, RawDocuments
 from ordain.transforms.document.node import is_document_name
 from ordain.transforms.document.reader import read
-from ordain.transforms.errors import Problem, Refused, Where, errors
+from ordain.transforms.errors import Problem, Refused, Where, only_errors
 from ordain.transforms.machine import agent_yaml
 from ordain.transforms.model import Document
 
@@ -56,7 +56,7 @@ def _is_settings(path: str, data: bytes) -> bool:
 def read_valid(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
     """Return the documents in the files that ``names`` lead to, and warnings. Raises `Refused` for errors."""
     documents, problems = read_files(names)
-    if errors(problems):
+    if only_errors(problems):
         raise Refused(problems)
     return documents, problems
 

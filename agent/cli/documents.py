@@ -35,7 +35,7 @@ from ordain.agent.errors import Failure
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind
 from ordain.transforms.catalog.names import shared_versions
-from ordain.transforms.errors import Problem, Refused, errors, near
+from ordain.transforms.errors import Problem, Refused, did_you_mean, only_errors
 from ordain.transforms.model import Document
 from ordain.transforms.model import Kind as DocumentKind
 from ordain.transforms.resolve.resolve import certain_conflicts, duplicates
@@ -243,7 +243,7 @@ def _edited(text: NamedDocument) -> tuple[Path, bytes]:
 def _checked_edit(path: Path, data: bytes, text: NamedDocument) -> NewText:
     """Return the edited document if it is valid and still the same one. Raises `Refused` or `Failure`."""
     documents, problems = split_file(str(path), data)
-    if errors(problems):
+    if only_errors(problems):
         raise Refused(problems)
     if len(documents) != 1 or (documents[0][0].kind.lower(), documents[0][0].name) != (text.kind, text.name):
         raise Failure(f"the text is not {text.title} any more; use `ordainctl documents put` for other documents")
@@ -288,7 +288,7 @@ def _named(texts: Sequence[NamedDocument], name: str) -> NamedDocument:
         return matching[0]
     if matching:
         raise Failure(f"several documents are called {name}: {', '.join(text.title for text in matching)}")
-    hint = near(name, [*(text.name for text in texts), *(text.title for text in texts)])
+    hint = did_you_mean(name, [*(text.name for text in texts), *(text.title for text in texts)])
     raise Failure(f"there is no document {name}" + (f"; {hint}" if hint else ""))
 
 
@@ -307,7 +307,7 @@ def _new_texts(request: Namespace, stored: Sequence[NamedDocument]) -> list[NewT
                 problems = (*problems, Problem(where=document.where, what=fault, hint=hint))
             title = f"{document.kind.lower()}/{document.name}"
             new_texts.append(NewText(document=document, data=text, stored=by_title.get(title)))
-    if errors(problems):
+    if only_errors(problems):
         raise Refused(problems)
     return new_texts
 
@@ -318,7 +318,7 @@ def _check(new_texts: Sequence[NewText], stored: Sequence[NamedDocument]) -> tup
     after = _after(new_texts, stored)
     known = {problem.what for problem in certain_conflicts(before)}
     problems = (*duplicates(after), *(p for p in certain_conflicts(after) if p.what not in known))
-    if errors(problems):
+    if only_errors(problems):
         raise Refused(problems)
     return problems
 

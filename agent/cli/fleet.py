@@ -18,7 +18,7 @@ from ordain.agent.delivery.fleet.report_publisher import status_key
 from ordain.agent.delivery.fleet.reports import BAD_STATES, having_labels, is_lost, machines_named, read_reports
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
-from ordain.transforms.errors import near
+from ordain.transforms.errors import did_you_mean
 
 BEAT_SEC = 30.0
 """The longest wait of --watch for news: a lost machine reports nothing, so only time shows that it is lost."""
@@ -104,7 +104,7 @@ async def _machine(database: Database, name: str) -> MachineReport:
         return matching[0]
     if matching:
         raise Failure(f"{name} matches {len(matching)} machines: {', '.join(r.machine for r in matching)}")
-    hint = near(name, [report.hostname for report in known])
+    hint = did_you_mean(name, [report.hostname for report in known])
     raise Failure(f"no machine called {name} reports to the store" + (f"; {hint}" if hint else ""))
 
 

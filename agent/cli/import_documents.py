@@ -13,9 +13,9 @@ from ordain.agent.cli.document_files import STANDARD_INPUT, transforms
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import Failure
-from ordain.transforms.catalog.names import Names, names, shared_versions
+from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.document import formats
-from ordain.transforms.errors import Refused, Where, errors, in_order
+from ordain.transforms.errors import Refused, Where, only_errors, sorted_problems
 from ordain.transforms.importing import detect, schema_filter, unit_files, whole_machine, yaml_writer
 from ordain.transforms.importing.draft import MAX_BYTES, Imported, Source
 from ordain.transforms.machine import rootfs
@@ -53,7 +53,7 @@ def import_(request: Namespace, console: Console) -> Exit:
 
 def _report(imported: Imported, console: Console) -> Exit:
     """Print the lines that were not converted, sorted by place, and return the exit status."""
-    problems = in_order(imported.problems)
+    problems = sorted_problems(imported.problems)
     for problem in problems:
         hint = f" ({problem.hint})" if problem.hint else ""
         console.note(f"{problem.where}: not converted: {problem.what}{hint}")
@@ -78,8 +78,8 @@ def _place(output: str | None, text: str, console: Console) -> None:
 def _names(root: Path) -> Names:
     """Return the meaning of neutral names on the machine with the root ``root``. Raises `Refused`."""
     documents = transforms(root)
-    neutral, problems = names(documents, read_facts(root), shared_versions(documents))
-    if errors(problems):
+    neutral, problems = names_for(documents, read_facts(root), shared_versions(documents))
+    if only_errors(problems):
         raise Refused(problems)
     return neutral
 
@@ -120,4 +120,4 @@ def _directory(directory: Path) -> Iterator[Source]:
 
 
 def _read(path: Path) -> bytes:
-    return rootfs.read_here(path.resolve(), limit=MAX_BYTES + 1)
+    return rootfs.read_resolved(path.resolve(), limit=MAX_BYTES + 1)

@@ -13,7 +13,7 @@ from ordain.agent.cli.target_machine import machine
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind
 from ordain.transforms.catalog.names import shared_versions
-from ordain.transforms.resolve.resolve import Candidate, candidates, with_node
+from ordain.transforms.resolve.resolve import Candidate, candidates, with_node_labels
 
 
 def match(request: Namespace, console: Console) -> Exit:
@@ -21,7 +21,7 @@ def match(request: Namespace, console: Console) -> Exit:
     documents, problems = read_valid(request.file or own_documents(request.root))
     facts, _ = machine(request, documents)
     shared = shared_versions((*transforms(request.root), *documents))
-    layers = candidates(documents, with_node(documents, facts, shared), shared)
+    layers = candidates(documents, with_node_labels(documents, facts, shared), shared)
     if request.json:
         console.json([_to_json(layer) for layer in layers])
         return Exit.OK
@@ -36,7 +36,7 @@ def match(request: Namespace, console: Console) -> Exit:
     if matching and others:
         console.line()
     console.table(
-        ("DOES NOT MATCH", *columns), [_row(layer, "; ".join(layer.match.against), Style.DIM) for layer in others]
+        ("DOES NOT MATCH", *columns), [_row(layer, "; ".join(layer.match.mismatches), Style.DIM) for layer in others]
     )
     if not layers:
         console.line("there are no layers", Style.DIM)
@@ -65,5 +65,5 @@ def _to_json(layer: Candidate) -> dict[str, object]:
         "line": document.where.line,
         "applies": layer.match.holds,
         "reasons": list(layer.match.reasons),
-        "against": list(layer.match.against),
+        "against": list(layer.match.mismatches),
     }

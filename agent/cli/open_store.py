@@ -21,7 +21,7 @@ from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.errors import Failure
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceSettings, of_url
-from ordain.transforms.errors import NOWHERE, errors
+from ordain.transforms.errors import NOWHERE, only_errors
 
 T = TypeVar("T")
 CREDSTORE = "etc/credstore"
@@ -67,7 +67,7 @@ def _settings(request: Namespace) -> SourceSettings:
     source = read_settings(request.root)[0].source
     if request.store:
         source, problems = of_url(request.store, source, NOWHERE)
-        if wrong := errors(problems):
+        if wrong := only_errors(problems):
             raise Usage(f"--store: {wrong[0].what} ({wrong[0].hint})")
     elif not source.remote:
         raise Usage("--store URL is missing, and the source of this machine is not a store")

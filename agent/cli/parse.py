@@ -11,7 +11,7 @@ from ordain.agent.cli.commands import COMMANDS, FAMILIES
 from ordain.agent.cli.help_text import columns, description, epilog, family_help, overview, usage
 from ordain.agent.cli.subcommand import Argument, Exit, Subcommand
 from ordain.agent.errors import OrdainError
-from ordain.transforms.errors import near
+from ordain.transforms.errors import did_you_mean
 
 VERSION = "0.1.0"
 
@@ -52,7 +52,7 @@ def parse(words: Sequence[str]) -> tuple[Subcommand, argparse.Namespace]:
     request, unknown = parser(command).parse_known_intermixed_args(rest)
     if unknown:
         flags = [argument.flag for argument in command.arguments if argument.flag]
-        hints = [hint for word in unknown if (hint := near(word.partition("=")[0], flags))]
+        hints = [hint for word in unknown if (hint := did_you_mean(word.partition("=")[0], flags))]
         raise Usage(f"unknown argument: {' '.join(unknown)}" + (f" ({hints[0]})" if hints else ""))
     return command, request
 
@@ -80,14 +80,14 @@ def _command(words: Sequence[str]) -> tuple[Subcommand, Sequence[str]]:
     if name in COMMANDS:
         return COMMANDS[name], rest
     if name not in FAMILIES:
-        hint = near(name, {known.partition(" ")[0] for known in COMMANDS})
+        hint = did_you_mean(name, {known.partition(" ")[0] for known in COMMANDS})
         raise Usage(f"there is no command {name!r}" + (f"; {hint}" if hint else ""))
     if not rest or rest[0] in {"-h", "--help"}:
         raise Help(family_help(FAMILIES[name]))
     if f"{name} {rest[0]}" in COMMANDS:
         return COMMANDS[f"{name} {rest[0]}"], rest[1:]
     second_words = [known.removeprefix(f"{name} ") for known in COMMANDS if known.startswith(f"{name} ")]
-    hint = near(rest[0], second_words) or f"known: {', '.join(second_words)}"
+    hint = did_you_mean(rest[0], second_words) or f"known: {', '.join(second_words)}"
     raise Usage(f"there is no command {f'{name} {rest[0]}'!r}; {hint}")
 
 

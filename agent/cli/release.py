@@ -30,7 +30,7 @@ from ordain.agent.delivery.release.trusted_keys import SUFFIX, TRUST, InvalidKey
 from ordain.agent.errors import Failure
 from ordain.agent.model import RawDocuments
 from ordain.agent.system import atomic_files
-from ordain.transforms.errors import Refused, errors
+from ordain.transforms.errors import Refused, only_errors
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -213,7 +213,7 @@ def _assembled(names: Sequence[str], console: Console) -> Assembled:
 
 def _contents(names: Sequence[str]) -> RawDocuments:
     files, problems = contents(names)
-    if errors(problems):
+    if only_errors(problems):
         raise Refused(problems)
     return files
 

@@ -12,7 +12,7 @@ from ordain.agent.cli.subcommand import Exit
 from ordain.agent.cli.target_machine import facts_to_json, machine
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
-from ordain.transforms.artifact_text import dump
+from ordain.transforms.artifact_text import as_text
 from ordain.transforms.artifacts import (
     AbsentFile,
     Artifact,
@@ -24,7 +24,7 @@ from ordain.transforms.artifacts import (
     UnitLink,
     row,
 )
-from ordain.transforms.errors import Problem, Severity, in_order
+from ordain.transforms.errors import Problem, Severity, sorted_problems
 from ordain.transforms.model import Compiled, Document, Kind
 from ordain.transforms.resolve.resolve import certain_conflicts, duplicates
 
@@ -36,7 +36,7 @@ def validate(request: Namespace, console: Console) -> Exit:
     wrong = any(problem.severity is not Severity.WARNING for problem in problems)
     if request.json:
         listed = [{"kind": d.kind, "name": d.name, "path": d.where.path, "line": d.where.line} for d in documents]
-        console.json({"documents": listed, "problems": [p.to_json() for p in in_order(problems)]})
+        console.json({"documents": listed, "problems": [p.to_json() for p in sorted_problems(problems)]})
     else:
         console.problems(problems)
         if not wrong and (documents or not settings):
@@ -55,7 +55,7 @@ def render(request: Namespace, console: Console) -> Exit:
         return _render_all(request, documents, warnings, console)
     facts, installed = machine(request, documents)
     compiled = compile(documents, facts, installed, shipped=transforms(request.root))
-    problems = in_order((*(w for w in warnings if w.severity is Severity.WARNING), *compiled.problems))
+    problems = sorted_problems((*(w for w in warnings if w.severity is Severity.WARNING), *compiled.problems))
     if request.output:
         _write(Path(request.output), compiled)
     if request.json:
@@ -69,7 +69,7 @@ def render(request: Namespace, console: Console) -> Exit:
         )
     else:
         if not request.output:
-            console.text(dump(compiled.artifacts))
+            console.text(as_text(compiled.artifacts))
         console.problems(problems)
     blocked = any(p.severity is Severity.BLOCKED for p in problems)
     return Exit.DEGRADED if blocked else Exit.OK
@@ -78,13 +78,13 @@ def render(request: Namespace, console: Console) -> Exit:
 def _render_all(
     request: Namespace, documents: tuple[Document, ...], warnings: tuple[Problem, ...], console: Console
 ) -> Exit:
-    from ordain.transforms.catalog.known_systems import systems
-    from ordain.transforms.compare_systems import difference, matrix
+    from ordain.transforms.catalog.known_systems import known_systems
+    from ordain.transforms.compare_systems import difference, group_systems
 
     if request.os or request.facts or request.output:
         raise Usage("--all-os cannot be used with --os, --facts or --output")
-    machines = {name: machine(Namespace(**{**vars(request), "os": name}), documents)[0] for name in systems()}
-    groups = matrix(documents, machines, transforms(request.root))
+    machines = {name: machine(Namespace(**{**vars(request), "os": name}), documents)[0] for name in known_systems()}
+    groups = group_systems(documents, machines, transforms(request.root))
     differences = [difference(groups[0], group) for group in groups]
     if request.json:
         listed = [
@@ -96,12 +96,12 @@ def _render_all(
             }
             for group, text in zip(groups, differences, strict=True)
         ]
-        console.json({"groups": listed, "problems": [p.to_json() for p in in_order(warnings)]})
+        console.json({"groups": listed, "problems": [p.to_json() for p in sorted_problems(warnings)]})
     else:
         for group, text in zip(groups, differences, strict=True):
             console.line(f"{plural(len(group.systems), 'system')}: {', '.join(group.systems)}", Style.STRONG)
             console.text(text)
-        console.problems(in_order(warnings))
+        console.problems(sorted_problems(warnings))
     severities = {problem.severity for group in groups for problem in group.problems}
     if Severity.ERROR in severities:
         return Exit.REFUSED

@@ -15,7 +15,7 @@ from ordain.agent.daemon.connect import connect
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
 from ordain.agent.status import AgentState, Status, StatusCondition, UnitStatus
-from ordain.transforms.errors import near
+from ordain.transforms.errors import did_you_mean
 from ordain.transforms.graph.essential_units import BOOT_ITEM
 
 STATES = {
@@ -105,7 +105,7 @@ def _chosen(units: Sequence[UnitStatus], words: Iterable[str]) -> tuple[UnitStat
     names = [unit_name(word) for word in words]
     for name in names:
         if name not in known:
-            hint = near(name, known)
+            hint = did_you_mean(name, known)
             raise Failure(f"{name} is not in the documents" + (f"; {hint}" if hint else ""))
     return tuple(known[name] for name in names) if names else tuple(units)
 

@@ -13,7 +13,7 @@ from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import to_json
 from ordain.transforms.catalog.known_systems import facts_for
-from ordain.transforms.errors import near
+from ordain.transforms.errors import did_you_mean
 from ordain.transforms.machine.facts import read_facts
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Document, Facts, Installed, Kind, MatchCondition
@@ -95,7 +95,7 @@ def _as_node(facts: Facts, name: str, documents: Iterable[Document]) -> Facts:
     """Return ``facts`` with those that the Node ``name`` matches on (docs/design/documents.md, rule 16)."""
     nodes = {d.name: d for d in documents if d.kind is Kind.NODE}
     if name not in nodes:
-        hint = near(name, nodes)
+        hint = did_you_mean(name, nodes)
         raise Failure(f"there is no Node document called {name!r}" + (f"; {hint}" if hint else ""))
     match = nodes[name].match
     mac = _plain(match.get("mac"))

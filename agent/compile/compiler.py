@@ -16,11 +16,11 @@ from ordain.agent.compile.credentials import CREDENTIAL_MISSING, MissingCredenti
 from ordain.agent.compile.missing_programs import missing_programs
 from ordain.agent.generation import digest, generation
 from ordain.agent.model import Generation, RawDocument
-from ordain.transforms.catalog.machine_catalog import read_texts
+from ordain.transforms.catalog.machine_catalog import read_documents
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
-from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity, errors, in_order, warning
-from ordain.transforms.memo import Memory
+from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity, only_errors, sorted_problems, warning
+from ordain.transforms.memo import Memo
 from ordain.transforms.model import Compiled
 
 
@@ -33,19 +33,19 @@ def compile_texts(texts: Iterable[RawDocument], root: Path, last: Generation) ->
 
 
 # Usually one of many documents changes. The process that compiles for the agent remembers the results of the others.
-_MEMORY = Memory()
+_MEMORY = Memo()
 
 
 def compile_generation(
-    texts: Iterable[RawDocument], machine: MachineInputs, last: Generation, memory: Memory = _MEMORY
+    texts: Iterable[RawDocument], machine: MachineInputs, last: Generation, memory: Memo = _MEMORY
 ) -> tuple[Generation, tuple[Problem, ...]]:
     """Return the generation of the documents, without a number, and its problems. Raises `Refused`.
 
     ``last`` is the last good generation: an item that this machine cannot have keeps its form from there
     (docs/design/documents.md, rule 3).
     """
-    documents, reading = read_texts([*texts, *machine.transforms], memory)
-    if errors(reading):
+    documents, reading = read_documents([*texts, *machine.transforms], memory)
+    if only_errors(reading):
         raise Refused([*machine.problems, *reading])
     # The compile reports a fault in a Transform again if that is for this machine, and with every item that needs it.
     reading = tuple(problem for problem in reading if problem.severity is not Severity.BLOCKED)
@@ -58,7 +58,7 @@ def compile_generation(
     left_out = blocked - {member.item for member in new.members}
     required = _required_items(new, left_out)
     programs = _missing_programs(compiled, new, machine.root) if machine.live else ()
-    problems = in_order([*machine.problems, *reading, *compiled.problems, *missing, *required, *programs])
+    problems = sorted_problems([*machine.problems, *reading, *compiled.problems, *missing, *required, *programs])
     return new, problems
 
 

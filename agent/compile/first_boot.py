@@ -19,8 +19,8 @@ from ordain.agent.settings import Settings, Trust, read_settings
 from ordain.agent.source_settings import SourceKind
 from ordain.agent.state.store import Store
 from ordain.generator.first_boot import TRUST_LINE
-from ordain.transforms.catalog.machine_catalog import read_texts
-from ordain.transforms.errors import Refused, errors
+from ordain.transforms.catalog.machine_catalog import read_documents
+from ordain.transforms.errors import Refused, only_errors
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.facts import read_facts
 
@@ -40,7 +40,7 @@ def main(argv: list[str]) -> int:
     try:
         reason = _compile(root, settings)
     except Refused as refused:
-        for problem in errors(refused.problems):
+        for problem in only_errors(refused.problems):
             print(problem)
         reason = "the documents are refused"
     except (SourceError, OSError) as failure:
@@ -60,7 +60,7 @@ def _compile(root: Path, settings: Settings) -> str:
         texts = tuple(sorted((*texts, *_own(settings.source.path, root))))
     if settings.trust is Trust.REQUIRED or holds_release(texts):
         return f"only the agent can verify signatures; {WAIT}"
-    documents, _ = read_texts(texts)
+    documents, _ = read_documents(texts)
     if any("mac" in document.match for document in documents) and not read_facts(root).mac:
         return f"documents match on mac, and no network device has appeared yet; {WAIT}"
     generation, _ = compile_texts(texts, root, Generation())

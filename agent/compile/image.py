@@ -24,9 +24,9 @@ from ordain.agent.settings import read_settings
 from ordain.agent.state.store import Store
 from ordain.agent.system import atomic_files
 from ordain.generator.choose import BASELINE, TRUST, trust_record
-from ordain.transforms.catalog.machine_catalog import read_texts
+from ordain.transforms.catalog.machine_catalog import read_documents
 from ordain.transforms.document.node import SUFFIXES, is_document_name
-from ordain.transforms.errors import Problem, Refused, errors
+from ordain.transforms.errors import Problem, Refused, only_errors
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.agent_yaml import PATH
 
@@ -69,7 +69,7 @@ def bake(root: Path, texts: Iterable[RawDocument]) -> BakedImage:
     agent_yaml = rootfs.read(root, PATH)
     if agent_yaml and _put(root, TRUST, trust_record(settings.trust, agent_yaml)):
         written.append(TRUST)
-    read, _ = read_texts(ordered)
+    read, _ = read_documents(ordered)
     return BakedImage(
         generation=generation,
         documents=len(read),
@@ -105,8 +105,8 @@ def _by_file_name(texts: Iterable[RawDocument]) -> Mapping[str, bytes]:
     """
     named: dict[str, bytes] = {}
     for path, data in texts:
-        _, wrong = read_texts([(path, data)])
-        if errors(wrong):  # read one by one, so that the error names the path that the user gave
+        _, wrong = read_documents([(path, data)])
+        if only_errors(wrong):  # read one by one, so that the error names the path that the user gave
             raise Refused(wrong)
         name = PurePath(path).name
         if not is_document_name(name):

@@ -18,8 +18,8 @@ from ordain.agent.generation import TRANSFORMS
 from ordain.agent.model import Generation
 from ordain.agent.plan.diff import placed_units
 from ordain.transforms.artifacts import Artifact, SymbolicLink, UnitLink, content_of
-from ordain.transforms.document.node import unstep
-from ordain.transforms.errors import near
+from ordain.transforms.document.node import unescape_key
+from ordain.transforms.errors import did_you_mean
 from ordain.transforms.render.provenance import read_cause, read_default
 from ordain.transforms.systemd.unit_name import template_of
 
@@ -140,7 +140,7 @@ def _unit(unit: str, generation: Generation, hands: tuple[OverrideFile, ...]) ->
     member = next((m for m in generation.members if m.unit == unit), None)
     if member is None and unit not in placed:
         known = {*placed, *(m.unit for m in generation.members)}
-        raise NotInGeneration(_unknown(f"no document mentions {unit}", near(unit, known)))
+        raise NotInGeneration(_unknown(f"no document mentions {unit}", did_you_mean(unit, known)))
     item = member.item if member else ""
     ours = placed[unit].values if unit in placed else {}
     touched = {(section, key) for hand in hands for section, key, _ in hand.assignments}
@@ -209,7 +209,7 @@ def value_at(document: Mapping[str, object], pointer: str) -> object:
     """Return the value of ``document`` at an RFC 6901 pointer without its first slash, or None."""
     value: object = document
     for part in pointer.split("/"):
-        value = value.get(unstep(part)) if isinstance(value, Mapping) else None
+        value = value.get(unescape_key(part)) if isinstance(value, Mapping) else None
     return value
 
 
@@ -264,7 +264,7 @@ def _near_step(pointer: str, known: Iterable[str]) -> str:
     for depth, step in enumerate(pointer.split("/")):
         siblings = {other[depth] for other in pointers if len(other) > depth}
         if step not in siblings:
-            return near(step, siblings)
+            return did_you_mean(step, siblings)
         pointers = [other for other in pointers if len(other) > depth and other[depth] == step]
     return ""
 

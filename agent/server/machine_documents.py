@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from ordain.agent.delivery.source.http_source import MachineIdentity
 from ordain.agent.model import RawDocument
 from ordain.transforms.document.reader import read
-from ordain.transforms.errors import Problem, Refused, errors
+from ordain.transforms.errors import Problem, Refused, only_errors
 from ordain.transforms.model import Document, Facts
 from ordain.transforms.resolve.match import matches
 from ordain.transforms.resolve.resolve import with_default_match
@@ -55,9 +55,9 @@ def split_documents(texts: Iterable[RawDocument]) -> MachineDocuments:
     for path, data in texts:
         documents, found = read(path, data)
         problems += found
-        if not errors(found):
+        if not only_errors(found):
             sheets += _cut(path, data, documents)
-    if errors(problems):
+    if only_errors(problems):
         raise Refused(problems)
     return MachineDocuments(sheets=tuple(sheets))
 

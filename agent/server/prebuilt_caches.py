@@ -30,7 +30,7 @@ from ordain.agent.settings import Trust, read_settings
 from ordain.agent.source_settings import PARAMETER
 from ordain.agent.state.store import Store
 from ordain.generator.cache import pack, unpack
-from ordain.transforms.catalog.machine_catalog import local_transforms, read_texts
+from ordain.transforms.catalog.machine_catalog import local_transforms, read_documents
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document.node import MAX_BYTES
 from ordain.transforms.errors import Refused
@@ -189,7 +189,7 @@ def _content(root: Path, path: str) -> bytes:
 
 @lru_cache(maxsize=KEPT)
 def _asked(body: bytes, transforms: RawDocuments) -> frozenset[str]:
-    documents, _ = read_texts([(SERVER_DOCUMENTS[0], body), *transforms])
+    documents, _ = read_documents([(SERVER_DOCUMENTS[0], body), *transforms])
     return boot_time_facts(documents) | _asked_by_all()
 
 

@@ -28,7 +28,7 @@ from ordain.agent.server.machine_documents import MachineDocuments, split_docume
 from ordain.agent.server.prebuilt_caches import BootRequest, NotPrebuilt, PrebuiltCaches
 from ordain.agent.server.release_offers import OfferedReleases, offer_releases
 from ordain.transforms.document.node import MAX_BYTES
-from ordain.transforms.errors import Refused, errors
+from ordain.transforms.errors import Refused, only_errors
 from ordain.transforms.machine import facts
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class BootServer:
             if not offers.heads:
                 raise Refused(problems)
             for problem in problems:
-                log.log(logging.ERROR if errors([problem]) else logging.WARNING, "%s", problem)
+                log.log(logging.ERROR if only_errors([problem]) else logging.WARNING, "%s", problem)
             self._shelf = offers
         else:
             self._shelf = split_documents(texts)

@@ -9,7 +9,7 @@ import pytest
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from ordain.transforms.document import agent_keys
-from ordain.transforms.document.maintenance_windows import window
+from ordain.transforms.document.maintenance_windows import parse_window
 
 HTTP = SourceSettings(type=SourceKind.HTTP, path="", endpoints=("https://boot/{machine-id}.yaml",))
 
@@ -168,7 +168,7 @@ def test_windows_are_read_and_a_bad_one_is_named(tmp_path: Path) -> None:
 
     settings, problems = read_settings(tmp_path)
 
-    assert settings.windows == (window("Sat,Sun 02:00-05:00"),)
+    assert settings.windows == (parse_window("Sat,Sun 02:00-05:00"),)
     assert [(p.where.line, p.where.pointer, p.what) for p in problems] == [
         (1, "windows/1", "'at night' is not a maintenance window")
     ]

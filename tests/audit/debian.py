@@ -19,7 +19,7 @@ from audit.archive import Apt, Archive, merged
 
 from ordain.transforms.catalog import audit_results
 from ordain.transforms.catalog.known_systems import facts_for
-from ordain.transforms.catalog.names import names, shared_versions
+from ordain.transforms.catalog.names import names_for, shared_versions
 from ordain.transforms.catalog.shipped import shipped
 
 SUITES = {"debian-12": "bookworm", "debian-13": "trixie", "debian-sid": "sid"}
@@ -36,7 +36,7 @@ def main(systems: list[str]) -> int:
     wrong = 0
     for system in systems or SUITES:
         archive = Apt(CACHE / SUITES[system], SUITES[system]).update()
-        known, problems = names(shipped(), facts_for(system), shared_versions(shipped()))
+        known, problems = names_for(shipped(), facts_for(system), shared_versions(shipped()))
         for problem in problems:
             print(problem, file=sys.stderr)
         rows, false = {}, 0

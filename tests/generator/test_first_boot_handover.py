@@ -146,9 +146,9 @@ def test_the_first_boot_loads_nothing_that_documents_in_json_do_not_need(tmp_pat
     code = (
         "import sys; from ordain.transforms.catalog import prebuilt, shipped;"
         "from ordain.agent.compile import first_boot;"
-        "made = prebuilt.prepare(shipped.files(), shipped.read_all(shipped.files()));"
+        "made = prebuilt.build(shipped.files(), shipped.read_all(shipped.files()));"
         "[sys.modules.pop(name) for name in list(sys.modules) if name.partition('.')[0] == 'yaml'];"
-        "shipped.shipped = lambda: prebuilt.ready(made, shipped.files(), shipped.DIRECTORY);"
+        "shipped.shipped = lambda: prebuilt.load(made, shipped.files(), shipped.DIRECTORY);"
         "import ordain.agent.compile.compiler as compiler; compiler.shipped = shipped.shipped;"
         "status = first_boot.main(['', sys.argv[1]]);"
         "print(status, *sorted({'yaml', 'jsonschema', 'jinja2', 'asyncio', 'aiohttp'} & set(sys.modules)))"

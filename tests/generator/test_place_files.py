@@ -23,7 +23,7 @@ from ordain.transforms.artifacts import (
     RegularFile,
     SymbolicLink,
 )
-from ordain.transforms.forbidden_paths import why_not
+from ordain.transforms.forbidden_paths import why_forbidden
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="files get owners")
 
@@ -244,12 +244,12 @@ def test_a_damaged_record_is_told_and_costs_nothing(root: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/etc", "/etc/", "/etc/fstab", "/dev/null", "/etc/systemd/system/a.service"])
 def test_vital_places_are_refused(path: str) -> None:
-    assert why_not(path)[0]
+    assert why_forbidden(path)[0]
 
 
 @pytest.mark.parametrize("path", ["/etc/a", "/etc/systemd/network/a.network", "/home/a/.ssh/authorized_keys", "/run/a"])
 def test_other_places_are_not(path: str) -> None:
-    assert why_not(path) == ("", "")
+    assert why_forbidden(path) == ("", "")
 
 
 def test_every_kind_of_file_is_kept_in_the_history(tmp_path: Path) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 
 from ordain.agent.settings import Settings, Trust
 from ordain.agent.source_settings import NOWHERE_TO_LOOK, SourceSettings
-from ordain.transforms.document.maintenance_windows import window
+from ordain.transforms.document.maintenance_windows import parse_window
 
 NOWHERE = Settings(source=NOWHERE_TO_LOOK)
 UNKNOWN = Settings(source=NOWHERE_TO_LOOK, trust=Trust.REQUIRED)
-NIGHT, WEEKEND = window("02:00-05:00"), window("Sat,Sun 22:00-02:00")
+NIGHT, WEEKEND = parse_window("02:00-05:00"), parse_window("Sat,Sun 22:00-02:00")
 
 GOOD: Mapping[str, tuple[str, Settings]] = {
     "an empty file": ("", Settings()),

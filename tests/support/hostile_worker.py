@@ -11,12 +11,12 @@ import resource
 import sys
 from pathlib import Path
 
-from ordain.transforms.artifact_text import dump
+from ordain.transforms.artifact_text import as_text
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
-from ordain.transforms.errors import Refused, errors
+from ordain.transforms.errors import Refused, only_errors
 from ordain.transforms.template import jinja_sandbox
 
 CPU_SEC = 1
@@ -26,13 +26,13 @@ MEMORY = 200 << 20
 def work(path: Path) -> list[str]:
     """The problems of one file on Debian 13, as text."""
     documents, problems = read(path.name, path.read_bytes())
-    if errors(problems):
+    if only_errors(problems):
         return list(map(str, problems))
     try:
         compiled = compile(documents, facts_for("debian-13"), shipped=shipped())
     except Refused as refused:
         return list(map(str, (*problems, *refused.problems)))
-    dump(compiled.artifacts).encode()
+    as_text(compiled.artifacts).encode()
     return list(map(str, (*problems, *compiled.problems)))
 
 
@@ -47,7 +47,7 @@ def child(path: Path, out: int) -> None:
 def main() -> None:
     """A child for each line."""
     shipped()
-    jinja_sandbox.expand("{{ 1 }}", {})
+    jinja_sandbox.expand_text("{{ 1 }}", {})
     compile((), facts_for("debian-13"), shipped=shipped())
     for line in sys.stdin:
         inner, outer = os.pipe()

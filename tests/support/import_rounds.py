@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from ordain.transforms.artifacts import UnitFile
-from ordain.transforms.catalog.names import names, shared_versions
+from ordain.transforms.catalog.names import names_for, shared_versions
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
@@ -48,7 +48,7 @@ class Round:
 
 def go_round(sources: Iterable[Source], facts: Facts) -> Round:
     """Imports ``sources`` and compiles the outcome for a machine with ``facts``."""
-    neutral, _ = names(shipped(), facts, shared_versions(shipped()))
+    neutral, _ = names_for(shipped(), facts, shared_versions(shipped()))
     imported = Imported()
     detect.carry(sources, neutral, imported)
     text = yaml_writer.write(imported, "round", header="a test")

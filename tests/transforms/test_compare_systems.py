@@ -6,7 +6,7 @@ import pytest
 
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
-from ordain.transforms.compare_systems import Group, difference, matrix
+from ordain.transforms.compare_systems import Group, difference, group_systems
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
 
@@ -15,7 +15,7 @@ def groups(services: str, *systems: str, more: str = "") -> tuple[Group, ...]:
     text = f"ordain: v1\nkind: Layer\nname: a\nservices: {services}\n{more}"
     documents, problems = read("a.yaml", text.encode())
     assert problems == ()
-    return matrix(documents, {name: facts_for(name) for name in systems}, shipped())
+    return group_systems(documents, {name: facts_for(name) for name in systems}, shipped())
 
 
 def test_systems_that_get_the_same_are_one_group_the_largest_first() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from ordain.agent.settings import Settings, read_settings
 from ordain.agent.source_settings import SourceKind
-from ordain.transforms.catalog.known_systems import facts_for, systems
+from ordain.transforms.catalog.known_systems import facts_for, known_systems
 from ordain.transforms.catalog.names import shared_versions
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document.reader import read
@@ -46,7 +46,7 @@ def test_the_settings_are_the_defaults_and_what_is_shown_beside_them_holds(tmp_p
     assert kinds == {SourceKind.HTTP, SourceKind.ETCD, SourceKind.COUCHDB}
 
 
-@pytest.mark.parametrize("os", list(systems()))
+@pytest.mark.parametrize("os", list(known_systems()))
 @pytest.mark.parametrize("hostname", ["web-1", "other"])
 def test_they_resolve_without_a_problem(os: str, hostname: str) -> None:
     resolved, problems = resolve(examples(), facts_for(os, hostname=hostname), shared_versions(shipped()))

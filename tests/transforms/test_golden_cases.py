@@ -13,13 +13,13 @@ from typing import Any
 import pytest
 import yaml
 
-from ordain.transforms.artifact_text import dump
+from ordain.transforms.artifact_text import as_text
 from ordain.transforms.artifacts import Artifact
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
-from ordain.transforms.errors import Problem, Refused, in_order
+from ordain.transforms.errors import Problem, Refused, sorted_problems
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Document
 from support.golden import compare
@@ -38,8 +38,8 @@ def run(
     try:
         compiled = compile(documents, facts_for(**facts, labels=labels), installed, shipped=shipped())
     except Refused as refused:
-        return (), in_order((*problems, *refused.problems))
-    return compiled.artifacts, in_order((*problems, *compiled.problems))
+        return (), sorted_problems((*problems, *refused.problems))
+    return compiled.artifacts, sorted_problems((*problems, *compiled.problems))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -51,7 +51,7 @@ def test_case(name: str, request: pytest.FixtureRequest) -> None:
     artifacts, problems = run(documents, problems, facts, root)
     update = request.config.getoption("--update")
     compare(case / "problems.txt", "".join(f"{problem}\n" for problem in problems), update)
-    compare(case / "expected.txt", dump(artifacts), update)
+    compare(case / "expected.txt", as_text(artifacts), update)
 
 
 @pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples are not beside the tests")
@@ -63,5 +63,5 @@ def test_the_examples_on_each_system(os: str, request: pytest.FixtureRequest) ->
         assert problems == ()
         documents += found
     artifacts, problems = run(tuple(documents), (), {"os": os, "hostname": "web-1"}, None)
-    text = dump(artifacts) + "".join(f"# {problem}\n" for problem in problems)
+    text = as_text(artifacts) + "".join(f"# {problem}\n" for problem in problems)
     compare(HERE / "golden" / f"examples-{os}.txt", text, request.config.getoption("--update"))

@@ -14,7 +14,7 @@ from ordain.agent.compile.compiler import compile_generation
 from ordain.agent.model import Generation
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.errors import Refused
-from ordain.transforms.memo import Memory, same
+from ordain.transforms.memo import Memo, identical
 from ordain.transforms.model import Installed, InstalledUnit
 
 PLAIN = "{command: [/bin/a], environment: {A: 1}}"
@@ -99,7 +99,7 @@ def machine(state: dict[str, str]) -> MachineInputs:
     )
 
 
-def told(state: dict[str, str], memory: Memory) -> str:
+def told(state: dict[str, str], memory: Memo) -> str:
     """All that comes of ``state``, with every place, type and order in it."""
     try:
         return repr(compile_generation(texts(state), machine(state), Generation(), memory))
@@ -110,11 +110,11 @@ def told(state: dict[str, str], memory: Memory) -> str:
 @settings(deadline=None, max_examples=30)
 @given(st.fixed_dictionaries({key: st.sampled_from(of) for key, of in CHOICES.items()}), st.lists(edits, max_size=8))
 def test_a_warm_compile_is_a_cold_one(state: dict[str, str], changes: list[tuple[str, str]]) -> None:
-    warm = Memory()
+    warm = Memo()
     told(state, warm)
     for key, value in changes:
         state = {**state, key: value}
-        assert told(state, warm) == told(state, Memory())
+        assert told(state, warm) == told(state, Memo())
 
 
 USUAL = {key: of[0] for key, of in CHOICES.items()} | {"one": PLAIN, "two": PLAIN, "value": CHOICES["value"][0]}
@@ -126,20 +126,20 @@ def test_every_edit_is_seen(key: str) -> None:
     user = {"value": SERVICE[9], "transform": SERVICE[10], "hostname": SERVICE[9], "role": SERVICE[11]}
     user |= {"mounts": SERVICE[11], "systemd": SERVICE[2]}
     base = USUAL | {"three": user.get(key, SERVICE[7]), "ssh": "{state: running}"}
-    warm = Memory()
+    warm = Memo()
     for value in CHOICES[key] + CHOICES[key][-2::-1]:
-        assert told(base | {key: value}, warm) == told(base | {key: value}, Memory())
+        assert told(base | {key: value}, warm) == told(base | {key: value}, Memo())
 
 
 def test_only_what_changed_is_made_again() -> None:
-    memory = Memory()
+    memory = Memo()
     made: list[str] = []
 
     def compiled(**sources: tuple[object, ...]) -> list[str]:
         made.clear()
-        notes = memory.on("things", "ground")
+        notes = memory.table("things", "ground")
         for name, source in sources.items():
-            notes.recall(name, source, lambda name=name: made.append(name))  # type: ignore[misc] # python/mypy#12557
+            notes.get_or_make(name, source, lambda name=name: made.append(name))  # type: ignore[misc] # python/mypy#12557
         return list(made)
 
     assert compiled(a=(1, "x"), b=(1,)) == ["a", "b"]
@@ -149,16 +149,16 @@ def test_only_what_changed_is_made_again() -> None:
 
 
 def test_on_other_ground_all_is_made_again() -> None:
-    memory = Memory()
-    assert memory.on("things", {"x": 1}).recall("a", 1, lambda: "one") == "one"
-    assert memory.on("things", {"x": 1}).recall("a", 1, lambda: "two") == "one"
-    assert memory.on("things", {"x": True}).recall("a", 1, lambda: "three") == "three"
+    memory = Memo()
+    assert memory.table("things", {"x": 1}).get_or_make("a", 1, lambda: "one") == "one"
+    assert memory.table("things", {"x": 1}).get_or_make("a", 1, lambda: "two") == "one"
+    assert memory.table("things", {"x": True}).get_or_make("a", 1, lambda: "three") == "three"
 
 
 def test_what_looks_alike_is_not_the_same() -> None:
     facts = facts_for("debian-12")
-    assert same(facts, replace(facts))
-    assert not same(facts, replace(facts, hostname="other"))
-    assert not same((1, 2), [1, 2])
-    assert not same({"a": 1, "b": 2}, {"b": 2, "a": 1})
-    assert not same(("a",), ("a", "b"))
+    assert identical(facts, replace(facts))
+    assert not identical(facts, replace(facts, hostname="other"))
+    assert not identical((1, 2), [1, 2])
+    assert not identical({"a": 1, "b": 2}, {"b": 2, "a": 1})
+    assert not identical(("a",), ("a", "b"))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ordain.transforms.artifact_text import dump
-from ordain.transforms.catalog.known_systems import facts_for, systems
+from ordain.transforms.artifact_text import as_text
+from ordain.transforms.catalog.known_systems import facts_for, known_systems
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import HEADER, read
@@ -32,7 +32,7 @@ def rendered(system: str) -> str:
         documents, problems = read("example.yaml", f"{HEAD}{said['example']}".encode())
         assert problems == ()
         compiled = compile(documents, facts_for(system), shipped=shipped())
-        parts.append(f"##### {section}\n{dump(compiled.artifacts)}")
+        parts.append(f"##### {section}\n{as_text(compiled.artifacts)}")
         parts += (f"! {problem}\n" for problem in compiled.problems)
     return "".join(parts)
 
@@ -53,5 +53,7 @@ def test_every_section_and_every_family_is_there() -> None:
 
     assert set(texts) == set(FAMILIES)
     assert {s for s in sections for text in texts.values() if f"##### {s}\n" not in text} == set()
-    covered = {name for system in FAMILIES for name in (systems()[system]["id"], *systems()[system]["like"])}
-    assert [name for name, row in systems().items() if not {row["id"], *row["like"]} & covered] == []
+    covered = {
+        name for system in FAMILIES for name in (known_systems()[system]["id"], *known_systems()[system]["like"])
+    }
+    assert [name for name, row in known_systems().items() if not {row["id"], *row["like"]} & covered] == []

@@ -47,10 +47,10 @@ def verified() -> Mapping[str, Claims]:
     return rows
 
 
-def source(system: str, row: str, key: str) -> str:
+def evidence(system: str, row: str, key: str) -> str:
     """``archive`` if ``key`` of ``row`` (``services/ssh``) was seen in the archive of ``system``, else ``knowledge``.
 
-    >>> source("debian-12", "services/ssh", "unit"), source("arch", "services/ssh", "unit")
+    >>> evidence("debian-12", "services/ssh", "unit"), evidence("arch", "services/ssh", "unit")
     ('archive', 'knowledge')
     """
     return "archive" if key in verified().get(system, {}).get(row, {}) else "knowledge"

@@ -9,14 +9,14 @@ from typing import Any
 
 import yaml
 
-from ordain.transforms.errors import NOWHERE, Problem, Refused, near
+from ordain.transforms.errors import NOWHERE, Problem, Refused, did_you_mean
 from ordain.transforms.model import Facts
 
 TABLE = Path(__file__).parents[1] / "data" / "systems.yaml"
 
 
 @cache
-def systems() -> Mapping[str, Mapping[str, Any]]:
+def known_systems() -> Mapping[str, Mapping[str, Any]]:
     """The table: what `Facts` of each known OS holds, by the name that `facts_for` takes."""
     rows: dict[str, dict[str, Any]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     return {name: {**row, "like": tuple(row.get("like", ()))} for name, row in rows.items()}
@@ -51,12 +51,12 @@ def facts_for(
 
 
 def _row(os: str) -> Mapping[str, Any]:
-    known = systems()
+    known = known_systems()
     if os in known:
         return known[os]
     name, _, version = os.rpartition("-")
     major, dot, minor = version.partition(".")
     if f"{name}-{major}" in known and dot and minor.isascii() and minor.isdigit():
         return {**known[f"{name}-{major}"], "version": version}
-    hint = near(os, known) or f"known are {', '.join(known)}"
+    hint = did_you_mean(os, known) or f"known are {', '.join(known)}"
     raise Refused([Problem(where=NOWHERE, what=f'the OS "{os}" is not known', hint=hint, code="UnknownSystem")])

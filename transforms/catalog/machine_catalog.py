@@ -9,28 +9,28 @@ from pathlib import Path
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document import reader
 from ordain.transforms.document.node import is_document_name
-from ordain.transforms.errors import Problem, in_order
-from ordain.transforms.memo import Memory
+from ordain.transforms.errors import Problem, sorted_problems
+from ordain.transforms.memo import Memo
 from ordain.transforms.model import Document
 
 
-def read_texts(
-    texts: Iterable[tuple[str, bytes]], memory: Memory | None = None
+def read_documents(
+    texts: Iterable[tuple[str, bytes]], memory: Memo | None = None
 ) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
     """The documents of many files, and all problems of all of them."""
-    notes = (memory or Memory()).on("documents")
+    notes = (memory or Memo()).table("documents")
     found: list[Document] = []
     problems: list[Problem] = []
     for path, data in texts:
-        read, wrong = notes.recall(path, data, partial(reader.read, path, data))
+        read, wrong = notes.get_or_make(path, data, partial(reader.read, path, data))
         found += read
         problems += wrong
-    return tuple(found), in_order(problems)
+    return tuple(found), sorted_problems(problems)
 
 
-def transforms(root: Path) -> tuple[Document, ...]:
+def machine_transforms(root: Path) -> tuple[Document, ...]:
     """The transformation database of the machine below ``root``, with its admin's additions."""
-    return (*shipped(), *read_texts(local_transforms(root))[0])
+    return (*shipped(), *read_documents(local_transforms(root))[0])
 
 
 TRANSFORMS = "etc/ordain/transforms"

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from ordain.transforms.document import transform_faults
-from ordain.transforms.document.node import step, unstep
+from ordain.transforms.document.node import pointer_below, unescape_key
 from ordain.transforms.document.schema import sections
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf, TransformFault, Tree
@@ -58,7 +58,7 @@ class Names:
 
     def path(self, name: str, usual: str = "") -> str:
         """The path of a program or file on this OS, else ``usual``."""
-        self.asked.add(step("paths", name))
+        self.asked.add(pointer_below("paths", name))
         return str(self.tree.branch("paths").value(name, usual))
 
     def paths(self) -> Mapping[str, str]:
@@ -70,14 +70,14 @@ class Names:
         section, _, name = pointer.partition("/")
         tree: Tree | None = self.tree.branch(section)
         if name and isinstance(tree, Branch):
-            tree = tree.children.get(unstep(name))
+            tree = tree.children.get(unescape_key(name))
         if isinstance(tree, Branch):
             yield from (leaf for _, leaf in tree.leaves())
         elif tree is not None:
             yield tree
 
     def _row(self, section: str, name: str) -> Branch:
-        self.asked.add(step(section, name))
+        self.asked.add(pointer_below(section, name))
         return self.tree.branch(section).branch(name)
 
 
@@ -93,7 +93,9 @@ def shared_versions(transforms: Iterable[Document]) -> Mapping[str, str]:
     return shared
 
 
-def names(transforms: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> tuple[Names, tuple[Problem, ...]]:
+def names_for(
+    transforms: Iterable[Document], facts: Facts, shared: Mapping[str, str]
+) -> tuple[Names, tuple[Problem, ...]]:
     """The Transforms that match, merged, and what is wrong with them, which makes rows doubtful and refuses nothing."""
     layers = [d for d in transforms if d.kind is Kind.TRANSFORM]
     problems = [
@@ -115,7 +117,7 @@ def names(transforms: Iterable[Document], facts: Facts, shared: Mapping[str, str
         if problem.severity is Severity.ERROR:
             faults.append(
                 TransformFault(
-                    pointer=transform_faults.row(problem.where.pointer), problem=transform_faults.soft(problem)
+                    pointer=transform_faults.row_of(problem.where.pointer), problem=transform_faults.as_blocked(problem)
                 )
             )
         elif problem.code != "Overridden":  # that a site's transform overrides a shipped one is what it is for

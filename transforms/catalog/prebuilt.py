@@ -21,16 +21,16 @@ FORMAT = 1
 _ATOMS = (str, int, bool, type(None))
 
 
-def prepare(files: Mapping[str, bytes], documents: tuple[Document, ...]) -> bytes:
-    """What `ready` makes ``documents`` of, which ``files`` hold. Raises `ValueError` for what it could not."""
+def build(files: Mapping[str, bytes], documents: tuple[Document, ...]) -> bytes:
+    """What `load` makes ``documents`` of, which ``files`` hold. Raises `ValueError` for what it could not."""
     rows = [_document(document) for document in documents]
     data = json.dumps({"format": FORMAT, "of": _digest(files), "documents": rows}, separators=(",", ":")).encode()
-    if ready(data, files, Path(documents[0].where.path).parent) != documents:
+    if load(data, files, Path(documents[0].where.path).parent) != documents:
         raise ValueError("there is something in it that this cannot hold")
     return data
 
 
-def ready(data: bytes, files: Mapping[str, bytes], directory: Path) -> tuple[Document, ...] | None:
+def load(data: bytes, files: Mapping[str, bytes], directory: Path) -> tuple[Document, ...] | None:
     """The documents of ``files``, which lie in ``directory``; None where ``data`` was not made from just them."""
     try:
         made = json.loads(data)

@@ -7,16 +7,16 @@ from dataclasses import replace
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.formats import FORMATS
-from ordain.transforms.document.node import step
+from ordain.transforms.document.node import pointer_below
 from ordain.transforms.document.schema import sections
 from ordain.transforms.document.shapes import Map, Record, Shape, String
-from ordain.transforms.document.transform_faults import soft
+from ordain.transforms.document.transform_faults import as_blocked
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Branch, Facts, Kind, Leaf, TransformFault, Tree
 from ordain.transforms.template.expand import Scope, expand, holds_template
 
 
-def lend(names: Names, facts: Facts, values: Mapping[str, object]) -> Names:
+def expand_rows(names: Names, facts: Facts, values: Mapping[str, object]) -> Names:
     """Return ``names`` with every template expanded. A row that cannot be is doubtful, for who asks for it.
 
     ``path()`` knows the paths that are no templates themselves.
@@ -42,12 +42,12 @@ def _lent(section: str, name: str, row: Tree, scope: Scope, found: list[Transfor
     """``row``, expanded and checked; None if it is wrong, which goes to ``found``."""
     if not holds_template(row):
         return row
-    pointer = step(section, name)
+    pointer = pointer_below(section, name)
     expanded, problems = expand(Branch(children={name: row}), scope, "")
     lent = expanded.children[name]
     shape = sections(Kind.TRANSFORM).keys[section]
     wrong = problems or tuple(_misfits(lent, shape.of if isinstance(shape, Map) else shape))
-    found += (TransformFault(pointer=pointer, problem=soft(problem)) for problem in wrong)
+    found += (TransformFault(pointer=pointer, problem=as_blocked(problem)) for problem in wrong)
     return None if wrong else lent
 
 

@@ -24,7 +24,7 @@ def shipped() -> tuple[Document, ...]:
         data = prebuilt.PATH.read_bytes()
     except OSError:  # a source tree has none
         return read_all(there)
-    found = prebuilt.ready(data, there, DIRECTORY)
+    found = prebuilt.load(data, there, DIRECTORY)
     return read_all(there) if found is None else found
 
 
@@ -47,4 +47,4 @@ def read_all(files: Mapping[str, bytes]) -> tuple[Document, ...]:
 
 
 if __name__ == "__main__":  # packaging/debian/rules: what is printed becomes `prebuilt.PATH`
-    sys.stdout.buffer.write(prebuilt.prepare(files(), read_all(files())))
+    sys.stdout.buffer.write(prebuilt.build(files(), read_all(files())))

@@ -45,10 +45,10 @@ _RANGE = re.compile(rf"\s*{_TERM.pattern}(\s+{_TERM.pattern})*\s*")
 _LEADING = re.compile(r"[0-9]{1,18}")
 
 
-def check_range(text: str) -> str | None:
+def range_error(text: str) -> str | None:
     """What is wrong with ``text`` as a version range, ``None`` if nothing is.
 
-    >>> check_range(">=9 <10"), check_range("22.04"), check_range("")
+    >>> range_error(">=9 <10"), range_error("22.04"), range_error("")
     (None, None, 'a version range is empty')
     """
     if not text.strip():
@@ -62,12 +62,12 @@ def in_range(version: str, text: str) -> bool:
     """Whether ``version`` lies in the range ``text``: all its terms hold.
 
     Components compare as numbers, as many as the term gives: 9.4 is ``9``, ``<=9`` and not ``>9``.
-    A version without a number is newer than all (a rolling release). What `check_range` refuses never holds.
+    A version without a number is newer than all (a rolling release). What `range_error` refuses never holds.
 
     >>> in_range("9.4", ">=9 <10"), in_range("9.10", ">9.9"), in_range("", ">=12"), in_range("", "<12")
     (True, True, True, False)
     """
-    if check_range(text) is not None:
+    if range_error(text) is not None:
         return False
     have = _components(version)
     return all(_term(have, sign, _components(bound)) for sign, bound in _TERM.findall(text))

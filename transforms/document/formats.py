@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from ordain.transforms.document import agent_formats, command_line, network_formats
 from ordain.transforms.document.conditions import FACTS
-from ordain.transforms.document.maintenance_windows import window
-from ordain.transforms.errors import near
+from ordain.transforms.document.maintenance_windows import parse_window
+from ordain.transforms.errors import did_you_mean
 from ordain.transforms.systemd import directives, unit_name
-from ordain.transforms.systemd.calendar import calendar
+from ordain.transforms.systemd.calendar import check_calendar
 from ordain.transforms.systemd.values import EncodeError, signal, size, timespan
 
 Check = Callable[[str], None]
@@ -119,7 +119,7 @@ def section(text: str) -> None:
     """A section of unit files."""
     known = {name for names in directives.SECTIONS.values() for name in names}
     if text not in known and not text.startswith("X-"):
-        raise _bad(near(text, known) or f"known: {', '.join(sorted(known))}, and X-…")
+        raise _bad(did_you_mean(text, known) or f"known: {', '.join(sorted(known))}, and X-…")
 
 
 def match_key(text: str) -> None:
@@ -141,7 +141,7 @@ FORMATS: dict[str, Check] = {
     **network_formats.FORMATS,
     **agent_formats.FORMATS,
     "base64": base64_text,
-    "calendar": _value(calendar),
+    "calendar": _value(check_calendar),
     "channel": _pattern(r"[a-z0-9][a-z0-9-]{0,62}", "lower-case letters, digits and - are allowed, 63 at most"),
     "capability": _pattern(r"(?i)(cap_)?[a-z]+([_-][a-z]+)*", "such as net-bind-service, see capabilities(7)"),
     "command": command,
@@ -176,6 +176,6 @@ FORMATS: dict[str, Check] = {
     "unit-or-drop-in": unit_or_drop_in,
     "uri": _pattern(r"(https?://|file:/|info:|man:)\S+", "http://, https://, file:, info: or man:, see uri(7)"),
     "variable": _pattern(r"[A-Za-z_][A-Za-z0-9_]*", "letters, digits and _, not beginning with a digit"),
-    "window": _value(window),
+    "window": _value(parse_window),
 }
 """`check_range` of `match` is applied where a document's `match` is read, since it depends on the key."""

@@ -10,7 +10,16 @@ import json
 import re
 from bisect import bisect_right
 
-from ordain.transforms.document.node import MAX_DEPTH, Meter, Node, Number, Unreadable, is_number, mapping, sequence
+from ordain.transforms.document.node import (
+    MAX_DEPTH,
+    Node,
+    Number,
+    ReadLimits,
+    Unreadable,
+    is_number,
+    mapping,
+    sequence,
+)
 from ordain.transforms.errors import Where
 
 _BLANK = re.compile(r"[ \t\r\n]*")
@@ -31,7 +40,7 @@ def read(path: str, text: str) -> Node:
 class _Reader:
     def __init__(self, path: str, text: str) -> None:
         self.path, self.text, self.at = path, text, 0
-        self.meter = Meter()
+        self.meter = ReadLimits()
         self.lines = [0, *(match.end() for match in re.finditer("\n", text))]
 
     def where(self) -> Where:

@@ -12,10 +12,10 @@ from ordain.transforms.document.shapes import (
     Choice,
     CommandLine,
     Flag,
-    Free,
+    FreeForm,
     Integer,
     Map,
-    Mark,
+    MemberWord,
     Record,
     Sequence,
     Set,
@@ -27,7 +27,7 @@ MOUNT = Record(
     {
         "what": String("The device, share or file system to mount.", "a device or source"),
         "type": String("The file system.", "a file system type"),
-        "options": Set("Mount options, each with a value or without.", "a mount option", of=Mark()),
+        "options": Set("Mount options, each with a value or without.", "a mount option", of=MemberWord()),
         "state": Choice(("running", "stopped", "masked"), "What it should be."),
         "automount": Flag("Mounted when it is first used."),
         "timeout": span("How long mounting may take."),
@@ -37,7 +37,7 @@ MOUNT = Record(
 
 SWAP = Record(
     {
-        "options": Set("Options, each with a value or without.", "an option", of=Mark()),
+        "options": Set("Options, each with a value or without.", "an option", of=MemberWord()),
         "priority": Integer("Higher is used first.", -1, 32767),
         "state": Choice(("running", "stopped", "masked"), "What it should be."),
     },
@@ -80,7 +80,7 @@ BOOT = Record(
 )
 
 SECTIONS: dict[str, Shape] = {
-    "values": Free("A free map that templates read."),
+    "values": FreeForm("A free map that templates read."),
     "services": Map(SERVICE, "Services, ours and the distribution's.", "a service name", "service-name"),
     "mounts": Map(MOUNT, "File systems.", "a mount point", "path"),
     "swaps": Map(SWAP, "Swap devices and files.", "a device or file", "path"),

@@ -42,10 +42,10 @@ class Window:
         return midnight + timedelta(minutes=self.start) if day.weekday() in self.days else None
 
 
-def window(text: str) -> Window:
+def parse_window(text: str) -> Window:
     """Read a window. Raises `EncodeError`.
 
-    >>> w = window("Fri..Sun 22:00-02:00")
+    >>> w = parse_window("Fri..Sun 22:00-02:00")
     >>> sorted(w.days), w.start, w.minutes
     ([4, 5, 6], 1320, 240)
     """
@@ -68,7 +68,7 @@ def _listed_days(text: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def opens(windows: Iterable[Window], now: datetime) -> datetime:
+def next_opening(windows: Iterable[Window], now: datetime) -> datetime:
     """When the next of ``windows`` is open: ``now``, if one is; also if there are none."""
     starts = []
     for each in windows:

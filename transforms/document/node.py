@@ -106,7 +106,7 @@ def is_number(text: str) -> bool:
 
 
 @dataclass(slots=True)
-class Meter:
+class ReadLimits:
     """Bounds what is read of one file, while it is read. Raises `Unreadable`."""
 
     left: int = MAX_NODES
@@ -130,14 +130,14 @@ class Meter:
         return self.text(text, where)
 
 
-def step(pointer: str, key: str | int) -> str:
+def pointer_below(pointer: str, key: str | int) -> str:
     """``pointer`` one step further down, RFC 6901."""
     part = str(key).replace("~", "~0").replace("/", "~1")
     return f"{pointer}/{part}" if pointer else part
 
 
-def unstep(part: str) -> str:
-    """The key that one part of a pointer stands for: the inverse of `step`."""
+def unescape_key(part: str) -> str:
+    """The key that one part of a pointer stands for: the inverse of `pointer_below`."""
     return part.replace("~1", "/").replace("~0", "~")
 
 

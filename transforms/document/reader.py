@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from ordain.transforms.document import json_reader, transform_faults, validate, yaml_reader
-from ordain.transforms.document.conditions import RANGES, check_range
+from ordain.transforms.document.conditions import RANGES, range_error
 from ordain.transforms.document.node import MAX_BYTES, Node, Number, Unreadable
 from ordain.transforms.document.plain_data import plain
 from ordain.transforms.document.schema import sections
 from ordain.transforms.document.shapes import Position
-from ordain.transforms.errors import Problem, Where, in_order, near
+from ordain.transforms.errors import Problem, Where, did_you_mean, sorted_problems
 from ordain.transforms.model import Document, Kind, MatchCondition
 
 HEADER = ("ordain", "kind", "name", "tier", "weight", "match", "labels", "pin")
@@ -28,22 +28,22 @@ def read(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Problem, .
     documents: list[Document] = []
     problems: list[Problem] = []
     try:
-        for node in nodes(path, data):
+        for node in read_nodes(path, data):
             document, wrong = _document(node)
             problems += wrong
             if document:
                 documents.append(document)
     except Unreadable as error:
-        damage = transform_faults.unreadable(path, data.decode("utf-8", "replace"), error.problem)
+        damage = transform_faults.unreadable_transform(path, data.decode("utf-8", "replace"), error.problem)
         if damage is None:
             problems.append(error.problem)
         else:
             documents = [damage]
             problems += (fault.problem for fault in damage.faults)
-    return tuple(documents), in_order(problems)
+    return tuple(documents), sorted_problems(problems)
 
 
-def nodes(path: str, data: bytes) -> Iterator[Node]:
+def read_nodes(path: str, data: bytes) -> Iterator[Node]:
     """The documents of one file as they were written. Raises `Unreadable`."""
     if len(data) > MAX_BYTES:
         what = f"{len(data):,} bytes; a file of documents has {MAX_BYTES:,} at most"
@@ -77,17 +77,17 @@ def _document(node: Node) -> tuple[Document | None, list[Problem]]:
         if kind_node is None:
             return None, [Problem(where=node.where, what="the key kind is missing", hint=f"one of {', '.join(Kind)}")]
         where = replace(kind_node.where, pointer="kind")
-        known = near(str(kind_node.value), Kind) or f"known: {', '.join(Kind)}"
+        known = did_you_mean(str(kind_node.value), Kind) or f"known: {', '.join(Kind)}"
         return None, [Problem(where=where, what=f"unknown kind {kind_node.value!r}", hint=known)]
     problems = validate.problems(node, kind)
     document = None if problems else _canonical(node, kind, problems)
     if not problems:
         return document, []
-    faults = transform_faults.faults(node, problems) if kind is Kind.TRANSFORM else None
+    faults = transform_faults.faults_of(node, problems) if kind is Kind.TRANSFORM else None
     if faults is None:
         return None, problems
-    rest = transform_faults.sound(node, faults)
-    document, more = _document(rest) if rest else (transform_faults.nothing(node.where, faults), [])
+    rest = transform_faults.trusted_part(node, faults)
+    document, more = _document(rest) if rest else (transform_faults.empty_transform(node.where, faults), [])
     if document is None:
         return None, [*problems, *more]
     document = replace(document, faults=(*faults, *(f for f in document.faults if f not in faults)))
@@ -162,7 +162,7 @@ def _match(node: Node | None, at: Position) -> Mapping[str, MatchCondition]:
         values = _scalars(inner)
         conditions[name] = MatchCondition(values=values, negated=negated, where=below.where(child.where))
         for value in values if name in RANGES else ():
-            wrong = check_range(value) if value is not None else None
+            wrong = range_error(value) if value is not None else None
             if wrong:
                 hint = 'quote a range, such as ">=9 <10"'
                 at.problems.append(Problem(where=below.where(inner.where), what=wrong, hint=hint))

@@ -12,9 +12,9 @@ from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from jsonschema.validators import extend
 
 from ordain.transforms.document.formats import FORMATS
-from ordain.transforms.document.node import Node, Number, step
+from ordain.transforms.document.node import Node, Number, pointer_below
 from ordain.transforms.document.shapes import Schema
-from ordain.transforms.errors import Problem, Where, near
+from ordain.transforms.errors import Problem, Where, did_you_mean
 
 Errors = Iterator[ValidationError]
 
@@ -109,7 +109,7 @@ class _Violation:
     def problem(self, what: str, hint: str = "", key: str = "") -> Problem:
         """Return the problem at this place, or, with ``key``, at that key of the map."""
         place = self.node.keys.get(key, self.node.where)
-        pointer = step(self.pointer, key) if key else self.pointer
+        pointer = pointer_below(self.pointer, key) if key else self.pointer
         where = Where(path=place.path, line=place.line, column=place.column, pointer=pointer)
         return Problem(where=where, what=what, hint=hint)
 
@@ -121,7 +121,7 @@ def _violation(error: ValidationError, root: Node) -> _Violation:
     path = list(error.absolute_path)
     pointer = ""
     for key in path:
-        pointer = step(pointer, key)
+        pointer = pointer_below(pointer, key)
     return _Violation(
         node=root.at(path),
         pointer=pointer,
@@ -139,7 +139,7 @@ def _unknown_keys(violation: _Violation) -> Iterator[Problem]:
         yield violation.mismatch("a map", "the only map that is allowed here is {template: TEXT}")
         return
     for key in sorted(set(violation.instance) - set(known)):
-        hint = near(key, known) or f"known keys: {_listed(sorted(known))}"
+        hint = did_you_mean(key, known) or f"known keys: {_listed(sorted(known))}"
         yield violation.problem("unknown key", hint, key)
 
 
@@ -169,7 +169,7 @@ def _wrong_type(violation: _Violation) -> Iterator[Problem]:
 
 def _wrong_word(violation: _Violation) -> Iterator[Problem]:
     words = [word for word in violation.wanted if isinstance(word, str)]
-    yield violation.mismatch(_described(violation.instance), near(str(violation.instance), words))
+    yield violation.mismatch(_described(violation.instance), did_you_mean(str(violation.instance), words))
 
 
 def _forbidden_value(violation: _Violation) -> Iterator[Problem]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from ordain.transforms.document.command_line import BadCommandLine, split
-from ordain.transforms.document.node import Node, Number, step
+from ordain.transforms.document.node import Node, Number, pointer_below
 from ordain.transforms.errors import Problem, Where
 from ordain.transforms.model import Branch, Leaf, Template, Tree, Value
 
@@ -35,7 +35,7 @@ class Position:
 
     def below(self, key: str | int) -> Position:
         """One step further down; problems go into the same list."""
-        return Position(self.layer, step(self.pointer, key), self.problems)
+        return Position(self.layer, pointer_below(self.pointer, key), self.problems)
 
     def where(self, place: Where) -> Where:
         """``place`` with this pointer."""
@@ -246,7 +246,7 @@ class CommandLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class MemberWord:
     """A member of a set that may carry a word: ``true`` or a string, one of ``words`` if there are any."""
 
     words: tuple[str, ...] = ()
@@ -446,7 +446,7 @@ class LabelValues:
 
 
 @dataclass(frozen=True, slots=True)
-class Free:
+class FreeForm:
     """Anything: `values`, and sections whose own rules come later. A list is one leaf."""
 
     about: str = ""

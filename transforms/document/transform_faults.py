@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from ordain.transforms.document.node import Node, step
+from ordain.transforms.document.node import Node, pointer_below
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.model import Branch, Document, Kind, TransformFault
 
@@ -24,10 +24,10 @@ _TRANSFORM = re.compile(
 )
 
 
-def row(pointer: str) -> str:
+def row_of(pointer: str) -> str:
     """The row that ``pointer`` lies in.
 
-    >>> row("services/ssh/unit"), row("network/renderer"), row("services")
+    >>> row_of("services/ssh/unit"), row_of("network/renderer"), row_of("services")
     ('services/ssh', 'network', 'services')
     """
     section, _, rest = pointer.partition("/")
@@ -39,7 +39,7 @@ def covers(fault: TransformFault, asked: str) -> bool:
     return fault.pointer in (EVERYTHING, asked, asked.partition("/")[0])
 
 
-def faults(node: Node, problems: Iterable[Problem]) -> tuple[TransformFault, ...] | None:
+def faults_of(node: Node, problems: Iterable[Problem]) -> tuple[TransformFault, ...] | None:
     """What the ``problems`` of a Transform make doubtful; None where it is whom documents match."""
     assert isinstance(node.value, Mapping)
     found: list[TransformFault] = []
@@ -48,16 +48,16 @@ def faults(node: Node, problems: Iterable[Problem]) -> tuple[TransformFault, ...
         if first == "versions" or (first not in SECTIONS and "versions" in node.value):
             return None
         if first in SECTIONS:
-            doubtful: Iterable[str] = (row(problem.where.pointer),)
+            doubtful: Iterable[str] = (row_of(problem.where.pointer),)
         elif first in HEAD:
             doubtful = _rows(node)
         else:  # a section that is misspelt, of which no row can be told
             doubtful = (EVERYTHING,)
-        found += (TransformFault(pointer=pointer, problem=soft(problem)) for pointer in doubtful)
+        found += (TransformFault(pointer=pointer, problem=as_blocked(problem)) for pointer in doubtful)
     return tuple(dict.fromkeys(found))
 
 
-def sound(node: Node, doubtful: Iterable[TransformFault]) -> Node | None:
+def trusted_part(node: Node, doubtful: Iterable[TransformFault]) -> Node | None:
     """``node`` without what its faults name; None if its head is among that: then nobody knows whom it is for."""
     assert isinstance(node.value, Mapping)
     gone = {fault.pointer for fault in doubtful}
@@ -68,13 +68,13 @@ def sound(node: Node, doubtful: Iterable[TransformFault]) -> Node | None:
         if name in gone or name not in {*SECTIONS, *HEAD, "kind", "versions"}:
             continue
         if name in SECTIONS and isinstance(child.value, Mapping):
-            rows = {key: below for key, below in child.value.items() if step(name, key) not in gone}
+            rows = {key: below for key, below in child.value.items() if pointer_below(name, key) not in gone}
             child = replace(child, value=rows)
         kept[name] = child
     return replace(node, value=kept)
 
 
-def unreadable(path: str, text: str, problem: Problem) -> Document | None:
+def unreadable_transform(path: str, text: str, problem: Problem) -> Document | None:
     """A Transform of which nothing can be read, if ``text`` holds nothing else: everything is doubtful.
 
     Told by its text alone, so in doubt it is none.
@@ -82,10 +82,10 @@ def unreadable(path: str, text: str, problem: Problem) -> Document | None:
     transforms = len(_TRANSFORM.findall(text))
     if not transforms or transforms != len(_KIND.findall(text)) or "versions" in text:
         return None
-    return nothing(Where(path=path), (TransformFault(pointer=EVERYTHING, problem=soft(problem)),))
+    return empty_transform(Where(path=path), (TransformFault(pointer=EVERYTHING, problem=as_blocked(problem)),))
 
 
-def nothing(where: Where, doubtful: tuple[TransformFault, ...]) -> Document:
+def empty_transform(where: Where, doubtful: tuple[TransformFault, ...]) -> Document:
     """A Transform that says nothing, on every machine, but what is doubtful."""
     return Document(
         kind=Kind.TRANSFORM,
@@ -99,7 +99,7 @@ def nothing(where: Where, doubtful: tuple[TransformFault, ...]) -> Document:
     )
 
 
-def soft(problem: Problem) -> Problem:
+def as_blocked(problem: Problem) -> Problem:
     """``problem`` as one that blocks what uses the row."""
     return replace(problem, severity=Severity.BLOCKED, code="BadTransform")
 
@@ -110,6 +110,6 @@ def _rows(node: Node) -> Iterator[str]:
     for section, child in node.value.items():
         if section in SECTIONS:
             rows = child.value if isinstance(child.value, Mapping) and section != "network" else {}
-            yield from (step(section, name) for name in rows)
+            yield from (pointer_below(section, name) for name in rows)
             if not rows:
                 yield section

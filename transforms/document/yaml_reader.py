@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ordain.transforms.document.node import MAX_DEPTH, Meter, Node, Unreadable, mapping, scalar, sequence
+from ordain.transforms.document.node import MAX_DEPTH, Node, ReadLimits, Unreadable, mapping, scalar, sequence
 from ordain.transforms.errors import Where
 
 
@@ -60,7 +60,7 @@ class _Reader:
         self.yaml = yaml
         self.events: Iterator[Any] = iter(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
         self.anchors: dict[str, Node] = {}
-        self.meter = Meter()
+        self.meter = ReadLimits()
 
     def documents(self) -> Iterator[Node]:
         for event in self.events:

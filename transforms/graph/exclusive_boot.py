@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 
 from ordain.transforms.artifacts import Artifact, PlacedFile, UnitFile, UnitLink
-from ordain.transforms.errors import Problem, blocked, is_blocked, near, warning
+from ordain.transforms.errors import Problem, blocked, did_you_mean, is_blocked, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
 from ordain.transforms.graph.essential_units import BOOT_ITEM, KEEP, LIFELINES, REPLACED, ROOTS
 from ordain.transforms.model import Branch, Installed, InstalledUnit, Leaf, Member, Wanted
@@ -190,7 +190,7 @@ def _triggered_by(units: EffectiveUnits, names: Iterable[str]) -> set[str]:
 
 
 def _triggered(units: EffectiveUnits, name: str) -> tuple[str, ...]:
-    trigger = unit_name.TRIGGERS.get(unit_name.suffix(name) if "." in name else "")
+    trigger = unit_name.TRIGGERS.get(unit_name.unit_type(name) if "." in name else "")
     if trigger is None:
         return ()
     section, key = trigger
@@ -202,7 +202,7 @@ def _not_started(allowed: Branch, distributions: frozenset[str]) -> Iterator[Pro
     for name, leaf in allowed.leaves():
         if name not in distributions:
             what = f"the distribution's boot does not start {name}, so that this allows nothing"
-            yield warning(BOOT_ITEM, leaf.where, what, near(name, sorted(distributions)), "NothingToAllow")
+            yield warning(BOOT_ITEM, leaf.where, what, did_you_mean(name, sorted(distributions)), "NothingToAllow")
 
 
 def _lifelines(mode: Leaf, out: set[str]) -> Iterator[Problem]:

@@ -82,7 +82,7 @@ def _mounts_below(path: str, units: EffectiveUnits) -> Iterator[str]:
 
 def _implicit(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
     """Yield the orderings that systemd adds by itself, as (first, then)."""
-    kind = unit_name.suffix(unit) if unit_name.is_valid(unit) else ""
+    kind = unit_name.unit_type(unit) if unit_name.is_valid(unit) else ""
     stem = unit.rpartition(".")[0]
     if kind in unit_name.TRIGGERS:
         section, key = unit_name.TRIGGERS[kind]
@@ -101,7 +101,7 @@ def _of_service(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
 
 def _of_trigger(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
     yield "sysinit.target", unit
-    yield unit, f"{unit_name.suffix(unit)}s.target"
+    yield unit, f"{unit_name.unit_type(unit)}s.target"
 
 
 def _of_target(unit: str, units: EffectiveUnits) -> Iterator[tuple[str, str]]:
@@ -143,7 +143,7 @@ def _is_after(unit: str, target: str, units: EffectiveUnits) -> bool:
     """
     if target in units.words(unit, "After") or unit in units.words(target, "Before"):
         return True
-    kind = unit_name.suffix(unit) if unit_name.is_valid(unit) else ""
+    kind = unit_name.unit_type(unit) if unit_name.is_valid(unit) else ""
     implied = {"service": ("sysinit.target", "basic.target")}.get(kind, ("sysinit.target",))
     return kind in {"service", *unit_name.TRIGGERS} and target in implied
 

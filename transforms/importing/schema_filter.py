@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ordain.transforms.document import validate
-from ordain.transforms.document.node import Node, Number, Unreadable, mapping, sequence, unstep
+from ordain.transforms.document.node import Node, Number, Unreadable, mapping, sequence, unescape_key
 from ordain.transforms.errors import NOWHERE
 from ordain.transforms.importing.draft import Imported, Plain
 from ordain.transforms.model import Kind
@@ -15,7 +15,7 @@ def settle(imported: Imported) -> None:
     while wrong := validate.problems(document(imported.sections), Kind.LAYER):
         for problem in wrong:
             section, _, rest = problem.where.pointer.partition("/")
-            name = unstep(rest.partition("/")[0])
+            name = unescape_key(rest.partition("/")[0])
             if _take_out(imported.sections, problem.where.pointer):
                 where = imported.wheres.get((section, name), NOWHERE)
                 imported.lost(where, f"{problem.where.pointer}: {problem.what}", problem.hint)
@@ -43,7 +43,7 @@ def _size(value: Plain) -> int:
 
 def _take_out(sections: dict[str, dict[str, Plain]], pointer: str) -> bool:
     """Removes what ``pointer`` leads to; of a list, the whole list. False if that is gone already."""
-    path = [unstep(part) for part in pointer.split("/")]
+    path = [unescape_key(part) for part in pointer.split("/")]
     tree: Plain = {**sections}
     if len(path) < 2:
         return sections.pop(path[0], None) is not None

@@ -56,7 +56,7 @@ class Unit:
     @property
     def kind(self) -> str:
         """Its type."""
-        return unit_name.suffix(self.name)
+        return unit_name.unit_type(self.name)
 
     @property
     def settings(self) -> Settings:

@@ -78,7 +78,7 @@ def _fault(unit: str, section: str, key: str, value: str) -> tuple[str, str] | N
         return f"[{_shown(section)[1:-1]}] {_shown(key)[1:-1]}= is no name of a setting", "remove the line"
     if directives.is_private(section, key):
         return None if "\\" not in value[-1:] else (f"{key}= ends in a backslash", "remove it")
-    kind = unit_name.suffix(unit)
+    kind = unit_name.unit_type(unit)
     if section not in directives.SECTIONS[kind]:
         known = ", ".join(directives.SECTIONS[kind])
         return f"a {kind} has no section [{section}], so systemd ignores {key}=", f"its sections are {known}"
@@ -88,7 +88,7 @@ def _fault(unit: str, section: str, key: str, value: str) -> tuple[str, str] | N
     if section == "Install":
         return None
     try:
-        encode.raw(section, key, value)
+        encode.encode_raw(section, key, value)
     except encode.EncodeError as error:
         return f"{key}=: {error.what}", error.hint or "systemd ignores it, too"
     return None

@@ -10,7 +10,7 @@ from functools import lru_cache
 from ordain.transforms.document import yaml_reader
 from ordain.transforms.document.language import SECTIONS
 from ordain.transforms.document.node import Number, Unreadable, scalar
-from ordain.transforms.document.shapes import Free, Map, Record, Set, Shape
+from ordain.transforms.document.shapes import FreeForm, Map, Record, Set, Shape
 from ordain.transforms.importing.draft import Imported, Plain
 
 WIDTH = 100
@@ -32,7 +32,7 @@ def write(imported: Imported, name: str, *, header: str) -> str:
         lines += ["", f"{section}:"]
         for entry, value in _ordered(dict(entries), shape).items():
             lines += _comment(imported.comments.get((section, entry), ""), "  ")
-            lines += _pair(entry, value, "  ", isinstance(shape, Free))
+            lines += _pair(entry, value, "  ", isinstance(shape, FreeForm))
     return "\n".join(lines) + "\n"
 
 

@@ -28,7 +28,7 @@ _WANTS = re.compile(r'^[^#\n]*ENV\{SYSTEMD_WANTS\}\s*\+?=\s*"([^"\n]*)"', re.MUL
 _INSTANCE = re.compile(r"@.*(?=\.)")
 
 
-def read_activated(root: Path) -> Mapping[str, tuple[str, ...]]:
+def read_activation_sources(root: Path) -> Mapping[str, tuple[str, ...]]:
     """By unit, templates by their own name."""
     found: dict[str, list[str]] = {}
     for unit, who in (*_by_bus(root), *_by_devices(root)):

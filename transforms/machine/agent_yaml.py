@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 from ordain.transforms.document import agent_keys, validate, yaml_reader
 from ordain.transforms.document.agent_formats import url_fault
 from ordain.transforms.document.conditions import FACTS
-from ordain.transforms.document.node import Node, Unreadable, step
+from ordain.transforms.document.node import Node, Unreadable, pointer_below
 from ordain.transforms.document.shapes import Position
-from ordain.transforms.errors import Problem, Severity, Where, in_order
+from ordain.transforms.errors import Problem, Severity, Where, sorted_problems
 from ordain.transforms.machine import rootfs
 from ordain.transforms.model import Branch, Tree
 
@@ -71,13 +71,13 @@ def read(data: bytes, path: str = f"/{PATH}") -> AgentYaml:
     values = _values(tree)
     labels = dict(values.get("labels", {}))
     for name in sorted(labels.keys() & FACTS):
-        where = replace(node.at(["labels"]).keys[name], pointer=step("labels", name))
+        where = replace(node.at(["labels"]).keys[name], pointer=pointer_below("labels", name))
         what = f"a label cannot have the name of a fact: {name}"
         problems.append(Problem(where=where, what=what, hint="choose another name", severity=Severity.WARNING))
     values["labels"] = {name: words for name, words in labels.items() if name not in FACTS and words}
     return AgentYaml(
         values=values,
-        problems=in_order(replace(problem, code=CODE) for problem in problems),
+        problems=sorted_problems(replace(problem, code=CODE) for problem in problems),
         wrong=frozenset(problem.where.pointer.partition("/")[0] for problem in errors),
     )
 
@@ -106,12 +106,12 @@ def _sound(node: Node, wrong: Set[str], pointer: str = "") -> Node:
     if not pointer and ("" in wrong or not isinstance(node.value, Mapping)):
         return replace(node, value={})
     if isinstance(node.value, Mapping):
-        entries = {name: (step(pointer, name), child) for name, child in node.value.items()}
+        entries = {name: (pointer_below(pointer, name), child) for name, child in node.value.items()}
         return replace(
             node, value={name: _sound(child, wrong, at) for name, (at, child) in entries.items() if at not in wrong}
         )
     if isinstance(node.value, tuple):
-        items = [(step(pointer, index), child) for index, child in enumerate(node.value)]
+        items = [(pointer_below(pointer, index), child) for index, child in enumerate(node.value)]
         return replace(node, value=tuple(_sound(child, wrong, at) for at, child in items if at not in wrong))
     return node
 

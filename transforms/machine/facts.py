@@ -263,7 +263,7 @@ def elf_architecture(head: bytes) -> str:
     return forms[2 * wide + little] if len(forms) == 4 else forms[0]
 
 
-def command_line(root: Path) -> list[str]:
+def kernel_command_line(root: Path) -> list[str]:
     """The words of the kernel command line, or of PID 1's in a container; none where it cannot be read."""
     container = virtualization.container(root)
     return _words(_Reader(root=root).text("proc/1/cmdline" if container else "proc/cmdline"), container)

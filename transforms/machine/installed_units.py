@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ordain.transforms.machine import rootfs, sysv_scripts
-from ordain.transforms.machine.activation_sources import read_activated
+from ordain.transforms.machine.activation_sources import read_activation_sources
 from ordain.transforms.model import Installed, InstalledUnit, Link
 from ordain.transforms.systemd import unit_file, unit_name
 
@@ -28,7 +28,7 @@ DIRECTORIES = (
     "lib/systemd/system",
 )
 """Where units are looked for, the most important first."""
-NOW = (
+DIRECTORIES_NOW = (
     DIRECTORIES[0],
     "run/systemd/system.control",
     "run/systemd/transient",
@@ -81,7 +81,7 @@ def read_installed(root: Path, directories: Sequence[str] = DIRECTORIES) -> Inst
         for name in sorted({aliases.get(name, name) for name in wanted})
         if (unit := _unit(name, others.get(name, ()), found))
     }
-    return Installed(units=units, aliases=aliases, links=links, activated=read_activated(root))
+    return Installed(units=units, aliases=aliases, links=links, activated=read_activation_sources(root))
 
 
 def _scan(root: Path, directories: Sequence[str]) -> _Directories:
@@ -106,7 +106,7 @@ def _scan(root: Path, directories: Sequence[str]) -> _Directories:
 
 def _add_scripts(root: Path, found: _Directories) -> None:
     """What systemd-sysv-generator makes: the least of all, and only of names that no unit file has."""
-    late = len(NOW)
+    late = len(DIRECTORIES_NOW)
     for script in sysv_scripts.read_scripts(root):
         if _known(found, script.unit):
             continue
@@ -152,7 +152,7 @@ def _aliased(name: str, target: str) -> str:
     >>> _aliased("autovt@tty1.service", "getty@.service"), _aliased("a.service", "b.socket")
     ('getty@tty1.service', '')
     """
-    if not unit_name.is_valid(target) or unit_name.suffix(name) != unit_name.suffix(target):
+    if not unit_name.is_valid(target) or unit_name.unit_type(name) != unit_name.unit_type(target):
         return ""
     prefix, wanted, suffix = unit_name.split(target)
     _, instance, _ = unit_name.split(name)
@@ -201,7 +201,7 @@ def _drop_ins(name: str, aliases: Iterable[str], found: _Directories) -> tuple[_
     A link to /dev/null is among them, as in systemd's DropInPaths: it keeps out the others of its name.
     """
     chosen: dict[str, _File] = {}
-    for unit in (name, *aliases, unit_name.suffix(name)):
+    for unit in (name, *aliases, unit_name.unit_type(name)):
         directories = [
             (rank, place, files)
             for place, dropped in enumerate(drop_in_names(unit))
@@ -299,6 +299,6 @@ def _content(file: _File) -> str:
     if file.text is not None:
         return file.text
     try:
-        return rootfs.read_here(file.real).decode("utf-8", "replace")
+        return rootfs.read_resolved(file.real).decode("utf-8", "replace")
     except OSError:
         return " "

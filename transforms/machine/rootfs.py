@@ -52,12 +52,12 @@ def read(root: Path, path: str, *, limit: int = LIMIT) -> bytes | None:
     Raises `OSError` if it is there and cannot be read, is not a regular file, or is larger than ``limit``.
     """
     try:
-        return read_here(chase(root, path), limit=limit)
+        return read_resolved(chase(root, path), limit=limit)
     except (FileNotFoundError, NotADirectoryError):
         return None
 
 
-def read_here(path: str | os.PathLike[str], *, limit: int = LIMIT) -> bytes:
+def read_resolved(path: str | os.PathLike[str], *, limit: int = LIMIT) -> bytes:
     """The content of ``path``, which holds no link; `OSError` as from `read`, or if there is none."""
     data = _first(path, limit + 1)
     if len(data) > limit:

@@ -119,7 +119,7 @@ class _DistributionService:
     def dependencies(self) -> Iterator[Link]:
         """Yield every link that starts the unit at boot, under any of its names (docs/design/systemd.md, fact 10)."""
         if self.installed is None:
-            target = USUAL_TARGET.get(unit_name.suffix(self.units.unit), "multi-user.target")
+            target = USUAL_TARGET.get(unit_name.unit_type(self.units.unit), "multi-user.target")
             yield Link(target=target, kind="wants", name=self.units.unit, path="")
             return
         held = self.all_names()

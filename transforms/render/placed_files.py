@@ -19,7 +19,7 @@ from ordain.transforms.artifacts import (
 )
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Problem, blocked, is_blocked
-from ordain.transforms.forbidden_paths import why_not
+from ordain.transforms.forbidden_paths import why_forbidden
 from ordain.transforms.model import Branch, Leaf, Template, Tree
 from ordain.transforms.render.rendered_item import RenderedItem
 
@@ -69,7 +69,7 @@ class _FileRenderer:
         self.problems: list[Problem] = []
 
     def artifacts(self) -> Iterator[PlacedFile]:
-        reason, hint = why_not(self.path)
+        reason, hint = why_forbidden(self.path)
         if reason:
             self.block(self.place, reason, hint, "Vital")
             return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ordain.transforms.artifacts import UnitLink
-from ordain.transforms.model import Branch, Installed, Member, Wanted, texts
+from ordain.transforms.model import Branch, Installed, Member, Wanted, strings
 from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
 from ordain.transforms.render.service_units import hidden_unit
 from ordain.transforms.render.unit_draft import UnitDraft
@@ -30,7 +30,7 @@ def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Ins
             if section == "Install" and drop_in:
                 draft.block(leaf, "[Install] has no meaning in a drop-in", "write the whole unit")
             elif section != "Install":
-                for text in texts(leaf.value):
+                for text in strings(leaf.value):
                     draft.raw(section, key, text, leaf)
     draft.move_behind_vendor(installed)
     install = branch.branch("Install")
@@ -42,7 +42,7 @@ def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Ins
 
 def _links(unit: str, install: Branch, pointer: str, draft: UnitDraft) -> Iterator[UnitLink]:
     for key, leaf in install.leaves():
-        for name in [name for text in texts(leaf.value) for name in text.split()]:
+        for name in [name for text in strings(leaf.value) for name in text.split()]:
             if not unit_name.is_valid(name):
                 draft.block(leaf, f"{name!r} is not a unit name", "such as multi-user.target", "Encode")
             elif key in INSTALL:

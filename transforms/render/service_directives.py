@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.service_keys import CONDITIONS
-from ordain.transforms.model import Branch, Leaf, Value, texts
+from ordain.transforms.model import Branch, Leaf, Value, strings
 from ordain.transforms.render import sandbox
 from ordain.transforms.render.unit_draft import SECRET, SECRET_HINT, UnitDraft
 from ordain.transforms.render.unit_references import ReferencedUnits, UnitReferences
@@ -105,7 +105,7 @@ def render(service: Branch, draft: UnitDraft, context: Context) -> None:
 class _ServiceRenderer:
     def __init__(self, service: Branch, draft: UnitDraft, context: Context) -> None:
         self.service, self.draft, self.context = service, draft, context
-        kind = unit_name.suffix(draft.unit)
+        kind = unit_name.unit_type(draft.unit)
         self.section = "Service" if kind == "service" else kind.capitalize()
 
     def all_keys(self) -> None:
@@ -210,14 +210,14 @@ class _ServiceRenderer:
 
     def conditions(self) -> None:
         for name, leaf in self.service.branch("condition").leaves():
-            for value in texts(leaf.value):
+            for value in strings(leaf.value):
                 # systemd reads the ! before it expands specifiers, so the ! is not part of the encoded string.
                 sign = "!" if value.startswith("!") else ""
                 self.draft.set("Unit", CONDITIONS[name], value.removeprefix("!"), leaf, sign=sign)
 
     def privileges(self) -> None:
         if leaf := self.service.leaf("capabilities"):
-            kept = tuple(map(_capability, texts(leaf.value)))
+            kept = tuple(map(_capability, strings(leaf.value)))
             self.draft.set("Service", "AmbientCapabilities", kept, leaf)
             self.draft.set("Service", "CapabilityBoundingSet", kept, leaf)
         box = self.service.branch("sandbox")
@@ -230,11 +230,11 @@ class _ServiceRenderer:
                 if key not in set_already:
                     self.draft.add("Service", key, text, level)
         if leaf := box.leaf("write"):
-            self.draft.set("Service", "ReadWritePaths", texts(leaf.value), leaf)
+            self.draft.set("Service", "ReadWritePaths", strings(leaf.value), leaf)
         if (leaf := box.leaf("network")) and leaf.value is False:
             self.draft.set("Service", "PrivateNetwork", True, leaf)
         if leaf := box.leaf("capabilities"):
-            self.draft.set("Service", "CapabilityBoundingSet", tuple(map(_capability, texts(leaf.value))), leaf)
+            self.draft.set("Service", "CapabilityBoundingSet", tuple(map(_capability, strings(leaf.value))), leaf)
 
     def check_health(self) -> None:
         leaf = self.service.branch("health").leaf("command")
@@ -272,7 +272,7 @@ def add_raw(service: Branch, draft: UnitDraft, sections: Collection[str]) -> Non
         if section in sections:
             draft.remove(section, directives)
             for key, leaf in directives.leaves():
-                for text in texts(leaf.value):
+                for text in strings(leaf.value):
                     draft.raw(section, key, text, leaf)
 
 
@@ -289,7 +289,7 @@ def _at(tree: Branch, pointer: str) -> Leaf | None:
 
 
 def _vectors(value: Value) -> tuple[tuple[str, ...], ...]:
-    return tuple(map(texts, value)) if isinstance(value, tuple) else ()
+    return tuple(map(strings, value)) if isinstance(value, tuple) else ()
 
 
 def _capability(name: str) -> str:
@@ -304,7 +304,7 @@ def _unbroken(text: str) -> str:
 
 def _neutral(value: Value) -> Neutral:
     if isinstance(value, tuple):
-        return texts(value)
+        return strings(value)
     assert isinstance(value, (str, bool, int, float))
     return value
 
@@ -314,7 +314,7 @@ def _same(value: Value, names: Names) -> Neutral:
 
 
 def _user(value: Value, names: Names) -> Neutral:
-    return tuple(map(names.user, texts(value))) if isinstance(value, tuple) else names.user(str(value))
+    return tuple(map(names.user, strings(value))) if isinstance(value, tuple) else names.user(str(value))
 
 
 def _slice(value: Value, names: Names) -> Neutral:

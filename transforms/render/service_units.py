@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.errors import Problem, blocked, near
+from ordain.transforms.errors import Problem, blocked, did_you_mean
 from ordain.transforms.machine import sysv_scripts
 from ordain.transforms.model import Branch, Installed, InstalledUnit
 from ordain.transforms.systemd import unit_name
@@ -61,7 +61,7 @@ def units_of_service(
         return units, ()
     unit = named or names.service(name, "unit")
     if not unit:
-        hint = near(name, names.services())
+        hint = did_you_mean(name, names.services())
         hint = hint or "add `command` to define it, `unit` to name an installed unit, or a row to a Transform"
         return refused(f"no Transform names the unit of {name} on this system", hint, "Unmapped")
     return _distributions(name, service, unit, names, installed), ()
@@ -124,7 +124,7 @@ def triggers(unit: str, installed: Installed) -> tuple[str, ...]:
 
 def started_by(trigger: InstalledUnit) -> str:
     """Return the unit that an installed socket, timer or path starts, ``""`` for units of other types."""
-    kind = unit_name.suffix(trigger.name)
+    kind = unit_name.unit_type(trigger.name)
     if kind not in TRIGGERS:
         return ""
     section, key = TRIGGERS[kind]

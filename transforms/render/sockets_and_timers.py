@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.model import Branch, texts
+from ordain.transforms.model import Branch, strings
 from ordain.transforms.render.unit_draft import UnitDraft
 
 LISTEN = {
@@ -26,7 +26,7 @@ def add_listen(branch: Branch, draft: UnitDraft, names: Names) -> None:
         if leaf := branch.leaf(name):
             if draft.drop_in:
                 draft.add("Socket", key, "", leaf)
-            for address in texts(leaf.value):
+            for address in strings(leaf.value):
                 draft.set("Socket", key, address, leaf)
     if (leaf := branch.leaf("accept")) and isinstance(leaf.value, bool):
         draft.set("Socket", "Accept", leaf.value, leaf)
@@ -43,7 +43,7 @@ def add_schedule(branch: Branch, draft: UnitDraft) -> None:
     if leaf := branch.leaf("calendar"):
         if draft.drop_in:
             draft.add("Timer", "OnCalendar", "", leaf)
-        for calendar in texts(leaf.value):
+        for calendar in strings(leaf.value):
             draft.set("Timer", "OnCalendar", calendar, leaf)
     for name, key in SCHEDULE.items():
         if leaf := branch.leaf(name):

@@ -11,7 +11,14 @@ from ordain.transforms.errors import NOWHERE, Problem, Where, blocked, warning
 from ordain.transforms.model import Installed, Leaf
 from ordain.transforms.render.provenance import UNIT_HEADER, cause, default
 from ordain.transforms.systemd import directives, unit_file, unit_name
-from ordain.transforms.systemd.encode import EncodeError, Neutral, encode, encode_command, encode_environment, raw
+from ordain.transforms.systemd.encode import (
+    EncodeError,
+    Neutral,
+    encode,
+    encode_command,
+    encode_environment,
+    encode_raw,
+)
 from ordain.transforms.systemd.unit_file import Setting
 
 SECRET = re.compile(r"(?i)(^|_)(PASSWORD|PASSWD|PASSPHRASE|SECRET|SECRET_KEY|TOKEN|API_?KEY|PRIVATE_KEY)$")
@@ -67,7 +74,7 @@ class UnitDraft:
             key == "SetCredential" or SECRET.search(text.partition("=")[0].strip(' "'))
         ):
             self.warn(leaf, f"{key}= looks like a secret, and every user can read a unit", SECRET_HINT, "Secret")
-        self._add_encoded(section, key, lambda: raw(section, key, text), leaf)
+        self._add_encoded(section, key, lambda: encode_raw(section, key, text), leaf)
 
     def _add_encoded(self, section: str, key: str, encoded: Callable[[], str], leaf: Leaf) -> None:
         try:
@@ -94,7 +101,7 @@ class UnitDraft:
         if "PRIVATE KEY-----" in text:
             self.block(leaf, "this holds a private key, and every user can read a unit", SECRET_HINT, "Secret")
             return
-        kind = unit_name.suffix(self.unit)
+        kind = unit_name.unit_type(self.unit)
         if section not in directives.SECTIONS[kind] and not section.startswith("X-"):
             self.block(leaf, f"{key}= has no meaning in a {kind}", "this key is for services", "UnknownKey")
             return

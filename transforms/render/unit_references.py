@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.errors import near
+from ordain.transforms.errors import did_you_mean
 from ordain.transforms.render.service_units import ServiceUnits
 from ordain.transforms.systemd import unit_name
 
@@ -48,4 +48,4 @@ class UnitReferences:
     def hint(self, name: str) -> str:
         """Return the remedy for a ``name`` that refers to nothing."""
         known = {*self.services, *self.names.services(), *self.names.milestones()}
-        return near(name, known) or "use a service, a milestone, an absolute path or the name of a unit"
+        return did_you_mean(name, known) or "use a service, a milestone, an absolute path or the name of a unit"

@@ -14,13 +14,13 @@ from ordain.transforms.model import Document, Facts, MatchCondition
 class Match:
     """What became of one layer's ``match`` on one machine.
 
-    ``reasons`` holds a sentence per entry, in the layer's order; ``against`` those of them that keep the
+    ``reasons`` holds a sentence per entry, in the layer's order; ``mismatches`` those of them that keep the
     layer away. ``closeness`` compares two layers that hold on the same machine: the higher is the closer.
     """
 
     holds: bool
     reasons: tuple[str, ...] = ()
-    against: tuple[str, ...] = ()
+    mismatches: tuple[str, ...] = ()
     closeness: tuple[int, int] = (0, 0)
 
 
@@ -30,7 +30,7 @@ def matches(layer: Document, facts: Facts, shared: Mapping[str, str]) -> Match:
     ``shared`` maps an ID to the one of its ID_LIKE whose version numbers it has (``rocky`` to ``rhel``).
     """
     reasons: list[str] = []
-    against: list[str] = []
+    mismatches: list[str] = []
     for name, condition in layer.match.items():
         foreign = name == "version" and _foreign_versions(layer.match, facts, shared)
         found = FACTS[name](facts) if name in FACTS else facts.labels.get(name, ())
@@ -40,14 +40,14 @@ def matches(layer: Document, facts: Facts, shared: Mapping[str, str]) -> Match:
             reason += f", but the version of this machine is one of {facts.id}"
         elif not holds:
             reason += f", this machine {_is(name, found)}"
-            against.append(reason)
+            mismatches.append(reason)
         if foreign:
-            against.append(reason)
+            mismatches.append(reason)
         reasons.append(reason)
     return Match(
-        holds=not against,
+        holds=not mismatches,
         reasons=tuple(reasons),
-        against=tuple(against),
+        mismatches=tuple(mismatches),
         closeness=_closeness(layer.match, facts),
     )
 

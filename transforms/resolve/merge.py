@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from ordain.transforms.document.shapes import Free, Map, Record, Set, Shape
-from ordain.transforms.errors import NOWHERE, Problem, Severity, Where, near
+from ordain.transforms.document.shapes import FreeForm, Map, Record, Set, Shape
+from ordain.transforms.errors import NOWHERE, Problem, Severity, Where, did_you_mean
 from ordain.transforms.model import TIERS, Branch, Document, Leaf, Row, Template, Tree, Value
 
 Rank = tuple[int, int, tuple[int, int]]
@@ -124,7 +124,7 @@ class _Fold:
                 self.conflict(null, rival)
                 return
         if old is None:
-            known = near(name, into.items) or "take it out"
+            known = did_you_mean(name, into.items) or "take it out"
             self.warn(null, f"null takes nothing back: no lower layer sets {name}", known, "NullOfNothing")
         into.items[name] = _Slot(null, self.rank, self.document, gone=True)
 
@@ -181,7 +181,7 @@ class _Fold:
         """Warns of a leaf that is overridden wherever its layer matches (rule 7)."""
         mine, other = self.document, slot.document
         above = (TIERS.index(mine.tier), mine.weight) > (TIERS.index(other.tier), other.weight)
-        if above and conditions(mine) <= conditions(other):
+        if above and match_entries(mine) <= match_entries(other):
             what = f"has no effect: layer {mine.name} (at {by.where}) overrides it wherever {other.name} matches"
             self.warn(slot.leaf, what, "remove one of the two", "Overridden")
 
@@ -201,7 +201,7 @@ def _slots(item: _Slot | _Map | None) -> Iterator[_Slot]:
         yield item
 
 
-def conditions(document: Document) -> frozenset[tuple[str, tuple[str | None, ...], bool]]:
+def match_entries(document: Document) -> frozenset[tuple[str, tuple[str | None, ...], bool]]:
     """The entries of ``match``, comparable: fewer of them hold on more machines."""
     return frozenset((name, c.values, c.negated) for name, c in document.match.items())
 
@@ -217,7 +217,7 @@ def _below(shape: Shape, name: str) -> Shape:
     return _FREE
 
 
-_FREE = Free()
+_FREE = FreeForm()
 
 
 def _rivals(shape: Shape, name: str) -> Iterator[str]:

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from ordain.transforms.document.schema import sections
-from ordain.transforms.errors import Problem, Refused, Severity, errors, in_order
+from ordain.transforms.errors import Problem, Refused, Severity, only_errors, sorted_problems
 from ordain.transforms.model import Document, Facts, Kind, Leaf, MatchCondition, Resolved, Tree
 from ordain.transforms.resolve.match import Match, matches
-from ordain.transforms.resolve.merge import conditions, merge, rank
+from ordain.transforms.resolve.merge import match_entries, merge, rank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,12 +30,12 @@ def resolve(
     """
     documents = tuple(documents)
     problems = [*duplicates(documents), *_two_nodes(documents, facts, shared)]
-    facts = with_node(documents, facts, shared)
+    facts = with_node_labels(documents, facts, shared)
     layers = [c for c in candidates(documents, facts, shared) if c.match.holds]
     ranked = [(c.document, rank(c.document, c.match.closeness)) for c in layers]
     tree, wrong = merge(ranked, sections(Kind.LAYER))
     problems += wrong
-    if errors(problems):
+    if only_errors(problems):
         raise Refused(problems)
     ranked.sort(key=lambda item: (item[1], item[0].where))
     return Resolved(tree=tree, facts=facts, layers=tuple(d.name for d, _ in ranked)), tuple(problems)
@@ -51,21 +51,21 @@ def candidates(documents: Iterable[Document], facts: Facts, shared: Mapping[str,
     return tuple(sorted(found, key=lambda c: (rank(c.document, c.match.closeness), c.document.where)))
 
 
-def with_node(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> Facts:
+def with_node_labels(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> Facts:
     """``facts`` with the labels of this machine's Node: kernel command line over Node over agent.yaml."""
-    for node in nodes_of(documents, facts, shared):
+    for node in matching_nodes(documents, facts, shared):
         labels = {name: values for name, values in node.labels.items() if name not in facts.pinned}
         facts = replace(facts, labels={**facts.labels, **labels})
     return facts
 
 
-def lost_by_name(
+def lost_by_renaming(
     documents: Iterable[Document], facts: Facts, shared: Mapping[str, str], hostname: str
 ) -> tuple[Document, ...]:
     """The Layers and Nodes that are for this machine now, and would not be if it were called ``hostname``."""
     documents = tuple(documents)
     renamed = replace(facts, hostname=hostname)
-    before, after = (candidates(documents, with_node(documents, f, shared), shared) for f in (facts, renamed))
+    before, after = (candidates(documents, with_node_labels(documents, f, shared), shared) for f in (facts, renamed))
     kept = [c.document for c in after if c.match.holds]
     return tuple(c.document for c in before if c.match.holds and c.document not in kept)
 
@@ -77,14 +77,14 @@ def with_default_match(document: Document) -> Document:
     return replace(document, match={"hostname": MatchCondition(values=(document.name,), where=document.where)})
 
 
-def nodes_of(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> list[Document]:
+def matching_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> list[Document]:
     """The Nodes that are this machine: one, unless the documents are wrong."""
     nodes = [document for document in documents if document.kind is Kind.NODE]
     return [node for node in nodes if matches(with_default_match(node), facts, shared).holds]
 
 
 def _two_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> Iterable[Problem]:
-    nodes = nodes_of(documents, facts, shared)
+    nodes = matching_nodes(documents, facts, shared)
     for other in nodes[1:]:
         what = f"node {other.name} and node {nodes[0].name} (at {nodes[0].where}) are both this machine"
         yield Problem(where=other.where, what=what, hint="match on machine-id", code="TwoNodes")
@@ -98,10 +98,10 @@ def certain_conflicts(documents: Iterable[Document]) -> tuple[Problem, ...]:
     layers = [document for document in documents if document.kind is Kind.LAYER]
     found: list[Problem] = []
     for layer in layers:
-        together = [other for other in layers if conditions(other) <= conditions(layer)]
+        together = [other for other in layers if match_entries(other) <= match_entries(layer)]
         ranked = [(other, rank(other, _usual_closeness(other))) for other in together]
         found += merge(ranked, sections(Kind.LAYER))[1]
-    return tuple(problem for problem in in_order(found) if problem.code != "NullOfNothing")
+    return tuple(problem for problem in sorted_problems(found) if problem.code != "NullOfNothing")
 
 
 def _usual_closeness(document: Document) -> tuple[int, int]:

@@ -26,7 +26,7 @@ _ZONE = re.compile(r"[ \t]+(?:(?i:UTC)|[A-Z][A-Za-z_]*(?:/[A-Za-z0-9_+-]+)+|[A-Z
 _RANGES = {"month": (1, 12), "day": (1, 31), "hour": (0, 23), "minute": (0, 59), "second": (0, 59)}
 
 
-def calendar(text: str) -> None:
+def check_calendar(text: str) -> None:
     """A calendar event: its shape and the range of each number; not whether its zone exists or it ever elapses."""
     event = _ZONE.sub("", text.strip(" \t"))
     if _SHORT.fullmatch(event):

@@ -15,7 +15,7 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
-from ordain.transforms.errors import near
+from ordain.transforms.errors import did_you_mean
 
 DATA = Path(__file__).parents[1] / "data/unit-directives.json"
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -135,7 +135,7 @@ def check(section: str, key: str, systemd: int, kind: str = "unit") -> Finding |
         return Finding(
             reason=IgnoreReason.UNKNOWN,
             what=f"no section [{section}] in a {kind}",
-            hint=near(section.capitalize(), _table(kind)),
+            hint=did_you_mean(section.capitalize(), _table(kind)),
             hardening=hardening,
         )
     directive = keys.get(key)
@@ -157,7 +157,7 @@ def check(section: str, key: str, systemd: int, kind: str = "unit") -> Finding |
         return Finding(
             reason=IgnoreReason.GONE,
             what=f"{key}= is gone since systemd {directive.gone_after + 1}",
-            hint=near(key, (k for k, d in keys.items() if d.gone_after is None)),
+            hint=did_you_mean(key, (k for k, d in keys.items() if d.gone_after is None)),
             hardening=hardening,
         )
     return None
@@ -213,4 +213,4 @@ def _other_place(section: str, key: str, kind: str) -> str:
     owners = [other for other, keys in _table(kind).items() if key in keys]
     if owners and len(owners) <= 3:
         return f"{key}= belongs in [{'] or ['.join(owners)}]"
-    return near(key, _table(kind)[section])
+    return did_you_mean(key, _table(kind)[section])

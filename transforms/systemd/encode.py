@@ -19,12 +19,12 @@ from __future__ import annotations
 from functools import lru_cache
 
 from ordain.transforms.systemd import quoting
-from ordain.transforms.systemd.parser_table import kind
+from ordain.transforms.systemd.parser_table import setting_kind
 from ordain.transforms.systemd.setting_kinds import Neutral
 from ordain.transforms.systemd.special_settings import command, environment
 from ordain.transforms.systemd.values import EncodeError
 
-__all__ = ["EncodeError", "Neutral", "encode", "encode_command", "encode_environment", "raw"]
+__all__ = ["EncodeError", "Neutral", "encode", "encode_command", "encode_environment", "encode_raw"]
 
 RAW_MAX_BYTES = 64 * 1024
 
@@ -41,7 +41,7 @@ def encode(section: str, key: str, value: Neutral) -> str:
 
 
 def _encode(section: str, key: str, value: Neutral) -> str:
-    return _short_enough(key, kind(section, key).encode(value))
+    return _short_enough(key, setting_kind(section, key).encode(value))
 
 
 # Many services say the same, and of many documents one changes at a time.
@@ -68,15 +68,15 @@ def encode_environment(name: str, value: str) -> str:
     return _short_enough("Environment", environment(name, value))
 
 
-def raw(section: str, key: str, text: str) -> str:
+def encode_raw(section: str, key: str, text: str) -> str:
     """``text`` in systemd's own syntax, checked as far as it can be without the machine.
 
     Specifiers and quotes mean what systemd makes of them; the empty text resets the setting.
 
-    >>> raw("Service", "ExecStart", " -/bin/echo %n $HOME ")
+    >>> encode_raw("Service", "ExecStart", " -/bin/echo %n $HOME ")
     '-/bin/echo %n $HOME'
     """
-    quoting.encodable(text)
+    quoting.check_encodable(text)
     line = text.strip(" \t")
     if any(end in line for end in "\n\r\0"):
         raise EncodeError("more than one line", "a list repeats the key; an argument vector needs no line ends")
@@ -85,7 +85,7 @@ def raw(section: str, key: str, text: str) -> str:
     if len(line.encode()) > RAW_MAX_BYTES:
         raise EncodeError(f"more than {RAW_MAX_BYTES // 1024} KiB on one line")
     if line:
-        kind(section, key).check(line)
+        setting_kind(section, key).check(line)
     return line
 
 

@@ -1,6 +1,6 @@
 """Which kind each directive is of: the parse function of PID 1's table decides, a few keys for themselves.
 
-`kind` is the one door. tests/test_encode.py proves that no parse function of data/unit-directives.json is missing.
+`setting_kind` is the one door. tests/transforms/systemd/test_encode.py proves that no parse function is missing.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from functools import partial
 from ordain.transforms.systemd import calendar, directives, value_checks, values
 from ordain.transforms.systemd.setting_kinds import (
     SettingKind,
+    accept_anything,
     bare_words,
     choice,
     colon_list,
     first_and_rest,
-    nothing,
     pairs,
     plain,
     text,
@@ -41,7 +41,7 @@ from ordain.transforms.systemd.value_checks import either, matching, one_of
 from ordain.transforms.systemd.values import EncodeError
 
 
-def kind(section: str, key: str) -> SettingKind:
+def setting_kind(section: str, key: str) -> SettingKind:
     """The kind of ``[section] key``. Raises `EncodeError` if no version of systemd knew the key."""
     if directives.is_private(section, key):
         return text(specifiers=False)
@@ -268,7 +268,7 @@ PARSERS: Mapping[str, SettingKind] = {
     "config_parse_working_directory": text(value_checks.working_directory),
     "config_parse_xattr": text(),
     "config_parse_set_credential": set_credential(encrypted=False),
-    "config_parse_exec_directories": word_list(value_checks.state_directory, raw_check=nothing),
+    "config_parse_exec_directories": word_list(value_checks.state_directory, raw_check=accept_anything),
     "config_parse_colon_separated_paths": colon_list(value_checks.absolute_path),
     "config_parse_temporary_filesystems": pairs(
         value_checks.absolute_path,
@@ -285,7 +285,7 @@ PARSERS: Mapping[str, SettingKind] = {
 KEYS: Mapping[str, SettingKind] = {
     **resource_limits(),
     "DefaultInstance": text(matching(r"[A-Za-z0-9:_.\\@-]+", "the instance of a unit")),
-    "OnCalendar": text(calendar.calendar),
+    "OnCalendar": text(calendar.check_calendar),
     "ListenFIFO": _PATH,
     "ListenSpecial": _PATH,
     "ListenUSBFunction": _PATH,

@@ -26,7 +26,7 @@ def _same(text: str) -> str:
     return text
 
 
-def encodable(text: str) -> None:
+def check_encodable(text: str) -> None:
     """Raise `EncodeError` for what makes systemd refuse a whole file (utf8_is_valid()).
 
     That is anything but Unicode: lone surrogates, and the noncharacters U+FDD0–U+FDEF and U+xxFFFE–U+xxFFFF.
@@ -37,7 +37,7 @@ def encodable(text: str) -> None:
             raise EncodeError(f"U+{code:04X} is not a character", "systemd reads UTF-8 text only")
 
 
-def shown(text: str) -> str:
+def without_sentinels(text: str) -> str:
     """``text`` with the sentinels replaced by a letter each: its shape, for a check."""
     return _SENTINEL.sub(r"\1", text)
 
@@ -47,7 +47,7 @@ def neutral(text: str, *, specifiers: bool, escape: Callable[[str], str] = _same
 
     ``specifiers``: the setting expands them, so ``%`` is doubled and sentinels are possible.
     """
-    encodable(text)
+    check_encodable(text)
     pieces = _SENTINEL.split(text)
     if any("\0" in piece for piece in pieces[::2]):
         raise EncodeError("a NUL byte cannot stand in a setting")
@@ -94,7 +94,7 @@ def c_word(text: str, *, specifiers: bool = True, escape: Callable[[str], str] =
     ``escape`` is applied first, for what happens after the words are split.
     """
     word = neutral(text, specifiers=specifiers, escape=lambda piece: "".join(map(_c_char, escape(piece))))
-    return word if _BARE.fullmatch(shown(text)) else f'"{word}"'
+    return word if _BARE.fullmatch(without_sentinels(text)) else f'"{word}"'
 
 
 def quoted_word(text: str, *, specifiers: bool, escape: Callable[[str], str] = _same) -> str:
@@ -102,4 +102,4 @@ def quoted_word(text: str, *, specifiers: bool, escape: Callable[[str], str] = _
     if "\n" in text or "\r" in text:
         raise EncodeError("this setting cannot hold a line end")
     word = neutral(text, specifiers=specifiers, escape=lambda piece: re.sub(r'(["\\])', r"\\\1", escape(piece)))
-    return word if _BARE.fullmatch(shown(text)) else f'"{word}"'
+    return word if _BARE.fullmatch(without_sentinels(text)) else f'"{word}"'

@@ -47,7 +47,7 @@ def scalar(value: Neutral) -> str:
             raise EncodeError("one value is wanted, not a list")
 
 
-def listed(value: Neutral) -> tuple[str, ...]:
+def as_list(value: Neutral) -> tuple[str, ...]:
     """A neutral value as a list: a scalar is a list of one."""
     if isinstance(value, tuple):
         return value
@@ -61,7 +61,7 @@ def blank_separated(text: str) -> tuple[str, ...]:
     return tuple(re.findall(r"[^ \t\n\r]+", text))
 
 
-def nothing(text: str) -> None:
+def accept_anything(text: str) -> None:
     """Accept anything."""
 
 
@@ -111,13 +111,13 @@ def choice(*names: str, or_bool: bool = False) -> SettingKind:
     return typed(check)
 
 
-def text(check: Check = nothing, *, specifiers: bool = True) -> SettingKind:
+def text(check: Check = accept_anything, *, specifiers: bool = True) -> SettingKind:
     """A string as it stands, neither unquoted nor unescaped; ``check`` sees its shape."""
 
     def encode(value: Neutral) -> str:
         plain = scalar(value)
         encoded = quoting.one_line(plain, specifiers=specifiers)
-        check(quoting.shown(plain))
+        check(quoting.without_sentinels(plain))
         return encoded
 
     return SettingKind(encode=encode, check=_anything_with_specifiers(check) if specifiers else check)
@@ -131,9 +131,9 @@ def word_list(check: Check, *, unescape: bool = False, raw_check: Check | None =
     quote = quoting.c_word if unescape else quoting.quoted_word
 
     def encode(value: Neutral) -> str:
-        items = listed(value)
+        items = as_list(value)
         for item in items:
-            check(quoting.shown(item))
+            check(quoting.without_sentinels(item))
         return " ".join(quote(item, specifiers=True) for item in items)
 
     def check_raw(raw: str) -> None:
@@ -155,9 +155,9 @@ def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = Fal
         check(word.removeprefix("~") if invertible and at == 0 else word)
 
     def encode(value: Neutral) -> str:
-        items = listed(value)
+        items = as_list(value)
         for at, item in enumerate(items):
-            each(quoting.shown(item), at)
+            each(quoting.without_sentinels(item), at)
         return quoting.one_line(" ".join(items).replace("\\", "\\\\"), specifiers=specifiers)
 
     def check_raw(raw: str) -> None:
@@ -174,11 +174,11 @@ def colon_list(check: Check) -> SettingKind:
     """Words with colons between them, of which none can hold a colon, a quote or a backslash."""
 
     def encode(value: Neutral) -> str:
-        items = listed(value)
+        items = as_list(value)
         for item in items:
             if bad := set(item) & set(":\"'\\"):
                 raise EncodeError(f"a word of this list cannot hold {min(bad)!r}: {item!r}")
-            check(quoting.shown(item))
+            check(quoting.without_sentinels(item))
         return quoting.one_line(":".join(items), specifiers=True)
 
     def check_raw(raw: str) -> None:
@@ -197,7 +197,7 @@ def pairs(
     """
 
     def half(text: str, check: Check, *, specifiers: bool, escape: Callable[[str], str] = str) -> str:
-        check(quoting.shown(text))
+        check(quoting.without_sentinels(text))
         word = quoting.quoted_word(text, specifiers=specifiers, escape=escape)
         return f'"{word}"' if ":" in text and not word.startswith('"') else word
 
@@ -206,7 +206,7 @@ def pairs(
         return f"{word}:{half(right, check_to, specifiers=specifiers_to)}" if right else word
 
     def encode(value: Neutral) -> str:
-        items = value.items() if isinstance(value, Mapping) else ((item, "") for item in listed(value))
+        items = value.items() if isinstance(value, Mapping) else ((item, "") for item in as_list(value))
         return " ".join(one(left, right) for left, right in items)
 
     return SettingKind(encode=encode, check=_words_and_specifiers)
@@ -227,7 +227,7 @@ def plain() -> SettingKind:
     """A rare syntax of its own: values of plain characters pass as they are, others are refused."""
 
     def encode(value: Neutral) -> str:
-        joined = " ".join(listed(value))
+        joined = " ".join(as_list(value))
         if joined:
             _plain_text(joined)
         return joined
@@ -239,12 +239,12 @@ def first_and_rest(check_first: Check, check_rest: Check, *, default: str = "") 
     """Two words: a device or path, and what is said of it. A tuple of two, or a string with a blank between."""
 
     def encode(value: Neutral) -> str:
-        parts = tuple(re.split("[ \t]+", value.strip(" \t"), maxsplit=1)) if isinstance(value, str) else listed(value)
+        parts = tuple(re.split("[ \t]+", value.strip(" \t"), maxsplit=1)) if isinstance(value, str) else as_list(value)
         if len(parts) == 1 and default:
             parts = (*parts, default)
         if len(parts) != 2:
             raise EncodeError(f"two words are wanted: {value!r}")
-        check_first(quoting.shown(parts[0]))
+        check_first(quoting.without_sentinels(parts[0]))
         check_rest(parts[1])
         return f"{quoting.quoted_word(parts[0], specifiers=True)} {parts[1]}"
 
@@ -256,15 +256,15 @@ def units(*suffixes: str, many: bool = True) -> SettingKind:
 
     def check(name: str) -> None:
         unit_name.check(name)
-        if suffixes and unit_name.suffix(name) not in suffixes:
+        if suffixes and unit_name.unit_type(name) not in suffixes:
             raise EncodeError(f"not a unit of type {' or '.join(suffixes)}: {name!r}")
 
     def encode(value: Neutral) -> str:
-        names = listed(value) if many else (scalar(value),)
+        names = as_list(value) if many else (scalar(value),)
         for name in names:
             if quoting.CREDENTIALS in name:
                 raise EncodeError("a unit name cannot hold credential()")
-            check(quoting.shown(name))
+            check(quoting.without_sentinels(name))
         return " ".join(quoting.neutral(name, specifiers=True) for name in names)
 
     def check_raw(raw: str) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from ordain.transforms.systemd import quoting, value_checks, values
-from ordain.transforms.systemd.setting_kinds import Neutral, SettingKind, listed, nothing, scalar, text, typed
+from ordain.transforms.systemd.setting_kinds import Neutral, SettingKind, accept_anything, as_list, scalar, text, typed
 from ordain.transforms.systemd.splitting import check_specifiers, split
 from ordain.transforms.systemd.values import EncodeError
 
@@ -17,7 +17,7 @@ def command(argv: tuple[str, ...]) -> str:
     """A command line whose words are exactly ``argv``."""
     if not argv:
         raise EncodeError("an empty command", "the first word of a command is the program")
-    value_checks.program(quoting.shown(argv[0]))
+    value_checks.program(quoting.without_sentinels(argv[0]))
     first = quoting.c_word(argv[0])
     rest = (quoting.c_word(word, escape=lambda piece: piece.replace("$", "$$")) for word in argv[1:])
     return " ".join((first, *rest))
@@ -35,7 +35,7 @@ def exec_line() -> SettingKind:
     def encode(value: Neutral) -> str:
         if not isinstance(value, (tuple, str)):
             raise EncodeError("a command is a list of words")
-        return command(listed(value))
+        return command(as_list(value))
 
     def check(raw: str) -> None:
         check_specifiers(raw)
@@ -70,7 +70,7 @@ def environment_file() -> SettingKind:
 
     def encode(value: Neutral) -> str:
         path = scalar(value)
-        value_checks.absolute_path(quoting.shown(path))
+        value_checks.absolute_path(quoting.without_sentinels(path))
         return quoting.one_line(re.sub(r"([*?\[\\])", r"\\\1", path), specifiers=True)
 
     return SettingKind(encode=encode, check=text(value_checks.environment_file).check)
@@ -113,7 +113,7 @@ def input_data() -> SettingKind:
 
 
 def _one_pair(value: Neutral) -> tuple[str, str]:
-    items = tuple(value.items()) if isinstance(value, Mapping) else (listed(value),)
+    items = tuple(value.items()) if isinstance(value, Mapping) else (as_list(value),)
     if len(items) != 1 or len(items[0]) != 2:
         raise EncodeError("one name and what belongs to it are wanted")
     return items[0][0], items[0][1]
@@ -126,9 +126,9 @@ def load_credential() -> SettingKind:
         name, source = _one_pair(value)
         value_checks.credential_name(name)
         if source.startswith("/"):
-            value_checks.absolute_path(quoting.shown(source))
+            value_checks.absolute_path(quoting.without_sentinels(source))
         else:
-            value_checks.credential_name(quoting.shown(source))
+            value_checks.credential_name(quoting.without_sentinels(source))
         return f"{name}:{quoting.one_line(source, specifiers=True)}"
 
     return SettingKind(encode=encode, check=check_specifiers)
@@ -145,7 +145,7 @@ def set_credential(*, encrypted: bool) -> SettingKind:
             return f"{name}:{''.join(content.split())}"
         return f"{name}:{quoting.neutral(content, specifiers=False, escape=quoting.c_escape)}"
 
-    return SettingKind(encode=encode, check=nothing)
+    return SettingKind(encode=encode, check=accept_anything)
 
 
 def output(*names: str) -> SettingKind:
@@ -177,7 +177,7 @@ def bool_or_words(*names: str) -> SettingKind:
         except EncodeError:
             check(value)
 
-    return SettingKind(encode=lambda value: _checked(" ".join(listed(value)), both), check=both)
+    return SettingKind(encode=lambda value: _checked(" ".join(as_list(value)), both), check=both)
 
 
 def _checked(value: str, check: value_checks.Check) -> str:

@@ -47,10 +47,10 @@ def check(name: str) -> str:
     )
 
 
-def suffix(name: str) -> str:
+def unit_type(name: str) -> str:
     """The unit type at the end of a valid name.
 
-    >>> suffix("dev-sda.device")
+    >>> unit_type("dev-sda.device")
     'device'
     """
     return name.rpartition(".")[2]

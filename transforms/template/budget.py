@@ -17,7 +17,7 @@ STEPS = 200_000
 _LIMIT = 1 << 64
 
 
-class TooMuch(jinja2.TemplateRuntimeError):
+class BudgetExceeded(jinja2.TemplateRuntimeError):
     """The template wants more than it may have."""
 
 
@@ -25,7 +25,7 @@ _left: ContextVar[int] = ContextVar("steps left to the template that is being ex
 
 
 @contextlib.contextmanager
-def purse() -> Iterator[None]:
+def full_budget() -> Iterator[None]:
     """A full purse for what is done within."""
     token = _left.set(STEPS)
     try:
@@ -34,56 +34,56 @@ def purse() -> Iterator[None]:
         _left.reset(token)
 
 
-def spend(steps: int) -> None:
-    """Take ``steps`` from the purse. Raises `TooMuch` once it is empty."""
+def charge(steps: int) -> None:
+    """Take ``steps`` from the purse. Raises `BudgetExceeded` once it is empty."""
     left = _left.get() - steps
     _left.set(left)
     if left < 0:
-        raise TooMuch("it takes too many steps")
+        raise BudgetExceeded("it takes too many steps")
 
 
-def weigh(value: object) -> None:
+def charge_size(value: object) -> None:
     """Spend what looking at all of ``value`` costs."""
     if isinstance(value, str):
-        spend(1 + len(value) // 256)
+        charge(1 + len(value) // 256)
     elif isinstance(value, dict | tuple | list):
-        spend(1 + len(value))
+        charge(1 + len(value))
         for item in value.values() if isinstance(value, dict) else value:
-            weigh(item)
+            charge_size(item)
 
 
-def checked(value: Any) -> Any:
+def within_limits(value: Any) -> Any:
     """``value``, which is not too large; what is made while it is read is made here."""
     if isinstance(value, Iterator):
-        value = tuple(counted(value))
+        value = tuple(charged_each(value))
     if isinstance(value, str | tuple | list) and len(value) > MAX_LENGTH:
-        raise TooMuch(f"a value in it is longer than {MAX_LENGTH:,}")
+        raise BudgetExceeded(f"a value in it is longer than {MAX_LENGTH:,}")
     if isinstance(value, int) and abs(value) >= _LIMIT:
-        raise TooMuch("a number in it needs more than 64 bits")
+        raise BudgetExceeded("a number in it needs more than 64 bits")
     return value
 
 
-def counted(values: Iterable[Any]) -> Iterator[Any]:
+def charged_each(values: Iterable[Any]) -> Iterator[Any]:
     """``values``, a step each."""
     for value in values:
-        spend(1)
+        charge(1)
         yield value
 
 
-def weighed(value: object) -> object:
+def charged(value: object) -> object:
     """``value``, paid for."""
-    weigh(value)
+    charge_size(value)
     return value
 
 
-def careful(work: Callable[..., Any]) -> Callable[..., Any]:
+def metered(work: Callable[..., Any]) -> Callable[..., Any]:
     """``work``, paid for before, and looked at after."""
 
     @functools.wraps(work)
-    def careful(*args: Any, **kwargs: Any) -> Any:
-        spend(1)
+    def metered(*args: Any, **kwargs: Any) -> Any:
+        charge(1)
         for value in (*args, *kwargs.values()):
-            weigh(value)
-        return checked(work(*args, **kwargs))
+            charge_size(value)
+        return within_limits(work(*args, **kwargs))
 
-    return careful
+    return metered

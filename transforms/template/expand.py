@@ -105,8 +105,8 @@ class _Expander:
 
         names = self.scope.variables(instance=self.instance, credentials=self.credentials)
         try:
-            return jinja_sandbox.expand(template.text, names)
-        except jinja_sandbox.NoText as error:
+            return jinja_sandbox.expand_text(template.text, names)
+        except jinja_sandbox.NoResult as error:
             hint = KNOWN if "undefined" in str(error) else ""
             return self.problem(leaf, f"the template gives no text: {error}", hint)
 

@@ -29,17 +29,17 @@ from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import SandboxedEnvironment
 from jinja2.tests import TESTS
 
-from ordain.transforms.errors import near
+from ordain.transforms.errors import did_you_mean
 from ordain.transforms.template.budget import (
     MAX_LENGTH,
-    TooMuch,
-    careful,
-    checked,
-    counted,
-    purse,
-    spend,
-    weigh,
-    weighed,
+    BudgetExceeded,
+    charge,
+    charge_size,
+    charged,
+    charged_each,
+    full_budget,
+    metered,
+    within_limits,
 )
 
 MAX_TOKENS = 10_000
@@ -67,38 +67,38 @@ _TESTS = """
 _LOOP = frozenset(("index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem"))
 
 
-class NoText(Exception):
+class NoResult(Exception):
     """The template gives no text; the argument says why."""
 
 
-def expand(text: str, names: Mapping[str, object]) -> str:
+def expand_text(text: str, names: Mapping[str, object]) -> str:
     """What the template ``text`` makes of ``names``: texts, numbers, booleans, maps, lists and functions.
 
-    Raises `NoText`.
+    Raises `NoResult`.
     """
     try:
-        with purse():
+        with full_budget():
             return "".join(_chunks(text, names))
     except jinja2.TemplateSyntaxError as error:
-        raise NoText(f"line {error.lineno} of the template: {error.message}") from None
+        raise NoResult(f"line {error.lineno} of the template: {error.message}") from None
     except (RecursionError, MemoryError, SyntaxError):
-        raise NoText("it is nested too deep") from None
+        raise NoResult("it is nested too deep") from None
     except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise NoText(str(error.args[0]) if error.args else type(error).__name__) from None
+        raise NoResult(str(error.args[0]) if error.args else type(error).__name__) from None
 
 
 def _chunks(text: str, names: Mapping[str, object]) -> Iterator[str]:
     """The pieces of the result, as long as they are not too many."""
     if len(text) > MAX_LENGTH:
-        raise TooMuch(f"it has {len(text):,} characters; {MAX_LENGTH:,} are allowed")
+        raise BudgetExceeded(f"it has {len(text):,} characters; {MAX_LENGTH:,} are allowed")
     length = 0
     for chunk in _compiled(text).generate(names):
-        spend(1)
+        charge(1)
         length += len(chunk)
         if length > MAX_LENGTH:
-            raise TooMuch(f"it gives more than {MAX_LENGTH:,} characters")
+            raise BudgetExceeded(f"it gives more than {MAX_LENGTH:,} characters")
         if not chunk.isascii() and any("\ud800" <= char <= "\udfff" for char in chunk):
-            raise TooMuch("half a surrogate pair is no character")
+            raise BudgetExceeded("half a surrogate pair is no character")
         yield chunk
 
 
@@ -135,18 +135,18 @@ _HINTS: Mapping[type, str] = {
 def _join(values: Iterable[Any], between: str = "", attribute: str | int | None = None) -> str:
     found: list[str] = []
     length = 0
-    for value in counted(values):
+    for value in charged_each(values):
         found.append(_text(value if attribute is None else _environment().getitem(value, attribute)))
         length += len(found[-1]) + len(between)
         if length > 2 * MAX_LENGTH:
-            raise TooMuch(f"a value in it is longer than {MAX_LENGTH:,}")
+            raise BudgetExceeded(f"a value in it is longer than {MAX_LENGTH:,}")
     return between.join(found)
 
 
 def _replace(text: str, old: str, new: str) -> str:
     text = _text(text)
     if len(text) + (len(text) + 1) * len(new) > MAX_LENGTH and len(text) + text.count(old) * len(new) > MAX_LENGTH:
-        raise TooMuch(f"a value in it is longer than {MAX_LENGTH:,}")
+        raise BudgetExceeded(f"a value in it is longer than {MAX_LENGTH:,}")
     return text.replace(old, new)
 
 
@@ -158,16 +158,16 @@ def _format(text: str, *values: Any) -> str:
     if "%" in _CONVERSION.sub("", text) or any(
         int(n or 0) > _WIDTH for pair in _CONVERSION.findall(text) for n in pair
     ):
-        raise TooMuch(f"a format holds %s, %d, %x, %f and their like, with widths up to {_WIDTH}")
+        raise BudgetExceeded(f"a format holds %s, %d, %x, %f and their like, with widths up to {_WIDTH}")
     return text % tuple(value if isinstance(value, int | float) else _text(value) for value in values)
 
 
 def _indent(text: str, width: int = 4, first: bool = False) -> str:
     if not 0 <= width <= _WIDTH:
-        raise TooMuch(f"an indent is from 0 to {_WIDTH}")
+        raise BudgetExceeded(f"an indent is from 0 to {_WIDTH}")
     lines = text.split("\n")
     if len(text) + len(lines) * width > MAX_LENGTH:
-        raise TooMuch(f"a value in it is longer than {MAX_LENGTH:,}")
+        raise BudgetExceeded(f"a value in it is longer than {MAX_LENGTH:,}")
     blank = " " * width
     return "\n".join(blank + line if line and (at or first) else line for at, line in enumerate(lines))
 
@@ -186,7 +186,7 @@ def _to_json(value: object) -> str:
 
 def _range(*bounds: int) -> range:
     if len(found := range(*bounds)) > MAX_LENGTH:
-        raise TooMuch(f"a range in it is longer than {MAX_LENGTH:,}")
+        raise BudgetExceeded(f"a range in it is longer than {MAX_LENGTH:,}")
     return found
 
 
@@ -205,38 +205,38 @@ def _arithmetic(sign: str) -> Callable[[Any, Any], Any]:
     def work(left: Any, right: Any) -> Any:
         if sign == "%" and isinstance(left, str):
             return _format(left, *(right if isinstance(right, tuple) else (right,)))
-        checked(left), checked(right)
+        within_limits(left), within_limits(right)
         if sign == "*" and not (isinstance(left, int | float) and isinstance(right, int | float)):
             text, times = (left, right) if isinstance(left, str) else (right, left)
             if not (isinstance(text, str) and isinstance(times, int)):
                 raise TypeError("* is for numbers, and for a text and a number")
             if len(text) * times > MAX_LENGTH:
-                raise TooMuch(f"a value in it is longer than {MAX_LENGTH:,}")
+                raise BudgetExceeded(f"a value in it is longer than {MAX_LENGTH:,}")
         if sign == "**" and abs(right) > 64:
-            raise TooMuch("a number in it needs more than 64 bits")
+            raise BudgetExceeded("a number in it needs more than 64 bits")
         return _OPERATORS[sign](left, right)
 
-    return careful(work)
+    return metered(work)
 
 
 _METHODS: Mapping[type, Mapping[str, Callable[..., Any]]] = {
     str: {
         **{
-            name: careful(getattr(str, name))
+            name: metered(getattr(str, name))
             for name in """
             capitalize casefold count endswith find isalnum isalpha isascii isdecimal isdigit islower isspace isupper
             lower lstrip partition removeprefix removesuffix rfind rpartition rsplit rstrip split splitlines startswith
             strip swapcase title upper
             """.split()
         },
-        "join": careful(lambda between, values: _join(values, between)),
-        "replace": careful(_replace),
+        "join": metered(lambda between, values: _join(values, between)),
+        "replace": metered(_replace),
     },
     dict: {
-        "get": careful(dict.get),
-        "items": careful(dict.items),
-        "keys": careful(dict.keys),
-        "values": careful(dict.values),
+        "get": metered(dict.get),
+        "items": metered(dict.items),
+        "keys": metered(dict.keys),
+        "values": metered(dict.values),
     },
 }
 
@@ -255,10 +255,10 @@ class _Bounded(SandboxedEnvironment):
         }
         own |= {"string": _text, "sum": _sum, "tojson": _to_json}
         known: Mapping[str, Any] = {name: FILTERS[name] for name in _FILTERS} | own
-        self.filters = {name: careful(each) for name, each in known.items()}
-        self.filters |= {_COUNTED: counted, _WEIGHED: weighed}
+        self.filters = {name: metered(each) for name, each in known.items()}
+        self.filters |= {_COUNTED: charged_each, _WEIGHED: charged}
         tests: Mapping[str, Any] = TESTS
-        self.tests = {name: careful(tests[name]) for name in _TESTS}
+        self.tests = {name: metered(tests[name]) for name in _TESTS}
         self.globals = {"range": _range}
         self.binop_table = {sign: _arithmetic(sign) for sign in _OPERATORS}
 
@@ -275,8 +275,8 @@ class _Bounded(SandboxedEnvironment):
                 raise jinja2.TemplateSyntaxError(f"there is no {word} here", node.lineno)
             if isinstance(node, nodes.Const) and isinstance(node.value, str) and "\0" in node.value:
                 raise jinja2.TemplateSyntaxError("a NUL byte cannot stand in a text", node.lineno)
-        weighed: nodes.Template = _Weights().visit(tree)
-        return weighed
+        metered_tree: nodes.Template = _Weights().visit(tree)
+        return metered_tree
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """``obj.attribute``: a method of the list, else a key of a map, as everywhere in jinja2."""
@@ -289,17 +289,17 @@ class _Bounded(SandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """``obj[argument]``: a key of a map, a place in a list or text."""
-        weigh(argument)
+        charge_size(argument)
         if isinstance(obj, dict | tuple | list | str):
             with contextlib.suppress(LookupError, TypeError):
-                return checked(obj[argument])
+                return within_limits(obj[argument])
         return self._missing(obj, argument)
 
     def _missing(self, obj: Any, name: Any) -> jinja2.Undefined:
         if isinstance(obj, jinja2.Undefined):
             str(obj)  # raises UndefinedError: what is missing is the first step
         if isinstance(obj, dict):
-            known = near(str(name), map(str, obj)) if len(obj) <= MAX_KEYS else ""
+            known = did_you_mean(str(name), map(str, obj)) if len(obj) <= MAX_KEYS else ""
             return self.undefined(f"the map has no {name!r}{'; ' if known else ''}{known}")
         return self.undefined(obj=obj, name=name)
 

@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from ordain.agent.delivery.release.manifest import Rollout
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import to_json
-from ordain.transforms.document.maintenance_windows import Window, opens
+from ordain.transforms.document.maintenance_windows import Window, next_opening
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ def _next_common_opening(sets: Iterable[tuple[Window, ...]], now: datetime) -> d
     """
     moment = now
     for _ in range(100):
-        latest = max((opens(windows, moment) for windows in sets), default=moment)
+        latest = max((next_opening(windows, moment) for windows in sets), default=moment)
         if latest == moment:
             return moment
         moment = latest

@@ -22,12 +22,12 @@ from ordain.agent.delivery.release.trusted_keys import trusted_keys
 from ordain.agent.errors import Failure
 from ordain.agent.model import RawDocuments
 from ordain.agent.settings import Trust
-from ordain.transforms.catalog.machine_catalog import transforms
+from ordain.transforms.catalog.machine_catalog import machine_transforms
 from ordain.transforms.catalog.names import shared_versions
 from ordain.transforms.errors import Refused
 from ordain.transforms.machine.facts import read_facts
 from ordain.transforms.model import Facts
-from ordain.transforms.resolve.resolve import with_node
+from ordain.transforms.resolve.resolve import with_node_labels
 
 log = logging.getLogger(__name__)
 
@@ -41,12 +41,12 @@ def admit_snapshot(
     The result is a plain tuple: the agent, which has a worker process call this, must not load this module for it.
     """
     facts = read_facts(root)
-    shared = shared_versions(transforms(root))
+    shared = shared_versions(machine_transforms(root))
     admitted, release = Admission(root=root, trust=trust, check=valid_signers).admit(snapshot, facts, shared)
     reference = ReleaseReference()
     if release:
         reference = ReleaseReference(channel=release.channel, number=release.number, hash=release.hash)
-    return admitted, reference, with_node(verify.node_documents(admitted.texts), facts, shared).labels
+    return admitted, reference, with_node_labels(verify.node_documents(admitted.texts), facts, shared).labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

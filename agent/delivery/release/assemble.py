@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from ordain.agent.delivery.database import document_keys
 from ordain.agent.model import RawDocument
 from ordain.transforms.document.reader import read
-from ordain.transforms.errors import Problem, Refused, Where, errors
+from ordain.transforms.errors import Problem, Refused, Where, only_errors
 from ordain.transforms.model import Document, Kind
 from ordain.transforms.resolve.resolve import certain_conflicts, duplicates
 
@@ -55,6 +55,6 @@ def assemble(files: Iterable[RawDocument]) -> Assembled:
         for scope in {scope for document in documents_of_file for scope in document_keys.scopes_of(document)}:
             names[f"{scope}/{name}"] = hash
     problems += [*duplicates(documents), *certain_conflicts(documents)]
-    if errors(problems):
+    if only_errors(problems):
         raise Refused(problems)
     return Assembled(names=dict(sorted(names.items())), blobs=blobs, problems=tuple(problems))

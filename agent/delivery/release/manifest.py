@@ -15,9 +15,9 @@ from functools import cached_property
 from typing import Any
 
 from ordain.transforms.document import validate
-from ordain.transforms.document.maintenance_windows import Window, window
+from ordain.transforms.document.maintenance_windows import Window, parse_window
 from ordain.transforms.document.node import Node, Number, Unreadable
-from ordain.transforms.document.reader import nodes
+from ordain.transforms.document.reader import read_nodes
 from ordain.transforms.document.schema import VERSION, schema
 from ordain.transforms.errors import Problem, Refused, Where
 from ordain.transforms.model import Kind
@@ -135,7 +135,7 @@ def read_release(path: str, text: bytes) -> Release:
     try:
         if len(text) > MAX_BYTES:
             raise Unreadable(f"{len(text):,} bytes; a release has {MAX_BYTES:,} at most", Where(path=path))
-        documents = list(nodes(path, text))
+        documents = list(read_nodes(path, text))
         if len(documents) != 1 or not isinstance(documents[0].value, Mapping):
             raise Unreadable("not one document", Where(path=path), "put a release into a file of its own")
         return _release(documents[0].value, documents[0])
@@ -190,7 +190,7 @@ def _rollout(data: Mapping[str, Any]) -> Rollout:
     return Rollout(
         splay_sec=timespan(str(data.get("splay") or "0")) / 1e6,
         parallel=data.get("max-parallel") or 0,
-        windows=tuple(map(window, _listed(data.get("windows")))),
+        windows=tuple(map(parse_window, _listed(data.get("windows")))),
         stages=tuple(map(parse_share, _listed(data.get("stages")))),
         stop_at=parse_share(data["stop-at"]) if data.get("stop-at") else None,
         soak_sec=timespan(str(data.get("soak") or "0")) / 1e6,

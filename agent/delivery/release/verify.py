@@ -18,7 +18,7 @@ from ordain.agent.model import RawDocuments
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Document, Facts, Kind
-from ordain.transforms.resolve.resolve import nodes_of, with_node
+from ordain.transforms.resolve.resolve import matching_nodes, with_node_labels
 
 SignatureCheck = Callable[[bytes, Mapping[bytes, str]], frozenset[bytes]]
 """`signing.valid_signers`: return which of these keys (key → signature) have signed the bytes."""
@@ -95,7 +95,7 @@ def select_documents(
         if missing := frozenset(named.values()) - available.keys():
             return (), missing
         texts = tuple(sorted({(name.partition("/")[2], available[hash]) for name, hash in named.items()}))
-        wanted = document_keys.scopes_for(with_node(node_documents(texts), facts, shared))
+        wanted = document_keys.scopes_for(with_node_labels(node_documents(texts), facts, shared))
     return texts, frozenset()
 
 
@@ -106,7 +106,7 @@ def by_hash(texts: Iterable[bytes]) -> dict[str, bytes]:
 
 def pinned_number(texts: RawDocuments, facts: Facts, shared: Mapping[str, str]) -> int:
     """Return the number of the release that this machine's Node pins it to, or 0."""
-    return max((node.pin for node in nodes_of(node_documents(texts), facts, shared)), default=0)
+    return max((node.pin for node in matching_nodes(node_documents(texts), facts, shared)), default=0)
 
 
 def node_documents(texts: RawDocuments) -> tuple[Document, ...]:

@@ -18,7 +18,7 @@ from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault, c
 from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.transforms.document.reader import read
 from ordain.transforms.model import Facts, Kind
-from ordain.transforms.resolve.resolve import with_node
+from ordain.transforms.resolve.resolve import with_node_labels
 
 MAX_PAUSE_SEC = 1.0
 """The longest pause between two watches; it is random, because all machines lose their watches together."""
@@ -123,7 +123,7 @@ class DatabaseSource:
             if (parts := document_keys.parse_key(entry.key)) and parts[1] == Kind.NODE.lower()
             for document in read(entry.key, entry.data)[0]
         ]
-        return with_node(documents, facts, self._shared)
+        return with_node_labels(documents, facts, self._shared)
 
 
 def snapshot(listing: Listing) -> Snapshot:

@@ -30,7 +30,7 @@ from ordain.agent.delivery.release.channel import LABEL
 from ordain.agent.delivery.source import service_credentials
 from ordain.agent.source_settings import SourceSettings
 from ordain.transforms.document.node import MAX_BYTES, Unreadable
-from ordain.transforms.document.reader import nodes
+from ordain.transforms.document.reader import read_nodes
 from ordain.transforms.model import Facts
 
 MACHINE, HOSTNAME, MAC, CHANNEL = "Ordain-Machine-Id", "Ordain-Hostname", "Ordain-Mac", "Ordain-Channel"
@@ -172,7 +172,7 @@ def _require_documents(location: str, body: bytes) -> None:
     count = 0
     try:
         for path, text in split_releases([(location, body)]):
-            for node in nodes(path, text):
+            for node in read_nodes(path, text):
                 if not isinstance(node.value, Mapping) or "ordain" not in node.value:
                     what, hint = f"{node.where}: not a document of Ordain", "a document begins with `ordain: v1`"
                     raise SourceError(what, code=SourceFault.NOT_DOCUMENTS, hint=hint)

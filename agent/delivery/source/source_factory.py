@@ -50,12 +50,12 @@ def open_remote(settings: Settings, root: Path, gate: RolloutGate | None = None)
         return HttpSource(settings.source, lambda: MachineIdentity.of(read_facts(root)))
     from ordain.agent.delivery.source.database_source import DatabaseSource
     from ordain.agent.delivery.source.release_reader import ReleaseReader
-    from ordain.transforms.catalog.machine_catalog import transforms
+    from ordain.transforms.catalog.machine_catalog import machine_transforms
     from ordain.transforms.catalog.names import shared_versions
 
     database = open_database(settings.source)
     facts = partial(read_facts, root)
-    shared = shared_versions(transforms(root))
+    shared = shared_versions(machine_transforms(root))
     if gate:
         gate.database = database
     releases = ReleaseReader(database, facts, shared, gate)

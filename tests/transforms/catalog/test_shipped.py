@@ -11,8 +11,8 @@ import pytest
 
 from ordain.transforms.catalog import audit_results, prebuilt
 from ordain.transforms.catalog import shipped as catalog
-from ordain.transforms.catalog.known_systems import facts_for, systems
-from ordain.transforms.catalog.names import Names, names, shared_versions
+from ordain.transforms.catalog.known_systems import facts_for, known_systems
+from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.catalog.shipped import DIRECTORY, shipped
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
@@ -25,7 +25,7 @@ SHARED = shared_versions(shipped())
 @cache
 def on(os: str) -> Names:
     """The names on a system; no system may have a conflict or a warning."""
-    found, problems = names(shipped(), facts_for(os), SHARED)
+    found, problems = names_for(shipped(), facts_for(os), SHARED)
     assert problems == ()
     return found
 
@@ -50,7 +50,7 @@ def test_versions_are_shared_by_documents_for_all_systems_only() -> None:
 
 USER = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,30}")
 PACKAGE = re.compile(r"[A-Za-z0-9][A-Za-z0-9+._/-]*")
-INSTALLABLE = [os for os in systems() if not os.startswith("flatcar")]
+INSTALLABLE = [os for os in known_systems() if not os.startswith("flatcar")]
 FLEET = """
     ssh sssd openldap krb5-kdc freeradius polkit   chrony ntp timesyncd   cron at logrotate fstrim
     tmpfiles-clean auto-updates   rsyslog syslog-ng journald auditd journal-remote
@@ -65,7 +65,7 @@ FLEET = """
 """What fleets run; the issue wants 60."""
 
 
-@pytest.mark.parametrize("os", list(systems()))
+@pytest.mark.parametrize("os", list(known_systems()))
 def test_every_row_resolves_on_every_system(os: str) -> None:
     known = on(os)
     for row, leaf in leaves(known.tree.branch("services")):
@@ -142,7 +142,7 @@ def test_debians_services_were_seen_in_its_archive(os: str) -> None:
         f"{row}/{key}"
         for row, claim in packaged.items()
         for key in claim
-        if audit_results.source(os, row, key) != "archive"
+        if audit_results.evidence(os, row, key) != "archive"
     ]
 
     assert len(packaged) > 190
@@ -237,7 +237,7 @@ def test_a_site_can_add_to_it() -> None:
         "corpos.yaml", b"ordain: v1\nkind: Transform\nname: corpos\ntier: os\nmatch: {os: debian}\n" + row
     )
     assert problems == ()
-    known, problems = names((*shipped(), *own), facts_for("debian-13"), SHARED)
+    known, problems = names_for((*shipped(), *own), facts_for("debian-13"), SHARED)
     assert known.service("ssh", "unit") == "corp-sshd.service"
     assert known.service("ssh", "package") == "openssh-server"
     assert problems == ()
@@ -256,16 +256,16 @@ def test_it_is_shipped() -> None:
 
 def test_what_the_package_prepares_is_what_the_files_say_and_nothing_else() -> None:
     files = catalog.files()
-    data = prebuilt.prepare(files, catalog.read_all(files))
-    assert prebuilt.ready(data, files, DIRECTORY) == catalog.read_all(files)
-    assert prebuilt.ready(data[:-9], files, DIRECTORY) is None
-    assert prebuilt.ready(data, {**files, "debian.yaml": files["debian.yaml"] + b"#"}, DIRECTORY) is None
-    assert prebuilt.ready(data.replace(b'"format":1', b'"format":2'), files, DIRECTORY) is None
+    data = prebuilt.build(files, catalog.read_all(files))
+    assert prebuilt.load(data, files, DIRECTORY) == catalog.read_all(files)
+    assert prebuilt.load(data[:-9], files, DIRECTORY) is None
+    assert prebuilt.load(data, {**files, "debian.yaml": files["debian.yaml"] + b"#"}, DIRECTORY) is None
+    assert prebuilt.load(data.replace(b'"format":1', b'"format":2'), files, DIRECTORY) is None
 
 
 def test_a_file_that_was_edited_since_is_read_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = tmp_path / "prepared.json"
-    made.write_bytes(prebuilt.prepare(catalog.files(), shipped()))
+    made.write_bytes(prebuilt.build(catalog.files(), shipped()))
     for path in DIRECTORY.glob("*.yaml"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     monkeypatch.setattr(catalog, "DIRECTORY", tmp_path)

@@ -14,7 +14,7 @@ import pytest
 from ordain.transforms.catalog import shipped
 from ordain.transforms.document import agent_keys
 from ordain.transforms.document.node import Number, Plain
-from ordain.transforms.document.reader import nodes
+from ordain.transforms.document.reader import read_nodes
 from ordain.transforms.document.schema import schema
 from ordain.transforms.document.schema_errors import validator
 from ordain.transforms.document.validate import fits
@@ -33,7 +33,7 @@ def samples() -> Iterator[tuple[Kind, Plain]]:
     texts += [data.decode() for data in shipped.files().values()]
     texts += [HEAD + "network:\n" + indent(text, "  ") for text in SAMPLES.values()]
     for text in texts:
-        for node in nodes("x.yaml", text.encode()):
+        for node in read_nodes("x.yaml", text.encode()):
             value = node.plain()
             if isinstance(value, dict) and value.get("kind") in list(Kind):
                 yield Kind(str(value["kind"])), value

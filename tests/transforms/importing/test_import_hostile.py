@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordain.transforms.catalog.known_systems import facts_for
-from ordain.transforms.catalog.names import names, shared_versions
+from ordain.transforms.catalog.names import names_for, shared_versions
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document.reader import read
 from ordain.transforms.importing import detect, schema_filter, yaml_writer
@@ -19,7 +19,7 @@ from ordain.transforms.importing.detect import Kind
 from ordain.transforms.importing.draft import MAX_BYTES, Imported, Source
 
 HERE = Path(__file__).parents[2]
-NAMES, _ = names(shipped(), facts_for("debian-12"), shared_versions(shipped()))
+NAMES, _ = names_for(shipped(), facts_for("debian-12"), shared_versions(shipped()))
 FILES = {
     Kind.UNITS: "own-service/input/web.service",
     Kind.CLOUD: "cloud/input/user-data",

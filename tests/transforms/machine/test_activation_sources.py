@@ -10,7 +10,7 @@ from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
-from ordain.transforms.machine.activation_sources import read_activated
+from ordain.transforms.machine.activation_sources import read_activation_sources
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Compiled
 
@@ -68,4 +68,4 @@ def test_an_admins_file_of_the_same_name_takes_the_place(root: Path) -> None:
     (root / "etc/udev/rules.d/90-card.rules").symlink_to("/dev/null")
     (root / "etc/dbus-1/system-services/org.example.Asked.service").write_text("")
 
-    assert read_activated(root) == {}
+    assert read_activation_sources(root) == {}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ordain.transforms.artifacts import content_of
-from ordain.transforms.catalog.known_systems import facts_for, systems
+from ordain.transforms.catalog.known_systems import facts_for, known_systems
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
@@ -18,7 +18,7 @@ from ordain.transforms.section_pages import HEAD, written
 
 CASES = Path(__file__).parents[2] / "cases"
 DOCUMENTS = ("service-every-key", "sockets-timers-instances", "machine-sections", "network-networkd")
-VERSIONS = sorted({int(row["systemd"]) for row in systems().values()})
+VERSIONS = sorted({int(row["systemd"]) for row in known_systems().values()})
 CAUSE = re.compile(r"^\s*# (?:documents|example)\.yaml:[0-9]+ \S+ (\S+)$", re.MULTILINE)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from ordain.transforms.catalog.known_systems import facts_for
-from ordain.transforms.document.conditions import FACTS, check_range, in_range
+from ordain.transforms.document.conditions import FACTS, in_range, range_error
 from ordain.transforms.errors import NOWHERE
 from ordain.transforms.model import Branch, Document, Facts, Kind, MatchCondition
 from ordain.transforms.resolve.match import Match, matches
@@ -121,14 +121,14 @@ def test_a_version_lies_in_a_range(version: str, text: str, holds: bool) -> None
 
 @pytest.mark.parametrize("text", ["12", ">=9 <10", ">= 9", "=12", "22.04", " 12 "])
 def test_a_range(text: str) -> None:
-    assert check_range(text) is None
+    assert range_error(text) is None
 
 
 @pytest.mark.parametrize(
     "text", ["", " ", ">=", "12,13", "v12", "12.", "~12", ">=9<10", "!=9", "9 || 10", "9" * 19, "١٢"]
 )
 def test_no_range(text: str) -> None:
-    assert check_range(text)
+    assert range_error(text)
 
 
 @pytest.mark.parametrize(
@@ -190,12 +190,12 @@ def test_what_is_not_wanted_is_not_close() -> None:
 def test_the_reason_says_what_is_wanted_and_what_is(match: Mapping[str, Wanted], reason: str) -> None:
     result = on(WEB, {"arch": "x86-64", **match})
     assert result.reasons == ("arch: is x86-64", reason)
-    assert result.against == (reason,)
+    assert result.mismatches == (reason,)
 
 
 def test_the_reason_names_the_os_whose_versions_count() -> None:
     result = on(facts_for("ubuntu-24.04"), {"os": "debian", "version": ">=12"})
-    assert result.against == ("version: wants >=12, but the version of this machine is one of ubuntu",)
+    assert result.mismatches == ("version: wants >=12, but the version of this machine is one of ubuntu",)
 
 
 def test_the_facts_are_the_closed_list_of_the_contract() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from ordain.transforms.document.plain_data import plain
 from ordain.transforms.document.reader import read
 from ordain.transforms.document.schema import sections
-from ordain.transforms.errors import Refused, errors
+from ordain.transforms.errors import Refused, only_errors
 from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf, Tree
 from ordain.transforms.resolve.merge import merge, rank
 from ordain.transforms.resolve.resolve import certain_conflicts, resolve
@@ -209,7 +209,7 @@ def test_the_order_of_documents_does_not_matter(rows: list[tuple[str, int, objec
     outcomes = set()
     for order in itertools.islice(itertools.permutations(documents), 8):
         tree, problems = merge(((d, rank(d, (0, 0))) for d in order), sections(Kind.LAYER))
-        wrong = bool(errors(problems))
+        wrong = bool(only_errors(problems))
         outcomes.add(str(plain(tree)) if not wrong else "conflict")
     assert len(outcomes) == 1
 
@@ -222,7 +222,7 @@ def test_the_order_of_reading_does_not_decide_a_conflict(rows: list[tuple[str, i
     outcomes = []
     for documents in (forth, back):
         tree, problems = merge(((d, rank(d, (0, 0))) for d in documents), sections(Kind.LAYER))
-        outcomes.append("conflict" if errors(problems) else str(plain(tree)))
+        outcomes.append("conflict" if only_errors(problems) else str(plain(tree)))
     assert outcomes[0] == outcomes[1]
 
 
@@ -240,5 +240,5 @@ def test_a_layer_merged_with_itself_is_itself_and_provenance_is_complete(rows: l
     if documents:
         once, _ = merge([(documents[0], rank(documents[0], (0, 0)))], sections(Kind.LAYER))
         twice, wrong = merge([(documents[0], rank(documents[0], (0, 0)))] * 2, sections(Kind.LAYER))
-        assert (plain(once), errors(wrong)) == (plain(twice), ())
+        assert (plain(once), only_errors(wrong)) == (plain(twice), ())
     assert isinstance(tree, Branch)

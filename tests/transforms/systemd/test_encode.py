@@ -24,7 +24,7 @@ def test_every_key_with_a_kind_of_its_own_exists() -> None:
 @pytest.mark.parametrize(("section", "key", "value", "text"), TAKEN)
 def test_a_value_is_written_as(section: str, key: str, value: Neutral, text: str) -> None:
     assert encode.encode(section, key, value) == text
-    assert encode.raw(section, key, text) == text
+    assert encode.encode_raw(section, key, text) == text
 
 
 @pytest.mark.parametrize(("section", "key", "value"), REFUSED)
@@ -90,7 +90,7 @@ def test_the_environment_is_a_map() -> None:
 
 def test_an_empty_list_resets() -> None:
     assert encode.encode("Service", "ReadWritePaths", ()) == ""
-    assert encode.raw("Service", "ExecStart", "") == ""
+    assert encode.encode_raw("Service", "ExecStart", "") == ""
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_an_unknown_key_is_refused_with_near_names() -> None:
     ],
 )
 def test_raw_keeps_systemd_syntax(key: str, text: str) -> None:
-    assert encode.raw("Service", key, f" {text}\t") == text
+    assert encode.encode_raw("Service", key, f" {text}\t") == text
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_raw_keeps_systemd_syntax(key: str, text: str) -> None:
 def test_raw_refuses(key: str, text: str) -> None:
     section = "Unit" if key == "After" else "Service"
     with pytest.raises(EncodeError):
-        encode.raw(section, key, text)
+        encode.encode_raw(section, key, text)
 
 
 @pytest.mark.parametrize(

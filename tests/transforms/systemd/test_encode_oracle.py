@@ -394,7 +394,7 @@ def test_time_spans_are_those_of_systemd(text: str) -> None:
 @pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here to ask")
 @pytest.mark.parametrize("text", EVENTS.replace("\n", "|").split("|"))
 def test_calendar_events_are_those_of_systemd(text: str) -> None:
-    assert _accepted("calendar", text) == _takes(calendar.calendar, text)
+    assert _accepted("calendar", text) == _takes(calendar.check_calendar, text)
 
 
 def _accepted(verb: str, text: str) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from ordain.transforms.template import jinja_sandbox
 from ordain.transforms.template.budget import MAX_LENGTH
-from ordain.transforms.template.jinja_sandbox import NoText, expand
+from ordain.transforms.template.jinja_sandbox import NoResult, expand_text
 
 NAMES: Mapping[str, object] = {
     "values": {"name": "web", "ports": [80, 443], "rooms": ["a", "b"], "map": {"k": "v", "j": "w"}, "on": True},
@@ -43,7 +43,7 @@ GIVES = {
 
 @pytest.mark.parametrize("text", GIVES)
 def test_a_template_gives_a_text(text: str) -> None:
-    assert expand(text, NAMES) == GIVES[text]
+    assert expand_text(text, NAMES) == GIVES[text]
 
 
 REACHES = {
@@ -113,8 +113,8 @@ TOO_MUCH = {
 
 @pytest.mark.parametrize("text", [*REACHES, *TOO_MUCH], ids=lambda text: text[:60])
 def test_a_template_reaches_nothing_and_takes_no_more_than_its_share(text: str) -> None:
-    with pytest.raises(NoText) as caught:
-        expand(text, NAMES)
+    with pytest.raises(NoResult) as caught:
+        expand_text(text, NAMES)
     assert {**REACHES, **TOO_MUCH}[text] in str(caught.value)
 
 
@@ -129,7 +129,7 @@ def test_a_template_that_is_remembered_may_spend_as_much_as_a_new_one() -> None:
 
 def _fits(text: str) -> bool:
     try:
-        expand(text, {})
-    except NoText:
+        expand_text(text, {})
+    except NoResult:
         return False
     return True

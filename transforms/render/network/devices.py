@@ -15,9 +15,9 @@ from dataclasses import dataclass, field, replace
 from ordain.transforms.document import network_formats
 from ordain.transforms.document.network_keys import KINDS
 from ordain.transforms.document.network_shapes import Addresses, Rows
-from ordain.transforms.document.node import step
+from ordain.transforms.document.node import pointer_below
 from ordain.transforms.document.shapes import Map, Record, Sequence, Shape, String
-from ordain.transforms.errors import Problem, blocked, near
+from ordain.transforms.errors import Problem, blocked, did_you_mean
 from ordain.transforms.model import Branch, Leaf, Row, Tree, Value
 
 PORTS = {"bonds": "bond", "bridges": "bridge"}
@@ -112,7 +112,7 @@ class Device:
     @property
     def pointer(self) -> str:
         """Return the pointer of its item."""
-        return step(f"network/{self.kind}", self.name)
+        return pointer_below(f"network/{self.kind}", self.name)
 
     @property
     def virtual(self) -> bool:
@@ -340,7 +340,7 @@ def _linked(devices: tuple[Device, ...]) -> tuple[Device, ...]:
             if other in by_name:
                 by_name[other] = _link(by_name[other], owner, LinkedDevice(name=name, leaf=leaf))
             else:
-                hint = near(other, by_name) or f"add it: network/ethernets/{other}"
+                hint = did_you_mean(other, by_name) or f"add it: network/ethernets/{other}"
                 by_name[name] = _with_problem(by_name[name], leaf, f"there is no device {other}", hint, "UnknownName")
     return (*by_name.values(), *duplicates)
 

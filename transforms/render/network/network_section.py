@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.document.node import step
+from ordain.transforms.document.node import pointer_below
 from ordain.transforms.errors import Problem, blocked, is_blocked
 from ordain.transforms.model import Branch, Member, OnChange, Tree, Wanted
 from ordain.transforms.render.network import device_checks, ifupdown, network_manager, networkd, vrf_routes
@@ -51,7 +51,7 @@ def _expanded(tree: Branch, scope: Scope) -> tuple[Branch, Mapping[str, tuple[Pr
     for kind, devices in tree.branches():
         children: dict[str, Tree] = dict(devices.children)
         for name, device in devices.branches():
-            pointer = step(f"network/{kind}", name)
+            pointer = pointer_below(f"network/{kind}", name)
             children[name], problems[pointer] = expand(device, scope, pointer)
         kinds[kind] = replace(devices, children=children)
     return replace(tree, children=kinds), problems

@@ -22,7 +22,7 @@ from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, Rollout
 from ordain.agent.delivery.spread import position
 from ordain.agent.status import AgentState as Phase
-from ordain.transforms.document.maintenance_windows import opens, window
+from ordain.transforms.document.maintenance_windows import next_opening, parse_window
 from ordain.transforms.systemd.values import EncodeError
 
 MONDAY = datetime(2026, 6, 1, tzinfo=UTC)
@@ -53,11 +53,11 @@ def at(text: str) -> datetime:
     ],
 )
 def test_a_window_opens_at_its_next_time(text: str, now: str, opening: str) -> None:
-    assert opens([window(text)], at(now)) == at(opening)
+    assert next_opening([parse_window(text)], at(now)) == at(opening)
 
 
 def test_a_window_that_has_closed_opens_next_week() -> None:
-    assert opens([window("Mon 22:00-02:00")], at("Tue 02:00")) == at("Mon 22:00") + timedelta(days=7)
+    assert next_opening([parse_window("Mon 22:00-02:00")], at("Tue 02:00")) == at("Mon 22:00") + timedelta(days=7)
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_a_window_that_has_closed_opens_next_week() -> None:
 )
 def test_an_invalid_window_is_refused(text: str) -> None:
     with pytest.raises(EncodeError):
-        window(text)
+        parse_window(text)
 
 
 def test_positions_are_evenly_spread_and_differ_between_releases() -> None:
@@ -80,8 +80,8 @@ def test_positions_are_evenly_spread_and_differ_between_releases() -> None:
 
 
 def test_a_machine_waits_for_the_splay_within_a_window_of_the_release_and_of_its_own() -> None:
-    rollout = Rollout(splay_sec=3600, windows=(window("02:00-06:00"),))
-    own = (window("Tue 03:00-05:00"),)
+    rollout = Rollout(splay_sec=3600, windows=(parse_window("02:00-06:00"),))
+    own = (parse_window("Tue 03:00-05:00"),)
 
     def until(now: str, place: float = 0.5, since: str = "Mon 00:00") -> str:
         wait = window_wait(rollout, own, place, at(now), at(since))
@@ -96,7 +96,9 @@ def test_a_machine_waits_for_the_splay_within_a_window_of_the_release_and_of_its
 
 
 def test_windows_that_never_overlap_make_a_machine_wait_without_hanging() -> None:
-    wait = window_wait(Rollout(windows=(window("02:00-03:00"),)), (window("04:00-05:00"),), 0.0, MONDAY, MONDAY)
+    wait = window_wait(
+        Rollout(windows=(parse_window("02:00-03:00"),)), (parse_window("04:00-05:00"),), 0.0, MONDAY, MONDAY
+    )
 
     assert wait is not None
 
