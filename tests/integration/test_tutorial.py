@@ -19,6 +19,8 @@ ADDRESSES = {"web1": "192.0.2.1", "web2": "192.0.2.2"}
 FIRST = "ordain: v1\nkind: Layer\nname: first\nservices: {first: {command: sleep 1000000}}\n"
 """A document of every machine of a how-to page: it runs something already."""
 HOW_TO = {
+    "migrate": "",
+    "containers": "",
     "secrets": "",
     "signed-releases": "STORE='--store /srv/store'",
     "boot-server": "",
