@@ -97,7 +97,13 @@ class NetworkReload:
         for link in await self._links():  # a reload leaves links alone that failed because their device was missing
             if link.get("NetworkFile") in change.around:
                 await self._call("ReconfigureLink", "i", link["Index"])
-        await self._wait_until(lambda links: not any(link.get("AdministrativeState") in _BUSY for link in links))
+        await self._wait_until(lambda links: all(map(self._is_settled, links)))
+
+    def _is_settled(self, link: Mapping[str, Any]) -> bool:
+        """Return whether networkd has configured the link, or has let go of it after its file was removed."""
+        file = link.get("NetworkFile")
+        let_go = not file or (self._root / file.lstrip("/")).exists()
+        return let_go and link.get("AdministrativeState") not in _BUSY
 
     async def _wait_until(self, holds: Callable[[Links], bool]) -> None:
         for _ in range(int(SETTLE_SEC / POLL_SEC)):

@@ -29,6 +29,8 @@ DISCARD = 9
 """The port to connect to on a gateway or a caller (discard, RFC 863): hardly anybody listens there."""
 CONNECT_SEC = 4.0
 """The kernel knows after 3 s that nobody on the link has an address (ip-sysctl, retrans_time)."""
+SETTLE_SEC = 1.0
+"""A program may return before it has removed an address or a route, so an answer before this time proves nothing."""
 DOUBT_SEC = 10.0
 """From then on a silent gateway counts as reached."""
 POLL_SEC = 0.5
@@ -104,9 +106,15 @@ async def reached_peers(
 
 
 async def lost_peers(
-    root: Path, before: Iterable[NetworkPeer], within_sec: float, *, connect: Connect | None = None
+    root: Path,
+    before: Iterable[NetworkPeer],
+    within_sec: float,
+    *,
+    settle_sec: float = SETTLE_SEC,
+    connect: Connect | None = None,
 ) -> tuple[NetworkPeer, ...]:
     """Return those peers of ``before`` (from `reached_peers`) that are not reached again within ``within_sec``."""
+    await asyncio.sleep(settle_sec)
     began = time.monotonic()
     missing = tuple(before)
     while missing:

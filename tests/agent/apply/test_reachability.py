@@ -63,7 +63,7 @@ def answering(**answers: str) -> Connect:
 def test_a_peer_that_was_reached_must_be_reached_again(
     root: Path, before: NetworkPeer, answer: str, lost: bool
 ) -> None:
-    found = asyncio.run(lost_peers(root, (before,), 0, connect=answering(db=answer)))
+    found = asyncio.run(lost_peers(root, (before,), 0, settle_sec=0, connect=answering(db=answer)))
 
     assert found == ((before,) if lost else ())
 
@@ -81,7 +81,17 @@ def test_only_peers_that_are_reached_before_are_watched(root: Path) -> None:
 def test_one_address_of_a_source_is_enough(root: Path) -> None:
     source = NetworkPeer(kind=PeerKind.SOURCE, hosts=("a:1", "b:2"))
 
-    assert asyncio.run(lost_peers(root, (source,), 0, connect=answering(b="answers"))) == ()
+    assert asyncio.run(lost_peers(root, (source,), 0, settle_sec=0, connect=answering(b="answers"))) == ()
+
+
+def test_an_answer_before_the_change_takes_effect_does_not_count(root: Path) -> None:
+    """systemd-networkd answers before it has removed the addresses of a link that it lets go."""
+    cut_off = time.monotonic() + 0.1
+
+    async def connect(host: str, port: int) -> HostAnswer:
+        return HostAnswer.ANSWERS if time.monotonic() < cut_off else HostAnswer.GONE
+
+    assert asyncio.run(lost_peers(root, (CALLER,), 0, settle_sec=0.2, connect=connect)) == (CALLER,)
 
 
 @pytest.mark.parametrize(

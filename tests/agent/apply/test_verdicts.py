@@ -1,4 +1,4 @@
-"""Verdicts on jobs, the time that jobs are waited for, and the state of units against the documents."""
+"""Verdicts on jobs, and the time that jobs are waited for."""
 
 from __future__ import annotations
 
@@ -8,9 +8,7 @@ import pytest
 
 from ordain.agent.apply.jobs import GRACE_SEC, LONGEST_SEC, JobResult, timeout_sec
 from ordain.agent.apply.verdicts import Baseline, _if_it_lasts, _with_blame, job_verdict
-from ordain.agent.model import Generation, Job, Observed, UnitState, UnitVerdict, Verb
-from ordain.agent.plan.unit_status import unit_statuses
-from ordain.transforms.model import Member, Wanted
+from ordain.agent.model import Job, Observed, UnitState, UnitVerdict, Verb
 
 START = Job(unit="web.service", verb=Verb.START, reason="")
 STOP = Job(unit="web.service", verb=Verb.STOP, reason="")
@@ -81,40 +79,6 @@ def test_a_job_of_a_unit_without_a_timeout_is_given_up_after_a_while() -> None:
     unit = UnitState(name="web.service", start_timeout_usec=2**64 - 1)
 
     assert timeout_sec([START], Observed(units={"web.service": unit})) == LONGEST_SEC
-
-
-def member(wanted: Wanted = Wanted.RUNNING, *, starter: bool = True) -> Member:
-    return Member(unit="web.service", item="services/web", wanted=wanted, ours=True, starter=starter)
-
-
-@pytest.mark.parametrize(
-    ("which", "found", "oneshot", "ok", "words"),
-    [
-        (member(), state("active", "running"), False, True, ""),
-        (member(), state("activating", "auto-restart"), False, False, ""),
-        (member(), state("failed", "failed", result="exit-code"), False, False, "exit-code"),
-        (member(), state("inactive", "dead"), False, False, "stopped manually"),
-        (member(), state("inactive", "dead", ran=""), False, False, "not started in this boot"),
-        (member(), state("inactive", "dead", ran=""), True, False, "not started in this boot"),
-        (member(), state("inactive", "dead"), True, True, ""),
-        (member(), state("inactive", "dead", condition=False), False, True, "conditions"),
-        (member(starter=False), state("inactive", "dead", ran=""), False, True, ""),
-        (member(Wanted.STOPPED), state("active", "running"), False, False, "manually"),
-        (member(Wanted.STOPPED), state("inactive", "dead"), False, True, ""),
-        (member(Wanted.PRESENT), state("inactive", "dead"), False, True, ""),
-        (member(Wanted.PRESENT), state("failed", "failed"), False, False, ""),
-    ],
-)
-def test_a_unit_that_differs_from_the_documents_is_reported(
-    which: Member, found: UnitState, oneshot: bool, ok: bool, words: str
-) -> None:
-    generation = Generation(number=1, hash="1", members=(which,))
-    oneshots = ["web.service"] if oneshot else []
-
-    (status,) = unit_statuses(generation, Observed(units={"web.service": found}), oneshots)
-
-    assert status.ok is ok
-    assert words in status.what
 
 
 NOT_OK = UnitVerdict(unit="web.service", ok=False, what="is failed")

@@ -1,0 +1,55 @@
+"""The status of a unit tells whether it is as the documents want it, and otherwise the reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from ordain.agent.model import Generation, Observed, UnitState
+from ordain.agent.plan.unit_status import unit_statuses
+from ordain.transforms.model import Member, Wanted
+
+
+def state(active: str, sub: str = "", *, result: str = "success", condition: bool = True, ran: str = "1") -> UnitState:
+    return UnitState(
+        name="web.service",
+        load_state="loaded",
+        active_state=active,
+        sub_state=sub,
+        result=result,
+        condition_result=condition,
+        invocation_id=ran,
+    )
+
+
+def member(wanted: Wanted = Wanted.RUNNING, *, starter: bool = True) -> Member:
+    return Member(unit="web.service", item="services/web", wanted=wanted, ours=True, starter=starter)
+
+
+@pytest.mark.parametrize(
+    ("which", "found", "oneshot", "ok", "words"),
+    [
+        (member(), state("active", "running"), False, True, ""),
+        (member(), state("activating", "auto-restart"), False, False, ""),
+        (member(), state("failed", "failed", result="exit-code"), False, False, "exit-code"),
+        (member(), state("inactive", "dead"), False, False, "stopped manually"),
+        (member(), state("inactive", "dead", ran=""), False, False, "not started in this boot"),
+        (member(), state("inactive", "dead", ran=""), True, False, "not started in this boot"),
+        (member(), state("inactive", "dead"), True, True, ""),
+        (member(), state("inactive", "dead", condition=False), False, True, "conditions"),
+        (member(starter=False), state("inactive", "dead", ran=""), False, True, ""),
+        (member(Wanted.STOPPED), state("active", "running"), False, False, "manually"),
+        (member(Wanted.STOPPED), state("inactive", "dead"), False, True, ""),
+        (member(Wanted.PRESENT), state("inactive", "dead"), False, True, ""),
+        (member(Wanted.PRESENT), state("failed", "failed"), False, False, ""),
+    ],
+)
+def test_a_unit_that_differs_from_the_documents_is_reported(
+    which: Member, found: UnitState, oneshot: bool, ok: bool, words: str
+) -> None:
+    generation = Generation(number=1, hash="1", members=(which,))
+    oneshots = ["web.service"] if oneshot else []
+
+    (status,) = unit_statuses(generation, Observed(units={"web.service": found}), oneshots)
+
+    assert status.ok is ok
+    assert words in status.what
