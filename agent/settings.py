@@ -12,12 +12,19 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from ordain.agent.source_settings import NOWHERE_TO_LOOK, PARAMETER, SourceKind, SourceSettings, of_url, source_settings
+from ordain.agent.source_settings import (
+    NO_SOURCE,
+    SOURCE_PARAMETER,
+    SourceKind,
+    SourceSettings,
+    source_from_url,
+    source_settings,
+)
 from ordain.transforms.document.agent_formats import PEERS
 from ordain.transforms.document.maintenance_windows import Window, parse_window
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.machine import rootfs
-from ordain.transforms.machine.agent_yaml import CODE, PATH, in_force, read
+from ordain.transforms.machine.agent_yaml import CODE, PATH, read, read_in_force
 from ordain.transforms.machine.facts import kernel_command_line
 from ordain.transforms.systemd.values import timespan
 
@@ -51,12 +58,12 @@ class Settings:
     within_sec: float = 30.0
 
     @property
-    def server(self) -> str:
+    def trusted_server(self) -> str:
         """The boot server whose unsigned documents are accepted, "" if there is none."""
         return self.source.location if self.source.type is SourceKind.HTTP and self.trust is Trust.OPEN else ""
 
 
-NOTHING_KNOWN = Settings(source=NOWHERE_TO_LOOK, trust=Trust.REQUIRED)
+UNREADABLE_SETTINGS = Settings(source=NO_SOURCE, trust=Trust.REQUIRED)
 """The settings of a file that cannot be read."""
 
 
@@ -67,23 +74,23 @@ def read_settings(root: Path) -> tuple[Settings, tuple[Problem, ...]]:
     `source` or `labels` is unknown there is no source, so that what was applied stays.
     """
     try:
-        data = in_force(root)
+        data = read_in_force(root)
     except OSError as error:
-        return NOTHING_KNOWN, (unreadable(error),)
-    settings, problems = settings_of(data, root)
+        return UNREADABLE_SETTINGS, (unreadable_problem(error),)
+    settings, problems = parse_settings(data, root)
     with contextlib.suppress(OSError):
         if (written := rootfs.read(root, PATH)) != data:  # the agent keeps following an earlier text
-            problems = why_not(written, data, root) or problems
+            problems = refusal_problems(written, data, root) or problems
     return settings, problems
 
 
-def settings_of(data: bytes | None, root: Path) -> tuple[Settings, tuple[Problem, ...]]:
+def parse_settings(data: bytes | None, root: Path) -> tuple[Settings, tuple[Problem, ...]]:
     """Return the settings in the text ``data`` of agent.yaml, overridden by the kernel command line of ``root``."""
     settings, problems = _text(data)
     for word in kernel_command_line(root):
         name, _, value = word.partition("=")
-        if name == PARAMETER and value:
-            source, faults = of_url(value, settings.source, Where(path="/proc/cmdline"))
+        if name == SOURCE_PARAMETER and value:
+            source, faults = source_from_url(value, settings.source, Where(path="/proc/cmdline"))
             settings = replace(settings, source=source)
             problems = (*problems, *faults)
     if settings.source.remote and (settings.trust is not Trust.LOCAL or settings.windows or settings.labels):
@@ -93,28 +100,28 @@ def settings_of(data: bytes | None, root: Path) -> tuple[Settings, tuple[Problem
     return settings, problems
 
 
-def why_not(data: bytes | None, before: bytes | None, root: Path) -> tuple[Problem, ...]:
+def refusal_problems(data: bytes | None, before: bytes | None, root: Path) -> tuple[Problem, ...]:
     """Return why an agent that follows the text ``before`` does not change to the text ``data``; none: it does.
 
     A file that was deleted or emptied does not mean that its settings should end: an administrator who means that
     restarts the agent.
     """
-    problems = settings_of(data, root)[1]
+    problems = parse_settings(data, root)[1]
     if any(problem.severity is Severity.ERROR and problem.where.path == f"/{PATH}" for problem in problems):
         return problems
-    if not _says(data) and _says(before):
+    if not _has_settings(data) and _has_settings(before):
         what = "was deleted" if data is None else "was emptied"
         hint = "write it again, or `systemctl restart ordain-agent` for the defaults"
         return (_problem(f"the file {what}; its previous settings stay in force", hint),)
     return ()
 
 
-def unreadable(error: OSError) -> Problem:
+def unreadable_problem(error: OSError) -> Problem:
     """Return the problem of a file that exists and cannot be read."""
     return _problem(f"cannot read the file: {error.strerror or error}")
 
 
-def _says(data: bytes | None) -> bool:
+def _has_settings(data: bytes | None) -> bool:
     """Return whether a text holds more than blank lines and comments."""
     return any(line.strip() and not line.lstrip().startswith(b"#") for line in (data or b"").splitlines())
 
@@ -125,7 +132,7 @@ def _text(data: bytes | None) -> tuple[Settings, tuple[Problem, ...]]:
     file = read(data)
     settings = _settings(file.values)
     if file.wrong & {"", "source", "labels"}:
-        settings = replace(settings, source=NOWHERE_TO_LOOK)
+        settings = replace(settings, source=NO_SOURCE)
     if file.wrong & {"", "trust"}:
         settings = replace(settings, trust=Trust.REQUIRED)
     return settings, file.problems

@@ -14,7 +14,7 @@ from ordain.transforms.document.agent_keys import DOCUMENTS
 from ordain.transforms.errors import Problem, Where
 from ordain.transforms.systemd.values import timespan
 
-PARAMETER = "ordain.source"
+SOURCE_PARAMETER = "ordain.source"
 INTERVAL_USEC = 30_000_000
 
 
@@ -83,7 +83,7 @@ class SourceSettings:
         return tuple(filter(None, (self.credential, self.key)))
 
 
-NOWHERE_TO_LOOK = SourceSettings(type=SourceKind.NONE, path="")
+NO_SOURCE = SourceSettings(type=SourceKind.NONE, path="")
 
 
 def source_settings(values: Mapping[str, Any]) -> SourceSettings:
@@ -102,7 +102,7 @@ def source_settings(values: Mapping[str, Any]) -> SourceSettings:
     )
 
 
-def of_url(text: str, base: SourceSettings, where: Where) -> tuple[SourceSettings, list[Problem]]:
+def source_from_url(text: str, base: SourceSettings, where: Where) -> tuple[SourceSettings, list[Problem]]:
     """Return the source that ``ordain.source=`` names, and what is wrong with it.
 
     The credential and the certificates stay those of ``base``, if that is a source of the same type.
@@ -122,8 +122,8 @@ def of_url(text: str, base: SourceSettings, where: Where) -> tuple[SourceSetting
     if faults:
         hint = "https://boot.example/{machine-id}.yaml, etcd+https://a:2379/ordain/, couchdb+https://db:6984/ordain"
         what = f"not the URL of a source: {faults[0]}"
-        problem = Problem(where=replace(where, pointer=PARAMETER), what=what, hint=hint, code="Settings")
-        return NOWHERE_TO_LOOK, [problem]
+        problem = Problem(where=replace(where, pointer=SOURCE_PARAMETER), what=what, hint=hint, code="Settings")
+        return NO_SOURCE, [problem]
     found = replace(kept, endpoints=tuple(urls))
     if kind is SourceKind.ETCD and below:
         found = replace(found, prefix=f"/{below}")

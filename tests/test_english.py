@@ -13,12 +13,10 @@ TO_BE_EDITED = tuple(
     transforms/importing transforms/data transforms/model.py transforms/errors.py
     transforms/memo.py transforms/artifact_text.py transforms/forbidden_paths.py transforms/compile.py
     transforms/compare_systems.py transforms/section_pages.py generator
-    agent/state agent/server agent/daemon
-    agent/settings.py agent/source_settings.py agent/generation.py agent/status.py agent/model.py agent/errors.py
+    agent/state agent/server
+    agent/generation.py agent/status.py agent/model.py agent/errors.py
     tests/transforms tests/generator
-    tests/agent/daemon
     tests/agent/plan tests/agent/server tests/agent/state
-    tests/agent/test_settings.py tests/agent/test_source_settings.py
     tests/integration tests/rig tests/support tests/audit tests/conftest.py
     tests/test_repository.py
 """.split()

@@ -7,7 +7,7 @@ from argparse import Namespace
 
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.subcommand import Exit
-from ordain.agent.daemon.boot_chart import Chart, Step, chart
+from ordain.agent.daemon.boot_chart import BootChart, BootStep, read_boot_chart
 from ordain.agent.model import to_json
 from ordain.agent.system.bus_pystemd import Pystemd
 
@@ -19,7 +19,7 @@ def boot_chart(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl boot-chart`."""
     bus = Pystemd()
     try:
-        measured = asyncio.run(chart(bus, request.root))
+        measured = asyncio.run(read_boot_chart(bus, request.root))
     finally:
         bus.close()
     if request.json:
@@ -35,12 +35,12 @@ def boot_chart(request: Namespace, console: Console) -> Exit:
     return Exit.OK
 
 
-def _end(measured: Chart) -> int:
+def _end(measured: BootChart) -> int:
     ends = [step.start_usec + (step.took_usec or 0) for step in measured.steps if step.start_usec is not None]
     return max([*ends, measured.finished_usec or 0, 1])
 
 
-def _row(step: Step, total: int) -> tuple[Cell, ...]:
+def _row(step: BootStep, total: int) -> tuple[Cell, ...]:
     if step.start_usec is None:
         return (step.name, Style.DIM), "", "", ("", Style.DIM), ("not in this boot", Style.DIM)
     at = min(WIDTH - 1, step.start_usec * WIDTH // total)

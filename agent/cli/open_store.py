@@ -20,7 +20,7 @@ from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.errors import Failure
 from ordain.agent.settings import read_settings
-from ordain.agent.source_settings import SourceSettings, of_url
+from ordain.agent.source_settings import SourceSettings, source_from_url
 from ordain.transforms.errors import NOWHERE, only_errors
 
 T = TypeVar("T")
@@ -66,7 +66,7 @@ async def wait_for_reports(database: Database, revision: str, longest_sec: float
 def _settings(request: Namespace) -> SourceSettings:
     source = read_settings(request.root)[0].source
     if request.store:
-        source, problems = of_url(request.store, source, NOWHERE)
+        source, problems = source_from_url(request.store, source, NOWHERE)
         if wrong := only_errors(problems):
             raise Usage(f"--store: {wrong[0].what} ({wrong[0].hint})")
     elif not source.remote:

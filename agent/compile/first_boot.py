@@ -55,7 +55,7 @@ def _compile(root: Path, settings: Settings) -> str:
 
     Raises `Refused`, `SourceError`, `OSError`.
     """
-    texts = read_boot_documents(root, settings.server)
+    texts = read_boot_documents(root, settings.trusted_server)
     if settings.source.type is SourceKind.DIRECTORY:
         texts = tuple(sorted((*texts, *_own(settings.source.path, root))))
     if settings.trust is Trust.REQUIRED or holds_release(texts):

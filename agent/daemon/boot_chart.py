@@ -1,6 +1,6 @@
 """The time that each part of Ordain took in this boot.
 
-    timestamps of PID 1 and of its units, the generator's record ─▶ Chart
+    timestamps of PID 1 and of its units, the generator's record ─▶ BootChart
 
 A step that has not happened in this boot has no start. All times are in microseconds since PID 1 began.
 """
@@ -11,8 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ordain.agent.daemon.takeover import TARGET
-from ordain.agent.daemon.takeover import read_record as read_takeover
+from ordain.agent.daemon.takeover import TARGET, read_takeover
 from ordain.agent.state.boot_record import read_boot_record
 from ordain.agent.system.bus import Bus, get
 from ordain.agent.system.systemd1 import MANAGER, NAME, PATH, UNIT, unit_path
@@ -28,7 +27,7 @@ ONESHOTS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class BootStep:
     """A part of the boot. ``took_usec`` is None while it lasts, and for an event without a length."""
 
     name: str
@@ -38,14 +37,14 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Chart:
+class BootChart:
     """The steps in order, and the time when PID 1 had finished the boot, None before that."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[BootStep, ...]
     finished_usec: int | None
 
 
-async def chart(bus: Bus, root: Path) -> Chart:
+async def read_boot_chart(bus: Bus, root: Path) -> BootChart:
     """Return the chart of this boot. Raises `Unavailable` if PID 1 does not answer."""
     began, generators, loaded, finished = [
         int(await get(bus, NAME, PATH, MANAGER, f"{name}TimestampMonotonic"))
@@ -56,25 +55,25 @@ async def chart(bus: Bus, root: Path) -> Chart:
     record = {key: values[0] for key, values in read_boot_record(root).items()}
     own = record.get("boot_usec", "")
     steps = [
-        Step(name="generators", what="all generators, before any unit is loaded", **_span(generators, loaded)),
-        Step(
+        BootStep(name="generators", what="all generators, before any unit is loaded", **_span(generators, loaded)),
+        BootStep(
             name="ordain-generator",
             what=f"{_placed(record)}; without the start of Python",
             **_span(generators, generators + int(own) if own.isdecimal() else 0),
         ),
     ]
-    steps += [Step(name=unit, what=what, **_span(*times[unit])) for unit, what in ONESHOTS.items()]
+    steps += [BootStep(name=unit, what=what, **_span(*times[unit])) for unit, what in ONESHOTS.items()]
     who = read_takeover(root)[0] or "nobody yet"
     steps += [
-        Step(name=AGENT, what="until it has taken over and is ready", **_span(*times[AGENT])),
-        Step(name=TARGET, what=f"all services, started by {who}", **_span(*times[TARGET])),
-        Step(
+        BootStep(name=AGENT, what="until it has taken over and is ready", **_span(*times[AGENT])),
+        BootStep(name=TARGET, what=f"all services, started by {who}", **_span(*times[TARGET])),
+        BootStep(
             name="first converge",
             what="from the time when the agent was ready until everything was as the documents want it",
             **_span(times[AGENT][1], times[GOOD][0]),
         ),
     ]
-    return Chart(
+    return BootChart(
         steps=tuple(_from(began, steps)),
         finished_usec=finished - began if finished else None,
     )
@@ -95,10 +94,10 @@ def _span(start: int, end: int) -> dict[str, int | None]:
     return {"start_usec": start, "took_usec": end - start if end >= start else None}
 
 
-def _from(began: int, steps: list[Step]) -> Iterator[Step]:
+def _from(began: int, steps: list[BootStep]) -> Iterator[BootStep]:
     for step in steps:
         start = None if step.start_usec is None else step.start_usec - began
-        yield Step(name=step.name, what=step.what, start_usec=start, took_usec=step.took_usec)
+        yield BootStep(name=step.name, what=step.what, start_usec=start, took_usec=step.took_usec)
 
 
 def _placed(record: dict[str, str]) -> str:

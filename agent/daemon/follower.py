@@ -31,7 +31,7 @@ from ordain.agent.daemon.client import Documents
 from ordain.agent.daemon.credential_rotation import CredentialRotation
 from ordain.agent.daemon.drift_enforcement import DriftEnforcement
 from ordain.agent.daemon.idle_release import IdleRelease
-from ordain.agent.daemon.in_process import last_outcome
+from ordain.agent.daemon.in_process import read_last_outcome
 from ordain.agent.daemon.minder import REAPPLY, Minder, Work
 from ordain.agent.daemon.source_loss import SourceLoss
 from ordain.agent.daemon.source_reader import SourceReader
@@ -157,7 +157,7 @@ class Follower:
     # The loop
 
     async def _loop(self) -> None:
-        self._log.restore(last_outcome(self._parts.root))
+        self._log.restore(read_last_outcome(self._parts.root))
         await self._attempt(self._resume, Work.RESUME)
         self._boot.reject_passed_over()
         while True:

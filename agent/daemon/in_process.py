@@ -45,7 +45,7 @@ class InProcessClient:
         """See `Client.apply`."""
         caller = caller or self._caller
         if documents is not None and not documents:
-            raise Failure("no documents were given, and to apply nothing would stop everything")
+            raise Failure("no documents were given: to apply none would stop all services")
         if documents is None:
             request = ApplyRequest(texts=await self._source.read(), caller=caller, confirm_sec=confirm_sec)
         else:
@@ -92,7 +92,7 @@ class InProcessClient:
                 for pointer, entry in generation.provenance.items()
                 if item and (pointer == item or pointer.startswith(f"{item}/") or item in entry.get("items", ()))
             },
-            last=_steps_about(unit, last_outcome(self._parts.root)),
+            last=_steps_about(unit, read_last_outcome(self._parts.root)),
         )
 
     async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
@@ -149,7 +149,7 @@ def _steps_about(unit: str, outcome: Outcome | None) -> StepsOfLastApply:
     )
 
 
-def last_outcome(root: Path) -> Outcome | None:
+def read_last_outcome(root: Path) -> Outcome | None:
     """Return the outcome of the last apply of this boot, None if there was none."""
     try:
         return from_json(Outcome, json.loads((root / OUTCOME).read_bytes()))

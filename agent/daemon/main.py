@@ -17,7 +17,7 @@ from ordain.agent.daemon.follower import Follower
 from ordain.agent.daemon.in_process import InProcessClient
 from ordain.agent.daemon.settings_reload import SettingsReload
 from ordain.agent.daemon.source_reader import SourceReader, open_configured_source
-from ordain.agent.daemon.takeover import settled, take_over
+from ordain.agent.daemon.takeover import take_over, wait_until_settled
 from ordain.agent.delivery.fleet.report import MachineReport, ReportWriter, make_report, source_lag_sec, this_boot
 from ordain.agent.errors import Failure, Unavailable
 from ordain.agent.settings import read_settings
@@ -87,7 +87,7 @@ async def _run(root: Path) -> int:
 
 async def _follow(follower: Follower, systemd: Systemd) -> None:
     """Follow as soon as the services of this boot have been started."""
-    await settled(systemd)
+    await wait_until_settled(systemd)
     await follower.run()
 
 

@@ -19,12 +19,12 @@ from ordain.agent.daemon.source_reader import open_configured_source
 from ordain.agent.daemon.source_unit import configure_source_unit
 from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.errors import Unavailable
-from ordain.agent.settings import settings_of, unreadable, why_not
+from ordain.agent.settings import parse_settings, refusal_problems, unreadable_problem
 from ordain.agent.state.boot_trust import record_trust
 from ordain.agent.system import atomic_files
 from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.machine import rootfs
-from ordain.transforms.machine.agent_yaml import IN_FORCE, PATH, in_force
+from ordain.transforms.machine.agent_yaml import IN_FORCE, PATH, read_in_force
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class SettingsReload:
         self._configure_again = asyncio.Event()
         self._in_force: bytes | None = None
         with contextlib.suppress(OSError):
-            self._in_force = in_force(root)
+            self._in_force = read_in_force(root)
             self._publish()
             self._record_trust(rootfs.read(root, PATH))
 
@@ -75,9 +75,9 @@ class SettingsReload:
         """Read the file, and return whether other settings are in force now."""
         try:
             written = rootfs.read(self._root, PATH)
-            refused = why_not(written, self._in_force, self._root)
+            refused = refusal_problems(written, self._in_force, self._root)
         except OSError as error:
-            refused = (unreadable(error),)
+            refused = (unreadable_problem(error),)
         else:
             self._record_trust(written)
         if refused:
@@ -85,7 +85,7 @@ class SettingsReload:
                 log.error("%s", problem)
             self._follower.show_settings_problems(refused)
             return False
-        settings, problems = settings_of(written, self._root)
+        settings, problems = parse_settings(written, self._root)
         self._in_force = written
         changed = settings != self._follower.source.settings
         if changed:
@@ -106,7 +106,7 @@ class SettingsReload:
 
     def _record_trust(self, written: bytes | None) -> None:
         """Tell the generator how the next boot will understand the file, which may not be the text in force now."""
-        record_trust(self._root, settings_of(written, self._root)[0].trust, written)
+        record_trust(self._root, parse_settings(written, self._root)[0].trust, written)
 
     async def _configure_source_unit(self) -> None:
         """Start, restart or stop ordain-source.service. From then on PID 1 keeps it running."""

@@ -60,7 +60,7 @@ class SourceLoss:
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         # The later of the two: the process that talks to the network cannot claim an earlier loss than we saw.
         since = max(loss.since or now, health.since if health.since <= now else 0.0)
-        units, left_sec = due(timed, now - since)
+        units, left_sec = due_units(timed, now - since)
         running = {unit for unit, state in states.items() if state.running}
         # An agent that was killed may have recorded units that it had not stopped yet.
         overdue = (units if self._fresh else units - set(loss.stopped)) & running
@@ -75,7 +75,7 @@ class SourceLoss:
         return left_sec
 
 
-def due(members: Iterable[Member], lost_sec: float) -> tuple[set[str], float | None]:
+def due_units(members: Iterable[Member], lost_sec: float) -> tuple[set[str], float | None]:
     """Return the units whose time is over after ``lost_sec``, and the seconds until the next one's is."""
     ends = {member.unit: member.stop_after_usec / 1_000_000 for member in members}
     later = [end - lost_sec for end in ends.values() if end > lost_sec]

@@ -15,7 +15,7 @@ from ordain.agent.apply.observe import look
 from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.apply.rollback import decision_conditions
 from ordain.agent.daemon.source_reader import SourceReader
-from ordain.agent.daemon.takeover import read_record as read_takeover
+from ordain.agent.daemon.takeover import read_takeover
 from ordain.agent.model import Generation, Observed, Outcome
 from ordain.agent.plan.unit_status import reboots, unit_statuses
 from ordain.agent.state.boot_record import placed_hash, read_boot_record

@@ -22,7 +22,7 @@ SETTLE_SEC = 120.0
 """The time that members have to start before documents are applied nevertheless."""
 
 
-def read_record(root: Path) -> tuple[str, str]:
+def read_takeover(root: Path) -> tuple[str, str]:
     """Return who took over in this boot, and `CLAIMED` or `STARTED`; two empty texts if nobody has."""
     try:
         who, _, step = (root / RECORD).read_text().strip().partition(" ")
@@ -38,7 +38,7 @@ async def take_over(systemd: Systemd, root: Path, who: str) -> bool:
     """
     path = root / RECORD
     path.parent.mkdir(parents=True, exist_ok=True)
-    if not _claim(path, who) and (read_record(root)[1] != CLAIMED or await _begun(systemd)):
+    if not _claim(path, who) and (read_takeover(root)[1] != CLAIMED or await _begun(systemd)):
         return False
     await systemd.start(TARGET)
     atomic_files.replace(path, f"{who} {STARTED}\n".encode())
@@ -62,7 +62,7 @@ async def _begun(systemd: Systemd) -> bool:
     return state.active_state != "inactive" or await systemd.has_job(TARGET)
 
 
-async def settled(systemd: Systemd) -> None:
+async def wait_until_settled(systemd: Systemd) -> None:
     """Wait until the start of the target has ended, well or not, for at most `SETTLE_SEC`."""
     for _ in range(int(SETTLE_SEC / POLL_SEC)):
         if not await systemd.has_job(TARGET):

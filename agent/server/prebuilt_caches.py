@@ -27,7 +27,7 @@ from ordain.agent.delivery.source.local_files import SERVER_DOCUMENTS
 from ordain.agent.errors import Failure, OrdainError
 from ordain.agent.model import Generation, RawDocuments
 from ordain.agent.settings import Trust, read_settings
-from ordain.agent.source_settings import PARAMETER
+from ordain.agent.source_settings import SOURCE_PARAMETER
 from ordain.agent.state.store import Store
 from ordain.generator.cache import pack, unpack
 from ordain.transforms.catalog.machine_catalog import local_transforms, read_documents
@@ -70,7 +70,9 @@ class BootRequest:
     @property
     def source(self) -> str:
         """The URL that its agent will follow."""
-        return next((word.partition("=")[2] for word in reversed(self.words) if word.startswith(f"{PARAMETER}=")), "")
+        return next(
+            (word.partition("=")[2] for word in reversed(self.words) if word.startswith(f"{SOURCE_PARAMETER}=")), ""
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,7 +98,7 @@ BAD = {
 
 
 @pytest.mark.parametrize(("text", "words"), BAD.items())
-def test_with_an_error_in_it_there_is_no_source(tmp_path: Path, text: str, words: str) -> None:
+def test_an_error_in_the_source_leaves_the_machine_without_one(tmp_path: Path, text: str, words: str) -> None:
     found, problems = read(tmp_path, f"source: {text}\n")
 
     assert found.type is SourceKind.NONE
@@ -141,7 +141,7 @@ def test_a_password_in_plain_text_causes_a_warning(tmp_path: Path) -> None:
         ("ftp://a", SourceSettings(type=SourceKind.NONE, path="")),
     ],
 )
-def test_the_kernel_command_line_has_the_last_word(tmp_path: Path, url: str, wanted: SourceSettings) -> None:
+def test_the_kernel_command_line_overrides_the_file(tmp_path: Path, url: str, wanted: SourceSettings) -> None:
     found, problems = read(tmp_path, "source: {type: directory, path: /elsewhere}\n", f"quiet ordain.source={url} rw")
 
     assert (found.type, found.endpoints, found.prefix, found.database) == (
@@ -153,7 +153,7 @@ def test_the_kernel_command_line_has_the_last_word(tmp_path: Path, url: str, wan
     assert bool(problems) is (wanted.type is SourceKind.NONE)
 
 
-def test_the_command_line_keeps_who_may_read(tmp_path: Path) -> None:
+def test_the_command_line_keeps_credential_and_certificates(tmp_path: Path) -> None:
     found, _ = read(
         tmp_path, "source: {type: http, url: 'https://a', credential: c, ca: /ca}\n", "ordain.source=https://b/x"
     )
@@ -161,7 +161,7 @@ def test_the_command_line_keeps_who_may_read(tmp_path: Path) -> None:
     assert (found.endpoints, found.credential, found.ca) == (("https://b/x",), "c", "/ca")
 
 
-def test_windows_are_read_and_a_bad_one_is_named(tmp_path: Path) -> None:
+def test_a_bad_window_is_reported_and_the_good_ones_are_used(tmp_path: Path) -> None:
     file = tmp_path / "etc/ordain/agent.yaml"
     file.parent.mkdir(parents=True)
     file.write_text('windows: ["Sat,Sun 02:00-05:00", "at night"]\n')
@@ -174,7 +174,7 @@ def test_windows_are_read_and_a_bad_one_is_named(tmp_path: Path) -> None:
     ]
 
 
-def test_another_trust_is_another_source_to_the_service_that_fetches(tmp_path: Path) -> None:
+def test_ordain_source_starts_anew_for_another_trust_or_other_windows(tmp_path: Path) -> None:
     file = tmp_path / "etc/ordain/agent.yaml"
     file.parent.mkdir(parents=True)
     digests = set()

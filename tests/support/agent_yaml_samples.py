@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ordain.agent.settings import Settings, Trust
-from ordain.agent.source_settings import NOWHERE_TO_LOOK, SourceSettings
+from ordain.agent.source_settings import NO_SOURCE, SourceSettings
 from ordain.transforms.document.maintenance_windows import parse_window
 
-NOWHERE = Settings(source=NOWHERE_TO_LOOK)
-UNKNOWN = Settings(source=NOWHERE_TO_LOOK, trust=Trust.REQUIRED)
+NOWHERE = Settings(source=NO_SOURCE)
+UNKNOWN = Settings(source=NO_SOURCE, trust=Trust.REQUIRED)
 NIGHT, WEEKEND = parse_window("02:00-05:00"), parse_window("Sat,Sun 22:00-02:00")
 
 GOOD: Mapping[str, tuple[str, Settings]] = {
@@ -71,13 +71,13 @@ BAD: Mapping[str, tuple[str, Settings, tuple[str, ...]]] = {
     ),
     "a label with a map": (
         "labels: {role: {a: b}, site: x}\n",
-        Settings(source=NOWHERE_TO_LOOK, labels={"site": ("x",)}),
+        Settings(source=NO_SOURCE, labels={"site": ("x",)}),
         ("1:16: error: labels/role: expected a value or a list of values, found a map",),
     ),
     "a label without a value": ("labels:\n  role:\n", NOWHERE, ("2:8: error: labels/role: expected a value",)),
     "a label with an empty value": (
         "labels: {role: [a, '']}\n",
-        Settings(source=NOWHERE_TO_LOOK, labels={"role": ("a",)}),
+        Settings(source=NO_SOURCE, labels={"role": ("a",)}),
         ("1:20: error: labels/role/1: '' is not a value (write a value, or leave the label out)",),
     ),
     "a label named like a fact": (
@@ -120,7 +120,7 @@ BAD: Mapping[str, tuple[str, Settings, tuple[str, ...]]] = {
     "within, no time": ("network: {within: soon}\n", Settings(), ("'soon' is not a time span (write it as",)),
     "the source, which is nowhere then": (
         "source: {path: documents}\ntrust: open\n",
-        Settings(source=NOWHERE_TO_LOOK, trust=Trust.OPEN),
+        Settings(source=NO_SOURCE, trust=Trust.OPEN),
         ("1:16: error: source/path: 'documents' is not an absolute path (write it with a leading /)",),
     ),
     "all problems are named at once": (

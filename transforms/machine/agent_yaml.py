@@ -44,7 +44,7 @@ class AgentYaml:
     wrong: frozenset[str] = frozenset()
 
 
-def in_force(root: Path) -> bytes | None:
+def read_in_force(root: Path) -> bytes | None:
     """Return the text that is in force on the machine ``root``; None: there is none.
 
     Raises `OSError` if it cannot be read.
@@ -123,7 +123,7 @@ def _values(tree: Branch) -> dict[str, Any]:
         return _values(child) if isinstance(child, Branch) else child.value
 
     values = {name: value(child) for name, child in tree.children.items()}
-    return {name: found for name, found in values.items() if found is not None}
+    return {name: plain for name, plain in values.items() if plain is not None}
 
 
 def _hidden_source_problems(root: Node) -> Iterator[Problem]:

@@ -204,7 +204,7 @@ class _Reader:
     def agent_labels(self) -> dict[str, tuple[str, ...]]:
         """Return the labels in agent.yaml, and warn of what is wrong with them; the agent reports the rest."""
         try:
-            data = agent_yaml.in_force(self.root)
+            data = agent_yaml.read_in_force(self.root)
         except OSError as error:
             self.warn(agent_yaml.PATH, f"cannot be read: {error.strerror or error}")
             return {}

@@ -12,7 +12,7 @@ import pytest
 
 from ordain.agent.cli import codes_reference, commands_reference, manual, manual_agent_yaml, manual_document
 from ordain.agent.cli.commands import COMMANDS
-from ordain.agent.settings import Settings, settings_of
+from ordain.agent.settings import Settings, parse_settings
 from ordain.transforms.document.conditions import FACTS
 from ordain.transforms.document.language import SECTIONS
 from ordain.transforms.document.schema import schema
@@ -48,12 +48,12 @@ def test_a_generated_page_is_current(page: str) -> None:
 
 
 def test_the_defaults_in_the_page_of_agent_yaml_are_the_defaults(tmp_path: Path) -> None:
-    assert settings_of(manual_agent_yaml.DEFAULTS.encode(), tmp_path) == (Settings(), ())
+    assert parse_settings(manual_agent_yaml.DEFAULTS.encode(), tmp_path) == (Settings(), ())
 
 
 @pytest.mark.parametrize("example", manual_agent_yaml.EXAMPLES)
 def test_the_examples_in_the_page_of_agent_yaml_are_valid(example: str, tmp_path: Path) -> None:
-    assert settings_of(example.encode(), tmp_path)[1] == ()
+    assert parse_settings(example.encode(), tmp_path)[1] == ()
 
 
 def test_every_command_and_option_is_in_ordainctl_1() -> None:

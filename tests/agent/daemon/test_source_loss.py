@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ordain.agent.daemon.source_loss import due
+from ordain.agent.daemon.source_loss import due_units
 from ordain.agent.model import Generation, Job, Note, NoteReason, Observed, UnitState, Verb
 from ordain.agent.plan.unit_decision import decide
 from ordain.agent.plan.unit_view import unit_views
@@ -29,7 +29,7 @@ def member(name: str, stop_after_usec: int = 0) -> Member:
     [(0, set(), 3600), (3599, set(), 1), (3600, {"a.service"}, 3600), (9999, {"a.service", "b.service"}, None)],
 )
 def test_units_are_due_in_the_order_of_their_times(lost_sec: float, units: set[str], left_sec: float | None) -> None:
-    assert due([member("a", HOUR), member("b", 2 * HOUR)], lost_sec) == (units, left_sec)
+    assert due_units([member("a", HOUR), member("b", 2 * HOUR)], lost_sec) == (units, left_sec)
 
 
 @pytest.mark.parametrize(
@@ -44,17 +44,17 @@ def test_units_are_due_in_the_order_of_their_times(lost_sec: float, units: set[s
 def test_a_unit_stops_once_stays_stopped_and_starts_again(
     active: str, observed: Observed, verb: Verb | None, why: NoteReason | None
 ) -> None:
-    now = Generation(
+    generation = Generation(
         hash="1",
         artifacts=(UnitFile(path="normal/a.service", content="[Service]\nExecStart=/bin/true\n", item="services/a"),),
         members=(member("a", HOUR),),
     )
     state = UnitState(name="a.service", load_state="loaded", active_state=active, sub_state="x", invocation_id="1")
-    seen = Observed(
+    machine = Observed(
         units={"a.service": state}, lost=observed.lost, overdue=observed.overdue, released=observed.released
     )
 
-    found = list(decide(unit_views(now, now, seen)["a.service"]))
+    steps = list(decide(unit_views(generation, generation, machine)["a.service"]))
 
-    assert [each.verb for each in found if isinstance(each, Job)] == ([verb] if verb else [])
-    assert [each.why for each in found if isinstance(each, Note)] == ([why] if why else [])
+    assert [step.verb for step in steps if isinstance(step, Job)] == ([verb] if verb else [])
+    assert [step.why for step in steps if isinstance(step, Note)] == ([why] if why else [])

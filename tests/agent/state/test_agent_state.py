@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from ordain.agent.compile.compiler import keep_blocked_items
-from ordain.agent.daemon.takeover import CLAIMED, RECORD, TARGET, read_record, take_over
 from ordain.agent.errors import Busy
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import (
@@ -21,7 +19,6 @@ from ordain.agent.model import (
     Note,
     Outcome,
     Plan,
-    UnitState,
     UnitVerdict,
     Verb,
     to_json,
@@ -29,7 +26,6 @@ from ordain.agent.model import (
 from ordain.agent.state.apply_journal import PATH as JOURNAL
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
 from ordain.agent.system.apply_lock import locked
-from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.artifacts import UnitFile, content_of
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.model import Member, Wanted
@@ -79,57 +75,6 @@ def test_a_journal_that_is_none_is_none(tmp_path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
     assert ApplyJournal(tmp_path).unfinished() is None
-
-
-class Target(Systemd):
-    """A stand-in that only counts: who starts what, and how the target stands."""
-
-    def __init__(self, active: str = "inactive", job: bool = False) -> None:
-        self.started: list[str] = []
-        self.active, self.job = active, job
-
-    async def start(self, unit: str) -> None:
-        self.started.append(unit)
-
-    async def list_units(self, names: Iterable[str]) -> dict[str, UnitState]:
-        return {name: UnitState(name=name, active_state=self.active) for name in names}
-
-    async def has_job(self, unit: str) -> bool:
-        return self.job
-
-
-def test_whoever_comes_first_takes_over_and_no_one_else(tmp_path: Path) -> None:
-    systemd = Target()
-
-    assert [asyncio.run(take_over(systemd, tmp_path, "agent")) for _ in range(3)] == [True, False, False]
-    assert systemd.started == [TARGET]
-    assert read_record(tmp_path)[0] == "agent"
-
-
-def test_after_the_fallback_the_agent_starts_nothing(tmp_path: Path) -> None:
-    (tmp_path / RECORD).parent.mkdir(parents=True)
-    (tmp_path / RECORD).write_text("fallback\n")  # as ordain-fallback.service writes it
-    systemd = Target()
-
-    assert not asyncio.run(take_over(systemd, tmp_path, "agent"))
-    assert systemd.started == []
-    assert read_record(tmp_path)[0] == "fallback"
-
-
-@pytest.mark.parametrize(
-    ("systemd", "starts"),
-    [(Target(), [TARGET]), (Target("active"), []), (Target("inactive", job=True), [])],
-    ids=["not started", "active", "queued"],
-)
-def test_one_who_died_over_it_is_finished_for_and_not_repeated(
-    tmp_path: Path, systemd: Target, starts: list[str]
-) -> None:
-    (tmp_path / RECORD).parent.mkdir(parents=True)
-    (tmp_path / RECORD).write_text(f"agent {CLAIMED}\n")
-
-    asyncio.run(take_over(systemd, tmp_path, "agent"))
-
-    assert systemd.started == starts
 
 
 def test_one_apply_at_a_time(tmp_path: Path) -> None:
