@@ -38,24 +38,24 @@ def serve(request: Namespace, console: Console) -> Exit:
     try:
         from ordain.agent.server.prebuilt_caches import PrebuiltCaches
 
-        finisher = PrebuiltCaches(Path(request.tree).absolute(), Worker()) if request.tree else None
-        asyncio.run(_serve(request, host, port, console, finisher))
+        prebuilt = PrebuiltCaches(Path(request.tree).absolute(), Worker()) if request.tree else None
+        asyncio.run(_serve(request, host, port, console, prebuilt))
     except SourceError as error:
         raise Failure(str(error)) from None
     return Exit.OK
 
 
-async def _serve(request: Namespace, host: str, port: int, console: Console, finisher: PrebuiltCaches | None) -> None:
+async def _serve(request: Namespace, host: str, port: int, console: Console, prebuilt: PrebuiltCaches | None) -> None:
     from aiohttp import web
 
-    from ordain.agent.server.server import BootServer, tls
+    from ordain.agent.server.server import BootServer, tls_context
 
-    server = BootServer(Path(request.dir), finisher)
+    server = BootServer(Path(request.dir), prebuilt)
     await server.load()
     context = None
     if request.tls_cert:
         client_ca = Path(request.client_ca) if request.client_ca else None
-        context = tls(Path(request.tls_cert), Path(request.tls_key), client_ca)
+        context = tls_context(Path(request.tls_cert), Path(request.tls_key), client_ca)
     runner = web.AppRunner(server.app(), access_log=None, handle_signals=False)
     await runner.setup()
     stop = asyncio.Event()

@@ -1,9 +1,9 @@
-"""The documents of a directory, cut up so that each machine gets those that could be for it; pure.
+"""The documents of a directory, split so that each machine gets only the documents that could match it.
 
-    texts ─shelve▶ `MachineDocuments` ─for_machine▶ multi-document YAML
+    texts ─split_documents▶ `MachineDocuments` ─for_machine▶ multi-document YAML
 
-A document is left out only where it names other machines (machine-id, hostname, mac): labels and facts are the
-machine's to know.
+A document is left out only if its ``match`` names other machines (machine-id, hostname, mac). Labels and facts are
+known only to the machine.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MARKER = re.compile(rb"^---(?=\s|$)|^\.\.\.\s*$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentText:
-    """One document, its text, and where that is from (``web.yaml:12``)."""
+    """One document, its text, and the place of the text (``web.yaml:12``)."""
 
     document: Document
     text: bytes
@@ -36,39 +36,42 @@ class DocumentText:
 class MachineDocuments:
     """All documents, in the order of their files."""
 
-    sheets: tuple[DocumentText, ...] = ()
+    documents: tuple[DocumentText, ...] = ()
 
-    def for_machine(self, asker: MachineIdentity) -> bytes:
-        """The documents that could be for ``asker``, each with a comment that says where it is from."""
-        facts = known_of(asker)
+    def for_machine(self, identity: MachineIdentity) -> bytes:
+        """Return the documents that could match the machine, each with a comment that names its origin."""
+        facts = facts_of(identity)
         return b"".join(
-            b"---\n# from " + sheet.origin.encode() + b"\n" + sheet.text.strip(b"\n") + b"\n"
-            for sheet in self.sheets
-            if could_be_for(sheet.document, facts)
+            b"---\n# from " + document.origin.encode() + b"\n" + document.text.strip(b"\n") + b"\n"
+            for document in self.documents
+            if could_match(document.document, facts)
         )
 
 
 def split_documents(texts: Iterable[RawDocument]) -> MachineDocuments:
-    """The documents in ``texts`` (path and bytes). Raises `Refused` if one is wrong: machines would refuse them all."""
-    sheets: list[DocumentText] = []
+    """Return the documents in ``texts``.
+
+    Raises `Refused` if one is not valid, because machines would refuse all of them then.
+    """
+    split: list[DocumentText] = []
     problems: list[Problem] = []
     for path, data in texts:
-        documents, found = read(path, data)
-        problems += found
-        if not only_errors(found):
-            sheets += _cut(path, data, documents)
+        documents, problems_of_file = read(path, data)
+        problems += problems_of_file
+        if not only_errors(problems_of_file):
+            split += _split(path, data, documents)
     if only_errors(problems):
         raise Refused(problems)
-    return MachineDocuments(sheets=tuple(sheets))
+    return MachineDocuments(documents=tuple(split))
 
 
-def _cut(path: str, data: bytes, documents: tuple[Document, ...]) -> Iterable[DocumentText]:
-    """The text of each document: from its marker to the next."""
-    ends = [(match.start(), match.end()) for match in _MARKER.finditer(data)]
+def _split(path: str, data: bytes, documents: tuple[Document, ...]) -> Iterable[DocumentText]:
+    """Yield each document with its text, which reaches from its marker to the next one."""
+    markers = [(match.start(), match.end()) for match in _MARKER.finditer(data)]
     name = path.rpartition("/")[2]
     pieces = []
     begin = 0
-    for start, end in [*ends, (len(data), len(data))]:
+    for start, end in [*markers, (len(data), len(data))]:
         pieces.append((data.count(b"\n", 0, begin) + 1, data[begin:start]))
         begin = end
     for document in documents:
@@ -76,14 +79,14 @@ def _cut(path: str, data: bytes, documents: tuple[Document, ...]) -> Iterable[Do
         yield DocumentText(document=document, text=text, origin=f"{name}:{line}")
 
 
-def known_of(asker: MachineIdentity) -> Facts:
-    """What a machine says of itself; the rest is empty."""
-    return Facts(id="", systemd=0, machine_id=asker.machine_id, hostname=asker.hostname, mac=asker.mac)
+def facts_of(identity: MachineIdentity) -> Facts:
+    """Return the facts that a machine has sent; all others are empty."""
+    return Facts(id="", systemd=0, machine_id=identity.machine_id, hostname=identity.hostname, mac=identity.mac)
 
 
-def could_be_for(document: Document, facts: Facts) -> bool:
-    """Whether nothing that is known (`known_of`) keeps ``document`` away from the machine."""
+def could_match(document: Document, facts: Facts) -> bool:
+    """Return whether the machine may match ``document``, as far as its identity (`facts_of`) tells."""
     known = {"machine-id": facts.machine_id, "hostname": facts.hostname, "mac": facts.mac}
-    asked = with_default_match(document).match
-    sure = {key: condition for key, condition in asked.items() if known.get(key)}
-    return matches(replace(document, match=sure), facts, {}).holds
+    conditions = with_default_match(document).match
+    decidable = {key: condition for key, condition in conditions.items() if known.get(key)}
+    return matches(replace(document, match=decidable), facts, {}).holds

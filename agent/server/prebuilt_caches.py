@@ -1,10 +1,10 @@
-"""Finished boot caches for machines that boot from the tree that is here, too; effect: reads the tree.
+"""Prebuilt boot caches, for machines that boot from a tree of which the server has a copy.
 
-    documents for one machine, what its initrd says of it ─`PrebuiltCaches`▶ the boot cache its agent would make
+    documents for one machine, the request of its initrd ─`PrebuiltCaches`▶ the boot cache that its agent would make
 
-What documents come to depends on the root they are for: its units, its systemd, its transforms. So nothing is finished
-for a machine whose root is another one (`mark`), or of which the documents ask what its initrd does not know. Machines
-that differ in nothing the documents ask about share one compile.
+The result of compiling documents depends on the root of the machine: its units, its systemd, its transforms. So
+nothing is prebuilt for a machine with another root (`image_digest`), or if the documents use facts that its initrd does
+not know. Machines share one compile if they differ only in facts that the documents do not use.
 """
 
 from __future__ import annotations
@@ -39,20 +39,20 @@ from ordain.transforms.machine.facts import pinned_labels, read_facts
 from ordain.transforms.model import Facts
 
 log = logging.getLogger(__name__)
-FINISH_SEC = 10.0
-"""An initrd waits for 20 s: who is still in the queue gets the documents, and compiles them itself."""
-KEPT = 64
-"""Finished caches, and those in the making."""
+BUILD_SEC = 10.0
+"""An initrd waits for 20 s. If a cache takes longer than this, it gets the documents and compiles them itself."""
+MAX_CACHES = 64
+"""The limit for caches that are kept or being built."""
 _FILES = ("usr/lib/os-release", "var/lib/dpkg/status")
 _FOLDERS = ("usr/lib/systemd/system", "etc/systemd/system")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BootRequest:
-    """What an initrd says of its machine besides who it is.
+    """The description that an initrd sends of its boot, beside the identity of the machine.
 
-    ``image`` is the `mark` of the root it is about to start, ``root`` its kind (``disk``, ``ram``), ``words`` are those
-    of the kernel command line that are about Ordain.
+    ``image`` is the `image_digest` of the root that it will start, ``root`` is its kind (``disk``, ``ram``), and
+    ``words`` are the words of the kernel command line that configure Ordain.
     """
 
     image: str = ""
@@ -61,7 +61,7 @@ class BootRequest:
 
     @classmethod
     def read(cls, text: str) -> BootRequest:
-        """Read the header: ``image=SHA256 root=ram ordain.labels=role=web``."""
+        """Read the header, such as ``image=SHA256 root=ram ordain.labels=role=web``."""
         words = tuple(text.split())
         known = dict(word.partition("=")[::2] for word in words if not word.startswith("ordain"))
         ours = tuple(word for word in words if word.startswith("ordain."))
@@ -69,15 +69,15 @@ class BootRequest:
 
     @property
     def source(self) -> str:
-        """The URL that its agent will follow."""
+        """Return the URL that the agent of the machine will follow."""
         return next(
             (word.partition("=")[2] for word in reversed(self.words) if word.startswith(f"{SOURCE_PARAMETER}=")), ""
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
-    """What to compile; equal orders come to equal bytes."""
+class _BuildKey:
+    """The input of a compile; equal keys give equal caches."""
 
     image: str
     path: str
@@ -86,93 +86,101 @@ class _Order:
 
 
 class NotPrebuilt(OrdainError):
-    """There is no finished cache for this machine, and why."""
+    """There is no prebuilt cache for this machine; the message tells the reason."""
 
 
 class PrebuiltCaches:
-    """Compiles for machines that boot from the tree ``root``. Raises `Failure` for a tree that it is not for."""
+    """The builder of boot caches for machines that boot from the tree ``root``. Raises `Failure` for a wrong tree."""
 
     def __init__(self, root: Path, executor: Executor) -> None:
         check_tree(root)
         settings, problems = read_settings(root)
         if settings.trust is Trust.REQUIRED:
-            what = "its agent.yaml says `trust: required`, and nobody can sign a finished generation"
-            raise Failure(f"{root}: {what}; leave --root out")
+            what = "agent.yaml sets `trust: required`, and a prebuilt boot cache has no signature"
+            raise Failure(f"{root}: {what}; run without --root")
         for problem in problems:
             log.warning("%s", problem)
         self._root = root
         self._trust = settings.trust
         self._executor = executor
-        self._made: OrderedDict[_Order, asyncio.Task[bytes]] = OrderedDict()
+        self._tasks: OrderedDict[_BuildKey, asyncio.Task[bytes]] = OrderedDict()
 
-    async def finished(self, body: bytes, asker: MachineIdentity, booting: BootRequest) -> bytes:
-        """The boot cache that ``body`` comes to on this machine, bound to the id that it has. Raises `NotPrebuilt`."""
-        order, facts = await asyncio.to_thread(self._order, body, asker, booting)
-        task = self._made.get(order)
+    async def cache_for(self, body: bytes, identity: MachineIdentity, boot: BootRequest) -> bytes:
+        """Return the boot cache that ``body`` compiles to on this machine, bound to its machine-id.
+
+        Raises `NotPrebuilt`.
+        """
+        key, facts = await asyncio.to_thread(self._key_and_facts, body, identity, boot)
+        task = self._tasks.get(key)
         if task is None:
-            if sum(not each.done() for each in self._made.values()) >= KEPT:
-                raise NotPrebuilt("too many are in the making")
-            task = self._made[order] = asyncio.create_task(asyncio.to_thread(self._make, order, facts))
-            while len(self._made) > KEPT:
-                self._made.popitem(last=False)
-        self._made.move_to_end(order)
+            if sum(not task.done() for task in self._tasks.values()) >= MAX_CACHES:
+                raise NotPrebuilt("too many caches are being built")
+            task = self._tasks[key] = asyncio.create_task(asyncio.to_thread(self._build, key, facts))
+            while len(self._tasks) > MAX_CACHES:
+                self._tasks.popitem(last=False)
+        self._tasks.move_to_end(key)
         try:
-            data = await asyncio.wait_for(asyncio.shield(task), FINISH_SEC)
+            data = await asyncio.wait_for(asyncio.shield(task), BUILD_SEC)
         except TimeoutError:
-            raise NotPrebuilt(f"not finished after {FINISH_SEC:.0f} s") from None
+            raise NotPrebuilt(f"the cache was not built within {BUILD_SEC:.0f} s") from None
         except Failure as failure:
-            self._made.pop(order, None)
+            self._tasks.pop(key, None)
             raise NotPrebuilt(str(failure)) from None
         if not data:
             raise NotPrebuilt("the documents are refused")
-        return _bound(data, asker.machine_id)
+        return _bound_to(data, identity.machine_id)
 
-    def _order(self, body: bytes, asker: MachineIdentity, booting: BootRequest) -> tuple[_Order, Facts]:
-        """What there is to do, and on which facts, all that is asked of them known. Raises `NotPrebuilt`."""
-        image = mark(self._root)
-        if booting.image != image:
+    def _key_and_facts(self, body: bytes, identity: MachineIdentity, boot: BootRequest) -> tuple[_BuildKey, Facts]:
+        """Return the key of a compile and the facts for it. Raises `NotPrebuilt` if a necessary fact is not known."""
+        image = image_digest(self._root)
+        if boot.image != image:
             raise NotPrebuilt(f"it boots another root than {self._root}")
-        if self._trust is Trust.OPEN and not booting.source:
-            raise NotPrebuilt("it does not say what its source is")
-        asked = _asked(body, local_transforms(self._root))
-        told = {"hostname": asker.hostname, "machine-id": asker.machine_id, "mac": asker.mac, "root": booting.root}
-        if unknown := [name for name in sorted(asked) if not told.get(name)]:
-            raise NotPrebuilt(f"the documents ask for its {', '.join(unknown)}, which it cannot tell yet")
+        if self._trust is Trust.OPEN and not boot.source:
+            raise NotPrebuilt("its request does not name the source")
+        used = _used_facts(body, local_transforms(self._root))
+        known = {
+            "hostname": identity.hostname,
+            "machine-id": identity.machine_id,
+            "mac": identity.mac,
+            "root": boot.root,
+        }
+        if unknown := [name for name in sorted(used) if not known.get(name)]:
+            raise NotPrebuilt(f"the documents use its {', '.join(unknown)}, which its initrd does not know yet")
         own = read_facts(self._root)
-        labels = pinned_labels(booting.words)
-        # What nobody asks for is left out, so that machines are alike.
+        labels = pinned_labels(boot.words)
+        # Facts that are not used get the same values for all machines, so that these share one compile.
         facts = replace(
             own,
-            hostname=asker.hostname if "hostname" in asked else "localhost",
-            machine_id=asker.machine_id if "machine-id" in asked else "",
-            mac=asker.mac if "mac" in asked else (),
-            root=booting.root if "root" in asked else "disk",
+            hostname=identity.hostname if "hostname" in used else "localhost",
+            machine_id=identity.machine_id if "machine-id" in used else "",
+            mac=identity.mac if "mac" in used else (),
+            root=boot.root if "root" in used else "disk",
             labels={**own.labels, **labels},
             pinned=frozenset(labels),
         )
-        # The units say where each of their lines is from, and the agent will have the documents from there.
-        path = booting.source if self._trust is Trust.OPEN else SERVER_DOCUMENTS[0]
-        known = f"{replace(facts, pinned=frozenset())} {sorted(facts.pinned)}"
-        return _Order(image=image, path=path, body=body, facts=known), facts
+        # Units name the origin of each of their lines. It must be the path that the agent will give to the documents.
+        path = boot.source if self._trust is Trust.OPEN else SERVER_DOCUMENTS[0]
+        facts_text = f"{replace(facts, pinned=frozenset())} {sorted(facts.pinned)}"
+        return _BuildKey(image=image, path=path, body=body, facts=facts_text), facts
 
-    def _make(self, order: _Order, facts: Facts) -> bytes:
-        """The cache, bound to no machine; nothing if the documents are refused. Raises `Failure`."""
+    def _build(self, key: _BuildKey, facts: Facts) -> bytes:
+        """Return the cache, not bound to a machine; b"" if the documents are refused. Raises `Failure`."""
         machine = replace(read_machine(self._root), facts=facts, live=False)
         try:
-            generation, _ = self._executor(COMPILE, ((order.path, order.body),), machine, Generation())
+            generation, _ = self._executor(COMPILE, ((key.path, key.body),), machine, Generation())
         except Refused as refused:
             for problem in refused.problems:
                 log.error("%s", problem)
             return b""
         data = Store(self._root).baseline_of(generation)
         if len(data) > MAX_BYTES:
-            raise Failure(f"it has {len(data):,} bytes, and an initrd takes {MAX_BYTES:,}")
-        log.info("generation %s is finished, %d bytes", generation.hash[:12], len(data))
+            raise Failure(f"the cache has {len(data):,} bytes, and an initrd accepts {MAX_BYTES:,}")
+        log.info("prebuilt the boot cache of generation %s, %d bytes", generation.hash[:12], len(data))
         return data
 
 
-def mark(root: Path) -> str:
-    """SHA-256 of what tells one root from another, as ``ordain_image`` of packaging/initrd/handover makes it."""
+def image_digest(root: Path) -> str:
+    """Return the SHA-256 of files that differ between roots, as ``ordain_image`` of packaging/initrd/handover does."""
     digest = hashlib.sha256()
     for path in _FILES:
         digest.update(_content(root, path))
@@ -189,18 +197,20 @@ def _content(root: Path, path: str) -> bytes:
         return b""
 
 
-@lru_cache(maxsize=KEPT)
-def _asked(body: bytes, transforms: RawDocuments) -> frozenset[str]:
+@lru_cache(maxsize=MAX_CACHES)
+def _used_facts(body: bytes, transforms: RawDocuments) -> frozenset[str]:
+    """Return the facts that only a boot knows and that the documents or the transforms use."""
     documents, _ = read_documents([(SERVER_DOCUMENTS[0], body), *transforms])
-    return boot_time_facts(documents) | _asked_by_all()
+    return boot_time_facts(documents) | _facts_used_by_shipped_transforms()
 
 
 @lru_cache(maxsize=1)
-def _asked_by_all() -> frozenset[str]:
+def _facts_used_by_shipped_transforms() -> frozenset[str]:
     return boot_time_facts(shipped())
 
 
-def _bound(data: bytes, machine_id: str) -> bytes:
+def _bound_to(data: bytes, machine_id: str) -> bytes:
+    """Return the cache bound to a machine, if that has a machine-id."""
     if not machine_id:
         return data
     cache = unpack(data)

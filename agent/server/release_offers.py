@@ -1,14 +1,14 @@
-"""The releases in a directory → what each machine gets of them: its channel's latest whole one; pure.
+"""The releases in a directory, and the one that each machine gets: the latest complete release of its channel.
 
-    texts ─offer▶ `OfferedReleases`, problems      `OfferedReleases` ─for_machine▶ one text (`release.bundle`)
+    texts ─offer_releases▶ `OfferedReleases`, problems      `OfferedReleases` ─for_machine▶ one text (`release.bundle`)
 
-Nothing is verified here: a machine trusts its keys, and not who hands a release to it. A release of which a document is
-missing is not handed out, and neither is one that asks machines to take turns, for which it takes a store.
+The server verifies nothing: a machine trusts its keys, and not the carrier of a release. A release is not offered if
+one of its documents is missing, or if it has a rollout, because a boot server cannot give turns to machines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ordain.agent.delivery.database import document_keys
@@ -18,17 +18,19 @@ from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.release.manifest import Release, Rollout, read_release
 from ordain.agent.delivery.source.http_source import MachineIdentity
 from ordain.agent.model import RawDocument
-from ordain.agent.server.machine_documents import could_be_for, known_of
+from ordain.agent.server.machine_documents import could_match, facts_of
 from ordain.transforms.errors import Problem, Refused, Severity, Where
 from ordain.transforms.model import Document
 
-Found = dict[tuple[str, int], list[tuple[str, Release]]]
-"""By channel and number: the files that say they are it."""
+_ReleaseId = tuple[str, int]
+"""Channel and number."""
+_Manifests = Mapping[_ReleaseId, Sequence[tuple[str, Release]]]
+"""The files that claim to be a release, as path and content."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedRelease:
-    """A release of which every document is there; ``blobs`` by their SHA-256."""
+    """A release with all its documents: ``blobs`` by their SHA-256, and the Node documents among them."""
 
     release: Release
     blobs: Mapping[str, bytes]
@@ -37,40 +39,63 @@ class OfferedRelease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedReleases:
-    """What is handed out: by channel and number the whole releases, and by channel the number of the latest."""
+    """All complete releases by channel and number, and the number of the latest release of each channel."""
 
-    releases: Mapping[tuple[str, int], OfferedRelease] = field(default_factory=dict)
+    releases: Mapping[_ReleaseId, OfferedRelease] = field(default_factory=dict)
     heads: Mapping[str, int] = field(default_factory=dict)
 
-    def for_machine(self, asker: MachineIdentity) -> bytes:
-        """The latest release of its channel, the one that its Node pins it to, and those documents that it asks for.
+    def for_machine(self, identity: MachineIdentity) -> bytes:
+        """Return the latest release of the machine's channel and the one that its Node pins it to, with documents.
 
-        Nothing for a channel without a release.
+        Returns nothing for a channel without a release.
         """
-        channel = asker.channel or STABLE
+        channel = identity.channel or STABLE
         if channel not in self.heads:
             return b""
         head = self.releases[channel, self.heads[channel]]
-        facts = known_of(asker)
-        pins = sorted({node.pin for node in head.nodes if node.pin and could_be_for(node, facts)})
-        offers = [head, *(self.releases[channel, pin] for pin in pins if (channel, pin) in self.releases)]
-        offers = [offer_releases for n, offer_releases in enumerate(offers) if offer_releases not in offers[:n]]
-        texts = [(offer_releases.release.title, offer_releases.release.text()) for offer_releases in offers]
-        named = {hash: name for offer_releases in offers for name, hash in _names(offer_releases.release, asker)}
-        blobs = {hash: data for offer_releases in offers for hash, data in offer_releases.blobs.items()}
-        return bundle([*texts, *((name, blobs[hash]) for hash, name in named.items())])
+        facts = facts_of(identity)
+        pins = sorted({node.pin for node in head.nodes if node.pin and could_match(node, facts)})
+        offered = [head, *(self.releases[channel, pin] for pin in pins if (channel, pin) in self.releases)]
+        offered = [release for n, release in enumerate(offered) if release not in offered[:n]]
+        manifests = [(release.release.title, release.release.text()) for release in offered]
+        names = {hash: name for release in offered for name, hash in _names_for(release.release, identity)}
+        blobs = {hash: data for release in offered for hash, data in release.blobs.items()}
+        return bundle([*manifests, *((name, blobs[hash]) for hash, name in names.items())])
 
 
 def offer_releases(
     texts: Iterable[RawDocument], before: OfferedReleases
 ) -> tuple[OfferedReleases, tuple[Problem, ...]]:
-    """What the releases among ``texts`` come to, and what is wrong with some.
+    """Return the releases among ``texts`` to offer, and the problems of the others.
 
-    A channel never goes back: what was handed out ``before`` stays where nothing later can be.
+    The number of a channel never falls: a release that was offered ``before`` stays until there is a later one.
     """
     files = tuple(texts)
-    have = verify.by_hash(data for _, data in files if not is_manifest(data))
-    found: Found = {}
+    manifests, problems = _read_manifests(files)
+    available = verify.by_hash(data for _, data in files if not is_manifest(data))
+    faults = {id: tuple(_faults(rivals, available)) for id, rivals in manifests.items()}
+    releases = {id: _offered(rivals, available) for id, rivals in manifests.items() if not faults[id]}
+    newest = {(channel, max(n for c, n in manifests if c == channel)) for channel, _ in manifests}
+    faulty = [id for id in manifests if id in newest and faults[id]]  # older releases are offered only for pins
+    problems += [problem for id in faulty for problem in faults[id]]
+    heads = {channel: max(n for c, n in releases if c == channel) for channel, _ in releases}
+    for channel, number in _withdrawn(before, releases, heads):
+        if channel not in {name for name, _ in faulty}:
+            what = f"release {channel} {number} is still offered, although its files have been removed or changed"
+            hint = "replace it by a release with a higher number"
+            problems.append(_problem(_path(manifests, channel, number), what, hint))
+        heads[channel] = max(number, heads.get(channel, 0))
+        releases[channel, number] = before.releases[channel, number]
+    for channel, number in heads.items():
+        if not releases[channel, number].release.signatures:
+            what = f"release {channel} {number} is not signed; machines accept it only with `trust: open`"
+            path = _path(manifests, channel, number)
+            problems.append(_problem(path, what, "sign it: `ordainctl release sign`", Severity.WARNING))
+    return OfferedReleases(releases=releases, heads=heads), tuple(problems)
+
+
+def _read_manifests(files: Iterable[RawDocument]) -> tuple[_Manifests, list[Problem]]:
+    manifests: dict[_ReleaseId, list[tuple[str, Release]]] = {}
     problems: list[Problem] = []
     for path, data in files:
         if is_manifest(data):
@@ -79,61 +104,52 @@ def offer_releases(
             except Refused as refused:
                 problems += refused.problems
             else:
-                found.setdefault((release.channel, release.number), []).append((path, release))
-    whole: dict[tuple[str, int], OfferedRelease] = {}
-    told: set[str] = set()
-    for (channel, number), rivals in found.items():
-        if not (wrong := tuple(_wrong(rivals, have))):
-            whole[channel, number] = _offer(max(rivals, key=lambda rival: len(rival[1].signatures))[1], have)
-        elif not any(c == channel and n > number for c, n in found):  # else only a pin would ask for it
-            problems += wrong
-            told.add(channel)
-    heads = {channel: max(n for c, n in whole if c == channel) for channel, _ in whole}
-    for channel, number in before.heads.items():
-        old = before.releases[channel, number]
-        now = whole.get((channel, number))
-        if number > heads.get(channel, 0) or (now and now.release.hash != old.release.hash):
-            if channel not in told:
-                what = f"release {channel} {number} is handed out, and not there any more"
-                hint = "a channel never goes back; what replaces it has a higher number"
-                problems.append(_problem(_path(found, channel, number), what, hint))
-            heads[channel] = max(number, heads.get(channel, 0))
-            whole[channel, number] = old
-    for channel, number in heads.items():
-        if not whole[channel, number].release.signatures:
-            what = f"release {channel} {number} is not signed: machines take it only where `trust: open` is"
-            problems.append(_problem(_path(found, channel, number), what, "ordainctl release sign", Severity.WARNING))
-    return OfferedReleases(releases=whole, heads=heads), tuple(problems)
+                manifests.setdefault((release.channel, release.number), []).append((path, release))
+    return manifests, problems
 
 
-def _path(found: Found, channel: str, number: int) -> str:
-    return found[channel, number][0][0] if (channel, number) in found else f"{channel} {number}"
-
-
-def _offer(release: Release, have: Mapping[str, bytes]) -> OfferedRelease:
-    blobs = {hash: have[hash] for hash in release.documents.values()}
-    nodes = verify.node_documents(tuple(blobs.items()))
-    return OfferedRelease(release=release, blobs=blobs, nodes=nodes)
-
-
-def _wrong(rivals: list[tuple[str, Release]], have: Mapping[str, bytes]) -> Iterator[Problem]:
+def _faults(rivals: Sequence[tuple[str, Release]], available: Mapping[str, bytes]) -> Iterator[Problem]:
+    """Yield the reasons against offering a release, of which ``rivals`` are the files."""
     path, release = rivals[0]
-    for other, rival in rivals[1:]:
-        if rival.hash != release.hash:
-            yield _problem(other, f"there is another release {release.title}, in {path}", "sign it under a new number")
-    if missing := frozenset(release.documents.values()) - have.keys():
-        yield _problem(
-            path, str(verify.incomplete_release(release, missing)), "the documents as they were signed belong here"
-        )
+    for other_path, other in rivals[1:]:
+        if other.hash != release.hash:
+            what = f"there is another release {release.title}, in {path}"
+            yield _problem(other_path, what, "sign it under a new number")
+    if missing := frozenset(release.documents.values()) - available.keys():
+        hint = "put the documents that were signed into this directory"
+        yield _problem(path, str(verify.incomplete_release(release, missing)), hint)
     if release.rollout != Rollout():
-        what = f"release {release.title} asks machines to take turns, and a boot server has none to give"
-        yield _problem(path, what, "sign it without, or hand it out from a store")
+        what = f"release {release.title} has a rollout, which a boot server does not support"
+        yield _problem(path, what, "sign it without a rollout, or publish it in a store")
 
 
-def _names(release: Release, asker: MachineIdentity) -> Iterator[tuple[str, str]]:
-    """Names and hashes of the documents in scopes that may be those of ``asker``: labels are the machine's to know."""
-    scopes = document_keys.scopes_for(known_of(asker))
-    known = {"machine-id": asker.machine_id, "hostname": asker.hostname, "mac": asker.mac}
+def _offered(rivals: Sequence[tuple[str, Release]], available: Mapping[str, bytes]) -> OfferedRelease:
+    """Return a release without faults; of several equal files, the one with the most signatures."""
+    release = max((release for _, release in rivals), key=lambda release: len(release.signatures))
+    blobs = {hash: available[hash] for hash in release.documents.values()}
+    return OfferedRelease(release=release, blobs=blobs, nodes=verify.node_documents(tuple(blobs.items())))
+
+
+def _withdrawn(
+    before: OfferedReleases, releases: Mapping[_ReleaseId, OfferedRelease], heads: Mapping[str, int]
+) -> list[_ReleaseId]:
+    """Return the heads of ``before`` that are not followed by a later release, and are missing or changed now."""
+    withdrawn = []
+    for channel, number in before.heads.items():
+        old, new = before.releases[channel, number], releases.get((channel, number))
+        if number > heads.get(channel, 0) or (new and new.release.hash != old.release.hash):
+            withdrawn.append((channel, number))
+    return withdrawn
+
+
+def _path(manifests: _Manifests, channel: str, number: int) -> str:
+    return manifests[channel, number][0][0] if (channel, number) in manifests else f"{channel} {number}"
+
+
+def _names_for(release: Release, identity: MachineIdentity) -> Iterator[tuple[str, str]]:
+    """Yield name and hash of each document in a scope that may be the machine's; labels are known only to it."""
+    scopes = document_keys.scopes_for(facts_of(identity))
+    known = {"machine-id": identity.machine_id, "hostname": identity.hostname, "mac": identity.mac}
     for name, hash in release.documents.items():
         scope = name.partition("/")[0]
         if scope in scopes or not known.get(scope.partition("=")[0]):

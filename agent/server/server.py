@@ -1,9 +1,9 @@
-"""A boot server over a directory: every machine gets the documents that could be for it, and hears when they change.
+"""A boot server for a directory: every machine gets the documents that could match it, and a notice when they change.
 
-    directory ─inotify▶ `MachineDocuments` ─GET /…▶ 200 with an ETag, or 304, held back as long as `Prefer: wait=N` says
+    directory ─inotify▶ `MachineDocuments` ─GET /…▶ 200 with an ETag, or 304 after the wait of `Prefer: wait=N`
 
-Who asks is said by the headers of `sources.http`, and where these are missing by the last part of the path
-(``/0123….yaml``, ``/web1``, ``/52:54:00:12:34:56``); a path is never a file's.
+A machine identifies itself by the headers of `delivery.source.http_source`, or else by the last part of the path
+(``/0123….yaml``, ``/web1``, ``/52:54:00:12:34:56``). A path never names a file.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ordain.transforms.errors import Refused, only_errors
 from ordain.transforms.machine import facts
 
 log = logging.getLogger(__name__)
-WAIT_MOST_SEC = 300
+MAX_WAIT_SEC = 300
 VARY = ", ".join(("Accept", MACHINE, HOSTNAME, MAC, CHANNEL, BOOT))
 _MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5,19}")
 _CHANNEL = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
@@ -40,39 +40,39 @@ _WAIT = re.compile(r"(?:^|[,;\s])wait=(\d{1,6})(?:$|[,;\s])")
 
 
 class BootServer:
-    """Serves the documents of one directory. `load` before the first answer.
+    """The server of one directory; `load` must be called before the first answer.
 
-    ``finisher`` makes finished boot caches of them for initrds that ask; without one there are none.
+    ``prebuilt`` builds boot caches of the documents for initrds that ask for one; None: they get documents only.
     """
 
-    def __init__(self, directory: Path, finisher: PrebuiltCaches | None = None) -> None:
-        self._finisher = finisher
+    def __init__(self, directory: Path, prebuilt: PrebuiltCaches | None = None) -> None:
+        self._prebuilt = prebuilt
         self._source = DirectorySource(directory)
-        self._shelf: MachineDocuments | OfferedReleases = MachineDocuments()
+        self._content: MachineDocuments | OfferedReleases = MachineDocuments()
         self._changed = asyncio.Event()
         self._ended = False
 
     async def load(self) -> None:
-        """Read the directory. Raises `Refused` for documents that are wrong, and `SourceError`.
+        """Read the directory. Raises `SourceError`, and `Refused` for documents that are not valid.
 
-        Documents beside a release are what it names, or the draft of the next: only releases are handed out then, as
-        long as the server runs.
+        Documents beside a release belong to it, or are the draft of the next one. So once there is a release, only
+        releases are served, as long as the server runs.
         """
         texts = (await self._source.read()).texts
-        before = self._shelf if isinstance(self._shelf, OfferedReleases) else None
+        before = self._content if isinstance(self._content, OfferedReleases) else None
         if before or any(is_manifest(data) for _, data in texts):
             offers, problems = offer_releases(texts, before or OfferedReleases())
             if not offers.heads:
                 raise Refused(problems)
             for problem in problems:
                 log.log(logging.ERROR if only_errors([problem]) else logging.WARNING, "%s", problem)
-            self._shelf = offers
+            self._content = offers
         else:
-            self._shelf = split_documents(texts)
+            self._content = split_documents(texts)
         self._wake()
 
     def end(self) -> None:
-        """Answer those who wait, as what they wait for will not come from here."""
+        """Answer all requests that wait, because the server ends."""
         self._ended = True
         self._wake()
 
@@ -81,86 +81,96 @@ class BootServer:
         changed.set()
 
     async def follow(self) -> None:
-        """Read it again whenever it changes; what is wrong is logged, and the last good documents are served on."""
+        """Read the directory again whenever it changes; after an error, serve the last valid documents."""
         async for _ in self._source.changes():
             try:
                 await self.load()
             except SourceError as error:
-                log.error("%s; what was good last is served", error)
+                log.error("%s; the last valid documents are still served", error)
             except Refused as refused:
                 for problem in refused.problems:
                     log.error("%s", problem)
-                log.error("the documents are refused; what was good last is served")
+                log.error("the documents are refused; the last valid documents are still served")
 
     def app(self) -> web.Application:
-        """The application: GET and HEAD of any path."""
+        """Return the application, which answers GET and HEAD of any path."""
         app = web.Application()
         app.router.add_get("/{path:.*}", self._answer)
         return app
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         began = time.monotonic()
-        asker = identify_machine(request)
-        if asker is None:
-            return self._log(
-                request, web.Response(status=400, text="who asks? say so in the path or in headers\n"), began
-            )
-        headers = {"Cache-Control": "private, no-cache", "Vary": VARY}
-        if asker.machine_id:
-            headers[MACHINE] = asker.machine_id
-        body, etag = self._page(asker)
-        wait = _WAIT.search(request.headers.get("Prefer", ""))
-        if wait is not None and request.headers.get("If-None-Match"):
-            headers["Preference-Applied"] = "wait"
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(int(wait[1]), WAIT_MOST_SEC)):
-                    while request.headers["If-None-Match"] == etag and not self._ended:
-                        await self._changed.wait()
-                        body, etag = self._page(asker)
-        if not body:
-            what = (
-                f"release of channel {asker.channel or STABLE}"
-                if isinstance(self._shelf, OfferedReleases)
-                else "document"
-            )
-            none = web.Response(status=404, text=f"no {what} is for this machine\n", headers=headers)
-            return self._log(request, none, began)
-        kind = "application/yaml; charset=utf-8"
-        if finished := await self._finished(request, asker, body):
-            body, etag, kind = finished, _etag(finished), PREBUILT
-        headers["ETag"] = etag
-        if request.headers.get("If-None-Match") == etag:
-            return self._log(request, web.Response(status=304, headers=headers), began)
-        headers["Content-Type"] = kind
-        found = web.Response(body=body, headers=headers)
-        return self._log(request, found, began)
+        response = await self._respond(request)
+        _log(request, response, time.monotonic() - began)
+        return response
 
-    def _page(self, asker: MachineIdentity) -> tuple[bytes, str]:
-        body = self._shelf.for_machine(asker)
+    async def _respond(self, request: web.Request) -> web.Response:
+        identity = identify_machine(request)
+        if identity is None:
+            text = "name the machine in the path or in headers\n"
+            return web.Response(status=400, text=text)
+        headers = {"Cache-Control": "private, no-cache", "Vary": VARY}
+        if identity.machine_id:
+            headers[MACHINE] = identity.machine_id
+        known_etag = request.headers.get("If-None-Match", "")
+        wait = _WAIT.search(request.headers.get("Prefer", ""))
+        if wait is not None and known_etag:
+            headers["Preference-Applied"] = "wait"
+            body, etag = await self._wait_for_change(identity, known_etag, int(wait[1]))
+        else:
+            body, etag = self._body_and_etag(identity)
+        if not body:
+            kind = "document"
+            if isinstance(self._content, OfferedReleases):
+                kind = f"release of channel {identity.channel or STABLE}"
+            return web.Response(status=404, text=f"there is no {kind} for this machine\n", headers=headers)
+        content_type = "application/yaml; charset=utf-8"
+        if cache := await self._prebuilt_cache(request, identity, body):
+            body, etag, content_type = cache, _etag(cache), PREBUILT
+        headers["ETag"] = etag
+        if known_etag == etag:
+            return web.Response(status=304, headers=headers)
+        headers["Content-Type"] = content_type
+        return web.Response(body=body, headers=headers)
+
+    async def _wait_for_change(self, identity: MachineIdentity, known_etag: str, wait_sec: int) -> tuple[bytes, str]:
+        """Return the body and its ETag as soon as that differs from ``known_etag``, or after ``wait_sec``."""
+        body, etag = self._body_and_etag(identity)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(wait_sec, MAX_WAIT_SEC)):
+                while known_etag == etag and not self._ended:
+                    await self._changed.wait()
+                    body, etag = self._body_and_etag(identity)
+        return body, etag
+
+    def _body_and_etag(self, identity: MachineIdentity) -> tuple[bytes, str]:
+        body = self._content.for_machine(identity)
         if len(body) > MAX_BYTES:
-            log.error("%d bytes are for machine %a, which takes %d", len(body), asker.machine_id, MAX_BYTES)
+            what = "the documents for machine %a have %d bytes; the machine accepts only %d"
+            log.error(what, identity.machine_id, len(body), MAX_BYTES)
         return body, _etag(body)
 
-    async def _finished(self, request: web.Request, asker: MachineIdentity, body: bytes) -> bytes:
-        """The boot cache that this comes to, if an initrd asks for one and it can be had; else nothing."""
-        if self._finisher is None or PREBUILT not in request.headers.get("Accept", ""):
+    async def _prebuilt_cache(self, request: web.Request, identity: MachineIdentity, body: bytes) -> bytes:
+        """Return the boot cache for ``body`` if an initrd asks for one and it can be built, else b""."""
+        if self._prebuilt is None or PREBUILT not in request.headers.get("Accept", ""):
             return b""
         try:
-            if isinstance(self._shelf, OfferedReleases):
-                raise NotPrebuilt("releases are handed out, and nobody can sign a finished generation")
-            return await self._finisher.finished(body, asker, BootRequest.read(request.headers.get(BOOT, "")))
-        except NotPrebuilt as why:
-            log.warning("%s gets the documents and no finished generation: %s", request.remote, why)
+            if isinstance(self._content, OfferedReleases):
+                raise NotPrebuilt("this server offers releases, and a prebuilt boot cache has no signature")
+            boot = BootRequest.read(request.headers.get(BOOT, ""))
+            return await self._prebuilt.cache_for(body, identity, boot)
+        except NotPrebuilt as reason:
+            log.warning("%s gets documents and no prebuilt boot cache: %s", request.remote, reason)
             return b""
 
-    def _log(self, request: web.Request, response: web.Response, began: float) -> web.Response:
-        """One line per answer; what the asker wrote is quoted, so that it cannot forge another."""
-        size = len(response.body) if isinstance(response.body, bytes) else 0
-        name = request.headers.get(HOSTNAME, "-")
-        took = time.monotonic() - began
-        log.info("%s %s %a %a %d %d %.3f", request.remote, (name.isprintable() and name) or "?", request.method,
-                 request.path[:200], response.status, size, took)  # fmt: skip
-        return response
+
+def _log(request: web.Request, response: web.Response, took_sec: float) -> None:
+    """Log one line; the words of the client are quoted, so that they cannot forge another line."""
+    size = len(response.body) if isinstance(response.body, bytes) else 0
+    name = request.headers.get(HOSTNAME, "-")
+    shown_name = (name.isprintable() and name) or "?"
+    log.info("%s %s %a %a %d %d %.3f", request.remote, shown_name, request.method, request.path[:200],
+             response.status, size, took_sec)  # fmt: skip
 
 
 def _etag(body: bytes) -> str:
@@ -168,23 +178,23 @@ def _etag(body: bytes) -> str:
 
 
 def identify_machine(request: web.Request) -> MachineIdentity | None:
-    """The machine that asks; None if nothing says."""
+    """Return the machine that sent the request, or None if neither headers nor path identify one."""
     name = request.path.rpartition("/")[2].removesuffix(".yaml").removesuffix(".json")
     low = name.lower()
-    machine_id = _fits(facts.MACHINE_ID, request.headers.get(MACHINE, "")) or _fits(facts.MACHINE_ID, low)
-    macs = [_fits(_MAC, part.strip().lower()) for part in request.headers.get(MAC, "").split(",")]
-    mac = tuple(filter(None, macs)) or tuple(filter(None, (_fits(_MAC, low),)))
-    named = "" if machine_id == low or mac == (low,) else name
-    hostname = _fits(facts.HOSTNAME, request.headers.get(HOSTNAME, "")) or _fits(facts.HOSTNAME, named)
+    machine_id = _if_matches(facts.MACHINE_ID, request.headers.get(MACHINE, "")) or _if_matches(facts.MACHINE_ID, low)
+    macs = [_if_matches(_MAC, part.strip().lower()) for part in request.headers.get(MAC, "").split(",")]
+    mac = tuple(filter(None, macs)) or tuple(filter(None, (_if_matches(_MAC, low),)))
+    rest = "" if machine_id == low or mac == (low,) else name
+    hostname = _if_matches(facts.HOSTNAME, request.headers.get(HOSTNAME, "")) or _if_matches(facts.HOSTNAME, rest)
     if not (machine_id or mac or hostname):
         return None
-    channel = _fits(_CHANNEL, request.headers.get(CHANNEL, "") or request.query.get("channel", ""))
+    channel = _if_matches(_CHANNEL, request.headers.get(CHANNEL, "") or request.query.get("channel", ""))
     mac = tuple(address.replace("-", ":") for address in mac)
     return MachineIdentity(machine_id=machine_id, hostname=hostname, mac=mac, channel=channel)
 
 
-def tls(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
-    """The server's side of TLS; with ``client_ca``, machines must show a certificate of it. Raises OSError."""
+def tls_context(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
+    """Return the server's TLS context; with ``client_ca``, machines need a certificate of it. Raises OSError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(cert, key)
@@ -194,5 +204,6 @@ def tls(cert: Path, key: Path, client_ca: Path | None) -> ssl.SSLContext:
     return context
 
 
-def _fits(pattern: re.Pattern[str], text: str) -> str:
+def _if_matches(pattern: re.Pattern[str], text: str) -> str:
+    """Return ``text`` if the whole of it matches, else ""."""
     return text if pattern.fullmatch(text) else ""

@@ -16,10 +16,10 @@ from ordain.agent.server.server import BootServer
 
 @contextlib.asynccontextmanager
 async def served(
-    directory: Path, finisher: PrebuiltCaches | None = None, seconds: float = 20
+    directory: Path, prebuilt: PrebuiltCaches | None = None, seconds: float = 20
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
     """A server over ``directory``: a session to ask it with, and its URL. Ends after so many ``seconds``."""
-    server = BootServer(directory, finisher)
+    server = BootServer(directory, prebuilt)
     await server.load()
     runner = web.AppRunner(server.app())
     await runner.setup()

@@ -1,4 +1,4 @@
-"""`ordainctl serve`: what each machine gets, and when."""
+"""`ordainctl serve`: the documents for each machine, and the time of each answer."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ match: {mac: {not: "52:54:00:00:00:01"}, os: fedora}
 """
 
 
-def based(tmp_path: Path) -> Path:
-    """``tmp_path``, with `BASE` as base.yaml."""
+def with_base(tmp_path: Path) -> Path:
+    """Write `BASE` to base.yaml in ``tmp_path``, and return that."""
     (tmp_path / "base.yaml").write_bytes(BASE)
     return tmp_path
 
 
-def names(shelf: MachineDocuments, **asker: object) -> set[str]:
-    known = {"machine_id": "", "hostname": "", **asker}
-    body = shelf.for_machine(MachineIdentity(**known))  # type: ignore[arg-type]
-    documents, problems = read("served.yaml", body)
+def names(documents: MachineDocuments, **identity: object) -> set[str]:
+    fields = {"machine_id": "", "hostname": "", **identity}
+    body = documents.for_machine(MachineIdentity(**fields))  # type: ignore[arg-type]
+    served_documents, problems = read("served.yaml", body)
     assert problems == ()
-    return {document.name for document in documents}
+    return {document.name for document in served_documents}
 
 
-def test_a_machine_gets_what_could_be_for_it() -> None:
-    shelf = split_documents([("/srv/a.yaml", BASE), ("/srv/nodes.yaml", NODES)])
+def test_a_machine_gets_the_documents_that_could_match_it() -> None:
+    documents = split_documents([("/srv/a.yaml", BASE), ("/srv/nodes.yaml", NODES)])
 
-    assert names(shelf, hostname="web1") == {"base", "web1", "other", "lab"}
-    assert names(shelf, hostname="web1", machine_id="f" * 32) == {"base", "web1", "lab"}
-    assert names(shelf, hostname="x", machine_id=ID) == {"base", "other", "lab"}
-    assert names(shelf, hostname="x", machine_id=ID, mac=("52:54:00:00:00:01",)) == {"base", "other"}
+    assert names(documents, hostname="web1") == {"base", "web1", "other", "lab"}
+    assert names(documents, hostname="web1", machine_id="f" * 32) == {"base", "web1", "lab"}
+    assert names(documents, hostname="x", machine_id=ID) == {"base", "other", "lab"}
+    assert names(documents, hostname="x", machine_id=ID, mac=("52:54:00:00:00:01",)) == {"base", "other"}
 
 
-def test_every_document_says_where_it_is_from() -> None:
+def test_every_document_names_its_origin() -> None:
     body = split_documents([("/srv/nodes.yaml", NODES)]).for_machine(MachineIdentity(machine_id=ID, hostname="x"))
 
     assert b"# from nodes.yaml:5\n" in body
@@ -69,83 +69,68 @@ def test_json_is_served_beside_yaml() -> None:
     assert names(split_documents([("/a.json", json), ("/b.yaml", BASE)]), hostname="x") == {"json", "base"}
 
 
-def test_documents_that_are_wrong_are_not_served() -> None:
+def test_invalid_documents_are_not_served() -> None:
     with pytest.raises(Refused, match="unknown key"):
         split_documents([("/srv/a.yaml", BASE + b"servces: {}\n")])
 
 
-def test_what_is_known_already_is_not_sent_again(tmp_path: Path) -> None:
-    async def check() -> None:
-        async with served(based(tmp_path)) as (session, url):
-            async with session.get(f"{url}/{ID}.yaml") as answer:
-                etag = answer.headers["ETag"]
-                assert answer.headers[MACHINE] == ID
-                assert BASE.strip() in await answer.read()
-            async with session.get(f"{url}/{ID}.yaml", headers={"If-None-Match": etag}) as answer:
-                assert answer.status == 304
-
-    asyncio.run(check())
+async def test_documents_with_a_known_etag_are_not_sent_again(tmp_path: Path) -> None:
+    async with served(with_base(tmp_path)) as (session, url):
+        async with session.get(f"{url}/{ID}.yaml") as answer:
+            etag = answer.headers["ETag"]
+            assert answer.headers[MACHINE] == ID
+            assert BASE.strip() in await answer.read()
+        async with session.get(f"{url}/{ID}.yaml", headers={"If-None-Match": etag}) as answer:
+            assert answer.status == 304
 
 
-def test_an_answer_waits_for_the_change(tmp_path: Path) -> None:
-    async def check() -> None:
-        async with served(based(tmp_path)) as (session, url):
-            async with session.get(f"{url}/{ID}") as answer:
-                etag = answer.headers["ETag"]
+async def test_an_answer_can_wait_for_a_change(tmp_path: Path) -> None:
+    async with served(with_base(tmp_path)) as (session, url):
+        async with session.get(f"{url}/{ID}") as answer:
+            etag = answer.headers["ETag"]
 
-            async def wait() -> tuple[int, bytes]:
-                headers = {"If-None-Match": etag, "Prefer": "wait=15"}
-                async with session.get(f"{url}/{ID}", headers=headers) as answer:
-                    assert answer.headers["Preference-Applied"] == "wait"
-                    return answer.status, await answer.read()
-
-            waiting = asyncio.create_task(wait())
-            (tmp_path / "wrong.yaml").write_bytes(b"ordain: v2\n")  # refused: nobody hears of it
-            (tmp_path / "wrong.yaml").unlink()
-            (tmp_path / "more.yaml").write_bytes(BASE.replace(b"base", b"more"))
-            status, body = await waiting
-            assert status == 200
-            assert b"name: more" in body
-
-    asyncio.run(check())
-
-
-def test_a_wait_that_is_over_ends_without_news(tmp_path: Path) -> None:
-    async def check() -> None:
-        async with served(based(tmp_path)) as (session, url):
-            async with session.get(f"{url}/{ID}") as answer:
-                etag = answer.headers["ETag"]
-            headers = {"If-None-Match": etag, "Prefer": "respond-async, wait=1"}
+        async def wait() -> tuple[int, bytes]:
+            headers = {"If-None-Match": etag, "Prefer": "wait=15"}
             async with session.get(f"{url}/{ID}", headers=headers) as answer:
-                assert answer.status == 304
+                assert answer.headers["Preference-Applied"] == "wait"
+                return answer.status, await answer.read()
 
-    asyncio.run(check())
+        waiting = asyncio.create_task(wait())
+        (tmp_path / "wrong.yaml").write_bytes(b"ordain: v2\n")  # refused, so that no machine is told
+        (tmp_path / "wrong.yaml").unlink()
+        (tmp_path / "more.yaml").write_bytes(BASE.replace(b"base", b"more"))
+        status, body = await waiting
+        assert status == 200
+        assert b"name: more" in body
+
+
+async def test_a_wait_without_a_change_ends_with_304(tmp_path: Path) -> None:
+    async with served(with_base(tmp_path)) as (session, url):
+        async with session.get(f"{url}/{ID}") as answer:
+            etag = answer.headers["ETag"]
+        headers = {"If-None-Match": etag, "Prefer": "respond-async, wait=1"}
+        async with session.get(f"{url}/{ID}", headers=headers) as answer:
+            assert answer.status == 304
 
 
 @pytest.mark.parametrize("path", ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/base.yaml%00"])
-def test_a_path_leads_to_no_file(tmp_path: Path, path: str) -> None:
-    async def check() -> None:
-        async with served(based(tmp_path)) as (session, url), session.get(URL(url + path, encoded=True)) as got:
-            assert b"root:" not in await got.read()
-
-    asyncio.run(check())
+async def test_a_path_cannot_name_a_file(tmp_path: Path, path: str) -> None:
+    async with served(with_base(tmp_path)) as (session, url), session.get(URL(url + path, encoded=True)) as got:
+        assert b"root:" not in await got.read()
 
 
-def test_nobody_gets_nothing(tmp_path: Path) -> None:
-    async def check() -> None:
-        async with served(based(tmp_path)) as (session, url):
-            async with session.get(f"{url}/") as answer:
-                assert answer.status == 400
-            async with session.post(f"{url}/web1") as answer:
-                assert answer.status == 405
-            (tmp_path / "base.yaml").write_bytes(BASE.replace(b"role: web", b"hostname: 'x*'"))
-            async with session.get(f"{url}/y", headers={"If-None-Match": "old", "Prefer": "wait=9"}) as answer:
-                pass
-            async with session.get(f"{url}/z", headers={HOSTNAME: "y"}) as answer:
-                status = answer.status
-                while status == 200:
-                    async with session.get(f"{url}/z", headers={HOSTNAME: "y"}) as again:
-                        status = again.status
-                assert status == 404
-
-    asyncio.run(check())
+async def test_a_request_without_a_machine_or_without_documents_fails(tmp_path: Path) -> None:
+    async with served(with_base(tmp_path)) as (session, url):
+        async with session.get(f"{url}/") as answer:
+            assert answer.status == 400
+        async with session.post(f"{url}/web1") as answer:
+            assert answer.status == 405
+        (tmp_path / "base.yaml").write_bytes(BASE.replace(b"role: web", b"hostname: 'x*'"))
+        async with session.get(f"{url}/y", headers={"If-None-Match": "old", "Prefer": "wait=9"}) as answer:
+            pass
+        async with session.get(f"{url}/z", headers={HOSTNAME: "y"}) as answer:
+            status = answer.status
+            while status == 200:
+                async with session.get(f"{url}/z", headers={HOSTNAME: "y"}) as again:
+                    status = again.status
+            assert status == 404

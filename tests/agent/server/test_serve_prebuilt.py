@@ -1,4 +1,4 @@
-"""A finished generation from `ordainctl serve`, asked for by the initrd's own script."""
+"""Prebuilt boot caches from `ordainctl serve`, requested by the script of the initrd."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ordain.agent.delivery.source.http_source import PREBUILT
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation
 from ordain.agent.server import prebuilt_caches
-from ordain.agent.server.prebuilt_caches import PrebuiltCaches, mark
+from ordain.agent.server.prebuilt_caches import PrebuiltCaches, image_digest
 from ordain.generator.cache import Cache, CacheError, unpack
 from rig.boot_server import served
 
@@ -41,13 +41,13 @@ pytestmark = pytest.mark.skipif(not HANDOVER.exists(), reason="needs the source 
 
 
 class Site:
-    """Documents, an image, a server of both, and machines that boot the image."""
+    """Documents, an image, a server for both, and machines that boot the image."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.image = path / "image"
-        self.shelf = path / "shelf"
-        self.shelf.mkdir()
+        self.served_folder = path / "served"
+        self.served_folder.mkdir()
         self.compiled = 0
         self.word = "ordain.source=URL/{machine-id}.yaml"
         for name, text in {
@@ -71,17 +71,17 @@ class Site:
         (root / name).write_text(text)
 
     def documents(self, text: bytes) -> None:
-        (self.shelf / "web.yaml").write_bytes(text)
+        (self.served_folder / "web.yaml").write_bytes(text)
 
     def machine(self, machine_id: str = ID) -> Path:
-        """The root of a machine that boots the image."""
+        """Return the root of a machine that boots the image."""
         root = self.path / f"machine-{len(list(self.path.iterdir()))}"
         shutil.copytree(self.image, root)
         if machine_id:
             self.put(root, "etc/machine-id", f"{machine_id}\n")
         return root
 
-    def finisher(self) -> PrebuiltCaches:
+    def caches(self) -> PrebuiltCaches:
         def count(function: str, /, *arguments: object) -> Any:
             self.compiled += 1
             return run_inline(function, *arguments)
@@ -89,7 +89,7 @@ class Site:
         return PrebuiltCaches(self.image, count)
 
     async def boot(self, root: Path, url: str, shell: str = "sh") -> tuple[Cache | None, dict[str, bytes]]:
-        """What the initrd finds for the machine with this root: a cache, and documents."""
+        """Run the script of the initrd for this root; return the cache and the documents that it got."""
         self.put(root, "cmdline", f"quiet ordain.labels=role=db {self.word.replace('URL', url)}\n")
         code = f"set -u; ordain_run={root}/run ordain_cmdline={root}/cmdline ORDAIN_WAIT=9; ordain_network() {{ :; }}\n"
         code += f'. {HANDOVER}\nordain_say() {{ echo "said: $*"; }}\nordain_handover {root}\n'
@@ -100,8 +100,8 @@ class Site:
         found = {path.name: path.read_bytes() for path in (root / "run/documents").iterdir()}
         return unpack(cache.read_bytes()) if cache.exists() else None, found
 
-    def agents(self, root: Path, path: str, body: bytes) -> Generation:
-        """What the agent of that machine will make of the answer."""
+    def compile_on(self, root: Path, path: str, body: bytes) -> Generation:
+        """Return the generation that the agent of that machine compiles from the answer."""
         self.put(root, "proc/cmdline", (root / "cmdline").read_text())
         return compile_texts([(path, body)], root, Generation())[0]
 
@@ -112,46 +112,40 @@ def site(tmp_path: Path) -> Site:
 
 
 @pytest.mark.parametrize("shell", ["sh", "bash --posix", "busybox sh"])
-def test_an_initrd_gets_what_the_agent_would_make_and_the_documents_beside_it(site: Site, shell: str) -> None:
+async def test_an_initrd_gets_the_cache_that_the_agent_would_build_and_the_documents(site: Site, shell: str) -> None:
     if shutil.which(shell.split()[0]) is None:
         pytest.skip(f"needs {shell}")
 
-    async def check() -> None:
-        async with served(site.shelf, site.finisher()) as (_, url):
-            root = site.machine()
-            cache, documents = await site.boot(root, url, shell)
-            assert cache is not None
-            made = site.agents(root, f"{url}/{{machine-id}}.yaml", documents["source.yaml"])
-            assert cache.hash == made.hash
-            assert cache.machine_id == ID
-            assert {path for path, *_ in cache.entries} >= {"normal/web.service", "normal/db.service"}
-
-    asyncio.run(check())
+    async with served(site.served_folder, site.caches()) as (_, url):
+        root = site.machine()
+        cache, documents = await site.boot(root, url, shell)
+        assert cache is not None
+        made = site.compile_on(root, f"{url}/{{machine-id}}.yaml", documents["source.yaml"])
+        assert cache.hash == made.hash
+        assert cache.machine_id == ID
+        assert {path for path, *_ in cache.entries} >= {"normal/web.service", "normal/db.service"}
 
 
-def test_machines_that_differ_in_nothing_the_documents_ask_for_share_one_compile(site: Site) -> None:
+async def test_machines_that_differ_only_in_unused_facts_share_one_compile(site: Site) -> None:
     site.word = "ordain.source=URL/x.yaml"
 
-    async def check() -> None:
-        async with served(site.shelf, site.finisher()) as (_, url):
-            roots = [site.machine(machine_id) for machine_id in (ID, "f" * 32, "")]
-            caches = [cache for cache, _ in await asyncio.gather(*(site.boot(root, url) for root in roots)) if cache]
-            assert [cache.machine_id for cache in caches] == [ID, "f" * 32, ""]
-            (first,) = {cache.hash for cache in caches}
-            assert site.compiled == 1
-            site.documents(WEB.replace(b"any", b"other"))
-            hash = first
-            while hash == first:
-                cache, _ = await site.boot(site.machine(), url)
-                assert cache is not None
-                hash = cache.hash
-            assert site.compiled == 2
-
-    asyncio.run(check())
+    async with served(site.served_folder, site.caches()) as (_, url):
+        roots = [site.machine(machine_id) for machine_id in (ID, "f" * 32, "")]
+        caches = [cache for cache, _ in await asyncio.gather(*(site.boot(root, url) for root in roots)) if cache]
+        assert [cache.machine_id for cache in caches] == [ID, "f" * 32, ""]
+        (first,) = {cache.hash for cache in caches}
+        assert site.compiled == 1
+        site.documents(WEB.replace(b"any", b"other"))
+        hash = first
+        while hash == first:
+            cache, _ = await site.boot(site.machine(), url)
+            assert cache is not None
+            hash = cache.hash
+        assert site.compiled == 2
 
 
 @pytest.mark.parametrize(
-    ("text", "machine_id", "finished"),
+    ("text", "machine_id", "prebuilt"),
     [
         (WEB.replace(b"match: {role: db}", b"match: {hostname: 'web*'}"), "", True),
         (WEB.replace(b"match: {role: db}", b"match: {machine-id: {not: 'f'}}"), ID, True),
@@ -165,85 +159,70 @@ def test_machines_that_differ_in_nothing_the_documents_ask_for_share_one_compile
         (WEB + b"---\nordain: v1\nkind: Layer\nname: x\nservices: {web: {command: /bin/false}}\n", ID, False),
     ],
 )
-def test_nothing_is_finished_that_hangs_on_what_the_initrd_cannot_tell(
-    site: Site, text: bytes, machine_id: str, finished: bool
+async def test_nothing_is_prebuilt_from_facts_that_the_initrd_does_not_know(
+    site: Site, text: bytes, machine_id: str, prebuilt: bool
 ) -> None:
     site.documents(text)
     site.word = "ordain.source=URL/x.yaml"
 
-    async def check() -> None:
-        async with served(site.shelf, site.finisher()) as (_, url):
-            root = site.machine(machine_id)
-            cache, documents = await site.boot(root, url)
-            assert (cache is not None) is finished
-            assert list(documents) == ["source.yaml"]
-            if cache is not None:
-                assert cache.hash == site.agents(root, f"{url}/x.yaml", documents["source.yaml"]).hash
-
-    asyncio.run(check())
+    async with served(site.served_folder, site.caches()) as (_, url):
+        root = site.machine(machine_id)
+        cache, documents = await site.boot(root, url)
+        assert (cache is not None) is prebuilt
+        assert list(documents) == ["source.yaml"]
+        if cache is not None:
+            assert cache.hash == site.compile_on(root, f"{url}/x.yaml", documents["source.yaml"]).hash
 
 
-def test_under_trust_local_it_is_what_the_documents_of_the_boot_come_to(site: Site) -> None:
+async def test_with_trust_local_the_cache_is_that_of_the_boot_documents(site: Site) -> None:
     site.put(site.image, "etc/ordain/agent.yaml", "")
 
-    async def check() -> None:
-        async with served(site.shelf, site.finisher()) as (_, url):
+    async with served(site.served_folder, site.caches()) as (_, url):
+        root = site.machine()
+        cache, documents = await site.boot(root, url)
+        assert cache is not None
+        made = site.compile_on(root, "/run/ordain/documents/source.yaml", documents["source.yaml"])
+        assert cache.hash == made.hash
+
+
+async def test_a_machine_with_another_root_gets_documents_only(site: Site) -> None:
+    async with served(site.served_folder, site.caches()) as (_, url):
+        for name in ("usr/lib/os-release", "var/lib/dpkg/status", "etc/systemd/system/more.service"):
             root = site.machine()
-            cache, documents = await site.boot(root, url)
-            assert cache is not None
-            made = site.agents(root, "/run/ordain/documents/source.yaml", documents["source.yaml"])
-            assert cache.hash == made.hash
-
-    asyncio.run(check())
-
-
-def test_another_root_gets_the_documents(site: Site) -> None:
-    async def check() -> None:
-        async with served(site.shelf, site.finisher()) as (_, url):
-            for name in ("usr/lib/os-release", "var/lib/dpkg/status", "etc/systemd/system/more.service"):
-                root = site.machine()
-                site.put(root, name, "other\n")
-                cache, documents = await site.boot(root, url)
-                assert (cache, list(documents)) == (None, ["source.yaml"])
-            assert site.compiled == 0
-
-    asyncio.run(check())
-
-
-def test_who_wants_signatures_neither_asks_nor_takes_nor_is_served(site: Site) -> None:
-    site.put(site.image, "etc/ordain/agent.yaml", "trust: required\n")
-    with pytest.raises(Failure, match="trust: required"):
-        site.finisher()
-    site.put(site.image, "etc/ordain/agent.yaml", "trust: open\n")
-
-    async def check() -> None:
-        async with served(site.shelf, site.finisher()) as (_, url):
-            root = site.machine()
-            site.put(root, "etc/ordain/agent.yaml", "trust: required\n")
+            site.put(root, name, "other\n")
             cache, documents = await site.boot(root, url)
             assert (cache, list(documents)) == (None, ["source.yaml"])
-            assert site.compiled == 0
-
-    asyncio.run(check())
+        assert site.compiled == 0
 
 
-def test_beside_documents_that_the_server_does_not_know_there_is_none(site: Site) -> None:
-    async def check() -> None:
-        async with served(site.shelf, site.finisher()) as (_, url):
-            for name in ("documents/appended.yaml", "boot/handed"):
-                root = site.machine()
-                site.put(root, f"run/{name}", "there before")
-                site.put(root, "run/documents/x.txt", "")
-                (root / "run/documents/x.txt").unlink()
-                with contextlib.suppress(CacheError):
-                    assert (await site.boot(root, url))[0] is None
-                assert (root / f"run/{name}").read_text() == "there before"
-            assert site.compiled == 0
+async def test_with_trust_required_no_cache_is_built_or_requested(site: Site) -> None:
+    site.put(site.image, "etc/ordain/agent.yaml", "trust: required\n")
+    with pytest.raises(Failure, match="trust: required"):
+        site.caches()
+    site.put(site.image, "etc/ordain/agent.yaml", "trust: open\n")
 
-    asyncio.run(check())
+    async with served(site.served_folder, site.caches()) as (_, url):
+        root = site.machine()
+        site.put(root, "etc/ordain/agent.yaml", "trust: required\n")
+        cache, documents = await site.boot(root, url)
+        assert (cache, list(documents)) == (None, ["source.yaml"])
+        assert site.compiled == 0
 
 
-def test_who_has_to_wait_too_long_gets_the_documents_and_the_next_one_what_was_finished(
+async def test_no_cache_is_requested_beside_other_documents_of_the_boot(site: Site) -> None:
+    async with served(site.served_folder, site.caches()) as (_, url):
+        for name in ("documents/appended.yaml", "boot/handed"):
+            root = site.machine()
+            site.put(root, f"run/{name}", "from elsewhere")
+            site.put(root, "run/documents/x.txt", "")
+            (root / "run/documents/x.txt").unlink()
+            with contextlib.suppress(CacheError):
+                assert (await site.boot(root, url))[0] is None
+            assert (root / f"run/{name}").read_text() == "from elsewhere"
+        assert site.compiled == 0
+
+
+async def test_a_machine_that_would_wait_too_long_gets_documents_and_the_next_one_the_cache(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go, done = threading.Event(), threading.Event()
@@ -255,32 +234,26 @@ def test_who_has_to_wait_too_long_gets_the_documents_and_the_next_one_what_was_f
         finally:
             done.set()
 
-    async def check() -> None:
-        async with served(site.shelf, PrebuiltCaches(site.image, slow)) as (_, url):
-            monkeypatch.setattr(prebuilt_caches, "FINISH_SEC", 0.01)
-            assert (await site.boot(site.machine(), url))[0] is None
-            go.set()
-            await asyncio.to_thread(done.wait)
-            monkeypatch.setattr(prebuilt_caches, "FINISH_SEC", 10.0)
-            assert (await site.boot(site.machine(), url))[0] is not None
-
-    asyncio.run(check())
+    async with served(site.served_folder, PrebuiltCaches(site.image, slow)) as (_, url):
+        monkeypatch.setattr(prebuilt_caches, "BUILD_SEC", 0.01)
+        assert (await site.boot(site.machine(), url))[0] is None
+        go.set()
+        await asyncio.to_thread(done.wait)
+        monkeypatch.setattr(prebuilt_caches, "BUILD_SEC", 10.0)
+        assert (await site.boot(site.machine(), url))[0] is not None
 
 
-def test_who_does_not_ask_for_it_gets_documents(site: Site) -> None:
-    async def check() -> None:
-        async with served(site.shelf, site.finisher()) as (session, url):
-            async with session.get(f"{url}/{ID}.yaml") as answer:
-                assert answer.content_type == "application/yaml"
-            headers = {"Accept": PREBUILT, "Ordain-Boot": f"image={mark(site.image)} ordain.source={url}/x"}
-            async with session.get(f"{url}/{ID}.yaml", headers=headers) as answer:
-                assert answer.content_type == PREBUILT
-                etag = answer.headers["ETag"]
-                assert "Accept" in answer.headers["Vary"]
-            async with session.get(f"{url}/{ID}.yaml", headers={**headers, "If-None-Match": etag}) as answer:
-                assert answer.status == 304
-            headers["Ordain-Boot"] = "image= =x ordain.labels=,,= ordain.labels=os=x"
-            async with session.get(f"{url}/{ID}.yaml", headers=headers) as answer:
-                assert (answer.status, answer.content_type) == (200, "application/yaml")
-
-    asyncio.run(check())
+async def test_only_a_valid_request_for_a_cache_gets_one(site: Site) -> None:
+    async with served(site.served_folder, site.caches()) as (session, url):
+        async with session.get(f"{url}/{ID}.yaml") as answer:
+            assert answer.content_type == "application/yaml"
+        headers = {"Accept": PREBUILT, "Ordain-Boot": f"image={image_digest(site.image)} ordain.source={url}/x"}
+        async with session.get(f"{url}/{ID}.yaml", headers=headers) as answer:
+            assert answer.content_type == PREBUILT
+            etag = answer.headers["ETag"]
+            assert "Accept" in answer.headers["Vary"]
+        async with session.get(f"{url}/{ID}.yaml", headers={**headers, "If-None-Match": etag}) as answer:
+            assert answer.status == 304
+        headers["Ordain-Boot"] = "image= =x ordain.labels=,,= ordain.labels=os=x"
+        async with session.get(f"{url}/{ID}.yaml", headers=headers) as answer:
+            assert (answer.status, answer.content_type) == (200, "application/yaml")
