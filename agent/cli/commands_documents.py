@@ -16,7 +16,7 @@ ROWS = (
             "Reads every FILE and reports all problems at once, sorted by place, each with a hint. "
             "A FILE named agent.yaml contains settings of the agent, see ordain-agent.yaml(5)."
         ),
-        run="render:validate",
+        run="validate:validate",
         arguments=(SOME_FILES, JSON),
         examples=(
             ("ordainctl validate /etc/ordain/documents", "all documents of this machine"),
@@ -76,7 +76,7 @@ ROWS = (
         group=GROUP,
         purpose="print the JSON Schema of documents or of agent.yaml",
         text="For editors and CI. Without KIND, prints one schema for all kinds of documents.",
-        run="render:schema",
+        run="validate:schema",
         arguments=(
             Argument(
                 metavar="KIND",

@@ -97,7 +97,7 @@ ROWS = (
         group=GROUP,
         purpose="print the facts and labels that layers match on",
         text="",
-        run="render:facts",
+        run="match:facts",
         arguments=(JSON,),
         examples=(("ordainctl facts --json >web3.json", "for `render --facts web3.json` on another machine"),),
     ),

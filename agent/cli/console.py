@@ -45,6 +45,20 @@ def wants_colour(stream: TextIO) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def terminal_columns(stream: TextIO | None) -> int:
+    """Return the width of the terminal that ``stream`` is, 0 if it is not one; the variable COLUMNS overrides it.
+
+    As `shutil.get_terminal_size`, whose import takes longer than the rest of `ordainctl --help`.
+    """
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isascii() and columns.isdigit() and int(columns):
+        return int(columns)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns if stream else 0
+    except (OSError, ValueError):
+        return 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Console:
     """The two streams of a command: ``out`` takes its result, ``err`` problems and progress.

@@ -11,10 +11,10 @@ from ordain.agent.model import RawDocument, RawDocuments
 from ordain.transforms.document.node import is_document_name
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, Where, only_errors
-from ordain.transforms.machine import agent_yaml
 from ordain.transforms.model import Document
 
 STANDARD_INPUT = "-"
+SETTINGS = "agent.yaml"
 
 
 def contents(names: Sequence[str]) -> tuple[RawDocuments, tuple[Problem, ...]]:
@@ -39,18 +39,22 @@ def read_files(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Proble
 
 
 def read_all(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[str, ...], tuple[Problem, ...]]:
-    """Return every document below ``names``, the files with settings of the agent, and all problems of both."""
+    """Return every document in the files, the paths of files with settings of the agent, and all problems of both."""
     files, problems = contents(names)
-    settings = {path: agent_yaml.read(data, path) for path, data in files if _is_settings(path, data)}
-    readings = [read(path, data) for path, data in files if path not in settings]
-    documents = tuple(document for found, _ in readings for document in found)
+    settings = [(path, data) for path, data in files if _is_settings(path, data)]
+    readings = [read(path, data) for path, data in files if (path, data) not in settings]
+    documents = tuple(document for read_documents, _ in readings for document in read_documents)
     wrong = [problem for _, found in readings for problem in found]
-    return documents, tuple(settings), (*problems, *wrong, *(p for file in settings.values() for p in file.problems))
+    if settings:
+        from ordain.transforms.machine import agent_yaml  # its tables take as long to import as the rest of `validate`
+
+        wrong += [problem for path, data in settings for problem in agent_yaml.read(data, path).problems]
+    return documents, tuple(path for path, _ in settings), (*problems, *wrong)
 
 
 def _is_settings(path: str, data: bytes) -> bool:
     """Return whether a file holds settings of the agent: by its name, unless it has the first key of a document."""
-    return PurePath(path).name == PurePath(agent_yaml.PATH).name and not re.search(rb'^ordain:|"ordain"', data, re.M)
+    return PurePath(path).name == SETTINGS and not re.search(rb'^ordain:|"ordain"', data, re.M)
 
 
 def read_valid(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:

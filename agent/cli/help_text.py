@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator
 
 from ordain.agent.cli.commands import COMMANDS, FAMILIES, GROUPS
+from ordain.agent.cli.console import terminal_columns
 from ordain.agent.cli.subcommand import MEANINGS, Family, Subcommand
 
 PURPOSE = "ordainctl controls Ordain, which turns documents into systemd services."
@@ -88,7 +89,7 @@ def epilog(command: Subcommand) -> str:
 
 def columns() -> int:
     """Return the width of help texts: that of the terminal, within 40 to 100 characters; 80 without a terminal."""
-    return max(40, min(100, shutil.get_terminal_size().columns))
+    return max(40, min(100, terminal_columns(sys.stdout) or 80))
 
 
 def _command_line(words: str) -> Iterator[str]:
@@ -110,10 +111,11 @@ def _listed(names: list[str]) -> str:
 
 def _aligned(rows: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
     """Yield a line for each name and purpose; the purposes are aligned and, on a narrow terminal, wrapped."""
+    room = columns() - width - 4
     for name, purpose in rows:
-        lines = textwrap.wrap(purpose, columns() - width - 4, break_long_words=False)
-        yield f"  {name:{width}}  {lines[0]}"
-        yield from (f"{'':{width + 4}}{line}" for line in lines[1:])
+        first, *rest = textwrap.wrap(purpose, room, break_long_words=False) if len(purpose) > room else [purpose]
+        yield f"  {name:{width}}  {first}"
+        yield from (f"{'':{width + 4}}{line}" for line in rest)
 
 
 def _filled(*paragraphs: str) -> str:

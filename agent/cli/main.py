@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import io
 import os
-import shutil
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import TextIO, cast
 
 from ordain.agent.cli.commands import COMMANDS, FAMILIES
-from ordain.agent.cli.console import Console, Style, wants_colour
+from ordain.agent.cli.console import Console, Style, terminal_columns, wants_colour
 from ordain.agent.cli.parse import Help, Usage, parse
 from ordain.agent.cli.subcommand import Exit, Subcommand
 from ordain.agent.errors import Failure
@@ -36,8 +35,8 @@ def main(argv: Sequence[str] | None = None, *, root: Path = Path("/")) -> int:
         err=err,
         out_colour=wants_colour(out),
         err_colour=wants_colour(err),
-        out_columns=_columns(out),
-        err_columns=_columns(err),
+        out_columns=terminal_columns(out) if out.isatty() else 0,
+        err_columns=terminal_columns(err) if err.isatty() else 0,
     )
     try:
         status = _run(sys.argv[1:] if argv is None else argv, root, console)
@@ -64,10 +63,6 @@ def _prepared(stream: TextIO | None) -> TextIO:
     if isinstance(stream, io.TextIOWrapper):
         stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="backslashreplace")
     return stream
-
-
-def _columns(stream: TextIO) -> int:
-    return shutil.get_terminal_size().columns if stream.isatty() else 0
 
 
 def _discard(out: TextIO) -> None:

@@ -1,4 +1,4 @@
-"""match: the layers that match a machine, and the reasons of the others."""
+"""match, facts: the layers that match a machine, and the facts that they match on."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.document_files import read_valid, transforms
 from ordain.agent.cli.subcommand import Exit
-from ordain.agent.cli.target_machine import machine
+from ordain.agent.cli.target_machine import facts_to_json, machine
 from ordain.agent.settings import read_settings
 from ordain.agent.source_settings import SourceKind
 from ordain.transforms.catalog.names import shared_versions
+from ordain.transforms.machine.facts import survey
 from ordain.transforms.resolve.resolve import Candidate, candidates, with_node_labels
 
 
@@ -67,3 +68,23 @@ def _to_json(layer: Candidate) -> dict[str, object]:
         "reasons": list(layer.match.reasons),
         "against": list(layer.match.mismatches),
     }
+
+
+def facts(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl facts`."""
+    surveyed, problems = survey(request.root)
+    by_name = facts_to_json(surveyed)
+    console.problems(problems)
+    if request.json:
+        console.json(by_name)
+        return Exit.OK
+    rows = [(name, _listed(value)) for name, value in by_name.items() if name not in {"labels", "pinned"}]
+    for name, values in sorted(surveyed.labels.items()):
+        pinned = " (from the kernel command line)" if name in surveyed.pinned else ""
+        rows.append((f"label {name}", _listed(values) + pinned))
+    console.table((), rows)
+    return Exit.OK
+
+
+def _listed(value: object) -> str:
+    return ", ".join(value) if isinstance(value, (list, tuple)) else str(value)

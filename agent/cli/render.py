@@ -1,4 +1,4 @@
-"""validate, render, schema, facts: the commands that need only documents, neither root nor systemd."""
+"""render: prints or writes the files that documents result in, on any machine or on all systems."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from argparse import Namespace
 from pathlib import Path
 
 from ordain.agent.cli.console import Console, Style, plural
-from ordain.agent.cli.document_files import read_all, read_valid, transforms
+from ordain.agent.cli.document_files import read_valid, transforms
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.subcommand import Exit
-from ordain.agent.cli.target_machine import facts_to_json, machine
+from ordain.agent.cli.target_machine import machine
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
 from ordain.transforms.artifact_text import as_text
@@ -25,25 +25,7 @@ from ordain.transforms.artifacts import (
     row,
 )
 from ordain.transforms.errors import Problem, Severity, sorted_problems
-from ordain.transforms.model import Compiled, Document, Kind
-from ordain.transforms.resolve.resolve import certain_conflicts, duplicates
-
-
-def validate(request: Namespace, console: Console) -> Exit:
-    """Run `ordainctl validate`."""
-    documents, settings, problems = read_all(request.file)
-    problems = (*problems, *duplicates(documents), *certain_conflicts(documents))
-    wrong = any(problem.severity is not Severity.WARNING for problem in problems)
-    if request.json:
-        listed = [{"kind": d.kind, "name": d.name, "path": d.where.path, "line": d.where.line} for d in documents]
-        console.json({"documents": listed, "problems": [p.to_json() for p in sorted_problems(problems)]})
-    else:
-        console.problems(problems)
-        if not wrong and (documents or not settings):
-            console.line(f"{plural(len(documents), 'document')}: valid", Style.GOOD)
-        for path in settings if not wrong else ():
-            console.line(f"{path}: valid settings of the agent", Style.GOOD)
-    return Exit.REFUSED if wrong else Exit.OK
+from ordain.transforms.model import Compiled, Document
 
 
 def render(request: Namespace, console: Console) -> Exit:
@@ -106,43 +88,6 @@ def _render_all(
     if Severity.ERROR in severities:
         return Exit.REFUSED
     return Exit.DEGRADED if Severity.BLOCKED in severities else Exit.OK
-
-
-def facts(request: Namespace, console: Console) -> Exit:
-    """Run `ordainctl facts`."""
-    from ordain.transforms.machine.facts import survey
-
-    surveyed, problems = survey(request.root)
-    by_name = facts_to_json(surveyed)
-    console.problems(problems)
-    if request.json:
-        console.json(by_name)
-        return Exit.OK
-    rows = [(name, _listed(value)) for name, value in by_name.items() if name not in {"labels", "pinned"}]
-    for name, values in sorted(surveyed.labels.items()):
-        pinned = " (from the kernel command line)" if name in surveyed.pinned else ""
-        rows.append((f"label {name}", _listed(values) + pinned))
-    console.table((), rows)
-    return Exit.OK
-
-
-def _listed(value: object) -> str:
-    return ", ".join(value) if isinstance(value, (list, tuple)) else str(value)
-
-
-def schema(request: Namespace, console: Console) -> Exit:
-    """Run `ordainctl schema`."""
-    from ordain.transforms.document import agent_keys
-    from ordain.transforms.document.schema import DIALECT
-    from ordain.transforms.document.schema import schema as of_kind
-
-    if request.kind == "agent":
-        console.json(agent_keys.schema())
-    elif request.kind:
-        console.json(of_kind(Kind(request.kind)))
-    else:
-        console.json({"$schema": DIALECT, "title": "a document", "oneOf": [of_kind(kind) for kind in Kind]})
-    return Exit.OK
 
 
 def _write(directory: Path, compiled: Compiled) -> None:
