@@ -1,4 +1,4 @@
-"""The steps of an apply, each recorded in the journal before it has any effect.
+"""The steps of an apply (docs/design/contract.md, rules 17 to 19); the journal names a phase before its first effect.
 
     PlannedApply ──start──▶ journal entry
                                 │
