@@ -30,7 +30,7 @@ from ordain.agent.status import Status
 from ordain.agent.system.polkit import PolkitAuthority
 from ordain.transforms.errors import Refused
 
-_PROPERTIES = ("Generation", "WantedGeneration", "AgentState", "SourceState", "Conditions", "Drift")
+_PROPERTIES = ("Generation", "WantedGeneration", "State", "SourceState", "Conditions", "Drift")
 
 INTERNAL = "org.ordain.Error.Internal"
 
@@ -178,7 +178,7 @@ class AgentInterface(ServiceInterface):
         return self._status.current.wanted_generation
 
     @dbus_property(access=PropertyAccess.READ)
-    def AgentState(self) -> "s":
+    def State(self) -> "s":
         """Return the state, see `status.State`."""
         return str(self._status.current.state)
 

@@ -1,0 +1,138 @@
+"""The interface of the agent on the bus: its members are a contract (docs/reference/dbus.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH
+from ordain.agent.daemon.dbus_service import AgentInterface
+from ordain.agent.daemon.status_publisher import StatusPublisher
+from ordain.agent.status import AgentState, SourceState, Status, StatusCondition, UnitStatus
+
+DOCS = Path(__file__).parents[3] / "docs/reference/dbus.md"
+METHODS = {
+    "Plan": ("a(ss)", "s"),
+    "Apply": ("a(ss)a{sv}", "s"),
+    "Confirm": ("", "u"),
+    "Rollback": ("u", "s"),
+    "Status": ("", "s"),
+    "Explain": ("s", "s"),
+    "Hold": ("sa{sv}", "s"),
+    "Unhold": ("s", "s"),
+    "Pause": ("", ""),
+    "Resume": ("", ""),
+    "Follow": ("", ""),
+    "Refresh": ("", ""),
+}
+PROPERTIES = {
+    "State": "s",
+    "Generation": "u",
+    "WantedGeneration": "u",
+    "SourceState": "a{sv}",
+    "Conditions": "a(sss)",
+    "Drift": "a(ss)",
+}
+SIGNALS = {"PlanStarted": "s", "UnitConverged": "sbs", "Converged": "u", "RolledBack": "us"}
+UNIT = UnitStatus(
+    unit="a.service",
+    item="services/a",
+    wanted="running",
+    load_state="loaded",
+    active_state="failed",
+    sub_state="failed",
+    ok=False,
+    what="failed",
+)
+
+
+def interface() -> tuple[AgentInterface, StatusPublisher]:
+    status = StatusPublisher(cast(Any, None), Status(agent=True))
+    return AgentInterface(cast(Any, SimpleNamespace()), status, cast(Any, None)), status
+
+
+def test_the_members_of_the_interface() -> None:
+    described = interface()[0].introspect()
+
+    assert described.name == BUS_NAME
+    assert {method.name: (method.in_signature, method.out_signature) for method in described.methods} == METHODS
+    assert {prop.name: prop.signature for prop in described.properties} == PROPERTIES
+    assert {signal.name: signal.signature for signal in described.signals} == SIGNALS
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="no source tree here")
+def test_the_reference_names_every_member() -> None:
+    text = DOCS.read_text()
+
+    assert f"`{BUS_NAME}`" in text
+    assert f"`{OBJECT_PATH}`" in text
+    assert {*METHODS, *PROPERTIES, *SIGNALS} <= set(re.findall(r"`([A-Za-z]+)`", text))
+
+
+def test_a_change_of_the_status_is_announced_with_the_properties_that_changed() -> None:
+    made, publisher = interface()
+    announced: list[dict[str, Any]] = []
+    cast(Any, made).emit_properties_changed = announced.append
+
+    publisher.publish(Status(agent=True, state=AgentState.CONVERGED, generation=3, wanted_generation=3))
+    publisher.publish(
+        Status(
+            agent=True,
+            state=AgentState.DEGRADED,
+            generation=3,
+            wanted_generation=3,
+            conditions=(StatusCondition(code="X", what="y", hint="z"),),
+            units=(UNIT,),
+        )
+    )
+    publisher.publish(Status(agent=True, state=AgentState.DEGRADED, source=SourceState(connected=True)))
+
+    assert set(announced[0]) == set(PROPERTIES)
+    assert announced[1] == {"State": "degraded", "Conditions": [["X", "y", "z"]], "Drift": [["a.service", "failed"]]}
+    assert announced[2]["SourceState"]["connected"].value is True
+
+
+def test_a_status_that_did_not_change_is_not_announced() -> None:
+    made, publisher = interface()
+    announced: list[dict[str, Any]] = []
+    cast(Any, made).emit_properties_changed = announced.append
+
+    for _ in range(2):
+        publisher.publish(Status(agent=True, state=AgentState.CONVERGED))
+
+    assert len(announced) == 1
+
+
+def test_listeners_end() -> None:
+    publisher = StatusPublisher(cast(Any, None), Status(agent=True))
+    heard: list[Status] = []
+    end = publisher.listen(heard.append)
+    publisher.publish(Status(agent=True, generation=1))
+    end()
+    publisher.publish(Status(agent=True, generation=2))
+
+    assert [status.generation for status in heard] == [1]
+
+
+def test_a_status_is_observed_one_at_a_time() -> None:
+    running = 0
+
+    class Reader:
+        async def read(self) -> Status:
+            nonlocal running
+            running += 1
+            assert running == 1
+            await asyncio.sleep(0)
+            running -= 1
+            return Status(agent=True)
+
+    async def test() -> None:
+        publisher = StatusPublisher(cast(Any, Reader()), Status(agent=True))
+        await asyncio.gather(publisher.refresh(), publisher.refresh())
+
+    asyncio.run(test())
