@@ -33,7 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(scope="session")
 def rig() -> None:
     """What every machine needs is there."""
-    if reason := debian_roots.missing():
+    if reason := debian_roots.missing_tools():
         _skip(f"no machine can be made: {reason}")
 
 
@@ -56,7 +56,7 @@ def machines(deb: Path, request: pytest.FixtureRequest) -> Iterator[Machines]:
     with ExitStack() as stack:
 
         def make(suite: str, *, cmdline: tuple[str, ...] = (), bare: bool = False) -> Machine:
-            layers = debian_roots.root(suite) if bare else debian_roots.with_package(suite, deb)
+            layers = debian_roots.plain_root(suite) if bare else debian_roots.with_package(suite, deb)
             made.append(stack.enter_context(Machine(layers, cmdline=cmdline)))
             return made[-1]
 
@@ -76,41 +76,43 @@ def machine(machines: Machines, suite: str) -> Machine:
 @pytest.fixture(scope="session")
 def etcd_here() -> None:
     """What a server of etcd needs is there."""
-    if reason := store_servers.missing():
+    if reason := store_servers.missing_for_etcd():
         _skip(reason)
 
 
 @pytest.fixture(scope="session")
 def pouch_here() -> None:
     """What a server of CouchDB's protocol needs is there."""
-    if reason := store_servers.missing_pouch():
+    if reason := store_servers.missing_for_pouchdb():
         _skip(reason)
 
 
 @pytest.fixture(scope="session")
-def cluster(etcd_here: None) -> Iterator[store_servers.Cluster]:
+def cluster(etcd_here: None) -> Iterator[store_servers.EtcdCluster]:
     """Three members of etcd, for tests that do them no harm."""
-    with store_servers.Cluster() as cluster:
+    with store_servers.EtcdCluster() as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
-def pouch(pouch_here: None) -> Iterator[store_servers.Pouch]:
+def pouch(pouch_here: None) -> Iterator[store_servers.PouchServer]:
     """A server of CouchDB's protocol, for tests that do it no harm."""
-    with store_servers.Pouch() as pouch:
+    with store_servers.PouchServer() as pouch:
         yield pouch
 
 
 @pytest.fixture
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[source_harness.Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[source_harness.HarmableStore]:
     """A store of the kind that the test says, to be harmed."""
-    if reason := {"etcd": store_servers.missing, "couchdb": store_servers.missing_pouch}.get(request.param, str)():
+    if reason := {"etcd": store_servers.missing_for_etcd, "couchdb": store_servers.missing_for_pouchdb}.get(
+        request.param, str
+    )():
         _skip(reason)
     if request.param == "etcd":
-        with store_servers.Cluster(count=1) as cluster:
+        with store_servers.EtcdCluster(count=1) as cluster:
             yield source_harness.EtcdStore(cluster)
     elif request.param == "couchdb":
-        with store_servers.Pouch() as pouch:
+        with store_servers.PouchServer() as pouch:
             yield source_harness.CouchStore(pouch)
     else:
         (tmp_path / "store").mkdir()

@@ -11,15 +11,15 @@ from ordain.agent.daemon.follower import RELOADS, RELOADS_SEC
 from rig.machine import Machine, MachineError, Machines
 from rig.machine_agent import (
     DOCUMENTS,
-    document,
-    runs,
-    sleeps,
-    state,
-    status,
-    unit_status,
+    active_state,
+    agent_status,
+    environment,
+    invocations,
+    reported_unit,
+    sleep_service,
     wait_active,
-    wait_state,
-    word,
+    wait_agent_state,
+    write_layer,
 )
 
 pytestmark = pytest.mark.integration
@@ -35,56 +35,59 @@ def agent_pid(machine: Machine) -> str:
 
 def wait_another_agent(machine: Machine, old: str) -> None:
     machine.until(
-        "another agent runs", lambda: agent_pid(machine) not in ("0", old) and state(machine, AGENT) == "active"
+        "another agent runs", lambda: agent_pid(machine) not in ("0", old) and active_state(machine, AGENT) == "active"
     )
 
 
 @pytest.fixture
 def followed(machine: Machine) -> Machine:
     """A booted machine with two services that follow their documents."""
-    document(machine, web=sleeps(), other=sleeps())
+    write_layer(machine, web=sleep_service(), other=sleep_service())
     machine.boot()
     wait_active(machine, "web.service", "other.service")
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
     return machine
 
 
 def test_a_change_restarts_that_service_alone(followed: Machine) -> None:
-    before = runs(followed, "web.service", "other.service")
+    before = invocations(followed, "web.service", "other.service")
 
-    document(followed, web=sleeps("2"), other=sleeps())
+    write_layer(followed, web=sleep_service("2"), other=sleep_service())
     followed.until(
         "web has the new word",
-        lambda: "WORD=2" in word(followed) and runs(followed, "web.service")["web.service"] != before["web.service"],
+        lambda: (
+            "WORD=2" in environment(followed)
+            and invocations(followed, "web.service")["web.service"] != before["web.service"]
+        ),
     )
 
-    assert runs(followed, "other.service")["other.service"] == before["other.service"]
+    assert invocations(followed, "other.service")["other.service"] == before["other.service"]
 
 
 def test_services_come_and_go_with_their_documents(followed: Machine) -> None:
-    document(followed, other=sleeps(), third=sleeps())
+    write_layer(followed, other=sleep_service(), third=sleep_service())
 
     wait_active(followed, "third.service")
     followed.until("web is gone", lambda: followed.show("web.service", "LoadState")["LoadState"] == "not-found")
-    assert state(followed, "web.service") == "inactive"
+    assert active_state(followed, "web.service") == "inactive"
 
 
 def test_the_next_boot_starts_from_the_cache(followed: Machine) -> None:
-    document(followed, web=sleeps("2"))
-    followed.until("web has the new word", lambda: "WORD=2" in word(followed))
-    wait_state(followed, "converged")
+    write_layer(followed, web=sleep_service("2"))
+    followed.until("web has the new word", lambda: "WORD=2" in environment(followed))
+    wait_agent_state(followed, "converged")
     (followed.path(DOCUMENTS) / "base.yaml").unlink()
 
     followed.reboot()
 
     wait_active(followed, "web.service")
-    assert "WORD=2" in word(followed)
+    assert "WORD=2" in environment(followed)
     assert followed.read("/run/ordain/takeover").startswith("agent")
 
 
 @pytest.mark.parametrize("how", [("stop",), ("kill", "--signal=KILL"), ("restart",)])
 def test_what_happens_to_the_agent_touches_no_service(followed: Machine, how: tuple[str, ...]) -> None:
-    before = runs(followed, "web.service", "other.service")
+    before = invocations(followed, "web.service", "other.service")
     old = agent_pid(followed)
     followed.run("systemctl", "stop", "other.service")
 
@@ -92,10 +95,10 @@ def test_what_happens_to_the_agent_touches_no_service(followed: Machine, how: tu
     if how == ("stop",):
         followed.run("systemctl", "start", AGENT)
     wait_another_agent(followed, old)
-    wait_state(followed, "converged")
+    wait_agent_state(followed, "converged")
 
-    assert runs(followed, "web.service")["web.service"] == before["web.service"]
-    assert state(followed, "other.service") == "inactive"
+    assert invocations(followed, "web.service")["web.service"] == before["web.service"]
+    assert active_state(followed, "other.service") == "inactive"
 
 
 @pytest.mark.parametrize("fault", ["hangs", "crashes", "masked"])
@@ -125,48 +128,50 @@ def test_without_a_working_agent_the_services_are_started_once(followed: Machine
 
 def test_an_admins_stop_is_respected_and_shown(followed: Machine) -> None:
     followed.run("systemctl", "stop", "web.service")
-    followed.until("it is shown", lambda: status(followed)["drift"] == ["web.service"])
+    followed.until("it is shown", lambda: agent_status(followed)["drift"] == ["web.service"])
 
-    document(followed, web=sleeps(), other=sleeps("2"))
-    followed.until("other has the new word", lambda: "WORD=2" in word(followed, "other.service"))
-    wait_state(followed, "converged")
+    write_layer(followed, web=sleep_service(), other=sleep_service("2"))
+    followed.until("other has the new word", lambda: "WORD=2" in environment(followed, "other.service"))
+    wait_agent_state(followed, "converged")
 
-    assert state(followed, "web.service") == "inactive"
-    assert "stopped manually" in unit_status(followed, "web.service")["what"]
+    assert active_state(followed, "web.service") == "inactive"
+    assert "stopped manually" in reported_unit(followed, "web.service")["what"]
 
-    document(followed, web=sleeps("3"), other=sleeps("2"))
+    write_layer(followed, web=sleep_service("3"), other=sleep_service("2"))
     wait_active(followed, "web.service")
 
 
 def test_an_admins_mask_is_respected_and_shown(followed: Machine) -> None:
     followed.run("systemctl", "mask", "--now", "web.service")
 
-    document(followed, web=sleeps("2"), other=sleeps("2"))
-    followed.until("other has the new word", lambda: "WORD=2" in word(followed, "other.service"))
-    wait_state(followed, "converged")
+    write_layer(followed, web=sleep_service("2"), other=sleep_service("2"))
+    followed.until("other has the new word", lambda: "WORD=2" in environment(followed, "other.service"))
+    wait_agent_state(followed, "converged")
 
-    assert state(followed, "web.service") == "inactive"
-    assert "masked by an administrator" in unit_status(followed, "web.service")["what"]
+    assert active_state(followed, "web.service") == "inactive"
+    assert "masked by an administrator" in reported_unit(followed, "web.service")["what"]
 
 
 def test_an_admins_own_unit_file_wins_and_is_shown(followed: Machine) -> None:
     followed.write("/etc/systemd/system/web.service", "[Service]\nExecStart=/usr/bin/sleep 4321\n")
     followed.run("systemctl", "daemon-reload")
 
-    followed.until("it is shown", lambda: "Overridden" in {each["code"] for each in status(followed)["conditions"]})
+    followed.until(
+        "it is shown", lambda: "Overridden" in {each["code"] for each in agent_status(followed)["conditions"]}
+    )
 
     followed.run("rm", "/etc/systemd/system/web.service")
     followed.run("systemctl", "daemon-reload")
-    followed.until("it is over", lambda: not status(followed)["conditions"])
+    followed.until("it is over", lambda: not agent_status(followed)["conditions"])
 
 
 def test_anybodys_reload_gives_the_same_state(followed: Machine) -> None:
-    before = runs(followed, "web.service", "other.service")
+    before = invocations(followed, "web.service", "other.service")
 
     for _ in range(3):
         followed.run("systemctl", "daemon-reload")
 
-    assert runs(followed, "web.service", "other.service") == before
+    assert invocations(followed, "web.service", "other.service") == before
     assert followed.show("web.service", "LoadState", "FragmentPath") == {
         "LoadState": "loaded",
         "FragmentPath": "/run/systemd/generator/web.service",
@@ -174,7 +179,7 @@ def test_anybodys_reload_gives_the_same_state(followed: Machine) -> None:
 
 
 def test_a_generator_that_failed_once_is_run_again(followed: Machine) -> None:
-    before = runs(followed, "web.service")
+    before = invocations(followed, "web.service")
     generator = "/run/systemd/system-generators/ordain-generator"
     # The one in /run comes first: it fails once and takes itself away.
     followed.write(generator, f"#!/bin/sh\nrm {generator}\nexit 1\n", mode=0o755)
@@ -182,7 +187,7 @@ def test_a_generator_that_failed_once_is_run_again(followed: Machine) -> None:
     followed.run("systemctl", "daemon-reload")
 
     followed.until("web is loaded again", lambda: followed.show("web.service", "LoadState")["LoadState"] == "loaded")
-    assert runs(followed, "web.service") == before
+    assert invocations(followed, "web.service") == before
     assert "reloaded again" in followed.journal(f"--unit={AGENT}")
 
 
@@ -196,15 +201,15 @@ BROKEN = {
 
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
 def test_a_broken_document_changes_nothing_and_is_shown(followed: Machine, content: bytes) -> None:
-    before = runs(followed, "web.service", "other.service")
+    before = invocations(followed, "web.service", "other.service")
 
     followed.write(f"{DOCUMENTS}/base.yaml", content)
-    followed.until("it is shown", lambda: "Refused" in {each["code"] for each in status(followed)["conditions"]})
+    followed.until("it is shown", lambda: "Refused" in {each["code"] for each in agent_status(followed)["conditions"]})
 
-    assert runs(followed, "web.service", "other.service") == before
-    assert f"{DOCUMENTS}/base.yaml" in status(followed)["conditions"][-1]["what"]
-    document(followed, web=sleeps("2"), other=sleeps())
-    followed.until("web has the new word", lambda: "WORD=2" in word(followed))
+    assert invocations(followed, "web.service", "other.service") == before
+    assert f"{DOCUMENTS}/base.yaml" in agent_status(followed)["conditions"][-1]["what"]
+    write_layer(followed, web=sleep_service("2"), other=sleep_service())
+    followed.until("web has the new word", lambda: "WORD=2" in environment(followed))
 
 
 def test_a_boot_with_broken_documents_is_a_good_boot(followed: Machine) -> None:
@@ -218,32 +223,32 @@ def test_a_boot_with_broken_documents_is_a_good_boot(followed: Machine) -> None:
 
 @pytest.mark.parametrize("how", [("sh", "-c", f"rm {DOCUMENTS}/*"), ("rm", "-r", DOCUMENTS)])
 def test_no_documents_stop_nothing(followed: Machine, how: tuple[str, ...]) -> None:
-    before = runs(followed, "web.service", "other.service")
+    before = invocations(followed, "web.service", "other.service")
 
     followed.run(*how)
-    followed.until("it is shown", lambda: status(followed)["source"]["problem"])
+    followed.until("it is shown", lambda: agent_status(followed)["source"]["problem"])
 
-    assert runs(followed, "web.service", "other.service") == before
-    document(followed, web=sleeps("2"), other=sleeps())
-    followed.until("web has the new word", lambda: "WORD=2" in word(followed))
-    assert status(followed)["source"]["problem"] == ""
+    assert invocations(followed, "web.service", "other.service") == before
+    write_layer(followed, web=sleep_service("2"), other=sleep_service())
+    followed.until("web has the new word", lambda: "WORD=2" in environment(followed))
+    assert agent_status(followed)["source"]["problem"] == ""
 
 
 def test_an_agent_that_is_killed_while_it_applies_goes_on_where_it_was(followed: Machine) -> None:
     """The old web takes two seconds to stop, so that the kill falls into the stops."""
     slow = f"{{command: {SLOW}, stop-timeout: 10s}}"
-    before = runs(followed, "web.service")
-    document(followed, web=slow, other=sleeps())
-    followed.until("web is the slow one", lambda: runs(followed, "web.service") != before)
-    wait_state(followed, "converged")
+    before = invocations(followed, "web.service")
+    write_layer(followed, web=slow, other=sleep_service())
+    followed.until("web is the slow one", lambda: invocations(followed, "web.service") != before)
+    wait_agent_state(followed, "converged")
 
-    document(followed, other=sleeps("2"), third=sleeps())
-    followed.until("web is being stopped", lambda: state(followed, "web.service") == "deactivating")
+    write_layer(followed, other=sleep_service("2"), third=sleep_service())
+    followed.until("web is being stopped", lambda: active_state(followed, "web.service") == "deactivating")
     followed.run("systemctl", "kill", "--signal=KILL", AGENT)
 
     wait_active(followed, "third.service")
-    followed.until("other has the new word", lambda: "WORD=2" in word(followed, "other.service"))
-    wait_state(followed, "converged")
+    followed.until("other has the new word", lambda: "WORD=2" in environment(followed, "other.service"))
+    wait_agent_state(followed, "converged")
     assert followed.show("web.service", "LoadState", "ActiveState") == {
         "LoadState": "not-found",
         "ActiveState": "inactive",
@@ -257,62 +262,62 @@ def test_a_kill_between_stop_and_start_leaves_nothing_stopped(followed: Machine)
     def listening(port: int) -> str:
         return f"{{command: {SLOW}, stop-timeout: 10s, listen: {{stream: '127.0.0.1:{port}'}}}}"
 
-    document(followed, web=sleeps(), other=sleeps(), front=listening(8001))
+    write_layer(followed, web=sleep_service(), other=sleep_service(), front=listening(8001))
     wait_active(followed, "front.socket")
-    wait_state(followed, "converged")
+    wait_agent_state(followed, "converged")
     followed.run("systemctl", "start", "front.service")
-    before = runs(followed, "front.service")
+    before = invocations(followed, "front.service")
 
-    document(followed, web=sleeps(), other=sleeps(), front=listening(8002))
-    followed.until("it is being stopped", lambda: state(followed, "front.service") == "deactivating")
+    write_layer(followed, web=sleep_service(), other=sleep_service(), front=listening(8002))
+    followed.until("it is being stopped", lambda: active_state(followed, "front.service") == "deactivating")
     followed.run("systemctl", "kill", "--signal=KILL", AGENT)
 
-    followed.until("it runs again", lambda: runs(followed, "front.service") != before)
+    followed.until("it runs again", lambda: invocations(followed, "front.service") != before)
     wait_active(followed, "front.socket", "front.service")
     assert "8002" in followed.show("front.socket", "Listen")["Listen"]
-    wait_state(followed, "converged")
+    wait_agent_state(followed, "converged")
 
 
 def test_an_agent_that_hangs_later_is_replaced_and_no_service_notices(machine: Machine) -> None:
     machine.write(f"/etc/systemd/system/{AGENT}.d/soon.conf", "[Service]\nWatchdogSec=2s\n")
-    document(machine, web=sleeps())
+    write_layer(machine, web=sleep_service())
     machine.boot()
     wait_active(machine, "web.service")
-    wait_state(machine, "converged")
-    before, old = runs(machine, "web.service"), agent_pid(machine)
+    wait_agent_state(machine, "converged")
+    before, old = invocations(machine, "web.service"), agent_pid(machine)
 
     machine.run("kill", "-STOP", old)
 
     wait_another_agent(machine, old)
-    wait_state(machine, "converged")
-    assert runs(machine, "web.service") == before
+    wait_agent_state(machine, "converged")
+    assert invocations(machine, "web.service") == before
     assert machine.journal("--unit=web.service").count("Started web.service") == 1
 
 
 def test_without_an_agent_ordainctl_applies_by_itself(followed: Machine) -> None:
     followed.run("systemctl", "stop", AGENT)
-    before = runs(followed, "web.service", "other.service")
-    document(followed, web=sleeps("2"), other=sleeps())
+    before = invocations(followed, "web.service", "other.service")
+    write_layer(followed, web=sleep_service("2"), other=sleep_service())
 
     followed.run("ordainctl", "apply")
 
-    assert "WORD=2" in word(followed)
-    after = runs(followed, "web.service", "other.service")
+    assert "WORD=2" in environment(followed)
+    after = invocations(followed, "web.service", "other.service")
     assert after["web.service"] != before["web.service"]
     assert after["other.service"] == before["other.service"]
 
 
 def test_two_applies_do_not_overlap(followed: Machine) -> None:
     followed.run("systemctl", "stop", AGENT)
-    before = runs(followed, "web.service")
-    document(followed, web=sleeps("2"), other=sleeps())
+    before = invocations(followed, "web.service")
+    write_layer(followed, web=sleep_service("2"), other=sleep_service())
 
     held = ("flock", "/run/ordain/lock", "ordainctl", "apply")
     done = followed.run(*held, check=False)
 
     assert done.returncode == 6
     assert "another apply" in done.stderr
-    assert runs(followed, "web.service") == before
+    assert invocations(followed, "web.service") == before
 
 
 def test_everybody_may_look_and_only_root_may_act(followed: Machine) -> None:
@@ -331,19 +336,21 @@ def test_everybody_may_look_and_only_root_may_act(followed: Machine) -> None:
 def test_what_cannot_be_kept_holds_for_this_boot_and_is_told(followed: Machine) -> None:
     followed.run("mount", "-t", "tmpfs", "-o", "ro", "none", "/etc/ordain/boot")
 
-    document(followed, web=sleeps("2"), other=sleeps())
-    followed.until("web has the new word", lambda: "WORD=2" in word(followed))
+    write_layer(followed, web=sleep_service("2"), other=sleep_service())
+    followed.until("web has the new word", lambda: "WORD=2" in environment(followed))
 
-    followed.until("it is told", lambda: "NotPersistent" in {each["code"] for each in status(followed)["conditions"]})
+    followed.until(
+        "it is told", lambda: "NotPersistent" in {each["code"] for each in agent_status(followed)["conditions"]}
+    )
     followed.run("systemctl", "daemon-reload")
-    assert "WORD=2" in word(followed)
+    assert "WORD=2" in environment(followed)
 
 
 def test_a_change_that_fails_is_taken_back_and_not_proven(followed: Machine) -> None:
-    document(followed, web="{command: [/usr/bin/false]}", other=sleeps())
-    wait_state(followed, "rolled-back")
+    write_layer(followed, web="{command: [/usr/bin/false]}", other=sleep_service())
+    wait_agent_state(followed, "rolled-back")
 
-    assert "exit-code" in str(status(followed)["conditions"])
+    assert "exit-code" in str(agent_status(followed)["conditions"])
     followed.power_cut()
     followed.path(f"{DOCUMENTS}/base.yaml").unlink()
     followed.boot()
@@ -354,9 +361,9 @@ def test_the_bus_tells_of_changes(followed: Machine) -> None:
     ears = ("busctl", "--json=short", "monitor", "org.ordain.Agent1")
     followed.run("systemd-run", "--quiet", "--unit=ears", "--property=StandardOutput=file:/run/heard", *ears)
     heard = followed.path("/run/heard")
-    followed.until("it hears a call", lambda: status(followed) and heard.exists() and heard.read_text())
+    followed.until("it hears a call", lambda: agent_status(followed) and heard.exists() and heard.read_text())
 
-    document(followed, web=sleeps("2"), other=sleeps())
+    write_layer(followed, web=sleep_service("2"), other=sleep_service())
 
     for wanted in ("PlanStarted", "UnitConverged", "Converged", "PropertiesChanged"):
         followed.until(wanted, lambda wanted=wanted: f'"member":"{wanted}"' in followed.read("/run/heard"))  # type: ignore[misc]
@@ -364,21 +371,23 @@ def test_the_bus_tells_of_changes(followed: Machine) -> None:
 
 def test_a_reload_that_takes_long_is_told_until_one_does_not(machines: Machines) -> None:
     machine = machines("trixie")
-    document(machine, web=sleeps())
+    write_layer(machine, web=sleep_service())
     machine.boot()
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
 
     def codes() -> set[str]:
-        return {condition["code"] for condition in status(machine)["conditions"]}
+        return {condition["code"] for condition in agent_status(machine)["conditions"]}
 
     machine.write("/etc/systemd/system-generators/slow", "#!/bin/sh\nsleep 6\n", mode=0o755)
-    document(machine, web=sleeps("2"))
+    write_layer(machine, web=sleep_service("2"))
     machine.until("it is told", lambda: "SlowReload" in codes(), timeout=60)
-    assert "WORD=2" in word(machine)
+    assert "WORD=2" in environment(machine)
 
     machine.path("/etc/systemd/system-generators/slow").unlink()
-    document(machine, web=sleeps("3"))
-    machine.until("it is told no more", lambda: "WORD=3" in word(machine) and "SlowReload" not in codes(), timeout=60)
+    write_layer(machine, web=sleep_service("3"))
+    machine.until(
+        "it is told no more", lambda: "WORD=3" in environment(machine) and "SlowReload" not in codes(), timeout=60
+    )
 
 
 def test_documents_that_go_on_changing_are_followed_with_few_reloads_and_to_the_last(machines: Machines) -> None:
@@ -386,7 +395,7 @@ def test_documents_that_go_on_changing_are_followed_with_few_reloads_and_to_the_
 
     def limit(tasks: int) -> None:
         """No process has to be told, so that nothing but reloads takes time."""
-        document(machine, web=f"{{command: [/usr/bin/sleep, infinity], limits: {{tasks: {tasks}}}}}")
+        write_layer(machine, web=f"{{command: [/usr/bin/sleep, infinity], limits: {{tasks: {tasks}}}}}")
 
     def real(tasks: int) -> bool:
         return machine.show("web.service", "TasksMax")["TasksMax"] == str(tasks)
@@ -397,7 +406,7 @@ def test_documents_that_go_on_changing_are_followed_with_few_reloads_and_to_the_
 
     limit(100)
     machine.boot()
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
     before, began = reloads(), time.monotonic()
     for tasks in range(101, 141):
         limit(tasks)

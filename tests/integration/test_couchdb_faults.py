@@ -17,38 +17,40 @@ from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig import store_servers
-from rig.fake_couchdb import FakeCouch, ends, quiet, rows
-from rig.source_harness import BASE, FIRST, LEFTOVER, PATIENCE_SEC, SECOND, Machine, admin
+from rig.fake_couchdb import FakeCouchDb, ending_feed, feed_of, silent_feed
+from rig.source_harness import BASE, FIRST, IGNORE_OPEN_SOCKET, PATIENCE_SEC, SECOND, SourceMachine, writing_to
 
-pytestmark = [pytest.mark.integration, LEFTOVER]
+pytestmark = [pytest.mark.integration, IGNORE_OPEN_SOCKET]
 COMMON = ("documents/common/",)
 
 
 @pytest.fixture
-def machine(pouch: store_servers.Pouch, tmp_path: Path) -> Machine:
+def machine(pouch: store_servers.PouchServer, tmp_path: Path) -> SourceMachine:
     name = f"t{secrets.token_hex(4)}"
     for each in (name, f"{name}-status"):
         pouch.call("PUT", each)
     settings = SourceSettings(type=SourceKind.COUCHDB, endpoints=(pouch.url,), database=name)
-    return Machine(settings=settings, folder=tmp_path / "machine")
+    return SourceMachine(settings=settings, folder=tmp_path / "machine")
 
 
-def of(fake: FakeCouch, tmp_path: Path) -> Machine:
-    return Machine(settings=SourceSettings(type=SourceKind.COUCHDB, endpoints=(fake.url,)), folder=tmp_path / "machine")
+def of(fake: FakeCouchDb, tmp_path: Path) -> SourceMachine:
+    return SourceMachine(
+        settings=SourceSettings(type=SourceKind.COUCHDB, endpoints=(fake.url,)), folder=tmp_path / "machine"
+    )
 
 
-def document(machine: Machine) -> str:
+def document(machine: SourceMachine) -> str:
     return f"{machine.settings.database}/{quote(BASE, safe='')}"
 
 
-def replicated(pouch: store_servers.Pouch, machine: Machine, rev: str, text: bytes) -> None:
+def replicated(pouch: store_servers.PouchServer, machine: SourceMachine, rev: str, text: bytes) -> None:
     """A write that came from another server."""
     found = {"_id": BASE, "_rev": rev, "text": text.decode()}
     pouch.call("POST", f"{machine.settings.database}/_bulk_docs", {"docs": [found], "new_edits": False})
 
 
-async def test_25_two_servers_took_different_writes(pouch: store_servers.Pouch, machine: Machine) -> None:
-    async with admin(machine) as database, machine.running():
+async def test_25_two_servers_took_different_writes(pouch: store_servers.PouchServer, machine: SourceMachine) -> None:
+    async with writing_to(machine) as database, machine.running():
         await database.put(BASE, FIRST, expect=None)
         await machine.has(FIRST)
         replicated(pouch, machine, "1-ffffffffffffffffffffffffffffffff", b"theirs")
@@ -58,8 +60,8 @@ async def test_25_two_servers_took_different_writes(pouch: store_servers.Pouch, 
         await machine.has(SECOND)
 
 
-async def test_25_a_delete_that_brings_the_loser_back(pouch: store_servers.Pouch, machine: Machine) -> None:
-    async with admin(machine) as database, machine.running():
+async def test_25_a_delete_that_brings_the_loser_back(pouch: store_servers.PouchServer, machine: SourceMachine) -> None:
+    async with writing_to(machine) as database, machine.running():
         replicated(pouch, machine, "1-0000000000000000000000000000000a", b"lost")
         await database.put("documents/common/layer/other", SECOND, expect=None)
         replicated(pouch, machine, "1-ffffffffffffffffffffffffffffffff", FIRST)
@@ -98,10 +100,10 @@ def test_25_what_is_in_dispute(leaves: list[LeafRevision], says: str) -> None:
 
 async def test_27_a_feed_that_begins_again(tmp_path: Path) -> None:
     """A shard was replaced: all old rows come again. Nothing is new, so nothing is handed over anew."""
-    async with FakeCouch() as fake:
+    async with FakeCouchDb() as fake:
         fake.put(BASE, FIRST.decode())
         old = [{"seq": f"{n}-old", "id": BASE, "changes": [{"rev": f"{n}-a"}]} for n in range(3)]
-        fake.feed = rows(*old, then=rows(*old))
+        fake.feed = feed_of(*old, then=feed_of(*old))
         machine = of(fake, tmp_path)
         async with machine.running():
             await machine.has(FIRST)
@@ -112,7 +114,7 @@ async def test_27_a_feed_that_begins_again(tmp_path: Path) -> None:
 
 
 async def test_28_a_sequence_that_the_server_does_not_know(tmp_path: Path) -> None:
-    async with FakeCouch() as fake:
+    async with FakeCouchDb() as fake:
         fake.put(BASE, FIRST.decode())
         machine = of(fake, tmp_path)
         first = [True]
@@ -121,7 +123,7 @@ async def test_28_a_sequence_that_the_server_does_not_know(tmp_path: Path) -> No
             if first and first.pop():
                 body = {"error": "bad_request", "reason": "Malformed sequence supplied in 'since' parameter."}
                 raise web.HTTPBadRequest(text=str(body))
-            await quiet(request, response)
+            await silent_feed(request, response)
 
         fake.feed = refused_once
         async with machine.running():
@@ -131,9 +133,9 @@ async def test_28_a_sequence_that_the_server_does_not_know(tmp_path: Path) -> No
             await machine.has(SECOND)
 
 
-async def test_28_a_feed_that_only_echoes(pouch: store_servers.Pouch, machine: Machine) -> None:
+async def test_28_a_feed_that_only_echoes(pouch: store_servers.PouchServer, machine: SourceMachine) -> None:
     """PouchDB takes a sequence of the future as it is, and is silent for ever."""
-    async with admin(machine) as writer, admin(machine) as database:
+    async with writing_to(machine) as writer, writing_to(machine) as database:
         await writer.put(BASE, FIRST, expect=None)
         await database.list(*COMMON)
         await writer.put(BASE, SECOND, expect=ANY)
@@ -142,19 +144,21 @@ async def test_28_a_feed_that_only_echoes(pouch: store_servers.Pouch, machine: M
 
 
 async def test_29_a_feed_that_ends_in_order(tmp_path: Path) -> None:
-    async with FakeCouch() as fake:
+    async with FakeCouchDb() as fake:
         fake.put(BASE, FIRST.decode())
         machine = of(fake, tmp_path)
-        fake.feed = ends
+        fake.feed = ending_feed
         async with machine.running():
             await machine.fails(SourceFault.UNREACHABLE, FIRST)  # at once, again and again: maintenance
-            fake.feed = quiet
+            fake.feed = silent_feed
             await machine.has(FIRST)
             assert set(fake.feeds) == {fake.sequence}  # no sequence but that of a listing is ever gone on from
 
 
-async def test_30_a_database_that_is_deleted_and_made_again(pouch: store_servers.Pouch, machine: Machine) -> None:
-    async with admin(machine) as database, machine.running():
+async def test_30_a_database_that_is_deleted_and_made_again(
+    pouch: store_servers.PouchServer, machine: SourceMachine
+) -> None:
+    async with writing_to(machine) as database, machine.running():
         await database.put(BASE, FIRST, expect=None)
         await machine.has(FIRST)
         pouch.call("DELETE", machine.settings.database)
@@ -167,7 +171,7 @@ async def test_30_a_database_that_is_deleted_and_made_again(pouch: store_servers
 
 
 async def test_31_a_purge_that_no_feed_tells(tmp_path: Path) -> None:
-    async with FakeCouch() as fake:
+    async with FakeCouchDb() as fake:
         fake.put(BASE, FIRST.decode())
         fake.put("documents/common/layer/other", SECOND.decode())
         machine = of(fake, tmp_path)
@@ -179,11 +183,11 @@ async def test_31_a_purge_that_no_feed_tells(tmp_path: Path) -> None:
 
 
 async def test_15_a_session_that_ends_is_opened_again(tmp_path: Path) -> None:
-    async with FakeCouch() as fake:
+    async with FakeCouchDb() as fake:
         fake.put(BASE, FIRST.decode())
         machine = of(fake, tmp_path)
         machine.settings = replace(machine.settings, user="node")
-        async with admin(machine) as database:
+        async with writing_to(machine) as database:
             await database.list(*COMMON)
 
             def once() -> web.Response:
@@ -195,12 +199,12 @@ async def test_15_a_session_that_ends_is_opened_again(tmp_path: Path) -> None:
 
 
 async def test_what_machines_write_all_the_time_can_be_listed(tmp_path: Path) -> None:
-    async with FakeCouch() as fake:
+    async with FakeCouchDb() as fake:
         fake.moving = True
         machine = of(fake, tmp_path)
         fake.put("status/a", "{}")
         fake.put(BASE, FIRST.decode())
-        async with admin(machine) as database:
+        async with writing_to(machine) as database:
             assert [entry.key for entry in (await database.list("status/")).entries] == ["status/a"]
             with pytest.raises(SourceError, match="change all the time"):
                 await database.list(*COMMON)
@@ -208,7 +212,7 @@ async def test_what_machines_write_all_the_time_can_be_listed(tmp_path: Path) ->
 
 async def test_33_a_session_that_ends_while_it_is_used(tmp_path: Path) -> None:
     """The password is tried once, then not again before half a minute."""
-    async with FakeCouch() as fake:
+    async with FakeCouchDb() as fake:
         fake.put(BASE, FIRST.decode())
         machine = of(fake, tmp_path)
         machine.settings = replace(machine.settings, user="node")
@@ -220,13 +224,13 @@ async def test_33_a_session_that_ends_while_it_is_used(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("wrong", [False, True])
 async def test_a_user_is_let_in_with_its_password_alone(tmp_path: Path, wrong: bool) -> None:
-    with store_servers.Pouch(admin="secret") as pouch:
-        machine = Machine(
+    with store_servers.PouchServer(admin="secret") as pouch:
+        machine = SourceMachine(
             settings=SourceSettings(type=SourceKind.COUCHDB, endpoints=(pouch.url,), user="admin"),
             folder=tmp_path,
             password="no" if wrong else "secret",
         )
-        async with admin(machine) as database:
+        async with writing_to(machine) as database:
             if wrong:
                 with pytest.raises(SourceError) as refused:
                     await database.list(*COMMON)
@@ -237,7 +241,7 @@ async def test_a_user_is_let_in_with_its_password_alone(tmp_path: Path, wrong: b
                 assert (await database.list(*COMMON)).entries[0].data == FIRST
 
 
-async def test_a_document_may_be_json_itself(pouch: store_servers.Pouch, machine: Machine) -> None:
+async def test_a_document_may_be_json_itself(pouch: store_servers.PouchServer, machine: SourceMachine) -> None:
     pouch.call("PUT", document(machine), {"ordain": "v1", "kind": "Layer", "name": "base"})
     async with machine.running():
         await machine.has(b'{\n  "kind": "Layer",\n  "name": "base",\n  "ordain": "v1"\n}')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rig.machine import Machine
-from rig.machine_agent import document, runs, sleeps, state, status, wait_active
+from rig.machine_agent import active_state, agent_status, invocations, sleep_service, wait_active, write_layer
 
 pytestmark = pytest.mark.integration
 
@@ -15,28 +15,30 @@ SECRETS = ("correct-horse", "battery-staple")
 
 
 def codes(machine: Machine) -> list[str]:
-    return [condition["code"] for condition in status(machine)["conditions"]]
+    return [condition["code"] for condition in agent_status(machine)["conditions"]]
 
 
 def test_a_secret_comes_and_changes_and_is_shown_nowhere(machine: Machine) -> None:
-    document(machine, web=WEB, other=sleeps())
+    write_layer(machine, web=WEB, other=sleep_service())
     machine.boot()
     wait_active(machine, "other.service")
     machine.until("the missing secret is told", lambda: "CredentialMissing" in codes(machine))
-    assert state(machine, "web.service") == "inactive"
+    assert active_state(machine, "web.service") == "inactive"
 
     machine.write(FILE, SECRETS[0], mode=0o600)
     wait_active(machine, "web.service")
     machine.until("nothing is missing", lambda: "CredentialMissing" not in codes(machine))
-    before = runs(machine, "web.service", "other.service")
+    before = invocations(machine, "web.service", "other.service")
     machine.until(
         "it is noted down", lambda: "web.service" in machine.run("cat", "/run/ordain/credentials.json").stdout
     )
 
     machine.write(FILE, SECRETS[1], mode=0o600)
-    machine.until("web was restarted", lambda: runs(machine, "web.service") != {"web.service": before["web.service"]})
+    machine.until(
+        "web was restarted", lambda: invocations(machine, "web.service") != {"web.service": before["web.service"]}
+    )
     wait_active(machine, "web.service")
-    assert runs(machine, "other.service")["other.service"] == before["other.service"]
+    assert invocations(machine, "other.service")["other.service"] == before["other.service"]
 
     shown = machine.journal("--lines=all") + machine.run("cat", "/run/ordain/status.json").stdout
     shown += machine.run("ordainctl", "status", "--json").stdout + machine.run("ordainctl", "diff", "1", "2").stdout

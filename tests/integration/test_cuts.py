@@ -23,10 +23,10 @@ EVERY = 9
 def test_a_cut_at_a_step_of_an_apply_is_survived(
     machines: Machines, suite: str, services: power_cuts.Services, first: int
 ) -> None:
-    subject = power_cuts.Subject(machines(suite))
+    subject = power_cuts.CutMachine(machines(suite))
     subject.start()
     cut: list[str] = []
-    while step := power_cuts.at_step(subject, services, first + EVERY * len(cut)):
+    while step := power_cuts.cut_at_step(subject, services, first + EVERY * len(cut)):
         cut.append(step)
 
     assert len(cut) > 2, cut

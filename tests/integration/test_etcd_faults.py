@@ -19,27 +19,38 @@ from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig import store_servers
 from rig.certificates import Authority
-from rig.source_harness import BASE, FIRST, LEFTOVER, PATIENCE_SEC, SECOND, TIMING, EtcdStore, Machine, admin, insist
+from rig.source_harness import (
+    BASE,
+    FIRST,
+    IGNORE_OPEN_SOCKET,
+    PATIENCE_SEC,
+    SECOND,
+    TIMING,
+    EtcdStore,
+    SourceMachine,
+    put_until_accepted,
+    writing_to,
+)
 from rig.tcp_proxy import Proxy
 
-pytestmark = [pytest.mark.integration, LEFTOVER, pytest.mark.usefixtures("etcd_here")]
+pytestmark = [pytest.mark.integration, IGNORE_OPEN_SOCKET, pytest.mark.usefixtures("etcd_here")]
 etcd = pytest.mark.parametrize("store", ["etcd"], indirect=True)
 COMMON = ("documents/common/",)
 
 
 @pytest.fixture
-def machine(store: EtcdStore, tmp_path: Path) -> Machine:
-    return Machine(settings=store.settings, folder=tmp_path / "machine")
+def machine(store: EtcdStore, tmp_path: Path) -> SourceMachine:
+    return SourceMachine(settings=store.settings, folder=tmp_path / "machine")
 
 
-def three(cluster: store_servers.Cluster, tmp_path: Path) -> Machine:
+def three(cluster: store_servers.EtcdCluster, tmp_path: Path) -> SourceMachine:
     settings = SourceSettings(type=SourceKind.ETCD, endpoints=cluster.endpoints)
-    return Machine(settings=settings, folder=tmp_path / "machine")
+    return SourceMachine(settings=settings, folder=tmp_path / "machine")
 
 
 @etcd
-async def test_06_a_watch_from_before_the_compaction(store: EtcdStore, machine: Machine) -> None:
-    async with admin(machine) as database:
+async def test_06_a_watch_from_before_the_compaction(store: EtcdStore, machine: SourceMachine) -> None:
+    async with writing_to(machine) as database:
         await database.put(BASE, FIRST, expect=None)
         listing = await database.list(*COMMON)
         for number in range(5):
@@ -51,9 +62,9 @@ async def test_06_a_watch_from_before_the_compaction(store: EtcdStore, machine: 
 
 
 @etcd
-async def test_07_compacted_while_the_client_does_not_read(store: EtcdStore, machine: Machine) -> None:
+async def test_07_compacted_while_the_client_does_not_read(store: EtcdStore, machine: SourceMachine) -> None:
     """More comes than the connection holds; what the server kept back for it is compacted."""
-    async with Proxy(store.settings.endpoints[0]) as proxy, admin(machine) as writer:
+    async with Proxy(store.settings.endpoints[0]) as proxy, writing_to(machine) as writer:
         machine.settings = replace(store.settings, endpoints=(proxy.url,))
         machine.timing = replace(TIMING, check_sec=60.0, answer_sec=20.0)
         await writer.put(BASE, FIRST, expect=None)
@@ -69,9 +80,9 @@ async def test_07_compacted_while_the_client_does_not_read(store: EtcdStore, mac
 
 
 @etcd
-async def test_08_a_delete_that_the_watch_never_says(store: EtcdStore, machine: Machine) -> None:
+async def test_08_a_delete_that_the_watch_never_says(store: EtcdStore, machine: SourceMachine) -> None:
     """3.4.23 says nothing of a delete at the very revision of the compaction; the check finds it."""
-    async with admin(machine) as writer, admin(machine) as database:
+    async with writing_to(machine) as writer, writing_to(machine) as database:
         await writer.put(BASE, FIRST, expect=None)
         await writer.put("documents/common/layer/other", FIRST, expect=None)
         listing = await database.list(*COMMON)
@@ -83,11 +94,13 @@ async def test_08_a_delete_that_the_watch_never_says(store: EtcdStore, machine: 
 
 
 @etcd
-async def test_09_restored_from_a_backup(store: EtcdStore, machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
+async def test_09_restored_from_a_backup(
+    store: EtcdStore, machine: SourceMachine, caplog: pytest.LogCaptureFixture
+) -> None:
     cluster = store.cluster
     (member,) = cluster.members
     backup = cluster.directory / "backup"
-    async with admin(machine) as database:
+    async with writing_to(machine) as database:
         await database.put(BASE, FIRST, expect=None)
         cluster.ctl("snapshot", "save", str(backup))
         await database.put(BASE, SECOND, expect=ANY)
@@ -103,11 +116,11 @@ async def test_09_restored_from_a_backup(store: EtcdStore, machine: Machine, cap
 
 
 async def test_11_a_member_without_the_others(tmp_path: Path) -> None:
-    with store_servers.Cluster() as cluster:
+    with store_servers.EtcdCluster() as cluster:
         machine = three(cluster, tmp_path)
         last = cluster.leader()
         machine.settings = replace(machine.settings, endpoints=(last.url,))
-        async with admin(machine) as database:
+        async with writing_to(machine) as database:
             await database.put(BASE, FIRST, expect=None)
         machine.timing = replace(TIMING, check_sec=60.0)  # the stream itself must say it
         others = [member for member in cluster.members if member is not last]
@@ -121,11 +134,11 @@ async def test_11_a_member_without_the_others(tmp_path: Path) -> None:
 
 
 async def test_12_no_quorum_is_not_nothing(tmp_path: Path) -> None:
-    with store_servers.Cluster() as cluster:
+    with store_servers.EtcdCluster() as cluster:
         machine = three(cluster, tmp_path)
         machine.settings = replace(machine.settings, endpoints=cluster.endpoints[:1])
         machine.timing = replace(TIMING, answer_sec=12.0)
-        async with admin(machine) as database:
+        async with writing_to(machine) as database:
             await database.put(BASE, FIRST, expect=None)
             for member in cluster.members[1:]:
                 member.end()
@@ -135,12 +148,12 @@ async def test_12_no_quorum_is_not_nothing(tmp_path: Path) -> None:
 
 
 @etcd
-async def test_14_a_watch_that_is_refused(store: EtcdStore, machine: Machine) -> None:
+async def test_14_a_watch_that_is_refused(store: EtcdStore, machine: SourceMachine) -> None:
     """The refusal_error comes with status 200, and the stream stays open."""
     store.cluster.enable_auth()
     machine.settings = replace(machine.settings, user="node")
     machine.password = "secret"
-    async with admin(machine) as database:
+    async with writing_to(machine) as database:
         await database.list(*COMMON)
         store.cluster.ctl("role", "revoke-permission", "ordain", "--prefix=true", "/ordain/", user="root:root")
         with pytest.raises(SourceError) as refused:
@@ -150,12 +163,12 @@ async def test_14_a_watch_that_is_refused(store: EtcdStore, machine: Machine) ->
 
 
 async def test_15_a_token_that_expires(tmp_path: Path) -> None:
-    with store_servers.Cluster(count=1, options=("--auth-token-ttl=1",)) as cluster:
+    with store_servers.EtcdCluster(count=1, options=("--auth-token-ttl=1",)) as cluster:
         cluster.enable_auth()
         machine = three(cluster, tmp_path)
         machine.settings = replace(machine.settings, user="node")
         machine.password = "secret"
-        async with admin(machine) as database:
+        async with writing_to(machine) as database:
             await database.put(BASE, FIRST, expect=None)
             await asyncio.sleep(2.5)
             assert (await database.list(*COMMON)).entries[0].data == FIRST
@@ -173,14 +186,14 @@ async def test_15_a_token_that_expires(tmp_path: Path) -> None:
 
 
 @etcd
-async def test_16_a_right_that_is_revoked_while_watching(store: EtcdStore, machine: Machine) -> None:
+async def test_16_a_right_that_is_revoked_while_watching(store: EtcdStore, machine: SourceMachine) -> None:
     """The running watch goes on as if nothing had happened."""
     cluster = store.cluster
     cluster.enable_auth()
     machine.timing = replace(TIMING, answer_sec=5.0)  # passwords are slow on purpose
     machine.settings = replace(machine.settings, user="node")
     machine.password = "secret"
-    async with admin(machine) as database:
+    async with writing_to(machine) as database:
         await database.put(BASE, FIRST, expect=None)
     async with machine.running():
         await machine.has(FIRST)
@@ -197,7 +210,7 @@ async def test_the_roles_of_the_manual_are_enough_and_not_more(tmp_path: Path) -
     lines = manual.read_text().splitlines()
     commands = [line.split() for line in lines if line.startswith("    etcdctl role") and "machine" in line]
     assert len(commands) == 6
-    with store_servers.Cluster(count=1) as cluster:
+    with store_servers.EtcdCluster(count=1) as cluster:
         for command in commands:
             cluster.ctl(*command[1:])
         cluster.ctl("user", "add", "node:secret")
@@ -206,11 +219,11 @@ async def test_the_roles_of_the_manual_are_enough_and_not_more(tmp_path: Path) -
         machine = three(cluster, tmp_path)
         machine.settings = replace(machine.settings, user="admin")
         machine.password = "secret"
-        async with admin(machine) as database:
+        async with writing_to(machine) as database:
             await database.put(BASE, FIRST, expect=None)
         machine.settings = replace(machine.settings, user="node")
         machine.timing = replace(TIMING, answer_sec=5.0)
-        async with machine.running(), admin(machine) as database:
+        async with machine.running(), writing_to(machine) as database:
             await machine.has(FIRST)
             await database.put("status/x", b"{}", expect=ANY)
             await database.put("locks/x", b"", expect=None, ttl_sec=60)
@@ -243,10 +256,10 @@ async def test_34_its_certificate_expires(tmp_path: Path) -> None:
     """etcd reads its certificate anew for every connection."""
     authority = Authority(tmp_path)
     tls = authority.issue("server")
-    with store_servers.Cluster(count=1, tls=tls) as cluster:
+    with store_servers.EtcdCluster(count=1, tls=tls) as cluster:
         machine = three(cluster, tmp_path)
         machine.settings = replace(machine.settings, ca=str(authority.ca))
-        async with admin(machine) as database:
+        async with writing_to(machine) as database:
             await database.put(BASE, FIRST, expect=None)
         async with machine.running():
             await machine.has(FIRST)
@@ -257,40 +270,40 @@ async def test_34_its_certificate_expires(tmp_path: Path) -> None:
 
 
 async def test_35_one_of_three_is_dead(tmp_path: Path) -> None:
-    with store_servers.Cluster() as cluster:
+    with store_servers.EtcdCluster() as cluster:
         machine = three(cluster, tmp_path)
-        async with admin(machine) as database, machine.running():
+        async with writing_to(machine) as database, machine.running():
             await database.put(BASE, FIRST, expect=None)
             await machine.has(FIRST)
             for member in cluster.members:
                 member.end()
                 data = FIRST + member.name.encode()
-                await insist(database, BASE, data)
+                await put_until_accepted(database, BASE, data)
                 await machine.has(data)
                 cluster.start(member)
                 cluster.ready()
 
 
 async def test_35_a_frozen_member_is_left(tmp_path: Path) -> None:
-    with store_servers.Cluster() as cluster:
+    with store_servers.EtcdCluster() as cluster:
         machine = three(cluster, tmp_path)
         first, second, _ = cluster.members
         machine.settings = replace(machine.settings, endpoints=(first.url, second.url))
         other = replace(machine, settings=replace(machine.settings, endpoints=(second.url,)))
-        async with admin(other) as database:
+        async with writing_to(other) as database:
             await database.put(BASE, FIRST, expect=None)
             async with machine.running():
                 await machine.has(FIRST)
                 first.signal(signal.SIGSTOP)
-                await insist(database, BASE, SECOND)
+                await put_until_accepted(database, BASE, SECOND)
                 await machine.has(SECOND)
 
 
 async def test_57_a_store_that_is_full(tmp_path: Path) -> None:
     """Nothing can be written; what is there is read as before."""
-    with store_servers.Cluster(count=1, options=("--quota-backend-bytes=1000000",)) as cluster:
+    with store_servers.EtcdCluster(count=1, options=("--quota-backend-bytes=1000000",)) as cluster:
         machine = three(cluster, tmp_path)
-        async with admin(machine) as database, machine.running():
+        async with writing_to(machine) as database, machine.running():
             await database.put(BASE, FIRST, expect=None)
             await machine.has(FIRST)
 
@@ -307,9 +320,9 @@ async def test_57_a_store_that_is_full(tmp_path: Path) -> None:
 
 
 async def test_a_lease_ends(tmp_path: Path) -> None:
-    with store_servers.Cluster(count=1) as cluster:
+    with store_servers.EtcdCluster(count=1) as cluster:
         machine = three(cluster, tmp_path)
-        async with admin(machine) as database:
+        async with writing_to(machine) as database:
             await database.put("locks/a", b"1", expect=None, ttl_sec=1)
             assert await database.get("locks/a")
             async with asyncio.timeout(PATIENCE_SEC):
@@ -320,9 +333,9 @@ async def test_a_lease_ends(tmp_path: Path) -> None:
 
 
 async def test_more_than_a_page_is_of_one_moment(tmp_path: Path) -> None:
-    with store_servers.Cluster(count=1) as cluster:
+    with store_servers.EtcdCluster(count=1) as cluster:
         machine = three(cluster, tmp_path)
-        async with admin(machine) as database:
+        async with writing_to(machine) as database:
             for number in range(250):
                 await database.put(f"documents/common/layer/n{number:03}", b"0", expect=None)
             listing = await database.list(*COMMON)
@@ -330,7 +343,7 @@ async def test_more_than_a_page_is_of_one_moment(tmp_path: Path) -> None:
 
 
 async def test_something_else_than_etcd_is_told() -> None:
-    with store_servers.Pouch() as pouch:
+    with store_servers.PouchServer() as pouch:
         database = open_database(SourceSettings(type=SourceKind.ETCD, endpoints=(pouch.url,)), timing=TIMING)
         with pytest.raises(SourceError) as refused:
             await database.list(*COMMON)
@@ -340,11 +353,11 @@ async def test_something_else_than_etcd_is_told() -> None:
 
 @etcd
 async def test_watches_that_the_server_did_not_hear_are_asked_for_again(
-    store: EtcdStore, machine: Machine, monkeypatch: pytest.MonkeyPatch
+    store: EtcdStore, machine: SourceMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The gateway may stop reading the request once it answers; the watches it had not read then never come."""
     prefixes = tuple(f"documents/x={number}/" for number in range(7))
-    async with admin(machine) as database:
+    async with writing_to(machine) as database:
         assert isinstance(database, Etcd)
         monkeypatch.setattr(database, "_timing", replace(database._timing, answer_sec=2.0, check_sec=60.0))
         whole = database._client.watch

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from rig.machine import Machine, Machines
-from rig.sysv_scripts import legacy
+from rig.sysv_scripts import add_legacy_service
 
 pytestmark = pytest.mark.integration
 
@@ -127,7 +127,7 @@ def test_an_exclusive_boot_starts_the_documents_and_no_more(machine: Machine) ->
 
 def test_the_mode_is_switched_live_and_back(machine: Machine) -> None:
     """Also what generators make stops: of a SysV script, of sshd (sshd-unix-local.socket, 256), of anything."""
-    legacy(machine)
+    add_legacy_service(machine)
     machine.write("/etc/systemd/system-generators/makes", MAKES, mode=0o755)
     machine.write("/etc/systemd/system/hand.service", RUNS)
     for name, text in WAITING.items():
@@ -176,7 +176,7 @@ def test_what_is_started_by_hand_since_runs_until_the_next_boot(machine: Machine
     converged(machine)
 
     machine.write("/etc/systemd/system/late.service", f"{RUNS}[Install]\nWantedBy=multi-user.target\n")
-    legacy(machine)
+    add_legacy_service(machine)
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "enable", "--now", "late.service")
     machine.run("systemctl", "start", "legacy.service")
@@ -260,7 +260,7 @@ def enable(machine: Machine) -> None:
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(f"/usr/lib/systemd/system/{file}")
     machine.write("/usr/share/dbus-1/system-services/org.example.Bus.service", ON_THE_BUS)
-    legacy(machine)
+    add_legacy_service(machine)
 
 
 def marks(machine: Machine) -> set[str]:

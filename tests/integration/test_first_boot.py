@@ -15,7 +15,7 @@ from ordain.agent.compile.image import bake
 from ordain.agent.model import Generation
 from ordain.agent.server.prebuilt_caches import PrebuiltCaches
 from ordain.generator.cache import unpack
-from rig.boot_server import served
+from rig.boot_server import running_boot_server
 from rig.machine import Machine, Machines
 
 pytestmark = pytest.mark.integration
@@ -181,7 +181,7 @@ def test_what_a_server_has_finished_is_placed_and_leaves_the_agent_nothing_to_do
     machine.write("/etc/systemd/system/ordain-agent.service.d/late.conf", AGENT_IS_LATE)
 
     async def initrd() -> int:
-        async with served(shelf, PrebuiltCaches(machine.tree, run_inline), seconds=60) as (_, url):
+        async with running_boot_server(shelf, PrebuiltCaches(machine.tree, run_inline), seconds=60) as (_, url):
             home.mkdir()
             machine.cmdline = (f"ordain.source={url}/{{hostname}}.yaml",)
             (home / "cmdline").write_text(f"quiet {machine.cmdline[0]}\n")

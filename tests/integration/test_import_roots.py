@@ -25,7 +25,7 @@ DESCRIPTION = {("Unit", "Description"), ("Unit", "Documentation")}
 
 @pytest.fixture
 def root(rig: None, suite: str) -> Path:
-    return debian_roots.root(suite)[-1]
+    return debian_roots.plain_root(suite)[-1]
 
 
 @pytest.fixture

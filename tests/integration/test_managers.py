@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from rig.machine import Machine, Machines
-from rig.machine_agent import document, runs, sleeps, state, wait_active, wait_state, word
+from rig.machine_agent import (
+    active_state,
+    environment,
+    invocations,
+    sleep_service,
+    wait_active,
+    wait_agent_state,
+    write_layer,
+)
 
 pytestmark = pytest.mark.integration
 SLOW = "[/bin/sh, -c, 'end() { trap \"\" TERM; sleep 2; exit 0; }; trap end TERM; while :; do sleep 0.1; done']"
@@ -13,10 +21,10 @@ USER = "user@0.service"
 
 
 def booted(machine: Machine) -> Machine:
-    document(machine, web=f"{{command: {SLOW}, stop-timeout: 10s}}", other=sleeps())
+    write_layer(machine, web=f"{{command: {SLOW}, stop-timeout: 10s}}", other=sleep_service())
     machine.boot()
     wait_active(machine, "web.service", "other.service")
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
     return machine
 
 
@@ -34,27 +42,27 @@ def test_a_manager_that_is_executed_anew_is_followed_on_and_users_have_theirs(ma
     user, agent, before = (
         pid(machine, USER),
         pid(machine, "ordain-agent.service"),
-        runs(machine, "web.service", "other.service"),
+        invocations(machine, "web.service", "other.service"),
     )
 
     machine.run("systemctl", "daemon-reexec")
-    assert runs(machine, "web.service", "other.service") == before
+    assert invocations(machine, "web.service", "other.service") == before
 
-    document(machine, web=sleeps("2"), other=sleeps())
-    machine.until("web is being stopped", lambda: state(machine, "web.service") == "deactivating")
+    write_layer(machine, web=sleep_service("2"), other=sleep_service())
+    machine.until("web is being stopped", lambda: active_state(machine, "web.service") == "deactivating")
     machine.run("systemctl", "daemon-reexec")
-    machine.until("web has the new word", lambda: "WORD=2" in word(machine))
+    machine.until("web has the new word", lambda: "WORD=2" in environment(machine))
     wait_active(machine, "web.service")
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
 
-    assert runs(machine, "other.service")["other.service"] == before["other.service"]
+    assert invocations(machine, "other.service")["other.service"] == before["other.service"]
     assert (pid(machine, USER), pid(machine, "ordain-agent.service")) == (user, agent)
     assert user != "0"
 
 
 def test_after_a_soft_reboot_the_agent_starts_what_is_proven(machines: Machines) -> None:
     machine = booted(machines("trixie"))
-    before = runs(machine, "other.service")
+    before = invocations(machine, "other.service")
 
     machine.run("systemctl", "soft-reboot")
     machine.until(
@@ -72,7 +80,7 @@ def test_after_a_soft_reboot_the_agent_starts_what_is_proven(machines: Machines)
     machine.until(
         "the agent answers", lambda: machine.run("busctl", "status", "org.ordain.Agent1", check=False).returncode == 0
     )
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
     assert machine.read("/run/ordain/takeover") == "agent started\n"
-    document(machine, web=sleeps("2"), other=sleeps())
-    machine.until("web has the new word", lambda: "WORD=2" in word(machine))
+    write_layer(machine, web=sleep_service("2"), other=sleep_service())
+    machine.until("web has the new word", lambda: "WORD=2" in environment(machine))

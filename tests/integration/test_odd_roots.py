@@ -9,7 +9,17 @@ import pytest
 
 from ordain.generator.cache import Cache, pack, unpack
 from rig.machine import Machine
-from rig.machine_agent import DOCUMENTS, document, layer, runs, sleeps, status, wait_active, wait_state, word
+from rig.machine_agent import (
+    DOCUMENTS,
+    agent_status,
+    environment,
+    invocations,
+    layer,
+    sleep_service,
+    wait_active,
+    wait_agent_state,
+    write_layer,
+)
 
 pytestmark = pytest.mark.integration
 BOOT = "/etc/ordain/boot"
@@ -35,7 +45,7 @@ def early(machine: Machine, command: str) -> None:
 
 
 def codes(machine: Machine) -> set[str]:
-    return {condition["code"] for condition in status(machine)["conditions"]}
+    return {condition["code"] for condition in agent_status(machine)["conditions"]}
 
 
 def record(machine: Machine) -> dict[str, str]:
@@ -58,10 +68,10 @@ def no_failure(machine: Machine) -> None:
 @pytest.fixture
 def followed(machine: Machine) -> Machine:
     """One that has followed its documents, and is off."""
-    document(machine, web=sleeps(), other=sleeps())
+    write_layer(machine, web=sleep_service(), other=sleep_service())
     machine.boot()
     wait_active(machine, "web.service", "other.service")
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
     machine.until("it is proven", lambda: machine.path(f"{BOOT}/current").exists())
     machine.power_cut()
     return machine
@@ -73,14 +83,14 @@ def test_what_is_read_only_holds_for_this_boot_and_is_told(followed: Machine, wh
 
     followed.boot()
     wait_active(followed, "web.service", "other.service")
-    wait_state(followed, "converged")
-    before = runs(followed, "other.service")
-    followed.write("/run/web.yaml", layer(web=sleeps("2"), other=sleeps()))
+    wait_agent_state(followed, "converged")
+    before = invocations(followed, "other.service")
+    followed.write("/run/web.yaml", layer(web=sleep_service("2"), other=sleep_service()))
     followed.run("ordainctl", "apply", "/run/web.yaml", check=False)
 
-    assert "WORD=2" in word(followed)
+    assert "WORD=2" in environment(followed)
     assert code in codes(followed)
-    assert runs(followed, "other.service") == before
+    assert invocations(followed, "other.service") == before
     no_failure(followed)
 
 
@@ -96,23 +106,23 @@ def test_a_full_disk_costs_nothing_that_runs_and_is_told(followed: Machine) -> N
     early(followed, f"mount{BOOT.replace('/', '-')} && mount-var-lib-ordain")
     followed.boot()
     wait_active(followed, "web.service", "other.service")
-    wait_state(followed, "converged")
-    before = runs(followed, "other.service")
+    wait_agent_state(followed, "converged")
+    before = invocations(followed, "other.service")
     for directory in (BOOT, "/var/lib/ordain"):
         followed.run("dd", "if=/dev/zero", f"of={directory}/.filler", "bs=512", check=False)
     old = followed.path(f"{BOOT}/current").read_bytes()
 
-    document(followed, web=sleeps("2"), other=sleeps())
-    followed.until("web has the new word", lambda: "WORD=2" in word(followed))
+    write_layer(followed, web=sleep_service("2"), other=sleep_service())
+    followed.until("web has the new word", lambda: "WORD=2" in environment(followed))
     followed.until("it is told", lambda: "NotPersistent" in codes(followed))
     assert followed.path(f"{BOOT}/current").read_bytes() == old
     assert not list(followed.path(BOOT).glob(".*.new"))
-    assert runs(followed, "other.service") == before
+    assert invocations(followed, "other.service") == before
     no_failure(followed)
 
     for directory in (BOOT, "/var/lib/ordain"):
         followed.path(f"{directory}/.filler").unlink()
-    document(followed, web=sleeps("3"), other=sleeps())
+    write_layer(followed, web=sleep_service("3"), other=sleep_service())
     followed.until("it is kept", lambda: followed.path(f"{BOOT}/current").read_bytes() != old)
     followed.until("that is told", lambda: "NotPersistent" not in codes(followed))
 
@@ -148,13 +158,13 @@ def test_a_history_that_is_gone_and_dates_that_are_wrong_restart_nothing(followe
 
     followed.boot()
     wait_active(followed, "web.service", "other.service")
-    before = runs(followed, "web.service", "other.service")
-    wait_state(followed, "converged")
+    before = invocations(followed, "web.service", "other.service")
+    wait_agent_state(followed, "converged")
 
     assert record(followed)["from"] == "current"
-    assert runs(followed, "web.service", "other.service") == before
-    document(followed, web=sleeps("2"), other=sleeps())
-    followed.until("web has the new word", lambda: "WORD=2" in word(followed))
+    assert invocations(followed, "web.service", "other.service") == before
+    write_layer(followed, web=sleep_service("2"), other=sleep_service())
+    followed.until("web has the new word", lambda: "WORD=2" in environment(followed))
     no_failure(followed)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from rig import package
 from rig.machine import Machine, Machines
-from rig.machine_agent import status, wait_state
+from rig.machine_agent import agent_status, wait_agent_state
 from rig.upgrade import OFFLINE, SYSTEMD, fetch
 
 pytestmark = pytest.mark.integration
@@ -99,7 +99,7 @@ def test_systemd_is_upgraded_under_services_that_run(machine: Machine, suite: st
     machine.write("/etc/ordain/documents/web.yaml", WEB)
     machine.boot()
     until_web_runs(machine)
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
     web, agent = running(machine, "web.service"), running(machine, "ordain-agent.service")
     anew.put(machine)
 
@@ -107,14 +107,14 @@ def test_systemd_is_upgraded_under_services_that_run(machine: Machine, suite: st
 
     assert "Reexecuting" in machine.journal("_PID=1")
     assert (running(machine, "web.service"), running(machine, "ordain-agent.service")) == (web, agent)
-    wait_state(machine, "converged")
-    assert status(machine)["drift"] == []
+    wait_agent_state(machine, "converged")
+    assert agent_status(machine)["drift"] == []
     machine.run("systemctl", "daemon-reload")
     assert machine.path("/run/systemd/generator/web.service").exists()
     machine.write("/etc/ordain/documents/web.yaml", WEB.replace("8080", "8081"))
     machine.until("web is the new one", lambda: "8081" in machine.show("web.service", "ExecStart")["ExecStart"])
     until_web_runs(machine)
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
 
 
 def test_removed_it_says_what_that_means_and_leaves_services_running(machine: Machine) -> None:

@@ -9,9 +9,17 @@ from typing import Any
 
 import pytest
 
-from rig.debian_roots import CLEAN
+from rig.debian_roots import CLEAN_ENVIRONMENT
 from rig.machine import Machine
-from rig.machine_agent import layer, runs, sleeps, status, wait_active, wait_state, word
+from rig.machine_agent import (
+    agent_status,
+    environment,
+    invocations,
+    layer,
+    sleep_service,
+    wait_active,
+    wait_agent_state,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -23,11 +31,11 @@ DOCUMENTS = f"{DESK}/documents"
 @pytest.fixture
 def released(etcd_here: None, machine: Machine) -> Machine:
     """A machine with etcd, a key that it trusts, and release 1."""
-    etcd = shutil.which("etcd", path=CLEAN["PATH"])
+    etcd = shutil.which("etcd", path=CLEAN_ENVIRONMENT["PATH"])
     assert etcd
     machine.write("/usr/local/bin/etcd", Path(etcd).read_bytes(), mode=0o755)
     machine.write("/etc/ordain/agent.yaml", f'source: {{type: etcd, endpoints: ["{URL}"]}}\n')
-    machine.write(f"{DOCUMENTS}/base.yaml", layer(web=sleeps(), other=sleeps()))
+    machine.write(f"{DOCUMENTS}/base.yaml", layer(web=sleep_service(), other=sleep_service()))
     machine.boot()
     peer = "http://127.0.0.1:2380"
     command = (
@@ -42,7 +50,7 @@ def released(etcd_here: None, machine: Machine) -> Machine:
     release(machine)
     wait_release(machine, "stable 1")
     wait_active(machine, "web.service", "other.service")
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
     return machine
 
 
@@ -58,7 +66,7 @@ def release(machine: Machine, *more: str) -> None:
 
 
 def source(machine: Machine) -> dict[str, Any]:
-    found: dict[str, Any] = status(machine)["source"]
+    found: dict[str, Any] = agent_status(machine)["source"]
     return found
 
 
@@ -76,17 +84,17 @@ def fleet(machine: Machine) -> list[dict[str, Any]]:
 
 
 def test_releases_are_followed_rolled_back_by_a_new_number_and_reported(released: Machine) -> None:
-    before = runs(released, "other.service")
-    released.write(f"{DOCUMENTS}/base.yaml", layer(web=sleeps("2"), other=sleeps()))
+    before = invocations(released, "other.service")
+    released.write(f"{DOCUMENTS}/base.yaml", layer(web=sleep_service("2"), other=sleep_service()))
     release(released)
     wait_release(released, "stable 2")
-    released.until("web has the new word", lambda: "WORD=2" in word(released))
+    released.until("web has the new word", lambda: "WORD=2" in environment(released))
 
     ordainctl(released, "release", "promote", "stable/1", "stable", "--key", f"{DESK}/ops.key")
 
     wait_release(released, "stable 3")
-    released.until("web has the old word", lambda: "WORD=1" in word(released))
-    assert runs(released, "other.service") == before
+    released.until("web has the old word", lambda: "WORD=1" in environment(released))
+    assert invocations(released, "other.service") == before
     released.until("the store knows it", lambda: [r["release"]["number"] for r in fleet(released)] == [3], timeout=60)
     (found,) = fleet(released)
     assert found["units"]["web.service"]["state"] == "active"
@@ -95,34 +103,34 @@ def test_releases_are_followed_rolled_back_by_a_new_number_and_reported(released
 
 
 def test_what_is_not_as_it_was_signed_is_not_taken(released: Machine) -> None:
-    before = runs(released, "web.service", "other.service")
+    before = invocations(released, "web.service", "other.service")
     put = ("ordainctl", "release", "publish", f"{DESK}/evil.json", DOCUMENTS)
 
-    released.write(f"{DOCUMENTS}/base.yaml", layer(web=sleeps("evil")))
+    released.write(f"{DOCUMENTS}/base.yaml", layer(web=sleep_service("evil")))
     ordainctl(released, "release", "create", DOCUMENTS, "--output", f"{DESK}/evil.json")
     released.run(*put)
     wait_code(released, "VerifyFailed")
     assert "is not signed" in source(released)["problem"]
-    assert runs(released, "web.service", "other.service") == before
+    assert invocations(released, "web.service", "other.service") == before
 
     released.run("rm", "/etc/ordain/trust/ops.pub")
     ordainctl(released, "release", "keygen", "/etc/ordain/trust/new")
     file = f"{DESK}/3.json"
     key = "/etc/ordain/trust/new.key"
-    released.write(f"{DOCUMENTS}/base.yaml", layer(web=sleeps("3"), other=sleeps()))
+    released.write(f"{DOCUMENTS}/base.yaml", layer(web=sleep_service("3"), other=sleep_service()))
     ordainctl(released, "release", "create", DOCUMENTS, "--number", "3", "--key", key, "--output", file)
     ordainctl(released, "release", "publish", file, DOCUMENTS)
     wait_release(released, "stable 3")
-    released.until("web has the new word", lambda: "WORD=3" in word(released))
+    released.until("web has the new word", lambda: "WORD=3" in environment(released))
     assert source(released)["code"] == ""
 
 
 def test_a_release_that_fails_is_gone_back_from_and_the_store_hears_of_it(released: Machine) -> None:
-    released.write(f"{DOCUMENTS}/base.yaml", layer(web="{command: [/usr/bin/false]}", other=sleeps()))
+    released.write(f"{DOCUMENTS}/base.yaml", layer(web="{command: [/usr/bin/false]}", other=sleep_service()))
 
     release(released, "--max-parallel", "1")
 
-    wait_state(released, "rolled-back")
+    wait_agent_state(released, "rolled-back")
     wait_active(released, "web.service")
     released.until("the store knows it", lambda: [r["phase"] for r in fleet(released)] == ["rolled-back"], timeout=60)
     assert fleet(released)[0]["release"]["number"] == 2

@@ -50,7 +50,7 @@ def test_a_machine_that_fails_to_boot_says_so_and_is_gone(rig: None, tmp_path: P
 
 
 def test_a_command_that_does_not_end_is_killed(rig: None) -> None:
-    with Machine(debian_roots.root("trixie")) as booted:
+    with Machine(debian_roots.plain_root("trixie")) as booted:
         booted.boot()
 
         with pytest.raises(MachineError, match="no end within"):
@@ -60,8 +60,8 @@ def test_a_command_that_does_not_end_is_killed(rig: None) -> None:
 
 
 def test_what_a_killed_run_left_goes_at_the_next_start(rig: None) -> None:
-    command = [sys.executable, "-c", RUN, str(debian_roots.root("trixie")[0])]
-    environment = {**debian_roots.CLEAN, "PYTHONPATH": str(Path(machine.__file__).parents[1])}
+    command = [sys.executable, "-c", RUN, str(debian_roots.plain_root("trixie")[0])]
+    environment = {**debian_roots.CLEAN_ENVIRONMENT, "PYTHONPATH": str(Path(machine.__file__).parents[1])}
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout
         name = run.stdout.readline().strip()

@@ -9,7 +9,17 @@ import pytest
 
 from ordain.generator.choose import trust_record
 from rig.machine import Machine, Machines
-from rig.machine_agent import document, layer, runs, sleeps, state, status, wait_active, wait_state, word
+from rig.machine_agent import (
+    active_state,
+    agent_status,
+    environment,
+    invocations,
+    layer,
+    sleep_service,
+    wait_active,
+    wait_agent_state,
+    write_layer,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -39,7 +49,7 @@ def follow(machine: Machine, more: str = "") -> None:
 
 
 def source(machine: Machine) -> dict[str, Any]:
-    found: dict[str, Any] = status(machine)["source"]
+    found: dict[str, Any] = agent_status(machine)["source"]
     return found
 
 
@@ -51,30 +61,30 @@ def wait_code(machine: Machine, code: str) -> None:
         lambda: (source(machine)["code"], source(machine)["connected"]) == wanted,
         timeout=30,
     )
-    assert [c["code"] for c in status(machine)["conditions"] if c["code"] == code] == ([code] if code else [])
+    assert [c["code"] for c in agent_status(machine)["conditions"] if c["code"] == code] == ([code] if code else [])
 
 
 @pytest.fixture
 def followed(machine: Machine) -> Machine:
     """A booted machine that runs what the server says."""
     follow(machine)
-    shelve(machine, web=sleeps(), other=sleeps())
+    shelve(machine, web=sleep_service(), other=sleep_service())
     machine.boot()
     serve(machine)
     wait_active(machine, "web.service", "other.service")
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
     return machine
 
 
 def test_an_edit_at_the_server_reconfigures_the_service(followed: Machine) -> None:
-    before = runs(followed, "web.service", "other.service")
+    before = invocations(followed, "web.service", "other.service")
 
-    shelve(followed, web=sleeps("2"), other=sleeps())
-    followed.until("web has the new word", lambda: "WORD=2" in word(followed))
+    shelve(followed, web=sleep_service("2"), other=sleep_service())
+    followed.until("web has the new word", lambda: "WORD=2" in environment(followed))
     wait_active(followed, "web.service")
 
-    assert runs(followed, "other.service")["other.service"] == before["other.service"]
-    assert state(followed, SOURCE) == "active"
+    assert invocations(followed, "other.service")["other.service"] == before["other.service"]
+    assert active_state(followed, SOURCE) == "active"
 
     # From now on only what is signed counts.
     followed.run("ordainctl", "release", "keygen", "/srv/ops")
@@ -84,15 +94,15 @@ def test_an_edit_at_the_server_reconfigures_the_service(followed: Machine) -> No
     followed.until("what is not signed is refused", lambda: "Unsigned" in codes(followed))
     release(followed, "--number", "1")
     wait_release(followed, "stable 1")
-    shelve(followed, web=sleeps("3"), other=sleeps())
+    shelve(followed, web=sleep_service("3"), other=sleep_service())
     release(followed)
     wait_release(followed, "stable 2")
-    followed.until("web has the newest word", lambda: "WORD=3" in word(followed))
-    shelve(followed, web=sleeps("4"), other=sleeps())
+    followed.until("web has the newest word", lambda: "WORD=3" in environment(followed))
+    shelve(followed, web=sleep_service("4"), other=sleep_service())
     release(followed, "--stages", "1%,100%")
     followed.until("that is not handed out", lambda: "asks machines to take turns" in followed.journal(f"-u{SERVER}"))
-    assert "WORD=3" in word(followed)
-    assert runs(followed, "other.service")["other.service"] == before["other.service"]
+    assert "WORD=3" in environment(followed)
+    assert invocations(followed, "other.service")["other.service"] == before["other.service"]
 
 
 def release(machine: Machine, *more: str) -> None:
@@ -124,7 +134,7 @@ http.server.HTTPServer(("127.0.0.1", 8080), Answer).serve_forever()
 def answer(machine: Machine, head: str, body: str = "") -> None:
     """Have the wrong server, in place of the reference one, answer so from now on."""
     machine.write("/srv/answer", f"HTTP/1.0 {head}\n\n{body}")
-    if state(machine, SERVER) != "active" or "python3" not in machine.show(SERVER, "ExecStart")["ExecStart"]:
+    if active_state(machine, SERVER) != "active" or "python3" not in machine.show(SERVER, "ExecStart")["ExecStart"]:
         machine.run("systemctl", "stop", SERVER, check=False)
         machine.write("/srv/wrong.py", WRONG)
         command = ("python3", "/srv/wrong.py")
@@ -137,70 +147,70 @@ def ask_again(machine: Machine) -> None:
 
 
 def test_faults_of_the_server_touch_nothing_and_are_told(followed: Machine) -> None:
-    before = runs(followed, "web.service", "other.service")
+    before = invocations(followed, "web.service", "other.service")
 
     followed.run("systemctl", "kill", "--signal=KILL", SERVER)
     wait_code(followed, "SourceUnreachable")
     for code, head, body in (
         ("Unauthorized", "401 No", ""),
         ("NotDocuments", "200 OK\nContent-Type: text/html", "<html>Sign in</html>"),
-        ("Truncated", "200 OK\nContent-Length: 9999", layer(web=sleeps("2"))),
+        ("Truncated", "200 OK\nContent-Length: 9999", layer(web=sleep_service("2"))),
         ("SourceEmpty", "200 OK", ""),
-        ("WrongMachine", f"200 OK\nOrdain-Machine-Id: {'f' * 32}", layer(web=sleeps("2"))),
+        ("WrongMachine", f"200 OK\nOrdain-Machine-Id: {'f' * 32}", layer(web=sleep_service("2"))),
         ("TooLarge", "200 OK", "#" * (5 << 20)),
     ):
         answer(followed, head, body)
         ask_again(followed)
         wait_code(followed, code)
-    answer(followed, "200 OK", layer(third=sleeps()))
+    answer(followed, "200 OK", layer(third=sleep_service()))
     ask_again(followed)
     followed.until("that is withheld", lambda: "SourceShrunken" in codes(followed))
     followed.run("systemctl", "kill", "--signal=KILL", SOURCE)
 
-    assert runs(followed, "web.service", "other.service") == before
+    assert invocations(followed, "web.service", "other.service") == before
     followed.run("ordainctl", "apply")
     wait_active(followed, "third.service")
-    assert state(followed, "web.service") == "inactive"
+    assert active_state(followed, "web.service") == "inactive"
     assert "SourceShrunken" not in codes(followed)
 
 
 def tells(machine: Machine, *words: str) -> bool:
     """Whether one condition says all of ``words``."""
-    return any(all(each in condition["what"] for each in words) for condition in status(machine)["conditions"])
+    return any(all(each in condition["what"] for each in words) for condition in agent_status(machine)["conditions"])
 
 
 def has_word(machine: Machine, wanted: str) -> bool:
-    return f"WORD={wanted}" in word(machine, "base.service").split()
+    return f"WORD={wanted}" in environment(machine, "base.service").split()
 
 
 def codes(machine: Machine) -> list[str]:
-    return [condition["code"] for condition in status(machine)["conditions"]]
+    return [condition["code"] for condition in agent_status(machine)["conditions"]]
 
 
 def test_a_machine_boots_without_its_server_and_follows_once_it_is_there(machines: Machines, suite: str) -> None:
     machine = machines(suite, cmdline=(f"ordain.source={URL}/{{hostname}}.yaml",))
     machine.write(AGENT_YAML, "trust: open\n")
-    shelve(machine, web=sleeps())
+    shelve(machine, web=sleep_service())
     machine.boot()
     wait_code(machine, "SourceUnreachable")
-    assert status(machine)["generation"] == 0
+    assert agent_status(machine)["generation"] == 0
 
     serve(machine)
     ask_again(machine)
     wait_active(machine, "web.service")
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
 
     machine.reboot()
     wait_active(machine, "web.service")
     wait_code(machine, "SourceUnreachable")
-    before = runs(machine, "web.service")
+    before = invocations(machine, "web.service")
     serve(machine)
     ask_again(machine)
     wait_code(machine, "")
-    assert runs(machine, "web.service") == before
+    assert invocations(machine, "web.service") == before
 
-    shelve(machine, web=sleeps("2"))
-    machine.until("web has the new word", lambda: "WORD=2" in word(machine))
+    shelve(machine, web=sleep_service("2"))
+    machine.until("web has the new word", lambda: "WORD=2" in environment(machine))
 
 
 @pytest.mark.parametrize("place", ["/etc/credstore", "/run/credstore", "/etc/credstore.encrypted"])
@@ -211,7 +221,7 @@ def test_a_password_comes_as_a_credential_and_is_nowhere_else(machines: Machines
     machine.write("/srv/secret", secret)
     machine.boot()
     wait_code(machine, "CredentialMissing")
-    answer(machine, "200 OK", layer(web=sleeps()))
+    answer(machine, "200 OK", layer(web=sleep_service()))
     if place.endswith("encrypted"):
         machine.run("mkdir", "-p", place)
         encrypt = ("systemd-creds", "encrypt", "--with-key=host", "--name=boot-token", "-", f"{place}/boot-token")
@@ -250,23 +260,23 @@ def test_what_talks_to_the_network_may_do_little_else(followed: Machine) -> None
 
 def test_a_directory_needs_no_such_service(machines: Machines) -> None:
     machine = machines("trixie")
-    document(machine, web=sleeps())
+    write_layer(machine, web=sleep_service())
     machine.boot()
     wait_active(machine, "web.service")
-    wait_state(machine, "converged")
-    assert state(machine, SOURCE) == "inactive"
+    wait_agent_state(machine, "converged")
+    assert active_state(machine, SOURCE) == "inactive"
 
     follow(machine)
     wait_code(machine, "SourceUnreachable")
-    assert state(machine, "web.service") == "active"
-    shelve(machine, third=sleeps())
+    assert active_state(machine, "web.service") == "active"
+    shelve(machine, third=sleep_service())
     serve(machine)
     ask_again(machine)
     wait_active(machine, "third.service")  # another source, so nothing is missing from it
 
     machine.run("rm", AGENT_YAML)
     machine.run("systemctl", "restart", "ordain-agent.service")
-    machine.until("it is stopped", lambda: state(machine, SOURCE) == "inactive")
+    machine.until("it is stopped", lambda: active_state(machine, SOURCE) == "inactive")
     wait_code(machine, "")
     wait_active(machine, "web.service")
 
@@ -289,22 +299,22 @@ def recorded_trust(machine: Machine) -> str:
 def test_agent_yaml_changes_apply_immediately_and_a_file_with_an_error_is_ignored(machines: Machines) -> None:
     machine = machines("trixie")
     for folder, word_ in (("/etc/ordain/documents", "a"), ("/srv/b", "b")):
-        machine.write(f"{folder}/base.yaml", layer(base=sleeps(word_)))
-        machine.write(f"{folder}/web.yaml", role("web", web=sleeps()))
-        machine.write(f"{folder}/db.yaml", role("db", db=sleeps()))
+        machine.write(f"{folder}/base.yaml", layer(base=sleep_service(word_)))
+        machine.write(f"{folder}/web.yaml", role("web", web=sleep_service()))
+        machine.write(f"{folder}/db.yaml", role("db", db=sleep_service()))
     machine.write("/srv/empty/no-document", "")
     machine.write(AGENT_YAML, "labels: {role: web}\n")
     machine.boot()
     wait_active(machine, "base.service", "web.service")
-    wait_state(machine, "converged")
-    agent = runs(machine, AGENT)
-    before = runs(machine, "base.service", "web.service")
+    wait_agent_state(machine, "converged")
+    agent = invocations(machine, AGENT)
+    before = invocations(machine, "base.service", "web.service")
 
     machine.write(AGENT_YAML, "labels: {role: [web, db]}\n")
     wait_active(machine, "db.service")
-    assert runs(machine, "base.service", "web.service") == before
+    assert invocations(machine, "base.service", "web.service") == before
     assert recorded_trust(machine) == "local"
-    before |= runs(machine, "db.service")
+    before |= invocations(machine, "db.service")
 
     for text, place, what, trust in (
         ("labels: {role: db}\nsource: {path: /srv/b\n", "3:1", "", "required"),
@@ -326,60 +336,62 @@ def test_agent_yaml_changes_apply_immediately_and_a_file_with_an_error_is_ignore
         machine.until(f"{told}{what}", functools.partial(tells, machine, told, what))
         machine.run("systemctl", "reload", "ordain-agent.service")
         assert recorded_trust(machine) == trust
-        machine.write("/etc/ordain/documents/base.yaml", layer(base=sleeps(f"a{place}")))
+        machine.write("/etc/ordain/documents/base.yaml", layer(base=sleep_service(f"a{place}")))
         machine.until("documents are followed", functools.partial(has_word, machine, f"a{place}"))
-        assert [state(machine, f"{name}.service") for name in ("web", "db")] == ["active", "active"]
+        assert [active_state(machine, f"{name}.service") for name in ("web", "db")] == ["active", "active"]
         assert machine.run("ordainctl", "doctor", check=False).stdout.count(told)
     machine.run("systemctl", "kill", "--signal=KILL", AGENT)
-    machine.until("another agent runs", lambda: runs(machine, AGENT) != agent and state(machine, AGENT) == "active")
+    machine.until(
+        "another agent runs", lambda: invocations(machine, AGENT) != agent and active_state(machine, AGENT) == "active"
+    )
     machine.until("it tells the same", lambda: tells(machine, "was deleted"))
-    assert {unit: run for unit, run in runs(machine, *before).items() if unit != "base.service"} == {
+    assert {unit: run for unit, run in invocations(machine, *before).items() if unit != "base.service"} == {
         unit: run for unit, run in before.items() if unit != "base.service"
     }
-    agent = runs(machine, AGENT)
+    agent = invocations(machine, AGENT)
 
     machine.write(AGENT_YAML, "labels: {role: [web, db]}\nsource: {path: /srv/empty}\n")
     wait_code(machine, "SourceEmpty")
     assert "Settings" not in codes(machine)
-    assert [state(machine, f"{name}.service") for name in ("base", "web", "db")] == ["active"] * 3
+    assert [active_state(machine, f"{name}.service") for name in ("base", "web", "db")] == ["active"] * 3
 
     machine.write(AGENT_YAML, "labels: {role: web}\nsource: {path: /srv/b}\n")
     machine.until("b is followed", lambda: has_word(machine, "b"))
-    machine.until("db is gone", lambda: state(machine, "db.service") == "inactive")
+    machine.until("db is gone", lambda: active_state(machine, "db.service") == "inactive")
     wait_code(machine, "")
-    wait_state(machine, "converged")
-    assert runs(machine, "web.service")["web.service"] == before["web.service"]
-    assert runs(machine, AGENT) == agent
+    wait_agent_state(machine, "converged")
+    assert invocations(machine, "web.service")["web.service"] == before["web.service"]
+    assert invocations(machine, AGENT) == agent
     assert codes(machine) == []
 
     machine.run("rm", AGENT_YAML)
     machine.until("that is told", lambda: tells(machine, "was deleted"))
     machine.run("systemctl", "restart", "ordain-agent.service")  # the defaults are meant
     machine.until("a is followed", lambda: has_word(machine, "a"))
-    machine.until("web is gone", lambda: state(machine, "web.service") == "inactive")
+    machine.until("web is gone", lambda: active_state(machine, "web.service") == "inactive")
 
 
 def test_what_may_run_only_so_long_without_its_source_stops_and_comes_back(machine: Machine) -> None:
     follow(machine)
-    timed = sleeps().replace("{", "{on-source-loss: {stop-after: 3s}, ", 1)
-    shelve(machine, web=timed, other=sleeps())
+    timed = sleep_service().replace("{", "{on-source-loss: {stop-after: 3s}, ", 1)
+    shelve(machine, web=timed, other=sleep_service())
     machine.boot()
     serve(machine)
     wait_active(machine, "web.service", "other.service")
-    wait_state(machine, "converged")
-    before = runs(machine, "other.service")
+    wait_agent_state(machine, "converged")
+    before = invocations(machine, "other.service")
 
     machine.run("systemctl", "stop", SOURCE)  # our own end is no loss
     machine.run("systemctl", "stop", SERVER)
     machine.run("systemctl", "start", SOURCE)
-    machine.until("web is stopped", lambda: state(machine, "web.service") == "inactive")
+    machine.until("web is stopped", lambda: active_state(machine, "web.service") == "inactive")
     machine.until("that is told", lambda: "SourceLost" in codes(machine))
     machine.run("systemctl", "restart", "ordain-agent.service")
     machine.until("that is told again", lambda: "SourceLost" in codes(machine))
-    assert state(machine, "web.service") == "inactive"
+    assert active_state(machine, "web.service") == "inactive"
 
     serve(machine)
     ask_again(machine)
     wait_active(machine, "web.service")
     machine.until("that is over", lambda: "SourceLost" not in codes(machine))
-    assert runs(machine, "other.service") == before
+    assert invocations(machine, "other.service") == before

@@ -26,23 +26,23 @@ from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig.certificates import Authority
-from rig.fake_couchdb import FakeCouch
+from rig.fake_couchdb import FakeCouchDb
 from rig.source_harness import (
     BASE,
     FACTS,
     FIRST,
     HANDOVER,
-    LEFTOVER,
+    IGNORE_OPEN_SOCKET,
     SECOND,
     TIMING,
     DirectoryStore,
-    Machine,
-    Store,
-    admin,
+    HarmableStore,
+    SourceMachine,
+    writing_to,
 )
 from rig.tcp_proxy import Proxy
 
-pytestmark = [pytest.mark.integration, LEFTOVER]
+pytestmark = [pytest.mark.integration, IGNORE_OPEN_SOCKET]
 SERVERS = ("etcd", "couchdb")
 EVERY = ("directory", *SERVERS)
 every = pytest.mark.parametrize("store", EVERY, indirect=True)
@@ -50,17 +50,17 @@ servers = pytest.mark.parametrize("store", SERVERS, indirect=True)
 
 
 @pytest.fixture
-def machine(store: Store, tmp_path: Path) -> Machine:
-    return Machine(settings=store.settings, folder=tmp_path / "machine")
+def machine(store: HarmableStore, tmp_path: Path) -> SourceMachine:
+    return SourceMachine(settings=store.settings, folder=tmp_path / "machine")
 
 
-def unreachable(store: Store) -> SourceFault:
+def unreachable(store: HarmableStore) -> SourceFault:
     return SourceFault.UNREADABLE if isinstance(store, DirectoryStore) else SourceFault.UNREACHABLE
 
 
 @every
-async def test_01_unreachable_at_boot(store: Store, machine: Machine) -> None:
-    async with admin(machine) as database:
+async def test_01_unreachable_at_boot(store: HarmableStore, machine: SourceMachine) -> None:
+    async with writing_to(machine) as database:
         await database.put(BASE, FIRST, expect=None)
     async with machine.running():
         await machine.has(FIRST)
@@ -73,20 +73,22 @@ async def test_01_unreachable_at_boot(store: Store, machine: Machine) -> None:
 
 
 @every
-async def test_02_no_cache_and_no_source(store: Store, machine: Machine) -> None:
+async def test_02_no_cache_and_no_source(store: HarmableStore, machine: SourceMachine) -> None:
     store.down()
     async with machine.running():
         await machine.fails(unreachable(store))
         store.up()
         await machine.fails(SourceFault.EMPTY)
-        async with admin(machine) as database:
+        async with writing_to(machine) as database:
             await database.put(BASE, FIRST, expect=None)
         await machine.has(FIRST)
 
 
 @every
-async def test_03_lost_for_long_and_back(store: Store, machine: Machine, caplog: pytest.LogCaptureFixture) -> None:
-    async with admin(machine) as database:
+async def test_03_lost_for_long_and_back(
+    store: HarmableStore, machine: SourceMachine, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with writing_to(machine) as database:
         await database.put(BASE, FIRST, expect=None)
     async with machine.running():
         await machine.has(FIRST)
@@ -95,7 +97,7 @@ async def test_03_lost_for_long_and_back(store: Store, machine: Machine, caplog:
             await machine.fails(unreachable(store), FIRST)
             store.up()
             await machine.has(FIRST)
-        async with admin(machine) as database:
+        async with writing_to(machine) as database:
             await database.put(BASE, SECOND, expect=ANY)
         await machine.has(SECOND)
     gc.collect()
@@ -105,8 +107,8 @@ async def test_03_lost_for_long_and_back(store: Store, machine: Machine, caplog:
 
 
 @servers
-async def test_04_a_frozen_server(store: Store, machine: Machine) -> None:
-    async with admin(machine) as database:
+async def test_04_a_frozen_server(store: HarmableStore, machine: SourceMachine) -> None:
+    async with writing_to(machine) as database:
         await database.put(BASE, FIRST, expect=None)
     async with machine.running():
         await machine.has(FIRST)
@@ -117,8 +119,8 @@ async def test_04_a_frozen_server(store: Store, machine: Machine) -> None:
 
 
 @servers
-async def test_04_a_network_that_swallows_everything(store: Store, machine: Machine) -> None:
-    async with Proxy(store.settings.endpoints[0]) as proxy, admin(machine) as database:
+async def test_04_a_network_that_swallows_everything(store: HarmableStore, machine: SourceMachine) -> None:
+    async with Proxy(store.settings.endpoints[0]) as proxy, writing_to(machine) as database:
         machine.settings = replace(store.settings, endpoints=(proxy.url,))
         await database.put(BASE, FIRST, expect=None)
         async with machine.running():
@@ -131,8 +133,8 @@ async def test_04_a_network_that_swallows_everything(store: Store, machine: Mach
 
 
 @servers
-async def test_05_an_answer_that_ends_within_a_line(store: Store, machine: Machine) -> None:
-    async with Proxy(store.settings.endpoints[0]) as proxy, admin(machine) as database:
+async def test_05_an_answer_that_ends_within_a_line(store: HarmableStore, machine: SourceMachine) -> None:
+    async with Proxy(store.settings.endpoints[0]) as proxy, writing_to(machine) as database:
         machine.settings = replace(store.settings, endpoints=(proxy.url,))
         machine.timing = replace(TIMING, check_sec=60.0)
         await database.put(BASE, FIRST, expect=None)
@@ -146,8 +148,8 @@ async def test_05_an_answer_that_ends_within_a_line(store: Store, machine: Machi
 
 
 @every
-async def test_13_nothing_is_no_answer(store: Store, machine: Machine) -> None:
-    async with admin(machine) as database:
+async def test_13_nothing_is_no_answer(store: HarmableStore, machine: SourceMachine) -> None:
+    async with writing_to(machine) as database:
         await database.put(BASE, FIRST, expect=None)
         async with machine.running():
             await machine.has(FIRST)
@@ -158,13 +160,13 @@ async def test_13_nothing_is_no_answer(store: Store, machine: Machine) -> None:
 
 
 @every
-async def test_20_documents_that_belong_together(store: Store, machine: Machine) -> None:
+async def test_20_documents_that_belong_together(store: HarmableStore, machine: SourceMachine) -> None:
     """Nobody sees a part of it; on CouchDB, which has no transactions, that takes a release."""
     if machine.settings.type is SourceKind.COUCHDB:
         pytest.skip("CouchDB has no transactions; test_21")
     names = [f"documents/common/layer/part{number}" for number in range(5)]
     seen: set[frozenset[bytes]] = set()
-    async with admin(machine) as writer, admin(machine) as reader:
+    async with writing_to(machine) as writer, writing_to(machine) as reader:
 
         async def write() -> None:
             for number in range(100):
@@ -182,10 +184,10 @@ async def test_20_documents_that_belong_together(store: Store, machine: Machine)
 
 
 @every
-async def test_21_a_release_half_published(store: Store, machine: Machine) -> None:
+async def test_21_a_release_half_published(store: HarmableStore, machine: SourceMachine) -> None:
     assembled = assemble([("base.yaml", FIRST)])
     release = ReleaseDraft(channel="stable", number=1, documents=assembled.names, created="now").release()
-    async with admin(machine) as database:
+    async with writing_to(machine) as database:
         releases = ReleaseReader(database, lambda: FACTS, {})
         source = DatabaseSource(database, lambda: FACTS, {}, releases=releases, unsigned=False)
         await database.put(head_key("stable"), release.text(), expect=None)
@@ -225,7 +227,7 @@ async def test_21_a_release_half_published(store: Store, machine: Machine) -> No
 async def test_33_answers_that_are_none(
     kind: SourceKind, tmp_path: Path, status: int, headers: dict[str, str], body: bytes, code: SourceFault
 ) -> None:
-    async with FakeCouch() as fake:
+    async with FakeCouchDb() as fake:
         fake.refuse = lambda: web.Response(status=status, headers=headers, body=body)
         database = open_database(SourceSettings(type=kind, endpoints=(fake.url,)), timing=TIMING)
         with pytest.raises(SourceError) as refused:
@@ -253,7 +255,7 @@ async def test_34_certificates(
     issued = (ours if authority == "ours" else other).issue("server", host=host, expired=expired)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(issued.cert, issued.key)
-    async with FakeCouch(tls=context) as fake:
+    async with FakeCouchDb(tls=context) as fake:
         settings = SourceSettings(type=kind, endpoints=(fake.url,), ca=str(ours.ca))
         database = open_database(settings, timing=TIMING)
         if says:

@@ -9,8 +9,16 @@ import pytest
 
 from rig import store_servers
 from rig.machine import Machine
-from rig.machine_agent import layer, runs, sleeps, status, wait_active, wait_state, word
-from rig.netns_link import Link
+from rig.machine_agent import (
+    agent_status,
+    environment,
+    invocations,
+    layer,
+    sleep_service,
+    wait_active,
+    wait_agent_state,
+)
+from rig.netns_link import HostLink
 
 pytestmark = pytest.mark.integration
 
@@ -24,15 +32,15 @@ on_trixie = pytest.mark.parametrize("suite", ["trixie"], indirect=True)
 
 
 @pytest.fixture
-def link(machine: Machine) -> Iterator[Link]:
+def link(machine: Machine) -> Iterator[HostLink]:
     machine.boot()
-    with Link(machine) as link:
+    with HostLink(machine) as link:
         yield link
 
 
 def follow(machine: Machine, source: str) -> None:
     machine.write("/etc/ordain/agent.yaml", f"source: {source}\ntrust: open\n")
-    machine.until("that is in force", lambda: status(machine)["source"]["type"] in source)
+    machine.until("that is in force", lambda: agent_status(machine)["source"]["type"] in source)
 
 
 def put(machine: Machine, document: str) -> None:
@@ -41,7 +49,7 @@ def put(machine: Machine, document: str) -> None:
 
 
 def code(machine: Machine) -> str:
-    found: str = status(machine)["source"]["code"]
+    found: str = agent_status(machine)["source"]["code"]
     return found
 
 
@@ -50,9 +58,9 @@ def wait_code(machine: Machine, wanted: str) -> None:
 
 
 def wait_word(machine: Machine, wanted: str) -> None:
-    machine.until(f"web has the word {wanted}", lambda: f"WORD={wanted}" in word(machine))
+    machine.until(f"web has the word {wanted}", lambda: f"WORD={wanted}" in environment(machine))
     wait_active(machine, "web.service")
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
 
 
 def call(machine: Machine, name: str, address: str) -> None:
@@ -67,19 +75,19 @@ def ask_again(machine: Machine) -> None:
 
 @on_trixie
 @pytest.mark.usefixtures("etcd_here")
-def test_etcd_loses_its_leader_and_then_everything(machine: Machine, link: Link) -> None:
-    with store_servers.Cluster(host=link.host) as cluster:
+def test_etcd_loses_its_leader_and_then_everything(machine: Machine, link: HostLink) -> None:
+    with store_servers.EtcdCluster(host=link.host) as cluster:
         follow(machine, f"{{type: etcd, endpoints: {json.dumps(cluster.endpoints)}}}")
-        put(machine, layer(web=sleeps(), other=sleeps()))
+        put(machine, layer(web=sleep_service(), other=sleep_service()))
         wait_active(machine, *SERVICES)
-        wait_state(machine, "converged")
-        before = runs(machine, *SERVICES)
+        wait_agent_state(machine, "converged")
+        before = invocations(machine, *SERVICES)
 
         cluster.leader().end()
         cluster.ready()
-        put(machine, layer(web=sleeps("2"), other=sleeps()))
+        put(machine, layer(web=sleep_service("2"), other=sleep_service()))
         wait_word(machine, "2")
-        now = runs(machine, *SERVICES)
+        now = invocations(machine, *SERVICES)
         assert now["other.service"] == before["other.service"]
 
         cluster.ctl("del", "--prefix", "/ordain/documents/")
@@ -88,30 +96,32 @@ def test_etcd_loses_its_leader_and_then_everything(machine: Machine, link: Link)
             member.end()
         ask_again(machine)
         wait_code(machine, "SourceUnreachable")
-        assert runs(machine, *SERVICES) == now
+        assert invocations(machine, *SERVICES) == now
 
 
 @on_bookworm
 @pytest.mark.usefixtures("pouch_here")
-def test_couchdb_behind_a_network_that_swallows_everything_and_at_another_address(machine: Machine, link: Link) -> None:
+def test_couchdb_behind_a_network_that_swallows_everything_and_at_another_address(
+    machine: Machine, link: HostLink
+) -> None:
     call(machine, "db.example", link.host)
-    with store_servers.Pouch(host=link.host) as pouch:
+    with store_servers.PouchServer(host=link.host) as pouch:
         follow(machine, f'{{type: couchdb, url: "http://db.example:{pouch.port}"}}')
-        put(machine, layer(web=sleeps(), other=sleeps()))
+        put(machine, layer(web=sleep_service(), other=sleep_service()))
         wait_active(machine, *SERVICES)
-        wait_state(machine, "converged")
-        before = runs(machine, *SERVICES)
+        wait_agent_state(machine, "converged")
+        before = invocations(machine, *SERVICES)
 
         link.swallow()
         ask_again(machine)
         wait_code(machine, "SourceUnreachable")
-        assert runs(machine, *SERVICES) == before
+        assert invocations(machine, *SERVICES) == before
         link.restore()
         ask_again(machine)
         wait_code(machine, "")
-        put(machine, layer(web=sleeps("2"), other=sleeps()))
+        put(machine, layer(web=sleep_service("2"), other=sleep_service()))
         wait_word(machine, "2")
-        now = runs(machine, *SERVICES)
+        now = invocations(machine, *SERVICES)
         assert now["other.service"] == before["other.service"]
 
         pouch.end()
@@ -120,12 +130,12 @@ def test_couchdb_behind_a_network_that_swallows_everything_and_at_another_addres
         wait_code(machine, "SourceUnreachable")
         call(machine, "db.example", link.other)
         wait_code(machine, "")  # by itself
-        put(machine, layer(web=sleeps("3"), other=sleeps()))
+        put(machine, layer(web=sleep_service("3"), other=sleep_service()))
         wait_word(machine, "3")
-        assert runs(machine, *SERVICES)["other.service"] == before["other.service"]
-        now = runs(machine, *SERVICES)
+        assert invocations(machine, *SERVICES)["other.service"] == before["other.service"]
+        now = invocations(machine, *SERVICES)
 
         pouch.call("DELETE", "ordain")
         ask_again(machine)
         wait_code(machine, "SourceEmpty")
-        assert runs(machine, *SERVICES) == now
+        assert invocations(machine, *SERVICES) == now

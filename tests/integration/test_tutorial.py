@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rig.debian_roots import CLEAN
+from rig.debian_roots import CLEAN_ENVIRONMENT
 from rig.machine import Machine, Machines
 from support.page_steps import carry_out, steps
 
@@ -67,7 +67,7 @@ def connect(made: Mapping[str, Machine]) -> None:
     """Lay a cable between the two machines; it goes with them."""
     one, other = (str(made[name].leader) for name in ADDRESSES)
     cable = ["ip", "link", "add", "lan", "netns", one, "type", "veth", "peer", "name", "lan", "netns", other]
-    subprocess.run(cable, env=CLEAN, check=True, capture_output=True)
+    subprocess.run(cable, env=CLEAN_ENVIRONMENT, check=True, capture_output=True)
     for name, address in ADDRESSES.items():
         made[name].run("ip", "address", "add", f"{address}/24", "dev", "lan")
         made[name].run("ip", "link", "set", "lan", "up")

@@ -8,7 +8,15 @@ import pytest
 
 from ordain.generator.cache import unpack
 from rig.machine import Machine
-from rig.machine_agent import document, sleeps, state, status, wait_active, wait_state, word
+from rig.machine_agent import (
+    active_state,
+    agent_status,
+    environment,
+    sleep_service,
+    wait_active,
+    wait_agent_state,
+    write_layer,
+)
 
 pytestmark = pytest.mark.integration
 BOOT = "/etc/ordain/boot"
@@ -19,7 +27,7 @@ def hash_of(machine: Machine, name: str) -> str:
 
 
 def codes(machine: Machine) -> set[str]:
-    return {condition["code"] for condition in status(machine)["conditions"]}
+    return {condition["code"] for condition in agent_status(machine)["conditions"]}
 
 
 def good(machine: Machine) -> None:
@@ -29,17 +37,17 @@ def good(machine: Machine) -> None:
 @pytest.fixture
 def changed(machine: Machine) -> Machine:
     """One that has booted with web of 1, was given 2 since, and is off."""
-    document(machine, web=sleeps("1"))
+    write_layer(machine, web=sleep_service("1"))
     machine.boot()
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
     machine.reboot()
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
     good(machine)
     machine.until("there is a fallback", lambda: machine.path(f"{BOOT}/fallback").exists())
-    document(machine, web=sleeps("2"))
-    machine.until("web has the new word", lambda: "WORD=2" in word(machine))
+    write_layer(machine, web=sleep_service("2"))
+    machine.until("web has the new word", lambda: "WORD=2" in environment(machine))
     machine.until("it is proven", lambda: hash_of(machine, "current") != hash_of(machine, "fallback"))
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
     machine.power_cut()
     return machine
 
@@ -50,24 +58,24 @@ def test_what_boots_do_not_complete_with_is_not_tried_again_by_itself(changed: M
     machine.write(f"{BOOT}/attempts", "".join(f"{bad} boot{n}\n" for n in range(3)))
 
     machine.boot()
-    wait_state(machine, "rolled-back")
-    assert "WORD=1" in word(machine)
+    wait_agent_state(machine, "rolled-back")
+    assert "WORD=1" in environment(machine)
     assert {"RolledBack", "BootChoice"} <= codes(machine)
     assert "3 boots with it did not complete" in machine.run("ordainctl", "status", check=False).stdout
     machine.until("what booted is current", lambda: hash_of(machine, "current") == last)
     good(machine)
 
     machine.reboot()
-    wait_state(machine, "rolled-back")
-    assert "WORD=1" in word(machine)
+    wait_agent_state(machine, "rolled-back")
+    assert "WORD=1" in environment(machine)
     assert "BootChoice" not in codes(machine)
 
     machine.run("ordainctl", "apply")
-    assert "WORD=2" in word(machine)
+    assert "WORD=2" in environment(machine)
     assert hash_of(machine, "current") == bad
     machine.reboot()
-    wait_state(machine, "converged")
-    assert "WORD=2" in word(machine), "by hand it has another three boots"
+    wait_agent_state(machine, "converged")
+    assert "WORD=2" in environment(machine), "by hand it has another three boots"
 
 
 def test_after_a_boot_with_nothing_all_have_another_chance(changed: Machine) -> None:
@@ -76,13 +84,13 @@ def test_after_a_boot_with_nothing_all_have_another_chance(changed: Machine) -> 
     machine.write(f"{BOOT}/attempts", "".join(f"{hash} boot{n}\n" for hash in tried for n in range(3)))
 
     machine.boot()
-    wait_state(machine, "rolled-back")
+    wait_agent_state(machine, "rolled-back")
     assert machine.show("web.service", "LoadState")["LoadState"] == "not-found", "nor does the agent start it"
     good(machine)
     machine.reboot()
 
-    wait_state(machine, "converged")
-    assert "WORD=2" in word(machine)
+    wait_agent_state(machine, "converged")
+    assert "WORD=2" in environment(machine)
     assert "RolledBack" not in codes(machine)
 
 
@@ -91,9 +99,9 @@ def test_a_check_of_the_boot_that_fails_is_told(machine: Machine) -> None:
     machine.write("/etc/systemd/system/check.service", check)
     machine.path("/etc/systemd/system/boot-complete.target.requires").mkdir(parents=True)
     machine.path("/etc/systemd/system/boot-complete.target.requires/check.service").symlink_to("../check.service")
-    document(machine, web=sleeps("1"))
+    write_layer(machine, web=sleep_service("1"))
     machine.boot()
     wait_active(machine, "web.service")
-    machine.until("it is told", lambda: "boot-complete.target was not reached" in json.dumps(status(machine)))
-    assert state(machine, "ordain-boot-good.service") == "inactive"
+    machine.until("it is told", lambda: "boot-complete.target was not reached" in json.dumps(agent_status(machine)))
+    assert active_state(machine, "ordain-boot-good.service") == "inactive"
     assert not machine.path(f"{BOOT}/fallback").exists()

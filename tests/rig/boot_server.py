@@ -15,7 +15,7 @@ from ordain.agent.server.server import BootServer
 
 
 @contextlib.asynccontextmanager
-async def served(
+async def running_boot_server(
     directory: Path, prebuilt: PrebuiltCaches | None = None, seconds: float = 20
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
     """A server over ``directory``: a session to ask it with, and its URL. Ends after so many ``seconds``."""

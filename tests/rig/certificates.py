@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from rig.store_servers import Tls
+from rig.store_servers import TlsFiles
 
 DAY = datetime.timedelta(days=1)
 
@@ -29,7 +29,7 @@ class Authority:
         made = self._builder(self._name, self._key, now + DAY).add_extension(basic, critical=True)
         self.ca.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
-    def issue(self, name: str, *, host: str = "127.0.0.1", expired: bool = False) -> Tls:
+    def issue(self, name: str, *, host: str = "127.0.0.1", expired: bool = False) -> TlsFiles:
         """A server's certificate for ``host``, an address or a name."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC)
@@ -42,7 +42,7 @@ class Authority:
         signed = built.add_extension(x509.SubjectAlternativeName([other]), critical=False).sign(
             self._key, hashes.SHA256()
         )
-        found = Tls(ca=self.ca, cert=self._directory / f"{name}.pem", key=self._directory / f"{name}.key")
+        found = TlsFiles(ca=self.ca, cert=self._directory / f"{name}.pem", key=self._directory / f"{name}.key")
         found.cert.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
         found.key.write_bytes(
             key.private_bytes(

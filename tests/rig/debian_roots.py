@@ -24,24 +24,24 @@ PACKAGES = (
     *("python3-pystemd", "python3-dbus-next", "python3-aiohttp", "python3-cryptography"),
     *("nginx-light", "openssh-server", "cron"),  # what documents of the tests speak of
 )
-CLEAN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
+CLEAN_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
 """The environment of every command the rig runs: a Python of the host's user must not shine through."""
 
 
-def missing() -> str:
+def missing_tools() -> str:
     """Why no machine can be made here, in words; empty when one can."""
     if os.geteuid() != 0:
         return "needs root"
     tools = ("mmdebstrap", "systemd-nspawn", "nsenter", "unshare", "dpkg-buildpackage")
-    absent = [tool for tool in tools if shutil.which(tool, path=CLEAN["PATH"]) is None]
+    absent = [tool for tool in tools if shutil.which(tool, path=CLEAN_ENVIRONMENT["PATH"]) is None]
     return f"needs {', '.join(absent)}" if absent else ""
 
 
-def root(suite: str, more: Sequence[str] = ()) -> tuple[Path, ...]:
+def plain_root(suite: str, more: Sequence[str] = ()) -> tuple[Path, ...]:
     """The layers of a plain Debian with `PACKAGES` and ``more``."""
     packages = (*PACKAGES, *more)
-    name = f"{suite}-{digest(','.join(packages).encode())}"
-    with once(CACHE / "roots" / name) as made:
+    name = f"{suite}-{short_hash(','.join(packages).encode())}"
+    with made_once(CACHE / "roots" / name) as made:
         if made is not None:
             subprocess.run(
                 [
@@ -53,7 +53,7 @@ def root(suite: str, more: Sequence[str] = ()) -> tuple[Path, ...]:
                     made,
                 ],
                 check=True,
-                env=CLEAN,
+                env=CLEAN_ENVIRONMENT,
             )
             made.chmod(0o755)
     return (CACHE / "roots" / name,)
@@ -61,29 +61,29 @@ def root(suite: str, more: Sequence[str] = ()) -> tuple[Path, ...]:
 
 def with_package(suite: str, *debs: Path, more: Sequence[str] = ()) -> tuple[Path, ...]:
     """The layers of the Debian ``suite``, and ``more`` of its packages, with ``debs`` installed by apt."""
-    below = root(suite, more)
-    name = f"{below[0].name}-{digest(b''.join(deb.read_bytes() for deb in debs))}"
-    with once(CACHE / "packages" / name) as made:
+    below = plain_root(suite, more)
+    name = f"{below[0].name}-{short_hash(b''.join(deb.read_bytes() for deb in debs))}"
+    with made_once(CACHE / "packages" / name) as made:
         if made is not None:
             _install(below, debs, made)
     return (CACHE / "packages" / name, *below)
 
 
-def overlay(layers: Sequence[Path], upper: Path, work: Path, where: Path) -> None:
+def mount_overlay(layers: Sequence[Path], upper: Path, work: Path, where: Path) -> None:
     """Mount ``layers`` (top first) at ``where``; what is written there lands in ``upper``."""
     lower = ":".join(os.fspath(layer) for layer in layers)
     options = f"lowerdir={lower},upperdir={upper},workdir={work}"
-    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, where], check=True, env=CLEAN)
+    subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, where], check=True, env=CLEAN_ENVIRONMENT)
 
 
-def scratch(where: Path) -> None:
+def mount_tmpfs(where: Path) -> None:
     """Mount a tmpfs at ``where``: the root file system may be an overlay, which takes no other on top."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", where], check=True, env=CLEAN)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", where], check=True, env=CLEAN_ENVIRONMENT)
 
 
 def _install(layers: Sequence[Path], debs: Sequence[Path], made: Path) -> None:
     """Let apt install ``debs`` in a chroot over ``layers`` and leave what it wrote in ``made``."""
-    with desk(layers, made) as (tree, upper):
+    with overlay_workspace(layers, made) as (tree, upper):
         inside = [tree / "tmp" / deb.name for deb in debs]
         for deb, copy in zip(debs, inside, strict=True):
             shutil.copy(deb, copy)
@@ -91,7 +91,7 @@ def _install(layers: Sequence[Path], debs: Sequence[Path], made: Path) -> None:
         chroot = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={tree}/proc", "chroot", str(tree)]
         done = subprocess.run(
             [*chroot, "apt-get", "install", "--yes", "--quiet=2", *(f"/tmp/{deb.name}" for deb in debs)],
-            env={**CLEAN, "DEBIAN_FRONTEND": "noninteractive"},
+            env={**CLEAN_ENVIRONMENT, "DEBIAN_FRONTEND": "noninteractive"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -100,34 +100,34 @@ def _install(layers: Sequence[Path], debs: Sequence[Path], made: Path) -> None:
             raise RuntimeError(f"apt could not install {debs}:\n{done.stdout}{done.stderr}")
         for copy in inside:
             copy.unlink()
-        subprocess.run(["umount", tree], check=True, env=CLEAN)
-        subprocess.run(["cp", "-a", f"{upper}/.", made], check=True, env=CLEAN)
+        subprocess.run(["umount", tree], check=True, env=CLEAN_ENVIRONMENT)
+        subprocess.run(["cp", "-a", f"{upper}/.", made], check=True, env=CLEAN_ENVIRONMENT)
 
 
 @contextmanager
-def desk(layers: Sequence[Path], beside: Path) -> Iterator[tuple[Path, Path]]:
+def overlay_workspace(layers: Sequence[Path], beside: Path) -> Iterator[tuple[Path, Path]]:
     """A tree of ``layers`` to work in, and where what is written there lands; both are gone afterwards."""
-    desk = beside.with_name(f"{beside.name}.desk")
-    desk.mkdir()
-    scratch(desk)
+    overlay_workspace = beside.with_name(f"{beside.name}.desk")
+    overlay_workspace.mkdir()
+    mount_tmpfs(overlay_workspace)
     try:
-        upper, work, tree = (desk / name for name in ("upper", "work", "tree"))
+        upper, work, tree = (overlay_workspace / name for name in ("upper", "work", "tree"))
         for directory in (upper, work, tree):
             directory.mkdir()
-        overlay(layers, upper, work, tree)
+        mount_overlay(layers, upper, work, tree)
         yield tree, upper
     finally:
-        subprocess.run(["umount", "--recursive", "--lazy", desk], check=False, env=CLEAN)
-        desk.rmdir()
+        subprocess.run(["umount", "--recursive", "--lazy", overlay_workspace], check=False, env=CLEAN_ENVIRONMENT)
+        overlay_workspace.rmdir()
 
 
-def digest(data: bytes) -> str:
+def short_hash(data: bytes) -> str:
     """A name for what is made from ``data``."""
     return hashlib.sha256(data).hexdigest()[:12]
 
 
 @contextmanager
-def once(path: Path) -> Iterator[Path | None]:
+def made_once(path: Path) -> Iterator[Path | None]:
     """Yield an empty directory to fill, which then becomes ``path``; None when ``path`` is there already.
 
     Others who want the same wait for us.

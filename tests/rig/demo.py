@@ -238,7 +238,7 @@ class Demo:
 def main() -> int:
     """Build, install, and play."""
     show = Show()
-    if reason := debian_roots.missing():
+    if reason := debian_roots.missing_tools():
         print(f"demo: {reason}", file=sys.stderr)
         return 1
     suite = os.environ.get("DEMO_SUITE", "trixie")

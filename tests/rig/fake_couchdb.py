@@ -17,7 +17,7 @@ from aiohttp import web
 Feed = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
 
-class FakeCouch:
+class FakeCouchDb:
     """``documents`` maps ids to text. ``feed`` serves `_changes` (the default: heartbeats for ever); ``refuse``, if
     set, answers everything.
     """
@@ -26,7 +26,7 @@ class FakeCouch:
         self.documents: dict[str, str] = {}
         self.revs: dict[str, str] = {}
         self.sequence = "1-g1AAAA"
-        self.feed: Feed = quiet
+        self.feed: Feed = silent_feed
         self.refuse: Callable[[], web.Response] | None = None
         self.feeds: list[str] = []
         self.asked = 0
@@ -98,14 +98,14 @@ class FakeCouch:
         return found
 
 
-async def quiet(request: web.Request, response: web.StreamResponse) -> None:
+async def silent_feed(request: web.Request, response: web.StreamResponse) -> None:
     """A feed without a change."""
     while True:
         await response.write(b"\n")
         await asyncio.sleep(0.1)
 
 
-def rows(*found: dict[str, Any], then: Feed = quiet) -> Feed:
+def feed_of(*found: dict[str, Any], then: Feed = silent_feed) -> Feed:
     """A feed that says ``found`` first."""
 
     async def feed(request: web.Request, response: web.StreamResponse) -> None:
@@ -116,6 +116,6 @@ def rows(*found: dict[str, Any], then: Feed = quiet) -> Feed:
     return feed
 
 
-async def ends(request: web.Request, response: web.StreamResponse) -> None:
+async def ending_feed(request: web.Request, response: web.StreamResponse) -> None:
     """The feed ends in order, as in maintenance."""
     await response.write(b'{"last_seq":"9-g1AAAA","pending":0}\n')

@@ -21,13 +21,13 @@ import threading
 from types import TracebackType
 from typing import Self
 
-from rig.debian_roots import CLEAN
+from rig.debian_roots import CLEAN_ENVIRONMENT
 
 _TUNSETIFF = 0x400454CA  # linux/if_tun.h, as are the flags IFF_TUN and IFF_NO_PI
 _TUN_WITHOUT_HEADER = 0x1001
 
 
-class Wire:
+class LossyLink:
     """``there`` and ``back`` are the shares of the packets that are lost on the way to the server, and from it."""
 
     def __init__(self, seed: int = 1) -> None:
@@ -48,7 +48,7 @@ class Wire:
         self._tun = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC)
         fcntl.ioctl(self._tun, _TUNSETIFF, struct.pack("16sH22x", self._name.encode(), _TUN_WITHOUT_HEADER))
         for words in (("address", "add", f"{self.near}/30", "dev", self._name), ("link", "set", self._name, "up")):
-            subprocess.run(["ip", *words], env=CLEAN, check=True, capture_output=True)
+            subprocess.run(["ip", *words], env=CLEAN_ENVIRONMENT, check=True, capture_output=True)
         self._thread = threading.Thread(target=self._pass, daemon=True)
         self._thread.start()
         return self

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
-from rig.debian_roots import CLEAN, overlay, scratch
+from rig.debian_roots import CLEAN_ENVIRONMENT, mount_overlay, mount_tmpfs
 
 STATE = Path("/run/ordain-rig")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -58,10 +58,10 @@ class Machine:
         self._lock = _locked(STATE / f"{self.name}.lock")
         try:
             self.home.mkdir()
-            scratch(self.home)
+            mount_tmpfs(self.home)
             for directory in (self.upper, self.home / "work", self.tree):
                 directory.mkdir()
-            overlay(self.layers, self.upper, self.home / "work", self.tree)
+            mount_overlay(self.layers, self.upper, self.home / "work", self.tree)
             self.write("/etc/machine-id", f"{uuid.uuid4().hex}\n")
             self.write("/etc/hostname", "machine\n")
         except BaseException:
@@ -110,7 +110,7 @@ class Machine:
             notices.bind(os.fspath(address))
             self._nspawn = subprocess.Popen(
                 ["sh", "-c", join, "sh", *map(os.fspath, groups), "--", *nspawn],
-                env={**CLEAN, "NOTIFY_SOCKET": os.fspath(address)},
+                env={**CLEAN_ENVIRONMENT, "NOTIFY_SOCKET": os.fspath(address)},
                 stdin=subprocess.DEVNULL,
                 stdout=console,
                 stderr=console,
@@ -180,7 +180,7 @@ class Machine:
         command = ["nsenter", f"--target={self.leader}", "--all", "--root", "--wd", "--", *argv]
         with subprocess.Popen(
             command,
-            env=CLEAN,
+            env=CLEAN_ENVIRONMENT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -244,7 +244,7 @@ class Machine:
             return self.run("journalctl", "--no-pager", "--output=short-monotonic", *arguments).stdout
         directory = f"--directory={self.tree}/var/log/journal"
         command = ["journalctl", directory, "--no-pager", "--output=short-monotonic", *arguments]
-        return subprocess.run(command, env=CLEAN, capture_output=True, text=True, check=False).stdout
+        return subprocess.run(command, env=CLEAN_ENVIRONMENT, capture_output=True, text=True, check=False).stdout
 
     def console(self) -> str:
         """All that was printed on the console."""
@@ -304,7 +304,7 @@ def _clear(name: str) -> None:
     home = STATE / name
     if home.is_dir():
         if home.is_mount():
-            subprocess.run(["umount", "--recursive", "--lazy", home], check=True, env=CLEAN)
+            subprocess.run(["umount", "--recursive", "--lazy", home], check=True, env=CLEAN_ENVIRONMENT)
         home.rmdir()
 
 

@@ -21,29 +21,29 @@ def layer(**services: str) -> str:
     return f"ordain: v1\nkind: Layer\nname: base\nservices:\n{lines or '  {}'}"
 
 
-def sleeps(word: str = "1") -> str:
+def sleep_service(word: str = "1") -> str:
     return f"{{command: [/usr/bin/sleep, infinity], environment: {{WORD: '{word}'}}}}"
 
 
-def document(machine: Machine, **services: str) -> None:
+def write_layer(machine: Machine, **services: str) -> None:
     machine.write(f"{DOCUMENTS}/base.yaml", layer(**services))
 
 
-def state(machine: Machine, unit: str) -> str:
+def active_state(machine: Machine, unit: str) -> str:
     return machine.show(unit, "ActiveState")["ActiveState"]
 
 
-def runs(machine: Machine, *units: str) -> dict[str, str]:
+def invocations(machine: Machine, *units: str) -> dict[str, str]:
     """The invocation of each unit; another one means that it was started again."""
     return {unit: machine.show(unit, "InvocationID")["InvocationID"] for unit in units}
 
 
-def word(machine: Machine, unit: str = "web.service") -> str:
+def environment(machine: Machine, unit: str = "web.service") -> str:
     return machine.show(unit, "Environment")["Environment"]
 
 
 def _is_active(machine: Machine, unit: str) -> bool:
-    return state(machine, unit) == "active"
+    return active_state(machine, unit) == "active"
 
 
 def wait_active(machine: Machine, *units: str) -> None:
@@ -51,19 +51,19 @@ def wait_active(machine: Machine, *units: str) -> None:
         machine.until(f"{unit} is active", functools.partial(_is_active, machine, unit))
 
 
-def status(machine: Machine) -> dict[str, Any]:
+def agent_status(machine: Machine) -> dict[str, Any]:
     """The agent's own account."""
     call = ("busctl", "--json=short", "call", "org.ordain.Agent1", "/org/ordain/Agent1", "org.ordain.Agent1")
     found: dict[str, Any] = json.loads(json.loads(machine.run(*call, "Status").stdout)["data"][0])
     return found
 
 
-def unit_status(machine: Machine, unit: str) -> Mapping[str, Any]:
-    return next(found for found in status(machine)["units"] if found["unit"] == unit)
+def reported_unit(machine: Machine, unit: str) -> Mapping[str, Any]:
+    return next(found for found in agent_status(machine)["units"] if found["unit"] == unit)
 
 
-def wait_state(machine: Machine, wanted: str) -> None:
-    machine.until(f"the agent is {wanted}", lambda: status(machine)["state"] == wanted)
+def wait_agent_state(machine: Machine, wanted: str) -> None:
+    machine.until(f"the agent is {wanted}", lambda: agent_status(machine)["state"] == wanted)
 
 
 def pause(machine: Machine) -> None:

@@ -7,11 +7,11 @@ import subprocess
 from types import TracebackType
 from typing import Self
 
-from rig.debian_roots import CLEAN
+from rig.debian_roots import CLEAN_ENVIRONMENT
 from rig.machine import Machine
 
 
-class Link:
+class HostLink:
     """The machine must run. ``host`` and ``other`` are the host's addresses; both ends go with the context."""
 
     def __init__(self, machine: Machine) -> None:
@@ -34,7 +34,7 @@ class Link:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        subprocess.run(["ip", "link", "delete", self._name], env=CLEAN, check=False, capture_output=True)
+        subprocess.run(["ip", "link", "delete", self._name], env=CLEAN_ENVIRONMENT, check=False, capture_output=True)
 
     def swallow(self) -> None:
         """What the machine sends arrives; nothing comes back, and nobody is told."""
@@ -46,4 +46,4 @@ class Link:
 
 
 def _ip(*words: str) -> None:
-    subprocess.run(["ip", *words], env=CLEAN, check=True, capture_output=True)
+    subprocess.run(["ip", *words], env=CLEAN_ENVIRONMENT, check=True, capture_output=True)

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from rig.debian_roots import CACHE, CLEAN, once
+from rig.debian_roots import CACHE, CLEAN_ENVIRONMENT, made_once
 
 TREE = Path(__file__).parents[2]
 _SOURCES = (
@@ -25,11 +25,11 @@ def build(version: str = "") -> Path:
         digest.update(b"%s\0%o\0" % (os.fsencode(path.relative_to(TREE)), path.stat().st_mode))
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     name = digest.hexdigest()[:12]
-    with once(CACHE / "debs" / name) as made:
+    with made_once(CACHE / "debs" / name) as made:
         if made is not None:
             command = [f"{TREE}/packaging/build-deb", str(made), *([version] if version else [])]
             done = subprocess.run(
-                command, env=CLEAN, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+                command, env=CLEAN_ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
             )
             if done.returncode != 0:
                 raise RuntimeError(f"no package:\n{done.stdout}{done.stderr}")

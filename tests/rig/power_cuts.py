@@ -28,7 +28,7 @@ DOCUMENT = "/etc/ordain/documents/base.yaml"
 GOOD = ("web.service", "other.service", "front.socket", "slow.service")
 """Run whatever the documents of this module say, and wherever the power went."""
 MOMENTS = ("arrives", "compile", "commit", "stop", "reload", "apply", "verify", "prove", "rollback", "settled")
-"""What goes on between a change of the documents and the end of it, in order; see `Subject.moment`."""
+"""What goes on between a change of the documents and the end of it, in order; see `CutMachine.moment`."""
 STEPS_OF = {"commit": "/var/lib/ordain/generations/", "prove": "/etc/ordain/boot/"}
 """Moments that are too short to be waited for: whoever applies is stopped at a step of his on such a path."""
 SHORT = ("stop", "apply")
@@ -56,7 +56,7 @@ BAD = _services("3", bad={"command": ["/usr/bin/false"]})
 """Fails, so that it is gone back from."""
 
 
-class Subject:
+class CutMachine:
     """A machine of which ``documents`` are those it was given last, and ``word`` what is to come of them."""
 
     def __init__(self, machine: Machine) -> None:
@@ -148,7 +148,7 @@ class Subject:
         return self.machine.show(unit, "ActiveState", "Environment")
 
 
-def at_step(subject: Subject, services: Services, number: int) -> str:
+def cut_at_step(subject: CutMachine, services: Services, number: int) -> str:
     """From `OLD` to ``services`` with the power cut at step ``number`` from 1; which one that was, "" for none."""
     machine = subject.machine
     subject.write(OLD)
@@ -165,7 +165,7 @@ def at_step(subject: Subject, services: Services, number: int) -> str:
     return found
 
 
-def at_moment(subject: Subject, chance: random.Random, wanted: str) -> str:
+def cut_at_moment(subject: CutMachine, chance: random.Random, wanted: str) -> str:
     """Other documents than the last, with the power cut at a moment, and some time into it; which one it was.
 
     What was wanted may be over too soon to be seen, or not come: then it is another.
@@ -194,23 +194,23 @@ def at_moment(subject: Subject, chance: random.Random, wanted: str) -> str:
     return found
 
 
-def _steps(subject: Subject) -> None:
+def _steps(subject: CutMachine) -> None:
     """A cut at each step of an apply, and of one that goes back."""
     for services, name in ((NEW, "forwards"), (BAD, "back")):
         for number in itertools.count(1):
-            if not (step := at_step(subject, services, number)):
+            if not (step := cut_at_step(subject, services, number)):
                 break
             print(f"{_clock()} {name}, step {number}: {step}", flush=True)
 
 
-def _at_random(subject: Subject, seed: int, cuts: int) -> None:
+def _at_random(subject: CutMachine, seed: int, cuts: int) -> None:
     """So many cuts; a table of when they were."""
     chance = random.Random(seed)
     seen: Counter[str] = Counter()
     for number in range(1, cuts + 1):
         wanted = MOMENTS[number % len(MOMENTS)]
         try:
-            found = at_moment(subject, chance, wanted)
+            found = cut_at_moment(subject, chance, wanted)
         except BaseException:
             print(f"{_clock()} seed {seed}, cut {number} ({wanted})\n{subject.machine.journal('--lines=300')}")
             raise
@@ -235,11 +235,11 @@ def main() -> int:
     parser.add_argument("--cuts", type=int, default=200, help="at random moments")
     parser.add_argument("--random", action="store_true", help="only those")
     options = parser.parse_args()
-    if reason := debian_roots.missing():
+    if reason := debian_roots.missing_tools():
         parser.error(reason)
     deb: Path = package.build()
     with Machine(debian_roots.with_package(options.suite, deb)) as machine:
-        subject = Subject(machine)
+        subject = CutMachine(machine)
         subject.start()
         if not options.random:
             _steps(subject)

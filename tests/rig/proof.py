@@ -21,10 +21,21 @@ from ordain.agent.compile.image import bake
 from ordain.generator.cache import Cache
 from rig import debian_roots, qemu
 from rig.machine import MachineError
-from rig.proof_handover import every_way
-from rig.proof_machine import BASELINE, PATH, Kit, baked, kit, same, same_generation, services, settled, step
-from rig.proof_network import network
-from rig.proof_prebuilt import finished
+from rig.proof_handover import prove_handover
+from rig.proof_machine import (
+    BASELINE,
+    PATH,
+    ProofMachine,
+    compiled,
+    proof_machine,
+    require_active,
+    require_equal,
+    require_same_generation,
+    step,
+    wait_applied,
+)
+from rig.proof_network import prove_network
+from rig.proof_prebuilt import prove_prebuilt
 
 PARTS = ("ram", "disk", "ways", "finished", "dracut", "network")
 DOCUMENT = """\
@@ -66,7 +77,7 @@ def main() -> int:
     parser.add_argument("--suite", default="trixie", choices=debian_roots.SUITES)
     parser.add_argument("--only", choices=PARTS, help="leave out the others")
     asked = parser.parse_args()
-    if reason := debian_roots.missing() or qemu.missing():
+    if reason := debian_roots.missing_tools() or qemu.missing_tools():
         print(f"make proof: {reason}", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all that was started is stopped
@@ -82,43 +93,43 @@ def main() -> int:
 
 def _prove(suite: str, parts: set[str]) -> None:
     if parts - {"dracut"}:
-        with kit(suite, ram=not parts.isdisjoint({"ram", "network"})) as made:
-            wanted = baked(made, DOCUMENT)
+        with proof_machine(suite, ram=not parts.isdisjoint({"ram", "network"})) as made:
+            wanted = compiled(made, DOCUMENT)
             if "ram" in parts:
                 ram(made, wanted)
             if "disk" in parts:
                 disk(made, wanted)
             if "ways" in parts:
-                every_way(made, DOCUMENT, wanted, credential="smbios")
+                prove_handover(made, DOCUMENT, wanted, credential="smbios")
             if "finished" in parts:
-                finished(made, DOCUMENT)
+                prove_prebuilt(made, DOCUMENT)
             if "network" in parts:
-                network(made)
+                prove_network(made)
     if "dracut" in parts:
-        with kit(suite, maker="dracut", ram=False) as made:
-            every_way(made, DOCUMENT, baked(made, DOCUMENT), credential="fw_cfg")
+        with proof_machine(suite, maker="dracut", ram=False) as made:
+            prove_handover(made, DOCUMENT, compiled(made, DOCUMENT), credential="fw_cfg")
 
 
-def ram(made: Kit, wanted: Cache) -> None:
+def ram(made: ProofMachine, wanted: Cache) -> None:
     """Kernel, initrd and an appended document are a machine; what was done to it is gone after a reboot."""
     document = qemu.cpio({PATH.lstrip("/"): DOCUMENT.encode()})
     with qemu.Qemu(made.home / "ram", kernel=made.kernel, initrds=[made.ram, document]) as machine:
         with step("a machine in RAM, of kernel, initrd and document"):
             machine.wait_boot()
-            same_generation("the generation in RAM", settled(machine, "handed"), wanted)
+            require_same_generation("the generation in RAM", wait_applied(machine, "handed"), wanted)
             placed = machine.run(PLACED)
-            services(machine, *UNITS)
-            same("the file of the documents", machine.run("cat /etc/motd"), "Made from documents.\n")
-            same("its root", machine.run("findmnt -n -o FSTYPE / | tail -n 1").strip(), "rootfs")
+            require_active(machine, *UNITS)
+            require_equal("the file of the documents", machine.run("cat /etc/motd"), "Made from documents.\n")
+            require_equal("its root", machine.run("findmnt -n -o FSTYPE / | tail -n 1").strip(), "rootfs")
         with step("vandalised, and booted again"):
             machine.run(VANDALS)
             machine.reboot()
-            same_generation("the generation in RAM", settled(machine, "handed"), wanted)
-            same("what is placed", machine.run(PLACED), placed)
-            services(machine, *UNITS)
+            require_same_generation("the generation in RAM", wait_applied(machine, "handed"), wanted)
+            require_equal("what is placed", machine.run(PLACED), placed)
+            require_active(machine, *UNITS)
 
 
-def disk(made: Kit, wanted: Cache) -> None:
+def disk(made: ProofMachine, wanted: Cache) -> None:
     """The same documents on a disk are the same artifacts."""
     with step("a disk with the documents baked in"):
         bake(made.tree, [(PATH, DOCUMENT.encode())])
@@ -134,9 +145,9 @@ def disk(made: Kit, wanted: Cache) -> None:
         ) as machine,
     ):
         machine.wait_boot()
-        same_generation("the generation on disk", settled(machine, "baseline"), wanted)
-        services(machine, *UNITS)
-        same("its root", machine.run("findmnt -n -o FSTYPE /").strip(), "ext4")
+        require_same_generation("the generation on disk", wait_applied(machine, "baseline"), wanted)
+        require_active(machine, *UNITS)
+        require_equal("its root", machine.run("findmnt -n -o FSTYPE /").strip(), "ext4")
     image.unlink()
 
 

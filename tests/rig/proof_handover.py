@@ -15,12 +15,12 @@ from pathlib import Path
 
 from ordain.generator.cache import Cache
 from rig import qemu
-from rig.proof_machine import PATH, Kit, same, services, settled, step
+from rig.proof_machine import PATH, ProofMachine, require_active, require_equal, step, wait_applied
 
 HANDED = ("appended.yaml", "labelled.yaml", "source.yaml")
 
 
-def every_way(made: Kit, document: str, wanted: Cache, *, credential: str) -> None:
+def prove_handover(made: ProofMachine, document: str, wanted: Cache, *, credential: str) -> None:
     """The boot server has ``document``, which comes to ``wanted``; ``credential``: by ``smbios`` or ``fw_cfg``."""
     with step("a bare disk, and one labelled ORDAIN"):
         image, label = made.home / "bare.img", made.home / "label.img"
@@ -44,16 +44,16 @@ def every_way(made: Kit, document: str, wanted: Cache, *, credential: str) -> No
             ) as machine,
         ):
             machine.wait_boot()
-            found = settled(machine, "handed")
+            found = wait_applied(machine, "handed")
             there = machine.run("cd /run/ordain/documents && echo *").split()
-            same("what came over the switch of the root", tuple(there), HANDED)
-            services(machine, "appended.service", "labelled.service", f"{credential.replace('_', '-')}.service")
-            services(machine, "web.service", "tick.timer", "early.service", "cron.service")
-            same("its root", machine.run("findmnt -n -o FSTYPE /").strip(), "ext4")
+            require_equal("what came over the switch of the root", tuple(there), HANDED)
+            require_active(machine, "appended.service", "labelled.service", f"{credential.replace('_', '-')}.service")
+            require_active(machine, "web.service", "tick.timer", "early.service", "cron.service")
+            require_equal("its root", machine.run("findmnt -n -o FSTYPE /").strip(), "ext4")
             told = [(path, (text or b"").replace(b"/run/ordain/documents/source.yaml", PATH.encode()), link)
                     for path, _, text, link in found.entries]  # fmt: skip
             missing = {(path, text or b"", link) for path, _, text, link in wanted.entries} - set(told)
-            same("what the boot server's machine lacks", sorted(missing), [])
+            require_equal("what the boot server's machine lacks", sorted(missing), [])
             print(f"    the boot server's document: {len(wanted.entries)} units and links, the same bytes", flush=True)
     image.unlink()
 

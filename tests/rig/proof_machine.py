@@ -24,7 +24,7 @@ MAKERS = {"initramfs-tools": qemu.PACKAGES, "dracut": (*qemu.KERNEL, "dracut", "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kit:
+class ProofMachine:
     """``tree`` is a Debian with Ordain, off; ``ram`` the same as an initrd (if asked for), without modules."""
 
     home: Path
@@ -43,14 +43,14 @@ def step(what: str) -> Iterator[None]:
     print(f"    {time.monotonic() - began:.0f} s", flush=True)
 
 
-def same(what: str, found: object, wanted: object) -> None:
+def require_equal(what: str, found: object, wanted: object) -> None:
     """Raise `MachineError` unless ``found`` is ``wanted``."""
     if found != wanted:
         raise MachineError(f"{what} is\n{found}\nand should be\n{wanted}")
 
 
 @contextmanager
-def kit(suite: str, *, maker: str = "initramfs-tools", ram: bool = True) -> Iterator[Kit]:
+def proof_machine(suite: str, *, maker: str = "initramfs-tools", ram: bool = True) -> Iterator[ProofMachine]:
     """A Debian with the packages of this tree, and what boots it; ``maker`` of `MAKERS` makes its initrd."""
     with ExitStack() as stack:
         with step(f"a Debian ({suite}) with Ordain and {maker}"):
@@ -63,10 +63,12 @@ def kit(suite: str, *, maker: str = "initramfs-tools", ram: bool = True) -> Iter
                 shutil.copy(found, home / name)
             if ram:
                 qemu.ram_root(tree, home / "ram.zst")
-        yield Kit(home=home, tree=tree, kernel=home / "vmlinuz", initrd=home / "initrd.img", ram=home / "ram.zst")
+        yield ProofMachine(
+            home=home, tree=tree, kernel=home / "vmlinuz", initrd=home / "initrd.img", ram=home / "ram.zst"
+        )
 
 
-def baked(made: Kit, document: str) -> Cache:
+def compiled(made: ProofMachine, document: str) -> Cache:
     """What ``document`` comes to on this Debian, compiled on this host; the tree is as it was."""
     bake(made.tree, [(PATH, document.encode())])
     found = [made.tree / path.lstrip("/") for path in (PATH, BASELINE)]
@@ -76,7 +78,7 @@ def baked(made: Kit, document: str) -> Cache:
     return wanted
 
 
-def settled(machine: qemu.Qemu, origin: str) -> Cache:
+def wait_applied(machine: qemu.Qemu, origin: str) -> Cache:
     """The generation in force once the agent has applied what there is; the generator must have it from ``origin``."""
     end = time.monotonic() + 900
     while machine.run("test -e /etc/ordain/boot/current && echo there", check=False).strip() != "there":
@@ -92,7 +94,7 @@ def settled(machine: qemu.Qemu, origin: str) -> Cache:
     return unpack(base64.b64decode(machine.run("base64 -w0 /etc/ordain/boot/current")))
 
 
-def services(machine: qemu.Qemu, *units: str) -> None:
+def require_active(machine: qemu.Qemu, *units: str) -> None:
     """Raise `MachineError` unless all ``units`` are active."""
     for unit in units:
         state = machine.run(f"systemctl is-active {unit}", check=False).strip()
@@ -101,9 +103,9 @@ def services(machine: qemu.Qemu, *units: str) -> None:
     print(f"    active: {', '.join(units)}", flush=True)
 
 
-def same_generation(what: str, found: Cache, wanted: Cache) -> None:
+def require_same_generation(what: str, found: Cache, wanted: Cache) -> None:
     """Raise `MachineError` unless all that is placed is the same, byte for byte."""
-    same(what, (found.hash, found.entries, found.files), (wanted.hash, wanted.entries, wanted.files))
+    require_equal(what, (found.hash, found.entries, found.files), (wanted.hash, wanted.entries, wanted.files))
     print(f"    {what}: {wanted.hash[:12]}, {len(wanted.entries)} units and links, the same bytes", flush=True)
 
 
@@ -113,7 +115,9 @@ def _dracut(tree: Path) -> None:
     (kernel,) = (tree / "usr/lib/modules").iterdir()
     chroot = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={tree}/proc", "chroot", str(tree)]
     command = ["dracut", "--force", "--no-hostonly", f"/boot/initrd.img-{kernel.name}", kernel.name]
-    done = subprocess.run([*chroot, *command], env=debian_roots.CLEAN, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*chroot, *command], env=debian_roots.CLEAN_ENVIRONMENT, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise MachineError(f"dracut makes no initrd:\n{done.stdout}{done.stderr}")
 
@@ -122,12 +126,12 @@ def _tree(suite: str, packages: Sequence[str], desk: Path, stack: ExitStack) -> 
     deb = package.build()
     layers = debian_roots.with_package(suite, deb, package.for_initrds(deb), more=packages)
     desk.mkdir()
-    debian_roots.scratch(desk)
+    debian_roots.mount_tmpfs(desk)
     stack.callback(_unmount, desk)
     for name in ("upper", "work", "tree"):
         (desk / name).mkdir()
     tree = desk / "tree"
-    debian_roots.overlay(layers, desk / "upper", desk / "work", tree)
+    debian_roots.mount_overlay(layers, desk / "upper", desk / "work", tree)
     (tree / "etc/hostname").write_text("proof\n")
     # Emulated on a busy host, an agent may need minutes to start.
     slow = tree / "etc/systemd/system/ordain-agent.service.d/slow.conf"
@@ -141,4 +145,4 @@ def _tree(suite: str, packages: Sequence[str], desk: Path, stack: ExitStack) -> 
 
 
 def _unmount(desk: Path) -> None:
-    subprocess.run(["umount", "--recursive", "--lazy", desk], check=False, env=debian_roots.CLEAN)
+    subprocess.run(["umount", "--recursive", "--lazy", desk], check=False, env=debian_roots.CLEAN_ENVIRONMENT)

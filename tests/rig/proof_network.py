@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from rig import qemu
 from rig.machine import MachineError
-from rig.proof_machine import PATH, Kit, step
+from rig.proof_machine import PATH, ProofMachine, step
 
 SETTINGS = "network: {reach: [gateway], within: 20s}\n"
 WAIT_SEC = 600
@@ -216,7 +216,7 @@ CHANGED = (
 AWAY_GONE = Expected(what="away: gone", command="ip -j link show", wanted=[{"ifname": "away"}], absent=True)
 
 
-def network(made: Kit) -> None:
+def prove_network(made: ProofMachine) -> None:
     """What a document asks of the network is there; changes live; comes back when it would cut the machine off."""
     secrets = X25519PrivateKey.generate(), X25519PrivateKey.generate()
     document = _document(secrets)

@@ -16,13 +16,13 @@ from pathlib import Path
 
 from rig import qemu
 from rig.machine import MachineError
-from rig.proof_machine import Kit, same, services, settled, step
+from rig.proof_machine import ProofMachine, require_active, require_equal, step, wait_applied
 
 SERVE = "import sys; from ordain.agent.cli.main import main; sys.exit(main(sys.argv[1:]))"
 NONE = "no finished generation"
 
 
-def finished(made: Kit, document: str) -> None:
+def prove_prebuilt(made: ProofMachine, document: str) -> None:
     """The boot server has ``document``, and the tree of the disk that the machine boots from."""
     agent = made.tree / "etc/ordain/agent.yaml"
     agent.write_text("trust: open\n")
@@ -44,20 +44,20 @@ def finished(made: Kit, document: str) -> None:
         ) as machine,
     ):
         machine.wait_boot()
-        found = settled(machine, "handed")
+        found = wait_applied(machine, "handed")
         if NONE in log.read_text():
             raise MachineError(f"the server says:\n{log.read_text()}")
         choice = dict(line.partition("=")[::2] for line in machine.run("cat /run/ordain/boot/choice").splitlines())
-        same("what the agent applied", found.hash, choice["hash"])
+        require_equal("what the agent applied", found.hash, choice["hash"])
         plan = json.loads(machine.run("cat /run/ordain/outcome.json"))["plan"]
-        same("what was left for the agent", (plan["stops"], plan["jobs"], plan["reload"]), ([], [], False))
-        services(machine, "web.service", "tick.timer", "early.service", "cron.service")
+        require_equal("what was left for the agent", (plan["stops"], plan["jobs"], plan["reload"]), ([], [], False))
+        require_active(machine, "web.service", "tick.timer", "early.service", "cron.service")
     image.unlink()
     agent.unlink()
 
 
 @contextmanager
-def _served(made: Kit, shelf: Path) -> Iterator[tuple[int, Path]]:
+def _served(made: ProofMachine, shelf: Path) -> Iterator[tuple[int, Path]]:
     """`ordainctl serve` on a port of this host, and what it says."""
     log = made.home / "serve.log"
     command = [sys.executable, "-c", SERVE, "serve", str(shelf), "--root", str(made.tree), "--listen", "127.0.0.1:0"]

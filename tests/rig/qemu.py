@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rig.debian_roots import CLEAN
+from rig.debian_roots import CLEAN_ENVIRONMENT
 from rig.machine import MachineError
 
 CLOCK = ("-accel", "tcg,thread=single", "-icount", "shift=1")
@@ -53,9 +53,9 @@ LEFT_OUT = re.compile(
 """What a machine in RAM does without: below these, nothing."""
 
 
-def missing() -> str:
+def missing_tools() -> str:
     """Why there is no machine to be had here, "" if there is."""
-    absent = [tool for tool in TOOLS if shutil.which(tool, path=CLEAN["PATH"]) is None]
+    absent = [tool for tool in TOOLS if shutil.which(tool, path=CLEAN_ENVIRONMENT["PATH"]) is None]
     return f"needs {', '.join(absent)}" if absent else ""
 
 
@@ -119,7 +119,9 @@ class Qemu:
             self._process.wait()
 
     def _switch_on(self) -> None:
-        self._process = subprocess.Popen(self._command, env=CLEAN, stdin=subprocess.DEVNULL, start_new_session=True)
+        self._process = subprocess.Popen(
+            self._command, env=CLEAN_ENVIRONMENT, stdin=subprocess.DEVNULL, start_new_session=True
+        )
 
     def console(self) -> str:
         """What was printed on the first serial port."""
@@ -242,7 +244,7 @@ def ram_root(tree: Path, made: Path) -> None:
     """``made``: the whole file system ``tree`` as an initrd whose /init is systemd; without what is `LEFT_OUT`."""
     with (
         made.open("wb") as out,
-        subprocess.Popen(["zstd", "-q", "-3"], stdin=subprocess.PIPE, stdout=out, env=CLEAN) as packer,
+        subprocess.Popen(["zstd", "-q", "-3"], stdin=subprocess.PIPE, stdout=out, env=CLEAN_ENVIRONMENT) as packer,
     ):
         assert packer.stdin is not None
         for member in _walk(tree):
@@ -258,7 +260,7 @@ def ram_root(tree: Path, made: Path) -> None:
 def disk_image(tree: Path, made: Path, *, label: str = "root", size_mb: int = 1024) -> None:
     """``made``: an ext4 file system of ``tree``."""
     command = ["mkfs.ext4", "-q", "-F", "-L", label, "-d", os.fspath(tree), os.fspath(made), f"{size_mb}M"]
-    subprocess.run(command, check=True, env=CLEAN, stdout=subprocess.DEVNULL)
+    subprocess.run(command, check=True, env=CLEAN_ENVIRONMENT, stdout=subprocess.DEVNULL)
 
 
 def _walk(tree: Path) -> Iterator[_Member]:

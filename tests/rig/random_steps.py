@@ -107,7 +107,7 @@ def _fails(body: Mapping[str, Any]) -> bool:
     return FAILS in (body["command"][0], *body.get("health", {}).get("command", ()))
 
 
-def starters(name: str, body: Mapping[str, Any]) -> tuple[str, ...]:
+def starting_units(name: str, body: Mapping[str, Any]) -> tuple[str, ...]:
     """The units that run when a service of the documents does."""
     if "listen" in body:
         return (f"{name}.socket",)
@@ -189,4 +189,4 @@ def _sections(services: Mapping[str, _Entry], mounts: Mapping[str, dict[str, Any
 
 def _a_unit(rng: random.Random, services: Mapping[str, _Entry]) -> str:
     name = rng.choice(sorted(services))
-    return rng.choice((*starters(name, services[name].body), f"{name}.service"))
+    return rng.choice((*starting_units(name, services[name].body), f"{name}.service"))

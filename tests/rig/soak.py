@@ -45,11 +45,11 @@ SHRINK_SEC = 600.0
 Units = Mapping[str, Mapping[str, str]]
 
 
-class Broken(AssertionError):
+class InvariantBroken(AssertionError):
     """Something that must hold does not."""
 
 
-class Subject:
+class SoakMachine:
     """A machine under the model; ``spared``: kills of the agent and power cuts do not happen to it."""
 
     def __init__(self, machine: Machine, *, spared: bool) -> None:
@@ -133,7 +133,7 @@ class Subject:
     def _control(self, *words: str) -> int:
         answer = self.machine.run("ordainctl", *words, check=False)
         if "Traceback" in answer.stdout + answer.stderr:
-            raise Broken(f"ordainctl {' '.join(words)}: {answer.stderr}")
+            raise InvariantBroken(f"ordainctl {' '.join(words)}: {answer.stderr}")
         return answer.returncode
 
     def _back(self, step: Step, before: Units) -> None:
@@ -150,7 +150,9 @@ class Subject:
             self._control("rollback")
         self._settle()
         enforced = {name for name, body in old.items() if body.get("drift") == "enforce"}
-        starters = {u for name, body in old.items() if name not in enforced for u in random_steps.starters(name, body)}
+        starters = {
+            u for name, body in old.items() if name not in enforced for u in random_steps.starting_units(name, body)
+        }
         ran, runs = (
             {unit for unit in starters if units.get(unit, {}).get("ActiveState") == "active"}
             for units in (before, self.units)
@@ -158,7 +160,7 @@ class Subject:
         changed = {name for name in old if old.get(name) != new.get(name)}
         more = {unit for unit in runs - ran if re.split(r"[@.]", unit)[0] not in changed}
         if ran - runs or more:
-            raise Broken(f"after a rollback {sorted(ran - runs)} do not run any more, {sorted(more)} do")
+            raise InvariantBroken(f"after a rollback {sorted(ran - runs)} do not run any more, {sorted(more)} do")
         self._control("follow")
         self._settle()
 
@@ -257,7 +259,7 @@ class Subject:
         """All that must hold of one machine."""
         told = {unit["unit"]: unit for unit in self._told()["units"]}
         if self.codes & {"Internal", "NotPlaced", "NotPersistent", "NotInHistory"}:
-            raise Broken(f"conditions: {self.status['conditions']}")
+            raise InvariantBroken(f"conditions: {self.status['conditions']}")
         self._check_unchanged(step, before)
         if not self.taken:
             return
@@ -268,7 +270,7 @@ class Subject:
     def _told(self) -> dict[str, Any]:
         answer = self.machine.run("ordainctl", "status", "--json", check=False)
         if answer.returncode not in (0, 3):
-            raise Broken(f"ordainctl status: exit status {answer.returncode}\n{answer.stderr}")
+            raise InvariantBroken(f"ordainctl status: exit status {answer.returncode}\n{answer.stderr}")
         found: dict[str, Any] = json.loads(answer.stdout)
         return found
 
@@ -277,14 +279,14 @@ class Subject:
         deadline = time.monotonic() + (ENFORCE_SEC if enforced else 0)
         while what := self._planned():
             if time.monotonic() > deadline:
-                raise Broken(f"a second apply would {what}")
+                raise InvariantBroken(f"a second apply would {what}")
             time.sleep(0.5)
         self.units = self._look()
 
     def _planned(self) -> list[str]:
         answer = self.machine.run("ordainctl", "plan", "--json", check=False)
         if answer.returncode not in (0, 2, 3):
-            raise Broken(f"ordainctl plan: exit status {answer.returncode}\n{answer.stderr}")
+            raise InvariantBroken(f"ordainctl plan: exit status {answer.returncode}\n{answer.stderr}")
         plan = json.loads(answer.stdout)
         jobs = (*plan["stops"], *plan["jobs"])
         return [f"{job['verb']} {job['unit']}: {job['reason']}" for job in jobs] + ["reload"] * plan["reload"]
@@ -293,12 +295,12 @@ class Subject:
         for name, body in self.documents["services"].items():
             if body.get("state", "running") != "running":
                 continue
-            for unit in random_steps.starters(name, body):
+            for unit in random_steps.starting_units(name, body):
                 if self.units.get(unit, {}).get("ActiveState") in RUNNING or told.get(unit, {}).get("what"):
                     continue
                 done = unit in told and told[unit]["ok"] and body.get("type") == "oneshot"
                 if not done:
-                    raise Broken(f"{unit} does not run and nobody says why: {told.get(unit)}")
+                    raise InvariantBroken(f"{unit} does not run and nobody says why: {told.get(unit)}")
 
     def _check_gone(self, told: Units) -> None:
         for unit, state in self.units.items():
@@ -309,7 +311,7 @@ class Subject:
                 continue
             if unit.endswith(".mount") and f"/srv/{name.removeprefix('srv-')}" in self.documents.get("mounts", {}):
                 continue
-            raise Broken(f"{unit} is in no document, and {state['ActiveState']}")
+            raise InvariantBroken(f"{unit} is in no document, and {state['ActiveState']}")
 
     def _check_unchanged(self, step: Step, before: Units) -> None:
         """What neither a document nor the admin changed, nor anything it hangs on, is the process that it was."""
@@ -330,7 +332,7 @@ class Subject:
                 self.units.get(unit, {}).get(key) == was.get(key) for key in ("ActiveState", "InvocationID", "MainPID")
             ]
             if not all(same):
-                raise Broken(f"{unit} is unchanged, and was {dict(was)}, is {self.units.get(unit)}")
+                raise InvariantBroken(f"{unit} is unchanged, and was {dict(was)}, is {self.units.get(unit)}")
 
     def end(self) -> dict[str, object]:
         """What two machines of one history have in common."""
@@ -353,12 +355,12 @@ class Subject:
 def run(suite: str, deb: Path, steps: Iterable[Step], *, twin: str = "", until: float = float("inf")) -> Iterator[Step]:
     """Do ``steps`` on fresh machines of ``suite`` and ``twin`` until the time is over; yields each before it is done.
 
-    Raises `Broken`.
+    Raises `InvariantBroken`.
     """
     layers, others = (debian_roots.with_package(name, deb) for name in (suite, twin or suite))
     with Machine(layers) as machine, Machine(others) as other, ThreadPoolExecutor(2) as pool:
-        pair = (Subject(machine, spared=False), Subject(other, spared=True))
-        list(pool.map(Subject.start, pair))
+        pair = (SoakMachine(machine, spared=False), SoakMachine(other, spared=True))
+        list(pool.map(SoakMachine.start, pair))
         for number, step in enumerate(steps):
             if time.monotonic() > until:
                 return
@@ -368,37 +370,37 @@ def run(suite: str, deb: Path, steps: Iterable[Step], *, twin: str = "", until: 
                 harmed, spared = (subject.end() for subject in pair)
                 apart = [key for key in harmed.keys() | spared.keys() if harmed.get(key) != spared.get(key)]
                 if apart:
-                    raise Broken(
+                    raise InvariantBroken(
                         "\n".join(f"{key}: {harmed.get(key)!r}, unharmed {spared.get(key)!r}" for key in apart)
                     )
-            except (Broken, MachineError) as error:
+            except (InvariantBroken, MachineError) as error:
                 journals = [f"--- {s.machine.name}\n{s.machine.journal(f'--unit={AGENT}', '--lines=60')}" for s in pair]
-                raise Broken("\n".join([str(error), *journals])) from error
+                raise InvariantBroken("\n".join([str(error), *journals])) from error
 
 
-def failure(suite: str, twin: str, deb: Path, steps: Sequence[Step]) -> str:
+def first_failure(suite: str, twin: str, deb: Path, steps: Sequence[Step]) -> str:
     """What breaks in these steps, "" for nothing."""
     try:
         for _ in run(suite, deb, steps, twin=twin):
             pass
-    except Broken as error:
+    except InvariantBroken as error:
         return str(error)
     return ""
 
 
-def fewer(suite: str, twin: str, deb: Path, steps: Sequence[Step]) -> Sequence[Step]:
+def shrink(suite: str, twin: str, deb: Path, steps: Sequence[Step]) -> Sequence[Step]:
     """The last few of ``steps`` that fail by themselves, and of those none that is not needed, as time allows."""
     deadline = time.monotonic() + SHRINK_SEC
     for length in (1, 2, 4, 8, 16):
         if length >= len(steps) or time.monotonic() > deadline:
             break
-        if failure(suite, twin, deb, steps[-length:]):
+        if first_failure(suite, twin, deb, steps[-length:]):
             steps = steps[-length:]
             break
     at = len(steps) - 2
     while at >= 0 and time.monotonic() < deadline:
         shorter = [*steps[:at], *steps[at + 1 :]]
-        if failure(suite, twin, deb, shorter):
+        if first_failure(suite, twin, deb, shorter):
             steps = shorter
         at -= 1
     return steps
@@ -419,11 +421,11 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=40, help="steps of one seed, on fresh machines")
     parser.add_argument("--replay", type=Path, help="steps to do in place of a seed's")
     options = parser.parse_args()
-    if reason := debian_roots.missing():
+    if reason := debian_roots.missing_tools():
         parser.error(reason)
     deb = package.build()
     if options.replay:
-        broken = failure(
+        broken = first_failure(
             options.suite, options.twin, deb, [Step(**json.loads(x)) for x in options.replay.read_text().splitlines()]
         )
         print(broken or "nothing breaks")
@@ -435,10 +437,10 @@ def main() -> int:
             steps = itertools.islice(random_steps.steps(seed), options.steps)
             for step in run(options.suite, deb, steps, twin=options.twin, until=until):
                 done.append(step)
-        except Broken as error:
+        except InvariantBroken as error:
             print(f"{options.suite}, seed {seed}, step {len(done)}: {error}", flush=True)
             print(f"--- steps\n{show(done)}", flush=True)
-            few = fewer(options.suite, options.twin, deb, done)
+            few = shrink(options.suite, options.twin, deb, done)
             print(f"--- fewer steps that break it\n{show(few)}")
             return 1
         print(f"{options.suite}, seed {seed}: {len(done)} steps", flush=True)

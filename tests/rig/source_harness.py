@@ -26,7 +26,9 @@ from rig import store_servers
 
 HANDOVER = NAME
 # aiohttp 3.8 leaves a socket to the garbage collector when it is cancelled while it connects.
-LEFTOVER = pytest.mark.filterwarnings("ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning")
+IGNORE_OPEN_SOCKET = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
+)
 PATIENCE_SEC = 20.0
 TIMING = WatchTiming(check_sec=0.3, answer_sec=1.0)
 FACTS = Facts(
@@ -47,7 +49,7 @@ SECOND = FIRST.replace(b"1}", b"2}")
 
 
 @dataclass(slots=True)
-class Machine:
+class SourceMachine:
     """What ordain-source.service does on one machine, and what the agent would get of it."""
 
     settings: SourceSettings
@@ -115,7 +117,7 @@ class Machine:
         assert not self.health.connected
 
 
-class Store:
+class HarmableStore:
     """One store that can be harmed. ``down`` and ``up`` are kill -9 and a start with the data it had."""
 
     kind: SourceKind
@@ -130,7 +132,7 @@ class Store:
             await database.delete(entry.key, expect=ANY)
 
 
-class DirectoryStore(Store):
+class DirectoryStore(HarmableStore):
     def __init__(self, path: Path) -> None:
         self.settings = SourceSettings(type=SourceKind.DIRECTORY, path=str(path))
         self._path = path
@@ -142,8 +144,8 @@ class DirectoryStore(Store):
         self._path.with_name("away").rename(self._path)
 
 
-class EtcdStore(Store):
-    def __init__(self, cluster: store_servers.Cluster) -> None:
+class EtcdStore(HarmableStore):
+    def __init__(self, cluster: store_servers.EtcdCluster) -> None:
         self.cluster = cluster
         self.settings = SourceSettings(type=SourceKind.ETCD, endpoints=cluster.endpoints)
 
@@ -160,8 +162,8 @@ class EtcdStore(Store):
             member.signal(number)
 
 
-class CouchStore(Store):
-    def __init__(self, pouch: store_servers.Pouch) -> None:
+class CouchStore(HarmableStore):
+    def __init__(self, pouch: store_servers.PouchServer) -> None:
         self.pouch = pouch
         self.settings = SourceSettings(type=SourceKind.COUCHDB, endpoints=(pouch.url,))
 
@@ -176,7 +178,7 @@ class CouchStore(Store):
 
 
 @contextlib.asynccontextmanager
-async def admin(machine: Machine) -> AsyncGenerator[Database, None]:
+async def writing_to(machine: SourceMachine) -> AsyncGenerator[Database, None]:
     """Somebody who writes documents, and has more patience."""
     database = machine.database(replace(machine.timing, answer_sec=max(15.0, machine.timing.answer_sec)))
     try:
@@ -185,7 +187,7 @@ async def admin(machine: Machine) -> AsyncGenerator[Database, None]:
         await database.close()
 
 
-async def insist(database: Database, key: str, data: bytes) -> None:
+async def put_until_accepted(database: Database, key: str, data: bytes) -> None:
     """Put, until a server takes it: one may die with the answer, and the others elect another leader."""
     async with asyncio.timeout(PATIENCE_SEC):
         while True:

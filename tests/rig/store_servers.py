@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from rig.debian_roots import CACHE, CLEAN, once
+from rig.debian_roots import CACHE, CLEAN_ENVIRONMENT, made_once
 
 LOOPBACK = "127.0.0.1"
 PATIENCE_SEC = 60.0
@@ -29,19 +29,19 @@ MEMORY = Path("/dev/shm")
 """Data of a store lies here: an etcd that waits for a disk elects another leader."""
 
 
-def missing() -> str:
+def missing_for_etcd() -> str:
     """Why there is no etcd here, in words; empty when there is."""
-    absent = [tool for tool in ("etcd", "etcdctl") if shutil.which(tool, path=CLEAN["PATH"]) is None]
+    absent = [tool for tool in ("etcd", "etcdctl") if shutil.which(tool, path=CLEAN_ENVIRONMENT["PATH"]) is None]
     return f"needs {', '.join(absent)}" if absent else ""
 
 
-def missing_pouch() -> str:
+def missing_for_pouchdb() -> str:
     """Why there is no pouchdb-server here, in words; empty when there is."""
-    absent = [tool for tool in ("node", "npm") if shutil.which(tool, path=CLEAN["PATH"]) is None]
+    absent = [tool for tool in ("node", "npm") if shutil.which(tool, path=CLEAN_ENVIRONMENT["PATH"]) is None]
     return f"needs {', '.join(absent)}" if absent else ""
 
 
-def ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Ports of the loopback that nobody has now, below those that the kernel gives to clients."""
     found: list[int] = []
     with contextlib.ExitStack() as stack:
@@ -54,7 +54,7 @@ def ports(count: int) -> list[int]:
 
 
 @dataclass(slots=True)
-class Member:
+class EtcdMember:
     """One etcd."""
 
     name: str
@@ -77,7 +77,7 @@ class Member:
 
 
 @dataclass(slots=True)
-class Cluster:
+class EtcdCluster:
     """A cluster of etcd; ``options`` go to every member. Everything ends with the context.
 
     ``host`` is the address members listen on; ``enter`` is put before their command (a network namespace).
@@ -85,18 +85,18 @@ class Cluster:
 
     count: int = 3
     options: Sequence[str] = ()
-    tls: Tls | None = None
+    tls: TlsFiles | None = None
     host: str = LOOPBACK
     enter: Sequence[str] = ()
-    members: list[Member] = field(default_factory=list)
+    members: list[EtcdMember] = field(default_factory=list)
     directory: Path = field(init=False)
 
     def __enter__(self) -> Self:
         self.directory = Path(tempfile.mkdtemp(prefix="ordain-etcd-", dir=MEMORY))
-        found = ports(2 * self.count)
+        found = free_ports(2 * self.count)
         scheme = "https" if self.tls else "http"
         self.members = [
-            Member(
+            EtcdMember(
                 name=f"m{number}",
                 url=f"{scheme}://{self.host}:{found[2 * number]}",
                 peer=f"http://{self.host}:{found[2 * number + 1]}",
@@ -119,7 +119,7 @@ class Cluster:
             member.end()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    def start(self, *members: Member) -> None:
+    def start(self, *members: EtcdMember) -> None:
         """Start members that are off."""
         everyone = ",".join(f"{member.name}={member.peer}" for member in self.members)
         for member in members:
@@ -132,7 +132,9 @@ class Cluster:
                 *self.options,
             ]
             with (self.directory / f"{member.name}.log").open("ab") as log:
-                member.process = subprocess.Popen(command, env=CLEAN, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                member.process = subprocess.Popen(
+                    command, env=CLEAN_ENVIRONMENT, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                )
 
     def ready(self, *, user: str = "") -> None:
         """Wait until there is a leader."""
@@ -148,7 +150,7 @@ class Cluster:
             else:
                 return
 
-    def ctl(self, *words: str, user: str = "", stdin: str = "", member: Member | None = None) -> str:
+    def ctl(self, *words: str, user: str = "", stdin: str = "", member: EtcdMember | None = None) -> str:
         """Run etcdctl."""
         up = [member] if member else [each for each in self.members if each.process is not None]
         command = [
@@ -157,7 +159,7 @@ class Cluster:
             *([f"--cacert={self.tls.ca}"] if self.tls else []),
             *words,
         ]
-        environment = {**CLEAN, "ETCDCTL_API": "3"}
+        environment = {**CLEAN_ENVIRONMENT, "ETCDCTL_API": "3"}
         done = subprocess.run(command, env=environment, input=stdin, check=True, capture_output=True, text=True)
         return done.stdout
 
@@ -166,7 +168,7 @@ class Cluster:
         """What a client is told."""
         return tuple(member.url for member in self.members)
 
-    def leader(self) -> Member:
+    def leader(self) -> EtcdMember:
         """The member that leads now."""
         deadline = time.monotonic() + PATIENCE_SEC
         while time.monotonic() < deadline:
@@ -184,7 +186,7 @@ class Cluster:
         return int(status[0]["Status"]["header"]["revision"])
 
     @staticmethod
-    def call(member: Member, path: str, body: dict[str, Any]) -> Any:
+    def call(member: EtcdMember, path: str, body: dict[str, Any]) -> Any:
         """One call of the gateway, without TLS and users."""
         request = urllib.request.Request(f"{member.url}/v3/{path}", data=json.dumps(body).encode())
         with urllib.request.urlopen(request, timeout=5) as answer:
@@ -202,7 +204,7 @@ class Cluster:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Tls:
+class TlsFiles:
     """PEM files of an authority and of a server."""
 
     ca: Path
@@ -216,7 +218,7 @@ class Tls:
 
 
 @dataclass(slots=True)
-class Pouch:
+class PouchServer:
     """pouchdb-server, which speaks CouchDB's protocol, with the databases of a store; design gaps: `FakeCouch`.
 
     With ``admin`` (a password), there are users, and that is the password of ``admin``.
@@ -235,7 +237,7 @@ class Pouch:
 
     def __enter__(self) -> Self:
         self.directory = Path(tempfile.mkdtemp(prefix="ordain-pouch-", dir=MEMORY))
-        (self.port,) = ports(1)
+        (self.port,) = free_ports(1)
         try:
             self.start()
             for name in ("ordain", "ordain-status"):
@@ -255,7 +257,7 @@ class Pouch:
 
     def start(self) -> None:
         """Start it, with the data it had, and wait until it answers."""
-        program = pouchdb() / "node_modules/pouchdb-server/bin/pouchdb-server"
+        program = pouchdb_folder() / "node_modules/pouchdb-server/bin/pouchdb-server"
         command = [
             *MORTAL,
             "node",
@@ -266,7 +268,7 @@ class Pouch:
         ]
         with (self.directory / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
-                command, env=CLEAN, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                command, env=CLEAN_ENVIRONMENT, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=log, stderr=log
             )
         deadline = time.monotonic() + PATIENCE_SEC
         while True:
@@ -302,10 +304,10 @@ class Pouch:
             return json.load(answer)
 
 
-def pouchdb() -> Path:
+def pouchdb_folder() -> Path:
     """A directory with pouchdb-server from npm, made once."""
     name = "pouchdb-server-4.2.0"
-    with once(CACHE / "npm" / name) as made:
+    with made_once(CACHE / "npm" / name) as made:
         if made is not None:
             made.mkdir(parents=True, exist_ok=True)
             for words in (("install", name.replace("server-", "server@")), ("rebuild", "leveldown")):

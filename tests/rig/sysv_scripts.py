@@ -28,7 +28,7 @@ ExecStop=/etc/init.d/legacy stop
 """
 
 
-def script(root: Path, name: str, *, runlevels: str, header: str = HEADER) -> Path:
+def write_script(root: Path, name: str, *, runlevels: str, header: str = HEADER) -> Path:
     """Write a script that leaves a mark, and have ``runlevels`` start it, as update-rc.d(8) does."""
     path = root / "etc/init.d" / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,9 +41,9 @@ def script(root: Path, name: str, *, runlevels: str, header: str = HEADER) -> Pa
     return path
 
 
-def legacy(machine: Machine) -> None:
+def add_legacy_service(machine: Machine) -> None:
     """A script that boots start; where systemd makes no units of scripts (from 260 on), with one written for it."""
-    script(machine.path("/"), "legacy", runlevels="2345")
+    write_script(machine.path("/"), "legacy", runlevels="2345")
     if machine.path("/usr/lib/systemd/system-generators/systemd-sysv-generator").exists():
         return
     machine.write("/usr/lib/systemd/system/legacy.service", UNIT)

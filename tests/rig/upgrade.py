@@ -18,9 +18,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rig import debian_roots, package
-from rig.debian_roots import CACHE, CLEAN
+from rig.debian_roots import CACHE, CLEAN_ENVIRONMENT
 from rig.machine import Machine
-from rig.machine_agent import document, runs, sleeps, state, status, wait_active, wait_state, word
+from rig.machine_agent import (
+    active_state,
+    agent_status,
+    environment,
+    invocations,
+    sleep_service,
+    wait_active,
+    wait_agent_state,
+    write_layer,
+)
 
 SYSTEMD = ("systemd", "systemd-sysv", "libsystemd0", "libsystemd-shared", "udev", "libudev1")
 SOURCES = "deb http://deb.debian.org/debian {suite} main\n"
@@ -57,10 +66,10 @@ class Fetched:
 
 def fetch(suite: str, layers: Sequence[Path], *words: str) -> Fetched:
     """What apt would get of ``suite`` for ``words`` on a machine of ``layers``: once, and kept for the next time."""
-    name = f"{suite}-{debian_roots.digest(repr((list(map(os.fspath, layers)), words)).encode())}"
-    with debian_roots.once(CACHE / "fetched" / name) as made:
+    name = f"{suite}-{debian_roots.short_hash(repr((list(map(os.fspath, layers)), words)).encode())}"
+    with debian_roots.made_once(CACHE / "fetched" / name) as made:
         if made is not None:
-            with debian_roots.desk(layers, made) as (tree, _):
+            with debian_roots.overlay_workspace(layers, made) as (tree, _):
                 (tree / "etc/apt/sources.list").write_text(sources(suite))
                 shutil.copy("/etc/resolv.conf", tree / "etc/resolv.conf")
                 for command in (("update",), (*words, "--download-only")):
@@ -78,7 +87,9 @@ def sources(suite: str) -> str:
 def _apt(tree: Path, *words: str) -> None:
     # The lists stay compressed, which is how the roots' own apt has them.
     command = ["chroot", str(tree), *APT, "--quiet=2", *words]
-    done = subprocess.run(command, env=CLEAN, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=CLEAN_ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     if done.returncode != 0:
         raise RuntimeError(f"apt-get {' '.join(words)}:\n{done.stdout}{done.stderr}")
 
@@ -87,7 +98,7 @@ def main() -> int:
     """Debian 12 → 13 with services of documents running; what is seen is printed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
-    if reason := debian_roots.missing():
+    if reason := debian_roots.missing_tools():
         parser.error(reason)
     layers = debian_roots.with_package("bookworm", package.build())
     _say("packages of trixie")
@@ -105,14 +116,14 @@ def upgrade(machine: Machine, fetched: Fetched) -> None:
     machine.write("/etc/ordain/documents/newer.yaml", NEWER)
     machine.boot()
     wait_active(machine, "web.service", "other.service", "nginx.service")
-    wait_state(machine, "converged")
-    before, old = runs(machine, "web.service", "other.service"), _systemd(machine)
+    wait_agent_state(machine, "converged")
+    before, old = invocations(machine, "web.service", "other.service"), _systemd(machine)
     fetched.put(machine)
     _say(f"systemd {old}; apt-get full-upgrade")
     machine.run(*OFFLINE, "full-upgrade", timeout=900)
     assert _systemd(machine) != old
-    assert runs(machine, "web.service", "other.service") == before
-    wait_state(machine, "converged")
+    assert invocations(machine, "web.service", "other.service") == before
+    wait_agent_state(machine, "converged")
     assert not _is_newer(machine)
     _say(f"systemd {_systemd(machine)}; no service of the documents was touched")
 
@@ -124,9 +135,9 @@ def cut(machine: Machine) -> None:
     wait_active(machine, "web.service", "other.service", "nginx.service")
     choice = machine.read("/run/ordain/boot/choice")
     assert "from=current" in choice, choice
-    assert state(machine, "cron.service") == "inactive"
+    assert active_state(machine, "cron.service") == "inactive"
     machine.until("it is compiled for this systemd", lambda: _is_newer(machine), timeout=60)
-    wait_state(machine, "converged")
+    wait_agent_state(machine, "converged")
     assert machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout == ""
     _say("after a power cut it booted with what was proven, and was compiled anew for this systemd")
 
@@ -135,17 +146,19 @@ def follow(machine: Machine) -> None:
     """The agent goes on without a boot, also when the Python that it was started with is removed."""
     machine.run(*OFFLINE, "autoremove", timeout=300)
     assert not machine.path("/usr/bin/python3.11").exists()
-    before = runs(machine, "nginx.service")
+    before = invocations(machine, "nginx.service")
     write(machine, "2")
-    machine.until("web has the new word", lambda: "WORD=2" in word(machine), timeout=60)
+    machine.until("web has the new word", lambda: "WORD=2" in environment(machine), timeout=60)
     machine.until("it is compiled for this systemd", lambda: _is_newer(machine), timeout=60)
-    wait_state(machine, "converged")
-    assert runs(machine, "nginx.service") == before
-    _say(f"without a boot it followed its documents; {status(machine)['conditions'] or 'nothing to tell'}")
+    wait_agent_state(machine, "converged")
+    assert invocations(machine, "nginx.service") == before
+    _say(f"without a boot it followed its documents; {agent_status(machine)['conditions'] or 'nothing to tell'}")
 
 
 def write(machine: Machine, value: str = "1") -> None:
-    document(machine, web=sleeps(value), other=sleeps(), nginx="{state: running}", cron="{state: stopped}")
+    write_layer(
+        machine, web=sleep_service(value), other=sleep_service(), nginx="{state: running}", cron="{state: stopped}"
+    )
 
 
 def _is_newer(machine: Machine) -> bool:

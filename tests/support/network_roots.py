@@ -15,9 +15,9 @@ MANAGERS = ("network-manager", "ifupdown")
 
 def managers() -> Path:
     """A Debian 12 with NetworkManager and ifupdown."""
-    if reason := debian_roots.missing():
+    if reason := debian_roots.missing_tools():
         pytest.skip(f"no Debian can be made: {reason}")
-    return debian_roots.root("bookworm", MANAGERS)[0]
+    return debian_roots.plain_root("bookworm", MANAGERS)[0]
 
 
 def netplan() -> Path:
@@ -26,12 +26,12 @@ def netplan() -> Path:
 
 
 def _root(suite: str, name: str, packages: str) -> Path:
-    if reason := debian_roots.missing():
+    if reason := debian_roots.missing_tools():
         pytest.skip(f"no Debian can be made: {reason}")
     where = debian_roots.CACHE / "roots" / f"{suite}-{name}"
-    with debian_roots.once(where) as made:
+    with debian_roots.made_once(where) as made:
         if made is not None:
             command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", suite, os.fspath(made)]
-            subprocess.run(command, check=True, env=debian_roots.CLEAN)
+            subprocess.run(command, check=True, env=debian_roots.CLEAN_ENVIRONMENT)
             made.chmod(0o755)
     return where

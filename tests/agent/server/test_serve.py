@@ -12,7 +12,7 @@ from ordain.agent.delivery.source.http_source import HOSTNAME, MACHINE, MachineI
 from ordain.agent.server.machine_documents import MachineDocuments, split_documents
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
-from rig.boot_server import served
+from rig.boot_server import running_boot_server
 
 ID = "0123456789abcdef" * 2
 BASE = b"ordain: v1\nkind: Layer\nname: base\nmatch: {role: web}\n"
@@ -75,7 +75,7 @@ def test_invalid_documents_are_not_served() -> None:
 
 
 async def test_documents_with_a_known_etag_are_not_sent_again(tmp_path: Path) -> None:
-    async with served(with_base(tmp_path)) as (session, url):
+    async with running_boot_server(with_base(tmp_path)) as (session, url):
         async with session.get(f"{url}/{ID}.yaml") as answer:
             etag = answer.headers["ETag"]
             assert answer.headers[MACHINE] == ID
@@ -85,7 +85,7 @@ async def test_documents_with_a_known_etag_are_not_sent_again(tmp_path: Path) ->
 
 
 async def test_an_answer_can_wait_for_a_change(tmp_path: Path) -> None:
-    async with served(with_base(tmp_path)) as (session, url):
+    async with running_boot_server(with_base(tmp_path)) as (session, url):
         async with session.get(f"{url}/{ID}") as answer:
             etag = answer.headers["ETag"]
 
@@ -105,7 +105,7 @@ async def test_an_answer_can_wait_for_a_change(tmp_path: Path) -> None:
 
 
 async def test_a_wait_without_a_change_ends_with_304(tmp_path: Path) -> None:
-    async with served(with_base(tmp_path)) as (session, url):
+    async with running_boot_server(with_base(tmp_path)) as (session, url):
         async with session.get(f"{url}/{ID}") as answer:
             etag = answer.headers["ETag"]
         headers = {"If-None-Match": etag, "Prefer": "respond-async, wait=1"}
@@ -115,12 +115,15 @@ async def test_a_wait_without_a_change_ends_with_304(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/../../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "//etc/passwd", "/base.yaml%00"])
 async def test_a_path_cannot_name_a_file(tmp_path: Path, path: str) -> None:
-    async with served(with_base(tmp_path)) as (session, url), session.get(URL(url + path, encoded=True)) as got:
+    async with (
+        running_boot_server(with_base(tmp_path)) as (session, url),
+        session.get(URL(url + path, encoded=True)) as got,
+    ):
         assert b"root:" not in await got.read()
 
 
 async def test_a_request_without_a_machine_or_without_documents_fails(tmp_path: Path) -> None:
-    async with served(with_base(tmp_path)) as (session, url):
+    async with running_boot_server(with_base(tmp_path)) as (session, url):
         async with session.get(f"{url}/") as answer:
             assert answer.status == 400
         async with session.post(f"{url}/web1") as answer:

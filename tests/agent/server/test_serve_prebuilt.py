@@ -20,7 +20,7 @@ from ordain.agent.model import Generation
 from ordain.agent.server import prebuilt_caches
 from ordain.agent.server.prebuilt_caches import PrebuiltCaches, image_digest
 from ordain.generator.cache import Cache, CacheError, unpack
-from rig.boot_server import served
+from rig.boot_server import running_boot_server
 
 HANDOVER = Path(__file__).parents[3] / "packaging/initrd/handover"
 ID = "0123456789abcdef" * 2
@@ -116,7 +116,7 @@ async def test_an_initrd_gets_the_cache_that_the_agent_would_build_and_the_docum
     if shutil.which(shell.split()[0]) is None:
         pytest.skip(f"needs {shell}")
 
-    async with served(site.served_folder, site.caches()) as (_, url):
+    async with running_boot_server(site.served_folder, site.caches()) as (_, url):
         root = site.machine()
         cache, documents = await site.boot(root, url, shell)
         assert cache is not None
@@ -129,7 +129,7 @@ async def test_an_initrd_gets_the_cache_that_the_agent_would_build_and_the_docum
 async def test_machines_that_differ_only_in_unused_facts_share_one_compile(site: Site) -> None:
     site.word = "ordain.source=URL/x.yaml"
 
-    async with served(site.served_folder, site.caches()) as (_, url):
+    async with running_boot_server(site.served_folder, site.caches()) as (_, url):
         roots = [site.machine(machine_id) for machine_id in (ID, "f" * 32, "")]
         caches = [cache for cache, _ in await asyncio.gather(*(site.boot(root, url) for root in roots)) if cache]
         assert [cache.machine_id for cache in caches] == [ID, "f" * 32, ""]
@@ -165,7 +165,7 @@ async def test_nothing_is_prebuilt_from_facts_that_the_initrd_does_not_know(
     site.documents(text)
     site.word = "ordain.source=URL/x.yaml"
 
-    async with served(site.served_folder, site.caches()) as (_, url):
+    async with running_boot_server(site.served_folder, site.caches()) as (_, url):
         root = site.machine(machine_id)
         cache, documents = await site.boot(root, url)
         assert (cache is not None) is prebuilt
@@ -177,7 +177,7 @@ async def test_nothing_is_prebuilt_from_facts_that_the_initrd_does_not_know(
 async def test_with_trust_local_the_cache_is_that_of_the_boot_documents(site: Site) -> None:
     site.put(site.image, "etc/ordain/agent.yaml", "")
 
-    async with served(site.served_folder, site.caches()) as (_, url):
+    async with running_boot_server(site.served_folder, site.caches()) as (_, url):
         root = site.machine()
         cache, documents = await site.boot(root, url)
         assert cache is not None
@@ -186,7 +186,7 @@ async def test_with_trust_local_the_cache_is_that_of_the_boot_documents(site: Si
 
 
 async def test_a_machine_with_another_root_gets_documents_only(site: Site) -> None:
-    async with served(site.served_folder, site.caches()) as (_, url):
+    async with running_boot_server(site.served_folder, site.caches()) as (_, url):
         for name in ("usr/lib/os-release", "var/lib/dpkg/status", "etc/systemd/system/more.service"):
             root = site.machine()
             site.put(root, name, "other\n")
@@ -201,7 +201,7 @@ async def test_with_trust_required_no_cache_is_built_or_requested(site: Site) ->
         site.caches()
     site.put(site.image, "etc/ordain/agent.yaml", "trust: open\n")
 
-    async with served(site.served_folder, site.caches()) as (_, url):
+    async with running_boot_server(site.served_folder, site.caches()) as (_, url):
         root = site.machine()
         site.put(root, "etc/ordain/agent.yaml", "trust: required\n")
         cache, documents = await site.boot(root, url)
@@ -210,7 +210,7 @@ async def test_with_trust_required_no_cache_is_built_or_requested(site: Site) ->
 
 
 async def test_no_cache_is_requested_beside_other_documents_of_the_boot(site: Site) -> None:
-    async with served(site.served_folder, site.caches()) as (_, url):
+    async with running_boot_server(site.served_folder, site.caches()) as (_, url):
         for name in ("documents/appended.yaml", "boot/handed"):
             root = site.machine()
             site.put(root, f"run/{name}", "from elsewhere")
@@ -234,7 +234,7 @@ async def test_a_machine_that_would_wait_too_long_gets_documents_and_the_next_on
         finally:
             done.set()
 
-    async with served(site.served_folder, PrebuiltCaches(site.image, slow)) as (_, url):
+    async with running_boot_server(site.served_folder, PrebuiltCaches(site.image, slow)) as (_, url):
         monkeypatch.setattr(prebuilt_caches, "BUILD_SEC", 0.01)
         assert (await site.boot(site.machine(), url))[0] is None
         go.set()
@@ -244,7 +244,7 @@ async def test_a_machine_that_would_wait_too_long_gets_documents_and_the_next_on
 
 
 async def test_only_a_valid_request_for_a_cache_gets_one(site: Site) -> None:
-    async with served(site.served_folder, site.caches()) as (session, url):
+    async with running_boot_server(site.served_folder, site.caches()) as (session, url):
         async with session.get(f"{url}/{ID}.yaml") as answer:
             assert answer.content_type == "application/yaml"
         headers = {"Accept": PREBUILT, "Ordain-Boot": f"image={image_digest(site.image)} ordain.source={url}/x"}

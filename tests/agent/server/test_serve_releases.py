@@ -18,7 +18,7 @@ from ordain.agent.settings import Trust
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from ordain.transforms.errors import Refused
 from ordain.transforms.model import Facts
-from rig.boot_server import served
+from rig.boot_server import running_boot_server
 
 ID = "0123456789abcdef" * 2
 BASE = b"---\n# for all\nordain: v1\nkind: Layer\nname: base\n---\nordain: v1\nkind: Layer\nname: more\n"
@@ -107,7 +107,7 @@ def site(tmp_path: Path) -> Site:
 async def test_a_machine_that_requires_signatures_gets_a_served_release_byte_for_byte(site: Site) -> None:
     site.release()
 
-    async with served(site.folder) as (_, url):
+    async with running_boot_server(site.folder) as (_, url):
         brought = await site.read(url)
         title, texts = site.admit(brought)
         assert title == "stable 1"
@@ -130,7 +130,7 @@ async def test_a_new_release_is_announced_at_once_when_it_is_complete(
         return True
 
     caplog.handler.addFilter(note)
-    async with served(site.folder) as (_, url):
+    async with running_boot_server(site.folder) as (_, url):
         source = site.source(url)
         assert site.admit(await source.read())[0] == "stable 1"
         changes = source.changes()
@@ -153,7 +153,7 @@ async def test_every_machine_gets_the_release_of_its_channel(site: Site) -> None
     site.release("canary")
     site.release("canary")
 
-    async with served(site.folder) as (session, url):
+    async with running_boot_server(site.folder) as (session, url):
         assert (await site.accepted(url))[0] == "stable 1"
         site.labels = {"channel": ("canary",)}
         assert (await site.accepted(url))[0] == "canary 2"
@@ -172,7 +172,7 @@ async def test_a_changed_replayed_or_unsigned_release_is_refused(site: Site, tmp
     first = site.release().read_bytes()
     second = site.release().read_bytes()
 
-    async with served(site.folder) as (_, url):
+    async with running_boot_server(site.folder) as (_, url):
         brought = await site.read(url)
         ((path, body),) = brought.texts
         with pytest.raises(SourceError, match=r"role=web/web\.yaml is not the document that was") as caught:
@@ -180,13 +180,13 @@ async def test_a_changed_replayed_or_unsigned_release_is_refused(site: Site, tmp
         assert caught.value.code == "VerifyFailed"
         assert site.admit(brought)[0] == "stable 2"
     (site.folder / "stable.json").write_bytes(first)
-    async with served(site.folder) as (_, url):
+    async with running_boot_server(site.folder) as (_, url):
         assert await site.error_code(url) == "ReleaseReplayed"
     (site.folder / "stable.json").write_bytes(second.replace(b'"number": 2', b'"number": 3'))
-    async with served(site.folder) as (_, url):
+    async with running_boot_server(site.folder) as (_, url):
         assert await site.error_code(url) == "VerifyFailed"
     (site.folder / "stable.json").unlink()
-    async with served(site.folder) as (_, url):
+    async with running_boot_server(site.folder) as (_, url):
         assert await site.error_code(url) == "Unsigned"
 
 
@@ -196,7 +196,7 @@ async def test_a_pinned_release_is_served_when_it_is_complete(site: Site) -> Non
     site.put("web3.yaml", NODES["web3"] + b"pin: 1\n")
     site.release("stable", "--number", "2")
 
-    async with served(site.folder) as (_, url):
+    async with running_boot_server(site.folder) as (_, url):
         with pytest.raises(SourceError, match="pinned to release stable 1, which was not found") as caught:
             await site.accepted(url)
         assert caught.value.code == "ReleaseIncomplete", "its documents are missing"
@@ -254,7 +254,7 @@ def test_a_server_without_a_complete_release_does_not_start(site: Site) -> None:
     (site.folder / "base.yaml").unlink()
 
     async def check() -> None:
-        async with served(site.folder):
+        async with running_boot_server(site.folder):
             pass
 
     with pytest.raises(Refused, match=r"release stable 1 is not complete: common/base\.yaml not found"):

@@ -14,7 +14,7 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.graph.exclusive_boot import started_by_distribution
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Compiled, Wanted
-from rig.sysv_scripts import SCRIPT, script
+from rig.sysv_scripts import SCRIPT, write_script
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def compiled(root: Path, sections: str) -> Compiled:
 
 
 def test_a_script_is_a_unit_with_aliases_that_its_runlevels_want(root: Path) -> None:
-    script(root, "legacy.sh", runlevels="235")
+    write_script(root, "legacy.sh", runlevels="235")
 
     found = read_installed(root)
     unit = found.units["legacy.service"]
@@ -52,21 +52,21 @@ def test_a_script_is_a_unit_with_aliases_that_its_runlevels_want(root: Path) -> 
 
 @pytest.mark.parametrize("name", ["cron", "notes"])
 def test_a_script_that_has_a_unit_or_cannot_be_run_is_none(root: Path, name: str) -> None:
-    script(root, name, runlevels="2").chmod(0o644 if name == "notes" else 0o755)
+    write_script(root, name, runlevels="2").chmod(0o644 if name == "notes" else 0o755)
 
     assert set(read_installed(root).units) == {"cron.service"}
     assert read_installed(root).links == ()
 
 
 def test_without_the_generator_a_script_is_nothing(root: Path) -> None:
-    script(root, "legacy", runlevels="2")
+    write_script(root, "legacy", runlevels="2")
     (root / "usr/lib/systemd/system-generators/systemd-sysv-generator").unlink()
 
     assert set(read_installed(root).units) == {"cron.service"}
 
 
 def test_an_admins_drop_in_of_a_script_counts(root: Path) -> None:
-    script(root, "legacy", runlevels="2")
+    write_script(root, "legacy", runlevels="2")
     drop_in = root / "etc/systemd/system/legacy.service.d/more.conf"
     drop_in.parent.mkdir(parents=True)
     drop_in.write_text("[Unit]\nWants=cron.service\n")
@@ -75,8 +75,8 @@ def test_an_admins_drop_in_of_a_script_counts(root: Path) -> None:
 
 
 def test_exclusive_mode_keeps_scripts_out_and_may_let_them_in(root: Path) -> None:
-    script(root, "legacy", runlevels="2")
-    script(root, "other", runlevels="2", header=SCRIPT)
+    write_script(root, "legacy", runlevels="2")
+    write_script(root, "other", runlevels="2", header=SCRIPT)
 
     found = compiled(root, "boot: {mode: exclusive, allow: [other.service]}\n")
 
@@ -85,13 +85,13 @@ def test_exclusive_mode_keeps_scripts_out_and_may_let_them_in(root: Path) -> Non
 
 
 def test_a_script_that_brings_up_the_network_is_asked_about(root: Path) -> None:
-    script(root, "networking", runlevels="2")
+    write_script(root, "networking", runlevels="2")
 
     assert [problem.code for problem in compiled(root, "boot: {mode: exclusive}\n").problems] == ["CutOff"]
 
 
 def test_a_script_wanted_stopped_is_held_back_by_every_name(root: Path) -> None:
-    script(root, "legacy", runlevels="25")
+    write_script(root, "legacy", runlevels="25")
 
     found = compiled(root, "services: {old: {unit: legacy.service, state: stopped}}\n")
 
@@ -104,6 +104,6 @@ def test_a_script_wanted_stopped_is_held_back_by_every_name(root: Path) -> None:
 
 
 def test_a_service_of_ours_hides_a_script_of_its_name(root: Path) -> None:
-    script(root, "legacy", runlevels="2")
+    write_script(root, "legacy", runlevels="2")
 
     assert compiled(root, "services: {legacy: {command: [/bin/true]}}\n").problems == ()

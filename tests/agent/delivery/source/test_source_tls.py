@@ -18,11 +18,11 @@ from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.source.http_source import HttpSource, MachineIdentity
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig.certificates import Authority
-from rig.source_harness import LEFTOVER
+from rig.source_harness import IGNORE_OPEN_SOCKET
 
 # After close(), a session of aiohttp ends TLS in the background, and here the loop ends before that.
 pytestmark = [
-    LEFTOVER,
+    IGNORE_OPEN_SOCKET,
     pytest.mark.filterwarnings("ignore:.*_SelectorTransport:pytest.PytestUnraisableExceptionWarning"),
 ]
 

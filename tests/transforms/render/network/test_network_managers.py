@@ -98,7 +98,9 @@ def test_network_manager_understands_every_line(name: str, tree: Path) -> None:
     assert keyfiles
     for artifact in keyfiles:
         command = ["chroot", os.fspath(tree), "nmcli", "--offline", "connection", "modify", "connection.zone", ""]
-        done = subprocess.run(command, input=artifact.content, capture_output=True, text=True, env=debian_roots.CLEAN)
+        done = subprocess.run(
+            command, input=artifact.content, capture_output=True, text=True, env=debian_roots.CLEAN_ENVIRONMENT
+        )
         assert (done.returncode, done.stderr) == (0, ""), artifact.content
         assert assignments(artifact.content) - assignments(done.stdout) == set()
 
@@ -134,7 +136,9 @@ def test_ifup_would_run_every_command(name: str, tree: Path, interfaces: Path) -
     interfaces.write_text(text)
     command = ["chroot", os.fspath(tree), "ifup", "--no-act", "--force", "--verbose", "-i", f"/tmp/{interfaces.name}"]
     names = re.findall(r"^(?:auto|allow-hotplug|iface) (\S+)", text, re.MULTILINE)
-    done = subprocess.run([*command, *dict.fromkeys(names)], capture_output=True, text=True, env=debian_roots.CLEAN)
+    done = subprocess.run(
+        [*command, *dict.fromkeys(names)], capture_output=True, text=True, env=debian_roots.CLEAN_ENVIRONMENT
+    )
 
     assert done.returncode == 0, done.stderr
     for run in re.findall(r"^    (?:pre-up|up) (.*)$", text, re.MULTILINE):
