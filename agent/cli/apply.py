@@ -159,7 +159,11 @@ def _report(outcome: Outcome, request: Namespace, console: Console) -> Exit:
 
 def _print_plan(planned: Plan, console: Console) -> None:
     for line in plan_lines(planned):
-        console.line(line.text, STEP_STYLES.get(line.step, Style.PLAIN))
+        style = STEP_STYLES.get(line.step, Style.PLAIN)
+        if line.beginning:
+            console.table((), [((line.beginning, style), (line.text, style))])
+        else:
+            console.line(line.text, style)
     console.problems(planned.problems)
 
 

@@ -26,15 +26,25 @@ class PlanStep(StrEnum):
     RELOAD = "reload"
 
 
+_BELOW = " " * 8
+"""The beginning of lines about the step above them."""
 _OF_FILES = {FileAction.NEW: PlanStep.PLACE, FileAction.CHANGED: PlanStep.PLACE, FileAction.REMOVED: PlanStep.RESTORE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanLine:
-    """One line of the text; ``step`` is None unless the line announces a step."""
+    """One line of a plan: its beginning, which is aligned with that of other lines, and the text after it.
 
-    text: str
+    ``step`` is None unless the line announces a step.
+    """
+
+    beginning: str = ""
+    text: str = ""
     step: PlanStep | None = None
+
+    def __str__(self) -> str:
+        """The whole line, without a newline."""
+        return f"{self.beginning}  {self.text}" if self.beginning and self.text else self.beginning or self.text
 
 
 def plan_lines(plan: Plan) -> tuple[PlanLine, ...]:
@@ -44,7 +54,7 @@ def plan_lines(plan: Plan) -> tuple[PlanLine, ...]:
 
 def describe(plan: Plan) -> str:
     """Return the text of ``plan``, which ends in a newline."""
-    return "".join(f"{line.text}\n" for line in plan_lines(plan))
+    return "".join(f"{line}\n" for line in plan_lines(plan))
 
 
 def _lines(plan: Plan) -> Iterator[PlanLine]:
@@ -63,10 +73,10 @@ def _lines(plan: Plan) -> Iterator[PlanLine]:
     for job in plan.jobs:
         yield from _job(job, width)
     if plan.notes:
-        yield PlanLine(text="")
+        yield PlanLine()
         yield PlanLine(text="Left alone:")
     for note in plan.notes:
-        yield PlanLine(text=f"  {note.unit:{width}}  {note.what}")
+        yield PlanLine(beginning=f"  {note.unit:{width}}", text=note.what)
 
 
 def describe_change(change: Change) -> str:
@@ -88,10 +98,10 @@ def _causes(causes: tuple[SourceLocation, ...]) -> str:
 
 
 def _job(job: Job, width: int) -> Iterator[PlanLine]:
-    yield PlanLine(text=f"{job.verb:8}{job.unit:{width}}  {job.reason}", step=_STEPS[job.verb])
+    yield PlanLine(beginning=f"{job.verb:8}{job.unit:{width}}", text=job.reason, step=_STEPS[job.verb])
     for change in job.changes:
         if change.effect is not Effect.NOTHING and change.key != FRAGMENT:
-            yield PlanLine(text=f"{'':10}{describe_change(change)}")
+            yield PlanLine(beginning=_BELOW, text=describe_change(change))
 
 
 _STEPS = {verb: PlanStep(verb) for verb in Verb}
@@ -102,7 +112,7 @@ def _changes_by_reload(plan: Plan) -> Iterator[PlanLine]:
     units_with_jobs = {job.unit for job in (*plan.stops, *plan.jobs)}
     for change in plan.changes:
         if change.unit not in units_with_jobs and change.effect is Effect.MANAGER:
-            yield PlanLine(text=f"{'':10}{change.unit} {describe_change(change)}")
+            yield PlanLine(beginning=_BELOW, text=f"{change.unit} {describe_change(change)}")
 
 
 def _values(values: Iterable[str]) -> str:

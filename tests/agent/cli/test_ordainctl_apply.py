@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from argparse import Namespace
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -11,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from ordain.agent.cli import ask_agent, status
+from ordain.agent.cli import apply, ask_agent, status
+from ordain.agent.cli.console import Console
 from ordain.agent.cli.main import main
 from ordain.agent.daemon.client import Documents
 from ordain.agent.errors import Busy, Denied, Failure, Unavailable
@@ -123,6 +126,18 @@ def test_a_plan_is_shown_in_the_order_of_its_steps(agent: Agent, capsys: pytest.
         ["held.service", "masked"],
     ]
     assert agent.asked == [("plan", None)]
+
+
+def test_steps_of_a_plan_are_coloured_and_wrapped_within_their_column(agent: Agent) -> None:
+    agent.answer = Plan(jobs=(Job(unit="web.service", verb=Verb.START, reason="it is new in the documents"),))
+    out = io.StringIO()
+    console = Console(out=out, err=io.StringIO(), out_colour=True, out_columns=46)
+
+    apply.plan(Namespace(root=Path("/"), file=[], json=False, exit_code=False), console)
+    assert out.getvalue() == (
+        "\x1b[32mstart   web.service\x1b[0m  \x1b[32mit is new in the\x1b[0m\n"
+        "                     \x1b[32mdocuments\x1b[0m\n"
+    )
 
 
 @pytest.mark.parametrize(
