@@ -19,6 +19,8 @@ from hypothesis import settings
 
 from rig import debian_roots, package, source_harness, store_servers
 from rig.machine import Machine, Machines
+from support.store_fixtures import connect_store as connect_store
+from support.store_fixtures import open_store as open_store
 
 _failed = pytest.StashKey[bool]()
 settings.register_profile("ordain", deadline=None)  # a busy host is no defect
