@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.apply.reachability import NetworkPeer, PeerKind, lost_peers, reached_peers
-from ordain.agent.apply.trial import TrialRequest, Trials, begin
+from ordain.agent.apply.trial import TrialRequest, Trials, begin_trial
 from ordain.agent.generation import digest
 from ordain.agent.model import Generation, Observed, Plan, UnitVerdict
 from ordain.agent.plan.network_changes import network_change, touches_network
@@ -56,7 +56,7 @@ class ConnectivityGuard:
         elif before:
             seconds = int(settings.within_sec) + UNITS_SEC
             request = TrialRequest(plan=planned, observed=observed, number=number, seconds=seconds, peers=before)
-            await begin(self._systemd, self._trials, request)
+            await begin_trial(self._systemd, self._trials, request)
 
     async def lost(self) -> list[UnitVerdict]:
         """Return a verdict for each peer that the change has cost and that does not come back in time."""

@@ -55,9 +55,9 @@ def main() -> int:
 async def _roll_back(root: Path, trial: Trial) -> int:
     bus = Pystemd()
     systemd = await Systemd.open(bus)
+    ran = False
     try:
-        agent = (await systemd.list_units([AGENT]))[AGENT]
-        ran = agent.running
+        ran = (await systemd.list_units([AGENT]))[AGENT].running
         if ran:
             with contextlib.suppress(Failure):  # it may have died just now
                 await systemd.kill(AGENT, signal.SIGKILL)

@@ -16,7 +16,7 @@ from ordain.agent.apply.apply_steps import ApplySteps, PlannedApply
 from ordain.agent.apply.connectivity_guard import ConnectivityGuard
 from ordain.agent.apply.generation_writer import GenerationWriter
 from ordain.agent.apply.observe import Observer
-from ordain.agent.apply.trial import TrialRequest, Trials, begin
+from ordain.agent.apply.trial import TrialRequest, Trials, begin_trial
 from ordain.agent.compile.compile_cache import CompileCache
 from ordain.agent.compile.executor import Executor
 from ordain.agent.errors import AlreadyRejected
@@ -184,6 +184,6 @@ class Engine:
         trial = TrialRequest(
             plan=planned, observed=observed, number=new.number, seconds=request.confirm_sec, decided=decided
         )
-        await begin(self._systemd, self._trials, trial)
+        await begin_trial(self._systemd, self._trials, trial)
         # A power cut ends the trial, too: the next boot starts with the proven generation, and must not go on to this.
         self._decisions.reject(RejectedGeneration(number=new.number, hash=new.hash, why=NOT_CONFIRMED))

@@ -197,7 +197,7 @@ class TrialRequest:
     peers: tuple[NetworkPeer, ...] = ()
 
 
-async def begin(systemd: Systemd, trials: Trials, request: TrialRequest) -> None:
+async def begin_trial(systemd: Systemd, trials: Trials, request: TrialRequest) -> None:
     """Begin a trial, before the first effect of its plan. Raises `Failure`.
 
     The deadline leaves the jobs their time; the time to confirm it starts when they have ended (`Trial.ending_in`).
