@@ -1,6 +1,6 @@
-"""Values with what they are written as, and values that are refused; PID 1 is asked about both.
+"""Values with the text that they are written as, and values that are refused.
 
-test_encode.py holds them against `encode`, test_encode_oracle.py against systemd itself.
+test_encode.py compares both with `encode`, test_encode_oracle.py with systemd itself.
 """
 
 from __future__ import annotations

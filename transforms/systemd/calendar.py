@@ -1,4 +1,7 @@
-"""Calendar events (systemd.time(7), "Calendar Events"): a light check, since render has no systemd to ask."""
+"""Calendar events (systemd.time(7), "Calendar Events").
+
+The check is a light one, because documents are also rendered where no systemd can be asked.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ _RANGES = {"month": (1, 12), "day": (1, 31), "hour": (0, 23), "minute": (0, 59),
 
 
 def check_calendar(text: str) -> None:
-    """A calendar event: its shape and the range of each number; not whether its zone exists or it ever elapses."""
+    """Check a calendar event: its shape and the range of each number. Raise `EncodeError`.
+
+    A time zone that does not exist, or an event that never elapses, passes.
+    """
     event = _ZONE.sub("", text.strip(" \t"))
     if _SHORT.fullmatch(event):
         return
@@ -48,7 +54,7 @@ def check_calendar(text: str) -> None:
 def days(first: str, last: str) -> range:
     """Return the days of the week from ``first`` to ``last``, by the names that `DAY` matches; 0 is Monday.
 
-    Raises `EncodeError` if ``last`` comes before ``first``.
+    Raise `EncodeError` if ``last`` comes before ``first``.
 
     >>> list(days("wed", "friday"))
     [2, 3, 4]

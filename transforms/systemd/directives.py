@@ -1,9 +1,9 @@
-"""What PID 1, networkd and udev know of a directive: since when, until when, and which function parses it.
+"""The directives that PID 1, networkd and udev know, each with its versions and the function that parses it.
 
-Read from data/unit-directives.json, made from systemd's own parser tables (docs/design/systemd.md, fact 18);
-"since 183" means 183 or earlier. All of them ignore an unknown key with a log line only, so `check` finds it when
-documents are compiled.
-``kind`` is the kind of file: ``unit``, or networkd's ``network`` and ``netdev``, or udev's ``link``.
+They come from data/unit-directives.json, which is made from systemd's own parser tables (docs/design/systemd.md, fact
+18); "since 183" means 183 or earlier. All three programs ignore an unknown key and only log it, so `check` finds it
+when documents are compiled. ``kind`` is the kind of file: ``unit``, networkd's ``network`` and ``netdev``, or udev's
+``link``.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "slice": ("Unit", "Slice", "Install"),
     "scope": ("Unit", "Scope", "Install"),
 }
-"""The sections PID 1 reads in a unit of each type; any other is ignored as a whole."""
+"""The sections that PID 1 reads in a unit of each type. It ignores any other section as a whole."""
 
 HARDENING = frozenset(
     """
@@ -51,17 +51,17 @@ HARDENING = frozenset(
     NFTSet AppArmorProfile SELinuxContext SmackProcessLabel SmackLabel SmackLabelIPIn SmackLabelIPOut
     """.split()
 )
-"""Keys whose silent loss weakens security.
+"""Keys that weaken security when they are silently ignored.
 
-The rule: without the key the unit still starts, and then it, or what talks to it, may do, see or reach more than was
-written. So keys that *grant* are not here (AmbientCapabilities, ReadWritePaths, IPAddressAllow), nor are resource
-limits, which protect neighbours but no secret.
+The rule: without the key the unit still starts, and then it, or a program that talks to it, may do, see or reach more
+than the document says. So keys that *grant* something are not in the list (AmbientCapabilities, ReadWritePaths,
+IPAddressAllow). Neither are resource limits, which protect other services but no secret.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Directive:
-    """A key of PID 1's parser table. ``gone_after`` is the last version that knew it; None = still known."""
+    """A key of PID 1's parser table. ``gone_after`` is the last version that knew it, None while it is known."""
 
     section: str
     key: str
@@ -71,7 +71,7 @@ class Directive:
 
 
 class IgnoreReason(StrEnum):
-    """Why a key would be ignored."""
+    """The reason for which systemd would ignore a key."""
 
     UNKNOWN = "unknown"
     TOO_NEW = "too new"
@@ -80,7 +80,7 @@ class IgnoreReason(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A key that PID 1 would ignore; ``hardening``: its loss weakens security."""
+    """A key that systemd would ignore. ``hardening``: its loss weakens security."""
 
     reason: IgnoreReason
     what: str
@@ -105,22 +105,22 @@ def _table(kind: str = "unit") -> Mapping[str, Mapping[str, Directive]]:
 
 
 def all_directives() -> tuple[Directive, ...]:
-    """Every directive of every section, removed ones included."""
+    """Return every directive of every section, including those that systemd has removed."""
     return tuple(directive for keys in _table().values() for directive in keys.values())
 
 
 def lookup(section: str, key: str) -> Directive | None:
-    """What is known of ``[section] key``; None if no version knew it."""
+    """Return the directive ``[section] key``, None if no version of systemd knew it."""
     return _table().get(section, {}).get(key)
 
 
 def is_private(section: str, key: str) -> bool:
-    """Whether systemd skips the key in silence by design: an ``X-`` key or anything in an ``X-`` section."""
+    """Return whether systemd skips the key by design: an ``X-`` key, or any key in an ``X-`` section."""
     return section.startswith("X-") or key.startswith("X-")
 
 
 def check(section: str, key: str, systemd: int, kind: str = "unit") -> Finding | None:
-    """Whether systemd of major version ``systemd`` reads ``[section] key``; None = it does.
+    """Return why systemd of the major version ``systemd`` ignores ``[section] key``; None if it reads it.
 
     >>> check("Service", "ProtectClok", 252).hint
     'did you mean ProtectClock or ProtectProc or ProtectHome?'
@@ -134,7 +134,7 @@ def check(section: str, key: str, systemd: int, kind: str = "unit") -> Finding |
     if keys is None:
         return Finding(
             reason=IgnoreReason.UNKNOWN,
-            what=f"no section [{section}] in a {kind}",
+            what=f"a {kind} has no section [{section}]",
             hint=did_you_mean(section.capitalize(), _table(kind)),
             hardening=hardening,
         )
@@ -150,20 +150,20 @@ def check(section: str, key: str, systemd: int, kind: str = "unit") -> Finding |
         return Finding(
             reason=IgnoreReason.TOO_NEW,
             what=f"{key}= needs systemd {directive.since}, this is {systemd}",
-            hint="leave it out, or match on systemd",
+            hint="remove it, or put it in a layer that matches on systemd",
             hardening=hardening,
         )
     if directive.gone_after is not None and systemd > directive.gone_after:
         return Finding(
             reason=IgnoreReason.GONE,
-            what=f"{key}= is gone since systemd {directive.gone_after + 1}",
+            what=f"systemd {directive.gone_after + 1} removed {key}=",
             hint=did_you_mean(key, (k for k, d in keys.items() if d.gone_after is None)),
             hardening=hardening,
         )
     return None
 
 
-# Values a known key learnt later (systemd's NEWS and man pages); PID 1 ignores an assignment with one it does not know.
+# Values that are younger than their key (systemd's NEWS and man pages). PID 1 ignores a setting with an unknown value.
 _VALUES: Mapping[tuple[str, str], int] = {
     ("Type", "notify-reload"): 253,
     ("PrivateTmp", "disconnected"): 257,
@@ -186,7 +186,7 @@ _ACTIONS_OF_254 = ("soft-reboot", "kexec", "halt")
 
 
 def check_value(section: str, key: str, text: str, systemd: int) -> Finding | None:
-    """As `check`, and whether systemd of that version knows a value that came later than its key.
+    """Return the same as `check`, and also find a value that came later than its key.
 
     >>> check_value("Service", "PrivateTmp", "disconnected", 252).what
     'PrivateTmp=disconnected needs systemd 257, this is 252'
@@ -203,13 +203,13 @@ def check_value(section: str, key: str, text: str, systemd: int) -> Finding | No
     return Finding(
         reason=IgnoreReason.TOO_NEW,
         what=f"{key}={text} needs systemd {since}, this is {systemd}",
-        hint="write an older value, or match on systemd",
+        hint="use an older value, or put it in a layer that matches on systemd",
         hardening=key in HARDENING,
     )
 
 
 def _other_place(section: str, key: str, kind: str) -> str:
-    """Where the key does belong, or keys that look like it."""
+    """Return a hint that names the section that the key belongs in, or keys that look like it."""
     owners = [other for other, keys in _table(kind).items() if key in keys]
     if owners and len(owners) <= 3:
         return f"{key}= belongs in [{'] or ['.join(owners)}]"

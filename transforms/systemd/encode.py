@@ -1,17 +1,17 @@
-"""A neutral value to the text after ``Key=``, one encoder per kind of setting.
+"""Turns a neutral value into the text after ``Key=``, with one encoder for each kind of setting.
 
-Strings are bytes: no specifier, no ``$``, no quote in them means anything (docs/design/documents.md, rule 9). What a
-setting's syntax cannot express is refused, and a value that PID 1 would ignore is found here, not at boot.
+Strings are bytes: no specifier, no ``$`` and no quote in them has a meaning (docs/design/documents.md, rule 9). A value
+that the syntax of a setting cannot express, or that PID 1 would ignore, is refused here and not found at boot.
 
 A value is a `Neutral`:
 
-* a string, number or boolean for one value; in a list setting it is a list of one;
+* a string, number or boolean: one value; in a list setting, a list of one;
 * ``tuple[str, ...]``: the words of a list (After=, ReadWritePaths=), or the argument vector of a command; the empty
-  tuple is the empty text, which resets a list;
-* a mapping: ``{name: value}`` for Environment=, ``{from: to}`` for BindPaths= and TemporaryFileSystem=; one entry for
+  tuple becomes the empty text, which resets a list;
+* a mapping: ``{name: value}`` for Environment=, ``{from: to}`` for BindPaths= and TemporaryFileSystem=, one entry for
   LoadCredential= and SetCredential=.
 
-All functions raise `EncodeError` and have no effect.
+All functions raise `EncodeError` for a value that they cannot write.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RAW_MAX_BYTES = 64 * 1024
 
 
 def encode(section: str, key: str, value: Neutral) -> str:
-    """The text after ``key=`` in ``[section]`` that makes PID 1 hold exactly ``value``.
+    """Return the text after ``key=`` in ``[section]`` that makes PID 1 hold exactly ``value``.
 
     >>> encode("Unit", "Description", "100% of it"), encode("Service", "PrivateTmp", True)
     ('100%% of it', 'yes')
@@ -44,13 +44,13 @@ def _encode(section: str, key: str, value: Neutral) -> str:
     return _short_enough(key, setting_kind(section, key).encode(value))
 
 
-# Many services say the same, and of many documents one changes at a time.
+# Many services have the same values, and usually only one of many documents changes.
 _encode_text = lru_cache(maxsize=16384)(_encode)
 
 
 @lru_cache(maxsize=16384)
 def encode_command(argv: tuple[str, ...]) -> str:
-    """A command line for any Exec setting, whose words are exactly ``argv``.
+    """Return the command line for an Exec setting whose words are exactly ``argv``.
 
     >>> encode_command(("/bin/echo", "50% of $HOME", ";"))
     '/bin/echo "50%% of $$HOME" ";"'
@@ -60,7 +60,7 @@ def encode_command(argv: tuple[str, ...]) -> str:
 
 @lru_cache(maxsize=16384)
 def encode_environment(name: str, value: str) -> str:
-    """One assignment for Environment=.
+    """Return one assignment for Environment=.
 
     >>> encode_environment("GREETING", "good morning")
     '"GREETING=good morning"'
@@ -69,9 +69,9 @@ def encode_environment(name: str, value: str) -> str:
 
 
 def encode_raw(section: str, key: str, text: str) -> str:
-    """``text`` in systemd's own syntax, checked as far as it can be without the machine.
+    """Return ``text``, which is in systemd's own syntax, after the checks that are possible without the machine.
 
-    Specifiers and quotes mean what systemd makes of them; the empty text resets the setting.
+    Specifiers and quotes have the meaning that systemd gives them. The empty text resets the setting.
 
     >>> encode_raw("Service", "ExecStart", " -/bin/echo %n $HOME ")
     '-/bin/echo %n $HOME'
@@ -79,11 +79,13 @@ def encode_raw(section: str, key: str, text: str) -> str:
     quoting.check_encodable(text)
     line = text.strip(" \t")
     if any(end in line for end in "\n\r\0"):
-        raise EncodeError("more than one line", "a list repeats the key; an argument vector needs no line ends")
+        raise EncodeError(
+            "more than one line", "for several values, repeat the key with a list; a command needs no line ends"
+        )
     if (len(line) - len(line.rstrip("\\"))) % 2:
-        raise EncodeError("ends in a backslash, which would join the next line to it")
+        raise EncodeError("ends in a backslash, which would join the next line to it", "remove the backslash")
     if len(line.encode()) > RAW_MAX_BYTES:
-        raise EncodeError(f"more than {RAW_MAX_BYTES // 1024} KiB on one line")
+        raise EncodeError(f"longer than {RAW_MAX_BYTES // 1024} KiB", "put the text into a file")
     if line:
         setting_kind(section, key).check(line)
     return line
@@ -91,5 +93,5 @@ def encode_raw(section: str, key: str, text: str) -> str:
 
 def _short_enough(key: str, text: str) -> str:
     if len(text.encode()) > quoting.MAX_BYTES:
-        raise EncodeError(f"{key}: more than {quoting.MAX_BYTES} bytes", "put it in a file")
+        raise EncodeError(f"{key}: longer than {quoting.MAX_BYTES} bytes", "put the text into a file")
     return text

@@ -1,6 +1,6 @@
-"""Which kind each directive is of: the parse function of PID 1's table decides, a few keys for themselves.
+"""The kind of each directive. The function by which PID 1 parses it decides, and for a few keys their name.
 
-`setting_kind` is the one door. tests/transforms/systemd/test_encode.py proves that no parse function is missing.
+`setting_kind` looks it up. tests/transforms/systemd/test_encode.py proves that no parse function is missing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from ordain.transforms.systemd.values import EncodeError
 
 
 def setting_kind(section: str, key: str) -> SettingKind:
-    """The kind of ``[section] key``. Raises `EncodeError` if no version of systemd knew the key."""
+    """Return the kind of ``[section] key``. Raise `EncodeError` if no version of systemd knew the key."""
     if directives.is_private(section, key):
         return text(specifiers=False)
     directive = directives.lookup(section, key)
@@ -180,7 +180,7 @@ PARSERS: Mapping[str, SettingKind] = {
     "config_parse_memory_limit": _MEMORY,
     "config_parse_mode": typed(values.mode),
     "config_parse_mount_images": plain(),
-    "config_parse_mount_node": text(matching(r"[^\0]+", "what to mount")),
+    "config_parse_mount_node": text(matching(r"[^\0]+", "something to mount")),
     "config_parse_namespace_flags": bool_or_words(*_NAMESPACES),
     "config_parse_namespace_path_strv": word_list(value_checks.absolute_path, raw_check=value_checks.namespace_path),
     "config_parse_notify_access": choice("none", "main", "exec", "all"),
@@ -275,13 +275,13 @@ PARSERS: Mapping[str, SettingKind] = {
         matching(r"[!-~]+", "mount options"),
         specifiers_to=False,
         escape=lambda path: re.sub(r"([\\:])", r"\\\1", path),
-    ),  # the path is split off a second time
+    ),  # systemd splits off the path a second time
     "config_parse_rlimit": plain(),
 }
 
 
-# One parse function, but a syntax per key; and keys whose parser depends on how systemd was built, which the
-# table therefore calls config_parse_warn_compat.
+# Keys that share a parse function but not a syntax, and keys whose parse function depends on the build of systemd; the
+# table calls that function config_parse_warn_compat.
 KEYS: Mapping[str, SettingKind] = {
     **resource_limits(),
     "DefaultInstance": text(matching(r"[A-Za-z0-9:_.\\@-]+", "the instance of a unit")),

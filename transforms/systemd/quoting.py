@@ -1,7 +1,7 @@
-"""Bytes to unit-file text: how each syntax of systemd quotes, unescapes and expands.
+"""Writes strings for unit files so that systemd's unquoting, unescaping and expansion give their bytes back.
 
-A *neutral* string means its bytes and nothing else. Only two sequences in it stand for something: the sentinels
-`INSTANCE` and `CREDENTIALS`, which a template makes; they become the specifiers %i and %d.
+A *neutral* string means its bytes and nothing else. Only two sequences in it have a meaning: the sentinels `INSTANCE`
+and `CREDENTIALS`, which templates make. They become the specifiers %i and %d.
 Rules: docs/design/systemd.md, facts 19 and 20; systemd's src/basic/extract-word.c, escape.c and src/shared/specifier.c.
 """
 
@@ -15,7 +15,7 @@ from ordain.transforms.systemd.values import EncodeError
 INSTANCE = "\0i\0"
 CREDENTIALS = "\0d\0"
 MAX_BYTES = 1_000_000
-"""systemd refuses a whole file for one line of 1 MiB."""
+"""systemd refuses a whole file if one line has 1 MiB."""
 
 _SENTINEL = re.compile("\0([id])\0")
 _BARE = re.compile(r"[A-Za-z0-9_./:=@,+%-]+")
@@ -27,9 +27,9 @@ def _same(text: str) -> str:
 
 
 def check_encodable(text: str) -> None:
-    """Raise `EncodeError` for what makes systemd refuse a whole file (utf8_is_valid()).
+    """Raise `EncodeError` for a character that makes systemd refuse the whole file (utf8_is_valid()).
 
-    That is anything but Unicode: lone surrogates, and the noncharacters U+FDD0–U+FDEF and U+xxFFFE–U+xxFFFF.
+    These are lone surrogates and the noncharacters U+FDD0–U+FDEF and U+xxFFFE–U+xxFFFF.
     """
     for char in text:
         code = ord(char)
@@ -38,32 +38,31 @@ def check_encodable(text: str) -> None:
 
 
 def without_sentinels(text: str) -> str:
-    """``text`` with the sentinels replaced by a letter each: its shape, for a check."""
+    """Return ``text`` with a letter in place of each sentinel, so that a check can look at its shape."""
     return _SENTINEL.sub(r"\1", text)
 
 
 def neutral(text: str, *, specifiers: bool, escape: Callable[[str], str] = _same) -> str:
-    """``text`` so that after ``escape`` is undone and specifiers are expanded, its bytes are back.
+    """Return the text that gives the bytes of ``text`` back once systemd has unescaped and expanded it.
 
-    ``specifiers``: the setting expands them, so ``%`` is doubled and sentinels are possible.
+    ``escape`` writes the escapes that systemd undoes. ``specifiers``: the setting expands them, so ``%`` is doubled and
+    sentinels are possible.
     """
     check_encodable(text)
     pieces = _SENTINEL.split(text)
     if any("\0" in piece for piece in pieces[::2]):
-        raise EncodeError("a NUL byte cannot stand in a setting")
+        raise EncodeError("a setting cannot hold a NUL byte")
     if not specifiers:
         if len(pieces) > 1:
-            raise EncodeError(
-                "this setting knows no specifiers", "instance and credential() cannot be used in this one"
-            )
+            raise EncodeError("this setting does not expand specifiers", "do not use instance and credential() here")
         return escape(text)
     return "".join(f"%{piece}" if at % 2 else escape(piece).replace("%", "%%") for at, piece in enumerate(pieces))
 
 
 def one_line(text: str, *, specifiers: bool) -> str:
-    """A neutral string for a setting that neither unquotes nor unescapes (Description=, paths)."""
+    """Return a neutral string for a setting that systemd neither unquotes nor unescapes (Description=, paths)."""
     if text != text.strip(" \t\n\r"):
-        raise EncodeError("this setting cannot hold a blank or a line end at either end")
+        raise EncodeError("this setting cannot begin or end with a blank or a line end")
     if "\n" in text or "\r" in text:
         raise EncodeError("this setting cannot hold a line end", "write it on one line")
     if (len(text) - len(text.rstrip("\\"))) % 2:
@@ -72,9 +71,9 @@ def one_line(text: str, *, specifiers: bool) -> str:
 
 
 def c_escape(text: str) -> str:
-    """``text`` with C escapes, as cunescape() undoes them; outside of quotes.
+    """Return ``text`` with C escapes, as cunescape() undoes them outside of quotes.
 
-    A blank at either end is escaped, so that nothing strips it.
+    A blank at either end is escaped as well, so that systemd does not strip it.
     """
     escaped = "".join(_c_char(c) for c in text)
     if escaped.endswith(" "):
@@ -89,16 +88,16 @@ def _c_char(char: str) -> str:
 
 
 def c_word(text: str, *, specifiers: bool = True, escape: Callable[[str], str] = _same) -> str:
-    """One word of a list whose words are unquoted and C-unescaped (ExecStart=, Environment=).
+    """Return one word of a list that systemd unquotes and C-unescapes (ExecStart=, Environment=).
 
-    ``escape`` is applied first, for what happens after the words are split.
+    ``escape`` is applied first; it is for expansions that systemd does after it has split the words.
     """
     word = neutral(text, specifiers=specifiers, escape=lambda piece: "".join(map(_c_char, escape(piece))))
     return word if _BARE.fullmatch(without_sentinels(text)) else f'"{word}"'
 
 
 def quoted_word(text: str, *, specifiers: bool, escape: Callable[[str], str] = _same) -> str:
-    """One word of a list whose words are unquoted but not C-unescaped (ReadWritePaths=): no line ends."""
+    """Return one word of a list that systemd unquotes but does not C-unescape (ReadWritePaths=): no line ends."""
     if "\n" in text or "\r" in text:
         raise EncodeError("this setting cannot hold a line end")
     word = neutral(text, specifiers=specifiers, escape=lambda piece: re.sub(r'(["\\])', r"\\\1", escape(piece)))

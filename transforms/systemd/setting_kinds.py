@@ -1,8 +1,8 @@
-"""Kinds of settings: how each takes a neutral value, and what systemd's own syntax may say in it.
+"""The kinds of settings: how each writes a neutral value, and how it checks text in systemd's own syntax.
 
-A `SettingKind` is a pair of functions. ``encode`` turns a neutral value into text; ``check`` looks at text already in
-systemd's syntax. Both raise `EncodeError`. The functions below make kinds; `parser_table` says which directive is of
-which.
+A `SettingKind` is a pair of functions. ``encode`` turns a neutral value into text; ``check`` looks at text that is in
+systemd's syntax already. Both raise `EncodeError`. The functions below make kinds, `parser_table` assigns them to
+directives.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from ordain.transforms.systemd import quoting, splitting, unit_name
 from ordain.transforms.systemd.values import EncodeError, boolean
 
 Neutral = str | int | float | bool | tuple[str, ...] | Mapping[str, str]
-"""A value of a document. A tuple is the words of a list, a mapping what is written NAME=VALUE or FROM:TO."""
+"""A value of a document. A tuple holds the words of a list, a mapping the pairs of NAME=VALUE or FROM:TO."""
 
 Check = Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingKind:
-    """One way to write and read a setting."""
+    """One way to write and to check a setting."""
 
     encode: Callable[[Neutral], str]
     check: Check
 
 
 def scalar(value: Neutral) -> str:
-    """A neutral scalar as text: booleans as yes and no, numbers in plain decimals.
+    """Return a neutral scalar as text: booleans as yes and no, numbers as plain decimals.
 
     >>> scalar(True), scalar(2.0), scalar(0.5)
     ('yes', '2', '0.5')
@@ -39,25 +39,25 @@ def scalar(value: Neutral) -> str:
             return "yes" if value else "no"
         case float():
             if value != value or abs(value) >= 1e15:
-                raise EncodeError(f"not a number a setting can hold: {value}")
+                raise EncodeError(f"a setting cannot hold the number {value}", "use a smaller one")
             return f"{value:.6f}".rstrip("0").rstrip(".")
         case str() | int():
             return str(value)
         case _:
-            raise EncodeError("one value is wanted, not a list")
+            raise EncodeError("expected one value, found a list")
 
 
 def as_list(value: Neutral) -> tuple[str, ...]:
-    """A neutral value as a list: a scalar is a list of one."""
+    """Return a neutral value as a list; a scalar becomes a list of one."""
     if isinstance(value, tuple):
         return value
     if isinstance(value, Mapping):
-        raise EncodeError("a list is wanted, not a map")
+        raise EncodeError("expected a list, found a map")
     return (scalar(value),)
 
 
 def blank_separated(text: str) -> tuple[str, ...]:
-    """Words as systemd sees them where it unquotes nothing; str.split() knows more blanks than there are."""
+    """Return the words of a text in which systemd unquotes nothing; str.split() would split at more characters."""
     return tuple(re.findall(r"[^ \t\n\r]+", text))
 
 
@@ -66,7 +66,7 @@ def accept_anything(text: str) -> None:
 
 
 def _anything_with_specifiers(check: Check) -> Check:
-    """``check`` where the text holds no specifier; else only that PID 1 knows the specifiers."""
+    """Return a check that runs ``check`` on texts without specifiers, and on others only asks that PID 1 knows them."""
 
     def checked(text: str) -> None:
         splitting.check_specifiers(text)
@@ -82,7 +82,7 @@ def _words_and_specifiers(raw: str) -> None:
 
 
 def typed(check: Check) -> SettingKind:
-    """A scalar whose text says it all: numbers, booleans, time spans. No specifiers, no quotes."""
+    """Return the kind of a scalar without specifiers and quotes: numbers, booleans, time spans."""
 
     def encode(value: Neutral) -> str:
         text = scalar(value)
@@ -93,7 +93,7 @@ def typed(check: Check) -> SettingKind:
 
 
 def choice(*names: str, or_bool: bool = False) -> SettingKind:
-    """One of ``names``; with ``or_bool``, or a boolean."""
+    """Return the kind of a word out of ``names``, or, with ``or_bool``, a boolean."""
 
     def check(text: str) -> None:
         if text in names:
@@ -106,13 +106,13 @@ def choice(*names: str, or_bool: bool = False) -> SettingKind:
             else:
                 return
         allowed = ("yes", "no", *names) if or_bool else names
-        raise EncodeError(f"not one of the values it knows: {text!r}", ", ".join(allowed))
+        raise EncodeError(f"unknown value: {text!r}", f"known values: {', '.join(allowed)}")
 
     return typed(check)
 
 
 def text(check: Check = accept_anything, *, specifiers: bool = True) -> SettingKind:
-    """A string as it stands, neither unquoted nor unescaped; ``check`` sees its shape."""
+    """Return the kind of a string that systemd neither unquotes nor unescapes; ``check`` sees its shape."""
 
     def encode(value: Neutral) -> str:
         plain = scalar(value)
@@ -124,9 +124,9 @@ def text(check: Check = accept_anything, *, specifiers: bool = True) -> SettingK
 
 
 def word_list(check: Check, *, unescape: bool = False, raw_check: Check | None = None) -> SettingKind:
-    """Words that are unquoted, and with ``unescape`` C-unescaped; specifiers are expanded.
+    """Return the kind of words that systemd unquotes and expands, and with ``unescape`` also C-unescapes.
 
-    ``raw_check`` sees each word of systemd's own syntax, where that knows more than a neutral value says.
+    ``raw_check`` checks each word in systemd's own syntax, if that allows more than a neutral value can say.
     """
     quote = quoting.c_word if unescape else quoting.quoted_word
 
@@ -144,12 +144,12 @@ def word_list(check: Check, *, unescape: bool = False, raw_check: Check | None =
 
 
 def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = False) -> SettingKind:
-    """Words between blanks that need no quotes, and get none: the parser would keep them, but take a backslash.
+    """Return the kind of words without quotes between blanks. The parser would keep quotes, but it removes backslashes.
 
-    ``invertible``: a ~ before the first word turns the list into "all but these"; a quoted one would be ignored.
+    ``invertible``: a ~ before the first word turns the list into "all but these"; PID 1 would ignore a quoted ~.
     """
 
-    def each(word: str, at: int) -> None:
+    def check_word(word: str, at: int) -> None:
         if not word or any(blank in word for blank in " \t\n\r"):
             raise EncodeError(f"a word of this list cannot hold a blank: {word!r}")
         check(word.removeprefix("~") if invertible and at == 0 else word)
@@ -157,7 +157,7 @@ def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = Fal
     def encode(value: Neutral) -> str:
         items = as_list(value)
         for at, item in enumerate(items):
-            each(quoting.without_sentinels(item), at)
+            check_word(quoting.without_sentinels(item), at)
         return quoting.one_line(" ".join(items).replace("\\", "\\\\"), specifiers=specifiers)
 
     def check_raw(raw: str) -> None:
@@ -165,13 +165,13 @@ def bare_words(check: Check, *, specifiers: bool = False, invertible: bool = Fal
             splitting.check_specifiers(raw)
         for at, word in enumerate(blank_separated(raw)):
             if not (specifiers and "%" in word):
-                each(word, at)
+                check_word(word, at)
 
     return SettingKind(encode=encode, check=check_raw)
 
 
 def colon_list(check: Check) -> SettingKind:
-    """Words with colons between them, of which none can hold a colon, a quote or a backslash."""
+    """Return the kind of words with colons between them; a word cannot hold a colon, a quote or a backslash."""
 
     def encode(value: Neutral) -> str:
         items = as_list(value)
@@ -191,9 +191,9 @@ def colon_list(check: Check) -> SettingKind:
 def pairs(
     check_from: Check, check_to: Check, *, escape: Callable[[str], str] = str, specifiers_to: bool = True
 ) -> SettingKind:
-    """Words written FROM or FROM:TO: a tuple gives the first, a mapping the second form ("" = no TO).
+    """Return the kind of words FROM (from a tuple) or FROM:TO (from a mapping, where "" means no TO).
 
-    ``escape`` is for what a second pass over FROM takes away; specifiers in TO are only sometimes expanded.
+    ``escape`` protects FROM from a second pass of systemd over it. ``specifiers_to``: systemd expands specifiers in TO.
     """
 
     def half(text: str, check: Check, *, specifiers: bool, escape: Callable[[str], str] = str) -> str:
@@ -218,13 +218,13 @@ _PLAIN = re.compile(r"[A-Za-z0-9_./:=@,+*~#-]+( +[A-Za-z0-9_./:=@,+*~#-]+)*")
 def _plain_text(value: str) -> None:
     if not _PLAIN.fullmatch(value):
         raise EncodeError(
-            f"cannot be written safely in this setting: {value!r}",
-            "letters, digits and _./:=@,+*~#- can; write the rest in systemd's own syntax",
+            f"this setting cannot hold {value!r} safely",
+            "use letters, digits and _./:=@,+*~#-, or write the value in systemd's own syntax",
         )
 
 
 def plain() -> SettingKind:
-    """A rare syntax of its own: values of plain characters pass as they are, others are refused."""
+    """Return the kind of a setting with a rare syntax of its own: only values of plain characters pass."""
 
     def encode(value: Neutral) -> str:
         joined = " ".join(as_list(value))
@@ -236,14 +236,14 @@ def plain() -> SettingKind:
 
 
 def first_and_rest(check_first: Check, check_rest: Check, *, default: str = "") -> SettingKind:
-    """Two words: a device or path, and what is said of it. A tuple of two, or a string with a blank between."""
+    """Return the kind of a device or path and its value: a tuple of two, or a string with a blank between."""
 
     def encode(value: Neutral) -> str:
         parts = tuple(re.split("[ \t]+", value.strip(" \t"), maxsplit=1)) if isinstance(value, str) else as_list(value)
         if len(parts) == 1 and default:
             parts = (*parts, default)
         if len(parts) != 2:
-            raise EncodeError(f"two words are wanted: {value!r}")
+            raise EncodeError(f"expected two words, found {value!r}")
         check_first(quoting.without_sentinels(parts[0]))
         check_rest(parts[1])
         return f"{quoting.quoted_word(parts[0], specifiers=True)} {parts[1]}"
@@ -252,7 +252,7 @@ def first_and_rest(check_first: Check, check_rest: Check, *, default: str = "") 
 
 
 def units(*suffixes: str, many: bool = True) -> SettingKind:
-    """Unit names; only those of ``suffixes``, if any are given. %i in a name is expanded, nothing else is."""
+    """Return the kind of unit names, of the types ``suffixes`` if there are any. Only %i in a name is expanded."""
 
     def check(name: str) -> None:
         unit_name.check(name)
@@ -263,7 +263,7 @@ def units(*suffixes: str, many: bool = True) -> SettingKind:
         names = as_list(value) if many else (scalar(value),)
         for name in names:
             if quoting.CREDENTIALS in name:
-                raise EncodeError("a unit name cannot hold credential()")
+                raise EncodeError("a unit name cannot hold credential()", "remove it from the template")
             check(quoting.without_sentinels(name))
         return " ".join(quoting.neutral(name, specifiers=True) for name in names)
 

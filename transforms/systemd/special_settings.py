@@ -14,9 +14,9 @@ from ordain.transforms.systemd.values import EncodeError
 
 
 def command(argv: tuple[str, ...]) -> str:
-    """A command line whose words are exactly ``argv``."""
+    """Return a command line whose words are exactly ``argv``."""
     if not argv:
-        raise EncodeError("an empty command", "the first word of a command is the program")
+        raise EncodeError("empty command", "write the program as the first word")
     value_checks.program(quoting.without_sentinels(argv[0]))
     first = quoting.c_word(argv[0])
     rest = (quoting.c_word(word, escape=lambda piece: piece.replace("$", "$$")) for word in argv[1:])
@@ -24,34 +24,34 @@ def command(argv: tuple[str, ...]) -> str:
 
 
 def environment(name: str, value: str) -> str:
-    """One word ``NAME=VALUE``."""
+    """Return one word ``NAME=VALUE``."""
     value_checks.environment_name(name)
     return quoting.c_word(f"{name}={value}")
 
 
 def exec_line() -> SettingKind:
-    """A command line; a tuple is an argument vector, a string a program alone."""
+    """Return the kind of a command line: a tuple is an argument vector, a string a program without arguments."""
 
     def encode(value: Neutral) -> str:
         if not isinstance(value, (tuple, str)):
-            raise EncodeError("a command is a list of words")
+            raise EncodeError("expected a command as a list of words")
         return command(as_list(value))
 
     def check(raw: str) -> None:
         check_specifiers(raw)
         first = next(iter(split(raw, unescape=True)), "").lstrip("-@:+!|")
         if not first or (not first.startswith(("/", "%")) and "/" in first):
-            raise EncodeError(f"a command without a program: {raw!r}", "it starts with a path or the name of a file")
+            raise EncodeError(f"command without a program: {raw!r}", "begin it with an absolute path or a file name")
 
     return SettingKind(encode=encode, check=check)
 
 
 def environ() -> SettingKind:
-    """Assignments; a mapping of names to values."""
+    """Return the kind of assignments: a mapping of names to values."""
 
     def encode(value: Neutral) -> str:
         if not isinstance(value, Mapping):
-            raise EncodeError("the environment is a map of names to values")
+            raise EncodeError("expected the environment as a map of names to values")
         return " ".join(environment(name, item) for name, item in value.items())
 
     def check(raw: str) -> None:
@@ -66,7 +66,7 @@ def environ() -> SettingKind:
 
 
 def environment_file() -> SettingKind:
-    """A neutral path is no glob: PID 1 globs this one, so what glob(3) reads is escaped for it."""
+    """Return the kind of an environment file. PID 1 expands globs in it, so a neutral path is escaped for glob(3)."""
 
     def encode(value: Neutral) -> str:
         path = scalar(value)
@@ -77,19 +77,19 @@ def environment_file() -> SettingKind:
 
 
 def condition(check: value_checks.Check) -> SettingKind:
-    """What a condition asks; in systemd's own syntax after | (one of several will do) and ! (not) (systemd.unit(5))."""
+    """Return the kind of a condition; in systemd's syntax it may begin with | (one of several) and ! (not)."""
     plain = text(check)
     return SettingKind(encode=plain.encode, check=lambda raw: plain.check(re.sub(r"^\|?[ \t]*!?[ \t]*", "", raw)))
 
 
 def input_text() -> SettingKind:
-    """Text that is C-unescaped and gets a line end; so a neutral text has to end in one."""
+    """Return the kind of a text that systemd C-unescapes and adds a line end to, so a neutral text must end in one."""
 
     def encode(value: Neutral) -> str:
         content = scalar(value)
         if not content.endswith("\n"):
             raise EncodeError(
-                "this setting ends its text in a line end", "end the text in one, or use StandardInputData="
+                "systemd adds a line end to this text", "end the text in a line end, or use StandardInputData="
             )
         return quoting.neutral(content[:-1], specifiers=True, escape=quoting.c_escape)
 
@@ -97,7 +97,7 @@ def input_text() -> SettingKind:
 
 
 def input_data() -> SettingKind:
-    """Base64 of a neutral string's bytes."""
+    """Return the kind of a setting that holds the bytes of a neutral string in base64."""
 
     def encode(value: Neutral) -> str:
         content = quoting.neutral(scalar(value), specifiers=False)
@@ -107,7 +107,7 @@ def input_data() -> SettingKind:
         try:
             base64.b64decode(re.sub(r"\s", "", raw), validate=True)
         except ValueError:
-            raise EncodeError("not base64") from None
+            raise EncodeError("not base64", "encode the content with base64") from None
 
     return SettingKind(encode=encode, check=check)
 
@@ -115,12 +115,12 @@ def input_data() -> SettingKind:
 def _one_pair(value: Neutral) -> tuple[str, str]:
     items = tuple(value.items()) if isinstance(value, Mapping) else (as_list(value),)
     if len(items) != 1 or len(items[0]) != 2:
-        raise EncodeError("one name and what belongs to it are wanted")
+        raise EncodeError("expected one name with its value")
     return items[0][0], items[0][1]
 
 
 def load_credential() -> SettingKind:
-    """A credential's name and where it comes from: a path, or another name."""
+    """Return the kind of a credential's name with its source: a path or another name."""
 
     def encode(value: Neutral) -> str:
         name, source = _one_pair(value)
@@ -135,7 +135,7 @@ def load_credential() -> SettingKind:
 
 
 def set_credential(*, encrypted: bool) -> SettingKind:
-    """A credential's name and content; an encrypted one is base64 already."""
+    """Return the kind of a credential's name with its content; encrypted content is in base64 already."""
 
     def encode(value: Neutral) -> str:
         name, content = _one_pair(value)
@@ -149,7 +149,7 @@ def set_credential(*, encrypted: bool) -> SettingKind:
 
 
 def output(*names: str) -> SettingKind:
-    """One of ``names``, or file:, append:, truncate: with a path, or fd: with a name."""
+    """Return the kind of one of ``names``, or of file:, append:, truncate: with a path, or fd: with a name."""
 
     def check(value: str) -> None:
         head, colon, rest = value.partition(":")
@@ -158,18 +158,18 @@ def output(*names: str) -> SettingKind:
         elif colon and head == "fd":
             value_checks.fd_name(rest)
         elif value not in names:
-            raise EncodeError(f"not a place for input or output: {value!r}", ", ".join((*names, "file:PATH")))
+            raise EncodeError(f"not an input or output: {value!r}", f"known: {', '.join((*names, 'file:PATH'))}")
 
     return text(check)
 
 
 def bool_or_words(*names: str) -> SettingKind:
-    """A boolean, or words out of ``names`` with ~ before the first for all but these."""
+    """Return the kind of a boolean, or of words out of ``names``, with ~ before the first for "all but these"."""
 
     def check(value: str) -> None:
         for at, word in enumerate(re.split("[ \t]+", value)):
             if word.removeprefix("~" if at == 0 else "") not in names:
-                raise EncodeError(f"not one of the values it knows: {word!r}", ", ".join(("yes", "no", *names)))
+                raise EncodeError(f"unknown value: {word!r}", f"known values: {', '.join(('yes', 'no', *names))}")
 
     def both(value: str) -> None:
         try:
@@ -186,7 +186,7 @@ def _checked(value: str, check: value_checks.Check) -> str:
 
 
 def resource_limits() -> dict[str, SettingKind]:
-    """The kind of each Limit…= key: one parse function reads them all, each in its own unit."""
+    """Return the kind of each Limit…= key: one parse function reads them all, each in a unit of its own."""
     resources = "CPU FSIZE DATA STACK CORE RSS NOFILE AS NPROC MEMLOCK LOCKS SIGPENDING MSGQUEUE NICE RTPRIO RTTIME"
     return {
         f"Limit{resource}": typed(partial(values.resource_limit, resource=resource)) for resource in resources.split()

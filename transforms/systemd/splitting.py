@@ -1,4 +1,4 @@
-"""Unit-file text to words, as PID 1 splits it: the inverse of `quoting`.
+"""Splits the text of a setting into words as PID 1 does: the inverse of `quoting`.
 
 Follows extract_first_word() of systemd's src/basic/extract-word.c and cunescape_one() of src/basic/escape.c.
 """
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ordain.transforms.systemd.values import EncodeError
 
 SPECIFIERS = frozenset("aAbBCdDEfgGhHiIjJlLmMnNopPqrRsStTuUvVwWyY%")
-"""Letters PID 1 expands after a %, over all versions (systemd.unit(5), "Specifiers")."""
+"""The letters that any version of PID 1 expands after a % (systemd.unit(5), "Specifiers")."""
 
 _BLANKS = " \t\n\r"
 _SIMPLE = {
@@ -22,10 +22,10 @@ _NUMBERED = re.compile("x([0-9a-fA-F]{2})|([0-3][0-7]{2})|u([0-9a-fA-F]{4})|U([0
 
 
 def split(text: str, *, unescape: bool) -> tuple[str, ...]:
-    r"""The words of ``text``; quotes may open anywhere. Specifiers and ``$`` are left as they are.
+    r"""Return the words of ``text``. Quotes may open anywhere; specifiers and ``$`` stay as they are.
 
-    ``unescape``: C escapes are undone (EXTRACT_CUNESCAPE), unknown ones are kept as PID 1 keeps them; else a
-    backslash only protects the next character. Raises `EncodeError` where a quote stays open.
+    With ``unescape``, C escapes are undone (EXTRACT_CUNESCAPE), and unknown ones are kept, as PID 1 keeps them. Without
+    it, a backslash only protects the next character. Raise `EncodeError` if a quote is not closed.
 
     >>> split('a "b c"\'d\' \\x41', unescape=True)
     ('a', 'b cd', 'A')
@@ -47,7 +47,7 @@ def _words(text: str, unescape: bool) -> Iterator[str]:
             at += 1
             if char == "\\":
                 if at == end:
-                    raise EncodeError("a backslash at the end of a word")
+                    raise EncodeError("a word ends in a backslash", "write two backslashes for one")
                 piece, at = _escaped(text, at, unescape)
                 word += piece
             elif quote and char == quote:
@@ -59,12 +59,12 @@ def _words(text: str, unescape: bool) -> Iterator[str]:
             else:
                 word += char.encode(errors="surrogatepass")
         if quote:
-            raise EncodeError(f"a quote that is not closed: {text!r}", f"close it, or write \\{quote}")
+            raise EncodeError(f"a quote is not closed: {text!r}", f"close it, or write \\{quote}")
         yield word.decode(errors="surrogateescape")
 
 
 def _escaped(text: str, at: int, unescape: bool) -> tuple[bytes, int]:
-    """The bytes that the escape after a backslash stands for, and where it ends."""
+    """Return the bytes of the escape after a backslash, and the index at which it ends."""
     char = text[at]
     if not unescape:
         return char.encode(errors="surrogatepass"), at + 1
@@ -81,10 +81,10 @@ def _escaped(text: str, at: int, unescape: bool) -> tuple[bytes, int]:
 
 
 def check_specifiers(text: str) -> None:
-    """Raise `EncodeError` for a specifier PID 1 does not know: it refuses the setting, or the whole unit.
+    """Raise `EncodeError` for a specifier that PID 1 does not know: it would refuse the setting or the whole unit.
 
     >>> check_specifiers("100 % of %n")
     """
     for match in re.finditer("%(.)", text, re.DOTALL):
         if match[1].isascii() and match[1].isalnum() and match[1] not in SPECIFIERS:
-            raise EncodeError(f"unknown specifier %{match[1]}", "a literal % is written %%")
+            raise EncodeError(f"unknown specifier %{match[1]}", "for a percent sign, write %%")

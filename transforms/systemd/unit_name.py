@@ -1,6 +1,6 @@
-"""Unit names: which are valid, templates and instances, escaping.
+"""Unit names: their validity, templates and instances, and their escaping.
 
-The rules are those of systemd's src/basic/unit-name.c; `escape` and `escape_path` give what systemd-escape gives.
+The rules are those of systemd's src/basic/unit-name.c. `escape` and `escape_path` return what systemd-escape prints.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ MAX_BYTES = 255
 
 _PLAIN = frozenset(string.ascii_letters + string.digits + ":_.")
 _UNIT = re.compile(
-    r"(?P<prefix>[A-Za-z0-9:_.\\-]+)(?:@(?P<instance>[A-Za-z0-9:_.\\@-]*))?\.(?P<suffix>" + "|".join(TYPES) + ")"
+    r"(?P<prefix>[A-Za-z0-9:_.\\-]+)(?:@(?P<instance>[A-Za-z0-9:_.\\@-]*))?\.(?P<type>" + "|".join(TYPES) + ")"
 )
 
 
 def is_valid(name: str) -> bool:
-    """Whether ``name`` names a unit: plain, template or instance.
+    """Return whether ``name`` is the name of a unit, a template or an instance.
 
-    A leading dot is refused too: systemd never reads a hidden file.
+    A name with a leading dot is invalid, too: systemd never reads a hidden file.
 
     >>> [is_valid(n) for n in ("web.service", "web@.service", "web@a@b.service", "@x.service", "web", "a b.path")]
     [True, True, True, False, False, False]
@@ -35,20 +35,18 @@ def is_valid(name: str) -> bool:
 
 
 def check(name: str) -> str:
-    """``name`` itself, if it is valid; else raises `EncodeError`."""
+    """Return ``name`` if it is valid, else raise `EncodeError`."""
     if is_valid(name):
         return name
     if len(name.encode(errors="replace")) > MAX_BYTES:
-        raise EncodeError(f"unit name of more than {MAX_BYTES} bytes: {name[:40]}…", "choose a shorter name")
+        raise EncodeError(f"unit name longer than {MAX_BYTES} bytes: {name[:40]}…", "choose a shorter name")
     if name.rpartition(".")[2] not in TYPES:
-        raise EncodeError(f"not a unit name: {name!r}", "it ends in a unit type, such as .service")
-    raise EncodeError(
-        f"not a unit name: {name!r}", "letters, digits and :_.-\\ are allowed, and one @ before an instance"
-    )
+        raise EncodeError(f"not a unit name: {name!r}", "end it with a unit type, such as .service")
+    raise EncodeError(f"not a unit name: {name!r}", "use letters, digits and :_.-\\, and one @ before an instance")
 
 
 def unit_type(name: str) -> str:
-    """The unit type at the end of a valid name.
+    """Return the unit type at the end of a valid name.
 
     >>> unit_type("dev-sda.device")
     'device'
@@ -57,14 +55,16 @@ def unit_type(name: str) -> str:
 
 
 def split(name: str) -> tuple[str, str | None, str]:
-    """A valid name as (prefix, instance, suffix); instance is None for a plain unit, "" for a template.
+    """Return a valid name as (prefix, instance, unit type); instance is None for a plain unit, "" for a template.
+
+    Raise `EncodeError` for an invalid name.
 
     >>> split("getty@tty1.service"), split("getty@.service"), split("web.service")
     (('getty', 'tty1', 'service'), ('getty', '', 'service'), ('web', None, 'service'))
     """
     match = _UNIT.fullmatch(check(name))
     assert match is not None
-    return match["prefix"], match["instance"], match["suffix"]
+    return match["prefix"], match["instance"], match["type"]
 
 
 def template_of(name: str) -> str:
@@ -89,21 +89,21 @@ def is_template(name: str) -> bool:
 
 
 def instance_of(template: str, instance: str) -> str:
-    """The unit that ``template`` makes for ``instance``, which is escaped here.
+    """Return the unit that ``template`` makes for ``instance``, which this function escapes.
 
     >>> instance_of("backup@.service", "/srv/data")
     'backup@-srv-data.service'
     """
     prefix, empty, kind = split(template)
     if empty != "":
-        raise EncodeError(f"not a template unit: {template!r}", "a template unit is named NAME@.TYPE")
+        raise EncodeError(f"not a template unit: {template!r}", "the name of a template unit is NAME@.TYPE")
     if not instance:
-        raise EncodeError(f"no name for an instance of {template}")
+        raise EncodeError(f"the name of an instance of {template} is empty")
     return check(f"{prefix}@{escape(instance)}.{kind}")
 
 
 def escape(text: str) -> str:
-    r"""Any text as a part of a unit name.
+    r"""Return any text as a part of a unit name.
 
     >>> escape("a-b/c d"), escape(".x")
     ('a\\x2db-c\\x20d', '\\x2ex')
@@ -113,18 +113,18 @@ def escape(text: str) -> str:
     except UnicodeEncodeError:
         raise EncodeError(f"not Unicode text: {text!r}") from None
     if b"\0" in data:
-        raise EncodeError("a NUL byte cannot stand in a unit name")
+        raise EncodeError("a unit name cannot hold a NUL byte")
     escaped = "".join(
         "-" if byte == ord("/") else chr(byte) if chr(byte) in _PLAIN and (at or byte != ord(".")) else f"\\x{byte:02x}"
         for at, byte in enumerate(data)
     )
     if len(escaped) > MAX_BYTES:
-        raise EncodeError(f"escaped, the name has more than {MAX_BYTES} bytes: {text[:40]!r}…", "choose a shorter name")
+        raise EncodeError(f"the escaped name is longer than {MAX_BYTES} bytes: {text[:40]!r}…", "choose a shorter name")
     return escaped
 
 
 def escape_path(path: str) -> str:
-    r"""An absolute path as a part of a unit name, as mount and device units have it.
+    r"""Return an absolute path as a part of a unit name, as in mount and device units.
 
     >>> escape_path("/srv//my-data/"), escape_path("/")
     ('srv-my\\x2ddata', '-')
@@ -133,12 +133,12 @@ def escape_path(path: str) -> str:
         raise EncodeError(f"not an absolute path: {path!r}")
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise EncodeError(f"path with '..': {path!r}", "write the path without it")
+        raise EncodeError(f"path with '..': {path!r}", "write the path without ..")
     return escape("/".join(parts)) or "-"
 
 
 def unescape(text: str) -> str:
-    r"""What `escape` was given. Raises `EncodeError` if ``text`` is nothing that `escape` gives.
+    r"""Return the text that `escape` made ``text`` from. Raise `EncodeError` if `escape` never returns ``text``.
 
     >>> unescape("a\\x2db-c")
     'a-b/c'
@@ -147,16 +147,16 @@ def unescape(text: str) -> str:
     for match in re.finditer(r"\\x([0-9a-fA-F]{2})|(-)|([^\\-]+)|(\\)", text, re.DOTALL):
         code, dash, plain, stray = match.groups()
         if stray:
-            raise EncodeError(f"not an escaped name: {text!r}", "a backslash is written \\x5c")
+            raise EncodeError(f"not an escaped name: {text!r}", "write \\x5c for a backslash")
         out += bytes([int(code, 16)]) if code else b"/" if dash else plain.encode(errors="surrogatepass")
     try:
         return out.decode()
     except UnicodeDecodeError:
-        raise EncodeError(f"not the escaped form of a text: {text!r}") from None
+        raise EncodeError(f"not an escaped text: {text!r}") from None
 
 
 def unescape_path(text: str) -> str:
-    r"""What `escape_path` was given, in its shortest form.
+    r"""Return the path that `escape_path` made ``text`` from, in its shortest form.
 
     >>> unescape_path("srv-my\\x2ddata"), unescape_path("-")
     ('/srv/my-data', '/')

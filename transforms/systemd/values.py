@@ -1,7 +1,7 @@
-"""What a scalar setting may say: numbers, time spans, sizes, signals, modes.
+"""Reads the values of scalar settings: numbers, time spans, sizes, signals, modes.
 
-Every function takes the text of a value, returns what it means and raises `EncodeError` if systemd would not
-take it; PID 1 ignores a wrong value with a log line only, so it has to be found here.
+Every function takes the text of a value, returns its meaning, and raises `EncodeError` if systemd would not accept it.
+PID 1 ignores a wrong value and only logs it, so it has to be found here.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import re
 from decimal import Decimal
 
 INFINITY = 2**64 - 1
-"""What systemd holds for "infinity", in microseconds or bytes."""
+"""The number by which systemd holds "infinity", in microseconds or bytes."""
 
 
 class EncodeError(ValueError):
-    """A value that a setting cannot hold: what is wrong, and what to write instead."""
+    """A setting cannot hold the value: ``what`` names the fault, ``hint`` the remedy."""
 
     def __init__(self, what: str, hint: str = "") -> None:
         self.what = what
@@ -24,7 +24,7 @@ class EncodeError(ValueError):
 
 
 def boolean(text: str) -> bool:
-    """``yes``, ``no`` and the other spellings of parse_boolean()."""
+    """Read ``yes``, ``no`` and the other spellings of parse_boolean()."""
     word = text.lower()
     if word in ("1", "yes", "y", "true", "t", "on"):
         return True
@@ -34,26 +34,26 @@ def boolean(text: str) -> bool:
 
 
 def integer(text: str, low: int = -(2**31), high: int = 2**31 - 1) -> int:
-    """A decimal number from ``low`` to ``high``.
+    """Read a decimal number from ``low`` to ``high``.
 
     >>> integer("-5", -20, 19)
     -5
     """
     if not re.fullmatch(r"[+-]?[0-9]{1,20}", text):
-        raise EncodeError(f"not a whole number: {text!r}")
+        raise EncodeError(f"not a whole number: {text!r}", "write decimal digits")
     number = int(text)
     if not low <= number <= high:
-        raise EncodeError(f"out of range: {text}", f"{low} to {high}")
+        raise EncodeError(f"out of range: {text}", f"use {low} to {high}")
     return number
 
 
 def unsigned(text: str, high: int = 2**32 - 1) -> int:
-    """A decimal number from 0 to ``high``."""
+    """Read a decimal number from 0 to ``high``."""
     return integer(text, 0, high)
 
 
 def mode(text: str) -> int:
-    """An access mode in octal digits.
+    """Read an access mode in octal digits.
 
     >>> oct(mode("0750"))
     '0o750'
@@ -83,7 +83,7 @@ _SPAN = re.compile(
 
 
 def timespan(text: str, unit: int = 1_000_000) -> int:
-    """A time span in microseconds; "infinity" is `INFINITY`. A bare number counts ``unit`` microseconds.
+    """Read a time span and return microseconds; "infinity" is `INFINITY`. A bare number counts ``unit`` microseconds.
 
     Source: systemd.time(7), "Parsing Time Spans".
 
@@ -112,14 +112,14 @@ _SIZE = re.compile(r"([0-9]{1,20}(?:\.[0-9]+)?)[ \t]*([BKMGTPE]?)")
 
 
 def size(text: str, base: int = 1024) -> int:
-    """A size in bytes; the suffixes K, M, G, T, P, E count in powers of ``base``.
+    """Read a size and return bytes; the suffixes K, M, G, T, P, E count in powers of ``base``.
 
     >>> size("1.5K"), size("64M")
     (1536, 67108864)
     """
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise EncodeError(f"not a size: {text!r}", "write a number of bytes, or one with K, M, G or T")
+        raise EncodeError(f"not a size: {text!r}", "write a number of bytes, or a number with K, M, G or T")
     number, unit = match.groups()
     total = int(Decimal(number) * base ** "BKMGTPE".index(unit or "B"))
     if total >= INFINITY:
@@ -128,14 +128,14 @@ def size(text: str, base: int = 1024) -> int:
 
 
 def percent(text: str, high: int = 100) -> Decimal:
-    """A percentage from 0% to ``high``%, with at most two decimals; a ``high`` of 0 is no limit.
+    """Read a percentage from 0% to ``high``%, with at most two decimals. If ``high`` is 0, there is no limit.
 
     >>> percent("12.5%")
     Decimal('12.5')
     """
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,2})?)%", text)
     if match is None or (high and Decimal(match[1]) > high):
-        raise EncodeError(f"not a percentage: {text!r}", f"0% to {high}%" if high else 'write it as "200%"')
+        raise EncodeError(f"not a percentage: {text!r}", f"use 0% to {high}%" if high else 'write it as "200%"')
     return Decimal(match[1])
 
 
@@ -148,7 +148,7 @@ _SIGNALS = frozenset(
 
 
 def signal(text: str) -> str:
-    """A signal by name, with or without SIG, or by number.
+    """Read a signal by name, with or without SIG, or by number.
 
     >>> signal("SIGHUP"), signal("RTMIN+3"), signal("15")
     ('SIGHUP', 'RTMIN+3', '15')
@@ -165,7 +165,7 @@ _ERRORS = frozenset(errno.errorcode.values())
 
 
 def error_number(text: str) -> None:
-    """An error of the system by name (EPERM) or by number."""
+    """Check an error of the system by name (EPERM) or by number."""
     if text.upper() not in _ERRORS and not (re.fullmatch("[0-9]{1,4}", text) and 1 <= int(text) <= 4095):
         raise EncodeError(f"not an error number: {text!r}", "such as EPERM")
 
@@ -174,7 +174,7 @@ _BYTES = frozenset(["FSIZE", "DATA", "STACK", "CORE", "RSS", "AS", "MEMLOCK", "M
 
 
 def resource_limit(text: str, resource: str) -> None:
-    """A value of ``Limit{resource}=``: one limit, or soft:hard (systemd.exec(5), "Process Properties")."""
+    """Check a value of ``Limit{resource}=``: one limit, or soft:hard (systemd.exec(5), "Process Properties")."""
     soft, colon, hard = text.partition(":")
     values = [_one_limit(part, resource) for part in ((soft, hard) if colon else (soft,))]
     if len(values) == 2 and values[0] > values[1] and resource != "NICE":

@@ -1,4 +1,4 @@
-"""What PID 1 knows of directives, by version."""
+"""The directives and values that each version of systemd knows."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ from ordain.transforms.systemd.unit_name import TYPES
         ("X-Ordain", "Anything", 252, None),
     ],
 )
-def test_a_key_on_a_version(section: str, key: str, systemd: int, fault: IgnoreReason | None) -> None:
+def test_a_key_is_known_from_the_version_that_brought_it(
+    section: str, key: str, systemd: int, fault: IgnoreReason | None
+) -> None:
     finding = check(section, key, systemd)
     assert (finding and finding.reason) == fault
 
@@ -47,7 +49,7 @@ def test_an_unknown_key_comes_with_a_hint(section: str, key: str, hint: str) -> 
     assert hint in finding.hint
 
 
-def test_a_hardening_key_too_new_is_told_apart() -> None:
+def test_a_hardening_key_that_is_too_new_is_marked_as_hardening() -> None:
     private_pids, restart_mode = check("Service", "PrivatePIDs", 252), check("Service", "RestartMode", 252)
     assert private_pids is not None
     assert private_pids.hardening
@@ -59,11 +61,11 @@ def test_every_hardening_key_exists() -> None:
     assert {x.key for x in directives.all_directives()} >= directives.HARDENING
 
 
-def test_every_new_key_that_restricts_is_hardening() -> None:
-    """A key of these families is hardening by its name; one that is not says here why."""
+def test_every_key_whose_name_says_that_it_restricts_is_hardening() -> None:
+    """The exceptions say why they are not hardening."""
     families = ("Protect", "Private", "Restrict", "NoExec", "Inaccessible", "ReadOnly", "SystemCall")
     not_hardening = {
-        "SystemCallErrorNumber",  # how a refused call fails
+        "SystemCallErrorNumber",  # the way in which a refused call fails
         "SystemCallLog",  # logs only
     }
     found = {x.key for x in directives.all_directives() if x.key.startswith(families)}
@@ -86,7 +88,9 @@ def test_every_type_of_unit_has_its_sections() -> None:
         ("Type", "notify-reload", 253, None),
     ],
 )
-def test_a_value_on_a_version(key: str, value: str, systemd: int, fault: IgnoreReason | None) -> None:
+def test_a_value_is_known_from_the_version_that_brought_it(
+    key: str, value: str, systemd: int, fault: IgnoreReason | None
+) -> None:
     finding = directives.check_value("Service", key, value, systemd)
     assert (finding and finding.reason) == fault
 

@@ -1,4 +1,4 @@
-"""Values to the text of a setting, without a systemd to ask; test_encode_oracle.py asks one."""
+"""Values become the text of a setting. test_encode_oracle.py asks a systemd, this file does not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_every_key_with_a_kind_of_its_own_exists() -> None:
 
 
 @pytest.mark.parametrize(("section", "key", "value", "text"), TAKEN)
-def test_a_value_is_written_as(section: str, key: str, value: Neutral, text: str) -> None:
+def test_a_value_is_written(section: str, key: str, value: Neutral, text: str) -> None:
     assert encode.encode(section, key, value) == text
     assert encode.encode_raw(section, key, text) == text
 
@@ -46,7 +46,7 @@ def test_a_value_is_refused(section: str, key: str, value: Neutral) -> None:
         (("/bin/x", f"a{INSTANCE}%", f"{CREDENTIALS}/key $"), '/bin/x a%i%% "%d/key $$"'),
     ],
 )
-def test_a_command_line(argv: tuple[str, ...], line: str) -> None:
+def test_a_command_line_is_quoted(argv: tuple[str, ...], line: str) -> None:
     assert encode.encode_command(argv) == line
 
 
@@ -76,7 +76,7 @@ def test_a_command_is_refused(argv: tuple[str, ...]) -> None:
         encode.encode_command(argv)
 
 
-def test_a_string_alone_is_a_program_and_no_command_line() -> None:
+def test_a_string_is_a_program_and_not_a_command_line() -> None:
     assert encode.encode("Service", "ExecStart", "/bin/a b") == '"/bin/a b"'
 
 
@@ -102,7 +102,9 @@ def test_an_empty_list_resets() -> None:
         ("Service", "LoadCredential", ("key", f"/etc/{INSTANCE}"), "key:/etc/%i"),
     ],
 )
-def test_sentinels_where_specifiers_are_expanded(section: str, key: str, value: Neutral, text: str) -> None:
+def test_sentinels_become_specifiers_in_settings_that_expand_them(
+    section: str, key: str, value: Neutral, text: str
+) -> None:
     assert encode.encode(section, key, value) == text
 
 
@@ -118,18 +120,18 @@ def test_sentinels_where_specifiers_are_expanded(section: str, key: str, value: 
         ("Unit", "Description", "a\0b"),
     ],
 )
-def test_sentinels_and_nul_elsewhere_are_refused(section: str, key: str, value: Neutral) -> None:
+def test_sentinels_and_nul_are_refused_in_other_settings(section: str, key: str, value: Neutral) -> None:
     with pytest.raises(EncodeError):
         encode.encode(section, key, value)
 
 
-def test_a_percent_sign_is_not_doubled_where_nothing_expands_it() -> None:
+def test_a_percent_sign_is_not_doubled_in_a_setting_without_specifiers() -> None:
     assert encode.encode("Service", "MemoryMax", "50%") == "50%"
     assert encode.encode("Service", "SetCredential", ("k", "5%")) == "k:5%"
     assert encode.encode("Socket", "TCPCongestion", "a%b") == "a%b"
 
 
-def test_a_neutral_path_is_no_glob() -> None:
+def test_a_neutral_path_is_not_expanded_as_a_glob() -> None:
     assert encode.encode("Service", "EnvironmentFile", "/etc/a*[1]?") == "/etc/a\\*\\[1]\\?"
 
 
@@ -146,7 +148,7 @@ def test_private_keys_take_any_line(key: str) -> None:
         encode.encode("Service", key, "two\nlines")
 
 
-def test_an_unknown_key_is_refused_with_near_names() -> None:
+def test_an_unknown_key_is_refused_with_similar_names() -> None:
     with pytest.raises(EncodeError) as refused:
         encode.encode("Service", "ExecStrat", ("/bin/true",))
     assert "ExecStart" in refused.value.hint
@@ -166,7 +168,7 @@ def test_an_unknown_key_is_refused_with_near_names() -> None:
         ("EnvironmentFile", "-/etc/default/*"),
     ],
 )
-def test_raw_keeps_systemd_syntax(key: str, text: str) -> None:
+def test_raw_text_keeps_the_syntax_of_systemd(key: str, text: str) -> None:
     assert encode.encode_raw("Service", key, f" {text}\t") == text
 
 
@@ -193,7 +195,7 @@ def test_raw_keeps_systemd_syntax(key: str, text: str) -> None:
         ("Nope", "x"),
     ],
 )
-def test_raw_refuses(key: str, text: str) -> None:
+def test_raw_text_that_systemd_would_refuse_is_refused(key: str, text: str) -> None:
     section = "Unit" if key == "After" else "Service"
     with pytest.raises(EncodeError):
         encode.encode_raw(section, key, text)
@@ -215,12 +217,12 @@ def test_raw_refuses(key: str, text: str) -> None:
         ("infinity", values.INFINITY),
     ],
 )
-def test_time_spans(text: str, usec: int) -> None:
+def test_time_spans_are_read_in_microseconds(text: str, usec: int) -> None:
     assert values.timespan(text) == usec
 
 
 @pytest.mark.parametrize("text", ["", " ", "-1", "soon", "5 parsecs", "s", "1..5s", "12.34.56", "infinity s", "5s\n"])
-def test_no_time_spans(text: str) -> None:
+def test_other_texts_are_not_time_spans(text: str) -> None:
     with pytest.raises(EncodeError):
         values.timespan(text)
 
@@ -235,5 +237,5 @@ def test_no_time_spans(text: str) -> None:
         ("", ()),
     ],
 )
-def test_words_as_systemd_splits_them(text: str, split: tuple[str, ...]) -> None:
+def test_words_are_split_as_systemd_splits_them(text: str, split: tuple[str, ...]) -> None:
     assert splitting.split(text, unescape=True) == split

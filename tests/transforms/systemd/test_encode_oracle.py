@@ -1,4 +1,4 @@
-"""PID 1's own parser reads back what was encoded: `systemd --test` is the oracle.
+"""PID 1's own parser reads encoded settings back: `systemd --test` is the oracle.
 
 ``/lib/systemd/systemd --test --user`` loads units and prints them as parsed, in some 30 ms for a whole directory. It
 refuses to run as root, so root runs it as nobody. Nothing is started.
@@ -34,14 +34,14 @@ pytestmark = pytest.mark.skipif(SYSTEMD is None, reason="no systemd binary here 
 
 @contextmanager
 def _directory() -> Iterator[Path]:
-    """A directory that nobody may read, whatever pytest's own has for a mode."""
+    """Yield a directory that other users cannot read, independent of the mode of pytest's own."""
     with tempfile.TemporaryDirectory(prefix="oracle-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
 
 def pid1(units: Mapping[str, str]) -> tuple[dict[str, str], str]:
-    """What PID 1 prints of each unit, and what it says of them on stderr."""
+    """Return the units as PID 1 prints them, and its messages on stderr."""
     with _directory() as root:
         directory = root / "units"
         directory.mkdir()
@@ -82,7 +82,7 @@ def pid1(units: Mapping[str, str]) -> tuple[dict[str, str], str]:
 
 
 def command_lines(block: str) -> list[list[str]]:
-    """The argument vectors of a printed unit; $$ is undone as it is when the program is started."""
+    """Return the argument vectors of a printed unit; $$ becomes $, as when the program is started."""
     return [_words(line) for line in re.findall(r"^\t+Command Line: (.*)\n", block, re.MULTILINE)]
 
 
@@ -107,8 +107,8 @@ def _unescaped(match: re.Match[str]) -> str:
     return chr(int(code, 8)) if len(code) == 3 else _ESCAPES.get(code, code)
 
 
-# Characters that mean something to some layer, in any mixture, and those that need no quotes by themselves:
-# with these alone a word stands bare.
+# Characters that have a meaning for some layer, in any mixture, and characters that need no quotes: a word of these
+# alone is not quoted.
 hostile = st.one_of(
     st.text(
         st.one_of(
@@ -172,11 +172,11 @@ def test_a_program_is_run_by_its_own_name_and_without_prefixes(programs: list[st
     for name, (_, program) in wanted.items():
         [[path, argument]] = command_lines(blocks[name])
         assert (_simple(path), argument) == (_simple(program), "x")
-        assert program[0] not in "-@:+!|"  # PID 1 prints no prefixes: there must be none
+        assert program[0] not in "-@:+!|"  # PID 1 prints no prefixes, so there must not be any
 
 
 def _simple(path: str) -> str:
-    """The same path without empty and "." components: path_simplify() drops what it likes of these."""
+    """Return the path without empty and "." components, of which path_simplify() drops some."""
     return ("/" if path.startswith("/") else "") + "/".join(x for x in path.split("/") if x not in ("", "."))
 
 
@@ -196,7 +196,7 @@ def test_every_variable_arrives_as_it_is(values: list[str]) -> None:
         assert f"\n\t\tEnvironment: V={value}\n\t\tEnvironment: Z=end\n" in blocks[name]
 
 
-# How a key is printed, and what strings to try; a path may come back without empty and "." components.
+# The way each key is printed, and strings to try. A path may come back without empty and "." components.
 ONE_LINE = {
     ("Unit", "Description"): ("Description: {}\n", hostile),
     ("Unit", "ConditionPathExists"): ("ConditionPathExists: {} untested\n", absolute),
@@ -244,12 +244,12 @@ def test_a_string_arrives_as_it_is_or_is_refused(section: str, key: str, data: s
 
 
 def _lines(text: str) -> list[str]:
-    """Not str.splitlines(), which knows more line ends than there are."""
+    """Return the lines; str.splitlines() would split at more characters than systemd."""
     return text.split("\n")
 
 
 def _unglobbed(path: str) -> str:
-    """What glob(3) takes for this very path."""
+    """Return the pattern by which glob(3) finds exactly this path."""
     return re.sub(r"([*?\[\\])", r"\\\1", path)
 
 
@@ -296,7 +296,7 @@ def _sample_units(lines: list[tuple[str, str]]) -> dict[str, str]:
 
 
 def _complaints(said: str) -> dict[int, str]:
-    """What PID 1 says of assignments, by the number in the unit's name; by line, or for a whole unit."""
+    """Return the complaints of PID 1 by the number in the unit's name: about lines, or about a whole unit."""
     found = {}
     for line in said.splitlines():
         match = re.search(r"/u([0-9]+)\.[a-z]+:[0-9]+: (.*)", line)
@@ -315,29 +315,29 @@ def _version() -> int:
     return int(said.split()[1].partition(".")[0])
 
 
-def test_pid1_takes_every_sample_without_a_word() -> None:
+def test_pid1_accepts_every_sample_without_a_message() -> None:
     samples = [(section, key, text) for section, key, _, text in TAKEN if not _too_new(section, key)]
     units = _sample_units([(section, f"{key}={text}") for section, key, text in samples])
     _, said = pid1(units)
     assert {samples[at]: what for at, what in _complaints(said).items()} == {}
 
 
-# PID 1 takes these in silence, and does something else.
+# PID 1 accepts these without a message, but does something else.
 STRICTER: frozenset[object] = frozenset(
     {
         ("Unit", "Description", " x"),  # stripped
         ("Unit", "ConditionHost", "!x"),  # inverted
         ("Service", "CapabilityBoundingSet", ("CAP_NOPE",)),  # skipped
-        ("Service", "User", "-x"),  # a name no tool would give
+        ("Service", "User", "-x"),  # a name that no tool creates
         ("Timer", "OnCalendar", ""),  # a reset
         ("Service", "WatchdogSec", ""),
-        ("Service", "SocketBindDeny", "tcp:0"),  # refused by 252, taken by 257
+        ("Service", "SocketBindDeny", "tcp:0"),  # 252 refuses it, 257 accepts it
     }
 )
 
 
-def test_pid1_would_ignore_what_is_refused() -> None:
-    """Each value, written as it stands, makes PID 1 complain; so nothing is refused for nothing."""
+def test_pid1_would_ignore_every_value_that_is_refused() -> None:
+    """Each value makes PID 1 complain if it is written unchanged, so no value is refused without need."""
     samples = []
     for section, key, value in REFUSED:
         text = " ".join(value) if isinstance(value, tuple) else str(value)

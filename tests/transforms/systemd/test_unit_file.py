@@ -1,4 +1,4 @@
-"""Unit files are read as systemd reads them, and what is written is read back."""
+"""Unit files are read as systemd reads them, and written so that they are read back."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_sections_may_come_twice_and_keys_keep_their_order() -> None:
     assert read == (("Service", "B", "1"), ("Unit", "A", "2"), ("Service", "A", "3"), ("Service", "B", ""))
 
 
-def test_a_file_of_no_bytes_masks() -> None:
+def test_an_empty_file_masks_its_unit() -> None:
     assert is_masked(b"")
     assert not is_masked(b"\n")
 
@@ -85,8 +85,8 @@ def test_a_comment_stays_one_comment() -> None:
         ("A", "", "a"),
     ],
 )
-def test_what_would_not_be_read_back_is_not_written(section: str, key: str, value: str) -> None:
-    with pytest.raises(ValueError, match=r"not (one line|a section)"):
+def test_a_setting_that_would_not_be_read_back_is_not_written(section: str, key: str, value: str) -> None:
+    with pytest.raises(ValueError, match=r"not (exactly one line|a section)"):
         write([Setting(section=section, key=key, value=value)])
 
 
@@ -99,7 +99,7 @@ names = st.from_regex(r"[A-Za-z0-9-]{1,8}", fullmatch=True)
 
 
 @given(st.lists(st.tuples(names, names, st.text(max_size=12), st.text(max_size=12)), min_size=1, max_size=6))
-def test_what_is_written_is_read_back(rows: list[tuple[str, str, str, str]]) -> None:
+def test_written_settings_are_read_back(rows: list[tuple[str, str, str, str]]) -> None:
     try:
         text = write(Setting(section=s, key=k, value=v, comment=c) for s, k, v, c in rows)
     except ValueError:

@@ -17,14 +17,14 @@ asks_systemd = pytest.mark.skipif(ESCAPE is None, reason="no systemd-escape here
 
 
 @pytest.mark.parametrize("suffix", unit_name.TYPES)
-def test_all_types_of_unit_are_known(suffix: str) -> None:
+def test_every_type_of_unit_is_known(suffix: str) -> None:
     assert unit_name.is_valid(f"a.{suffix}")
 
 
 @pytest.mark.parametrize(
     "name", ["a@.service", "a@b@c.service", "-.slice", "a\\x2db.mount", "a:b_c.d-e.target", "x" * 247 + ".service"]
 )
-def test_valid_names(name: str) -> None:
+def test_a_valid_name_is_accepted(name: str) -> None:
     assert unit_name.is_valid(name)
     assert unit_name.check(name) == name
 
@@ -48,7 +48,7 @@ def test_valid_names(name: str) -> None:
         "x" * 248 + ".service",
     ],
 )
-def test_invalid_names(name: str) -> None:
+def test_an_invalid_name_is_refused(name: str) -> None:
     assert not unit_name.is_valid(name)
     with pytest.raises(EncodeError):
         unit_name.check(name)
@@ -62,7 +62,7 @@ def test_a_template_and_its_instances() -> None:
             unit_name.instance_of(template, instance)
 
 
-def test_names_longer_than_systemd_takes_are_refused() -> None:
+def test_names_longer_than_systemd_allows_are_refused() -> None:
     with pytest.raises(EncodeError):
         unit_name.escape("é" * 32)
     with pytest.raises(EncodeError):
@@ -70,13 +70,13 @@ def test_names_longer_than_systemd_takes_are_refused() -> None:
 
 
 @pytest.mark.parametrize("path", ["relative", "", "/a/../b", "/..", "/\0", "/" + "x" * 256])
-def test_paths_that_have_no_name(path: str) -> None:
+def test_a_path_without_a_name_is_refused(path: str) -> None:
     with pytest.raises(EncodeError):
         unit_name.escape_path(path)
 
 
 @pytest.mark.parametrize("text", ["a\\", "a\\x2", "\\y", "\\xff"])
-def test_what_is_no_escape_is_not_unescaped(text: str) -> None:
+def test_text_that_is_not_an_escape_is_not_unescaped(text: str) -> None:
     with pytest.raises(EncodeError):
         unit_name.unescape(text)
 
@@ -109,7 +109,7 @@ def _systemd_escape(*arguments: str) -> list[str]:
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(texts.filter(bool), min_size=1, max_size=30))
 @example([".", "..", "-", "\\", "a/b", "/", "é", "a@b", "a:b_c.d", "\x01\n\u2028"])
-def test_escape_is_systemd_escape(words: list[str]) -> None:
+def test_escape_returns_what_systemd_escape_prints(words: list[str]) -> None:
     assert [unit_name.escape(word) for word in words] == _systemd_escape("--", *words)
 
 
@@ -117,7 +117,7 @@ def test_escape_is_systemd_escape(words: list[str]) -> None:
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.text("a./-é\\ ", max_size=12).map(lambda text: "/" + text), min_size=1, max_size=30))
 @example(["/", "//", "/.a", "/a/./b", "/a//b/", "/-", "/./."])
-def test_escape_path_is_systemd_escape_path(paths: list[str]) -> None:
+def test_escape_path_returns_what_systemd_escape_prints(paths: list[str]) -> None:
     good = [path for path in paths if ".." not in path.split("/")]
     if good:
         assert [unit_name.escape_path(path) for path in good] == _systemd_escape("--path", "--", *good)
