@@ -21,7 +21,7 @@ define need
 	apt-get update -qq && apt-get install -qq --no-install-recommends $$missing >/dev/null; }
 endef
 
-.PHONY: help demo test check deb docs bench soak proof upgrade audit
+.PHONY: help demo test check deb docs pages bench soak proof upgrade audit
 
 help:
 	@echo 'make demo    boot a Debian machine from documents, edit them, watch it follow (root)'
@@ -29,6 +29,7 @@ help:
 	@echo 'make check   the fast part: lint, types, unit tests'
 	@echo 'make deb     build the Debian package into dist/'
 	@echo 'make docs    build the documentation as a static site into dist/site; a dead link is an error'
+	@echo 'make pages   write the generated pages of docs/ and the shell completion again, after a change of a key or command'
 	@echo 'make bench   measure the generator, compiles, applies and boots against a floor each (root; SUITE=trixie)'
 	@echo 'make soak    random documents, administrators, kills and power cuts on booted machines (root; SEED= MINUTES= SUITE= TWIN= CUTS=)'
 	@echo 'make proof   whole machines under qemu: RAM and disk out of the same documents, every way to hand them over, both'
@@ -58,6 +59,21 @@ docs:
 	$(call need,$(DOCS))
 	@python3 -m sphinx -b html -n -W --keep-going -q -E docs dist/site
 	@echo dist/site/index.html
+
+PAGES := agent.cli.manual:docs/man/ordainctl.1.rst \
+	agent.cli.manual_document:docs/man/ordain-document.5.rst \
+	agent.cli.manual_agent_yaml:docs/man/ordain-agent.yaml.5.rst \
+	agent.cli.codes_reference,man:docs/man/ordain-codes.7.rst \
+	agent.cli.codes_reference,markdown:docs/reference/codes.md \
+	agent.cli.commands_reference:docs/reference/commands.md \
+	agent.cli.completion:agent/cli/ordainctl.bash \
+	transforms.document.reference:docs/reference/documents.md
+
+pages:
+	$(call need,$(RUNTIME))
+	@export PYTHONPATH=packaging/typing; for page in $(PAGES); do \
+		python3 -B -m ordain.$$(echo "$${page%%:*}" | tr , ' ') >"$${page#*:}.new" && mv "$${page#*:}.new" "$${page#*:}" || exit 1; done; \
+	python3 -B -m ordain.transforms.section_pages docs/reference/sections
 
 bench:
 	$(call need,$(RUNTIME) $(MACHINES) $(STORES))

@@ -207,7 +207,7 @@ def _cache(root: Path, about: str, path: str) -> Iterator[DoctorFinding]:
         cache = unpack(data)
     except FileNotFoundError:
         if about == "boot cache":
-            yield _warning(about, f"/{path} not found: no generation is proven yet", "run ordainctl status")
+            yield _warning(about, f"/{path} not found: no generation is proven yet", "the first apply creates it")
         return
     except OSError as error:
         yield _failed(about, f"/{path}: {error.strerror}", "run as root")
