@@ -77,7 +77,7 @@ class RemovalLimitExceeded(Failure):
 
 
 class AlreadyRejected(Failure):
-    """This generation was rolled back before, and the documents have not changed since."""
+    """The generation was rolled back before, and the documents have not changed since."""
 
     name = "org.ordain.Error.Rejected"
 

@@ -1,7 +1,7 @@
-"""From what was compiled to a generation, and to JSON and back; pure.
+"""Generations: made from compiled documents, hashed, and read from JSON.
 
-The hash covers what a machine is told to be (document, artifacts, members) and not where it was said:
-`Generation.provenance` moves with every blank line in a document.
+The hash covers the document, the artifacts and the members, but not the provenance, which changes with every blank line
+in a document.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ from ordain.transforms.model import (
 from ordain.transforms.systemd.unit_name import template_of
 
 TRANSFORMS = "transforms/"
-"""Before the pointers of the transformation database among those of documents."""
+"""The prefix of pointers into the transformation database, to tell them from pointers into documents."""
 _MEMBER_ENUMS = {"on_change": OnChange, "on_remove": OnRemove, "drift": Drift}
 FORMAT = "ordain generation 1"
-"""First in what is hashed: another way to serialise is another identity."""
+"""A part of the hashed text: with another serialization, every generation gets another identity."""
 
 
 def generation(compiled: Compiled, number: int = 0) -> Generation:
-    """The generation ``compiled`` comes to; 0 until `Store.save` gives it a number."""
+    """Return the generation of ``compiled``; its number is 0 until `Store.save` gives it one."""
     tree = compiled.resolved.tree
     document = plain(tree)
     assert isinstance(document, dict)
@@ -56,15 +56,16 @@ def generation(compiled: Compiled, number: int = 0) -> Generation:
 def keep_running(
     new: Generation, old: Generation, running: Collection[str], untouchable: Collection[str] = ()
 ) -> Generation:
-    """``new`` with what is left alone: units of ``old`` that are removed, in ``running``, and ``on-remove: keep`` or
-    ``untouchable``.
+    """Return ``new`` with the removed units of ``old`` that keep running.
 
-    Each keeps its unit files, so that PID 1 still knows how to stop it, but nothing starts it again, and it belongs
-    to no item any more. Applied at every change, so that a unit goes once it has stopped by itself.
+    These are the units in ``running`` that have ``on-remove: keep`` or are ``untouchable``. Each keeps its unit files,
+    so that PID 1 can still stop it, but nothing starts it again, and it belongs to no item any more. This is done at
+    every change, so a unit disappears after it has stopped by itself.
     """
     members = {m.unit for m in new.members}
     kept = [
-        replace(m, wanted=Wanted.PRESENT, starter=False, item="", check=())  # its files are gone
+        # Its files are removed, so there is nothing to check any more.
+        replace(m, wanted=Wanted.PRESENT, starter=False, item="", check=())
         for m in old.members
         if m.ours
         and (m.on_remove is OnRemove.KEEP or m.unit in untouchable)
@@ -85,7 +86,7 @@ def keep_running(
 
 
 def digest(document: Mapping[str, Any], artifacts: Iterable[Artifact], members: Iterable[Member]) -> str:
-    """The identity of a generation: SHA-256 in hex over one canonical JSON text; the order of items is no matter."""
+    """Return the identity of a generation: the SHA-256, in hex, of a canonical JSON text. The order does not matter."""
     body = {
         "format": FORMAT,
         "document": dict(document),
@@ -96,17 +97,17 @@ def digest(document: Mapping[str, Any], artifacts: Iterable[Artifact], members: 
 
 
 def canonical(data: object) -> bytes:
-    """JSON with one spelling for one value: sorted keys, no blanks, ASCII."""
+    """Return JSON that is the same for equal values: with sorted keys, without blanks, in ASCII."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def member_from_json(data: Mapping[str, Any]) -> Member:
-    """The inverse of `to_json` for a member; raises `TypeError`, `KeyError` or `ValueError` on what is none."""
-    seen = data.get("health")
+    """Return the member of which `to_json` made ``data``. Raises `TypeError`, `KeyError` or `ValueError`."""
+    check = data.get("health")
     typed: dict[str, Any] = {
         "wanted": Wanted(data["wanted"]),
-        "health": HealthCheck(**{**seen, "probe": Probe(seen["probe"]), "target": tuple(seen["target"])})
-        if seen
+        "health": HealthCheck(**{**check, "probe": Probe(check["probe"]), "target": tuple(check["target"])})
+        if check
         else None,
         "uses": tuple((path, OnChange(how)) for path, how in data.get("uses", ())),
         "check": tuple(tuple(argv) for argv in data.get("check", ())),
@@ -116,7 +117,7 @@ def member_from_json(data: Mapping[str, Any]) -> Member:
 
 
 def _unit_of(path: str) -> str:
-    """The unit an artifact path is a fragment or drop-in of, ``""`` for a link or another file."""
+    """Return the unit whose unit file or drop-in has this artifact path, ``""`` for other artifacts."""
     match path.split("/"):
         case [where, name] if where:
             return name
@@ -137,7 +138,7 @@ def _provenance(tree: Tree, path: tuple[str, ...]) -> Iterator[tuple[str, dict[s
 
 
 def _rules(rules: Iterable[CatalogUse]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What the transformation database said: by pointer its place, why it is for this machine, and who asked."""
+    """Yield by pointer the rows of the transformation database that were used: place, reason of the match, items."""
     for rule in rules:
         said = [
             {**_place(leaf), "value": plain_value(leaf.value), "match": match}
@@ -155,6 +156,6 @@ def _pointer(path: tuple[str, ...]) -> str:
 
 
 def holds_with_starters(holds: Mapping[str, Hold], members: Iterable[Member]) -> Mapping[str, Hold]:
-    """``holds``, and of the service that is held its socket and its timer: to leave it alone is not to start it."""
-    found = {member.unit: holds[member.starts] for member in members if member.starts in holds} if holds else {}
-    return {**found, **holds}
+    """Return ``holds`` with the sockets and timers of held services added, because these would start the services."""
+    starters = {member.unit: holds[member.starts] for member in members if member.starts in holds} if holds else {}
+    return {**starters, **holds}

@@ -1,4 +1,4 @@
-"""JSON data back into the frozen values it came from (`agent.model.to_json` is the way out)."""
+"""JSON data read back into frozen values; `agent.model.to_json` is the other direction."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ T = TypeVar("T")
 
 
 def from_json(kind: type[T], data: Any) -> T:
-    """Build a ``kind`` from ``data``; fields that are missing keep their defaults, unknown ones are left out.
+    """Return a ``kind`` made from ``data``. Missing fields get their defaults, and unknown fields are ignored.
 
-    So a newer agent and an older ordainctl understand each other. Raises TypeError, ValueError or
-    AttributeError where the data is of another shape.
+    So a newer agent and an older ordainctl understand each other. Raises TypeError, ValueError or AttributeError if the
+    data has another shape.
 
     >>> from ordain.agent.model import Job, Verb
-    >>> from_json(Job, {"unit": "a.service", "verb": "stop", "reason": "gone", "new-field": 1}).verb
+    >>> from_json(Job, {"unit": "a.service", "verb": "stop", "reason": "removed", "new-field": 1}).verb
     <Verb.STOP: 'stop'>
     """
     return typing.cast(T, _value(kind, data))
@@ -37,11 +37,11 @@ def _value(kind: Any, data: Any) -> Any:
     if origin is tuple:
         item, *rest = typing.get_args(kind)
         if rest == [...]:
-            return tuple(_value(item, each) for each in data)
-        return tuple(_value(k, each) for k, each in zip((item, *rest), data, strict=True))
+            return tuple(_value(item, element) for element in data)
+        return tuple(_value(k, element) for k, element in zip((item, *rest), data, strict=True))
     if origin is frozenset:
         (item,) = typing.get_args(kind)
-        return frozenset(_value(item, each) for each in data)
+        return frozenset(_value(item, element) for element in data)
     if origin in (types.UnionType, typing.Union):
         inner = [k for k in typing.get_args(kind) if k is not type(None)]
         return data if data is None or len(inner) > 1 else _value(inner[0], data)

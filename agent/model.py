@@ -1,9 +1,9 @@
-"""The frozen values of reconciling: what is observed, what is planned, what came of it.
+"""The values of an apply: the observed machine, the plan, and the outcome. All are frozen.
 
-    Generation, Observed ─plan─▶ Plan ─act─▶ Outcome
+    Generation, Observed ──plan──▶ Plan ──apply──▶ Outcome
 
-A `Plan` is one object for ``plan``, ``apply``, ``history``, ``explain`` and the D-Bus API; every value
-here has ``to_json``.
+The commands ``plan``, ``apply``, ``history`` and ``explain`` and the D-Bus API all use the same `Plan`. `to_json` turns
+every value here into JSON data, and `json_codec.from_json` reads it back.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ RawDocuments = tuple[RawDocument, ...]
 
 
 def to_json(value: object) -> Any:
-    """Any value of this module as JSON data: field names stay, tuples become lists."""
-    if value is None or isinstance(value, (str, int)):  # most of what there is
+    """Return a value of this module as JSON data: fields keep their names, tuples become lists."""
+    if value is None or isinstance(value, (str, int)):  # first, because most values are of these types
         return value
     if isinstance(value, (tuple, list, frozenset)):
         return [to_json(v) for v in value]
@@ -45,12 +45,12 @@ def _field_names(kind: type) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generation:
-    """An immutable, checksummed set of resolved document and artifacts.
+    """An immutable set of a resolved document and artifacts, with a checksum.
 
-    ``hash`` is its identity (hex), ``number`` is for people. ``document`` and ``provenance`` are JSON data;
-    ``provenance`` has the rules of the transformation database that went into it under ``transforms/…``.
-    ``transforms`` is the hash of that database as it was, for people: what came of it is in the artifacts.
-    Number 0 with an empty hash is "nothing was ever applied".
+    ``hash`` (hex) identifies the generation, ``number`` is for people. ``document`` and ``provenance`` are JSON data;
+    the keys ``transforms/…`` in ``provenance`` are the rows of the transformation database that were used.
+    ``transforms`` is the hash of that database, for people. Number 0 with an empty hash means that nothing was ever
+    applied.
     """
 
     number: int = 0
@@ -72,7 +72,7 @@ They are those of UNIT_IS_ACTIVE_OR_ACTIVATING in systemd's src/core/unit.h. A s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitState:
-    """One unit as PID 1 has it; the spelling of values is systemd's (org.freedesktop.systemd1(5))."""
+    """The state of a unit in PID 1, with the values in systemd's spelling (org.freedesktop.systemd1(5))."""
 
     name: str
     load_state: str = "not-found"
@@ -90,7 +90,7 @@ class UnitState:
     start_timeout_usec: int = 0
     stop_timeout_usec: int = 0
     triggered_by: tuple[str, ...] = ()
-    # How it came to its end; only of one that does not run. Times count from the boot, but for inactive_enter_usec.
+    # The end of the unit; only for units that do not run. Times count from the boot, except inactive_enter_usec.
     exec_main_code: int = 0
     exec_main_status: int = 0
     main_exit_usec: int = 0
@@ -104,21 +104,21 @@ class UnitState:
 
 
 class Effect(StrEnum):
-    """The mildest thing that makes a changed key real."""
+    """The mildest action with which a changed key takes effect."""
 
     NOTHING = "nothing"
-    MANAGER = "manager"  # the reload of the manager is enough
+    MANAGER = "manager"  # the reload of the manager
     RELOAD = "reload"
     RESTART = "restart"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A difference between two generations in one unit: ``[section] key`` from ``old`` to ``new`` values.
+    """A difference in one unit between two generations: ``[section] key`` changes from ``old`` to ``new`` values.
 
-    Of a file that the unit reads ``section`` is ``""``, ``key`` its path, and the values are its hash.
-
-    ``artifact`` is the file it stands in, ``causes`` where the documents say so; of what goes, where they said it.
+    For a file that the unit reads, ``section`` is ``""``, ``key`` is the path, and the values are hashes. ``artifact``
+    is the file that sets the key, and ``causes`` are the places in the documents that ask for it; for a removed key,
+    those that asked for it.
     """
 
     unit: str
@@ -132,16 +132,16 @@ class Change:
 
 
 ChangesByUnit = dict[str, tuple[Change, ...]]
-"""By unit."""
+"""Changes by unit."""
 NO_CHANGES: ChangesByUnit = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
-    """An admin's lasting hold on a unit (`agent.state.holds`): no job of ours touches it, nor what starts it.
+    """An administrator's hold (`state.holds`): no apply changes the unit, or the socket or timer that starts it.
 
-    ``stopped``: neither ran when it was held, and no boot starts them. ``unmask``: it is not masked, though the
-    documents say so. ``since``: ISO 8601, UTC.
+    ``stopped``: they did not run when the hold began, and no boot starts them. ``unmask``: the unit is not masked,
+    although the documents mask it. ``since`` is ISO 8601, UTC.
     """
 
     since: str = ""
@@ -151,13 +151,12 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
-    """The running machine: the units asked for, by name, and what stands against touching them.
+    """The running machine: the state of units, by name, and the reasons not to touch them.
 
-    ``waits``: of running units what changed since their process started, and it does not have.
-    ``protected``: the role of units that nobody expects to be stopped, in words.
-    ``released``: units to be brought to what is wanted, even where an admin's hand is on them.
-    ``lost``: units that were stopped as the source is lost, ``overdue`` those that are to be.
-    ``kept_out``, ``keeps_out``: what the old and the new generation keep out besides their members (`kept_out_units`).
+    ``waits`` are the changes that the processes of running units do not have. ``protected`` has the roles of units that
+    nobody expects to be stopped. ``released`` units get their wanted state back even if an administrator changed it.
+    ``lost`` units were stopped because the source is lost, ``overdue`` units have to be. ``kept_out`` and ``keeps_out``
+    are the units that the old and the new generation keep out in addition to their members (`apply.kept_out_units`).
     """
 
     units: Mapping[str, UnitState] = field(default_factory=dict)
@@ -171,12 +170,12 @@ class Observed:
     keeps_out: tuple[Member, ...] = ()
 
     def unit(self, name: str) -> UnitState:
-        """The state of ``name``; one PID 1 never heard of is not-found and inactive."""
+        """Return the state of ``name``; a unit that PID 1 does not know is not-found and inactive."""
         return self.units.get(name) or UnitState(name=name)
 
 
 class Verb(StrEnum):
-    """What a job asks of PID 1."""
+    """The types of job."""
 
     STOP = "stop"
     START = "start"
@@ -186,7 +185,7 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One job with its reason, and the changes that cause it."""
+    """A job with its reason and the changes that cause it."""
 
     unit: str
     verb: Verb
@@ -213,24 +212,24 @@ class FileChange:
 
 
 class NoteReason(StrEnum):
-    """Why a unit is left alone."""
+    """The reasons to leave a unit alone."""
 
-    HELD = "held"  # ordainctl hold
-    MASKED = "masked"  # by an admin
-    STOPPED = "stopped"  # by an admin, or by what it is bound to
-    STARTED = "started"  # by an admin, though the documents say otherwise
-    ENDED = "ended"  # by itself, or killed by others, and well
+    HELD = "held"  # by `ordainctl hold`
+    MASKED = "masked"  # by an administrator
+    STOPPED = "stopped"  # on request, or together with a unit that it is bound to
+    STARTED = "started"  # by an administrator, against the documents
+    ENDED = "ended"  # by itself, or killed from outside, without a failure
     FAILED = "failed"
-    DONE = "done"  # a oneshot has run
-    REBOOT = "reboot"  # what changed is real at the next boot
-    LOST = "lost"  # the source, for longer than on-source-loss says
-    LATER = "later"  # what changed is real at its next start
+    DONE = "done"  # a oneshot that has run
+    REBOOT = "reboot"  # its changes take effect at the next boot
+    LOST = "lost"  # stopped because of on-source-loss
+    LATER = "later"  # its changes take effect at its next start
     OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
-    """A unit that is left alone although the documents speak of it, and why (an admin's hold, a mask, …)."""
+    """A unit that is left alone although the documents configure it, and the reason (a hold, a mask, …)."""
 
     unit: str
     what: str
@@ -242,9 +241,9 @@ class Note:
 class Plan:
     """The jobs that lead from the observed to the wanted state.
 
-    ``stops`` run first, with the old definitions; then the new generation is placed by one reload of the
-    manager, if ``reload``, and its ``files`` are; then ``jobs`` are queued together. ``problems`` is what the
-    documents hold back or warn of.
+    ``stops`` run first, with the old definitions. Then, if ``reload`` is set, one reload of the manager places the new
+    generation, and the ``files`` are placed. Then ``jobs`` are queued together. ``problems`` are the blocked items and
+    the warnings of the compile.
     """
 
     from_hash: str = ""
@@ -258,15 +257,16 @@ class Plan:
     problems: tuple[Problem, ...] = ()
 
     def __bool__(self) -> bool:
-        """Whether there is anything to do."""
+        """Return whether there is anything to do."""
         return bool(self.reload or self.stops or self.jobs or self.files)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitVerdict:
-    """What became of one unit: ``ok`` or not, in words, with the job's result as systemd spells it.
+    """The result of an apply for one unit: ``ok`` or not, a description, and the job's result in systemd's spelling.
 
-    ``blamed``: the apply did it, so it is gone back from; not what had failed before, or is still under way.
+    ``blamed``: the apply caused the failure and is rolled back. It is not set for a unit that had failed before or that
+    is still starting.
     """
 
     unit: str
@@ -278,11 +278,11 @@ class UnitVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What an apply came to; ``exit_status`` is the one of the contract (docs/design/contract.md, rule 24).
+    """The outcome of an apply, with the ``exit_status`` of the contract (docs/design/contract.md, rule 24).
 
-    ``generation`` and ``hash`` are in force now. If that is the one before again, ``back`` is the plan that led there,
-    ``back_verdicts`` what came of it, and ``why`` what was wrong with ``rejected``, the number of the other one.
-    ``confirm_by`` is when it goes back unless it is confirmed (HH:MM:SS), "" if it stays.
+    ``generation`` and ``hash`` are in force now. After a rollback, ``rejected`` is the number of the generation that
+    failed, ``why`` its fault, ``back`` the plan of the rollback, and ``back_verdicts`` its results. ``confirm_by`` is
+    the time (HH:MM:SS) of the rollback unless the apply is confirmed, ``""`` if it needs no confirmation.
     """
 
     generation: int
@@ -302,7 +302,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedUnit:
-    """A process, by its InvocationID, and the definition it has (`Content.hash`); ``waits``: what came since."""
+    """A process by its InvocationID, the definition that it has (`PlacedUnit.hash`), and the changes that it lacks."""
 
     hash: str
     invocation_id: str
@@ -311,7 +311,7 @@ class AppliedUnit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Applied:
-    """What was applied last in this boot."""
+    """The generation that was applied last in this boot, and its processes by unit."""
 
     number: int
     hash: str

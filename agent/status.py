@@ -1,4 +1,4 @@
-"""What the agent says of itself: the value behind ``ordainctl status`` and its D-Bus property."""
+"""The status of the agent, which `ordainctl status` and the D-Bus property show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ordain.transforms.model import Member
 
 
 class AgentState(StrEnum):
-    """Where the agent is (docs/design/contract.md, rule 26)."""
+    """The states of the agent (docs/design/contract.md, rule 26)."""
 
     STARTING = "starting"
     CONVERGED = "converged"
@@ -25,13 +25,13 @@ class AgentState(StrEnum):
 
     @property
     def at_work(self) -> bool:
-        """Return whether an apply is under way, or has yet to prove itself."""
+        """Return whether an apply is running, or is on trial."""
         return self in {AgentState.APPLYING, AgentState.STARTING, AgentState.TRIAL}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusCondition:
-    """Something the user should know. ``code`` is a stable CamelCase name, ``item`` what it is about."""
+    """A fact that the administrator should know; ``code`` is a stable CamelCase name, ``item`` the item concerned."""
 
     code: str
     what: str
@@ -40,7 +40,7 @@ class StatusCondition:
 
     @classmethod
     def of(cls, problem: Problem, code: str = "") -> Self:
-        """A problem that stands; ``code`` in place of its own."""
+        """Return a condition for a problem, with ``code`` instead of the problem's own code if it is given."""
         place = f"{problem.where}: " if problem.where.path else ""
         pointer = f"{problem.where.pointer}: " if problem.where.pointer else ""
         what = f"{place}{pointer}{problem.what}"
@@ -49,10 +49,11 @@ class StatusCondition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceState:
-    """Where documents come from. ``problem`` is why the last reading was not taken, "" if it was.
+    """The source of the documents. ``problem`` is the reason why the last documents were not accepted, or ``""``.
 
-    ``code`` is a `sources.Fault` and ``hint`` what to do about it. ``since`` is when it was lost (ISO 8601, UTC), ""
-    while it is ``connected``. ``release`` is the signed release that the documents are (``stable 42``), "" for none.
+    ``code`` is a `delivery.protocol.Fault`, ``hint`` the remedy. ``since`` is the time of the loss (ISO 8601, UTC),
+    ``""`` while the source is ``connected``. ``release`` is the signed release of the documents (``stable 42``), or
+    ``""``.
     """
 
     type: str = "directory"
@@ -93,10 +94,10 @@ class UnitStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """The whole of it. ``agent`` says whether the agent runs; ``drift`` are the units not as wanted.
+    """The whole status. ``agent`` says whether the agent runs; ``drift`` are the units that are not as wanted.
 
-    ``wanted_generation`` is the one last compiled from the documents, ``generation`` the one applied;
-    0 is "none". ``taken_over_by`` is who started the services of this boot, "" before that.
+    ``generation`` is in force, ``wanted_generation`` was compiled last from the documents; 0 is none. ``taken_over_by``
+    is the program that started the services of this boot, ``""`` before that.
     """
 
     state: AgentState = AgentState.STARTING

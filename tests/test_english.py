@@ -13,10 +13,7 @@ TO_BE_EDITED = tuple(
     transforms/importing transforms/data transforms/model.py transforms/errors.py
     transforms/memo.py transforms/artifact_text.py transforms/forbidden_paths.py transforms/compile.py
     transforms/compare_systems.py transforms/section_pages.py generator
-    agent/state
-    agent/generation.py agent/status.py agent/model.py agent/errors.py
     tests/transforms tests/generator
-    tests/agent/plan tests/agent/state
     tests/integration tests/rig tests/support tests/audit tests/conftest.py
     tests/test_repository.py
 """.split()

@@ -338,7 +338,7 @@ class ApplySteps:
         assert entry.failed is not None
         outcome = rolled_back(entry.failed, outcome, entry.failing)
         self._reject(entry.failed, complete=outcome.exit_status == ROLLED_BACK)
-        self._decisions.stand(entry.decided)
+        self._decisions.restore(entry.decided)
         self._trials.clear()
         return outcome
 

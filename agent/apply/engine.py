@@ -115,7 +115,7 @@ class Engine:
             if not request.by_administrator:  # the source has changed, and with that the pin is over
                 before = replace(before, pin=None)
             if self._is_in_force(planned, old, new):
-                self._decisions.stand(self._decisions.after(old, request.instead_of, pause=request.pause))
+                self._decisions.restore(self._decisions.after_apply(old, request.instead_of, pause=request.pause))
                 return Outcome(
                     generation=old.number, hash=old.hash, plan=planned, exit_status=exit_status((), problems)
                 )
@@ -176,10 +176,10 @@ class Engine:
 
     async def _decide(self, request: ApplyRequest, planned: Plan, observed: Observed, new: Generation) -> None:
         """Record whether the source is followed from now on; of a trial, when it is confirmed."""
-        decided = self._decisions.after(new, request.instead_of, pause=request.pause)
+        decided = self._decisions.after_apply(new, request.instead_of, pause=request.pause)
         if not request.confirm_sec:
             # Before the first effect: an agent that is killed resumes the apply, and must not follow the source then.
-            self._decisions.stand(decided)
+            self._decisions.restore(decided)
             return
         trial = TrialRequest(
             plan=planned, observed=observed, number=new.number, seconds=request.confirm_sec, decided=decided

@@ -107,7 +107,7 @@ class Rollback:
             observed = await self._observer.for_plan(old, new, caller=caller)
             before = self._decisions.now
             # Before the first effect: an agent that is killed resumes the apply, and must not follow the source then.
-            self._decisions.hold(Pin(number=new.number, hash=new.hash, revision=revision))
+            self._decisions.set_pin(Pin(number=new.number, hash=new.hash, revision=revision))
             planned = plan(old, new, observed)
             return await self._steps.start(
                 PlannedApply(plan=planned, new=new, observed=observed, decided=before, caller=caller)
@@ -118,7 +118,7 @@ class Rollback:
         self._writer.commit_proven(self._store.known(trial.hash))
         if not trial.automatic:  # an automatic trial is part of an apply, which has recorded its decisions already
             self._decisions.reject(None)
-            self._decisions.stand(trial.decided)
+            self._decisions.restore(trial.decided)
         self._trials.clear()
 
     async def _undo(self, trial: Trial, why: str, *, caller: int = 0) -> Outcome:

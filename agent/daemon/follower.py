@@ -164,7 +164,7 @@ class Follower:
             self._wake.clear()
             work, self._pending = self._pending, Work.LOOK
             due = await self._do(work)
-            self._parts.store.rest()
+            self._parts.store.release_memory()
             self._idle.rest()
             await self._sleep(due)
 
@@ -251,7 +251,7 @@ class Follower:
         """Return whether a generation that an administrator chose stays, as the documents have not changed since."""
         pin = self._parts.decisions.pin
         if pin and not pin.revision:
-            self._parts.decisions.hold(replace(pin, revision=revision))
+            self._parts.decisions.set_pin(replace(pin, revision=revision))
         return pin is not None and pin.revision in ("", revision)
 
     async def _apply(self, texts: Documents) -> None:

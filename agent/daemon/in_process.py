@@ -116,7 +116,7 @@ class InProcessClient:
 
     async def follow(self) -> None:
         """See `Client.follow`."""
-        self._parts.decisions.hold(None)
+        self._parts.decisions.set_pin(None)
         await self.resume()
 
     async def watch(self) -> AsyncIterator[Status]:

@@ -43,7 +43,7 @@ class PlanLine:
     step: PlanStep | None = None
 
     def __str__(self) -> str:
-        """The whole line, without a newline."""
+        """Return the whole line, without a newline."""
         return f"{self.beginning}  {self.text}" if self.beginning and self.text else self.beginning or self.text
 
 

@@ -1,4 +1,7 @@
-"""Which source the generation in force is from: another one is not held against it (`guard`); effect: one file."""
+"""The record of the source that the generation in force came from.
+
+A generation from another source may remove more than the limit allows (`plan.removal_limit`).
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ PATH = "var/lib/ordain/source"
 
 
 def read_applied_source(root: Path) -> str:
-    """The location of the source that was applied last; "" if that is not known."""
+    """Return the location of the source that was applied last, ``""`` if it is unknown."""
     try:
         return (root / PATH).read_text().strip()
     except (OSError, UnicodeDecodeError):
@@ -19,7 +22,7 @@ def read_applied_source(root: Path) -> str:
 
 
 def write_applied_source(root: Path, location: str) -> None:
-    """Write it down. Where that cannot be, the next boot takes what it finds, as the first one did."""
+    """Record the location of the source. If that fails, the next boot accepts any source, as a first boot does."""
     with contextlib.suppress(OSError):
         if read_applied_source(root) != location:
             atomic_files.make_folder((root / PATH).parent)

@@ -1,9 +1,9 @@
-"""The apply under way, on a tmpfs: what a killed agent needs to go on where it was.
+"""The journal of the running apply, on a tmpfs: with it, a new agent continues the apply of one that was killed.
 
-    begin(plan, …) → advance(…) → end()          unfinished() at the next start
+    begin(entry) → advance(phase) → end()          unfinished() at the next start
 
-Every step of an apply may be done twice, so the journal keeps the whole plan and not its progress; but a
-restart that has been done shows in the unit's invocation id, and is not done again.
+Every step of an apply may be repeated, so the journal has the whole plan and the phase, but not which steps are done. A
+restart that was done shows in the InvocationID of the unit, and is not repeated.
 """
 
 from __future__ import annotations
@@ -23,22 +23,23 @@ PATH = "run/ordain/journal"
 
 
 class ApplyPhase(StrEnum):
-    """What was under way."""
+    """The phases of an apply."""
 
-    STOP = "stop"  # with the old definitions
-    PLACE = "place"  # commit to /run, one reload
-    ACT = "act"  # jobs with the new definitions
-    PROVE = "prove"  # commit to /etc, record
-    BACK = "back"  # it failed: find the way back, which is an entry of its own
+    STOP = "stop"  # stop units with their old definitions
+    PLACE = "place"  # commit to /run, and reload once
+    ACT = "act"  # run jobs with the new definitions
+    PROVE = "prove"  # commit to /etc, and record
+    BACK = "back"  # the apply failed; the rollback becomes an entry of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalEntry:
-    """One apply. ``number``: the generation in the store; ``invocations``: of the units with jobs, before.
+    """One apply.
 
-    ``running`` and ``failing``: the units that ran, and that had failed, before the first effect. ``failed``: what the
-    apply came to that this one undoes. ``decided``: what holds again of the source if it
-    goes back.
+    ``number`` is the generation in the store, ``invocations`` are the InvocationIDs that the units with jobs had
+    before. ``running`` and ``failing`` are the units that ran, or had failed, before the first step. ``failed`` is the
+    outcome of the apply that this one rolls back. ``decided`` are the decisions that are in force again after a
+    rollback.
     """
 
     phase: ApplyPhase
@@ -53,36 +54,36 @@ class JournalEntry:
 
 
 class ApplyJournal:
-    """The file; it does not outlive the boot, nor would what it says."""
+    """The journal file below ``root``; it is lost at a reboot, which makes its content obsolete anyway."""
 
     def __init__(self, root: Path) -> None:
         self._path = root / PATH
         self._entry: JournalEntry | None = None
 
     def begin(self, entry: JournalEntry) -> None:
-        """Write an apply down before its first effect."""
+        """Record an apply before its first step."""
         self._entry = entry
         atomic_files.make_folder(self._path.parent)
         atomic_files.replace(self._path, json.dumps(to_json(entry)).encode())
 
     def advance(self, phase: ApplyPhase, invocations: Mapping[str, str] | None = None) -> None:
-        """Write down the phase that begins now."""
+        """Record the phase that begins now."""
         assert self._entry is not None
         entry = replace(self._entry, phase=phase)
         self.begin(entry if invocations is None else replace(entry, invocations=invocations))
 
     def fail(self, outcome: Outcome) -> None:
-        """Write down that the apply has failed, and is to be undone."""
+        """Record that the apply has failed and has to be rolled back."""
         assert self._entry is not None
         self.begin(replace(self._entry, phase=ApplyPhase.BACK, failed=outcome))
 
     def end(self) -> None:
-        """The apply is over."""
+        """Remove the journal: the apply has ended."""
         self._entry = None
         self._path.unlink(missing_ok=True)
 
     def unfinished(self) -> JournalEntry | None:
-        """The apply that an earlier agent did not end; one that cannot be read is none."""
+        """Return the apply that an earlier agent did not end, None if there is none or it cannot be read."""
         try:
             return from_json(JournalEntry, json.loads(self._path.read_bytes()))
         except (OSError, ValueError, TypeError, AttributeError):
@@ -90,7 +91,7 @@ class ApplyJournal:
 
 
 def remaining_jobs(jobs: Sequence[Job], before: Mapping[str, str], observed: Observed) -> tuple[Job, ...]:
-    """The jobs but the restarts and starts that were done: they gave their unit another invocation id."""
+    """Return the jobs that are not done: a start or restart that was done has changed the unit's InvocationID."""
     return tuple(
         job
         for job in jobs

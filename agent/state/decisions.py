@@ -1,6 +1,6 @@
-"""What outlives an apply, and a boot: the generation that failed, the one that is pinned, a pause; effect.
+"""Decisions that survive an apply and a reboot: a rejected generation, a pinned generation, and a pause.
 
-root/var/lib/ordain/decided.json     and root/run/ordain/decided.json where /var cannot be written
+They are in root/var/lib/ordain/decided.json, or in root/run/ordain/decided.json if /var is not writable.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PATHS = ("var/lib/ordain/decided.json", "run/ordain/decided.json")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectedGeneration:
-    """A generation that was gone back from, and why; ``complete``: whether all is as it was before."""
+    """A generation that was rolled back, and why; ``complete``: the rollback restored everything."""
 
     number: int
     hash: str
@@ -28,7 +28,7 @@ class RejectedGeneration:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """A generation chosen by hand; it stays while the source is at ``revision`` ("": not known yet)."""
+    """A generation that an administrator chose; it stays while the source is at ``revision`` (``""``: unknown yet)."""
 
     number: int
     hash: str
@@ -37,7 +37,7 @@ class Pin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionState:
-    """All of it."""
+    """All decisions."""
 
     rejected: RejectedGeneration | None = None
     pin: Pin | None = None
@@ -45,7 +45,7 @@ class DecisionState:
 
 
 class Decisions:
-    """The files below ``root``."""
+    """The decisions of the machine below ``root``, read once and written at every change."""
 
     def __init__(self, root: Path) -> None:
         self._paths = [root / path for path in PATHS]
@@ -53,46 +53,47 @@ class Decisions:
 
     @property
     def now(self) -> DecisionState:
-        """All of it."""
+        """Return all decisions."""
         return self._now
 
     @property
     def rejected(self) -> RejectedGeneration | None:
-        """The generation that is not tried again."""
+        """Return the generation that is not tried again."""
         return self._now.rejected
 
     @property
     def pin(self) -> Pin | None:
-        """The generation that stays."""
+        """Return the pinned generation."""
         return self._now.pin
 
     @property
     def paused(self) -> bool:
-        """Whether the source is not followed."""
+        """Return whether the agent does not follow the source."""
         return self._now.paused
 
     def reject(self, rejected: RejectedGeneration | None) -> None:
-        """Remember a generation that failed; None forgets."""
+        """Record a generation that failed; None removes the record."""
         self._write(replace(self._now, rejected=rejected))
 
-    def hold(self, pin: Pin | None) -> None:
-        """Stay with a generation; None lets go of it."""
+    def set_pin(self, pin: Pin | None) -> None:
+        """Pin a generation; None removes the pin."""
         self._write(replace(self._now, pin=pin))
 
-    def after(self, applied: Generation, revision: str | None, *, pause: bool) -> DecisionState:
-        """What is decided once ``applied`` is in force: with a ``revision``, it stays while the source is at that.
+    def after_apply(self, applied: Generation, revision: str | None, *, pause: bool) -> DecisionState:
+        """Return the decisions that are in force once ``applied`` is.
 
-        With ``pause``, the source is not followed either.
+        With a ``revision``, the generation is pinned while the source is at that revision. With ``pause``, the agent
+        does not follow the source either.
         """
         pin = None if revision is None else Pin(number=applied.number, hash=applied.hash, revision=revision)
         return replace(self._now, pin=pin, paused=pause or self.paused)
 
-    def stand(self, decided: DecisionState) -> None:
-        """Follow the source, or not, as ``decided``; what was rejected is another matter."""
+    def restore(self, decided: DecisionState) -> None:
+        """Take the pin and the pause from ``decided``; the rejected generation does not change."""
         self._write(replace(self._now, pin=decided.pin, paused=decided.paused))
 
     def pause(self, paused: bool) -> None:
-        """Follow the source no more, or again."""
+        """Stop following the source, or follow it again."""
         self._write(replace(self._now, paused=paused))
 
     def _read(self) -> DecisionState:
@@ -108,12 +109,12 @@ class Decisions:
             return
         self._now = decided
         data = json.dumps(to_json(decided), indent=1).encode()
-        lasting, passing = self._paths
+        persistent, temporary = self._paths
         try:
-            atomic_files.make_folder(lasting.parent)
-            atomic_files.replace(lasting, data)
+            atomic_files.make_folder(persistent.parent)
+            atomic_files.replace(persistent, data)
         except OSError:
-            atomic_files.make_folder(passing.parent)
-            atomic_files.replace(passing, data)
+            atomic_files.make_folder(temporary.parent)
+            atomic_files.replace(temporary, data)
         else:
-            passing.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)

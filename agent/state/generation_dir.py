@@ -1,10 +1,11 @@
-"""One generation in one folder: written once, verified whenever it is read; effect.
+"""A generation as a directory: written once, and verified whenever it is read.
 
     document.json  provenance.json
-    manifest.json            number, hash, when it was saved, members, and every artifact but its content
-    artifacts/{normal,early,late,root}/…     the contents, under the paths they are placed at
+    manifest.json            number, hash, time, members, and all artifacts without their content
+    artifacts/{normal,early,late,root}/…     the content, under the path at which it is placed
 
-A file that the generation before holds already is a hard link to it: what an apply costs goes by what changed.
+A file that did not change since the previous generation is a hard link to it, so that the cost of an apply depends on
+the changes only.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ FORMAT = 1
 
 
 class LazyJson(Mapping[str, Any]):
-    """JSON data in a file, read when it is first asked for: one who waits for months need not keep it."""
+    """JSON data in a file that is read when it is first used: an agent that waits for months does not keep it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -44,34 +45,34 @@ class LazyJson(Mapping[str, Any]):
             raise DamagedGeneration(f"{self._path}: {error}") from error
 
     def __getitem__(self, key: str) -> Any:
-        """A value."""
+        """Return the value of ``key``."""
         return self._data[key]
 
     def __iter__(self) -> Iterator[str]:
-        """The keys."""
+        """Return the keys."""
         return iter(self._data)
 
     def __len__(self) -> int:
-        """How many."""
+        """Return the number of keys."""
         return len(self._data)
 
 
 def with_lazy_json(generation: Generation, folder: Path) -> Generation:
-    """``generation``, which ``folder`` holds, with what only people ask for left there."""
-    stored = {name: LazyJson(folder / f"{name}.json") for name in ("document", "provenance")}
-    return replace(generation, document=stored["document"], provenance=stored["provenance"])
+    """Return ``generation`` with its document and provenance left in ``folder``; only people ask for these."""
+    lazy = {name: LazyJson(folder / f"{name}.json") for name in ("document", "provenance")}
+    return replace(generation, document=lazy["document"], provenance=lazy["provenance"])
 
 
 def manifest_stamp(folder: Path) -> tuple[int, int]:
-    """What differs once the generation in ``folder`` is another. Raises `OSError`."""
+    """Return a value that differs once ``folder`` holds another generation. Raises `OSError`."""
     manifest = (folder / "manifest.json").stat()
     return manifest.st_ino, manifest.st_mtime_ns
 
 
 def write(generation: Generation, folder: Path, last: Path | None) -> None:
-    """Write ``generation`` to ``folder``, which must not be there; ``last`` is the folder of the one before.
+    """Write ``generation`` to ``folder``, which must not exist; ``last`` is the folder of the previous generation.
 
-    Raises `OSError`; then, or after a power cut, ``folder`` is not there, but leftovers in names with a dot may be.
+    Raises `OSError`. After an error or a power cut, ``folder`` does not exist, but leftovers in hidden names may.
     """
     files = {
         "document.json": _pretty(dict(generation.document)),
@@ -95,18 +96,18 @@ def write(generation: Generation, folder: Path, last: Path | None) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a generation; cut short, it leaves no damaged one. Raises `OSError`."""
+    """Remove a generation; an interrupted removal leaves no damaged generation. Raises `OSError`."""
     shutil.rmtree(folder.rename(folder.with_name(f".{folder.name}.old")))
 
 
 def sweep(history: Path) -> None:
-    """Remove what a write or a removal that was cut short left behind. Raises `OSError`."""
+    """Remove the leftovers of an interrupted write or removal. Raises `OSError`."""
     for leftover in history.glob(".*"):
         shutil.rmtree(leftover)
 
 
 def read(folder: Path) -> Generation:
-    """The generation in ``folder``, every byte of it verified. Raises `DamagedGeneration`."""
+    """Return the generation in ``folder`` after every byte is verified. Raises `DamagedGeneration`."""
     try:
         return _read(folder)
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -114,7 +115,10 @@ def read(folder: Path) -> Generation:
 
 
 def head(folder: Path) -> tuple[str, str]:
-    """The hash in the manifest, unverified, and when it was saved (ISO 8601, UTC). Raises `DamagedGeneration`."""
+    """Return the unverified hash in the manifest and the time of the save (ISO 8601, UTC).
+
+    Raises `DamagedGeneration`.
+    """
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
         return str(manifest["hash"]), str(manifest["saved"])
@@ -125,17 +129,17 @@ def head(folder: Path) -> tuple[str, str]:
 def _read(folder: Path) -> Generation:
     manifest = json.loads((folder / "manifest.json").read_bytes())
     if manifest["format"] != FORMAT:
-        raise ValueError(f"format {manifest['format']}, this is {FORMAT}")
+        raise ValueError(f"has format {manifest['format']}, but only {FORMAT} can be read")
     provenance = (folder / "provenance.json").read_bytes()
     if hashlib.sha256(provenance).hexdigest() != manifest["provenance"]:
-        raise ValueError("provenance.json is not what was written")
+        raise ValueError("provenance.json was changed after it was written")
     artifacts = []
     for fields in manifest["artifacts"]:
         artifact = from_row(fields)
         if isinstance(artifact, UnitFile | RegularFile):
             artifact = replace(artifact, content=(folder / _place(artifact)).read_bytes().decode())
         artifacts.append(artifact)
-    found = Generation(
+    generation = Generation(
         number=int(folder.name),
         hash=manifest["hash"],
         artifacts=tuple(artifacts),
@@ -144,16 +148,16 @@ def _read(folder: Path) -> Generation:
         provenance=json.loads(provenance),
         transforms=manifest.get("transforms", ""),
     )
-    if digest(found.document, found.artifacts, found.members) != found.hash:
-        raise ValueError("its content does not have its hash")
-    return found
+    if digest(generation.document, generation.artifacts, generation.members) != generation.hash:
+        raise ValueError("its content does not match its hash")
+    return generation
 
 
 def _place(artifact: Artifact) -> str:
-    """Where a generation keeps the content of ``artifact``."""
+    """Return the path in the generation's directory that has the content of ``artifact``."""
     place = f"artifacts/root{artifact.path}" if artifact.path.startswith("/") else f"artifacts/{artifact.path}"
     if ".." in place.split("/"):
-        raise ValueError(f"{artifact.path} leaves its generation")
+        raise ValueError(f"{artifact.path} is outside of the generation")
     return place
 
 

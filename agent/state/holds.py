@@ -1,7 +1,7 @@
-"""An admin's lasting holds, /etc/ordain/boot/holds: what no apply touches, over reboots too; effect: one file.
+"""The holds of administrators in /etc/ordain/boot/holds: units that no apply and no reboot changes.
 
-The generator never reads it. What a hold changes of the next boot is left out of the boot cache when that is written:
-the mask of a unit that is held unmasked, the links that would start one that is held stopped.
+The generator never reads this file. Its effect on the next boot is part of the boot cache: the cache leaves out the
+mask of a unit that is held unmasked, and the links that would start a unit that is held stopped.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ PATH = "etc/ordain/boot/holds"
 
 
 class UnreadableHolds(Failure):
-    """The holds cannot be read, and to act would be to break them."""
+    """The holds cannot be read, so nothing may be changed."""
 
 
 def read_holds(root: Path) -> dict[str, Hold]:
-    """The holds, by unit. Raises `UnreadableHolds`."""
+    """Return the holds, by unit. Raises `UnreadableHolds`."""
     path = root / PATH
     try:
         return from_json(dict[str, Hold], json.loads(path.read_bytes()))
@@ -44,28 +44,28 @@ def read_holds(root: Path) -> dict[str, Hold]:
 
 
 def write_holds(root: Path, holds: Mapping[str, Hold]) -> None:
-    """Put ``holds`` in place of the old ones. Raises `Failure` if /etc cannot be written: no hold, then."""
+    """Replace the holds. Raises `Failure` if /etc is not writable, because a hold must survive a reboot."""
     path = root / PATH
     try:
         atomic_files.make_folder(path.parent)
         atomic_files.replace(path, json.dumps(to_json(holds), indent=1, sort_keys=True).encode() + b"\n")
     except OSError as error:
         raise Failure(
-            f"a hold has to outlive this boot, and cannot: {atomic_files.describe_error(error, path)}"
+            f"cannot save the hold for the next boot: {atomic_files.describe_error(error, path)}; nothing was changed"
         ) from None
 
 
 def with_machine_holds(root: Path, generation: Generation) -> Generation:
-    """``generation`` as it is placed under the holds of the machine below ``root``. Raises `UnreadableHolds`."""
+    """Return ``generation`` as it is placed with the holds of the machine below ``root``. Raises `UnreadableHolds`."""
     holds = read_holds(root)
     stopped = any(hold.stopped for hold in holds.values())
     return with_holds(generation, holds, read_installed(root).links if stopped else ())
 
 
 def with_holds(generation: Generation, holds: Mapping[str, Hold], links: Iterable[Link] = ()) -> Generation:
-    """``generation`` as it is placed under ``holds``; it keeps its hash, being told is not being placed.
+    """Return ``generation`` as it is placed with ``holds``. It keeps its hash, which identifies what documents say.
 
-    ``links``: what the distribution and the admin have enabled.
+    ``links`` are the units that the distribution or an administrator has enabled.
     """
     if not holds:
         return generation

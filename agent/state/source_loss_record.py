@@ -1,4 +1,4 @@
-"""What was stopped since the source was lost, in /run: the plan leaves it as it is; effect: reads one file."""
+"""The record of the units that were stopped because the source is lost; it is in /run, and the plan respects it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ PATH = "run/ordain/source-loss"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceLossRecord:
-    """``since``: seconds of CLOCK_BOOTTIME, 0 while the source is there; ``stopped``: units, sorted."""
+    """The loss of the source: ``since`` in seconds of CLOCK_BOOTTIME, 0 for none; ``stopped`` units, sorted."""
 
     since: float = 0.0
     stopped: tuple[str, ...] = ()
 
 
 def read_source_loss(root: Path) -> SourceLossRecord:
-    """What was written down in this boot; nothing, if that cannot be read."""
+    """Return the record of this boot, or an empty one if it cannot be read."""
     try:
         return from_json(SourceLossRecord, json.loads((root / PATH).read_bytes()))
     except (OSError, ValueError, TypeError, AttributeError):

@@ -1,13 +1,13 @@
-"""Generations on disk, and the boot cache the generator reads; effect.
+"""Generations on disk, and the boot caches that the generator reads.
 
     root/var/lib/ordain/generations/N/          the last `KEPT` generations
-    root/etc/ordain/boot/{N,current,fallback}   proven ones, as the generator reads them
+    root/etc/ordain/boot/{N,current,fallback}   proven generations as boot caches
     root/run/ordain/boot/current                the trial of this boot
-    root/run/ordain/boot/handed                 made in this boot before the agent came, or came with it
-    root/run/ordain/applied.json                what runs: per unit its content and InvocationID
+    root/run/ordain/boot/handed                 made in this boot before the agent started, or delivered with the boot
+    root/run/ordain/applied.json                the running processes: definition and InvocationID by unit
 
-A power cut at any moment leaves the old or the new. What cannot be written is a value, `NotPersistent`: an apply
-goes on without it and holds for this boot.
+A power cut at any moment leaves the old or the new file. If a file cannot be written, the result is a `NotPersistent`:
+the apply continues, and lasts until the next boot.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ if TYPE_CHECKING:
     from ordain.generator.cache import Entry
 
 KEPT = 20
-"""Generations in the history."""
+"""The number of generations in the history."""
 BOOTABLE = 3
-"""Proven generations by number in the boot directory."""
+"""The number of numbered, proven generations in the boot directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotPersistent:
-    """It could not be written where it would outlive this boot; ``what`` says where and why."""
+    """A file could not be written where it would survive a reboot; ``what`` says where and why."""
 
     what: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryEntry:
-    """One line of the history. ``saved``: ISO 8601, UTC. ``damaged``: what is wrong with it, else ``""``."""
+    """One line of the history. ``saved`` is ISO 8601, UTC; ``damaged`` is the fault of a damaged entry, else ``""``."""
 
     number: int
     hash: str = ""
@@ -62,7 +62,8 @@ class HistoryEntry:
 class Store:
     """The generations of the machine below ``root``.
 
-    The last two stay in memory, as an apply leads from one to the other; of these one after `rest`, for every status.
+    The last two generations stay in memory, because an apply leads from one to the other. `release_memory` drops all
+    but one, which every status needs.
     """
 
     def __init__(self, root: Path) -> None:
@@ -74,16 +75,16 @@ class Store:
         self._baseline = root / BASELINE.lstrip("/")
         self._applied = root / "run/ordain/applied.json"
         self._machine_id = root / "etc/machine-id"
-        self._held: dict[int, tuple[tuple[int, int], Generation]] = {}
+        self._in_memory: dict[int, tuple[tuple[int, int], Generation]] = {}
         self._heads: dict[Path, CachedFile[Cache]] = {}
         self._hashes: dict[int, CachedFile[str]] = {}
         self._read_applied = CachedFile(self._applied, lambda data: from_json(Applied, json.loads(data)))
 
     def save(self, generation: Generation) -> tuple[Generation, NotPersistent | None]:
-        """Write ``generation`` to the history; it comes back with its number.
+        """Write ``generation`` to the history, and return it with its number.
 
-        What equals the last one is the last one; what equals an older one is a new number all the same, so that
-        the history is what happened, in order.
+        A generation that equals the last one is not written again. One that equals an older one gets a new number, so
+        that the history shows everything that happened, in order.
         """
         numbers = self._numbers()
         last = self._folder(numbers[-1]) if numbers else None
@@ -95,69 +96,69 @@ class Store:
         numbered = replace(generation, number=number)
         try:
             history.write(numbered, self._folder(number), last)
-            self._hold(numbered)
+            self._keep_in_memory(numbered)
         except OSError as error:
             return numbered, NotPersistent(what=atomic_files.describe_error(error, self._history))
-        with contextlib.suppress(OSError):  # what is left over goes at the next save
+        with contextlib.suppress(OSError):  # leftovers are removed at the next save
             self._prune()
         return numbered, None
 
     def load(self, number: int) -> Generation:
-        """Generation ``number``, verified. Raises `DamagedGeneration`, or `KeyError` if there is none."""
+        """Return generation ``number``, verified. Raises `DamagedGeneration`, or `KeyError` if it does not exist."""
         folder = self._folder(number)
         if not folder.is_dir():
             raise KeyError(number)
-        self._held.pop(number, None)
-        found = history.read(folder)
-        self._hold(found)
-        return found
+        self._in_memory.pop(number, None)
+        generation = history.read(folder)
+        self._keep_in_memory(generation)
+        return generation
 
-    def _hold(self, generation: Generation) -> None:
-        """Keep it in memory, as the last. Raises `OSError` where it is gone."""
+    def _keep_in_memory(self, generation: Generation) -> None:
+        """Keep ``generation`` in memory as the last one. Raises `OSError` if it is not on disk any more."""
         number = generation.number
         stamp = history.manifest_stamp(self._folder(number))
-        self._held.pop(number, None)
-        self._held = {**dict([*self._held.items()][-1:]), number: (stamp, generation)}
+        self._in_memory.pop(number, None)
+        self._in_memory = {**dict([*self._in_memory.items()][-1:]), number: (stamp, generation)}
 
-    def rest(self) -> None:
-        """Keep no more of the last generation than what the agent looks at at every change of a unit."""
-        for number, (stamp, generation) in [*self._held.items()][-1:]:
-            self._held = {number: (stamp, history.with_lazy_json(generation, self._folder(number)))}
+    def release_memory(self) -> None:
+        """Keep only the parts of the last generation that the agent needs whenever a unit changes its state."""
+        for number, (stamp, generation) in [*self._in_memory.items()][-1:]:
+            self._in_memory = {number: (stamp, history.with_lazy_json(generation, self._folder(number)))}
 
-    def _kept(self, number: int) -> Generation | None:
-        """Generation ``number`` if it is the one in memory, and still the one on disk."""
-        stamp, generation = self._held.pop(number, (None, None))
+    def _from_memory(self, number: int) -> Generation | None:
+        """Return generation ``number`` if it is in memory and has not changed on disk."""
+        stamp, generation = self._in_memory.pop(number, (None, None))
         if stamp is not None and generation is not None:
             with contextlib.suppress(OSError):
                 if history.manifest_stamp(self._folder(number)) == stamp:
-                    self._held[number] = stamp, generation
+                    self._in_memory[number] = stamp, generation
                     return generation
         return None
 
     def save_outcome(self, outcome: Outcome) -> None:
-        """Keep what the apply of a generation came to beside it, for the history; where that can be written."""
+        """Save the outcome of an apply beside its generation, for the history; ignore errors."""
         folder = self._folder(outcome.rejected or outcome.generation)
         with contextlib.suppress(OSError):
             if folder.is_dir():
                 atomic_files.replace(folder / "outcome.json", canonical(to_json(outcome)))
 
     def outcome(self, number: int) -> Outcome | None:
-        """What the apply of generation ``number`` came to, if that was kept."""
+        """Return the saved outcome of the apply of generation ``number``, if there is one."""
         try:
             return from_json(Outcome, json.loads((self._folder(number) / "outcome.json").read_bytes()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     def load_hash(self, hash: str) -> Generation:
-        """The newest generation with this hash. Raises `KeyError` if there is none that is whole."""
+        """Return the newest generation with this hash. Raises `KeyError` if there is none, or only damaged ones."""
         for number in reversed(self._numbers()):
             with contextlib.suppress(DamagedGeneration):
                 if self._hash_of(number) == hash:
-                    return self._kept(number) or self.load(number)
+                    return self._from_memory(number) or self.load(number)
         raise KeyError(hash)
 
     def _hash_of(self, number: int) -> str:
-        """The hash of generation ``number``, unverified. Raises `DamagedGeneration`."""
+        """Return the unverified hash of generation ``number``. Raises `DamagedGeneration`."""
         manifest = self._folder(number) / "manifest.json"
         try:
             return self._hashes.setdefault(number, CachedFile(manifest, lambda data: str(json.loads(data)["hash"])))()
@@ -165,31 +166,31 @@ class Store:
             raise DamagedGeneration(f"generation {number} in {manifest.parent}: {error}") from error
 
     def history(self) -> tuple[HistoryEntry, ...]:
-        """What is kept, oldest first, damaged ones named."""
+        """Return the history, oldest first, with damaged generations marked."""
         return tuple(self._saved(number) for number in self._numbers())
 
     def commit_trial(self, generation: Generation, boot_id: str) -> None:
-        """Let every generator run of this boot place ``generation``. Raises `OSError` if /run cannot be written."""
+        """Have every run of the generator in this boot place ``generation``. Raises `OSError`."""
         self._trial.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         atomic_files.replace(self._trial, pack(self._cache(generation, boot_id)))
 
     def commit_handed(self, generation: Generation) -> None:
-        """Let the generator place ``generation`` in a boot that has no other. Raises `OSError`."""
+        """Have the generator place ``generation`` in this boot if it has no other one. Raises `OSError`."""
         self._handed.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         atomic_files.replace(self._handed, pack(self._cache(generation, "")))
 
     def baseline_of(self, generation: Generation) -> bytes:
-        """The baseline that places ``generation``, on whatever machine the image is put."""
+        """Return a baseline with ``generation`` that is valid on every machine that boots the image."""
         cache = self._cache(generation, "")
         cache.machine_id = ""
         return pack(cache)
 
     def drop_trial(self) -> None:
-        """Let the generator place the proven generation again."""
+        """Have the generator place the proven generation again."""
         self._trial.unlink(missing_ok=True)
 
     def commit_proven(self, generation: Generation) -> NotPersistent | None:
-        """Make ``generation`` the one later boots start with."""
+        """Make ``generation`` the one that later boots start with."""
         data = pack(self._cache(generation, ""))
         try:
             atomic_files.make_folder(self._boot)
@@ -199,13 +200,13 @@ class Store:
             self._forgive(generation.hash)
         except OSError as error:
             return NotPersistent(what=atomic_files.describe_error(error, self._boot))
-        with contextlib.suppress(OSError):  # what is left over goes at the next commit
+        with contextlib.suppress(OSError):  # leftovers are removed at the next commit
             for number in self._bootable()[:-BOOTABLE]:
                 (self._boot / str(number)).unlink()
         return None
 
     def _forgive(self, hash: str) -> None:
-        """Boots that did not complete with what works now are no reason to pass it over. Raises `OSError`."""
+        """Remove the failed boots of a generation that works now, so that they do not count. Raises `OSError`."""
         attempts = self._boot / "attempts"
         try:
             lines = attempts.read_bytes().splitlines(keepends=True)
@@ -216,10 +217,10 @@ class Store:
             atomic_files.replace(attempts, rest)
 
     def mark_boot_good(self, hash: str = "", *, tried: Collection[str] = ()) -> NotPersistent | None:
-        """Make the generation this boot completed with (``hash``; ``""``: current) the fallback.
+        """Make the generation with which this boot completed (``hash``; ``""``: current) the fallback.
 
-        And the current one, if boots with that did not complete: its hash is in ``tried``. Raises `KeyError` if no
-        cache in the boot directory has that hash.
+        Make it the current one, too, if the hash of the current one is in ``tried``, because boots with that one did
+        not complete. Raises `KeyError` if no cache in the boot directory has ``hash``.
         """
         for name in ("current", *map(str, reversed(self._bootable())), "fallback"):
             with contextlib.suppress(OSError, CacheError):
@@ -229,15 +230,15 @@ class Store:
         raise KeyError(hash)
 
     def proven(self) -> Generation | None:
-        """What the next boot starts with; None if nothing was ever proven. Raises `DamagedGeneration`."""
+        """Return the generation that the next boot starts with, if one was ever proven. Raises `DamagedGeneration`."""
         return self._cached(self._boot / "current", None)
 
     def trial(self, boot_id: str) -> Generation | None:
-        """The trial of the boot ``boot_id``, if there is one. Raises `DamagedGeneration`."""
+        """Return the trial of the boot ``boot_id``, if there is one. Raises `DamagedGeneration`."""
         return self._cached(self._trial, boot_id)
 
     def never_proven(self) -> bool:
-        """Whether no later boot has anything whole to start with."""
+        """Return whether there is no undamaged proven generation for the next boot."""
         try:
             return self._head(self._boot / "current", None) is None
         except DamagedGeneration:
@@ -252,36 +253,36 @@ class Store:
 
     def known(self, hash: str) -> Generation:
         """Return the generation with this hash, wherever it is kept; an empty one if none has it."""
-        lasting = (self._boot / "current", self._boot / "fallback", self._handed, self._baseline)
-        for path, of_boot in ((self._trial, boot_id(self._root)), *((path, None) for path in lasting)):
+        persistent = (self._boot / "current", self._boot / "fallback", self._handed, self._baseline)
+        for path, of_boot in ((self._trial, boot_id(self._root)), *((path, None) for path in persistent)):
             with contextlib.suppress(DamagedGeneration):
                 head = self._head(path, of_boot)
-                if head is not None and head.hash == hash and (found := self._cached(path, of_boot)) is not None:
-                    return found
+                if head is not None and head.hash == hash and (cached := self._cached(path, of_boot)) is not None:
+                    return cached
         try:
             return self.load_hash(hash)
         except KeyError:
             return Generation()
 
     def fallback(self) -> Generation | None:
-        """The last one with which a boot completed. Raises `DamagedGeneration`."""
+        """Return the last generation with which a boot completed. Raises `DamagedGeneration`."""
         return self._cached(self._boot / "fallback", None)
 
     def handed(self) -> Generation | None:
-        """What was made in this boot before the agent came. Raises `DamagedGeneration`."""
+        """Return the generation that was made in this boot before the agent started. Raises `DamagedGeneration`."""
         return self._cached(self._handed, None)
 
     def baseline(self) -> Generation | None:
-        """The image's own. Raises `DamagedGeneration`."""
+        """Return the baseline of the image. Raises `DamagedGeneration`."""
         return self._cached(self._baseline, None)
 
     def write_applied(self, applied: Applied) -> None:
-        """Record what runs now. Raises `OSError`."""
+        """Record the running processes. Raises `OSError`."""
         self._applied.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         atomic_files.replace(self._applied, canonical(to_json(applied)))
 
     def read_applied(self) -> Applied | None:
-        """What was recorded in this boot; None if nothing, or nothing that can be read."""
+        """Return the record of this boot; None if there is none or it cannot be read."""
         try:
             return self._read_applied()
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -331,7 +332,7 @@ class Store:
             cache = unpack(path.read_bytes())
         except (OSError, CacheError) as error:
             raise DamagedGeneration(f"{path}: {error}") from error
-        # No history (a new /var): what is placed is known all the same, and enough to plan what goes.
+        # Without a history (a new /var), the artifacts in the cache are enough to plan removals.
         return Generation(number=cache.number, hash=cache.hash, artifacts=tuple(_artifacts(cache)))
 
     def _head(self, path: Path, boot_id: str | None) -> Cache | None:
@@ -347,8 +348,8 @@ class Store:
             raise DamagedGeneration(f"{path}: {error}") from error
         if boot_id is not None and head.boot_id != boot_id.replace("-", ""):
             return None
-        if head.machine_id not in ("", self._machine()):  # a cloned disk: the generator takes it for no boot
-            raise DamagedGeneration(f"{path}: made for machine {head.machine_id}")
+        if head.machine_id not in ("", self._machine()):  # a cloned disk: the generator refuses this cache, too
+            raise DamagedGeneration(f"{path}: is a cache of another machine ({head.machine_id})")
         return head
 
     def _mark(self, data: bytes, tried: Collection[str]) -> NotPersistent | None:
@@ -358,13 +359,13 @@ class Store:
             with contextlib.suppress(CacheError, FileNotFoundError):
                 if (bad := unpack(current.read_bytes()).hash) in tried:
                     atomic_files.replace(current, data)
-                    self._forgive(bad)  # no boot takes it any more
+                    self._forgive(bad)  # no later boot starts with it any more
         except OSError as error:
             return NotPersistent(what=atomic_files.describe_error(error, self._boot))
         return None
 
     def _prune(self) -> None:
-        """Drop what is older than the last `KEPT`, but nothing the boot directory names."""
+        """Remove all but the last `KEPT` generations and those in the boot directory."""
         named = set(self._bootable())
         for name in ("current", "fallback"):
             with contextlib.suppress(OSError, CacheError):
@@ -376,10 +377,10 @@ class Store:
 
 
 def _head(data: bytes) -> Cache:
-    """A boot cache that was verified, without what it places."""
-    found = unpack(data)
-    found.files, found.entries = b"", []
-    return found
+    """Return a verified boot cache without its files and entries."""
+    cache = unpack(data)
+    cache.files, cache.entries = b"", []
+    return cache
 
 
 def _entries(generation: Generation) -> Iterator[Entry]:

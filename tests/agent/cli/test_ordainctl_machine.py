@@ -150,7 +150,7 @@ def test_history_lists_generations_oldest_first_and_reports_damage(box: Box) -> 
 
     lines = box.run("history").splitlines()
     assert [line.split()[0] for line in lines] == ["NUMBER", "1", "2"]
-    assert "its content does not have its hash" in lines[1]
+    assert "its content does not match its hash" in lines[1]
     assert [entry["number"] for entry in json.loads(box.run("history", "--json"))] == [1, 2]
 
 

@@ -50,7 +50,9 @@ class Machine:
         self.calls: list[str] = []
         self.answers: dict[str, list[object]] = {}
         self.source = Source()
-        store = SimpleNamespace(applied=lambda: Generation(hash="1", number=1), proven=lambda: None, rest=lambda: None)
+        store = SimpleNamespace(
+            applied=lambda: Generation(hash="1", number=1), proven=lambda: None, release_memory=lambda: None
+        )
         self.decisions = SimpleNamespace(paused=False, rejected=None, pin=None, reject=lambda _: None)
         self.trials = SimpleNamespace(pending=lambda: None)
         parts = SimpleNamespace(

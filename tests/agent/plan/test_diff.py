@@ -1,4 +1,4 @@
-"""What counts as a change between two generations, and the identity of one."""
+"""The changes between two generations, and the identity of a generation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ordain.transforms.model import Branch, Compiled, Facts, Leaf, Member, OnCha
 
 
 def placed(files: dict[str, str]) -> Generation:
-    """A generation of files by path; ``-> TARGET`` is a link."""
+    """Return a generation with files by path; ``-> TARGET`` is a link."""
     return Generation(
         artifacts=tuple(
             UnitLink(path=path, target=text[3:]) if text.startswith("-> ") else UnitFile(path=path, content=text)
@@ -37,11 +37,11 @@ def changes(old: dict[str, str], new: dict[str, str]) -> list[tuple[str, str, st
         pytest.param("[Service]\nUser=a\n", "[Unit]\nX-Ordain-Item=x\n[Service]\nUser=a\n", id="keys of our own"),
         pytest.param("[Service]\nUser=a\n", "[Service]\nUser=a\n[X-Other]\nA=b\n", id="sections not for PID 1"),
         pytest.param("[Service]\nUser=a\n", "[Service]\nUser=b\nUser=a\n", id="a value that a later one replaces"),
-        pytest.param("[Unit]\nAfter=a\n", "[Unit]\nAfter=b\nAfter=\nAfter=a\n", id="values that a reset takes back"),
+        pytest.param("[Unit]\nAfter=a\n", "[Unit]\nAfter=b\nAfter=\nAfter=a\n", id="values that a reset removes"),
         pytest.param("[Service]\nExecStart=a b\n", "[Service]\nExecStart=a\\\nb\n", id="a continued line"),
     ],
 )
-def test_what_pid_1_reads_alike_is_no_change_but_has_to_be_placed(old: str, new: str) -> None:
+def test_a_difference_that_pid_1_ignores_is_not_a_change_but_is_placed(old: str, new: str) -> None:
     before, after = {"normal/web.service": old}, {"normal/web.service": new}
 
     assert changes(before, after) == []
@@ -64,7 +64,7 @@ def test_what_pid_1_reads_alike_is_no_change_but_has_to_be_placed(old: str, new:
         pytest.param("Environment=A", "Environment=A\nEnvironment=A", ("Environment", ("A",), ("A", "A")), id="twice"),
     ],
 )
-def test_what_pid_1_reads_otherwise_is_a_change(
+def test_a_difference_that_pid_1_reads_is_a_change(
     old: str, new: str, expected: tuple[str, tuple[str, ...], tuple[str, ...]]
 ) -> None:
     found = changes({"normal/web.service": f"[Service]\n{old}\n"}, {"normal/web.service": f"[Service]\n{new}\n"})
@@ -72,7 +72,7 @@ def test_what_pid_1_reads_otherwise_is_a_change(
     assert found == [("web.service", "Service", *expected)]
 
 
-def test_a_drop_in_counts_with_its_unit_file_in_the_order_of_names() -> None:
+def test_drop_ins_follow_their_unit_file_in_the_order_of_names() -> None:
     one = {"normal/a.service": "[Service]\nUser=a\n", "normal/a.service.d/10-x.conf": "[Service]\nUser=b\n"}
     two = {"normal/a.service": "[Service]\nUser=b\n", "normal/a.service.d/10-x.conf": "[Service]\nUser=b\n"}
     other = {**one, "normal/a.service.d/00-y.conf": "[Service]\nUser=c\n"}
@@ -99,7 +99,7 @@ def test_an_instance_reads_its_template_and_the_drop_ins_of_both() -> None:
     assert found["t@2.service"].fragment == "normal/t@.service"
 
 
-def test_the_drop_in_of_an_instance_takes_the_place_of_one_of_that_name_of_the_template() -> None:
+def test_a_drop_in_of_an_instance_replaces_the_one_with_the_same_name_of_the_template() -> None:
     found = placed_units(
         placed(
             {
@@ -112,7 +112,7 @@ def test_the_drop_in_of_an_instance_takes_the_place_of_one_of_that_name_of_the_t
     assert found["t@1.service"].values == {("Service", "User"): ("b",)}
 
 
-def test_the_drop_ins_of_a_template_and_its_instance_are_read_in_one_order_of_names() -> None:
+def test_drop_ins_of_a_template_and_its_instance_are_sorted_together() -> None:
     found = placed_units(
         placed(
             {
@@ -126,7 +126,7 @@ def test_the_drop_ins_of_a_template_and_its_instance_are_read_in_one_order_of_na
     assert found["t@1.service"].last("Service", "User") == "b"
 
 
-def test_of_two_drop_ins_of_one_name_the_early_one_counts() -> None:
+def test_the_early_one_of_two_drop_ins_with_one_name_counts() -> None:
     found = placed_units(
         placed(
             {
@@ -139,7 +139,7 @@ def test_of_two_drop_ins_of_one_name_the_early_one_counts() -> None:
     assert found["web.service"].last("Service", "User") == "early"
 
 
-def test_links_are_enablement_and_nothing_else() -> None:
+def test_links_only_change_enablement() -> None:
     new = {
         "normal/a.target.wants/web.service": "-> ../web.service",
         "early/b.target.wants/web.service": "-> /dev/null",
@@ -158,7 +158,7 @@ def test_links_are_enablement_and_nothing_else() -> None:
     assert {c.effect for c in found} == {Effect.NOTHING}
 
 
-def test_a_unit_that_comes_goes_or_is_masked_is_one_change() -> None:
+def test_a_unit_that_is_added_removed_or_masked_is_one_change() -> None:
     unit = {"normal/web.service": "[Service]\nUser=a\nNice=1\n"}
     mask = {"early/web.service": "-> /dev/null"}
     early = {"early/web.service": unit["normal/web.service"]}
@@ -170,7 +170,7 @@ def test_a_unit_that_comes_goes_or_is_masked_is_one_change() -> None:
     assert moved.effect is Effect.MANAGER
 
 
-def test_a_mask_hides_a_unit_file_in_another_directory_and_early_wins() -> None:
+def test_an_early_mask_hides_a_unit_file_in_another_directory() -> None:
     both = {"early/web.service": "-> /dev/null", "normal/web.service": "[Service]\nUser=a\n"}
     late = {"late/web.service": "[Service]\nUser=l\n", "normal/web.service": "[Service]\nUser=n\n"}
 
@@ -178,7 +178,7 @@ def test_a_mask_hides_a_unit_file_in_another_directory_and_early_wins() -> None:
     assert placed_units(placed(late))["web.service"].last("Service", "User") == "n"
 
 
-def test_the_hash_of_what_a_unit_reads_changes_with_it_and_not_with_comments() -> None:
+def test_the_hash_of_a_unit_ignores_comments() -> None:
     a, commented, b = (
         placed_units(placed({"normal/w.service": text}))["w.service"].hash
         for text in ("[Service]\nUser=a\n", "# x\n[Service]\nUser=a\n", "[Service]\nUser=b\n")
@@ -187,7 +187,7 @@ def test_the_hash_of_what_a_unit_reads_changes_with_it_and_not_with_comments() -
     assert a == commented != b
 
 
-def test_files_that_are_no_units_change_no_unit_and_are_another_choice_of_the_generator() -> None:
+def test_files_that_are_not_units_change_no_unit_but_need_a_reload() -> None:
     new = placed({"/etc/web.conf": "x"})
 
     assert diff(placed({}), new) == ()
@@ -226,7 +226,7 @@ def compiled(tree: Branch) -> Compiled:
     return Compiled(resolved=resolved, artifacts=ARTIFACTS, members=MEMBERS)
 
 
-def test_a_generation_holds_the_document_and_where_each_value_is_from() -> None:
+def test_a_generation_holds_the_document_and_the_place_of_each_value() -> None:
     found = generation(compiled(TREE), 7)
 
     assert found.number == 7
@@ -248,7 +248,7 @@ def test_a_generation_holds_the_document_and_where_each_value_is_from() -> None:
     }
 
 
-def test_the_identity_is_what_is_said_and_not_where() -> None:
+def test_the_identity_does_not_depend_on_places_in_the_documents() -> None:
     moved = Branch(children={**TREE.children, "values": Branch(where=Where(line=99))})
     again = Branch(children={**TREE.children, "values": Branch(where=Where(line=1))})
 
@@ -257,7 +257,7 @@ def test_the_identity_is_what_is_said_and_not_where() -> None:
     assert generation(compiled(TREE), 1).hash == generation(compiled(TREE), 2).hash
 
 
-def test_the_identity_depends_on_every_part_and_on_no_order() -> None:
+def test_the_identity_depends_on_every_part_but_not_on_their_order() -> None:
     one = [
         digest({}, ARTIFACTS, MEMBERS),
         digest({"a": 1}, ARTIFACTS, MEMBERS),
@@ -270,7 +270,7 @@ def test_the_identity_depends_on_every_part_and_on_no_order() -> None:
     assert digest({}, ARTIFACTS[::-1], MEMBERS[::-1]) == one[0]
 
 
-def test_a_member_comes_back_from_json() -> None:
+def test_a_member_is_read_back_from_json() -> None:
     assert [member_from_json(to_json(m)) for m in MEMBERS] == list(MEMBERS)
     with pytest.raises(ValueError, match="sleeping"):
         member_from_json({**to_json(MEMBERS[0]), "wanted": "sleeping"})

@@ -1,4 +1,4 @@
-"""The effect table against systemd's own list of keys."""
+"""The effect table, compared with systemd's own list of keys."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def test_systemd_knows_every_key_of_the_table() -> None:
     assert [(section, key) for section, key in ROWS if lookup(section, key) is None] == []
 
 
-def test_a_key_stands_in_the_table_once() -> None:
+def test_each_key_has_one_row() -> None:
     assert [row for row, count in Counter(ROWS).items() if count > 1] == []
 
 
-def test_every_row_says_where_it_is_from_and_is_milder_than_the_default() -> None:
+def test_every_row_has_a_source_and_is_milder_than_the_default() -> None:
     assert [row for row in EFFECT_RULES if not row.source or row.effect is Effect.RESTART] == []
 
 
@@ -61,7 +61,7 @@ def test_the_effect_of_a_key(section: str, key: str, expected: Effect) -> None:
     ("old", "new", "expected"),
     [(("ro",), ("rw",), Effect.RELOAD), (("ro",), (), Effect.RESTART), ((), ("ro",), Effect.RESTART)],
 )
-def test_a_remount_changes_options_but_takes_none_back(
+def test_a_remount_changes_options_but_does_not_remove_them(
     old: tuple[str, ...], new: tuple[str, ...], expected: Effect
 ) -> None:
     assert effect("Mount", "Options", old, new) is expected
@@ -77,8 +77,6 @@ def test_a_remount_changes_options_but_takes_none_back(
         (("a.service",), ("b.service",), Effect.RESTART),
     ],
 )
-def test_what_a_unit_no_longer_needs_does_not_bounce_it(
-    old: tuple[str, ...], new: tuple[str, ...], expected: Effect
-) -> None:
+def test_a_removed_dependency_needs_no_restart(old: tuple[str, ...], new: tuple[str, ...], expected: Effect) -> None:
     assert effect("Unit", "Requires", old, new) is expected
     assert effect("Unit", "Conflicts", old, new) is Effect.RESTART

@@ -1,4 +1,4 @@
-"""What of the network changes between two generations."""
+"""The network changes between two generations."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def made(**files: str) -> Generation:
     return Generation(artifacts=tuple(RegularFile(path=p, content=t, item="network/x/y") for p, t in files.items()))
 
 
-def test_a_line_that_moves_in_the_documents_is_no_change_of_the_network() -> None:
+def test_a_moved_line_in_the_documents_does_not_change_the_network() -> None:
     old = made(**{f"{NETWORKD}eth0.network": ETH0})
 
     assert not network_change(old, made(**{f"{NETWORKD}eth0.network": ETH0.replace(":7", ":8")}))
 
 
-def test_a_device_that_changes_is_made_anew_with_what_is_tied_to_it() -> None:
+def test_a_changed_device_is_created_again_and_links_that_mention_it_are_configured_again() -> None:
     old = made(
         **{f"{NETWORKD}eth0.network": ETH0, f"{NETWORKD}br0.netdev": BR0, f"{NETWORKD}eth1.network": "[Match]\n"}
     )
@@ -48,24 +48,24 @@ def test_a_device_that_changes_is_made_anew_with_what_is_tied_to_it() -> None:
     assert found == NetworkChange(networkd=True, dropped=("br0",), around=(f"{NETWORKD}eth0.network",))
 
 
-def test_a_new_device_drops_none() -> None:
+def test_a_new_device_drops_no_other() -> None:
     found = network_change(made(), made(**{f"{NETWORKD}br0.netdev": BR0}))
 
     assert found == NetworkChange(networkd=True)
 
 
-def test_udev_is_asked_only_for_link_files() -> None:
+def test_only_link_files_concern_udev() -> None:
     assert network_change(made(), made(**{f"{NETWORKD}eth0.link": "[Link]\nName=up0\n"})) == NetworkChange(links=True)
 
 
-def test_a_connection_that_goes_is_known_by_its_uuid() -> None:
+def test_a_removed_connection_is_identified_by_its_uuid() -> None:
     old = made(**{KEYFILE: "[connection]\nuuid=1-2\n"})
 
     assert network_change(old, made()) == NetworkChange(forgotten=("1-2",))
     assert network_change(made(), old) == NetworkChange(profiles=(KEYFILE,))
 
 
-def test_of_ifupdown_go_and_come_what_changed_and_what_stands_on_it() -> None:
+def test_changed_interfaces_of_ifupdown_and_those_that_depend_on_them_go_down_and_up() -> None:
     old, new = (
         made(**{INTERFACES: STANZAS}),
         made(**{INTERFACES: STANZAS.replace("eth0 inet manual", "eth0 inet dhcp")}),

@@ -1,4 +1,4 @@
-"""What leads from one generation to another: the tables in plan/, and what holds for any two generations."""
+"""Plans from one generation to another: the tables in this directory, and properties of any two generations."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NOT_PLACED = ("mask", "member", "comment", "links", "held_back", "instance", "wa
 
 
 def generation(described: Units) -> Generation:
-    """A generation from the words of the tables."""
+    """Return a generation described in the words of the tables."""
     artifacts: list[UnitArtifact] = []
     members = []
     for unit, words in described.items():
@@ -64,7 +64,7 @@ def content(words: Mapping[str, Any]) -> str:
 
 
 def observed(states: Mapping[str, Any]) -> Observed:
-    """A machine from the words of the tables."""
+    """Return a machine described in the words of the tables."""
     found = {}
     for unit, state in states.items():
         fields = {"active_state": state} if isinstance(state, str) else dict(state)
@@ -74,7 +74,7 @@ def observed(states: Mapping[str, Any]) -> Observed:
 
 
 def waits(unit: str, keys: Mapping[str, Any]) -> tuple[Change, ...]:
-    """What a process lacks, from the words of the tables."""
+    """Return the changes that a process lacks, described in the words of the tables."""
     return tuple(
         Change(unit=unit, section=section, key=key, old=(old,), new=(new,), effect=Effect.RESTART)
         for name, (old, new) in keys.items()
@@ -93,7 +93,7 @@ def planned(row: Mapping[str, Any]) -> Plan:
     return plan(generation(row.get("old", {})), generation(row.get("new", {})), now)
 
 
-def test_every_row_has_a_sentence_of_its_own() -> None:
+def test_every_row_has_a_unique_id() -> None:
     ids = [row["id"] for row in ROWS]
 
     assert len(ids) >= 45
@@ -104,7 +104,7 @@ def test_every_row_has_a_sentence_of_its_own() -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
-def test_the_plan_of_the_table(row: Mapping[str, Any]) -> None:
+def test_the_plan_is_that_of_the_table(row: Mapping[str, Any]) -> None:
     found = planned(row)
 
     assert [f"{job.verb} {job.unit}" for job in found.stops] == row.get("stops", [])
@@ -121,7 +121,7 @@ def test_the_plan_of_the_table(row: Mapping[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
-def test_the_plan_names_every_unit_it_wants_to_know(row: Mapping[str, Any]) -> None:
+def test_the_plan_names_every_unit_that_it_needs_to_observe(row: Mapping[str, Any]) -> None:
     old, new = generation(row.get("old", {})), generation(row.get("new", {}))
     known = units_to_observe(old, new, diff(old, new))
     triggers = {t for s in observed(row.get("observed", {})).units.values() for t in s.triggered_by}
@@ -157,7 +157,7 @@ def test_a_kept_unit_stays_in_the_generation_until_it_stops_by_itself() -> None:
     assert keep_running(gone, kept, set()) == gone
 
 
-def test_a_plan_reads_in_the_order_things_happen() -> None:
+def test_a_plan_is_described_in_the_order_of_its_steps() -> None:
     found = planned(
         {
             "old": {"gone.service": {"Service.User": "a"}, "web.service": {"Service.User": "a\x1b[2J"}, **HELD},
@@ -227,7 +227,7 @@ states = st.dictionaries(
 
 @settings(deadline=None)
 @given(described, states)
-def test_a_generation_against_itself_is_no_job_on_any_machine(units_: Units, machine: Mapping[str, Any]) -> None:
+def test_the_plan_from_a_generation_to_itself_has_no_jobs(units_: Units, machine: Mapping[str, Any]) -> None:
     same = generation(units_)
 
     found = plan(same, same, observed(machine))
@@ -238,7 +238,7 @@ def test_a_generation_against_itself_is_no_job_on_any_machine(units_: Units, mac
 
 @settings(max_examples=300, deadline=None)
 @given(described, described, states)
-def test_a_plan_keeps_to_its_units_and_to_what_runs(old: Units, new: Units, machine: Mapping[str, Any]) -> None:
+def test_a_plan_has_jobs_only_for_its_own_units(old: Units, new: Units, machine: Mapping[str, Any]) -> None:
     before, after, now = generation(old), generation(new), observed(machine)
 
     found = plan(before, after, now)

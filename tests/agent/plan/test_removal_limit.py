@@ -1,4 +1,4 @@
-"""What a server is believed without a hand or a signature."""
+"""The limit on removals by a source."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def made(*names: str) -> Generation:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "most", "believed"),
+    ("old", "new", "max_removal", "allowed"),
     [
         ((), (), 50, True),
         ((), ("a",), 50, True),
@@ -34,9 +34,11 @@ def made(*names: str) -> Generation:
         (("a", "b"), ("a", "b", "c"), 0, True),
     ],
 )
-def test_not_more_than_a_share_goes(old: tuple[str, ...], new: tuple[str, ...], most: int, believed: bool) -> None:
-    if believed:
-        check_removals(made(*old), made(*new), most)
+def test_a_source_may_remove_only_a_share_of_the_services(
+    old: tuple[str, ...], new: tuple[str, ...], max_removal: int, allowed: bool
+) -> None:
+    if allowed:
+        check_removals(made(*old), made(*new), max_removal)
         return
     with pytest.raises(RemovalLimitExceeded, match="the source no longer has"):
-        check_removals(made(*old), made(*new), most)
+        check_removals(made(*old), made(*new), max_removal)

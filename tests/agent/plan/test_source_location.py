@@ -1,4 +1,4 @@
-"""Every change names the place of the documents that says so."""
+"""Every change names the place in the documents that asks for it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OLD = generation(
 NEW = generation("[Service]\n# web.yaml:3 web services/web/user\nUser=b\nGroup=b\n")
 
 
-def test_a_change_names_its_place_and_what_goes_where_it_was() -> None:
+def test_a_change_names_its_place_and_a_removed_key_its_old_place() -> None:
     found = {change.key: change for change in diff(OLD, NEW)}
 
     assert found["User"].causes == (SourceLocation(path="web.yaml", line=3, layer="web", pointer="services/web/user"),)
@@ -37,7 +37,7 @@ def test_a_change_names_its_place_and_what_goes_where_it_was() -> None:
     assert describe_change(found["User"]) == "[Service] User: a → b  (web.yaml:3 services/web/user)"
 
 
-def test_a_unit_that_comes_names_its_item() -> None:
+def test_a_new_unit_names_its_item() -> None:
     (change,) = diff(Generation(), NEW)
 
     assert change.causes == (SourceLocation(path="web.yaml", line=3, layer="web", pointer="services/web"),)
@@ -53,7 +53,7 @@ def test_a_mask_names_the_state_that_asks_for_it() -> None:
     assert change.causes == (SourceLocation(path="web.yaml", line=5, layer="web", pointer="services/web/state"),)
 
 
-def test_another_section_has_other_causes() -> None:
+def test_a_comment_applies_only_to_its_section() -> None:
     text = "[Unit]\n# web.yaml:2 web services/web/after\nAfter=a.service\n[Service]\nUser=b\n"
 
     found = {change.key: change.causes for change in diff(generation("[Service]\nUser=a\n"), generation(text))}

@@ -1,4 +1,4 @@
-"""Which process has which definition: what is recorded after an apply, and what waits."""
+"""The record of the definitions that processes have, and the changes that wait for a restart."""
 
 from __future__ import annotations
 
@@ -27,31 +27,31 @@ def after(
     return found[WEB]
 
 
-def test_a_process_started_after_the_reload_has_all_of_its_definition() -> None:
+def test_a_process_that_started_after_the_reload_has_its_whole_definition() -> None:
     assert after(applied(), USER, now="two") == AppliedUnit(hash="new", invocation_id="two")
 
 
-def test_a_process_that_was_there_at_the_reload_waits_for_what_takes_a_restart() -> None:
+def test_a_process_that_started_before_the_reload_lacks_changes_that_need_a_restart() -> None:
     found = after(applied(), USER, LIMIT)
 
     assert found == AppliedUnit(hash="old", invocation_id="one", waits=(USER,))
 
 
-def test_one_that_was_started_between_stop_and_reload_is_old() -> None:
+def test_a_process_that_started_between_stop_and_reload_lacks_them_too() -> None:
     assert after(applied(), USER, reloaded="two", now="two").waits == (USER,)
 
 
-def test_what_the_manager_brings_waits_for_nothing() -> None:
+def test_changes_that_need_only_the_reload_of_the_manager_do_not_wait() -> None:
     assert after(applied(), LIMIT) == AppliedUnit(hash="new", invocation_id="one")
 
 
-def test_a_reload_that_went_well_brings_the_rest() -> None:
+def test_a_successful_reload_of_the_unit_brings_all_changes() -> None:
     job = Job(unit=WEB, verb=Verb.RELOAD, reason="changed")
 
     assert after(applied(), USER, done=(job,)) == AppliedUnit(hash="new", invocation_id="one")
 
 
-def test_what_waits_is_carried_on_and_taken_back() -> None:
+def test_waiting_changes_are_kept_until_they_are_undone() -> None:
     further = replace(USER, old=("b",), new=("c",))
     back = replace(USER, old=("b",), new=("a",))
 
@@ -61,13 +61,13 @@ def test_what_waits_is_carried_on_and_taken_back() -> None:
     assert merge_pending((USER,), (back,)) == ()
 
 
-def test_another_process_waits_for_nothing() -> None:
+def test_a_new_process_lacks_nothing() -> None:
     assert pending_changes(applied(USER), {WEB: "one"}) == {WEB: (USER,)}
     assert pending_changes(applied(USER), {WEB: "two"}) == {}
     assert pending_changes(None, {WEB: "one"}) == {}
 
 
-def test_a_start_of_what_someone_started_with_the_old_definition_is_a_restart() -> None:
+def test_a_start_becomes_a_restart_if_the_service_already_runs_with_its_old_definition() -> None:
     start = Job(unit=WEB, verb=Verb.START, reason="its documents changed", changes=(USER,))
     states = {WEB: UnitState(name=WEB, active_state="active")}
 
@@ -76,7 +76,7 @@ def test_a_start_of_what_someone_started_with_the_old_definition_is_a_restart() 
     assert restart_if_running([replace(start, changes=(LIMIT,))], states) == (replace(start, changes=(LIMIT,)),)
 
 
-def test_a_change_taken_back_is_in_the_plan_and_waits_no_more() -> None:
+def test_a_change_that_is_undone_is_in_the_plan_and_does_not_wait() -> None:
     def web(user: str) -> Generation:
         text = f"[Service]\nUser={user}\n"
         member = Member(unit=WEB, item="services/web", wanted=Wanted.RUNNING, ours=True)

@@ -14,21 +14,21 @@ RECORD = TRUST.lstrip("/")
 TEXT = b"trust: open\n"
 
 
-def test_the_record_is_written_once_and_readable_only_by_who_may_not_change_it(tmp_path: Path) -> None:
+def test_the_record_is_written_once_and_only_root_may_write_it(tmp_path: Path) -> None:
     assert record_trust(tmp_path, "open", TEXT)
     assert not record_trust(tmp_path, "open", TEXT)
     assert (tmp_path / RECORD).read_bytes() == trust_record("open", TEXT)
     assert (tmp_path / RECORD).stat().st_mode & 0o022 == 0
 
 
-def test_the_record_follows_the_file(tmp_path: Path) -> None:
+def test_the_record_changes_with_the_file(tmp_path: Path) -> None:
     record_trust(tmp_path, "open", TEXT)
     assert record_trust(tmp_path, "required", b"trust: required\n")
     assert (tmp_path / RECORD).read_bytes() == trust_record("required", b"trust: required\n")
 
 
 @pytest.mark.parametrize("text", [None, b""])
-def test_without_a_file_there_is_no_record(tmp_path: Path, text: bytes | None) -> None:
+def test_no_record_is_kept_of_a_missing_file(tmp_path: Path, text: bytes | None) -> None:
     record_trust(tmp_path, "open", TEXT)
     assert not record_trust(tmp_path, "local", text)
     assert not (tmp_path / RECORD).exists()

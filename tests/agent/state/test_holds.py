@@ -1,4 +1,4 @@
-"""The file of the holds, and what they change of what is placed."""
+"""The file of holds, and the effect of holds on the artifacts that are placed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ordain.transforms.artifacts import UnitFile, UnitLink
 MASK = UnitLink(path="early/cups.service", target="/dev/null")
 UNIT = UnitFile(path="normal/web.service", content="[Service]\n")
 WANTS = UnitLink(path="normal/ordain-services.target.wants/web.service", target="../web.service")
-BACK = UnitLink(path="early/multi-user.target.wants/web.service", target="/dev/null")
+MASKED_LINK = UnitLink(path="early/multi-user.target.wants/web.service", target="/dev/null")
 GENERATION = Generation(number=1, hash="1", artifacts=(MASK, WANTS, UNIT))
 
 
@@ -30,7 +30,7 @@ def test_holds_are_read_back(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"[]", b'{"web.service": 1}', b"\xff", b"null"])
-def test_holds_that_are_none_stop_everything(tmp_path: Path, data: bytes) -> None:
+def test_unreadable_holds_are_an_error(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / PATH
     path.parent.mkdir(parents=True)
     path.write_bytes(data)
@@ -39,24 +39,24 @@ def test_holds_that_are_none_stop_everything(tmp_path: Path, data: bytes) -> Non
         read_holds(tmp_path)
 
 
-def test_a_hold_that_cannot_be_written_is_none(tmp_path: Path) -> None:
+def test_a_hold_that_cannot_be_saved_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "etc").write_text("no directory")
 
-    with pytest.raises(Failure, match="outlive this boot"):
+    with pytest.raises(Failure, match="cannot save the hold"):
         write_holds(tmp_path, {"web.service": Hold()})
 
 
-def test_the_mask_of_a_unit_held_unmasked_is_left_out() -> None:
+def test_the_mask_of_a_unit_that_is_held_unmasked_is_not_placed() -> None:
     assert with_holds(GENERATION, {"cups.service": Hold(unmask=True)}).artifacts == (WANTS, UNIT)
     assert with_holds(GENERATION, {"cups.service": Hold()}) == GENERATION
 
 
-def test_what_would_start_a_unit_held_stopped_is_left_out() -> None:
+def test_links_that_would_start_a_unit_that_is_held_stopped_are_not_placed() -> None:
     assert with_holds(GENERATION, {"web.service": Hold(stopped=True)}).artifacts == (MASK, UNIT)
     assert with_holds(GENERATION, {"web.service": Hold()}) == GENERATION
 
 
-def test_what_the_distribution_enabled_is_held_back_for_a_unit_held_stopped(tmp_path: Path) -> None:
+def test_links_of_the_distribution_to_a_unit_that_is_held_stopped_are_masked(tmp_path: Path) -> None:
     links = tmp_path / "etc/systemd/system/multi-user.target.wants"
     links.mkdir(parents=True)
     (tmp_path / "usr/lib/systemd/system").mkdir(parents=True)
@@ -64,10 +64,10 @@ def test_what_the_distribution_enabled_is_held_back_for_a_unit_held_stopped(tmp_
     (links / "web.service").symlink_to("/usr/lib/systemd/system/web.service")
     write_holds(tmp_path, {"web.service": Hold(stopped=True)})
 
-    assert BACK in with_machine_holds(tmp_path, GENERATION).artifacts
+    assert MASKED_LINK in with_machine_holds(tmp_path, GENERATION).artifacts
 
 
-def test_the_boot_cache_holds_what_the_holds_leave(tmp_path: Path) -> None:
+def test_the_boot_cache_respects_holds(tmp_path: Path) -> None:
     write_holds(tmp_path, {"cups.service": Hold(unmask=True), "web.service": Hold(stopped=True)})
 
     Store(tmp_path).commit_proven(GENERATION)
@@ -77,7 +77,7 @@ def test_the_boot_cache_holds_what_the_holds_leave(tmp_path: Path) -> None:
     assert cache.hash == "1"
 
 
-def test_an_admins_files_are_found_at_every_level(tmp_path: Path) -> None:
+def test_files_of_an_administrator_are_found_at_every_level(tmp_path: Path) -> None:
     for path in (
         "etc/systemd/system/web-a.service.d/x.conf",
         "etc/systemd/system/web-.service.d/y.conf",

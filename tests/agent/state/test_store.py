@@ -1,4 +1,4 @@
-"""Generations on disk: what is read is what was written, whenever the power goes."""
+"""Generations on disk: they are read as they were written, or not at all, whenever the power is cut."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def history_folder(root: Path) -> Path:
     return root / "var/lib/ordain/generations"
 
 
-def test_what_is_loaded_is_what_was_saved(store: Store) -> None:
+def test_a_saved_generation_is_loaded_unchanged(store: Store) -> None:
     saved, trouble = store.save(generation("a"))
 
     assert trouble is None
@@ -67,13 +67,13 @@ def test_what_is_loaded_is_what_was_saved(store: Store) -> None:
     assert store.load_hash(saved.hash) == saved
 
 
-def test_what_equals_the_last_generation_gets_no_number_of_its_own(store: Store) -> None:
+def test_a_generation_that_equals_the_last_one_gets_no_new_number(store: Store) -> None:
     store.save(generation("a"))
 
     assert store.save(generation("a"))[0].number == 1
 
 
-def test_what_equals_an_older_generation_is_the_next_in_the_history(store: Store) -> None:
+def test_a_generation_that_equals_an_older_one_gets_a_new_number(store: Store) -> None:
     for user in ("a", "b", "a"):
         store.save(generation(user))
 
@@ -81,7 +81,7 @@ def test_what_equals_an_older_generation_is_the_next_in_the_history(store: Store
     assert store.load_hash(generation("a").hash).number == 3
 
 
-def test_an_admin_finds_the_units_of_a_generation_as_files(store: Store, tmp_path: Path) -> None:
+def test_the_units_of_a_generation_are_plain_files(store: Store, tmp_path: Path) -> None:
     store.save(generation("a"))
 
     folder = history_folder(tmp_path) / "1"
@@ -95,7 +95,7 @@ def test_an_admin_finds_the_units_of_a_generation_as_files(store: Store, tmp_pat
     ]
 
 
-def test_a_file_that_did_not_change_is_kept_once(store: Store, tmp_path: Path) -> None:
+def test_a_file_that_did_not_change_is_stored_once(store: Store, tmp_path: Path) -> None:
     store.save(generation("a"))
     store.save(generation("b"))
 
@@ -109,7 +109,7 @@ def test_a_file_that_did_not_change_is_kept_once(store: Store, tmp_path: Path) -
     ["document.json", "provenance.json", "manifest.json", "artifacts/normal/db.service", "artifacts/root/etc/web.conf"],
 )
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone", "garbage"])
-def test_a_damaged_generation_is_named_and_not_used(store: Store, tmp_path: Path, name: str, damage: str) -> None:
+def test_a_damaged_generation_is_reported_and_not_used(store: Store, tmp_path: Path, name: str, damage: str) -> None:
     store.save(generation("a"))
     path = history_folder(tmp_path) / "1" / name
     data = path.read_bytes()
@@ -141,14 +141,14 @@ def test_damage_does_not_spread_to_the_next_generation(store: Store, tmp_path: P
     assert store.load(2).artifacts == generation("b").artifacts
 
 
-def test_a_path_that_leaves_its_generation_is_refused(store: Store) -> None:
+def test_a_path_outside_of_the_generation_is_refused(store: Store) -> None:
     bad = replace(generation("a"), artifacts=(UnitFile(path="normal/../../../x", content="x"),))
 
-    with pytest.raises(ValueError, match="leaves its generation"):
+    with pytest.raises(ValueError, match="is outside of the generation"):
         store.save(bad)
 
 
-def test_the_last_generations_are_kept_and_what_the_boot_directory_names(store: Store) -> None:
+def test_the_last_generations_and_those_in_the_boot_directory_are_kept(store: Store) -> None:
     for number in range(KEPT + 5):
         saved, _ = store.save(generation(f"user{number}"))
         if number in (1, 2):
@@ -160,7 +160,7 @@ def test_the_last_generations_are_kept_and_what_the_boot_directory_names(store: 
     assert store.save(generation("next"))[0].number == KEPT + 6
 
 
-def test_numbers_go_on_where_the_boot_directory_is_when_the_history_is_lost(store: Store, tmp_path: Path) -> None:
+def test_numbers_continue_from_the_boot_directory_if_the_history_is_lost(store: Store, tmp_path: Path) -> None:
     for user in ("a", "b"):
         store.commit_proven(store.save(generation(user))[0])
     shutil.rmtree(tmp_path / "var")
@@ -175,7 +175,7 @@ def test_numbers_go_on_where_the_boot_directory_is_when_the_history_is_lost(stor
     assert store.save(generation("c"))[0].number == 3
 
 
-def test_a_proven_generation_is_bound_to_the_machine_and_to_no_boot(store: Store, tmp_path: Path) -> None:
+def test_a_proven_generation_is_bound_to_the_machine_but_not_to_a_boot(store: Store, tmp_path: Path) -> None:
     saved, _ = store.save(generation("a"))
 
     assert store.proven() is None
@@ -191,7 +191,7 @@ def test_a_proven_generation_is_bound_to_the_machine_and_to_no_boot(store: Store
     assert stat.S_IMODE((tmp_path / "etc/ordain/boot/current").stat().st_mode) & 0o022 == 0
 
 
-def test_a_trial_holds_for_its_boot_alone(store: Store) -> None:
+def test_a_trial_is_valid_only_in_its_boot(store: Store) -> None:
     saved, _ = store.save(generation("a"))
 
     assert store.trial(BOOT) is None
@@ -204,14 +204,14 @@ def test_a_trial_holds_for_its_boot_alone(store: Store) -> None:
     assert store.trial(BOOT) is None
 
 
-def test_the_boot_directory_holds_the_last_proven_by_number(store: Store, tmp_path: Path) -> None:
+def test_the_boot_directory_has_the_last_proven_generations_by_number(store: Store, tmp_path: Path) -> None:
     for number in range(BOOTABLE + 2):
         store.commit_proven(store.save(generation(f"user{number}"))[0])
 
     assert sorted(p.name for p in (tmp_path / "etc/ordain/boot").iterdir()) == ["3", "4", "5", "current"]
 
 
-def test_the_fallback_moves_only_when_a_boot_was_good(store: Store) -> None:
+def test_the_fallback_changes_only_after_a_good_boot(store: Store) -> None:
     first, _ = store.save(generation("a"))
     store.commit_proven(first)
     with pytest.raises(KeyError):
@@ -226,7 +226,7 @@ def test_the_fallback_moves_only_when_a_boot_was_good(store: Store) -> None:
     assert store.fallback() == first
 
 
-def test_a_damaged_boot_cache_is_named(store: Store, tmp_path: Path) -> None:
+def test_a_damaged_boot_cache_is_reported(store: Store, tmp_path: Path) -> None:
     store.commit_proven(store.save(generation("a"))[0])
     (tmp_path / "etc/ordain/boot/current").write_bytes(b"ordain-cache 1 garbage")
 
@@ -234,7 +234,7 @@ def test_a_damaged_boot_cache_is_named(store: Store, tmp_path: Path) -> None:
         store.proven()
 
 
-def test_what_was_applied_is_read_back(store: Store, tmp_path: Path) -> None:
+def test_the_record_of_an_apply_is_read_back(store: Store, tmp_path: Path) -> None:
     applied = Applied(number=3, hash="c0ffee", units={"web.service": AppliedUnit(hash="ab", invocation_id="cd")})
 
     assert store.read_applied() is None
@@ -244,7 +244,7 @@ def test_what_was_applied_is_read_back(store: Store, tmp_path: Path) -> None:
     assert store.read_applied() is None
 
 
-def test_what_an_apply_came_to_is_kept_beside_its_generation(store: Store) -> None:
+def test_the_outcome_of_an_apply_is_stored_with_its_generation(store: Store) -> None:
     saved, _ = store.save(generation("a"))
     job = Job(unit="web.service", verb=Verb.RESTART, reason="changed")
     outcome = Outcome(generation=saved.number, hash=saved.hash, plan=Plan(to_hash=saved.hash, jobs=(job,)))
@@ -254,7 +254,7 @@ def test_what_an_apply_came_to_is_kept_beside_its_generation(store: Store) -> No
     assert store.outcome(saved.number) == outcome
     assert store.load(saved.number) == saved
     bad = Outcome(generation=saved.number, hash="", plan=Plan(), rejected=saved.number + 1)
-    store.save_outcome(bad)  # of another, which was gone back from: this one's own stays
+    store.save_outcome(bad)  # belongs to the generation that was rolled back, so this one keeps its own
     assert store.outcome(saved.number) == outcome
     store.save_outcome(Outcome(generation=99, hash="", plan=Plan()))
     assert store.outcome(99) is None
@@ -265,11 +265,11 @@ FAULTS = ("open", "write", "fsync", "rename", "link", "mkdir", "unlink")
 
 
 class Disk:
-    """`os` with a fault at one step, counted over all calls that change the disk.
+    """A version of `os` with a fault at one step, counted over all calls that change the disk.
 
-    ``power``: the process dies and with it what was never synced: contents of files, and with ``names`` also names
-    in folders. Without ``power`` the step raises ``ENOSPC`` and so does every later one. It stands in for a disk;
-    the calls that succeed are real.
+    With ``power``, the process dies at that step, and everything that was not synced is lost: the content of files, and
+    with ``names`` also names in directories. Without ``power``, this step and every later one raise ``ENOSPC``. The
+    calls that succeed change the real disk.
     """
 
     def __init__(self, at: int, *, power: bool, names: bool = False) -> None:
@@ -350,9 +350,9 @@ class Disk:
 def broken_at_every_step(
     root: Path, work: Callable[[Store], object], check: Callable[[Store, bool], object], disk: Callable[[int], Disk]
 ) -> int:
-    """Run ``work`` on a copy of ``root`` with a fault at each step in turn, and at last after all of them.
+    """Run ``work`` on copies of ``root``, with a fault at each step in turn, and finally after the last step.
 
-    ``check`` what is left; its second argument says that all steps were done. Returns how many there are.
+    Call ``check`` on each result; its second argument tells whether all steps were done. Return the number of steps.
     """
     step = 0
     while True:
@@ -387,7 +387,7 @@ DISKS = {
 
 @pytest.fixture
 def memory(tmp_path: Path) -> Iterator[Path]:
-    """A folder where a sync costs nothing: hundreds of them are done, and the `Disk` says what they are worth."""
+    """Return a directory in memory, where the hundreds of syncs cost nothing; `Disk` decides which of them count."""
     shared = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shared if os.access(shared, os.W_OK) else tmp_path) as folder:
         yield Path(folder)
@@ -464,7 +464,7 @@ def test_a_fault_at_any_step_of_marking_a_boot_good_leaves_a_fallback(
     assert broken_at_every_step(machine, lambda s: s.mark_boot_good(), check, disk) > 3
 
 
-def test_what_boots_did_not_complete_with_is_no_longer_current_and_has_another_chance_once_it_works(
+def test_a_generation_whose_boots_fail_is_replaced_and_may_be_proven_again(
     machine: Path,
 ) -> None:
     store = Store(machine)
@@ -485,7 +485,7 @@ def test_what_boots_did_not_complete_with_is_no_longer_current_and_has_another_c
     assert attempts.read_text() == "other 2\n"
 
 
-def test_a_full_disk_is_a_value_that_says_where(machine: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_with_the_path(machine: Path, store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     second, _ = Store(machine).save(generation("b"))
     with monkeypatch.context() as patch:
         Disk(1, power=False).install(patch)
@@ -500,8 +500,8 @@ def test_a_full_disk_is_a_value_that_says_where(machine: Path, store: Store, mon
         assert "No space left on device" in trouble.what
 
 
-def test_what_another_put_in_its_place_is_read_anew(store: Store, tmp_path: Path) -> None:
-    """Two stores over one disk: an agent's, and that of an ordainctl without it."""
+def test_a_cache_that_another_process_replaced_is_read_again(store: Store, tmp_path: Path) -> None:
+    """Use two stores on one disk, like an agent and an ordainctl that runs without it."""
     ours, theirs = Store(tmp_path), store
     first, second = (theirs.save(generation(str(number)))[0] for number in (1, 2))
     for wanted in (first, second, first):

@@ -189,3 +189,11 @@ def test_a_call_without_an_answer_times_out(address: str) -> None:
 
     with pytest.raises(Unavailable, match="did not answer GetJob"):
         ask(address, "dbus-next", answers, impatient)
+
+
+def test_an_error_of_the_bus_is_one_line() -> None:
+    """dbus-next adds a traceback to the message."""
+    error = BusError("com.dubstepdish.dbus.next.ServiceError", "it raised an error: x.\nFile y, line 1\n")
+
+    assert str(error) == "it raised an error: x. [com.dubstepdish.dbus.next.ServiceError]"
+    assert error.message.endswith("line 1\n")
