@@ -61,15 +61,15 @@ def administrator_files(root: Path, units: Iterable[str]) -> Mapping[str, tuple[
     directory is listed once, and few units have drop-ins.
     """
     entries = {f"{d}/{name}" for d in ADMINISTRATOR_DIRECTORIES for name in rootfs.names(root, d)}
-    found: dict[str, tuple[str, ...]] = {}
+    files: dict[str, tuple[str, ...]] = {}
     for unit in units:
         places = [f"{d}/{unit}" for d in ADMINISTRATOR_DIRECTORIES]
         own = [path for path in places if path in entries and not (root / path).is_symlink()]
         names = [n for n in drop_in_names(unit) if any(f"{d}/{n}.d" in entries for d in ADMINISTRATOR_DIRECTORIES)]
         drop_ins = _drop_ins(root, ADMINISTRATOR_DIRECTORIES, names)
         if paths := [f"/{path}" for path in dict.fromkeys([*own, *drop_ins])]:
-            found[unit] = tuple(paths)
-    return found
+            files[unit] = tuple(paths)
+    return files
 
 
 def _drop_ins(root: Path, directories: Iterable[str], units: Iterable[str]) -> Iterator[str]:

@@ -71,7 +71,7 @@ async def _roll_back(root: Path, trial: Trial) -> int:
         log.info("rolled back to generation %d", outcome.generation)
         return 0
     finally:
-        if trial.agent or ran:
+        if trial.agent_ran or ran:
             await systemd.start(AGENT)
         bus.close()
 

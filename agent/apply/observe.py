@@ -29,10 +29,10 @@ async def look(systemd: Systemd, names: Iterable[str], *, closely: Iterable[str]
 
     One call returns the states of all units. Every further property costs a quarter of a millisecond.
     """
-    found = await systemd.list_units(names)
-    chosen = {name for name, state in found.items() if not state.running}
-    chosen |= found.keys() & set(closely)
-    return Observed(units=found | await systemd.inspect(chosen))
+    states = await systemd.list_units(names)
+    in_full = {name for name, state in states.items() if not state.running}
+    in_full |= states.keys() & set(closely)
+    return Observed(units=states | await systemd.inspect(in_full))
 
 
 class Observer:

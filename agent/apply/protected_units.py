@@ -61,20 +61,20 @@ async def roles(systemd: Systemd, units: Iterable[str], root: Path, *, caller: i
     wanted = frozenset(units)
     if not wanted:
         return {}
-    found: dict[str, str] = {}
+    role_of: dict[str, str] = {}
     for process in {caller, *(leader for leader, _ in _remembered(root))} - {0}:
         for pid in _ancestors(process):
-            found.setdefault(await systemd.unit_of(pid), SESSION_ROLE)
-        found.update(dict.fromkeys(_terminal_units(process), SESSION_ROLE))
+            role_of.setdefault(await systemd.unit_of(pid), SESSION_ROLE)
+        role_of.update(dict.fromkeys(_terminal_units(process), SESSION_ROLE))
     for name, role in OWNERS.items():
         if pid := await _owner(systemd, name):
-            found[await systemd.unit_of(pid)] = role
-    found |= {unit: role for unit in wanted for pattern, role in NAMES.items() if fnmatch.fnmatchcase(unit, pattern)}
-    triggered = await systemd.inspect(found.keys() - {""}, frozenset({"triggered_by"}))
+            role_of[await systemd.unit_of(pid)] = role
+    role_of |= {unit: role for unit in wanted for pattern, role in NAMES.items() if fnmatch.fnmatchcase(unit, pattern)}
+    triggered = await systemd.inspect(role_of.keys() - {""}, frozenset({"triggered_by"}))
     for unit, state in triggered.items():
         for trigger in state.triggered_by:
-            found.setdefault(trigger, found[unit])
-    return {unit: found[unit] for unit in sorted(wanted & found.keys())}
+            role_of.setdefault(trigger, role_of[unit])
+    return {unit: role_of[unit] for unit in sorted(wanted & role_of.keys())}
 
 
 def remember_session(root: Path, caller: int) -> None:

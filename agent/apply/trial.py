@@ -51,9 +51,9 @@ class Trial:
 
     ``number`` and ``hash`` are of the generation on trial, ``rollback_to`` is the hash of the one before. It lasts
     ``seconds``, until ``until`` on the clock of this boot (`now_sec`); ``until_text`` is the same as HH:MM:SS.
-    ``running`` and ``failing`` are the units that ran, and that had failed, before the apply. ``agent``: the agent ran,
-    and is to run again after a rollback. ``decided`` is recorded once the trial is confirmed. An ``automatic`` trial
-    is confirmed by the apply itself, once it has reached all ``peers`` again (`connectivity_guard`).
+    ``running`` and ``failing`` are the units that ran, and that had failed, before the apply. ``agent_ran``: the agent
+    ran, and is to run again after a rollback. ``decided`` is recorded once the trial is confirmed. An ``automatic``
+    trial is confirmed by the apply itself, once it has reached all ``peers`` again (`connectivity_guard`).
     """
 
     token: str
@@ -65,7 +65,7 @@ class Trial:
     until_text: str = ""
     running: tuple[str, ...] = ()
     failing: tuple[str, ...] = ()
-    agent: bool = False
+    agent_ran: bool = False
     decided: DecisionState = field(default_factory=DecisionState)
     automatic: bool = False
     peers: tuple[NetworkPeer, ...] = ()
@@ -84,6 +84,7 @@ class Trial:
 _KEYS = {
     "rollback_to": "back",
     "until_text": "by",
+    "agent_ran": "agent",
     "decided": "stand",
     "automatic": "by_itself",
     "peers": "reach",
@@ -216,7 +217,7 @@ async def begin_trial(systemd: Systemd, trials: Trials, request: TrialRequest) -
         seconds=request.seconds,
         running=tuple(sorted(before.running)),
         failing=tuple(sorted(before.failing)),
-        agent=await _runs(systemd, AGENT),
+        agent_ran=await _runs(systemd, AGENT),
         decided=request.decided,
         automatic=bool(request.peers),
         peers=request.peers,

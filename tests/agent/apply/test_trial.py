@@ -106,12 +106,17 @@ def test_the_file_of_a_trial_keeps_its_keys_over_an_upgrade(tmp_path: Path) -> N
         NetworkPeer(kind=PeerKind.CALLER, hosts=("192.0.2.7",)),
     )
     trials, trial = on_trial(tmp_path)
-    trial = replace(trial, automatic=True, decided=DecisionState(pin=pin), peers=peers)
+    trial = replace(trial, automatic=True, agent_ran=True, decided=DecisionState(pin=pin), peers=peers)
     trials.write(trial)
 
     assert trials.pending() == trial
     written = json.loads((tmp_path / PATH).read_bytes())
-    assert (written["back"], written["by"], written["by_itself"]) == ("a", trial.until_text, True)
+    assert (written["back"], written["by"], written["by_itself"], written["agent"]) == (
+        "a",
+        trial.until_text,
+        True,
+        True,
+    )
     assert written["stand"]["pin"]["revision"] == "r"
     assert written["reach"] == ["source a:1,[::1]:2 answers", "gateway silent", "caller 192.0.2.7 answers"]
 
