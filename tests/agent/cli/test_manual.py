@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.cli import codes_reference, commands_reference, manual, manual_agent_yaml, manual_document
+from ordain.agent.cli import (
+    agent_yaml_reference,
+    codes_reference,
+    commands_reference,
+    manual,
+    manual_agent_yaml,
+    manual_document,
+)
 from ordain.agent.cli.commands import COMMANDS
 from ordain.agent.settings import Settings, parse_settings
 from ordain.transforms.document.conditions import FACTS
@@ -45,6 +52,11 @@ def test_a_generated_page_is_current(page: str) -> None:
     module, made = GENERATED[page]
 
     assert (DOCS / page).read_text() == made(), f"run python3 -m ordain.agent.cli.{module} >docs/{page}"
+
+
+def test_the_committed_reference_of_agent_yaml_is_current() -> None:
+    made_by = "python3 -m ordain.agent.cli.agent_yaml_reference >docs/reference/agent-yaml.md"
+    assert (DOCS / "reference/agent-yaml.md").read_text() == agent_yaml_reference.markdown(), made_by
 
 
 def test_the_defaults_in_the_page_of_agent_yaml_are_the_defaults(tmp_path: Path) -> None:

@@ -1,0 +1,124 @@
+"""Requests that are carried out in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ordain.agent.apply.apply_steps import OUTCOME
+from ordain.agent.daemon import in_process
+from ordain.agent.daemon.in_process import InProcessClient
+from ordain.agent.errors import Failure
+from ordain.agent.json_codec import from_json
+from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, UnitState, UnitVerdict, Verb, to_json
+from ordain.agent.status import Status, UnitExplanation, UnitStatus
+from ordain.transforms.artifacts import UnitFile
+from ordain.transforms.model import Member, Wanted
+
+WEB = Member(unit="web.service", item="services/web", wanted=Wanted.RUNNING, ours=True)
+SOCKET = Member(unit="db.socket", item="services/db", wanted=Wanted.RUNNING, ours=True, starter=True)
+DB = Member(unit="db.service", item="services/db", wanted=Wanted.RUNNING, ours=True, starter=False)
+GENERATION = Generation(
+    number=4,
+    hash="4",
+    members=(WEB, DB, SOCKET),
+    artifacts=(UnitFile(path="normal/web.service", content="[Service]\n", item="services/web"),),
+    provenance={
+        "services/web": {"layer": "base", "path": "a.yaml", "line": 4},
+        "services/web/command": {"layer": "base", "path": "a.yaml", "line": 5},
+        "services/webmail": {"layer": "base"},
+        "transforms/paths/python": {"layer": "shipped", "items": ["services/web"]},
+    },
+)
+STATUS = UnitStatus(
+    unit="web.service",
+    item="services/web",
+    wanted="running",
+    load_state="loaded",
+    active_state="active",
+    sub_state="running",
+    ok=True,
+    what="",
+)
+START = Job(unit="web.service", verb=Verb.START, reason="it is new")
+OUTCOME_OF_LAST = Outcome(
+    generation=4,
+    hash="4",
+    plan=Plan(jobs=(START, Job(unit="db.service", verb=Verb.START, reason="it is new"))),
+    verdicts=(UnitVerdict(unit="web.service", ok=True, what="runs"),),
+)
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcessClient:
+    async def look(_systemd: object, names: list[str], closely: list[str]) -> Observed:
+        return Observed(units={name: UnitState(name=name, active_state="active") for name in names})
+
+    async def status() -> Status:
+        return Status(units=(STATUS,))
+
+    monkeypatch.setattr(in_process, "look", look)
+    parts = SimpleNamespace(root=tmp_path, systemd=None, store=SimpleNamespace(applied=lambda: GENERATION))
+    path = tmp_path / OUTCOME
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(to_json(OUTCOME_OF_LAST)))
+    return InProcessClient(
+        parts=cast(Any, parts), source=cast(Any, None), status=cast(Any, SimpleNamespace(read=status))
+    )
+
+
+def test_an_explanation_holds_all_that_is_known_of_a_unit(client: InProcessClient) -> None:
+    explanation = asyncio.run(client.explain("web"))
+
+    assert (explanation.unit, explanation.item, explanation.generation) == ("web.service", "services/web", 4)
+    assert (explanation.member, explanation.status) == (WEB, STATUS)
+    assert explanation.state == UnitState(name="web.service", active_state="active")
+    assert explanation.artifacts == ("normal/web.service",)
+    assert set(explanation.provenance) == {"services/web", "services/web/command", "transforms/paths/python"}
+    assert explanation.last.jobs == (START,)
+    assert explanation.last.verdicts == OUTCOME_OF_LAST.verdicts
+
+
+def test_the_json_of_an_explanation_is_the_one_of_the_bus(client: InProcessClient) -> None:
+    explanation = asyncio.run(client.explain("web"))
+    data = json.loads(json.dumps(to_json(explanation)))
+
+    keys = "about unit item generation member state status artifacts provenance last"
+    assert list(data) == keys.split()
+    assert list(data["last"]) == ["stops", "jobs", "notes", "verdicts"]
+    assert from_json(UnitExplanation, data) == explanation
+
+
+@pytest.mark.parametrize(
+    ("about", "unit"),
+    [
+        ("web", "web.service"),
+        ("web.timer", "web.timer"),
+        ("services/web/command", "web.service"),
+        ("services/db", "db.socket"),
+        ("services/gone", ""),
+        ("/run/systemd/generator/web.service", "web.service"),
+        ("/etc/motd", ""),
+    ],
+)
+def test_the_unit_that_a_name_a_path_or_a_pointer_is_about(client: InProcessClient, about: str, unit: str) -> None:
+    explanation = asyncio.run(client.explain(about))
+
+    assert explanation.unit == unit
+    assert (explanation.state is None) == (not unit)
+
+
+def test_an_outcome_that_cannot_be_read_is_left_out(client: InProcessClient, tmp_path: Path) -> None:
+    (tmp_path / OUTCOME).write_text("{")
+
+    assert asyncio.run(client.explain("web")).last.jobs == ()
+
+
+def test_to_apply_no_documents_at_all_is_refused(client: InProcessClient) -> None:
+    with pytest.raises(Failure, match="no documents were given"):
+        asyncio.run(client.apply([]))
