@@ -166,10 +166,6 @@ def test_every_exception_of_the_agent_is_in_the_drawn_tree_below_its_base() -> N
     assert [name for name, base in drawn.items() if base not in exceptions[name]] == []
 
 
-TWO_CLASSES_OF_ONE_NAME = set("Kind Source".split())
-"""To be renamed; the set only shrinks."""
-
-
 def test_no_two_public_classes_have_one_name() -> None:
     names = [
         node.name
@@ -178,7 +174,7 @@ def test_no_two_public_classes_have_one_name() -> None:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
 
-    assert {name for name in names if names.count(name) > 1} == TWO_CLASSES_OF_ONE_NAME
+    assert {name for name in names if names.count(name) > 1} == set()
 
 
 def test_no_two_modules_of_a_part_have_one_name_unless_a_program_or_command_is_named_so() -> None:
@@ -189,9 +185,7 @@ def test_no_two_modules_of_a_part_have_one_name_unless_a_program_or_command_is_n
         if path.name not in plain and path.parent.name != "cli"
     ]
 
-    assert {name for name in names if names.count(name) > 1} <= {
-        ("transforms", "yaml_reader.py"),
-    }
+    assert {name for name in names if names.count(name) > 1} == set()
 
 
 def test_the_wheel_holds_every_package() -> None:

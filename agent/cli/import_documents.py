@@ -16,8 +16,8 @@ from ordain.agent.errors import Failure
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.document import formats
 from ordain.transforms.errors import Refused, Where, only_errors, sorted_problems
-from ordain.transforms.importing import detect, schema_filter, unit_files, whole_machine, yaml_writer
-from ordain.transforms.importing.draft import MAX_BYTES, Imported, Source
+from ordain.transforms.importing import file_types, schema_filter, unit_files, whole_machine, yaml_writer
+from ordain.transforms.importing.document_draft import MAX_BYTES, DocumentDraft, InputFile
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.facts import read_facts
 from ordain.transforms.machine.installed_units import read_installed
@@ -34,15 +34,15 @@ def import_(request: Namespace, console: Console) -> Exit:
         formats.FORMATS["name"](name)
     except ValueError as error:
         raise Usage(f"{name!r} is not a valid name of a document: {error}; use --name NAME") from None
-    imported = Imported()
+    imported = DocumentDraft()
     root = Path(request.tree) if request.tree else request.root
     neutral = _names(root)
     if request.tree:
-        units = whole_machine.from_machine(read_installed(root), lambda path: rootfs.read(root, path), imported)
-        unit_files.carry(units, neutral, imported)
-    kind = detect.Kind(request.kind) if request.kind else None
-    detect.carry(_sources(request.file, imported), neutral, imported, kind)
-    schema_filter.settle(imported)
+        units = whole_machine.administrators_units(read_installed(root), lambda path: rootfs.read(root, path), imported)
+        unit_files.convert(units, neutral, imported)
+    kind = file_types.FileType(request.kind) if request.kind else None
+    file_types.convert(_sources(request.file, imported), neutral, imported, kind)
+    schema_filter.remove_invalid(imported)
     if any(imported.sections.values()):
         origins = [*([f"--root {request.tree}"] if request.tree else []), *request.file]
         header = f"Made by `ordainctl import` from {origins[0]}"
@@ -51,7 +51,7 @@ def import_(request: Namespace, console: Console) -> Exit:
     return _report(imported, console)
 
 
-def _report(imported: Imported, console: Console) -> Exit:
+def _report(imported: DocumentDraft, console: Console) -> Exit:
     """Print the lines that were not converted, sorted by place, and return the exit status."""
     problems = sorted_problems(imported.problems)
     for problem in problems:
@@ -90,30 +90,30 @@ def _name(files: Sequence[str]) -> str:
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_") or "imported"
 
 
-def _sources(names: Sequence[str], imported: Imported) -> Iterator[Source]:
+def _sources(names: Sequence[str], imported: DocumentDraft) -> Iterator[InputFile]:
     """Yield the files that ``names`` lead to; those that cannot be read are added to the problems."""
     for name in names:
         path = Path(name)
         try:
             if name == STANDARD_INPUT:
-                yield Source(path="<stdin>", data=sys.stdin.buffer.read(MAX_BYTES + 1))
+                yield InputFile(path="<stdin>", data=sys.stdin.buffer.read(MAX_BYTES + 1))
             elif path.is_dir():
                 yield from _directory(path)
             else:
-                yield Source(path=name, data=_read(path))
+                yield InputFile(path=name, data=_read(path))
         except OSError as error:
-            imported.lost(Where(path=str(error.filename or name)), error.strerror or str(error), "")
+            imported.not_converted(Where(path=str(error.filename or name)), error.strerror or str(error), "")
 
 
-def _directory(directory: Path) -> Iterator[Source]:
+def _directory(directory: Path) -> Iterator[InputFile]:
     """Yield the files that can be imported, with drop-ins. Links are skipped, as they are aliases, except for masks."""
     for path in sorted(directory.iterdir()):
         if path.is_symlink():
             if path.readlink() == NULL:
-                yield Source(path=str(path), data=b"")
+                yield InputFile(path=str(path), data=b"")
         elif path.is_file():
-            source = Source(path=str(path), data=_read(path))
-            if detect.kind_of(source):
+            source = InputFile(path=str(path), data=_read(path))
+            if file_types.type_of(source):
                 yield source
         elif path.is_dir() and path.suffix == ".d":
             yield from _directory(path)

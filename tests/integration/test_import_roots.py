@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from ordain.transforms.catalog.known_systems import facts_for
-from ordain.transforms.importing.draft import Source
+from ordain.transforms.importing.document_draft import InputFile
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Facts, Installed
 from ordain.transforms.systemd import unit_name
 from rig import debian_roots
-from support.import_rounds import differences, go_round
+from support.import_round_trips import differences, round_trip
 
 pytestmark = pytest.mark.integration
 
@@ -49,14 +49,14 @@ def test_enabled_units_come_out_as_they_were(root: Path, facts: Facts) -> None:
     wanted = {unit_name.template_of(name) or name for name in enabled(read_installed(root))}
     texts = {f"copy-{name}": re.sub("(?m)^Alias=.*\n?", "", text) for name, text in files(root) if name in wanted}
 
-    done = go_round((Source(path=f"/etc/{name}", data=text.encode()) for name, text in texts.items()), facts)
+    done = round_trip((InputFile(path=f"/etc/{name}", data=text.encode()) for name, text in texts.items()), facts)
 
     made = done.rendered()
     changed = {name: found for name, text in texts.items() if (found := differences(text, made[name]))}
     print(f"{len(texts)} units, {len(changed)} differ: {changed}")
     assert {place for found in changed.values() for place in found} <= DESCRIPTION
     assert all(name.endswith(".timer") for name in changed)
-    lost = [problem.what for problem in done.imported.problems]
+    lost = [problem.what for problem in done.draft.problems]
     assert all("Also=" in what or "of a template" in what for what in lost)
 
 
@@ -64,11 +64,11 @@ def test_every_service_can_be_one_of_ours(root: Path, facts: Facts) -> None:
     """All services of the distribution, each as a service that an administrator wrote and enabled."""
     texts = {f"copy-{n}": t.partition("\n[Install]")[0] + NORMAL for n, t in files(root, ".service") if "@" not in n}
 
-    done = go_round((Source(path=f"/etc/{name}", data=text.encode()) for name, text in texts.items()), facts)
+    done = round_trip((InputFile(path=f"/etc/{name}", data=text.encode()) for name, text in texts.items()), facts)
 
     made = done.rendered()
-    print(f"{len(texts)} services, {len(done.imported.sections['services'])} in `services`")
+    print(f"{len(texts)} services, {len(done.draft.sections['services'])} in `services`")
     assert made.keys() == texts.keys()
     assert {name: found for name, text in texts.items() if (found := differences(text, made[name]))} == {}
-    assert len(done.imported.sections["services"]) > 0.9 * len(texts)
-    assert done.imported.problems == []
+    assert len(done.draft.sections["services"]) > 0.9 * len(texts)
+    assert done.draft.problems == []

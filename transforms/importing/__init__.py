@@ -1,6 +1,6 @@
-"""What people have (unit files, cloud-config, quadlets, compose files, fstab) → a document of ours.
+"""Other people's configuration (unit files, cloud-config, quadlets, compose files, fstab) as a document of ours.
 
-bytes ─kinds─▶ units | cloud | quadlet | compose | fstab ─▶ Imported ─writer─▶ YAML
+    bytes ──file_types──▶ unit_files | cloud_config | quadlet | compose | fstab ──▶ DocumentDraft ──yaml_writer──▶ YAML
 
-An importer never guesses: what it cannot carry is a `Problem` at its line that says what to do instead.
+A converter never guesses: a line that it cannot convert becomes a `Problem` with the place and a remedy.
 """

@@ -1,4 +1,4 @@
-"""fstab(5) → ``mounts`` and ``swaps``, read as systemd-fstab-generator(8) reads it."""
+"""fstab(5) as ``mounts`` and ``swaps``, read in the same way as systemd-fstab-generator(8) does."""
 
 from __future__ import annotations
 
@@ -8,57 +8,60 @@ from collections.abc import Iterable, Sequence
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.document import formats
 from ordain.transforms.errors import Where
-from ordain.transforms.importing.draft import Imported, Plain, Source
+from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
 from ordain.transforms.render.mounts import PROTECTED
 
 DEFAULTS = frozenset({"defaults", "auto", "nofail", "sw"})
-"""Options that say what a mount of a document is anyway: it is wanted at boot, and the boot does not fail by it."""
+"""Options that every mount of a document has: the boot wants it, but does not fail without it."""
+MAX_PRIORITY = 32767
 _TAGS = {tag.upper(): f"/dev/disk/by-{tag}/" for tag in ("uuid", "label", "partuuid", "partlabel", "id")}
 _USERS = frozenset({"user", "users", "owner", "group"})
 _UNCHECKED = frozenset("9p bind btrfs ceph cifs nfs nfs4 none overlay proc squashfs sysfs tmpfs xfs".split())
-"""File systems that fsck(8) has nothing to do for."""
+"""File systems that fsck(8) does not check."""
 
 
-def carry(sources: Iterable[Source], names: Names, imported: Imported) -> None:
-    """Puts every line of ``sources`` into ``imported``."""
-    for source in sources:
-        content = imported.text(source)
+def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> None:
+    """Add every line of ``files`` to ``draft``."""
+    for file in files:
+        content = draft.text(file)
         for number, line in enumerate((content or "").split("\n"), 1):
             fields = [] if line.lstrip().startswith("#") else line.split()
             if fields:
-                entry(fields, Where(path=source.path, line=number), imported)
+                add_line(fields, Where(path=file.path, line=number), draft)
 
 
-def entry(fields: Sequence[str], where: Where, imported: Imported) -> None:
-    """Puts one mount or swap; ``fields`` are those of a line, the last ones may be missing."""
+def add_line(fields: Sequence[str], where: Where, draft: DocumentDraft) -> None:
+    """Add the mount or swap of a line; ``fields`` are those of the line, of which the last ones may be missing."""
     if len(fields) < 2:
-        imported.lost(where, "fewer than two fields", "device, mount point, type, options")
+        draft.not_converted(where, "the line has fewer than two fields", "write device, mount point, type and options")
         return
-    what, path, kind, options = (*(unescaped(f) for f in fields[:4]), *("auto", "defaults")[len(fields) - 2 :])[:4]
+    source, path, kind, options = (
+        *(unescaped(field) for field in fields[:4]),
+        *("auto", "defaults")[len(fields) - 2 :],
+    )[:4]
     if kind == "ignore":
         return
-    node = device(what)
-    found = _Options(options, where, imported)
+    device = device_of(source)
+    converted = _Options(options, where, draft)
     if kind == "swap":
-        swap(node, found)
-    elif mount(node, path, kind, found) and fields[5:6] not in ([], ["0"]) and kind not in _UNCHECKED:
+        _add_swap(device, converted)
+    elif _add_mount(device, path, kind, converted) and fields[5:6] not in ([], ["0"]) and kind not in _UNCHECKED:
         hint = "leave it in fstab, or add systemd-fsck@.service to the mount unit under `units: {….mount.d: …}`"
-        imported.lost(where, f"the check by fsck before {path} is mounted (field 6)", hint)
+        draft.not_converted(where, f"the check by fsck before {path} is mounted (field 6)", hint)
 
 
 class _Options:
-    """The options of one line, sorted into what each means for a document."""
+    """The options of one line: keys of a document in ``entry``, options of the file system in ``options``."""
 
-    def __init__(self, text: str, where: Where, imported: Imported) -> None:
-        self.where, self.imported = where, imported
+    def __init__(self, text: str, where: Where, draft: DocumentDraft) -> None:
+        self.where, self.draft = where, draft
         self.entry: dict[str, Plain] = {}
         self.options: dict[str, str | bool] = {}
         for option in filter(None, text.split(",")):
             self.add(option)
         if self.entry.get("automount"):
-            self.entry.pop(
-                "state", None
-            )  # noauto is for the mount; systemd-fstab-generator starts the automount anyway
+            # noauto only concerns the mount: systemd-fstab-generator starts the automount anyway.
+            self.entry.pop("state", None)
 
     def add(self, option: str) -> None:
         name, equals, value = option.partition("=")
@@ -71,64 +74,65 @@ class _Options:
         elif name == "x-systemd.mount-timeout":
             self.entry["timeout"] = value
         elif name == "pri":
-            self.priority(value)
+            self.set_priority(value)
         elif name in _USERS:
-            self.lost(f"the option {name}: a unit is started by root", "leave it in fstab")
+            self.not_converted(f"the option {name}: only root starts units", "leave it in fstab")
         elif name.startswith(("x-", "comment")):
-            hint = "write it in a drop-in for the mount unit: `units: {….mount.d: {Unit: …}}`"
-            self.lost(f"the option {option}", hint if name.startswith("x-systemd") else "it is for other programs")
+            drop_in = "write it in a drop-in for the mount unit: `units: {….mount.d: {Unit: …}}`"
+            hint = drop_in if name.startswith("x-systemd") else "other programs read it: leave it in fstab"
+            self.not_converted(f"the option {option}", hint)
         elif name in self.options:
-            self.lost(f"the option {option}: {name} is there already", "write the two as one")
+            self.not_converted(f"the option {option}, because {name} is set twice", "write one of them")
         else:
             self.options[name] = value if equals else True
 
-    def priority(self, value: str) -> None:
-        if re.fullmatch(r"-1|[0-9]{1,5}", value) and int(value) <= 32767:
+    def set_priority(self, value: str) -> None:
+        if re.fullmatch(r"-1|[0-9]{1,5}", value) and int(value) <= MAX_PRIORITY:
             self.entry["priority"] = int(value)
         else:
-            self.lost(f"the priority {value!r}", "a number from -1 to 32767")
+            self.not_converted(f"the priority {value!r}", f"use a number from -1 to {MAX_PRIORITY}")
 
-    def lost(self, what: str, hint: str) -> None:
-        self.imported.lost(self.where, what, hint)
+    def not_converted(self, what: str, hint: str) -> None:
+        self.draft.not_converted(self.where, what, hint)
 
-    def into(self, entry: dict[str, Plain]) -> dict[str, Plain]:
-        """``entry`` with the options; flags alone are a list."""
-        made: dict[str, Plain] = {**entry, **self.entry}
+    def merged_into(self, entry: dict[str, Plain]) -> dict[str, Plain]:
+        """Return ``entry`` with the options, which are a list if none has a value."""
+        merged: dict[str, Plain] = {**entry, **self.entry}
         if self.options:
-            plain = all(value is True for value in self.options.values())
+            only_flags = all(value is True for value in self.options.values())
             names: list[Plain] = [*self.options]
-            made["options"] = names if plain else {**self.options}
-        return made
+            merged["options"] = names if only_flags else {**self.options}
+        return merged
 
 
-def mount(what: str, path: str, kind: str, options: _Options) -> bool:
-    """Puts a mount, unless it cannot be one."""
+def _add_mount(device: str, path: str, kind: str, options: _Options) -> bool:
+    """Add a mount. Return False, and add the problem, if a document cannot have it."""
     if (path.rstrip("/") or "/") in PROTECTED:
-        options.lost(f"{path}: the machine needs it before there are documents", "leave it in fstab")
+        options.not_converted(f"{path}: the machine needs it before it can read documents", "leave it in fstab")
         return False
     if not _is_path(path):
-        options.lost(f"{path!r} is no mount point", "an absolute path")
+        options.not_converted(f"{path!r} is not a mount point", "write an absolute path")
         return False
-    if "," in what or any(char in what for char in "\n\r\0"):
-        options.lost(f"{what!r} cannot be mounted by a unit", "")
+    if "," in device or any(char in device for char in "\n\r\0"):
+        options.not_converted(f"no unit can mount {device!r}", "rename it")
         return False
     if "priority" in options.entry:
-        options.lost("the option pri= of a mount", "it is for swap")
+        options.not_converted("the option pri= of a mount", "remove it: only swap has a priority")
         del options.entry["priority"]
-    entry: dict[str, Plain] = {"what": what, **({} if kind == "auto" else {"type": kind})}
-    options.imported.put("mounts", path, options.into(entry), options.where)
+    entry: dict[str, Plain] = {"what": device, **({} if kind == "auto" else {"type": kind})}
+    options.draft.add("mounts", path, options.merged_into(entry), options.where)
     return True
 
 
-def swap(what: str, options: _Options) -> None:
-    """Puts a swap device or file."""
-    if not _is_path(what):
-        options.lost(f"{what!r} is no device or file to swap on", "an absolute path, UUID= or LABEL=")
+def _add_swap(device: str, options: _Options) -> None:
+    if not _is_path(device):
+        what = f"{device!r} is not a device or file to swap on"
+        options.not_converted(what, "write an absolute path, UUID= or LABEL=")
         return
     for key in ("automount", "timeout"):
         if options.entry.pop(key, None) is not None:
-            options.lost(f"{key} of a swap", "it is for mounts")
-    options.imported.put("swaps", what, options.into({}), options.where)
+            options.not_converted(f"{key} of a swap", "remove it: only a mount has it")
+    options.draft.add("swaps", device, options.merged_into({}), options.where)
 
 
 def _is_path(text: str) -> bool:
@@ -139,26 +143,26 @@ def _is_path(text: str) -> bool:
     return text.isprintable()
 
 
-def device(what: str) -> str:
-    """A device by its tag as udev names it, anything else as it stands (fstab_node_to_udev_node() of systemd).
+def device_of(source: str) -> str:
+    """Return the path of a device that has a tag, anything else as it is (systemd's fstab_node_to_udev_node()).
 
-    >>> device('LABEL="my disk"'), device("/dev/sda1")
+    >>> device_of('LABEL="my disk"'), device_of("/dev/sda1")
     ('/dev/disk/by-label/my\\\\x20disk', '/dev/sda1')
     """
-    tag, equals, value = what.partition("=")
+    tag, equals, value = source.partition("=")
     if not equals or tag not in _TAGS:
-        return what
+        return source
     bare = value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
-    return _TAGS[tag] + re.sub(r"[^A-Za-z0-9#+.:=@_-]", _udev, bare, flags=re.ASCII)
+    return _TAGS[tag] + re.sub(r"[^A-Za-z0-9#+.:=@_-]", _escape_for_udev, bare, flags=re.ASCII)
 
 
-def _udev(match: re.Match[str]) -> str:
+def _escape_for_udev(match: re.Match[str]) -> str:
     char = match[0]
     return char if ord(char) > 127 else f"\\x{ord(char):02x}"
 
 
 def unescaped(field: str) -> str:
-    r"""A field with its octal escapes undone (getmntent(3)).
+    r"""Return a field with its octal escapes replaced (getmntent(3)).
 
     >>> unescaped(r"/srv/my\040data")
     '/srv/my data'

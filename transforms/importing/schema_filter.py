@@ -1,37 +1,38 @@
-"""Held against the schema of the language: an import prints nothing that `ordainctl validate` refuses."""
+"""Removes from a draft what the schema refuses, so that an import prints only valid documents."""
 
 from __future__ import annotations
 
 from ordain.transforms.document import validate
 from ordain.transforms.document.node import Node, Number, Unreadable, mapping, sequence, unescape_key
 from ordain.transforms.errors import NOWHERE
-from ordain.transforms.importing.draft import Imported, Plain
+from ordain.transforms.importing.document_draft import DocumentDraft, Plain
 from ordain.transforms.model import Kind
 
 
-def settle(imported: Imported) -> None:
-    """Takes out of ``imported`` what the schema refuses, and says so where it came from."""
-    _bound(imported)
-    while wrong := validate.problems(document(imported.sections), Kind.LAYER):
-        for problem in wrong:
+def remove_invalid(draft: DocumentDraft) -> None:
+    """Remove what the schema refuses from ``draft``, each with a problem at the place that it comes from."""
+    _remove_excess(draft)
+    while problems := validate.problems(document(draft.sections), Kind.LAYER):
+        for problem in problems:
             section, _, rest = problem.where.pointer.partition("/")
             name = unescape_key(rest.partition("/")[0])
-            if _take_out(imported.sections, problem.where.pointer):
-                where = imported.wheres.get((section, name), NOWHERE)
-                imported.lost(where, f"{problem.where.pointer}: {problem.what}", problem.hint)
+            if _remove(draft.sections, problem.where.pointer):
+                where = draft.places.get((section, name), NOWHERE)
+                draft.not_converted(where, f"{problem.where.pointer}: {problem.what}", problem.hint)
 
 
-def _bound(imported: Imported) -> None:
-    """Takes out the largest entries while there is more than one document may hold."""
+def _remove_excess(draft: DocumentDraft) -> None:
+    """Remove the largest entries until one document can hold the rest."""
     while True:
         try:
-            document(imported.sections)
+            document(draft.sections)
         except Unreadable as error:
-            sizes = ((_size(e), s, n) for s, entries in imported.sections.items() for n, e in entries.items())
+            sizes = ((_size(e), s, n) for s, entries in draft.sections.items() for n, e in entries.items())
             size, section, name = max(sizes, key=lambda entry: entry[0])
-            del imported.sections[section][name]
-            where = imported.wheres.get((section, name), NOWHERE)
-            imported.lost(where, f"{section}/{name}: {size:,} values; with it the document {error.problem.what}")
+            del draft.sections[section][name]
+            where = draft.places.get((section, name), NOWHERE)
+            what = f"{section}/{name} has {size:,} values; with it the document {error.problem.what}"
+            draft.not_converted(where, what)
         else:
             return
 
@@ -41,8 +42,8 @@ def _size(value: Plain) -> int:
     return 1 + sum(map(_size, inner))
 
 
-def _take_out(sections: dict[str, dict[str, Plain]], pointer: str) -> bool:
-    """Removes what ``pointer`` leads to; of a list, the whole list. False if that is gone already."""
+def _remove(sections: dict[str, dict[str, Plain]], pointer: str) -> bool:
+    """Remove the value at ``pointer``, or the list that holds it. Return False if it was removed before."""
     path = [unescape_key(part) for part in pointer.split("/")]
     tree: Plain = {**sections}
     if len(path) < 2:
@@ -58,12 +59,13 @@ def _take_out(sections: dict[str, dict[str, Plain]], pointer: str) -> bool:
 
 
 def document(sections: dict[str, dict[str, Plain]]) -> Node:
-    """A Layer with ``sections`` as the schema sees it."""
-    return node({"ordain": "v1", "kind": "Layer", "name": "x", **{name: {**those} for name, those in sections.items()}})
+    """Return a Layer with ``sections``, for the schema."""
+    entries = {name: {**section} for name, section in sections.items()}
+    return node({"ordain": "v1", "kind": "Layer", "name": "x", **entries})
 
 
 def node(value: Plain) -> Node:
-    """A value without a place. Raises `node.Unreadable` where it is larger than a document may be."""
+    """Return a value as a node without a place. Raises `node.Unreadable` if a document cannot be so large."""
     if isinstance(value, dict):
         return mapping({key: node(inner) for key, inner in value.items()}, dict.fromkeys(value, NOWHERE), NOWHERE)
     if isinstance(value, list):

@@ -1,7 +1,7 @@
-"""Unit files and drop-ins → entries of ``services`` where those say the same, else of ``units``, word for word.
+"""Unit files and drop-ins as entries of ``services`` if those can say the same, else as they are in ``units``.
 
-A service becomes an entry of ``services`` when a target of the normal boot wants it, or a timer or socket of its name
-starts it; anything else (templates, targets, paths, early services, helpers) stays a unit in systemd's own syntax.
+A service becomes an entry of ``services`` if a target of the normal boot wants it, or if a timer or socket of its name
+starts it. All other units (templates, targets, paths, early services, helpers) stay in systemd's own syntax.
 """
 
 from __future__ import annotations
@@ -14,30 +14,32 @@ from ordain.transforms.document import formats
 from ordain.transforms.document.service_keys import LISTEN, SCHEDULE
 from ordain.transforms.document.shapes import Position, Record
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import invert, unit_reader
-from ordain.transforms.importing.draft import Imported, Plain, Source
-from ordain.transforms.importing.unit_reader import Assignment, Settings
+from ordain.transforms.importing import neutral_keys, unit_assignments
+from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
+from ordain.transforms.importing.neutral_keys import KnownNames
+from ordain.transforms.importing.unit_assignments import Assignment, Settings
 from ordain.transforms.model import Branch
-from ordain.transforms.render import service_directives as service
 from ordain.transforms.render import sockets_and_timers
+from ordain.transforms.render.service_directives import DEPENDENCIES, Context
 from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.render.unit_links import INSTALL
 from ordain.transforms.render.unit_references import UnitReferences
 from ordain.transforms.systemd import encode, splitting, unit_name, values
 
 NORMAL_BOOT = frozenset({"multi-user.target", "graphical.target", "default.target"})
-"""Targets whose WantedBy= means no more than: runs when the machine is up."""
+"""Targets whose WantedBy= only means that the unit runs when the machine is up."""
 STARTED_BY = {"timer": "timers.target", "socket": "sockets.target"}
-"""The target that wants a trigger of each type; a document's own is wanted by ordain-services.target instead."""
-WORDS = frozenset({"Description", "Documentation"})
-"""Settings for people. A timer or socket that a service brings is described by the service."""
+"""The target that wants a trigger of each type. For a trigger of a document, ordain-services.target takes its place."""
+DESCRIPTIONS = frozenset({"Description", "Documentation"})
+"""Settings for people, which a timer or socket of a document takes from its service."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Unit:
-    """A unit to import: its assignments, drop-ins last.
+class ImportedUnit:
+    """A unit to import: its assignments, those of drop-ins last.
 
-    ``own``: there is a unit file; else the drop-ins are for a unit of the distribution. ``instances`` of a template.
+    ``own``: there is a unit file; else the drop-ins are for a unit of the distribution. ``instances`` are those of a
+    template.
     """
 
     name: str
@@ -50,211 +52,219 @@ class Unit:
 
     @property
     def stem(self) -> str:
-        """Its name without type, and without the @ of a template."""
+        """Return the name without type, and without the @ of a template."""
         return self.name.rpartition(".")[0].removesuffix("@")
 
     @property
     def kind(self) -> str:
-        """Its type."""
+        """Return the type of unit."""
         return unit_name.unit_type(self.name)
 
     @property
     def settings(self) -> Settings:
-        """What is in force of its assignments."""
-        return unit_reader.effective(self.assignments) if self.own else unit_reader.grouped(self.assignments)
+        """Return the assignments by section and key."""
+        if self.own:
+            return unit_assignments.effective_settings(self.assignments)
+        return unit_assignments.all_settings(self.assignments)
 
 
-def from_sources(sources: Iterable[Source], imported: Imported) -> tuple[Unit, ...]:
-    """The units of files called like a unit, or ``NAME.d/….conf``."""
-    files: dict[str, Source] = {}
-    drop_ins: dict[str, dict[str, Source]] = {}
-    for source in sources:
-        unit = unit_of(source)
-        if source.name != unit:
-            drop_ins.setdefault(unit, {})[source.name] = source
-        elif unit in files:
-            imported.lost(
-                Where(path=source.path), f"a second {unit}", f"import it on its own; first {files[unit].path}"
-            )
+def read_units(files: Iterable[InputFile], draft: DocumentDraft) -> tuple[ImportedUnit, ...]:
+    """Return the units in files that are named like a unit, or ``NAME.d/….conf``."""
+    fragments: dict[str, InputFile] = {}
+    drop_ins: dict[str, dict[str, InputFile]] = {}
+    for file in files:
+        unit = unit_of(file)
+        if file.name != unit:
+            drop_ins.setdefault(unit, {})[file.name] = file
+        elif unit in fragments:
+            what = f"there is a second {unit}; the first is {fragments[unit].path}"
+            draft.not_converted(Where(path=file.path), what, "import this file alone")
         else:
-            files[unit] = source
+            fragments[unit] = file
     return tuple(
-        assembled(name, files.get(name), [file for _, file in sorted(drop_ins.get(name, {}).items())], imported)
-        for name in dict.fromkeys((*files, *drop_ins))
+        read_unit(name, fragments.get(name), [file for _, file in sorted(drop_ins.get(name, {}).items())], draft)
+        for name in dict.fromkeys((*fragments, *drop_ins))
     )
 
 
-def unit_of(source: Source) -> str:
-    """The unit that a file is about by its name, "" if none."""
-    if unit_name.is_valid(source.name):
-        return source.name
-    unit = source.folder.removesuffix(".d")
-    drop_in = source.name.endswith(".conf") and source.folder.endswith(".d")
+def unit_of(file: InputFile) -> str:
+    """Return the unit that a file is named after, ``""`` if there is none."""
+    if unit_name.is_valid(file.name):
+        return file.name
+    unit = file.folder.removesuffix(".d")
+    drop_in = file.name.endswith(".conf") and file.folder.endswith(".d")
     return unit if drop_in and unit_name.is_valid(unit) else ""
 
 
-def assembled(name: str, fragment: Source | None, drop_ins: Iterable[Source], imported: Imported) -> Unit:
-    """The unit called ``name`` from its files."""
+def read_unit(
+    name: str, fragment: InputFile | None, drop_ins: Iterable[InputFile], draft: DocumentDraft
+) -> ImportedUnit:
+    """Return the unit called ``name`` from its files."""
     files = [*([fragment] if fragment else ()), *drop_ins]
-    return Unit(
+    return ImportedUnit(
         name=name,
         where=Where(path=files[0].path),
         comment="\n".join(file.path for file in files),
-        assignments=tuple(a for file in files for a in unit_reader.read(name, file, imported)),
+        assignments=tuple(a for file in files for a in unit_assignments.read(name, file, draft)),
         own=fragment is not None,
         masked=fragment is not None and not fragment.data,
     )
 
 
-def carry(units: Iterable[Unit], names: Names, imported: Imported) -> None:
-    """Puts ``units`` into ``imported``; ``names`` is what neutral names mean on the machine they come from."""
+def convert(units: Iterable[ImportedUnit], names: Names, draft: DocumentDraft) -> None:
+    """Add ``units`` to ``draft``; ``names`` are the neutral names on the machine that they come from."""
     units = tuple(units)
     own = {unit.name: unit for unit in units if unit.own and not unit.masked}
-    context = service.Context(names=names, references=UnitReferences(services={}, names=names))
+    context = Context(names=names, references=UnitReferences(services={}, names=names))
     taken = frozenset(unit.stem for unit in own.values() if unit.kind == "service")
-    _Carrier(own, invert.Known(context=context, taken=taken), imported).all(units)
+    _Converter(own, KnownNames(context=context, taken=taken), draft).convert(units)
 
 
-class _Carrier:
-    def __init__(self, own: Mapping[str, Unit], known: invert.Known, imported: Imported) -> None:
-        self.own, self.known, self.imported = own, known, imported
-        self.done: set[str] = set()
+class _Converter:
+    def __init__(self, own: Mapping[str, ImportedUnit], known: KnownNames, draft: DocumentDraft) -> None:
+        self.own, self.known, self.draft = own, known, draft
+        self.converted: set[str] = set()
 
-    def all(self, units: tuple[Unit, ...]) -> None:
+    def convert(self, units: tuple[ImportedUnit, ...]) -> None:
         for unit in units:
-            if unit.name in self.done or (unit.kind in STARTED_BY and self.starts(unit)):
+            if unit.name in self.converted or self.is_trigger(unit):
                 continue
             if unit.masked:
-                self.distribution(unit, {"state": "masked"})
+                self.add_distribution_unit(unit, {"state": "masked"})
             elif not unit.own:
-                self.drop_in(unit)
-            elif not (unit.kind == "service" and self.service(unit)):
-                self.raw(unit, unit.name)
-        for unit in units:  # triggers whose service could not take them in
-            if unit.kind in STARTED_BY and unit.own and unit.name not in self.done and self.starts(unit):
-                self.raw(unit, unit.name)
-        self.siblings()
+                self.add_drop_in(unit)
+            elif not (unit.kind == "service" and self.add_service(unit)):
+                self.add_raw(unit, unit.name)
+        for unit in units:
+            if unit.name not in self.converted and self.is_trigger(unit):  # which its service cannot express
+                self.add_raw(unit, unit.name)
+        self.use_names_of_siblings()
 
-    def starts(self, unit: Unit) -> bool:
-        """Whether ``unit`` is the trigger of a service that is imported along with it."""
-        return unit.own and f"{unit.stem}.service" in self.own and unit.name != f"{unit.stem}.service"
+    def is_trigger(self, unit: ImportedUnit) -> bool:
+        """Return whether ``unit`` is the timer or socket of a service in the same import."""
+        return unit.own and unit.kind in STARTED_BY and f"{unit.stem}.service" in self.own
 
-    def service(self, unit: Unit) -> bool:
-        """Puts a service of our own, if ``services`` can say what it says."""
+    def add_service(self, unit: ImportedUnit) -> bool:
+        """Add a service of our own. Return False, and add nothing, if ``services`` cannot say the same."""
         settings = unit.settings
-        triggers = [self.own[f"{unit.stem}.{k}"] for k in STARTED_BY if f"{unit.stem}.{k}" in self.own]
+        triggers = [self.own[f"{unit.stem}.{kind}"] for kind in STARTED_BY if f"{unit.stem}.{kind}" in self.own]
         trigger = triggers[0] if len(triggers) == 1 else None
         template = unit_name.split(unit.name)[1] is not None
-        wanted = _installed(settings) <= NORMAL_BOOT if _installed(settings) else bool(trigger)
+        wanted_by = _wanted_by(settings)
+        wanted = wanted_by <= NORMAL_BOOT if wanted_by else bool(trigger)
         instances = unit.instances or _default_instance(settings)
-        if not wanted or not _fits(unit.stem, settings) or (template and not instances):
+        if not wanted or not _is_expressible(unit.stem, settings) or (template and not instances):
             return False
-        entry = self.ours(settings)
+        entry = self.service_entry(settings)
         if entry is None:
             return False
         comment = unit.comment
         if triggers:
-            started = _trigger(trigger) if trigger and not _installed(settings) else None
-            if trigger is None or started is None:
+            trigger_entry = _trigger_entry(trigger) if trigger and not wanted_by else None
+            if trigger is None or trigger_entry is None:
                 return False
-            entry |= started
+            entry |= trigger_entry
             comment += f"\n{trigger.comment}"
-            self.done.add(trigger.name)
+            self.converted.add(trigger.name)
         if template:
             entry["instances"] = [*instances]
         entry["state"] = "running"
         if ("Service", "ExecStart") in _raw_places(entry):
-            comment += "\n`command` only names the program: it runs what ExecStart says, in systemd's own syntax."
-        self.imported.put("services", unit.stem, entry, unit.where, comment=comment)
-        self.done.add(unit.name)
+            comment += (
+                "\n`command` only names the program. The service runs ExecStart, which is in systemd's own syntax."
+            )
+        self.draft.add("services", unit.stem, entry, unit.where, comment=comment)
+        self.converted.add(unit.name)
         return True
 
-    def ours(self, settings: Settings) -> dict[str, Plain] | None:
-        """The entry of a service of our own; None where it cannot have a command."""
-        entry = invert.entry(settings, self.known)
+    def service_entry(self, settings: Settings) -> dict[str, Plain] | None:
+        """Return the entry of a service of our own, None if `command` or `type` cannot express the settings."""
+        entry = neutral_keys.service_entry(settings, self.known)
         if "command" not in entry:
             first = settings["Service", "ExecStart"][0].value
-            program = next(iter(splitting.split(first, unescape=True)), "").lstrip(invert.PREFIXES)
+            program = next(iter(splitting.split(first, unescape=True)), "").lstrip(neutral_keys.PREFIXES)
             try:
                 encode.encode_command((program,))
             except encode.EncodeError:
                 return None
-            entry["command"] = invert.command_line([program])
+            entry["command"] = neutral_keys.written_command([program])
         if "type" not in entry:
             if ("Service", "Type") in settings:
                 return None
             entry["type"] = "dbus" if ("Service", "BusName") in settings else "simple"
         return entry
 
-    def raw(self, unit: Unit, name: str) -> None:
-        """Puts a whole unit, or a drop-in, in systemd's own syntax."""
+    def add_raw(self, unit: ImportedUnit, name: str) -> None:
+        """Add a whole unit, or a drop-in, in systemd's own syntax."""
         entry: dict[str, Plain] = {}
-        for (section, key), those in unit.settings.items():
-            if section == "Install" and (key not in {*INSTALL, "Alias"} or unit_name.split(unit.name)[1] == ""):
-                for one in those:
-                    self.imported.lost(one.where, *self.left_out(key, one.value))
+        for (section, key), ones in unit.settings.items():
+            if section == "Install" and (key not in {*INSTALL, "Alias"} or unit_name.is_template(unit.name)):
+                for one in ones:
+                    self.draft.not_converted(one.where, *_install_problem(key, one.value))
                 continue
-            texts: list[Plain] = [one.value for one in those]
-            below = entry.setdefault(section, {})
-            assert isinstance(below, dict)
-            below[key] = texts[0] if len(texts) == 1 else texts
+            texts: list[Plain] = [one.value for one in ones]
+            keys = entry.setdefault(section, {})
+            assert isinstance(keys, dict)
+            keys[key] = texts[0] if len(texts) == 1 else texts
         if set(entry) <= {"Install"}:
-            self.imported.lost(unit.where, f"{unit.name} says nothing", "an empty unit would be a mask")
+            what = f"{unit.name} has no directives, and an empty unit would be a mask"
+            self.draft.not_converted(unit.where, what, "remove the file")
             return
-        self.imported.put("units", name, entry, unit.where, comment=unit.comment)
-        self.done.add(unit.name)
+        self.draft.add("units", name, entry, unit.where, comment=unit.comment)
+        self.converted.add(unit.name)
 
-    def left_out(self, key: str, value: str) -> tuple[str, str]:
-        if key == "Also":
-            return f"Also={value}: a document enables each unit by itself", f"import {value}, too"
-        return f"[Install] {key}={value} of a template", "a link starts an instance: name each under `instances`"
-
-    def drop_in(self, unit: Unit) -> None:
+    def add_drop_in(self, unit: ImportedUnit) -> None:
         if unit.kind != "service" and unit.assignments:
-            self.raw(unit, f"{unit.name}.d")
+            self.add_raw(unit, f"{unit.name}.d")
             return
-        entry = invert.entry(unit.settings, self.known, drop_in=True)
-        self.distribution(unit, entry)
+        entry = neutral_keys.service_entry(unit.settings, self.known, drop_in=True)
+        self.add_distribution_unit(unit, entry)
 
-    def distribution(self, unit: Unit, entry: dict[str, Plain]) -> None:
-        """Puts an entry about a unit of the distribution, by its neutral name where it has one."""
+    def add_distribution_unit(self, unit: ImportedUnit, entry: dict[str, Plain]) -> None:
+        """Add an entry for a unit of the distribution, under its neutral name if it has one."""
         name = self.known.service_of(unit.name)
         if not name:
             name = unit.stem.replace("@", "-")
-            if name in self.imported.mapping("services") or f"{name}.service" in self.own:
+            if name in self.draft.entries("services") or f"{name}.service" in self.own:
                 name = f"{name}-{unit.kind}"
             entry = {"unit": unit.name, **entry}
-        self.imported.put("services", name, entry, unit.where, comment=unit.comment)
-        self.done.add(unit.name)
+        self.draft.add("services", name, entry, unit.where, comment=unit.comment)
+        self.converted.add(unit.name)
 
-    def siblings(self) -> None:
-        """Calls services of this import by their names, where that means their one unit."""
-        entries = self.imported.mapping("services")
+    def use_names_of_siblings(self) -> None:
+        """Refer to a service of the same import by its name, if that means exactly its unit."""
+        entries = self.draft.entries("services")
         simple = {
             f"{name}.service": name
             for name, entry in entries.items()
             if isinstance(entry, dict) and "command" in entry and not {"listen", "schedule", "instances"} & set(entry)
         }
         for entry in entries.values():
-            for key in service.DEPENDENCIES:
+            for key in DEPENDENCIES:
                 if isinstance(entry, dict) and isinstance(listed := entry.get(key), list):
                     entry[key] = [simple.get(name, name) if isinstance(name, str) else name for name in listed]
 
 
-def _installed(settings: Settings) -> frozenset[str]:
+def _install_problem(key: str, value: str) -> tuple[str, str]:
+    if key == "Also":
+        return f"a document enables each unit by itself, without Also={value}", f"import {value}, too"
+    return f"{key}={value} in [Install] of a template", "name each instance under `instances`: a link would start one"
+
+
+def _wanted_by(settings: Settings) -> frozenset[str]:
     return frozenset(word for one in settings.get(("Install", "WantedBy"), ()) for word in one.value.split())
 
 
 def _default_instance(settings: Settings) -> tuple[str, ...]:
-    """What `systemctl enable` makes of a template without an instance."""
+    """Return the instance that `systemctl enable` would enable of a template."""
     return tuple(one.value for one in settings.get(("Install", "DefaultInstance"), ())[-1:])
 
 
-def _fits(stem: str, settings: Settings) -> bool:
-    """Whether ``services`` takes a service of this name with these settings."""
+def _is_expressible(stem: str, settings: Settings) -> bool:
+    """Return whether ``services`` can have a service of this name with these settings."""
     try:
         formats.service_name(stem)
-        isolated = [values.boolean(a.value) for a in settings.get(("Unit", "IgnoreOnIsolate"), ())]
+        isolated = [values.boolean(one.value) for one in settings.get(("Unit", "IgnoreOnIsolate"), ())]
     except ValueError:
         return False
     install = {key for section, key in settings if section == "Install"}
@@ -267,46 +277,52 @@ def _raw_places(entry: Mapping[str, Plain]) -> set[tuple[str, str]]:
     return {(section, key) for section, keys in sections if isinstance(keys, dict) for key in keys}
 
 
-def _trigger(unit: Unit) -> dict[str, Plain] | None:
-    """``schedule`` or ``listen`` for a timer or socket, None where they say less than it."""
+_TRIGGER_KEYS = {
+    **{key: name for name, key in sockets_and_timers.SCHEDULE.items()},
+    **{key: name for name, key in sockets_and_timers.LISTEN.items()},
+    **{"OnCalendar": "calendar", "Accept": "accept", "SocketMode": "mode", "SocketUser": "user"},
+}
+"""Directives of timers and sockets, and the keys of ``schedule`` and ``listen`` for them."""
+_TRIGGER_FLAGS = frozenset({"Persistent", "Accept"})
+
+
+def _trigger_entry(unit: ImportedUnit) -> dict[str, Plain] | None:
+    """Return ``schedule`` or ``listen`` for a timer or socket, None if they cannot say the same."""
     section = unit.kind.capitalize()
-    neutral = {key: name for name, key in (sockets_and_timers.SCHEDULE | {"calendar": "OnCalendar"}).items()}
-    neutral |= {key: name for name, key in sockets_and_timers.LISTEN.items()}
-    neutral |= {"Accept": "accept", "SocketMode": "mode", "SocketUser": "user"}
     shape, key = (SCHEDULE, "schedule") if unit.kind == "timer" else (LISTEN, "listen")
-    found: dict[str, Plain] = {}
+    entry: dict[str, Plain] = {}
     texts: dict[str, tuple[str, ...]] = {}
-    for (where, name), those in unit.settings.items():
-        if (where == "Unit" and name in WORDS) or (where, name) == ("Install", "WantedBy"):
+    for (its_section, directive), ones in unit.settings.items():
+        if (its_section == "Unit" and directive in DESCRIPTIONS) or (its_section, directive) == ("Install", "WantedBy"):
             continue
-        if where != section or name not in neutral:
+        if its_section != section or directive not in _TRIGGER_KEYS:
             return None
-        texts[name] = tuple(one.value for one in those)
-        if name in {"Persistent", "Accept"}:
-            found[neutral[name]] = texts[name][-1].lower() in {"yes", "true", "1", "on"}
+        texts[directive] = tuple(one.value for one in ones)
+        if directive in _TRIGGER_FLAGS:
+            entry[_TRIGGER_KEYS[directive]] = texts[directive][-1].lower() in {"yes", "true", "1", "on"}
         else:
-            listed: list[Plain] = [*texts[name]]
-            found[neutral[name]] = listed[0] if len(listed) == 1 else listed
-    if _installed(unit.settings) != {STARTED_BY[unit.kind]} or not _same(found, texts, shape, unit.kind):
+            listed: list[Plain] = [*texts[directive]]
+            entry[_TRIGGER_KEYS[directive]] = listed[0] if len(listed) == 1 else listed
+    if _wanted_by(unit.settings) != {STARTED_BY[unit.kind]} or not _renders_to(entry, texts, shape, unit.kind):
         return None
-    return {key: found["calendar"] if set(found) == {"calendar"} else found}
+    return {key: entry["calendar"] if set(entry) == {"calendar"} else entry}
 
 
-def _same(found: dict[str, Plain], texts: Mapping[str, tuple[str, ...]], shape: Record, kind: str) -> bool:
-    """Whether the renderer makes ``texts`` of ``found``."""
+def _renders_to(entry: dict[str, Plain], texts: Mapping[str, tuple[str, ...]], shape: Record, kind: str) -> bool:
+    """Return whether the renderer makes the directives ``texts`` of ``entry``."""
     key = "schedule" if kind == "timer" else "listen"
-    node = invert.valid({key: found}, key)
-    if node is None or found.get("accept") is True:
+    node = neutral_keys.valid({key: entry}, key)
+    if node is None or entry.get("accept") is True:
         return False
     branch = shape.canonical(node, Position("import"))
-    draft = UnitDraft(unit=f"x.{kind}", item="", systemd=invert.NEWEST)
+    draft = UnitDraft(unit=f"x.{kind}", item="", systemd=neutral_keys.NEWEST)
     assert isinstance(branch, Branch)
     if kind == "timer":
         sockets_and_timers.add_schedule(branch, draft)
     else:
         sockets_and_timers.add_listen(branch, draft, Names(tree=Branch()))
-    made: dict[str, tuple[str, ...]] = {}
+    rendered: dict[str, tuple[str, ...]] = {}
     for line in draft.lines:
-        made[line.key] = (*made.get(line.key, ()), line.value)
-    flags = {"Persistent", "Accept"}
-    return not draft.problems and made.keys() == texts.keys() and all(made[k] == texts[k] or k in flags for k in made)
+        rendered[line.key] = (*rendered.get(line.key, ()), line.value)
+    same = all(rendered[name] == texts.get(name) or name in _TRIGGER_FLAGS for name in rendered)
+    return not draft.problems and rendered.keys() == texts.keys() and same

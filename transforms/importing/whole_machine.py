@@ -1,147 +1,143 @@
-"""A whole machine → what its administrator decided: units of their own, what is enabled, masked and changed.
+"""The units of a whole machine that its administrator decided about: own units, and those enabled, masked or changed.
 
-What the distribution ships stays the distribution's: an enabled unit of it is an entry without keys, under its
-neutral name where it has one, and only drop-ins below /etc are carried.
+The units of the distribution stay there: one that is enabled becomes an entry without other keys, under its neutral
+name if it has one, with only the drop-ins in /etc.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import unit_files as units
-from ordain.transforms.importing.draft import Imported, Source
-from ordain.transforms.importing.unit_files import Unit
-from ordain.transforms.importing.unit_reader import Assignment
+from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.unit_assignments import Assignment
+from ordain.transforms.importing.unit_files import ImportedUnit, read_unit
 from ordain.transforms.model import Installed, InstalledUnit, Link
 from ordain.transforms.render.service_units import started_by
+from ordain.transforms.render.unit_links import INSTALL
 from ordain.transforms.systemd import unit_name
 
 ADMINISTRATORS = "/etc/"
 DISTRIBUTIONS = ("/usr/lib/systemd/system", "/lib/systemd/system", "/usr/local/lib/systemd/system")
-INSTALL = {"wants": "WantedBy", "requires": "RequiredBy", "upholds": "UpheldBy"}
+INSTALL_KEYS = {directory: key for key, directory in INSTALL.items()}
 PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "OnFailure", "OnSuccess")
 
-Reader = Callable[[str], bytes | None]
-"""The content of a file of the machine by its path there; None if there is none."""
+ReadFile = Callable[[str], bytes | None]
+"""Returns the content of a file of the machine by its path there, None if there is no such file."""
 
 
-def from_machine(installed: Installed, read: Reader, imported: Imported) -> tuple[Unit, ...]:
-    """The units of the machine that its administrator has spoken of."""
-    return tuple(_Machine(installed, read, imported).units())
+def administrators_units(installed: Installed, read: ReadFile, draft: DocumentDraft) -> tuple[ImportedUnit, ...]:
+    """Return the units that the administrator of the machine decided about."""
+    return tuple(_Machine(installed, read, draft).units())
 
 
 class _Machine:
-    def __init__(self, installed: Installed, read: Reader, imported: Imported) -> None:
-        self.installed, self.read, self.imported = installed, read, imported
+    def __init__(self, installed: Installed, read: ReadFile, draft: DocumentDraft) -> None:
+        self.installed, self.read, self.draft = installed, read, draft
         self.links: dict[str, list[Link]] = {}
         for link in installed.links:
             if link.path.startswith(ADMINISTRATORS):
                 self.links.setdefault(installed.aliases.get(link.name, link.name), []).append(link)
-        self.shared: set[str] = set()
+        self.shared_drop_ins: set[str] = set()
 
-    def units(self) -> Iterator[Unit]:
+    def units(self) -> Iterator[ImportedUnit]:
         templates: dict[str, list[str]] = {}
-        for name in self.wanted():
-            there = self.installed.units.get(name)
+        for name in self.names():
+            unit = self.installed.units.get(name)
             template = unit_name.template_of(name)
-            if there is None or (not there.path and not there.drop_ins):
+            if unit is None or (not unit.path and not unit.drop_ins):
                 for link in self.links.get(name, ()):
-                    self.imported.lost(Where(path=link.path), f"there is no {name}", "remove the link")
-            elif _is_own(there) and template:
+                    self.draft.not_converted(Where(path=link.path), f"there is no unit {name}", "remove the link")
+            elif _is_own(unit) and template:
                 templates.setdefault(template, []).append(name)
-            elif _is_own(there) and not there.masked:
-                if self.shadows(there):
-                    continue
-                yield self.own(there, name, [name])
+            elif _is_own(unit) and not unit.masked:
+                if not self.hides_distribution_unit(unit):
+                    yield self.own_unit(unit, name, [name])
             else:
-                yield self.distributions(there)
+                yield self.distribution_unit(unit)
         for template, names in sorted(templates.items()):
-            yield self.own(self.installed.units[names[0]], template, names)
+            yield self.own_unit(self.installed.units[names[0]], template, names)
 
-    def wanted(self) -> tuple[str, ...]:
-        """Units that are enabled, masked or changed in /etc, and units of the administrator that those lead to."""
-        found = {*self.links}
+    def names(self) -> tuple[str, ...]:
+        """Return the units enabled, masked or changed in /etc, and the administrator's units that those start."""
+        names = {*self.links}
         for name, unit in self.installed.units.items():
-            template = unit_name.split(name)[1] == ""
-            if (unit.masked and _is_own(unit)) or (not template and any(self.own_drop_ins(unit))):
-                found.add(name)
-        todo = list(found)
+            if (unit.masked and _is_own(unit)) or (not unit_name.is_template(name) and any(self.drop_ins(unit))):
+                names.add(name)
+        todo = list(names)
         while todo:
-            reached = self.installed.units.get(todo.pop())
-            for name in _leads_to(reached) if reached else ():
+            starter = self.installed.units.get(todo.pop())
+            for name in _started_units(starter) if starter else ():
                 name = self.installed.aliases.get(name, name)
                 other = self.installed.units.get(name)
-                if other and _is_own(other) and name not in found:
-                    found.add(name)
+                if other and _is_own(other) and name not in names:
+                    names.add(name)
                     todo.append(name)
-        return tuple(sorted(found))
+        return tuple(sorted(names))
 
-    def own(self, unit: InstalledUnit, name: str, names: list[str]) -> Unit:
-        """A unit of the administrator; how it is enabled is said by the links, not by [Install]."""
-        made = units.assembled(name, self.source(unit.path), self.sources(unit), self.imported)
-        wanted = dict.fromkeys((link.kind, link.target, link.path) for n in names for link in self.links.get(n, ()))
-        links = [
-            Assignment(where=Where(path=path), section="Install", key=INSTALL[kind], value=target)
-            for kind, target, path in wanted
-        ]
-        return Unit(
-            name=name,
-            where=made.where,
-            comment=made.comment,
-            assignments=(*(a for a in made.assignments if a.section != "Install"), *links),
+    def own_unit(self, unit: InstalledUnit, name: str, names: list[str]) -> ImportedUnit:
+        """Return a unit of the administrator, whose links replace the directives of [Install]."""
+        from_files = read_unit(name, self.file(unit.path), self.files(unit), self.draft)
+        links = dict.fromkeys((link.kind, link.target, link.path) for n in names for link in self.links.get(n, ()))
+        install = (
+            Assignment(where=Where(path=path), section="Install", key=INSTALL_KEYS[kind], value=target)
+            for kind, target, path in links
+        )
+        return replace(
+            from_files,
+            assignments=(*(one for one in from_files.assignments if one.section != "Install"), *install),
+            own=True,
+            masked=False,
             instances=tuple(sorted(n.partition("@")[2].rpartition(".")[0] for n in names)) if name not in names else (),
         )
 
-    def distributions(self, unit: InstalledUnit) -> Unit:
-        """A unit of the distribution with what /etc adds to it."""
-        made = (
-            units.assembled(unit.name, None, self.sources(unit), self.imported)
-            if any(self.own_drop_ins(unit))
-            else None
-        )
+    def distribution_unit(self, unit: InstalledUnit) -> ImportedUnit:
+        """Return a unit of the distribution with the assignments that /etc adds to it."""
+        if any(self.drop_ins(unit)):
+            return replace(read_unit(unit.name, None, self.files(unit), self.draft), masked=unit.masked)
         links = self.links.get(unit.name, ())
-        return Unit(
+        return ImportedUnit(
             name=unit.name,
-            where=made.where if made else Where(path=links[0].path if links else unit.path),
-            comment=made.comment if made else f"{unit.path}{': masked' if unit.masked else ''}",
-            assignments=made.assignments if made else (),
+            where=Where(path=links[0].path if links else unit.path),
+            comment=f"{unit.path}{': masked' if unit.masked else ''}",
             own=False,
             masked=unit.masked,
         )
 
-    def shadows(self, unit: InstalledUnit) -> bool:
-        """Whether it hides a unit file of the distribution, which a document cannot; says so."""
+    def hides_distribution_unit(self, unit: InstalledUnit) -> bool:
+        """Return whether a unit hides one of the distribution, which documents cannot do, and add the problem."""
         hidden = next((p for d in DISTRIBUTIONS if self.read(p := f"{d}/{unit.name}") is not None), "")
         if hidden:
-            hint = f"carry what differs in `services` with `unit: {unit.name}`, or give it a name of its own"
-            self.imported.lost(Where(path=unit.path), f"it hides {hidden} of the distribution", hint)
+            hint = f"write the differences into `services` with `unit: {unit.name}`, or rename this unit"
+            self.draft.not_converted(Where(path=unit.path), f"it hides {hidden} of the distribution", hint)
         return bool(hidden)
 
-    def own_drop_ins(self, unit: InstalledUnit) -> Iterator[str]:
-        """Drop-ins in /etc that are for this unit alone, or for its template."""
-        names = {f"{unit.name}.d", f"{unit_name.template_of(unit.name) or unit.name}.d"}
+    def drop_ins(self, unit: InstalledUnit) -> Iterator[str]:
+        """Yield the drop-ins in /etc for this unit alone, or for its template."""
+        directories = {f"{unit.name}.d", f"{unit_name.template_of(unit.name) or unit.name}.d"}
         for path in unit.drop_ins:
             if path.startswith(ADMINISTRATORS):
-                if path.split("/")[-2] in names:
+                if path.split("/")[-2] in directories:
                     yield path
-                elif path not in self.shared:
-                    self.shared.add(path)
-                    hint = "say it in each service, or keep the file beside the documents"
-                    self.imported.lost(Where(path=path), "a drop-in for many units has no place in a document", hint)
+                elif path not in self.shared_drop_ins:
+                    self.shared_drop_ins.add(path)
+                    hint = "repeat it in each service, or keep the file beside the documents"
+                    what = "a document cannot express a drop-in for many units"
+                    self.draft.not_converted(Where(path=path), what, hint)
 
-    def sources(self, unit: InstalledUnit) -> Iterable[Source]:
-        return [self.source(path) for path in self.own_drop_ins(unit)]
+    def files(self, unit: InstalledUnit) -> Iterable[InputFile]:
+        return [self.file(path) for path in self.drop_ins(unit)]
 
-    def source(self, path: str) -> Source:
-        return Source(path=path, data=self.read(path) or b"\n")
+    def file(self, path: str) -> InputFile:
+        return InputFile(path=path, data=self.read(path) or b"\n")
 
 
 def _is_own(unit: InstalledUnit) -> bool:
     return unit.path.startswith(ADMINISTRATORS)
 
 
-def _leads_to(unit: InstalledUnit) -> Iterator[str]:
+def _started_units(unit: InstalledUnit) -> Iterator[str]:
     for key in PULLS:
         for text in unit.values("Unit", key):
             yield from text.split()

@@ -1,4 +1,4 @@
-"""Documents as YAML a person would like to read: in the language's order, quoted only where our reader needs it."""
+"""Writes a draft as YAML that is easy to read: keys in the order of the language, quotes only where they are needed."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from ordain.transforms.document import yaml_reader
 from ordain.transforms.document.language import SECTIONS
 from ordain.transforms.document.node import Number, Unreadable, scalar
 from ordain.transforms.document.shapes import FreeForm, Map, Record, Set, Shape
-from ordain.transforms.importing.draft import Imported, Plain
+from ordain.transforms.importing.document_draft import DocumentDraft, Plain
 
 WIDTH = 100
-"""Longer lines than this are broken where YAML lets them be."""
+"""The width from which values are split over several lines, if YAML allows that."""
 _END = "\n"
-KEY = 1000
-"""YAML wants longer keys to be announced (the limit of YAML 1.2, 7.4.2, is 1024 characters)."""
+MAX_KEY = 1000
+"""Longer keys need a ? in front (YAML 1.2, 7.4.2, allows 1024 characters without)."""
 FLOW_ENTRIES = 3
-"""A map of more stands on lines of its own."""
+"""The most entries of a map that is on one line."""
 
 
-def write(imported: Imported, name: str, *, header: str) -> str:
-    """The Layer called ``name``; ``header`` becomes the comment at its top."""
+def write(draft: DocumentDraft, name: str, *, header: str) -> str:
+    """Return the Layer called ``name``, with ``header`` as the comment at its top."""
     lines = [*_comment(header, ""), "ordain: v1", "kind: Layer", f"name: {_scalar(name, flow=False, typed=False)}"]
     for section, shape in SECTIONS.items():
-        entries = imported.mapping(section)
+        entries = draft.entries(section)
         if not entries:
             continue
         lines += ["", f"{section}:"]
         for entry, value in _ordered(dict(entries), shape).items():
-            lines += _comment(imported.comments.get((section, entry), ""), "  ")
+            lines += _comment(draft.comments.get((section, entry), ""), "  ")
             lines += _pair(entry, value, "  ", isinstance(shape, FreeForm))
     return "\n".join(lines) + "\n"
 
 
 def _ordered(value: dict[str, Plain], shape: Shape | None) -> dict[str, Plain]:
-    """``value`` and all maps in it in the order of the language."""
+    """Return ``value``, with all maps in it in the order of the language."""
     rank = {key: at for at, key in enumerate(shape.keys)} if isinstance(shape, Record) else {}
     ordered: dict[str, Plain] = {}
     for key in sorted(value, key=lambda key: rank.get(key, len(rank))):
@@ -53,9 +53,9 @@ def _below(shape: Shape | None, key: str) -> Shape | None:
 
 
 def _pair(key: str, value: Plain, indent: str, typed: bool) -> Iterator[str]:
-    """``key: value`` in block style. ``typed``: a string that looks like a number has to say that it is none."""
+    """Yield ``key: value`` in block style. ``typed``: a string that looks like a number needs quotes."""
     head = f"{indent}{_scalar(key, flow=False, typed=False)}:"
-    if len(head) > KEY:
+    if len(head) > MAX_KEY:
         yield f"{indent}? {_scalar(key, flow=False, typed=False)}"
         head = f"{indent}:"
     flow = _flow(value, typed)
@@ -91,7 +91,7 @@ def _item(value: Plain, indent: str, typed: bool) -> Iterator[str]:
 
 
 def _flow(value: Plain, typed: bool) -> str:
-    """``value`` on one line, "" where a person would not write it so."""
+    """Return ``value`` on one line, ``""`` if that would be hard to read."""
     if isinstance(value, dict):
         if len(value) > FLOW_ENTRIES or any((isinstance(v, dict) and v) or _long(v) for v in value.values()):
             return ""
@@ -117,7 +117,7 @@ def _inline(value: Plain, typed: bool) -> str:
 
 def _key(text: str) -> str:
     written = _scalar(text, flow=True, typed=False)
-    return f"? {written} " if len(written) > KEY else written
+    return f"? {written} " if len(written) > MAX_KEY else written
 
 
 def _scalar(value: Plain, *, flow: bool, typed: bool) -> str:
@@ -138,7 +138,7 @@ def _scalar(value: Plain, *, flow: bool, typed: bool) -> str:
 
 
 def _escaped(value: str) -> str:
-    """In double quotes, with escapes for what YAML takes in no other way."""
+    """Return ``value`` in double quotes, with escapes for the characters that YAML allows only so."""
     quoted = json.dumps(value, ensure_ascii=False)
     return re.sub(r"[^ -~]", lambda m: m[0] if m[0].isprintable() else _escape(ord(m[0])), quoted)
 
@@ -151,10 +151,10 @@ def _escape(code: int) -> str:
 
 @lru_cache(maxsize=4096)
 def _reads_back(written: str, meant: str, flow: bool) -> bool:
-    """Whether our reader takes ``written`` for the string ``meant``, in a flow or not, as a value and as a key."""
+    """Return whether our reader reads ``written`` as the string ``meant``, both as a value and as a key."""
     if "\n" in written or not written:
         return False
-    key = written if len(written) < KEY else "key"
+    key = written if len(written) < MAX_KEY else "key"
     text = f"{{{key}: [{written}, {written}]}}" if flow else f"{key}: {written}"
     try:
         (node,) = yaml_reader.read("", text)
@@ -164,7 +164,7 @@ def _reads_back(written: str, meant: str, flow: bool) -> bool:
 
 
 def _literal(text: str) -> bool:
-    """Whether a literal block holds ``text`` byte for byte."""
+    """Return whether a literal block keeps every byte of ``text``."""
     body = text.removesuffix("\n")
     return (
         "\n" in text

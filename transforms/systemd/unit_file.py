@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 BLANKS = " \t\n\r"
 """The characters that systemd strips from keys and values; Python's ``str.strip()`` would strip more."""
@@ -32,28 +33,44 @@ class Setting:
     comment: str = ""
 
 
-def parse(text: str) -> tuple[tuple[str, str, str], ...]:
-    """Return the assignments of a unit file in order, as (section, key, value). An empty value is kept: it resets.
+class Skipped(StrEnum):
+    """The reason why systemd skips a line with a warning."""
 
-    Lines that systemd skips with a warning are skipped (no ``=``, no key, no section yet). At a section header without
-    its ``]`` systemd gives up the whole file, so reading stops there.
+    OPEN_SECTION = "a section header without ]"  # systemd does not read the rest of the file either
+    NO_ASSIGNMENT = "not an assignment"
+    NO_SECTION = "an assignment above the first section"
 
-    >>> parse("[Service]\\nExecStart=/bin/a \\\\\\n  # a comment inside\\n  b\\rType = oneshot")
-    (('Service', 'ExecStart', '/bin/a    b'), ('Service', 'Type', 'oneshot'))
+
+def read_lines(text: str) -> Iterator[tuple[int, tuple[str, str, str] | Skipped, str]]:
+    """Yield number, assignment or the reason why systemd skips it, and text of each line but the section headers.
+
+    An assignment is (section, key, value); an empty value is one too, because it resets the key.
     """
-    assignments: list[tuple[str, str, str]] = []
     section = ""
-    for _, line in logical_lines(text):
+    for number, line in logical_lines(text):
         if line.startswith("["):
             if not line.endswith("]") or len(line) < 2:
-                break
+                yield number, Skipped.OPEN_SECTION, line
+                return
             section = line[1:-1]
             continue
         key, equals, value = line.partition("=")
         key = key.strip(BLANKS)
-        if section and equals and key:
-            assignments.append((section, key, value.strip(BLANKS)))
-    return tuple(assignments)
+        if not equals or not key:
+            yield number, Skipped.NO_ASSIGNMENT, line
+        elif not section:
+            yield number, Skipped.NO_SECTION, line
+        else:
+            yield number, (section, key, value.strip(BLANKS)), line
+
+
+def parse(text: str) -> tuple[tuple[str, str, str], ...]:
+    """Return the assignments of a unit file, without the lines that systemd skips.
+
+    >>> parse("[Service]\\nExecStart=/bin/a \\\\\\n  # a comment inside\\n  b\\rType = oneshot")
+    (('Service', 'ExecStart', '/bin/a    b'), ('Service', 'Type', 'oneshot'))
+    """
+    return tuple(assignment for _, assignment, _ in read_lines(text) if not isinstance(assignment, Skipped))
 
 
 def is_masked(content: bytes) -> bool:

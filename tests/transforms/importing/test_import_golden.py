@@ -1,8 +1,8 @@
-"""`ordainctl import`: golden cases, round trips, and input that means harm.
+"""`ordainctl import` on golden cases, and its arguments.
 
 ``tests/imports/NAME/`` holds ``input/`` (the files that are imported, as one run of the command over that directory and
 those in it) or ``root/`` and ``links.txt`` (a whole root, whose links git and sdists would not keep), ``expected.yaml``
-and ``problems.txt`` (absent = none). ``pytest --update tests/test_import.py`` rewrites the last two.
+and ``problems.txt`` (absent = none). ``pytest --update`` of this file rewrites the last two.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pytest
 from ordain.agent.cli.commands import COMMANDS
 from ordain.agent.cli.main import main
 from ordain.transforms.document.reader import read
-from ordain.transforms.importing import detect
+from ordain.transforms.importing import file_types
 from support.golden import compare
 
 HERE = Path(__file__).parents[2]
@@ -39,7 +39,7 @@ def machine(case: Path, where: Path) -> Path:
 
 @pytest.fixture
 def debian(tmp_path: Path) -> Path:
-    """The root of the machine on which the command runs."""
+    """Return the root of the machine that runs the command."""
     root = tmp_path / "debian"
     (root / "etc").mkdir(parents=True)
     (root / "etc/os-release").write_text('ID=debian\nVERSION_ID="12"\n')
@@ -66,25 +66,25 @@ def test_case(
 
     status = main(["import", "--name", name, *words], root=debian)
 
-    said = capsys.readouterr()
+    printed = capsys.readouterr()
     update = request.config.getoption("--update")
-    compare(case / "expected.yaml", said.out, update)
-    compare(case / "problems.txt", said.err, update)
-    assert status == (3 if said.err else 0)
-    assert read("out.yaml", said.out.encode())[1] == ()
-    assert said.err.count("\n") == 0 or said.err.splitlines()[-1].endswith("not converted")
+    compare(case / "expected.yaml", printed.out, update)
+    compare(case / "problems.txt", printed.err, update)
+    assert status == (3 if printed.err else 0)
+    assert read("out.yaml", printed.out.encode())[1] == ()
+    assert printed.err.count("\n") == 0 or printed.err.splitlines()[-1].endswith("not converted")
 
 
-def test_the_kinds_on_the_command_line_are_those_there_are() -> None:
+def test_the_option_from_has_every_file_type() -> None:
     (option,) = (a for a in COMMANDS["import"].arguments if a.flag == "--from")
 
-    assert set(option.choices) == set(detect.Kind)
+    assert set(option.choices) == set(file_types.FileType)
 
 
 def run(words: list[str], root: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
     status = main(["import", *words], root=root)
-    said = capsys.readouterr()
-    return status, said.out, said.err
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err
 
 
 WEB = "[Service]\nExecStart=/usr/bin/web\n[Install]\nWantedBy=multi-user.target\n"
@@ -101,7 +101,7 @@ def test_a_document_is_named_after_its_file(debian: Path, tmp_path: Path, capsys
     assert run(["--name", "my shop", str(tmp_path / "web.service")], debian, capsys)[0] == 2
 
 
-def test_standard_input_has_to_be_named(
+def test_standard_input_needs_a_file_type(
     debian: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def given(text: str) -> None:
@@ -110,7 +110,9 @@ def test_standard_input_has_to_be_named(
     given("/dev/sdb1 /srv ext4 defaults 0 0\n")
     status, out, err = run(["-"], debian, capsys)
     assert (status, out) == (1, "")
-    assert err.startswith("<stdin>: not converted: what kind of file this is cannot be told (name it with --from: ")
+    assert err.startswith(
+        "<stdin>: not converted: neither name nor content tells the type of the file (set it with --from: "
+    )
 
     given("/dev/sdb1 /srv ext4 defaults 0 0\n")
     status, out, _ = run(["--from", "fstab", "-"], debian, capsys)
@@ -118,7 +120,7 @@ def test_standard_input_has_to_be_named(
     assert "/srv: {what: /dev/sdb1, type: ext4}" in out
 
 
-def test_what_cannot_be_read_is_said_and_the_rest_is_carried(
+def test_unreadable_files_are_reported_and_the_others_converted(
     debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "web.service").write_text(WEB)
@@ -136,7 +138,9 @@ def test_what_cannot_be_read_is_said_and_the_rest_is_carried(
     ]
 
 
-def test_the_document_can_go_to_a_file(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_option_output_writes_the_document_to_a_file(
+    debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "web.service").write_text(WEB)
     words = [str(tmp_path / "web.service")]
 
@@ -145,7 +149,7 @@ def test_the_document_can_go_to_a_file(debian: Path, tmp_path: Path, capsys: pyt
     assert run([*words, "--output", str(tmp_path / "no/web.yaml")], debian, capsys)[0] == 1
 
 
-def test_names_mean_what_they_mean_on_the_machine(
+def test_neutral_names_are_those_of_the_machine(
     debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "web.service").write_text(f"[Unit]\nAfter=cron.service crond.service\n{WEB}")
@@ -156,13 +160,13 @@ def test_names_mean_what_they_mean_on_the_machine(
     assert "after: [cron.service, cron]" in run([str(tmp_path / "web.service")], debian, capsys)[1]
 
 
-def test_nothing_to_import_is_said(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_import_of_nothing_is_an_error(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run([str(tmp_path)], debian, capsys) == (1, "", "ordainctl: nothing to import was found\n")
     assert run([], debian, capsys)[0] == 2
 
 
 @pytest.mark.skipif(not DOCS.exists(), reason="the docs are not beside the tests")
-def test_the_example_in_the_docs(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_example_in_the_docs_is_current(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     unit, document = re.findall(r"```(?:ini|yaml)\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
     (tmp_path / "web.service").write_text(unit)
 
@@ -172,7 +176,7 @@ def test_the_example_in_the_docs(debian: Path, tmp_path: Path, capsys: pytest.Ca
     assert out.partition("\n\n")[2].replace(f"{tmp_path}/", "") == document
 
 
-def test_links_in_a_directory_are_masks_or_nothing(
+def test_links_in_a_directory_are_masks_or_skipped(
     debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     units = tmp_path / "units"
@@ -188,7 +192,7 @@ def test_links_in_a_directory_are_masks_or_nothing(
     assert "cron: {state: masked}" in out
 
 
-def test_a_document_of_ours_is_nothing_to_import(
+def test_a_document_of_ours_cannot_be_imported(
     debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "web.yaml").write_text("ordain: v1\nkind: Layer\nname: web\nservices:\n  web: {command: /bin/true}\n")

@@ -1,4 +1,4 @@
-"""What any unit says survives its import: it comes out of the document again, setting by setting."""
+"""Every setting of a unit survives its import: the document renders to the same settings."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ordain.transforms.catalog.known_systems import facts_for
-from ordain.transforms.importing.draft import Source
+from ordain.transforms.importing.document_draft import InputFile
 from ordain.transforms.systemd import directives, encode
 from ordain.transforms.systemd.unit_file import Setting, write
 from support.encode_samples import TAKEN
-from support.import_rounds import Round, differences, go_round
+from support.import_round_trips import RoundTrip, differences, round_trip
 
 FACTS = facts_for("debian-sid")
 KNOWN = [row for row in TAKEN if (known := directives.lookup(*row[:2])) and known.gone_after is None]
 SERVICE = [(section, key, text) for section, key, _, text in KNOWN if section in {"Unit", "Service"}]
 UNITS = {"Unit": "x.target", "Service": "x.service"}
 OURS = frozenset({"Type", "BusName", "ExecStart", "IgnoreOnIsolate", "Environment"})
-"""Settings that the strategy below writes itself, or that make the unit no plain service."""
+"""Settings that the strategy below writes itself, or with which the unit would not be a plain service."""
 
 
-def unit(lines: list[Setting], *, wanted: bool, name: str = "copy.service") -> Source:
+def unit(lines: list[Setting], *, wanted: bool, name: str = "copy.service") -> InputFile:
     install = [Setting(section="Install", key="WantedBy", value="multi-user.target")] if wanted else []
-    return Source(path=f"/x/{name}", data=write([*lines, *install]).encode())
+    return InputFile(path=f"/x/{name}", data=write([*lines, *install]).encode())
 
 
-def survives(source: Source) -> Round:
-    done = go_round([source], FACTS)
-    survived(source, done)
+def assert_survives(file: InputFile) -> RoundTrip:
+    done = round_trip([file], FACTS)
+    assert_same_settings(file, done)
     return done
 
 
-def survived(source: Source, done: Round) -> None:
+def assert_same_settings(file: InputFile, done: RoundTrip) -> None:
     blocked = [p for p in done.compiled.problems if p.severity != "warning"]
-    assert (done.imported.problems, blocked) == ([], []), done.text
-    assert differences(source.data.decode(), done.rendered()[source.name]) == {}, done.text
+    assert (done.draft.problems, blocked) == ([], []), done.text
+    assert differences(file.data.decode(), done.rendered()[file.name]) == {}, done.text
 
 
-def of_one_setting(at: int, wanted: bool) -> Source:
+def of_one_setting(at: int, wanted: bool) -> InputFile:
     section, key, text = SERVICE[at]
     lines = [Setting(section=section, key=key, value=text)]
     if key != "ExecStart":
@@ -49,14 +49,14 @@ def of_one_setting(at: int, wanted: bool) -> Source:
 
 
 @cache
-def all_of_one_setting(wanted: bool) -> Round:
-    return go_round([of_one_setting(at, wanted) for at in range(len(SERVICE))], FACTS)
+def all_of_one_setting(wanted: bool) -> RoundTrip:
+    return round_trip([of_one_setting(at, wanted) for at in range(len(SERVICE))], FACTS)
 
 
 @pytest.mark.parametrize("at", range(len(SERVICE)), ids=[f"{key}={text}"[:60] for _, key, text in SERVICE])
 @pytest.mark.parametrize("wanted", [True, False], ids=["service", "unit"])
 def test_every_setting_survives(at: int, wanted: bool) -> None:
-    survived(of_one_setting(at, wanted), all_of_one_setting(wanted))
+    assert_same_settings(of_one_setting(at, wanted), all_of_one_setting(wanted))
 
 
 texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20).filter(
@@ -67,7 +67,7 @@ names = st.from_regex(r"[A-Z][A-Z0-9_]{0,8}", fullmatch=True).filter(lambda name
 
 @st.composite
 def services(draw: st.DrawFn) -> list[Setting]:
-    """Lines of a service: what the encoders make of anything, besides a choice of the samples, resets included."""
+    """Return lines of a service: encoded text of any kind, and a choice of the samples with resets."""
 
     def made(key: str, value: encode.Neutral, section: str = "Service") -> Setting:
         return Setting(section=section, key=key, value=encode.encode(section, key, value))
@@ -90,10 +90,10 @@ def services(draw: st.DrawFn) -> list[Setting]:
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(lines=services(), wanted=st.booleans())
 def test_any_unit_survives(lines: list[Setting], wanted: bool) -> None:
-    survives(unit(lines, wanted=wanted))
+    assert_survives(unit(lines, wanted=wanted))
 
 
-def test_a_plain_service_needs_nothing_of_systemds_own() -> None:
+def test_a_plain_service_needs_no_raw_settings() -> None:
     lines = [
         Setting(section="Unit", key="Description", value="A 100%% plain one"),
         Setting(section="Service", key="ExecStart", value='/bin/x "two words" 50%%'),
@@ -101,7 +101,7 @@ def test_a_plain_service_needs_nothing_of_systemds_own() -> None:
         Setting(section="Service", key="RestartSec", value="5s"),
     ]
 
-    done = survives(unit(lines, wanted=True))
+    done = assert_survives(unit(lines, wanted=True))
 
-    assert set(done.imported.sections) == {"services"}
+    assert set(done.draft.sections) == {"services"}
     assert "systemd" not in done.text.partition("services:")[2]

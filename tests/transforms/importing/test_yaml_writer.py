@@ -1,4 +1,4 @@
-"""What the writer of imports writes is read back as it was meant, by our reader."""
+"""Our reader reads the YAML of an import back as the same values."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ordain.transforms.document import yaml_reader as yamltext
-from ordain.transforms.importing import yaml_reader as yamlsource
-from ordain.transforms.importing.draft import Imported, Plain
+from ordain.transforms.document import yaml_reader
+from ordain.transforms.importing import yaml_values
+from ordain.transforms.importing.document_draft import DocumentDraft, Plain
 from ordain.transforms.importing.yaml_writer import WIDTH, write
 
 TRICKY = (
@@ -26,9 +26,9 @@ trees = st.recursive(
 )
 
 
-def back(section: str, entries: dict[str, Plain]) -> Plain:
-    (document,) = yamltext.read("x.yaml", write(Imported(sections={section: entries}), "x", header="a\nb"))
-    whole = yamlsource.plain(document)
+def read_back(section: str, entries: dict[str, Plain]) -> Plain:
+    (document,) = yaml_reader.read("x.yaml", write(DocumentDraft(sections={section: entries}), "x", header="a\nb"))
+    whole = yaml_values.plain(document)
     assert isinstance(whole, dict)
     return whole.get(section)
 
@@ -37,34 +37,34 @@ def back(section: str, entries: dict[str, Plain]) -> Plain:
 @given(entries=st.dictionaries(texts, trees, min_size=1, max_size=4))
 @example(entries={text: [text, {text: [text]}] for text in TRICKY})
 def test_any_tree_is_read_back(entries: dict[str, Plain]) -> None:
-    assert back("values", entries) == entries
+    assert read_back("values", entries) == entries
 
 
 @pytest.mark.parametrize("text", TRICKY)
-def test_any_text_is_read_back_in_every_place(text: str) -> None:
+def test_any_text_is_read_back_at_every_position(text: str) -> None:
     entries: dict[str, Plain] = {"a": text, "b": [text], "c": {text: text}, "d": [[text]], "e": [{"x": text, "y": {}}]}
 
-    assert back("values", entries) == entries
+    assert read_back("values", entries) == entries
 
 
-def test_a_number_needs_quotes_only_where_it_could_be_one() -> None:
-    text = write(Imported(sections={"values": {"a": "12"}, "services": {"b": {"umask": "022"}}}), "x", header="")
+def test_a_string_that_looks_like_a_number_has_quotes_only_where_numbers_are_allowed() -> None:
+    text = write(DocumentDraft(sections={"values": {"a": "12"}, "services": {"b": {"umask": "022"}}}), "x", header="")
 
     assert 'a: "12"' in text
     assert "b: {umask: 022}" in text
 
 
-def test_lines_are_not_longer_than_they_need_to_be() -> None:
+def test_long_values_are_split_over_several_lines() -> None:
     words: list[Plain] = ["/usr/bin/x", *(f"--option-{n}" for n in range(20))]
-    text = write(Imported(sections={"services": {"b": {"command": words}}}), "x", header="")
+    text = write(DocumentDraft(sections={"services": {"b": {"command": words}}}), "x", header="")
 
     assert max(map(len, text.split("\n"))) <= WIDTH
     assert "      - --option-3\n" in text
 
 
 def test_comments_cannot_become_content() -> None:
-    imported = Imported(sections={"values": {"a": 1}}, comments={("values", "a"): "x\nb: 2\r\x85c: 3"})
+    draft = DocumentDraft(sections={"values": {"a": 1}}, comments={("values", "a"): "x\nb: 2\r\x85c: 3"})
 
-    (document,) = yamltext.read("x.yaml", write(imported, "x", header="x\r\ny: 1"))
+    (document,) = yaml_reader.read("x.yaml", write(draft, "x", header="x\r\ny: 1"))
 
-    assert set(yamlsource.items(document)) == {"ordain", "kind", "name", "values"}
+    assert set(yaml_values.items(document)) == {"ordain", "kind", "name", "values"}

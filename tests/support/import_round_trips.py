@@ -1,4 +1,4 @@
-"""The round trip of an import: unit files → document → rendered units, compared setting by setting."""
+"""The round trip of an import (unit files, document, rendered units) and the comparison of their settings."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.document.shapes import Sequence
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import detect, unit_reader, yaml_writer
-from ordain.transforms.importing.draft import Imported, Source
-from ordain.transforms.importing.invert import shape_of
+from ordain.transforms.importing import file_types, unit_assignments, yaml_writer
+from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.neutral_keys import shape_of
 from ordain.transforms.model import Compiled, Facts
 from ordain.transforms.render.service_directives import PLAIN
 from ordain.transforms.systemd import directives, splitting, unit_file, values
@@ -26,47 +26,47 @@ FIXED = {
     ("Unit", "Conflicts"): {"rescue.target", "emergency.target"},
     ("Unit", "Before"): {"rescue.target", "emergency.target"},
 }
-"""What every service of ours has besides (transforms/render/services.py, ALONE)."""
+"""Settings that every service of ours has (transforms/render/services.py, SURVIVES_ISOLATE)."""
 SCALARS = {place for pointer, place in PLAIN.items() if not isinstance(shape_of(pointer), Sequence)}
-"""Settings of which the last assignment holds alone."""
+"""Settings of which only the last assignment counts."""
 LISTS = frozenset("After Before Requires Requisite Wants BindsTo PartOf Upholds Conflicts OnFailure OnSuccess".split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Round:
-    """A document made of files, and what it compiles to."""
+class RoundTrip:
+    """A document made of files, and its compilation."""
 
-    imported: Imported
+    draft: DocumentDraft
     text: str
     compiled: Compiled
 
     def rendered(self) -> dict[str, str]:
-        """The text of every whole unit."""
-        made = {a.path: a.content for a in self.compiled.artifacts if isinstance(a, UnitFile)}
-        return {path.removeprefix("normal/"): text for path, text in made.items() if path.count("/") == 1}
+        """Return the text of every whole unit."""
+        texts = {a.path: a.content for a in self.compiled.artifacts if isinstance(a, UnitFile)}
+        return {path.removeprefix("normal/"): text for path, text in texts.items() if path.count("/") == 1}
 
 
-def go_round(sources: Iterable[Source], facts: Facts) -> Round:
-    """Imports ``sources`` and compiles the outcome for a machine with ``facts``."""
+def round_trip(files: Iterable[InputFile], facts: Facts) -> RoundTrip:
+    """Import ``files``, and compile the document for a machine with ``facts``."""
     neutral, _ = names_for(shipped(), facts, shared_versions(shipped()))
-    imported = Imported()
-    detect.carry(sources, neutral, imported)
-    text = yaml_writer.write(imported, "round", header="a test")
+    draft = DocumentDraft()
+    file_types.convert(files, neutral, draft)
+    text = yaml_writer.write(draft, "round", header="a test")
     documents, problems = read("round.yaml", text.encode())
     assert problems == (), text
-    return Round(imported=imported, text=text, compiled=compile(documents, facts, shipped=shipped()))
+    return RoundTrip(draft=draft, text=text, compiled=compile(documents, facts, shipped=shipped()))
 
 
 def settings(text: str) -> Settings:
-    """What systemd holds after it has read a unit file, for comparison."""
-    found = unit_reader.effective(
-        unit_reader.Assignment(where=Where(), section=s, key=k, value=v) for s, k, v in unit_file.parse(text)
+    """Return the settings that systemd has after it has read a unit file, for comparison."""
+    effective = unit_assignments.effective_settings(
+        unit_assignments.Assignment(where=Where(), section=s, key=k, value=v) for s, k, v in unit_file.parse(text)
     )
-    return {p: _meaning(*p, [a.value for a in those]) for p, those in found.items() if p[0] != "Install"}
+    return {p: _meaning(*p, [a.value for a in those]) for p, those in effective.items() if p[0] != "Install"}
 
 
 def differences(original: str, rendered: str) -> dict[tuple[str, str], tuple[object, object]]:
-    """Settings that differ, each with (was, is); the fixed lines of ours do not count."""
+    """Return the settings that differ, each with (original, rendered), without the fixed settings of ours."""
     was, now = dict(settings(original)), dict(settings(rendered))
     for place, extra in FIXED.items():
         if isinstance(has := now.get(place), frozenset):
@@ -78,7 +78,7 @@ def differences(original: str, rendered: str) -> dict[tuple[str, str], tuple[obj
             del now[place]
     now = {place: value for place, value in now.items() if not directives.is_private(*place) or place in was}
     if was.get(("Service", "Type")) is None and now.get(("Service", "Type")) in (("simple",), ("dbus",)):
-        del now["Service", "Type"]  # the default, said aloud
+        del now["Service", "Type"]  # the default, which an import writes
     return {p: (was.get(p), now.get(p)) for p in {*was, *now} if was.get(p) != now.get(p)}
 
 

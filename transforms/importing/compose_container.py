@@ -1,0 +1,391 @@
+"""The keys of one service of a compose file as the arguments of ``docker run``."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from ordain.transforms.document import command_line
+from ordain.transforms.document.node import Node
+from ordain.transforms.importing.document_draft import Plain
+from ordain.transforms.importing.yaml_values import UnusableValue, flag, items, listed, text, texts
+from ordain.transforms.render.unit_draft import SECRET
+from ordain.transforms.systemd import values
+
+DOCKER = "/usr/bin/docker"
+EXPAND = "import the output of `docker compose config`, in which everything is filled in"
+IN_DOCKER_RUN = "`docker run --help` may have an option for it"
+
+SCALARS = {
+    "working_dir": "--workdir", "user": "--user", "hostname": "--hostname", "domainname": "--domainname",
+    "pid": "--pid", "ipc": "--ipc", "uts": "--uts", "userns_mode": "--userns", "cgroup": "--cgroupns",
+    "shm_size": "--shm-size", "mem_limit": "--memory", "mem_reservation": "--memory-reservation",
+    "memswap_limit": "--memory-swap", "cpus": "--cpus", "cpuset": "--cpuset-cpus", "cpu_shares": "--cpu-shares",
+    "pids_limit": "--pids-limit", "platform": "--platform", "runtime": "--runtime",
+    "stop_signal": "--stop-signal", "mac_address": "--mac-address",
+    "oom_score_adj": "--oom-score-adj", "pull_policy": "--pull",
+}  # fmt: skip
+LISTS = {
+    "cap_add": "--cap-add", "cap_drop": "--cap-drop", "devices": "--device", "dns": "--dns",
+    "dns_search": "--dns-search", "dns_opt": "--dns-option", "group_add": "--group-add",
+    "security_opt": "--security-opt", "tmpfs": "--tmpfs",
+}  # fmt: skip
+MAPS = {"labels": "--label", "sysctls": "--sysctl", "annotations": "--annotation"}
+FLAGS = {
+    "privileged": "--privileged", "read_only": "--read-only", "init": "--init", "tty": "--tty",
+    "stdin_open": "--interactive", "oom_kill_disable": "--oom-kill-disable",
+}  # fmt: skip
+IGNORED = frozenset({"expose", "version"})
+"""Keys that change nothing."""
+RESTART_POLICIES = {
+    "no": "no", "false": "no", "always": "always", "unless-stopped": "always", "on-failure": "on-failure",
+}  # fmt: skip
+HEALTH_OPTIONS = frozenset({"interval", "timeout", "retries", "start_period", "start_interval"})
+
+
+class Project(Protocol):
+    """The compose file that a container is in."""
+
+    name: str
+
+    @property
+    def services(self) -> Mapping[str, Node]:
+        """Return the services of the file by name."""
+
+    def volume_name(self, name: str) -> str:
+        """Return the name of a volume in docker."""
+
+    def network_name(self, name: str) -> str:
+        """Return the name of a network in docker."""
+
+    def not_converted(self, node: Node, what: str, hint: str = "") -> None:
+        """Add the problem that something is not converted."""
+
+
+def container_entry(name: str, project: Project, keys: Mapping[str, Node]) -> dict[str, Plain] | None:
+    """Return the entry of ``services`` for a service of the project, None if it has no image."""
+    return _Container(name, project, keys).entry()
+
+
+class _Container:
+    """The service called ``name``, with its ``keys``."""
+
+    def __init__(self, name: str, project: Project, keys: Mapping[str, Node]) -> None:
+        self.name, self.project, self.keys = name, project, keys
+        self.arguments: list[str] = []
+        self.environment: dict[str, Plain] = {}
+        self.other_keys: dict[str, Plain] = {}
+        self.networks: list[str] = []
+        # A service of the project could have the neutral name of docker itself.
+        docker = "docker.service" if "docker" in project.services else "docker"
+        self.after: list[Plain] = [docker]
+        self.requires: list[Plain] = [docker]
+        self.wants: list[Plain] = []
+        self.container = f"{project.name}-{name}-1"
+        self.entrypoint: list[str] = []
+        self.command: list[str] = []
+
+    def entry(self) -> dict[str, Plain] | None:
+        for key, node in self.keys.items():
+            try:
+                self.set(key, node)
+            except UnusableValue as error:
+                self.not_converted(error.node, f"{key}: {error.what}", error.hint)
+        if "image" not in self.keys:
+            return None
+        image = self.word(self.keys["image"])
+        self.add_default_network()
+        run = [DOCKER, "run", "--rm", f"--name={self.container}", *self.arguments]
+        run += [f"--entrypoint={self.entrypoint[0]}"] if self.entrypoint else []
+        words: list[Plain] = [*run, image, *self.entrypoint[1:], *self.command]
+        before: list[Plain] = [f"-{DOCKER} rm --force {self.container}"]
+        before += [f"-{DOCKER} network create {network}" for network in self.networks]
+        return {
+            "description": f"{self.name} ({image})",
+            "command": words,
+            "stop": f"{DOCKER} stop {self.container}",
+            **({"environment": self.environment} if self.environment else {}),
+            **self.other_keys,
+            "after": self.after,
+            "requires": self.requires,
+            **({"wants": self.wants} if self.wants else {}),
+            "systemd": {"Service": {"ExecStartPre": before[0] if len(before) == 1 else before}},
+        }
+
+    def not_converted(self, node: Node, what: str, hint: str = "") -> None:
+        self.project.not_converted(node, f"service {self.name}: {what}", hint)
+
+    def set(self, key: str, node: Node) -> None:
+        """Set one key. Raises `UnusableValue`."""
+        if key in _KEYS:
+            _KEYS[key](self, node)
+        elif key not in IGNORED and not key.startswith("x-"):
+            hint = "`docker run --help` may have an option: add it to `command`"
+            self.not_converted(node, f"the key {key} is not known", hint)
+
+    def word(self, node: Node) -> str:
+        """Return a text, with ``$$`` as a single ``$``. Raises `UnusableValue` for a text with a variable."""
+        written = text(node)
+        if "$" in written.replace("$$", ""):
+            raise UnusableValue(node, f"{written!r} has a variable that Compose replaces", EXPAND)
+        return written.replace("$$", "$")
+
+    def words(self, node: Node) -> list[str]:
+        return [self.word(item) for item in listed(node)]
+
+    def pairs(self, node: Node) -> list[tuple[str, str | None, Node]]:
+        """Return names and values of a map, or of a list of NAME=VALUE; the value of a name alone is None."""
+        if isinstance(node.value, Mapping):
+            return [(k, None if v.value is None else self.word(v), v) for k, v in node.value.items()]
+        halves = [(self.word(item).partition("="), item) for item in listed(node)]
+        return [(name, value if equals else None, item) for (name, equals, value), item in halves]
+
+    def skip(self, node: Node) -> None:
+        """Do nothing: `entry` uses the value."""
+
+    def check_build(self, node: Node) -> None:
+        if "image" in self.keys:
+            what = "build: the service uses the image and does not build it"
+            self.not_converted(node, what, "build and push it in another way")
+
+    def argv(self, node: Node) -> list[str]:
+        """Return a command: a list as it is, a string split like in a shell."""
+        if isinstance(node.value, tuple) or node.value is None:
+            return self.words(node)
+        try:
+            return [*command_line.split(self.word(node))]
+        except command_line.BadCommandLine as error:
+            raise UnusableValue(node, str(error)) from None
+
+    def set_command(self, node: Node) -> None:
+        self.command = self.argv(node)
+
+    def set_entrypoint(self, node: Node) -> None:
+        self.entrypoint = self.argv(node)
+
+    def set_container_name(self, node: Node) -> None:
+        self.container = self.word(node)
+
+    def set_restart(self, node: Node) -> None:
+        policy, _, times = text(node).partition(":")
+        if policy not in RESTART_POLICIES:
+            raise UnusableValue(
+                node, f"{policy!r} is not a restart policy", f"use one of {', '.join(RESTART_POLICIES)}"
+            )
+        self.other_keys["restart"] = RESTART_POLICIES[policy]
+        if times.isdigit():
+            self.other_keys["start-limit"] = {"burst": int(times) + 1}
+
+    def set_environment(self, node: Node) -> None:
+        """Set the variables of docker itself, which passes them on: so their values are not on its command line."""
+        for name, value, item in self.pairs(node):
+            if value is None:
+                self.not_converted(
+                    item, f"environment: {name} has the value of whoever runs Compose", f"write `{name}: VALUE`"
+                )
+            elif not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+                self.not_converted(item, f"environment: {name!r} is not the name of a variable", "rename it")
+            elif SECRET.search(name) and value:
+                hint = f"write {name}=… into a file that only root can read, and add `--env-file=PATH` to `command`"
+                self.not_converted(
+                    item, f"environment: {name} looks like a secret, and every user can read a unit", hint
+                )
+            else:
+                self.environment[name] = value
+                self.arguments.append(f"--env={name}")
+
+    def set_env_file(self, node: Node) -> None:
+        for item in listed(node):
+            path = self.word(item.value["path"] if isinstance(item.value, Mapping) and "path" in item.value else item)
+            self.arguments.append(f"--env-file={self.absolute(path, item)}")
+
+    def absolute(self, path: str, node: Node) -> str:
+        """Return ``path`` if it is absolute. Raises `UnusableValue`."""
+        if path.startswith("/"):
+            return path
+        raise UnusableValue(node, f"{path!r} is relative to the compose file", "write an absolute path")
+
+    def set_ports(self, node: Node) -> None:
+        for item in listed(node):
+            if not isinstance(item.value, Mapping):
+                self.arguments.append(f"--publish={self.word(item)}")
+                continue
+            known = {key: self.word(child) for key, child in item.value.items()}
+            if "target" not in known:
+                raise UnusableValue(item, "a port has no target", "add it")
+            host = f"{known['host_ip']}:" if "host_ip" in known else ""
+            published = f"{known['published']}:" if "published" in known else (":" if host else "")
+            protocol = f"/{known['protocol']}" if "protocol" in known else ""
+            self.arguments.append(f"--publish={host}{published}{known['target']}{protocol}")
+
+    def set_volumes(self, node: Node) -> None:
+        for item in listed(node):
+            try:
+                self.arguments.append(self.volume(item))
+            except UnusableValue as error:
+                self.not_converted(error.node, f"volumes: {error.what}", error.hint)
+
+    def volume(self, item: Node) -> str:
+        if not isinstance(item.value, Mapping):
+            source, colon, rest = self.word(item).partition(":")
+            if not colon:
+                return f"--volume={source}"
+            return f"--volume={self.source(source, item)}:{rest}"
+        known = {key: self.word(child) for key, child in item.value.items() if key not in {"bind", "volume", "tmpfs"}}
+        parts = [f"type={known.get('type', 'volume')}"]
+        if "source" in known:
+            parts.append(f"source={self.source(known['source'], item)}")
+        parts.append(f"target={known.get('target', '')}")
+        parts += ["readonly"] if known.get("read_only") == "true" else []
+        for key in {"bind", "volume", "tmpfs"} & set(item.value):
+            if item.value[key].value:
+                self.not_converted(item.value[key], f"volumes: {key}", "`docker run --mount` may have an option for it")
+        return f"--mount={','.join(parts)}"
+
+    def source(self, source: str, node: Node) -> str:
+        """Return the source of a volume: a path, or the name of a volume of the project."""
+        if source.startswith((".", "~", "/")):
+            return self.absolute(source, node)
+        return self.project.volume_name(source)
+
+    def set_depends_on(self, node: Node) -> None:
+        maps = node.value if isinstance(node.value, Mapping) else {}
+        for name in maps or texts(node):
+            details = items(maps[name]) if maps else {}
+            if name not in self.project.services:
+                raise UnusableValue(node, f"there is no service {name}", "remove it")
+            self.after.append(name)
+            required = "required" not in details or flag(details["required"])
+            (self.requires if required else self.wants).append(name)
+            if "condition" in details and (condition := text(details["condition"])) != "service_started":
+                hint = f"give {name} a `health`, or a command that returns when it is ready"
+                self.not_converted(
+                    details["condition"], f"depends_on: {condition} of {name}, which is only started first", hint
+                )
+
+    def set_networks(self, node: Node) -> None:
+        for name in items(node) if isinstance(node.value, Mapping) else texts(node):
+            self.networks.append(self.project.network_name(name))
+        for name, child in items(node).items() if isinstance(node.value, Mapping) else ():
+            for key, detail in items(child).items():
+                if key == "aliases":
+                    self.arguments += [f"--network-alias={alias}" for alias in self.words(detail)]
+                else:
+                    self.not_converted(detail, f"networks/{name}: {key}", IN_DOCKER_RUN)
+
+    def set_network_mode(self, node: Node) -> None:
+        mode = self.word(node)
+        if mode.startswith("service:"):
+            other = mode.removeprefix("service:")
+            mode = f"container:{self.project.name}-{other}-1"
+            self.after.append(other)
+            self.requires.append(other)
+        self.arguments.append(f"--network={mode}")
+
+    def add_default_network(self) -> None:
+        """Add the default network of the project, in which each container has the name of its service."""
+        if "network_mode" not in self.keys:
+            self.networks = self.networks or [self.project.network_name("default")]
+            self.arguments += [f"--network={network}" for network in self.networks]
+            self.arguments.append(f"--network-alias={self.name}")
+
+    def set_stop_grace_period(self, node: Node) -> None:
+        period = text(node)
+        try:
+            seconds = -(-values.timespan(period) // 1_000_000)
+        except ValueError:
+            raise UnusableValue(node, f"{period!r} is not a time span", "write it like 1m30s") from None
+        self.arguments.append(f"--stop-timeout={seconds}")
+        self.other_keys["stop-timeout"] = f"{seconds + 10}s"
+
+    def set_extra_hosts(self, node: Node) -> None:
+        if isinstance(node.value, Mapping):
+            self.arguments += [f"--add-host={name}:{self.word(child)}" for name, child in node.value.items()]
+        else:
+            self.arguments += [f"--add-host={word.replace('=', ':', 1)}" for word in self.words(node)]
+
+    def set_ulimits(self, node: Node) -> None:
+        for name, child in items(node).items():
+            if isinstance(child.value, Mapping):
+                soft, hard = (self.word(child.value[k]) if k in child.value else "-1" for k in ("soft", "hard"))
+                self.arguments.append(f"--ulimit={name}={soft}:{hard}")
+            else:
+                self.arguments.append(f"--ulimit={name}={self.word(child)}")
+
+    def set_logging(self, node: Node) -> None:
+        for key, child in items(node).items():
+            if key == "driver":
+                self.arguments.append(f"--log-driver={self.word(child)}")
+            elif key == "options":
+                self.arguments += [f"--log-opt={name}={value or ''}" for name, value, _ in self.pairs(child)]
+
+    def set_healthcheck(self, node: Node) -> None:
+        """Add the check for docker to run, which only marks a failing container, as with Compose."""
+        for key, child in items(node).items():
+            if key == "test":
+                kind, *words = self.words(child) if isinstance(child.value, tuple) else ["CMD-SHELL", self.word(child)]
+                if kind == "NONE":
+                    self.arguments.append("--no-healthcheck")
+                else:
+                    self.arguments.append(f"--health-cmd={words[0] if kind == 'CMD-SHELL' else shlex.join(words)}")
+            elif key in HEALTH_OPTIONS:
+                self.arguments.append(f"--health-{key.replace('_', '-')}={self.word(child)}")
+            elif key == "disable" and flag(child):
+                self.arguments.append("--no-healthcheck")
+
+
+_Set = Callable[[_Container, Node], None]
+
+
+def _option(option: str) -> _Set:
+    return lambda container, node: container.arguments.append(f"{option}={container.word(node)}")
+
+
+def _option_for_each(option: str) -> _Set:
+    def add(container: _Container, node: Node) -> None:
+        container.arguments += [f"{option}={word}" for word in container.words(node)]
+
+    return add
+
+
+def _option_for_each_pair(option: str) -> _Set:
+    def add(container: _Container, node: Node) -> None:
+        container.arguments += [f"{option}={name}={value or ''}" for name, value, _ in container.pairs(node)]
+
+    return add
+
+
+def _flag_option(option: str) -> _Set:
+    def add(container: _Container, node: Node) -> None:
+        container.arguments += [option] if flag(node) else []
+
+    return add
+
+
+_KEYS: Mapping[str, _Set] = {
+    **{key: _option(option) for key, option in SCALARS.items()},
+    **{key: _option_for_each(option) for key, option in LISTS.items()},
+    **{key: _option_for_each_pair(option) for key, option in MAPS.items()},
+    **{key: _flag_option(option) for key, option in FLAGS.items()},
+    "image": _Container.skip,
+    "build": _Container.check_build,
+    "command": _Container.set_command,
+    "entrypoint": _Container.set_entrypoint,
+    "container_name": _Container.set_container_name,
+    "restart": _Container.set_restart,
+    "environment": _Container.set_environment,
+    "env_file": _Container.set_env_file,
+    "ports": _Container.set_ports,
+    "volumes": _Container.set_volumes,
+    "depends_on": _Container.set_depends_on,
+    "networks": _Container.set_networks,
+    "network_mode": _Container.set_network_mode,
+    "stop_grace_period": _Container.set_stop_grace_period,
+    "extra_hosts": _Container.set_extra_hosts,
+    "ulimits": _Container.set_ulimits,
+    "logging": _Container.set_logging,
+    "healthcheck": _Container.set_healthcheck,
+}
+"""The function that sets each key."""

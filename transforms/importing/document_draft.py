@@ -1,0 +1,80 @@
+"""The draft of the document that an import makes: entries with comments, and problems with the rest of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ordain.transforms.errors import Problem, Where, warning
+
+Plain = str | int | float | bool | None | list["Plain"] | dict[str, "Plain"]
+"""A value of a document as it is written. A string is a string, even if it looks like a number."""
+
+MAX_BYTES = 4 << 20
+"""The largest file, which is that of a file of documents: the import of a larger one could not be read."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputFile:
+    """A file to import; problems and comments name it by ``path``."""
+
+    path: str
+    data: bytes
+
+    @property
+    def name(self) -> str:
+        """Return the last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def folder(self) -> str:
+        """Return the name of the directory that holds the file."""
+        return self.path.rpartition("/")[0].rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        """Return the name without the suffix."""
+        return self.name.rpartition(".")[0] or self.name
+
+
+@dataclass(slots=True)
+class DocumentDraft:
+    """Entries by section and name; ``places`` are where they come from, ``comments`` are printed above them."""
+
+    sections: dict[str, dict[str, Plain]] = field(default_factory=dict)
+    comments: dict[tuple[str, str], str] = field(default_factory=dict)
+    places: dict[tuple[str, str], Where] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, section: str, name: str, entry: Plain, where: Where, *, comment: str = "") -> None:
+        """Add an entry. A second one of the same name is a problem."""
+        entries = self.sections.setdefault(section, {})
+        if name in entries:
+            what = f"{section}/{name} comes from {self.places[section, name]} already"
+            self.not_converted(where, what, "import this file alone")
+            return
+        entries[name] = entry
+        self.comments[section, name] = comment or str(where)
+        self.places[section, name] = where
+
+    def not_converted(self, where: Where, what: str, hint: str = "") -> None:
+        """Add the problem that something is not converted; ``hint`` says what to do instead."""
+        self.problems.append(warning("", where, what, hint, "NotCarried"))
+
+    def text(self, file: InputFile) -> str | None:
+        """Return the text of ``file``, None if it is too large or not UTF-8, which is a problem."""
+        if len(file.data) > MAX_BYTES:
+            what = f"the file has {len(file.data):,} bytes, more than {MAX_BYTES:,}"
+            self.not_converted(Where(path=file.path), what, "split it")
+            return None
+        try:
+            return file.data.decode("utf-8").removeprefix("\ufeff")
+        except UnicodeDecodeError as error:
+            where = Where(path=file.path, line=file.data.count(b"\n", 0, error.start) + 1)
+            what = f"the byte 0x{file.data[error.start]:02x} is not UTF-8"
+            self.not_converted(where, what, "save the file as UTF-8")
+            return None
+
+    def entries(self, section: str) -> Mapping[str, Plain]:
+        """Return the entries of a section by name."""
+        return self.sections.get(section, {})
