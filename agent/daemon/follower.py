@@ -1,12 +1,11 @@
 """The agent's loop: follow the source, repair after reloads, look after the machine between applies.
 
-    source changes ──┐                          ┌─ RESUME  finish an apply that an earlier agent began
-    PID 1 reloaded ──┤                          ├─ REPAIR  place what a failed run of the generator did not
-    unit changed ────┼─request─▶ pending Work ──┼─ READ    read the documents, and apply them if they changed
-    administrator ───┤   (and wake)             └─▶ each Minder in turn ──▶ the time when it is due again
-    agent.yaml ──────┘                                 │
-         ▲                                             └─ boot verdict, source loss, credentials, status, drift
-         └────────────────────── sleep until woken or due ◀────────────────────────┘
+    source changes ──┐
+    PID 1 reloaded ──┤                       ┌─ 1. the requested Work: RESUME, REPAIR, READ
+    unit changed ────┼─request─▶ one pass of ┤
+    administrator ───┤    ▲      the loop    └─ 2. every Minder: boot verdict, source loss, credentials, status, drift
+    agent.yaml ──────┘    │                                  │
+                          └── the first Minder is due again ─┘
 
 One task does all of this, one step at a time. A step that fails because PID 1, a disk or another apply is busy is tried
 again. Whatever becomes of a step, the agent goes on, and what was applied stays.

@@ -13,7 +13,8 @@ import pytest
 from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH
 from ordain.agent.daemon.dbus_service import AgentInterface
 from ordain.agent.daemon.status_publisher import StatusPublisher
-from ordain.agent.status import AgentState, SourceState, Status, StatusCondition, UnitStatus
+from ordain.agent.status import AgentState, SourceState, Status, StatusCondition
+from support.status_samples import unit_status
 
 DOCS = Path(__file__).parents[3] / "docs/reference/dbus.md"
 METHODS = {
@@ -39,16 +40,7 @@ PROPERTIES = {
     "Drift": "a(ss)",
 }
 SIGNALS = {"PlanStarted": "s", "UnitConverged": "sbs", "Converged": "u", "RolledBack": "us"}
-UNIT = UnitStatus(
-    unit="a.service",
-    item="services/a",
-    wanted="running",
-    load_state="loaded",
-    active_state="failed",
-    sub_state="failed",
-    ok=False,
-    what="failed",
-)
+UNIT = unit_status(ok=False, active_state="failed")
 
 
 def interface() -> tuple[AgentInterface, StatusPublisher]:

@@ -16,9 +16,10 @@ from ordain.agent.daemon.in_process import InProcessClient
 from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, UnitState, UnitVerdict, Verb, to_json
-from ordain.agent.status import Status, UnitExplanation, UnitStatus
+from ordain.agent.status import Status, UnitExplanation
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.model import Member, Wanted
+from support.status_samples import unit_status
 
 WEB = Member(unit="web.service", item="services/web", wanted=Wanted.RUNNING, ours=True)
 SOCKET = Member(unit="db.socket", item="services/db", wanted=Wanted.RUNNING, ours=True, starter=True)
@@ -35,16 +36,7 @@ GENERATION = Generation(
         "transforms/paths/python": {"layer": "shipped", "items": ["services/web"]},
     },
 )
-STATUS = UnitStatus(
-    unit="web.service",
-    item="services/web",
-    wanted="running",
-    load_state="loaded",
-    active_state="active",
-    sub_state="running",
-    ok=True,
-    what="",
-)
+STATUS = unit_status("web.service")
 START = Job(unit="web.service", verb=Verb.START, reason="it is new")
 OUTCOME_OF_LAST = Outcome(
     generation=4,

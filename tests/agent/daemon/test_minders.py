@@ -18,6 +18,7 @@ from ordain.agent.errors import Failure
 from ordain.agent.model import Generation
 from ordain.agent.state.decisions import RejectedGeneration
 from ordain.agent.status import Status, UnitStatus
+from support.status_samples import unit_status
 
 
 def answer(calls: list[str], name: str, value: object = None) -> Callable[..., Awaitable[Any]]:
@@ -26,20 +27,6 @@ def answer(calls: list[str], name: str, value: object = None) -> Callable[..., A
         return value
 
     return call
-
-
-def unit(*, ok: bool, enforced: bool) -> UnitStatus:
-    return UnitStatus(
-        unit="a.service",
-        item="services/a",
-        wanted="running",
-        load_state="loaded",
-        active_state="inactive",
-        sub_state="dead",
-        ok=ok,
-        what="",
-        enforced=enforced,
-    )
 
 
 def enforcement(
@@ -69,14 +56,14 @@ def enforcement(
 def test_drift_is_undone_where_it_is_enforced(
     ok: bool, enforced: bool, paused: bool, stopping: bool, calls: list[str]
 ) -> None:
-    made, called = enforcement(unit(ok=ok, enforced=enforced), paused=paused, stopping=stopping)
+    made, called = enforcement(unit_status(ok=ok, enforced=enforced), paused=paused, stopping=stopping)
 
     assert asyncio.run(made.tick(1000.0)) is None
     assert called == calls
 
 
 def test_drift_is_undone_at_a_bounded_pace(tmp_path: Path) -> None:
-    made, calls = enforcement(unit(ok=False, enforced=True))
+    made, calls = enforcement(unit_status(ok=False, enforced=True))
 
     asyncio.run(made.tick(1000.0))
     assert asyncio.run(made.tick(1001.0)) == 1000.0 + ENFORCE_SEC

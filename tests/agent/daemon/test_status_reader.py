@@ -11,27 +11,10 @@ from ordain.agent.daemon.status_reader import AgentPhase, AgentView, StatusReade
 from ordain.agent.model import Outcome, Plan, UnitVerdict
 from ordain.agent.state.decisions import RejectedGeneration
 from ordain.agent.status import AgentState, UnitStatus
+from support.status_samples import unit_status
 
-WELL = UnitStatus(
-    unit="a.service",
-    item="services/a",
-    wanted="running",
-    load_state="loaded",
-    active_state="active",
-    sub_state="running",
-    ok=True,
-    what="",
-)
-FAILED = UnitStatus(
-    unit="b.service",
-    item="services/b",
-    wanted="running",
-    load_state="loaded",
-    active_state="failed",
-    sub_state="failed",
-    ok=False,
-    what="failed",
-)
+WELL = unit_status()
+FAILED = unit_status("b.service", ok=False, active_state="failed")
 REJECTED = RejectedGeneration(number=2, hash="2", why="x")
 
 
