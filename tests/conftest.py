@@ -1,4 +1,4 @@
-"""Fixtures that give a test a machine; see rig/.
+"""Fixtures that give a test machines and stores; see rig/.
 
 In CI (``CI=true``) a machine that cannot be made is a failure; elsewhere the test is skipped and says why.
 """
@@ -23,7 +23,7 @@ from support.store_fixtures import connect_store as connect_store
 from support.store_fixtures import open_store as open_store
 
 _failed = pytest.StashKey[bool]()
-settings.register_profile("ordain", deadline=None)  # a busy host is no defect
+settings.register_profile("ordain", deadline=None)  # a busy host must not fail a test
 settings.load_profile("ordain")
 
 
@@ -34,26 +34,26 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(scope="session")
 def rig() -> None:
-    """What every machine needs is there."""
+    """Skip or fail the test if machines cannot be made here."""
     if reason := debian_roots.missing_tools():
         _skip(f"no machine can be made: {reason}")
 
 
 @pytest.fixture(scope="session")
 def deb(rig: None) -> Path:
-    """The package of this source tree."""
+    """Return the package of this source tree."""
     return package.build()
 
 
 @pytest.fixture(params=debian_roots.SUITES)
 def suite(request: pytest.FixtureRequest) -> str:
-    """Each Debian in turn."""
+    """Return each Debian in turn."""
     return str(request.param)
 
 
 @pytest.fixture
 def machines(deb: Path, request: pytest.FixtureRequest) -> Iterator[Machines]:
-    """Make any number of machines, with the package installed unless ``bare``."""
+    """Return a function that makes machines, with the package installed unless ``bare``."""
     made: list[Machine] = []
     with ExitStack() as stack:
 
@@ -71,41 +71,41 @@ def machines(deb: Path, request: pytest.FixtureRequest) -> Iterator[Machines]:
 
 @pytest.fixture
 def machine(machines: Machines, suite: str) -> Machine:
-    """A machine of each Debian in turn, with the package installed, still off."""
+    """Return a machine of each Debian in turn, switched off, with the package installed."""
     return machines(suite)
 
 
 @pytest.fixture(scope="session")
 def etcd_here() -> None:
-    """What a server of etcd needs is there."""
+    """Skip or fail the test if etcd cannot run here."""
     if reason := store_servers.missing_for_etcd():
         _skip(reason)
 
 
 @pytest.fixture(scope="session")
 def pouch_here() -> None:
-    """What a server of CouchDB's protocol needs is there."""
+    """Skip or fail the test if pouchdb-server cannot run here."""
     if reason := store_servers.missing_for_pouchdb():
         _skip(reason)
 
 
 @pytest.fixture(scope="session")
 def cluster(etcd_here: None) -> Iterator[store_servers.EtcdCluster]:
-    """Three members of etcd, for tests that do them no harm."""
+    """Return a cluster of three members of etcd, for tests that do not harm it."""
     with store_servers.EtcdCluster() as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def pouch(pouch_here: None) -> Iterator[store_servers.PouchServer]:
-    """A server of CouchDB's protocol, for tests that do it no harm."""
+    """Return a pouchdb-server, for tests that do not harm it."""
     with store_servers.PouchServer() as pouch:
         yield pouch
 
 
 @pytest.fixture
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[source_harness.HarmableStore]:
-    """A store of the kind that the test says, to be harmed."""
+    """Return a store of the kind that the test names, which it may harm."""
     if reason := {"etcd": store_servers.missing_for_etcd, "couchdb": store_servers.missing_for_pouchdb}.get(
         request.param, str
     )():
@@ -129,12 +129,12 @@ def _skip(reason: str) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """A test may be a coroutine function; each has a loop of its own."""
+    """Run tests that are coroutine functions, each in its own event loop."""
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     names = inspect.signature(pyfuncitem.obj).parameters
     asyncio.run(pyfuncitem.obj(**{name: pyfuncitem.funcargs[name] for name in names}))
-    gc.collect()  # a socket left open is told of in the test that left it
+    gc.collect()  # so that an open socket is reported in the test that left it
     return True
 
 

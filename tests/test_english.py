@@ -14,7 +14,7 @@ TO_BE_EDITED = tuple(
     transforms/memo.py transforms/artifact_text.py transforms/forbidden_paths.py transforms/compile.py
     transforms/compare_systems.py transforms/section_pages.py generator
     tests/transforms tests/generator
-    tests/integration tests/rig tests/support tests/audit tests/conftest.py
+    tests/integration tests/support tests/audit
     tests/test_repository.py
 """.split()
 )

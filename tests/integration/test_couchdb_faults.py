@@ -1,4 +1,4 @@
-"""What can go wrong with CouchDB alone: on pouchdb-server where that can do it, else scripted (`rig.fake_couchdb`)."""
+"""Faults of CouchDB: on pouchdb-server where that can have them, else on the scripted `rig.fake_couchdb`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def machine(pouch: store_servers.PouchServer, tmp_path: Path) -> SourceMachine:
     return SourceMachine(settings=settings, folder=tmp_path / "machine")
 
 
-def of(fake: FakeCouchDb, tmp_path: Path) -> SourceMachine:
+def machine_of(fake: FakeCouchDb, tmp_path: Path) -> SourceMachine:
     return SourceMachine(
         settings=SourceSettings(type=SourceKind.COUCHDB, endpoints=(fake.url,)), folder=tmp_path / "machine"
     )
@@ -44,40 +44,42 @@ def document(machine: SourceMachine) -> str:
 
 
 def replicated(pouch: store_servers.PouchServer, machine: SourceMachine, rev: str, text: bytes) -> None:
-    """A write that came from another server."""
-    found = {"_id": BASE, "_rev": rev, "text": text.decode()}
-    pouch.call("POST", f"{machine.settings.database}/_bulk_docs", {"docs": [found], "new_edits": False})
+    """Write a revision as replication from another server does."""
+    revision = {"_id": BASE, "_rev": rev, "text": text.decode()}
+    pouch.call("POST", f"{machine.settings.database}/_bulk_docs", {"docs": [revision], "new_edits": False})
 
 
-async def test_25_two_servers_took_different_writes(pouch: store_servers.PouchServer, machine: SourceMachine) -> None:
+async def test_two_servers_accept_different_writes(pouch: store_servers.PouchServer, machine: SourceMachine) -> None:
     async with writing_to(machine) as database, machine.running():
         await database.put(BASE, FIRST, expect=None)
-        await machine.has(FIRST)
+        await machine.wait_for_documents(FIRST)
         replicated(pouch, machine, "1-ffffffffffffffffffffffffffffffff", b"theirs")
-        await machine.fails(SourceFault.CONFLICT, FIRST)
+        await machine.wait_for_fault(SourceFault.CONFLICT, FIRST)
         assert BASE in machine.health.what
         await database.put(BASE, SECOND, expect=ANY)
-        await machine.has(SECOND)
+        await machine.wait_for_documents(SECOND)
 
 
-async def test_25_a_delete_that_brings_the_loser_back(pouch: store_servers.PouchServer, machine: SourceMachine) -> None:
+async def test_a_deletion_that_brings_the_loser_of_a_conflict_back(
+    pouch: store_servers.PouchServer, machine: SourceMachine
+) -> None:
     async with writing_to(machine) as database, machine.running():
         replicated(pouch, machine, "1-0000000000000000000000000000000a", b"lost")
         await database.put("documents/common/layer/other", SECOND, expect=None)
         replicated(pouch, machine, "1-ffffffffffffffffffffffffffffffff", FIRST)
-        await machine.fails(SourceFault.CONFLICT)
+        await machine.wait_for_fault(SourceFault.CONFLICT)
         pouch.call("DELETE", f"{document(machine)}?rev=1-ffffffffffffffffffffffffffffffff")
         with pytest.raises(SourceError, match="brought back"):
             await database.list(*COMMON)
         await database.put(BASE, FIRST, expect=ANY)
-        await machine.has(FIRST, SECOND)
-        await database.delete(BASE, expect=ANY)  # ours deletes all of it
-        await machine.has(SECOND)
+        await machine.wait_for_documents(FIRST, SECOND)
+        await database.delete(BASE, expect=ANY)  # this deletes all leaves
+        await machine.wait_for_documents(SECOND)
 
 
 def leaf(number: int, digest: str, *, parent: str = "", deleted: bool = False) -> LeafRevision:
-    made_from = (number - 1, parent) if parent else None
-    return LeafRevision(revision=(number, digest), parent=made_from, deleted=deleted, document={})
+    parent_revision = (number - 1, parent) if parent else None
+    return LeafRevision(revision=(number, digest), parent=parent_revision, deleted=deleted, document={})
 
 
 @pytest.mark.parametrize(
@@ -87,36 +89,36 @@ def leaf(number: int, digest: str, *, parent: str = "", deleted: bool = False) -
         ([leaf(3, "a", parent="x"), leaf(3, "b", parent="x", deleted=True)], ""),  # the loser was deleted
         ([leaf(3, "b", parent="z", deleted=True), leaf(2, "a", parent="x")], "brought back"),
         ([leaf(9, "b", parent="z", deleted=True), leaf(2, "a", parent="x")], "brought back"),
-        ([leaf(4, "c", parent="b"), leaf(3, "b", parent="z", deleted=True)], ""),  # written anew
+        ([leaf(4, "c", parent="b"), leaf(3, "b", parent="z", deleted=True)], ""),  # written again
         ([leaf(3, "b", parent="z"), leaf(3, "a", parent="x")], "conflict"),
         ([leaf(3, "b", parent="z", deleted=True), leaf(2, "a", parent="x", deleted=True)], ""),
         ([], ""),
     ],
 )
-def test_25_what_is_in_dispute(leaves: list[LeafRevision], says: str) -> None:
+def test_leaves_that_are_in_conflict(leaves: list[LeafRevision], says: str) -> None:
     assert says in conflict(leaves)
     assert bool(says) == bool(conflict(leaves))
 
 
-async def test_27_a_feed_that_begins_again(tmp_path: Path) -> None:
-    """A shard was replaced: all old rows come again. Nothing is new, so nothing is handed over anew."""
+async def test_a_feed_that_begins_again(tmp_path: Path) -> None:
+    """A shard was replaced, so that all old rows are sent again. Nothing is new, and nothing is handed over again."""
     async with FakeCouchDb() as fake:
         fake.put(BASE, FIRST.decode())
         old = [{"seq": f"{n}-old", "id": BASE, "changes": [{"rev": f"{n}-a"}]} for n in range(3)]
         fake.feed = feed_of(*old, then=feed_of(*old))
-        machine = of(fake, tmp_path)
+        machine = machine_of(fake, tmp_path)
         async with machine.running():
-            await machine.has(FIRST)
-            before = machine.handed()
+            await machine.wait_for_documents(FIRST)
+            before = machine.handover()
             asked = fake.asked
             await machine.until(lambda: fake.asked > asked + 5)
-            assert machine.handed() == before
+            assert machine.handover() == before
 
 
-async def test_28_a_sequence_that_the_server_does_not_know(tmp_path: Path) -> None:
+async def test_a_sequence_that_the_server_does_not_know(tmp_path: Path) -> None:
     async with FakeCouchDb() as fake:
         fake.put(BASE, FIRST.decode())
-        machine = of(fake, tmp_path)
+        machine = machine_of(fake, tmp_path)
         first = [True]
 
         async def refused_once(request: web.Request, response: web.StreamResponse) -> None:
@@ -127,14 +129,14 @@ async def test_28_a_sequence_that_the_server_does_not_know(tmp_path: Path) -> No
 
         fake.feed = refused_once
         async with machine.running():
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
             await machine.until(lambda: len(fake.feeds) >= 2)
             fake.put(BASE, SECOND.decode(), "2-b")
-            await machine.has(SECOND)
+            await machine.wait_for_documents(SECOND)
 
 
-async def test_28_a_feed_that_only_echoes(pouch: store_servers.PouchServer, machine: SourceMachine) -> None:
-    """PouchDB takes a sequence of the future as it is, and is silent for ever."""
+async def test_a_feed_from_a_sequence_in_the_future(pouch: store_servers.PouchServer, machine: SourceMachine) -> None:
+    """PouchDB accepts a sequence in the future, and then sends nothing."""
     async with writing_to(machine) as writer, writing_to(machine) as database:
         await writer.put(BASE, FIRST, expect=None)
         await database.list(*COMMON)
@@ -143,49 +145,51 @@ async def test_28_a_feed_that_only_echoes(pouch: store_servers.PouchServer, mach
             await anext(hints)
 
 
-async def test_29_a_feed_that_ends_in_order(tmp_path: Path) -> None:
+async def test_a_feed_that_ends_in_order(tmp_path: Path) -> None:
     async with FakeCouchDb() as fake:
         fake.put(BASE, FIRST.decode())
-        machine = of(fake, tmp_path)
+        machine = machine_of(fake, tmp_path)
         fake.feed = ending_feed
         async with machine.running():
-            await machine.fails(SourceFault.UNREACHABLE, FIRST)  # at once, again and again: maintenance
+            await machine.wait_for_fault(
+                SourceFault.UNREACHABLE, FIRST
+            )  # the feed ends at once, again and again, as in maintenance
             fake.feed = silent_feed
-            await machine.has(FIRST)
-            assert set(fake.feeds) == {fake.sequence}  # no sequence but that of a listing is ever gone on from
+            await machine.wait_for_documents(FIRST)
+            assert set(fake.feeds) == {fake.sequence}  # every feed begins at the sequence of a listing
 
 
-async def test_30_a_database_that_is_deleted_and_made_again(
+async def test_a_database_that_is_deleted_and_created_again(
     pouch: store_servers.PouchServer, machine: SourceMachine
 ) -> None:
     async with writing_to(machine) as database, machine.running():
         await database.put(BASE, FIRST, expect=None)
-        await machine.has(FIRST)
+        await machine.wait_for_documents(FIRST)
         pouch.call("DELETE", machine.settings.database)
-        await machine.fails(SourceFault.EMPTY, FIRST)
+        await machine.wait_for_fault(SourceFault.EMPTY, FIRST)
         pouch.call("PUT", machine.settings.database)
         await database.put("documents/role=db/layer/db", FIRST, expect=None)
-        await machine.fails(SourceFault.EMPTY, FIRST)
+        await machine.wait_for_fault(SourceFault.EMPTY, FIRST)
         await database.put(BASE, SECOND, expect=None)
-        await machine.has(SECOND)
+        await machine.wait_for_documents(SECOND)
 
 
-async def test_31_a_purge_that_no_feed_tells(tmp_path: Path) -> None:
+async def test_a_purge_that_no_feed_reports(tmp_path: Path) -> None:
     async with FakeCouchDb() as fake:
         fake.put(BASE, FIRST.decode())
         fake.put("documents/common/layer/other", SECOND.decode())
-        machine = of(fake, tmp_path)
+        machine = machine_of(fake, tmp_path)
         async with machine.running():
-            await machine.has(FIRST, SECOND)
+            await machine.wait_for_documents(FIRST, SECOND)
             del fake.documents["documents/common/layer/other"]
             fake.moved()
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
 
 
-async def test_15_a_session_that_ends_is_opened_again(tmp_path: Path) -> None:
+async def test_a_session_that_ends_is_opened_again(tmp_path: Path) -> None:
     async with FakeCouchDb() as fake:
         fake.put(BASE, FIRST.decode())
-        machine = of(fake, tmp_path)
+        machine = machine_of(fake, tmp_path)
         machine.settings = replace(machine.settings, user="node")
         async with writing_to(machine) as database:
             await database.list(*COMMON)
@@ -198,10 +202,10 @@ async def test_15_a_session_that_ends_is_opened_again(tmp_path: Path) -> None:
             assert (await database.list(*COMMON)).entries[0].data == FIRST
 
 
-async def test_what_machines_write_all_the_time_can_be_listed(tmp_path: Path) -> None:
+async def test_keys_that_machines_write_all_the_time_can_be_listed(tmp_path: Path) -> None:
     async with FakeCouchDb() as fake:
         fake.moving = True
-        machine = of(fake, tmp_path)
+        machine = machine_of(fake, tmp_path)
         fake.put("status/a", "{}")
         fake.put(BASE, FIRST.decode())
         async with writing_to(machine) as database:
@@ -210,20 +214,20 @@ async def test_what_machines_write_all_the_time_can_be_listed(tmp_path: Path) ->
                 await database.list(*COMMON)
 
 
-async def test_33_a_session_that_ends_while_it_is_used(tmp_path: Path) -> None:
-    """The password is tried once, then not again before half a minute."""
+async def test_a_session_that_the_server_refuses(tmp_path: Path) -> None:
+    """The password is tried once, and not again within half a minute."""
     async with FakeCouchDb() as fake:
         fake.put(BASE, FIRST.decode())
-        machine = of(fake, tmp_path)
+        machine = machine_of(fake, tmp_path)
         machine.settings = replace(machine.settings, user="node")
         async with machine.running():
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
             fake.refuse = lambda: web.json_response({"error": "unauthorized"}, status=401)
-            await machine.fails(SourceFault.UNAUTHORIZED, FIRST)
+            await machine.wait_for_fault(SourceFault.UNAUTHORIZED, FIRST)
 
 
 @pytest.mark.parametrize("wrong", [False, True])
-async def test_a_user_is_let_in_with_its_password_alone(tmp_path: Path, wrong: bool) -> None:
+async def test_a_login_needs_the_right_password(tmp_path: Path, wrong: bool) -> None:
     with store_servers.PouchServer(admin="secret") as pouch:
         machine = SourceMachine(
             settings=SourceSettings(type=SourceKind.COUCHDB, endpoints=(pouch.url,), user="admin"),
@@ -241,7 +245,7 @@ async def test_a_user_is_let_in_with_its_password_alone(tmp_path: Path, wrong: b
                 assert (await database.list(*COMMON)).entries[0].data == FIRST
 
 
-async def test_a_document_may_be_json_itself(pouch: store_servers.PouchServer, machine: SourceMachine) -> None:
+async def test_a_document_may_be_stored_as_json(pouch: store_servers.PouchServer, machine: SourceMachine) -> None:
     pouch.call("PUT", document(machine), {"ordain": "v1", "kind": "Layer", "name": "base"})
     async with machine.running():
-        await machine.has(b'{\n  "kind": "Layer",\n  "name": "base",\n  "ordain": "v1"\n}')
+        await machine.wait_for_documents(b'{\n  "kind": "Layer",\n  "name": "base",\n  "ordain": "v1"\n}')

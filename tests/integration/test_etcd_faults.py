@@ -1,4 +1,4 @@
-"""What can go wrong with etcd alone, done to a real cluster (Debian's etcd-server, 3.4.23)."""
+"""Faults of etcd, caused in a real cluster. Whatever happens, the documents that were fetched last stay."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ def machine(store: EtcdStore, tmp_path: Path) -> SourceMachine:
     return SourceMachine(settings=store.settings, folder=tmp_path / "machine")
 
 
-def three(cluster: store_servers.EtcdCluster, tmp_path: Path) -> SourceMachine:
+def machine_of(cluster: store_servers.EtcdCluster, tmp_path: Path) -> SourceMachine:
     settings = SourceSettings(type=SourceKind.ETCD, endpoints=cluster.endpoints)
     return SourceMachine(settings=settings, folder=tmp_path / "machine")
 
 
 @etcd
-async def test_06_a_watch_from_before_the_compaction(store: EtcdStore, machine: SourceMachine) -> None:
+async def test_a_watch_from_before_a_compaction(store: EtcdStore, machine: SourceMachine) -> None:
     async with writing_to(machine) as database:
         await database.put(BASE, FIRST, expect=None)
         listing = await database.list(*COMMON)
@@ -57,31 +57,31 @@ async def test_06_a_watch_from_before_the_compaction(store: EtcdStore, machine: 
             await database.put(BASE, b"%d" % number, expect=ANY)
         store.cluster.ctl("compact", str(store.cluster.revision()))
         async with asyncio.timeout(PATIENCE_SEC), aclosing(database.watch(COMMON, listing.revision)) as hints:
-            assert [None async for _ in hints] == [None]  # woken once, and the watch is over: the server never says so
+            assert [None async for _ in hints] == [None]  # one hint, and then the end, which the server never reports
         assert (await database.list(*COMMON)).entries[0].data == b"4"
 
 
 @etcd
-async def test_07_compacted_while_the_client_does_not_read(store: EtcdStore, machine: SourceMachine) -> None:
-    """More comes than the connection holds; what the server kept back for it is compacted."""
+async def test_a_compaction_while_the_client_does_not_read(store: EtcdStore, machine: SourceMachine) -> None:
+    """The server keeps more changes for the client than the connection holds, and then compacts them."""
     async with Proxy(store.settings.endpoints[0]) as proxy, writing_to(machine) as writer:
         machine.settings = replace(store.settings, endpoints=(proxy.url,))
         machine.timing = replace(TIMING, check_sec=60.0, answer_sec=20.0)
         await writer.put(BASE, FIRST, expect=None)
         async with machine.running():
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
             proxy.freeze()
             for number in range(30):
                 await writer.put(BASE, FIRST + b"# %d" % number * 100_000, expect=ANY)
             await writer.put(BASE, SECOND, expect=ANY)
             store.cluster.ctl("compact", str(store.cluster.revision()))
             proxy.thaw()
-            await machine.has(SECOND)
+            await machine.wait_for_documents(SECOND)
 
 
 @etcd
-async def test_08_a_delete_that_the_watch_never_says(store: EtcdStore, machine: SourceMachine) -> None:
-    """3.4.23 says nothing of a delete at the very revision of the compaction; the check finds it."""
+async def test_a_deletion_that_the_watch_does_not_report(store: EtcdStore, machine: SourceMachine) -> None:
+    """3.4.23 does not report a deletion at the revision of a compaction; the check of the content finds it."""
     async with writing_to(machine) as writer, writing_to(machine) as database:
         await writer.put(BASE, FIRST, expect=None)
         await writer.put("documents/common/layer/other", FIRST, expect=None)
@@ -94,7 +94,7 @@ async def test_08_a_delete_that_the_watch_never_says(store: EtcdStore, machine: 
 
 
 @etcd
-async def test_09_restored_from_a_backup(
+async def test_a_store_that_is_restored_from_a_backup(
     store: EtcdStore, machine: SourceMachine, caplog: pytest.LogCaptureFixture
 ) -> None:
     cluster = store.cluster
@@ -105,51 +105,51 @@ async def test_09_restored_from_a_backup(
         cluster.ctl("snapshot", "save", str(backup))
         await database.put(BASE, SECOND, expect=ANY)
         async with machine.running():
-            await machine.has(SECOND)
+            await machine.wait_for_documents(SECOND)
             member.end()
             member.data = cluster.directory / "restored"
             peers = ("--name=m0", f"--initial-cluster=m0={member.peer}", f"--initial-advertise-peer-urls={member.peer}")
             cluster.ctl("snapshot", "restore", str(backup), f"--data-dir={member.data}", *peers)
             store.up()
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
     assert any(f"[{SourceFault.REWOUND}]" in record.message for record in caplog.records)
 
 
-async def test_11_a_member_without_the_others(tmp_path: Path) -> None:
+async def test_a_member_that_loses_the_others(tmp_path: Path) -> None:
     with store_servers.EtcdCluster() as cluster:
-        machine = three(cluster, tmp_path)
+        machine = machine_of(cluster, tmp_path)
         last = cluster.leader()
         machine.settings = replace(machine.settings, endpoints=(last.url,))
         async with writing_to(machine) as database:
             await database.put(BASE, FIRST, expect=None)
-        machine.timing = replace(TIMING, check_sec=60.0)  # the stream itself must say it
+        machine.timing = replace(TIMING, check_sec=60.0)  # so that only the stream can report it
         others = [member for member in cluster.members if member is not last]
         async with machine.running():
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
             for member in others:
                 member.end()
-            await machine.fails(SourceFault.UNREACHABLE, FIRST)
+            await machine.wait_for_fault(SourceFault.UNREACHABLE, FIRST)
             cluster.start(*others)
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
 
 
-async def test_12_no_quorum_is_not_nothing(tmp_path: Path) -> None:
+async def test_a_store_without_a_quorum_is_not_empty(tmp_path: Path) -> None:
     with store_servers.EtcdCluster() as cluster:
-        machine = three(cluster, tmp_path)
+        machine = machine_of(cluster, tmp_path)
         machine.settings = replace(machine.settings, endpoints=cluster.endpoints[:1])
         machine.timing = replace(TIMING, answer_sec=12.0)
         async with writing_to(machine) as database:
             await database.put(BASE, FIRST, expect=None)
             for member in cluster.members[1:]:
                 member.end()
-            with pytest.raises(SourceError, match=r"timed out|leader") as refused:  # its own words, after 7 s
+            with pytest.raises(SourceError, match=r"timed out|leader") as refused:  # the message of etcd, after 7 s
                 await database.list(*COMMON)
         assert refused.value.code is SourceFault.UNREACHABLE
 
 
 @etcd
-async def test_14_a_watch_that_is_refused(store: EtcdStore, machine: SourceMachine) -> None:
-    """The refusal_error comes with status 200, and the stream stays open."""
+async def test_a_watch_that_is_refused(store: EtcdStore, machine: SourceMachine) -> None:
+    """The refusal arrives with status 200, and the stream stays open."""
     store.cluster.enable_auth()
     machine.settings = replace(machine.settings, user="node")
     machine.password = "secret"
@@ -162,10 +162,10 @@ async def test_14_a_watch_that_is_refused(store: EtcdStore, machine: SourceMachi
     assert refused.value.code is SourceFault.FORBIDDEN
 
 
-async def test_15_a_token_that_expires(tmp_path: Path) -> None:
+async def test_a_token_that_expires(tmp_path: Path) -> None:
     with store_servers.EtcdCluster(count=1, options=("--auth-token-ttl=1",)) as cluster:
         cluster.enable_auth()
-        machine = three(cluster, tmp_path)
+        machine = machine_of(cluster, tmp_path)
         machine.settings = replace(machine.settings, user="node")
         machine.password = "secret"
         async with writing_to(machine) as database:
@@ -180,30 +180,30 @@ async def test_15_a_token_that_expires(tmp_path: Path) -> None:
             with pytest.raises(SourceError) as refused:
                 await database.list(*COMMON)
             assert refused.value.code is SourceFault.UNAUTHORIZED
-            assert refused.value.retry_after_sec >= 10  # or the account is locked
-            machine.password = "other"  # as soon as the credential is right
+            assert refused.value.retry_after_sec >= 10  # so that the account is not locked
+            machine.password = "other"  # the new credential is used at once
             assert (await database.list(*COMMON)).entries[0].data == FIRST
 
 
 @etcd
-async def test_16_a_right_that_is_revoked_while_watching(store: EtcdStore, machine: SourceMachine) -> None:
-    """The running watch goes on as if nothing had happened."""
+async def test_a_permission_that_is_revoked_during_a_watch(store: EtcdStore, machine: SourceMachine) -> None:
+    """The running watch does not notice it."""
     cluster = store.cluster
     cluster.enable_auth()
-    machine.timing = replace(TIMING, answer_sec=5.0)  # passwords are slow on purpose
+    machine.timing = replace(TIMING, answer_sec=5.0)  # etcd checks passwords slowly on purpose
     machine.settings = replace(machine.settings, user="node")
     machine.password = "secret"
     async with writing_to(machine) as database:
         await database.put(BASE, FIRST, expect=None)
     async with machine.running():
-        await machine.has(FIRST)
+        await machine.wait_for_documents(FIRST)
         cluster.ctl("user", "revoke-role", "node", "ordain", user="root:root")
-        await machine.fails(SourceFault.FORBIDDEN, FIRST)
+        await machine.wait_for_fault(SourceFault.FORBIDDEN, FIRST)
         cluster.ctl("user", "grant-role", "node", "ordain", user="root:root")
-        await machine.has(FIRST)
+        await machine.wait_for_documents(FIRST)
 
 
-async def test_the_roles_of_the_manual_are_enough_and_not_more(tmp_path: Path) -> None:
+async def test_the_roles_of_the_manual_allow_exactly_what_is_needed(tmp_path: Path) -> None:
     manual = Path(__file__).parents[2] / "docs/howto/fleet-on-etcd.md"
     if not manual.exists():
         pytest.skip("without the source tree")
@@ -216,7 +216,7 @@ async def test_the_roles_of_the_manual_are_enough_and_not_more(tmp_path: Path) -
         cluster.ctl("user", "add", "node:secret")
         cluster.ctl("user", "grant-role", "node", "machine")
         cluster.enable_auth(user="admin")
-        machine = three(cluster, tmp_path)
+        machine = machine_of(cluster, tmp_path)
         machine.settings = replace(machine.settings, user="admin")
         machine.password = "secret"
         async with writing_to(machine) as database:
@@ -224,7 +224,7 @@ async def test_the_roles_of_the_manual_are_enough_and_not_more(tmp_path: Path) -
         machine.settings = replace(machine.settings, user="node")
         machine.timing = replace(TIMING, answer_sec=5.0)
         async with machine.running(), writing_to(machine) as database:
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
             await database.put("status/x", b"{}", expect=ANY)
             await database.put("locks/x", b"", expect=None, ttl_sec=60)
             with pytest.raises(SourceError) as refused:
@@ -245,67 +245,67 @@ async def test_the_roles_of_the_manual_are_enough_and_not_more(tmp_path: Path) -
         (400, {"message": "etcdserver: request is too large", "code": 3}, SourceFault.TOO_LARGE),
     ],
 )
-def test_17_errors_as_each_version_says_them(status: int, error: dict[str, object], code: SourceFault) -> None:
-    """3.4 says an error twice, 3.6 once; in a stream it comes with status 200."""
+def test_the_errors_of_all_versions_have_their_codes(status: int, error: dict[str, object], code: SourceFault) -> None:
+    """Version 3.4 names an error twice, 3.6 once; in a stream, it arrives with status 200."""
     found = refusal_error(Response(endpoint="http://a", status=status, headers={}), error)
     assert isinstance(found, SourceError)
     assert found.code is code
 
 
-async def test_34_its_certificate_expires(tmp_path: Path) -> None:
-    """etcd reads its certificate anew for every connection."""
+async def test_a_certificate_that_expires(tmp_path: Path) -> None:
+    """etcd reads its certificate again for every connection."""
     authority = Authority(tmp_path)
     tls = authority.issue("server")
     with store_servers.EtcdCluster(count=1, tls=tls) as cluster:
-        machine = three(cluster, tmp_path)
+        machine = machine_of(cluster, tmp_path)
         machine.settings = replace(machine.settings, ca=str(authority.ca))
         async with writing_to(machine) as database:
             await database.put(BASE, FIRST, expect=None)
         async with machine.running():
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
             authority.issue("server", expired=True)
-            await machine.fails(SourceFault.TLS, FIRST)
+            await machine.wait_for_fault(SourceFault.TLS, FIRST)
             authority.issue("server")
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
 
 
-async def test_35_one_of_three_is_dead(tmp_path: Path) -> None:
+async def test_one_of_three_members_is_dead(tmp_path: Path) -> None:
     with store_servers.EtcdCluster() as cluster:
-        machine = three(cluster, tmp_path)
+        machine = machine_of(cluster, tmp_path)
         async with writing_to(machine) as database, machine.running():
             await database.put(BASE, FIRST, expect=None)
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
             for member in cluster.members:
                 member.end()
                 data = FIRST + member.name.encode()
                 await put_until_accepted(database, BASE, data)
-                await machine.has(data)
+                await machine.wait_for_documents(data)
                 cluster.start(member)
                 cluster.ready()
 
 
-async def test_35_a_frozen_member_is_left(tmp_path: Path) -> None:
+async def test_a_frozen_member_is_replaced_by_another(tmp_path: Path) -> None:
     with store_servers.EtcdCluster() as cluster:
-        machine = three(cluster, tmp_path)
+        machine = machine_of(cluster, tmp_path)
         first, second, _ = cluster.members
         machine.settings = replace(machine.settings, endpoints=(first.url, second.url))
         other = replace(machine, settings=replace(machine.settings, endpoints=(second.url,)))
         async with writing_to(other) as database:
             await database.put(BASE, FIRST, expect=None)
             async with machine.running():
-                await machine.has(FIRST)
+                await machine.wait_for_documents(FIRST)
                 first.signal(signal.SIGSTOP)
                 await put_until_accepted(database, BASE, SECOND)
-                await machine.has(SECOND)
+                await machine.wait_for_documents(SECOND)
 
 
-async def test_57_a_store_that_is_full(tmp_path: Path) -> None:
-    """Nothing can be written; what is there is read as before."""
+async def test_a_full_store_can_still_be_read(tmp_path: Path) -> None:
+    """No key can be written; all keys can be read and deleted."""
     with store_servers.EtcdCluster(count=1, options=("--quota-backend-bytes=1000000",)) as cluster:
-        machine = three(cluster, tmp_path)
+        machine = machine_of(cluster, tmp_path)
         async with writing_to(machine) as database, machine.running():
             await database.put(BASE, FIRST, expect=None)
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
 
             async def fill() -> None:
                 for number in range(20):
@@ -316,12 +316,12 @@ async def test_57_a_store_that_is_full(tmp_path: Path) -> None:
             assert full.value.code is SourceFault.FULL
             assert machine.health.connected
             await database.delete(BASE, expect=ANY)
-            await machine.fails(SourceFault.EMPTY, FIRST)
+            await machine.wait_for_fault(SourceFault.EMPTY, FIRST)
 
 
-async def test_a_lease_ends(tmp_path: Path) -> None:
+async def test_an_entry_with_a_time_to_live_is_removed(tmp_path: Path) -> None:
     with store_servers.EtcdCluster(count=1) as cluster:
-        machine = three(cluster, tmp_path)
+        machine = machine_of(cluster, tmp_path)
         async with writing_to(machine) as database:
             await database.put("locks/a", b"1", expect=None, ttl_sec=1)
             assert await database.get("locks/a")
@@ -332,9 +332,9 @@ async def test_a_lease_ends(tmp_path: Path) -> None:
                     await asyncio.sleep(0.1)
 
 
-async def test_more_than_a_page_is_of_one_moment(tmp_path: Path) -> None:
+async def test_a_listing_of_several_pages_is_complete(tmp_path: Path) -> None:
     with store_servers.EtcdCluster(count=1) as cluster:
-        machine = three(cluster, tmp_path)
+        machine = machine_of(cluster, tmp_path)
         async with writing_to(machine) as database:
             for number in range(250):
                 await database.put(f"documents/common/layer/n{number:03}", b"0", expect=None)
@@ -342,7 +342,7 @@ async def test_more_than_a_page_is_of_one_moment(tmp_path: Path) -> None:
             assert [entry.key[-3:] for entry in listing.entries] == [f"{number:03}" for number in range(250)]
 
 
-async def test_something_else_than_etcd_is_told() -> None:
+async def test_a_server_that_is_not_etcd_is_noticed() -> None:
     with store_servers.PouchServer() as pouch:
         database = open_database(SourceSettings(type=SourceKind.ETCD, endpoints=(pouch.url,)), timing=TIMING)
         with pytest.raises(SourceError) as refused:
@@ -352,22 +352,22 @@ async def test_something_else_than_etcd_is_told() -> None:
 
 
 @etcd
-async def test_watches_that_the_server_did_not_hear_are_asked_for_again(
+async def test_watches_that_the_server_did_not_confirm_are_requested_again(
     store: EtcdStore, machine: SourceMachine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The gateway may stop reading the request once it answers; the watches it had not read then never come."""
+    """The gateway may stop reading the request once it answers; watches that it has not read then are lost."""
     prefixes = tuple(f"documents/x={number}/" for number in range(7))
     async with writing_to(machine) as database:
         assert isinstance(database, Etcd)
         monkeypatch.setattr(database, "_timing", replace(database._timing, answer_sec=2.0, check_sec=60.0))
-        whole = database._client.watch
-        heard = iter([3, 7])
+        real_watch = database._client.watch
+        confirmed = iter([3, 7])
         monkeypatch.setattr(
-            database._client, "watch", lambda requests, **more: whole(list(requests)[: next(heard)], **more)
+            database._client, "watch", lambda requests, **more: real_watch(list(requests)[: next(confirmed)], **more)
         )
         listing = await database.list(*prefixes)
         async with asyncio.timeout(PATIENCE_SEC), aclosing(database.watch(prefixes, listing.revision)) as hints:
             waiting = asyncio.ensure_future(anext(hints))
             await database.put(f"{prefixes[6]}layer/x", FIRST, expect=None)
             await waiting
-        assert next(heard, None) is None
+        assert next(confirmed, None) is None

@@ -1,4 +1,4 @@
-"""A booted machine follows signed releases of an etcd of its own, up to a rollback, and takes nothing else."""
+"""A booted machine follows signed releases in its own etcd, rolls one back, and refuses all others."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from rig.machine_agent import (
 pytestmark = pytest.mark.integration
 
 URL = "http://127.0.0.1:2379"
-DESK = "/srv/desk"
-DOCUMENTS = f"{DESK}/documents"
+FOLDER = "/srv/release"
+DOCUMENTS = f"{FOLDER}/documents"
 
 
 @pytest.fixture
 def released(etcd_here: None, machine: Machine) -> Machine:
-    """A machine with etcd, a key that it trusts, and release 1."""
+    """Return a machine with etcd, a key that it trusts, and release 1."""
     etcd = shutil.which("etcd", path=CLEAN_ENVIRONMENT["PATH"])
     assert etcd
     machine.write("/usr/local/bin/etcd", Path(etcd).read_bytes(), mode=0o755)
@@ -44,9 +44,9 @@ def released(etcd_here: None, machine: Machine) -> Machine:
         *(f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"),
     )
     machine.run("systemd-run", "--unit=etcd.service", "--service-type=notify", "--collect", "--quiet", *command)
-    ordainctl(machine, "release", "keygen", f"{DESK}/ops")
+    ordainctl(machine, "release", "keygen", f"{FOLDER}/ops")
     machine.run("mkdir", "-p", "/etc/ordain/trust")
-    machine.run("cp", f"{DESK}/ops.pub", "/etc/ordain/trust/")
+    machine.run("cp", f"{FOLDER}/ops.pub", "/etc/ordain/trust/")
     release(machine)
     wait_release(machine, "stable 1")
     wait_active(machine, "web.service", "other.service")
@@ -59,9 +59,9 @@ def ordainctl(machine: Machine, *words: str) -> str:
 
 
 def release(machine: Machine, *more: str) -> None:
-    """Publish the documents as they are, under the next number."""
-    file = f"{DESK}/r.json"
-    ordainctl(machine, "release", "create", DOCUMENTS, "--key", f"{DESK}/ops.key", "--output", file, *more)
+    """Publish the current documents under the next number."""
+    file = f"{FOLDER}/r.json"
+    ordainctl(machine, "release", "create", DOCUMENTS, "--key", f"{FOLDER}/ops.key", "--output", file, *more)
     ordainctl(machine, "release", "publish", file, DOCUMENTS)
 
 
@@ -71,7 +71,7 @@ def source(machine: Machine) -> dict[str, Any]:
 
 
 def wait_release(machine: Machine, wanted: str) -> None:
-    machine.until(f"release {wanted} is taken", lambda: source(machine)["release"] == wanted, timeout=60)
+    machine.until(f"release {wanted} is accepted", lambda: source(machine)["release"] == wanted, timeout=60)
 
 
 def wait_code(machine: Machine, wanted: str) -> None:
@@ -83,31 +83,33 @@ def fleet(machine: Machine) -> list[dict[str, Any]]:
     return found
 
 
-def test_releases_are_followed_rolled_back_by_a_new_number_and_reported(released: Machine) -> None:
+def test_releases_are_followed_rolled_back_with_a_new_number_and_reported(released: Machine) -> None:
     before = invocations(released, "other.service")
     released.write(f"{DOCUMENTS}/base.yaml", layer(web=sleep_service("2"), other=sleep_service()))
     release(released)
     wait_release(released, "stable 2")
     released.until("web has the new word", lambda: "WORD=2" in environment(released))
 
-    ordainctl(released, "release", "promote", "stable/1", "stable", "--key", f"{DESK}/ops.key")
+    ordainctl(released, "release", "promote", "stable/1", "stable", "--key", f"{FOLDER}/ops.key")
 
     wait_release(released, "stable 3")
     released.until("web has the old word", lambda: "WORD=1" in environment(released))
     assert invocations(released, "other.service") == before
-    released.until("the store knows it", lambda: [r["release"]["number"] for r in fleet(released)] == [3], timeout=60)
+    released.until(
+        "the store has the report", lambda: [r["release"]["number"] for r in fleet(released)] == [3], timeout=60
+    )
     (found,) = fleet(released)
     assert found["units"]["web.service"]["state"] == "active"
     assert found["facts"]["systemd"] > 250
     assert "stable 3" in ordainctl(released, "fleet", "status")
 
 
-def test_what_is_not_as_it_was_signed_is_not_taken(released: Machine) -> None:
+def test_an_unsigned_release_is_refused_and_one_of_a_new_key_accepted(released: Machine) -> None:
     before = invocations(released, "web.service", "other.service")
-    put = ("ordainctl", "release", "publish", f"{DESK}/evil.json", DOCUMENTS)
+    put = ("ordainctl", "release", "publish", f"{FOLDER}/evil.json", DOCUMENTS)
 
     released.write(f"{DOCUMENTS}/base.yaml", layer(web=sleep_service("evil")))
-    ordainctl(released, "release", "create", DOCUMENTS, "--output", f"{DESK}/evil.json")
+    ordainctl(released, "release", "create", DOCUMENTS, "--output", f"{FOLDER}/evil.json")
     released.run(*put)
     wait_code(released, "VerifyFailed")
     assert "is not signed" in source(released)["problem"]
@@ -115,7 +117,7 @@ def test_what_is_not_as_it_was_signed_is_not_taken(released: Machine) -> None:
 
     released.run("rm", "/etc/ordain/trust/ops.pub")
     ordainctl(released, "release", "keygen", "/etc/ordain/trust/new")
-    file = f"{DESK}/3.json"
+    file = f"{FOLDER}/3.json"
     key = "/etc/ordain/trust/new.key"
     released.write(f"{DOCUMENTS}/base.yaml", layer(web=sleep_service("3"), other=sleep_service()))
     ordainctl(released, "release", "create", DOCUMENTS, "--number", "3", "--key", key, "--output", file)
@@ -125,12 +127,14 @@ def test_what_is_not_as_it_was_signed_is_not_taken(released: Machine) -> None:
     assert source(released)["code"] == ""
 
 
-def test_a_release_that_fails_is_gone_back_from_and_the_store_hears_of_it(released: Machine) -> None:
+def test_a_release_that_fails_is_rolled_back_and_reported(released: Machine) -> None:
     released.write(f"{DOCUMENTS}/base.yaml", layer(web="{command: [/usr/bin/false]}", other=sleep_service()))
 
     release(released, "--max-parallel", "1")
 
     wait_agent_state(released, "rolled-back")
     wait_active(released, "web.service")
-    released.until("the store knows it", lambda: [r["phase"] for r in fleet(released)] == ["rolled-back"], timeout=60)
+    released.until(
+        "the store has the report", lambda: [r["phase"] for r in fleet(released)] == ["rolled-back"], timeout=60
+    )
     assert fleet(released)[0]["release"]["number"] == 2

@@ -1,7 +1,7 @@
-"""What can go wrong with a store, done to real ones. Whatever it is: the documents that were had last stay.
+"""Faults of stores, caused in real ones. Whatever happens, the documents that were fetched last stay.
 
-Each test is one fault, and runs on every store that can have it; faults of one kind of store alone are in
-`test_etcd_faults` and `test_couchdb_faults`.
+Each test causes one fault in every store that can have it. `test_etcd_faults` and `test_couchdb_faults` have the faults
+of one kind of store.
 """
 
 from __future__ import annotations
@@ -59,111 +59,111 @@ def unreachable(store: HarmableStore) -> SourceFault:
 
 
 @every
-async def test_01_unreachable_at_boot(store: HarmableStore, machine: SourceMachine) -> None:
+async def test_a_store_that_is_unreachable_at_boot(store: HarmableStore, machine: SourceMachine) -> None:
     async with writing_to(machine) as database:
         await database.put(BASE, FIRST, expect=None)
     async with machine.running():
-        await machine.has(FIRST)
+        await machine.wait_for_documents(FIRST)
     store.down()
-    (machine.folder / "run" / HANDOVER).unlink()  # a boot
+    (machine.folder / "run" / HANDOVER).unlink()  # as a boot does
     async with machine.running():
-        await machine.fails(unreachable(store), FIRST)
+        await machine.wait_for_fault(unreachable(store), FIRST)
         store.up()
-        await machine.has(FIRST)
+        await machine.wait_for_documents(FIRST)
 
 
 @every
-async def test_02_no_cache_and_no_source(store: HarmableStore, machine: SourceMachine) -> None:
+async def test_a_first_start_without_cache_and_store(store: HarmableStore, machine: SourceMachine) -> None:
     store.down()
     async with machine.running():
-        await machine.fails(unreachable(store))
+        await machine.wait_for_fault(unreachable(store))
         store.up()
-        await machine.fails(SourceFault.EMPTY)
+        await machine.wait_for_fault(SourceFault.EMPTY)
         async with writing_to(machine) as database:
             await database.put(BASE, FIRST, expect=None)
-        await machine.has(FIRST)
+        await machine.wait_for_documents(FIRST)
 
 
 @every
-async def test_03_lost_for_long_and_back(
+async def test_a_store_that_is_lost_and_returns_is_reported_once(
     store: HarmableStore, machine: SourceMachine, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with writing_to(machine) as database:
         await database.put(BASE, FIRST, expect=None)
     async with machine.running():
-        await machine.has(FIRST)
+        await machine.wait_for_documents(FIRST)
         for _ in range(2):
             store.down()
-            await machine.fails(unreachable(store), FIRST)
+            await machine.wait_for_fault(unreachable(store), FIRST)
             store.up()
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
         async with writing_to(machine) as database:
             await database.put(BASE, SECOND, expect=ANY)
-        await machine.has(SECOND)
+        await machine.wait_for_documents(SECOND)
     gc.collect()
-    told = [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
-    assert {record.name for record in told} == {"ordain.agent.source_daemon.fetcher"}
-    assert len(told) <= 4  # once for each loss and what it began with
+    messages = [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+    assert {record.name for record in messages} == {"ordain.agent.source_daemon.fetcher"}
+    assert len(messages) <= 4  # one for each loss and for its first error
 
 
 @servers
-async def test_04_a_frozen_server(store: HarmableStore, machine: SourceMachine) -> None:
+async def test_a_frozen_server(store: HarmableStore, machine: SourceMachine) -> None:
     async with writing_to(machine) as database:
         await database.put(BASE, FIRST, expect=None)
     async with machine.running():
-        await machine.has(FIRST)
+        await machine.wait_for_documents(FIRST)
         store.signal(signal.SIGSTOP)
-        await machine.fails(SourceFault.UNREACHABLE, FIRST)
+        await machine.wait_for_fault(SourceFault.UNREACHABLE, FIRST)
         store.signal(signal.SIGCONT)
-        await machine.has(FIRST)
+        await machine.wait_for_documents(FIRST)
 
 
 @servers
-async def test_04_a_network_that_swallows_everything(store: HarmableStore, machine: SourceMachine) -> None:
+async def test_a_network_that_drops_everything(store: HarmableStore, machine: SourceMachine) -> None:
     async with Proxy(store.settings.endpoints[0]) as proxy, writing_to(machine) as database:
         machine.settings = replace(store.settings, endpoints=(proxy.url,))
         await database.put(BASE, FIRST, expect=None)
         async with machine.running():
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
             proxy.freeze()
             await database.put(BASE, SECOND, expect=ANY)
-            await machine.fails(SourceFault.UNREACHABLE, FIRST)
+            await machine.wait_for_fault(SourceFault.UNREACHABLE, FIRST)
             proxy.thaw()
-            await machine.has(SECOND)
+            await machine.wait_for_documents(SECOND)
 
 
 @servers
-async def test_05_an_answer_that_ends_within_a_line(store: HarmableStore, machine: SourceMachine) -> None:
+async def test_an_answer_that_ends_within_a_line(store: HarmableStore, machine: SourceMachine) -> None:
     async with Proxy(store.settings.endpoints[0]) as proxy, writing_to(machine) as database:
         machine.settings = replace(store.settings, endpoints=(proxy.url,))
         machine.timing = replace(TIMING, check_sec=60.0)
         await database.put(BASE, FIRST, expect=None)
         async with machine.running():
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
             seen = proxy.connections
             proxy.cut()
             await database.put(BASE, SECOND, expect=ANY)
-            await machine.has(SECOND)
+            await machine.wait_for_documents(SECOND)
             assert proxy.connections > seen
 
 
 @every
-async def test_13_nothing_is_no_answer(store: HarmableStore, machine: SourceMachine) -> None:
+async def test_an_empty_store_removes_nothing(store: HarmableStore, machine: SourceMachine) -> None:
     async with writing_to(machine) as database:
         await database.put(BASE, FIRST, expect=None)
         async with machine.running():
-            await machine.has(FIRST)
+            await machine.wait_for_documents(FIRST)
             await store.wipe(database)
-            await machine.fails(SourceFault.EMPTY, FIRST)
+            await machine.wait_for_fault(SourceFault.EMPTY, FIRST)
             await database.put(BASE, SECOND, expect=None)
-            await machine.has(SECOND)
+            await machine.wait_for_documents(SECOND)
 
 
 @every
-async def test_20_documents_that_belong_together(store: HarmableStore, machine: SourceMachine) -> None:
-    """Nobody sees a part of it; on CouchDB, which has no transactions, that takes a release."""
+async def test_documents_of_one_write_are_read_together(store: HarmableStore, machine: SourceMachine) -> None:
+    """No reading has only a part of them. CouchDB has no transactions, so that this needs a release there."""
     if machine.settings.type is SourceKind.COUCHDB:
-        pytest.skip("CouchDB has no transactions; test_21")
+        pytest.skip("CouchDB has no transactions")
     names = [f"documents/common/layer/part{number}" for number in range(5)]
     seen: set[frozenset[bytes]] = set()
     async with writing_to(machine) as writer, writing_to(machine) as reader:
@@ -184,7 +184,7 @@ async def test_20_documents_that_belong_together(store: HarmableStore, machine: 
 
 
 @every
-async def test_21_a_release_half_published(store: HarmableStore, machine: SourceMachine) -> None:
+async def test_an_incomplete_release(store: HarmableStore, machine: SourceMachine) -> None:
     assembled = assemble([("base.yaml", FIRST)])
     release = ReleaseDraft(channel="stable", number=1, documents=assembled.names, created="now").release()
     async with writing_to(machine) as database:
@@ -224,7 +224,7 @@ async def test_21_a_release_half_published(store: HarmableStore, machine: Source
     ],
 )
 @pytest.mark.parametrize("kind", [SourceKind.ETCD, SourceKind.COUCHDB])
-async def test_33_answers_that_are_none(
+async def test_answers_of_another_program(
     kind: SourceKind, tmp_path: Path, status: int, headers: dict[str, str], body: bytes, code: SourceFault
 ) -> None:
     async with FakeCouchDb() as fake:
@@ -246,9 +246,9 @@ async def test_33_answers_that_are_none(
         ("127.0.0.1", False, "portal", "self-signed|unable to get|self signed"),
         ("127.0.0.1", False, "ours", ""),
     ],
-    ids=["expired", "another name", "another authority", "right"],
+    ids=["expired", "another name", "another authority", "valid"],
 )
-async def test_34_certificates(
+async def test_only_a_valid_certificate_is_accepted(
     kind: SourceKind, tmp_path: Path, host: str, expired: bool, authority: str, says: str
 ) -> None:
     ours, other = Authority(tmp_path, "ours"), Authority(tmp_path, "portal")

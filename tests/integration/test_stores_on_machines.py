@@ -1,4 +1,4 @@
-"""Machines that follow a store: what is put there runs here, and what befalls the store touches nothing."""
+"""Machines that follow a store: documents that are put there run here, and no fault of the store stops a service."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SOURCE = "ordain-source.service"
 SERVICES = ("web.service", "other.service")
 
 
-# Each with another aiohttp.
+# These two Debians have different versions of aiohttp.
 on_bookworm = pytest.mark.parametrize("suite", ["bookworm"], indirect=True)
 on_trixie = pytest.mark.parametrize("suite", ["trixie"], indirect=True)
 
@@ -40,17 +40,16 @@ def link(machine: Machine) -> Iterator[HostLink]:
 
 def follow(machine: Machine, source: str) -> None:
     machine.write("/etc/ordain/agent.yaml", f"source: {source}\ntrust: open\n")
-    machine.until("that is in force", lambda: agent_status(machine)["source"]["type"] in source)
+    machine.until("the agent uses this source", lambda: agent_status(machine)["source"]["type"] in source)
 
 
 def put(machine: Machine, document: str) -> None:
-    """An admin writes, from the machine itself."""
+    """Write a document to the store, as an administrator on the machine."""
     machine.run("ordainctl", "documents", "put", "-", stdin=document)
 
 
 def code(machine: Machine) -> str:
-    found: str = agent_status(machine)["source"]["code"]
-    return found
+    return str(agent_status(machine)["source"]["code"])
 
 
 def wait_code(machine: Machine, wanted: str) -> None:
@@ -63,19 +62,19 @@ def wait_word(machine: Machine, wanted: str) -> None:
     wait_agent_state(machine, "converged")
 
 
-def call(machine: Machine, name: str, address: str) -> None:
-    """Have the machine find ``name`` at ``address``."""
+def resolve(machine: Machine, name: str, address: str) -> None:
+    """Let the machine resolve ``name`` to ``address``."""
     machine.write("/etc/hosts", f"127.0.0.1 localhost\n{address} {name}\n")
 
 
-def ask_again(machine: Machine) -> None:
-    """Without the waits that have become long."""
+def retry_now(machine: Machine) -> None:
+    """Restart the fetcher, which ends its wait between attempts."""
     machine.run("systemctl", "restart", SOURCE)
 
 
 @on_trixie
 @pytest.mark.usefixtures("etcd_here")
-def test_etcd_loses_its_leader_and_then_everything(machine: Machine, link: HostLink) -> None:
+def test_etcd_loses_its_leader_then_its_documents_then_all_members(machine: Machine, link: HostLink) -> None:
     with store_servers.EtcdCluster(host=link.host) as cluster:
         follow(machine, f"{{type: etcd, endpoints: {json.dumps(cluster.endpoints)}}}")
         put(machine, layer(web=sleep_service(), other=sleep_service()))
@@ -94,17 +93,15 @@ def test_etcd_loses_its_leader_and_then_everything(machine: Machine, link: HostL
         wait_code(machine, "SourceEmpty")
         for member in cluster.members:
             member.end()
-        ask_again(machine)
+        retry_now(machine)
         wait_code(machine, "SourceUnreachable")
         assert invocations(machine, *SERVICES) == now
 
 
 @on_bookworm
 @pytest.mark.usefixtures("pouch_here")
-def test_couchdb_behind_a_network_that_swallows_everything_and_at_another_address(
-    machine: Machine, link: HostLink
-) -> None:
-    call(machine, "db.example", link.host)
+def test_couchdb_is_cut_off_moves_to_another_address_and_loses_its_database(machine: Machine, link: HostLink) -> None:
+    resolve(machine, "db.example", link.host)
     with store_servers.PouchServer(host=link.host) as pouch:
         follow(machine, f'{{type: couchdb, url: "http://db.example:{pouch.port}"}}')
         put(machine, layer(web=sleep_service(), other=sleep_service()))
@@ -112,12 +109,12 @@ def test_couchdb_behind_a_network_that_swallows_everything_and_at_another_addres
         wait_agent_state(machine, "converged")
         before = invocations(machine, *SERVICES)
 
-        link.swallow()
-        ask_again(machine)
+        link.drop_replies()
+        retry_now(machine)
         wait_code(machine, "SourceUnreachable")
         assert invocations(machine, *SERVICES) == before
         link.restore()
-        ask_again(machine)
+        retry_now(machine)
         wait_code(machine, "")
         put(machine, layer(web=sleep_service("2"), other=sleep_service()))
         wait_word(machine, "2")
@@ -128,14 +125,14 @@ def test_couchdb_behind_a_network_that_swallows_everything_and_at_another_addres
         pouch.host = link.other
         pouch.start()
         wait_code(machine, "SourceUnreachable")
-        call(machine, "db.example", link.other)
-        wait_code(machine, "")  # by itself
+        resolve(machine, "db.example", link.other)
+        wait_code(machine, "")  # without a restart
         put(machine, layer(web=sleep_service("3"), other=sleep_service()))
         wait_word(machine, "3")
         assert invocations(machine, *SERVICES)["other.service"] == before["other.service"]
         now = invocations(machine, *SERVICES)
 
         pouch.call("DELETE", "ordain")
-        ask_again(machine)
+        retry_now(machine)
         wait_code(machine, "SourceEmpty")
         assert invocations(machine, *SERVICES) == now

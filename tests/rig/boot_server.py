@@ -1,4 +1,4 @@
-"""`ordainctl serve` in this process."""
+"""A boot server, as `ordainctl serve` runs it, in this process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ordain.agent.server.server import BootServer
 async def running_boot_server(
     directory: Path, prebuilt: PrebuiltCaches | None = None, seconds: float = 20
 ) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
-    """A server over ``directory``: a session to ask it with, and its URL. Ends after so many ``seconds``."""
+    """Run a server for ``directory``; yield a client session and its URL. Fails after ``seconds``."""
     server = BootServer(directory, prebuilt)
     await server.load()
     runner = web.AppRunner(server.app())

@@ -1,4 +1,4 @@
-"""An authority, and certificates that are right, too old, or for somebody else."""
+"""A certificate authority for tests, and certificates that are valid, expired, or for another host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAY = datetime.timedelta(days=1)
 
 
 class Authority:
-    """Issues certificates into ``directory``."""
+    """An authority that issues certificates into ``directory``."""
 
     def __init__(self, directory: Path, name: str = "test") -> None:
         self._directory = directory
@@ -26,30 +26,30 @@ class Authority:
         self.ca = directory / f"{name}-ca.pem"
         basic = x509.BasicConstraints(ca=True, path_length=None)
         now = datetime.datetime.now(datetime.UTC)
-        made = self._builder(self._name, self._key, now + DAY).add_extension(basic, critical=True)
-        self.ca.write_bytes(made.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+        unsigned = self._builder(self._name, self._key, now + DAY).add_extension(basic, critical=True)
+        self.ca.write_bytes(unsigned.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str, *, host: str = "127.0.0.1", expired: bool = False) -> TlsFiles:
-        """A server's certificate for ``host``, an address or a name."""
+        """Issue a server's certificate for ``host``, an address or a name."""
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.datetime.now(datetime.UTC)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         try:
-            other: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
+            subject_host: x509.GeneralName = x509.IPAddress(ipaddress.ip_address(host))
         except ValueError:
-            other = x509.DNSName(host)
+            subject_host = x509.DNSName(host)
         built = self._builder(subject, key, now - DAY if expired else now + DAY)
-        signed = built.add_extension(x509.SubjectAlternativeName([other]), critical=False).sign(
+        signed = built.add_extension(x509.SubjectAlternativeName([subject_host]), critical=False).sign(
             self._key, hashes.SHA256()
         )
-        found = TlsFiles(ca=self.ca, cert=self._directory / f"{name}.pem", key=self._directory / f"{name}.key")
-        found.cert.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
-        found.key.write_bytes(
+        files = TlsFiles(ca=self.ca, cert=self._directory / f"{name}.pem", key=self._directory / f"{name}.key")
+        files.cert.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        files.key.write_bytes(
             key.private_bytes(
                 serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
             )
         )
-        return found
+        return files
 
     def _builder(
         self, subject: x509.Name, key: ec.EllipticCurvePrivateKey, until: datetime.datetime

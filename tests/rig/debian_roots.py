@@ -1,7 +1,7 @@
-"""Debian roots to boot: SUITE ─mmdebstrap▶ root ─apt▶ root with a package, each made once and kept.
+"""Debian roots to boot: SUITE ─mmdebstrap▶ root ─apt▶ root with a package; each is made once and kept.
 
-Everything lies below `CACHE`, named by a hash of what it is made from, so nothing there ever needs an update.
-A layer is a directory for overlayfs; the layers of a machine are given top first.
+Everything lies below `CACHE` under a name that is a hash of its input, so that nothing there ever needs an update.
+A layer is a directory for overlayfs; the layers of a machine are listed with the top one first.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from pathlib import Path
 
 CACHE = Path("/var/cache/ordain")
 SUITES = tuple(os.environ.get("SUITES", "bookworm trixie").split())
-"""Each test of a machine runs on all of them; ``SUITES=sid`` is for a look ahead."""
+"""The suites that each test of a machine runs on; ``SUITES=sid`` tests a future Debian."""
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "udev", "polkitd", "iproute2", "procps", "apt", "curl"),
     *("python3", "python3-yaml", "python3-jinja2", "python3-jsonschema", "python3-rich"),
     *("python3-pystemd", "python3-dbus-next", "python3-aiohttp", "python3-cryptography"),
-    *("nginx-light", "openssh-server", "cron"),  # what documents of the tests speak of
+    *("nginx-light", "openssh-server", "cron"),  # used by documents of the tests
 )
 CLEAN_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}
-"""The environment of every command the rig runs: a Python of the host's user must not shine through."""
+"""The environment of all commands of the rig, so that a Python of the host's user is not used."""
 
 
 def missing_tools() -> str:
-    """Why no machine can be made here, in words; empty when one can."""
+    """Return the reason why no machine can be made here, or ""."""
     if os.geteuid() != 0:
         return "needs root"
     tools = ("mmdebstrap", "systemd-nspawn", "nsenter", "unshare", "dpkg-buildpackage")
@@ -38,7 +38,7 @@ def missing_tools() -> str:
 
 
 def plain_root(suite: str, more: Sequence[str] = ()) -> tuple[Path, ...]:
-    """The layers of a plain Debian with `PACKAGES` and ``more``."""
+    """Return the layers of a Debian with `PACKAGES` and ``more``."""
     packages = (*PACKAGES, *more)
     name = f"{suite}-{short_hash(','.join(packages).encode())}"
     with made_once(CACHE / "roots" / name) as made:
@@ -60,7 +60,7 @@ def plain_root(suite: str, more: Sequence[str] = ()) -> tuple[Path, ...]:
 
 
 def with_package(suite: str, *debs: Path, more: Sequence[str] = ()) -> tuple[Path, ...]:
-    """The layers of the Debian ``suite``, and ``more`` of its packages, with ``debs`` installed by apt."""
+    """Return the layers of a Debian with ``more`` of its packages, and with ``debs`` installed by apt."""
     below = plain_root(suite, more)
     name = f"{below[0].name}-{short_hash(b''.join(deb.read_bytes() for deb in debs))}"
     with made_once(CACHE / "packages" / name) as made:
@@ -70,24 +70,24 @@ def with_package(suite: str, *debs: Path, more: Sequence[str] = ()) -> tuple[Pat
 
 
 def mount_overlay(layers: Sequence[Path], upper: Path, work: Path, where: Path) -> None:
-    """Mount ``layers`` (top first) at ``where``; what is written there lands in ``upper``."""
+    """Mount ``layers``, the top one first, at ``where``; changes are written to ``upper``."""
     lower = ":".join(os.fspath(layer) for layer in layers)
     options = f"lowerdir={lower},upperdir={upper},workdir={work}"
     subprocess.run(["mount", "-t", "overlay", "overlay", "-o", options, where], check=True, env=CLEAN_ENVIRONMENT)
 
 
 def mount_tmpfs(where: Path) -> None:
-    """Mount a tmpfs at ``where``: the root file system may be an overlay, which takes no other on top."""
+    """Mount a tmpfs at ``where``: the root file system may be an overlay, which cannot carry another one."""
     subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", where], check=True, env=CLEAN_ENVIRONMENT)
 
 
 def _install(layers: Sequence[Path], debs: Sequence[Path], made: Path) -> None:
-    """Let apt install ``debs`` in a chroot over ``layers`` and leave what it wrote in ``made``."""
+    """Let apt install ``debs`` in a chroot of ``layers``, and put the changed files into ``made``."""
     with overlay_workspace(layers, made) as (tree, upper):
         inside = [tree / "tmp" / deb.name for deb in debs]
         for deb, copy in zip(debs, inside, strict=True):
             shutil.copy(deb, copy)
-        # A mount namespace of its own, so that its /proc is gone with it.
+        # In its own mount namespace, so that its /proc vanishes with it.
         chroot = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={tree}/proc", "chroot", str(tree)]
         done = subprocess.run(
             [*chroot, "apt-get", "install", "--yes", "--quiet=2", *(f"/tmp/{deb.name}" for deb in debs)],
@@ -97,7 +97,7 @@ def _install(layers: Sequence[Path], debs: Sequence[Path], made: Path) -> None:
             text=True,
         )
         if done.returncode != 0:
-            raise RuntimeError(f"apt could not install {debs}:\n{done.stdout}{done.stderr}")
+            raise RuntimeError(f"apt cannot install {debs}:\n{done.stdout}{done.stderr}")
         for copy in inside:
             copy.unlink()
         subprocess.run(["umount", tree], check=True, env=CLEAN_ENVIRONMENT)
@@ -106,7 +106,7 @@ def _install(layers: Sequence[Path], debs: Sequence[Path], made: Path) -> None:
 
 @contextmanager
 def overlay_workspace(layers: Sequence[Path], beside: Path) -> Iterator[tuple[Path, Path]]:
-    """A tree of ``layers`` to work in, and where what is written there lands; both are gone afterwards."""
+    """Yield a writable tree of ``layers`` and the directory of its changes; both are removed afterwards."""
     overlay_workspace = beside.with_name(f"{beside.name}.desk")
     overlay_workspace.mkdir()
     mount_tmpfs(overlay_workspace)
@@ -122,15 +122,15 @@ def overlay_workspace(layers: Sequence[Path], beside: Path) -> Iterator[tuple[Pa
 
 
 def short_hash(data: bytes) -> str:
-    """A name for what is made from ``data``."""
+    """Return a short hash of ``data``, which names the things made from it."""
     return hashlib.sha256(data).hexdigest()[:12]
 
 
 @contextmanager
 def made_once(path: Path) -> Iterator[Path | None]:
-    """Yield an empty directory to fill, which then becomes ``path``; None when ``path`` is there already.
+    """Yield an empty directory to fill, which then becomes ``path``, or None if ``path`` exists already.
 
-    Others who want the same wait for us.
+    Other processes that need the same directory wait for this one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.with_name(f"{path.name}.lock").open("w") as lock:

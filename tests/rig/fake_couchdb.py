@@ -1,6 +1,7 @@
-"""A scripted CouchDB, for what pouchdb-server cannot do: opaque sequences, rewinds, purges, ends of feeds, refusals.
+"""A scripted CouchDB, for everything that pouchdb-server cannot do.
 
-Everything it says is said as CouchDB 3 says it (its docs, api/database/changes.rst); none of it is stored.
+These are opaque sequences, rewinds, purges, ends of feeds, and refusals. The answers have the form that CouchDB 3 gives
+them (its documentation, api/database/changes.rst). Nothing is stored.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ Feed = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
 
 class FakeCouchDb:
-    """``documents`` maps ids to text. ``feed`` serves `_changes` (the default: heartbeats for ever); ``refuse``, if
-    set, answers everything.
+    """A server of the ``documents``, which map ids to text.
+
+    ``feed`` serves `_changes`; the default sends heartbeats without end. If ``refuse`` is set, it answers everything.
     """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
@@ -31,16 +33,16 @@ class FakeCouchDb:
         self.feeds: list[str] = []
         self.asked = 0
         self.moving = False
-        """Somebody writes every document between any two questions."""
+        """True: every document changes between any two requests."""
         self._tls = tls
 
     def put(self, key: str, text: str, rev: str = "1-a") -> None:
-        """Store a document without a word in the feed."""
+        """Add a document without a row in the feed."""
         self.documents[key], self.revs[key] = text, rev
         self.moved()
 
     def moved(self) -> None:
-        """Another sequence, as CouchDB would count."""
+        """Advance the sequence as CouchDB does."""
         self.sequence = f"{int(self.sequence.partition('-')[0]) + 1}-g1AAAA"
 
     async def __aenter__(self) -> Self:
@@ -59,7 +61,7 @@ class FakeCouchDb:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Return the URL of the server."""
         port = self._runner.addresses[0][1]
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{port}"
 
@@ -99,14 +101,14 @@ class FakeCouchDb:
 
 
 async def silent_feed(request: web.Request, response: web.StreamResponse) -> None:
-    """A feed without a change."""
+    """Send a feed without changes."""
     while True:
         await response.write(b"\n")
         await asyncio.sleep(0.1)
 
 
 def feed_of(*found: dict[str, Any], then: Feed = silent_feed) -> Feed:
-    """A feed that says ``found`` first."""
+    """Return a feed that sends ``found`` first, and then continues with ``then``."""
 
     async def feed(request: web.Request, response: web.StreamResponse) -> None:
         for row in found:
@@ -117,5 +119,5 @@ def feed_of(*found: dict[str, Any], then: Feed = silent_feed) -> Feed:
 
 
 async def ending_feed(request: web.Request, response: web.StreamResponse) -> None:
-    """The feed ends in order, as in maintenance."""
+    """End the feed in order, as in maintenance."""
     await response.write(b'{"last_seq":"9-g1AAAA","pending":0}\n')

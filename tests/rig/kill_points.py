@@ -1,11 +1,11 @@
-"""Kills of whoever applies documents (the agent, ordainctl, a dead-man) at an exact step, on a booted machine.
+"""Kills at an exact step of whatever process applies documents (agent, ordainctl, rollback timer), on a booted machine.
 
-    listen(machine) · arm(machine, n, "journal") ─▶ SIGKILL at the n-th step · steps(machine): those there were
-    listen(machine) · arm(machine, n, power=True) · reached(machine) ─▶ it stands still there, for a power cut
+    listen(machine) · arm(machine, n, "journal") ─▶ SIGKILL at the n-th step · steps(machine): the steps until then
+    listen(machine) · arm(machine, n, power=True) · reached(machine) ─▶ the process is stopped there, for a power cut
 
-A step is an effect on a file of Ordain's state, as Python's own audit events tell of it (sys.addaudithook): before a
-rename or a removal, and after a rename, when the folder is about to be synced. The package knows nothing of this: a
-.pth file in the machine makes every Python there listen.
+A step is an effect on a file of Ordain's state, as Python's audit events report it (sys.addaudithook): before a rename
+or a removal, and after a rename, when the directory is about to be synced. The package has no code for this: a .pth
+file in the machine makes every Python there listen.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ DIST = "/usr/lib/python3/dist-packages"
 AT = "/run/ordain/kill-at"
 STEPS = "/run/ordain/kill-steps"
 STATUS = "/run/ordain/status.json"
-"""No step of an apply: it is written whenever there is something new to say."""
+"""This file is not a step of an apply: it is written at every change of the status."""
 LISTENER = f"""\
 import os, signal, sys
 STATE = ("/run/ordain/", "/etc/ordain/", "/var/lib/ordain/")
@@ -36,7 +36,7 @@ def step(event, args):
             return f"after {{path}}"
     return ""
 
-def hear(event, args):
+def on_event(event, args):
     global busy
     if busy or event not in ("os.rename", "os.remove", "open"):
         return
@@ -65,39 +65,39 @@ def hear(event, args):
         busy = False
 
 if any(word.endswith(WHO) for word in sys.orig_argv):
-    sys.addaudithook(hear)
+    sys.addaudithook(on_event)
 """
 
 
 def listen(machine: Machine) -> None:
-    """Have every Python that starts in ``machine`` from now on hear of `arm`."""
+    """Make every Python that starts in ``machine`` from now on obey `arm`."""
     machine.write(f"{DIST}/ordain_kills.py", LISTENER)
     machine.write(f"{DIST}/ordain_kills.pth", "import ordain_kills\n")
 
 
 def arm(machine: Machine, number: int, word: str = "", *, power: bool = False) -> None:
-    """SIGKILL at step ``number`` from 1, of those whose path holds ``word``; 0: only write the steps down.
+    """Kill the process at step ``number``, from 1, of the steps whose path contains ``word``; 0 only records steps.
 
-    With ``power``, it stands still there for a power cut: see `reached`.
+    With ``power``, the process is stopped there instead, for a power cut: see `reached`.
     """
     machine.path(STEPS).unlink(missing_ok=True)
     machine.write(AT, f"{number} {'SIGSTOP' if power else 'SIGKILL'} {word}")
 
 
 def reached(machine: Machine) -> bool:
-    """Whether the step of `arm` has come."""
+    """Return whether the step of `arm` has been reached."""
     return not machine.path(AT).exists()
 
 
 def disarm(machine: Machine) -> bool:
-    """Arm no more; whether a kill was still to come."""
-    there = machine.path(AT).exists()
+    """Disarm; return whether the step had not been reached yet."""
+    was_armed = machine.path(AT).exists()
     machine.path(AT).unlink(missing_ok=True)
-    return there
+    return was_armed
 
 
 def steps(machine: Machine) -> list[str]:
-    """The steps since `arm`, the last one that of the kill."""
+    """Return the steps since `arm`; the last one is that of the kill."""
     try:
         return machine.read(STEPS).splitlines()
     except FileNotFoundError:

@@ -1,10 +1,10 @@
-"""A wire that loses packets: what goes to its far end comes back to this host, by way of a program that may drop it.
+"""A network link that loses packets: a program forwards them from its far end to servers of this host, or drops them.
 
-    client ──▶ far:PORT ──TUN──▶ Wire: drop, or swap source and destination ──TUN──▶ near:PORT, a server of this host
-    client ◀──────────── the same way back ◀─────────────────────────────────────── server
+    client ──▶ far:PORT ──TUN──▶ LossyLink: drop, or swap source and destination ──TUN──▶ near:PORT, a server
+    client ◀─────────────────────── the same for the answers ◀──────────────────────────── server
 
-Swapped addresses leave the checksums of IP and TCP as they are. The kernels' TCP is at both ends, so what is lost is
-sent again, late or never; netem is not in every kernel, and this needs no more than /dev/net/tun.
+Swapping the addresses does not change the checksums of IP and TCP. Both ends use the TCP of the kernel, so lost packets
+are sent again, late or never. Not every kernel has netem; this needs only /dev/net/tun.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _TUN_WITHOUT_HEADER = 0x1001
 
 
 class LossyLink:
-    """``there`` and ``back`` are the shares of the packets that are lost on the way to the server, and from it."""
+    """A link to servers of this host that loses packets.
+
+    ``there`` and ``back`` are the shares of packets that are lost on the way to the servers and from them.
+    """
 
     def __init__(self, seed: int = 1) -> None:
         net = f"10.{192 + secrets.randbelow(32)}.{secrets.randbelow(256)}"
@@ -41,7 +44,7 @@ class LossyLink:
         self._ends = os.pipe()
 
     def serve(self, *ports: int) -> None:
-        """These are ports of servers, by which the two ways are told apart."""
+        """Add ports of servers: they tell the direction of a packet."""
         self._servers |= set(ports)
 
     def __enter__(self) -> Self:
@@ -58,7 +61,7 @@ class LossyLink:
     ) -> None:
         os.write(self._ends[1], b"x")
         self._thread.join()
-        for descriptor in (*self._ends, self._tun):  # the device goes with the last
+        for descriptor in (*self._ends, self._tun):  # the last one removes the device
             os.close(descriptor)
 
     def _pass(self) -> None:

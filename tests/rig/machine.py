@@ -1,9 +1,9 @@
-"""A machine: systemd as PID 1 under systemd-nspawn, on an overlay of its own that outlives power cuts.
+"""A machine: systemd as PID 1 under systemd-nspawn, on its own overlay, which keeps its content over power cuts.
 
     layers ─Machine▶ boot() … run() … power_cut() … boot() … poweroff()
 
-Needs root. Several machines may run at once. Whatever a machine needs of the host lies below `STATE` and in
-cgroups of its own; leaving the context takes all of it away, and `sweep` does so for runs that were killed.
+Needs root. Several machines may run at once. Everything that a machine needs on the host lies below `STATE` and in its
+own cgroups. Leaving the context removes it all; `sweep` does this for runs that were killed.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ T = TypeVar("T")
 
 
 class MachineError(AssertionError):
-    """A command failed in a machine, or something did not come about in time."""
+    """A command failed in a machine, or something did not happen in time."""
 
 
 class Machine:
-    """One machine; ``layers`` are its directories to read, top first, ``cmdline`` is what PID 1 gets.
+    """One machine; ``layers`` are its read-only directories, the top one first, ``cmdline`` are arguments of PID 1.
 
-    ``options`` are systemd-nspawn's own, and may change from boot to boot.
+    ``options`` are options of systemd-nspawn, and may change between boots.
     """
 
     def __init__(self, layers: Sequence[Path], *, cmdline: Sequence[str] = ()) -> None:
@@ -52,7 +52,7 @@ class Machine:
         self._leader = 0
 
     def __enter__(self) -> Self:
-        """Make the machine; it does not run yet."""
+        """Make the machine, switched off."""
         sweep()
         STATE.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(STATE / f"{self.name}.lock")
@@ -72,17 +72,17 @@ class Machine:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Cut the power and take everything away."""
+        """Cut the power and remove everything."""
         self._remove()
 
     @property
     def running(self) -> bool:
-        """Whether it has power."""
+        """Return whether the machine is on."""
         return self._nspawn is not None and self._nspawn.poll() is None
 
     @property
     def leader(self) -> int:
-        """The host's process id of the machine's PID 1."""
+        """Return the host's process id of the machine's PID 1."""
         if not self.running:
             raise MachineError(f"{self.name} is off")
         return self._leader
@@ -90,7 +90,7 @@ class Machine:
     # Power
 
     def boot(self, *, wait: bool = True, timeout: float = 60) -> Self:
-        """Switch on; with ``wait``, return when the boot is finished (well or degraded)."""
+        """Switch on; with ``wait``, return when the boot has finished (running or degraded)."""
         if self.running:
             raise MachineError(f"{self.name} is on already")
         groups = [top / self.name / "cgroup.procs" for top in _hierarchies()]
@@ -98,14 +98,14 @@ class Machine:
             group.parent.mkdir(exist_ok=True)
         address = self.home / "notify"
         address.unlink(missing_ok=True)
-        # Two systemds in one cgroup kill each other's processes: join a tree of our own, then be nspawn.
+        # Two systemds in one cgroup kill each other's processes, so the machine gets its own tree.
         join = 'while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift; exec "$@"'
-        # nspawn gives a machine the hierarchy that it sees itself.
+        # nspawn gives a machine the same hierarchy of cgroups that it sees itself.
         nspawn = ["unshare", "--mount", "sh", "-c", UNIFIED, "sh"] if self._needs_unified() else []
         nspawn += ["systemd-nspawn", "--quiet", f"--directory={self.tree}", f"--machine={self.name}"]
         nspawn += ["--register=no", "--keep-unit", "--console=pipe", "--private-network"]
         nspawn += ["--resolv-conf=off", "--timezone=off", *self.options, "--boot", *self.cmdline]
-        # Closed when the leader is known: nspawn waits for room in a socket that nobody reads.
+        # Closed when the leader is known: nspawn would wait for room in a socket that nobody reads.
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notices, (self.home / "console").open("ab") as console:
             notices.bind(os.fspath(address))
             self._nspawn = subprocess.Popen(
@@ -122,14 +122,14 @@ class Machine:
         return self
 
     def _needs_unified(self) -> bool:
-        """Whether its systemd refuses version 1 of cgroups (258), and the host has that."""
+        """Return whether its systemd (258 or later) refuses version 1 of cgroups, and the host has only that."""
         if (CGROUPS / "cgroup.procs").exists():
             return False
         libraries = self.tree.glob("usr/lib/*/systemd/libsystemd-shared-*.so")
         return any(int(path.stem.rpartition("-")[2]) >= 258 for path in libraries)
 
     def _wait_leader(self, notices: socket.socket, timeout: float) -> int:
-        """The process id that nspawn announces when the machine's PID 1 is there (sd_notify(3))."""
+        """Return the process id that nspawn announces when the machine's PID 1 has started (sd_notify(3))."""
         assert self._nspawn is not None
         notices.settimeout(0.1)
         deadline = time.monotonic() + timeout
@@ -142,25 +142,25 @@ class Machine:
         raise MachineError(f"{self.name} does not start:\n{self.console()}")
 
     def wait_running(self, *, timeout: float = 60) -> str:
-        """Wait for the end of the boot and return the state systemd names: ``running``, ``degraded``, …"""
+        """Wait for the end of the boot; return the state that systemd reports: ``running``, ``degraded``, …"""
         self.until("PID 1 listens", lambda: self.path("/run/systemd/private").exists(), timeout=timeout)
         wait = self.run("systemctl", "is-system-running", "--wait", check=False, timeout=timeout)
         return wait.stdout.strip()
 
     def poweroff(self, *, timeout: float = 60) -> None:
-        """Shut down in order."""
+        """Shut down regularly."""
         self.run("systemctl", "poweroff", check=False)
         self._wait_off(timeout)
 
     def power_cut(self) -> None:
-        """Kill PID 1, and with it at once everything in the machine. Its disk stays as it is."""
+        """Kill PID 1 and, with it, all processes of the machine at once. The disk stays as it is."""
         if self.running:
-            # Not nspawn: the machine would run on without it.
+            # Killing nspawn would not help: the machine would run on without it.
             os.kill(self.leader, signal.SIGKILL)
             self._wait_off(20)
 
     def reboot(self, *, timeout: float = 60) -> None:
-        """Shut down in order and boot again."""
+        """Shut down regularly and boot again."""
         self.poweroff(timeout=timeout)
         self.boot(timeout=timeout)
 
@@ -191,7 +191,7 @@ class Machine:
             try:
                 stdout, stderr = process.communicate(stdin, timeout)
             except subprocess.TimeoutExpired:
-                # The command is nsenter's child and would outlive it: kill the group.
+                # The command is a child of nsenter and would outlive it, so the whole group is killed.
                 os.killpg(process.pid, signal.SIGKILL)
                 stdout, stderr = process.communicate()
                 raise MachineError(f"{' '.join(argv)}: no end within {timeout} s\n{stdout}{stderr}") from None
@@ -200,19 +200,19 @@ class Machine:
         return subprocess.CompletedProcess(argv, process.returncode, stdout, stderr)
 
     def path(self, path: str) -> Path:
-        """A path of the machine as the host sees it: with its own mounts while it runs, else on its disk.
+        """Return a path of the machine as the host sees it: with its mounts while it runs, else on its disk.
 
-        Absolute symbolic links on the way lead to the host's files.
+        Absolute symbolic links in the path lead to files of the host.
         """
         base = Path(f"/proc/{self._leader}/root") if self.running else self.tree
         return base / path.lstrip("/")
 
     def read(self, path: str) -> str:
-        """The text of a file in the machine."""
+        """Return the text of a file in the machine."""
         return self.path(path).read_text()
 
     def write(self, path: str, content: str | bytes, *, mode: int = 0o644) -> None:
-        """Put a file into the machine in one step, with the directories above it."""
+        """Write a file of the machine in one step, and make the directories above it."""
         target = self.path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         temporary = target.with_name(f".{target.name}.new")
@@ -221,25 +221,25 @@ class Machine:
         temporary.rename(target)
 
     def show(self, unit: str, *properties: str) -> dict[str, str]:
-        """Properties of a unit as ``systemctl show`` spells them."""
+        """Return properties of a unit as ``systemctl show`` prints them."""
         text = self.run("systemctl", "show", f"--property={','.join(properties)}", "--", unit).stdout
         return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
     def until(self, what: str, probe: Callable[[], T], *, timeout: float = 20) -> T:
-        """Ask ``probe`` until its answer is true, and return that: for what sends no signal to wait for."""
+        """Call ``probe`` until it returns a true value, and return that: for events that send no signal."""
         deadline = time.monotonic() + timeout
-        while not (answer := probe()):
+        while not (value := probe()):
             if not self.running:
                 raise MachineError(f"{self.name} went off while waiting: {what}\n{self.console()}")
             if time.monotonic() > deadline:
                 raise MachineError(f"not within {timeout} s: {what}")
             time.sleep(0.05)
-        return answer
+        return value
 
-    # What happened
+    # Logs
 
     def journal(self, *arguments: str) -> str:
-        """The journal, also of a machine that is off; ``arguments`` are journalctl's."""
+        """Return the journal, also of a machine that is off; ``arguments`` are options of journalctl."""
         if self.running:
             return self.run("journalctl", "--no-pager", "--output=short-monotonic", *arguments).stdout
         directory = f"--directory={self.tree}/var/log/journal"
@@ -247,7 +247,7 @@ class Machine:
         return subprocess.run(command, env=CLEAN_ENVIRONMENT, capture_output=True, text=True, check=False).stdout
 
     def console(self) -> str:
-        """All that was printed on the console."""
+        """Return everything that was printed on the console."""
         return (self.home / "console").read_text(errors="replace")
 
     def _remove(self) -> None:
@@ -259,15 +259,18 @@ class Machine:
 
 
 class Machines(Protocol):
-    """Makes machines that end with the test: the fixture ``machines``."""
+    """The type of the fixture ``machines``: makes machines that end with the test."""
 
     def __call__(self, suite: str, *, cmdline: tuple[str, ...] = (), bare: bool = False) -> Machine:
-        """Make a machine, still off; ``bare``: without the package."""
+        """Make a machine, switched off, with the package unless ``bare``."""
         ...
 
 
 def _locked(path: Path) -> int:
-    """A descriptor that holds the lock at ``path``; a `sweep` in another process may take the file in between."""
+    """Return a descriptor that holds the lock at ``path``.
+
+    A `sweep` in another process may remove the file in between, so this tries again then.
+    """
     while True:
         lock = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -278,7 +281,7 @@ def _locked(path: Path) -> int:
 
 
 def sweep() -> None:
-    """Remove what killed runs left: machines whose lock nobody holds any more."""
+    """Remove the machines of killed runs: those whose lock nobody holds any more."""
     for lock in STATE.glob("ordain-*.lock"):
         with contextlib.suppress(BlockingIOError, FileNotFoundError), lock.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -299,7 +302,7 @@ def _clear(name: str) -> None:
         time.sleep(0.01)
     for tree in trees:
         for directory, _, _ in os.walk(tree, topdown=False):
-            with contextlib.suppress(FileNotFoundError):  # nspawn tidies up too, to its last moment
+            with contextlib.suppress(FileNotFoundError):  # nspawn removes directories as well, until it ends
                 Path(directory).rmdir()
     home = STATE / name
     if home.is_dir():
@@ -309,14 +312,14 @@ def _clear(name: str) -> None:
 
 
 def _hierarchies() -> Iterator[Path]:
-    """The tops of the cgroup trees in which systemd keeps units: version 2, or the named one of version 1."""
+    """Yield the tops of the cgroup trees in which systemd keeps units: version 2, or the named one of version 1."""
     for top in (CGROUPS, CGROUPS / "systemd", CGROUPS / "unified"):
         if (top / "cgroup.procs").exists():
             yield top
 
 
 def _members(tree: Path) -> Iterator[int]:
-    """The processes in a cgroup tree, which may change meanwhile: os.walk passes over what has vanished."""
+    """Yield the processes in a cgroup tree, which may change meanwhile: os.walk ignores vanished directories."""
     for directory, _, _ in os.walk(tree):
         with contextlib.suppress(OSError):
             yield from map(int, (Path(directory) / "cgroup.procs").read_text().split())

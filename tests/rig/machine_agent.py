@@ -1,4 +1,4 @@
-"""The agent of a machine as its tests see it, and documents with services that do nothing but run."""
+"""The agent of a machine: its status, documents for it, and applies over D-Bus while it does not follow its source."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rig.machine import Machine
 DOCUMENTS = "/etc/ordain/documents"
 BUS = ("org.ordain.Agent1", "/org/ordain/Agent1", "org.ordain.Agent1")
 Sections = Mapping[str, Any]
-"""The sections of a layer, as data."""
+"""The sections of a Layer, as data."""
 
 
 def layer(**services: str) -> str:
-    """A Layer with services, each by the body of its entry as a YAML flow map."""
+    """Return a Layer with these services; each value is the entry as a YAML flow map."""
     lines = "".join(f"  {name}: {body}\n" for name, body in services.items())
     return f"ordain: v1\nkind: Layer\nname: base\nservices:\n{lines or '  {}'}"
 
@@ -34,7 +34,7 @@ def active_state(machine: Machine, unit: str) -> str:
 
 
 def invocations(machine: Machine, *units: str) -> dict[str, str]:
-    """The invocation of each unit; another one means that it was started again."""
+    """Return the invocation id of each unit, which changes when the unit is started again."""
     return {unit: machine.show(unit, "InvocationID")["InvocationID"] for unit in units}
 
 
@@ -52,14 +52,14 @@ def wait_active(machine: Machine, *units: str) -> None:
 
 
 def agent_status(machine: Machine) -> dict[str, Any]:
-    """The agent's own account."""
+    """Return the status that the agent reports."""
     call = ("busctl", "--json=short", "call", "org.ordain.Agent1", "/org/ordain/Agent1", "org.ordain.Agent1")
-    found: dict[str, Any] = json.loads(json.loads(machine.run(*call, "Status").stdout)["data"][0])
-    return found
+    status: dict[str, Any] = json.loads(json.loads(machine.run(*call, "Status").stdout)["data"][0])
+    return status
 
 
 def reported_unit(machine: Machine, unit: str) -> Mapping[str, Any]:
-    return next(found for found in agent_status(machine)["units"] if found["unit"] == unit)
+    return next(row for row in agent_status(machine)["units"] if row["unit"] == unit)
 
 
 def wait_agent_state(machine: Machine, wanted: str) -> None:
@@ -67,15 +67,15 @@ def wait_agent_state(machine: Machine, wanted: str) -> None:
 
 
 def pause(machine: Machine) -> None:
-    """Have the agent follow its source no more, once it has settled."""
+    """Stop the agent from following its source, once it answers."""
     machine.until("the agent answers", lambda: machine.run("busctl", "status", BUS[0], check=False).returncode == 0)
     machine.run("busctl", "call", *BUS, "Pause")
 
 
 def apply(machine: Machine, sections: Sections, *, timeout: float = 60) -> dict[str, Any]:
-    """Apply one layer of ``sections``; the outcome as JSON data (`ordain.agent.model.Outcome`)."""
+    """Apply one layer of ``sections``; return the outcome as JSON data (`ordain.agent.model.Outcome`)."""
     text = json.dumps({"ordain": "v1", "kind": "Layer", "name": "row", **sections})
     call = ("busctl", f"--timeout={timeout}", "--json=short", "call", *BUS, "Apply", "a(ss)a{sv}")
     answer = machine.run(*call, "1", "/row.yaml", text, "1", "once", "b", "true", timeout=timeout + 5)
-    found: dict[str, Any] = json.loads(json.loads(answer.stdout)["data"][0])
-    return found
+    outcome: dict[str, Any] = json.loads(json.loads(answer.stdout)["data"][0])
+    return outcome

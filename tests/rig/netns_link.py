@@ -1,4 +1,4 @@
-"""A cable between the host and a machine: servers on the host are reached over a real network, which can fail."""
+"""A network link between the host and a machine: the machine reaches servers of the host over it, and it can fail."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from rig.machine import Machine
 
 
 class HostLink:
-    """The machine must run. ``host`` and ``other`` are the host's addresses; both ends go with the context."""
+    """A pair of virtual Ethernet devices to a running machine.
+
+    ``host`` and ``other`` are addresses of the host. The context removes both ends.
+    """
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine
@@ -36,12 +39,12 @@ class HostLink:
     ) -> None:
         subprocess.run(["ip", "link", "delete", self._name], env=CLEAN_ENVIRONMENT, check=False, capture_output=True)
 
-    def swallow(self) -> None:
-        """What the machine sends arrives; nothing comes back, and nobody is told."""
+    def drop_replies(self) -> None:
+        """Drop all packets to the machine, without an error; packets from the machine still arrive."""
         _ip("route", "add", "blackhole", f"{self._guest}/32")
 
     def restore(self) -> None:
-        """The cable is whole again."""
+        """Deliver packets to the machine again."""
         _ip("route", "delete", "blackhole", f"{self._guest}/32")
 
 

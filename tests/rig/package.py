@@ -1,4 +1,4 @@
-"""The package to test: this source tree ─packaging/build-deb▶ .deb, made once per content of the tree."""
+"""The package to test: this source tree ─packaging/build-deb▶ .deb, built once for each content of the tree."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NOT_SHIPPED = {"__pycache__", ".mypy_cache", "typing"}
 
 
 def build(version: str = "") -> Path:
-    """Build the .deb of the source tree; ``version`` replaces the one of the changelog."""
+    """Build the .deb of the source tree and return its path; ``version`` replaces that of the changelog."""
     digest = hashlib.sha256(version.encode())
     for path in _files():
         digest.update(b"%s\0%o\0" % (os.fsencode(path.relative_to(TREE)), path.stat().st_mode))
@@ -32,18 +32,18 @@ def build(version: str = "") -> Path:
                 command, env=CLEAN_ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
             )
             if done.returncode != 0:
-                raise RuntimeError(f"no package:\n{done.stdout}{done.stderr}")
+                raise RuntimeError(f"cannot build the package:\n{done.stdout}{done.stderr}")
     (deb,) = (CACHE / "debs" / name).glob("ordain_*.deb")
     return deb
 
 
 def for_initrds(deb: Path) -> Path:
-    """The package for initrds that was built with ``deb``."""
+    """Return the package for initrds that was built together with ``deb``."""
     return deb.with_name(deb.name.replace("ordain_", "ordain-initramfs_"))
 
 
 def _files() -> Iterator[Path]:
-    """What the package is made from, in a fixed order."""
+    """Yield the files that the package is built from, in a fixed order."""
     for name in _SOURCES:
         top = TREE / name
         for path in [top] if top.is_file() else sorted(top.rglob("*")):

@@ -1,10 +1,10 @@
-"""Power cuts of a machine that follows its documents: at every step of an apply and of going back, or at any moment.
+"""Power cuts of a machine that follows its documents: at every step of an apply and of a rollback, or at any moment.
 
-documents change ─▶ cut ─▶ boot: what is good runs ─▶ the agent gets where it would have got ─▶ cut, boot: still there
+documents change ─▶ cut ─▶ boot: the good services run ─▶ the agent finishes as without the cut ─▶ cut and boot again
 
 python3 -m rig.power_cuts [--suite trixie] [--seed N] [--cuts 200] [--random]
 
-At random: one of `MOMENTS` is waited for, and up to 0.1 s more; every fourth time the next boot is cut, too.
+Random cuts wait for one of `MOMENTS`, and up to 0.1 s more; in a quarter of them, the next boot is cut as well.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from rig.machine_agent import BUS
 
 DOCUMENT = "/etc/ordain/documents/base.yaml"
 GOOD = ("web.service", "other.service", "front.socket", "slow.service")
-"""Run whatever the documents of this module say, and wherever the power went."""
+"""Units that must run after every boot, whatever the documents of this module are and whenever the power was cut."""
 MOMENTS = ("arrives", "compile", "commit", "stop", "reload", "apply", "verify", "prove", "rollback", "settled")
-"""What goes on between a change of the documents and the end of it, in order; see `CutMachine.moment`."""
+"""The phases between a change of the documents and its end, in order; see `CutMachine.moment`."""
 STEPS_OF = {"commit": "/var/lib/ordain/generations/", "prove": "/etc/ordain/boot/"}
-"""Moments that are too short to be waited for: whoever applies is stopped at a step of his on such a path."""
+"""Moments that are too short to wait for: the process is stopped at a step that writes below these paths."""
 SHORT = ("stop", "apply")
 LINGER_SEC = 0.1
 BOOT_SEC = 1.5
-"""A boot is over by then."""
+"""A boot ends within this time."""
 Services = Mapping[str, Mapping[str, Any]]
 
 
@@ -53,11 +53,11 @@ def _services(word: str, **more: Any) -> Services:
 OLD = _services("1")
 NEW = _services("2")
 BAD = _services("3", bad={"command": ["/usr/bin/false"]})
-"""Fails, so that it is gone back from."""
+"""Documents that fail, so that they are rolled back."""
 
 
 class CutMachine:
-    """A machine of which ``documents`` are those it was given last, and ``word`` what is to come of them."""
+    """A machine; ``word`` and ``state`` are the result that its last documents must have."""
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
@@ -74,7 +74,7 @@ class CutMachine:
         self.settle()
 
     def write(self, services: Services) -> None:
-        """Give it other documents: `OLD` and `NEW` work, after `BAD` it is as it was."""
+        """Write other documents: `OLD` and `NEW` work, and `BAD` must change nothing."""
         self._written += 1
         self._saved, self._ran, self._last_end = self._newest(), self._runs(), self._ended()
         layer = {"ordain": "v1", "kind": "Layer", "name": "base", "services": services}
@@ -83,14 +83,14 @@ class CutMachine:
         self.machine.write(DOCUMENT, f"# {self._written}\n{json.dumps(layer)}")
 
     def settle(self) -> None:
-        """Wait until the agent has got where the documents lead, and see that all runs that is to."""
+        """Wait until the agent has reached the result of the documents; require that all wanted services run."""
         self.machine.until(f"it is {self.state} with {self.word}", self.settled, timeout=60)
         self._good_run()
         assert self.machine.read("/etc/web.conf") == f"{self.word}\n"
         assert self._shown(f"only{self.word}.service")["ActiveState"] == "active"
 
     def boot(self) -> None:
-        """Boot after a cut: what is good runs, with or without what the documents change; then `settle`."""
+        """Boot after a cut; require that the `GOOD` services run, with the old or the new documents; then `settle`."""
         self.machine.boot()
         assert self.machine.show("basic.target", "ActiveState")["ActiveState"] == "active"
         self._good_run()
@@ -102,7 +102,7 @@ class CutMachine:
         self.boot()
 
     def moment(self) -> str:
-        """Which of `MOMENTS` it is; asked of files, since PID 1 and the agent have their hands full."""
+        """Return the current one of `MOMENTS`. It is read from files, because PID 1 and the agent are busy."""
         try:
             entry = json.loads(self.machine.read("/run/ordain/journal"))
         except FileNotFoundError:
@@ -117,17 +117,17 @@ class CutMachine:
         return "reload" if entry["phase"] == "place" else str(entry["phase"])
 
     def _ended(self) -> int:
-        """When the last apply of this boot came to its end."""
+        """Return the time at which the last apply of this boot ended."""
         outcome = self.machine.path("/run/ordain/outcome.json")
         return outcome.stat().st_mtime_ns if outcome.exists() else 0
 
     def _newest(self) -> int:
-        """The last number of the history."""
+        """Return the last number of the history."""
         folder = self.machine.path("/var/lib/ordain/generations")
         return max((int(each.name) for each in folder.glob("[0-9]*")), default=0)
 
     def _runs(self) -> str:
-        """The invocation of the service that an apply starts last."""
+        """Return the invocation id of the service that an apply starts last."""
         link = self.machine.path("/run/systemd/units/invocation:slow.service")
         return str(link.readlink()) if link.is_symlink() else ""
 
@@ -136,20 +136,20 @@ class CutMachine:
         self.machine.until(f"{', '.join(GOOD)} run", run, timeout=30)
 
     def settled(self) -> bool:
-        """Whether the agent has got where the documents lead, as far as it says."""
+        """Return whether the agent reports the result of the documents."""
         answer = self.machine.run("busctl", "--json=short", "call", *BUS, "Status", check=False)
         if answer.returncode or self.machine.path("/run/ordain/journal").exists():
             return False
-        told = json.loads(json.loads(answer.stdout)["data"][0])
+        status = json.loads(json.loads(answer.stdout)["data"][0])
         words = {self._shown(f"{name}.service")["Environment"] for name in ("web", "slow")}
-        return bool(told["state"] == self.state and told["source"]["revision"] and words == {f"WORD={self.word}"})
+        return bool(status["state"] == self.state and status["source"]["revision"] and words == {f"WORD={self.word}"})
 
     def _shown(self, unit: str) -> Mapping[str, str]:
         return self.machine.show(unit, "ActiveState", "Environment")
 
 
 def cut_at_step(subject: CutMachine, services: Services, number: int) -> str:
-    """From `OLD` to ``services`` with the power cut at step ``number`` from 1; which one that was, "" for none."""
+    """Change from `OLD` to ``services`` with a power cut at step ``number``, from 1; return that step, "" for none."""
     machine = subject.machine
     subject.write(OLD)
     subject.settle()
@@ -166,37 +166,39 @@ def cut_at_step(subject: CutMachine, services: Services, number: int) -> str:
 
 
 def cut_at_moment(subject: CutMachine, chance: random.Random, wanted: str) -> str:
-    """Other documents than the last, with the power cut at a moment, and some time into it; which one it was.
+    """Change the documents, with a power cut at the ``wanted`` moment or shortly after; return the moment of the cut.
 
-    What was wanted may be over too soon to be seen, or not come: then it is another.
+    The wanted moment may be too short to be seen, or not come; then the cut is at another one.
     """
     machine = subject.machine
     other = OLD if subject.word == "2" else NEW
-    bad = subject.state == "converged" and (wanted == "rollback" or chance.random() < 0.3)  # not tried again at once
-    ahead = MOMENTS.index("settled" if wanted in STEPS_OF else wanted)
+    bad = subject.state == "converged" and (
+        wanted == "rollback" or chance.random() < 0.3
+    )  # a rejected generation is not tried again at once
+    target = MOMENTS.index("settled" if wanted in STEPS_OF else wanted)
     if wanted in STEPS_OF:
         kill_points.arm(machine, chance.randint(1, 2), STEPS_OF[wanted], power=True)
     subject.write(BAD if bad else other)
     deadline = time.monotonic() + 30
-    while MOMENTS.index(subject.moment()) < ahead and not (wanted in STEPS_OF and kill_points.reached(machine)):
+    while MOMENTS.index(subject.moment()) < target and not (wanted in STEPS_OF and kill_points.reached(machine)):
         if time.monotonic() > deadline:
             raise AssertionError(f"no {wanted} within 30 s")
         time.sleep(0.001)
     time.sleep(0 if wanted in SHORT else chance.uniform(0, LINGER_SEC))
-    found = wanted if wanted in STEPS_OF and kill_points.reached(machine) else subject.moment()
+    moment = wanted if wanted in STEPS_OF and kill_points.reached(machine) else subject.moment()
     machine.power_cut()
     if chance.random() < 0.25:
         machine.boot(wait=False)
         time.sleep(chance.uniform(0, BOOT_SEC))
         machine.power_cut()
-        found = f"{found}, and the boot after it"
+        moment = f"{moment}, and the boot after it"
     subject.boot()
-    return found
+    return moment
 
 
 def _steps(subject: CutMachine) -> None:
-    """A cut at each step of an apply, and of one that goes back."""
-    for services, name in ((NEW, "forwards"), (BAD, "back")):
+    """Cut the power at each step of an apply, and of one that is rolled back."""
+    for services, name in ((NEW, "apply"), (BAD, "rollback")):
         for number in itertools.count(1):
             if not (step := cut_at_step(subject, services, number)):
                 break
@@ -204,23 +206,23 @@ def _steps(subject: CutMachine) -> None:
 
 
 def _at_random(subject: CutMachine, seed: int, cuts: int) -> None:
-    """So many cuts; a table of when they were."""
+    """Cut the power ``cuts`` times; print a table of the moments."""
     chance = random.Random(seed)
     seen: Counter[str] = Counter()
     for number in range(1, cuts + 1):
         wanted = MOMENTS[number % len(MOMENTS)]
         try:
-            found = cut_at_moment(subject, chance, wanted)
+            moment = cut_at_moment(subject, chance, wanted)
         except BaseException:
             print(f"{_clock()} seed {seed}, cut {number} ({wanted})\n{subject.machine.journal('--lines=300')}")
             raise
-        seen.update(found.split(", "))
+        seen.update(moment.split(", "))
         if number % 10 == 0:
             print(f"{_clock()} {number} of {cuts} cuts", flush=True)
     for moment in (*MOMENTS, "and the boot after it"):
         print(f"{seen[moment]:6} {moment}")
     if missed := [moment for moment in MOMENTS if not seen[moment]]:
-        print(f"never seen: {', '.join(missed)}")
+        print(f"moments without a cut: {', '.join(missed)}")
 
 
 def _clock() -> str:
@@ -228,12 +230,12 @@ def _clock() -> str:
 
 
 def main() -> int:
-    """At every step, then at random moments; ends with an error at the first machine that does not come back."""
+    """Cut the power at every step, then at random moments; fail at the first machine that does not recover."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", default="trixie", choices=debian_roots.SUITES)
     parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--cuts", type=int, default=200, help="at random moments")
-    parser.add_argument("--random", action="store_true", help="only those")
+    parser.add_argument("--cuts", type=int, default=200, help="the number of cuts at random moments")
+    parser.add_argument("--random", action="store_true", help="make only random cuts")
     options = parser.parse_args()
     if reason := debian_roots.missing_tools():
         parser.error(reason)
@@ -243,7 +245,7 @@ def main() -> int:
         subject.start()
         if not options.random:
             _steps(subject)
-        print(f"{_clock()} {options.suite}: {options.cuts} cuts at random, seed {options.seed}", flush=True)
+        print(f"{_clock()} {options.suite}: {options.cuts} random cuts, seed {options.seed}", flush=True)
         _at_random(subject, options.seed, options.cuts)
     return 0
 

@@ -1,13 +1,13 @@
-"""`make proof`: a whole Debian from RAM and from a disk, out of the same documents, under qemu.
+"""`make proof`: a whole Debian in RAM and on a disk, from the same documents, under qemu.
 
 ram      kernel + initrd + an appended document: the services of the documents run;
-         /etc/ordain, /usr/share/ordain and the units vandalised, reboot: identical again
-disk     the same documents baked into a disk: artifacts identical, byte for byte
-ways     a bare disk, a document by each way an initrd or hypervisor has, one from a boot server: all of them run
-finished a bare disk, and a boot server that has finished what its documents come to: nothing is left to do
-dracut   ways once more, with an initrd of dracut
-network  cards, a bond, a bridge, a VLAN, a VRF, WireGuard, mounts on a kernel with all drivers: as asked, changed,
-         cut off and back
+         /etc/ordain, /usr/share/ordain and the units are damaged; after a reboot all is identical again
+disk     the same documents compiled into a disk image: the artifacts are identical, byte for byte
+handover a disk without documents, and a document by each way of an initrd or hypervisor, one from a boot server
+prebuilt a disk without documents, and a boot server that has prebuilt the boot cache: nothing is left to do
+dracut   handover again, with an initrd of dracut
+network  cards, a bond, a bridge, a VLAN, a VRF, WireGuard and mounts on a kernel with all drivers: as in the document,
+         changed, and restored after a change that cuts the machine off
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from rig.proof_machine import (
 from rig.proof_network import prove_network
 from rig.proof_prebuilt import prove_prebuilt
 
-PARTS = ("ram", "disk", "ways", "finished", "dracut", "network")
+PARTS = ("ram", "disk", "handover", "prebuilt", "dracut", "network")
 DOCUMENT = """\
 ordain: v1
 kind: Layer
@@ -55,7 +55,7 @@ sysctl:
   kernel.domainname: proof
 """
 UNITS = ("web.service", "tick.timer", "early.service", "cron.service")
-VANDALS = """\
+DAMAGE = """\
 rm -rf /etc/ordain /usr/share/ordain /var/lib/ordain /etc/motd
 rm -f /usr/lib/systemd/system/ordain-* /usr/lib/systemd/system/cron.service
 rm -f /usr/lib/systemd/system-generators/ordain-generator /run/systemd/generator/*.service
@@ -71,16 +71,16 @@ done
 
 
 def main() -> int:
-    """All of it, in order. Returns the exit status."""
+    """Prove all parts in order; return the exit status."""
     about = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="make proof", description=__doc__, formatter_class=about)
     parser.add_argument("--suite", default="trixie", choices=debian_roots.SUITES)
-    parser.add_argument("--only", choices=PARTS, help="leave out the others")
+    parser.add_argument("--only", choices=PARTS, help="prove only this part")
     asked = parser.parse_args()
     if reason := debian_roots.missing_tools() or qemu.missing_tools():
         print(f"make proof: {reason}", file=sys.stderr)
         return 1
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all that was started is stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that everything that was started is stopped
     began = time.monotonic()
     try:
         _prove(asked.suite, {asked.only} if asked.only else set(PARTS))
@@ -99,9 +99,9 @@ def _prove(suite: str, parts: set[str]) -> None:
                 ram(made, wanted)
             if "disk" in parts:
                 disk(made, wanted)
-            if "ways" in parts:
+            if "handover" in parts:
                 prove_handover(made, DOCUMENT, wanted, credential="smbios")
-            if "finished" in parts:
+            if "prebuilt" in parts:
                 prove_prebuilt(made, DOCUMENT)
             if "network" in parts:
                 prove_network(made)
@@ -111,27 +111,27 @@ def _prove(suite: str, parts: set[str]) -> None:
 
 
 def ram(made: ProofMachine, wanted: Cache) -> None:
-    """Kernel, initrd and an appended document are a machine; what was done to it is gone after a reboot."""
+    """Prove that kernel, initrd and an appended document make a machine, and that a reboot repairs all damage."""
     document = qemu.cpio({PATH.lstrip("/"): DOCUMENT.encode()})
     with qemu.Qemu(made.home / "ram", kernel=made.kernel, initrds=[made.ram, document]) as machine:
-        with step("a machine in RAM, of kernel, initrd and document"):
+        with step("a machine in RAM from kernel, initrd and document"):
             machine.wait_boot()
             require_same_generation("the generation in RAM", wait_applied(machine, "handed"), wanted)
             placed = machine.run(PLACED)
             require_active(machine, *UNITS)
             require_equal("the file of the documents", machine.run("cat /etc/motd"), "Made from documents.\n")
             require_equal("its root", machine.run("findmnt -n -o FSTYPE / | tail -n 1").strip(), "rootfs")
-        with step("vandalised, and booted again"):
-            machine.run(VANDALS)
+        with step("damaged, and booted again"):
+            machine.run(DAMAGE)
             machine.reboot()
             require_same_generation("the generation in RAM", wait_applied(machine, "handed"), wanted)
-            require_equal("what is placed", machine.run(PLACED), placed)
+            require_equal("the placed units", machine.run(PLACED), placed)
             require_active(machine, *UNITS)
 
 
 def disk(made: ProofMachine, wanted: Cache) -> None:
-    """The same documents on a disk are the same artifacts."""
-    with step("a disk with the documents baked in"):
+    """Prove that the same documents give the same artifacts on a disk."""
+    with step("a disk with the compiled documents"):
         bake(made.tree, [(PATH, DOCUMENT.encode())])
         image = made.home / "disk.img"
         qemu.disk_image(made.tree, image, size_mb=2048)

@@ -1,4 +1,4 @@
-"""A disk without documents, and a document by each way that an initrd or a hypervisor has: all of them run.
+"""A disk without documents, and a document by each way that an initrd or a hypervisor has: all their services run.
 
 appended to the initrd, on a labelled disk, a boot server   ─the initrd▶ /run/ordain ─switch of the root▶ generator
 a credential by SMBIOS, or by fw_cfg                        ─PID 1▶ /run/credentials ─▶ generator
@@ -21,8 +21,11 @@ HANDED = ("appended.yaml", "labelled.yaml", "source.yaml")
 
 
 def prove_handover(made: ProofMachine, document: str, wanted: Cache, *, credential: str) -> None:
-    """The boot server has ``document``, which comes to ``wanted``; ``credential``: by ``smbios`` or ``fw_cfg``."""
-    with step("a bare disk, and one labelled ORDAIN"):
+    """Boot a machine with documents by all ways; the credential is passed by ``smbios`` or ``fw_cfg``.
+
+    The boot server has ``document``, which compiles to ``wanted``.
+    """
+    with step("a disk without documents, and one with the label ORDAIN"):
         image, label = made.home / "bare.img", made.home / "label.img"
         qemu.disk_image(made.tree, image, size_mb=2048)
         folder = made.home / "label"
@@ -32,9 +35,9 @@ def prove_handover(made: ProofMachine, document: str, wanted: Cache, *, credenti
     with _served({"/proof.yaml": document.encode()}) as port:
         words = f"root=/dev/vda rw ordain.disk ordain.source=http://10.0.2.2:{port}/{{hostname}}.yaml"
         with (
-            step(f"a machine on the bare disk, documents by four ways, the credential by {credential}"),
+            step(f"a machine with documents by four ways, the credential by {credential}"),
             qemu.Qemu(
-                made.home / "ways",
+                made.home / "handover",
                 kernel=made.kernel,
                 initrds=[made.initrd, qemu.cpio({"ordain/appended.yaml": _service("appended")})],
                 cmdline=words,
@@ -45,15 +48,15 @@ def prove_handover(made: ProofMachine, document: str, wanted: Cache, *, credenti
         ):
             machine.wait_boot()
             found = wait_applied(machine, "handed")
-            there = machine.run("cd /run/ordain/documents && echo *").split()
-            require_equal("what came over the switch of the root", tuple(there), HANDED)
+            names = machine.run("cd /run/ordain/documents && echo *").split()
+            require_equal("the documents after the switch of the root", tuple(names), HANDED)
             require_active(machine, "appended.service", "labelled.service", f"{credential.replace('_', '-')}.service")
             require_active(machine, "web.service", "tick.timer", "early.service", "cron.service")
             require_equal("its root", machine.run("findmnt -n -o FSTYPE /").strip(), "ext4")
-            told = [(path, (text or b"").replace(b"/run/ordain/documents/source.yaml", PATH.encode()), link)
+            placed = [(path, (text or b"").replace(b"/run/ordain/documents/source.yaml", PATH.encode()), link)
                     for path, _, text, link in found.entries]  # fmt: skip
-            missing = {(path, text or b"", link) for path, _, text, link in wanted.entries} - set(told)
-            require_equal("what the boot server's machine lacks", sorted(missing), [])
+            missing = {(path, text or b"", link) for path, _, text, link in wanted.entries} - set(placed)
+            require_equal("the missing units of the boot server's document", sorted(missing), [])
             print(f"    the boot server's document: {len(wanted.entries)} units and links, the same bytes", flush=True)
     image.unlink()
 
@@ -64,7 +67,7 @@ def _service(name: str) -> bytes:
 
 
 def _credential(way: str, file: Path) -> list[str]:
-    """As docs/howto/boot-from-ram.md says."""
+    """Return the options of qemu that pass a credential (docs/howto/boot-from-ram.md)."""
     text = _service(way.replace("_", "-"))
     if way == "smbios":
         value = f"io.systemd.credential.binary:ordain.document={base64.b64encode(text).decode()}"
@@ -75,7 +78,7 @@ def _credential(way: str, file: Path) -> list[str]:
 
 @contextmanager
 def _served(files: Mapping[str, bytes]) -> Iterator[int]:
-    """A boot server on a port of this host."""
+    """Run a boot server on a port of this host; yield the port."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:

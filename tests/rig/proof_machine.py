@@ -1,4 +1,4 @@
-"""What the machines of `make proof` are made of, and how a proof speaks: a line a step, an error that ends it."""
+"""The machines of `make proof`, and its output: a line for each step, and an error that ends it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from rig.machine import MachineError
 PATH = "/etc/ordain/documents/machine.yaml"
 BASELINE = "/usr/lib/ordain/boot/baseline"
 MAKERS = {"initramfs-tools": qemu.PACKAGES, "dracut": (*qemu.KERNEL, "dracut", "dracut-network")}
-"""What makes an initrd, and the packages it needs."""
+"""The programs that make an initrd, and the packages that they need."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProofMachine:
-    """``tree`` is a Debian with Ordain, off; ``ram`` the same as an initrd (if asked for), without modules."""
+    """A Debian with Ordain, its kernel and its initrd; ``ram`` is the same ``tree`` as an initrd without modules."""
 
     home: Path
     tree: Path
@@ -35,23 +35,23 @@ class ProofMachine:
 
 
 @contextmanager
-def step(what: str) -> Iterator[None]:
-    """Say what is done, and how long it took."""
-    print(f"{what} …", flush=True)
+def step(title: str) -> Iterator[None]:
+    """Print the title of a step, and then the time that it took."""
+    print(f"{title} …", flush=True)
     began = time.monotonic()
     yield
     print(f"    {time.monotonic() - began:.0f} s", flush=True)
 
 
 def require_equal(what: str, found: object, wanted: object) -> None:
-    """Raise `MachineError` unless ``found`` is ``wanted``."""
+    """Raise `MachineError` unless ``found`` equals ``wanted``."""
     if found != wanted:
         raise MachineError(f"{what} is\n{found}\nand should be\n{wanted}")
 
 
 @contextmanager
 def proof_machine(suite: str, *, maker: str = "initramfs-tools", ram: bool = True) -> Iterator[ProofMachine]:
-    """A Debian with the packages of this tree, and what boots it; ``maker`` of `MAKERS` makes its initrd."""
+    """Make a Debian with the packages of this tree, its kernel, and an initrd by ``maker``, one of `MAKERS`."""
     with ExitStack() as stack:
         with step(f"a Debian ({suite}) with Ordain and {maker}"):
             home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ordain-proof-", dir="/var/tmp")))
@@ -69,7 +69,7 @@ def proof_machine(suite: str, *, maker: str = "initramfs-tools", ram: bool = Tru
 
 
 def compiled(made: ProofMachine, document: str) -> Cache:
-    """What ``document`` comes to on this Debian, compiled on this host; the tree is as it was."""
+    """Compile ``document`` for this Debian on this host; the tree does not change."""
     bake(made.tree, [(PATH, document.encode())])
     found = [made.tree / path.lstrip("/") for path in (PATH, BASELINE)]
     wanted = unpack(found[1].read_bytes())
@@ -79,12 +79,12 @@ def compiled(made: ProofMachine, document: str) -> Cache:
 
 
 def wait_applied(machine: qemu.Qemu, origin: str) -> Cache:
-    """The generation in force once the agent has applied what there is; the generator must have it from ``origin``."""
+    """Wait until the agent has applied the documents; return the generation, which must have come from ``origin``."""
     end = time.monotonic() + 900
     while machine.run("test -e /etc/ordain/boot/current && echo there", check=False).strip() != "there":
         if time.monotonic() > end:
             said = machine.run("journalctl -b -u ordain-agent -t ordain-generator", check=False)
-            raise MachineError(f"the agent applies nothing\n{said}")
+            raise MachineError(f"the agent has applied nothing\n{said}")
         time.sleep(2)
     choice = dict(line.partition("=")[::2] for line in machine.run("cat /run/ordain/boot/choice").splitlines())
     if choice["from"] != origin:
@@ -104,13 +104,13 @@ def require_active(machine: qemu.Qemu, *units: str) -> None:
 
 
 def require_same_generation(what: str, found: Cache, wanted: Cache) -> None:
-    """Raise `MachineError` unless all that is placed is the same, byte for byte."""
+    """Raise `MachineError` unless all placed units are the same, byte for byte."""
     require_equal(what, (found.hash, found.entries, found.files), (wanted.hash, wanted.entries, wanted.files))
     print(f"    {what}: {wanted.hash[:12]}, {len(wanted.entries)} units and links, the same bytes", flush=True)
 
 
 def _dracut(tree: Path) -> None:
-    """An initrd of dracut with our module, as docs/howto/boot-from-ram.md says, for any machine."""
+    """Make an initrd of dracut with our module, for any machine (docs/howto/boot-from-ram.md)."""
     (tree / "etc/dracut.conf.d/ordain.conf").write_text('add_dracutmodules+=" ordain "\n')
     (kernel,) = (tree / "usr/lib/modules").iterdir()
     chroot = ["unshare", "--mount", "--pid", "--fork", f"--mount-proc={tree}/proc", "chroot", str(tree)]
@@ -119,7 +119,7 @@ def _dracut(tree: Path) -> None:
         [*chroot, *command], env=debian_roots.CLEAN_ENVIRONMENT, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
-        raise MachineError(f"dracut makes no initrd:\n{done.stdout}{done.stderr}")
+        raise MachineError(f"dracut cannot make an initrd:\n{done.stdout}{done.stderr}")
 
 
 def _tree(suite: str, packages: Sequence[str], desk: Path, stack: ExitStack) -> Path:

@@ -1,7 +1,7 @@
-"""`make proof`, the network: a document that asks for every kind of device, on a kernel that has them, and what came.
+"""`make proof`, the network: a document with every kind of device, on a kernel that has them, and the checked result.
 
-Three cards: one leads to the emulator's own network (10.0.2.2 is a router that refuses connections, and knows no VLAN),
-two to each other. Nothing is skipped; the kernel loads its modules as systemd-networkd asks for the kinds.
+Three cards: one leads to the emulator's own network (10.0.2.2 is a router that refuses connections, and does not know
+VLANs), two are connected to each other. Nothing is skipped; the kernel loads modules as systemd-networkd needs them.
 """
 
 from __future__ import annotations
@@ -95,31 +95,31 @@ AWAY = """\
   vlans:
     away: {id: 7, link: uplink, addresses: [10.0.2.15/24], routes: [{to: default, via: 10.0.2.2}]}
 """
-"""The same address and router where nobody is."""
+"""The same address and router, in a VLAN in which no other machine is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """Within what ``command`` prints there is ``wanted`` (`_within`), or there is not."""
+    """The output of ``command`` must contain ``wanted`` (`_within`), or must not."""
 
-    what: str
+    title: str
     command: str
     wanted: Any
     absent: bool = False
 
 
-def _link(name: str, what: str, **wanted: Any) -> Expected:
-    return Expected(what=f"{name}: {what}", command=f"ip -j -d link show dev {name}", wanted=[wanted])
+def _link(name: str, title: str, **wanted: Any) -> Expected:
+    return Expected(title=f"{name}: {title}", command=f"ip -j -d link show dev {name}", wanted=[wanted])
 
 
 def _address(name: str, *addresses: str) -> Expected:
-    found = [(each.partition("/")[0], int(each.partition("/")[2])) for each in addresses]
-    wanted = [{"addr_info": [{"local": local, "prefixlen": length} for local, length in found]}]
-    return Expected(what=f"{name}: {', '.join(addresses)}", command=f"ip -j address show dev {name}", wanted=wanted)
+    pairs = [(address.partition("/")[0], int(address.partition("/")[2])) for address in addresses]
+    wanted = [{"addr_info": [{"local": local, "prefixlen": length} for local, length in pairs]}]
+    return Expected(title=f"{name}: {', '.join(addresses)}", command=f"ip -j address show dev {name}", wanted=wanted)
 
 
-def _route(what: str, words: str, **wanted: Any) -> Expected:
-    return Expected(what=what, command=f"ip -j -d {words}", wanted=[wanted])
+def _route(title: str, words: str, **wanted: Any) -> Expected:
+    return Expected(title=title, command=f"ip -j -d {words}", wanted=[wanted])
 
 
 def _kind(kind: str, **data: Any) -> dict[str, Any]:
@@ -131,7 +131,7 @@ ALWAYS = (
     _route("default by 10.0.2.2, metric 7", "route show default", gateway="10.0.2.2", dev="uplink", metric=7),
     _route("an IPv6 route", "-6 route show 2001:db8:2::/48", gateway="2001:db8:1::1", dev="uplink"),
     Expected(
-        what="the router answers",
+        title="the router answers",
         command="curl -s --max-time 5 http://10.0.2.2:9/; ip -j neigh show 10.0.2.2",
         wanted=[{"lladdr": "52:55:0a:00:02:02"}],
     ),
@@ -148,7 +148,7 @@ ALWAYS = (
     _address("here", "10.9.0.1/24"),
     *(
         Expected(
-            what=f"{name}: packets of its peer, so the keys fit",
+            title=f"{name}: has packets of its peer, so the keys match",
             command=f"[ $(cat /sys/class/net/{name}/statistics/rx_packets) -gt 0 ] && echo yes",
             wanted="yes",
         )
@@ -156,31 +156,31 @@ ALWAYS = (
     ),
     *(
         Expected(
-            what=f"no device is {state}",
+            title=f"no device is {state}",
             command="networkctl --json=short list",
             wanted={"Interfaces": [{"AdministrativeState": state}]},
             absent=True,
         )
         for state in ("failed", "configuring", "pending")
     ),
-    Expected(what="a sysctl", command="sysctl -n net.ipv4.ip_forward", wanted=1),
-    Expected(what="a module's sysctl", command="sysctl -n net.bridge.bridge-nf-call-iptables", wanted=0),
-    Expected(what="a module's option", command="cat /sys/module/nf_conntrack/parameters/hashsize", wanted=8192),
+    Expected(title="a sysctl", command="sysctl -n net.ipv4.ip_forward", wanted=1),
+    Expected(title="a module's sysctl", command="sysctl -n net.bridge.bridge-nf-call-iptables", wanted=0),
+    Expected(title="a module's option", command="cat /sys/module/nf_conntrack/parameters/hashsize", wanted=8192),
     Expected(
-        what="/srv/ram: a tmpfs with options",
+        title="/srv/ram: a tmpfs with options",
         command="findmnt -J -o FSTYPE,OPTIONS /srv/ram",
         wanted={"filesystems": [{"fstype": "tmpfs", "options": frozenset({"size=8192k", "nosuid", "noexec"})}]},
     ),
 )
 AT_FIRST = (
     Expected(
-        what="/srv/data: waits for somebody",
+        title="/srv/data: an automount that waits",
         command="findmnt -J -t autofs -o FSTYPE /srv/data",
         wanted={"filesystems": [{"fstype": "autofs"}]},
     ),
-    Expected(what="/srv/data: comes when it is used", command="cat /srv/data/hello", wanted="there"),
+    Expected(title="/srv/data: mounted when it is used", command="cat /srv/data/hello", wanted="there"),
     Expected(
-        what="/srv/data: ext4 with options",
+        title="/srv/data: ext4 with options",
         command="findmnt -J -t ext4 -o FSTYPE,OPTIONS /srv/data",
         wanted={"filesystems": [{"fstype": "ext4", "options": frozenset({"noatime", "nodev"})}]},
     ),
@@ -199,25 +199,25 @@ AT_FIRST = (
     _route("a rule", "rule show priority 50", src="172.16.20.0", srclen=24, table="100"),
 )
 CHANGED = (
-    Expected(what="pair: gone", command="ip -j link show", wanted=[{"ifname": "pair"}], absent=True),
+    Expected(title="pair: gone", command="ip -j link show", wanted=[{"ifname": "pair"}], absent=True),
     *(_link(name, "in the bridge itself", master="hub") for name in ("left", "right")),
     _link("storage", "VLAN 30 on hub", link="hub", mtu=1400, linkinfo=_kind("vlan", id=30)),
     _address("storage", "172.16.30.1/24"),
     Expected(
-        what="storage: its old address is gone",
+        title="storage: its old address is gone",
         command="ip -j address show dev storage",
         wanted=[{"addr_info": [{"local": "172.16.20.1"}]}],
         absent=True,
     ),
-    _route("the route goes another way", "route show table 100", dst="172.30.0.0/16", gateway="172.16.30.254"),
+    _route("the route has another gateway", "route show table 100", dst="172.30.0.0/16", gateway="172.16.30.254"),
     _route("the rule", "rule show priority 50", src="172.16.30.0", srclen=24, table="100"),
-    Expected(what="the old rule is gone", command="ip -j rule show", wanted=[{"src": "172.16.20.0"}], absent=True),
+    Expected(title="the old rule is gone", command="ip -j rule show", wanted=[{"src": "172.16.20.0"}], absent=True),
 )
-AWAY_GONE = Expected(what="away: gone", command="ip -j link show", wanted=[{"ifname": "away"}], absent=True)
+AWAY_GONE = Expected(title="away: gone", command="ip -j link show", wanted=[{"ifname": "away"}], absent=True)
 
 
 def prove_network(made: ProofMachine) -> None:
-    """What a document asks of the network is there; changes live; comes back when it would cut the machine off."""
+    """Prove that the network is as the document says, that it changes live, and that a bad change is rolled back."""
     secrets = X25519PrivateKey.generate(), X25519PrivateKey.generate()
     document = _document(secrets)
     changed = _changed(document)
@@ -250,14 +250,14 @@ def prove_network(made: ProofMachine) -> None:
         with step("another VLAN and address, no bond"):
             _apply(machine, changed)
             _look(machine, (*CHANGED, *ALWAYS))
-        with step("the uplink in a VLAN where nobody is"):
+        with step("the uplink in a VLAN without other machines"):
             began = _uptime(machine)
-            said = _apply(machine, cut_off, status=4)
+            output = _apply(machine, cut_off, status=4)
             took = _uptime(machine) - began
-            if "gateway is no longer reachable" not in said:
-                raise MachineError(f"the router is not missed:\n{said}")
-            print(f"    {next(line for line in said.splitlines() if 'gateway' in line).strip()}")
-            print(f"    back by itself, {took:.0f} s of the machine's clock after the apply")
+            if "gateway is no longer reachable" not in output:
+                raise MachineError(f"the agent has not noticed that the router is gone:\n{output}")
+            print(f"    {next(line for line in output.splitlines() if 'gateway' in line).strip()}")
+            print(f"    rolled back, {took:.0f} s of the machine's clock after the apply")
             _look(machine, (AWAY_GONE, *CHANGED, *ALWAYS))
 
 
@@ -294,48 +294,48 @@ def _cards(cable: Path) -> list[str]:
 
 
 def _apply(machine: qemu.Qemu, document: str, *, status: int = 0) -> str:
-    """Make ``document`` the machine's by the agent, with ``status``; what was said."""
+    """Apply ``document`` on the machine; require this exit status, and return the output."""
     text = base64.b64encode(document.encode()).decode()
     machine.run(f"ordainctl pause; echo {text} | base64 -d >{PATH}")
-    said = machine.run("ordainctl apply 2>&1; echo status $?", timeout=900)
-    if f"status {status}" not in said.splitlines():
+    output = machine.run("ordainctl apply 2>&1; echo status $?", timeout=900)
+    if f"status {status}" not in output.splitlines():
         journal = machine.run("journalctl -b -o cat -u ordain-agent -u systemd-networkd | tail -n 60", check=False)
-        raise MachineError(f"apply should end with {status}:\n{said}\n{journal}")
-    return said
+        raise MachineError(f"apply should end with {status}:\n{output}\n{journal}")
+    return output
 
 
 def _look(machine: qemu.Qemu, expected: Sequence[Expected]) -> None:
-    """Say of each of ``expected`` that it is so, once all are at the same time."""
+    """Wait until all of ``expected`` are true at the same time, and print their titles."""
     deadline = time.monotonic() + WAIT_SEC
     while True:
-        asked = zip(expected, _asked(machine, [each.command for each in expected]), strict=True)
-        wrong = [(each, found) for each, found in asked if _within(found, each.wanted) is each.absent]
+        outputs = zip(expected, _outputs(machine, [each.command for each in expected]), strict=True)
+        wrong = [(each, output) for each, output in outputs if _within(output, each.wanted) is each.absent]
         if not wrong:
             break
         if time.monotonic() > deadline:
             lines = (
-                f"{each.what}\n  {each.command}\n  prints {found}\n  wanted {each.wanted}" for each, found in wrong
+                f"{each.title}\n  {each.command}\n  prints {output}\n  wanted {each.wanted}" for each, output in wrong
             )
             about = machine.run("networkctl; journalctl -b -o cat -u systemd-networkd | tail -n 60", check=False)
             raise MachineError("\n".join((*lines, about)))
-    print("".join(f"    {each.what}\n" for each in expected), end="", flush=True)
+    print("".join(f"    {each.title}\n" for each in expected), end="", flush=True)
 
 
-def _asked(machine: qemu.Qemu, commands: Sequence[str]) -> list[Any]:
-    """What each of ``commands`` prints, read as JSON where it is; all in one go, since each costs seconds."""
+def _outputs(machine: qemu.Qemu, commands: Sequence[str]) -> list[Any]:
+    """Return the output of each command, parsed if it is JSON; all in one run, because each run costs seconds."""
     script = "".join(f"{{ {command}; }} 2>/dev/null; printf '\\0'\n" for command in commands)
-    return [_read(said.strip()) for said in machine.run(script, check=False).split("\0")[:-1]]
+    return [_parsed(output.strip()) for output in machine.run(script, check=False).split("\0")[:-1]]
 
 
-def _read(said: str) -> Any:
+def _parsed(output: str) -> Any:
     try:
-        return json.loads(said)
+        return json.loads(output)
     except ValueError:
-        return said
+        return output
 
 
 def _within(found: Any, wanted: Any) -> bool:
-    """Whether ``found`` has ``wanted``: of a map its keys, of a list its elements, of words a set of them."""
+    """Return whether ``found`` contains ``wanted``: keys of a map, elements of a list, or a set of words."""
     match wanted:
         case dict():
             return isinstance(found, dict) and all(_within(found.get(key), each) for key, each in wanted.items())

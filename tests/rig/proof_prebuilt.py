@@ -1,4 +1,4 @@
-"""A disk without documents, and a boot server that has finished what they come to: nothing is compiled in the boot.
+"""A disk without documents, and a boot server that has prebuilt the boot cache: nothing is compiled during the boot.
 
 ordainctl serve --root ─the initrd▶ /run/ordain/boot/handed ─switch of the root▶ generator; the agent has nothing to do
 """
@@ -19,23 +19,23 @@ from rig.machine import MachineError
 from rig.proof_machine import ProofMachine, require_active, require_equal, step, wait_applied
 
 SERVE = "import sys; from ordain.agent.cli.main import main; sys.exit(main(sys.argv[1:]))"
-NONE = "no finished generation"
+NO_CACHE = "no prebuilt boot cache"
 
 
 def prove_prebuilt(made: ProofMachine, document: str) -> None:
-    """The boot server has ``document``, and the tree of the disk that the machine boots from."""
+    """Boot a machine whose boot server has ``document``, and a copy of the tree that the machine boots."""
     agent = made.tree / "etc/ordain/agent.yaml"
     agent.write_text("trust: open\n")
-    with step("a bare disk that trusts its boot server"):
-        image, shelf = made.home / "finished.img", made.home / "shelf"
+    with step("a disk without documents that trusts its boot server"):
+        image, folder = made.home / "prebuilt.img", made.home / "served"
         qemu.disk_image(made.tree, image, size_mb=2048)
-        shelf.mkdir()
-        (shelf / "machine.yaml").write_text(document)
+        folder.mkdir()
+        (folder / "machine.yaml").write_text(document)
     with (
-        _served(made, shelf) as (port, log),
-        step("a machine on it, its generation finished by the boot server"),
+        _boot_server(made, folder) as (port, log),
+        step("a machine on it, with a boot cache from the boot server"),
         qemu.Qemu(
-            made.home / "finished",
+            made.home / "prebuilt",
             kernel=made.kernel,
             initrds=[made.initrd],
             cmdline=f"root=/dev/vda rw ordain.source=http://10.0.2.2:{port}/{{hostname}}.yaml",
@@ -45,27 +45,29 @@ def prove_prebuilt(made: ProofMachine, document: str) -> None:
     ):
         machine.wait_boot()
         found = wait_applied(machine, "handed")
-        if NONE in log.read_text():
-            raise MachineError(f"the server says:\n{log.read_text()}")
+        if NO_CACHE in log.read_text():
+            raise MachineError(f"the log of the server:\n{log.read_text()}")
         choice = dict(line.partition("=")[::2] for line in machine.run("cat /run/ordain/boot/choice").splitlines())
-        require_equal("what the agent applied", found.hash, choice["hash"])
+        require_equal("the applied generation", found.hash, choice["hash"])
         plan = json.loads(machine.run("cat /run/ordain/outcome.json"))["plan"]
-        require_equal("what was left for the agent", (plan["stops"], plan["jobs"], plan["reload"]), ([], [], False))
+        require_equal(
+            "the work that was left for the agent", (plan["stops"], plan["jobs"], plan["reload"]), ([], [], False)
+        )
         require_active(machine, "web.service", "tick.timer", "early.service", "cron.service")
     image.unlink()
     agent.unlink()
 
 
 @contextmanager
-def _served(made: ProofMachine, shelf: Path) -> Iterator[tuple[int, Path]]:
-    """`ordainctl serve` on a port of this host, and what it says."""
+def _boot_server(made: ProofMachine, folder: Path) -> Iterator[tuple[int, Path]]:
+    """Run `ordainctl serve` on a port of this host; yield the port and the log."""
     log = made.home / "serve.log"
-    command = [sys.executable, "-c", SERVE, "serve", str(shelf), "--root", str(made.tree), "--listen", "127.0.0.1:0"]
-    with log.open("w") as said, subprocess.Popen(command, stderr=said, env=dict(os.environ)) as server:
+    command = [sys.executable, "-c", SERVE, "serve", str(folder), "--root", str(made.tree), "--listen", "127.0.0.1:0"]
+    with log.open("w") as log_file, subprocess.Popen(command, stderr=log_file, env=dict(os.environ)) as server:
         try:
             while "http://127.0.0.1:" not in log.read_text():
                 if server.poll() is not None:
-                    raise MachineError(f"ordainctl serve ends:\n{log.read_text()}")
+                    raise MachineError(f"ordainctl serve has ended:\n{log.read_text()}")
                 time.sleep(0.1)
             yield int(log.read_text().partition("http://127.0.0.1:")[2].partition("/")[0]), log
         finally:

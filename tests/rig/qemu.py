@@ -1,12 +1,12 @@
-"""A whole machine under qemu, emulated: a kernel, an initrd of several archives, disks, a shell on a serial port.
+"""A whole machine, emulated by qemu: a kernel, an initrd of several archives, disks, and a shell on a serial port.
 
     layers ─ram_root▶ initrd ─┐
                  cpio archives ┼─Qemu▶ run() … wait_boot() … poweroff()
     layers ─disk_image▶ disk ─┘
 
-Emulated, since KVM is not to be had everywhere: a boot takes a minute where systemd-nspawn's takes half a second. The
-machine's clock counts its instructions (`CLOCK`), so what is over after 20 s in there is the same whatever else this
-host does; a busy host only makes all of it last longer.
+It is emulated because KVM is not available everywhere; a boot takes a minute, and half a second under systemd-nspawn.
+The machine's clock counts its instructions (`CLOCK`). So a time of 20 s in the machine means the same whatever else the
+host does; a busy host only makes everything take longer.
 The guest needs `SHELL`, which puts a shell on its second serial port.
 """
 
@@ -30,10 +30,10 @@ from rig.debian_roots import CLEAN_ENVIRONMENT
 from rig.machine import MachineError
 
 CLOCK = ("-accel", "tcg,thread=single", "-icount", "shift=1")
-"""2^1 ns an instruction: a machine of 500 million in a second, as a small one was twenty years ago."""
+"""2^1 ns for each instruction: 500 million in a second, as on a small machine twenty years ago."""
 KERNEL = ("linux-image-cloud-amd64", "zstd", "kmod")
 PACKAGES = (*KERNEL, "initramfs-tools", "busybox")
-"""What a root needs to be one of these machines."""
+"""The packages that a root needs to be such a machine."""
 TOOLS = ("qemu-system-x86_64", "zstd", "mkfs.ext4")
 SHELL = """\
 [Unit]
@@ -50,17 +50,17 @@ KillMode=process
 LEFT_OUT = re.compile(
     r"(boot|usr/lib/modules|usr/share/(doc|man|locale|info)|var/cache|var/lib/apt|proc|sys|dev|run)/."
 )
-"""What a machine in RAM does without: below these, nothing."""
+"""Directories whose content a machine in RAM does not need."""
 
 
 def missing_tools() -> str:
-    """Why there is no machine to be had here, "" if there is."""
+    """Return the reason why no machine can run here, or ""."""
     absent = [tool for tool in TOOLS if shutil.which(tool, path=CLEAN_ENVIRONMENT["PATH"]) is None]
     return f"needs {', '.join(absent)}" if absent else ""
 
 
 class Qemu:
-    """One machine; ``initrds`` are put behind one another, as a boot server would."""
+    """One machine; ``initrds`` are concatenated, as a boot server does."""
 
     def __init__(
         self,
@@ -124,17 +124,17 @@ class Qemu:
         )
 
     def console(self) -> str:
-        """What was printed on the first serial port."""
+        """Return the output on the first serial port."""
         path = self.home / "console"
         return path.read_text(errors="replace") if path.exists() else ""
 
     def wait_boot(self, *, timeout: float = 600) -> str:
-        """Wait for the shell, and then for the end of the boot; the state systemd names."""
+        """Wait for the shell, and then for the end of the boot; return the state that systemd reports."""
         self._connect(timeout)
         return self.run("systemctl is-system-running --wait", check=False, timeout=timeout).strip()
 
     def run(self, command: str, *, check: bool = True, timeout: float = 300) -> str:
-        """What a command of sh prints; with ``check``, raise `MachineError` when it fails."""
+        """Return the output of a command of sh; with ``check``, raise `MachineError` when it fails."""
         mark = f"END{time.monotonic_ns()}"
         quoted = base64.b64encode(command.encode()).decode()
         self._send(
@@ -149,12 +149,12 @@ class Qemu:
                     raise MachineError(f"{command}: exit status {line.split()[1]}\n{out}")
                 return out
             lines.append(line)
-        raise MachineError(f"{command}: the shell is gone\n{self.console()[-3000:]}")
+        raise MachineError(f"{command}: the shell has ended\n{self.console()[-3000:]}")
 
     def reboot(self, *, timeout: float = 600) -> str:
-        """Let the machine boot again, and wait for that; the state systemd names.
+        """Reboot the machine and wait for that; return the state that systemd reports.
 
-        By a qemu of its own: one that is reset takes a minute more to unpack an initrd over what it had translated.
+        This starts a new qemu: one that is only reset needs a minute more to unpack an initrd over translated code.
         """
         assert self._shell is not None
         assert self._process is not None
@@ -181,7 +181,7 @@ class Qemu:
         self._shell = end.makefile("rwb", buffering=0)
         end.settimeout(timeout)
         for line in self._lines(timeout):
-            if line.endswith("READY"):  # systemd's escape sequences may stand before it
+            if line.endswith("READY"):  # escape sequences of systemd may precede it
                 return
         raise MachineError(f"no shell within {timeout} s\n{self.console()[-5000:]}")
 
@@ -219,7 +219,10 @@ class _Member:
     device: tuple[int, int] = (0, 0)
 
     def bytes(self) -> bytes:
-        """In the format "newc" (Documentation/driver-api/early-userspace/buffer-format.rst of the kernel)."""
+        """Return the member in the format "newc".
+
+        See Documentation/driver-api/early-userspace/buffer-format.rst of the kernel.
+        """
         name = os.fsencode(self.path) + b"\0"
         fields = (0, self.mode, self.uid, self.gid, 1, self.mtime, len(self.data), 0, 0, *self.device, len(name), 0)
         head = b"070701" + b"".join(b"%08x" % field for field in fields) + name
@@ -230,7 +233,7 @@ _END = _Member(path="TRAILER!!!", mode=0)
 
 
 def cpio(files: Mapping[str, bytes]) -> bytes:
-    """An uncompressed archive of regular files of root, with the directories above them."""
+    """Return an uncompressed archive of regular files of root, with the directories above them."""
     folders = {os.fspath(above) for path in files for above in Path(path).parents} - {"."}
     members = [
         *(_Member(path=folder, mode=stat.S_IFDIR | 0o755) for folder in sorted(folders)),
@@ -241,7 +244,7 @@ def cpio(files: Mapping[str, bytes]) -> bytes:
 
 
 def ram_root(tree: Path, made: Path) -> None:
-    """``made``: the whole file system ``tree`` as an initrd whose /init is systemd; without what is `LEFT_OUT`."""
+    """Write the file system ``tree``, without `LEFT_OUT`, to ``made`` as an initrd whose /init is systemd."""
     with (
         made.open("wb") as out,
         subprocess.Popen(["zstd", "-q", "-3"], stdin=subprocess.PIPE, stdout=out, env=CLEAN_ENVIRONMENT) as packer,
@@ -258,7 +261,7 @@ def ram_root(tree: Path, made: Path) -> None:
 
 
 def disk_image(tree: Path, made: Path, *, label: str = "root", size_mb: int = 1024) -> None:
-    """``made``: an ext4 file system of ``tree``."""
+    """Write an ext4 file system of ``tree`` to ``made``."""
     command = ["mkfs.ext4", "-q", "-F", "-L", label, "-d", os.fspath(tree), os.fspath(made), f"{size_mb}M"]
     subprocess.run(command, check=True, env=CLEAN_ENVIRONMENT, stdout=subprocess.DEVNULL)
 
@@ -273,14 +276,14 @@ def _walk(tree: Path) -> Iterator[_Member]:
                 if name in folders:
                     folders.remove(name)
                 continue
-            found = full.lstat()
+            status = full.lstat()
             data = b""
-            if stat.S_ISREG(found.st_mode):
+            if stat.S_ISREG(status.st_mode):
                 data = full.read_bytes()
-            elif stat.S_ISLNK(found.st_mode):
+            elif stat.S_ISLNK(status.st_mode):
                 data = os.fsencode(full.readlink())
-            elif not stat.S_ISDIR(found.st_mode):
+            elif not stat.S_ISDIR(status.st_mode):
                 continue
-            # With its time: Python takes no compiled module whose source is of another.
-            mtime, uid, gid = int(found.st_mtime), found.st_uid, found.st_gid
-            yield _Member(path=path, mode=found.st_mode, data=data, uid=uid, gid=gid, mtime=mtime)
+            # Times are kept: Python ignores a compiled module whose source has another time.
+            mtime, uid, gid = int(status.st_mtime), status.st_uid, status.st_gid
+            yield _Member(path=path, mode=status.st_mode, data=data, uid=uid, gid=gid, mtime=mtime)

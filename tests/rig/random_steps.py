@@ -1,6 +1,6 @@
-"""What may happen to a machine: seed → steps, each plain data that can be printed, left out and replayed; pure.
+"""Random histories of a machine: seed → steps; each step is plain data, which can be printed, left out and replayed.
 
-A step gives the documents whole, so that a sequence with steps left out is a sequence too.
+A step contains the documents as a whole, so that a sequence from which steps were removed is a sequence as well.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ FAILS = "/usr/bin/false"
 ENDS = ("confirmed", "expired", "killed", "cut")
 SLOW = 'trap "sleep 0.5; exit 0" TERM; while :; do sleep 0.1; done'
 KINDS = "plain limits slow oneshot socket timer many fails healthy sick reads".split()
-ADMIN = (
+COMMANDS = (
     "systemctl stop {unit}",
     "systemctl start {unit}",
     "systemctl restart {unit}",
     "systemctl mask --now {unit}",
     "systemctl unmask {unit}",
     "mkdir -p /etc/systemd/system/{unit}.d; printf '[Unit]\\nDescription=Edited\\n'"
-    " >/etc/systemd/system/{unit}.d/90-admin.conf; systemctl daemon-reload",
+    " >/etc/systemd/system/{unit}.d/90-edited.conf; systemctl daemon-reload",
     "rm -rf /etc/systemd/system/{unit}.d; systemctl daemon-reload",
     "systemctl daemon-reload",
     "systemctl kill --signal=KILL {unit}",
@@ -49,11 +49,12 @@ ADMIN = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing that happens: ``documents`` are written, or ``power``, or the admin's ``shell``.
+    """One event: ``documents`` are written, the machine is rebooted or cut off (``power``), or ``shell`` is run.
 
-    ``kill`` is when the agent is killed over it: at a phase of its journal, "after" so many ``ms``, or at "step"
-    ``ms`` of the effects on files (`rig.kill_points`); "power" cuts the power then. ``confirm``: they are on trial,
-    which ends so, of `ENDS`. ``back``: they are taken back with `ordainctl rollback`, and then followed again.
+    ``kill`` is the moment to kill the agent during this: at a phase of its journal, "after" so many ``ms``, or at
+    "step" ``ms`` of its effects on files (`rig.kill_points`); for "power", the power is cut instead. With ``confirm``,
+    one of `ENDS`, the documents are applied as a trial that ends so. With ``back``, they are rolled back with
+    `ordainctl rollback`, and then followed again.
     """
 
     shell: str = ""
@@ -69,18 +70,18 @@ class Step:
 class _Entry:
     body: dict[str, Any]
     after: dict[str, str] = field(default_factory=dict)
-    """Other names, and the key that names them; those that are not there are left out."""
+    """Other services, and the key that names each; services that do not exist are left out."""
 
 
 def steps(seed: int) -> Iterator[Step]:
-    """Without end; the same for the same seed."""
+    """Yield steps without end, the same ones for the same seed."""
     rng = random.Random(seed)
     services: dict[str, _Entry] = {}
     mounts: dict[str, dict[str, Any]] = {}
     while True:
         what = rng.random()
         if services and what < 0.35:
-            yield Step(shell=rng.choice(ADMIN).format(unit=_a_unit(rng, services)))
+            yield Step(shell=rng.choice(COMMANDS).format(unit=_a_unit(rng, services)))
         elif services and what < 0.40:
             yield Step(power=rng.choice(("reboot", "cut")))
         else:
@@ -92,7 +93,7 @@ def steps(seed: int) -> Iterator[Step]:
 
 
 def _documents(rng: random.Random, sections: Sections) -> Step:
-    """How documents come to be applied."""
+    """Return a step that applies documents in one of the ways."""
     what = rng.random()
     if what < 0.15:
         end = rng.choice((*ENDS, "confirmed"))
@@ -108,7 +109,7 @@ def _fails(body: Mapping[str, Any]) -> bool:
 
 
 def starting_units(name: str, body: Mapping[str, Any]) -> tuple[str, ...]:
-    """The units that run when a service of the documents does."""
+    """Return the units that run when a service of the documents does."""
     if "listen" in body:
         return (f"{name}.socket",)
     if "schedule" in body:

@@ -1,4 +1,4 @@
-"""Keys to sign releases with, the same ones in every run."""
+"""Keys that sign releases, the same ones in every run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def key_of(seed: int, name: str = "ops", channels: frozenset[str] = frozenset()) -> tuple[Ed25519PrivateKey, PublicKey]:
-    """The key of this ``seed``, 0 to 255: its private half, and its public one called ``name``."""
+    """Return the key pair of ``seed``, 0 to 255; the public key is called ``name``."""
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
     private = Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)

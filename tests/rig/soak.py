@@ -1,10 +1,10 @@
-"""Long seeded runs of `model.steps` on two booted machines, one of which suffers: what must hold whatever happens.
+"""Long random runs of `random_steps.steps` on two booted machines, one of which is harmed: rules that must always hold.
 
-    steps ─▶ machine (agent killed, power cut) ─settle▶ compare ◀settle─ twin (the other Debian, unharmed) ◀─ steps
+    steps ─▶ machine (agent killed, power cut) ─settle▶ compare ◀settle─ twin (another Debian, unharmed) ◀─ steps
 
     python3 -m rig.soak [--suite trixie] [--twin bookworm] [--seed N] [--minutes 10] [--steps N] [--replay FILE]
 
-A failure prints its steps, one JSON object a line for ``--replay``, made fewer while they still fail.
+A failure prints its steps, one JSON object on each line for ``--replay``, and a shorter sequence that still fails.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DOCUMENTS = "/etc/ordain/documents/model.yaml"
 AGENT = "ordain-agent.service"
 CONFIRM_SEC = 2
 ENFORCE_SEC = 15.0
-"""Longer than the agent takes to bring back what is enforced."""
+"""Longer than the agent takes to restore a unit with ``drift: enforce``."""
 OURS = re.compile(r"s\d(@.*)?\.(service|socket|timer)|srv-m\d\.mount")
 HANGS = ("requires", "part-of", "wants")
 LEFT_ALONE = ("dbus", "cron", "ssh", "nginx", "systemd-journald", "systemd-logind", "systemd-udevd")
@@ -46,11 +46,11 @@ Units = Mapping[str, Mapping[str, str]]
 
 
 class InvariantBroken(AssertionError):
-    """Something that must hold does not."""
+    """A rule that must always hold is broken."""
 
 
 class SoakMachine:
-    """A machine under the model; ``spared``: kills of the agent and power cuts do not happen to it."""
+    """A machine that goes through the steps; if it is ``spared``, without kills of the agent and power cuts."""
 
     def __init__(self, machine: Machine, *, spared: bool) -> None:
         self.machine = machine
@@ -70,7 +70,7 @@ class SoakMachine:
         self._settle()
 
     def step(self, step: Step, number: int) -> None:
-        """Let a step happen, and check what must hold once the machine has settled."""
+        """Do one step; check the rules when the machine has settled."""
         before, boot = self.units, self._boot()
         if step.shell:
             self.machine.run("sh", "-c", step.shell, check=False)
@@ -92,16 +92,16 @@ class SoakMachine:
 
     @property
     def taken(self) -> bool:
-        """Whether the documents are in force, as far as the last look goes."""
+        """Return whether the documents were in force at the last look."""
         return self.status["state"] != "rolled-back" and "Refused" not in self.codes
 
     @property
     def codes(self) -> set[str]:
-        """What there is to know, as of the last look."""
+        """Return the codes of the conditions at the last look."""
         return {condition["code"] for condition in self.status["conditions"]}
 
     def _on_trial(self, step: Step, number: int) -> None:
-        """Apply the documents by hand, and end the trial as the step says; then follow them again."""
+        """Apply the documents with ordainctl as a trial, and end it as the step says; then follow them again."""
         assert step.documents is not None
         self._control("pause")
         self._write(step.documents, str(number))
@@ -127,7 +127,7 @@ class SoakMachine:
         self._control("resume")
 
     def _answer(self) -> None:
-        """Wait until an agent answers that has no apply under way."""
+        """Wait until an agent answers and no apply is running."""
         self.machine.until("an agent answers", lambda: self._ask() and not self._busy(), timeout=60)
 
     def _control(self, *words: str) -> int:
@@ -137,7 +137,7 @@ class SoakMachine:
         return answer.returncode
 
     def _back(self, step: Step, before: Units) -> None:
-        """Roll back, and see that runs what ran before the step; then follow the documents again."""
+        """Roll back; require that the units run that ran before the step; then follow the documents again."""
         old, new = self.in_force["services"], self.documents["services"]
         if {**self.in_force, "mounts": {}} == {**self.documents, "mounts": {}}:
             return
@@ -160,7 +160,7 @@ class SoakMachine:
         changed = {name for name in old if old.get(name) != new.get(name)}
         more = {unit for unit in runs - ran if re.split(r"[@.]", unit)[0] not in changed}
         if ran - runs or more:
-            raise InvariantBroken(f"after a rollback {sorted(ran - runs)} do not run any more, {sorted(more)} do")
+            raise InvariantBroken(f"after a rollback, {sorted(ran - runs)} no longer run, and {sorted(more)} do")
         self._control("follow")
         self._settle()
 
@@ -191,7 +191,7 @@ class SoakMachine:
         self.wrote = True
 
     def _kill(self, step: Step, agents: Sequence[int]) -> None:
-        """SIGKILL to the agent at the phase, or the moment, that the step says; not if that does not come."""
+        """Kill the agent at the phase or time that the step names, unless that does not come."""
         if step.kill == "after":
             time.sleep(step.ms / 1000)
         elif not self._comes(f'"phase": "{step.kill}"'):
@@ -201,7 +201,7 @@ class SoakMachine:
                 os.kill(pid, signal.SIGKILL)
 
     def _comes(self, word: str) -> bool:
-        """Whether the journal of an apply says ``word`` before it ends, or within some seconds."""
+        """Return whether the journal of an apply contains ``word`` before the apply ends, or within some seconds."""
         path, began = self.machine.path("/run/ordain/journal"), False
         deadline = time.monotonic() + 5
         while time.monotonic() < deadline:
@@ -217,7 +217,7 @@ class SoakMachine:
         return False
 
     def _agents(self) -> list[int]:
-        """The agent's processes as the host knows them."""
+        """Return the host's process ids of the agent."""
         tops = (CGROUPS / self.machine.name, *CGROUPS.glob(f"*/{self.machine.name}"))
         groups = [group for top in tops for group in top.glob(f"*/system.slice/{AGENT}/cgroup.procs")]
         return sorted({int(pid) for group in groups for pid in group.read_text().split()})
@@ -226,7 +226,7 @@ class SoakMachine:
         return self.machine.read("/proc/sys/kernel/random/boot_id")
 
     def _settle(self) -> None:
-        """Wait until the agent has done all it will."""
+        """Wait until the agent has nothing left to do."""
 
         def settled() -> bool:
             if not self._ask():
@@ -235,7 +235,7 @@ class SoakMachine:
             read = revision and (revision != self.revision or not self.wrote)
             return bool(read and not self._busy())
 
-        time.sleep(0.7)  # a look at what units do comes up to half a second after it
+        time.sleep(0.7)  # the agent looks at units up to half a second after they change
         self.machine.until("the agent has settled", settled, timeout=60)
         self.revision, self.wrote = self.status["source"]["revision"], False
         self.units = self._look()
@@ -256,7 +256,7 @@ class SoakMachine:
         return {block["Id"]: block for block in blocks}
 
     def _check(self, step: Step, before: Units) -> None:
-        """All that must hold of one machine."""
+        """Check the rules for one machine."""
         told = {unit["unit"]: unit for unit in self._told()["units"]}
         if self.codes & {"Internal", "NotPlaced", "NotPersistent", "NotInHistory"}:
             raise InvariantBroken(f"conditions: {self.status['conditions']}")
@@ -300,7 +300,7 @@ class SoakMachine:
                     continue
                 done = unit in told and told[unit]["ok"] and body.get("type") == "oneshot"
                 if not done:
-                    raise InvariantBroken(f"{unit} does not run and nobody says why: {told.get(unit)}")
+                    raise InvariantBroken(f"{unit} does not run, and no reason is reported: {told.get(unit)}")
 
     def _check_gone(self, told: Units) -> None:
         for unit, state in self.units.items():
@@ -311,10 +311,10 @@ class SoakMachine:
                 continue
             if unit.endswith(".mount") and f"/srv/{name.removeprefix('srv-')}" in self.documents.get("mounts", {}):
                 continue
-            raise InvariantBroken(f"{unit} is in no document, and {state['ActiveState']}")
+            raise InvariantBroken(f"{unit} is not in a document, and is {state['ActiveState']}")
 
     def _check_unchanged(self, step: Step, before: Units) -> None:
-        """What neither a document nor the admin changed, nor anything it hangs on, is the process that it was."""
+        """Require that a unit is the same process as before if nothing has changed it or its dependencies."""
         old, now = self.in_force["services"], self.documents["services"]
         moved = {name for name in now.keys() | old.keys() if now.get(name) != old.get(name)}
         moved |= {name for name in now if f" {name}" in step.shell}
@@ -332,10 +332,10 @@ class SoakMachine:
                 self.units.get(unit, {}).get(key) == was.get(key) for key in ("ActiveState", "InvocationID", "MainPID")
             ]
             if not all(same):
-                raise InvariantBroken(f"{unit} is unchanged, and was {dict(was)}, is {self.units.get(unit)}")
+                raise InvariantBroken(f"{unit} was not changed, but was {dict(was)} and is {self.units.get(unit)}")
 
     def end(self) -> dict[str, object]:
-        """What two machines of one history have in common."""
+        """Return the values that must be the same on two machines with one history."""
         generated = self.machine.path(GENERATED)
         files = {
             str(path.relative_to(generated)): str(path.readlink()) if path.is_symlink() else path.read_text()
@@ -353,7 +353,7 @@ class SoakMachine:
 
 
 def run(suite: str, deb: Path, steps: Iterable[Step], *, twin: str = "", until: float = float("inf")) -> Iterator[Step]:
-    """Do ``steps`` on fresh machines of ``suite`` and ``twin`` until the time is over; yields each before it is done.
+    """Do ``steps`` on new machines of ``suite`` and ``twin`` until ``until``; yield each step before it is done.
 
     Raises `InvariantBroken`.
     """
@@ -379,7 +379,7 @@ def run(suite: str, deb: Path, steps: Iterable[Step], *, twin: str = "", until: 
 
 
 def first_failure(suite: str, twin: str, deb: Path, steps: Sequence[Step]) -> str:
-    """What breaks in these steps, "" for nothing."""
+    """Return the message of the first failure in these steps, or ""."""
     try:
         for _ in run(suite, deb, steps, twin=twin):
             pass
@@ -389,7 +389,7 @@ def first_failure(suite: str, twin: str, deb: Path, steps: Sequence[Step]) -> st
 
 
 def shrink(suite: str, twin: str, deb: Path, steps: Sequence[Step]) -> Sequence[Step]:
-    """The last few of ``steps`` that fail by themselves, and of those none that is not needed, as time allows."""
+    """Return a shorter part of ``steps`` that still fails, as short as time allows."""
     deadline = time.monotonic() + SHRINK_SEC
     for length in (1, 2, 4, 8, 16):
         if length >= len(steps) or time.monotonic() > deadline:
@@ -407,19 +407,21 @@ def shrink(suite: str, twin: str, deb: Path, steps: Sequence[Step]) -> Sequence[
 
 
 def show(steps: Iterable[Step]) -> str:
-    """A JSON object a line."""
+    """Return the steps as one JSON object on each line."""
     return "\n".join(json.dumps({k: v for k, v in dataclasses.asdict(step).items() if v}) for step in steps)
 
 
 def main() -> int:
-    """Run seed after seed for so many minutes; the exit status is 1 for a failure."""
+    """Run one seed after the other until the time is over; return 1 after a failure."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--suite", default="trixie", choices=debian_roots.SUITES)
-    parser.add_argument("--twin", choices=debian_roots.SUITES, help="the Debian of the unharmed machine; else the same")
+    parser.add_argument(
+        "--twin", choices=debian_roots.SUITES, help="the Debian of the unharmed machine (default: the same)"
+    )
     parser.add_argument("--seed", type=int, default=int(time.time()))
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--steps", type=int, default=40, help="steps of one seed, on fresh machines")
-    parser.add_argument("--replay", type=Path, help="steps to do in place of a seed's")
+    parser.add_argument("--steps", type=int, default=40, help="the number of steps for one seed, on new machines")
+    parser.add_argument("--replay", type=Path, help="a file with steps to do instead")
     options = parser.parse_args()
     if reason := debian_roots.missing_tools():
         parser.error(reason)
@@ -428,7 +430,7 @@ def main() -> int:
         broken = first_failure(
             options.suite, options.twin, deb, [Step(**json.loads(x)) for x in options.replay.read_text().splitlines()]
         )
-        print(broken or "nothing breaks")
+        print(broken or "no rule was broken")
         return int(bool(broken))
     until = time.monotonic() + 60 * options.minutes
     for seed in itertools.count(options.seed):
@@ -441,7 +443,7 @@ def main() -> int:
             print(f"{options.suite}, seed {seed}, step {len(done)}: {error}", flush=True)
             print(f"--- steps\n{show(done)}", flush=True)
             few = shrink(options.suite, options.twin, deb, done)
-            print(f"--- fewer steps that break it\n{show(few)}")
+            print(f"--- a shorter sequence that fails\n{show(few)}")
             return 1
         print(f"{options.suite}, seed {seed}: {len(done)} steps", flush=True)
         if time.monotonic() > until:

@@ -1,4 +1,4 @@
-"""What ordain-source.service does on one machine, followed from outside; and stores that can be harmed."""
+"""The work of ordain-source.service on one machine, seen from outside, and stores that tests can harm."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ordain.transforms.model import Facts
 from rig import store_servers
 
 HANDOVER = NAME
-# aiohttp 3.8 leaves a socket to the garbage collector when it is cancelled while it connects.
+# aiohttp 3.8 leaves a socket to the garbage collector when it is cancelled during a connect.
 IGNORE_OPEN_SOCKET = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
 )
@@ -50,7 +50,7 @@ SECOND = FIRST.replace(b"1}", b"2}")
 
 @dataclass(slots=True)
 class SourceMachine:
-    """What ordain-source.service does on one machine, and what the agent would get of it."""
+    """The work of ordain-source.service on one machine, and the documents that the agent gets from it."""
 
     settings: SourceSettings
     folder: Path
@@ -62,7 +62,7 @@ class SourceMachine:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None, None]:
-        """Fetches, with next to no pauses."""
+        """Fetch documents, with almost no pauses between attempts."""
         for name in ("run", "state"):
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         database = self.database()
@@ -82,21 +82,21 @@ class SourceMachine:
             await asyncio.gather(task, return_exceptions=True)
             await database.close()
 
-    def handed(self) -> Handover:
+    def handover(self) -> Handover:
         return decode((self.folder / "run" / HANDOVER).read_bytes())
 
     @property
     def texts(self) -> list[bytes]:
-        return [data for _, data in self.handed().snapshot.texts]
+        return [data for _, data in self.handover().snapshot.texts]
 
     @property
     def health(self) -> SourceHealth:
-        health = self.handed().health
+        health = self.handover().health
         assert health is not None
         return health
 
     async def until(self, what: Callable[[], bool]) -> None:
-        """Wait for something to be so."""
+        """Wait until ``what`` returns true."""
         try:
             async with asyncio.timeout(PATIENCE_SEC):
                 while True:
@@ -104,21 +104,21 @@ class SourceMachine:
                         return
                     await asyncio.sleep(0.02)
         except TimeoutError:
-            pytest.fail(f"still {self.handed()}")
+            pytest.fail(f"still {self.handover()}")
 
-    async def has(self, *texts: bytes) -> None:
-        """Wait until just these documents are handed over, and the source is well."""
+    async def wait_for_documents(self, *texts: bytes) -> None:
+        """Wait until exactly these documents are handed over, and the source is connected."""
         await self.until(lambda: self.texts == list(texts) and self.health.connected)
 
-    async def fails(self, code: SourceFault, *texts: bytes) -> None:
-        """Wait until the source is known to fail; these documents stay."""
+    async def wait_for_fault(self, code: SourceFault, *texts: bytes) -> None:
+        """Wait until the source is reported with this fault; require that these documents are still handed over."""
         await self.until(lambda: self.health.code == code)
         assert self.texts == list(texts)
         assert not self.health.connected
 
 
 class HarmableStore:
-    """One store that can be harmed. ``down`` and ``up`` are kill -9 and a start with the data it had."""
+    """A store that a test can harm: ``down`` kills it (kill -9), ``up`` starts it again with its data."""
 
     kind: SourceKind
     settings: SourceSettings
@@ -179,7 +179,7 @@ class CouchStore(HarmableStore):
 
 @contextlib.asynccontextmanager
 async def writing_to(machine: SourceMachine) -> AsyncGenerator[Database, None]:
-    """Somebody who writes documents, and has more patience."""
+    """Open the store of ``machine`` as somebody who writes documents, with longer timeouts."""
     database = machine.database(replace(machine.timing, answer_sec=max(15.0, machine.timing.answer_sec)))
     try:
         yield database
@@ -188,7 +188,7 @@ async def writing_to(machine: SourceMachine) -> AsyncGenerator[Database, None]:
 
 
 async def put_until_accepted(database: Database, key: str, data: bytes) -> None:
-    """Put, until a server takes it: one may die with the answer, and the others elect another leader."""
+    """Put until a server accepts it: a server may die during its answer, and the others then elect another leader."""
     async with asyncio.timeout(PATIENCE_SEC):
         while True:
             with contextlib.suppress(SourceError):

@@ -1,4 +1,4 @@
-"""Stores to test against: real servers, each a process that can be killed, frozen and started again."""
+"""Real servers of etcd and of CouchDB's protocol: processes that tests can kill, freeze and start again."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from rig.debian_roots import CACHE, CLEAN_ENVIRONMENT, made_once
 
 LOOPBACK = "127.0.0.1"
 PATIENCE_SEC = 60.0
-MORTAL = ("setpriv", "--pdeathsig", "KILL")
-"""Before a command: it ends with us, also when we are killed."""
+DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
+"""Before a command: it is killed when this process ends, however that happens."""
 MEMORY = Path("/dev/shm")
-"""Data of a store lies here: an etcd that waits for a disk elects another leader."""
+"""The place for the data of stores: members of etcd that wait for a disk elect another leader."""
 
 
 def missing_for_etcd() -> str:
-    """Why there is no etcd here, in words; empty when there is."""
+    """Return the reason why etcd cannot run here, or ""."""
     absent = [tool for tool in ("etcd", "etcdctl") if shutil.which(tool, path=CLEAN_ENVIRONMENT["PATH"]) is None]
     return f"needs {', '.join(absent)}" if absent else ""
 
 
 def missing_for_pouchdb() -> str:
-    """Why there is no pouchdb-server here, in words; empty when there is."""
+    """Return the reason why pouchdb-server cannot run here, or ""."""
     absent = [tool for tool in ("node", "npm") if shutil.which(tool, path=CLEAN_ENVIRONMENT["PATH"]) is None]
     return f"needs {', '.join(absent)}" if absent else ""
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of the loopback that nobody has now, below those that the kernel gives to clients."""
+    """Return unused ports of the loopback interface, below those that the kernel gives to clients."""
     found: list[int] = []
     with contextlib.ExitStack() as stack:
         while len(found) < count:
@@ -55,7 +55,7 @@ def free_ports(count: int) -> list[int]:
 
 @dataclass(slots=True)
 class EtcdMember:
-    """One etcd."""
+    """One member of a cluster of etcd."""
 
     name: str
     url: str
@@ -64,12 +64,12 @@ class EtcdMember:
     process: subprocess.Popen[bytes] | None = None
 
     def signal(self, number: signal.Signals) -> None:
-        """Send its process a signal."""
+        """Send a signal to the process."""
         assert self.process is not None
         self.process.send_signal(number)
 
     def end(self) -> None:
-        """Kill it, as a power cut would."""
+        """Kill the process, as a power cut would."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -78,9 +78,9 @@ class EtcdMember:
 
 @dataclass(slots=True)
 class EtcdCluster:
-    """A cluster of etcd; ``options`` go to every member. Everything ends with the context.
+    """A cluster of etcd, which ends with the context; ``options`` are given to every member.
 
-    ``host`` is the address members listen on; ``enter`` is put before their command (a network namespace).
+    Members listen on ``host``. ``enter`` is put before their commands, to enter a network namespace.
     """
 
     count: int = 3
@@ -120,11 +120,11 @@ class EtcdCluster:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def start(self, *members: EtcdMember) -> None:
-        """Start members that are off."""
+        """Start members that do not run."""
         everyone = ",".join(f"{member.name}={member.peer}" for member in self.members)
         for member in members:
             command = [
-                *(*self.enter, *MORTAL, "etcd", f"--name={member.name}", f"--data-dir={member.data}"),
+                *(*self.enter, *DIE_WITH_PARENT, "etcd", f"--name={member.name}", f"--data-dir={member.data}"),
                 *(f"--listen-client-urls={member.url}", f"--advertise-client-urls={member.url}"),
                 *(f"--listen-peer-urls={member.peer}", f"--initial-advertise-peer-urls={member.peer}"),
                 *(f"--initial-cluster={everyone}", "--heartbeat-interval=50", "--election-timeout=500"),
@@ -151,7 +151,7 @@ class EtcdCluster:
                 return
 
     def ctl(self, *words: str, user: str = "", stdin: str = "", member: EtcdMember | None = None) -> str:
-        """Run etcdctl."""
+        """Run etcdctl and return its output."""
         up = [member] if member else [each for each in self.members if each.process is not None]
         command = [
             *(*self.enter, "etcdctl", f"--endpoints={','.join(each.url for each in up)}"),
@@ -165,11 +165,11 @@ class EtcdCluster:
 
     @property
     def endpoints(self) -> tuple[str, ...]:
-        """What a client is told."""
+        """Return the URLs for clients."""
         return tuple(member.url for member in self.members)
 
     def leader(self) -> EtcdMember:
-        """The member that leads now."""
+        """Return the current leader."""
         deadline = time.monotonic() + PATIENCE_SEC
         while time.monotonic() < deadline:
             for member in self.members:
@@ -178,22 +178,22 @@ class EtcdCluster:
                     if status.get("leader") == status["header"]["member_id"]:
                         return member
             time.sleep(0.05)
-        raise TimeoutError("nobody leads")
+        raise TimeoutError("the cluster has no leader")
 
     def revision(self) -> int:
-        """The store's revision."""
+        """Return the revision of the store."""
         status = json.loads(self.ctl("endpoint", "status", "--write-out=json", member=self.members[0]))
         return int(status[0]["Status"]["header"]["revision"])
 
     @staticmethod
     def call(member: EtcdMember, path: str, body: dict[str, Any]) -> Any:
-        """One call of the gateway, without TLS and users."""
+        """Call the gateway of a member without TLS and users; return the answer."""
         request = urllib.request.Request(f"{member.url}/v3/{path}", data=json.dumps(body).encode())
         with urllib.request.urlopen(request, timeout=5) as answer:
             return json.load(answer)
 
     def enable_auth(self, *, user: str = "node", password: str = "secret", prefix: str = "/ordain/") -> None:
-        """Users: root, and one that may read and write below ``prefix``."""
+        """Create the users root and ``user``, who may read and write below ``prefix``, and require authentication."""
         self.ctl("user", "add", "root:root")
         self.ctl("user", "grant-role", "root", "root")
         self.ctl("role", "add", "ordain")
@@ -205,23 +205,24 @@ class EtcdCluster:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsFiles:
-    """PEM files of an authority and of a server."""
+    """The PEM files of an authority and of a server."""
 
     ca: Path
     cert: Path
     key: Path
 
     def etcd_options(self) -> Iterator[str]:
-        """What makes etcd serve with them."""
+        """Yield the options that make etcd use these files."""
         yield f"--cert-file={self.cert}"
         yield f"--key-file={self.key}"
 
 
 @dataclass(slots=True)
 class PouchServer:
-    """pouchdb-server, which speaks CouchDB's protocol, with the databases of a store; design gaps: `FakeCouch`.
+    """pouchdb-server, which implements CouchDB's protocol, with the databases of a store.
 
-    With ``admin`` (a password), there are users, and that is the password of ``admin``.
+    `FakeCouchDb` does what it cannot. ``admin`` is a password, for a user of the name ``admin``; without it, there are
+    no users.
     """
 
     admin: str = ""
@@ -232,7 +233,7 @@ class PouchServer:
 
     @property
     def url(self) -> str:
-        """Where it is."""
+        """Return the URL of the server."""
         return f"http://{self.host}:{self.port}"
 
     def __enter__(self) -> Self:
@@ -256,10 +257,10 @@ class PouchServer:
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def start(self) -> None:
-        """Start it, with the data it had, and wait until it answers."""
+        """Start the server with its previous data, and wait until it answers."""
         program = pouchdb_folder() / "node_modules/pouchdb-server/bin/pouchdb-server"
         command = [
-            *MORTAL,
+            *DIE_WITH_PARENT,
             "node",
             str(program),
             f"--host={self.host}",
@@ -284,19 +285,19 @@ class PouchServer:
                 return
 
     def signal(self, number: signal.Signals) -> None:
-        """Send its process a signal."""
+        """Send a signal to the process."""
         assert self.process is not None
         self.process.send_signal(number)
 
     def end(self) -> None:
-        """Kill it."""
+        """Kill the server."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process = None
 
     def call(self, method: str, path: str, body: object = None) -> Any:
-        """One request."""
+        """Send one request and return the answer."""
         data = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.url}/{path}", data=data, method=method, headers=headers)
@@ -305,7 +306,7 @@ class PouchServer:
 
 
 def pouchdb_folder() -> Path:
-    """A directory with pouchdb-server from npm, made once."""
+    """Return a directory with pouchdb-server from npm, which is made once."""
     name = "pouchdb-server-4.2.0"
     with made_once(CACHE / "npm" / name) as made:
         if made is not None:

@@ -1,4 +1,4 @@
-"""SysV scripts below a root, of a machine or a test's."""
+"""SysV scripts below the root of a machine or of a test."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ExecStop=/etc/init.d/legacy stop
 
 
 def write_script(root: Path, name: str, *, runlevels: str, header: str = HEADER) -> Path:
-    """Write a script that leaves a mark, and have ``runlevels`` start it, as update-rc.d(8) does."""
+    """Write a script that creates a file when it runs, and have ``runlevels`` start it, as update-rc.d(8) does."""
     path = root / "etc/init.d" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(header)
@@ -42,7 +42,7 @@ def write_script(root: Path, name: str, *, runlevels: str, header: str = HEADER)
 
 
 def add_legacy_service(machine: Machine) -> None:
-    """A script that boots start; where systemd makes no units of scripts (from 260 on), with one written for it."""
+    """Add a script that boots start. From 260 on, systemd makes no units for scripts; there, write the unit as well."""
     write_script(machine.path("/"), "legacy", runlevels="2345")
     if machine.path("/usr/lib/systemd/system-generators/systemd-sysv-generator").exists():
         return

@@ -1,4 +1,4 @@
-"""A TCP proxy that does what networks do: swallow everything, or end a connection in the middle of a line."""
+"""A TCP proxy that fails as networks do: it drops everything, or ends a connection in the middle of a line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 
 
 class Proxy:
-    """Forwards to ``upstream``, a URL. ``frozen``: nothing passes, and nobody is told; new connections are taken."""
+    """A proxy to ``upstream``, a URL.
+
+    While it is frozen, nothing passes, without an error; new connections are still accepted.
+    """
 
     def __init__(self, upstream: str) -> None:
         parts = urlsplit(upstream)
@@ -25,19 +28,19 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Where clients go."""
+        """Return the URL for clients."""
         return f"{self._scheme}://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
     def freeze(self) -> None:
-        """From now on nothing passes."""
+        """Stop forwarding."""
         self._running.clear()
 
     def thaw(self) -> None:
-        """What was held back passes."""
+        """Forward again, first what was held back."""
         self._running.set()
 
     def cut(self) -> None:
-        """Pass on one byte more of each answer, then end the connection."""
+        """Forward one more byte of the next answer, then end its connection."""
         self._cut_at = 1
 
     async def __aenter__(self) -> Self:
@@ -59,19 +62,22 @@ class Proxy:
         self.connections += 1
         try:
             await self._running.wait()
-            there, back = await asyncio.open_connection(*self._target)
+            upstream_reader, upstream_writer = await asyncio.open_connection(*self._target)
         except (OSError, asyncio.CancelledError):
             writer.close()
             return
-        ways = [asyncio.ensure_future(w) for w in (self._pass(reader, back, False), self._pass(there, writer, True))]
+        directions = [
+            asyncio.ensure_future(w)
+            for w in (self._pass(reader, upstream_writer, False), self._pass(upstream_reader, writer, True))
+        ]
         try:
-            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
-            for end in (writer, back):
-                end.close()
+            for direction in directions:
+                direction.cancel()
+            await asyncio.gather(*directions, return_exceptions=True)
+            for stream in (writer, upstream_writer):
+                stream.close()
             self._tasks.discard(task)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: bool) -> None:

@@ -1,8 +1,8 @@
-"""A booted machine whose systemd is upgraded under it: packages of the archive, installed while services run.
+"""A booted machine whose systemd is upgraded while services run, from packages of the archive.
 
     fetch(suite, …) ─▶ Fetched ─put▶ machine ─apt, offline▶ the machine with other packages
 
-python3 -m rig.upgrade: Debian 12 becomes Debian 13 while it runs, and boots. Outside CI, as it takes minutes.
+python3 -m rig.upgrade upgrades a running Debian 12 to Debian 13, and boots it. CI does not run this: it takes minutes.
 """
 
 from __future__ import annotations
@@ -46,26 +46,26 @@ name: newer
 match: {systemd: ">=257"}
 services: {other: {systemd: {Service: {RestartSteps: 3}}}}
 """
-"""What there is to compile anew when systemd is another one."""
+"""A document that matches only the new systemd, so that it must be compiled again."""
 OFFLINE = (*APT, "--no-download")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """Packages and lists of ``suite`` below ``path``, as apt has them below /."""
+    """Packages and lists of ``suite`` below ``path``, where apt keeps them below /."""
 
     suite: str
     path: Path
 
     def put(self, machine: Machine) -> None:
-        """Let apt of ``machine`` find them."""
+        """Copy them to where apt of ``machine`` finds them."""
         machine.write("/etc/apt/sources.list", sources(self.suite))
         for part in (LISTS, ARCHIVES):
             shutil.copytree(self.path / part, machine.path(f"/{part}"), dirs_exist_ok=True)
 
 
 def fetch(suite: str, layers: Sequence[Path], *words: str) -> Fetched:
-    """What apt would get of ``suite`` for ``words`` on a machine of ``layers``: once, and kept for the next time."""
+    """Fetch what ``apt-get words`` needs from ``suite`` on a machine of ``layers``; this is done once and kept."""
     name = f"{suite}-{debian_roots.short_hash(repr((list(map(os.fspath, layers)), words)).encode())}"
     with debian_roots.made_once(CACHE / "fetched" / name) as made:
         if made is not None:
@@ -80,12 +80,12 @@ def fetch(suite: str, layers: Sequence[Path], *words: str) -> Fetched:
 
 
 def sources(suite: str) -> str:
-    """The lines of sources.list(5)."""
+    """Return the lines of sources.list(5)."""
     return (SOURCES if suite == "sid" else SOURCES + UPDATES).format(suite=suite)
 
 
 def _apt(tree: Path, *words: str) -> None:
-    # The lists stay compressed, which is how the roots' own apt has them.
+    # The lists stay compressed, as in the roots.
     command = ["chroot", str(tree), *APT, "--quiet=2", *words]
     done = subprocess.run(
         command, env=CLEAN_ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
@@ -95,7 +95,7 @@ def _apt(tree: Path, *words: str) -> None:
 
 
 def main() -> int:
-    """Debian 12 → 13 with services of documents running; what is seen is printed."""
+    """Upgrade Debian 12 to 13 while services of documents run; print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.parse_args()
     if reason := debian_roots.missing_tools():
@@ -111,7 +111,7 @@ def main() -> int:
 
 
 def upgrade(machine: Machine, fetched: Fetched) -> None:
-    """Boot, and upgrade everything while services run."""
+    """Boot, and upgrade all packages while services run."""
     write(machine)
     machine.write("/etc/ordain/documents/newer.yaml", NEWER)
     machine.boot()
@@ -129,7 +129,7 @@ def upgrade(machine: Machine, fetched: Fetched) -> None:
 
 
 def cut(machine: Machine) -> None:
-    """The next boot has what was proven on the old one, then what the documents say of the new one."""
+    """Require that a boot starts the proven generation, and then one that is compiled for the new systemd."""
     machine.power_cut()
     machine.boot()
     wait_active(machine, "web.service", "other.service", "nginx.service")
@@ -139,11 +139,11 @@ def cut(machine: Machine) -> None:
     machine.until("it is compiled for this systemd", lambda: _is_newer(machine), timeout=60)
     wait_agent_state(machine, "converged")
     assert machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout == ""
-    _say("after a power cut it booted with what was proven, and was compiled anew for this systemd")
+    _say("after a power cut, it booted the proven generation, and then compiled one for this systemd")
 
 
 def follow(machine: Machine) -> None:
-    """The agent goes on without a boot, also when the Python that it was started with is removed."""
+    """Require that the agent goes on without a boot, although the Python that it was started with is removed."""
     machine.run(*OFFLINE, "autoremove", timeout=300)
     assert not machine.path("/usr/bin/python3.11").exists()
     before = invocations(machine, "nginx.service")
@@ -152,7 +152,7 @@ def follow(machine: Machine) -> None:
     machine.until("it is compiled for this systemd", lambda: _is_newer(machine), timeout=60)
     wait_agent_state(machine, "converged")
     assert invocations(machine, "nginx.service") == before
-    _say(f"without a boot it followed its documents; {agent_status(machine)['conditions'] or 'nothing to tell'}")
+    _say(f"without a boot it followed its documents; {agent_status(machine)['conditions'] or 'no conditions'}")
 
 
 def write(machine: Machine, value: str = "1") -> None:
@@ -169,8 +169,8 @@ def _systemd(machine: Machine) -> str:
     return machine.run("systemctl", "show", "--property=Version", "--value").stdout.strip()
 
 
-def _say(what: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {what}", flush=True)
+def _say(message: str) -> None:
+    print(f"{time.strftime('%H:%M:%S')} {message}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What a network does to a store: packets that are lost, ways that swallow everything, names that move.
+"""Faults of the network to a store: some packets are lost, or all in one direction or in both.
 
-Real servers and real TCP, over a `LossyLink` that drops packets. Whatever it is: the documents that were had last stay.
+Real servers and real TCP, over a `LossyLink`. Whatever happens, the documents that were fetched last stay.
 """
 
 from __future__ import annotations
@@ -37,76 +37,76 @@ TIMING = WatchTiming(check_sec=1.0, answer_sec=2.0)
 
 
 @pytest.fixture
-def wire() -> Iterator[LossyLink]:
-    with LossyLink() as wire:
-        yield wire
+def link() -> Iterator[LossyLink]:
+    with LossyLink() as link:
+        yield link
 
 
 @pytest.fixture(params=["etcd", "couchdb"])
-def far(request: pytest.FixtureRequest, wire: LossyLink) -> Iterator[HarmableStore]:
-    """A store at the near end of the wire."""
+def near_store(request: pytest.FixtureRequest, link: LossyLink) -> Iterator[HarmableStore]:
+    """A store at the near end of the link."""
     request.getfixturevalue("etcd_here" if request.param == "etcd" else "pouch_here")
     if request.param == "etcd":
-        with store_servers.EtcdCluster(count=1, host=wire.near) as cluster:
+        with store_servers.EtcdCluster(count=1, host=link.near) as cluster:
             yield EtcdStore(cluster)
     else:
-        with store_servers.PouchServer(host=wire.near) as pouch:
+        with store_servers.PouchServer(host=link.near) as pouch:
             yield CouchStore(pouch)
 
 
 @pytest.fixture
-def direct(far: HarmableStore, tmp_path: Path) -> SourceMachine:
-    """One who reaches it without the wire."""
-    return SourceMachine(settings=far.settings, folder=tmp_path / "direct", timing=TIMING)
+def direct(near_store: HarmableStore, tmp_path: Path) -> SourceMachine:
+    """A machine that reaches the store without the link."""
+    return SourceMachine(settings=near_store.settings, folder=tmp_path / "direct", timing=TIMING)
 
 
 @pytest.fixture
-def machine(far: HarmableStore, wire: LossyLink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SourceMachine:
-    """One at the other end of it."""
-    monkeypatch.setattr(source_harness, "PATIENCE_SEC", 90.0)  # TCP waits twice as long after every loss
+def machine(
+    near_store: HarmableStore, link: LossyLink, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> SourceMachine:
+    """A machine at the far end of the link."""
+    monkeypatch.setattr(source_harness, "PATIENCE_SEC", 90.0)  # TCP doubles its wait after every loss
     monkeypatch.setattr(http_transport, "CONNECT_SEC", 3.0)
-    wire.serve(*(urlsplit(url).port or 0 for url in far.settings.endpoints))
-    endpoints = tuple(url.replace(wire.near, wire.far) for url in far.settings.endpoints)
-    settings: SourceSettings = replace(far.settings, endpoints=endpoints)
+    link.serve(*(urlsplit(url).port or 0 for url in near_store.settings.endpoints))
+    endpoints = tuple(url.replace(link.near, link.far) for url in near_store.settings.endpoints)
+    settings: SourceSettings = replace(near_store.settings, endpoints=endpoints)
     return SourceMachine(settings=settings, folder=tmp_path / "machine", timing=TIMING)
 
 
-async def test_a_share_of_the_packets_is_lost(machine: SourceMachine, direct: SourceMachine, wire: LossyLink) -> None:
-    """Changes come through, late; and never anything else than what was written."""
+async def test_a_share_of_the_packets_is_lost(machine: SourceMachine, direct: SourceMachine, link: LossyLink) -> None:
+    """Changes arrive late, and no document is ever seen that nobody has written."""
     async with writing_to(direct) as database, machine.running():
         await database.put(BASE, FIRST, expect=None)
-        await machine.has(FIRST)
-        wire.there, wire.back = 0.2, 0.25
+        await machine.wait_for_documents(FIRST)
+        link.there, link.back = 0.2, 0.25
         for text in (SECOND, FIRST):
             before = machine.texts
             await put_until_accepted(database, BASE, text)
             await machine.until(lambda before=before, text=text: machine.texts in ([text], before))  # type: ignore[misc]
             await machine.until(lambda text=text: machine.texts == [text])  # type: ignore[misc]
-    assert wire.lost
+    assert link.lost
 
 
 @pytest.mark.parametrize(("there", "back"), [(1.0, 1.0), (0.0, 1.0), (1.0, 0.0)], ids=["both", "back", "there"])
-async def test_a_way_that_swallows_everything(
-    machine: SourceMachine, direct: SourceMachine, wire: LossyLink, there: float, back: float
+async def test_all_packets_of_a_direction_are_lost(
+    machine: SourceMachine, direct: SourceMachine, link: LossyLink, there: float, back: float
 ) -> None:
     async with writing_to(direct) as database, machine.running():
         await database.put(BASE, FIRST, expect=None)
-        await machine.has(FIRST)
-        wire.there, wire.back = there, back
-        await machine.fails(SourceFault.UNREACHABLE, FIRST)
+        await machine.wait_for_documents(FIRST)
+        link.there, link.back = there, back
+        await machine.wait_for_fault(SourceFault.UNREACHABLE, FIRST)
         await put_until_accepted(database, BASE, SECOND)
         assert machine.texts == [FIRST]
-        wire.there = wire.back = 0.0
-        await machine.has(SECOND)
+        link.there = link.back = 0.0
+        await machine.wait_for_documents(SECOND)
 
 
-async def test_it_is_written_to_while_answers_are_lost(
-    machine: SourceMachine, direct: SourceMachine, wire: LossyLink
-) -> None:
-    """A write whose answer is lost is told as failed, done or not; it is never done twice."""
+async def test_a_write_while_answers_are_lost(machine: SourceMachine, direct: SourceMachine, link: LossyLink) -> None:
+    """A write whose answer is lost is reported as failed, done or not; it is never done twice."""
     async with writing_to(machine) as database, writing_to(direct) as other:
         await database.put(BASE, FIRST, expect=ANY)
-        wire.back = 0.3
+        link.back = 0.3
         await put_until_accepted(database, BASE, SECOND)
         entry = await other.get(BASE)
         assert entry is not None
