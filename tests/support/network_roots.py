@@ -1,4 +1,4 @@
-"""Debian roots with the programs that tests of the network ask, each made once and kept."""
+"""Debian roots with the programs that tests of the network run; each root is made once and kept."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ MANAGERS = ("network-manager", "ifupdown")
 
 
 def managers() -> Path:
-    """A Debian 12 with NetworkManager and ifupdown."""
+    """Return a Debian 12 with NetworkManager and ifupdown."""
     if reason := debian_roots.missing_tools():
-        pytest.skip(f"no Debian can be made: {reason}")
+        pytest.skip(f"cannot make a Debian root: {reason}")
     return debian_roots.plain_root("bookworm", MANAGERS)[0]
 
 
 def netplan() -> Path:
-    """A Debian 13 with netplan.io."""
+    """Return a Debian 13 with netplan.io."""
     return _root("trixie", "netplan.io", "netplan.io")
 
 
 def _root(suite: str, name: str, packages: str) -> Path:
     if reason := debian_roots.missing_tools():
-        pytest.skip(f"no Debian can be made: {reason}")
+        pytest.skip(f"cannot make a Debian root: {reason}")
     where = debian_roots.CACHE / "roots" / f"{suite}-{name}"
     with debian_roots.made_once(where) as made:
         if made is not None:

@@ -1,4 +1,4 @@
-"""netplan's vocabulary key by key, in documents that netplan takes as well: each is the text below ``network:``."""
+"""Samples with every key of netplan, which netplan can read too: each is the text below ``network:``."""
 
 from __future__ import annotations
 

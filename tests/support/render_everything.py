@@ -1,6 +1,6 @@
-"""Prints all that the examples and the golden cases come to on a few systems, the documents in the order of a seed.
+"""Prints the generations of the examples and the golden cases on a few systems, with documents in the order of a seed.
 
-Reading the clock or anything random fails: `test_same_out.py` runs this in many surroundings.
+A look at the clock or at a random number fails. `test_determinism.py` runs this program in many environments.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ SYSTEMS = ("debian-12", "rocky-9", "arch")
 
 
 def refuse(*_: Any) -> NoReturn:
-    """Stands in for what no render may ask."""
-    raise AssertionError("a render looked at the clock, or at chance")
+    """Raise an error in place of the functions that a render must not call."""
+    raise AssertionError("a render looked at the clock or at a random number")
 
 
 def as_json(made: Generation) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def as_json(made: Generation) -> dict[str, Any]:
 
 
 def main() -> None:
-    """The seed of the order is the argument."""
+    """Print all generations; the argument is the seed of the order."""
     order = random.Random(sys.argv[1])
     sets: list[tuple[list[Document], Path | None]] = []
     for case in sorted((HERE / "cases").iterdir()):
@@ -49,7 +49,7 @@ def main() -> None:
         )
     files = sorted((HERE.parent / "examples").glob("*.yaml"))
     sets.append(([document for path in files for document in read(path.name, path.read_bytes())[0]], None))
-    found = shipped()
+    shipped_transforms = shipped()
     for name in ("time", "time_ns", "gmtime", "localtime", "strftime"):
         setattr(time, name, refuse)
     for module, names in ((random, ("random", "choice", "shuffle", "getrandbits")), (uuid, ("uuid1", "uuid4"))):
@@ -57,7 +57,7 @@ def main() -> None:
             setattr(module, name, refuse)
     for written, machine_root in sets:
         order.shuffle(written)
-        database = list(found)
+        database = list(shipped_transforms)
         order.shuffle(database)
         for system in SYSTEMS:
             installed = read_installed(machine_root) if machine_root else None

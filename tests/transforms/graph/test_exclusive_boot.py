@@ -1,4 +1,7 @@
-"""Which units exclusive mode keeps out, and when it asks first. The artifacts are a golden case of their own."""
+"""The units that an exclusive boot keeps out, and those that it does not without a decision.
+
+The golden case boot-exclusive has the artifacts.
+"""
 
 from __future__ import annotations
 
@@ -24,34 +27,34 @@ def compiled(sections: str) -> Compiled:
     return compile(documents, facts_for("debian-12"), INSTALLED, shipped=shipped())
 
 
-def kept_out(found: Compiled) -> list[str]:
-    members = [member for member in found.members if member.item == BOOT_ITEM]
+def kept_out(result: Compiled) -> list[str]:
+    members = [member for member in result.members if member.item == BOOT_ITEM]
     assert all(member.wanted is Wanted.STOPPED for member in members)
     return [member.unit for member in members]
 
 
-def test_what_the_documents_do_not_speak_of_is_kept_out() -> None:
-    found = compiled("boot: {mode: exclusive}\nservices: {nginx: {state: running}, ssh: {state: running}}\n")
+def test_units_that_no_document_names_are_kept_out() -> None:
+    result = compiled("boot: {mode: exclusive}\nservices: {nginx: {state: running}, ssh: {state: running}}\n")
 
-    # Not needed.service, which nginx wants; not dbus.socket and the login manager, which are kept for all.
-    assert kept_out(found) == ["apt-daily.timer", "cron.service", "docker.service", "docker.socket", "helper.service"]
-
-
-def test_a_drop_in_alone_keeps_the_distributions_service() -> None:
-    found = compiled("boot: {mode: exclusive}\nservices: {cron: {nice: 5}, ssh: {state: running}}\n")
-
-    assert "cron.service" not in kept_out(found)
+    # nginx wants needed.service, and every exclusive boot has dbus.socket and the login manager.
+    assert kept_out(result) == ["apt-daily.timer", "cron.service", "docker.service", "docker.socket", "helper.service"]
 
 
-def test_a_service_of_ours_keeps_what_it_needs() -> None:
+def test_a_service_with_only_a_drop_in_of_ours_is_not_kept_out() -> None:
+    result = compiled("boot: {mode: exclusive}\nservices: {cron: {nice: 5}, ssh: {state: running}}\n")
+
+    assert "cron.service" not in kept_out(result)
+
+
+def test_units_that_our_services_need_are_not_kept_out() -> None:
     ours = "web: {command: [/bin/web], wants: [helper.service], requires: [docker.socket]}"
-    found = compiled(f"boot: {{mode: exclusive}}\nservices: {{{ours}, ssh: {{state: running}}}}\n")
+    result = compiled(f"boot: {{mode: exclusive}}\nservices: {{{ours}, ssh: {{state: running}}}}\n")
 
-    assert kept_out(found) == ["apt-daily.timer", "cron.service", "needed.service", "nginx.service"]
+    assert kept_out(result) == ["apt-daily.timer", "cron.service", "needed.service", "nginx.service"]
 
 
-def test_what_waits_behind_a_socket_is_not_started_on_the_way_back(tmp_path: Path) -> None:
-    """Nor is the service of the name of a socket that accepts: that one has instances."""
+def test_a_service_behind_a_socket_is_not_a_starter(tmp_path: Path) -> None:
+    """A socket with Accept= starts instances, and not the service that has its name."""
     for name, text in (
         ("sockets.target", "[Unit]\nWants=lazy.socket install.socket\n"),
         ("lazy.socket", "[Socket]\nListenStream=/run/lazy\n"),
@@ -65,9 +68,9 @@ def test_what_waits_behind_a_socket_is_not_started_on_the_way_back(tmp_path: Pat
         path.write_text(text)
     documents, _ = read("d.yaml", b"ordain: v1\nkind: Layer\nname: d\nboot: {mode: exclusive}\n")
 
-    found = compile(documents, facts_for("debian-13"), read_installed(tmp_path), shipped=shipped())
+    result = compile(documents, facts_for("debian-13"), read_installed(tmp_path), shipped=shipped())
 
-    assert {member.unit: (member.starter, member.starts) for member in found.members} == {
+    assert {member.unit: (member.starter, member.starts) for member in result.members} == {
         "install.socket": (True, "install@.service"),
         "lazy.service": (False, ""),
         "lazy.socket": (True, "lazy.service"),
@@ -75,35 +78,35 @@ def test_what_waits_behind_a_socket_is_not_started_on_the_way_back(tmp_path: Pat
     assert started_by_distribution(read_installed(tmp_path)) == {"install.socket", "lazy.service", "lazy.socket"}
 
 
-def test_what_may_be_let_in() -> None:
-    found = compiled("boot: {mode: exclusive, allow: [apt-daily.timer, ssh.service]}\n")
+def test_allowed_units_are_not_kept_out() -> None:
+    result = compiled("boot: {mode: exclusive, allow: [apt-daily.timer, ssh.service]}\n")
 
-    assert "apt-daily.timer" not in kept_out(found)
-    links = [artifact.path for artifact in found.artifacts if "ordain.target.wants" in artifact.path]
+    assert "apt-daily.timer" not in kept_out(result)
+    links = [artifact.path for artifact in result.artifacts if "ordain.target.wants" in artifact.path]
     assert links == ["normal/ordain.target.wants/apt-daily.timer", "normal/ordain.target.wants/ssh.service"]
 
 
 @pytest.mark.parametrize("state", ["stopped", "masked"])
-def test_nobody_is_locked_out_by_silence(state: str) -> None:
-    found = compiled("boot: {mode: exclusive}\nservices: {nginx: {state: running}}\n")
+def test_an_exclusive_boot_without_a_decision_on_ssh_is_blocked(state: str) -> None:
+    result = compiled("boot: {mode: exclusive}\nservices: {nginx: {state: running}}\n")
 
-    assert [problem.code for problem in found.problems] == ["CutOff"]
-    assert kept_out(found) == []
-    assert not any(artifact.item == BOOT_ITEM for artifact in found.artifacts)
+    assert [problem.code for problem in result.problems] == ["CutOff"]
+    assert kept_out(result) == []
+    assert not any(artifact.item == BOOT_ITEM for artifact in result.artifacts)
 
-    said = compiled(f"boot: {{mode: exclusive}}\nservices: {{ssh: {{state: {state}}}}}\n")
-    assert said.problems == ()
-    assert "nginx.service" in kept_out(said)
+    decided = compiled(f"boot: {{mode: exclusive}}\nservices: {{ssh: {{state: {state}}}}}\n")
+    assert decided.problems == ()
+    assert "nginx.service" in kept_out(decided)
 
 
 def test_additive_mode_leaves_the_distribution_alone() -> None:
-    found = compiled("boot: {mode: additive}\nservices: {nginx: {state: running}}\n")
+    result = compiled("boot: {mode: additive}\nservices: {nginx: {state: running}}\n")
 
-    assert kept_out(found) == []
-    assert {artifact.item for artifact in found.artifacts} == {"services/nginx"}
+    assert kept_out(result) == []
+    assert {artifact.item for artifact in result.artifacts} == {"services/nginx"}
 
 
-def test_what_the_distribution_would_start() -> None:
+def test_the_units_that_only_the_distributions_boot_starts_are_known() -> None:
     assert sorted(started_by_distribution(INSTALLED)) == [
         "apt-daily.timer", "cron.service", "docker.service", "docker.socket", "helper.service", "needed.service",
         "nginx.service", "ssh.service",

@@ -1,4 +1,4 @@
-"""Ordering cycles: what PID 1 would break is refused, and what never starts in this system makes none."""
+"""Ordering cycles are refused, except those with units that only start in an initrd."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ordain.transforms.document.reader import read
 from ordain.transforms.model import Installed, InstalledUnit
 
 OURS = b"ordain: v1\nkind: Layer\nname: d\nservices: {front: {command: [/bin/true], listen: {stream: '80'}}}\n"
-VENDORS = {
+DISTRIBUTIONS = {
     "sysinit.target": {"After": "local-fs.target"},
     "local-fs.target": {"After": "systemd-fsck-root.service"},
     "basic.target": {"After": "sockets.target"},
@@ -19,8 +19,11 @@ VENDORS = {
 
 
 def installed(**more: str) -> Installed:
-    """A machine with a service between the end of the basic system and its beginning."""
-    units = {**VENDORS, "between.service": {"After": "basic.target", "Before": "systemd-fsck-root.service", **more}}
+    """Return a machine with a service that is ordered both after the basic system and before its first unit."""
+    units = {
+        **DISTRIBUTIONS,
+        "between.service": {"After": "basic.target", "Before": "systemd-fsck-root.service", **more},
+    }
     return Installed(
         units={
             name: InstalledUnit(
@@ -42,10 +45,10 @@ def installed(**more: str) -> Installed:
         ({"ConditionPathExists": "!/etc/initrd-release"}, ["Cycle"]),
     ],
 )
-def test_units_of_initrds_make_no_cycle_here(more: dict[str, str], codes: list[str]) -> None:
+def test_units_of_initrds_are_not_part_of_a_cycle(more: dict[str, str], codes: list[str]) -> None:
     documents, problems = read("d.yaml", OURS)
     assert problems == ()
 
-    found = compile(documents, facts_for("debian-13"), installed(**more), shipped=shipped())
+    result = compile(documents, facts_for("debian-13"), installed(**more), shipped=shipped())
 
-    assert [problem.code for problem in found.problems] == codes
+    assert [problem.code for problem in result.problems] == codes

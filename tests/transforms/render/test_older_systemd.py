@@ -1,4 +1,4 @@
-"""On an older systemd no key is lost in silence: it has its line there too, or a problem names it."""
+"""On an older systemd, every key has a line or a problem."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ VERSIONS = sorted({int(row["systemd"]) for row in known_systems().values()})
 CAUSE = re.compile(r"^\s*# (?:documents|example)\.yaml:[0-9]+ \S+ (\S+)$", re.MULTILINE)
 
 
-def said(name: str, data: bytes, systemd: int) -> tuple[set[str], tuple[Problem, ...]]:
-    """The pointers that have a line on ``systemd``, and the problems."""
+def rendered(name: str, data: bytes, systemd: int) -> tuple[set[str], tuple[Problem, ...]]:
+    """Return the pointers that have a line on ``systemd``, and the problems."""
     documents, _ = read(name, data)
     compiled = compile(documents, facts_for("debian-12", systemd=systemd), shipped=shipped())
-    found = {pointer for a in compiled.artifacts for pointer in CAUSE.findall(content_of(a))}
-    return found, compiled.problems
+    pointers = {pointer for a in compiled.artifacts for pointer in CAUSE.findall(content_of(a))}
+    return pointers, compiled.problems
 
 
 REST = """\
@@ -48,25 +48,25 @@ SETS = {
 
 @pytest.mark.parametrize("systemd", VERSIONS[:-1])
 @pytest.mark.parametrize("name", SETS)
-def test_what_has_a_line_on_the_newest_has_one_or_a_problem(name: str, systemd: int) -> None:
-    newest, _ = said(*SETS[name], VERSIONS[-1])
-    here, problems = said(*SETS[name], systemd)
+def test_a_key_with_a_line_on_the_newest_systemd_has_a_line_or_a_problem(name: str, systemd: int) -> None:
+    newest, _ = rendered(*SETS[name], VERSIONS[-1])
+    older, problems = rendered(*SETS[name], systemd)
     blocked = {problem.item for problem in problems if problem.severity != "warning"}
-    told = {problem.where.pointer for problem in problems}
+    with_problem = {problem.where.pointer for problem in problems}
 
     lost = {
         pointer
-        for pointer in newest - here - told
+        for pointer in newest - older - with_problem
         if not any(pointer == item or pointer.startswith(f"{item}/") for item in blocked)
     }
     assert lost == set()
 
 
-def test_the_oldest_is_the_oldest_that_a_document_can_be_for() -> None:
+def test_the_oldest_tested_systemd_is_the_oldest_supported_one() -> None:
     assert VERSIONS[0] == 239
 
 
-def test_every_key_of_a_service_is_among_what_was_tried() -> None:
+def test_the_documents_of_this_test_have_every_key_of_a_service() -> None:
     text = "".join(data.decode() for _, data in SETS.values())
 
     assert {key for key in SERVICE.keys if not re.search(rf"[{{,\s]{key}:", text)} == set()

@@ -1,6 +1,6 @@
-"""NetworkManager and ifupdown read what is written for them; what they have no word for is named, sample by sample.
+"""NetworkManager and ifupdown understand every line of our files; samples that they do not support are blocked.
 
-The oracles are Debian 12's own `nmcli --offline`, which prints a keyfile as it has understood it, and `ifup --no-act`.
+The oracles are those of Debian 12: `nmcli --offline`, which prints a keyfile as it has read it, and `ifup --no-act`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from support import network_roots
 from support.network_samples import SAMPLES
 
 DEFAULTS = {
-    # Values that NetworkManager leaves out since they are its own defaults.
+    # Values that NetworkManager does not print because they are its defaults.
     *(
         "ageing-time=300",
         "stp=true",
@@ -39,8 +39,8 @@ DEFAULTS = {
     *("preshared-key-flags=0", "ignore-auto-dns=false", "ignore-auto-routes=false", "dhcp-send-hostname=true"),
     *("learning=true", "proxy=false", "rsc=false", "l2-miss=false", "l3-miss=false", "priority=0"),
 }
-SPELT = {"addr-gen-mode=eui64": "addr-gen-mode=0", "addr-gen-mode=stable-privacy": "addr-gen-mode=1"}
-"""Numbers that it writes as words, and reads either way."""
+SPELLINGS = {"addr-gen-mode=eui64": "addr-gen-mode=0", "addr-gen-mode=stable-privacy": "addr-gen-mode=1"}
+"""Numbers that NetworkManager prints as words, and reads in both forms."""
 BLOCKED_BY_MANAGER = set(
     """
     ethernet-activation-off ethernet-address-label ethernet-address-lifetime ethernet-address-options-mixed
@@ -78,7 +78,7 @@ def rendered(text: str, renderer: str) -> tuple[tuple[RegularFile, ...], set[str
 @pytest.mark.parametrize(
     ("renderer", "expected"), [("NetworkManager", BLOCKED_BY_MANAGER), ("ifupdown", BLOCKED_BY_IFUPDOWN)]
 )
-def test_what_a_renderer_has_no_word_for_is_named(renderer: str, expected: set[str]) -> None:
+def test_samples_that_a_renderer_does_not_support_are_blocked(renderer: str, expected: set[str]) -> None:
     blocked = {name: codes for name, text in SAMPLES.items() if (codes := rendered(text, renderer)[1])}
 
     assert set(blocked) == expected
@@ -87,7 +87,7 @@ def test_what_a_renderer_has_no_word_for_is_named(renderer: str, expected: set[s
 
 @pytest.fixture(scope="module")
 def tree() -> Path:
-    """A Debian 12 with both."""
+    """Return a Debian 12 with both programs."""
     return network_roots.managers()
 
 
@@ -106,23 +106,23 @@ def test_network_manager_understands_every_line(name: str, tree: Path) -> None:
 
 
 def assignments(keyfile: str) -> set[str]:
-    """``section.key=value``, without what is a default anyway."""
-    found, section = set(), ""
+    """Return ``section.key=value`` for each assignment that is not a default."""
+    lines, section = set(), ""
     for line in keyfile.splitlines():
-        line = SPELT.get(line, line)
+        line = SPELLINGS.get(line, line)
         if (address := re.fullmatch(r"(address1=[^,]+),(.+)", line)) is not None:
-            found |= {f"{section}.{address[1]}", f"{section}.gateway={address[2]}"}
+            lines |= {f"{section}.{address[1]}", f"{section}.gateway={address[2]}"}
             continue
         if line.startswith("["):
             section = line.strip("[]")
         elif line and not line.startswith("#") and line not in DEFAULTS:
-            found.add(f"{section}.{line}")
-    return found
+            lines.add(f"{section}.{line}")
+    return lines
 
 
 @pytest.fixture
 def interfaces(tree: Path) -> Iterator[Path]:
-    """A file of stanzas in the tree."""
+    """Return a file for stanzas in the tree."""
     where = tree / "tmp" / f"interfaces-{os.getpid()}"
     yield where
     where.unlink(missing_ok=True)
@@ -130,7 +130,7 @@ def interfaces(tree: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", sorted(set(SAMPLES) - BLOCKED_BY_IFUPDOWN))
-def test_ifup_would_run_every_command(name: str, tree: Path, interfaces: Path) -> None:
+def test_ifup_runs_every_command(name: str, tree: Path, interfaces: Path) -> None:
     (artifact,) = (a for a in rendered(SAMPLES[name], "ifupdown")[0] if a.path == "/etc/network/interfaces.d/ordain")
     text = artifact.content
     interfaces.write_text(text)

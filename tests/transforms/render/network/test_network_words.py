@@ -1,4 +1,4 @@
-"""Hostile strings in every key of ``network``, what a target is too old for, and who renders on which system."""
+"""Hostile strings in every key of ``network``, directives newer than the target, and the renderer of each system."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ HOSTILE = {
 
 
 def places(shape: Shape, text: object, *, templates: bool) -> Iterator[Any]:
-    """Values of ``shape`` that each hold ``text`` in one place, and nothing else that is not needed."""
+    """Yield values of ``shape`` that have ``text`` in one place, and otherwise only the required keys."""
     match shape:
         case String():
             yield text
@@ -65,7 +65,7 @@ def places(shape: Shape, text: object, *, templates: bool) -> Iterator[Any]:
 
 
 def devices(text: object, *, templates: bool) -> dict[str, dict[str, Any]]:
-    """A device for each place of each kind of device; common keys once."""
+    """Return a device for each place of each kind of device, with the common keys once."""
     found: dict[str, dict[str, Any]] = {}
     for kind, (keys, _) in KINDS.items():
         own = {key: shape for key, shape in keys.items() if kind == "ethernets" or key not in COMMON}
@@ -80,7 +80,7 @@ def files(made: Compiled) -> list[RegularFile]:
 
 
 def compiled(network: dict[str, Any], os: str = "debian-13", **more: Any) -> tuple[Compiled | None, set[Problem]]:
-    """What a section comes to; None where the document is refused."""
+    """Return the compilation of a section, None if the document is refused, and the problems."""
     text = json.dumps({"ordain": "v1", "kind": "Layer", "name": "x", "network": network, **more})
     documents, wrong = read("x.json", text.encode())
     if wrong:
@@ -90,20 +90,20 @@ def compiled(network: dict[str, Any], os: str = "debian-13", **more: Any) -> tup
 
 
 def within(problem: Problem, pointer: str) -> bool:
-    """Whether it is about ``pointer`` or something below."""
+    """Return whether the problem is at ``pointer`` or below."""
     return f"{problem.where.pointer}/".startswith(f"{pointer}/")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_no_key_takes_a_hostile_string(name: str) -> None:
+def test_no_key_accepts_a_hostile_string(name: str) -> None:
     network = devices(HOSTILE[name], templates=False)
     made, problems = compiled(network)
 
     assert made is None
     missed = [
         f"{kind}/{device}: {value}"
-        for kind, those in network.items()
-        for device, value in those.items()
+        for kind, of_kind in network.items()
+        for device, value in of_kind.items()
         if not any(within(problem, f"network/{kind}/{device}") for problem in problems)
     ]
     assert sum(map(len, network.values())) > 140
@@ -111,20 +111,20 @@ def test_no_key_takes_a_hostile_string(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_no_key_takes_a_hostile_string_from_a_template(name: str) -> None:
+def test_no_key_accepts_a_hostile_string_from_a_template(name: str) -> None:
     network = devices({"template": "{{ values.hostile }}"}, templates=True)
     made, problems = compiled(network, values={"hostile": HOSTILE[name]})
 
     assert made is not None
     blocked = {problem.item for problem in problems if problem.severity is Severity.BLOCKED}
-    items = {f"network/{kind}/{device}" for kind, those in network.items() for device in those}
+    items = {f"network/{kind}/{device}" for kind, of_kind in network.items() for device in of_kind}
     assert len(items) > 50
     assert items - blocked == set()
     assert [artifact.path for artifact in made.artifacts] == []
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\0b"])
-def test_what_is_no_text_refuses_the_document(text: str) -> None:
+def test_a_string_that_is_not_text_refuses_the_document(text: str) -> None:
     made, problems = compiled({"ethernets": {"eth0": {"macaddress": text}}})
 
     assert made is None
@@ -133,7 +133,7 @@ def test_what_is_no_text_refuses_the_document(text: str) -> None:
 
 @pytest.mark.parametrize("name", [*HOSTILE.values(), "sixteen-letters-", "lo", "all", "1234", "a:b", ".", ".."])
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_device_has_a_hostile_name(kind: str, name: str) -> None:
+def test_a_device_with_a_hostile_name_is_refused(kind: str, name: str) -> None:
     _, problems = compiled({kind: {name: {}}})
 
     assert any(problem.severity is not Severity.WARNING for problem in problems)
@@ -144,9 +144,9 @@ def test_a_directive_newer_than_the_target_blocks_the_device_and_names_the_versi
 
     made, problems = compiled(network, "debian-12")
     assert made is not None
-    (found,) = (problem for problem in problems if problem.severity is Severity.BLOCKED)
-    assert (found.item, found.code) == ("network/ethernets/eth0", "TooNew")
-    assert "needs systemd 255, this is 252" in found.what
+    (only,) = (problem for problem in problems if problem.severity is Severity.BLOCKED)
+    assert (only.item, only.code) == ("network/ethernets/eth0", "TooNew")
+    assert "needs systemd 255, this is 252" in only.what
     assert {artifact.item for artifact in files(made)} == {"network/ethernets/eth1"}
 
     _, problems = compiled(network, "debian-13")
@@ -164,7 +164,7 @@ def test_a_directive_newer_than_the_target_blocks_the_device_and_names_the_versi
         ("opensuse-tumbleweed", "/run/NetworkManager/system-connections"),
     ],
 )
-def test_the_os_says_who_renders_and_a_document_overrides_it(os: str, directory: str) -> None:
+def test_the_os_sets_the_renderer_and_a_document_overrides_it(os: str, directory: str) -> None:
     made, _ = compiled({"ethernets": {"eth0": {"dhcp4": True}}}, os)
     assert made is not None
     assert {artifact.path.rpartition("/")[0] for artifact in files(made)} == {directory}
@@ -181,7 +181,7 @@ VRF = {
 
 
 @pytest.mark.parametrize(("renderer", "line"), [("networkd", "Table=9"), ("ifupdown", "dev near table 9")])
-def test_a_route_of_a_vrf_leaves_by_the_member_that_its_gateway_is_at(renderer: str, line: str) -> None:
+def test_a_route_of_a_vrf_is_a_route_of_the_member_that_reaches_the_gateway(renderer: str, line: str) -> None:
     made, problems = compiled({"renderer": renderer, **VRF})
 
     assert made is not None
@@ -191,17 +191,17 @@ def test_a_route_of_a_vrf_leaves_by_the_member_that_its_gateway_is_at(renderer: 
     assert holder.path.endswith(("-near.network", "/interfaces.d/ordain"))
 
 
-def test_a_gateway_that_no_member_of_a_vrf_has_is_named() -> None:
+def test_a_gateway_that_no_member_of_a_vrf_reaches_is_a_problem() -> None:
     routes = [{"to": "default", "via": "203.0.113.1"}]
 
     _, problems = compiled(VRF | {"vrfs": {"red": {"table": 9, "interfaces": ["near", "far"], "routes": routes}}})
 
-    (found,) = (problem for problem in problems if problem.code == "Network")
-    assert found.what == "no member of red has an address that reaches 203.0.113.1"
+    (only,) = (problem for problem in problems if problem.code == "Network")
+    assert only.what == "no member of red has an address that reaches 203.0.113.1"
 
 
 @pytest.mark.parametrize("renderer", ["networkd", "NetworkManager"])
-def test_no_other_user_reads_a_key(renderer: str) -> None:
+def test_other_users_cannot_read_a_key(renderer: str) -> None:
     key = "4GgaQCy68nzNsUE5aJ9fuLzHhB65tAlwbmA72MWnOm8="
     made, _ = compiled({"renderer": renderer, "tunnels": {"wg0": {"mode": "wireguard", "key": key}}})
 
@@ -212,7 +212,7 @@ def test_no_other_user_reads_a_key(renderer: str) -> None:
     assert all(artifact.mode & 0o070 == 0 or artifact.group == "systemd-network" for artifact in holders)
 
 
-def test_lists_are_replaced_and_what_they_replaced_is_remembered() -> None:
+def test_a_list_replaces_that_of_a_lower_layer_and_remembers_it() -> None:
     text = """\
 ordain: v1
 kind: Layer
