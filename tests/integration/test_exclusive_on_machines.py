@@ -186,8 +186,8 @@ def test_what_is_started_by_hand_since_runs_until_the_next_boot(machine: Machine
 
     assert running(machine, "late.service", "legacy.service")
     doctor = machine.run("ordainctl", "doctor", check=False).stdout
-    assert "late.service was started by hand" in doctor
-    assert "legacy.service was started by hand" in doctor
+    assert "late.service was started manually" in doctor
+    assert "legacy.service was started manually" in doctor
     assert "late.service" in machine.run("ordainctl", "status", check=False).stdout
     machine.reboot()
     machine.until("ours run", lambda: running(machine, *OURS))
@@ -221,7 +221,7 @@ def test_what_would_lock_everybody_out_is_refused(machine: Machine) -> None:
     machine.until("ours run", lambda: running(machine, *OURS, "cron.service"))
 
     plan = machine.run("ordainctl", "plan", check=False)
-    assert "ssh.service, which lets admins in" in plan.stdout + plan.stderr
+    assert "would not start ssh.service" in plan.stdout + plan.stderr
     machine.reboot()
     machine.until("the distribution's run", lambda: running(machine, "cron.service", "ssh.service"))
 
