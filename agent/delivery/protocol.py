@@ -118,9 +118,9 @@ class SourceError(OrdainError):
     """
 
     def __init__(
-        self, what: str, *, code: SourceFault = SourceFault.UNREADABLE, hint: str = "", retry_after_sec: float = 0.0
+        self, message: str, *, code: SourceFault = SourceFault.UNREADABLE, hint: str = "", retry_after_sec: float = 0.0
     ) -> None:
-        super().__init__(what)
+        super().__init__(message)
         self.code = code
         self.hint = hint
         self.retry_after_sec = retry_after_sec

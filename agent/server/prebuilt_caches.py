@@ -96,8 +96,8 @@ class PrebuiltCaches:
         check_tree(root)
         settings, problems = read_settings(root)
         if settings.trust is Trust.REQUIRED:
-            what = "agent.yaml sets `trust: required`, and a prebuilt boot cache has no signature"
-            raise Failure(f"{root}: {what}; run without --root")
+            message = "agent.yaml sets `trust: required`, and a prebuilt boot cache has no signature"
+            raise Failure(f"{root}: {message}; run without --root")
         for problem in problems:
             log.warning("%s", problem)
         self._root = root

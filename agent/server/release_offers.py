@@ -81,16 +81,16 @@ def offer_releases(
     heads = {channel: max(n for c, n in releases if c == channel) for channel, _ in releases}
     for channel, number in _withdrawn(before, releases, heads):
         if channel not in {name for name, _ in faulty}:
-            what = f"release {channel} {number} is still offered, although its files have been removed or changed"
+            message = f"release {channel} {number} is still offered, although its files have been removed or changed"
             hint = "replace it by a release with a higher number"
-            problems.append(_problem(_path(manifests, channel, number), what, hint))
+            problems.append(_problem(_path(manifests, channel, number), message, hint))
         heads[channel] = max(number, heads.get(channel, 0))
         releases[channel, number] = before.releases[channel, number]
     for channel, number in heads.items():
         if not releases[channel, number].release.signatures:
-            what = f"release {channel} {number} is not signed; machines accept it only with `trust: open`"
+            message = f"release {channel} {number} is not signed; machines accept it only with `trust: open`"
             path = _path(manifests, channel, number)
-            problems.append(_problem(path, what, "sign it: `ordainctl release sign`", Severity.WARNING))
+            problems.append(_problem(path, message, "sign it: `ordainctl release sign`", Severity.WARNING))
     return OfferedReleases(releases=releases, heads=heads), tuple(problems)
 
 
@@ -113,14 +113,14 @@ def _faults(rivals: Sequence[tuple[str, Release]], available: Mapping[str, bytes
     path, release = rivals[0]
     for other_path, other in rivals[1:]:
         if other.hash != release.hash:
-            what = f"there is another release {release.title}, in {path}"
-            yield _problem(other_path, what, "sign it under a new number")
+            message = f"there is another release {release.title}, in {path}"
+            yield _problem(other_path, message, "sign it under a new number")
     if missing := frozenset(release.documents.values()) - available.keys():
         hint = "put the documents that were signed into this directory"
         yield _problem(path, str(verify.incomplete_release(release, missing)), hint)
     if release.rollout != Rollout():
-        what = f"release {release.title} has a rollout, which a boot server does not support"
-        yield _problem(path, what, "sign it without a rollout, or publish it in a store")
+        message = f"release {release.title} has a rollout, which a boot server does not support"
+        yield _problem(path, message, "sign it without a rollout, or publish it in a store")
 
 
 def _offered(rivals: Sequence[tuple[str, Release]], available: Mapping[str, bytes]) -> OfferedRelease:
@@ -156,5 +156,5 @@ def _names_for(release: Release, identity: MachineIdentity) -> Iterator[tuple[st
             yield name, hash
 
 
-def _problem(path: str, what: str, hint: str, severity: Severity = Severity.ERROR) -> Problem:
-    return Problem(where=Where(path=path), what=what, hint=hint, code="Release", severity=severity)
+def _problem(path: str, message: str, hint: str, severity: Severity = Severity.ERROR) -> Problem:
+    return Problem(where=Where(path=path), what=message, hint=hint, code="Release", severity=severity)

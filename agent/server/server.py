@@ -146,8 +146,8 @@ class BootServer:
     def _body_and_etag(self, identity: MachineIdentity) -> tuple[bytes, str]:
         body = self._content.for_machine(identity)
         if len(body) > MAX_BYTES:
-            what = "the documents for machine %a have %d bytes; the machine accepts only %d"
-            log.error(what, identity.machine_id, len(body), MAX_BYTES)
+            message = "the documents for machine %a have %d bytes; the machine accepts only %d"
+            log.error(message, identity.machine_id, len(body), MAX_BYTES)
         return body, _etag(body)
 
     async def _prebuilt_cache(self, request: web.Request, identity: MachineIdentity, body: bytes) -> bytes:

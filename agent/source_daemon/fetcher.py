@@ -95,8 +95,8 @@ class Fetcher:
     def _hand_over(self, snapshot: Snapshot) -> None:
         """Hand over the documents that were read. Raises `SourceError` if there are none."""
         if not snapshot.texts:
-            what = f"{self._settings.location}: the source has no documents"
-            raise SourceError(what, code=SourceFault.EMPTY, hint="check the path, prefix or database")
+            message = f"{self._settings.location}: the source has no documents"
+            raise SourceError(message, code=SourceFault.EMPTY, hint="check the path, prefix or database")
         self._backoff.succeeded()
         is_new = snapshot.texts != self._snapshot.texts
         if is_new:
@@ -115,8 +115,8 @@ class Fetcher:
         if self._health is not None and self._health.code == error.code:
             return  # reported already; the messages of several servers would only alternate
         log.warning("%s [%s]; next attempt in %.1f s, then at longer intervals", error, error.code, wait_sec)
-        what, hint = _printable(str(error)), _printable(error.hint)
-        self._set_health(SourceHealth(connected=False, code=error.code, what=what, hint=hint, since=boottime()))
+        message, hint = _printable(str(error)), _printable(error.hint)
+        self._set_health(SourceHealth(connected=False, code=error.code, what=message, hint=hint, since=boottime()))
 
     def _set_health(self, health: SourceHealth) -> None:
         self._health = health

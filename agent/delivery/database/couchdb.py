@@ -74,8 +74,8 @@ class CouchDb:
             if is_consistent:
                 self._listed[prefixes] = state, revs
                 return Listing(entries=entries, revision=json.dumps(state["update_seq"]))
-        what = f"{self.location}: the documents change all the time, so that they cannot be read as of one moment"
-        raise SourceError(what, hint="wait until nobody writes there")
+        message = f"{self.location}: the documents change all the time, so that they cannot be read as of one moment"
+        raise SourceError(message, hint="wait until nobody writes there")
 
     async def get(self, key: str) -> StoredEntry | None:
         """See `Database.get`."""
@@ -185,9 +185,9 @@ class CouchDb:
                 else:
                     raise SourceError(f"{endpoint}: the feed broke off", code=SourceFault.TRUNCATED)
             if time.monotonic() - began < MIN_FEED_SEC:
-                what = f"{endpoint}: the server ends every feed at once"
+                message = f"{endpoint}: the server ends every feed at once"
                 hint = "check whether the server is in maintenance"
-                raise SourceError(what, code=SourceFault.UNREACHABLE, hint=hint)
+                raise SourceError(message, code=SourceFault.UNREACHABLE, hint=hint)
         except SourceError:
             if self._transport.endpoint == endpoint:
                 self._transport.rotate()
@@ -211,8 +211,8 @@ class CouchDb:
         """Return the sequences and counts of a database; they are equal only if nothing has changed."""
         info = await self._client.get(database)
         if not isinstance(info, dict) or "update_seq" not in info:
-            what = f"{self.location}: the server is not CouchDB"
-            raise SourceError(what, code=SourceFault.NOT_DOCUMENTS, hint="check the address")
+            message = f"{self.location}: the server is not CouchDB"
+            raise SourceError(message, code=SourceFault.NOT_DOCUMENTS, hint="check the address")
         return {field: info[field] for field in _STATE_FIELDS if field in info}
 
     async def _revs(self, database: str, prefixes: tuple[str, ...]) -> _Revs:

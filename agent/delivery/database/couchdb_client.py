@@ -92,8 +92,8 @@ class CouchClient:
         else:
             self._keep_renewed_cookie(require_success(response))
             if not self._authorization:
-                what = f"{response.endpoint}: the server did not open a session"
-                raise SourceError(what, code=SourceFault.UNAUTHORIZED)
+                message = f"{response.endpoint}: the server did not open a session"
+                raise SourceError(message, code=SourceFault.UNAUTHORIZED)
 
     def _keep_renewed_cookie(self, response: Response) -> Response:
         """Return ``response``; remember its cookie, with which the server prolongs a session before its end."""

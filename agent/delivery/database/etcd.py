@@ -59,8 +59,8 @@ class Etcd:
         for _ in range(ATTEMPTS):
             with contextlib.suppress(Compacted):
                 return await self._list(prefixes)
-        what = f"{self.location}: the store is compacted faster than it can be read"
-        raise SourceError(what, code=SourceFault.UNREACHABLE)
+        message = f"{self.location}: the store is compacted faster than it can be read"
+        raise SourceError(message, code=SourceFault.UNREACHABLE)
 
     async def _list(self, prefixes: tuple[str, ...]) -> Listing:
         """Read all pages of all ranges at the revision of the first page. Raises `Compacted`."""
@@ -84,8 +84,8 @@ class Etcd:
                 if page.more and page.entries:
                     pending.append((prefix, page.entries[-1].key))
             if size > MAX_BYTES:
-                what = f"{self.location}: the documents are larger than {MAX_BYTES:,} bytes"
-                raise SourceError(what, code=SourceFault.TOO_LARGE)
+                message = f"{self.location}: the documents are larger than {MAX_BYTES:,} bytes"
+                raise SourceError(message, code=SourceFault.TOO_LARGE)
         if header is None:
             return Listing(entries=(), revision="")
         self._require_no_rewind(header)
@@ -166,8 +166,8 @@ class Etcd:
         for _ in range(ATTEMPTS):
             with contextlib.suppress(WatchIncomplete):
                 return await self._listen(prefixes, revision, changed)
-        what = f"{self._transport.endpoint}: the server did not confirm all watches"
-        raise SourceError(what, code=SourceFault.UNREACHABLE)
+        message = f"{self._transport.endpoint}: the server did not confirm all watches"
+        raise SourceError(message, code=SourceFault.UNREACHABLE)
 
     async def _listen(self, prefixes: tuple[str, ...], revision: int, changed: asyncio.Event) -> None:
         requests = [
@@ -216,13 +216,13 @@ class Etcd:
 
     def _has_events(self, line: bytes, revision: int, response: Response) -> bool:
         """Return whether a message of the stream reports changes. Raises the error if it ends the watch."""
-        message = parse_json_object(line, response.endpoint)
-        if error := message.get("error"):
+        event = parse_json_object(line, response.endpoint)
+        if error := event.get("error"):
             raise self._refusal(response, error if isinstance(error, Mapping) else {})
-        result = message.get("result")
+        result = event.get("result")
         if not isinstance(result, Mapping):
-            what = f"{response.endpoint}: the messages of the watch are not etcd's"
-            raise SourceError(what, code=SourceFault.NOT_DOCUMENTS)
+            message = f"{response.endpoint}: the messages of the watch are not etcd's"
+            raise SourceError(message, code=SourceFault.NOT_DOCUMENTS)
         if result.get("canceled"):
             # The server leaves the stream open without end.
             if result.get("compact_revision"):
@@ -261,11 +261,11 @@ class Etcd:
             raise self._rewound(header.revision, before)
 
     def _rewound(self, now: int, before: int) -> SourceError:
-        what = (
+        message = (
             f"{self.location}: the revision was {before:,} and is {now:,} now: the store was restored from a backup,"
             " or is another store"
         )
-        return SourceError(what, code=SourceFault.REWOUND, hint="nothing to do: its documents are read again")
+        return SourceError(message, code=SourceFault.REWOUND, hint="nothing to do: its documents are read again")
 
     async def _call(self, path: str, body: etcd_wire.Json, *, repeatable: bool = True) -> etcd_wire.Json:
         try:

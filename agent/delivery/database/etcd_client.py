@@ -116,8 +116,8 @@ class EtcdClient:
         try:
             self._token = str((await self._post("auth/authenticate", body, True))["token"])
         except KeyError:
-            what = f"{self.transport.endpoint}: the server gave no token"
-            raise SourceError(what, code=SourceFault.UNAUTHORIZED) from None
+            message = f"{self.transport.endpoint}: the server gave no token"
+            raise SourceError(message, code=SourceFault.UNAUTHORIZED) from None
         except TokenRefused as refused:
             raise refused.failure from None
         except NotEnabled:
@@ -138,11 +138,11 @@ class EtcdClient:
         version = str(parse_json_object(response.body, response.endpoint).get("etcdserver", ""))
         numbers = version.split(".")
         if len(numbers) < 2 or not all(number.isdigit() for number in numbers[:2]):
-            what = f"{response.endpoint}: the server is not etcd"
-            raise SourceError(what, code=SourceFault.NOT_DOCUMENTS, hint="check the address")
+            message = f"{response.endpoint}: the server is not etcd"
+            raise SourceError(message, code=SourceFault.NOT_DOCUMENTS, hint="check the address")
         if (int(numbers[0]), int(numbers[1])) < OLDEST:
-            what = f"{response.endpoint}: etcd {version} is too old"
-            raise SourceError(what, code=SourceFault.NOT_DOCUMENTS, hint="use etcd 3.4 or later")
+            message = f"{response.endpoint}: etcd {version} is too old"
+            raise SourceError(message, code=SourceFault.NOT_DOCUMENTS, hint="use etcd 3.4 or later")
         self._checked_servers.add(response.endpoint)
 
 
@@ -170,17 +170,17 @@ class _RefusalRule:
     code: int = -1
     words: str = ""
 
-    def matches(self, status: int, code: object, message: str) -> bool:
+    def matches(self, status: int, code: object, reason: str) -> bool:
         """Return whether one of the three matches."""
-        return status == self.status or code == self.code or (self.words != "" and self.words in message)
+        return status == self.status or code == self.code or (self.words != "" and self.words in reason)
 
 
 def _fault(code: SourceFault, hint: str = "") -> Callable[[str], SourceError]:
-    return lambda what: SourceError(what, code=code, hint=hint)
+    return lambda message: SourceError(message, code=code, hint=hint)
 
 
 def _token_refused(hint: str = "") -> Callable[[str], TokenRefused]:
-    return lambda what: TokenRefused(SourceError(what, code=SourceFault.UNAUTHORIZED, hint=hint))
+    return lambda message: TokenRefused(SourceError(message, code=SourceFault.UNAUTHORIZED, hint=hint))
 
 
 _REFUSAL_RULES = (
@@ -210,18 +210,18 @@ _REFUSAL_RULES = (
 
 def refusal_error(response: Response, error: Json) -> Exception:
     """Return the exception for an ``error`` of the gateway, which can arrive in a response with status 200."""
-    message = str(error.get("message") or error.get("error") or "")
+    reason = str(error.get("message") or error.get("error") or "")
     code = error.get("code", error.get("grpc_code"))
-    what = f"{response.endpoint}: {message or f'the server answers {response.status}'}"
+    message = f"{response.endpoint}: {reason or f'the server answers {response.status}'}"
     for rule in _REFUSAL_RULES:
-        if rule.matches(response.status, code, message):
-            return rule.error(what)
-    if not message:
+        if rule.matches(response.status, code, reason):
+            return rule.error(message)
+    if not reason:
         try:
             require_success(response)
         except SourceError as failure:
             return failure
-    return SourceError(what, code=SourceFault.UNREACHABLE)
+    return SourceError(message, code=SourceFault.UNREACHABLE)
 
 
 def _refusal(response: Response) -> Exception:

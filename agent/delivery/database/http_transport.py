@@ -223,9 +223,9 @@ class HttpTransport:
                     context.load_cert_chain(access.cert, access.key or None)
                 self._tls = (marks, context)
         except OSError as error:  # ssl.SSLError is an OSError
-            what = f"{endpoint}: cannot use the certificates ({', '.join(paths)}): {error}"
+            message = f"{endpoint}: cannot use the certificates ({', '.join(paths)}): {error}"
             hint = "give PEM files that ordain-source.service can read"
-            raise SourceError(what, code=SourceFault.TLS, hint=hint) from error
+            raise SourceError(message, code=SourceFault.TLS, hint=hint) from error
         return self._tls[1]
 
 
@@ -238,12 +238,12 @@ def require_success(response: Response) -> Response:
     if 200 <= status < 300 or status == 304:
         content_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if content_type in ("text/html", "application/xhtml+xml"):
-            what = f"{endpoint}: the answer is a web page"
+            message = f"{endpoint}: the answer is a web page"
             hint = "a login page or a captive portal may have answered; check the address and the network"
-            raise SourceError(what, code=SourceFault.NOT_DOCUMENTS, hint=hint)
+            raise SourceError(message, code=SourceFault.NOT_DOCUMENTS, hint=hint)
         if response.headers.get("content-encoding", "identity") != "identity":
-            what = f"{endpoint}: the answer is compressed, although the request did not allow it"
-            raise SourceError(what, code=SourceFault.NOT_DOCUMENTS)
+            message = f"{endpoint}: the answer is compressed, although the request did not allow it"
+            raise SourceError(message, code=SourceFault.NOT_DOCUMENTS)
         return response
     if 300 <= status < 400:
         target = urlsplit(response.headers.get("location", ""))
@@ -265,9 +265,9 @@ def _translated(endpoint: str) -> Iterator[None]:
     try:
         yield
     except (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError) as error:
-        what = f"{endpoint}: {_reason(error)}"
+        message = f"{endpoint}: {_reason(error)}"
         hint = "the certificate must be valid now (check the clock), for this name, and from an authority in `ca`"
-        raise SourceError(what, code=SourceFault.TLS, hint=hint) from error
+        raise SourceError(message, code=SourceFault.TLS, hint=hint) from error
     except aiohttp.ClientConnectorError as error:
         raise _NotSent(f"{endpoint}: {_reason(error)}", code=SourceFault.UNREACHABLE) from error
     except aiohttp.ClientPayloadError as error:
@@ -275,8 +275,8 @@ def _translated(endpoint: str) -> Iterator[None]:
     except TimeoutError as error:
         raise SourceError(f"{endpoint}: no answer in time", code=SourceFault.UNREACHABLE) from error
     except aiohttp.ClientResponseError as error:
-        what = f"{endpoint}: the answer is not HTTP: {error.message}"
-        raise SourceError(what, code=SourceFault.UNREACHABLE) from error
+        message = f"{endpoint}: the answer is not HTTP: {error.message}"
+        raise SourceError(message, code=SourceFault.UNREACHABLE) from error
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise SourceError(f"{endpoint}: {_reason(error)}", code=SourceFault.UNREACHABLE) from error
 
@@ -311,8 +311,8 @@ async def _read_whole(endpoint: str, http: aiohttp.ClientResponse, max_bytes: in
 
 
 def _too_large(endpoint: str, max_bytes: int) -> SourceError:
-    what = f"{endpoint}: the answer is larger than {max_bytes:,} bytes"
-    return SourceError(what, code=SourceFault.TOO_LARGE)
+    message = f"{endpoint}: the answer is larger than {max_bytes:,} bytes"
+    return SourceError(message, code=SourceFault.TOO_LARGE)
 
 
 def _keep_alive(http: aiohttp.ClientResponse) -> None:

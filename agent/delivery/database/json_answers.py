@@ -38,5 +38,5 @@ def malformed_as_source_error(location: str) -> Iterator[None]:
     except MalformedAnswer as error:
         raise SourceError(f"{location}: {error}", code=SourceFault.NOT_DOCUMENTS) from None
     except (LookupError, TypeError, ValueError, AttributeError) as error:
-        what = f"{location}: the answer does not follow the store's protocol: {error!r}"
-        raise SourceError(what, code=SourceFault.NOT_DOCUMENTS) from None
+        message = f"{location}: the answer does not follow the store's protocol: {error!r}"
+        raise SourceError(message, code=SourceFault.NOT_DOCUMENTS) from None

@@ -19,7 +19,7 @@ class Login:
     password: Callable[[], str]
 
 
-def wrong_password(what: str) -> SourceError:
+def wrong_password(message: str) -> SourceError:
     """Return the error for a login that the server refused, with the wait that avoids a locked account."""
     hint = "check the user and the password in the credential"
-    return SourceError(what, code=SourceFault.UNAUTHORIZED, hint=hint, retry_after_sec=LOCKOUT_SEC)
+    return SourceError(message, code=SourceFault.UNAUTHORIZED, hint=hint, retry_after_sec=LOCKOUT_SEC)

@@ -121,8 +121,8 @@ async def _reported_releases(database: Database) -> frozenset[_ReleaseId]:
     """Return the releases that machines have, also machines that have not reported for a long time."""
     reports, unreadable, _ = await read_reports(database)
     if unreadable:
-        what = f"{', '.join(unreadable[:3])}: cannot read the report, so that the machine's release is not known"
-        raise Failure(f"{what}; if the machine no longer exists, run `ordainctl fleet forget MACHINE`")
+        message = f"{', '.join(unreadable[:3])}: cannot read the report, so that the machine's release is not known"
+        raise Failure(f"{message}; if the machine no longer exists, run `ordainctl fleet forget MACHINE`")
     return frozenset((report.release.channel, report.release.number) for report in reports if report.release.number)
 
 

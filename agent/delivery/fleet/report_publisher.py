@@ -98,8 +98,8 @@ class ReportPublisher:
         try:
             self._version = await database.put(key, data, expect=self._version)
         except Conflict:
-            what = "another machine with the machine-id %s reports its status; give every machine its own machine-id"
-            log.warning(what, report.machine)
+            message = "another machine with the machine-id %s reports its status; give every machine its own machine-id"
+            log.warning(message, report.machine)
             self._version = await database.put(key, data, expect=ANY)
 
 

@@ -67,9 +67,9 @@ class Admission:
         if not manifests:
             if not snapshot.texts or self.trust is Trust.OPEN or (self.trust is Trust.LOCAL and snapshot.own):
                 return snapshot, None
-            what = f"the documents are not signed, and `trust: {self.trust}` requires a signature"
+            message = f"the documents are not signed, and `trust: {self.trust}` requires a signature"
             hint = "publish a signed release, or set `trust: open` in agent.yaml"
-            raise SourceError(what, code=SourceFault.UNSIGNED, hint=hint)
+            raise SourceError(message, code=SourceFault.UNSIGNED, hint=hint)
         channel = channel_of(facts)
         releases = [self._verified(path, data) for path, data in manifests]
         head = verify.highest_release(releases)
@@ -126,9 +126,9 @@ def _documents(release: Release, texts: RawDocuments, facts: Facts, shared: Mapp
     if missing:
         present = {path.rpartition("#")[2] for path, _ in texts if "#" in path}
         for name in sorted(present & {name for name, hash in release.documents.items() if hash in missing}):
-            what = f"release {release.title}: {name} is not the document that was signed"
+            message = f"release {release.title}: {name} is not the document that was signed"
             hint = "somebody changed it after it was signed; publish the release again"
-            raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint=hint)
+            raise SourceError(message, code=SourceFault.VERIFY_FAILED, hint=hint)
         raise verify.incomplete_release(release, missing)
     return selected
 
@@ -137,6 +137,6 @@ def _pinned_release(releases: Iterable[Release], head: Release, pin: int) -> Rel
     for release in releases:
         if release.number == pin and release.channel == head.channel:
             return release
-    what = f"this machine is pinned to release {head.channel} {pin}, which was not found"
+    message = f"this machine is pinned to release {head.channel} {pin}, which was not found"
     hint = f"publish it again, or change the pin, which is set in {head.title}"
-    raise SourceError(what, code=SourceFault.RELEASE_INCOMPLETE, hint=hint)
+    raise SourceError(message, code=SourceFault.RELEASE_INCOMPLETE, hint=hint)

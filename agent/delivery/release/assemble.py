@@ -44,13 +44,13 @@ def assemble(files: Iterable[RawDocument]) -> Assembled:
         documents += documents_of_file
         name = PurePosixPath(path).name
         if name in path_of:
-            what = f"two files are called {name}; the other is {path_of[name]}"
-            problems.append(Problem(where=Where(path=path), what=what, hint="rename one", code="Duplicate"))
+            message = f"two files are called {name}; the other is {path_of[name]}"
+            problems.append(Problem(where=Where(path=path), what=message, hint="rename one", code="Duplicate"))
         path_of[name] = path
         for document in documents_of_file:
             if document.kind is Kind.RELEASE:
-                what = "a release cannot contain a release"
-                problems.append(Problem(where=document.where, what=what, hint="leave this file out"))
+                message = "a release cannot contain a release"
+                problems.append(Problem(where=document.where, what=message, hint="leave this file out"))
         blobs[hash := hashlib.sha256(data).hexdigest()] = data
         for scope in {scope for document in documents_of_file for scope in document_keys.scopes_of(document)}:
             names[f"{scope}/{name}"] = hash

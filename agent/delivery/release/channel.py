@@ -14,6 +14,6 @@ def channel_of(facts: Facts) -> str:
     """Return the channel of a machine. Raises `SourceError` for a machine with two."""
     named = facts.labels.get(LABEL, ())
     if len(named) > 1:
-        what = f"this machine has {len(named)} channels: {', '.join(named)}"
-        raise SourceError(what, code=SourceFault.SETTINGS, hint=f"keep one value of the label {LABEL}")
+        message = f"this machine has {len(named)} channels: {', '.join(named)}"
+        raise SourceError(message, code=SourceFault.SETTINGS, hint=f"keep one value of the label {LABEL}")
     return named[0] if named else STABLE

@@ -63,8 +63,8 @@ def _read(path: Path) -> dict[str, AcceptedRelease]:
     except FileNotFoundError:
         return {}
     except (ValueError, TypeError, AttributeError) as error:
-        what = f"{path}: cannot read the accepted releases: {error}"
-        raise ValueError(f"{what}; if you remove the file, this machine also accepts older releases") from None
+        message = f"{path}: cannot read the accepted releases: {error}"
+        raise ValueError(f"{message}; if you remove the file, this machine also accepts older releases") from None
 
 
 def _write(root: Path, accepted: Mapping[str, AcceptedRelease]) -> None:

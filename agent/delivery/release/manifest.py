@@ -151,8 +151,8 @@ def _release(entries: Mapping[str, Node], node: Node) -> Release:
     known = {name: child for name, child in entries.items() if name in schema(Kind.RELEASE)["properties"]}
     version = known.get("schema")
     if version is not None and isinstance(version.value, str) and version.value != VERSION:
-        what = f"the documents use version {version.value} of the language; this Ordain knows only {VERSION}"
-        raise Refused([Problem(where=version.where, what=what, hint="upgrade ordain", code="SchemaTooNew")])
+        message = f"the documents use version {version.value} of the language; this Ordain knows only {VERSION}"
+        raise Refused([Problem(where=version.where, what=message, hint="upgrade ordain", code="SchemaTooNew")])
     if problems := validate.problems(replace(node, value=known), Kind.RELEASE):
         raise Refused(problems)
     data = {name: _data(child) for name, child in entries.items()}
@@ -177,12 +177,12 @@ def _data(node: Node) -> Any:
         return [_data(child) for child in node.value]
     if isinstance(node.value, Number):
         if not node.value.integral or abs(node.value.number) >= 2**53:
-            what = f"{node.value} can be written in several ways, so that its signature is not unique"
-            raise Unreadable(what, node.where, "use a whole number below 2^53, or a string")
+            message = f"{node.value} can be written in several ways, so that its signature is not unique"
+            raise Unreadable(message, node.where, "use a whole number below 2^53, or a string")
         return node.value.number
     if isinstance(node.value, str) and "\x7f" in node.value:
-        what = "the character DEL, which JSON programs write in two ways"
-        raise Unreadable(what, node.where, "remove it")
+        message = "the character DEL, which JSON programs write in two ways"
+        raise Unreadable(message, node.where, "remove it")
     return node.value
 
 

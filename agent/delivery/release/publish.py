@@ -57,8 +57,8 @@ async def publish(database: Database, release: Release, blobs: Mapping[str, byte
 async def _publish(database: Database, release: Release, blobs: Mapping[str, bytes], lock: PublishLock) -> bool:
     head, head_entry = await read_head(database, release.channel)
     if head and head.number > release.number:
-        what = f"cannot publish release {release.title}: the channel is at {head.number}, and numbers only grow"
-        raise Failure(f"{what}; sign it under a new number")
+        message = f"cannot publish release {release.title}: the channel is at {head.number}, and numbers only grow"
+        raise Failure(f"{message}; sign it under a new number")
     if head and head.number == release.number and head.hash != release.hash:
         raise _other_release(release)
     for hash in sorted(set(release.documents.values())):
@@ -95,8 +95,8 @@ async def _publish_blob(database: Database, hash: str, data: bytes | None, relea
         return
     if data is None:
         names = ", ".join(name for name, document_hash in release.documents.items() if document_hash == hash)
-        what = f"{names}: the document with SHA-256 {hash[:12]}… is neither in the store nor among the files"
-        raise Failure(f"{what}; give the files that the release was made of")
+        message = f"{names}: the document with SHA-256 {hash[:12]}… is neither in the store nor among the files"
+        raise Failure(f"{message}; give the files that the release was made of")
     await _put(database, f"{BLOBS}{hash}", data, stored.version if stored else None)
 
 
@@ -123,7 +123,7 @@ async def read_blobs(database: Database, release: Release, hashes: Iterable[str]
         hash = hashlib.sha256(entry.data).hexdigest()
         if entry.key != f"{BLOBS}{hash}":
             names = sorted(name for name, expected in release.documents.items() if entry.key.endswith(expected))
-            what = f"release {release.title}: {names[0]} is not the document that was signed"
-            raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint="publish the release again")
+            message = f"release {release.title}: {names[0]} is not the document that was signed"
+            raise SourceError(message, code=SourceFault.VERIFY_FAILED, hint="publish the release again")
         blobs[hash] = entry.data
     return blobs

@@ -39,8 +39,8 @@ class PublishLock:
         if time.monotonic() - self._renewed < self.semaphore.ttl_sec / 3:
             return
         if not await self.semaphore.renew():
-            what = "this took so long that the lock expired, and somebody else may change the releases now"
-            raise Failure(f"{what}; run the command again")
+            message = "this took so long that the lock expired, and somebody else may change the releases now"
+            raise Failure(f"{message}; run the command again")
         self._renewed = time.monotonic()
 
 
@@ -53,8 +53,8 @@ async def hold_publish_lock(database: Database, patience_sec: float = PATIENCE_S
     began = time.monotonic()
     while not await semaphore.acquire():
         if time.monotonic() > deadline:
-            what = f"{database.location}: somebody else is publishing or pruning there (lock {semaphore.prefix}0)"
-            raise Failure(f"{what}; try again later")
+            message = f"{database.location}: somebody else is publishing or pruning there (lock {semaphore.prefix}0)"
+            raise Failure(f"{message}; try again later")
         await asyncio.sleep(RETRY_SEC)
         began = time.monotonic()
     try:

@@ -49,8 +49,8 @@ def load_private_key(path: str, pem: bytes, passphrase: bytes = b"") -> Ed25519P
     except ValueError:
         if passphrase:
             raise Failure(f"{path}: cannot open the key: the passphrase is wrong") from None
-        what = f"{path}: cannot read a private key in PEM form"
-        raise Failure(f"{what}; `ordainctl release keygen` makes one") from None
+        message = f"{path}: cannot read a private key in PEM form"
+        raise Failure(f"{message}; `ordainctl release keygen` makes one") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise Failure(f"{path}: the key is not an Ed25519 key; `ordainctl release keygen` makes one")
     return key

@@ -105,6 +105,6 @@ def _lines(data: bytes) -> Iterator[tuple[int, str]]:
             yield number, line
 
 
-def _problem(path: str, line: int, what: str) -> Problem:
+def _problem(path: str, line: int, message: str) -> Problem:
     hint = "`ordainctl release keygen` makes a key"
-    return Problem(where=Where(path=path, line=line), what=what, hint=hint, code="BadKey")
+    return Problem(where=Where(path=path, line=line), what=message, hint=hint, code="BadKey")

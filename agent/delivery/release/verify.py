@@ -36,8 +36,8 @@ def trusted_signers(release: Release, keys: Iterable[PublicKey], check: Signatur
     """Return the trusted keys that have signed ``release``. Raises `SourceError` if there is none; one is enough."""
     keys = tuple(keys)
     if not keys:
-        what = f"release {release.title}: this machine trusts no key"
-        raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint=f"put the public key into /{TRUST}/")
+        message = f"release {release.title}: this machine trusts no key"
+        raise SourceError(message, code=SourceFault.VERIFY_FAILED, hint=f"put the public key into /{TRUST}/")
     named = [key for key in keys if key.id in release.signatures]
     allowed = [key for key in named if key.signs_for(release.channel)]
     if not allowed:
@@ -45,9 +45,9 @@ def trusted_signers(release: Release, keys: Iterable[PublicKey], check: Signatur
     valid = check(release.canonical, {key.raw: release.signatures[key.id] for key in allowed})
     if not valid:
         names = ", ".join(key.name for key in allowed)
-        what = f"release {release.title}: the signature of {names} does not match the content"
+        message = f"release {release.title}: the signature of {names} does not match the content"
         hint = "somebody changed the release after it was signed; publish it again"
-        raise SourceError(what, code=SourceFault.VERIFY_FAILED, hint=hint)
+        raise SourceError(message, code=SourceFault.VERIFY_FAILED, hint=hint)
     return tuple(key for key in allowed if key.raw in valid)
 
 
@@ -64,8 +64,8 @@ def _why_untrusted(release: Release, named: Iterable[PublicKey]) -> str:
 def require_newer(release: Release, channel: str, highest: AcceptedRelease | None) -> None:
     """Raise `SourceError` unless ``release`` is of ``channel``, and is ``highest`` or has a higher number."""
     if release.channel != channel:
-        what = f"release {release.title} was found where a release of channel {channel} should be"
-        raise SourceError(what, code=SourceFault.VERIFY_FAILED)
+        message = f"release {release.title} was found where a release of channel {channel} should be"
+        raise SourceError(message, code=SourceFault.VERIFY_FAILED)
     if highest is None or (release.number, release.hash) == (highest.number, highest.hash):
         return
     if release.number < highest.number:
@@ -75,8 +75,8 @@ def require_newer(release: Release, channel: str, highest: AcceptedRelease | Non
             hint=f"publish it under a new number, or run here: ordainctl release forget {channel}",
         )
     if release.number == highest.number:
-        what = f"release {release.title} differs from the release {highest.number} that this machine accepted before"
-        raise SourceError(what, code=SourceFault.CONFLICT, hint="publish it under a new number")
+        message = f"release {release.title} differs from the release {highest.number} that this machine accepted before"
+        raise SourceError(message, code=SourceFault.CONFLICT, hint="publish it under a new number")
 
 
 def select_documents(
@@ -119,9 +119,9 @@ def incomplete_release(release: Release, missing: Iterable[str]) -> SourceError:
     missing = frozenset(missing)
     names = sorted(name for name, hash in release.documents.items() if hash in missing)
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    what = f"release {release.title} is not complete: {', '.join(names[:3])}{more} not found"
+    message = f"release {release.title} is not complete: {', '.join(names[:3])}{more} not found"
     hint = "wait: the release is still being published, or a replica is behind"
-    return SourceError(what, code=SourceFault.RELEASE_INCOMPLETE, hint=hint)
+    return SourceError(message, code=SourceFault.RELEASE_INCOMPLETE, hint=hint)
 
 
 def unreadable_release(refused: Refused) -> SourceError:
@@ -138,6 +138,6 @@ def highest_release(releases: Iterable[Release]) -> Release:
     """
     last = sorted(releases, key=lambda release: release.number)[-2:]
     if len(last) == 2 and last[0].number == last[1].number and last[0].hash != last[1].hash:
-        what = f"there are two different releases {last[0].title}, both signed"
-        raise SourceError(what, code=SourceFault.CONFLICT, hint="publish a release with a new number")
+        message = f"there are two different releases {last[0].title}, both signed"
+        raise SourceError(message, code=SourceFault.CONFLICT, hint="publish a release with a new number")
     return last[-1]

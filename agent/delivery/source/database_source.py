@@ -70,8 +70,8 @@ class DatabaseSource:
                 self._scopes, self._watched, self._revision = scopes, watched, listing.revision
                 return await self._releases.read() if self._releases and has_release else snapshot(listing)
             scopes = wanted
-        what = f"{self.location}: the labels of this machine are different at every reading"
-        raise SourceError(what, hint="check which Node documents match this machine")
+        message = f"{self.location}: the labels of this machine are different at every reading"
+        raise SourceError(message, hint="check which Node documents match this machine")
 
     async def changes(self) -> AsyncGenerator[None, None]:
         """See `Source.changes`.

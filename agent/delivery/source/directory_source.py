@@ -46,8 +46,8 @@ class DirectorySource:
                 await asyncio.sleep(QUIET_SEC)
             if (texts := read_folder(self.path, self.location)) is not None:
                 return Snapshot(texts=texts, revision=content_revision(texts), own=True)
-        what = f"{self.path}: the documents change all the time, so that they cannot be read as of one moment"
-        raise SourceError(what, hint="wait until nobody writes there")
+        message = f"{self.path}: the documents change all the time, so that they cannot be read as of one moment"
+        raise SourceError(message, hint="wait until nobody writes there")
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield once the directory is watched, and after every burst of changes, also while it does not exist."""

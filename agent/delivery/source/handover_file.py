@@ -97,8 +97,8 @@ def _health(data: Any) -> SourceHealth | None:
     if not 0 <= since < 1e12 or type(data["connected"]) is not bool:
         raise ValueError
     code = SourceFault(data["code"]) if data["code"] else ""
-    what, hint = _text(data["what"]), _text(data["hint"])
-    return SourceHealth(connected=data["connected"], code=code, what=what, hint=hint, since=since)
+    message, hint = _text(data["what"]), _text(data["hint"])
+    return SourceHealth(connected=data["connected"], code=code, what=message, hint=hint, since=since)
 
 
 def _text(value: Any) -> str:
@@ -108,7 +108,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def _invalid(what: str) -> SourceError:
+def _invalid(message: str) -> SourceError:
     hint = "systemctl restart ordain-source.service"
-    what = f"the handover file of ordain-source.service is not valid: {what}"
-    return SourceError(what, code=SourceFault.HANDOVER, hint=hint)
+    message = f"the handover file of ordain-source.service is not valid: {message}"
+    return SourceError(message, code=SourceFault.HANDOVER, hint=hint)

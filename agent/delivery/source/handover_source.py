@@ -37,8 +37,8 @@ class HandoverSource:
         """
         handover = read_handover(self._folder / NAME)
         if handover.location != self.location:
-            what = "the documents of this source have not been fetched yet"
-            raise SourceError(what, code=SourceFault.STARTING, hint=f"systemctl status {UNIT}")
+            message = "the documents of this source have not been fetched yet"
+            raise SourceError(message, code=SourceFault.STARTING, hint=f"systemctl status {UNIT}")
         health = handover.health
         if not handover.snapshot.texts and health is not None and not health.connected:
             code = SourceFault(health.code or SourceFault.UNREACHABLE)
@@ -55,11 +55,11 @@ def read_handover(path: Path) -> handover_file.Handover:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except FileNotFoundError:
-        what, hint = f"{UNIT} has not handed over any documents yet", f"systemctl status {UNIT}"
-        raise SourceError(what, code=SourceFault.STARTING, hint=hint) from None
+        message, hint = f"{UNIT} has not handed over any documents yet", f"systemctl status {UNIT}"
+        raise SourceError(message, code=SourceFault.STARTING, hint=hint) from None
     except OSError as error:
-        what = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
-        raise SourceError(f"{path}: {what}", code=SourceFault.HANDOVER) from None
+        message = "is a symbolic link" if error.errno == errno.ELOOP else error.strerror or str(error)
+        raise SourceError(f"{path}: {message}", code=SourceFault.HANDOVER) from None
     try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
@@ -80,5 +80,5 @@ def _owner() -> int:
     try:
         return pwd.getpwnam(USER).pw_uid
     except KeyError:
-        what = f"there is no user {USER}"
-        raise SourceError(what, code=SourceFault.HANDOVER, hint="run systemd-sysusers") from None
+        message = f"there is no user {USER}"
+        raise SourceError(message, code=SourceFault.HANDOVER, hint="run systemd-sysusers") from None

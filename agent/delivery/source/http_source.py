@@ -71,8 +71,8 @@ class MachineIdentity:
         for field, value in (("machine-id", self.machine_id), ("hostname", self.hostname), ("mac", mac)):
             if f"{{{field}}}" in url:
                 if not value:
-                    what = f"the URL {url} contains {field}, which this machine does not have"
-                    raise SourceError(what, code=SourceFault.SETTINGS, hint="use another field")
+                    message = f"the URL {url} contains {field}, which this machine does not have"
+                    raise SourceError(message, code=SourceFault.SETTINGS, hint="use another field")
                 url = url.replace(f"{{{field}}}", quote(value, safe=":"))
         return url
 
@@ -156,9 +156,9 @@ class HttpSource:
         """Return the documents of an answer. Raises `SourceError` if it has none, or is for another machine."""
         machine = response.headers.get(MACHINE.lower(), "")
         if machine and machine != self._identity.machine_id:
-            what = f"{self.location}: the answer is for another machine, {machine[:40]!a}"
+            message = f"{self.location}: the answer is for another machine, {machine[:40]!a}"
             hint = "check that no cache between them mixes up the answers"
-            raise SourceError(what, code=SourceFault.WRONG_MACHINE, hint=hint)
+            raise SourceError(message, code=SourceFault.WRONG_MACHINE, hint=hint)
         _require_documents(self.location, response.body)
         self._etag = response.headers.get("etag", "")
         # Not the ETag as revision: two servers may give different ones to the same documents.
@@ -174,12 +174,12 @@ def _require_documents(location: str, body: bytes) -> None:
         for path, text in split_releases([(location, body)]):
             for node in read_nodes(path, text):
                 if not isinstance(node.value, Mapping) or "ordain" not in node.value:
-                    what, hint = f"{node.where}: not a document of Ordain", "a document begins with `ordain: v1`"
-                    raise SourceError(what, code=SourceFault.NOT_DOCUMENTS, hint=hint)
+                    message, hint = f"{node.where}: not a document of Ordain", "a document begins with `ordain: v1`"
+                    raise SourceError(message, code=SourceFault.NOT_DOCUMENTS, hint=hint)
                 count += 1
     except Unreadable as unreadable:
         problem = unreadable.problem
-        what = f"{problem.where}: {problem.what}"
-        raise SourceError(what, code=SourceFault.NOT_DOCUMENTS, hint=problem.hint) from None
+        message = f"{problem.where}: {problem.what}"
+        raise SourceError(message, code=SourceFault.NOT_DOCUMENTS, hint=problem.hint) from None
     if not count:
         raise SourceError(f"{location}: the answer contains no document", code=SourceFault.EMPTY)

@@ -91,8 +91,8 @@ class ReleaseReader:
 
     def _release(self, entry: StoredEntry | None, key: str) -> Release:
         if entry is None:
-            what, hint = f"{self.database.location}: there is no {key}", "publish one: `ordainctl release publish`"
-            raise SourceError(what, code=SourceFault.EMPTY, hint=hint)
+            message, hint = f"{self.database.location}: there is no {key}", "publish one: `ordainctl release publish`"
+            raise SourceError(message, code=SourceFault.EMPTY, hint=hint)
         try:
             return read_release(key, entry.data)
         except Refused as refused:

@@ -33,9 +33,9 @@ def credential_path(name: str) -> str:
     return str(Path(directory) / name)
 
 
-def _missing(name: str, what: str = "was not found") -> SourceError:
+def _missing(name: str, message: str = "was not found") -> SourceError:
     hint = (
         f"put it into /etc/credstore/{name} or, encrypted, into /etc/credstore.encrypted/{name}; then reload"
         " ordain-agent.service"
     )
-    return SourceError(f"the credential {name} {what}", code=SourceFault.CREDENTIAL, hint=hint)
+    return SourceError(f"the credential {name} {message}", code=SourceFault.CREDENTIAL, hint=hint)

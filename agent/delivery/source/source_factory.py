@@ -30,8 +30,8 @@ class NoSource:
 
     async def read(self) -> Snapshot:
         """Raise `SourceError`."""
-        what = "agent.yaml does not name a valid source"
-        raise SourceError(what, code=SourceFault.SETTINGS, hint="correct `source` in agent.yaml")
+        message = "agent.yaml does not name a valid source"
+        raise SourceError(message, code=SourceFault.SETTINGS, hint="correct `source` in agent.yaml")
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield once, so that the error is reported."""
@@ -78,8 +78,8 @@ def open_database(
 
         return DirectoryDatabase(Path(settings.path))
     if settings.type not in (SourceKind.ETCD, SourceKind.COUCHDB):
-        what = f"a source of type {settings.type} is not a store"
-        raise SourceError(what, code=SourceFault.SETTINGS, hint="use etcd, couchdb or directory")
+        message = f"a source of type {settings.type} is not a store"
+        raise SourceError(message, code=SourceFault.SETTINGS, hint="use etcd, couchdb or directory")
     from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
 
     key = key or (service_credentials.credential_path(settings.key) if settings.key else "")
