@@ -90,8 +90,8 @@ def _conflicting_units(items: Iterable[RenderedItem], units: EffectiveUnits, pla
         for other in units.words(unit, "Conflicts"):
             if other in running and running[other] != pointer:
                 what = f"{unit} conflicts with {other}, but both are to run"
-                for one in (pointer, running[other]):
-                    yield blocked(one, place_of(one), what, "set `state: stopped` for one of them", "Conflict")
+                for item in (pointer, running[other]):
+                    yield blocked(item, place_of(item), what, "set `state: stopped` for one of them", "Conflict")
 
 
 def _unmet_requirements(items: Iterable[RenderedItem], units: EffectiveUnits, place_of: PlaceOf) -> Iterator[Problem]:

@@ -30,7 +30,7 @@ class EffectiveUnits:
             lists: dict[tuple[str, str], list[str]] = {}
             for s, k, value in self.units.get(unit, ()):
                 lists.setdefault((s, k), []).extend(value.split())
-            words = self._words[unit] = {place: tuple(each) for place, each in lists.items()}
+            words = self._words[unit] = {place: tuple(of_place) for place, of_place in lists.items()}
         return words.get((section, key), ())
 
     def flag(self, unit: str, key: str, default: bool, *, section: str = "Unit") -> bool:

@@ -18,14 +18,12 @@ from ordain.transforms.document.service_keys import CONDITIONS, SERVICE
 from ordain.transforms.document.shapes import Choice, Flag, Integer, Position, Record, Sequence, Shape, String
 from ordain.transforms.importing import schema_filter
 from ordain.transforms.importing.document_draft import Plain
-from ordain.transforms.importing.unit_assignments import Settings
+from ordain.transforms.importing.unit_assignments import Place, Settings
 from ordain.transforms.model import Branch, Kind
 from ordain.transforms.render import service_directives
 from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.systemd import encode, splitting, values
 
-Place = tuple[str, str]
-"""Section and key."""
 Texts = tuple[str, ...]
 """The values of all assignments of one setting, in systemd's syntax."""
 
@@ -74,7 +72,11 @@ def service_entry(settings: Settings, known: KnownNames, *, drop_in: bool = Fals
 
     ``drop_in``: the settings are for a unit of the distribution, so that empty ones stay too.
     """
-    texts = {place: tuple(one.value for one in ones) for place, ones in settings.items() if place[0] != "Install"}
+    texts = {
+        place: tuple(assignment.value for assignment in assignments)
+        for place, assignments in settings.items()
+        if place[0] != "Install"
+    }
     proposals = dict(_proposals(texts, known, drop_in))
     while proposals and (wrong := _wrong(proposals, texts, known, drop_in)):
         proposals = {pointer: proposal for pointer, proposal in proposals.items() if pointer not in wrong}
@@ -273,7 +275,11 @@ def _wrong(
         if meaning(place, lines.get(place, ())) == meaning(place, texts.get(place, ())):
             continue
         of_place = {pointer for pointer, proposal in proposals.items() if place in proposal.places}
-        wrong |= of_place or {p for p, one in proposals.items() if place in _rendered({p: one}, known, drop_in)[0]}
+        wrong |= of_place or {
+            pointer
+            for pointer, proposal in proposals.items()
+            if place in _rendered({pointer: proposal}, known, drop_in)[0]
+        }
     return wrong
 
 

@@ -80,21 +80,21 @@ def _read(file: InputFile, draft: DocumentDraft) -> tuple[Assignment, ...]:
     """Return all assignments of quadlet's sections, and those of other sections that a document can hold."""
     section = file.name.rpartition(".")[2].capitalize()
     return tuple(
-        one
-        for one in tuple(unit_assignments.assignments(file, draft))
-        if one.section in {section, "Quadlet"} or unit_assignments.is_convertible("x.service", one, draft)
+        assignment
+        for assignment in tuple(unit_assignments.assignments(file, draft))
+        if assignment.section in {section, "Quadlet"} or unit_assignments.is_convertible("x.service", assignment, draft)
     )
 
 
 def _object_name(file: InputFile, kind: str, assignments: Iterable[Assignment], draft: DocumentDraft) -> str:
     """Return the name of a volume or network in podman."""
     name = f"systemd-{file.stem}"
-    for one in assignments:
-        if (one.section, one.key) == (kind.capitalize(), f"{kind.capitalize()}Name"):
-            name = one.value
-        elif one.section == kind.capitalize():
+    for assignment in assignments:
+        if assignment.place == (kind.capitalize(), f"{kind.capitalize()}Name"):
+            name = assignment.value
+        elif assignment.section == kind.capitalize():
             hint = f"create it once: `podman {kind} create` has an option for it"
-            draft.not_converted(one.where, f"{one.key}= of {file.name}", hint)
+            draft.not_converted(assignment.where, f"{assignment.key}= of {file.name}", hint)
     return name
 
 
@@ -107,8 +107,8 @@ class _Container:
         self.file, self.objects, self.draft = file, objects, draft
         self.name = file.stem
         self.container = f"systemd-{self.name}"
-        self.of_systemd = [one for one in assignments if one.section not in {"Container", "Quadlet"}]
-        self.of_quadlet = [one for one in assignments if one.section == "Container"]
+        self.of_systemd = [a for a in assignments if a.section not in {"Container", "Quadlet"}]
+        self.of_quadlet = [a for a in assignments if a.section == "Container"]
         self.arguments: list[str] = []
         self.global_arguments: list[str] = []
         self.last_arguments: list[str] = []
@@ -126,11 +126,11 @@ class _Container:
         if not unit_name.is_valid(unit):
             self.draft.not_converted(where, f"{unit!r} is not a valid name of a unit", "rename the file")
             return None
-        for one in self.of_quadlet:
+        for assignment in self.of_quadlet:
             try:
-                self.set(one.key, one.value)
+                self.set(assignment.key, assignment.value)
             except EncodeError as error:
-                self.draft.not_converted(one.where, f"{one.key}=: {error.what}", error.hint)
+                self.draft.not_converted(assignment.where, f"{assignment.key}=: {error.what}", error.hint)
         if not self.image:
             self.draft.not_converted(where, "the container has no Image=", "add it")
             return None
@@ -142,7 +142,7 @@ class _Container:
         )
 
     def defaults(self, where: Where) -> Iterator[Assignment]:
-        set_already = {(one.section, one.key) for one in self.of_systemd}
+        set_already = {assignment.place for assignment in self.of_systemd}
         yield _assignment(where, "Unit", "Wants", "network-online.target")
         yield _assignment(where, "Unit", "After", "network-online.target")
         for path in self.mounts:

@@ -16,6 +16,9 @@ from ordain.transforms.render.unit_draft import ADD_ONLY
 from ordain.transforms.systemd import directives, encode, unit_file, unit_name
 from ordain.transforms.systemd.unit_file import Skipped
 
+Place = tuple[str, str]
+"""Section and key."""
+
 EMPTY_IS_A_VALUE = frozenset({"CapabilityBoundingSet", "Delegate"})
 """Keys whose empty value is not their default: no capabilities, no controllers (systemd.exec(5))."""
 _KEY = re.compile(r"[A-Za-z0-9-]+")
@@ -36,14 +39,19 @@ class Assignment:
     key: str
     value: str
 
+    @property
+    def place(self) -> Place:
+        """Return section and key."""
+        return self.section, self.key
 
-Settings = Mapping[tuple[str, str], tuple[Assignment, ...]]
+
+Settings = Mapping[Place, tuple[Assignment, ...]]
 """The assignments of each (section, key), in order."""
 
 
 def read(unit: str, file: InputFile, draft: DocumentDraft) -> tuple[Assignment, ...]:
     """Return the assignments of a unit file or drop-in of ``unit`` that a document can hold."""
-    return tuple(one for one in assignments(file, draft) if is_convertible(unit, one, draft))
+    return tuple(assignment for assignment in assignments(file, draft) if is_convertible(unit, assignment, draft))
 
 
 def assignments(file: InputFile, draft: DocumentDraft) -> Iterator[Assignment]:
@@ -58,10 +66,10 @@ def assignments(file: InputFile, draft: DocumentDraft) -> Iterator[Assignment]:
             yield Assignment(where=where, section=section, key=key, value=value)
 
 
-def is_convertible(unit: str, one: Assignment, draft: DocumentDraft) -> bool:
+def is_convertible(unit: str, assignment: Assignment, draft: DocumentDraft) -> bool:
     """Return whether a document can hold ``one`` for ``unit``; else add the problem."""
-    if problem := _problem(unit, one.section, one.key, one.value):
-        draft.not_converted(one.where, *problem)
+    if problem := _problem(unit, assignment.section, assignment.key, assignment.value):
+        draft.not_converted(assignment.where, *problem)
     return problem is None
 
 
@@ -92,27 +100,35 @@ def _problem(unit: str, section: str, key: str, value: str) -> tuple[str, str] |
 
 
 def effective_settings(assignments: Iterable[Assignment]) -> Settings:
-    """Return the assignments of a whole unit without those that an empty one resets.
+    """Return the assignments of a whole unit without those that an empty one resets."""
+    settings: dict[Place, list[Assignment]] = {}
+    for assignment in assignments:
+        if assignment.value:
+            settings.setdefault(assignment.place, []).append(assignment)
+        elif assignment.key not in ADD_ONLY:
+            for place in [place for place in settings if _resets(assignment.place, place)]:
+                del settings[place]
+            if assignment.key in EMPTY_IS_A_VALUE:
+                settings[assignment.place] = [assignment]
+    return {place: tuple(of_place) for place, of_place in settings.items()}
+
+
+def _resets(empty: Place, place: Place) -> bool:
+    """Return whether the empty assignment resets ``place``.
 
     An empty Condition…= resets all conditions, an empty Assert…= all assertions (systemd.unit(5)).
     """
-    settings: dict[tuple[str, str], list[Assignment]] = {}
-    for one in assignments:
-        if one.value:
-            settings.setdefault((one.section, one.key), []).append(one)
-        elif one.key not in ADD_ONLY:
-            family = next((f for f in ("Condition", "Assert") if one.section == "Unit" and one.key.startswith(f)), "")
-            for place in list(settings):
-                if place == (one.section, one.key) or (family and place[0] == "Unit" and place[1].startswith(family)):
-                    del settings[place]
-            if one.key in EMPTY_IS_A_VALUE:
-                settings[one.section, one.key] = [one]
-    return {place: tuple(ones) for place, ones in settings.items()}
+    families = [family for family in (("Unit", "Condition"), ("Unit", "Assert")) if _is_in(empty, family)]
+    return empty == place or any(_is_in(place, family) for family in families)
+
+
+def _is_in(place: Place, family: Place) -> bool:
+    return place[0] == family[0] and place[1].startswith(family[1])
 
 
 def all_settings(assignments: Iterable[Assignment]) -> Settings:
     """Return the assignments of drop-ins for a unit of the distribution, with those that reset."""
-    settings: dict[tuple[str, str], list[Assignment]] = {}
-    for one in assignments:
-        settings.setdefault((one.section, one.key), []).append(one)
-    return {place: tuple(ones) for place, ones in settings.items()}
+    settings: dict[Place, list[Assignment]] = {}
+    for assignment in assignments:
+        settings.setdefault(assignment.place, []).append(assignment)
+    return {place: tuple(of_place) for place, of_place in settings.items()}

@@ -197,12 +197,12 @@ class _Converter:
     def add_raw(self, unit: ImportedUnit, name: str) -> None:
         """Add a whole unit, or a drop-in, in systemd's own syntax."""
         entry: dict[str, Plain] = {}
-        for (section, key), ones in unit.settings.items():
+        for (section, key), assignments in unit.settings.items():
             if section == "Install" and (key not in {*INSTALL, "Alias"} or unit_name.is_template(unit.name)):
-                for one in ones:
-                    self.draft.not_converted(one.where, *_install_problem(key, one.value))
+                for assignment in assignments:
+                    self.draft.not_converted(assignment.where, *_install_problem(key, assignment.value))
                 continue
-            texts: list[Plain] = [one.value for one in ones]
+            texts: list[Plain] = [assignment.value for assignment in assignments]
             keys = entry.setdefault(section, {})
             assert isinstance(keys, dict)
             keys[key] = texts[0] if len(texts) == 1 else texts
@@ -252,19 +252,20 @@ def _install_problem(key: str, value: str) -> tuple[str, str]:
 
 
 def _wanted_by(settings: Settings) -> frozenset[str]:
-    return frozenset(word for one in settings.get(("Install", "WantedBy"), ()) for word in one.value.split())
+    wanted_by = settings.get(("Install", "WantedBy"), ())
+    return frozenset(word for assignment in wanted_by for word in assignment.value.split())
 
 
 def _default_instance(settings: Settings) -> tuple[str, ...]:
     """Return the instance that `systemctl enable` would enable of a template."""
-    return tuple(one.value for one in settings.get(("Install", "DefaultInstance"), ())[-1:])
+    return tuple(assignment.value for assignment in settings.get(("Install", "DefaultInstance"), ())[-1:])
 
 
 def _is_expressible(stem: str, settings: Settings) -> bool:
     """Return whether ``services`` can have a service of this name with these settings."""
     try:
         formats.service_name(stem)
-        isolated = [values.boolean(one.value) for one in settings.get(("Unit", "IgnoreOnIsolate"), ())]
+        isolated = [values.boolean(assignment.value) for assignment in settings.get(("Unit", "IgnoreOnIsolate"), ())]
     except ValueError:
         return False
     install = {key for section, key in settings if section == "Install"}
@@ -292,12 +293,12 @@ def _trigger_entry(unit: ImportedUnit) -> dict[str, Plain] | None:
     shape, key = (SCHEDULE, "schedule") if unit.kind == "timer" else (LISTEN, "listen")
     entry: dict[str, Plain] = {}
     texts: dict[str, tuple[str, ...]] = {}
-    for (its_section, directive), ones in unit.settings.items():
+    for (its_section, directive), assignments in unit.settings.items():
         if (its_section == "Unit" and directive in DESCRIPTIONS) or (its_section, directive) == ("Install", "WantedBy"):
             continue
         if its_section != section or directive not in _TRIGGER_KEYS:
             return None
-        texts[directive] = tuple(one.value for one in ones)
+        texts[directive] = tuple(assignment.value for assignment in assignments)
         if directive in _TRIGGER_FLAGS:
             entry[_TRIGGER_KEYS[directive]] = texts[directive][-1].lower() in {"yes", "true", "1", "on"}
         else:

@@ -86,7 +86,7 @@ class _Machine:
         )
         return replace(
             from_files,
-            assignments=(*(one for one in from_files.assignments if one.section != "Install"), *install),
+            assignments=(*(a for a in from_files.assignments if a.section != "Install"), *install),
             own=True,
             masked=False,
             instances=tuple(sorted(n.partition("@")[2].rpartition(".")[0] for n in names)) if name not in names else (),

@@ -71,13 +71,13 @@ class _DistributionService:
             hint = f"install the package {package}" if package else "install it, or remove `state: running`"
             self.block(f"{self.units.unit} is not installed", hint, "NotInstalled")
         if self.state is Wanted.MASKED:
-            made = from_drafts(pointer, (), (mask(unit, pointer) for unit in self.all_names()), self.members())
+            item = from_drafts(pointer, (), (mask(unit, pointer) for unit in self.all_names()), self.members())
         else:
             drafts = tuple(self.drafts())
             for draft in drafts:
                 draft.move_behind_vendor(self.installed)
-            made = from_drafts(pointer, drafts, self.links(), self.members())
-        return replace(made, problems=(*made.problems, *self.problems))
+            item = from_drafts(pointer, drafts, self.links(), self.members())
+        return replace(item, problems=(*item.problems, *self.problems))
 
     def drafts(self) -> Iterator[UnitDraft]:
         main = self.draft(self.units.unit)
@@ -150,8 +150,8 @@ class _DistributionService:
             for name in held
             for starter in self.installed.activated.get(unit_name.template_of(name) or name, ())
         }
-        own = self.installed.units.get(self.units.unit)
-        for bus_name in own.values("Service", "BusName") if own else ():
+        unit = self.installed.units.get(self.units.unit)
+        for bus_name in unit.values("Service", "BusName") if unit else ():
             if not any(f" {bus_name} " in starter for starter in starters):
                 starters.add(f"D-Bus starts it for {bus_name}")
         for starter in sorted(starters):

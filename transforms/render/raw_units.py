@@ -21,10 +21,10 @@ def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Ins
     drop_in = name.endswith(".d")
     unit = name.removesuffix(".d")
     draft = UnitDraft(unit=unit, item=pointer, systemd=systemd, drop_in=DROP_IN if drop_in else "", where=branch.where)
-    here = branch.here
+    place = branch.here
     if not drop_in and (hidden := hidden_unit((unit,), installed)):
         what = f"{unit} is a unit of the distribution ({hidden.path}), and ours would hide it"
-        draft.block(here, what, f"rename this unit, or write a drop-in: {unit}.d", "Shadows")
+        draft.block(place, what, f"rename this unit, or write a drop-in: {unit}.d", "Shadows")
     for section, keys in branch.branches():
         for key, leaf in keys.leaves():
             if section == "Install" and drop_in:
@@ -35,7 +35,7 @@ def render(name: str, branch: Branch, pointer: str, systemd: int, installed: Ins
     draft.move_behind_vendor(installed)
     install = branch.branch("Install")
     if not draft.lines and not draft.problems:
-        draft.block(here, f"{unit} has no directives, and an empty unit file would mask it", "use `state: masked`")
+        draft.block(place, f"{unit} has no directives, and an empty unit file would mask it", "use `state: masked`")
     links = tuple(_links(unit, install, pointer, draft))
     return from_drafts(pointer, [draft], links, _members(unit, install, pointer, drop_in))
 

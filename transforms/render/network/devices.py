@@ -168,6 +168,11 @@ def texts(leaf: Leaf | None) -> tuple[str, ...]:
     return tuple(map(str, leaf.value)) if leaf and isinstance(leaf.value, tuple) else ()
 
 
+def leaf_at(branch: Branch, key: str) -> Leaf | None:
+    """Return the leaf of ``key``, or the first leaf of the map at ``key``, None if it is not set."""
+    return branch.leaf(key) or next((leaf for _, leaf in branch.branch(key).leaves()), None)
+
+
 def private_key(device: Device) -> Leaf | None:
     """Return the private key of a WireGuard tunnel, None if it is not set."""
     return device.branch.branch("keys").leaf("private") or device.branch.leaf("key")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.render.network.bond_options import bond_options
 from ordain.transforms.render.network.device_draft import DeviceDraft
-from ordain.transforms.render.network.devices import PORTS, Address, Device, Route, RoutingRule, texts
+from ordain.transforms.render.network.devices import PORTS, Address, Device, Route, RoutingRule, leaf_at, texts
 from ordain.transforms.render.network.value_text import one_zero, seconds
 from ordain.transforms.render.provenance import MADE_BY, cause, comment
 
@@ -157,7 +157,7 @@ def _without_repeated_comments(text: str) -> str:
 def _block_unsupported(device: Device, stanzas: Stanzas) -> None:
     branch = device.branch
     for key in UNSUPPORTED:
-        if (leaf := branch.leaf(key) or _first_leaf(branch.branch(key))) and leaf.value is not False:
+        if (leaf := leaf_at(branch, key)) and leaf.value is not False:
             stanzas.unsupported(leaf, key)
     if (mode := branch.leaf("activation-mode")) and mode.value == "off":
         stanzas.unsupported(mode, "activation-mode: off")
@@ -174,10 +174,6 @@ def _block_unsupported(device: Device, stanzas: Stanzas) -> None:
         stanzas.unsupported(branch.leaf("mode") or device.place, "WireGuard")
     if servers := branch.branch("nameservers").leaf("addresses"):
         stanzas.warn(servers, "ifupdown needs the package resolvconf to set DNS servers")
-
-
-def _first_leaf(branch: Branch) -> Leaf | None:
-    return next((leaf for _, leaf in branch.leaves()), None)
 
 
 def _create(device: Device, stanzas: Stanzas) -> None:
@@ -202,14 +198,7 @@ def _create(device: Device, stanzas: Stanzas) -> None:
         case "tunnels" if mode == "vxlan":
             stanzas.run_before(f"ip link add name {name} type vxlan{_vxlan(branch)}", kind)
         case "tunnels" if mode != "wireguard":
-            ip6 = f" type ip6tnl mode {mode}" if mode in {"ip6ip6", "ipip6"} else f" type {mode}"
-            ends = "".join(f" {key} {device.text(key)}" for key in ("local", "remote", "ttl") if device.text(key))
-            keys = "".join(
-                f" {word} {leaf.value}"
-                for end, word in (("input", "ikey"), ("output", "okey"))
-                if (leaf := branch.branch("keys").leaf(end) or branch.leaf("key"))
-            )
-            stanzas.run_before(f"ip link add name {name}{ip6}{ends}{keys}", kind)
+            stanzas.run_before(f"ip link add name {name}{_ip_tunnel(device)}", kind)
 
 
 def _makes_pair(device: Device) -> bool:
@@ -226,6 +215,16 @@ def _bridge(branch: Branch) -> str:
             words.append(f" {word} {int(seconds(leaf.value)) * 100}")
     if priority := parameters.leaf("priority"):
         words.append(f" priority {priority.value}")
+    return "".join(words)
+
+
+def _ip_tunnel(device: Device) -> str:
+    branch, mode = device.branch, device.text("mode")
+    words = [f" type ip6tnl mode {mode}" if mode in {"ip6ip6", "ipip6"} else f" type {mode}"]
+    words += [f" {key} {device.text(key)}" for key in ("local", "remote", "ttl") if device.text(key)]
+    for end, word in (("input", "ikey"), ("output", "okey")):
+        if leaf := branch.branch("keys").leaf(end) or branch.leaf("key"):
+            words.append(f" {word} {leaf.value}")
     return "".join(words)
 
 

@@ -10,9 +10,8 @@ import ipaddress
 import uuid
 from collections.abc import Callable, Mapping
 
-from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.render.network.bond_options import bond_options
-from ordain.transforms.render.network.devices import Device, is_secret_text, private_key, texts
+from ordain.transforms.render.network.devices import Device, is_secret_text, leaf_at, private_key, texts
 from ordain.transforms.render.network.network_manager_ip import add_family
 from ordain.transforms.render.network.section_file import SectionFile
 from ordain.transforms.render.network.value_text import Parameters, one_zero, seconds, true_false
@@ -94,7 +93,7 @@ def render(device: Device) -> SectionFile:
 def _block_unsupported(device: Device, file: SectionFile) -> None:
     branch = device.branch
     for key in UNSUPPORTED:
-        if leaf := branch.leaf(key) or _first_leaf(branch.branch(key)):
+        if leaf := leaf_at(branch, key):
             file.unsupported(leaf, key)
     if (carrier := branch.leaf("ignore-carrier")) and not device.virtual and carrier.value is True:
         file.unsupported(carrier, "ignore-carrier of one device")
@@ -102,14 +101,10 @@ def _block_unsupported(device: Device, file: SectionFile) -> None:
         file.warn(optional, "NetworkManager-wait-online waits for this device although it is optional")
     if device.master:
         for key in IP_KEYS:
-            if (leaf := branch.leaf(key) or _first_leaf(branch.branch(key))) and leaf.value not in (False, ()):
+            if (leaf := leaf_at(branch, key)) and leaf.value not in (False, ()):
                 file.unsupported(leaf, f"{key} of a port")
         if device.vrf:
             file.unsupported(device.vrf.leaf, "a port that is in a VRF")
-
-
-def _first_leaf(branch: Branch) -> Leaf | None:
-    return next((leaf for _, leaf in branch.leaves()), None)
 
 
 def _connection(device: Device, file: SectionFile) -> None:
