@@ -1,4 +1,4 @@
-"""The rig leaves nothing behind, whatever happens to it."""
+"""The rig removes everything that it makes, whatever happens to it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ with Machine([Path(sys.argv[1])]) as machine:
 
 
 def traces(name: str) -> list[str]:
-    """Mounts, cgroups, directories and processes of a machine."""
+    """Return mounts, cgroups, directories and processes of a machine."""
     mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if name in line]
     cgroups = [str(path) for path in Path("/sys/fs/cgroup").glob(f"**/{name}")]
     files = [str(path) for path in machine.STATE.glob(f"{name}*")]
@@ -36,13 +36,13 @@ def traces(name: str) -> list[str]:
 
 
 def cmdline(path: Path) -> str:
-    """The words of a process, none if it is gone."""
+    """Return the command line of a process, "" if the process has ended."""
     with contextlib.suppress(OSError):
         return path.read_text(errors="replace")
     return ""
 
 
-def test_a_machine_that_fails_to_boot_says_so_and_is_gone(rig: None, tmp_path: Path) -> None:
+def test_a_machine_that_fails_to_boot_is_an_error_and_is_removed(rig: None, tmp_path: Path) -> None:
     with pytest.raises(MachineError, match="does not start"), Machine([tmp_path]) as empty:
         empty.boot()
 
@@ -59,7 +59,7 @@ def test_a_command_that_does_not_end_is_killed(rig: None) -> None:
         booted.until("sleep is gone", lambda: booted.run("pgrep", "-f", "sleep 12345", check=False).returncode == 1)
 
 
-def test_what_a_killed_run_left_goes_at_the_next_start(rig: None) -> None:
+def test_the_machines_of_a_killed_run_are_removed_at_the_next_start(rig: None) -> None:
     command = [sys.executable, "-c", RUN, str(debian_roots.plain_root("trixie")[0])]
     environment = {**debian_roots.CLEAN_ENVIRONMENT, "PYTHONPATH": str(Path(machine.__file__).parents[1])}
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:

@@ -1,4 +1,4 @@
-"""A short run of the model on each Debian; `make soak` is the long one. See rig/soak.py for what must hold."""
+"""A short run of random steps on each Debian; `make soak` is the long one. The rules are in rig/soak.py."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rig import debian_roots, random_steps, soak
 SEED = 1
 STEPS = 8
 MINUTES = 1.0
-"""A busy host does fewer steps."""
+"""The limit for the steps; a busy host does fewer of them."""
 
 
-def test_a_seed_says_it_all() -> None:
+def test_a_seed_determines_the_steps_and_they_are_of_all_kinds() -> None:
     first, again, other = (list(itertools.islice(random_steps.steps(seed), 200)) for seed in (SEED, SEED, SEED + 1))
 
     assert first == again
@@ -29,7 +29,7 @@ def test_a_seed_says_it_all() -> None:
 
 
 @pytest.mark.integration
-def test_whatever_happens_the_machine_is_as_the_documents_say(suite: str, deb: Path) -> None:
+def test_the_rules_hold_after_every_random_step(suite: str, deb: Path) -> None:
     until = time.monotonic() + 60 * MINUTES
     steps = itertools.islice(random_steps.steps(SEED), STEPS)
 

@@ -1,6 +1,6 @@
-"""A power cut at the steps of an apply, and of going back: the next boot has all that is good, and the one after it.
+"""A power cut at steps of an apply and of a rollback: the next boot runs all good services, and so does the one after.
 
-All steps, and 200 cuts at any moment, are for `make soak`.
+`make soak` cuts at all steps, and 200 times at random moments.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from rig.machine import Machines
 
 pytestmark = pytest.mark.integration
 EVERY = 9
-"""One step of so many; each Debian and each direction begins with another one."""
+"""Every ninth step is cut; each Debian and each direction begins with another one."""
 
 
 @pytest.mark.parametrize(
     ("suite", "services", "first"),
     [("bookworm", power_cuts.NEW, 2), ("trixie", power_cuts.BAD, 5)],
-    ids=["forwards", "backwards"],
+    ids=["apply", "rollback"],
 )
-def test_a_cut_at_a_step_of_an_apply_is_survived(
+def test_a_machine_survives_a_power_cut_at_a_step(
     machines: Machines, suite: str, services: power_cuts.Services, first: int
 ) -> None:
     subject = power_cuts.CutMachine(machines(suite))
