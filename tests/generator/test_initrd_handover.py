@@ -162,3 +162,79 @@ def test_the_wget_of_busybox_will_do(tmp_path: Path) -> None:
         )
     assert (done.stdout, done.stderr) == ("", "")
     assert handed(tmp_path) == {"documents/source.yaml": DOCUMENT}
+
+
+@contextmanager
+def redirecting(target: str) -> Iterator[str]:
+    """Serve a redirect to ``target``."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", target)
+            self.end_headers()
+            self.wfile.write(DOCUMENT)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_curl_does_not_follow_a_redirect(shell: list[str], tmp_path: Path) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    with served(DOCUMENT) as (url, asked), redirecting(f"{url}/evil.yaml") as first:
+        done = run(shell, tmp_path, f"ordain_fetch {tmp_path}", words=f"ordain.source={first}/x")
+    assert "redirect" in done.stdout
+    assert asked == []
+    assert handed(tmp_path) == {}
+
+
+def test_https_without_curl_is_refused(tmp_path: Path) -> None:
+    """busybox wget fetches https without any check of the certificate."""
+    if shutil.which("busybox") is None:
+        pytest.skip("needs busybox")
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in "cat chmod cp head mkdir mv rm sed sleep sort timeout tr wc wget".split():
+        (tools / name).symlink_to(str(shutil.which("busybox")))
+    busybox = str(shutil.which("busybox"))
+    done = run(
+        [busybox, "sh"],
+        tmp_path,
+        f"ordain_fetch {tmp_path}",
+        words="ordain.source=https://127.0.0.1:1/x",
+        path=f"{tools}",
+    )
+    assert "https needs curl in this initrd" in done.stdout
+    assert handed(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "hostname", ["{hostname}", "a{machine-id}", "web\r\nOrdain-Mac: 00:00:00:00:00:00", "a b", "a/../b"]
+)
+def test_a_host_name_that_is_not_one_is_not_sent(shell: list[str], tmp_path: Path, hostname: str) -> None:
+    root = tmp_path / "root"
+    (root / "etc").mkdir(parents=True)
+    (root / "etc/hostname").write_bytes(f"{hostname}\n".encode())
+    with served(DOCUMENT) as (url, asked):
+        done = run(
+            shell,
+            tmp_path,
+            f"ordain_fetch {root}; echo on",
+            words=f"ordain.source={url}/{{hostname}}.yaml",
+        )
+        run(shell, tmp_path, f"ordain_fetch {root}", words=f"ordain.source={url}/all.yaml")
+    assert "this machine does not know so early who it is" in done.stdout
+    assert done.stdout.splitlines()[-1] == "on"
+    ((path, headers),) = asked
+    assert (path, headers.get("ordain-hostname", "")) == ("/all.yaml", "")
+    assert "ordain-mac" not in headers or "00:00:00:00:00:00" not in headers["ordain-mac"]
