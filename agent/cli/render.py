@@ -111,8 +111,11 @@ def _place(directory: Path, artifact: Artifact) -> None:
         case UnitFile() | RegularFile():
             path.write_bytes(artifact.content.encode())
             path.chmod(artifact.mode)
-        case PlacedDirectory() | CredentialFile():
-            path.write_bytes(b"")
+        case PlacedDirectory():
+            path.mkdir(exist_ok=True)
+            path.chmod(artifact.mode)
+        case CredentialFile():  # only the machine has its content
+            path.touch()
             path.chmod(artifact.mode)
         case AbsentFile():
-            path.write_bytes(b"")
+            pass
