@@ -11,7 +11,7 @@ TO_BE_EDITED = tuple(
     units packaging
     transforms/document transforms/template transforms/machine transforms/resolve transforms/catalog
     transforms/data transforms/model.py transforms/errors.py
-    transforms/memo.py transforms/artifact_text.py transforms/forbidden_paths.py transforms/compile.py
+    transforms/memo.py transforms/compile.py
     transforms/compare_systems.py transforms/section_pages.py generator
     tests/transforms tests/generator
     tests/integration tests/support tests/audit

@@ -1,4 +1,4 @@
-"""Artifacts as one text: what `ordainctl render` prints and golden cases hold."""
+"""Artifacts as one text, which `ordainctl render` prints and golden cases hold."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ordain.transforms.artifacts import (
 
 
 def as_text(artifacts: Iterable[Artifact]) -> str:
-    """``=== PATH MODE`` and the content of every file, ``=== PATH -> TARGET`` for a link, by path.
+    """Return ``=== PATH MODE`` and the content of every file, ``=== PATH -> TARGET`` for every link, by path.
 
-    Behind the mode stand an owner and a group that are not root's, as ``OWNER:GROUP``, and what is no plain file.
+    After the mode come ``OWNER:GROUP``, unless both are root's, and ``directory`` or ``credential NAME``.
     """
-    return "".join(map(_one, sorted(artifacts, key=lambda artifact: artifact.path)))
+    return "".join(map(_one_as_text, sorted(artifacts, key=lambda artifact: artifact.path)))
 
 
-def _one(artifact: Artifact) -> str:
+def _one_as_text(artifact: Artifact) -> str:
     match artifact:
         case AbsentFile():
             return f"=== {artifact.path} absent\n"

@@ -1,11 +1,14 @@
-"""Where no file of the documents may go; standard library only, as what places files asks it too."""
+"""Paths at which documents may not place files.
+
+Standard library only: `generator.files` imports this module, and the package of the generator has a copy.
+"""
 
 from __future__ import annotations
 
 TREES = ("/proc", "/sys", "/dev", "/var/lib/ordain", "/etc/ordain", "/run/ordain", "/run/systemd/generator")
-"""What no file system holds, and what is ours."""
+"""Trees of the kernel, and those of Ordain itself."""
 SYSUSERS = "/run/ordain/sysusers/"
-"""For ordain-users.service."""
+"""The exception in our own trees: files for ordain-users.service."""
 UNITS = (
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -25,7 +28,7 @@ FILES = {
     "/sbin/init": "",
     "/usr/sbin/init": "",
 }
-"""Without these as they are a machine does not boot or lets nobody in; and the section that is for them."""
+"""Files without which a machine does not boot, or nobody can log in, and the section that changes them."""
 TOP = frozenset(
     "/ /bin /boot /etc /home /lib /lib32 /lib64 /media /mnt /opt /root /run /sbin /srv /tmp /usr /usr/bin /usr/lib"
     " /usr/lib64 /usr/sbin /var /var/lib /var/log /var/tmp".split()
@@ -33,28 +36,28 @@ TOP = frozenset(
 
 
 def why_forbidden(path: str) -> tuple[str, str]:
-    """Why nothing may be placed at ``path``, and a hint; two empty strings if it may.
+    """Return why no file may be placed at ``path``, and a hint; two empty strings if it may.
 
     >>> why_forbidden("/etc/passwd")
-    ('the machine depends on /etc/passwd', 'the section `users` is for it')
+    ('the machine depends on /etc/passwd', 'use the section `users`')
     >>> why_forbidden("/etc/nginx/nginx.conf")
     ('', '')
     """
     bare = path.rstrip("/") or "/"
     parts = bare.split("/")[1:]
     if not path.startswith("/") or (bare != "/" and any(part in ("", ".", "..") for part in parts)):
-        return f"{path} is no absolute path without //, /./ and /../", ""
+        return f"{path} is not an absolute path without //, /./ and /../", "write it so"
     if bare in FILES:
         section = FILES[bare]
-        return f"the machine depends on {bare}", f"the section `{section}` is for it" if section else ""
+        return f"the machine depends on {bare}", f"use the section `{section}`" if section else "choose another path"
     if bare in TOP:
-        return f"the machine depends on {bare}", "name what is to lie in it"
+        return f"the machine depends on {bare}", "name a file in it"
     for tree in TREES:
         if bare.startswith(SYSUSERS):
             break
         if bare == tree or bare.startswith(f"{tree}/"):
-            return f"nothing is placed in {tree}", ""
+            return f"no file may be placed in {tree}", "choose another path"
     for tree in UNITS:
         if bare.startswith(f"{tree}/"):
-            return f"units are not placed in {tree}", "the sections `services` and `units` are for it"
+            return f"no unit may be placed in {tree}", "use the sections `services` and `units`"
     return "", ""

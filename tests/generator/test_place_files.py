@@ -196,8 +196,8 @@ def test_a_power_cut_at_any_file_is_made_good(root: Path, calls: int, monkeypatc
     ("file", "why"),
     [
         (RegularFile(path="/etc/passwd", content=""), "the machine depends on /etc/passwd"),
-        (RegularFile(path="/proc/sys/kernel/x", content=""), "nothing is placed in /proc"),
-        (RegularFile(path="/etc/../etc/shadow", content=""), "no absolute path"),
+        (RegularFile(path="/proc/sys/kernel/x", content=""), "no file may be placed in /proc"),
+        (RegularFile(path="/etc/../etc/shadow", content=""), "is not an absolute path"),
         (RegularFile(path="/etc/a", content="", owner="nobody-here"), "there is no user nobody-here"),
         (RegularFile(path="/etc/a", content="", group="nobody-here"), "there is no group nobody-here"),
         (CredentialFile(path="/etc/a", credential="key"), "this machine has no credential key"),
