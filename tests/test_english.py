@@ -9,7 +9,7 @@ from support.english import PLACES, TREE, marks
 TO_BE_EDITED = tuple(
     """
     units packaging
-    transforms/document transforms/template transforms/machine transforms/resolve transforms/catalog
+    transforms/template transforms/machine transforms/resolve transforms/catalog
     transforms/data transforms/model.py transforms/errors.py
     transforms/memo.py transforms/compile.py
     transforms/compare_systems.py transforms/section_pages.py generator

@@ -1,4 +1,4 @@
-"""One page of Markdown for each section: its keys, and an example as three systems get it, side by side.
+"""Makes one page of Markdown for each section: its keys, and an example with its files on three systems, side by side.
 
 `python3 -m ordain.transforms.section_pages docs/reference/sections` writes them; a test compares them with the schema
 and the database.
@@ -34,23 +34,23 @@ MADE = "<!-- Made by `python3 -m ordain.transforms.section_pages docs/reference/
 
 
 @cache
-def written() -> Mapping[str, Mapping[str, str]]:
-    """By section, what is written by hand: ``about`` and ``example``."""
+def page_texts() -> Mapping[str, Mapping[str, str]]:
+    """Return for each section the texts that are not generated: ``about`` and ``example``."""
     rows: dict[str, dict[str, Any]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     return rows
 
 
 def page(section: str) -> str:
-    """The page of one section, or of ``transforms``."""
-    said = written()[section]
-    title = "Transforms" if section == "transforms" else f"The section {section}"
-    lines = [MADE, f"# {title}\n", said["about"]]
+    """Return the page of one section, or of ``transforms``."""
+    texts = page_texts()[section]
+    title = "Transforms" if section == "transforms" else f"Section `{section}`"
+    lines = [MADE, f"# {title}\n", texts["about"]]
     if section == "transforms":
         for name, shape in schema(Kind.TRANSFORM)["properties"].items():
             lines += section_tables(name, shape)
     else:
         lines += section_tables(section, schema(Kind.LAYER)["properties"][section])
-    lines += ["## Example\n", f"```yaml\n{said['example']}```\n", *_side_by_side(said["example"])]
+    lines += ["## Example\n", f"```yaml\n{texts['example']}```\n", *_side_by_side(texts["example"])]
     if section in ("services", "users"):
         lines += _names((section,))
     elif section == "transforms":
@@ -61,23 +61,23 @@ def page(section: str) -> str:
 def _side_by_side(example: str) -> Iterator[str]:
     documents, problems = read("example.yaml", f"{HEAD}{example}".encode())
     assert not problems, problems
-    cells, told = [], []
+    cells, messages = [], []
     for system in SYSTEMS:
         compiled = compile(documents, facts_for(system), shipped=shipped())
-        # Each line of a unit names the document it came from; here there is only one.
+        # The comments name the document of each line; here there is only one.
         lines = (line for line in as_text(compiled.artifacts).split("\n") if not line.startswith(("# ", "#\n")))
         cells.append(html.escape("\n".join(lines).strip("\n"), quote=False))
-        told += [f"* {system}: {p.what}" for p in compiled.problems if p.severity is not Severity.WARNING]
+        messages += [f"* {system}: {p.what}" for p in compiled.problems if p.severity is not Severity.WARNING]
     if not any(cells):
-        yield "No file is placed for it.\n"
+        yield "The example places no file.\n"
     elif len(set(cells)) == 1:
-        yield f"The same on {', '.join(SYSTEMS[:-1])} and {SYSTEMS[-1]}:\n\n```\n{html.unescape(cells[0])}\n```\n"
+        yield f"The same files on {', '.join(SYSTEMS[:-1])} and {SYSTEMS[-1]}:\n\n```\n{html.unescape(cells[0])}\n```\n"
     else:
         yield "<table>\n<tr>" + "".join(f"<th>{system}</th>" for system in SYSTEMS) + "</tr>\n<tr>"
         yield from (f'<td valign="top"><pre>\n{cell}\n</pre></td>' for cell in cells)
         yield "</tr>\n</table>\n"
-    if told:
-        yield "\n".join(told) + "\n"
+    if messages:
+        yield "\n".join(messages) + "\n"
 
 
 @cache
@@ -87,11 +87,11 @@ def _known(system: str) -> Names:
 
 
 def _names(sections: tuple[str, ...]) -> Iterator[str]:
-    """What neutral names mean on the three systems; ✓ where that was seen in the system's own archive."""
+    """Yield tables of the neutral names on the three systems; ✓ marks names that the system's archive confirms."""
     for section in sections:
-        yield f"## Neutral names of {section}\n"
+        yield f"## Neutral names: {section}\n"
         if section == "services":
-            yield "✓: seen in the system's own package archive; the others are known from documentation and sources.\n"
+            yield "✓: verified in the package archive of the system. Other names come from documentation or sources.\n"
         yield "| name | " + " | ".join(SYSTEMS) + " |\n|---|" + "---|" * len(SYSTEMS)
         for name in sorted({name for system in SYSTEMS for name in _known(system).tree.branch(section)}):
             yield f"| `{name}` | " + " | ".join(_meaning(system, section, name) for system in SYSTEMS) + " |"
@@ -101,8 +101,8 @@ def _names(sections: tuple[str, ...]) -> Iterator[str]:
 def _meaning(system: str, section: str, name: str) -> str:
     row = f"{section}/{name}"
     key = {"users": "name", "paths": "path"}.get(section, "unit")
-    said = {leaf.where.pointer.removeprefix(f"{row}/"): str(leaf.value) for leaf in _known(system).row(row)}
-    value = said.get(key) or said.get(row, "")
+    values = {leaf.where.pointer.removeprefix(f"{row}/"): str(leaf.value) for leaf in _known(system).row(row)}
+    value = values.get(key) or values.get(row, "")
     return f"{value}{' ✓' if value and evidence(system, row, key) == 'archive' else ''}" or "–"
 
 
@@ -110,7 +110,7 @@ def main() -> None:
     """Write every page into the directory that the argument names."""
     directory = Path(sys.argv[1])
     directory.mkdir(exist_ok=True)
-    for section in written():
+    for section in page_texts():
         (directory / f"{section}.md").write_text(page(section), encoding="utf-8")
 
 

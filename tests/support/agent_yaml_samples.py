@@ -61,7 +61,7 @@ BAD: Mapping[str, tuple[str, Settings, tuple[str, ...]]] = {
     "a word": ("open\n", UNKNOWN, ("1:1: error: expected a map with the settings of the agent, found the string",)),
     "broken YAML": ("source: [\n", UNKNOWN, ("2:1: error: ",)),
     "broken YAML after trust": ("trust: open\nlabels: {\n", UNKNOWN, ("3:1: error: ",)),
-    "a key twice": ("trust: required\ntrust: open\n", UNKNOWN, ("2:1: error: the key 'trust' ",)),
+    "a duplicate key": ("trust: required\ntrust: open\n", UNKNOWN, ("2:1: error: duplicate key 'trust'",)),
     "an unknown key": ("\nsorce: {}\n", Settings(), ("2:1: error: sorce: unknown key (did you mean source?)",)),
     "a key of a document": ("services: {}\n", Settings(), ("1:1: error: services: unknown key (known keys: labels, ",)),
     "labels as a list": (

@@ -1,4 +1,4 @@
-"""Documents that the schema refuses, each with the problem it gives."""
+"""Documents that the schema refuses, each with its problem."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BAD_DOCUMENTS = {
     "{services: {web: {after: {a: yes}}}}": "services/web/after/a: expected true or null, found the string 'yes'",
     "{services: {a@b: {}}}": "services/a@b: 'a@b' is not a service name",
     "{services: {a/b: {}}}": "services/a~1b: 'a/b' is not a service name",
-    "{services: {a.service: {}}}": "is not a service name (a service is named without its suffix",
+    "{services: {a.service: {}}}": "is not a service name (write the name of a service without its suffix",
     "{services: {web: {environment: {1a: b}}}}": "services/web/environment/1a: '1a' is not a variable name",
     "{services: {web: {working-directory: a}}}": "services/web/working-directory: 'a' is not an absolute path",
     "{services: {web: {working-directory: /a/../b}}}": "is not an absolute path (write it without //, /./, /../",

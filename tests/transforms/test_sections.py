@@ -16,7 +16,7 @@ from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import HEADER, read
 from ordain.transforms.document.schema import schema
 from ordain.transforms.model import Kind
-from ordain.transforms.section_pages import HEAD, written
+from ordain.transforms.section_pages import HEAD, page_texts
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "sections"
 FAMILIES = (
@@ -28,7 +28,7 @@ FAMILIES = (
 def rendered(system: str) -> str:
     """Every section's example on one system, with what that cannot have."""
     parts: list[str] = []
-    for section, said in written().items():
+    for section, said in page_texts().items():
         documents, problems = read("example.yaml", f"{HEAD}{said['example']}".encode())
         assert problems == ()
         compiled = compile(documents, facts_for(system), shipped=shipped())

@@ -1,1 +1,5 @@
-"""The document language: reading YAML and JSON, schemas, validation, and the reference made from them."""
+"""The document language: the table of its keys, the readers of YAML and JSON, the schemas and the validation.
+
+`reader.read` turns the bytes of a file into documents in canonical form. The package builds on `systemd`, since values
+of documents must fit its syntax.
+"""

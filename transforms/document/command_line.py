@@ -1,4 +1,4 @@
-"""Splits a command line as a shell would, without expansion (docs/design/documents.md, rule 10)."""
+"""Splits a command line into words as a shell does, but without expansion (docs/design/documents.md, rule 10)."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import shlex
 
 
 class BadCommandLine(ValueError):
-    """The quotes of a command line do not close, or it is empty."""
+    """The quotes of a command line are not closed, or it is empty."""
 
 
 def split(text: str) -> tuple[str, ...]:
-    r"""The words of ``text``: blanks separate, quotes and backslashes protect, nothing expands.
+    r"""Return the words of ``text``. Blanks separate words, quotes and backslashes protect them, nothing is expanded.
 
-    Raises `BadCommandLine`.
+    Raise `BadCommandLine`.
 
     >>> split(r"/bin/echo 'two words' $HOME \; #no-comment")
     ('/bin/echo', 'two words', '$HOME', ';', '#no-comment')
@@ -22,5 +22,5 @@ def split(text: str) -> tuple[str, ...]:
     except ValueError as error:
         raise BadCommandLine(f"{str(error).lower()} in a command") from None
     if not words:
-        raise BadCommandLine("an empty command")
+        raise BadCommandLine("the command is empty")
     return words

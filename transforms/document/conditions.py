@@ -1,4 +1,4 @@
-"""The names that ``match`` may use, and version ranges."""
+"""The facts that ``match`` may name, and the version ranges in it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,9 @@ FACTS: Mapping[str, Callable[[Facts], tuple[str, ...]]] = {
     "mac": lambda f: f.mac,
     "root": lambda f: (f.root,),
 }
-"""The closed list of facts (rule 4); any other name in ``match`` is a label."""
-
-
+"""The closed list of facts (docs/design/documents.md, rule 4); any other name in ``match`` is a label."""
 RANGES = frozenset(("version", "systemd"))
-
-
+"""The facts whose values may be version ranges."""
 _OPERATORS: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -34,19 +31,13 @@ _OPERATORS: Mapping[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
     "=": operator.eq,
     "": operator.eq,
 }
-
-
 _TERM = re.compile(r"(>=|<=|>|<|=|)\s*([0-9]{1,18}(?:\.[0-9]{1,18})*)")
-
-
 _RANGE = re.compile(rf"\s*{_TERM.pattern}(\s+{_TERM.pattern})*\s*")
-
-
 _LEADING = re.compile(r"[0-9]{1,18}")
 
 
 def range_error(text: str) -> str | None:
-    """What is wrong with ``text`` as a version range, ``None`` if nothing is.
+    """Return the fault of ``text`` as a version range, None if it is valid.
 
     >>> range_error(">=9 <10"), range_error("22.04"), range_error("")
     (None, None, 'a version range is empty')
@@ -54,15 +45,16 @@ def range_error(text: str) -> str | None:
     if not text.strip():
         return "a version range is empty"
     if _RANGE.fullmatch(text) is None:
-        return f'"{text}" is no version range (write it as "12", ">=9 <10" or ">=22.04")'
+        return f'"{text}" is not a version range (write it as "12", ">=9 <10" or ">=22.04")'
     return None
 
 
 def in_range(version: str, text: str) -> bool:
-    """Whether ``version`` lies in the range ``text``: all its terms hold.
+    """Return whether ``version`` is in the range ``text``, which means that all its terms hold.
 
-    Components compare as numbers, as many as the term gives: 9.4 is ``9``, ``<=9`` and not ``>9``.
-    A version without a number is newer than all (a rolling release). What `range_error` refuses never holds.
+    Components compare as numbers, and only as many as the term has: 9.4 is in ``9`` and in ``<=9``, but not in ``>9``.
+    A version without a number belongs to a rolling release and is newer than all others. No version is in an invalid
+    range.
 
     >>> in_range("9.4", ">=9 <10"), in_range("9.10", ">9.9"), in_range("", ">=12"), in_range("", "<12")
     (True, True, True, False)
@@ -74,7 +66,7 @@ def in_range(version: str, text: str) -> bool:
 
 
 def _components(version: str) -> tuple[int, ...]:
-    """The numbers between the dots, up to the first component that begins with none."""
+    """Return the numbers between the dots, up to the first component that does not begin with a digit."""
     numbers: list[int] = []
     for part in version.split("."):
         digits = _LEADING.match(part)

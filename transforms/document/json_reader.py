@@ -1,7 +1,7 @@
-"""JSON text → nodes.
+"""Reads JSON text into nodes.
 
-YAML would read most JSON, but not its tabs nor its surrogate pairs, and JSON is what stores hold.
-The grammar is RFC 8259's; numbers keep their source text, duplicate keys are errors.
+The YAML reader would read most JSON, but neither its tabs nor its surrogate pairs, and the databases hold JSON. The
+grammar is that of RFC 8259. Numbers keep their source text; duplicate keys are errors.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 
 
 def read(path: str, text: str) -> Node:
-    """The one value of a JSON text. Raises `Unreadable`."""
+    """Return the one value of a JSON text. Raise `Unreadable`."""
     reader = _Reader(path, text)
     node = reader.value(0)
     if reader.peek():
-        raise Unreadable("the document goes on after its end", reader.where())
+        raise Unreadable("there is text after the end of the document", reader.where(), "remove it")
     return node
 
 
 class _Reader:
     def __init__(self, path: str, text: str) -> None:
         self.path, self.text, self.at = path, text, 0
-        self.meter = ReadLimits()
+        self.limits = ReadLimits()
         self.lines = [0, *(match.end() for match in re.finditer("\n", text))]
 
     def where(self) -> Where:
@@ -48,7 +48,7 @@ class _Reader:
         return Where(path=self.path, line=line, column=self.at - self.lines[line - 1] + 1)
 
     def peek(self) -> str:
-        """The next character that is no blank, "" at the end."""
+        """Return the next character after blanks, "" at the end."""
         match = _BLANK.match(self.text, self.at)
         self.at = match.end() if match else self.at
         return self.text[self.at : self.at + 1]
@@ -62,7 +62,7 @@ class _Reader:
     def value(self, depth: int) -> Node:
         first = self.peek()
         where = self.where()
-        self.meter.value(where)
+        self.limits.count_value(where)
         if depth > MAX_DEPTH:
             raise Unreadable(f"nested deeper than {MAX_DEPTH} levels", where)
         if first == "{":
@@ -74,24 +74,24 @@ class _Reader:
         if match := _NUMBER.match(self.text, self.at):
             self.at = match.end()
             if not is_number(match.group()):
-                raise Unreadable("a number too long or too large", where, "write it as a string")
+                raise Unreadable("the number is too long or too large", where, "write it as a string")
             return Node(value=Number(match.group()), where=where)
         for word, value in _WORDS.items():
             if self.text.startswith(word, self.at):
                 self.at += len(word)
                 return Node(value=value, where=where)
-        raise Unreadable("expected a value", where, "strings stand in double quotes")
+        raise Unreadable("expected a value", where, "write a string in double quotes")
 
     def string(self) -> str:
         where = self.where()
         match = _STRING.match(self.text, self.at)
         if not match:
-            raise Unreadable("this string does not end, or holds a bad escape or control character", where)
+            raise Unreadable("this string has no end, or holds a wrong escape or a control character", where)
         self.at = match.end()
         text: str = json.loads(match.group())
         if any("\ud800" <= char <= "\udfff" for char in text):
-            raise Unreadable("half a surrogate pair is no character", where)
-        return self.meter.text(text, where)
+            raise Unreadable("this string holds half of a surrogate pair, which is not a character", where)
+        return self.limits.check_text(text, where)
 
     def array(self, where: Where, depth: int) -> Node:
         self.expect("[")
@@ -113,9 +113,9 @@ class _Reader:
             if self.peek() != '"':
                 raise Unreadable("expected a key in double quotes", self.where())
             at = self.where()
-            key = self.meter.key(self.string(), at)
+            key = self.limits.check_key(self.string(), at)
             if key in items:
-                raise Unreadable(f"the key {key!r} stands here twice", at, f"first at line {keys[key].line}")
+                raise Unreadable(f"duplicate key {key!r}", at, f"it is also in line {keys[key].line}; remove one")
             self.expect(":")
             items[key] = self.value(depth + 1)
             keys[key] = at

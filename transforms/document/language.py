@@ -1,7 +1,7 @@
 """The document language as one table: every section and key, its shape, and a sentence about it.
 
-`schema` makes the published JSON Schema of it, `documents` reads documents by it, and the reference in docs/
-is printed from it. What a key becomes on a machine is not said here.
+`schema` makes the published JSON Schema from it, `reader` reads documents by it, and `reference` prints the reference
+in docs/ from it. The packages above say what each key becomes on a machine.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from ordain.transforms.document.shapes import (
 MOUNT = Record(
     {
         "what": String("The device, share or file system to mount.", "a device or source"),
-        "type": String("The file system.", "a file system type"),
+        "type": String("The type of the file system.", "a file system type"),
         "options": Set("Mount options, each with a value or without.", "a mount option", of=MemberWord()),
-        "state": Choice(("running", "stopped", "masked"), "What it should be."),
-        "automount": Flag("Mounted when it is first used."),
-        "timeout": span("How long mounting may take."),
+        "state": Choice(("running", "stopped", "masked"), "Its desired state."),
+        "automount": Flag("Mount it when it is first used."),
+        "timeout": span("The longest time that mounting may take."),
     },
     title="the keys of a mount",
 )
@@ -38,33 +38,33 @@ MOUNT = Record(
 SWAP = Record(
     {
         "options": Set("Options, each with a value or without.", "an option", of=MemberWord()),
-        "priority": Integer("Higher is used first.", -1, 32767),
-        "state": Choice(("running", "stopped", "masked"), "What it should be."),
+        "priority": Integer("Its priority; the swap with the highest is used first.", -1, 32767),
+        "state": Choice(("running", "stopped", "masked"), "Its desired state."),
     },
     title="the keys of a swap",
 )
 
 USER = Record(
     {
-        "uid": Integer("User number."),
-        "gid": Integer("Group number."),
-        "group": String("Main group.", "a group"),
+        "uid": Integer("The number of the user."),
+        "gid": Integer("The number of the main group."),
+        "group": String("The main group.", "a group"),
         "groups": Set("Further groups.", "a group"),
-        "home": path("Home directory."),
-        "shell": path("Login shell."),
+        "home": path("The home directory."),
+        "shell": path("The login shell."),
         "keys": Set("SSH public keys.", "an SSH public key"),
-        "system": Flag("A system user."),
-        "state": Choice(("present", "absent"), "absent locks it: nobody logs in, and no file of it goes."),
+        "system": Flag("Make a system user."),
+        "state": Choice(("present", "absent"), "absent: the account is locked, so nobody can log in; its files stay."),
     },
     title="the keys of a user",
 )
 
 HOST = Record(
     {
-        "hostname": String("The name of the machine."),
-        "timezone": String("Such as Europe/Berlin."),
-        "locale": String("Such as C.UTF-8."),
-        "keymap": String("Such as de."),
+        "hostname": String("The host name."),
+        "timezone": String("The time zone, such as Europe/Berlin."),
+        "locale": String("The locale, such as C.UTF-8."),
+        "keymap": String("The keyboard layout of the console, such as de."),
         "time-servers": Sequence(String(), "NTP servers."),
     },
     title="the keys of the host",
@@ -72,27 +72,32 @@ HOST = Record(
 
 BOOT = Record(
     {
-        "mode": Choice(("additive", "exclusive"), "What becomes of the distribution's own services."),
-        "console": String("The console that always works."),
-        "allow": Set("Units of the distribution that exclusive mode lets in.", "a unit name", "unit-name"),
+        "mode": Choice(
+            ("additive", "exclusive"),
+            "additive: the distribution's own services start as usual. exclusive: only what the documents name starts.",
+        ),
+        "console": String("A terminal that always has a login, such as ttyS0."),
+        "allow": Set("Units of the distribution that start in exclusive mode as well.", "a unit name", "unit-name"),
     },
     title="the keys of the boot",
 )
 
 SECTIONS: dict[str, Shape] = {
-    "values": FreeForm("A free map that templates read."),
-    "services": Map(SERVICE, "Services, ours and the distribution's.", "a service name", "service-name"),
+    "values": FreeForm("Values for templates, in any form."),
+    "services": Map(SERVICE, "Services, your own and the distribution's.", "a service name", "service-name"),
     "mounts": Map(MOUNT, "File systems.", "a mount point", "path"),
     "swaps": Map(SWAP, "Swap devices and files.", "a device or file", "path"),
     "network": NETWORK,
     "users": Map(USER, "Users.", "a user name"),
     "groups": Map(
-        Record({"gid": Integer("Group number."), "system": Flag("A system group.")}), "Groups.", "a group name"
+        Record({"gid": Integer("The number of the group."), "system": Flag("Make a system group.")}),
+        "Groups.",
+        "a group name",
     ),
     "files": Map(FILE, "Files.", "an absolute path", "path"),
     "sysctl": Map(String(), "Kernel parameters.", "a parameter"),
     "modules": Map(
-        Record({"options": String("Module options."), "blacklist": Flag("Never loaded.")}),
+        Record({"options": String("The options of the module."), "blacklist": Flag("Never load it.")}),
         "Kernel modules.",
         "a module",
     ),
@@ -100,52 +105,52 @@ SECTIONS: dict[str, Shape] = {
     "boot": BOOT,
     "units": Map(
         RAW,
-        "Whole units in systemd's own syntax; NAME.d is a drop-in; Install becomes links.",
+        "Whole units in systemd's own syntax. NAME.d is a drop-in; the section Install becomes links.",
         "a unit name, or a unit name with .d for a drop-in",
         "unit-or-drop-in",
     ),
 }
-"""What a Layer or a Node may hold, and a Node's labels besides."""
+"""The sections of a Layer and of a Node, which may also hold `labels`."""
 
 TRANSFORM_SECTIONS: dict[str, Shape] = {
     "services": Map(
         Record(
             {
-                "unit": String("Its unit on this OS.", "a unit name", "unit-name"),
+                "unit": String("Its unit on this system.", "a unit name", "unit-name"),
                 "socket": String(
-                    "The socket unit that starts it, where there is one.",
+                    "The socket unit that starts it, if there is one.",
                     "a unit name",
                     "unit-name",
                 ),
-                "package": String("The package that brings it.", "a package name"),
+                "package": String("The package that holds it.", "a package name"),
                 "config": String("Its configuration directory.", "an absolute path", "path"),
-                "check": CommandLine("Checks its configuration."),
+                "check": CommandLine("The command that checks its configuration."),
             },
-            title="what a service is on this OS",
+            title="the keys of a service on this system",
         ),
         "Services by their neutral names.",
         "a service name",
         "service-name",
     ),
     "users": Map(
-        Record({"name": String("Its name on this OS.")}, shorthand="name"),
+        Record({"name": String("Its name on this system.")}, shorthand="name"),
         "Users and groups by their neutral names.",
         "a user name",
     ),
     "milestones": Map(
         Record(
-            {"unit": String("Its unit on this OS.", "a unit name", "unit-name")},
+            {"unit": String("Its unit on this system.", "a unit name", "unit-name")},
             shorthand="unit",
         ),
-        "Points of the boot by their neutral names.",
+        "Milestones of the boot by their neutral names.",
         "a milestone",
     ),
     "paths": Map(PATH, "Programs and files by their neutral names.", "a name"),
-    "network": Record({"renderer": RENDERER}, "What brings the network up on this OS."),
+    "network": Record({"renderer": RENDERER}, "The network service of this system."),
     "versions": Map(
         String(title="an os-release ID", template=False),
-        "Which OS shares its version numbers with which (rocky: rhel).",
+        "Systems that have the version numbers of another system, such as rocky: rhel.",
         "an os-release ID",
     ),
 }
-"""What a Transform may hold."""
+"""The sections of a Transform."""

@@ -1,4 +1,4 @@
-"""Maintenance windows: ``[DAYS] HH:MM-HH:MM`` in local time, days as in systemd.time(7); pure."""
+"""Maintenance windows: ``[DAYS] HH:MM-HH:MM`` in local time, with days as in systemd.time(7)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ _WINDOW = re.compile(rf"(?i)(?:(?P<days>{_DAYS})\s+)?(\d\d?):(\d\d)\s*-\s*(\d\d?
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
-    """On each of ``days`` (0 is Monday) from minute ``start`` of the day until minute ``end``, which is of the next day
-    unless it is later than ``start``."""
+    """A window on each of ``days`` (0 is Monday), from minute ``start`` of the day until minute ``end``.
+
+    Unless ``end`` is later than ``start``, it is a minute of the next day.
+    """
 
     days: frozenset[int]
     start: int
@@ -25,11 +27,11 @@ class Window:
 
     @property
     def minutes(self) -> int:
-        """How long it lasts; 00:00-00:00 is the whole day."""
+        """Return its length in minutes; 00:00-00:00 is the whole day."""
         return (self.end - self.start - 1) % 1440 + 1
 
     def began(self, now: datetime) -> datetime | None:
-        """When the window that is open ``now`` opened; None: it is not."""
+        """Return the time at which the window that is open ``now`` opened, None if it is closed."""
         for ahead in (0, -1):
             start = self.start_on(now + timedelta(days=ahead))
             if start is not None and start <= now < start + timedelta(minutes=self.minutes):
@@ -37,13 +39,13 @@ class Window:
         return None
 
     def start_on(self, day: datetime) -> datetime | None:
-        """When it opens on the day of this moment, if it does."""
+        """Return the time at which it opens on the day of ``day``, None if it does not."""
         midnight = day.replace(hour=0, minute=0, second=0, microsecond=0)
         return midnight + timedelta(minutes=self.start) if day.weekday() in self.days else None
 
 
 def parse_window(text: str) -> Window:
-    """Read a window. Raises `EncodeError`.
+    """Read a window. Raise `EncodeError`.
 
     >>> w = parse_window("Fri..Sun 22:00-02:00")
     >>> sorted(w.days), w.start, w.minutes
@@ -54,26 +56,26 @@ def parse_window(text: str) -> Window:
         raise EncodeError(f"not a maintenance window: {text!r}", 'such as "02:00-05:00" or "Sat,Sun 22:00-02:00"')
     hour, minute, to_hour, to_minute = (int(number) for number in match.groups()[1:])
     if hour > 23 or to_hour > 24 or minute > 59 or to_minute > 59 or (to_hour == 24 and to_minute):
-        raise EncodeError(f"no time of day in {text!r}", "00:00 to 24:00")
+        raise EncodeError(f"invalid time of day in {text!r}", "use 00:00 to 24:00")
     return Window(
         days=_listed_days(match["days"] or "Mon..Sun"), start=hour * 60 + minute, end=to_hour % 24 * 60 + to_minute
     )
 
 
 def _listed_days(text: str) -> frozenset[int]:
-    found: set[int] = set()
+    listed: set[int] = set()
     for part in text.lower().split(","):
         first, _, last = part.partition("..")
-        found |= set(days(first, last or first))
-    return frozenset(found)
+        listed |= set(days(first, last or first))
+    return frozenset(listed)
 
 
 def next_opening(windows: Iterable[Window], now: datetime) -> datetime:
-    """When the next of ``windows`` is open: ``now``, if one is; also if there are none."""
+    """Return the next time at which one of ``windows`` is open: ``now`` if one is open, or if there are none."""
     starts = []
-    for each in windows:
-        if each.began(now):
+    for window in windows:
+        if window.began(now):
             return now
-        coming = (each.start_on(now + timedelta(days=ahead)) for ahead in range(8))
+        coming = (window.start_on(now + timedelta(days=ahead)) for ahead in range(8))
         starts += [start for start in coming if start is not None and start > now]
     return min(starts, default=now)

@@ -1,7 +1,7 @@
-"""Checks of the strings of the section ``network``, by the names the schema's ``format`` gives them.
+"""Checks of the strings in the section ``network``, by the name in the ``format`` of a schema.
 
-Each raises `ValueError` with a hint. Where a template makes the string, `network` calls them again. Together they
-let nothing through that could mean more than itself in a file of any renderer: no blank, no line end, no bracket.
+Each raises `ValueError` with a hint. If a template makes a string, the renderer checks it again. No string that passes
+can have a second meaning in a file of any renderer: none holds a blank, a line end or a bracket.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ def _pattern(pattern: str, hint: str) -> Check:
 
 
 def interface(text: str) -> None:
-    """The name of a network interface: what the kernel and udev take (dev_valid_name(), ifname_valid_full())."""
+    """Check the name of a network interface for the kernel and udev (dev_valid_name(), ifname_valid_full())."""
     if len(text) > 15:
-        raise ValueError("15 characters at most")
+        raise ValueError("use at most 15 characters")
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*", text, re.ASCII) or text.isdigit():
-        raise ValueError("letters, digits, - _ . + are allowed, and not digits alone")
+        raise ValueError("use letters, digits and - _ . +, and not only digits")
     if text in {"all", "default", "lo"}:
-        raise ValueError("this name is the kernel's own")
+        raise ValueError("the kernel uses this name itself; choose another one")
 
 
 def address(text: str) -> None:
-    """An IP address, an IPv6 one without a scope."""
+    """Check an IP address; an IPv6 address must not have a scope."""
     version(text)
 
 
 def version(text: str) -> int:
-    """4 or 6 for an IP address, with or without a prefix length. Raises `ValueError`."""
+    """Return 4 or 6 for an IP address with or without a prefix length. Raise `ValueError`."""
     try:
         if "%" in text or not re.fullmatch(r"[0-9A-Fa-f:.]+(/[0-9]{1,3})?", text, re.ASCII):
             raise ValueError
@@ -53,7 +53,7 @@ def version(text: str) -> int:
 
 
 def interface_address(text: str) -> None:
-    """An address with its prefix length."""
+    """Check an address with its prefix length."""
     if "/" not in text:
         raise ValueError("write the prefix length, such as 192.0.2.1/24")
     version(text)
@@ -74,36 +74,36 @@ def _of(wanted: int, example: str) -> Check:
 
 def _plain_address(text: str) -> None:
     if "/" in text:
-        raise ValueError("without a prefix length")
+        raise ValueError("write it without a prefix length")
     version(text)
 
 
 def network(text: str) -> None:
-    """A network, or one address."""
+    """Check a network or an address."""
     version(text)
 
 
 def destination(text: str) -> None:
-    """Where a route leads: a network, an address, or ``default``."""
+    """Check the destination of a route: a network, an address, or ``default``."""
     if text != "default":
         version(text)
 
 
 def domain(text: str) -> None:
-    """The name of a host or a domain, absolute or not."""
+    """Check the name of a host or a domain, absolute or not."""
     labels = text.removesuffix(".").split(".")
     if len(text) > 253 or not all(re.fullmatch("[A-Za-z0-9_][A-Za-z0-9_-]{0,62}", label, re.ASCII) for label in labels):
-        raise ValueError("letters, digits, - and _ between dots are allowed, 253 at most")
+        raise ValueError("use letters, digits, - and _ between dots, at most 253 characters")
 
 
 def search(text: str) -> None:
-    """A search domain; ``~`` in front: a domain whose names are asked here (systemd.network(5), Domains=)."""
+    """Check a search domain; ``~`` in front makes it a routing domain (systemd.network(5), Domains=)."""
     if text not in {".", "~."}:
         domain(text.removeprefix("~"))
 
 
 def host_and_port(text: str) -> None:
-    """``HOST:PORT`` of a WireGuard peer; an IPv6 address stands in brackets."""
+    """Check ``HOST:PORT`` of a WireGuard peer; an IPv6 address is in brackets."""
     host, colon, number = text.rpartition(":")
     if not colon:
         raise ValueError("such as 192.0.2.1:51820 or [2001:db8::1]:51820")
@@ -115,17 +115,17 @@ def host_and_port(text: str) -> None:
 
 
 def wireguard_key(text: str) -> None:
-    """A WireGuard key: 32 bytes in base64."""
+    """Check a WireGuard key: 32 bytes in base64."""
     try:
         right = len(text) == 44 and len(base64.b64decode(text, validate=True)) == 32
     except (binascii.Error, ValueError):
         right = False
     if not right:
-        raise ValueError("44 characters of base64, as `wg genkey` prints them")
+        raise ValueError("use 44 characters of base64, as `wg genkey` prints them")
 
 
 def wireguard_secret(text: str) -> None:
-    """A WireGuard key, or the path of a file that holds it."""
+    """Check a WireGuard key, or the path of a file that holds one."""
     try:
         wireguard_key(text)
     except ValueError:
@@ -135,16 +135,16 @@ def wireguard_secret(text: str) -> None:
 
 
 def port(text: str) -> None:
-    """A port."""
+    """Check a port."""
     if not re.fullmatch("[0-9]{1,5}", text, re.ASCII) or not 1 <= int(text) <= 65535:
-        raise ValueError("1 to 65535")
+        raise ValueError("use 1 to 65535")
 
 
 def tunnel_key(text: str) -> None:
-    """A number of 32 bits, or an IPv4 address; of a WireGuard tunnel, its private key."""
+    """Check the key of a tunnel: a number of 32 bits, an IPv4 address, or the private key of WireGuard."""
     if re.fullmatch("[0-9]{1,10}", text, re.ASCII):
         if int(text) >= 2**32:
-            raise ValueError("a number below 4294967296")
+            raise ValueError("use a number below 4294967296")
     elif len(text) >= 40 or text.startswith("/"):
         wireguard_secret(text)
     else:
@@ -152,45 +152,45 @@ def tunnel_key(text: str) -> None:
 
 
 def interval(text: str) -> None:
-    """A time: a bare number counts in the unit of its key."""
+    """Check a time; a bare number is in the unit of its key."""
     try:
         timespan(text)
     except EncodeError as error:
         raise ValueError(error.hint or error.what) from None
 
 
-file = _pattern(r"/[A-Za-z0-9_.@:+,=/-]{1,4000}", "an absolute path of letters, digits and _.@:+,=-")
+file = _pattern(r"/[A-Za-z0-9_.@:+,=/-]{1,4000}", "use an absolute path of letters, digits and _.@:+,=-")
 FORMATS: dict[str, Check] = {
     "bridge-interval": interval,
     "domain": domain,
-    "driver": _pattern(r"!?[A-Za-z0-9_*?\[\]-]{1,64}", "letters, digits, - _ and globs"),
+    "driver": _pattern(r"!?[A-Za-z0-9_*?\[\]-]{1,64}", "use letters, digits, - _ and globs"),
     "host-and-port": host_and_port,
     "interface": interface,
     "interface-address": interface_address,
     "interface-address-or-template": _address_or_template,
-    "interface-glob": _pattern(r"[A-Za-z0-9_.+*?\[\]-]{1,15}", "letters, digits, - _ . + and globs, 15 at most"),
-    "interface-label": _pattern(r"[A-Za-z0-9_.:+-]{1,15}", "letters, digits, - _ . : +, 15 characters at most"),
+    "interface-glob": _pattern(r"[A-Za-z0-9_.+*?\[\]-]{1,15}", "use at most 15 letters, digits, - _ . + and globs"),
+    "interface-label": _pattern(r"[A-Za-z0-9_.:+-]{1,15}", "use at most 15 letters, digits and - _ . : +"),
     "ip": _plain_address,
-    "ip-family": _pattern("ipv4|ipv6", "ipv4 or ipv6"),
+    "ip-family": _pattern("ipv4|ipv6", "use ipv4 or ipv6"),
     "ipv4": _of(4, "192.0.2.1"),
     "ipv6": _of(6, "2001:db8::1"),
     "mac": _pattern(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}", "such as 52:54:00:12:34:56"),
     "mac-or-policy": _pattern(
         r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}|permanent|random|stable|preserve",
-        "such as 52:54:00:12:34:56, or permanent, random, stable, preserve",
+        "such as 52:54:00:12:34:56, or one of permanent, random, stable, preserve",
     ),
     "network": network,
-    "network-id": _pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}", "letters, digits, - _ . + are allowed, 64 at most"),
+    "network-id": _pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}", "use at most 64 letters, digits and - _ . +"),
     "port": port,
     "route-destination": destination,
     "search-domain": search,
     "tunnel-key": tunnel_key,
     "vxlan-checksum": _pattern(
         "udp|zero-udp6-tx|zero-udp6-rx|remote-tx|remote-rx",
-        "udp, zero-udp6-tx, zero-udp6-rx, remote-tx or remote-rx",
+        "use udp, zero-udp6-tx, zero-udp6-rx, remote-tx or remote-rx",
     ),
-    "vxlan-extension": _pattern("group-policy|generic-protocol", "group-policy or generic-protocol"),
-    "vxlan-miss": _pattern("l2-miss|l3-miss", "l2-miss or l3-miss"),
+    "vxlan-extension": _pattern("group-policy|generic-protocol", "use group-policy or generic-protocol"),
+    "vxlan-miss": _pattern("l2-miss|l3-miss", "use l2-miss or l3-miss"),
     "wireguard-key": wireguard_key,
     "wireguard-secret": wireguard_secret,
 }

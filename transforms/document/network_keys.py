@@ -1,7 +1,7 @@
 """The keys of the section ``network``: netplan's vocabulary, version 2 (netplan's YAML reference, 1.1).
 
-Left out is what a server's renderers have no word for: wifis, modems, Open vSwitch, SR-IOV, ``auth``. The names are
-netplan's; where it knows two names for one thing (ageing-time, aging-time), both are here.
+Keys that the renderers of a server cannot express are left out: wifis, modems, Open vSwitch, SR-IOV, ``auth``. The
+names are netplan's; if it has two names for one key (ageing-time, aging-time), both are here.
 """
 
 from __future__ import annotations
@@ -10,88 +10,90 @@ from ordain.transforms.document.network_shapes import Addresses, FlagOr, Rows
 from ordain.transforms.document.shapes import Choice, Flag, Integer, Map, Record, Sequence, Shape, String
 
 RENDERERS = ("networkd", "NetworkManager", "ifupdown")
-RENDERER = Choice(RENDERERS, "What brings it up; the transforms say what an OS has unless it is set.")
+RENDERER = Choice(
+    RENDERERS, "The network service that configures it. Default: the one of the system, which the transforms name."
+)
 
 
 def text(about: str, title: str, format: str, example: str = "") -> String:
-    """A string of one of the formats of `network_formats`."""
+    """Return the shape of a string in one of the formats of `network_formats`."""
     return String(about, title, format, example)
 
 
 def interface(about: str) -> String:
-    """The id of another device, or the name of an interface."""
+    """Return the shape of the id of another device or the name of an interface."""
     return text(about, "the name of a device", "network-id")
 
 
 def ip(about: str, version: int = 0) -> String:
-    """An IP address."""
+    """Return the shape of an IP address."""
     title = f"an IPv{version} address" if version else "an IP address"
     return text(about, title, f"ipv{version}" if version else "ip")
 
 
 def interval(about: str) -> String:
-    """A time; a number alone counts in the unit the key says."""
+    """Return the shape of a time; ``about`` names the unit of a bare number."""
     return text(about, 'a time such as "30s"', "bridge-interval")
 
 
 def names(about: str) -> Sequence:
-    """Other devices."""
+    """Return the shape of a list of other devices."""
     return Sequence(interface(""), about)
 
 
 DHCP4 = Record(
     {
-        "use-dns": Flag("Take the DNS servers it offers; true unless set."),
-        "use-ntp": Flag("Take the NTP servers it offers; true unless set."),
-        "use-mtu": Flag("Take the MTU it offers; true unless set."),
-        "use-hostname": Flag("Take the host name it offers; true unless set."),
-        "use-routes": Flag("Take the routes it offers; true unless set."),
-        "use-domains": FlagOr(("route",), "Take the search domains it offers; route: for routing queries only."),
-        "send-hostname": Flag("Tell it the host name; true unless set."),
-        "hostname": text("The host name to tell it.", "a host name", "domain"),
-        "route-metric": Integer("The metric of the routes it offers; 100 unless set."),
+        "use-dns": Flag("Use the DNS servers that DHCP offers. Default: true."),
+        "use-ntp": Flag("Use the NTP servers that DHCP offers. Default: true."),
+        "use-mtu": Flag("Use the MTU that DHCP offers. Default: true."),
+        "use-hostname": Flag("Use the host name that DHCP offers. Default: true."),
+        "use-routes": Flag("Use the routes that DHCP offers. Default: true."),
+        "use-domains": FlagOr(("route",), "Use the search domains that DHCP offers; route: only to route queries."),
+        "send-hostname": Flag("Send the host name. Default: true."),
+        "hostname": text("The host name to send.", "a host name", "domain"),
+        "route-metric": Integer("The metric of the routes that DHCP offers. Default: 100."),
     },
-    "What is taken of what DHCP offers.",
+    "The parts of a DHCP offer to use, and the data to send.",
     "the overrides of DHCP",
 )
 
 RA = Record(
     {
-        "use-dns": Flag("Take the DNS servers they offer; true unless set."),
-        "use-domains": FlagOr(("route",), "Take the search domains they offer."),
+        "use-dns": Flag("Use the DNS servers that they offer. Default: true."),
+        "use-domains": FlagOr(("route",), "Use the search domains that they offer."),
         "table": Integer("The table for their routes."),
     },
-    "What is taken of what router advertisements offer.",
+    "The parts of router advertisements to use.",
     "the overrides of router advertisements",
 )
 
 ADDRESS = Record(
     {
         "label": text("The label of an IPv4 address.", "a label such as eth0:1", "interface-label"),
-        "lifetime": Choice(("forever", "0"), "0: never chosen as a source of its own."),
+        "lifetime": Choice(("forever", "0"), "0: the kernel never chooses it as a source address by itself."),
     },
     title="the options of an address",
 )
 
 ROUTE = Record(
     {
-        "to": text("Where it leads.", "a network, an address, or default", "route-destination"),
+        "to": text("The destination.", "a network, an address, or default", "route-destination"),
         "via": ip("The gateway."),
-        "from": ip("The source address it prefers."),
-        "on-link": Flag("The gateway is reachable here, whatever the addresses say."),
-        "metric": Integer("Lower is preferred."),
+        "from": ip("The preferred source address."),
+        "on-link": Flag("The gateway is reachable on this link, whatever the addresses are."),
+        "metric": Integer("Its metric; the route with the lowest is used."),
         "type": Choice(
             (
                 *("unicast", "anycast", "blackhole", "broadcast", "local", "multicast"),
                 *("nat", "prohibit", "throw", "unreachable", "xresolve"),
             ),
-            "What becomes of packets; unicast unless set.",
+            "The type of the route. Default: unicast.",
         ),
-        "scope": Choice(("global", "link", "host"), "How far it reaches (IPv4)."),
-        "table": Integer("The table it is in; of a VRF, its own unless set.", 1),
-        "mtu": Integer("MTU along it.", 68),
-        "congestion-window": Integer("Initial congestion window.", 1),
-        "advertised-receive-window": Integer("Initial receive window.", 1),
+        "scope": Choice(("global", "link", "host"), "The scope of the destination (IPv4)."),
+        "table": Integer("The routing table that it is in. Default in a VRF: the table of the VRF.", 1),
+        "mtu": Integer("The MTU of the route.", 68),
+        "congestion-window": Integer("The initial congestion window.", 1),
+        "advertised-receive-window": Integer("The initial receive window.", 1),
         "advmss": Integer("The maximum segment size to advertise.", 1),
     },
     title="routes",
@@ -99,55 +101,55 @@ ROUTE = Record(
 
 RULE = Record(
     {
-        "from": text("Packets from here.", "a network", "network"),
-        "to": text("Packets that go there.", "a network", "network"),
-        "table": Integer("The table to look in; of a VRF, its own unless set.", 1),
-        "priority": Integer("Lower is first."),
-        "mark": Integer("Packets with this firewall mark."),
-        "type-of-service": Integer("Packets of this type of service.", 0, 255),
+        "from": text("Match packets from this network.", "a network", "network"),
+        "to": text("Match packets to this network.", "a network", "network"),
+        "table": Integer("The routing table to look in. Default in a VRF: the table of the VRF.", 1),
+        "priority": Integer("The priority; the rule with the lowest number comes first."),
+        "mark": Integer("Match packets with this firewall mark."),
+        "type-of-service": Integer("Match packets of this type of service.", 0, 255),
     },
     title="routing rules",
 )
 
 NAMESERVERS = Record(
     {
-        "addresses": Sequence(ip(""), "DNS servers."),
-        "search": Sequence(text("", "a domain", "search-domain"), "Search domains."),
+        "addresses": Sequence(ip(""), "The DNS servers."),
+        "search": Sequence(text("", "a domain", "search-domain"), "The search domains."),
     },
-    "Where names are looked up.",
+    "The servers and domains for names.",
 )
 
 COMMON: dict[str, Shape] = {
     "renderer": RENDERER,
-    "addresses": Addresses(ADDRESS, "Static addresses."),
+    "addresses": Addresses(ADDRESS, "The static addresses."),
     "dhcp4": Flag("Ask for an IPv4 address."),
     "dhcp6": Flag("Ask for an IPv6 address."),
     "dhcp4-overrides": DHCP4,
     "dhcp6-overrides": DHCP4,
-    "dhcp-identifier": Choice(("mac", "duid"), "How it introduces itself to a DHCP server."),
-    "accept-ra": Flag("Whether router advertisements are heard; the kernel decides unless set."),
+    "dhcp-identifier": Choice(("mac", "duid"), "The identifier to send to a DHCP server."),
+    "accept-ra": Flag("Accept router advertisements. Default: the kernel decides."),
     "ra-overrides": RA,
     "link-local": Sequence(
-        String(title="ipv4 or ipv6", format="ip-family"), "Link-local addresses; [ipv6] unless set."
+        String(title="ipv4 or ipv6", format="ip-family"), "The families with a link-local address. Default: [ipv6]."
     ),
-    "ipv6-address-generation": Choice(("eui64", "stable-privacy"), "How IPv6 addresses are made."),
+    "ipv6-address-generation": Choice(("eui64", "stable-privacy"), "The way in which IPv6 addresses are generated."),
     "ipv6-address-token": ip("The host part of IPv6 addresses.", 6),
-    "ipv6-mtu": Integer("MTU of IPv6.", 1280),
-    "ipv6-privacy": Flag("Temporary IPv6 addresses."),
+    "ipv6-mtu": Integer("The MTU of IPv6.", 1280),
+    "ipv6-privacy": Flag("Use temporary IPv6 addresses."),
     "gateway4": ip("Deprecated: write a route to default.", 4),
     "gateway6": ip("Deprecated: write a route to default.", 6),
     "nameservers": NAMESERVERS,
-    "routes": Rows(ROUTE, "Static routes.", needs=("to",)),
-    "routing-policy": Rows(RULE, "Which routing table packets are looked up in."),
-    "macaddress": text("The MAC address to take.", "a MAC address or a policy", "mac-or-policy"),
-    "mtu": Integer("MTU.", 68, 2**32 - 1),
+    "routes": Rows(ROUTE, "The static routes.", needs=("to",)),
+    "routing-policy": Rows(RULE, "Rules that choose the routing table for packets."),
+    "macaddress": text("The MAC address to use.", "a MAC address or a policy", "mac-or-policy"),
+    "mtu": Integer("The MTU.", 68, 2**32 - 1),
     "optional": Flag("The boot does not wait for it."),
-    "critical": Flag("Its configuration stays when the renderer stops."),
-    "ignore-carrier": Flag("It is configured without a carrier too."),
-    "activation-mode": Choice(("manual", "off"), "manual: an admin brings it up; off: it is kept down."),
+    "critical": Flag("Its configuration stays when the network service stops."),
+    "ignore-carrier": Flag("It is configured even without a carrier."),
+    "activation-mode": Choice(("manual", "off"), "manual: an administrator brings it up; off: it is kept down."),
     "emit-lldp": Flag("Send LLDP packets."),
     "neigh-suppress": Flag("As a bridge port: suppress ARP and neighbour discovery."),
-    "hairpin": Flag("As a bridge port: packets may go back where they came from."),
+    "hairpin": Flag("As a bridge port: packets may leave by the port that they came in by."),
     "port-mac-learning": Flag("As a bridge port: learn MAC addresses."),
 }
 
@@ -165,14 +167,14 @@ ETHERNET: dict[str, Shape] = {
     **COMMON,
     "match": Record(
         {
-            "name": text("The name the kernel gave it.", "a name, globs allowed", "interface-glob"),
+            "name": text("The name that the kernel gave it.", "a name, globs allowed", "interface-glob"),
             "macaddress": text("Its permanent MAC address.", "a MAC address", "mac"),
             "driver": Sequence(text("", "a driver, globs allowed", "driver"), "Its driver."),
         },
-        "Which interface it is, where its id is not the name.",
+        "The interface that this entry is about, unless its id is the name of the interface.",
     ),
-    "set-name": text("The name to give it.", "an interface name", "interface"),
-    "wakeonlan": Flag("Wake the machine by a magic packet."),
+    "set-name": text("The name to give to it.", "an interface name", "interface"),
+    "wakeonlan": Flag("A magic packet wakes the machine."),
     **{key: Flag(f"{directive}= of systemd.link(5).") for key, directive in OFFLOADS.items()},
 }
 
@@ -180,61 +182,69 @@ BOND = Record(
     {
         "mode": Choice(
             ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"),
-            "How the ports are used; balance-rr unless set.",
+            "The way in which the ports are used. Default: balance-rr.",
         ),
-        "lacp-rate": Choice(("slow", "fast"), "How often LACP packets are sent."),
-        "mii-monitor-interval": interval("How often the link is checked; a number counts milliseconds."),
-        "min-links": Integer("How many links it needs to be up."),
+        "lacp-rate": Choice(("slow", "fast"), "The rate of LACP packets."),
+        "mii-monitor-interval": interval("The time between two checks of the link; a bare number is in milliseconds."),
+        "min-links": Integer("The number of links that must be up for the bond to be up."),
         "transmit-hash-policy": Choice(
-            ("layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac"), "How ports are chosen."
+            ("layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac"),
+            "The data that choose the port for a packet.",
         ),
-        "ad-select": Choice(("stable", "bandwidth", "count"), "How the aggregator is chosen."),
-        "all-members-active": Flag("Packets on inactive ports are delivered."),
-        "all-slaves-active": Flag("The same by its old name."),
-        "arp-interval": interval("How often ARP checks the link; a number counts milliseconds."),
-        "arp-ip-targets": Sequence(ip("", 4), "Whom ARP asks."),
-        "arp-validate": Choice(("none", "active", "backup", "all"), "Which ports' answers are checked."),
-        "arp-all-targets": Choice(("any", "all"), "Which targets must answer."),
-        "up-delay": interval("Wait before a link is used; a number counts milliseconds."),
-        "down-delay": interval("Wait before a link is given up; a number counts milliseconds."),
-        "fail-over-mac-policy": Choice(("none", "active", "follow"), "Whose MAC address it has."),
-        "gratuitous-arp": Integer("ARP packets after a fail-over.", 1, 255),
-        "packets-per-member": Integer("Packets before the next port (balance-rr).", 0, 65535),
-        "packets-per-slave": Integer("The same by its old name.", 0, 65535),
-        "primary-reselect-policy": Choice(("always", "better", "failure"), "When the primary port takes over again."),
-        "resend-igmp": Integer("IGMP reports after a fail-over.", 0, 255),
-        "learn-packet-interval": interval("Wait between learning packets; a number counts seconds."),
-        "primary": interface("The port to prefer."),
+        "ad-select": Choice(("stable", "bandwidth", "count"), "The rule that chooses the aggregator."),
+        "all-members-active": Flag("Deliver packets that arrive on inactive ports."),
+        "all-slaves-active": Flag("The old name of `all-members-active`."),
+        "arp-interval": interval("The time between two checks of the link by ARP; a bare number is in milliseconds."),
+        "arp-ip-targets": Sequence(ip("", 4), "The addresses that ARP asks for."),
+        "arp-validate": Choice(("none", "active", "backup", "all"), "The ports whose answers are checked."),
+        "arp-all-targets": Choice(("any", "all"), "The number of targets that must answer."),
+        "up-delay": interval("The time before a new link is used; a bare number is in milliseconds."),
+        "down-delay": interval("The time before a lost link is no longer used; a bare number is in milliseconds."),
+        "fail-over-mac-policy": Choice(("none", "active", "follow"), "The MAC address of the bond and its ports."),
+        "gratuitous-arp": Integer("The number of ARP packets after a fail-over.", 1, 255),
+        "packets-per-member": Integer("The number of packets before the next port is used (balance-rr).", 0, 65535),
+        "packets-per-slave": Integer("The old name of `packets-per-member`.", 0, 65535),
+        "primary-reselect-policy": Choice(
+            ("always", "better", "failure"), "The cases in which the primary port becomes active again."
+        ),
+        "resend-igmp": Integer("The number of IGMP reports after a fail-over.", 0, 255),
+        "learn-packet-interval": interval("The time between two learning packets; a bare number is in seconds."),
+        "primary": interface("The preferred port."),
     },
-    "Parameters of the bond.",
+    "The parameters of the bond.",
 )
 
 BRIDGE = Record(
     {
-        "ageing-time": interval("How long a MAC address is kept; a number counts seconds."),
-        "aging-time": interval("The same, spelt otherwise."),
-        "forward-delay": interval("Time in listening and learning; a number counts seconds."),
-        "hello-time": interval("Time between hellos; a number counts seconds."),
-        "max-age": interval("How long a hello counts; a number counts seconds."),
-        "priority": Integer("Priority of the bridge; lower becomes the root.", 0, 65535),
-        "stp": Flag("Spanning tree; true where any parameter is set."),
-        "path-cost": Map(Integer("Cost.", 1, 65535), "Cost of a path through a port.", "a port", "network-id"),
-        "port-priority": Map(Integer("Priority.", 0, 63), "Priority of a port.", "a port", "network-id"),
+        "ageing-time": interval("The time for which a MAC address is kept; a bare number is in seconds."),
+        "aging-time": interval("Another spelling of `ageing-time`."),
+        "forward-delay": interval("The time in the states listening and learning; a bare number is in seconds."),
+        "hello-time": interval("The time between two hello packets; a bare number is in seconds."),
+        "max-age": interval("The time for which a hello packet is valid; a bare number is in seconds."),
+        "priority": Integer("The priority of the bridge; the bridge with the lowest becomes the root.", 0, 65535),
+        "stp": Flag("Use the spanning tree protocol. Default: true if any parameter is set."),
+        "path-cost": Map(
+            Integer("The cost.", 1, 65535), "The cost of the path through a port.", "a port", "network-id"
+        ),
+        "port-priority": Map(Integer("The priority.", 0, 63), "The priority of a port.", "a port", "network-id"),
     },
-    "Parameters of the bridge.",
+    "The parameters of the bridge.",
 )
 
 PEER = Record(
     {
-        "endpoint": text("Where the peer is.", 'such as "192.0.2.1:51820"', "host-and-port"),
-        "allowed-ips": Sequence(text("", "a network", "network"), "What the peer may send, and what is sent to it."),
-        "keepalive": Integer("Seconds between packets that keep the way open.", 1, 65535),
+        "endpoint": text("The address of the peer.", 'such as "192.0.2.1:51820"', "host-and-port"),
+        "allowed-ips": Sequence(
+            text("", "a network", "network"),
+            "The networks that the peer may send from and that are reached through it.",
+        ),
+        "keepalive": Integer("The seconds between two packets that keep the path open.", 1, 65535),
         "keys": Record(
             {
                 "public": text("Its public key.", "a WireGuard key", "wireguard-key"),
-                "shared": text("A key both know.", "a WireGuard key, or the path of one", "wireguard-secret"),
+                "shared": text("A key that both ends know.", "a WireGuard key, or the path of one", "wireguard-secret"),
             },
-            "Keys of the peer.",
+            "The keys of the peer.",
         ),
     },
     title="WireGuard peers",
@@ -247,73 +257,69 @@ TUNNEL: dict[str, Shape] = {
             *("gre", "gretap", "ip6gre", "ip6gretap", "ip6ip6", "ipip", "ipip6", "sit", "vti", "vti6"),
             *("wireguard", "vxlan"),
         ),
-        "What kind of tunnel it is.",
+        "The type of the tunnel.",
     ),
     "local": ip("The address of this end."),
-    "remote": ip("The address of the other end; of a VXLAN, a multicast group or one."),
-    "ttl": Integer("Time to live of its packets.", 0, 255),
-    "key": text("Its key both ways; of WireGuard, the private one.", "a key", "tunnel-key"),
+    "remote": ip("The address of the other end; for a VXLAN also a multicast group."),
+    "ttl": Integer("The time to live of its packets.", 0, 255),
+    "key": text("Its key in both directions; for WireGuard, the private key.", "a key", "tunnel-key"),
     "keys": Record(
         {
-            "input": text("What is received.", "a number or an IPv4 address", "tunnel-key"),
-            "output": text("What is sent.", "a number or an IPv4 address", "tunnel-key"),
-            "private": text("WireGuard.", "a WireGuard key, or the path of one", "wireguard-secret"),
+            "input": text("The key of received packets.", "a number or an IPv4 address", "tunnel-key"),
+            "output": text("The key of sent packets.", "a number or an IPv4 address", "tunnel-key"),
+            "private": text("The private key (WireGuard).", "a WireGuard key, or the path of one", "wireguard-secret"),
         },
-        "Its keys, where they differ.",
+        "Its keys, if they differ by direction.",
     ),
-    "mark": Integer("Firewall mark of its packets (WireGuard)."),
-    "port": Integer("UDP port: where WireGuard listens, where VXLAN sends.", 1, 65535),
-    "peers": Rows(PEER, "WireGuard peers.", needs=("keys",)),
+    "mark": Integer("The firewall mark of its packets (WireGuard)."),
+    "port": Integer("The UDP port that WireGuard listens on or that VXLAN sends to.", 1, 65535),
+    "peers": Rows(PEER, "The WireGuard peers.", needs=("keys",)),
     "id": Integer("Its VXLAN id.", 1, 2**24 - 1),
     "link": interface("The device below it (VXLAN)."),
     "mac-learning": Flag("VXLAN: learn MAC addresses."),
-    "ageing": Integer("VXLAN: seconds a MAC address is kept."),
-    "aging": Integer("The same, spelt otherwise."),
-    "limit": Integer("VXLAN: most MAC addresses kept."),
+    "ageing": Integer("VXLAN: the seconds for which a MAC address is kept."),
+    "aging": Integer("Another spelling of `ageing`."),
+    "limit": Integer("VXLAN: the most MAC addresses to keep."),
     "arp-proxy": Flag("VXLAN: answer ARP on behalf of others."),
-    "notifications": Sequence(
-        String(title="l2-miss or l3-miss", format="vxlan-miss"), "VXLAN: what is told of misses."
-    ),
-    "short-circuit": Flag("VXLAN: route between networks itself."),
-    "type-of-service": Integer("VXLAN: type of service of its packets.", 0, 255),
-    "checksums": Sequence(String(title="a kind of checksum", format="vxlan-checksum"), "VXLAN: checksums."),
-    "extensions": Sequence(String(title="an extension", format="vxlan-extension"), "VXLAN: extensions."),
-    "port-range": Sequence(
-        String(title="two ports", format="port"), "VXLAN: source ports, the lowest and the highest."
-    ),
-    "flow-label": Integer("VXLAN: IPv6 flow label.", 0, 2**20 - 1),
-    "do-not-fragment": Flag("VXLAN: packets may not be cut."),
+    "notifications": Sequence(String(title="l2-miss or l3-miss", format="vxlan-miss"), "VXLAN: the misses to report."),
+    "short-circuit": Flag("VXLAN: the device routes between networks itself."),
+    "type-of-service": Integer("VXLAN: the type of service of its packets.", 0, 255),
+    "checksums": Sequence(String(title="a kind of checksum", format="vxlan-checksum"), "VXLAN: the checksums to use."),
+    "extensions": Sequence(String(title="an extension", format="vxlan-extension"), "VXLAN: the extensions to use."),
+    "port-range": Sequence(String(title="two ports", format="port"), "VXLAN: the lowest and the highest source port."),
+    "flow-label": Integer("VXLAN: the IPv6 flow label.", 0, 2**20 - 1),
+    "do-not-fragment": Flag("VXLAN: packets must not be fragmented."),
 }
 
 KINDS: dict[str, tuple[dict[str, Shape], str]] = {
-    "ethernets": (ETHERNET, "Interfaces that are there."),
-    "dummy-devices": (COMMON, "Interfaces that lead nowhere."),
+    "ethernets": (ETHERNET, "Physical interfaces."),
+    "dummy-devices": (COMMON, "Dummy interfaces, which drop all packets."),
     "virtual-ethernets": (
         {**COMMON, "peer": interface("The other end.")},
-        "Pairs of interfaces; each names the other.",
+        "Pairs of virtual interfaces; each names the other.",
     ),
     "bonds": (
-        {**COMMON, "interfaces": names("Its ports."), "parameters": BOND},
-        "Several interfaces as one.",
+        {**COMMON, "interfaces": names("The interfaces that are its ports."), "parameters": BOND},
+        "Several interfaces combined into one.",
     ),
     "bridges": (
-        {**COMMON, "interfaces": names("Its ports."), "parameters": BRIDGE},
-        "Switches.",
+        {**COMMON, "interfaces": names("The interfaces that are its ports."), "parameters": BRIDGE},
+        "Bridges, which connect several interfaces.",
     ),
     "vlans": (
         {**COMMON, "id": Integer("Its VLAN id.", 0, 4094), "link": interface("The device below it.")},
         "VLANs on another device.",
     ),
     "vrfs": (
-        {**COMMON, "table": Integer("Its routing table.", 1), "interfaces": names("Its members.")},
-        "Routing domains of their own; a route by a gateway is made at the member that has it.",
+        {**COMMON, "table": Integer("Its routing table.", 1), "interfaces": names("The devices in it.")},
+        "Separate routing domains. A route through a gateway is added to the member that reaches the gateway.",
     ),
     "tunnels": (TUNNEL, "Tunnels."),
 }
 
 NETWORK = Record(
     {
-        "version": Integer("netplan's version of this vocabulary: 2.", 2, 2),
+        "version": Integer("The version of netplan's vocabulary: 2.", 2, 2),
         "renderer": RENDERER,
         **{
             kind: Map(
@@ -325,5 +331,5 @@ NETWORK = Record(
             for kind, (keys, about) in KINDS.items()
         },
     },
-    "Network devices, in netplan's words.",
+    "Network devices, in the vocabulary of netplan.",
 )

@@ -1,4 +1,4 @@
-"""The shapes that only the section ``network`` has: netplan's lists of maps, each one leaf, and its mixed values."""
+"""The shapes that only the section ``network`` has: netplan's lists of maps, each one leaf, and mixed values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ordain.transforms.model import Branch, Row, Template, Tree, Value
 
 
 def _row(node: Node, record: Record, at: Position) -> Row:
-    """One map of a list; what is null is as if it were not there."""
+    """Return one map of a list. A key whose value is null counts as not set."""
     tree = record.canonical(node, at)
     assert isinstance(tree, Branch)
     return Row(tuple(_cells(tree)), at.where(node.where))
@@ -28,14 +28,14 @@ def _cells(branch: Branch) -> Iterator[tuple[str, Value]]:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Maps in order, with known keys: one leaf, replaced as a whole. ``needs`` are the keys each map must have."""
+    """A list of maps with known keys: one leaf, which layers replace as a whole. ``needs``: the required keys."""
 
     of: Record
     about: str = ""
     needs: tuple[str, ...] = ()
 
     def schema(self) -> Schema:
-        """JSON Schema."""
+        """Return the JSON Schema."""
         item = {**self.of.schema(), "type": "object", "required": list(self.needs)}
         return {
             "title": f"a list of {self.of.title}",
@@ -46,7 +46,7 @@ class Rows:
         }
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """A leaf holding a tuple of `Row`."""
+        """Return a leaf that holds a tuple of `Row`."""
         if not isinstance(node.value, tuple):
             return at.leaf(None, node)
         return at.leaf(tuple(_row(item, self.of, at.below(n)) for n, item in enumerate(node.value)), node)
@@ -56,14 +56,14 @@ class Rows:
 class Addresses:
     """Addresses, some with options: a list of ``ADDRESS`` and ``{ADDRESS: {label: …}}``.
 
-    Canonical, each is a `Row` with the cell ``address`` and its options.
+    In canonical form each is a `Row` with the cell ``address`` and its options.
     """
 
     options: Record
     about: str = ""
 
     def schema(self) -> Schema:
-        """JSON Schema."""
+        """Return the JSON Schema."""
         title = "an address with its prefix length"
         item = {
             "title": title,
@@ -83,7 +83,7 @@ class Addresses:
         }
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """A leaf holding a tuple of `Row`."""
+        """Return a leaf that holds a tuple of `Row`."""
         if not isinstance(node.value, tuple):
             return at.leaf(None, node)
         return at.leaf(tuple(self._one(item, at.below(n)) for n, item in enumerate(node.value)), node)
@@ -93,8 +93,8 @@ class Addresses:
         if not isinstance(node.value, Mapping):
             return Row((("address", str(node.value)),), where)
         if len(node.value) != 1:
-            what = f"one address is wanted here, found {len(node.value)}"
-            at.problems.append(Problem(where=where, what=what, hint="begin each address with a dash of its own"))
+            what = f"expected one address, found {len(node.value)}"
+            at.problems.append(Problem(where=where, what=what, hint="write a dash before each address"))
             return Row((), where)
         ((address, options),) = node.value.items()
         if address == "template":
@@ -106,17 +106,17 @@ class Addresses:
 
 @dataclass(frozen=True, slots=True)
 class FlagOr:
-    """true, false, or one of a few words."""
+    """A value that is true, false, or one of a few words."""
 
     words: tuple[str, ...]
     about: str = ""
 
     def schema(self) -> Schema:
-        """JSON Schema."""
+        """Return the JSON Schema."""
         title = f"true, false, {' or '.join(self.words)}"
         return {"title": title, "description": self.about, "enum": [True, False, *self.words, None]}
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """A leaf holding `bool` or `str`."""
+        """Return a leaf that holds `bool` or `str`."""
         flag = isinstance(node.value, bool) or node.value is None
         return at.leaf(node.value if flag else str(node.value), node)  # type: ignore[arg-type] # a flag or null

@@ -1,4 +1,4 @@
-"""Bytes → documents in canonical form (docs/design/documents.md, rules 1 to 3 and 6), and every problem on the way."""
+"""Reads documents from bytes into canonical form, with every problem (docs/design/documents.md, rules 1 to 3 and 6)."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ HEADER = ("ordain", "kind", "name", "tier", "weight", "match", "labels", "pin")
 
 
 def read(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
-    """The documents of one file, and what is wrong with it; a document with a problem is left out.
+    """Return the documents of one file, and its problems; a document with a problem is left out.
 
-    ``path`` is how the file is named in problems and provenance. ``.json`` means JSON, ``.yaml`` and ``.yml`` YAML;
-    of what a store keeps without a suffix, a first ``{`` or ``[`` means JSON. Never raises for bad input.
+    ``path`` is the name of the file in problems and provenance. ``.json`` means JSON, ``.yaml`` and ``.yml`` mean YAML.
+    In a database, names may have no suffix: then a first ``{`` or ``[`` means JSON. Wrong input never raises.
     """
     documents: list[Document] = []
     problems: list[Problem] = []
@@ -44,10 +44,10 @@ def read(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Problem, .
 
 
 def read_nodes(path: str, data: bytes) -> Iterator[Node]:
-    """The documents of one file as they were written. Raises `Unreadable`."""
+    """Yield the documents of one file as they were written. Raise `Unreadable`."""
     if len(data) > MAX_BYTES:
-        what = f"{len(data):,} bytes; a file of documents has {MAX_BYTES:,} at most"
-        raise Unreadable(what, Where(path=path), "split it, and keep bulk data out of documents")
+        what = f"the file has {len(data):,} bytes; a file of documents has at most {MAX_BYTES:,}"
+        raise Unreadable(what, Where(path=path), "split it, and do not put bulk data into documents")
     try:
         text = data.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
@@ -55,7 +55,7 @@ def read_nodes(path: str, data: bytes) -> Iterator[Node]:
         line = before.count("\n") + 1
         where = Where(path=path, line=line, column=len(before) - (before.rfind("\n") + 1) + 1)
         byte = data[error.start]
-        raise Unreadable(f"the byte 0x{byte:02x} is no UTF-8", where, "save the file as UTF-8") from None
+        raise Unreadable(f"the byte 0x{byte:02x} is not valid UTF-8", where, "save the file as UTF-8") from None
     yaml = path.endswith((".yaml", ".yml"))
     if path.endswith(".json") or (not yaml and text.lstrip()[:1] in ("{", "[")):
         node = json_reader.read(path, text)
@@ -66,7 +66,7 @@ def read_nodes(path: str, data: bytes) -> Iterator[Node]:
 
 def _document(node: Node) -> tuple[Document | None, list[Problem]]:
     if not isinstance(node.value, Mapping):
-        what = "a document is a map that begins with `ordain: v1`"
+        what = "a document must be a map that begins with `ordain: v1`"
         return None, [Problem(where=node.where, what=what)]
     kind_node = node.value.get("kind")
     try:
@@ -75,9 +75,11 @@ def _document(node: Node) -> tuple[Document | None, list[Problem]]:
         kind = None
     if kind is None:
         if kind_node is None:
-            return None, [Problem(where=node.where, what="the key kind is missing", hint=f"one of {', '.join(Kind)}")]
+            return None, [
+                Problem(where=node.where, what="the key kind is missing", hint=f"add kind: {' or '.join(Kind)}")
+            ]
         where = replace(kind_node.where, pointer="kind")
-        known = did_you_mean(str(kind_node.value), Kind) or f"known: {', '.join(Kind)}"
+        known = did_you_mean(str(kind_node.value), Kind) or f"known kinds: {', '.join(Kind)}"
         return None, [Problem(where=where, what=f"unknown kind {kind_node.value!r}", hint=known)]
     problems = validate.problems(node, kind)
     document = None if problems else _canonical(node, kind, problems)
@@ -95,7 +97,7 @@ def _document(node: Node) -> tuple[Document | None, list[Problem]]:
 
 
 def _canonical(node: Node, kind: Kind, problems: list[Problem]) -> Document:
-    """The canonical form of what fits its schema; what a schema cannot see goes to ``problems``."""
+    """Return the canonical form of a node that fits its schema; problems that no schema can find go to ``problems``."""
     assert isinstance(node.value, Mapping)
     at = Position(str(node.value["name"].value), problems=problems)
     document = Document(
@@ -120,10 +122,10 @@ def _canonical(node: Node, kind: Kind, problems: list[Problem]) -> Document:
 
 
 def _digest(document: Document) -> str:
-    """SHA-256, in hex, of what a document says, whatever its place."""
+    """Return the SHA-256, in hex, of the content of a document, independent of its place."""
     match = [[name, condition.values, condition.negated] for name, condition in sorted(document.match.items())]
-    told = [document.name, document.tier, document.weight, match, plain(document.sections)]
-    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
+    content = [document.name, document.tier, document.weight, match, plain(document.sections)]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _string(node: Node | None, default: str) -> str:
@@ -164,6 +166,6 @@ def _match(node: Node | None, at: Position) -> Mapping[str, MatchCondition]:
         for value in values if name in RANGES else ():
             wrong = range_error(value) if value is not None else None
             if wrong:
-                hint = 'quote a range, such as ">=9 <10"'
+                hint = 'write a range in quotes, such as ">=9 <10"'
                 at.problems.append(Problem(where=below.where(inner.where), what=wrong, hint=hint))
     return conditions

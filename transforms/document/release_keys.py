@@ -5,48 +5,52 @@ from __future__ import annotations
 from ordain.transforms.document.service_keys import span
 from ordain.transforms.document.shapes import Flag, Integer, Map, Record, Sequence, Shape, String
 
-CHANNEL = String("Whose machines it is for.", "a channel: lower-case letters, digits and -", "channel", template=False)
-NUMBER = Integer("Higher is newer; a channel never goes back, so a rollback is a new number.", 1, 2**53 - 1)
+CHANNEL = String(
+    "The channel that it is for.", "a channel: lower-case letters, digits and -", "channel", template=False
+)
+NUMBER = Integer("Its number. A channel only takes higher numbers, so a rollback gets a new number, too.", 1, 2**53 - 1)
 HASH = String("", "the SHA-256 of a document in lower-case hexadecimal digits", "sha256", template=False)
 
 ROLLOUT = Record(
     {
-        "splay": span("Each machine waits its own share of this, by its machine-id."),
-        "max-parallel": Integer("How many machines apply it at a time."),
+        "splay": span(
+            "The time over which machines spread out; each waits a part of it that depends on its machine-id."
+        ),
+        "max-parallel": Integer("The most machines that apply it at the same time."),
         "windows": Sequence(
             String(title="a maintenance window", format="window", template=False),
-            "When machines may apply it, in their own time; else at any time.",
+            "The times when machines may apply it, in their own time zone. Default: at any time.",
             "Sat,Sun 02:00-05:00",
         ),
         "stages": Sequence(
             String(title="a share of the machines", format="share", template=False),
-            "Shares of the machines that `ordainctl release rollout` lets in, one after the other.",
+            "The stages of the rollout, as shares of the machines. `ordainctl release rollout` admits them in turn.",
             '["1%", "10%", "100%"]',
         ),
         "stop-at": String(
-            "The rollout stops when more than this share of the machines that have it went back from it.",
+            "The rollout stops when more than this share of the machines that have the release have rolled back.",
             "a share",
             "share",
             template=False,
         ),
-        "soak": span("How long a stage lasts before the next one is let in."),
+        "soak": span("The time that a stage lasts before the next one is admitted."),
     },
-    "How the machines of the channel take it.",
-    "the words of a rollout",
+    "The rules of the rollout to the machines of the channel.",
+    "the keys of a rollout",
 )
 
 RELEASE: dict[str, Shape] = {
     "channel": CHANNEL,
     "number": NUMBER,
     "schema": String("The version of the language that its documents are written in.", "v1", template=False),
-    "created": String("When it was made, for people.", "a time", template=False),
-    "about": String("What it changes, for people.", "a text", template=False),
-    "documents": Map(HASH, "Every document by its SHA-256.", "the name of a document", "document-name"),
-    "shrinks": Flag("It is meant to take away most of what machines run; without it, they refuse that."),
+    "created": String("The time at which it was made, for people.", "a time", template=False),
+    "about": String("A description of the changes, for people.", "a text", template=False),
+    "documents": Map(HASH, "Every document with its SHA-256.", "the name of a document", "document-name"),
+    "shrinks": Flag("The release removes most services of the machines on purpose; without this key they refuse it."),
     "rollout": ROLLOUT,
     "signatures": Map(
         String("", "base64", "base64", template=False),
-        "Ed25519 signatures by the id of their key, over the canonical form of all the rest.",
+        "Ed25519 signatures over the canonical form of all other keys, by the id of the key.",
         "the id of a key",
         "key-id",
     ),

@@ -1,4 +1,4 @@
-"""The JSON Schema of each kind of document, made from the table in `language`."""
+"""Makes the JSON Schema of each kind of document from the table in `language`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ CONDITION: Schema = {
 LABELS: Schema = {
     "type": ["object", "null"],
     "title": "a map from labels to values",
-    "description": "Labels of this machine, which Layers match on. A label may have several values.",
+    "description": "The labels of this machine, which Layers match on. A label may have several values.",
     "propertyNames": {"type": "string", "format": "label"},
     "additionalProperties": {
         "type": ["string", "array", "boolean", "null"],
@@ -39,22 +39,25 @@ LABELS: Schema = {
     },
 }
 
-NAME = String("Its name; unique among its kind.", "a name of letters, digits, - _ and .", "name", template=False)
-PIN = Integer("The number of the release it has, whatever its channel goes on to.", 1, 2**53 - 1)
-HEADER: dict[str, Shape] = {
-    "weight": Integer("Order within a tier; higher wins.", -1_000_000, 1_000_000),
-}
+NAME = String(
+    "The name of the document. It is unique among the documents of its kind.",
+    "a name of letters, digits, - _ and .",
+    "name",
+    template=False,
+)
+PIN = Integer("The number of the release that this machine stays on, independent of its channel.", 1, 2**53 - 1)
+WEIGHT = Integer("The order within a tier; the layer with the higher weight wins.", -1_000_000, 1_000_000)
 
 
 def _kind(kind: Kind, about: str, sections: dict[str, Shape], extra: Schema) -> Schema:
     properties: Schema = {
         "ordain": {"enum": [VERSION], "title": VERSION, "description": "The version of the language."},
-        "kind": {"enum": [str(kind)], "title": str(kind), "description": "What the document is."},
+        "kind": {"enum": [str(kind)], "title": str(kind), "description": "The kind of the document."},
         "name": {**NAME.schema(), "type": "string"},
         "match": {
             "type": ["object", "null"],
             "title": "a map from facts and labels to values",
-            "description": "Which machines; every entry must hold. Absent = every machine.",
+            "description": "The machines that it is for: every entry must hold. Default: every machine.",
             "propertyNames": {"type": "string", "format": "label-or-fact"},
             "additionalProperties": CONDITION,
         },
@@ -75,21 +78,26 @@ _ORDER: Schema = {
     "tier": {
         "enum": [tier for tier in TIERS if tier != "node"],
         "title": "one of " + ", ".join(TIERS[:-1]),
-        "description": "Where it stands in the order, lowest first; default unless set.",
+        "description": "Its tier in the order of layers, lowest first. Default: default.",
     },
-    **{name: shape.schema() for name, shape in HEADER.items()},
+    "weight": WEIGHT.schema(),
 }
 
 
 @cache
 def schema(kind: Kind) -> Schema:
-    """The published JSON Schema of ``kind``. Custom keywords: ``x-merge``, ``x-one-of``; formats: `formats`."""
+    """Return the published JSON Schema of ``kind``.
+
+    Our own keywords in it are ``x-merge`` and ``x-one-of``; the values of ``format`` are in `formats`.
+    """
     if kind is Kind.LAYER:
-        body = _kind(kind, "Sections for every machine that matches.", language.SECTIONS, _ORDER)
+        body = _kind(kind, "The configuration of every machine that matches.", language.SECTIONS, _ORDER)
     elif kind is Kind.NODE:
-        body = _kind(kind, "One machine.", language.SECTIONS, {"labels": LABELS, "pin": PIN.schema()})
+        body = _kind(
+            kind, "The configuration of one machine.", language.SECTIONS, {"labels": LABELS, "pin": PIN.schema()}
+        )
     elif kind is Kind.TRANSFORM:
-        body = _kind(kind, "What neutral names mean on an OS.", language.TRANSFORM_SECTIONS, _ORDER)
+        body = _kind(kind, "The meaning of neutral names on a system.", language.TRANSFORM_SECTIONS, _ORDER)
     else:
         body = _kind(kind, "A signed list of documents.", release_keys.RELEASE, {})
         del body["properties"]["match"]
@@ -98,7 +106,7 @@ def schema(kind: Kind) -> Schema:
 
 
 def sections(kind: Kind) -> Record:
-    """The sections of ``kind`` as one shape."""
+    """Return the sections of ``kind`` as one shape."""
     if kind is Kind.RELEASE:
         return Record(release_keys.RELEASE)
     return Record(language.TRANSFORM_SECTIONS if kind is Kind.TRANSFORM else language.SECTIONS)

@@ -1,4 +1,4 @@
-"""The keys of a service as one table: the larger half of the document language, see `language`."""
+"""The keys of a service as one table, the larger half of the document language (see `language`)."""
 
 from __future__ import annotations
 
@@ -23,68 +23,74 @@ COMMANDS = ("/usr/bin/true", "[/usr/bin/true, --flag]")
 
 
 def span(about: str) -> String:
-    """A time span (systemd.time(7))."""
+    """Return the shape of a time span (systemd.time(7))."""
     return String(about, SPAN.title, "timespan", template=False)
 
 
 def size(about: str) -> String:
-    """A size in bytes, with K, M, G, T (1024), a percentage, or infinity."""
+    """Return the shape of a size in bytes: a number, also with K, M, G or T in powers of 1024."""
     return String(about, SIZE.title, "size", template=False)
 
 
 def path(about: str, example: str = "") -> String:
-    """An absolute path."""
+    """Return the shape of an absolute path."""
     return String(about, PATH.title, "path", example)
 
 
 def names(about: str) -> Set:
-    """A set of services, milestones, paths or unit names (rule 15)."""
+    """Return the shape of a set of services, milestones, paths or unit names (docs/design/documents.md, rule 15)."""
     return Set(about, "a service, milestone, path or unit name", "reference")
 
 
 LIMITS = Record(
     {
-        "memory": size("Most memory it may use; beyond it is killed (MemoryMax=)."),
-        "memory-high": size("Memory beyond which it is throttled (MemoryHigh=)."),
-        "memory-locked": size("Most memory it may lock (LimitMEMLOCK=)."),
+        "memory": size("The most memory it may use. If it uses more, it is killed (MemoryMax=)."),
+        "memory-high": size("The memory above which it is throttled (MemoryHigh=)."),
+        "memory-locked": size("The most memory it may lock (LimitMEMLOCK=)."),
         "cpu": String(
-            'CPU time: "200%" or 2 = two CPUs (CPUQuota=).',
+            'The most CPU time it may use; "200%" or 2 is two CPUs (CPUQuota=).',
             'a percentage such as "50%", or a number of CPUs',
             "cpu",
             "50%",
         ),
-        "cpu-weight": Integer("Share of the CPU under contention, 100 is normal (CPUWeight=).", 1, 10000),
-        "io-weight": Integer("Share of disk bandwidth under contention, 100 is normal (IOWeight=).", 1, 10000),
+        "cpu-weight": Integer(
+            "Its share of the CPU time when several services compete; the default is 100 (CPUWeight=).", 1, 10000
+        ),
+        "io-weight": Integer(
+            "Its share of disk bandwidth when several services compete; the default is 100 (IOWeight=).", 1, 10000
+        ),
         "tasks": String(
-            "Most processes and threads, or a percentage, or infinity (TasksMax=).",
+            "The most processes and threads it may have (TasksMax=).",
             "a number, a percentage or infinity",
             "count",
         ),
-        "open-files": String("Most open files (LimitNOFILE=).", "a number or infinity", "rlimit"),
-        "processes": String("Most processes of its user (LimitNPROC=).", "a number or infinity", "rlimit"),
-        "core": size("Largest core file (LimitCORE=)."),
+        "open-files": String("The most files it may have open (LimitNOFILE=).", "a number or infinity", "rlimit"),
+        "processes": String("The most processes its user may have (LimitNPROC=).", "a number or infinity", "rlimit"),
+        "core": size("The largest core file (LimitCORE=)."),
     },
     "Resource limits.",
 )
 
 SANDBOX = Record(
     {
-        "level": Choice(("none", "standard", "strict"), "How much to shut off."),
-        "write": Sequence(path("A path it may write to."), "Paths it may write to although the rest is read-only."),
-        "network": Flag("Whether it may use the network; true unless set."),
-        "capabilities": Sequence(String(title="a capability", format="capability"), "Capabilities it keeps."),
+        "level": Choice(("none", "standard", "strict"), "The strength of the sandbox."),
+        "write": Sequence(
+            path("A path that it may write to."), "The paths it may write to, although the rest is read-only."
+        ),
+        "network": Flag("It may use the network. Default: true."),
+        "capabilities": Sequence(String(title="a capability", format="capability"), "The capabilities it keeps."),
     },
-    "Shuts off what a service does not need, as far as the target's systemd can; a bare word is the level. Strict "
-    "leaves no capability to a service of ours but those it names here or in `capabilities`.",
+    "Takes from the service what it does not need, as far as the systemd of the machine can. A bare word is the level. "
+    "With `strict`, a service with a `command` keeps only the capabilities that are named here or in `capabilities`.",
     shorthand="level",
 )
 
 ON_SOURCE_LOSS = Record(
     {
-        "policy": Choice(("keep",), "It runs on."),
-        "stop-after": span("It is stopped when the documents could not be reached for so long."),
+        "policy": Choice(("keep",), "keep: it continues to run."),
+        "stop-after": span("It is stopped after the source of the documents has not been reachable for this long."),
     },
-    "What happens while the documents cannot be reached: keep, or {stop-after: 1h}.",
+    "The behaviour while the source of the documents is not reachable: keep, or {stop-after: 1h}. Default: keep.",
     one_of=(("policy", "stop-after"),),
     shorthand="policy",
 )
@@ -93,54 +99,54 @@ LISTEN = Record(
     {
         "stream": Sequence(
             String(title="a port, an address with a port, or a path", format="listen"),
-            "TCP or Unix stream.",
+            "TCP or Unix stream sockets.",
             "127.0.0.1:8080",
         ),
         "datagram": Sequence(
-            String(title="a port, an address with a port, or a path", format="listen"), "UDP or Unix datagram."
+            String(title="a port, an address with a port, or a path", format="listen"), "UDP or Unix datagram sockets."
         ),
-        "sequential": Sequence(String(title="a path", format="listen"), "Unix sequential packets."),
+        "sequential": Sequence(String(title="a path", format="listen"), "Unix sequential-packet sockets."),
         "fifo": Sequence(path("A named pipe."), "Named pipes."),
-        "accept": Flag("One process for each connection (Accept=yes)."),
-        "mode": String("Access mode of Unix sockets and pipes.", "an octal mode", "mode", template=False),
-        "user": String("Owner of Unix sockets and pipes.", "a user"),
+        "accept": Flag("Start one process for each connection (Accept=yes)."),
+        "mode": String("The access mode of Unix sockets and pipes.", "an octal mode", "mode", template=False),
+        "user": String("The owner of Unix sockets and pipes.", "a user"),
     },
-    "Sockets that systemd opens and hands over; the socket starts the service.",
+    "Sockets that systemd opens for the service. A connection starts it.",
 )
 
 SCHEDULE = Record(
     {
         "calendar": Sequence(
             String(title='a calendar time such as "daily"', format="calendar", template=False),
-            "Points in time (systemd.time(7)).",
+            "The times to start it at (systemd.time(7)).",
             "daily",
         ),
-        "after-boot": span("Once, so long after boot (OnBootSec=)."),
-        "every": span("Again and again, so long after the last start."),
-        "splay": span("A random delay of up to so much, fixed for the machine (RandomizedDelaySec=)."),
-        "persistent": Flag("Make up for a run missed while the machine was off."),
+        "after-boot": span("Start it once, this long after boot (OnBootSec=)."),
+        "every": span("Start it again this long after its last start."),
+        "splay": span("The longest random delay, which is constant on a machine (RandomizedDelaySec=)."),
+        "persistent": Flag("Start it at boot if a start was missed while the machine was off (Persistent=)."),
     },
-    "When to start the service; a bare string is a calendar time.",
+    "The times at which a timer starts the service. A bare string is a calendar time.",
     shorthand="calendar",
 )
 
 DIRECTORY = Sequence(String(title="a relative path", format="relative-path"), "")
 DIRECTORIES = Record(
     {
-        "state": Sequence(DIRECTORY.item, "Below /var/lib."),
-        "cache": Sequence(DIRECTORY.item, "Below /var/cache."),
-        "logs": Sequence(DIRECTORY.item, "Below /var/log."),
-        "runtime": Sequence(DIRECTORY.item, "Below /run."),
-        "configuration": Sequence(DIRECTORY.item, "Below /etc."),
+        "state": Sequence(DIRECTORY.item, "Directories below /var/lib."),
+        "cache": Sequence(DIRECTORY.item, "Directories below /var/cache."),
+        "logs": Sequence(DIRECTORY.item, "Directories below /var/log."),
+        "runtime": Sequence(DIRECTORY.item, "Directories below /run."),
+        "configuration": Sequence(DIRECTORY.item, "Directories below /etc."),
     },
-    "Directories made for the service and owned by its user.",
+    "Directories that systemd makes for the service and that its user owns.",
 )
 
 CREDENTIAL = Record(
     {
-        "file": path("A file with the secret."),
-        "encrypted": path("A file made by systemd-creds encrypt."),
-        "ciphertext": String("What systemd-creds encrypt printed.", "base64", "base64", template=False),
+        "file": path("A file that holds the secret."),
+        "encrypted": path("A file that `systemd-creds encrypt` made."),
+        "ciphertext": String("The output of `systemd-creds encrypt`.", "base64", "base64", template=False),
     },
     one_of=(("file", "encrypted", "ciphertext"),),
 )
@@ -182,46 +188,49 @@ CONDITION = Record(
         )
         for name, directive in CONDITIONS.items()
     },
-    "The start is skipped unless all hold; ! in front of a value negates it.",
+    "Conditions of the start: unless all hold, systemd skips it. ! in front of a value negates it.",
 )
 
 HEALTH = Record(
     {
-        "tcp": String("Connects.", 'an address such as "127.0.0.1:80"'),
-        "http": String("Answers below 400.", "a URL"),
-        "unix": path("Connects."),
-        "command": CommandLine("Exits with 0."),
-        "bus-name": String("Is owned."),
-        "within": span("How long it may take."),
-        "settle": span("How long it must last."),
+        "tcp": String("The address accepts a TCP connection.", 'an address such as "127.0.0.1:80"'),
+        "http": String("The URL answers with a status below 400.", "a URL"),
+        "unix": path("The Unix socket accepts a connection."),
+        "command": CommandLine("The command exits with 0."),
+        "bus-name": String("The name is owned on the system bus."),
+        "within": span("The time from the start of the service until the check must succeed."),
+        "settle": span("The time for which the check must go on to succeed."),
     },
-    "How to see that it works (of a socket-activated service only while it is active).",
+    "The check that the service works. A socket-activated service is only checked while it is active.",
     one_of=(("tcp", "http", "unix", "command", "bus-name"),),
 )
 
 FILE = Record(
     {
-        "content": String("The content.", "a text"),
-        "template": String("The content as a jinja2 template.", "a text", template=False),
+        "content": String("The content of the file.", "a text"),
+        "template": String("The content of the file as a jinja2 template.", "a text", template=False),
         "credential": Record(
             {
                 "name": String("The name of a credential of the machine.", "a name"),
-                "file": path("A file of the machine that holds it."),
-                "encrypted": path("A file that systemd-creds encrypted."),
-                "ciphertext": String("What systemd-creds encrypt printed.", "base64", "base64", template=False),
+                "file": path("A file of the machine that holds the secret."),
+                "encrypted": path("A file that `systemd-creds encrypt` made."),
+                "ciphertext": String("The output of `systemd-creds encrypt`.", "base64", "base64", template=False),
             },
-            "The secret that is the content; a bare word is its name.",
+            "A secret as the content of the file. A bare word is the name of a credential.",
             title="a secret",
             one_of=(("name", "file", "encrypted", "ciphertext"),),
             shorthand="name",
         ),
         "link": path("The target of a symbolic link."),
-        "directory": Flag("A directory."),
-        "mode": String("Access mode.", "an octal mode", "mode", template=False),
-        "owner": String("User that owns it.", "a user"),
-        "group": String("Group that owns it.", "a group"),
-        "state": Choice(("present", "absent"), "absent removes it."),
-        "on-remove": Choice(("restore", "keep"), "What happens when no document speaks of it any more."),
+        "directory": Flag("Make a directory."),
+        "mode": String("The access mode.", "an octal mode", "mode", template=False),
+        "owner": String("The user that owns it.", "a user"),
+        "group": String("The group that owns it.", "a group"),
+        "state": Choice(("present", "absent"), "absent: the file is removed."),
+        "on-remove": Choice(
+            ("restore", "keep"),
+            "The behaviour when no document names it any more: `restore` brings back what was there before.",
+        ),
     },
     one_of=(("content", "template", "credential", "link", "directory"),),
 )
@@ -232,100 +241,107 @@ RAW = Map(
         key="a directive",
         format="directive",
     ),
-    "Directives in systemd's own syntax, by section; specifiers work. They win over the neutral keys. "
-    "Socket goes to the socket of `listen`, Timer to the timer of `schedule`.",
+    "Directives in systemd's own syntax, by section. Specifiers are expanded. They override the neutral keys. "
+    "The section Socket is for the socket of `listen`, Timer for the timer of `schedule`.",
     "a section such as Service",
     "section",
 )
 
 _COMMON: dict[str, Shape] = {
     "unit": String(
-        "The unit of the distribution this is about, of any type; keys then change it by drop-in.",
+        "The unit of the distribution that this entry is about, of any type. The other keys become a drop-in for it.",
         "a unit name",
         "unit-name",
         "apt-daily.timer",
         template=False,
     ),
-    "description": String("What it is, for people."),
+    "description": String("A description for people."),
     "documentation": Sequence(
-        String(title="a URI such as man:foo(8)", format="uri"), "Where to read on.", "man:sshd(8)"
+        String(title="a URI such as man:foo(8)", format="uri"), "Its documentation.", "man:sshd(8)"
     ),
-    "command": CommandLine("What to run. With it the service is ours, unless `unit` is set.", COMMANDS[0]),
-    "before-start": CommandLine("Runs before it (ExecStartPre=)."),
-    "after-start": CommandLine("Runs after it has started (ExecStartPost=)."),
-    "stop": CommandLine("Runs to stop it (ExecStop=)."),
+    "command": CommandLine(
+        "The command that the service runs. With this key Ordain makes the unit, unless `unit` is set.", COMMANDS[0]
+    ),
+    "before-start": CommandLine("A command to run before the start (ExecStartPre=)."),
+    "after-start": CommandLine("A command to run after the start (ExecStartPost=)."),
+    "stop": CommandLine("The command that stops it (ExecStop=)."),
     "reload": CommandLine(
-        "A signal such as SIGHUP, or a command, that makes it read its configuration again.", "SIGHUP"
+        "The signal, such as SIGHUP, or the command that makes it read its configuration again.", "SIGHUP"
     ),
     "type": Choice(
         ("simple", "exec", "forking", "oneshot", "dbus", "notify", "notify-reload", "idle"),
-        "When it counts as started (Type=); exec unless set.",
+        "The moment from which it counts as started (Type=). Default: exec.",
     ),
-    "bus-name": String("The D-Bus name it takes (type dbus).", "a bus name"),
-    "remain": Flag("A oneshot stays active after it has finished."),
-    "user": String("User to run as.", "a user"),
-    "group": String("Group to run as.", "a group"),
-    "supplementary-groups": Sequence(String(title="a group"), "Further groups."),
-    "dynamic-user": Flag("A user of its own that exists only while it runs."),
-    "working-directory": path("Where it starts."),
-    "umask": String("File mode creation mask.", "an octal mode", "mode", template=False),
-    "environment": Map(String(), "Environment variables.", "a variable name", "variable"),
+    "bus-name": String("The D-Bus name that it takes (type dbus).", "a bus name"),
+    "remain": Flag("The service stays active after its command has finished (type oneshot; RemainAfterExit=)."),
+    "user": String("The user that it runs as.", "a user"),
+    "group": String("The group that it runs as.", "a group"),
+    "supplementary-groups": Sequence(String(title="a group"), "Its further groups."),
+    "dynamic-user": Flag("Run it as a user of its own that exists only while it runs (DynamicUser=)."),
+    "working-directory": path("The directory that it starts in."),
+    "umask": String("The file mode creation mask.", "an octal mode", "mode", template=False),
+    "environment": Map(String(), "Its environment variables.", "a variable name", "variable"),
     "environment-files": Sequence(
         String(title="an absolute path, with - in front if it may be missing", format="optional-path"),
         "Files with environment variables.",
     ),
     "restart": Choice(
         ("no", "on-success", "on-failure", "on-abnormal", "on-watchdog", "on-abort", "always"),
-        "When systemd starts it again.",
+        "The cases in which systemd starts it again (Restart=).",
     ),
-    "restart-delay": span("How long to wait before that."),
+    "restart-delay": span("The time to wait before systemd starts it again."),
     "start-limit": Record(
-        {"burst": Integer("How many starts."), "interval": span("In which time.")},
-        "Starts beyond this are refused.",
+        {"burst": Integer("The number of starts."), "interval": span("The time that they are counted in.")},
+        "The limit of starts; systemd refuses more.",
     ),
-    "start-timeout": span("How long a start may take."),
-    "stop-timeout": span("How long a stop may take before it is killed."),
+    "start-timeout": span("The longest time that a start may take."),
+    "stop-timeout": span("The longest time that a stop may take. After it the service is killed."),
     "stop-signal": String("The signal that stops it.", "a signal", "signal", template=False),
-    "watchdog": span("It is restarted when it has not called for so long."),
-    "nice": Integer("Scheduling niceness.", -20, 19),
-    "oom-score": Integer("How soon the kernel kills it when memory runs out.", -1000, 1000),
-    "slice": String("The slice it is in.", "a slice", "slice", template=False),
+    "watchdog": span("It is restarted after it has not notified systemd for this long (WatchdogSec=)."),
+    "nice": Integer("Its scheduling priority; lower is more.", -20, 19),
+    "oom-score": Integer(
+        "Its score when memory runs out; the kernel kills processes with a high score first.", -1000, 1000
+    ),
+    "slice": String("The slice that it is in.", "a slice", "slice", template=False),
     "limits": LIMITS,
     "capabilities": Sequence(
         String(title="a capability", format="capability"),
-        "Capabilities it has without being root; it can get no others.",
+        "The capabilities it has without being root. It cannot get others.",
         "net-bind-service",
     ),
-    "after": names("Starts after these, if they start."),
-    "before": names("Starts before these."),
-    "requires": names("Starts these too, and does not start without them."),
-    "wants": names("Starts these too."),
-    "part-of": names("Stops and restarts with these."),
-    "conflicts": names("Never runs together with these."),
-    "on-failure": names("Started when it fails."),
+    "after": names("If these start as well, it starts after them."),
+    "before": names("If these start as well, it starts before them."),
+    "requires": names("These are started with it; it does not start without them."),
+    "wants": names("These are started with it."),
+    "part-of": names("It is stopped and restarted with these."),
+    "conflicts": names("It and these never run at the same time."),
+    "on-failure": names("These are started when it fails."),
     "condition": CONDITION,
     "listen": LISTEN,
     "schedule": SCHEDULE,
     "directories": DIRECTORIES,
-    "credentials": Map(CREDENTIAL, "Secrets, handed over in files only it can read.", "a name", "credential-name"),
+    "credentials": Map(
+        CREDENTIAL, "Secrets, which the service gets as files that only it can read.", "a name", "credential-name"
+    ),
     "sandbox": SANDBOX,
-    "files": Map(FILE, "Files it needs; a relative name lies in its configuration directory.", "a path"),
+    "files": Map(FILE, "Files that it needs. A relative name is in its configuration directory.", "a path"),
     "uses": Set(
-        "Paths it reads; a trailing / is the tree.",
+        "The paths that it reads; a trailing / means the whole tree. It is reloaded or restarted when they change.",
         "an absolute path",
         "path",
         of=MemberWord(("reload", "restart")),
     ),
-    "check": CommandLine("Runs before a start, restart or reload; if it fails nothing is done."),
+    "check": CommandLine("A command to run before a start, restart or reload. If it fails, nothing is done."),
     "health": HEALTH,
-    "state": Choice(("running", "stopped", "masked"), "What it should be."),
-    "phase": Choice(("main", "early"), "main: the agent starts it. early: it is part of the boot."),
+    "state": Choice(("running", "stopped", "masked"), "Its desired state."),
+    "phase": Choice(("main", "early"), "main: the agent starts it. early: it starts as part of the boot."),
     "on-change": Choice(
-        ("auto", "restart", "reload", "none", "reboot"), "What happens to it when its definition changes."
+        ("auto", "restart", "reload", "none", "reboot"),
+        "The action when its definition changes. Default: auto, the one that the changed directives need.",
     ),
-    "on-remove": Choice(("stop", "keep"), "What happens to it when no document speaks of it any more."),
+    "on-remove": Choice(("stop", "keep"), "The action when no document names it any more. Default: stop."),
     "on-source-loss": ON_SOURCE_LOSS,
-    "drift": Choice(("report", "enforce"), "What happens when an admin has changed it."),
+    "drift": Choice(("report", "enforce"), "The action when an administrator has changed it. Default: report."),
     "systemd": RAW,
 }
 
@@ -333,7 +349,7 @@ SERVICE = Record(
     {
         **_COMMON,
         "instances": Set(
-            "Makes NAME@.service and these instances of it; the keys of one are a drop-in for it.",
+            "Makes NAME@.service and these instances of it. The keys of an instance become a drop-in for it.",
             "an instance name",
             "instance",
             of=Record(

@@ -1,8 +1,8 @@
-"""The shapes a value of a document can have: each gives its JSON Schema and its canonical form.
+"""The shapes that a value of a document can have. Each has a JSON Schema and makes the canonical form.
 
-The alternatives of a shape always differ in JSON type (a string or ``{template: …}``, a list or a map), so
-that the schema needs no ``anyOf`` and an error is about the one alternative that was meant. Every value may
-be ``null``, which takes back what lower layers said (docs/design/documents.md, rule 6).
+The alternatives of a shape always differ in their JSON type (a string or ``{template: …}``, a list or a map), so that
+the schema needs no ``anyOf``, and an error is about the alternative that was meant. Every value may be ``null``, which
+removes the value of lower layers (docs/design/documents.md, rule 6).
 """
 
 from __future__ import annotations
@@ -27,41 +27,41 @@ TEMPLATE: Schema = {
 
 @dataclass(slots=True)
 class Position:
-    """Where a value stands while it is brought to canonical form; collects what a schema cannot see."""
+    """The place of a value while it is brought to canonical form; it collects problems that no schema can find."""
 
     layer: str
     pointer: str = ""
     problems: list[Problem] = field(default_factory=list)
 
     def below(self, key: str | int) -> Position:
-        """One step further down; problems go into the same list."""
+        """Return the position of ``key`` in this map or list; its problems go into the same list."""
         return Position(self.layer, pointer_below(self.pointer, key), self.problems)
 
     def where(self, place: Where) -> Where:
-        """``place`` with this pointer."""
+        """Return ``place`` with this pointer."""
         return replace(place, pointer=self.pointer)
 
     def leaf(self, value: Value, node: Node) -> Leaf:
-        """A leaf that came from ``node``."""
+        """Return a leaf that comes from ``node``."""
         return Leaf(value=value, where=self.where(node.where), layer=self.layer)
 
     def branch(self, children: Mapping[str, Tree], place: Where) -> Branch:
-        """A map that stands at ``place``."""
+        """Return a map at ``place``."""
         return Branch(children=children, where=self.where(place), layer=self.layer)
 
 
 class Shape(Protocol):
-    """What a value may look like. ``about`` is one sentence for the reference, ``title`` a noun for errors."""
+    """The form of a value. ``about`` is a sentence for the reference, ``title`` a noun for errors."""
 
     @property
     def about(self) -> str:
-        """What the value is for."""
+        """Return the sentence about the value for the reference."""
 
     def schema(self) -> Schema:
-        """JSON Schema (2020-12)."""
+        """Return the JSON Schema (2020-12)."""
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """The canonical form of a value that fits the schema."""
+        """Return the canonical form of a value that fits the schema."""
 
 
 def _annotated(schema: Schema, title: str, about: str, example: str) -> Schema:
@@ -70,7 +70,7 @@ def _annotated(schema: Schema, title: str, about: str, example: str) -> Schema:
 
 
 def _text(node: Node) -> Value:
-    """A string, or the template that will make it."""
+    """Return a string, or the template that will make it."""
     if isinstance(node.value, Mapping):
         return Template(str(node.value["template"].value))
     return str(node.value)
@@ -87,7 +87,7 @@ class String:
     template: bool = True
 
     def schema(self) -> Schema:
-        """JSON Schema."""
+        """Return the JSON Schema."""
         types = ["string", "object", "null"] if self.template else ["string", "null"]
         form: Schema = {"format": self.format} if self.format else {}
         return _annotated(
@@ -98,22 +98,22 @@ class String:
         )
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """A leaf holding `str` or `Template`."""
+        """Return a leaf that holds `str` or `Template`."""
         return at.leaf(None if node.value is None else _text(node), node)
 
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """true or false."""
+    """A value that is true or false."""
 
     about: str = ""
 
     def schema(self) -> Schema:
-        """JSON Schema."""
+        """Return the JSON Schema."""
         return _annotated({"type": ["boolean", "null"]}, "true or false", self.about, "")
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """A leaf holding `bool`."""
+        """Return a leaf that holds `bool`."""
         return at.leaf(node.value if isinstance(node.value, bool) else None, node)
 
 
@@ -126,14 +126,14 @@ class Integer:
     most: int = 2**32 - 1
 
     def schema(self) -> Schema:
-        """JSON Schema."""
+        """Return the JSON Schema."""
         title = f"a whole number from {self.least} to {self.most}"
         return _annotated(
             {"type": ["integer", "null"], "minimum": self.least, "maximum": self.most}, title, self.about, ""
         )
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """A leaf holding `int`."""
+        """Return a leaf that holds `int`."""
         return at.leaf(int(node.value.number) if isinstance(node.value, Number) else None, node)
 
 
@@ -145,18 +145,18 @@ class Choice:
     about: str = ""
 
     def schema(self) -> Schema:
-        """JSON Schema."""
+        """Return the JSON Schema."""
         title = "one of " + ", ".join(self.words)
         return _annotated({"enum": [*self.words, None]}, title, self.about, "")
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """A leaf holding `str`."""
+        """Return a leaf that holds `str`."""
         return at.leaf(None if node.value is None else str(node.value), node)
 
 
 @dataclass(frozen=True, slots=True)
 class Sequence:
-    """Strings in order; one string is shorthand for a list of one. Layers replace it as a whole.
+    """A list of strings; one string is shorthand for a list of one. Layers replace the list as a whole.
 
     ``template``: a template may stand for the whole list.
     """
@@ -167,7 +167,7 @@ class Sequence:
     template: bool = True
 
     def schema(self) -> Schema:
-        """JSON Schema."""
+        """Return the JSON Schema."""
         form: Schema = {"format": self.item.format} if self.item.format else {}
         item = {key: value for key, value in self.item.schema().items() if key != "description"}
         item["type"] = [kind for kind in item["type"] if kind != "null"]
@@ -181,7 +181,7 @@ class Sequence:
         return _annotated(schema, f"{self.item.title}, or a list of them", self.about, self.example)
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """A leaf holding a tuple of strings and templates."""
+        """Return a leaf that holds a tuple of strings and templates."""
         if node.value is None:
             return at.leaf(None, node)
         items = node.value if isinstance(node.value, tuple) else (node,)
@@ -190,13 +190,13 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """An argument vector, or several in order; a string is split as a shell would, without expansion (rule 10)."""
+    """An argument vector, or a list of them; a string is split as a shell does, but not expanded (rule 10)."""
 
     about: str = ""
     example: str = ""
 
     def schema(self) -> Schema:
-        """JSON Schema."""
+        """Return the JSON Schema."""
         word: Schema = {"type": ["string", "object"], "title": "a word", **TEMPLATE}
         vector = {
             **word,
@@ -217,7 +217,7 @@ class CommandLine:
         )
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """A leaf holding a tuple of argument vectors, each a tuple of strings and templates."""
+        """Return a leaf that holds a tuple of argument vectors, each a tuple of strings and templates."""
         if node.value is None:
             return at.leaf(None, node)
         if isinstance(node.value, str):
@@ -232,13 +232,13 @@ class CommandLine:
             elif isinstance(item.value, str):
                 vectors.append(self.words(item.value))
             else:
-                what = "a template cannot stand for a whole command"
+                what = "a template cannot make a whole command"
                 at.problems.append(Problem(where=at.where(item.where), what=what, hint="write a list of words"))
         return at.leaf(tuple(vectors), node)
 
     @staticmethod
     def words(text: str) -> tuple[str, ...]:
-        """The words of a command line; the schema's format has found bad quoting before."""
+        """Return the words of a command line; the format in the schema has reported wrong quotes already."""
         try:
             return split(text)
         except BadCommandLine:
@@ -247,13 +247,13 @@ class CommandLine:
 
 @dataclass(frozen=True, slots=True)
 class MemberWord:
-    """A member of a set that may carry a word: ``true`` or a string, one of ``words`` if there are any."""
+    """The value of a member of a set: ``true`` or a string, which is one of ``words`` if there are any."""
 
     words: tuple[str, ...] = ()
     about: str = ""
 
     def schema(self) -> Schema:
-        """JSON Schema."""
+        """Return the JSON Schema."""
         if self.words:
             return _annotated({"enum": [True, *self.words, None]}, f"true, {' or '.join(self.words)}", self.about, "")
         return _annotated(
@@ -264,16 +264,16 @@ class MemberWord:
         )
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """A leaf holding True or `str`."""
+        """Return a leaf that holds True or `str`."""
         value = node.value if isinstance(node.value, bool) or node.value is None else str(node.value)
         return at.leaf(value, node)
 
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """Names, each there or not: ``{NAME: true}``; a list is its shorthand. Layers add, ``NAME: null`` removes.
+    """A set of names: ``{NAME: true}``, or a list as shorthand. Layers add names; ``NAME: null`` removes one.
 
-    ``of``: what else a name may carry, such as the keys of an instance.
+    ``of`` is the shape of the value of a name, such as the keys of an instance; without it, only true is allowed.
     """
 
     about: str = ""
@@ -283,7 +283,7 @@ class Set:
     example: str = ""
 
     def schema(self) -> Schema:
-        """JSON Schema."""
+        """Return the JSON Schema."""
         form: Schema = {"format": self.format} if self.format else {}
         name: Schema = {"type": "string", "title": self.title, **form}
         schema = {
@@ -296,7 +296,7 @@ class Set:
         return _annotated(schema, f"a list of names, or a map from {self.title} to true", self.about, self.example)
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """A branch of leaves holding True, or of what ``of`` makes."""
+        """Return a branch of leaves that hold True, or of the canonical forms of ``of``."""
         if node.value is None:
             return at.leaf(None, node)
         children: dict[str, Tree] = {}
@@ -323,7 +323,7 @@ class Map:
     format: str = ""
 
     def schema(self) -> Schema:
-        """JSON Schema."""
+        """Return the JSON Schema."""
         form: Schema = {"format": self.format} if self.format else {}
         schema = {
             "type": ["object", "null"],
@@ -333,7 +333,7 @@ class Map:
         return _annotated(schema, f"a map from {self.key}", self.about, "")
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """A branch."""
+        """Return a branch."""
         if not isinstance(node.value, Mapping):
             return at.leaf(None, node)
         return at.branch({k: self.of.canonical(v, at.below(k)) for k, v in node.value.items()}, node.where)
@@ -343,8 +343,8 @@ class Map:
 class Record:
     """A map with known keys.
 
-    ``one_of`` are groups of keys of which one document sets one at most, and setting one takes the
-    others away (rule 6). ``shorthand``: a bare string stands for ``{shorthand: STRING}``.
+    ``one_of`` holds groups of keys that exclude each other: a document sets at most one key of a group, and with it
+    removes the others of lower layers (rule 6). ``shorthand``: a bare string means ``{shorthand: STRING}``.
     """
 
     keys: Mapping[str, Shape]
@@ -354,7 +354,7 @@ class Record:
     shorthand: str = ""
 
     def schema(self) -> Schema:
-        """JSON Schema."""
+        """Return the JSON Schema."""
         types = ["object", "null"] + (["string"] if self.shorthand else [])
         schema: Schema = {
             "type": types,
@@ -368,7 +368,7 @@ class Record:
         return _annotated(schema, self.title, self.about, "")
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """A branch."""
+        """Return a branch."""
         if isinstance(node.value, Mapping):
             items = node.value.items()
             return at.branch({k: self.keys[k].canonical(v, at.below(k)) for k, v in items}, node.where)
@@ -447,23 +447,23 @@ class LabelValues:
 
 @dataclass(frozen=True, slots=True)
 class FreeForm:
-    """Anything: `values`, and sections whose own rules come later. A list is one leaf."""
+    """A map of any form, as in the section ``values``. A list in it is one leaf."""
 
     about: str = ""
     title: str = "a map"
 
     def schema(self) -> Schema:
-        """JSON Schema."""
+        """Return the JSON Schema."""
         return _annotated({"type": ["object", "null"]}, self.title, self.about, "")
 
     def canonical(self, node: Node, at: Position) -> Tree:
-        """Branches for maps, leaves for everything else."""
+        """Return branches for maps and leaves for everything else."""
         if isinstance(node.value, Mapping):
             return at.branch({k: self.canonical(v, at.below(k)) for k, v in node.value.items()}, node.where)
         return at.leaf(self.value(node), node)
 
     def value(self, node: Node) -> Value:
-        """The value of a leaf: maps inside of lists become tuples of pairs."""
+        """Return the value of a leaf; maps inside lists become tuples of pairs."""
         if isinstance(node.value, Mapping):
             return tuple((key, self.value(child)) for key, child in node.value.items())
         if isinstance(node.value, tuple):

@@ -1,7 +1,7 @@
-"""What a Transform that is wrong costs: the rows it may speak of, and nothing else (docs/design/documents.md, rule 3).
+"""Limits the effect of a wrong Transform to the rows that it may set (docs/design/documents.md, rule 3).
 
-A Layer that is wrong refuses the whole set. A Transform only lends names: what its sound rows say holds, and an item
-that asks for a row it cannot be trusted with keeps its last good form (`transforms.render.catalog_usage`).
+A wrong Layer refuses the whole set of documents. A Transform only provides names: its valid rows are used, and an item
+that uses a doubtful row keeps its last good form (`transforms.render.catalog_usage`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.model import Branch, Document, Kind, TransformFault
 
 SECTIONS = frozenset(("services", "users", "milestones", "paths", "network"))
-"""Those whose rows are asked for one by one. Without ``versions`` no `match` can be told, so it is not among them."""
+"""The sections whose rows are used one by one. ``versions`` is not among them, because every `match` depends on it."""
 HEAD = frozenset(("", "ordain", "name", "tier", "weight", "match"))
 EVERYTHING = ""
 _KIND = re.compile(r"\bkind\b")
@@ -25,7 +25,7 @@ _TRANSFORM = re.compile(
 
 
 def row_of(pointer: str) -> str:
-    """The row that ``pointer`` lies in.
+    """Return the row that ``pointer`` is in.
 
     >>> row_of("services/ssh/unit"), row_of("network/renderer"), row_of("services")
     ('services/ssh', 'network', 'services')
@@ -35,14 +35,14 @@ def row_of(pointer: str) -> str:
 
 
 def covers(fault: TransformFault, asked: str) -> bool:
-    """Whether the row ``asked`` is among what ``fault`` makes doubtful."""
+    """Return whether ``fault`` makes the row ``asked`` doubtful."""
     return fault.pointer in (EVERYTHING, asked, asked.partition("/")[0])
 
 
 def faults_of(node: Node, problems: Iterable[Problem]) -> tuple[TransformFault, ...] | None:
-    """What the ``problems`` of a Transform make doubtful; None where it is whom documents match."""
+    """Return the faults that ``problems`` make in a Transform; None if they may change what documents match."""
     assert isinstance(node.value, Mapping)
-    found: list[TransformFault] = []
+    doubts: list[TransformFault] = []
     for problem in problems:
         first = problem.where.pointer.partition("/")[0]
         if first == "versions" or (first not in SECTIONS and "versions" in node.value):
@@ -51,33 +51,33 @@ def faults_of(node: Node, problems: Iterable[Problem]) -> tuple[TransformFault, 
             doubtful: Iterable[str] = (row_of(problem.where.pointer),)
         elif first in HEAD:
             doubtful = _rows(node)
-        else:  # a section that is misspelt, of which no row can be told
+        else:  # a misspelt section, which may have meant any row
             doubtful = (EVERYTHING,)
-        found += (TransformFault(pointer=pointer, problem=as_blocked(problem)) for pointer in doubtful)
-    return tuple(dict.fromkeys(found))
+        doubts += (TransformFault(pointer=pointer, problem=as_blocked(problem)) for pointer in doubtful)
+    return tuple(dict.fromkeys(doubts))
 
 
 def trusted_part(node: Node, doubtful: Iterable[TransformFault]) -> Node | None:
-    """``node`` without what its faults name; None if its head is among that: then nobody knows whom it is for."""
+    """Return ``node`` without its doubtful rows; None if its head is doubtful: then its machines are unknown."""
     assert isinstance(node.value, Mapping)
-    gone = {fault.pointer for fault in doubtful}
+    dropped = {fault.pointer for fault in doubtful}
     if any(fault.problem.where.pointer.partition("/")[0] in HEAD for fault in doubtful):
         return None
     kept: dict[str, Node] = {}
     for name, child in node.value.items():
-        if name in gone or name not in {*SECTIONS, *HEAD, "kind", "versions"}:
+        if name in dropped or name not in {*SECTIONS, *HEAD, "kind", "versions"}:
             continue
         if name in SECTIONS and isinstance(child.value, Mapping):
-            rows = {key: below for key, below in child.value.items() if pointer_below(name, key) not in gone}
+            rows = {key: below for key, below in child.value.items() if pointer_below(name, key) not in dropped}
             child = replace(child, value=rows)
         kept[name] = child
     return replace(node, value=kept)
 
 
 def unreadable_transform(path: str, text: str, problem: Problem) -> Document | None:
-    """A Transform of which nothing can be read, if ``text`` holds nothing else: everything is doubtful.
+    """Return a Transform that makes every row doubtful, if ``text`` looks like Transforms only; else None.
 
-    Told by its text alone, so in doubt it is none.
+    Nothing of the text can be parsed, so only its spelling can tell. In doubt the text is not a Transform.
     """
     transforms = len(_TRANSFORM.findall(text))
     if not transforms or transforms != len(_KIND.findall(text)) or "versions" in text:
@@ -86,7 +86,7 @@ def unreadable_transform(path: str, text: str, problem: Problem) -> Document | N
 
 
 def empty_transform(where: Where, doubtful: tuple[TransformFault, ...]) -> Document:
-    """A Transform that says nothing, on every machine, but what is doubtful."""
+    """Return a Transform for every machine that sets no rows and has the faults ``doubtful``."""
     return Document(
         kind=Kind.TRANSFORM,
         name=where.path,
@@ -100,12 +100,12 @@ def empty_transform(where: Where, doubtful: tuple[TransformFault, ...]) -> Docum
 
 
 def as_blocked(problem: Problem) -> Problem:
-    """``problem`` as one that blocks what uses the row."""
+    """Return ``problem`` as one that blocks the items that use the row."""
     return replace(problem, severity=Severity.BLOCKED, code="BadTransform")
 
 
 def _rows(node: Node) -> Iterator[str]:
-    """Every row a Transform names, as far as its sections are maps."""
+    """Yield every row that a Transform names, or a section that is not a map as a whole."""
     assert isinstance(node.value, Mapping)
     for section, child in node.value.items():
         if section in SECTIONS:

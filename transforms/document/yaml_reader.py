@@ -1,7 +1,7 @@
-"""YAML text → nodes: YAML 1.2's core schema on PyYAML's event parser (docs/design/documents.md, rule 1).
+"""Reads YAML text into nodes: the core schema of YAML 1.2 on PyYAML's event parser (docs/design/documents.md, rule 1).
 
-Events instead of PyYAML's own constructor, since tags, merge keys and duplicate keys are errors here,
-anchors are bounded, and every value needs its place. PyYAML is loaded when there is YAML to read.
+It uses events and not PyYAML's own constructor, because tags, merge keys and duplicate keys are errors here, anchors
+are bounded, and every value needs its place. PyYAML is loaded only when there is YAML to read.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from ordain.transforms.errors import Where
 
 
 def read(path: str, text: str) -> Iterator[Node]:
-    """The documents of a YAML text, one after the other; empty ones are left out.
+    """Yield the documents of a YAML text; empty ones are left out.
 
-    Raises `Unreadable` at the first thing that is no YAML or not allowed.
+    Raise `Unreadable` at the first place that is not YAML or is not allowed.
     """
     if not text:
         return
-    import yaml  # not before there is something to read: a first boot of JSON does without
+    import yaml  # only now: a first boot with documents in JSON does without it
 
     try:
         yield from _Reader(path, text, yaml).documents()
@@ -41,9 +41,9 @@ def read(path: str, text: str) -> Iterator[Node]:
 
 def _hint(problem: str) -> str:
     if "\\t" in problem or "'\t'" in problem:
-        return "indent with spaces; YAML does not allow tabs there"
+        return "indent with spaces; YAML does not allow tabs here"
     if "mapping values are not allowed" in problem:
-        return "quote a text that holds ': '"
+        return "write a text that holds ': ' in quotes"
     return ""
 
 
@@ -60,7 +60,7 @@ class _Reader:
         self.yaml = yaml
         self.events: Iterator[Any] = iter(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
         self.anchors: dict[str, Node] = {}
-        self.meter = ReadLimits()
+        self.limits = ReadLimits()
 
     def documents(self) -> Iterator[Node]:
         for event in self.events:
@@ -72,18 +72,18 @@ class _Reader:
 
     def node(self, event: Any, depth: int) -> Node:
         where = _where(self.path, event.start_mark)
-        self.meter.value(where)
+        self.limits.count_value(where)
         if depth > MAX_DEPTH:
             raise Unreadable(f"nested deeper than {MAX_DEPTH} levels", where)
         if isinstance(event, self.yaml.AliasEvent):
             if event.anchor not in self.anchors:
-                raise Unreadable(f"the alias *{str(event.anchor)[:80]} names no finished anchor above it", where)
+                raise Unreadable(f"the alias *{str(event.anchor)[:80]} has no complete anchor above it", where)
             return self.anchors[event.anchor]
         if event.tag not in {None, "!"}:
             raise Unreadable(f"the tag {str(event.tag)[:80]} is not allowed", where, "write the plain value")
         if isinstance(event, self.yaml.ScalarEvent):
             plain = not event.style and event.tag is None
-            node = Node(value=scalar(event.value) if plain else self.meter.text(event.value, where), where=where)
+            node = Node(value=scalar(event.value) if plain else self.limits.check_text(event.value, where), where=where)
         elif isinstance(event, self.yaml.SequenceStartEvent):
             node = self.sequence(where, depth)
         else:
@@ -105,11 +105,13 @@ class _Reader:
             at = _where(self.path, event.start_mark)
             if not isinstance(event, self.yaml.ScalarEvent):
                 raise Unreadable("a key must be a string", at)
-            key = self.meter.key(event.value, at)
+            key = self.limits.check_key(event.value, at)
             if key == "<<" and not event.style:
-                raise Unreadable("merge keys (<<) are not allowed", at, "layers merge: put it in a layer")
+                raise Unreadable(
+                    "merge keys (<<) are not allowed", at, "put the common part into a layer, since layers merge"
+                )
             if key in items:
-                raise Unreadable(f"the key {key!r} stands here twice", at, f"first at line {keys[key].line}")
+                raise Unreadable(f"duplicate key {key!r}", at, f"it is also in line {keys[key].line}; remove one")
             items[key] = self.node(next(self.events), depth + 1)
             keys[key] = at
         return mapping(items, keys, where)

@@ -1,4 +1,4 @@
-"""The document reference is what the schema says."""
+"""The reference of documents agrees with the schema."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ordain.transforms.document.reader import HEADER
 from ordain.transforms.document.reference import markdown
 from ordain.transforms.document.schema import schema
 from ordain.transforms.model import Kind
-from ordain.transforms.section_pages import page, written
+from ordain.transforms.section_pages import page, page_texts
 
 DOCS = Path(__file__).parents[3] / "docs/reference"
 
@@ -24,7 +24,7 @@ def test_the_committed_reference_is_current() -> None:
     assert (DOCS / "documents.md").read_text() == markdown(), made_by
 
 
-@pytest.mark.parametrize("section", written())
+@pytest.mark.parametrize("section", page_texts())
 def test_the_committed_page_of_a_section_is_current(section: str) -> None:
     if not DOCS.exists():
         pytest.skip("no source tree here")
@@ -36,12 +36,12 @@ def test_the_committed_page_of_a_section_is_current(section: str) -> None:
 def test_every_section_has_a_page_that_the_index_leads_to() -> None:
     sections = {name for name in schema(Kind.LAYER)["properties"] if name not in HEADER} | {"transforms"}
 
-    assert set(written()) == sections
+    assert set(page_texts()) == sections
     assert set(re.findall(r"\]\(sections/([a-z]+)\.md\)", markdown())) == sections
 
 
-@pytest.mark.parametrize("section", written())
-def test_a_page_says_what_every_key_is(section: str) -> None:
+@pytest.mark.parametrize("section", page_texts())
+def test_a_page_names_the_value_of_every_key(section: str) -> None:
     rows = re.findall(r"^\| `([^`]+)` \| (.+) \| (.*) \|$", page(section).partition("## Example")[0], re.MULTILINE)
 
     keys = [f"{name}" for name, value, about in rows if not value]
@@ -50,7 +50,7 @@ def test_a_page_says_what_every_key_is(section: str) -> None:
 
 
 @pytest.mark.parametrize("kind", Kind)
-def test_every_section_is_in_it_and_says_what_it_is(kind: Kind) -> None:
+def test_every_section_is_in_the_reference_with_its_value(kind: Kind) -> None:
     rows = re.findall(r"^\| `([^`]+)` \| (.+) \| (.*) \|$", markdown(), re.MULTILINE)
     named = {name for name, _, _ in rows}
 
@@ -58,8 +58,8 @@ def test_every_section_is_in_it_and_says_what_it_is(kind: Kind) -> None:
     assert all(value for _, value, _ in rows)
 
 
-@pytest.mark.parametrize("text", [markdown(), *map(page, written())], ids=["index", *written()])
-def test_its_links_lead_to_its_headings(text: str) -> None:
+@pytest.mark.parametrize("text", [markdown(), *map(page, page_texts())], ids=["index", *page_texts()])
+def test_the_links_of_a_page_lead_to_its_headings(text: str) -> None:
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     anchors = {re.sub(r"[^a-z0-9_-]", "", heading.lower().replace(" ", "-")) for heading in headings}
 

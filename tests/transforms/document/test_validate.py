@@ -1,4 +1,4 @@
-"""What fits a schema is what jsonschema finds no fault with: the two are asked about the same documents."""
+"""The fast check agrees with jsonschema: both are asked about the same documents."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def samples() -> Iterator[tuple[Kind, Plain]]:
 
 
 def places(value: Any) -> list[tuple[Any, Any]]:
-    """Every container below ``value`` with each of its keys."""
+    """Return every container below ``value`` with each of its keys."""
     found = []
     for key, child in list(value.items() if isinstance(value, dict) else enumerate(value)):
         found.append((value, key))
@@ -50,20 +50,20 @@ def places(value: Any) -> list[tuple[Any, Any]]:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_it_agrees_with_jsonschema(seed: int) -> None:
+def test_the_fast_check_agrees_with_jsonschema(seed: int) -> None:
     chance = random.Random(seed)
-    told = {True: 0, False: 0}
+    counts = {True: 0, False: 0}
     for kind, value in samples():
         for _ in range(6):
             fit = fits(value, schema(kind))
             assert fit is validator(schema(kind)).is_valid(value), value
-            told[fit] += 1
+            counts[fit] += 1
             container, key = chance.choice(places(value))
             if isinstance(container, dict) and chance.random() < 0.3:
                 container[chance.choice(["x", "a/b", "tcp", "http", "content", "link"])] = container.pop(key)
             else:
                 container[key] = deepcopy(chance.choice(ODD))
-    assert min(told.values()) > 50
+    assert min(counts.values()) > 50
 
 
 AGENT_YAML: tuple[dict[str, Plain], ...] = (
@@ -75,25 +75,25 @@ AGENT_YAML: tuple[dict[str, Plain], ...] = (
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_it_agrees_with_jsonschema_about_agent_yaml(seed: int) -> None:
+def test_the_fast_check_agrees_with_jsonschema_about_agent_yaml(seed: int) -> None:
     chance = random.Random(seed)
-    told = {True: 0, False: 0}
+    counts = {True: 0, False: 0}
     for value in map(deepcopy, AGENT_YAML * 60):
         fit = fits(value, agent_keys.schema())
         assert fit is validator(agent_keys.schema()).is_valid(value), value
-        told[fit] += 1
+        counts[fit] += 1
         for _ in range(2):
             container, key = chance.choice(places(value))
             container[key] = deepcopy(chance.choice((*ODD, "etcd", "directory", "https://a")))
             fit = fits(value, agent_keys.schema())
             assert fit is validator(agent_keys.schema()).is_valid(value), value
-            told[fit] += 1
-    assert min(told.values()) > 50
+            counts[fit] += 1
+    assert min(counts.values()) > 50
 
 
 @pytest.mark.parametrize("kind", Kind)
 @pytest.mark.parametrize("odd", ODD, ids=repr)
-def test_it_agrees_about_every_section(kind: Kind, odd: Plain) -> None:
+def test_the_fast_check_agrees_with_jsonschema_about_every_section(kind: Kind, odd: Plain) -> None:
     for name, wanted in schema(kind)["properties"].items():
         alone = {"properties": {name: wanted}}
         value: Any

@@ -14,7 +14,7 @@ from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.document.service_keys import SERVICE
 from ordain.transforms.errors import Problem
-from ordain.transforms.section_pages import HEAD, written
+from ordain.transforms.section_pages import HEAD, page_texts
 
 CASES = Path(__file__).parents[2] / "cases"
 DOCUMENTS = ("service-every-key", "sockets-timers-instances", "machine-sections", "network-networkd")
@@ -42,7 +42,7 @@ services:
 SETS = {
     "the rest": ("example.yaml", f"{HEAD}{REST}".encode()),
     **{name: ("documents.yaml", (CASES / name / "documents.yaml").read_bytes()) for name in DOCUMENTS},
-    **{f"page of {name}": ("example.yaml", f"{HEAD}{row['example']}".encode()) for name, row in written().items()},
+    **{f"page of {name}": ("example.yaml", f"{HEAD}{row['example']}".encode()) for name, row in page_texts().items()},
 }
 
 
