@@ -53,15 +53,10 @@ def free_ports(count: int) -> list[int]:
     return found
 
 
-@dataclass(slots=True)
-class EtcdMember:
-    """One member of a cluster of etcd."""
+class ServerProcess:
+    """A server that tests can freeze and kill; a subclass starts its ``process``."""
 
-    name: str
-    url: str
-    peer: str
-    data: Path
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | None
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal to the process."""
@@ -74,6 +69,17 @@ class EtcdMember:
             self.process.kill()
             self.process.wait()
             self.process = None
+
+
+@dataclass
+class EtcdMember(ServerProcess):
+    """One member of a cluster of etcd."""
+
+    name: str
+    url: str
+    peer: str
+    data: Path
+    process: subprocess.Popen[bytes] | None = None
 
 
 @dataclass(slots=True)
@@ -217,8 +223,8 @@ class TlsFiles:
         yield f"--key-file={self.key}"
 
 
-@dataclass(slots=True)
-class PouchServer:
+@dataclass
+class PouchServer(ServerProcess):
     """pouchdb-server, which implements CouchDB's protocol, with the databases of a store.
 
     `FakeCouchDb` does what it cannot. ``admin`` is a password, for a user of the name ``admin``; without it, there are
@@ -283,18 +289,6 @@ class PouchServer:
                 time.sleep(0.05)
             else:
                 return
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the process."""
-        assert self.process is not None
-        self.process.send_signal(number)
-
-    def end(self) -> None:
-        """Kill the server."""
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Send one request and return the answer."""

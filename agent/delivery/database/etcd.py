@@ -30,6 +30,7 @@ ATTEMPTS = 3
 """The number of listings that a compaction may interrupt, and of incomplete watches, before giving up."""
 MAX_BYTES = 64 << 20
 """The limit for one listing."""
+_Entries = dict[str, list[StoredEntry]]
 _TRY_NEXT_SERVER = (SourceFault.UNREACHABLE, SourceFault.TRUNCATED, SourceFault.TLS)
 
 
@@ -63,8 +64,23 @@ class Etcd:
         raise SourceError(message, code=SourceFault.UNREACHABLE)
 
     async def _list(self, prefixes: tuple[str, ...]) -> Listing:
-        """Read all pages of all ranges at the revision of the first page. Raises `Compacted`."""
-        entries: dict[str, list[StoredEntry]] = {prefix: [] for prefix in prefixes}
+        entries, header = await self._read_pages(prefixes)
+        if header is None:
+            return Listing(entries=(), revision="")
+        self._require_no_rewind(header)
+        self._listed[prefixes] = tuple(
+            (len(entries[prefix]), max((int(entry.version) for entry in entries[prefix]), default=0))
+            for prefix in prefixes
+        )
+        in_order = sorted((entry for part in entries.values() for entry in part), key=lambda entry: entry.key)
+        return Listing(entries=tuple(in_order), revision=str(header.revision))
+
+    async def _read_pages(self, prefixes: tuple[str, ...]) -> tuple[_Entries, etcd_wire.Header | None]:
+        """Return the entries of each prefix and the header, from all pages at the revision of the first page.
+
+        Raises `Compacted` and `SourceError`.
+        """
+        entries: _Entries = {prefix: [] for prefix in prefixes}
         pending = [(prefix, "") for prefix in prefixes]
         header: etcd_wire.Header | None = None
         size = 0
@@ -86,15 +102,7 @@ class Etcd:
             if size > MAX_BYTES:
                 message = f"{self.location}: the documents are larger than {MAX_BYTES:,} bytes"
                 raise SourceError(message, code=SourceFault.TOO_LARGE)
-        if header is None:
-            return Listing(entries=(), revision="")
-        self._require_no_rewind(header)
-        self._listed[prefixes] = tuple(
-            (len(entries[prefix]), max((int(entry.version) for entry in entries[prefix]), default=0))
-            for prefix in prefixes
-        )
-        in_order = sorted((entry for part in entries.values() for entry in part), key=lambda entry: entry.key)
-        return Listing(entries=tuple(in_order), revision=str(header.revision))
+        return entries, header
 
     async def get(self, key: str) -> StoredEntry | None:
         """See `Database.get`."""
