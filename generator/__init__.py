@@ -1,1 +1,1 @@
-"""The systemd generator: boot cache in, units out."""
+"""The systemd generator and the programs that place files and accounts: boot cache in, units and files out."""

@@ -1,10 +1,10 @@
-"""Makes the users and groups of the documents, and of those that are there what the documents say, no more.
+"""The program that creates and changes the users and groups of the documents.
 
     /run/ordain/sysusers/*.conf, *.account ─▶ systemd-sysusers, usermod, gpasswd ─▶ a record, a report, exit status
 
-systemd-sysusers makes what is missing and changes nothing. An account is never removed and its number never changed:
-files belong to it. What an account was before is in the record, and comes back when no document speaks of it; of an
-account that was made here, only what was added to it goes.
+systemd-sysusers creates missing accounts and changes none. An account is never removed, and its number never changes,
+because files belong to it. The record has the previous state of each account, which is restored when no document
+mentions the account any more. An account that was created here stays; only its group memberships are removed.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ from ordain.generator.files import REPORTS, replace_synced
 
 FOLDER = "run/ordain/sysusers"
 RECORD = "etc/ordain/boot/accounts"
-"""On the root file system, as the accounts are: /var may not be there yet."""
+"""It is on the root file system, like the accounts, because /var may not be mounted yet."""
 KINDS = ("system", "user")
-"""In two runs: the range of numbers that a file of ordinary users names holds for all that are read with it."""
+"""systemd-sysusers runs once for each kind, because the number range in a file of users applies to the whole run."""
 LOCKED = "1"
-"""The day after 1970-01-01 an account that is locked has expired on (shadow(5)): keys let nobody in either."""
+"""The expiry date of a locked account, in days after 1970-01-01 (shadow(5)); with it, ssh keys do not work either."""
 FIELDS = {"home": ("--home", 5), "shell": ("--shell", 6)}
-"""What may change of an account that is there: the option of usermod(8), the field of passwd(5)."""
+"""The properties of an existing account that may change: the option of usermod(8), the field of passwd(5)."""
 
 Run = Callable[[list[str]], str]
-"""Runs a command; "" or what it said when it failed."""
+"""A function that runs a command and returns ``""`` or the error."""
 
 
 def main(argv: list[str]) -> int:
-    """The exit status is 1 if an account is not as it should be."""
+    """Create and change the accounts; return the exit status 1 if an account is not as the documents want it."""
     root = Path(argv[1] if len(argv) > 1 else "/")
     accounts = Accounts(root, _run)
     problems = accounts.apply()
@@ -46,21 +46,21 @@ def main(argv: list[str]) -> int:
 
 
 class Accounts:
-    """Those below ``root``, changed by ``run``."""
+    """The accounts below ``root``, which the commands of ``run`` change."""
 
     def __init__(self, root: Path, run: Run) -> None:
         self._root, self._run = root, run
         self.problems: dict[str, str] = {}
 
     def apply(self) -> dict[str, str]:
-        """Make them what the documents say; what is wrong, by item."""
+        """Create and change the accounts; return the problems by item."""
         wanted = [json.loads(path.read_bytes()) for path in sorted((self._root / FOLDER).glob("*.account"))]
         record, before = self._read(), self._accounts()
         members = self._members()
         for kind in KINDS:
             files = sorted((self._root / FOLDER).glob(f"{kind}-*.conf"))
-            if files and (said := self._run(["systemd-sysusers", *map(str, files)])):
-                self.problems.setdefault("users", said)
+            if files and (error := self._run(["systemd-sysusers", *map(str, files)])):
+                self.problems.setdefault("users", error)
         after = self._accounts()
         for want in wanted:
             name = want["name"]
@@ -70,7 +70,7 @@ class Accounts:
             joined = [group for group in want.get("groups", ()) if name not in members.get(group, ())]
             old["groups"] = sorted({*old["groups"], *joined})
             self._leave(name, old, keep=want.get("groups", ()))
-        self._write(record)  # before what was there is lost
+        self._write(record)  # before the previous state is lost
         self._change(wanted, record, after)
         self._write(record)
         return self.problems
@@ -78,13 +78,13 @@ class Accounts:
     def _change(
         self, wanted: Iterable[Mapping[str, Any]], record: dict[str, Any], now: Mapping[str, list[str]]
     ) -> None:
-        """What differs, and what no document says any more."""
-        said = {want["name"]: want for want in wanted}
+        """Change what differs, and restore what no document mentions any more."""
+        by_name = {want["name"]: want for want in wanted}
         for name, old in list(record.items()):
-            want = said.get(name, {})
+            want = by_name.get(name, {})
             if name in now:
                 self._usermod(name, want, old, now[name])
-            if name not in said:
+            if name not in by_name:
                 self._leave(name, old, keep=())
                 if not old["made"] or name not in now:
                     del record[name]
@@ -107,7 +107,7 @@ class Accounts:
             self.problems[f"users/{name}"] = what
 
     def _leave(self, name: str, old: dict[str, Any], *, keep: Iterable[str]) -> None:
-        """Take ``name`` out of the groups that it was put into here, but for those to ``keep``."""
+        """Remove ``name`` from the groups to which it was added here, except those to ``keep``."""
         for group in sorted(set(old["groups"]) - set(keep)):
             if name in self._members().get(group, ()) and (what := self._run(["gpasswd", "--delete", name, group])):
                 self.problems[f"users/{name}"] = what
@@ -115,10 +115,12 @@ class Accounts:
             old["groups"].remove(group)
 
     def _check(self, want: Mapping[str, Any], fields: list[str]) -> None:
-        """Numbers that differ: files belong to them, so nobody but an admin can change them."""
+        """Report numbers that differ; only an administrator can change them, because files belong to them."""
         for key, at in (("uid", 2), ("gid", 3)):
             if key in want and str(want[key]) != fields[at]:
-                self.problems[f"users/{want['name']}"] = f"its {key} is {fields[at]}, and files belong to that number"
+                self.problems[f"users/{want['name']}"] = (
+                    f"its {key} is {fields[at]}, and is not changed because files belong to it"
+                )
 
     def _accounts(self) -> dict[str, list[str]]:
         return {row[0]: row for row in self._rows("passwd") if len(row) > 6}
@@ -140,7 +142,7 @@ class Accounts:
                 name: {"made": bool(row["made"]), **row, "groups": list(row["groups"])} for name, row in found.items()
             }
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}  # then what is there is taken for not ours, and stays
+            return {}  # then all accounts count as existing before, and are kept
 
     def _write(self, record: Mapping[str, Any]) -> None:
         path = self._root / RECORD
@@ -155,5 +157,5 @@ def _run(argv: list[str]) -> str:
         done = subprocess.run(argv, capture_output=True, check=False, timeout=20, stdin=subprocess.DEVNULL)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{argv[0]}: {error}"
-    said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-    return (said[-1] if said else f"{argv[0]}: exit status {done.returncode}") if done.returncode else ""
+    lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+    return (lines[-1] if lines else f"{argv[0]}: exit status {done.returncode}") if done.returncode else ""

@@ -1,16 +1,15 @@
-"""The boot cache: the finished bytes of every unit of one generation, in one file.
+"""The boot cache: one file with the finished bytes of all units of one generation.
 
     Cache ─pack─▶ bytes ─unpack─▶ Cache
 
-    ordain-cache 1 CRC32\\n                                    24 bytes; the sum covers all that follows
-    number hash machine-id boot-id [path kind payload]…       each field ends where a NUL or the file does
-    [files files JSON]                                        last: what is no unit, as `files` reads it
+    ordain-cache 1 CRC32\\n                                    24 bytes; the sum covers everything after them
+    number hash machine-id boot-id [path kind payload]…       fields, separated by NUL
+    [files files JSON]                                        last: files that are not units, as `files` reads them
 
-``kind`` is a file's mode in octal, or ``link``. No unit may hold a NUL (systemd reads it as the end of a
-line), so a NUL can part the fields, and one ``bytes.split`` reads them all: this is the boot path, where a
-Python loop over the bytes would cost more than everything else. Nothing here depends on the version of
-Python, and equal caches are equal bytes. The sum finds damage, not malice: who may write the file is
-checked by its owner and mode (`choose`).
+``kind`` is the mode of a file in octal, or ``link``. A unit may not contain NUL, which systemd reads as the end of a
+line, so NUL separates the fields, and one ``bytes.split`` reads them all. In the boot path, a Python loop over the
+bytes would cost more than everything else. Nothing depends on the version of Python, and equal caches have equal bytes.
+The sum detects damage but not malice; the owner and the mode of the file show who may write it (`choose`).
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ from zlib import crc32
 TYPE_CHECKING = False  # typing costs 10 ms
 if TYPE_CHECKING:
     Entry = tuple[str, int, bytes | None, bytes | None]
-    """Path, mode, content, link; of the last two one is None."""
+    """Path, mode, content, target of a link; one of the last two is None."""
 
 VERSION = 1
 MAGIC = b"ordain-cache "
@@ -34,9 +33,10 @@ _FILES = b"files"
 class CacheError(Exception):
     """A cache that cannot be used.
 
-    ``code``: ``DamagedCache`` (not what was written), ``NewerCache`` (made by a later Ordain),
-    ``ForeignCache`` (made for another machine), ``UnsafeCache`` (others may write it), ``UnsignedCache``
-    (it came with the boot of a machine that wants signatures), ``BadEntry`` (a path or content that may not be placed).
+    The codes are ``DamagedCache`` (it was changed after it was written), ``NewerCache`` (made by a later version of
+    Ordain), ``ForeignCache`` (made for another machine), ``UnsafeCache`` (writable by users other than root),
+    ``UnsignedCache`` (delivered with the boot of a machine that requires signatures), and ``BadEntry`` (a path or
+    content that may not be placed).
     """
 
     def __init__(self, code: str, what: str) -> None:
@@ -48,9 +48,9 @@ class CacheError(Exception):
 class Cache:
     """One generation as the generator places it.
 
-    ``machine_id`` and ``boot_id`` bind it to a machine and a boot, as 32 hex digits; empty: any.
-    ``entries`` hold paths like ``normal/web.service`` or ``early/x.target.wants/y.service``. ``files`` is what the
-    generator only carries: what is no unit, placed by programs that run later (`files`).
+    ``machine_id`` and ``boot_id`` (32 hex digits) restrict it to a machine and a boot; empty means any. ``entries``
+    have paths like ``normal/web.service`` or ``early/x.target.wants/y.service``. ``files`` are files that are not
+    units: the generator ignores them, and programs that run later place them (`files`).
     """
 
     __slots__ = ("boot_id", "entries", "files", "hash", "machine_id", "number")
@@ -74,14 +74,14 @@ class Cache:
 
     @property
     def title(self) -> str:
-        """What to call it: its number, or the start of its hash where it has none (of an image, of a first boot)."""
+        """Return the number, or the start of the hash if there is no number (in an image or at a first boot)."""
         return str(self.number) if self.number else self.hash[:12]
 
 
 def pack(cache: Cache) -> bytes:
-    """The bytes of ``cache``: files first, then links, each by path.
+    """Return the bytes of ``cache``: files first, then links, both sorted by path.
 
-    Raises `CacheError` ``BadEntry`` for what `unpack` would refuse.
+    Raises `CacheError` ``BadEntry`` for entries that `unpack` would refuse.
 
     >>> pack(Cache(number=7, hash="c0ffee", entries=[("normal/a.target", 0o644, b"[Unit]\\n", None)]))
     b'ordain-cache 1 c7f5c23a\\n7\\x00c0ffee\\x00\\x00\\x00normal/a.target\\x00644\\x00[Unit]\\n'
@@ -94,39 +94,41 @@ def pack(cache: Cache) -> bytes:
         elif link is not None and content is None:
             fields += [_bytes(path), _LINK, link]
         else:
-            raise CacheError("BadEntry", f"{path}: neither a file nor a link")
+            raise CacheError("BadEntry", f"{path}: is neither a file nor a link")
     if cache.files:
         fields += [_FILES, _FILES, cache.files]
     body = b"\0".join(fields)
     if len(fields) != body.count(b"\0") + 1:
-        raise CacheError("BadEntry", "a field holds a NUL")
+        raise CacheError("BadEntry", "a field contains a NUL")
     data = b"%s%d %08x\n%s" % (MAGIC, VERSION, crc32(body), body)
     unpack(data)
     return data
 
 
 def unpack(data: bytes) -> Cache:
-    """The cache in ``data``, every field checked. Raises `CacheError`."""
+    """Return the cache in ``data`` after every field is checked. Raises `CacheError`."""
     line = data[:_LINE]
     if not line.startswith(MAGIC):
-        raise CacheError("DamagedCache", "not a boot cache" if data else "empty file")
+        raise CacheError("DamagedCache", "the file is not a boot cache" if data else "the file is empty")
     version = line[len(MAGIC) :].partition(b" ")[0]
     if version != b"%d" % VERSION:
         code = "NewerCache" if version.isdigit() and int(version) > VERSION else "DamagedCache"
-        raise CacheError(code, f"format {version.decode('ascii', 'backslashreplace')}, this is {VERSION}")
+        raise CacheError(
+            code, f"has format {version.decode('ascii', 'backslashreplace')}, but only {VERSION} can be read"
+        )
     if line != b"%s%d %08x\n" % (MAGIC, VERSION, crc32(memoryview(data)[_LINE:])):
-        raise CacheError("DamagedCache", f"checksum is wrong ({len(data)} bytes)")
+        raise CacheError("DamagedCache", f"the checksum is wrong ({len(data)} bytes)")
     fields = data.split(b"\0")
     fields[0] = fields[0][_LINE:]
     if len(fields) < _HEAD or (len(fields) - _HEAD) % 3 or not fields[0].isdigit() or len(fields[0]) > 18:
-        raise CacheError("DamagedCache", f"{len(fields)} fields")
+        raise CacheError("DamagedCache", f"the number of fields is wrong ({len(fields)})")
     files = b""
     if fields[-2] == _FILES and len(fields) > _HEAD:
         files = fields[-1]
         del fields[-3:]
     payloads = fields[_HEAD + 2 :: 3]
     if not all(payloads):
-        raise CacheError("BadEntry", "a file or link is empty; an empty unit file masks the unit")
+        raise CacheError("BadEntry", "a file or link is empty, and an empty unit file would mask the unit")
     try:  # unit names are ASCII (unit-name.c, VALID_CHARS)
         number, hash, machine_id, boot_id = [field.decode("ascii") for field in fields[:_HEAD]]
         paths = b"\0".join(fields[_HEAD::3]).decode("ascii").split("\0") if payloads else []
@@ -145,7 +147,7 @@ def unpack(data: bytes) -> Cache:
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")  # whatever is not ASCII is refused by unpack
+    return text.encode("utf-8", "surrogatepass")  # unpack refuses everything that is not ASCII
 
 
 def _mode(kind: bytes) -> int:
@@ -155,20 +157,20 @@ def _mode(kind: bytes) -> int:
 
 
 def _check(paths: list[str]) -> None:
-    """Refuse a path that leaves its directory or that systemd would not read."""
-    together = "\0".join(["", *paths, ""])  # one search through all of them costs less than a thousand small ones
+    """Refuse a path outside of its directory, or one that systemd would not read."""
+    together = "\0".join(["", *paths, ""])  # one search through all paths is faster than a thousand small ones
     if (
-        # No component may be empty or start with a dot, which rules out "." and ".." as well.
+        # No component may be empty or start with a dot, so "." and ".." are refused, too.
         any(part in together for part in ("/.", "//", "/\0"))
         or sum(together.count(f"\0{directory}") for directory in DIRECTORIES) != len(paths)
         or max([path.count("/") for path in paths], default=0) > 2
     ):
         raise CacheError("BadEntry", next(filter(None, map(_why_not, paths))))
     if len(set(paths)) != len(paths):
-        raise CacheError("BadEntry", "two entries with one path")
+        raise CacheError("BadEntry", "two entries have the same path")
 
 
 def _why_not(path: str) -> str:
     if not path.startswith(DIRECTORIES) or "/." in path or "//" in path or path[-1] == "/":
-        return f"{path!r} is no place for a unit"
-    return f"{path!r} is too deep" if path.count("/") > 2 else ""
+        return f"{path!r} is not a valid path for a unit"
+    return f"{path!r} has too many components" if path.count("/") > 2 else ""

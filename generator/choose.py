@@ -1,12 +1,11 @@
-"""Which generation this boot gets.
+"""The choice of the generation for this boot.
 
-    kernel command line, attempts, caches ─choose─▶ Choice
+    kernel command line, attempts, caches ──choose──▶ BootChoice
 
-In order: the trial of this boot, current, fallback, what came with the boot, baseline, nothing
-(docs/design/contract.md, rule 6). A cache that is missing, damaged, foreign or was booted three times in vain is
-passed over for the next, with a note.
-What came with the boot is not placed where agent.yaml wants signatures.
-Reads only, and only below the root it is given.
+The candidates, in order: the trial of this boot, current, fallback, a cache that was made in this boot or delivered
+with it, baseline, nothing (docs/design/contract.md, rule 6). A cache that is missing, damaged, of another machine, or
+whose last three boots did not complete is skipped with a note. A cache that was delivered with the boot is skipped if
+agent.yaml requires signatures. This module only reads, and only below the given root.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ if TYPE_CHECKING:
 
 AGENT = "/etc/ordain/agent.yaml"
 TRUST = "/etc/ordain/boot/trust"
-"""The value of `trust` in agent.yaml, recorded by the agent: nothing here reads YAML (`trust_record`)."""
+"""The value of `trust` in agent.yaml, which the agent records, because the generator cannot read YAML."""
 LOCAL, REQUIRED, OPEN = "local", "required", "open"
 ATTEMPTS = "/etc/ordain/boot/attempts"
 RECORD = "/run/ordain/boot/choice"
 HANDED = "/run/ordain/boot/handed"
-"""Made in this boot from documents that came with it (`first_boot`), or a finished one that came with it."""
+"""The cache that was made in this boot (`first_boot`), or delivered with it."""
 BASELINE = "/usr/lib/ordain/boot/baseline"
 MAX_ATTEMPTS = 3
-"""Boots each choice gets to complete one."""
+"""The number of boots that each candidate gets to complete one."""
 NOTHING = "nothing"
-"""Stands for a hash among the attempts: of a boot that all generations had been tried before."""
+"""The entry among the attempts, instead of a hash, of a boot for which no candidate was left."""
 SIZE_MAX = 64 << 20
 AGENT_SIZE_MAX = 1 << 20
 """As much as the agent reads of its file (`rootfs.LIMIT`)."""
@@ -76,9 +75,9 @@ class BootChoice:
 
 
 def choose(root: str, trust: str = "") -> BootChoice:
-    """The first cache below ``root`` that may be placed in this boot.
+    """Return the choice of the first cache below ``root`` that may be placed in this boot.
 
-    ``trust`` is the value in agent.yaml, if `first_boot` has asked for it; it counts where the agent recorded none.
+    ``trust`` is the value in agent.yaml if `first_boot` has read it; it counts only if the agent recorded none.
     """
     choice = BootChoice(root)
     on, option = _options(root)
@@ -86,7 +85,7 @@ def choose(root: str, trust: str = "") -> BootChoice:
         choice.origin = "off"
         return choice
     if option not in ("", "fallback", "baseline") and not (option.isascii() and option.isdigit()):
-        choice.notes.append(f"ordain.boot={option[:40]}: want fallback, baseline or a number, taking fallback")
+        choice.notes.append(f"ordain.boot={option[:40]}: is not fallback, baseline or a number; using fallback")
         option = "fallback"
     choice.option = option
     passed: list[str] = []
@@ -97,21 +96,21 @@ def choose(root: str, trust: str = "") -> BootChoice:
                 _check_trust(root, trust, choice, cache)
         except FileNotFoundError:
             if origin == option:
-                choice.notes.append(f"ordain.boot={option}: there is none, taking the next")
+                choice.notes.append(f"ordain.boot={option}: no such boot cache; using the next one")
             continue
         except OSError as error:
-            choice.notes.append(f"{path}: {error.strerror}, taking the next")
+            choice.notes.append(f"{path}: {error.strerror}; using the next one")
             continue
         except CacheError as error:
-            choice.notes.append(f"{path}: {error}, taking the next")
+            choice.notes.append(f"{path}: {error}; using the next one")
             continue
         if origin == "trial" and (not cache.boot_id or cache.boot_id != choice.boot_id):
-            continue  # of a boot that has ended, and the trial with it
-        # Each has boots of its own: a fallback that is the same as current has completed one before.
+            continue  # the trial of an earlier boot is over
+        # A hash that occurs twice gets its boots twice: a fallback that equals current has completed a boot before.
         if choice.tried.count(cache.hash) > passed.count(cache.hash) and origin not in ("trial", option):
             passed.append(cache.hash)
             what = f"{MAX_ATTEMPTS} boots with generation {cache.title} did not complete"
-            choice.notes.append(f"{path}: {what}, taking the next")
+            choice.notes.append(f"{path}: {what}; using the next one")
             continue
         choice.cache, choice.origin = cache, origin
         return choice
@@ -119,7 +118,7 @@ def choose(root: str, trust: str = "") -> BootChoice:
 
 
 def read_record(root: str) -> dict[str, str]:
-    """What the last run wrote to `RECORD`, without notes and problems; empty when there is none."""
+    """Return the last record in `RECORD`, without notes and problems; empty if there is none."""
     pairs = {}
     for line in _small(root + RECORD).decode("utf-8", "replace").split("\n"):
         key, _, value = line.partition("=")
@@ -140,10 +139,10 @@ def _candidates(option: str) -> Iterator[tuple[str, str]]:
 
 
 def _options(root: str) -> tuple[bool, str]:
-    """Kernel command line: whether Ordain is on, and the value of ``ordain.boot``; the last one counts."""
+    """Return two facts from the kernel command line: whether Ordain is on, and the last value of ``ordain.boot``."""
     container = environ.get(b"SYSTEMD_VIRTUALIZATION", b"").startswith(b"container:")
     if container or _word(root + "/run/systemd/container"):
-        # /proc/cmdline is the host's there (systemd does the same: proc-cmdline.c).
+        # In a container, /proc/cmdline is that of the host (systemd reads this file, too: proc-cmdline.c).
         words = _small(root + "/proc/1/cmdline").split(b"\0")
     else:
         words = _small(root + "/proc/cmdline").split()
@@ -158,10 +157,10 @@ def _options(root: str) -> tuple[bool, str]:
 
 
 def _tried(root: str) -> list[str]:
-    """Hashes of the generations that had their `MAX_ATTEMPTS` boots, as often as they had them.
+    """Return the hash of a generation once for every `MAX_ATTEMPTS` boots that did not complete with it.
 
-    `ATTEMPTS` holds a line ``HASH BOOT-ID`` for each boot that did not complete; those of a hash go when one
-    with it does. A line cut short by a power failure counts as what it is: a boot that did not complete.
+    `ATTEMPTS` has a line ``HASH BOOT-ID`` for each boot that did not complete. When a boot completes, the lines with
+    its hash are removed. A line that a power cut truncated counts as well: that boot did not complete either.
     """
     counts: dict[str, int] = {}
     for line in set(_small(root + ATTEMPTS).split(b"\n")):
@@ -171,31 +170,33 @@ def _tried(root: str) -> list[str]:
 
 
 def _load(root: str, path: str) -> Cache:
-    """The cache at ``path``, if this machine may use it. Raises `OSError`, `CacheError`."""
+    """Return the cache at ``path`` if it is for this machine. Raises `OSError`, `CacheError`."""
     cache = unpack(read_trusted(root + path))
     if cache.machine_id and cache.machine_id != _word(root + "/etc/machine-id"):
-        raise CacheError("ForeignCache", f"made for machine {cache.machine_id}")
+        raise CacheError("ForeignCache", f"made for another machine ({cache.machine_id})")
     return cache
 
 
 def _check_trust(root: str, asked: str, choice: BootChoice, cache: Cache) -> None:
-    """Raise `CacheError` if agent.yaml takes signed documents only, or if that is unknown: nobody can sign a cache.
+    """Raise `CacheError` if agent.yaml accepts only signed documents, or if that is unknown: a cache has no signature.
 
-    An earlier run of this boot may have placed the cache already. Then only a recorded value stops it from being placed
-    again, or a reload during an upgrade would take the units away.
+    An earlier run in this boot may have placed the cache already. Then it is placed again unless a recorded value
+    forbids it; otherwise a reload during an upgrade would remove its units.
     """
     trust = _trust(root) or asked or (LOCAL if cache.hash == choice.handed else "")
     if trust == REQUIRED:
-        raise CacheError("UnsignedCache", "agent.yaml takes signed releases only (`trust`), and nobody can sign this")
+        raise CacheError(
+            "UnsignedCache", "agent.yaml accepts only signed releases (`trust`), and a boot cache has no signature"
+        )
     if trust not in (LOCAL, OPEN):
         choice.undecided = True
-        raise CacheError("UnsignedCache", "agent.yaml has changed, and nobody knows if it takes signed releases only")
+        raise CacheError("UnsignedCache", "agent.yaml has changed, and may accept only signed releases")
 
 
 def trust_record(trust: str, agent_yaml: bytes) -> bytes:
     """Return the content of `TRUST`: the value of `trust`, and the size and the sum of the file that it was read from.
 
-    The sum tells that the file has changed since; whoever could forge it may write the file as well.
+    The sum shows whether the file has changed since. Only root could forge it, and root may write the file anyway.
 
     >>> trust_record("open", b"trust: open\\n")
     b'open 12 25d6a0a6\\n'
@@ -204,9 +205,9 @@ def trust_record(trust: str, agent_yaml: bytes) -> bytes:
 
 
 def _trust(root: str) -> str:
-    """Return the value of `trust` in agent.yaml; "" if nobody has recorded it for the file as it is now.
+    """Return the value of `trust` in agent.yaml, ``""`` if it is not recorded for the current content of the file.
 
-    Without the file, or with an empty one, a machine has the default. A file that cannot be read may ask for anything.
+    If the file is missing or empty, the default counts. If it cannot be read, the strictest value counts.
     """
     try:
         text = _read(root + AGENT, AGENT_SIZE_MAX)[0]
@@ -223,10 +224,13 @@ def _trust(root: str) -> str:
 
 
 def read_trusted(path: str, size_max: int = SIZE_MAX) -> bytes:
-    """A regular file that only root, or who runs us, could write. Raises `OSError`, `CacheError`."""
+    """Return the content of a regular file that only root, or the current user, may write.
+
+    Raises `OSError`, `CacheError`.
+    """
     data, owner, mode = _read(path, size_max, O_NOFOLLOW)
     if owner not in (0, geteuid()) or mode & 0o022:
-        what = f"owner {owner}, mode {mode & 0o7777:04o}: others than root may write it"
+        what = f"owner {owner}, mode {mode & 0o7777:04o}: writable by users other than root"
         raise CacheError("UnsafeCache", what)
     return data
 
@@ -234,16 +238,16 @@ def read_trusted(path: str, size_max: int = SIZE_MAX) -> bytes:
 def _read(path: str, size_max: int, flags: int = 0) -> tuple[bytes, int, int]:
     """Return the content, the owner and the mode of a regular file. Raises `OSError`, `CacheError`.
 
-    O_NONBLOCK: opening a FIFO would wait for a writer, and the boot with it.
+    Without O_NONBLOCK, opening a FIFO would wait for a writer, and block the boot.
     """
     fd = open_fd(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | flags)
     try:
         stat = fstat(fd)
         size = stat.st_size
         if stat.st_mode & 0o170000 != _REGULAR:
-            raise CacheError("UnsafeCache", "not a regular file")
+            raise CacheError("UnsafeCache", "is not a regular file")
         if size > size_max:
-            raise CacheError("UnsafeCache", f"{size} bytes, at most {size_max} are read")
+            raise CacheError("UnsafeCache", f"has {size} bytes, which is more than the limit of {size_max}")
         data = read(fd, size)
         while len(data) < size and (more := read(fd, size - len(data))):
             data += more
@@ -253,7 +257,7 @@ def _read(path: str, size_max: int, flags: int = 0) -> tuple[bytes, int, int]:
 
 
 def _small(path: str) -> bytes:
-    """The first 64 KiB of a file; empty when there is none or it cannot be read."""
+    """Return the first 64 KiB of a file; empty if it is missing or cannot be read."""
     try:
         fd = open_fd(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
     except OSError:

@@ -1,14 +1,14 @@
-"""Places the files of the chosen generation, and takes back those of which it no longer speaks.
+"""The program that places the files of the chosen generation, and restores those that it no longer has.
 
-    argv ─▶ choose ─▶ what is wanted, what we placed before ─▶ files, a record of them, a report, exit status
+    argv ─▶ choose ─▶ wanted files, files that were placed before ─▶ files, a record, a report, exit status
 
-Three units run it: ``early`` places what lies below /run, before anything reads there, ``main`` the rest, once the
-local file systems are mounted, ``remote`` what lies on others. The agent, which may write nothing, starts them anew
-after it has changed the generation.
+Three units run it. ``early`` places files below /run before other programs read them, ``main`` the others once the
+local file systems are mounted, and ``remote`` those on remote file systems. The agent, which may not write files,
+starts the units again after it has changed the generation.
 
-A file is written beside its place, synced and renamed. What was there before is kept in ``backup/`` of the record, be
-it nothing, and put back in the end unless someone has changed what we placed. The record is on disk before the first
-file is touched: whenever power fails, a later run knows what is ours.
+A file is written under a temporary name, synced and renamed. The previous file is kept in ``backup/`` of the record. It
+is restored when no document has the file any more, unless somebody else has changed our file. The record is on disk
+before the first file is changed, so that after a power cut, a later run knows which files are ours.
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ ENCRYPTED = ("run/credentials/@encrypted", "etc/credstore.encrypted", "run/creds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedRecord:
-    """One file that is ours: ``ours`` is what we put there, ``before`` what was there, ``made`` the directories on the
-    way that there were not; ``keep``: it stays when no document speaks of it."""
+    """A file that is ours: its state, the state ``before`` it, and the directories that were ``made`` for it.
+
+    ``keep``: the file stays when no document has it any more.
+    """
 
     ours: PathState
     before: PathState
@@ -67,7 +69,7 @@ class PlacedRecord:
 
 @dataclass(slots=True)
 class PlacementReport:
-    """What a run came to: by path what is wrong, and what a person may want to know."""
+    """The result of a run: problems and notes, by path."""
 
     hash: str = ""
     problems: dict[str, str] = field(default_factory=dict)
@@ -100,11 +102,11 @@ def _path(file: PlacedFile) -> str:
 
 
 def main(argv: list[str]) -> int:
-    """``PHASE [ROOT]``; the exit status is 1 if a file is not as it should be."""
+    """Place the files of a phase; ``argv`` is ``PHASE [ROOT]``. Return 1 if a file is not as the documents want it."""
     phase, root = argv[1], Path(argv[2] if len(argv) > 2 else "/")
     choice = choose("" if str(root) == "/" else str(root))
     if choice.cache is None:
-        return 0  # nothing says what is wanted, so nothing that is there goes
+        return 0  # without a generation, nothing is removed
     try:
         wanted = [file for file in read(choice.cache.files) if file.phase == phase]
         report = FilePlacement(root, phase).run(wanted)
@@ -117,7 +119,7 @@ def main(argv: list[str]) -> int:
     except CacheError as error:
         print(f"ordain-files: {error}", file=sys.stderr)
         return 1
-    except OSError as error:  # of its record: without one, nothing could be taken back
+    except OSError as error:  # the record cannot be written, and without it no file could be restored later
         print(f"ordain-files: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     for path, what in (*report.problems.items(), *report.notes.items()):
@@ -135,43 +137,43 @@ class FilePlacement:
         self.placed: dict[str, PlacedRecord] = {}
 
     def run(self, wanted: Iterable[PlacedFile]) -> PlacementReport:
-        """Place ``wanted``, in the order of their paths, and take back what is ours besides."""
+        """Place ``wanted``, in the order of their paths, and restore the other paths that we have placed."""
         wanted = sorted(wanted, key=_path)
         self.placed = dict(self._read())
         if not wanted and not self.placed:
             return self.report
-        ready = [(file, found) for file in wanted if (found := self._prepare(file)) is not None]
+        ready = [(file, ours) for file in wanted if (ours := self._prepare(file)) is not None]
         self._write()
         for file, ours in ready:
             self._put(file, ours)
         paths = {file.path for file in wanted}
         for path in sorted(self.placed.keys() - paths, reverse=True):
-            self._take_back(path, self.placed[path])
+            self._restore(path, self.placed[path])
         self._write()
         return self.report
 
     def _prepare(self, file: PlacedFile) -> PathState | None:
-        """What is to be at its place; what is there now is recorded, the first time. None: it cannot be."""
+        """Return the wanted state of a file, or None if it cannot be placed. Record the previous state once."""
         try:
             self._refuse(file)
             ours = self._ours(file)
-            there, missing = safe_tree.read_state(self.root, file.path)
+            current, missing = safe_tree.read_state(self.root, file.path)
             was = self.placed.get(file.path)
-            if file.home and self._is_the_users(file, there):
+            if file.home and self._left_to_user(file, current):
                 return None
             if was is None:
-                if there.kind == "directory" and ours.kind not in ("directory", "nothing"):
-                    raise PlacementError("there is a directory")
-                if there.kind == "directory" and ours.kind == "nothing":
-                    raise PlacementError("it is a directory, and only files are taken away")
-                if there.kind not in ("directory", "nothing") and ours.kind == "directory":
-                    raise PlacementError(f"there is a {there.kind}")
-                if there.kind == "other":
-                    raise PlacementError("there is a device, socket or pipe")
-                self._backup(there)
-                was = PlacedRecord(ours=ours, before=replace(there, data=b""), made=tuple(missing))
-            elif there not in (was.ours, was.before, ours):
-                self.report.notes[file.path] = "was changed by hand; the documents' again"
+                if current.kind == "directory" and ours.kind not in ("directory", "nothing"):
+                    raise PlacementError("a directory is at this path")
+                if current.kind == "directory" and ours.kind == "nothing":
+                    raise PlacementError("a directory is at this path, and only files are removed")
+                if current.kind not in ("directory", "nothing") and ours.kind == "directory":
+                    raise PlacementError(f"a {current.kind} is at this path")
+                if current.kind == "other":
+                    raise PlacementError("a device, socket or pipe is at this path")
+                self._backup(current)
+                was = PlacedRecord(ours=ours, before=replace(current, data=b""), made=tuple(missing))
+            elif current not in (was.ours, was.before, ours):
+                self.report.notes[file.path] = "was changed by somebody else; replaced by the file of the documents"
             self.placed[file.path] = replace(
                 was, ours=replace(ours, data=b""), keep=file.on_remove is OnFileRemove.KEEP
             )
@@ -187,13 +189,13 @@ class FilePlacement:
         if file.mount and not os.path.ismount(self.root / file.mount.lstrip("/")):
             raise PlacementError(f"{file.mount} is not mounted")
 
-    def _is_the_users(self, file: PlacedFile, there: PathState) -> bool:
-        """Whether a directory below a home is there, or the home is another: then it is as its user has it."""
-        elsewhere = safe_tree.home_of(self.root, file.owner or "root")
-        if file.home == elsewhere:
-            return isinstance(file, PlacedDirectory) and there.kind == "directory"
+    def _left_to_user(self, file: PlacedFile, current: PathState) -> bool:
+        """Return whether a directory in a home is left as it is: it exists, or the account has another home."""
+        home = safe_tree.home_of(self.root, file.owner or "root")
+        if file.home == home:
+            return isinstance(file, PlacedDirectory) and current.kind == "directory"
         if not isinstance(file, PlacedDirectory):
-            raise PlacementError(f"the home of {file.owner} is {elsewhere}: say so, as `home`")
+            raise PlacementError(f"the home of {file.owner} is {home}, not {file.home}; set `home` of the user")
         return True
 
     def _ours(self, file: PlacedFile) -> PathState:
@@ -215,27 +217,27 @@ class FilePlacement:
             case RegularFile():
                 return PathState.of("file", file.content.encode(), mode=file.mode, uid=uid, gid=gid)
 
-    def _credential(self, said: str) -> bytes:
-        """The bytes of a secret: a credential of the machine (systemd.exec(5), LoadCredential=), or as `KIND:` says."""
-        kind, colon, what = said.partition(":")
+    def _credential(self, name: str) -> bytes:
+        """Return a secret: a credential of the machine (systemd.exec(5), LoadCredential=), or one with a `KIND:`."""
+        kind, colon, value = name.partition(":")
         if colon:
-            return self._secret(kind, what)
+            return self._secret(kind, value)
         for folder in CREDENTIALS:
             with contextlib.suppress(FileNotFoundError):
-                return (self.root / folder / said).read_bytes()
+                return (self.root / folder / name).read_bytes()
         for folder in ENCRYPTED:
-            path = self.root / folder / said
+            path = self.root / folder / name
             if path.exists():
-                return _decrypted(said, path.read_bytes())
-        raise PlacementError(f"this machine has no credential {said} (/etc/credstore is one place for it)")
+                return _decrypted(name, path.read_bytes())
+        raise PlacementError(f"this machine has no credential {name}; put it into /etc/credstore, for example")
 
-    def _secret(self, kind: str, what: str) -> bytes:
+    def _secret(self, kind: str, value: str) -> bytes:
         if kind == "ciphertext":
-            return _decrypted("", what.encode())
+            return _decrypted("", value.encode())
         try:
-            data = (self.root / what.lstrip("/")).read_bytes()
+            data = (self.root / value.lstrip("/")).read_bytes()
         except OSError as error:
-            raise PlacementError(f"{what}: {error.strerror}") from None
+            raise PlacementError(f"{value}: {error.strerror}") from None
         return _decrypted("", data) if kind == "encrypted" else data
 
     def _put(self, file: PlacedFile, ours: PathState) -> None:
@@ -245,20 +247,22 @@ class FilePlacement:
         except (PlacementError, OSError) as error:
             self.report.problems[file.path] = _why(error)
 
-    def _take_back(self, path: str, was: PlacedRecord) -> None:
-        """Put back what was there before ours, unless ours is to stay or is no longer ours."""
+    def _restore(self, path: str, was: PlacedRecord) -> None:
+        """Restore the previous state of a path, unless our file is to be kept or was changed by somebody else."""
         try:
-            there, _ = safe_tree.read_state(self.root, path)
+            current, _ = safe_tree.read_state(self.root, path)
             if was.keep:
                 pass
-            elif there == was.before:
+            elif current == was.before:
                 self._remove_made(was)
-            elif there != was.ours:
-                self.report.notes[path] = "was changed by hand since it was placed, so it stays"
+            elif current != was.ours:
+                self.report.notes[path] = "was changed after it was placed, so it is kept"
             elif was.before.kind == "file" and not self._has_backup(was.before):
-                raise PlacementError("what was there before is lost, so ours stays")
-            elif there.kind == "directory" and was.before.kind == "nothing" and not safe_tree.is_empty(self.root, path):
-                self.report.notes[path] = "is not empty, so it stays"
+                raise PlacementError("the backup of the previous file is missing, so this file is kept")
+            elif (
+                current.kind == "directory" and was.before.kind == "nothing" and not safe_tree.is_empty(self.root, path)
+            ):
+                self.report.notes[path] = "is not empty, so it is kept"
             else:
                 safe_tree.write_state(self.root, path, replace(was.before, data=self._backed_up(was.before)))
                 self._remove_made(was)
@@ -269,16 +273,16 @@ class FilePlacement:
 
     def _remove_made(self, was: PlacedRecord) -> None:
         for folder in sorted(was.made, reverse=True):
-            with contextlib.suppress(OSError, PlacementError):  # others lie in it by now
+            with contextlib.suppress(OSError, PlacementError):  # it contains files of others
                 safe_tree.write_state(self.root, folder, PathState(kind="nothing"))
 
-    # The record: placed.json, and the bytes of what was there by their SHA-256
+    # The record: placed.json, and the content of previous files by SHA-256
 
-    def _backup(self, there: PathState) -> None:
-        if there.kind in ("file", "link") and not self._has_backup(there):
+    def _backup(self, current: PathState) -> None:
+        if current.kind in ("file", "link") and not self._has_backup(current):
             backup = self.folder / "backup"
             backup.mkdir(mode=0o700, parents=True, exist_ok=True)
-            replace_synced(backup / there.digest, there.data)
+            replace_synced(backup / current.digest, current.data)
 
     def _has_backup(self, found: PathState) -> bool:
         return (self.folder / "backup" / found.digest).exists()
@@ -296,7 +300,7 @@ class FilePlacement:
             return
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             self.report.notes[str(self.folder)] = (
-                f"the record is damaged ({error}), so what is there is taken for not ours"
+                f"the record is damaged ({error}), so existing files count as files of others"
             )
 
     def _write(self) -> None:
@@ -323,10 +327,9 @@ def _decrypted(name: str, data: bytes) -> bytes:
     argv = ["systemd-creds", "decrypt", f"--name={name}", "-", "-"]
     done = subprocess.run(argv, input=data, capture_output=True, check=False, timeout=20)
     if done.returncode:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        raise PlacementError(
-            f"the credential {name or 'of it'} cannot be decrypted: {said[-1] if said else 'no reason'}"
-        )
+        lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
+        reason = lines[-1] if lines else f"exit status {done.returncode}"
+        raise PlacementError(f"cannot decrypt the credential {name or 'of this file'}: {reason}")
     return done.stdout
 
 
@@ -335,7 +338,7 @@ def _why(error: PlacementError | OSError) -> str:
 
 
 def replace_synced(path: Path, data: bytes) -> None:
-    """Put ``data`` at ``path``, which lies where only root writes; the old or the new after a power cut."""
+    """Replace the file at ``path``, in a directory that only root may write; a power cut leaves the old or the new."""
     beside = path.with_name(f".{path.name}.new")
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     with os.fdopen(fd, "wb") as file:

@@ -1,9 +1,9 @@
-"""The first boot: documents are there, and no generation was ever made from them on this machine.
+"""The first boot: there are documents, but this machine has never made a generation from them.
 
-    documents ─a program of its own▶ /run/ordain/boot/handed, reasons why not
+    documents ──a separate program──▶ /run/ordain/boot/handed, or reasons why there is no generation
 
-A machine that boots from RAM is at its first boot every time. The generator itself stays as small as it is: compiling
-takes a fifth of a second, is none of its business on any other boot, and may crash or hang without harm over there.
+For a machine that boots from RAM, every boot is the first. The compile runs in a separate program, because it takes a
+fifth of a second, is not needed in other boots, and may crash or hang there without harm to the generator.
 """
 
 from __future__ import annotations
@@ -15,54 +15,56 @@ from posix import POSIX_SPAWN_OPEN as OPEN
 
 PROGRAM = "/usr/lib/ordain/ordain-first-boot"
 SECONDS = 20
-"""Most boots need a fifth of one, an emulated machine two."""
+"""The time limit of the program. It takes a fifth of a second on most machines, and two seconds under emulation."""
 DOCUMENTS = "/etc/ordain/documents"
 CREDENTIAL = "/run/credentials/@system/ordain.document"
 HANDED_OVER = ("/run/ordain/document.json", CREDENTIAL)
 HANDED_DIRECTORY = "/run/ordain/documents"
 TRUST_LINE = "trust="
-"""Begins the line in which `PROGRAM` prints the value of `trust` in agent.yaml."""
+"""The beginning of the line in which `PROGRAM` prints the value of `trust` in agent.yaml."""
 _SIGKILL = 9
 _ENVIRONMENT = {b"LC_ALL": b"C.UTF-8", b"PATH": b"/usr/sbin:/usr/bin:/sbin:/bin"}
 _REASONS_MAX = 1 << 16
 
 
 def needs_compile(root: str, *, own: bool) -> bool:
-    """Whether to compile: what came with the boot goes before the image's baseline, the machine's own documents do not.
+    """Return whether to compile documents in this boot.
 
-    Never once PID 1 answers: then the package was installed just now, and the agent is on its way.
+    Documents that were delivered with the boot take precedence over the baseline of the image; documents on the machine
+    (``own``) do not. If PID 1 already answers, the package was just installed, and the agent will start soon: then the
+    result is False.
     """
-    handed = any(map(_is_there, (root + path for path in HANDED_OVER))) or _names(root + HANDED_DIRECTORY)
-    if not handed and not (own and _names(root + DOCUMENTS)):
+    handed = any(map(_has_content, (root + path for path in HANDED_OVER))) or _has_documents(root + HANDED_DIRECTORY)
+    if not handed and not (own and _has_documents(root + DOCUMENTS)):
         return False
-    return not _answers(root + "/run/systemd/private")
+    return not _has_listener(root + "/run/systemd/private")
 
 
 def run_compiler(root: str, program: str = PROGRAM) -> tuple[str, list[str]]:
-    """Run `PROGRAM` to compile the documents. Return as `ask_trust`; the lines say why nothing came of it."""
+    """Run `PROGRAM` to compile the documents. Return as `ask_trust` does; the lines are the reasons of a failure."""
     return _run(program, [root or "/"])
 
 
 def ask_trust(root: str, program: str = PROGRAM) -> tuple[str, list[str]]:
-    """Run `PROGRAM` to read agent.yaml. Return the value of `trust`, "" if unknown, and the other lines it prints."""
+    """Run `PROGRAM` to read agent.yaml. Return `trust` (``""`` if it is unknown) and the other lines of output."""
     return _run(program, ["--trust", root or "/"])
 
 
 def _run(program: str, words: list[str]) -> tuple[str, list[str]]:
-    """The caller's alarm ends the program."""
+    """Run a program until it ends, or until the alarm of the caller raises an exception; then kill it."""
     reader, writer = pipe2(O_CLOEXEC)
     actions = [(OPEN, 0, "/dev/null", O_RDONLY, 0), (DUP2, writer, 1), (DUP2, writer, 2)]
     try:
         child = posix_spawn(program, [program, *words], _ENVIRONMENT, file_actions=actions)
     except OSError as error:
         close(reader)
-        return "", [f"{program}: {error.strerror}, the documents wait for the agent"]
+        return "", [f"cannot run {program}: {error.strerror}; the documents wait for the agent"]
     finally:
         close(writer)
-    said = b""
+    output = b""
     try:
-        while len(said) < _REASONS_MAX and (more := read(reader, _REASONS_MAX)):
-            said += more
+        while len(output) < _REASONS_MAX and (more := read(reader, _REASONS_MAX)):
+            output += more
         waitpid(child, 0)
         child = 0
     finally:
@@ -70,33 +72,33 @@ def _run(program: str, words: list[str]) -> tuple[str, list[str]]:
         if child and waitpid(child, WNOHANG) == (0, 0):
             kill(child, _SIGKILL)
             waitpid(child, 0)
-    lines = said.decode("utf-8", "replace").splitlines()
+    lines = output.decode("utf-8", "replace").splitlines()
     trust = [line.removeprefix(TRUST_LINE) for line in lines if line.startswith(TRUST_LINE)]
     return trust[0] if len(trust) == 1 else "", [line for line in lines if not line.startswith(TRUST_LINE)]
 
 
-def _is_there(path: str) -> bool:
+def _has_content(path: str) -> bool:
     try:
         return stat(path).st_size > 0
     except OSError:
         return False
 
 
-def _names(path: str) -> bool:
-    """Whether a directory holds documents."""
+def _has_documents(path: str) -> bool:
+    """Return whether a directory contains documents."""
     try:
         return any(name.endswith((".yaml", ".yml", ".json")) and name[0] != "." for name in listdir(path))
     except OSError:
         return False
 
 
-def _answers(path: str) -> bool:
-    """Whether somebody listens at a socket; what an initrd's systemd left behind answers no more."""
+def _has_listener(path: str) -> bool:
+    """Return whether a process listens at a socket; a socket that the systemd of an initrd left does not count."""
     end = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK)
     try:
         end.connect(path)
     except BlockingIOError:
-        return True  # so busy that its queue is full
+        return True  # it listens, but its queue is full
     except OSError:
         return False
     finally:

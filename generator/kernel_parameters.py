@@ -1,6 +1,6 @@
-"""What kernel parameters were before the documents set them, kept for this boot and put back.
+"""The values of kernel parameters before the documents set them: saved for this boot, and restored.
 
-the file of ours, /proc/sys ─▶ a record in /run; of what it no longer names, the old values again
+our file in sysctl.d, /proc/sys ─▶ a record in /run, and the old values of parameters that the file no longer sets
 """
 
 from __future__ import annotations
@@ -17,38 +17,42 @@ PROGRAM = ("usr/lib/systemd/systemd-sysctl", "lib/systemd/systemd-sysctl")
 
 
 def save_and_restore(root: Path) -> dict[str, str]:
-    """Note what the parameters of the file are, where that is not known yet, and put back those it does not name.
+    """Save the values of the parameters in our file, and restore those that the file no longer sets.
 
-    Called when the file is placed and before systemd-sysctl reads it. Where files of others name a parameter too, what
-    they say is made real again. Returns what could not be put back, by file of /proc/sys.
+    This runs after the file is placed and before systemd-sysctl reads it. A value that is saved already is kept. If a
+    file of somebody else sets a restored parameter, systemd-sysctl applies that value. Return the parameters that could
+    not be restored, by file in /proc/sys.
     """
     named = set(_named(root))
     before: dict[str, str] = _read(root)
     if not named and not before:
         return {}
-    wrong: dict[str, str] = {}
+    problems: dict[str, str] = {}
     for path in sorted(before.keys() - named):
         value = before.pop(path)
         try:
             if (root / path).read_text() != value:
                 (root / path).write_text(value)
         except OSError as error:
-            wrong[f"/{path}"] = f"cannot be put back: {error.strerror}"
+            problems[f"/{path}"] = f"cannot restore the previous value: {error.strerror}"
         else:
-            _by_others(root, path)
+            _apply_other_files(root, path)
     for path in sorted(named - before.keys()):
         try:
             before[path] = (root / path).read_text()
         except (OSError, UnicodeDecodeError):
-            continue  # it can only be written, or is not there: nothing to go back to
+            continue  # it is write-only or missing, so there is no value to restore
     target = root / RECORD
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(before, sort_keys=True))
-    return wrong
+    return problems
 
 
 def _named(root: Path) -> Iterator[str]:
-    """The files of /proc/sys that ours sets, globs expanded (sysctl.d(5): the first separator says which it is)."""
+    """Yield the files in /proc/sys that our file sets, with globs expanded.
+
+    The first separator in a name decides whether ``.`` or ``/`` separates its parts (sysctl.d(5)).
+    """
     try:
         lines = (root / FILE).read_text().splitlines()
     except OSError:
@@ -62,7 +66,7 @@ def _named(root: Path) -> Iterator[str]:
         yield from sorted(glob.glob(f"proc/sys/{path}", root_dir=root))
 
 
-def _by_others(root: Path, path: str) -> None:
+def _apply_other_files(root: Path, path: str) -> None:
     for program in PROGRAM:
         if (root / program).exists():
             prefix = path.removeprefix("proc/sys")
@@ -72,7 +76,7 @@ def _by_others(root: Path, path: str) -> None:
 
 def _read(root: Path) -> dict[str, str]:
     try:
-        found = json.loads((root / RECORD).read_text())
-        return {str(path): str(value) for path, value in found.items()}
+        record = json.loads((root / RECORD).read_text())
+        return {str(path): str(value) for path, value in record.items()}
     except (OSError, ValueError, AttributeError):
         return {}

@@ -1,16 +1,16 @@
-"""The generator: units of the chosen generation placed, and a record of it.
+"""The generator: it places the units of the chosen generation, and records the choice.
 
     argv ─▶ choose ─▶ place ─▶ units, /run/ordain/boot/choice, lines in /dev/kmsg, exit status
 
-Runs before any unit is loaded and blocks PID 1 meanwhile, so it must neither hang, ask another process
-(no NSS), nor fail as a whole. Everything imported on this path is built into the interpreter.
+It runs before any unit is loaded, and PID 1 waits for it. So it must not hang, must not ask another process (as NSS
+does), and must not fail as a whole. Every module that it imports is built into the interpreter.
 """
 
 from __future__ import annotations
 
 import sys
 
-# Not from signal, which builds enums for 5 ms.
+# The module signal would take 5 ms, because it builds enums.
 from _signal import SIG_DFL, SIGALRM, SIGINT, alarm, signal  # type: ignore[import-not-found]
 from posix import (
     O_CLOEXEC,
@@ -48,17 +48,17 @@ Place the units of this machine's generation below DIR, or below the three direc
   --root=DIR  the machine below DIR: its caches, machine-id and kernel command line; the record goes there
 """
 SECONDS = 5
-"""Our part of the 90 s all generators share; when those are over, the boot ends there (systemd#39354)."""
+"""Our time limit. All generators share 90 s; after these, the boot stops (systemd#39354)."""
 LINES_MAX = 8
-"""Lines logged in one run; the record has all."""
+"""The most lines that one run logs; the record has all of them."""
 WHY = "/run/ordain/boot/why"
-"""Why this boot did not begin with the current generation: ordain-boot-why.service brings it to the console."""
+"""The reasons why this boot does not use the current generation; ordain-boot-why.service shows them on the console."""
 
 
 def main(argv: list[str]) -> int:
-    """Place this machine's units; ``argv`` as systemd gives it. Returns the exit status.
+    """Place the units of this machine, with the ``argv`` of systemd. Return the exit status.
 
-    0: placed, or there is nothing to place. 1: something is missing, and a logged line says what.
+    It is 0 if everything was placed or there is nothing to place, and 1 if something is missing, which is logged.
     """
     started = monotonic_ns()
     by_manager = environ.get(b"SYSTEMD_SCOPE") == b"system"  # since systemd 251
@@ -81,12 +81,12 @@ def main(argv: list[str]) -> int:
         problems = _place(choice, directories)
         alarm(0)
         if by_manager or root:
-            # A run by hand places nothing in this machine, so it leaves this machine's record alone.
+            # A run by a person places no units in this machine, so it does not change the record of this machine.
             _record(root, choice, problems, (monotonic_ns() - started) // 1000)
         _report(choice, problems, log)
     except _TimeUp:
-        log(3, f"not done after {SECONDS} s")
-    except Exception as error:  # the last resort: a line instead of a traceback, and the boot goes on
+        log(3, f"not finished after {SECONDS} s")
+    except Exception as error:  # the last resort: log one line instead of a traceback, and continue the boot
         log(3, f"internal error: {type(error).__name__}: {error}")
     else:
         return 1 if problems or (choice.notes and choice.cache is None) else 0
@@ -94,29 +94,29 @@ def main(argv: list[str]) -> int:
 
 
 def _choose(root: str) -> BootChoice:
-    """`choose`; where agent.yaml has to be read, or documents compiled, a program of its own does that first."""
+    """Choose a cache; if agent.yaml must be read or documents must be compiled, a separate program does that first."""
     choice = choose(root)
     if choice.undecided:
         from ordain.generator import first_boot
 
-        choice = _choose_after(root, first_boot.ask_trust, first_boot.SECONDS, "agent.yaml is not read after")
+        choice = _choose_after(root, first_boot.ask_trust, first_boot.SECONDS, "agent.yaml was not read within")
     if choice.first and choice.origin in ("baseline", "nothing") and choice.option != "baseline":
         from ordain.generator import first_boot
 
         if first_boot.needs_compile(root, own=choice.origin == "nothing" and not choice.tried):
             choice = _choose_after(
-                root, first_boot.run_compiler, first_boot.SECONDS, "the documents are not compiled after"
+                root, first_boot.run_compiler, first_boot.SECONDS, "the documents were not compiled within"
             )
     return choice
 
 
 def _choose_after(root: str, run: Callable[[str], tuple[str, list[str]]], seconds: int, not_done: str) -> BootChoice:
-    """`choose` with the `trust` that ``run`` found, which may take so many seconds; its other lines become notes."""
+    """Choose a cache with the `trust` that ``run`` returns; its other lines become notes. It may take ``seconds``."""
     alarm(seconds)
     try:
         trust, reasons = run(root)
     except _TimeUp:
-        trust, reasons = "", [f"{not_done} {seconds} s, which is left to the agent"]
+        trust, reasons = "", [f"{not_done} {seconds} s; the agent will do it"]
     alarm(SECONDS)
     choice = choose(root, trust)
     choice.notes += reasons
@@ -128,7 +128,7 @@ def _absolute(path: str) -> str:
 
 
 class _TimeUp(BaseException):
-    """The alarm went off. Not an Exception: no handler for one may swallow it."""
+    """The alarm went off; it is not an Exception, so that no handler of exceptions catches it."""
 
 
 def _time_up(*_: object) -> None:
@@ -136,22 +136,23 @@ def _time_up(*_: object) -> None:
 
 
 def _place(choice: BootChoice, directories: list[str]) -> list[str]:
-    """Place what was chosen; returns what is missing. When time is up, what is placed stays."""
+    """Place the chosen cache; return the problems. After the time limit, the units that are placed stay."""
     problems: list[str] = []
     if choice.cache is not None:
         normal, early, late = [_absolute(d) for d in directories] * (3 // len(directories))
         try:
             place(choice.cache.entries, {"normal": normal, "early": early, "late": late}, problems)
         except _TimeUp:
-            problems.append(f"not done after {SECONDS} s, the rest is not placed")
+            problems.append(f"not finished after {SECONDS} s; the other units are not placed")
     return problems
 
 
 def _record(root: str, choice: BootChoice, problems: list[str], usec: int) -> None:
-    """Write `RECORD`: what status and doctor show, and what a reload in this boot goes by.
+    """Write `RECORD`, which status and doctor show, and which later runs in this boot read.
 
-    In the first run of a boot also /run/ordain/boot/booted, the line that ordain-boot-attempt.service
-    adds to /etc/ordain/boot/attempts; not when the admin chose, as those boots prove nothing. And `WHY`.
+    The first run of a boot also writes `WHY`, and /run/ordain/boot/booted with the line that
+    ordain-boot-attempt.service adds to /etc/ordain/boot/attempts. If an administrator chose the generation
+    (``ordain.boot=``), the boot proves nothing and is not counted.
     """
     cache = choice.cache
     if choice.first and not choice.option:
@@ -195,13 +196,13 @@ def _write(path: str, text: str) -> None:
 
 
 def _report(choice: BootChoice, problems: list[str], log: Log) -> None:
-    """Log what a person should know: nothing, when all is as it should be."""
-    # 3: on the console also of a kernel that is told to be quiet.
+    """Log the notes and problems, and the choice if it is not the usual one."""
+    # Level 3 is shown on the console even if the kernel is booted with `quiet`.
     lines = [(3, note) for note in choice.notes] + [(3, problem) for problem in problems]
     for level, line in lines[:LINES_MAX]:
         log(level, line)
     if len(lines) > LINES_MAX:
-        log(3, f"{len(lines) - LINES_MAX} more of these, see {RECORD}")
+        log(3, f"{len(lines) - LINES_MAX} more messages are in {RECORD}")
     if choice.cache is None:
         log(5 if choice.notes else 7, _placed(choice))
     elif choice.origin not in ("trial", "current") and (choice.first or choice.origin != "handed"):
@@ -215,7 +216,7 @@ def _placed(choice: BootChoice) -> str:
 
 
 def _log_to_kernel(level: int, text: str) -> None:
-    """Log to /dev/kmsg: one write is one record, of less than 1,024 bytes (devkmsg_write in the kernel)."""
+    """Log a line to /dev/kmsg; one write is one record of less than 1,024 bytes (devkmsg_write in the kernel)."""
     line = f"<{level}>ordain-generator[{getpid()}]: {_printable(text)}".encode("utf-8", "replace")[:990]
     try:
         fd = open_fd("/dev/kmsg", O_WRONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC)
@@ -233,11 +234,11 @@ def _log_to_stderr(level: int, text: str) -> None:
 
 def _to_stderr(text: str) -> None:
     if sys.stderr is None:
-        return  # it was closed when we started: number 2 may be another file by now
+        return  # it was closed at the start, so descriptor 2 may be another file now
     try:
         write(2, text.encode("utf-8", "replace"))
     except OSError:
-        pass  # nobody listens
+        pass  # nobody reads it
 
 
 def _printable(text: str) -> str:

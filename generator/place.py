@@ -1,8 +1,8 @@
-"""Place the entries of a cache below the generator's directories.
+"""The placement of the entries of a cache in the generator's directories.
 
-A file or link is made whole under a hidden name and renamed, or made in one system call: whoever looks,
-or kills us, finds it complete or not at all. The five system calls per unit made here are most of what
-the generator costs, hence bare names in the current directory and functions taken from `posix` itself.
+A file or link is made complete under a hidden name and then renamed, or made by one system call, so that it is never
+seen, or left behind, in part. The five system calls per unit are most of the cost of the generator. This is why they
+use names relative to the current directory, and functions of `posix` itself.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ _NEW = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC
 def place(entries: Sequence[Entry], directories: dict[str, str], problems: list[str]) -> None:
     """Place ``entries`` in their order.
 
-    ``directories`` maps ``normal``, ``early`` and ``late`` to where they are. An entry that cannot be
-    placed is skipped and adds a line to ``problems``. What stands there under the same name is replaced, as
-    another run of ours may have left it. Changes the current directory; modes are subject to the umask.
+    ``directories`` are the paths of ``normal``, ``early`` and ``late``. An entry that cannot be placed is skipped, and
+    added to ``problems``. An existing file with the same name is replaced; an earlier run may have left it. The
+    function changes the current directory; modes are subject to the umask.
     """
-    # A hidden name: systemd reads no file that starts with a dot. Two runs must not share it.
+    # systemd reads no file that starts with a dot. Two runs must not use the same name.
     temporary = f".ordain-{getpid()}"
     bases: dict[str, int] = {}
     here = ""
@@ -60,7 +60,7 @@ def place(entries: Sequence[Entry], directories: dict[str, str], problems: list[
                     rename(temporary, name)
                 elif link is not None:
                     symlink(link, name)
-            except FileExistsError:  # a link of this name, or what a killed run with our number left
+            except FileExistsError:  # a link with this name, or a leftover of a killed run that had our process number
                 _discard(temporary)
                 if content is not None:
                     _write(temporary, mode, content)
@@ -76,7 +76,7 @@ def place(entries: Sequence[Entry], directories: dict[str, str], problems: list[
 
 
 def _enter(directory: str, directories: dict[str, str], bases: dict[str, int]) -> None:
-    """Change into ``normal`` or ``normal/web.service.d``, made if need be; ``bases`` keeps the three open."""
+    """Change into ``normal`` or ``normal/web.service.d``, and make it if necessary; ``bases`` are open descriptors."""
     top, _, below = directory.partition("/")
     if top not in bases:
         bases[top] = _open_directory(directories[top])
@@ -88,7 +88,7 @@ def _enter(directory: str, directories: dict[str, str], bases: dict[str, int]) -
             try:
                 mkdir(below, 0o755)
             except FileExistsError:
-                pass  # another generator made it just now
+                pass  # another generator has just made it
             fd = open_fd(below, _DIRECTORY | O_NOFOLLOW)
         fchdir(fd)
         close(fd)
@@ -98,7 +98,7 @@ def _write(name: str, mode: int, content: bytes) -> None:
     fd = open_fd(name, _NEW, mode)
     try:
         written = write(fd, content)
-        while written < len(content):  # a full file system takes a part first, and then refuses
+        while written < len(content):  # a full file system first accepts a part, and then fails
             written += write(fd, content[written:])
     finally:
         close(fd)
@@ -107,7 +107,7 @@ def _write(name: str, mode: int, content: bytes) -> None:
 def _open_directory(path: str) -> int:
     try:
         return open_fd(path, _DIRECTORY)
-    except FileNotFoundError:  # systemd makes them; by hand one may be missing
+    except FileNotFoundError:  # systemd makes all three, but a person who runs the generator may have forgotten one
         mkdir(path, 0o755)
         return open_fd(path, _DIRECTORY)
 

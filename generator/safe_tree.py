@@ -1,7 +1,7 @@
-"""Files below a root, looked at and replaced without following any link on the way; effect.
+"""File operations below a root that follow no symbolic links.
 
-A directory that belongs to a user may hold a link to anywhere, so a path is walked name by name, and where a name turns
-out to be a link it is refused, not followed. The last name itself is replaced, whatever it is.
+A directory that belongs to a user may contain a link to any place. So a path is opened one name at a time, and refused
+if a name is a link. The last name is replaced, whatever it is.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class PlacementError(Exception):
-    """A file that cannot be placed, and why."""
+    """A file cannot be placed; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class PathState:
-    """What is, was or shall be at a path.
+    """The state of a path: the current one, a previous one, or the wanted one.
 
-    ``kind``: nothing, file, link, directory or other. ``digest`` is the SHA-256 of a file's bytes or a link's target.
-    The bytes are no part of what is compared.
+    ``kind`` is nothing, file, link, directory or other. ``digest`` is the SHA-256 of a file's content or a link's
+    target. Comparisons ignore ``data``.
     """
 
     kind: str
@@ -40,39 +40,39 @@ class PathState:
 
     @classmethod
     def of(cls, kind: str, data: bytes, *, mode: int, uid: int, gid: int) -> PathState:
-        """A file or link with these bytes."""
+        """Return the state of a file or link with this content or target."""
         return cls(kind, mode, uid, gid, hashlib.sha256(data).hexdigest(), data)
 
     def record(self) -> dict[str, str | int]:
-        """All but the bytes."""
+        """Return all fields except the data."""
         return {"kind": self.kind, "mode": self.mode, "uid": self.uid, "gid": self.gid, "digest": self.digest}
 
 
 def read_state(root: Path, path: str) -> tuple[PathState, list[str]]:
-    """What is at ``path``, and the directories above it that are not there. Raises `PlacementError`, `OSError`."""
+    """Return the state of ``path``, and the missing directories above it. Raises `PlacementError`, `OSError`."""
     missing = _missing(root, path)
     if missing:
         return PathState("nothing"), missing
     with _parent(root, path) as (folder, name):
-        return _found(folder, name), []
+        return _state(folder, name), []
 
 
 def write_state(root: Path, path: str, wanted: PathState) -> None:
-    """Make ``path`` what is ``wanted``, with the directories above it. Raises `PlacementError`, `OSError`."""
+    """Give ``path`` the state ``wanted``, and make the directories above it. Raises `PlacementError`, `OSError`."""
     for above in _missing(root, path):
         with _parent(root, above) as (folder, name):
             os.mkdir(name, 0o755, dir_fd=folder)
             _own(folder, name, PathState("directory", 0o755))
             os.fsync(folder)
     with _parent(root, path) as (folder, name):
-        there = _found(folder, name)
+        current = _state(folder, name)
         if wanted.kind == "nothing":
-            if there.kind == "directory":
+            if current.kind == "directory":
                 os.rmdir(name, dir_fd=folder)
-            elif there.kind != "nothing":
+            elif current.kind != "nothing":
                 os.unlink(name, dir_fd=folder)
         elif wanted.kind == "directory":
-            if there.kind == "nothing":
+            if current.kind == "nothing":
                 os.mkdir(name, 0o700, dir_fd=folder)
             _own(folder, name, wanted)
         else:
@@ -81,13 +81,13 @@ def write_state(root: Path, path: str, wanted: PathState) -> None:
 
 
 def is_empty(root: Path, path: str) -> bool:
-    """Whether the directory ``path`` holds nothing. Raises `PlacementError`, `OSError`."""
+    """Return whether the directory ``path`` is empty. Raises `PlacementError`, `OSError`."""
     with _parent(root, f"{path}/.") as (folder, _):
         return not os.listdir(folder)
 
 
 def account_number(root: Path, database: str, name: str) -> int:
-    """The number of a user (``passwd``) or group (``group``); not by NSS, which may wait for the network.
+    """Return the number of a user (``passwd``) or group (``group``), without NSS, which may wait for the network.
 
     Raises `PlacementError`.
     """
@@ -104,7 +104,7 @@ def account_number(root: Path, database: str, name: str) -> int:
 
 
 def home_of(root: Path, user: str) -> str:
-    """The home directory of ``user``, "" if there is none."""
+    """Return the home directory of ``user``, ``""`` if there is no such user."""
     with contextlib.suppress(FileNotFoundError):
         for line in (root / "etc/passwd").read_text("utf-8", "surrogateescape").splitlines():
             fields = line.split(":")
@@ -114,7 +114,7 @@ def home_of(root: Path, user: str) -> str:
 
 
 def _missing(root: Path, path: str) -> list[str]:
-    """The directories above ``path`` that are not there, from the top."""
+    """Return the missing directories above ``path``, the topmost first."""
     folder = os.open(root, _FOLDER)
     names = path.strip("/").split("/")[:-1]
     try:
@@ -132,7 +132,7 @@ def _missing(root: Path, path: str) -> list[str]:
 
 @contextlib.contextmanager
 def _parent(root: Path, path: str) -> Iterator[tuple[int, str]]:
-    """The directory of ``path``, open, and its last name."""
+    """Open the directory of ``path``; yield its descriptor and the last name."""
     *names, last = path.strip("/").split("/")
     folder = os.open(root, _FOLDER)
     try:
@@ -152,29 +152,29 @@ def _enter(folder: int, name: str, path: str) -> int:
         if stat.S_ISLNK(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
             target = os.readlink(name, dir_fd=folder)
             raise PlacementError(
-                f"{path} is a link to {target}, and links are not followed: name the place itself"
+                f"{path} is a link to {target}, and links are not followed; use the path of the target"
             ) from None
-        raise PlacementError(f"{path} is no directory") from None
+        raise PlacementError(f"{path} is not a directory") from None
 
 
-def _found(folder: int, name: str) -> PathState:
+def _state(folder: int, name: str) -> PathState:
     try:
-        seen = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
         return PathState("nothing")
-    mode, uid, gid = stat.S_IMODE(seen.st_mode), seen.st_uid, seen.st_gid
-    if stat.S_ISDIR(seen.st_mode):
+    mode, uid, gid = stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid
+    if stat.S_ISDIR(status.st_mode):
         return PathState("directory", mode, uid, gid)
-    if stat.S_ISLNK(seen.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         return PathState.of("link", os.fsencode(os.readlink(name, dir_fd=folder)), mode=0o777, uid=uid, gid=gid)
-    if not stat.S_ISREG(seen.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return PathState("other", mode, uid, gid)
     with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
         return PathState.of("file", file.read(), mode=mode, uid=uid, gid=gid)
 
 
 def _replace(folder: int, name: str, wanted: PathState) -> None:
-    """A file or link in one step; hidden until it is whole, under a name that a killed run may have left."""
+    """Replace a file or link atomically. It is made under a hidden name, which a killed run may have left behind."""
     beside = f".ordain-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(beside, dir_fd=folder)
@@ -191,7 +191,7 @@ def _replace(folder: int, name: str, wanted: PathState) -> None:
                 os.fsync(file.fileno())
         os.rename(beside, name, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError:
-        with contextlib.suppress(OSError):  # a full disk gets its space back
+        with contextlib.suppress(OSError):  # frees the space on a full disk
             os.unlink(beside, dir_fd=folder)
         raise
 

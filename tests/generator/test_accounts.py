@@ -1,4 +1,4 @@
-"""Accounts that are there become what the documents say, no more, and what they were when the documents are silent."""
+"""Existing accounts get the properties in the documents, and their old ones when no document mentions them any more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GROUP = "www:x:33:\nann:x:1000:\nadm:x:4:www\nlog:x:5:\n"
 
 
 class Machine:
-    """A root whose accounts change as the commands would change them."""
+    """A root directory whose accounts the fake commands change."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -62,7 +62,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_what_is_said_changes_and_comes_back(machine: Machine) -> None:
+def test_properties_are_changed_and_restored(machine: Machine) -> None:
     machine.wants({"name": "www", "shell": "/bin/false"})
     assert machine.changes == ["usermod --shell /bin/false www"]
 
@@ -74,14 +74,14 @@ def test_what_is_said_changes_and_comes_back(machine: Machine) -> None:
     assert json.loads((machine.root / RECORD).read_text()) == {}
 
 
-def test_only_what_was_added_to_a_group_leaves_it(machine: Machine) -> None:
+def test_only_accounts_that_were_added_to_a_group_are_removed_from_it(machine: Machine) -> None:
     machine.wants({"name": "www", "groups": ["adm", "log"]})
     machine.wants({"name": "www", "groups": []})
 
     assert machine.changes == ["gpasswd --delete www log"]
 
 
-def test_who_is_locked_expires_and_is_let_in_again(machine: Machine) -> None:
+def test_a_locked_account_expires_and_is_unlocked_again(machine: Machine) -> None:
     machine.wants({"name": "ann", "absent": True})
     assert machine.changes == ["usermod --expiredate 1 ann"]
 
@@ -92,7 +92,7 @@ def test_who_is_locked_expires_and_is_let_in_again(machine: Machine) -> None:
     assert machine.changes == ["usermod --expiredate  ann"]
 
 
-def test_one_that_is_not_there_is_not_locked(machine: Machine) -> None:
+def test_a_missing_account_is_not_locked(machine: Machine) -> None:
     assert machine.wants({"name": "gone", "absent": True}) == {}
     assert machine.changes == []
 
@@ -100,11 +100,11 @@ def test_one_that_is_not_there_is_not_locked(machine: Machine) -> None:
 def test_a_number_is_never_changed(machine: Machine) -> None:
     problems = machine.wants({"name": "ann", "uid": 2000})
 
-    assert problems == {"users/ann": "its uid is 1000, and files belong to that number"}
+    assert problems == {"users/ann": "its uid is 1000, and is not changed because files belong to it"}
     assert machine.changes == []
 
 
-def test_without_a_record_nothing_is_taken_back(machine: Machine) -> None:
+def test_without_a_record_nothing_is_restored(machine: Machine) -> None:
     machine.wants({"name": "www", "groups": ["log"]})
     (machine.root / RECORD).write_text("{")
 

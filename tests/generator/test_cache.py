@@ -1,4 +1,4 @@
-"""The boot cache: what goes in comes out, and what is damaged is refused."""
+"""The boot cache: it is read as it was written, and refused if it is damaged."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def values(cache: Cache) -> tuple[object, ...]:
 
 
 def sealed(*fields: bytes) -> bytes:
-    """A file with a good checksum, whatever it holds."""
+    """Return a file with a correct checksum and any content."""
     body = b"\0".join(fields)
     return b"ordain-cache 1 %08x\n%s" % (crc32(body), body)
 
@@ -43,7 +43,7 @@ ids = st.text("0123456789abcdef", min_size=32, max_size=32) | st.just("")
 
 
 @given(number=st.integers(0, 10**17), hash=st.text(string.hexdigits), machine_id=ids, boot_id=ids, entries=entries)
-def test_what_is_packed_is_unpacked(
+def test_a_packed_cache_is_unpacked_unchanged(
     number: int, hash: str, machine_id: str, boot_id: str, entries: list[Entry]
 ) -> None:
     cache = Cache(number=number, hash=hash, machine_id=machine_id, boot_id=boot_id, entries=entries)
@@ -71,7 +71,7 @@ def test_ids_are_kept_without_dashes() -> None:
     assert cache.boot_id == "3c8d0cbb5d324b3c8a3a1f1fb54cf5d4"
 
 
-def test_a_flipped_bit_anywhere_is_found() -> None:
+def test_a_flipped_bit_is_detected() -> None:
     data = pack(SAMPLE)
     for position in range(len(data)):
         for bit in range(8):
@@ -82,7 +82,7 @@ def test_a_flipped_bit_anywhere_is_found() -> None:
             assert caught.value.code in ("DamagedCache", "NewerCache")
 
 
-def test_any_other_byte_anywhere_is_found() -> None:
+def test_a_changed_byte_is_detected() -> None:
     data = pack(SAMPLE)
     for position in range(len(data)):
         for byte in {0, 10, 32, 47, 48, 57, 65, 97, 255} - {data[position]}:
@@ -90,7 +90,7 @@ def test_any_other_byte_anywhere_is_found() -> None:
                 unpack(data[:position] + bytes([byte]) + data[position + 1 :])
 
 
-def test_a_file_cut_short_or_made_longer_is_found() -> None:
+def test_a_truncated_or_extended_file_is_detected() -> None:
     data = pack(SAMPLE)
     for length in range(len(data)):
         with pytest.raises(CacheError, match="DamagedCache"):
@@ -101,13 +101,13 @@ def test_a_file_cut_short_or_made_longer_is_found() -> None:
 
 
 @given(st.binary(max_size=300))
-def test_no_bytes_crash_it(noise: bytes) -> None:
+def test_random_bytes_are_refused(noise: bytes) -> None:
     with pytest.raises(CacheError):
         unpack(noise)
 
 
 @given(st.lists(st.binary(max_size=12), max_size=12))
-def test_no_content_under_a_good_checksum_crashes_it(fields: list[bytes]) -> None:
+def test_random_fields_with_a_correct_checksum_are_refused(fields: list[bytes]) -> None:
     try:
         cache = unpack(sealed(*fields))
     except CacheError:
@@ -115,8 +115,8 @@ def test_no_content_under_a_good_checksum_crashes_it(fields: list[bytes]) -> Non
     assert all(path.startswith(("normal/", "early/", "late/")) for path, *_ in cache.entries)
 
 
-def test_a_later_format_says_so() -> None:
-    with pytest.raises(CacheError, match="NewerCache: format 2, this is 1"):
+def test_a_later_format_is_reported_as_such() -> None:
+    with pytest.raises(CacheError, match="NewerCache: has format 2, but only 1 can be read"):
         unpack(b"ordain-cache 2 whatever comes then")
 
 
@@ -137,7 +137,7 @@ def test_a_later_format_says_so() -> None:
         "",
     ],
 )
-def test_a_path_that_is_no_place_for_a_unit_is_refused_on_both_sides(path: str) -> None:
+def test_an_invalid_path_is_neither_packed_nor_unpacked(path: str) -> None:
     with pytest.raises(CacheError, match="BadEntry"):
         pack(Cache(entries=[(path, 0o644, b"x", None)]))
     with pytest.raises(CacheError, match="BadEntry"):
@@ -147,7 +147,7 @@ def test_a_path_that_is_no_place_for_a_unit_is_refused_on_both_sides(path: str) 
 @pytest.mark.parametrize(
     ("entry", "what"),
     [
-        pytest.param(("normal/x", 0o644, b"", None), "masks", id="an empty file masks the unit"),
+        pytest.param(("normal/x", 0o644, b"", None), "would mask", id="an empty file masks the unit"),
         pytest.param(("normal/x", 0o777, None, b""), "empty", id="an empty link"),
         pytest.param(("normal/x", 0o644, None, None), "neither", id="neither file nor link"),
         pytest.param(("normal/x", 0o644, b"x", b"y"), "neither", id="file and link"),
@@ -157,19 +157,19 @@ def test_a_path_that_is_no_place_for_a_unit_is_refused_on_both_sides(path: str) 
         pytest.param(("normal/x\0y", 0o644, b"a", None), "NUL", id="a NUL in a path"),
     ],
 )
-def test_what_may_not_be_placed_is_not_packed(entry: Entry, what: str) -> None:
+def test_an_invalid_entry_is_not_packed(entry: Entry, what: str) -> None:
     with pytest.raises(CacheError, match=what) as caught:
         pack(Cache(entries=[entry]))
 
     assert caught.value.code == "BadEntry"
 
 
-def test_one_path_twice_is_refused() -> None:
-    with pytest.raises(CacheError, match="one path"):
+def test_two_entries_with_the_same_path_are_refused() -> None:
+    with pytest.raises(CacheError, match="the same path"):
         pack(Cache(entries=[WEB, WEB]))
 
 
 @pytest.mark.parametrize("mode", [b"", b"-1", b"0o7", b"8", b"1_0", b"77777"])
-def test_a_mode_that_is_none_is_refused(mode: bytes) -> None:
+def test_an_invalid_mode_is_refused(mode: bytes) -> None:
     with pytest.raises(CacheError, match="BadEntry"):
         unpack(sealed(b"1", b"", b"", b"", b"normal/x", mode, b"x"))

@@ -1,4 +1,4 @@
-"""Which generation a boot gets: every step down, and what pins the choice."""
+"""The choice of the generation for a boot: every fallback, and the facts that fix the choice."""
 
 from __future__ import annotations
 
@@ -58,77 +58,82 @@ def without(*paths: str, **_: object) -> dict[str, bytes]:
     return {path: data for path, data in GOOD.items() if path not in paths}
 
 
-# What the machine holds, the kernel command line → where from, and a word of the note if there is one.
+# The files of the machine, the kernel command line → the origin of the choice, and a part of the note, if any.
 CHOICES: Mapping[str, tuple[dict[str, bytes], str, str, str]] = {
-    "the trial of this boot wins": (GOOD, "", "trial", ""),
+    "the trial of this boot is first": (GOOD, "", "trial", ""),
     "another boot's trial is over": (GOOD | OLD_TRIAL, "", "current", ""),
-    "a trial bound to no boot is none": (GOOD | {TRIAL: cache(1)}, "", "current", ""),
+    "a trial without a boot id is ignored": (GOOD | {TRIAL: cache(1)}, "", "current", ""),
     "no trial": (without(TRIAL), "", "current", ""),
     "no current": (without(TRIAL, CURRENT), "", "fallback", ""),
     "no fallback": (without(TRIAL, CURRENT, FALLBACK), "", "baseline", ""),
     "nothing": ({}, "", "nothing", ""),
     "a damaged trial": (GOOD | {TRIAL: DAMAGED}, "", "current", "DamagedCache"),
     "a damaged current": (GOOD | OLD_TRIAL | {CURRENT: DAMAGED}, "", "fallback", "DamagedCache"),
-    "an empty current": (GOOD | OLD_TRIAL | {CURRENT: b""}, "", "fallback", "empty file"),
+    "an empty current": (GOOD | OLD_TRIAL | {CURRENT: b""}, "", "fallback", "the file is empty"),
     "a later format": (GOOD | OLD_TRIAL | {CURRENT: b"ordain-cache 2 "}, "", "fallback", "NewerCache"),
     "another machine's": (GOOD | OLD_TRIAL | {CURRENT: cache(2, machine_id="f" * 32)}, "", "fallback", "ForeignCache"),
     "all damaged": (dict.fromkeys(GOOD, DAMAGED), "", "nothing", "baseline: DamagedCache"),
     "two boots did not complete": (without(TRIAL) | {ATTEMPTS: tries(hash2=2)}, "", "current", ""),
-    "three did not": (without(TRIAL) | {ATTEMPTS: tries(hash2=3)}, "", "fallback", "3 boots with generation 2"),
-    "nor three with the fallback": (
+    "three boots did not complete": (
+        without(TRIAL) | {ATTEMPTS: tries(hash2=3)},
+        "",
+        "fallback",
+        "3 boots with generation 2",
+    ),
+    "three boots with the fallback did not complete either": (
         without(TRIAL) | {ATTEMPTS: tries(hash2=3, hash3=3)},
         "",
         "baseline",
         "3 boots with generation 3",
     ),
-    "nor with anything": (
+    "three boots with each cache did not complete": (
         without(TRIAL) | {ATTEMPTS: tries(hash2=3, hash3=3, hash4=5)},
         "",
         "nothing",
         "3 boots with generation 4",
     ),
-    "a fallback that is the same has boots of its own": (
+    "a fallback that equals current gets three boots of its own": (
         {CURRENT: cache(2), FALLBACK: cache(2, machine_id=MACHINE_ID), BASELINE: cache(4), ATTEMPTS: tries(hash2=5)},
         "",
         "same",
         "current: 3 boots",
     ),
-    "and then is no way out": (
+    "a fallback that equals current is skipped after six boots": (
         {CURRENT: cache(2), FALLBACK: cache(2), BASELINE: cache(4), ATTEMPTS: tries(hash2=6)},
         "",
         "baseline",
         "fallback: 3 boots",
     ),
-    "current is its own way out of nothing": (
+    "current is used again after a boot with nothing": (
         {CURRENT: cache(2), FALLBACK: cache(2), ATTEMPTS: tries(hash2=9)},
         "",
         "nothing",
         "fallback: 3 boots",
     ),
-    "a boot counts once": (without(TRIAL) | {ATTEMPTS: b"hash2 boot\n" * 3}, "", "current", ""),
-    "attempts of garbage": (without(TRIAL) | {ATTEMPTS: bytes(range(256)) * 9}, "", "current", ""),
-    "it came with the boot": ({HANDED: cache(5), BASELINE: cache(4)}, "", "handed", ""),
+    "each boot counts once": (without(TRIAL) | {ATTEMPTS: b"hash2 boot\n" * 3}, "", "current", ""),
+    "garbage in the attempts": (without(TRIAL) | {ATTEMPTS: bytes(range(256)) * 9}, "", "current", ""),
+    "a cache that was delivered with the boot": ({HANDED: cache(5), BASELINE: cache(4)}, "", "handed", ""),
     "off": (GOOD, "ordain=off", "off", ""),
     "off and on again": (GOOD, "ordain=off ordain=on", "trial", ""),
     "the fallback is asked for": (without(TRIAL), "ordain.boot=fallback", "fallback", ""),
     "the baseline is asked for": (without(TRIAL), "ordain.boot=baseline", "baseline", ""),
     "a number is asked for": (without(TRIAL), "ordain.boot=9", "9", ""),
-    "a number that is gone": (without(TRIAL), "ordain.boot=8", "fallback", "ordain.boot=8: there is none"),
+    "a number that does not exist": (without(TRIAL), "ordain.boot=8", "fallback", "ordain.boot=8: no such boot cache"),
     "a number that is damaged": (
         without(TRIAL) | {"etc/ordain/boot/9": DAMAGED},
         "ordain.boot=9",
         "fallback",
         "boot/9: DamagedCache",
     ),
-    "a word that is none": (without(TRIAL), "ordain.boot=../../x", "fallback", "want fallback, baseline or a number"),
+    "an invalid word": (without(TRIAL), "ordain.boot=../../x", "fallback", "is not fallback, baseline or a number"),
     "the last word counts": (without(TRIAL), "ordain.boot=9 ordain.boot=baseline", "baseline", ""),
-    "who asks for it gets it, tried or not": (
+    "a cache that is asked for is used after any number of boots": (
         without(TRIAL) | {ATTEMPTS: tries(hash3=9)},
         "ordain.boot=fallback",
         "fallback",
         "",
     ),
-    "an apply in this boot wins over the command line": (GOOD, "ordain.boot=baseline", "trial", ""),
+    "a trial of this boot overrides the command line": (GOOD, "ordain.boot=baseline", "trial", ""),
 }
 NUMBERS = {
     "trial": "1",
@@ -144,7 +149,9 @@ NUMBERS = {
 
 
 @pytest.mark.parametrize(("files", "cmdline", "origin", "note"), CHOICES.values(), ids=CHOICES)
-def test_the_choice(machine: Machine, files: dict[str, bytes], cmdline: str, origin: str, note: str) -> None:
+def test_the_choice_is_as_expected(
+    machine: Machine, files: dict[str, bytes], cmdline: str, origin: str, note: str
+) -> None:
     for path, data in files.items():
         machine.put(path, data)
     machine.put("proc/cmdline", f"quiet {cmdline}\n")
@@ -161,7 +168,7 @@ def test_the_choice(machine: Machine, files: dict[str, bytes], cmdline: str, ori
 
 OPEN, REQUIRED = b"trust: open\n", b"trust: required\n"
 # agent.yaml, the record of its `trust` → a word of the note if a cache that came with the boot is not placed.
-UNKNOWN, SIGNED = "nobody knows if it takes signed releases only", "agent.yaml takes signed releases only"
+UNKNOWN, SIGNED = "agent.yaml has changed, and may accept", "agent.yaml accepts only signed releases"
 TRUSTS: Mapping[str, tuple[bytes | None, bytes | None, str]] = {
     "no agent.yaml": (None, None, ""),
     "no agent.yaml, and the record of one": (None, trust_record("required", REQUIRED), ""),
@@ -191,7 +198,7 @@ TRUSTS: Mapping[str, tuple[bytes | None, bytes | None, str]] = {
 
 
 @pytest.mark.parametrize(("agent_yaml", "record", "note"), TRUSTS.values(), ids=TRUSTS)
-def test_a_cache_that_came_with_the_boot_is_placed_only_if_agent_yaml_is_known_to_accept_unsigned_documents(
+def test_a_delivered_cache_is_placed_only_if_agent_yaml_is_known_to_accept_unsigned_documents(
     machine: Machine, agent_yaml: bytes | None, record: bytes | None, note: str
 ) -> None:
     files = {HANDED: cache(5), BASELINE: cache(4), AGENT: agent_yaml, TRUST: record}
@@ -205,7 +212,7 @@ def test_a_cache_that_came_with_the_boot_is_placed_only_if_agent_yaml_is_known_t
     assert note in machine.record.get("note", "")
 
 
-def test_a_cache_that_came_with_the_boot_stays_for_the_boot_in_which_it_was_placed(machine: Machine) -> None:
+def test_a_delivered_cache_stays_for_the_boot_in_which_it_was_placed(machine: Machine) -> None:
     for path, data in {HANDED: cache(5), AGENT: OPEN, TRUST: trust_record("open", OPEN)}.items():
         machine.put(path, data)
     machine.run()
@@ -246,7 +253,7 @@ def test_in_a_container_the_command_line_is_that_of_its_pid_1(machine: Machine) 
     assert machine.record["from"] == "off"
 
 
-def test_a_reload_does_not_change_its_mind_when_its_own_boot_is_counted(machine: Machine) -> None:
+def test_a_reload_keeps_the_choice_after_its_own_boot_is_counted(machine: Machine) -> None:
     machine.put(CURRENT, cache(2))
     machine.put(FALLBACK, cache(3))
     machine.put(ATTEMPTS, tries(hash2=2))
@@ -273,10 +280,10 @@ def test_a_new_generation_in_the_same_boot_is_placed_at_the_next_reload(machine:
     machine.run()
 
     assert machine.placed() == "5"
-    assert machine.record["booted"] == "hash2", "the boot is counted for what it began with"
+    assert machine.record["booted"] == "hash2", "the boot counts for the generation that it began with"
 
 
-def test_a_boot_of_the_admins_choice_is_not_counted(machine: Machine) -> None:
+def test_a_boot_that_an_administrator_chose_is_not_counted(machine: Machine) -> None:
     machine.put(CURRENT, cache(2))
     machine.put(BASELINE, cache(4))
     machine.put("proc/cmdline", "ordain.boot=baseline")
@@ -285,7 +292,7 @@ def test_a_boot_of_the_admins_choice_is_not_counted(machine: Machine) -> None:
     assert not (machine.root / "run/ordain/boot/booted").exists()
 
 
-def test_a_boot_with_nothing_is_counted_as_such_once_all_were_tried(machine: Machine) -> None:
+def test_a_boot_with_nothing_is_counted_after_all_caches_were_tried(machine: Machine) -> None:
     machine.put(CURRENT, cache(2))
     machine.run()
     fresh = (machine.root / "run/ordain/boot/why").exists()
@@ -330,7 +337,7 @@ SPOILS = {
 
 
 @pytest.mark.parametrize(("spoil", "why"), SPOILS.values(), ids=SPOILS)
-def test_a_cache_that_is_not_a_safe_file_is_passed_over(machine: Machine, spoil: object, why: str) -> None:
+def test_a_cache_that_is_not_a_safe_file_is_skipped(machine: Machine, spoil: object, why: str) -> None:
     assert callable(spoil)
     spoil(machine.put(CURRENT, cache(2)))
     machine.put(FALLBACK, cache(3))
@@ -342,7 +349,7 @@ def test_a_cache_that_is_not_a_safe_file_is_passed_over(machine: Machine, spoil:
 
 
 @pytest.mark.parametrize("spoil", [spoil for spoil, _ in SPOILS.values()], ids=SPOILS)
-def test_a_record_of_trust_that_is_not_a_safe_file_counts_as_none(machine: Machine, spoil: object) -> None:
+def test_a_record_of_trust_that_is_not_a_safe_file_is_ignored(machine: Machine, spoil: object) -> None:
     assert callable(spoil)
     machine.put(HANDED, cache(5))
     machine.put(AGENT, OPEN)
@@ -354,7 +361,7 @@ def test_a_record_of_trust_that_is_not_a_safe_file_counts_as_none(machine: Machi
 
 
 @pytest.mark.parametrize("spoil", [fifo, folder, sparse])
-def test_an_agent_yaml_that_cannot_be_read_may_ask_for_signatures(machine: Machine, spoil: object) -> None:
+def test_an_unreadable_agent_yaml_counts_as_requiring_signatures(machine: Machine, spoil: object) -> None:
     assert callable(spoil)
     machine.put(HANDED, cache(5))
     machine.put(TRUST, trust_record("open", OPEN))
@@ -377,7 +384,7 @@ def test_agent_yaml_may_be_a_link(machine: Machine) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
-def test_a_cache_of_another_user_is_passed_over(machine: Machine) -> None:
+def test_a_cache_of_another_user_is_skipped(machine: Machine) -> None:
     os.chown(machine.put(CURRENT, cache(2)), 1234, 0)
 
     result = machine.run()

@@ -1,4 +1,4 @@
-"""Documents that come with the boot: what counts, when they stand in, and the program that compiles them so early."""
+"""Documents that are delivered with the boot: where they are found, when they are used, and the early compile."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def names(snapshot: Snapshot) -> list[str]:
     return [path for path, _ in snapshot.texts]
 
 
-def test_every_way_to_hand_over_counts(tmp_path: Path) -> None:
+def test_documents_are_found_in_every_place(tmp_path: Path) -> None:
     put(tmp_path, "/run/ordain/document.json", LAYER)
     put(tmp_path, "/run/ordain/documents/web.yaml", LAYER)
     put(tmp_path, "/run/ordain/documents/notes.txt", LAYER)
@@ -73,19 +73,19 @@ def test_every_way_to_hand_over_counts(tmp_path: Path) -> None:
     ]
 
 
-def test_what_others_could_have_written_is_not_taken(tmp_path: Path) -> None:
+def test_documents_that_other_users_may_write_are_refused(tmp_path: Path) -> None:
     put(tmp_path, "/run/ordain/document.json", LAYER, 0o666)
-    with pytest.raises(SourceError, match=r"/run/ordain/document\.json: .*others than root may write it"):
+    with pytest.raises(SourceError, match=r"/run/ordain/document\.json: .*writable by users other than root"):
         read_boot_documents(tmp_path)
 
 
-def test_what_is_too_large_is_not_taken(tmp_path: Path) -> None:
+def test_documents_that_are_too_large_are_refused(tmp_path: Path) -> None:
     put(tmp_path, "/run/ordain/document.json", b" " * (5 << 20))
-    with pytest.raises(SourceError, match="bytes, at most"):
+    with pytest.raises(SourceError, match="bytes, which is more than the limit"):
         read_boot_documents(tmp_path)
 
 
-def test_it_is_added_to_a_directory(tmp_path: Path) -> None:
+def test_delivered_documents_are_added_to_a_directory(tmp_path: Path) -> None:
     put(tmp_path, "/etc/ordain/documents/own.json", LAYER)
     put(tmp_path, "/run/ordain/document.json", OTHER)
     source = with_boot_documents(DirectorySource(Path("/etc/ordain/documents"), tmp_path), tmp_path)
@@ -95,12 +95,12 @@ def test_it_is_added_to_a_directory(tmp_path: Path) -> None:
     assert asyncio.run(source.read()).revision != snapshot.revision
 
 
-def test_without_it_a_source_is_left_as_it_is(tmp_path: Path) -> None:
+def test_without_delivered_documents_a_source_is_unchanged(tmp_path: Path) -> None:
     remote = Remote()
     assert with_boot_documents(remote, tmp_path) is remote
 
 
-def test_it_stands_in_for_a_remote_source_until_that_has_answered_once(tmp_path: Path) -> None:
+def test_delivered_documents_replace_a_remote_source_until_its_first_answer(tmp_path: Path) -> None:
     put(tmp_path, "/run/ordain/document.json", LAYER)
     remote = Remote()
     source = with_boot_documents(remote, tmp_path)
@@ -108,7 +108,9 @@ def test_it_stands_in_for_a_remote_source_until_that_has_answered_once(tmp_path:
     assert source.location == "the documents of the boot, until https://db answers"
 
     remote.answer = Snapshot(texts=())
-    assert names(asyncio.run(source.read())) == ["/run/ordain/document.json"], "an empty store is no answer"
+    assert names(asyncio.run(source.read())) == ["/run/ordain/document.json"], (
+        "an empty store does not count as an answer"
+    )
 
     remote.answer = Snapshot(texts=(("web", OTHER),))
     for _ in range(2):
@@ -126,7 +128,7 @@ def test_it_stands_in_for_a_remote_source_until_that_has_answered_once(tmp_path:
     assert names(asyncio.run(with_boot_documents(remote, tmp_path).read())) == ["/run/ordain/document.json"]
 
 
-def test_unsigned_documents_are_no_answer_where_only_signed_ones_are_taken(tmp_path: Path) -> None:
+def test_unsigned_documents_are_not_used_if_signatures_are_required(tmp_path: Path) -> None:
     put(tmp_path, "/run/ordain/document.json", LAYER)
     remote = Remote()
     remote.answer = Snapshot(texts=(("web", OTHER),))
@@ -138,9 +140,8 @@ def test_unsigned_documents_are_no_answer_where_only_signed_ones_are_taken(tmp_p
     assert names(asyncio.run(source.read())) == ["release"]
 
 
-def test_the_first_boot_loads_nothing_that_documents_in_json_do_not_need(tmp_path: Path) -> None:
-    """Of a fifth of a second, each of them is a fifth; in the package `transforms.catalog.prebuilt` stands in for the
-    YAML."""
+def test_the_first_boot_imports_only_modules_that_json_documents_need(tmp_path: Path) -> None:
+    """Check for modules that each cost a fifth of the time; the package replaces the YAML by a prebuilt catalog."""
     put(tmp_path, "/etc/os-release", b"ID=debian\nVERSION_ID=13\n")
     put(tmp_path, "/etc/ordain/documents/a.json", LAYER)
     code = (
@@ -160,7 +161,7 @@ def test_the_first_boot_loads_nothing_that_documents_in_json_do_not_need(tmp_pat
 @pytest.mark.parametrize(
     ("kind", "trust", "same"), [("http", "open", True), ("http", "local", False), ("etcd", "open", False)]
 )
-def test_what_the_initrd_got_of_the_source_is_called_as_that_if_it_will_be_followed(
+def test_documents_that_the_initrd_fetched_from_the_source_have_its_name(
     tmp_path: Path, kind: str, trust: str, same: bool
 ) -> None:
     put(tmp_path, "/run/ordain/documents/source.yaml", LAYER)
@@ -178,7 +179,7 @@ def test_what_the_initrd_got_of_the_source_is_called_as_that_if_it_will_be_follo
 
 @pytest.fixture
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A root whose first boot runs the program of this tree."""
+    """Return a root directory whose first boot runs the program of this tree."""
     program = tmp_path / "program"
     for step in (early.run_compiler, early.ask_trust):
         monkeypatch.setattr(step, "__defaults__", (str(program),))
@@ -210,13 +211,13 @@ def run(root: Path) -> dict[str, list[str]]:
     return found
 
 
-def test_a_first_boot_places_what_was_handed_over(machine: Path) -> None:
+def test_a_first_boot_places_delivered_documents(machine: Path) -> None:
     put(machine, "/run/ordain/document.json", LAYER)
     assert run(machine)["from"] == ["handed"]
     assert "# /run/ordain/document.json:1 a services/a/command" in (machine / "out/a.service").read_text()
 
 
-def test_documents_of_the_machine_do_as_well_and_yaml_too(machine: Path) -> None:
+def test_a_first_boot_places_documents_of_the_machine(machine: Path) -> None:
     put(
         machine,
         "/etc/ordain/documents/a.yaml",
@@ -225,13 +226,13 @@ def test_documents_of_the_machine_do_as_well_and_yaml_too(machine: Path) -> None
     assert run(machine)["from"] == ["handed"]
 
 
-def test_a_machine_without_documents_runs_nothing(machine: Path) -> None:
+def test_a_machine_without_documents_runs_no_compile(machine: Path) -> None:
     script(machine.parent, "touch $1/ran")
     run(machine)
     assert not (machine / "ran").exists()
 
 
-def test_the_baseline_goes_before_documents_of_the_machine_and_after_what_was_handed_over(machine: Path) -> None:
+def test_the_baseline_is_used_before_documents_of_the_machine_and_after_delivered_ones(machine: Path) -> None:
     put(machine, "/run/ordain/document.json", OTHER)
     run(machine)
     put(machine, "/usr/lib/ordain/boot/baseline", (machine / "run/ordain/boot/handed").read_bytes())
@@ -249,7 +250,7 @@ def test_the_baseline_goes_before_documents_of_the_machine_and_after_what_was_ha
     }
 
 
-def test_what_was_booted_three_times_in_vain_is_compiled_and_not_placed(machine: Path) -> None:
+def test_a_generation_whose_boots_failed_is_compiled_but_not_placed(machine: Path) -> None:
     put(machine, "/run/ordain/document.json", LAYER)
     (hash,) = run(machine)["hash"]
     shutil.rmtree(machine / "run/ordain/boot")
@@ -267,7 +268,7 @@ def test_a_second_run_in_a_boot_compiles_nothing(machine: Path) -> None:
     assert not (machine / "ran").exists()
 
 
-def test_a_machine_that_is_up_is_left_to_its_agent(machine: Path) -> None:
+def test_a_running_machine_is_left_to_its_agent(machine: Path) -> None:
     put(machine, "/run/ordain/document.json", LAYER)
     address = machine / "run/systemd/private"
     address.parent.mkdir()
@@ -276,14 +277,14 @@ def test_a_machine_that_is_up_is_left_to_its_agent(machine: Path) -> None:
         manager.listen()
         assert run(machine)["from"] == ["nothing"]
     (machine / "run/ordain/boot/choice").unlink()
-    assert run(machine)["from"] == ["handed"], "what an initrd's systemd left behind is no manager"
+    assert run(machine)["from"] == ["handed"], "a socket that the initrd left is not a manager"
 
 
-def test_a_compile_that_hangs_is_killed_and_said(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compile_that_hangs_is_killed_and_reported(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(machine, "/run/ordain/document.json", LAYER)
     script(machine.parent, "echo $$ >$1/pid; echo half a word; exec sleep 1000")
     monkeypatch.setattr(early, "SECONDS", 1)
-    assert run(machine)["note"] == ["the documents are not compiled after 1 s, which is left to the agent"]
+    assert run(machine)["note"] == ["the documents were not compiled within 1 s; the agent will do it"]
     pid = (machine / "pid").read_text().strip()
     deadline = time.monotonic() + 5
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
@@ -291,14 +292,14 @@ def test_a_compile_that_hangs_is_killed_and_said(machine: Path, monkeypatch: pyt
     assert not Path(f"/proc/{pid}").exists()
 
 
-def test_a_program_that_is_not_there_is_said(machine: Path) -> None:
+def test_a_missing_program_is_reported(machine: Path) -> None:
     put(machine, "/run/ordain/document.json", LAYER)
     (machine.parent / "program").unlink()
     (note,) = run(machine)["note"]
-    assert note.endswith("/program: No such file or directory, the documents wait for the agent")
+    assert note.endswith("/program: No such file or directory; the documents wait for the agent")
 
 
-def test_documents_that_match_on_an_address_wait_until_one_is_known(
+def test_documents_that_match_on_an_address_wait_for_the_agent(
     machine: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     put(
@@ -310,7 +311,7 @@ def test_documents_that_match_on_an_address_wait_until_one_is_known(
     assert "match on mac" in capfd.readouterr().out
 
 
-def test_a_release_that_came_with_the_boot_waits_for_who_can_verify_it(
+def test_a_delivered_release_waits_for_the_agent_that_verifies_it(
     machine: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     texts = [("stable 1", b'{\n  "ordain": "v1",\n  "kind": "Release"\n}\n'), ("common/a.json", b"\t" + LAYER)]
@@ -319,7 +320,7 @@ def test_a_release_that_came_with_the_boot_waits_for_who_can_verify_it(
     assert "only the agent can verify signatures" in capfd.readouterr().out
 
 
-def test_where_only_releases_are_trusted_documents_are_not(machine: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_documents_are_not_used_if_only_releases_are_trusted(machine: Path, capfd: pytest.CaptureFixture[str]) -> None:
     put(machine, "/run/ordain/document.json", LAYER)
     put(machine, "/etc/ordain/agent.yaml", b"trust: required\n")
     assert firstboot.main(["", str(machine)]) == 1
@@ -367,12 +368,12 @@ def test_a_baked_image_has_the_record(machine: Path) -> None:
 @pytest.mark.parametrize(
     ("program", "note"),
     [
-        ("exit 1", "nobody knows"),
-        ("echo trust=", "nobody knows"),
-        ("echo trust=open; echo trust=open", "nobody knows"),
-        ("echo trust=anything", "nobody knows"),
+        ("exit 1", "agent.yaml has changed, and may accept"),
+        ("echo trust=", "agent.yaml has changed, and may accept"),
+        ("echo trust=open; echo trust=open", "agent.yaml has changed, and may accept"),
+        ("echo trust=anything", "agent.yaml has changed, and may accept"),
         ("echo no module named ordain >&2", "no module named ordain"),
-        ("exec sleep 1000", "agent.yaml is not read after 1 s"),
+        ("exec sleep 1000", "agent.yaml was not read within 1 s"),
         ("", "No such file or directory"),
     ],
 )
@@ -391,7 +392,7 @@ def test_a_finished_generation_is_not_placed_if_the_program_that_reads_agent_yam
     assert note in "\n".join(found["note"])
 
 
-def test_what_the_first_boot_compiled_stays_at_a_reload_without_a_record(machine: Path) -> None:
+def test_the_cache_of_the_first_boot_stays_at_a_reload_without_a_record(machine: Path) -> None:
     put(machine, "/run/ordain/document.json", LAYER)
     put(machine, "/etc/ordain/agent.yaml", b"trust: open\n")
     first = run(machine)["from"]

@@ -1,4 +1,4 @@
-"""The generator as systemd runs it: what it places, records and logs, and what cannot harm it."""
+"""The generator, run as systemd runs it: placement, record, log, and robustness."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_everything_is_placed_where_systemd_looks(machine: Machine) -> None:
     assert {p.stat().st_mode & 0o7777 for p in machine.out.rglob("*.wants")} == {0o755}
 
 
-def test_one_directory_takes_all_three(machine: Machine) -> None:
+def test_one_directory_replaces_all_three(machine: Machine) -> None:
     machine.put(CURRENT, cache(1))
 
     assert machine.run(machine.out / "normal").returncode == 0
@@ -75,14 +75,14 @@ def test_directories_may_be_relative_and_missing(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["a", "b"], ["a", "b", "c", "d"], ["--help"], [""], ["a", "-b", "c"]])
-def test_one_or_three_directories_or_usage(machine: Machine, arguments: list[str]) -> None:
+def test_other_than_one_or_three_directories_print_the_usage(machine: Machine, arguments: list[str]) -> None:
     result = subprocess.run([machine.generator, *arguments], capture_output=True, text=True, check=False)
 
     assert result.returncode == 1
     assert result.stderr.startswith("usage: ordain-generator")
 
 
-def test_the_record_says_what_was_placed_from_where(machine: Machine) -> None:
+def test_the_record_names_the_placed_generation_and_its_origin(machine: Machine) -> None:
     machine.put(CURRENT, cache(4))
     machine.run()
 
@@ -101,7 +101,7 @@ def test_the_record_says_what_was_placed_from_where(machine: Machine) -> None:
     assert (machine.root / "run/ordain/boot/booted").read_text() == f"hash4 {BOOT_ID.replace('-', '')}\n"
 
 
-def test_by_hand_the_record_of_this_machine_is_left_alone(machine: Machine, tmp_path: Path) -> None:
+def test_a_manual_run_does_not_change_the_record_of_the_machine(machine: Machine, tmp_path: Path) -> None:
     before = Path("/run/ordain/boot/choice").exists()
     result = subprocess.run([machine.generator, tmp_path / "units"], env={}, check=False, capture_output=True)
 
@@ -117,7 +117,7 @@ def test_it_does_nothing_in_the_initrd_and_for_users(machine: Machine, environme
     assert machine.names() == []
 
 
-def test_an_entry_that_cannot_be_placed_costs_only_itself(machine: Machine) -> None:
+def test_an_entry_that_cannot_be_placed_affects_no_other(machine: Machine) -> None:
     machine.put(CURRENT, cache(1))
     (machine.out / "normal/web.service/sub").mkdir(parents=True)
     (machine.out / "normal/ssh.service.d").write_text("a file where a directory should be")
@@ -154,7 +154,7 @@ def test_no_link_leads_out_of_the_directories(machine: Machine, tmp_path: Path) 
     assert list(outside.iterdir()) == []
 
 
-def test_a_second_run_leaves_the_same(machine: Machine) -> None:
+def test_a_second_run_has_the_same_result(machine: Machine) -> None:
     machine.put(CURRENT, cache(1))
     machine.run()
     first = dump(*machine.directories)
@@ -166,14 +166,14 @@ def test_a_second_run_leaves_the_same(machine: Machine) -> None:
 
 
 def many(units: int = 400) -> bytes:
-    """A cache whose files all end in the same line, so that a torn one shows."""
+    """Return a cache whose files all end with the same line, so that an incomplete file is recognizable."""
     files = [(f"normal/u{i}.service", 0o644, b"[Unit]\n" + b"#\n" * 2000 + b"# end\n", None) for i in range(units)]
     links = [(f"normal/x.target.wants/u{i}.service", 0o777, None, b"../u%d.service" % i) for i in range(units)]
     return pack(Cache(number=1, hash="h", entries=[*files, *links]))
 
 
 def torn(machine: Machine) -> list[str]:
-    """Files systemd would read that are not whole, and links to what is not there."""
+    """Return the incomplete files that systemd would read, and links with a wrong target."""
     bad = []
     for path in (machine.out / "normal").rglob("*.service"):
         if not path.name.startswith(".") and (not path.exists() or not path.read_bytes().endswith(b"# end\n")):
@@ -183,7 +183,7 @@ def torn(machine: Machine) -> list[str]:
 
 @pytest.fixture
 def full(machine: Machine) -> Iterator[Path]:
-    """A file system of 256 kB for the normal directory."""
+    """Mount a file system of 256 kB as the normal directory."""
     target = machine.out / "normal"
     mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(target)]
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
@@ -192,7 +192,7 @@ def full(machine: Machine) -> Iterator[Path]:
     subprocess.run(["umount", target], check=True)
 
 
-def test_on_a_full_file_system_what_is_there_is_whole(machine: Machine, full: Path) -> None:
+def test_files_are_complete_on_a_full_file_system(machine: Machine, full: Path) -> None:
     machine.put(CURRENT, many())
 
     result = machine.run()
@@ -205,7 +205,7 @@ def test_on_a_full_file_system_what_is_there_is_whole(machine: Machine, full: Pa
     assert all(p.read_bytes().endswith(b"# end\n") for p in files)
 
 
-def test_on_a_read_only_file_system_it_says_so(machine: Machine, full: Path) -> None:
+def test_a_read_only_file_system_is_reported(machine: Machine, full: Path) -> None:
     machine.put(CURRENT, cache(1))
     subprocess.run(["mount", "-o", "remount,ro", full], check=True)
 
@@ -217,7 +217,7 @@ def test_on_a_read_only_file_system_it_says_so(machine: Machine, full: Path) -> 
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGALRM])
-def test_killed_at_any_moment_it_leaves_no_torn_file(machine: Machine, number: signal.Signals) -> None:
+def test_a_kill_at_any_moment_leaves_only_complete_files(machine: Machine, number: signal.Signals) -> None:
     machine.put(CURRENT, many())
     random.seed(number)
     start = time.monotonic()
@@ -240,7 +240,7 @@ def test_killed_at_any_moment_it_leaves_no_torn_file(machine: Machine, number: s
 
     assert len(counts) > 2, "no run was caught in the middle"
     if number is signal.SIGALRM:  # its own: it ends in order, and says what is missing
-        assert (1, "ordain-generator: not done after 5 s, the rest is not placed\n") in ends
+        assert (1, "ordain-generator: not finished after 5 s; the other units are not placed\n") in ends
 
 
 def test_two_runs_at_once_do_not_disturb_each_other(machine: Machine) -> None:
@@ -253,7 +253,7 @@ def test_two_runs_at_once_do_not_disturb_each_other(machine: Machine) -> None:
     assert torn(machine) == []
 
 
-def test_what_a_killed_run_left_does_not_matter(machine: Machine) -> None:
+def test_leftovers_of_a_killed_run_do_no_harm(machine: Machine) -> None:
     machine.put(CURRENT, cache(1))
     # The number of a process comes again: its hidden file may be there.
     leave = "open(f'{sys.argv[-3]}/.ordain-{os.getpid()}', 'w').close(); os.execv(sys.argv[1], sys.argv[1:])"
@@ -281,7 +281,7 @@ def test_closed_standard_streams_do_no_harm(machine: Machine) -> None:
     assert (machine.out / "normal/web.service").read_text() == "[Service]\nExecStart=/bin/echo 3\n"
 
 
-def test_a_reader_that_went_away_does_no_harm(machine: Machine) -> None:
+def test_a_closed_pipe_does_no_harm(machine: Machine) -> None:
     machine.put(CURRENT, DAMAGED)
     machine.put(FALLBACK, cache(3))
     reader, writer = os.pipe()
@@ -293,7 +293,7 @@ def test_a_reader_that_went_away_does_no_harm(machine: Machine) -> None:
     assert result.returncode == 0
 
 
-def test_the_environment_and_the_current_directory_bring_in_no_code(machine: Machine, tmp_path: Path) -> None:
+def test_no_code_is_loaded_from_the_environment_or_the_current_directory(machine: Machine, tmp_path: Path) -> None:
     machine.put(CURRENT, cache(1))
     hostile = tmp_path / "hostile"
     hostile.mkdir()
@@ -316,7 +316,7 @@ def test_the_environment_and_the_current_directory_bring_in_no_code(machine: Mac
     assert not (tmp_path / "ran").exists()
 
 
-def test_the_mask_of_the_caller_does_not_matter(machine: Machine) -> None:
+def test_the_umask_of_the_caller_has_no_effect(machine: Machine) -> None:
     machine.put(CURRENT, cache(1))
 
     machine.run(umask=0o077)
@@ -344,7 +344,7 @@ def test_a_hostile_name_on_the_command_line_is_one_line_of_the_log(machine: Mach
     assert len(machine.record) == 10
 
 
-def test_it_imports_nothing_that_is_not_built_in(machine: Machine) -> None:
+def test_it_imports_only_built_in_modules(machine: Machine) -> None:
     machine.put(CURRENT, cache(1))
     result = subprocess.run(
         ["/usr/bin/python3", "-BISX", "importtime", *machine.command()], capture_output=True, text=True, check=False
@@ -363,7 +363,7 @@ exec env SYSTEMD_SCOPE=system "$3" "$4"
 """
 
 
-def test_under_systemd_it_logs_to_the_kernel_one_record_a_line(machine: Machine, tmp_path: Path) -> None:
+def test_under_systemd_each_line_is_one_record_in_the_kernel_log(machine: Machine, tmp_path: Path) -> None:
     log, broken = tmp_path / "kmsg", tmp_path / "broken"
     os.mkfifo(log)
     records = os.open(log, os.O_RDWR | os.O_NONBLOCK)
@@ -379,5 +379,5 @@ def test_under_systemd_it_logs_to_the_kernel_one_record_a_line(machine: Machine,
 
     assert (result.stderr, len(lines)) == ("", 3)
     assert all(line.startswith((b"<3>ordain-generator[", b"<5>ordain-generator[")) for line in lines[:2])
-    assert b"]: /run/ordain/boot/current: ForeignCache: made for machine ffff" in lines[0]
+    assert b"]: /run/ordain/boot/current: ForeignCache: made for another machine (ffff" in lines[0]
     assert 900 < len(lines[0]) < 1000

@@ -1,4 +1,4 @@
-"""What an initrd does to hand documents over, by the shells that initrds have."""
+"""The script with which an initrd delivers documents, run by the shells that initrds have."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(not HANDOVER.exists(), reason="needs the source 
 
 @pytest.fixture(params=SHELLS, ids=lambda shell: shell[0])
 def shell(request: pytest.FixtureRequest) -> list[str]:
-    """Each shell in turn that is here."""
+    """Return each installed shell in turn."""
     command: list[str] = request.param
     if shutil.which(command[0]) is None:
         pytest.skip(f"needs {command[0]}")
@@ -71,13 +71,13 @@ def served(answer: bytes | None) -> Iterator[tuple[str, list[tuple[str, dict[str
             thread.join()
 
 
-def test_a_word_of_the_command_line_is_found_and_the_last_counts(shell: list[str], tmp_path: Path) -> None:
+def test_the_last_value_of_a_kernel_parameter_counts(shell: list[str], tmp_path: Path) -> None:
     script = 'for n in ordain.source ordain.disk root none; do ordain_word $n && echo "$n" || echo "no $n"; done'
     done = run(shell, tmp_path, script, words="ordain.source=a xordain.disk=1 ordain.source=b=c ordain.disk")
     assert done.stdout.splitlines() == ["b=c", "ordain.source", "", "ordain.disk", "/dev/vda", "root", "", "no none"]
 
 
-def test_documents_and_a_finished_cache_are_taken_and_nothing_else(shell: list[str], tmp_path: Path) -> None:
+def test_only_documents_and_a_boot_cache_are_delivered(shell: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "with blanks"
     folder.mkdir()
     for name in ("a.yaml", "b c.json", "d.yml", "e.txt", "boot.cache"):
@@ -88,7 +88,7 @@ def test_documents_and_a_finished_cache_are_taken_and_nothing_else(shell: list[s
     assert (tmp_path / "run/documents/a.yaml").stat().st_mode & 0o777 == 0o644
 
 
-def test_a_boot_server_is_asked_by_name_and_hears_who_asks(shell: list[str], tmp_path: Path) -> None:
+def test_a_boot_server_is_asked_with_the_identity_of_the_machine(shell: list[str], tmp_path: Path) -> None:
     root = tmp_path / "root"
     (root / "etc").mkdir(parents=True)
     (root / "etc/machine-id").write_text("0123456789abcdef0123456789abcdef\n")
@@ -105,7 +105,7 @@ def test_a_boot_server_is_asked_by_name_and_hears_who_asks(shell: list[str], tmp
     assert headers["ordain-hostname"] == "web3"
 
 
-def test_json_is_told_by_its_first_character(shell: list[str], tmp_path: Path) -> None:
+def test_json_is_recognized_by_its_first_character(shell: list[str], tmp_path: Path) -> None:
     with served(b'\n {"ordain": "v1"}') as (url, _):
         run(shell, tmp_path, f"ordain_fetch {tmp_path}", words=f"ordain.source={url}/x")
     assert set(handed(tmp_path)) == {"documents/source.json"}
@@ -120,7 +120,7 @@ def test_json_is_told_by_its_first_character(shell: list[str], tmp_path: Path) -
         ("ordain.disk=NONE", "no disk labelled NONE after 1 s"),
     ],
 )
-def test_what_cannot_be_had_is_said_and_the_boot_goes_on(
+def test_a_failed_download_is_reported_and_the_boot_continues(
     shell: list[str], tmp_path: Path, words: str, said: str
 ) -> None:
     with served(None) as (url, _):
@@ -130,7 +130,7 @@ def test_what_cannot_be_had_is_said_and_the_boot_goes_on(
     assert handed(tmp_path) == {}
 
 
-def test_more_than_a_file_of_documents_may_have_is_not_taken(shell: list[str], tmp_path: Path) -> None:
+def test_a_download_that_is_too_large_is_refused(shell: list[str], tmp_path: Path) -> None:
     with served(b"#" * (5 << 20)) as (url, _):
         done = run(shell, tmp_path, f"ordain_fetch {tmp_path}", words=f"ordain.source={url}/x")
     assert url in done.stdout
@@ -140,12 +140,14 @@ def test_more_than_a_file_of_documents_may_have_is_not_taken(shell: list[str], t
 @pytest.mark.parametrize(
     "words", ["ordain=off ordain.disk=NONE", "ordain.source=/a/directory", "ordain.source=etcd+https://a:1/x"]
 )
-def test_off_is_off_and_what_is_the_agents_is_left_to_it(shell: list[str], tmp_path: Path, words: str) -> None:
+def test_nothing_is_downloaded_if_ordain_is_off_or_the_agent_has_to_do_it(
+    shell: list[str], tmp_path: Path, words: str
+) -> None:
     done = run(shell, tmp_path, f"ordain_handover {tmp_path}; echo on", words=words)
     assert done.stdout == "on\n"
 
 
-def test_the_wget_of_busybox_will_do(tmp_path: Path) -> None:
+def test_the_wget_of_busybox_works(tmp_path: Path) -> None:
     if shutil.which("busybox") is None:
         pytest.skip("needs busybox")
     tools = tmp_path / "bin"

@@ -1,4 +1,4 @@
-"""A kernel parameter that no document sets any more is what it was before."""
+"""A kernel parameter that no document sets any more gets its previous value back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def says(root: Path, text: str) -> dict[str, str]:
     return kernel_parameters.save_and_restore(root)
 
 
-def test_what_it_was_before_comes_back(root: Path) -> None:
+def test_the_previous_value_is_restored(root: Path) -> None:
     says(root, "net.ipv4.ip_forward = 1\nkernel.x = 3\n")
     for path, text in (("net/ipv4/ip_forward", "1\n"), ("kernel/x", "3\n")):
         (root / "proc/sys" / path).write_text(text)
@@ -38,7 +38,7 @@ def test_what_it_was_before_comes_back(root: Path) -> None:
     assert (root / "proc/sys/kernel/x").read_text() == "9\n"
 
 
-def test_a_slash_first_means_that_dots_are_in_names(root: Path) -> None:
+def test_dots_belong_to_names_if_a_slash_comes_first(root: Path) -> None:
     says(root, "net/ipv4/conf/eth0.5/forwarding = 0\nnet.ipv4.ip_* = 1\nno.such = 1\n")
     (root / "proc/sys/net/ipv4/conf/eth0.5/forwarding").write_text("0\n")
     (root / "proc/sys/net/ipv4/ip_forward").write_text("1\n")
@@ -48,6 +48,6 @@ def test_a_slash_first_means_that_dots_are_in_names(root: Path) -> None:
     assert (root / "proc/sys/net/ipv4/ip_forward").read_text() == "0\n"
 
 
-def test_without_a_file_of_ours_nothing_is_noted(root: Path) -> None:
+def test_nothing_is_recorded_without_a_file_of_ours(root: Path) -> None:
     assert kernel_parameters.save_and_restore(root) == {}
     assert not (root / kernel_parameters.RECORD).exists()

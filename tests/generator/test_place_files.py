@@ -1,4 +1,4 @@
-"""Files of a generation placed below a root, and taken back: what was there, links, owners, crashes, hands."""
+"""Files of a generation that are placed and restored: previous files, links, owners, crashes, changes by others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def text(path: Path) -> tuple[str, int]:
     return path.read_text(), path.stat().st_mode & 0o7777
 
 
-def test_what_is_written_is_read() -> None:
+def test_files_are_read_as_they_were_written() -> None:
     wanted = (
         RegularFile(path="/etc/a", content="ä\n", mode=0o600, owner="web"),
         SymbolicLink(path="/run/b", target="/etc/a"),
@@ -58,7 +58,7 @@ def test_what_is_written_is_read() -> None:
         files.read(b'[{"path": "/etc/a", "colour": 1}]')
 
 
-def test_a_file_its_owner_and_the_directories_above(root: Path) -> None:
+def test_a_file_is_placed_with_its_owner_and_the_directories_above_it(root: Path) -> None:
     report = place(root, RegularFile(path="/etc/app/conf.d/a", content="a", mode=0o640, owner="web", group="web"))
 
     placed = root / "etc/app/conf.d/a"
@@ -71,18 +71,18 @@ def test_a_file_its_owner_and_the_directories_above(root: Path) -> None:
     assert not (root / "etc/app").exists()
 
 
-def test_a_directory_that_others_use_stays(root: Path) -> None:
+def test_a_directory_that_others_use_is_kept(root: Path) -> None:
     place(root, PlacedDirectory(path="/etc/app"), RegularFile(path="/etc/app/a", content="a"))
     (root / "etc/app/theirs").touch()
 
     report = place(root)
 
     assert [path.name for path in (root / "etc/app").iterdir()] == ["theirs"]
-    assert (report.problems, report.notes) == ({}, {"/etc/app": "is not empty, so it stays"})
+    assert (report.problems, report.notes) == ({}, {"/etc/app": "is not empty, so it is kept"})
 
 
 @pytest.mark.parametrize("changes", [1, 3])
-def test_what_was_there_comes_back_with_its_mode_and_owner(root: Path, changes: int) -> None:
+def test_the_previous_file_is_restored_with_its_mode_and_owner(root: Path, changes: int) -> None:
     motd = root / "etc/motd"
     motd.write_text("theirs")
     motd.chmod(0o600)
@@ -98,7 +98,7 @@ def test_what_was_there_comes_back_with_its_mode_and_owner(root: Path, changes: 
     assert list((root / "var/lib/ordain/files/backup").iterdir()) == []
 
 
-def test_a_link_is_replaced_not_followed_and_comes_back(root: Path) -> None:
+def test_a_link_is_replaced_without_being_followed_and_is_restored(root: Path) -> None:
     (root / "etc/target").write_text("target")
     (root / "etc/resolv.conf").symlink_to("target")
 
@@ -110,7 +110,7 @@ def test_a_link_is_replaced_not_followed_and_comes_back(root: Path) -> None:
     assert (root / "etc/resolv.conf").readlink() == Path("target")
 
 
-def test_no_link_leads_anywhere(root: Path) -> None:
+def test_links_in_a_path_are_refused(root: Path) -> None:
     (root / "home").mkdir()
     (root / "home/.ssh").symlink_to("../etc")
 
@@ -123,7 +123,7 @@ def test_no_link_leads_anywhere(root: Path) -> None:
     assert (root / "etc/good").exists(), "one that cannot be costs no other"
 
 
-def test_what_is_absent_comes_back(root: Path) -> None:
+def test_an_absent_file_is_restored(root: Path) -> None:
     (root / "etc/default").write_text("theirs")
 
     place(root, AbsentFile(path="/etc/default"))
@@ -133,7 +133,7 @@ def test_what_is_absent_comes_back(root: Path) -> None:
     assert (root / "etc/default").read_text() == "theirs"
 
 
-def test_what_is_to_be_kept_is_kept(root: Path) -> None:
+def test_a_file_with_on_remove_keep_is_kept(root: Path) -> None:
     place(root, RegularFile(path="/etc/a", content="ours", on_remove=OnFileRemove.KEEP))
     place(root)
 
@@ -141,23 +141,23 @@ def test_what_is_to_be_kept_is_kept(root: Path) -> None:
     assert json.loads((root / "var/lib/ordain/files/placed.json").read_text()) == {}
 
 
-def test_a_hand_is_overruled_while_the_documents_speak_and_respected_after(root: Path) -> None:
+def test_a_change_by_others_is_replaced_while_the_documents_have_the_file_and_kept_afterwards(root: Path) -> None:
     wanted = RegularFile(path="/etc/a", content="ours")
     place(root, wanted)
-    (root / "etc/a").write_text("by hand")
+    (root / "etc/a").write_text("by somebody else")
 
     report = place(root, wanted)
     assert (root / "etc/a").read_text() == "ours"
-    assert "changed by hand" in report.notes["/etc/a"]
+    assert "changed by somebody else" in report.notes["/etc/a"]
 
-    (root / "etc/a").write_text("by hand")
+    (root / "etc/a").write_text("by somebody else")
     report = place(root)
-    assert (root / "etc/a").read_text() == "by hand"
-    assert "changed by hand" in report.notes["/etc/a"]
-    assert place(root) == PlacementReport(), "and that is the end of it"
+    assert (root / "etc/a").read_text() == "by somebody else"
+    assert "changed after it was placed" in report.notes["/etc/a"]
+    assert place(root) == PlacementReport(), "a later run has nothing to do"
 
 
-def test_what_is_as_it_should_be_is_not_touched(root: Path) -> None:
+def test_a_correct_file_is_not_touched(root: Path) -> None:
     wanted = RegularFile(path="/etc/a", content="ours")
     place(root, wanted)
     before = (root / "etc/a").stat()
@@ -169,7 +169,7 @@ def test_what_is_as_it_should_be_is_not_touched(root: Path) -> None:
 
 
 @pytest.mark.parametrize("calls", range(1, 4))
-def test_a_power_cut_at_any_file_is_made_good(root: Path, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_after_a_power_cut_completes_the_work(root: Path, calls: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in "abc":
         (root / "etc" / name).write_text("theirs")
     wanted = [RegularFile(path=f"/etc/{name}", content="ours") for name in "abc"]
@@ -202,13 +202,13 @@ def test_a_power_cut_at_any_file_is_made_good(root: Path, calls: int, monkeypatc
         (RegularFile(path="/etc/a", content="", group="nobody-here"), "there is no group nobody-here"),
         (CredentialFile(path="/etc/a", credential="key"), "this machine has no credential key"),
         (RegularFile(path="/etc/a", content="", mount="/srv"), "/srv is not mounted"),
-        (RegularFile(path="/etc/folder", content=""), "there is a directory"),
-        (AbsentFile(path="/etc/folder"), "it is a directory"),
-        (RegularFile(path="/etc/passwd/a", content=""), "/etc/passwd is no directory"),
+        (RegularFile(path="/etc/folder", content=""), "a directory is at this path"),
+        (AbsentFile(path="/etc/folder"), "a directory is at this path, and only"),
+        (RegularFile(path="/etc/passwd/a", content=""), "/etc/passwd is not a directory"),
         (PlacedDirectory(path="/etc/group"), "the machine depends on"),
     ],
 )
-def test_what_cannot_be_is_told_and_leaves_no_trace(root: Path, file: PlacedFile, why: str) -> None:
+def test_a_file_that_cannot_be_placed_is_reported_and_leaves_no_trace(root: Path, file: PlacedFile, why: str) -> None:
     (root / "etc/folder").mkdir()
     before = sorted((root / "etc").rglob("*"))
 
@@ -218,7 +218,7 @@ def test_what_cannot_be_is_told_and_leaves_no_trace(root: Path, file: PlacedFile
     assert sorted((root / "etc").rglob("*")) == before
 
 
-def test_a_file_that_was_placed_and_cannot_be_now_stays(root: Path) -> None:
+def test_a_placed_file_is_kept_if_it_cannot_be_placed_again(root: Path) -> None:
     (root / "etc/credstore").mkdir()
     (root / "etc/credstore/key").write_text("secret")
     wanted = CredentialFile(path="/etc/a", credential="key", mode=0o600)
@@ -231,7 +231,7 @@ def test_a_file_that_was_placed_and_cannot_be_now_stays(root: Path) -> None:
     assert text(root / "etc/a") == ("secret", 0o600)
 
 
-def test_a_damaged_record_is_told_and_costs_nothing(root: Path) -> None:
+def test_a_damaged_record_is_reported_and_does_no_harm(root: Path) -> None:
     place(root, RegularFile(path="/etc/a", content="ours"))
     (root / "var/lib/ordain/files/placed.json").write_text('{"/etc/a": {}}')
 
@@ -243,16 +243,16 @@ def test_a_damaged_record_is_told_and_costs_nothing(root: Path) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/etc", "/etc/", "/etc/fstab", "/dev/null", "/etc/systemd/system/a.service"])
-def test_vital_places_are_refused(path: str) -> None:
+def test_vital_paths_are_refused(path: str) -> None:
     assert why_forbidden(path)[0]
 
 
 @pytest.mark.parametrize("path", ["/etc/a", "/etc/systemd/network/a.network", "/home/a/.ssh/authorized_keys", "/run/a"])
-def test_other_places_are_not(path: str) -> None:
+def test_other_paths_are_accepted(path: str) -> None:
     assert why_forbidden(path) == ("", "")
 
 
-def test_every_kind_of_file_is_kept_in_the_history(tmp_path: Path) -> None:
+def test_every_kind_of_file_is_stored_in_the_history(tmp_path: Path) -> None:
     artifacts = (
         AbsentFile(path="/etc/absent"),
         RegularFile(path="/etc/empty", content=""),

@@ -110,7 +110,7 @@ def test_an_account_that_was_there_changes_as_told_and_is_its_own_again(machine:
     status, text = apply(machine)
 
     assert status == 4, text
-    assert "files belong to that number" in text
+    assert "not changed because files belong to it" in text
 
     write(machine, "services: {}\n")
     status, text = apply(machine)
