@@ -19,7 +19,7 @@ from ordain.agent.model import Change, Effect, Generation
 from ordain.agent.plan.directive_effects import effect
 from ordain.agent.plan.file_changes import FilesRead, changed_files, file_changes, files_read
 from ordain.agent.plan.source_location import directive_causes, unit_causes
-from ordain.transforms.artifacts import PlacedFile, UnitArtifact, UnitFile, UnitLink
+from ordain.transforms.artifacts import MASK, PlacedFile, UnitArtifact, UnitFile, UnitLink
 from ordain.transforms.render.provenance import SourceLocation
 from ordain.transforms.systemd.directives import is_private, lookup
 from ordain.transforms.systemd.unit_file import parse
@@ -27,7 +27,6 @@ from ordain.transforms.systemd.unit_name import is_template, template_of
 
 FRAGMENT = "FragmentPath"
 """The key, without a section, of the change that adds, removes or masks a unit file."""
-MASK = "/dev/null"
 _DIRECTORIES = ("early", "normal", "late")
 """The generator's directories in systemd's search order: of two files with the same name, the first one counts."""
 _LINKS = {"wants": "WantedBy", "requires": "RequiredBy", "upholds": "UpheldBy"}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ordain.generator.choose import RECORD
 from ordain.transforms.machine import rootfs
-
-RECORD = "run/ordain/boot/choice"
-"""The generator writes it at every run (`generator.main`)."""
 
 
 def boot_id(root: Path) -> str:
@@ -18,7 +16,7 @@ def boot_id(root: Path) -> str:
 
 def read_boot_record(root: Path) -> dict[str, tuple[str, ...]]:
     """Return the generator's record of this boot: each key with its values; empty if there is no record."""
-    data = rootfs.read(root, RECORD)
+    data = rootfs.read(root, RECORD.lstrip("/"))
     record: dict[str, tuple[str, ...]] = {}
     for line in (data or b"").decode(errors="replace").splitlines():
         key, _, value = line.partition("=")

@@ -185,10 +185,6 @@ class Store:
         cache.machine_id = ""
         return pack(cache)
 
-    def drop_trial(self) -> None:
-        """Have the generator place the proven generation again."""
-        self._trial.unlink(missing_ok=True)
-
     def commit_proven(self, generation: Generation) -> NotPersistent | None:
         """Make ``generation`` the one that later boots start with."""
         data = pack(self._cache(generation, ""))

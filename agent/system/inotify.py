@@ -9,7 +9,6 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-MODIFY = 0x2
 ATTRIB = 0x4
 CLOSE_WRITE = 0x8
 MOVED_FROM = 0x40
@@ -18,7 +17,6 @@ CREATE = 0x100
 DELETE = 0x200
 DELETE_SELF = 0x400
 MOVE_SELF = 0x800
-Q_OVERFLOW = 0x4000
 IGNORED = 0x8000
 ONLYDIR = 0x1000000
 

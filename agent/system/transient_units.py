@@ -9,7 +9,7 @@ from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError, Variant
 from ordain.agent.system.systemd1 import Systemd
 
-LINES = 3
+REPORTED_LINES = 3
 """The number of last lines of output that are reported when a command fails."""
 
 
@@ -39,7 +39,7 @@ async def run(
     if result == "done":
         return ""
     lines = [line for line in _text(output).splitlines() if line.strip()]
-    return " | ".join(lines[-LINES:]) or f"{commands[0][0]}: {result or 'lost'}"
+    return " | ".join(lines[-REPORTED_LINES:]) or f"{commands[0][0]}: {result or 'lost'}"
 
 
 def _text(path: Path) -> str:

@@ -199,9 +199,6 @@ def test_a_trial_is_valid_only_in_its_boot(store: Store) -> None:
     assert store.trial(BOOT) == saved
     assert store.trial("0" * 32) is None
     assert store.proven() is None
-    store.drop_trial()
-    store.drop_trial()
-    assert store.trial(BOOT) is None
 
 
 def test_the_boot_directory_has_the_last_proven_generations_by_number(store: Store, tmp_path: Path) -> None:
