@@ -15,7 +15,7 @@ from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.model import Change, Generation, Outcome, to_json
 from ordain.agent.plan.describe import describe_change
 from ordain.agent.plan.diff import diff as differences
-from ordain.agent.state.boot_record import boot_id, placed_hash, placed_number
+from ordain.agent.state.boot_record import boot_id, placed_hash
 from ordain.agent.state.store import Store
 
 
@@ -23,8 +23,7 @@ def history(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl history`."""
     store = Store(request.root)
     kept = store.history()
-    applied = store.read_applied()
-    current = applied.number if applied else placed_number(request.root)
+    current = store.applied().number  # as in the status: the two must not disagree
     outcomes = {saved.number: store.outcome(saved.number) for saved in kept}
     if request.json:
         console.json(

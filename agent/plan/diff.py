@@ -17,7 +17,7 @@ from typing import Any
 from ordain.agent.generation import canonical
 from ordain.agent.model import Change, Effect, Generation
 from ordain.agent.plan.directive_effects import effect
-from ordain.agent.plan.file_changes import FilesRead, changed_files, file_changes, files_read
+from ordain.agent.plan.file_changes import FilesRead, file_changes, files_read
 from ordain.agent.plan.source_location import directive_causes, unit_causes
 from ordain.transforms.artifacts import MASK, PlacedFile, UnitArtifact, UnitFile, UnitLink
 from ordain.transforms.render.provenance import SourceLocation
@@ -145,15 +145,12 @@ def same_generation(old: Generation, new: Generation) -> bool:
 
 
 def needs_reload(old: Generation, new: Generation) -> bool:
-    """Return whether the generator would place different units, or only a different comment: PID 1 must reload.
+    """Return whether PID 1 must reload, so that its generator places ``new`` and records it as the one in force.
 
-    It must reload for changed files, too, because the generator's record names the generation in force.
+    A generation that differs only in a value that no unit file has (`drift`, `health`, `on-remove`) needs it, too:
+    without a run of the generator it would be saved, and never take effect.
     """
-    return not same_generation(old, new) and (_units(old) != _units(new) or bool(changed_files(old, new)))
-
-
-def _units(generation: Generation) -> frozenset[UnitArtifact]:
-    return frozenset(replace(a, item="") for a in generation.artifacts if isinstance(a, UnitArtifact))
+    return not same_generation(old, new)
 
 
 def _has_one_value(section: str, key: str) -> bool:

@@ -286,3 +286,49 @@ def test_the_same_documents_again_have_no_effect(systemd: StandIn) -> None:
 
     assert not apply(systemd).plan
     assert systemd.effects == []
+
+
+WEB = {"command": ["/bin/serve"]}
+EDITS_WITHOUT_A_BYTE = {
+    "drift": ({"services": {"web": WEB}}, {"services": {"web": {**WEB, "drift": "enforce"}}}),
+    "health": ({"services": {"web": WEB}}, {"services": {"web": {**WEB, "health": {"command": "/bin/true"}}}}),
+    "on-remove": ({"services": {"web": WEB}}, {"services": {"web": {**WEB, "on-remove": "keep"}}}),
+    "on-source-loss": (
+        {"services": {"web": WEB}},
+        {"services": {"web": {**WEB, "on-source-loss": {"stop-after": "1h"}}}},
+    ),
+    "on-change": ({"services": {"web": WEB}}, {"services": {"web": {**WEB, "on-change": "none"}}}),
+    "drift of a mount": (
+        {"mounts": {"/srv": {"what": "tmpfs", "type": "tmpfs"}}},
+        {"mounts": {"/srv": {"what": "tmpfs", "type": "tmpfs", "state": "running"}}},
+    ),
+    "a service of the distribution without a key": ({}, {"services": {"ssh": {}}}),
+    "a service that is not installed": ({}, {"services": {"etcd": {}}}),
+    "on-remove of a file": (
+        {"files": {"/etc/motd": {"content": "x"}}},
+        {"files": {"/etc/motd": {"content": "x", "on-remove": "keep"}}},
+    ),
+    "values": ({}, {"values": {"a": 1}}),
+    **{
+        f"an empty section {name}": ({}, {name: {}})
+        for name in ("services", "mounts", "swaps", "network", "users", "groups", "files", "sysctl", "modules", "host")
+    },
+}
+"""Edits, as a text before and after, of which at least the removal or the addition changes no unit file."""
+
+
+@pytest.mark.parametrize(("before", "after"), EDITS_WITHOUT_A_BYTE.values(), ids=EDITS_WITHOUT_A_BYTE.keys())
+def test_an_edit_that_changes_no_unit_file_takes_effect(
+    systemd: StandIn, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    for sections in (before, after, before):
+        text = json.dumps({"ordain": "v1", "kind": "Layer", "name": "a", **sections}).encode()
+        outcome = asyncio.run(parts(systemd).engine.apply(ApplyRequest(texts=[("/a.yaml", text)])))
+
+        store = parts(systemd).store
+        proven = store.proven()
+        assert outcome.exit_status == 0
+        assert proven is not None
+        assert store.applied().hash == outcome.hash == proven.hash
+        assert store.applied().number == store.history()[-1].number
+        assert not asyncio.run(parts(systemd).engine.plan([("/a.yaml", text)]))
