@@ -1,4 +1,4 @@
-"""Documents from a boot server, on booted machines: what is edited there happens here, and its faults do nothing."""
+"""Documents from a boot server, on booted machines: its changes are applied, and its faults change nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rig.machine_agent import (
 
 pytestmark = pytest.mark.integration
 
-SHELF = "/srv/documents"
+SERVED = "/srv/documents"
 SERVER = "server.service"
 AGENT = "ordain-agent.service"
 SOURCE = "ordain-source.service"
@@ -31,30 +31,30 @@ URL = "http://127.0.0.1:8080"
 AGENT_YAML = "/etc/ordain/agent.yaml"
 
 
-def shelve(machine: Machine, **services: str) -> None:
-    machine.write(f"{SHELF}/base.yaml", layer(**services))
+def write_served(machine: Machine, **services: str) -> None:
+    machine.write(f"{SERVED}/base.yaml", layer(**services))
 
 
 def serve(machine: Machine) -> None:
-    """The reference server, in the machine itself: it has no network but its own."""
-    command = ("ordainctl", "serve", SHELF)
+    """Run the reference server in the machine, which has no other network."""
+    command = ("ordainctl", "serve", SERVED)
     machine.run("systemd-run", f"--unit={SERVER}", "--service-type=exec", "--collect", "--quiet", *command)
 
 
 def follow(machine: Machine, more: str = "") -> None:
-    """Have the machine follow the server from its next boot on."""
+    """Let the machine follow the server from its next boot on."""
     machine.write(
         AGENT_YAML, f'source: {{type: http, url: "{URL}/{{machine-id}}.yaml", interval: 1s{more}}}\ntrust: open\n'
     )
 
 
 def source(machine: Machine) -> dict[str, Any]:
-    found: dict[str, Any] = agent_status(machine)["source"]
-    return found
+    state: dict[str, Any] = agent_status(machine)["source"]
+    return state
 
 
 def wait_code(machine: Machine, code: str) -> None:
-    """Wait until the agent shows the source's state as ``code``; "" is connected."""
+    """Wait until the agent reports the source as ``code`` ("" for connected)."""
     wanted = (code, code == "")
     machine.until(
         f"the source is {code or 'connected'}",
@@ -66,9 +66,9 @@ def wait_code(machine: Machine, code: str) -> None:
 
 @pytest.fixture
 def followed(machine: Machine) -> Machine:
-    """A booted machine that runs what the server says."""
+    """Return a booted machine that runs the documents of the server."""
     follow(machine)
-    shelve(machine, web=sleep_service(), other=sleep_service())
+    write_served(machine, web=sleep_service(), other=sleep_service())
     machine.boot()
     serve(machine)
     wait_active(machine, "web.service", "other.service")
@@ -79,43 +79,43 @@ def followed(machine: Machine) -> Machine:
 def test_an_edit_at_the_server_reconfigures_the_service(followed: Machine) -> None:
     before = invocations(followed, "web.service", "other.service")
 
-    shelve(followed, web=sleep_service("2"), other=sleep_service())
+    write_served(followed, web=sleep_service("2"), other=sleep_service())
     followed.until("web has the new word", lambda: "WORD=2" in environment(followed))
     wait_active(followed, "web.service")
 
     assert invocations(followed, "other.service")["other.service"] == before["other.service"]
     assert active_state(followed, SOURCE) == "active"
 
-    # From now on only what is signed counts.
+    # From now on, only signed releases are accepted.
     followed.run("ordainctl", "release", "keygen", "/srv/ops")
     followed.run("install", "-D", "-m", "644", "/srv/ops.pub", "/etc/ordain/trust/ops.pub")
     followed.write(AGENT_YAML, followed.read(AGENT_YAML).replace("trust: open", "trust: required"))
     followed.run("systemctl", "restart", "ordain-agent.service")
-    followed.until("what is not signed is refused", lambda: "Unsigned" in codes(followed))
+    followed.until("unsigned documents are refused", lambda: "Unsigned" in codes(followed))
     release(followed, "--number", "1")
     wait_release(followed, "stable 1")
-    shelve(followed, web=sleep_service("3"), other=sleep_service())
+    write_served(followed, web=sleep_service("3"), other=sleep_service())
     release(followed)
     wait_release(followed, "stable 2")
     followed.until("web has the newest word", lambda: "WORD=3" in environment(followed))
-    shelve(followed, web=sleep_service("4"), other=sleep_service())
+    write_served(followed, web=sleep_service("4"), other=sleep_service())
     release(followed, "--stages", "1%,100%")
-    followed.until("that is not handed out", lambda: "asks machines to take turns" in followed.journal(f"-u{SERVER}"))
+    followed.until("the release is not offered", lambda: "has a rollout" in followed.journal(f"-u{SERVER}"))
     assert "WORD=3" in environment(followed)
     assert invocations(followed, "other.service")["other.service"] == before["other.service"]
 
 
 def release(machine: Machine, *more: str) -> None:
-    """Sign what is on the shelf, and lay that beside it."""
-    words = ("ordainctl", "release", "create", SHELF, "--output", f"{SHELF}/stable.json", "--key", "/srv/ops.key")
+    """Make a signed release of the served documents, and put it beside them."""
+    words = ("ordainctl", "release", "create", SERVED, "--output", f"{SERVED}/stable.json", "--key", "/srv/ops.key")
     machine.run(*words, *more)
 
 
 def wait_release(machine: Machine, wanted: str) -> None:
-    machine.until(f"release {wanted} is taken", lambda: source(machine)["release"] == wanted, timeout=30)
+    machine.until(f"release {wanted} is accepted", lambda: source(machine)["release"] == wanted, timeout=30)
 
 
-WRONG = """
+SCRIPTED_SERVER = """
 import http.server, pathlib
 
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -128,25 +128,25 @@ class Answer(http.server.BaseHTTPRequestHandler):
 
 http.server.HTTPServer(("127.0.0.1", 8080), Answer).serve_forever()
 """
-"""A server that answers everybody with what lies in /srv/answer."""
+"""A server that answers every request with the content of /srv/answer."""
 
 
 def answer(machine: Machine, head: str, body: str = "") -> None:
-    """Have the wrong server, in place of the reference one, answer so from now on."""
+    """Let the scripted server, in place of the reference server, give this answer from now on."""
     machine.write("/srv/answer", f"HTTP/1.0 {head}\n\n{body}")
     if active_state(machine, SERVER) != "active" or "python3" not in machine.show(SERVER, "ExecStart")["ExecStart"]:
         machine.run("systemctl", "stop", SERVER, check=False)
-        machine.write("/srv/wrong.py", WRONG)
-        command = ("python3", "/srv/wrong.py")
+        machine.write("/srv/scripted.py", SCRIPTED_SERVER)
+        command = ("python3", "/srv/scripted.py")
         machine.run("systemd-run", f"--unit={SERVER}", "--service-type=exec", "--collect", "--quiet", *command)
 
 
-def ask_again(machine: Machine) -> None:
-    """Without the waits that have become long."""
+def retry_now(machine: Machine) -> None:
+    """Make the fetcher end its wait between attempts."""
     machine.run("systemctl", "reload", SOURCE)
 
 
-def test_faults_of_the_server_touch_nothing_and_are_told(followed: Machine) -> None:
+def test_faults_of_the_server_change_nothing_and_are_reported(followed: Machine) -> None:
     before = invocations(followed, "web.service", "other.service")
 
     followed.run("systemctl", "kill", "--signal=KILL", SERVER)
@@ -160,11 +160,11 @@ def test_faults_of_the_server_touch_nothing_and_are_told(followed: Machine) -> N
         ("TooLarge", "200 OK", "#" * (5 << 20)),
     ):
         answer(followed, head, body)
-        ask_again(followed)
+        retry_now(followed)
         wait_code(followed, code)
     answer(followed, "200 OK", layer(third=sleep_service()))
-    ask_again(followed)
-    followed.until("that is withheld", lambda: "SourceShrunken" in codes(followed))
+    retry_now(followed)
+    followed.until("the removal is withheld", lambda: "SourceShrunken" in codes(followed))
     followed.run("systemctl", "kill", "--signal=KILL", SOURCE)
 
     assert invocations(followed, "web.service", "other.service") == before
@@ -174,9 +174,9 @@ def test_faults_of_the_server_touch_nothing_and_are_told(followed: Machine) -> N
     assert "SourceShrunken" not in codes(followed)
 
 
-def tells(machine: Machine, *words: str) -> bool:
-    """Whether one condition says all of ``words``."""
-    return any(all(each in condition["what"] for each in words) for condition in agent_status(machine)["conditions"])
+def reports(machine: Machine, *words: str) -> bool:
+    """Return whether one condition contains all of ``words``."""
+    return any(all(word in condition["what"] for word in words) for condition in agent_status(machine)["conditions"])
 
 
 def has_word(machine: Machine, wanted: str) -> bool:
@@ -187,16 +187,16 @@ def codes(machine: Machine) -> list[str]:
     return [condition["code"] for condition in agent_status(machine)["conditions"]]
 
 
-def test_a_machine_boots_without_its_server_and_follows_once_it_is_there(machines: Machines, suite: str) -> None:
+def test_a_machine_boots_without_its_server_and_follows_it_later(machines: Machines, suite: str) -> None:
     machine = machines(suite, cmdline=(f"ordain.source={URL}/{{hostname}}.yaml",))
     machine.write(AGENT_YAML, "trust: open\n")
-    shelve(machine, web=sleep_service())
+    write_served(machine, web=sleep_service())
     machine.boot()
     wait_code(machine, "SourceUnreachable")
     assert agent_status(machine)["generation"] == 0
 
     serve(machine)
-    ask_again(machine)
+    retry_now(machine)
     wait_active(machine, "web.service")
     wait_agent_state(machine, "converged")
 
@@ -205,16 +205,16 @@ def test_a_machine_boots_without_its_server_and_follows_once_it_is_there(machine
     wait_code(machine, "SourceUnreachable")
     before = invocations(machine, "web.service")
     serve(machine)
-    ask_again(machine)
+    retry_now(machine)
     wait_code(machine, "")
     assert invocations(machine, "web.service") == before
 
-    shelve(machine, web=sleep_service("2"))
+    write_served(machine, web=sleep_service("2"))
     machine.until("web has the new word", lambda: "WORD=2" in environment(machine))
 
 
 @pytest.mark.parametrize("place", ["/etc/credstore", "/run/credstore", "/etc/credstore.encrypted"])
-def test_a_password_comes_as_a_credential_and_is_nowhere_else(machines: Machines, place: str) -> None:
+def test_a_password_is_a_credential_and_appears_nowhere_else(machines: Machines, place: str) -> None:
     machine = machines("trixie" if place == "/run/credstore" else "bookworm")
     follow(machine, ", credential: boot-token")
     secret = "s3cret-7f1c"
@@ -232,21 +232,21 @@ def test_a_password_comes_as_a_credential_and_is_nowhere_else(machines: Machines
     machine.run("systemctl", "reload", "ordain-agent.service")
     wait_active(machine, "web.service")
 
-    told = (
+    output = (
         machine.journal()
         + machine.run("systemctl", "show", SOURCE).stdout
         + machine.run("systemctl", "cat", SOURCE).stdout
     )
-    told += machine.run("ordainctl", "status", "--json").stdout + machine.run("ps", "axeww").stdout
-    assert secret not in told
-    found = machine.run(
+    output += machine.run("ordainctl", "status", "--json").stdout + machine.run("ps", "axeww").stdout
+    assert secret not in output
+    files = machine.run(
         "grep", "-rlF", "--devices=skip", secret, "/etc", "/run", "/var/lib", "/srv", check=False
     ).stdout
-    kept = {line for line in found.split() if not line.startswith("/run/credentials/")}
+    kept = {line for line in files.split() if not line.startswith("/run/credentials/")}
     assert kept == {"/srv/secret"} | ({f"{place}/boot-token"} if not place.endswith("encrypted") else set())
 
 
-def test_what_talks_to_the_network_may_do_little_else(followed: Machine) -> None:
+def test_the_service_that_uses_the_network_has_few_rights(followed: Machine) -> None:
     rating = followed.run("systemd-analyze", "security", "--no-pager", SOURCE).stdout
     exposure = float(rating.splitlines()[-1].split(": ", 1)[1].split()[0])
     pid = followed.show(SOURCE, "MainPID")["MainPID"]
@@ -258,7 +258,7 @@ def test_what_talks_to_the_network_may_do_little_else(followed: Machine) -> None
     assert followed.run("stat", "-c", "%U %a", "/run/ordain-source/handover").stdout == "ordain-source 600\n"
 
 
-def test_a_directory_needs_no_such_service(machines: Machines) -> None:
+def test_a_directory_needs_no_source_service(machines: Machines) -> None:
     machine = machines("trixie")
     write_layer(machine, web=sleep_service())
     machine.boot()
@@ -269,10 +269,10 @@ def test_a_directory_needs_no_such_service(machines: Machines) -> None:
     follow(machine)
     wait_code(machine, "SourceUnreachable")
     assert active_state(machine, "web.service") == "active"
-    shelve(machine, third=sleep_service())
+    write_served(machine, third=sleep_service())
     serve(machine)
-    ask_again(machine)
-    wait_active(machine, "third.service")  # another source, so nothing is missing from it
+    retry_now(machine)
+    wait_active(machine, "third.service")  # it is another source, so the limit on removals does not apply
 
     machine.run("rm", AGENT_YAML)
     machine.run("systemctl", "restart", "ordain-agent.service")
@@ -286,7 +286,7 @@ def role(name: str, **services: str) -> str:
 
 
 def recorded_trust(machine: Machine) -> str:
-    """Return what the generator is told of `trust` in the file as it is now, "" if nothing."""
+    """Return the value of `trust` that is recorded for the generator, "" if there is none."""
     path = machine.path("/etc/ordain/boot/trust")
     if not path.exists():
         return ""
@@ -316,7 +316,7 @@ def test_agent_yaml_changes_apply_immediately_and_a_file_with_an_error_is_ignore
     assert recorded_trust(machine) == "local"
     before |= invocations(machine, "db.service")
 
-    for text, place, what, trust in (
+    for text, place, message, trust in (
         ("labels: {role: db}\nsource: {path: /srv/b\n", "3:1", "", "required"),
         (
             "labels: {role: db}\nsource: {path: /srv/b}\ntrust: al\n",
@@ -332,19 +332,19 @@ def test_agent_yaml_changes_apply_immediately_and_a_file_with_an_error_is_ignore
             machine.run("rm", AGENT_YAML)
         else:
             machine.write(AGENT_YAML, text)
-        told = f"{AGENT_YAML}:{place}: " if place else f"{AGENT_YAML}: "
-        machine.until(f"{told}{what}", functools.partial(tells, machine, told, what))
+        place_text = f"{AGENT_YAML}:{place}: " if place else f"{AGENT_YAML}: "
+        machine.until(f"{place_text}{message}", functools.partial(reports, machine, place_text, message))
         machine.run("systemctl", "reload", "ordain-agent.service")
         assert recorded_trust(machine) == trust
         machine.write("/etc/ordain/documents/base.yaml", layer(base=sleep_service(f"a{place}")))
         machine.until("documents are followed", functools.partial(has_word, machine, f"a{place}"))
         assert [active_state(machine, f"{name}.service") for name in ("web", "db")] == ["active", "active"]
-        assert machine.run("ordainctl", "doctor", check=False).stdout.count(told)
+        assert machine.run("ordainctl", "doctor", check=False).stdout.count(place_text)
     machine.run("systemctl", "kill", "--signal=KILL", AGENT)
     machine.until(
         "another agent runs", lambda: invocations(machine, AGENT) != agent and active_state(machine, AGENT) == "active"
     )
-    machine.until("it tells the same", lambda: tells(machine, "was deleted"))
+    machine.until("it reports the same", lambda: reports(machine, "was deleted"))
     assert {unit: run for unit, run in invocations(machine, *before).items() if unit != "base.service"} == {
         unit: run for unit, run in before.items() if unit != "base.service"
     }
@@ -357,7 +357,7 @@ def test_agent_yaml_changes_apply_immediately_and_a_file_with_an_error_is_ignore
 
     machine.write(AGENT_YAML, "labels: {role: web}\nsource: {path: /srv/b}\n")
     machine.until("b is followed", lambda: has_word(machine, "b"))
-    machine.until("db is gone", lambda: active_state(machine, "db.service") == "inactive")
+    machine.until("db is stopped", lambda: active_state(machine, "db.service") == "inactive")
     wait_code(machine, "")
     wait_agent_state(machine, "converged")
     assert invocations(machine, "web.service")["web.service"] == before["web.service"]
@@ -365,33 +365,33 @@ def test_agent_yaml_changes_apply_immediately_and_a_file_with_an_error_is_ignore
     assert codes(machine) == []
 
     machine.run("rm", AGENT_YAML)
-    machine.until("that is told", lambda: tells(machine, "was deleted"))
-    machine.run("systemctl", "restart", "ordain-agent.service")  # the defaults are meant
+    machine.until("the deletion is reported", lambda: reports(machine, "was deleted"))
+    machine.run("systemctl", "restart", "ordain-agent.service")  # now the defaults apply
     machine.until("a is followed", lambda: has_word(machine, "a"))
-    machine.until("web is gone", lambda: active_state(machine, "web.service") == "inactive")
+    machine.until("web is stopped", lambda: active_state(machine, "web.service") == "inactive")
 
 
-def test_what_may_run_only_so_long_without_its_source_stops_and_comes_back(machine: Machine) -> None:
+def test_a_service_with_a_limit_stops_without_its_source_and_starts_again_with_it(machine: Machine) -> None:
     follow(machine)
     timed = sleep_service().replace("{", "{on-source-loss: {stop-after: 3s}, ", 1)
-    shelve(machine, web=timed, other=sleep_service())
+    write_served(machine, web=timed, other=sleep_service())
     machine.boot()
     serve(machine)
     wait_active(machine, "web.service", "other.service")
     wait_agent_state(machine, "converged")
     before = invocations(machine, "other.service")
 
-    machine.run("systemctl", "stop", SOURCE)  # our own end is no loss
+    machine.run("systemctl", "stop", SOURCE)  # stopping our own service does not count as a loss
     machine.run("systemctl", "stop", SERVER)
     machine.run("systemctl", "start", SOURCE)
     machine.until("web is stopped", lambda: active_state(machine, "web.service") == "inactive")
-    machine.until("that is told", lambda: "SourceLost" in codes(machine))
+    machine.until("the loss is reported", lambda: "SourceLost" in codes(machine))
     machine.run("systemctl", "restart", "ordain-agent.service")
-    machine.until("that is told again", lambda: "SourceLost" in codes(machine))
+    machine.until("the loss is reported again", lambda: "SourceLost" in codes(machine))
     assert active_state(machine, "web.service") == "inactive"
 
     serve(machine)
-    ask_again(machine)
+    retry_now(machine)
     wait_active(machine, "web.service")
-    machine.until("that is over", lambda: "SourceLost" not in codes(machine))
+    machine.until("the loss is over", lambda: "SourceLost" not in codes(machine))
     assert invocations(machine, "other.service") == before
