@@ -40,8 +40,8 @@ def main(argv: list[str]) -> int:
     target = root / REPORTS["users"]
     target.parent.mkdir(parents=True, exist_ok=True)
     replace_synced(target, json.dumps({"problems": problems}).encode())
-    for name, what in problems.items():
-        print(f"{name}: {what}", file=sys.stderr)
+    for name, problem in problems.items():
+        print(f"{name}: {problem}", file=sys.stderr)
     return 1 if problems else 0
 
 
@@ -103,14 +103,14 @@ class Accounts:
             options += ["--expiredate", LOCKED]
         elif not want.get("absent") and "expires" in old:
             options += ["--expiredate", old.pop("expires")]
-        if options and (what := self._run(["usermod", *options, name])):
-            self.problems[f"users/{name}"] = what
+        if options and (error := self._run(["usermod", *options, name])):
+            self.problems[f"users/{name}"] = error
 
     def _leave(self, name: str, old: dict[str, Any], *, keep: Iterable[str]) -> None:
         """Remove ``name`` from the groups to which it was added here, except those to ``keep``."""
         for group in sorted(set(old["groups"]) - set(keep)):
-            if name in self._members().get(group, ()) and (what := self._run(["gpasswd", "--delete", name, group])):
-                self.problems[f"users/{name}"] = what
+            if name in self._members().get(group, ()) and (error := self._run(["gpasswd", "--delete", name, group])):
+                self.problems[f"users/{name}"] = error
                 continue
             old["groups"].remove(group)
 
@@ -137,9 +137,9 @@ class Accounts:
 
     def _read(self) -> dict[str, Any]:
         try:
-            found = json.loads((self._root / RECORD).read_bytes())
+            record = json.loads((self._root / RECORD).read_bytes())
             return {
-                name: {"made": bool(row["made"]), **row, "groups": list(row["groups"])} for name, row in found.items()
+                name: {"made": bool(row["made"]), **row, "groups": list(row["groups"])} for name, row in record.items()
             }
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}  # then all accounts count as existing before, and are kept

@@ -46,14 +46,14 @@ def place(entries: Sequence[Entry], directories: dict[str, str], problems: list[
     # systemd reads no file that starts with a dot. Two runs must not use the same name.
     temporary = f".ordain-{getpid()}"
     bases: dict[str, int] = {}
-    here = ""
+    current = ""
     for path, mode, content, link in entries:
         directory, _, name = path.rpartition("/")
         try:
-            if directory != here:
-                here = ""
+            if directory != current:
+                current = ""
                 _enter(directory, directories, bases)
-                here = directory
+                current = directory
             try:
                 if content is not None:
                     _write(temporary, mode, content)
@@ -69,7 +69,7 @@ def place(entries: Sequence[Entry], directories: dict[str, str], problems: list[
                 rename(temporary, name)
         except OSError as error:
             problems.append(f"{path}: {error.strerror}")
-            if here:
+            if current:
                 _discard(temporary)
     for fd in bases.values():
         close(fd)

@@ -19,13 +19,13 @@ FilesRead = tuple[tuple[str, OnChange, str], ...]
 def changed_files(old: Generation, new: Generation) -> tuple[FileChange, ...]:
     """Return the files that are placed, replaced or restored, by path."""
     before, after = _files(old), _files(new)
-    found = []
+    changes = []
     for path in sorted(before.keys() | after.keys()):
-        was, now = before.get(path), after.get(path)
-        if _same(was) != _same(now):
-            what = FileAction.NEW if was is None else FileAction.REMOVED if now is None else FileAction.CHANGED
-            found.append(FileChange(path=path, what=what, item=(now or before[path]).item))
-    return tuple(found)
+        old_file, new_file = before.get(path), after.get(path)
+        if _same(old_file) != _same(new_file):
+            action = FileAction.CHANGED if old_file and new_file else FileAction.NEW if new_file else FileAction.REMOVED
+            changes.append(FileChange(path=path, what=action, item=(new_file or before[path]).item))
+    return tuple(changes)
 
 
 def files_read(generation: Generation) -> Mapping[str, FilesRead]:
@@ -46,14 +46,14 @@ def file_changes(unit: str, old: FilesRead, new: FilesRead) -> Iterator[Change]:
     """Yield the changes in the files that a unit reads; their effect is a reload unless the documents say restart."""
     before, after = ({path: (on_change, digest) for path, on_change, digest in read} for read in (old, new))
     for path in sorted(before.keys() | after.keys()):
-        was, now = before.get(path), after.get(path)
-        if was is None or now is None or was[1] != now[1]:
-            on_change = now[0] if now else was[0] if was else OnChange.AUTO
+        old_file, new_file = before.get(path), after.get(path)
+        if old_file is None or new_file is None or old_file[1] != new_file[1]:
+            on_change = new_file[0] if new_file else old_file[0] if old_file else OnChange.AUTO
             yield Change(
                 unit=unit,
                 key=path,
-                old=(was[1],) if was else (),
-                new=(now[1],) if now else (),
+                old=(old_file[1],) if old_file else (),
+                new=(new_file[1],) if new_file else (),
                 effect=Effect.RESTART if on_change is OnChange.RESTART else Effect.RELOAD,
             )
 

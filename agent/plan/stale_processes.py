@@ -49,8 +49,8 @@ def applied_units(
         changes.setdefault(change.unit, []).append(change)
     units = {}
     for unit, invocation in running.items():
-        was = before.units.get(unit) if before else None
-        same = was if was and was.invocation_id == invocation else None
+        recorded = before.units.get(unit) if before else None
+        same = recorded if recorded and recorded.invocation_id == invocation else None
         waiting: tuple[Change, ...] = ()
         if invocation == reloaded.get(unit, same and same.invocation_id):
             waiting = merge_pending(same.waits if same else (), changes.get(unit, ()))

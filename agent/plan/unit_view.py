@@ -139,16 +139,16 @@ def unit_views(old: Generation, new: Generation, observed: Observed) -> Mapping[
     after = placed_units(new)
     before = after if same_generation(old, new) else placed_units(old)
     changes = {} if before is after else compare_units(before, after)
-    was = {m.unit: m for m in (*old.members, *observed.kept_out)}
+    old_members = {m.unit: m for m in (*old.members, *observed.kept_out)}
     members = {m.unit: m for m in (*new.members, *observed.keeps_out)}
-    holds = holds_with_starters(observed.holds, (*was.values(), *members.values()))
+    holds = holds_with_starters(observed.holds, (*old_members.values(), *members.values()))
     effective = {unit for unit, own in changes.items() if any(c.effect is not Effect.NOTHING for c in own)}
     timed = {m.starts for m in members.values() if m.unit.endswith(".timer")}
-    unbound = {m.starts for m in was.values() if m.unit.endswith(".socket") and m.unit not in members}
+    unbound = {m.starts for m in old_members.values() if m.unit.endswith(".socket") and m.unit not in members}
     return {
         unit: UnitView(
             unit=unit,
-            old=was.get(unit),
+            old=old_members.get(unit),
             new=members.get(unit),
             before=before.get(unit, PlacedUnit()),
             after=after.get(unit, PlacedUnit()),
@@ -165,7 +165,7 @@ def unit_views(old: Generation, new: Generation, observed: Observed) -> Mapping[
             lost=unit in observed.lost,
             overdue=unit in observed.overdue,
         )
-        for unit in sorted(was.keys() | members.keys() | changes.keys())
+        for unit in sorted(old_members.keys() | members.keys() | changes.keys())
         if not is_template(unit) and unit not in REPLACED
     }
 
