@@ -9,7 +9,6 @@ from support.english import PLACES, TREE, marks
 TO_BE_EDITED = tuple(
     """
     packaging
-    transforms/template transforms/machine transforms/resolve transforms/catalog
     transforms/data transforms/model.py transforms/errors.py
     transforms/memo.py transforms/compile.py
     transforms/compare_systems.py transforms/section_pages.py

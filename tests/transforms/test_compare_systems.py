@@ -1,4 +1,4 @@
-"""One set of documents on many systems: groups that get the same, and how the others differ."""
+"""One set of documents on many systems: systems with the same output form a group, and groups are compared."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ def groups(services: str, *systems: str, more: str = "") -> tuple[Group, ...]:
     return group_systems(documents, {name: facts_for(name) for name in systems}, shipped())
 
 
-def test_systems_that_get_the_same_are_one_group_the_largest_first() -> None:
+def test_systems_with_the_same_output_are_one_group_and_the_largest_group_is_first() -> None:
     found = groups("{ssh: {state: running}}", "debian-12", "rocky-9", "fedora-42", "arch")
 
     assert [group.systems for group in found] == [("rocky-9", "fedora-42", "arch"), ("debian-12",)]
 
 
-def test_the_difference_is_a_diff_of_what_is_placed() -> None:
+def test_the_difference_is_a_diff_of_the_placed_files() -> None:
     first, second = groups("{ssh: {state: running}}", "rocky-9", "fedora-42", "debian-12")
     lines = difference(first, second).splitlines()
 
@@ -34,7 +34,7 @@ def test_the_difference_is_a_diff_of_what_is_placed() -> None:
     assert difference(first, first) == ""
 
 
-def test_what_a_system_lacks_is_part_of_the_difference() -> None:
+def test_a_missing_item_is_part_of_the_difference() -> None:
     first, second = groups("{docker: {state: running}}", "debian-12", "fedora-42", "rhel-9")
 
     assert (first.systems, second.systems) == (("debian-12", "fedora-42"), ("rhel-9",))
@@ -42,7 +42,7 @@ def test_what_a_system_lacks_is_part_of_the_difference() -> None:
     assert "\n+! a.yaml:4:" in difference(first, second)
 
 
-def test_one_system_that_refuses_leaves_the_others() -> None:
+def test_documents_refused_on_one_system_are_rendered_on_others() -> None:
     conflict = (
         "---\nordain: v1\nkind: Layer\nname: b\nmatch: {version: '12'}\nservices: {x: {command: [/b]}}\n"
         "---\nordain: v1\nkind: Layer\nname: c\nmatch: {version: '12'}\nservices: {x: {command: [/c]}}\n"

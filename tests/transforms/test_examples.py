@@ -1,4 +1,4 @@
-"""The examples are documents without a problem, and they come to what their comments say."""
+"""The examples are documents without a problem, and have the effects that their comments describe."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def examples() -> tuple[Document, ...]:
     return tuple(documents)
 
 
-def test_the_settings_are_the_defaults_and_what_is_shown_beside_them_holds(tmp_path: Path) -> None:
+def test_the_example_settings_are_the_defaults_and_the_alternatives_are_valid(tmp_path: Path) -> None:
     (tmp_path / "etc/ordain").mkdir(parents=True)
     text = (EXAMPLES / "machine/agent.yaml").read_text()
     (tmp_path / "etc/ordain/agent.yaml").write_text(text)
@@ -48,13 +48,13 @@ def test_the_settings_are_the_defaults_and_what_is_shown_beside_them_holds(tmp_p
 
 @pytest.mark.parametrize("os", list(known_systems()))
 @pytest.mark.parametrize("hostname", ["web-1", "other"])
-def test_they_resolve_without_a_problem(os: str, hostname: str) -> None:
+def test_the_examples_resolve_without_a_problem(os: str, hostname: str) -> None:
     resolved, problems = resolve(examples(), facts_for(os, hostname=hostname), shared_versions(shipped()))
     assert problems == ()
     assert ("web" in resolved.layers) == (hostname == "web-1")
 
 
-def test_the_node_has_the_last_word() -> None:
+def test_the_node_overrides_all_layers() -> None:
     resolved, _ = resolve(examples(), facts_for("fedora-42", hostname="web-1"), shared_versions(shipped()))
     assert resolved.layers == ("base", "jobs", "on-demand", "web", "workers", "workers-fedora", "web-1")
     hello = resolved.tree.branch("services").branch("hello")

@@ -43,7 +43,7 @@ def run(
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_case(name: str, request: pytest.FixtureRequest) -> None:
+def test_a_case_is_rendered_as_its_golden_text(name: str, request: pytest.FixtureRequest) -> None:
     case = HERE / "cases" / name
     documents, problems = read("documents.yaml", (case / "documents.yaml").read_bytes())
     facts = yaml.safe_load((case / "facts.yaml").read_text()) if (case / "facts.yaml").exists() else {"os": "debian-12"}
@@ -56,7 +56,7 @@ def test_case(name: str, request: pytest.FixtureRequest) -> None:
 
 @pytest.mark.skipif(not EXAMPLES.is_dir(), reason="the examples are not beside the tests")
 @pytest.mark.parametrize("os", SYSTEMS)
-def test_the_examples_on_each_system(os: str, request: pytest.FixtureRequest) -> None:
+def test_the_examples_are_rendered_as_their_golden_text(os: str, request: pytest.FixtureRequest) -> None:
     documents: list[Document] = []
     for path in sorted(EXAMPLES.glob("*.yaml")):
         found, problems = read(path.name, path.read_bytes())

@@ -1,4 +1,4 @@
-"""Documents and transforms that mean harm: each gives a named problem within a second of CPU time and 200 MB."""
+"""Hostile documents and transforms: each gives a named problem within a second of CPU time and 200 MB."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def many(count: int, entry: str) -> str:
     return LAYER + "services:\n" + "".join(entry.format(n) for n in range(count))
 
 
-# What the file is called, what it holds, and what the problem says.
+# The name of the file, its content, and a part of the problem.
 CASES: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
     "billion laughs": ("x.yaml", lambda: laughs(30), "expands to more than"),
     "aliases by thousands": (
@@ -139,10 +139,10 @@ CASES: dict[str, tuple[str, Callable[[], str | bytes], str]] = {
     "a template that calls itself": (
         "x.yaml",
         lambda: template("{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}"),
-        "no Macro statement",
+        "Macro statement is not allowed",
     ),
     "a template that is deep": ("x.yaml", lambda: template("{{ " + "(" * 5000), "nested too deep"),
-    "a template that is long": ("x.yaml", lambda: template("{{ 1 }}" * 9000), "words and signs"),
+    "a template that is long": ("x.yaml", lambda: template("{{ 1 }}" * 9000), "tokens"),
     "a template of a file": (
         "x.yaml",
         lambda: f'{LAYER}files: {{/etc/x: {{template: "{{{{ range(10**9)|list }}}}"}}}}',

@@ -1,4 +1,4 @@
-"""What is remembered from the compile before changes nothing: warm is cold, to the byte, after any edit."""
+"""A compile with a memo gives the same bytes as one without, after any edit."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ edits = st.sampled_from(sorted(CHOICES)).flatmap(lambda key: st.tuples(st.just(k
 
 
 def texts(state: dict[str, str]) -> list[tuple[str, bytes]]:
-    """Two layers, one of them above the other, and what templates read."""
+    """Return two layers, one above the other, with the values that templates read."""
     services = "\n".join(f"  {name}: {state[name]}" for name in ("one", "two", "three", "ssh") if state[name])
     header = "ordain: v1\nkind: Layer\nname: "
     layers = {
@@ -100,7 +100,7 @@ def machine(state: dict[str, str]) -> MachineInputs:
 
 
 def told(state: dict[str, str], memory: Memo) -> str:
-    """All that comes of ``state``, with every place, type and order in it."""
+    """Return the whole result of ``state``, with every place, type and order in it."""
     try:
         return repr(compile_generation(texts(state), machine(state), Generation(), memory))
     except Refused as refused:
@@ -109,7 +109,7 @@ def told(state: dict[str, str], memory: Memo) -> str:
 
 @settings(deadline=None, max_examples=30)
 @given(st.fixed_dictionaries({key: st.sampled_from(of) for key, of in CHOICES.items()}), st.lists(edits, max_size=8))
-def test_a_warm_compile_is_a_cold_one(state: dict[str, str], changes: list[tuple[str, str]]) -> None:
+def test_a_compile_with_a_memo_equals_one_without(state: dict[str, str], changes: list[tuple[str, str]]) -> None:
     warm = Memo()
     told(state, warm)
     for key, value in changes:
@@ -121,8 +121,8 @@ USUAL = {key: of[0] for key, of in CHOICES.items()} | {"one": PLAIN, "two": PLAI
 
 
 @pytest.mark.parametrize("key", sorted(CHOICES))
-def test_every_edit_is_seen(key: str) -> None:
-    """One at a time, to each and back: each matters to somebody, and what remembers takes it in."""
+def test_every_edit_has_an_effect(key: str) -> None:
+    """Each value is changed and changed back; the memo must notice both."""
     user = {"value": SERVICE[9], "transform": SERVICE[10], "hostname": SERVICE[9], "role": SERVICE[11]}
     user |= {"mounts": SERVICE[11], "systemd": SERVICE[2]}
     base = USUAL | {"three": user.get(key, SERVICE[7]), "ssh": "{state: running}"}
@@ -131,7 +131,7 @@ def test_every_edit_is_seen(key: str) -> None:
         assert told(base | {key: value}, warm) == told(base | {key: value}, Memo())
 
 
-def test_only_what_changed_is_made_again() -> None:
+def test_only_changed_entries_are_made_again() -> None:
     memory = Memo()
     made: list[str] = []
 
@@ -148,14 +148,14 @@ def test_only_what_changed_is_made_again() -> None:
     assert compiled(a=(1, "x"), b=(True,)) == ["b"], "what the last compile did not have is forgotten"
 
 
-def test_on_other_ground_all_is_made_again() -> None:
+def test_all_entries_are_made_again_after_a_change_of_the_inputs() -> None:
     memory = Memo()
     assert memory.table("things", {"x": 1}).get_or_make("a", 1, lambda: "one") == "one"
     assert memory.table("things", {"x": 1}).get_or_make("a", 1, lambda: "two") == "one"
     assert memory.table("things", {"x": True}).get_or_make("a", 1, lambda: "three") == "three"
 
 
-def test_what_looks_alike_is_not_the_same() -> None:
+def test_values_that_look_alike_are_not_identical() -> None:
     facts = facts_for("debian-12")
     assert identical(facts, replace(facts))
     assert not identical(facts, replace(facts, hostname="other"))

@@ -26,7 +26,7 @@ FAMILIES = (
 
 
 def rendered(system: str) -> str:
-    """Every section's example on one system, with what that cannot have."""
+    """Return the example of every section on one system, with the items that it cannot have."""
     parts: list[str] = []
     for section, said in page_texts().items():
         documents, problems = read("example.yaml", f"{HEAD}{said['example']}".encode())
@@ -38,7 +38,7 @@ def rendered(system: str) -> str:
 
 
 @pytest.mark.parametrize("system", FAMILIES)
-def test_every_section_on_a_family_of_systems(system: str, request: pytest.FixtureRequest) -> None:
+def test_every_section_is_rendered_as_its_golden_text(system: str, request: pytest.FixtureRequest) -> None:
     text = rendered(system)
     path = GOLDEN / f"{system}.txt"
     if request.config.getoption("--update"):
@@ -47,7 +47,7 @@ def test_every_section_on_a_family_of_systems(system: str, request: pytest.Fixtu
     assert text == path.read_text(encoding="utf-8")
 
 
-def test_every_section_and_every_family_is_there() -> None:
+def test_every_section_and_every_family_is_covered() -> None:
     sections = {name for name in schema(Kind.LAYER)["properties"] if name not in HEADER}
     texts = {path.stem: path.read_text(encoding="utf-8") for path in GOLDEN.glob("*.txt")}
 

@@ -1,4 +1,4 @@
-"""How a row of the database is known: found in the system's own package archive, or from documentation only.
+"""The evidence for each row of the database: the package archive of the system, or only documentation.
 
 Transforms ──names──▶ `claims` ◀── compared ──▶ data/verified.yaml ◀── `make audit` (tests/audit/)
 """
@@ -17,20 +17,20 @@ from ordain.transforms.model import Branch, Leaf
 
 TABLE = Path(__file__).parents[1] / "data" / "verified.yaml"
 SECTIONS = ("services", "milestones", "paths")
-"""What an archive can tell; it does not list users, which packages make as they are installed."""
+"""The sections that an archive can confirm. It does not list users, which packages create at their installation."""
 
 Claims = Mapping[str, Mapping[str, str]]
-"""``services/ssh`` → ``{unit: ssh.service, package: openssh-server, …}``: what the rows say on one system."""
+"""The values of rows on one system: ``services/ssh`` → ``{unit: ssh.service, package: openssh-server, …}``."""
 
 
 def claims(names: Names) -> Claims:
-    """What the rows say of files and packages; of a check, its program."""
-    found: dict[str, dict[str, str]] = {}
+    """Return the files and packages that the rows name; for a check, its program."""
+    rows: dict[str, dict[str, str]] = {}
     for section in SECTIONS:
         for name, row in sorted(names.tree.branch(section).children.items()):
             leaves = row.leaves() if isinstance(row, Branch) else iter([("path", row)])
-            found[f"{section}/{name}"] = {key: _claim(leaf) for key, leaf in leaves}
-    return found
+            rows[f"{section}/{name}"] = {key: _claim(leaf) for key, leaf in leaves}
+    return rows
 
 
 def _claim(leaf: Leaf) -> str:
@@ -42,13 +42,13 @@ def _claim(leaf: Leaf) -> str:
 
 @cache
 def verified() -> Mapping[str, Claims]:
-    """By system, what of its rows was found in its archive; a package's ``version`` besides."""
+    """Return for each system the values that its archive confirms, with the ``version`` of each package."""
     rows: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     return rows
 
 
 def evidence(system: str, row: str, key: str) -> str:
-    """``archive`` if ``key`` of ``row`` (``services/ssh``) was seen in the archive of ``system``, else ``knowledge``.
+    """Return ``archive`` if the archive of ``system`` confirms ``key`` of ``row``, else ``knowledge``.
 
     >>> evidence("debian-12", "services/ssh", "unit"), evidence("arch", "services/ssh", "unit")
     ('archive', 'knowledge')
@@ -57,7 +57,7 @@ def evidence(system: str, row: str, key: str) -> str:
 
 
 def stale(system: str, now: Claims) -> Iterator[str]:
-    """``ROW/KEY`` of all that was seen in the archive of ``system`` and is not what the rows ``now`` say."""
+    """Yield ``ROW/KEY`` of the confirmed values of ``system`` that differ from the rows ``now``."""
     for row, seen in verified().get(system, {}).items():
         for key, value in seen.items():
             if key != "version" and now.get(row, {}).get(key) != value:

@@ -1,4 +1,4 @@
-"""Machines that are not here: the facts of an operating system by its name, for `ordainctl render --os`."""
+"""The facts of known operating systems by their names, for `ordainctl render --os`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TABLE = Path(__file__).parents[1] / "data" / "systems.yaml"
 
 @cache
 def known_systems() -> Mapping[str, Mapping[str, Any]]:
-    """The table: what `Facts` of each known OS holds, by the name that `facts_for` takes."""
+    """Return the values of `Facts` for each known system, by the name that `facts_for` takes."""
     rows: dict[str, dict[str, Any]] = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     return {name: {**row, "like": tuple(row.get("like", ()))} for name, row in rows.items()}
 
@@ -30,9 +30,9 @@ def facts_for(
     hostname: str = "localhost",
     labels: Mapping[str, tuple[str, ...]] | None = None,
 ) -> Facts:
-    """The facts of a plain machine with the OS called ``os`` (``fedora-42``, ``rhel-9.4``, ``arch``).
+    """Return the facts of a plain machine with the system ``os`` (``fedora-42``, ``rhel-9.4``, ``arch``).
 
-    ``systemd`` stands in for the version that OS comes with. Raises `Refused` for an OS that is not known.
+    ``systemd`` replaces the version that the system comes with. Raise `Refused` for an unknown system.
 
     >>> facts = facts_for("rhel-9.6")
     >>> facts.version, facts.systemd
@@ -58,5 +58,5 @@ def _row(os: str) -> Mapping[str, Any]:
     major, dot, minor = version.partition(".")
     if f"{name}-{major}" in known and dot and minor.isascii() and minor.isdigit():
         return {**known[f"{name}-{major}"], "version": version}
-    hint = did_you_mean(os, known) or f"known are {', '.join(known)}"
-    raise Refused([Problem(where=NOWHERE, what=f'the OS "{os}" is not known', hint=hint, code="UnknownSystem")])
+    hint = did_you_mean(os, known) or f"known systems: {', '.join(known)}"
+    raise Refused([Problem(where=NOWHERE, what=f'unknown system "{os}"', hint=hint, code="UnknownSystem")])

@@ -1,4 +1,4 @@
-"""The transformation database of one machine: the shipped one and what its administrator added."""
+"""The transformation database of one machine: the shipped Transforms and those of its administrator."""
 
 from __future__ import annotations
 
@@ -13,32 +13,31 @@ from ordain.transforms.errors import Problem, sorted_problems
 from ordain.transforms.memo import Memo
 from ordain.transforms.model import Document
 
+TRANSFORMS = "etc/ordain/transforms"
+"""The directory of the administrator's Transforms."""
+
 
 def read_documents(
     texts: Iterable[tuple[str, bytes]], memory: Memo | None = None
 ) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
-    """The documents of many files, and all problems of all of them."""
-    notes = (memory or Memo()).table("documents")
-    found: list[Document] = []
+    """Return the documents of many files, and the problems of all of them."""
+    readings = (memory or Memo()).table("documents")
+    documents: list[Document] = []
     problems: list[Problem] = []
     for path, data in texts:
-        read, wrong = notes.get_or_make(path, data, partial(reader.read, path, data))
-        found += read
+        read, wrong = readings.get_or_make(path, data, partial(reader.read, path, data))
+        documents += read
         problems += wrong
-    return tuple(found), sorted_problems(problems)
+    return tuple(documents), sorted_problems(problems)
 
 
 def machine_transforms(root: Path) -> tuple[Document, ...]:
-    """The transformation database of the machine below ``root``, with its admin's additions."""
+    """Return the transformation database of the machine below ``root``."""
     return (*shipped(), *read_documents(local_transforms(root))[0])
 
 
-TRANSFORMS = "etc/ordain/transforms"
-"""The admin's additions to the transformation database."""
-
-
 def local_transforms(root: Path) -> tuple[tuple[str, bytes], ...]:
-    """The admin's additions to the transformation database, as texts."""
+    """Return the Transforms of the administrator as pairs of a path and its content."""
     directory = root / TRANSFORMS
     if not directory.is_dir():
         return ()

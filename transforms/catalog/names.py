@@ -1,4 +1,4 @@
-"""What neutral names mean on this OS: the Transform documents, merged for one machine."""
+"""The meaning of neutral names on a machine: its Transform documents, merged."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ordain.transforms.resolve.merge import merge, rank
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """The merged Transforms. Users and paths that no Transform names mean themselves.
+    """The merged Transforms. A user or path that no Transform names means itself.
 
-    ``faults`` are the rows that cannot be trusted. ``applying``: why each Transform is for this machine, by path and
-    name. ``asked`` notes which rows were looked at (``services/ssh``), for `catalog_usage.of`.
+    ``faults`` are the doubtful rows. ``applying`` says why each Transform, by path and name, matches the machine.
+    ``asked`` collects the rows that were used (``services/ssh``), for `catalog_usage`.
     """
 
     tree: Branch
@@ -28,45 +28,45 @@ class Names:
     asked: set[str] = field(default_factory=set, compare=False)
 
     def services(self) -> Iterable[str]:
-        """Neutral names of services."""
+        """Return the neutral names of services."""
         return self.tree.branch("services")
 
     def service(self, name: str, key: str) -> str:
-        """What service ``name`` has for ``key`` (unit, socket, package, config), "" if nothing."""
+        """Return the value of ``key`` (unit, socket, package, config) of service ``name``, "" if there is none."""
         return str(self._row("services", name).value(key, ""))
 
     def check(self, name: str) -> Leaf | None:
-        """The commands that check the configuration of service ``name``."""
+        """Return the commands that check the configuration of service ``name``."""
         return self._row("services", name).leaf("check")
 
     def milestones(self) -> Iterable[str]:
-        """Neutral names of milestones."""
+        """Return the neutral names of milestones."""
         return self.tree.branch("milestones")
 
     def milestone(self, name: str) -> str:
-        """The unit of a milestone, "" if there is none of the name."""
+        """Return the unit of a milestone, "" for an unknown name."""
         return str(self._row("milestones", name).value("unit", ""))
 
     def user(self, name: str) -> str:
-        """The name of a user or group on this OS."""
+        """Return the name of a user or group on this system."""
         return str(self._row("users", name).value("name", name))
 
     def renderer(self) -> str:
-        """What brings the network up on this OS."""
+        """Return the network service of this system."""
         self.asked.add("network")
         return str(self.tree.branch("network").value("renderer", "networkd"))
 
     def path(self, name: str, usual: str = "") -> str:
-        """The path of a program or file on this OS, else ``usual``."""
+        """Return the path of a program or file on this system, else ``usual``."""
         self.asked.add(pointer_below("paths", name))
         return str(self.tree.branch("paths").value(name, usual))
 
     def paths(self) -> Mapping[str, str]:
-        """All paths by neutral name."""
+        """Return all paths by their neutral names."""
         return {name: str(leaf.value) for name, leaf in self.tree.branch("paths").leaves()}
 
     def row(self, pointer: str) -> Iterator[Leaf]:
-        """What is said of a row, such as ``services/ssh``."""
+        """Yield the values of a row, such as ``services/ssh``."""
         section, _, name = pointer.partition("/")
         tree: Tree | None = self.tree.branch(section)
         if name and isinstance(tree, Branch):
@@ -82,9 +82,9 @@ class Names:
 
 
 def shared_versions(transforms: Iterable[Document]) -> Mapping[str, str]:
-    """Which ID shares its version numbers with which (docs/design/documents.md, rule 5).
+    """Return the IDs that have the version numbers of another ID (docs/design/documents.md, rule 5).
 
-    Read from Transforms without ``match`` only: matching itself needs it.
+    Only Transforms without ``match`` are read, because matching needs the result.
     """
     shared: dict[str, str] = {}
     for document in sorted(transforms, key=lambda d: (d.weight, d.where)):
@@ -96,13 +96,13 @@ def shared_versions(transforms: Iterable[Document]) -> Mapping[str, str]:
 def names_for(
     transforms: Iterable[Document], facts: Facts, shared: Mapping[str, str]
 ) -> tuple[Names, tuple[Problem, ...]]:
-    """The Transforms that match, merged, and what is wrong with them, which makes rows doubtful and refuses nothing."""
+    """Return the matching Transforms, merged, with their problems, which make rows doubtful but refuse nothing."""
     layers = [d for d in transforms if d.kind is Kind.TRANSFORM]
     problems = [
         Problem(
             where=leaf.where,
-            what="versions has no effect in a transform with match",
-            hint="put it into a transform of its own, without match",
+            what="versions has no effect in a Transform with match",
+            hint="put it into a separate Transform without match",
             code="Overridden",
             severity=Severity.WARNING,
         )
@@ -120,11 +120,11 @@ def names_for(
                     pointer=transform_faults.row_of(problem.where.pointer), problem=transform_faults.as_blocked(problem)
                 )
             )
-        elif problem.code != "Overridden":  # that a site's transform overrides a shipped one is what it is for
+        elif problem.code != "Overridden":  # a Transform of a site is meant to override shipped ones
             problems.append(problem)
-    found = Names(
+    merged = Names(
         tree=tree,
         faults=tuple(faults),
         applying={(d.where.path, d.name): ", ".join(m.reasons) or "every machine" for d, m in matching},
     )
-    return found, (*problems, *(fault.problem for fault in faults))
+    return merged, (*problems, *(fault.problem for fault in faults))

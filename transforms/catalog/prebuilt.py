@@ -1,8 +1,10 @@
-"""The shipped transformation database in canonical form, made when the package is built: a first boot waits for it.
+"""Stores the shipped transformation database in canonical form, since a first boot waits for it.
 
-    {file name: YAML} ─prepare▶ prepared.json ─ready, with the same files▶ Documents, as reading the files gives them
+The build of the package makes the file.
 
-It goes by a digest of the files, so one that somebody edited is read itself.
+    {file name: YAML} ─build▶ prepared.json ─load, with the same files▶ the documents in the files
+
+It holds a digest of the files. If somebody has edited a file, the files themselves are read.
 """
 
 from __future__ import annotations
@@ -22,22 +24,22 @@ _ATOMS = (str, int, bool, type(None))
 
 
 def build(files: Mapping[str, bytes], documents: tuple[Document, ...]) -> bytes:
-    """What `load` makes ``documents`` of, which ``files`` hold. Raises `ValueError` for what it could not."""
+    """Return the bytes from which `load` makes the ``documents`` of ``files``. Raise `ValueError` if it cannot."""
     rows = [_document(document) for document in documents]
     data = json.dumps({"format": FORMAT, "of": _digest(files), "documents": rows}, separators=(",", ":")).encode()
     if load(data, files, Path(documents[0].where.path).parent) != documents:
-        raise ValueError("there is something in it that this cannot hold")
+        raise ValueError("the documents hold a value that prepared.json cannot hold")
     return data
 
 
 def load(data: bytes, files: Mapping[str, bytes], directory: Path) -> tuple[Document, ...] | None:
-    """The documents of ``files``, which lie in ``directory``; None where ``data`` was not made from just them."""
+    """Return the documents of ``files`` in ``directory``; None if ``data`` was not made from exactly these files."""
     try:
         made = json.loads(data)
         if (made["format"], made["of"]) == (FORMAT, _digest(files)):
             return tuple(_read(row, directory) for row in made["documents"])
     except (ValueError, KeyError, TypeError):
-        pass  # cut short, or of another version: the files are there
+        pass  # truncated, or of another version: the caller reads the files
     return None
 
 
@@ -48,10 +50,13 @@ def _digest(files: Mapping[str, bytes]) -> str:
 
 
 def _document(document: Document) -> list[object]:
-    match = [[name, each.values, each.negated, *_place(each.where)] for name, each in document.match.items()]
+    match = [
+        [name, condition.values, condition.negated, *_place(condition.where)]
+        for name, condition in document.match.items()
+    ]
     head = (Path(document.where.path).name, document.where.line, document.where.column)
-    said = (document.name, document.tier, document.weight, document.digest)
-    return [*head, *said, match, _tree(document.sections)]
+    identity = (document.name, document.tier, document.weight, document.digest)
+    return [*head, *identity, match, _tree(document.sections)]
 
 
 def _place(where: Where) -> tuple[int, int, str]:
@@ -66,9 +71,9 @@ def _tree(tree: Tree) -> list[object]:
 
 def _value(value: Value) -> Any:
     if isinstance(value, tuple):
-        return [_value(each) for each in value]
+        return [_value(item) for item in value]
     if not isinstance(value, _ATOMS):
-        raise ValueError(f"{value!r} cannot be held")
+        raise ValueError(f"prepared.json cannot hold {value!r}")
     return value
 
 
@@ -85,19 +90,19 @@ def _read(row: list[Any], directory: Path) -> Document:
 
     body = tree(sections)
     if not isinstance(body, Branch):
-        raise ValueError(f"{file}: no document")
+        raise ValueError(f"{file}: not a document")
     return Document(
         kind=Kind.TRANSFORM,
         name=name,
         tier=tier,
         weight=weight,
         match={
-            each: MatchCondition(
+            fact: MatchCondition(
                 values=tuple(values),
                 negated=negated,
                 where=Where(path=path, line=line, column=column, pointer=pointer),
             )
-            for each, values, negated, line, column, pointer in match
+            for fact, values, negated, line, column, pointer in match
         },
         sections=body,
         where=Where(path=path, line=line, column=column),
@@ -106,4 +111,4 @@ def _read(row: list[Any], directory: Path) -> Document:
 
 
 def _tuple(values: list[Any]) -> Value:
-    return tuple(_tuple(each) if isinstance(each, list) else each for each in values)
+    return tuple(_tuple(value) if isinstance(value, list) else value for value in values)

@@ -1,4 +1,4 @@
-"""Templates in the transformation database: expanded for this machine, and checked as if a document had said it."""
+"""Expands the templates in the transformation database for a machine, and checks the results like documents."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ from ordain.transforms.template.expand import Scope, expand, holds_template
 
 
 def expand_rows(names: Names, facts: Facts, values: Mapping[str, object]) -> Names:
-    """Return ``names`` with every template expanded. A row that cannot be is doubtful, for who asks for it.
+    """Return ``names`` with every template expanded. A row whose template fails is doubtful.
 
-    ``path()`` knows the paths that are no templates themselves.
+    In a row, ``path()`` knows the paths that are not templates themselves.
     """
     tree = names.tree
     if not holds_template(tree):
         return names
     paths = tree.branch("paths")
-    sure = {name: leaf for name, leaf in paths.leaves() if not holds_template(leaf)}
-    within = replace(tree, children={**tree.children, "paths": replace(paths, children=sure)})
-    scope = Scope(facts=facts, values=values, path_of=replace(names, tree=within).path)
-    found = list(names.faults)
+    fixed = {name: leaf for name, leaf in paths.leaves() if not holds_template(leaf)}
+    without_templates = replace(tree, children={**tree.children, "paths": replace(paths, children=fixed)})
+    scope = Scope(facts=facts, values=values, path_of=replace(names, tree=without_templates).path)
+    faults = list(names.faults)
     children: dict[str, Tree] = {}
     for section, rows in tree.children.items():
         children[section] = rows
         if isinstance(rows, Branch):
-            lent = ((name, _lent(section, name, row, scope, found)) for name, row in rows.children.items())
-            children[section] = replace(rows, children={name: row for name, row in lent if row is not None})
-    return replace(names, tree=replace(tree, children=children), faults=tuple(found))
+            expanded = ((name, _expanded_row(section, name, row, scope, faults)) for name, row in rows.children.items())
+            children[section] = replace(rows, children={name: row for name, row in expanded if row is not None})
+    return replace(names, tree=replace(tree, children=children), faults=tuple(faults))
 
 
-def _lent(section: str, name: str, row: Tree, scope: Scope, found: list[TransformFault]) -> Tree | None:
-    """``row``, expanded and checked; None if it is wrong, which goes to ``found``."""
+def _expanded_row(section: str, name: str, row: Tree, scope: Scope, faults: list[TransformFault]) -> Tree | None:
+    """Return ``row``, expanded and checked; None if it is wrong, with a fault in ``faults``."""
     if not holds_template(row):
         return row
     pointer = pointer_below(section, name)
     expanded, problems = expand(Branch(children={name: row}), scope, "")
-    lent = expanded.children[name]
+    result = expanded.children[name]
     shape = sections(Kind.TRANSFORM).keys[section]
-    wrong = problems or tuple(_misfits(lent, shape.of if isinstance(shape, Map) else shape))
-    found += (TransformFault(pointer=pointer, problem=as_blocked(problem)) for problem in wrong)
-    return None if wrong else lent
+    wrong = problems or tuple(_misfits(result, shape.of if isinstance(shape, Map) else shape))
+    faults += (TransformFault(pointer=pointer, problem=as_blocked(problem)) for problem in wrong)
+    return None if wrong else result
 
 
 def _misfits(tree: Tree, shape: Shape) -> Iterator[Problem]:
-    """Where an expanded text is not what its place wants."""
+    """Yield a problem for each expanded text that does not fit its place."""
     if isinstance(tree, Branch) and isinstance(shape, Record):
         for name, child in tree.children.items():
             yield from _misfits(child, shape.keys[name])

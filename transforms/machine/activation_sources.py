@@ -1,9 +1,9 @@
-"""Who else starts a unit when something comes: D-Bus for a name that is asked for, udev for a device.
+"""The units that D-Bus starts for a name, and those that udev starts for a device.
 
-    root/usr/share/dbus-1/system-services, root/usr/lib/udev/rules.d ──read_activated──▶ unit → who, in words
+    root/usr/share/dbus-1/system-services, root/usr/lib/udev/rules.d ──read_activation_sources──▶ unit → reasons
 
-No link leads there, so none can be held back. Sources: dbus-daemon(1), "SystemdService"; systemd.device(5),
-"SYSTEMD_WANTS=".
+No link starts these units, so to hold back a link does not prevent their start. Sources: dbus-daemon(1),
+"SystemdService"; systemd.device(5), "SYSTEMD_WANTS=".
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SERVICES = (
     "lib/dbus-1/system-services",
 )
 RULES = ("etc/udev/rules.d", "usr/local/lib/udev/rules.d", "usr/lib/udev/rules.d", "lib/udev/rules.d")
-"""The most important first: of two files of one name, the first counts."""
+"""The directories in their order: of two files with one name, the first counts."""
 _NAME = re.compile(r"^Name\s*=\s*(\S+)", re.MULTILINE)
 _UNIT = re.compile(r"^SystemdService\s*=\s*(\S+)", re.MULTILINE)
 _WANTS = re.compile(r'^[^#\n]*ENV\{SYSTEMD_WANTS\}\s*\+?=\s*"([^"\n]*)"', re.MULTILINE)
@@ -29,11 +29,11 @@ _INSTANCE = re.compile(r"@.*(?=\.)")
 
 
 def read_activation_sources(root: Path) -> Mapping[str, tuple[str, ...]]:
-    """By unit, templates by their own name."""
-    found: dict[str, list[str]] = {}
-    for unit, who in (*_by_bus(root), *_by_devices(root)):
-        found.setdefault(unit, []).append(who)
-    return {unit: tuple(dict.fromkeys(who)) for unit, who in sorted(found.items())}
+    """Return the reasons by unit; instances count under the name of their template."""
+    reasons: dict[str, list[str]] = {}
+    for unit, reason in (*_by_bus(root), *_by_devices(root)):
+        reasons.setdefault(unit, []).append(reason)
+    return {unit: tuple(dict.fromkeys(each)) for unit, each in sorted(reasons.items())}
 
 
 def _by_bus(root: Path) -> Iterator[tuple[str, str]]:
@@ -50,7 +50,7 @@ def _by_devices(root: Path) -> Iterator[tuple[str, str]]:
 
 
 def _files(root: Path, directories: Sequence[str], suffix: str) -> Iterator[tuple[str, str]]:
-    """Path and text of the files that count; a link to /dev/null takes the place of others, and says nothing."""
+    """Yield path and text of the files that count; a link to /dev/null masks files of its name, and has no text."""
     seen: set[str] = set()
     for directory in directories:
         for name in rootfs.names(root, directory):

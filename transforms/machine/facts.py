@@ -1,8 +1,8 @@
-"""What a machine is, read from the files below its root and nothing else.
+"""Reads the facts of a machine from the files below its root, and from nothing else.
 
     root/ ──survey──▶ Facts, Problems        `Facts` ◀──from_json── JSON ◀──to_json── `Facts`
 
-Nothing here refuses: a fact that cannot be read takes its default, and a warning says so.
+Nothing here is refused: a fact that cannot be read gets its default, and a warning says so.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from pathlib import Path
 
 from ordain.transforms.document.conditions import FACTS
 from ordain.transforms.errors import Problem, Severity, Where
-from ordain.transforms.machine import agent_yaml, rootfs, virtualization
-from ordain.transforms.machine import os_release as osrelease
+from ordain.transforms.machine import agent_yaml, os_release, rootfs, virtualization
 from ordain.transforms.model import Facts
 
 SETTING = "ordain.labels"
@@ -38,7 +37,7 @@ _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5,19}")
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
 
 # e_machine → systemd's name (ConditionArchitecture= in systemd.unit(5)), as (32 bit big endian, 32 little,
-# 64 big, 64 little); one name where the machine has one form.
+# 64 big, 64 little); one name if the machine has one form.
 ARCHITECTURES: Mapping[int, tuple[str, ...]] = {
     2: ("sparc",),
     3: ("x86",),
@@ -60,12 +59,12 @@ ARCHITECTURES: Mapping[int, tuple[str, ...]] = {
 
 
 def read_facts(root: Path) -> Facts:
-    """The facts of the machine whose file system is ``root``; problems are dropped, see `survey`."""
+    """Return the facts of the machine whose file system is ``root``, without the problems that `survey` returns."""
     return survey(root)[0]
 
 
 def survey(root: Path) -> tuple[Facts, tuple[Problem, ...]]:
-    """The facts of the machine whose file system is ``root``, and a warning for what could not be read."""
+    """Return the facts of the machine whose file system is ``root``, and a warning for each fact that is unreadable."""
     reader = _Reader(root=root)
     release = reader.os_release()
     container = virtualization.container(root)
@@ -90,7 +89,7 @@ def survey(root: Path) -> tuple[Facts, tuple[Problem, ...]]:
 
 @dataclass(slots=True)
 class _Reader:
-    """One reading of one root, collecting its problems."""
+    """The reader of one root, which collects problems."""
 
     root: Path
     problems: list[Problem] = field(default_factory=list)
@@ -100,7 +99,7 @@ class _Reader:
         self.problems.append(Problem(where=where, what=what, hint=hint, code="Facts", severity=Severity.WARNING))
 
     def data(self, path: str) -> bytes | None:
-        """The content of a file, ``None`` if it is missing or, with a warning, cannot be read."""
+        """Return the content of a file, None if it is missing, or, with a warning, if it cannot be read."""
         try:
             return rootfs.read(self.root, path)
         except OSError as error:
@@ -108,42 +107,42 @@ class _Reader:
             return None
 
     def text(self, path: str) -> str:
-        """The text of a file, "" if there is none; bytes that are no UTF-8 are replaced, with a warning."""
+        """Return the text of a file, "" if it is missing; invalid UTF-8 is replaced, with a warning."""
         data = self.data(path) or b""
         try:
             return data.decode()
         except UnicodeDecodeError as error:
-            self.warn(path, f"is not UTF-8 at byte {error.start}")
+            self.warn(path, f"not UTF-8 at byte {error.start}")
             return data.decode("utf-8", "replace")
 
     def os_release(self) -> dict[str, str]:
         for path in ("etc/os-release", "usr/lib/os-release"):
             if text := self.text(path):
-                values, wrong = osrelease.parse(text)
+                values, wrong = os_release.parse(text)
                 for line, what in wrong:
                     self.warn(path, what, line=line)
                 return values
-        self.warn("etc/os-release", "there is none: the OS is unknown")
+        self.warn("etc/os-release", "the file is missing: the system is unknown")
         return {}
 
     def os_id(self, release: Mapping[str, str]) -> str:
         name = release.get("ID", "")
         if not name or _OS_ID.fullmatch(name):
             return name or "linux"  # the default of os-release(5)
-        self.warn("etc/os-release", f'ID "{name}" is no OS identifier', hint="lower case letters, digits, . _ -")
+        self.warn("etc/os-release", f'invalid ID "{name}"', hint="use lower-case letters, digits and . _ -")
         return "linux"
 
     def systemd(self) -> int:
-        found = [
+        versions = [
             int(match[1])
             for directory in SYSTEMD_LIBRARIES
             for path in self._directories(directory)
             for name in rootfs.names(self.root, path)
             if (match := _LIBRARY.fullmatch(name))
         ]
-        if not found:
-            self.warn("usr/lib/systemd", "no libsystemd-shared-VERSION.so: the version of systemd is unknown")
-        return max(found, default=0)  # during an upgrade both are there for a moment
+        if not versions:
+            self.warn("usr/lib/systemd", "libsystemd-shared-VERSION.so is missing: the version of systemd is unknown")
+        return max(versions, default=0)  # during an upgrade both exist for a moment
 
     def _directories(self, pattern: str) -> Iterable[str]:
         before, star, after = pattern.partition("*")
@@ -160,7 +159,7 @@ class _Reader:
                 continue
             if name := elf_architecture(head):
                 return name
-            self.warn(path, "is no program of an architecture that systemd knows")
+            self.warn(path, "not a program for an architecture that systemd knows")
         return "unknown"
 
     def hostname(self) -> str:
@@ -170,19 +169,19 @@ class _Reader:
             if HOSTNAME.fullmatch(name):
                 return name.rstrip(".")
             if name and name != "(none)":
-                self.warn(path, f'"{name}" is no host name')
+                self.warn(path, f'"{name}" is not a host name')
         return "localhost"
 
     def machine_id(self) -> str:
         text = self.text("etc/machine-id").strip()
         if MACHINE_ID.fullmatch(text):
             return text
-        if text and text != "uninitialized":  # machine-id(5): written during the first boot
-            self.warn("etc/machine-id", "holds no 32 hexadecimal digits")
+        if text and text != "uninitialized":  # machine-id(5): it is written during the first boot
+            self.warn("etc/machine-id", "not 32 hexadecimal digits")
         return ""
 
     def macs(self) -> tuple[str, ...]:
-        """Addresses of interfaces with a device behind them; a bridge or bond borrows or invents its own."""
+        """Return the addresses of physical interfaces; a bridge or bond has a borrowed or random one."""
         interfaces = [
             f"sys/class/net/{name}"
             for name in rootfs.names(self.root, "sys/class/net")
@@ -192,7 +191,7 @@ class _Reader:
         return tuple(sorted(a for a in addresses if _MAC.fullmatch(a)))
 
     def root_kind(self) -> str:
-        """``ram`` if what is mounted last over / lives in memory. Source: proc_pid_mountinfo(5)."""
+        """Return ``ram`` if the last mount over / is in memory, else ``disk``. Source: proc_pid_mountinfo(5)."""
         kind = ""
         for line in self.text("proc/1/mountinfo").splitlines():
             mount, _, source = line.partition(" - ")
@@ -202,7 +201,7 @@ class _Reader:
         return "ram" if kind in ("rootfs", "tmpfs", "ramfs") else "disk"
 
     def agent_labels(self) -> dict[str, tuple[str, ...]]:
-        """Return the labels in agent.yaml, and warn of what is wrong with them; the agent reports the rest."""
+        """Return the labels in agent.yaml, with a warning for each wrong one; the agent reports the rest of the file."""
         try:
             data = agent_yaml.read_in_force(self.root)
         except OSError as error:
@@ -220,7 +219,7 @@ class _Reader:
         return labels
 
     def command_line_labels(self, words: Iterable[str]) -> dict[str, tuple[str, ...]]:
-        """``ordain.labels=k=v,…`` of the kernel command line; a key given again adds a value."""
+        """Return the labels of ``ordain.labels=k=v,…`` on the kernel command line; a repeated key adds a value."""
         labels: dict[str, tuple[str, ...]] = {}
         for word in words:
             setting, _, text = word.partition("=")
@@ -229,19 +228,19 @@ class _Reader:
             for pair in filter(None, text.split(",")):
                 name, _, value = pair.partition("=")
                 if not name or not value:
-                    self.warn("proc/cmdline", f'"{pair}" in {SETTING} is no label', hint="name=value")
+                    self.warn("proc/cmdline", f'"{pair}" in {SETTING} is not a label', hint="write NAME=VALUE")
                 elif self._label(name, "proc/cmdline"):
                     labels[name] = tuple(dict.fromkeys((*labels.get(name, ()), value)))
         return labels
 
     def _label(self, name: str, path: str, *, line: int = 0) -> bool:
         if name in FACTS:
-            self.warn(path, f"a label may not have the name of a fact: {name}", line=line)
+            self.warn(path, f"a label cannot have the name of a fact: {name}", line=line)
         return name not in FACTS
 
 
 def pinned_labels(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The labels among the words of a kernel command line.
+    """Return the labels among the words of a kernel command line.
 
     >>> pinned_labels(["quiet", "ordain.labels=role=web,role=db"])
     {'role': ('web', 'db')}
@@ -250,7 +249,7 @@ def pinned_labels(words: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 def elf_architecture(head: bytes) -> str:
-    """systemd's name of the architecture in an ELF header, of which 20 bytes do; "" if there is none.
+    """Return systemd's name of the architecture in the first 20 bytes of an ELF file; "" if there is none.
 
     >>> elf_architecture(bytes.fromhex("7f454c46020101000000000000000000" "0300" "b700"))
     'arm64'
@@ -264,11 +263,11 @@ def elf_architecture(head: bytes) -> str:
 
 
 def kernel_command_line(root: Path) -> list[str]:
-    """The words of the kernel command line, or of PID 1's in a container; none where it cannot be read."""
+    """Return the words of the kernel command line, in a container of PID 1's; none if it cannot be read."""
     container = virtualization.container(root)
     return _words(_Reader(root=root).text("proc/1/cmdline" if container else "proc/cmdline"), container)
 
 
 def _words(text: str, container: str) -> list[str]:
-    """Double quotes on a kernel command line keep spaces together and go away."""
+    """Return the words of a command line; on that of a kernel, double quotes group words and are removed."""
     return text.split("\0") if container else [word.replace('"', "") for word in _WORD.findall(text)]

@@ -1,11 +1,11 @@
-"""The unit files of a machine, merged as its systemd would merge them.
+"""Reads the unit files of a machine and merges them as its systemd would.
 
     root/ ──read_installed──▶ Installed
 
 Source: systemd.unit(5), "Unit File Load Path"; the order of drop-ins is that of
-``unit_file_find_dropin_paths()`` in systemd's src/shared/unit-file.c. Directories of generators and those
-under /run are left out unless asked for: what is there is made by others for this boot, or by us. What is made of a
-SysV script is as good as a file (`sysv`).
+``unit_file_find_dropin_paths()`` in systemd's src/shared/unit-file.c. Directories of generators and those under /run
+are only read if the caller names them, because their files exist for this boot only. A unit that systemd generates from
+a SysV script counts like a file (`sysv_scripts`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ DIRECTORIES = (
     "usr/lib/systemd/system",
     "lib/systemd/system",
 )
-"""Where units are looked for, the most important first."""
+"""The unit directories that outlive a boot, the one with the highest precedence first."""
 DIRECTORIES_NOW = (
     DIRECTORIES[0],
     "run/systemd/system.control",
@@ -39,25 +39,27 @@ DIRECTORIES_NOW = (
     *DIRECTORIES[2:],
     "run/systemd/generator.late",
 )
-"""The same with what is made for this boot, by generators, by ``--runtime`` and by us."""
+"""The same with the directories for this boot: of generators, of ``systemctl --runtime`` and of Ordain."""
 DEPENDENCIES = ("wants", "requires", "upholds")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
-    """A file that systemd would read: where it is found, and where that leads; "" is nowhere, a mask."""
+    """A file that systemd would read: its ``path``, and the ``real`` path after all links, "" for a mask.
+
+    ``text`` is the content of a file that a generator makes at boot.
+    """
 
     path: str
     real: str
     text: str | None = None
-    """What systemd would find there, of a file that is made at boot."""
 
 
 @dataclass(slots=True, kw_only=True)
 class _Directories:
-    """What the unit directories hold, by name.
+    """The contents of the unit directories, by name.
 
-    ``drop_ins`` maps ``NAME.d`` to its files, per directory in order; ``links`` ``NAME.wants`` likewise.
+    ``drop_ins`` maps NAME of ``NAME.d`` to its files by the rank of the directory; ``links`` maps ``NAME.wants``.
     """
 
     fragments: dict[str, _File] = field(default_factory=dict)
@@ -67,70 +69,70 @@ class _Directories:
 
 
 def read_installed(root: Path, directories: Sequence[str] = DIRECTORIES) -> Installed:
-    """The unit files below ``root``; what systemd would leave out is left out."""
-    found = _scan(root, directories)
-    _add_scripts(root, found)
-    aliases = {name: end for name in found.aliases if (end := _end(found.aliases, name))}
+    """Return the unit files below ``root`` that systemd would load."""
+    contents = _scan(root, directories)
+    _add_scripts(root, contents)
+    aliases = {name: end for name in contents.aliases if (end := _end(contents.aliases, name))}
     others: dict[str, list[str]] = {}
     for alias, name in sorted(aliases.items()):
         others.setdefault(name, []).append(alias)
-    links = tuple(_links(found))
-    wanted = {*found.fragments, *_with_own_drop_ins(found), *_instances(links)}
+    links = tuple(_links(contents))
+    wanted = {*contents.fragments, *_with_own_drop_ins(contents), *_instances(links)}
     units = {
         name: unit
         for name in sorted({aliases.get(name, name) for name in wanted})
-        if (unit := _unit(name, others.get(name, ()), found))
+        if (unit := _unit(name, others.get(name, ()), contents))
     }
     return Installed(units=units, aliases=aliases, links=links, activated=read_activation_sources(root))
 
 
 def _scan(root: Path, directories: Sequence[str]) -> _Directories:
-    found = _Directories()
+    contents = _Directories()
     real = [os.fspath(rootfs.chase(root, directory)) for directory in directories]
     for rank, (shown, path) in enumerate(zip(directories, real, strict=True)):
-        if path in real[:rank]:  # /lib is usually a link to usr/lib; once is enough
+        if path in real[:rank]:  # /lib is usually a link to usr/lib
             continue
         for entry in _entries(path):
             stem, _, kind = entry.name.rpartition(".")
             place = f"/{shown}/{entry.name}"
             if kind == "d":
-                found.drop_ins.setdefault(stem, {})[rank] = {
+                contents.drop_ins.setdefault(stem, {})[rank] = {
                     name: file for name, file in _files(root, place) if name.endswith(".conf")
                 }
             elif kind in DEPENDENCIES:
-                found.links.setdefault(entry.name, {})[rank] = dict(_files(root, place))
-            elif unit_name.is_valid(entry.name) and not _known(found, entry.name):
-                _add(root, entry, place, real, found)
-    return found
+                contents.links.setdefault(entry.name, {})[rank] = dict(_files(root, place))
+            elif unit_name.is_valid(entry.name) and not _known(contents, entry.name):
+                _add(root, entry, place, real, contents)
+    return contents
 
 
-def _add_scripts(root: Path, found: _Directories) -> None:
-    """What systemd-sysv-generator makes: the least of all, and only of names that no unit file has."""
+def _add_scripts(root: Path, contents: _Directories) -> None:
+    """Add the units that systemd-sysv-generator makes; a unit file of the same name replaces them."""
     late = len(DIRECTORIES_NOW)
     for script in sysv_scripts.read_scripts(root):
-        if _known(found, script.unit):
+        if _known(contents, script.unit):
             continue
-        made = _File(path=f"/{sysv_scripts.MADE}/{script.unit}", real=script.path, text=script.text)
-        found.fragments[script.unit] = made
+        made = _File(path=f"/{sysv_scripts.GENERATED}/{script.unit}", real=script.path, text=script.text)
+        contents.fragments[script.unit] = made
         for alias in script.provides:
-            if not _known(found, alias):
-                found.aliases[alias] = script.unit
+            if not _known(contents, alias):
+                contents.aliases[alias] = script.unit
         for target in script.targets:
-            path = f"/{sysv_scripts.MADE}/{target}.wants/{script.unit}"
-            links = found.links.setdefault(f"{target}.wants", {}).setdefault(late, {})
+            path = f"/{sysv_scripts.GENERATED}/{target}.wants/{script.unit}"
+            links = contents.links.setdefault(f"{target}.wants", {}).setdefault(late, {})
             links[script.unit] = _File(path=path, real=script.path)
 
 
-def _known(found: _Directories, name: str) -> bool:
-    return name in found.fragments or name in found.aliases
+def _known(contents: _Directories, name: str) -> bool:
+    return name in contents.fragments or name in contents.aliases
 
 
-def _add(root: Path, entry: os.DirEntry[str], place: str, directories: list[str], found: _Directories) -> None:
-    """Note the unit file ``entry``: a fragment, a mask or an alias."""
+def _add(root: Path, entry: os.DirEntry[str], place: str, directories: list[str], contents: _Directories) -> None:
+    """Add the unit file ``entry``: a fragment, a mask or an alias."""
     name = entry.name
     if not entry.is_symlink():
         if entry.is_file():
-            found.fragments[name] = _File(path=place, real=entry.path)
+            contents.fragments[name] = _File(path=place, real=entry.path)
         return
     file = _resolve(root, place)
     if file is None:
@@ -139,15 +141,15 @@ def _add(root: Path, entry: os.DirEntry[str], place: str, directories: list[str]
     if directory in directories and target != name:
         if alias := _aliased(name, target):
             if alias == name:
-                found.fragments[name] = file
+                contents.fragments[name] = file
             else:
-                found.aliases[name] = alias
+                contents.aliases[name] = alias
         return
-    found.fragments[name] = file
+    contents.fragments[name] = file
 
 
 def _aliased(name: str, target: str) -> str:
-    """The unit that a link from ``name`` to ``target`` makes ``name`` stand for; "" where systemd ignores it.
+    """Return the unit that ``name`` becomes an alias of by a link to ``target``, "" if systemd ignores the link.
 
     >>> _aliased("autovt@tty1.service", "getty@.service"), _aliased("a.service", "b.socket")
     ('getty@tty1.service', '')
@@ -162,7 +164,7 @@ def _aliased(name: str, target: str) -> str:
 
 
 def _end(aliases: Mapping[str, str], name: str) -> str:
-    """Where a chain of aliases ends, "" if it never does."""
+    """Return the end of a chain of aliases, "" if the chain is a circle."""
     seen = {name}
     while (name := aliases[name]) in aliases:
         if name in seen:
@@ -171,10 +173,10 @@ def _end(aliases: Mapping[str, str], name: str) -> str:
     return name
 
 
-def _unit(name: str, aliases: Iterable[str], found: _Directories) -> InstalledUnit | None:
-    """The unit called ``name``, ``None`` if nothing speaks of it."""
-    fragment = found.fragments.get(name) or found.fragments.get(unit_name.template_of(name))
-    drop_ins = _drop_ins(name, aliases, found)
+def _unit(name: str, aliases: Iterable[str], contents: _Directories) -> InstalledUnit | None:
+    """Return the unit ``name``, None if it has neither a fragment nor drop-ins."""
+    fragment = contents.fragments.get(name) or contents.fragments.get(unit_name.template_of(name))
+    drop_ins = _drop_ins(name, aliases, contents)
     if fragment is None and not drop_ins:
         return None
     path = fragment.path if fragment else ""
@@ -195,17 +197,17 @@ def _unit(name: str, aliases: Iterable[str], found: _Directories) -> InstalledUn
     )
 
 
-def _drop_ins(name: str, aliases: Iterable[str], found: _Directories) -> tuple[_File, ...]:
-    """The drop-ins of a unit in systemd's order: by file name, of two the one in the first directory.
+def _drop_ins(name: str, aliases: Iterable[str], contents: _Directories) -> tuple[_File, ...]:
+    """Return the drop-ins of a unit in systemd's order: by file name; of two with one name, the first directory counts.
 
-    A link to /dev/null is among them, as in systemd's DropInPaths: it keeps out the others of its name.
+    A link to /dev/null is among them, as in systemd's DropInPaths: it masks the others of its name.
     """
     chosen: dict[str, _File] = {}
     for unit in (name, *aliases, unit_name.unit_type(name)):
         directories = [
             (rank, place, files)
             for place, dropped in enumerate(drop_in_names(unit))
-            for rank, files in found.drop_ins.get(dropped, {}).items()
+            for rank, files in contents.drop_ins.get(dropped, {}).items()
         ]
         for _, _, files in sorted(directories, key=lambda d: d[:2]):
             for file_name, file in files.items():
@@ -214,9 +216,9 @@ def _drop_ins(name: str, aliases: Iterable[str], found: _Directories) -> tuple[_
 
 
 def drop_in_names(name: str) -> Iterator[str]:
-    """Whose drop-ins a unit takes, the closest first; a name may come again.
+    """Yield the names whose drop-ins a unit takes, the closest first; a name may come twice.
 
-    This is the recursion of ``unit_file_find_dirs()``; a template's prefixes lose its ``@``.
+    This is the recursion of ``unit_file_find_dirs()``. The prefixes of a template lose its ``@``.
 
     >>> list(drop_in_names("a-b@x.service"))
     ['a-b@x.service', 'a-b@.service', 'a-.service', 'a-@x.service', 'a-@.service']
@@ -233,21 +235,21 @@ def drop_in_names(name: str) -> Iterator[str]:
         yield from drop_in_names(f"{prefix[: dash + 1]}{at}.{suffix}")
 
 
-def _with_own_drop_ins(found: _Directories) -> Iterator[str]:
-    """Units with a drop-in of their very own; ``foo-.service.d`` and ``service.d`` are those of others."""
-    for name in found.drop_ins:
+def _with_own_drop_ins(contents: _Directories) -> Iterator[str]:
+    """Yield units that have drop-ins of their own; ``foo-.service.d`` and ``service.d`` belong to several units."""
+    for name in contents.drop_ins:
         if unit_name.is_valid(name) and not unit_name.split(name)[0].endswith("-"):
             yield name
 
 
 def _instances(links: Iterable[Link]) -> Iterator[str]:
-    """Instances that exist by being linked."""
+    """Return the instances that exist because a link names them."""
     return (link.name for link in links if unit_name.template_of(link.name))
 
 
-def _links(found: _Directories) -> Iterator[Link]:
-    """Dependencies by link; a link to /dev/null takes away the one of that name in a lesser directory."""
-    for directory, places in sorted(found.links.items()):
+def _links(contents: _Directories) -> Iterator[Link]:
+    """Yield the dependencies by link; a link to /dev/null masks the link of that name in later directories."""
+    for directory, places in sorted(contents.links.items()):
         target, _, kind = directory.rpartition(".")
         if not unit_name.is_valid(target):
             continue
@@ -268,7 +270,7 @@ def _entries(path: str) -> list[os.DirEntry[str]]:
 
 
 def _files(root: Path, place: str) -> Iterator[tuple[str, _File]]:
-    """Files and links in a directory of the unit directories, which may itself be a link."""
+    """Yield the files and links in a directory, which may itself be a link."""
     try:
         path = os.fspath(rootfs.chase(root, place))
     except OSError:
@@ -282,7 +284,7 @@ def _files(root: Path, place: str) -> Iterator[tuple[str, _File]]:
 
 
 def _resolve(root: Path, place: str, *, dangling: bool = False) -> _File | None:
-    """Where the link ``place`` leads; ``None`` if nowhere, unless ``dangling`` links count."""
+    """Return the file that the link ``place`` leads to, None if it is missing and ``dangling`` is false."""
     try:
         real = rootfs.chase(root, place)
         if real == root / "dev/null":
@@ -293,7 +295,7 @@ def _resolve(root: Path, place: str, *, dangling: bool = False) -> _File | None:
 
 
 def _content(file: _File) -> str:
-    """The text of a unit file, "" for a mask, " " if it cannot be read: then only its name is known."""
+    """Return the text of a unit file, "" for a mask, " " if it cannot be read, so that only its name is known."""
     if not file.real:
         return ""
     if file.text is not None:

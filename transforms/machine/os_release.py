@@ -1,4 +1,4 @@
-"""os-release(5): ``NAME=value`` lines with shell quoting become a mapping."""
+"""Reads os-release(5): lines ``NAME=value`` with shell quoting."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ _ESCAPE = re.compile(r"""\\(["$`\\])""")
 
 
 def parse(text: str) -> tuple[dict[str, str], tuple[tuple[int, str], ...]]:
-    """The assignments of an os-release file, and the lines that are none as (line number, what is wrong).
+    """Return the assignments of an os-release file, and the wrong lines as (line number, fault).
 
-    Values are unquoted as a shell would, without any expansion; the last of two assignments counts.
+    Values are unquoted as a shell does it, but not expanded. Of two assignments of one name the last counts.
 
     >>> parse('ID=rocky\\nID_LIKE="rhel centos fedora"\\n')[0]
     {'ID': 'rocky', 'ID_LIKE': 'rhel centos fedora'}
@@ -29,14 +29,14 @@ def parse(text: str) -> tuple[dict[str, str], tuple[tuple[int, str], ...]]:
             continue
         value = unquote(assignment[2])
         if value is None:
-            wrong.append((number, f"the quoting of {assignment[1]} is broken"))
+            wrong.append((number, f"the quotes of {assignment[1]} are wrong"))
         else:
             values[assignment[1]] = value
     return values, tuple(wrong)
 
 
 def unquote(text: str) -> str | None:
-    """One shell word without expansion; ``None`` if a quote is open or the word ends early.
+    """Return the value of one shell word without expansion, None if a quote is open or the word ends early.
 
     >>> unquote('"5 \\\\$ a"\\' b\\'')
     '5 $ a b'

@@ -1,8 +1,8 @@
-"""Reading below a root directory, never beside it.
+"""Reads files below a root directory, and never outside it.
 
-A root is ``/`` or a whole file system somewhere else: an image, a container, a test's fixture. Its
-symbolic links mean what they would mean if it were ``/``, so every link is followed by hand.
-What is read is a regular file of bounded size: a pipe, a device or a huge file is an `OSError`, not a hang.
+A root is ``/`` or another whole file system: an image, a container, or the fixture of a test. Its symbolic links mean
+what they would mean if it were ``/``, so this module follows every link itself. It only reads regular files of bounded
+size: a pipe, a device or a huge file raises `OSError` and does not block the program.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import stat
 from pathlib import Path
 
 LIMIT = 1 << 20
-"""No file the facts or units come from has a reason to be larger (bytes)."""
-_LINKS = 40  # as many as the kernel follows
+"""The size limit in bytes; files with facts or units are always smaller."""
+_LINKS = 40  # the kernel follows no more
 
 
 def chase(root: Path, path: str) -> Path:
-    """``path`` below ``root`` with every link followed, as if ``root`` were ``/``; it need not exist.
+    """Return ``path`` below ``root`` with every link followed as if ``root`` were ``/``; it need not exist.
 
-    Raises `OSError` (``ELOOP``) for a circle of links.
+    Raise `OSError` (``ELOOP``) for a circle of links.
     """
     todo = path.split("/")[::-1]
     done: list[str] = []
@@ -47,9 +47,9 @@ def chase(root: Path, path: str) -> Path:
 
 
 def read(root: Path, path: str, *, limit: int = LIMIT) -> bytes | None:
-    """The content of the regular file ``path`` below ``root``; ``None`` if there is none.
+    """Return the content of the regular file ``path`` below ``root``, None if it is missing.
 
-    Raises `OSError` if it is there and cannot be read, is not a regular file, or is larger than ``limit``.
+    Raise `OSError` if it exists but cannot be read, is not a regular file, or is larger than ``limit``.
     """
     try:
         return read_resolved(chase(root, path), limit=limit)
@@ -58,7 +58,7 @@ def read(root: Path, path: str, *, limit: int = LIMIT) -> bytes | None:
 
 
 def read_resolved(path: str | os.PathLike[str], *, limit: int = LIMIT) -> bytes:
-    """The content of ``path``, which holds no link; `OSError` as from `read`, or if there is none."""
+    """Return the content of ``path``, which has no links. Raise `OSError` as `read` does, or if it is missing."""
     data = _first(path, limit + 1)
     if len(data) > limit:
         raise OSError(errno.EFBIG, f"larger than {limit} bytes", os.fspath(path))
@@ -66,7 +66,7 @@ def read_resolved(path: str | os.PathLike[str], *, limit: int = LIMIT) -> bytes:
 
 
 def head(root: Path, path: str, size: int) -> bytes | None:
-    """The first ``size`` bytes of a file of any length, else as `read`."""
+    """Return the first ``size`` bytes of a file of any length, else the same as `read`."""
     try:
         return _first(chase(root, path), size)
     except (FileNotFoundError, NotADirectoryError):
@@ -82,7 +82,7 @@ def _first(path: str | os.PathLike[str], size: int) -> bytes:
 
 
 def exists(root: Path, path: str) -> bool:
-    """Whether ``path`` is there below ``root``, whatever it is."""
+    """Return whether ``path`` exists below ``root``, as a file of any type."""
     try:
         chase(root, path).lstat()
     except (OSError, ValueError):
@@ -91,7 +91,7 @@ def exists(root: Path, path: str) -> bool:
 
 
 def names(root: Path, path: str) -> tuple[str, ...]:
-    """The names in the directory ``path`` below ``root``, sorted; none if it is missing or unreadable."""
+    """Return the names in the directory ``path`` below ``root``, sorted; none if it is missing or unreadable."""
     try:
         return tuple(sorted(entry.name for entry in os.scandir(chase(root, path))))
     except OSError:

@@ -1,10 +1,10 @@
-"""SysV scripts and the units that systemd-sysv-generator makes of them at boot: they start like any other unit's.
+"""SysV scripts, and the units that systemd-sysv-generator makes from them at boot.
 
     root/etc/init.d, root/etc/rc?.d ──read_scripts──▶ Script
 
-Made units are not in any directory that outlives a boot, so they are foretold: a script that nobody foresaw would start
-in spite of documents that want it stopped, or of exclusive mode. Source: src/sysv-generator/sysv-generator.c of
-systemd 252 and 257, and what it made of the scripts of tests/test_sysv.py there.
+The generated units are in no directory that outlives a boot, so this module predicts them. Otherwise such a script
+would start although documents want it stopped, or in exclusive mode. Source: src/sysv-generator/sysv-generator.c of
+systemd 252 and 257, and its output for the scripts in tests/transforms/machine/test_sysv_scripts.py.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from pathlib import Path
 from ordain.transforms.machine import rootfs
 from ordain.transforms.systemd import unit_name
 
-MADE = "run/systemd/generator.late"
-"""Where the units are."""
+GENERATED = "run/systemd/generator.late"
+"""The directory of the generated units."""
 GENERATORS = ("usr/lib/systemd/system-generators", "lib/systemd/system-generators")
 TARGETS = {
     "rc1.d": "rescue.target",
@@ -45,9 +45,9 @@ ExecStop=/etc/init.d/{script} stop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """One script: ``unit`` and ``text`` are what is made of it, ``provides`` its other names, ``targets`` start it.
+    """One script. ``unit`` and ``text`` are the generated unit, ``provides`` its other names; ``targets`` start it.
 
-    ``path`` is where the script really is.
+    ``path`` is the real path of the script.
     """
 
     unit: str
@@ -58,7 +58,7 @@ class Script:
 
 
 def read_scripts(root: Path) -> Iterator[Script]:
-    """The scripts below ``root`` by name, if its systemd still makes units of them; those with a unit included."""
+    """Yield the scripts below ``root`` by name, also those that have a unit; none if its systemd ignores scripts."""
     if not any("systemd-sysv-generator" in rootfs.names(root, top) for top in GENERATORS):
         return
     started = _started(root)
@@ -80,8 +80,8 @@ def read_scripts(root: Path) -> Iterator[Script]:
             path=os.fspath(path),
             provides=tuple(
                 other
-                for each in fields.get("provides", ())
-                if (other := _unit(each)) != unit and not each.startswith("$") and unit_name.is_valid(other)
+                for provided in fields.get("provides", ())
+                if (other := _unit(provided)) != unit and not provided.startswith("$") and unit_name.is_valid(other)
             ),
             targets=tuple(dict.fromkeys(target for run, target in TARGETS.items() if name in started[run])),
         )
@@ -92,7 +92,7 @@ def _unit(name: str) -> str:
 
 
 def _started(root: Path) -> Mapping[str, frozenset[str]]:
-    """By runlevel, the names of the scripts that it starts."""
+    """Return for each runlevel the names of the scripts that it starts."""
     return {
         run: frozenset(match[1] for link in rootfs.names(root, f"etc/{run}") if (match := _START.fullmatch(link)))
         for run in TARGETS
@@ -100,7 +100,7 @@ def _started(root: Path) -> Mapping[str, frozenset[str]]:
 
 
 def _fields(root: Path, name: str) -> Mapping[str, tuple[str, ...]]:
-    """The words of the LSB header by field, in small letters."""
+    """Return the words of the LSB header by field, in lower case."""
     try:
         data = rootfs.read(root, f"etc/init.d/{name}") or b""
     except OSError:

@@ -1,4 +1,4 @@
-"""What a machine runs in, from files alone, in the words of systemd-detect-virt(1)."""
+"""The container or virtual machine that a machine runs in, from files alone, in the words of systemd-detect-virt(1)."""
 
 from __future__ import annotations
 
@@ -34,10 +34,9 @@ DMI_FILES = ("product_name", "sys_vendor", "board_vendor", "bios_vendor", "produ
 
 
 def container(root: Path) -> str:
-    """The container the machine is, "" if it is none.
+    """Return the type of container that the machine is, "" if it is not a container.
 
-    ``$container`` of PID 1 is what systemd asks; PID 1 leaves it in run/systemd/container, which is
-    readable without privileges. Source: https://systemd.io/CONTAINER_INTERFACE.
+    systemd reads ``$container`` of PID 1. PID 1 writes it to run/systemd/container, which everybody can read. Source: https://systemd.io/CONTAINER_INTERFACE.
     """
     read = partial(_text, root)
     environment = dict(e.partition("=")[::2] for e in read("proc/1/environ").split("\0"))
@@ -51,17 +50,17 @@ def container(root: Path) -> str:
     release = read("proc/sys/kernel/osrelease")
     if "Microsoft" in release or "WSL" in release:
         return "wsl"
-    if name in ("", "oci"):  # "oci" says only that it is one; the marks of two engines tell which
+    if name in ("", "oci"):  # "oci" does not name the engine; two engines leave a file
         marked = {"podman": "run/.containerenv", "docker": ".dockerenv"}
         name = next((engine for engine, mark in marked.items() if rootfs.exists(root, mark)), name)
     return name if name in CONTAINERS or not name else "container-other"
 
 
 def machine(root: Path) -> str:
-    """The virtual machine the machine is, ``none`` if it is real.
+    """Return the type of virtual machine that the machine is, ``none`` if it is physical.
 
-    Where systemd asks the processor, files must do: a guest of KVM has kvm-clock, and the hypervisor flag
-    tells a guest that no DMI string names (``vm-other``).
+    systemd asks the processor; this function only has files. A guest of KVM has kvm-clock. A guest that no DMI string
+    names has the hypervisor flag (``vm-other``).
     """
     read = partial(_text, root)
     dmi = [read(f"sys/class/dmi/id/{name}").strip() for name in DMI_FILES]
@@ -82,7 +81,7 @@ def machine(root: Path) -> str:
 
 
 def _text(root: Path, path: str) -> str:
-    """The text of a file that may well be missing or closed to us, as /proc/1/environ is: then ""."""
+    """Return the text of a file, "" if it is missing or unreadable, as /proc/1/environ may be."""
     try:
         return (rootfs.read(root, path) or b"").decode("utf-8", "replace")
     except OSError:

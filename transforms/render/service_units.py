@@ -112,7 +112,7 @@ def hidden_unit(units: tuple[str, ...], installed: Installed | None) -> Installe
     """
     for name in units:
         unit = installed.units.get(name) if installed else None
-        if unit and unit.path and not unit.path.lstrip("/").startswith(("etc/", sysv_scripts.MADE)):
+        if unit and unit.path and not unit.path.lstrip("/").startswith(("etc/", sysv_scripts.GENERATED)):
             return unit
     return None
 

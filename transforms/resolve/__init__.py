@@ -1,1 +1,4 @@
-"""Layers to one document: which layers match a machine, and how they merge."""
+"""Resolves documents into one for a machine: chooses the layers that match it, and merges them.
+
+It builds on `document`.
+"""

@@ -1,4 +1,4 @@
-"""Whether a layer is for a machine, why, and how closely: docs/design/documents.md, rules 4, 5 and 7. Pure."""
+"""Matches layers with machines, with the reasons and the closeness (docs/design/documents.md, rules 4, 5 and 7)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from ordain.transforms.model import Document, Facts, MatchCondition
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """What became of one layer's ``match`` on one machine.
+    """The result of the ``match`` of one layer on one machine.
 
-    ``reasons`` holds a sentence per entry, in the layer's order; ``mismatches`` those of them that keep the
-    layer away. ``closeness`` compares two layers that hold on the same machine: the higher is the closer.
+    ``reasons`` holds a sentence for each entry, in the order of the layer; ``mismatches`` holds those of entries that
+    do not match. ``closeness`` compares layers that match the same machine: the higher one is closer.
     """
 
     holds: bool
@@ -25,7 +25,7 @@ class Match:
 
 
 def matches(layer: Document, facts: Facts, shared: Mapping[str, str]) -> Match:
-    """Whether ``layer`` is for the machine with these ``facts``.
+    """Match ``layer`` with the machine that has these ``facts``.
 
     ``shared`` maps an ID to the one of its ID_LIKE whose version numbers it has (``rocky`` to ``rhel``).
     """
@@ -35,11 +35,11 @@ def matches(layer: Document, facts: Facts, shared: Mapping[str, str]) -> Match:
         foreign = name == "version" and _foreign_versions(layer.match, facts, shared)
         found = FACTS[name](facts) if name in FACTS else facts.labels.get(name, ())
         holds = not foreign and any(_holds(name, w, found) for w in condition.values) is not condition.negated
-        reason = f"{name}: {'is' if holds else 'wants'} {_wanted(condition)}"
+        reason = f"{name}: {'is' if holds else 'expected'} {_wanted(condition)}"
         if foreign:
-            reason += f", but the version of this machine is one of {facts.id}"
+            reason += f", but the version of this machine is a version of {facts.id}"
         elif not holds:
-            reason += f", this machine {_is(name, found)}"
+            reason += f", but this machine {_is(name, found)}"
             mismatches.append(reason)
         if foreign:
             mismatches.append(reason)
@@ -53,7 +53,7 @@ def matches(layer: Document, facts: Facts, shared: Mapping[str, str]) -> Match:
 
 
 def _holds(name: str, wanted: str | None, found: tuple[str, ...]) -> bool:
-    """Whether any value found is the wanted one; an empty value is one that is not set."""
+    """Return whether any of the values ``found`` is the ``wanted`` one; an empty value counts as not set."""
     if wanted is None:
         return not any(found)
     if name in RANGES:
@@ -68,9 +68,9 @@ def _holds(name: str, wanted: str | None, found: tuple[str, ...]) -> bool:
 
 
 def _foreign_versions(match: Mapping[str, MatchCondition], facts: Facts, shared: Mapping[str, str]) -> bool:
-    """Whether the layer speaks of another OS's versions than this machine's VERSION_ID counts.
+    """Return whether the ``version`` of the layer is about another system than the VERSION_ID of this machine.
 
-    Only an ``os`` it wants, and wants in vain but for ID_LIKE, can make it so (rule 5).
+    That is so if its ``os`` only matches this machine by ID_LIKE (rule 5).
     """
     wanted = match.get("os")
     if wanted is None or wanted.negated or "id" in match:
@@ -79,7 +79,7 @@ def _foreign_versions(match: Mapping[str, MatchCondition], facts: Facts, shared:
 
 
 def _closeness(match: Mapping[str, MatchCondition], facts: Facts) -> tuple[int, int]:
-    """Rule 7: ``id``, then ``os`` as ID and in ID_LIKE order, then neither; with a version before without."""
+    """Return the rank by rule 7: ``id``, then ``os`` in the order of ID and ID_LIKE, then neither; then ``version``."""
     chain = (facts.id, *facts.like)
     rank = 0
     for name, best in (("id", len(chain) + 1), ("os", len(chain))):
@@ -100,7 +100,7 @@ def _wanted(condition: MatchCondition) -> str:
 
 
 def _is(name: str, found: tuple[str, ...]) -> str:
-    """What the machine is instead, for the reason."""
+    """Return what the machine has instead, for the reason."""
     values = [value for value in found if value]
     if not values:
         return "has none"

@@ -1,7 +1,8 @@
-"""Folds the layers of one machine into one tree with provenance (docs/design/documents.md, rules 6 to 8).
+"""Merges the layers of one machine into one tree with provenance (docs/design/documents.md, rules 6 to 8).
 
-RFC 7396 over named maps; a set is a map, a sequence is one leaf. Order: rank, then it is a conflict; within a
-rank the place in the documents decides only what provenance names first, never a value.
+The merge is that of RFC 7396 over named maps; a set is a map, and a sequence is one leaf. The layer with the higher
+rank wins; a difference between layers of equal rank is a conflict. The place in the documents never decides a value: it
+only decides which of several equal layers the provenance names.
 """
 
 from __future__ import annotations
@@ -14,96 +15,96 @@ from ordain.transforms.errors import NOWHERE, Problem, Severity, Where, did_you_
 from ordain.transforms.model import TIERS, Branch, Document, Leaf, Row, Template, Tree, Value
 
 Rank = tuple[int, int, tuple[int, int]]
-"""Tier, weight, closeness of the OS match: higher wins."""
+"""Tier, weight and closeness of the OS match; the higher rank wins."""
 
 
 def rank(document: Document, closeness: tuple[int, int]) -> Rank:
-    """Where ``document`` stands among the layers of a machine."""
+    """Return the rank of ``document`` among the layers of a machine."""
     return (TIERS.index(document.tier), document.weight, closeness)
 
 
 def merge(layers: Iterable[tuple[Document, Rank]], shape: Shape) -> tuple[Branch, tuple[Problem, ...]]:
-    """The merged tree of ``layers``, all of which match, and what is wrong with their union.
+    """Merge ``layers``, all of which match the machine, into one tree, and return it with the problems.
 
-    ``shape`` is the shape of the whole tree; it knows the one-of groups.
+    ``shape`` is the shape of the whole tree, which names the keys that exclude each other.
     """
-    fold = _Fold()
-    root = _Map()
+    merger = _Merger()
+    root = _MergedMap()
     for document, order in sorted(layers, key=lambda item: (item[1], item[0].where)):
-        fold.document, fold.rank = document, order
-        fold.map(root, document.sections, shape)
-    return root.tree(), tuple(fold.problems)
+        merger.document, merger.rank = document, order
+        merger.map(root, document.sections, shape)
+    return root.tree(), tuple(merger.problems)
 
 
 @dataclass(slots=True)
-class _Slot:
-    """A leaf in the making. ``gone``: a null took it back, and its rank still counts."""
+class _MergedLeaf:
+    """A leaf that is being merged. ``removed``: a null has removed it, but its rank still counts."""
 
     leaf: Leaf
     rank: Rank
     document: Document
-    gone: bool = False
+    removed: bool = False
 
 
 @dataclass(slots=True)
-class _Lone:
-    """A map that one document has spoken of so far: what that says of it stands as it is."""
+class _SingleSource:
+    """A map that only one document has set so far, so it needs no merge yet."""
 
     branch: Branch
     rank: Rank
     document: Document
     shape: Shape
 
-    def opened(self) -> _Map:
-        """For another document to speak of it too."""
-        fold, made = _Fold(), _Map()
-        fold.document, fold.rank = self.document, self.rank
-        fold.map(made, self.branch, self.shape)
+    def opened(self) -> _MergedMap:
+        """Return it as a map into which another document can be merged."""
+        merger, made = _Merger(), _MergedMap()
+        merger.document, merger.rank = self.document, self.rank
+        merger.map(made, self.branch, self.shape)
         return made
 
 
 @dataclass(slots=True)
-class _Map:
-    """A map in the making. ``rank`` and ``documents`` tell who said last that it is there, even if empty."""
+class _MergedMap:
+    """A map that is being merged. ``documents`` are those of the highest ``rank`` that set it, even if it is empty."""
 
-    items: dict[str, _Slot | _Map | _Lone] = field(default_factory=dict)
+    items: dict[str, _MergedLeaf | _MergedMap | _SingleSource] = field(default_factory=dict)
     where: Where = NOWHERE
     layer: str = ""
     rank: Rank | None = None
     documents: list[Document] = field(default_factory=list)
 
-    def get(self, name: str) -> _Slot | _Map | None:
-        """What is said of ``name`` so far."""
+    def get(self, name: str) -> _MergedLeaf | _MergedMap | None:
+        """Return the value of ``name`` so far."""
         item = self.items.get(name)
-        if isinstance(item, _Lone):
+        if isinstance(item, _SingleSource):
             item = self.items[name] = item.opened()
         return item
 
     def tree(self) -> Branch:
         children: dict[str, Tree] = {}
         for name, item in self.items.items():
-            if isinstance(item, _Lone):
+            if isinstance(item, _SingleSource):
                 children[name] = item.branch
-            elif isinstance(item, _Map):
+            elif isinstance(item, _MergedMap):
                 children[name] = item.tree()
-            elif not item.gone:
+            elif not item.removed:
                 children[name] = item.leaf
         return Branch(children=children, where=self.where, layer=self.layer)
 
-    def slots(self) -> Iterator[_Slot]:
-        """Every leaf below."""
+    def leaves(self) -> Iterator[_MergedLeaf]:
+        """Yield every leaf below."""
         for name in tuple(self.items):
-            yield from _slots(self.get(name))
+            yield from _leaves(self.get(name))
 
 
-class _Fold:
+class _Merger:
     document: Document
     rank: Rank
 
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
-    def map(self, into: _Map, branch: Branch, shape: Shape) -> None:
+    def map(self, into: _MergedMap, branch: Branch, shape: Shape) -> None:
         if into.rank != self.rank:
             into.rank, into.documents = self.rank, []
         into.documents.append(self.document)
@@ -117,92 +118,94 @@ class _Fold:
             elif child.value is not None:
                 self.leaf(into, name, child, shape)
 
-    def remove(self, into: _Map, name: str, null: Leaf) -> None:
+    def remove(self, into: _MergedMap, name: str, null: Leaf) -> None:
         old = into.get(name)
         for rival in self.equals(old):
-            if not (isinstance(old, _Slot) and old.gone):
+            if not (isinstance(old, _MergedLeaf) and old.removed):
                 self.conflict(null, rival)
                 return
         if old is None:
-            known = did_you_mean(name, into.items) or "take it out"
-            self.warn(null, f"null takes nothing back: no lower layer sets {name}", known, "NullOfNothing")
-        into.items[name] = _Slot(null, self.rank, self.document, gone=True)
+            known = did_you_mean(name, into.items) or "remove this key"
+            self.warn(null, f"null has nothing to remove: no lower layer sets {name}", known, "NullOfNothing")
+        into.items[name] = _MergedLeaf(null, self.rank, self.document, removed=True)
 
-    def branch(self, into: _Map, name: str, child: Branch, shape: Shape) -> None:
+    def branch(self, into: _MergedMap, name: str, child: Branch, shape: Shape) -> None:
         old = into.get(name)
-        if old is None and not _takes_back(child):
-            into.items[name] = _Lone(child, self.rank, self.document, _below(shape, name))
+        if old is None and not _has_null(child):
+            into.items[name] = _SingleSource(child, self.rank, self.document, _below(shape, name))
             return
-        if isinstance(old, _Slot):
+        if isinstance(old, _MergedLeaf):
             for equal in self.equals(old):
                 self.conflict(Leaf(value=None, where=child.where, layer=self.document.name), equal)
-        new = old if isinstance(old, _Map) else _Map()
+        new = old if isinstance(old, _MergedMap) else _MergedMap()
         into.items[name] = new
         self.map(new, child, _below(shape, name))
 
-    def leaf(self, into: _Map, name: str, leaf: Leaf, shape: Shape) -> None:
+    def leaf(self, into: _MergedMap, name: str, leaf: Leaf, shape: Shape) -> None:
         overrode: list[Leaf] = []
         for rival in (name, *_rivals(shape, name)):
             item = into.get(rival)
-            gone = isinstance(item, _Slot) and item.gone
+            removed = isinstance(item, _MergedLeaf) and item.removed
             for equal in self.equals(item):
-                if rival != name and gone:
+                if rival != name and removed:
                     break
-                if isinstance(item, _Slot) and rival == name and not gone and equal.value == leaf.value:
+                if isinstance(item, _MergedLeaf) and rival == name and not removed and equal.value == leaf.value:
                     return
                 self.conflict(leaf, equal)
                 return
-            for slot in _slots(item):
-                if not slot.gone:
-                    self.dead(slot, leaf)
-                    overrode += [replace(slot.leaf, overrode=()), *slot.leaf.overrode]
+            for merged in _leaves(item):
+                if not merged.removed:
+                    self.dead(merged, leaf)
+                    overrode += [replace(merged.leaf, overrode=()), *merged.leaf.overrode]
             into.items.pop(rival, None)
-        into.items[name] = _Slot(replace(leaf, overrode=tuple(overrode)), self.rank, self.document)
+        into.items[name] = _MergedLeaf(replace(leaf, overrode=tuple(overrode)), self.rank, self.document)
 
-    def equals(self, item: _Slot | _Map | None) -> Iterator[Leaf]:
-        """What other documents of this rank have said in ``item``."""
-        for slot in _slots(item):
-            if slot.rank == self.rank and slot.document is not self.document:
-                yield slot.leaf
-        if isinstance(item, _Map) and item.rank == self.rank:
+    def equals(self, item: _MergedLeaf | _MergedMap | None) -> Iterator[Leaf]:
+        """Yield the leaves that other documents of this rank have set in ``item``."""
+        for merged in _leaves(item):
+            if merged.rank == self.rank and merged.document is not self.document:
+                yield merged.leaf
+        if isinstance(item, _MergedMap) and item.rank == self.rank:
             for document in item.documents:
                 if document is not self.document:
                     yield Leaf(value=None, where=item.where, layer=document.name)
 
     def conflict(self, new: Leaf, old: Leaf) -> None:
         first, second = sorted((new, old), key=lambda leaf: leaf.where)
-        what = f"layer {first.layer} and layer {second.layer} (at {second.where}) are equal in rank and disagree"
-        if _said(first.value) or _said(second.value):
-            what += f": {_said(first.value) or 'null'} against {_said(second.value) or 'null'}"
-        hint = "give the exception a higher weight, or a higher tier"
+        what = (
+            f"layers {first.layer} and {second.layer} (at {second.where}) have the same rank and set different values"
+        )
+        if _shown(first.value) or _shown(second.value):
+            what += f": {_shown(first.value) or 'null'} and {_shown(second.value) or 'null'}"
+        hint = "give one of them a higher weight or a higher tier"
         self.problems.append(Problem(where=first.where, what=what, hint=hint, code="LayerConflict"))
 
-    def dead(self, slot: _Slot, by: Leaf) -> None:
-        """Warns of a leaf that is overridden wherever its layer matches (rule 7)."""
-        mine, other = self.document, slot.document
+    def dead(self, merged: _MergedLeaf, by: Leaf) -> None:
+        """Warn of a leaf that is overridden on every machine that its layer matches (rule 7)."""
+        mine, other = self.document, merged.document
         above = (TIERS.index(mine.tier), mine.weight) > (TIERS.index(other.tier), other.weight)
         if above and match_entries(mine) <= match_entries(other):
-            what = f"has no effect: layer {mine.name} (at {by.where}) overrides it wherever {other.name} matches"
-            self.warn(slot.leaf, what, "remove one of the two", "Overridden")
+            what = f"has no effect: layer {mine.name} (at {by.where}) overrides it on all machines of {other.name}"
+            self.warn(merged.leaf, what, "remove one of the two", "Overridden")
 
     def warn(self, leaf: Leaf, what: str, hint: str, code: str) -> None:
         self.problems.append(Problem(where=leaf.where, what=what, hint=hint, code=code, severity=Severity.WARNING))
 
 
-def _takes_back(tree: Tree) -> bool:
-    """Whether there is a null in ``tree``."""
-    return any(map(_takes_back, tree.children.values())) if isinstance(tree, Branch) else tree.value is None
+def _has_null(tree: Tree) -> bool:
+    """Return whether there is a null in ``tree``."""
+    return any(map(_has_null, tree.children.values())) if isinstance(tree, Branch) else tree.value is None
 
 
-def _slots(item: _Slot | _Map | None) -> Iterator[_Slot]:
-    if isinstance(item, _Map):
-        yield from item.slots()
+def _leaves(item: _MergedLeaf | _MergedMap | None) -> Iterator[_MergedLeaf]:
+    if isinstance(item, _MergedMap):
+        yield from item.leaves()
     elif item is not None:
         yield item
 
 
 def match_entries(document: Document) -> frozenset[tuple[str, tuple[str | None, ...], bool]]:
-    """The entries of ``match``, comparable: fewer of them hold on more machines."""
+    """Return the entries of ``match`` as a set: a layer with a subset of them matches at least the same machines."""
     return frozenset((name, c.values, c.negated) for name, c in document.match.items())
 
 
@@ -221,13 +224,13 @@ _FREE = FreeForm()
 
 
 def _rivals(shape: Shape, name: str) -> Iterator[str]:
-    """The other members of the one-of group that ``name`` is in."""
+    """Yield the other keys of the group of exclusive keys that ``name`` is in."""
     for group in shape.one_of if isinstance(shape, Record) else ():
         if name in group:
             yield from (other for other in group if other != name)
 
 
-def _said(value: Value) -> str:
+def _shown(value: Value) -> str:
     if value is None:
         return ""
     if isinstance(value, Template):

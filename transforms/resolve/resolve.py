@@ -1,4 +1,4 @@
-"""Documents and facts → the one document for this machine (docs/design/documents.md, rules 4, 5 and 16)."""
+"""Resolves documents and facts into the one document for a machine (docs/design/documents.md, rules 4, 5 and 16)."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 
 from ordain.transforms.document.schema import sections
 from ordain.transforms.errors import Problem, Refused, Severity, only_errors, sorted_problems
-from ordain.transforms.model import Document, Facts, Kind, Leaf, MatchCondition, Resolved, Tree
+from ordain.transforms.model import Document, Facts, Kind, MatchCondition, Resolved
 from ordain.transforms.resolve.match import Match, matches
 from ordain.transforms.resolve.merge import match_entries, merge, rank
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """A Layer or Node and whether it is for this machine."""
+    """A Layer or Node with the result of its match on this machine."""
 
     document: Document
     match: Match
@@ -23,10 +23,10 @@ class Candidate:
 def resolve(
     documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]
 ) -> tuple[Resolved, tuple[Problem, ...]]:
-    """All layers that match, merged, with the Node's labels among the facts; and the warnings.
+    """Return all layers that match, merged, with the labels of the Node among the facts; and the warnings.
 
-    ``shared``: see `match.matches`. Raises `Refused` with every problem: LayerConflict, two Nodes for one
-    machine, two documents of one kind and name.
+    ``shared``: see `match.matches`. Raise `Refused` with every problem: conflicts of layers, two Nodes for one machine,
+    two documents of one kind and name.
     """
     documents = tuple(documents)
     problems = [*duplicates(documents), *_two_nodes(documents, facts, shared)]
@@ -42,7 +42,7 @@ def resolve(
 
 
 def candidates(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> tuple[Candidate, ...]:
-    """Every Layer and Node with what became of its match, highest rank last; ``facts`` hold the Node's labels."""
+    """Return every Layer and Node with its match, highest rank last; ``facts`` hold the labels of the Node."""
     found = [
         Candidate(document=document, match=matches(with_default_match(document), facts, shared))
         for document in documents
@@ -52,7 +52,10 @@ def candidates(documents: Iterable[Document], facts: Facts, shared: Mapping[str,
 
 
 def with_node_labels(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> Facts:
-    """``facts`` with the labels of this machine's Node: kernel command line over Node over agent.yaml."""
+    """Return ``facts`` with the labels of the Node of this machine.
+
+    Labels of the kernel command line override those of the Node, which override those of agent.yaml.
+    """
     for node in matching_nodes(documents, facts, shared):
         labels = {name: values for name, values in node.labels.items() if name not in facts.pinned}
         facts = replace(facts, labels={**facts.labels, **labels})
@@ -62,7 +65,7 @@ def with_node_labels(documents: Iterable[Document], facts: Facts, shared: Mappin
 def lost_by_renaming(
     documents: Iterable[Document], facts: Facts, shared: Mapping[str, str], hostname: str
 ) -> tuple[Document, ...]:
-    """The Layers and Nodes that are for this machine now, and would not be if it were called ``hostname``."""
+    """Return the Layers and Nodes that match this machine now, but would not if its host name were ``hostname``."""
     documents = tuple(documents)
     renamed = replace(facts, hostname=hostname)
     before, after = (candidates(documents, with_node_labels(documents, f, shared), shared) for f in (facts, renamed))
@@ -71,14 +74,14 @@ def lost_by_renaming(
 
 
 def with_default_match(document: Document) -> Document:
-    """A Node without a match is for the machine whose hostname is its name."""
+    """Return ``document``; a Node without a match gets one for the machine whose host name is its name."""
     if document.kind is not Kind.NODE or document.match:
         return document
     return replace(document, match={"hostname": MatchCondition(values=(document.name,), where=document.where)})
 
 
 def matching_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> list[Document]:
-    """The Nodes that are this machine: one, unless the documents are wrong."""
+    """Return the Nodes that match this machine: at most one, unless the documents are wrong."""
     nodes = [document for document in documents if document.kind is Kind.NODE]
     return [node for node in nodes if matches(with_default_match(node), facts, shared).holds]
 
@@ -86,45 +89,37 @@ def matching_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[
 def _two_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> Iterable[Problem]:
     nodes = matching_nodes(documents, facts, shared)
     for other in nodes[1:]:
-        what = f"node {other.name} and node {nodes[0].name} (at {nodes[0].where}) are both this machine"
-        yield Problem(where=other.where, what=what, hint="match on machine-id", code="TwoNodes")
+        what = f"node {other.name} and node {nodes[0].name} (at {nodes[0].where}) both match this machine"
+        yield Problem(where=other.where, what=what, hint="match each on its machine-id", code="TwoNodes")
 
 
 def certain_conflicts(documents: Iterable[Document]) -> tuple[Problem, ...]:
-    """The conflicts that need no machine to be seen, and dead leaves: what `ordainctl validate` reports.
+    """Return the conflicts and the overridden leaves that are certain without a machine, for `ordainctl validate`.
 
-    Every machine that a layer is for also gets the layers whose conditions are among its own; these must agree.
+    Every machine that a layer matches also gets the layers whose conditions are a subset of its own, so these layers
+    must agree.
     """
     layers = [document for document in documents if document.kind is Kind.LAYER]
-    found: list[Problem] = []
+    problems: list[Problem] = []
     for layer in layers:
         together = [other for other in layers if match_entries(other) <= match_entries(layer)]
         ranked = [(other, rank(other, _usual_closeness(other))) for other in together]
-        found += merge(ranked, sections(Kind.LAYER))[1]
-    return tuple(problem for problem in sorted_problems(found) if problem.code != "NullOfNothing")
+        problems += merge(ranked, sections(Kind.LAYER))[1]
+    return tuple(problem for problem in sorted_problems(problems) if problem.code != "NullOfNothing")
 
 
 def _usual_closeness(document: Document) -> tuple[int, int]:
-    """Stands in for the closeness on a machine: layers of one OS condition are equally close."""
+    """Return a closeness without a machine: layers with the same kinds of conditions are equally close."""
     system = 2 if "id" in document.match else 1 if "os" in document.match else 0
     return system, int("version" in document.match)
 
 
 def duplicates(documents: Iterable[Document]) -> Iterable[Problem]:
-    """Documents of one kind with one name."""
+    """Yield a problem for each second document of one kind and name."""
     seen: dict[tuple[Kind, str], Document] = {}
     for document in documents:
         first = seen.setdefault((document.kind, document.name), document)
         if first is not document:
-            what = f"there are two {document.kind} documents called {document.name}; the other is at {first.where}"
-            both = Severity.WARNING if document.kind is Kind.TRANSFORM else Severity.ERROR  # both lend their names
-            yield Problem(where=document.where, what=what, hint="rename one", code="Duplicate", severity=both)
-
-
-def leaves(tree: Tree) -> Iterable[Leaf]:
-    """Every leaf of the tree, by name."""
-    if isinstance(tree, Leaf):
-        yield tree
-    else:
-        for name in sorted(tree.children):
-            yield from leaves(tree.children[name])
+            what = f"two {document.kind} documents have the name {document.name}; the other is at {first.where}"
+            both = Severity.WARNING if document.kind is Kind.TRANSFORM else Severity.ERROR  # both are merged
+            yield Problem(where=document.where, what=what, hint="rename one of them", code="Duplicate", severity=both)

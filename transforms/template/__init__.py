@@ -1,1 +1,4 @@
-"""jinja2 templates within a budget of steps and size."""
+"""Expansion of jinja2 templates in documents, within a budget of steps and size.
+
+It builds on `systemd` for the sentinels that become specifiers.
+"""

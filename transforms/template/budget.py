@@ -1,4 +1,4 @@
-"""What one expansion of a template may spend: work is paid for before it is done, by the size of what it looks at."""
+"""The budget of one expansion of a template. Work is charged before it is done, by the size of its operands."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 import jinja2
 
 MAX_LENGTH = 64 << 10
-"""Characters of a template, of its result and of any text between; members of a list."""
+"""The most characters of a template, of its result and of any text in it, and the most members of a list."""
 STEPS = 200_000
-"""What one expansion may spend; a step is about a microsecond."""
+"""The budget of one expansion; a step takes about a microsecond."""
 _LIMIT = 1 << 64
 
 
 class BudgetExceeded(jinja2.TemplateRuntimeError):
-    """The template wants more than it may have."""
+    """A template exceeds its budget or a limit."""
 
 
 _left: ContextVar[int] = ContextVar("steps left to the template that is being expanded")
@@ -26,7 +26,7 @@ _left: ContextVar[int] = ContextVar("steps left to the template that is being ex
 
 @contextlib.contextmanager
 def full_budget() -> Iterator[None]:
-    """A full purse for what is done within."""
+    """Give the code inside the context a full budget."""
     token = _left.set(STEPS)
     try:
         yield
@@ -35,7 +35,7 @@ def full_budget() -> Iterator[None]:
 
 
 def charge(steps: int) -> None:
-    """Take ``steps`` from the purse. Raises `BudgetExceeded` once it is empty."""
+    """Take ``steps`` from the budget. Raise `BudgetExceeded` if too few are left."""
     left = _left.get() - steps
     _left.set(left)
     if left < 0:
@@ -43,7 +43,7 @@ def charge(steps: int) -> None:
 
 
 def charge_size(value: object) -> None:
-    """Spend what looking at all of ``value`` costs."""
+    """Charge the steps that it takes to look at all of ``value``."""
     if isinstance(value, str):
         charge(1 + len(value) // 256)
     elif isinstance(value, dict | tuple | list):
@@ -53,37 +53,37 @@ def charge_size(value: object) -> None:
 
 
 def within_limits(value: Any) -> Any:
-    """``value``, which is not too large; what is made while it is read is made here."""
+    """Return ``value`` if it is not too large, else raise `BudgetExceeded`; an iterator is read into a tuple."""
     if isinstance(value, Iterator):
         value = tuple(charged_each(value))
     if isinstance(value, str | tuple | list) and len(value) > MAX_LENGTH:
-        raise BudgetExceeded(f"a value in it is longer than {MAX_LENGTH:,}")
+        raise BudgetExceeded(f"a value is longer than {MAX_LENGTH:,}")
     if isinstance(value, int) and abs(value) >= _LIMIT:
-        raise BudgetExceeded("a number in it needs more than 64 bits")
+        raise BudgetExceeded("a number needs more than 64 bits")
     return value
 
 
 def charged_each(values: Iterable[Any]) -> Iterator[Any]:
-    """``values``, a step each."""
+    """Yield ``values`` and charge a step for each."""
     for value in values:
         charge(1)
         yield value
 
 
 def charged(value: object) -> object:
-    """``value``, paid for."""
+    """Charge the size of ``value`` and return it."""
     charge_size(value)
     return value
 
 
 def metered(work: Callable[..., Any]) -> Callable[..., Any]:
-    """``work``, paid for before, and looked at after."""
+    """Return ``work`` as a function that charges its operands first and checks its result."""
 
     @functools.wraps(work)
-    def metered(*args: Any, **kwargs: Any) -> Any:
+    def charged_work(*args: Any, **kwargs: Any) -> Any:
         charge(1)
         for value in (*args, *kwargs.values()):
             charge_size(value)
         return within_limits(work(*args, **kwargs))
 
-    return metered
+    return charged_work

@@ -1,8 +1,8 @@
-"""Expands ``{template: TEXT}`` once the machine is known (docs/design/documents.md, rule 9).
+"""Expands ``{template: TEXT}`` for a machine (docs/design/documents.md, rule 9).
 
-jinja2 within the bounds of `jinja_sandbox`; undefined names are errors. ``instance`` and ``credential()`` become
-sentinels,
-which only the encoders turn into ``%i`` and ``%d/NAME``; nothing else a template makes has any meaning to systemd.
+The templates run in `jinja_sandbox`; undefined names are errors. ``instance`` and ``credential()`` become sentinels,
+which only the encoders turn into ``%i`` and ``%d/NAME``. Nothing else in the text of a template has a meaning to
+systemd.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Branch, Facts, Leaf, Row, Template, Tree, Value
 from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
 
-KNOWN = "known: facts, labels, values, credential('NAME'), path('NAME'), and instance below `instances`"
+KNOWN = "known names: facts, labels, values, credential('NAME'), path('NAME'), and instance below `instances`"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """The values templates may read; ``path_of`` maps a neutral name to its path on this OS, or to ``""``."""
+    """The values that templates may read. ``path_of`` maps a neutral name to its path on this system, or to ``""``."""
 
     facts: Facts
     values: Mapping[str, object] = field(default_factory=dict)
     path_of: Callable[[str], str]
 
     def variables(self, *, instance: bool, credentials: frozenset[str]) -> dict[str, Any]:
-        """The variables and functions of one item's templates."""
+        """Return the variables and functions for the templates of one item."""
         facts = self.facts
         known: dict[str, Any] = {
             "facts": {name.replace("-", "_"): value for name, value in fact_values(facts).items()},
@@ -39,7 +39,7 @@ class Scope:
         return {**known, "instance": INSTANCE} if instance else known
 
     def path(self, name: str) -> str:
-        """The path of a neutral name on this OS. Raises `KeyError`."""
+        """Return the path of a neutral name on this system. Raise `KeyError`."""
         path = self.path_of(name)
         if not path:
             raise KeyError(f"no transform names the path {name!r} on {self.facts.id}")
@@ -47,7 +47,7 @@ class Scope:
 
 
 def fact_values(facts: Facts) -> dict[str, object]:
-    """The closed list of facts (rule 4), by the names ``match`` and templates use."""
+    """Return the facts by the names that ``match`` and templates use (docs/design/documents.md, rule 4)."""
     return {
         "id": facts.id,
         "os": (facts.id, *facts.like),
@@ -73,7 +73,7 @@ class _Credentials:
 
 
 def expand(tree: Branch, scope: Scope, item: str, *, instance: bool = False) -> tuple[Branch, tuple[Problem, ...]]:
-    """``tree`` with every template replaced by its text; problems block ``item``."""
+    """Return ``tree`` with every template replaced by its text, and the problems, which block ``item``."""
     credentials = frozenset(name for name, _ in tree.branch("credentials").branches())
     expander = _Expander(scope, item, instance, credentials)
     expanded = expander.tree(tree)
@@ -108,7 +108,7 @@ class _Expander:
             return jinja_sandbox.expand_text(template.text, names)
         except jinja_sandbox.NoResult as error:
             hint = KNOWN if "undefined" in str(error) else ""
-            return self.problem(leaf, f"the template gives no text: {error}", hint)
+            return self.problem(leaf, f"the template cannot be expanded: {error}", hint)
 
     def problem(self, leaf: Leaf, what: str, hint: str = "") -> str:
         blocked = Severity.BLOCKED
@@ -119,7 +119,7 @@ class _Expander:
 
 
 def holds_template(tree: Tree) -> bool:
-    """Whether anything in ``tree`` is a template."""
+    """Return whether there is a template in ``tree``."""
     if isinstance(tree, Leaf):
         return _is_template(tree.value)
     return any(map(holds_template, tree.children.values()))

@@ -1,15 +1,15 @@
-"""jinja2 that cannot reach, outgrow or outlast what it is given: the engine of ``{template: TEXT}``.
+"""A restricted jinja2 for ``{template: TEXT}``: a template reaches only its variables, and its cost is bounded.
 
-jinja2's own sandbox guards attributes, and nothing else: ``{{ 'a' * 10**9 }}``, ``'a'|center(10**9)``, nested loops and
-recursive macros cost a machine its memory or its afternoon. No clock and no signal is the bound here, since a template
-that fails only where a machine is busy would not be "same in, same out". Instead:
+jinja2's own sandbox only guards attributes: ``{{ 'a' * 10**9 }}``, ``'a'|center(10**9)``, nested loops and recursive
+macros can use all memory of a machine, or hours of its time. A limit by a clock or a signal would not do, because then
+a template could fail only on a busy machine, and the same input would not give the same output. Instead:
 
-* What is not named here is not there. Statements, filters, tests, functions and methods are closed lists, and what
-  stands behind a dot is the key of a map or a method of the list, never an attribute of an object.
-* Every filter, test, operator, call, turn of a loop and printed value takes as many steps from one `budget` as its
-  operands are large, before it works. No text or list grows past `budget.MAX_LENGTH`, no number past 64 bits.
-* Only texts, numbers and booleans are printed: how a list or a function looks is Python's affair, and may hold an
-  address. What is random (``random``, ``lipsum``) is not there either.
+* Only the names in the lists below exist. The lists of statements, filters, tests, functions and methods are closed. A
+  name after a dot is the key of a map or a method of the list, never an attribute of an object.
+* Before it works, every filter, test, operator, call, pass of a loop and printed value takes steps from one `budget`,
+  by the size of its operands. No text or list grows beyond `budget.MAX_LENGTH`, and no number beyond 64 bits.
+* Only texts, numbers and booleans are printed, because the way in which Python prints a list or a function may change
+  or hold an address. Random functions (``random``, ``lipsum``) do not exist.
 """
 
 from __future__ import annotations
@@ -43,12 +43,12 @@ from ordain.transforms.template.budget import (
 )
 
 MAX_TOKENS = 10_000
-"""Words and signs of one template; reading them takes jinja2 the longest."""
+"""The most tokens of a template; jinja2 spends most of its time on reading them."""
 MAX_KEYS = 1000
-"""Of so many a near name is looked for."""
+"""The most names among which a similar one is looked for."""
 _WIDTH = 256
-_COUNTED, _WEIGHED = "count the turns", "weigh the operand"
-"""Filters that only `_Weighed` can name: no template can write a blank in a name."""
+_CHARGE_EACH, _CHARGE = "charge each pass", "charge the operand"
+"""Filters that only `_Charges` can name: a template cannot write a name with a blank."""
 
 _NODES = frozenset(
     """
@@ -68,13 +68,13 @@ _LOOP = frozenset(("index", "index0", "revindex", "revindex0", "first", "last", 
 
 
 class NoResult(Exception):
-    """The template gives no text; the argument says why."""
+    """A template cannot be expanded; the argument says why."""
 
 
 def expand_text(text: str, names: Mapping[str, object]) -> str:
-    """What the template ``text`` makes of ``names``: texts, numbers, booleans, maps, lists and functions.
+    """Return the text of a template with the variables ``names``: texts, numbers, booleans, maps, lists, functions.
 
-    Raises `NoResult`.
+    Raise `NoResult`.
     """
     try:
         with full_budget():
@@ -82,23 +82,23 @@ def expand_text(text: str, names: Mapping[str, object]) -> str:
     except jinja2.TemplateSyntaxError as error:
         raise NoResult(f"line {error.lineno} of the template: {error.message}") from None
     except (RecursionError, MemoryError, SyntaxError):
-        raise NoResult("it is nested too deep") from None
+        raise NoResult("the template is nested too deep") from None
     except (jinja2.TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise NoResult(str(error.args[0]) if error.args else type(error).__name__) from None
 
 
 def _chunks(text: str, names: Mapping[str, object]) -> Iterator[str]:
-    """The pieces of the result, as long as they are not too many."""
+    """Yield the pieces of the result. Raise `BudgetExceeded` if they are too many or too long."""
     if len(text) > MAX_LENGTH:
-        raise BudgetExceeded(f"it has {len(text):,} characters; {MAX_LENGTH:,} are allowed")
+        raise BudgetExceeded(f"it has {len(text):,} characters; at most {MAX_LENGTH:,} are allowed")
     length = 0
     for chunk in _compiled(text).generate(names):
         charge(1)
         length += len(chunk)
         if length > MAX_LENGTH:
-            raise BudgetExceeded(f"it gives more than {MAX_LENGTH:,} characters")
+            raise BudgetExceeded(f"its result has more than {MAX_LENGTH:,} characters")
         if not chunk.isascii() and any("\ud800" <= char <= "\udfff" for char in chunk):
-            raise BudgetExceeded("half a surrogate pair is no character")
+            raise BudgetExceeded("its result holds half of a surrogate pair, which is not a character")
         yield chunk
 
 
@@ -108,8 +108,10 @@ def _compiled(text: str) -> jinja2.Template:
 
 
 @functools.cache
-def _environment() -> _Bounded:
-    return _Bounded(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, optimized=False, finalize=_printed)
+def _environment() -> _SandboxedJinja:
+    return _SandboxedJinja(
+        undefined=jinja2.StrictUndefined, keep_trailing_newline=True, optimized=False, finalize=_printed
+    )
 
 
 @jinja2.pass_context  # a finalizer that needs the context is not run at compile time
@@ -118,35 +120,35 @@ def _printed(_: Context, value: object) -> str:
 
 
 def _text(value: object) -> str:
-    """How a value stands in a text."""
+    """Return the text of a value."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str | int | float | jinja2.Undefined):
-        return str(value)  # of what is undefined: UndefinedError
-    raise TypeError(_HINTS.get(type(value), "a function is no text; a key of its name is written MAP['NAME']"))
+        return str(value)  # raises UndefinedError for an undefined name
+    raise TypeError(_HINTS.get(type(value), "a function is not a text; for a key of that name, write MAP['NAME']"))
 
 
 _HINTS: Mapping[type, str] = {
-    **dict.fromkeys((dict, tuple, list, range), "a map or list is no text; join it"),
-    type(None): "null is no text; give it a default",
+    **dict.fromkeys((dict, tuple, list, range), "a map or a list is not a text; use the filter join"),
+    type(None): "null is not a text; use the filter default",
 }
 
 
 def _join(values: Iterable[Any], between: str = "", attribute: str | int | None = None) -> str:
-    found: list[str] = []
+    pieces: list[str] = []
     length = 0
     for value in charged_each(values):
-        found.append(_text(value if attribute is None else _environment().getitem(value, attribute)))
-        length += len(found[-1]) + len(between)
+        pieces.append(_text(value if attribute is None else _environment().getitem(value, attribute)))
+        length += len(pieces[-1]) + len(between)
         if length > 2 * MAX_LENGTH:
-            raise BudgetExceeded(f"a value in it is longer than {MAX_LENGTH:,}")
-    return between.join(found)
+            raise BudgetExceeded(f"a value is longer than {MAX_LENGTH:,}")
+    return between.join(pieces)
 
 
 def _replace(text: str, old: str, new: str) -> str:
     text = _text(text)
     if len(text) + (len(text) + 1) * len(new) > MAX_LENGTH and len(text) + text.count(old) * len(new) > MAX_LENGTH:
-        raise BudgetExceeded(f"a value in it is longer than {MAX_LENGTH:,}")
+        raise BudgetExceeded(f"a value is longer than {MAX_LENGTH:,}")
     return text.replace(old, new)
 
 
@@ -154,20 +156,20 @@ _CONVERSION = re.compile(r"%(?:%|[-+ #0]{0,5}([0-9]{0,3})(?:\.([0-9]{0,3}))?[sdi
 
 
 def _format(text: str, *values: Any) -> str:
-    """printf's, with widths that are numbers up to `_WIDTH`."""
+    """Format as printf does, with widths up to `_WIDTH`."""
     if "%" in _CONVERSION.sub("", text) or any(
         int(n or 0) > _WIDTH for pair in _CONVERSION.findall(text) for n in pair
     ):
-        raise BudgetExceeded(f"a format holds %s, %d, %x, %f and their like, with widths up to {_WIDTH}")
+        raise BudgetExceeded(f"a format may only hold %s, %d, %x, %f and similar, with widths up to {_WIDTH}")
     return text % tuple(value if isinstance(value, int | float) else _text(value) for value in values)
 
 
 def _indent(text: str, width: int = 4, first: bool = False) -> str:
     if not 0 <= width <= _WIDTH:
-        raise BudgetExceeded(f"an indent is from 0 to {_WIDTH}")
+        raise BudgetExceeded(f"an indent must be 0 to {_WIDTH}")
     lines = text.split("\n")
     if len(text) + len(lines) * width > MAX_LENGTH:
-        raise BudgetExceeded(f"a value in it is longer than {MAX_LENGTH:,}")
+        raise BudgetExceeded(f"a value is longer than {MAX_LENGTH:,}")
     blank = " " * width
     return "\n".join(blank + line if line and (at or first) else line for at, line in enumerate(lines))
 
@@ -185,9 +187,9 @@ def _to_json(value: object) -> str:
 
 
 def _range(*bounds: int) -> range:
-    if len(found := range(*bounds)) > MAX_LENGTH:
-        raise BudgetExceeded(f"a range in it is longer than {MAX_LENGTH:,}")
-    return found
+    if len(numbers := range(*bounds)) > MAX_LENGTH:
+        raise BudgetExceeded(f"a range is longer than {MAX_LENGTH:,}")
+    return numbers
 
 
 _OPERATORS: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -209,11 +211,11 @@ def _arithmetic(sign: str) -> Callable[[Any, Any], Any]:
         if sign == "*" and not (isinstance(left, int | float) and isinstance(right, int | float)):
             text, times = (left, right) if isinstance(left, str) else (right, left)
             if not (isinstance(text, str) and isinstance(times, int)):
-                raise TypeError("* is for numbers, and for a text and a number")
+                raise TypeError("* needs two numbers, or a text and a number")
             if len(text) * times > MAX_LENGTH:
-                raise BudgetExceeded(f"a value in it is longer than {MAX_LENGTH:,}")
+                raise BudgetExceeded(f"a value is longer than {MAX_LENGTH:,}")
         if sign == "**" and abs(right) > 64:
-            raise BudgetExceeded("a number in it needs more than 64 bits")
+            raise BudgetExceeded("a number needs more than 64 bits")
         return _OPERATORS[sign](left, right)
 
     return metered(work)
@@ -241,7 +243,7 @@ _METHODS: Mapping[type, Mapping[str, Callable[..., Any]]] = {
 }
 
 
-class _Bounded(SandboxedEnvironment):
+class _SandboxedJinja(SandboxedEnvironment):
     intercepted_binops = frozenset(_OPERATORS)
 
     def __init__(self, **options: Any) -> None:
@@ -255,31 +257,31 @@ class _Bounded(SandboxedEnvironment):
         }
         own |= {"string": _text, "sum": _sum, "tojson": _to_json}
         known: Mapping[str, Any] = {name: FILTERS[name] for name in _FILTERS} | own
-        self.filters = {name: metered(each) for name, each in known.items()}
-        self.filters |= {_COUNTED: charged_each, _WEIGHED: charged}
+        self.filters = {name: metered(function) for name, function in known.items()}
+        self.filters |= {_CHARGE_EACH: charged_each, _CHARGE: charged}
         tests: Mapping[str, Any] = TESTS
         self.tests = {name: metered(tests[name]) for name in _TESTS}
         self.globals = {"range": _range}
         self.binop_table = {sign: _arithmetic(sign) for sign in _OPERATORS}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        """The syntax tree, with nothing in it that is not listed, and weights where jinja2 calls nothing of ours."""
+        """Return the syntax tree without nodes that are not listed, and with charges where jinja2 would not call us."""
         for count, (line, _, _) in enumerate(self.lexer.tokeniter(source, name, filename)):
             if count > MAX_TOKENS:
-                raise jinja2.TemplateSyntaxError(f"it has more than {MAX_TOKENS:,} words and signs", line)
+                raise jinja2.TemplateSyntaxError(f"it has more than {MAX_TOKENS:,} tokens", line)
         tree = super()._parse(source, name, filename)
         for node in tree.find_all(nodes.Node):
             kind = type(node).__name__
             if kind not in _NODES or (isinstance(node, nodes.For) and node.recursive):
                 word = "recursive loop" if isinstance(node, nodes.For) else f"{kind} statement"
-                raise jinja2.TemplateSyntaxError(f"there is no {word} here", node.lineno)
+                raise jinja2.TemplateSyntaxError(f"a {word} is not allowed", node.lineno)
             if isinstance(node, nodes.Const) and isinstance(node.value, str) and "\0" in node.value:
-                raise jinja2.TemplateSyntaxError("a NUL byte cannot stand in a text", node.lineno)
-        metered_tree: nodes.Template = _Weights().visit(tree)
-        return metered_tree
+                raise jinja2.TemplateSyntaxError("a text cannot hold a NUL byte", node.lineno)
+        charging_tree: nodes.Template = _Charges().visit(tree)
+        return charging_tree
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """``obj.attribute``: a method of the list, else a key of a map, as everywhere in jinja2."""
+        """Return ``obj.attribute``: a method of the list, else a key of a map, as everywhere in jinja2."""
         if isinstance(obj, LoopContext) and attribute in _LOOP:
             return getattr(obj, attribute)
         for kind, methods in _METHODS.items():
@@ -288,7 +290,7 @@ class _Bounded(SandboxedEnvironment):
         return self.getitem(obj, attribute) if isinstance(obj, dict) else self._missing(obj, attribute)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """``obj[argument]``: a key of a map, a place in a list or text."""
+        """Return ``obj[argument]``: a key of a map, or a place in a list or text."""
         charge_size(argument)
         if isinstance(obj, dict | tuple | list | str):
             with contextlib.suppress(LookupError, TypeError):
@@ -297,36 +299,36 @@ class _Bounded(SandboxedEnvironment):
 
     def _missing(self, obj: Any, name: Any) -> jinja2.Undefined:
         if isinstance(obj, jinja2.Undefined):
-            str(obj)  # raises UndefinedError: what is missing is the first step
+            str(obj)  # raises UndefinedError, which names the first missing step
         if isinstance(obj, dict):
             known = did_you_mean(str(name), map(str, obj)) if len(obj) <= MAX_KEYS else ""
             return self.undefined(f"the map has no {name!r}{'; ' if known else ''}{known}")
         return self.undefined(obj=obj, name=name)
 
     def is_safe_callable(self, obj: Any) -> bool:
-        """All that can be had here may be called."""
+        """Return true: a template only reaches functions that it may call."""
         return True
 
 
-class _Weights(jinja2.visitor.NodeTransformer):
-    """Puts what loops and comparisons look at through our filters, and makes ``~`` a join."""
+class _Charges(jinja2.visitor.NodeTransformer):
+    """A transformer that charges the operands of loops and comparisons through filters, and makes ``~`` a join."""
 
     def visit_For(self, node: nodes.For) -> nodes.For:
-        """Counts the turns."""
+        """Charge each pass."""
         self.generic_visit(node)
-        node.iter = _through(_COUNTED, node.iter)
+        node.iter = _through(_CHARGE_EACH, node.iter)
         return node
 
     def visit_Compare(self, node: nodes.Compare) -> nodes.Compare:
-        """Weighs both sides."""
+        """Charge both sides."""
         self.generic_visit(node)
-        node.expr = _through(_WEIGHED, node.expr)
+        node.expr = _through(_CHARGE, node.expr)
         for operand in node.ops:
-            operand.expr = _through(_WEIGHED, operand.expr)
+            operand.expr = _through(_CHARGE, operand.expr)
         return node
 
     def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:
-        """Joins, as the filter does."""
+        """Join the parts as the filter does."""
         self.generic_visit(node)
         return _through("join", nodes.Tuple(node.nodes, "load", lineno=node.lineno))
 

@@ -84,7 +84,7 @@ def test_two_documents_with_one_name_are_an_error(folder: Path, capsys: pytest.C
     (folder / "again.yaml").write_text(BASE)
 
     assert main(["validate", "again.yaml", "docs"]) == 1
-    assert "two Layer documents called base" in capsys.readouterr().err
+    assert "two Layer documents have the name base" in capsys.readouterr().err
 
 
 def test_a_dash_reads_standard_input(
@@ -143,7 +143,7 @@ def test_match_gives_the_reason_for_each_layer(folder: Path, capsys: pytest.Capt
 
     text = capsys.readouterr().out
     assert "every machine" in text
-    assert "role: wants web, this machine is db" in text
+    assert "role: expected web, but this machine is db" in text
     assert main(["match", "--json", "--os", "debian-13", "docs"]) == 0
     assert {entry["name"]: entry["applies"] for entry in json.loads(capsys.readouterr().out)} == {
         "base": True,
@@ -167,7 +167,7 @@ def test_match_without_files_uses_the_documents_of_this_machine(
 @pytest.mark.parametrize(
     ("options", "status", "message"),
     [
-        (["--os", "debain-13"], 1, 'the OS "debain-13" is not known (did you mean debian-13'),
+        (["--os", "debain-13"], 1, 'unknown system "debain-13" (did you mean debian-13'),
         (["--systemd", "new"], 2, "--systemd must be a number, not 'new'"),
         (["--label", "role"], 2, "--label must be KEY=VALUE, not 'role'"),
         (["--node", "web4"], 1, "there is no Node document called 'web4'; did you mean web3?"),

@@ -75,7 +75,7 @@ def test_documents_are_stored_in_the_scopes_that_their_machines_read(operator: O
     [
         ("ordain: v1\nkind: Layer\nname: web\nservces: {}\n", "did you mean services"),
         (WEB + "---\nordain: v1\nkind: Layer\n", "the key name is missing"),
-        (WEB + "---\n" + WEB, "there are two Layer documents called web"),
+        (WEB + "---\n" + WEB, "two Layer documents have the name web"),
         ("ordain: v1\nkind: Layer\nname: other\nsysctl: {vm.swappiness: 20}\n", "LayerConflict"),
     ],
 )

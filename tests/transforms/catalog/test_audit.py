@@ -1,4 +1,4 @@
-"""The audit of Debian's rows: what it takes for true, and what it calls false."""
+"""The audit of Debian's rows confirms correct ones and names wrong ones."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ def archive(tmp_path: Path) -> Archive:
     )
 
 
-def test_what_a_package_or_its_dependency_brings_is_true(archive: Archive) -> None:
+def test_a_file_of_a_package_or_of_its_dependency_is_confirmed(archive: Archive) -> None:
     claim = {"package": "web", "unit": "web.service", "config": "/etc/web/conf.d/", "check": "/sbin/web"}
 
     assert seen(archive, claim) == ({**claim, "version": "1:2-3"}, [])
 
 
-def test_a_unit_that_systemd_makes_of_a_script_is_true(archive: Archive) -> None:
+def test_a_unit_that_systemd_makes_from_a_script_is_confirmed(archive: Archive) -> None:
     assert seen(archive, {"package": "web", "unit": "old.service"})[1] == []
 
 
 @pytest.mark.parametrize(
-    ("claim", "wanting"),
+    ("claim", "missing"),
     [
         ({"package": "gone"}, ["package gone: not in gone, but in nothing"]),
         ({"package": "web", "unit": "other.service"}, ["unit other.service: not in web, but in other"]),
@@ -51,11 +51,11 @@ def test_a_unit_that_systemd_makes_of_a_script_is_true(archive: Archive) -> None
         ({"path": "/usr/bin/none"}, ["path /usr/bin/none: not in systemd, but in nothing"]),
     ],
 )
-def test_what_is_not_there_is_named(archive: Archive, claim: dict[str, str], wanting: list[str]) -> None:
-    assert seen(archive, claim)[1] == wanting
+def test_a_missing_file_is_named(archive: Archive, claim: dict[str, str], missing: list[str]) -> None:
+    assert seen(archive, claim)[1] == missing
 
 
-def test_an_empty_directory_and_a_path_that_a_file_names_are_seen_in_the_package(tmp_path: Path) -> None:
+def test_an_empty_directory_and_a_path_that_a_file_names_are_found_in_the_package(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     for directory in ("DEBIAN", "etc/web/empty", "usr/sbin"):
         (tree / directory).mkdir(parents=True)

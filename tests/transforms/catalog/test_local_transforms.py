@@ -1,4 +1,4 @@
-"""Transform documents overlay the shipped ones by tier, and one that is wrong costs what uses it, nothing else."""
+"""Transform documents override the shipped ones by tier, and a wrong one only blocks the items that use it."""
 
 from __future__ import annotations
 
@@ -53,17 +53,17 @@ def says(generation: Generation, path: str) -> str:
 SSH, CRON, WEB, SRV = "ssh.service.d/00-ordain.conf", "cron.service.d/00-ordain.conf", "web.service", "srv.mount"
 
 
-def test_a_transform_of_the_documents_wins_over_a_shipped_one_by_its_tier(root: Path) -> None:
+def test_a_transform_of_the_documents_overrides_a_shipped_one_by_its_tier(root: Path) -> None:
     row = "services: {ssh: {unit: corp-sshd.service}}\n"
     generation, problems = made(root, f"{HEAD}tier: os\n{row}")
     assert [p for p in problems if p.severity is not Severity.WARNING] == []
     assert "64M" in says(generation, "corp-sshd.service.d/00-ordain.conf")
-    # In the tier of the shipped ones it is their equal, unless it matches closer.
-    assert "equal in rank" in made(root, HEAD + row)[1][0].what
+    # In the tier of the shipped ones it has the same rank, unless it matches more closely.
+    assert "have the same rank" in made(root, HEAD + row)[1][0].what
     assert "64M" in says(made(root, f"{HEAD}tier: os\nmatch: {{os: fedora}}\n{row}")[0], SSH)
 
 
-def test_null_takes_a_row_away(root: Path) -> None:
+def test_null_removes_a_row(root: Path) -> None:
     _, problems = made(root, f"{HEAD}tier: site\nservices: {{ssh: null}}\n")
     assert [(p.item, p.code) for p in problems] == [("services/ssh", "Unmapped")]
 
@@ -78,9 +78,9 @@ ONE_ROW = {
     "a tier": "tier: highest\nservices: {ssh: {unit: corp-sshd.service}}",
     "a match": "match: {version: new}\nservices: {ssh: {unit: corp-sshd.service}}",
     "a name": "name: [x]\nservices: {ssh: {unit: corp-sshd.service}}",
-    "no text": "tier: site\nservices: {ssh: {unit: {template: '{{ values.gone }}.service'}}}",
-    "a text that is no unit": "tier: site\nservices: {ssh: {unit: {template: 'a/../{{ values.port }}'}}}",
-    "a text that is no path": "tier: site\nservices: {ssh: {config: {template: '../{{ values.port }}'}}}",
+    "a template without a text": "tier: site\nservices: {ssh: {unit: {template: '{{ values.gone }}.service'}}}",
+    "a text that is not a unit": "tier: site\nservices: {ssh: {unit: {template: 'a/../{{ values.port }}'}}}",
+    "a text that is not a path": "tier: site\nservices: {ssh: {config: {template: '../{{ values.port }}'}}}",
     "a bomb": "tier: site\nservices: {ssh: {config: {template: \"/{{ 'a' * 10**9 }}\"}}}",
     "an escape": "tier: site\nservices: {ssh: {config: {template: \"/{{ ''.__class__.__mro__ }}\"}}}",
     "a conflict": "tier: site\nservices: {ssh: {unit: a.service}}\n---\nordain: v1\nkind: Transform\nname: other\n"
@@ -89,7 +89,7 @@ ONE_ROW = {
 
 
 @pytest.mark.parametrize("what", ONE_ROW)
-def test_a_row_that_is_wrong_costs_what_uses_it_and_nothing_else(root: Path, what: str) -> None:
+def test_a_wrong_row_only_blocks_the_items_that_use_it(root: Path, what: str) -> None:
     good, problems = made(root, HEAD)
     assert problems == ()
     head = HEAD.replace("name: own\n", "") if what == "a name" else HEAD
@@ -108,7 +108,7 @@ def test_a_row_that_is_wrong_costs_what_uses_it_and_nothing_else(root: Path, wha
 @pytest.mark.parametrize(
     "text", [f"{HEAD}services: {{ssh: [\n", f"{HEAD}x: &a [*b]\n", f"{HEAD}name: twice\n", HEAD + "\x07"]
 )
-def test_a_transform_that_cannot_be_read_costs_all_that_asks_for_a_name(root: Path, text: str) -> None:
+def test_an_unreadable_transform_blocks_every_item_that_uses_a_name(root: Path, text: str) -> None:
     good, _ = made(root, HEAD)
 
     generation, problems = made(root, text, "128M", good)
@@ -119,28 +119,28 @@ def test_a_transform_that_cannot_be_read_costs_all_that_asks_for_a_name(root: Pa
 
 
 REFUSED = {
-    "a layer that cannot be read": "ordain: v1\nkind: Layer\nname: own\nservices: [\n",
-    "a transform that cannot be read, and something else": f"{HEAD}---\nordain: v1\nkind: Layer\nname: x\n---\n[\n",
-    "what holds no kind at column one": "{ordain: v1, kind: Transform, name: own, services: [\n",
-    "versions, by which all is matched": f"{HEAD}versions: {{debian: [x]}}\n",
-    "versions in a head that is wrong": f"{HEAD}weight: heavy\nversions: {{debian: ubuntu}}\n",
-    "versions in what cannot be read": f"{HEAD}versions: [\n",
+    "an unreadable layer": "ordain: v1\nkind: Layer\nname: own\nservices: [\n",
+    "an unreadable transform and another document": f"{HEAD}---\nordain: v1\nkind: Layer\nname: x\n---\n[\n",
+    "a text without a kind at column one": "{ordain: v1, kind: Transform, name: own, services: [\n",
+    "versions, on which every match depends": f"{HEAD}versions: {{debian: [x]}}\n",
+    "versions under a wrong head": f"{HEAD}weight: heavy\nversions: {{debian: ubuntu}}\n",
+    "versions in an unreadable text": f"{HEAD}versions: [\n",
 }
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_where_documents_may_be_lost_all_is_refused(root: Path, what: str) -> None:
+def test_everything_is_refused_if_documents_could_be_lost(root: Path, what: str) -> None:
     with pytest.raises(Refused):
         made(root, REFUSED[what])
 
 
-def test_what_is_wrong_for_another_system_is_no_matter_here(root: Path) -> None:
+def test_a_wrong_row_for_another_system_is_ignored(root: Path) -> None:
     generation, problems = made(root, f"{HEAD}match: {{os: fedora}}\nservices: {{ssh: {{unit: [a]}}}}\n")
     assert problems == ()
     assert "64M" in says(generation, SSH)
 
 
-def test_what_nothing_uses_blocks_nothing(root: Path) -> None:
+def test_a_wrong_row_that_nothing_uses_blocks_nothing(root: Path) -> None:
     _, problems = made(root, f"{HEAD}services: {{nginx: {{unit: [a]}}}}\n")
     assert [(p.item, p.code, p.where.line) for p in problems] == [("", "BadTransform", 4)]
 
@@ -160,8 +160,8 @@ paths: {page: {template: "/srv/{{ facts.id }}/{{ facts.version }}"}}
     assert member.check in ((), (("/bin/sh", "-n"),), (("/usr/bin/sh", "-n"),))
 
 
-def test_the_generation_keeps_what_its_transforms_said(root: Path) -> None:
-    """Pinned: another database makes another generation, and the old one is what it was."""
+def test_a_generation_keeps_the_names_of_its_transforms(root: Path) -> None:
+    """Another database makes another generation; the old one does not change."""
     store = Store(root)
     first, _ = store.save(made(root, HEAD)[0])
     new, _ = store.save(made(root, f"{HEAD}tier: os\nservices: {{ssh: {{unit: corp-sshd.service}}}}\n", last=first)[0])
@@ -176,14 +176,14 @@ def test_the_generation_keeps_what_its_transforms_said(root: Path) -> None:
     assert not says(store.load(2), SSH)
 
 
-def test_a_transform_that_changes_nothing_here_makes_no_new_generation(root: Path) -> None:
+def test_a_transform_without_effect_here_makes_no_new_generation(root: Path) -> None:
     first, _ = made(root, HEAD)
     other, _ = made(root, f"{HEAD}services: {{ntpd-of-ours: {{unit: ours.service}}}}\n")
     assert other.transforms != first.transforms
     assert other.hash == first.hash
 
 
-def test_explain_leads_to_the_row_that_chose_and_to_what_lost(root: Path) -> None:
+def test_explain_names_the_row_in_use_and_the_rows_that_it_overrides(root: Path) -> None:
     own = f"{HEAD}tier: site\nmatch: {{os: debian, systemd: 257}}\nservices: {{ssh: {{unit: corp-sshd.service}}}}\n"
     generation, _ = made(root, own)
 
@@ -196,7 +196,7 @@ def test_explain_leads_to_the_row_that_chose_and_to_what_lost(root: Path) -> Non
         ("ssh.service", "debian", "os: is debian", "debian.yaml"),
         ("sshd.service", "services", "os: is not flatcar or gentoo", "10-services.yaml"),
     ]
-    # From the unit, from the neutral name, and among all that is known.
+    # By the unit, by the neutral name, and in the list of all names.
     assert origin in explain("corp-sshd.service", generation).origins
     assert origin in explain("ssh", generation).origins
     assert origin in tuple(origins("", generation))

@@ -1,4 +1,4 @@
-"""The shipped transformation database: it is consistent, and true where a row is easy to get wrong."""
+"""The shipped transformation database is consistent, and correct in the rows that are easy to get wrong."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHARED = shared_versions(shipped())
 
 @cache
 def on(os: str) -> Names:
-    """The names on a system; no system may have a conflict or a warning."""
+    """Return the names on a system; no system may have a conflict or a warning."""
     found, problems = names_for(shipped(), facts_for(os), SHARED)
     assert problems == ()
     return found
@@ -62,7 +62,7 @@ FLEET = """
     nvme-fabrics   slurmd slurmctld slurmdbd munge pacemaker corosync keepalived   firewalld nftables fail2ban iptables
     networkmanager wireguard strongswan frr lldpd   cups bluetooth irqbalance tuned acpid fwupd kdump
 """.split()
-"""What fleets run; the issue wants 60."""
+"""Services that are common in fleets."""
 
 
 @pytest.mark.parametrize("os", list(known_systems()))
@@ -92,7 +92,7 @@ def test_every_row_resolves_on_every_system(os: str) -> None:
 
 
 @pytest.mark.parametrize("os", INSTALLABLE)
-def test_every_system_that_installs_knows_what_all_have(os: str) -> None:
+def test_every_installable_system_knows_the_common_services(os: str) -> None:
     known = on(os)
     assert {"ssh", "cron", "chrony", "ntp", "nginx", "apache", "mariadb", "nfs-server"} <= set(known.services())
     assert {"network", "network-online", "local-fs", "remote-fs", "time-sync", "name-resolution"} <= set(
@@ -103,15 +103,15 @@ def test_every_system_that_installs_knows_what_all_have(os: str) -> None:
 
 
 @pytest.mark.parametrize("os", ["debian-12", "debian-13", "ubuntu-24.04", "fedora-41", "rhel-9", "rocky-9"])
-def test_what_fleets_run_is_there(os: str) -> None:
+def test_common_services_of_fleets_are_known(os: str) -> None:
     lacking = {name for name in FLEET if not on(os).service(name, "unit")}
 
     assert len(FLEET) >= 60
-    # RHEL is without both since 8.
+    # RHEL has neither since version 8.
     assert lacking == ({"etcd", "timesyncd"} if os in ("rhel-9", "rocky-9") else set())
 
 
-def test_a_milestone_is_there_from_its_systemd_on() -> None:
+def test_a_milestone_is_known_from_its_systemd_version_on() -> None:
     assert [on(os).milestone("ssh-access") for os in ("rhel-8", "debian-12", "fedora-41")] == [
         "",
         "",
@@ -122,7 +122,7 @@ def test_a_milestone_is_there_from_its_systemd_on() -> None:
 
 @pytest.mark.parametrize("os", sorted(audit_results.verified()))
 def test_no_row_has_changed_since_it_was_verified(os: str) -> None:
-    """`make audit` brings the table up to date."""
+    """To update the table, run `make audit`."""
     assert list(audit_results.stale(os, audit_results.claims(on(os)))) == []
 
 
@@ -135,7 +135,7 @@ def test_a_row_that_changed_is_named() -> None:
 
 
 @pytest.mark.parametrize("os", ["debian-12", "debian-13", "debian-sid"])
-def test_debians_services_were_seen_in_its_archive(os: str) -> None:
+def test_the_archive_of_debian_confirms_its_services(os: str) -> None:
     claims = audit_results.claims(on(os))
     packaged = {row: claim for row, claim in claims.items() if "package" in claim}
     unseen = [
@@ -211,7 +211,7 @@ def test_debians_services_were_seen_in_its_archive(os: str) -> None:
         ("rocky-10", "dhcpd", "", ""),
     ],
 )
-def test_a_service_on_a_system(os: str, service: str, unit: str, package: str) -> None:
+def test_a_service_has_its_unit_and_package_on_a_system(os: str, service: str, unit: str, package: str) -> None:
     assert (on(os).service(service, "unit"), on(os).service(service, "package")) == (unit, package)
 
 
@@ -225,13 +225,15 @@ def test_a_service_on_a_system(os: str, service: str, unit: str, package: str) -
         ("arch", "http", "nobody", "/etc/ssl/certs/ca-certificates.crt"),
     ],
 )
-def test_users_and_paths_on_a_system(os: str, www: str, nobody_group: str, ca_certificates: str) -> None:
+def test_users_and_paths_have_their_names_on_a_system(
+    os: str, www: str, nobody_group: str, ca_certificates: str
+) -> None:
     known = on(os)
     assert (known.user("www"), known.user("nobody-group")) == (www, nobody_group)
     assert known.paths()["ca-certificates"] == ca_certificates
 
 
-def test_a_site_can_add_to_it() -> None:
+def test_a_site_can_add_rows() -> None:
     row = b"services: {ssh: {unit: corp-sshd.service}}"
     own, problems = read(
         "corpos.yaml", b"ordain: v1\nkind: Transform\nname: corpos\ntier: os\nmatch: {os: debian}\n" + row
@@ -250,11 +252,11 @@ def test_a_damaged_database_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
         catalog.shipped.__wrapped__()
 
 
-def test_it_is_shipped() -> None:
+def test_the_database_is_not_empty() -> None:
     assert {path.name for path in DIRECTORY.iterdir()} >= {"00-base.yaml", "debian.yaml", "fedora.yaml"}
 
 
-def test_what_the_package_prepares_is_what_the_files_say_and_nothing_else() -> None:
+def test_the_prebuilt_database_is_equal_to_its_files() -> None:
     files = catalog.files()
     data = prebuilt.build(files, catalog.read_all(files))
     assert prebuilt.load(data, files, DIRECTORY) == catalog.read_all(files)
@@ -263,7 +265,9 @@ def test_what_the_package_prepares_is_what_the_files_say_and_nothing_else() -> N
     assert prebuilt.load(data.replace(b'"format":1', b'"format":2'), files, DIRECTORY) is None
 
 
-def test_a_file_that_was_edited_since_is_read_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_edited_file_is_read_instead_of_the_prebuilt_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = tmp_path / "prepared.json"
     made.write_bytes(prebuilt.build(catalog.files(), shipped()))
     for path in DIRECTORY.glob("*.yaml"):

@@ -1,4 +1,4 @@
-"""Who starts a unit without a link is told, and refused unless it is masked (rule 12)."""
+"""Units that start without a link are reported, and must be masked to stay stopped (rule 12)."""
 
 from __future__ import annotations
 
@@ -49,20 +49,20 @@ def wanted(root: Path, unit: str, state: str) -> Compiled:
         ("reader@one.service", f"udev starts it for a device (/{RULES}), even with `state: stopped`"),
     ],
 )
-def test_what_no_link_holds_back_must_be_masked(root: Path, unit: str, who: str) -> None:
+def test_a_unit_that_starts_without_a_link_must_be_masked(root: Path, unit: str, who: str) -> None:
     (problem,) = wanted(root, unit, "stopped").problems
 
     assert (problem.code, problem.what, problem.hint) == ("PulledIn", who, "set `state: masked`")
     assert wanted(root, unit, "masked").problems == ()
 
 
-def test_a_bus_name_that_the_unit_and_the_bus_tell_of_is_told_once(root: Path) -> None:
+def test_a_bus_name_in_the_unit_and_in_the_bus_service_is_reported_once(root: Path) -> None:
     (root / "usr/lib/systemd/system/asked.service").write_text("[Service]\nType=dbus\nBusName=org.example.Asked\n")
 
     assert len(wanted(root, "asked.service", "stopped").problems) == 1
 
 
-def test_an_admins_file_of_the_same_name_takes_the_place(root: Path) -> None:
+def test_a_file_of_the_administrator_replaces_one_of_the_same_name(root: Path) -> None:
     for path in (RULES, BUS):
         (root / path.replace("usr/lib/", "etc/").replace("usr/share/", "etc/")).parent.mkdir(parents=True)
     (root / "etc/udev/rules.d/90-card.rules").symlink_to("/dev/null")

@@ -1,4 +1,4 @@
-"""What a machine is, read from trees of files that look like machines, and like none."""
+"""The facts of a machine are read from trees of files, correct and damaged ones."""
 
 import os
 import struct
@@ -23,13 +23,13 @@ QEMU = {
 
 
 def elf(machine: int, *, wide: bool = True, little: bool = True) -> bytes:
-    """The head of a program."""
+    """Return the head of a program."""
     order = "<" if little else ">"
     return b"\x7fELF" + bytes([1 + wide, 2 - little, 1]) + bytes(9) + struct.pack(f"{order}HH", 3, machine) + bytes(40)
 
 
 def plant(root: Path, files: Mapping[str, str | bytes], links: Mapping[str, str] | None = None) -> Path:
-    """``files`` and ``links`` below ``root``."""
+    """Write ``files`` and ``links`` below ``root``."""
     for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +43,7 @@ def plant(root: Path, files: Mapping[str, str | bytes], links: Mapping[str, str]
 
 @pytest.fixture
 def debian(tmp_path: Path) -> Path:
-    """A virtual machine with Debian 13."""
+    """Return the root of a virtual machine with Debian 13."""
     files: dict[str, str | bytes] = {
         "usr/lib/os-release": DEBIAN_13,
         "usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-257.so": "",
@@ -65,7 +65,7 @@ def debian(tmp_path: Path) -> Path:
     return plant(tmp_path, files, links)
 
 
-def test_debian_in_a_virtual_machine(debian: Path) -> None:
+def test_the_facts_of_debian_13_in_a_virtual_machine(debian: Path) -> None:
     assert survey(debian) == (
         Facts(
             id="debian",
@@ -82,7 +82,7 @@ def test_debian_in_a_virtual_machine(debian: Path) -> None:
     )
 
 
-def test_debian_12_with_lib_of_its_own(tmp_path: Path) -> None:
+def test_the_facts_of_debian_12_with_a_separate_lib(tmp_path: Path) -> None:
     plant(
         tmp_path,
         {
@@ -113,7 +113,7 @@ def test_debian_12_with_lib_of_its_own(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_other_systems(tmp_path: Path, release: str, library: str, facts: tuple[object, ...]) -> None:
+def test_the_facts_of_other_systems(tmp_path: Path, release: str, library: str, facts: tuple[object, ...]) -> None:
     plant(tmp_path, {"etc/os-release": release, library: "", "usr/lib/systemd/systemd": elf(183)})
     found, problems = survey(tmp_path)
     assert (found.id, found.like, found.version, found.systemd) == facts
@@ -151,7 +151,7 @@ def test_during_an_upgrade_the_newer_systemd_counts(debian: Path) -> None:
         ({"proc/cpuinfo": "vendor_id\t: User Mode Linux\n", "sys/class/dmi/id/sys_vendor": ""}, "uml"),
     ],
 )
-def test_virtualization_is_named_as_systemd_names_it(debian: Path, files: Mapping[str, str], name: str) -> None:
+def test_virtualization_has_the_name_that_systemd_gives_it(debian: Path, files: Mapping[str, str], name: str) -> None:
     assert read_facts(plant(debian, files)).virtualization == name
 
 
@@ -170,7 +170,7 @@ def test_a_root_in_memory_is_ram(debian: Path, mounts: str, kind: str) -> None:
     assert read_facts(plant(debian, {"proc/1/mountinfo": mounts})).root == kind
 
 
-def test_labels_of_the_kernel_command_line_win(debian: Path) -> None:
+def test_labels_of_the_kernel_command_line_override_others(debian: Path) -> None:
     plant(
         debian,
         {
@@ -190,7 +190,7 @@ def test_labels_of_the_kernel_command_line_win(debian: Path) -> None:
     assert problems == ()
 
 
-def test_a_container_reads_the_command_line_of_its_init(debian: Path) -> None:
+def test_a_container_has_the_command_line_of_its_init(debian: Path) -> None:
     plant(
         debian,
         {
@@ -214,8 +214,8 @@ def test_a_link_stays_below_the_root(debian: Path, tmp_path_factory: pytest.Temp
 
 
 CONTENTS = {
-    "bytes that are no text": bytes(range(256)) * 9,
-    "nothing": b"",
+    "bytes that are not text": bytes(range(256)) * 9,
+    "an empty file": b"",
     "NUL": b"\0" * 64,
     "long lines": b"=" * 100_000 + b"\n[{" * 1000,
     "deep nesting": b"labels: " + b"[" * 5000,
@@ -223,8 +223,8 @@ CONTENTS = {
 NO_FILES = ("a huge file", "a directory", "a pipe", "a circle of links", "a dangling link")
 
 
-def spoil(file: Path, how: str) -> None:
-    """Replace ``file`` by something that it should not be."""
+def damage(file: Path, how: str) -> None:
+    """Damage ``file``."""
     if how in CONTENTS:
         file.write_bytes(CONTENTS[how])
         return
@@ -261,9 +261,9 @@ FILES = (
 
 @pytest.mark.parametrize("path", FILES)
 @pytest.mark.parametrize("how", [*CONTENTS, *NO_FILES])
-def test_a_spoiled_file_costs_its_own_fact_at_most(debian: Path, path: str, how: str) -> None:
+def test_a_damaged_file_only_affects_its_own_fact(debian: Path, path: str, how: str) -> None:
     plant(debian, {"etc/ordain/agent.yaml": "labels: {}\n", "proc/1/environ": "", "run/systemd/container": ""})
-    spoil(debian / path, how)
+    damage(debian / path, how)
     facts, problems = survey(debian)
     assert facts.systemd == 257
     assert facts.mac == (() if path.endswith("address") else ("52:54:00:ab:cd:ef",))
@@ -278,16 +278,16 @@ def test_a_spoiled_file_costs_its_own_fact_at_most(debian: Path, path: str, how:
         ({"usr/lib/os-release": "ID=debian\nwhat\n"}, "/etc/os-release:2: warning: not an assignment NAME=value"),
         (
             {"usr/lib/os-release": 'ID=debian\nNAME="open\n'},
-            "/etc/os-release:2: warning: the quoting of NAME is broken",
+            "/etc/os-release:2: warning: the quotes of NAME are wrong",
         ),
-        ({"usr/lib/os-release": "ID=../etc\n"}, '/etc/os-release: warning: ID "../etc" is no OS identifier'),
-        ({"etc/machine-id": "0123\n"}, "/etc/machine-id: warning: holds no 32 hexadecimal digits"),
-        ({"etc/hostname": "a b\n"}, '/etc/hostname: warning: "a b" is no host name'),
-        ({"usr/lib/systemd/systemd": "#!/bin/sh\n"}, "/usr/lib/systemd/systemd: warning: is no program"),
-        ({"proc/cmdline": "ordain.labels=web"}, '/proc/cmdline: warning: "web" in ordain.labels is no label'),
+        ({"usr/lib/os-release": "ID=../etc\n"}, '/etc/os-release: warning: invalid ID "../etc"'),
+        ({"etc/machine-id": "0123\n"}, "/etc/machine-id: warning: not 32 hexadecimal digits"),
+        ({"etc/hostname": "a b\n"}, '/etc/hostname: warning: "a b" is not a host name'),
+        ({"usr/lib/systemd/systemd": "#!/bin/sh\n"}, "/usr/lib/systemd/systemd: warning: not a program"),
+        ({"proc/cmdline": "ordain.labels=web"}, '/proc/cmdline: warning: "web" in ordain.labels is not a label'),
         (
             {"proc/cmdline": "ordain.labels=os=arch"},
-            "/proc/cmdline: warning: a label may not have the name of a fact: os",
+            "/proc/cmdline: warning: a label cannot have the name of a fact: os",
         ),
         (
             {"etc/ordain/agent.yaml": "labels:\n  id: x\n"},
@@ -301,13 +301,13 @@ def test_a_spoiled_file_costs_its_own_fact_at_most(debian: Path, path: str, how:
         ({"etc/ordain/agent.yaml": "labels:\n\t- x\n"}, "/etc/ordain/agent.yaml:2: warning: "),
     ],
 )
-def test_a_warning_says_where_and_what(debian: Path, files: Mapping[str, str], warning: str) -> None:
+def test_a_warning_names_the_place_and_the_fault(debian: Path, files: Mapping[str, str], warning: str) -> None:
     facts, problems = survey(plant(debian, files))
     assert [str(p).startswith(warning) for p in problems] == [True], problems
     assert facts.labels == {}
 
 
-def test_an_empty_root_is_no_machine_we_know(tmp_path: Path) -> None:
+def test_an_empty_root_has_default_facts(tmp_path: Path) -> None:
     facts, problems = survey(tmp_path)
     assert facts == Facts(id="linux", systemd=0, arch="unknown")
     assert [p.where.path for p in problems] == ["/etc/os-release", "/usr/lib/systemd"]
@@ -325,18 +325,18 @@ def test_an_empty_root_is_no_machine_we_know(tmp_path: Path) -> None:
         ("  A=indented", "indented"),
     ],
 )
-def test_os_release_is_quoted_as_in_a_shell(line: str, value: str) -> None:
+def test_os_release_is_unquoted_as_in_a_shell(line: str, value: str) -> None:
     assert os_release.parse(f"# comment\n\n{line}\n") == ({"A": value}, ())
 
 
 @pytest.mark.parametrize("line", ["A=two words", "A='open", 'A="open', "A=end\\", "1A=x", "A B=x"])
-def test_what_a_shell_would_not_take_is_wrong(line: str) -> None:
+def test_a_line_that_a_shell_would_refuse_is_wrong(line: str) -> None:
     values, wrong = os_release.parse(f"{line}\nB=b\n")
     assert values == {"B": "b"}
     assert [number for number, _ in wrong] == [1]
 
 
-def test_the_forms_of_an_architecture() -> None:
+def test_an_architecture_has_up_to_four_forms() -> None:
     assert elf_architecture(elf(8, wide=False, little=False)) == "mips"
     assert elf_architecture(elf(8, wide=False)) == "mips-le"
     assert elf_architecture(elf(22, little=False)) == "s390x"
@@ -346,7 +346,7 @@ def test_the_forms_of_an_architecture() -> None:
     assert all(len(forms) in (1, 4) for forms in ARCHITECTURES.values())
 
 
-def test_reading_is_bounded(tmp_path: Path) -> None:
+def test_large_and_irregular_files_are_not_read(tmp_path: Path) -> None:
     plant(tmp_path, {"a": "12345"})
     assert rootfs.read(tmp_path, "a", limit=5) == b"12345"
     with pytest.raises(OSError, match="larger than 4 bytes"):
@@ -363,14 +363,15 @@ def test_every_known_system_has_facts(name: str) -> None:
     assert (facts.hostname, facts.labels) == ("web", {"role": ("web",)})
 
 
-def test_a_minor_release_is_known_by_its_major() -> None:
+def test_a_minor_release_has_the_facts_of_its_major_release() -> None:
     assert facts_for("rocky-9.6").version == "9.6"
     assert facts_for("rocky-9.6").systemd == 252
     assert facts_for("fedora-42", systemd=258).systemd == 258
 
 
 @pytest.mark.parametrize(
-    ("name", "hint"), [("fedora-4", "fedora-4"), ("debain-12", "debian-12"), ("rhel-9.x", "rhel-9"), ("", "known are")]
+    ("name", "hint"),
+    [("fedora-4", "fedora-4"), ("debain-12", "debian-12"), ("rhel-9.x", "rhel-9"), ("", "known systems")],
 )
 def test_an_unknown_system_is_refused_with_a_hint(name: str, hint: str) -> None:
     with pytest.raises(Refused) as refused:

@@ -1,4 +1,4 @@
-"""Installed units are merged as systemd merges them; `systemd --test` is the judge where there is one."""
+"""Installed units are merged as systemd merges them; `systemd --test` is the oracle if it is installed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RUN = "[Service]\nExecStart=/bin/true\n"
 
 
 def installed(root: Path, files: Mapping[str, str | bytes], links: Mapping[str, str] | None = None) -> Installed:
-    """What is installed in a root with these files and links."""
+    """Return the installed units of a root with these files and links."""
     for name, content in files.items():
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +132,7 @@ def test_a_link_to_outside_or_of_the_same_name_is_the_unit_itself(tmp_path: Path
     assert found.units["b.service"].values("Service", "User") == ("b",)
 
 
-def test_circles_and_dangling_links_are_no_units(tmp_path: Path) -> None:
+def test_circles_and_dangling_links_are_ignored(tmp_path: Path) -> None:
     found = installed(
         tmp_path,
         {f"{USR}/b.service": RUN},
@@ -147,7 +147,7 @@ def test_circles_and_dangling_links_are_no_units(tmp_path: Path) -> None:
     assert found.aliases == {}
 
 
-def test_dependencies_by_link(tmp_path: Path) -> None:
+def test_dependencies_by_link_are_read(tmp_path: Path) -> None:
     found = installed(
         tmp_path,
         {f"{USR}/a.service": RUN, f"{USR}/getty@.service": RUN, f"{USR}/multi-user.target.wants/README": "not a unit"},
@@ -189,7 +189,7 @@ def test_dependencies_by_link(tmp_path: Path) -> None:
     assert found.units["getty@tty1.service"].path == f"/{USR}/getty@.service"
 
 
-def test_a_unit_may_have_drop_ins_only(tmp_path: Path) -> None:
+def test_a_unit_may_only_have_drop_ins(tmp_path: Path) -> None:
     found = installed(
         tmp_path, {f"{ETC}/srv.mount.d/x.conf": "[Mount]\nOptions=ro\n", f"{USR}/a-.service.d/x.conf": ""}
     )
@@ -208,7 +208,7 @@ def test_runtime_and_generated_units_are_left_out(tmp_path: Path) -> None:
     assert found == Installed(units={})
 
 
-def test_lib_counts_once(tmp_path: Path) -> None:
+def test_a_linked_lib_is_read_once(tmp_path: Path) -> None:
     merged, split = tmp_path / "merged", tmp_path / "split"
     merged.mkdir()
     (merged / "lib").symlink_to("usr/lib")
@@ -217,7 +217,7 @@ def test_lib_counts_once(tmp_path: Path) -> None:
     assert {u.path for u in found.units.values()} == {f"/{USR}/a.service", "/lib/systemd/system/b.service"}
 
 
-def test_hostile_files_cost_themselves(tmp_path: Path) -> None:
+def test_a_hostile_file_only_affects_its_own_unit(tmp_path: Path) -> None:
     directory = tmp_path / ETC
     directory.mkdir(parents=True)
     os.mkfifo(directory / "pipe.service")
@@ -244,11 +244,11 @@ def test_hostile_files_cost_themselves(tmp_path: Path) -> None:
     }
 
 
-def test_a_missing_root_holds_nothing(tmp_path: Path) -> None:
+def test_a_missing_root_has_no_units(tmp_path: Path) -> None:
     assert read_installed(tmp_path / "nowhere") == Installed(units={})
 
 
-def test_three_hundred_units_take_well_under_a_tenth_of_a_second(tmp_path: Path) -> None:
+def test_three_hundred_units_are_read_in_well_under_a_tenth_of_a_second(tmp_path: Path) -> None:
     text = "[Unit]\nDescription=x\nAfter=network.target\n[Service]\n" + "ProtectSystem=strict\n" * 20
     files = {f"{USR}/unit-{n}.service": text for n in range(300)}
     drop_ins = {f"{ETC}/unit-{n}.service.d/x.conf": "[Service]\nUser=x\n" for n in range(0, 300, 10)}
@@ -272,14 +272,14 @@ DROP_INS = (
 
 @contextmanager
 def _root() -> Iterator[Path]:
-    """A root that nobody may read, whatever pytest's own has for a mode."""
+    """Yield a root that other users cannot read, independent of the mode of pytest's own."""
     with tempfile.TemporaryDirectory(prefix="installed-") as name:
         Path(name).chmod(0o755)
         yield Path(name)
 
 
 def judged(root: Path) -> dict[str, tuple[str, list[str]]]:
-    """Of each unit of `UNITS`, the fragment and drop-ins that systemd reads in ``root``; nothing is started."""
+    """Return the fragment and drop-ins that systemd reads in ``root`` for each unit of `UNITS`; nothing is started."""
     (root / ETC / "all.target").write_text(f"[Unit]\nWants={' '.join(u for u in UNITS if '@.' not in u)}\n")
     (root / "runtime").mkdir()
     user = NOBODY if os.getuid() == 0 else None

@@ -1,4 +1,4 @@
-"""What systemd-sysv-generator makes of SysV scripts is foretold: held against its own output in tests/integration."""
+"""The units of systemd-sysv-generator are predicted. tests/integration compares them with its own output."""
 
 from __future__ import annotations
 
@@ -51,21 +51,21 @@ def test_a_script_is_a_unit_with_aliases_that_its_runlevels_want(root: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["cron", "notes"])
-def test_a_script_that_has_a_unit_or_cannot_be_run_is_none(root: Path, name: str) -> None:
+def test_a_script_with_a_unit_or_without_execute_permission_is_ignored(root: Path, name: str) -> None:
     write_script(root, name, runlevels="2").chmod(0o644 if name == "notes" else 0o755)
 
     assert set(read_installed(root).units) == {"cron.service"}
     assert read_installed(root).links == ()
 
 
-def test_without_the_generator_a_script_is_nothing(root: Path) -> None:
+def test_scripts_are_ignored_without_the_generator(root: Path) -> None:
     write_script(root, "legacy", runlevels="2")
     (root / "usr/lib/systemd/system-generators/systemd-sysv-generator").unlink()
 
     assert set(read_installed(root).units) == {"cron.service"}
 
 
-def test_an_admins_drop_in_of_a_script_counts(root: Path) -> None:
+def test_a_drop_in_of_the_administrator_for_a_script_counts(root: Path) -> None:
     write_script(root, "legacy", runlevels="2")
     drop_in = root / "etc/systemd/system/legacy.service.d/more.conf"
     drop_in.parent.mkdir(parents=True)
@@ -74,7 +74,7 @@ def test_an_admins_drop_in_of_a_script_counts(root: Path) -> None:
     assert started_by_distribution(read_installed(root)) == {"legacy.service", "cron.service"}
 
 
-def test_exclusive_mode_keeps_scripts_out_and_may_let_them_in(root: Path) -> None:
+def test_exclusive_mode_keeps_scripts_out_unless_they_are_allowed(root: Path) -> None:
     write_script(root, "legacy", runlevels="2")
     write_script(root, "other", runlevels="2", header=SCRIPT)
 
@@ -84,13 +84,13 @@ def test_exclusive_mode_keeps_scripts_out_and_may_let_them_in(root: Path) -> Non
     assert [member.unit for member in found.members] == ["legacy.service"]
 
 
-def test_a_script_that_brings_up_the_network_is_asked_about(root: Path) -> None:
+def test_a_script_that_brings_up_the_network_is_reported(root: Path) -> None:
     write_script(root, "networking", runlevels="2")
 
     assert [problem.code for problem in compiled(root, "boot: {mode: exclusive}\n").problems] == ["CutOff"]
 
 
-def test_a_script_wanted_stopped_is_held_back_by_every_name(root: Path) -> None:
+def test_a_stopped_script_is_held_back_under_each_of_its_names(root: Path) -> None:
     write_script(root, "legacy", runlevels="25")
 
     found = compiled(root, "services: {old: {unit: legacy.service, state: stopped}}\n")
@@ -103,7 +103,7 @@ def test_a_script_wanted_stopped_is_held_back_by_every_name(root: Path) -> None:
     assert [member.wanted for member in found.members] == [Wanted.STOPPED]
 
 
-def test_a_service_of_ours_hides_a_script_of_its_name(root: Path) -> None:
+def test_a_service_of_the_documents_replaces_a_script_of_the_same_name(root: Path) -> None:
     write_script(root, "legacy", runlevels="2")
 
     assert compiled(root, "services: {legacy: {command: [/bin/true]}}\n").problems == ()

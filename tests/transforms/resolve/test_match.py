@@ -1,4 +1,4 @@
-"""docs/design/documents.md, rules 4, 5 and 7: which layers are for a machine, and how closely."""
+"""Layers match machines more or less closely (docs/design/documents.md, rules 4, 5 and 7)."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -23,7 +23,7 @@ def condition(wanted: Wanted) -> MatchCondition:
 
 
 def on(facts: Facts, match: Mapping[str, Wanted]) -> Match:
-    """What becomes of a layer with this ``match``; the entries are written as in a document."""
+    """Return the match of a layer with these entries, which are written as in a document."""
     layer = Document(
         kind=Kind.LAYER,
         name="layer",
@@ -59,9 +59,9 @@ WEB = Facts(
         pytest.param({"id": {"not": ["fedora", "arch"]}}, True, id="not any of a list"),
         pytest.param({"role": "cache"}, True, id="a label with several values: any one"),
         pytest.param({"role": {"not": "cache"}}, False, id="and not excludes each of them"),
-        pytest.param({"pool": "east"}, False, id="an absent label is no value"),
-        pytest.param({"pool": {"not": "east"}}, True, id="but it is not another value"),
-        pytest.param({"pool": None}, True, id="null is an absent label"),
+        pytest.param({"pool": "east"}, False, id="a label that is not set matches no value"),
+        pytest.param({"pool": {"not": "east"}}, True, id="a label that is not set matches a negated value"),
+        pytest.param({"pool": None}, True, id="null is a label that is not set"),
         pytest.param({"role": None}, False, id="a set label is not null"),
         pytest.param({"pool": [None, "east"]}, True, id="null as one of several"),
         pytest.param({"role": {"not": None}}, True, id="not null is set"),
@@ -77,7 +77,7 @@ WEB = Facts(
         pytest.param({"root": "disk", "virtualization": "kvm"}, True, id="root and virtualization"),
     ],
 )
-def test_an_entry_holds(match: Mapping[str, Wanted], holds: bool) -> None:
+def test_an_entry_matches(match: Mapping[str, Wanted], holds: bool) -> None:
     assert on(WEB, match).holds is holds
 
 
@@ -115,19 +115,19 @@ def test_an_unset_machine_id_matches_nothing_but_null() -> None:
         ("12", "twelve", False),
     ],
 )
-def test_a_version_lies_in_a_range(version: str, text: str, holds: bool) -> None:
+def test_a_version_is_in_a_range(version: str, text: str, holds: bool) -> None:
     assert in_range(version, text) is holds
 
 
 @pytest.mark.parametrize("text", ["12", ">=9 <10", ">= 9", "=12", "22.04", " 12 "])
-def test_a_range(text: str) -> None:
+def test_a_valid_range_is_accepted(text: str) -> None:
     assert range_error(text) is None
 
 
 @pytest.mark.parametrize(
     "text", ["", " ", ">=", "12,13", "v12", "12.", "~12", ">=9<10", "!=9", "9 || 10", "9" * 19, "١٢"]
 )
-def test_no_range(text: str) -> None:
+def test_an_invalid_range_is_refused(text: str) -> None:
     assert range_error(text)
 
 
@@ -149,11 +149,11 @@ def test_no_range(text: str) -> None:
         pytest.param("arch", {"os": "arch", "version": None}, True, id="a rolling system has none"),
     ],
 )
-def test_versions_belong_to_an_os(os: str, match: Mapping[str, Wanted], holds: bool) -> None:
+def test_a_version_only_matches_the_system_it_belongs_to(os: str, match: Mapping[str, Wanted], holds: bool) -> None:
     assert on(facts_for(os), match).holds is holds
 
 
-def test_the_closer_a_layer_names_the_os_the_higher_it_is() -> None:
+def test_a_layer_that_names_the_system_more_closely_has_a_higher_rank() -> None:
     rocky = facts_for("rocky-9")
     upwards: list[Mapping[str, Wanted]] = [
         {"role": {"not": "web"}},
@@ -172,33 +172,33 @@ def test_the_closer_a_layer_names_the_os_the_higher_it_is() -> None:
     assert ranks == sorted(set(ranks))
 
 
-def test_what_is_not_wanted_is_not_close() -> None:
+def test_a_negated_entry_does_not_make_a_layer_closer() -> None:
     assert on(WEB, {"os": {"not": "fedora"}}).closeness == on(WEB, {}).closeness
 
 
 @pytest.mark.parametrize(
     ("match", "reason"),
     [
-        ({"os": "fedora"}, "os: wants fedora, this machine is debian"),
-        ({"role": ["db", "mail"]}, "role: wants db or mail, this machine is web, cache"),
-        ({"pool": "east"}, "pool: wants east, this machine has none"),
-        ({"role": {"not": "web"}}, "role: wants not web, this machine is web, cache"),
-        ({"role": None}, "role: wants unset, this machine is web, cache"),
-        ({"version": ">=13"}, "version: wants >=13, this machine is 12"),
+        ({"os": "fedora"}, "os: expected fedora, but this machine is debian"),
+        ({"role": ["db", "mail"]}, "role: expected db or mail, but this machine is web, cache"),
+        ({"pool": "east"}, "pool: expected east, but this machine has none"),
+        ({"role": {"not": "web"}}, "role: expected not web, but this machine is web, cache"),
+        ({"role": None}, "role: expected unset, but this machine is web, cache"),
+        ({"version": ">=13"}, "version: expected >=13, but this machine is 12"),
     ],
 )
-def test_the_reason_says_what_is_wanted_and_what_is(match: Mapping[str, Wanted], reason: str) -> None:
+def test_the_reason_names_the_expected_and_the_actual_value(match: Mapping[str, Wanted], reason: str) -> None:
     result = on(WEB, {"arch": "x86-64", **match})
     assert result.reasons == ("arch: is x86-64", reason)
     assert result.mismatches == (reason,)
 
 
-def test_the_reason_names_the_os_whose_versions_count() -> None:
+def test_the_reason_names_the_system_that_the_version_belongs_to() -> None:
     result = on(facts_for("ubuntu-24.04"), {"os": "debian", "version": ">=12"})
-    assert result.mismatches == ("version: wants >=12, but the version of this machine is one of ubuntu",)
+    assert result.mismatches == ("version: expected >=12, but the version of this machine is a version of ubuntu",)
 
 
-def test_the_facts_are_the_closed_list_of_the_contract() -> None:
+def test_the_facts_are_those_of_the_design() -> None:
     assert list(FACTS) == [
         "id", "os", "version", "systemd", "arch", "virtualization", "hostname", "machine-id", "mac", "root",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Layers merge: docs/design/documents.md, rules 6 to 8, one by one, and their laws as properties."""
+"""Layers are merged by docs/design/documents.md, rules 6 to 8: each rule, and their laws as properties."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FACTS = Facts(id="debian", version="12", systemd=252, hostname="m1", labels={"ro
 
 
 def layers(*texts: str) -> tuple[Document, ...]:
-    """Layers from ``HEADER | SECTIONS`` texts."""
+    """Return the layers of ``HEADER | SECTIONS`` texts."""
     found: list[Document] = []
     for number, text in enumerate(texts):
         header, _, body = text.partition("|")
@@ -50,11 +50,11 @@ def test_a_higher_tier_wins_whatever_the_order_of_the_files() -> None:
     assert merged("tier: site | values: {x: 1}", "| values: {x: 2, y: 3}") == {"values": {"x": 1, "y": 3}}
 
 
-def test_within_a_tier_the_weight_decides() -> None:
+def test_within_a_tier_the_higher_weight_wins() -> None:
     assert merged("weight: 1 | values: {x: 1}", "weight: -1 | values: {x: 2}") == {"values": {"x": 1}}
 
 
-def test_within_a_weight_the_closer_match_of_the_os_decides() -> None:
+def test_within_a_weight_the_closer_match_of_the_system_wins() -> None:
     texts = (
         "| values: {x: none}",
         'match: {os: debian, version: ">=12"} | values: {x: versioned}',
@@ -67,7 +67,7 @@ def test_within_a_weight_the_closer_match_of_the_os_decides() -> None:
     assert merged(*texts) == {"values": {"x": "id"}}
 
 
-def test_sets_add_up_and_null_takes_a_member_out() -> None:
+def test_layers_add_to_sets_and_null_removes_a_member() -> None:
     assert merged("| services: {w: {after: [a, b]}}", "weight: 1 | services: {w: {after: {b: null, c: true}}}") == {
         "services": {"w": {"after": {"a": True, "c": True}}}
     }
@@ -79,13 +79,13 @@ def test_a_sequence_is_replaced_as_a_whole() -> None:
     }
 
 
-def test_a_member_of_a_group_takes_the_others_away() -> None:
+def test_a_key_of_an_exclusive_group_removes_the_others() -> None:
     assert merged(
         "| services: {w: {health: {tcp: a, within: 5s}}}", "weight: 1 | services: {w: {health: {http: b}}}"
     ) == {"services": {"w": {"health": {"within": "5s", "http": "b"}}}}
 
 
-def test_null_takes_back_what_lower_layers_said() -> None:
+def test_null_removes_a_value_of_lower_layers() -> None:
     assert merged("| services: {w: {nice: 1}, x: {}}", "weight: 1 | services: {w: null}") == {"services": {"x": {}}}
     assert merged(
         "| services: {w: {nice: 1}}", "weight: 1 | services: {w: null}", "weight: 2 | services: {w: {umask: '022'}}"
@@ -103,30 +103,30 @@ def test_null_takes_back_what_lower_layers_said() -> None:
         ("| services: {w: {credentials: {k: {file: /a}}}}", "| services: {w: {credentials: {k: {encrypted: /a}}}}"),
     ],
 )
-def test_equals_that_disagree_are_a_conflict_either_way_round(one: str, two: str) -> None:
+def test_different_values_of_equal_layers_are_a_conflict_in_either_order(one: str, two: str) -> None:
     assert "LayerConflict" in codes(one, two)
     assert "LayerConflict" in codes(two, one)
 
 
-def test_equals_that_agree_are_none() -> None:
+def test_the_same_value_of_equal_layers_is_not_a_conflict() -> None:
     assert codes("| values: {x: 1}", "| values: {x: 1}") == []
 
 
-def test_a_conflict_below_a_winner_is_still_reported() -> None:
+def test_a_conflict_below_a_higher_layer_is_still_reported() -> None:
     assert "LayerConflict" in codes("| values: {x: 1}", "| values: {x: 2}", "tier: site | values: {x: 3}")
 
 
-def test_a_null_of_nothing_is_a_warning_with_near_names() -> None:
+def test_a_null_with_nothing_to_remove_is_a_warning_with_similar_names() -> None:
     _, problems = resolve(layers("| services: {web: {nice: 1}}", "weight: 1 | services: {wbe: null}"), FACTS, {})
     assert [(p.code, p.hint) for p in problems] == [("NullOfNothing", "did you mean web?")]
 
 
-def test_a_leaf_overridden_wherever_its_layer_matches_is_a_warning() -> None:
+def test_a_leaf_that_is_overridden_on_all_machines_of_its_layer_is_a_warning() -> None:
     assert codes("match: {role: web} | values: {x: 1}", "tier: site | values: {x: 2}") == ["Overridden"]
     assert codes("| values: {x: 1}", "tier: site, match: {role: web} | values: {x: 2}") == []
 
 
-def test_provenance_names_the_layer_the_line_and_what_was_overridden() -> None:
+def test_provenance_names_the_layer_the_line_and_the_overridden_values() -> None:
     resolved, _ = resolve(
         layers("| values: {x: 1}", "tier: site | values: {x: 2}", "tier: pool | values: {x: 3}"), FACTS, {}
     )
@@ -147,7 +147,7 @@ def test_two_documents_of_one_name_and_two_nodes_of_one_machine_are_refused() ->
         assert [p.code for p in refused.value.problems] == [code]
 
 
-def test_conflicts_that_need_no_machine_are_certain() -> None:
+def test_conflicts_on_every_machine_are_certain() -> None:
     assert [p.code for p in certain_conflicts(layers("| values: {x: 1}", "| values: {x: 2}"))] == ["LayerConflict"]
     role = "match: {role: web} | values: {x: 1}"
     assert [p.code for p in certain_conflicts(layers(role, "| values: {x: 2}"))] == ["LayerConflict"]
@@ -217,7 +217,7 @@ def test_the_order_of_documents_does_not_matter(rows: list[tuple[str, int, objec
 @settings(deadline=None, max_examples=100)
 @given(_documents)
 def test_the_order_of_reading_does_not_decide_a_conflict(rows: list[tuple[str, int, object]]) -> None:
-    """The same bodies under other file names, so that the fold meets them in another order."""
+    """The same documents get other file names, so that they are merged in another order."""
     forth, back = _read(rows), _read(rows[::-1])
     outcomes = []
     for documents in (forth, back):
@@ -228,7 +228,9 @@ def test_the_order_of_reading_does_not_decide_a_conflict(rows: list[tuple[str, i
 
 @settings(deadline=None, max_examples=100)
 @given(_documents)
-def test_a_layer_merged_with_itself_is_itself_and_provenance_is_complete(rows: list[tuple[str, int, object]]) -> None:
+def test_a_layer_merged_with_itself_is_unchanged_and_provenance_is_complete(
+    rows: list[tuple[str, int, object]],
+) -> None:
     documents = _read(rows)
     tree, _ = merge(((d, rank(d, (0, 0))) for d in documents), sections(Kind.LAYER))
     names = {document.name for document in documents}

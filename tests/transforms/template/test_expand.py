@@ -1,4 +1,4 @@
-"""Templates: what they can do, and that nothing they say reaches, outgrows or outlasts what they are given."""
+"""Templates make texts, reach only their variables, and stay within their budget."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NAMES: Mapping[str, object] = {
     "path": lambda name: f"/usr/bin/{name}",
 }
 
-GIVES = {
+TEXTS = {
     "plain": "plain",
     "a\n": "a\n",
     "{{ values.name }}": "web",
@@ -41,12 +41,12 @@ GIVES = {
 }
 
 
-@pytest.mark.parametrize("text", GIVES)
-def test_a_template_gives_a_text(text: str) -> None:
-    assert expand_text(text, NAMES) == GIVES[text]
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_template_is_expanded_to_a_text(text: str) -> None:
+    assert expand_text(text, NAMES) == TEXTS[text]
 
 
-REACHES = {
+REFUSED_NAMES = {
     "{{ ''.__class__.__mro__ }}": "no attribute '__class__'",
     "{{ values.__class__ }}": "the map has no '__class__'",
     "{{ path.__globals__ }}": "no attribute '__globals__'",
@@ -59,30 +59,30 @@ REACHES = {
     "{{ lipsum() }}": "'lipsum' is undefined",
     "{{ cycler('a').next() }}": "'cycler' is undefined",
     "{{ values.ports|random }}": "No filter named 'random'",
-    "{% include '/etc/passwd' %}": "no Include statement here",
-    "{% import 'x' as x %}": "no Import statement here",
-    "{% extends 'x' %}": "no Extends statement here",
-    "{{ path }}": "a function is no text",
-    "{{ ''.join }}": "a function is no text",
-    "{{ values.map }}": "a map or list is no text; join it",
-    "{{ 'a' ~ values.ports }}": "a map or list is no text; join it",
-    "{{ [values.map]|join }}": "a map or list is no text; join it",
-    "{{ none }}": "null is no text; give it a default",
+    "{% include '/etc/passwd' %}": "Include statement is not allowed",
+    "{% import 'x' as x %}": "Import statement is not allowed",
+    "{% extends 'x' %}": "Extends statement is not allowed",
+    "{{ path }}": "a function is not a text",
+    "{{ ''.join }}": "a function is not a text",
+    "{{ values.map }}": "a map or a list is not a text; use the filter join",
+    "{{ 'a' ~ values.ports }}": "a map or a list is not a text; use the filter join",
+    "{{ [values.map]|join }}": "a map or a list is not a text; use the filter join",
+    "{{ none }}": "null is not a text; use the filter default",
     "{{ values.nam }}": "the map has no 'nam'",
     "{{ gone }}": "'gone' is undefined",
-    "{{ '\\x00i\\x00' }}": "a NUL byte cannot stand in a text",
-    "{{ '\\ud800' }}": "half a surrogate pair",
+    "{{ '\\x00i\\x00' }}": "a text cannot hold a NUL byte",
+    "{{ '\\ud800' }}": "half of a surrogate pair",
     "{{ 1 / 0 }}": "division by zero",
     "{{ 5|dictsort }}": "'int' object has no attribute 'items'",
     "{{ values.name() }}": "not callable",
     "{% if %}": "line 1 of the template",
 }
 
-TOO_MUCH = {
+REFUSED_COSTS = {
     "{{ 'a' * 10**9 }}": "longer than",
-    "{{ [0] * 10**9 }}": "* is for numbers",
+    "{{ [0] * 10**9 }}": "* needs two numbers",
     "{{ 'a'|center(10**9) }}": "No filter named 'center'",
-    "{{ 'a'|indent(10**9) }}": "an indent is from 0 to 256",
+    "{{ 'a'|indent(10**9) }}": "an indent must be 0 to 256",
     "{{ 'a'.ljust(10**9) }}": "no attribute 'ljust'",
     "{{ '%999999999d' % 1 }}": "widths up to 256",
     "{{ '%*d' % (999999999, 1) }}": "widths up to 256",
@@ -100,30 +100,30 @@ TOO_MUCH = {
     "{% for i in range(60000) %}{% for j in range(60000) %}{% endfor %}{% endfor %}": "too many steps",
     "{% for i in range(60000) %}{{ ('a' * 60000)|upper|length }}{% endfor %}": "too many steps",
     "{% for i in range(60000) %}" + "x" * 60000 + "{% endfor %}": "more than 65,536 characters",
-    "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}": "no Macro statement here",
-    "{% for x in [[1]] recursive %}{{ loop([[1]]) }}{% endfor %}": "no recursive loop here",
-    "{% set x %}{% for i in range(9) %}x{% endfor %}{% endset %}{{ x }}": "no AssignBlock statement here",
-    "x" * (MAX_LENGTH + 1): "characters; 65,536 are allowed",
-    "{{ " + "1+" * 30000 + "1 }}": "words and signs",
+    "{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}": "Macro statement is not allowed",
+    "{% for x in [[1]] recursive %}{{ loop([[1]]) }}{% endfor %}": "a recursive loop is not allowed",
+    "{% set x %}{% for i in range(9) %}x{% endfor %}{% endset %}{{ x }}": "AssignBlock statement is not allowed",
+    "x" * (MAX_LENGTH + 1): "characters; at most 65,536 are allowed",
+    "{{ " + "1+" * 30000 + "1 }}": "tokens",
     "{{ x" + ".x" * 4000 + " }}": "nested too deep",
     "{{ " + "(" * 4000 + "1" + ")" * 4000 + " }}": "nested too deep",
     "{% if 1 %}" * 400 + "{% endif %}" * 400: "nested too deep",
 }
 
 
-@pytest.mark.parametrize("text", [*REACHES, *TOO_MUCH], ids=lambda text: text[:60])
-def test_a_template_reaches_nothing_and_takes_no_more_than_its_share(text: str) -> None:
+@pytest.mark.parametrize("text", [*REFUSED_NAMES, *REFUSED_COSTS], ids=lambda text: text[:60])
+def test_a_template_that_reaches_or_takes_too_much_is_refused(text: str) -> None:
     with pytest.raises(NoResult) as caught:
         expand_text(text, NAMES)
-    assert {**REACHES, **TOO_MUCH}[text] in str(caught.value)
+    assert {**REFUSED_NAMES, **REFUSED_COSTS}[text] in str(caught.value)
 
 
-def test_a_template_that_is_remembered_may_spend_as_much_as_a_new_one() -> None:
+def test_a_cached_template_has_the_same_budget_as_a_new_one() -> None:
     text = "{% for i in range(60) %}{% for j in range(TURNS) %}{% endfor %}{% endfor %}"
     texts = [text.replace("TURNS", str(turns)) for turns in range(3250, 3350, 10)]
     jinja_sandbox._compiled.cache_clear()
     new = [_fits(text) for text in texts]
-    assert len(set(new)) == 2, "the limit lies between them"
+    assert len(set(new)) == 2, "the limit is between them"
     assert [_fits(text) for text in texts] == new
 
 

@@ -295,7 +295,7 @@ def test_invalid_documents_cannot_be_released() -> None:
         assemble([("a.yaml", BASE + b"servces: {}\n")])
     with pytest.raises(Refused, match=r"two files are called a\.yaml"):
         assemble([("x/a.yaml", BASE), ("y/a.yaml", WEB)])
-    with pytest.raises(Refused, match="two Layer documents called base"):
+    with pytest.raises(Refused, match="two Layer documents have the name base"):
         assemble([("a.yaml", BASE), ("b.yaml", BASE + b"#")])
 
 
