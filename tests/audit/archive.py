@@ -1,9 +1,9 @@
-"""A Debian suite as its archive has it, read by apt into a directory of our own: no root file system is needed.
+"""The archive of a Debian suite, which apt reads into a directory of its own; no root file system is needed.
 
     apt-get update ──▶ Packages, Contents ──▶ `Archive`        apt-get download + dpkg-deb ──▶ directories
 
-The lists of a suite are about 65 MB and the packages looked into as much again; all is kept, and a second run takes
-what changed. The machine's own apt is not touched.
+The lists of a suite are about 65 MB, and so are the packages that are looked into. All of it is kept, and a second run
+only fetches changes. The apt of the machine is not touched.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ALTERNATIVE = re.compile(r"\s*([a-z0-9][a-z0-9+.-]+)")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Package:
-    """A binary package; ``depends`` holds the first alternative of every dependency, which is what apt takes."""
+    """A binary package; ``depends`` holds the first alternative of every dependency, which apt chooses."""
 
     name: str
     version: str
@@ -36,9 +36,9 @@ class Package:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Archive:
-    """The packages of a suite, and for a path (as on a merged /usr, without its first slash) who brings it.
+    """The packages of a suite, and the packages of each path (as on a merged /usr, without its first slash).
 
-    Directories are here if they are not empty.
+    Only directories that are not empty have a path.
     """
 
     apt: Apt
@@ -46,18 +46,18 @@ class Archive:
     files: Mapping[str, frozenset[str]]
 
     def closure(self, name: str) -> Mapping[str, Package]:
-        """The package and all that installing it brings with it."""
-        found: dict[str, Package] = {}
+        """Return the package with all packages that its installation brings."""
+        packages: dict[str, Package] = {}
         wanted = [name]
         while wanted:
             package = self.packages.get(wanted.pop())
-            if package is not None and package.name not in found:
-                found[package.name] = package
+            if package is not None and package.name not in packages:
+                packages[package.name] = package
                 wanted += package.depends
-        return found
+        return packages
 
     def names(self, package: Package, path: str) -> bool:
-        """Whether ``package`` has the directory ``path``, be it empty, or a file of it names ``path``."""
+        """Return whether ``package`` has the directory ``path``, even if empty, or a file that names ``path``."""
         with (
             subprocess.Popen(
                 ["dpkg-deb", "--fsys-tarfile", self.apt.download(package)], stdout=subprocess.PIPE
@@ -78,31 +78,31 @@ def _names(members: tarfile.TarFile, member: tarfile.TarInfo, path: str) -> bool
 
 
 def merged(path: str) -> str:
-    """``path`` as it is where /bin, /sbin and /lib lie in /usr."""
+    """Return ``path`` as it is on a system with /bin, /sbin and /lib in /usr."""
     return f"usr/{path}" if path.startswith(("bin/", "sbin/", "lib/")) else path
 
 
 @dataclass(frozen=True, slots=True)
 class Apt:
-    """An apt of our own below ``root``, for one suite."""
+    """A separate apt below ``root`` for one suite."""
 
     root: Path
     suite: str
 
     def update(self) -> Archive:
-        """Fetch what is new and read it. Raises `subprocess.CalledProcessError`."""
+        """Fetch new lists and read them. Raise `subprocess.CalledProcessError`."""
         for directory in ("lists/partial", "cache/archives/partial", "none", "debs"):
             (self.root / directory).mkdir(parents=True, exist_ok=True)
         (self.root / "status").touch()
         (self.root / "sources.list").write_text(f"deb [signed-by={KEYRING}] {MIRROR} {self.suite} main\n")
-        # How this machine reaches an archive (a proxy, a mirror that stands still) holds for ours as well.
+        # Use the settings by which this machine reaches an archive, such as a proxy.
         (self.root / "apt.conf").write_text(_run("apt-config", "dump", "Acquire") + self._settings())
         self._apt("update", "-qq")
         packages = {p.name: p for text in self._index("Packages") for p in _packages(text)}
         return Archive(apt=self, packages=packages, files=_files(self._index("Contents")))
 
     def download(self, package: Package) -> Path:
-        """The package's file, fetched once."""
+        """Return the file of the package, which is fetched once."""
         stem = f"{package.name}_{package.version.replace(':', '%3a')}_"
         if not list((self.root / "debs").glob(f"{stem}*.deb")):
             self._apt("download", "-qq", f"{package.name}={package.version}")
@@ -133,7 +133,7 @@ class Apt:
         return _run("apt-get", *words, cwd=self.root / "debs", env=environment)
 
     def _index(self, kind: str) -> Iterator[str]:
-        """The text of every list of a kind."""
+        """Yield the text of every list of a kind."""
         names = self._apt("indextargets", "--format", "$(FILENAME)", f"Created-By: {kind}")
         for name in names.split():
             yield _run("/usr/lib/apt/apt-helper", "cat-file", name)
@@ -154,25 +154,25 @@ def _packages(text: str) -> Iterator[Package]:
 
 
 def _files(contents: Iterable[str]) -> Mapping[str, frozenset[str]]:
-    """The paths that a row of ours can name."""
+    """Return the packages of the paths that a row can name."""
     files: dict[str, frozenset[str]] = {}
     for text in contents:
         for line in text.splitlines():
             if _KEPT.match(line):
                 path, _, owners = line.rpartition(" ")
                 names = frozenset(owner.rpartition("/")[2] for owner in owners.split(","))
-                for each in _upwards(merged(path.rstrip())):
-                    files[each] = files.get(each, frozenset()) | names
+                for prefix in _upwards(merged(path.rstrip())):
+                    files[prefix] = files.get(prefix, frozenset()) | names
     return files
 
 
 def _upwards(path: str) -> Iterator[str]:
-    """``path``, and the directories it lies in but for the uppermost two."""
+    """Yield ``path`` and the directories that it is in, except for the uppermost two."""
     while path.count("/") > 0:
         yield path
         path = path.rpartition("/")[0]
 
 
 def _run(*words: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
-    """Standard output of a program. Raises `subprocess.CalledProcessError`; its messages are shown."""
+    """Return the standard output of a program; its messages are shown. Raise `subprocess.CalledProcessError`."""
     return subprocess.run(words, cwd=cwd, env=env, check=True, stdout=subprocess.PIPE, text=True).stdout

@@ -1,10 +1,10 @@
-"""`make audit`: holds Debian's rows of the transformation database against Debian's packages.
+"""`make audit`: compares Debian's rows of the transformation database with Debian's packages.
 
     rows ──claims──▶ `seen`, row by row, in an `Archive` ──▶ data/verified.yaml
 
-A row is true if its package is there and installing it brings the unit, the socket, the configuration
-directory and the program that checks it. Exit status 1 if a row is false; the table is written all the same,
-with what was found.
+A row is true if its package exists and its installation brings the unit, the socket, the configuration directory and
+the program that checks it. The exit status is 1 if a row is false; the table is written anyway, with the confirmed
+values.
 
 usage: python3 -m audit.debian [SYSTEM…]      (debian-12 debian-13 debian-sid)
 """
@@ -25,13 +25,13 @@ from ordain.transforms.catalog.shipped import shipped
 SUITES = {"debian-12": "bookworm", "debian-13": "trixie", "debian-sid": "sid"}
 CACHE = Path.home() / ".cache" / "ordain" / "audit"
 HEAD = """\
-# Made by `make audit`: what of the rows was found in the system's own package archive, and the package's version.
-# What is not here is known from documentation and source packages only.
+# Made by `make audit`: the values of rows that the package archive of the system confirms, with the package's version.
+# Values that are not here come from documentation and source packages only.
 """
 
 
 def main(systems: list[str]) -> int:
-    """Audit ``systems``, all of them if none is named; returns the exit status."""
+    """Audit ``systems``, or all of them if none is named, and return the exit status."""
     table = dict(audit_results.verified()) if audit_results.TABLE.exists() else {}
     wrong = 0
     for system in systems or SUITES:
@@ -42,11 +42,11 @@ def main(systems: list[str]) -> int:
         rows, false = {}, 0
         for row, claim in audit_results.claims(known).items():
             if row.startswith("services/") and "package" not in claim:
-                continue  # a vendor's, from no archive of Debian's
-            rows[row], wanting = seen(archive, claim)
-            false += bool(wanting)
-            print(f"{'FALSE' if wanting else 'true '} {system} {row}: {_said(rows[row])}")
-            print("".join(f"      {text}\n" for text in wanting), end="")
+                continue  # a vendor's service, which is not in Debian's archive
+            rows[row], missing = seen(archive, claim)
+            false += bool(missing)
+            print(f"{'FALSE' if missing else 'true '} {system} {row}: {_listed(rows[row])}")
+            print("".join(f"      {text}\n" for text in missing), end="")
         table[system] = {row: found for row, found in rows.items() if found}
         print(f"{system}: {len(rows)} rows, {false} false; {archive.apt.suite}, {len(archive.packages)} packages\n")
         wrong += false + len(problems)
@@ -55,11 +55,11 @@ def main(systems: list[str]) -> int:
 
 
 def seen(archive: Archive, claim: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """What of ``claim`` the archive bears out, and a sentence for each part that it does not."""
+    """Return the values of ``claim`` that the archive confirms, and a sentence for each other value."""
     name = claim.get("package", "")
     bringing = archive.closure(name).keys() if name else _systemd(archive)
-    found: dict[str, str] = {}
-    wanting: list[str] = []
+    confirmed: dict[str, str] = {}
+    missing: list[str] = []
     for key, value in claim.items():
         owners = archive.files.get(_path(key, value), frozenset())
         if key == "package":
@@ -67,23 +67,23 @@ def seen(archive: Archive, claim: Mapping[str, str]) -> tuple[dict[str, str], li
         elif key == "path":
             holds = bool(owners)
             if not owners and value.startswith("/etc/"):
-                continue  # made as its package is installed: known from documentation only
+                continue  # made at the installation of its package: known from documentation only
         elif key == "unit" and not owners & bringing:
-            # systemd-sysv-generator(8) makes the unit where there is an old script only.
+            # systemd-sysv-generator(8) makes the unit if there is only an old script.
             owners |= archive.files.get(f"etc/init.d/{value.removesuffix('.service')}", frozenset())
             holds = bool(owners & bringing)
         else:
-            # An empty directory is in no list; a program can be an alternative, which the unit then names.
+            # No list has an empty directory. A program can be an alternative, which the unit then names.
             holds = bool(owners & bringing) or (key in ("config", "check") and _named(archive, name, value))
         if holds:
-            found[key] = value
+            confirmed[key] = value
         else:
-            wanting.append(
+            missing.append(
                 f"{key} {value}: not in {name or 'systemd'}, but in {', '.join(sorted(owners)) or 'nothing'}"
             )
-    if "package" in found:
-        found["version"] = archive.packages[name].version
-    return found, wanting
+    if "package" in confirmed:
+        confirmed["version"] = archive.packages[name].version
+    return confirmed, missing
 
 
 def _path(key: str, value: str) -> str:
@@ -91,12 +91,12 @@ def _path(key: str, value: str) -> str:
 
 
 def _systemd(archive: Archive) -> Set[str]:
-    """All that is built of systemd's source: milestones name no package."""
+    """Return the packages that are built from the source of systemd, since milestones name no package."""
     return {p.name for p in archive.packages.values() if p.source == "systemd"}
 
 
 def _named(archive: Archive, name: str, path: str) -> bool:
-    """Whether one of the packages that make up ``name`` has the empty directory ``path``, or names it."""
+    """Return whether a package of the same source as ``name`` has the empty directory ``path``, or names it."""
     installed = archive.closure(name)
     if name not in installed:
         return False
@@ -104,12 +104,12 @@ def _named(archive: Archive, name: str, path: str) -> bool:
     return any(archive.names(package, path) for package in related)
 
 
-def _said(found: Mapping[str, str]) -> str:
+def _listed(found: Mapping[str, str]) -> str:
     return ", ".join(f"{key} {value}" for key, value in found.items()) or "nothing found"
 
 
 def dump(table: Mapping[str, audit_results.Claims]) -> str:
-    """The table as YAML, a line for each row."""
+    """Return the table as YAML, with a line for each row."""
     lines = []
     for system, rows in table.items():
         lines.append(f"{system}:")
@@ -119,7 +119,7 @@ def dump(table: Mapping[str, audit_results.Claims]) -> str:
 
 
 def _text(value: str) -> str:
-    """A scalar that YAML reads as text: only versions can look like something else."""
+    """Return a scalar that YAML reads as text; only versions can look like something else."""
     return value if value[0] == "/" or value[0].isalpha() else f'"{value}"'
 
 

@@ -201,7 +201,7 @@ class _Reader:
         return "ram" if kind in ("rootfs", "tmpfs", "ramfs") else "disk"
 
     def agent_labels(self) -> dict[str, tuple[str, ...]]:
-        """Return the labels in agent.yaml, with a warning for each wrong one; the agent reports the rest of the file."""
+        """Return the labels in agent.yaml, and warn of wrong ones; the agent reports the rest of the file."""
         try:
             data = agent_yaml.read_in_force(self.root)
         except OSError as error:
