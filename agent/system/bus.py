@@ -53,6 +53,35 @@ class Signal:
     body: tuple[Any, ...]
 
 
+class NameOwners:
+    """The connections that own the names whose signals we follow, each as its unique name, such as ``:1.4``.
+
+    A match rule with ``sender=`` selects broadcasts only: a signal that is addressed to us arrives without any rule,
+    and carries the unique name of its sender. So that name decides which signals count.
+    """
+
+    def __init__(self) -> None:
+        self._owner: dict[str, str] = {DBUS: DBUS}
+
+    def follows(self, name: str) -> bool:
+        """Return whether the owner of ``name`` has been asked for."""
+        return name in self._owner
+
+    def first(self, name: str, owner: str) -> None:
+        """Note the answer of GetNameOwner, ``""`` for none; a change that was reported already is newer."""
+        self._owner.setdefault(name, owner)
+
+    def changed(self, signal: Signal) -> None:
+        """Note a NameOwnerChanged, whose values are the name, its old and its new owner."""
+        name, _, owner = signal.body
+        if name != DBUS:
+            self._owner[name] = owner
+
+    def owns(self, sender: str, name: str) -> bool:
+        """Return whether the connection ``sender`` owns ``name`` now."""
+        return bool(sender) and self._owner.get(name) == sender
+
+
 class Bus(Protocol):
     """A connection to the bus."""
 
@@ -76,6 +105,7 @@ class Bus(Protocol):
     ) -> None:
         """Have ``handler`` called for such signals; a ``path`` that ends in ``/`` includes all paths below it.
 
+        Only signals of the connection that owns the name ``sender`` count, see `NameOwners`.
         ``first`` is the first value that a signal must have. Signals with other values may be passed on, too.
         """
 
@@ -106,6 +136,14 @@ async def pipelined(calls: Iterable[Coroutine[Any, Any, T]], at_once: int) -> li
         for task in pending:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
+
+
+async def name_owner(bus: Bus, name: str) -> str:
+    """Return the unique name of the connection that owns ``name``, ``""`` if there is none."""
+    try:
+        return str(await bus.call(DBUS, DBUS_PATH, DBUS, "GetNameOwner", "s", name))
+    except BusError:
+        return ""
 
 
 async def get(bus: Bus, destination: str, path: str, interface: str, name: str) -> Any:

@@ -13,7 +13,17 @@ from dbus_next.message import Message
 from dbus_next.signature import Variant as Sent
 
 from ordain.agent.errors import Unavailable
-from ordain.agent.system.bus import DBUS, DBUS_PATH, SYSTEM_BUS, TIMEOUT_SEC, BusError, Signal, Variant
+from ordain.agent.system.bus import (
+    DBUS,
+    DBUS_PATH,
+    SYSTEM_BUS,
+    TIMEOUT_SEC,
+    BusError,
+    NameOwners,
+    Signal,
+    Variant,
+    name_owner,
+)
 
 T = TypeVar("T")
 IN_FLIGHT = 64
@@ -27,6 +37,7 @@ class DbusNext:
         self.connection = connection
         connection._writer.sock = _PartialWriter(connection._sock)
         self._turns = asyncio.Semaphore(IN_FLIGHT)
+        self._owners = NameOwners()
 
     @classmethod
     async def open(cls, address: str = SYSTEM_BUS) -> DbusNext:
@@ -71,6 +82,9 @@ class DbusNext:
         self, sender: str, path: str, interface: str, member: str, handler: Callable[[Signal], None], *, first: str = ""
     ) -> None:
         """See `Bus.listen`."""
+        if not self._owners.follows(sender):
+            await self.listen(DBUS, DBUS_PATH, DBUS, "NameOwnerChanged", self._owners.changed, first=sender)
+            self._owners.first(sender, await name_owner(self, sender))
         below = path.endswith("/")
         place = f"path_namespace='{path[:-1]}'" if below else f"path='{path}'"
         rule = f"type='signal',sender='{sender}',interface='{interface}',member='{member}',{place}"
@@ -81,6 +95,7 @@ class DbusNext:
                 message.message_type is MessageType.SIGNAL
                 and message.member == member
                 and message.interface == interface
+                and self._owners.owns(message.sender, sender)
                 and (message.path.startswith(path) if below else message.path == path)
             ):
                 body = tuple(_plain(value) for value in message.body)

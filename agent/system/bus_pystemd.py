@@ -12,7 +12,7 @@ from pystemd.dbusexc import DBusBaseError
 from pystemd.dbuslib import DBusAddress, DbusMessage, apply_signature
 
 from ordain.agent.errors import Unavailable
-from ordain.agent.system.bus import SYSTEM_BUS, TIMEOUT_SEC, BusError, Signal
+from ordain.agent.system.bus import DBUS, DBUS_PATH, SYSTEM_BUS, TIMEOUT_SEC, BusError, NameOwners, Signal, name_owner
 
 T = TypeVar("T")
 _ERROR = re.compile(
@@ -26,6 +26,7 @@ class Pystemd:
     def __init__(self, address: str = SYSTEM_BUS) -> None:
         # pystemd keeps only a pointer to a callback, so we keep a reference.
         self._handlers: list[Callable[..., None]] = []
+        self._owners = NameOwners()
         try:
             self._connection = DBusAddress(address.encode(), False)
             self._connection.open()
@@ -58,9 +59,14 @@ class Pystemd:
         self, sender: str, path: str, interface: str, member: str, handler: Callable[[Signal], None], *, first: str = ""
     ) -> None:
         """See `Bus.listen`; pystemd cannot match a path prefix, so such a rule matches any path and first value."""
+        if not self._owners.follows(sender):
+            self._owners.first(sender, await name_owner(self, sender))
+            await self.listen(DBUS, DBUS_PATH, DBUS, "NameOwnerChanged", self._owners.changed)
 
         def receive(message: DbusMessage, error: object = None, userdata: object = None) -> None:
             message.process_reply(True)
+            if not self._owners.owns(_text(message.headers.get("Sender") or ""), sender):
+                return  # sd-bus compares a unique name only with a unique name, so any sender matches a well-known one
             where = _text(message.headers.get("Path", path))
             body = _decoded(message.body)
             values = tuple(body) if isinstance(body, (list, tuple)) else () if body is None else (body,)

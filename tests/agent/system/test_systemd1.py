@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, cast
 
 import pytest
 from dbus_next.message import Message
@@ -69,6 +70,48 @@ def test_the_result_of_another_job_is_ignored(address: str, driver: str) -> None
     }
 
     assert ask(address, driver, answers, restart)[0] == "done"
+
+
+def test_only_the_owner_of_systemd1_reports_the_result_of_a_job(address: str, driver: str) -> None:
+    async def restart_while_forged(systemd: Systemd) -> object:
+        systemd._awaited += 1  # results are kept while a job is pending
+        forger = await DbusNext.open(address)
+        try:
+            broadcast, addressed = job_removed(7, "failed"), job_removed(7, "failed")
+            addressed.destination = _unique_name(systemd)
+            await forger.connection.send(broadcast)
+            await forger.connection.send(addressed)
+            await forger.call(DBUS, DBUS_PATH, DBUS, "GetId")  # the bus has passed on both signals
+            return await restart(systemd)
+        finally:
+            forger.close()
+
+    answers: dict[str, Answer] = {"RestartUnit": lambda _, call: [queued(call, 7), job_removed(7, "done")]}
+
+    assert ask(address, driver, answers, restart_while_forged)[0] == "done"
+
+
+def test_a_new_owner_of_systemd1_is_believed(address: str, driver: str) -> None:
+    answers: dict[str, Answer] = {"RestartUnit": lambda _, call: [queued(call, 7), job_removed(7, "done")]}
+
+    async def test() -> tuple[str, str]:
+        bus = await DbusNext.open(address) if driver == "dbus-next" else Pystemd(address)
+        try:
+            with FakeSystemd(address, answers):
+                systemd = await Systemd.open(bus)
+                before = await restart(systemd)
+            with FakeSystemd(address, answers):
+                return before, await restart(systemd)
+        finally:
+            bus.close()
+
+    assert asyncio.run(test()) == ("done", "done")
+
+
+def _unique_name(systemd: Systemd) -> str:
+    if isinstance(systemd.bus, DbusNext):
+        return str(systemd.bus.connection.unique_name)
+    return str(cast(Any, systemd.bus)._connection.get_unique_name().decode())
 
 
 def test_a_lost_result_is_noticed_because_the_job_no_longer_exists(
