@@ -1,4 +1,4 @@
-"""Plain English: no phrase that a reader has to read twice (the marks are in tests/support/english.py)."""
+"""Plain English: no phrase that a reader has to read twice (the marks are in /english.py)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,7 @@ from support.english import PLACES, TREE, marks
 TO_BE_EDITED = tuple(
     """
     packaging
-    transforms/data transforms/model.py transforms/errors.py
-    transforms/memo.py transforms/compile.py
-    transforms/compare_systems.py transforms/section_pages.py
-    tests/transforms
-    tests/integration tests/support tests/audit
+    tests/integration
     tests/test_repository.py
 """.split()
 )

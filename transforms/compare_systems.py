@@ -1,4 +1,4 @@
-"""One set of documents on many systems: which of them get the same, and how the others differ. Pure."""
+"""Renders one set of documents for many systems, groups systems with the same output, and compares the groups."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from ordain.transforms.model import Document, Facts
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """Systems on which the documents come to the same. Refused documents come to no artifacts."""
+    """Systems with the same output. If the documents are refused, there are no artifacts."""
 
     systems: tuple[str, ...]
     artifacts: tuple[Artifact, ...]
     problems: tuple[Problem, ...]
 
     def text(self) -> str:
-        """What a machine of the group gets, and what it does not get and why."""
+        """Return the output for a machine of the group: its artifacts and problems."""
         return as_text(self.artifacts) + "".join(f"! {problem}\n" for problem in self.problems)
 
 
 def group_systems(
     documents: tuple[Document, ...], systems: Mapping[str, Facts], shipped: tuple[Document, ...]
 ) -> tuple[Group, ...]:
-    """The groups, the largest first; in a group and among groups of one size the order of ``systems`` holds.
+    """Return the groups, the largest first; systems, and groups of equal size, keep the order of ``systems``.
 
-    Raises `Refused` if the documents are refused on all systems.
+    Raise `Refused` if the documents are refused on all systems.
     """
     alike: dict[str, Group] = {}
     refused = []
@@ -54,7 +54,7 @@ def _joined(group: Group, other: Group) -> Group:
 
 
 def difference(group: Group, other: Group) -> str:
-    """A unified diff from what ``group`` gets to what ``other`` gets; each is called by its first system."""
+    """Return a unified diff from the output of ``group`` to that of ``other``, each named by its first system."""
     lines: Iterable[str] = difflib.unified_diff(
         group.text().splitlines(keepends=True),
         other.text().splitlines(keepends=True),

@@ -1,4 +1,4 @@
-"""Documents, facts and installed units → artifacts, members and problems: the whole pipeline, pure."""
+"""The whole pipeline: compiles documents, facts and installed units into artifacts, members and problems."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.catalog.row_templates import expand_rows
 from ordain.transforms.document.node import pointer_below, unescape_key
 from ordain.transforms.document.plain_data import plain
-from ordain.transforms.errors import Problem, Severity, Where, sorted_problems
+from ordain.transforms.errors import Problem, Severity, Where, blocked, sorted_problems
 from ordain.transforms.errors import Refused as Refused
 from ordain.transforms.graph import exclusive_boot
 from ordain.transforms.graph.conflicts import find_conflicts
@@ -50,70 +50,68 @@ def compile(
     installed: Installed | None = None,
     *,
     shipped: Iterable[Document] = (),
-    memory: Memo | None = None,
+    memo: Memo | None = None,
 ) -> Compiled:
-    """What ``documents`` come to on a machine with ``facts``.
+    """Return the artifacts, members and problems of ``documents`` on a machine with ``facts``.
 
-    ``installed`` are the unit files of the machine, None where it is not at hand (another OS). ``shipped`` is the
-    transformation database below the Transforms among ``documents``. Blocked items are left out; their problems
-    say why. ``memory`` is of the compile before, and is for the next one: same in, same out, only sooner. Raises
-    `Refused` where the documents as a set are wrong.
+    ``installed`` are the unit files of the machine, None if they are not known (``--os``). ``shipped`` is the
+    transformation database, which Transforms among ``documents`` override. Blocked items are left out; their problems
+    say why. ``memo`` holds the results of the compile before, and gets those of this one: it changes nothing but the
+    time. Raise `Refused` if the documents as a whole are wrong.
     """
     documents = tuple(documents)
     transforms = (*shipped, *documents)
     shared = shared_versions(transforms)
     resolved, problems = resolve(documents, facts, shared)
-    memory = memory or Memo()
+    memo = memo or Memo()
     database = tuple(document for document in transforms if document.kind is Kind.TRANSFORM)
-    notes = memory.table("names", resolved.facts, shared)
-    neutral, wrong = notes.get_or_make("names", database, lambda: names_for(database, resolved.facts, shared))
-    maker = _Maker(resolved, replace(neutral, asked=set()), installed, memory)
-    items = tuple(maker.items())
-    maker.problems = [p for p in maker.problems if p.item not in maker.usage.doubtful]
-    maker.problems += _renamed(documents, facts, shared, maker)
-    found = [*problems, *wrong, *maker.problems, *(p for item in items for p in item.problems)]
-    between = find_conflicts([_with(item, maker.problems) for item in items], installed, maker.where)
+    table = memo.table("names", resolved.facts, shared)
+    neutral, wrong = table.get_or_make("names", database, lambda: names_for(database, resolved.facts, shared))
+    renderer = _Renderer(resolved, replace(neutral, asked=set()), installed, memo)
+    items = tuple(renderer.items())
+    renderer.problems = [p for p in renderer.problems if p.item not in renderer.usage.doubtful]
+    renderer.problems += _lost_by_renaming(documents, facts, shared, renderer)
+    found = [*problems, *wrong, *renderer.problems, *(p for item in items for p in item.problems)]
+    between = find_conflicts([_with(item, renderer.problems) for item in items], installed, renderer.where)
     found += between
-    blocked = {p.item for p in found if p.severity is Severity.BLOCKED}
-    kept = [item for item in items if item.pointer not in blocked]
-    boot = maker.boot(items, kept)
+    blocked_items = {p.item for p in found if p.severity is Severity.BLOCKED}
+    kept = [item for item in items if item.pointer not in blocked_items]
+    boot = renderer.boot(items, kept)
     found += boot.problems
     kept.append(boot)
     return Compiled(
         resolved=resolved,
         artifacts=_unique(artifact for item in kept for artifact in item.artifacts),
-        members=_strongest(member for item in kept for member in item.members),
-        catalog_uses=tuple(maker.usage.uses(item.pointer for item in items)),
+        members=_one_per_unit(member for item in kept for member in item.members),
+        catalog_uses=tuple(renderer.usage.uses(item.pointer for item in items)),
         transforms=transforms_digest(transforms),
         problems=sorted_problems(found),
     )
 
 
-def _renamed(
-    documents: tuple[Document, ...], facts: Facts, shared: Mapping[str, str], maker: _Maker
+def _lost_by_renaming(
+    documents: tuple[Document, ...], facts: Facts, shared: Mapping[str, str], renderer: _Renderer
 ) -> Iterator[Problem]:
-    """A host name that takes away the documents that ask for it would come and go for ever."""
-    host, _ = expand(maker.tree.branch("host"), maker.scope, "host")
+    """Yield a problem for each document that sets the host name and would no longer match under that name.
+
+    The machine would change its name at every other apply.
+    """
+    host, _ = expand(renderer.tree.branch("host"), renderer.scope, "host")
     leaf = host.leaf("hostname")
     if leaf is None:
         return
     for lost in lost_by_renaming(documents, facts, shared, str(leaf.value)):
-        yield Problem(
-            where=leaf.where,
-            what=f"called {leaf.value}, this machine would lose the {lost.kind} {lost.name} (at {lost.where})",
-            hint="match that on machine-id or mac, or name the machine as it is matched",
-            code="Renamed",
-            severity=Severity.BLOCKED,
-            item="host",
-        )
+        what = f"with the name {leaf.value}, this machine would lose the {lost.kind} {lost.name} (at {lost.where})"
+        hint = "match that document on machine-id or mac, or set the host name that it matches"
+        yield blocked("host", leaf.where, what, hint, "Renamed")
 
 
 def _with(item: RenderedItem, problems: Iterable[Problem]) -> RenderedItem:
     return replace(item, problems=(*item.problems, *(p for p in problems if p.item == item.pointer)))
 
 
-def _strongest(members: Iterable[Member]) -> tuple[Member, ...]:
-    """One member a unit, sorted: a drop-in that wants nothing gives way to a service that does."""
+def _one_per_unit(members: Iterable[Member]) -> tuple[Member, ...]:
+    """Return one member for each unit, sorted: of two, the one whose documents want a state."""
     by_unit: dict[str, Member] = {}
     for member in members:
         if member.unit not in by_unit or by_unit[member.unit].wanted is Wanted.PRESENT:
@@ -122,7 +120,7 @@ def _strongest(members: Iterable[Member]) -> tuple[Member, ...]:
 
 
 def _unique(artifacts: Iterable[Artifact]) -> tuple[Artifact, ...]:
-    """Sorted by path, each path once: two items may hold back one link."""
+    """Return the artifacts by path, each path once, since two items may hold back one link."""
     by_path = {artifact.path: artifact for artifact in artifacts}
     return tuple(by_path[path] for path in sorted(by_path))
 
@@ -134,8 +132,8 @@ _WHOLE_SECTIONS: Mapping[str, Callable[[Branch, Names], RenderedItem]] = {
 }
 
 
-class _Maker:
-    def __init__(self, resolved: Resolved, neutral: Names, installed: Installed | None, memory: Memo) -> None:
+class _Renderer:
+    def __init__(self, resolved: Resolved, neutral: Names, installed: Installed | None, memo: Memo) -> None:
         self.tree, self.systemd, self.installed = resolved.tree, resolved.facts.systemd, installed
         values = plain(resolved.tree.branch("values"))
         assert isinstance(values, dict)
@@ -146,11 +144,11 @@ class _Maker:
             path.rstrip("/"): mounts.is_remote(branch) for path, branch in resolved.tree.branch("mounts").branches()
         }
         self.problems: list[Problem] = []
-        self.memory = memory
-        self.ground = (resolved.facts, resolved.tree.branch("values").children, neutral.tree, neutral.faults, installed)
+        self.memo = memo
+        self.inputs = (resolved.facts, resolved.tree.branch("values").children, neutral.tree, neutral.faults, installed)
 
     def where(self, pointer: str) -> Where:
-        """The place of an item in the documents."""
+        """Return the place of an item in the documents."""
         tree: Tree | None = self.tree
         for part in pointer.split("/"):
             tree = tree.children.get(unescape_key(part)) if isinstance(tree, Branch) else None
@@ -176,17 +174,17 @@ class _Maker:
         yield from self.whole()
         network = self.tree.branch("network")
         for item in network_section.render(network, self.scope, self.names, self.systemd) if network else ():
-            self.names.renderer()  # each device asks
+            self.names.renderer()  # recorded as used by each device
             yield item
 
     def boot(self, items: Iterable[RenderedItem], kept: Iterable[RenderedItem]) -> RenderedItem:
-        """The section that is about all other items; ``kept`` are those that this machine gets."""
+        """Return the item of the section that is about all other items; ``kept`` are those that this machine gets."""
         tree, problems = expand(self.tree.branch("boot"), self.scope, "boot")
         made = exclusive_boot.render(tree, items, kept, self.installed)
         return replace(made, problems=(*problems, *made.problems))
 
     def whole(self) -> Iterator[RenderedItem]:
-        """The sections that are one item each."""
+        """Yield the items of the sections that are one item each."""
         for section in _WHOLE_SECTIONS:
             if not self.tree.branch(section):
                 continue
@@ -197,9 +195,9 @@ class _Maker:
     def services(self) -> Iterator[RenderedItem]:
         known: dict[str, ServiceUnits] = {}
         entries: dict[str, Branch] = {}
-        notes = self.memory.table("service units", *self.ground)
+        table = self.memo.table("service units", *self.inputs)
         for name, branch in self.tree.branch("services").branches():
-            entries[name], units, problems = self.recall(notes, name, branch, partial(self.service_units, name, branch))
+            entries[name], units, problems = self.recall(table, name, branch, partial(self.service_units, name, branch))
             self.problems += problems
             self.usage.record(f"services/{name}")
             if units:
@@ -213,12 +211,12 @@ class _Maker:
             mounts=tuple(self.mounts),
         )
         target = Target(systemd=self.systemd, context=context, installed=self.installed)
-        notes = self.memory.table("services", *self.ground, known, self.mounts)
+        table = self.memo.table("services", *self.inputs, known, self.mounts)
         for name, units in known.items():
-            yield self.recall(notes, name, entries[name], partial(self.service, entries[name], units, target))
+            yield self.recall(table, name, entries[name], partial(self.service, entries[name], units, target))
 
-    def recall(self, notes: MemoTable, name: str, branch: Branch, make: Callable[[], T]) -> T:
-        """What is made of ``branch``; what that asks `names` for is asked for again."""
+    def recall(self, table: MemoTable, name: str, branch: Branch, make: Callable[[], T]) -> T:
+        """Return the result of ``make`` for ``branch``, or of the last compile, and record the same names as used."""
 
         def made() -> tuple[T, frozenset[str]]:
             before = frozenset(self.names.asked)
@@ -228,7 +226,7 @@ class _Maker:
             self.names.asked.update(before)
             return result, asked
 
-        result, asked = notes.get_or_make(name, branch, made)
+        result, asked = table.get_or_make(name, branch, made)
         self.names.asked.update(asked)
         return result
 
@@ -239,7 +237,7 @@ class _Maker:
         return entry, units, (*wrong, *problems)
 
     def service(self, entry: Branch, units: ServiceUnits, target: Target) -> RenderedItem:
-        """The item of a service, with the files it brings; what is wrong with one is wrong with the service."""
+        """Return the item of a service with its files; a problem with a file is a problem with the service."""
         item = services.render(entry, units, target)
         directory = configuration_directory(units.name, entry, self.names)
         for branch in (entry, *(b for _, b in entry.branch("instances").branches())):
@@ -257,7 +255,7 @@ class _Maker:
     def branches(
         self, section: str, prepared: Callable[[Branch], Branch] = lambda branch: branch
     ) -> Iterator[tuple[str, Branch]]:
-        """The entries of a section, ``prepared``, with their templates expanded."""
+        """Yield the entries of a section, ``prepared``, with their templates expanded."""
         for name, branch in self.tree.branch(section).branches():
             pointer = pointer_below(section, name)
             expanded, problems = self.expanded(branch, pointer, prepared)

@@ -1,7 +1,7 @@
-"""What can be wrong with documents, as values.
+"""The problems of documents, as values.
 
-A check returns `Problem` values and goes on; the caller sorts and shows all of them at once.
-`Refused` is the one exception: it carries the problems out of a call that cannot give a result.
+A check returns `Problem` values and continues; the caller sorts and shows all of them at once. `Refused` is the one
+exception: it carries the problems out of a call that cannot return a result.
 
     Problem.severity
     ├── error     a document is wrong: the whole set is refused, last good stays   (docs/design/documents.md, rule 3)
@@ -18,7 +18,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How far a problem reaches."""
+    """The extent of a problem."""
 
     ERROR = "error"
     BLOCKED = "blocked"
@@ -27,10 +27,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Where:
-    """A spot in a document.
+    """A place in a document.
 
-    ``line`` and ``column`` count from 1, 0 where unknown. ``pointer`` is an RFC 6901 pointer
-    without its first slash (``services/ssh/limits/memory``), the form the command line takes.
+    ``line`` and ``column`` count from 1; 0 means unknown. ``pointer`` is an RFC 6901 pointer without its first slash
+    (``services/ssh/limits/memory``), as the command line takes it.
     """
 
     path: str = ""
@@ -39,7 +39,7 @@ class Where:
     pointer: str = ""
 
     def __str__(self) -> str:
-        """``file:line:column``, without what is unknown."""
+        """Return ``file:line:column`` without the unknown parts."""
         parts = [self.path or "-"]
         if self.line:
             parts.append(str(self.line))
@@ -53,7 +53,7 @@ NOWHERE = Where()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing wrong: where, what, and what to do about it.
+    """One problem: its place, the fault and the remedy.
 
     ``code`` is a stable CamelCase name (``Schema``, ``LayerConflict``, ``NotInstalled``, …).
     ``item`` names the item a ``blocked`` problem blocks (``services/web``, ``units/foo.path``).
@@ -74,7 +74,7 @@ class Problem:
         return f"{self.where}: {self.severity}: {pointer}{self.what}{hint} [{self.code}]"
 
     def to_json(self) -> dict[str, object]:
-        """The problem as ``--json`` prints it."""
+        """Return the problem as ``--json`` prints it."""
         return {
             "severity": str(self.severity),
             "code": self.code,
@@ -104,29 +104,29 @@ def is_blocked(problems: Iterable[Problem]) -> bool:
 
 
 class Refused(Exception):
-    """No result can be given; ``problems`` says why."""
+    """A call cannot return a result because of its ``problems``."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = sorted_problems(problems)
         super().__init__("\n".join(map(str, self.problems)))
 
     def __reduce__(self) -> tuple[type[Refused], tuple[tuple[Problem, ...]]]:
-        """It crosses to another process whole."""
+        """Keep the problems when the exception is sent to another process."""
         return Refused, (self.problems,)
 
 
 def sorted_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Problems by place, each once."""
+    """Return the problems sorted by place, each once."""
     return tuple(sorted(dict.fromkeys(problems), key=lambda p: (p.where, p.severity, p.code, p.what)))
 
 
 def only_errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Those that refuse the whole set."""
+    """Return the problems that refuse the whole set of documents."""
     return tuple(p for p in problems if p.severity is Severity.ERROR)
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A hint with the known names that look like ``name``, or an empty text.
+    """Return a hint with the known names that look like ``name``, or an empty text.
 
     >>> did_you_mean("restrat", ["restart", "user"])
     'did you mean restart?'

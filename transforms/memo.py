@@ -1,7 +1,7 @@
-"""What one compile made is there for the next: a value that is passed in, and changes nothing but the time it takes.
+"""Keeps the results of one compile for the next, which changes nothing but its time.
 
-A `Memo` holds what the last compile made and no more. What was made is made again unless all that it was made from
-is the same: its own part of the documents, and the ground it stands on.
+The caller passes a `Memo` in. It holds the results of the last compile and no older ones. A result is only used again
+if everything that it was made from is identical: its part of the documents, and the inputs of its table.
 """
 
 from __future__ import annotations
@@ -17,38 +17,39 @@ T = TypeVar("T")
 
 
 class Memo:
-    """Notes by what they are on. Not for two compiles at a time."""
+    """The results of the last compile, in tables by name. Two compiles at the same time need two of them."""
 
     def __init__(self) -> None:
-        self._notes: dict[str, MemoTable] = {}
+        self._tables: dict[str, MemoTable] = {}
 
-    def table(self, what: str, *ground: object) -> MemoTable:
-        """Notes for this compile, which know those of the last one if it stood on the same ``ground``."""
-        last = self._notes.get(what)
-        known = last.made if last and identical(last.ground, ground) else {}
-        notes = self._notes[what] = MemoTable(ground, known)
-        return notes
+    def table(self, name: str, *inputs: object) -> MemoTable:
+        """Return a table for this compile. It knows the results of the last one if that had identical ``inputs``."""
+        last = self._tables.get(name)
+        known = last.results if last and identical(last.inputs, inputs) else {}
+        table = self._tables[name] = MemoTable(inputs, known)
+        return table
 
 
 class MemoTable:
-    """What was made of each name on one ground; ``made`` are those of this compile."""
+    """The results by name that depend on the same ``inputs``; ``results`` holds those of this compile."""
 
-    def __init__(self, ground: tuple[object, ...], known: dict[str, tuple[object, object]]) -> None:
-        self.ground = ground
-        self.made: dict[str, tuple[object, object]] = {}
+    def __init__(self, inputs: tuple[object, ...], known: dict[str, tuple[object, object]]) -> None:
+        self.inputs = inputs
+        self.results: dict[str, tuple[object, object]] = {}
         self._known = known
 
     def get_or_make(self, name: str, source: object, make: Callable[[], T]) -> T:
-        """What ``make`` returns, which depends on ``source`` and the ground alone and changes nothing."""
+        """Return the result of ``make``, which depends only on ``source`` and the inputs and has no effects."""
         known = self._known.get(name)
         result = cast(T, known[1]) if known and identical(known[0], source) else make()
-        self.made[name] = source, result
+        self.results[name] = source, result
         return result
 
 
 def identical(one: object, other: object) -> bool:
-    """Whether nothing that is made from one could tell it from the other: equality would take 1 for true, or not see
-    in which order a map is or where a row stands.
+    """Return whether no result could depend on the difference between two values.
+
+    Equality is not enough: it ignores the difference between 1 and true, the order of a map, and the place of a row.
 
     >>> identical(("a", {"x": 1, "y": 2}), ("a", {"x": 1, "y": 2}))
     True
@@ -60,7 +61,7 @@ def identical(one: object, other: object) -> bool:
     kind = type(one)
     if kind is not type(other):
         return False
-    if isinstance(one, Installed):  # large, and all texts
+    if isinstance(one, Installed):  # large, and only texts
         return one == other
     if isinstance(one, tuple):
         them = cast(tuple[object, ...], other)

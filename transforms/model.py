@@ -1,6 +1,6 @@
-"""The frozen values that flow through the pipeline; this module imports only `artifacts` and `errors`.
+"""The frozen values that pass through the pipeline. This module only imports `artifacts` and `errors`.
 
-bytes ─documents─▶ Document ─resolve─▶ Resolved ─compile─▶ Compiled
+bytes ─read─▶ Document ─resolve─▶ Resolved ─compile─▶ Compiled
 """
 
 from __future__ import annotations
@@ -13,35 +13,35 @@ from ordain.transforms.artifacts import Artifact
 from ordain.transforms.errors import NOWHERE, Problem, Where
 
 TIERS = ("default", "os", "role", "site", "pool", "node")
-"""Lowest first (docs/design/documents.md, rule 16)."""
+"""The tiers of layers, the lowest first (docs/design/documents.md, rule 16)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A string made by jinja2 when the machine is known: ``{template: TEXT}``."""
+    """A string that jinja2 makes for a machine: ``{template: TEXT}``."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A map in a list, which is a part of one leaf: its cells in the order of their names, and its place."""
+    """A map in a list, as a part of one leaf: its cells in the order of their names, and its place."""
 
     cells: tuple[tuple[str, Value], ...]
     where: Where = field(default=NOWHERE, compare=False)
 
     def get(self, name: str) -> Value:
-        """The value of one cell, None if it is not set."""
+        """Return the value of one cell, None if it is not set."""
         return dict(self.cells).get(name)
 
 
 Value = str | int | float | bool | None | Template | Row | tuple["Value", ...]
-"""A leaf of a canonical document. Argument vectors are tuples of tuples of strings and templates."""
+"""The value of a leaf in a canonical document. Argument vectors are tuples of tuples of strings and templates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaf:
-    """A value with its provenance: the place and layer that set it, and what it overrode, latest first."""
+    """A value with its provenance: the place and layer that set it, and the leaves that it overrode, latest first."""
 
     value: Value
     where: Where
@@ -51,7 +51,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
-    """A named map; its presence alone can mean something (``services: {ssh: {}}``)."""
+    """A map with names. Even an empty one can have a meaning (``services: {ssh: {}}``)."""
 
     children: Mapping[str, Tree] = field(default_factory=dict)
     where: Where = NOWHERE
@@ -67,33 +67,33 @@ class Branch:
         return name in self.children
 
     def branch(self, name: str) -> Branch:
-        """The map called ``name``, or an empty one."""
+        """Return the map ``name``, or an empty one."""
         child = self.children.get(name)
         return child if isinstance(child, Branch) else Branch(where=self.where, layer=self.layer)
 
     def leaf(self, name: str) -> Leaf | None:
-        """The leaf called ``name``, if it is set."""
+        """Return the leaf ``name``, None if it is not set."""
         child = self.children.get(name)
         return child if isinstance(child, Leaf) else None
 
     def value(self, name: str, default: Value = None) -> Value:
-        """The value of the leaf called ``name``, else ``default``."""
+        """Return the value of the leaf ``name``, or ``default``."""
         leaf = self.leaf(name)
         return default if leaf is None else leaf.value
 
     @property
     def here(self) -> Leaf:
-        """A leaf without a value that stands where the map stands: a place to point at."""
+        """Return a leaf without a value at the place of the map, for problems."""
         return Leaf(value=None, where=self.where, layer=self.layer)
 
     def branches(self) -> Iterator[tuple[str, Branch]]:
-        """The maps below, by name."""
+        """Yield the maps directly below, by name."""
         for name, child in sorted(self.children.items()):
             if isinstance(child, Branch):
                 yield name, child
 
     def leaves(self) -> Iterator[tuple[str, Leaf]]:
-        """The leaves directly below, by name."""
+        """Yield the leaves directly below, by name."""
         for name, child in sorted(self.children.items()):
             if isinstance(child, Leaf):
                 yield name, child
@@ -103,12 +103,12 @@ Tree = Branch | Leaf
 
 
 def strings(value: Value) -> tuple[str, ...]:
-    """The strings of a sequence; any other value is a sequence of one."""
+    """Return the strings of a sequence; any other value is a sequence of one."""
     return tuple(map(str, value)) if isinstance(value, tuple) else (str(value),)
 
 
 class Kind(StrEnum):
-    """Kinds of document."""
+    """The kinds of documents."""
 
     LAYER = "Layer"
     NODE = "Node"
@@ -120,10 +120,9 @@ class Kind(StrEnum):
 class Document:
     """A Layer, a Node, a Transform or a Release in canonical form.
 
-    ``match`` maps a fact or label to its condition, in the document's order; ``labels`` are a Node's,
-    and so is ``pin``, the number of the release it is to have, 0 for none.
-    ``sections`` is the canonical tree of everything else. ``digest`` is the identity of what a Transform
-    says, ``faults`` what one that is wrong makes doubtful.
+    ``match`` maps a fact or label to its condition, in the order of the document. Only a Node has ``labels``, and
+    ``pin``, the number of the release that it stays on, 0 for none. ``sections`` is the canonical tree of everything
+    else. Only a Transform has a ``digest`` of its content, and ``faults`` if it is wrong.
     """
 
     kind: Kind
@@ -141,7 +140,10 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransformFault:
-    """What ``problem`` makes doubtful: a row of the transformation database, a section, or with ``""`` all of it."""
+    """A row of the transformation database that ``problem`` makes doubtful.
+
+    ``pointer`` is a row or a whole section, and ``""`` means the whole database.
+    """
 
     pointer: str
     problem: Problem
@@ -149,9 +151,9 @@ class TransformFault:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchCondition:
-    """What one entry of ``match`` wants: any of ``values``; with ``negated``, none of them.
+    """The condition of one entry of ``match``: any of ``values``, or, with ``negated``, none of them.
 
-    ``None`` in ``values`` means "not set".
+    None in ``values`` means "not set".
     """
 
     values: tuple[str | None, ...]
@@ -161,12 +163,12 @@ class MatchCondition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a machine is. Closed list: docs/design/documents.md, rule 4.
+    """The facts of a machine, a closed list (docs/design/documents.md, rule 4).
 
-    ``like`` is os-release ID_LIKE in its order, ``version`` VERSION_ID ("" = none: newer than all),
-    ``systemd`` the major version, ``arch`` in systemd's spelling (``x86-64``), ``virtualization`` as
-    systemd-detect-virt says (``none``, ``kvm``, ``systemd-nspawn``), ``root`` is ``disk`` or ``ram``.
-    ``pinned`` names the labels of the kernel command line, which no Node overrides.
+    ``like`` is ID_LIKE of os-release in its order, ``version`` its VERSION_ID ("": none, newer than all), ``systemd``
+    the major version, ``arch`` in the spelling of systemd (``x86-64``), ``virtualization`` in the words of
+    systemd-detect-virt (``none``, ``kvm``, ``systemd-nspawn``); ``root`` is ``disk`` or ``ram``. ``pinned`` names the
+    labels of the kernel command line, which a Node cannot override.
     """
 
     id: str
@@ -187,11 +189,10 @@ class Facts:
 class InstalledUnit:
     """A unit file of the machine, with its drop-ins, as systemd would merge them.
 
-    ``path`` is the fragment's path below the root; ``""`` when there are only drop-ins.
-    ``sections`` maps a section to its assignments in order, empty assignments included.
-    ``drop_ins`` are the paths of the drop-ins in the order systemd reads them; ``drop_in_keys`` says which
-    (section, key) each of them sets.
-    ``masked``: the fragment is empty or a link to /dev/null.
+    ``path`` is the path of the fragment below the root, ``""`` if there are only drop-ins. ``sections`` maps a section
+    to its assignments in order, including empty ones. ``drop_ins`` are the paths of the drop-ins in the order in which
+    systemd reads them; ``drop_in_keys`` maps each to the pairs (section, key) that it sets. ``masked``: the fragment is
+    empty or a link to /dev/null.
     """
 
     name: str
@@ -202,15 +203,15 @@ class InstalledUnit:
     masked: bool = False
 
     def values(self, section: str, key: str) -> tuple[str, ...]:
-        """Every assignment of ``key`` since its last reset."""
-        found: list[str] = []
+        """Return every assignment of ``key`` since its last reset."""
+        values: list[str] = []
         for name, value in self.sections.get(section, ()):
             if name == key:
                 if value:
-                    found.append(value)
+                    values.append(value)
                 else:
-                    found.clear()
-        return tuple(found)
+                    values.clear()
+        return tuple(values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,10 +226,10 @@ class Link:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
-    """The unit files of the machine: what the distribution and the admin put there, nothing of ours.
+    """The unit files of the machine from the distribution and the administrator, without those of Ordain.
 
-    ``aliases`` maps an alias to the unit it names. Generated and runtime directories are left out. ``activated`` maps
-    a unit to who starts it without any link, in words.
+    ``aliases`` maps an alias to its unit. Generated and runtime directories are left out. ``activated`` maps a unit
+    that starts without a link to the reasons, in words.
     """
 
     units: Mapping[str, InstalledUnit]
@@ -238,16 +239,16 @@ class Installed:
 
 
 class Wanted(StrEnum):
-    """What the documents want of a unit at run time."""
+    """The desired state of a unit."""
 
     RUNNING = "running"
     STOPPED = "stopped"
     MASKED = "masked"
-    PRESENT = "present"  # nothing said: it is there, and does what it does
+    PRESENT = "present"  # the documents do not say: the unit exists and keeps its state
 
 
 class OnChange(StrEnum):
-    """The job that a change of a unit, or of a path it uses, causes (docs/design/documents.md, rule 14)."""
+    """The job after a change of a unit or of a path that it uses (docs/design/documents.md, rule 14)."""
 
     AUTO = "auto"  # the mildest job that makes the change take effect
     RESTART = "restart"
@@ -257,7 +258,7 @@ class OnChange(StrEnum):
 
 
 class OnRemove(StrEnum):
-    """The fate of a running unit that no document names any more."""
+    """The action for a running unit that no document names any more."""
 
     STOP = "stop"
     KEEP = "keep"
@@ -282,10 +283,10 @@ class Probe(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthCheck:
-    """How to see that a service works.
+    """The check that a service works.
 
-    ``target`` is the address, URL, path or bus name of the probe; of a command, the words. The probe must succeed
-    within ``within_usec`` of the start, and go on doing so for ``settle_usec``.
+    ``target`` is the address, URL, path or bus name of the probe, or the words of its command. The probe must succeed
+    within ``within_usec`` of the start, and keep succeeding for ``settle_usec``.
     """
 
     probe: Probe
@@ -296,15 +297,15 @@ class HealthCheck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """One unit the documents speak of, as the agent needs it.
+    """One unit that the documents name, with the data that the agent needs.
 
-    ``ours``: the whole unit is made by us; else it is the distribution's, changed by drop-ins.
-    ``starter``: this is what is started to make the item run (service, socket or timer).
-    ``starts``: for a socket or timer, the unit it starts; else "".
-    ``early``: wired in by the generator; else the agent starts it.
-    ``uses``: the paths it reads, a trailing ``/`` for a tree, each with the job that a change causes.
-    ``check``: the commands that must succeed on changed files before it hears of them. ``stop_after_usec``: how long
-    the documents may be out of reach until it is stopped, 0 for ever.
+    ``ours``: Ordain makes the whole unit; else it belongs to the distribution, and drop-ins change it.
+    ``starter``: to start this unit makes the item run (a service, socket or timer).
+    ``starts``: the unit that a socket or timer starts, else "".
+    ``early``: the generator makes it part of the boot; else the agent starts it.
+    ``uses``: the paths that it reads, with a trailing ``/`` for a tree, each with the job after a change.
+    ``check``: the commands that must succeed on changed files before the unit is reloaded or restarted.
+    ``stop_after_usec``: the unit is stopped after the source has been unreachable for so long, 0 for never.
     """
 
     unit: str
@@ -327,8 +328,8 @@ class Member:
 class Resolved:
     """All matching layers merged for one machine.
 
-    ``tree`` holds the sections; ``facts`` the facts with the labels of the Node; ``layers`` the names of
-    the layers that matched, lowest first.
+    ``tree`` holds the sections, ``facts`` the facts with the labels of the Node, ``layers`` the names of the layers
+    that match, the lowest first.
     """
 
     tree: Branch
@@ -338,9 +339,9 @@ class Resolved:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogUse:
-    """A value of the transformation database that ``items`` asked for, with what it overrode.
+    """A value of the transformation database that ``items`` used, with the values that it overrode.
 
-    ``matches`` says why the Transform of the leaf, and of each leaf it overrode, is for this machine.
+    ``matches`` says why the Transform of the leaf, and of each leaf that it overrode, matches this machine.
     """
 
     leaf: Leaf
@@ -350,9 +351,9 @@ class CatalogUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Compiled:
-    """What a set of documents comes to on one machine. Artifacts are sorted by path.
+    """The result of a set of documents on one machine. Artifacts are sorted by path.
 
-    ``catalog_uses`` are what the transformation database had to do with it, and ``transforms`` the hash of all of that.
+    ``catalog_uses`` are the values of the transformation database in use, ``transforms`` is the hash of the database.
     """
 
     resolved: Resolved

@@ -33,23 +33,23 @@ def compile_texts(texts: Iterable[RawDocument], root: Path, last: Generation) ->
 
 
 # Usually one of many documents changes. The process that compiles for the agent remembers the results of the others.
-_MEMORY = Memo()
+_MEMO = Memo()
 
 
 def compile_generation(
-    texts: Iterable[RawDocument], machine: MachineInputs, last: Generation, memory: Memo = _MEMORY
+    texts: Iterable[RawDocument], machine: MachineInputs, last: Generation, memo: Memo = _MEMO
 ) -> tuple[Generation, tuple[Problem, ...]]:
     """Return the generation of the documents, without a number, and its problems. Raises `Refused`.
 
     ``last`` is the last good generation: an item that this machine cannot have keeps its form from there
     (docs/design/documents.md, rule 3).
     """
-    documents, reading = read_documents([*texts, *machine.transforms], memory)
+    documents, reading = read_documents([*texts, *machine.transforms], memo)
     if only_errors(reading):
         raise Refused([*machine.problems, *reading])
     # The compile reports a fault in a Transform again if that is for this machine, and with every item that needs it.
     reading = tuple(problem for problem in reading if problem.severity is not Severity.BLOCKED)
-    compiled = compile(documents, machine.facts, machine.installed, shipped=shipped(), memory=memory)
+    compiled = compile(documents, machine.facts, machine.installed, shipped=shipped(), memo=memo)
     new = generation(compiled)
     missing = tuple(_missing_credentials(compiled, missing_credentials(new, machine.root)) if machine.live else ())
     new = _without_items(new, {problem.item for problem in missing})

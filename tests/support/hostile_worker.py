@@ -1,6 +1,7 @@
-"""Compiles each file it is told of on standard input, in a child of its own within its limits, and tells the problems.
+"""Compiles files in child processes with limits, and reports the problems.
 
-A line in is a path; a line out is JSON: ``status`` (of wait), ``cpu`` in seconds, ``memory`` in MiB, and ``problems``.
+Each line on standard input is a path. Each line on standard output is JSON: ``status`` of wait, ``cpu`` in seconds,
+``memory`` in MiB, and ``problems``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MEMORY = 200 << 20
 
 
 def work(path: Path) -> list[str]:
-    """The problems of one file on Debian 13, as text."""
+    """Return the problems of one file on Debian 13, as text."""
     documents, problems = read(path.name, path.read_bytes())
     if only_errors(problems):
         return list(map(str, problems))
@@ -37,7 +38,7 @@ def work(path: Path) -> list[str]:
 
 
 def child(path: Path, out: int) -> None:
-    """Limits, then work; leaves by its status alone."""
+    """Set the limits, compile, and write the problems."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SEC, CPU_SEC + 1))
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     text = json.dumps([problem[:300] for problem in work(path)[:5]])
@@ -45,7 +46,7 @@ def child(path: Path, out: int) -> None:
 
 
 def main() -> None:
-    """A child for each line."""
+    """Run a child for each line."""
     shipped()
     jinja_sandbox.expand_text("{{ 1 }}", {})
     compile((), facts_for("debian-13"), shipped=shipped())

@@ -99,10 +99,10 @@ def machine(state: dict[str, str]) -> MachineInputs:
     )
 
 
-def told(state: dict[str, str], memory: Memo) -> str:
+def result(state: dict[str, str], memo: Memo) -> str:
     """Return the whole result of ``state``, with every place, type and order in it."""
     try:
-        return repr(compile_generation(texts(state), machine(state), Generation(), memory))
+        return repr(compile_generation(texts(state), machine(state), Generation(), memo))
     except Refused as refused:
         return repr(refused.problems)
 
@@ -111,10 +111,10 @@ def told(state: dict[str, str], memory: Memo) -> str:
 @given(st.fixed_dictionaries({key: st.sampled_from(of) for key, of in CHOICES.items()}), st.lists(edits, max_size=8))
 def test_a_compile_with_a_memo_equals_one_without(state: dict[str, str], changes: list[tuple[str, str]]) -> None:
     warm = Memo()
-    told(state, warm)
+    result(state, warm)
     for key, value in changes:
         state = {**state, key: value}
-        assert told(state, warm) == told(state, Memo())
+        assert result(state, warm) == result(state, Memo())
 
 
 USUAL = {key: of[0] for key, of in CHOICES.items()} | {"one": PLAIN, "two": PLAIN, "value": CHOICES["value"][0]}
@@ -128,16 +128,16 @@ def test_every_edit_has_an_effect(key: str) -> None:
     base = USUAL | {"three": user.get(key, SERVICE[7]), "ssh": "{state: running}"}
     warm = Memo()
     for value in CHOICES[key] + CHOICES[key][-2::-1]:
-        assert told(base | {key: value}, warm) == told(base | {key: value}, Memo())
+        assert result(base | {key: value}, warm) == result(base | {key: value}, Memo())
 
 
 def test_only_changed_entries_are_made_again() -> None:
-    memory = Memo()
+    memo = Memo()
     made: list[str] = []
 
     def compiled(**sources: tuple[object, ...]) -> list[str]:
         made.clear()
-        notes = memory.table("things", "ground")
+        notes = memo.table("things", "ground")
         for name, source in sources.items():
             notes.get_or_make(name, source, lambda name=name: made.append(name))  # type: ignore[misc] # python/mypy#12557
         return list(made)
@@ -149,10 +149,10 @@ def test_only_changed_entries_are_made_again() -> None:
 
 
 def test_all_entries_are_made_again_after_a_change_of_the_inputs() -> None:
-    memory = Memo()
-    assert memory.table("things", {"x": 1}).get_or_make("a", 1, lambda: "one") == "one"
-    assert memory.table("things", {"x": 1}).get_or_make("a", 1, lambda: "two") == "one"
-    assert memory.table("things", {"x": True}).get_or_make("a", 1, lambda: "three") == "three"
+    memo = Memo()
+    assert memo.table("things", {"x": 1}).get_or_make("a", 1, lambda: "one") == "one"
+    assert memo.table("things", {"x": 1}).get_or_make("a", 1, lambda: "two") == "one"
+    assert memo.table("things", {"x": True}).get_or_make("a", 1, lambda: "three") == "three"
 
 
 def test_values_that_look_alike_are_not_identical() -> None:

@@ -18,10 +18,10 @@ TRANSFORMS = "etc/ordain/transforms"
 
 
 def read_documents(
-    texts: Iterable[tuple[str, bytes]], memory: Memo | None = None
+    texts: Iterable[tuple[str, bytes]], memo: Memo | None = None
 ) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
     """Return the documents of many files, and the problems of all of them."""
-    readings = (memory or Memo()).table("documents")
+    readings = (memo or Memo()).table("documents")
     documents: list[Document] = []
     problems: list[Problem] = []
     for path, data in texts:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.errors import Problem, blocked
 from ordain.transforms.model import Branch, Facts, Leaf, Row, Template, Tree, Value
 from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
 
@@ -111,10 +111,7 @@ class _Expander:
             return self.problem(leaf, f"the template cannot be expanded: {error}", hint)
 
     def problem(self, leaf: Leaf, what: str, hint: str = "") -> str:
-        blocked = Severity.BLOCKED
-        self.problems.append(
-            Problem(where=leaf.where, what=what, hint=hint, code="Template", severity=blocked, item=self.item)
-        )
+        self.problems.append(blocked(self.item, leaf.where, what, hint, "Template"))
         return ""
 
 
