@@ -343,7 +343,7 @@ def test_a_finished_generation_is_placed_if_agent_yaml_accepts_unsigned_document
     assert run(machine)["from"] == ["nothing" if settings.trust is Trust.REQUIRED else "handed"]
 
 
-@pytest.mark.parametrize("name", ["a list", "broken YAML", "broken YAML after trust", "a key twice", "trust"])
+@pytest.mark.parametrize("name", ["a list", "broken YAML", "broken YAML after trust", "a duplicate key", "trust"])
 def test_a_finished_generation_is_not_placed_if_agent_yaml_is_wrong(machine: Path, name: str) -> None:
     finished(machine, BAD[name][0].encode())
     assert run(machine)["from"] == ["nothing"]
