@@ -31,20 +31,25 @@ class AgentState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusCondition:
-    """A fact that the administrator should know; ``code`` is a stable CamelCase name, ``item`` the item concerned."""
+    """A fact that the administrator should know; ``code`` is a stable CamelCase name, ``item`` the item concerned.
+
+    ``fault``: the machine is not as the documents want it. While there is such a condition, the state is not
+    `AgentState.CONVERGED`.
+    """
 
     code: str
     what: str
     hint: str = ""
     item: str = ""
+    fault: bool = False
 
     @classmethod
-    def of(cls, problem: Problem, code: str = "") -> Self:
+    def of(cls, problem: Problem, code: str = "", *, fault: bool = False) -> Self:
         """Return a condition for a problem, with ``code`` instead of the problem's own code if it is given."""
         place = f"{problem.where}: " if problem.where.path else ""
         pointer = f"{problem.where.pointer}: " if problem.where.pointer else ""
         what = f"{place}{pointer}{problem.what}"
-        return cls(code=code or problem.code, what=what, hint=problem.hint, item=problem.item)
+        return cls(code=code or problem.code, what=what, hint=problem.hint, item=problem.item, fault=fault)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +116,12 @@ class Status:
     units: tuple[UnitStatus, ...] = ()
     drift: tuple[str, ...] = ()
     taken_over_by: str = ""
+
+    @property
+    def faulty(self) -> bool:
+        """Return whether the machine is not as the documents want it, also while an apply runs or is paused."""
+        bad_state = self.state in (AgentState.DEGRADED, AgentState.ROLLED_BACK)
+        return bad_state or any(condition.fault for condition in self.conditions)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -59,7 +59,9 @@ class GeneratorRepair:
         conditions = []
         if self._absent:
             shown = ", ".join(self._absent[:3]) + " …" * (len(self._absent) > 3)
-            conditions.append(StatusCondition(code="NotPlaced", what=f"the generator did not place {shown}"))
+            conditions.append(
+                StatusCondition(code="NotPlaced", what=f"the generator did not place {shown}", fault=True)
+            )
         if self._reload_sec > SLOW_SEC:
             what = f"a reload of the manager took {self._reload_sec:.0f} s, in which PID 1 did nothing else"
             hint = "all generators run in it (systemd.generator(7)); is one of another package slow?"
@@ -123,7 +125,7 @@ class GeneratorRepair:
         units = {unit for unit in units if {unit, template_of(unit)} & others and not is_template(unit)}
         states = await self._systemd.inspect(units, READ_FROM)
         self.overridden = tuple(
-            StatusCondition(code="Overridden", what=f"{unit}: {what}", item=unit)
+            StatusCondition(code="Overridden", what=f"{unit}: {what}", item=unit, fault=True)
             for unit, what in overridden(generation, states)
         )
 

@@ -31,7 +31,8 @@ STATES: Mapping[str, tuple[str, str]] = {
         "Wait; see `systemctl status ordain-agent`.",
     ),
     AgentState.CONVERGED: (
-        "Every unit is in the state that the documents want, or an administrator holds it.",
+        "The documents are accepted, nothing is left to apply, every value was read back, and every unit is in the "
+        "state that the documents want, or an administrator holds it.",
         "Nothing.",
     ),
     AgentState.APPLYING: ("A change is being applied.", "Wait."),
@@ -40,8 +41,9 @@ STATES: Mapping[str, tuple[str, str]] = {
         "Run `ordainctl confirm` or `ordainctl rollback`.",
     ),
     AgentState.DEGRADED: (
-        "A unit is not in the state that the documents want, or an item is blocked.",
-        "`ordainctl status` shows which one; see `systemctl status UNIT`.",
+        "The machine is not as the documents want it: a unit or value differs, an item is blocked, the documents are "
+        "refused, or the agent does not run.",
+        "A condition in `ordainctl status` names each difference and its remedy.",
     ),
     AgentState.ROLLED_BACK: (
         "An apply failed, and the machine was rolled back; the change is not tried again.",
@@ -168,7 +170,7 @@ BLOCKED = CodeGroup(
         ),
         "NotInstalled": (
             "The service should run, but its unit is not installed.",
-            "Install the package that the message names.",
+            "Install the package that the message names; the service is then started by itself.",
         ),
         "PulledIn": (
             "The service should be stopped, but something else still starts it: another unit, D-Bus or udev.",
@@ -379,6 +381,22 @@ MACHINE = CodeGroup(
         "Pinned": (
             "`ordainctl rollback` or `ordainctl apply FILE` keeps this generation in force.",
             "Run `ordainctl follow` to follow the documents again.",
+        ),
+        "Drift": (
+            "Units are not in the state that the documents want: they failed, or somebody stopped or started them.",
+            "See `systemctl status UNIT`. `drift: enforce` has the agent correct it; `ordainctl hold` accepts it.",
+        ),
+        "Undone": (
+            "The last apply could not do a part of its work, such as place a file.",
+            "Correct the cause that the message names, and run `ordainctl apply`.",
+        ),
+        "NotInForce": (
+            "The documents want another generation than the one in force.",
+            "Run `ordainctl apply`, and see `journalctl -u ordain-agent`.",
+        ),
+        "AgentDown": (
+            "ordain-agent does not run, so changes of the documents are not applied. The services run on.",
+            "See `systemctl status ordain-agent`; `ordainctl apply` works without it.",
         ),
         "RebootNeeded": (
             "A unit that must not be interrupted (the message bus, logind, the journal), or that has "

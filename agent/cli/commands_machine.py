@@ -15,7 +15,8 @@ ROWS = (
         text=(
             "Shows the generation in force, the source of the documents and all problems; then one line for each unit: "
             "its wanted state, its actual state, and the reason if the two differ. "
-            "Works also while the agent is not running."
+            "Works also while the agent is not running. Exits with 3 if the machine is not as the documents want it: "
+            "while a unit or value differs, an item is blocked, the documents are refused, or the agent does not run."
         ),
         run="status:status",
         arguments=(UNITS, JSON),

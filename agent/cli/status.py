@@ -48,10 +48,8 @@ def status(request: Namespace, console: Console) -> Exit:
         if not units:
             reason = "the documents name no unit" if now.generation else "no generation has been applied yet"
             console.line(reason, Style.DIM)
-    degraded = now.state in {AgentState.DEGRADED, AgentState.ROLLED_BACK}
-    if request.unit:
-        degraded = any(not unit.ok for unit in units)
-    return Exit.DEGRADED if degraded else Exit.OK
+    faulty = any(not unit.ok for unit in units) if request.unit else now.faulty
+    return Exit.DEGRADED if faulty else Exit.OK
 
 
 def watch(request: Namespace, console: Console) -> Exit:

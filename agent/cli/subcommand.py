@@ -23,7 +23,7 @@ MEANINGS = {
     Exit.OK: "done, or nothing to do",
     Exit.REFUSED: "refused or failed; nothing was changed",
     Exit.USAGE: "wrong usage",
-    Exit.DEGRADED: "done, but something is degraded",
+    Exit.DEGRADED: "done, but something is degraded, or differs from the documents",
     Exit.ROLLED_BACK: "failed and rolled back",
     Exit.INCOMPLETE: "failed, and the rollback is incomplete",
     Exit.BUSY: "another apply is running",

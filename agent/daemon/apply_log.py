@@ -64,5 +64,5 @@ class ApplyLog:
     @property
     def conditions(self) -> tuple[StatusCondition, ...]:
         """The conditions for blocked items and refused documents."""
-        refused = (StatusCondition.of(p, "" if p.where is NOWHERE else REFUSED) for p in self.refused)
-        return (*map(StatusCondition.of, self.blocked), *refused)
+        refused = (StatusCondition.of(p, "" if p.where is NOWHERE else REFUSED, fault=True) for p in self.refused)
+        return (*(StatusCondition.of(problem, fault=True) for problem in self.blocked), *refused)

@@ -207,7 +207,7 @@ class Follower:
 
     def _note(self, step: object, failure: Exception, level: int, text: str) -> None:
         """Keep the failure of a step for the status until the step succeeds, and log it if it is news."""
-        condition = StatusCondition(code=type(failure).__name__, what=str(failure))
+        condition = StatusCondition(code=type(failure).__name__, what=str(failure), fault=True)
         if self._failures.get(step) != condition:
             log.log(level, text, failure)
         self._failures[step] = condition
@@ -293,6 +293,5 @@ class Follower:
             if self._started
             else AgentPhase.STARTING,
             wanted=self._log.last,
-            incomplete=bool(self._log.blocked or self._failures),
             conditions=(*self._failures.values(), *self._log.conditions),
         )

@@ -6,7 +6,7 @@ PID 1, files of the state, SourceReader, the agent's own view ──read──�
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -17,15 +17,22 @@ from ordain.agent.apply.rollback import decision_conditions
 from ordain.agent.daemon.source_reader import SourceReader
 from ordain.agent.daemon.takeover import read_takeover
 from ordain.agent.model import Generation, Observed, Outcome
-from ordain.agent.plan.unit_status import reboots, unit_statuses
+from ordain.agent.plan.unit_status import differences, left_undone, reboots, unit_statuses
+from ordain.agent.state.apply_journal import ApplyJournal
 from ordain.agent.state.boot_record import placed_hash, read_boot_record
 from ordain.agent.state.holds import UnreadableHolds
 from ordain.agent.state.source_loss_record import read_source_loss
-from ordain.agent.status import AgentState, Status, StatusCondition, UnitStatus
+from ordain.agent.status import AgentState, Status, StatusCondition
 from ordain.transforms.errors import Problem
 
 ATTEMPTS = 3
 """Observations of the machine until one is not disturbed by the end of an apply."""
+AGENT_DOWN = StatusCondition(
+    code="AgentDown",
+    what="ordain-agent does not run, so changes of the documents are not applied",
+    hint="see `systemctl status ordain-agent`",
+    fault=True,
+)
 
 
 class AgentPhase(Enum):
@@ -41,12 +48,10 @@ class AgentView:
     """The part of the status that only a running agent knows.
 
     ``wanted`` is the outcome of the last apply in short (`outcome.summary`): its verdicts are those that were not ok.
-    ``incomplete``: the last apply or a task between two applies left something undone.
     """
 
     phase: AgentPhase
     wanted: Outcome | None = None
-    incomplete: bool = False
     conditions: tuple[StatusCondition, ...] = ()
 
 
@@ -97,20 +102,25 @@ class StatusReader:
         units = unit_statuses(generation, observed, oneshots, edited, unread)
         # The view comes last: what the agent did meanwhile is in it.
         view = self._view() if self._view else None
-        latest = parts.decisions.rejected or generation
-        if view and view.wanted and not view.wanted.rejected:
-            wanted_generation, wanted_hash = view.wanted.generation, view.wanted.hash
-        else:
-            wanted_generation, wanted_hash = latest.number, latest.hash
+        wanted_generation, wanted_hash = self._wanted(generation, view)
+        conditions = (
+            *self._conditions(),
+            *(view.conditions if view else (AGENT_DOWN,)),
+            *hold_conditions,
+            *self._not_in_force(generation, wanted_generation, wanted_hash),
+            *differences(units),
+            *left_undone(units, view.wanted.verdicts if view and view.wanted else ()),
+            *reboots(units),
+        )
         return Status(
-            state=self._state(units, view),
+            state=self._state(conditions, view),
             agent=view is not None,
             generation=generation.number,
             hash=generation.hash,
             wanted_generation=wanted_generation,
             wanted_hash=wanted_hash,
             source=self._source.state,
-            conditions=(*self._conditions(), *(view.conditions if view else ()), *hold_conditions, *reboots(units)),
+            conditions=conditions,
             units=units,
             drift=tuple(unit.unit for unit in units if not unit.ok),
             taken_over_by=read_takeover(parts.root)[0],
@@ -122,21 +132,32 @@ class StatusReader:
         try:
             return await self._parts.observer.with_obstacles(observed, generation, caller=self._caller), ()
         except UnreadableHolds as failure:
-            return observed, (StatusCondition(code="BadHolds", what=str(failure)),)
+            return observed, (StatusCondition(code="BadHolds", what=str(failure), fault=True),)
 
-    def _state(self, units: tuple[UnitStatus, ...], view: AgentView | None) -> AgentState:
+    def _wanted(self, generation: Generation, view: AgentView | None) -> tuple[int, str]:
+        """Return number and hash of the generation that the documents want; ``generation`` is in force."""
+        if entry := ApplyJournal(self._parts.root).unfinished():  # the last outcome is that of the apply before
+            return entry.number, entry.plan.to_hash
+        if view and view.wanted and not view.wanted.rejected:
+            return view.wanted.generation, view.wanted.hash
+        latest = self._parts.decisions.rejected or generation
+        return latest.number, latest.hash
+
+    def _not_in_force(self, generation: Generation, number: int, hash: str) -> Iterator[StatusCondition]:
+        """Yield a condition if the documents want another generation than ``generation``, which nothing else tells."""
+        if hash != generation.hash and not self._parts.decisions.rejected:
+            what = f"generation {generation.number} is in force, but the documents want {number}"
+            yield StatusCondition(code="NotInForce", what=what, hint="run `ordainctl apply`", fault=True)
+
+    def _state(self, conditions: Iterable[StatusCondition], view: AgentView | None) -> AgentState:
         """Return the state; the first row that holds decides."""
-        failed = any(unit.active_state == "failed" for unit in units)
-        well = {unit.unit for unit in units if unit.ok}
-        wanted = view.wanted.verdicts if view and view.wanted else ()
-        undone = any(verdict.unit not in well for verdict in wanted)
         rows = (
             (view is not None and view.phase is AgentPhase.APPLYING, AgentState.APPLYING),
             (view is not None and view.phase is AgentPhase.STARTING, AgentState.STARTING),
             (self._parts.trials.pending(), AgentState.TRIAL),
             (self._parts.decisions.paused, AgentState.PAUSED),
             (self._parts.decisions.rejected, AgentState.ROLLED_BACK),
-            (failed or undone or (view is not None and view.incomplete), AgentState.DEGRADED),
+            (any(condition.fault for condition in conditions), AgentState.DEGRADED),
         )
         return next((state for holds, state in rows if holds), AgentState.CONVERGED)
 

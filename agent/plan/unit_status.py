@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from ordain.agent.model import Generation, Note, NoteReason, Observed, UnitState
+from ordain.agent.model import Generation, Note, NoteReason, Observed, UnitState, UnitVerdict
 from ordain.agent.plan.planner import plan
 from ordain.agent.status import StatusCondition, UnitStatus
 from ordain.transforms.model import Drift, Member, Wanted
+
+SHOWN = 3
+"""The number of units that one condition names."""
 
 
 def unit_statuses(
@@ -48,6 +51,36 @@ def reboots(units: Iterable[UnitStatus]) -> tuple[StatusCondition, ...]:
         for unit in units
         if unit.why == NoteReason.REBOOT
     )
+
+
+def differences(units: Iterable[UnitStatus]) -> Iterator[StatusCondition]:
+    """Yield the conditions for units that are not as the documents want them, except those that are held.
+
+    One condition names all units of a kind, because hundreds can fail together.
+    """
+    wrong = [unit for unit in units if not unit.ok and unit.why != NoteReason.HELD]
+    missing = [unit for unit in wrong if unit.load_state == "not-found"]
+    if missing:
+        hint = "install the package that brings it, or remove the entry"
+        yield StatusCondition(code="NotInstalled", what=f"not installed: {_shown(missing)}", hint=hint, fault=True)
+    if others := [unit for unit in wrong if unit not in missing]:
+        hint = "see `systemctl status UNIT`; `ordainctl apply`, an edit or `systemctl start` brings it back"
+        what = f"not as the documents want: {_shown(others)}"
+        yield StatusCondition(code="Drift", what=what, hint=hint, fault=True)
+
+
+def left_undone(units: Iterable[UnitStatus], verdicts: Iterable[UnitVerdict]) -> Iterator[StatusCondition]:
+    """Yield a condition for each bad verdict of the last apply that no unit of ``units`` shows or has overcome."""
+    known = {unit.unit for unit in units}
+    for verdict in verdicts:
+        if verdict.unit not in known:
+            what = f"the last apply left {verdict.unit} undone: {verdict.what}"
+            yield StatusCondition(code="Undone", what=what, hint="run `ordainctl apply` to try again", fault=True)
+
+
+def _shown(units: Sequence[UnitStatus]) -> str:
+    names = [f"{unit.unit} ({unit.what or unit.active_state})" for unit in units[:SHOWN]]
+    return ", ".join(names) + f" and {len(units) - SHOWN} more" * (len(units) > SHOWN)
 
 
 def _status(member: Member, state: UnitState, note: Note | None, oneshot: bool, behind: bool) -> UnitStatus:

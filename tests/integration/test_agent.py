@@ -132,7 +132,7 @@ def test_an_admins_stop_is_respected_and_shown(followed: Machine) -> None:
 
     write_layer(followed, web=sleep_service(), other=sleep_service("2"))
     followed.until("other has the new word", lambda: "WORD=2" in environment(followed, "other.service"))
-    wait_agent_state(followed, "converged")
+    wait_agent_state(followed, "degraded")
 
     assert active_state(followed, "web.service") == "inactive"
     assert "stopped manually" in reported_unit(followed, "web.service")["what"]
@@ -146,7 +146,7 @@ def test_an_admins_mask_is_respected_and_shown(followed: Machine) -> None:
 
     write_layer(followed, web=sleep_service("2"), other=sleep_service("2"))
     followed.until("other has the new word", lambda: "WORD=2" in environment(followed, "other.service"))
-    wait_agent_state(followed, "converged")
+    wait_agent_state(followed, "degraded")
 
     assert active_state(followed, "web.service") == "inactive"
     assert "masked by an administrator" in reported_unit(followed, "web.service")["what"]

@@ -1,25 +1,23 @@
-"""The state in the status: the first reason in the order of the table decides."""
+"""The state in the status follows from its conditions; the first reason in the order of the table decides."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from ordain.agent.daemon.status_reader import AgentPhase, AgentView, StatusReader
-from ordain.agent.model import Outcome, Plan, UnitVerdict
+from ordain.agent.daemon.status_reader import AGENT_DOWN, AgentPhase, AgentView, StatusReader
+from ordain.agent.model import UnitVerdict
+from ordain.agent.plan.unit_status import differences, left_undone
 from ordain.agent.state.decisions import RejectedGeneration
-from ordain.agent.status import AgentState, UnitStatus
+from ordain.agent.status import AgentState, Status, StatusCondition
 from support.status_samples import unit_status
 
-WELL = unit_status()
-FAILED = unit_status("b.service", ok=False, active_state="failed")
+FAULT = StatusCondition(code="Drift", what="a.service", fault=True)
+NOTE = StatusCondition(code="Pinned", what="generation 2")
 REJECTED = RejectedGeneration(number=2, hash="2", why="x")
-
-
-def left_undone(unit: str) -> Outcome:
-    return Outcome(generation=1, hash="1", plan=Plan(), verdicts=(UnitVerdict(unit=unit, ok=False, what="failed"),))
 
 
 def view(phase: AgentPhase = AgentPhase.FOLLOWING, **fields: Any) -> AgentView:
@@ -27,27 +25,24 @@ def view(phase: AgentPhase = AgentPhase.FOLLOWING, **fields: Any) -> AgentView:
 
 
 @pytest.mark.parametrize(
-    ("trial", "paused", "rejected", "units", "agent", "state"),
+    ("trial", "paused", "rejected", "conditions", "agent", "state"),
     [
-        (True, True, REJECTED, (FAILED,), view(AgentPhase.APPLYING), AgentState.APPLYING),
-        (True, True, REJECTED, (FAILED,), view(AgentPhase.STARTING), AgentState.STARTING),
-        (True, True, REJECTED, (FAILED,), view(), AgentState.TRIAL),
-        (False, True, REJECTED, (FAILED,), view(), AgentState.PAUSED),
-        (False, False, REJECTED, (FAILED,), view(), AgentState.ROLLED_BACK),
-        (False, False, None, (WELL, FAILED), view(), AgentState.DEGRADED),
-        (False, False, None, (WELL, FAILED), None, AgentState.DEGRADED),
-        (False, False, None, (WELL,), view(incomplete=True), AgentState.DEGRADED),
-        (False, False, None, (WELL,), view(wanted=left_undone("gone.service")), AgentState.DEGRADED),
-        (False, False, None, (WELL,), view(wanted=left_undone("a.service")), AgentState.CONVERGED),
-        (False, False, None, (WELL,), view(), AgentState.CONVERGED),
-        (False, False, None, (), None, AgentState.CONVERGED),
+        (True, True, REJECTED, (FAULT,), view(AgentPhase.APPLYING), AgentState.APPLYING),
+        (True, True, REJECTED, (FAULT,), view(AgentPhase.STARTING), AgentState.STARTING),
+        (True, True, REJECTED, (FAULT,), view(), AgentState.TRIAL),
+        (False, True, REJECTED, (FAULT,), view(), AgentState.PAUSED),
+        (False, False, REJECTED, (FAULT,), view(), AgentState.ROLLED_BACK),
+        (False, False, None, (NOTE, FAULT), view(), AgentState.DEGRADED),
+        (False, False, None, (AGENT_DOWN,), None, AgentState.DEGRADED),
+        (False, False, None, (NOTE,), view(), AgentState.CONVERGED),
+        (False, False, None, (), view(), AgentState.CONVERGED),
     ],
 )
 def test_the_state(
     trial: bool,
     paused: bool,
     rejected: RejectedGeneration | None,
-    units: tuple[UnitStatus, ...],
+    conditions: tuple[StatusCondition, ...],
     agent: AgentView | None,
     state: AgentState,
 ) -> None:
@@ -56,4 +51,30 @@ def test_the_state(
     )
     reader = StatusReader(parts=cast(Any, parts), source=cast(Any, None))
 
-    assert reader._state(units, agent) is state
+    assert reader._state(conditions, agent) is state
+
+
+@pytest.mark.parametrize("state", [AgentState.PAUSED, AgentState.TRIAL, AgentState.APPLYING, AgentState.CONVERGED])
+def test_a_fault_shows_in_the_exit_status_in_every_state(state: AgentState) -> None:
+    assert Status(state=state, conditions=(NOTE, FAULT)).faulty
+    assert not Status(state=state, conditions=(NOTE,)).faulty
+
+
+def test_a_unit_that_is_not_as_wanted_is_a_fault_unless_it_is_held() -> None:
+    failed = unit_status("b.service", ok=False, active_state="failed")
+    gone = replace(unit_status("c.service", ok=False, active_state="inactive"), load_state="not-found")
+    held = replace(unit_status("d.service", ok=False, active_state="inactive"), why="held")
+
+    found = list(differences([unit_status(), failed, gone, held]))
+
+    assert [(condition.code, condition.fault) for condition in found] == [("NotInstalled", True), ("Drift", True)]
+    assert ["c.service" in found[0].what, "b.service" in found[1].what] == [True, True]
+    assert list(differences([unit_status(), held])) == []
+
+
+def test_what_the_last_apply_left_undone_is_a_fault_until_its_unit_is_shown_as_well() -> None:
+    verdicts = [UnitVerdict(unit=unit, ok=False, what="failed") for unit in ("a.service", "/etc/motd")]
+
+    found = list(left_undone([unit_status()], verdicts))
+
+    assert [(condition.code, "/etc/motd" in condition.what) for condition in found] == [("Undone", True)]
