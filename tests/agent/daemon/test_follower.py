@@ -112,7 +112,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
         return Status(
             agent=True,
             conditions=view.conditions,
-            state=AgentState.DEGRADED if view.incomplete else AgentState.CONVERGED,
+            state=AgentState.DEGRADED if any(c.fault for c in view.conditions) else AgentState.CONVERGED,
         )
 
     monkeypatch.setattr(StatusReader, "read", read)
