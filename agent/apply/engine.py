@@ -150,6 +150,10 @@ class Engine:
                 PlannedApply(plan=planned, new=now, observed=observed, decided=self._decisions.now, caller=caller)
             )
 
+    async def machine_digest(self) -> bytes:
+        """Return a hash of everything on the machine that documents may depend on (`CompileCache.machine_digest`)."""
+        return await asyncio.to_thread(self._compiler.machine_digest)
+
     async def resume(self) -> Outcome | None:
         """Finish the apply in which an earlier agent was killed; return None if there is none."""
         async with locked(self._root, RESUME_SEC):

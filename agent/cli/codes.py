@@ -390,6 +390,10 @@ MACHINE = CodeGroup(
             "The last apply could not do a part of its work, such as place a file.",
             "Correct the cause that the message names, and run `ordainctl apply`.",
         ),
+        "Unstable": (
+            "The documents match on, or print, a value that they set, such as the host name, and never stop changing it.",
+            "Change the `match` or the template; an edit of a document starts again.",
+        ),
         "NotInForce": (
             "The documents want another generation than the one in force.",
             "Run `ordainctl apply`, and see `journalctl -u ordain-agent`.",

@@ -61,6 +61,10 @@ class CompileCache:
         self._hash = ""
         self._problems: tuple[Problem, ...] = ()
 
+    def machine_digest(self) -> bytes:
+        """Return a hash of the inputs from the machine: another one means that a compile could have another result."""
+        return hashlib.sha256(repr(read_machine(self._root)).encode("utf-8", "surrogateescape")).digest()
+
     def compile(self, texts: Iterable[RawDocument], last: Generation) -> tuple[Generation, tuple[Problem, ...]]:
         """Return the generation of ``texts`` and its problems; see `compiler.compile_generation`.
 

@@ -31,6 +31,7 @@ from ordain.agent.daemon.credential_rotation import CredentialRotation
 from ordain.agent.daemon.drift_enforcement import DriftEnforcement
 from ordain.agent.daemon.idle_release import IdleRelease
 from ordain.agent.daemon.in_process import read_last_outcome
+from ordain.agent.daemon.late_installation import LateInstallation
 from ordain.agent.daemon.minder import REAPPLY, Minder, Work
 from ordain.agent.daemon.source_loss import SourceLoss
 from ordain.agent.daemon.source_reader import SourceReader
@@ -52,6 +53,14 @@ RETRY_SEC = 5.0
 """The wait before a step that failed is tried again."""
 PATIENCE_SEC = 60.0
 """The longest wait for an apply that somebody else has begun."""
+ROUNDS = 4
+"""Documents that match on, or print, what they themselves set are compiled this often until nothing changes."""
+UNSTABLE = StatusCondition(
+    code="Unstable",
+    what=f"the documents still change the machine that they depend on after {ROUNDS} rounds",
+    hint="look for a `match` or a template that uses a value which the documents set, such as the host name",
+    fault=True,
+)
 RELOADS, RELOADS_SEC = 5, 10.0
 """Documents that change all the time cause so many reloads of the manager in that time at most."""
 
@@ -78,6 +87,8 @@ class Follower:
         self._started = False
         self._applies = 0
         self._applied_revision = ""
+        self._applied_machine = b""
+        self._rounds = 0
         self._failures: dict[object, StatusCondition] = {}
         self._reloads = RateLimit(RELOADS, RELOADS_SEC)
         self._idle = IdleRelease(dismiss)
@@ -102,11 +113,21 @@ class Follower:
         self._drift = DriftEnforcement(
             systemd=parts.systemd, engine=parts.engine, decisions=parts.decisions, status=self.status
         )
-        self._minders: tuple[Minder, ...] = (self._boot, self._loss, self._credentials, self.status, self._drift)
+        self._minders: tuple[Minder, ...] = (
+            self._boot,
+            self._loss,
+            self._credentials,
+            self.status,
+            self._drift,
+            LateInstallation(engine=parts.engine, decisions=parts.decisions, status=self.status),
+        )
 
     async def run(self) -> None:
         """Follow for ever."""
-        await self._parts.systemd.watch(reloaded=lambda: self.request(Work.REPAIR), changed=self._on_changed)
+        # After a reload, other units may be installed, so the documents may mean something else.
+        await self._parts.systemd.watch(
+            reloaded=lambda: self.request(Work.REPAIR | Work.READ), changed=self._on_changed
+        )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._source_watch.run(lambda: self.source.source))
             tasks.create_task(self._credentials.watch())
@@ -228,7 +249,7 @@ class Follower:
             log.warning("a reload lost units of generation %d; reloaded again", self._parts.store.applied().number)
 
     async def _converge(self, now: float) -> None:
-        """Apply the documents if they are not those that were applied last."""
+        """Apply the documents if they, or the machine that they depend on, are not those of the last apply."""
         if self._parts.decisions.paused or self._parts.trials.pending():
             self.source.health = None  # a source that is not followed cannot be lost
             return
@@ -238,13 +259,30 @@ class Follower:
             log.warning("%s", failure)
             return
         revision = self.source.state.revision
-        if not texts or revision == self._applied_revision or self._pinned(revision):
+        if not texts or self._pinned(revision):
+            return
+        machine = await self._parts.engine.machine_digest()
+        if (revision, machine) == (self._applied_revision, self._applied_machine):
             return
         if (left_sec := self._reloads.wait_sec(now)) > 0:
             asyncio.get_running_loop().call_later(left_sec, self.request, Work.READ)
             return
-        self._applied_revision = revision
+        if revision != self._applied_revision or self._rounds >= ROUNDS:
+            self._rounds = 0
+        self._applied_revision, self._applied_machine = revision, machine
         await self._apply(texts)
+        if self._applied_revision:
+            await self._compile_again(machine)
+
+    async def _compile_again(self, machine: bytes) -> None:
+        """Request another compile if the apply has changed what the documents depend on, `ROUNDS` times at most."""
+        after = await self._parts.engine.machine_digest()
+        self._rounds = 0 if after == machine else self._rounds + 1
+        if self._rounds >= ROUNDS:
+            log.error("%s; %s", UNSTABLE.what, UNSTABLE.hint)
+            self._applied_machine = after
+        elif self._rounds:
+            self.request(Work.READ)
 
     def _pinned(self, revision: str) -> bool:
         """Return whether a generation that an administrator chose stays, as the documents have not changed since."""
@@ -293,5 +331,9 @@ class Follower:
             if self._started
             else AgentPhase.STARTING,
             wanted=self._log.last,
-            conditions=(*self._failures.values(), *self._log.conditions),
+            conditions=(
+                *self._failures.values(),
+                *self._log.conditions,
+                *((UNSTABLE,) if self._rounds >= ROUNDS else ()),
+            ),
         )

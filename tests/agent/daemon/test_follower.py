@@ -13,7 +13,7 @@ import pytest
 
 from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.daemon import follower as module
-from ordain.agent.daemon.follower import RELOADS, Follower
+from ordain.agent.daemon.follower import RELOADS, ROUNDS, Follower
 from ordain.agent.daemon.minder import REAPPLY, Work
 from ordain.agent.daemon.source_reader import SourceReader
 from ordain.agent.daemon.status_reader import StatusReader
@@ -65,7 +65,10 @@ class Machine:
             trials=self.trials,
             repair=SimpleNamespace(heal=self._answer("repair")),
             engine=SimpleNamespace(
-                apply=self._answer("apply"), resume=self._answer("resume"), reconcile=self._answer("reconcile")
+                machine_digest=self._digest,
+                apply=self._answer("apply"),
+                resume=self._answer("resume"),
+                reconcile=self._answer("reconcile"),
             ),
             rollback=SimpleNamespace(recover=self._answer("recover")),
         )
@@ -78,8 +81,13 @@ class Machine:
         )
         self.follower = Follower(parts=cast(ApplyParts, parts), source=reader)
         self.follower._minders = (self,)
+        self.machines = [b"same"]
         self.ticks: asyncio.Queue[float] = asyncio.Queue()
         self.due: list[float | None] = []
+
+    async def _digest(self) -> bytes:
+        """Return the machine after so many applies."""
+        return self.machines[min(self.calls.count("apply"), len(self.machines) - 1)]
 
     def _answer(self, call: str) -> Callable[..., Awaitable[object]]:
         async def answer(*_: object, **__: object) -> object:
@@ -332,5 +340,49 @@ def test_a_bad_verdict_is_remembered_when_a_later_apply_had_nothing_to_do(machin
         last = machine.follower._log.last
         assert last
         assert last.verdicts == (bad,)
+
+    run(machine, test)
+
+
+def test_documents_are_compiled_again_until_they_no_longer_change_the_machine(machine: Machine) -> None:
+    machine.machines = [b"old name", b"new name"]
+
+    async def test() -> None:
+        await machine.passes(2)
+        await asyncio.sleep(0)
+        assert machine.calls.count("apply") == 2
+        assert codes(machine) == []
+        machine.follower.request(Work.READ)
+        await machine.passes(1)
+        assert machine.calls.count("apply") == 2
+
+    run(machine, test)
+
+
+def test_documents_that_never_come_to_rest_are_compiled_a_bounded_number_of_times(machine: Machine) -> None:
+    machine.machines = [str(number).encode() for number in range(ROUNDS + 1)]
+
+    async def test() -> None:
+        await machine.passes(ROUNDS)
+        await asyncio.sleep(0)
+        assert machine.calls.count("apply") == ROUNDS
+        assert codes(machine) == ["Unstable"]
+        machine.machines = [b"rest"]
+        machine.source.revision = "2"
+        machine.follower.request(Work.READ)
+        await machine.passes(1)
+        await asyncio.sleep(0)
+        assert codes(machine) == []
+
+    run(machine, test)
+
+
+def test_a_package_that_is_installed_causes_the_documents_to_be_compiled_again(machine: Machine) -> None:
+    async def test() -> None:
+        await machine.passes(1)
+        machine.machines = [b"another"]
+        machine.follower.request(Work.READ)
+        await machine.passes(1)
+        assert machine.calls.count("apply") == 2
 
     run(machine, test)

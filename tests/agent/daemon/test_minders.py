@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,6 +15,7 @@ from ordain.agent.daemon import idle_release
 from ordain.agent.daemon.boot_verdict import CHECK_SEC, COMPLETE, GOOD, BootVerdict
 from ordain.agent.daemon.drift_enforcement import ENFORCE_SEC, DriftEnforcement
 from ordain.agent.daemon.idle_release import IdleRelease
+from ordain.agent.daemon.late_installation import SETTLE_SEC, LateInstallation
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation
 from ordain.agent.state.decisions import RejectedGeneration
@@ -173,3 +175,29 @@ def test_the_compiling_process_is_dismissed_some_time_after_the_last_work(monkey
         assert calls == ["give back", "give back", "dismiss"]
 
     asyncio.run(test())
+
+
+def test_a_unit_is_started_once_its_package_is_installed() -> None:
+    released: list[frozenset[str]] = []
+
+    async def reconcile(*, released: frozenset[str], into: list[frozenset[str]] = released) -> None:
+        into.append(released)
+
+    publisher = SimpleNamespace(current=Status(), refresh=answer([], ""))
+    minder = LateInstallation(
+        engine=cast(Any, SimpleNamespace(reconcile=reconcile)),
+        decisions=cast(Any, SimpleNamespace(paused=False)),
+        status=cast(Any, publisher),
+    )
+    down = unit_status("new.service", ok=False, active_state="inactive")
+    stopped = unit_status("stopped.service", ok=False, active_state="inactive")
+    missing = replace(down, load_state="not-found")
+
+    publisher.current = Status(units=(missing, stopped))
+    assert asyncio.run(minder.tick(0.0)) is None
+    publisher.current = Status(units=(down, stopped))
+    assert asyncio.run(minder.tick(1.0)) == 1.0 + SETTLE_SEC
+    assert released == []
+    assert asyncio.run(minder.tick(1.0 + SETTLE_SEC)) is None
+    assert asyncio.run(minder.tick(100.0)) is None
+    assert released == [frozenset({"new.service"})]

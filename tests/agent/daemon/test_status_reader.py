@@ -72,7 +72,7 @@ def test_a_unit_that_is_not_as_wanted_is_a_fault_unless_it_is_held() -> None:
     assert list(differences([unit_status(), held])) == []
 
 
-def test_what_the_last_apply_left_undone_is_a_fault_until_its_unit_is_shown_as_well() -> None:
+def test_work_that_the_last_apply_left_undone_is_a_fault_unless_a_unit_shows_it() -> None:
     verdicts = [UnitVerdict(unit=unit, ok=False, what="failed") for unit in ("a.service", "/etc/motd")]
 
     found = list(left_undone([unit_status()], verdicts))
