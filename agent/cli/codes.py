@@ -391,7 +391,7 @@ MACHINE = CodeGroup(
             "Correct the cause that the message names, and run `ordainctl apply`.",
         ),
         "Unstable": (
-            "The documents match on, or print, a value that they set, such as the host name, and never stop changing it.",
+            "The documents match on, or print, a value that they set, such as the host name, again and again.",
             "Change the `match` or the template; an edit of a document starts again.",
         ),
         "NotInForce": (
