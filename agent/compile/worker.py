@@ -89,7 +89,8 @@ class Worker:
 def main() -> int:
     """Answer calls from standard input until it is closed; return the exit status."""
     with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("0")  # the kernel must kill the worker before the agent
+        # The kernel must kill the worker before the agent, and before any service.
+        Path("/proc/self/oom_score_adj").write_text("500")
     while True:
         try:
             function, arguments = pickle.load(sys.stdin.buffer)

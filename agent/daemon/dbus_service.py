@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import json
 import logging
@@ -14,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, ParamSpec, TypeVar
 
-from dbus_next.aio.message_bus import MessageBus
 from dbus_next.constants import MessageType, NameFlag, PropertyAccess, RequestNameReply
 from dbus_next.errors import DBusError
 from dbus_next.message import Message
@@ -27,11 +25,16 @@ from ordain.agent.daemon.status_publisher import StatusPublisher
 from ordain.agent.errors import REFUSED, Failure, Unavailable
 from ordain.agent.model import Outcome, Plan, UnitVerdict, to_json
 from ordain.agent.status import Status
+from ordain.agent.system.dbus_guard import GuardedMessageBus
 from ordain.agent.system.polkit import PolkitAuthority
 from ordain.transforms.errors import Refused
 
 _PROPERTIES = ("Generation", "WantedGeneration", "State", "SourceState", "Conditions", "Drift")
 
+READS = frozenset({"Plan", "Status", "Explain"})
+"""The methods that change nothing."""
+OPTIONS: dict[str, dict[str, type[int]]] = {"Apply": {"once": bool, "confirm": int}, "Hold": {"unmask": bool}}
+"""The options of the methods that have some, with the types of their values."""
 INTERNAL = "org.ordain.Error.Internal"
 
 log = logging.getLogger(__name__)
@@ -86,9 +89,7 @@ class AgentInterface(ServiceInterface):
     async def Apply(self, documents: "a(ss)", options: "a{sv}") -> "s":
         """Return the JSON of the outcome. Options: ``once`` (b), ``confirm`` (u, seconds)."""
         caller = await self._may("apply")
-        wanted = {key: variant.value for key, variant in options.items()}
-        if unknown := wanted.keys() - {"once", "confirm"}:
-            raise Failure(f"unknown option of Apply: {', '.join(sorted(unknown))}; known are confirm and once")
+        wanted = _options("Apply", options)
         outcome = await self._client.apply(
             _documents(documents),
             once=wanted.get("once", False),
@@ -155,9 +156,7 @@ class AgentInterface(ServiceInterface):
     async def Hold(self, unit: "s", options: "a{sv}") -> "s":
         """Leave a unit alone. Return the JSON of the hold. Option: ``unmask`` (b), to remove the documents' mask."""
         await self._may("apply")
-        wanted = {key: variant.value for key, variant in options.items()}
-        if unknown := wanted.keys() - {"unmask"}:
-            raise Failure(f"unknown option of Hold: {', '.join(sorted(unknown))}; known is unmask")
+        wanted = _options("Hold", options)
         return json.dumps(to_json(await self._client.hold(unit, unmask=wanted.get("unmask", False))))
 
     @method()
@@ -241,7 +240,7 @@ class AgentInterface(ServiceInterface):
             self.emit_properties_changed(changed)
 
 
-async def serve(connection: MessageBus, interface: AgentInterface) -> None:
+async def serve(connection: GuardedMessageBus, interface: AgentInterface) -> None:
     """Export the interface and request the name on the bus. Raises `Unavailable` if another agent has it."""
 
     def remember(message: Message) -> None:
@@ -249,7 +248,7 @@ async def serve(connection: MessageBus, interface: AgentInterface) -> None:
         if message.message_type is MessageType.METHOD_CALL:
             _sender.set(message.sender or "")
 
-    asyncio.get_running_loop().set_exception_handler(_ignore_sent_errors)
+    connection.reads = READS
     connection.add_message_handler(remember)
     connection.export(OBJECT_PATH, interface)
     reply = await connection.request_name(BUS_NAME, NameFlag.DO_NOT_QUEUE)
@@ -257,10 +256,20 @@ async def serve(connection: MessageBus, interface: AgentInterface) -> None:
         raise Unavailable(f"another agent runs: it has the name {BUS_NAME} on the bus")
 
 
-def _ignore_sent_errors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Ignore an error that dbus-next raises again after it has sent it to the caller."""
-    if not isinstance(context.get("exception"), DBusError):
-        loop.default_exception_handler(context)
+def _options(method: str, options: dict[str, Variant]) -> dict[str, Any]:
+    """Return the values of the options of ``method``. Raises `Failure` for an unknown name or a wrong type.
+
+    A number of any kind of D-Bus is an int here.
+    """
+    known = OPTIONS[method]
+    for name, variant in options.items():
+        if name not in known:
+            raise Failure(f"unknown option of {method}: {name!r}; known are {', '.join(sorted(known))}")
+        if type(variant.value) is not known[name]:
+            raise Failure(f"option {name} of {method}: expected {known[name].__name__}, found {variant.signature!r}")
+        if variant.value < 0:
+            raise Failure(f"option {name} of {method}: {variant.value} is negative")
+    return {name: variant.value for name, variant in options.items()}
 
 
 def _documents(pairs: list[list[str]]) -> list[RawDocument] | None:

@@ -20,6 +20,7 @@ class StatusPublisher:
         self._units: frozenset[str] = frozenset()
         self._listeners: list[Listener] = []
         self._observing = asyncio.Lock()
+        self._next: asyncio.Task[Status] | None = None
 
     async def tick(self, now: float) -> None:
         """Observe and publish, see `Minder.tick`."""
@@ -28,11 +29,18 @@ class StatusPublisher:
     async def refresh(self) -> Status:
         """Observe the machine, publish the status and return it.
 
-        One observation at a time: of two at once, the older one could be published last.
+        One observation at a time: of two at once, the older one could be published last. All who ask during one wait
+        for the next one together, because the running one may have passed what they ask about.
         """
+        if self._next is None:
+            self._next = asyncio.ensure_future(self._observe())
+        return await asyncio.shield(self._next)
+
+    async def _observe(self) -> Status:
         async with self._observing:
+            self._next = None  # who asks from now on needs another observation
             self.publish(await self._reader.read())
-        return self.current
+            return self.current
 
     def publish(self, status: Status) -> None:
         """Make ``status`` the current one, and call the listeners if it is another."""

@@ -7,7 +7,6 @@ import socket
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from dbus_next.aio.message_bus import MessageBus
 from dbus_next.constants import MessageType
 from dbus_next.message import Message
 from dbus_next.signature import Variant as Sent
@@ -24,6 +23,7 @@ from ordain.agent.system.bus import (
     Variant,
     name_owner,
 )
+from ordain.agent.system.dbus_guard import GuardedMessageBus
 
 T = TypeVar("T")
 IN_FLIGHT = 64
@@ -33,7 +33,7 @@ IN_FLIGHT = 64
 class DbusNext:
     """A connection over dbus-next; ``connection`` is public so that objects can be exported on it."""
 
-    def __init__(self, connection: MessageBus) -> None:
+    def __init__(self, connection: GuardedMessageBus) -> None:
         self.connection = connection
         connection._writer.sock = _PartialWriter(connection._sock)
         self._turns = asyncio.Semaphore(IN_FLIGHT)
@@ -43,7 +43,7 @@ class DbusNext:
     async def open(cls, address: str = SYSTEM_BUS) -> DbusNext:
         """Connect to the bus. Raises `Unavailable`."""
         try:
-            return cls(await MessageBus(bus_address=address).connect())
+            return cls(await GuardedMessageBus(address).connect())
         except (OSError, EOFError) as error:
             raise Unavailable(f"cannot connect to the message bus: {error}") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -68,6 +69,10 @@ _ENDED: Mapping[str, Mapping[str, str]] = {
 """Additional properties of units that do not run: they show how a unit ended."""
 FIELDS = frozenset(_COMMON) | frozenset(field for fields in _BY_TYPE.values() for field in fields)
 """The fields of `UnitState` that list_units does not fill."""
+_UNIT_NAME = re.compile(
+    r"[A-Za-z0-9:_.\\-][A-Za-z0-9:_.\\@-]*"
+    r"\.(?:service|socket|target|device|mount|automount|swap|timer|path|slice|scope)"
+)
 INVOCATION_ID = frozenset({"invocation_id"})
 """The one field that tells a process from its successor."""
 _CONVERT: Mapping[str, Callable[[Any], Any]] = {
@@ -104,17 +109,19 @@ class Systemd:
         """Return the load, active and sub state of units by name, with one call.
 
         ListUnitsByNames loads units that are not loaded, as LoadUnit does, so it also finds a unit file on disk. A unit
-        that does not exist is returned as not-found.
+        that does not exist is returned as not-found. So is an invalid name, for which PID 1 returns no row.
         """
         requested = sorted(set(names))
-        if not requested:
-            return {}
-        rows = await self._manager("ListUnitsByNames", "as", requested)
-        # The row of an alias has the name of its unit, but the rows are in the order of the request.
-        return {
-            name: UnitState(name=name, load_state=row[2], active_state=row[3], sub_state=row[4])
-            for name, row in zip(requested, rows, strict=True)
+        states = {
+            name: UnitState(name=name, load_state="not-found", active_state="inactive", sub_state="dead")
+            for name in requested
         }
+        valid = [name for name in requested if is_unit_name(name)]
+        rows = await self._manager("ListUnitsByNames", "as", valid) if valid else []
+        # The row of an alias has the name of its unit, but the rows are in the order of the request.
+        for name, row in zip(valid, rows, strict=True):
+            states[name] = UnitState(name=name, load_state=row[2], active_state=row[3], sub_state=row[4])
+        return states
 
     async def inspect(self, names: Iterable[str], fields: frozenset[str] = FIELDS) -> dict[str, UnitState]:
         """Return units with ``fields`` of `UnitState` in addition to those of list_units.
@@ -319,6 +326,15 @@ def _same(value: Any) -> Any:
 
 def _interface(kind: str) -> str:
     return f"{NAME}.{kind.capitalize()}"
+
+
+def is_unit_name(name: str) -> bool:
+    """Return whether PID 1 accepts ``name`` (unit_name_is_valid of systemd).
+
+    >>> [is_unit_name(name) for name in ("a@b.service", "-.mount", "", "a b.service", "@.service", "a.conf")]
+    [True, True, False, False, False, False]
+    """
+    return len(name) < 256 and _UNIT_NAME.fullmatch(name) is not None
 
 
 def unit_path(unit: str) -> str:

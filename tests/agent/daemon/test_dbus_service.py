@@ -128,3 +128,23 @@ def test_a_status_is_observed_one_at_a_time() -> None:
         await asyncio.gather(publisher.refresh(), publisher.refresh())
 
     asyncio.run(test())
+
+
+def test_all_who_ask_during_an_observation_share_the_next_one() -> None:
+    observations = 0
+
+    class Reader:
+        async def read(self) -> Status:
+            nonlocal observations
+            observations += 1
+            await asyncio.sleep(0.01)
+            return Status(agent=True, generation=observations)
+
+    async def test() -> list[int]:
+        publisher = StatusPublisher(cast(Any, Reader()), Status(agent=True))
+        first = asyncio.ensure_future(publisher.refresh())
+        await asyncio.sleep(0.001)
+        statuses = await asyncio.gather(first, *(publisher.refresh() for _ in range(50)))
+        return [status.generation for status in statuses]
+
+    assert asyncio.run(test()) == [1, *[2] * 50]

@@ -1,0 +1,240 @@
+"""The guard of dbus-next: odd, large and many messages of any user of the bus get a clean error, or none."""
+
+# mypy: disable-error-code="no-untyped-call"
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from dbus_next.aio.message_bus import MessageBus
+from dbus_next.constants import MessageFlag, MessageType
+from dbus_next.message import Message
+from dbus_next.signature import SignatureTree, Variant
+
+from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH
+from ordain.agent.daemon.dbus_service import AgentInterface, serve
+from ordain.agent.daemon.status_publisher import StatusPublisher
+from ordain.agent.errors import Denied
+from ordain.agent.status import Status
+from ordain.agent.system import dbus_guard
+from ordain.agent.system.dbus_guard import BODY_MAX, CALLS_PER_SEC, SIGNATURES_MAX, GuardedMessageBus, _Frame
+from support.private_bus import private_bus
+
+PROPERTIES = "org.freedesktop.DBus.Properties"
+ODD: tuple[tuple[str, list[Any]], ...] = (
+    ("", []),
+    ("s", [""]),
+    ("s", ["%n \n\x1b[31m"]),
+    ("ss", ["", ""]),
+    ("ss", [BUS_NAME, "Nothing"]),
+    ("ssv", [BUS_NAME, "State", Variant("s", "paused")]),
+    ("ssv", [BUS_NAME, "Nothing", Variant("av", [])]),
+    ("u", [4294967295]),
+    ("i", [-1]),
+    ("ay", [b"\0\xff"]),
+    ("av", [[Variant("a{sv}", {"x": Variant("d", float("nan"))})]]),
+    ("a(ss)", [[["", ""]]]),
+    ("a(ss)a{sv}", [[], {"confirm": Variant("s", "abc")}]),
+    ("a(ss)a{sv}", [[], {"\n": Variant("u", 1)}]),
+    ("sa{sv}", ["x", {"unmask": Variant("i", -1)}]),
+    ("h", [0]),
+)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with private_bus() as address:
+        yield address
+
+
+class DenyAll:
+    async def demand(self, sender: str, action: str) -> None:
+        raise Denied("no")
+
+
+class Client:
+    """The client of an agent that counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    async def status(self) -> Status:
+        self.asked += 1
+        return Status(agent=True)
+
+    async def explain(self, about: str) -> object:
+        raise Denied(about)
+
+    async def confirm(self, caller: int) -> int:
+        raise AssertionError("nobody may call it")
+
+
+def agent_and_caller(address: str, test: Callable[[MessageBus, GuardedMessageBus, Client], Awaitable[None]]) -> None:
+    async def run() -> None:
+        agent = await GuardedMessageBus(address).connect()
+        caller = await MessageBus(bus_address=address).connect()
+        client = Client()
+        status = StatusPublisher(cast(Any, None), Status(agent=True))
+        await serve(agent, AgentInterface(cast(Any, client), status, cast(Any, DenyAll())))
+        try:
+            await test(caller, agent, client)
+        finally:
+            for bus in (caller, agent):
+                bus.disconnect()
+                bus._sock.close()
+
+    asyncio.run(run())
+
+
+def call(member: str, signature: str = "", *body: Any, interface: str = BUS_NAME, **more: Any) -> Message:
+    return Message(
+        destination=BUS_NAME,
+        path=OBJECT_PATH,
+        interface=interface,
+        member=member,
+        signature=signature,
+        body=list(body),
+        **more,
+    )
+
+
+async def answer(bus: MessageBus, message: Message) -> Message:
+    return cast(Message, await asyncio.wait_for(bus.call(message), 5.0))
+
+
+def members() -> list[tuple[str, str]]:
+    interface = AgentInterface(
+        cast(Any, None), StatusPublisher(cast(Any, None), Status(agent=True)), cast(Any, SimpleNamespace())
+    )
+    ours = [(BUS_NAME, method.name) for method in interface.introspect().methods]
+    standard = {PROPERTIES: ("Get", "Set", "GetAll"), "org.freedesktop.DBus.Peer": ("Ping", "GetMachineId")}
+    others = {"org.freedesktop.DBus.Introspectable": ("Introspect",), "org.freedesktop.DBus.ObjectManager": ("X",)}
+    return [*ours, *((name, member) for name, some in {**standard, **others}.items() for member in some)]
+
+
+@pytest.mark.parametrize(("interface", "member"), members())
+def test_odd_calls_of_every_member_get_a_clean_answer(
+    address: str, caplog: pytest.LogCaptureFixture, interface: str, member: str
+) -> None:
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        for signature, body in ODD:
+            reply = await answer(caller, call(member, signature, *body, interface=interface))
+            assert "Traceback" not in str(reply.body)
+            assert "File " not in str(reply.body)
+            assert "internal" not in str(reply.body).lower()
+
+    agent_and_caller(address, test)
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+def test_the_machine_id_is_answered(address: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "machine-id").write_text("0123\n")
+    monkeypatch.setattr(dbus_guard, "MACHINE_ID", tmp_path / "machine-id")
+
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        reply = await answer(caller, call("GetMachineId", interface="org.freedesktop.DBus.Peer"))
+        assert reply.body == ["0123"]
+
+    agent_and_caller(address, test)
+
+
+def test_a_call_that_only_reads_and_wants_no_reply_is_dropped(address: str) -> None:
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        for _ in range(10):
+            await caller.send(call("Status", flags=MessageFlag.NO_REPLY_EXPECTED))
+        await answer(caller, call("Ping", interface="org.freedesktop.DBus.Peer"))
+        assert client.asked == 0
+
+    agent_and_caller(address, test)
+
+
+def test_a_sender_has_a_limit_of_calls_and_others_do_not_feel_it(address: str) -> None:
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        replies = await asyncio.gather(*(answer(caller, call("Status")) for _ in range(CALLS_PER_SEC + 20)))
+        names = [reply.error_name for reply in replies if reply.message_type is MessageType.ERROR]
+        assert names == ["org.freedesktop.DBus.Error.LimitsExceeded"] * 20
+        other = await MessageBus(bus_address=address).connect()
+        assert (await answer(other, call("Status"))).message_type is MessageType.METHOD_RETURN
+        other.disconnect()
+        other._sock.close()
+
+    agent_and_caller(address, test)
+
+
+def test_signatures_are_not_kept_for_ever(address: str) -> None:
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        options = {f"x{n}": Variant(f"a({'su' * (n % 40 + 1)}{'y' * (n // 40 + 1)})", []) for n in range(1000)}
+        SignatureTree._cache.clear()
+        await answer(caller, call("Apply", "a(ss)a{sv}", [], options))
+        assert len(SignatureTree._cache) <= SIGNATURES_MAX + 5
+
+    agent_and_caller(address, test)
+
+
+def test_the_body_of_an_unknown_signature_is_not_decoded(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        bodies: list[str] = []
+        decode = _Frame.body
+
+        def record(frame: _Frame, head: Message) -> list[Any]:
+            bodies.append(head.signature)
+            return decode(frame, head)
+
+        monkeypatch.setattr(_Frame, "body", record)
+        reply = await answer(caller, call("Status", "av", [Variant("s", "x")]))
+        assert reply.error_name == "org.freedesktop.DBus.Error.UnknownMethod"
+        assert "av" not in bodies
+
+    agent_and_caller(address, test)
+
+
+@pytest.mark.parametrize(
+    ("uid", "error"), [(0, "org.ordain.Error.Denied"), (1000, "org.freedesktop.DBus.Error.LimitsExceeded")]
+)
+def test_only_root_may_send_a_large_call(address: str, uid: int, error: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        async def call_bus(question: Message) -> Message:
+            assert question.member == "GetConnectionUnixUser"
+            return Message(message_type=MessageType.METHOD_RETURN, reply_serial=1, signature="u", body=[uid])
+
+        monkeypatch.setattr(agent, "call", call_bus)
+        reply = await answer(caller, call("Plan", "a(ss)", [["a", "x" * BODY_MAX]]))
+        assert reply.error_name == error
+
+    agent_and_caller(address, test)
+
+
+def test_unknown_header_fields_and_types_are_ignored() -> None:
+    message = call("Status", serial=7)
+    data = bytearray(message._marshall())
+    at = data.index(b"\x03\x01s\0")  # the field MEMBER
+    extra = b"\xc8\x01s\0\x01\0\0\0x\0\0\0\0\0\0\0"
+    data[at:at] = extra
+    data[12:16] = (int.from_bytes(data[12:16], "little") + len(extra)).to_bytes(4, "little")
+
+    frame = _Frame(io.BytesIO(bytes(data)))
+    assert frame.is_complete()
+    assert cast(Message, frame.head()).member == "Status"
+
+    data[1] = 5
+    frame = _Frame(io.BytesIO(bytes(data)))
+    assert frame.is_complete()
+    assert frame.head() is None
+
+
+def test_a_message_that_cannot_be_decoded_does_not_end_the_connection(address: str) -> None:
+    async def test(caller: MessageBus, agent: GuardedMessageBus, client: Client) -> None:
+        data = bytearray(call("Explain", "s", "abcd", serial=9)._marshall())
+        data[-9:-5] = (1 << 30).to_bytes(4, "little")
+        frame = _Frame(io.BytesIO(bytes(data)))
+        assert frame.is_complete()
+        agent._receive(frame)
+        assert (await answer(caller, call("Status"))).message_type is MessageType.METHOD_RETURN
+
+    agent_and_caller(address, test)
