@@ -1,4 +1,4 @@
-"""The agent on booted machines: follows the documents, takes over once, and is no one's life support."""
+"""The agent on booted machines: it follows the documents and starts services once, and they run on without it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def wait_another_agent(machine: Machine, old: str) -> None:
 
 @pytest.fixture
 def followed(machine: Machine) -> Machine:
-    """A booted machine with two services that follow their documents."""
+    """Return a booted machine with two services that follow their documents."""
     write_layer(machine, web=sleep_service(), other=sleep_service())
     machine.boot()
     wait_active(machine, "web.service", "other.service")
@@ -64,7 +64,7 @@ def test_a_change_restarts_that_service_alone(followed: Machine) -> None:
     assert invocations(followed, "other.service")["other.service"] == before["other.service"]
 
 
-def test_services_come_and_go_with_their_documents(followed: Machine) -> None:
+def test_services_are_added_and_removed_with_their_documents(followed: Machine) -> None:
     write_layer(followed, other=sleep_service(), third=sleep_service())
 
     wait_active(followed, "third.service")
@@ -85,14 +85,18 @@ def test_the_next_boot_starts_from_the_cache(followed: Machine) -> None:
     assert followed.read("/run/ordain/takeover").startswith("agent")
 
 
-@pytest.mark.parametrize("how", [("stop",), ("kill", "--signal=KILL"), ("restart",)])
-def test_what_happens_to_the_agent_touches_no_service(followed: Machine, how: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "action", [("stop",), ("kill", "--signal=KILL"), ("restart",)], ids=["stop", "kill", "restart"]
+)
+def test_stopping_killing_or_restarting_the_agent_touches_no_service(
+    followed: Machine, action: tuple[str, ...]
+) -> None:
     before = invocations(followed, "web.service", "other.service")
     old = agent_pid(followed)
     followed.run("systemctl", "stop", "other.service")
 
-    followed.run("systemctl", *how, AGENT)
-    if how == ("stop",):
+    followed.run("systemctl", *action, AGENT)
+    if action == ("stop",):
         followed.run("systemctl", "start", AGENT)
     wait_another_agent(followed, old)
     wait_agent_state(followed, "converged")
@@ -119,16 +123,16 @@ def test_without_a_working_agent_the_services_are_started_once(followed: Machine
     followed.until("PID 1 listens", lambda: followed.path("/run/systemd/private").exists())
     wait_active(followed, "web.service", "other.service")
 
-    # What is before the agent's own program in its unit works even if that does not.
-    who = followed.read("/run/ordain/takeover").split()[0]
-    assert who == ("fallback" if fault == "masked" else "agent")
+    # The takeover is an ExecStartPre= of the agent's unit, so it works even if the agent's program does not.
+    started_by = followed.read("/run/ordain/takeover").split()[0]
+    assert started_by == ("fallback" if fault == "masked" else "agent")
     assert "Started web.service" in followed.journal("--unit=web.service", "--boot")
     assert followed.journal("--unit=web.service", "--boot").count("Started web.service") == 1
 
 
-def test_an_admins_stop_is_respected_and_shown(followed: Machine) -> None:
+def test_an_administrators_stop_is_respected_and_reported(followed: Machine) -> None:
     followed.run("systemctl", "stop", "web.service")
-    followed.until("it is shown", lambda: agent_status(followed)["drift"] == ["web.service"])
+    followed.until("it is reported", lambda: agent_status(followed)["drift"] == ["web.service"])
 
     write_layer(followed, web=sleep_service(), other=sleep_service("2"))
     followed.until("other has the new word", lambda: "WORD=2" in environment(followed, "other.service"))
@@ -141,7 +145,7 @@ def test_an_admins_stop_is_respected_and_shown(followed: Machine) -> None:
     wait_active(followed, "web.service")
 
 
-def test_an_admins_mask_is_respected_and_shown(followed: Machine) -> None:
+def test_an_administrators_mask_is_respected_and_reported(followed: Machine) -> None:
     followed.run("systemctl", "mask", "--now", "web.service")
 
     write_layer(followed, web=sleep_service("2"), other=sleep_service("2"))
@@ -152,20 +156,21 @@ def test_an_admins_mask_is_respected_and_shown(followed: Machine) -> None:
     assert "masked by an administrator" in reported_unit(followed, "web.service")["what"]
 
 
-def test_an_admins_own_unit_file_wins_and_is_shown(followed: Machine) -> None:
+def test_an_administrators_unit_file_overrides_the_documents_and_is_reported(followed: Machine) -> None:
     followed.write("/etc/systemd/system/web.service", "[Service]\nExecStart=/usr/bin/sleep 4321\n")
     followed.run("systemctl", "daemon-reload")
 
     followed.until(
-        "it is shown", lambda: "Overridden" in {each["code"] for each in agent_status(followed)["conditions"]}
+        "it is reported",
+        lambda: "Overridden" in {condition["code"] for condition in agent_status(followed)["conditions"]},
     )
 
     followed.run("rm", "/etc/systemd/system/web.service")
     followed.run("systemctl", "daemon-reload")
-    followed.until("it is over", lambda: not agent_status(followed)["conditions"])
+    followed.until("the condition is cleared", lambda: not agent_status(followed)["conditions"])
 
 
-def test_anybodys_reload_gives_the_same_state(followed: Machine) -> None:
+def test_a_reload_by_another_program_changes_no_state(followed: Machine) -> None:
     before = invocations(followed, "web.service", "other.service")
 
     for _ in range(3):
@@ -178,10 +183,10 @@ def test_anybodys_reload_gives_the_same_state(followed: Machine) -> None:
     }
 
 
-def test_a_generator_that_failed_once_is_run_again(followed: Machine) -> None:
+def test_a_failed_generator_is_run_again(followed: Machine) -> None:
     before = invocations(followed, "web.service")
     generator = "/run/systemd/system-generators/ordain-generator"
-    # The one in /run comes first: it fails once and takes itself away.
+    # A generator in /run overrides the one in /usr. This one fails once and deletes itself.
     followed.write(generator, f"#!/bin/sh\nrm {generator}\nexit 1\n", mode=0o755)
 
     followed.run("systemctl", "daemon-reload")
@@ -192,19 +197,21 @@ def test_a_generator_that_failed_once_is_run_again(followed: Machine) -> None:
 
 
 BROKEN = {
-    "no YAML": b"ordain: v1\n  kind: [Layer\n",
+    "invalid YAML": b"ordain: v1\n  kind: [Layer\n",
     "an unknown key": b"ordain: v1\nkind: Layer\nname: base\nservices: {web: {comand: [/bin/true]}}\n",
-    "no UTF-8": b"ordain: v1\nkind: Layer\nname: \xff\n",
+    "invalid UTF-8": b"ordain: v1\nkind: Layer\nname: \xff\n",
     "10 MB": b"# " + b"x" * 10_000_000 + b"\n",
 }
 
 
 @pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
-def test_a_broken_document_changes_nothing_and_is_shown(followed: Machine, content: bytes) -> None:
+def test_a_broken_document_changes_nothing_and_is_reported(followed: Machine, content: bytes) -> None:
     before = invocations(followed, "web.service", "other.service")
 
     followed.write(f"{DOCUMENTS}/base.yaml", content)
-    followed.until("it is shown", lambda: "Refused" in {each["code"] for each in agent_status(followed)["conditions"]})
+    followed.until(
+        "it is reported", lambda: "Refused" in {condition["code"] for condition in agent_status(followed)["conditions"]}
+    )
 
     assert invocations(followed, "web.service", "other.service") == before
     assert f"{DOCUMENTS}/base.yaml" in agent_status(followed)["conditions"][-1]["what"]
@@ -212,7 +219,7 @@ def test_a_broken_document_changes_nothing_and_is_shown(followed: Machine, conte
     followed.until("web has the new word", lambda: "WORD=2" in environment(followed))
 
 
-def test_a_boot_with_broken_documents_is_a_good_boot(followed: Machine) -> None:
+def test_a_boot_with_broken_documents_completes(followed: Machine) -> None:
     followed.write(f"{DOCUMENTS}/base.yaml", "ordain: v2\n")
 
     followed.reboot()
@@ -221,12 +228,14 @@ def test_a_boot_with_broken_documents_is_a_good_boot(followed: Machine) -> None:
     assert not followed.path("/etc/ordain/boot/attempts").exists()
 
 
-@pytest.mark.parametrize("how", [("sh", "-c", f"rm {DOCUMENTS}/*"), ("rm", "-r", DOCUMENTS)])
-def test_no_documents_stop_nothing(followed: Machine, how: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "remove", [("sh", "-c", f"rm {DOCUMENTS}/*"), ("rm", "-r", DOCUMENTS)], ids=["files", "directory"]
+)
+def test_services_run_on_when_all_documents_are_removed(followed: Machine, remove: tuple[str, ...]) -> None:
     before = invocations(followed, "web.service", "other.service")
 
-    followed.run(*how)
-    followed.until("it is shown", lambda: agent_status(followed)["source"]["problem"])
+    followed.run(*remove)
+    followed.until("it is reported", lambda: agent_status(followed)["source"]["problem"])
 
     assert invocations(followed, "web.service", "other.service") == before
     write_layer(followed, web=sleep_service("2"), other=sleep_service())
@@ -234,8 +243,8 @@ def test_no_documents_stop_nothing(followed: Machine, how: tuple[str, ...]) -> N
     assert agent_status(followed)["source"]["problem"] == ""
 
 
-def test_an_agent_that_is_killed_while_it_applies_goes_on_where_it_was(followed: Machine) -> None:
-    """The old web takes two seconds to stop, so that the kill falls into the stops."""
+def test_an_agent_killed_during_an_apply_resumes_it(followed: Machine) -> None:
+    """The old web takes two seconds to stop, so that the agent is killed while it runs the stop jobs."""
     slow = f"{{command: {SLOW}, stop-timeout: 10s}}"
     before = invocations(followed, "web.service")
     write_layer(followed, web=slow, other=sleep_service())
@@ -256,8 +265,8 @@ def test_an_agent_that_is_killed_while_it_applies_goes_on_where_it_was(followed:
     assert not followed.path("/run/ordain/journal").exists()
 
 
-def test_a_kill_between_stop_and_start_leaves_nothing_stopped(followed: Machine) -> None:
-    """A socket is bound again while its service is down; the service takes two seconds to go."""
+def test_an_agent_killed_between_stop_and_start_leaves_no_unit_stopped(followed: Machine) -> None:
+    """A socket is bound again while its service is down; the service takes two seconds to stop."""
 
     def listening(port: int) -> str:
         return f"{{command: {SLOW}, stop-timeout: 10s, listen: {{stream: '127.0.0.1:{port}'}}}}"
@@ -278,7 +287,7 @@ def test_a_kill_between_stop_and_start_leaves_nothing_stopped(followed: Machine)
     wait_agent_state(followed, "converged")
 
 
-def test_an_agent_that_hangs_later_is_replaced_and_no_service_notices(machine: Machine) -> None:
+def test_a_hanging_agent_is_replaced_without_touching_services(machine: Machine) -> None:
     machine.write(f"/etc/systemd/system/{AGENT}.d/soon.conf", "[Service]\nWatchdogSec=2s\n")
     write_layer(machine, web=sleep_service())
     machine.boot()
@@ -294,7 +303,7 @@ def test_an_agent_that_hangs_later_is_replaced_and_no_service_notices(machine: M
     assert machine.journal("--unit=web.service").count("Started web.service") == 1
 
 
-def test_without_an_agent_ordainctl_applies_by_itself(followed: Machine) -> None:
+def test_ordainctl_applies_without_an_agent(followed: Machine) -> None:
     followed.run("systemctl", "stop", AGENT)
     before = invocations(followed, "web.service", "other.service")
     write_layer(followed, web=sleep_service("2"), other=sleep_service())
@@ -320,7 +329,7 @@ def test_two_applies_do_not_overlap(followed: Machine) -> None:
     assert invocations(followed, "web.service") == before
 
 
-def test_everybody_may_look_and_only_root_may_act(followed: Machine) -> None:
+def test_every_user_may_read_and_only_root_may_change(followed: Machine) -> None:
     agent = ("org.ordain.Agent1", "/org/ordain/Agent1", "org.ordain.Agent1")
     nobody = ("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "busctl")
 
@@ -333,20 +342,21 @@ def test_everybody_may_look_and_only_root_may_act(followed: Machine) -> None:
     followed.run("busctl", "call", *agent, "Refresh")
 
 
-def test_what_cannot_be_kept_holds_for_this_boot_and_is_told(followed: Machine) -> None:
+def test_a_change_that_cannot_be_stored_takes_effect_for_this_boot_and_is_reported(followed: Machine) -> None:
     followed.run("mount", "-t", "tmpfs", "-o", "ro", "none", "/etc/ordain/boot")
 
     write_layer(followed, web=sleep_service("2"), other=sleep_service())
     followed.until("web has the new word", lambda: "WORD=2" in environment(followed))
 
     followed.until(
-        "it is told", lambda: "NotPersistent" in {each["code"] for each in agent_status(followed)["conditions"]}
+        "it is reported",
+        lambda: "NotPersistent" in {condition["code"] for condition in agent_status(followed)["conditions"]},
     )
     followed.run("systemctl", "daemon-reload")
     assert "WORD=2" in environment(followed)
 
 
-def test_a_change_that_fails_is_taken_back_and_not_proven(followed: Machine) -> None:
+def test_a_change_that_fails_is_rolled_back_and_not_proven(followed: Machine) -> None:
     write_layer(followed, web="{command: [/usr/bin/false]}", other=sleep_service())
     wait_agent_state(followed, "rolled-back")
 
@@ -357,19 +367,21 @@ def test_a_change_that_fails_is_taken_back_and_not_proven(followed: Machine) -> 
     wait_active(followed, "web.service", "other.service")
 
 
-def test_the_bus_tells_of_changes(followed: Machine) -> None:
-    ears = ("busctl", "--json=short", "monitor", "org.ordain.Agent1")
-    followed.run("systemd-run", "--quiet", "--unit=ears", "--property=StandardOutput=file:/run/heard", *ears)
-    heard = followed.path("/run/heard")
-    followed.until("it hears a call", lambda: agent_status(followed) and heard.exists() and heard.read_text())
+def test_the_agent_emits_signals_about_changes(followed: Machine) -> None:
+    monitor = ("busctl", "--json=short", "monitor", "org.ordain.Agent1")
+    followed.run("systemd-run", "--quiet", "--unit=monitor", "--property=StandardOutput=file:/run/signals", *monitor)
+    signals = followed.path("/run/signals")
+    followed.until(
+        "the monitor sees a call", lambda: agent_status(followed) and signals.exists() and signals.read_text()
+    )
 
     write_layer(followed, web=sleep_service("2"), other=sleep_service())
 
     for wanted in ("PlanStarted", "UnitConverged", "Converged", "PropertiesChanged"):
-        followed.until(wanted, lambda wanted=wanted: f'"member":"{wanted}"' in followed.read("/run/heard"))  # type: ignore[misc]
+        followed.until(wanted, lambda wanted=wanted: f'"member":"{wanted}"' in followed.read("/run/signals"))  # type: ignore[misc]
 
 
-def test_a_reload_that_takes_long_is_told_until_one_does_not(machines: Machines) -> None:
+def test_a_slow_reload_is_reported_until_a_fast_one(machines: Machines) -> None:
     machine = machines("trixie")
     write_layer(machine, web=sleep_service())
     machine.boot()
@@ -380,24 +392,24 @@ def test_a_reload_that_takes_long_is_told_until_one_does_not(machines: Machines)
 
     machine.write("/etc/systemd/system-generators/slow", "#!/bin/sh\nsleep 6\n", mode=0o755)
     write_layer(machine, web=sleep_service("2"))
-    machine.until("it is told", lambda: "SlowReload" in codes(), timeout=60)
+    machine.until("it is reported", lambda: "SlowReload" in codes(), timeout=60)
     assert "WORD=2" in environment(machine)
 
     machine.path("/etc/systemd/system-generators/slow").unlink()
     write_layer(machine, web=sleep_service("3"))
     machine.until(
-        "it is told no more", lambda: "WORD=3" in environment(machine) and "SlowReload" not in codes(), timeout=60
+        "it is no longer reported", lambda: "WORD=3" in environment(machine) and "SlowReload" not in codes(), timeout=60
     )
 
 
-def test_documents_that_go_on_changing_are_followed_with_few_reloads_and_to_the_last(machines: Machines) -> None:
+def test_a_burst_of_changes_needs_few_reloads_and_the_last_takes_effect(machines: Machines) -> None:
     machine = machines("trixie")
 
     def limit(tasks: int) -> None:
-        """No process has to be told, so that nothing but reloads takes time."""
+        """Change a limit: that needs a reload of PID 1 and no job, so only reloads take time."""
         write_layer(machine, web=f"{{command: [/usr/bin/sleep, infinity], limits: {{tasks: {tasks}}}}}")
 
-    def real(tasks: int) -> bool:
+    def in_effect(tasks: int) -> bool:
         return machine.show("web.service", "TasksMax")["TasksMax"] == str(tasks)
 
     def reloads() -> int:
@@ -411,8 +423,8 @@ def test_documents_that_go_on_changing_are_followed_with_few_reloads_and_to_the_
     for tasks in range(101, 141):
         limit(tasks)
         with contextlib.suppress(MachineError):
-            machine.until("it is real", lambda tasks=tasks: real(tasks), timeout=0.4)  # type: ignore[misc]
+            machine.until("the limit is in effect", lambda tasks=tasks: in_effect(tasks), timeout=0.4)  # type: ignore[misc]
     took = time.monotonic() - began
     assert reloads() - before <= RELOADS * (1 + took / RELOADS_SEC)
 
-    machine.until("the last one is real", lambda: real(140), timeout=60)
+    machine.until("the last limit is in effect", lambda: in_effect(140), timeout=60)

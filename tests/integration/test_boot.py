@@ -1,4 +1,4 @@
-"""The generator and the units of the boot on booted machines, with an agent of our choice or none."""
+"""The generator and the units of the boot on booted machines, with a stand-in for the agent or without an agent."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ ExecStart=/bin/sleep infinity
 
 
 def generation(number: int, **services: str) -> bytes:
-    """Web and more services, wanted by the target."""
+    """Return a boot cache with web and more services, all wanted by ordain-services.target."""
     services = {"web": WEB.format(number=number), **services}
     entries: list[tuple[str, int, bytes | None, bytes | None]] = []
     for name, text in services.items():
@@ -52,7 +52,7 @@ def generation(number: int, **services: str) -> bytes:
 
 @pytest.fixture
 def machine(machines: Machines, suite: str) -> Machine:
-    """A Debian with the generator and its units, as the package puts them there, and no agent."""
+    """Return a machine with the generator and its units where the package installs them, and without an agent."""
     return equipped(machines(suite, bare=True))
 
 
@@ -90,7 +90,7 @@ def wait_good(machine: Machine) -> None:
     machine.until("the boot is good", lambda: active(machine, "ordain-boot-good.service") == "active")
 
 
-def test_services_run_though_there_is_no_agent(machine: Machine) -> None:
+def test_services_start_without_an_agent(machine: Machine) -> None:
     machine.write(CURRENT, generation(1))
 
     machine.boot()
@@ -106,7 +106,7 @@ def test_services_run_though_there_is_no_agent(machine: Machine) -> None:
     assert not machine.path(ATTEMPTS).exists()
 
 
-def test_anybodys_reload_gives_the_same_state(machine: Machine) -> None:
+def test_reloads_of_the_manager_change_no_state(machine: Machine) -> None:
     machine.write(CURRENT, generation(1))
     machine.boot()
     wait_good(machine)
@@ -119,7 +119,7 @@ def test_anybodys_reload_gives_the_same_state(machine: Machine) -> None:
 
 
 def hang(machine: Machine) -> None:
-    """A boot that does not complete: the power goes while a service of the documents still starts."""
+    """Boot until a service of the documents hangs in its start, so that the boot does not complete."""
     machine.boot(wait=False)
     machine.until(
         "the hanging service starts",
@@ -128,19 +128,19 @@ def hang(machine: Machine) -> None:
     )
 
 
-def test_boots_that_do_not_complete_lead_down_to_nothing_and_back(machine: Machine) -> None:
+def test_incomplete_boots_lead_to_the_fallback_then_to_nothing_then_back_to_current(machine: Machine) -> None:
     machine.write(CURRENT, generation(2, hangs=HANGS))
     machine.write(FALLBACK, generation(1))
     for number in (1, 2, 3):
         hang(machine)
-        # What this boot counted for itself must not change its mind.
+        # A reload runs the generator again; the attempt that this boot counted must not change its choice.
         machine.run("systemctl", "daemon-reload")
         assert record(machine)["from"] == "current"
         assert len(machine.read(ATTEMPTS).splitlines()) == number
         machine.power_cut()
 
     machine.options = ("--console=read-only",)
-    for _ in range(2):  # it stays with the fallback: without an agent nothing makes that the current one
+    for _ in range(2):  # twice: without an agent the fallback never becomes the current generation
         machine.boot()
         wait_good(machine)
         assert record(machine)["from"] == "fallback"
@@ -156,7 +156,7 @@ def test_boots_that_do_not_complete_lead_down_to_nothing_and_back(machine: Machi
     assert record(machine)["from"] == "nothing"
     assert machine.read(ATTEMPTS).splitlines()[-1].startswith("nothing ")
     wait_good(machine)
-    assert not machine.path(ATTEMPTS).exists(), "all have another chance"
+    assert not machine.path(ATTEMPTS).exists(), "all generations may be tried again"
 
 
 CHECK = """\
@@ -170,7 +170,7 @@ RequiredBy=boot-complete.target
 """
 
 
-def test_a_check_of_the_boot_that_fails_keeps_it_from_being_good(machine: Machine) -> None:
+def test_a_failed_boot_check_keeps_the_boot_from_being_good(machine: Machine) -> None:
     machine.write(CURRENT, generation(1))
     machine.write("/usr/lib/systemd/system/check.service", CHECK)
     enable(machine, "check.service")
@@ -183,7 +183,7 @@ def test_a_check_of_the_boot_that_fails_keeps_it_from_being_good(machine: Machin
     assert len(machine.read(ATTEMPTS).splitlines()) == 1
 
 
-def test_a_damaged_cache_leads_to_the_fallback_and_a_reason(machine: Machine) -> None:
+def test_a_damaged_cache_leads_to_the_fallback_with_a_reason(machine: Machine) -> None:
     machine.write(CURRENT, generation(2)[:-5])
     machine.write(FALLBACK, generation(1))
 
@@ -194,7 +194,7 @@ def test_a_damaged_cache_leads_to_the_fallback_and_a_reason(machine: Machine) ->
     assert "DamagedCache" in record(machine)["note"]
 
 
-def test_a_service_that_fails_is_not_held_against_the_generation(machine: Machine) -> None:
+def test_a_failed_service_does_not_make_the_boot_bad(machine: Machine) -> None:
     machine.write(CURRENT, generation(1, broken="[Service]\nExecStart=/bin/false\n"))
     machine.path("/etc/systemd/system/ordain-boot-good.timer.d/soon.conf").unlink()
 
@@ -204,10 +204,10 @@ def test_a_service_that_fails_is_not_held_against_the_generation(machine: Machin
     assert timer["ActiveState"] == "active"
     assert "OnActiveUSec=2min" in timer["TimersMonotonic"]
     assert active(machine, "broken.service") == "failed"
-    assert len(machine.read(ATTEMPTS).splitlines()) == 1, "what crashes the machine at once counts"
+    assert len(machine.read(ATTEMPTS).splitlines()) == 1, "a crash right after the boot still counts as an attempt"
 
 
-def test_off_means_off(machines: Machines, suite: str) -> None:
+def test_ordain_off_places_nothing_and_counts_no_attempt(machines: Machines, suite: str) -> None:
     machine = equipped(machines(suite, bare=True, cmdline=("ordain=off",)))
     machine.write(CURRENT, generation(1))
 
@@ -232,7 +232,7 @@ WantedBy=sysinit.target
 """
 
 
-def test_a_read_only_etc_fails_nothing(machine: Machine) -> None:
+def test_no_unit_fails_on_a_read_only_etc(machine: Machine) -> None:
     machine.write(CURRENT, generation(1))
     machine.write("/usr/lib/systemd/system/read-only.service", READ_ONLY)
     enable(machine, "read-only.service")
@@ -264,14 +264,16 @@ TAKES_OVER = (
 
 
 @pytest.mark.parametrize(
-    ("command", "who"),
+    ("command", "takeover"),
     [
         pytest.param(TAKES_OVER, "agent started\n", id="works"),
         pytest.param("/bin/sleep infinity", "fallback\n", id="hangs"),
         pytest.param("/bin/false", "fallback\n", id="crashes"),
     ],
 )
-def test_the_fallback_takes_over_when_the_agent_does_not(machine: Machine, command: str, who: str) -> None:
+def test_the_fallback_starts_the_services_when_the_agent_does_not(
+    machine: Machine, command: str, takeover: str
+) -> None:
     machine.write(CURRENT, generation(1))
     machine.write("/usr/lib/systemd/system/ordain-agent.service", AGENT.format(command=command))
     enable(machine, "ordain-agent.service")
@@ -282,10 +284,10 @@ def test_the_fallback_takes_over_when_the_agent_does_not(machine: Machine, comma
         lambda: machine.path("/run/systemd/private").exists() and active(machine, "web.service") == "active",
     )
 
-    assert machine.read("/run/ordain/takeover") == who
+    assert machine.read("/run/ordain/takeover") == takeover
 
 
-def test_isolating_leaves_the_services_alone_but_for_rescue_and_back(machine: Machine) -> None:
+def test_isolating_touches_no_service_except_for_rescue(machine: Machine) -> None:
     machine.write(CURRENT, generation(1))
     machine.boot()
     wait_good(machine)
@@ -299,7 +301,7 @@ def test_isolating_leaves_the_services_alone_but_for_rescue_and_back(machine: Ma
     machine.until("the target stops", lambda: active(machine, "ordain-services.target") == "inactive")
     machine.until("web stops", lambda: active(machine, "web.service") == "inactive")
 
-    machine.until("that is forgotten", lambda: not machine.path("/run/ordain/takeover").exists())
+    machine.until("the takeover is forgotten", lambda: not machine.path("/run/ordain/takeover").exists())
     machine.run("systemctl", "--no-block", "default")
     machine.until("web runs again", lambda: active(machine, "web.service") == "active")
 

@@ -24,13 +24,13 @@ STEPS = ("generators", "ordain-generator", "ordain-files.service", "ordain-agent
 
 
 def chart(machine: Machine) -> tuple[dict[str, Any], int]:
-    """The steps by name, and when the boot was over."""
-    found = json.loads(machine.run("ordainctl", "boot-chart", "--json").stdout)
-    return {step["name"]: step for step in found["steps"]}, found["finished_usec"]
+    """Return the steps by name, and the time in microseconds at which the boot was finished."""
+    chart = json.loads(machine.run("ordainctl", "boot-chart", "--json").stdout)
+    return {step["name"]: step for step in chart["steps"]}, chart["finished_usec"]
 
 
 @pytest.mark.parametrize("suite", SUITES)
-def test_each_step_of_the_boot_has_its_place(machines: Machines, suite: str) -> None:
+def test_the_steps_of_a_boot_are_in_order(machines: Machines, suite: str) -> None:
     machine = machines(suite)
     machine.write("/etc/ordain/documents/chart.yaml", LAYER)
     machine.boot()
@@ -51,12 +51,12 @@ def test_each_step_of_the_boot_has_its_place(machines: Machines, suite: str) -> 
     for name in steps:
         assert name in text
 
-    # A reload is another run of the generators, and no part of the boot.
+    # A reload runs the generators again; that run is not part of the boot.
     machine.run("systemctl", "daemon-reload")
     assert chart(machine)[0]["ordain-generator"] == steps["ordain-generator"]
 
 
-def test_what_did_not_happen_has_no_time(machines: Machines) -> None:
+def test_a_step_that_did_not_happen_has_no_time(machines: Machines) -> None:
     machine = machines(SUITES[-1], cmdline=("ordain=off",))
     machine.boot()
     steps, _ = chart(machine)

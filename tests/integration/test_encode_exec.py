@@ -1,4 +1,4 @@
-"""What a started program really receives: arguments, environment, standard input, credentials, directory."""
+"""The arguments, environment, standard input, credentials and directory that PID 1 gives to a program."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pwd >/run/seen.directory
 """
 
 
-def test_a_program_receives_the_very_bytes(machines: Machines, suite: str) -> None:
+def test_a_program_receives_the_exact_bytes(machines: Machines, suite: str) -> None:
     machine = machines(suite, bare=True)
     environment = {f"V{at}": value for at, value in enumerate(HOSTILE)}
     text = "".join(f"{value}\n" for value in HOSTILE)

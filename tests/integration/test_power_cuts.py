@@ -12,7 +12,7 @@ from rig.machine import Machines
 
 pytestmark = pytest.mark.integration
 EVERY = 9
-"""Every ninth step is cut; each Debian and each direction begins with another one."""
+"""The power is cut at every ninth step; each case begins at another step."""
 
 
 @pytest.mark.parametrize(

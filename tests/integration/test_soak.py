@@ -16,7 +16,7 @@ MINUTES = 1.0
 """The limit for the steps; a busy host does fewer of them."""
 
 
-def test_a_seed_determines_the_steps_and_they_are_of_all_kinds() -> None:
+def test_a_seed_determines_steps_of_all_kinds() -> None:
     first, again, other = (list(itertools.islice(random_steps.steps(seed), 200)) for seed in (SEED, SEED, SEED + 1))
 
     assert first == again

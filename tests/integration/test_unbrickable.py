@@ -1,4 +1,4 @@
-"""A generation that boots do not complete with, and roots that cannot be written, with the agent."""
+"""Generations whose boots do not complete, and boot checks that fail, on machines with the agent."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def good(machine: Machine) -> None:
 
 @pytest.fixture
 def changed(machine: Machine) -> Machine:
-    """One that has booted with web of 1, was given 2 since, and is off."""
+    """Return a machine that booted with WORD=1, has applied WORD=2 since, and is powered off."""
     write_layer(machine, web=sleep_service("1"))
     machine.boot()
     wait_agent_state(machine, "converged")
     machine.reboot()
     wait_agent_state(machine, "converged")
     good(machine)
-    machine.until("there is a fallback", lambda: machine.path(f"{BOOT}/fallback").exists())
+    machine.until("a fallback exists", lambda: machine.path(f"{BOOT}/fallback").exists())
     write_layer(machine, web=sleep_service("2"))
     machine.until("web has the new word", lambda: "WORD=2" in environment(machine))
     machine.until("it is proven", lambda: hash_of(machine, "current") != hash_of(machine, "fallback"))
@@ -52,7 +52,7 @@ def changed(machine: Machine) -> Machine:
     return machine
 
 
-def test_what_boots_do_not_complete_with_is_not_tried_again_by_itself(changed: Machine) -> None:
+def test_a_generation_whose_boots_do_not_complete_is_not_tried_again_automatically(changed: Machine) -> None:
     machine = changed
     bad, last = hash_of(machine, "current"), hash_of(machine, "fallback")
     machine.write(f"{BOOT}/attempts", "".join(f"{bad} boot{n}\n" for n in range(3)))
@@ -62,7 +62,7 @@ def test_what_boots_do_not_complete_with_is_not_tried_again_by_itself(changed: M
     assert "WORD=1" in environment(machine)
     assert {"RolledBack", "BootChoice"} <= codes(machine)
     assert "3 boots with it did not complete" in machine.run("ordainctl", "status", check=False).stdout
-    machine.until("what booted is current", lambda: hash_of(machine, "current") == last)
+    machine.until("the generation that booted is current", lambda: hash_of(machine, "current") == last)
     good(machine)
 
     machine.reboot()
@@ -75,17 +75,17 @@ def test_what_boots_do_not_complete_with_is_not_tried_again_by_itself(changed: M
     assert hash_of(machine, "current") == bad
     machine.reboot()
     wait_agent_state(machine, "converged")
-    assert "WORD=2" in environment(machine), "by hand it has another three boots"
+    assert "WORD=2" in environment(machine), "applied by an administrator, it may fail another three boots"
 
 
-def test_after_a_boot_with_nothing_all_have_another_chance(changed: Machine) -> None:
+def test_after_a_boot_without_a_generation_all_may_be_tried_again(changed: Machine) -> None:
     machine = changed
     tried = (hash_of(machine, "current"), hash_of(machine, "fallback"))
     machine.write(f"{BOOT}/attempts", "".join(f"{hash} boot{n}\n" for hash in tried for n in range(3)))
 
     machine.boot()
     wait_agent_state(machine, "rolled-back")
-    assert machine.show("web.service", "LoadState")["LoadState"] == "not-found", "nor does the agent start it"
+    assert machine.show("web.service", "LoadState")["LoadState"] == "not-found", "the agent does not start it either"
     good(machine)
     machine.reboot()
 
@@ -94,7 +94,7 @@ def test_after_a_boot_with_nothing_all_have_another_chance(changed: Machine) -> 
     assert "RolledBack" not in codes(machine)
 
 
-def test_a_check_of_the_boot_that_fails_is_told(machine: Machine) -> None:
+def test_a_failed_boot_check_is_reported(machine: Machine) -> None:
     check = "[Unit]\nBefore=boot-complete.target\n[Service]\nType=oneshot\nExecStart=/bin/false\n"
     machine.write("/etc/systemd/system/check.service", check)
     machine.path("/etc/systemd/system/boot-complete.target.requires").mkdir(parents=True)
@@ -102,6 +102,6 @@ def test_a_check_of_the_boot_that_fails_is_told(machine: Machine) -> None:
     write_layer(machine, web=sleep_service("1"))
     machine.boot()
     wait_active(machine, "web.service")
-    machine.until("it is told", lambda: "boot-complete.target was not reached" in json.dumps(agent_status(machine)))
+    machine.until("it is reported", lambda: "boot-complete.target was not reached" in json.dumps(agent_status(machine)))
     assert active_state(machine, "ordain-boot-good.service") == "inactive"
     assert not machine.path(f"{BOOT}/fallback").exists()
