@@ -1,11 +1,12 @@
-"""Every key that the effect table claims to be milder than a restart, tried on running units of booted machines.
+"""Each key that the effect table says is milder than a restart, tried on running units of booted machines.
 
-The measure is the restart itself: after the apply, PID 1 and the kernel tell of a unit that was left running what they
-tell of it once it is restarted, and what they tell is not what they told before. One unit per key, all in one apply;
-a unit whose definition stays, of each type, shows what differs between two looks all the same.
+A restart is the measure. For a unit that keeps running through the apply, the properties in PID 1 and the values in the
+kernel must differ from those before the apply, and must be the same once the unit is restarted. There is one unit for
+each key, and all change in one apply. A control unit of each type does not change; its properties that differ between
+two readings are ignored.
 
-Where the machine has no controller of a cgroup (nspawn under version 1), a limit is looked at as PID 1's property
-only; where it has one, in the kernel too.
+A limit is read from PID 1. It is also read from the kernel if the machine has the cgroup controller (systemd-nspawn on
+cgroup version 1 has not).
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ LIVE = [
     for key in row.keys
 ]
 REFUSE_RESTART = ("RefuseManualStart", "RefuseManualStop", "StopWhenUnneeded", "SuccessAction")
-"""Keys whose unit cannot be restarted by hand, or takes the machine down; the properties they set are looked at."""
+"""Keys whose unit refuses a manual restart or shuts the machine down; only their properties are compared."""
 NOT_LIVE = {
     "Environment": "WORD=1",
     "LimitNOFILE": "77",
@@ -46,10 +47,10 @@ NOT_LIVE = {
     "SupplementaryGroups": "daemon",
     "NoNewPrivileges": "true",
 }
-"""Keys of [Service] that a reload of the manager does not make real, to see that the measure tells."""
+"""Keys of [Service] that do not take effect with a reload of the manager; they show that the measure can fail."""
 
 SAMPLES: Mapping[str, tuple[str, str]] = {
-    # Unit; "" is not set
+    # [Unit]; "" means not set
     "Description": ("before", "after"),
     "Documentation": ("", "man:after(1)"),
     "SourcePath": ("", "/etc/hostname"),
@@ -82,7 +83,7 @@ SAMPLES: Mapping[str, tuple[str, str]] = {
     "FailureActionExitStatus": ("", "7"),
     "SuccessActionExitStatus": ("", "7"),
     "RebootArgument": ("", "after"),
-    # Service
+    # [Service]
     "ExecReload": ("/bin/true before", "/bin/true after"),
     "ExecStop": ("/bin/true before", "/bin/true after"),
     "ExecStopPost": ("", "/bin/true after"),
@@ -146,7 +147,7 @@ SAMPLES: Mapping[str, tuple[str, str]] = {
     "IOReadIOPSMax": ("", "/ 77"),
     "IOWriteIOPSMax": ("", "/ 77"),
     "IODeviceLatencyTargetSec": ("", "/ 77ms"),
-    # Socket
+    # [Socket]
     "MaxConnections": ("", "77"),
     "MaxConnectionsPerSource": ("", "77"),
     "TriggerLimitIntervalSec": ("", "77s"),
@@ -156,16 +157,16 @@ SAMPLES: Mapping[str, tuple[str, str]] = {
     "RemoveOnStop": ("", "true"),
     "FlushPending": ("", "true"),
     "ExecStopPre": ("", "/bin/true after"),
-    # Mount
+    # [Mount]
     "LazyUnmount": ("", "true"),
     "ForceUnmount": ("", "true"),
-    # Install
+    # [Install]
     "WantedBy": ("multi-user.target", "multi-user.target graphical.target"),
     "RequiredBy": ("", "graphical.target"),
     "UpheldBy": ("", "graphical.target"),
     "Alias": ("", "tryalias.service"),
 }
-"""For every key a value before and one after."""
+"""For each key, the value before the apply and the value after it."""
 
 STATISTICS = re.compile(
     r".*Timestamp|.*TimestampMonotonic|.*Current|.*Peak|CPUUsageNSec|.*(Bytes|Packets|Operations)"
@@ -185,15 +186,15 @@ NEEDS: Mapping[str, Mapping[str, str]] = {
     "RestartSteps": {"RestartMaxDelaySec": "7s"},
     "RestartMaxDelaySec": {"RestartSteps": "7"},
 }
-"""What has to stand beside a key, that PID 1 takes notice of it."""
+"""Other keys of the unit without which PID 1 ignores a key."""
 
-Looks = Mapping[str, Mapping[str, str]]
+Readings = Mapping[str, Mapping[str, str]]
 Unit = dict[str, dict[str, Any]]
 IDLE: Unit = {"Service": {"ExecStart": "/usr/bin/sleep 1d"}}
 
 
 def name(section: str, key: str) -> str:
-    """The unit a key is tried on."""
+    """Return the unit that a key is tried on."""
     stem = f"try{section}{key}".lower()
     match section:
         case "Socket" | "Slice":
@@ -204,7 +205,7 @@ def name(section: str, key: str) -> str:
 
 
 def basic(unit: str) -> Unit:
-    """The rest of a unit's definition."""
+    """Return the definition of a unit without the key that is tried."""
     stem, _, kind = unit.rpartition(".")
     install = {"WantedBy": "multi-user.target"}
     match kind:
@@ -229,7 +230,7 @@ def with_key(section: str, key: str, value: str) -> Unit:
 
 
 def known(suite: str, section: str, key: str) -> bool:
-    """Whether the systemd of this Debian has the key."""
+    """Return True if the systemd of this Debian has the key."""
     directive = lookup(section, key)
     assert directive is not None
     return directive.since <= {"bookworm": 252, "trixie": 257}[suite]
@@ -237,19 +238,19 @@ def known(suite: str, section: str, key: str) -> bool:
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of it: the plan's jobs and looks at all units, by the time of the look."""
+    """The jobs of the plans by unit, and the readings of all units by the time of the reading."""
 
     jobs: Mapping[str, list[str]]
-    looks: Mapping[str, Looks]
+    readings: Mapping[str, Readings]
 
     def differ(self, unit: str, one: str, other: str) -> set[str]:
-        """What two looks tell differently of ``unit``, but not of the one of its type that did not change."""
+        """Return the values of ``unit`` that differ between two readings, but not for the control unit of its type."""
         kind = unit.rpartition(".")[2]
         control = next(u for u in CONTROLS if u.endswith(kind))
         return self._differ(unit, one, other) - self._differ(control, one, other)
 
     def _differ(self, unit: str, one: str, other: str) -> set[str]:
-        a, b = self.looks[one][unit], self.looks[other][unit]
+        a, b = self.readings[one][unit], self.readings[other][unit]
         return {key for key in a.keys() | b.keys() if a.get(key) != b.get(key)}
 
 
@@ -257,7 +258,7 @@ CONTROLS = ("trycontrol.service", "trycontrol.socket", "run-trycontrol.mount", "
 
 
 def sections(keys: Iterable[tuple[str, str]], at: int) -> dict[str, Any]:
-    """The documents: each key with its value before (``at`` 0) or after (1)."""
+    """Return the documents that set each key to its value before (``at`` 0) or after (1) the apply."""
     units: dict[str, Unit] = {name(*key): with_key(*key, SAMPLES[key[1]][at]) for key in keys}
     units |= {unit: basic(unit) for unit in CONTROLS}
     units["tryother.service"] = basic("tryother.service")
@@ -277,22 +278,22 @@ def not_live(key: str) -> str:
     return f"trynot{key}".lower()
 
 
-def look(machine: Machine, units: Iterable[str]) -> Looks:
-    """What PID 1 tells of each unit, and the kernel of its main process and its cgroup."""
+def read_units(machine: Machine, units: Iterable[str]) -> Readings:
+    """Read each unit's properties from PID 1, and those of its main process and its cgroup from the kernel."""
     text = machine.run("systemctl", "show", "--all", *units).stdout
-    found = {}
+    readings = {}
     for block in text.strip().split("\n\n"):
         properties = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        told = {key: _told(key, value) for key, value in properties.items() if not STATISTICS.fullmatch(key)}
-        told |= process(machine, properties.get("MainPID", "0"))
-        told |= limits(machine, properties.get("ControlGroup", ""))
+        values = {key: _comparable(key, value) for key, value in properties.items() if not STATISTICS.fullmatch(key)}
+        values |= process(machine, properties.get("MainPID", "0"))
+        values |= limits(machine, properties.get("ControlGroup", ""))
         run = {"run": f"{properties.get('InvocationID')} {properties.get('MainPID', '')}"}
-        found[properties["Id"]] = told | run
-    return found
+        readings[properties["Id"]] = values | run
+    return readings
 
 
-def _told(key: str, value: str) -> str:
-    """A property; of those that are sets, PID 1 tells the members in any order."""
+def _comparable(key: str, value: str) -> str:
+    """Return the value of a property; PID 1 lists the members of a set in any order, so they are sorted."""
     return " ".join(sorted(value.split())) if key in ("After", "Before") else RUN.sub("", value)
 
 
@@ -335,7 +336,7 @@ def tried(booted: Machine, suite: str) -> Tried:
     keys = [key for key in LIVE if known(suite, *key)]
     units = [*(name(*key) for key in keys), *CONTROLS, *(f"{not_live(key)}.service" for key in NOT_LIVE)]
     jobs: dict[str, list[str]] = {}
-    looks: dict[str, Looks] = {}
+    readings: dict[str, Readings] = {}
 
     def step(when: str, at: int) -> None:
         outcome = apply(booted, sections(keys, at), timeout=120)
@@ -343,16 +344,16 @@ def tried(booted: Machine, suite: str) -> Tried:
         assert outcome["plan"]["problems"] == []
         for job in (*outcome["plan"]["stops"], *outcome["plan"]["jobs"]):
             jobs.setdefault(job["unit"], []).append(f"{when}: {job['verb']} ({job['reason']})")
-        looks[when] = look(booted, units)
+        readings[when] = read_units(booted, units)
 
     step("before", 0)
     jobs.clear()
     step("after", 1)
     refusing = {name("Unit", key) for key in REFUSE_RESTART}
     booted.run("systemctl", "restart", *(unit for unit in units if unit not in refusing), timeout=120)
-    looks["restarted"] = look(booted, units)
-    step("back", 0)
-    return Tried(jobs, looks)
+    readings["restarted"] = read_units(booted, units)
+    step("undone", 0)
+    return Tried(jobs, readings)
 
 
 def test_every_key_of_the_table_has_a_sample() -> None:
@@ -360,32 +361,32 @@ def test_every_key_of_the_table_has_a_sample() -> None:
 
 
 @pytest.mark.parametrize(("section", "key"), LIVE, ids=[".".join(row) for row in LIVE])
-def test_the_reload_of_the_manager_does_what_a_restart_does(tried: Tried, suite: str, section: str, key: str) -> None:
+def test_a_reload_of_the_manager_does_the_same_as_a_restart(tried: Tried, suite: str, section: str, key: str) -> None:
     if not known(suite, section, key):
         pytest.skip("this systemd does not have the key")
     unit = name(section, key)
 
     assert tried.jobs.get(unit, []) == []
-    assert tried.looks["before"][unit]["ActiveState"] == "active"
-    assert tried.looks["after"][unit]["run"] == tried.looks["before"][unit]["run"]
-    assert tried.looks["back"][unit]["run"] == tried.looks["restarted"][unit]["run"]
+    assert tried.readings["before"][unit]["ActiveState"] == "active"
+    assert tried.readings["after"][unit]["run"] == tried.readings["before"][unit]["run"]
+    assert tried.readings["undone"][unit]["run"] == tried.readings["restarted"][unit]["run"]
     assert tried.differ(unit, "before", "after") != set()
     assert tried.differ(unit, "after", "restarted") == set()
-    assert tried.differ(unit, "before", "back") == set()
+    assert tried.differ(unit, "before", "undone") == set()
 
 
 @pytest.mark.parametrize("key", NOT_LIVE)
-def test_the_measure_tells_what_needs_a_restart(tried: Tried, key: str) -> None:
+def test_the_measure_detects_a_key_that_needs_a_restart(tried: Tried, key: str) -> None:
     unit = f"{not_live(key)}.service"
 
-    assert tried.looks["after"][unit]["run"] == tried.looks["before"][unit]["run"]
+    assert tried.readings["after"][unit]["run"] == tried.readings["before"][unit]["run"]
     assert tried.differ(unit, "after", "restarted") != set()
 
 
 PULLS_IN = ("Wants", "Requires", "Requisite", "BindsTo", "RequiresMountsFor")
 OF = {"RequiresMountsFor": "/run"}
 DOES = {
-    # (section, key, value): what is done then, what holds soon after
+    # (section, key, value): a command, and a condition that is true soon after it
     ("Unit", "OnFailure", "didfail.service"): ("systemctl kill -s KILL {u}", "systemctl is-active didfail.service"),
     ("Unit", "RefuseManualStop", "true"): ("! systemctl stop {u}", "systemctl is-active {u}"),
     ("Service", "ExecReload", "/usr/bin/touch /run/did.reload"): ("systemctl reload {u}", "test -e /run/did.reload"),
@@ -403,10 +404,10 @@ DOES = {
         "cd /run/didmountlazyunmount && systemctl stop {u}",
         "systemctl show {u} | grep -x ActiveState=inactive",
     ),
-    # Counted from its start, and not to be over before the apply is: the last, so that there is little to wait for.
+    # Counted from the start of the unit, and it must not end before the apply does. It comes last, to save waiting.
     ("Service", "RuntimeMaxSec", "15s"): ("true", "systemctl show {u} | grep -x Result=timeout"),
 }
-"""What a property says is what happens."""
+"""Commands that show the effect of a property, not only its value."""
 
 
 def did(section: str, key: str) -> str:
@@ -415,7 +416,7 @@ def did(section: str, key: str) -> str:
 
 @pytest.fixture(scope="module")
 def doing(booted: Machine) -> Mapping[str, list[str]]:
-    """Jobs per unit, once `DOES` is set and what `PULLS_IN` is gone, all on running units."""
+    """Return the jobs of each unit for an apply that sets `DOES` and removes `PULLS_IN`, all on running units."""
     jobs: dict[str, list[str]] = {}
     for at in (0, 1):
         units: dict[str, Unit] = {"didfail.service": IDLE, "tryidle.service": IDLE}
@@ -440,7 +441,7 @@ def doing(booted: Machine) -> Mapping[str, list[str]]:
 
 
 @pytest.mark.parametrize(("section", "key", "value"), DOES, ids=[".".join(row[:2]) for row in DOES])
-def test_what_the_key_says_is_what_happens(
+def test_a_key_has_its_effect_without_a_restart(
     doing: Mapping[str, list[str]], booted: Machine, section: str, key: str, value: str
 ) -> None:
     unit = did(section, key)
@@ -452,7 +453,7 @@ def test_what_the_key_says_is_what_happens(
 
 
 @pytest.mark.parametrize("key", PULLS_IN)
-def test_what_a_unit_no_longer_needs_is_no_reason_to_restart_it(
+def test_removing_a_requirement_does_not_restart_the_unit(
     doing: Mapping[str, list[str]], booted: Machine, key: str
 ) -> None:
     unit = did("Unit", key)
@@ -462,7 +463,7 @@ def test_what_a_unit_no_longer_needs_is_no_reason_to_restart_it(
     assert booted.show(unit, "ActiveState") == {"ActiveState": "active"}
 
 
-def test_a_mount_takes_other_options_by_a_remount_and_loses_options_by_a_restart(
+def test_new_mount_options_need_a_remount_and_removed_options_a_restart(
     doing: Mapping[str, list[str]], booted: Machine
 ) -> None:
     def options(where: str) -> set[str]:
@@ -470,5 +471,5 @@ def test_a_mount_takes_other_options_by_a_remount_and_loses_options_by_a_restart
 
     assert doing["run-remounted.mount"] == ["reload"]
     assert {"size=2048k", "noexec"} <= options("/run/remounted")
-    assert doing["run-taken.mount"] == ["start"], "after a stop: who works there goes and comes, too"
+    assert doing["run-taken.mount"] == ["start"], "after a stop, which also stops the services that work on the mount"
     assert "noexec" not in options("/run/taken")

@@ -1,4 +1,4 @@
-"""Exclusive mode on booted machines: what the documents ordain runs, logins work, and nothing else."""
+"""Exclusive mode on booted machines: the units of the documents run, logins work, and nothing else runs."""
 
 from __future__ import annotations
 
@@ -37,17 +37,18 @@ WAITING = {
     "install@.service": RUNS,
     "install.service": "[Unit]\nFailureAction=halt\n" + RUNS,
 }
-"""The last is not the socket's, nor enabled: as systemd-sysinstall.service (261), whose failure halts the machine."""
+"""install.service is neither enabled nor started by the socket, like systemd-sysinstall.service of systemd 261, whose
+failure halts the machine."""
 DISTRIBUTIONS = ("cron.service", "legacy.service", "made.service", "apt-daily.timer")
 ENDED = {"apt-daily.service", "apt-daily-upgrade.service", "dpkg-db-backup.service", "e2scrub_reap.service"}
-"""Run once at some time, and may or may not be seen."""
+"""Units that run once at some time, so a reading may or may not contain them."""
 OURS = ("nginx.service", "hello.service", "ordain-agent.service")
 BASE = ("systemd-journald.service", "systemd-logind.service", "dbus.service", "dbus.socket", "getty.target")
 
 
 @pytest.fixture
 def machine(machines: Machines, suite: str) -> Machine:
-    """A machine whose cron leaves a mark whenever it starts."""
+    """Return a machine whose cron writes a file whenever it starts."""
     machine = machines(suite)
     machine.write("/etc/systemd/system/cron.service.d/mark.conf", MARK)
     return machine
@@ -67,8 +68,8 @@ def started(machine: Machine) -> set[str]:
     return {unit["unit"] for unit in json.loads(text.stdout)}
 
 
-def nobodys(machine: Machine) -> set[str]:
-    """Units that run and are neither the machine's own nor the documents'."""
+def unexpected(machine: Machine) -> set[str]:
+    """Return the running units that belong neither to the base system nor to the documents."""
     own = (
         "ldconfig.",
         "systemd-",
@@ -89,23 +90,23 @@ def converged(machine: Machine) -> None:
 
 
 def status(machine: Machine) -> dict[str, object]:
-    found: dict[str, object] = json.loads(machine.run("ordainctl", "status", "--json", check=False).stdout)
-    return found
+    answer: dict[str, object] = json.loads(machine.run("ordainctl", "status", "--json", check=False).stdout)
+    return answer
 
 
-def test_an_exclusive_boot_starts_the_documents_and_no_more(machine: Machine) -> None:
+def test_an_exclusive_boot_starts_only_the_units_of_the_documents(machine: Machine) -> None:
     machine.write(DOCUMENT, EXCLUSIVE)
     machine.boot()
-    machine.until("ours run", lambda: running(machine, *OURS))
+    machine.until("the units of the documents run", lambda: running(machine, *OURS))
     converged(machine)
     machine.run("rm", "-f", "/var/lib/cron-ran")
 
-    # A package that comes now, and one more timer: no document knew of them.
+    # A package that is installed now brings a service and a timer that no document mentions.
     machine.write("/etc/systemd/system/new.service", "[Service]\nExecStart=/usr/bin/touch /var/lib/new-ran\n")
     machine.write("/etc/systemd/system/new.timer", "[Timer]\nOnActiveSec=1ms\n[Install]\nWantedBy=timers.target\n")
     machine.run("systemctl", "enable", "new.timer")
     machine.reboot()
-    machine.until("ours run", lambda: running(machine, *OURS))
+    machine.until("the units of the documents run", lambda: running(machine, *OURS))
     converged(machine)
 
     assert machine.run("systemctl", "get-default").stdout.strip() == "ordain.target"
@@ -117,7 +118,7 @@ def test_an_exclusive_boot_starts_the_documents_and_no_more(machine: Machine) ->
     }
     assert running(machine, *BASE, "systemd-user-sessions.service")
     assert not machine.path("/run/nologin").exists()
-    assert nobodys(machine) == set()
+    assert unexpected(machine) == set()
     assert not machine.path("/var/lib/cron-ran").exists()
     assert not machine.path("/var/lib/new-ran").exists()
     assert machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout == ""
@@ -125,11 +126,11 @@ def test_an_exclusive_boot_starts_the_documents_and_no_more(machine: Machine) ->
     assert "cron.service" in machine.run("ordainctl", "doctor", check=False).stdout
 
 
-def test_the_mode_is_switched_live_and_back(machine: Machine) -> None:
-    """Also what generators make stops: of a SysV script, of sshd (sshd-unix-local.socket, 256), of anything."""
+def test_the_mode_is_switched_on_and_off_live(machine: Machine) -> None:
+    """Units made by generators stop too: for a SysV script, for sshd (sshd-unix-local.socket, 256), or any other."""
     add_legacy_service(machine)
     machine.write("/etc/systemd/system-generators/makes", MAKES, mode=0o755)
-    machine.write("/etc/systemd/system/hand.service", RUNS)
+    machine.write("/etc/systemd/system/manual.service", RUNS)
     for name, text in WAITING.items():
         machine.write(f"/usr/lib/systemd/system/{name}", text)
         if name.endswith(".socket"):
@@ -138,15 +139,17 @@ def test_the_mode_is_switched_live_and_back(machine: Machine) -> None:
             wants.symlink_to(f"/usr/lib/systemd/system/{name}")
     machine.write(DOCUMENT, ADDITIVE)
     machine.boot()
-    machine.until("ours run", lambda: running(machine, *OURS, *DISTRIBUTIONS, "multi-user.target"))
+    machine.until(
+        "the units of the documents run", lambda: running(machine, *OURS, *DISTRIBUTIONS, "multi-user.target")
+    )
     converged(machine)
-    machine.run("systemctl", "start", "hand.service")
+    machine.run("systemctl", "start", "manual.service")
     everything = started(machine)
 
     machine.write(DOCUMENT, EXCLUSIVE.replace("hello:", "bad: {command: [/bin/false]}\n  hello:"))
-    machine.until("it is gone back from", lambda: status(machine)["state"] == "rolled-back")
+    machine.until("it is rolled back", lambda: status(machine)["state"] == "rolled-back")
     assert everything - started(machine) - ENDED == set()
-    assert machine.path("/var/lib/legacy-stop").exists(), "it was down in between"
+    assert machine.path("/var/lib/legacy-stop").exists(), "it was stopped in between"
     machine.run("rm", "/var/lib/legacy-stop")
     before = machine.show("nginx.service", "InvocationID"), machine.show("dbus.service", "InvocationID")
     assert "cron.service" in machine.run("ordainctl", "doctor", check=False).stdout
@@ -154,7 +157,7 @@ def test_the_mode_is_switched_live_and_back(machine: Machine) -> None:
     machine.write(DOCUMENT, EXCLUSIVE)
     machine.until("cron is kept out", lambda: active(machine, "cron.service")["cron.service"] == "inactive")
     converged(machine)
-    assert nobodys(machine) == {"hand.service"}, "what nobody enabled is an admin's"
+    assert unexpected(machine) == {"manual.service"}, "a unit that is not enabled was started by an administrator"
     assert running(machine, *OURS, *BASE)
     assert machine.path("/var/lib/legacy-stop").exists()
 
@@ -163,16 +166,16 @@ def test_the_mode_is_switched_live_and_back(machine: Machine) -> None:
     converged(machine)
     assert everything - started(machine) - ENDED == set()
     assert {"lazy.socket", "install.socket"} <= everything
-    assert set(active(machine, "lazy.service", "install.service").values()) == {"inactive"}, "nobody called"
+    assert set(active(machine, "lazy.service", "install.service").values()) == {"inactive"}, "no client connected"
     assert (machine.show("nginx.service", "InvocationID"), machine.show("dbus.service", "InvocationID")) == before
     assert machine.run("systemctl", "get-default").stdout.strip() != "ordain.target"
 
 
-def test_what_is_started_by_hand_since_runs_until_the_next_boot(machine: Machine) -> None:
-    """As a package's own scripts do: enabled, and started at once."""
+def test_a_unit_started_by_an_administrator_runs_until_the_next_boot(machine: Machine) -> None:
+    """The scripts of a package do the same: they enable a unit and start it at once."""
     machine.write(DOCUMENT, EXCLUSIVE)
     machine.boot()
-    machine.until("ours run", lambda: running(machine, *OURS))
+    machine.until("the units of the documents run", lambda: running(machine, *OURS))
     converged(machine)
 
     machine.write("/etc/systemd/system/late.service", f"{RUNS}[Install]\nWantedBy=multi-user.target\n")
@@ -190,23 +193,23 @@ def test_what_is_started_by_hand_since_runs_until_the_next_boot(machine: Machine
     assert "legacy.service was started manually" in doctor
     assert "late.service" in machine.run("ordainctl", "status", check=False).stdout
     machine.reboot()
-    machine.until("ours run", lambda: running(machine, *OURS))
+    machine.until("the units of the documents run", lambda: running(machine, *OURS))
     converged(machine)
     assert set(active(machine, "late.service", "legacy.service").values()) == {"inactive"}
 
 
-def test_isolate_adds_the_distribution_and_leaves_ours(machine: Machine) -> None:
+def test_isolate_starts_the_units_of_the_distribution_and_touches_none_of_the_documents(machine: Machine) -> None:
     machine.write(DOCUMENT, EXCLUSIVE)
     machine.boot()
-    machine.until("ours run", lambda: running(machine, *OURS))
+    machine.until("the units of the documents run", lambda: running(machine, *OURS))
     converged(machine)
     machine.reboot()
-    machine.until("ours run", lambda: running(machine, *OURS))
+    machine.until("the units of the documents run", lambda: running(machine, *OURS))
     before = machine.show("hello.service", "InvocationID"), machine.show("ordain-agent.service", "InvocationID")
 
     machine.run("systemctl", "isolate", "multi-user.target")
 
-    machine.until("the distribution's run", lambda: running(machine, "cron.service", "apt-daily.timer"))
+    machine.until("the units of the distribution run", lambda: running(machine, "cron.service", "apt-daily.timer"))
     assert (
         machine.show("hello.service", "InvocationID"),
         machine.show("ordain-agent.service", "InvocationID"),
@@ -214,16 +217,16 @@ def test_isolate_adds_the_distribution_and_leaves_ours(machine: Machine) -> None
     assert running(machine, "nginx.service")
 
 
-def test_what_would_lock_everybody_out_is_refused(machine: Machine) -> None:
+def test_exclusive_mode_without_a_word_about_ssh_is_refused(machine: Machine) -> None:
     silent = EXCLUSIVE.replace("  ssh: {state: stopped}\n", "")
     machine.write(DOCUMENT, silent)
     machine.boot()
-    machine.until("ours run", lambda: running(machine, *OURS, "cron.service"))
+    machine.until("the units of the documents run", lambda: running(machine, *OURS, "cron.service"))
 
     plan = machine.run("ordainctl", "plan", check=False)
     assert "would not start ssh.service" in plan.stdout + plan.stderr
     machine.reboot()
-    machine.until("the distribution's run", lambda: running(machine, "cron.service", "ssh.service"))
+    machine.until("the units of the distribution run", lambda: running(machine, "cron.service", "ssh.service"))
 
 
 UNITS = {
@@ -237,7 +240,7 @@ UNITS = {
     "inst@.service": "",
     "bus.service": "",
 }
-"""The distribution's; a service without a text leaves a mark."""
+"""Units of the distribution; a service without a text writes a file when it runs."""
 ENABLED = (
     ("sockets.target", "sock.socket", "sock.socket"),
     ("timers.target", "tick.timer", "tick.timer"),
@@ -245,7 +248,7 @@ ENABLED = (
     ("multi-user.target", "other.service", "real.service"),
     ("getty.target", "inst@one.service", "inst@.service"),
 )
-"""Who wants them, by which name, and the file; other.service is an alias."""
+"""The target that wants each unit, the name in its .wants directory, and the unit file; other.service is an alias."""
 ON_THE_BUS = "[D-BUS Service]\nName=org.example.Bus\nExec=/bin/false\nUser=root\nSystemdService=bus.service\n"
 
 
@@ -264,18 +267,19 @@ def enable(machine: Machine) -> None:
 
 
 def marks(machine: Machine) -> set[str]:
-    found = machine.path("/var/lib")
-    return {path.name for pattern in ("ran-*", "*-ran", "legacy-*") for path in found.glob(pattern)}
+    """Return the names of the files that show which units have run."""
+    folder = machine.path("/var/lib")
+    return {path.name for pattern in ("ran-*", "*-ran", "legacy-*") for path in folder.glob(pattern)}
 
 
 @pytest.mark.parametrize("state", ["stopped", "masked"])
-def test_what_is_wanted_down_never_runs_at_boot(machine: Machine, state: str) -> None:
-    """Nor by a socket, a timer, a path, an alias, as an instance, of a SysV script, or asked for on the bus."""
+def test_a_stopped_or_masked_service_never_runs_at_boot(machine: Machine, state: str) -> None:
+    """Not by a socket, a timer, a path, an alias, as an instance, from a SysV script, or by a request on the bus."""
     enable(machine)
     machine.boot()
     everything = {f"ran-{name}.service" for name in ("tick", "watch", "other", "inst@one")}
     everything |= {"ran-sock.socket", "cron-ran", "legacy-start"}
-    machine.until("they run without a word", lambda: everything <= marks(machine))
+    machine.until("they run without a document", lambda: everything <= marks(machine))
     machine.poweroff()
     for mark in marks(machine):
         machine.path(f"/var/lib/{mark}").unlink()
@@ -285,9 +289,11 @@ def test_what_is_wanted_down_never_runs_at_boot(machine: Machine, state: str) ->
     held = f"ordain: v1\nkind: Layer\nname: machine\nservices:\n{entries}  bus: {{unit: bus.service, state: masked}}\n"
     machine.write(DOCUMENT, held)
 
-    for _ in range(2):  # also in the first boot, which finds no generation
+    for _ in range(2):  # twice: the first boot finds no generation
         machine.boot()
-        machine.until("the distribution's run", lambda: running(machine, "multi-user.target", "ordain-agent.service"))
+        machine.until(
+            "the units of the distribution run", lambda: running(machine, "multi-user.target", "ordain-agent.service")
+        )
         converged(machine)
         down = ("cron.service", "sock.socket", "tick.timer", "watch.path", "legacy.service")
         assert set(active(machine, *down).values()) == {"inactive"}

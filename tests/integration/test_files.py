@@ -1,4 +1,4 @@
-"""Files of the documents on booted machines: there before who reads them, checked before anyone hears of a change."""
+"""Files of the documents on booted machines: placed before their readers start, and checked before a reload."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def fetch(machine: Machine, port: int) -> str:
     return machine.run("curl", "-sS", f"http://127.0.0.1:{port}/", check=False).stdout
 
 
-def test_files_are_there_before_their_consumers_at_every_boot(machine: Machine) -> None:
+def test_files_are_placed_before_their_readers_start_at_every_boot(machine: Machine) -> None:
     write(
         machine,
         SITE
@@ -61,7 +61,7 @@ files:
 
     machine.boot()
 
-    machine.until("it was read", lambda: machine.path("/var/seen").exists())
+    machine.until("the file was read", lambda: machine.path("/var/seen").exists())
     assert machine.read("/var/seen") == "a\n"
     assert machine.read("/run/early/b") == "b\n"
     stat = machine.run("stat", "-c", "%a %U %G", "/etc/app/a.conf", "/etc/app/data").stdout
@@ -72,7 +72,7 @@ files:
     assert machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout == ""
 
 
-def test_a_change_reloads_who_reads_it_and_what_fails_the_check_changes_nothing(machine: Machine) -> None:
+def test_a_change_reloads_its_reader_and_a_failed_check_changes_nothing(machine: Machine) -> None:
     write(machine, SITE)
     machine.boot()
     converged(machine)
@@ -84,8 +84,8 @@ def test_a_change_reloads_who_reads_it_and_what_fails_the_check_changes_nothing(
     status, text = apply(machine)
 
     assert status == 0, text
-    machine.until("it listens elsewhere", lambda: fetch(machine, 8082) == "first")
-    assert machine.show("nginx.service", "MainPID") == process, "a reload, no restart"
+    machine.until("nginx listens on the new port", lambda: fetch(machine, 8082) == "first")
+    assert machine.show("nginx.service", "MainPID") == process, "nginx was reloaded, not restarted"
     reloads = machine.journal("-u", "nginx.service").count("Reloaded")
 
     good = machine.read(path)
@@ -93,14 +93,14 @@ def test_a_change_reloads_who_reads_it_and_what_fails_the_check_changes_nothing(
     status, text = apply(machine)
 
     assert status == 4, text
-    assert "retrun" in text, "what nginx says is told"
+    assert "retrun" in text, "the message of nginx is reported"
     assert machine.read(path) == good
-    assert machine.journal("-u", "nginx.service").count("Reloaded") == reloads, "nginx never heard of it"
+    assert machine.journal("-u", "nginx.service").count("Reloaded") == reloads, "nginx was not reloaded"
     assert machine.show("nginx.service", "MainPID") == process
     assert fetch(machine, 8082) == "first"
 
 
-def test_what_no_document_speaks_of_is_as_it_was_before(machine: Machine) -> None:
+def test_a_file_removed_from_the_documents_gets_its_previous_content_back(machine: Machine) -> None:
     machine.write("/etc/motd", "the distribution's\n", mode=0o600)
     ours = (
         "/etc/motd: {content: ours}",
@@ -122,7 +122,7 @@ def test_what_no_document_speaks_of_is_as_it_was_before(machine: Machine) -> Non
     assert machine.read("/etc/kept") == "ours"
 
 
-def test_what_cannot_be_placed_undoes_the_apply(machine: Machine) -> None:
+def test_a_file_that_cannot_be_placed_rolls_the_apply_back(machine: Machine) -> None:
     write(machine, "files: {/etc/a: {content: first}}\n")
     machine.boot()
     converged(machine)
@@ -141,7 +141,7 @@ def test_a_secret_is_in_no_generation(machine: Machine) -> None:
     machine.write("/etc/credstore/key", "hunter2\n", mode=0o600)
     machine.boot()
     encrypt = ("systemd-creds", "encrypt", "--with-key=host", "--name=any", "-", "-")
-    ciphertext = "".join(machine.run(*encrypt, stdin="hunter2 told\n").stdout.split())
+    ciphertext = "".join(machine.run(*encrypt, stdin="hunter2 too\n").stdout.split())
     machine.write("/etc/app.cred", ciphertext)
     write(
         machine,
@@ -156,12 +156,12 @@ files:
 
     assert machine.run("stat", "-c", "%a %U", "/etc/app/key").stdout == "600 www-data\n"
     assert machine.read("/etc/app/key") == "hunter2\n"
-    assert [machine.read(path) for path in ("/etc/app/a", "/etc/app/b")] == ["hunter2 told\n"] * 2
-    found = machine.run("grep", "-r", "hunter2", "/etc/ordain", "/var/lib/ordain", "/run/ordain", check=False)
-    assert found.stdout == ""
+    assert [machine.read(path) for path in ("/etc/app/a", "/etc/app/b")] == ["hunter2 too\n"] * 2
+    leaks = machine.run("grep", "-r", "hunter2", "/etc/ordain", "/var/lib/ordain", "/run/ordain", check=False)
+    assert leaks.stdout == ""
 
 
-def test_files_on_mounts_are_placed_once_those_are_there(machine: Machine) -> None:
+def test_files_on_mounts_are_placed_after_mounting(machine: Machine) -> None:
     mounts = """\
 mounts:
   /srv/local: {what: tmpfs, type: tmpfs}
@@ -183,4 +183,4 @@ files:
     machine.power_cut()
     machine.boot()
 
-    assert [machine.read(path) for path in ("/srv/local/a", "/srv/net/b")] == ["a", "b"], "it is a new tmpfs"
+    assert [machine.read(path) for path in ("/srv/local/a", "/srv/net/b")] == ["a", "b"], "each boot mounts a new tmpfs"

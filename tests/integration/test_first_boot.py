@@ -1,4 +1,4 @@
-"""Documents that come with the boot, and a boot that has documents and no generation, on booted machines."""
+"""Documents that are handed over with the boot, and boots with documents but without a generation."""
 
 from __future__ import annotations
 
@@ -47,25 +47,25 @@ def record(machine: Machine) -> dict[str, str]:
 
 
 def number(machine: Machine) -> int:
-    found = machine.run("ordainctl", "status", "--json", check=False).stdout
-    return int(json.loads(found)["generation"]) if found else 0
+    status = machine.run("ordainctl", "status", "--json", check=False).stdout
+    return int(json.loads(status)["generation"]) if status else 0
 
 
 def wait_followed(machine: Machine) -> None:
-    """The outcome is the last that an apply writes."""
+    """Wait for the first apply; its outcome is the last file that it writes."""
     machine.until("the agent has applied it", lambda: machine.path("/run/ordain/outcome.json").exists())
 
 
-def test_a_document_of_the_hypervisor_is_there_from_the_first_moment(machine: Machine) -> None:
+def test_a_document_of_the_hypervisor_takes_effect_before_the_agent_starts(machine: Machine) -> None:
     machine.options = credential(WEB)
     machine.write("/etc/systemd/system/ordain-agent.service.d/late.conf", AGENT_IS_LATE)
 
     machine.boot(wait=False)
-    machine.until("the early one has run", lambda: machine.path("/run/systemd/private").exists()
+    machine.until("the early service has run", lambda: machine.path("/run/systemd/private").exists()
         and machine.show("boot.service", "ActiveState")["ActiveState"] == "active")  # fmt: skip
     assert record(machine)["from"] == "handed"
     assert machine.show("cron.service", "Nice")["Nice"] == "5"
-    machine.until("its file is there", lambda: machine.path("/etc/web.conf").exists())
+    machine.until("its file is placed", lambda: machine.path("/etc/web.conf").exists())
     early = machine.show("boot.service", "InvocationID")
 
     machine.write("/run/go", "")
@@ -75,23 +75,23 @@ def test_a_document_of_the_hypervisor_is_there_from_the_first_moment(machine: Ma
     proven = unpack(machine.path("/etc/ordain/boot/current").read_bytes())
     assert (handed.hash, handed.entries, handed.files) == (proven.hash, proven.entries, proven.files)
     assert (handed.number, proven.number) == (0, 1)
-    assert machine.show("boot.service", "InvocationID") == early, "the agent found its work done"
+    assert machine.show("boot.service", "InvocationID") == early, "the agent started nothing again"
     assert machine.show("web.service", "ActiveState")["ActiveState"] == "active"
     assert "/run/credentials/@system/ordain.document:1" in machine.read("/run/systemd/generator/web.service")
     assert number(machine) == 1
 
 
-def test_nothing_is_restarted_or_reloaded_when_the_agent_comes(machine: Machine) -> None:
+def test_nothing_is_restarted_or_reloaded_when_the_agent_starts(machine: Machine) -> None:
     machine.options = credential(WEB)
     machine.boot()
     wait_followed(machine)
 
     plan = json.loads(machine.read("/run/ordain/outcome.json"))["plan"]
     assert (plan["stops"], plan["jobs"], plan["reload"], plan["files"]) == ([], [], False, [])
-    assert "from handed: " in machine.run("ordainctl", "doctor", check=False).stdout, "and that is as it should be"
+    assert "from handed: " in machine.run("ordainctl", "doctor", check=False).stdout
 
 
-def test_the_next_boot_takes_what_was_proven_and_the_agent_follows_a_new_document(machine: Machine) -> None:
+def test_the_next_boot_uses_the_proven_generation_and_the_agent_follows_the_new_document(machine: Machine) -> None:
     machine.options = credential(WEB)
     machine.boot()
     wait_followed(machine)
@@ -104,8 +104,8 @@ def test_the_next_boot_takes_what_was_proven_and_the_agent_follows_a_new_documen
     machine.until("it runs", lambda: number(machine) == 2)
 
 
-def test_the_machine_compiles_what_a_host_compiles(machine: Machine) -> None:
-    """Byte for byte, though another Python does it elsewhere."""
+def test_a_machine_compiles_the_same_generation_as_its_host(machine: Machine) -> None:
+    """The generations are equal byte for byte, although another Python compiles on the host."""
     machine.write("/etc/ordain/documents/web.json", json.dumps(WEB))
     machine.boot()
     wait_followed(machine)
@@ -113,7 +113,7 @@ def test_the_machine_compiles_what_a_host_compiles(machine: Machine) -> None:
     texts = [("/etc/ordain/documents/web.json", json.dumps(WEB).encode())]
     here, _ = compile_texts(texts, Path(machine.tree), Generation())
     assert unpack(machine.path(HANDED).read_bytes()).hash == here.hash
-    # From the names that were prepared when its package was built; the host has read its YAML.
+    # The machine uses the database that was prepared when its package was built; the host reads the YAML files.
     code = (
         "import sys; from ordain.transforms.catalog import shipped; shipped.shipped(); print('yaml' in sys.modules);"
         "print(shipped.shipped() == shipped.read_all(shipped.files()))"
@@ -121,7 +121,7 @@ def test_the_machine_compiles_what_a_host_compiles(machine: Machine) -> None:
     assert machine.run("/usr/bin/python3", "-c", code).stdout == "False\nTrue\n"
 
 
-def test_what_is_wrong_with_a_document_is_said_and_costs_nothing_else(machine: Machine) -> None:
+def test_a_broken_document_is_reported_and_the_machine_boots(machine: Machine) -> None:
     machine.options = credential({**WEB, "servces": {}})
 
     machine.boot()
@@ -133,7 +133,7 @@ def test_what_is_wrong_with_a_document_is_said_and_costs_nothing_else(machine: M
     assert "servces" in machine.run("ordainctl", "status", check=False).stdout
 
 
-def test_what_was_baked_into_an_image_boots_and_is_the_agents_too(machine: Machine) -> None:
+def test_a_generation_baked_into_an_image_boots_and_is_adopted_by_the_agent(machine: Machine) -> None:
     baked = bake(machine.tree, [("web.json", json.dumps(WEB).encode())])
     assert "/usr/lib/ordain/boot/baseline" in baked.written
 
@@ -146,7 +146,7 @@ def test_what_was_baked_into_an_image_boots_and_is_the_agents_too(machine: Machi
     assert (plan["stops"], plan["jobs"], plan["reload"]) == ([], [], False)
 
 
-def test_what_came_with_the_boot_stands_until_a_boot_server_answers(machines: Machines, suite: str) -> None:
+def test_documents_of_the_boot_stay_in_force_until_the_boot_server_answers(machines: Machines, suite: str) -> None:
     machine = machines(suite, cmdline=("ordain.source=http://127.0.0.1:9/web.yaml",))
     machine.options = credential(WEB)
 
@@ -159,22 +159,22 @@ def test_what_came_with_the_boot_stands_until_a_boot_server_answers(machines: Ma
     assert source["location"] == "the documents of the boot, until http://127.0.0.1:9/web.yaml answers"
 
 
-def test_a_finished_cache_that_came_with_the_boot_is_placed_as_it_is(machine: Machine) -> None:
+def test_a_prebuilt_cache_handed_over_with_the_boot_is_placed_unchanged(machine: Machine) -> None:
     document = ("web.json", json.dumps(WEB).encode())
     baked = bake(machine.tree, [document])
-    finished = machine.home / "finished"
-    shutil.move(machine.path("/usr/lib/ordain/boot/baseline"), finished)
-    machine.options = (f"--bind-ro={finished}:{HANDED}",)
+    prebuilt = machine.home / "prebuilt"
+    shutil.move(machine.path("/usr/lib/ordain/boot/baseline"), prebuilt)
+    machine.options = (f"--bind-ro={prebuilt}:{HANDED}",)
 
     machine.boot()
-    found = record(machine)
-    assert (found["from"], found["hash"]) == ("handed", baked.generation.hash)
+    choice = record(machine)
+    assert (choice["from"], choice["hash"]) == ("handed", baked.generation.hash)
     wait_followed(machine)
     assert machine.show("web.service", "ActiveState")["ActiveState"] == "active"
 
 
-def test_what_a_server_has_finished_is_placed_and_leaves_the_agent_nothing_to_do(machine: Machine) -> None:
-    """The initrd's script asks the server, which has the root that is about to boot; then the agent asks it, too."""
+def test_a_cache_prebuilt_by_the_boot_server_leaves_the_agent_nothing_to_do(machine: Machine) -> None:
+    """The script of the initrd asks the server, which has the same root; later the agent asks the same server."""
     shelf, home = machine.path("/srv/documents"), machine.home / "initrd"
     machine.write("/srv/documents/web.json", json.dumps(WEB))
     machine.write("/etc/ordain/agent.yaml", "trust: open\n")
@@ -192,17 +192,17 @@ def test_what_a_server_has_finished_is_placed_and_leaves_the_agent_nothing_to_do
             return int(url.rpartition(":")[2])
 
     port = asyncio.run(initrd())
-    finished = unpack((home / "run/boot/handed").read_bytes())
+    prebuilt = unpack((home / "run/boot/handed").read_bytes())
     machine.options = tuple(
         f"--bind-ro={home}/run/{name}:/run/ordain/{name}" for name in ("boot/handed", "documents/source.yaml")
     )
     machine.boot(wait=False)
     machine.until("PID 1 answers", lambda: machine.path("/run/systemd/private").exists())
     machine.until(
-        "the early one has run", lambda: machine.show("boot.service", "ActiveState")["ActiveState"] == "active"
+        "the early service has run", lambda: machine.show("boot.service", "ActiveState")["ActiveState"] == "active"
     )
-    found = record(machine)
-    assert (found["from"], found["hash"]) == ("handed", finished.hash)
+    choice = record(machine)
+    assert (choice["from"], choice["hash"]) == ("handed", prebuilt.hash)
     assert f"# http://127.0.0.1:{port}/{{hostname}}.yaml:" in machine.read("/run/systemd/generator/web.service")
 
     command = ("ordainctl", "serve", "/srv/documents", "--listen", f"127.0.0.1:{port}")
@@ -214,7 +214,7 @@ def test_what_a_server_has_finished_is_placed_and_leaves_the_agent_nothing_to_do
 
     outcome = json.loads(machine.read("/run/ordain/outcome.json"))
     assert (outcome["plan"]["stops"], outcome["plan"]["jobs"], outcome["plan"]["reload"]) == ([], [], False)
-    assert unpack(machine.path("/etc/ordain/boot/current").read_bytes()).hash == finished.hash
+    assert unpack(machine.path("/etc/ordain/boot/current").read_bytes()).hash == prebuilt.hash
     assert json.loads(machine.run("ordainctl", "status", "--json").stdout)["source"]["connected"]
     assert number(machine) == 1
     assert "# from web.json:1" in machine.read("/run/ordain-source/handover")

@@ -1,4 +1,4 @@
-"""An admin's hand, others' hands and units that are not to be touched, on booted machines."""
+"""Holds, changes by administrators and other programs, and units that must not be restarted, on booted machines."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SLOW = {
         "end() { trap '' TERM; sleep 3; exit 0; }; trap end TERM; while :; do sleep 0.1; done",
     ]
 }
-"""A service that takes its time to stop; the signal for its whole group does not end that sleep early."""
+"""A service that takes three seconds to stop; the signal for its whole process group does not end that sleep early."""
 
 
 def document(machine: Machine, **services: Mapping[str, Any]) -> None:
@@ -37,17 +37,18 @@ def ordainctl(machine: Machine, *words: str, check: bool = True) -> Any:
 
 
 def unit(machine: Machine, name: str) -> dict[str, Any]:
-    """What status says of a unit."""
+    """Return the row of a unit in the status."""
     status = ordainctl(machine, "status", check=False)
-    return next((dict(each) for each in status["units"] if each["unit"] == name), {})
+    return next((dict(row) for row in status["units"] if row["unit"] == name), {})
 
 
 def conditions(machine: Machine, code: str) -> list[str]:
-    return [each["item"] for each in ordainctl(machine, "status", check=False)["conditions"] if each["code"] == code]
+    reported = ordainctl(machine, "status", check=False)["conditions"]
+    return [condition["item"] for condition in reported if condition["code"] == code]
 
 
-def show(machine: Machine, name: str, what: str) -> str:
-    return machine.show(name, what)[what]
+def show(machine: Machine, name: str, key: str) -> str:
+    return machine.show(name, key)[key]
 
 
 def invocation(machine: Machine, name: str) -> str:
@@ -55,7 +56,7 @@ def invocation(machine: Machine, name: str) -> str:
 
 
 def settle(machine: Machine) -> None:
-    """Have the documents applied, whether or not the agent was at it already."""
+    """Apply the documents, unless the agent has done so already."""
     machine.run("ordainctl", "apply", check=False)
 
 
@@ -66,7 +67,7 @@ def boot(machine: Machine, **services: Mapping[str, Any]) -> Machine:
     return machine
 
 
-def test_what_was_done_by_hand_is_told_apart_and_respected(machine: Machine) -> None:
+def test_changes_by_an_administrator_are_told_apart_and_respected(machine: Machine) -> None:
     never = {"restart": "no"}
     names = ("stopped", "masked", "edited", "shot", "done", "died", "other")
     services = {name: sleeps(**never) for name in names}
@@ -86,8 +87,8 @@ def test_what_was_done_by_hand_is_told_apart_and_respected(machine: Machine) -> 
     document(machine, **{**services, "other": sleeps("2", **never)})
     settle(machine)
 
-    found = {name: unit(machine, f"{name}.service") for name in names}
-    assert {name: found[name]["why"] for name in names} == {
+    rows = {name: unit(machine, f"{name}.service") for name in names}
+    assert {name: rows[name]["why"] for name in names} == {
         "stopped": "stopped",
         "masked": "masked",
         "edited": "",
@@ -97,14 +98,14 @@ def test_what_was_done_by_hand_is_told_apart_and_respected(machine: Machine) -> 
         "other": "",
     }
     hog_ended = unit(machine, "hog.service")
-    if hog_ended["result"] == "oom-kill":  # where the machine has the memory controller
+    if hog_ended["result"] == "oom-kill":  # if the machine has the memory controller
         assert "no memory left" in hog_ended["what"]
-    assert "was stopped manually at" in found["stopped"]["what"]
-    assert "killed by SIGKILL" in found["shot"]["what"]
-    assert "exit status 3" in found["died"]["what"]
-    assert found["edited"]["edited"] == ["/etc/systemd/system/edited.service.d/mine.conf"]
-    assert found["edited"]["ok"]
-    assert not found["edited"]["unread"]
+    assert "was stopped manually at" in rows["stopped"]["what"]
+    assert "killed by SIGKILL" in rows["shot"]["what"]
+    assert "exit status 3" in rows["died"]["what"]
+    assert rows["edited"]["edited"] == ["/etc/systemd/system/edited.service.d/mine.conf"]
+    assert rows["edited"]["ok"]
+    assert not rows["edited"]["unread"]
     assert {name: show(machine, f"{name}.service", "ActiveState") for name in names} == {
         "stopped": "inactive",
         "masked": "inactive",
@@ -116,7 +117,7 @@ def test_what_was_done_by_hand_is_told_apart_and_respected(machine: Machine) -> 
     }
 
 
-def test_drift_enforce_brings_back_what_others_stopped_or_started(machine: Machine) -> None:
+def test_drift_enforce_restores_units_that_others_stopped_or_started(machine: Machine) -> None:
     services = {
         "web": sleeps(drift="enforce", restart="no"),
         "no": sleeps(drift="enforce", state="stopped"),
@@ -128,13 +129,13 @@ def test_drift_enforce_brings_back_what_others_stopped_or_started(machine: Machi
     machine.run("systemctl", "stop", "web.service", "free.service")
     machine.run("systemctl", "start", "no.service")
 
-    machine.until("web is back", lambda: invocation(machine, "web.service") not in ("", before))
-    machine.until("no is down", lambda: show(machine, "no.service", "ActiveState") == "inactive")
+    machine.until("web is started again", lambda: invocation(machine, "web.service") not in ("", before))
+    machine.until("no is stopped", lambda: show(machine, "no.service", "ActiveState") == "inactive")
     machine.until("web runs", lambda: show(machine, "web.service", "ActiveState") == "active")
     assert show(machine, "free.service", "ActiveState") == "inactive"
 
 
-def test_a_hold_lasts_over_changes_and_reboots(machine: Machine) -> None:
+def test_a_hold_lasts_through_changes_and_reboots(machine: Machine) -> None:
     boot(machine, web=sleeps(), down=sleeps(), gone=sleeps())
     machine.run("systemctl", "stop", "down.service")
     for name in ("web", "down", "gone"):
@@ -162,7 +163,7 @@ def test_a_hold_lasts_over_changes_and_reboots(machine: Machine) -> None:
     assert "is not held" in machine.run("ordainctl", "unhold", "down", check=False).stderr
 
 
-def test_a_hold_on_a_service_holds_what_starts_it(machine: Machine) -> None:
+def test_a_hold_on_a_service_also_holds_its_socket_and_timer(machine: Machine) -> None:
     def services(port: int, time: str) -> dict[str, Any]:
         return {
             "front": sleeps(listen={"stream": f"127.0.0.1:{port}"}),
@@ -192,7 +193,7 @@ def test_a_hold_on_a_service_holds_what_starts_it(machine: Machine) -> None:
     assert unit(machine, "front.socket")["what"] == ""
 
 
-def test_a_mask_of_the_documents_is_lifted_by_a_hold(machine: Machine) -> None:
+def test_a_hold_lifts_a_mask_of_the_documents(machine: Machine) -> None:
     boot(machine, nginx={"state": "masked"}, other=sleeps())
     assert machine.run("systemctl", "start", "nginx.service", check=False).returncode != 0
 
@@ -211,7 +212,7 @@ def test_a_mask_of_the_documents_is_lifted_by_a_hold(machine: Machine) -> None:
     assert show(machine, "nginx.service", "LoadState") == "masked"
 
 
-def test_what_must_not_be_bounced_waits_for_a_boot(machine: Machine) -> None:
+def test_protected_units_wait_for_the_next_boot(machine: Machine) -> None:
     word = {"environment": {"WORD": "1"}}
     units = ("dbus.service", "systemd-journald.service", "systemd-logind.service")
     boot(machine, web=sleeps())
@@ -237,7 +238,7 @@ def test_what_must_not_be_bounced_waits_for_a_boot(machine: Machine) -> None:
     assert conditions(machine, "RebootNeeded") == []
 
 
-def test_a_process_older_than_its_definition_is_seen(machine: Machine) -> None:
+def test_a_process_older_than_its_definition_is_reported(machine: Machine) -> None:
     boot(machine, web=sleeps())
     before = invocation(machine, "web.service")
 
@@ -252,7 +253,7 @@ def test_a_process_older_than_its_definition_is_seen(machine: Machine) -> None:
     assert unit(machine, "web.service")["what"] == ""
 
 
-def test_what_asks_for_an_apply_is_not_stopped_by_it(machine: Machine) -> None:
+def test_a_service_that_asks_for_an_apply_is_not_stopped_by_it(machine: Machine) -> None:
     script = "until test -e /run/go; do sleep 0.1; done; ordainctl apply --once /srv/next.yaml; sleep infinity"
     asks = {"command": ["/usr/bin/sh", "-c", script]}
     boot(machine, asks=asks, web=sleeps())
@@ -263,11 +264,11 @@ def test_what_asks_for_an_apply_is_not_stopped_by_it(machine: Machine) -> None:
     machine.run("touch", "/run/go")
 
     machine.until("web has the new word", lambda: "WORD=2" in show(machine, "web.service", "Environment"))
-    machine.until("it is told", lambda: "after the session" in machine.journal("--unit=asks.service"))
+    machine.until("it is reported", lambda: "after the session" in machine.journal("--unit=asks.service"))
     assert "after the session" in unit(machine, "asks.service")["what"]
     assert invocation(machine, "asks.service") == before
 
-    # Nor by what others ask for, as long as it is there, nor by another agent.
+    # As long as its session lasts, neither another caller nor a new agent restarts it.
     document(machine, **{**services, "web": sleeps("3")})
     machine.run("systemctl", "restart", "ordain-agent.service")
     machine.run("ordainctl", "follow")
@@ -280,7 +281,7 @@ def test_what_asks_for_an_apply_is_not_stopped_by_it(machine: Machine) -> None:
     assert unit(machine, "asks.service")["what"] == ""
 
 
-def test_a_unit_that_someone_stops_during_an_apply_stays_down(machine: Machine) -> None:
+def test_a_unit_stopped_by_someone_during_an_apply_stays_stopped(machine: Machine) -> None:
     boot(machine, web=sleeps(), slow={**SLOW, "environment": {"WORD": "1"}})
 
     document(machine, web=sleeps("2"), slow={**SLOW, "environment": {"WORD": "2"}})
@@ -294,14 +295,15 @@ def test_a_unit_that_someone_stops_during_an_apply_stays_down(machine: Machine) 
     assert conditions(machine, "RolledBack") == []
 
 
-def test_a_job_of_ours_that_someone_cancels_is_queued_again(machine: Machine) -> None:
-    """Canceled before it ran, it left web with its old definition; after it stopped late, that was someone's word."""
+def test_a_job_that_someone_cancels_is_queued_again_if_nothing_else_did_its_work(machine: Machine) -> None:
+    """The restart of web is canceled before it stops web, so it is queued again. The restart of late is canceled after it
+    stopped late, so late stays stopped: someone decided that."""
 
     def services(word: str) -> dict[str, Any]:
         slow = {**SLOW, "environment": {"WORD": word}}
         return {"web": sleeps(word), "slow": slow, "late": sleeps(word, after=["slow"])}
 
-    # An order of which the plan knows nothing: slow is queued first, and PID 1 has web wait until it is down.
+    # The plan does not know this order: slow is queued first, and PID 1 lets web wait until slow is stopped.
     machine.write("/etc/systemd/system/slow.service.d/order.conf", "[Unit]\nAfter=web.service\n")
     boot(machine, **services("1"))
     before = invocation(machine, "web.service")
@@ -309,7 +311,7 @@ def test_a_job_of_ours_that_someone_cancels_is_queued_again(machine: Machine) ->
     document(machine, **services("2"))
     for name in ("web.service", "late.service"):
         machine.until(f"{name} waits for slow", lambda n=name: show(machine, n, "Job") not in ("", "0"))  # type: ignore[misc]
-        machine.until("late is down", lambda: show(machine, "late.service", "ActiveState") == "inactive")
+        machine.until("late is stopped", lambda: show(machine, "late.service", "ActiveState") == "inactive")
         machine.run("systemctl", "cancel", show(machine, name, "Job"))
     settle(machine)
 
@@ -321,7 +323,7 @@ def test_a_job_of_ours_that_someone_cancels_is_queued_again(machine: Machine) ->
     assert conditions(machine, "RolledBack") == []
 
 
-def test_strangers_who_reload_the_manager_disturb_no_apply(machine: Machine) -> None:
+def test_reloads_by_other_programs_do_not_disturb_an_apply(machine: Machine) -> None:
     boot(machine, web=sleeps(), other=sleeps())
     before = invocation(machine, "other.service")
     storm = "for i in $(seq 40); do systemctl daemon-reload; sleep 0.05; done"
@@ -336,7 +338,7 @@ def test_strangers_who_reload_the_manager_disturb_no_apply(machine: Machine) -> 
     assert show(machine, "web.service", "ActiveState") == "active"
 
 
-def test_a_shutdown_in_the_middle_of_an_apply_is_not_held_up(machine: Machine) -> None:
+def test_an_apply_does_not_delay_a_shutdown(machine: Machine) -> None:
     boot(machine, web=sleeps(), slow={**SLOW, "environment": {"WORD": "1"}})
 
     document(machine, web=sleeps("2"), slow={**SLOW, "environment": {"WORD": "2"}})
@@ -349,7 +351,7 @@ def test_a_shutdown_in_the_middle_of_an_apply_is_not_held_up(machine: Machine) -
     assert {"WORD=2"} <= {show(machine, "web.service", "Environment"), show(machine, "slow.service", "Environment")}
 
 
-def test_a_held_service_that_goes_from_the_documents_runs_on_and_hinders_nothing(machine: Machine) -> None:
+def test_a_held_service_removed_from_the_documents_runs_on_and_blocks_nothing(machine: Machine) -> None:
     reads: dict[str, Any] = {
         "files": {"/etc/reads.conf": {"content": "1"}},
         "check": ["/usr/bin/grep", "-q", "1", "/etc/reads.conf"],
@@ -365,4 +367,4 @@ def test_a_held_service_that_goes_from_the_documents_runs_on_and_hinders_nothing
 
     assert invocation(machine, "reads.service") == before
     machine.run("ordainctl", "unhold", "reads")
-    machine.until("it is gone", lambda: show(machine, "reads.service", "ActiveState") == "inactive")
+    machine.until("it is stopped", lambda: show(machine, "reads.service", "ActiveState") == "inactive")
