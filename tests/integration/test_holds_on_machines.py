@@ -296,8 +296,10 @@ def test_a_unit_stopped_by_someone_during_an_apply_stays_stopped(machine: Machin
 
 
 def test_a_job_that_someone_cancels_is_queued_again_if_nothing_else_did_its_work(machine: Machine) -> None:
-    """The restart of web is canceled before it stops web, so it is queued again. The restart of late is canceled after it
-    stopped late, so late stays stopped: someone decided that."""
+    """A restart that is canceled before it stops its unit (web) is queued again; one that has stopped it (late) is not.
+
+    The unit that was stopped stays down, as if an administrator had stopped it.
+    """
 
     def services(word: str) -> dict[str, Any]:
         slow = {**SLOW, "environment": {"WORD": word}}

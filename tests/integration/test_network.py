@@ -1,6 +1,6 @@
-"""What a document asks of the network is there: systemd-networkd of a booted machine is given the files, `ip` is asked.
+"""The network section on booted machines: systemd-networkd reads the rendered files, and `ip` shows the result.
 
-The files are copied in by the test. A device that this kernel has no driver for is skipped, and said.
+The test copies the files in. A device for which this kernel has no driver is skipped with that reason.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ Give = Callable[[str], None]
 
 @pytest.fixture
 def networked(machines: Machines, suite: str) -> Machine:
-    """A machine of each Debian with systemd-networkd, and nothing but lo."""
+    """Return a machine of each Debian with systemd-networkd, whose only interface is lo."""
     machine = machines(suite, bare=True)
     return machine.boot()
 
 
 @pytest.fixture
 def give(networked: Machine, suite: str) -> Give:
-    """Makes systemd-networkd bring up what a section ``network`` says."""
+    """Return a function that lets systemd-networkd bring up the devices of a section ``network``."""
 
     def given(text: str) -> None:
         place(networked, text, SYSTEMS[suite])
@@ -53,12 +53,12 @@ def give(networked: Machine, suite: str) -> Give:
 
 
 def place(machine: Machine, text: str, os: str) -> None:
-    """Puts the files that a section ``network`` becomes where they belong."""
+    """Write the files that a section ``network`` is rendered to."""
     documents, wrong = read("net.yaml", f"ordain: v1\nkind: Layer\nname: net\nnetwork:\n{text}".encode())
     compiled = compile(documents, facts_for(os), shipped=shipped())
     assert wrong == ()
     assert [p for p in compiled.problems if p.severity is not Severity.WARNING] == []
-    for artifact in (found for found in compiled.artifacts if isinstance(found, RegularFile)):
+    for artifact in (artifact for artifact in compiled.artifacts if isinstance(artifact, RegularFile)):
         machine.write(artifact.path, artifact.content)
         machine.path(artifact.path).chmod(artifact.mode)
         if artifact.group:
@@ -66,32 +66,34 @@ def place(machine: Machine, text: str, os: str) -> None:
 
 
 def ip(machine: Machine, *words: str) -> list[dict[str, Any]]:
-    """What `ip` says, as data."""
-    said: list[dict[str, Any]] = json.loads(machine.run("ip", "-json", "-details", *words, check=False).stdout or "[]")
-    return said
+    """Return the answer of `ip` as data."""
+    answer: list[dict[str, Any]] = json.loads(
+        machine.run("ip", "-json", "-details", *words, check=False).stdout or "[]"
+    )
+    return answer
 
 
 def link(machine: Machine, name: str) -> dict[str, Any]:
-    """One device, or nothing."""
-    found = ip(machine, "link", "show", "dev", name)
-    return found[0] if found else {}
+    """Return the data of one device, or an empty mapping."""
+    links = ip(machine, "link", "show", "dev", name)
+    return links[0] if links else {}
 
 
 def kind(machine: Machine, name: str) -> dict[str, Any]:
-    """The kind of a device and its options, and as what it is a port."""
+    """Return the kind of a device with its options, also those as a port."""
     info: dict[str, Any] = link(machine, name).get("linkinfo", {})
     return info
 
 
 def addresses(machine: Machine, name: str) -> set[str]:
-    """The addresses of a device but link-local ones."""
-    found = ip(machine, "address", "show", "dev", name)
-    infos = found[0]["addr_info"] if found else []
+    """Return the addresses of a device without link-local ones."""
+    links = ip(machine, "address", "show", "dev", name)
+    infos = links[0]["addr_info"] if links else []
     return {f"{info['local']}/{info['prefixlen']}" for info in infos if info["scope"] == "global"}
 
 
 def needs(machine: Machine, driver: str, *options: str) -> None:
-    """Skip where this kernel has no driver."""
+    """Skip the test if this kernel has no driver."""
     made = machine.run("ip", "link", "add", "probe0", "type", driver, *options, check=False)
     if "Unknown device type" in made.stderr:
         pytest.skip(f"this kernel has no driver for {driver}")
@@ -112,7 +114,7 @@ def test_a_pair_has_its_addresses_and_properties(networked: Machine, give: Give)
     assert (nine["label"], nine.get("deprecated")) == ("left:nine", True)
 
 
-def test_routes_and_rules_are_those_of_the_document(networked: Machine, give: Give) -> None:
+def test_routes_and_rules_match_the_document(networked: Machine, give: Give) -> None:
     needs(networked, "veth")
     give(
         PAIR
@@ -123,12 +125,12 @@ def test_routes_and_rules_are_those_of_the_document(networked: Machine, give: Gi
       routing-policy: [{from: 192.0.2.0/24, to: 198.51.100.0/24, table: 100, priority: 50, mark: 9}]"""
     )
 
-    def there() -> set[str]:
+    def destinations() -> set[str]:
         four, six = ip(networked, "route", "show", "table", "all"), ip(networked, "-6", "route", "show")
         return {route["dst"] for route in (*four, *six)}
 
     wanted = {"default", "198.51.100.0/24", "203.0.113.0/24", "198.18.0.0/15", "100.64.0.0/10", "2001:db8:1::/48"}
-    networked.until("the routes are there", lambda: wanted <= there())
+    networked.until("the routes exist", lambda: wanted <= destinations())
 
     routes = {route["dst"]: route for route in ip(networked, "route", "show", "table", "all")}
     assert (routes["default"]["gateway"], routes["default"]["metric"]) == ("192.0.2.254", 7)
@@ -167,7 +169,7 @@ def test_a_bridge_has_its_ports_and_parameters(networked: Machine, give: Give) -
     assert (port["hairpin"], port["learning"]) == (True, False)
 
 
-def test_a_vxlan_stands_on_its_device(networked: Machine, give: Give) -> None:
+def test_a_vxlan_uses_its_device(networked: Machine, give: Give) -> None:
     needs(networked, "vxlan", "id", "9", "dstport", "4789")
     give(
         PAIR % ", addresses: [192.0.2.1/24]"
@@ -185,7 +187,7 @@ def test_a_vxlan_stands_on_its_device(networked: Machine, give: Give) -> None:
     assert (vxlan["ttl"], vxlan["learning"], vxlan["limit"]) == (9, False, 5)
 
 
-def test_a_dummy_is_there(networked: Machine, give: Give) -> None:
+def test_a_dummy_device_has_its_address(networked: Machine, give: Give) -> None:
     needs(networked, "dummy")
     give("  dummy-devices: {dm0: {addresses: [192.0.2.7/32]}}\n")
 
@@ -205,7 +207,9 @@ def test_a_bond_has_its_members_and_parameters(networked: Machine, give: Give) -
 """
     )
 
-    networked.until("it has both", lambda: {link(networked, n).get("master") for n in ("left", "right")} == {"bo0"})
+    networked.until(
+        "bo0 has both members", lambda: {link(networked, n).get("master") for n in ("left", "right")} == {"bo0"}
+    )
     bond = kind(networked, "bo0")["info_data"]
     assert (bond["mode"], bond["miimon"], bond["updelay"]) == ("active-backup", 200, 400)
     networked.until("left is primary", lambda: kind(networked, "bo0")["info_data"].get("primary") == "left")
@@ -232,7 +236,7 @@ def test_a_vrf_has_its_member_and_routes(networked: Machine, give: Give) -> None
     networked.until("its route", lambda: bool(ip(networked, "route", "show", "table", "1000", "198.51.100.0/24")))
 
 
-def test_wireguard_has_its_peers_and_no_one_reads_the_key(networked: Machine, give: Give) -> None:
+def test_wireguard_has_its_peers_and_its_key_is_private(networked: Machine, give: Give) -> None:
     needs(networked, "wireguard")
     give(
         f"""\
@@ -264,13 +268,13 @@ def test_a_tunnel_has_its_ends(networked: Machine, give: Give, mode: str, local:
     needs(networked, "ip6tnl" if mode in {"ip6ip6", "ipip6"} else mode, "local", local, "remote", remote)
     give(f'  tunnels: {{tun0: {{mode: {mode}, local: "{local}", remote: "{remote}"}}}}\n')
 
-    networked.until("tun0 is there", lambda: bool(kind(networked, "tun0")))
+    networked.until("tun0 exists", lambda: bool(kind(networked, "tun0")))
     data = kind(networked, "tun0")["info_data"]
     assert (data["local"], data["remote"]) == (local, remote)
 
 
-def test_networkd_understands_every_line(networked: Machine, give: Give) -> None:
-    """It says in the journal what it does not."""
+def test_networkd_accepts_every_line(networked: Machine, give: Give) -> None:
+    """networkd reports lines that it ignores in the journal."""
     needs(networked, "veth")
     give(
         PAIR
@@ -287,14 +291,14 @@ def test_networkd_understands_every_line(networked: Machine, give: Give) -> None
     )
 
     networked.until("left is managed", lambda: "left" in networked.run("networkctl", "--no-legend").stdout)
-    said = networked.journal("--unit=systemd-networkd").splitlines()
-    assert [line for line in said if "10-ordain" in line and "Configuring with" not in line] == []
+    lines = networked.journal("--unit=systemd-networkd").splitlines()
+    assert [line for line in lines if "10-ordain" in line and "Configuring with" not in line] == []
 
 
 @pytest.mark.parametrize("renderer", ["NetworkManager", "ifupdown"])
-def test_others_bring_up_the_same(rig: None, renderer: str) -> None:
+def test_other_network_managers_bring_up_the_same_devices(rig: None, renderer: str) -> None:
     with Machine((network_roots.managers(),)) as machine:
-        # Debian's udev rules would have it leave veth devices alone (85-nm-unmanaged.rules).
+        # Debian's udev rules make NetworkManager ignore veth devices (85-nm-unmanaged.rules).
         machine.write("/etc/NetworkManager/conf.d/all.conf", "[device]\nmatch-device=*\nmanaged=1\n")
         machine.boot()
         place(
@@ -324,7 +328,7 @@ def test_others_bring_up_the_same(rig: None, renderer: str) -> None:
         machine.until("br0 has its address", lambda: addresses(machine, "br0") == {"203.0.113.1/24"})
         machine.until("vx7 has its address", lambda: addresses(machine, "vx7") == {"10.7.0.1/24"})
         machine.until("up is a port", lambda: link(machine, "up").get("master") == "br0")
-        if renderer == "ifupdown":  # NetworkManager does this by /sys, which a container cannot write
+        if renderer == "ifupdown":  # NetworkManager does this through /sys, which is read-only in a container
             assert kind(machine, "up")["info_slave_data"]["cost"] == 7
         left = link(machine, "left")
         assert (left["mtu"], left["address"], left["link"]) == (1400, "52:54:00:00:00:01", "right")

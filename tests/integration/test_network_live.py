@@ -1,6 +1,6 @@
-"""A change of the network on a running machine: only the links it is about change, and what cuts off comes back.
+"""Changes of the network on a running machine: they touch no other link, and are rolled back if they cut it off.
 
-The machine's only neighbour is a network namespace within it; `up0` leads there.
+The only neighbour of the machine is a network namespace within it, behind `up0`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ CUT_OFF = GOOD.replace("192.0.2.1/24", "203.0.113.1/24").replace("192.0.2.254", 
 
 
 def neighbour(machine: Machine) -> None:
-    """A host behind ``up0`` that is 192.0.2.254 and refuses connections, and a link that leads nowhere."""
+    """Make a host 192.0.2.254 behind ``up0`` that refuses connections, and ``other0``, a link without a host."""
     for words in (
-        "netns add there",
-        "link add up0 type veth peer name down0 netns there",
-        "-netns there link set lo up",
-        "-netns there address add 192.0.2.254/24 dev down0",
-        "-netns there link set down0 up",
+        "netns add neighbour",
+        "link add up0 type veth peer name down0 netns neighbour",
+        "-netns neighbour link set lo up",
+        "-netns neighbour address add 192.0.2.254/24 dev down0",
+        "-netns neighbour link set down0 up",
         "link add other0 type veth peer name other1",
         "link set other1 up",
     ):
@@ -60,14 +60,14 @@ def apply(machine: Machine, text: str) -> tuple[int, str]:
 
 
 def addresses(machine: Machine, name: str) -> list[str]:
-    said = machine.run("ip", "-json", "-4", "address", "show", "dev", name, check=False).stdout
-    found: list[dict[str, Any]] = json.loads(said or "[]")
-    return [info["local"] for each in found for info in each.get("addr_info", ())]
+    answer = machine.run("ip", "-json", "-4", "address", "show", "dev", name, check=False).stdout
+    links: list[dict[str, Any]] = json.loads(answer or "[]")
+    return [info["local"] for link in links for info in link.get("addr_info", ())]
 
 
 def reached(machine: Machine) -> bool:
-    said = machine.run("curl", "--max-time", "2", "http://192.0.2.254:9/", check=False).stderr
-    return "refused" in said or "Could not connect" in said or "Failed to connect" in said
+    message = machine.run("curl", "--max-time", "2", "http://192.0.2.254:9/", check=False).stderr
+    return "refused" in message or "Could not connect" in message or "Failed to connect" in message
 
 
 def test_a_good_change_is_kept_and_touches_no_other_link(machine: Machine) -> None:
@@ -84,15 +84,15 @@ def test_a_good_change_is_kept_and_touches_no_other_link(machine: Machine) -> No
     assert addresses(machine, "up0") == ["192.0.2.7"]
     assert machine.show("systemd-networkd.service", "MainPID") == process, "networkd was not restarted"
     assert machine.journal("--unit=systemd-networkd").count("other0: Reconfiguring") == before
-    assert not machine.path("/run/ordain/trial").exists(), "it is no trial any more"
+    assert not machine.path("/run/ordain/trial").exists(), "the trial has ended"
     machine.power_cut()
     machine.boot(wait=False)
     neighbour(machine)
     machine.wait_running()
-    machine.until("networkd runs from the boot on, too", lambda: addresses(machine, "up0") == ["192.0.2.7"])
+    machine.until("networkd also starts at boot", lambda: addresses(machine, "up0") == ["192.0.2.7"])
 
 
-def test_what_cuts_off_comes_back(machine: Machine) -> None:
+def test_a_change_that_cuts_the_machine_off_is_rolled_back(machine: Machine) -> None:
     booted(machine)
     status, text = apply(machine, GOOD)
     assert status == 0, text
@@ -104,10 +104,10 @@ def test_what_cuts_off_comes_back(machine: Machine) -> None:
     assert addresses(machine, "up0") == ["192.0.2.1"]
 
 
-def test_the_first_network_of_a_machine_comes_back_too(machine: Machine) -> None:
+def test_the_first_network_of_the_documents_is_rolled_back_too(machine: Machine) -> None:
     booted(machine)
     machine.write(
-        "/run/systemd/network/50-by-hand.network",
+        "/run/systemd/network/50-manual.network",
         "[Match]\nName=up0\n[Network]\nAddress=192.0.2.9/24\nGateway=192.0.2.254\n",
     )
     machine.run("networkctl", "reload")
@@ -119,7 +119,7 @@ def test_the_first_network_of_a_machine_comes_back_too(machine: Machine) -> None
     assert addresses(machine, "up0") == ["192.0.2.9"]
 
 
-def test_it_comes_back_without_the_agent(machine: Machine) -> None:
+def test_the_network_is_rolled_back_without_the_agent(machine: Machine) -> None:
     booted(machine)
     status, text = apply(machine, GOOD)
     assert status == 0, text
@@ -132,10 +132,10 @@ def test_it_comes_back_without_the_agent(machine: Machine) -> None:
 
     machine.run("systemctl", "kill", f"--signal={signal.SIGSTOP.value}", "ordain-agent")
 
-    machine.until("it is back", lambda: addresses(machine, "up0") == ["192.0.2.1"], timeout=120)
+    machine.until("it is rolled back", lambda: addresses(machine, "up0") == ["192.0.2.1"], timeout=120)
 
 
-def test_devices_come_go_and_change(machine: Machine) -> None:
+def test_devices_are_made_changed_and_removed(machine: Machine) -> None:
     booted(machine)
     bridge = "  bridges:\n    br0: {interfaces: [other0], addresses: [10.0.0.1/24], parameters: {priority: %d}}\n"
     two = GOOD.replace("other0: {addresses: [198.51.100.1/24]}", "other0: {}")
@@ -147,17 +147,17 @@ def test_devices_come_go_and_change(machine: Machine) -> None:
 
     assert status == 0, text
     assert machine.run("cat", "/sys/class/net/br0/bridge/priority").stdout == "8192\n"
-    machine.until("its port is one again", lambda: machine.path("/sys/class/net/br0/brif/other0").exists())
+    machine.until("other0 is a port again", lambda: machine.path("/sys/class/net/br0/brif/other0").exists())
 
     status, text = apply(machine, GOOD)
 
     assert status == 0, text
     assert not machine.path("/sys/class/net/br0").exists()
-    machine.until("other0 is its own again", lambda: addresses(machine, "other0") == ["198.51.100.1"])
+    machine.until("other0 has its own address again", lambda: addresses(machine, "other0") == ["198.51.100.1"])
 
     status, text = apply(machine, "services: {}\n")
 
-    assert (status, addresses(machine, "up0")) == (4, ["192.0.2.1"]), "all that carries the machine"
+    assert (status, addresses(machine, "up0")) == (4, ["192.0.2.1"]), "the only network of the machine is kept"
 
     machine.write("/etc/ordain/agent.yaml", "network: {reach: []}\n")
     status, text = apply(machine, "services: {}\n")
@@ -167,11 +167,11 @@ def test_devices_come_go_and_change(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("renderer", ["NetworkManager", "ifupdown"])
-def test_others_change_one_interface_and_go_back(deb: Path, renderer: str) -> None:
+def test_other_network_managers_change_one_interface_and_roll_back(deb: Path, renderer: str) -> None:
     head = f"  renderer: {renderer}\n"
     good, cut_off = (text.replace("network:\n", f"network:\n{head}") for text in (GOOD, CUT_OFF))
     with Machine(debian_roots.with_package("bookworm", deb, more=network_roots.MANAGERS)) as machine:
-        # Debian's udev rules would have it leave veth devices alone (85-nm-unmanaged.rules), but here is no udev.
+        # Debian's udev rules make NetworkManager ignore veth devices (85-nm-unmanaged.rules); here udev does not run.
         managed = int(renderer == "NetworkManager")
         machine.write("/etc/NetworkManager/conf.d/all.conf", f"[device]\nmatch-device=*\nmanaged={managed}\n")
         machine.write("/etc/ordain/agent.yaml", SETTINGS)
@@ -187,7 +187,7 @@ def test_others_change_one_interface_and_go_back(deb: Path, renderer: str) -> No
 
         assert status == 0, text
         assert addresses(machine, "up0") == ["192.0.2.7"]
-        assert "198.51.100.99" in addresses(machine, "other0"), "nobody touched it"
+        assert "198.51.100.99" in addresses(machine, "other0"), "other0 was not touched"
 
         status, text = apply(machine, cut_off)
 
@@ -198,4 +198,4 @@ def test_others_change_one_interface_and_go_back(deb: Path, renderer: str) -> No
         status, text = apply(machine, "services: {}\n")
 
         assert status == 0, text
-        machine.until("up0 has none", lambda: addresses(machine, "up0") == [])
+        machine.until("up0 has no address", lambda: addresses(machine, "up0") == [])

@@ -1,4 +1,4 @@
-"""Roots that cannot be written, are full, forget, were cloned or have lost their date, on booted machines."""
+"""Root file systems that are read-only, full, volatile, cloned, or have wrong dates, on booted machines."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ WantedBy=sysinit.target
 
 
 def early(machine: Machine, command: str) -> None:
-    """Run a shell command before anything of ours does."""
+    """Run a shell command at boot before all units of Ordain."""
     machine.write("/etc/systemd/system/odd.service", EARLY.format(command=f"/bin/sh -c '{command}'"))
     machine.path("/etc/systemd/system/sysinit.target.wants").mkdir(exist_ok=True)
     machine.path("/etc/systemd/system/sysinit.target.wants/odd.service").symlink_to("../odd.service")
@@ -53,21 +53,24 @@ def record(machine: Machine) -> dict[str, str]:
 
 
 def first_boot(machine: Machine) -> None:
-    """Boot a root without a machine-id: presets enable what waits two minutes for a network, so nobody else does."""
+    """Boot a root without a machine-id, and wait for PID 1 only.
+
+    Presets enable a unit that waits two minutes for a network.
+    """
     machine.boot(wait=False)
     machine.until("PID 1 listens", lambda: machine.path("/run/systemd/private").exists())
 
 
 def no_failure(machine: Machine) -> None:
-    """Nothing of ours has failed, and the bare system is there."""
+    """Assert that no unit of Ordain has failed and basic.target is reached."""
     assert "ordain" not in machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout
     assert machine.show("basic.target", "ActiveState")["ActiveState"] == "active"
-    machine.until("no job of ours is left", lambda: "ordain" not in machine.run("systemctl", "list-jobs").stdout)
+    machine.until("no job of Ordain is left", lambda: "ordain" not in machine.run("systemctl", "list-jobs").stdout)
 
 
 @pytest.fixture
 def followed(machine: Machine) -> Machine:
-    """One that has followed its documents, and is off."""
+    """Return a machine that has followed its documents and is powered off."""
     write_layer(machine, web=sleep_service(), other=sleep_service())
     machine.boot()
     wait_active(machine, "web.service", "other.service")
@@ -77,9 +80,11 @@ def followed(machine: Machine) -> Machine:
     return machine
 
 
-@pytest.mark.parametrize(("where", "code"), [("/etc", "NotPersistent"), ("/var", "NotInHistory")])
-def test_what_is_read_only_holds_for_this_boot_and_is_told(followed: Machine, where: str, code: str) -> None:
-    early(followed, f"mount --bind {where} {where} && mount -o remount,ro,bind {where}")
+@pytest.mark.parametrize(("directory", "code"), [("/etc", "NotPersistent"), ("/var", "NotInHistory")])
+def test_a_change_on_a_read_only_file_system_takes_effect_for_this_boot_and_is_reported(
+    followed: Machine, directory: str, code: str
+) -> None:
+    early(followed, f"mount --bind {directory} {directory} && mount -o remount,ro,bind {directory}")
 
     followed.boot()
     wait_active(followed, "web.service", "other.service")
@@ -94,8 +99,8 @@ def test_what_is_read_only_holds_for_this_boot_and_is_told(followed: Machine, wh
     no_failure(followed)
 
 
-def test_a_full_disk_costs_nothing_that_runs_and_is_told(followed: Machine) -> None:
-    """Both directories on small file systems of their own, which are then filled."""
+def test_a_full_disk_stops_no_service_and_is_reported(followed: Machine) -> None:
+    """Both state directories are on small file systems, which the test fills."""
     for directory in (BOOT, "/var/lib/ordain"):
         early_mount = f"cp -a {directory} /run/kept && mount -t tmpfs -o size=256k,mode=755 none {directory}"
         followed.write(
@@ -114,7 +119,7 @@ def test_a_full_disk_costs_nothing_that_runs_and_is_told(followed: Machine) -> N
 
     write_layer(followed, web=sleep_service("2"), other=sleep_service())
     followed.until("web has the new word", lambda: "WORD=2" in environment(followed))
-    followed.until("it is told", lambda: "NotPersistent" in codes(followed))
+    followed.until("it is reported", lambda: "NotPersistent" in codes(followed))
     assert followed.path(f"{BOOT}/current").read_bytes() == old
     assert not list(followed.path(BOOT).glob(".*.new"))
     assert invocations(followed, "other.service") == before
@@ -123,25 +128,29 @@ def test_a_full_disk_costs_nothing_that_runs_and_is_told(followed: Machine) -> N
     for directory in (BOOT, "/var/lib/ordain"):
         followed.path(f"{directory}/.filler").unlink()
     write_layer(followed, web=sleep_service("3"), other=sleep_service())
-    followed.until("it is kept", lambda: followed.path(f"{BOOT}/current").read_bytes() != old)
-    followed.until("that is told", lambda: "NotPersistent" not in codes(followed))
+    followed.until("the change is stored", lambda: followed.path(f"{BOOT}/current").read_bytes() != old)
+    followed.until("the condition is cleared", lambda: "NotPersistent" not in codes(followed))
 
 
 def test_a_clone_and_a_machine_without_an_id_start_from_their_documents(followed: Machine) -> None:
-    """Of the cache of another machine nothing is placed; the documents are compiled before the first unit is loaded."""
+    """The cache of another machine is not placed; the documents are compiled before PID 1 loads the first unit."""
     followed.write("/etc/machine-id", f"{uuid.uuid4().hex}\n")
 
     followed.boot()
     wait_active(followed, "web.service", "other.service")
     assert record(followed)["from"] == "handed"
     assert "ForeignCache" in followed.read("/run/ordain/boot/why")
-    followed.until("it is its own", lambda: machine_id(followed) == followed.read("/etc/machine-id").strip())
+    followed.until(
+        "the cache is for this machine", lambda: machine_id(followed) == followed.read("/etc/machine-id").strip()
+    )
 
     followed.power_cut()
     followed.path("/etc/machine-id").unlink()
     first_boot(followed)
     wait_active(followed, "web.service", "other.service")
-    followed.until("it is its own", lambda: machine_id(followed) == followed.read("/etc/machine-id").strip())
+    followed.until(
+        "the cache is for this machine", lambda: machine_id(followed) == followed.read("/etc/machine-id").strip()
+    )
     no_failure(followed)
 
 
@@ -149,8 +158,8 @@ def machine_id(machine: Machine) -> str:
     return unpack(machine.path(f"{BOOT}/current").read_bytes()).machine_id
 
 
-def test_a_history_that_is_gone_and_dates_that_are_wrong_restart_nothing(followed: Machine) -> None:
-    """A /var/lib/ordain that is mounted, and empty, at every boot; files from a year to come, and from 1970."""
+def test_a_lost_history_and_wrong_dates_restart_nothing(followed: Machine) -> None:
+    """/var/lib/ordain is an empty mount at every boot; files are dated in the future and in 1970."""
     early(followed, "mount -t tmpfs -o mode=755 none /var/lib/ordain")
     for folder, date in ((BOOT, 4_000_000_000), (DOCUMENTS, 0)):
         for path in followed.path(folder).iterdir():
@@ -169,8 +178,8 @@ def test_a_history_that_is_gone_and_dates_that_are_wrong_restart_nothing(followe
 
 
 @pytest.mark.parametrize("volatile", ["yes", "state", "overlay"])
-def test_a_root_that_forgets_boots_its_baseline_every_time(machine: Machine, volatile: str) -> None:
-    """systemd.volatile= as nspawn does it: / or /var is a tmpfs, or all that is written goes to one."""
+def test_a_volatile_root_boots_its_baseline_every_time(machine: Machine, volatile: str) -> None:
+    """systemd.volatile= as systemd-nspawn does it: / or /var is a tmpfs, or an overlay on a tmpfs takes all writes."""
     link = b"../web.service"
     entries = [
         ("normal/web.service", 0o644, WEB.encode(), None),

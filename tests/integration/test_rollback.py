@@ -1,4 +1,4 @@
-"""An apply that fails takes itself back, on booted machines; so does one that nobody confirms."""
+"""Rollback on booted machines: of an apply that fails, and of a trial that nobody confirms."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DOCUMENT = "/etc/ordain/documents/base.yaml"
 AGENT = "ordain-agent.service"
 DEADMAN = "ordain-deadman.service"
 SLEEP = "command: [/usr/bin/sleep, infinity]"
-NOT_THERE = "command: [/usr/bin/not-there]"
+MISSING = "command: [/usr/bin/missing]"
 
 
 def document(machine: Machine, **services: str) -> None:
@@ -35,15 +35,15 @@ def ctl(machine: Machine, *words: str, check: bool = True) -> CompletedProcess[s
 
 
 def applied(machine: Machine, *words: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(ctl(machine, "apply", "--json", *words, check=False).stdout)
-    return found
+    outcome: dict[str, Any] = json.loads(ctl(machine, "apply", "--json", *words, check=False).stdout)
+    return outcome
 
 
 def status(machine: Machine) -> dict[str, Any]:
-    """The agent's own account; empty while there is no agent."""
+    """Return the status that the agent reports, or an empty mapping if no agent answers."""
     answer = machine.run("busctl", "--json=short", "call", *BUS, "Status", check=False)
-    found: dict[str, Any] = json.loads(json.loads(answer.stdout)["data"][0]) if answer.returncode == 0 else {}
-    return found
+    report: dict[str, Any] = json.loads(json.loads(answer.stdout)["data"][0]) if answer.returncode == 0 else {}
+    return report
 
 
 def wait_state(machine: Machine, wanted: str) -> None:
@@ -72,43 +72,43 @@ def wait_word(machine: Machine, wanted: str) -> None:
 
 @pytest.fixture
 def booted(machine: Machine) -> Machine:
-    """A machine that runs generation 1: web, and other beside it."""
+    """Return a machine that runs generation 1 with two services, web and other."""
     document(machine, web=word("one"), other=SLEEP)
     machine.boot()
     wait_state(machine, "converged")
     return machine
 
 
-def test_what_fails_takes_itself_back(booted: Machine) -> None:
+def test_an_apply_that_fails_is_rolled_back(booted: Machine) -> None:
     other = booted.show("other.service", "InvocationID")
     bad = {
-        "a program that is not there": {"web": NOT_THERE},
+        "a program that is missing": {"web": MISSING},
         "a probe that fails": {"web": f'{word("two")}, health: {{tcp: "127.0.0.1:9", within: 1s}}'},
         "a command that fails": {"web": f"{word('two')}, health: {{command: [/bin/false], within: 1s}}"},
         "a service that dies within settle": {
             "web": "command: [/usr/bin/sleep, '1'], health: {command: [/bin/true], settle: 3s}"
         },
-        "a new one that fails": {"web": word("two"), "new": NOT_THERE},
+        "a new service that fails": {"web": word("two"), "new": MISSING},
         "a dependency that fails": {
             "web": f"{word('two')}, requires: [new], after: [new]",
             "new": "command: [/bin/false], type: oneshot",
         },
     }
-    for number, (why, services) in enumerate(bad.items(), 2):
+    for number, (case, services) in enumerate(bad.items(), 2):
         document(booted, **{"other": SLEEP, **services})
-        booted.until(why, lambda n=number: status(booted).get("wanted_generation") == n, timeout=60)  # type: ignore[misc]
+        booted.until(case, lambda n=number: status(booted).get("wanted_generation") == n, timeout=60)  # type: ignore[misc]
         wait_state(booted, "rolled-back")
         wait_word(booted, "one")
-        assert "RolledBack" in codes(booted), why
-        assert status(booted)["generation"] == 1, why
-        assert "failed" not in booted.run("systemctl", "--failed", "--plain", "--no-legend").stdout, why
+        assert "RolledBack" in codes(booted), case
+        assert status(booted)["generation"] == 1, case
+        assert "failed" not in booted.run("systemctl", "--failed", "--plain", "--no-legend").stdout, case
 
     assert booted.show("other.service", "InvocationID") == other
     assert not active(booted, "new.service")
     history = ctl(booted, "history").stdout
     assert "in force" in history
 
-    # It is not tried again by another agent, nor in the next boot, which starts with what worked.
+    # Neither a new agent nor the next boot tries it again; the boot starts with the proven generation.
     booted.run("systemctl", "restart", AGENT)
     wait_state(booted, "rolled-back")
     booted.power_cut()
@@ -117,21 +117,21 @@ def test_what_fails_takes_itself_back(booted: Machine) -> None:
     wait_word(booted, "one")
     assert ctl(booted, "history").stdout == history
 
-    # By hand it is, with an exit status that tells.
+    # An administrator can try it again; the exit status reports the rollback.
     tried = ctl(booted, "apply", check=False)
     assert tried.returncode == 4, tried
     assert "rolled back" in tried.stdout
     wait_word(booted, "one")
 
-    # What works is taken at once.
+    # A change that works is applied at once.
     document(booted, web=word("three"), other=SLEEP)
     wait_word(booted, "three")
     wait_state(booted, "converged")
     assert "RolledBack" not in codes(booted)
 
 
-def test_an_agent_that_is_killed_goes_back_all_the_same(booted: Machine) -> None:
-    """While it waits for the service to work, and on the way back."""
+def test_an_agent_killed_before_or_during_a_rollback_completes_it(booted: Machine) -> None:
+    """The agent is killed while it waits for a health check, and during the rollback."""
     document(booted, web=f"{word('two')}, health: {{command: [/bin/false], within: 3s}}", other=SLEEP)
     booted.until("web says two", lambda: says(booted) == "WORD=two" and active(booted, "web.service"), timeout=60)
     booted.run("systemctl", "kill", "--signal=KILL", AGENT)
@@ -141,16 +141,16 @@ def test_an_agent_that_is_killed_goes_back_all_the_same(booted: Machine) -> None
     document(booted, web=f"{word('slow')}, stop: [/usr/bin/sleep, '3']", other=SLEEP)
     wait_word(booted, "slow")
     wait_state(booted, "converged")
-    document(booted, web=NOT_THERE, other=SLEEP)
-    going = ("grep", "--quiet", '"failed": {', "/run/ordain/journal")
-    booted.until("it is on the way back", lambda: booted.run(*going, check=False).returncode == 0, timeout=60)
+    document(booted, web=MISSING, other=SLEEP)
+    rolling_back = ("grep", "--quiet", '"failed": {', "/run/ordain/journal")
+    booted.until("the rollback has begun", lambda: booted.run(*rolling_back, check=False).returncode == 0, timeout=60)
     booted.run("systemctl", "kill", "--signal=KILL", AGENT)
     wait_state(booted, "rolled-back")
     wait_word(booted, "slow")
     assert not booted.path("/run/ordain/journal").exists()
 
 
-def test_what_works_and_what_had_failed_before(booted: Machine) -> None:
+def test_health_checks_pass_and_earlier_failures_are_not_rolled_back(booted: Machine) -> None:
     server = "command: [/usr/bin/python3, -m, http.server, '8080', --bind, 127.0.0.1]"
     document(
         booted,
@@ -165,7 +165,7 @@ def test_what_works_and_what_had_failed_before(booted: Machine) -> None:
 
     booted.run("systemctl", "kill", "--signal=KILL", "other.service")
     booted.until("other has failed", lambda: booted.show("other.service", "ActiveState")["ActiveState"] == "failed")
-    document(booted, web=word("two"), other=NOT_THERE)
+    document(booted, web=word("two"), other=MISSING)
     wait_word(booted, "two")
     wait_state(booted, "degraded")
     outcome = json.loads(booted.read("/run/ordain/outcome.json"))
@@ -174,12 +174,12 @@ def test_what_works_and_what_had_failed_before(booted: Machine) -> None:
     assert not verdict["ok"]
     assert "it had failed before, too" in verdict["what"]
 
-    # The old program is gone by the time it is wanted back.
+    # The old program is deleted before the rollback needs it.
     booted.run("cp", "/usr/bin/sleep", "/usr/local/bin/nap")
     document(booted, web="command: [/usr/local/bin/nap, infinity]", other=SLEEP)
     wait_state(booted, "converged")
     booted.run("rm", "/usr/local/bin/nap")
-    document(booted, web=NOT_THERE, other=SLEEP)
+    document(booted, web=MISSING, other=SLEEP)
     wait_state(booted, "rolled-back")
     assert "RollbackIncomplete" in codes(booted)
     outcome = json.loads(booted.read("/run/ordain/outcome.json"))
@@ -188,7 +188,7 @@ def test_what_works_and_what_had_failed_before(booted: Machine) -> None:
     assert [v["unit"] for v in outcome["back_verdicts"] if not v["ok"]] == ["web.service"]
 
 
-def test_a_generation_chosen_by_hand_stays_until_a_document_changes(booted: Machine) -> None:
+def test_a_generation_chosen_by_an_administrator_stays_until_a_document_changes(booted: Machine) -> None:
     document(booted, web=word("two"), other=SLEEP)
     wait_word(booted, "two")
     wait_state(booted, "converged")
@@ -213,7 +213,7 @@ def test_a_generation_chosen_by_hand_stays_until_a_document_changes(booted: Mach
 
 
 def trial(machine: Machine, seconds: int, text: str) -> None:
-    """A change that is on trial: applied by hand, since the agent does not follow meanwhile."""
+    """Apply a change on trial; the agent is paused, so that only this apply happens."""
     ctl(machine, "pause")
     document(machine, web=word(text), other=SLEEP)
     outcome = applied(machine, "--confirm", str(seconds))
@@ -223,42 +223,42 @@ def trial(machine: Machine, seconds: int, text: str) -> None:
     wait_word(machine, text)
 
 
-def wait_back(machine: Machine) -> None:
-    """The machine is as it was, with an agent, and without a dead-man."""
+def wait_rolled_back(machine: Machine) -> None:
+    """Wait until the machine is rolled back, an agent answers, and the dead-man has ended."""
     wait_word(machine, "one")
-    machine.until("the dead-man is gone", lambda: not active(machine, DEADMAN), timeout=60)
+    machine.until("the dead-man has ended", lambda: not active(machine, DEADMAN), timeout=60)
     machine.until("an agent answers", lambda: status(machine))
 
 
-def test_a_trial_goes_back_unless_it_is_confirmed(booted: Machine) -> None:
-    """Also when the agent is dead, or hangs; and a power cut boots what was proven."""
+def test_a_trial_is_rolled_back_unless_it_is_confirmed(booted: Machine) -> None:
+    """Also when the agent is dead or hangs. After a power cut the proven generation boots."""
     trial(booted, 60, "two")
     assert status(booted)["state"] == "trial"
     assert ctl(booted, "apply", check=False).returncode == 1
     ctl(booted, "rollback")
-    wait_back(booted)
+    wait_rolled_back(booted)
 
     for signal in ("", "KILL", "STOP"):
         trial(booted, 2, "two")
         if signal:
             booted.run("systemctl", "kill", f"--signal={signal}", AGENT)
-        wait_back(booted)
+        wait_rolled_back(booted)
         late = ctl(booted, "confirm", check=False)
         assert late.returncode == 1, late
         ctl(booted, "resume")
         wait_state(booted, "rolled-back")
         assert "was not confirmed within 2 s" in str(status(booted)["conditions"])
 
-    # The agent hangs in the middle of the apply: it has the lock, and a journal to carry on with.
+    # The agent hangs in the middle of the apply: it holds the lock, and left a journal from which to resume.
     ctl(booted, "pause")
     document(booted, web=f"{word('two')}, before-start: [/usr/bin/sleep, '2']", other=SLEEP)
-    booted.run("systemd-run", "--unit=hand", "ordainctl", "apply", "--confirm", "1")
+    booted.run("systemd-run", "--unit=manual", "ordainctl", "apply", "--confirm", "1")
     booted.until("web starts", lambda: booted.show("web.service", "SubState")["SubState"] == "start-pre")
     booted.run("systemctl", "kill", "--signal=STOP", AGENT)
-    booted.until("the dead-man is gone", lambda: not active(booted, DEADMAN), timeout=200)
-    wait_back(booted)
+    booted.until("the dead-man has ended", lambda: not active(booted, DEADMAN), timeout=200)
+    wait_rolled_back(booted)
 
-    # A power cut ends it too: what was proven boots, and nothing tries again what nobody confirmed.
+    # A power cut ends the trial too: the proven generation boots, and the unconfirmed one is not tried again.
     trial(booted, 60, "three")
     ctl(booted, "resume")
     booted.power_cut()
@@ -272,7 +272,7 @@ def test_a_trial_goes_back_unless_it_is_confirmed(booted: Machine) -> None:
 
 
 def test_a_trial_that_is_confirmed_stays(booted: Machine) -> None:
-    """The agent plays no part in the apply, and a document that changes meanwhile waits."""
+    """The trial is applied without the agent, and a document that changes meanwhile waits for its end."""
     booted.run("systemctl", "stop", AGENT)
     document(booted, web=word("two"), other=SLEEP)
     ctl(booted, "apply", "--confirm", "60")
@@ -291,8 +291,8 @@ def test_a_trial_that_is_confirmed_stays(booted: Machine) -> None:
     wait_word(booted, "three")
 
 
-def test_what_was_decided_by_hand_lasts_over_boots(booted: Machine) -> None:
-    """A pause does, and documents applied by hand: until the source changes, or one follows it again."""
+def test_decisions_of_an_administrator_last_through_boots(booted: Machine) -> None:
+    """A pause lasts. Documents applied by an administrator last until the source changes or is followed again."""
     ctl(booted, "pause")
     document(booted, web=word("two"), other=SLEEP)
     booted.reboot()
@@ -302,64 +302,64 @@ def test_what_was_decided_by_hand_lasts_over_boots(booted: Machine) -> None:
     wait_word(booted, "two")
     wait_state(booted, "converged")
 
-    layer = f"ordain: v1\nkind: Layer\nname: base\nservices: {{web: {{{word('hand')}}}, other: {{{SLEEP}}}}}\n"
-    booted.write("/srv/hand.yaml", layer)
-    ctl(booted, "apply", "--once", "/srv/hand.yaml")
-    wait_word(booted, "hand")
+    layer = f"ordain: v1\nkind: Layer\nname: base\nservices: {{web: {{{word('manual')}}}, other: {{{SLEEP}}}}}\n"
+    booted.write("/srv/manual.yaml", layer)
+    ctl(booted, "apply", "--once", "/srv/manual.yaml")
+    wait_word(booted, "manual")
     booted.run("systemctl", "restart", AGENT)
     wait_state(booted, "converged")
-    wait_word(booted, "hand")
+    wait_word(booted, "manual")
     booted.power_cut()
     booted.boot()
     wait_state(booted, "converged")
-    wait_word(booted, "hand")
+    wait_word(booted, "manual")
     assert "Pinned" in codes(booted)
 
     document(booted, web=word("three"), other=SLEEP)
     wait_word(booted, "three")
     assert "Pinned" not in codes(booted)
 
-    # Without --once not even then, until one says so.
-    ctl(booted, "apply", "/srv/hand.yaml")
+    # Without --once they last even then, until an administrator runs `ordainctl follow`.
+    ctl(booted, "apply", "/srv/manual.yaml")
     document(booted, web=word("four"), other=SLEEP)
     booted.reboot()
     wait_state(booted, "paused")
-    wait_word(booted, "hand")
+    wait_word(booted, "manual")
     ctl(booted, "follow")
     wait_word(booted, "four")
 
-    # By hand on trial: confirmed, it stands in like any other; the agent that confirms may be a new one.
-    ctl(booted, "apply", "--once", "--confirm", "60", "/srv/hand.yaml")
-    wait_word(booted, "hand")
+    # A confirmed trial of such documents lasts like any other; it may be confirmed by a new agent.
+    ctl(booted, "apply", "--once", "--confirm", "60", "/srv/manual.yaml")
+    wait_word(booted, "manual")
     booted.run("systemctl", "restart", AGENT)
     wait_state(booted, "trial")
     ctl(booted, "confirm")
     booted.run("systemctl", "restart", AGENT)
     wait_state(booted, "converged")
-    wait_word(booted, "hand")
+    wait_word(booted, "manual")
 
-    # What fails lets go of nothing: the documents before it stand in as they did.
-    booted.write("/srv/bad.yaml", layer.replace("/usr/bin/sleep, infinity", "/usr/bin/not-there", 1))
+    # An apply that fails changes no decision: the documents applied before it stay in force.
+    booted.write("/srv/bad.yaml", layer.replace("/usr/bin/sleep, infinity", "/usr/bin/missing", 1))
     assert ctl(booted, "apply", "/srv/bad.yaml", check=False).returncode == 4
-    wait_word(booted, "hand")
+    wait_word(booted, "manual")
     wait_state(booted, "rolled-back")
     booted.run("systemctl", "restart", AGENT)
     wait_state(booted, "rolled-back")
-    wait_word(booted, "hand")
+    wait_word(booted, "manual")
     ctl(booted, "follow")
     wait_word(booted, "four")
 
 
-def test_what_an_apply_left_undone_is_told_by_the_next_agent_too(machine: Machine) -> None:
-    """Its own next apply is of nothing, and must not take that for all being well."""
+def test_a_new_agent_also_reports_an_incomplete_apply(machine: Machine) -> None:
+    """The next apply of the new agent has nothing to do; it must not report success for that."""
     machine.boot()
     wait_state(machine, "converged")
-    files = "files:\n  /etc/hostname/below: {content: no folder}\n"  # of a first generation, nothing is gone back from
+    files = "files:\n  /etc/hostname/below: {content: no folder}\n"  # a first generation is not rolled back
     machine.write(DOCUMENT, f"ordain: v1\nkind: Layer\nname: base\n{files}")
     wait_state(machine, "degraded")
 
     machine.run("systemctl", "restart", AGENT)
-    machine.until("it has looked", lambda: status(machine).get("state") not in (None, "starting", "applying"))
+    machine.until("it has read the state", lambda: status(machine).get("state") not in (None, "starting", "applying"))
     assert status(machine)["state"] == "degraded"
 
     document(machine, web=word("one"))
