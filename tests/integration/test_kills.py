@@ -1,4 +1,4 @@
-"""An apply that is killed at any step of its journal ends like one that is not, forwards and backwards."""
+"""An apply or a rollback that is killed at any step of its journal ends like one that is not killed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Sections = Mapping[str, Any]
 
 
 def service(name: str, word: str, **keys: Any) -> dict[str, Any]:
-    """One that counts its starts."""
+    """Return a service that counts its starts."""
     counts = ["/bin/sh", "-c", f"echo >>/srv/starts/{name}"]
     return {"command": ["/usr/bin/sleep", "infinity"], "before-start": counts, "environment": {"WORD": word}, **keys}
 
@@ -97,21 +97,21 @@ class Subject:
         return json.loads(json.loads(answer.stdout)["data"][0]) if answer.returncode == 0 else {}
 
     def settle(self, wanted: tuple[str, ...] = ("converged", "rolled-back", "degraded"), *, but: str = "") -> None:
-        """Wait until the agent has taken in another revision than ``but``, and is ``wanted``."""
+        """Wait until the agent has read another revision than ``but``, and is in a state of ``wanted``."""
 
         def settled() -> bool:
-            told = self.status()
+            status = self.status()
             return bool(
-                told
-                and told["state"] in wanted
-                and told["source"]["revision"] not in ("", but)
+                status
+                and status["state"] in wanted
+                and status["source"]["revision"] not in ("", but)
                 and not self.machine.path(JOURNAL).exists()
             )
 
         self.machine.until("the agent has settled", settled, timeout=60)
 
     def reset(self) -> str:
-        """To `OLD` as after a boot; the revision."""
+        """Return to `OLD` as after a boot, and return its revision."""
         kill_points.disarm(self.machine)
         before = self.status()["source"]["revision"]
         self.write(OLD)
@@ -121,21 +121,24 @@ class Subject:
         return str(self.status()["source"]["revision"])
 
     def end(self) -> dict[str, Any]:
-        """All that a kill must make no difference to; but nobody sees of a reload that it was done."""
+        """Return everything that must be the same after a kill.
+
+        The reloads are left out: a killed apply cannot know whether a reload was done, and does it again.
+        """
         units = [f"{name}.{kind}" for name in OURS for kind in ("service", "socket")]
         shown = ("LoadState", "ActiveState", "Environment", "Listen")
         starts = self.machine.run("sh", "-c", "cd /srv/starts && rm -f reloads && grep -c '' * /dev/null").stdout
-        told = self.status()
+        status = self.status()
         decided = self.machine.path("/var/lib/ordain/decided.json")
         return {
             **{unit: self.machine.show(unit, *shown) for unit in units},
             "starts": starts.split(),
             "proven": unpack(self.machine.path("/etc/ordain/boot/current").read_bytes()).hash,
             "placed": unpack(self.machine.path("/run/ordain/boot/current").read_bytes()).hash,
-            "state": told["state"],
-            "hash": told["hash"],
-            "codes": sorted(condition["code"] for condition in told["conditions"]),
-            "reasons": sorted((unit["unit"], unit["ok"], unit["why"]) for unit in told["units"]),
+            "state": status["state"],
+            "hash": status["hash"],
+            "codes": sorted(condition["code"] for condition in status["conditions"]),
+            "reasons": sorted((unit["unit"], unit["ok"], unit["why"]) for unit in status["units"]),
             "bad": json.loads(decided.read_text())["rejected"] is not None if decided.exists() else False,
             "reads.conf": self.machine.read("/etc/reads.conf"),
             "left": sorted(path.name for path in self.machine.path("/run/ordain").glob("trial*")),
@@ -144,14 +147,14 @@ class Subject:
 
 @pytest.fixture
 def subject(machines: Machines, suite: str) -> Subject:
-    found = Subject(machines(suite))
-    found.boot()
-    return found
+    subject = Subject(machines(suite))
+    subject.boot()
+    return subject
 
 
-@pytest.mark.parametrize("turn", range(3))  # every third step each, so that the runs take their time side by side
-@pytest.mark.parametrize(("suite", "new"), [("bookworm", NEW), ("trixie", BAD)], ids=["forwards", "backwards"])
-def test_killed_at_every_step_of_its_journal_an_apply_ends_alike(subject: Subject, new: Sections, turn: int) -> None:
+@pytest.mark.parametrize("turn", range(3))  # every third step each, so that the cases can run at the same time
+@pytest.mark.parametrize(("suite", "new"), [("bookworm", NEW), ("trixie", BAD)], ids=["apply", "rollback"])
+def test_an_apply_killed_at_any_step_ends_as_if_it_was_not_killed(subject: Subject, new: Sections, turn: int) -> None:
     machine = subject.machine
 
     def tried(number: int) -> tuple[dict[str, Any], list[str]]:
@@ -160,12 +163,12 @@ def test_killed_at_every_step_of_its_journal_an_apply_ends_alike(subject: Subjec
         kill_points.arm(machine, number, JOURNAL)
         subject.write(new)
         subject.settle(but=before)
-        found = subject.end(), kill_points.steps(machine)
+        result = subject.end(), kill_points.steps(machine)
         assert kill_points.disarm(machine) == (number == 0)
         assert machine.show("other.service", "InvocationID", "MainPID") == other
         plan = json.loads(machine.run("ordainctl", "plan", "--json", check=False).stdout)
         assert new is BAD or not any(plan[key] for key in ("stops", "jobs", "files", "reload"))
-        return found
+        return result
 
     unharmed, steps = tried(0)
     assert len(steps) >= (9 if new is NEW else 17), steps

@@ -1,4 +1,4 @@
-"""A machine runs what its documents say: at its first boot, after edits, reboots and power cuts."""
+"""A machine runs the services of its documents: at its first boot, and after edits, reboots and power cuts."""
 
 from __future__ import annotations
 
@@ -59,22 +59,22 @@ SERVICES = ("nginx", "ssh", "hello", "cron")
 
 
 def answer(machine: Machine) -> str:
-    """What hello answers; empty while it does not."""
+    """Return the answer of hello, or an empty text if there is none."""
     return machine.run("curl", "--silent", "--max-time", "2", "http://127.0.0.1:8080", check=False).stdout
 
 
 def active(machine: Machine, unit: str) -> bool:
-    """Whether a unit is active."""
+    """Return True if the unit is active."""
     return machine.show(unit, "ActiveState")["ActiveState"] == "active"
 
 
 def says(machine: Machine, greeting: str) -> None:
-    """Hello answers with ``greeting``, now or soon."""
+    """Wait until hello answers with ``greeting``."""
     machine.until(f"hello says {greeting}", lambda: answer(machine) == greeting)
 
 
 def processes(machine: Machine) -> dict[str, str]:
-    """The process ids of `SERVICES`."""
+    """Return the process ids of `SERVICES`."""
     return {name: machine.show(f"{name}.service", "MainPID")["MainPID"] for name in SERVICES}
 
 
@@ -84,13 +84,13 @@ def settled(machine: Machine) -> None:
 
 
 def greet(machine: Machine, greeting: str) -> None:
-    """Edit the document: hello is to say ``greeting``."""
+    """Edit the document so that hello answers ``greeting``."""
     machine.write(DOCUMENT, TEXT.replace('"first"', f'"{greeting}"'))
 
 
 @pytest.fixture
 def booted(machine: Machine) -> Machine:
-    """A machine that runs what `TEXT` says."""
+    """Return a machine that runs the services of `TEXT`."""
     machine.write(DOCUMENT, TEXT)
     machine.boot()
     says(machine, "first")
@@ -98,7 +98,7 @@ def booted(machine: Machine) -> Machine:
     return machine
 
 
-def test_everything_the_documents_speak_of_is_there(booted: Machine) -> None:
+def test_everything_in_the_documents_takes_effect(booted: Machine) -> None:
     assert booted.wait_running() == "running", booted.run("systemctl", "--failed").stdout
     assert booted.show("nginx.service", "LimitNOFILE", "ActiveState") == {
         "LimitNOFILE": "4096",
@@ -114,14 +114,14 @@ def test_everything_the_documents_speak_of_is_there(booted: Machine) -> None:
     ]
 
 
-def test_a_socket_starts_its_service_at_the_first_caller(booted: Machine) -> None:
+def test_a_socket_starts_its_service_at_the_first_connection(booted: Machine) -> None:
     assert active(booted, "clock.socket")
     assert not active(booted, "clock.service")
 
     call = "import socket; print(socket.create_connection(('127.0.0.1', 7777)).recv(9))"
-    said = booted.run("python3", "-c", call).stdout
+    answered = booted.run("python3", "-c", call).stdout
 
-    assert said == "b'noon'\n"
+    assert answered == "b'noon'\n"
     assert active(booted, "clock.service")
 
 
@@ -148,12 +148,12 @@ def test_a_broken_document_changes_nothing(booted: Machine) -> None:
     line = TEXT[: TEXT.index("remain")].count("\n") + 1
 
     booted.write(DOCUMENT, TEXT.replace("remain: true", "remain: perhaps"))
-    booted.until("a complaint", lambda: f"machine.yaml:{line}:" in booted.journal("--unit=ordain-agent"))
+    booted.until("the error is logged", lambda: f"machine.yaml:{line}:" in booted.journal("--unit=ordain-agent"))
 
     assert processes(booted) == before
 
 
-def test_a_reboot_brings_the_new_state(booted: Machine) -> None:
+def test_a_reboot_starts_the_new_state(booted: Machine) -> None:
     greet(booted, "second")
     says(booted, "second")
     booted.until("it is proven", lambda: b"second" in booted.path("/etc/ordain/boot/current").read_bytes())
@@ -165,7 +165,7 @@ def test_a_reboot_brings_the_new_state(booted: Machine) -> None:
     assert booted.show("hello.service", "NRestarts")["NRestarts"] == "0"
 
 
-def test_a_power_cut_in_the_middle_of_an_apply_does_no_harm(booted: Machine) -> None:
+def test_a_machine_survives_a_power_cut_in_the_middle_of_an_apply(booted: Machine) -> None:
     greet(booted, "second")
     booted.power_cut()
 
@@ -175,7 +175,7 @@ def test_a_power_cut_in_the_middle_of_an_apply_does_no_harm(booted: Machine) -> 
     assert booted.wait_running() == "running"
 
 
-def test_documents_that_are_gone_stop_nothing_not_even_over_a_reboot(booted: Machine) -> None:
+def test_services_run_on_after_a_reboot_without_documents(booted: Machine) -> None:
     booted.until("it is proven", booted.path("/etc/ordain/boot/current").exists)
     booted.path(DOCUMENT).unlink()
 
@@ -184,7 +184,7 @@ def test_documents_that_are_gone_stop_nothing_not_even_over_a_reboot(booted: Mac
     says(booted, "first")
 
 
-def test_two_machines_at_once_do_not_meet(machines: Machines) -> None:
+def test_two_machines_do_not_affect_each_other(machines: Machines) -> None:
     one, other = machines("bookworm"), machines("trixie")
     one.write(DOCUMENT, TEXT)
     other.write(DOCUMENT, TEXT.replace('"first"', '"other"'))
@@ -201,7 +201,7 @@ def test_two_machines_at_once_do_not_meet(machines: Machines) -> None:
 def test_the_examples_boot(machine: Machine) -> None:
     for example in sorted(EXAMPLES.glob("*.yaml")):
         machine.write(f"/etc/ordain/documents/{example.name}", example.read_bytes())
-    machine.write("/etc/hostname", "web-1\n")  # the one of nodes.yaml, which has every role
+    machine.write("/etc/hostname", "web-1\n")  # the machine in nodes.yaml that has every role
 
     machine.boot()
     machine.until("hello answers", lambda: answer(machine) != "")

@@ -1,4 +1,4 @@
-"""Faults of the network to a store: some packets are lost, or all in one direction or in both.
+"""Faults of the network to a store: some packets are lost, or all packets of one or both directions.
 
 Real servers and real TCP, over a `LossyLink`. Whatever happens, the documents that were fetched last stay.
 """
@@ -74,7 +74,7 @@ def machine(
 
 
 async def test_a_share_of_the_packets_is_lost(machine: SourceMachine, direct: SourceMachine, link: LossyLink) -> None:
-    """Changes arrive late, and no document is ever seen that nobody has written."""
+    """Changes arrive late, but never a text that was not written."""
     async with writing_to(direct) as database, machine.running():
         await database.put(BASE, FIRST, expect=None)
         await machine.wait_for_documents(FIRST)
@@ -103,7 +103,7 @@ async def test_all_packets_of_a_direction_are_lost(
 
 
 async def test_a_write_while_answers_are_lost(machine: SourceMachine, direct: SourceMachine, link: LossyLink) -> None:
-    """A write whose answer is lost is reported as failed, done or not; it is never done twice."""
+    """A write whose answer is lost is reported as failed, whether or not it was done; it is never done twice."""
     async with writing_to(machine) as database, writing_to(direct) as other:
         await database.put(BASE, FIRST, expect=ANY)
         link.back = 0.3

@@ -1,4 +1,4 @@
-"""Users, groups, kernel parameters and the host of the documents, real on booted machines, at boot and live."""
+"""The sections users, groups, sysctl and host take effect on booted machines, at boot and live."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def apply(machine: Machine) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def all_there(machine: Machine) -> None:
+def assert_in_effect(machine: Machine) -> None:
     assert machine.run("id", "-nG", "alice").stdout == "alice crew\n"
     assert 1000 <= int(machine.run("id", "-u", "alice").stdout) < 60000
     assert int(machine.run("id", "-u", "worker").stdout) < 1000
@@ -47,20 +47,20 @@ def all_there(machine: Machine) -> None:
     assert machine.show("job.service", "ActiveState")["ActiveState"] == "active"
 
 
-def test_live_at_boot_and_taken_back(machine: Machine) -> None:
+def test_the_sections_take_effect_live_and_at_boot_and_are_undone(machine: Machine) -> None:
     machine.boot()
     machine.run("sysctl", "-w", "net.ipv4.ip_forward=0")
     write(machine, TEXT)
 
     status, text = apply(machine)
     assert status == 0, text
-    all_there(machine)
+    assert_in_effect(machine)
     assert "LANG=C.UTF-8" in machine.run("systemctl", "show-environment").stdout
 
     machine.power_cut()
     machine.boot()
     machine.until("job runs", lambda: machine.show("job.service", "ActiveState")["ActiveState"] == "active")
-    all_there(machine)
+    assert_in_effect(machine)
     assert machine.run("systemctl", "--failed", "--plain", "--no-legend").stdout == ""
 
     write(machine, TEXT.replace('ip_forward: "1"', 'ip_forward: "0"').replace(f'keys: ["{KEY}"], ', ""))
@@ -75,7 +75,7 @@ def test_live_at_boot_and_taken_back(machine: Machine) -> None:
     assert machine.read("/etc/hostname") == "machine\n"
     assert machine.run("hostname").stdout == "machine\n"
     assert not machine.path("/run/sysctl.d/99-q-ordain.conf").exists()
-    assert machine.run("sysctl", "-n", "net.ipv4.ip_default_ttl").stdout == "64\n", "what it was before"
+    assert machine.run("sysctl", "-n", "net.ipv4.ip_default_ttl").stdout == "64\n", "the value from before"
     assert machine.run("id", "-u", "alice").returncode == 0, "an account is never removed"
 
 
@@ -83,7 +83,7 @@ def passwd(machine: Machine, name: str) -> list[str]:
     return next(row for line in machine.read("/etc/passwd").splitlines() if (row := line.split(":"))[0] == name)
 
 
-def test_an_account_that_was_there_changes_as_told_and_is_its_own_again(machine: Machine) -> None:
+def test_an_existing_account_is_changed_and_restored(machine: Machine) -> None:
     machine.boot()
     machine.run("useradd", "--create-home", "--shell", "/bin/sh", "bob")
     machine.run("chmod", "0755", "/home/bob")
@@ -94,7 +94,7 @@ def test_an_account_that_was_there_changes_as_told_and_is_its_own_again(machine:
     assert status == 0, text
     assert passwd(machine, "bob")[6] == "/bin/bash"
     assert "adm" in machine.run("id", "-nG", "bob").stdout
-    assert machine.run("stat", "-c", "%a", "/home/bob").stdout == "755\n", "the home is its user's"
+    assert machine.run("stat", "-c", "%a", "/home/bob").stdout == "755\n", "the mode of an existing home is kept"
     assert KEY in machine.read("/home/bob/.ssh/authorized_keys")
 
     write(machine, "users: {bob: {state: absent}}\n")

@@ -1,4 +1,4 @@
-"""PID 1 or all of userspace starts anew, and users have managers of their own: services and agent stay."""
+"""Services and agent survive a re-execution of PID 1, a soft reboot, and managers of users."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def pid(machine: Machine, unit: str) -> str:
     return machine.show(unit, "MainPID")["MainPID"]
 
 
-def test_a_manager_that_is_executed_anew_is_followed_on_and_users_have_theirs(machine: Machine) -> None:
-    """What an upgrade of systemd does to PID 1 (its postinst), at rest and in the midst of an apply."""
+def test_a_reexecution_of_the_manager_disturbs_no_service_and_no_apply(machine: Machine) -> None:
+    """An upgrade of systemd re-executes PID 1 (in its postinst): tried at rest and in the middle of an apply."""
     booted(machine)
     machine.run("systemctl", "start", USER)
     machine.run(
@@ -60,7 +60,7 @@ def test_a_manager_that_is_executed_anew_is_followed_on_and_users_have_theirs(ma
     assert user != "0"
 
 
-def test_after_a_soft_reboot_the_agent_starts_what_is_proven(machines: Machines) -> None:
+def test_after_a_soft_reboot_the_agent_starts_the_proven_generation(machines: Machines) -> None:
     machine = booted(machines("trixie"))
     before = invocations(machine, "other.service")
 

@@ -1,4 +1,4 @@
-"""Mounts of the documents on a running machine: changed in the mildest way, with who works there brought along."""
+"""Mounts of the documents on a running machine: changed in the mildest way, with the services that use them."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def apply(machine: Machine, text: str) -> str:
 
 
 def source(machine: Machine, path: str) -> tuple[str, set[str]]:
-    """What is mounted at ``path``, on top, and with which options."""
+    """Return the source and the options of the topmost mount at ``path``."""
     line = machine.run("findmnt", "--noheadings", "--output=SOURCE,OPTIONS", path).stdout.splitlines()[-1]
     what, options = line.split()
     return what, set(options.split(","))
 
 
-def test_options_what_and_automount_change_live(machine: Machine) -> None:
+def test_options_source_and_automount_change_live(machine: Machine) -> None:
     machine.boot()
     apply(machine, "mounts: {/srv/a: {what: one, type: tmpfs, options: {size: 1M}}}\n")
     machine.write("/srv/a/kept", "here\n")
@@ -60,14 +60,14 @@ def test_options_what_and_automount_change_live(machine: Machine) -> None:
     assert machine.run("mountpoint", "/srv/a", check=False).returncode != 0
 
 
-def test_who_works_on_a_mount_stops_and_starts_with_it(machine: Machine) -> None:
+def test_a_service_on_a_mount_stops_and_starts_with_it(machine: Machine) -> None:
     machine.boot()
     apply(machine, f"mounts: {{/srv/a: {{what: one, type: tmpfs}}}}\n{SERVICE}")
     before = machine.show("job.service", "InvocationID")
 
-    said = apply(machine, f"mounts: {{/srv/a: {{what: two, type: tmpfs}}}}\n{SERVICE}")
+    output = apply(machine, f"mounts: {{/srv/a: {{what: two, type: tmpfs}}}}\n{SERVICE}")
 
-    assert "is stopped together with srv-a.mount" in said
+    assert "is stopped together with srv-a.mount" in output
     assert source(machine, "/srv/a")[0] == "two"
     assert machine.show("job.service", "ActiveState")["ActiveState"] == "active"
     assert machine.show("job.service", "InvocationID") != before

@@ -1,4 +1,4 @@
-"""What the plan takes for granted of PID 1, on booted machines: each row changes a document and looks at the units."""
+"""The behaviour of PID 1 that the planner relies on, on booted machines."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def answers(machine: Machine, port: int) -> bool:
     return machine.run("python3", "-c", code, check=False).returncode == 0
 
 
-def test_a_limit_is_real_after_the_reload_and_the_process_stays(machine: Machine) -> None:
+def test_a_limit_takes_effect_with_the_reload_and_the_process_stays(machine: Machine) -> None:
     document(machine, f"web: {{{SLEEP}, limits: {{tasks: 30}}}}")
     machine.boot()
     wait(machine, "web.service", "ActiveState", "active")
@@ -48,7 +48,7 @@ def test_a_limit_is_real_after_the_reload_and_the_process_stays(machine: Machine
     assert show(machine, "web.service", "InvocationID") == invocation
 
 
-def test_an_apply_reloads_the_manager_once_and_one_of_nothing_never(machine: Machine) -> None:
+def test_an_apply_reloads_the_manager_once_and_an_empty_plan_never(machine: Machine) -> None:
     def reloads() -> int:
         machine.run("journalctl", "--sync")
         return machine.journal("_PID=1").count("]: Reloading.")  # "Reloading finished" is another line
@@ -68,16 +68,16 @@ def test_an_apply_reloads_the_manager_once_and_one_of_nothing_never(machine: Mac
     assert reloads() - before == 1
 
 
-def test_what_restarts_together_goes_down_and_comes_up_in_its_order(machine: Machine) -> None:
-    """PID 1 knows all jobs before it runs the first; else that one would be over before the next is heard of."""
+def test_units_that_restart_together_stop_and_start_in_order(machine: Machine) -> None:
+    """PID 1 must know all jobs before it runs the first; else the first would finish before the next is queued."""
     names = [f"s{number}" for number in range(6)]
 
     def chain(word: str) -> dict[str, object]:
         service = {"command": "/usr/bin/sleep infinity", "environment": {"WORD": word}}
         return {"services": {name: {**service, "after": [*names[: names.index(name)][-1:]]} for name in names}}
 
-    def usec(name: str, what: str) -> int:
-        return int(show(machine, f"{name}.service", f"{what}TimestampMonotonic"))
+    def usec(name: str, event: str) -> int:
+        return int(show(machine, f"{name}.service", f"{event}TimestampMonotonic"))
 
     machine.boot()
     pause(machine)
@@ -86,8 +86,8 @@ def test_what_restarts_together_goes_down_and_comes_up_in_its_order(machine: Mac
     apply(machine, chain("2"))
 
     for first, second in pairwise(names):
-        assert usec(second, "InactiveEnter") <= usec(first, "ActiveExit"), f"{second} is down before {first} stops"
-        assert usec(first, "ActiveEnter") <= usec(second, "InactiveExit"), f"{first} is up before {second} starts"
+        assert usec(second, "InactiveEnter") <= usec(first, "ActiveExit"), f"{second} is stopped before {first} stops"
+        assert usec(first, "ActiveEnter") <= usec(second, "InactiveExit"), f"{first} is started before {second} starts"
 
 
 def test_a_socket_is_bound_again_while_its_service_runs(machine: Machine) -> None:
@@ -123,7 +123,7 @@ def test_one_instance_changes_and_the_others_stay(machine: Machine) -> None:
     assert show(machine, "web@a.service", "InvocationID") == invocations["web@a.service"]
 
 
-def test_what_is_removed_stops_and_what_is_kept_keeps_its_definition(machine: Machine) -> None:
+def test_a_removed_service_stops_and_a_kept_one_keeps_its_definition(machine: Machine) -> None:
     document(machine, f"stops: {{{SLEEP}}}", f"stays: {{{SLEEP}, on-remove: keep}}")
     machine.boot()
     for unit in ("stops.service", "stays.service"):

@@ -1,4 +1,4 @@
-"""What the sandbox levels are worth to `systemd-analyze security`, on daemons that serve within them."""
+"""The score of the sandbox levels in `systemd-analyze security`, with daemons that work within them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SERVICES = {
     "root": server(8082, sandbox="strict"),
     "low": server(81, **{"dynamic-user": True, "capabilities": ["net-bind-service"], "sandbox": "strict"}),
     "standard": server(8083, **{"dynamic-user": True, "sandbox": "standard"}),
-    # The distribution's own, which begins as root and steps down.
+    # A unit of the distribution whose program starts as root and then changes its user.
     "nginx": {
         "state": "running",
         "sandbox": {"level": "strict", "write": ["/run", "/var/lib/nginx", "/var/log/nginx"]},
@@ -31,18 +31,18 @@ SERVICES = {
     },
 }
 EXPOSURE = {"plain": 1.1, "root": 1.4, "low": 1.7, "standard": 6.0, "nginx": 5.8}
-"""The most that `systemd-analyze security` may say, of 10."""
+"""The highest exposure that `systemd-analyze security` may report, of 10."""
 
 
-def test_daemons_serve_within_their_sandbox_and_are_little_exposed(machine: Machine) -> None:
+def test_daemons_work_within_their_sandbox_with_a_low_exposure(machine: Machine) -> None:
     machine.boot()
     pause(machine)
 
     outcome = apply(machine, {"services": SERVICES}, timeout=120)
 
-    assert outcome["exit_status"] == 0, outcome  # every health probe had its answer
+    assert outcome["exit_status"] == 0, outcome  # every health probe was answered
     for name, most in EXPOSURE.items():
-        told = machine.run("systemd-analyze", "security", "--no-pager", f"{name}.service").stdout
-        exposure = float(re.search(r"Overall exposure level for \S+: ([0-9.]+)", told)[1])  # type: ignore[index]
-        assert exposure <= most, (name, told)
+        report = machine.run("systemd-analyze", "security", "--no-pager", f"{name}.service").stdout
+        exposure = float(re.search(r"Overall exposure level for \S+: ([0-9.]+)", report)[1])  # type: ignore[index]
+        assert exposure <= most, (name, report)
     assert machine.run("sh", "-c", "journalctl -b -o cat | grep -c 'Unknown key name'", check=False).stdout == "0\n"

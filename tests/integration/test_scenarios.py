@@ -1,22 +1,23 @@
-"""Scenarios on booted machines: old documents, what happened since, new documents → the jobs, and what is so after.
+"""Scenarios on booted machines: old documents, changes on the machine, new documents → the jobs, and the states after.
 
 The rows are in scenarios/*.yaml:
 
-    old, new  what the documents say: a name is a service, with a unit's suffix a raw unit (with .d a drop-in), with a
-              slash a mount. A text stands for the command of a service. A list in ``old`` is applied one by one.
-    do        shell commands between the two, ``undo`` after the row; /run/row is empty and the row's own
+    old, new  the documents: a name is a service, with a unit's suffix a raw unit (with .d a drop-in), with a slash a
+              mount. A text is the command of a service. The items of a list in ``old`` are applied one by one.
+    do        shell commands between the two, ``undo`` after the row; /run/row is an empty directory for each row
     jobs      the whole plan, stops first; none when absent
-    warned    the codes of what the documents were warned of; none when absent
-    notes     units the plan leaves alone, each with a piece of why; all of them
-    bad       units whose verdict is not ok; the apply takes itself back, unless ``exit`` says otherwise
+    warned    the codes of the warnings about the documents; none when absent
+    notes     all units that the plan leaves alone, each with a part of the reason
+    bad       units whose verdict is not ok; the apply is rolled back, unless ``exit`` says otherwise
     exit      the exit status: 0, with ``bad`` 4
     end       states soon after: an ActiveState, ``not-found`` or ``masked``
-    check     shell commands that hold soon after
+    check     shell commands that succeed soon after
     same      units of the plan that keep their process
-    also      units outside the plan that PID 1 restarts or stops along
+    also      units outside the plan that PID 1 restarts or stops too
 
-Of every row holds besides: applied again, it is no job and no reload; units outside the plan keep their process; what
-the plan restarts has another one; no unit outside the row fails or recovers; it goes without a trace.
+For every row, the test also asserts that a second apply has neither a job nor a reload; units outside the plan keep
+their process; units that the plan restarts have a new process; no unit outside the row fails or recovers; and removing
+the row leaves no trace.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ ROWS: list[Row] = [
     for path in sorted((Path(__file__).parent / "scenarios").glob("*.yaml"))
     for row in yaml.safe_load(path.read_text("utf-8"))
 ]
-WORDS = {"id", "old", "do", "new", "jobs", "warned", "notes", "bad", "exit", "end", "check", "same", "also", "undo"}
+KEYS = {"id", "old", "do", "new", "jobs", "warned", "notes", "bad", "exit", "end", "check", "same", "also", "undo"}
 TYPES = (".service", ".socket", ".timer", ".path", ".mount", ".slice", ".target")
 RUN = ("*.service", "*.socket", "*.timer", "*.path", "*.mount")
 NOTHING: Sections = {"services": {}}
@@ -86,24 +87,24 @@ def booted(request: pytest.FixtureRequest, deb: Path) -> Iterator[Machine]:
         yield machine
 
 
-def sections(said: Mapping[str, Any]) -> Sections:
-    """The words of a row as a layer."""
-    found: dict[str, dict[str, Any]] = {"services": {}}
-    for name, body in said.items():
+def sections(row_documents: Mapping[str, Any]) -> Sections:
+    """Return ``old`` or ``new`` of a row as sections of a layer."""
+    layer: dict[str, dict[str, Any]] = {"services": {}}
+    for name, body in row_documents.items():
         if name.startswith("/"):
-            found.setdefault("mounts", {})[name] = body
+            layer.setdefault("mounts", {})[name] = body
         elif name.endswith((*TYPES, ".d")):
-            found.setdefault("units", {})[name] = body
+            layer.setdefault("units", {})[name] = body
         else:
             service = {"command": body} if isinstance(body, str) else dict(body)
             if service.get("command") == "serve":
                 service["command"] = "/usr/bin/serve"
-            found["services"][name] = service
-    return found
+            layer["services"][name] = service
+    return layer
 
 
 def runs(machine: Machine) -> Runs:
-    """All units that PID 1 knows and that do anything, and their runs."""
+    """Return the current run of each unit of a type that can be started."""
     text = machine.run("systemctl", "show", "--all", f"--property={','.join(PROPERTIES)}", *RUN).stdout
     blocks = (dict(line.split("=", 1) for line in block.splitlines()) for block in text.strip().split("\n\n"))
     return {block["Id"]: block for block in blocks}
@@ -114,8 +115,8 @@ def shell(machine: Machine, text: str, *, check: bool = True) -> bool:
 
 
 def state(machine: Machine, unit: str) -> str:
-    told = machine.show(unit, "LoadState", "ActiveState")
-    return told["ActiveState"] if told["LoadState"] == "loaded" else told["LoadState"]
+    properties = machine.show(unit, "LoadState", "ActiveState")
+    return properties["ActiveState"] if properties["LoadState"] == "loaded" else properties["LoadState"]
 
 
 def planned(outcome: Mapping[str, Any]) -> list[str]:
@@ -123,12 +124,12 @@ def planned(outcome: Mapping[str, Any]) -> list[str]:
     return [f"{job['verb']} {job['unit']}" for job in (*plan["stops"], *plan["jobs"])]
 
 
-def test_every_row_has_a_sentence_of_its_own() -> None:
+def test_every_row_has_its_own_name() -> None:
     ids = [row["id"] for row in ROWS]
 
     assert len(ids) >= 60
     assert len(set(ids)) == len(ids)
-    assert [row["id"] for row in ROWS if row.keys() - WORDS or not {"old", "new"} <= row.keys()] == []
+    assert [row["id"] for row in ROWS if row.keys() - KEYS or not {"old", "new"} <= row.keys()] == []
 
 
 @pytest.mark.parametrize("row", ROWS, ids=[row["id"] for row in ROWS])
@@ -179,9 +180,9 @@ def failed(machine: Machine) -> set[str]:
 
 
 def check_runs(row: Row, plan: Mapping[str, Any], before: Runs, after: Runs) -> None:
-    """What holds of the runs of all units, whatever the row."""
+    """Assert that exactly the units that the plan restarts, and those the row lists, have a new run."""
     verbs = {job["unit"]: job["verb"] for job in (*plan["stops"], *plan["jobs"])}
-    stays = [unit for unit, told in before.items() if told["ActiveState"] == "active"]
+    stays = [unit for unit, run in before.items() if run["ActiveState"] == "active"]
     stays = [unit for unit in stays if unit not in (verbs.keys() - set(row.get("same", ()))) | set(row.get("also", ()))]
     assert [unit for unit in stays if not same(before, after, unit)] == []
     spared = {*row.get("bad", ()), *row.get("same", ())}

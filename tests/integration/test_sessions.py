@@ -1,4 +1,4 @@
-"""Who asks, over a real sshd, on a terminal, or with polkit's leave: their session lives, and so do the rules."""
+"""An apply from an ssh session, from a terminal, and by a user whom polkit allows: the caller's session is kept."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def sleeps(word: str) -> dict[str, Any]:
     return {"command": ["/usr/bin/sleep", "infinity"], "environment": {"WORD": word}}
 
 
-def show(machine: Machine, unit: str, what: str) -> str:
-    return machine.show(unit, what)[what]
+def show(machine: Machine, unit: str, key: str) -> str:
+    return machine.show(unit, key)[key]
 
 
 @pytest.fixture
@@ -42,13 +42,13 @@ def booted(machine: Machine) -> Machine:
     machine.run("ip", "link", "set", "lo", "up")
     machine.run("sh", "-c", "ssh-keygen -q -t ed25519 -N '' -f /root/key && mkdir -pm 700 /root/.ssh")
     machine.run("sh", "-c", "cat /root/key.pub >/root/.ssh/authorized_keys")
-    machine.until("sshd lets one in", lambda: machine.run(*shlex.split(SSH), "true", check=False).returncode == 0)
+    machine.until("sshd accepts a login", lambda: machine.run(*shlex.split(SSH), "true", check=False).returncode == 0)
     return machine
 
 
 @contextmanager
 def session(machine: Machine, command: str) -> Iterator[None]:
-    """A login over ssh that runs ``command`` and stays; its unit is the client's."""
+    """Log in over ssh and run ``command``; the session ends with the unit of the client."""
     machine.run(
         "systemd-run",
         "--unit=client",
@@ -63,27 +63,27 @@ def session(machine: Machine, command: str) -> Iterator[None]:
         machine.run("systemctl", "stop", "client.service", check=False)
 
 
-def test_an_apply_from_within_an_ssh_session_does_not_cut_it(booted: Machine) -> None:
+def test_an_apply_from_an_ssh_session_does_not_end_it(booted: Machine) -> None:
     units = ("ssh.service", "systemd-logind.service", "dbus.service")
     changed = {"environment": {"WORD": "2"}}
     before = {unit: show(booted, unit, "InvocationID") for unit in units}
     document("/srv/next.yaml", booted, web=sleeps("2"), ssh=changed, logind=changed, dbus=changed)
-    ask = "echo $$ >/run/shell; ordainctl apply --once /srv/next.yaml >/run/said 2>&1; echo $? >/run/done; sleep 999"
+    ask = "echo $$ >/run/shell; ordainctl apply --once /srv/next.yaml >/run/output 2>&1; echo $? >/run/done; sleep 999"
 
     with session(booted, ask):
         done = booted.path("/run/done")
         booted.until("it is done", lambda: done.exists() and done.read_text(), timeout=60)
-        said = booted.read("/run/said")
+        output = booted.read("/run/output")
 
-        assert done.read_text() == "0\n", said
+        assert done.read_text() == "0\n", output
         assert "WORD=2" in show(booted, "web.service", "Environment")
         assert {unit: show(booted, unit, "InvocationID") for unit in units} == before
-        assert "after the session" in said
+        assert "after the session" in output
         shell = booted.read("/run/shell").strip()
         assert booted.run("kill", "-0", shell, check=False).returncode == 0
         assert "session-" in booted.read(f"/proc/{shell}/cgroup")
 
-        # What comes by others spares it too, while it lasts.
+        # As long as the session lasts, an apply by another caller does not restart it either.
         booted.run("ordainctl", "apply", "--once", "/srv/next.yaml")
         assert show(booted, "ssh.service", "InvocationID") == before["ssh.service"]
 
@@ -94,10 +94,10 @@ def test_an_apply_from_within_an_ssh_session_does_not_cut_it(booted: Machine) ->
     assert booted.run(*shlex.split(SSH), "true").returncode == 0
 
 
-def test_an_apply_on_a_terminal_does_not_take_its_getty(booted: Machine) -> None:
-    """script(1) gives a login of its own on a terminal, as getty does, from a unit that is a getty by its name."""
+def test_an_apply_on_a_terminal_does_not_restart_its_getty(booted: Machine) -> None:
+    """script(1) opens a login on its own terminal, as getty does, from a unit with the name of a getty."""
     getty = {"unit": "getty-like.service", "environment": {"WORD": "2"}}
-    ask = "ordainctl apply --once /srv/next.yaml >/run/said 2>&1; echo $? >/run/done; sleep 999"
+    ask = "ordainctl apply --once /srv/next.yaml >/run/output 2>&1; echo $? >/run/done; sleep 999"
     booted.write(
         "/etc/systemd/system/getty-like.service",
         f"[Service]\nExecStart=/usr/bin/script --quiet --command {shlex.quote(ask)} /dev/null\nStandardInput=null\n",
@@ -110,13 +110,13 @@ def test_an_apply_on_a_terminal_does_not_take_its_getty(booted: Machine) -> None
     done = booted.path("/run/done")
     booted.until("it is done", lambda: done.exists() and done.read_text(), timeout=60)
 
-    assert done.read_text() == "0\n", booted.read("/run/said")
+    assert done.read_text() == "0\n", booted.read("/run/output")
     assert "WORD=2" in show(booted, "web.service", "Environment")
     assert show(booted, "getty-like.service", "InvocationID") == before
-    assert "after the session" in booted.read("/run/said")
+    assert "after the session" in booted.read("/run/output")
 
 
-def test_polkit_lets_an_operator_act_and_nobody_else(booted: Machine) -> None:
+def test_polkit_allows_only_the_operator(booted: Machine) -> None:
     for user in ("anna", "bert"):
         booted.run("useradd", "--create-home", user)
     booted.write("/etc/polkit-1/rules.d/10-operator.rules", RULE)
