@@ -224,18 +224,29 @@ class Link:
     path: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class ActivationSource:
+    """A program that starts a unit without a link: D-Bus for the name ``bus_name``, or else udev for a device.
+
+    ``path`` is the file that makes it do so, ``""`` for the unit file.
+    """
+
+    bus_name: str = ""
+    path: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
     """The unit files of the machine from the distribution and the administrator, without those of Ordain.
 
-    ``aliases`` maps an alias to its unit. Generated and runtime directories are left out. ``activated`` maps a unit
-    that starts without a link to the reasons, in words.
+    ``aliases`` maps an alias to its unit. Generated and runtime directories are left out. ``activation_sources`` are
+    those of each unit that starts without a link; instances count under the name of their template.
     """
 
     units: Mapping[str, InstalledUnit]
     aliases: Mapping[str, str] = field(default_factory=dict)
     links: tuple[Link, ...] = ()
-    activated: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    activation_sources: Mapping[str, tuple[ActivationSource, ...]] = field(default_factory=dict)
 
 
 class Wanted(StrEnum):

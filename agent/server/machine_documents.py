@@ -17,7 +17,7 @@ from ordain.agent.model import RawDocument
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused, only_errors
 from ordain.transforms.model import Document, Facts
-from ordain.transforms.resolve.match import matches
+from ordain.transforms.resolve.match import match_layer
 from ordain.transforms.resolve.resolve import with_default_match
 
 _MARKER = re.compile(rb"^---(?=\s|$)|^\.\.\.\s*$", re.MULTILINE)
@@ -89,4 +89,4 @@ def could_match(document: Document, facts: Facts) -> bool:
     known = {"machine-id": facts.machine_id, "hostname": facts.hostname, "mac": facts.mac}
     conditions = with_default_match(document).match
     decidable = {key: condition for key, condition in conditions.items() if known.get(key)}
-    return matches(replace(document, match=decidable), facts, {}).holds
+    return match_layer(replace(document, match=decidable), facts, {}).holds

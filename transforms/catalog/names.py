@@ -10,7 +10,7 @@ from ordain.transforms.document.node import pointer_below, unescape_key
 from ordain.transforms.document.schema import sections
 from ordain.transforms.errors import Problem, Severity
 from ordain.transforms.model import Branch, Document, Facts, Kind, Leaf, TransformFault, Tree
-from ordain.transforms.resolve.match import matches
+from ordain.transforms.resolve.match import match_layer
 from ordain.transforms.resolve.merge import merge, rank
 
 
@@ -110,7 +110,7 @@ def names_for(
         if document.match
         for _, leaf in document.sections.branch("versions").leaves()
     ]
-    matching = [(d, m) for d in layers if (m := matches(d, facts, shared)).holds]
+    matching = [(d, m) for d in layers if (m := match_layer(d, facts, shared)).holds]
     tree, wrong = merge(((d, rank(d, m.closeness)) for d, m in matching), sections(Kind.TRANSFORM))
     faults = [fault for d, _ in matching for fault in d.faults]
     for problem in wrong:

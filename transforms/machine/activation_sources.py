@@ -1,6 +1,6 @@
 """The units that D-Bus starts for a name, and those that udev starts for a device.
 
-    root/usr/share/dbus-1/system-services, root/usr/lib/udev/rules.d ──read_activation_sources──▶ unit → reasons
+    root/usr/share/dbus-1/system-services, root/usr/lib/udev/rules.d ──▶ unit → ActivationSource
 
 No link starts these units, so to hold back a link does not prevent their start. Sources: dbus-daemon(1),
 "SystemdService"; systemd.device(5), "SYSTEMD_WANTS=".
@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ordain.transforms.machine import rootfs
+from ordain.transforms.model import ActivationSource
 
 SERVICES = (
     "etc/dbus-1/system-services",
@@ -28,25 +29,25 @@ _WANTS = re.compile(r'^[^#\n]*ENV\{SYSTEMD_WANTS\}\s*\+?=\s*"([^"\n]*)"', re.MUL
 _INSTANCE = re.compile(r"@.*(?=\.)")
 
 
-def read_activation_sources(root: Path) -> Mapping[str, tuple[str, ...]]:
-    """Return the reasons by unit; instances count under the name of their template."""
-    reasons: dict[str, list[str]] = {}
-    for unit, reason in (*_by_bus(root), *_by_devices(root)):
-        reasons.setdefault(unit, []).append(reason)
-    return {unit: tuple(dict.fromkeys(each)) for unit, each in sorted(reasons.items())}
+def read_activation_sources(root: Path) -> Mapping[str, tuple[ActivationSource, ...]]:
+    """Return the sources by unit; instances count under the name of their template."""
+    by_unit: dict[str, list[ActivationSource]] = {}
+    for unit, source in (*_by_bus(root), *_by_devices(root)):
+        by_unit.setdefault(unit, []).append(source)
+    return {unit: tuple(dict.fromkeys(sources)) for unit, sources in sorted(by_unit.items())}
 
 
-def _by_bus(root: Path) -> Iterator[tuple[str, str]]:
+def _by_bus(root: Path) -> Iterator[tuple[str, ActivationSource]]:
     for path, text in _files(root, SERVICES, ".service"):
         if (unit := _UNIT.search(text)) and (name := _NAME.search(text)):
-            yield unit[1], f"D-Bus starts it for {name[1]} ({path})"
+            yield unit[1], ActivationSource(bus_name=name[1], path=path)
 
 
-def _by_devices(root: Path) -> Iterator[tuple[str, str]]:
+def _by_devices(root: Path) -> Iterator[tuple[str, ActivationSource]]:
     for path, text in _files(root, RULES, ".rules"):
         for match in _WANTS.finditer(text):
             for word in match[1].split():
-                yield _INSTANCE.sub("@", word), f"udev starts it for a device ({path})"
+                yield _INSTANCE.sub("@", word), ActivationSource(path=path)
 
 
 def _files(root: Path, directories: Sequence[str], suffix: str) -> Iterator[tuple[str, str]]:

@@ -83,7 +83,7 @@ def read_installed(root: Path, directories: Sequence[str] = DIRECTORIES) -> Inst
         for name in sorted({aliases.get(name, name) for name in wanted})
         if (unit := _unit(name, others.get(name, ()), contents))
     }
-    return Installed(units=units, aliases=aliases, links=links, activated=read_activation_sources(root))
+    return Installed(units=units, aliases=aliases, links=links, activation_sources=read_activation_sources(root))
 
 
 def _scan(root: Path, directories: Sequence[str]) -> _Directories:

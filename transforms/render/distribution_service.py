@@ -10,7 +10,18 @@ from dataclasses import dataclass, replace
 
 from ordain.transforms.artifacts import UnitLink
 from ordain.transforms.errors import Problem, blocked
-from ordain.transforms.model import Branch, Drift, Installed, InstalledUnit, Link, Member, OnChange, OnRemove, Wanted
+from ordain.transforms.model import (
+    ActivationSource,
+    Branch,
+    Drift,
+    Installed,
+    InstalledUnit,
+    Link,
+    Member,
+    OnChange,
+    OnRemove,
+    Wanted,
+)
 from ordain.transforms.render import service_directives, sockets_and_timers
 from ordain.transforms.render.health_check import health_check
 from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
@@ -145,17 +156,17 @@ class _DistributionService:
             if pulled and other.name not in held and other.path and not _only_isolated(other):
                 what = f"{other.name} ({other.path}) starts {', '.join(sorted(pulled))}, even with `state: stopped`"
                 self.block(what, "set `state: masked`", "PulledIn")
-        starters = {
-            starter
+        sources = {
+            source
             for name in held
-            for starter in self.installed.activated.get(unit_name.template_of(name) or name, ())
+            for source in self.installed.activation_sources.get(unit_name.template_of(name) or name, ())
         }
         unit = self.installed.units.get(self.units.unit)
-        for bus_name in unit.values("Service", "BusName") if unit else ():
-            if not any(f" {bus_name} " in starter for starter in starters):
-                starters.add(f"D-Bus starts it for {bus_name}")
-        for starter in sorted(starters):
-            self.block(f"{starter}, even with `state: stopped`", "set `state: masked`", "PulledIn")
+        known = {source.bus_name for source in sources}
+        bus_names = unit.values("Service", "BusName") if unit else ()
+        sources |= {ActivationSource(bus_name=name) for name in bus_names if name not in known}
+        for what in sorted(map(_start_by, sources)):
+            self.block(f"{what}, even with `state: stopped`", "set `state: masked`", "PulledIn")
 
     def block(self, what: str, hint: str, code: str) -> None:
         self.problems.append(blocked(self.units.item, self.place.where, what, hint, code))
@@ -175,6 +186,11 @@ class _DistributionService:
                 uses=used.uses,
                 check=used.check,
             )
+
+
+def _start_by(source: ActivationSource) -> str:
+    reason = f"D-Bus starts it for {source.bus_name}" if source.bus_name else "udev starts it for a device"
+    return f"{reason} ({source.path})" if source.path else reason
 
 
 def _only_isolated(unit: InstalledUnit) -> bool:

@@ -24,7 +24,7 @@ class Match:
     closeness: tuple[int, int] = (0, 0)
 
 
-def matches(layer: Document, facts: Facts, shared: Mapping[str, str]) -> Match:
+def match_layer(layer: Document, facts: Facts, shared: Mapping[str, str]) -> Match:
     """Match ``layer`` with the machine that has these ``facts``.
 
     ``shared`` maps an ID to the one of its ID_LIKE whose version numbers it has (``rocky`` to ``rhel``).

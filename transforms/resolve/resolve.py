@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from ordain.transforms.document.schema import sections
 from ordain.transforms.errors import Problem, Refused, Severity, only_errors, sorted_problems
 from ordain.transforms.model import Document, Facts, Kind, MatchCondition, Resolved
-from ordain.transforms.resolve.match import Match, matches
+from ordain.transforms.resolve.match import Match, match_layer
 from ordain.transforms.resolve.merge import match_entries, merge, rank
 
 
@@ -25,8 +25,8 @@ def resolve(
 ) -> tuple[Resolved, tuple[Problem, ...]]:
     """Return all layers that match, merged, with the labels of the Node among the facts; and the warnings.
 
-    ``shared``: see `match.matches`. Raise `Refused` with every problem: conflicts of layers, two Nodes for one machine,
-    two documents of one kind and name.
+    ``shared``: see `match.match_layer`. Raise `Refused` with every problem: conflicts of layers, two Nodes for one
+    machine, two documents of one kind and name.
     """
     documents = tuple(documents)
     problems = [*duplicates(documents), *_two_nodes(documents, facts, shared)]
@@ -44,7 +44,7 @@ def resolve(
 def candidates(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> tuple[Candidate, ...]:
     """Return every Layer and Node with its match, highest rank last; ``facts`` hold the labels of the Node."""
     found = [
-        Candidate(document=document, match=matches(with_default_match(document), facts, shared))
+        Candidate(document=document, match=match_layer(with_default_match(document), facts, shared))
         for document in documents
         if document.kind in (Kind.LAYER, Kind.NODE)
     ]
@@ -83,7 +83,7 @@ def with_default_match(document: Document) -> Document:
 def matching_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> list[Document]:
     """Return the Nodes that match this machine: at most one, unless the documents are wrong."""
     nodes = [document for document in documents if document.kind is Kind.NODE]
-    return [node for node in nodes if matches(with_default_match(node), facts, shared).holds]
+    return [node for node in nodes if match_layer(with_default_match(node), facts, shared).holds]
 
 
 def _two_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> Iterable[Problem]:

@@ -78,7 +78,7 @@ def test_paths_are_compared_as_on_a_merged_usr() -> None:
     assert [merged(path) for path in ("bin/sh", "usr/bin/sh", "etc/x")] == ["usr/bin/sh", "usr/bin/sh", "etc/x"]
 
 
-def test_the_table_reads_back() -> None:
+def test_the_table_is_read_back_unchanged() -> None:
     table = {"debian-12": {"services/web": {"unit": "web.service", "check": "/usr/sbin/web", "version": "1:2-3"}}}
 
     assert yaml.safe_load(dump(table)) == table

@@ -145,7 +145,7 @@ def test_a_wrong_row_that_nothing_uses_blocks_nothing(root: Path) -> None:
     assert [(p.item, p.code, p.where.line) for p in problems] == [("", "BadTransform", 4)]
 
 
-def test_a_row_may_be_a_template(root: Path) -> None:
+def test_a_row_may_hold_templates(root: Path) -> None:
     rows = """\
 tier: site
 match: {os: debian}

@@ -64,7 +64,7 @@ def test_a_schema_error_is_reported(text: str) -> None:
         assert expected in only
 
 
-def test_json_is_read_by_its_own_grammar() -> None:
+def test_json_is_read_by_the_grammar_of_json() -> None:
     text = '{\n\t"ordain": "v1",\n\t"kind": "Layer",\n\t"name": "x",\n\t"values": {"a": "\\ud83d\\ude00", "n": 1.50}}'
     (document,), found = read("x.json", text.encode())
     assert found == ()
@@ -149,7 +149,7 @@ services:
     }
 
 
-def test_every_leaf_knows_its_place() -> None:
+def test_every_leaf_has_its_place() -> None:
     (document,), _ = read("x.yaml", (HEAD + "services:\n  web:\n    user: www\n").encode())
     leaf = document.sections.branch("services").branch("web").leaf("user")
     assert isinstance(leaf, Leaf)

@@ -86,7 +86,7 @@ def test_a_drop_in_is_masked_by_a_link_to_dev_null(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["link", "relative link", "empty file"])
-def test_a_unit_is_masked(tmp_path: Path, how: str) -> None:
+def test_an_empty_file_or_a_link_to_dev_null_masks_a_unit(tmp_path: Path, how: str) -> None:
     files = {f"{USR}/a.service": RUN} | ({f"{ETC}/a.service": ""} if how == "empty file" else {})
     links = {"link": "/dev/null", "relative link": "../../../dev/null"}
     found = installed(tmp_path, files, {f"{ETC}/a.service": links[how]} if how in links else {})

@@ -9,7 +9,7 @@ from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.document.conditions import FACTS, in_range, range_error
 from ordain.transforms.errors import NOWHERE
 from ordain.transforms.model import Branch, Document, Facts, Kind, MatchCondition
-from ordain.transforms.resolve.match import Match, matches
+from ordain.transforms.resolve.match import Match, match_layer
 
 SHARED = {"rocky": "rhel"}
 
@@ -33,7 +33,7 @@ def on(facts: Facts, match: Mapping[str, Wanted]) -> Match:
         sections=Branch(),
         where=NOWHERE,
     )
-    return matches(layer, facts, SHARED)
+    return match_layer(layer, facts, SHARED)
 
 
 WEB = Facts(

@@ -80,7 +80,7 @@ def test_a_string_is_a_program_and_not_a_command_line() -> None:
     assert encode.encode("Service", "ExecStart", "/bin/a b") == '"/bin/a b"'
 
 
-def test_the_environment_is_a_map() -> None:
+def test_the_environment_must_be_a_map() -> None:
     wanted = 'A=1 "B=two words" "C=$X \\"%%\\"\\n"'
     assert encode.encode("Service", "Environment", {"A": "1", "B": "two words", "C": '$X "%"\n'}) == wanted
     for bad in ({"A-B": "x"}, {"1A": ""}, {"": "x"}, "A=1"):
@@ -88,7 +88,7 @@ def test_the_environment_is_a_map() -> None:
             encode.encode("Service", "Environment", bad)
 
 
-def test_an_empty_list_resets() -> None:
+def test_an_empty_list_resets_the_setting() -> None:
     assert encode.encode("Service", "ReadWritePaths", ()) == ""
     assert encode.encode_raw("Service", "ExecStart", "") == ""
 

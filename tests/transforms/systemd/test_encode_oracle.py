@@ -142,7 +142,7 @@ def encoded(section: str, key: str, value: encode.Neutral) -> str | None:
 @example(
     [["\0"], ["a\nb", "", ";", "$HOME", "${X}", "%i", "%%", "$$", "\\", "'", '"', "-x", " "], ["\r", "\x85", "\u2028"]]
 )
-def test_every_argument_arrives_as_it_is(vectors: list[list[str]]) -> None:
+def test_every_argument_arrives_unchanged(vectors: list[list[str]]) -> None:
     wanted = {}
     for at, arguments in enumerate(vectors):
         argv = ("/bin/true", *arguments)
@@ -183,7 +183,7 @@ def _simple(path: str) -> str:
 @batch
 @given(st.lists(hostile, min_size=1, max_size=25))
 @example(["a\nb", "", " x ", "$$D ${X}", "%h", '"q"', "\\", "\x7f\x01"])
-def test_every_variable_arrives_as_it_is(values: list[str]) -> None:
+def test_every_variable_arrives_unchanged(values: list[str]) -> None:
     texts = {}
     for at, value in enumerate(values):
         if (line := encoded("Service", "Environment", {"V": value})) is not None:
@@ -226,7 +226,7 @@ ONE_LINE = {
 @pytest.mark.parametrize(("section", "key"), ONE_LINE, ids=[key for _, key in ONE_LINE])
 @settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_a_string_arrives_as_it_is_or_is_refused(section: str, key: str, data: st.DataObject) -> None:
+def test_a_string_arrives_unchanged_or_is_refused(section: str, key: str, data: st.DataObject) -> None:
     shape, strategy = ONE_LINE[section, key]
     texts = {}
     for at, value in enumerate(data.draw(st.lists(strategy, min_size=1, max_size=40, unique=True))):
@@ -387,13 +387,13 @@ Thu,Fri 2012-*-1,5 11:12:13|minutely"""
 
 @pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here to ask")
 @pytest.mark.parametrize("text", SPANS.replace("\n", "|").split("|"))
-def test_time_spans_are_those_of_systemd(text: str) -> None:
+def test_time_spans_are_read_as_systemd_reads_them(text: str) -> None:
     assert _accepted("timespan", text) == _takes(values.timespan, text)
 
 
 @pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze here to ask")
 @pytest.mark.parametrize("text", EVENTS.replace("\n", "|").split("|"))
-def test_calendar_events_are_those_of_systemd(text: str) -> None:
+def test_calendar_events_are_checked_as_systemd_checks_them(text: str) -> None:
     assert _accepted("calendar", text) == _takes(calendar.check_calendar, text)
 
 

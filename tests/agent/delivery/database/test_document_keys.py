@@ -7,7 +7,7 @@ import pytest
 from ordain.agent.delivery.database import document_keys
 from ordain.transforms.document.reader import read
 from ordain.transforms.model import Document, Facts
-from ordain.transforms.resolve.match import matches
+from ordain.transforms.resolve.match import match_layer
 
 WEB3 = Facts(
     id="rocky",
@@ -80,7 +80,7 @@ def test_a_node_lies_in_the_scope_of_its_machine() -> None:
 )
 def test_a_machine_reads_a_scope_of_every_document_that_matches_it(match: str) -> None:
     layer = document(match)
-    assert matches(layer, WEB3, {"rocky": "rhel"}).holds
+    assert match_layer(layer, WEB3, {"rocky": "rhel"}).holds
     assert set(document_keys.scopes_of(layer)) & set(document_keys.scopes_for(WEB3))
 
 
