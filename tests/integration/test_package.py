@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import shutil
 from pathlib import Path
 
@@ -91,6 +93,65 @@ def test_an_upgrade_touches_no_service_and_never_lacks_a_generator(machine: Mach
     assert running(machine, "web.service") == web
     assert running(machine, "ordain-agent.service") != agent
     assert machine.run("dpkg-query", "--show", "ordain").stdout.split()[1] == "0.1.0+next"
+
+
+FIRST = "4e7f3d1"
+"""The commit of the first package that was handed out."""
+EVERYTHING = """\
+ordain: v1
+kind: Layer
+name: base
+services:
+  web: {command: [/usr/bin/python3, -m, http.server, "8080"], files: {/etc/web.conf: {content: WORD}}}
+  held: {command: [/usr/bin/sleep, infinity], environment: {WORD: WORD}}
+  each: {command: [/usr/bin/sleep, "1000"], instances: [a, b]}
+sysctl: {net.ipv4.ip_forward: 1}
+users: {builder: {uid: 1234}}
+files: {/etc/site.conf: {content: WORD, mode: "0600"}}
+"""
+
+
+def test_an_upgrade_from_the_first_package_keeps_generations_holds_and_services(
+    machines: Machines, upgrade: Path, suite: str
+) -> None:
+    first = package.build_at(FIRST, "0.1.0~first")
+    if first is None:
+        pytest.skip(f"this checkout does not have commit {FIRST}")
+    machine = machines(suite, bare=True)
+    machine.boot()
+    apt(machine, "install", first)
+    for word in ("one", "two"):
+        machine.write("/etc/ordain/documents/base.yaml", EVERYTHING.replace("WORD", word))
+        machine.until(f"/etc/site.conf says {word}", functools.partial(_says, machine, "/etc/site.conf", word))
+        wait_agent_state(machine, "converged")
+    machine.run("ordainctl", "hold", "held.service")
+    pids = {unit: running(machine, unit) for unit in ("web.service", "held.service", "each@a.service")}
+    applied = agent_status(machine)["generation"]
+
+    apt(machine, "install", upgrade)
+
+    wait_agent_state(machine, "converged")
+    assert {unit: running(machine, unit) for unit in pids} == pids
+    assert "held.service" in machine.run("ordainctl", "status", "held.service", check=False).stdout
+    numbers = [row["number"] for row in json.loads(machine.run("ordainctl", "history", "--json").stdout)]
+    assert applied in numbers
+
+    machine.write("/etc/ordain/documents/base.yaml", EVERYTHING.replace("WORD", "three"))
+    machine.until("/etc/site.conf says three", lambda: _says(machine, "/etc/site.conf", "three"))
+    wait_agent_state(machine, "converged")
+    assert running(machine, "held.service") == pids["held.service"]  # the hold was written by the first package
+
+    machine.run("ordainctl", "rollback", str(applied))
+    assert _says(machine, "/etc/site.conf", "two")  # a generation that the first package wrote
+
+    machine.poweroff()
+    machine.boot()
+    machine.until("web runs", lambda: machine.show("web.service", "ActiveState")["ActiveState"] == "active")
+    assert _says(machine, "/etc/site.conf", "two")
+
+
+def _says(machine: Machine, path: str, word: str) -> bool:
+    return machine.path(path).exists() and machine.read(path).strip() == word
 
 
 def test_systemd_is_upgraded_under_services_that_run(machine: Machine, suite: str) -> None:

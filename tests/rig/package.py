@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -34,6 +35,25 @@ def build(version: str = "") -> Path:
             if done.returncode != 0:
                 raise RuntimeError(f"cannot build the package:\n{done.stdout}{done.stderr}")
     (deb,) = (CACHE / "debs" / name).glob("ordain_*.deb")
+    return deb
+
+
+def build_at(commit: str, version: str) -> Path | None:
+    """Build the .deb of an earlier commit; None if this checkout does not have the commit."""
+    git = ["git", "-C", str(TREE)]
+    known = subprocess.run([*git, "cat-file", "-e", f"{commit}^{{commit}}"], capture_output=True, check=False)
+    if known.returncode != 0:
+        return None
+    with made_once(CACHE / "debs" / f"{commit}-{version}") as made:
+        if made is not None:
+            with tempfile.TemporaryDirectory() as tree:
+                archive = subprocess.run([*git, "archive", commit], capture_output=True, check=True).stdout
+                subprocess.run(["tar", "--extract", "--directory", tree], input=archive, check=True)
+                command = [f"{tree}/packaging/build-deb", str(made), version]
+                subprocess.run(
+                    command, env=CLEAN_ENVIRONMENT, stdin=subprocess.DEVNULL, capture_output=True, check=True
+                )
+    (deb,) = (CACHE / "debs" / f"{commit}-{version}").glob("ordain_*.deb")
     return deb
 
 
