@@ -85,7 +85,7 @@ def etcd_here() -> None:
 @pytest.fixture(scope="session")
 def pouch_here() -> None:
     """Skip or fail the test if pouchdb-server cannot run here."""
-    if reason := store_servers.missing_for_pouchdb():
+    if not store_servers.given_couchdb() and (reason := store_servers.missing_for_pouchdb()):
         _skip(reason)
 
 
@@ -97,9 +97,9 @@ def cluster(etcd_here: None) -> Iterator[store_servers.EtcdCluster]:
 
 
 @pytest.fixture(scope="session")
-def pouch(pouch_here: None) -> Iterator[store_servers.PouchServer]:
-    """Return a pouchdb-server, for tests that do not harm it."""
-    with store_servers.PouchServer() as pouch:
+def pouch(pouch_here: None) -> Iterator[store_servers.CouchServer]:
+    """Return a pouchdb-server, or the server that `ORDAIN_COUCHDB` names, for tests that do not harm it."""
+    with store_servers.given_couchdb() or store_servers.PouchServer() as pouch:
         yield pouch
 
 
@@ -114,7 +114,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[source_har
         with store_servers.EtcdCluster(count=1) as cluster:
             yield source_harness.EtcdStore(cluster)
     elif request.param == "couchdb":
-        with store_servers.PouchServer() as pouch:
+        with store_servers.given_couchdb() or store_servers.PouchServer() as pouch:
             yield source_harness.CouchStore(pouch)
     else:
         (tmp_path / "store").mkdir()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -12,25 +11,33 @@ from urllib.parse import quote
 import pytest
 from aiohttp import web
 
+from ordain.agent.delivery.database.couchdb_client import CouchClient
 from ordain.agent.delivery.database.couchdb_wire import LeafRevision, conflict
 from ordain.agent.delivery.database.database import ANY
+from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
+from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig import store_servers
-from rig.fake_couchdb import FakeCouchDb, ending_feed, feed_of, silent_feed
-from rig.source_harness import BASE, FIRST, IGNORE_OPEN_SOCKET, PATIENCE_SEC, SECOND, SourceMachine, writing_to
+from rig.fake_couchdb import LOCKED, MAX_FAILURES, FakeCouchDb, ending_feed, feed_of, silent_feed
+from rig.source_harness import (
+    BASE,
+    FIRST,
+    IGNORE_OPEN_SOCKET,
+    PATIENCE_SEC,
+    SECOND,
+    SourceMachine,
+    new_couchdb_databases,
+    writing_to,
+)
 
 pytestmark = [pytest.mark.integration, IGNORE_OPEN_SOCKET]
 COMMON = ("documents/common/",)
 
 
 @pytest.fixture
-def machine(pouch: store_servers.PouchServer, tmp_path: Path) -> SourceMachine:
-    name = f"t{secrets.token_hex(4)}"
-    for each in (name, f"{name}-status"):
-        pouch.call("PUT", each)
-    settings = SourceSettings(type=SourceKind.COUCHDB, endpoints=(pouch.url,), database=name)
-    return SourceMachine(settings=settings, folder=tmp_path / "machine")
+def machine(pouch: store_servers.CouchServer, tmp_path: Path) -> SourceMachine:
+    return SourceMachine(settings=new_couchdb_databases(pouch), folder=tmp_path / "machine", password=pouch.password)
 
 
 def machine_of(fake: FakeCouchDb, tmp_path: Path) -> SourceMachine:
@@ -43,13 +50,13 @@ def document(machine: SourceMachine) -> str:
     return f"{machine.settings.database}/{quote(BASE, safe='')}"
 
 
-def replicated(pouch: store_servers.PouchServer, machine: SourceMachine, rev: str, text: bytes) -> None:
+def replicated(pouch: store_servers.CouchServer, machine: SourceMachine, rev: str, text: bytes) -> None:
     """Write a revision as replication from another server does."""
     revision = {"_id": BASE, "_rev": rev, "text": text.decode()}
     pouch.call("POST", f"{machine.settings.database}/_bulk_docs", {"docs": [revision], "new_edits": False})
 
 
-async def test_two_servers_accept_different_writes(pouch: store_servers.PouchServer, machine: SourceMachine) -> None:
+async def test_two_servers_accept_different_writes(pouch: store_servers.CouchServer, machine: SourceMachine) -> None:
     async with writing_to(machine) as database, machine.running():
         await database.put(BASE, FIRST, expect=None)
         await machine.wait_for_documents(FIRST)
@@ -61,12 +68,12 @@ async def test_two_servers_accept_different_writes(pouch: store_servers.PouchSer
 
 
 async def test_a_deletion_that_brings_the_loser_of_a_conflict_back(
-    pouch: store_servers.PouchServer, machine: SourceMachine
+    pouch: store_servers.CouchServer, machine: SourceMachine
 ) -> None:
+    replicated(pouch, machine, "1-0000000000000000000000000000000a", b"lost")
+    replicated(pouch, machine, "1-ffffffffffffffffffffffffffffffff", FIRST)
     async with writing_to(machine) as database, machine.running():
-        replicated(pouch, machine, "1-0000000000000000000000000000000a", b"lost")
         await database.put("documents/common/layer/other", SECOND, expect=None)
-        replicated(pouch, machine, "1-ffffffffffffffffffffffffffffffff", FIRST)
         await machine.wait_for_fault(SourceFault.CONFLICT)
         pouch.call("DELETE", f"{document(machine)}?rev=1-ffffffffffffffffffffffffffffffff")
         with pytest.raises(SourceError, match="brought back"):
@@ -135,14 +142,13 @@ async def test_a_sequence_that_the_server_does_not_know(tmp_path: Path) -> None:
             await machine.wait_for_documents(SECOND)
 
 
-async def test_a_feed_from_a_sequence_in_the_future(pouch: store_servers.PouchServer, machine: SourceMachine) -> None:
-    """PouchDB accepts a sequence in the future, and then sends nothing."""
-    async with writing_to(machine) as writer, writing_to(machine) as database:
-        await writer.put(BASE, FIRST, expect=None)
-        await database.list(*COMMON)
-        await writer.put(BASE, SECOND, expect=ANY)
+async def test_a_feed_from_a_sequence_in_the_future(pouch: store_servers.CouchServer, machine: SourceMachine) -> None:
+    """CouchDB answers 400 to a sequence that it has not given; the caller lists again after any error of a watch."""
+    async with writing_to(machine) as database:
+        await database.put(BASE, FIRST, expect=None)
         async with asyncio.timeout(PATIENCE_SEC), aclosing(database.watch(COMMON, "999999")) as hints:
-            await anext(hints)
+            with pytest.raises(SourceError, match=r"400.*Malformed sequence"):
+                await anext(hints)
 
 
 async def test_a_feed_that_ends_in_order(tmp_path: Path) -> None:
@@ -160,7 +166,7 @@ async def test_a_feed_that_ends_in_order(tmp_path: Path) -> None:
 
 
 async def test_a_database_that_is_deleted_and_created_again(
-    pouch: store_servers.PouchServer, machine: SourceMachine
+    pouch: store_servers.CouchServer, machine: SourceMachine
 ) -> None:
     async with writing_to(machine) as database, machine.running():
         await database.put(BASE, FIRST, expect=None)
@@ -245,7 +251,81 @@ async def test_a_login_needs_the_right_password(tmp_path: Path, wrong: bool) -> 
                 assert (await database.list(*COMMON)).entries[0].data == FIRST
 
 
-async def test_a_document_may_be_stored_as_json(pouch: store_servers.PouchServer, machine: SourceMachine) -> None:
+async def test_a_document_may_be_stored_as_json(pouch: store_servers.CouchServer, machine: SourceMachine) -> None:
     pouch.call("PUT", document(machine), {"ordain": "v1", "kind": "Layer", "name": "base"})
     async with machine.running():
         await machine.wait_for_documents(b'{\n  "kind": "Layer",\n  "name": "base",\n  "ordain": "v1"\n}')
+
+
+async def test_wrong_passwords_do_not_lock_the_user(tmp_path: Path) -> None:
+    """`[chttpd_auth_lockout]`: 5 failures within 300 s lock the user, also for the right password."""
+    async with FakeCouchDb() as fake:
+        fake.password = "right"
+        password, seconds = "wrong", iter(range(300))
+        now = next(seconds)
+        access = ServerAccess(endpoints=(fake.url,))
+        transport = HttpTransport(access)
+        client = CouchClient(transport, Login(user="node", password=lambda: password), answer_sec=5, clock=lambda: now)
+        waits = []
+        while now < 299:
+            now = next(seconds)
+            with pytest.raises(SourceError, match=r"node: Name or password is incorrect\.") as refused:
+                await client.get("/ordain")
+            waits.append(refused.value.retry_after_sec)
+        assert fake.failures == MAX_FAILURES - 1
+        assert max(waits) >= 75
+        password = "right"
+        assert (await client.get("/ordain"))["db_name"] == "ordain"  # a new password is tried at once
+        await transport.close()
+
+
+async def test_the_reason_of_a_locked_user_is_shown(tmp_path: Path) -> None:
+    async with FakeCouchDb() as fake:
+        fake.password, fake.failures = "right", MAX_FAILURES
+        machine = machine_of(fake, tmp_path)
+        machine.settings, machine.password = replace(machine.settings, user="node"), "right"
+        async with writing_to(machine) as database:
+            with pytest.raises(SourceError, match=LOCKED) as refused:
+                await database.list(*COMMON)
+            assert "unlocks" in refused.value.hint
+
+
+async def test_a_write_that_only_a_minority_took_is_an_error(tmp_path: Path) -> None:
+    async with FakeCouchDb() as fake:
+        fake.has_quorum = False
+        async with writing_to(machine_of(fake, tmp_path)) as database:
+            with pytest.raises(SourceError, match="fewer nodes than a majority"):
+                await database.put(BASE, FIRST, expect=None)
+
+
+@pytest.mark.parametrize("suffix", ["", "-status"])
+async def test_a_missing_database_is_named(
+    pouch: store_servers.CouchServer, machine: SourceMachine, suffix: str
+) -> None:
+    name = f"{machine.settings.database}{suffix}"
+    pouch.call("DELETE", name)
+    prefix = "status/" if suffix else "documents/common/"
+    async with writing_to(machine) as database:
+        for work in (database.list(prefix), database.get(f"{prefix}x"), database.put(f"{prefix}x", b"", expect=None)):
+            with pytest.raises(SourceError, match=f"there is no database {name}$") as missing:
+                await work
+            assert missing.value.code is SourceFault.EMPTY
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "reason", "code"),
+    [
+        (403, "forbidden", "machines only read here", SourceFault.FORBIDDEN),
+        (400, "illegal_docid", "Doc id must be of form partition:id", SourceFault.UNREACHABLE),
+        (500, "compilation_error", "SyntaxError: expecting ';'", SourceFault.UNREACHABLE),
+    ],
+)
+async def test_an_error_shows_the_reason_of_the_server(
+    tmp_path: Path, status: int, error: str, reason: str, code: SourceFault
+) -> None:
+    async with FakeCouchDb() as fake:
+        fake.refuse = lambda: web.json_response({"error": error, "reason": reason}, status=status)
+        async with writing_to(machine_of(fake, tmp_path)) as database:
+            with pytest.raises(SourceError, match=f"{status}: {reason}$") as refused:
+                await database.put(BASE, FIRST, expect=None)
+            assert refused.value.code is code

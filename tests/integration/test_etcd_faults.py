@@ -40,7 +40,7 @@ COMMON = ("documents/common/",)
 
 @pytest.fixture
 def machine(store: EtcdStore, tmp_path: Path) -> SourceMachine:
-    return SourceMachine(settings=store.settings, folder=tmp_path / "machine")
+    return SourceMachine(settings=store.settings, folder=tmp_path / "machine", password=store.password)
 
 
 def machine_of(cluster: store_servers.EtcdCluster, tmp_path: Path) -> SourceMachine:

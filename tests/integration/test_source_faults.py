@@ -51,7 +51,7 @@ servers = pytest.mark.parametrize("store", SERVERS, indirect=True)
 
 @pytest.fixture
 def machine(store: HarmableStore, tmp_path: Path) -> SourceMachine:
-    return SourceMachine(settings=store.settings, folder=tmp_path / "machine")
+    return SourceMachine(settings=store.settings, folder=tmp_path / "machine", password=store.password)
 
 
 def unreachable(store: HarmableStore) -> SourceFault:

@@ -15,6 +15,9 @@ from typing import Any, Self
 
 from aiohttp import web
 
+MAX_FAILURES = 5
+"""`[chttpd_auth_lockout] max_failures` (CouchDB, config/auth.html; src/couch/src/couch_auth_lockout.erl)."""
+LOCKED = "Account is temporarily locked due to multiple authentication failures"
 Feed = Callable[[web.Request, web.StreamResponse], Awaitable[None]]
 
 
@@ -34,6 +37,11 @@ class FakeCouchDb:
         self.asked = 0
         self.moving = False
         """True: every document changes between any two requests."""
+        self.password = ""
+        """If set, a session needs it; after `MAX_FAILURES` other ones the user is locked."""
+        self.failures = 0
+        self.has_quorum = True
+        """False: a write reaches fewer nodes than a majority."""
         self._tls = tls
 
     def put(self, key: str, text: str, rev: str = "1-a") -> None:
@@ -71,6 +79,8 @@ class FakeCouchDb:
             return self.refuse()
         path = request.path
         if path == "/_session":
+            if (refused := await self._refuse_login(request)) is not None:
+                return refused
             return web.json_response({"ok": True}, headers={"Set-Cookie": "AuthSession=abc; Version=1; HttpOnly"})
         if path.endswith("/_all_docs/queries"):
             queries = (await request.json())["queries"]
@@ -83,11 +93,39 @@ class FakeCouchDb:
             return web.json_response({"results": rows, "last_seq": self.sequence, "pending": 0})
         if path.endswith("/_changes"):
             self.feeds.append(request.query["since"])
+            if request.query["since"] != "0" and not request.query["since"].endswith("-g1AAAA"):
+                # CouchDB, src/fabric/src/fabric_view_changes.erl: a sequence that the server cannot unpack.
+                reason = "Malformed sequence supplied in 'since' parameter."
+                return web.json_response({"error": "bad_request", "reason": reason}, status=400)
             response = web.StreamResponse()
             await response.prepare(request)
             await self.feed(request, response)
             return response
+        if path.startswith(("/ordain/", "/ordain-status/")):
+            return await self._serve_document(request, path.partition("/")[2].partition("/")[2])
+        if path not in ("/ordain", "/ordain-status"):
+            return web.json_response({"error": "not_found", "reason": "Database does not exist."}, status=404)
         return web.json_response({"db_name": "ordain", "update_seq": self.sequence, "purge_seq": 0})
+
+    async def _refuse_login(self, request: web.Request) -> web.Response | None:
+        """Return the answer to a wrong password, and to every password once the user is locked."""
+        if not self.password:
+            return None
+        if self.failures >= MAX_FAILURES:
+            return web.json_response({"error": "forbidden", "reason": LOCKED}, status=403)
+        if (await request.json())["password"] == self.password:
+            return None
+        self.failures += 1
+        return web.json_response({"error": "unauthorized", "reason": "Name or password is incorrect."}, status=401)
+
+    async def _serve_document(self, request: web.Request, key: str) -> web.Response:
+        """Answer for one document; a write with less than a quorum is 202 (CouchDB, cluster/sharding.html)."""
+        if request.method == "PUT":
+            self.put(key, (await request.json())["text"])
+            return web.json_response(
+                {"ok": True, "id": key, "rev": self.revs[key]}, status=201 if self.has_quorum else 202
+            )
+        return web.json_response({"error": "not_found", "reason": "missing"}, status=404)
 
     def _rows(self, query: dict[str, Any]) -> list[dict[str, Any]]:
         found = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import signal
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, replace
@@ -122,6 +123,7 @@ class HarmableStore:
 
     kind: SourceKind
     settings: SourceSettings
+    password = ""
 
     def down(self) -> None: ...
     def up(self) -> None: ...
@@ -163,9 +165,17 @@ class EtcdStore(HarmableStore):
 
 
 class CouchStore(HarmableStore):
-    def __init__(self, pouch: store_servers.PouchServer) -> None:
-        self.pouch = pouch
-        self.settings = SourceSettings(type=SourceKind.COUCHDB, endpoints=(pouch.url,))
+    def __init__(self, server: store_servers.CouchServer) -> None:
+        self._server = server
+        self.settings = new_couchdb_databases(server)
+        self.password = server.password
+
+    @property
+    def pouch(self) -> store_servers.PouchServer:
+        """Return the server, to kill and freeze. Skips the test if it is not ours."""
+        if not isinstance(self._server, store_servers.PouchServer):
+            pytest.skip("the test kills or freezes the server, which is not possible with that of ORDAIN_COUCHDB")
+        return self._server
 
     def down(self) -> None:
         self.pouch.end()
@@ -175,6 +185,14 @@ class CouchStore(HarmableStore):
 
     def signal(self, number: signal.Signals) -> None:
         self.pouch.signal(number)
+
+
+def new_couchdb_databases(server: store_servers.CouchServer) -> SourceSettings:
+    """Create the two databases of an empty store and return its settings."""
+    name = f"t{secrets.token_hex(4)}"
+    for database in (name, f"{name}-status"):
+        server.call("PUT", database)
+    return SourceSettings(type=SourceKind.COUCHDB, endpoints=(server.url,), database=name, user=server.user)
 
 
 @contextlib.asynccontextmanager

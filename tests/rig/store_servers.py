@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
+import os
 import random
 import shutil
 import signal
@@ -18,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from rig.debian_roots import CACHE, CLEAN_ENVIRONMENT, made_once
 
@@ -25,6 +28,8 @@ LOOPBACK = "127.0.0.1"
 PATIENCE_SEC = 60.0
 DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
 """Before a command: it is killed when this process ends, however that happens."""
+COUCHDB_RULES = Path(__file__).with_name("couchdb_rules.js")
+"""The program that makes pouchdb-server refuse what CouchDB refuses."""
 MEMORY = Path("/dev/shm")
 """The place for the data of stores: members of etcd that wait for a disk elect another leader."""
 
@@ -234,6 +239,8 @@ class PouchServer(ServerProcess):
     admin: str = ""
     host: str = LOOPBACK
     port: int = 0
+    user: str = ""
+    password: str = ""
     directory: Path = field(init=False)
     process: subprocess.Popen[bytes] | None = None
 
@@ -268,6 +275,7 @@ class PouchServer(ServerProcess):
         command = [
             *DIE_WITH_PARENT,
             "node",
+            f"--require={COUCHDB_RULES}",
             str(program),
             f"--host={self.host}",
             f"--port={self.port}",
@@ -292,11 +300,56 @@ class PouchServer(ServerProcess):
 
     def call(self, method: str, path: str, body: object = None) -> Any:
         """Send one request and return the answer."""
-        data = None if body is None else json.dumps(body).encode()
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.url}/{path}", data=data, method=method, headers=headers)
-        with urllib.request.urlopen(request, timeout=20) as answer:
-            return json.load(answer)
+        return call_couchdb(self.url, method, path, body)
+
+
+@dataclass
+class GivenCouchDb:
+    """A running server of CouchDB's protocol that `ORDAIN_COUCHDB` names; the databases made here end with the context.
+
+    Tests cannot kill or freeze it.
+    """
+
+    url: str
+    user: str
+    password: str
+    _databases: list[str] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for name in self._databases:
+            with contextlib.suppress(urllib.error.HTTPError):
+                self.call("DELETE", name)
+
+    def call(self, method: str, path: str, body: object = None) -> Any:
+        """Send one request and return the answer."""
+        if method == "PUT" and "/" not in path:
+            self._databases.append(path)
+        return call_couchdb(self.url, method, path, body, user=self.user, password=self.password)
+
+
+def given_couchdb() -> GivenCouchDb | None:
+    """Return the server that the environment names as ``ORDAIN_COUCHDB=http://user:password@host:port``."""
+    if not (text := os.environ.get("ORDAIN_COUCHDB", "")):
+        return None
+    parts = urlsplit(text)
+    url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+    return GivenCouchDb(url=url, user=parts.username or "", password=parts.password or "")
+
+
+def call_couchdb(url: str, method: str, path: str, body: object = None, *, user: str = "", password: str = "") -> Any:
+    """Send one request to a server of CouchDB's protocol and return the answer."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    if user:
+        headers["Authorization"] = f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+    request = urllib.request.Request(f"{url}/{path}", data=data, method=method, headers=headers)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        return json.load(answer)
 
 
 def pouchdb_folder() -> Path:
@@ -308,3 +361,6 @@ def pouchdb_folder() -> Path:
             for words in (("install", name.replace("server-", "server@")), ("rebuild", "leveldown")):
                 subprocess.run(["npm", "--no-audit", "--no-fund", *words], check=True, cwd=made, capture_output=True)
     return CACHE / "npm" / name
+
+
+CouchServer = PouchServer | GivenCouchDb

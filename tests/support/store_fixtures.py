@@ -14,6 +14,7 @@ from ordain.agent.delivery.database.database import Database
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.database.etcd import Etcd
 from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
+from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.database.watch import WatchTiming
 
 OpenStore = Callable[[], AbstractAsyncContextManager[Database]]
@@ -54,8 +55,9 @@ def _etcd(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Databa
 
 
 def _couchdb(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Database]:
-    pouch = request.getfixturevalue("pouch")
+    server = request.getfixturevalue("pouch")
     name = f"t{secrets.token_hex(4)}"
     for database in (name, f"{name}-status"):
-        pouch.call("PUT", database)
-    return lambda: CouchDb(HttpTransport(ServerAccess(endpoints=(pouch.url,))), name, timing=TIMING)
+        server.call("PUT", database)
+    login = Login(user=server.user, password=lambda: server.password) if server.user else None
+    return lambda: CouchDb(HttpTransport(ServerAccess(endpoints=(server.url,))), name, login, timing=TIMING)

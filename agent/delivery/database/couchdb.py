@@ -118,7 +118,8 @@ class CouchDb:
         """Write, and return the last revision.
 
         The new revision follows the highest one, also a deleted one, and all other leaves are deleted. So no conflict
-        is left.
+        is left. A document of which no leaf lives is made anew by a body without a revision: CouchDB answers 409 to
+        the revision of a deletion then (src/couch/src/couch_db.erl, prep_and_validate_update).
         """
         leaves_of = [await self._leaves(write.key) for write in writes]
         for write, leaves in zip(writes, leaves_of, strict=True):
@@ -129,7 +130,8 @@ class CouchDb:
         for write, leaves in zip(writes, leaves_of, strict=True):
             path = self._document_path(write.key)
             if write.data is not None:
-                body = couchdb_wire.body(write.key, write.data, after=leaves[0].revision if leaves else None)
+                after = leaves[0].revision if couchdb_wire.winner(leaves) else None
+                body = couchdb_wire.body(write.key, write.data, after=after)
                 written = await self._store("PUT", path, body, write.key)
             for leaf in leaves if write.data is None else leaves[1:]:
                 if not leaf.deleted:
@@ -145,6 +147,11 @@ class CouchDb:
             hint = "CouchDB's max_document_size limits it (8 MB by default)"
             raise SourceError(f"{response.endpoint}: {key} is too large", code=SourceFault.TOO_LARGE, hint=hint)
         answer = parse_json_object(require_success(response).body or b"{}", response.endpoint)
+        if response.status == 202:
+            # CouchDB, cluster/sharding: fewer copies than the write quorum have it, so that it may be lost with them.
+            message = f"{response.endpoint}: {key} was written to fewer nodes than a majority, and may be lost"
+            hint = "check the nodes of the cluster; then write it again"
+            raise SourceError(message, code=SourceFault.UNREACHABLE, hint=hint)
         return str(answer.get("rev", ""))
 
     async def watch(self, prefixes: tuple[str, ...], revision: str) -> AsyncGenerator[None, None]:

@@ -10,6 +10,7 @@ Redirects are not followed, and bodies are not decompressed. Works with aiohttp 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import ssl
@@ -30,12 +31,14 @@ SILENCE_SEC = 30.0
 """A request fails when the server sends nothing for this long. etcd reports a missing quorum after 7 s."""
 MAX_BYTES = 64 << 20
 """The limit for one answer, or for one line of a stream: the same as for all documents of a directory."""
+MAX_REASON = 200
+"""The longest reason of a server that a message shows."""
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 20), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 """With these options the kernel notices within 50 s that a peer has vanished."""
 _TRY_NEXT_SERVER = (SourceFault.UNREACHABLE, SourceFault.TRUNCATED, SourceFault.TLS)
 _STATUS_FAULTS = {
     401: (SourceFault.UNAUTHORIZED, "the credential is wrong or has expired"),
-    403: (SourceFault.FORBIDDEN, "the credential is valid, but does not allow reading this"),
+    403: (SourceFault.FORBIDDEN, "the credential is valid, but does not allow this"),
     404: (SourceFault.EMPTY, "nothing was found; check the path, prefix or database"),
     410: (SourceFault.EMPTY, "nothing is left here; check the path, prefix or database"),
     429: (SourceFault.THROTTLED, "there are too many requests; the source is asked again later"),
@@ -252,7 +255,21 @@ def require_success(response: Response) -> Response:
         raise SourceError(f"{endpoint}: redirects{where}", code=SourceFault.REDIRECTED, hint=hint)
     code, hint = _STATUS_FAULTS.get(status, (SourceFault.UNREACHABLE, ""))
     wait_sec = _retry_after(response.headers)
-    raise SourceError(f"{endpoint}: the server answers {status}", code=code, hint=hint, retry_after_sec=wait_sec)
+    reason = server_reason(response)
+    message = f"{endpoint}: the server answers {status}" + (f": {reason}" if reason else "")
+    raise SourceError(message, code=code, hint=hint, retry_after_sec=wait_sec)
+
+
+def server_reason(response: Response) -> str:
+    """Return the reason that a server of CouchDB's protocol gives for its status, on one line, or ""."""
+    try:
+        answer = json.loads(response.body)
+    except (ValueError, RecursionError):
+        return ""
+    reason = (answer.get("reason") or answer.get("error")) if isinstance(answer, dict) else None
+    text = " ".join(reason.split()) if isinstance(reason, str) else ""
+    printable = "".join(character for character in text if character.isprintable())
+    return printable if len(printable) <= MAX_REASON else f"{printable[: MAX_REASON - 1]}…"
 
 
 class _NotSent(SourceError):
