@@ -1,4 +1,4 @@
-"""The shape of the repository: what may import what, what the wheel holds, what lies at the top."""
+"""The structure of the repository: allowed imports, packages of the wheel, entries at the top, links of the guides."""
 
 from __future__ import annotations
 
@@ -62,20 +62,20 @@ pytestmark = pytest.mark.skipif(
 
 
 def modules() -> dict[str, Path]:
-    """Every module of the three parts by its dotted name."""
-    found = {}
+    """Return every module of the three parts by its dotted name."""
+    paths = {}
     for part in PARTS:
         for path in sorted((TREE / part).rglob("*.py")):
             words = ["ordain", *path.relative_to(TREE).with_suffix("").parts]
-            found[".".join(words[:-1] if words[-1] == "__init__" else words)] = path
-    return found
+            paths[".".join(words[:-1] if words[-1] == "__init__" else words)] = path
+    return paths
 
 
 MODULES = modules() if (TREE / "pyproject.toml").exists() else {}
 
 
 def imports(module: str) -> Iterator[str]:
-    """The modules of ours that ``module`` imports, wherever the statement stands."""
+    """Yield the modules of Ordain that ``module`` imports, also inside functions."""
     for node in ast.walk(ast.parse(MODULES[module].read_bytes())):
         names: list[str] = []
         if isinstance(node, ast.ImportFrom):
@@ -115,7 +115,7 @@ def test_every_package_has_a_row_in_the_table() -> None:
     assert folders - {"transforms", "agent"} == set(MAY_IMPORT)
 
 
-def test_modules_import_each_other_in_no_circle() -> None:
+def test_modules_do_not_import_each_other_in_a_circle() -> None:
     graph = {module: set(imports(module)) - {module} for module in MODULES}
     while leaves := {module for module, below in graph.items() if not below & graph.keys()}:
         for module in leaves:
@@ -124,7 +124,7 @@ def test_modules_import_each_other_in_no_circle() -> None:
     assert graph == {}
 
 
-def test_packages_import_each_other_in_no_circle() -> None:
+def test_packages_do_not_import_each_other_in_a_circle() -> None:
     graph = {
         folder: {f"{folder.split('/')[0]}/{name}" for name in names.split()} for folder, names in MAY_IMPORT.items()
     }
@@ -166,7 +166,7 @@ def test_every_exception_of_the_agent_is_in_the_drawn_tree_below_its_base() -> N
     assert [name for name, base in drawn.items() if base not in exceptions[name]] == []
 
 
-def test_no_two_public_classes_have_one_name() -> None:
+def test_public_classes_have_different_names() -> None:
     names = [
         node.name
         for path in MODULES.values()
@@ -177,7 +177,7 @@ def test_no_two_public_classes_have_one_name() -> None:
     assert {name for name in names if names.count(name) > 1} == set()
 
 
-def test_no_two_modules_of_a_part_have_one_name_unless_a_program_or_command_is_named_so() -> None:
+def test_modules_of_a_part_have_different_names() -> None:
     plain = {"main.py", "__init__.py"}
     names = [
         (path.relative_to(TREE).parts[0], path.name)
@@ -196,14 +196,14 @@ def test_the_wheel_holds_every_package() -> None:
     assert set(settings["packages"]) == folders
 
 
-def test_package_and_project_have_one_version() -> None:
+def test_package_and_project_have_the_same_version() -> None:
     project = tomllib.loads((TREE / "pyproject.toml").read_text())["project"]
     changelog = (TREE / "packaging/debian/changelog").read_text()
 
     assert changelog.startswith(f"ordain ({project['version']}) ")
 
 
-def test_the_top_holds_what_was_agreed() -> None:
+def test_the_top_of_the_tree_has_only_the_agreed_entries() -> None:
     if not (TREE / ".git").exists() or shutil.which("git") is None:
         pytest.skip("needs a git checkout")
     listing = subprocess.run(
@@ -216,14 +216,14 @@ def test_the_top_holds_what_was_agreed() -> None:
     assert {path.split("/")[0] for path in listing.stdout.split("\0") if path} <= TOP
 
 
-def test_the_document_in_the_readme_is_one() -> None:
+def test_the_document_in_the_readme_is_valid() -> None:
     text = (TREE / "README.md").read_text()
     document = text[text.index("    ordain: v1") :].partition("\n\n")[0]
 
     documents, problems = read("README.md", document.encode())
 
     assert problems == ()
-    assert [found.name for found in documents] == ["hello"]
+    assert [document.name for document in documents] == ["hello"]
 
 
 def test_hacking_draws_every_package_above_those_that_it_imports() -> None:
@@ -268,19 +268,19 @@ def test_references_to_pages_and_their_rules_resolve() -> None:
     wrong = []
     for path in sources():
         text = re.sub(r"\s+#?\s*", " ", path.read_text())
-        for found in REFERENCE.finditer(text):
-            page = TREE / "docs" / found["page"]
-            numbers = {int(number) for number in re.findall(r"\d+", found["numbers"] or "")}
-            word = (found["word"] or "").title()
+        for reference in REFERENCE.finditer(text):
+            page = TREE / "docs" / reference["page"]
+            numbers = {int(number) for number in re.findall(r"\d+", reference["numbers"] or "")}
+            word = (reference["word"] or "").title()
             known = re.findall(rf"^\*\*{word} (\d+)\.\*\*", page.read_text(), re.MULTILINE) if page.exists() else []
             if not page.exists() or numbers - set(map(int, known)):
-                wrong.append(f"{path.relative_to(TREE)}: {found[0]}")
-        wrong += [f"{path.relative_to(TREE)}: {found[0]} is not a path" for found in SAYS_PAGE.finditer(text)]
+                wrong.append(f"{path.relative_to(TREE)}: {reference[0]}")
+        wrong += [f"{path.relative_to(TREE)}: {reference[0]} is not a path" for reference in SAYS_PAGE.finditer(text)]
 
     assert wrong == []
 
 
-def test_rules_and_facts_of_the_design_have_numbers_of_their_own() -> None:
+def test_rules_and_facts_of_the_design_are_numbered_without_gaps() -> None:
     for page in sorted((TREE / "docs/design").glob("*.md")):
         numbers = re.findall(r"^\*\*(?:Rule|Fact) (\d+)\.\*\*", page.read_text(), re.MULTILINE)
 
@@ -302,7 +302,7 @@ def defined(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("guide", ["README.md", "HACKING.md"])
-def test_what_a_guide_points_at_is_there(guide: str) -> None:
+def test_paths_and_links_in_a_guide_exist(guide: str) -> None:
     text = (TREE / guide).read_text()
     pointed = re.findall(
         r"`((?:agent|generator|transforms|tests|units|packaging|docs)/[a-z0-9_./-]*)`|\]\(([^)]+)\)", text
@@ -312,8 +312,8 @@ def test_what_a_guide_points_at_is_there(guide: str) -> None:
     assert [name for names in pointed for name in names if name and not (TREE / name).exists()] == []
 
 
-def test_modules_of_the_tests_have_names_of_their_own() -> None:
-    """pytest imports them by their last name; one called ``agent`` would stand in for the package."""
+def test_modules_of_the_tests_have_different_names() -> None:
+    """pytest imports a module by its file name; one called ``agent`` would be imported instead of the package."""
     names = [
         *PARTS,
         *(path.stem for path in (TREE / "tests").rglob("*.py") if path.stem not in {"conftest", "__init__"}),

@@ -1,4 +1,4 @@
-"""Faults of CouchDB: on pouchdb-server where that can have them, else on the scripted `rig.fake_couchdb`."""
+"""Faults of CouchDB: on pouchdb-server if it can have them, otherwise on the scripted `rig.fake_couchdb`."""
 
 from __future__ import annotations
 

@@ -247,9 +247,9 @@ async def test_the_roles_of_the_manual_allow_exactly_what_is_needed(tmp_path: Pa
 )
 def test_the_errors_of_all_versions_have_their_codes(status: int, error: dict[str, object], code: SourceFault) -> None:
     """Version 3.4 names an error twice, 3.6 once; in a stream, it arrives with status 200."""
-    found = refusal_error(Response(endpoint="http://a", status=status, headers={}), error)
-    assert isinstance(found, SourceError)
-    assert found.code is code
+    error_of_refusal = refusal_error(Response(endpoint="http://a", status=status, headers={}), error)
+    assert isinstance(error_of_refusal, SourceError)
+    assert error_of_refusal.code is code
 
 
 async def test_a_certificate_that_expires(tmp_path: Path) -> None:

@@ -27,23 +27,23 @@ services:
 """
 RELOADING = f"""\
 n=0
-until [ -e /run/enough ]; do
+until [ -e /run/stop ]; do
 	rm -rf /run/out && mkdir /run/out
 	{GENERATOR} /run/out || echo "run $n: exit status $?"
 	[ -e /run/out/web.service ] || echo "run $n: no web.service"
 	n=$((n + 1))
 	echo $n >/run/runs.new
 	mv /run/runs.new /run/runs
-done >/run/complaints 2>&1
+done >/run/errors 2>&1
 """
 
 
-def apt(machine: Machine, verb: str, what: str | Path) -> str:
+def apt(machine: Machine, verb: str, package: str | Path) -> str:
     """Run apt-get in the machine and return what it printed."""
-    if isinstance(what, Path):
-        shutil.copy(what, machine.path("/tmp") / what.name)
-        what = f"/tmp/{what.name}"
-    done = machine.run("apt-get", verb, "--yes", what, timeout=120)
+    if isinstance(package, Path):
+        shutil.copy(package, machine.path("/tmp") / package.name)
+        package = f"/tmp/{package.name}"
+    done = machine.run("apt-get", verb, "--yes", package, timeout=120)
     return done.stdout + done.stderr
 
 
@@ -53,7 +53,7 @@ def until_web_runs(machine: Machine) -> None:
 
 
 def running(machine: Machine, unit: str) -> str:
-    """The process id of a service that runs."""
+    """Return the process id of a service, which must be running."""
     state = machine.show(unit, "ActiveState", "MainPID")
     assert state["ActiveState"] == "active", state
     return state["MainPID"]
@@ -61,11 +61,13 @@ def running(machine: Machine, unit: str) -> str:
 
 @pytest.fixture
 def upgrade(rig: None) -> Path:
-    """A package of the same tree with a higher version."""
+    """Return a package of the same tree with a higher version."""
     return package.build("0.1.0+next")
 
 
-def test_installed_on_a_running_machine_it_serves_at_once(deb: Path, machines: Machines, suite: str) -> None:
+def test_a_package_installed_on_a_running_machine_applies_documents_at_once(
+    deb: Path, machines: Machines, suite: str
+) -> None:
     machine = machines(suite, bare=True).boot()
     machine.write("/etc/ordain/documents/web.yaml", WEB)
 
@@ -75,7 +77,7 @@ def test_installed_on_a_running_machine_it_serves_at_once(deb: Path, machines: M
     assert machine.run("systemctl", "is-enabled", "ordain-agent.service").stdout == "enabled\n"
 
 
-def test_an_upgrade_touches_no_service_and_never_lacks_a_generator(machine: Machine, upgrade: Path) -> None:
+def test_an_upgrade_touches_no_service_and_the_generator_always_works(machine: Machine, upgrade: Path) -> None:
     machine.write("/etc/ordain/documents/web.yaml", WEB)
     machine.boot()
     until_web_runs(machine)
@@ -87,9 +89,9 @@ def test_an_upgrade_touches_no_service_and_never_lacks_a_generator(machine: Mach
     apt(machine, "install", upgrade)
 
     runs = int(machine.read("/run/runs"))
-    machine.write("/run/enough", "")
+    machine.write("/run/stop", "")
     assert runs > before + 5
-    assert machine.read("/run/complaints") == ""
+    assert machine.read("/run/errors") == ""
     assert running(machine, "web.service") == web
     assert running(machine, "ordain-agent.service") != agent
     assert machine.run("dpkg-query", "--show", "ordain").stdout.split()[1] == "0.1.0+next"
@@ -154,15 +156,15 @@ def _says(machine: Machine, path: str, word: str) -> bool:
     return machine.path(path).exists() and machine.read(path).strip() == word
 
 
-def test_systemd_is_upgraded_under_services_that_run(machine: Machine, suite: str) -> None:
-    """Its packages once more: their scripts do what they do at any upgrade (daemon-reexec, restart the journal)."""
-    anew = fetch(suite, machine.layers, "install", "--reinstall", *SYSTEMD)
+def test_services_run_on_during_an_upgrade_of_systemd(machine: Machine, suite: str) -> None:
+    """The packages are installed again; their scripts act as in an upgrade (daemon-reexec, restart of the journal)."""
+    packages = fetch(suite, machine.layers, "install", "--reinstall", *SYSTEMD)
     machine.write("/etc/ordain/documents/web.yaml", WEB)
     machine.boot()
     until_web_runs(machine)
     wait_agent_state(machine, "converged")
     web, agent = running(machine, "web.service"), running(machine, "ordain-agent.service")
-    anew.put(machine)
+    packages.put(machine)
 
     machine.run(*OFFLINE, "install", "--reinstall", *SYSTEMD, timeout=120)
 
@@ -178,32 +180,32 @@ def test_systemd_is_upgraded_under_services_that_run(machine: Machine, suite: st
     wait_agent_state(machine, "converged")
 
 
-def test_removed_it_says_what_that_means_and_leaves_services_running(machine: Machine) -> None:
+def test_removing_the_package_warns_and_leaves_services_running(machine: Machine) -> None:
     machine.write("/etc/ordain/documents/web.yaml", WEB)
     machine.boot()
     until_web_runs(machine)
     web = running(machine, "web.service")
 
-    said = apt(machine, "remove", "ordain")
+    output = apt(machine, "remove", "ordain")
 
-    assert "lose their definition" in said
+    assert "lose their definition" in output
     assert running(machine, "web.service") == web
     assert not machine.path("/run/systemd/generator/web.service").exists()
     assert machine.read("/etc/ordain/documents/web.yaml") == WEB
 
 
-def test_purged_it_leaves_no_file(machine: Machine) -> None:
+def test_purging_the_package_leaves_no_file(machine: Machine) -> None:
     machine.write("/etc/ordain/documents/web.yaml", WEB)
     machine.boot()
     until_web_runs(machine)
 
     apt(machine, "purge", "ordain")
 
-    left = machine.run("find", "/etc", "/usr", "/var", "/run", "-iname", "*ordain*").stdout.split()
-    assert left == []
+    files = machine.run("find", "/etc", "/usr", "/var", "/run", "-iname", "*ordain*").stdout.split()
+    assert files == []
 
 
-def test_a_boot_without_documents_is_an_ordinary_boot(machine: Machine) -> None:
+def test_a_boot_without_documents_is_a_normal_boot(machine: Machine) -> None:
     machine.boot()
 
     assert machine.wait_running() == "running", machine.run("systemctl", "--failed").stdout

@@ -1,4 +1,4 @@
-"""The rig removes everything that it makes, whatever happens to it."""
+"""The rig removes everything that it makes, even if it is killed."""
 
 from __future__ import annotations
 

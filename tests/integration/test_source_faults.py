@@ -161,7 +161,7 @@ async def test_an_empty_store_removes_nothing(store: HarmableStore, machine: Sou
 
 @every
 async def test_documents_of_one_write_are_read_together(store: HarmableStore, machine: SourceMachine) -> None:
-    """No reading has only a part of them. CouchDB has no transactions, so that this needs a release there."""
+    """No reading has only a part of them. CouchDB has no transactions, so it needs a release for that."""
     if machine.settings.type is SourceKind.COUCHDB:
         pytest.skip("CouchDB has no transactions")
     names = [f"documents/common/layer/part{number}" for number in range(5)]

@@ -1,4 +1,4 @@
-"""Pages of the documentation on booted machines: each command does what the page says, and prints what it shows."""
+"""Pages of the documentation on booted machines: each command prints the output that the page shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.integration
 TREE = Path(__file__).parents[2]
 ADDRESSES = {"web1": "192.0.2.1", "web2": "192.0.2.2"}
 FIRST = "ordain: v1\nkind: Layer\nname: first\nservices: {first: {command: sleep 1000000}}\n"
-"""A document of every machine of a how-to page: it runs something already."""
+"""A document of every machine of a how-to page, so that a service runs before the first step."""
 HOW_TO = {
     "migrate": "",
     "containers": "",
@@ -27,10 +27,10 @@ HOW_TO = {
     "troubleshooting": "",
     "stop-using-ordain": "",
 }
-"""Pages with commands for one machine, and what stands for the words that a reader fills in."""
+"""Pages with commands for one machine, and shell assignments for the values that a reader fills in."""
 
 
-def test_a_step_knows_its_machine_its_output_and_its_status() -> None:
+def test_a_step_has_its_machine_output_and_status() -> None:
     text = (
         "```console\nweb1# false \\\n  --not\nno…\n[exit status 1]\nweb2# true\n```\n```yaml\n# web1: /a\nb: 1\n```\n"
     )
@@ -45,7 +45,7 @@ def test_a_step_knows_its_machine_its_output_and_its_status() -> None:
     assert (third.path, third.text) == ("/a", "# web1: /a\nb: 1\n")
 
 
-def test_every_command_of_the_tutorial_does_what_the_page_says(machines: Machines, deb: Path, suite: str) -> None:
+def test_every_command_of_the_tutorial_prints_the_output_in_the_page(machines: Machines, deb: Path, suite: str) -> None:
     made = {name: machines(suite) for name in ADDRESSES}
     for name, machine in made.items():
         machine.write("/etc/hostname", f"{name}\n")
@@ -64,7 +64,7 @@ def test_every_command_of_the_tutorial_does_what_the_page_says(machines: Machine
 
 
 def connect(made: Mapping[str, Machine]) -> None:
-    """Lay a cable between the two machines; it goes with them."""
+    """Connect the two machines with a virtual cable, which the kernel removes with them."""
     one, other = (str(made[name].leader) for name in ADDRESSES)
     cable = ["ip", "link", "add", "lan", "netns", one, "type", "veth", "peer", "name", "lan", "netns", other]
     subprocess.run(cable, env=CLEAN_ENVIRONMENT, check=True, capture_output=True)
@@ -74,7 +74,7 @@ def connect(made: Mapping[str, Machine]) -> None:
 
 
 @pytest.mark.parametrize("page", HOW_TO)
-def test_every_command_of_a_how_to_page_does_what_the_page_says(machine: Machine, page: str) -> None:
+def test_every_command_of_a_how_to_page_prints_the_output_in_the_page(machine: Machine, page: str) -> None:
     machine.write("/etc/hostname", "web1\n")
     machine.write("/etc/hosts", "127.0.0.1 localhost\n")  # an installer writes it
     machine.boot()

@@ -1,4 +1,4 @@
-"""Compiles files in child processes with limits, and reports the problems.
+"""Program that compiles files in child processes with limits, and reports the problems.
 
 Each line on standard input is a path. Each line on standard output is JSON: ``status`` of wait, ``cpu`` in seconds,
 ``memory`` in MiB, and ``problems``.
@@ -64,8 +64,8 @@ def main() -> None:
             problems = json.loads(answer.read() or b"[]")
         _, status, usage = os.wait4(pid, 0)
         cpu = usage.ru_utime + usage.ru_stime
-        told = {"status": status, "cpu": round(cpu, 2), "memory": usage.ru_maxrss >> 10, "problems": problems}
-        print(json.dumps(told), flush=True)
+        report = {"status": status, "cpu": round(cpu, 2), "memory": usage.ru_maxrss >> 10, "problems": problems}
+        print(json.dumps(report), flush=True)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ FIXED = {
     ("Unit", "Conflicts"): {"rescue.target", "emergency.target"},
     ("Unit", "Before"): {"rescue.target", "emergency.target"},
 }
-"""Settings that every service of ours has (transforms/render/services.py, SURVIVES_ISOLATE)."""
+"""Settings that every rendered service has (transforms/render/services.py, SURVIVES_ISOLATE)."""
 SCALARS = {place for pointer, place in PLAIN.items() if not isinstance(shape_of(pointer), Sequence)}
 """Settings of which only the last assignment counts."""
 LISTS = frozenset("After Before Requires Requisite Wants BindsTo PartOf Upholds Conflicts OnFailure OnSuccess".split())
@@ -62,11 +62,13 @@ def settings(text: str) -> Settings:
     effective = unit_assignments.effective_settings(
         unit_assignments.Assignment(where=Where(), section=s, key=k, value=v) for s, k, v in unit_file.parse(text)
     )
-    return {p: _meaning(*p, [a.value for a in those]) for p, those in effective.items() if p[0] != "Install"}
+    return {
+        p: _meaning(*p, [a.value for a in assignments]) for p, assignments in effective.items() if p[0] != "Install"
+    }
 
 
 def differences(original: str, rendered: str) -> dict[tuple[str, str], tuple[object, object]]:
-    """Return the settings that differ, each with (original, rendered), without the fixed settings of ours."""
+    """Return the settings that differ, each with (original, rendered), without the fixed settings."""
     was, now = dict(settings(original)), dict(settings(rendered))
     for place, extra in FIXED.items():
         if isinstance(has := now.get(place), frozenset):

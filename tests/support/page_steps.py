@@ -39,7 +39,7 @@ class Step:
 
 
 def steps(page: str) -> Iterator[Step]:
-    """Yield the steps of a page, in order; a block ``yaml`` without a place is an illustration."""
+    """Yield the steps of a page, in order; a block ``yaml`` without a path is an illustration."""
     for kind, text in BLOCK.findall(page):
         if kind == "yaml":
             if head := re.match(r"# (\w+): (/\S+)\n", text):
@@ -66,18 +66,18 @@ def carry_out(step: Step, machines: Mapping[str, Machine], environment: str = ""
     if step.path:
         machine.write(step.path, step.text)
         return
-    said = ""
+    output = ""
 
-    def holds() -> bool:
-        nonlocal said
+    def prints_the_page() -> bool:
+        nonlocal output
         done = machine.run("bash", "-c", f"cd /root; {environment}\n{step.command}", check=False)
-        said = f"exit status {done.returncode}\n{done.stdout}{done.stderr}"
+        output = f"exit status {done.returncode}\n{done.stdout}{done.stderr}"
         return done.returncode == step.status and step.matches(f"{done.stdout}{done.stderr}")
 
     if step.command.startswith(READS):
         try:
-            machine.until(step.command, holds, timeout=FOLLOWS_SEC)
+            machine.until(step.command, prints_the_page, timeout=FOLLOWS_SEC)
         except MachineError as error:
-            raise MachineError(f"{error}; it prints:\n{said}") from None
-    elif not holds():
-        raise MachineError(f"# {step.command}\nis to print:\n{step.prints}\nand prints ({said}")
+            raise MachineError(f"{error}; it prints:\n{output}") from None
+    elif not prints_the_page():
+        raise MachineError(f"# {step.command}\nshould print:\n{step.prints}\nand prints ({output}")

@@ -1,6 +1,7 @@
-"""Prints the generations of the examples and the golden cases on a few systems, with documents in the order of a seed.
+"""Program that prints the generations of the examples and the golden cases on a few systems.
 
-A look at the clock or at a random number fails. `test_determinism.py` runs this program in many environments.
+The argument is a seed for the order of the documents.
+Reading the clock or a random number is an error. `test_determinism.py` runs this program in many environments.
 """
 
 from __future__ import annotations

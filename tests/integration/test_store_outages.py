@@ -1,4 +1,4 @@
-"""Machines that follow a store: documents that are put there run here, and no fault of the store stops a service."""
+"""Machines that follow a store: they apply its documents, and no fault of the store stops a service."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def release(machine: Machine, *more: str) -> None:
 
 
 def source(machine: Machine) -> dict[str, Any]:
-    found: dict[str, Any] = agent_status(machine)["source"]
-    return found
+    status: dict[str, Any] = agent_status(machine)["source"]
+    return status
 
 
 def wait_release(machine: Machine, wanted: str) -> None:
@@ -79,8 +79,10 @@ def wait_code(machine: Machine, wanted: str) -> None:
 
 
 def fleet(machine: Machine) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = json.loads(machine.run("ordainctl", "fleet", "status", "--json", check=False).stdout)
-    return found
+    reports: list[dict[str, Any]] = json.loads(
+        machine.run("ordainctl", "fleet", "status", "--json", check=False).stdout
+    )
+    return reports
 
 
 def test_releases_are_followed_rolled_back_with_a_new_number_and_reported(released: Machine) -> None:
@@ -98,13 +100,13 @@ def test_releases_are_followed_rolled_back_with_a_new_number_and_reported(releas
     released.until(
         "the store has the report", lambda: [r["release"]["number"] for r in fleet(released)] == [3], timeout=60
     )
-    (found,) = fleet(released)
-    assert found["units"]["web.service"]["state"] == "active"
-    assert found["facts"]["systemd"] > 250
+    (report,) = fleet(released)
+    assert report["units"]["web.service"]["state"] == "active"
+    assert report["facts"]["systemd"] > 250
     assert "stable 3" in ordainctl(released, "fleet", "status")
 
 
-def test_an_unsigned_release_is_refused_and_one_of_a_new_key_accepted(released: Machine) -> None:
+def test_an_unsigned_release_is_refused_and_a_release_with_a_new_key_is_accepted(released: Machine) -> None:
     before = invocations(released, "web.service", "other.service")
     put = ("ordainctl", "release", "publish", f"{FOLDER}/evil.json", DOCUMENTS)
 

@@ -1,4 +1,4 @@
-"""Secrets on booted machines: one that is missing holds up its unit alone, one that changes restarts what has it."""
+"""Secrets on booted machines: a missing secret delays only its own unit, and a new one restarts it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ def codes(machine: Machine) -> list[str]:
     return [condition["code"] for condition in agent_status(machine)["conditions"]]
 
 
-def test_a_secret_comes_and_changes_and_is_shown_nowhere(machine: Machine) -> None:
+def test_a_secret_is_added_and_changed_and_never_shown(machine: Machine) -> None:
     write_layer(machine, web=WEB, other=sleep_service())
     machine.boot()
     wait_active(machine, "other.service")
-    machine.until("the missing secret is told", lambda: "CredentialMissing" in codes(machine))
+    machine.until("the missing secret is reported", lambda: "CredentialMissing" in codes(machine))
     assert active_state(machine, "web.service") == "inactive"
 
     machine.write(FILE, SECRETS[0], mode=0o600)
@@ -30,7 +30,8 @@ def test_a_secret_comes_and_changes_and_is_shown_nowhere(machine: Machine) -> No
     machine.until("nothing is missing", lambda: "CredentialMissing" not in codes(machine))
     before = invocations(machine, "web.service", "other.service")
     machine.until(
-        "it is noted down", lambda: "web.service" in machine.run("cat", "/run/ordain/credentials.json").stdout
+        "the hash of the secret is recorded",
+        lambda: "web.service" in machine.run("cat", "/run/ordain/credentials.json").stdout,
     )
 
     machine.write(FILE, SECRETS[1], mode=0o600)
