@@ -171,9 +171,10 @@ def _record(root: str, choice: BootChoice, problems: list[str], usec: int) -> No
     lines += [f"note={_printable(note)}" for note in choice.notes]
     lines += [f"problem={_printable(problem)}" for problem in problems]
     try:
-        for directory in ("/run", "/run/ordain", "/run/ordain/boot"):
+        # Boot caches may hold secrets, so users other than root do not enter their directory.
+        for directory, mode in (("/run", 0o755), ("/run/ordain", 0o755), ("/run/ordain/boot", 0o700)):
             try:
-                mkdir(root + directory, 0o755)
+                mkdir(root + directory, mode)
             except FileExistsError:
                 pass
         if choice.first and choice.booted:

@@ -54,6 +54,7 @@ async def _run(root: Path) -> int:
     systemd = await Systemd.open(bus)
     worker = Worker()
     parts = build_parts(systemd=systemd, executor=worker, root=root)
+    parts.store.restrict_access()
     reader = SourceReader(
         source=open_configured_source(settings, root),
         settings=settings,

@@ -100,7 +100,7 @@ class SettingsReload:
         """Write the text in force to the place where other programs find it."""
         try:
             atomic_files.make_folder((self._root / IN_FORCE).parent)
-            atomic_files.replace(self._root / IN_FORCE, self._in_force or b"")
+            atomic_files.replace(self._root / IN_FORCE, self._in_force or b"", atomic_files.PUBLIC)
         except OSError as error:
             log.error("%s", atomic_files.describe_error(error, self._root / IN_FORCE))
 

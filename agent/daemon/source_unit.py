@@ -55,7 +55,7 @@ def _write_drop_in(root: Path, text: str) -> bool:
         return False
     if text:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        atomic_files.replace(path, text.encode())
+        atomic_files.replace(path, text.encode(), atomic_files.PUBLIC)
     else:
         path.unlink()
     return True

@@ -25,7 +25,7 @@ def record_trust(root: Path, trust: str, agent_yaml: bytes | None) -> bool:
             return False
         if path.is_file() and path.read_bytes() == data:
             return False
-        atomic_files.make_folder(path.parent)
+        atomic_files.make_folder(path.parent, 0o700)
         atomic_files.replace(path, data)
     except OSError as error:
         log.warning("%s; the next boot has to read agent.yaml itself", atomic_files.describe_error(error, path))

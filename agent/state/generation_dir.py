@@ -79,13 +79,13 @@ def write(generation: Generation, folder: Path, last: Path | None) -> None:
         "provenance.json": _pretty(dict(generation.provenance)),
         **{_place(a): a.content.encode() for a in generation.artifacts if isinstance(a, UnitFile | RegularFile)},
     }
-    atomic_files.make_folder(folder.parent)
+    atomic_files.make_folder(folder.parent, 0o700)
     sweep(folder.parent)
     beside = folder.with_name(f".{folder.name}.new")
-    beside.mkdir(mode=0o755)
+    beside.mkdir(mode=0o700)
     for name, data in files.items():
         path = beside / name
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if last is None or not atomic_files.link_equal(last / name, path, data):
             atomic_files.write(path, data)
     atomic_files.write(beside / "manifest.json", _pretty(_manifest(generation, files)))

@@ -47,7 +47,7 @@ def write_holds(root: Path, holds: Mapping[str, Hold]) -> None:
     """Replace the holds. Raises `Failure` if /etc is not writable, because a hold must survive a reboot."""
     path = root / PATH
     try:
-        atomic_files.make_folder(path.parent)
+        atomic_files.make_folder(path.parent, 0o700)
         atomic_files.replace(path, json.dumps(to_json(holds), indent=1, sort_keys=True).encode() + b"\n")
     except OSError as error:
         raise Failure(

@@ -80,6 +80,16 @@ class Store:
         self._hashes: dict[int, CachedFile[str]] = {}
         self._read_applied = CachedFile(self._applied, lambda data: from_json(Applied, json.loads(data)))
 
+    def restrict_access(self) -> None:
+        """Take the access of others to generations and boot caches, which earlier versions gave. Errors are ignored.
+
+        A file in a directory that others cannot enter needs no other mode.
+        """
+        for folder in (self._history, self._boot, self._trial.parent):
+            with contextlib.suppress(OSError):
+                if (mode := folder.stat().st_mode) & 0o077:
+                    folder.chmod(mode & 0o7700)
+
     def save(self, generation: Generation) -> tuple[Generation, NotPersistent | None]:
         """Write ``generation`` to the history, and return it with its number.
 
@@ -171,12 +181,12 @@ class Store:
 
     def commit_trial(self, generation: Generation, boot_id: str) -> None:
         """Have every run of the generator in this boot place ``generation``. Raises `OSError`."""
-        self._trial.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        atomic_files.make_folder(self._trial.parent, 0o700)
         atomic_files.replace(self._trial, pack(self._cache(generation, boot_id)))
 
     def commit_handed(self, generation: Generation) -> None:
         """Have the generator place ``generation`` in this boot if it has no other one. Raises `OSError`."""
-        self._handed.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        atomic_files.make_folder(self._handed.parent, 0o700)
         atomic_files.replace(self._handed, pack(self._cache(generation, "")))
 
     def baseline_of(self, generation: Generation) -> bytes:
@@ -189,7 +199,7 @@ class Store:
         """Make ``generation`` the one that later boots start with."""
         data = pack(self._cache(generation, ""))
         try:
-            atomic_files.make_folder(self._boot)
+            atomic_files.make_folder(self._boot, 0o700)
             if generation.number:
                 atomic_files.replace(self._boot / str(generation.number), data)
             atomic_files.replace(self._boot / "current", data)

@@ -7,10 +7,13 @@ import errno
 import os
 from pathlib import Path
 
+PRIVATE, PUBLIC = 0o600, 0o644
+"""The mode of a file. Most of ours hold values of documents, and a document may hold a secret."""
 
-def write(path: Path, data: bytes) -> None:
+
+def write(path: Path, data: bytes, mode: int = PRIVATE) -> None:
     """Make the new file ``path`` and sync its content, but not its name (`sync_folder`). Raises `OSError`."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         while data:
             data = data[os.write(descriptor, data) :]
@@ -19,12 +22,12 @@ def write(path: Path, data: bytes) -> None:
         os.close(descriptor)
 
 
-def replace(path: Path, data: bytes) -> None:
+def replace(path: Path, data: bytes, mode: int = PRIVATE) -> None:
     """Replace the file at ``path`` by ``data``; at every moment it is the old file or the new one. Raises `OSError`."""
     beside = path.with_name(f".{path.name}.new")
     beside.unlink(missing_ok=True)
     try:
-        write(beside, data)
+        write(beside, data, mode)
     except OSError:
         with contextlib.suppress(OSError):  # frees the space on a full disk
             beside.unlink()
@@ -53,11 +56,14 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def make_folder(folder: Path) -> None:
-    """Make ``folder`` and the missing folders above it, and sync each into its parent. Raises `OSError`."""
+def make_folder(folder: Path, mode: int = 0o755) -> None:
+    """Make ``folder`` and the missing folders above it, and sync each into its parent. Raises `OSError`.
+
+    ``mode`` is that of ``folder``; those above it are readable by all.
+    """
     if not folder.is_dir():
         make_folder(folder.parent)
-        folder.mkdir(mode=0o755, exist_ok=True)
+        folder.mkdir(mode=mode, exist_ok=True)
         sync_folder(folder.parent)
 
 

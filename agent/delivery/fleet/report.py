@@ -192,7 +192,9 @@ class ReportWriter:
                 return
             self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
             stamped = {**to_json(report), "written": datetime.now(UTC).isoformat(timespec="seconds")}
-            atomic_files.replace(self._path, json.dumps(stamped, sort_keys=True, separators=(",", ":")).encode())
+            atomic_files.replace(
+                self._path, json.dumps(stamped, sort_keys=True, separators=(",", ":")).encode(), atomic_files.PUBLIC
+            )
         except OSError as error:
             log.warning("%s; others still see the previous status", atomic_files.describe_error(error, self._path))
             return

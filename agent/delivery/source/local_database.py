@@ -96,7 +96,7 @@ class LocalDatabase:
             path = self.path / f"{name}.yaml"
             if path.exists():
                 path = self.path / f"{kind}-{name}.yaml"
-            atomic_files.replace(path, write.data)
+            atomic_files.replace(path, write.data, atomic_files.PUBLIC)
 
 
 def _rewrite(path: Path, data: bytes, write: Write) -> None:
@@ -109,9 +109,9 @@ def _rewrite(path: Path, data: bytes, write: Write) -> None:
     if not kept:
         path.unlink()
     elif len(documents) == 1:
-        atomic_files.replace(path, kept[0])
+        atomic_files.replace(path, kept[0], atomic_files.PUBLIC)
     else:
-        atomic_files.replace(path, b"---\n".join(_with_newline(text) for text in kept))
+        atomic_files.replace(path, b"---\n".join(_with_newline(text) for text in kept), atomic_files.PUBLIC)
 
 
 def _entries(path: str, data: bytes) -> list[StoredEntry]:

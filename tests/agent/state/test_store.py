@@ -67,6 +67,22 @@ def test_a_saved_generation_is_loaded_unchanged(store: Store) -> None:
     assert store.load_hash(saved.hash) == saved
 
 
+def test_only_root_reads_generations_and_boot_caches(store: Store, tmp_path: Path) -> None:
+    saved, _ = store.save(generation("www"))
+    store.commit_proven(saved)
+    store.commit_trial(saved, "boot")
+
+    folders = [tmp_path / "var/lib/ordain/generations", tmp_path / "etc/ordain/boot", tmp_path / "run/ordain/boot"]
+    for folder in folders:
+        for path in (folder, *(file for file in folder.rglob("*") if file.is_file())):
+            assert path.stat().st_mode & 0o077 == 0, path
+
+    for folder in folders:
+        folder.chmod(0o755)  # as an earlier version left it
+    store.restrict_access()
+    assert [folder.stat().st_mode & 0o777 for folder in folders] == [0o700] * 3
+
+
 def test_a_generation_that_equals_the_last_one_gets_no_new_number(store: Store) -> None:
     store.save(generation("a"))
 
