@@ -386,6 +386,38 @@ MACHINE = CodeGroup(
             "Units are not in the state that the documents want: they failed, or somebody stopped or started them.",
             "See `systemctl status UNIT`. `drift: enforce` has the agent correct it; `ordainctl hold` accepts it.",
         ),
+        "KernelParameter": (
+            "A kernel parameter of `sysctl` does not exist, or has another value than the documents set.",
+            "Check the spelling and the module that brings it; `ordainctl apply` sets the value again.",
+        ),
+        "InterfaceMissing": (
+            "A kernel parameter waits for its network interface, and is set when that appears.",
+            "Nothing; or check the name of the interface.",
+        ),
+        "FileChanged": (
+            "Somebody has changed, deleted or replaced a file that the documents place.",
+            "Run `ordainctl apply` to place it again, or change the documents.",
+        ),
+        "Account": (
+            "A user or group of the documents is missing, or has another number.",
+            "See `journalctl -u ordain-users`. Ordain never changes a number that is in use.",
+        ),
+        "HostName": (
+            "The host name of the running system is not that of the documents.",
+            "Run `ordainctl apply`.",
+        ),
+        "DeviceMissing": (
+            "A virtual network device of the documents does not exist.",
+            "See the journal of the network service; the kernel may lack the type of device.",
+        ),
+        "NotListening": (
+            "systemd ignored an address of a socket.",
+            "Correct the address (systemd.socket(5), ListenStream=).",
+        ),
+        "MountOptions": (
+            "A file system is mounted with other options than the documents want.",
+            "Run `ordainctl apply` to mount it again with its options.",
+        ),
         "Undone": (
             "The last apply could not do a part of its work, such as place a file.",
             "Correct the cause that the message names, and run `ordainctl apply`.",

@@ -51,7 +51,7 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
         _rebind(view, views, stops, jobs, notes)
     split_restarts(views, stops, jobs)
     notes += _start_again(views, stops, jobs)
-    files = changed_files(old, new)
+    files = (*changed_files(old, new), *_displaced(new, observed))
     notes += _kernel_module_notes(files)
     return Plan(
         from_hash=old.hash,
@@ -63,6 +63,13 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
         changes=tuple(change for view in views.values() for change in view.fresh),
         notes=tuple(sorted(notes, key=lambda n: (n.unit, n.what))),
     )
+
+
+def _displaced(new: Generation, observed: Observed) -> Iterator[FileChange]:
+    """Yield the files of ``new`` that somebody else has changed, and that are placed again."""
+    for artifact in new.artifacts if observed.displaced else ():
+        if artifact.path in observed.displaced:
+            yield FileChange(path=artifact.path, what=FileAction.CHANGED, item=artifact.item)
 
 
 def _kernel_module_notes(files: Iterable[FileChange]) -> Iterator[Note]:

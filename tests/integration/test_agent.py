@@ -99,7 +99,7 @@ def test_stopping_killing_or_restarting_the_agent_touches_no_service(
     if action == ("stop",):
         followed.run("systemctl", "start", AGENT)
     wait_another_agent(followed, old)
-    wait_agent_state(followed, "converged")
+    wait_agent_state(followed, "degraded")
 
     assert invocations(followed, "web.service")["web.service"] == before["web.service"]
     assert active_state(followed, "other.service") == "inactive"

@@ -44,7 +44,8 @@ class _HostRenderer:
         if leaf := self.word("hostname", _HOSTNAME, "use letters, digits and -, with dots between, 64 at most"):
             # Without comments: PID 1 skips them, but other readers of the file do not.
             yield RegularFile(path=HOSTNAME, content=f"{leaf.value}\n", item=ITEM)
-            self.restart_on_change(HOSTNAME_READER, HOSTNAME)
+            # Running: it is not, where the package was installed in this boot, and then it has to start.
+            self.restart_on_change(HOSTNAME_READER, HOSTNAME, Wanted.RUNNING)
         if leaf := self.word("timezone", _ZONE, "use a name below /usr/share/zoneinfo, such as Europe/Berlin"):
             target = f"../usr/share/zoneinfo/{leaf.value}"
             yield SymbolicLink(path="/etc/localtime", target=target, item=ITEM)
@@ -93,10 +94,10 @@ class _HostRenderer:
         self.restart_on_change(unit, file.path)
         yield file.artifact()
 
-    def restart_on_change(self, unit: str, path: str) -> None:
+    def restart_on_change(self, unit: str, path: str, wanted: Wanted = Wanted.PRESENT) -> None:
         uses = ((path, OnChange.RESTART),)
         self.members.append(
-            Member(unit=unit, item=ITEM, wanted=Wanted.PRESENT, ours=False, on_change=OnChange.RESTART, uses=uses)
+            Member(unit=unit, item=ITEM, wanted=wanted, ours=False, on_change=OnChange.RESTART, uses=uses)
         )
 
     def block(self, leaf: Leaf, what: str, hint: str, code: str = "Item") -> None:

@@ -1,0 +1,164 @@
+"""A booted machine tells, and corrects, what is not as the documents say."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from rig.machine import Machine
+from rig.machine_agent import agent_status, wait_agent_state
+
+pytestmark = pytest.mark.integration
+DOCUMENT = "/etc/ordain/documents/machine.yaml"
+HELLO = """\
+ordain: v1
+kind: Layer
+name: machine
+services:
+  hello:
+    command: /bin/sleep 1000
+"""
+
+
+def codes(machine: Machine) -> set[str]:
+    """Return the codes of all faults of the status."""
+    return {condition["code"] for condition in agent_status(machine)["conditions"] if condition["fault"]}
+
+
+def status(machine: Machine) -> tuple[int, dict[str, Any]]:
+    """Return the exit status of ``ordainctl status``, and what it says."""
+    answer = machine.run("ordainctl", "status", "--json", check=False)
+    return answer.returncode, json.loads(answer.stdout)
+
+
+def plan(machine: Machine) -> int:
+    """Return the exit status of ``ordainctl plan --exit-code``."""
+    return machine.run("ordainctl", "plan", "--exit-code", check=False).returncode
+
+
+@pytest.fixture
+def followed(machine: Machine) -> Machine:
+    """Return a machine that runs what `HELLO` says."""
+    machine.write(DOCUMENT, HELLO)
+    machine.boot()
+    wait_agent_state(machine, "converged")
+    return machine
+
+
+def test_an_edit_that_changes_no_unit_file_takes_effect(followed: Machine) -> None:
+    followed.write(DOCUMENT, f"{HELLO}    drift: enforce\n")
+    followed.until("it is in force", lambda: any(unit["enforced"] for unit in agent_status(followed)["units"]))
+    wait_agent_state(followed, "converged")
+
+    exit_status, shown = status(followed)
+    history = json.loads(followed.run("ordainctl", "history", "--json").stdout)
+
+    assert (exit_status, plan(followed)) == (0, 0)
+    assert shown["generation"] == shown["wanted_generation"]
+    assert [saved["number"] for saved in history if saved["in_force"]] == [shown["generation"]]
+    followed.run("systemctl", "stop", "hello")
+    followed.until("it runs again", lambda: followed.show("hello.service", "ActiveState")["ActiveState"] == "active")
+
+    followed.write(DOCUMENT, HELLO)
+    followed.until("it is not enforced", lambda: not any(u["enforced"] for u in agent_status(followed)["units"]))
+    assert plan(followed) == 0
+
+
+def test_refused_documents_and_a_dead_agent_show_in_the_exit_status(followed: Machine) -> None:
+    assert status(followed)[0] == 0
+
+    followed.write(DOCUMENT, HELLO.replace("command:", "comand:"))
+    wait_agent_state(followed, "degraded")
+    assert (status(followed)[0], codes(followed)) == (3, {"Refused"})
+
+    followed.write(DOCUMENT, HELLO)
+    wait_agent_state(followed, "converged")
+    followed.run("systemctl", "stop", "ordain-agent")
+    exit_status, shown = status(followed)
+    assert exit_status == 3
+    assert "AgentDown" in {condition["code"] for condition in shown["conditions"]}
+
+
+def test_a_changed_file_is_shown_and_placed_again_by_apply(followed: Machine) -> None:
+    followed.write(DOCUMENT, f"{HELLO}files:\n  /etc/motd: {{content: ours}}\n")
+    followed.until("the file is placed", lambda: followed.read("/etc/motd") == "ours")
+    wait_agent_state(followed, "converged")
+
+    followed.write("/etc/motd", "theirs")
+    followed.until("it is shown", lambda: status(followed)[0] == 3)
+    assert codes(followed) == {"FileChanged"}
+    assert plan(followed) == 7
+
+    followed.run("ordainctl", "apply")
+    assert followed.read("/etc/motd") == "ours"
+    assert (status(followed)[0], plan(followed)) == (0, 0)
+
+
+def test_a_host_name_of_documents_is_seen_by_documents(followed: Machine) -> None:
+    before = followed.run("hostname").stdout.strip()
+    layer = "ordain: v1\nkind: Layer\nname: zed\nmatch: {hostname: zed}\nservices: {z: {command: /bin/sleep 1000}}\n"
+    template = "files:\n  /etc/motd: {template: 'I am {{ facts.hostname }}'}\n"
+    followed.write(DOCUMENT, f"{HELLO}host: {{hostname: zed}}\n{template}---\n{layer}")
+
+    followed.until("z runs", lambda: followed.show("z.service", "ActiveState")["ActiveState"] == "active")
+    wait_agent_state(followed, "converged")
+
+    assert before != "zed"
+    assert followed.run("hostname").stdout == "zed\n"
+    assert followed.read("/etc/motd") == "I am zed"
+    assert (status(followed)[0], plan(followed)) == (0, 0)
+
+    followed.run("hostname", "other")
+    followed.until("it is shown", lambda: status(followed)[0] == 3)
+    followed.run("ordainctl", "apply")
+    assert followed.run("hostname").stdout == "zed\n"
+
+
+def test_a_host_name_takes_effect_where_its_unit_has_not_run_yet(followed: Machine) -> None:
+    followed.run("systemctl", "stop", "ordain-hostname.service")
+
+    followed.write(DOCUMENT, f"{HELLO}host: {{hostname: bee}}\n")
+
+    followed.until("the host name is set", lambda: followed.run("hostname").stdout == "bee\n")
+    wait_agent_state(followed, "converged")
+
+
+def test_a_wanted_service_is_reported_while_its_unit_is_missing_and_then_started(followed: Machine) -> None:
+    path = "/usr/lib/systemd/system/late.service"
+    unit = "[Service]\nExecStart=/bin/sleep 1000\n"
+    followed.write(path, unit)
+    followed.run("systemctl", "daemon-reload")
+    followed.write(DOCUMENT, f"{HELLO}  late: {{unit: late.service, state: running}}\n")
+    followed.until("it runs", lambda: followed.show("late.service", "ActiveState")["ActiveState"] == "active")
+    wait_agent_state(followed, "converged")
+
+    followed.run("systemctl", "stop", "late.service")
+    followed.path(path).unlink()
+    followed.run("systemctl", "daemon-reload")
+    followed.until("it is reported", lambda: "NotInstalled" in codes(followed))
+    assert status(followed)[0] == 3
+
+    followed.write(path, unit)
+    followed.run("systemctl", "daemon-reload")
+    followed.until("it runs", lambda: followed.show("late.service", "ActiveState")["ActiveState"] == "active")
+    wait_agent_state(followed, "converged")
+
+
+def test_an_address_and_a_mount_option_are_read_back(followed: Machine) -> None:
+    listen = "  s: {command: /bin/cat, listen: {stream: ['[fe80::1%host9]:8053', '127.0.0.1:8053']}}\n"
+    mount = "mounts:\n  /srv/t: {what: tmpfs, type: tmpfs, options: [noexec]}\n"
+    followed.write(DOCUMENT, f"{HELLO}{mount}")
+    wait_agent_state(followed, "converged")
+    followed.until("it is mounted", lambda: followed.show("srv-t.mount", "ActiveState")["ActiveState"] == "active")
+
+    followed.run("mount", "-o", "remount,exec", "/srv/t")
+    followed.until("it is shown", lambda: "MountOptions" in codes(followed))
+    followed.run("ordainctl", "apply")
+    assert "noexec" in followed.run("findmnt", "--noheadings", "--output=OPTIONS", "/srv/t").stdout
+    followed.until("it is well", lambda: status(followed)[0] == 0)
+
+    followed.write(DOCUMENT, f"{HELLO}{listen}")
+    followed.until("it is shown", lambda: codes(followed) & {"NotListening", "Encode", "Refused", "Item"})
+    assert status(followed)[0] == 3
