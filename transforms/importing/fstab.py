@@ -9,7 +9,8 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.document import formats
 from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
-from ordain.transforms.render.mounts import PROTECTED
+from ordain.transforms.render.mounts import PROTECTED, is_api
+from ordain.transforms.systemd import splitting
 
 DEFAULTS = frozenset({"defaults", "auto", "nofail", "sw"})
 """Options that every mount of a document has: the boot wants it, but does not fail without it."""
@@ -57,7 +58,7 @@ class _Options:
         self.where, self.draft = where, draft
         self.entry: dict[str, Plain] = {}
         self.options: dict[str, str | bool] = {}
-        for option in filter(None, text.split(",")):
+        for option in splitting.mount_options(text):
             self.add(option)
         if self.entry.get("automount"):
             # noauto only concerns the mount: systemd-fstab-generator starts the automount anyway.
@@ -73,6 +74,9 @@ class _Options:
             self.entry["automount"] = True
         elif name == "x-systemd.mount-timeout":
             self.entry["timeout"] = value
+        elif name == "bg":
+            hint = "set `automount: true`, so that the boot does not wait for the server"
+            self.not_converted("the option bg: systemd cannot follow a mount in the background", hint)
         elif name == "pri":
             self.set_priority(value)
         elif name in _USERS:
@@ -109,6 +113,10 @@ def _add_mount(device: str, path: str, kind: str, options: _Options) -> bool:
     """Add a mount. Return False, and add the problem, if a document cannot have it."""
     if (path.rstrip("/") or "/") in PROTECTED:
         options.not_converted(f"{path}: the machine needs it before it can read documents", "leave it in fstab")
+        return False
+    if is_api(path.rstrip("/")):
+        # systemd-fstab-generator leaves these out, too (mount_point_is_api()).
+        options.not_converted(f"{path}: systemd mounts it itself", "remove the line")
         return False
     if not _is_path(path):
         options.not_converted(f"{path!r} is not a mount point", "write an absolute path")

@@ -9,7 +9,7 @@ from ordain.transforms.model import Branch, Member, Wanted
 from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
 from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.render.unit_links import mask, wants
-from ordain.transforms.systemd import unit_name
+from ordain.transforms.systemd import splitting, unit_name
 from ordain.transforms.systemd.encode import EncodeError
 
 PROTECTED = ("/", "/usr", "/etc", "/run", "/var/lib/ordain", "/proc", "/sys", "/dev")
@@ -17,6 +17,12 @@ PROTECTED = ("/", "/usr", "/etc", "/run", "/var/lib/ordain", "/proc", "/sys", "/
 
 See docs/design/contract.md, rule 11.
 """
+
+API_FILE_SYSTEMS = frozenset(
+    "/dev/pts /dev/shm /sys/kernel/security /sys/fs/smackfs /sys/fs/cgroup /sys/fs/pstore /sys/firmware/efi/efivars"
+    " /sys/fs/bpf".split()
+)
+"""Paths whose mount units PID 1 refuses, besides those in `PROTECTED` (mount_point_is_api() in src/core/mount.c)."""
 
 NETWORK_FILE_SYSTEMS = frozenset(
     "9p afs ceph cifs gfs glusterfs lustre ncp ncpfs nfs nfs4 ocfs2 orangefs pvfs2 smb3 smbfs sshfs".split()
@@ -27,6 +33,11 @@ NETWORK_FILE_SYSTEMS = frozenset(
 def is_remote(branch: Branch) -> bool:
     """Return whether a mount needs the network."""
     return branch.value("type") in NETWORK_FILE_SYSTEMS or "_netdev" in branch.branch("options")
+
+
+def is_api(path: str) -> bool:
+    """Return whether systemd itself mounts ``path``, and refuses a unit for it."""
+    return path in API_FILE_SYSTEMS or path.startswith("/sys/fs/cgroup/")
 
 
 def render_mount(path: str, branch: Branch, pointer: str, systemd: int) -> RenderedItem:
@@ -59,6 +70,10 @@ class _MountRenderer:
         if self.path in PROTECTED:
             what = f"a mount over {self.path} could keep the machine from booting"
             mount.block(self.place, what, "choose another mount point", "Vital")
+        if is_api(self.path):
+            what = f"systemd mounts {self.path} itself and refuses a unit for it"
+            hint = "remove the mount; to change its options, remount it in a service of type oneshot"
+            mount.block(self.place, what, hint, "Vital")
         source = self.branch.leaf("what")
         if source is None:
             mount.block(self.place, "a mount needs `what`", "set it to a device, a share, or tmpfs")
@@ -68,6 +83,11 @@ class _MountRenderer:
         if leaf := self.branch.leaf("type"):
             mount.set("Mount", "Type", str(leaf.value), leaf)
         _options(self.branch, mount, "Mount")
+        background = self.branch.branch("options").leaf("bg")
+        if background and str(self.branch.value("type")) in {"nfs", "nfs4"}:
+            # mount.nfs would fork and PID 1 would see no mount; systemd.mount(5) says what its fstab generator does.
+            what = "systemd cannot follow an NFS mount in the background (option bg)"
+            mount.block(background, what, "remove bg; `automount: true` keeps the boot from waiting", "Encode")
         if leaf := self.branch.leaf("timeout"):
             if str(leaf.value) in {"0", "infinity"}:
                 mount.block(leaf, "a mount needs a finite timeout", "the boot waits for it; set a time", "Vital")
@@ -113,7 +133,8 @@ def _options(branch: Branch, draft: UnitDraft, section: str) -> None:
     options = [(name, leaf) for name, leaf in branch.branch("options").leaves()]
     words = [name if leaf.value is True else f"{name}={leaf.value}" for name, leaf in options]
     for word, (_, leaf) in zip(words, options, strict=True):
-        if "," in word or any(char.isspace() for char in word):
-            draft.block(leaf, f"a mount option cannot have a comma or a blank: {word!r}", "remove it", "Encode")
+        if splitting.mount_options(word) != [word] or any(char.isspace() for char in word):
+            what = f"a mount option cannot have a blank, or a comma outside double quotes: {word!r}"
+            draft.block(leaf, what, "put the value in double quotes if it has a comma", "Encode")
     if words:
         draft.set(section, "Options", ",".join(words), options[0][1])

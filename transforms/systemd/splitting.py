@@ -21,6 +21,17 @@ _SIMPLE = {
 _NUMBERED = re.compile("x([0-9a-fA-F]{2})|([0-3][0-7]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})")
 
 
+def mount_options(text: str) -> list[str]:
+    r"""Return the options of a mount: a comma in double quotes or behind a backslash belongs to a value.
+
+    Both spellings are libmount's and systemd-fstab-generator's; the options keep them, as mount(8) reads them again.
+
+    >>> mount_options(r'noexec,context="system_u:object_r:t:s0:c1,c2",,a=b\,c')
+    ['noexec', 'context="system_u:object_r:t:s0:c1,c2"', 'a=b\\,c']
+    """
+    return [option for option in re.findall(r'(?:\\.|"[^"]*"|[^,])+', text) if option]
+
+
 def split(text: str, *, unescape: bool) -> tuple[str, ...]:
     r"""Return the words of ``text``. Quotes may open anywhere; specifiers and ``$`` stay as they are.
 
