@@ -1,7 +1,7 @@
-"""agent.yaml: the text of it that is in force, and the values in a text.
+"""Reads agent.yaml: the text that is in force, and the values in a text.
 
     bytes ─parse─▶ Node ─schema (`agent_keys`)─▶ problems
-                     └──without what is wrong──▶ values
+                     └──without wrong keys──▶ values
 
 A running agent keeps the text that it follows at `IN_FORCE`, since the file may be wrong, half written or deleted at
 any moment. So all programs that ask about this machine (the agent, its worker, ordain-source, ordainctl) get the same
@@ -35,7 +35,7 @@ _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 class AgentYaml:
     """The contents of a file.
 
-    ``values`` are the keys that are right, by name: a map is a dict, a list a tuple, a label a tuple of its values.
+    ``values`` are the valid keys by name: a map is a dict, a list a tuple, a label a tuple of its values.
     ``wrong`` are the keys at the top that have an error in them; "" means that nothing in the file could be read.
     """
 
@@ -45,9 +45,9 @@ class AgentYaml:
 
 
 def read_in_force(root: Path) -> bytes | None:
-    """Return the text that is in force on the machine ``root``; None: there is none.
+    """Return the text that is in force on the machine ``root``, None if there is none.
 
-    Raises `OSError` if it cannot be read.
+    Raise `OSError` if it cannot be read.
     """
     kept = rootfs.read(root, IN_FORCE)
     return rootfs.read(root, PATH) if kept is None else kept
@@ -127,7 +127,7 @@ def _values(tree: Branch) -> dict[str, Any]:
 
 
 def _hidden_source_problems(root: Node) -> Iterator[Problem]:
-    """Yield what is wrong with a source and no schema sees: keys that go together, and a password in plain text."""
+    """Yield problems of a source that no schema can find: keys that need each other, and a password in plain text."""
     node = root.value.get("source") if isinstance(root.value, Mapping) else None
     source = node.plain() if node else None
     if node is None or not isinstance(source, dict):

@@ -1,6 +1,6 @@
 """Reads the facts of a machine from the files below its root, and from nothing else.
 
-    root/ ──survey──▶ Facts, Problems        `Facts` ◀──from_json── JSON ◀──to_json── `Facts`
+    root/ ──survey──▶ Facts, Problems
 
 Nothing here is refused: a fact that cannot be read gets its default, and a warning says so.
 """

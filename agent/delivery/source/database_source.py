@@ -33,7 +33,7 @@ class DatabaseSource:
     """The documents of one machine in ``database``: a release where there is one, else the documents in its scopes.
 
     ``facts`` returns the current facts of the machine; ``shared`` are the versions of related systems, see
-    `transforms.resolve.match.matches`. Without ``unsigned``, only releases are read.
+    `transforms.resolve.match.match_layer`. Without ``unsigned``, only releases are read.
     """
 
     def __init__(
