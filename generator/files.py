@@ -183,7 +183,7 @@ class FilePlacement:
         return ours
 
     def _refuse(self, file: PlacedFile) -> None:
-        what, _ = why_forbidden(file.path)
+        what, _ = why_forbidden(file.path, account=True)
         if what:
             raise PlacementError(what)
         if file.mount and not os.path.ismount(self.root / file.mount.lstrip("/")):

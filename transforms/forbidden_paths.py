@@ -5,10 +5,20 @@ Standard library only: `generator.files` imports this module, and the package of
 
 from __future__ import annotations
 
-TREES = ("/proc", "/sys", "/dev", "/var/lib/ordain", "/etc/ordain", "/run/ordain", "/run/systemd/generator")
-"""Trees of the kernel, and those of Ordain itself."""
+_GENERATORS = tuple(
+    f"{prefix}/systemd/{kind}"
+    for prefix in ("/etc", "/run", "/usr/lib", "/lib", "/usr/local/lib")
+    for kind in ("system-generators", "user-generators", "system-environment-generators", "system-shutdown")
+)
+TREES = (
+    *("/proc", "/sys", "/dev", "/var/lib/ordain", "/etc/ordain", "/run/ordain", "/usr/lib/ordain", "/lib/ordain"),
+    *("/run/systemd/generator", "/run/systemd/generator.early", "/run/systemd/generator.late"),
+    *("/run/systemd/transient", "/run/systemd/system.control", "/etc/systemd/system.control"),
+    *("/etc/pam.d", "/usr/lib/pam.d", *_GENERATORS),
+)
+"""Trees of the kernel, of Ordain itself, of what PID 1 writes or runs before any unit, and of the login."""
 SYSUSERS = "/run/ordain/sysusers/"
-"""The exception in our own trees: files for ordain-users.service."""
+"""The exception in our own trees, for the files that the sections `users` and `groups` make."""
 UNITS = (
     "/etc/systemd/system",
     "/run/systemd/system",
@@ -27,6 +37,9 @@ FILES = {
     "/etc/ld.so.preload": "",
     "/sbin/init": "",
     "/usr/sbin/init": "",
+    "/etc/nsswitch.conf": "",
+    **dict.fromkeys((f"{bin}/{shell}" for bin in ("/bin", "/usr/bin") for shell in ("sh", "dash", "bash")), ""),
+    **dict.fromkeys((f"{lib}/systemd/systemd" for lib in ("/lib", "/usr/lib")), ""),
 }
 """Files without which a machine does not boot, or nobody can log in, and the section that changes them."""
 TOP = frozenset(
@@ -35,8 +48,14 @@ TOP = frozenset(
 )
 
 
-def why_forbidden(path: str) -> tuple[str, str]:
+_LOADER = ("ld-linux", "ld-musl", "ld64.so", "ld.so", "libc.so", "libc.musl")
+"""The first letters of the names of what starts every program, in a directory of libraries."""
+
+
+def why_forbidden(path: str, *, account: bool = False) -> tuple[str, str]:
     """Return why no file may be placed at ``path``, and a hint; two empty strings if it may.
+
+    ``account``: the file describes a user or a group, and was made by these sections.
 
     >>> why_forbidden("/etc/passwd")
     ('the machine depends on /etc/passwd', 'use the section `users`')
@@ -53,10 +72,15 @@ def why_forbidden(path: str) -> tuple[str, str]:
     if bare in TOP:
         return f"the machine depends on {bare}", "name a file in it"
     for tree in TREES:
-        if bare.startswith(SYSUSERS):
+        if account and bare.startswith(SYSUSERS):
             break
         if bare == tree or bare.startswith(f"{tree}/"):
             return f"no file may be placed in {tree}", "choose another path"
+    folder, _, name = bare.rpartition("/")
+    above, _, inner = folder.removeprefix("/usr").rpartition("/")
+    of_libraries = inner in ("lib", "lib32", "lib64") if not above else above == "/lib" and "-linux-" in inner
+    if name.startswith(_LOADER) and of_libraries:
+        return f"every program needs {bare}", "choose another path"
     for tree in UNITS:
         if bare.startswith(f"{tree}/"):
             return f"no unit may be placed in {tree}", "use the sections `services` and `units`"

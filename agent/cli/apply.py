@@ -12,8 +12,10 @@ from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import unit_name
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.daemon.client import Documents
+from ordain.agent.errors import Failure
 from ordain.agent.model import Outcome, Plan, UnitVerdict, to_json
 from ordain.agent.plan.describe import PlanStep, plan_lines
+from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
 
 STEP_STYLES: dict[PlanStep | None, Style] = {
@@ -50,6 +52,8 @@ def apply(request: Namespace, console: Console) -> Exit:
     if request.confirm is not None and not seconds:
         raise Usage("--confirm SECONDS must be at least 1")
     texts = _documents(request)
+    if texts is not None and not request.nothing and not any(read(path, data)[0] for path, data in texts):
+        _refuse_nothing(request.file, texts)
     with console.progress("applying"):
         outcome = ask(request.root, lambda client: client.apply(texts, once=request.once, confirm_sec=seconds))
     return _report(outcome, request, console)
@@ -126,6 +130,14 @@ def _documents(request: Namespace) -> Documents | None:
     if problems:
         raise Refused(problems)
     return documents
+
+
+def _refuse_nothing(names: Sequence[str], texts: Documents) -> None:
+    """Raise `Refused` for the problems of texts without a document, else `Failure`."""
+    if problems := [problem for path, data in texts for problem in read(path, data)[1]]:
+        raise Refused(problems)
+    message = f"{', '.join(names)}: no document in there, so applying it would remove everything"
+    raise Failure(f"{message}; to do that, run `ordainctl apply --nothing {' '.join(names)}`")
 
 
 def _number(word: str | None, error: str) -> int:

@@ -34,6 +34,7 @@ ROWS = (
         arguments=(
             FILES,
             Argument(flag="--once", help="continue to follow the source afterwards"),
+            Argument(flag="--nothing", help="apply FILE even if it holds no document, which removes everything"),
             Argument(
                 flag="--confirm",
                 metavar="SECONDS",

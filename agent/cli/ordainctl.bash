@@ -109,7 +109,7 @@ _ordainctl() {
             flags='--exit-code --json' operand='files'
             ;;
         apply)
-            flags='--once --confirm --json' operand='files'
+            flags='--once --nothing --confirm --json' operand='files'
             case $previous in
                 --confirm) operand='text' ;;
             esac

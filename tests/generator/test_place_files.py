@@ -242,12 +242,29 @@ def test_a_damaged_record_is_reported_and_does_no_harm(root: Path) -> None:
     assert (root / "etc/a").read_text() == "ours"
 
 
-@pytest.mark.parametrize("path", ["/", "/etc", "/etc/", "/etc/fstab", "/dev/null", "/etc/systemd/system/a.service"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/etc", "/etc/", "/etc/fstab", "/dev/null", "/etc/systemd/system/a.service", "/etc/nsswitch.conf"),
+        *("/etc/pam.d/login", "/bin/sh", "/usr/bin/bash", "/usr/lib/systemd/systemd", "/lib64/ld-linux-x86-64.so.2"),
+        *("/lib/x86_64-linux-gnu/libc.so.6", "/usr/lib/ordain/0.1.0/a.py", "/etc/systemd/system-generators/a"),
+        *("/run/systemd/transient/a.service", "/etc/systemd/system.control/a", "/run/systemd/generator.late/a"),
+        *("/run/ordain/sysusers/a.account", "/run/ordain/journal"),
+    ],
+)
 def test_vital_paths_are_refused(path: str) -> None:
     assert why_forbidden(path)[0]
 
 
-@pytest.mark.parametrize("path", ["/etc/a", "/etc/systemd/network/a.network", "/home/a/.ssh/authorized_keys", "/run/a"])
+def test_only_the_sections_of_accounts_make_files_for_ordain_users() -> None:
+    assert why_forbidden("/run/ordain/sysusers/a.account", account=True) == ("", "")
+    assert why_forbidden("/run/ordain/journal", account=True)[0]
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/etc/a", "/usr/lib/app/libc.so.6", "/etc/systemd/network/a.network", "/home/a/.ssh/authorized_keys", "/run/a"],
+)
 def test_other_paths_are_accepted(path: str) -> None:
     assert why_forbidden(path) == ("", "")
 

@@ -96,3 +96,21 @@ def names(root: Path, path: str) -> tuple[str, ...]:
         return tuple(sorted(entry.name for entry in os.scandir(chase(root, path))))
     except OSError:
         return ()
+
+
+def other_writers(path: Path) -> str:
+    """Return which users other than root and ourselves may write ``path``, as words; "" if there are none.
+
+    A missing path has no writers.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return ""
+    if status.st_uid not in (0, os.geteuid()):
+        return f"it belongs to user {status.st_uid}"
+    if status.st_mode & stat.S_IWOTH:
+        return "every user may write it"
+    if status.st_mode & stat.S_IWGRP and status.st_gid not in (0, os.getegid()):
+        return f"group {status.st_gid} may write it"
+    return ""

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ordain.agent.errors import OrdainError
 from ordain.transforms.errors import Problem, Where
+from ordain.transforms.machine import rootfs
 
 TRUST = "etc/ordain/trust"
 SUFFIX = ".pub"
@@ -86,9 +87,14 @@ def trusted_keys(root: Path) -> tuple[tuple[PublicKey, ...], tuple[Problem, ...]
         return (), ()
     except OSError as error:
         return (), (_problem(f"/{TRUST}", 0, error.strerror or str(error)),)
+    if others := rootfs.other_writers(folder):
+        return (), (_unsafe(f"/{TRUST}", others),)
     for name in names:
         path = f"/{TRUST}/{name}"
         try:
+            if others := rootfs.other_writers(folder / name):
+                problems.append(_unsafe(path, others))
+                continue
             for number, line in _lines((folder / name).read_bytes()):
                 try:
                     keys.append(parse_key(line))
@@ -103,6 +109,11 @@ def _lines(data: bytes) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(data.decode().splitlines(), 1):
         if line.strip() and not line.startswith("#"):
             yield number, line
+
+
+def _unsafe(path: str, others: str) -> Problem:
+    hint = f"chown root:root {path}; chmod go-w {path}"
+    return Problem(where=Where(path=path), what=f"not trusted: {others}", hint=hint, code="BadKey")
 
 
 def _problem(path: str, line: int, message: str) -> Problem:

@@ -70,7 +70,7 @@ def decode(data: bytes) -> Handover:
         )
         if hashlib.sha256(body).hexdigest() != header["sha256"]:
             raise _invalid("its documents have changed since it was written")
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _invalid(f"its header is not valid: {type(error).__name__}") from None
     return handover
 

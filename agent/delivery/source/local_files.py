@@ -32,6 +32,10 @@ def read_folder(folder: Path, shown: str) -> RawDocuments | None:
     Raises `SourceError`.
     """
     before = _marks(folder)
+    for path in (folder, *(folder / name for name in before)):
+        if others := rootfs.other_writers(path):
+            hint = f"chown root:root {path}; chmod go-w {path}"
+            raise SourceError(f"{path}: {others}, who could decide for root", hint=hint)
     try:
         texts = tuple((f"{shown}/{name}", _head(folder / name)) for name in before)
     except FileNotFoundError:

@@ -202,6 +202,21 @@ def test_apply_reports_its_result(
     assert json.loads(capsys.readouterr().out)["generation"] == 8
 
 
+@pytest.mark.parametrize("text", ["", "# nothing\n", "---\n...\n"])
+def test_a_set_without_a_document_is_applied_only_on_request(
+    text: str, agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.answer = Outcome(generation=8, hash="abc", plan=PLAN)
+    file = tmp_path / "empty.yaml"
+    file.write_text(text)
+
+    assert main(["apply", str(file)]) == 1
+    assert "--nothing" in capsys.readouterr().err
+    assert agent.asked == []
+    assert main(["apply", "--nothing", str(file)]) == 0
+    assert len(agent.asked) == 1
+
+
 def test_a_trial_shows_its_end(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     agent.answer = Outcome(generation=8, hash="abc", plan=PLAN, confirm_by="12:00:30")
 

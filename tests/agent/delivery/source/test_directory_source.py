@@ -65,6 +65,23 @@ def test_a_document_that_cannot_be_read_is_reported(tmp_path: Path, make: Callab
         asyncio.run(DirectorySource(path).read())
 
 
+@pytest.mark.parametrize(
+    ("mode", "owner", "words"), [(0o646, 0, "every user may write it"), (0o644, 65534, "user 65534")]
+)
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes the owner of a file")
+def test_documents_that_others_can_write_are_refused(tmp_path: Path, mode: int, owner: int, words: str) -> None:
+    for path in (tmp_path / "a.yaml", tmp_path):
+        (tmp_path / "a.yaml").write_text("services: {}\n")
+        before = path.stat().st_mode & 0o7777
+        path.chmod(mode | before & 0o111)
+        os.chown(path, owner, -1)
+        with pytest.raises(SourceError, match=words) as refused:
+            asyncio.run(DirectorySource(tmp_path).read())
+        assert f"chown root:root {path}" in refused.value.hint
+        path.chmod(before)
+        os.chown(path, 0, -1)
+
+
 def test_too_large_documents_are_not_read(tmp_path: Path) -> None:
     for number in range(20):
         with (tmp_path / f"{number}.yaml").open("wb") as file:

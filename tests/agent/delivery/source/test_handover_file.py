@@ -76,6 +76,7 @@ def header(**changes: object) -> bytes:
         header(health={"connected": 1, "code": "", "what": "", "hint": "", "since": 0}),
         header(health={"connected": True, "code": "Nonsense", "what": "", "hint": "", "since": 0}),
         header(health={"connected": True, "code": "", "what": "", "hint": "", "since": 1e99}),
+        header(health={"connected": True, "code": "", "what": "", "hint": "", "since": 10**400}),
     ],
 )
 def test_an_invalid_handover_is_refused(data: bytes) -> None:
