@@ -83,6 +83,7 @@ def list_(request: Namespace, console: Console) -> Exit:
         return texts, {text.title: keys for text in texts if (keys := shelf.missing_keys(text))}
 
     texts, misplaced = _with_shelf(request, work)
+    _note_conflicts(texts, console)
     for title, keys in misplaced.items():
         console.note(f"{title}: machines look for it at {', '.join(keys)}; write it again", Style.WARN)
     if request.json:
@@ -110,6 +111,7 @@ def get(request: Namespace, console: Console) -> Exit:
         raise Failure(f"{text.title}: the store does not have version {request.version}")
 
     text, data = _with_shelf(request, work)
+    _note_conflicts([text], console)
     if request.json:
         console.json({"kind": text.kind, "name": text.name, "scopes": text.scopes, "text": data.decode()})
     else:
@@ -160,7 +162,11 @@ def put(request: Namespace, console: Console) -> Exit:
         stored = await shelf.all()
         new_texts = _new_texts(request, stored)
         warnings = _check(new_texts, stored)
-        to_write = [new for new in new_texts if new.differs or (new.stored and shelf.missing_keys(new.stored))]
+        to_write = [
+            new
+            for new in new_texts
+            if new.differs or (new.stored and (new.stored.conflicts or shelf.missing_keys(new.stored)))
+        ]
         preview = await _preview(request, shelf, stored, _after(new_texts, stored))
         if not request.preview:
             _refuse_problems(preview)
@@ -316,8 +322,8 @@ def _check(new_texts: Sequence[NewText], stored: Sequence[NamedDocument]) -> tup
     """Return the problems that the change adds to the whole set of documents. Raises `Refused` for errors."""
     before = [document for text in stored for document in text.documents()]
     after = _after(new_texts, stored)
-    known = {problem.what for problem in certain_conflicts(before)}
-    problems = (*duplicates(after), *(p for p in certain_conflicts(after) if p.what not in known))
+    known = {problem.what for problem in (*duplicates(before), *certain_conflicts(before))}
+    problems = tuple(p for p in (*duplicates(after), *certain_conflicts(after)) if p.what not in known)
     if only_errors(problems):
         raise Refused(problems)
     return problems
@@ -354,7 +360,20 @@ def _result(new: NewText, written: bool) -> str:
         return "new"
     if not written:
         return "not changed"
+    if new.stored.conflicts:
+        return "the conflict is settled"
     return "changed" if new.differs else "moved to the keys that machines read"
+
+
+def _note_conflicts(texts: Sequence[NamedDocument], console: Console) -> None:
+    """Name each document of which it is not clear which version is intended."""
+    for text in texts:
+        for reason in text.conflicts.values():
+            console.note(
+                f"{text.title} {reason}; machines keep what they have until `ordainctl documents put {text.name}.yaml` "
+                "or `documents delete` settles it",
+                Style.WARN,
+            )
 
 
 def _report(results: Sequence[tuple[str, str]], preview: Preview, request: Namespace, console: Console) -> None:

@@ -137,7 +137,10 @@ def promote(request: Namespace, console: Console) -> Exit:
 
 def list_(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl release list`."""
-    stored = with_store(request, list_releases)
+    listed = with_store(request, list_releases)
+    stored = listed.releases
+    for problem in listed.problems:
+        console.note(problem, Style.WARN)
     if request.json:
         console.json([{**release.data, "hash": release.hash, "head": is_head} for release, is_head in stored])
         return Exit.OK
@@ -171,6 +174,8 @@ def prune_(request: Namespace, console: Console) -> Exit:
     keep = _whole(request.keep) if request.keep else KEEP
     channel = request.channel or ""
     pruned = with_store(request, lambda database: prune(database, channel=channel, keep=keep, dry_run=request.dry_run))
+    for problem in pruned.problems:
+        console.note(problem, Style.WARN)
     if request.json:
         names = {"gone": [r.title for r in pruned.removed], "stay": [r.title for r in pruned.kept]}
         console.json({**names, "blobs": list(pruned.blobs)})

@@ -68,12 +68,13 @@ class CouchDb:
                 entries = tuple(sorted((couchdb_wire.entry(row["doc"]) for row in rows), key=lambda entry: entry.key))
             revs = {entry.key: entry.version for entry in entries}
             is_consistent = True
+            conflicts: Mapping[str, str] = {}
             if _are_read_only(prefixes):
-                await self._require_no_conflicts(database, rows)
+                conflicts = await self._conflicts(database, rows)
                 is_consistent = revs == await self._revs(database, prefixes)
             if is_consistent:
                 self._listed[prefixes] = state, revs
-                return Listing(entries=entries, revision=json.dumps(state["update_seq"]))
+                return Listing(entries=entries, revision=json.dumps(state["update_seq"]), conflicts=conflicts)
         message = f"{self.location}: the documents change all the time, so that they cannot be read as of one moment"
         raise SourceError(message, hint="wait until nobody writes there")
 
@@ -242,8 +243,8 @@ class CouchDb:
         )
         return [result["rows"] for result in await asyncio.gather(*map(self._client.get, paths))]
 
-    async def _require_no_conflicts(self, database: str, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Raise `SourceError` for a document of which it is not clear which revision is intended."""
+    async def _conflicts(self, database: str, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        """Return the reasons why it is not clear which revision of a document is intended, by key."""
         ids = [str(row["id"]) for row in rows]
         suspects = {str(row["id"]) for row in rows if row["doc"].get("_conflicts")}
         for first in range(0, len(ids), KEYS_PER_REQUEST):
@@ -252,10 +253,8 @@ class CouchDb:
             answer = await self._client.post(path, {"doc_ids": ids[first : first + KEYS_PER_REQUEST]})
             with self._parsing():
                 suspects |= {str(row["id"]) for row in answer["results"] if len(row["changes"]) > 1}
-        for key in sorted(suspects):
-            if reason := couchdb_wire.conflict(await self._leaves(key)):
-                hint = f"write the intended version: ordainctl documents put {key.rpartition('/')[2]}.yaml"
-                raise SourceError(f"{self.location}: {key} {reason}", code=SourceFault.CONFLICT, hint=hint)
+        reasons = {key: couchdb_wire.conflict(await self._leaves(key)) for key in sorted(suspects)}
+        return {key: reason for key, reason in reasons.items() if reason}
 
     async def _leaves(self, key: str) -> tuple[couchdb_wire.LeafRevision, ...]:
         response = await self._client.ask("GET", f"{self._document_path(key)}?open_revs=all&revs=true")

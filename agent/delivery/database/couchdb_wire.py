@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -91,25 +92,25 @@ def conflict(leaves: Iterable[LeafRevision]) -> str:
 
 
 def entry(document: Json) -> StoredEntry:
-    """Read a document in one of our forms: ``text``; ``base64`` for bytes; or itself, as JSON (``"ordain": "v1"``)."""
+    """Read a document: its field ``text``; ``base64`` for bytes; or itself, as JSON.
+
+    A document of somebody else is JSON as well: whoever uses it finds that it is not what it should be, and no other
+    document is affected.
+    """
     key, version = document.get("_id"), document.get("_rev")
     if not isinstance(key, str) or not isinstance(version, str):
         raise MalformedAnswer("a document has no _id or no _rev")
-    return StoredEntry(key=key, data=_data(key, document), version=version)
+    return StoredEntry(key=key, data=_data(document), version=version)
 
 
-def _data(key: str, document: Json) -> bytes:
+def _data(document: Json) -> bytes:
     if isinstance(text := document.get("text"), str):
         return text.encode("utf-8", "surrogatepass")
     if isinstance(text := document.get("base64"), str):
-        try:
+        with contextlib.suppress(binascii.Error, ValueError):
             return base64.b64decode(text, validate=True)
-        except binascii.Error:
-            raise MalformedAnswer(f"{key}: the field base64 is not valid base64") from None
-    if "ordain" in document:
-        own = {name: value for name, value in document.items() if not name.startswith("_")}
-        return json.dumps(own, indent=2, sort_keys=True, ensure_ascii=False).encode()
-    raise MalformedAnswer(f"{key}: has neither text nor base64 nor ordain")
+    own = {name: value for name, value in document.items() if not name.startswith("_")}
+    return json.dumps(own, indent=2, sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def body(key: str, data: bytes, *, after: Revision | None) -> dict[str, Any]:

@@ -6,8 +6,8 @@ A key is a path such as ``documents/common/layer/web``; each store decides where
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ordain.agent.errors import StoreError
@@ -30,10 +30,16 @@ class StoredEntry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listing:
-    """Entries as of one moment, sorted by key; ``revision`` is the store's identifier of that moment."""
+    """Entries as of one moment, sorted by key; ``revision`` is the store's identifier of that moment.
+
+    ``conflicts`` maps keys to the reason why it is not clear which of several versions is intended: servers that
+    replicate have accepted different writes. The entry is then the version that all servers show; the next write to
+    the key settles the conflict.
+    """
 
     entries: tuple[StoredEntry, ...]
     revision: str
+    conflicts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

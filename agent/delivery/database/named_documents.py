@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from ordain.agent.delivery.database import document_keys
 from ordain.agent.delivery.database.database import Database, StoredEntry, Write
@@ -22,6 +23,8 @@ class NamedDocument:
     name: str
     data: bytes
     versions: Mapping[str, str]
+    conflicts: Mapping[str, str] = field(default_factory=dict)
+    """See `Listing.conflicts`."""
 
     @property
     def title(self) -> str:
@@ -53,7 +56,7 @@ class NamedDocuments:
     async def all(self) -> tuple[NamedDocument, ...]:
         """Return all documents, sorted by kind and name. Raises `SourceError`."""
         listing = await self.database.list(document_keys.DOCUMENTS)
-        return group_by_name(listing.entries)
+        return group_by_name(listing.entries, listing.conflicts)
 
     def missing_keys(self, stored: NamedDocument) -> tuple[str, ...]:
         """Return the keys where machines look for a document that is not stored there."""
@@ -73,14 +76,22 @@ class NamedDocuments:
         await self.database.write([Write(key=key, data=None, expect=v) for key, v in stored.versions.items()])
 
 
-def group_by_name(entries: Iterable[StoredEntry]) -> tuple[NamedDocument, ...]:
+def group_by_name(
+    entries: Iterable[StoredEntry], conflicts: Mapping[str, str] = MappingProxyType({})
+) -> tuple[NamedDocument, ...]:
     """Return the documents in ``entries``; if the texts of one document differ, the text of its first key counts."""
     groups: dict[tuple[str, str], list[StoredEntry]] = {}
     for entry in entries:
         if parts := document_keys.parse_key(entry.key):
             groups.setdefault((parts[1], parts[2]), []).append(entry)
     return tuple(
-        NamedDocument(kind=kind, name=name, data=group[0].data, versions={entry.key: entry.version for entry in group})
+        NamedDocument(
+            kind=kind,
+            name=name,
+            data=group[0].data,
+            versions={entry.key: entry.version for entry in group},
+            conflicts={entry.key: conflicts[entry.key] for entry in group if entry.key in conflicts},
+        )
         for (kind, name), group in sorted(groups.items())
     )
 

@@ -22,6 +22,7 @@ from ordain.agent.delivery.release.publish import BLOBS, RELEASES
 from ordain.agent.delivery.release.publish_lock import hold_publish_lock
 from ordain.agent.errors import Failure
 from ordain.transforms.document import reader
+from ordain.transforms.errors import Refused
 
 KEEP = 10
 """The number of the newest releases of a channel that are always kept."""
@@ -40,6 +41,8 @@ class Pruned:
     removed: tuple[Release, ...]
     kept: tuple[Release, ...]
     blobs: tuple[str, ...]
+    problems: tuple[str, ...] = ()
+    """Sentences on entries that cannot be read: their channels are left as they are, and all documents are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +52,8 @@ class _StoredReleases:
     manifests: Mapping[_ReleaseId, tuple[Release, StoredEntry]]
     heads: Mapping[str, Release]
     rollouts: frozenset[_ReleaseId]
+    unreadable: Mapping[str, str]
+    """The channels with an entry that cannot be read, and the sentence on it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +91,8 @@ async def _plan(database: Database, channel: str, keep: int) -> tuple[Pruned, Se
     removed = sorted(stored.manifests.keys() - kept)
     named = {hash for release in stored.heads.values() for hash in release.documents.values()}
     named |= {hash for id in kept for hash in stored.manifests[id][0].documents.values()}
-    unnamed = sorted(blobs.versions.keys() - named)
+    # A document may be named by what cannot be read, such as a release of a newer version of Ordain.
+    unnamed = [] if stored.unreadable else sorted(blobs.versions.keys() - named)
     entries = [stored.manifests[id][1] for id in removed]
     writes = [Write(key=entry.key, data=None, expect=entry.version) for entry in entries]
     writes += [Write(key=f"{BLOBS}{hash}", data=None, expect=blobs.versions[hash]) for hash in unnamed]
@@ -94,6 +100,7 @@ async def _plan(database: Database, channel: str, keep: int) -> tuple[Pruned, Se
         removed=tuple(stored.manifests[id][0] for id in removed),
         kept=tuple(stored.manifests[id][0] for id in sorted(kept)),
         blobs=tuple(unnamed),
+        problems=tuple(stored.unreadable.values()),
     )
     return pruned, writes
 
@@ -102,19 +109,21 @@ async def _read_releases(database: Database) -> _StoredReleases:
     manifests: dict[_ReleaseId, tuple[Release, StoredEntry]] = {}
     heads: dict[str, Release] = {}
     rollouts: set[_ReleaseId] = set()
+    unreadable: dict[str, str] = {}
     for entry in (await database.list(RELEASES)).entries:
         channel, _, name = entry.key.removeprefix(RELEASES).partition("/")
-        if name == "rollout":
-            try:
+        try:
+            if name == "rollout":
                 rollouts.add((channel, decode_rollout(entry.data).number))
-            except ValueError as error:
-                raise Failure(f"{entry.key}: {error}") from None
-        elif name == "head":
-            heads[channel] = read_release(entry.key, entry.data)
-        else:
-            release = read_release(entry.key, entry.data)
-            manifests[channel, release.number] = release, entry
-    return _StoredReleases(manifests=manifests, heads=heads, rollouts=frozenset(rollouts))
+            elif name == "head":
+                heads[channel] = read_release(entry.key, entry.data)
+            else:
+                release = read_release(entry.key, entry.data)
+                manifests[channel, release.number] = release, entry
+        except (ValueError, Refused) as error:
+            reason = error.problems[0].what if isinstance(error, Refused) else error
+            unreadable[channel] = f"{entry.key}: cannot be read: {reason}; {channel} and all documents stay as they are"
+    return _StoredReleases(manifests=manifests, heads=heads, rollouts=frozenset(rollouts), unreadable=unreadable)
 
 
 async def _reported_releases(database: Database) -> frozenset[_ReleaseId]:
@@ -158,7 +167,7 @@ def _releases_to_keep(
 ) -> set[_ReleaseId]:
     """Return the releases with a manifest in the store that somebody needs, or that are of another channel."""
     needed = {(name, head.number) for name, head in stored.heads.items()} | stored.rollouts | {*reported}
-    needed |= {id for id in stored.manifests if channel and id[0] != channel}
+    needed |= {id for id in stored.manifests if (channel and id[0] != channel) or id[0] in stored.unreadable}
     for name in {id[0] for id in stored.manifests}:
         needed |= set(sorted((id for id in stored.manifests if id[0] == name), reverse=True)[:keep])
     return _with_pinned_releases(stored, needed & stored.manifests.keys(), pins)

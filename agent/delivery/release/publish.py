@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.manifest import Release, read_release
 from ordain.agent.delivery.release.publish_lock import PublishLock, hold_publish_lock
 from ordain.agent.errors import Failure
+from ordain.transforms.errors import Refused
 
 RELEASES = "releases/"
 BLOBS = "blobs/"
@@ -48,7 +50,8 @@ async def read_head(database: Database, channel: str) -> tuple[Release | None, S
 async def publish(database: Database, release: Release, blobs: Mapping[str, bytes]) -> bool:
     """Publish a release; return False if it was published before. Raises `Failure`, and then leaves the head unchanged.
 
-    ``blobs`` need not contain documents that the store has already. An interrupted run is continued.
+    ``blobs`` need not contain documents that the store has already. An interrupted run is continued. If two sites have
+    published different releases of this number, this one is kept.
     """
     async with hold_publish_lock(database) as lock:
         return await _publish(database, release, blobs, lock)
@@ -56,22 +59,26 @@ async def publish(database: Database, release: Release, blobs: Mapping[str, byte
 
 async def _publish(database: Database, release: Release, blobs: Mapping[str, bytes], lock: PublishLock) -> bool:
     head, head_entry = await read_head(database, release.channel)
-    if head and head.number > release.number:
+    key = number_key(release.channel, release.number)
+    conflicts = (await database.list(key, head_key(release.channel))).conflicts
+    settles = key in conflicts or head_key(release.channel) in conflicts
+    if head and head.number > release.number and key not in conflicts:
         message = f"cannot publish release {release.title}: the channel is at {head.number}, and numbers only grow"
         raise Failure(f"{message}; sign it under a new number")
-    if head and head.number == release.number and head.hash != release.hash:
+    if head and head.number == release.number and head.hash != release.hash and not settles:
         raise _other_release(release)
     for hash in sorted(set(release.documents.values())):
         await lock.ensure_held()
         await _publish_blob(database, hash, blobs.get(hash), release)
     await lock.ensure_held()
-    key = number_key(release.channel, release.number)
     stored = await database.get(key)
-    if stored and read_release(key, stored.data).hash != release.hash:
+    if stored and not settles and read_release(key, stored.data).hash != release.hash:
         raise _other_release(release)
-    if stored is None or stored.data != release.text():
+    if stored is None or stored.data != release.text() or key in conflicts:
         await _put(database, key, release.text(), stored.version if stored else None)
-    if head_entry and head_entry.data == release.text():
+    if head and head.number > release.number:
+        return True
+    if head_entry and head_entry.data == release.text() and head_key(release.channel) not in conflicts:
         return False
     await _put(database, head_key(release.channel), release.text(), head_entry.version if head_entry else None)
     return True
@@ -100,16 +107,34 @@ async def _publish_blob(database: Database, hash: str, data: bytes | None, relea
     await _put(database, f"{BLOBS}{hash}", data, stored.version if stored else None)
 
 
-async def list_releases(database: Database) -> tuple[tuple[Release, bool], ...]:
-    """Return every release in the store, by channel and number, with whether it is the head of its channel."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedReleases:
+    """Every release in a store, by channel and number, with whether it is the head of its channel.
+
+    ``problems`` are sentences on the entries that are not clear or cannot be read.
+    """
+
+    releases: tuple[tuple[Release, bool], ...]
+    problems: tuple[str, ...]
+
+
+async def list_releases(database: Database) -> ListedReleases:
+    """Return the releases in the store. Raises `SourceError`."""
     listing = await database.list(RELEASES)
     heads = {entry.data for entry in listing.entries if entry.key.endswith("/head")}
-    releases = [
-        (read_release(entry.key, entry.data), entry.data in heads)
-        for entry in listing.entries
-        if not entry.key.endswith(("/head", "/rollout"))
-    ]
-    return tuple(sorted(releases, key=lambda item: (item[0].channel, item[0].number)))
+    settle = "settle it with `ordainctl release publish RELEASE FILES`"
+    problems = [f"{key} {reason}; {settle}" for key, reason in listing.conflicts.items()]
+    releases = []
+    for entry in listing.entries:
+        if entry.key.endswith(("/head", "/rollout")):
+            continue
+        try:
+            releases.append((read_release(entry.key, entry.data), entry.data in heads))
+        except Refused as refused:
+            problems.append(f"{entry.key}: cannot read the release: {refused.problems[0].what}")
+    return ListedReleases(
+        releases=tuple(sorted(releases, key=lambda item: (item[0].channel, item[0].number))), problems=tuple(problems)
+    )
 
 
 async def read_blobs(database: Database, release: Release, hashes: Iterable[str]) -> dict[str, bytes]:

@@ -64,6 +64,7 @@ class DatabaseSource:
         for _ in range(ROUNDS):
             watched = (*release_keys, *(document_keys.prefixes(scopes) if self._unsigned else ()))
             listing = await self.database.list(*watched)
+            self._require_no_conflict(listing)
             has_release = bool(release_keys) and any(entry.key.startswith(release_keys) for entry in listing.entries)
             wanted = document_keys.scopes_for(self._with_node(listing, facts))
             if has_release or not self._unsigned or wanted == scopes:
@@ -114,6 +115,17 @@ class DatabaseSource:
         if self._releases:
             await self._releases.close()
         await self.database.close()
+
+    def _require_no_conflict(self, listing: Listing) -> None:
+        """Raise `SourceError` if it is not clear which version of a document or of a release is intended."""
+        for key, reason in listing.conflicts.items():
+            parts = document_keys.parse_key(key)
+            if parts is None and key.startswith(document_keys.DOCUMENTS):
+                continue  # not a document of ours
+            hint = "publish the intended release again: ordainctl release publish RELEASE FILES"
+            if parts:
+                hint = f"write the intended version: ordainctl documents put {parts[2]}.yaml"
+            raise SourceError(f"{self.location}: {key} {reason}", code=SourceFault.CONFLICT, hint=hint)
 
     def _with_node(self, listing: Listing, facts: Facts) -> Facts:
         """Return ``facts`` with the labels of its Node. An invalid Node is ignored here and refused later."""

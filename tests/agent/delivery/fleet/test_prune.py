@@ -49,7 +49,7 @@ async def put(database: Database, number: int, *more: bytes, channel: str = "sta
 
 
 async def titles(database: Database) -> list[str]:
-    return [each.title for each, _ in await list_releases(database)]
+    return [each.title for each, _ in (await list_releases(database)).releases]
 
 
 async def require_complete_head(database: Database) -> None:
@@ -64,7 +64,7 @@ async def require_complete_head(database: Database) -> None:
 
 async def require_complete_releases(database: Database) -> None:
     """Require that every release in the store is complete."""
-    for each, _ in await list_releases(database):
+    for each, _ in (await list_releases(database)).releases:
         hashes = set(each.documents.values())
         assert (await read_blobs(database, each, hashes)).keys() == hashes, each.title
 

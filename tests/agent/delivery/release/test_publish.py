@@ -100,7 +100,9 @@ def test_publishing_again_changes_nothing_and_continues_an_interrupted_run(fleet
     assert asyncio.run(read_head(fleet.database, "stable")) == (None, None)
     assert asyncio.run(publish(fleet.database, release, blobs))
     assert not asyncio.run(publish(fleet.database, release, {}))
-    assert [(r.title, is_head) for r, is_head in asyncio.run(list_releases(fleet.database))] == [("stable 1", True)]
+    assert [(r.title, is_head) for r, is_head in asyncio.run(list_releases(fleet.database)).releases] == [
+        ("stable 1", True)
+    ]
 
 
 def test_the_numbers_of_a_channel_only_grow_and_are_unique(fleet: Fleet) -> None:

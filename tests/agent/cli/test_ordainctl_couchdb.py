@@ -1,0 +1,158 @@
+"""ordainctl on a store in CouchDB: a conflict, an invalid or a foreign document stops no other work, and is settled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from ordain.agent.cli.main import main
+from ordain.agent.delivery.release.manifest import ReleaseDraft
+from rig import store_servers
+from rig.source_harness import new_couchdb_databases
+
+BASE = "ordain: v1\nkind: Layer\nname: base\nsysctl: {vm.swappiness: 10}\n"
+THEIRS = BASE.replace("10", "20")
+WEB = "ordain: v1\nkind: Layer\nname: web\nservices: {web: {command: /bin/web}}\n"
+KEY = "documents/common/layer/base"
+FOREIGN = "documents/common/layer/foreign"
+
+
+class Operator:
+    """An operator at a shell, with a store in CouchDB."""
+
+    def __init__(self, server: store_servers.CouchServer, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.server = server
+        self.path = path
+        settings = new_couchdb_databases(server)
+        self.database = settings.database
+        (path / "password").write_text(server.password)
+        scheme, _, host = server.url.partition("://")
+        self._options = [f"--store=couchdb+{scheme}://{host}/{self.database}"]
+        if server.user:
+            self._options += [f"--user={server.user}", f"--password-file={path / 'password'}"]
+        self._capsys = capsys
+
+    def run(self, *words: str, status: int = 0) -> str:
+        """Run `ordainctl` on the store, and return its output."""
+        found = main([*words, *self._options], root=self.path)
+        out, err = self._capsys.readouterr()
+        assert found == status, out + err
+        return out + err
+
+    def file(self, text: str, name: str = "new.yaml") -> str:
+        (self.path / name).write_text(text)
+        return str(self.path / name)
+
+    def put(self, text: str) -> str:
+        return self.run("documents", "put", self.file(text))
+
+    def replicated(self, key: str, text: str, rev: str = f"1-{'f' * 32}") -> None:
+        """Write a revision as replication from another server does."""
+        body = {"docs": [{"_id": key, "_rev": rev, "text": text}], "new_edits": False}
+        self.server.call("POST", f"{self.database}/_bulk_docs", body)
+
+    def leaves(self, key: str) -> list[str]:
+        """Return the texts of all versions that are not deleted, also of those in conflict."""
+        path = f"{self.database}/{quote(key, safe='')}"
+        document = self.server.call("GET", f"{path}?conflicts=true")
+        revs = [document["_rev"], *document.get("_conflicts", ())]
+        return [self.server.call("GET", f"{path}?rev={rev}")["text"] for rev in revs]
+
+
+@pytest.fixture
+def operator(pouch: store_servers.CouchServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Operator:
+    return Operator(pouch, tmp_path, capsys)
+
+
+@pytest.mark.parametrize("text", [BASE, THEIRS], ids=["ours", "theirs"])
+def test_put_settles_a_conflict(operator: Operator, text: str) -> None:
+    operator.put(BASE)
+    operator.replicated(KEY, THEIRS)
+    assert sorted(operator.leaves(KEY)) == [BASE, THEIRS]
+    assert "layer/base has 2 versions in conflict" in operator.run("documents", "list")
+    assert "layer/base: the conflict is settled" in operator.put(text)
+    assert operator.leaves(KEY) == [text]
+    assert "conflict" not in operator.run("documents", "list")
+
+
+def test_delete_settles_a_conflict(operator: Operator) -> None:
+    operator.put(BASE)
+    operator.replicated(KEY, THEIRS)
+    operator.run("documents", "delete", "base")
+    assert "there are no documents" in operator.run("documents", "list")
+    operator.put(BASE)
+    assert operator.leaves(KEY) == [BASE]
+
+
+def test_a_document_in_conflict_stops_no_other_document(operator: Operator) -> None:
+    operator.put(BASE)
+    operator.replicated(KEY, THEIRS)
+    assert "layer/web: new" in operator.put(WEB)
+    assert operator.run("documents", "get", "web") == WEB
+    assert "in conflict" in operator.run("documents", "get", "base")
+    operator.run("documents", "history", "base")
+    operator.run("documents", "diff", operator.file(BASE))
+    assert "layer/web: deleted" in operator.run("documents", "delete", "web")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"colour": "blue"},
+        {"base64": "%"},
+        {"text": "ordain: v1\nkind: Layer\n"},
+        {"text": "no: [yaml"},
+        {"text": BASE},
+        {"base64": "/w=="},
+    ],
+    ids=["foreign", "base64", "incomplete", "yaml", "other-name", "bytes"],
+)
+def test_an_invalid_document_stops_no_other_document_and_is_replaced(operator: Operator, content: object) -> None:
+    operator.put(BASE)
+    for key in (FOREIGN, "documents/foreign", "releases/foreign"):
+        operator.server.call("PUT", f"{operator.database}/{quote(key, safe='')}", content)
+    operator.put(WEB)
+    operator.run("documents", "get", "foreign")
+    operator.run("documents", "delete", "web")
+    operator.run("release", "list")
+    operator.run("release", "prune")
+    operator.put(WEB.replace("web", "foreign"))
+    operator.run("documents", "delete", "foreign")
+    assert [text["name"] for text in json.loads(operator.run("documents", "list", "--json"))] == ["base"]
+
+
+def release(operator: Operator, number: int, text: str) -> tuple[str, str]:
+    """Return the files of a release with one document."""
+    hash = hashlib.sha256(text.encode()).hexdigest()
+    draft = ReleaseDraft(channel="stable", number=number, documents={"common/base.yaml": hash}, created="now")
+    return operator.file(draft.release().text().decode(), f"release{number}.yaml"), operator.file(text, "base.yaml")
+
+
+def test_any_number_of_releases_is_published_and_pruned(operator: Operator) -> None:
+    for number in range(1, 5):
+        operator.run("release", "publish", *release(operator, number, BASE + "# again\n" * number))
+        operator.run("release", "prune", "--keep=1")
+    assert "stable" in operator.run("release", "list")
+
+
+@pytest.mark.parametrize("last", [2, 3])
+def test_two_sites_published_different_releases_of_one_number(operator: Operator, last: int) -> None:
+    operator.run("release", "publish", *release(operator, 1, BASE))
+    operator.run("release", "publish", *release(operator, 2, BASE))
+    theirs = Path(release(operator, 2, THEIRS)[0]).read_text()
+    for key in ("releases/stable/2", "releases/stable/head"):
+        generation = 2 if key.endswith("head") else 1
+        operator.replicated(key, theirs, f"{generation}-{'f' * 32}")
+    if last == 3:
+        operator.run("release", "publish", *release(operator, 3, WEB))
+    assert "releases/stable/2 has 2 versions in conflict" in operator.run("release", "list")
+    operator.run("release", "prune", "--dry-run")
+    operator.run("release", "publish", *release(operator, 2, BASE))
+    assert "conflict" not in operator.run("release", "list")
+    ours = Path(release(operator, 2, BASE)[0]).read_text()
+    assert operator.leaves("releases/stable/2") == [ours]
+    assert operator.leaves("releases/stable/head") == ([ours] if last == 2 else operator.leaves("releases/stable/3"))
