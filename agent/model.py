@@ -206,11 +206,17 @@ class FileAction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileChange:
-    """A file that is placed, replaced or restored."""
+    """A file that is placed, replaced or restored.
+
+    ``changes`` are those of its content, mode and owner, without the content of secrets; their ``unit`` is the path.
+    ``causes`` is the place in the documents that the file exists, or existed, for.
+    """
 
     path: str
     what: FileAction
     item: str = ""
+    changes: tuple[Change, ...] = ()
+    causes: tuple[SourceLocation, ...] = ()
 
 
 class NoteReason(StrEnum):
@@ -244,8 +250,8 @@ class Plan:
     """The jobs that lead from the observed to the wanted state.
 
     ``stops`` run first, with the old definitions. Then, if ``reload`` is set, one reload of the manager places the new
-    generation, and the ``files`` are placed. Then ``jobs`` are queued together. ``problems`` are the blocked items and
-    the warnings of the compile.
+    generation, and the ``files`` are placed. Then ``jobs`` are queued together. ``settings`` are changed values of
+    documents that no line of a unit or file has. ``problems`` are the blocked items and the warnings of the compile.
     """
 
     from_hash: str = ""
@@ -255,6 +261,7 @@ class Plan:
     jobs: tuple[Job, ...] = ()
     files: tuple[FileChange, ...] = ()
     changes: tuple[Change, ...] = ()
+    settings: tuple[Change, ...] = ()
     notes: tuple[Note, ...] = ()
     problems: tuple[Problem, ...] = ()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
@@ -12,9 +13,13 @@ from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import DamagedGeneration, Failure
-from ordain.agent.model import Change, Generation, Outcome, to_json
+from ordain.agent.model import Change, FileChange, Generation, Outcome, to_json
 from ordain.agent.plan.describe import describe_change
 from ordain.agent.plan.diff import diff as differences
+from ordain.agent.plan.diff import same_generation
+from ordain.agent.plan.file_changes import changed_files
+from ordain.agent.plan.file_contents import shown_changes
+from ordain.agent.plan.setting_changes import setting_changes
 from ordain.agent.state.boot_record import boot_id, placed_hash
 from ordain.agent.state.store import Store
 
@@ -53,7 +58,7 @@ def _summary(outcome: Outcome | None) -> str:
 
 def diff(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl diff`."""
-    changes = _changes(request)
+    changes, differ = _changes(request)
     if request.json:
         console.json(to_json(changes))
     else:
@@ -61,15 +66,28 @@ def diff(request: Namespace, console: Console) -> Exit:
             console.line(unit, Style.STRONG)
             for change in of_unit:
                 console.line(f"  {describe_change(change)}")
-    return Exit.CHANGES if changes and request.exit_code else Exit.OK
+        if differ and not changes:
+            console.line("no document has changed; `ordainctl plan` shows the jobs", Style.DIM)
+    return Exit.CHANGES if differ and request.exit_code else Exit.OK
 
 
-def _changes(request: Namespace) -> tuple[Change, ...]:
+def _changes(request: Namespace) -> tuple[tuple[Change, ...], bool]:
+    """Return the changes, and whether there is a difference: of the plan, if no number is given."""
     if request.n is None:
-        return ask(request.root, lambda client: client.plan()).changes
+        planned = ask(request.root, lambda client: client.plan())
+        return all_changes(planned.changes, planned.files, planned.settings), bool(planned)
     old = numbered(request.root, request.n)
     new = in_force(request.root) if request.m is None else numbered(request.root, request.m)
-    return differences(old, new)
+    changes, files = differences(old, new), () if same_generation(old, new) else changed_files(old, new)
+    shown = all_changes(changes, files, setting_changes(old, new, changes, files))
+    return shown, bool(shown)
+
+
+def all_changes(
+    changes: Iterable[Change], files: Iterable[FileChange], settings: Iterable[Change]
+) -> tuple[Change, ...]:
+    """Return the changes of units, those of files, and those of other values of the documents."""
+    return (*changes, *(change for file in files for change in shown_changes(file)), *settings)
 
 
 def in_force(root: Path) -> Generation:

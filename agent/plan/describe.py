@@ -67,9 +67,13 @@ def _lines(plan: Plan) -> Iterator[PlanLine]:
     if plan.reload:
         yield PlanLine(text=f"{PlanStep.MANAGER:8}reloads its unit files", step=PlanStep.MANAGER)
         yield from _changes_by_reload(plan)
+        for change in plan.settings:
+            yield PlanLine(beginning=_BELOW, text=f"{change.unit} {describe_change(change)}")
     for file in plan.files:
         step = _OF_FILES[file.what]
-        yield PlanLine(text=f"{step:8}{file.path}", step=step)
+        yield PlanLine(text=f"{step:8}{file.path}{'' if file.changes else _causes(file.causes)}", step=step)
+        for change in file.changes:
+            yield PlanLine(beginning=_BELOW, text=describe_change(change))
     for job in plan.jobs:
         yield from _job(job, width)
     if plan.notes:
@@ -86,6 +90,11 @@ def describe_change(change: Change) -> str:
     '[Service] User: not set → web'
     """
     key = f"[{change.section}] {change.key}" if change.section else change.key
+    if not change.section and key.startswith("/"):  # a file that the unit reads; its lines are shown with the file
+        action = "changed" if change.old and change.new else "is new" if change.new else "is removed"
+        return f"{key} {action}"
+    if not key:  # a secret, or a number of changes
+        return f"{_values(change.new)}{_causes(change.causes)}"
     return f"{key}: {_values(change.old)} → {_values(change.new)}{_causes(change.causes)}"
 
 

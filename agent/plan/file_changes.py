@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from ordain.agent.generation import canonical
 from ordain.agent.model import Change, Effect, FileAction, FileChange, Generation
+from ordain.agent.plan.file_contents import content_changes, item_causes
 from ordain.transforms.artifacts import PlacedFile, row
 from ordain.transforms.model import OnChange
 
@@ -24,7 +25,19 @@ def changed_files(old: Generation, new: Generation) -> tuple[FileChange, ...]:
         old_file, new_file = before.get(path), after.get(path)
         if _same(old_file) != _same(new_file):
             action = FileAction.CHANGED if old_file and new_file else FileAction.NEW if new_file else FileAction.REMOVED
-            changes.append(FileChange(path=path, what=action, item=(new_file or before[path]).item))
+            changes.append(
+                FileChange(
+                    path=path,
+                    what=action,
+                    item=(new_file or before[path]).item,
+                    changes=content_changes(old_file, new_file, old.provenance, new.provenance)
+                    if old_file and new_file
+                    else (),
+                    causes=item_causes(new_file, new.provenance)
+                    if new_file
+                    else item_causes(before[path], old.provenance),
+                )
+            )
     return tuple(changes)
 
 

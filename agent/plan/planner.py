@@ -16,6 +16,7 @@ from ordain.agent.model import FileAction, FileChange, Generation, Job, Note, No
 from ordain.agent.plan.diff import PlacedUnit, needs_reload
 from ordain.agent.plan.file_changes import changed_files
 from ordain.agent.plan.mount_jobs import needs_mount, split_restarts
+from ordain.agent.plan.setting_changes import setting_changes
 from ordain.agent.plan.unit_decision import decide
 from ordain.agent.plan.unit_view import SESSION_ROLE, UnitView, unit_views
 from ordain.transforms.render.paths import MODPROBE, MODULES_LOAD
@@ -53,6 +54,7 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
     notes += _start_again(views, stops, jobs)
     files = (*changed_files(old, new), *_displaced(new, observed))
     notes += _kernel_module_notes(files)
+    changes = tuple(change for view in views.values() for change in view.fresh)
     return Plan(
         from_hash=old.hash,
         to_hash=new.hash,
@@ -60,7 +62,8 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
         stops=tuple(stops[unit] for unit in _stop_order(stops, views)),
         jobs=tuple(_warned(views[unit], jobs[unit]) for unit in _start_order(jobs, views)),
         files=files,
-        changes=tuple(change for view in views.values() for change in view.fresh),
+        changes=changes,
+        settings=setting_changes(old, new, changes, files),
         notes=tuple(sorted(notes, key=lambda n: (n.unit, n.what))),
     )
 

@@ -1,0 +1,130 @@
+"""The changes of files and of other values of documents, as a plan and `ordainctl diff` show them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from ordain.agent.model import FileAction, Generation, Observed
+from ordain.agent.plan import file_contents
+from ordain.agent.plan.describe import describe
+from ordain.agent.plan.file_changes import changed_files
+from ordain.agent.plan.planner import plan
+from ordain.transforms.artifacts import Artifact, CredentialFile, PlacedDirectory, RegularFile, SymbolicLink
+
+NETWORK = "# net.yaml:{line} net network/bridges/br9/addresses\n[Network]\nAddress={address}\nDHCP=no\n"
+MOTD = {"files/~1etc~1motd/content": {"layer": "base", "path": "base.yaml", "line": 4}}
+
+
+def placed(*files: Artifact, **more: Any) -> Generation:
+    return Generation(artifacts=files, hash=str(hash(files)), **more)
+
+
+def described(old: Generation, new: Generation) -> str:
+    """Return the text of the plan, without its first line, the reload of the manager."""
+    return describe(plan(old, new, Observed())).split("\n", 1)[1]
+
+
+def network(address: str, line: int = 3, mode: int = 0o644) -> RegularFile:
+    content = NETWORK.format(line=line, address=address)
+    return RegularFile(path="/run/net", content=content, item="network/bridges/br9", mode=mode)
+
+
+def motd(content: str, **more: Any) -> RegularFile:
+    return RegularFile(path="/etc/motd", content=content, item="files/~1etc~1motd", **more)
+
+
+def test_a_changed_key_is_shown_with_both_values_and_the_line_of_the_document() -> None:
+    assert described(placed(network("192.0.2.10/24")), placed(network("192.0.2.99/24"))) == (
+        "place   /run/net\n"
+        "          [Network] Address: 192.0.2.10/24 → 192.0.2.99/24  (net.yaml:3 network/bridges/br9/addresses)\n"
+    )
+
+
+def test_a_moved_line_of_the_documents_is_not_shown_as_a_change_of_content() -> None:
+    (file,) = changed_files(placed(network("192.0.2.10/24", 3)), placed(network("192.0.2.10/24", 4)))
+
+    assert file.changes == ()
+    assert [change.new for change in file_contents.shown_changes(file)] == [("only comments changed",)]
+
+
+def test_changed_lines_of_a_text_are_shown_with_their_numbers() -> None:
+    old, new = (placed(motd(text), provenance=MOTD) for text in ("# a\nb\nc\nd\n", "# x\nb\nd\ne\n"))
+
+    assert described(old, new) == (
+        "place   /etc/motd\n"
+        "          line 1: # a → # x  (base.yaml:4 files/~1etc~1motd/content)\n"
+        "          line 3: c → not set  (base.yaml:4 files/~1etc~1motd/content)\n"
+        "          line 4: not set → e  (base.yaml:4 files/~1etc~1motd/content)\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param(network("hunter2", mode=0o640), network("hunter3", mode=0o640), id="a mode without read for all"),
+        pytest.param(network("hunter2", mode=0o644), network("hunter3", mode=0o600), id="a file becomes secret"),
+        pytest.param(network("hunter2", mode=0o600), network("hunter3", mode=0o644), id="a file was secret"),
+        pytest.param(
+            CredentialFile(path="/x", credential="ciphertext:hunter2"),
+            CredentialFile(path="/x", credential="ciphertext:hunter3"),
+            id="the ciphertext of a credential",
+        ),
+    ],
+)
+def test_the_content_of_a_secret_is_never_shown(old: Artifact, new: Artifact) -> None:
+    found = plan(placed(old), placed(new), Observed())
+
+    assert "hunter" not in str(found)
+    assert "content changed (not shown" in describe(found)
+
+
+def test_changed_modes_owners_targets_and_types_are_shown() -> None:
+    old, link = placed(motd("a\n")), placed(SymbolicLink(path="/etc/motd", target="/x"))
+
+    assert "mode: 0644 → 0640" in described(old, placed(motd("a\n", mode=0o640)))
+    assert "owner: not set → bob" in described(old, placed(motd("a\n", owner="bob")))
+    assert "target: /x → /y" in described(link, placed(SymbolicLink(path="/etc/motd", target="/y")))
+    assert "type: file → directory" in described(old, placed(PlacedDirectory(path="/etc/motd")))
+
+
+def test_a_new_and_a_removed_file_name_the_document() -> None:
+    none, one = Generation(), placed(motd("a\n"), provenance=MOTD)
+
+    assert described(none, one) == "place   /etc/motd  (base.yaml:4 files/~1etc~1motd/content)\n"
+    assert described(one, none) == "restore /etc/motd  (base.yaml:4 files/~1etc~1motd/content)\n"
+    (file,) = changed_files(none, one)
+    assert file.what is FileAction.NEW
+    assert [(c.unit, c.key, c.old, c.new) for c in file_contents.shown_changes(file)] == [
+        ("/etc/motd", "file", (), ("placed",))
+    ]
+
+
+def test_a_large_difference_is_bounded() -> None:
+    many = [placed(motd("".join(f"{word} {i}\n" for i in range(60)))) for word in "ab"]
+    huge = [placed(motd("".join(f"{word} {i}\n" for i in range(100_000)))) for word in "ab"]
+
+    assert len(changed_files(*many)[0].changes) == file_contents.MAX_CHANGES + 1
+    assert "content: 100000 lines → 100000 other lines" in described(*huge)
+
+
+def test_a_value_without_a_line_in_any_file_is_shown_from_the_documents() -> None:
+    old = Generation(hash="a", document={"services": {"web": {"command": "x"}}, "host": {"secret": "hunter2"}})
+    document = {"services": {"web": {"command": "x", "drift": "enforce"}}, "host": {"secret": "hunter3"}}
+    place = {"services/web/drift": {"layer": "l", "path": "web.yaml", "line": 5}}
+    new = replace(old, hash="b", document=document, provenance=place)
+
+    assert described(old, new) == (
+        "          host/secret secret: an earlier value → a new value\n"
+        "          services/web drift: not set → enforce  (web.yaml:5 services/web/drift)\n"
+    )
+
+
+def test_a_value_that_a_unit_or_file_shows_is_not_shown_twice() -> None:
+    def of(address: str) -> Generation:
+        document = {"network": {"bridges": {"br9": {"addresses": {address: True}}}}}
+        return placed(network(address), document=document)
+
+    assert plan(of("192.0.2.1/24"), of("192.0.2.2/24"), Observed()).settings == ()
