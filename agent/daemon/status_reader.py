@@ -95,7 +95,7 @@ class StatusReader:
             for state in observed.units.values()
             if state.name.endswith(".service") and state.active_state == "inactive" and state.invocation_id
         ]
-        oneshots = [name for name in ended if await parts.systemd.property(name, "Type") == "oneshot"]
+        oneshots = [name for name in ended if await self._is_done(name)]
         observed, hold_conditions = await self._with_obstacles(observed, generation)
         observed, value_conditions = await parts.observer.with_differences(observed, generation)
         edited = administrator_files(parts.root, names)
@@ -135,6 +135,11 @@ class StatusReader:
             return await self._parts.observer.with_obstacles(observed, generation, caller=self._caller), ()
         except UnreadableHolds as failure:
             return observed, (StatusCondition(code="BadHolds", what=str(failure), fault=True),)
+
+    async def _is_done(self, unit: str) -> bool:
+        """Return whether a service that has ended is a oneshot; one that remains active was stopped by somebody."""
+        systemd = self._parts.systemd
+        return await systemd.property(unit, "Type") == "oneshot" and not await systemd.property(unit, "RemainAfterExit")
 
     def _wanted(self, generation: Generation, view: AgentView | None) -> tuple[int, str]:
         """Return number and hash of the generation that the documents want; ``generation`` is in force."""

@@ -16,6 +16,8 @@ from ordain.transforms.graph.essential_units import BOOT_ITEM
 from ordain.transforms.model import OnChange, OnRemove, Wanted
 
 _NOT_RUNNING = frozenset({Wanted.STOPPED, Wanted.MASKED})
+TRUE = frozenset({"yes", "true", "on", "1"})
+"""The words that we write, or an administrator may write, for a true value."""
 _NEVER_RESTARTED = (".slice", ".target")
 _REMOVED = "removed from the documents"
 _KEPT = "removed from the documents, but left running (on-remove: keep)"
@@ -116,7 +118,7 @@ def _reason_to_start(view: UnitView) -> str:
     stopped, description = exit_reason(view.state)
     if view.failed:
         return description if view.released or (view.enforced and killed_by_others(view.state)) else ""
-    if view.after.last("Service", "Type") == "oneshot":
+    if _is_done(view):
         return _list(view.needs(Effect.RESTART)) if view.needs(Effect.RESTART) else ""
     if view.touched:
         return "its documents changed"
@@ -126,11 +128,18 @@ def _reason_to_start(view: UnitView) -> str:
     return description if view.released or (view.enforced and ran and by_others) else ""
 
 
+def _is_done(view: UnitView) -> bool:
+    """Return whether the unit is a oneshot that has run; one that remains active would still be so."""
+    remains = view.after.last("Service", "RemainAfterExit") in TRUE
+    oneshot = view.after.last("Service", "Type") == "oneshot" and not remains
+    return oneshot and (bool(view.state.invocation_id) or not view.released)
+
+
 def _stays_down(view: UnitView) -> Note:
     reason, description = exit_reason(view.state)
     if view.failed:
         return view.note(f"{description}; starts again when its documents change", reason)
-    if view.after.last("Service", "Type") == "oneshot":
+    if _is_done(view):
         return view.note("has run; runs again when its definition changes", NoteReason.DONE)
     if not view.state.condition_result:
         return view.note("its conditions were not met")
