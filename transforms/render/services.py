@@ -15,6 +15,7 @@ from ordain.transforms.render.service_units import ServiceUnits
 from ordain.transforms.render.unit_draft import DROP_IN, UnitDraft
 from ordain.transforms.render.unit_links import SERVICES_TARGET, mask, wants
 from ordain.transforms.render.used_files import used_files
+from ordain.transforms.systemd import unit_name
 
 EARLY_TARGET = "sysinit.target"
 EARLY = {
@@ -68,8 +69,7 @@ class _OwnService:
         self.set_boot_defaults(main)
         yield main
         for name, entry in self.branch.branch("instances").branches():
-            unit = next(u for u in self.units.units if u.partition("@")[2] == f"{name}.service")
-            draft = self.draft(unit, DROP_IN)
+            draft = self.draft(unit_name.instance_of(self.units.unit, name), DROP_IN)
             service_directives.render(entry, draft, self.target.context)
             yield draft
         if self.units.socket:

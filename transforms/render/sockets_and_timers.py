@@ -48,6 +48,9 @@ def add_schedule(branch: Branch, draft: UnitDraft) -> None:
     for name, key in SCHEDULE.items():
         if leaf := branch.leaf(name):
             draft.set("Timer", key, leaf.value if isinstance(leaf.value, bool) else str(leaf.value), leaf)
+    if splay := branch.leaf("splay"):
+        # Else PID 1 draws a new delay at each start of the timer, and a rare timer might never elapse.
+        draft.set("Timer", "FixedRandomDelay", True, splay)
     every = branch.leaf("every")
     if every and "after-boot" not in branch:
         # OnUnitActiveSec= counts from the last start, so that something has to start the unit first. OnActiveSec= would

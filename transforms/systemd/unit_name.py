@@ -89,17 +89,17 @@ def is_template(name: str) -> bool:
 
 
 def instance_of(template: str, instance: str) -> str:
-    """Return the unit that ``template`` makes for ``instance``, which this function escapes.
+    """Return the unit that ``template`` makes for ``instance``, which is written as systemd writes it (`escape`).
 
-    >>> instance_of("backup@.service", "/srv/data")
-    'backup@-srv-data.service'
+    >>> instance_of("backup@.service", "a-b.c@d"), instance_of("backup@.service", escape("/srv/data"))
+    ('backup@a-b.c@d.service', 'backup@-srv-data.service')
     """
     prefix, empty, kind = split(template)
     if empty != "":
         raise EncodeError(f"not a template unit: {template!r}", "the name of a template unit is NAME@.TYPE")
     if not instance:
         raise EncodeError(f"the name of an instance of {template} is empty")
-    return check(f"{prefix}@{escape(instance)}.{kind}")
+    return check(f"{prefix}@{instance}.{kind}")
 
 
 def escape(text: str) -> str:

@@ -210,6 +210,10 @@ def socket_address(text: str) -> None:
     if re.fullmatch(r"vsock(-stream|-dgram|-seqpacket)?:[0-9]*:[0-9]+", text):
         return
     host, colon, port = text.rpartition(":")
+    if "%" in host:
+        # PID 1 logs "Failed to parse address value …, ignoring" and listens on the other addresses only.
+        right = f"{host.partition('%')[0]}]:{port}%{host.partition('%')[2].rstrip(']')}"
+        raise EncodeError(f"not a socket address: {text!r}", f"write the interface at the end: {right}")
     try:
         integer(port.partition("%")[0] if host.endswith("]") else port, 1, 65535)
         if colon and host.startswith("[") and host.endswith("]"):

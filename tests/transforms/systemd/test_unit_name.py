@@ -55,7 +55,7 @@ def test_an_invalid_name_is_refused(name: str) -> None:
 
 
 def test_a_template_makes_instances_with_escaped_names() -> None:
-    assert unit_name.instance_of("backup@.timer", "a b") == "backup@a\\x20b.timer"
+    assert unit_name.instance_of("backup@.timer", unit_name.escape("a b")) == "backup@a\\x20b.timer"
     assert unit_name.template_of("backup@a\\x20b.timer") == "backup@.timer"
     for template, instance in (("backup.timer", "a"), ("backup@x.timer", "a"), ("backup@.timer", "")):
         with pytest.raises(EncodeError):
