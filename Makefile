@@ -47,7 +47,7 @@ test:
 
 check:
 	$(call need,$(TESTS))
-	tox -e lint,types,unit
+	tox -e check
 
 deb:
 	$(call need,$(BUILD))

@@ -32,6 +32,17 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update", action="store_true", help="rewrite the expected texts of golden cases")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests with the mark ``slow`` first, so that no worker is left alone with one of them at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
+def pytest_collection_finish() -> None:
+    """Take the imported modules out of garbage collection: `pytest_pyfunc_call` collects after every coroutine."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def rig() -> None:
     """Skip or fail the test if machines cannot be made here."""

@@ -225,7 +225,7 @@ def test_a_kill_at_any_moment_leaves_only_complete_files(machine: Machine, numbe
     whole = time.monotonic() - start
     counts = set()
     ends = set()
-    for _ in range(25):
+    for _ in range(15):
         subprocess.run(["rm", "-rf", machine.out], check=True)
         for directory in machine.directories:
             directory.mkdir(parents=True)

@@ -318,7 +318,11 @@ def limits(machine: Machine, group: str) -> dict[str, str]:
     return {file.name: file.read_text() for file in files if file.is_file()}
 
 
-@pytest.fixture(scope="module", params=debian_roots.SUITES)
+# All tests of one machine run in one worker, which boots it once.
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(suite, marks=pytest.mark.xdist_group(f"effects {suite}")) for suite in debian_roots.SUITES],
+)
 def suite(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

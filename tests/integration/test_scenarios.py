@@ -76,7 +76,11 @@ setsid sleep 97531 </dev/null >/dev/null 2>&1 &
 }
 
 
-@pytest.fixture(scope="module", params=debian_roots.SUITES)
+# All tests of one machine run in one worker, which boots it once.
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(suite, marks=pytest.mark.xdist_group(f"scenarios {suite}")) for suite in debian_roots.SUITES],
+)
 def booted(request: pytest.FixtureRequest, deb: Path) -> Iterator[Machine]:
     with Machine(debian_roots.with_package(request.param, deb)) as machine:
         for program, text in PROGRAMS.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -77,15 +78,20 @@ class Source:
                 yield from (text for value in self.constants[name] for text in self._texts(value))
 
 
+@functools.cache
+def codes_in_source() -> frozenset[str]:
+    return frozenset(Source().codes())
+
+
 def test_every_code_in_the_source_has_a_meaning_and_a_remedy() -> None:
-    codes = Source().codes()
+    codes = codes_in_source()
 
     assert len(codes) > 60
     assert (codes | set(SourceFault)) - set(CODES) == set()
 
 
 def test_every_code_in_the_table_is_in_the_source() -> None:
-    known = Source().codes() | set(SourceFault) | OPERATIONS | {"OSError"}
+    known = codes_in_source() | set(SourceFault) | OPERATIONS | {"OSError"}
 
     assert set(CODES) - known == set()
 
