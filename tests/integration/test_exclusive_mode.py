@@ -126,6 +126,7 @@ def test_an_exclusive_boot_starts_only_the_units_of_the_documents(machine: Machi
     assert "cron.service" in machine.run("ordainctl", "doctor", check=False).stdout
 
 
+@pytest.mark.slow
 def test_the_mode_is_switched_on_and_off_live(machine: Machine) -> None:
     """Units made by generators stop too: for a SysV script, for sshd (sshd-unix-local.socket, 256), or any other."""
     add_legacy_service(machine)
@@ -272,6 +273,7 @@ def marks(machine: Machine) -> set[str]:
     return {path.name for pattern in ("ran-*", "*-ran", "legacy-*") for path in folder.glob(pattern)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["stopped", "masked"])
 def test_a_stopped_or_masked_service_never_runs_at_boot(machine: Machine, state: str) -> None:
     """Not by a socket, a timer, a path, an alias, as an instance, from a SysV script, or by a request on the bus."""

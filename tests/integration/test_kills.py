@@ -152,6 +152,7 @@ def subject(machines: Machines, suite: str) -> Subject:
     return subject
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("turn", range(3))  # every third step each, so that the cases can run at the same time
 @pytest.mark.parametrize(("suite", "new"), [("bookworm", NEW), ("trixie", BAD)], ids=["apply", "rollback"])
 def test_an_apply_killed_at_any_step_ends_as_if_it_was_not_killed(subject: Subject, new: Sections, turn: int) -> None:

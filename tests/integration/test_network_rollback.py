@@ -65,11 +65,6 @@ def addresses(machine: Machine, name: str) -> list[str]:
     return [info["local"] for link in links for info in link.get("addr_info", ())]
 
 
-def reached(machine: Machine) -> bool:
-    message = machine.run("curl", "--max-time", "2", "http://192.0.2.254:9/", check=False).stderr
-    return "refused" in message or "Could not connect" in message or "Failed to connect" in message
-
-
 def test_a_good_change_is_kept_and_touches_no_other_link(machine: Machine) -> None:
     booted(machine)
     status, text = apply(machine, GOOD)

@@ -113,6 +113,7 @@ files: {/etc/site.conf: {content: WORD, mode: "0600"}}
 """
 
 
+@pytest.mark.slow
 def test_an_upgrade_from_the_first_package_keeps_generations_holds_and_services(
     machines: Machines, upgrade: Path, suite: str
 ) -> None:

@@ -15,6 +15,7 @@ EVERY = 9
 """The power is cut at every ninth step; each case begins at another step."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("suite", "services", "first"),
     [("bookworm", power_cuts.NEW, 2), ("trixie", power_cuts.BAD, 5)],

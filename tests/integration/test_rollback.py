@@ -79,6 +79,7 @@ def booted(machine: Machine) -> Machine:
     return machine
 
 
+@pytest.mark.slow
 def test_an_apply_that_fails_is_rolled_back(booted: Machine) -> None:
     other = booted.show("other.service", "InvocationID")
     bad = {
@@ -230,6 +231,7 @@ def wait_rolled_back(machine: Machine) -> None:
     machine.until("an agent answers", lambda: status(machine))
 
 
+@pytest.mark.slow
 def test_a_trial_is_rolled_back_unless_it_is_confirmed(booted: Machine) -> None:
     """Also when the agent is dead or hangs. After a power cut the proven generation boots."""
     trial(booted, 60, "two")
@@ -291,6 +293,7 @@ def test_a_trial_that_is_confirmed_stays(booted: Machine) -> None:
     wait_word(booted, "three")
 
 
+@pytest.mark.slow
 def test_decisions_of_an_administrator_last_through_boots(booted: Machine) -> None:
     """A pause lasts. Documents applied by an administrator last until the source changes or is followed again."""
     ctl(booted, "pause")

@@ -28,6 +28,7 @@ def test_a_seed_determines_steps_of_all_kinds() -> None:
     assert any(step.shell.startswith("ordainctl hold") for step in first)
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 def test_the_rules_hold_after_every_random_step(suite: str, deb: Path) -> None:
     until = time.monotonic() + 60 * MINUTES

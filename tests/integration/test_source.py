@@ -296,6 +296,7 @@ def recorded_trust(machine: Machine) -> str:
     return trust
 
 
+@pytest.mark.slow
 def test_agent_yaml_changes_apply_immediately_and_a_file_with_an_error_is_ignored(machines: Machines) -> None:
     machine = machines("trixie")
     for folder, word_ in (("/etc/ordain/documents", "a"), ("/srv/b", "b")):

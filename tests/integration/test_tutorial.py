@@ -45,6 +45,7 @@ def test_a_step_has_its_machine_output_and_status() -> None:
     assert (third.path, third.text) == ("/a", "# web1: /a\nb: 1\n")
 
 
+@pytest.mark.slow
 def test_every_command_of_the_tutorial_prints_the_output_in_the_page(machines: Machines, deb: Path, suite: str) -> None:
     made = {name: machines(suite) for name in ADDRESSES}
     for name, machine in made.items():
