@@ -69,11 +69,15 @@ class PlacedRecord:
 
 @dataclass(slots=True)
 class PlacementReport:
-    """The result of a run: problems and notes, by path."""
+    """The result of a run: problems and notes, by path.
+
+    ``users`` has the user whose directory a path with a problem lies in, because that user can cause the problem.
+    """
 
     hash: str = ""
     problems: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    users: dict[str, str] = field(default_factory=dict)
 
 
 def write(files: Iterable[PlacedFile]) -> bytes:
@@ -158,6 +162,12 @@ class FilePlacement:
             self._refuse(file)
             ours = self._ours(file)
             current, missing = safe_tree.read_state(self.root, file.path)
+            above = safe_tree.user_above(self.root, file.path)
+            if above and ours.kind != "nothing" and ours.uid != above:
+                user = safe_tree.account_name(self.root, above)
+                raise PlacementError(
+                    f"{user} could replace it, and it would belong to another user; set `owner: {user}`"
+                )
             was = self.placed.get(file.path)
             if file.home and self._left_to_user(file, current):
                 return None
@@ -178,9 +188,17 @@ class FilePlacement:
                 was, ours=replace(ours, data=b""), keep=file.on_remove is OnFileRemove.KEEP
             )
         except (PlacementError, OSError) as error:
-            self.report.problems[file.path] = _why(error)
+            self._fail(file.path, error)
             return None
         return ours
+
+    def _fail(self, path: str, error: PlacementError | OSError) -> None:
+        self.report.problems[path] = _why(error)
+        with contextlib.suppress(OSError):
+            if uid := safe_tree.user_above(self.root, path):
+                user = safe_tree.account_name(self.root, uid)
+                self.report.users[path] = user
+                self.report.problems[path] += f"; user {user} can change the directories above it"
 
     def _refuse(self, file: PlacedFile) -> None:
         what, _ = why_forbidden(file.path, account=True)
@@ -245,7 +263,7 @@ class FilePlacement:
             if safe_tree.read_state(self.root, file.path)[0] != ours:
                 safe_tree.write_state(self.root, file.path, ours)
         except (PlacementError, OSError) as error:
-            self.report.problems[file.path] = _why(error)
+            self._fail(file.path, error)
 
     def _restore(self, path: str, was: PlacedRecord) -> None:
         """Restore the previous state of a path, unless our file is to be kept or was changed by somebody else."""
@@ -267,7 +285,7 @@ class FilePlacement:
                 safe_tree.write_state(self.root, path, replace(was.before, data=self._backed_up(was.before)))
                 self._remove_made(was)
         except (PlacementError, OSError) as error:
-            self.report.problems[path] = _why(error)
+            self._fail(path, error)
             return
         del self.placed[path]
 

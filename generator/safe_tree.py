@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+SIZE_MAX = 64 << 20
+"""The most bytes of a file that is replaced, because it is read and kept; a sparse file of a user may have any size."""
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -62,7 +64,9 @@ def write_state(root: Path, path: str, wanted: PathState) -> None:
     for above in _missing(root, path):
         with _parent(root, above) as (folder, name):
             os.mkdir(name, 0o755, dir_fd=folder)
-            _own(folder, name, PathState("directory", 0o755))
+            # In a directory of a user, root's directory would be in the way of that user, and no protection.
+            parent = os.fstat(folder)
+            _own(folder, name, PathState("directory", 0o755, parent.st_uid, parent.st_gid))
             os.fsync(folder)
     with _parent(root, path) as (folder, name):
         current = _state(folder, name)
@@ -84,6 +88,37 @@ def is_empty(root: Path, path: str) -> bool:
     """Return whether the directory ``path`` is empty. Raises `PlacementError`, `OSError`."""
     with _parent(root, f"{path}/.") as (folder, _):
         return not os.listdir(folder)
+
+
+def user_above(root: Path, path: str) -> int:
+    """Return the owner of the first directory above ``path`` that is not root's, 0 if there is none. Raises `OSError`.
+
+    That user can replace everything below it, and fill it with anything.
+    """
+    folder = os.open(root, _FOLDER)
+    try:
+        for name in path.strip("/").split("/")[:-1]:
+            try:
+                below = os.open(name, _FOLDER, dir_fd=folder)
+            except (FileNotFoundError, NotADirectoryError):
+                return 0
+            os.close(folder)
+            folder = below
+            if (uid := os.fstat(folder).st_uid) not in (0, os.geteuid()):
+                return uid
+        return 0
+    finally:
+        os.close(folder)
+
+
+def account_name(root: Path, uid: int) -> str:
+    """Return the name of the user with the number ``uid``, else the number."""
+    with contextlib.suppress(OSError):
+        for line in (root / "etc/passwd").read_text("utf-8", "surrogateescape").splitlines():
+            fields = line.split(":")
+            if len(fields) > 2 and fields[2] == str(uid):
+                return fields[0]
+    return str(uid)
 
 
 def account_number(root: Path, database: str, name: str) -> int:
@@ -169,8 +204,10 @@ def _state(folder: int, name: str) -> PathState:
         return PathState.of("link", os.fsencode(os.readlink(name, dir_fd=folder)), mode=0o777, uid=uid, gid=gid)
     if not stat.S_ISREG(status.st_mode):
         return PathState("other", mode, uid, gid)
+    if status.st_size > SIZE_MAX:
+        raise PlacementError(f"the file at this path has {status.st_size:,} bytes, and {SIZE_MAX:,} can be kept")
     with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
-        return PathState.of("file", file.read(), mode=mode, uid=uid, gid=gid)
+        return PathState.of("file", file.read(SIZE_MAX), mode=mode, uid=uid, gid=gid)
 
 
 def _replace(folder: int, name: str, wanted: PathState) -> None:

@@ -62,13 +62,14 @@ class LiveFiles:
     async def _place(self, *, remote: bool) -> list[UnitVerdict]:
         """Run the units that place files; return a verdict for each file that they could not place.
 
-        The apply is not to blame for a file that could not be placed before either.
+        The apply is not to blame for a file that could not be placed before either, or that lies in a directory of a
+        user: otherwise that user could roll back any apply.
         """
-        before = self._problems()
+        before = read_reports(self._root, "problems")
         jobs = [Job(unit=unit, verb=Verb.RESTART, reason="files changed") for unit in (*UNITS, *(REMOTE,) * remote)]
         results = await run_jobs(self._systemd, jobs, Observed())
-        problems = self._problems()
-        verdicts = [_not_placed(path, what, path not in before) for path, what in sorted(problems.items())]
+        problems, excused = read_reports(self._root, "problems"), {*before, *read_reports(self._root, "users")}
+        verdicts = [_not_placed(path, what, path not in excused) for path, what in sorted(problems.items())]
         for result in results:
             if result.result != "done" and not problems:
                 unit = result.job.unit
@@ -101,13 +102,14 @@ class LiveFiles:
         what = f"its configuration check failed: {wrong}"
         return UnitVerdict(unit=member.unit, ok=False, what=what, result=CHECK_FAILED, blamed=True)
 
-    def _problems(self) -> dict[str, str]:
-        """Return the files that the last runs of the units could not place, by path, with the reason."""
-        problems: dict[str, str] = {}
-        for path in REPORTS.values():
-            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                problems |= json.loads((self._root / path).read_bytes())["problems"]
-        return problems
+
+def read_reports(root: Path, part: str) -> dict[str, str]:
+    """Return a part of the reports of the units that place files, by path (`generator.files.PlacementReport`)."""
+    reported: dict[str, str] = {}
+    for path in REPORTS.values():
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            reported |= json.loads((root / path).read_bytes())[part]
+    return reported
 
 
 async def apply_host_settings(systemd: Systemd, old: Generation, new: Generation) -> None:

@@ -451,6 +451,11 @@ MACHINE = CodeGroup(
             "The generator did not write all unit files.",
             "Run `ordainctl doctor`, and see `journalctl -b -t ordain-generator`.",
         ),
+        "FileNotPlaced": (
+            "A file of the documents could not be placed. If it lies in a directory of a user, the message names the "
+            "user, and the rest was applied.",
+            "Remove the obstacle that the message names, then run `ordainctl apply`.",
+        ),
         "SlowReload": (
             "A reload of systemd took more than 5 seconds, because all generators run in it.",
             "Look for a slow generator of another package in /usr/lib/systemd/system-generators.",

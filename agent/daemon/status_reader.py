@@ -13,6 +13,7 @@ from enum import Enum, auto
 from ordain.agent.apply.admin_overrides import administrator_files
 from ordain.agent.apply.observe import look
 from ordain.agent.apply.parts import ApplyParts
+from ordain.agent.apply.place_files import read_reports
 from ordain.agent.apply.rollback import decision_conditions
 from ordain.agent.daemon.source_reader import SourceReader
 from ordain.agent.daemon.takeover import read_takeover
@@ -25,6 +26,8 @@ from ordain.agent.state.source_loss_record import read_source_loss
 from ordain.agent.status import AgentState, Status, StatusCondition
 from ordain.transforms.errors import Problem
 
+SHOWN_FILES = 10
+"""The most files that could not be placed that the status lists."""
 ATTEMPTS = 3
 """Observations of the machine until one is not disturbed by the end of an apply."""
 AGENT_DOWN = StatusCondition(
@@ -176,6 +179,11 @@ class StatusReader:
             conditions.append(StatusCondition(code=source.code, what=source.problem, hint=source.hint))
         notes = read_boot_record(parts.root).get("note", ())
         conditions += [StatusCondition(code="BootChoice", what=note) for note in notes]
+        for path, what in sorted(read_reports(parts.root, "problems").items())[:SHOWN_FILES]:
+            hint = "remove the obstacle, then run `ordainctl apply`"
+            conditions.append(
+                StatusCondition(code="FileNotPlaced", what=f"{path} could not be placed: {what}", hint=hint, fault=True)
+            )
         if stopped := read_source_loss(parts.root).stopped:
             what = f"{', '.join(stopped)}: stopped, because the source cannot be reached (on-source-loss)"
             hint = "they start when it can be reached again"

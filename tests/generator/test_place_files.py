@@ -282,3 +282,44 @@ def test_every_kind_of_file_is_stored_in_the_history(tmp_path: Path) -> None:
     saved, _ = store.save(Generation(hash=digest({}, artifacts, ()), artifacts=artifacts))
 
     assert store.load(saved.number) == saved
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes the owner of a directory")
+@pytest.mark.parametrize("obstacle", ["link", "directory", "sparse file"])
+def test_an_obstacle_in_a_directory_of_a_user_is_reported_with_the_user(root: Path, obstacle: str) -> None:
+    (root / "etc/passwd").write_text("alice:x:2001:2001::/home/alice:/bin/sh\n")
+    (root / "etc/group").write_text("alice:x:2001:\n")
+    ssh = root / "home/alice/.ssh"
+    ssh.parent.mkdir(parents=True)
+    if obstacle == "link":
+        ssh.symlink_to("/tmp")
+    elif obstacle == "directory":
+        (ssh / "keys").mkdir(parents=True)
+    else:
+        ssh.mkdir()
+        with (ssh / "keys").open("wb") as file:
+            file.truncate(1 << 40)
+    os.chown(ssh.parent, 2001, 2001)
+
+    wanted = RegularFile(path="/home/alice/.ssh/keys", content="key", owner="alice", group="alice")
+    report = place(root, wanted, RegularFile(path="/etc/a", content="a"))
+
+    assert report.users == {"/home/alice/.ssh/keys": "alice"}
+    assert "user alice can change" in report.problems["/home/alice/.ssh/keys"]
+    assert (root / "etc/a").read_text() == "a"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="changes the owner of a directory")
+def test_root_places_no_file_of_its_own_in_a_directory_of_a_user(root: Path) -> None:
+    (root / "etc/passwd").write_text("alice:x:2001:2001::/home/alice:/bin/sh\n")
+    (root / "etc/group").write_text("alice:x:2001:\n")
+    (root / "srv/app").mkdir(parents=True)
+    os.chown(root / "srv/app", 2001, 2001)
+
+    report = place(root, RegularFile(path="/srv/app/a", content="a"))
+    assert "set `owner: alice`" in report.problems["/srv/app/a"]
+    assert not (root / "srv/app/a").exists()
+
+    report = place(root, RegularFile(path="/srv/app/b/a", content="a", owner="alice", group="alice"))
+    assert report.problems == {}
+    assert (root / "srv/app/b").stat().st_uid == 2001
