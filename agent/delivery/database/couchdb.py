@@ -1,8 +1,8 @@
 """CouchDB as a store of documents: `_all_docs` tells the content, `_changes` only that there may be a new one.
 
 Sequences are opaque: they are only handed back to the server. Filters are not used, since a document that stops to
-match would vanish from a filtered feed. Documents and releases lie in one database, and whatever machines write
-(status, locks) in another with the suffix ``-status``, because CouchDB grants rights by database.
+match would vanish from a filtered feed. Documents and releases with their blobs lie in one database, and whatever
+machines write (status, locks) in another with the suffix ``-status``, because CouchDB grants rights by database.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, aclosing
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -25,14 +26,20 @@ from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.database.watch import WatchTiming, hints
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 
-READ_ONLY = ("documents", "releases")
+READ_ONLY = ("documents", "releases", "blobs")
 """The first parts of the keys that machines only read; all other keys lie in the database that machines write to."""
+MOVED = "blobs/"
+"""Keys that earlier versions kept in the database that machines write to.
+
+They are still read there, with the version `ABSENT`; a write to such a key removes the old document.
+"""
 ATTEMPTS = 10
 MIN_FEED_SEC = 5.0
 """A server that ends a feed sooner is not serving, as in maintenance."""
 KEYS_PER_REQUEST = 50
 """Documents whose leaves are asked for at once; CouchDB looks up to 100 up one by one."""
 _STATE_FIELDS = ("update_seq", "purge_seq", "doc_count", "doc_del_count", "instance_start_time")
+_NOT_READABLE = (SourceFault.EMPTY, SourceFault.FORBIDDEN)
 _Revs = dict[str, str]
 _Rows = list[list[dict[str, Any]]]
 
@@ -60,6 +67,27 @@ class CouchDb:
         them existed at one moment. Keys that machines write change all the time, each by one machine, so there the
         latest of each will do.
         """
+        listing = await self._list(prefixes)
+        if not prefixes or not all(prefix.startswith(MOVED) for prefix in prefixes):
+            return listing
+        known = {entry.key for entry in listing.entries}
+        old = [entry for entry in await self._old_entries(prefixes) if entry.key not in known]
+        entries = tuple(sorted((*listing.entries, *old), key=lambda entry: entry.key))
+        return replace(listing, entries=entries)
+
+    async def _old_entries(self, prefixes: tuple[str, ...]) -> Sequence[StoredEntry]:
+        """Return the entries at the place where earlier versions kept them; none if that database cannot be read."""
+        try:
+            rows_of_prefixes = await self._rows(self._path("status"), prefixes, documents=True)
+        except SourceError as error:
+            if error.code not in _NOT_READABLE:
+                raise
+            return ()
+        with self._parsing():
+            entries = (couchdb_wire.entry(row["doc"]) for rows in rows_of_prefixes for row in rows)
+            return [replace(entry, version=ABSENT) for entry in entries]
+
+    async def _list(self, prefixes: tuple[str, ...]) -> Listing:
         database = self._path(prefixes[0] if prefixes else READ_ONLY[0])
         for _ in range(ATTEMPTS):
             state = await self._state(database)
@@ -82,7 +110,11 @@ class CouchDb:
         """See `Database.get`."""
         leaf = couchdb_wire.winner(await self._leaves(key))
         with self._parsing():
-            return couchdb_wire.entry(leaf.document) if leaf else None
+            if leaf or not key.startswith(MOVED):
+                return couchdb_wire.entry(leaf.document) if leaf else None
+        old = couchdb_wire.winner(await self._old_leaves(key))
+        with self._parsing():
+            return replace(couchdb_wire.entry(old.document), version=ABSENT) if old else None
 
     async def history(self, key: str, most: int) -> tuple[StoredEntry, ...]:
         """See `Database.history`: the revisions that no compaction has removed yet."""
@@ -137,6 +169,10 @@ class CouchDb:
             for leaf in leaves if write.data is None else leaves[1:]:
                 if not leaf.deleted:
                     await self._store("DELETE", f"{path}?rev={couchdb_wire.rev(leaf.revision)}", None, write.key)
+            for leaf in await self._old_leaves(write.key) if write.key.startswith(MOVED) else ():
+                if not leaf.deleted:
+                    path = f"{self._old_path(write.key)}?rev={couchdb_wire.rev(leaf.revision)}"
+                    await self._store("DELETE", path, None, write.key)
         return written
 
     async def _store(self, method: str, path: str, body: object, key: str) -> str:
@@ -256,8 +292,17 @@ class CouchDb:
         reasons = {key: couchdb_wire.conflict(await self._leaves(key)) for key in sorted(suspects)}
         return {key: reason for key, reason in reasons.items() if reason}
 
-    async def _leaves(self, key: str) -> tuple[couchdb_wire.LeafRevision, ...]:
-        response = await self._client.ask("GET", f"{self._document_path(key)}?open_revs=all&revs=true")
+    async def _old_leaves(self, key: str) -> tuple[couchdb_wire.LeafRevision, ...]:
+        """Return the leaves at the place where earlier versions kept ``key``; none if they cannot be read."""
+        try:
+            return await self._leaves(key, self._old_path(key))
+        except SourceError as error:
+            if error.code not in _NOT_READABLE:
+                raise
+            return ()
+
+    async def _leaves(self, key: str, path: str = "") -> tuple[couchdb_wire.LeafRevision, ...]:
+        response = await self._client.ask("GET", f"{path or self._document_path(key)}?open_revs=all&revs=true")
         if response.status == 404:
             await self._state(self._path(key))  # raises if the whole database is gone
             return ()
@@ -268,6 +313,9 @@ class CouchDb:
         """Return the path of the database that holds ``key``."""
         suffix = "" if _are_read_only((key,)) else "-status"
         return f"/{quote(self._database + suffix, safe='')}"
+
+    def _old_path(self, key: str) -> str:
+        return f"{self._path('status')}/{quote(key, safe='')}"
 
     def _document_path(self, key: str) -> str:
         return f"{self._path(key)}/{quote(key, safe='')}"

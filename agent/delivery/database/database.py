@@ -16,7 +16,7 @@ ANY = "*"
 """As ``expect``: write whatever the key holds now."""
 
 ABSENT = ""
-"""As a version: the key did not exist."""
+"""As a version: the key did not exist; of a listed entry: the key does not exist yet at the place for new writes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

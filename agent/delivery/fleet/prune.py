@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry, Write
+from ordain.agent.delivery.database.database import ABSENT, ANY, Conflict, Database, StoredEntry, Write
 from ordain.agent.delivery.fleet.reports import read_reports
 from ordain.agent.delivery.fleet.rollout_policy import decode_rollout
 from ordain.agent.delivery.protocol import SourceError, SourceFault
@@ -42,7 +42,10 @@ class Pruned:
     kept: tuple[Release, ...]
     blobs: tuple[str, ...]
     problems: tuple[str, ...] = ()
-    """Sentences on entries that cannot be read: their channels are left as they are, and all documents are kept."""
+    """Sentences on entries that cannot be read: their channels are left as they are, and all documents are kept.
+
+    Also on documents that are moved from the place of earlier versions.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,8 @@ class _StoredBlobs:
     """All documents in a store by hash: their versions, and the releases that Nodes among them pin machines to."""
 
     versions: Mapping[str, str]
+    misplaced: Mapping[str, bytes]
+    """Those that lie where earlier versions of Ordain put them."""
     pins: Mapping[str, frozenset[int]]
 
 
@@ -95,12 +100,15 @@ async def _plan(database: Database, channel: str, keep: int) -> tuple[Pruned, Se
     unnamed = [] if stored.unreadable else sorted(blobs.versions.keys() - named)
     entries = [stored.manifests[id][1] for id in removed]
     writes = [Write(key=entry.key, data=None, expect=entry.version) for entry in entries]
-    writes += [Write(key=f"{BLOBS}{hash}", data=None, expect=blobs.versions[hash]) for hash in unnamed]
+    writes += [Write(key=f"{BLOBS}{hash}", data=None, expect=blobs.versions[hash] or ANY) for hash in unnamed]
+    moved = sorted(blobs.misplaced.keys() - set(unnamed))
+    writes += [Write(key=f"{BLOBS}{hash}", data=blobs.misplaced[hash], expect=None) for hash in moved]
+    notes = [f"{len(moved)} documents are moved to the database that machines only read"] if moved else []
     pruned = Pruned(
         removed=tuple(stored.manifests[id][0] for id in removed),
         kept=tuple(stored.manifests[id][0] for id in sorted(kept)),
         blobs=tuple(unnamed),
-        problems=tuple(stored.unreadable.values()),
+        problems=(*stored.unreadable.values(), *notes),
     )
     return pruned, writes
 
@@ -138,6 +146,7 @@ async def _reported_releases(database: Database) -> frozenset[_ReleaseId]:
 async def _read_blobs(database: Database) -> _StoredBlobs:
     """Read all blobs, in parts where they are too many for one listing."""
     versions: dict[str, str] = {}
+    misplaced: dict[str, bytes] = {}
     pins: dict[str, frozenset[int]] = {}
     prefixes = [f"{BLOBS}{digit}" for digit in _DIGITS]
     while prefixes:
@@ -152,10 +161,12 @@ async def _read_blobs(database: Database) -> _StoredBlobs:
         for entry in listing.entries:
             hash = entry.key.removeprefix(BLOBS)
             versions[hash] = entry.version
+            if entry.version == ABSENT:
+                misplaced[hash] = entry.data
             if b"pin" in entry.data:
                 documents, _ = reader.read(entry.key, entry.data)
                 pins[hash] = frozenset(document.pin for document in documents if document.pin)
-    return _StoredBlobs(versions=versions, pins=pins)
+    return _StoredBlobs(versions=versions, misplaced=misplaced, pins=pins)
 
 
 def _releases_to_keep(

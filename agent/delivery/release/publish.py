@@ -15,7 +15,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
+from ordain.agent.delivery.database.database import ABSENT, Conflict, Database, StoredEntry
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.manifest import Release, read_release
 from ordain.agent.delivery.release.publish_lock import PublishLock, hold_publish_lock
@@ -98,13 +98,16 @@ async def _put(database: Database, key: str, data: bytes, expect: str | None) ->
 async def _publish_blob(database: Database, hash: str, data: bytes | None, release: Release) -> None:
     """Put one document into the store, unless it is there already and intact. Raises `Failure` without ``data``."""
     stored = await database.get(f"{BLOBS}{hash}")
-    if stored is not None and hashlib.sha256(stored.data).hexdigest() == hash:
-        return
+    is_intact = stored is not None and hashlib.sha256(stored.data).hexdigest() == hash
+    if stored is not None and is_intact:
+        if stored.version != ABSENT:
+            return
+        data = stored.data  # from a place of earlier versions
     if data is None:
         names = ", ".join(name for name, document_hash in release.documents.items() if document_hash == hash)
         message = f"{names}: the document with SHA-256 {hash[:12]}… is neither in the store nor among the files"
         raise Failure(f"{message}; give the files that the release was made of")
-    await _put(database, f"{BLOBS}{hash}", data, stored.version if stored else None)
+    await _put(database, f"{BLOBS}{hash}", data, (stored.version or None) if stored else None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 from pathlib import Path
@@ -10,7 +11,9 @@ from urllib.parse import quote
 import pytest
 
 from ordain.agent.cli.main import main
+from ordain.agent.delivery.database.database import StoredEntry
 from ordain.agent.delivery.release.manifest import ReleaseDraft
+from ordain.agent.delivery.source.source_factory import open_database
 from rig import store_servers
 from rig.source_harness import new_couchdb_databases
 
@@ -27,8 +30,8 @@ class Operator:
     def __init__(self, server: store_servers.CouchServer, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         self.server = server
         self.path = path
-        settings = new_couchdb_databases(server)
-        self.database = settings.database
+        self.settings = new_couchdb_databases(server)
+        self.database = self.settings.database
         (path / "password").write_text(server.password)
         scheme, _, host = server.url.partition("://")
         self._options = [f"--store=couchdb+{scheme}://{host}/{self.database}"]
@@ -156,3 +159,63 @@ def test_two_sites_published_different_releases_of_one_number(operator: Operator
     ours = Path(release(operator, 2, BASE)[0]).read_text()
     assert operator.leaves("releases/stable/2") == [ours]
     assert operator.leaves("releases/stable/head") == ([ours] if last == 2 else operator.leaves("releases/stable/3"))
+
+
+def stored_blobs(operator: Operator, database: str) -> set[str]:
+    rows = operator.server.call("GET", f"{database}/_all_docs")["rows"]
+    return {row["id"] for row in rows if row["id"].startswith("blobs/")}
+
+
+def old_store(operator: Operator) -> set[str]:
+    """Move the documents of releases to the place where earlier versions kept them, and return their keys."""
+    blobs = stored_blobs(operator, operator.database)
+    for key in blobs:
+        path = f"{operator.database}/{quote(key, safe='')}"
+        document = operator.server.call("GET", path)
+        operator.server.call("DELETE", f"{path}?rev={document['_rev']}")
+        new = f"{operator.database}-status/{quote(key, safe='')}"
+        operator.server.call("PUT", new, {"text": document["text"]})
+    return blobs
+
+
+def test_documents_of_releases_lie_where_machines_only_read(operator: Operator) -> None:
+    operator.run("release", "publish", *release(operator, 1, BASE))
+    assert len(stored_blobs(operator, operator.database)) == 1
+    assert not stored_blobs(operator, f"{operator.database}-status")
+
+
+@pytest.mark.parametrize("command", ["publish", "prune"])
+def test_documents_of_earlier_releases_are_read_and_moved(operator: Operator, command: str) -> None:
+    operator.run("release", "publish", *release(operator, 1, BASE))
+    operator.run("release", "publish", *release(operator, 2, WEB))
+    blobs = old_store(operator)
+    assert len(blobs) == 2
+    if command == "prune":
+        output = operator.run("release", "prune", "--dry-run")
+        assert "2 documents are moved" in output
+        assert stored_blobs(operator, f"{operator.database}-status") == blobs
+        operator.run("release", "prune")
+    else:
+        manifest = release(operator, 3, BASE)[0]
+        operator.run("release", "publish", manifest, operator.file(WEB, "base.yaml"))  # the document is in the store
+    remaining = stored_blobs(operator, f"{operator.database}-status")
+    assert stored_blobs(operator, operator.database) == blobs - remaining
+    assert len(remaining) == (0 if command == "prune" else 1)
+
+
+def test_a_replica_of_one_database_has_whole_releases(operator: Operator) -> None:
+    operator.run("release", "publish", *release(operator, 1, BASE))
+    operator.server.call("DELETE", f"{operator.database}-status")
+    hash = hashlib.sha256(BASE.encode()).hexdigest()
+
+    async def read() -> tuple[StoredEntry | None, StoredEntry | None]:
+        database = open_database(operator.settings, password=lambda: operator.server.password)
+        try:
+            return await database.get(f"blobs/{hash}"), await database.get("blobs/missing")
+        finally:
+            await database.close()
+
+    found, missing = asyncio.run(read())
+    assert found is not None
+    assert found.data == BASE.encode()
+    assert missing is None
