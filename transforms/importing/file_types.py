@@ -30,7 +30,7 @@ def type_of(file: InputFile) -> FileType | None:
     """Return the type of ``file`` by its name, or else by its content; None if neither tells."""
     if unit_files.unit_of(file):
         return FileType.UNITS
-    if file.name.rpartition(".")[2] in quadlet.TYPES and file.stem != file.name:
+    if quadlet.quadlet_of(file):
         return FileType.QUADLET
     if file.name == "fstab" or file.name.endswith(".fstab"):
         return FileType.FSTAB

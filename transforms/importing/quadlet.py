@@ -6,6 +6,8 @@ own: podman creates a volume at its first use, and the service creates the netwo
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
@@ -32,14 +34,18 @@ OPTIONS = {
     "HealthStartupCmd": "--health-startup-cmd", "HealthStartupInterval": "--health-startup-interval",
     "HealthStartupRetries": "--health-startup-retries", "HealthStartupSuccess": "--health-startup-success",
     "HealthStartupTimeout": "--health-startup-timeout",
-    "AddDevice": "--device", "AddHost": "--add-host", "DNS": "--dns", "DNSOption": "--dns-option",
-    "DNSSearch": "--dns-search", "ExposeHostPort": "--expose",
-    "GIDMap": "--gidmap", "GroupAdd": "--group-add", "LogOpt": "--log-opt", "NetworkAlias": "--network-alias",
-    "PublishPort": "--publish", "Secret": "--secret", "Tmpfs": "--tmpfs", "UIDMap": "--uidmap", "Ulimit": "--ulimit",
 }  # fmt: skip
+"""Options for the last assignment of a key."""
+LISTS = {
+    "AddHost": "--add-host", "DNS": "--dns", "DNSOption": "--dns-option", "DNSSearch": "--dns-search",
+    "ExposeHostPort": "--expose", "GIDMap": "--gidmap", "GroupAdd": "--group-add", "NetworkAlias": "--network-alias",
+    "PublishPort": "--publish", "Tmpfs": "--tmpfs", "UIDMap": "--uidmap", "Ulimit": "--ulimit",
+}  # fmt: skip
+"""Options for every assignment of a key, up to an empty one."""
 WORDS = {
     "AddCapability": "--cap-add", "Annotation": "--annotation", "DropCapability": "--cap-drop", "Environment": "--env",
-    "Label": "--label", "Mask": "--security-opt=mask", "Sysctl": "--sysctl", "Unmask": "--security-opt=unmask",
+    "Label": "--label", "LogOpt": "--log-opt", "Mask": "--security-opt=mask", "Secret": "--secret",
+    "Sysctl": "--sysctl", "Unmask": "--security-opt=unmask",
 }  # fmt: skip
 FLAGS = {"EnvironmentHost": "--env-host", "ReadOnly": "--read-only", "RunInit": "--init", "HttpProxy": "--http-proxy"}
 SECURITY_FLAGS = {
@@ -50,15 +56,31 @@ SECURITY_VALUES = {
     "SeccompProfile": "seccomp", "SecurityLabelFileType": "label=filetype", "SecurityLabelLevel": "label=level",
     "SecurityLabelType": "label=type", "AppArmor": "apparmor",
 }  # fmt: skip
-SERVICE_DEFAULTS = {
-    "Type": "notify", "NotifyAccess": "all", "KillMode": "mixed", "Delegate": "yes", "SyslogIdentifier": "{name}",
-}  # fmt: skip
-"""The settings that quadlet adds to [Service] if the file has none of the key; it always adds Type=."""
+HINTS = {
+    "Pod": "keep the pod and its containers for quadlet",
+    "StartWithPod": "keep the pod and its containers for quadlet",
+    "ServiceName": "rename the file",
+    "ReloadCmd": "write `reload` in the service: `podman exec CONTAINER COMMAND`",
+    "ReloadSignal": "write `reload` in the service: `podman kill --signal=SIGNAL CONTAINER`",
+    "Rootfs": "write `--rootfs DIR` in place of the image into the command",
+}
+"""Remedies for keys that no option of podman run can replace."""
 
 
 def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> None:
     """Add every container in ``files`` to ``draft``."""
-    read = {file.name: (file, _read(file, draft)) for file in files}
+    files = tuple(files)
+    read: dict[str, tuple[InputFile, tuple[Assignment, ...]]] = {}
+    for file in sorted(files, key=lambda file: (is_drop_in(file), file.name)):
+        name = quadlet_of(file)
+        if not is_drop_in(file) and name in read:
+            what = f"there is a second {name}; the first is {read[name][0].path}"
+            draft.not_converted(Where(path=file.path), what, "import this file alone")
+        elif is_drop_in(file) and name not in read:
+            draft.not_converted(Where(path=file.path), f"{name} is not in this import", f"import {name}, too")
+        else:
+            first, assignments = read.get(name, (file, ()))
+            read[name] = (first, (*assignments, *_read(name, file, draft)))
     objects: dict[str, str] = {}
     for name, (file, assignments) in read.items():
         kind = name.rpartition(".")[2]
@@ -76,9 +98,23 @@ def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> N
     unit_files.convert(units, names, draft)
 
 
-def _read(file: InputFile, draft: DocumentDraft) -> tuple[Assignment, ...]:
+def quadlet_of(file: InputFile) -> str:
+    """Return the quadlet that a file, or a drop-in ``NAME.TYPE.d/….conf``, is named after, ``""`` if there is none."""
+    for name in (file.name, file.folder.removesuffix(".d") if is_drop_in(file) else ""):
+        stem, _, kind = name.rpartition(".")
+        if stem and kind in TYPES:
+            return name
+    return ""
+
+
+def is_drop_in(file: InputFile) -> bool:
+    """Return whether a file is named like a drop-in."""
+    return file.name.endswith(".conf") and file.folder.endswith(".d")
+
+
+def _read(name: str, file: InputFile, draft: DocumentDraft) -> tuple[Assignment, ...]:
     """Return all assignments of quadlet's sections, and those of other sections that a document can hold."""
-    section = file.name.rpartition(".")[2].capitalize()
+    section = name.rpartition(".")[2].capitalize()
     return tuple(
         assignment
         for assignment in tuple(unit_assignments.assignments(file, draft))
@@ -86,12 +122,17 @@ def _read(file: InputFile, draft: DocumentDraft) -> tuple[Assignment, ...]:
     )
 
 
+def _unquoted(value: str) -> str:
+    """Return a value without one pair of quotes around the whole, as quadlet's Lookup() reads it."""
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+
+
 def _object_name(file: InputFile, kind: str, assignments: Iterable[Assignment], draft: DocumentDraft) -> str:
     """Return the name of a volume or network in podman."""
     name = f"systemd-{file.stem}"
     for assignment in assignments:
         if assignment.place == (kind.capitalize(), f"{kind.capitalize()}Name"):
-            name = assignment.value
+            name = _unquoted(assignment.value) or name
         elif assignment.section == kind.capitalize():
             hint = f"create it once: `podman {kind} create` has an option for it"
             draft.not_converted(assignment.where, f"{assignment.key}= of {file.name}", hint)
@@ -106,9 +147,14 @@ class _Container:
     ) -> None:
         self.file, self.objects, self.draft = file, objects, draft
         self.name = file.stem
-        self.container = f"systemd-{self.name}"
+        self.template = self.name.endswith("@")
+        self.container = "systemd-%p_%i" if "@" in self.name else f"systemd-{self.name}"
+        self.paths = [assignment.where.path for assignment in assignments]
         self.of_systemd = [a for a in assignments if a.section not in {"Container", "Quadlet"}]
-        self.of_quadlet = [a for a in assignments if a.section == "Container"]
+        self.of_quadlet = _effective(a for a in assignments if a.section == "Container")
+        self.of_generator = [a for a in assignments if a.section == "Quadlet"]
+        self.type = "notify"
+        self.online = True
         self.arguments: list[str] = []
         self.global_arguments: list[str] = []
         self.last_arguments: list[str] = []
@@ -126,6 +172,8 @@ class _Container:
         if not unit_name.is_valid(unit):
             self.draft.not_converted(where, f"{unit!r} is not a valid name of a unit", "rename the file")
             return None
+        self.set_type()
+        self.set_generator_keys()
         for assignment in self.of_quadlet:
             try:
                 self.set(assignment.key, assignment.value)
@@ -137,26 +185,57 @@ class _Container:
         return ImportedUnit(
             name=unit,
             where=where,
-            comment=self.file.path,
+            comment="\n".join(dict.fromkeys([self.file.path, *self.paths])),
             assignments=(*self.defaults(where), *self.of_systemd, *self.commands(where)),
         )
 
+    def set_type(self) -> None:
+        """Take Type= out of the settings. As with quadlet, it is notify or oneshot."""
+        for assignment in self.of_systemd:
+            if assignment.place == ("Service", "Type"):
+                if assignment.value in {"notify", "oneshot"}:
+                    self.type = assignment.value
+                else:
+                    what = f"Type={assignment.value}, which quadlet refuses, too: the service has the type notify"
+                    self.draft.not_converted(assignment.where, what, "use oneshot, or remove the line")
+        self.of_systemd = [a for a in self.of_systemd if a.place != ("Service", "Type")]
+
+    def set_generator_keys(self) -> None:
+        for assignment in self.of_generator:
+            try:
+                if assignment.key != "DefaultDependencies":
+                    raise ValueError("the key is not known")
+                self.online = values.boolean(_unquoted(assignment.value))
+            except ValueError as error:
+                self.draft.not_converted(assignment.where, f"[Quadlet] {assignment.key}=: {error}", "remove the line")
+
     def defaults(self, where: Where) -> Iterator[Assignment]:
         set_already = {assignment.place for assignment in self.of_systemd}
-        yield _assignment(where, "Unit", "Wants", "network-online.target")
-        yield _assignment(where, "Unit", "After", "network-online.target")
+        if self.online:
+            yield _assignment(where, "Unit", "Wants", "network-online.target")
+            yield _assignment(where, "Unit", "After", "network-online.target")
         for path in self.mounts:
             yield _assignment(where, "Unit", "RequiresMountsFor", path)
-        for key, value in SERVICE_DEFAULTS.items():
-            if ("Service", key) not in set_already or key == "Type":
-                yield _assignment(where, "Service", key, value.format(name=self.name))
+        yield _assignment(where, "Service", "Type", self.type)
+        # `podman auto-update` restarts the unit that this variable names.
+        yield _assignment(where, "Service", "Environment", "PODMAN_SYSTEMD_UNIT=%n")
+        defaults = {
+            **({} if self.type == "oneshot" else {"NotifyAccess": "all"}),
+            "KillMode": "mixed",
+            "Delegate": "yes",
+            "SyslogIdentifier": "%N" if self.template else self.name,
+        }
+        for key, value in defaults.items():
+            if ("Service", key) not in set_already:
+                yield _assignment(where, "Service", key, value)
 
     def commands(self, where: Where) -> Iterator[Assignment]:
         for network in self.networks:
             yield _podman(where, "ExecStartPre", ["network", "create", "--ignore", network])
         run = [*self.global_arguments, "run", f"--name={self.container}", "--replace", "--rm"]
         run += ["--cgroups=split"] if self.split_cgroups else []
-        run += [f"--sdnotify={self.notify}", "--detach", *self.arguments, *self.last_arguments]
+        run += [] if self.type == "oneshot" else [f"--sdnotify={self.notify}", "--detach"]
+        run += [*self.arguments, *self.last_arguments]
         yield _podman(where, "ExecStart", [*run, self.image, *self.command])
         remove = ["rm", "--volumes", "--force", "--ignore", self.container]
         yield _podman(where, "ExecStop", remove)
@@ -167,8 +246,9 @@ class _Container:
         if key in NOT_EMPTY and not value:
             raise EncodeError("the value is empty", "remove the line")
         if key not in _KEYS:
-            raise EncodeError("the key is not known", "`podman run --help` may have an option: PodmanArgs= takes any")
-        _KEYS[key](self, value)
+            hint = HINTS.get(key, "`podman run --help` may have an option: PodmanArgs= takes any")
+            raise EncodeError("the key is not known", hint)
+        _KEYS[key](self, _unquoted(value) if key in SINGLE else value)
 
     def set_image(self, value: str) -> None:
         if value.endswith((".image", ".build")):
@@ -198,9 +278,10 @@ class _Container:
         self.arguments.append(f"--cgroups={value}")
 
     def add_environment_file(self, value: str) -> None:
-        if not value.startswith(("/", "%")):
-            raise EncodeError(f"{value!r} is relative to the quadlet", "write an absolute path")
-        self.arguments.append(f"--env-file={value}")
+        for path in splitting.split(value, unescape=True):
+            if not path.startswith(("/", "%")):
+                raise EncodeError(f"{path!r} is relative to the quadlet", "write an absolute path")
+            self.arguments.append(f"--env-file={path}")
 
     def set_user(self, value: str) -> None:
         """Add the option --user, to which Group= may have added a group."""
@@ -233,6 +314,37 @@ class _Container:
         elif colon and source.startswith("/"):
             self.mounts.append(quoting.quoted_word(source, specifiers=False))
         self.arguments.append(f"--volume={source}{colon}{rest}")
+
+    def add_mount(self, value: str) -> None:
+        """Add every mount of a line. The source can be a quadlet, or a path."""
+        for mount in splitting.split(value, unescape=True):
+            parameters = next(csv.reader([mount]), [])
+            kind = next((p.partition("=")[2] for p in parameters if p.startswith("type=")), "volume")
+            resolved = [self.mount_parameter(kind, parameter) for parameter in parameters]
+            line = io.StringIO()
+            csv.writer(line, lineterminator="").writerow(resolved)
+            self.arguments.append(f"--mount={line.getvalue()}")
+
+    def mount_parameter(self, kind: str, parameter: str) -> str:
+        name, equals, source = parameter.partition("=")
+        if name not in {"source", "src"}:
+            return parameter
+        if source.endswith(".volume") and kind == "volume":
+            source = self.object_name(source)
+        elif source.endswith((".image", ".build", ".artifact")) and kind != "bind":
+            raise EncodeError(f"{source} is another quadlet", "name the image itself")
+        elif kind in {"bind", "glob"} and source.startswith("/"):
+            self.mounts.append(quoting.quoted_word(source, specifiers=False))
+        elif kind in {"bind", "glob"} and not source.startswith("%"):
+            raise EncodeError(f"{source!r} is relative to the quadlet", "write an absolute path")
+        return f"{name}{equals}{source}"
+
+    def add_device(self, value: str) -> None:
+        for device in splitting.split(value, unescape=True):
+            if device.startswith("-"):
+                what = f"{device}: quadlet adds the device only on a machine that has it"
+                raise EncodeError(what, f"write {device[1:]} without - if the machines have it")
+            self.arguments.append(f"--device={device}")
 
     def object_name(self, file: str) -> str:
         if file not in self.objects:
@@ -274,9 +386,20 @@ def _prefixed(prefix: str) -> _Set:
     return lambda container, value: container.arguments.append(f"{prefix}{value}")
 
 
+def _effective(assignments: Iterable[Assignment]) -> list[Assignment]:
+    """Return the assignments that count: the last of a key with one value, those after an empty one of a list."""
+    effective: list[Assignment] = []
+    for assignment in assignments:
+        if not assignment.value or assignment.key in SINGLE:
+            effective = [earlier for earlier in effective if earlier.key != assignment.key]
+        if assignment.value or assignment.key in NOT_EMPTY or assignment.key not in _KEYS:
+            effective.append(assignment)
+    return effective
+
+
 NOT_EMPTY = frozenset({"Image", "ContainerName", "Exec", "Entrypoint"})
 _KEYS: Mapping[str, _Set] = {
-    **{key: _option(option) for key, option in OPTIONS.items()},
+    **{key: _option(option) for key, option in (OPTIONS | LISTS).items()},
     **{key: _option_for_each_word(option) for key, option in WORDS.items()},
     **{key: _boolean_option(option) for key, option in FLAGS.items()},
     **{key: _security_flag(option) for key, option in SECURITY_FLAGS.items()},
@@ -288,7 +411,8 @@ _KEYS: Mapping[str, _Set] = {
     "GlobalArgs": _Container.add_global_arguments,
     "Network": _Container.add_network,
     "Volume": _Container.add_volume,
-    "Mount": _option("--mount"),
+    "Mount": _Container.add_mount,
+    "AddDevice": _Container.add_device,
     "Notify": _Container.set_notify,
     "AutoUpdate": _Container.set_auto_update,
     "CgroupsMode": _Container.set_cgroups_mode,
@@ -297,6 +421,11 @@ _KEYS: Mapping[str, _Set] = {
     "Group": _Container.set_group,
 }
 """The function that sets each key of [Container]."""
+SINGLE = frozenset(
+    {*OPTIONS, *FLAGS, *SECURITY_FLAGS, *SECURITY_VALUES, "Image", "ContainerName", "Notify", "AutoUpdate"}
+    | {"CgroupsMode", "User", "Group"}
+)
+"""Keys with one value: the last assignment counts, and one pair of quotes around it is removed."""
 
 
 def _podman(where: Where, key: str, arguments: Iterable[str], prefix: str = "") -> Assignment:
