@@ -172,6 +172,10 @@ BLOCKED = CodeGroup(
             "The service should run, but its unit is not installed.",
             "Install the package that the message names; the service is then started by itself.",
         ),
+        "TooLate": (
+            "A service of the main phase is ordered before a unit that the boot has started by then.",
+            "Set `phase: early` if the order matters, else remove it.",
+        ),
         "PulledIn": (
             "The service should be stopped, but something else still starts it: another unit, D-Bus or udev.",
             "Set `state: masked`, or stop what starts it.",

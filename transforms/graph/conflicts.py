@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from ordain.transforms.artifacts import Artifact, PlacedFile, UnitLink
 from ordain.transforms.errors import Problem, Where, blocked
 from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
+from ordain.transforms.graph.late_orderings import late_orderings
 from ordain.transforms.graph.ordering_cycles import cycles
 from ordain.transforms.model import Installed, Wanted
 from ordain.transforms.render.rendered_item import RenderedItem
@@ -37,7 +38,7 @@ PlaceOf = Callable[[str], Where]
 def find_conflicts(
     items: Iterable[RenderedItem], installed: Installed | None, place_of: PlaceOf
 ) -> tuple[Problem, ...]:
-    """Return every conflict between ``items``, as a problem that blocks its item."""
+    """Return every conflict between ``items`` as a problem that blocks its item, and orderings that cannot hold."""
     items = tuple(items)
     sound = [item for item in items if not item.blocked]
     artifacts = [artifact for item in sound for artifact in item.artifacts]
@@ -48,6 +49,7 @@ def find_conflicts(
         *_cycles(units, installed is not None, place_of),
         *_conflicting_units(sound, units, place_of),
         *_unmet_requirements(items, units, place_of),
+        *late_orderings(sound, units, place_of),
     )
 
 

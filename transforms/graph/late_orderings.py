@@ -1,0 +1,63 @@
+"""Orderings that cannot hold: before a unit that the boot starts by itself, of a service that the agent starts later.
+
+PID 1 orders two units only while both have a job. The agent starts the services of the documents after basic.target,
+when the targets of the early boot are reached and the services that the distribution enables have been started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from ordain.transforms.errors import Problem, Where, warning
+from ordain.transforms.graph.effective_units import EffectiveUnits
+from ordain.transforms.model import Wanted
+from ordain.transforms.render.rendered_item import RenderedItem
+from ordain.transforms.render.unit_links import SERVICES_TARGET
+
+EARLY_BOOT = frozenset(
+    """
+    basic.target sysinit.target sockets.target timers.target paths.target slices.target swap.target
+    local-fs.target local-fs-pre.target cryptsetup.target cryptsetup-pre.target integritysetup.target
+    veritysetup.target network-pre.target network.target time-set.target systemd-udevd.service
+    systemd-journald.service systemd-modules-load.service systemd-sysctl.service systemd-sysusers.service
+    systemd-tmpfiles-setup.service systemd-networkd.service NetworkManager.service networking.service
+    """.split()
+)
+"""Units that are reached or started before the agent starts services, where the machine has them (bootup(7))."""
+_ROOTS = ("sysinit.target", "basic.target", "multi-user.target", "graphical.target")
+_PULLS = ("Wants", "Requires", "BindsTo", "Requisite")
+
+
+def late_orderings(
+    items: Iterable[RenderedItem], units: EffectiveUnits, place_of: Callable[[str], Where]
+) -> Iterator[Problem]:
+    """Yield a warning for each ordering of a service of the main phase before a unit that the boot has started."""
+    late = {m.unit: m.item for item in items for m in item.members if m.wanted is Wanted.RUNNING and not m.early}
+    started = (EARLY_BOOT | _started_by_boot(units)) - set(_ROOTS[2:])
+    for unit, pointer in sorted(late.items()):
+        for other in sorted(set(units.words(unit, "Before")) & started - {unit}):
+            yield _warning(unit, other, pointer, place_of)
+    for other in sorted(started & units.items.keys()):
+        for unit in sorted(set(units.words(other, "After")) & late.keys() - {other}):
+            for pointer in sorted(units.items[other]):
+                yield _warning(unit, other, pointer, place_of)
+
+
+def _warning(unit: str, other: str, pointer: str, place_of: Callable[[str], Where]) -> Problem:
+    what = f"{unit} cannot start before {other}: the boot starts that earlier than the services of the documents"
+    hint = f"set `phase: early`, so that {unit} is a part of the boot"
+    return warning(pointer, place_of(pointer), what, hint, "TooLate")
+
+
+def _started_by_boot(units: EffectiveUnits) -> frozenset[str]:
+    """Return the units that the boot pulls in by itself, apart from the services of the documents."""
+    seen: set[str] = set()
+    waiting = list(_ROOTS)
+    while waiting:
+        unit = waiting.pop()
+        if unit in seen or unit == SERVICES_TARGET:
+            continue
+        seen.add(unit)
+        for key in _PULLS:
+            waiting.extend(units.words(unit, key))
+    return frozenset(seen)
