@@ -54,7 +54,7 @@ DOORS = {"ordain.transforms.compile", "ordain.transforms.section_pages", "ordain
 FOREIGN = {"transforms": (), "generator": ("transforms",), "agent": ("transforms", "generator")}
 TOP = set(PARTS) | {
     *("units", "packaging", "tests", "bench", "docs", "examples", "pyproject.toml", "tox.ini", "Makefile"),
-    *("README.md", "HACKING.md", "NEWS.md", "LICENSE", ".gitignore", ".ci"),
+    *("README.md", "HACKING.md", "NEWS.md", "SECURITY.md", "LICENSE", ".gitignore", ".ci"),
 }
 pytestmark = pytest.mark.skipif(
     not (TREE / "pyproject.toml").exists(), reason="needs the source tree: this is a copy of tests/"
