@@ -14,9 +14,12 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from ordain.agent.apply.failure_details import NO_DETAILS, FailureDetails, failure_details
 from ordain.agent.apply.health_probe import probe
 from ordain.agent.apply.jobs import JobResult
 from ordain.agent.model import Generation, Job, Observed, UnitState, UnitVerdict, Verb
+from ordain.agent.plan.diff import placed_units
+from ordain.agent.plan.exit_reason import failure_words
 from ordain.agent.system.bus import get
 from ordain.agent.system.systemd1 import NAME, UNIT, Systemd, unit_path
 from ordain.transforms.model import HealthCheck
@@ -25,6 +28,8 @@ SETTLE_SEC = 0.3
 """The time in which a service that dies right after its start is seen to die."""
 FLAPPING_SEC = 60.0
 """A unit that PID 1 had to restart less than this long before an apply was already failing then."""
+ENDED = frozenset({"exec_main_code", "exec_main_status"})
+"""The properties that show why a service failed."""
 JUDGED = frozenset({"result", "condition_result", "n_restarts", "invocation_id"})
 """The properties of a unit that a verdict depends on."""
 NOT_LOADED = "not-loaded"
@@ -92,12 +97,19 @@ async def judge_jobs(
     if started:
         complaints, _ = await asyncio.gather(_probe_all(systemd, started, generation), asyncio.sleep(SETTLE_SEC))
     after = await systemd.inspect({result.job.unit for result in results}, JUDGED)
+    failed = {r.job.unit for r in results if not job_verdict(r, Observed(units=after).unit(r.job.unit)).ok}
+    details: Mapping[str, FailureDetails] = {}
+    if failed:
+        after |= await systemd.inspect(failed, JUDGED | ENDED)
+        details = await failure_details({unit: after[unit] for unit in failed}, placed_units(generation))
     starts = {member.unit: member.starts for member in generation.members}
     verdicts = []
     for result in results:
         unit = result.job.unit
         state = Observed(units=after).unit(unit)
-        verdict = _if_it_lasts(result, job_verdict(result, state), state, invocations.get(unit, ""))
+        verdict = _if_it_lasts(
+            result, job_verdict(result, state, details.get(unit, NO_DETAILS)), state, invocations.get(unit, "")
+        )
         complaint = complaints.get(unit) or complaints.get(starts.get(unit, ""), "")
         if verdict.ok and complaint:
             verdict = replace(verdict, ok=False, what=complaint)
@@ -161,7 +173,7 @@ async def _probe(systemd: Systemd, unit: str, check: HealthCheck) -> str:
         asking.cancel()
 
 
-def job_verdict(result: JobResult, state: UnitState) -> UnitVerdict:
+def job_verdict(result: JobResult, state: UnitState, details: FailureDetails = NO_DETAILS) -> UnitVerdict:
     """Return the verdict on a job from its own result, and from the state of its unit a moment later.
 
     A result that is ``canceled``, or was lost, says nothing: then the state decides.
@@ -170,8 +182,10 @@ def job_verdict(result: JobResult, state: UnitState) -> UnitVerdict:
     if result.refused:
         return UnitVerdict(unit=unit, ok=False, what=result.refused, result="refused")
     if result.result in _FAILURES:
-        return UnitVerdict(unit=unit, ok=False, what=_because(_FAILURES[result.result], state), result=result.result)
-    ok, what = _stopped(state) if result.job.verb is Verb.STOP else _started(state)
+        return UnitVerdict(
+            unit=unit, ok=False, what=_because(_FAILURES[result.result], state, details), result=result.result
+        )
+    ok, what = _stopped(state) if result.job.verb is Verb.STOP else _started(state, details)
     if result.result == "canceled":
         what = _canceled(result, state, ok, what)
     return UnitVerdict(unit=unit, ok=ok, what=what, result=result.result)
@@ -194,10 +208,10 @@ def _stopped(state: UnitState) -> tuple[bool, str]:
     return False, f"is {state.active_state} ({state.sub_state})"
 
 
-def _started(state: UnitState) -> tuple[bool, str]:
+def _started(state: UnitState, details: FailureDetails) -> tuple[bool, str]:
     match state.active_state, state.sub_state:
         case _, ("auto-restart" | "auto-restart-queued"):
-            return False, _because("fails again and again", state)
+            return False, _because("fails again and again", state, details)
         case "active", sub:
             return True, sub
         case (("activating" | "reloading" | "refreshing"), sub):
@@ -206,13 +220,18 @@ def _started(state: UnitState) -> tuple[bool, str]:
             return True, "its conditions are not met, so it does not run"
         case "inactive", _ if state.result in {"", "success"}:
             return True, "has run and ended well"
+        case "failed", _:
+            return False, _because("failed", state, details)
         case active, sub:
-            return False, _because(f"is {active} ({sub})", state)
+            return False, _because(f"is {active} ({sub})", state, details)
 
 
-def _because(what: str, state: UnitState) -> str:
-    bad = state.result not in {"", "success"}
-    return f"{what} ({state.result}; see journalctl -u {state.name})" if bad else what
+def _because(what: str, state: UnitState, details: FailureDetails) -> str:
+    """Return ``what`` with its cause: the result in words, and the last line of the journal."""
+    if state.result in {"", "success"}:
+        return f"{what}: {details.line}" if details.line else what
+    line = f": {details.line}" if details.line else ""
+    return f"{what}: {failure_words(state, details.subject)}{line} (see `journalctl -u {state.name}`)"
 
 
 def _if_it_lasts(result: JobResult, verdict: UnitVerdict, state: UnitState, invocation: str) -> UnitVerdict:

@@ -13,6 +13,7 @@ from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import DamagedGeneration, Failure
+from ordain.agent.local_time import local_time
 from ordain.agent.model import Change, FileChange, Generation, Outcome, to_json
 from ordain.agent.plan.describe import describe_change
 from ordain.agent.plan.diff import diff as differences
@@ -39,7 +40,9 @@ def history(request: Namespace, console: Console) -> Exit:
     for saved in kept:
         in_use = saved.number == current
         note: Cell = (saved.damaged, Style.BAD) if saved.damaged else ("in force", Style.GOOD) if in_use else ""
-        rows.append((str(saved.number), saved.saved, saved.hash[:12], _summary(outcomes[saved.number]), note))
+        rows.append(
+            (str(saved.number), local_time(saved.saved), saved.hash[:12], _summary(outcomes[saved.number]), note)
+        )
     console.table(("NUMBER", "SAVED", "HASH", "APPLY", "NOTE"), rows)
     if not rows:
         console.line("no generation has been applied yet", Style.DIM)

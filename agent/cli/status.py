@@ -13,6 +13,7 @@ from ordain.agent.cli.console import Cell, Console, Style, plural
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.daemon.connect import connect
 from ordain.agent.errors import Failure
+from ordain.agent.local_time import local_time
 from ordain.agent.model import to_json
 from ordain.agent.status import AgentState, Status, StatusCondition, UnitStatus
 from ordain.transforms.errors import did_you_mean
@@ -65,7 +66,7 @@ async def _watch(request: Namespace, console: Console) -> None:
             if request.json:
                 console.text(f"{json.dumps(to_json(now), ensure_ascii=False)}\n")
             else:
-                time = f"{datetime.now():%H:%M:%S}"
+                time = local_time(datetime.now())
                 console.table((), [(time, change) for change in changes(last, now)])
             console.out.flush()
             last = now
@@ -114,7 +115,7 @@ def _head(now: Status) -> list[tuple[Cell, Cell]]:
         generation += f"; the documents want {now.wanted_generation or now.wanted_hash[:12]}"
     source = f"{now.source.type} {now.source.location}".strip()
     if now.agent and not now.source.connected:
-        since = f" since {datetime.fromisoformat(now.source.since).astimezone():%F %T}" if now.source.since else ""
+        since = f" since {local_time(now.source.since)}" if now.source.since else ""
         source += f"; lost{since} [{now.source.code}]" if now.source.code else "; not read yet"
     rows: list[tuple[Cell, Cell]] = [
         (("State", Style.STRONG), (str(now.state), STATES.get(now.state, Style.WARN))),

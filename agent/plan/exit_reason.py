@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
-from datetime import UTC, datetime
+from datetime import datetime
 
+from ordain.agent.local_time import local_time
 from ordain.agent.model import NoteReason, UnitState
+from ordain.agent.plan.exit_status import exit_status_words
 
 EXITED, KILLED, DUMPED = 1, 2, 3
 """Values of ExecMainCode (CLD_EXITED, CLD_KILLED and CLD_DUMPED of sigaction(2))."""
@@ -35,10 +37,10 @@ def exit_reason(state: UnitState) -> tuple[NoteReason, str]:
     'failed: killed because memory ran out'
     """
     if state.active_state == "failed":
-        return NoteReason.FAILED, f"failed: {_because(state)}{_at(state)}"
+        return NoteReason.FAILED, f"failed: {failure_words(state)}{_at(state)}"
     if not state.name.endswith(".service") or _stop_was_requested(state):
         return NoteReason.STOPPED, f"was stopped manually{_at(state)}"
-    how = "ended by itself" if state.exec_main_code == EXITED else f"was {_because(state)}"
+    how = "ended by itself" if state.exec_main_code == EXITED else f"was {failure_words(state)}"
     return NoteReason.ENDED, f"{how}{_at(state)}"
 
 
@@ -59,11 +61,12 @@ def _stop_was_requested(state: UnitState) -> bool:
     return not 0 <= state.active_exit_usec - state.main_exit_usec < SAME_MOMENT_USEC
 
 
-def _because(state: UnitState) -> str:
+def failure_words(state: UnitState, subject: str = "") -> str:
+    """Return the result of a unit in words; ``subject`` is the program, user, … that an exit status is about."""
     if words := _RESULTS.get(state.result):
         return words
-    if state.exec_main_code == EXITED:
-        return f"exit status {state.exec_main_status}"
+    if state.exec_main_code == EXITED and state.exec_main_status:
+        return exit_status_words(state.exec_main_status, subject)
     if state.exec_main_code in (KILLED, DUMPED):
         how = "killed by" if state.exec_main_code == KILLED else "crashed with"
         return f"{how} {_signal(state.exec_main_status)}"
@@ -80,4 +83,4 @@ def _signal(number: int) -> str:
 def _at(state: UnitState) -> str:
     if not state.inactive_enter_usec:
         return ""
-    return f" at {datetime.fromtimestamp(state.inactive_enter_usec / 1_000_000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return f" at {local_time(datetime.fromtimestamp(state.inactive_enter_usec // 1_000_000).astimezone())}"

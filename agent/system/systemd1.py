@@ -144,6 +144,9 @@ class Systemd:
         if fields == FIELDS and state.active_state in ("inactive", "failed"):
             properties += [(UNIT, field, name) for field, name in _ENDED["unit"].items()]
             properties += [(_interface(kind), field, name) for field, name in _ENDED.get(kind, {}).items()]
+        else:
+            ended = _ENDED.get(kind, {}).items()
+            properties += [(_interface(kind), field, name) for field, name in ended if field in fields]
         path = unit_path(state.name)
         values = await asyncio.gather(
             *(get(self.bus, NAME, path, interface, name) for interface, _, name in properties)

@@ -377,7 +377,7 @@ def test_watch_prints_changes(agent: Agent, capsys: pytest.CaptureFixture[str]) 
     agent.answer = [STATUS, STATUS, replace(STATUS, units=(stopped,), source=wrong)]
 
     assert main(["watch"]) == 0
-    assert [line[10:] for line in capsys.readouterr().out.splitlines()] == [
+    assert [line.partition("  ")[2] for line in capsys.readouterr().out.splitlines()] == [
         "converged, generation 7",
         "web.service active (running)",
         "held.service inactive (dead), masked by an administrator",

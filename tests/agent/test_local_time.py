@@ -1,0 +1,33 @@
+"""Times as people read them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from ordain.agent.local_time import local_time
+
+
+@pytest.fixture
+def berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("berlin")
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("2026-11-28T12:17:51+00:00", "Sat 2026-11-28 13:17:51 CET"),
+        ("2026-07-28T12:17:51Z", "Tue 2026-07-28 14:17:51 CEST"),
+        ("", ""),
+        ("yesterday", "yesterday"),
+    ],
+)
+def test_times_are_local_as_systemctl_prints_them(text: str, shown: str) -> None:
+    assert local_time(text) == shown
