@@ -16,13 +16,22 @@ from ordain.agent.errors import Failure
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.document import formats
 from ordain.transforms.errors import Refused, Where, only_errors, sorted_problems
-from ordain.transforms.importing import file_types, schema_filter, unit_files, whole_machine, yaml_writer
+from ordain.transforms.importing import (
+    file_types,
+    schema_filter,
+    unit_assignments,
+    unit_files,
+    whole_machine,
+    yaml_writer,
+)
 from ordain.transforms.importing.document_draft import MAX_BYTES, DocumentDraft, InputFile
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.facts import read_facts
 from ordain.transforms.machine.installed_units import read_installed
 
 NULL = Path("/dev/null")
+PULLS = {".wants": "WantedBy", ".requires": "RequiredBy"}
+"""Directories of links, and the key of [Install] that makes these links."""
 
 
 def import_(request: Namespace, console: Console) -> Exit:
@@ -92,31 +101,72 @@ def _name(files: Sequence[str]) -> str:
 
 def _sources(names: Sequence[str], imported: DocumentDraft) -> Iterator[InputFile]:
     """Yield the files that ``names`` lead to; those that cannot be read are added to the problems."""
+    given = {Path(name).resolve() for name in names if name != STANDARD_INPUT and not Path(name).is_symlink()}
     for name in names:
         path = Path(name)
         try:
             if name == STANDARD_INPUT:
                 yield InputFile(path="<stdin>", data=sys.stdin.buffer.read(MAX_BYTES + 1))
             elif path.is_dir():
-                yield from _directory(path)
+                yield from _directory(path, imported)
+            elif path.is_symlink() and path.readlink() == NULL:
+                yield InputFile(path=name, data=b"")
+            elif path.is_symlink() and path.resolve() in given and path.resolve().name != path.name:
+                _report_alias(path, imported)
             else:
                 yield InputFile(path=name, data=_read(path))
         except OSError as error:
             imported.not_converted(Where(path=str(error.filename or name)), error.strerror or str(error), "")
 
 
-def _directory(directory: Path) -> Iterator[InputFile]:
-    """Yield the files that can be imported, with drop-ins. Links are skipped, as they are aliases, except for masks."""
+def _directory(directory: Path, imported: DocumentDraft) -> Iterator[InputFile]:
+    """Yield the files of a directory, with drop-ins and masks. Add other links and directories to the problems."""
     for path in sorted(directory.iterdir()):
-        if path.is_symlink():
-            if path.readlink() == NULL:
-                yield InputFile(path=str(path), data=b"")
-        elif path.is_file():
-            source = InputFile(path=str(path), data=_read(path))
-            if file_types.type_of(source):
-                yield source
-        elif path.is_dir() and path.suffix == ".d":
-            yield from _directory(path)
+        if path.is_symlink() and path.readlink() == NULL:
+            yield InputFile(path=str(path), data=b"")
+        elif path.suffix in PULLS and path.is_dir():
+            for link in sorted(path.iterdir()):
+                _report_pull(link, directory, imported)
+        elif path.suffix == ".d" and path.is_dir() and not path.is_symlink():
+            yield from _directory(path, imported)
+        elif path.is_dir():
+            imported.not_converted(Where(path=str(path)), "the files of this directory are not read", "import it, too")
+        elif path.is_symlink() and directory.suffix != ".d":
+            _report_alias(path, imported)
+        else:
+            try:
+                yield InputFile(path=str(path), data=_read(path))
+            except OSError as error:
+                imported.not_converted(Where(path=str(path)), error.strerror or str(error), "")
+
+
+def _report_alias(link: Path, imported: DocumentDraft) -> None:
+    """Add the problem that a link, which is a second name of a unit, is not converted."""
+    target = link.readlink().name
+    hint = f"refer to {target} by its own name, or write `Alias` of [Install] under `units`"
+    imported.not_converted(Where(path=str(link)), f"the link makes {link.name} another name of {target}", hint)
+
+
+def _report_pull(link: Path, directory: Path, imported: DocumentDraft) -> None:
+    """Add the problem that a link in ``….wants`` or ``….requires`` is not converted.
+
+    A link that [Install] of the unit's file in ``directory`` makes is converted with that file.
+    """
+    starter, _, kind = link.parent.name.rpartition(".")
+    unit = directory / link.name
+    if unit.is_file():
+        draft = DocumentDraft()
+        key = PULLS[f".{kind}"]
+        for assignment in unit_assignments.assignments(InputFile(path=str(unit), data=_read(unit)), draft):
+            if assignment.place == ("Install", key) and starter in assignment.value.split():
+                return
+    stem, at, instance = link.name.rpartition(".")[0].partition("@")
+    hint = (
+        f"write `instances: [{instance}]` in the entry of {stem}@"
+        if at
+        else f"add `{PULLS[f'.{kind}']}={starter}` to [Install] of {link.name}, or write `state: running`"
+    )
+    imported.not_converted(Where(path=str(link)), f"the link makes {starter} start {link.name}", hint)
 
 
 def _read(path: Path) -> bytes:

@@ -161,7 +161,9 @@ def test_neutral_names_are_those_of_the_machine(
 
 
 def test_an_import_of_nothing_is_an_error(debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run([str(tmp_path)], debian, capsys) == (1, "", "ordainctl: nothing to import was found\n")
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert run([str(empty)], debian, capsys) == (1, "", "ordainctl: nothing to import was found\n")
     assert run([], debian, capsys)[0] == 2
 
 
@@ -176,20 +178,52 @@ def test_the_example_in_the_docs_is_current(debian: Path, tmp_path: Path, capsys
     assert out.partition("\n\n")[2].replace(f"{tmp_path}/", "") == document
 
 
-def test_links_in_a_directory_are_masks_or_skipped(
+def test_everything_in_a_directory_is_converted_or_named(
     debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     units = tmp_path / "units"
-    (units / "web.service.wants").mkdir(parents=True)
+    for name in ("multi-user.target.wants", "a.target.requires", "web.service.d", "other"):
+        (units / name).mkdir(parents=True)
     (units / "web.service").write_text(WEB)
+    (units / "t@.service").write_text("[Service]\nExecStart=/usr/bin/t %i\n")
+    (tmp_path / "linked").write_text("[Service]\nNice=5\n")
+    (units / "web.service.d/x.conf").symlink_to("../../linked")
     (units / "alias.service").symlink_to("web.service")
     (units / "cron.service").symlink_to("/dev/null")
+    (units / "multi-user.target.wants/web.service").symlink_to("../web.service")
+    (units / "multi-user.target.wants/t@a.service").symlink_to("../t@.service")
+    (units / "a.target.requires/web.service").symlink_to("../web.service")
+    (units / "y.link").write_text("x")
 
-    status, out, _ = run([str(units)], debian, capsys)
+    status, out, err = run([str(units)], debian, capsys)
 
     (document,) = read("x.yaml", out.encode())[0]
-    assert (status, set(document.sections.branch("services"))) == (0, {"web", "cron"})
+    assert (status, set(document.sections.branch("services"))) == (3, {"web", "cron"})
     assert "cron: {state: masked}" in out
+    assert "nice: 5" in out or "Nice: 5" in out
+    assert [line.removeprefix(f"{units}/").partition(": not")[0] for line in err.splitlines()] == [
+        "a.target.requires/web.service",
+        "alias.service",
+        "multi-user.target.wants/t@a.service",
+        "other",
+        "y.link",
+        "5 items not converted",
+    ]
+
+
+def test_links_among_the_arguments_are_aliases_and_masks(
+    debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "web.service").write_text(WEB)
+    (tmp_path / "alias.service").symlink_to("web.service")
+    (tmp_path / "cron.service").symlink_to("/dev/null")
+    words = [str(tmp_path / f"{name}.service") for name in ("alias", "cron", "web")]
+
+    status, out, err = run(words, debian, capsys)
+
+    (document,) = read("x.yaml", out.encode())[0]
+    assert (status, set(document.sections.branch("services"))) == (3, {"web", "cron"})
+    assert "the link makes alias.service another name of web.service" in err
 
 
 def test_a_document_of_ours_cannot_be_imported(
