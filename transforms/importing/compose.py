@@ -16,7 +16,7 @@ from ordain.transforms.errors import Where
 from ordain.transforms.importing import yaml_values
 from ordain.transforms.importing.compose_container import EXPAND, IGNORED, container_entry
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
-from ordain.transforms.importing.yaml_values import UnusableValue, flag, items, text
+from ordain.transforms.importing.yaml_values import UnusableValue, flag, items, listed, text
 
 
 def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> None:
@@ -32,6 +32,7 @@ class _Project:
     def __init__(self, root: Node, file: InputFile, draft: DocumentDraft) -> None:
         self.root, self.draft = root, draft
         self.where = Where(path=file.path, line=1)
+        self.external: set[str] = set()
         self.name = re.sub(r"[^a-z0-9_-]", "", file.folder.lower()).lstrip("_-")
         self.sections: dict[str, Mapping[str, Node]] = {"volumes": {}, "networks": {}, "services": {}}
 
@@ -48,6 +49,7 @@ class _Project:
             self.name = "compose"
         self.check_objects("volumes")
         self.check_objects("networks")
+        self.external = {self.network_name(name) for name, node in self.sections["networks"].items() if _external(node)}
         for name, node in self.services.items():
             try:
                 self.add_service(name, node)
@@ -95,6 +97,9 @@ class _Project:
     def network_name(self, name: str) -> str:
         return self._full_name("networks", name)
 
+    def is_external(self, network: str) -> bool:
+        return network in self.external
+
     def _full_name(self, section: str, name: str) -> str:
         """Return the name in docker of a volume or network, which has the project in front unless the file sets it."""
         try:
@@ -112,8 +117,20 @@ class _Project:
             formats.service_name(name)
         except ValueError as error:
             raise UnusableValue(node, f"this name is not valid: {error}", "rename it") from None
-        entry = container_entry(name, self, items(node))
+        keys = items(node)
+        if "profiles" in keys and listed(keys["profiles"]):
+            hint = "import a copy without `profiles` to have the service"
+            raise UnusableValue(keys["profiles"], "Compose starts it only with its profile", hint)
+        entry = container_entry(name, self, keys)
         if entry is None:
             self.not_converted(node, f"service {name} has no image", "build and push one, and name it as `image`")
         else:
             self.draft.add("services", name, entry, node.where)
+
+
+def _external(node: Node) -> bool:
+    try:
+        keys = items(node)
+        return "external" in keys and (isinstance(keys["external"].value, Mapping) or flag(keys["external"]))
+    except UnusableValue:
+        return False

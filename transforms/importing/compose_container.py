@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from ordain.transforms.document import command_line
@@ -25,7 +25,7 @@ SCALARS = {
     "memswap_limit": "--memory-swap", "cpus": "--cpus", "cpuset": "--cpuset-cpus", "cpu_shares": "--cpu-shares",
     "pids_limit": "--pids-limit", "platform": "--platform", "runtime": "--runtime",
     "stop_signal": "--stop-signal", "mac_address": "--mac-address",
-    "oom_score_adj": "--oom-score-adj", "pull_policy": "--pull",
+    "oom_score_adj": "--oom-score-adj",
 }  # fmt: skip
 LISTS = {
     "cap_add": "--cap-add", "cap_drop": "--cap-drop", "devices": "--device", "dns": "--dns",
@@ -35,7 +35,7 @@ LISTS = {
 MAPS = {"labels": "--label", "sysctls": "--sysctl", "annotations": "--annotation"}
 FLAGS = {
     "privileged": "--privileged", "read_only": "--read-only", "init": "--init", "tty": "--tty",
-    "stdin_open": "--interactive", "oom_kill_disable": "--oom-kill-disable",
+    "oom_kill_disable": "--oom-kill-disable",
 }  # fmt: skip
 IGNORED = frozenset({"expose", "version"})
 """Keys that change nothing."""
@@ -43,6 +43,9 @@ RESTART_POLICIES = {
     "no": "no", "false": "no", "always": "always", "unless-stopped": "always", "on-failure": "on-failure",
 }  # fmt: skip
 HEALTH_OPTIONS = frozenset({"interval", "timeout", "retries", "start_period", "start_interval"})
+
+
+PULL_POLICIES = {"always": "always", "missing": "missing", "if_not_present": "missing", "never": "never"}
 
 
 class Project(Protocol):
@@ -59,6 +62,9 @@ class Project(Protocol):
 
     def network_name(self, name: str) -> str:
         """Return the name of a network in docker."""
+
+    def is_external(self, network: str) -> bool:
+        """Return whether the network with this name in docker must exist before."""
 
     def not_converted(self, node: Node, what: str, hint: str = "") -> None:
         """Add the problem that something is not converted."""
@@ -101,7 +107,9 @@ class _Container:
         run += [f"--entrypoint={self.entrypoint[0]}"] if self.entrypoint else []
         words: list[Plain] = [*run, image, *self.entrypoint[1:], *self.command]
         before: list[Plain] = [f"-{DOCKER} rm --force {self.container}"]
-        before += [f"-{DOCKER} network create {network}" for network in self.networks]
+        before += [
+            f"-{DOCKER} network create {network}" for network in self.networks if not self.project.is_external(network)
+        ]
         return {
             "description": f"{self.name} ({image})",
             "command": words,
@@ -135,12 +143,31 @@ class _Container:
     def words(self, node: Node) -> list[str]:
         return [self.word(item) for item in listed(node)]
 
+    def each(self, key: str, nodes: Iterable[Node], use: Callable[[Node], None]) -> None:
+        """Use every item of a list. An item with a problem does not keep the others from being converted."""
+        for node in nodes:
+            try:
+                use(node)
+            except UnusableValue as error:
+                self.not_converted(error.node, f"{key}: {error.what}", error.hint)
+
     def pairs(self, node: Node) -> list[tuple[str, str | None, Node]]:
         """Return names and values of a map, or of a list of NAME=VALUE; the value of a name alone is None."""
+        found: list[tuple[str, str | None, Node]] = []
         if isinstance(node.value, Mapping):
-            return [(k, None if v.value is None else self.word(v), v) for k, v in node.value.items()]
-        halves = [(self.word(item).partition("="), item) for item in listed(node)]
-        return [(name, value if equals else None, item) for (name, equals, value), item in halves]
+            for key, child in node.value.items():
+                try:
+                    found.append((key, None if child.value is None else self.word(child), child))
+                except UnusableValue as error:
+                    self.not_converted(error.node, f"{key}: {error.what}", error.hint)
+            return found
+
+        def add(item: Node) -> None:
+            name, equals, value = self.word(item).partition("=")
+            found.append((name, value if equals else None, item))
+
+        self.each("item", listed(node), add)
+        return found
 
     def skip(self, node: Node) -> None:
         """Do nothing: `entry` uses the value."""
@@ -168,6 +195,22 @@ class _Container:
     def set_container_name(self, node: Node) -> None:
         self.container = self.word(node)
 
+    def set_pull_policy(self, node: Node) -> None:
+        policy = self.word(node)
+        if policy not in PULL_POLICIES:
+            raise UnusableValue(node, f"docker run has no policy {policy!r}", f"use one of {', '.join(PULL_POLICIES)}")
+        self.arguments.append(f"--pull={PULL_POLICIES[policy]}")
+
+    def set_stdin_open(self, node: Node) -> None:
+        """Keep the standard input open, unless there is a terminal, which a service does not have for its input."""
+        if not flag(node):
+            return
+        if "tty" in self.keys and flag(self.keys["tty"]):
+            what = "stdin_open with tty: a service has no terminal to read from"
+            self.not_converted(node, what, "remove it, and use `docker exec --interactive --tty`")
+        else:
+            self.arguments.append("--interactive")
+
     def set_restart(self, node: Node) -> None:
         policy, _, times = text(node).partition(":")
         if policy not in RESTART_POLICIES:
@@ -177,6 +220,9 @@ class _Container:
         self.other_keys["restart"] = RESTART_POLICIES[policy]
         if times.isdigit():
             self.other_keys["start-limit"] = {"burst": int(times) + 1}
+        elif RESTART_POLICIES[policy] != "no":  # docker tries again without a limit, with a growing delay
+            self.other_keys["restart-delay"] = "5s"
+            self.other_keys["start-limit"] = {"interval": "0"}
 
     def set_environment(self, node: Node) -> None:
         """Set the variables of docker itself, which passes them on: so their values are not on its command line."""
@@ -197,9 +243,15 @@ class _Container:
                 self.arguments.append(f"--env={name}")
 
     def set_env_file(self, node: Node) -> None:
-        for item in listed(node):
-            path = self.word(item.value["path"] if isinstance(item.value, Mapping) and "path" in item.value else item)
-            self.arguments.append(f"--env-file={self.absolute(path, item)}")
+        self.each("env_file", listed(node), self.add_env_file)
+
+    def add_env_file(self, item: Node) -> None:
+        keys = item.value if isinstance(item.value, Mapping) else {}
+        path = self.absolute(self.word(keys.get("path", item)), item)
+        if "required" in keys and not flag(keys["required"]):
+            hint = f"create {path}, which may be empty, and add `--env-file={path}` to `command`"
+            raise UnusableValue(item, f"{path} is not required, and docker fails without it", hint)
+        self.arguments.append(f"--env-file={path}")
 
     def absolute(self, path: str, node: Node) -> str:
         """Return ``path`` if it is absolute. Raises `UnusableValue`."""
@@ -208,17 +260,21 @@ class _Container:
         raise UnusableValue(node, f"{path!r} is relative to the compose file", "write an absolute path")
 
     def set_ports(self, node: Node) -> None:
-        for item in listed(node):
-            if not isinstance(item.value, Mapping):
-                self.arguments.append(f"--publish={self.word(item)}")
-                continue
-            known = {key: self.word(child) for key, child in item.value.items()}
-            if "target" not in known:
-                raise UnusableValue(item, "a port has no target", "add it")
-            host = f"{known['host_ip']}:" if "host_ip" in known else ""
-            published = f"{known['published']}:" if "published" in known else (":" if host else "")
-            protocol = f"/{known['protocol']}" if "protocol" in known else ""
-            self.arguments.append(f"--publish={host}{published}{known['target']}{protocol}")
+        self.each("ports", listed(node), self.add_port)
+
+    def add_port(self, item: Node) -> None:
+        if not isinstance(item.value, Mapping):
+            self.arguments.append(f"--publish={self.word(item)}")
+            return
+        known = {key: self.word(child) for key, child in item.value.items()}
+        if "target" not in known:
+            raise UnusableValue(item, "a port has no target", "add it")
+        for key in set(known) - {"target", "host_ip", "published", "protocol", "name"}:
+            self.not_converted(item.value[key], f"ports: {key}", "`docker run --publish` has no such option")
+        host = f"{known['host_ip']}:" if "host_ip" in known else ""
+        published = f"{known['published']}:" if "published" in known else (":" if host else "")
+        protocol = f"/{known['protocol']}" if "protocol" in known else ""
+        self.arguments.append(f"--publish={host}{published}{known['target']}{protocol}")
 
     def set_volumes(self, node: Node) -> None:
         for item in listed(node):
@@ -238,7 +294,7 @@ class _Container:
         if "source" in known:
             parts.append(f"source={self.source(known['source'], item)}")
         parts.append(f"target={known.get('target', '')}")
-        parts += ["readonly"] if known.get("read_only") == "true" else []
+        parts += ["readonly"] if "read_only" in item.value and flag(item.value["read_only"]) else []
         for key in {"bind", "volume", "tmpfs"} & set(item.value):
             if item.value[key].value:
                 self.not_converted(item.value[key], f"volumes: {key}", "`docker run --mount` may have an option for it")
@@ -259,6 +315,9 @@ class _Container:
             self.after.append(name)
             required = "required" not in details or flag(details["required"])
             (self.requires if required else self.wants).append(name)
+            for key in set(details) - {"condition", "required"}:
+                hint = f"add `systemd: {{Unit: {{PartOf: {name}.service}}}}`"
+                self.not_converted(details[key], f"depends_on: {key} of {name}", hint)
             if "condition" in details and (condition := text(details["condition"])) != "service_started":
                 hint = f"give {name} a `health`, or a command that returns when it is ready"
                 self.not_converted(
@@ -271,15 +330,22 @@ class _Container:
         for name, child in items(node).items() if isinstance(node.value, Mapping) else ():
             for key, detail in items(child).items():
                 if key == "aliases":
-                    self.arguments += [f"--network-alias={alias}" for alias in self.words(detail)]
+                    self.each(f"networks/{name}", listed(detail), self.add_alias)
                 else:
                     self.not_converted(detail, f"networks/{name}: {key}", IN_DOCKER_RUN)
+
+    def add_alias(self, node: Node) -> None:
+        self.arguments.append(f"--network-alias={self.word(node)}")
 
     def set_network_mode(self, node: Node) -> None:
         mode = self.word(node)
         if mode.startswith("service:"):
             other = mode.removeprefix("service:")
-            mode = f"container:{self.project.name}-{other}-1"
+            if other not in self.project.services:
+                raise UnusableValue(node, f"there is no service {other}", "remove it")
+            keys = items(self.project.services[other])
+            name = self.word(keys["container_name"]) if "container_name" in keys else f"{self.project.name}-{other}-1"
+            mode = f"container:{name}"
             self.after.append(other)
             self.requires.append(other)
         self.arguments.append(f"--network={mode}")
@@ -324,16 +390,21 @@ class _Container:
     def set_healthcheck(self, node: Node) -> None:
         """Add the check for docker to run, which only marks a failing container, as with Compose."""
         for key, child in items(node).items():
-            if key == "test":
-                kind, *words = self.words(child) if isinstance(child.value, tuple) else ["CMD-SHELL", self.word(child)]
-                if kind == "NONE":
-                    self.arguments.append("--no-healthcheck")
-                else:
-                    self.arguments.append(f"--health-cmd={words[0] if kind == 'CMD-SHELL' else shlex.join(words)}")
-            elif key in HEALTH_OPTIONS:
-                self.arguments.append(f"--health-{key.replace('_', '-')}={self.word(child)}")
-            elif key == "disable" and flag(child):
+            self.each("healthcheck", [child], lambda child, key=key: self.add_health(key, child))  # type: ignore[misc]
+
+    def add_health(self, key: str, child: Node) -> None:
+        if key == "test":
+            kind, *words = self.words(child) if isinstance(child.value, tuple) else ["CMD-SHELL", self.word(child)]
+            if kind == "NONE":
                 self.arguments.append("--no-healthcheck")
+            else:
+                self.arguments.append(f"--health-cmd={words[0] if kind == 'CMD-SHELL' else shlex.join(words)}")
+        elif key in HEALTH_OPTIONS:
+            self.arguments.append(f"--health-{key.replace('_', '-')}={self.word(child)}")
+        elif key != "disable":
+            self.not_converted(child, f"healthcheck: {key}", IN_DOCKER_RUN)
+        elif flag(child):
+            self.arguments.append("--no-healthcheck")
 
 
 _Set = Callable[[_Container, Node], None]
@@ -375,6 +446,8 @@ _KEYS: Mapping[str, _Set] = {
     "entrypoint": _Container.set_entrypoint,
     "container_name": _Container.set_container_name,
     "restart": _Container.set_restart,
+    "pull_policy": _Container.set_pull_policy,
+    "stdin_open": _Container.set_stdin_open,
     "environment": _Container.set_environment,
     "env_file": _Container.set_env_file,
     "ports": _Container.set_ports,

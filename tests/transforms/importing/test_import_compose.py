@@ -1,0 +1,106 @@
+"""Compose files become services with the meaning that the Compose specification gives them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ordain.transforms.catalog.names import Names
+from ordain.transforms.importing import file_types, schema_filter
+from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
+from ordain.transforms.model import Branch
+
+
+def convert(text: str) -> tuple[dict[str, Plain], list[str]]:
+    """Return the services of a compose file in the directory `p`, and the problems."""
+    draft = DocumentDraft()
+    file_types.convert([InputFile(path="p/compose.yaml", data=text.encode())], Names(tree=Branch()), draft)
+    schema_filter.remove_invalid(draft)
+    return {**draft.entries("services")}, [problem.what for problem in draft.problems]
+
+
+def entry(keys: str) -> tuple[dict[str, Plain], list[str]]:
+    services, problems = convert(f"services: {{a: {{image: x, {keys}}}}}\n")
+    made = services["a"]
+    assert isinstance(made, dict)
+    return made, problems
+
+
+@pytest.mark.parametrize(
+    ("keys", "kept"),
+    [
+        ('environment: ["A=1", "B=${C}", "D=2"]', ["--env=A", "--env=D"]),
+        ('environment: {A: 1, B: "${C}", D: 2}', ["--env=A", "--env=D"]),
+        ('ports: ["1:1", "${C}:2", "3:3"]', ["--publish=1:1", "--publish=3:3"]),
+        ('networks: {n: {aliases: ["${A}", b]}}', ["--network-alias=b"]),
+        ('healthcheck: {interval: "${A}", retries: 3}', ["--health-retries=3"]),
+    ],
+)
+def test_one_bad_item_costs_that_item(keys: str, kept: list[str]) -> None:
+    made, problems = entry(keys)
+
+    assert isinstance(made["command"], list)
+    assert set(kept) <= {*made["command"]}
+    assert len(problems) == 1
+    assert "has a variable" in problems[0]
+
+
+def test_a_terminal_has_no_input() -> None:
+    made, problems = entry("tty: true, stdin_open: true")
+
+    assert isinstance(made["command"], list)
+    assert "--tty" in made["command"]
+    assert "--interactive" not in made["command"]
+    assert len(problems) == 1
+
+
+def test_the_network_of_a_service_is_that_of_its_container_name() -> None:
+    text = "services: {a: {image: x, container_name: special}, b: {image: x, network_mode: 'service:a'}}\n"
+    services, problems = convert(text)
+
+    assert isinstance(b := services["b"], dict)
+    assert isinstance(b["command"], list)
+    assert "--network=container:special" in b["command"]
+    assert not problems
+
+
+@pytest.mark.parametrize(
+    ("keys", "word", "problems"),
+    [
+        ("pull_policy: if_not_present", "--pull=missing", 0),
+        ("pull_policy: daily", "x", 1),
+        ("env_file: [{path: /x, required: false}, /y]", "--env-file=/y", 1),
+        ("ports: [{target: 1, mode: host}]", "--publish=1", 1),
+        ("volumes: [{type: bind, source: /s, target: /t, read_only: yes}]",
+         "--mount=type=bind,source=/s,target=/t,readonly", 0),
+    ],
+)  # fmt: skip
+def test_values_have_the_meaning_of_compose(keys: str, word: str, problems: int) -> None:
+    made, named = entry(keys)
+
+    assert isinstance(made["command"], list)
+    assert word in made["command"]
+    assert "--env-file=/x" not in made["command"]
+    assert len(named) == problems
+
+
+def test_an_external_network_is_not_created() -> None:
+    text = "services: {a: {image: x, networks: [back]}}\nnetworks: {back: {external: true, name: realback}}\n"
+    services, problems = convert(text)
+
+    assert "network create" not in str(services["a"])
+    assert "--network=realback" in str(services["a"])
+    assert not problems
+
+
+def test_a_service_with_a_profile_is_named() -> None:
+    services, problems = convert("services: {a: {image: x}, b: {image: x, profiles: [debug]}}\n")
+
+    assert set(services) == {"a"}
+    assert problems == ["service b: Compose starts it only with its profile"]
+
+
+def test_a_restart_has_no_limit_and_a_delay() -> None:
+    made, problems = entry("restart: always")
+
+    assert (made["restart"], made["restart-delay"], made["start-limit"]) == ("always", "5s", {"interval": "0"})
+    assert not problems
