@@ -86,9 +86,8 @@ def _document(node: Node) -> tuple[Document | None, list[Problem]]:
     if not problems:
         return document, []
     faults = transform_faults.faults_of(node, problems) if kind is Kind.TRANSFORM else None
-    if faults is None:
-        return None, problems
-    rest = transform_faults.trusted_part(node, faults)
+    if not faults or (rest := transform_faults.trusted_part(node, faults)) == node:
+        return None, problems  # a key is missing, such as `name`, so there is nothing to leave out
     document, more = _document(rest) if rest else (transform_faults.empty_transform(node.where, faults), [])
     if document is None:
         return None, [*problems, *more]

@@ -199,3 +199,11 @@ def test_no_bytes_make_a_traceback(data: bytes) -> None:
     for path in ("x.yaml", "x.json"):
         _, found = read(path, data)
         assert all(problem.what for problem in found)
+
+
+@pytest.mark.parametrize("text", ["kind: Transform\nordain: v1\n", "kind: Transform\nname: x\n"])
+def test_a_transform_without_a_name_or_a_version_is_reported(text: str) -> None:
+    documents, problems = read("a.yaml", text.encode())
+
+    assert documents == ()
+    assert "is missing" in problems[0].what
