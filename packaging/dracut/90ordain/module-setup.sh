@@ -1,5 +1,5 @@
 #!/bin/bash
-# A dracut module: documents for the machine, see handover. Only where it is asked for: add_dracutmodules+=" ordain ".
+# A dracut module that hands documents over (see handover). It is optional: add_dracutmodules+=" ordain ".
 
 check() {
 	return 255
@@ -7,7 +7,7 @@ check() {
 
 depends() {
 	echo bash
-	# For ordain.source=http…; without it the rest works.
+	# ordain.source=http… needs the network; everything else works without it.
 	if [ -e "$dracutbasedir/modules.d/40network" ] || [ -e "$dracutbasedir/modules.d/35network-manager" ]; then
 		echo network
 	fi
@@ -18,7 +18,7 @@ installkernel() {
 }
 
 install() {
-	mkdir -p "$initdir/ordain" # some boot loaders put a file into a directory, and make none
+	mkdir -p "$initdir/ordain" # some boot loaders cannot make a directory
 	inst_simple /usr/lib/ordain/initrd-handover
 	inst_multiple cat chmod cp head ls mkdir mount mv rm rmdir sed sleep sort tr umount wc
 	inst_multiple -o curl wget timeout sha256sum /etc/ssl/certs/ca-certificates.crt

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Bring the network up where a boot server is to be asked. Not to wait for it for ever is up to rd.net.timeout.*.
+# Bring the network up if there is a boot server to ask. rd.net.timeout.* limits how long dracut waits for it.
 
 case $(getarg ordain.source=) in
 http://* | https://*)

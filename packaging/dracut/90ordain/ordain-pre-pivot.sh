@@ -1,5 +1,5 @@
 #!/bin/sh
-# Documents for the machine that is about to start.
+# Hand documents over to the machine that is about to start.
 
 . /usr/lib/ordain/initrd-handover
 
