@@ -11,6 +11,7 @@ from ordain.agent.apply.admin_overrides import override_files
 from ordain.agent.cli.ask_agent import ask
 from ordain.agent.cli.console import Cell, Console, Style
 from ordain.agent.cli.generations import in_force
+from ordain.agent.cli.status import blocked_items, blocked_text
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
@@ -25,7 +26,7 @@ from ordain.agent.plan.explain import (
     unit_name_of,
 )
 from ordain.agent.plan.explain import explain as trace
-from ordain.agent.status import UnitExplanation
+from ordain.agent.status import StatusCondition, UnitExplanation
 
 
 def show(request: Namespace, console: Console) -> Exit:
@@ -40,6 +41,9 @@ def show(request: Namespace, console: Console) -> Exit:
         import yaml
 
         console.text(yaml.safe_dump(generation.document, sort_keys=True, allow_unicode=True, width=100))
+    if not request.json:
+        for name, condition in _blocked(request).items():
+            console.note(blocked_text(name, condition), Style.WARN)
     return Exit.OK
 
 
@@ -55,6 +59,15 @@ def explain(request: Namespace, console: Console) -> Exit:
             override_files(request.root, unit, ours=member is None or member.ours) if unit else (),
         )
     except NotInGeneration as unknown:
+        blocked = _blocked(request)
+        item = "/".join(request.subject.split("/")[:2])
+        for name, condition in blocked.items():
+            if name == unit or condition.item == item:
+                if request.json:
+                    console.json({"about": request.subject, "item": condition.item, "blocked": to_json(condition)})
+                else:
+                    console.line(blocked_text(name, condition), Style.WARN)
+                return Exit.DEGRADED
         raise Failure(str(unknown)) from unknown
     now = _now(request) if unit else None
     if request.json:
@@ -65,6 +78,14 @@ def explain(request: Namespace, console: Console) -> Exit:
         if now:
             _print_now(now, console)
     return Exit.OK
+
+
+def _blocked(request: Namespace) -> dict[str, StatusCondition]:
+    """Return the blocked items (`blocked_items`); nothing if there is no systemd to ask."""
+    try:
+        return blocked_items(ask(request.root, lambda client: client.status()))
+    except Failure:
+        return {}
 
 
 def _now(request: Namespace) -> UnitExplanation | None:

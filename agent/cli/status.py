@@ -16,6 +16,7 @@ from ordain.agent.errors import Failure
 from ordain.agent.local_time import local_time
 from ordain.agent.model import to_json
 from ordain.agent.status import AgentState, Status, StatusCondition, UnitStatus
+from ordain.transforms.document.node import unescape_key
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.graph.essential_units import BOOT_ITEM
 
@@ -29,7 +30,11 @@ STATES = {
 def status(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl status`."""
     now = ask(request.root, lambda client: client.status())
-    units = _chosen(now.units, request.unit)
+    missing = blocked_items(now)
+    words = [word for word in request.unit if unit_name(word) not in missing]
+    units = _chosen(now.units, words) if words or not request.unit else ()
+    if request.unit:
+        missing = {name: missing[name] for name in map(unit_name, request.unit) if name in missing}
     if request.json:
         data = to_json(now)
         data["units"] = to_json(units)
@@ -40,16 +45,18 @@ def status(request: Namespace, console: Console) -> Exit:
             console.line()
         # There are dozens of them: their number is enough while they stay out.
         kept_out = [] if request.unit else [unit for unit in units if unit.item == BOOT_ITEM and unit.ok]
-        console.table(("UNIT", "WANTED", "STATE", "NOTE"), [_row(unit) for unit in units if unit not in kept_out])
+        rows = [_row(unit) for unit in units if unit not in kept_out]
+        rows += [(name, "", ("blocked", Style.BAD), _condition(reason)) for name, reason in missing.items()]
+        console.table(("UNIT", "WANTED", "STATE", "NOTE"), rows)
         if kept_out:
             console.line(
                 f"{plural(len(kept_out), 'unit')} of the distribution kept out by `boot: {{mode: exclusive}}`",
                 Style.DIM,
             )
-        if not units:
+        if not units and not missing:
             reason = "the documents name no unit" if now.generation else "no generation has been applied yet"
             console.line(reason, Style.DIM)
-    faulty = any(not unit.ok for unit in units) if request.unit else now.faulty
+    faulty = bool(missing) or any(not unit.ok for unit in units) if request.unit else now.faulty
     return Exit.DEGRADED if faulty else Exit.OK
 
 
@@ -97,6 +104,26 @@ def unit_name(word: str) -> str:
     ('web.service', 'web.timer')
     """
     return word if "." in word else f"{word}.service"
+
+
+def blocked_items(now: Status) -> dict[str, StatusCondition]:
+    """Return the conditions of items that the documents want and this machine cannot have, by unit or item.
+
+    Their units are not in the generation, so the status has no line for them.
+    """
+    present = {unit.item for unit in now.units}
+    blocked: dict[str, StatusCondition] = {}
+    for condition in now.conditions:
+        section, _, name = condition.item.partition("/")
+        if condition.fault and name and condition.item not in present:
+            unit = unit_name(unescape_key(name)) if section in ("services", "units") else condition.item
+            blocked.setdefault(unit, condition)
+    return blocked
+
+
+def blocked_text(name: str, condition: StatusCondition) -> str:
+    """Return the sentence for a blocked unit, with the reason and the remedy."""
+    return f"{name} is in the documents, but blocked: {_condition(condition)}"
 
 
 def _chosen(units: Sequence[UnitStatus], words: Iterable[str]) -> tuple[UnitStatus, ...]:

@@ -337,6 +337,32 @@ def test_status_of_named_units(words: list[str], status: int, agent: Agent) -> N
     assert main(words) == status
 
 
+BLOCKED = StatusCondition(
+    code="CredentialMissing", what="db is missing", hint="make one", item="services/db", fault=True
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (["status"], ["web.service", "held.service", "db.service"]),
+        (["status", "db"], ["db.service"]),
+        (["status", "db", "web"], ["web.service", "db.service"]),
+    ],
+    ids=" ".join,
+)
+def test_status_shows_a_blocked_service_as_blocked(
+    words: list[str], lines: list[str], agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.answer = replace(STATUS, conditions=(BLOCKED,))
+
+    assert main(words) == 3
+    shown = capsys.readouterr().out.partition("UNIT ")[2].splitlines()[1:]
+    assert [line.split()[0] for line in shown] == lines
+    assert shown[-1].split()[1] == "blocked"
+    assert shown[-1].endswith("services/db: db is missing (make one) [CredentialMissing]")
+
+
 def test_status_shows_errors_and_conditions(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
     agent.answer = Status(
         state=AgentState.DEGRADED,

@@ -27,6 +27,7 @@ from ordain.agent.cli.main import main
 from ordain.agent.model import Generation
 from ordain.agent.plan.explain import OverrideFile
 from ordain.agent.state.store import Store
+from ordain.agent.status import Status, StatusCondition
 from ordain.transforms.artifacts import UnitFile, UnitLink
 from ordain.transforms.model import Member, Wanted
 from ordain.transforms.systemd.unit_file import Setting, write
@@ -177,6 +178,18 @@ def test_diff_of_an_unknown_generation_is_refused(word: str, status: int, messag
 
 
 # The place of units, files and values in the documents
+
+
+@pytest.mark.parametrize("subject", ["db", "db.service", "services/db", "services/db/command"])
+def test_explain_shows_a_blocked_service_as_blocked(subject: str, box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    blocked = StatusCondition(code="X", what="db is missing", item="services/db", fault=True)
+    monkeypatch.setattr("ordain.agent.cli.explain.ask", lambda *_: Status(conditions=(blocked,)))
+    box.apply(generation("1G"))
+
+    assert "db.service is in the documents, but blocked: services/db: db is missing" in box.run(
+        "explain", subject, status=3
+    )
+    assert "db.service is in the documents, but blocked" in box.run("show")
 
 
 def test_show_prints_the_resolved_document(box: Box) -> None:
