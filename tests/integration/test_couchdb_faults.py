@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import secrets
+import subprocess
+import urllib.error
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +20,20 @@ from ordain.agent.delivery.database.couchdb_wire import LeafRevision, conflict
 from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.database.http_transport import HttpTransport, ServerAccess
 from ordain.agent.delivery.database.login import Login
+from ordain.agent.delivery.database.semaphore import Semaphore
 from ordain.agent.delivery.protocol import SourceError, SourceFault
+from ordain.agent.delivery.release import signing
+from ordain.agent.delivery.release.assemble import assemble
+from ordain.agent.delivery.release.manifest import ReleaseDraft
+from ordain.agent.delivery.release.publish import publish
+from ordain.agent.delivery.source.release_reader import ReleaseReader
 from ordain.agent.source_settings import SourceKind, SourceSettings
 from rig import store_servers
 from rig.fake_couchdb import LOCKED, MAX_FAILURES, FakeCouchDb, ending_feed, feed_of, silent_feed
+from rig.signing_keys import key_of
 from rig.source_harness import (
     BASE,
+    FACTS,
     FIRST,
     IGNORE_OPEN_SOCKET,
     PATIENCE_SEC,
@@ -329,3 +341,52 @@ async def test_an_error_shows_the_reason_of_the_server(
             with pytest.raises(SourceError, match=f"{status}: {reason}$") as refused:
                 await database.put(BASE, FIRST, expect=None)
             assert refused.value.code is code
+
+
+async def test_the_rights_of_the_manual_allow_exactly_what_is_needed(
+    pouch: store_servers.CouchServer, tmp_path: Path
+) -> None:
+    """The commands of the page are run as they are; only the names in their first line are those of the test."""
+    if not isinstance(pouch, store_servers.GivenCouchDb):
+        pytest.skip("pouchdb-server has no validate_doc_update for users; give a CouchDB by ORDAIN_COUCHDB")
+    manual = Path(__file__).parents[2] / "docs/howto/fleet-on-etcd.md"
+    if not manual.exists():
+        pytest.skip("without the source tree")
+    lines = manual.read_text().splitlines()
+    first = next(number for number, line in enumerate(lines) if line.startswith("    DB="))
+    last = lines.index("", first)
+    name, node = f"t{secrets.token_hex(4)}", f"node{secrets.token_hex(4)}"
+    server = pouch.url.replace("://", f"://{pouch.user}:{pouch.password}@")
+    names = f"set -e; DB={server} STORE={name} NODE={node} NODE_PASSWORD=secret"
+    script = "\n".join([names, *lines[first + 1 : last]])
+    try:
+        await asyncio.to_thread(subprocess.run, ["bash", "-c", script], check=True, capture_output=True)
+        settings = SourceSettings(type=SourceKind.COUCHDB, endpoints=(pouch.url,), database=name, user=pouch.user)
+        admin = SourceMachine(settings=settings, folder=tmp_path / "admin", password=pouch.password)
+        made = assemble((("base.yaml", FIRST),))
+        private, key = key_of(1)
+        draft = ReleaseDraft(channel="stable", number=1, documents=made.names, created="now").release()
+        release = draft.signed(key.id, signing.sign(private, draft.canonical))
+        async with writing_to(admin) as database:
+            await database.put(BASE, FIRST, expect=None)
+            await publish(database, release, made.blobs)
+        machine = SourceMachine(settings=replace(settings, user=node), folder=tmp_path / "machine", password="secret")
+        async with writing_to(machine) as database:
+            await database.put("status/x", b"{}", expect=ANY)
+            await Semaphore(database=database, name="stable", count=1, holder="x").acquire()
+            snapshot = await ReleaseReader(database, lambda: FACTS, {}).read()
+            assert FIRST in [data for _, data in snapshot.texts]
+            for entry in (await database.list("documents/", "releases/", "blobs/")).entries:
+                with pytest.raises(SourceError, match="403: machines only read here") as refused:
+                    await database.put(entry.key, SECOND, expect=ANY)
+                assert refused.value.code is SourceFault.FORBIDDEN
+                with pytest.raises(SourceError, match="403: machines only read here"):
+                    await database.delete(entry.key, expect=ANY)
+        assert pouch.call("GET", f"{name}-status/_revs_limit") == 10
+    finally:
+        user = f"_users/org.couchdb.user:{node}"
+        with contextlib.suppress(urllib.error.HTTPError):
+            pouch.call("DELETE", f"{user}?rev={pouch.call('GET', user)['_rev']}")
+        for database_name in (name, f"{name}-status"):
+            with contextlib.suppress(urllib.error.HTTPError):
+                pouch.call("DELETE", database_name)

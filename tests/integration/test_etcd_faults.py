@@ -221,15 +221,19 @@ async def test_the_roles_of_the_manual_allow_exactly_what_is_needed(tmp_path: Pa
         machine.password = "secret"
         async with writing_to(machine) as database:
             await database.put(BASE, FIRST, expect=None)
+            await database.put("blobs/x", b"1", expect=None)
+            await database.put("releases/canary/1", b"1", expect=None)
         machine.settings = replace(machine.settings, user="node")
         machine.timing = replace(TIMING, answer_sec=5.0)
         async with machine.running(), writing_to(machine) as database:
             await machine.wait_for_documents(FIRST)
             await database.put("status/x", b"{}", expect=ANY)
             await database.put("locks/x", b"", expect=None, ttl_sec=60)
-            with pytest.raises(SourceError) as refused:
-                await database.put(BASE, SECOND, expect=ANY)
-            assert refused.value.code is SourceFault.FORBIDDEN
+            for key in (BASE, "blobs/x", "releases/canary/1"):
+                assert await database.get(key)
+                with pytest.raises(SourceError) as refused:
+                    await database.put(key, SECOND, expect=ANY)
+                assert refused.value.code is SourceFault.FORBIDDEN
 
 
 @pytest.mark.parametrize(
