@@ -360,7 +360,7 @@ def test_a_change_that_fails_is_rolled_back_and_not_proven(followed: Machine) ->
     write_layer(followed, web="{command: [/usr/bin/false]}", other=sleep_service())
     wait_agent_state(followed, "rolled-back")
 
-    assert "exit-code" in str(agent_status(followed)["conditions"])
+    assert "exit status 1" in str(agent_status(followed)["conditions"])
     followed.power_cut()
     followed.path(f"{DOCUMENTS}/base.yaml").unlink()
     followed.boot()
