@@ -89,6 +89,7 @@ class Follower:
         self._applied_revision = ""
         self._applied_machine = b""
         self._rounds = 0
+        self._deferred = False
         self._failures: dict[object, StatusCondition] = {}
         self._reloads = RateLimit(RELOADS, RELOADS_SEC)
         self._idle = IdleRelease(dismiss)
@@ -250,9 +251,13 @@ class Follower:
 
     async def _converge(self, now: float) -> None:
         """Apply the documents if they, or the machine that they depend on, are not those of the last apply."""
+        self._deferred = False
         if self._parts.decisions.paused or self._parts.trials.pending():
             self.source.health = None  # a source that is not followed cannot be lost
             return
+        # Before the source: nothing may wait between the new revision in the status and the apply of its documents, or
+        # the status would call documents converged that are not applied.
+        machine = await self._parts.engine.machine_digest()
         try:
             texts = await self.source.read()
         except Unavailable as failure:
@@ -261,10 +266,10 @@ class Follower:
         revision = self.source.state.revision
         if not texts or self._pinned(revision):
             return
-        machine = await self._parts.engine.machine_digest()
         if (revision, machine) == (self._applied_revision, self._applied_machine):
             return
         if (left_sec := self._reloads.wait_sec(now)) > 0:
+            self._deferred = True
             asyncio.get_running_loop().call_later(left_sec, self.request, Work.READ)
             return
         if revision != self._applied_revision or self._rounds >= ROUNDS:
@@ -326,7 +331,7 @@ class Follower:
         """Return what the agent adds to the status."""
         return AgentView(
             phase=AgentPhase.APPLYING
-            if self._applies
+            if self._applies or self._deferred
             else AgentPhase.FOLLOWING
             if self._started
             else AgentPhase.STARTING,
