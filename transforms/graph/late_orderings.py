@@ -32,8 +32,10 @@ def late_orderings(
     items: Iterable[RenderedItem], units: EffectiveUnits, place_of: Callable[[str], Where]
 ) -> Iterator[Problem]:
     """Yield a warning for each ordering of a service of the main phase before a unit that the boot has started."""
-    late = {m.unit: m.item for item in items for m in item.members if m.wanted is Wanted.RUNNING and not m.early}
-    started = (EARLY_BOOT | _started_by_boot(units)) - set(_ROOTS[2:])
+    members = [member for item in items for member in item.members]
+    pulled = _started_by_boot(units)  # also units of the documents with WantedBy=multi-user.target or the like
+    late = {m.unit: m.item for m in members if m.wanted is Wanted.RUNNING and not m.early and m.unit not in pulled}
+    started = (EARLY_BOOT | pulled) - set(_ROOTS[2:]) - {member.unit for member in members if member.ours}
     for unit, pointer in sorted(late.items()):
         for other in sorted(set(units.words(unit, "Before")) & started - {unit}):
             yield _warning(unit, other, pointer, place_of)
