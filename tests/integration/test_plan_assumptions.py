@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from rig.machine import Machine
-from rig.machine_agent import apply, pause
+from rig.machine_agent import apply, pause, wait_agent_state
 
 pytestmark = pytest.mark.integration
 
@@ -128,6 +128,7 @@ def test_a_removed_service_stops_and_a_kept_one_keeps_its_definition(machine: Ma
     machine.boot()
     for unit in ("stops.service", "stays.service"):
         wait(machine, unit, "ActiveState", "active")
+    wait_agent_state(machine, "converged")  # the agent keeps units of a generation that it has seen in force
 
     document(machine, f"other: {{{SLEEP}}}")
 
