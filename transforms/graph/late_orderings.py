@@ -24,7 +24,8 @@ EARLY_BOOT = frozenset(
     """.split()
 )
 """Units that are reached or started before the agent starts services, where the machine has them (bootup(7))."""
-_ROOTS = ("sysinit.target", "basic.target", "multi-user.target", "graphical.target")
+_GOALS = frozenset({"multi-user.target", "graphical.target"})
+"""The targets that a boot leads to; they wait for the services of the documents."""
 _PULLS = ("Wants", "Requires", "BindsTo", "Requisite")
 
 
@@ -35,7 +36,7 @@ def late_orderings(
     members = [member for item in items for member in item.members]
     pulled = _started_by_boot(units)  # also units of the documents with WantedBy=multi-user.target or the like
     late = {m.unit: m.item for m in members if m.wanted is Wanted.RUNNING and not m.early and m.unit not in pulled}
-    started = (EARLY_BOOT | pulled) - set(_ROOTS[2:]) - {member.unit for member in members if member.ours}
+    started = (EARLY_BOOT | pulled) - _GOALS - {member.unit for member in members if member.ours}
     for unit, pointer in sorted(late.items()):
         for other in sorted(set(units.words(unit, "Before")) & started - {unit}):
             yield _warning(unit, other, pointer, place_of)
@@ -54,7 +55,7 @@ def _warning(unit: str, other: str, pointer: str, place_of: Callable[[str], Wher
 def _started_by_boot(units: EffectiveUnits) -> frozenset[str]:
     """Return the units that the boot pulls in by itself, apart from the services of the documents."""
     seen: set[str] = set()
-    waiting = list(_ROOTS)
+    waiting = ["sysinit.target", "basic.target", *sorted(_GOALS)]
     while waiting:
         unit = waiting.pop()
         if unit in seen or unit == SERVICES_TARGET:

@@ -58,3 +58,11 @@ def test_services_of_the_documents_are_ordered_freely() -> None:
 @pytest.mark.parametrize("milestone", ["multi-user", "shutdown"])
 def test_a_target_that_is_reached_later_causes_no_warning(milestone: str) -> None:
     assert warnings(f"before: [{milestone}]", installed=ENABLED) == []
+
+
+def test_units_of_the_documents_that_the_boot_starts_are_ordered_freely() -> None:
+    wanted = "Install: {WantedBy: multi-user.target}"
+    units = f"units: {{a.service: {{Service: {{ExecStart: /bin/true}}, Unit: {{Before: b.service}}, {wanted}}},\n"
+    units += f"  b.service: {{Service: {{ExecStart: /bin/true}}, {wanted}}}}}\n"
+
+    assert warnings("state: running", units, ENABLED) == []
