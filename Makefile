@@ -63,6 +63,7 @@ docs:
 PAGES := agent.cli.manual:docs/man/ordainctl.1.rst \
 	agent.cli.manual_document:docs/man/ordain-document.5.rst \
 	agent.cli.manual_agent_yaml:docs/man/ordain-agent.yaml.5.rst \
+	agent.cli.agent_yaml_reference:docs/reference/agent-yaml.md \
 	agent.cli.codes_reference,man:docs/man/ordain-codes.7.rst \
 	agent.cli.codes_reference,markdown:docs/reference/codes.md \
 	agent.cli.commands_reference:docs/reference/commands.md \

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from ordain.transforms.document.agent_formats import url_fault
+from ordain.transforms.document.agent_formats import BOOT_SERVER, SERVER, SERVER_WITH_PATH, url_fault
 from ordain.transforms.document.agent_keys import DOCUMENTS
 from ordain.transforms.errors import Problem, Where
 from ordain.transforms.systemd.values import timespan
@@ -83,6 +83,7 @@ class SourceSettings:
         return tuple(filter(None, (self.credential, self.key)))
 
 
+_URL_SHAPES = {SourceKind.HTTP: BOOT_SERVER, SourceKind.ETCD: SERVER, SourceKind.COUCHDB: SERVER_WITH_PATH}
 NO_SOURCE = SourceSettings(type=SourceKind.NONE, path="")
 
 
@@ -107,8 +108,8 @@ def source_from_url(text: str, base: SourceSettings, where: Where) -> tuple[Sour
 
     The credential and the certificates stay those of ``base``, if that is a source of the same type.
 
-    ``https://boot/{machine-id}.yaml``, ``etcd+https://a:2379,b:2379/ordain/``, ``couchdb+https://db:6984/ordain``, or
-    ``/a/directory``.
+    ``https://boot/{machine-id}.yaml``, ``etcd+https://a:2379,b:2379/ordain/``, ``couchdb+https://db:6984/ordain``
+    (a proxy may serve it below a path: ``couchdb+https://proxy/couch/ordain``), or ``/a/directory``.
     """
     if text.startswith("/"):
         return replace(SourceSettings(), path=text), []
@@ -117,8 +118,10 @@ def source_from_url(text: str, base: SourceSettings, where: Where) -> tuple[Sour
     scheme, _, place = (text if kind is SourceKind.HTTP else rest).partition("://")
     hosts, _, below = place.partition("/")
     kept = replace(base, type=kind) if base.type is kind else SourceSettings(type=kind)
-    urls = [text] if kind is SourceKind.HTTP else [f"{scheme}://{host}" for host in hosts.split(",")]
-    faults = [fault for url in urls if (fault := url_fault(url, fields=kind is SourceKind.HTTP))]
+    path, _, database = below.strip("/").rpartition("/") if kind is SourceKind.COUCHDB else ("", "", "")
+    path = f"/{path}" if path else ""
+    urls = [text] if kind is SourceKind.HTTP else [f"{scheme}://{host}{path}" for host in hosts.split(",")]
+    faults = [fault for url in urls if (fault := url_fault(url, _URL_SHAPES[kind]))]
     if faults:
         hint = "https://boot.example/{machine-id}.yaml, etcd+https://a:2379/ordain/, couchdb+https://db:6984/ordain"
         what = f"not the URL of a source: {faults[0]}"
@@ -127,6 +130,6 @@ def source_from_url(text: str, base: SourceSettings, where: Where) -> tuple[Sour
     found = replace(kept, endpoints=tuple(urls))
     if kind is SourceKind.ETCD and below:
         found = replace(found, prefix=f"/{below}")
-    if kind is SourceKind.COUCHDB and below:
-        found = replace(found, database=below.strip("/"))
+    if database:
+        found = replace(found, database=database)
     return found, []

@@ -90,6 +90,7 @@ BAD = {
     "{type: etcd, endpoints: ['https://{hostname}:1']}": "endpoints/0: 'https://{hostname}:1' is not the URL",
     "{type: etcd, endpoints: ['https://a:99999']}": "'https://a:99999' is not the URL of a server (not a URL",
     "{type: etcd, endpoints: ['https://a/x']}": "(leave the path out)",
+    "{type: couchdb, url: 'https://a/couch?x=1'}": "(leave the query (`?…`) out)",
     "{type: etcd, endpoints: ['https://a'], prefix: ordain}": "prefix: 'ordain' is not a prefix of keys (it begins and",
     "{type: etcd, endpoints: ['https://a'], path: /x}": "path: unknown key",
     "{type: couchdb, url: 'https://a', database: true}": "database: expected a text, found true",
@@ -137,6 +138,14 @@ def test_a_password_in_plain_text_causes_a_warning(tmp_path: Path) -> None:
         (
             "couchdb+http://db:5984/lab",
             SourceSettings(type=SourceKind.COUCHDB, endpoints=("http://db:5984",), database="lab"),
+        ),
+        (
+            "couchdb+https://proxy/couch/site/lab",
+            SourceSettings(type=SourceKind.COUCHDB, endpoints=("https://proxy/couch/site",), database="lab"),
+        ),
+        (
+            "couchdb+https://a,b:6984/",
+            SourceSettings(type=SourceKind.COUCHDB, endpoints=("https://a", "https://b:6984"), database="ordain"),
         ),
         ("ftp://a", SourceSettings(type=SourceKind.NONE, path="")),
     ],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from ordain.transforms.document.node import Number
@@ -83,20 +84,33 @@ def span(least_sec: int, most_sec: int) -> Check:
     return check
 
 
-def server_url(text: str) -> None:
-    """Accept the URL of a database server."""
-    if fault := url_fault(text, fields=False):
-        raise ValueError(fault)
+class UrlShape(NamedTuple):
+    """The parts that a URL may have after host and port: ``fields`` are ``{machine-id}`` and its like."""
+
+    path: bool
+    query: bool = False
+    fields: bool = False
 
 
-def boot_url(text: str) -> None:
-    """Accept the URL of a boot server, with or without fields."""
-    if fault := url_fault(text, fields=True):
-        raise ValueError(fault)
+SERVER = UrlShape(path=False)
+"""A member of etcd: its gateway is served at the root (etcd, api_grpc_gateway.md)."""
+SERVER_WITH_PATH = UrlShape(path=True)
+"""A CouchDB, which may lie behind a proxy that serves it below a path."""
+BOOT_SERVER = UrlShape(path=True, query=True, fields=True)
 
 
-def url_fault(text: str, *, fields: bool) -> str:
-    """Return what is wrong with a URL, "" if nothing is. ``fields``: it may hold ``{machine-id}`` and its like."""
+def url(shape: UrlShape) -> Check:
+    """Accept a URL of this shape."""
+
+    def check(text: str) -> None:
+        if fault := url_fault(text, shape):
+            raise ValueError(fault)
+
+    return check
+
+
+def url_fault(text: str, shape: UrlShape) -> str:
+    """Return what is wrong with a URL of this shape, "" if nothing is."""
     names = re.findall(r"\{([^{}]*)\}", text)
     unknown = [name for name in names if name not in URL_FIELDS]
     try:
@@ -108,17 +122,20 @@ def url_fault(text: str, *, fields: bool) -> str:
         return "write https://HOST:PORT or http://HOST:PORT"
     if parts.username is not None or parts.password is not None:
         return "leave user and password out: they would be shown; use the keys user and credential"
-    if names and not fields:
+    if names and not shape.fields:
         return "the URL of a database server has no {fields}"
     if unknown:
         return f"unknown field {{{unknown[0]}}}; known: " + ", ".join(f"{{{name}}}" for name in URL_FIELDS)
-    if not fields and (parts.path.strip("/") or parts.query):
+    if parts.path.strip("/") and not shape.path:
         return "leave the path out"
+    if parts.query and not shape.query:
+        return "leave the query (`?…`) out"
     return "leave the fragment out" if parts.fragment else ""
 
 
 FORMATS: dict[str, Check] = {
-    "boot-url": boot_url,
+    "boot-url": url(BOOT_SERVER),
+    "couchdb-url": url(SERVER_WITH_PATH),
     "credential": credential,
     "database-prefix": prefix,
     "host-path": host_path,
@@ -128,5 +145,5 @@ FORMATS: dict[str, Check] = {
     "percentage": percentage,
     "poll-interval": span(1, 86_400),
     "reach-time": span(1, 3600),
-    "server-url": server_url,
+    "server-url": url(SERVER),
 }

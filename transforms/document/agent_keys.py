@@ -97,8 +97,9 @@ SOURCE = TaggedRecord(
         "couchdb": Record(
             {
                 "url": Sequence(
-                    _text("", "the URL of a server", "server-url"),
-                    "The URL of the server. A list names several servers of one cluster.",
+                    _text("", "the URL of a server", "couchdb-url"),
+                    "The URL of the server, with the path below which a proxy serves it, if any. A list names several "
+                    "servers of one cluster.",
                     "https://db:6984",
                     template=False,
                 ),

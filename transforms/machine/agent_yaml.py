@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ordain.transforms.document import agent_keys, validate, yaml_reader
-from ordain.transforms.document.agent_formats import url_fault
+from ordain.transforms.document.agent_formats import BOOT_SERVER, url_fault
 from ordain.transforms.document.conditions import FACTS
 from ordain.transforms.document.node import Node, Unreadable, pointer_below
 from ordain.transforms.document.shapes import Position
@@ -145,7 +145,7 @@ def _hidden_source_problems(root: Node) -> Iterator[Problem]:
     given = source.get("endpoints", source.get("url"))
     urls = given if isinstance(given, list) else [given]
     for url in urls if "credential" in source else ():
-        if isinstance(url, str) and not url_fault(url, fields=True):
+        if isinstance(url, str) and not url_fault(url, BOOT_SERVER):
             parts = urlsplit(url)
             if parts.scheme == "http" and parts.hostname not in _LOOPBACK:
                 what = f"the credential is sent to {parts.netloc} in plain text"

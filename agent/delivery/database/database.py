@@ -64,6 +64,8 @@ class Database(Protocol):
 
     type: str
     location: str
+    settle_sec: float
+    """The seconds after which a put is known to be the only one, if the entry still has its version; 0: at once."""
 
     async def list(self, *prefixes: str) -> Listing:
         """Return all entries whose key begins with one of ``prefixes``: of one moment, never from a stale replica."""

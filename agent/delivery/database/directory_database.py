@@ -31,6 +31,7 @@ class DirectoryDatabase:
     """
 
     type = "directory"
+    settle_sec = 0.0
 
     def __init__(self, root: Path) -> None:
         self.root = root

@@ -42,6 +42,7 @@ class Etcd:
     """The keys below ``prefix`` (such as ``/ordain/``); see `Database`."""
 
     type = "etcd"
+    settle_sec = 0.0
 
     def __init__(
         self, transport: HttpTransport, prefix: str, login: Login | None = None, *, timing: WatchTiming | None = None

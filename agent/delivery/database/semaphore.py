@@ -2,15 +2,19 @@
 
 locks/NAME/I    {"holder": MACHINE-ID, "beat": N}, written by compare-and-set
 
+Where a store cannot exclude a second holder by compare-and-set alone (`Database.settle_sec`), a new slot counts only
+after that time, if it still is the holder's.
+
 A slot lasts as long as its holder renews it. In etcd its lease removes it. In other stores, another machine takes it
 over when it has not changed for `TTL_SEC` of that machine's clock, so that no two clocks have to agree.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
@@ -31,6 +35,7 @@ class Semaphore:
     holder: str
     ttl_sec: int = TTL_SEC
     clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     _held_key: str = ""
     _version: str = ""
     _beat: int = 0
@@ -49,7 +54,7 @@ class Semaphore:
         first = int(position(self.holder, self.name) * self.count)  # so that not all machines try the same one first
         for key in keys[first:] + keys[:first]:
             entry = entries.get(key)
-            if (entry is None or self._has_expired(entry)) and await self._take(key, entry):
+            if (entry is None or self._has_expired(entry)) and await self._take(key, entry) and await self._is_alone():
                 return True
         return False
 
@@ -97,6 +102,17 @@ class Semaphore:
             return False
         self._held_key = key
         return True
+
+    async def _is_alone(self) -> bool:
+        """Wait until the store can tell whether somebody else took the slot too; return whether it is still held."""
+        if not self.database.settle_sec:
+            return True
+        await self.sleep(self.database.settle_sec)
+        entry = await self.database.get(self._held_key)
+        if entry is not None and entry.version == self._version:
+            return True
+        self._held_key = ""
+        return False
 
     def _has_expired(self, entry: StoredEntry) -> bool:
         """Return whether the slot has been the same for longer than a holder may leave it."""

@@ -27,6 +27,7 @@ class LocalDatabase:
     """The documents in ``path``; the key of each contains only its kind and name. See `Database`."""
 
     type = "directory"
+    settle_sec = 0.0
 
     def __init__(self, path: Path) -> None:
         self.path = path

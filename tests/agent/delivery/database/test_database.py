@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ordain.agent.delivery.database import document_keys
-from ordain.agent.delivery.database.database import ANY, Conflict, Database, Write
+from ordain.agent.delivery.database.database import ABSENT, ANY, Conflict, Database, Write
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.protocol import Snapshot, SourceError
 from ordain.agent.delivery.source.database_source import DatabaseSource
@@ -68,6 +68,19 @@ async def test_a_deleted_key_can_be_put_again(open_store: OpenStore) -> None:
         await database.put("documents/a/b", b"1", expect=None)
         await database.delete("documents/a/b", expect=ANY)
         await database.delete("documents/a/b", expect=ANY)
+
+
+async def test_a_complete_history_ends_before_the_first_version(open_store: OpenStore) -> None:
+    async with open_store() as database:
+        version = await database.put("documents/a", b"1", expect=None)
+        await database.put("documents/a", b"2", expect=version)
+
+        history = await database.history("documents/a", 10)
+
+        keeps_versions = database.type != "directory"
+        assert [entry.data for entry in history] == ([b"2", b"1", b""] if keeps_versions else [])
+        assert [entry.version == ABSENT for entry in history] == ([False, False, True] if keeps_versions else [])
+        assert len(await database.history("documents/a", 1)) == int(keeps_versions)
 
 
 async def test_a_watch_reports_changes_below_its_prefixes(open_store: OpenStore) -> None:

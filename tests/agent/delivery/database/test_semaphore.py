@@ -74,3 +74,21 @@ async def test_etcd_removes_the_slot_of_a_crashed_holder_with_its_lease(open_sto
                 if not (await database.list("locks/stable/")).entries:
                     break
         assert await semaphore(database, "b", 1).acquire()
+
+
+async def test_the_loser_of_a_slot_that_two_have_won_learns_it_before_it_begins(tmp_path: Path) -> None:
+    database = DirectoryDatabase(tmp_path)
+    database.settle_sec = 2.0
+    waits: list[float] = []
+
+    async def another_node_prefers_another_holder(sec: float) -> None:
+        waits.append(sec)
+        entry = (await database.list("locks/")).entries[0]
+        await database.put(entry.key, b'{"holder": "b", "beat": 1}', expect=entry.version)
+
+    async def nothing_happens(sec: float) -> None:
+        waits.append(sec)
+
+    assert not await semaphore(database, "a", 1, sleep=another_node_prefers_another_holder).acquire()
+    assert await semaphore(database, "c", 2, sleep=nothing_happens).acquire()
+    assert waits == [2.0, 2.0]
