@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ordain.agent.model import Generation, Hold, to_json
-from ordain.transforms.artifacts import Artifact, UnitLink, row
+from ordain.transforms.artifacts import Artifact, PlacedFile, UnitLink, row
 from ordain.transforms.document.plain_data import plain, plain_value
 from ordain.transforms.model import (
     Branch,
@@ -153,6 +153,20 @@ def _place(tree: Tree) -> dict[str, Any]:
 
 def _pointer(path: tuple[str, ...]) -> str:
     return "/".join(name.replace("~", "~0").replace("/", "~1") for name in path)
+
+
+def use_of(path: str, member: Member) -> OnChange | None:
+    """Return the job after a change of ``path`` if ``member`` uses it, else None; the longest path counts."""
+    uses = [use for use in member.uses if path == use[0] or (use[0].endswith("/") and path.startswith(use[0]))]
+    return max(uses, key=lambda use: len(use[0]))[1] if uses else None
+
+
+def held_files(holds: Mapping[str, Hold], generation: Generation) -> frozenset[str]:
+    """Return the placed files that held units use: what an administrator has made of them stays."""
+    held = holds_with_starters(holds, generation.members)
+    users = [member for member in generation.members if member.unit in held and member.uses]
+    files = [a.path for a in generation.artifacts if isinstance(a, PlacedFile)] if users else []
+    return frozenset(path for path in files if any(use_of(path, member) for member in users))
 
 
 def holds_with_starters(holds: Mapping[str, Hold], members: Iterable[Member]) -> Mapping[str, Hold]:

@@ -157,7 +157,7 @@ class Observed:
     nobody expects to be stopped. ``released`` units get their wanted state back even if an administrator changed it.
     ``lost`` units were stopped because the source is lost, ``overdue`` units have to be. ``kept_out`` and ``keeps_out``
     are the units that the old and the new generation keep out in addition to their members (`apply.kept_out_units`).
-    ``displaced`` are the paths of placed files that somebody has changed (`apply.read_back`).
+    ``displaced`` are the placed files that somebody has changed (`apply.read_back`), each with the changes back.
     """
 
     units: Mapping[str, UnitState] = field(default_factory=dict)
@@ -169,7 +169,7 @@ class Observed:
     overdue: frozenset[str] = frozenset()
     kept_out: tuple[Member, ...] = ()
     keeps_out: tuple[Member, ...] = ()
-    displaced: frozenset[str] = frozenset()
+    displaced: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
 
     def unit(self, name: str) -> UnitState:
         """Return the state of ``name``; a unit that PID 1 does not know is not-found and inactive."""

@@ -34,7 +34,7 @@ class StatusCondition:
     """A fact that the administrator should know; ``code`` is a stable CamelCase name, ``item`` the item concerned.
 
     ``fault``: the machine is not as the documents want it. While there is such a condition, the state is not
-    `AgentState.CONVERGED`.
+    `AgentState.CONVERGED`. ``enforced``: the agent corrects it by itself (`drift: enforce`).
     """
 
     code: str
@@ -42,6 +42,7 @@ class StatusCondition:
     hint: str = ""
     item: str = ""
     fault: bool = False
+    enforced: bool = False
 
     @classmethod
     def of(cls, problem: Problem, code: str = "", *, fault: bool = False) -> Self:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,34 @@ LOCKED = "1"
 """The expiry date of a locked account, in days after 1970-01-01 (shadow(5)); with it, ssh keys do not work either."""
 FIELDS = {"home": ("--home", 5), "shell": ("--shell", 6)}
 """The properties of an existing account that may change: the option of usermod(8), the field of passwd(5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLine:
+    """A line of sysusers.d(5) that makes an account: ``kind`` is u or g, ``number`` "" if any will do.
+
+    ``group`` is the main group of a user, "" if it has none of its own.
+    """
+
+    kind: str
+    name: str
+    number: str = ""
+    group: str = ""
+
+
+def account_lines(text: str) -> Iterator[AccountLine]:
+    """Yield the accounts that the lines of a file of ours make.
+
+    >>> [(line.kind, line.number, line.group) for line in account_lines("g web 33\\nu web 33:web - / -\\nm web adm")]
+    [('g', '33', ''), ('u', '33', 'web')]
+    """
+    for line in text.splitlines():
+        kind, _, rest = line.partition(" ")
+        words = rest.split()
+        if kind in ("u", "g") and len(words) > 1:
+            number, _, group = words[1].partition(":")
+            yield AccountLine(kind, words[0], "" if number == "-" else number, group)
+
 
 Run = Callable[[list[str]], str]
 """A function that runs a command and returns ``""`` or the error."""

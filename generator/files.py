@@ -50,6 +50,8 @@ REPORTS = {
     "remote": "run/ordain/files-remote.json",
     "users": "run/ordain/accounts.json",
 }
+HELD = "etc/ordain/boot/held-files"
+"""The paths of files that held units use: they stay as an administrator has changed them."""
 CREDENTIALS = ("run/credentials/@system", "etc/credstore", "run/credstore", "usr/lib/credstore")
 ENCRYPTED = ("run/credentials/@encrypted", "etc/credstore.encrypted", "run/credstore.encrypted")
 
@@ -139,6 +141,7 @@ class FilePlacement:
         self.folder = root / RECORDS[phase]
         self.report = PlacementReport()
         self.placed: dict[str, PlacedRecord] = {}
+        self.held = _held_files(root)
 
     def run(self, wanted: Iterable[PlacedFile]) -> PlacementReport:
         """Place ``wanted``, in the order of their paths, and restore the other paths that we have placed."""
@@ -182,6 +185,9 @@ class FilePlacement:
                     raise PlacementError("a device, socket or pipe is at this path")
                 self._backup(current)
                 was = PlacedRecord(ours=ours, before=replace(current, data=b""), made=tuple(missing))
+            elif file.path in self.held and current not in (was.ours, ours):
+                self.report.notes[file.path] = "was changed by an administrator, and a held service uses it; kept"
+                return None
             elif current not in (was.ours, was.before, ours):
                 self.report.notes[file.path] = "was changed by somebody else; replaced by the file of the documents"
             self.placed[file.path] = replace(
@@ -330,6 +336,13 @@ class FilePlacement:
             for backup in (self.folder / "backup").iterdir():
                 if backup.name not in named:
                     backup.unlink()
+
+
+def _held_files(root: Path) -> frozenset[str]:
+    try:
+        return frozenset(map(str, json.loads((root / HELD).read_bytes())))
+    except (OSError, ValueError, TypeError):
+        return frozenset()
 
 
 def _row(placed: PlacedRecord) -> Mapping[str, object]:

@@ -111,14 +111,14 @@ def user_above(root: Path, path: str) -> int:
         os.close(folder)
 
 
-def account_name(root: Path, uid: int) -> str:
-    """Return the name of the user with the number ``uid``, else the number."""
+def account_name(root: Path, number: int, database: str = "passwd") -> str:
+    """Return the name of the user (``passwd``) or group (``group``) with this number, else the number."""
     with contextlib.suppress(OSError):
-        for line in (root / "etc/passwd").read_text("utf-8", "surrogateescape").splitlines():
+        for line in (root / "etc" / database).read_text("utf-8", "surrogateescape").splitlines():
             fields = line.split(":")
-            if len(fields) > 2 and fields[2] == str(uid):
+            if len(fields) > 2 and fields[2] == str(number):
                 return fields[0]
-    return str(uid)
+    return str(number)
 
 
 def account_number(root: Path, database: str, name: str) -> int:

@@ -53,6 +53,7 @@ from ordain.agent.plan.stale_processes import affected_units, applied_units, res
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry, remaining_jobs
 from ordain.agent.state.boot_record import boot_id
 from ordain.agent.state.decisions import Decisions, DecisionState, RejectedGeneration
+from ordain.agent.state.holds import read_holds, write_held_files
 from ordain.agent.state.store import Store
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError
@@ -257,6 +258,8 @@ class ApplySteps:
     async def _place(self, progress: Progress) -> Progress:
         self._journal.advance(ApplyPhase.PLACE)
         self._store.commit_trial(progress.new, boot_id(self._root))
+        if read_holds(self._root):
+            write_held_files(self._root, progress.new)
         return progress
 
     async def _reload(self, progress: Progress) -> Progress:

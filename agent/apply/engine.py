@@ -16,6 +16,7 @@ from ordain.agent.apply.apply_steps import ApplySteps, PlannedApply
 from ordain.agent.apply.connectivity_guard import ConnectivityGuard
 from ordain.agent.apply.generation_writer import GenerationWriter
 from ordain.agent.apply.observe import Observer
+from ordain.agent.apply.placed_file_differences import is_mended
 from ordain.agent.apply.trial import TrialRequest, Trials, begin_trial
 from ordain.agent.compile.compile_cache import CompileCache
 from ordain.agent.compile.executor import Executor
@@ -136,14 +137,23 @@ class Engine:
         """Bring the machine back to the generation in force; return None if there is nothing to do.
 
         ``released`` units are started or stopped although somebody else did the opposite, ``overdue`` units are stopped
-        as they lost their source, and units with ``rotated`` credentials restart.
+        as they lost their source, and units with ``rotated`` credentials restart. Placed files that others have changed
+        are placed again if one has `drift: enforce`, or if a ``released`` unit uses it.
         """
         async with locked(self._root, BUSY_SEC):
             await self._steps.resume(caller=caller)
             now = self._store.applied()
             observed = await self._observer.for_plan(now, now, caller=caller)
-            waiting = {unit: changes for unit, changes in observed.waits.items() if unit in released} | rotated
-            planned = plan(now, now, replace(observed, released=released, overdue=overdue, waits=waiting))
+            # The units that place files place all of them: if one is to be mended, all are, with their services.
+            mended = any(is_mended(path, now, released) for path in observed.displaced)
+            displaced = observed.displaced if mended else {}
+            waiting = {
+                unit: wanted
+                for unit, changes in observed.waits.items()
+                if (wanted := tuple(c for c in changes if unit in released or c.key in displaced))
+            }
+            observed = replace(observed, displaced=displaced, waits=waiting | rotated)
+            planned = plan(now, now, replace(observed, released=released, overdue=overdue))
             if not planned:
                 return None
             return await self._steps.start(

@@ -9,7 +9,7 @@ from ordain.agent.apply.engine import BUSY_SEC, Engine
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.model import Generation, Hold, Outcome
 from ordain.agent.state.boot_record import boot_id
-from ordain.agent.state.holds import read_holds, with_machine_holds, write_holds
+from ordain.agent.state.holds import read_holds, with_machine_holds, write_held_files, write_holds
 from ordain.agent.state.store import Store
 from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
@@ -48,6 +48,7 @@ class UnitHolds:
             held = Hold(since=now, stopped=not runs, unmask=unmask)
             before = with_machine_holds(self._root, generation)
             write_holds(self._root, {**holds, unit: held})
+            write_held_files(self._root, generation)
             await self._place(before)
             return held
 
@@ -60,6 +61,7 @@ class UnitHolds:
                 raise Failure(f"{unit} is not held" + (f"; {hint}" if hint else ""))
             before = with_machine_holds(self._root, self._store.applied())
             write_holds(self._root, {name: held for name, held in holds.items() if name != unit})
+            write_held_files(self._root, self._store.applied())
         # First the jobs, then the mask: a job that stops the unit must still find it unmasked.
         released = _with_starters(self._store.applied(), unit)
         outcome = await self._engine.reconcile(released=released, caller=caller)

@@ -10,18 +10,19 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from ordain.agent.apply.difference import Difference
 from ordain.agent.apply.kept_out_units import KeptOutUnits
 from ordain.agent.apply.protected_units import roles
 from ordain.agent.apply.read_back import ReadBack
 from ordain.agent.generation import holds_with_starters, keep_running
 from ordain.agent.model import Change, Effect, Generation, Observed
 from ordain.agent.plan.diff import diff, same_generation
+from ordain.agent.plan.file_changes import unchanged_files
 from ordain.agent.plan.stale_processes import pending_changes
 from ordain.agent.plan.unit_view import units_to_observe
 from ordain.agent.state.holds import read_holds
 from ordain.agent.state.source_loss_record import read_source_loss
 from ordain.agent.state.store import Store
-from ordain.agent.status import StatusCondition
 from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
 from ordain.transforms.model import OnRemove, Wanted
 
@@ -37,6 +38,13 @@ async def look(systemd: Systemd, names: Iterable[str], *, closely: Iterable[str]
     return Observed(units=states | await systemd.inspect(in_full))
 
 
+def _with_waits(observed: Observed, found: Collection[Difference]) -> Observed:
+    waits = dict(observed.waits)
+    for change in (change for difference in found for change in difference.changes):
+        waits[change.unit] = (*waits.get(change.unit, ()), change)
+    return replace(observed, waits=waits, displaced={d.path: d.file_changes for d in found if d.path})
+
+
 class Observer:
     """Observes the machine below ``root``. ``caller`` is always the process that asked, 0 if nobody did."""
 
@@ -45,7 +53,7 @@ class Observer:
         self._root = root
         self._store = store
         self._kept_out = KeptOutUnits(root)
-        self._read_back = ReadBack(systemd, root)
+        self.read_back = ReadBack(systemd, root)
 
     async def for_plan(self, old: Generation, new: Generation, *, caller: int) -> Observed:
         """Return what `plan` needs to lead from ``old`` to ``new``. Raises `UnreadableHolds`."""
@@ -60,20 +68,19 @@ class Observer:
             keeps_out=will.members[len(new.members) :],
         )
         observed = await self.with_obstacles(observed, will, changes, caller=caller)
-        if same_generation(old, new):  # an apply of another generation places all files anyway
+        if same_generation(old, new):
             observed, _ = await self.with_differences(observed, new)
+        elif placed_again := unchanged_files(old, new):
+            found = (d for d in self.read_back.file_differences(old, observed) if d.path in placed_again)
+            observed = _with_waits(observed, tuple(found))
         return observed
 
     async def with_differences(
         self, observed: Observed, generation: Generation
-    ) -> tuple[Observed, tuple[StatusCondition, ...]]:
-        """Return ``observed`` with the values that somebody else has changed, and a condition for each of them."""
-        found = await self._read_back.differences(generation, observed)
-        waits = dict(observed.waits)
-        for change in (change for difference in found for change in difference.changes):
-            waits[change.unit] = (*waits.get(change.unit, ()), change)
-        observed = replace(observed, waits=waits, displaced=frozenset(d.path for d in found if d.path))
-        return observed, tuple(difference.condition for difference in found)
+    ) -> tuple[Observed, tuple[Difference, ...]]:
+        """Return ``observed`` with the values that somebody else has changed, and these differences."""
+        found = await self.read_back.differences(generation, observed)
+        return _with_waits(observed, found), found
 
     async def with_obstacles(
         self, observed: Observed, new: Generation, changes: Collection[Change] = (), *, caller: int

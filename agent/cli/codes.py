@@ -400,11 +400,20 @@ MACHINE = CodeGroup(
         ),
         "FileChanged": (
             "Somebody has changed, deleted or replaced a file that the documents place.",
-            "Run `ordainctl apply` to place it again, or change the documents.",
+            "Run `ordainctl apply` to place it again, or change the documents. `drift: enforce` has the agent place it "
+            "again at once; `ordainctl hold` of the service that uses it keeps it.",
         ),
         "Account": (
-            "A user or group of the documents is missing, or has another number.",
-            "See `journalctl -u ordain-users`. Ordain never changes a number that is in use.",
+            "A user or group of the documents is missing, not locked, or has another number, home, shell or group.",
+            "Run `ordainctl apply`. Ordain never changes a number that is in use: change the documents or the account.",
+        ),
+        "KernelModule": (
+            "A kernel module of the documents is not loaded, or is loaded although the documents forbid it.",
+            "See `journalctl -b -u systemd-modules-load`. The host of a container loads modules.",
+        ),
+        "TimeZone": (
+            "The machine has no data about the time zone of the documents, so programs use UTC.",
+            "Check the spelling (`timedatectl list-timezones`), or install the package tzdata.",
         ),
         "HostName": (
             "The host name of the running system is not that of the documents.",

@@ -1,4 +1,4 @@
-"""Undoes what others did to units with `drift: enforce`."""
+"""Undoes what others did to units and files with `drift: enforce`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class DriftEnforcement:
 
     async def tick(self, now: float) -> float | None:
         """Bring enforced units back, see `Minder.tick`."""
-        drifted = any(unit.enforced and not unit.ok for unit in self._status.current.units)
+        status = self._status.current
+        drifted = any(unit.enforced and not unit.ok for unit in status.units)
+        drifted |= any(condition.enforced and condition.fault for condition in status.conditions)
         if self._decisions.paused or not drifted or await self._systemd.stopping():
             return None
         if now < self._next:
@@ -35,5 +37,7 @@ class DriftEnforcement:
         outcome = await self._engine.reconcile()
         for verdict in outcome.verdicts if outcome else ():
             log.warning("%s was not as enforced: %s", verdict.unit, verdict.what)
+        for file in outcome.plan.files if outcome else ():
+            log.warning("%s was not as enforced, and was placed again", file.path)
         await self._status.refresh()
         return None

@@ -10,8 +10,8 @@
 One task does all of this, one step at a time. A step that fails because PID 1, a disk or another apply is busy is tried
 again. Whatever becomes of a step, the agent goes on, and what was applied stays.
 
-Three tasks run beside the loop and only make requests: `SourceWatch`, the watch on credentials, and `SettingsReload`,
-since a change of agent.yaml must not wait until an apply has ended.
+Four tasks run beside the loop and only make requests: `SourceWatch`, `FileWatch`, the watch on credentials, and
+`SettingsReload`, since a change of agent.yaml must not wait until an apply has ended.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from ordain.agent.daemon.boot_verdict import BootVerdict
 from ordain.agent.daemon.client import Documents
 from ordain.agent.daemon.credential_rotation import CredentialRotation
 from ordain.agent.daemon.drift_enforcement import DriftEnforcement
+from ordain.agent.daemon.file_watch import FileWatch
 from ordain.agent.daemon.idle_release import IdleRelease
 from ordain.agent.daemon.in_process import read_last_outcome
 from ordain.agent.daemon.late_installation import LateInstallation
@@ -95,6 +96,7 @@ class Follower:
         self._idle = IdleRelease(dismiss)
         self._log = ApplyLog(self._idle.used)
         self._source_watch = SourceWatch(lambda: self.request(Work.READ))
+        self._file_watch = FileWatch(parts.observer.read_back.files.paths, parts.root, lambda: self.request(Work.LOOK))
         self._boot = BootVerdict(
             systemd=parts.systemd, root=parts.root, store=parts.store, decisions=parts.decisions, trials=parts.trials
         )
@@ -131,6 +133,7 @@ class Follower:
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._source_watch.run(lambda: self.source.source))
+            tasks.create_task(self._file_watch.run())
             tasks.create_task(self._credentials.watch())
             tasks.create_task(self._loop())
 
@@ -187,6 +190,7 @@ class Follower:
             due = await self._do(work)
             self._parts.store.release_memory()
             self._idle.rest()
+            self._file_watch.update()
             await self._sleep(due)
 
     async def _do(self, work: Work) -> float | None:

@@ -100,7 +100,7 @@ class StatusReader:
         ]
         oneshots = [name for name in ended if await self._is_done(name)]
         observed, hold_conditions = await self._with_obstacles(observed, generation)
-        observed, value_conditions = await parts.observer.with_differences(observed, generation)
+        observed, found = await parts.observer.with_differences(observed, generation)
         edited = administrator_files(parts.root, names)
         unread = {unit for unit, paths in edited.items() if await parts.systemd.unread(unit, paths)}
         units = unit_statuses(generation, observed, oneshots, edited, unread)
@@ -111,7 +111,7 @@ class StatusReader:
             *self._conditions(),
             *(view.conditions if view else (AGENT_DOWN,)),
             *hold_conditions,
-            *value_conditions,
+            *(difference.condition for difference in found),
             *self._not_in_force(generation, wanted_generation, wanted_hash),
             *differences(units),
             *left_undone(units, view.wanted.verdicts if view and view.wanted else ()),

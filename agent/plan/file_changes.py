@@ -41,6 +41,13 @@ def changed_files(old: Generation, new: Generation) -> tuple[FileChange, ...]:
     return tuple(changes)
 
 
+def unchanged_files(old: Generation, new: Generation) -> frozenset[str]:
+    """Return the files that both generations place alike, if there are others: else no file is placed at all."""
+    before, after = _files(old), _files(new)
+    same = {path for path in before.keys() & after.keys() if _same(before[path]) == _same(after[path])}
+    return frozenset(same) if len(same) < len(before.keys() | after.keys()) else frozenset()
+
+
 def files_read(generation: Generation) -> Mapping[str, FilesRead]:
     """Return the files of the documents that each unit reads, by unit."""
     files = {path: _digest(artifact) for path, artifact in _files(generation).items()}

@@ -72,7 +72,8 @@ def _displaced(new: Generation, observed: Observed) -> Iterator[FileChange]:
     """Yield the files of ``new`` that somebody else has changed, and that are placed again."""
     for artifact in new.artifacts if observed.displaced else ():
         if artifact.path in observed.displaced:
-            yield FileChange(path=artifact.path, what=FileAction.CHANGED, item=artifact.item)
+            changes = observed.displaced[artifact.path]
+            yield FileChange(path=artifact.path, what=FileAction.CHANGED, item=artifact.item, changes=changes)
 
 
 def _kernel_module_notes(files: Iterable[FileChange]) -> Iterator[Note]:

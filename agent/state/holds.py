@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.errors import Failure
-from ordain.agent.generation import holds_with_starters
+from ordain.agent.generation import held_files, holds_with_starters
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Generation, Hold, to_json
 from ordain.agent.system import atomic_files
+from ordain.generator.files import HELD
 from ordain.transforms.artifacts import MASK, Artifact, UnitLink
 from ordain.transforms.machine.installed_units import read_installed
 from ordain.transforms.model import Link
@@ -53,6 +54,20 @@ def write_holds(root: Path, holds: Mapping[str, Hold]) -> None:
         raise Failure(
             f"cannot save the hold for the next boot: {atomic_files.describe_error(error, path)}; nothing was changed"
         ) from None
+
+
+def write_held_files(root: Path, generation: Generation) -> None:
+    """Record the files of ``generation`` that held units use, for `generator.files`. Raises `Failure`."""
+    path = root / HELD
+    paths = sorted(held_files(read_holds(root), generation))
+    try:
+        if paths:
+            atomic_files.make_folder(path.parent, 0o700)
+            atomic_files.replace(path, json.dumps(paths).encode())
+        else:
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise Failure(f"cannot record the files of held units: {atomic_files.describe_error(error, path)}") from None
 
 
 def with_machine_holds(root: Path, generation: Generation) -> Generation:

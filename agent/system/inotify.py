@@ -19,6 +19,7 @@ DELETE_SELF = 0x400
 MOVE_SELF = 0x800
 IGNORED = 0x8000
 ONLYDIR = 0x1000000
+ISDIR = 0x40000000
 
 _EVENT = struct.Struct("iIII")
 _libc = ctypes.CDLL(None, use_errno=True)

@@ -44,6 +44,35 @@ def text(path: Path) -> tuple[str, int]:
     return path.read_text(), path.stat().st_mode & 0o7777
 
 
+@pytest.mark.parametrize("act", ["edit", "delete"])
+def test_a_file_that_a_held_service_uses_stays_as_an_administrator_left_it(root: Path, act: str) -> None:
+    old, new = (RegularFile(path="/etc/a", content=text) for text in ("1", "2"))
+    place(root, old)
+    edited = root / "etc/a"
+    if act == "edit":
+        edited.write_text("mine")
+    else:
+        edited.unlink()
+    (root / files.HELD).parent.mkdir(parents=True)
+    (root / files.HELD).write_text('["/etc/a"]')
+
+    report = place(root, new)
+    assert "kept" in report.notes["/etc/a"]
+    assert (edited.read_text() if edited.exists() else None) == ("mine" if act == "edit" else None)
+
+    (root / files.HELD).unlink()
+    place(root, new)
+    assert edited.read_text() == "2"
+
+
+def test_a_held_service_gets_a_file_that_nobody_has_changed(root: Path) -> None:
+    (root / files.HELD).parent.mkdir(parents=True)
+    (root / files.HELD).write_text('["/etc/a"]')
+    for content in ("1", "2"):
+        place(root, RegularFile(path="/etc/a", content=content))
+        assert (root / "etc/a").read_text() == content
+
+
 def test_files_are_read_as_they_were_written() -> None:
     wanted = (
         RegularFile(path="/etc/a", content="ä\n", mode=0o600, owner="web"),

@@ -33,6 +33,12 @@ def status(machine: Machine) -> tuple[int, dict[str, Any]]:
     return answer.returncode, json.loads(answer.stdout)
 
 
+def report_codes(machine: Machine) -> set[str]:
+    """Return the codes in the report that the agent wrote last, without asking it to look."""
+    report = json.loads(machine.read("/run/ordain/status.json"))
+    return {condition["code"] for condition in report["conditions"]}
+
+
 def plan(machine: Machine) -> int:
     """Return the exit status of ``ordainctl plan --exit-code``."""
     return machine.run("ordainctl", "plan", "--exit-code", check=False).returncode
@@ -94,6 +100,44 @@ def test_a_changed_file_is_shown_and_placed_again_by_apply(followed: Machine) ->
     followed.run("ordainctl", "apply")
     assert followed.read("/etc/motd") == "ours"
     assert (status(followed)[0], plan(followed)) == (0, 0)
+
+
+def test_a_file_is_placed_again_at_once_where_that_is_enforced(followed: Machine) -> None:
+    followed.write(
+        DOCUMENT, f"{HELLO}files:\n  /etc/motd: {{content: ours, drift: enforce}}\n  /etc/other: {{content: a}}\n"
+    )
+    followed.until("the file is placed", lambda: followed.read("/etc/motd") == "ours")
+    wait_agent_state(followed, "converged")
+
+    for act in (["rm", "/etc/motd"], ["chmod", "600", "/etc/motd"], ["ln", "-sf", "/etc/passwd", "/etc/motd"]):
+        followed.run(*act)
+        followed.until(
+            "it is placed again",
+            lambda: followed.run("stat", "--format=%F %a", "/etc/motd", check=False).stdout == "regular file 644\n",
+            timeout=40,
+        )
+    followed.run("rm", "/etc/other")
+    followed.until("the change is noticed without asking", lambda: "FileChanged" in report_codes(followed))
+
+
+def test_a_file_of_a_held_service_stays_until_it_is_released(followed: Machine) -> None:
+    files = "    files: {/etc/hello.conf: {content: ours}}\n"
+    followed.write(DOCUMENT, f"{HELLO}{files}")
+    followed.until("the file is placed", lambda: followed.path("/etc/hello.conf").exists())
+    wait_agent_state(followed, "converged")
+    process = followed.show("hello.service", "MainPID")
+
+    followed.run("ordainctl", "hold", "hello.service")
+    followed.write("/etc/hello.conf", "theirs")
+    assert (codes(followed), plan(followed)) == (set(), 0)
+    followed.write(DOCUMENT, f"{HELLO}{files}files:\n  /etc/motd: {{content: ours}}\n")
+    followed.until("other files are placed", lambda: followed.read("/etc/motd") == "ours")
+    assert followed.read("/etc/hello.conf") == "theirs"
+
+    followed.run("ordainctl", "unhold", "hello.service")
+    assert followed.read("/etc/hello.conf") == "ours"
+    assert followed.show("hello.service", "MainPID") != process
+    wait_agent_state(followed, "converged")
 
 
 def test_a_host_name_of_documents_is_seen_by_documents(followed: Machine) -> None:

@@ -231,6 +231,10 @@ FILE = Record(
             ("restore", "keep"),
             "The behaviour when no document names it any more: `restore` brings back what was there before.",
         ),
+        "drift": Choice(
+            ("report", "enforce"),
+            "The action when others have changed it. Default: report, or that of the services that use it.",
+        ),
     },
     one_of=(("content", "template", "credential", "link", "directory"),),
 )

@@ -5,26 +5,24 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ordain.agent.apply.read_back import (
-    Difference,
-    ReadBack,
-    accounts,
-    host_name,
-    kernel_parameters,
-    network_devices,
-    other_flags,
-    unbound,
-)
-from ordain.agent.model import Generation, Observed, UnitState
+from ordain.agent.apply.difference import Difference
+from ordain.agent.apply.host_differences import accounts, host_name, kernel_modules, kernel_parameters, time_zone
+from ordain.agent.apply.placed_file_differences import is_mended
+from ordain.agent.apply.read_back import ReadBack, network_devices, other_flags, unbound
+from ordain.agent.generation import generation as as_generation
+from ordain.agent.model import Generation, Hold, Observed, UnitState
 from ordain.agent.plan.planner import plan
 from ordain.generator.files import FilePlacement
 from ordain.transforms.artifacts import AbsentFile, PlacedFile, RegularFile, SymbolicLink, UnitFile
-from ordain.transforms.model import Member, OnChange, Wanted
+from ordain.transforms.compile import compile
+from ordain.transforms.document.reader import read
+from ordain.transforms.model import Drift, Facts, Member, OnChange, Wanted
 
 PLACE = {"layer": "a", "path": "/etc/ordain/documents/a.yaml", "line": 7}
 
@@ -34,6 +32,13 @@ def generation(**document: Any) -> Generation:
     return Generation(number=1, hash="1", document=document, provenance=dict.fromkeys(names, PLACE))
 
 
+def compiled(text: str, before: str = "") -> Generation:
+    """Return the generation of a layer with the sections of ``text``, which begin in line 5 of /a.yaml."""
+    document = f"ordain: v1\nkind: Layer\nname: a\n# sections\n{text}\n"
+    documents = read("/a.yaml", document.encode())[0] + read("/t.yaml", before.encode())[0]
+    return as_generation(compile(documents, Facts(id="debian", version="12", systemd=252)), 1)
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for path, text in {
@@ -41,8 +46,9 @@ def root(tmp_path: Path) -> Path:
         "proc/sys/net/ipv4/conf/all/rp_filter": "2\n",
         "proc/sys/net/ipv4/ping_group_range": "0\t2147483647\n",
         "proc/sys/kernel/hostname": "vm\n",
-        "etc/passwd": "root:x:0:0::/root:/bin/sh\nweb:x:1003:1003::/:/bin/sh\n",
-        "etc/group": "root:x:0:\nweb:x:1003:\n",
+        "etc/passwd": "root:x:0:0::/root:/bin/sh\nweb:x:1003:1003::/:/bin/sh\nold:x:1004:1003::/:/bin/sh\n",
+        "etc/group": "root:x:0:\nweb:x:1003:\nadm:x:4:web\n",
+        "etc/shadow": "root:*:::::::\nweb:!:19000::::::\nold:!:19000:::::1:\n",
     }.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
@@ -73,21 +79,79 @@ def test_a_kernel_parameter_is_read_back(root: Path, name: str, value: str, code
 
 
 @pytest.mark.parametrize(
-    ("section", "words", "what"),
+    ("text", "code"),
     [
-        ("users", {"web": {"uid": 1003}}, ""),
-        ("users", {"web": {}}, ""),
-        ("users", {"web": {"uid": 1100}}, "the user web has the uid 1003, not 1100"),
-        ("users", {"db": {}}, "the user db does not exist"),
-        ("users", {"db": {"state": "absent"}}, ""),
-        ("groups", {"web": {"gid": 1100}}, "the group web has the gid 1003, not 1100"),
-        ("groups", {"db": {}}, "the group db does not exist"),
+        ("users: {web: {uid: 1003}}", ""),
+        ("users: {web: {home: /, shell: /bin/sh, groups: [adm]}}", ""),
+        ("users: {web: {uid: 1100}}", "the user web has the uid 1003, not 1100"),
+        ("users: {web: {gid: 1100}}", "the user web has the gid 1003, not 1100"),
+        ("users: {web: {group: adm}}", "the user web has the main group web, not adm"),
+        ("users: {web: {home: /srv/web}}", "the user web has the home /, not /srv/web"),
+        ("users: {web: {shell: /bin/bash}}", "the user web has the shell /bin/sh, not /bin/bash"),
+        ("users: {web: {groups: [adm, dialout]}}", "the user web is not in the group dialout"),
+        ("users: {db: {}}", "the user db does not exist"),
+        ("users: {db: {state: absent}}", ""),
+        ("users: {web: {state: absent}}", "the user web is not locked"),
+        ("users: {old: {state: absent}}", ""),
+        ("groups: {web: {gid: 1003}}", ""),
+        ("groups: {web: {gid: 1100}}", "the group web has the gid 1003, not 1100"),
+        ("groups: {db: {}}", "the group db does not exist"),
     ],
 )
-def test_an_account_is_read_back(root: Path, section: str, words: dict[str, Any], what: str) -> None:
-    found = list(accounts(generation(**{section: words}), root))
+def test_an_account_is_read_back(root: Path, text: str, code: str) -> None:
+    found = list(accounts(compiled(text), root))
 
-    assert [d.condition.what.rpartition(": ")[2] for d in found] == ([what] if what else [])
+    assert [d.condition.what for d in found] == ([f"/a.yaml:5: {code}"] if code else [])
+    assert [bool(d.path) for d in found] == ["id" not in code and "main group" not in code] * len(found)
+
+
+def test_an_account_is_read_back_under_its_name_on_this_system(root: Path) -> None:
+    row = "ordain: v1\nkind: Transform\nname: t\nusers: {webmaster: web}\n---\n"
+    assert list(accounts(compiled("users: {webmaster: {uid: 1003}}", before=row), root)) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "fault"),
+    [
+        ({}, "the kernel module nbd is not loaded", True),
+        ({"blacklist": True}, "", False),
+    ],
+)
+def test_a_missing_kernel_module_is_found(root: Path, words: dict[str, Any], what: str, fault: bool) -> None:
+    found = list(kernel_modules(generation(modules={"nbd": words}), root))
+
+    assert [(d.condition.what.rpartition(": ")[2], d.condition.fault) for d in found] == (
+        [(what, fault)] if what else []
+    )
+
+
+def test_a_kernel_module_that_is_loaded_or_built_in_is_there(root: Path) -> None:
+    (root / "sys/module/nf_nat").mkdir(parents=True)
+    builtin = root / "lib/modules/6.1.0/modules.builtin"
+    builtin.parent.mkdir(parents=True)
+    builtin.write_text("kernel/drivers/block/loop.ko\nkernel/fs/ext4/ext4.ko.xz\n")
+    (root / "proc/sys/kernel/osrelease").write_text("6.1.0\n")
+    names: dict[str, dict[str, Any]] = {"nf-nat": {}, "loop": {}, "ext4": {}}
+
+    assert list(kernel_modules(generation(modules=names), root)) == []
+    forbidden = list(kernel_modules(generation(modules={"nf_nat": {"blacklist": True}}), root))
+    assert [(d.condition.code, d.condition.fault) for d in forbidden] == [("KernelModule", False)]
+
+
+def test_a_container_cannot_load_kernel_modules(root: Path) -> None:
+    (root / "run/systemd").mkdir(parents=True)
+    (root / "run/systemd/container").write_text("systemd-nspawn")
+    (found,) = kernel_modules(generation(modules={"nbd": {}}), root)
+
+    assert (found.condition.fault, found.changes) == (False, ())
+
+
+def test_a_time_zone_that_the_machine_does_not_know_is_found(root: Path) -> None:
+    (root / "usr/share/zoneinfo/Europe").mkdir(parents=True)
+    (root / "usr/share/zoneinfo/Europe/Berlin").touch()
+
+    assert list(time_zone(generation(host={"timezone": "Europe/Berlin"}), root)) == []
+    assert [d.condition.code for d in time_zone(generation(host={"timezone": "Europe/Berlyn"}), root)] == ["TimeZone"]
 
 
 def test_the_host_name_and_virtual_devices_are_read_back(root: Path) -> None:
@@ -175,7 +239,7 @@ def test_a_placed_file_that_somebody_changed_is_found_and_planned_again(root: Pa
     observed = Observed(
         units={"app.service": running},
         waits={"app.service": found.changes},
-        displaced=frozenset({found.path}),
+        displaced={found.path: found.file_changes},
     )
     planned = plan(now, now, observed)
     assert [file.path for file in planned.files] == [found.path]
@@ -185,6 +249,100 @@ def test_a_placed_file_that_somebody_changed_is_found_and_planned_again(root: Pa
         shutil.rmtree(root / "etc/app.conf")
     assert FilePlacement(root, "main").run(FILES).problems == {}
     assert asyncio.run(read_back.differences(now, Observed())) == ()
+
+
+@pytest.fixture
+def placed(root: Path) -> Path:
+    """Return a machine on which `FILES` are placed."""
+    assert FilePlacement(root, "main").run(FILES).problems == {}
+    return root
+
+
+def user_of_files(**fields: Any) -> Generation:
+    """Return a generation with `FILES`, and a service that uses those in /etc."""
+    member = Member(
+        unit="app.service", item="services/app", wanted=Wanted.RUNNING, ours=True, uses=(("/etc/", OnChange.AUTO),)
+    )
+    return Generation(number=1, hash="1", artifacts=FILES, members=(replace(member, **fields),))
+
+
+UNHELD = Observed()
+
+
+def the_difference(root: Path, now: Generation, observed: Observed = UNHELD) -> Difference:
+    """Return the one difference of a machine from ``now``."""
+    (found,) = asyncio.run(ReadBack(None, root).differences(now, observed))  # type: ignore[arg-type]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("edited", "content (line 1)"),
+        ("deleted", "type file → missing"),
+        ("chmod", "mode 0644 → 0600"),
+        ("a link", "type file → link"),
+        ("a directory", "type file → directory"),
+        ("another target", "target app.conf → passwd"),
+        ("exists again", "type missing → file"),
+    ],
+)
+def test_a_changed_file_is_reported_with_its_old_and_new_state(placed: Path, change: str, words: str) -> None:
+    _edit(placed, change)
+    assert the_difference(placed, user_of_files()).condition.what.endswith(f" was changed by somebody else: {words}")
+
+
+def test_the_plan_shows_the_lines_that_it_brings_back(placed: Path) -> None:
+    _edit(placed, "edited")
+    (change,) = the_difference(placed, user_of_files()).file_changes
+
+    assert (change.key, change.old, change.new) == ("line 1", ("b",), ("a",))
+
+
+def test_the_lines_of_a_file_that_not_everybody_may_read_are_not_shown(root: Path) -> None:
+    secret = (RegularFile(path="/etc/secret", content="password 1\n", mode=0o600),)
+    FilePlacement(root, "main").run(secret)
+    (root / "etc/secret").write_text("password 2\n")
+
+    found = the_difference(root, replace(user_of_files(), artifacts=secret))
+
+    assert found.file_changes
+    assert "password" not in repr(found)
+
+
+def test_the_lines_that_an_administrator_has_hidden_are_not_shown(placed: Path) -> None:
+    _edit(placed, "edited")
+    _edit(placed, "chmod")
+
+    assert "'b'" not in repr(the_difference(placed, user_of_files()))
+
+
+def test_a_file_of_a_held_service_stays_as_the_administrator_left_it(placed: Path) -> None:
+    _edit(placed, "edited")
+    found = the_difference(placed, user_of_files(), Observed(holds={"app.service": Hold()}))
+
+    assert (found.condition.fault, found.path, found.changes) == (False, "", ())
+    assert "kept, because app.service is held" in found.condition.what
+
+
+@pytest.mark.parametrize(
+    ("member", "document", "enforced"),
+    [
+        ({}, {}, False),
+        ({"drift": Drift.ENFORCE}, {}, True),
+        ({}, {"files": {"/etc/app.conf": {"drift": "enforce"}}}, True),
+        ({}, {"files": {"/etc/other": {"drift": "enforce"}}}, False),
+    ],
+)
+def test_a_file_is_enforced_by_itself_or_by_the_service_that_uses_it(
+    placed: Path, member: dict[str, Any], document: dict[str, Any], enforced: bool
+) -> None:
+    _edit(placed, "edited")
+    now = replace(user_of_files(**member), document=document)
+
+    assert the_difference(placed, now).condition.enforced is enforced
+    assert is_mended("/etc/app.conf", now, frozenset()) is enforced
+    assert is_mended("/etc/app.conf", now, frozenset({"app.service"}))
 
 
 def test_a_socket_and_a_mount_are_read_back() -> None:

@@ -12,6 +12,7 @@ from typing import Any, cast
 import pytest
 
 from ordain.agent.apply.parts import ApplyParts
+from ordain.agent.apply.placed_file_differences import PlacedFiles
 from ordain.agent.daemon import follower as module
 from ordain.agent.daemon.follower import RELOADS, ROUNDS, Follower
 from ordain.agent.daemon.minder import REAPPLY, Work
@@ -63,6 +64,7 @@ class Machine:
             store=store,
             decisions=self.decisions,
             trials=self.trials,
+            observer=SimpleNamespace(read_back=SimpleNamespace(files=PlacedFiles(root))),
             repair=SimpleNamespace(heal=self._answer("repair")),
             engine=SimpleNamespace(
                 machine_digest=self._digest,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,16 +10,44 @@ import pytest
 from ordain.agent.apply.admin_overrides import administrator_files
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation, Hold
-from ordain.agent.state.holds import PATH, UnreadableHolds, read_holds, with_holds, with_machine_holds, write_holds
+from ordain.agent.state.holds import (
+    PATH,
+    UnreadableHolds,
+    read_holds,
+    with_holds,
+    with_machine_holds,
+    write_held_files,
+    write_holds,
+)
 from ordain.agent.state.store import Store
 from ordain.generator.cache import unpack
-from ordain.transforms.artifacts import UnitFile, UnitLink
+from ordain.generator.files import HELD
+from ordain.transforms.artifacts import RegularFile, UnitFile, UnitLink
+from ordain.transforms.model import Member, OnChange, Wanted
 
 MASK = UnitLink(path="early/cups.service", target="/dev/null")
 UNIT = UnitFile(path="normal/web.service", content="[Service]\n")
 WANTS = UnitLink(path="normal/ordain-services.target.wants/web.service", target="../web.service")
 MASKED_LINK = UnitLink(path="early/multi-user.target.wants/web.service", target="/dev/null")
 GENERATION = Generation(number=1, hash="1", artifacts=(MASK, WANTS, UNIT))
+
+
+def test_the_files_of_held_units_are_recorded(tmp_path: Path) -> None:
+    uses = (("/etc/app/", OnChange.AUTO), ("/srv/a", OnChange.AUTO))
+    members = (
+        Member(unit="app.service", item="services/app", wanted=Wanted.PRESENT, ours=True, uses=uses),
+        Member(unit="app.socket", item="services/app", wanted=Wanted.RUNNING, ours=True, starts="app.service"),
+    )
+    paths = ("/etc/app/a", "/etc/other", "/srv/a")
+    now = Generation(members=members, artifacts=tuple(RegularFile(path=path, content="") for path in paths))
+
+    write_holds(tmp_path, {"app.service": Hold()})
+    write_held_files(tmp_path, now)
+    assert json.loads((tmp_path / HELD).read_text()) == ["/etc/app/a", "/srv/a"]
+
+    write_holds(tmp_path, {})
+    write_held_files(tmp_path, now)
+    assert not (tmp_path / HELD).exists()
 
 
 def test_holds_are_read_back(tmp_path: Path) -> None:
