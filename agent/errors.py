@@ -20,6 +20,7 @@ OrdainError
 │   ├── Compacted               the revision no longer exists (`delivery.database.etcd_client`)
 │   ├── TokenRefused            the token is missing or expired (`delivery.database.etcd_client`)
 │   └── NotEnabled              the server has no users (`delivery.database.etcd_client`)
+├── _Misfit                     JSON data have another type than they should; also a ValueError (`json_codec`)
 ├── InvalidKey                  a line is not a public key; also a ValueError (`delivery.release.trusted_keys`)
 ├── DamagedGeneration           a generation or boot cache does not hold the bytes that were written
 ├── NotInGeneration             the generation holds no such unit, file or pointer (`plan.explain`)

@@ -47,10 +47,29 @@ ROWS = (
         examples=(("ordainctl fleet show web3", "find out why it is degraded"),),
     ),
     Subcommand(
+        name="fleet allow",
+        group=FAMILY.name,
+        purpose="write or print the list of the machines whose reports count",
+        text=(
+            "FILE has a machine-id on each line; the rest of a line, and what follows #, is for people. Once there is "
+            "a list, reports of other machines count for nothing: in a rollout, in previews of documents, and in "
+            "`fleet status`, which says how many there are. The list is stored below releases/, where machines cannot "
+            "write. Without FILE, prints how many machines are in the list."
+        ),
+        run="fleet:allow",
+        arguments=(
+            Argument(metavar="FILE", completion=Completion.FILES, help="the list, or - for standard input"),
+            Argument(flag="--everybody", help="delete the list: every report counts"),
+            JSON,
+            *STORE,
+        ),
+        examples=(("ordainctl fleet allow machines.txt", "from an inventory"),),
+    ),
+    Subcommand(
         name="fleet forget",
         group=FAMILY.name,
         purpose="delete the report of a machine that no longer exists",
-        text="A machine that still exists reports again.",
+        text="A machine that still exists reports again. For a text that is not a report, give its key, status/….",
         run="fleet:forget",
         arguments=(MACHINE, *STORE),
         examples=(("ordainctl fleet forget web3", "after web3 was removed"),),

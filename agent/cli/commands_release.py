@@ -46,7 +46,9 @@ ROLLOUT = (
     ),
     Argument(flag="--stages", metavar="SHARES", help="roll it out to these shares of the machines: 1%,10%,100%"),
     Argument(
-        flag="--stop-at", metavar="SHARE", help="stop if more than SHARE of the machines that have it rolled it back"
+        flag="--stop-at",
+        metavar="SHARE",
+        help="stop if more than SHARE of the machines that have it, and at least two, rolled it back",
     ),
     Argument(flag="--soak", metavar="TIME", help="let every stage last at least TIME"),
 )
@@ -193,8 +195,10 @@ ROWS = (
         text=(
             "Reads the reports of the machines, and opens the next stage after all machines of the present one are "
             "done and the stage has lasted long enough. Ends after the last stage, or when too many machines have "
-            "rolled back; it then stops the rollout and exits with 4. It can be interrupted and started "
-            "again, also elsewhere; in the meantime the rollout is open to no further machines."
+            "rolled back: more than the share --stop-at of the release, and at least two. It then stops the rollout, "
+            "names the machines and exits with 4. One machine alone only keeps the next stage closed, until you "
+            "overrule it with --ignore; in the last stage, the exit status is 3 then. It can be interrupted and "
+            "started again, also elsewhere; in the meantime the rollout is open to no further machines."
         ),
         run="release_rollout:rollout",
         arguments=(
@@ -206,6 +210,12 @@ ROWS = (
                 help="open the rollout to this share of the machines now; also continues a stopped rollout",
             ),
             Argument(flag="--stop", metavar="REASON", help="stop the rollout: no further machine gets the release"),
+            Argument(
+                flag="--ignore",
+                metavar="MACHINE",
+                many=True,
+                help="do not count the reports of this machine; also continues a rollout that reports have stopped",
+            ),
             JSON,
             *STORE,
         ),
@@ -213,8 +223,9 @@ ROWS = (
             ("ordainctl release rollout stable", "open all stages, one after the other"),
             ("ordainctl release rollout stable --stop slow-disks", "stop it"),
             ("ordainctl release rollout stable --open 100%", "open it to all machines now"),
+            ("ordainctl release rollout stable --ignore web3", "web3 rolled back for a reason of its own"),
         ),
-        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.ROLLED_BACK),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED, Exit.ROLLED_BACK),
     ),
     Subcommand(
         name="release list",

@@ -17,6 +17,7 @@ FAMILY = Family(
 NAME = Argument(
     metavar="NAME", required=True, help="a document, such as web; or layer/web if several documents are called web"
 )
+FORCE = Argument(flag="--force", help="write the documents, although by their reports some machines would refuse them")
 PREVIEW = Argument(flag="--preview", help="write nothing; show the effect on every machine that reports to the store")
 _ETCD = "etcd+https://a:2379/ordain/"
 
@@ -55,10 +56,10 @@ ROWS = (
             "Checks all documents first, also together with those in the store; an error in one refuses all. Each "
             "document is written to the scopes that its `match` requires. A change that somebody else makes at the "
             "same time is never overwritten. Reports the machines that the change affects, of those that report to "
-            "the store."
+            "the store. If the documents conflict on one of them, nothing is written, and the machines are named."
         ),
         run="documents:put",
-        arguments=(SOME_FILES, PREVIEW, *STORE, JSON),
+        arguments=(SOME_FILES, PREVIEW, FORCE, *STORE, JSON),
         examples=(
             ("ordainctl documents put --preview web.yaml", "see the effect first"),
             ("ordainctl documents put web.yaml", "then write it"),
@@ -82,7 +83,7 @@ ROWS = (
             "written; a message names the file that keeps your text."
         ),
         run="documents:edit",
-        arguments=(NAME, *STORE),
+        arguments=(NAME, FORCE, *STORE),
         examples=(("ordainctl documents edit web", "in the editor that $VISUAL or $EDITOR names"),),
     ),
     Subcommand(

@@ -14,7 +14,7 @@ import tempfile
 from argparse import Namespace
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -169,7 +169,7 @@ def put(request: Namespace, console: Console) -> Exit:
         ]
         preview = await _preview(request, shelf, stored, _after(new_texts, stored))
         if not request.preview:
-            _refuse_problems(preview)
+            _refuse_problems(preview, request)
             for new in to_write:
                 await shelf.put(new.document, new.data, new.stored)
         if not request.json:
@@ -215,7 +215,7 @@ def edit(request: Namespace, console: Console) -> Exit:
                 new = _checked_edit(path, data, text)
                 console.problems(_check([new], stored))
                 preview = await _preview(request, shelf, stored, _after([new], stored))
-                _refuse_problems(preview)
+                _refuse_problems(preview, request)
                 await shelf.put(new.document, data, text)
             except Conflict:
                 now = _named(await shelf.all(), text.title)
@@ -341,7 +341,7 @@ async def _preview(
 ) -> Preview:
     """Return the effects of the change on the machines that report to the store."""
     try:
-        machines, _, _ = await read_reports(shelf.database)
+        machines = (await read_reports(shelf.database)).machines
     except SourceError:  # a user who may write documents is perhaps not allowed to read reports
         return Preview(known=0, effects=())
     before = [document for text in stored for document in text.documents()]
@@ -349,9 +349,19 @@ async def _preview(
     return Preview(known=len(machines), effects=preview_change(before, after, machines, shared))
 
 
-def _refuse_problems(preview: Preview) -> None:
-    """Raise `Refused` if a machine would refuse its documents, because it would then follow no change any more."""
-    if problems := [problem for effect in preview.effects for problem in effect.problems]:
+def _refuse_problems(preview: Preview, request: Namespace) -> None:
+    """Raise `Refused` if a machine would refuse its documents, because it would then follow no change any more.
+
+    A machine reports its labels and facts itself; --force overrules those that are wrong about themselves.
+    """
+    if request.force:
+        return
+    hint = "change the documents, or use --force if these machines are wrong about themselves"
+    if problems := [
+        replace(problem, what=f"{problem.what}; refused by {_names(effect.machines)}", hint=problem.hint or hint)
+        for effect in preview.effects
+        for problem in effect.problems
+    ]:
         raise Refused(problems)
 
 

@@ -1,27 +1,43 @@
-"""fleet status, show, forget: the reports of machines in the store."""
+"""fleet status, show, allow, forget: the reports of machines in the store."""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from ordain.agent.cli.console import Cell, Console, Style, plural
+from ordain.agent.cli.document_files import STANDARD_INPUT
 from ordain.agent.cli.open_store import opened, wait_for_reports, with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import STATES
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.delivery.database.database import ANY, Database
 from ordain.agent.delivery.fleet.report import MachineReport
-from ordain.agent.delivery.fleet.report_publisher import status_key
-from ordain.agent.delivery.fleet.reports import BAD_STATES, having_labels, is_lost, machines_named, read_reports
+from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, STATUS, status_key
+from ordain.agent.delivery.fleet.reports import (
+    BAD_STATES,
+    MACHINES,
+    FleetReports,
+    having_labels,
+    is_lost,
+    machines_named,
+    parse_machine_list,
+    read_machine_list,
+    read_reports,
+)
+from ordain.agent.delivery.fleet.staged_rollout import name_machines
 from ordain.agent.errors import Failure
 from ordain.agent.model import to_json
 from ordain.transforms.errors import did_you_mean
 
 BEAT_SEC = 30.0
 """The longest wait of --watch for news: a lost machine reports nothing, so only time shows that it is lost."""
+
+MOST_LINES = 5
 
 
 def status(request: Namespace, console: Console) -> Exit:
@@ -33,18 +49,69 @@ async def _status(request: Namespace, console: Console) -> Exit:
     labels = [_label(word) for word in request.label]
     async with opened(request) as database:
         while True:
-            known, unreadable, revision = await read_reports(database)
-            machines = having_labels(known, labels)
+            reports = await read_reports(database)
+            machines = having_labels(reports.machines, labels)
             _print(machines, request, console)
-            for name in unreadable:
-                console.note(f"{name}: cannot be read as the report of a machine", Style.WARN)
+            note_unused_reports(reports, console)
             console.out.flush()
             if not request.watch:
                 break
-            await wait_for_reports(database, revision, BEAT_SEC)
+            await wait_for_reports(database, reports.revision, BEAT_SEC)
             console.line()
     now = time.time()
     return Exit.DEGRADED if any(r.phase in BAD_STATES or is_lost(r, now) for r in machines) else Exit.OK
+
+
+def note_unused_reports(reports: FleetReports, console: Console) -> None:
+    """Print a line for each kind of report that does not count."""
+    for key, reason in sorted(reports.refused.items())[:MOST_LINES]:
+        console.note(f"{key} does not count: {reason}; `ordainctl fleet forget {key}` deletes it", Style.WARN)
+    if len(reports.refused) > MOST_LINES:
+        console.note(f"{len(reports.refused) - MOST_LINES} further reports do not count", Style.WARN)
+    if reports.unlisted:
+        names = name_machines(reports.unlisted, [report.machine for report in reports.unlisted])
+        console.note(
+            f"{plural(len(reports.unlisted), 'report')} of machines that are not in the list of machines: {names}; "
+            "add them with `ordainctl fleet allow FILE`, or look who writes there",
+            Style.WARN,
+        )
+
+
+def allow(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl fleet allow`."""
+    if request.file and request.everybody:
+        raise Usage("give either FILE or --everybody")
+
+    async def work(database: Database) -> tuple[bool, frozenset[str]]:
+        entry = await database.get(MACHINES)
+        if request.everybody:
+            if entry:
+                await database.delete(MACHINES, expect=entry.version)
+        elif request.file:
+            data = _file(request.file)
+            parse_machine_list(data)
+            await database.put(MACHINES, data, expect=entry.version if entry else None)
+        listed = await read_machine_list(database)
+        return listed is not None, listed or frozenset()
+
+    try:
+        exists, listed = with_store(request, work)
+    except ValueError as error:
+        raise Failure(f"{request.file}: {error}; write a machine-id on each line") from None
+    if request.json:
+        console.json(sorted(listed) if exists else None)
+    elif exists:
+        console.line(f"the reports of {plural(len(listed), 'listed machine')} count, and no others", Style.GOOD)
+    else:
+        console.line("there is no list of machines: every report counts")
+    return Exit.OK
+
+
+def _file(name: str) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if name == STANDARD_INPUT else Path(name).read_bytes()
+    except OSError as error:
+        raise Failure(f"{name}: {error.strerror}") from None
 
 
 def show(request: Namespace, console: Console) -> Exit:
@@ -54,7 +121,7 @@ def show(request: Namespace, console: Console) -> Exit:
         console.json(to_json(report))
         return Exit.OK
     now = time.time()
-    console.table((), [((title, Style.STRONG), value) for title, value in _head(report, now)])
+    console.table((), [((title, Style.STRONG), value) for title, value in report_lines(report, now)])
     console.line()
     drifted = set(report.drift)
     console.table(
@@ -67,7 +134,8 @@ def show(request: Namespace, console: Console) -> Exit:
     return Exit.OK
 
 
-def _head(report: MachineReport, now: float) -> Iterator[tuple[str, Cell]]:
+def report_lines(report: MachineReport, now: float) -> Iterator[tuple[str, Cell]]:
+    """Yield title and value of each line of `fleet show` before the units."""
     yield "Machine", f"{report.hostname} ({report.machine})"
     yield "State", _state(report, now)
     yield "Release", report.release.title or "none"
@@ -87,18 +155,25 @@ def _head(report: MachineReport, now: float) -> Iterator[tuple[str, Cell]]:
 def forget(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl fleet forget`."""
 
-    async def work(database: Database) -> MachineReport:
-        report = await _machine(database, request.machine)
-        await database.delete(status_key(report.machine), expect=ANY)
-        return report
+    async def work(database: Database) -> str:
+        key = name = str(request.machine)
+        if key.startswith(STATUS):  # a text that is not the report of its machine has only a key
+            if await database.get(key) is None:
+                raise Failure(f"there is no report {key}")
+        else:
+            report = await _machine(database, request.machine)
+            key, name = status_key(report.machine), f"{report.hostname} ({report.machine})"
+        await database.delete(key, expect=ANY)
+        return name
 
-    report = with_store(request, work)
-    console.line(f"{report.hostname} ({report.machine}): report deleted", Style.GOOD)
+    name = with_store(request, work)
+    console.line(f"{name}: report deleted", Style.GOOD)
     return Exit.OK
 
 
 async def _machine(database: Database, name: str) -> MachineReport:
-    known, _, _ = await read_reports(database)
+    reports = await read_reports(database)
+    known = (*reports.machines, *reports.unlisted)
     matching = machines_named(known, name)
     if len(matching) == 1:
         return matching[0]
@@ -116,7 +191,7 @@ def _print(machines: Iterable[MachineReport], request: Namespace, console: Conso
         return
     console.table(
         ("MACHINE", "RELEASE", "GENERATION", "STATE", "SOURCE", "LAST REPORT", "CONDITIONS"),
-        [_row(r, now) for r in machines],
+        [table_row(r, now) for r in machines],
     )
     faulty = [report for report in machines if report.phase in BAD_STATES or is_lost(report, now)]
     if machines:
@@ -127,7 +202,8 @@ def _print(machines: Iterable[MachineReport], request: Namespace, console: Conso
         console.line("no machine reports to the store", Style.DIM)
 
 
-def _row(report: MachineReport, now: float) -> tuple[Cell, ...]:
+def table_row(report: MachineReport, now: float) -> tuple[Cell, ...]:
+    """Return the line of `fleet status` for a machine."""
     codes = [condition.code for condition in report.conditions]
     source = "connected" if report.source.connected else f"lost for {_span(report.source.lag)}"
     return (
@@ -148,6 +224,8 @@ def _state(report: MachineReport, now: float) -> tuple[str, Style]:
 
 
 def _ago(seconds: float) -> str:
+    if seconds < -LOST_SEC:
+        return f"{_span(-seconds)} in the future: check the clock"
     return "just now" if seconds < 10 else f"{_span(seconds)} ago"
 
 

@@ -30,7 +30,7 @@ _ordainctl() {
             ;;
         fleet)
             if ((COMP_CWORD == 2)); then
-                mapfile -t COMPREPLY < <(compgen -W "status show forget" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "status show allow forget" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -153,7 +153,7 @@ _ordainctl() {
             esac
             ;;
         'documents put')
-            flags='--preview --store --user --password-file --json' operand='files'
+            flags='--preview --force --store --user --password-file --json' operand='files'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
@@ -169,7 +169,7 @@ _ordainctl() {
             esac
             ;;
         'documents edit')
-            flags='--store --user --password-file' operand='text'
+            flags='--force --store --user --password-file' operand='text'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
@@ -259,10 +259,11 @@ _ordainctl() {
             esac
             ;;
         'release rollout')
-            flags='--once --open --stop --json --store --user --password-file' operand='text'
+            flags='--once --open --stop --ignore --json --store --user --password-file' operand='text'
             case $previous in
                 --open) operand='text' ;;
                 --stop) operand='text' ;;
+                --ignore) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --password-file) operand='files' ;;
@@ -307,6 +308,14 @@ _ordainctl() {
             ;;
         'fleet show')
             flags='--json --store --user --password-file' operand='text'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'fleet allow')
+            flags='--everybody --json --store --user --password-file' operand='files'
             case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;

@@ -9,14 +9,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ordain.agent.cli.console import Console, Style
+from ordain.agent.cli.fleet import note_unused_reports
 from ordain.agent.cli.open_store import opened, wait_for_reports
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.delivery.database.database import Conflict, Database, StoredEntry
 from ordain.agent.delivery.fleet.report import MachineReport
-from ordain.agent.delivery.fleet.reports import read_reports
+from ordain.agent.delivery.fleet.reports import machines_named, read_reports
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, decode_rollout, encode_rollout
-from ordain.agent.delivery.fleet.staged_rollout import advance, count_machines, is_finished
+from ordain.agent.delivery.fleet.staged_rollout import advance, count_machines, ignore, is_finished, name_machines
 from ordain.agent.delivery.release.manifest import Release, parse_share
 from ordain.agent.delivery.release.publish import read_head, rollout_key
 from ordain.agent.errors import Failure
@@ -38,18 +39,23 @@ async def _rollout(request: Namespace, console: Console) -> Exit:
     async with opened(request) as database:
         while True:
             release, entry, state = await _read(database, request.channel)
-            machines, _, revision = await read_reports(database)
+            reports = await read_reports(database)
+            machines = reports.machines
             new = _step(request, release, machines, state, opening)
             if new == state or await _write(database, request.channel, new, entry):
                 opening = None
                 request.stop = None
+                request.ignore = ()
                 text = _summary(release, machines, new)
                 if text != shown:
                     shown = text
                     _print(request, release, machines, new, text, console)
-                if request.once or (is_finished(release, new) and _settled(release, machines, new)):
+                    note_unused_reports(reports, console)
+                if request.once:
                     return Exit.ROLLED_BACK if new.halted else Exit.OK
-                await wait_for_reports(database, revision, LOOK_SEC)
+                if is_finished(release, new) and _settled(release, machines, new):
+                    return _exit(release, machines, new)
+                await wait_for_reports(database, reports.revision, LOOK_SEC)
 
 
 def _step(
@@ -59,15 +65,27 @@ def _step(
     state: RolloutState | None,
     opening: float | None,
 ) -> RolloutState:
-    """Return the next state: as --stop or --open say, else as the reports of the machines allow."""
+    """Return the next state: as --stop, --open and --ignore say, else as the reports of the machines allow."""
     now = time.time()
+    if request.ignore:
+        base = state if state and state.number == release.number else advance(release, (), None, now)
+        state = ignore(base, [_machine(machines, name) for name in request.ignore])
     if request.stop or opening is not None:
         base = state if state and state.number == release.number else RolloutState(number=release.number, share=0.0)
         if request.stop:
-            return replace(base, halted=request.stop)
+            return replace(base, halted=request.stop, rolled_back=())
         assert opening is not None
-        return replace(base, halted="", share=opening, opened=now)
+        return replace(base, halted="", rolled_back=(), share=opening, opened=now)
     return advance(release, machines, state, now)
+
+
+def _machine(machines: Sequence[MachineReport], name: str) -> str:
+    """Return the machine-id of the machine called ``name``. Raises `Failure`."""
+    matching = {report.machine for report in machines_named(machines, name)}
+    if len(matching) != 1:
+        found = f"{len(matching)} machines match" if matching else "no machine that counts is called"
+        raise Failure(f"--ignore: {found} {name}; name one by its machine-id, see `ordainctl fleet status`")
+    return matching.pop()
 
 
 async def _read(database: Database, channel: str) -> tuple[Release, StoredEntry | None, RolloutState | None]:
@@ -91,15 +109,29 @@ async def _write(database: Database, channel: str, state: RolloutState, entry: S
 
 def _settled(release: Release, machines: Sequence[MachineReport], state: RolloutState) -> bool:
     """Tell whether no machine is still applying the release; a stopped rollout does not wait for any."""
-    counted = count_machines(release, machines, state.share, time.time())
+    counted = count_machines(release, machines, state, time.time())
     return bool(state.halted) or (counted.done + counted.back >= counted.invited and not counted.at_work)
 
 
+def _exit(release: Release, machines: Sequence[MachineReport], state: RolloutState) -> Exit:
+    if state.halted:
+        return Exit.ROLLED_BACK
+    counted = count_machines(release, machines, state, time.time())
+    return Exit.DEGRADED if counted.exceed(release.rollout.stop_at) else Exit.OK
+
+
 def _summary(release: Release, machines: Sequence[MachineReport], state: RolloutState) -> str:
-    counted = count_machines(release, machines, state.share, time.time())
+    counted = count_machines(release, machines, state, time.time())
     progress = f"{counted.done} have it, {counted.at_work} are applying it, {counted.back} rolled back"
     lost = f", {counted.lost} lost" if counted.lost else ""
     stopped = f"; stopped: {state.halted}" if state.halted else ""
+    if not state.halted and counted.exceed(release.rollout.stop_at):
+        names = name_machines(machines, counted.rolled_back)
+        stopped = f": {names}"
+        if not is_finished(release, state):
+            stopped += "; no further stage opens: look there, then use --ignore MACHINE or --stop REASON"
+    if state.ignored:
+        stopped += f"; ignored: {name_machines(machines, state.ignored)}"
     share = f"open to {100 * state.share:g}%, {counted.invited} of {counted.all} machines"
     return f"release {release.title}: {share}; {progress}{lost}{stopped}"
 
@@ -113,7 +145,7 @@ def _print(
     console: Console,
 ) -> None:
     if request.json:
-        counted = count_machines(release, machines, state.share, time.time())
+        counted = count_machines(release, machines, state, time.time())
         console.json({"release": release.title, "state": to_json(state), "machines": to_json(counted)})
     else:
         console.table((), [(f"{time.strftime('%H:%M:%S')}", (text, Style.BAD if state.halted else Style.PLAIN))])

@@ -373,7 +373,7 @@ async def test_the_rights_of_the_manual_allow_exactly_what_is_needed(
         machine = SourceMachine(settings=replace(settings, user=node), folder=tmp_path / "machine", password="secret")
         async with writing_to(machine) as database:
             await database.put("status/x", b"{}", expect=ANY)
-            await Semaphore(database=database, name="stable", count=1, holder="x").acquire()
+            await Semaphore(database=database, prefix="locks/stable/", count=1, holder="x").acquire()
             snapshot = await ReleaseReader(database, lambda: FACTS, {}).read()
             assert FIRST in [data for _, data in snapshot.texts]
             for entry in (await database.list("documents/", "releases/", "blobs/")).entries:

@@ -28,7 +28,7 @@ ROLLOUT = Record(
             '["1%", "10%", "100%"]',
         ),
         "stop-at": String(
-            "The rollout stops when more than this share of the machines that have the release have rolled back.",
+            "The rollout stops when more than this share of the machines with it, and at least two, have rolled back.",
             "a share",
             "share",
             template=False,

@@ -21,7 +21,11 @@ from ordain.agent.delivery.database import couchdb_wire
 from ordain.agent.delivery.database.couchdb_client import CouchClient
 from ordain.agent.delivery.database.database import ABSENT, ANY, Conflict, Listing, StoredEntry, Write
 from ordain.agent.delivery.database.http_transport import HttpTransport, require_success
-from ordain.agent.delivery.database.json_answers import malformed_as_source_error, parse_json, parse_json_object
+from ordain.agent.delivery.database.json_answers import (
+    malformed_as_source_error,
+    parse_json_object,
+    require_object,
+)
 from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.database.watch import WatchTiming, hints
 from ordain.agent.delivery.protocol import SourceError, SourceFault
@@ -84,7 +88,8 @@ class CouchDb:
     async def _old_entries(self, prefixes: tuple[str, ...]) -> Sequence[StoredEntry]:
         """Return the entries at the place where earlier versions kept them; none if that database cannot be read."""
         try:
-            rows_of_prefixes = await self._rows(self._path("status"), prefixes, documents=True)
+            with self._parsing():
+                rows_of_prefixes = await self._rows(self._path("status"), prefixes, documents=True)
         except SourceError as error:
             if error.code not in _NOT_READABLE:
                 raise
@@ -105,7 +110,8 @@ class CouchDb:
             conflicts: Mapping[str, str] = {}
             if _are_read_only(prefixes):
                 conflicts = await self._conflicts(database, rows)
-                is_consistent = revs == await self._revs(database, prefixes)
+                with self._parsing():
+                    is_consistent = revs == await self._revs(database, prefixes)
             if is_consistent:
                 self._listed[prefixes] = state, revs
                 return Listing(entries=entries, revision=json.dumps(state["update_seq"]), conflicts=conflicts)
@@ -129,7 +135,7 @@ class CouchDb:
         if response.status == 404:
             return ()
         with self._parsing():
-            infos = parse_json(require_success(response).body, response.endpoint)["_revs_info"]
+            infos = require_success(response).value["_revs_info"]
             revs = [info["rev"] for info in infos if info["status"] in ("available", "deleted")][:most]
         entries = []
         for rev in revs:
@@ -189,7 +195,7 @@ class CouchDb:
         if response.status == 413:
             hint = "CouchDB's max_document_size limits it (8 MB by default)"
             raise SourceError(f"{response.endpoint}: {key} is too large", code=SourceFault.TOO_LARGE, hint=hint)
-        answer = parse_json_object(require_success(response).body or b"{}", response.endpoint)
+        answer = require_object(require_success(response).value or {}, response.endpoint)
         if response.status == 202:
             # CouchDB, cluster/sharding: fewer copies than the write quorum have it, so that it may be lost with them.
             message = f"{response.endpoint}: {key} was written to fewer nodes than a majority, and may be lost"
@@ -276,7 +282,7 @@ class CouchDb:
         if self._has_queries:
             response = await self._client.ask("POST", f"{database}/_all_docs/queries", {"queries": queries})
             if response.status not in (400, 404, 405):
-                answer = parse_json_object(require_success(response).body, response.endpoint)
+                answer = require_object(require_success(response).value, response.endpoint)
                 return [result["rows"] for result in answer["results"]]
             self._has_queries = False
         paths = (
@@ -287,8 +293,9 @@ class CouchDb:
 
     async def _conflicts(self, database: str, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
         """Return the reasons why it is not clear which revision of a document is intended, by key."""
-        ids = [str(row["id"]) for row in rows]
-        suspects = {str(row["id"]) for row in rows if row["doc"].get("_conflicts")}
+        with self._parsing():
+            ids = [str(row["id"]) for row in rows]
+            suspects = {str(row["id"]) for row in rows if row["doc"].get("_conflicts")}
         for first in range(0, len(ids), KEYS_PER_REQUEST):
             # `_conflicts` does not name deleted leaves; this feed does.
             path = f"{database}/_changes?filter=_doc_ids&style=all_docs"
@@ -313,7 +320,7 @@ class CouchDb:
             await self._state(self._path(key))  # raises if the whole database is gone
             return ()
         with self._parsing():
-            return couchdb_wire.leaves(parse_json(require_success(response).body, response.endpoint))
+            return couchdb_wire.leaves(require_success(response).value)
 
     def _path(self, key: str) -> str:
         """Return the path of the database that holds ``key``."""

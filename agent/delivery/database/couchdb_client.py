@@ -20,7 +20,6 @@ from ordain.agent.delivery.database.http_transport import (
     require_success,
     server_reason,
 )
-from ordain.agent.delivery.database.json_answers import parse_json
 from ordain.agent.delivery.database.login import LOCKOUT_SEC, Login, wrong_password
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 
@@ -105,6 +104,7 @@ class CouchClient:
                 headers={**_JSON, **self._authorization},
                 repeatable=repeatable,
                 silence_sec=self._answer_sec,
+                json=True,
             )
         )
 
@@ -154,4 +154,4 @@ class CouchClient:
 
 
 def _value(response: Response) -> Any:
-    return parse_json(require_success(response).body, response.endpoint)
+    return require_success(response).value

@@ -14,11 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ordain.agent.delivery.database.database import StoredEntry
+from ordain.agent.delivery.database.json_answers import as_malformed
 from ordain.agent.errors import MalformedAnswer
 
 Json = Mapping[str, Any]
 Revision = tuple[int, str]
 """Generation and hash. Every CouchDB server shows the highest leaf that is not deleted."""
+
+
+_MAX_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +41,9 @@ def parse_revision(text: str) -> Revision:
     >>> parse_revision("3-ab")
     (3, 'ab')
     """
-    number, _, digest = text.partition("-")
-    if not number.isdigit() or not digest:
-        raise MalformedAnswer(f"{text!r} is not a revision")
+    number, _, digest = text.partition("-") if isinstance(text, str) else ("", "", "")
+    if not (number.isascii() and number.isdigit() and len(number) <= _MAX_DIGITS and digest):
+        raise MalformedAnswer(f"{str(text)[:40]!a} is not a revision")
     return int(number), digest
 
 
@@ -56,19 +60,17 @@ def leaves(answer: object) -> tuple[LeafRevision, ...]:
     return tuple(sorted(rows, key=lambda leaf: leaf.revision, reverse=True))
 
 
+@as_malformed("a revision")
 def _leaf(document: dict[str, Any]) -> LeafRevision:
-    try:
-        ids = document["_revisions"]["ids"]
-        start = int(document["_revisions"]["start"])
-        parent = (start - 1, str(ids[1])) if len(ids) > 1 else None
-        return LeafRevision(
-            revision=parse_revision(document["_rev"]),
-            parent=parent,
-            deleted=document.get("_deleted") is True,
-            document=document,
-        )
-    except (KeyError, IndexError, TypeError, ValueError) as error:
-        raise MalformedAnswer(f"cannot read a revision: {error!r}") from error
+    ids = document["_revisions"]["ids"]
+    start = int(document["_revisions"]["start"])
+    parent = (start - 1, str(ids[1])) if len(ids) > 1 else None
+    return LeafRevision(
+        revision=parse_revision(document["_rev"]),
+        parent=parent,
+        deleted=document.get("_deleted") is True,
+        document=document,
+    )
 
 
 def winner(leaves: Iterable[LeafRevision]) -> LeafRevision | None:
@@ -91,6 +93,7 @@ def conflict(leaves: Iterable[LeafRevision]) -> str:
     return ""
 
 
+@as_malformed("a document")
 def entry(document: Json) -> StoredEntry:
     """Read a document: its field ``text``; ``base64`` for bytes; or itself, as JSON.
 

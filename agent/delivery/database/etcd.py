@@ -15,12 +15,12 @@ from contextlib import AbstractContextManager, AsyncExitStack, aclosing
 from ordain.agent.delivery.database import etcd_wire
 from ordain.agent.delivery.database.database import ABSENT, ANY, Conflict, Listing, StoredEntry, Write
 from ordain.agent.delivery.database.etcd_client import Compacted, EtcdClient, NotEnabled, TokenRefused, refusal_error
-from ordain.agent.delivery.database.http_transport import HttpTransport, Response
+from ordain.agent.delivery.database.http_transport import TRY_NEXT_SERVER, HttpTransport, Response
 from ordain.agent.delivery.database.json_answers import malformed_as_source_error, parse_json_object
 from ordain.agent.delivery.database.login import Login
 from ordain.agent.delivery.database.watch import WatchTiming, hints
 from ordain.agent.delivery.protocol import SourceError, SourceFault
-from ordain.agent.errors import StoreError
+from ordain.agent.errors import MalformedAnswer, StoreError
 
 PAGE = 100
 """The keys of one range in one answer."""
@@ -31,7 +31,8 @@ ATTEMPTS = 3
 MAX_BYTES = 64 << 20
 """The limit for one listing."""
 _Entries = dict[str, list[StoredEntry]]
-_TRY_NEXT_SERVER = (SourceFault.UNREACHABLE, SourceFault.TRUNCATED, SourceFault.TLS)
+_ENTRY_BYTES = 256
+"""The size that an entry is counted with besides its data: also many small keys have a limit."""
 
 
 class WatchIncomplete(StoreError):
@@ -95,11 +96,17 @@ class Etcd:
             with self._parsing():
                 pages = etcd_wire.pages(answer, self.prefix)
                 header = header or etcd_wire.header(answer)
-            for (prefix, _), page in zip(batch, pages, strict=True):
+                if len(pages) != len(batch):
+                    raise MalformedAnswer(f"it has {len(pages)} ranges of {len(batch)}")
+            for (prefix, after), page in zip(batch, pages, strict=True):
                 entries[prefix] += page.entries
-                size += sum(len(entry.data) for entry in page.entries)
+                size += sum(_ENTRY_BYTES + len(entry.data) for entry in page.entries)
                 if page.more and page.entries:
-                    pending.append((prefix, page.entries[-1].key))
+                    last = page.entries[-1].key
+                    if last <= after:
+                        message = f"{self.location}: the pages of a range do not go on after {after[:200]!a}"
+                        raise SourceError(message, code=SourceFault.NOT_DOCUMENTS)
+                    pending.append((prefix, last))
             if size > MAX_BYTES:
                 message = f"{self.location}: the documents are larger than {MAX_BYTES:,} bytes"
                 raise SourceError(message, code=SourceFault.TOO_LARGE)
@@ -140,7 +147,9 @@ class Etcd:
         """See `Database.put`; a lease of this key alone removes it after ``ttl_sec``."""
         lease = ""
         if ttl_sec:
-            lease = str((await self._call("lease/grant", {"TTL": str(ttl_sec)}))["ID"])
+            granted = await self._call("lease/grant", {"TTL": str(ttl_sec)})
+            with self._parsing():
+                lease = str(etcd_wire.number(granted["ID"]))
         return await self._write([Write(key=key, data=data, expect=expect)], lease)
 
     async def delete(self, key: str, *, expect: str) -> None:
@@ -197,7 +206,7 @@ class Etcd:
             self._transport.rotate()
             raise SourceError(f"{endpoint}: no answer in time", code=SourceFault.UNREACHABLE) from None
         except SourceError as error:
-            if error.code in _TRY_NEXT_SERVER and self._transport.endpoint == endpoint:
+            if error.code in TRY_NEXT_SERVER and self._transport.endpoint == endpoint:
                 self._transport.rotate()
             raise
         except Compacted:

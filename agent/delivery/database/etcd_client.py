@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from ordain.agent.delivery.database.etcd_wire import Json
 from ordain.agent.delivery.database.http_transport import (
+    MAX_REASON,
     HttpTransport,
     LineStream,
     Request,
     Response,
     require_success,
 )
-from ordain.agent.delivery.database.json_answers import parse_json_object
+from ordain.agent.delivery.database.json_answers import parse_json_object, require_object
 from ordain.agent.delivery.database.login import Login, wrong_password
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.errors import StoreError
 
 OLDEST = (3, 4)
 """The first version with the gateway below /v3."""
+_VERSION = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9])")
 _REPORT_NO_LEADER = {"Grpc-Metadata-hasleader": "true"}
 """Without this header, a member that has no leader keeps a watch open and stays silent."""
 _STREAM_FOREVER_SEC = 86_400.0
@@ -99,11 +102,12 @@ class EtcdClient:
                 headers=self._headers(),
                 silence_sec=self._answer_sec,
                 repeatable=repeatable,
+                json=True,
             )
         )
         if response.status != 200:
             raise _refusal(response)
-        return parse_json_object(require_success(response).body, response.endpoint)
+        return require_object(response.value, response.endpoint)
 
     def _headers(self) -> Mapping[str, str]:
         return {"Content-Type": "application/json", **({"Authorization": self._token} if self._token else {})}
@@ -114,8 +118,8 @@ class EtcdClient:
             return
         body = {"name": self._login.user, "password": self._login.password()}
         try:
-            self._token = str((await self._post("auth/authenticate", body, True))["token"])
-        except KeyError:
+            self._token = _header_text((await self._post("auth/authenticate", body, True))["token"])
+        except (KeyError, ValueError):
             message = f"{self.transport.endpoint}: the server gave no token"
             raise SourceError(message, code=SourceFault.UNAUTHORIZED) from None
         except TokenRefused as refused:
@@ -133,17 +137,24 @@ class EtcdClient:
         """Raise `SourceError` unless the current server is etcd of a version that we support; ask each server once."""
         if self.transport.endpoint in self._checked_servers:
             return
-        request = Request(path="/version", silence_sec=self._answer_sec)
+        request = Request(path="/version", silence_sec=self._answer_sec, json=True)
         response = require_success(await self.transport.send(request))
-        version = str(parse_json_object(response.body, response.endpoint).get("etcdserver", ""))
-        numbers = version.split(".")
-        if len(numbers) < 2 or not all(number.isdigit() for number in numbers[:2]):
+        version = str(require_object(response.value, response.endpoint).get("etcdserver", ""))
+        numbers = _VERSION.match(version)
+        if numbers is None:
             message = f"{response.endpoint}: the server is not etcd"
             raise SourceError(message, code=SourceFault.NOT_DOCUMENTS, hint="check the address")
-        if (int(numbers[0]), int(numbers[1])) < OLDEST:
-            message = f"{response.endpoint}: etcd {version} is too old"
+        if (int(numbers[1]), int(numbers[2])) < OLDEST:
+            message = f"{response.endpoint}: etcd {numbers[0]} is too old"
             raise SourceError(message, code=SourceFault.NOT_DOCUMENTS, hint="use etcd 3.4 or later")
         self._checked_servers.add(response.endpoint)
+
+
+def _header_text(value: object) -> str:
+    """Return a text that can be the value of a header. Raises ValueError."""
+    if not isinstance(value, str) or not (value.isascii() and value.isprintable()):
+        raise ValueError
+    return value
 
 
 def pad_for_one_read(requests: Iterable[bytes]) -> bytes:
@@ -210,7 +221,7 @@ _REFUSAL_RULES = (
 
 def refusal_error(response: Response, error: Json) -> Exception:
     """Return the exception for an ``error`` of the gateway, which can arrive in a response with status 200."""
-    reason = str(error.get("message") or error.get("error") or "")
+    reason = str(error.get("message") or error.get("error") or "")[:MAX_REASON]
     code = error.get("code", error.get("grpc_code"))
     message = f"{response.endpoint}: {reason or f'the server answers {response.status}'}"
     for rule in _REFUSAL_RULES:

@@ -7,15 +7,16 @@ unknown fields of a request silently, so this module builds all requests. Source
 from __future__ import annotations
 
 import base64
-import binascii
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ordain.agent.delivery.database.database import ANY, StoredEntry, Write
+from ordain.agent.delivery.database.json_answers import as_malformed
 from ordain.agent.errors import MalformedAnswer
 
 Json = Mapping[str, Any]
+_MAX_DIGITS = len(str(2**64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,14 +93,13 @@ def header(answer: Json) -> Header:
     return Header(cluster=str(fields.get("cluster_id", "")), revision=number(fields.get("revision")))
 
 
+@as_malformed("a range")
 def pages(answer: Json, base: str) -> tuple[Page, ...]:
     """Read the ranges that a transaction has read; ``base`` is removed from the keys."""
-    try:
-        return tuple(_page(response["response_range"], base) for response in answer.get("responses", ()))
-    except (KeyError, TypeError, AttributeError, binascii.Error, UnicodeDecodeError) as error:
-        raise MalformedAnswer(f"cannot read a range: {error!r}") from error
+    return tuple(_page(response["response_range"], base) for response in answer.get("responses", ()))
 
 
+@as_malformed("a range")
 def created(answer: Json) -> int:
     """Return the revision that created the first key of the first range, or 0 if there is no key."""
     return next((number(kv.get("create_revision")) for page in _ranges(answer) for kv in page.get("kvs", ())), 0)
@@ -110,6 +110,7 @@ def versions(answer: Json, base: str) -> Mapping[str, str]:
     return {entry.key: entry.version for page in pages(answer, base) for entry in page.entries}
 
 
+@as_malformed("the state of a range")
 def state(answer: Json) -> tuple[tuple[int, int], ...]:
     """Return the number of keys and the latest revision of each range, from the answer to `newest`."""
     return tuple(
@@ -131,7 +132,7 @@ def _page(page: Json, base: str) -> Page:
         StoredEntry(
             key=base64.b64decode(kv["key"], validate=True).decode().removeprefix(base),
             data=base64.b64decode(kv.get("value", ""), validate=True),
-            version=str(kv["mod_revision"]),
+            version=str(number(kv["mod_revision"])),
         )
         for kv in page.get("kvs", ())
     )
@@ -140,9 +141,7 @@ def _page(page: Json, base: str) -> Page:
 
 def number(value: object) -> int:
     """Read a 64-bit number: a string of digits, or None for 0."""
-    if value is None:
-        return 0
-    try:
-        return int(str(value))
-    except ValueError:
-        raise MalformedAnswer(f"{value!r} is not a number") from None
+    text = "0" if value is None else str(value)
+    if not (text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS):
+        raise MalformedAnswer(f"{text[:40]!a} is not a number of 64 bits")
+    return int(text)

@@ -9,13 +9,15 @@ Redirects are not followed, and bodies are not decompressed. Works with aiohttp 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
+import logging
 import os
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
@@ -23,19 +25,25 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from ordain.agent.delivery.database.json_answers import parse_json
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 
+log = logging.getLogger(__name__)
 CONNECT_SEC = 10.0
 """The limit for name lookup, connection and TLS handshake together."""
 SILENCE_SEC = 30.0
 """A request fails when the server sends nothing for this long. etcd reports a missing quorum after 7 s."""
+SLOWEST_BYTES_PER_SEC = 4096
+"""A whole answer that arrives more slowly than this on average is given up: a server that sends a byte now and then is
+not silent, but it is of no use either."""
 MAX_BYTES = 64 << 20
 """The limit for one answer, or for one line of a stream: the same as for all documents of a directory."""
 MAX_REASON = 200
 """The longest reason of a server that a message shows."""
 _KEEPALIVE = ((socket.TCP_KEEPIDLE, 20), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3))
 """With these options the kernel notices within 50 s that a peer has vanished."""
-_TRY_NEXT_SERVER = (SourceFault.UNREACHABLE, SourceFault.TRUNCATED, SourceFault.TLS)
+TRY_NEXT_SERVER = (SourceFault.UNREACHABLE, SourceFault.TRUNCATED, SourceFault.TLS, SourceFault.NOT_DOCUMENTS)
+"""The faults of one server that the next one may not have."""
 _STATUS_FAULTS = {
     401: (SourceFault.UNAUTHORIZED, "the credential is wrong or has expired"),
     403: (SourceFault.FORBIDDEN, "the credential is valid, but does not allow this"),
@@ -64,8 +72,9 @@ class Request:
     """One HTTP request; ``path`` is appended to the endpoint unchanged.
 
     ``repeatable`` is false for a write: a server that may have received it is not replaced by the next one.
-    The request fails after ``silence_sec`` without a byte, and when the answer (of a stream: a line) is longer than
-    ``max_bytes``.
+    The request fails after ``silence_sec`` without a byte, when the head of the answer is missing by then, when a
+    whole answer arrives more slowly than `SLOWEST_BYTES_PER_SEC`, and when the answer (of a stream: a line) is longer
+    than ``max_bytes``. With ``json``, a success must be JSON: a server that answers something else is replaced as well.
     """
 
     method: str = "GET"
@@ -75,16 +84,21 @@ class Request:
     repeatable: bool = True
     silence_sec: float = SILENCE_SEC
     max_bytes: int = MAX_BYTES
+    json: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """The answer of ``endpoint``, of any status; the names of ``headers`` are in lower case."""
+    """The answer of ``endpoint``, of any status; the names of ``headers`` are in lower case.
+
+    ``value`` is the JSON value of the body of a success, if the request asked for ``json``.
+    """
 
     endpoint: str
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
+    value: Any = None
 
 
 class LineStream:
@@ -126,6 +140,8 @@ class HttpTransport:
         self._current = 0
         self._session: aiohttp.ClientSession | None = None
         self._tls: tuple[tuple[object, ...], ssl.SSLContext] | None = None
+        self.faults: dict[str, SourceError] = {}
+        """The last fault of each server that was replaced and has not answered since, by its URL."""
 
     @property
     def endpoint(self) -> str:
@@ -143,28 +159,43 @@ class HttpTransport:
         is tried once. A write is not sent again when a server may have received it. Raises `SourceError` if no server
         answers.
         """
-        failure: SourceError | None = None
-        response: Response | None = None
+        failures: list[SourceError] = []
+        refused: Response | None = None
         for _ in self.access.endpoints:
+            endpoint = self.endpoint
             try:
                 async with self._open(request) as http:
-                    response = await _read_whole(self.endpoint, http, request.max_bytes)
-            except _NotSent as error:
-                failure = error
-            except SourceError as error:
-                if not request.repeatable or error.code not in _TRY_NEXT_SERVER:
-                    raise
-                failure = error
-            else:
+                    response = await _read_whole(endpoint, http, request)
                 if response.status < 500:
+                    response = (
+                        _with_value(response) if request.json and (response.body or request.repeatable) else response
+                    )
+                    self.faults.pop(endpoint, None)
                     return response
+            except SourceError as error:
+                not_sent = isinstance(error, _NotSent)
+                if not_sent or error.code in TRY_NEXT_SERVER:
+                    self._leave(endpoint, error)
+                if not not_sent and not (request.repeatable and error.code in TRY_NEXT_SERVER):
+                    raise
+                failures.append(error)
+            else:
+                refused = response
+                self._leave(endpoint, _failure_of(response))
+                if not request.repeatable:
+                    break
+        if refused is not None:
+            return refused
+        raise _joined(failures)
+
+    def _leave(self, endpoint: str, error: SourceError) -> None:
+        """Send further requests to the next server because of ``error``, and log that once for each kind of fault."""
+        if self.endpoint == endpoint:
             self.rotate()
-            if response is not None and not request.repeatable:
-                return response
-        if response is not None:
-            return response
-        assert failure is not None
-        raise failure
+        before = self.faults.get(endpoint)
+        if len(self.access.endpoints) > 1 and (before is None or before.code != error.code):
+            log.warning("%s [%s]; the next server is asked: %s", error, error.code, self.endpoint)
+        self.faults[endpoint] = error
 
     @contextlib.asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[LineStream]:
@@ -176,7 +207,7 @@ class HttpTransport:
             _keep_alive(http)
             response = _response(self.endpoint, http)
             if http.status != 200:
-                response = await _read_whole(self.endpoint, http, MAX_BYTES)
+                response = await _read_whole(self.endpoint, http, Request())
             yield LineStream(response, http, request.max_bytes)
 
     async def close(self) -> None:
@@ -207,7 +238,8 @@ class HttpTransport:
                 auto_decompress=False,
             )
         with _translated(endpoint):
-            http = await self._session.request(request.method, endpoint.rstrip("/") + request.path, **options)
+            async with asyncio.timeout(CONNECT_SEC + request.silence_sec):  # aiohttp bounds only the time between bytes
+                http = await self._session.request(request.method, endpoint.rstrip("/") + request.path, **options)
         try:
             yield http
         finally:
@@ -313,18 +345,48 @@ def _response(endpoint: str, http: aiohttp.ClientResponse, body: bytes = b"") ->
     return Response(endpoint=endpoint, status=http.status, headers=headers, body=body)
 
 
-async def _read_whole(endpoint: str, http: aiohttp.ClientResponse, max_bytes: int) -> Response:
-    if (http.content_length or 0) > max_bytes:
-        raise _too_large(endpoint, max_bytes)
+async def _read_whole(endpoint: str, http: aiohttp.ClientResponse, request: Request) -> Response:
+    if (http.content_length or 0) > request.max_bytes:
+        raise _too_large(endpoint, request.max_bytes)
     parts: list[bytes] = []
     size = 0
-    with _translated(endpoint):
-        async for chunk in http.content.iter_any():
-            size += len(chunk)
-            if size > max_bytes:
-                raise _too_large(endpoint, max_bytes)
-            parts.append(chunk)
+    deadline = asyncio.get_running_loop().time() + request.silence_sec
+    try:
+        async with asyncio.timeout_at(deadline) as limit:
+            with _translated(endpoint):
+                async for chunk in http.content.iter_any():
+                    size += len(chunk)
+                    if size > request.max_bytes:
+                        raise _too_large(endpoint, request.max_bytes)
+                    parts.append(chunk)
+                    limit.reschedule(deadline + size / SLOWEST_BYTES_PER_SEC)
+    except TimeoutError:
+        message = f"{endpoint}: the answer arrives too slowly: {size:,} bytes, and not all of it"
+        raise SourceError(message, code=SourceFault.UNREACHABLE) from None
     return _response(endpoint, http, b"".join(parts))
+
+
+def _with_value(response: Response) -> Response:
+    """Return ``response`` with the JSON value of its body, if it is a success. Raises `SourceError`."""
+    if not 200 <= response.status < 300:
+        return response
+    return replace(response, value=parse_json(require_success(response).body, response.endpoint))
+
+
+def _failure_of(response: Response) -> SourceError:
+    """Return the error that a response with the status of a failure stands for."""
+    try:
+        require_success(response)
+    except SourceError as error:
+        return error
+    raise AssertionError(f"status {response.status} is not a failure")
+
+
+def _joined(failures: Sequence[SourceError]) -> SourceError:
+    """Return the last failure, with the messages of all servers."""
+    last = failures[-1]
+    message = "; ".join(dict.fromkeys(str(failure) for failure in failures))
+    return SourceError(message, code=last.code, hint=last.hint, retry_after_sec=last.retry_after_sec)
 
 
 def _too_large(endpoint: str, max_bytes: int) -> SourceError:

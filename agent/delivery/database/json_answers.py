@@ -21,10 +21,30 @@ def parse_json(text: bytes, endpoint: str) -> Any:
 
 def parse_json_object(text: bytes, endpoint: str) -> dict[str, Any]:
     """Return the JSON object that ``endpoint`` answered with. Raises `SourceError`."""
-    value = parse_json(text, endpoint)
+    return require_object(parse_json(text, endpoint), endpoint)
+
+
+def require_object(value: Any, endpoint: str) -> dict[str, Any]:
+    """Return the JSON value that ``endpoint`` answered with, if it is an object. Raises `SourceError`."""
     if not isinstance(value, dict):
         raise SourceError(f"{endpoint}: the answer is not a JSON object", code=SourceFault.NOT_DOCUMENTS)
     return value
+
+
+_SHAPE_ERRORS = (LookupError, TypeError, ValueError, AttributeError, RecursionError)
+"""The errors of code that takes data apart which has other fields or types than it expects."""
+_MAX_REASON = 200
+
+
+@contextmanager
+def as_malformed(what: str) -> Iterator[None]:
+    """Turn the errors of code that reads ``what`` from an answer into `MalformedAnswer`; also usable as a decorator."""
+    try:
+        yield
+    except MalformedAnswer:
+        raise
+    except _SHAPE_ERRORS as error:
+        raise MalformedAnswer(f"cannot read {what}: {type(error).__name__}: {error}"[:_MAX_REASON]) from error
 
 
 @contextmanager
@@ -37,6 +57,7 @@ def malformed_as_source_error(location: str) -> Iterator[None]:
         yield
     except MalformedAnswer as error:
         raise SourceError(f"{location}: {error}", code=SourceFault.NOT_DOCUMENTS) from None
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
-        message = f"{location}: the answer does not follow the store's protocol: {error!r}"
+    except _SHAPE_ERRORS as error:
+        reason = f"{type(error).__name__}: {error}"[:_MAX_REASON]
+        message = f"{location}: the answer does not follow the store's protocol: {reason}"
         raise SourceError(message, code=SourceFault.NOT_DOCUMENTS) from None

@@ -1,6 +1,6 @@
 """A semaphore in a store: at most so many machines at a time, each of which holds a slot that a crash gives back.
 
-locks/NAME/I    {"holder": MACHINE-ID, "beat": N}, written by compare-and-set
+PREFIX/I    {"holder": MACHINE-ID, "beat": N}, written by compare-and-set
 
 Where a store cannot exclude a second holder by compare-and-set alone (`Database.settle_sec`), a new slot counts only
 after that time, if it still is the holder's.
@@ -27,10 +27,10 @@ TTL_SEC = 300
 
 @dataclass(slots=True, kw_only=True)
 class Semaphore:
-    """``count`` slots called ``name``, as ``holder`` sees them. Raises `SourceError` if the store cannot be used."""
+    """``count`` slots below ``prefix``, as ``holder`` sees them. Raises `SourceError` if the store cannot be used."""
 
     database: Database
-    name: str
+    prefix: str
     count: int
     holder: str
     ttl_sec: int = TTL_SEC
@@ -51,7 +51,7 @@ class Semaphore:
         if any(_holder(entry) == self.holder for entry in entries.values()):
             return await self._resume(entries)
         keys = [f"{self.prefix}{number}" for number in range(self.count)]
-        first = int(position(self.holder, self.name) * self.count)  # so that not all machines try the same one first
+        first = int(position(self.holder, self.prefix) * self.count)  # so that not all machines try the same one first
         for key in keys[first:] + keys[:first]:
             entry = entries.get(key)
             if (entry is None or self._has_expired(entry)) and await self._take(key, entry) and await self._is_alone():
@@ -76,11 +76,6 @@ class Semaphore:
                 await self.database.delete(key, expect=self._version)
             except Conflict:
                 return  # it has expired, and somebody else holds it
-
-    @property
-    def prefix(self) -> str:
-        """Return the prefix of the keys of the slots."""
-        return f"{LOCKS}{self.name}/"
 
     async def _entries(self) -> dict[str, StoredEntry]:
         return {entry.key: entry for entry in (await self.database.list(self.prefix)).entries}
@@ -126,5 +121,5 @@ class Semaphore:
 def _holder(entry: StoredEntry) -> str:
     try:
         return str(json.loads(entry.data)["holder"])
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return ""

@@ -18,8 +18,8 @@ from ordain.agent.delivery.fleet.reports import read_reports
 from ordain.agent.delivery.fleet.rollout_policy import decode_rollout
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.manifest import Release, read_release
-from ordain.agent.delivery.release.publish import BLOBS, RELEASES
-from ordain.agent.delivery.release.publish_lock import hold_publish_lock
+from ordain.agent.delivery.release.publish import BLOBS
+from ordain.agent.delivery.release.publish_lock import INTERNAL, RELEASES, hold_publish_lock
 from ordain.agent.errors import Failure
 from ordain.transforms.document import reader
 from ordain.transforms.errors import Refused
@@ -119,6 +119,8 @@ async def _read_releases(database: Database) -> _StoredReleases:
     rollouts: set[_ReleaseId] = set()
     unreadable: dict[str, str] = {}
     for entry in (await database.list(RELEASES)).entries:
+        if entry.key.startswith(INTERNAL):
+            continue
         channel, _, name = entry.key.removeprefix(RELEASES).partition("/")
         try:
             if name == "rollout":
@@ -136,11 +138,13 @@ async def _read_releases(database: Database) -> _StoredReleases:
 
 async def _reported_releases(database: Database) -> frozenset[_ReleaseId]:
     """Return the releases that machines have, also machines that have not reported for a long time."""
-    reports, unreadable, _ = await read_reports(database)
-    if unreadable:
-        message = f"{', '.join(unreadable[:3])}: cannot read the report, so that the machine's release is not known"
-        raise Failure(f"{message}; if the machine no longer exists, run `ordainctl fleet forget MACHINE`")
-    return frozenset((report.release.channel, report.release.number) for report in reports if report.release.number)
+    reports = await read_reports(database)
+    if reports.refused:
+        keys = ", ".join(sorted(reports.refused)[:3])
+        message = f"{keys}: cannot read the report, so that the machine's release is not known"
+        raise Failure(f"{message}; if there is no such machine, run `ordainctl fleet forget KEY`")
+    everybody = (*reports.machines, *reports.unlisted)
+    return frozenset((report.release.channel, report.release.number) for report in everybody if report.release.number)
 
 
 async def _read_blobs(database: Database) -> _StoredBlobs:

@@ -27,6 +27,9 @@ PACE_SEC = 1.0
 MAX_TEXT = 200
 """The characters of a condition's text that a report contains; the whole text is known on the machine."""
 MAX_CONDITIONS = 50
+MAX_BYTES = 4 << 20
+"""The limit for a report that is read; a machine with 5,000 services writes 1 MB."""
+_MAX_SEEN = 1 << 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,11 +155,16 @@ def encode_report(report: MachineReport) -> bytes:
 
 
 def decode_report(data: bytes) -> MachineReport:
-    """Read a report. Raises ValueError if ``data`` is not a report."""
+    """Read a report. Raises ValueError if ``data`` is not a report: the store may hold anything there."""
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"not a report of a machine: it is larger than {MAX_BYTES:,} bytes")
     try:
-        return from_json(MachineReport, json.loads(data))
-    except (TypeError, AttributeError, KeyError, RecursionError) as error:
+        report = from_json(MachineReport, json.loads(data))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"not a report of a machine: {error}") from None
+    if min(report.seen, report.source.lag, report.release.number, report.generation) < 0 or report.seen > _MAX_SEEN:
+        raise ValueError("not a report of a machine: a number or a time is out of range")
+    return report
 
 
 class ReportWriter:

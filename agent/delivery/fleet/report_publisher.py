@@ -19,7 +19,7 @@ from pathlib import Path
 from ordain.agent.delivery.database.backoff import Backoff
 from ordain.agent.delivery.database.database import ANY, Conflict, Database
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report
-from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.model import to_json
 from ordain.agent.system import inotify
 
@@ -75,16 +75,23 @@ class ReportPublisher:
             finally:
                 await database.close()
         except SourceError as error:
-            self.dropped += 1
-            if self.dropped == 1:
-                log.warning("cannot report the status to the store: %s [%s]", error, error.code)
-            return backoff.failed(error.retry_after_sec)
+            return self._failed(error, backoff)
+        except Exception as error:  # an answer of a server must not be able to end the reports
+            if not self.dropped:
+                log.exception("internal error")
+            return self._failed(SourceError(f"internal error: {error!r}"[:300], code=SourceFault.INTERNAL), backoff)
         backoff.succeeded()
         if self.dropped:
             log.info("the status is reported to the store again after %d failures", self.dropped)
         self.dropped = 0
         self._written = time.monotonic()
         return None
+
+    def _failed(self, error: SourceError, backoff: Backoff) -> float:
+        self.dropped += 1
+        if self.dropped == 1:
+            log.warning("cannot report the status to the store: %s [%s]", error, error.code)
+        return backoff.failed(error.retry_after_sec)
 
     def _read(self) -> MachineReport | None:
         with contextlib.suppress(OSError, ValueError):

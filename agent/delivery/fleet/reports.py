@@ -1,33 +1,117 @@
-"""The reports of all machines, read from the store: for people, previews and rollouts."""
+"""The reports of all machines, read from the store: for people, previews and rollouts.
+
+    status/MACHINE-ID ──▶ report, held against its key ──▶ `FleetReports`
+    releases/_machines ─▶ the machines that count, if somebody wrote the list
+
+A machine may write its own report, and with a password that many machines share also those of others. So a report is
+what somebody claims: it must be of the machine whose key it is under, and machines that are not in the list of machines
+count for nothing. Signatures of machines, once they have keys, belong into `_refusal`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
-from ordain.agent.delivery.database.database import Database
+from ordain.agent.delivery.database.database import Database, StoredEntry
 from ordain.agent.delivery.fleet.report import MachineReport, decode_report
 from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, STATUS
+from ordain.agent.delivery.release.publish_lock import INTERNAL
+from ordain.agent.errors import Failure
 from ordain.agent.status import AgentState
 from ordain.transforms.document.conditions import FACTS
+from ordain.transforms.machine.facts import MACHINE_ID
 
 BAD_STATES = (AgentState.DEGRADED, AgentState.ROLLED_BACK)
+MACHINES = f"{INTERNAL}machines"
+"""The key of the list of machines. It is below releases/, where machines cannot write."""
+_MAX_LIST_BYTES = 8 << 20
 
 
-async def read_reports(database: Database) -> tuple[tuple[MachineReport, ...], tuple[str, ...], str]:
-    """Return all reports by hostname, the keys of those that cannot be read, and the revision of the store."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetReports:
+    """The reports of the machines that count, by hostname, as of ``revision`` of the store.
+
+    ``refused`` maps the keys of texts that are not the report of their machine to the reason. ``unlisted`` are reports
+    of machines that are not in the list of machines, if there is one.
+    """
+
+    machines: tuple[MachineReport, ...]
+    refused: Mapping[str, str] = field(default_factory=dict)
+    unlisted: tuple[MachineReport, ...] = ()
+    revision: str = ""
+
+
+async def read_reports(database: Database) -> FleetReports:
+    """Return all reports. Raises `SourceError`, and `Failure` for a list of machines that cannot be read."""
+    listed = await read_machine_list(database)
     listing = await database.list(STATUS)
-    reports, unreadable = [], []
+    reports: list[MachineReport] = []
+    refused: dict[str, str] = {}
     for entry in listing.entries:
         try:
-            reports.append(decode_report(entry.data))
-        except ValueError:
-            unreadable.append(entry.key)
-    return tuple(sorted(reports, key=lambda r: (r.hostname, r.machine))), tuple(unreadable), listing.revision
+            report = decode_report(entry.data)
+        except ValueError as error:
+            refused[entry.key] = str(error)
+            continue
+        if reason := _refusal(entry, report):
+            refused[entry.key] = reason
+        else:
+            reports.append(report)
+    reports.sort(key=lambda report: (report.hostname, report.machine))
+    return FleetReports(
+        machines=tuple(report for report in reports if listed is None or report.machine in listed),
+        refused=refused,
+        unlisted=tuple(report for report in reports if listed is not None and report.machine not in listed),
+        revision=listing.revision,
+    )
+
+
+def _refusal(entry: StoredEntry, report: MachineReport) -> str:
+    """Return why a report is not believed, or ""."""
+    if entry.key != f"{STATUS}{report.machine}":
+        return f"it is the report of another machine, {report.machine[:40]}"
+    return ""
+
+
+async def read_machine_list(database: Database) -> frozenset[str] | None:
+    """Return the machine-ids of the list of machines, None if there is no list. Raises `Failure`."""
+    entry = await database.get(MACHINES)
+    if entry is None:
+        return None
+    try:
+        return parse_machine_list(entry.data)
+    except ValueError as error:
+        message = f"{MACHINES}: cannot read the list of machines: {error}"
+        raise Failure(f"{message}; write it again: ordainctl fleet allow FILE") from None
+
+
+def parse_machine_list(data: bytes) -> frozenset[str]:
+    """Read a list of machines: a machine-id on each line; the rest of a line, and lines after #, are for people.
+
+    Raises ValueError.
+
+    >>> sorted(parse_machine_list(b"# rack 1\\n" + b"0" * 32 + b" web1\\n"))
+    ['00000000000000000000000000000000']
+    """
+    if len(data) > _MAX_LIST_BYTES:
+        raise ValueError(f"it is larger than {_MAX_LIST_BYTES:,} bytes")
+    machines = set()
+    for number, line in enumerate(data.decode().splitlines(), 1):
+        text = line.partition("#")[0].strip()
+        if not text:
+            continue
+        machine = re.split(r"\s", text, maxsplit=1)[0].lower().replace("-", "")
+        if not MACHINE_ID.fullmatch(machine):
+            raise ValueError(f"line {number} does not begin with a machine-id")
+        machines.add(machine)
+    return frozenset(machines)
 
 
 def is_lost(report: MachineReport, now: float) -> bool:
-    """Return whether the machine has not reported for too long."""
-    return now - report.seen > LOST_SEC
+    """Return whether the machine has not reported for too long, or its clock is that far ahead."""
+    return abs(now - report.seen) > LOST_SEC
 
 
 def having_labels(reports: Iterable[MachineReport], labels: Iterable[tuple[str, str]]) -> tuple[MachineReport, ...]:

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from ordain.agent.delivery.database.database import Database
-from ordain.agent.delivery.database.semaphore import Semaphore
+from ordain.agent.delivery.database.semaphore import LOCKS, Semaphore
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report
 from ordain.agent.delivery.fleet.rollout_policy import RolloutState, Wait, stage_wait, window_wait
 from ordain.agent.delivery.fleet.staged_rollout import AT_WORK
@@ -97,7 +97,7 @@ class RolloutGate:
     def _semaphore(self, head: Release) -> Semaphore:
         assert self.database is not None
         count = head.rollout.parallel
-        return Semaphore(database=self.database, name=head.channel, count=count, holder=self.machine)
+        return Semaphore(database=self.database, prefix=f"{LOCKS}{head.channel}/", count=count, holder=self.machine)
 
     async def _resume(self, head: Release) -> None:
         """Hold the slot that an earlier process of this machine has left, and give it back in time."""

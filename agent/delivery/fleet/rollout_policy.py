@@ -25,12 +25,16 @@ class RolloutState:
     """The progress of the rollout of release ``number``: ``share`` (0 to 1) of the machines may take it.
 
     While ``halted`` has a reason, no machine may. ``opened`` is the start of the stage in seconds since 1970.
+    ``rolled_back`` are the machine-ids whose reports stopped the rollout; an administrator who stops it names none.
+    The reports of ``ignored`` machines count for nothing.
     """
 
     number: int
     share: float
     halted: str = ""
     opened: float = 0.0
+    rolled_back: tuple[str, ...] = ()
+    ignored: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +54,7 @@ def decode_rollout(data: bytes) -> RolloutState:
     """Read the content of the key. Raises ValueError."""
     try:
         return from_json(RolloutState, json.loads(data))
-    except (TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"not the state of a rollout: {error}") from None
 
 

@@ -1,5 +1,6 @@
 """Publishing releases to a store: first the documents by hash, then the manifest, then the head of the channel.
 
+releases/_…                  the publish lock and the list of machines: no channel has such a name
 blobs/SHA256                 a document, shared by all releases that name it
 releases/CHANNEL/NUMBER      every release of a channel, for pins and for people
 releases/CHANNEL/rollout     the progress of the rollout of the head (`fleet.rollout_policy.RolloutState`)
@@ -18,11 +19,10 @@ from dataclasses import dataclass
 from ordain.agent.delivery.database.database import ABSENT, Conflict, Database, StoredEntry
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.delivery.release.manifest import Release, read_release
-from ordain.agent.delivery.release.publish_lock import PublishLock, hold_publish_lock
+from ordain.agent.delivery.release.publish_lock import INTERNAL, RELEASES, PublishLock, hold_publish_lock
 from ordain.agent.errors import Failure
 from ordain.transforms.errors import Refused
 
-RELEASES = "releases/"
 BLOBS = "blobs/"
 
 
@@ -129,7 +129,7 @@ async def list_releases(database: Database) -> ListedReleases:
     problems = [f"{key} {reason}; {settle}" for key, reason in listing.conflicts.items()]
     releases = []
     for entry in listing.entries:
-        if entry.key.endswith(("/head", "/rollout")):
+        if entry.key.endswith(("/head", "/rollout")) or entry.key.startswith(INTERNAL):
             continue
         try:
             releases.append((read_release(entry.key, entry.data), entry.data in heads))

@@ -233,6 +233,10 @@ def test_a_rollout_opens_its_stages_and_stops_itself(desk: Desk) -> None:
     assert "stopped: 3 of 20 machines" in desk.do("release rollout stable", 4)
     assert "stopped" in desk.do("release rollout stable --once", 4)
     assert "stopped" not in desk.do("release rollout stable --once --open 100%")
+    assert "stopped: 3 of 20 machines rolled back: web0, web1, web2" in desk.do("release rollout stable --once", 4)
+    assert "stopped: 2 of 19" in desk.do("release rollout stable --once --ignore web0", 4)
+    assert "1 rolled back; ignored: web0, web1" in desk.do("release rollout stable --ignore web1")
+    assert "no machine that counts is called web77" in desk.do("release rollout stable --ignore web77", 1)
     assert "stopped: enough" in desk.do("release rollout stable --once --stop enough", 4)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from pathlib import Path
 
@@ -87,8 +88,9 @@ def test_invalid_documents_are_not_written(operator: Operator, text: str, says: 
 
 def report(operator: Operator, name: str, role: str) -> None:
     facts = {"id": "debian", "version": "12", "systemd": 252, "hostname": name, "labels": {"role": [role]}}
-    data = json.dumps({"machine": name, "hostname": name, "facts": facts}).encode()
-    asyncio.run(DirectoryDatabase(operator.shelf).put(f"status/{name}", data, expect=ANY))
+    machine = hashlib.md5(name.encode()).hexdigest()
+    data = json.dumps({"machine": machine, "hostname": name, "facts": facts}).encode()
+    asyncio.run(DirectoryDatabase(operator.shelf).put(f"status/{machine}", data, expect=ANY))
 
 
 def test_a_preview_shows_the_effect_on_each_machine(operator: Operator) -> None:
@@ -106,8 +108,12 @@ def test_a_preview_shows_the_effect_on_each_machine(operator: Operator) -> None:
     output = operator.run("put", "--preview", operator.file(wrong))
     assert "web1, web2:\n    refused:" in output
     assert "mail1:\n    services/web/command: nothing → /bin/second" in output
-    assert "LayerConflict" in operator.run("put", operator.file(wrong), status=1)
+    output = operator.run("put", operator.file(wrong), status=1)
+    assert "LayerConflict" in output
+    assert "refused by web1, web2" in output
     assert [name for name, _ in operator.list()] == ["web"]
+    operator.run("put", "--force", operator.file(wrong))
+    assert [name for name, _ in operator.list()] == ["w2", "web"]
 
 
 def test_an_edit_of_a_document_that_somebody_else_changed_is_kept_in_a_file(

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ordain.agent.delivery.database import http_transport
 from ordain.agent.delivery.database.backoff import MAX_SEC, Backoff
 from ordain.agent.delivery.database.http_transport import (
     HttpTransport,
@@ -225,3 +226,75 @@ def test_a_server_that_has_moved_is_found_at_the_next_attempt(monkeypatch: pytes
         return answers
 
     assert asyncio.run(ask()) == [b"old", b"new", SourceFault.UNREACHABLE, b"old"]
+
+
+@contextlib.asynccontextmanager
+async def dripping(head: bytes) -> AsyncIterator[str]:
+    """Run a server that sends ``head`` at once, and then a byte every 20 ms until the client hangs up."""
+    hung_up = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head)
+            while True:
+                writer.write(b"a")
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        writer.close()
+        hung_up.set()
+
+    listening = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+        async with asyncio.timeout(5):
+            await hung_up.wait()
+    finally:
+        listening.close()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\nContent-Length: 60000000\r\n\r\n"])
+async def test_a_server_that_drips_is_left_for_the_next_one(head: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_transport, "CONNECT_SEC", 0.2)
+    async with dripping(head) as bad, server(ok(b"fine")) as good, session(bad, good) as transport:
+        async with asyncio.timeout(5):
+            response = await transport.send(Request(silence_sec=0.2))
+
+        assert response.endpoint == good
+        assert transport.endpoint == good
+        assert bad in str(transport.faults[bad])
+
+
+async def test_a_long_answer_that_arrives_steadily_is_read_to_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_transport, "SLOWEST_BYTES_PER_SEC", 10)
+    async with dripping(b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n") as endpoint, session(endpoint) as transport:
+        assert (await transport.send(Request(silence_sec=0.2))).body == b"a" * 40
+
+
+@pytest.mark.parametrize("body", [b"[{},{}", b"<!doctype html>", b'{"a":' * 100_000, b"\xff", b""])
+async def test_a_server_that_answers_no_json_is_left_for_the_next_one(
+    body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with server(ok(body)) as bad, server(ok(b"{}")) as good, session(bad, good) as transport:
+        assert (await transport.send(Request(json=True))).value == {}
+        assert transport.endpoint == good
+        assert (await transport.send(Request(json=True))).endpoint == good
+
+    assert [f"{bad}: the answer is not JSON" in message for message in caplog.messages] == [True]
+
+
+async def test_a_write_that_got_no_json_is_not_repeated_and_the_next_request_goes_elsewhere() -> None:
+    async with server(ok(b"[")) as bad, server(ok(b"{}")) as good, session(bad, good) as transport:
+        with pytest.raises(SourceError, match="not JSON"):
+            await transport.send(Request(method="PUT", json=True, repeatable=False))
+        assert transport.endpoint == good
+
+
+async def test_when_all_servers_fail_each_is_named() -> None:
+    async with server(ok(b"[")) as bad, session("http://127.0.0.1:1", bad) as transport:
+        with pytest.raises(SourceError) as caught:
+            await transport.send(Request(json=True))
+
+    assert "http://127.0.0.1:1: Connection refused; " in str(caught.value)
+    assert f"{bad}: the answer is not JSON" in str(caught.value)

@@ -18,7 +18,7 @@ in_directory_and_etcd = pytest.mark.parametrize("connect_store", ["directory", "
 
 
 def semaphore(database: Database, holder: str, count: int = 2, **more: object) -> Semaphore:
-    return Semaphore(database=database, name="stable", count=count, holder=holder, **more)  # type: ignore[arg-type]
+    return Semaphore(database=database, prefix="locks/stable/", count=count, holder=holder, **more)  # type: ignore[arg-type]
 
 
 @in_directory_and_etcd

@@ -14,8 +14,10 @@ from ordain.agent.delivery.database.database import ANY, Database
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.fleet import report_publisher
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report, encode_report
-from ordain.agent.delivery.fleet.report_publisher import ReportPublisher, status_key
+from ordain.agent.delivery.fleet.report_publisher import LOST_SEC, ReportPublisher, status_key
+from ordain.agent.delivery.fleet.reports import MACHINES, is_lost, read_reports
 from ordain.agent.delivery.protocol import ReleaseReference, SourceError, SourceFault
+from ordain.agent.errors import Failure
 from ordain.agent.status import AgentState as Phase
 from ordain.transforms.model import Facts
 
@@ -103,7 +105,7 @@ async def test_two_machines_with_one_machine_id_are_noticed(
     write_report(tmp_path, generation=1)
     task = asyncio.create_task(ReportPublisher(root=tmp_path, open=lambda: DirectoryDatabase(tmp_path / "store")).run())
     await wait_for_report(database, lambda r: r.generation == 1)
-    await database.put(status_key(MACHINE), b'{"machine": "another"}', expect=ANY)
+    await database.put(status_key(MACHINE), b'{"machine": "%s"}' % MACHINE.encode(), expect=ANY)
     write_report(tmp_path, generation=2)
     await wait_for_report(database, lambda r: r.generation == 2)
     await stop(task)
@@ -126,7 +128,80 @@ def test_a_report_of_a_later_version_can_be_read() -> None:
     assert decode_report(json.dumps({"machine": "x", "later": 1}).encode()).machine == "x"
 
 
-@pytest.mark.parametrize("data", [b"", b"[]", b'"x"', b"null", b'{"machine": "x", "phase": "?"}', b'{"a":' * 99999])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"", b"[]", b'"x"', b"null", b'{"machine": "x", "phase": "?"}', b'{"a":' * 99999, b"{}", b'{"machine": 5}',
+        b'{"machine": "x", "conditions": [{"code": 5}]}', b'{"machine": "x", "labels": {"role": "web"}}',
+        b'{"machine": "x", "drift": "abc"}', b'{"machine": "x", "seen": 1e400}', b'{"machine": "x", "seen": -1}',
+        b'{"machine": "x", "seen": 1' + b"0" * 30 + b"}", b'{"machine": "x", "seen": NaN}',
+        b'{"machine": "x", "generation": "1"}', b'{"machine": "x", "units": {"a": {"state": "b", "restarts": true}}}',
+        b'{"machine": "x", "release": {"number": 1' + b"0" * 3000 + b"}}",
+        b'{"machine": "x", "facts": {"id": "debian"}}',
+        b'{"machine": "x", "hostname": "' + b"x" * (4 << 20) + b'"}',
+    ],
+)  # fmt: skip
 def test_a_text_that_is_not_a_report_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - any message will do
         decode_report(data)
+
+
+async def test_a_report_counts_only_under_the_key_of_its_machine(tmp_path: Path) -> None:
+    database = DirectoryDatabase(tmp_path)
+    mine, other = "1" * 32, "2" * 32
+    await database.put(status_key(mine), encode_report(MachineReport(machine=mine)), expect=ANY)
+    await database.put("status/whatever", encode_report(MachineReport(machine=mine)), expect=ANY)
+    await database.put(status_key(other), b"{", expect=ANY)
+
+    reports = await read_reports(database)
+
+    assert [report.machine for report in reports.machines] == [mine]
+    assert "of another machine" in reports.refused["status/whatever"]
+    assert "not a report" in reports.refused[status_key(other)]
+
+
+async def test_machines_that_are_not_in_the_list_of_machines_do_not_count(tmp_path: Path) -> None:
+    database = DirectoryDatabase(tmp_path)
+    for digit in "12":
+        await database.put(status_key(digit * 32), encode_report(MachineReport(machine=digit * 32)), expect=ANY)
+    assert len((await read_reports(database)).machines) == 2
+    await database.put(MACHINES, b"# ours\n" + b"1" * 32 + b" web1\n", expect=ANY)
+
+    reports = await read_reports(database)
+
+    assert [report.machine for report in reports.machines] == ["1" * 32]
+    assert [report.machine for report in reports.unlisted] == ["2" * 32]
+    await database.put(MACHINES, b"web1\n", expect=ANY)
+    with pytest.raises(Failure, match="line 1 does not begin with a machine-id"):
+        await read_reports(database)
+
+
+def test_a_machine_whose_clock_is_far_ahead_is_not_well_for_ever() -> None:
+    assert is_lost(MachineReport(machine=MACHINE, seen=10_000), 10_000 - LOST_SEC - 1)
+    assert not is_lost(MachineReport(machine=MACHINE, seen=10_000), 10_000 - 60)
+
+
+class BrokenStore(DirectoryDatabase):
+    """A store whose client has a bug that shows once."""
+
+    broken = True
+
+    async def put(self, key: str, data: bytes, *, expect: str | None, ttl_sec: int = 0) -> str:
+        if BrokenStore.broken:
+            BrokenStore.broken = False
+            raise RecursionError("an answer that nobody expected")
+        return await super().put(key, data, expect=expect, ttl_sec=ttl_sec)
+
+
+async def test_an_internal_error_does_not_end_the_reports(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "store").mkdir()
+    write_report(tmp_path)
+    publisher = ReportPublisher(
+        root=tmp_path, open=lambda: BrokenStore(tmp_path / "store"), sleep=lambda _: asyncio.sleep(0)
+    )
+    task = asyncio.create_task(publisher.run())
+    report = await wait_for_report(DirectoryDatabase(tmp_path / "store"), lambda r: True)
+    await stop(task)
+
+    assert report.dropped == 1
+    assert "an answer that nobody expected" in caplog.text

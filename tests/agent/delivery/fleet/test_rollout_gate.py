@@ -110,7 +110,7 @@ async def test_a_slot_outlives_the_connection_that_it_was_taken_by(
         assert await machine.read() == 2
         machine.report(2, Phase.APPLYING)
         await machine.gate.close()
-        assert not await Semaphore(database=database, name="stable", count=1, holder="other").acquire()
+        assert not await Semaphore(database=database, prefix="locks/stable/", count=1, holder="other").acquire()
 
         again = Machine(database, tmp_path / "again", 1)
         again.report(2, Phase.CONVERGED)

@@ -17,7 +17,7 @@ from ordain.agent.delivery.fleet.rollout_policy import (
     stage_wait,
     window_wait,
 )
-from ordain.agent.delivery.fleet.staged_rollout import advance, count_machines, is_finished
+from ordain.agent.delivery.fleet.staged_rollout import advance, count_machines, ignore, is_finished, name_machines
 from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, Rollout
 from ordain.agent.delivery.spread import position
@@ -176,7 +176,7 @@ def test_lost_machines_do_not_delay_a_rollout() -> None:
     now = 1000 + LOST_SEC + 1
     state = RolloutState(number=2, share=0.1, opened=1000)
 
-    assert count_machines(release(), reports, 0.1, now).lost == 100
+    assert count_machines(release(), reports, state, now).lost == 100
     assert advance(release(), reports, state, now).share == 0.5
 
 
@@ -189,7 +189,7 @@ def test_too_many_rollbacks_stop_a_rollout_permanently() -> None:
 
     halted = advance(release(), reports, state, 1001)
 
-    assert halted.halted == "2 of 20 machines rolled back"
+    assert halted.halted.startswith("2 of 20 machines rolled back: 000")
     assert is_finished(release(), halted)
     assert advance(release(), [take(r) for r in reports], halted, 2000) == halted
 
@@ -197,7 +197,7 @@ def test_too_many_rollbacks_stop_a_rollout_permanently() -> None:
 def test_machines_of_other_channels_do_not_count() -> None:
     reports = [*fleet(10), *[replace(r, phase=Phase.ROLLED_BACK) for r in fleet(10, "canary")]]
 
-    assert count_machines(release(), reports, 1.0, 1000).all == 10
+    assert count_machines(release(), reports, RolloutState(number=2, share=1.0), 1000).all == 10
 
 
 def test_the_last_stage_ends_it() -> None:
@@ -207,3 +207,56 @@ def test_the_last_stage_ends_it() -> None:
     assert state.share == 1.0
     assert is_finished(release(), state)
     assert advance(release(), reports, state, 9) == state
+
+
+def test_one_rollback_keeps_the_next_stage_closed_and_does_not_stop_the_rollout() -> None:
+    state = RolloutState(number=2, share=0.1, opened=0)
+    reports = fleet()
+    for n in invited(reports, state.share):
+        reports[n] = take(reports[n])
+    bad = invited(reports, state.share)[0]
+    reports[bad] = take(reports[bad], Phase.ROLLED_BACK)
+
+    assert advance(release(), reports, state, 1001) == state
+    assert count_machines(release(), reports, state, 1001).exceed(0.05)
+    ignored = ignore(state, [reports[bad].machine])
+    assert advance(release(), reports, ignored, 1001).share == 0.5
+
+
+def test_the_only_machine_of_a_channel_can_stop_a_rollout() -> None:
+    reports = [take(fleet(1)[0], Phase.ROLLED_BACK)]
+
+    assert advance(release(), reports, RolloutState(number=2, share=0.5), 1001).halted
+
+
+def test_a_rollout_that_reports_stopped_goes_on_without_the_ignored_machines() -> None:
+    reports = [take(r, Phase.ROLLED_BACK if n < 2 else Phase.CONVERGED) for n, r in enumerate(fleet(20))]
+    halted = advance(release(), reports, RolloutState(number=2, share=0.5, opened=0), 1001)
+
+    still = advance(release(), reports, ignore(halted, [reports[0].machine]), 1001)
+    assert not still.halted, "one of 19 is more than 5 %, but one alone does not stop it"
+    assert still.share == 0.5
+    assert advance(release(), reports, ignore(still, [reports[1].machine]), 1001).share == 1.0
+    by_hand = RolloutState(number=2, share=0.5, halted="enough")
+    assert ignore(by_hand, [reports[0].machine]).halted == "enough"
+
+
+def test_a_report_of_a_release_that_does_not_exist_counts_for_nothing() -> None:
+    state = RolloutState(number=2, share=0.5)
+    future = [
+        replace(r, release=ReleaseReference(channel="stable", number=3), phase=Phase.ROLLED_BACK) for r in fleet()
+    ]
+    other = [replace(r, release=ReleaseReference(channel="stable", number=2, hash="00")) for r in fleet()]
+
+    for reports in (future, other):
+        counts = count_machines(release(), reports, state, 1001)
+        assert (counts.done, counts.back) == (0, 0)
+        assert not advance(release(), reports, state, 1001).halted
+
+
+def test_machines_are_named_by_their_host_names_if_these_are_host_names() -> None:
+    one, two = fleet(2)
+    reports = [replace(one, hostname="web1"), replace(two, hostname="x\x1b[2J\nweb9  converged")]
+
+    assert name_machines(reports, {one.machine, two.machine}) == f"web1, {two.machine}"
+    assert name_machines([], [f"{n:032x}" for n in range(7)]).endswith("and 2 more")
