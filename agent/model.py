@@ -251,7 +251,8 @@ class Plan:
 
     ``stops`` run first, with the old definitions. Then, if ``reload`` is set, one reload of the manager places the new
     generation, and the ``files`` are placed. Then ``jobs`` are queued together. ``settings`` are changed values of
-    documents that no line of a unit or file has. ``problems`` are the blocked items and the warnings of the compile.
+    documents that no line of a unit or file has. ``removed`` are the entries that the documents in force have and the
+    new ones do not. ``problems`` are the blocked items and the warnings of the compile.
     """
 
     from_hash: str = ""
@@ -263,6 +264,7 @@ class Plan:
     changes: tuple[Change, ...] = ()
     settings: tuple[Change, ...] = ()
     notes: tuple[Note, ...] = ()
+    removed: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     def __bool__(self) -> bool:

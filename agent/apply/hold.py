@@ -14,7 +14,7 @@ from ordain.agent.state.store import Store
 from ordain.agent.system.apply_lock import locked
 from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.errors import did_you_mean
-from ordain.transforms.model import Wanted
+from ordain.transforms.model import Member, Wanted
 
 
 class UnitHolds:
@@ -33,13 +33,10 @@ class UnitHolds:
         """
         async with locked(self._root, BUSY_SEC):
             generation = self._store.applied()
-            known = {member.unit: member for member in generation.members}
-            if unit not in known:
-                hint = did_you_mean(unit, known)
-                raise Failure(f"the documents do not name {unit}" + (f"; {hint}" if hint else ""))
-            if unmask and known[unit].wanted is not Wanted.MASKED:
+            member = _require_member(generation, unit)
+            if unmask and member.wanted is not Wanted.MASKED:
                 raise Failure(f"the documents do not mask {unit}; `systemctl unmask` lifts an administrator's mask")
-            if unmask and known[unit].ours:
+            if unmask and member.ours:
                 raise Failure(f"{unit} is made from documents, which mask it, so there is no other unit to unmask")
             holds = read_holds(self._root)
             states = await self._systemd.list_units(_with_starters(generation, unit))
@@ -69,6 +66,17 @@ class UnitHolds:
             await self._place(before)
         return outcome
 
+    async def follow(self, unit: str, *, caller: int = 0) -> Outcome | None:
+        """End a hold of ``unit`` if there is one, and bring it to the state that the documents want.
+
+        So a unit that an administrator started or stopped follows them again. Return None if there is nothing to do.
+        """
+        if unit in read_holds(self._root):
+            return await self.unhold(unit, caller=caller)
+        generation = self._store.applied()
+        _require_member(generation, unit)
+        return await self._engine.reconcile(released=_with_starters(generation, unit), caller=caller)
+
     async def _place(self, before: Generation) -> None:
         """Have the generator place the generation under the new holds, now and at the next boot.
 
@@ -87,6 +95,15 @@ class UnitHolds:
         await self._systemd.reload()
         if unsaved:
             raise Failure(f"the hold is saved, but the next boot does not respect it yet: {unsaved.what}")
+
+
+def _require_member(generation: Generation, unit: str) -> Member:
+    """Return the member that configures ``unit``. Raises `Failure` if the documents do not name it."""
+    known = {member.unit: member for member in generation.members}
+    if unit not in known:
+        hint = did_you_mean(unit, known)
+        raise Failure(f"the documents do not name {unit}" + (f"; {hint}" if hint else ""))
+    return known[unit]
 
 
 def _with_starters(generation: Generation, unit: str) -> frozenset[str]:

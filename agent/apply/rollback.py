@@ -156,7 +156,7 @@ class Rollback:
 
 
 def decision_conditions(trials: Trials, decisions: Decisions) -> Iterator[StatusCondition]:
-    """Yield a condition for a pending trial, a generation that was rolled back, and a pinned one."""
+    """Yield a condition for a trial, for a generation that was rolled back, and if the source is not followed."""
     if trial := trials.pending():
         what = f"generation {trial.number} is rolled back at {trial.until_text} unless it is confirmed"
         yield StatusCondition(code="Trial", what=what, hint="run `ordainctl confirm`, or `ordainctl rollback`")
@@ -168,6 +168,13 @@ def decision_conditions(trials: Trials, decisions: Decisions) -> Iterator[Status
         else:
             what = f"{what}; some units are not as they were before"
             yield StatusCondition(code="RollbackIncomplete", what=what, hint="see the journal")
-    if pin := decisions.pin:
-        what = f"generation {pin.number} stays in force until a document changes"
-        yield StatusCondition(code="Pinned", what=what, hint="run `ordainctl follow` to follow the documents again")
+    pin, hint = decisions.pin, "run `ordainctl follow` to follow the documents again"
+    if decisions.paused and pin:
+        what = f"generation {pin.number} stays in force, also when a document changes, until `ordainctl follow`"
+        yield StatusCondition(code="Paused", what=what, hint=hint)
+    elif decisions.paused:
+        what = "changes of the documents are not applied until `ordainctl follow`"
+        yield StatusCondition(code="Paused", what=what, hint=hint)
+    elif pin:
+        what = f"generation {pin.number} stays in force until a document changes, or until `ordainctl follow`"
+        yield StatusCondition(code="Pinned", what=what, hint=hint)

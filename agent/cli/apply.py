@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ordain.agent.cli.ask_agent import ask
 from ordain.agent.cli.console import Console, Style
-from ordain.agent.cli.document_files import contents
+from ordain.agent.cli.document_files import STANDARD_INPUT, contents
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.status import unit_name
 from ordain.agent.cli.subcommand import Exit
-from ordain.agent.daemon.client import Documents
+from ordain.agent.daemon.client import Client, Documents
 from ordain.agent.errors import Failure
-from ordain.agent.model import Outcome, Plan, UnitVerdict, to_json
+from ordain.agent.model import NoteReason, Outcome, Plan, UnitVerdict, to_json
 from ordain.agent.plan.describe import PlanStep, plan_lines
+from ordain.agent.status import Status
+from ordain.transforms.document.node import unescape_key
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Refused
 
@@ -25,6 +27,8 @@ STEP_STYLES: dict[PlanStep | None, Style] = {
     PlanStep.RELOAD: Style.WARN,
     PlanStep.MANAGER: Style.DIM,
 }
+MAX_REMOVALS = 20
+"""The removed entries that are listed one by one."""
 RESULTS = {
     Exit.OK: "applied",
     Exit.REFUSED: "failed, nothing was changed",
@@ -54,6 +58,8 @@ def apply(request: Namespace, console: Console) -> Exit:
     texts = _documents(request)
     if texts is not None and not request.nothing and not any(read(path, data)[0] for path, data in texts):
         _refuse_nothing(request.file, texts)
+    if texts is not None and not request.nothing and not request.remove:
+        _agree_to_removals(request, texts, console)
     with console.progress("applying"):
         outcome = ask(request.root, lambda client: client.apply(texts, once=request.once, confirm_sec=seconds))
     return _report(outcome, request, console)
@@ -76,9 +82,40 @@ def rollback(request: Namespace, console: Console) -> Exit:
 
 def follow(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl follow`."""
-    ask(request.root, lambda client: client.follow())
+    if request.unit:
+        return max((_follow_unit(unit_name(word), request, console) for word in request.unit), default=Exit.OK)
+    now = ask(request.root, _follow)
+    if request.json:
+        console.json(to_json(now))
+        return Exit.OK
     console.line("following the source")
+    for held in (unit.unit for unit in now.units if unit.why == NoteReason.HELD):
+        console.note(f"{held} is still held; `ordainctl follow {held}` ends that", Style.WARN)
+    for trial in (condition for condition in now.conditions if condition.code == "Trial"):
+        console.note(f"{trial.what}; {trial.hint}", Style.WARN)
     return Exit.OK
+
+
+async def _follow(client: Client) -> Status:
+    await client.follow()
+    return await client.status()
+
+
+def _follow_unit(unit: str, request: Namespace, console: Console) -> Exit:
+    """Bring one unit to the state in the documents."""
+    with console.progress("applying"):
+        outcome = ask(request.root, lambda client: client.follow_unit(unit))
+    if outcome is not None:
+        return _report(outcome, request, console)
+    if request.json:
+        console.json(None)
+        return Exit.OK
+    now = next((known for known in ask(request.root, lambda client: client.status()).units if known.unit == unit), None)
+    if now is None or now.ok:
+        console.line(f"{unit}: already in the state that the documents want")
+        return Exit.OK
+    console.line(f"{unit}: {now.what or now.active_state}; the documents want {now.wanted}", Style.WARN)
+    return Exit.DEGRADED
 
 
 def hold(request: Namespace, console: Console) -> Exit:
@@ -90,7 +127,7 @@ def hold(request: Namespace, console: Console) -> Exit:
     else:
         state = "it stays stopped, also after a reboot" if held.stopped else "it stays as it runs"
         unmasked = " and unmasked" if held.unmask else ""
-        console.line(f"{unit}: held{unmasked}; {state}. `ordainctl unhold {unit}` ends the hold.")
+        console.line(f"{unit}: held{unmasked}; {state}. `ordainctl follow {unit}` ends the hold.")
     return Exit.OK
 
 
@@ -111,15 +148,13 @@ def unhold(request: Namespace, console: Console) -> Exit:
 def pause(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl pause`."""
     ask(request.root, lambda client: client.pause())
-    console.line("paused: changes of the documents are applied after `ordainctl resume`")
+    console.line("paused: changes of the documents are not applied until `ordainctl follow`")
     return Exit.OK
 
 
 def resume(request: Namespace, console: Console) -> Exit:
-    """Run `ordainctl resume`."""
-    ask(request.root, lambda client: client.resume())
-    console.line("resumed: changes of the documents are applied again")
-    return Exit.OK
+    """Run `ordainctl resume`, the older name of `ordainctl follow`."""
+    return follow(Namespace(**{**vars(request), "unit": [], "json": False}), console)
 
 
 def _documents(request: Namespace) -> Documents | None:
@@ -138,6 +173,52 @@ def _refuse_nothing(names: Sequence[str], texts: Documents) -> None:
         raise Refused(problems)
     message = f"{', '.join(names)}: no document in there, so applying it would remove everything"
     raise Failure(f"{message}; to do that, run `ordainctl apply --nothing {' '.join(names)}`")
+
+
+def _agree_to_removals(request: Namespace, texts: Documents, console: Console) -> None:
+    """Ask on a terminal if ``texts`` may remove what is in force. Raises `Failure` if they may not, or nobody answers.
+
+    Those who know other tools expect that a file is added to what runs.
+    """
+    planned = ask(request.root, lambda client: client.plan(texts))
+    if not planned.removed:
+        return
+    names = ", ".join(request.file)
+    console.note(f"{names}: these documents replace all others, so the following entries are removed:", Style.WARN)
+    for line in removal_lines(planned):
+        console.note(f"  {line}")
+    if STANDARD_INPUT not in request.file and console.asks("Remove them?"):
+        return
+    raise Failure(
+        f"nothing was changed; to remove them, run `ordainctl apply --remove {' '.join(request.file)}`; to add to what "
+        "runs, put the file in the source of this machine (/etc/ordain/documents)"
+    )
+
+
+def removal_lines(planned: Plan) -> Iterator[str]:
+    """Yield a line for each entry that a plan removes, with the units that stop for it, and the other stops."""
+    started = {job.unit for job in planned.jobs}
+    by_entry: dict[str, list[str]] = {}
+    for job in planned.stops:
+        if job.unit not in started:
+            by_entry.setdefault(job.item if job.item in planned.removed else "", []).append(job.unit)
+    listed, others = planned.removed[:MAX_REMOVALS], planned.removed[MAX_REMOVALS:]
+    for entry in listed:
+        yield _with_stops(_readable(entry), by_entry.get(entry, []))
+    if others:
+        yield _with_stops(f"and {len(others)} more", [unit for entry in others for unit in by_entry.get(entry, [])])
+    if also := by_entry.get(""):
+        yield _with_stops("together with them", also)
+
+
+def _with_stops(entry: str, units: Sequence[str]) -> str:
+    return f"{entry}: stops {', '.join(units)}" if units else entry
+
+
+def _readable(pointer: str) -> str:
+    """Return a pointer as people write it: ``files /etc/motd`` if a name holds slashes, else as it is."""
+    section, _, name = pointer.partition("/")
+    return f"{section} {unescape_key(name)}" if "~" in name else pointer
 
 
 def _number(word: str | None, error: str) -> int:

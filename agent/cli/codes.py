@@ -50,8 +50,8 @@ STATES: Mapping[str, tuple[str, str]] = {
         "Correct the documents, or run `ordainctl apply` to try again.",
     ),
     AgentState.PAUSED: (
-        "Changes of the documents are not applied.",
-        "Run `ordainctl resume`, or `ordainctl follow` after `ordainctl apply FILE`.",
+        "Changes of the documents are not applied: after `ordainctl pause`, `rollback` or `apply FILE`.",
+        "Run `ordainctl follow`. A condition says what else ends it.",
     ),
 }
 """The states of a machine, the first line of `ordainctl status`, with their meaning and remedy."""
@@ -383,7 +383,12 @@ MACHINE = CodeGroup(
             "Run `ordainctl confirm` or `ordainctl rollback`.",
         ),
         "Pinned": (
-            "`ordainctl rollback` or `ordainctl apply FILE` keeps this generation in force.",
+            "`ordainctl rollback` or `ordainctl apply --once FILE` keeps this generation in force until a document "
+            "changes.",
+            "Run `ordainctl follow` to follow the documents again.",
+        ),
+        "Paused": (
+            "`ordainctl pause` or `ordainctl apply FILE` keeps this generation in force, also when a document changes.",
             "Run `ordainctl follow` to follow the documents again.",
         ),
         "Drift": (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ordain.agent.cli.shared_arguments import EXIT_CODE, FILES, JSON, UNIT
+from ordain.agent.cli.shared_arguments import EXIT_CODE, FILES, JSON, UNIT, UNITS
 from ordain.agent.cli.subcommand import Argument, Exit, Subcommand
 
 GROUP = "Change this machine"
@@ -27,13 +27,16 @@ ROWS = (
         purpose="bring the machine to the state that the documents describe",
         text=(
             "Without FILE, applies the documents of the source of this machine. With FILE, these documents replace "
-            "all documents of the source: units that are only in the source are removed. The agent then stops "
-            "following the source until `ordainctl follow`; with --once, only until the source changes."
+            "all documents of the source. If that would remove an entry that is in force now, `apply` lists what "
+            "stops, and asks on a terminal; elsewhere it needs --remove. To add to the documents of this machine, put "
+            "the file in its source (/etc/ordain/documents) instead. The agent then follows the source no more until "
+            "`ordainctl follow`; with --once, only until the source changes."
         ),
         run="apply:apply",
         arguments=(
             FILES,
             Argument(flag="--once", help="continue to follow the source afterwards"),
+            Argument(flag="--remove", help="do not ask: remove what FILE does not have and is in force now"),
             Argument(flag="--nothing", help="apply FILE even if it holds no document, which removes everything"),
             Argument(
                 flag="--confirm",
@@ -76,7 +79,7 @@ ROWS = (
         text=(
             "Without N, rolls back to the previous generation; during a trial, to the one before the trial. The "
             "machine also boots with it, and ignores the current documents until one of them changes, or until "
-            "`ordainctl follow` or `ordainctl apply`. "
+            "`ordainctl follow`. "
             "If that generation fails now, the machine returns to its present one, and the exit status is 4."
         ),
         run="apply:rollback",
@@ -95,17 +98,26 @@ ROWS = (
     Subcommand(
         name="follow",
         group=GROUP,
-        purpose="follow the source again after `apply FILE` or `rollback`",
-        text="",
+        purpose="follow the documents again, after everything that ends that",
+        text=(
+            "Ends `pause`, `rollback` and `apply FILE`: the machine follows its source again. Units that are held stay "
+            "so, and are listed. With UNIT, brings that unit to the state in the documents: ends a hold, and "
+            "starts or stops what an administrator stopped or started."
+        ),
         run="apply:follow",
-        examples=(("ordainctl follow", "after a rollback, once the documents are corrected"),),
+        arguments=(UNITS, JSON),
+        examples=(
+            ("ordainctl follow", "after a rollback, once the documents are corrected"),
+            ("ordainctl follow web", "after a hold, or after `systemctl stop web`"),
+        ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED, Exit.ROLLED_BACK, Exit.INCOMPLETE, Exit.BUSY),
     ),
     Subcommand(
         name="hold",
         group=GROUP,
         purpose="leave a unit as it is, whatever the documents say",
         text=(
-            "A hold lasts until `ordainctl unhold`, also after reboots: a unit that is not running when it is held is "
+            "A hold lasts until `ordainctl follow UNIT`, also after reboots: a unit that is not running when it is held is "
             "not started by any boot. A hold on a service is also a hold on its socket and its timer: they are left "
             "as they are, and if all of them are stopped, no boot starts one. A plain `systemctl stop` lasts without a "
             "hold until the documents of that unit change or the machine reboots."
@@ -124,7 +136,7 @@ ROWS = (
     Subcommand(
         name="unhold",
         group=GROUP,
-        purpose="end a hold, and bring the unit to the state in the documents",
+        purpose="end a hold: the older name of `ordainctl follow UNIT`",
         text="`ordainctl status` shows the units that are held.",
         run="apply:unhold",
         arguments=(UNIT, JSON),
@@ -134,7 +146,7 @@ ROWS = (
     Subcommand(
         name="pause",
         group=GROUP,
-        purpose="apply no changes of the documents until `ordainctl resume`",
+        purpose="apply no changes of the documents until `ordainctl follow`",
         text="Services are not affected. The pause also lasts after reboots.",
         run="apply:pause",
         examples=(("ordainctl pause", "before working on a machine manually"),),
@@ -142,7 +154,7 @@ ROWS = (
     Subcommand(
         name="resume",
         group=GROUP,
-        purpose="end a pause, and apply the changes since then",
+        purpose="end a pause: the older name of `ordainctl follow`",
         text="",
         run="apply:resume",
         examples=(("ordainctl resume", "after the work"),),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -87,6 +88,14 @@ class Console:
         """Print a message beside the result."""
         for line in _visible(text).split("\n"):
             self._write(self.err, _wrapped(line, self.err_columns, _INDENT), style, self.err_colour)
+
+    def asks(self, question: str) -> bool:
+        """Ask a question on the terminal, and return whether the answer is yes; no, if there is no terminal."""
+        if not (sys.stdin and sys.stdin.isatty() and self.err.isatty()):
+            return False
+        self.err.write(f"{question} [y/N] ")
+        self.err.flush()
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
 
     def json(self, value: Any) -> None:
         """Print ``value``, sorted and indented, so that two runs can be compared."""

@@ -109,7 +109,7 @@ _ordainctl() {
             flags='--exit-code --json' operand='files'
             ;;
         apply)
-            flags='--once --nothing --confirm --json' operand='files'
+            flags='--once --remove --nothing --confirm --json' operand='files'
             case $previous in
                 --confirm) operand='text' ;;
             esac
@@ -121,7 +121,7 @@ _ordainctl() {
             flags='--json' operand='text'
             ;;
         follow)
-            flags='' operand='text'
+            flags='--json' operand='units'
             ;;
         hold)
             flags='--unmask --json' operand='units'

@@ -78,6 +78,12 @@ class AgentClient:
         self._follower.request(REAPPLY)
         return outcome
 
+    async def follow_unit(self, unit: str, *, caller: int = 0) -> Outcome | None:
+        """See `Client.follow_unit`, and `unhold`."""
+        outcome = await self._client.follow_unit(unit, caller=caller)
+        self._follower.request(REAPPLY)
+        return outcome
+
     async def refresh(self) -> None:
         """See `Client.refresh`."""
         self._follower.request(REAPPLY)
@@ -89,8 +95,7 @@ class AgentClient:
 
     async def resume(self) -> None:
         """See `Client.resume`."""
-        await self._client.resume()
-        self._follower.request(REAPPLY)
+        await self.follow()
 
     async def follow(self) -> None:
         """See `Client.follow`."""

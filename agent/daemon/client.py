@@ -55,14 +55,17 @@ class Client(Protocol):
     async def refresh(self) -> None:
         """Read the source again now."""
 
+    async def follow_unit(self, unit: str) -> Outcome | None:
+        """Bring a unit to the state that the documents want, and end its hold. None if there was nothing to do."""
+
     async def pause(self) -> None:
-        """Stop following the source until `resume`."""
+        """Stop following the source until `follow`."""
 
     async def resume(self) -> None:
-        """Follow the source again."""
+        """The older name of `follow`."""
 
     async def follow(self) -> None:
-        """Follow the source instead of a pinned generation or of documents that an administrator applied."""
+        """Follow the source again: after `pause`, `rollback`, or documents that an administrator applied."""
 
     def watch(self) -> AsyncIterator[Status]:
         """Yield the status now, and again whenever it changes."""

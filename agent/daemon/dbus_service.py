@@ -120,21 +120,21 @@ class AgentInterface(ServiceInterface):
     @method()
     @_answered
     async def Pause(self) -> "":
-        """Stop following the source."""
+        """Stop following the source until `Follow`."""
         await self._may("apply")
         await self._client.pause()
 
     @method()
     @_answered
     async def Resume(self) -> "":
-        """Follow the source again."""
+        """Do the same as `Follow`: the older name."""
         await self._may("apply")
         await self._client.resume()
 
     @method()
     @_answered
     async def Follow(self) -> "":
-        """Follow the source instead of documents that an administrator applied."""
+        """Follow the source again: after `Pause`, `Rollback`, or documents that an administrator applied."""
         await self._may("apply")
         await self._client.follow()
 
@@ -165,6 +165,13 @@ class AgentInterface(ServiceInterface):
         """Return a unit to the documents. Return the JSON of the outcome, ``null`` if there was nothing to do."""
         caller = await self._may("apply")
         return json.dumps(to_json(await self._client.unhold(unit, caller=caller)))
+
+    @method()
+    @_answered
+    async def FollowUnit(self, unit: "s") -> "s":
+        """End a hold, and bring a unit to the state in the documents. Return the JSON of the outcome, or ``null``."""
+        caller = await self._may("apply")
+        return json.dumps(to_json(await self._client.follow_unit(unit, caller=caller)))
 
     @dbus_property(access=PropertyAccess.READ)
     def Generation(self) -> "u":

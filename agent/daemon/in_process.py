@@ -103,21 +103,24 @@ class InProcessClient:
         """See `Client.unhold`."""
         return await self._parts.holds.unhold(unit, caller=caller or self._caller)
 
+    async def follow_unit(self, unit: str, *, caller: int = 0) -> Outcome | None:
+        """See `Client.follow_unit`."""
+        return await self._parts.holds.follow(unit, caller=caller or self._caller)
+
     async def refresh(self) -> None:
         """See `Client.refresh`. Nobody follows the source here, so there is nothing to do."""
 
     async def pause(self) -> None:
         """See `Client.pause`."""
-        self._parts.decisions.pause(True)
+        self._parts.decisions.pause()
 
     async def resume(self) -> None:
         """See `Client.resume`."""
-        self._parts.decisions.pause(False)
+        await self.follow()
 
     async def follow(self) -> None:
         """See `Client.follow`."""
-        self._parts.decisions.set_pin(None)
-        await self.resume()
+        self._parts.decisions.follow()
 
     async def watch(self) -> AsyncIterator[Status]:
         """See `Client.watch`. Nobody reports changes here."""

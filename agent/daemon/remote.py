@@ -77,6 +77,10 @@ class RemoteClient:
         """See `Client.unhold`."""
         return from_json(Outcome | None, json.loads(await self._call("Unhold", "s", unit)))  # type: ignore[arg-type]
 
+    async def follow_unit(self, unit: str) -> Outcome | None:
+        """See `Client.follow_unit`."""
+        return from_json(Outcome | None, json.loads(await self._call("FollowUnit", "s", unit)))  # type: ignore[arg-type]
+
     async def refresh(self) -> None:
         """See `Client.refresh`."""
         await self._call("Refresh")

@@ -168,6 +168,7 @@ class StatusReader:
             (self._parts.decisions.paused, AgentState.PAUSED),
             (self._parts.decisions.rejected, AgentState.ROLLED_BACK),
             (any(condition.fault for condition in conditions), AgentState.DEGRADED),
+            (self._parts.decisions.pin, AgentState.PAUSED),
         )
         return next((state for holds, state in rows if holds), AgentState.CONVERGED)
 

@@ -13,9 +13,10 @@ from dataclasses import replace
 from graphlib import CycleError, TopologicalSorter
 
 from ordain.agent.model import FileAction, FileChange, Generation, Job, Note, NoteReason, Observed, Plan, Verb
-from ordain.agent.plan.diff import PlacedUnit, needs_reload
+from ordain.agent.plan.diff import PlacedUnit, needs_reload, same_generation
 from ordain.agent.plan.file_changes import changed_files
 from ordain.agent.plan.mount_jobs import needs_mount, split_restarts
+from ordain.agent.plan.removed_entries import removed_entries
 from ordain.agent.plan.setting_changes import setting_changes
 from ordain.agent.plan.unit_decision import decide
 from ordain.agent.plan.unit_view import SESSION_ROLE, UnitView, unit_views
@@ -65,6 +66,7 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
         changes=changes,
         settings=setting_changes(old, new, changes, files),
         notes=tuple(sorted(notes, key=lambda n: (n.unit, n.what))),
+        removed=() if same_generation(old, new) else removed_entries(old, new),
     )
 
 

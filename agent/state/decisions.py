@@ -92,9 +92,13 @@ class Decisions:
         """Take the pin and the pause from ``decided``; the rejected generation does not change."""
         self._write(replace(self._now, pin=decided.pin, paused=decided.paused))
 
-    def pause(self, paused: bool) -> None:
-        """Stop following the source, or follow it again."""
-        self._write(replace(self._now, paused=paused))
+    def pause(self) -> None:
+        """Stop following the source until `follow`."""
+        self._write(replace(self._now, paused=True))
+
+    def follow(self) -> None:
+        """Follow the source again: end a pause and a pin."""
+        self._write(replace(self._now, pin=None, paused=False))
 
     def _read(self) -> DecisionState:
         for path in reversed(self._paths):

@@ -199,7 +199,7 @@ def test_a_generation_chosen_by_an_administrator_stays_until_a_document_changes(
     assert "Pinned" in codes(booted)
     booted.power_cut()
     booted.boot()
-    wait_state(booted, "converged")
+    wait_state(booted, "paused")
     wait_word(booted, "one")
     assert "Pinned" in codes(booted)
 
@@ -310,11 +310,11 @@ def test_decisions_of_an_administrator_last_through_boots(booted: Machine) -> No
     ctl(booted, "apply", "--once", "/srv/manual.yaml")
     wait_word(booted, "manual")
     booted.run("systemctl", "restart", AGENT)
-    wait_state(booted, "converged")
+    wait_state(booted, "paused")
     wait_word(booted, "manual")
     booted.power_cut()
     booted.boot()
-    wait_state(booted, "converged")
+    wait_state(booted, "paused")
     wait_word(booted, "manual")
     assert "Pinned" in codes(booted)
 
@@ -338,7 +338,7 @@ def test_decisions_of_an_administrator_last_through_boots(booted: Machine) -> No
     wait_state(booted, "trial")
     ctl(booted, "confirm")
     booted.run("systemctl", "restart", AGENT)
-    wait_state(booted, "converged")
+    wait_state(booted, "paused")
     wait_word(booted, "manual")
 
     # An apply that fails changes no decision: the documents applied before it stay in force.

@@ -67,7 +67,8 @@ class Agent:
         return self.answer
 
     async def plan(self, documents: Documents | None = None) -> Plan:
-        return self._answer("plan", documents)  # type: ignore[no-any-return]
+        planned = self._answer("plan", documents)
+        return planned.plan if isinstance(planned, Outcome) else planned
 
     async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
         asked = ("apply", documents, once, *([confirm_sec] if confirm_sec else []))
@@ -97,6 +98,9 @@ class Agent:
 
     async def follow(self) -> None:
         self._answer("follow")
+
+    async def follow_unit(self, unit: str) -> Outcome | None:
+        return self._answer("follow_unit", unit)  # type: ignore[no-any-return]
 
 
 @pytest.fixture
@@ -215,6 +219,53 @@ def test_a_set_without_a_document_is_applied_only_on_request(
     assert agent.asked == []
     assert main(["apply", "--nothing", str(file)]) == 0
     assert len(agent.asked) == 1
+
+
+REMOVAL = replace(
+    PLAN, stops=(replace(PLAN.stops[0], item="services/old"),), removed=("files/~1etc~1x", "services/old")
+)
+
+
+def one_document(tmp_path: Path) -> str:
+    file = tmp_path / "web.yaml"
+    file.write_text("ordain: v1\nkind: Layer\nname: web\nservices: {web: {command: /bin/web}}\n")
+    return str(file)
+
+
+def test_apply_of_a_file_that_removes_entries_names_what_stops_and_needs_a_flag(
+    agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.answer = Outcome(generation=8, hash="abc", plan=REMOVAL)
+    file = one_document(tmp_path)
+
+    assert main(["apply", file]) == 1
+    said = capsys.readouterr().err
+    assert "  files /etc/x\n  services/old: stops old.service\n" in said
+    assert f"nothing was changed; to remove them, run `ordainctl apply --remove {file}`" in said
+    assert [call for call, *_ in agent.asked] == ["plan"]
+    assert main(["apply", "--once", "--json", file]) == 1
+    assert main(["apply", "--remove", file]) == 0
+    assert [call for call, *_ in agent.asked] == ["plan", "plan", "apply"]
+
+
+@pytest.mark.parametrize(("answer", "status"), [("y\n", 0), ("YES\n", 0), ("\n", 1), ("n\n", 1), ("", 1)])
+def test_apply_asks_on_a_terminal_before_it_removes_entries(
+    answer: str, status: int, agent: Agent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent.answer = Outcome(generation=8, hash="abc", plan=REMOVAL)
+    terminal = io.StringIO(answer)
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr("sys.stdin", terminal)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+
+    assert main(["apply", one_document(tmp_path)]) == status
+    assert [call for call, *_ in agent.asked] == ["plan", "apply"][: 2 - status]
+
+
+def test_apply_of_a_file_that_removes_nothing_asks_nothing(agent: Agent, tmp_path: Path) -> None:
+    agent.answer = Outcome(generation=8, hash="abc", plan=PLAN)
+
+    assert main(["apply", one_document(tmp_path)]) == 0
 
 
 def test_a_trial_shows_its_end(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
@@ -417,6 +468,41 @@ def test_watch_prints_changes(agent: Agent, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.mark.parametrize("command", ["pause", "resume", "follow"])
 def test_short_commands_confirm_their_effect(command: str, agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    agent.answer = STATUS
+
     assert main([command]) == 0
-    assert agent.asked == [(command,)]
+    assert agent.asked == [("pause",)] if command == "pause" else [("follow",), ("status",)]
     assert capsys.readouterr().out
+
+
+def test_follow_names_the_units_that_are_still_held_and_a_trial(
+    agent: Agent, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = replace(STATUS.units[1], why="held")
+    trial = StatusCondition(code="Trial", what="generation 8 is rolled back soon", hint="run `ordainctl confirm`")
+    agent.answer = replace(STATUS, units=(STATUS.units[0], held), conditions=(trial,))
+
+    assert main(["follow"]) == 0
+    said = capsys.readouterr()
+    assert said.out == "following the source\n"
+    assert "held.service is still held; `ordainctl follow held.service` ends that" in said.err
+    assert "generation 8 is rolled back soon; run `ordainctl confirm`" in said.err
+
+
+def test_follow_brings_a_unit_back_and_names_what_it_cannot_change(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent.answer = Outcome(generation=8, hash="abc", plan=PLAN)
+    assert main(["follow", "held"]) == 0
+    assert agent.asked == [("follow_unit", "held.service")]
+    assert "new.service" in capsys.readouterr().out
+
+    async def nothing_to_do(_unit: str) -> None:
+        return None
+
+    monkeypatch.setattr(agent, "follow_unit", nothing_to_do)
+    agent.answer = STATUS
+    assert main(["follow", "web"]) == 0
+    assert "already in the state that the documents want" in capsys.readouterr().out
+    assert main(["follow", "web", "held"]) == 3
+    assert "held.service: masked by an administrator; the documents want running" in capsys.readouterr().out

@@ -64,7 +64,7 @@ REQUESTS: dict[str, tuple[tuple[object, ...], list[object]]] = {
     "unhold": (("a.service",), ["unhold", REAPPLY]),
     "refresh": ((), [REAPPLY]),
     "pause": ((), ["pause", "refresh status"]),
-    "resume": ((), ["resume", REAPPLY]),
+    "resume": ((), ["follow", REAPPLY]),
     "follow": ((), ["follow", REAPPLY]),
     "status": ((), ["refresh status"]),
 }

@@ -29,6 +29,7 @@ METHODS = {
     "Pause": ("", ""),
     "Resume": ("", ""),
     "Follow": ("", ""),
+    "FollowUnit": ("s", "s"),
     "Refresh": ("", ""),
 }
 PROPERTIES = {

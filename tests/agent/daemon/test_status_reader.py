@@ -25,29 +25,32 @@ def view(phase: AgentPhase = AgentPhase.FOLLOWING, **fields: Any) -> AgentView:
 
 
 @pytest.mark.parametrize(
-    ("trial", "paused", "rejected", "conditions", "agent", "state"),
+    ("trial", "stays", "rejected", "conditions", "agent", "state"),
     [
-        (True, True, REJECTED, (FAULT,), view(AgentPhase.APPLYING), AgentState.APPLYING),
-        (True, True, REJECTED, (FAULT,), view(AgentPhase.STARTING), AgentState.STARTING),
-        (True, True, REJECTED, (FAULT,), view(), AgentState.TRIAL),
-        (False, True, REJECTED, (FAULT,), view(), AgentState.PAUSED),
-        (False, False, REJECTED, (FAULT,), view(), AgentState.ROLLED_BACK),
-        (False, False, None, (NOTE, FAULT), view(), AgentState.DEGRADED),
-        (False, False, None, (AGENT_DOWN,), None, AgentState.DEGRADED),
-        (False, False, None, (NOTE,), view(), AgentState.CONVERGED),
-        (False, False, None, (), view(), AgentState.CONVERGED),
+        (True, "paused", REJECTED, (FAULT,), view(AgentPhase.APPLYING), AgentState.APPLYING),
+        (True, "paused", REJECTED, (FAULT,), view(AgentPhase.STARTING), AgentState.STARTING),
+        (True, "paused", REJECTED, (FAULT,), view(), AgentState.TRIAL),
+        (False, "paused", REJECTED, (FAULT,), view(), AgentState.PAUSED),
+        (False, "pinned", REJECTED, (FAULT,), view(), AgentState.ROLLED_BACK),
+        (False, "pinned", None, (NOTE, FAULT), view(), AgentState.DEGRADED),
+        (False, "pinned", None, (NOTE,), view(), AgentState.PAUSED),
+        (False, "", REJECTED, (FAULT,), view(), AgentState.ROLLED_BACK),
+        (False, "", None, (NOTE, FAULT), view(), AgentState.DEGRADED),
+        (False, "", None, (AGENT_DOWN,), None, AgentState.DEGRADED),
+        (False, "", None, (NOTE,), view(), AgentState.CONVERGED),
+        (False, "", None, (), view(), AgentState.CONVERGED),
     ],
 )
 def test_the_state(
     trial: bool,
-    paused: bool,
+    stays: str,
     rejected: RejectedGeneration | None,
     conditions: tuple[StatusCondition, ...],
     agent: AgentView | None,
     state: AgentState,
 ) -> None:
     parts = SimpleNamespace(
-        trials=SimpleNamespace(pending=lambda: trial), decisions=SimpleNamespace(paused=paused, rejected=rejected)
+        trials=SimpleNamespace(pending=lambda: trial), decisions=SimpleNamespace(paused=stays == "paused", pin=stays == "pinned", rejected=rejected)
     )
     reader = StatusReader(parts=cast(Any, parts), source=cast(Any, None))
 
