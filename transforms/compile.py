@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from ordain.transforms.artifacts import Artifact
+from ordain.transforms.catalog.impossible_matches import impossible_conditions
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.catalog.row_templates import expand_rows
 from ordain.transforms.document.node import pointer_below, unescape_key
@@ -71,7 +72,13 @@ def compile(
     items = tuple(renderer.items())
     renderer.problems = [p for p in renderer.problems if p.item not in renderer.usage.doubtful]
     renderer.problems += _lost_by_renaming(documents, facts, shared, renderer)
-    found = [*problems, *wrong, *renderer.problems, *(p for item in items for p in item.problems)]
+    found = [
+        *problems,
+        *impossible_conditions(documents),
+        *wrong,
+        *renderer.problems,
+        *(p for item in items for p in item.problems),
+    ]
     between = find_conflicts([_with(item, renderer.problems) for item in items], installed, renderer.where)
     found += between
     blocked_items = {p.item for p in found if p.severity is Severity.BLOCKED}

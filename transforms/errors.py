@@ -125,11 +125,11 @@ def only_errors(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     return tuple(p for p in problems if p.severity is Severity.ERROR)
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a hint with the known names that look like ``name``, or an empty text.
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """Return a hint with the known names that look like ``name``, or an empty text; ``cutoff``: see `difflib`.
 
     >>> did_you_mean("restrat", ["restart", "user"])
     'did you mean restart?'
     """
-    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=0.6)
+    close = difflib.get_close_matches(name, sorted(known), n=3, cutoff=cutoff)
     return f"did you mean {' or '.join(close)}?" if close else ""

@@ -69,6 +69,14 @@ DOCUMENTS = CodeGroup(
             "A key is unknown, or a value has the wrong type or form.",
             "Follow the hint, which names near keys or the expected form. `ordainctl schema` prints the schema.",
         ),
+        "NeverMatches": (
+            "A `match` names a system, an architecture or a label that no machine has.",
+            "Correct the name; the hint has a near one. `ordainctl facts` shows the facts and labels of a machine.",
+        ),
+        "NothingMatches": (
+            "There are layers, but none matches this machine, so they configure nothing.",
+            "`ordainctl match` gives the reason for each layer.",
+        ),
         "Duplicate": (
             "Two documents of one kind have the same name, or two files of a release have one.",
             "Rename one of them. For a Transform this is only a warning.",

@@ -117,10 +117,10 @@ ROWS = (
         group=GROUP,
         purpose="leave a unit as it is, whatever the documents say",
         text=(
-            "A hold lasts until `ordainctl follow UNIT`, also after reboots: a unit that is not running when it is held is "
-            "not started by any boot. A hold on a service is also a hold on its socket and its timer: they are left "
-            "as they are, and if all of them are stopped, no boot starts one. A plain `systemctl stop` lasts without a "
-            "hold until the documents of that unit change or the machine reboots."
+            "A hold lasts until `ordainctl follow UNIT`, also after reboots: a unit that is not running when it is "
+            "held is not started by any boot. A hold on a service is also a hold on its socket and its timer: they are "
+            "left as they are, and if all of them are stopped, no boot starts one. A plain `systemctl stop` lasts "
+            "without a hold until the documents of that unit change or the machine reboots."
         ),
         run="apply:hold",
         arguments=(

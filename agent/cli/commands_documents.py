@@ -63,7 +63,7 @@ ROWS = (
         purpose="list the layers that match a machine, and why others do not",
         text=(
             "Lists the lowest layer first; a layer overrides those above it in the list. "
-            "Without FILE, uses the documents of this machine."
+            "Without FILE, uses the documents of this machine, from whatever source it has."
         ),
         run="match:match",
         arguments=(FILES, *ANY_MACHINE, JSON),

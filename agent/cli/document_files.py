@@ -30,12 +30,25 @@ def contents(names: Sequence[str]) -> tuple[RawDocuments, tuple[Problem, ...]]:
     return tuple(files), tuple(problems)
 
 
+def valid(files: RawDocuments) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+    """Return every document in ``files``, and warnings. Raises `Refused` for errors."""
+    documents, problems = _read(files)
+    if only_errors(problems):
+        raise Refused(problems)
+    return documents, problems
+
+
 def read_files(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
     """Return every document in the files that ``names`` lead to, and all problems."""
     files, problems = contents(names)
+    documents, wrong = _read(files)
+    return documents, (*problems, *wrong)
+
+
+def _read(files: RawDocuments) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
     readings = [read(path, data) for path, data in files]
     documents = tuple(document for read_documents, _ in readings for document in read_documents)
-    return documents, (*problems, *(problem for _, wrong in readings for problem in wrong))
+    return documents, tuple(problem for _, wrong in readings for problem in wrong)
 
 
 def read_all(names: Sequence[str]) -> tuple[tuple[Document, ...], tuple[str, ...], tuple[Problem, ...]]:

@@ -53,6 +53,8 @@ def render(request: Namespace, console: Console) -> Exit:
         if not request.output:
             console.text(as_text(compiled.artifacts))
         console.problems(problems)
+        if not compiled.artifacts and not problems:
+            console.note("these documents configure nothing on this machine")
     blocked = any(p.severity is Severity.BLOCKED for p in problems)
     return Exit.DEGRADED if blocked else Exit.OK
 

@@ -7,6 +7,7 @@ from argparse import Namespace
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import read_all
 from ordain.agent.cli.subcommand import Exit
+from ordain.transforms.catalog.impossible_matches import impossible_conditions
 from ordain.transforms.document.schema import DIALECT
 from ordain.transforms.document.schema import schema as schema_of
 from ordain.transforms.errors import Severity, sorted_problems
@@ -17,7 +18,7 @@ from ordain.transforms.resolve.resolve import certain_conflicts, duplicates
 def validate(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl validate`."""
     documents, settings, problems = read_all(request.file)
-    problems = (*problems, *duplicates(documents), *certain_conflicts(documents))
+    problems = (*problems, *duplicates(documents), *certain_conflicts(documents), *impossible_conditions(documents))
     wrong = any(problem.severity is not Severity.WARNING for problem in problems)
     if request.json:
         listed = [{"kind": d.kind, "name": d.name, "path": d.where.path, "line": d.where.line} for d in documents]

@@ -62,7 +62,7 @@ class Client(Protocol):
         """Stop following the source until `follow`."""
 
     async def resume(self) -> None:
-        """The older name of `follow`."""
+        """Do the same as `follow`: the older name."""
 
     async def follow(self) -> None:
         """Follow the source again: after `pause`, `rollback`, or documents that an administrator applied."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ordain.transforms.document.schema import sections
@@ -10,6 +10,9 @@ from ordain.transforms.errors import Problem, Refused, Severity, only_errors, so
 from ordain.transforms.model import Document, Facts, Kind, MatchCondition, Resolved
 from ordain.transforms.resolve.match import Match, match_layer
 from ordain.transforms.resolve.merge import match_entries, merge, rank
+
+MAX_REASONS = 3
+"""The layers whose reasons are given if none matches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +34,9 @@ def resolve(
     documents = tuple(documents)
     problems = [*duplicates(documents), *_two_nodes(documents, facts, shared)]
     facts = with_node_labels(documents, facts, shared)
-    layers = [c for c in candidates(documents, facts, shared) if c.match.holds]
+    found = candidates(documents, facts, shared)
+    problems += _nothing_matches(found)
+    layers = [c for c in found if c.match.holds]
     ranked = [(c.document, rank(c.document, c.match.closeness)) for c in layers]
     tree, wrong = merge(ranked, sections(Kind.LAYER))
     problems += wrong
@@ -84,6 +89,22 @@ def matching_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[
     """Return the Nodes that match this machine: at most one, unless the documents are wrong."""
     nodes = [document for document in documents if document.kind is Kind.NODE]
     return [node for node in nodes if match_layer(with_default_match(node), facts, shared).holds]
+
+
+def _nothing_matches(layers: Sequence[Candidate]) -> Iterator[Problem]:
+    """Yield a warning if there are layers and none matches, with the reasons of the first ones."""
+    if not layers or any(layer.match.holds for layer in layers):
+        return
+    document = layers[0].document
+    reasons = [f"{c.document.name} ({'; '.join(c.match.mismatches)})" for c in layers[:MAX_REASONS]]
+    more = f" and {len(layers) - MAX_REASONS} more" if len(layers) > MAX_REASONS else ""
+    yield Problem(
+        where=replace(document.where, pointer="match") if document.match else document.where,
+        what=f"no layer matches this machine: {', '.join(reasons)}{more}",
+        hint="`ordainctl match` gives all reasons; `ordainctl facts` shows the facts and labels of a machine",
+        code="NothingMatches",
+        severity=Severity.WARNING,
+    )
 
 
 def _two_nodes(documents: Iterable[Document], facts: Facts, shared: Mapping[str, str]) -> Iterable[Problem]:

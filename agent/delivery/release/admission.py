@@ -33,16 +33,18 @@ log = logging.getLogger(__name__)
 
 
 def admit_snapshot(
-    root: Path, trust: Trust, snapshot: Snapshot
+    root: Path, trust: Trust, snapshot: Snapshot, record: bool = True
 ) -> tuple[Snapshot, ReleaseReference, Mapping[str, tuple[str, ...]]]:
     """Return the documents of ``snapshot`` that the machine below ``root`` accepts, their release, and its labels.
 
-    The labels are those of the machine's facts and of its Node. See `Admission.admit`. Raises `SourceError`.
+    The labels are those of the machine's facts and of its Node. Without ``record``, nothing is written. See
+    `Admission.admit`. Raises `SourceError`.
     The result is a plain tuple: the agent, which has a worker process call this, must not load this module for it.
     """
     facts = read_facts(root)
     shared = shared_versions(machine_transforms(root))
-    admitted, release = Admission(root=root, trust=trust, check=valid_signers).admit(snapshot, facts, shared)
+    admission = Admission(root=root, trust=trust, check=valid_signers, record=record)
+    admitted, release = admission.admit(snapshot, facts, shared)
     reference = ReleaseReference()
     if release:
         reference = ReleaseReference(channel=release.channel, number=release.number, hash=release.hash)
@@ -51,17 +53,18 @@ def admit_snapshot(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admission:
-    """The rules by which the machine below ``root`` accepts documents."""
+    """The rules by which the machine below ``root`` accepts documents.
+
+    ``record``: an accepted release is remembered, so that no older one is accepted later.
+    """
 
     root: Path
     trust: Trust
     check: verify.SignatureCheck
+    record: bool = True
 
     def admit(self, snapshot: Snapshot, facts: Facts, shared: Mapping[str, str]) -> tuple[Snapshot, Release | None]:
-        """Return the documents of ``snapshot`` to apply, and the release that they are. Raises `SourceError`.
-
-        An accepted release is recorded, so that no older one is accepted later.
-        """
+        """Return the documents of ``snapshot`` to apply, and the release that they are. Raises `SourceError`."""
         texts = split_releases(snapshot.texts)
         manifests = [(path, data) for path, data in texts if is_manifest(data)]
         if not manifests:
@@ -80,7 +83,8 @@ class Admission:
         if pin and pin != head.number:
             release = _pinned_release(releases, head, pin)
             selected = _documents(release, texts, facts, shared)
-        self._record(channel, verify.AcceptedRelease(number=head.number, hash=head.hash))
+        if self.record:
+            self._record(channel, verify.AcceptedRelease(number=head.number, hash=head.hash))
         admitted = replace(
             snapshot,
             texts=selected,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pwd
 import sys
 from pathlib import Path
 
@@ -11,6 +13,9 @@ import jsonschema
 import pytest
 
 from ordain.agent.cli.main import main
+from ordain.agent.delivery.protocol import Snapshot
+from ordain.agent.delivery.source import handover_source
+from ordain.agent.delivery.source.handover_file import Handover, encode
 from ordain.transforms.errors import Severity
 from ordain.transforms.model import Kind
 
@@ -162,6 +167,41 @@ def test_match_without_files_uses_the_documents_of_this_machine(
 
     assert main(["match"], root=folder) == 0
     assert names(capsys)[0] == ["base", "web"]
+
+
+def test_match_without_files_uses_the_documents_of_a_remote_source(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = "https://boot/documents"
+    monkeypatch.setattr(handover_source, "USER", pwd.getpwuid(os.getuid()).pw_name)
+    text = b"ordain: v1\nkind: Layer\nname: NAME\nmatch: {role: NAME}\n"
+    texts = tuple((f"{url}#{name}", text.replace(b"NAME", name.encode())) for name in ("web", "db"))
+    (folder / "etc/ordain").mkdir(parents=True)
+    settings = f"source: {{type: http, url: '{url}'}}\ntrust: TRUST\nlabels: {{role: web}}\n"
+    (folder / "etc/ordain/agent.yaml").write_text(settings.replace("TRUST", "open"))
+    (folder / "etc/os-release").write_text("ID=debian\nVERSION_ID=13\n")
+
+    assert main(["match"], root=folder) == 1
+    assert "has not handed over any documents yet" in capsys.readouterr().err
+
+    (folder / "run/ordain-source").mkdir(parents=True)
+    handover = Handover(location=url, settings="", snapshot=Snapshot(texts=texts, revision="1"), health=None)
+    (folder / "run/ordain-source/handover").write_bytes(encode(handover))
+    assert main(["match"], root=folder) == 0
+    assert names(capsys) == [["web"], ["db"]]
+
+    (folder / "etc/ordain/agent.yaml").write_text(settings.replace("TRUST", "required"))
+    assert main(["match"], root=folder) == 1
+    assert "[Unsigned]" in capsys.readouterr().err
+
+
+def test_documents_that_match_nothing_are_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "docs/10-base.yaml").unlink()
+
+    assert main(["match", "--os", "debian-13", "docs"]) == 0
+    assert "no layer matches" in capsys.readouterr().out
+    assert main(["render", "--os", "debian-13", "docs"]) == 0
+    assert "[NothingMatches]" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

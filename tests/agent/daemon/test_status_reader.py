@@ -50,7 +50,8 @@ def test_the_state(
     state: AgentState,
 ) -> None:
     parts = SimpleNamespace(
-        trials=SimpleNamespace(pending=lambda: trial), decisions=SimpleNamespace(paused=stays == "paused", pin=stays == "pinned", rejected=rejected)
+        trials=SimpleNamespace(pending=lambda: trial),
+        decisions=SimpleNamespace(paused=stays == "paused", pin=stays == "pinned", rejected=rejected),
     )
     reader = StatusReader(parts=cast(Any, parts), source=cast(Any, None))
 
