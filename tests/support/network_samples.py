@@ -83,7 +83,7 @@ ETHERNET = {
     "route-windows": (
         "{routes: [{to: 198.51.100.0/24, via: 192.0.2.1, congestion-window: 16, advertised-receive-window: 20}]}"
     ),
-    "route-advmss": "{routes: [{to: 198.51.100.0/24, via: 192.0.2.1, advmss: 1400}]}",
+    "route-advertised-mss": "{routes: [{to: 198.51.100.0/24, via: 192.0.2.1, advertised-mss: 1400}]}",
     "route-scope": "{routes: [{to: 198.51.100.0/24, via: 192.0.2.1, scope: link}]}",
     "route-scope-host": "{routes: [{to: 198.51.100.0/24, scope: host}]}",
     "route-without-via": '{routes: [{to: 198.51.100.0/24}, {to: "2001:db8:1::/48"}]}',
@@ -199,9 +199,14 @@ WHOLE = {
     "two-ethernets": "ethernets: {eth0: {dhcp4: true}, eth1: {addresses: [192.0.2.2/24]}}",
 }
 
+_BOTH = '{addresses: [192.0.2.2/24, "2001:db8::2/64"], routes:'
+"""The beginning of a device with routes, which NetworkManager sets only for families with an address."""
 _PORTS = "ethernets: {eth0: {}, eth1: {}}\n"
 SAMPLES = {
-    **{f"ethernet-{name}": f"ethernets: {{eth0: {text}}}" for name, text in ETHERNET.items()},
+    **{
+        f"ethernet-{name}": f"ethernets: {{eth0: {text.replace('{routes:', _BOTH, 1)}}}"
+        for name, text in ETHERNET.items()
+    },
     **{
         f"bond-{name}": f"{_PORTS}bonds: {{bo0: {{interfaces: [eth0, eth1], parameters: {text}}}}}"
         for name, text in BOND.items()

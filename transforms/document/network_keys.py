@@ -1,7 +1,7 @@
 """The keys of the section ``network``: netplan's vocabulary, version 2 (netplan's YAML reference, 1.1).
 
-Keys that the renderers of a server cannot express are left out: wifis, modems, Open vSwitch, SR-IOV, ``auth``. The
-names are netplan's; if it has two names for one key (ageing-time, aging-time), both are here.
+Keys that no renderer can express are left out: Open vSwitch, and netplan's ``networkmanager``. The names are netplan's.
+If it has two names for one key, `ALIASES` maps the other one to the name that the canonical form has.
 """
 
 from __future__ import annotations
@@ -13,6 +13,22 @@ RENDERERS = ("networkd", "NetworkManager", "ifupdown")
 RENDERER = Choice(
     RENDERERS, "The network service that configures it. Default: the one of the system, which the transforms name."
 )
+RENDERER_OF_KIND = Choice(RENDERERS, "The network service for all devices of this kind that name none themselves.")
+
+
+ALIASES = {
+    "advmss": "advertised-mss",  # the name that Ordain had for it at first
+    "aging": "ageing",
+    "aging-time": "ageing-time",
+    "all-slaves-active": "all-members-active",
+    "packets-per-slave": "packets-per-member",
+}
+"""Other names of keys, with the names that netplan's reference uses."""
+
+
+def known_keys(keys: dict[str, Shape], about: str = "", title: str = "a map") -> Record:
+    """Return the shape of a map with ``keys``, of which some may be aliases."""
+    return Record(keys, about, title, aliases={key: name for key, name in ALIASES.items() if key in keys})
 
 
 def text(about: str, title: str, format: str, example: str = "") -> String:
@@ -61,7 +77,7 @@ RA = Record(
     {
         "use-dns": Flag("Use the DNS servers that they offer. Default: true."),
         "use-domains": FlagOr(("route",), "Use the search domains that they offer."),
-        "table": Integer("The table for their routes."),
+        "table": Integer("The table for their routes.", 1),
     },
     "The parts of router advertisements to use.",
     "the overrides of router advertisements",
@@ -75,7 +91,7 @@ ADDRESS = Record(
     title="the options of an address",
 )
 
-ROUTE = Record(
+ROUTE = known_keys(
     {
         "to": text("The destination.", "a network, an address, or default", "route-destination"),
         "via": ip("The gateway."),
@@ -94,7 +110,8 @@ ROUTE = Record(
         "mtu": Integer("The MTU of the route.", 68),
         "congestion-window": Integer("The initial congestion window.", 1),
         "advertised-receive-window": Integer("The initial receive window.", 1),
-        "advmss": Integer("The maximum segment size to advertise.", 1),
+        "advertised-mss": Integer("The maximum segment size to advertise.", 1),
+        "advmss": Integer("An older name of `advertised-mss`.", 1),
     },
     title="routes",
 )
@@ -178,7 +195,7 @@ ETHERNET: dict[str, Shape] = {
     **{key: Flag(f"{directive}= of systemd.link(5).") for key, directive in OFFLOADS.items()},
 }
 
-BOND = Record(
+BOND = known_keys(
     {
         "mode": Choice(
             ("balance-rr", "active-backup", "balance-xor", "broadcast", "802.3ad", "balance-tlb", "balance-alb"),
@@ -186,7 +203,7 @@ BOND = Record(
         ),
         "lacp-rate": Choice(("slow", "fast"), "The rate of LACP packets."),
         "mii-monitor-interval": interval("The time between two checks of the link; a bare number is in milliseconds."),
-        "min-links": Integer("The number of links that must be up for the bond to be up."),
+        "min-links": Integer("The number of links that must be up for the bond to be up.", 0, 2**31 - 1),
         "transmit-hash-policy": Choice(
             ("layer2", "layer3+4", "layer2+3", "encap2+3", "encap3+4", "vlan+srcmac"),
             "The data that choose the port for a packet.",
@@ -214,7 +231,7 @@ BOND = Record(
     "The parameters of the bond.",
 )
 
-BRIDGE = Record(
+BRIDGE = known_keys(
     {
         "ageing-time": interval("The time for which a MAC address is kept; a bare number is in seconds."),
         "aging-time": interval("Another spelling of `ageing-time`."),
@@ -317,16 +334,20 @@ KINDS: dict[str, tuple[dict[str, Shape], str]] = {
     "tunnels": (TUNNEL, "Tunnels."),
 }
 
+HARDWARE = frozenset({"ethernets"})
+"""The kinds of device that no renderer creates. Their names are ids, which may differ from the interface names."""
+
 NETWORK = Record(
     {
         "version": Integer("The version of netplan's vocabulary: 2.", 2, 2),
         "renderer": RENDERER,
         **{
             kind: Map(
-                Record(keys, title="the keys of a device"),
+                known_keys(keys, title="the keys of a device"),
                 about,
-                "a device" if kind == "ethernets" else "an interface name",
-                "network-id" if kind == "ethernets" else "interface",
+                "a device" if kind in HARDWARE else "an interface name",
+                "network-id" if kind in HARDWARE else "interface",
+                {"renderer": RENDERER_OF_KIND},
             )
             for kind, (keys, about) in KINDS.items()
         },

@@ -315,12 +315,17 @@ class Set:
 
 @dataclass(frozen=True, slots=True)
 class Map:
-    """A map from names to values of one shape."""
+    """A map from names to values of one shape. ``keys`` are words in it that are not names, with their shapes."""
 
     of: Shape
     about: str = ""
     key: str = "a name"
     format: str = ""
+    keys: Mapping[str, Shape] = field(default_factory=dict)
+
+    def below(self, name: str) -> Shape:
+        """Return the shape of the value at ``name``."""
+        return self.keys.get(name, self.of)
 
     def schema(self) -> Schema:
         """Return the JSON Schema."""
@@ -330,13 +335,15 @@ class Map:
             "propertyNames": {"type": "string", "title": self.key, **form},
             "additionalProperties": self.of.schema(),
         }
+        if self.keys:
+            schema["properties"] = {name: shape.schema() for name, shape in self.keys.items()}
         return _annotated(schema, f"a map from {self.key}", self.about, "")
 
     def canonical(self, node: Node, at: Position) -> Tree:
         """Return a branch."""
         if not isinstance(node.value, Mapping):
             return at.leaf(None, node)
-        return at.branch({k: self.of.canonical(v, at.below(k)) for k, v in node.value.items()}, node.where)
+        return at.branch({k: self.below(k).canonical(v, at.below(k)) for k, v in node.value.items()}, node.where)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +352,7 @@ class Record:
 
     ``one_of`` holds groups of keys that exclude each other: a document sets at most one key of a group, and with it
     removes the others of lower layers (rule 6). ``shorthand``: a bare string means ``{shorthand: STRING}``.
+    ``aliases`` maps other names of keys to the names that the canonical form has, so that layers can use either.
     """
 
     keys: Mapping[str, Shape]
@@ -352,6 +360,7 @@ class Record:
     title: str = "a map"
     one_of: tuple[tuple[str, ...], ...] = ()
     shorthand: str = ""
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def schema(self) -> Schema:
         """Return the JSON Schema."""
@@ -370,8 +379,15 @@ class Record:
     def canonical(self, node: Node, at: Position) -> Tree:
         """Return a branch."""
         if isinstance(node.value, Mapping):
-            items = node.value.items()
-            return at.branch({k: self.keys[k].canonical(v, at.below(k)) for k, v in items}, node.where)
+            children: dict[str, Tree] = {}
+            for key, value in node.value.items():
+                name = self.aliases.get(key, key)
+                if name in children:
+                    place = at.below(key).where(value.where)
+                    what, hint = f"{name} is set twice, under two names of the key", f"write only {name}"
+                    at.problems.append(Problem(where=place, what=what, hint=hint))
+                children[name] = self.keys[key].canonical(value, at.below(name))
+            return at.branch(children, node.where)
         if node.value is None or not self.shorthand:
             return at.leaf(None, node)
         short = self.keys[self.shorthand].canonical(node, at.below(self.shorthand))

@@ -49,7 +49,9 @@ def _ordered(value: dict[str, Plain], shape: Shape | None) -> dict[str, Plain]:
 def _below(shape: Shape | None, key: str) -> Shape | None:
     if isinstance(shape, Record):
         return shape.keys.get(key)
-    return shape.of if isinstance(shape, (Map, Set)) else None
+    if isinstance(shape, Map):
+        return shape.below(key)
+    return shape.of if isinstance(shape, Set) else None
 
 
 def _pair(key: str, value: Plain, indent: str, typed: bool) -> Iterator[str]:

@@ -213,8 +213,8 @@ def _below(shape: Shape, name: str) -> Shape:
     match shape:
         case Record(keys=keys):
             return keys[name]
-        case Map(of=of):
-            return of
+        case Map():
+            return shape.below(name)
         case Set(of=of) if of is not None:
             return of
     return _FREE

@@ -7,14 +7,34 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from ordain.transforms.document import network_formats
-from ordain.transforms.errors import Problem, Severity
-from ordain.transforms.model import Leaf
-from ordain.transforms.render.network.devices import Device, is_secret_text, private_key, problem
+from ordain.transforms.errors import Problem, Severity, did_you_mean
+from ordain.transforms.model import Branch, Leaf
+from ordain.transforms.render.network.devices import Device, is_secret_text, leaf_at, private_key, problem, texts
+from ordain.transforms.render.network.value_text import seconds
 
 Devices = tuple[Device, ...]
 REQUIRED = {"vlans": ("id", "link"), "vrfs": ("table",), "tunnels": ("mode",), "virtual-ethernets": ("peer",)}
 """The keys that a device of a kind must have."""
 MODES_WITH_KEYS = frozenset({"gre", "gretap", "ip6gre", "ip6gretap", "vti", "vti6"})
+MODES_OF_IP = frozenset(
+    {"gre", "gretap", "ip6gre", "ip6gretap", "ip6ip6", "ipip", "ipip6", "sit", "vti", "vti6"},
+)
+VXLAN_KEYS = (
+    *("id", "link", "mac-learning", "ageing", "limit", "arp-proxy", "notifications", "short-circuit"),
+    *("type-of-service", "checksums", "extensions", "port-range", "flow-label", "do-not-fragment"),
+)
+KEYS_OF_MODES: tuple[tuple[tuple[str, ...], frozenset[str]], ...] = (
+    (VXLAN_KEYS, frozenset({"vxlan"})),
+    (("peers", "mark"), frozenset({"wireguard"})),
+    (("port",), frozenset({"wireguard", "vxlan"})),
+    (("key", "keys"), MODES_OF_IP | {"wireguard"}),
+    (("local", "remote", "ttl"), MODES_OF_IP | {"vxlan"}),
+    (("macaddress",), frozenset({"gretap", "ip6gretap", "vxlan"})),
+)
+"""Keys of tunnels, with the modes in which they have a meaning."""
+WITHOUT_GATEWAY = frozenset({"blackhole", "unreachable", "prohibit", "throw"})
+"""Types of route that lead nowhere. networkd ignores such a route with a gateway, NetworkManager the whole keyfile."""
+BRIDGE_SECONDS = {"ageing-time": (0, 1_000_000), "forward-delay": (2, 30), "hello-time": (1, 10), "max-age": (6, 40)}
 MODES_OVER_IPV6 = frozenset({"ip6gre", "ip6gretap", "ip6ip6", "ipip6", "vti6"})
 
 
@@ -28,7 +48,7 @@ def check(device: Device, devices: Devices) -> Iterator[Problem]:
 
 def _identity(device: Device, devices: Devices) -> Iterator[Problem]:
     """Check that the document says which interface of the hardware is meant."""
-    if device.virtual or device.branch.branch("match"):
+    if device.virtual or device.matched:
         return
     try:
         network_formats.interface(device.name)
@@ -62,6 +82,13 @@ def _routes(device: Device, devices: Devices) -> Iterator[Problem]:
             yield problem(device, route.leaf, "a route has addresses of both families", "use only IPv4 or only IPv6")
 
 
+def _routes_without_gateway(device: Device, devices: Devices) -> Iterator[Problem]:
+    for route in device.routes:
+        if route.type in WITHOUT_GATEWAY and route.via:
+            what = f"a route of type {route.type} has no gateway"
+            yield problem(device, route.leaf, what, "remove `via`, or the type")
+
+
 def _rules(device: Device, devices: Devices) -> Iterator[Problem]:
     for rule in device.rules:
         if _is_mixed(rule.to, rule.source):
@@ -74,10 +101,60 @@ def _is_mixed(*addresses: str) -> bool:
     return len({network_formats.version(text) for text in addresses if text}) > 1
 
 
+def _link_local(device: Device, devices: Devices) -> Iterator[Problem]:
+    """Check that IPv6 has link-local addresses where a protocol needs them."""
+    if device.master or "ipv6" in device.link_local():
+        return
+    for key in ("dhcp6", "accept-ra"):
+        if (leaf := device.branch.leaf(key)) and leaf.value is True:
+            what = f"{key} needs link-local addresses of IPv6"
+            yield problem(device, leaf, what, "add ipv6 to `link-local`")
+
+
 def _labels(device: Device, devices: Devices) -> Iterator[Problem]:
     for address in device.addresses:
         if address.label and address.version == 6:
             yield problem(device, address.leaf, "an IPv6 address cannot have a label", "remove it")
+
+
+def _token(device: Device, devices: Devices) -> Iterator[Problem]:
+    token = device.branch.leaf("ipv6-address-token")
+    if not token:
+        return
+    if "ipv6-address-generation" in device.branch:
+        what = "ipv6-address-generation has no effect with ipv6-address-token"
+        yield problem(device, token, what, "remove one of them")
+    if not int(ipaddress.IPv6Address(str(token.value))) & (2**64 - 1):
+        yield problem(device, token, "the host part of the token is zero", "write the host part, such as ::2")
+
+
+def _ports(device: Device, devices: Devices) -> Iterator[Problem]:
+    """Check that parameters are only about ports of the device, and that the kernel accepts the ports."""
+    parameters = device.branch.branch("parameters")
+    ports = {member.name for member in device.members}
+    primary = parameters.leaf("primary")
+    named: list[tuple[Leaf, str]] = [(primary, str(primary.value))] if primary else []
+    for key in ("path-cost", "port-priority"):
+        named += [(leaf, name) for name, leaf in parameters.branch(key).leaves()]
+    for leaf, name in named:
+        if name not in ports:
+            hint = did_you_mean(name, ports) or f"add {name} to `interfaces`"
+            yield problem(device, leaf, f"{name} is not a port of {device.name}", hint, "UnknownName")
+    if device.master_kind != "bridge":
+        for key in ("neigh-suppress", "hairpin", "port-mac-learning"):
+            if (option := device.branch.leaf(key)) and option.value is not False:
+                what = f"{key} is only for a port of a bridge"
+                yield problem(device, option, what, "remove it, or make the device a port")
+
+
+def _bridge_times(device: Device, devices: Devices) -> Iterator[Problem]:
+    """Check the times that the kernel accepts for a bridge (net/bridge/br_stp.c, in seconds)."""
+    parameters = device.branch.branch("parameters") if device.kind == "bridges" else Branch()
+    for key, (least, most) in BRIDGE_SECONDS.items():
+        least = 0 if key == "forward-delay" and parameters.value("stp") is False else least
+        if (leaf := parameters.leaf(key)) and not least <= int(seconds(leaf.value)) <= most:
+            what = f"{key} of a bridge is from {least} s to {most} s"
+            yield problem(device, leaf, what, "write a time in that range; a bare number is in seconds")
 
 
 def _required_keys(device: Device, devices: Devices) -> Iterator[Problem]:
@@ -102,16 +179,31 @@ def _tunnel(device: Device, devices: Devices) -> Iterator[Problem]:
     if device.kind != "tunnels":
         return
     mode = device.text("mode")
+    for keys, modes in KEYS_OF_MODES:
+        for key in keys if mode and mode not in modes else ():
+            if leaf := leaf_at(device.branch, key):
+                yield problem(device, leaf, f"{key} has no meaning in a tunnel of mode {mode}", "remove it")
     if mode == "wireguard":
         yield from _wireguard(device)
-        return
-    for key in ("peers", "mark", *(() if mode == "vxlan" else ("port",))):
-        if leaf := device.branch.leaf(key):
-            yield problem(device, leaf, f"{key} has no meaning in a tunnel of mode {mode}", "remove it")
-    if mode != "vxlan":
+    elif mode == "vxlan":
+        yield from _vxlan(device)
+    else:
         yield from _ip_tunnel(device, mode)
-    elif not device.branch.leaf("id"):
+
+
+def _vxlan(device: Device) -> Iterator[Problem]:
+    branch = device.branch
+    if not branch.leaf("id"):
         yield problem(device, device.place, "the key id is missing", "set it to the VXLAN id")
+    ports = branch.leaf("port-range")
+    ends = [int(port) for port in texts(ports)]
+    if ports and (len(ends) != 2 or ends != sorted(ends)):
+        what = "port-range is not the lowest and the highest port"
+        yield problem(device, ports, what, "write it like [42000, 43000]")
+    local = branch.leaf("local")
+    if local and _is_mixed(str(local.value), device.text("remote")):
+        what = "the ends of a VXLAN have addresses of both families"
+        yield problem(device, local, what, "use only IPv4 or only IPv6")
 
 
 def _wireguard(device: Device) -> Iterator[Problem]:
@@ -157,5 +249,6 @@ def _is_number_or_ipv4(text: str) -> bool:
 
 
 _CHECKS: tuple[Callable[[Device, Devices], Iterator[Problem]], ...] = (
-    *(_identity, _deprecated, _routes, _rules, _labels, _required_keys, _tunnel, _pair),
+    *(_identity, _deprecated, _routes, _routes_without_gateway, _rules, _labels, _link_local, _token),
+    *(_ports, _bridge_times, _required_keys, _tunnel, _pair),
 )

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from ordain.transforms.document import network_formats
-from ordain.transforms.document.network_keys import KINDS
+from ordain.transforms.document.network_keys import HARDWARE, KINDS
 from ordain.transforms.document.network_shapes import Addresses, Rows
 from ordain.transforms.document.node import pointer_below
 from ordain.transforms.document.shapes import Map, Record, Sequence, Shape, String
@@ -22,6 +22,8 @@ from ordain.transforms.model import Branch, Leaf, Row, Tree, Value
 
 PORTS = {"bonds": "bond", "bridges": "bridge"}
 """The kinds of device that have ports, with their names in NetworkManager and networkd."""
+GLOB = frozenset("*?[")
+"""The characters that make a name a pattern for several interfaces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +81,16 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkedDevice:
-    """The name of a device that another one is linked to, and the leaf that links them."""
+    """A device that another one is linked with, and the leaf that links them.
 
+    ``interface`` is as in `Device`; ``matched``: `match` finds the interface.
+    """
+
+    kind: str
     name: str
     leaf: Leaf
+    interface: str = ""
+    matched: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +98,8 @@ class Device:
     """One device, which ``renderer`` brings up.
 
     ``master`` is the bond or bridge of which the device is a port, ``port`` the settings that it has for the port.
-    ``vlans`` and ``vxlans`` are stacked on top of the device.
+    ``vlans`` and ``vxlans`` are stacked on top of the device, ``parent`` is below it. ``members`` are the devices that
+    a bond, bridge or VRF consists of.
     """
 
     kind: str
@@ -107,6 +116,8 @@ class Device:
     vrf: LinkedDevice | None = None
     vlans: tuple[LinkedDevice, ...] = ()
     vxlans: tuple[LinkedDevice, ...] = ()
+    parent: LinkedDevice | None = None
+    members: tuple[LinkedDevice, ...] = ()
     problems: tuple[Problem, ...] = ()
 
     @property
@@ -117,14 +128,26 @@ class Device:
     @property
     def virtual(self) -> bool:
         """Return whether the renderer creates the device, unlike hardware."""
-        return self.kind != "ethernets"
+        return self.kind not in HARDWARE
+
+    @property
+    def matched(self) -> bool:
+        """Return whether the interface is found by `match`, and not by the name of the device."""
+        return "match" in self.branch
+
+    @property
+    def has_pattern(self) -> bool:
+        """Return whether `match` may find several interfaces."""
+        match = self.branch.branch("match")
+        if not self.matched or "macaddress" in match or "set-name" in self.branch:
+            return False
+        return bool(set(str(match.value("name") or "*")) & GLOB)
 
     @property
     def interface(self) -> str:
         """Return the name of the interface, which may be a glob; ``""`` if only the hardware identifies it."""
-        match = self.branch.branch("match")
-        name = self.branch.value("set-name") or match.value("name")
-        return str(name or ("" if match else self.name))
+        name = self.branch.value("set-name") or self.branch.branch("match").value("name")
+        return str(name or ("" if self.matched else self.name))
 
     @property
     def below(self) -> tuple[str, ...]:
@@ -189,10 +212,11 @@ def is_secret_text(secret: str) -> bool:
 
 def read(tree: Branch, renderer: str) -> tuple[Device, ...]:
     """Return the devices of ``network``, whose templates are expanded; ``renderer`` is the default of the OS."""
-    default = str(tree.value("renderer") or renderer)
-    return _linked(
-        tuple(_device(kind, name, branch, default) for kind in KINDS for name, branch in tree.branch(kind).branches())
-    )
+    devices: list[Device] = []
+    for kind in KINDS:
+        default = str(tree.branch(kind).value("renderer") or tree.value("renderer") or renderer)
+        devices += [_device(kind, name, branch, default) for name, branch in tree.branch(kind).branches()]
+    return _linked(tuple(devices))
 
 
 # One device
@@ -223,9 +247,9 @@ def _invalid_strings(shape: Shape, tree: Tree) -> Iterator[tuple[Leaf, str, str,
         case Record(keys=keys), Branch():
             for name, child in tree.children.items():
                 yield from _invalid_strings(keys[name], child)
-        case Map(of=of), Branch():
-            for child in tree.children.values():
-                yield from _invalid_strings(of, child)
+        case Map(), Branch():
+            for name, child in tree.children.items():
+                yield from _invalid_strings(shape.below(name), child)
         case String(), Leaf():
             yield from _invalid_string(shape, tree.value, tree)
         case Sequence(item=item), Leaf(value=tuple() as values):
@@ -341,9 +365,10 @@ def _linked(devices: tuple[Device, ...]) -> tuple[Device, ...]:
             duplicates.append(_with_problem(device, device.place, what.format(first.pointer), hint, "Clash"))
             by_name[first.name] = _with_problem(first, first.place, what.format(device.pointer), hint, "Clash")
     for name, owner in list(by_name.items()):
-        for leaf, other in _references(owner):
+        for key, leaf, other in _references(owner):
             if other in by_name:
-                by_name[other] = _link(by_name[other], owner, LinkedDevice(name=name, leaf=leaf))
+                by_name[other] = _link(by_name[other], owner, _linked_device(owner, leaf))
+                by_name[name] = _with_part(by_name[name], key, _linked_device(by_name[other], leaf))
             else:
                 hint = did_you_mean(other, by_name) or f"add it: network/ethernets/{other}"
                 by_name[name] = _with_problem(by_name[name], leaf, f"there is no device {other}", hint, "UnknownName")
@@ -354,12 +379,28 @@ def _with_problem(device: Device, leaf: Leaf, what: str, hint: str = "", code: s
     return replace(device, problems=(*device.problems, problem(device, leaf, what, hint, code)))
 
 
-def _references(owner: Device) -> Iterator[tuple[Leaf, str]]:
-    """Yield the names of other devices in ``owner``, each with its leaf."""
+def _references(owner: Device) -> Iterator[tuple[str, Leaf, str]]:
+    """Yield the names of other devices in ``owner``, each with its key and leaf."""
     for key in ("interfaces", "link", "peer"):
         if leaf := owner.branch.leaf(key):
             for name in texts(leaf) if key == "interfaces" else (str(leaf.value),):
-                yield leaf, name
+                yield key, leaf, name
+
+
+def _linked_device(device: Device, leaf: Leaf) -> LinkedDevice:
+    return LinkedDevice(
+        kind=device.kind, name=device.name, leaf=leaf, interface=device.interface, matched=device.matched
+    )
+
+
+def _with_part(owner: Device, key: str, part: LinkedDevice) -> Device:
+    """Return ``owner`` with a device that it names at ``key``."""
+    match key:
+        case "interfaces":
+            return replace(owner, members=(*owner.members, part))
+        case "link":
+            return replace(owner, parent=part)
+    return owner
 
 
 def _link(device: Device, owner: Device, link: LinkedDevice) -> Device:

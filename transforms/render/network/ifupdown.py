@@ -11,9 +11,9 @@ import ipaddress
 from collections.abc import Iterator, Mapping
 
 from ordain.transforms.model import Branch, Leaf
-from ordain.transforms.render.network.bond_options import bond_options
+from ordain.transforms.render.network.bond_options import bond_options, unused_options
 from ordain.transforms.render.network.device_draft import DeviceDraft
-from ordain.transforms.render.network.devices import PORTS, Address, Device, Route, RoutingRule, leaf_at, texts
+from ordain.transforms.render.network.devices import GLOB, PORTS, Address, Device, Route, RoutingRule, leaf_at, texts
 from ordain.transforms.render.network.value_text import one_zero, seconds
 from ordain.transforms.render.provenance import MADE_BY, cause, comment
 
@@ -29,25 +29,21 @@ ROUTE = {
     "mtu": "mtu",
     "congestion-window": "initcwnd",
     "advertised-receive-window": "initrwnd",
-    "advmss": "advmss",
+    "advertised-mss": "advmss",
 }
 WITHOUT_DEVICE = frozenset({"blackhole", "unreachable", "prohibit", "throw"})
 """Types of route that have no device."""
 VXLAN = {
-    "id": "id",
-    "link": "dev",
     "local": "local",
     "type-of-service": "tos",
     "ttl": "ttl",
     "ageing": "ageing",
-    "aging": "ageing",
     "limit": "maxaddress",
     "flow-label": "flowlabel",
 }
 SWITCHES = {"mac-learning": "learning", "arp-proxy": "proxy", "short-circuit": "rsc"}
 CENTISECONDS = {
     "ageing-time": "ageing_time",
-    "aging-time": "ageing_time",
     "forward-delay": "forward_delay",
     "hello-time": "hello_time",
     "max-age": "max_age",
@@ -161,7 +157,7 @@ def _block_unsupported(device: Device, stanzas: Stanzas) -> None:
             stanzas.unsupported(leaf, key)
     if (mode := branch.leaf("activation-mode")) and mode.value == "off":
         stanzas.unsupported(mode, "activation-mode: off")
-    if not stanzas.name or set(stanzas.name) & set("*?["):
+    if not stanzas.name or set(stanzas.name) & GLOB:
         stanzas.block(device.place, "ifupdown needs the name of the interface", "add `set-name`", "Renderer")
     for key, leaf in branch.branch("dhcp4-overrides").leaves():
         if key not in {"hostname", "route-metric"} and leaf.value is not True:
@@ -183,20 +179,21 @@ def _create(device: Device, stanzas: Stanzas) -> None:
         case "dummy-devices":
             stanzas.run_before(f"ip link add name {name} type dummy", kind)
         case "bonds":
+            for leaf, what, hint in unused_options(branch.branch("parameters")):
+                stanzas.block(leaf, f"ip refuses the bond: {what}", hint, "Renderer")
             options = "".join(f" {option} {value}" for option, value, _ in bond_options(branch.branch("parameters")))
             stanzas.run_before(f"ip link add name {name} type bond{options}", kind)
         case "bridges":
             stanzas.run_before(f"ip link add name {name} type bridge{_bridge(branch)}", kind)
         case "vlans":
-            stanzas.run_before(
-                f"ip link add link {device.text('link')} name {name} type vlan id {device.text('id')}", kind
-            )
+            parent = device.parent.interface if device.parent else ""
+            stanzas.run_before(f"ip link add link {parent} name {name} type vlan id {device.text('id')}", kind)
         case "virtual-ethernets" if _makes_pair(device):
             stanzas.run_before(f"ip link add name {name} type veth peer name {device.text('peer')}", kind)
         case "vrfs":
             stanzas.run_before(f"ip link add name {name} type vrf table {device.text('table')}", kind)
         case "tunnels" if mode == "vxlan":
-            stanzas.run_before(f"ip link add name {name} type vxlan{_vxlan(branch)}", kind)
+            stanzas.run_before(f"ip link add name {name} type vxlan{_vxlan(device)}", kind)
         case "tunnels" if mode != "wireguard":
             stanzas.run_before(f"ip link add name {name}{_ip_tunnel(device)}", kind)
 
@@ -228,8 +225,11 @@ def _ip_tunnel(device: Device) -> str:
     return "".join(words)
 
 
-def _vxlan(branch: Branch) -> str:
-    words = [f" {word} {one_zero(leaf.value)}" for key, word in VXLAN.items() if (leaf := branch.leaf(key))]
+def _vxlan(device: Device) -> str:
+    branch = device.branch
+    words = [f" id {device.text('id')}"]
+    words += [f" dev {device.parent.interface}"] if device.parent else []
+    words += [f" {word} {one_zero(leaf.value)}" for key, word in VXLAN.items() if (leaf := branch.leaf(key))]
     words += [f" {'' if leaf.value else 'no'}{word}" for key, word in SWITCHES.items() if (leaf := branch.leaf(key))]
     if remote := branch.leaf("remote"):
         group = ipaddress.ip_address(str(remote.value)).is_multicast
@@ -256,17 +256,19 @@ def _link(device: Device, stanzas: Stanzas) -> None:
 def _ports(device: Device, stanzas: Stanzas) -> None:
     """Add the commands for ports; a device must be down when it becomes the port of a bond."""
     if device.kind in PORTS:
-        interfaces = device.branch.leaf("interfaces") or device.place
-        for port in texts(interfaces):
-            stanzas.run_before(f"ip link set dev {port} down", interfaces)
-            stanzas.run_before(f"ip link set dev {port} master {stanzas.name}", interfaces)
-            stanzas.run_before(f"ip link set dev {port} up", interfaces)
+        interfaces = {port.name: port.interface for port in device.members}
+        for port in device.members:
+            stanzas.run_before(f"ip link set dev {port.interface} down", port.leaf)
+            stanzas.run_before(f"ip link set dev {port.interface} master {stanzas.name}", port.leaf)
+            stanzas.run_before(f"ip link set dev {port.interface} up", port.leaf)
         parameters = device.branch.branch("parameters")
         for key, word in PORT.items():
-            for port, cost in parameters.branch(key).leaves():
-                stanzas.run_before(f"ip link set dev {port} type bridge_slave {word} {one_zero(cost.value)}", cost)
+            for name, cost in parameters.branch(key).leaves():
+                port_options = f"dev {interfaces.get(name, name)} type bridge_slave {word} {one_zero(cost.value)}"
+                stanzas.run_before(f"ip link set {port_options}", cost)
         if primary := parameters.leaf("primary"):
-            stanzas.run_before(f"ip link set dev {stanzas.name} type bond primary {primary.value}", primary)
+            interface = interfaces.get(str(primary.value), "")
+            stanzas.run_before(f"ip link set dev {stanzas.name} type bond primary {interface}", primary)
     for key, word in PORT_SWITCHES.items():
         if (leaf := device.branch.leaf(key)) and device.master_kind == "bridge":
             switch = "on" if leaf.value else "off"

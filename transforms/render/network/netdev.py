@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Callable, Mapping
 
 from ordain.transforms.model import Leaf
+from ordain.transforms.render.network.bond_options import unused_options
 from ordain.transforms.render.network.devices import Device, is_secret_text, private_key, texts
 from ordain.transforms.render.network.section_file import SectionFile
 from ordain.transforms.render.network.value_text import Parameters, with_milliseconds, yes_no
@@ -24,7 +25,6 @@ BOND: Parameters = {
     "transmit-hash-policy": ("TransmitHashPolicy", yes_no),
     "ad-select": ("AdSelect", yes_no),
     "all-members-active": ("AllSlavesActive", yes_no),
-    "all-slaves-active": ("AllSlavesActive", yes_no),
     "arp-interval": ("ARPIntervalSec", with_milliseconds),
     "arp-ip-targets": ("ARPIPTargets", yes_no),
     "arp-validate": ("ARPValidate", yes_no),
@@ -34,7 +34,6 @@ BOND: Parameters = {
     "fail-over-mac-policy": ("FailOverMACPolicy", yes_no),
     "gratuitous-arp": ("GratuitousARP", yes_no),
     "packets-per-member": ("PacketsPerSlave", yes_no),
-    "packets-per-slave": ("PacketsPerSlave", yes_no),
     "primary-reselect-policy": ("PrimaryReselectPolicy", yes_no),
     "resend-igmp": ("ResendIGMP", yes_no),
     "learn-packet-interval": ("LearnPacketIntervalSec", yes_no),
@@ -42,7 +41,6 @@ BOND: Parameters = {
 
 BRIDGE: Parameters = {
     "ageing-time": ("AgeingTimeSec", yes_no),
-    "aging-time": ("AgeingTimeSec", yes_no),
     "priority": ("Priority", yes_no),
     "forward-delay": ("ForwardDelaySec", yes_no),
     "hello-time": ("HelloTimeSec", yes_no),
@@ -57,7 +55,6 @@ VXLAN: Parameters = {
     "ttl": ("TTL", yes_no),
     "mac-learning": ("MacLearning", yes_no),
     "ageing": ("FDBAgeingSec", yes_no),
-    "aging": ("FDBAgeingSec", yes_no),
     "limit": ("MaximumFDBEntries", yes_no),
     "arp-proxy": ("ReduceARPProxy", yes_no),
     "short-circuit": ("RouteShortCircuit", yes_no),
@@ -104,7 +101,12 @@ def netdev(device: Device, path: str, systemd: int) -> SectionFile | None:
 
 
 def _bond(device: Device, file: SectionFile) -> None:
-    file.set_each("Bond", device.branch.branch("parameters"), BOND)
+    parameters = device.branch.branch("parameters")
+    file.set_each("Bond", parameters, BOND)
+    if (policy := parameters.leaf("transmit-hash-policy")) and policy.value == "vlan+srcmac":
+        file.unsupported(policy, "transmit-hash-policy: vlan+srcmac")
+    for leaf, what, hint in unused_options(parameters):
+        file.warn(leaf, what, hint)
 
 
 def _bridge(device: Device, file: SectionFile) -> None:
@@ -143,12 +145,7 @@ def _vxlan(device: Device, file: SectionFile) -> None:
             if leaf:
                 file.set("VXLAN", VXLAN_FLAGS[name], "yes", leaf)
     if ports := branch.leaf("port-range"):
-        ends = texts(ports)
-        if len(ends) != 2 or int(ends[0]) > int(ends[1]):
-            what = "port-range is not the lowest and the highest port"
-            file.block(ports, what, "write it like [42000, 43000]")
-        else:
-            file.set("VXLAN", "PortRange", "-".join(ends), ports)
+        file.set("VXLAN", "PortRange", "-".join(texts(ports)), ports)
     if "link" not in branch:
         file.set_default("VXLAN", "Independent", "yes", INDEPENDENT)
 

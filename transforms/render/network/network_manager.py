@@ -10,8 +10,8 @@ import ipaddress
 import uuid
 from collections.abc import Callable, Mapping
 
-from ordain.transforms.render.network.bond_options import bond_options
-from ordain.transforms.render.network.devices import Device, is_secret_text, leaf_at, private_key, texts
+from ordain.transforms.render.network.bond_options import bond_options, unused_options
+from ordain.transforms.render.network.devices import GLOB, Device, is_secret_text, leaf_at, private_key, texts
 from ordain.transforms.render.network.network_manager_ip import add_family
 from ordain.transforms.render.network.section_file import SectionFile
 from ordain.transforms.render.network.value_text import Parameters, one_zero, seconds, true_false
@@ -45,22 +45,18 @@ TUNNEL_MODES = {
 """NMIPTunnelMode of libnm."""
 BRIDGE: Parameters = {
     "ageing-time": ("ageing-time", seconds),
-    "aging-time": ("ageing-time", seconds),
     "forward-delay": ("forward-delay", seconds),
     "hello-time": ("hello-time", seconds),
     "max-age": ("max-age", seconds),
     "priority": ("priority", one_zero),
 }
 VXLAN: Parameters = {
-    "id": ("id", one_zero),
-    "link": ("parent", one_zero),
     "local": ("local", one_zero),
     "remote": ("remote", one_zero),
     "port": ("destination-port", one_zero),
     "type-of-service": ("tos", one_zero),
     "ttl": ("ttl", one_zero),
     "ageing": ("ageing", one_zero),
-    "aging": ("ageing", one_zero),
     "limit": ("limit", one_zero),
     "mac-learning": ("learning", true_false),
     "arp-proxy": ("proxy", true_false),
@@ -107,16 +103,32 @@ def _block_unsupported(device: Device, file: SectionFile) -> None:
             file.unsupported(device.vrf.leaf, "a port that is in a VRF")
 
 
+def connection_uuid(kind: str, name: str) -> str:
+    """Return the UUID of the connection of a device."""
+    return str(uuid.uuid5(NAMESPACE, f"{kind}/{name}"))
+
+
+def _set_parent(device: Device, file: SectionFile, section: str) -> None:
+    """Add the device below, by the UUID of its connection if `match` finds its interface (nm-settings, vlan.parent)."""
+    if parent := device.parent:
+        word = connection_uuid(parent.kind, parent.name) if parent.matched else parent.interface
+        file.set(section, "parent", word, parent.leaf)
+
+
 def _connection(device: Device, file: SectionFile) -> None:
     mode = device.text("mode")
     kind = TYPES.get(device.kind) or (mode if mode in {"wireguard", "vxlan"} else "ip-tunnel")
     place = device.place
     file.set("connection", "id", f"ordain-{device.name}", place)
-    file.set("connection", "uuid", str(uuid.uuid5(NAMESPACE, f"{device.kind}/{device.name}")), place)
+    file.set("connection", "uuid", connection_uuid(device.kind, device.name), place)
     file.set("connection", "type", kind, place)
     name = device.interface
-    if name and not set(name) & set("*?["):
+    if name and not set(name) & GLOB:
         file.set("connection", "interface-name", name, place)
+    if device.has_pattern:
+        why = "`match` may find several interfaces, and a device that names its interface comes first"
+        file.set_default("connection", "multi-connect", "3", why)  # NM_CONNECTION_MULTI_CONNECT_MULTIPLE
+        file.set_default("connection", "autoconnect-priority", "-1", why)
     if activation := device.branch.leaf("activation-mode"):
         if activation.value == "off":
             file.unsupported(activation, "activation-mode: off")
@@ -139,7 +151,7 @@ def _hardware(device: Device, file: SectionFile) -> None:
     of_tunnel = "wireguard" if mode == "wireguard" else "ethernet" if mode in {"", "vxlan"} else "ip-tunnel"
     section = of_tunnel if device.kind == "tunnels" else "ethernet"
     file.set_each(section, branch, {"mtu": ("mtu", one_zero)})
-    if (name := match.leaf("name")) and "set-name" not in branch and set(str(name.value)) & set("*?["):
+    if (name := match.leaf("name")) and "set-name" not in branch and set(str(name.value)) & GLOB:
         file.set("match", "interface-name", f"{name.value};", name)
     if drivers := match.leaf("driver"):
         file.set("match", "driver", "".join(f"{driver};" for driver in texts(drivers)), drivers)
@@ -153,7 +165,16 @@ def _bond(device: Device, file: SectionFile) -> None:
     parameters = device.branch.branch("parameters")
     for name, value, leaf in bond_options(parameters):
         file.set("bond", name, value, leaf)
-    file.set_each("bond", parameters, {"primary": ("primary", one_zero)})
+    for leaf, what, hint in unused_options(parameters):
+        file.block(leaf, f"NetworkManager refuses the bond: {what}", hint, "Renderer")
+    if primary := parameters.leaf("primary"):
+        interface = next((port.interface for port in device.members if port.name == primary.value), "")
+        if parameters.value("mode") in {"balance-tlb", "balance-alb"}:
+            file.unsupported(primary, "a primary port in a mode other than active-backup")
+        elif not interface or set(interface) & GLOB:
+            file.unsupported(primary, "a primary port without `set-name`, whose interface name is not known")
+        else:
+            file.set("bond", "primary", interface, primary)
 
 
 def _bridge(device: Device, file: SectionFile) -> None:
@@ -170,11 +191,13 @@ def _port(device: Device, file: SectionFile) -> None:
     for key, name in (("path-cost", "path-cost"), ("port-priority", "priority")):
         if leaf := device.port.get(key):
             file.set("bridge-port", name, one_zero(leaf.value), leaf)
-    file.set_each("bridge-port", device.branch, {"hairpin": ("hairpin-mode", true_false)})
+    if device.master_kind == "bridge":
+        file.set_each("bridge-port", device.branch, {"hairpin": ("hairpin-mode", true_false)})
 
 
 def _vlan(device: Device, file: SectionFile) -> None:
-    file.set_each("vlan", device.branch, {"id": ("id", one_zero), "link": ("parent", one_zero)})
+    file.set_each("vlan", device.branch, {"id": ("id", one_zero)})
+    _set_parent(device, file, "vlan")
 
 
 def _vrf(device: Device, file: SectionFile) -> None:
@@ -201,6 +224,8 @@ def _ip_tunnel(device: Device, file: SectionFile) -> None:
 
 
 def _vxlan(device: Device, file: SectionFile) -> None:
+    file.set_each("vxlan", device.branch, {"id": ("id", one_zero)})
+    _set_parent(device, file, "vxlan")
     file.set_each("vxlan", device.branch, VXLAN)
     if misses := device.branch.leaf("notifications"):
         for name in texts(misses):

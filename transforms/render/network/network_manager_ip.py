@@ -18,6 +18,8 @@ ROUTE = {
 }
 SCOPES = {"link": "253", "host": "254"}
 MAIN_TABLE = 254
+WITHOUT_ROUTES = frozenset({"disabled", "ignore"})
+"""The methods of a family that the device does not have, or that NetworkManager leaves to the kernel."""
 LINK_LOCAL_ENABLED = "3"  # NM_SETTING_IP4_LINK_LOCAL_ENABLED
 DHCP_OVERRIDES: Parameters = {
     "use-dns": ("ignore-auto-dns", false_true),
@@ -39,6 +41,8 @@ def add_family(device: Device, file: SectionFile, version: int) -> None:
     section = f"ipv{version}"
     file.begin(section)
     method, leaf = _method(device, version)
+    if method in WITHOUT_ROUTES:
+        _block_routes(device, file, version)
     if leaf:
         file.set(section, "method", method, leaf)
     else:
@@ -85,7 +89,22 @@ def _static(device: Device, file: SectionFile, version: int, method: str) -> Non
         file.set(section, f"address{number}", address.address, address.leaf)
     if "ipv4" in device.link_local() and version == 4 and method != "link-local":
         file.set(section, "link-local", LINK_LOCAL_ENABLED, branch.leaf("link-local") or device.place)
-    file.set_each(section, branch, {f"gateway{version}": ("gateway", one_zero)})
+    if gateway := branch.leaf(f"gateway{version}"):
+        if addresses:
+            file.set(section, "gateway", str(gateway.value), gateway)
+        else:  # NetworkManager refuses the key without a static address, but not the route
+            routes = sum(route.version == version for route in device.routes)
+            default = "0.0.0.0/0" if version == 4 else "::/0"
+            file.set(section, f"route{routes + 1}", f"{default},{gateway.value}", gateway)
+
+
+def _block_routes(device: Device, file: SectionFile, version: int) -> None:
+    """Block the routes of a family that the device lacks: NetworkManager would not set them."""
+    gateway = device.branch.leaf(f"gateway{version}")
+    leaves = [route.leaf for route in device.routes if route.version == version]
+    for leaf in (*leaves, *([gateway] if gateway else [])):
+        what = f"NetworkManager sets no route of IPv{version} on a device without IPv{version}"
+        file.block(leaf, what, f"add an address of IPv{version}, or set dhcp{version}", "Renderer")
 
 
 def _dns(device: Device, file: SectionFile, version: int) -> None:
@@ -120,6 +139,9 @@ def _dhcp(device: Device, file: SectionFile, version: int) -> None:
 def _ipv6(device: Device, file: SectionFile, method: str) -> None:
     branch = device.branch
     if token := branch.leaf("ipv6-address-token"):
+        if int(ipaddress.IPv6Address(str(token.value))) >> 64:
+            what = "NetworkManager accepts only a token whose first 64 bits are zero"
+            file.block(token, what, "write only the host part, such as ::2", "Renderer")
         file.set("ipv6", "addr-gen-mode", "0", token)  # a token needs EUI-64
         file.set("ipv6", "token", str(token.value), token)
     elif generation := branch.leaf("ipv6-address-generation"):
@@ -129,14 +151,17 @@ def _ipv6(device: Device, file: SectionFile, method: str) -> None:
         file.set_default("ipv6", "addr-gen-mode", "1", why)
     if privacy := branch.leaf("ipv6-privacy"):
         file.set("ipv6", "ip6-privacy", "2" if privacy.value else "0", privacy)
+    elif method not in WITHOUT_ROUTES:
+        why = "no temporary addresses, whatever the kernel parameter use_tempaddr says"
+        file.set_default("ipv6", "ip6-privacy", "0", why)
     file.set_each("ipv6", branch, {"ipv6-mtu": ("mtu", one_zero)})
 
 
 def _route(route: Route, file: SectionFile, name: str, section: str) -> None:
     if route.type not in ROUTE_TYPES:
         file.unsupported(route.leaf, f"a route of type {route.type}")
-    if "advmss" in route.options:
-        file.unsupported(route.leaf, "advmss of a route")
+    if "advertised-mss" in route.options:
+        file.unsupported(route.leaf, "advertised-mss of a route")
     to = route.to if "/" in route.to else str(ipaddress.ip_network(route.to))
     metric = str(route.options["metric"]) if "metric" in route.options else ""
     gateway = route.via or ("0.0.0.0" if route.version == 4 else "::") if route.via or metric else ""

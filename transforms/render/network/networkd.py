@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ordain.transforms.document.network_keys import OFFLOADS
 from ordain.transforms.model import Branch
-from ordain.transforms.render.network.devices import Device, Route, RoutingRule, texts
+from ordain.transforms.render.network.devices import Device, Route, RoutingRule, leaf_at, texts
 from ordain.transforms.render.network.netdev import netdev
 from ordain.transforms.render.network.section_file import SectionFile
 from ordain.transforms.render.network.value_text import Parameters, yes_no
@@ -21,9 +21,14 @@ ROUTE = {
     "mtu": "MTUBytes",
     "congestion-window": "InitialCongestionWindow",
     "advertised-receive-window": "InitialAdvertisedReceiveWindow",
-    "advmss": "TCPAdvertisedMaximumSegmentSize",
+    "advertised-mss": "TCPAdvertisedMaximumSegmentSize",
 }
 RULE = {"table": "Table", "priority": "Priority", "mark": "FirewallMark", "type-of-service": "TypeOfService"}
+IGNORED_IN_PORT = {
+    "bond": ("addresses", "dhcp4", "dhcp6", "accept-ra", "gateway4", "gateway6", "routes", "link-local"),
+    "bridge": ("dhcp6", "accept-ra", "link-local"),
+}
+"""By kind of the master, the keys that have no effect in a port, which has no link-local addresses either."""
 UNKNOWN_ROUTES = frozenset({"nat", "xresolve"})
 """Types that networkd does not know. Linux has not known them for a long time, either."""
 
@@ -60,6 +65,8 @@ BRIDGE_PORT: Parameters = {
 }
 OFFLOAD: Parameters = {key: (directive, yes_no) for key, directive in OFFLOADS.items()}
 METRIC = "100"
+MOST_SEGMENTS = 1023
+"""The largest initial window of a route (systemd.network(5), InitialCongestionWindow=)."""
 GENERAL: Parameters = {
     "accept-ra": ("IPv6AcceptRA", yes_no),
     "ipv6-privacy": ("IPv6PrivacyExtensions", yes_no),
@@ -73,9 +80,17 @@ PERMANENT_MAC = 245
 
 def render(device: Device, systemd: int) -> tuple[SectionFile, ...]:
     """Return the files of one device that networkd reads."""
-    path = f"{NETWORKD}/10-ordain-{device.name}"
+    path = _path(device)
     files = (netdev(device, path, systemd), _network(device, path, systemd))
     return tuple(file for file in files if file)
+
+
+def _path(device: Device) -> str:
+    """Return the path of the files of a device, without the ending.
+
+    An interface has the first file that matches it, so a pattern comes after the devices that name their interface.
+    """
+    return f"{NETWORKD}/{11 if device.has_pattern else 10}-ordain-{device.name}"
 
 
 def _match(device: Device, file: SectionFile, *, renamed: bool) -> None:
@@ -96,10 +111,10 @@ def _match(device: Device, file: SectionFile, *, renamed: bool) -> None:
     name = (device.branch.leaf("set-name") if renamed else None) or match.leaf("name")
     if name:
         file.set("Match", name_key, str(name.value), name)
-    elif not match:
+    elif not device.matched:
         file.set("Match", name_key, device.name, device.place)
     elif not drivers and not mac:
-        file.block(device.place, "match has no condition", "set name, macaddress or driver")
+        file.set("Match", name_key, "*", match.here)
 
 
 def link(device: Device, systemd: int) -> SectionFile | None:
@@ -111,8 +126,7 @@ def link(device: Device, systemd: int) -> SectionFile | None:
         wake = None  # it has a setting of its own
     if not (name or wake or policy or any(key in branch for key in OFFLOADS)):
         return None
-    path = f"{NETWORKD}/10-ordain-{device.name}.link"
-    file = SectionFile(path=path, device=device, program="udev", kind="link", systemd=systemd)
+    file = SectionFile(path=f"{_path(device)}.link", device=device, program="udev", kind="link", systemd=systemd)
     if policy and (device.virtual or policy.value not in {"permanent", "random"}):
         hint = "write an address, or renderer: NetworkManager"
         file.block(policy, f"networkd does not know the MAC address policy {policy.value} for this device", hint)
@@ -213,6 +227,10 @@ def _links(device: Device, file: SectionFile) -> None:
     """Add the bond, bridge or VRF that the device is in, and the devices stacked on top of it."""
     if device.master:
         file.set("Network", device.master_kind.capitalize(), device.master.name, device.master.leaf)
+    for key in IGNORED_IN_PORT.get(device.master_kind, ()):
+        if (leaf := leaf_at(device.branch, key)) and leaf.value not in (False, ()):
+            what = f"networkd ignores {key} of a port of a {device.master_kind}"
+            file.warn(leaf, what, f"set it for the {device.master_kind}, and remove it here")
     if primary := device.port.get("primary"):
         file.set("Network", "PrimarySlave", "yes", primary)
     for key, links in (("VRF", (device.vrf,) if device.vrf else ()), ("VLAN", device.vlans), ("VXLAN", device.vxlans)):
@@ -223,10 +241,6 @@ def _links(device: Device, file: SectionFile) -> None:
             file.set("Bridge", directive, yes_no(leaf.value), leaf)
     if device.master_kind == "bridge":
         file.set_each("Bridge", device.branch, BRIDGE_PORT)
-        return
-    for key in BRIDGE_PORT:
-        if leaf := device.branch.leaf(key):
-            file.block(leaf, f"{key} is only for a port of a bridge", "remove it, or make the device a port")
 
 
 def _addresses_with_options(device: Device, file: SectionFile) -> None:
@@ -245,6 +259,9 @@ def _addresses_with_options(device: Device, file: SectionFile) -> None:
 
 
 def _route(route: Route, file: SectionFile) -> None:
+    for key in ("congestion-window", "advertised-receive-window"):
+        if route.options.get(key, 0) > MOST_SEGMENTS:
+            file.block(route.leaf, f"networkd ignores a {key} above {MOST_SEGMENTS}", "write a smaller number")
     if route.type in UNKNOWN_ROUTES:
         file.block(route.leaf, f"networkd does not know routes of type {route.type}", "remove it")
         return

@@ -46,7 +46,7 @@ BLOCKED_BY_MANAGER = set(
     ethernet-activation-off ethernet-address-label ethernet-address-lifetime ethernet-address-options-mixed
     ethernet-dhcp4-use-domains ethernet-dhcp4-use-domains-true ethernet-dhcp4-use-hostname
     ethernet-dhcp4-use-mtu ethernet-emit-lldp ethernet-ignore-carrier ethernet-nameservers
-    ethernet-nameservers-search ethernet-ra-overrides ethernet-route-advmss ethernet-route-types
+    ethernet-nameservers-search ethernet-ra-overrides ethernet-route-advertised-mss ethernet-route-types
     ethernet-rule-from ethernet-rule-to port-options tunnel-vxlan-everything tunnel-wireguard-file
     tunnel-wireguard-peers vrf
     """.split()

@@ -1,0 +1,264 @@
+"""Devices that a renderer or the kernel would refuse, change or ignore are refused beforehand, with the reason."""
+
+from __future__ import annotations
+
+import pytest
+
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.compile import compile
+from ordain.transforms.document.reader import read
+from ordain.transforms.render.network.network_manager import connection_uuid
+from support.network_compile import Section, compiled, refusals
+
+RENDERERS = ("networkd", "NetworkManager", "ifupdown")
+MAC = {"macaddress": "52:54:00:12:34:56"}
+PORTS: Section = {"eth0": {}, "eth1": {}}
+
+
+def content(network: Section, renderer: str, name: str) -> str:
+    """Return the file whose name ends in ``name``."""
+    files, problems = compiled(network, renderer)
+    assert refusals(problems) == []
+    (text,) = (text for path, text in files.items() if path.endswith(f"ordain-{name}"))
+    return text
+
+
+def reasons(network: Section, renderer: str) -> list[str]:
+    """Return the texts of the problems that block, without the devices that only need a blocked one."""
+    return [problem.what for problem in refusals(compiled(network, renderer)[1]) if problem.code != "Needs"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "device"),
+    [("vlans", {"id": 2, "link": "lan"}), ("tunnels", {"mode": "vxlan", "id": 5, "remote": "10.9.9.2", "link": "lan"})],
+)
+@pytest.mark.parametrize(
+    ("lan", "parent"),
+    [
+        ({}, "lan"),
+        ({"match": MAC}, connection_uuid("ethernets", "lan")),
+        ({"match": {"name": "someIface"}}, connection_uuid("ethernets", "lan")),
+        ({"match": MAC, "set-name": "eth9"}, connection_uuid("ethernets", "lan")),
+    ],
+)
+def test_a_keyfile_names_the_device_below_so_that_network_manager_finds_it(
+    kind: str, device: Section, lan: Section, parent: str
+) -> None:
+    made = content({"ethernets": {"lan": lan}, kind: {"top": device}}, "NetworkManager", "top.nmconnection")
+
+    assert f"\nparent={parent}\n" in made
+
+
+RENAMED: Section = {
+    "ethernets": {"lan": {"match": MAC, "set-name": "eth9"}, "wan": {"match": {"name": "eth8"}}},
+    "bonds": {"bo0": {"interfaces": ["lan", "wan"], "parameters": {"mode": "active-backup", "primary": "lan"}}},
+}
+
+
+def test_the_primary_port_of_a_bond_is_an_interface_name() -> None:
+    assert "\nprimary=eth9\n" in content(RENAMED, "NetworkManager", "bo0.nmconnection")
+    without_name = {**RENAMED, "ethernets": {"lan": {"match": MAC}, "wan": {}}}
+    assert reasons(without_name, "NetworkManager") == [
+        "NetworkManager does not support a primary port without `set-name`, whose interface name is not known"
+    ]
+
+
+def test_ifupdown_gets_the_interface_names_of_ports_and_of_the_device_below() -> None:
+    files, problems = compiled({**RENAMED, "vlans": {"v5": {"id": 5, "link": "lan"}}}, "ifupdown")
+
+    assert refusals(problems) == []
+    stanzas = files["/etc/network/interfaces.d/ordain"]
+    assert "pre-up ip link add link eth9 name v5 type vlan id 5\n" in stanzas
+    assert "pre-up ip link set dev eth9 master bo0\n" in stanzas
+    assert "pre-up ip link set dev eth8 master bo0\n" in stanzas
+    assert "type bond primary eth9\n" in stanzas
+    assert " lan" not in stanzas.replace("/lan", "")
+
+
+def test_an_empty_match_is_about_every_interface_that_no_other_device_names() -> None:
+    network = {"ethernets": {"all": {"match": {}, "dhcp4": True}, "eth0": {"dhcp4": False}}}
+
+    files, problems = compiled(network)
+    assert refusals(problems) == []
+    everything = files["/run/systemd/network/11-ordain-all.network"]
+    assert "\nName=*\n" in everything
+    assert sorted(files)[0] == "/run/systemd/network/10-ordain-eth0.network"
+
+    keyfile = content(network, "NetworkManager", "all.nmconnection")
+    assert "interface-name" not in keyfile
+    assert "\nmulti-connect=3\nautoconnect-priority=-1\n" in keyfile
+
+
+@pytest.mark.parametrize(
+    ("network", "what"),
+    [
+        (
+            {"ethernets": {"eth0": {"routes": [{"to": "1.2.3.0/24", "via": "5.6.7.8", "type": "blackhole"}]}}},
+            "a route of type blackhole has no gateway",
+        ),
+        (
+            {"tunnels": {"vx": {"mode": "vxlan", "id": 1, "remote": "192.0.2.1", "port-range": ["100", "10"]}}},
+            "port-range is not the lowest and the highest port",
+        ),
+        (
+            {"tunnels": {"vx": {"mode": "vxlan", "id": 1, "remote": "192.0.2.1", "local": "2001:db8::1"}}},
+            "the ends of a VXLAN have addresses of both families",
+        ),
+        (
+            {"ethernets": PORTS, "bonds": {"bo0": {"parameters": {"mode": "active-backup", "primary": "eth0"}}}},
+            "eth0 is not a port of bo0",
+        ),
+        (
+            {
+                "ethernets": PORTS,
+                "bridges": {"br0": {"interfaces": ["eth1"], "parameters": {"path-cost": {"eth0": 5}}}},
+            },
+            "eth0 is not a port of br0",
+        ),
+        (
+            {"ethernets": PORTS, "bridges": {"br0": {"interfaces": [], "parameters": {"port-priority": {"e": 5}}}}},
+            "e is not a port of br0",
+        ),
+        (
+            {"ethernets": {"eth0": {"ipv6-address-token": "::2", "ipv6-address-generation": "eui64"}}},
+            "ipv6-address-generation has no effect with ipv6-address-token",
+        ),
+        ({"bridges": {"br0": {"parameters": {"max-age": "2s"}}}}, "max-age of a bridge is from 6 s to 40 s"),
+        (
+            {"ethernets": {"eth0": {"dhcp6": True, "link-local": []}}},
+            "dhcp6 needs link-local addresses of IPv6",
+        ),
+        (
+            {"tunnels": {"t0": {"mode": "ipip", "local": "192.0.2.1", "remote": "192.0.2.2", **MAC}}},
+            "macaddress has no meaning in a tunnel of mode ipip",
+        ),
+        ({"ethernets": {"eth0": {"hairpin": True}}}, "hairpin is only for a port of a bridge"),
+    ],
+)
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_a_device_that_cannot_work_is_refused_by_every_renderer(network: Section, what: str, renderer: str) -> None:
+    assert what in reasons(network, renderer)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "what"),
+    [
+        ({"mode": "balance-rr", "primary": "eth0"}, "a bond of mode balance-rr has no primary"),
+        ({"primary": "eth0"}, "a bond of mode balance-rr has no primary"),
+        ({"mode": "active-backup", "lacp-rate": "fast"}, "a bond of mode active-backup has no lacp-rate"),
+        ({"mode": "active-backup", "packets-per-slave": 3}, "a bond of mode active-backup has no packets-per-member"),
+        ({"mode": "active-backup", "arp-interval": 100}, "arp-interval has no effect without arp-ip-targets"),
+        ({"arp-ip-targets": ["192.0.2.1"]}, "arp-ip-targets has no effect without arp-interval"),
+        ({"mode": "active-backup", "up-delay": 100}, "up-delay has no effect without mii-monitor-interval"),
+    ],
+)
+def test_an_option_that_a_bond_ignores_is_a_warning_and_blocks_where_the_program_refuses_it(
+    parameters: Section, what: str
+) -> None:
+    network = {"ethernets": PORTS, "bonds": {"bo0": {"interfaces": ["eth0", "eth1"], "parameters": parameters}}}
+
+    _, problems = compiled(network)
+    assert refusals(problems) == []
+    assert [problem.what for problem in problems] == [what]
+    assert f"NetworkManager refuses the bond: {what}" in reasons(network, "NetworkManager")
+    assert f"ip refuses the bond: {what}" in reasons(network, "ifupdown")
+
+
+@pytest.mark.parametrize(
+    ("device", "what"),
+    [
+        ({"routes": [{"to": "2001:db8:1::/64", "via": "2001:db8::1"}]}, "IPv6"),
+        ({"addresses": ["192.0.2.1/24"], "routes": [{"to": "::/0", "via": "fe80::1"}]}, "IPv6"),
+        ({"addresses": ["2001:db8::2/64"], "routes": [{"to": "10.0.0.0/8", "via": "192.0.2.1"}]}, "IPv4"),
+        ({"addresses": ["2001:db8::2/64"], "gateway4": "192.0.2.1"}, "IPv4"),
+    ],
+)
+def test_network_manager_needs_an_address_for_a_route(device: Section, what: str) -> None:
+    assert reasons({"ethernets": {"eth0": device}}, "NetworkManager") == [
+        f"NetworkManager sets no route of {what} on a device without {what}"
+    ]
+
+
+def test_a_gateway_without_static_address_is_a_route_for_network_manager() -> None:
+    keyfile = content(
+        {"ethernets": {"eth0": {"dhcp4": True, "gateway4": "192.0.2.1", "routes": [{"to": "10.0.0.0/8"}]}}},
+        "NetworkManager",
+        "eth0.nmconnection",
+    )
+
+    assert "\nroute1=10.0.0.0/8\n" in keyfile
+    assert "\nroute2=0.0.0.0/0,192.0.2.1\n" in keyfile
+    assert "\ngateway=" not in keyfile
+
+
+@pytest.mark.parametrize(
+    ("device", "privacy"),
+    [
+        ({"dhcp6": True}, "0"),
+        ({"addresses": ["2001:db8::2/64"]}, "0"),
+        ({"dhcp6": True, "ipv6-privacy": True}, "2"),
+        ({"dhcp6": True, "ipv6-privacy": False}, "0"),
+        ({"dhcp4": True}, ""),
+    ],
+)
+def test_network_manager_uses_temporary_addresses_only_if_a_document_says_so(device: Section, privacy: str) -> None:
+    keyfile = content({"ethernets": {"eth0": device}}, "NetworkManager", "eth0.nmconnection")
+
+    assert [line[12:] for line in keyfile.splitlines() if line.startswith("ip6-privacy=")] == [privacy] * bool(privacy)
+
+
+@pytest.mark.parametrize("key", ["advertised-mss", "advmss"])
+def test_both_names_of_a_key_have_one_canonical_form(key: str) -> None:
+    route = {"to": "198.51.100.0/24", "via": "192.0.2.1", key: 1400}
+    device = {"addresses": ["192.0.2.2/24"], "routes": [route]}
+
+    made = content({"ethernets": {"eth0": device}}, "networkd", "eth0.network")
+
+    assert "\nTCPAdvertisedMaximumSegmentSize=1400\n" in made
+
+
+def test_a_layer_overrides_a_key_by_its_other_name() -> None:
+    text = """\
+ordain: v1
+kind: Layer
+name: low
+network: {bridges: {br0: {parameters: {aging-time: 7s}}}}
+---
+ordain: v1
+kind: Layer
+name: high
+tier: role
+match: {os: debian}
+network: {bridges: {br0: {parameters: {ageing-time: 9s}}}}
+"""
+    documents, wrong = read("x.yaml", text.encode())
+    assert wrong == ()
+    resolved = compile(documents, facts_for("debian-13"), shipped=shipped()).resolved
+
+    parameters = resolved.tree.branch("network").branch("bridges").branch("br0").branch("parameters")
+    assert [(key, leaf.value) for key, leaf in parameters.leaves()] == [("ageing-time", "9s")]
+
+
+def test_a_key_under_both_names_is_a_problem() -> None:
+    network = {"bridges": {"br0": {"parameters": {"aging-time": 7, "ageing-time": 9}}}}
+
+    (only,) = compiled(network)[1]
+    assert only.what == "ageing-time is set twice, under two names of the key"
+
+
+def test_a_kind_sets_the_renderer_of_its_devices() -> None:
+    network = {
+        "ethernets": {"renderer": "NetworkManager", "eth0": {}, "eth1": {"renderer": "networkd"}},
+        "dummy-devices": {"dm0": {}},
+    }
+
+    files, problems = compiled(network)
+
+    assert refusals(problems) == []
+    assert sorted(files) == [
+        "/run/NetworkManager/system-connections/ordain-eth0.nmconnection",
+        "/run/systemd/network/10-ordain-dm0.netdev",
+        "/run/systemd/network/10-ordain-dm0.network",
+        "/run/systemd/network/10-ordain-eth1.network",
+    ]
