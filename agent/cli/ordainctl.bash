@@ -69,7 +69,7 @@ _ordainctl() {
         import)
             flags='--from --root --name --output' operand='files'
             case $previous in
-                --from) operand='units cloud-config quadlet compose fstab' ;;
+                --from) operand='units cloud-config netplan quadlet compose fstab' ;;
                 --root) operand='directories' ;;
                 --name) operand='text' ;;
                 --output) operand='files' ;;

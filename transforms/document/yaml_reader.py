@@ -6,14 +6,38 @@ are bounded, and every value needs its place. PyYAML is loaded only when there i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ordain.transforms.document.node import MAX_DEPTH, Node, ReadLimits, Unreadable, mapping, scalar, sequence
 from ordain.transforms.errors import Where
 
 
-def read(path: str, text: str) -> Iterator[Node]:
+class Rules:
+    """The rules for the parts of YAML that documents do not have: each of them is an error (rule 1)."""
+
+    def plain_scalar(self, text: str) -> str | bool | None:
+        """Return the value of a scalar without quotes."""
+        return scalar(text)
+
+    def tagged(self, tag: str, node: Node) -> Node:
+        """Return a node that has a tag. Raises `Unreadable`."""
+        raise Unreadable(f"the tag {tag[:80]} is not allowed", node.where, "write the plain value")
+
+    def merged_keys(self, node: Node, at: Where) -> Mapping[str, Node]:
+        """Return the keys that the merge key << adds to its map. Raises `Unreadable`."""
+        hint = "put the common part into a layer, since layers merge"
+        raise Unreadable("merge keys (<<) are not allowed", at, hint)
+
+    def check_duplicate(self, key: str, at: Where, first: Where) -> None:
+        """Check a key that its map has already. Raises `Unreadable`."""
+        raise Unreadable(f"duplicate key {key!r}", at, f"it is also in line {first.line}; remove one")
+
+
+DOCUMENT_RULES = Rules()
+
+
+def read(path: str, text: str, rules: Rules = DOCUMENT_RULES) -> Iterator[Node]:
     """Yield the documents of a YAML text; empty ones are left out.
 
     Raise `Unreadable` at the first place that is not YAML or is not allowed.
@@ -23,7 +47,7 @@ def read(path: str, text: str) -> Iterator[Node]:
     import yaml  # only now: a first boot with documents in JSON does without it
 
     try:
-        yield from _Reader(path, text, yaml).documents()
+        yield from _Reader(path, text, yaml, rules).documents()
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
@@ -55,8 +79,9 @@ def _where(path: str, mark: Any) -> Where:
 
 class _Reader:
     # PyYAML's events have no common type for tag and anchor, and two types of mark.
-    def __init__(self, path: str, text: str, yaml: Any) -> None:
+    def __init__(self, path: str, text: str, yaml: Any, rules: Rules) -> None:
         self.path = path
+        self.rules = rules
         self.yaml = yaml
         self.events: Iterator[Any] = iter(yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)))
         self.anchors: dict[str, Node] = {}
@@ -79,15 +104,16 @@ class _Reader:
             if event.anchor not in self.anchors:
                 raise Unreadable(f"the alias *{str(event.anchor)[:80]} has no complete anchor above it", where)
             return self.anchors[event.anchor]
-        if event.tag not in {None, "!"}:
-            raise Unreadable(f"the tag {str(event.tag)[:80]} is not allowed", where, "write the plain value")
         if isinstance(event, self.yaml.ScalarEvent):
             plain = not event.style and event.tag is None
-            node = Node(value=scalar(event.value) if plain else self.limits.check_text(event.value, where), where=where)
+            text = event.value if plain else self.limits.check_text(event.value, where)
+            node = Node(value=self.rules.plain_scalar(text) if plain else text, where=where)
         elif isinstance(event, self.yaml.SequenceStartEvent):
             node = self.sequence(where, depth)
         else:
             node = self.mapping(where, depth)
+        if event.tag not in {None, "!"}:
+            node = self.rules.tagged(str(event.tag), node)
         if event.anchor:
             self.anchors[event.anchor] = node
         return node
@@ -101,17 +127,17 @@ class _Reader:
     def mapping(self, where: Where, depth: int) -> Node:
         items: dict[str, Node] = {}
         keys: dict[str, Where] = {}
+        merged: dict[str, Node] = {}
         while not isinstance(event := next(self.events), self.yaml.MappingEndEvent):
             at = _where(self.path, event.start_mark)
             if not isinstance(event, self.yaml.ScalarEvent):
                 raise Unreadable("a key must be a string", at)
             key = self.limits.check_key(event.value, at)
             if key == "<<" and not event.style:
-                raise Unreadable(
-                    "merge keys (<<) are not allowed", at, "put the common part into a layer, since layers merge"
-                )
+                merged.update(self.rules.merged_keys(self.node(next(self.events), depth + 1), at))
+                continue
             if key in items:
-                raise Unreadable(f"duplicate key {key!r}", at, f"it is also in line {keys[key].line}; remove one")
+                self.rules.check_duplicate(key, at, keys[key])
             items[key] = self.node(next(self.events), depth + 1)
             keys[key] = at
-        return mapping(items, keys, where)
+        return mapping({**merged, **items}, keys, where)

@@ -1,6 +1,6 @@
-"""cloud-config (cloud-init's user data), and its network configuration in version 2, as sections of a document.
+"""cloud-config (cloud-init's user data) as sections of a document; its network configuration is in `network_config`.
 
-cloud-init acts once on a new machine, a document applies at all times. Commands become services of the type oneshot.
+cloud-init acts once on a new machine, a document applies at all times. Its files are YAML 1.1.
 """
 
 from __future__ import annotations
@@ -8,15 +8,18 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import shlex
+import zlib
 from collections.abc import Callable, Iterable, Mapping
 
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.document.node import Node
+from ordain.transforms.document.node import Node, Number
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import fstab, yaml_values
-from ordain.transforms.importing.document_draft import DocumentDraft, InputFile, Plain
-from ordain.transforms.importing.yaml_values import UnusableValue, flag, items, listed, text, texts, whole
+from ordain.transforms.importing import fstab, network_config, yaml_values
+from ordain.transforms.importing.cloud_accounts import add_groups, add_users
+from ordain.transforms.importing.cloud_commands import add_bootcmd, add_runcmd
+from ordain.transforms.importing.document_draft import MAX_BYTES, DocumentDraft, InputFile, Plain
+from ordain.transforms.importing.foreign_yaml import python_value
+from ordain.transforms.importing.yaml_values import UnusableValue, each, flag, items, listed, set_items, text, texts
 
 HINTS = {
     "packages": "use the package manager; an error of `services` names the package that is missing",
@@ -42,14 +45,25 @@ HINTS = {
     "mount_default_fields": "write all fields of each mount",
 }
 """Remedies for modules of cloud-init that have no section."""
-IGNORED = frozenset({"version", "config", "merge_how", "merge_type", "preserve_hostname"})
-RUNCMD_DONE = "/var/lib/cloud-runcmd/done"
+OTHER_FORMATS = (b"## template:", b"Content-Type:", b"MIME-Version:", b"#!", b"#include", b"#cloud-boothook",
+                 b"#part-handler", b"#cloud-config-archive", b"#cloud-config-jsonp")  # fmt: skip
+"""The beginnings of user data that is not cloud-config."""
+NETWORK = frozenset({"version", "config", "ethernets", "bonds", "bridges", "vlans", "renderer"})
+"""Keys of a file that is only a network configuration."""
+ORDER = {"users": 0, "device_aliases": 2}
+"""The order of keys: `groups` adds to `users`, and `mounts` uses aliases. All others are in between."""
+FILE_KEYS = frozenset({"path", "content", "encoding", "permissions", "owner", "append", "source", "defer"})
+ENCODINGS = frozenset(
+    {"", "text/plain", "b64", "base64", "gz", "gzip", "gz+b64", "gz+base64", "gzip+b64", "gzip+base64"}
+)
+NO_DEVICE = frozenset({"tmpfs", "none", "proc", "sysfs", "overlay", "9p", "virtiofs", "bind", "ramfs", "debugfs"})
+"""Types of file systems whose source is not a device."""
 
 
 def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> None:
     """Add the content of every file to ``draft``."""
     for file in files:
-        if file.data.lstrip().startswith((b"## template:", b"Content-Type:", b"#!", b"#include")):
+        if file.data.lstrip().startswith(OTHER_FORMATS):
             hint = "import the output of `cloud-init query userdata`, which is cloud-config"
             draft.not_converted(Where(path=file.path, line=1), "this user data is not cloud-config", hint)
         elif root := yaml_values.read(file, draft):
@@ -61,219 +75,136 @@ class _Config:
 
     def __init__(self, root: Node, draft: DocumentDraft) -> None:
         self.root, self.draft = root, draft
+        self.keys = set_items(root)
         self.host: dict[str, tuple[Plain, Where]] = {}
+        self.used_aliases: set[str] = set()
 
     def convert(self) -> None:
-        keys = items(self.root)
-        if "version" in keys or "ethernets" in keys:  # the file is only a network configuration
+        keys = self.keys
+        if NETWORK & keys.keys():  # the file is only a network configuration
             keys = {"network": self.root}
-        for key, node in sorted(keys.items(), key=lambda item: item[0] != "users"):  # to which `groups` adds
+        for key, node in sorted(keys.items(), key=lambda item: ORDER.get(item[0], 1)):
             self.convert_key(key, node)
         for key, (value, where) in self.host.items():
             self.draft.add("host", key, value, where)
 
     def convert_key(self, key: str, node: Node) -> None:
-        if key not in _KEYS:
-            if key not in IGNORED:
-                self.not_converted(node, key, HINTS.get(key, "a document has no such section"))
-            return
-        try:
-            _KEYS[key](self, node)
-        except UnusableValue as error:
-            self.not_converted(error.node, f"{key}: {error.what}", error.hint)
+        convert = _KEYS.get(key)
+        if convert:
+            each([node], lambda node: convert(self, node), self.draft, key)
+        else:
+            self.not_converted(node, key, HINTS.get(key, "a document has no such section"))
 
     def not_converted(self, node: Node, what: str, hint: str = "") -> None:
         self.draft.not_converted(node.where, what, hint)
 
-    def for_each(self, node: Node, what: str, convert: Callable[[Node], None]) -> None:
-        """Convert every item of a list. An item with a problem does not keep the others from being converted."""
-        for item in listed(node):
-            try:
-                convert(item)
-            except UnusableValue as error:
-                self.not_converted(error.node, f"{what}: {error.what}", error.hint)
-
     def users(self, node: Node) -> None:
-        self.for_each(node, "users", self.user)
-
-    def user(self, node: Node) -> None:
-        if not isinstance(node.value, Mapping):
-            name = text(node)
-            if name == "default":
-                raise UnusableValue(node, "images have different default users", "name the user")
-            self.draft.add("users", name, {}, node.where)
-            return
-        keys = items(node)
-        if "name" not in keys:
-            raise UnusableValue(node, "a user has no name", "add `name`")
-        name = text(keys["name"])
-        entry: dict[str, Plain] = {}
-        for key, child in keys.items():
-            if key in _USER_KEYS:
-                our_key, convert = _USER_KEYS[key]
-                entry[our_key] = convert(child)
-            elif key == "sudo":
-                self.sudo(name, child)
-            elif key == "lock_passwd" and flag(child):
-                continue  # an account of a document has no password either
-            elif key != "name":
-                self.not_converted(child, f"users: {key} of {name}", _USER_HINTS.get(key, "do it manually"))
-        self.draft.add("users", name, entry, node.where)
-
-    def sudo(self, name: str, node: Node) -> None:
-        rules = [] if isinstance(node.value, bool) else texts(node)
-        if rules and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_-]*", name):
-            content = "".join(f"{name} {rule}\n" for rule in rules)
-            path = f"/etc/sudoers.d/90-{name}"
-            entry: dict[str, Plain] = {"content": content, "mode": "0440"}
-            self.draft.add("files", path, entry, node.where)
+        add_users(node, self.draft)
 
     def groups(self, node: Node) -> None:
-        for item in listed(node) if not isinstance(node.value, Mapping) else (node,):
-            members = items(item) if isinstance(item.value, Mapping) else {text(item): None}
-            for name, child in members.items():
-                self.draft.add("groups", name, {}, item.where)
-                for user in texts(child) if child else ():
-                    self.member(user, name, item)
+        add_groups(node, self.draft)
 
-    def member(self, user: str, group: str, node: Node) -> None:
-        if user not in self.draft.entries("users"):
-            self.draft.add("users", user, {}, node.where)
-        entry = self.draft.entries("users")[user]
-        if isinstance(entry, dict):
-            groups = entry.setdefault("groups", [])
-            if isinstance(groups, list) and group not in groups:
-                groups.append(group)
+    def runcmd(self, node: Node) -> None:
+        add_runcmd(node, self.draft)
+
+    def bootcmd(self, node: Node) -> None:
+        add_bootcmd(node, self.draft)
+
+    def network(self, node: Node) -> None:
+        network_config.add(node, self.draft)
 
     def write_files(self, node: Node) -> None:
-        self.for_each(node, "write_files", self.file)
+        each(listed(node), self.file, self.draft, "write_files")
 
     def file(self, node: Node) -> None:
-        keys = items(node)
+        keys = set_items(node)
         if "path" not in keys:
             raise UnusableValue(node, "a file has no path", "add `path`")
         path = text(keys["path"])
         if "append" in keys and flag(keys["append"]):
-            raise UnusableValue(keys["append"], f"cloud-init appends to {path}", "write the whole file")
+            raise UnusableValue(node, f"cloud-init appends to {path}", "write the whole file")
         if "source" in keys:
-            raise UnusableValue(keys["source"], f"cloud-init downloads {path}", "write its content")
+            raise UnusableValue(node, f"cloud-init downloads {path}", "write its content")
+        for key in keys.keys() - FILE_KEYS:
+            self.not_converted(keys[key], f"write_files: the key {key} of {path}", "remove it")
         encoding = text(keys["encoding"]) if "encoding" in keys else ""
-        entry: dict[str, Plain] = {"content": self.content(keys.get("content"), encoding, path)}
+        entry: dict[str, Plain] = {"content": _content(keys.get("content"), encoding.lower().strip(), path)}
         if "permissions" in keys:
-            mode = text(keys["permissions"])
-            entry["mode"] = mode.removeprefix("0o").zfill(4)
+            entry["mode"] = self.mode(keys["permissions"])
         owner, colon, group = (text(keys["owner"]) if "owner" in keys else "").partition(":")
         entry |= {"owner": owner} if owner else {}
         entry |= {"group": group} if colon and group else {}
-        self.draft.add("files", path, entry, node.where)
+        self.draft.add("files", path, entry, node.where, last_wins=True)
 
-    def content(self, node: Node | None, encoding: str, path: str) -> str:
-        if node is None or node.value is None:
-            return ""
-        written = text(node)
-        if not encoding or encoding == "text/plain":
-            return written
-        if encoding not in {"b64", "base64"}:
-            raise UnusableValue(node, f"{path} has the encoding {encoding}", "write it as text, or in base64")
+    def mode(self, node: Node) -> str:
+        """Return a mode in octal. As in cloud-init, one without quotes is a number: 420 is 0644."""
+        value = python_value(node)
         try:
-            return base64.b64decode("".join(written.split()), validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            raise UnusableValue(node, f"{path} is not a text in base64", "copy binary files in another way") from None
-
-    def runcmd(self, node: Node) -> None:
-        """Add a service that runs once on a machine, after its boot.
-
-        It is one shell script, so that a `cd` affects the commands after it.
-        """
-        if script := self.script(node):
-            self.draft.add(
-                "services",
-                "cloud-runcmd",
-                {
-                    "description": "Commands for a new machine",
-                    "command": ["/bin/sh", "-c", script],
-                    "after-start": ["/usr/bin/touch", RUNCMD_DONE],
-                    "type": "oneshot",
-                    "remain": True,
-                    "after": ["network-online"],
-                    "condition": {"path-exists": f"!{RUNCMD_DONE}"},
-                    "directories": {"state": "cloud-runcmd"},
-                    "on-change": "none",
-                },
-                node.where,
-            )
-
-    def bootcmd(self, node: Node) -> None:
-        """Add a service that runs early in every boot."""
-        if script := self.script(node):
-            self.draft.add(
-                "services",
-                "cloud-bootcmd",
-                {
-                    "description": "Commands for every boot",
-                    "command": ["/bin/sh", "-c", script],
-                    "type": "oneshot",
-                    "remain": True,
-                    "phase": "early",
-                    "on-change": "none",
-                },
-                node.where,
-            )
-
-    def script(self, node: Node) -> str:
-        lines = []
-        for item in listed(node):
-            if item.value is not None:
-                lines.append(shlex.join(texts(item)) if isinstance(item.value, tuple) else text(item).rstrip("\n"))
-        return "\n".join(lines)
+            mode = int(value) if isinstance(value, (int, float)) else int(text(node), 8)
+        except (ValueError, OverflowError):
+            raise UnusableValue(node, f"{text(node)!r} is not an octal mode", 'write it like "0644"') from None
+        if isinstance(node.value, Number) and not isinstance(value, str):
+            what = f"write_files: for cloud-init, {node.value} without quotes is the mode {mode:04o}"
+            self.not_converted(node, what, f'write `mode: "{node.value:0>4}"` if that is meant')
+        return f"{mode:04o}"
 
     def ntp(self, node: Node) -> None:
+        keys = set_items(node)
+        if "enabled" in keys and not flag(keys["enabled"]):
+            hint = "write `services: {timesyncd: {state: masked}}`"
+            raise UnusableValue(node, "the time service is not enabled", hint)
         servers: list[Plain] = []
-        for key, child in items(node).items():
+        for key, child in keys.items():
             if key in {"servers", "pools"}:
                 servers += texts(child)
-            elif key == "enabled" and not flag(child):
-                self.not_converted(
-                    child, "ntp: the time service is not enabled", "write `services: {timesyncd: {state: masked}}`"
-                )
-                return
             elif key != "enabled":
                 self.not_converted(child, f"ntp: {key}", "configure the time service with `files`")
         if servers:
             self.host["time-servers"] = (servers, node.where)
 
-    def network(self, node: Node) -> None:
-        keys = items(node)
-        if "config" in keys and text(keys["config"]) == "disabled":
-            return
-        version = text(keys["version"]) if "version" in keys else "2"
-        if version != "2":
-            hint = "`cloud-init devel net-convert --output-kind netplan` converts it to version 2"
-            raise UnusableValue(keys["version"], f"this is version {version}", hint)
-        for key, child in keys.items():
-            if key != "version":
-                self.draft.add("network", key, yaml_values.plain(child), child.where)
-
     def mounts(self, node: Node) -> None:
-        self.for_each(node, "mounts", self.mount)
+        each(listed(node), self.mount, self.draft, "mounts")
 
     def mount(self, node: Node) -> None:
         fields = ["none" if field.value is None else text(field) for field in listed(node)]
         defaults = ("", "", "auto", "defaults,nofail", "0", "2")
         if len(fields) < 2:
             raise UnusableValue(node, "a mount has fewer than two fields", "write device and mount point")
-        if not fields[0].startswith("/") and re.fullmatch(r"(ephemeral|swap|[sv]d|xvd|nvme)[a-z0-9.]*", fields[0]):
-            if re.match(r"ephemeral|swap", fields[0]):
-                raise UnusableValue(node, f"{fields[0]} is a name that only cloud-init knows", "name the device")
-            fields[0] = f"/dev/{fields[0]}"
+        fields[0] = self.device(node, fields[0], fields[2] if len(fields) > 2 else "auto")
         line = [*fields, *defaults[len(fields) :]]
         fstab.add_line(line[:5] if len(fields) < 6 else line, node.where, self.draft)
 
+    def device(self, node: Node, name: str, kind: str) -> str:
+        """Return the device that cloud-init mounts for ``name``: an alias, a short name, or what mount(8) takes."""
+        disk, dot, partition = name.rpartition(".") if re.fullmatch(r"[^/:=]+\.[0-9]+", name) else (name, "", "")
+        aliases = self.keys.get("device_aliases")
+        if aliases and isinstance(aliases.value, Mapping) and disk in aliases.value:
+            self.used_aliases.add(disk)
+            path = text(aliases.value[disk])
+            separator = "p" if dot and path[-1:].isdigit() else ""
+            return f"{path if path.startswith('/') else f'/dev/{path}'}{separator}{partition}"
+        if re.fullmatch(r"(x?[shv]d[a-z]|sr[0-9]|nvme[0-9]+n[0-9]+)(p?[0-9]+)?", disk):
+            return f"/dev/{disk}{'p' if dot and disk.startswith('nvme') else ''}{partition}"
+        if name.startswith("/") or ":" in name or "=" in name or kind in NO_DEVICE or name in NO_DEVICE:
+            return name
+        if re.match(r"ephemeral|ebs|ami$|root$|swap$", disk):
+            raise UnusableValue(node, f"{name} is a name that only the cloud knows", "name the device")
+        raise UnusableValue(node, f"{name} is not a device", "write its path, such as /dev/vdb")
+
+    def device_aliases(self, node: Node) -> None:
+        """Name the aliases that no mount has used."""
+        for alias, child in items(node).items():
+            if alias not in self.used_aliases:
+                self.not_converted(
+                    child, f"device_aliases: {alias}, because no mount uses it", "write the device itself"
+                )
+
     def swap(self, node: Node) -> None:
-        keys = items(node)
-        if "filename" not in keys:
-            raise UnusableValue(node, "a swap file has no name", "add `filename`")
-        self.draft.add("swaps", text(keys["filename"]), {}, node.where)
+        keys = set_items(node)
+        if "size" not in keys:
+            raise UnusableValue(node, "without a size, cloud-init makes no swap file", "add `size`")
+        name = text(keys["filename"]) if "filename" in keys else "/swap.img"
+        self.draft.add("swaps", name, {}, node.where)
         for key, child in keys.items():
             if key != "filename":
                 self.not_converted(
@@ -282,12 +213,24 @@ class _Config:
                     "create it once: `mkswap --file --size …`",
                 )
 
+    def preserve_hostname(self, node: Node) -> None:
+        """Name the host name that cloud-init does not set."""
+        if flag(node):
+            what = "cloud-init leaves the host name alone, so `hostname` and `fqdn` are not converted"
+            raise UnusableValue(node, what, "write `host: {hostname: …}` to set it")
+
+    def sets_hostname(self) -> bool:
+        node = self.keys.get("preserve_hostname")
+        return node is None or not flag(node)
+
     def name(self, node: Node) -> None:
-        self.host["hostname"] = (text(node), node.where)
+        if self.sets_hostname():
+            self.host["hostname"] = (text(node), node.where)
 
     def fqdn(self, node: Node) -> None:
-        keys = items(self.root)
-        if "hostname" not in keys:
+        if not self.sets_hostname():
+            return
+        if "hostname" not in self.keys:
             self.host["hostname"] = (text(node).partition(".")[0], node.where)
         self.not_converted(node, f"fqdn: {text(node)}", "set the domain in DNS, or in /etc/hosts with `files`")
 
@@ -297,6 +240,8 @@ class _Config:
     def locale(self, node: Node) -> None:
         if not isinstance(node.value, bool):
             self.host["locale"] = (text(node), node.where)
+        elif node.value:
+            raise UnusableValue(node, "the value is not a locale", "write one such as C.UTF-8")
 
     def keyboard(self, node: Node) -> None:
         for key, child in items(node).items():
@@ -306,32 +251,25 @@ class _Config:
                 self.not_converted(child, f"keyboard: {key}", "choose one of the keymaps of `localectl list-keymaps`")
 
 
-def _comma_separated(node: Node) -> Plain:
-    return [group.strip() for item in texts(node) for group in item.split(",") if group.strip()]
+def _content(node: Node | None, encoding: str, path: str) -> str:
+    """Return the content of a file, decoded. Raises `UnusableValue` if it is not a text."""
+    if node is None:
+        return ""
+    written = text(node)
+    if encoding not in ENCODINGS:
+        raise UnusableValue(node, f"{path} has the encoding {encoding}", "write it as text, or in base64")
+    if encoding in {"", "text/plain"}:
+        return written
+    try:
+        data = written.encode() if "64" not in encoding else base64.b64decode("".join(written.split()), validate=True)
+        if encoding.startswith("gz"):
+            data = zlib.decompressobj(wbits=31).decompress(data, MAX_BYTES)
+        return data.decode()
+    except (binascii.Error, UnicodeDecodeError, zlib.error):
+        what = f"{path} is not a text in the encoding {encoding}"
+        raise UnusableValue(node, what, "copy binary files in another way") from None
 
 
-def _lines(node: Node) -> Plain:
-    return [line.strip() for line in texts(node)]
-
-
-_USER_KEYS: Mapping[str, tuple[str, Callable[[Node], Plain]]] = {
-    "uid": ("uid", whole),
-    "homedir": ("home", text),
-    "shell": ("shell", text),
-    "primary_group": ("group", text),
-    "groups": ("groups", _comma_separated),
-    "ssh_authorized_keys": ("keys", _lines),
-    "system": ("system", flag),
-}
-"""Our key for each key of a user, and the function that converts the value."""
-_USER_HINTS = {
-    "passwd": "set passwords manually, or log in with keys",
-    "hashed_passwd": "set passwords manually, or log in with keys",
-    "plain_text_passwd": "set passwords manually, or log in with keys",
-    "lock_passwd": "set a password manually",
-    "gecos": "set it with `chfn`",
-    "ssh_import_id": "write the keys under `keys`",
-}
 _KEYS: Mapping[str, Callable[[_Config, Node], None]] = {
     "users": _Config.users,
     "groups": _Config.groups,
@@ -341,9 +279,11 @@ _KEYS: Mapping[str, Callable[[_Config, Node], None]] = {
     "ntp": _Config.ntp,
     "network": _Config.network,
     "mounts": _Config.mounts,
+    "device_aliases": _Config.device_aliases,
     "swap": _Config.swap,
     "hostname": _Config.name,
     "fqdn": _Config.fqdn,
+    "preserve_hostname": _Config.preserve_hostname,
     "timezone": _Config.timezone,
     "locale": _Config.locale,
     "keyboard": _Config.keyboard,

@@ -54,7 +54,7 @@ class _Project:
             try:
                 self.add_service(name, node)
             except UnusableValue as error:
-                self.not_converted(error.node, f"service {name}: {error.what}", error.hint)
+                self.not_converted(node, f"service {name}: {error.described(node)}", error.hint)
         self.remove_dependencies({*self.services} - {*self.draft.entries("services")})
 
     def read_top_level(self) -> None:
@@ -67,7 +67,7 @@ class _Project:
                 elif key not in IGNORED and not key.startswith("x-"):
                     self.not_converted(node, f"{key}: a document has no such section", "keep the file, and mount it")
             except UnusableValue as error:
-                self.not_converted(error.node, error.what, error.hint)
+                self.not_converted(node, error.described(node), error.hint)
 
     def check_objects(self, section: str) -> None:
         """Check that volumes and networks have no options, because docker creates them without options."""
@@ -78,7 +78,7 @@ class _Project:
                         hint = f"create it once: `docker {section[:-1]} create` has an option for it"
                         self.not_converted(child, f"{section}/{name}: {key}", hint)
             except UnusableValue as error:
-                self.not_converted(error.node, error.what)
+                self.not_converted(node, f"{section}/{name}: {error.described(node)}")
 
     def remove_dependencies(self, missing: set[str]) -> None:
         """Remove services that were not converted, and have their problem, from the dependencies of the others."""

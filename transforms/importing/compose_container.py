@@ -9,8 +9,9 @@ from typing import Protocol
 
 from ordain.transforms.document import command_line
 from ordain.transforms.document.node import Node
+from ordain.transforms.errors import Where
 from ordain.transforms.importing.document_draft import Plain
-from ordain.transforms.importing.yaml_values import UnusableValue, flag, items, listed, text, texts
+from ordain.transforms.importing.yaml_values import UnusableValue, flag, items, listed, set_items, text
 from ordain.transforms.render.unit_draft import SECRET
 from ordain.transforms.systemd import values
 
@@ -95,10 +96,7 @@ class _Container:
 
     def entry(self) -> dict[str, Plain] | None:
         for key, node in self.keys.items():
-            try:
-                self.set(key, node)
-            except UnusableValue as error:
-                self.not_converted(error.node, f"{key}: {error.what}", error.hint)
+            self.each(key, [node], lambda node, key=key: self.set(key, node))  # type: ignore[misc]
         if "image" not in self.keys:
             return None
         image = self.word(self.keys["image"])
@@ -141,6 +139,7 @@ class _Container:
         return written.replace("$$", "$")
 
     def words(self, node: Node) -> list[str]:
+        """Return the texts of a list as a whole. Raises `UnusableValue`."""
         return [self.word(item) for item in listed(node)]
 
     def each(self, key: str, nodes: Iterable[Node], use: Callable[[Node], None]) -> None:
@@ -149,25 +148,27 @@ class _Container:
             try:
                 use(node)
             except UnusableValue as error:
-                self.not_converted(error.node, f"{key}: {error.what}", error.hint)
+                self.not_converted(node, f"{key}: {error.described(node)}", error.hint)
 
-    def pairs(self, node: Node) -> list[tuple[str, str | None, Node]]:
+    def pairs(self, key: str, node: Node) -> list[tuple[str, str | None, Node]]:
         """Return names and values of a map, or of a list of NAME=VALUE; the value of a name alone is None."""
-        found: list[tuple[str, str | None, Node]] = []
+        pairs: list[tuple[str, str | None, Node]] = []
         if isinstance(node.value, Mapping):
-            for key, child in node.value.items():
-                try:
-                    found.append((key, None if child.value is None else self.word(child), child))
-                except UnusableValue as error:
-                    self.not_converted(error.node, f"{key}: {error.what}", error.hint)
-            return found
+            for name, child in node.value.items():
+                value = None if child.value is None else self.word
+                self.each(
+                    f"{key}: {name}",
+                    [child],
+                    lambda child, name=name, value=value: pairs.append((name, value and value(child), child)),  # type: ignore[misc]
+                )
+            return pairs
 
         def add(item: Node) -> None:
             name, equals, value = self.word(item).partition("=")
-            found.append((name, value if equals else None, item))
+            pairs.append((name, value if equals else None, item))
 
-        self.each("item", listed(node), add)
-        return found
+        self.each(key, listed(node), add)
+        return pairs
 
     def skip(self, node: Node) -> None:
         """Do nothing: `entry` uses the value."""
@@ -226,7 +227,7 @@ class _Container:
 
     def set_environment(self, node: Node) -> None:
         """Set the variables of docker itself, which passes them on: so their values are not on its command line."""
-        for name, value, item in self.pairs(node):
+        for name, value, item in self.pairs("environment", node):
             if value is None:
                 self.not_converted(
                     item, f"environment: {name} has the value of whoever runs Compose", f"write `{name}: VALUE`"
@@ -248,6 +249,8 @@ class _Container:
     def add_env_file(self, item: Node) -> None:
         keys = item.value if isinstance(item.value, Mapping) else {}
         path = self.absolute(self.word(keys.get("path", item)), item)
+        for key in keys.keys() - {"path", "required"}:
+            self.not_converted(keys[key], f"env_file: {key} of {path}", "`docker run --env-file` has no such option")
         if "required" in keys and not flag(keys["required"]):
             hint = f"create {path}, which may be empty, and add `--env-file={path}` to `command`"
             raise UnusableValue(item, f"{path} is not required, and docker fails without it", hint)
@@ -266,7 +269,7 @@ class _Container:
         if not isinstance(item.value, Mapping):
             self.arguments.append(f"--publish={self.word(item)}")
             return
-        known = {key: self.word(child) for key, child in item.value.items()}
+        known = {key: self.word(child) for key, child in set_items(item).items()}
         if "target" not in known:
             raise UnusableValue(item, "a port has no target", "add it")
         for key in set(known) - {"target", "host_ip", "published", "protocol", "name"}:
@@ -277,11 +280,7 @@ class _Container:
         self.arguments.append(f"--publish={host}{published}{known['target']}{protocol}")
 
     def set_volumes(self, node: Node) -> None:
-        for item in listed(node):
-            try:
-                self.arguments.append(self.volume(item))
-            except UnusableValue as error:
-                self.not_converted(error.node, f"volumes: {error.what}", error.hint)
+        self.each("volumes", listed(node), lambda item: self.arguments.append(self.volume(item)))
 
     def volume(self, item: Node) -> str:
         if not isinstance(item.value, Mapping):
@@ -289,15 +288,17 @@ class _Container:
             if not colon:
                 return f"--volume={source}"
             return f"--volume={self.source(source, item)}:{rest}"
-        known = {key: self.word(child) for key, child in item.value.items() if key not in {"bind", "volume", "tmpfs"}}
+        keys = set_items(item)
+        known = {key: self.word(keys[key]) for key in ("type", "source", "target") if key in keys}
+        if "target" not in known:
+            raise UnusableValue(item, "a volume has no target", "add `target`")
         parts = [f"type={known.get('type', 'volume')}"]
         if "source" in known:
             parts.append(f"source={self.source(known['source'], item)}")
-        parts.append(f"target={known.get('target', '')}")
-        parts += ["readonly"] if "read_only" in item.value and flag(item.value["read_only"]) else []
-        for key in {"bind", "volume", "tmpfs"} & set(item.value):
-            if item.value[key].value:
-                self.not_converted(item.value[key], f"volumes: {key}", "`docker run --mount` may have an option for it")
+        parts.append(f"target={known['target']}")
+        parts += ["readonly"] if "read_only" in keys and flag(keys["read_only"]) else []
+        for key in keys.keys() - {"type", "source", "target", "read_only"}:
+            self.not_converted(keys[key], f"volumes: {key}", "`docker run --mount` may have an option for it")
         return f"--mount={','.join(parts)}"
 
     def source(self, source: str, node: Node) -> str:
@@ -307,32 +308,42 @@ class _Container:
         return self.project.volume_name(source)
 
     def set_depends_on(self, node: Node) -> None:
-        maps = node.value if isinstance(node.value, Mapping) else {}
-        for name in maps or texts(node):
-            details = items(maps[name]) if maps else {}
-            if name not in self.project.services:
-                raise UnusableValue(node, f"there is no service {name}", "remove it")
-            self.after.append(name)
-            required = "required" not in details or flag(details["required"])
-            (self.requires if required else self.wants).append(name)
-            for key in set(details) - {"condition", "required"}:
-                hint = f"add `systemd: {{Unit: {{PartOf: {name}.service}}}}`"
-                self.not_converted(details[key], f"depends_on: {key} of {name}", hint)
-            if "condition" in details and (condition := text(details["condition"])) != "service_started":
-                hint = f"give {name} a `health`, or a command that returns when it is ready"
-                self.not_converted(
-                    details["condition"], f"depends_on: {condition} of {name}, which is only started first", hint
-                )
+        if isinstance(node.value, Mapping):
+            for name, child in node.value.items():
+                self.each("depends_on", [child], lambda child, name=name: self.depend_on(name, child))  # type: ignore[misc]
+        else:
+            self.each("depends_on", listed(node), lambda item: self.depend_on(text(item), _EMPTY))
+
+    def depend_on(self, name: str, node: Node) -> None:
+        details = set_items(node)
+        if name not in self.project.services:
+            raise UnusableValue(node, f"there is no service {name}", "remove it")
+        required = "required" not in details or flag(details["required"])
+        self.after.append(name)
+        (self.requires if required else self.wants).append(name)
+        for key in details.keys() - {"condition", "required"}:
+            hint = f"add `systemd: {{Unit: {{PartOf: {name}.service}}}}`"
+            self.not_converted(details[key], f"depends_on: {key} of {name}", hint)
+        if "condition" in details and (condition := text(details["condition"])) != "service_started":
+            hint = f"give {name} a `health`, or a command that returns when it is ready"
+            self.not_converted(
+                details["condition"], f"depends_on: {condition} of {name}, which is only started first", hint
+            )
 
     def set_networks(self, node: Node) -> None:
-        for name in items(node) if isinstance(node.value, Mapping) else texts(node):
-            self.networks.append(self.project.network_name(name))
-        for name, child in items(node).items() if isinstance(node.value, Mapping) else ():
-            for key, detail in items(child).items():
-                if key == "aliases":
-                    self.each(f"networks/{name}", listed(detail), self.add_alias)
-                else:
-                    self.not_converted(detail, f"networks/{name}: {key}", IN_DOCKER_RUN)
+        if isinstance(node.value, Mapping):
+            for name, child in node.value.items():
+                self.networks.append(self.project.network_name(name))
+                self.each("networks", [child], lambda child, name=name: self.set_network(name, child))  # type: ignore[misc]
+        else:
+            self.each("networks", listed(node), lambda i: self.networks.append(self.project.network_name(self.word(i))))
+
+    def set_network(self, name: str, node: Node) -> None:
+        for key, detail in set_items(node).items():
+            if key == "aliases":
+                self.each(f"networks/{name}", listed(detail), self.add_alias)
+            else:
+                self.not_converted(detail, f"networks/{name}: {key}", IN_DOCKER_RUN)
 
     def add_alias(self, node: Node) -> None:
         self.arguments.append(f"--network-alias={self.word(node)}")
@@ -367,25 +378,37 @@ class _Container:
         self.other_keys["stop-timeout"] = f"{seconds + 10}s"
 
     def set_extra_hosts(self, node: Node) -> None:
-        if isinstance(node.value, Mapping):
-            self.arguments += [f"--add-host={name}:{self.word(child)}" for name, child in node.value.items()]
-        else:
-            self.arguments += [f"--add-host={word.replace('=', ':', 1)}" for word in self.words(node)]
+        for name, address, item in self.pairs("extra_hosts", node):
+            host = name if address is None else f"{name}:{address}"
+            if ":" not in host:
+                self.not_converted(item, f"extra_hosts: {host} has no address", "write HOST=ADDRESS")
+            else:
+                self.arguments.append(f"--add-host={host}")
 
     def set_ulimits(self, node: Node) -> None:
         for name, child in items(node).items():
-            if isinstance(child.value, Mapping):
-                soft, hard = (self.word(child.value[k]) if k in child.value else "-1" for k in ("soft", "hard"))
-                self.arguments.append(f"--ulimit={name}={soft}:{hard}")
-            else:
-                self.arguments.append(f"--ulimit={name}={self.word(child)}")
+            self.each("ulimits", [child], lambda child, name=name: self.set_ulimit(name, child))  # type: ignore[misc]
+
+    def set_ulimit(self, name: str, node: Node) -> None:
+        if not isinstance(node.value, Mapping):
+            self.arguments.append(f"--ulimit={name}={self.word(node)}")
+            return
+        for key in node.value.keys() - {"soft", "hard"}:
+            self.not_converted(node.value[key], f"ulimits: the key {key} of {name} is not known", "remove it")
+        soft, hard = (self.word(node.value[k]) if k in node.value else "-1" for k in ("soft", "hard"))
+        self.arguments.append(f"--ulimit={name}={soft}:{hard}")
 
     def set_logging(self, node: Node) -> None:
-        for key, child in items(node).items():
-            if key == "driver":
-                self.arguments.append(f"--log-driver={self.word(child)}")
-            elif key == "options":
-                self.arguments += [f"--log-opt={name}={value or ''}" for name, value, _ in self.pairs(child)]
+        for key, child in set_items(node).items():
+            self.each("logging", [child], lambda child, key=key: self.set_logging_key(key, child))  # type: ignore[misc]
+
+    def set_logging_key(self, key: str, node: Node) -> None:
+        if key == "driver":
+            self.arguments.append(f"--log-driver={self.word(node)}")
+        elif key == "options":
+            self.arguments += [f"--log-opt={name}={value or ''}" for name, value, _ in self.pairs("logging", node)]
+        else:
+            raise UnusableValue(node, f"the key {key} is not known", "remove it")
 
     def set_healthcheck(self, node: Node) -> None:
         """Add the check for docker to run, which only marks a failing container, as with Compose."""
@@ -407,6 +430,7 @@ class _Container:
             self.arguments.append("--no-healthcheck")
 
 
+_EMPTY = Node(value=None, where=Where())
 _Set = Callable[[_Container, Node], None]
 
 
@@ -414,16 +438,16 @@ def _option(option: str) -> _Set:
     return lambda container, node: container.arguments.append(f"{option}={container.word(node)}")
 
 
-def _option_for_each(option: str) -> _Set:
+def _option_for_each(key: str, option: str) -> _Set:
     def add(container: _Container, node: Node) -> None:
-        container.arguments += [f"{option}={word}" for word in container.words(node)]
+        container.each(key, listed(node), lambda item: container.arguments.append(f"{option}={container.word(item)}"))
 
     return add
 
 
-def _option_for_each_pair(option: str) -> _Set:
+def _option_for_each_pair(key: str, option: str) -> _Set:
     def add(container: _Container, node: Node) -> None:
-        container.arguments += [f"{option}={name}={value or ''}" for name, value, _ in container.pairs(node)]
+        container.arguments += [f"{option}={name}={value or ''}" for name, value, _ in container.pairs(key, node)]
 
     return add
 
@@ -437,8 +461,8 @@ def _flag_option(option: str) -> _Set:
 
 _KEYS: Mapping[str, _Set] = {
     **{key: _option(option) for key, option in SCALARS.items()},
-    **{key: _option_for_each(option) for key, option in LISTS.items()},
-    **{key: _option_for_each_pair(option) for key, option in MAPS.items()},
+    **{key: _option_for_each(key, option) for key, option in LISTS.items()},
+    **{key: _option_for_each_pair(key, option) for key, option in MAPS.items()},
     **{key: _flag_option(option) for key, option in FLAGS.items()},
     "image": _Container.skip,
     "build": _Container.check_build,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from ordain.transforms.errors import Problem, Where, warning
+from ordain.transforms.document.node import Node
+from ordain.transforms.errors import NOWHERE, Problem, Where, warning
 
 Plain = str | int | float | bool | None | list["Plain"] | dict[str, "Plain"]
 """A value of a document as it is written. A string is a string, even if it looks like a number."""
@@ -39,23 +40,47 @@ class InputFile:
 
 @dataclass(slots=True)
 class DocumentDraft:
-    """Entries by section and name; ``places`` are where they come from, ``comments`` are printed above them."""
+    """Entries by section and name; ``places`` are where they come from, ``comments`` are printed above them.
+
+    ``nodes`` has the input of entries that keep its keys, with the place of each value.
+    """
 
     sections: dict[str, dict[str, Plain]] = field(default_factory=dict)
     comments: dict[tuple[str, str], str] = field(default_factory=dict)
     places: dict[tuple[str, str], Where] = field(default_factory=dict)
+    nodes: dict[tuple[str, str], Node] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def add(self, section: str, name: str, entry: Plain, where: Where, *, comment: str = "") -> None:
-        """Add an entry. A second one of the same name is a problem."""
+    def add(
+        self, section: str, name: str, entry: Plain, where: Where, *, comment: str = "", last_wins: bool = False
+    ) -> None:
+        """Add an entry. A second one of the same name is a problem, or takes its place if the last one wins."""
         entries = self.sections.setdefault(section, {})
-        if name in entries:
+        if name in entries and last_wins:
+            what = f"{section}/{name} comes from {where}, too, and the last one is used"
+            self.not_converted(self.places[section, name], what, "remove one of them")
+            del entries[name]
+        elif name in entries:
             what = f"{section}/{name} comes from {self.places[section, name]} already"
             self.not_converted(where, what, "import this file alone")
             return
         entries[name] = entry
         self.comments[section, name] = comment or str(where)
         self.places[section, name] = where
+
+    def place(self, section: str, name: str, steps: Iterable[str]) -> Where:
+        """Return the place of the value that ``steps`` lead to in an entry, as far as it is known."""
+        where, node = self.places.get((section, name), NOWHERE), self.nodes.get((section, name))
+        for step in steps:
+            inner: object = None
+            if node and isinstance(node.value, Mapping):
+                inner = node.value.get(step)
+            elif node and isinstance(node.value, tuple) and step.isdigit():
+                inner = node.value[int(step)]
+            if not isinstance(inner, Node):
+                break
+            node, where = inner, inner.where
+        return where
 
     def not_converted(self, where: Where, what: str, hint: str = "") -> None:
         """Add the problem that something is not converted; ``hint`` says what to do instead."""

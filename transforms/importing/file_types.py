@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import cloud_config, compose, fstab, quadlet, unit_files
+from ordain.transforms.importing import cloud_config, compose, fstab, network_config, quadlet, unit_files
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
 
 
@@ -20,6 +20,7 @@ class FileType(StrEnum):
     QUADLET = "quadlet"
     COMPOSE = "compose"
     FSTAB = "fstab"
+    NETPLAN = "netplan"
 
 
 CLOUD_NAMES = frozenset({"user-data", "vendor-data", "network-config"})
@@ -39,6 +40,8 @@ def type_of(file: InputFile) -> FileType | None:
     head = file.data[:65536]
     if COMPOSE_NAME.fullmatch(file.name) or (re.search(rb"(?m)^services:", head) and b"ordain:" not in head):
         return FileType.COMPOSE
+    if re.search(rb"(?m)^network:", head) and b"ordain:" not in head:
+        return FileType.NETPLAN
     return None
 
 
@@ -75,4 +78,5 @@ CONVERTERS: Mapping[FileType, Callable[[Iterable[InputFile], Names, DocumentDraf
     FileType.QUADLET: quadlet.convert,
     FileType.COMPOSE: compose.convert,
     FileType.FSTAB: fstab.convert,
+    FileType.NETPLAN: network_config.convert,
 }

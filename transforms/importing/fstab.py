@@ -41,6 +41,7 @@ def add_line(fields: Sequence[str], where: Where, draft: DocumentDraft) -> None:
         *("auto", "defaults")[len(fields) - 2 :],
     )[:4]
     if kind == "ignore":
+        draft.not_converted(where, "a line of the type ignore", "remove it: nothing mounts it")
         return
     device = device_of(source)
     converted = _Options(options, where, draft)

@@ -2,23 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import reduce
+
 from ordain.transforms.document import validate
-from ordain.transforms.document.node import Node, Number, Unreadable, mapping, sequence, unescape_key
+from ordain.transforms.document.node import Node, Number, Unreadable, mapping, pointer_below, sequence, unescape_key
+from ordain.transforms.document.service_keys import SERVICE
+from ordain.transforms.document.shapes import CommandLine
 from ordain.transforms.errors import NOWHERE
 from ordain.transforms.importing.document_draft import DocumentDraft, Plain
 from ordain.transforms.model import Kind
+
+COMMANDS = {key for key, shape in SERVICE.keys.items() if isinstance(shape, CommandLine)}
+"""Keys of a service with a command line."""
 
 
 def remove_invalid(draft: DocumentDraft) -> None:
     """Remove what the schema refuses from ``draft``, each with a problem at the place that it comes from."""
     _remove_excess(draft)
+    removed: dict[str, list[int]] = {}
     while problems := validate.problems(document(draft.sections), Kind.LAYER):
+        shortened: set[str] = set()
         for problem in problems:
-            section, _, rest = problem.where.pointer.partition("/")
-            name = unescape_key(rest.partition("/")[0])
-            if _remove(draft.sections, problem.where.pointer):
-                where = draft.places.get((section, name), NOWHERE)
-                draft.not_converted(where, f"{problem.where.pointer}: {problem.what}", problem.hint)
+            path = [unescape_key(part) for part in problem.where.pointer.split("/")]
+            at = _length_to_remove(draft.sections, path)
+            if at is None or any(_pointer(path[:part]) in shortened for part in range(at)):
+                continue  # it is gone, or the items of its list have other numbers now
+            original = _original(path, removed)
+            where = draft.place(path[0], path[1] if len(path) > 1 else "", original[2:at])
+            draft.not_converted(where, f"{reduce(pointer_below, original, '')}: {problem.what}", problem.hint)
+            if _remove(draft.sections, path[:at]):
+                shortened.add(_pointer(path[: at - 1]))
+                removed.setdefault(_pointer(path[: at - 1]), []).append(int(path[at - 1]))
+
+
+def _pointer(path: list[str]) -> str:
+    return "\0".join(path)
+
+
+def _original(path: list[str], removed: Mapping[str, list[int]]) -> list[str]:
+    """Return ``path`` with the numbers that items of lists had before others were removed."""
+    original = [*path]
+    for at in range(len(path)):
+        for number in reversed(removed.get(_pointer(path[:at]), ())):
+            original[at] = str(int(original[at]) + (int(original[at]) >= number))
+    return original
 
 
 def _remove_excess(draft: DocumentDraft) -> None:
@@ -30,7 +58,7 @@ def _remove_excess(draft: DocumentDraft) -> None:
             sizes = ((_size(e), s, n) for s, entries in draft.sections.items() for n, e in entries.items())
             size, section, name = max(sizes, key=lambda entry: entry[0])
             del draft.sections[section][name]
-            where = draft.places.get((section, name), NOWHERE)
+            where = draft.place(section, name, ())
             what = f"{section}/{name} has {size:,} values; with it the document {error.problem.what}"
             draft.not_converted(where, what)
         else:
@@ -42,19 +70,38 @@ def _size(value: Plain) -> int:
     return 1 + sum(map(_size, inner))
 
 
-def _remove(sections: dict[str, dict[str, Plain]], pointer: str) -> bool:
-    """Remove the value at ``pointer``, or the list that holds it. Return False if it was removed before."""
-    path = [unescape_key(part) for part in pointer.split("/")]
+def _length_to_remove(sections: dict[str, dict[str, Plain]], path: list[str]) -> int | None:
+    """Return the length of the part of ``path`` to remove, None if nothing is there any more.
+
+    It is the whole path, but a command that lost a word would be another command.
+    """
     tree: Plain = {**sections}
-    if len(path) < 2:
-        return sections.pop(path[0], None) is not None
     for at, key in enumerate(path):
-        if not isinstance(tree, dict) or key not in tree:
-            return False
-        if at == len(path) - 1 or isinstance(tree[key], list):
-            del tree[key]
-            return True
-        tree = tree[key]
+        if isinstance(tree, dict) and key in tree:
+            tree = tree[key]
+        elif isinstance(tree, list) and key.isdigit() and int(key) < len(tree):
+            tree = tree[int(key)]
+        else:
+            return None
+        if key in COMMANDS and path[0] == "services" and at > 1:
+            return at + 1
+    return len(path)
+
+
+def _remove(sections: dict[str, dict[str, Plain]], path: list[str]) -> bool:
+    """Remove the value at ``path``, and a list that would be empty. Return whether a list is shorter now."""
+    tree: Plain = {**sections}
+    for key in path[:-1]:
+        tree = tree[key] if isinstance(tree, dict) else tree[int(key)] if isinstance(tree, list) else None
+    if isinstance(tree, list) and len(tree) > 1:
+        del tree[int(path[-1])]
+        return True
+    if isinstance(tree, list):
+        return _remove(sections, path[:-1])
+    if len(path) == 1:
+        del sections[path[0]]
+    elif isinstance(tree, dict):
+        del tree[path[-1]]
     return False
 
 

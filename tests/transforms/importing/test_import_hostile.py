@@ -26,6 +26,7 @@ FILES = {
     FileType.QUADLET: "quadlet/input/web.container",
     FileType.COMPOSE: "compose/input/shop/docker-compose.yml",
     FileType.FSTAB: "fstab/input/fstab",
+    FileType.NETPLAN: "netplan/input/60-site.yaml",
 }
 HARM = {
     "nothing": b"",

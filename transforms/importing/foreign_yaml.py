@@ -1,0 +1,121 @@
+"""YAML of other programs: YAML 1.1 with tags, merge keys and duplicate keys, of which one bad item costs that item.
+
+The text of a scalar is kept, because each program reads it in its own way: netplan and Compose by the type that a key
+wants, cloud-init by YAML 1.1 (`python_text`).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from ordain.transforms.document import yaml_reader
+from ordain.transforms.document.node import Node, Number, scalar
+from ordain.transforms.errors import Where
+from ordain.transforms.importing.document_draft import DocumentDraft
+
+TAG = "tag:yaml.org,2002:"
+
+
+class Unquoted(str):
+    """A scalar without quotes that the core schema of YAML 1.2 reads as a string; YAML 1.1 may read a number."""
+
+    __slots__ = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnusableNode(Node):
+    """A value that no document can hold; ``what`` says why."""
+
+    what: str
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignRules(yaml_reader.Rules):
+    """The rules of YAML 1.1; problems go to ``draft``."""
+
+    draft: DocumentDraft
+
+    def plain_scalar(self, text: str) -> str | bool | None:
+        """Return the value of a scalar without quotes."""
+        value = scalar(text)
+        return value if isinstance(value, (bool, Number)) or value is None else Unquoted(value)
+
+    def tagged(self, tag: str, node: Node) -> Node:
+        """Return a node that has a tag: those of YAML 1.1 for types are known."""
+        kind = tag.removeprefix(TAG)
+        if kind == "binary" and isinstance(node.value, str):
+            return _decoded(node)
+        if kind in {"str", "map", "seq", "omap"}:
+            return node
+        if kind in {"int", "float", "bool", "null"} and isinstance(node.value, str):
+            return Node(value=self.plain_scalar(node.value), where=node.where)
+        shown = f"!!{kind}" if kind != tag else tag
+        return UnusableNode(value="", where=node.where, what=f"the tag {shown[:80]} has no meaning here")
+
+    def merged_keys(self, node: Node, at: Where) -> Mapping[str, Node]:
+        """Return the keys that << adds: those of a map, or of a list of maps of which the first counts."""
+        maps = node.value if isinstance(node.value, tuple) else (node,)
+        merged: dict[str, Node] = {}
+        for one in reversed(maps):
+            if isinstance(one.value, Mapping):
+                merged.update(one.value)
+            else:
+                self.draft.not_converted(at, "<<: the value is not a map", "remove it")
+        return merged
+
+    def check_duplicate(self, key: str, at: Where, first: Where) -> None:
+        """Add the problem that the first value of a key is not used."""
+        what = f"{key!r} is set again in line {at.line}, and the last value is used"
+        self.draft.not_converted(first, what, "remove one")
+
+
+def _decoded(node: Node) -> Node:
+    """Return the text of a scalar in base64."""
+    try:
+        text = base64.b64decode("".join(str(node.value).split()), validate=True).decode()
+    except (binascii.Error, ValueError):
+        text = "\0"
+    if "\0" in text:
+        hint = "copy binary files in another way"
+        return UnusableNode(value="", where=node.where, what="the value of !!binary is not a text", hint=hint)
+    return Node(value=text, where=node.where)
+
+
+def python_value(node: Node) -> object:
+    """Return the value of a scalar as Python programs such as cloud-init read YAML 1.1.
+
+    >>> [python_value(Node(value=Unquoted(text), where=Where())) for text in ("yes", "0644", "1:30", "1_000", "no way")]
+    [True, 420, 90, 1000, 'no way']
+
+    Raises ValueError for a text that only looks like a value, such as a date in month 13.
+    """
+    if not isinstance(node.value, (Number, Unquoted)):
+        return node.value
+    tag = _resolver().resolve(_yaml().ScalarNode, str(node.value), (True, False))
+    if tag == f"{TAG}str":
+        return str(node.value)
+    try:
+        return _resolver().construct_object(_yaml().ScalarNode(tag, str(node.value)))
+    except _yaml().YAMLError:
+        return str(node.value)
+
+
+# PyYAML has no types for its resolver and constructor, and is loaded only when there is YAML to read.
+
+
+@cache
+def _resolver() -> Any:
+    return _yaml().SafeLoader("")
+
+
+@cache
+def _yaml() -> Any:
+    import yaml
+
+    return yaml
