@@ -23,7 +23,10 @@ COMMANDS = {
     )
     for row in module.ROWS
 }
-FAMILIES = {family.name: family for family in (commands_store.FAMILY, commands_release.FAMILY, commands_fleet.FAMILY)}
+FAMILIES = {
+    family.name: family
+    for family in (commands_store.FAMILY, commands_store.STORE_FAMILY, commands_release.FAMILY, commands_fleet.FAMILY)
+}
 """By the first word of their commands."""
 GROUPS = (commands_documents.GROUP, commands_machine.GROUP, commands_change.GROUP, commands_fleet.GROUP)
 """The headings of the overview, by task, in order."""

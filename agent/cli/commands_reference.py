@@ -17,6 +17,7 @@ PAGES = {
     "serve": "../howto/boot-server.md",
     "doctor": "../howto/troubleshooting.md",
     "documents": "../howto/fleet-on-etcd.md#3-documents",
+    "store": "../howto/fleet-on-etcd.md#1-roles-and-users",
     "release": "../howto/signed-releases.md",
     "fleet": "../howto/fleet-on-etcd.md",
 }

@@ -1,10 +1,10 @@
-"""The commands that read and write the documents of a store: `ordainctl documents …`."""
+"""The commands for the documents of a store, `ordainctl documents …`, and for the store itself, `ordainctl store …`."""
 
 from __future__ import annotations
 
 from ordain.agent.cli.commands_fleet import GROUP
 from ordain.agent.cli.shared_arguments import EXIT_CODE, JSON, SOME_FILES, STORE
-from ordain.agent.cli.subcommand import Argument, Exit, Family, Subcommand
+from ordain.agent.cli.subcommand import Argument, Completion, Exit, Family, Subcommand
 
 FAMILY = Family(
     name="documents",
@@ -12,6 +12,20 @@ FAMILY = Family(
     purpose="read and change the documents in a store",
     text=(
         "The store is the source of this machine, which may also be its local directory, or the one that --store names."
+    ),
+)
+STORE_FAMILY = Family(
+    name="store",
+    group=GROUP,
+    purpose="set up the store of a fleet, and check it",
+    text="Databases, users and their rights, and the state of the members of a cluster.",
+)
+ACCOUNTS = (
+    Argument(flag="--machine-user", metavar="NAME", help="the user that machines log in as; default: node"),
+    Argument(
+        flag="--writer-user",
+        metavar="NAME",
+        help="a user that writes documents and releases, without being an administrator of the server",
     ),
 )
 NAME = Argument(
@@ -107,5 +121,53 @@ ROWS = (
         arguments=(SOME_FILES, EXIT_CODE, *STORE),
         examples=(("ordainctl documents diff documents/", "a directory under version control against the store"),),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.CHANGES),
+    ),
+    Subcommand(
+        name="store check",
+        group=STORE_FAMILY.name,
+        purpose="check the rights, members and size of a store",
+        text=(
+            "Changes nothing. Compares the users and their rights with those that a fleet needs, also for rights that "
+            "machines should not have, and looks at every member: whether it answers, how full it is, and how far it "
+            "is behind. Needs an administrator of the server, which is root for etcd. "
+            "Exits with 3 if something deviates."
+        ),
+        run="store:check",
+        arguments=(*ACCOUNTS, *STORE, JSON),
+        examples=((f"ordainctl store check --store {_ETCD} --user root", "before and after a change of the cluster"),),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
+    Subcommand(
+        name="store init",
+        group=STORE_FAMILY.name,
+        purpose="set up a store for a fleet: databases, users, rights",
+        text=(
+            "Prints each change first and asks. Repairs what `ordainctl store check` reports, as far as that takes no "
+            "right from anybody; what exists is kept. A password file that does not exist is created with a random "
+            "password. Exits with 3 if something is left for an administrator."
+        ),
+        run="store:init",
+        arguments=(
+            *ACCOUNTS,
+            Argument(
+                flag="--machine-password-file",
+                metavar="FILE",
+                completion=Completion.FILES,
+                help="the password of the user of the machines, if that user has to be created",
+            ),
+            Argument(
+                flag="--writer-password-file",
+                metavar="FILE",
+                completion=Completion.FILES,
+                help="the password of --writer-user, if that user has to be created",
+            ),
+            Argument(flag="--preview", help="print the changes and make none"),
+            Argument(flag="--yes", help="make the changes without a question"),
+            *STORE,
+        ),
+        examples=(
+            (f"ordainctl store init --store {_ETCD} --user root --machine-password-file node.password", "a new etcd"),
+        ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
     ),
 )

@@ -28,7 +28,7 @@ def overview() -> str:
         lines += ["", f"{group}:", *_aligned(listed, width)]
     lines += [
         "",
-        f"`ordainctl NAME` lists the commands of {_listed([f'`{name} …`' for name in FAMILIES])}.",
+        textwrap.fill(f"`ordainctl NAME` lists the commands of {_listed([f'`{name} …`' for name in FAMILIES])}.", 80),
         "`ordainctl COMMAND --help` explains a command. Manual: ordainctl(1), ordain(7).",
     ]
     return "\n".join(lines) + "\n"

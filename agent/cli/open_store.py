@@ -17,6 +17,8 @@ from ordain.agent.cli.parse import Usage
 from ordain.agent.delivery.database.database import Conflict, Database
 from ordain.agent.delivery.fleet.report_publisher import STATUS
 from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.delivery.setup.deviation import FleetUsers, StoreSetup
+from ordain.agent.delivery.setup.store_setup import open_setup
 from ordain.agent.delivery.source.source_factory import open_database
 from ordain.agent.errors import Failure
 from ordain.agent.settings import read_settings
@@ -42,6 +44,21 @@ async def opened(request: Namespace) -> AsyncIterator[Database]:
         raise Failure(f"{error} [{error.code}]" + (f" ({error.hint})" if error.hint else "")) from None
     except Conflict as conflict:
         raise Failure(f"{conflict}; nothing was written") from None
+
+
+@asynccontextmanager
+async def opened_setup(request: Namespace, accounts: FleetUsers) -> AsyncIterator[StoreSetup]:
+    """Open the setup of the store. Raises as `opened` does."""
+    settings = _settings(request)
+    key = str(request.root / CREDSTORE / settings.key) if settings.key else ""
+    try:
+        setup = open_setup(settings, accounts, password=partial(_password, request, settings), key=key)
+        try:
+            yield setup
+        finally:
+            await setup.close()
+    except SourceError as error:
+        raise Failure(f"{error} [{error.code}]" + (f" ({error.hint})" if error.hint else "")) from None
 
 
 def with_store(request: Namespace, work: Callable[[Database], Coroutine[Any, Any, T]]) -> T:

@@ -9,7 +9,7 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents release fleet serve help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve help --help --version" -- "$current")
         return
     fi
     local command=${COMP_WORDS[1]}
@@ -17,6 +17,13 @@ _ordainctl() {
         documents)
             if ((COMP_CWORD == 2)); then
                 mapfile -t COMPREPLY < <(compgen -W "list get put delete edit history diff" -- "$current")
+                return
+            fi
+            command+=" ${COMP_WORDS[2]}"
+            ;;
+        store)
+            if ((COMP_CWORD == 2)); then
+                mapfile -t COMPREPLY < <(compgen -W "check init" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -192,6 +199,28 @@ _ordainctl() {
                 --password-file) operand='files' ;;
             esac
             ;;
+        'store check')
+            flags='--machine-user --writer-user --store --user --password-file --json' operand='text'
+            case $previous in
+                --machine-user) operand='text' ;;
+                --writer-user) operand='text' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'store init')
+            flags='--machine-user --writer-user --machine-password-file --writer-password-file --preview --yes --store --user --password-file' operand='text'
+            case $previous in
+                --machine-user) operand='text' ;;
+                --writer-user) operand='text' ;;
+                --machine-password-file) operand='files' ;;
+                --writer-password-file) operand='files' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
         'release keygen')
             flags='--passphrase --channel' operand='text'
             case $previous in
@@ -340,7 +369,7 @@ _ordainctl() {
                 --client-ca) operand='files' ;;
             esac
             ;;
-        help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents release fleet serve' ;;
+        help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import os
 from argparse import Namespace
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -51,8 +50,7 @@ def keygen(request: Namespace, console: Console) -> Exit:
     for suffix, data, mode in ((PRIVATE, pem, 0o600), (SUFFIX, f"{key.line}\n".encode(), 0o644)):
         path = f"{name}{suffix}"
         try:
-            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode), "wb") as file:  # noqa: PTH123
-                file.write(data)
+            atomic_files.write(Path(path), data, mode)
         except FileExistsError:
             raise Failure(f"{path} exists already; a key is never overwritten, because it cannot be restored") from None
     console.line(f"{name}{PRIVATE}: the private key; keep it secret", Style.STRONG)

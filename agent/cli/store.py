@@ -1,0 +1,136 @@
+"""store init, check: the store of a fleet as it is, compared with the store that a fleet needs."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from ordain.agent.cli.console import Cell, Console, Style, plural
+from ordain.agent.cli.open_store import opened_setup
+from ordain.agent.cli.parse import Usage
+from ordain.agent.cli.subcommand import Exit
+from ordain.agent.delivery.setup.deviation import Deviation, Examination, FleetUsers, StoreSetup, StoreUser
+from ordain.agent.errors import Failure
+from ordain.agent.system import atomic_files
+
+MACHINE_USER = "node"
+PASSWORD_BYTES = 24
+
+
+def check(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl store check`."""
+
+    async def work() -> tuple[str, Examination]:
+        async with opened_setup(request, _accounts(request)) as setup:
+            return setup.location, await setup.examine()
+
+    location, examination = asyncio.run(work())
+    if request.json:
+        console.json(_as_json(location, examination))
+    else:
+        rows: list[tuple[Cell, ...]] = [(figure.place, figure.name, figure.value) for figure in examination.figures]
+        if rows:
+            console.table(("WHERE", "", ""), rows)
+        _print_deviations(examination.deviations, console)
+        if not examination.deviations:
+            console.line(f"{location}: set up as a fleet needs it")
+        elif any(deviation.repair for deviation in examination.deviations):
+            console.note("`ordainctl store init` makes the changes that are named above, after a question", Style.DIM)
+    return Exit.DEGRADED if examination.deviations else Exit.OK
+
+
+def init(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl store init`."""
+
+    async def work() -> Exit:
+        async with opened_setup(request, _accounts(request)) as setup:
+            return await _init(setup, request, console)
+
+    return asyncio.run(work())
+
+
+async def _init(setup: StoreSetup, request: Namespace, console: Console) -> Exit:
+    deviations = (await setup.examine()).deviations
+    changes = [deviation for deviation in deviations if deviation.repair]
+    for deviation in changes:
+        console.line(f"{deviation.place}: {deviation.change}")
+    if changes and not request.preview:
+        _require_consent(request, setup.location, len(changes))
+        for deviation in changes:
+            assert deviation.repair is not None
+            await deviation.repair()
+        deviations = (await setup.examine()).deviations
+        done = len(changes) - sum(1 for deviation in deviations if deviation.repair)
+        console.line(f"{setup.location}: {done} of {plural(len(changes), 'change')} made")
+    left = [deviation for deviation in deviations if not (deviation.repair and request.preview)]
+    _print_deviations(left, console)
+    if not deviations and not changes:
+        console.line(f"{setup.location}: set up as a fleet needs it; nothing to do")
+    return Exit.DEGRADED if left else Exit.OK
+
+
+def _require_consent(request: Namespace, location: str, count: int) -> None:
+    """Ask before anything is changed. Raises `Usage` where nobody can be asked, `Failure` without consent."""
+    if request.yes:
+        return
+    if not sys.stdin.isatty():
+        raise Usage("nobody can be asked here: use --preview to look, or --yes to make the changes")
+    answer = input(f"Make {plural(count, 'change')} in {location}? [y/N] ")
+    if answer.strip().lower() not in ("y", "yes"):
+        raise Failure("nothing was changed")
+
+
+def _accounts(request: Namespace) -> FleetUsers:
+    machine, writer = request.machine_user or MACHINE_USER, request.writer_user
+    if machine == writer:
+        raise Usage("--machine-user and --writer-user must differ: machines must not write documents")
+    return FleetUsers(
+        machine=_account(machine, "--machine-password-file", getattr(request, "machine_password_file", None)),
+        writer=_account(writer, "--writer-password-file", getattr(request, "writer_password_file", None))
+        if writer
+        else None,
+    )
+
+
+def _account(name: str, option: str, path: str | None) -> StoreUser:
+    return StoreUser(name=name, password=partial(_password, name, option, path))
+
+
+def _password(name: str, option: str, path: str | None) -> str:
+    """Return the password in the file, which is created with a random one. Raises `Failure`."""
+    if not path:
+        raise Failure(f"the user {name} does not exist; {option} FILE is needed to create it")
+    try:
+        return Path(path).read_text().removesuffix("\n")
+    except FileNotFoundError:
+        pass
+    except (OSError, UnicodeDecodeError) as error:
+        raise Failure(f"cannot read the password from {path}: {getattr(error, 'strerror', None) or error}") from None
+    password = secrets.token_urlsafe(PASSWORD_BYTES)
+    try:
+        atomic_files.write(Path(path), f"{password}\n".encode())
+    except OSError as error:
+        raise Failure(f"cannot write a password to {path}: {error.strerror}") from None
+    return password
+
+
+def _print_deviations(deviations: Sequence[Deviation], console: Console) -> None:
+    for deviation in deviations:
+        remedy = deviation.change or deviation.hint
+        console.line(f"{deviation.place} {deviation.what}" + (f" ({remedy})" if remedy else ""), Style.WARN)
+
+
+def _as_json(location: str, examination: Examination) -> dict[str, object]:
+    return {
+        "store": location,
+        "deviations": [
+            {"place": one.place, "what": one.what, "change": one.change, "hint": one.hint}
+            for one in examination.deviations
+        ],
+        "figures": [{"place": one.place, "name": one.name, "value": one.value} for one in examination.figures],
+    }

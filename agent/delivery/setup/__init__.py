@@ -1,0 +1,1 @@
+"""The setup of a store for a fleet: databases, users, rights, and the state of its members."""

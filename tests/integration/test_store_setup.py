@@ -1,0 +1,254 @@
+"""`ordainctl store init` sets a real store up with the rights of a fleet; `store check` reports what deviates."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import secrets
+import subprocess
+import urllib.error
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ordain.agent.cli.main import main
+from rig import store_servers
+
+pytestmark = pytest.mark.integration
+ROOT = "root:rootpw"
+
+
+@pytest.fixture
+def etcd(etcd_here: None) -> Iterator[store_servers.EtcdCluster]:
+    """Return a new member of etcd without users."""
+    with store_servers.EtcdCluster(count=1) as cluster:
+        yield cluster
+
+
+class Terminal:
+    """`ordainctl store …` for one etcd, as its root."""
+
+    def __init__(self, etcd: store_servers.EtcdCluster, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        (folder / "root.password").write_text("rootpw\n")
+        url = etcd.endpoints[0].replace("http", "etcd+http", 1)
+        self.store = ("--store", f"{url}/ordain/", "--user", "root", "--password-file", str(folder / "root.password"))
+        self.password = str(folder / "node.password")
+        self._capsys = capsys
+
+    def run(self, *words: str) -> tuple[int, str]:
+        """Run `ordainctl store WORDS` and return its exit status and output."""
+        status = main(["store", *words, *self.store])
+        captured = self._capsys.readouterr()
+        return status, captured.out + captured.err
+
+    def deviations(self, *words: str) -> list[str]:
+        """Return the deviations that `store check` reports."""
+        _, out = self.run("check", "--json", *words)
+        return [f"{one['place']} {one['what']}" for one in json.loads(out)["deviations"]]
+
+
+@pytest.fixture
+def terminal(etcd: store_servers.EtcdCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Terminal:
+    """Return a terminal beside a new etcd."""
+    return Terminal(etcd, tmp_path, capsys)
+
+
+def test_init_gives_machines_exactly_the_rights_that_they_need(
+    etcd: store_servers.EtcdCluster, terminal: Terminal
+) -> None:
+    status, shown = terminal.run("init", "--machine-password-file", terminal.password, "--preview")
+    assert "user node: create it" in shown
+    assert not Path(terminal.password).exists(), "a preview changes nothing"
+    assert terminal.run("check")[0] == 3
+
+    status, done = terminal.run("init", "--machine-password-file", terminal.password, "--yes")
+
+    assert status == 0, done
+    assert Path(terminal.password).stat().st_mode & 0o777 == 0o600
+    node = f"node:{Path(terminal.password).read_text().strip()}"
+    etcd.ctl("put", "/ordain/documents/x", "1", user=ROOT)
+    assert etcd.ctl("get", "/ordain/documents/x", user=node) == "/ordain/documents/x\n1\n"
+    etcd.ctl("put", "/ordain/status/x", "1", user=node)
+    etcd.ctl("put", "/ordain/locks/x/0", "1", user=node)
+    for key in ("/ordain/documents/x", "/ordain/releases/x", "/ordain/blobs/x", "/other"):
+        with pytest.raises(subprocess.CalledProcessError):
+            etcd.ctl("put", key, "2", user=node)
+    assert terminal.deviations() == []
+    assert terminal.run("init", "--yes") == (
+        0,
+        f"{etcd.endpoints[0]}/ordain/: set up as a fleet needs it; nothing to do\n",
+    )
+
+
+def test_check_names_rights_that_are_missing_and_rights_that_are_too_many(
+    etcd: store_servers.EtcdCluster, terminal: Terminal
+) -> None:
+    terminal.run("init", "--machine-password-file", terminal.password, "--yes")
+    etcd.ctl("role", "revoke-permission", "ordain-machine", "/ordain/blobs/", "/ordain/blobs0", user=ROOT)
+    etcd.ctl(
+        "role", "grant-permission", "ordain-machine", "readwrite", "/ordain/documents/", "/ordain/documents0", user=ROOT
+    )
+
+    assert terminal.deviations() == [
+        "role ordain-machine may not read /ordain/blobs/",
+        "role ordain-machine lets machines write /ordain/documents/, and so change what other machines run",
+    ]
+    status, out = terminal.run("init", "--yes")
+    assert status == 3, "a right is not taken away without an administrator"
+    assert "etcdctl role revoke-permission ordain-machine /ordain/documents/" in out
+    assert terminal.deviations() == [
+        "role ordain-machine lets machines write /ordain/documents/, and so change what other machines run",
+    ]
+
+
+def test_a_writer_of_documents_need_not_be_root(etcd: store_servers.EtcdCluster, terminal: Terminal) -> None:
+    password = f"{terminal.password}.writer"
+    words = ("--writer-user", "ops", "--writer-password-file", password, "--machine-password-file", terminal.password)
+    assert terminal.run("init", "--yes", *words)[0] == 0
+
+    ops = f"ops:{Path(password).read_text().strip()}"
+    etcd.ctl("put", "/ordain/documents/x", "1", user=ops)
+    with pytest.raises(subprocess.CalledProcessError):
+        etcd.ctl("put", "/elsewhere", "1", user=ops)
+    assert terminal.deviations("--writer-user", "ops") == []
+
+
+def test_only_root_of_etcd_can_look_at_rights(terminal: Terminal) -> None:
+    terminal.run("init", "--machine-password-file", terminal.password, "--yes")
+    terminal.store = (*terminal.store[:2], "--user", "node", "--password-file", terminal.password)
+
+    status, out = terminal.run("check")
+
+    assert status == 1
+    assert "use --user root" in out
+
+
+def test_without_a_terminal_and_without_consent_nothing_is_changed(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    status, out = terminal.run("init", "--machine-password-file", terminal.password)
+    assert status == 2
+    assert "--yes" in out
+    assert len(terminal.deviations()) > 5
+
+
+def fill(cluster: store_servers.EtcdCluster) -> None:
+    """Write until etcd takes no more."""
+    for number in range(50):
+        try:
+            cluster.ctl("put", f"/ordain/documents/{number}", user=ROOT, stdin="x" * 1_000_000)
+        except subprocess.CalledProcessError:
+            return
+    raise AssertionError("etcd has no quota")
+
+
+def test_a_member_that_is_away_and_a_member_that_is_full_are_named(
+    etcd_here: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with store_servers.EtcdCluster(options=("--quota-backend-bytes=16000000",)) as cluster:
+        terminal = Terminal(cluster, tmp_path, capsys)
+        endpoints = ",".join(url.removeprefix("http://") for url in cluster.endpoints)
+        terminal.store = ("--store", f"etcd+http://{endpoints}/ordain/", *terminal.store[2:])
+        assert terminal.run("init", "--machine-password-file", terminal.password, "--yes")[0] == 0
+        fill(cluster)
+        cluster.members[2].end()
+
+        deviations = terminal.deviations()
+
+        assert any(line.startswith(f"{cluster.members[2].url} does not answer") for line in deviations)
+        full = [line for line in deviations if line.startswith(cluster.members[0].url) and line.endswith("% full")]
+        assert full, deviations
+        assert any("NOSPACE" in line for line in deviations)
+
+
+class CouchTerminal:
+    """`ordainctl store …` for a database of its own on a server of CouchDB's protocol."""
+
+    def __init__(self, server: store_servers.CouchServer, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.server = server
+        self.database, self.node, self.ops = (f"{word}{secrets.token_hex(4)}" for word in ("t", "node", "ops"))
+        self.passwords = folder / "node.password", folder / "ops.password"
+        (folder / "password").write_text(server.password)
+        self._words = (
+            *("--store", f"couchdb+{server.url}/{self.database}", "--machine-user", self.node),
+            *(("--user", server.user, "--password-file", str(folder / "password")) if server.user else ()),
+        )
+        self._capsys = capsys
+
+    def run(self, *words: str) -> tuple[int, str]:
+        """Run `ordainctl store WORDS` and return its exit status and output."""
+        status = main(["store", *words, *self._words])
+        captured = self._capsys.readouterr()
+        return status, captured.out + captured.err
+
+    def init(self) -> tuple[int, str]:
+        """Run `store init` with both users."""
+        node, ops = map(str, self.passwords)
+        words = ("--machine-password-file", node, "--writer-user", self.ops, "--writer-password-file", ops)
+        return self.run("init", "--yes", *words)
+
+    def close(self) -> None:
+        """Remove users and databases."""
+        for path in (self.database, f"{self.database}-status"):
+            with contextlib.suppress(urllib.error.HTTPError):
+                self.server.call("DELETE", path)
+        for user in (self.node, self.ops):
+            path = f"_users/org.couchdb.user:{user}"
+            with contextlib.suppress(urllib.error.HTTPError):
+                self.server.call("DELETE", f"{path}?rev={self.server.call('GET', path)['_rev']}")
+
+
+@pytest.fixture
+def couch(
+    pouch: store_servers.CouchServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> Iterator[CouchTerminal]:
+    """Return a terminal for a store that does not exist yet."""
+    if not isinstance(pouch, store_servers.GivenCouchDb):
+        pytest.skip("pouchdb-server keeps no rights; give a CouchDB by ORDAIN_COUCHDB")
+    terminal = CouchTerminal(pouch, tmp_path, capsys)
+    yield terminal
+    terminal.close()
+
+
+def test_init_gives_users_of_couchdb_exactly_the_rights_that_they_need(couch: CouchTerminal) -> None:
+    status, out = couch.init()
+    assert status == 0, out
+    node, ops = (path.read_text().strip() for path in couch.passwords)
+    url, name = couch.server.url, couch.database
+
+    store_servers.call_couchdb(url, "PUT", f"{name}/documents%2Fx", {}, user=couch.ops, password=ops)
+    assert store_servers.call_couchdb(url, "GET", f"{name}/documents%2Fx", user=couch.node, password=node)
+    store_servers.call_couchdb(url, "PUT", f"{name}-status/status%2Fx", {}, user=couch.node, password=node)
+    for key in ("documents%2Fy", "releases%2Fx", "blobs%2Fx", "_design%2Fordain"):
+        with pytest.raises(urllib.error.HTTPError):
+            store_servers.call_couchdb(url, "PUT", f"{name}/{key}", {}, user=couch.node, password=node)
+    assert couch.server.call("GET", f"{name}-status/_revs_limit") == 10
+    assert couch.run("check", "--writer-user", couch.ops)[0] == 0
+
+
+def test_check_names_rights_in_couchdb_that_are_missing_and_too_many(couch: CouchTerminal) -> None:
+    couch.init()
+    design = couch.server.call("GET", f"{couch.database}/_design/ordain")
+    couch.server.call("DELETE", f"{couch.database}/_design/ordain?rev={design['_rev']}")
+    path = f"_users/org.couchdb.user:{couch.node}"
+    couch.server.call("PUT", path, {**couch.server.call("GET", path), "roles": ["ordain-writer"]})
+
+    status, out = couch.run("check")
+
+    assert status == 3
+    assert f"database {couch.database} lets machines write documents" in out
+    assert f"user {couch.node} has the role ordain-writer: machines can change what other machines run" in out
+    assert couch.init()[0] == 3, "a right is not taken away without an administrator"
+
+
+def test_a_directory_that_others_can_write_is_closed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = tmp_path / "store"
+    assert main(["store", "init", "--yes", "--store", str(store)]) == 0
+    store.chmod(0o777)
+    assert main(["store", "check", "--store", str(store)]) == 3
+    assert "can be written by others than its owner (mode 0777)" in capsys.readouterr().out
+    assert main(["store", "init", "--yes", "--store", str(store)]) == 0
+    assert store.stat().st_mode & 0o777 == 0o755
