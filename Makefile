@@ -5,7 +5,7 @@ export PATH := /usr/sbin:/usr/bin:/sbin:/bin
 export DEBIAN_FRONTEND := noninteractive
 
 BUILD := dpkg-dev debhelper dh-python pybuild-plugin-pyproject python3-all python3-docutils python3-setuptools python3-yaml lintian
-RUNTIME := python3 python3-yaml python3-jinja2 python3-jsonschema python3-dbus-next python3-pystemd python3-rich python3-aiohttp python3-cryptography
+RUNTIME := python3 python3-yaml python3-jinja2 python3-jsonschema python3-dbus-next python3-pystemd python3-rich python3-aiohttp python3-cryptography python3-defusedxml
 STORES := etcd-server etcd-client $(shell command -v npm >/dev/null || echo nodejs npm)
 MACHINES := mmdebstrap debian-archive-keyring systemd-container util-linux mount $(BUILD)
 DOCS := python3-sphinx python3-myst-parser python3-sphinx-rtd-theme

@@ -14,6 +14,8 @@ from ordain.transforms.errors import NOWHERE, Problem, Where
 
 TIERS = ("default", "os", "role", "site", "pool", "node")
 """The tiers of layers, the lowest first (docs/design/documents.md, rule 16)."""
+RUN_TIERS = ("default", "site", "system", "project", "user", "run")
+"""The tiers of Runs, the lowest first (docs/design/documents.md, rule 21)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,15 +116,16 @@ class Kind(StrEnum):
     NODE = "Node"
     TRANSFORM = "Transform"
     RELEASE = "Release"
+    RUN = "Run"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Document:
-    """A Layer, a Node, a Transform or a Release in canonical form.
+    """A Layer, a Node, a Transform, a Release or a Run in canonical form.
 
-    ``match`` maps a fact or label to its condition, in the order of the document. Only a Node has ``labels``, and
-    ``pin``, the number of the release that it stays on, 0 for none. ``sections`` is the canonical tree of everything
-    else. Only a Transform has a ``digest`` of its content, and ``faults`` if it is wrong.
+    ``match`` maps a fact or label to its condition, in the order of the document. Only a Node and a Run have
+    ``labels``, and only a Node has ``pin``, the number of the release that it stays on, 0 for none. ``sections`` is the
+    canonical tree of everything else. Only a Transform has a ``digest`` of its content, and ``faults`` if it is wrong.
     """
 
     kind: Kind
@@ -136,6 +139,11 @@ class Document:
     pin: int = 0
     digest: str = ""
     faults: tuple[TransformFault, ...] = ()
+
+    @property
+    def tier_rank(self) -> int:
+        """Return the place of its tier, 0 for the lowest."""
+        return (RUN_TIERS if self.kind is Kind.RUN else TIERS).index(self.tier)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

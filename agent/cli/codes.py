@@ -90,7 +90,10 @@ DOCUMENTS = CodeGroup(
             "Give the exception a higher weight or a higher tier.",
         ),
         "Unreadable": ("A file cannot be read.", "Check that the file exists and its permissions."),
-        "UnknownSystem": ("--os names a system that is not known.", "Use one of the names in the message."),
+        "UnknownSystem": (
+            "--os or --on names a system that is not known.",
+            "Use one of the names in the message. A Transform describes more systems for runs.",
+        ),
         "Settings": (
             "agent.yaml, or ordain.source= on the kernel command line, has an error.",
             "Run `ordainctl validate /etc/ordain/agent.yaml`. The previous settings stay in force.",
@@ -145,7 +148,7 @@ BLOCKED = CodeGroup(
             "Set `state: stopped` for one of them.",
         ),
         "Cycle": (
-            "Units are ordered in a cycle, so systemd would not start one of them.",
+            "Units are ordered in a cycle, so systemd would not start one of them; or Runs depend on each other.",
             "Remove one of the orderings (`after`, `before`).",
         ),
         "Requires": (
@@ -218,6 +221,34 @@ BLOCKED = CodeGroup(
         "CredentialMissing": "howto/secrets.md",
         "CutOff": "howto/exclusive-boot.md",
     },
+)
+RUNS = CodeGroup(
+    title="Runs",
+    about="`ordainctl run` refuses a Run with one of these, and submits nothing. NativeUnused is a warning.",
+    codes={
+        "Unsupported": (
+            "The system cannot express a key of the Run. Nothing is left out in silence.",
+            "Follow the hint; a layer that matches the run and the system can remove the key, or a Transform can add a "
+            "directive to the system.",
+        ),
+        "OverLimit": (
+            "The Run asks for more than its queue or its system allows.",
+            "Use less, or a queue that the message names.",
+        ),
+        "Resources": (
+            "The numbers of nodes, tasks, memory or GPUs contradict each other.",
+            "Correct one of them.",
+        ),
+        "UnknownModule": (
+            "The system has no module of this neutral name.",
+            "Add it to `systems/NAME/modules` in a Transform, or name the module itself: `modules: {NAME: MODULE}`.",
+        ),
+        "NativeUnused": (
+            "Directives in a scheduler's own words are not used on a system with another scheduler.",
+            "Use neutral keys, or put the directives into a layer that matches the scheduler.",
+        ),
+    },
+    pages=dict.fromkeys(("Unsupported", "OverLimit", "UnknownModule"), "howto/runs.md"),
 )
 WARNINGS = CodeGroup(
     title="Warnings",
@@ -547,6 +578,6 @@ CACHES = CodeGroup(
         "DamagedCache": "howto/troubleshooting.md#the-machine-does-not-boot",
     },
 )
-GROUPS = (DOCUMENTS, BLOCKED, WARNINGS, SOURCE, MACHINE, AGENT, CACHES)
+GROUPS = (DOCUMENTS, BLOCKED, RUNS, WARNINGS, SOURCE, MACHINE, AGENT, CACHES)
 CODES = {code: row for group in GROUPS for code, row in group.codes.items()}
 """By code, its meaning and remedy."""

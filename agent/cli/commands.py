@@ -8,6 +8,7 @@ from ordain.agent.cli import (
     commands_fleet,
     commands_machine,
     commands_release,
+    commands_runs,
     commands_store,
 )
 
@@ -20,13 +21,26 @@ COMMANDS = {
         commands_store,
         commands_release,
         commands_fleet,
+        commands_runs,
     )
     for row in module.ROWS
 }
 FAMILIES = {
     family.name: family
-    for family in (commands_store.FAMILY, commands_store.STORE_FAMILY, commands_release.FAMILY, commands_fleet.FAMILY)
+    for family in (
+        commands_store.FAMILY,
+        commands_store.STORE_FAMILY,
+        commands_release.FAMILY,
+        commands_fleet.FAMILY,
+        commands_runs.FAMILY,
+    )
 }
 """By the first word of their commands."""
-GROUPS = (commands_documents.GROUP, commands_machine.GROUP, commands_change.GROUP, commands_fleet.GROUP)
+GROUPS = (
+    commands_documents.GROUP,
+    commands_machine.GROUP,
+    commands_change.GROUP,
+    commands_fleet.GROUP,
+    commands_runs.GROUP,
+)
 """The headings of the overview, by task, in order."""

@@ -80,8 +80,8 @@ ROWS = (
         arguments=(
             Argument(
                 metavar="KIND",
-                help="Layer, Node, Transform or Release; agent for the settings in agent.yaml",
-                choices=("Layer", "Node", "Transform", "Release", "agent"),
+                help="Layer, Node, Transform, Release or Run; agent for the settings in agent.yaml",
+                choices=("Layer", "Node", "Transform", "Release", "Run", "agent"),
             ),
             Argument(flag="--json", help="accepted for consistency; the schema is always JSON"),
         ),

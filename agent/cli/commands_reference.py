@@ -20,6 +20,7 @@ PAGES = {
     "store": "../howto/fleet-on-etcd.md#1-roles-and-users",
     "release": "../howto/signed-releases.md",
     "fleet": "../howto/fleet-on-etcd.md",
+    "run": "../howto/runs.md",
 }
 """By command or family, a page that shows how to use it."""
 _HEAD = """\

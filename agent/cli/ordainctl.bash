@@ -9,7 +9,7 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve run help --help --version" -- "$current")
         return
     fi
     local command=${COMP_WORDS[1]}
@@ -38,6 +38,13 @@ _ordainctl() {
         fleet)
             if ((COMP_CWORD == 2)); then
                 mapfile -t COMPREPLY < <(compgen -W "status show allow forget" -- "$current")
+                return
+            fi
+            command+=" ${COMP_WORDS[2]}"
+            ;;
+        run)
+            if ((COMP_CWORD == 2)); then
+                mapfile -t COMPREPLY < <(compgen -W "render submit status wait cancel log systems" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -71,7 +78,7 @@ _ordainctl() {
             esac
             ;;
         schema)
-            flags='--json' operand='Layer Node Transform Release agent'
+            flags='--json' operand='Layer Node Transform Release Run agent'
             ;;
         import)
             flags='--from --root --name --output' operand='files'
@@ -369,7 +376,53 @@ _ordainctl() {
                 --client-ca) operand='files' ;;
             esac
             ;;
-        help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve' ;;
+        'run render')
+            flags='--on --all-systems --run --provenance --no-comments --output --only-files --user --json' operand='files'
+            case $previous in
+                --on) operand='text' ;;
+                --run) operand='text' ;;
+                --output) operand='directories' ;;
+                --user) operand='text' ;;
+            esac
+            ;;
+        'run submit')
+            flags='--on --run --dry-run --only-files --user --json' operand='files'
+            case $previous in
+                --on) operand='text' ;;
+                --run) operand='text' ;;
+                --user) operand='text' ;;
+            esac
+            ;;
+        'run status')
+            flags='--on --json' operand='text'
+            case $previous in
+                --on) operand='text' ;;
+            esac
+            ;;
+        'run wait')
+            flags='--on --timeout --json' operand='text'
+            case $previous in
+                --on) operand='text' ;;
+                --timeout) operand='text' ;;
+            esac
+            ;;
+        'run cancel')
+            flags='--on' operand='text'
+            case $previous in
+                --on) operand='text' ;;
+            esac
+            ;;
+        'run log')
+            flags='--on --index' operand='text'
+            case $previous in
+                --on) operand='text' ;;
+                --index) operand='text' ;;
+            esac
+            ;;
+        'run systems')
+            flags='--only-files --json' operand='files'
+            ;;
+        help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve run' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

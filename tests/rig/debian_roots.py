@@ -21,7 +21,7 @@ SUITES = tuple(os.environ.get("SUITES", "bookworm trixie").split())
 PACKAGES = (
     *("systemd", "systemd-sysv", "dbus", "udev", "polkitd", "iproute2", "procps", "apt", "curl"),
     *("python3", "python3-yaml", "python3-jinja2", "python3-jsonschema", "python3-rich"),
-    *("python3-pystemd", "python3-dbus-next", "python3-aiohttp", "python3-cryptography"),
+    *("python3-pystemd", "python3-dbus-next", "python3-aiohttp", "python3-cryptography", "python3-defusedxml"),
     *("nginx-light", "openssh-server", "cron"),  # used by documents of the tests
 )
 CLEAN_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C.UTF-8"}

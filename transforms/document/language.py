@@ -7,6 +7,7 @@ in docs/ from it. The packages above say what each key becomes on a machine.
 from __future__ import annotations
 
 from ordain.transforms.document.network_keys import NETWORK, RENDERER
+from ordain.transforms.document.scheduler_keys import SECTIONS as RUN_SYSTEMS
 from ordain.transforms.document.service_keys import FILE, PATH, RAW, SERVICE, path, span
 from ordain.transforms.document.shapes import (
     Choice,
@@ -147,6 +148,7 @@ TRANSFORM_SECTIONS: dict[str, Shape] = {
     ),
     "paths": Map(PATH, "Programs and files by their neutral names.", "a name"),
     "network": Record({"renderer": RENDERER}, "The network service of this system."),
+    **RUN_SYSTEMS,
     "versions": Map(
         String(title="an os-release ID", template=False),
         "Systems that have the version numbers of another system, such as rocky: rhel.",

@@ -64,6 +64,12 @@ def read_nodes(path: str, data: bytes) -> Iterator[Node]:
         yield from yaml_reader.read(path, text)
 
 
+def read_node(node: Node) -> tuple[Document | None, tuple[Problem, ...]]:
+    """Return the document that ``node`` is, None if it has errors, and its problems, sorted."""
+    document, problems = _document(node)
+    return document, sorted_problems(problems)
+
+
 def _document(node: Node) -> tuple[Document | None, list[Problem]]:
     if not isinstance(node.value, Mapping):
         what = "a document must be a map that begins with `ordain: v1`"
@@ -102,7 +108,7 @@ def _canonical(node: Node, kind: Kind, problems: list[Problem]) -> Document:
     document = Document(
         kind=kind,
         name=str(node.value["name"].value),
-        tier="node" if kind is Kind.NODE else _string(node.value.get("tier"), "default"),
+        tier=_tier(node.value, kind),
         weight=_whole(node.value.get("weight")),
         pin=_whole(node.value.get("pin")),
         match=_match(node.value.get("match"), at),
@@ -118,6 +124,14 @@ def _canonical(node: Node, kind: Kind, problems: list[Problem]) -> Document:
         where=node.where,
     )
     return replace(document, digest=_digest(document)) if kind is Kind.TRANSFORM else document
+
+
+def _tier(keys: Mapping[str, Node], kind: Kind) -> str:
+    if kind is Kind.NODE:
+        return "node"
+    match = keys.get("match")
+    about_runs = not match or not match.value or (isinstance(match.value, Mapping) and "run" in match.value)
+    return _string(keys.get("tier"), "run" if kind is Kind.RUN and about_runs else "default")
 
 
 def _digest(document: Document) -> str:

@@ -75,6 +75,10 @@ A `Transform` defines the meaning of neutral names on an operating system. Trans
     Kind.RELEASE: """\
 A `Release` is a signed list of documents, made by `ordainctl release`. A machine applies all of them or none. See
 [Signed releases](../howto/signed-releases.md).""",
+    Kind.RUN: """\
+A `Run` describes a job for a batch system, and `ordainctl run` renders it as the script that this system takes. A
+`Run` with `match` is a layer: it has defaults for every run that matches. The agent of a machine ignores Runs. See
+[Runs](../howto/runs.md), and the [systems](runs.md).""",
 }
 """By kind of document, a sentence about it in Markdown."""
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from ordain.transforms.document import language, release_keys
+from ordain.transforms.document import language, release_keys, run_keys
 from ordain.transforms.document.shapes import Integer, Record, Schema, Shape, String
-from ordain.transforms.model import TIERS, Kind
+from ordain.transforms.model import RUN_TIERS, TIERS, Kind
 
 VERSION = "v1"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -82,6 +82,16 @@ _ORDER: Schema = {
     },
     "weight": WEIGHT.schema(),
 }
+_RUN_HEAD: Schema = {
+    "tier": {
+        "enum": list(RUN_TIERS),
+        "title": "one of " + ", ".join(RUN_TIERS),
+        "description": "Its tier in the order of layers, lowest first. Default: run; with a `match` that does not name "
+        "`run`, default.",
+    },
+    "weight": WEIGHT.schema(),
+    "labels": {**LABELS, "description": "The labels of this run, which other Runs match on, such as project."},
+}
 
 
 @cache
@@ -98,6 +108,19 @@ def schema(kind: Kind) -> Schema:
         )
     elif kind is Kind.TRANSFORM:
         body = _kind(kind, "The meaning of neutral names on a system.", language.TRANSFORM_SECTIONS, _ORDER)
+    elif kind is Kind.RUN:
+        body = _kind(kind, "A job for a batch system, or defaults of all runs that match.", run_keys.RUN, _RUN_HEAD)
+        match = {
+            "title": "a map from run, system, scheduler, user and labels to values",
+            "description": "The runs that it has defaults for: every entry must hold. Default: it is a run itself.",
+            "propertyNames": {
+                "type": "string",
+                "title": "run, system, scheduler, user or a label",
+                "format": "run-match",
+            },
+        }
+        body["properties"]["match"] |= match
+        body["x-one-of"] = [list(group) for group in run_keys.ONE_OF]
     else:
         body = _kind(kind, "A signed list of documents.", release_keys.RELEASE, {})
         del body["properties"]["match"]
@@ -109,4 +132,6 @@ def sections(kind: Kind) -> Record:
     """Return the sections of ``kind`` as one shape."""
     if kind is Kind.RELEASE:
         return Record(release_keys.RELEASE)
+    if kind is Kind.RUN:
+        return Record(run_keys.RUN, one_of=run_keys.ONE_OF)
     return Record(language.TRANSFORM_SECTIONS if kind is Kind.TRANSFORM else language.SECTIONS)

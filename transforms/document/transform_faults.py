@@ -14,7 +14,7 @@ from ordain.transforms.document.node import Node, pointer_below
 from ordain.transforms.errors import Problem, Severity, Where
 from ordain.transforms.model import Branch, Document, Kind, TransformFault
 
-SECTIONS = frozenset(("services", "users", "milestones", "paths", "network"))
+SECTIONS = frozenset(("services", "users", "milestones", "paths", "network", "schedulers", "systems"))
 """The sections whose rows are used one by one. ``versions`` is not among them, because every `match` depends on it."""
 HEAD = frozenset(("", "ordain", "name", "tier", "weight", "match"))
 EVERYTHING = ""

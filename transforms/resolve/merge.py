@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from ordain.transforms.document.shapes import FreeForm, Map, Record, Set, Shape
 from ordain.transforms.errors import NOWHERE, Problem, Severity, Where, did_you_mean
-from ordain.transforms.model import TIERS, Branch, Document, Leaf, Row, Template, Tree, Value
+from ordain.transforms.model import Branch, Document, Leaf, Row, Template, Tree, Value
 
 Rank = tuple[int, int, tuple[int, int]]
 """Tier, weight and closeness of the OS match; the higher rank wins."""
@@ -20,7 +20,7 @@ Rank = tuple[int, int, tuple[int, int]]
 
 def rank(document: Document, closeness: tuple[int, int]) -> Rank:
     """Return the rank of ``document`` among the layers of a machine."""
-    return (TIERS.index(document.tier), document.weight, closeness)
+    return (document.tier_rank, document.weight, closeness)
 
 
 def merge(layers: Iterable[tuple[Document, Rank]], shape: Shape) -> tuple[Branch, tuple[Problem, ...]]:
@@ -183,7 +183,7 @@ class _Merger:
     def dead(self, merged: _MergedLeaf, by: Leaf) -> None:
         """Warn of a leaf that is overridden on every machine that its layer matches (rule 7)."""
         mine, other = self.document, merged.document
-        above = (TIERS.index(mine.tier), mine.weight) > (TIERS.index(other.tier), other.weight)
+        above = (mine.tier_rank, mine.weight) > (other.tier_rank, other.weight)
         if above and match_entries(mine) <= match_entries(other):
             what = f"has no effect: layer {mine.name} (at {by.where}) overrides it on all machines of {other.name}"
             self.warn(merged.leaf, what, "remove one of the two", "Overridden")

@@ -9,22 +9,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from ordain.transforms.errors import Problem, blocked
 from ordain.transforms.model import Branch, Facts, Leaf, Row, Template, Tree, Value
 from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
 
-KNOWN = "known names: facts, labels, values, credential('NAME'), path('NAME'), and instance below `instances`"
+_KNOWN = "known names: facts, labels, values, credential('NAME'), path('NAME'), and instance below `instances`"
+
+
+class TemplateScope(Protocol):
+    """The names that the templates of an item may use."""
+
+    @property
+    def known(self) -> str:
+        """Return a hint with the names."""
+
+    def variables(self, *, instance: bool, credentials: frozenset[str]) -> dict[str, Any]:
+        """Return the variables and functions for the templates of one item."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scope:
-    """The values that templates may read. ``path_of`` maps a neutral name to its path on this system, or to ``""``."""
+    """The values that templates of machines may read.
+
+    ``path_of`` maps a neutral name to its path on this system, or to ``""``.
+    """
 
     facts: Facts
     values: Mapping[str, object] = field(default_factory=dict)
     path_of: Callable[[str], str]
+
+    @property
+    def known(self) -> str:
+        """Return a hint with the names."""
+        return _KNOWN
 
     def variables(self, *, instance: bool, credentials: frozenset[str]) -> dict[str, Any]:
         """Return the variables and functions for the templates of one item."""
@@ -72,7 +91,9 @@ class _Credentials:
         return f"{CREDENTIALS}/{name}"
 
 
-def expand(tree: Branch, scope: Scope, item: str, *, instance: bool = False) -> tuple[Branch, tuple[Problem, ...]]:
+def expand(
+    tree: Branch, scope: TemplateScope, item: str, *, instance: bool = False
+) -> tuple[Branch, tuple[Problem, ...]]:
     """Return ``tree`` with every template replaced by its text, and the problems, which block ``item``."""
     credentials = frozenset(name for name, _ in tree.branch("credentials").branches())
     expander = _Expander(scope, item, instance, credentials)
@@ -82,7 +103,7 @@ def expand(tree: Branch, scope: Scope, item: str, *, instance: bool = False) -> 
 
 
 class _Expander:
-    def __init__(self, scope: Scope, item: str, instance: bool, credentials: frozenset[str]) -> None:
+    def __init__(self, scope: TemplateScope, item: str, instance: bool, credentials: frozenset[str]) -> None:
         self.scope, self.item, self.instance, self.credentials = scope, item, instance, credentials
         self.problems: list[Problem] = []
 
@@ -107,7 +128,7 @@ class _Expander:
         try:
             return jinja_sandbox.expand_text(template.text, names)
         except jinja_sandbox.NoResult as error:
-            hint = KNOWN if "undefined" in str(error) else ""
+            hint = self.scope.known if "undefined" in str(error) else ""
             return self.problem(leaf, f"the template cannot be expanded: {error}", hint)
 
     def problem(self, leaf: Leaf, what: str, hint: str = "") -> str:

@@ -1,0 +1,73 @@
+"""The records of submitted jobs, which tell the later commands the system, the run and the output of an id.
+
+They are JSON files below ``$XDG_STATE_HOME/ordain/runs`` (default: ``~/.local/state``), one for each job, and belong to
+the user (docs/design/file-formats.md).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord:
+    """A job as it was submitted. ``submitted`` is a time in UTC, ``output`` a file name with ``{job}`` and ``{index}``.
+
+    ``index`` is the index of an element that is a job of its own, else 0; ``elements`` is the size of an array.
+    """
+
+    id: str
+    run: str
+    system: str
+    submitted: str
+    output: str = ""
+    directory: str = ""
+    script: str = ""
+    index: int = 0
+    elements: int = 1
+
+    def output_path(self, index: int) -> Path | None:
+        """Return the file of the output of the element ``index``, None if the scheduler keeps it."""
+        if not self.output:
+            return None
+        number = self.id.partition(".")[0].partition("[")[0]
+        names = {"job": self.id, "index": str(self.index or index), "run": self.run, "number": number}
+        text = self.output
+        for name, value in names.items():
+            text = text.replace(f"{{{name}}}", value)
+        return Path(self.directory) / text.replace("{{", "{").replace("}}", "}")
+
+
+def directory(environment: Mapping[str, str] = os.environ) -> Path:
+    """Return the directory of the user's records."""
+    state = environment.get("XDG_STATE_HOME") or str(Path(environment.get("HOME", "/")) / ".local/state")
+    return Path(state) / "ordain" / "runs"
+
+
+def save(record: JobRecord, home: Path) -> None:
+    """Write ``record`` in one step."""
+    home.mkdir(parents=True, exist_ok=True)
+    path = home / f"{quote(record.system, safe='')}+{quote(record.id, safe='')}.json"
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(json.dumps({"format": FORMAT, **asdict(record)}, indent=1), encoding="utf-8")
+    temporary.rename(path)
+
+
+def records(home: Path) -> Iterator[JobRecord]:
+    """Yield all records, the latest first; a damaged file is passed over."""
+    found: list[JobRecord] = []
+    for path in home.glob("*.json") if home.is_dir() else ():
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+            if data.pop("format") == FORMAT:
+                found.append(JobRecord(**data))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+    yield from sorted(found, key=lambda record: (record.submitted, record.id), reverse=True)

@@ -1,0 +1,177 @@
+"""The directives of a job: the patterns of the scheduler that its values fill, and the keys that none expresses."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from ordain.transforms.document.pattern_syntax import BadPattern, Variable, names, parse
+from ordain.transforms.errors import Problem
+from ordain.transforms.model import Leaf
+from ordain.transforms.runs.patterns import Filled, PatternValue, fill
+from ordain.transforms.runs.run_model import NO_LEAF, ScriptLine
+from ordain.transforms.runs.scheduler_rows import RunSystem
+
+_PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./^$-]+")
+OUTPUT_TOKENS = ("job", "index", "run")
+
+
+class CannotQuote(ValueError):
+    """A directive of the scheduler cannot hold a text."""
+
+
+def quote_for(system: RunSystem, text: str) -> str:
+    """Return ``text`` as a value in a directive of ``system``. Raise `CannotQuote`."""
+    kind = system.text("quoting", "none")
+    if _PLAIN.fullmatch(text):
+        return text
+    if text.isprintable() and text:
+        if kind == "shell":
+            return shlex.quote(text)
+        if kind == "double" and not re.search(r'["\\`$]', text):
+            return f'"{text}"'
+    raise CannotQuote(text)
+
+
+@dataclass(slots=True)
+class Directives:
+    """The directives of one job as they are found, and the variables that they used."""
+
+    system: RunSystem
+    values: dict[str, PatternValue]
+    causes: dict[str, Leaf]
+    lines: list[ScriptLine] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add_all(self) -> None:
+        """Add the line of each directive of the scheduler that the values fill."""
+        prefix = self.system.row.value("prefix")
+        quoting = (lambda text: quote_for(self.system, text)) if prefix is not None else str
+        for name, patterns, leaf in self.system.patterns("directives"):
+            try:
+                filled = self._first(patterns, quoting)
+            except BadPattern as error:
+                what = f"the directive {name} of {self.system.name} has a wrong pattern: {error}"
+                self.problems.append(Problem(where=leaf.where, what=what, code="BadTransform"))
+            except CannotQuote as error:
+                self._cannot_quote(patterns, str(error))
+            else:
+                if filled:
+                    self.used |= filled.used
+                    cause = self._cause(filled, leaf)
+                    self.lines += (
+                        ScriptLine(text=f"{prefix or ''}{text}", cause=cause) for text in filled.texts if text
+                    )
+
+    def _first(self, patterns: tuple[str, ...], quoting: object) -> Filled | None:
+        for pattern in patterns:
+            if filled := fill(pattern, self.values, quoting):  # type: ignore[arg-type] # a lambda has no type
+                return filled
+        return None
+
+    def _cause(self, filled: Filled, row: Leaf) -> Leaf:
+        causes = [self.causes[name] for name in sorted(filled.used) if name in self.causes]
+        return min(causes, key=lambda leaf: (leaf.where.path, leaf.where.line, leaf.where.column), default=row)
+
+    def _cannot_quote(self, patterns: tuple[str, ...], text: str) -> None:
+        found = (name for pattern in patterns for name in names(parse(pattern)) if self.values.get(name) == text)
+        leaf = self.causes.get(next(found, ""), NO_LEAF)
+        what = f"a directive of {self.system.name} cannot hold {text!r}"
+        hint = "use letters, digits and - _ . / only"
+        self.problems.append(Problem(where=leaf.where, what=what, hint=hint, code="Encode"))
+
+    def check_values(self) -> None:
+        """Add a problem for each value that the scheduler does not accept."""
+        for name, wanted in self.system.texts("accepts").items():
+            value = self.values.get(name)
+            if isinstance(value, str) and not re.fullmatch(wanted, value):
+                leaf = self.causes.get(name, NO_LEAF)
+                what = f"{self.system.name} does not accept {value!r} as {name}"
+                hint = f"it must match {wanted}"
+                self.problems.append(Problem(where=leaf.where, what=what, hint=hint, code="Encode"))
+
+
+def names_in_directives(system: RunSystem) -> frozenset[str]:
+    """Return every variable that a directive of ``system`` can use."""
+    return frozenset(
+        name for _, patterns, _ in system.patterns("directives") for p in patterns for name in names(parse(p))
+    )
+
+
+def hint_for(system: RunSystem, key: str) -> str:
+    """Return the remedy for a key that ``system`` cannot express."""
+    hints = system.texts("hints")
+    usual = f"remove it for this system, or add a directive for it to schedulers/{system.scheduler} in a Transform"
+    return hints.get(key) or hints.get(key.partition("/")[0]) or usual
+
+
+def unsupported(system: RunSystem, key: str, leaf: Leaf, shown: str = "") -> Problem:
+    """Return the problem that ``system`` cannot express a key of a run."""
+    what = f"{system.name} cannot express {shown or key}"
+    return Problem(where=leaf.where, what=what, hint=hint_for(system, key), code="Unsupported")
+
+
+def output_parts(leaf: Leaf, *, elements: bool) -> tuple[str | Variable, ...]:
+    """Return the parts of a file name with tokens. Raise `BadPattern`."""
+    parts: list[str | Variable] = []
+    for part in parse(str(leaf.value)):
+        if isinstance(part, Variable) and not part.form and part.name in OUTPUT_TOKENS:
+            if part.name == "index" and not elements:
+                raise BadPattern("{index} needs an array or parameters; this run has one element")
+            parts.append(part)
+        elif isinstance(part, str):
+            parts.append(part)
+        else:
+            raise BadPattern(
+                f"a file name may hold {', '.join(f'{{{t}}}' for t in OUTPUT_TOKENS)}; write {{{{ for a brace"
+            )
+    return tuple(parts)
+
+
+def directive_path(
+    parts: tuple[str | Variable, ...], fixed: Mapping[str, str], system: RunSystem, *, array: bool
+) -> str | None:
+    """Return a file name in the scheduler's own form, None if a directive cannot express it.
+
+    ``fixed`` are the texts of tokens that are known already.
+    """
+    tokens, escapes = system.texts("output-tokens"), system.texts("output-escapes")
+    special = {token[0] for token in tokens.values() if token} - escapes.keys()
+    text = ""
+    for part in parts:
+        if isinstance(part, str) or part.name in fixed:
+            literal = part if isinstance(part, str) else fixed[part.name]
+            if special & set(literal):
+                return None
+            text += "".join(escapes.get(char, char) for char in literal)
+        elif array and part.name == "job" and "array-job" in tokens:
+            text += tokens["array-job"]
+        elif part.name in tokens:
+            text += tokens[part.name]
+        else:
+            return None
+    try:
+        if system.row.value("prefix") is not None:
+            quote_for(system, text)
+    except CannotQuote:
+        return None
+    return text
+
+
+def unexpressed(used: set[str], sets: tuple[frozenset[str], ...]) -> bool:
+    """Return whether none of ``sets`` was used as a whole."""
+    return not any(names <= used for names in sets)
+
+
+def mail_words(leaf: Leaf, system: RunSystem) -> Iterator[str | Problem]:
+    """Yield the scheduler's word for each event, or a problem."""
+    words = system.texts("mail-events")
+    assert isinstance(leaf.value, tuple)
+    for event in leaf.value:
+        if str(event) in words:
+            yield words[str(event)]
+        elif words:
+            yield unsupported(system, "mail/on", leaf, f"mail on {event}")

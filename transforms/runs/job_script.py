@@ -1,0 +1,619 @@
+"""Makes the script of a job: directives for the scheduler, then the commands in the language of a POSIX shell.
+
+numbers, words, files ─directive_lines▶ directives ┐
+each element ─_Body▶ parts of the script ──────────┴─▶ lines, each with its cause
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from ordain.transforms.document.command_line import BadCommandLine, split
+from ordain.transforms.document.pattern_syntax import BadPattern, Variable
+from ordain.transforms.document.run_formats import indices
+from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.model import Branch, Leaf, Row, strings
+from ordain.transforms.runs import directive_lines, site_limits
+from ordain.transforms.runs.directive_lines import Directives, unsupported
+from ordain.transforms.runs.job_numbers import EXPRESSED_BY, job_numbers
+from ordain.transforms.runs.patterns import PatternValue, fill_words
+from ordain.transforms.runs.run_model import NO_LEAF, Element, JobScript, ResolvedRun, ScriptLine
+from ordain.transforms.runs.scheduler_rows import RunSystem, vectors
+from ordain.transforms.runs.shell_words import DEFINE_NEWLINE, NEWLINE, RESERVED, command, quoted
+
+INDEX, JOB, RUN = "ORDAIN_INDEX", "ORDAIN_JOB_ID", "ORDAIN_RUN"
+"""Variables of every script: the index of the element, the id of the job, the name of the run."""
+_FAIL = "ordain_fail"
+_SH = "/bin/sh"
+
+
+def job_scripts(
+    run: ResolvedRun, shared: Branch, elements: Sequence[Element], system: RunSystem, token: str = ""
+) -> tuple[tuple[JobScript, ...], tuple[Problem, ...]]:
+    """Return the jobs of a run on ``system`` and its problems: one job, or one for each element without arrays.
+
+    ``token`` makes the names of units different from those of other submissions.
+    """
+    arrays = bool(directive_lines.names_in_directives(system) & {"indices", "index-range"})
+    if len(elements) == 1 or arrays:
+        script, problems = _Job(run, shared, elements, system, 0, token).script()
+        return (script,), tuple(problems)
+    scripts: list[JobScript] = []
+    found: list[Problem] = []
+    for element in elements:
+        script, problems = _Job(run, shared, [element], system, element.index, token).script()
+        scripts.append(script)
+        found += problems
+    return tuple(scripts), tuple(dict.fromkeys(found))
+
+
+class _Job:
+    """One job. ``index`` is the index of its element if the job is one of several, else 0."""
+
+    def __init__(
+        self,
+        run: ResolvedRun,
+        shared: Branch,
+        elements: Sequence[Element],
+        system: RunSystem,
+        index: int,
+        token: str,
+    ) -> None:
+        self.run, self.shared, self.elements, self.system, self.index = run, shared, elements, system, index
+        self.numbers = job_numbers(shared)
+        self.array = len(elements) > 1
+        self.unit = "-".join(filter(None, ("ordain-run", self.name, token)))
+        self.problems: list[Problem] = list(self.numbers.problems)
+        self.here = Leaf(value=None, where=run.where, layer=run.name)
+        self.redirect: list[tuple[str, Leaf]] = []
+        """Redirections of the shell, for files that no directive can name."""
+
+    def script(self) -> tuple[JobScript, list[Problem]]:
+        """Return the job, and its problems."""
+        directives = self.directives()
+        bodies = [
+            _Body(self, element, directives.values, directives.used, self.problems).parts() for element in self.elements
+        ]
+        self.check_expressed(directives)
+        as_arguments = self.system.row.value("prefix") is None
+        own = () if as_arguments else tuple(directives.lines)
+        after = tuple(self.dependencies())
+        lines = [*self.head(), *own, *_helpers(bodies), *self.identity(), *self.body(bodies)]
+        self.check_lines(lines, len(self.head()) + len(own))
+        script = JobScript(
+            run=self.run.name,
+            system=self.system.name,
+            index=self.index,
+            elements=len(self.elements),
+            lines=tuple(lines),
+            arguments=tuple(directives.lines) if as_arguments else (),
+            after=after,
+            output=self.output_file(),
+            unit=self.unit,
+            working_directory=str(self.elements[0].tree.value("working-directory", "")),
+        )
+        return script, list(dict.fromkeys(self.problems))
+
+    @property
+    def name(self) -> str:
+        return f"{self.run.name}-{self.index}" if self.index else self.run.name
+
+    def head(self) -> list[ScriptLine]:
+        shell = self.system.text("shell", _SH)
+        about = f"# Made by `ordainctl run render`: the run {self.name} for the system {self.system.name}."
+        return [ScriptLine(text=f"#!{shell}", cause=self.system.row.leaf("shell") or NO_LEAF), ScriptLine(text=about)]
+
+    # Directives
+
+    def directives(self) -> Directives:
+        """Return the directives, with the values of everything that is not a command."""
+        values: dict[str, PatternValue] = {
+            "name": self.name,
+            "unit": self.unit,
+            "shell": self.system.text("shell", _SH),
+            **self.numbers.values,
+        }
+        directives = Directives(self.system, values, {"name": self.here, **self.numbers.causes})
+        self.set_words(directives)
+        self.set_files(directives)
+        self.set_array(directives)
+        inherit = self.shared.leaf("inherit-environment")
+        flag = "inherit-environment" if inherit and inherit.value is True else "clean-environment"
+        self.set(directives, flag, True, inherit)
+        queue = str(self.shared.value("queue", "") or self.system.text("default-queue"))
+        self.problems += site_limits.over_limits(self.numbers, self.system, queue, len(self.elements), self.here)
+        directives.check_values()
+        directives.add_all()
+        self.problems += directives.problems
+        self.add_native(directives)
+        return directives
+
+    @staticmethod
+    def set(directives: Directives, name: str, value: PatternValue, cause: Leaf | None) -> None:
+        directives.values[name] = value
+        if cause:
+            directives.causes[name] = cause
+
+    def set_words(self, directives: Directives) -> None:
+        """Set the account, the queue, the type of GPU and the mail in the words of the system."""
+        queues = {word: str(row.value("name", word)) for word, row in self.system.row.branch("queues").branches()}
+        words = {
+            "account": (self.shared.leaf("account"), self.system.texts("accounts"), "accounts"),
+            "queue": (self.shared.leaf("queue") or self.system.row.leaf("default-queue"), queues, "queues"),
+            "gpu-type": (
+                self.shared.branch("resources").leaf("gpu-type"),
+                self.system.texts("gpu-types"),
+                "gpu-types",
+            ),
+        }
+        for key, (leaf, known, section) in words.items():
+            if leaf is None:
+                continue
+            word = site_limits.translated(key, leaf, known, self.system, section)
+            if isinstance(word, Problem):
+                self.problems.append(word)
+            else:
+                self.set(directives, key, word, leaf)
+        mail = self.shared.branch("mail")
+        if to := mail.leaf("to"):
+            self.set(directives, "mail-to", str(to.value), to)
+        if on := mail.leaf("on"):
+            events: list[str] = []
+            for word in directive_lines.mail_words(on, self.system):
+                if isinstance(word, Problem):
+                    self.problems.append(word)
+                else:
+                    events.append(word)
+            self.set(directives, "mail-events", tuple(events), on)
+
+    def set_files(self, directives: Directives) -> None:
+        """Set the files of the output, as directives if the scheduler can name both, else for the shell."""
+        fixed = {"run": self.run.name} | ({"index": str(self.index)} if self.index else {})
+        if len(self.elements) == 1 and self.elements[0].index:
+            fixed["index"] = str(self.elements[0].index)
+        directory = self.elements[0].tree.value("working-directory")
+        files: dict[str, tuple[str | Variable, ...]] = {}
+        for key in ("output", "errors"):
+            if leaf := self.shared.leaf(key):
+                try:
+                    parts = directive_lines.output_parts(leaf, elements=bool(self.elements[0].index))
+                except BadPattern as error:
+                    what = f"{leaf.value!r} is not the name of a file for the {key} of a run"
+                    self.problems.append(Problem(where=leaf.where, what=what, hint=str(error)))
+                    return
+                relative = not str(leaf.value).startswith("/")
+                files[key] = (f"{directory}/", *parts) if relative and directory else parts
+        if not self.shared.leaf("errors"):
+            directives.values["joined"] = True
+        named = directive_lines.names_in_directives(self.system)
+        texts = {
+            key: directive_lines.directive_path(parts, fixed, self.system, array=self.array) if key in named else None
+            for key, parts in files.items()
+        }
+        for key, text in texts.items():
+            leaf = self.shared.leaf(key)
+            assert leaf is not None
+            if None in texts.values():
+                self.redirect.append((self.shell_file(files[key], fixed), leaf))
+            else:
+                assert text is not None
+                self.set(directives, key, text, leaf)
+
+    def shell_file(self, parts: tuple[str | Variable, ...], fixed: Mapping[str, str]) -> str:
+        """Return a file name as one word of the shell, with its tokens as variables."""
+        variables = {"job": JOB, "index": INDEX, "run": RUN}
+        words = [
+            quoted(part)
+            if isinstance(part, str)
+            else quoted(fixed[part.name])
+            if part.name in fixed
+            else f'"${{{variables[part.name]}}}"'
+            for part in parts
+            if part
+        ]
+        return "".join(words)
+
+    def set_array(self, directives: Directives) -> None:
+        if not self.array:
+            return
+        array = self.shared.branch("array")
+        leaf = array.leaf("indices")
+        text = str(leaf.value) if leaf else f"1-{len(self.elements)}"
+        cause = leaf or self.shared.branch("parameters").here
+        self.set(directives, "indices", text, cause)
+        if len(indices(text)) == 1:
+            self.set(directives, "index-range", text, cause)
+        if most := array.leaf("most-at-once"):
+            assert isinstance(most.value, int)
+            self.set(directives, "most-at-once", most.value, most)
+
+    def add_native(self, directives: Directives) -> None:
+        prefix = self.system.row.value("prefix")
+        for scheduler, child in self.shared.branch("native").children.items():
+            assert isinstance(child, Leaf)
+            if scheduler != self.system.scheduler:
+                what = f"these directives for {scheduler} are not used on {self.system.name}"
+                hint = f"its scheduler is {self.system.scheduler}; use neutral keys where there are any"
+                problem = Problem(
+                    where=child.where, what=what, hint=hint, code="NativeUnused", severity=Severity.WARNING
+                )
+                self.problems.append(problem)
+                continue
+            for text in strings(child.value):
+                try:
+                    words = [f"{prefix}{text}"] if prefix is not None else split(text)
+                except BadCommandLine as error:
+                    self.problems.append(Problem(where=child.where, what=str(error), code="Encode"))
+                    continue
+                directives.lines += (ScriptLine(text=word, cause=child) for word in words)
+
+    def check_expressed(self, directives: Directives) -> None:
+        """Add a problem for each key of the run that nothing in the script expresses."""
+        used = directives.used
+        for key, sets in EXPRESSED_BY.items():
+            section, _, name = key.rpartition("/")
+            leaf = (self.shared.branch(section) if section else self.shared).leaf(name)
+            if leaf is None or leaf.value is None or (leaf.value is False and name == "exclusive"):
+                continue
+            known = any(
+                p.where.pointer == leaf.where.pointer and p.where.path == leaf.where.path for p in self.problems
+            )
+            if not known and directive_lines.unexpressed(used, sets):
+                shown = f"{key}: {str(leaf.value).lower() if isinstance(leaf.value, bool) else leaf.value}"
+                self.problems.append(unsupported(self.system, key, leaf, shown))
+        if self.array and not used & {"indices", "index-range"}:
+            leaf = self.shared.branch("array").leaf("indices") or self.shared.branch("parameters").here
+            self.problems.append(unsupported(self.system, "array", leaf, "these indices of an array"))
+
+    def dependencies(self) -> Iterator[tuple[str, str]]:
+        """Yield the runs that must come first, with their conditions, and add a problem for each that cannot be had."""
+        known = {name for name, _, _ in self.system.patterns("dependencies")}
+        for name, child in self.shared.branch("after").children.items():
+            assert isinstance(child, Leaf)
+            condition = "ok" if child.value is True else str(child.value)
+            if condition in known:
+                yield name, condition
+            else:
+                self.problems.append(unsupported(self.system, "after", child, f"after: {{{name}: {condition}}}"))
+
+    # Script
+
+    def identity(self) -> Iterator[ScriptLine]:
+        """Yield the lines that set the variables of every script."""
+        names = self.system.texts("variables")
+        job = names.get("array-job", "") if self.array else ""
+        job = job or names.get("job", "")
+        yield ScriptLine(text=f"export {RUN}={quoted(self.run.name)}", heading="Job")
+        if job != JOB:
+            yield ScriptLine(text=f'export {JOB}="${{{job}-}}"' if job else f"export {JOB}=")
+        if self.array:
+            index = names.get("index", "")
+            unset = "the scheduler has not set the index of the element"
+            yield ScriptLine(text=f'export {INDEX}="${{{index or INDEX}:?{unset}}}"')
+        elif self.elements[0].index:
+            yield ScriptLine(text=f"export {INDEX}={self.elements[0].index}")
+
+    def body(self, bodies: Sequence[Sequence[_Part]]) -> Iterator[ScriptLine]:
+        """Yield each part once if it is the same for all elements, else once for each, in a `case`."""
+        for at, part in enumerate(bodies[0]):
+            texts = [[line.text for line in body[at].lines] for body in bodies]
+            if all(text == texts[0] for text in texts):
+                yield from part.headed()
+                continue
+            cause = next((line.cause for body in bodies for line in body[at].lines), NO_LEAF)
+            yield ScriptLine(text=f'case "${INDEX}" in', heading=part.title, cause=cause)
+            for element, body in zip(self.elements, bodies, strict=True):
+                yield ScriptLine(text=f"{element.index})")
+                yield from (replace(line, commented=False) for line in body[at].lines)
+                yield ScriptLine(text=";;")
+            yield ScriptLine(text="esac")
+
+    def check_lines(self, lines: Sequence[ScriptLine], first: int) -> None:
+        """Add a problem for each line of the body that the scheduler would read as a directive."""
+        pattern = self.system.text("directive-lines")
+        matches = re.compile(pattern).match if pattern else None
+        for line in lines[first:] if matches else ():
+            for text in line.text.split("\n"):
+                if matches and matches(text):
+                    what = f"{self.system.name} would read the line {text[:60]!r} of the script as a directive"
+                    hint = "indent the line, or use `native` for a directive"
+                    self.problems.append(Problem(where=line.cause.where, what=what, hint=hint, code="Encode"))
+
+    def output_file(self) -> str:
+        """Return the file of the output as a text with tokens, ``""`` if the scheduler chooses it."""
+        leaf = self.shared.leaf("output")
+        if leaf is None:
+            array = self.array and self.system.text("default-array-output")
+            return str(array or self.system.text("default-output"))
+        directory = self.elements[0].tree.value("working-directory")
+        text = str(leaf.value)
+        return f"{directory}/{text}" if directory and not text.startswith("/") else text
+
+
+@dataclass(slots=True)
+class _Part:
+    """A part of a script: a heading and its lines."""
+
+    title: str
+    lines: list[ScriptLine] = field(default_factory=list)
+
+    def add(self, text: str, cause: Leaf) -> None:
+        self.lines.append(ScriptLine(text=text, cause=cause))
+
+    def headed(self) -> Iterator[ScriptLine]:
+        for at, line in enumerate(self.lines):
+            yield line if at else ScriptLine(text=line.text, cause=line.cause, heading=self.title)
+
+
+class _Body:
+    """The commands of one element, in parts that are in the same order for all elements."""
+
+    def __init__(
+        self,
+        job: _Job,
+        element: Element,
+        values: Mapping[str, PatternValue],
+        used: set[str],
+        problems: list[Problem],
+    ) -> None:
+        self.job, self.element, self.tree, self.system = job, element, element.tree, job.system
+        self.values, self.used, self.problems = dict(values), used, problems
+        self.container = self.container_words()
+
+    def parts(self) -> list[_Part]:
+        """Return the parts, some of which may be empty."""
+        return [
+            self.environment(),
+            self.directory(),
+            self.traps(),
+            self.modules(),
+            self.stage_in(),
+            self.checks("before"),
+            self.main(),
+            self.checks("after"),
+            self.stage_out(),
+        ]
+
+    def problem(self, leaf: Leaf, what: str, hint: str, code: str = "Encode") -> None:
+        self.problems.append(Problem(where=leaf.where, what=what, hint=hint, code=code))
+
+    def environment(self) -> _Part:
+        part = _Part("Environment")
+        for name, value in self.element.parameters.items():
+            self.export(part, name, value, self.tree.branch("parameters").leaf(name) or NO_LEAF)
+        for name, child in self.tree.branch("environment").children.items():
+            assert isinstance(child, Leaf)
+            self.export(part, name, str(child.value), child)
+        return part
+
+    def export(self, part: _Part, name: str, value: str, leaf: Leaf) -> None:
+        if name in RESERVED or name.upper().startswith("ORDAIN_"):
+            hint = "choose another name, or set it in a command: env NAME=VALUE PROGRAM"
+            self.problem(leaf, f"a script cannot set the variable {name}: the shell or Ordain sets it", hint)
+            return
+        part.add(f"export {name}={quoted(value)}", leaf)
+
+    def directory(self) -> _Part:
+        part = _Part("Directory and output")
+        leaf = self.tree.leaf("working-directory")
+        if leaf:
+            part.add(f"cd -- {quoted(str(leaf.value))}", leaf)
+        elif variable := self.system.texts("variables").get("submit-directory"):
+            part.add(
+                f'cd -- "${{{variable}:-.}}"', self.system.row.branch("variables").leaf("submit-directory") or NO_LEAF
+            )
+        redirect = self.job.redirect
+        for word, cause in redirect:
+            part.add(f'mkdir -p -- "$(dirname -- {word})"', cause)
+        if len(redirect) == 1:
+            errors_only = self.job.shared.leaf("output") is None
+            part.add(f"exec 2>{redirect[0][0]}" if errors_only else f"exec >{redirect[0][0]} 2>&1", redirect[0][1])
+        elif redirect:
+            part.add(f"exec >{redirect[0][0]} 2>{redirect[1][0]}", redirect[0][1])
+        return part
+
+    def traps(self) -> _Part:
+        """Return the function that runs at the end of the script, whatever its result is."""
+        part = _Part("End of the run")
+        hooks = self.tree.branch("hooks")
+        copies = [(n, b) for n, b in self.tree.branch("stage-out").branches() if b.value("when") == "always"]
+        success, failure = hooks.leaf("on-success"), hooks.leaf("on-failure")
+        cause = success or failure or next((b.here for _, b in copies), None)
+        if cause is None:
+            return part
+        part.add("ordain_end() {", cause)
+        part.add("ordain_status=$?", cause)
+        part.add("trap - EXIT", cause)
+        part.add("set +e", cause)
+        for name, branch in copies:
+            to = branch.leaf("to") or branch.here
+            for line in self.copy(name, str(to.value)):
+                part.add(line, to)
+        for test, leaf in (("=", success), ("!=", failure)):
+            if leaf:
+                part.add(f'if [ "$ordain_status" {test} 0 ]; then', leaf)
+                for words in self.vectors(leaf):
+                    part.add(command(words), leaf)
+                part.add("fi", leaf)
+        part.add('exit "$ordain_status"', cause)
+        part.add("}", cause)
+        part.add("trap ordain_end EXIT", cause)
+        part.add("trap 'exit 143' TERM", cause)
+        part.add("trap 'exit 130' INT", cause)
+        return part
+
+    def modules(self) -> _Part:
+        part = _Part("Modules")
+        load = next(iter(self.system.words("module-load")), ("module", "load", "{module}"))
+        first = True
+        for found in site_limits.real_modules(self.tree, self.system):
+            if isinstance(found, Problem):
+                self.problems.append(found)
+                continue
+            module, leaf = found
+            setup = self.system.row.leaf("module-setup")
+            if first and setup and load[0] == "module":
+                part.add(f"command -v module >/dev/null 2>&1 || . {quoted(str(setup.value))}", setup)
+            first = False
+            words, _ = fill_words(load, {"module": module})
+            # `module` is a function of the shell, so it is not run as a program.
+            line = " ".join(map(quoted, words))
+            part.add(f"{line} || {_FAIL} {quoted(f'the module {module} cannot be loaded')}", leaf)
+        return part
+
+    def stage_in(self) -> _Part:
+        part = _Part("Stage in")
+        for name, child in self.tree.branch("stage-in").children.items():
+            assert isinstance(child, Leaf)
+            for line in self.copy(str(child.value), name):
+                part.add(line, child)
+        return part
+
+    def stage_out(self) -> _Part:
+        part = _Part("Stage out")
+        for name, branch in self.tree.branch("stage-out").children.items():
+            assert isinstance(branch, Branch)
+            leaf = branch.leaf("to")
+            if leaf is None:
+                self.problem(branch.here, "a copy without a target", "write `to: PATH`", "Schema")
+            elif branch.value("when") != "always":
+                for line in self.copy(name, str(leaf.value)):
+                    part.add(line, leaf)
+        return part
+
+    def copy(self, source: str, target: str) -> Iterator[str]:
+        directory = target.rstrip("/").rpartition("/")[0] if not target.endswith("/") else target.rstrip("/")
+        if directory:
+            yield f"mkdir -p -- {quoted(directory)}"
+        words = next(iter(self.system.words("copy")), ("cp", "-R", "--", "{source}", "{target}"))
+        filled, _ = fill_words(words, {"source": source, "target": target})
+        yield command(filled)
+
+    def checks(self, when: str) -> _Part:
+        part = _Part(f"Checks {when}")
+        leaf = self.tree.branch("checks").leaf(when)
+        for words in self.vectors(leaf) if leaf else ():
+            text = f"the check {when} the run failed: {' '.join(words)}"
+            part.add(f"{command((*self.container, *words))} || {_FAIL} {quoted(text)} $?", leaf or NO_LEAF)
+        return part
+
+    def main(self) -> _Part:
+        part = _Part("Commands")
+        whole, script, steps = (self.tree.leaf(key) for key in ("command", "script", "steps"))
+        launcher = self.tree.leaf("launcher")
+        if whole:
+            for words in self.vectors(whole):
+                part.add(command((*self.launch(launcher, launcher), *self.container, *words)), whole)
+        elif script:
+            self.add_script(part, script, launcher)
+        elif steps:
+            assert isinstance(steps.value, tuple)
+            for row in steps.value:
+                assert isinstance(row, Row)
+                self.add_step(part, row, steps, launcher)
+        else:
+            hint = "add `command`, `steps` or `script`"
+            self.problem(self.job.here, f"the run {self.job.run.name} has nothing to run", hint, "Item")
+        return part
+
+    def add_step(self, part: _Part, row: Row, steps: Leaf, launcher: Leaf | None) -> None:
+        cells = dict(row.cells)
+        leaf = Leaf(value=None, where=row.where, layer=steps.layer)
+        own = Leaf(value=cells["launcher"], where=row.where, layer=steps.layer) if "launcher" in cells else launcher
+        value = cells.get("command")
+        if not isinstance(value, tuple):
+            self.problem(leaf, f"the step {cells.get('name')} has no command", "add `command`", "Item")
+            return
+        name = str(cells.get("name"))
+        directory = str(cells.get("working-directory") or "")
+        for words in self.vectors(Leaf(value=value, where=row.where)):
+            line = command((*self.launch(own, leaf), *self.container, *words))
+            if directory:
+                start = "" if directory.startswith(("/", "./", "../")) else "./"
+                line = f"(cd -- {quoted(start + directory)} && {line})"
+            if cells.get("on-failure") == "continue":
+                text = f"ordain: the step {name} failed; the run continues"
+                line += f" || echo {quoted(text)} >&2"
+            else:
+                line += f" || {_FAIL} {quoted(f'the step {name} failed')} $?"
+            part.add(line, leaf)
+
+    def add_script(self, part: _Part, script: Leaf, launcher: Leaf | None) -> None:
+        text = str(script.value)
+        shell = str(self.tree.value("shell", _SH))
+        if launcher and launcher.value != "none":
+            hint = "call the launcher in the script, or use `command`"
+            self.problem(launcher, "a launcher starts a command, not a script", hint, "Item")
+        if "\r" in text:
+            self.problem(
+                script, "the script has a carriage return, which a shell does not ignore", "save it with Unix line ends"
+            )
+        if self.container:
+            part.add(command((*self.container, shell, "-c", text)), script)
+            return
+        end = "ORDAIN_SCRIPT"
+        lines = text.removesuffix("\n").split("\n")
+        while end in lines:
+            end += "_"
+        part.add(f"{quoted(shell)} /dev/fd/9 9<<'{end}'", self.tree.leaf("shell") or script)
+        part.lines += (ScriptLine(text=line, cause=script, commented=False) for line in lines)
+        part.lines.append(ScriptLine(text=end, cause=script, commented=False))
+
+    def launch(self, launcher: Leaf | None, cause: Leaf | None) -> tuple[str, ...]:
+        """Return the words of the launcher in front of a command."""
+        if launcher is None or launcher.value == "none":
+            return ()
+        words = self.system.launcher(str(launcher.value))
+        if not words:
+            self.problems.append(unsupported(self.system, "launcher", cause or launcher, f"launcher: {launcher.value}"))
+            return ()
+        filled, used = fill_words(words, self.values)
+        self.used |= used
+        return filled
+
+    def container_words(self) -> tuple[str, ...]:
+        container = self.tree.branch("container")
+        image = container.leaf("image")
+        if not container:
+            return ()
+        if image is None:
+            self.problem(container.here, "a container without an image", "set container/image, too", "Item")
+            return ()
+        patterns = next(iter(self.system.words("container")), ())
+        if not patterns:
+            self.problems.append(unsupported(self.system, "container", image))
+            return ()
+        mounts = {name: str(leaf.value) for name, leaf in container.branch("mounts").leaves()}
+        for source, target in mounts.items():
+            if "," in source + target or ":" in source + target:
+                leaf = container.branch("mounts").leaf(source) or image
+                self.problem(leaf, f"{source!r} cannot be a mount of a container", "use paths without : and ,")
+        names = (*self.tree.branch("environment").children, *self.element.parameters, RUN, JOB)
+        values: dict[str, PatternValue] = {**self.values, "image": str(image.value), "environment-names": names}
+        if mounts:
+            values["mounts"] = tuple(f"{source}:{target}" for source, target in mounts.items())
+        filled, used = fill_words(patterns, values)
+        self.used |= used
+        if mounts and "mounts" not in used:
+            self.problems.append(unsupported(self.system, "container/mounts", container.branch("mounts").here))
+        return filled
+
+    def vectors(self, leaf: Leaf) -> tuple[tuple[str, ...], ...]:
+        """Return the argument vectors of a command; an empty first word is a problem."""
+        found = vectors(leaf)
+        if any(not words or not words[0] for words in found):
+            self.problem(leaf, "the first word of a command is empty", "write the name of a program", "Item")
+            return ()
+        return found
+
+
+def _helpers(bodies: Sequence[Sequence[_Part]]) -> Iterator[ScriptLine]:
+    """Yield the settings of the shell, and the variables and functions that the bodies use."""
+    texts = [line.text for body in bodies for part in body for line in part.lines]
+    yield ScriptLine(text="set -e", heading="Shell")
+    if any(f"${{{NEWLINE}}}" in text for text in texts):
+        yield from (ScriptLine(text=text) for text in DEFINE_NEWLINE)
+    if any(f"|| {_FAIL} " in text for text in texts):
+        yield ScriptLine(text=f'{_FAIL}() {{ echo "ordain: $1" >&2; exit "${{2:-1}}"; }}')
