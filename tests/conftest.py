@@ -17,6 +17,7 @@ import pluggy
 import pytest
 from hypothesis import settings
 
+from ordain.agent.delivery.database.couchdb import CouchDb
 from rig import debian_roots, package, source_harness, store_servers
 from rig.machine import Machine, Machines
 from support.store_fixtures import connect_store as connect_store
@@ -110,7 +111,11 @@ def cluster(etcd_here: None) -> Iterator[store_servers.EtcdCluster]:
 @pytest.fixture(scope="session")
 def pouch(pouch_here: None) -> Iterator[store_servers.CouchServer]:
     """Return a pouchdb-server, or the server that `ORDAIN_COUCHDB` names, for tests that do not harm it."""
-    with store_servers.given_couchdb() or store_servers.PouchServer() as pouch:
+    with (
+        store_servers.given_couchdb() or store_servers.PouchServer() as pouch,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setattr(CouchDb, "settle_sec", 0.01)  # the server has one node, which needs no time to agree
         yield pouch
 
 
