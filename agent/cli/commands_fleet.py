@@ -87,7 +87,10 @@ ROWS = (
             "machine compiles nothing. That generation cannot be signed: anybody who can answer in place of the server "
             "decides what the machine boots. "
             'On a machine, set `source: {type: http, url: "https://HOST:8080/{machine-id}.yaml"}`. '
-            "Everybody who reaches the server may read: use TLS and --client-ca for confidential documents."
+            "Everybody who reaches the server may read: use TLS and --client-ca for confidential documents. With "
+            "--client-ca, the common name or a DNS name of a machine's certificate must be its machine-id or its host "
+            "name. Documents that match on other machine-ids, host names or MAC addresses (written 52-54-00-12-34-56) "
+            "than those in the certificate are not sent."
         ),
         run="serve:serve",
         arguments=(
@@ -122,7 +125,12 @@ ROWS = (
                 flag="--client-ca",
                 metavar="FILE",
                 completion=Completion.FILES,
-                help="accept only machines with a certificate of this authority",
+                help="accept only machines with a certificate of this authority, and hold them to the names in it",
+            ),
+            Argument(
+                flag="--max-per-address",
+                metavar="N",
+                help="the most connections of one address; default: a quarter of the limit of open files",
             ),
         ),
         examples=(

@@ -367,13 +367,14 @@ _ordainctl() {
             esac
             ;;
         serve)
-            flags='--listen --root --tls-cert --tls-key --client-ca' operand='directories'
+            flags='--listen --root --tls-cert --tls-key --client-ca --max-per-address' operand='directories'
             case $previous in
                 --listen) operand='text' ;;
                 --root) operand='directories' ;;
                 --tls-cert) operand='files' ;;
                 --tls-key) operand='files' ;;
                 --client-ca) operand='files' ;;
+                --max-per-address) operand='text' ;;
             esac
             ;;
         'run render')

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ordain.agent.cli.console import Console, Style
+from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.compile.worker import Worker
 from ordain.agent.delivery.protocol import SourceError
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 PORT = 8080
 LISTEN = f"127.0.0.1:{PORT}"
+KEEPALIVE_SEC = 15.0
+"""The time that an idle connection stays open after an answer; a machine opens a new one for each request."""
 
 
 def serve(request: Namespace, console: Console) -> Exit:
@@ -48,25 +51,30 @@ def serve(request: Namespace, console: Console) -> Exit:
 async def _serve(request: Namespace, host: str, port: int, console: Console, prebuilt: PrebuiltCaches | None) -> None:
     from aiohttp import web
 
+    from ordain.agent.server.connections import Connections, limits_for, listening_sockets, raise_descriptor_limit
     from ordain.agent.server.server import BootServer, tls_context
 
-    server = BootServer(Path(request.dir), prebuilt)
+    per_address = _count(request.max_per_address) if request.max_per_address else 0
+    server = BootServer(Path(request.dir), prebuilt, by_certificate=bool(request.client_ca))
     await server.load()
     context = None
     if request.tls_cert:
         client_ca = Path(request.client_ca) if request.client_ca else None
         context = tls_context(Path(request.tls_cert), Path(request.tls_key), client_ca)
-    runner = web.AppRunner(server.app(), access_log=None, handle_signals=False)
+    connections = Connections(limits_for(raise_descriptor_limit(), per_address), context)
+    application = server.app(connections.answer)
+    runner = web.AppRunner(application, access_log=None, handle_signals=False, keepalive_timeout=KEEPALIVE_SEC)
     await runner.setup()
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
-        await web.TCPSite(runner, host or None, port, ssl_context=context).start()
+        sockets = listening_sockets(host, port)
+        port = sockets[0].getsockname()[1]  # for port 0, the system chooses one
+        connections.start(sockets, runner.server)  # type: ignore[arg-type]
         following = asyncio.create_task(server.follow())
         scheme = "https" if context else "http"
         where = f"[{host}]" if ":" in host else host or "*"
-        port = runner.addresses[0][1]  # for port 0, the system chooses one
         console.note(f"serving {request.dir} at {scheme}://{where}:{port}/{{machine-id}}.yaml", Style.GOOD)
         console.err.flush()
         ended = asyncio.create_task(stop.wait())
@@ -79,7 +87,14 @@ async def _serve(request: Namespace, host: str, port: int, console: Console, pre
             await following
     finally:
         server.end()
+        connections.stop()
         await runner.cleanup()
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) == int(text)):
+        raise Usage(f"--max-per-address {text}: not a number of connections, 1 or more")
+    return int(text)
 
 
 def _address(text: str) -> tuple[str, int]:

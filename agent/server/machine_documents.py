@@ -38,13 +38,16 @@ class MachineDocuments:
 
     documents: tuple[DocumentText, ...] = ()
 
-    def for_machine(self, identity: MachineIdentity) -> bytes:
-        """Return the documents that could match the machine, each with a comment that names its origin."""
+    def for_machine(self, identity: MachineIdentity, *, proven: bool = False) -> bytes:
+        """Return the documents that could match the machine, each with a comment that names its origin.
+
+        If the identity is ``proven``, the machine has no other machine-id, host name or MAC address than it states.
+        """
         facts = facts_of(identity)
         return b"".join(
             b"---\n# from " + document.origin.encode() + b"\n" + document.text.strip(b"\n") + b"\n"
             for document in self.documents
-            if could_match(document.document, facts)
+            if could_match(document.document, facts, proven=proven)
         )
 
 
@@ -84,9 +87,12 @@ def facts_of(identity: MachineIdentity) -> Facts:
     return Facts(id="", systemd=0, machine_id=identity.machine_id, hostname=identity.hostname, mac=identity.mac)
 
 
-def could_match(document: Document, facts: Facts) -> bool:
-    """Return whether the machine may match ``document``, as far as its identity (`facts_of`) tells."""
+def could_match(document: Document, facts: Facts, *, proven: bool = False) -> bool:
+    """Return whether the machine may match ``document``, as far as its identity (`facts_of`) tells.
+
+    An identity that is not ``proven`` may leave something out that the machine knows.
+    """
     known = {"machine-id": facts.machine_id, "hostname": facts.hostname, "mac": facts.mac}
     conditions = with_default_match(document).match
-    decidable = {key: condition for key, condition in conditions.items() if known.get(key)}
+    decidable = {key: condition for key, condition in conditions.items() if known.get(key) or (proven and key in known)}
     return match_layer(replace(document, match=decidable), facts, {}).holds

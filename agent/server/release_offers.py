@@ -44,21 +44,21 @@ class OfferedReleases:
     releases: Mapping[_ReleaseId, OfferedRelease] = field(default_factory=dict)
     heads: Mapping[str, int] = field(default_factory=dict)
 
-    def for_machine(self, identity: MachineIdentity) -> bytes:
+    def for_machine(self, identity: MachineIdentity, *, proven: bool = False) -> bytes:
         """Return the latest release of the machine's channel and the one that its Node pins it to, with documents.
 
-        Returns nothing for a channel without a release.
+        Returns nothing for a channel without a release. See `MachineDocuments.for_machine`.
         """
         channel = identity.channel or STABLE
         if channel not in self.heads:
             return b""
         head = self.releases[channel, self.heads[channel]]
         facts = facts_of(identity)
-        pins = sorted({node.pin for node in head.nodes if node.pin and could_match(node, facts)})
+        pins = sorted({node.pin for node in head.nodes if node.pin and could_match(node, facts, proven=proven)})
         offered = [head, *(self.releases[channel, pin] for pin in pins if (channel, pin) in self.releases)]
         offered = [release for n, release in enumerate(offered) if release not in offered[:n]]
         manifests = [(release.release.title, release.release.text()) for release in offered]
-        names = {hash: name for release in offered for name, hash in _names_for(release.release, identity)}
+        names = {hash: name for release in offered for name, hash in _names_for(release.release, identity, proven)}
         blobs = {hash: data for release in offered for hash, data in release.blobs.items()}
         return bundle([*manifests, *((name, blobs[hash]) for hash, name in names.items())])
 
@@ -146,13 +146,14 @@ def _path(manifests: _Manifests, channel: str, number: int) -> str:
     return manifests[channel, number][0][0] if (channel, number) in manifests else f"{channel} {number}"
 
 
-def _names_for(release: Release, identity: MachineIdentity) -> Iterator[tuple[str, str]]:
+def _names_for(release: Release, identity: MachineIdentity, proven: bool) -> Iterator[tuple[str, str]]:
     """Yield name and hash of each document in a scope that may be the machine's; labels are known only to it."""
     scopes = document_keys.scopes_for(facts_of(identity))
     known = {"machine-id": identity.machine_id, "hostname": identity.hostname, "mac": identity.mac}
     for name, hash in release.documents.items():
         scope = name.partition("/")[0]
-        if scope in scopes or not known.get(scope.partition("=")[0]):
+        kind = scope.partition("=")[0]
+        if scope in scopes or not (known.get(kind) or (proven and kind in known)):
             yield name, hash
 
 

@@ -16,6 +16,7 @@ import re
 import ssl
 import time
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -24,6 +25,7 @@ from ordain.agent.delivery.release.bundle import is_manifest
 from ordain.agent.delivery.release.channel import STABLE
 from ordain.agent.delivery.source.directory_source import DirectorySource
 from ordain.agent.delivery.source.http_source import BOOT, CHANNEL, HOSTNAME, MAC, MACHINE, PREBUILT, MachineIdentity
+from ordain.agent.server.certificate_identity import certificate_names, proven_identity
 from ordain.agent.server.machine_documents import MachineDocuments, split_documents
 from ordain.agent.server.prebuilt_caches import BootRequest, NotPrebuilt, PrebuiltCaches
 from ordain.agent.server.release_offers import OfferedReleases, offer_releases
@@ -43,10 +45,14 @@ class BootServer:
     """The server of one directory; `load` must be called before the first answer.
 
     ``prebuilt`` builds boot caches of the documents for initrds that ask for one; None: they get documents only.
+    With ``by_certificate``, a machine is who its certificate says (`certificate_identity`).
     """
 
-    def __init__(self, directory: Path, prebuilt: PrebuiltCaches | None = None) -> None:
+    def __init__(
+        self, directory: Path, prebuilt: PrebuiltCaches | None = None, *, by_certificate: bool = False
+    ) -> None:
         self._prebuilt = prebuilt
+        self._by_certificate = by_certificate
         self._source = DirectorySource(directory)
         self._content: MachineDocuments | OfferedReleases = MachineDocuments()
         self._changed = asyncio.Event()
@@ -92,9 +98,9 @@ class BootServer:
                     log.error("%s", problem)
                 log.error("the documents are refused; the last valid documents are still served")
 
-    def app(self) -> web.Application:
+    def app(self, *middlewares: Any) -> web.Application:
         """Return the application, which answers GET and HEAD of any path."""
-        app = web.Application()
+        app = web.Application(middlewares=middlewares)
         app.router.add_get("/{path:.*}", self._answer)
         return app
 
@@ -112,6 +118,14 @@ class BootServer:
         headers = {"Cache-Control": "private, no-cache", "Vary": VARY}
         if identity.machine_id:
             headers[MACHINE] = identity.machine_id
+        if self._by_certificate:
+            names = certificate_names(request.get_extra_info("peercert") or {})
+            proven = proven_identity(identity, names)
+            if proven is None:
+                named = ", ".join(sorted(names)) or "nobody"
+                reason = f"the certificate names {named}: neither this machine-id nor this host name"
+                return web.json_response({"reason": reason}, status=403)
+            identity = proven
         known_etag = request.headers.get("If-None-Match", "")
         wait = _WAIT.search(request.headers.get("Prefer", ""))
         if wait is not None and known_etag:
@@ -144,7 +158,7 @@ class BootServer:
         return body, etag
 
     def _body_and_etag(self, identity: MachineIdentity) -> tuple[bytes, str]:
-        body = self._content.for_machine(identity)
+        body = self._content.for_machine(identity, proven=self._by_certificate)
         if len(body) > MAX_BYTES:
             message = "the documents for machine %a have %d bytes; the machine accepts only %d"
             log.error(message, identity.machine_id, len(body), MAX_BYTES)

@@ -101,6 +101,14 @@ def _document(node: Node) -> tuple[Document | None, list[Problem]]:
     return document, [fault.problem for fault in document.faults]
 
 
+def problems_of(node: Node, kind: Kind) -> list[Problem]:
+    """Return everything that is wrong with a document of ``kind``: by its schema, or else by its canonical form."""
+    problems = validate.problems(node, kind)
+    if not problems:
+        _canonical(node, kind, problems)
+    return problems
+
+
 def _canonical(node: Node, kind: Kind, problems: list[Problem]) -> Document:
     """Return the canonical form of a node that fits its schema; problems that no schema can find go to ``problems``."""
     assert isinstance(node.value, Mapping)

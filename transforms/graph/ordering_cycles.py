@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from ordain.transforms.graph.effective_units import EffectiveUnits
 from ordain.transforms.render.mounts import NETWORK_FILE_SYSTEMS
 from ordain.transforms.systemd import unit_name
+from ordain.transforms.systemd.values import EncodeError
 
 STANDARD = {
     "sysinit.target": ("local-fs.target", "swap.target"),
@@ -75,7 +76,10 @@ def _is_of_initrd(unit: str, units: EffectiveUnits) -> bool:
 def _mounts_below(path: str, units: EffectiveUnits) -> Iterator[str]:
     parts = [part for part in path.split("/") if part]
     for count in range(1, len(parts) + 1):
-        name = f"{unit_name.escape_path('/' + '/'.join(parts[:count]))}.mount"
+        try:
+            name = f"{unit_name.escape_path('/' + '/'.join(parts[:count]))}.mount"
+        except EncodeError:  # such a path, and all below it, can have no mount unit
+            return
         if name in units.units:
             yield name
 

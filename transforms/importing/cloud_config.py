@@ -6,7 +6,6 @@ cloud-init acts once on a new machine, a document applies at all times. Its file
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -265,7 +264,7 @@ def _content(node: Node | None, encoding: str, path: str) -> str:
         if encoding.startswith("gz"):
             data = zlib.decompressobj(wbits=31).decompress(data, MAX_BYTES)
         return data.decode()
-    except (binascii.Error, UnicodeDecodeError, zlib.error):
+    except (ValueError, zlib.error):  # ValueError: also binascii.Error and UnicodeDecodeError
         what = f"{path} is not a text in the encoding {encoding}"
         raise UnusableValue(node, what, "copy binary files in another way") from None
 

@@ -1,27 +1,39 @@
-"""Removes from a draft what the schema refuses, so that an import prints only valid documents."""
+"""Removes from a draft what the reader refuses, so that an import prints only valid documents."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import reduce
 
-from ordain.transforms.document import validate
-from ordain.transforms.document.node import Node, Number, Unreadable, mapping, pointer_below, sequence, unescape_key
+from ordain.transforms.document import reader
+from ordain.transforms.document.node import (
+    Node,
+    Number,
+    ReadLimits,
+    Unreadable,
+    mapping,
+    pointer_below,
+    sequence,
+    unescape_key,
+)
 from ordain.transforms.document.service_keys import SERVICE
 from ordain.transforms.document.shapes import CommandLine
-from ordain.transforms.errors import NOWHERE
+from ordain.transforms.errors import NOWHERE, Problem
 from ordain.transforms.importing.document_draft import DocumentDraft, Plain
 from ordain.transforms.model import Kind
 
 COMMANDS = {key for key, shape in SERVICE.keys.items() if isinstance(shape, CommandLine)}
 """Keys of a service with a command line."""
+_MAX_SHOWN = 200
+"""The characters of a pointer that a problem shows."""
 
 
 def remove_invalid(draft: DocumentDraft) -> None:
-    """Remove what the schema refuses from ``draft``, each with a problem at the place that it comes from."""
+    """Remove what the reader refuses from ``draft``, each with a problem at the place that it comes from."""
     _remove_excess(draft)
     removed: dict[str, list[int]] = {}
-    while problems := validate.problems(document(draft.sections), Kind.LAYER):
+    while problems := _problems(draft.sections):
         shortened: set[str] = set()
         for problem in problems:
             path = [unescape_key(part) for part in problem.where.pointer.split("/")]
@@ -30,10 +42,38 @@ def remove_invalid(draft: DocumentDraft) -> None:
                 continue  # it is gone, or the items of its list have other numbers now
             original = _original(path, removed)
             where = draft.place(path[0], path[1] if len(path) > 1 else "", original[2:at])
-            draft.not_converted(where, f"{reduce(pointer_below, original, '')}: {problem.what}", problem.hint)
+            pointer = reduce(pointer_below, original, "")[:_MAX_SHOWN]
+            draft.not_converted(where, f"{pointer}: {problem.what}", problem.hint)
             if _remove(draft.sections, path[:at]):
                 shortened.add(_pointer(path[: at - 1]))
                 removed.setdefault(_pointer(path[: at - 1]), []).append(int(path[at - 1]))
+
+
+def _problems(sections: dict[str, dict[str, Plain]]) -> list[Problem]:
+    """Return everything for which the reader would refuse the document, of one kind at a time."""
+    return [*_unreadable(sections, "")] or reader.problems_of(document(sections), Kind.LAYER)
+
+
+def _unreadable(value: Plain | Mapping[str, Plain], pointer: str) -> Iterator[Problem]:
+    """Yield a problem for each text that no document may hold."""
+    limits = ReadLimits()
+    if isinstance(value, Mapping):
+        for key, child in value.items():
+            below = pointer_below(pointer, key)
+            try:
+                limits.check_key(key, replace(NOWHERE, pointer=below))
+            except Unreadable as error:
+                yield error.problem
+            else:
+                yield from _unreadable(child, below)
+    elif isinstance(value, list):
+        for number, child in enumerate(value):
+            yield from _unreadable(child, pointer_below(pointer, number))
+    elif isinstance(value, str):
+        try:
+            limits.check_text(value, replace(NOWHERE, pointer=pointer))
+        except Unreadable as error:
+            yield error.problem
 
 
 def _pointer(path: list[str]) -> str:

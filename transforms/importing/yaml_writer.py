@@ -85,7 +85,7 @@ def _item(value: Plain, indent: str, typed: bool) -> Iterator[str]:
         yield from (f"{indent}  {line}" if line else "" for line in value.removesuffix(_END).split(_END))
     elif isinstance(value, dict) and value and len(_flow(value, typed) or " " * WIDTH) >= WIDTH:
         lines = [line for name, inner in value.items() for line in _pair(name, inner, f"{indent}  ", typed)]
-        yield f"{indent}- {lines[0].lstrip()}"
+        yield f"{indent}- {lines[0][len(indent) + 2 :]}"
         yield from lines[1:]
     else:
         flow = isinstance(value, (dict, list))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.catalog.names import names_for, shared_versions
 from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
+from ordain.transforms.errors import Refused
 from ordain.transforms.importing import file_types, schema_filter, yaml_writer
 from ordain.transforms.importing.document_draft import MAX_BYTES, DocumentDraft, InputFile
 from ordain.transforms.importing.file_types import FileType
@@ -47,6 +50,12 @@ HARM = {
     "wrong types": b"#cloud-config\nusers: 5\ngroups: {a: {b: c}}\nwrite_files: [1, {path: [x]}]\n"
     b"runcmd: {a: b}\nbootcmd: [[{}], [[1]]]\nntp: x\nmounts: [[], [[1]], 3]\nswap: 1\nhostname: [a]\nnetwork: 7\n"
     b"services: {web: 5, db: {image: [], ports: {}, volumes: [{}], depends_on: 3}}\nvolumes: [1]\nnetworks: {a: 3}\n",
+    "odd addresses": b"#cloud-config\nnetwork: {version: 2, ethernets: {e: {addresses: [{}, {a: 1, b: 2}]}}}\n",
+    "base64 that is not ASCII": b"#cloud-config\nwrite_files: [{path: /a, encoding: b64, content: \xc3\x97}]\n",
+    "a NUL in an option": b'/dev/sdb1 /srv/a ext4 defaults,context="a\0b" 0 0\n',
+    "a path too long to have a mount": b"[Unit]\nRequiresMountsFor=/srv"
+    + b"/srv" * 80
+    + b" /a/../b\n[Service]\nExecStart=/bin/a\n",
     "tags": b"services: !!python/object/apply:os.system [id]\n",
     "strange characters": "[Service]\nExecStart=/bin/a \u2028\u0085\ufeff\u200b\U0001f600\n".encode(),
     "a bad specifier": b"[Service]\nExecStart=/bin/a %Q\nUser=%\nEnvironment=A\nEnvironment='\n",
@@ -54,12 +63,15 @@ HARM = {
 
 
 def import_file(kind: FileType, name: str, data: bytes) -> DocumentDraft:
-    """Import ``data``, and check that the document is valid and that every problem has a place."""
+    """Import ``data``, and check that the document is valid and compiles, and that every problem has a place."""
     draft = DocumentDraft()
     file_types.convert([InputFile(path=f"/x/{name}", data=data)], NAMES, draft, kind)
     schema_filter.remove_invalid(draft)
     text = yaml_writer.write(draft, "x", header="a test")
-    assert read("x.yaml", text.encode())[1] == (), text
+    documents, problems = read("x.yaml", text.encode())
+    assert problems == (), text
+    with suppress(Refused):
+        compile(documents, facts_for("debian-12"), shipped=shipped())
     assert all(problem.where.path and problem.what and "\n" not in str(problem) for problem in draft.problems)
     return draft
 

@@ -94,13 +94,17 @@ def test_a_server_with_an_invalid_certificate_is_refused(tmp_path: Path, wrong: 
 
 def test_a_server_may_require_a_client_certificate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     authority = Authority(tmp_path)
-    good, mine = authority.issue("server"), authority.issue("mine")
+    good, mine = authority.issue("server"), authority.issue("mine", host=ME.hostname)
+    other = authority.issue("other", host="web2")
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(mine.key.parent))
     options = ("--tls-cert", str(good.cert), "--tls-key", str(good.key), "--client-ca", str(authority.ca))
 
     with serving(tmp_path, *options) as (url, _):
         assert BASE.encode() in fetch(url, ca=str(good.ca), cert=str(mine.cert), key=mine.key.name)
         assert error_of(url, ca=str(good.ca)).code in (SourceFault.TLS, SourceFault.UNREACHABLE)
+        error = error_of(url, ca=str(good.ca), cert=str(other.cert), key=other.key.name)
+        assert error.code is SourceFault.FORBIDDEN
+        assert "the certificate names other, web2" in str(error)
 
 
 def test_a_plain_answer_to_tls_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,184 @@
+"""The boot server under thousands of connections: it serves honest machines, spins never, and closes what waits."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import re
+import resource
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+DOCUMENT = "ordain: v1\nkind: Layer\nname: base\n"
+DESCRIPTORS = 256
+HEAD_SEC = 3.0
+PROGRAM = f"""
+import resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, ({DESCRIPTORS}, {DESCRIPTORS}))
+from ordain.agent.server import connections
+connections.HEAD_SEC = {HEAD_SEC}
+connections.ConnectionLimits.__init__.__kwdefaults__.update(head_sec={HEAD_SEC}, answer_sec={HEAD_SEC})
+from ordain.agent.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+REQUEST = b"GET /web1.yaml HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server in a process with few descriptors, and its log."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def connect(self, address: str = "127.0.0.1") -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.port), timeout=5, source_address=(address, 0))
+
+    def answer_sec(self, address: str = "127.0.0.1") -> float:
+        """Ask as an honest machine, and return the seconds until its documents arrive."""
+        began = time.monotonic()
+        with self.connect(address) as client:
+            client.sendall(REQUEST)
+            assert client.recv(100).startswith(b"HTTP/1.1 200 ")
+        return time.monotonic() - began
+
+    def cpu_sec(self) -> float:
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def open_descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.process.pid}/fd"))  # noqa: PTH208
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "base.yaml").write_text(DOCUMENT)
+    words = [sys.executable, "-c", PROGRAM, "serve", str(tmp_path / "documents"), "--listen", "127.0.0.1:0"]
+    with (tmp_path / "log").open("wb") as log, subprocess.Popen(words, stderr=log) as process:
+        try:
+            until = time.monotonic() + 20
+            while not (port := re.search(r"127\.0\.0\.1:([0-9]+)/", (tmp_path / "log").read_text())):
+                assert process.poll() is None, (tmp_path / "log").read_text()
+                assert time.monotonic() < until
+                time.sleep(0.02)
+            yield Server(int(port[1]), process, tmp_path / "log")
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_descriptors")
+@pytest.mark.parametrize("addresses", [1, 40], ids=["one address", "many addresses"])
+def test_thousands_of_idle_connections_keep_no_machine_from_being_served(server: Server, addresses: int) -> None:
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(server.connect(f"127.0.0.{2 + n % addresses}")) for n in range(2500)]
+        for client in idle[::2]:
+            with contextlib.suppress(OSError):  # closed, because it has waited longest
+                client.sendall(b"GET /web1.yaml HTTP/1.1\r\nHo")
+
+        assert server.answer_sec() < 2
+        assert server.answer_sec("127.0.0.2") < 2
+        before = server.cpu_sec()
+        time.sleep(HEAD_SEC + 1.5)
+
+        assert server.cpu_sec() - before < 1, "it spins"
+        assert server.open_descriptors() < 40, "what waits is closed after a time"
+        assert server.log.stat().st_size < 10_000
+        assert server.answer_sec() < 1
+
+
+@pytest.mark.parametrize("start", [b"", b"GET / HTTP/1.1\r\nX: ", b"GET /web1 HTTP/1.1\r\n"])
+def test_a_request_that_is_never_finished_is_closed(server: Server, start: bytes) -> None:
+    with server.connect() as client:
+        client.sendall(start)
+        client.settimeout(HEAD_SEC + 3)
+        began = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            assert client.recv(100) == b""
+        assert HEAD_SEC - 1 < time.monotonic() - began < HEAD_SEC + 3
+
+
+def test_a_request_that_waits_for_a_change_is_not_closed(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(REQUEST)
+        etag = re.search(rb'ETag: ("[0-9a-f]+")', client.recv(4000))
+        assert etag
+    with server.connect() as client:
+        headers = b"Prefer: wait=6\r\nIf-None-Match: " + etag[1]
+        client.sendall(b"GET /web1.yaml HTTP/1.1\r\nHost: x\r\n" + headers + b"\r\n\r\n")
+        client.settimeout(HEAD_SEC + 6)
+        began = time.monotonic()
+        assert client.recv(100).startswith(b"HTTP/1.1 304 ")
+        assert time.monotonic() - began > HEAD_SEC + 1
+
+
+def test_a_client_may_not_send_much_behind_its_request(server: Server) -> None:
+    with server.connect() as client:
+        client.sendall(REQUEST)
+        etag = re.search(rb'ETag: ("[0-9a-f]+")', client.recv(4000))
+        assert etag
+    waiting = REQUEST.replace(b"Host: x", b"Host: x\r\nPrefer: wait=60\r\nIf-None-Match: " + etag[1])
+    sent = 0
+    with server.connect() as client, contextlib.suppress(ConnectionError):
+        client.settimeout(5)
+        client.sendall(waiting)
+        time.sleep(0.5)
+        while sent < 100_000_000:
+            sent += client.send(REQUEST * 1000)
+
+    assert sent < 20_000_000
+
+
+def test_the_soft_limit_of_open_files_is_raised_to_the_hard_one() -> None:
+    program = (
+        "import resource; from ordain.agent.server.connections import raise_descriptor_limit as up;"
+        "hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1];"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (100, min(hard, 5000)));"
+        "print(up(), resource.getrlimit(resource.RLIMIT_NOFILE)[0])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    first, second = done.stdout.split()
+
+    assert first == second == str(min(resource.getrlimit(resource.RLIMIT_NOFILE)[1], 5000))
+
+
+async def test_accepting_pauses_when_no_descriptor_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ordain.agent.server import connections
+
+    monkeypatch.setattr(connections, "PAUSE_SEC", 0.2)
+    attempts = 0
+
+    class Full(socket.socket):
+        def accept(self) -> tuple[socket.socket, object]:
+            nonlocal attempts
+            attempts += 1
+            raise OSError(24, "Too many open files")
+
+    listening = Full()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    listening.setblocking(False)
+    listeners = connections.Connections(connections.limits_for(100))
+    listeners.start([listening], asyncio.Protocol)
+    with socket.create_connection(listening.getsockname()[:2]):
+        await asyncio.sleep(0.7)
+    listeners.stop()
+
+    assert 2 <= attempts <= 5
