@@ -18,7 +18,7 @@ import pytest
 from hypothesis import settings
 
 from ordain.agent.delivery.database.couchdb import CouchDb
-from rig import debian_roots, package, source_harness, store_servers
+from rig import debian_roots, oracles, package, source_harness, store_servers
 from rig.machine import Machine, Machines
 from support.store_fixtures import connect_store as connect_store
 from support.store_fixtures import open_store as open_store
@@ -55,6 +55,12 @@ def rig() -> None:
 def deb(rig: None) -> Path:
     """Return the package of this source tree."""
     return package.build()
+
+
+@pytest.fixture(scope="session")
+def quadlet(rig: None) -> tuple[str, ...]:
+    """Return the command that runs podman's generator."""
+    return oracles.quadlet_command()
 
 
 @pytest.fixture(params=debian_roots.SUITES)

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
+import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Where
@@ -33,21 +35,30 @@ OPTIONS = {
     "HealthStartPeriod": "--health-start-period", "HealthTimeout": "--health-timeout",
     "HealthStartupCmd": "--health-startup-cmd", "HealthStartupInterval": "--health-startup-interval",
     "HealthStartupRetries": "--health-startup-retries", "HealthStartupSuccess": "--health-startup-success",
-    "HealthStartupTimeout": "--health-startup-timeout",
+    "HealthStartupTimeout": "--health-startup-timeout", "HealthLogDestination": "--health-log-destination",
+    "HealthMaxLogCount": "--health-max-log-count", "HealthMaxLogSize": "--health-max-log-size",
 }  # fmt: skip
 """Options for the last assignment of a key."""
 LISTS = {
     "AddHost": "--add-host", "DNS": "--dns", "DNSOption": "--dns-option", "DNSSearch": "--dns-search",
-    "ExposeHostPort": "--expose", "GIDMap": "--gidmap", "GroupAdd": "--group-add", "NetworkAlias": "--network-alias",
-    "PublishPort": "--publish", "Tmpfs": "--tmpfs", "UIDMap": "--uidmap", "Ulimit": "--ulimit",
+    "ExposeHostPort": "--expose", "GroupAdd": "--group-add", "NetworkAlias": "--network-alias",
+    "PublishPort": "--publish", "Tmpfs": "--tmpfs", "Ulimit": "--ulimit",
 }  # fmt: skip
 """Options for every assignment of a key, up to an empty one."""
 WORDS = {
-    "AddCapability": "--cap-add", "Annotation": "--annotation", "DropCapability": "--cap-drop", "Environment": "--env",
-    "Label": "--label", "LogOpt": "--log-opt", "Mask": "--security-opt=mask", "Secret": "--secret",
-    "Sysctl": "--sysctl", "Unmask": "--security-opt=unmask",
+    "Annotation": "--annotation", "Environment": "--env", "Label": "--label", "LogOpt": "--log-opt",
+    "Mask": "--security-opt=mask", "Secret": "--secret", "Unmask": "--security-opt=unmask",
 }  # fmt: skip
-FLAGS = {"EnvironmentHost": "--env-host", "ReadOnly": "--read-only", "RunInit": "--init", "HttpProxy": "--http-proxy"}
+"""Options for every word of a key."""
+PLAIN_WORDS = {
+    "AddCapability": "--cap-add", "DropCapability": "--cap-drop", "GIDMap": "--gidmap", "Sysctl": "--sysctl",
+    "UIDMap": "--uidmap",
+}  # fmt: skip
+"""Options for every word of a key, in which backslashes are kept."""
+FLAGS = {
+    "EnvironmentHost": "--env-host", "HttpProxy": "--http-proxy", "ReadOnly": "--read-only",
+    "ReadOnlyTmpfs": "--read-only-tmpfs", "RunInit": "--init",
+}  # fmt: skip
 SECURITY_FLAGS = {
     "NoNewPrivileges": "no-new-privileges", "SecurityLabelDisable": "label=disable",
     "SecurityLabelNested": "label=nested",
@@ -56,21 +67,22 @@ SECURITY_VALUES = {
     "SeccompProfile": "seccomp", "SecurityLabelFileType": "label=filetype", "SecurityLabelLevel": "label=level",
     "SecurityLabelType": "label=type", "AppArmor": "apparmor",
 }  # fmt: skip
-HINTS = {
-    "Pod": "keep the pod and its containers for quadlet",
-    "StartWithPod": "keep the pod and its containers for quadlet",
-    "ServiceName": "rename the file",
-    "ReloadCmd": "write `reload` in the service: `podman exec CONTAINER COMMAND`",
-    "ReloadSignal": "write `reload` in the service: `podman kill --signal=SIGNAL CONTAINER`",
-    "Rootfs": "write `--rootfs DIR` in place of the image into the command",
-}
-"""Remedies for keys that no option of podman run can replace."""
+REMAP = frozenset({"RemapUsers", "RemapUid", "RemapGid", "RemapUidSize"})
+EXPLICIT_MAPS = frozenset({"UserNS", "UIDMap", "GIDMap", "SubUIDMap", "SubGIDMap"})
+"""Keys that cannot be together with those of `REMAP`."""
+DEPENDENCIES = frozenset(
+    "After Before BindsTo Conflicts OnFailure OnSuccess PartOf PropagatesReloadTo PropagatesStopTo "
+    "ReloadPropagatedFrom Requires Requisite StopPropagatedFrom Upholds Wants".split()
+)
+"""Keys of [Unit] in which a quadlet stands for its unit."""
+MADE_BY_CONTAINER = frozenset({"volume", "network"})
+"""Types of quadlets that need no unit: podman and the service of a container make them."""
 
 
 def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> None:
     """Add every container in ``files`` to ``draft``."""
     files = tuple(files)
-    read: dict[str, tuple[InputFile, tuple[Assignment, ...]]] = {}
+    read: dict[str, _Read] = {}
     for file in sorted(files, key=lambda file: (is_drop_in(file), file.name)):
         name = quadlet_of(file)
         if not is_drop_in(file) and name in read:
@@ -82,19 +94,17 @@ def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> N
             first, assignments = read.get(name, (file, ()))
             read[name] = (first, (*assignments, *_read(name, file, draft)))
     objects: dict[str, str] = {}
+    containers: dict[str, _Container] = {}
     for name, (file, assignments) in read.items():
         kind = name.rpartition(".")[2]
-        if kind in {"volume", "network"}:
+        if kind in MADE_BY_CONTAINER:
             objects[name] = _object_name(file, kind, assignments, draft)
-        elif kind != "container":
-            hint = f"keep it for quadlet, or write a service with `command: {PODMAN} …`"
+        elif kind == "container":
+            containers[name] = _Container(file, assignments, objects, containers, draft)
+        else:
+            hint = f"keep it and its containers for quadlet, or write a service with `command: {PODMAN} …`"
             draft.not_converted(Where(path=file.path), f"a .{kind} quadlet", hint)
-    containers = [
-        _Container(file, assignments, objects, draft)
-        for name, (file, assignments) in read.items()
-        if name.endswith(".container")
-    ]
-    units = [unit for container in containers if (unit := container.unit())]
+    units = [unit for container in containers.values() if (unit := container.unit())]
     unit_files.convert(units, names, draft)
 
 
@@ -112,27 +122,36 @@ def is_drop_in(file: InputFile) -> bool:
     return file.name.endswith(".conf") and file.folder.endswith(".d")
 
 
+_Read = tuple[InputFile, tuple[Assignment, ...]]
+"""A quadlet, and its assignments with those of its drop-ins."""
+
+
 def _read(name: str, file: InputFile, draft: DocumentDraft) -> tuple[Assignment, ...]:
     """Return all assignments of quadlet's sections, and those of other sections that a document can hold."""
     section = name.rpartition(".")[2].capitalize()
     return tuple(
         assignment
         for assignment in tuple(unit_assignments.assignments(file, draft))
-        if assignment.section in {section, "Quadlet"} or unit_assignments.is_convertible("x.service", assignment, draft)
+        if assignment.section in {section, "Quadlet"}
+        or (assignment.section == "Unit" and assignment.key in DEPENDENCIES)  # which may name quadlets
+        or unit_assignments.is_convertible("x.service", assignment, draft)
     )
 
 
 def _unquoted(value: str) -> str:
-    """Return a value without one pair of quotes around the whole, as quadlet's Lookup() reads it."""
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
+    """Return a value without one pair of double quotes around the whole, as quadlet's Lookup() reads it."""
+    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
 
 
 def _object_name(file: InputFile, kind: str, assignments: Iterable[Assignment], draft: DocumentDraft) -> str:
     """Return the name of a volume or network in podman."""
-    name = f"systemd-{file.stem}"
+    name = f"systemd-{file.stem.removesuffix('@')}{'-%i' if file.stem.endswith('@') else ''}"
     for assignment in assignments:
         if assignment.place == (kind.capitalize(), f"{kind.capitalize()}Name"):
             name = _unquoted(assignment.value) or name
+        elif assignment.key == "ServiceName":
+            hint = "remove it: the service of the container needs no other unit"
+            draft.not_converted(assignment.where, f"ServiceName= of {file.name}", hint)
         elif assignment.section == kind.capitalize():
             hint = f"create it once: `podman {kind} create` has an option for it"
             draft.not_converted(assignment.where, f"{assignment.key}= of {file.name}", hint)
@@ -143,12 +162,22 @@ class _Container:
     """A .container file as a command of podman."""
 
     def __init__(
-        self, file: InputFile, assignments: tuple[Assignment, ...], objects: Mapping[str, str], draft: DocumentDraft
+        self,
+        file: InputFile,
+        assignments: tuple[Assignment, ...],
+        objects: Mapping[str, str],
+        containers: Mapping[str, _Container],
+        draft: DocumentDraft,
     ) -> None:
-        self.file, self.objects, self.draft = file, objects, draft
-        self.name = file.stem
+        self.file, self.objects, self.containers, self.draft = file, objects, containers, draft
+        keys = {a.key: _unquoted(a.value) for a in assignments if a.section == "Container"}
+        self.name = keys.get("ServiceName", file.stem)
         self.template = self.name.endswith("@")
-        self.container = "systemd-%p_%i" if "@" in self.name else f"systemd-{self.name}"
+        self.container = keys.get("ContainerName") or (
+            # Each instance of a template has a container of its own.
+            "systemd-%p_%i" if "@" in self.name else f"systemd-{self.name}"
+        )
+        self.pod = keys.get("Pod", "")
         self.paths = [assignment.where.path for assignment in assignments]
         self.of_systemd = [a for a in assignments if a.section not in {"Container", "Quadlet"}]
         self.of_quadlet = _effective(a for a in assignments if a.section == "Container")
@@ -160,10 +189,14 @@ class _Container:
         self.last_arguments: list[str] = []
         self.command: list[str] = []
         self.image = ""
+        self.rootfs = ""
+        self.reload: list[str] = []
+        self.remap: dict[str, list[str]] = {}
         self.notify = "conmon"
         self.split_cgroups = True
         self.mounts: list[str] = []
         self.networks: list[str] = []
+        self.requires: list[str] = []
 
     def unit(self) -> ImportedUnit | None:
         """Return the service that quadlet's generator would make, None without an image."""
@@ -172,15 +205,22 @@ class _Container:
         if not unit_name.is_valid(unit):
             self.draft.not_converted(where, f"{unit!r} is not a valid name of a unit", "rename the file")
             return None
+        if self.pod:
+            what = f"the container is in the pod {self.pod}, whose namespaces and life cycle quadlet manages"
+            self.draft.not_converted(where, what, "keep the pod and its containers for quadlet")
+            return None
         self.set_type()
         self.set_generator_keys()
+        self.of_systemd = [translated for a in self.of_systemd if (translated := self.translated(a))]
         for assignment in self.of_quadlet:
             try:
                 self.set(assignment.key, assignment.value)
             except EncodeError as error:
                 self.draft.not_converted(assignment.where, f"{assignment.key}=: {error.what}", error.hint)
-        if not self.image:
-            self.draft.not_converted(where, "the container has no Image=", "add it")
+        self.set_remapping(where)
+        if bool(self.image) == bool(self.rootfs):
+            what = "the container has both Image= and Rootfs=" if self.image else "the container has no Image="
+            self.draft.not_converted(where, what, "remove one" if self.image else "add it")
             return None
         return ImportedUnit(
             name=unit,
@@ -190,15 +230,45 @@ class _Container:
         )
 
     def set_type(self) -> None:
-        """Take Type= out of the settings. As with quadlet, it is notify or oneshot."""
+        """Take Type= and KillMode= out of the settings if quadlet refuses them."""
         for assignment in self.of_systemd:
+            if assignment.place == KILL_MODE and assignment.value not in {"mixed", "control-group"}:
+                what = f"KillMode={assignment.value}, which quadlet refuses, too: the service has mixed"
+                self.draft.not_converted(assignment.where, what, "use control-group, or remove the line")
             if assignment.place == ("Service", "Type"):
                 if assignment.value in {"notify", "oneshot"}:
                     self.type = assignment.value
                 else:
                     what = f"Type={assignment.value}, which quadlet refuses, too: the service has the type notify"
                     self.draft.not_converted(assignment.where, what, "use oneshot, or remove the line")
-        self.of_systemd = [a for a in self.of_systemd if a.place != ("Service", "Type")]
+        self.of_systemd = [
+            a
+            for a in self.of_systemd
+            if a.place != ("Service", "Type") and (a.place != KILL_MODE or a.value in {"mixed", "control-group"})
+        ]
+
+    def translated(self, assignment: Assignment) -> Assignment | None:
+        """Return a dependency with units in place of quadlets, None if nothing of it is left."""
+        if assignment.section != "Unit" or assignment.key not in DEPENDENCIES:
+            return assignment
+        units = []
+        for word in assignment.value.split():
+            kind = word.rpartition(".")[2]
+            if kind not in TYPES:
+                units.append(word)
+            elif word in self.containers:
+                units.append(f"{self.containers[word].name}.service")
+            else:
+                what, hint = f"{assignment.key}={word}", f"import {word}, too"
+                if kind in MADE_BY_CONTAINER:
+                    hint = "remove it: the service of the container needs no other unit"
+                elif kind != "container":
+                    hint = f"keep the .{kind} and what depends on it for quadlet"
+                self.draft.not_converted(assignment.where, what, hint)
+        if assignment.value and not units:
+            return None
+        made = replace(assignment, value=" ".join(units))
+        return made if unit_assignments.is_convertible("x.service", made, self.draft) else None
 
     def set_generator_keys(self) -> None:
         for assignment in self.of_generator:
@@ -214,6 +284,9 @@ class _Container:
         if self.online:
             yield _assignment(where, "Unit", "Wants", "network-online.target")
             yield _assignment(where, "Unit", "After", "network-online.target")
+        for unit in self.requires:
+            yield _assignment(where, "Unit", "Requires", unit)
+            yield _assignment(where, "Unit", "After", unit)
         for path in self.mounts:
             yield _assignment(where, "Unit", "RequiresMountsFor", path)
         yield _assignment(where, "Service", "Type", self.type)
@@ -236,8 +309,11 @@ class _Container:
         run += ["--cgroups=split"] if self.split_cgroups else []
         run += [] if self.type == "oneshot" else [f"--sdnotify={self.notify}", "--detach"]
         run += [*self.arguments, *self.last_arguments]
-        yield _podman(where, "ExecStart", [*run, self.image, *self.command])
-        remove = ["rm", "--volumes", "--force", "--ignore", self.container]
+        root = [self.image] if self.image else ["--rootfs", self.rootfs]
+        yield _podman(where, "ExecStart", [*run, *root, *self.command])
+        if self.reload:
+            yield _podman(where, "ExecReload", [*self.global_arguments, *self.reload])
+        remove = [*self.global_arguments, "rm", "--volumes", "--force", "--ignore", self.container]
         yield _podman(where, "ExecStop", remove)
         yield _podman(where, "ExecStopPost", remove, "-")
 
@@ -246,7 +322,7 @@ class _Container:
         if key in NOT_EMPTY and not value:
             raise EncodeError("the value is empty", "remove the line")
         if key not in _KEYS:
-            hint = HINTS.get(key, "`podman run --help` may have an option: PodmanArgs= takes any")
+            hint = "`podman run --help` may have an option: PodmanArgs= takes any"
             raise EncodeError("the key is not known", hint)
         _KEYS[key](self, _unquoted(value) if key in SINGLE else value)
 
@@ -255,8 +331,58 @@ class _Container:
             raise EncodeError(f"{value} is another quadlet", "name the image itself")
         self.image = value
 
-    def set_container_name(self, value: str) -> None:
-        self.container = value
+    def set_rootfs(self, value: str) -> None:
+        self.rootfs = value
+
+    def skip(self, value: str) -> None:
+        """Do nothing: `__init__` has used the value."""
+
+    def set_start_with_pod(self, value: str) -> None:
+        raise EncodeError("it only concerns a pod", "keep the pod and its containers for quadlet")
+
+    def set_reload_command(self, value: str) -> None:
+        self.set_reload(["exec", self.container, *splitting.split(value, unescape=True)])
+
+    def set_reload_signal(self, value: str) -> None:
+        self.set_reload(["kill", f"--signal={value}", self.container])
+
+    def set_reload(self, arguments: list[str]) -> None:
+        if self.reload:
+            raise EncodeError("ReloadCmd= and ReloadSignal= are both set, which quadlet refuses", "remove one")
+        self.reload = arguments
+
+    def set_volatile_tmp(self, value: str) -> None:
+        flags = [a.value for a in self.of_quadlet if a.key == "ReadOnly"]
+        if values.boolean(value) and not (flags and values.boolean(_unquoted(flags[-1]))):
+            self.arguments.append("--tmpfs=/tmp:rw,size=512M,mode=1777")
+
+    def add_conf_module(self, value: str) -> None:
+        self.global_arguments.insert(0, f"--module={value}")
+
+    def add_remapping(self, key: str, value: str) -> None:
+        self.remap.setdefault(key, []).extend(splitting.split(value, unescape=False))
+
+    def set_remapping(self, where: Where) -> None:
+        """Add the options for the deprecated keys Remap…=."""
+        if not self.remap:
+            return
+        users, uids, gids, size = (
+            self.remap.get(key, []) for key in ("RemapUsers", "RemapUid", "RemapGid", "RemapUidSize")
+        )
+        kind = users[-1] if users else ""
+        single = len(uids) < 2 and len(gids) < 2
+        if EXPLICIT_MAPS & {a.key for a in self.of_quadlet} or kind not in {"manual", "auto", "keep-id"}:
+            what = "RemapUsers=, RemapUid= and RemapGid=, which quadlet refuses here, too"
+            self.draft.not_converted(where, what, "use UserNS=, UIDMap= and GIDMap=")
+        elif kind == "manual":
+            self.arguments += [*(f"--uidmap={uid}" for uid in uids), *(f"--gidmap={gid}" for gid in gids)]
+        elif kind == "keep-id" and not single:
+            self.draft.not_converted(where, "RemapUsers=keep-id with several numbers", "write one RemapUid=")
+        else:
+            names = ("uidmapping", "gidmapping") if kind == "auto" else ("uid", "gid")
+            options = [f"{name}={text}" for name, texts in zip(names, (uids, gids), strict=True) for text in texts]
+            options += [f"size={size[-1]}"] if size and kind == "auto" else []
+            self.arguments.append(f"--userns={kind}{':' if options else ''}{','.join(options)}")
 
     def set_exec(self, value: str) -> None:
         self.command = [*splitting.split(value, unescape=True)]
@@ -268,7 +394,7 @@ class _Container:
         self.global_arguments.extend(splitting.split(value, unescape=True))
 
     def set_notify(self, value: str) -> None:
-        self.notify = value if value == "healthy" else ("container" if values.boolean(value) else "conmon")
+        self.notify = "healthy" if value.lower() == "healthy" else ("container" if values.boolean(value) else "conmon")
 
     def set_auto_update(self, value: str) -> None:
         self.arguments.append(f"--label=io.containers.autoupdate={value}")
@@ -279,9 +405,16 @@ class _Container:
 
     def add_environment_file(self, value: str) -> None:
         for path in splitting.split(value, unescape=True):
-            if not path.startswith(("/", "%")):
-                raise EncodeError(f"{path!r} is relative to the quadlet", "write an absolute path")
-            self.arguments.append(f"--env-file={path}")
+            self.arguments.append(f"--env-file={path if path.startswith('%') else self.absolute(path)}")
+
+    def absolute(self, path: str) -> str:
+        """Return a path below the directory of the quadlet. Raises `EncodeError` if that is not known."""
+        if path.startswith("/"):
+            return path
+        if not self.file.path.startswith("/"):
+            what = f"{path!r} is relative to the quadlet, whose directory is not known"
+            raise EncodeError(what, "import the quadlet by its absolute path, or write an absolute path")
+        return posixpath.normpath(posixpath.join(posixpath.dirname(self.file.path), path))
 
     def set_user(self, value: str) -> None:
         """Add the option --user, to which Group= may have added a group."""
@@ -301,17 +434,20 @@ class _Container:
         if name.endswith(".network"):
             name = self.object_name(name)
             self.networks.append(name)
+        elif name in self.containers and not colon:
+            other = self.containers[name]
+            self.requires.append(f"{other.name}.service")
+            name = f"container:{other.container}"
         elif name.endswith((".container", ".pod")):
-            raise EncodeError(f"{name} is another quadlet", "name the container: container:systemd-NAME")
+            raise EncodeError(f"{name} is another quadlet", f"import {name}, too, and write no options")
         self.arguments.append(f"--network={name}{colon}{options}")
 
     def add_volume(self, value: str) -> None:
         source, colon, rest = value.partition(":")
         if colon and source.endswith(".volume"):
             source = self.object_name(source)
-        elif colon and source.startswith("."):
-            raise EncodeError(f"{source!r} is relative to the quadlet", "write an absolute path")
-        elif colon and source.startswith("/"):
+        elif colon and source.startswith((".", "/")):
+            source = self.absolute(source)
             self.mounts.append(quoting.quoted_word(source, specifiers=False))
         self.arguments.append(f"--volume={source}{colon}{rest}")
 
@@ -333,14 +469,13 @@ class _Container:
             source = self.object_name(source)
         elif source.endswith((".image", ".build", ".artifact")) and kind != "bind":
             raise EncodeError(f"{source} is another quadlet", "name the image itself")
-        elif kind in {"bind", "glob"} and source.startswith("/"):
-            self.mounts.append(quoting.quoted_word(source, specifiers=False))
         elif kind in {"bind", "glob"} and not source.startswith("%"):
-            raise EncodeError(f"{source!r} is relative to the quadlet", "write an absolute path")
+            source = self.absolute(source)
+            self.mounts.append(quoting.quoted_word(source, specifiers=False))
         return f"{name}{equals}{source}"
 
     def add_device(self, value: str) -> None:
-        for device in splitting.split(value, unescape=True):
+        for device in splitting.split(value, unescape=False):
             if device.startswith("-"):
                 what = f"{device}: quadlet adds the device only on a machine that has it"
                 raise EncodeError(what, f"write {device[1:]} without - if the machines have it")
@@ -359,11 +494,15 @@ def _option(option: str) -> _Set:
     return lambda container, value: container.arguments.append(f"{option}={value}")
 
 
-def _option_for_each_word(option: str) -> _Set:
+def _option_for_each_word(option: str, *, unescape: bool) -> _Set:
     def add(container: _Container, value: str) -> None:
-        container.arguments += [f"{option}={word}" for word in splitting.split(value, unescape=True)]
+        container.arguments += [f"{option}={word}" for word in splitting.split(value, unescape=unescape)]
 
     return add
+
+
+def _remapping(key: str) -> _Set:
+    return lambda container, value: container.add_remapping(key, value)
 
 
 def _boolean_option(option: str) -> _Set:
@@ -397,15 +536,26 @@ def _effective(assignments: Iterable[Assignment]) -> list[Assignment]:
     return effective
 
 
+KILL_MODE = ("Service", "KillMode")
 NOT_EMPTY = frozenset({"Image", "ContainerName", "Exec", "Entrypoint"})
 _KEYS: Mapping[str, _Set] = {
     **{key: _option(option) for key, option in (OPTIONS | LISTS).items()},
-    **{key: _option_for_each_word(option) for key, option in WORDS.items()},
+    **{key: _option_for_each_word(option, unescape=True) for key, option in WORDS.items()},
+    **{key: _option_for_each_word(option, unescape=False) for key, option in PLAIN_WORDS.items()},
+    **{key: _remapping(key) for key in REMAP},
     **{key: _boolean_option(option) for key, option in FLAGS.items()},
     **{key: _security_flag(option) for key, option in SECURITY_FLAGS.items()},
     **{key: _security_value(option) for key, option in SECURITY_VALUES.items()},
     "Image": _Container.set_image,
-    "ContainerName": _Container.set_container_name,
+    "ContainerName": _Container.skip,
+    "ServiceName": _Container.skip,
+    "Rootfs": _Container.set_rootfs,
+    "Pod": _Container.skip,
+    "StartWithPod": _Container.set_start_with_pod,
+    "ReloadCmd": _Container.set_reload_command,
+    "ReloadSignal": _Container.set_reload_signal,
+    "VolatileTmp": _Container.set_volatile_tmp,
+    "ContainersConfModule": _Container.add_conf_module,
     "Exec": _Container.set_exec,
     "PodmanArgs": _Container.add_podman_arguments,
     "GlobalArgs": _Container.add_global_arguments,
@@ -423,7 +573,8 @@ _KEYS: Mapping[str, _Set] = {
 """The function that sets each key of [Container]."""
 SINGLE = frozenset(
     {*OPTIONS, *FLAGS, *SECURITY_FLAGS, *SECURITY_VALUES, "Image", "ContainerName", "Notify", "AutoUpdate"}
-    | {"CgroupsMode", "User", "Group"}
+    | {"CgroupsMode", "User", "Group", "ServiceName", "Rootfs", "Pod", "StartWithPod", "ReloadCmd", "ReloadSignal"}
+    | {"VolatileTmp", "RemapUsers", "RemapUidSize"}
 )
 """Keys with one value: the last assignment counts, and one pair of quotes around it is removed."""
 

@@ -185,7 +185,7 @@ def test_no_leaf_of_any_compose_file_is_dropped(config: object) -> None:
 
 
 QUADLET_DEFAULTS = {("NotifyAccess", "all"), ("KillMode", "mixed"), ("Type", "notify"), ("Delegate", "yes")}
-QUADLET_KEYS = sorted({*quadlet._KEYS, *quadlet.HINTS, "Nonsense"} - {"Image"})
+QUADLET_KEYS = sorted({*quadlet._KEYS, "Nonsense"} - {"Image"})
 QUADLET_LINES = st.one_of(
     st.builds("{}={}".format, st.sampled_from(QUADLET_KEYS), st.sampled_from(["a", "yes", "/a:/b", "a.volume:/c"])),
     st.sampled_from(

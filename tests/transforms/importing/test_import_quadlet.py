@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import subprocess
-from pathlib import Path
-
 import pytest
 
 from ordain.transforms.catalog.names import Names
@@ -77,7 +72,8 @@ def test_a_type_that_quadlet_refuses_is_named() -> None:
     ("line", "word"),
     [
         ('Image="a/b"', "a/b"),
-        ("ContainerName='x'", "--name=x"),
+        ('ContainerName="x"', "--name=x"),
+        ("HealthStartupCmd='x y'", "--health-startup-cmd='x y'"),
         ('HealthCmd="hello world"', "--health-cmd=hello world"),
         ('LogOpt=tag="{{.Name}}"', "--log-opt=tag={{.Name}}"),
         ("HostName=a\nHostName=b", "--hostname=b"),
@@ -123,7 +119,10 @@ def test_the_sources_of_mounts_are_resolved_or_named() -> None:
     ]
     assert isinstance(entries["a"], dict)
     assert entries["a"]["requires"] == ["/etc/app"]
-    assert problems == ["Mount=: './conf' is relative to the quadlet", "Mount=: i.image is another quadlet"]
+    assert problems == [
+        "Mount=: './conf' is relative to the quadlet, whose directory is not known",
+        "Mount=: i.image is another quadlet",
+    ]
 
 
 def test_a_device_that_need_not_be_there_is_named() -> None:
@@ -131,6 +130,100 @@ def test_a_device_that_need_not_be_there_is_named() -> None:
 
     assert [word for word in command(entry) if word.startswith("--device")] == ["--device=/dev/fuse"]
     assert problems == ["AddDevice=: -/dev/kvm: quadlet adds the device only on a machine that has it"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ("ReadOnlyTmpfs=no", ["--read-only-tmpfs=false"]),
+        ("VolatileTmp=yes", ["--tmpfs=/tmp:rw,size=512M,mode=1777"]),
+        ("VolatileTmp=yes\nReadOnly=yes", ["--read-only=true"]),
+        ("RemapUsers=auto\nRemapUid=0:1:2\nRemapUidSize=9", ["--userns=auto:uidmapping=0:1:2,size=9"]),
+        ("RemapUsers=keep-id", ["--userns=keep-id"]),
+        ("RemapUsers=manual\nRemapUid=0:1:2 3:4:5\nRemapGid=6", ["--uidmap=0:1:2", "--uidmap=3:4:5", "--gidmap=6"]),
+        ("HealthLogDestination=local", ["--health-log-destination=local"]),
+        ("UIDMap=0:1:2 3:4:5", ["--uidmap=0:1:2", "--uidmap=3:4:5"]),
+    ],
+)  # fmt: skip
+def test_a_key_becomes_options(lines: str, words: list[str]) -> None:
+    entry, problems = container(lines)
+
+    at = command(entry).index("--detach") + 1
+    assert command(entry)[at:-1] == words
+    assert not problems
+
+
+def test_a_root_file_system_takes_the_place_of_the_image() -> None:
+    entries, problems = convert(a_container=f"[Container]\nRootfs=/srv/root\nExec=a b\n{INSTALL}")
+    assert command(entries["a"])[-4:] == ["--rootfs", "/srv/root", "a", "b"]
+    assert not problems
+
+    _, problems = convert(a_container=f"[Container]\n{IMAGE}Rootfs=/srv/root\n{INSTALL}")
+    assert problems == ["the container has both Image= and Rootfs="]
+
+
+def test_the_name_of_the_service_can_be_set() -> None:
+    entries, problems = convert(a_container=f"[Container]\n{IMAGE}ServiceName=web\n{INSTALL}")
+
+    assert set(entries) == {"web"}
+    assert "--name=systemd-web" in command(entries["web"])
+    assert not problems
+
+
+def test_a_module_of_containers_conf_is_loaded_by_every_command() -> None:
+    entry, problems = container("ContainersConfModule=/etc/a.conf")
+
+    assert command(entry)[:3] == ["/usr/bin/podman", "--module=/etc/a.conf", "run"]
+    assert not problems
+
+
+@pytest.mark.parametrize(
+    ("line", "reload"),
+    [
+        ("ReloadCmd=nginx -s reload", "exec systemd-a nginx -s reload"),
+        ("ReloadSignal=SIGHUP", "kill --signal=SIGHUP systemd-a"),
+    ],
+)
+def test_a_reload_is_done_in_the_container(line: str, reload: str) -> None:
+    entry, problems = container(line)
+
+    assert isinstance(entry, dict)
+    assert entry["reload"] == f"/usr/bin/podman {reload}"
+    assert not problems
+
+
+def test_dependencies_on_quadlets_are_those_on_their_units() -> None:
+    entries, problems = convert(
+        a_container=f"[Unit]\nAfter=b.container y.service v.volume\nRequires=p.pod\n[Container]\n{IMAGE}"
+        f"Network=b.container\nVolume=v.volume:/v\n{INSTALL}",
+        b_container=f"[Container]\n{IMAGE}ContainerName=bee\nServiceName=c\n{INSTALL}",
+        v_volume="[Volume]\n",
+    )
+
+    assert isinstance(entry := entries["a"], dict)
+    assert entry["after"] == ["network-online.target", "c", "y.service"]
+    assert entry["requires"] == ["c"]
+    assert "--network=container:bee" in command(entry)
+    assert problems == ["After=v.volume", "Requires=p.pod"]
+
+
+def test_a_container_of_a_pod_is_named() -> None:
+    entries, problems = convert(a_container=f"[Container]\n{IMAGE}Pod=p.pod\n{INSTALL}")
+
+    assert not entries
+    assert problems == ["the container is in the pod p.pod, whose namespaces and life cycle quadlet manages"]
+
+
+def test_relative_paths_are_those_beside_the_quadlet() -> None:
+    text = f"[Container]\n{IMAGE}Volume=./v:/v\nEnvironmentFile=e\nMount=type=bind,source=../m,target=/m\n{INSTALL}"
+    entries, problems = convert(**{"__etc__q__a_container": text})
+
+    words = command(entries["a"])
+    assert {"--volume=/etc/q/v:/v", "--env-file=/etc/q/e", "--mount=type=bind,source=/etc/m,target=/m"} <= {*words}
+    assert not problems
+
+    _, problems = convert(a_container=text)
+    assert len(problems) == 3
 
 
 def test_default_dependencies_of_quadlet_are_the_network() -> None:
@@ -161,58 +254,3 @@ def test_drop_ins_of_a_container_are_merged() -> None:
     assert isinstance(entries["a"], dict)
     assert entries["a"]["restart"] == "always"
     assert problems == ["b.container is not in this import"]
-
-
-GENERATOR = next(
-    (
-        path
-        for path in (
-            os.environ.get("ORDAIN_QUADLET", ""),
-            "/usr/libexec/podman/quadlet",
-            "/usr/lib/systemd/system-generators/podman-system-generator",
-        )
-        if path and os.access(path, os.X_OK)
-    ),
-    "",
-)
-
-
-@pytest.mark.skipif(not GENERATOR, reason="podman's generator is not installed")
-@pytest.mark.parametrize(
-    "text",
-    [
-        f'[Container]\n{IMAGE}Exec=sh -c "date"\n[Service]\nType=oneshot\n',
-        '[Container]\nImage="a.io/b"\nContainerName="x"\nHealthCmd="hello world"\nLogOpt=tag="{{.Name}}"\n',
-        f"[Container]\n{IMAGE}Mount=type=volume,source=data.volume,destination=/x\nUser=1\nGroup=2\n",
-        f'[Container]\n{IMAGE}Environment=A=1 "B=x y"\nHostName=a\nHostName=b\nDNS=1.1.1.1\nDNS=\nDNS=9.9.9.9\n',
-    ],
-)
-def test_the_command_is_that_of_the_generator(text: str, tmp_path: Path) -> None:
-    (tmp_path / "a.container").write_text(text)
-    (tmp_path / "data.volume").write_text("[Volume]\n")
-    printed = subprocess.run(
-        [GENERATOR, "-dryrun"],
-        env={"QUADLET_UNIT_DIRS": str(tmp_path), "PATH": os.environ["PATH"]},
-        capture_output=True, text=True, check=False,
-    ).stdout  # fmt: skip
-    service = printed.partition("---a.service---")[2].partition("\n---")[0]
-    (line,) = re.findall("(?m)^ExecStart=(.*)$", service)
-    entries, problems = convert(a_container=text + INSTALL, data_volume="[Volume]\n")
-
-    assert sorted(_options(command(entries["a"]))) == sorted(_options([*splitting.split(line, unescape=True)]))
-    assert not problems
-
-
-LONG = {"-d": "--detach", "-v": "--volume"}
-VALUED = re.compile(r"--(name|env|user|mount|volume|hostname|dns|health-cmd|log-opt)")
-
-
-def _options(words: list[str]) -> list[str]:
-    """Return words in one spelling: ``--option=value``, long options, and the name that %N stands for."""
-    joined: list[str] = []
-    for word in words:
-        if joined and VALUED.fullmatch(joined[-1]):
-            joined[-1] += f"={word}"
-        else:
-            joined.append(LONG.get(word, word))
-    return [word.replace("%N", "a").replace("/usr/bin/podman", "podman") for word in joined]

@@ -1,0 +1,72 @@
+"""The service that an import makes of a quadlet, compared with the one that podman's generator makes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.importing.document_draft import InputFile
+from ordain.transforms.systemd import splitting, unit_file
+from rig.oracles import quadlet_services
+from support.import_round_trips import round_trip
+
+FACTS = facts_for("debian-13")
+Place = tuple[str, str]
+OURS = {("Unit", "IgnoreOnIsolate"), ("Unit", "SourcePath")}
+"""Directives that only one of the two sets, for reasons of its own."""
+FIXED = {"rescue.target", "emergency.target", "%t/containers"}
+LONG = {"-d": "--detach", "-v": "--volume", "-f": "--force", "-i": "--ignore"}
+FLAGS = re.compile(r"--(init|env-host|http-proxy|read-only|read-only-tmpfs)")
+ALONE = re.compile(r"--(replace|rm|detach|rootfs|force|ignore)|.*=.*")
+"""Options without a value in the next word; that of --rootfs is the last option."""
+
+
+def differences(command: tuple[str, ...], directory: Path, stem: str) -> tuple[dict[Place, object], list[str]]:
+    """Return the directives that differ, each with (podman's, ours), and the problems of the import.
+
+    Everything differs if only one of the two makes a service.
+    """
+    files = sorted(path for path in directory.rglob("*") if path.is_file())
+    done = round_trip([InputFile(path=str(path), data=path.read_bytes()) for path in files], FACTS)
+    problems = [problem.what for problem in done.draft.problems]
+    theirs, ours = quadlet_services(command, directory).get(f"{stem}.service"), done.rendered().get(f"{stem}.service")
+    if theirs is None or ours is None:
+        return ({} if theirs is ours else {("", stem): (theirs, ours)}), problems
+    was, now = _settings(theirs, stem), _settings(ours, stem)
+    return {
+        place: (was.get(place), now.get(place)) for place in {*was, *now} if was.get(place) != now.get(place)
+    }, problems
+
+
+def _settings(text: str, stem: str) -> Mapping[Place, object]:
+    settings: dict[Place, list[str]] = {}
+    for section, key, value in unit_file.parse(text):
+        if section in {"Unit", "Service"} and (section, key) not in OURS:
+            settings.setdefault((section, key), []).append(value.replace("%N", stem))
+    meanings = {place: _meaning(*place, values) for place, values in settings.items()}
+    return {place: meaning for place, meaning in meanings.items() if meaning}
+
+
+def _meaning(section: str, key: str, values: list[str]) -> object:
+    if key == "ExecStartPre":  # a network, for which podman's generator makes a service
+        values = [value for value in values if " network create " not in value]
+    if key in {"ExecStop", "ExecStopPost"}:  # ours names the container, podman's a file with its id
+        values = [re.sub(r"(/podman .*\brm) .*", r"\1", value) for value in values]
+    if key.startswith("Exec"):
+        return [_options([*splitting.split(value, unescape=True)]) for value in values]
+    words = {word for value in values for word in value.split()} - FIXED
+    return {word for word in words if not re.fullmatch(r".*-(network|volume)\.service", word)}
+
+
+def _options(words: Iterable[str]) -> list[str]:
+    """Return the sorted words of a command in one spelling."""
+    joined: list[str] = []
+    for word in words:
+        word = LONG.get(word, word)
+        if joined and joined[-1].startswith("--") and not ALONE.fullmatch(joined[-1]) and not word.startswith("--"):
+            joined[-1] += f"={word}"
+        elif not word.startswith("--cidfile="):
+            joined.append(f"{word}=true" if FLAGS.fullmatch(word) else word)
+    return sorted(word.lower() if word.startswith("--cap-") else word for word in joined)
