@@ -287,6 +287,37 @@ class UnitVerdict:
     blamed: bool = False
 
 
+class ChangeCause(StrEnum):
+    """The events that lead to an apply."""
+
+    DOCUMENTS = "documents"  # the source or the machine has changed
+    APPLY = "apply"  # `ordainctl apply`
+    FILE = "apply FILE"
+    ROLLBACK = "rollback"
+    FOLLOW = "follow"  # of a unit, or the end of its hold
+    UPKEEP = "upkeep"  # drift that is enforced, a secret that has changed, the loss of the source
+    UNKNOWN = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedDocument:
+    """A document that a change comes from; ``owner`` and ``changed`` (ISO 8601, UTC) only of a local file."""
+
+    path: str
+    owner: str = ""
+    changed: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangeOrigin:
+    """The origin of a change: ``by`` is the user who asked for it, ``revision`` that of a remote source."""
+
+    cause: ChangeCause = ChangeCause.UNKNOWN
+    by: str = ""
+    revision: str = ""
+    documents: tuple[ChangedDocument, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """The outcome of an apply, with the ``exit_status`` of the contract (docs/design/contract.md, rule 24).
@@ -309,6 +340,7 @@ class Outcome:
     back: Plan | None = None
     back_verdicts: tuple[UnitVerdict, ...] = ()
     confirm_by: str = ""
+    origin: ChangeOrigin = field(default_factory=ChangeOrigin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -31,6 +31,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -44,7 +45,20 @@ from ordain.agent.apply.protected_units import remember_session
 from ordain.agent.apply.trial import Trials
 from ordain.agent.apply.verdicts import Baseline, baseline, bystanders, judge_jobs, unloadable
 from ordain.agent.errors import DamagedGeneration, ShuttingDown
-from ordain.agent.model import Applied, Generation, Job, Observed, Outcome, Plan, UnitState, UnitVerdict, Verb, to_json
+from ordain.agent.model import (
+    Applied,
+    ChangeOrigin,
+    Generation,
+    Job,
+    Observed,
+    Outcome,
+    Plan,
+    UnitState,
+    UnitVerdict,
+    Verb,
+    to_json,
+)
+from ordain.agent.plan.describe import announcements
 from ordain.agent.plan.diff import placed_units
 from ordain.agent.plan.outcome import ROLLED_BACK, blame, exit_status, rolled_back
 from ordain.agent.plan.planner import plan
@@ -57,9 +71,12 @@ from ordain.agent.state.holds import read_holds, write_held_files
 from ordain.agent.state.store import Store
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError
+from ordain.agent.system.journal_socket import send
 from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
 from ordain.transforms.systemd.unit_name import is_template
 
+MAX_ANNOUNCED = 500
+"""The lines that one apply writes to the journal; journald drops more than 10,000 in half a minute."""
 OUTCOME = "run/ordain/outcome.json"
 """The outcome of the last apply of this boot."""
 
@@ -82,7 +99,7 @@ class PlannedApply:
     """A plan to carry out: it leads from the machine as ``observed`` to generation ``new``.
 
     ``decided`` is what is recorded about the source if it is rolled back. ``caller`` is the process that asked, 0 if
-    nobody did.
+    nobody did, ``origin`` is for the history.
     """
 
     plan: Plan
@@ -90,6 +107,7 @@ class PlannedApply:
     observed: Observed
     decided: DecisionState
     caller: int = 0
+    origin: ChangeOrigin = field(default_factory=ChangeOrigin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,6 +163,7 @@ class Progress:
             exit_status=exit_status(self.verdicts, self.plan.problems),
             started=self.entry.started,
             usec=usec,
+            origin=self.entry.origin,
         )
 
 
@@ -191,6 +210,7 @@ class ApplySteps:
             running=tuple(sorted(before.running)),
             failing=tuple(sorted(before.failing)),
             decided=planned.decided,
+            origin=planned.origin,
         )
         return await self._carry_out(entry, planned.new, planned.observed, planned.caller)
 
@@ -238,6 +258,8 @@ class ApplySteps:
         if self.listener:
             self.listener.planned(entry.plan)
         self._journal.begin(entry)
+        if entry.phase is ApplyPhase.STOP:  # not again by an agent that resumes it
+            self._announce(entry.plan)
         progress = Progress(entry=entry, new=new, observed=observed, caller=caller)
         for step in STEPS:
             if entry.phase in step.phases:
@@ -249,6 +271,11 @@ class ApplySteps:
             self._journal.fail(failed)
             return await self.roll_back(replace(entry, phase=ApplyPhase.BACK, failed=failed), new, caller=caller)
         return await self._finish(progress, outcome)
+
+    def _announce(self, plan: Plan) -> None:
+        """Write to the journal what is about to be done, with the name of each unit."""
+        for unit, line in islice(announcements(plan), MAX_ANNOUNCED):
+            send(self._root, line, unit=unit)
 
     # The steps, in the order of the table `STEPS`.
 
@@ -329,10 +356,12 @@ class ApplySteps:
         else:
             outcome = await self._commit(progress.new, outcome)
         await self._repair.look_for_others(progress.new)
-        self._journal.end()
-        atomic_files.replace(self._root / OUTCOME, json.dumps(to_json(outcome)).encode())
         if outcome.plan.from_hash != outcome.plan.to_hash:
             await asyncio.to_thread(self._store.save_outcome, outcome)
+        atomic_files.replace(self._root / OUTCOME, json.dumps(to_json(outcome)).encode())
+        # From here to the end of the request nothing is awaited: a status in between would compare the new generation
+        # with the outcome of the apply before.
+        self._journal.end()
         if self.listener:
             self.listener.ended(outcome)
         return outcome

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ordain.agent.apply.apply_steps import ApplySteps, PlannedApply
+from ordain.agent.apply.change_origin import changed_documents, user_of_process
 from ordain.agent.apply.connectivity_guard import ConnectivityGuard
 from ordain.agent.apply.generation_writer import GenerationWriter
 from ordain.agent.apply.observe import Observer
@@ -21,7 +22,17 @@ from ordain.agent.apply.trial import TrialRequest, Trials, begin_trial
 from ordain.agent.compile.compile_cache import CompileCache
 from ordain.agent.compile.executor import Executor
 from ordain.agent.errors import AlreadyRejected
-from ordain.agent.model import NO_CHANGES, ChangesByUnit, Generation, Observed, Outcome, Plan, RawDocument
+from ordain.agent.model import (
+    NO_CHANGES,
+    ChangeCause,
+    ChangeOrigin,
+    ChangesByUnit,
+    Generation,
+    Observed,
+    Outcome,
+    Plan,
+    RawDocument,
+)
 from ordain.agent.plan.outcome import exit_status
 from ordain.agent.plan.planner import plan
 from ordain.agent.state.decisions import Decisions, RejectedGeneration
@@ -51,8 +62,8 @@ class ApplyRequest:
     tried again; without it, `AlreadyRejected` is raised. ``patience_sec``: how long to wait for another apply.
     ``confirm_sec``: if not 0, the apply is a trial, and is rolled back unless it is confirmed in that time.
     ``instead_of``: the documents are not those of the source, and stay while that has this revision ("": not known
-    yet); with ``pause``, they stay when it changes, too. ``check`` gets the generation in force and the new one, and
-    raises a `Failure` to refuse the change.
+    yet); with ``pause``, they stay when it changes, too. ``cause`` and ``revision`` are for the history. ``check`` gets
+    the generation in force and the new one, and raises a `Failure` to refuse the change.
     """
 
     texts: Sequence[RawDocument]
@@ -62,6 +73,8 @@ class ApplyRequest:
     confirm_sec: int = 0
     instead_of: str | None = None
     pause: bool = False
+    cause: ChangeCause = ChangeCause.UNKNOWN
+    revision: str = ""
     check: Callable[[Generation, Generation], None] = accept_any
 
 
@@ -122,8 +135,16 @@ class Engine:
                 )
             new = await asyncio.to_thread(self._writer.save, new)
             await self._decide(request, planned, observed, new)
+            origin = ChangeOrigin(
+                cause=request.cause,
+                by=user_of_process(request.caller),
+                revision=request.revision,
+                documents=changed_documents(planned, self._root),
+            )
             return await self._steps.start(
-                PlannedApply(plan=planned, new=new, observed=observed, decided=before, caller=request.caller)
+                PlannedApply(
+                    plan=planned, new=new, observed=observed, decided=before, caller=request.caller, origin=origin
+                )
             )
 
     async def reconcile(
@@ -156,8 +177,11 @@ class Engine:
             planned = plan(now, now, replace(observed, released=released, overdue=overdue))
             if not planned:
                 return None
+            cause = ChangeCause.FOLLOW if released else ChangeCause.UPKEEP
+            origin = ChangeOrigin(cause=cause, by=user_of_process(caller))
+            decided = self._decisions.now
             return await self._steps.start(
-                PlannedApply(plan=planned, new=now, observed=observed, decided=self._decisions.now, caller=caller)
+                PlannedApply(plan=planned, new=now, observed=observed, decided=decided, caller=caller, origin=origin)
             )
 
     async def machine_digest(self) -> bytes:

@@ -6,16 +6,18 @@ recover   an earlier agent or dead-man left this    to       roll back to an ear
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.apply.apply_steps import ApplySteps, PlannedApply
+from ordain.agent.apply.change_origin import user_of_process
 from ordain.agent.apply.generation_writer import GenerationWriter
 from ordain.agent.apply.observe import Observer
 from ordain.agent.apply.trial import Trial, Trials, deadman_runs, watch_with_deadman
 from ordain.agent.errors import DamagedGeneration, Failure
-from ordain.agent.model import Generation, Outcome, Plan
+from ordain.agent.model import ChangeCause, ChangeOrigin, Generation, Outcome, Plan
 from ordain.agent.plan.outcome import ROLLED_BACK
 from ordain.agent.plan.planner import plan
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
@@ -109,8 +111,9 @@ class Rollback:
             # Before the first effect: an agent that is killed resumes the apply, and must not follow the source then.
             self._decisions.set_pin(Pin(number=new.number, hash=new.hash, revision=revision))
             planned = plan(old, new, observed)
+            origin = ChangeOrigin(cause=ChangeCause.ROLLBACK, by=user_of_process(caller))
             return await self._steps.start(
-                PlannedApply(plan=planned, new=new, observed=observed, decided=before, caller=caller)
+                PlannedApply(plan=planned, new=new, observed=observed, decided=before, caller=caller, origin=origin)
             )
 
     def _keep(self, trial: Trial) -> None:
@@ -124,6 +127,7 @@ class Rollback:
     async def _undo(self, trial: Trial, why: str, *, caller: int = 0) -> Outcome:
         """Roll back a trial, however far its apply has come."""
         now, unfinished = self._store.applied(), self._journal.unfinished()
+        origin = ChangeOrigin(cause=ChangeCause.ROLLBACK, by=user_of_process(caller))
         steps = replace(unfinished.plan if unfinished else Plan(), from_hash=trial.rollback_to, to_hash=now.hash)
         entry = JournalEntry(
             phase=ApplyPhase.BACK,
@@ -132,7 +136,7 @@ class Rollback:
             running=trial.running,
             failing=trial.failing,
             decided=self._decisions.now,
-            failed=Outcome(generation=trial.number, hash=trial.hash, plan=steps, why=why),
+            failed=Outcome(generation=trial.number, hash=trial.hash, plan=steps, why=why, origin=origin),
         )
         self._journal.begin(entry)
         return await self._steps.roll_back(entry, now, caller=caller)
@@ -147,11 +151,14 @@ class Rollback:
 
     def _before(self, now: Generation) -> Generation:
         """Return the latest undamaged generation before ``now`` that differs from it and was not rolled back."""
-        for saved in reversed(self._store.history()):
-            if saved.number < now.number and not saved.damaged and saved.hash != now.hash:
-                outcome = self._store.outcome(saved.number)
-                if outcome is None or outcome.rejected != saved.number:
-                    return self._store.load(saved.number)
+        for number in reversed(self._store.numbers()):
+            if number < now.number:
+                outcome = self._store.outcome(number)
+                if outcome is not None and outcome.rejected == number:
+                    continue
+                with contextlib.suppress(DamagedGeneration):
+                    if (earlier := self._store.load(number)).hash != now.hash:
+                        return earlier
         raise Failure("there is no generation before this one; `ordainctl history` lists all")
 
 

@@ -69,8 +69,13 @@ ROWS = (
     Subcommand(
         name="history",
         group=GROUP,
-        purpose="list the generations of this machine, latest last",
-        text="Shows the jobs of each apply. --json prints also the plans and the reasons of their jobs.",
+        purpose="list the changes of this machine and its generations, latest last",
+        text=(
+            "A line for each apply and each rollback: the generation, the time, who asked for it, the jobs, and the "
+            "documents that changed with their owner. --json prints also the plans and the reasons of their jobs. "
+            "The last 100 generations that worked are kept, and of older ones the last of each hour for two days and "
+            "of each day for a month; those that were rolled back do not count."
+        ),
         run="generations:history",
         arguments=(JSON,),
         examples=(("ordainctl history", "find the generation to roll back to"),),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from pathlib import Path
 
+from ordain.agent.apply.change_origin import names
 from ordain.agent.cli.apply import RESULTS
 from ordain.agent.cli.ask_agent import ask
 from ordain.agent.cli.console import Cell, Console, Style
@@ -14,7 +17,7 @@ from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.local_time import local_time
-from ordain.agent.model import Change, FileChange, Generation, Outcome, to_json
+from ordain.agent.model import Change, ChangeCause, FileChange, Generation, to_json
 from ordain.agent.plan.describe import describe_change
 from ordain.agent.plan.diff import diff as differences
 from ordain.agent.plan.diff import same_generation
@@ -22,41 +25,112 @@ from ordain.agent.plan.file_changes import changed_files
 from ordain.agent.plan.file_contents import shown_changes
 from ordain.agent.plan.setting_changes import setting_changes
 from ordain.agent.state.boot_record import boot_id, placed_hash
-from ordain.agent.state.store import Store
+from ordain.agent.state.history_events import HistoryEvent
+from ordain.agent.state.store import HistoryEntry, Store
+
+MAX_STEPS = 4
+"""The jobs and files of an event that a line shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryRow:
+    """One line of the history: what happened, and the generation that it is about.
+
+    ``saved`` is None if that generation is no longer kept, ``event`` if nothing is known about its apply.
+    """
+
+    number: int
+    time: str
+    saved: HistoryEntry | None = None
+    event: HistoryEvent | None = None
 
 
 def history(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl history`."""
     store = Store(request.root)
-    kept = store.history()
+    rows = history_rows(store.history(), store.events())
     current = store.applied().number  # as in the status: the two must not disagree
-    outcomes = {saved.number: store.outcome(saved.number) for saved in kept}
+    last = max((at for at, row in enumerate(rows) if row.number == current and row.saved), default=-1)
     if request.json:
-        console.json(
-            [{**to_json(s), "in_force": s.number == current, "outcome": to_json(outcomes[s.number])} for s in kept]
-        )
+        console.json([_to_json(row, store, in_force=at == last) for at, row in enumerate(rows)])
         return Exit.OK
-    rows: list[tuple[Cell, ...]] = []
-    for saved in kept:
-        in_use = saved.number == current
-        note: Cell = (saved.damaged, Style.BAD) if saved.damaged else ("in force", Style.GOOD) if in_use else ""
-        rows.append(
-            (str(saved.number), local_time(saved.saved), saved.hash[:12], _summary(outcomes[saved.number]), note)
-        )
-    console.table(("NUMBER", "SAVED", "HASH", "APPLY", "NOTE"), rows)
+    table: list[tuple[Cell, ...]] = []
+    for at, row in enumerate(rows):
+        note: Cell = ("in force", Style.GOOD) if at == last else "" if row.saved else ("removed", Style.DIM)
+        by = row.event.origin.by if row.event else ""
+        damaged = row.saved.damaged if row.saved else ""
+        change: Cell = (damaged, Style.BAD) if damaged else describe_event(row.event) if row.event else ""
+        table.append((str(row.number), local_time(row.time), by, note, change))
+    console.table(("NUMBER", "TIME", "BY", "NOTE", "CHANGE"), table)
     if not rows:
         console.line("no generation has been applied yet", Style.DIM)
     return Exit.OK
 
 
-def _summary(outcome: Outcome | None) -> str:
-    """Return an apply in a few words: the number of jobs of each kind, and the result if it is not good."""
-    if outcome is None:
-        return ""
-    verbs = [str(job.verb) for job in (*outcome.plan.stops, *outcome.plan.jobs)]
-    counted = [f"{verbs.count(verb)} {verb}" for verb in dict.fromkeys(verbs)] or ["no jobs"]
-    fault = [RESULTS[Exit(outcome.exit_status)]] if outcome.exit_status else []
-    return ", ".join([*counted, *fault])
+def history_rows(saved: Iterable[HistoryEntry], events: Iterable[HistoryEvent]) -> tuple[HistoryRow, ...]:
+    """Return a row for each event, and for each generation without one, in the order of time.
+
+    An event is about the generation that was tried. Those of the time before the oldest generation are left out.
+    """
+    by_number = {entry.number: entry for entry in saved}
+    rows = [HistoryRow(number=n, time=e.saved, saved=e) for n, e in by_number.items()]
+    first = min((entry.saved for entry in by_number.values() if entry.saved), default="")
+    known = set()
+    for event in events:
+        number = event.rejected or event.generation
+        known.add(number)
+        if _seconds(event.time) >= _seconds(first):
+            rows.append(HistoryRow(number=number, time=event.time, saved=by_number.get(number), event=event))
+    rows = [row for row in rows if row.event or row.number not in known]
+    return tuple(sorted(rows, key=lambda row: (_seconds(row.time), row.number)))
+
+
+def _seconds(time: str) -> float:
+    """Return a time in ISO 8601 as seconds since 1970; 0 for a text that is not a time."""
+    try:
+        return datetime.fromisoformat(time).timestamp()
+    except ValueError:
+        return 0.0
+
+
+def describe_event(event: HistoryEvent) -> str:
+    """Return an event in a line for people: who or what asked for it, its jobs and files, and its result.
+
+    >>> describe_event(HistoryEvent(time="", generation=2, jobs=("restart web.service",), exit_status=3))
+    'restart web.service; applied, but something is degraded'
+    """
+    steps = [*event.jobs, *(f"place {path}" for path in event.files)]
+    shown = ", ".join(steps[:MAX_STEPS]) or "no jobs"
+    more = len(steps[MAX_STEPS:]) + event.more
+    text = f"{shown} and {more} more" if more else shown
+    if event.origin.cause is ChangeCause.ROLLBACK and not event.rejected:
+        text = f"rolled back to {event.generation}: {text}"
+    elif event.origin.cause is ChangeCause.FILE:
+        text = f"apply FILE: {text}"
+    if documents := names(document for document in event.origin.documents if document.owner):
+        text += f"; from {documents}"
+    if event.origin.revision:
+        text += f"; from {event.origin.revision}"
+    if event.rejected:
+        result = "failed and rolled back" if event.exit_status != Exit.INCOMPLETE else RESULTS[Exit.INCOMPLETE]
+        return f"{text}; {result} to {event.generation}: {event.why}"
+    if event.why:
+        text += f"; {event.why}"
+    return f"{text}; {RESULTS[Exit(event.exit_status)]}" if event.exit_status else text
+
+
+def _to_json(row: HistoryRow, store: Store, *, in_force: bool) -> dict[str, object]:
+    """Return a row as JSON data. The outcome has the whole plan; it is that of the last apply of the generation."""
+    entry = row.saved or HistoryEntry(number=row.number)
+    outcome = store.outcome(row.number)
+    return {
+        **to_json(entry),
+        "time": row.time,
+        "kept": row.saved is not None,
+        "in_force": in_force,
+        "event": to_json(row.event),
+        "outcome": to_json(outcome),
+    }
 
 
 def diff(request: Namespace, console: Console) -> Exit:

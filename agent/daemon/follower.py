@@ -41,7 +41,7 @@ from ordain.agent.daemon.status_publisher import StatusPublisher
 from ordain.agent.daemon.status_reader import AgentPhase, AgentView, StatusReader
 from ordain.agent.delivery.protocol import Source
 from ordain.agent.errors import AlreadyRejected, Busy, Failure, RemovalLimitExceeded, Unavailable
-from ordain.agent.model import Outcome
+from ordain.agent.model import ChangeCause, Outcome
 from ordain.agent.settings import Settings
 from ordain.agent.status import AgentState, Status, StatusCondition
 from ordain.agent.system.rate_limit import RateLimit
@@ -305,7 +305,14 @@ class Follower:
         try:
             with self.applying():
                 check = self.source.check_removals
-                request = ApplyRequest(texts=texts, by_administrator=False, patience_sec=PATIENCE_SEC, check=check)
+                request = ApplyRequest(
+                    texts=texts,
+                    by_administrator=False,
+                    patience_sec=PATIENCE_SEC,
+                    check=check,
+                    cause=ChangeCause.DOCUMENTS,
+                    revision=self.source.public_revision,
+                )
                 outcome = await self._parts.engine.apply(request)
         except (Busy, Unavailable, OSError):
             self._applied_revision = ""

@@ -15,7 +15,7 @@ from ordain.agent.daemon.source_reader import SourceReader
 from ordain.agent.daemon.status_reader import StatusReader
 from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
-from ordain.agent.model import Generation, Hold, Outcome, Plan
+from ordain.agent.model import ChangeCause, Generation, Hold, Outcome, Plan
 from ordain.agent.status import Status, StepsOfLastApply, UnitExplanation
 from ordain.transforms.model import Wanted
 
@@ -47,7 +47,14 @@ class InProcessClient:
         if documents is not None and not documents:
             raise Failure("no documents were given: to apply none would stop all services")
         if documents is None:
-            request = ApplyRequest(texts=await self._source.read(), caller=caller, confirm_sec=confirm_sec)
+            texts = await self._source.read()
+            request = ApplyRequest(
+                texts=texts,
+                caller=caller,
+                confirm_sec=confirm_sec,
+                cause=ChangeCause.APPLY,
+                revision=self._source.public_revision,
+            )
         else:
             request = ApplyRequest(
                 texts=documents,
@@ -55,6 +62,7 @@ class InProcessClient:
                 confirm_sec=confirm_sec,
                 instead_of=await self._source.read_revision(),
                 pause=not once,
+                cause=ChangeCause.FILE,
             )
         return await self._parts.engine.apply(request)
 

@@ -103,6 +103,11 @@ class SourceReader:
             )
         return snapshot.texts
 
+    @property
+    def public_revision(self) -> str:
+        """Return the release or the revision of a store, for the history; "" for a directory, which has none."""
+        return self.state.release or ("" if self.state.type == "directory" else self.state.revision)
+
     async def read_revision(self) -> str:
         """Read the source, and return its revision; "" if it cannot be read, which stands for its next revision."""
         with contextlib.suppress(Unavailable):

@@ -112,7 +112,7 @@ class StatusReader:
             *(view.conditions if view else (AGENT_DOWN,)),
             *hold_conditions,
             *(difference.condition for difference in found),
-            *self._not_in_force(generation, wanted_generation, wanted_hash),
+            *self._not_in_force(generation, wanted_generation, wanted_hash, view),
             *differences(units),
             *left_undone(units, view.wanted.verdicts if view and view.wanted else ()),
             *reboots(units),
@@ -147,15 +147,20 @@ class StatusReader:
     def _wanted(self, generation: Generation, view: AgentView | None) -> tuple[int, str]:
         """Return number and hash of the generation that the documents want; ``generation`` is in force."""
         if entry := ApplyJournal(self._parts.root).unfinished():  # the last outcome is that of the apply before
+            if entry.failed:  # its rollback leads to the generation before, which the documents do not want
+                return entry.failed.generation, entry.failed.hash
             return entry.number, entry.plan.to_hash
         if view and view.wanted and not view.wanted.rejected:
             return view.wanted.generation, view.wanted.hash
         latest = self._parts.decisions.rejected or generation
         return latest.number, latest.hash
 
-    def _not_in_force(self, generation: Generation, number: int, hash: str) -> Iterator[StatusCondition]:
+    def _not_in_force(
+        self, generation: Generation, number: int, hash: str, view: AgentView | None
+    ) -> Iterator[StatusCondition]:
         """Yield a condition if the documents want another generation than ``generation``, which nothing else tells."""
-        if hash != generation.hash and not self._parts.decisions.rejected:
+        at_work = view is not None and view.phase is AgentPhase.APPLYING
+        if hash != generation.hash and not self._parts.decisions.rejected and not at_work:
             what = f"generation {generation.number} is in force, but the documents want {number}"
             yield StatusCondition(code="NotInForce", what=what, hint="run `ordainctl apply`", fault=True)
 

@@ -6,12 +6,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ordain.agent.model import Change, Effect, FileAction, Job, Plan, Verb
+from ordain.agent.model import Change, Effect, FileAction, FileChange, Job, Plan, Verb
 from ordain.agent.plan.diff import FRAGMENT
 from ordain.transforms.render.provenance import SourceLocation
 
 _MAX_LENGTH = 60
 """Characters of the values of a change that are shown."""
+
+
+_MAX_ANNOUNCED = 5
+"""The changes that one line of the journal lists."""
 
 
 class PlanStep(StrEnum):
@@ -20,6 +24,8 @@ class PlanStep(StrEnum):
     STOP = "stop"
     MANAGER = "manager"
     PLACE = "place"
+    CHANGE = "change"
+    REMOVE = "remove"
     RESTORE = "restore"
     START = "start"
     RESTART = "restart"
@@ -28,7 +34,7 @@ class PlanStep(StrEnum):
 
 _BELOW = " " * 8
 """The beginning of lines about the step above them."""
-_OF_FILES = {FileAction.NEW: PlanStep.PLACE, FileAction.CHANGED: PlanStep.PLACE, FileAction.REMOVED: PlanStep.RESTORE}
+_OF_FILES = {FileAction.NEW: PlanStep.PLACE, FileAction.CHANGED: PlanStep.CHANGE, FileAction.REMOVED: PlanStep.RESTORE}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +63,25 @@ def describe(plan: Plan) -> str:
     return "".join(f"{line}\n" for line in plan_lines(plan))
 
 
+def announcements(plan: Plan) -> Iterator[tuple[str, str]]:
+    """Yield a line for the journal for each job, and each change without one, with the unit that it is about or ""."""
+    by_unit: dict[str, list[str]] = {}
+    for change in plan.changes:
+        if change.key != FRAGMENT and change.effect is not Effect.NOTHING:
+            by_unit.setdefault(change.unit, []).append(describe_change(change).replace("  (", " ("))
+    started = {job.unit for job in plan.jobs}
+    for job in (*(stop for stop in plan.stops if stop.unit not in started), *plan.jobs):
+        changes = "; ".join(by_unit.pop(job.unit, [])[:_MAX_ANNOUNCED])
+        yield job.unit, f"{job.verb} {job.unit}: {job.reason}{f': {changes}' if changes else ''}"
+    for unit, changes_of_unit in by_unit.items():
+        yield unit, f"change {unit} without a restart: {'; '.join(changes_of_unit[:_MAX_ANNOUNCED])}"
+    for change in plan.settings:
+        yield "", f"change {change.unit} {describe_change(change)}"
+    for file in plan.files:
+        changes = "; ".join(describe_change(change).replace("  (", " (") for change in file.changes[:_MAX_ANNOUNCED])
+        yield "", f"{_file_step(file)} {file.path}{f': {changes}' if changes else _causes(file.causes)}"
+
+
 def _lines(plan: Plan) -> Iterator[PlanLine]:
     units = [job.unit for job in (*plan.stops, *plan.jobs)] + [note.unit for note in plan.notes]
     width = max(map(len, units), default=0)
@@ -70,7 +95,7 @@ def _lines(plan: Plan) -> Iterator[PlanLine]:
         for change in plan.settings:
             yield PlanLine(beginning=_BELOW, text=f"{change.unit} {describe_change(change)}")
     for file in plan.files:
-        step = _OF_FILES[file.what]
+        step = _file_step(file)
         yield PlanLine(text=f"{step:8}{file.path}{'' if file.changes else _causes(file.causes)}", step=step)
         for change in file.changes:
             yield PlanLine(beginning=_BELOW, text=describe_change(change))
@@ -96,6 +121,13 @@ def describe_change(change: Change) -> str:
     if not key:  # a secret, or a number of changes
         return f"{_values(change.new)}{_causes(change.causes)}"
     return f"{key}: {_values(change.old)} → {_values(change.new)}{_causes(change.causes)}"
+
+
+def _file_step(file: FileChange) -> PlanStep:
+    """Return the word for a file; one that no document has any more gets its original back, which /run never holds."""
+    if file.what is FileAction.REMOVED and file.path.startswith("/run/"):
+        return PlanStep.REMOVE
+    return _OF_FILES[file.what]
 
 
 def _causes(causes: tuple[SourceLocation, ...]) -> str:

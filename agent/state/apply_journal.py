@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from ordain.agent.json_codec import from_json
-from ordain.agent.model import Job, Observed, Outcome, Plan, Verb, to_json
+from ordain.agent.model import ChangeOrigin, Job, Observed, Outcome, Plan, Verb, to_json
 from ordain.agent.state.decisions import DecisionState
 from ordain.agent.system import atomic_files
 
@@ -39,7 +39,7 @@ class JournalEntry:
     ``number`` is the generation in the store, ``invocations`` are the InvocationIDs that the units with jobs had
     before. ``running`` and ``failing`` are the units that ran, or had failed, before the first step. ``failed`` is the
     outcome of the apply that this one rolls back. ``decided`` are the decisions that are in force again after a
-    rollback.
+    rollback. ``origin`` is who or what asked for the apply.
     """
 
     phase: ApplyPhase
@@ -51,6 +51,7 @@ class JournalEntry:
     failing: tuple[str, ...] = ()
     failed: Outcome | None = None
     decided: DecisionState = field(default_factory=DecisionState)
+    origin: ChangeOrigin = field(default_factory=ChangeOrigin)
 
 
 class ApplyJournal:

@@ -10,6 +10,7 @@ the changes only.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -67,6 +68,20 @@ def manifest_stamp(folder: Path) -> tuple[int, int]:
     """Return a value that differs once ``folder`` holds another generation. Raises `OSError`."""
     manifest = (folder / "manifest.json").stat()
     return manifest.st_ino, manifest.st_mtime_ns
+
+
+def saved_and_size(folder: Path) -> tuple[int, int]:
+    """Return the time of the save (seconds since 1970) and the bytes that no other generation shares.
+
+    Those of a damaged one are 0. Raises `OSError` for another error.
+    """
+    saved = size = 0
+    for name in ("document.json", "provenance.json", "manifest.json", "outcome.json"):
+        with contextlib.suppress(FileNotFoundError):
+            status = (folder / name).stat()
+            size += status.st_size if status.st_nlink == 1 else 0
+            saved = int(status.st_mtime) if name == "manifest.json" else saved
+    return saved, size
 
 
 def write(generation: Generation, folder: Path, last: Path | None) -> None:

@@ -1,6 +1,7 @@
 """Generations on disk, and the boot caches that the generator reads.
 
-    root/var/lib/ordain/generations/N/          the last `KEPT` generations
+    root/var/lib/ordain/generations/N/          the history, thinned by age (`history_retention`)
+    root/var/lib/ordain/events                  what happened, by whom and when (`history_events`)
     root/etc/ordain/boot/{N,current,fallback}   proven generations as boot caches
     root/run/ordain/boot/current                the trial of this boot
     root/run/ordain/boot/handed                 made in this boot before the agent started, or delivered with the boot
@@ -25,6 +26,8 @@ from ordain.agent.json_codec import from_json
 from ordain.agent.model import Applied, Generation, Outcome, to_json
 from ordain.agent.state import generation_dir as history
 from ordain.agent.state.boot_record import boot_id, placed_hash
+from ordain.agent.state.history_events import HistoryEvent, event_of, read_events, record_event
+from ordain.agent.state.history_retention import KeptGeneration, retained
 from ordain.agent.state.holds import with_machine_holds
 from ordain.agent.system import atomic_files
 from ordain.agent.system.cached_file import CachedFile
@@ -36,8 +39,6 @@ from ordain.transforms.artifacts import Artifact, PlacedFile, UnitFile, UnitLink
 if TYPE_CHECKING:
     from ordain.generator.cache import Entry
 
-KEPT = 20
-"""The number of generations in the history."""
 BOOTABLE = 3
 """The number of numbered, proven generations in the boot directory."""
 
@@ -146,11 +147,13 @@ class Store:
         return None
 
     def save_outcome(self, outcome: Outcome) -> None:
-        """Save the outcome of an apply beside its generation, for the history; ignore errors."""
+        """Save the outcome of an apply beside its generation, and as an event of the history; ignore errors."""
         folder = self._folder(outcome.rejected or outcome.generation)
         with contextlib.suppress(OSError):
             if folder.is_dir():
                 atomic_files.replace(folder / "outcome.json", canonical(to_json(outcome)))
+        with contextlib.suppress(OSError):
+            record_event(self._root, event_of(outcome))
 
     def outcome(self, number: int) -> Outcome | None:
         """Return the saved outcome of the apply of generation ``number``, if there is one."""
@@ -174,6 +177,14 @@ class Store:
             return self._hashes.setdefault(number, CachedFile(manifest, lambda data: str(json.loads(data)["hash"])))()
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedGeneration(f"generation {number} in {manifest.parent}: {error}") from error
+
+    def numbers(self) -> tuple[int, ...]:
+        """Return the numbers of the generations in the history, oldest first."""
+        return tuple(self._numbers())
+
+    def events(self) -> tuple[HistoryEvent, ...]:
+        """Return the events of the history, oldest first."""
+        return read_events(self._root)
 
     def history(self) -> tuple[HistoryEntry, ...]:
         """Return the history, oldest first, with damaged generations marked."""
@@ -371,13 +382,22 @@ class Store:
         return None
 
     def _prune(self) -> None:
-        """Remove all but the last `KEPT` generations and those in the boot directory."""
+        """Remove the generations that the history no longer needs (`history_retention`), and no bootable one."""
         named = set(self._bootable())
         for name in ("current", "fallback"):
             with contextlib.suppress(OSError, CacheError):
                 named.add(unpack((self._boot / name).read_bytes()).number)
-        for number in self._numbers()[:-KEPT]:
-            if number not in named:
+        rejected: set[int] = set()
+        for event in self.events():
+            rejected.discard(event.generation)
+            rejected.add(event.rejected)
+        generations = []
+        for number in self._numbers():
+            saved, size = history.saved_and_size(self._folder(number))
+            generations.append(KeptGeneration(number=number, saved=saved, size=size, failed=number in rejected))
+        kept = retained(generations) | named
+        for number in self._numbers():
+            if number not in kept:
                 history.remove(self._folder(number))
                 self._hashes.pop(number, None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass, replace
@@ -24,7 +25,18 @@ from ordain.agent.cli.doctor import (
     units,
 )
 from ordain.agent.cli.main import main
-from ordain.agent.model import Generation
+from ordain.agent.model import (
+    ChangeCause,
+    ChangedDocument,
+    ChangeOrigin,
+    FileAction,
+    FileChange,
+    Generation,
+    Job,
+    Outcome,
+    Plan,
+    Verb,
+)
 from ordain.agent.plan.explain import OverrideFile
 from ordain.agent.state.store import Store
 from ordain.agent.status import Status, StatusCondition
@@ -153,6 +165,42 @@ def test_history_lists_generations_oldest_first_and_reports_damage(box: Box) -> 
     assert [line.split()[0] for line in lines] == ["NUMBER", "1", "2"]
     assert "its content does not match its hash" in lines[1]
     assert [entry["number"] for entry in json.loads(box.run("history", "--json"))] == [1, 2]
+
+
+def test_history_shows_what_each_apply_did_and_a_rollback_as_an_event(box: Box) -> None:
+    box.apply(generation("1G"), generation("2G"), generation("3G"))
+    store = Store(box.root)
+    start = (Job(unit="web.service", verb=Verb.START, reason="new"),)
+    one = replace(outcome(1, "2026-11-28T12:00:00+00:00"), plan=Plan(from_hash="", to_hash="1", jobs=start))
+    place = (FileChange(path="/etc/motd", what=FileAction.NEW),)
+    who = ChangeOrigin(
+        cause=ChangeCause.DOCUMENTS,
+        documents=(ChangedDocument(path="/etc/ordain/documents/web.yaml", owner="alice"), ChangedDocument(path="x")),
+    )
+    two = replace(outcome(2, "2026-11-28T12:01:00+00:00"), plan=Plan(files=place), origin=who)
+    bad = replace(outcome(2, "2026-11-28T12:02:00+00:00"), rejected=3, why="web.service failed", exit_status=4)
+    back = replace(outcome(1, "2026-11-28T12:03:00+00:00"), origin=ChangeOrigin(cause=ChangeCause.ROLLBACK, by="bert"))
+    for number in (1, 2, 3):
+        manifest = box.root / f"var/lib/ordain/generations/{number}/manifest.json"
+        manifest.write_text(re.sub(r'"saved": "[^"]*"', '"saved": "2026-11-28T12:00:00Z"', manifest.read_text()))
+    for ended in (one, two, bad, back):
+        store.save_outcome(ended)
+
+    rows = [line.split(maxsplit=5) for line in box.run("history").splitlines()][1:]
+    assert [row[0] for row in rows] == ["1", "2", "3", "1"]
+    assert [row[2] for row in rows] == ["2026-11-28"] * 4
+    lines = box.run("history").splitlines()[1:]
+    assert lines[0].endswith("  start web.service")
+    assert lines[1].endswith("  place /etc/motd; from web.yaml (alice)")
+    assert lines[2].endswith("  no jobs; failed and rolled back to 2: web.service failed")
+    assert lines[3].endswith("  rolled back to 1: no jobs")
+    assert " bert " in lines[3]
+    printed = json.loads(box.run("history", "--json"))
+    assert [(row["number"], row["event"]["rejected"]) for row in printed] == [(1, 0), (2, 0), (3, 3), (1, 0)]
+
+
+def outcome(number: int, started: str) -> Outcome:
+    return Outcome(generation=number, hash=str(number), plan=Plan(), started=started)
 
 
 def test_diff_of_two_generations_shows_changed_settings_with_their_place(box: Box) -> None:

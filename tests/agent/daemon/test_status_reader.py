@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from ordain.agent.daemon.status_reader import AGENT_DOWN, AgentPhase, AgentView, StatusReader
-from ordain.agent.model import UnitVerdict
+from ordain.agent.model import Generation, Outcome, Plan, UnitVerdict
 from ordain.agent.plan.unit_status import differences, left_undone
+from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
 from ordain.agent.state.decisions import RejectedGeneration
 from ordain.agent.status import AgentState, Status, StatusCondition
 from support.status_samples import unit_status
@@ -56,6 +58,22 @@ def test_the_state(
     reader = StatusReader(parts=cast(Any, parts), source=cast(Any, None))
 
     assert reader._state(conditions, agent) is state
+
+
+def test_during_an_apply_and_its_rollback_the_documents_want_the_new_generation(tmp_path: Path) -> None:
+    machine = SimpleNamespace(root=tmp_path, decisions=SimpleNamespace(rejected=None))
+    reader = StatusReader(parts=cast(Any, machine), source=cast(Any, None))
+    old, new = Generation(number=5, hash="5"), Generation(number=6, hash="6")
+    forward = JournalEntry(phase=ApplyPhase.PLACE, number=6, plan=Plan(from_hash="5", to_hash="6"))
+    failed = Outcome(generation=6, hash="6", plan=forward.plan)
+    back = replace(forward, number=5, plan=Plan(from_hash="6", to_hash="5"), failed=failed)
+    journal = ApplyJournal(tmp_path)
+    last = view(AgentPhase.APPLYING, wanted=Outcome(generation=5, hash="5", plan=Plan()))
+    for entry in (forward, back):
+        journal.begin(entry)
+        for in_force in (old, new):
+            assert reader._wanted(in_force, last) == (6, "6")
+            assert not list(reader._not_in_force(in_force, 6, "6", last))
 
 
 @pytest.mark.parametrize("state", [AgentState.PAUSED, AgentState.TRIAL, AgentState.APPLYING, AgentState.CONVERGED])

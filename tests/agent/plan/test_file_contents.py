@@ -38,7 +38,7 @@ def motd(content: str, **more: Any) -> RegularFile:
 
 def test_a_changed_key_is_shown_with_both_values_and_the_line_of_the_document() -> None:
     assert described(placed(network("192.0.2.10/24")), placed(network("192.0.2.99/24"))) == (
-        "place   /run/net\n"
+        "change  /run/net\n"
         "          [Network] Address: 192.0.2.10/24 → 192.0.2.99/24  (net.yaml:3 network/bridges/br9/addresses)\n"
     )
 
@@ -54,7 +54,7 @@ def test_changed_lines_of_a_text_are_shown_with_their_numbers() -> None:
     old, new = (placed(motd(text), provenance=MOTD) for text in ("# a\nb\nc\nd\n", "# x\nb\nd\ne\n"))
 
     assert described(old, new) == (
-        "place   /etc/motd\n"
+        "change  /etc/motd\n"
         "          line 1: # a → # x  (base.yaml:4 files/~1etc~1motd/content)\n"
         "          line 3: c → not set  (base.yaml:4 files/~1etc~1motd/content)\n"
         "          line 4: not set → e  (base.yaml:4 files/~1etc~1motd/content)\n"

@@ -17,7 +17,8 @@ import pytest
 from ordain.agent.errors import DamagedGeneration
 from ordain.agent.generation import digest
 from ordain.agent.model import Applied, AppliedUnit, Generation, Job, Outcome, Plan, Verb
-from ordain.agent.state.store import BOOTABLE, KEPT, NotPersistent, Store
+from ordain.agent.state.history_retention import LATEST
+from ordain.agent.state.store import BOOTABLE, NotPersistent, Store
 from ordain.generator.cache import unpack
 from ordain.transforms.artifacts import RegularFile, UnitFile, UnitLink, row
 from ordain.transforms.model import Member, OnRemove, Wanted
@@ -165,15 +166,15 @@ def test_a_path_outside_of_the_generation_is_refused(store: Store) -> None:
 
 
 def test_the_last_generations_and_those_in_the_boot_directory_are_kept(store: Store) -> None:
-    for number in range(KEPT + 5):
+    for number in range(LATEST + 5):
         saved, _ = store.save(generation(f"user{number}"))
         if number in (1, 2):
             store.commit_proven(saved)
         if number == 1:
             store.mark_boot_good()
 
-    assert [entry.number for entry in store.history()] == [2, 3, *range(6, KEPT + 6)]
-    assert store.save(generation("next"))[0].number == KEPT + 6
+    assert [entry.number for entry in store.history()] == [2, 3, *range(6, LATEST + 6)]
+    assert store.save(generation("next"))[0].number == LATEST + 6
 
 
 def test_numbers_continue_from_the_boot_directory_if_the_history_is_lost(store: Store, tmp_path: Path) -> None:
