@@ -28,6 +28,9 @@ ACCOUNTS = (
         help="a user that writes documents and releases, without being an administrator of the server",
     ),
 )
+_COPY = Argument(
+    metavar="DIRECTORY", required=True, completion=Completion.DIRECTORIES, help="the directory of the backup"
+)
 NAME = Argument(
     metavar="NAME", required=True, help="a document, such as web; or layer/web if several documents are called web"
 )
@@ -169,5 +172,39 @@ ROWS = (
             (f"ordainctl store init --store {_ETCD} --user root --machine-password-file node.password", "a new etcd"),
         ),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
+    Subcommand(
+        name="store backup",
+        group=STORE_FAMILY.name,
+        purpose="copy all documents and releases of a store to a directory",
+        text=(
+            "The copy is readable, the same for every kind of store, and complete: every release has its documents. "
+            "`--store DIR` of other commands reads it. Reports and locks are left out, since machines write them again."
+        ),
+        run="store:backup",
+        arguments=(_COPY, *STORE),
+        examples=((f"ordainctl store backup --store {_ETCD} /srv/backup/ordain", "a copy to keep elsewhere"),),
+    ),
+    Subcommand(
+        name="store restore",
+        group=STORE_FAMILY.name,
+        purpose="write a backup into a store of any kind",
+        text=(
+            "Checks the backup first, prints what it will write and asks. Entries that the store holds in another "
+            "version are overwritten only with --replace; entries that the backup does not have stay. Machines refuse "
+            "releases older than the one they have [ReleaseReplayed]: publish a new one with a higher number."
+        ),
+        run="store:restore",
+        arguments=(
+            _COPY,
+            Argument(flag="--replace", help="overwrite entries that differ from the backup"),
+            Argument(flag="--preview", help="print what would be written and write nothing"),
+            Argument(flag="--yes", help="write without a question"),
+            *STORE,
+        ),
+        examples=(
+            (f"ordainctl store restore --store {_ETCD} /srv/backup/ordain", "after the loss of a cluster"),
+            ("ordainctl store restore --store couchdb+https://db:6984/ordain /srv/backup/ordain", "to another kind"),
+        ),
     ),
 )

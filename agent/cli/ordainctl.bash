@@ -23,7 +23,7 @@ _ordainctl() {
             ;;
         store)
             if ((COMP_CWORD == 2)); then
-                mapfile -t COMPREPLY < <(compgen -W "check init" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "check init backup restore" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -223,6 +223,22 @@ _ordainctl() {
                 --writer-user) operand='text' ;;
                 --machine-password-file) operand='files' ;;
                 --writer-password-file) operand='files' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'store backup')
+            flags='--store --user --password-file' operand='directories'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'store restore')
+            flags='--replace --preview --yes --store --user --password-file' operand='directories'
+            case $previous in
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --password-file) operand='files' ;;

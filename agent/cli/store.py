@@ -1,4 +1,4 @@
-"""store init, check: the store of a fleet as it is, compared with the store that a fleet needs."""
+"""store init, check, backup, restore: the setup of the store of a fleet, and copies of its content."""
 
 from __future__ import annotations
 
@@ -11,15 +11,20 @@ from functools import partial
 from pathlib import Path
 
 from ordain.agent.cli.console import Cell, Console, Style, plural
-from ordain.agent.cli.open_store import opened_setup
+from ordain.agent.cli.open_store import opened_setup, with_store
 from ordain.agent.cli.parse import Usage
 from ordain.agent.cli.subcommand import Exit
+from ordain.agent.delivery.database.database import Database
+from ordain.agent.delivery.release.store_copy import Restore, copy_store, plan_restore, read_copy, write_copy
+from ordain.agent.delivery.release.store_copy import restore as restore_copy
 from ordain.agent.delivery.setup.deviation import Deviation, Examination, FleetUsers, StoreSetup, StoreUser
 from ordain.agent.errors import Failure
+from ordain.agent.local_time import local_time
 from ordain.agent.system import atomic_files
 
 MACHINE_USER = "node"
 PASSWORD_BYTES = 24
+MOST_NAMES = 10
 
 
 def check(request: Namespace, console: Console) -> Exit:
@@ -52,6 +57,50 @@ def init(request: Namespace, console: Console) -> Exit:
             return await _init(setup, request, console)
 
     return asyncio.run(work())
+
+
+def backup(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl store backup`."""
+    folder = Path(request.directory)
+    copy = with_store(request, copy_store)
+    try:
+        write_copy(copy, folder)
+    except OSError as error:
+        raise Failure(f"{error.filename}: {error.strerror}; {folder} is not a whole backup") from None
+    size = sum(map(len, copy.entries.values()))
+    console.line(f"{folder}: {plural(len(copy.entries), 'key')} of {copy.location}, {size / (1 << 20):.1f} MiB")
+    return Exit.OK
+
+
+def restore(request: Namespace, console: Console) -> Exit:
+    """Run `ordainctl store restore`."""
+    copy = read_copy(Path(request.directory))
+
+    async def work(database: Database) -> None:
+        plan = await plan_restore(database, copy)
+        console.line(f"backup of {copy.location}, {local_time(copy.time)}: {_summary(plan)}")
+        for key in plan.differing[:MOST_NAMES]:
+            console.line(f"  {key} is something else in {database.location}", Style.WARN)
+        if len(plan.differing) > MOST_NAMES:
+            console.line(f"  and {len(plan.differing) - MOST_NAMES} more", Style.WARN)
+        if request.preview or not plan.writes:
+            return
+        if plan.differing and not request.replace:
+            raise Failure("the store holds other versions of these; use --replace to overwrite them")
+        _require_consent(request, database.location, len(plan.writes))
+        await restore_copy(database, plan)
+        console.line(f"{database.location}: restored")
+
+    with_store(request, work)
+    return Exit.OK
+
+
+def _summary(plan: Restore) -> str:
+    parts = [f"{plural(len(plan.writes), 'key')} to write"]
+    parts += [f"{len(plan.differing)} of them replace others"] if plan.differing else []
+    parts += [f"{plan.kept} are there already"] if plan.kept else []
+    parts += [f"{plan.others} that the backup does not have stay"] if plan.others else []
+    return ", ".join(parts)
 
 
 async def _init(setup: StoreSetup, request: Namespace, console: Console) -> Exit:

@@ -252,3 +252,22 @@ def test_a_directory_that_others_can_write_is_closed(tmp_path: Path, capsys: pyt
     assert "can be written by others than its owner (mode 0777)" in capsys.readouterr().out
     assert main(["store", "init", "--yes", "--store", str(store)]) == 0
     assert store.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_backup_is_restored_from_the_terminal(
+    etcd: store_servers.EtcdCluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ("--store", f"etcd+{etcd.endpoints[0]}/ordain/")
+    backup = str(tmp_path / "backup")
+    etcd.ctl("put", "/ordain/documents/common/layer/a", "first")
+    assert main(["store", "backup", backup, *store]) == 0
+    etcd.ctl("put", "/ordain/documents/common/layer/a", "second")
+    capsys.readouterr()
+
+    assert main(["store", "restore", backup, "--yes", *store]) == 1
+    captured = capsys.readouterr()
+    assert "1 key to write, 1 of them replace others" in captured.out
+    assert "use --replace to overwrite them" in captured.err
+    assert main(["store", "restore", backup, "--yes", "--replace", *store]) == 0
+    assert etcd.ctl("get", "--print-value-only", "/ordain/documents/common/layer/a") == "first\n"
+    assert main(["documents", "list", "--store", backup]) == 0, "a backup is a store in a directory"

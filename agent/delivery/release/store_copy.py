@@ -1,0 +1,177 @@
+"""A copy of a store in a directory: all documents and releases, readable, and the same for every kind of store.
+
+DIR/documents/… releases/… blobs/…   a file for each key, as `DirectoryDatabase` keeps them
+DIR/backup.json                      the store, the time, and the SHA-256 of each file; written last
+
+Reports and locks are not copied: machines write them again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from ordain.agent.delivery.database.database import ABSENT, Database, Write
+from ordain.agent.delivery.database.document_keys import DOCUMENTS
+from ordain.agent.delivery.release.manifest import read_release
+from ordain.agent.delivery.release.publish import BLOBS
+from ordain.agent.delivery.release.publish_lock import INTERNAL, RELEASES
+from ordain.agent.errors import Failure
+from ordain.agent.system import atomic_files
+from ordain.transforms.errors import Refused
+
+MANIFEST = "backup.json"
+FORMAT = 1
+PREFIXES = RELEASES, BLOBS, DOCUMENTS
+"""In the order in which they are read; see `copy_store`."""
+ATTEMPTS = 5
+_HEAD = "head"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreCopy:
+    """The entries of a store at ``location`` by key, as they were at ``time`` (ISO 8601, UTC)."""
+
+    location: str
+    time: str
+    entries: Mapping[str, bytes]
+
+
+async def copy_store(database: Database) -> StoreCopy:
+    """Return a copy in which every release has its documents. Raises `SourceError`, and `Failure` for conflicts.
+
+    A publisher writes documents before the manifest that names them, and prune removes them after it. So the manifests
+    are read first; if documents are missing then, somebody has pruned, and all is read again.
+    """
+    missing: frozenset[str] = frozenset()
+    for _ in range(ATTEMPTS):
+        entries: dict[str, bytes] = {}
+        for prefix in PREFIXES:
+            listing = await database.list(prefix)
+            if listing.conflicts:
+                key, reason = min(listing.conflicts.items())
+                raise Failure(f"{key}: {reason}; settle the conflict before the backup")
+            entries |= {entry.key: entry.data for entry in listing.entries if not entry.key.startswith(INTERNAL)}
+        missing = _missing_blobs(entries)
+        if not missing:
+            return StoreCopy(location=database.location, time=_now(), entries=entries)
+    named = ", ".join(sorted(missing)[:3])
+    message = f"{database.location}: releases name documents that are not in the store: {named}"
+    raise Failure(f"{message}; publish them again, or prune the releases")
+
+
+def write_copy(copy: StoreCopy, folder: Path) -> None:
+    """Write a copy to ``folder``, which must be missing or empty. Raises `Failure`, and `OSError`."""
+    if folder.exists() and any(folder.iterdir()):
+        raise Failure(f"{folder} is not empty; name another directory")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for key, data in copy.entries.items():
+        path = _path(folder, key)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        atomic_files.write(path, data)
+    manifest = {
+        "format": FORMAT,
+        "store": copy.location,
+        "time": copy.time,
+        "sha256": {key: _hash(data) for key, data in sorted(copy.entries.items())},
+    }
+    atomic_files.replace(folder / MANIFEST, f"{json.dumps(manifest, indent=2)}\n".encode())
+
+
+def read_copy(folder: Path) -> StoreCopy:
+    """Return the copy in ``folder``. Raises `Failure` if it is incomplete, or differs from its sums."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        if manifest["format"] != FORMAT:
+            raise Failure(f"{folder}: a backup of format {manifest['format']}; this version reads {FORMAT}")
+        sums = {str(key): str(value) for key, value in manifest["sha256"].items()}
+        entries = {key: _path(folder, key).read_bytes() for key in sums}
+        location, time = str(manifest["store"]), str(manifest["time"])
+    except FileNotFoundError as error:
+        raise Failure(f"{error.filename} is missing, so {folder} is not a whole backup") from None
+    except OSError as error:
+        raise Failure(f"{error.filename}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise Failure(f"{folder / MANIFEST} is damaged") from None
+    damaged = [key for key, data in entries.items() if _hash(data) != sums[key]]
+    if damaged:
+        raise Failure(f"{folder / damaged[0]} has changed since the backup; restore it, or take another backup")
+    return StoreCopy(location=location, time=time, entries=entries)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """The writes that bring a copy into a store, in their order; ``differing`` are keys that hold something else now.
+
+    ``kept`` is the number of entries that are in the store already, ``others`` of those that the copy does not have.
+    """
+
+    writes: tuple[Write, ...]
+    differing: tuple[str, ...]
+    kept: int
+    others: int
+
+
+async def plan_restore(database: Database, copy: StoreCopy) -> Restore:
+    """Return what a restore of ``copy`` would write. Raises `SourceError`."""
+    listings = [await database.list(prefix) for prefix in PREFIXES]
+    present = {entry.key: entry for listing in listings for entry in listing.entries}
+    writes, differing, kept = [], [], 0
+    for key in sorted(copy.entries, key=_order):
+        entry, data = present.get(key), copy.entries[key]
+        if entry is not None and entry.data == data and entry.version != ABSENT:
+            kept += 1
+            continue
+        if entry is not None and entry.data != data:
+            differing.append(key)
+        writes.append(Write(key=key, data=data, expect=(entry.version or None) if entry else None))
+    others = sum(1 for key in present if key not in copy.entries and not key.startswith(INTERNAL))
+    return Restore(writes=tuple(writes), differing=tuple(differing), kept=kept, others=others)
+
+
+async def restore(database: Database, plan: Restore) -> None:
+    """Write what is planned, one by one. An interrupted run is continued by the next one. Raises `Conflict`."""
+    for write in plan.writes:
+        assert write.data is not None
+        await database.put(write.key, write.data, expect=write.expect)
+
+
+def _order(key: str) -> tuple[int, str]:
+    """Return the rank of a key: machines follow the head of a channel, so all that it needs is written before it."""
+    if key.startswith(RELEASES):
+        return (2 if key.endswith(f"/{_HEAD}") else 1), key
+    return 0, key
+
+
+def _missing_blobs(entries: Mapping[str, bytes]) -> frozenset[str]:
+    return frozenset(f"{BLOBS}{hash}" for hash in _named_blobs(entries) if f"{BLOBS}{hash}" not in entries)
+
+
+def _named_blobs(entries: Mapping[str, bytes]) -> Iterator[str]:
+    for key, data in entries.items():
+        name = key.rpartition("/")[2]
+        if key.startswith(RELEASES) and (name == _HEAD or name.isdigit()):
+            try:
+                yield from read_release(key, data).documents.values()
+            except Refused:
+                continue  # it names nothing that can be read; it is copied as it is
+
+
+def _path(folder: Path, key: str) -> Path:
+    """Return the file of a key. Raises `ValueError` for a key that would lie elsewhere."""
+    parts = key.split("/")
+    if any(not part or part.startswith(".") or "\0" in part for part in parts):
+        raise ValueError(f"{key!r} cannot be a file")
+    return folder.joinpath(*parts)
+
+
+def _hash(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
