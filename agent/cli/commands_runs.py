@@ -160,4 +160,61 @@ ROWS = (
         ),
         examples=(("ordainctl run systems", "shipped systems, and those of the site and the user"),),
     ),
+    Subcommand(
+        name="run import",
+        group=FAMILY.name,
+        purpose="convert a script for Slurm, PBS or LSF, or a JSDL document, to a Run",
+        text=(
+            "Prints a Run in YAML. Reports on standard error each line that cannot be converted, with an alternative, "
+            "and then exits with 3. The type of a file is detected from its content, unless --from names it."
+        ),
+        run="run_import:import_",
+        arguments=(
+            Argument(
+                metavar="FILE", required=True, completion=Completion.FILES, help="a file, or - for standard input"
+            ),
+            Argument(
+                flag="--from",
+                into="kind",
+                metavar="KIND",
+                help="the type of FILE: slurm, pbs, lsf, jsdl or xml",
+                choices=("slurm", "pbs", "lsf", "jsdl", "xml"),
+            ),
+            Argument(flag="--name", metavar="NAME", help="the name of the run; default: that in FILE, or of FILE"),
+            Argument(
+                flag="--output",
+                metavar="FILE",
+                into="output",
+                completion=Completion.FILES,
+                help="write the document to FILE instead of standard output",
+            ),
+        ),
+        examples=(
+            ("ordainctl run import job.sbatch >lattice.yaml", "from Slurm"),
+            ("ordainctl run import job.sbatch | ordainctl run render --on pbs -", "from Slurm to PBS"),
+        ),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
+    Subcommand(
+        name="run export",
+        group=FAMILY.name,
+        purpose="print a Run as XML or JSDL",
+        text=(
+            "xml is a form of the whole document: `run import` and all commands that take a FILE read it back to the "
+            "same document. jsdl is JSDL 1.0 with its POSIX application; each key that it cannot hold is reported, and "
+            "the exit status is 3."
+        ),
+        run="run_import:export",
+        arguments=(
+            Argument(
+                metavar="FILE", required=True, completion=Completion.FILES, help="a document, or - for standard input"
+            ),
+            Argument(
+                flag="--to", into="kind", metavar="KIND", help="xml, jsdl or yaml", choices=("xml", "jsdl", "yaml")
+            ),
+            Argument(flag="--run", metavar="NAME", help="the run, if FILE has several"),
+        ),
+        examples=(("ordainctl run export --to xml lattice.yaml >lattice.xml", "and back with `run import`"),),
+        statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
+    ),
 )

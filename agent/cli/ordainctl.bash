@@ -44,7 +44,7 @@ _ordainctl() {
             ;;
         run)
             if ((COMP_CWORD == 2)); then
-                mapfile -t COMPREPLY < <(compgen -W "render submit status wait cancel log systems" -- "$current")
+                mapfile -t COMPREPLY < <(compgen -W "render submit status wait cancel log systems import export" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -438,6 +438,21 @@ _ordainctl() {
             ;;
         'run systems')
             flags='--only-files --json' operand='files'
+            ;;
+        'run import')
+            flags='--from --name --output' operand='files'
+            case $previous in
+                --from) operand='slurm pbs lsf jsdl xml' ;;
+                --name) operand='text' ;;
+                --output) operand='files' ;;
+            esac
+            ;;
+        'run export')
+            flags='--to --run' operand='files'
+            case $previous in
+                --to) operand='xml jsdl yaml' ;;
+                --run) operand='text' ;;
+            esac
             ;;
         help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve run' ;;
     esac

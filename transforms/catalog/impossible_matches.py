@@ -24,7 +24,8 @@ def impossible_conditions(documents: Iterable[Document]) -> Iterator[Problem]:
     documents = tuple(documents)
     labels = _node_labels(documents)
     for document in documents:
-        for name, condition in document.match.items():
+        # A Run matches on properties of runs, not of machines.
+        for name, condition in document.match.items() if document.kind is not Kind.RUN else ():
             if name in FACTS:
                 for value in condition.values:
                     if value and (wrong := _wrong_fact(name, value)):

@@ -152,6 +152,7 @@ RUN: dict[str, Shape] = {
         of=MemberWord(CONDITIONS),
         example="[prepare]",
     ),
+    "input": String("The file that its commands read as standard input.", "a path", "run-path"),
     "output": String(
         "The file for its output. `{job}` stands for the id of the job, `{index}` for the index of the element, "
         "`{run}` for the name of the run.",

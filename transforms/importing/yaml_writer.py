@@ -36,6 +36,16 @@ def write(draft: DocumentDraft, name: str, *, header: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def write_keys(head: dict[str, Plain], keys: dict[str, Plain], shape: Record, *, header: str) -> str:
+    """Return a document with the keys of ``shape`` directly below those of ``head``, and ``header`` as a comment."""
+    lines = list(_comment(header, "")) if header else []
+    for key, value in head.items():
+        lines += _pair(key, value, "", typed=False)
+    for key, value in _ordered(keys, shape).items():
+        lines += _pair(key, value, "", isinstance(shape.keys.get(key), FreeForm))
+    return "\n".join(lines) + "\n"
+
+
 def _ordered(value: dict[str, Plain], shape: Shape | None) -> dict[str, Plain]:
     """Return ``value``, with all maps in it in the order of the language."""
     rank = {key: at for at, key in enumerate(shape.keys)} if isinstance(shape, Record) else {}
@@ -127,7 +137,7 @@ def _scalar(value: Plain, *, flow: bool, typed: bool) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, (int, float)):
+    if isinstance(value, (int, float, Number)):
         return str(value)
     assert isinstance(value, str)
     if not (typed and isinstance(scalar(value), Number)) and _reads_back(value, value, flow):

@@ -505,7 +505,8 @@ class _Body:
         launcher = self.tree.leaf("launcher")
         if whole:
             for words in self.vectors(whole):
-                part.add(command((*self.launch(launcher, launcher), *self.container, *words)), whole)
+                line = command((*self.launch(launcher, launcher), *self.container, *words))
+                part.add(line + self.input(), whole)
         elif script:
             self.add_script(part, script, launcher)
         elif steps:
@@ -529,7 +530,7 @@ class _Body:
         name = str(cells.get("name"))
         directory = str(cells.get("working-directory") or "")
         for words in self.vectors(Leaf(value=value, where=row.where)):
-            line = command((*self.launch(own, leaf), *self.container, *words))
+            line = command((*self.launch(own, leaf), *self.container, *words)) + self.input()
             if directory:
                 start = "" if directory.startswith(("/", "./", "../")) else "./"
                 line = f"(cd -- {quoted(start + directory)} && {line})"
@@ -551,15 +552,20 @@ class _Body:
                 script, "the script has a carriage return, which a shell does not ignore", "save it with Unix line ends"
             )
         if self.container:
-            part.add(command((*self.container, shell, "-c", text)), script)
+            part.add(command((*self.container, shell, "-c", text)) + self.input(), script)
             return
         end = "ORDAIN_SCRIPT"
         lines = text.removesuffix("\n").split("\n")
         while end in lines:
             end += "_"
-        part.add(f"{quoted(shell)} /dev/fd/9 9<<'{end}'", self.tree.leaf("shell") or script)
+        part.add(f"{quoted(shell)} /dev/fd/9 9<<'{end}'{self.input()}", self.tree.leaf("shell") or script)
         part.lines += (ScriptLine(text=line, cause=script, commented=False) for line in lines)
         part.lines.append(ScriptLine(text=end, cause=script, commented=False))
+
+    def input(self) -> str:
+        """Return the redirection of the standard input."""
+        leaf = self.tree.leaf("input")
+        return f" <{quoted(str(leaf.value))}" if leaf else ""
 
     def launch(self, launcher: Leaf | None, cause: Leaf | None) -> tuple[str, ...]:
         """Return the words of the launcher in front of a command."""

@@ -1,0 +1,103 @@
+"""The draft of a Run that an import makes: keys of the document, and problems with the rest of the input."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from ordain.transforms.document.reader import read
+from ordain.transforms.document.run_keys import RUN
+from ordain.transforms.document.shapes import Record
+from ordain.transforms.errors import Problem, Where, warning
+from ordain.transforms.importing.document_draft import Plain
+from ordain.transforms.importing.yaml_writer import write_keys
+
+_NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+@dataclass(slots=True)
+class RunDraft:
+    """Keys of a Run by pointer, with the place that each comes from."""
+
+    name: str = ""
+    keys: dict[str, Plain] = field(default_factory=dict)
+    places: dict[str, Where] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def set(self, pointer: str, value: Plain, where: Where) -> None:
+        """Set a key such as ``resources/nodes``; a second value for it is a problem."""
+        *above, last = pointer.split("/")
+        entries = self.keys
+        for part in above:
+            inner = entries.setdefault(part, {})
+            assert isinstance(inner, dict)
+            entries = inner
+        if last in entries and entries[last] != value:
+            what = f"{pointer} is {entries[last]} already (from {self.places[pointer]}), and {value} here"
+            self.not_carried(where, what, "write one of them")
+            return
+        entries[last] = value
+        self.places[pointer] = where
+
+    def set_entry(self, key: str, name: str, value: Plain, where: Where) -> None:
+        """Set an entry of a map whose names are free, such as ``environment``."""
+        entries = self.keys.setdefault(key, {})
+        assert isinstance(entries, dict)
+        entries[name] = value
+        self.places.setdefault(key, where)
+
+    def add(self, pointer: str, value: str, where: Where) -> None:
+        """Add a text to a list such as ``native/slurm``."""
+        *above, last = pointer.split("/")
+        entries = self.keys
+        for part in above:
+            inner = entries.setdefault(part, {})
+            assert isinstance(inner, dict)
+            entries = inner
+        texts = entries.setdefault(last, [])
+        assert isinstance(texts, list)
+        texts.append(value)
+        self.places.setdefault(pointer, where)
+
+    def get(self, pointer: str) -> Plain:
+        """Return the value of a key, None if it is not set."""
+        value: Plain = self.keys
+        for part in pointer.split("/"):
+            value = value.get(part) if isinstance(value, dict) else None
+        return value
+
+    def not_carried(self, where: Where, what: str, hint: str = "") -> None:
+        """Add the problem that something is not converted."""
+        self.problems.append(warning("", where, what, hint, "NotCarried"))
+
+    def set_name(self, text: str, where: Where) -> None:
+        """Set the name; characters that a document cannot have in its name are a problem."""
+        name = _NOT_A_NAME.sub("-", text).strip("-._")[:128]
+        if name != text:
+            self.not_carried(where, f"the name {text!r}", f"the run is called {name or 'imported'}")
+        self.name = name or "imported"
+
+    def remove_invalid(self) -> None:
+        """Remove each key whose value a document cannot have, and report it."""
+        for _ in range(len(self.keys) + 1):
+            _, problems = read("import.yaml", self.text("").encode())
+            wrong = {problem.where.pointer.partition("/")[0]: problem for problem in problems}
+            found = [key for key in wrong if key in self.keys]
+            if not found:
+                return
+            for key in found:
+                place = next((w for p, w in self.places.items() if p.partition("/")[0] == key), Where())
+                problem = wrong[key]
+                self.not_carried(place, f"{problem.where.pointer}: {problem.what}", problem.hint)
+                del self.keys[key]
+
+    def text(self, header: str) -> str:
+        """Return the document as YAML."""
+        return yaml_text(self.name or "imported", self.keys, header)
+
+
+def yaml_text(name: str, keys: Mapping[str, Plain], header: str = "", head: Mapping[str, Plain] | None = None) -> str:
+    """Return a Run as YAML; ``head`` are keys such as ``tier`` and ``match``."""
+    top: dict[str, Plain] = {"ordain": "v1", "kind": "Run", "name": name, **(head or {})}
+    return write_keys(top, dict(keys), Record(RUN), header=header)
