@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Self
 
-from ordain.agent.model import Job, Note, UnitState, UnitVerdict
+from ordain.agent.model import ChangeOrigin, Job, Note, UnitState, UnitVerdict
 from ordain.transforms.errors import Problem
 from ordain.transforms.model import Member
 
@@ -127,12 +127,15 @@ class Status:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepsOfLastApply:
-    """The part of the last apply that is about one unit."""
+    """The part of the last apply that is about one unit; ``started`` (ISO 8601, UTC) is the time of the apply."""
 
     stops: tuple[Job, ...] = ()
     jobs: tuple[Job, ...] = ()
     notes: tuple[Note, ...] = ()
     verdicts: tuple[UnitVerdict, ...] = ()
+    generation: int = 0
+    started: str = ""
+    origin: ChangeOrigin = field(default_factory=ChangeOrigin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,7 +143,8 @@ class UnitExplanation:
     """Everything that the agent knows about a unit, a path or a pointer.
 
     ``unit`` is "" and ``state`` None if ``about`` leads to no unit; ``member`` and ``status`` are None if the documents
-    do not configure it. ``artifacts`` are paths, ``provenance`` is a part of `Generation.provenance`.
+    do not configure it. ``artifacts`` are paths, ``provenance`` is a part of `Generation.provenance`. ``actual`` are
+    the values of the machine by pointer, ``differs`` the pointers whose value is not as the documents want it.
     """
 
     about: str
@@ -153,3 +157,5 @@ class UnitExplanation:
     artifacts: tuple[str, ...] = ()
     provenance: Mapping[str, Any] = field(default_factory=dict)
     last: StepsOfLastApply = field(default_factory=StepsOfLastApply)
+    actual: Mapping[str, str] = field(default_factory=dict)
+    differs: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ from ordain.agent.cli.generations import in_force
 from ordain.agent.cli.status import blocked_items, blocked_text
 from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import Failure
+from ordain.agent.local_time import local_time
 from ordain.agent.model import to_json
 from ordain.agent.plan.describe import describe_change
 from ordain.agent.plan.explain import (
@@ -69,13 +70,14 @@ def explain(request: Namespace, console: Console) -> Exit:
                     console.line(blocked_text(name, condition), Style.WARN)
                 return Exit.DEGRADED
         raise Failure(str(unknown)) from unknown
-    now = _now(request) if unit else None
+    now = _now(request)
     if request.json:
-        live = {"state": now.state, "status": now.status, "last": now.last} if now else {}
+        live: dict[str, object] = {"actual": now.actual, "differs": now.differs} if now else {}
+        live |= {"state": now.state, "status": now.status, "last": now.last} if now and unit else {}
         console.json({**to_json(explanation), **{key: to_json(value) for key, value in live.items() if value}})
     else:
-        _print(explanation, console)
-        if now:
+        _print(explanation, now or UnitExplanation(about=request.subject), console)
+        if now and unit:
             _print_now(now, console)
     return Exit.OK
 
@@ -89,9 +91,9 @@ def _blocked(request: Namespace) -> dict[str, StatusCondition]:
 
 
 def _now(request: Namespace) -> UnitExplanation | None:
-    """Return the state of the unit and its part in the last apply; None if there is no systemd to ask."""
+    """Return the values of the machine, and a unit's part in the last apply; None if there is no systemd to ask."""
     try:
-        return ask(request.root, lambda client: client.explain(unit_name_of(request.subject)))
+        return ask(request.root, lambda client: client.explain(unit_name_of(request.subject) or request.subject))
     except Failure:
         return None
 
@@ -102,7 +104,9 @@ def _print_now(now: UnitExplanation, console: Console) -> None:
     if state := now.state:
         console.line(f"  {state.load_state}, {state.active_state} ({state.sub_state})")
     for job in (*now.last.stops, *now.last.jobs):
-        console.line(f"  last apply: {job.verb}, {job.reason}")
+        when = f" {local_time(now.last.started)}, generation {now.last.generation}" if now.last.started else ""
+        by = f", asked for by {now.last.origin.by}" if now.last.origin.by else ""
+        console.line(f"  last apply{when}{by}: {job.verb}, {job.reason}")
         for change in job.changes:
             console.line(f"    {describe_change(change)}")
     if (status := now.status) and status.what:
@@ -111,7 +115,7 @@ def _print_now(now: UnitExplanation, console: Console) -> None:
         console.line(f"  {verdict.what}", Style.PLAIN if verdict.ok else Style.BAD)
 
 
-def _print(explanation: Explanation, console: Console) -> None:
+def _print(explanation: Explanation, now: UnitExplanation, console: Console) -> None:
     head = [f"generation {explanation.generation}"]
     if explanation.item:
         head.append(f"from {explanation.item}")
@@ -121,7 +125,7 @@ def _print(explanation: Explanation, console: Console) -> None:
     console.line(f"  {', '.join(head)}")
     if explanation.origins:
         console.line()
-        _print_origins(explanation.origins, console)
+        _print_origins(explanation.origins, console, now)
     for file in explanation.files:
         console.line()
         console.line(f"{file.path} -> {file.link}" if file.link else file.path, Style.STRONG)
@@ -151,12 +155,19 @@ def _cause(line: ExplainedLine) -> Cell:
     return f"{line.path}:{line.line} ({line.layer})" if line.path else (line.why, Style.DIM)
 
 
-def _print_origins(origins_: Iterable[Origin], console: Console) -> None:
+def _print_origins(origins_: Iterable[Origin], console: Console, now: UnitExplanation | None = None) -> None:
+    """Print a line for each value; with the column IS, the value of the machine, if any is known."""
     rows: list[tuple[Cell, ...]] = []
+    actual = now.actual if now else {}
     for origin in origins_:
-        rows.append((origin.pointer, str(origin), _short(origin.value)))
-        rows += [(("  overrides", Style.DIM), str(lower), _short(lower.value)) for lower in origin.overrode]
-    console.table(("KEY", "SET BY", "VALUE"), rows)
+        differs = now is not None and origin.pointer in now.differs
+        value = (actual.get(origin.pointer, ""), Style.BAD if differs else Style.PLAIN)
+        rows.append((origin.pointer, str(origin), _short(origin.value), value))
+        rows += [(("  overrides", Style.DIM), str(lower), _short(lower.value), "") for lower in origin.overrode]
+    if actual:
+        console.table(("KEY", "SET BY", "VALUE", "IS"), rows)
+    else:
+        console.table(("KEY", "SET BY", "VALUE"), [row[:3] for row in rows])
 
 
 def _short(value: object) -> str:

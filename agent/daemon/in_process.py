@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
+from ordain.agent.apply.actual_values import read_back_values, unit_values
 from ordain.agent.apply.apply_steps import OUTCOME
 from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.apply.observe import look
@@ -16,6 +17,7 @@ from ordain.agent.daemon.status_reader import StatusReader
 from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import ChangeCause, Generation, Hold, Outcome, Plan
+from ordain.agent.plan.explain import NotInGeneration, explain
 from ordain.agent.status import Status, StepsOfLastApply, UnitExplanation
 from ordain.transforms.model import Wanted
 
@@ -86,6 +88,7 @@ class InProcessClient:
         member = next((m for m in generation.members if m.unit == unit), None)
         units = (await self.status()).units if member else ()
         item = member.item if member else "/".join(about.split("/")[:2])
+        actual, differs = await self._actual_values(about, generation)
         return UnitExplanation(
             about=about,
             unit=unit,
@@ -101,7 +104,20 @@ class InProcessClient:
                 if item and (pointer == item or pointer.startswith(f"{item}/") or item in entry.get("items", ()))
             },
             last=_steps_about(unit, read_last_outcome(self._parts.root)),
+            actual=actual,
+            differs=differs,
         )
+
+    async def _actual_values(self, about: str, generation: Generation) -> tuple[Mapping[str, str], tuple[str, ...]]:
+        """Return the values of the machine that ``about`` is about, by pointer, and the pointers that differ."""
+        try:
+            explanation = explain(about, generation)
+        except NotInGeneration:
+            return {}, ()
+        members = [member.unit for member in generation.members]
+        found = await self._parts.observer.read_back.differences(generation, await look(self._parts.systemd, members))
+        values, differs = read_back_values([o.pointer for o in explanation.origins], generation, found)
+        return {**await unit_values(self._parts.systemd, explanation), **values}, differs
 
     async def hold(self, unit: str, *, unmask: bool = False) -> Hold:
         """See `Client.hold`."""
@@ -157,6 +173,9 @@ def _steps_about(unit: str, outcome: Outcome | None) -> StepsOfLastApply:
         jobs=tuple(job for job in outcome.plan.jobs if job.unit == unit),
         notes=tuple(note for note in outcome.plan.notes if note.unit == unit),
         verdicts=tuple(verdict for verdict in outcome.verdicts if verdict.unit == unit),
+        generation=outcome.generation,
+        started=outcome.started,
+        origin=outcome.origin,
     )
 
 

@@ -201,7 +201,7 @@ def rules(item: str, generation: Generation) -> Iterator[Origin]:
 
 def _whole(at: str, entry: Mapping[str, Any], generation: Generation) -> Origin:
     overrode = tuple(_origin(at, older.get("value"), older) for older in entry.get("overrode", ()))
-    value = entry["value"] if at.startswith(TRANSFORMS) else value_at(generation.document, at)
+    value = entry.get("value") if at.startswith(TRANSFORMS) else value_at(generation.document, at)
     return _origin(at, value, entry, overrode)
 
 

@@ -48,14 +48,23 @@ OUTCOME_OF_LAST = Outcome(
 
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> InProcessClient:
-    async def look(_systemd: object, names: list[str], closely: list[str]) -> Observed:
+    async def look(_systemd: object, names: list[str], closely: tuple[str, ...] = ()) -> Observed:
         return Observed(units={name: UnitState(name=name, active_state="active") for name in names})
 
     async def status() -> Status:
         return Status(units=(STATUS,))
 
     monkeypatch.setattr(in_process, "look", look)
-    parts = SimpleNamespace(root=tmp_path, systemd=None, store=SimpleNamespace(applied=lambda: GENERATION))
+
+    async def differences(*_: object) -> tuple[()]:
+        return ()
+
+    parts = SimpleNamespace(
+        root=tmp_path,
+        systemd=None,
+        store=SimpleNamespace(applied=lambda: GENERATION),
+        observer=SimpleNamespace(read_back=SimpleNamespace(differences=differences)),
+    )
     path = tmp_path / OUTCOME
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(to_json(OUTCOME_OF_LAST)))
@@ -80,9 +89,9 @@ def test_the_json_of_an_explanation_is_the_one_of_the_bus(client: InProcessClien
     explanation = asyncio.run(client.explain("web"))
     data = json.loads(json.dumps(to_json(explanation)))
 
-    keys = "about unit item generation member state status artifacts provenance last"
+    keys = "about unit item generation member state status artifacts provenance last actual differs"
     assert list(data) == keys.split()
-    assert list(data["last"]) == ["stops", "jobs", "notes", "verdicts"]
+    assert list(data["last"]) == ["stops", "jobs", "notes", "verdicts", "generation", "started", "origin"]
     assert from_json(UnitExplanation, data) == explanation
 
 

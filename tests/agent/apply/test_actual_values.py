@@ -1,0 +1,85 @@
+"""The values of the machine beside those of the documents."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+
+from ordain.agent.apply.actual_values import AS_WANTED, as_text, read_back_values, unit_values
+from ordain.agent.apply.difference import Difference
+from ordain.agent.model import Generation
+from ordain.agent.plan.explain import ExplainedFile, ExplainedLine, Explanation
+from ordain.agent.status import StatusCondition
+from ordain.agent.system.bus import BusError
+
+GENERATION = Generation(document={"sysctl": {"vm.swappiness": "10", "vm.dirty_ratio": "5"}})
+
+
+def difference(pointer: str, actual: str) -> Difference:
+    return Difference(condition=StatusCondition(code="X", what="x"), pointer=pointer, actual=actual)
+
+
+def test_a_value_that_differs_is_that_of_the_machine() -> None:
+    found = [difference("sysctl/vm.swappiness", "60"), difference("groups/web", "missing")]
+    pointers = [
+        "sysctl/vm.swappiness",
+        "sysctl/vm.dirty_ratio",
+        "groups/web/gid",
+        "files/~1etc~1motd/content",
+        "host/x",
+    ]
+
+    values, differs = read_back_values(pointers, GENERATION, found)
+
+    assert values == {
+        "sysctl/vm.swappiness": "60",
+        "sysctl/vm.dirty_ratio": "5",
+        "groups/web/gid": "missing",
+        "files/~1etc~1motd/content": AS_WANTED,
+    }
+    assert differs == ("sysctl/vm.swappiness", "groups/web/gid")
+
+
+def test_a_directive_has_the_value_of_pid_1() -> None:
+    class Pid1:
+        async def property(self, unit: str, name: str) -> Any:
+            known = {("web.service", "MemoryMax"): 2**26, ("web.service", "RestartUSec"): 5_000_000}
+            if (unit, name) not in known:
+                raise BusError("org.freedesktop.DBus.Error.UnknownProperty", name)
+            return known[unit, name]
+
+    lines = (
+        ExplainedLine(text="Description=web", section="Unit", pointer="services/web/description"),
+        ExplainedLine(text="MemoryMax=64M", section="Service", pointer="services/web/limits/memory"),
+        ExplainedLine(text="RestartSec=5", section="Service", pointer="services/web/restart/delay"),
+        ExplainedLine(text="X=1", section="Service", pointer="services/web/x"),
+        ExplainedLine(text="Type=exec", section="Service", why="a default"),
+    )
+    files = (
+        ExplainedFile(path="normal/web.service", lines=lines[:2]),
+        ExplainedFile(path="normal/web.service.d/00-ordain.conf", lines=lines[2:]),
+        ExplainedFile(path="/etc/motd", lines=lines),
+    )
+    explained = Explanation(about="web.service", generation=1, files=files)
+
+    assert asyncio.run(unit_values(cast(Any, Pid1()), explained)) == {
+        "services/web/limits/memory": "67108864",
+        "services/web/restart/delay": "5s",
+    }
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ([("/bin/a", ["/bin/a", "b c"], False, 0, 0, 0, 0, 0, 0, 0)], "/bin/a b c"),
+        ([("Stream", "[::]:80")], "Stream [::]:80"),
+        ([], ""),
+        ("strict", "strict"),
+        (0, "0"),
+        ({"a": 1}, ""),
+    ],
+)
+def test_properties_are_written_as_systemd_writes_them(value: object, text: str) -> None:
+    assert as_text(value) == text
