@@ -78,7 +78,10 @@ def history_rows(saved: Iterable[HistoryEntry], events: Iterable[HistoryEvent]) 
     known = set()
     for event in events:
         number = event.rejected or event.generation
-        known.add(number)
+        if (
+            event.origin.cause is not ChangeCause.ROLLBACK or event.rejected
+        ):  # the first boot saves one without an apply
+            known.add(number)
         if _seconds(event.time) >= _seconds(first):
             rows.append(HistoryRow(number=number, time=event.time, saved=by_number.get(number), event=event))
     rows = [row for row in rows if row.event or row.number not in known]

@@ -72,7 +72,8 @@ def announcements(plan: Plan) -> Iterator[tuple[str, str]]:
     started = {job.unit for job in plan.jobs}
     for job in (*(stop for stop in plan.stops if stop.unit not in started), *plan.jobs):
         changes = "; ".join(by_unit.pop(job.unit, [])[:_MAX_ANNOUNCED])
-        yield job.unit, f"{job.verb} {job.unit}: {job.reason}{f': {changes}' if changes else ''}"
+        reason = changes if changes and job.reason.endswith(" changed") else f"{job.reason}{changes and f': {changes}'}"
+        yield job.unit, f"{job.verb} {job.unit}: {reason}"
     for unit, changes_of_unit in by_unit.items():
         yield unit, f"change {unit} without a restart: {'; '.join(changes_of_unit[:_MAX_ANNOUNCED])}"
     for change in plan.settings:

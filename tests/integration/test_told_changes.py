@@ -68,7 +68,7 @@ def test_the_journal_of_a_unit_says_that_ordain_changed_it_and_why(followed: Mac
     followed.write(DOCUMENT, HELLO.replace("ours", "new"))
     wait_generation(followed, 4)
     agent = followed.run("journalctl", "-b", "-t", "ordain-agent", "-o", "cat").stdout
-    assert "change /etc/motd: line 1: ours → new (machine.yaml:8 files/~1etc~1motd/content)" in agent
+    assert "change /etc/motd: line 1: ours → new (machine.yaml:9 files/~1etc~1motd/content)" in agent
 
 
 def test_the_history_shows_jobs_files_the_author_and_a_rollback(followed: Machine) -> None:

@@ -46,7 +46,7 @@ def test_the_journal_gets_a_line_for_each_unit_file_and_value_with_the_unit_it_i
         ("a.socket", "start a.socket: its address changed"),
         (
             "web.service",
-            "restart web.service: ExecStart changed: [Service] ExecStart: 1 → 2 (web.yaml:7 services/web/x)",
+            "restart web.service: [Service] ExecStart: 1 → 2 (web.yaml:7 services/web/x)",
         ),
         (
             "db.service",
