@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
+from ordain.transforms import set_budget
 from ordain.transforms.artifacts import Artifact
 from ordain.transforms.catalog.impossible_matches import impossible_conditions
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
@@ -58,13 +59,22 @@ def compile(
     ``installed`` are the unit files of the machine, None if they are not known (``--os``). ``shipped`` is the
     transformation database, which Transforms among ``documents`` override. Blocked items are left out; their problems
     say why. ``memo`` holds the results of the compile before, and gets those of this one: it changes nothing but the
-    time. Raise `Refused` if the documents as a whole are wrong.
+    time. Raise `Refused` if the documents as a whole are wrong, or too much (`set_budget`).
     """
-    documents = tuple(documents)
+    with set_budget.one_set():
+        return _compile(tuple(documents), facts, installed, tuple(shipped), memo or Memo())
+
+
+def _compile(
+    documents: tuple[Document, ...],
+    facts: Facts,
+    installed: Installed | None,
+    shipped: tuple[Document, ...],
+    memo: Memo,
+) -> Compiled:
     transforms = (*shipped, *documents)
     shared = shared_versions(transforms)
     resolved, problems = resolve(documents, facts, shared)
-    memo = memo or Memo()
     database = tuple(document for document in transforms if document.kind is Kind.TRANSFORM)
     table = memo.table("names", resolved.facts, shared)
     neutral, wrong = table.get_or_make("names", database, lambda: names_for(database, resolved.facts, shared))
@@ -224,6 +234,8 @@ class _Renderer:
 
     def recall(self, table: MemoTable, name: str, branch: Branch, make: Callable[[], T]) -> T:
         """Return the result of ``make`` for ``branch``, or of the last compile, and record the same names as used."""
+
+        set_budget.current().where = replace(branch.where, pointer=pointer_below("services", name))
 
         def made() -> tuple[T, frozenset[str]]:
             before = frozenset(self.names.asked)

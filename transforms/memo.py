@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, TypeVar, cast
 
+from ordain.transforms import set_budget
 from ordain.transforms.model import Installed
+from ordain.transforms.set_budget import Spent
 
 T = TypeVar("T")
 
@@ -39,10 +41,17 @@ class MemoTable:
         self._known = known
 
     def get_or_make(self, name: str, source: object, make: Callable[[], T]) -> T:
-        """Return the result of ``make``, which depends only on ``source`` and the inputs and has no effects."""
+        """Return the result of ``make``, which depends only on ``source`` and the inputs and has no effects.
+
+        A result that is known costs the set of documents as much of its budget as it cost when it was made.
+        """
         known = self._known.get(name)
-        result = cast(T, known[1]) if known and identical(known[0], source) else make()
-        self.results[name] = source, result
+        if known and identical(known[0], source):
+            result, cost = cast(tuple[T, Spent], known[1])
+            set_budget.current().spend(bytes=cost.bytes, values=cost.values, steps=cost.steps)
+        else:
+            result, cost = set_budget.measured(make)
+        self.results[name] = source, (result, cost)
         return result
 
 

@@ -131,6 +131,11 @@ BLOCKED = CodeGroup(
             "A template cannot be expanded: a name is not defined, or the template takes too long.",
             "Define the name in `values` or as a label, or correct the template.",
         ),
+        "Budget": (
+            "The documents together have too many bytes or values, their templates take too many steps, or compiling "
+            "them takes too much time or memory. The place is that of the document at which it was too much.",
+            "Remove or split documents; the machine keeps what it has.",
+        ),
         "Secret": (
             "A value looks like a password or a private key, and everybody can read the file that it is written to.",
             "Use `credentials`, or a file that only the service can read.",

@@ -12,20 +12,28 @@ from __future__ import annotations
 import contextlib
 import gc
 import pickle
+import resource
 import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from ordain.agent.compile.executor import run_inline
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.errors import Failure
+from ordain.transforms import set_budget
 from ordain.transforms.errors import Refused
 
 LONGEST_SEC = 600
-"""The time that one call may take; a compile of a thousand services takes one second."""
+"""The time that one call may take, whatever it waits for; a compile of a thousand services takes one second."""
+CPU_SEC = 120
+"""The CPU time of one call."""
+MEMORY = 1 << 30
+"""The private memory of the worker, in bytes (RLIMIT_DATA)."""
 _END_SEC = 5.0
 
 
@@ -91,6 +99,8 @@ def main() -> int:
     with contextlib.suppress(OSError):
         # The kernel must kill the worker before the agent, and before any service.
         Path("/proc/self/oom_score_adj").write_text("500")
+    limit_memory()
+    signal.signal(signal.SIGPROF, _end_call)
     while True:
         try:
             function, arguments = pickle.load(sys.stdin.buffer)
@@ -98,14 +108,42 @@ def main() -> int:
             return 0
         signal.alarm(LONGEST_SEC)
         gc.disable()  # a compile keeps nearly all of its objects until the answer, so collecting on the way is a waste
-        try:
-            answer: object = run_inline(function, *arguments)
-        except (Refused, SourceError, Failure) as error:
-            answer = error
+        answer = _answer(function, arguments)
         signal.alarm(0)
         pickle.dump(answer, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         gc.enable()
+
+
+def limit_memory() -> None:
+    """Let allocations of this process beyond `MEMORY` fail."""
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    soft = MEMORY if hard == resource.RLIM_INFINITY else min(MEMORY, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def _answer(function: str, arguments: Sequence[object]) -> object:
+    """Return the result of the function or its error; a set of documents that needs too much is refused there."""
+    with set_budget.one_set() as budget:
+        signal.setitimer(signal.ITIMER_PROF, CPU_SEC)
+        try:
+            return run_inline(function, *arguments)
+        except (Refused, SourceError, Failure) as error:
+            return error
+        except KeyboardInterrupt:  # from `_end_call`
+            return set_budget.exceeded(budget.where, f"more than {CPU_SEC} s of CPU time")
+        except MemoryError:
+            return set_budget.exceeded(budget.where, f"more than {MEMORY >> 20:,} MiB of memory")
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _end_call(_: int, __: FrameType | None) -> NoReturn:
+    """End the call that has used `CPU_SEC`.
+
+    The exception is not an `Exception`, so that no code in between takes it for an error of its own.
+    """
+    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
+from ordain.transforms import set_budget
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.document import reader
 from ordain.transforms.document.node import is_document_name
-from ordain.transforms.errors import Problem, sorted_problems
+from ordain.transforms.errors import Problem, Where, sorted_problems
 from ordain.transforms.memo import Memo
 from ordain.transforms.model import Document
 
@@ -20,14 +21,24 @@ TRANSFORMS = "etc/ordain/transforms"
 def read_documents(
     texts: Iterable[tuple[str, bytes]], memo: Memo | None = None
 ) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
-    """Return the documents of many files, and the problems of all of them."""
+    """Return the documents of many files, and the problems of all of them.
+
+    Raise `Refused` if they are too much together (`set_budget`).
+    """
     readings = (memo or Memo()).table("documents")
+
+    def count(values: int) -> None:
+        budget.spend(values=values)
+
     documents: list[Document] = []
     problems: list[Problem] = []
-    for path, data in texts:
-        read, wrong = readings.get_or_make(path, data, partial(reader.read, path, data))
-        documents += read
-        problems += wrong
+    with set_budget.one_set() as budget:
+        for path, data in texts:
+            budget.where = Where(path=path)
+            budget.spend(bytes=len(data))
+            read, wrong = readings.get_or_make(path, data, partial(reader.read, path, data, count=count))
+            documents += read
+            problems += wrong
     return tuple(documents), sorted_problems(problems)
 
 

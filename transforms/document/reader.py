@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from ordain.transforms.document import json_reader, transform_faults, validate, yaml_reader
@@ -19,16 +19,20 @@ from ordain.transforms.model import Document, Kind, MatchCondition
 HEADER = ("ordain", "kind", "name", "tier", "weight", "match", "labels", "pin")
 
 
-def read(path: str, data: bytes) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
+def read(
+    path: str, data: bytes, *, count: Callable[[int], None] = lambda _: None
+) -> tuple[tuple[Document, ...], tuple[Problem, ...]]:
     """Return the documents of one file, and its problems; a document with a problem is left out.
 
     ``path`` is the name of the file in problems and provenance. ``.json`` means JSON, ``.yaml`` and ``.yml`` mean YAML.
     In a database, names may have no suffix: then a first ``{`` or ``[`` means JSON. Wrong input never raises.
+    ``count`` is called with the number of values in each document, and may raise to end the reading.
     """
     documents: list[Document] = []
     problems: list[Problem] = []
     try:
         for node in read_nodes(path, data):
+            count(node.size)
             document, wrong = _document(node)
             problems += wrong
             if document:

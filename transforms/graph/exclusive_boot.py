@@ -22,6 +22,7 @@ from ordain.transforms.render.provenance import MADE_BY
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.unit_links import wants
 from ordain.transforms.systemd import unit_name
+from ordain.transforms.systemd.values import EncodeError
 
 TARGET = "ordain.target"
 _DEFAULT = "early/default.target"
@@ -55,7 +56,13 @@ def render(
 
     The units of a blocked item stay as they were, so that they are not kept out either.
     """
-    artifacts: list[Artifact] = list(_console(tree.leaf("console")))
+    try:
+        artifacts: list[Artifact] = list(_console(tree.leaf("console")))
+    except EncodeError as error:
+        console = tree.leaf("console") or tree.here
+        what = f"no unit can log in on this console: {error.what}"
+        problem = blocked(BOOT_ITEM, console.where, what, "name a terminal, such as ttyS0", "Encode")
+        return RenderedItem(pointer=BOOT_ITEM, problems=(problem,))
     if tree.value("mode", "additive") != "exclusive":
         return RenderedItem(pointer=BOOT_ITEM, artifacts=tuple(artifacts))
     allowed = tree.branch("allow")
@@ -129,7 +136,10 @@ def _can_be_kept_out(name: str, unit: InstalledUnit | None) -> bool:
 
 
 def _console(leaf: Leaf | None) -> Iterator[UnitLink]:
-    """Yield the login on one more terminal; systemd-getty-generator(8) adds that on the kernel's console."""
+    """Yield the login on one more terminal; systemd-getty-generator(8) adds that on the kernel's console.
+
+    Raise `EncodeError` for a name that the unit of a login cannot have.
+    """
     if leaf is None:
         return
     name = str(leaf.value).removeprefix("/dev/")

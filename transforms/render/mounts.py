@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ordain.transforms.artifacts import UnitLink
-from ordain.transforms.model import Branch, Member, Wanted
+from ordain.transforms.model import Branch, Leaf, Member, Wanted
 from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
 from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.render.unit_links import mask, wants
@@ -54,12 +54,10 @@ class _MountRenderer:
 
     def item(self) -> RenderedItem:
         try:
-            self.unit = f"{unit_name.escape_path(self.path)}.mount"
+            self.unit = _unit_of(self.path, "mount")
+            self.starter = _unit_of(self.path, "automount") if self.automount else self.unit
         except EncodeError as error:
-            draft = UnitDraft(unit="-.mount", item=self.pointer, systemd=self.systemd)
-            draft.block(self.place, error.what, error.hint, "Encode")
-            return from_drafts(self.pointer, [draft])
-        self.starter = self.unit.removesuffix("mount") + "automount" if self.automount else self.unit
+            return _without_unit("-.mount", self.place, self.pointer, self.systemd, error)
         if self.state is Wanted.MASKED and self.path not in PROTECTED:
             masks = (mask(unit, self.pointer) for unit in sorted({self.unit, self.starter}))
             return from_drafts(self.pointer, (), masks, self.members())
@@ -115,7 +113,10 @@ class _MountRenderer:
 
 def render_swap(path: str, branch: Branch, pointer: str, systemd: int) -> RenderedItem:
     """Return the item of one swap device or file."""
-    unit = f"{unit_name.escape_path(path)}.swap"
+    try:
+        unit = _unit_of(path, "swap")
+    except EncodeError as error:
+        return _without_unit("-.swap", branch.here, pointer, systemd, error)
     state = Wanted(str(branch.value("state", "running")))
     member = Member(unit=unit, item=pointer, wanted=state, ours=True, early=True)
     if state is Wanted.MASKED:
@@ -127,6 +128,17 @@ def render_swap(path: str, branch: Branch, pointer: str, systemd: int) -> Render
     _options(branch, draft, "Swap")
     links = [wants("swap.target", unit, pointer)] if state is Wanted.RUNNING else []
     return from_drafts(pointer, [draft], links, [member])
+
+
+def _unit_of(path: str, kind: str) -> str:
+    """Return the name of the unit for a path. Raise `EncodeError` for a path that can have none: it is too long."""
+    return unit_name.check(f"{unit_name.escape_path(path)}.{kind}")
+
+
+def _without_unit(unit: str, place: Leaf, pointer: str, systemd: int, error: EncodeError) -> RenderedItem:
+    draft = UnitDraft(unit=unit, item=pointer, systemd=systemd)
+    draft.block(place, error.what, error.hint, "Encode")
+    return from_drafts(pointer, [draft])
 
 
 def _options(branch: Branch, draft: UnitDraft, section: str) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 
 import jinja2
 
+from ordain.transforms import set_budget
+
 MAX_LENGTH = 64 << 10
 """The most characters of a template, of its result and of any text in it, and the most members of a list."""
 STEPS = 200_000
@@ -26,12 +28,17 @@ _left: ContextVar[int] = ContextVar("steps left to the template that is being ex
 
 @contextlib.contextmanager
 def full_budget() -> Iterator[None]:
-    """Give the code inside the context a full budget."""
+    """Give the code inside the context a full budget, and count what it takes as work of the set of documents.
+
+    Raise `Refused` if that is too much for the set.
+    """
     token = _left.set(STEPS)
     try:
         yield
     finally:
+        taken = STEPS - _left.get()
         _left.reset(token)
+        set_budget.current().spend(steps=min(taken, STEPS))
 
 
 def charge(steps: int) -> None:

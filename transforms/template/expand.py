@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from ordain.transforms import set_budget
 from ordain.transforms.errors import Problem, blocked
 from ordain.transforms.model import Branch, Facts, Leaf, Row, Template, Tree, Value
 from ordain.transforms.systemd.quoting import CREDENTIALS, INSTANCE
@@ -124,6 +125,7 @@ class _Expander:
     def text(self, template: Template, leaf: Leaf) -> str:
         from ordain.transforms.template import jinja_sandbox
 
+        set_budget.current().where = replace(leaf.where, pointer=self.item)
         names = self.scope.variables(instance=self.instance, credentials=self.credentials)
         try:
             return jinja_sandbox.expand_text(template.text, names)

@@ -327,6 +327,13 @@ class _Charges(jinja2.visitor.NodeTransformer):
             operand.expr = _through(_CHARGE, operand.expr)
         return node
 
+    def visit_Getitem(self, node: nodes.Getitem) -> nodes.Getitem:
+        """Charge the text or list that a slice is taken of: jinja2 does that without asking `getitem`."""
+        self.generic_visit(node)
+        if isinstance(node.arg, nodes.Slice):
+            node.node = _through(_CHARGE, node.node)
+        return node
+
     def visit_Concat(self, node: nodes.Concat) -> nodes.Filter:
         """Join the parts as the filter does."""
         self.generic_visit(node)

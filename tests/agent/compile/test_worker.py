@@ -18,7 +18,8 @@ from ordain.agent.delivery.protocol import Snapshot, SourceError, SourceFault
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation
 from ordain.agent.settings import Trust
-from ordain.transforms.errors import Refused
+from ordain.transforms import set_budget
+from ordain.transforms.errors import Refused, Where
 
 LAYER = b"{ordain: v1, kind: Layer, name: a, services: {web: {command: /usr/bin/true}, bad: {command: /x, user: '%'}}}"
 
@@ -99,3 +100,50 @@ def test_the_agent_loads_no_library_that_reads_documents(tmp_path: Path) -> None
     """Neither at its start nor for an answer of its worker: it would need 8 MB more as long as it runs."""
     ran = subprocess.run([sys.executable, "-c", AGENT, tmp_path], capture_output=True, text=True, check=True)
     assert ran.stdout == "\n"
+
+
+def call_with_limits(function: str, cpu_sec: float, memory: int) -> subprocess.CompletedProcess[str]:
+    """Call a function of this module as the worker does, with other limits, and print the problem of its refusal."""
+    program = f"""
+import signal, sys
+sys.path[:0] = {sys.path!r}
+from ordain.agent.compile import worker
+worker.CPU_SEC, worker.MEMORY = {cpu_sec}, {memory}
+worker.limit_memory()
+signal.signal(signal.SIGPROF, worker._end_call)
+print(worker._answer("{__name__}:{function}", ()))
+print(worker._answer("{__name__}:work_well", ()))
+"""
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+
+def work_well() -> str:
+    return "well"
+
+
+def work_without_end() -> None:
+    set_budget.current().where = Where(path="a.yaml", line=3)
+    while True:
+        try:
+            while True:
+                pass
+        except Exception:
+            pass
+
+
+def take_memory_without_end() -> None:
+    set_budget.current().where = Where(path="a.yaml", line=3)
+    memory = []
+    while True:
+        memory.append(bytearray(10 << 20))
+
+
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [("work_without_end", "more than 0.3 s of CPU time"), ("take_memory_without_end", "more than 200 MiB of memory")],
+)
+def test_documents_that_take_too_much_time_or_memory_are_refused_with_a_place(function: str, what: str) -> None:
+    done = call_with_limits(function, 0.3, 200 << 20)
+
+    assert f"a.yaml:3: error: with this, the documents together need {what}" in done.stdout
+    assert done.stdout.endswith("[Budget]\nwell\n")

@@ -111,3 +111,14 @@ def test_the_units_that_only_the_distributions_boot_starts_are_known() -> None:
         "apt-daily.timer", "cron.service", "docker.service", "docker.socket", "helper.service", "needed.service",
         "nginx.service", "ssh.service",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("console", ["a" * 250, "é" * 100, "/dev/"])
+@pytest.mark.parametrize("mode", ["exclusive", "additive"])
+def test_a_console_that_no_unit_can_be_named_after_blocks_the_boot_section(console: str, mode: str) -> None:
+    result = compiled(f"boot: {{mode: {mode}, console: {console}}}\n")
+
+    (problem,) = result.problems
+    assert problem.item == BOOT_ITEM
+    assert problem.where.line == 4
+    assert "no unit can log in on this console" in problem.what

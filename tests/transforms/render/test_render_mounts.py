@@ -46,6 +46,25 @@ def test_a_bare_comma_or_blank_in_a_value_is_blocked(value: str) -> None:
     assert unit == ""
 
 
+@pytest.mark.parametrize("length", range(240, 262))
+@pytest.mark.parametrize("more", [{}, {"automount": True}, {"state": "masked"}])
+def test_a_path_that_is_too_long_for_the_name_of_a_unit_is_blocked(length: int, more: dict[str, Any]) -> None:
+    path = "/" + "a" * length
+    suffix = ".automount" if "automount" in more else ".mount"
+    problems = rendered(path, what="/dev/sdb1", **more)[1]
+    swap = {
+        "ordain": "v1",
+        "kind": "Layer",
+        "name": "x",
+        "swaps": {path: {k: v for k, v in more.items() if k == "state"}},
+    }
+    documents, _ = read("x.json", json.dumps(swap).encode())
+    compiled = compile(documents, facts_for("debian-13"), None, shipped=shipped())
+
+    assert bool(problems) is (length + len(suffix) > 255)
+    assert bool(compiled.problems) is (length + len(".swap") > 255)
+
+
 @pytest.mark.parametrize("path", ["/dev/shm", "/dev/pts", "/sys/fs/cgroup", "/sys/fs/cgroup/memory", "/sys/fs/bpf"])
 def test_a_mount_point_of_systemd_itself_is_blocked(path: str) -> None:
     _, (problem,) = rendered(path, what="none", type="tmpfs")
