@@ -7,6 +7,7 @@ from ordain.agent.cli import (
     commands_documents,
     commands_fleet,
     commands_machine,
+    commands_query,
     commands_release,
     commands_runs,
     commands_store,
@@ -21,6 +22,7 @@ COMMANDS = {
         commands_store,
         commands_release,
         commands_fleet,
+        commands_query,
         commands_runs,
     )
     for row in module.ROWS
@@ -32,6 +34,7 @@ FAMILIES = {
         commands_store.STORE_FAMILY,
         commands_release.FAMILY,
         commands_fleet.FAMILY,
+        commands_query.FAMILY,
         commands_runs.FAMILY,
     )
 }

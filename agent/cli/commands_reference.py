@@ -19,6 +19,7 @@ PAGES = {
     "documents": "../howto/fleet-on-etcd.md#3-documents",
     "store": "../howto/fleet-on-etcd.md#1-roles-and-users",
     "release": "../howto/signed-releases.md",
+    "query": "../howto/fleet-on-etcd.md#5-look-for-documents-and-machines",
     "fleet": "../howto/fleet-on-etcd.md",
     "run": "../howto/runs.md",
 }

@@ -9,7 +9,7 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve run help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve query run help --help --version" -- "$current")
         return
     fi
     local command=${COMP_WORDS[1]}
@@ -38,6 +38,13 @@ _ordainctl() {
         fleet)
             if ((COMP_CWORD == 2)); then
                 mapfile -t COMPREPLY < <(compgen -W "status show allow forget" -- "$current")
+                return
+            fi
+            command+=" ${COMP_WORDS[2]}"
+            ;;
+        query)
+            if ((COMP_CWORD == 2)); then
+                mapfile -t COMPREPLY < <(compgen -W "documents machines" -- "$current")
                 return
             fi
             command+=" ${COMP_WORDS[2]}"
@@ -393,6 +400,23 @@ _ordainctl() {
                 --max-per-address) operand='text' ;;
             esac
             ;;
+        'query documents')
+            flags='--file --count --store --user --password-file --json' operand='text'
+            case $previous in
+                --file) operand='files' ;;
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
+        'query machines')
+            flags='--count --store --user --password-file --json' operand='text'
+            case $previous in
+                --store) operand='text' ;;
+                --user) operand='text' ;;
+                --password-file) operand='files' ;;
+            esac
+            ;;
         'run render')
             flags='--on --all-systems --run --provenance --no-comments --output --only-files --user --json' operand='files'
             case $previous in
@@ -454,7 +478,7 @@ _ordainctl() {
                 --run) operand='text' ;;
             esac
             ;;
-        help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve run' ;;
+        help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve query run' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

@@ -1,0 +1,69 @@
+"""The commands that look for documents and machines: `ordainctl query …`."""
+
+from __future__ import annotations
+
+from ordain.agent.cli.commands_fleet import GROUP
+from ordain.agent.cli.shared_arguments import JSON, STORE
+from ordain.agent.cli.subcommand import Argument, Completion, Family, Subcommand
+
+FAMILY = Family(
+    name="query",
+    group=GROUP,
+    purpose="look for documents and machines by conditions",
+    text=(
+        "An expression has conditions, with `and`, `or`, `not` and brackets. FIELD alone: it is set. FIELD=VALUE, with "
+        "=, !=, <, <=, >, >= or ~ (contains): sizes and times are compared as quantities, and = accepts the wildcards "
+        "* and ?. A FIELD with a slash is a pointer into a document, in which * stands for any name."
+    ),
+)
+EXPRESSION = Argument(
+    metavar="EXPRESSION", required=True, many=True, help="the condition, such as services/nginx/limits/memory<1G"
+)
+COUNT = Argument(flag="--count", help="print only the number of results")
+
+ROWS = (
+    Subcommand(
+        name="query documents",
+        group=FAMILY.name,
+        purpose="list the documents that set something",
+        text=(
+            "Looks into the documents of the store, or of files, as they were written: templates are not expanded. "
+            "Attributes beside pointers: name, kind, tier, scope."
+        ),
+        run="query:documents",
+        arguments=(
+            EXPRESSION,
+            Argument(
+                flag="--file",
+                metavar="FILE",
+                many=True,
+                completion=Completion.FILES,
+                help="look into these files or directories instead of the store",
+            ),
+            COUNT,
+            *STORE,
+            JSON,
+        ),
+        examples=(
+            ("ordainctl query documents services/nginx/limits/memory", "who sets it, and to what"),
+            ("ordainctl query documents 'services/*/command ~ python and tier=site'", "any service"),
+        ),
+    ),
+    Subcommand(
+        name="query machines",
+        group=FAMILY.name,
+        purpose="list the machines for which a condition holds",
+        text=(
+            "Resolves the documents of each machine that reports to the store: those of its release, or the plain "
+            "ones. Attributes beside pointers: its facts and labels (`role=web`, `os=debian`), state, behind, held, "
+            "degraded, silent, condition, unit, failed, drift, generation, release, channel, source, hostname, "
+            "machine. `label.NAME` reaches a label that has the name of another attribute."
+        ),
+        run="query:machines",
+        arguments=(EXPRESSION, COUNT, *STORE, JSON),
+        examples=(
+            ("ordainctl query machines 'services/nginx and services/nginx/limits/memory<1G'", "too little memory"),
+            ("ordainctl query machines 'role=web and (behind or silent)'", "machines that are late"),
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Queries: a small language for conditions on documents and machines."""
