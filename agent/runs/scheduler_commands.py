@@ -193,7 +193,7 @@ def _state(match: re.Match[str], system: RunSystem) -> JobState:
     state = system.texts("states").get(word or "", "unknown" if word else "done")
     if state == "done" and code:
         state = "failed"
-    return JobState(state=state, exit_status=code if state in ENDED else None, word=word or "")
+    return JobState(state=state, exit_status=code if state in {"done", "failed"} else None, word=word or "")
 
 
 def _message(done: subprocess.CompletedProcess[str]) -> str:

@@ -103,7 +103,8 @@ class _Job:
     def head(self) -> list[ScriptLine]:
         shell = self.system.text("shell", _SH)
         about = f"# Made by `ordainctl run render`: the run {self.name} for the system {self.system.name}."
-        return [ScriptLine(text=f"#!{shell}", cause=self.system.row.leaf("shell") or NO_LEAF), ScriptLine(text=about)]
+        cause = self.system.row.leaf("shell") or NO_LEAF
+        return [ScriptLine(text=f"#!{shell}", cause=cause, commented=False), ScriptLine(text=about)]
 
     # Directives
 
@@ -204,16 +205,15 @@ class _Job:
     def shell_file(self, parts: tuple[str | Variable, ...], fixed: Mapping[str, str]) -> str:
         """Return a file name as one word of the shell, with its tokens as variables."""
         variables = {"job": JOB, "index": INDEX, "run": RUN}
-        words = [
-            quoted(part)
-            if isinstance(part, str)
-            else quoted(fixed[part.name])
-            if part.name in fixed
-            else f'"${{{variables[part.name]}}}"'
-            for part in parts
-            if part
-        ]
-        return "".join(words)
+        texts: list[str] = [""]
+        words: list[str] = []
+        for part in parts:
+            if isinstance(part, str) or part.name in fixed:
+                texts.append(part if isinstance(part, str) else fixed[part.name])
+            else:
+                words += [quoted(text) for text in ["".join(texts)] if text] + [f'"${{{variables[part.name]}}}"']
+                texts = []
+        return "".join(words + [quoted(text) for text in ["".join(texts)] if text])
 
     def set_array(self, directives: Directives) -> None:
         if not self.array:
@@ -365,6 +365,7 @@ class _Body:
     def parts(self) -> list[_Part]:
         """Return the parts, some of which may be empty."""
         return [
+            self.parameters(),
             self.environment(),
             self.directory(),
             self.traps(),
@@ -379,10 +380,14 @@ class _Body:
     def problem(self, leaf: Leaf, what: str, hint: str, code: str = "Encode") -> None:
         self.problems.append(Problem(where=leaf.where, what=what, hint=hint, code=code))
 
-    def environment(self) -> _Part:
-        part = _Part("Environment")
+    def parameters(self) -> _Part:
+        part = _Part("Parameters")
         for name, value in self.element.parameters.items():
             self.export(part, name, value, self.tree.branch("parameters").leaf(name) or NO_LEAF)
+        return part
+
+    def environment(self) -> _Part:
+        part = _Part("Environment")
         for name, child in self.tree.branch("environment").children.items():
             assert isinstance(child, Leaf)
             self.export(part, name, str(child.value), child)
@@ -406,7 +411,8 @@ class _Body:
             )
         redirect = self.job.redirect
         for word, cause in redirect:
-            part.add(f'mkdir -p -- "$(dirname -- {word})"', cause)
+            if "/" in word:
+                part.add(f'mkdir -p -- "$(dirname -- {word})"', cause)
         if len(redirect) == 1:
             errors_only = self.job.shared.leaf("output") is None
             part.add(f"exec 2>{redirect[0][0]}" if errors_only else f"exec >{redirect[0][0]} 2>&1", redirect[0][1])

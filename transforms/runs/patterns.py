@@ -82,7 +82,7 @@ def formatted(variable: Variable, value: PatternValue, quote: Quote = str) -> st
             raise BadPattern(f"{{{variable.name}}} is a text and has no form")
         return quote(value)
     if isinstance(value, tuple):
-        return quote(("" if form == "~" else form).join(value))
+        return ("" if form == "~" else form).join(value)  # words of the database, which need no quotes
     if not form:
         return str(value)
     if form == "%":

@@ -49,9 +49,11 @@ def quoted(text: str) -> str:
 def command(words: Iterable[str]) -> str:
     """Return a command that runs the program that the first word names, whatever a shell means by that word."""
     first, *rest = words
-    if first in _BUILTINS:
-        program = f"env {quoted(first)}"
+    if first in _BUILTINS or (first.startswith("%") and "=" not in first):
+        program = f"env {quoted(first)}"  # bash takes %1 for a job, even in quotes
+    elif first.startswith("%"):
+        program = f'/bin/sh -c \'exec "$0" "$@"\' {quoted(first)}'  # env takes it for an assignment
     else:
-        # In quotes, NAME=VALUE is the name of a program and not an assignment, and %1 is not a job.
-        program = f"''{quoted(first)}" if "=" in first or first.startswith("%") else quoted(first)
+        # In quotes, NAME=VALUE is the name of a program and not an assignment.
+        program = f"''{quoted(first)}" if "=" in first else quoted(first)
     return " ".join([program, *map(quoted, rest)])

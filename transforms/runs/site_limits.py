@@ -39,12 +39,14 @@ def over_limits(numbers: JobNumbers, system: RunSystem, queue: str, elements: in
 
     ``place`` is the place of a number that no key of the run sets.
     """
-    values = {**numbers.values, "elements": elements}
+    values, causes = {**numbers.values, "elements": elements}, dict(numbers.causes)
     if "cpus-per-node" not in values:
         # The tasks may be on any nodes, but each of them must fit on one.
         values["cpus-per-node"] = values["cpus-each-task"]
+        causes["cpus-per-node"] = causes.get("cpus-each-task", place)
     if "memory" not in values and "memory-per-task" in values:
         values["memory"] = values["memory-per-task"]
+        causes["memory"] = causes.get("memory-per-task", place)
     own = system.queue(queue) if queue else None
     rows = [(f"the queue {queue} of {system.name}", own)] if own else []
     rows.append((f"the system {system.name}", system.row.branch("limits")))
@@ -57,7 +59,7 @@ def over_limits(numbers: JobNumbers, system: RunSystem, queue: str, elements: in
             most = _limit(leaf, limit)
             if value > most:
                 reported.add(number)
-                cause = numbers.causes.get(number, place)
+                cause = causes.get(number, place)
                 what = f"{_shown(number, value)} is more than {_shown(number, most)}, the limit of {title}"
                 hint = _larger_queue(limit, value, system) or f"use less; the limit is at {leaf.where}"
                 yield Problem(where=cause.where, what=what, hint=hint, code="OverLimit")

@@ -1,0 +1,271 @@
+"""Systems as data: an invented scheduler, limits and words of a site, and errors for all that a system cannot do."""
+
+from __future__ import annotations
+
+import pytest
+
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.document.reader import read
+from ordain.transforms.errors import Problem, Refused
+from ordain.transforms.runs.run_render import render_runs, script_text
+from ordain.transforms.runs.scheduler_rows import run_systems
+from support.run_samples import SYSTEMS, documents_of, lines, refused, rendered, run, script
+
+INVENTED = """
+ordain: v1
+kind: Transform
+name: invented
+tier: site
+schedulers:
+  cobalt-9:
+    prefix: "%%JOB "
+    directive-lines: "%%JOB"
+    quoting: double
+    shell: /bin/bash
+    directives:
+      name: "title {name}"
+      place: ["machines {nodes} x {tasks-per-node} procs{? of {cpus-per-task} threads}"]
+      memory: "ram {memory:GB}GB"
+      time: "wall PT%H"
+      limit: "wall PT{time:%HH%MM}"
+      array: "many {indices}{? limit {most-at-once}}"
+      output: "log {output}"
+      mail: "tell {mail-to} when {mail-events:|}"
+      environment: ["{clean-environment}env fresh", "{inherit-environment}env copy"]
+    output-tokens: {job: "<job>", index: "<n>"}
+    variables: {job: C9_JOB, index: C9_N}
+    launchers: {mpi: [c9run, -p, "{tasks}"]}
+    mail-events: {begin: started, end: finished, fail: broken}
+    dependencies: {ok: "good {id}", ended: "over {id}"}
+    dependency-separator: " and "
+    submit: [c9sub, "{dependent}--when", "{dependencies}"]
+    id: 'J\\d+'
+    status: [c9stat, "{id}"]
+    state: '(?P<state>[A-Z]+) (?P<exit>\\d+)'
+    states: {UP: running, OVER: done}
+    cancel: [c9kill, "{id}"]
+systems:
+  tower:
+    scheduler: cobalt-9
+    queues: {small: {name: q1, time: 2h, nodes: 4}}
+    directives: {time: "", queue: "line {queue}"}
+    modules: {mpi: [cc/1, mpi/2]}
+    module-setup: /opt/modules.sh
+"""
+SITE = """
+ordain: v1
+kind: Transform
+name: site
+tier: site
+systems:
+  hpc1:
+    scheduler: slurm
+    default-queue: normal
+    queues: {normal: {name: compute, time: 24h, nodes: 8}, long: {time: 7d, nodes: 2}}
+    limits: {cpus-per-node: 64, memory-per-node: 256G, gpus-per-node: 4, elements: 100}
+    accounts: {climate: p1234}
+    modules: {gcc: gcc/13, mpi: [gcc/13, openmpi/4.1]}
+"""
+
+
+def test_a_scheduler_is_added_by_a_row_without_code() -> None:
+    keys = """
+    command: ./a
+    launcher: mpi
+    modules: [mpi]
+    queue: small
+    resources: {nodes: 2, tasks-per-node: 4, cpus-per-task: 2, memory: 8G, time: 90min}
+    array: {indices: "1-4,9", most-at-once: 2}
+    output: "out {job}-{index}"
+    mail: {to: a@b, on: [begin, fail]}
+    """.replace("\n    ", "\n")
+
+    made = [line for line in lines(run(keys), "tower", INVENTED) if line.startswith("%%JOB")]
+
+    assert made == [
+        "%%JOB title x",
+        "%%JOB machines 2 x 4 procs of 2 threads",
+        "%%JOB ram 9GB",
+        "%%JOB wall PT01H30M",
+        "%%JOB many 1-4,9 limit 2",
+        '%%JOB log "out <job>-<n>"',
+        "%%JOB tell a@b when started|broken",
+        "%%JOB env fresh",
+        "%%JOB line q1",
+    ]
+    text = script_text(script(run(keys), "tower", INVENTED))
+    assert text.startswith("#!/bin/bash\n")
+    assert "c9run -p 8 ./a\n" in text
+    assert "module load cc/1 || " in text
+    assert "module load mpi/2 || " in text
+    assert "${C9_N:?" in text
+
+
+def test_an_invented_scheduler_refuses_a_line_of_a_script_that_it_would_read() -> None:
+    (problem,) = refused(run("script: |\n  true\n  %%JOB many 9"), "tower", INVENTED)
+
+    assert problem.what == "tower would read the line '%%JOB many 9' of the script as a directive"
+    assert problem.where.line == 4
+
+
+@pytest.mark.parametrize(
+    ("keys", "code", "what"),
+    [
+        ("resources: {gpus: 1}", "Unsupported", "tower cannot express resources/gpus: 1"),
+        ("resources: {exclusive: true}", "Unsupported", "tower cannot express resources/exclusive: true"),
+        ("account: a", "Unsupported", "tower cannot express account: a"),
+        ("container: image.sif", "Unsupported", "tower cannot express container"),
+        ("queue: large", "UnknownName", "the system tower has no queue large"),
+        ("queue: small\nresources: {time: 3h}", "OverLimit", "a time of 03:00:00 is more than a time of 02:00:00"),
+        ("modules: [mp]", "UnknownModule", "the system tower has no module mp"),
+    ],
+)
+def test_a_new_system_has_all_checks(keys: str, code: str, what: str) -> None:
+    (problem,) = refused(run(f"command: a\n{keys}"), "tower", INVENTED)
+
+    assert (problem.code, problem.what[: len(what)]) == (code, what)
+    assert problem.hint
+    assert problem.where.line >= 5
+
+
+@pytest.mark.parametrize(
+    ("keys", "pointer", "what", "hint"),
+    [
+        ("nodes: 9", "nodes", "9 nodes is more than 8 nodes, the limit of the queue normal of hpc1", "use less"),
+        ("time: 25h", "time", "a time of 25:00:00 is more than", "a queue that allows it: long"),
+        ("tasks-per-node: 65", "tasks-per-node", "65 CPUs on each node is more than 64", "use less; the limit is at"),
+        ("tasks-per-node: 8, cpus-per-task: 9", "cpus-per-task", "72 CPUs on each node is more than 64", ""),
+        ("memory: 257G", "memory", "257G of memory on each node is more than 256G", ""),
+        ("memory-per-cpu: 5G, cpus-per-task: 60", "memory-per-cpu", "300G of memory on each node is more", ""),
+        ("gpus: 5", "gpus", "5 GPUs on each node is more than 4", ""),
+        ("tasks: 128, cpus-per-task: 65", "cpus-per-task", "65 CPUs on each node", ""),
+    ],
+)
+def test_more_than_the_site_allows_is_refused_with_the_limit(keys: str, pointer: str, what: str, hint: str) -> None:
+    (problem,) = refused(run(f"command: a\nresources: {{{keys}}}"), "hpc1", SITE)
+
+    assert (problem.code, problem.where.pointer) == ("OverLimit", f"resources/{pointer}")
+    assert what in problem.what
+    assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        *("nodes: 2, tasks: 1", "nodes: 2, tasks: 9, tasks-per-node: 4", "gpu-type: a", "memory: '0'", "time: '0'"),
+    ],
+)
+def test_numbers_that_contradict_each_other_are_refused(keys: str) -> None:
+    assert {problem.code for problem in refused(run(f"command: a\nresources: {{{keys}}}"))} >= {"Resources"}
+
+
+def test_too_many_elements_are_refused() -> None:
+    (problem,) = refused(run("command: a\narray: 1-101"), "hpc1", SITE)
+
+    assert (problem.code, problem.what[:12]) == ("OverLimit", "101 elements")
+
+
+def test_neutral_words_become_those_of_the_site() -> None:
+    made = lines(run("command: a\naccount: climate\nmodules: [mpi]"), "hpc1", SITE)
+
+    assert {"#SBATCH --account=p1234", "#SBATCH --partition=compute"} <= set(made)
+    assert [line.split(" ||")[0] for line in made if line.startswith("module ")] == [
+        "module load gcc/13",
+        "module load openmpi/4.1",
+    ]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_module_that_no_row_knows_is_an_error_on_every_system(system: str) -> None:
+    (problem,) = refused(run("command: a\nmodules: [gc]"), system)
+
+    assert problem.code == "UnknownModule"
+    assert "modules: {gc: MODULE}" in problem.hint
+
+
+def test_a_near_name_of_a_module_is_in_the_hint() -> None:
+    assert "did you mean gcc?" in refused(run("command: a\nmodules: [gc]"), "hpc1", SITE)[0].hint
+
+
+def test_a_system_that_is_not_described_is_an_error_with_near_names() -> None:
+    (problem,) = refused(run("command: a"), "slurn")
+
+    assert (problem.code, problem.what) == ("UnknownSystem", 'unknown system "slurn" for runs')
+    assert "did you mean slurm?" in problem.hint
+
+
+def test_a_scheduler_that_is_not_described_is_an_error_at_its_row() -> None:
+    more = "ordain: v1\nkind: Transform\nname: t\ntier: site\nsystems: {x: {scheduler: slrm}}\n"
+    (problem,) = refused(run("command: a"), "x", more)
+
+    assert (problem.code, problem.where.pointer) == ("UnknownSystem", "systems/x/scheduler")
+
+
+def test_a_wrong_row_is_an_error_only_for_its_system() -> None:
+    more = 'ordain: v1\nkind: Transform\nname: t\ntier: site\nschedulers: {slurm: {directives: {nodes: "-N {"}}}\n'
+    documents, _ = read("site.yaml", more.encode())
+    systems, _ = run_systems((*shipped(), *documents))
+
+    with pytest.raises(Refused, match="is not a pattern"):
+        render_runs(documents_of(run("command: a")), systems, "slurm")
+    assert render_runs(documents_of(run("command: a")), systems, "pbs").scripts
+
+
+def test_a_system_overrides_one_directive_of_its_scheduler() -> None:
+    more = "ordain: v1\nkind: Transform\nname: t\n"
+    more += 'systems: {s: {scheduler: slurm, directives: {account: "--wckey={account}"}}}\n'
+
+    made = lines(run("command: a\naccount: b"), "s", more)
+
+    assert "#SBATCH --wckey=b" in made
+    assert "#SBATCH --job-name=x" in made
+    assert "#SBATCH --account=b" not in made
+
+
+EVERY_KEY = {
+    "account: a": "account",
+    "queue: a": "queue",
+    "mail: {to: a@b}": "mail/to",
+    "mail: {to: a@b, on: [end]}": "mail/on",
+    "inherit-environment: true": "inherit-environment",
+    "resources: {nodes: 2}": "resources/nodes",
+    "resources: {nodes: 2, tasks-per-node: 3}": "resources/tasks-per-node",
+    "resources: {tasks: 3}": "resources/tasks",
+    "resources: {cpus-per-task: 3}": "resources/cpus-per-task",
+    "resources: {memory: 1G}": "resources/memory",
+    "resources: {memory-per-cpu: 1G}": "resources/memory-per-cpu",
+    "resources: {gpus: 1}": "resources/gpus",
+    "resources: {gpus: 1, gpu-type: a}": "resources/gpu-type",
+    "resources: {time: 1h}": "resources/time",
+    "resources: {exclusive: true}": "resources/exclusive",
+    "resources: {scratch: 1G}": "resources/scratch",
+    "array: 1-3,7": "array",
+    "array: {indices: 1-3, most-at-once: 2}": "array/most-at-once",
+}
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("keys", EVERY_KEY)
+def test_a_key_changes_the_job_or_is_refused_with_a_hint(system: str, keys: str) -> None:
+    def job(text: str) -> list[tuple[list[str], list[str]]]:
+        return [
+            ([line.text for line in made.lines], [line.text for line in made.arguments])
+            for made in rendered(text, system).scripts
+        ]
+
+    problems: tuple[Problem, ...] = ()
+    try:
+        assert job(run(f"command: a\n{keys}")) != job(run("command: a"))
+    except Refused as refusal:
+        problems = refusal.problems
+    assert {problem.code for problem in problems} <= {"Unsupported"}
+    assert not problems or EVERY_KEY[keys] in " ".join(problem.where.pointer + problem.what for problem in problems)
+    assert all(problem.hint for problem in problems)
+
+
+@pytest.mark.parametrize("system", ["local", "flux"])
+def test_an_array_is_one_job_for_each_element_where_there_are_no_arrays(system: str) -> None:
+    made = rendered(run("command: a\narray: 2,5\noutput: out-{index}"), system).scripts
+
+    assert [(each.name, each.index) for each in made] == [("x-2", 2), ("x-5", 5)]
+    assert ["export ORDAIN_INDEX=5" in [line.text for line in each.lines] for each in made] == [False, True]
