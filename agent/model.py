@@ -157,6 +157,7 @@ class Observed:
     nobody expects to be stopped. ``released`` units get their wanted state back even if an administrator changed it.
     ``lost`` units were stopped because the source is lost, ``overdue`` units have to be. ``kept_out`` and ``keeps_out``
     are the units that the old and the new generation keep out in addition to their members (`apply.kept_out_units`).
+    ``hidden`` are units of ours that a unit file of somebody else replaces, each with the path of that file.
     ``displaced`` are the placed files that somebody has changed (`apply.read_back`), each with the changes back.
     """
 
@@ -169,6 +170,7 @@ class Observed:
     overdue: frozenset[str] = frozenset()
     kept_out: tuple[Member, ...] = ()
     keeps_out: tuple[Member, ...] = ()
+    hidden: Mapping[str, str] = field(default_factory=dict)
     displaced: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
 
     def unit(self, name: str) -> UnitState:
@@ -224,6 +226,7 @@ class NoteReason(StrEnum):
 
     HELD = "held"  # by `ordainctl hold`
     MASKED = "masked"  # by an administrator
+    HIDDEN = "hidden"  # by a unit file of an administrator, or a transient unit
     STOPPED = "stopped"  # on request, or together with a unit that it is bound to
     STARTED = "started"  # by an administrator, against the documents
     ENDED = "ended"  # by itself, or killed from outside, without a failure

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
+from ordain.agent.model import Generation
 from ordain.agent.plan.explain import OverrideFile
+from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.installed_units import drop_in_names, read_installed
 from ordain.transforms.systemd.unit_file import parse
-from ordain.transforms.systemd.unit_name import unit_type
+from ordain.transforms.systemd.unit_name import template_of, unit_type
 
 RUNTIME_DIRECTORIES = (
     "run/systemd/system.control",
@@ -29,6 +31,10 @@ ADMINISTRATOR_DIRECTORIES = (
 
 ``systemctl set-property`` writes to the two that end in ``.control``.
 """
+
+
+BEFORE_OURS = (*ADMINISTRATOR_DIRECTORIES, "run/systemd/generator.early")
+"""Directories in which PID 1 looks for unit files before it looks in that of the generator."""
 
 
 def override_files(root: Path, unit: str, *, ours: bool) -> tuple[OverrideFile, ...]:
@@ -52,6 +58,23 @@ def _override_files(root: Path, unit: str, ours: bool) -> Iterator[OverrideFile]
     runtime = list(_drop_ins(root, RUNTIME_DIRECTORIES, (*drop_in_names(unit), unit_type(unit))))
     for path in sorted([*(installed.drop_ins if installed else ()), *runtime], key=lambda p: p.rpartition("/")[2]):
         yield OverrideFile(path=f"/{path.lstrip('/')}", assignments=_assignments(root, path))
+
+
+def hiding_files(root: Path, generation: Generation) -> Mapping[str, str]:
+    """Return by unit the unit file of somebody else that PID 1 reads, or will read, instead of ours.
+
+    A mask is left out, because the plan reports it.
+    """
+    names = {directory: frozenset(rootfs.names(root, directory)) for directory in BEFORE_OURS}
+    fragments = {a.path.partition("/")[2] for a in generation.artifacts if isinstance(a, UnitFile)}
+    hidden: dict[str, str] = {}
+    for name in sorted(fragments & frozenset().union(*names.values())):
+        path = next(f"{directory}/{name}" for directory in BEFORE_OURS if name in names[directory])
+        fragment = _fragment(root, path, replaces=True)
+        if fragment is None or not fragment.masks:
+            hidden[name] = f"/{path}"
+    by_template = {m.unit: hidden[name] for m in generation.members if (name := template_of(m.unit)) in hidden}
+    return by_template | hidden
 
 
 def administrator_files(root: Path, units: Iterable[str]) -> Mapping[str, tuple[str, ...]]:

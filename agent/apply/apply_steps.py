@@ -160,7 +160,7 @@ class Progress:
             hash=self.new.hash,
             plan=self.plan,
             verdicts=self.verdicts,
-            exit_status=exit_status(self.verdicts, self.plan.problems),
+            exit_status=exit_status(self.verdicts, self.plan),
             started=self.entry.started,
             usec=usec,
             origin=self.entry.origin,

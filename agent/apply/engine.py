@@ -130,9 +130,7 @@ class Engine:
                 before = replace(before, pin=None)
             if self._is_in_force(planned, old, new):
                 self._decisions.restore(self._decisions.after_apply(old, request.instead_of, pause=request.pause))
-                return Outcome(
-                    generation=old.number, hash=old.hash, plan=planned, exit_status=exit_status((), problems)
-                )
+                return Outcome(generation=old.number, hash=old.hash, plan=planned, exit_status=exit_status((), planned))
             new = await asyncio.to_thread(self._writer.save, new)
             await self._decide(request, planned, observed, new)
             origin = ChangeOrigin(

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from ordain.agent.apply.admin_overrides import ADMINISTRATOR_DIRECTORIES
+from ordain.agent.apply.admin_overrides import BEFORE_OURS
 from ordain.agent.apply.jobs import run_jobs
 from ordain.agent.apply.observe import look
 from ordain.agent.model import Generation, Job, UnitState, UnitVerdict, Verb
@@ -33,8 +33,9 @@ SLOW_SEC = 5.0
 """A reload of the manager that takes longer is reported."""
 LOCK_SEC = 60.0
 """A repair waits this long until an apply has ended."""
-BEFORE_OURS = (*ADMINISTRATOR_DIRECTORIES, "run/systemd/generator.early")
-"""Directories in which PID 1 looks for unit files before it looks in that of the generator."""
+OVERRIDDEN = "Overridden"
+"""The code of a condition about a unit of which PID 1 reads another file than ours; its ``item`` is the unit."""
+REMOVE = "remove that file and run `systemctl daemon-reload`, or remove the entry; a transient unit ends by itself"
 READ_FROM = frozenset({"fragment_path", "drop_in_paths"})
 """The properties that tell which files PID 1 has read."""
 
@@ -125,7 +126,7 @@ class GeneratorRepair:
         units = {unit for unit in units if {unit, template_of(unit)} & others and not is_template(unit)}
         states = await self._systemd.inspect(units, READ_FROM)
         self.overridden = tuple(
-            StatusCondition(code="Overridden", what=f"{unit}: {what}", item=unit, fault=True)
+            StatusCondition(code=OVERRIDDEN, what=f"{unit}: {what}", hint=REMOVE, item=unit, fault=True)
             for unit, what in overridden(generation, states)
         )
 

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from ordain.agent.apply.admin_overrides import hiding_files
 from ordain.agent.apply.difference import Difference
 from ordain.agent.apply.kept_out_units import KeptOutUnits
 from ordain.agent.apply.protected_units import roles
@@ -66,6 +67,7 @@ class Observer:
             states,
             kept_out=was.members[len(old.members) :],
             keeps_out=will.members[len(new.members) :],
+            hidden=hiding_files(self._root, new),
         )
         observed = await self.with_obstacles(observed, will, changes, caller=caller)
         if same_generation(old, new):

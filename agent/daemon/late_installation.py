@@ -1,12 +1,20 @@
-"""Starts wanted units whose package was missing, once it is installed."""
+"""Takes up wanted units whose definition was missing or hidden, once PID 1 reads it.
+
+A package is installed later; a transient unit of the same name ends; an administrator removes a unit file.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 
 from ordain.agent.apply.engine import Engine
+from ordain.agent.apply.generator_repair import OVERRIDDEN
 from ordain.agent.daemon.status_publisher import StatusPublisher
+from ordain.agent.model import Change, ChangesByUnit, Effect
+from ordain.agent.plan.diff import FRAGMENT
 from ordain.agent.state.decisions import Decisions
+from ordain.agent.status import Status, UnitStatus
 from ordain.transforms.model import Wanted
 
 log = logging.getLogger(__name__)
@@ -15,28 +23,56 @@ SETTLE_SEC = 10.0
 
 
 class LateInstallation:
-    """A `Minder` that remembers which wanted units were not installed at the last look."""
+    """A `Minder` that remembers which wanted units were not installed, or hidden by others, in any status so far."""
 
     def __init__(self, *, engine: Engine, decisions: Decisions, status: StatusPublisher) -> None:
         self._engine = engine
         self._decisions = decisions
         self._status = status
-        self._missing: frozenset[str] = frozenset()
+        self._missing: set[str] = set()
+        self._hidden: set[str] = set()
         self._due: dict[str, float] = {}
+        status.listen(self._remember)  # a status that somebody asked for may have seen what no tick will see
 
     async def tick(self, now: float) -> float | None:
         """Start the units that were installed `SETTLE_SEC` ago and do not run, see `Minder.tick`."""
-        units = self._status.current.units
-        wanted = [unit for unit in units if unit.wanted == Wanted.RUNNING and not unit.ok]
-        missing = frozenset(unit.unit for unit in wanted if unit.load_state == "not-found")
-        down = {unit.unit for unit in wanted if unit.load_state == "loaded" and unit.active_state == "inactive"}
-        self._due |= dict.fromkeys(self._missing & down - self._due.keys(), now + SETTLE_SEC)
+        status = self._status.current
+        self._remember(status)
+        back = (self._missing - _missing(status)) | (self._hidden - _hidden(status))
+        shown = {unit.unit: unit for unit in status.units if unit.unit in back}
+        await self._replace({name for name in self._hidden & shown.keys() if shown[name].active_state == "active"})
+        down = {u.unit for u in _wanted(status) if u.load_state == "loaded" and u.active_state == "inactive"}
+        self._due |= dict.fromkeys(back & down - self._due.keys(), now + SETTLE_SEC)
         self._due = {unit: due for unit, due in self._due.items() if unit in down}
-        self._missing = missing
+        self._missing, self._hidden = _missing(status), _hidden(status)
         ready = frozenset(unit for unit, due in self._due.items() if due <= now)
         if ready and not self._decisions.paused:
-            log.info("installed now, and started: %s", ", ".join(sorted(ready)))
+            log.info("there now, and started: %s", ", ".join(sorted(ready)))
             await self._engine.reconcile(released=ready)
             self._due = {unit: due for unit, due in self._due.items() if unit not in ready}
             await self._status.refresh()
         return min(self._due.values(), default=None)
+
+    def _remember(self, status: Status) -> None:
+        self._missing |= _missing(status)
+        self._hidden |= _hidden(status)
+
+    async def _replace(self, units: Collection[str]) -> None:
+        """Have units that still run with the definition of somebody else restart with ours."""
+        if units and not self._decisions.paused:
+            change: ChangesByUnit = {unit: (Change(unit=unit, key=FRAGMENT, effect=Effect.RESTART),) for unit in units}
+            log.info("no longer hidden, and restarted with their own definition: %s", ", ".join(sorted(units)))
+            await self._engine.reconcile(rotated=change)
+            await self._status.refresh()
+
+
+def _wanted(status: Status) -> list[UnitStatus]:
+    return [unit for unit in status.units if unit.wanted == Wanted.RUNNING and not unit.ok]
+
+
+def _missing(status: Status) -> set[str]:
+    return {unit.unit for unit in _wanted(status) if unit.load_state == "not-found"}
+
+
+def _hidden(status: Status) -> set[str]:
+    return {condition.item for condition in status.conditions if condition.code == OVERRIDDEN}

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 
-from ordain.agent.apply.admin_overrides import administrator_files
+from ordain.agent.apply.admin_overrides import administrator_files, hiding_files
 from ordain.agent.apply.observe import look
 from ordain.agent.apply.parts import ApplyParts
 from ordain.agent.apply.place_files import read_reports
@@ -99,6 +99,8 @@ class StatusReader:
             if state.name.endswith(".service") and state.active_state == "inactive" and state.invocation_id
         ]
         oneshots = [name for name in ended if await self._is_done(name)]
+        observed = replace(observed, hidden=hiding_files(parts.root, generation))
+        await parts.repair.look_for_others(generation)
         observed, hold_conditions = await self._with_obstacles(observed, generation)
         observed, found = await parts.observer.with_differences(observed, generation)
         edited = administrator_files(parts.root, names)

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from ordain.agent.model import Outcome, Plan, UnitVerdict
-from ordain.transforms.errors import Problem, Severity
+from ordain.agent.model import NoteReason, Outcome, Plan, UnitVerdict
+from ordain.transforms.errors import Severity
 
 DEGRADED, ROLLED_BACK, INCOMPLETE = 3, 4, 5
 """Exit statuses of the contract (docs/design/contract.md, rule 24)."""
 
 
-def exit_status(verdicts: Sequence[UnitVerdict], problems: Sequence[Problem]) -> int:
+def exit_status(verdicts: Sequence[UnitVerdict], plan: Plan) -> int:
     """Return the exit status of an apply that is not rolled back: 0, or `DEGRADED`."""
-    blocked = any(problem.severity is Severity.BLOCKED for problem in problems)
-    return DEGRADED if blocked or not all(verdict.ok for verdict in verdicts) else 0
+    blocked = any(problem.severity is Severity.BLOCKED for problem in plan.problems)
+    hidden = any(note.why is NoteReason.HIDDEN for note in plan.notes)
+    return DEGRADED if blocked or hidden or not all(verdict.ok for verdict in verdicts) else 0
 
 
 def blame(verdicts: Sequence[UnitVerdict]) -> str:

@@ -101,6 +101,8 @@ def _wanted_running(view: UnitView) -> Iterator[Decision]:
         yield view.note("not installed")
     elif reason := _reason_to_start(view):
         yield view.job(Verb.START, reason)
+        if view.hidden:
+            yield _hidden(view)
     else:
         yield _stays_down(view)
 
@@ -146,8 +148,16 @@ def _stays_down(view: UnitView) -> Note:
     return view.note(f"{description}; starts when its documents change, or at the next boot", reason)
 
 
+def _hidden(view: UnitView) -> Note:
+    what = f"{view.hidden} replaces the unit of the documents, which has no effect until that file is removed"
+    return view.note(what, NoteReason.HIDDEN)
+
+
 def _runs(view: UnitView) -> Iterator[Decision]:
     """Yield the mildest job with which the changes of a unit that runs, and may run, take effect."""
+    if view.hidden:
+        yield _hidden(view)
+        return
     if view.kept and view.released:
         yield view.job(Verb.STOP, f"{_REMOVED}, and no longer held")
         return

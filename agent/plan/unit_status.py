@@ -111,6 +111,8 @@ def _judge(member: Member, state: UnitState, oneshot: bool) -> tuple[bool, str]:
         return False, ""
     if member.wanted in (Wanted.STOPPED, Wanted.MASKED):
         return not running, ""
+    if running and member.wanted is Wanted.RUNNING and state.load_state == "not-found":
+        return False, "runs, but its unit file is gone"
     if member.wanted is not Wanted.RUNNING or not member.starter or running:
         return state.sub_state != "auto-restart", ""
     if state.load_state == "masked":

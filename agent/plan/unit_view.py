@@ -34,7 +34,7 @@ class UnitView:
 
     ``role`` is the reason why nobody expects the unit to be stopped, ``""`` if it may be stopped. ``released``: a
     manual stop or start, or a stop because of the lost source, no longer counts. ``lost``: the unit was stopped
-    because the source is lost, ``overdue``: it has to be.
+    because the source is lost, ``overdue``: it has to be. ``hidden`` is the path of a unit file that replaces ours.
     """
 
     unit: str
@@ -54,6 +54,7 @@ class UnitView:
     released: bool = False
     lost: bool = False
     overdue: bool = False
+    hidden: str = ""
 
     @property
     def item(self) -> str:
@@ -164,6 +165,7 @@ def unit_views(old: Generation, new: Generation, observed: Observed) -> Mapping[
             released=unit in observed.released,
             lost=unit in observed.lost,
             overdue=unit in observed.overdue,
+            hidden=observed.hidden.get(unit, ""),
         )
         for unit in sorted(old_members.keys() | members.keys() | changes.keys())
         if not is_template(unit) and unit not in REPLACED

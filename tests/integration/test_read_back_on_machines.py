@@ -190,6 +190,43 @@ def test_a_wanted_service_is_reported_while_its_unit_is_missing_and_then_started
     wait_agent_state(followed, "converged")
 
 
+def runs(machine: Machine, word: str) -> bool:
+    """Return whether hello.service runs a command with ``word`` in it."""
+    shown = machine.show("hello.service", "ActiveState", "ExecStart")
+    return shown["ActiveState"] == "active" and f" {word} " in shown["ExecStart"].replace(";", " ")
+
+
+def test_a_unit_file_of_an_administrator_is_named_and_ours_is_taken_up_without_it(followed: Machine) -> None:
+    path = "/etc/systemd/system/hello.service"
+    followed.write(path, "[Service]\nExecStart=/bin/sleep 4321\n")
+    followed.write(DOCUMENT, HELLO.replace("1000", "2000"))
+    followed.until("it is reported", lambda: "Overridden" in codes(followed))
+    shown = followed.run("ordainctl", "plan", check=False).stdout
+    assert f"{path} replaces the unit of the documents" in shown
+    assert status(followed)[0] == 3
+    assert followed.run("ordainctl", "apply", check=False).returncode == 3
+
+    followed.run("systemctl", "restart", "hello")
+    assert runs(followed, "4321")
+    followed.path(path).unlink()
+    followed.run("systemctl", "daemon-reload")
+    followed.until("ours runs", lambda: runs(followed, "2000"), timeout=40)
+    wait_agent_state(followed, "converged")
+
+
+def test_a_service_starts_after_a_transient_unit_of_its_name_has_ended(followed: Machine) -> None:
+    followed.run("systemd-run", "--unit=late", "/bin/sleep", "8")
+    followed.write(DOCUMENT, HELLO + "  late:\n    command: /bin/sleep 3000\n")
+    followed.until("it is reported", lambda: "Overridden" in codes(followed))
+    assert status(followed)[0] == 3
+
+    followed.until("ours runs", lambda: "3000" in followed.show("late.service", "ExecStart")["ExecStart"], timeout=40)
+    followed.until(
+        "it runs", lambda: followed.show("late.service", "ActiveState")["ActiveState"] == "active", timeout=40
+    )
+    wait_agent_state(followed, "converged")
+
+
 def test_an_address_and_a_mount_option_are_read_back(followed: Machine) -> None:
     listen = "  s: {command: /bin/cat, listen: {stream: ['[fe80::1%host9]:8053', '127.0.0.1:8053']}}\n"
     mount = "mounts:\n  /srv/t: {what: tmpfs, type: tmpfs, options: [noexec]}\n"

@@ -19,7 +19,7 @@ from ordain.agent.daemon.late_installation import SETTLE_SEC, LateInstallation
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation
 from ordain.agent.state.decisions import RejectedGeneration
-from ordain.agent.status import Status, UnitStatus
+from ordain.agent.status import Status, StatusCondition, UnitStatus
 from support.status_samples import unit_status
 
 
@@ -183,7 +183,7 @@ def test_a_unit_is_started_once_its_package_is_installed() -> None:
     async def reconcile(*, released: frozenset[str], into: list[frozenset[str]] = released) -> None:
         into.append(released)
 
-    publisher = SimpleNamespace(current=Status(), refresh=answer([], ""))
+    publisher = SimpleNamespace(current=Status(), refresh=answer([], ""), listen=lambda _: None)
     minder = LateInstallation(
         engine=cast(Any, SimpleNamespace(reconcile=reconcile)),
         decisions=cast(Any, SimpleNamespace(paused=False)),
@@ -201,3 +201,54 @@ def test_a_unit_is_started_once_its_package_is_installed() -> None:
     assert asyncio.run(minder.tick(1.0 + SETTLE_SEC)) is None
     assert asyncio.run(minder.tick(100.0)) is None
     assert released == [frozenset({"new.service"})]
+
+
+@pytest.mark.parametrize(
+    ("state", "due", "restarted"), [("inactive", 1.0 + SETTLE_SEC, []), ("active", None, [{"web.service"}])]
+)
+def test_a_unit_is_taken_up_once_no_file_of_somebody_else_hides_it(
+    state: str, due: float | None, restarted: list[set[str]]
+) -> None:
+    rotations: list[set[str]] = []
+
+    async def reconcile(*, released: object = None, rotated: dict[str, object]) -> None:
+        rotations.append({*rotated})
+
+    publisher = SimpleNamespace(current=Status(), refresh=answer([], ""), listen=lambda _: None)
+    minder = LateInstallation(
+        engine=cast(Any, SimpleNamespace(reconcile=reconcile)),
+        decisions=cast(Any, SimpleNamespace(paused=False)),
+        status=cast(Any, publisher),
+    )
+    unit = unit_status("web.service", ok=state == "active", active_state=state)
+    hidden = StatusCondition(code="Overridden", what="", item="web.service", fault=True)
+
+    publisher.current = Status(units=(unit,), conditions=(hidden,))
+    assert asyncio.run(minder.tick(0.0)) is None
+    publisher.current = Status(units=(unit,))
+    assert asyncio.run(minder.tick(1.0)) == due
+    assert rotations == restarted
+
+
+@pytest.mark.parametrize("enforced", [True, False])
+def test_an_enforced_file_is_placed_again(enforced: bool) -> None:
+    changed = StatusCondition(code="FileChanged", what="", fault=True, enforced=enforced)
+    minder, calls = enforcement(unit_status("web.service", ok=True))
+    cast(Any, minder)._status.current = Status(conditions=(changed,))
+
+    asyncio.run(minder.tick(0.0))
+    assert calls == ["reconcile", "refresh"] * enforced
+
+
+def test_a_unit_that_was_missing_in_a_status_between_two_looks_is_taken_up() -> None:
+    listeners: list[Callable[[Status], None]] = []
+    publisher = SimpleNamespace(current=Status(), refresh=answer([], ""), listen=listeners.append)
+    minder = LateInstallation(
+        engine=cast(Any, None), decisions=cast(Any, SimpleNamespace(paused=False)), status=cast(Any, publisher)
+    )
+    down = unit_status("new.service", ok=False, active_state="inactive")
+
+    for listener in listeners:
+        listener(Status(units=(replace(down, load_state="not-found"),)))
+    publisher.current = Status(units=(down,))
+    assert asyncio.run(minder.tick(0.0)) == SETTLE_SEC

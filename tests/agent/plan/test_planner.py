@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ordain.agent.generation import digest, keep_running, member_from_json
-from ordain.agent.model import RUNNING, Change, Effect, Generation, Hold, Observed, Plan, UnitState, Verb
+from ordain.agent.model import RUNNING, Change, Effect, Generation, Hold, NoteReason, Observed, Plan, UnitState, Verb
 from ordain.agent.plan.describe import describe
 from ordain.agent.plan.diff import diff
+from ordain.agent.plan.outcome import exit_status
 from ordain.agent.plan.planner import plan
 from ordain.agent.plan.unit_view import units_to_observe
 from ordain.transforms.artifacts import UnitArtifact, UnitFile, UnitLink
@@ -71,6 +72,18 @@ def observed(states: Mapping[str, Any]) -> Observed:
         fields["triggered_by"] = tuple(fields.get("triggered_by", ()))
         found[unit] = UnitState(**{"name": unit, "load_state": "loaded", **fields})
     return Observed(units=found)
+
+
+@pytest.mark.parametrize("state", ["active", "inactive"])
+def test_a_unit_that_a_file_of_somebody_else_hides_is_named_before_anything_is_done(state: str) -> None:
+    old, new = (generation({"web.service": {"Service.ExecStart": f"/bin/serve {word}"}}) for word in "12")
+    path = "/etc/systemd/system/web.service"
+
+    made = plan(old, new, replace(observed({"web.service": state}), hidden={"web.service": path}))
+
+    assert [note.what.partition(" ")[0] for note in made.notes if note.why is NoteReason.HIDDEN] == [path]
+    assert [job.verb for job in made.jobs] == ["start"] * (state == "inactive")
+    assert exit_status((), made) == 3
 
 
 def waits(unit: str, keys: Mapping[str, Any]) -> tuple[Change, ...]:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from ordain.agent.apply.admin_overrides import administrator_files
 from ordain.agent.errors import Failure
 from ordain.agent.model import Generation, Hold
 from ordain.agent.state.holds import (
@@ -104,32 +103,3 @@ def test_the_boot_cache_respects_holds(tmp_path: Path) -> None:
     cache = unpack((tmp_path / "etc/ordain/boot/current").read_bytes())
     assert [entry[0] for entry in cache.entries] == ["normal/web.service"]
     assert cache.hash == "1"
-
-
-def test_files_of_an_administrator_are_found_at_every_level(tmp_path: Path) -> None:
-    for path in (
-        "etc/systemd/system/web-a.service.d/x.conf",
-        "etc/systemd/system/web-.service.d/y.conf",
-        "etc/systemd/system/t@.service.d/z.conf",
-        "etc/systemd/system.control/web-a.service.d/50-MemoryMax.conf",
-        "run/systemd/system/other.service.d/x.conf",
-        "etc/systemd/system/own.service",
-        "etc/systemd/system/web-a.service.d/README",
-    ):
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_text("")
-    (tmp_path / "etc/systemd/system/alias.service").symlink_to("/usr/lib/systemd/system/real.service")
-
-    found = administrator_files(
-        tmp_path, ["web-a.service", "t@1.service", "own.service", "alias.service", "free.service"]
-    )
-
-    assert found == {
-        "web-a.service": (
-            "/etc/systemd/system.control/web-a.service.d/50-MemoryMax.conf",
-            "/etc/systemd/system/web-a.service.d/x.conf",
-            "/etc/systemd/system/web-.service.d/y.conf",
-        ),
-        "t@1.service": ("/etc/systemd/system/t@.service.d/z.conf",),
-        "own.service": ("/etc/systemd/system/own.service",),
-    }
