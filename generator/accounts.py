@@ -12,14 +12,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ordain.generator.files import REPORTS, replace_synced
+from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines, why_not
 
-FOLDER = "run/ordain/sysusers"
 RECORD = "etc/ordain/boot/accounts"
 """It is on the root file system, like the accounts, because /var may not be mounted yet."""
 KINDS = ("system", "user")
@@ -28,33 +27,6 @@ LOCKED = "1"
 """The expiry date of a locked account, in days after 1970-01-01 (shadow(5)); with it, ssh keys do not work either."""
 FIELDS = {"home": ("--home", 5), "shell": ("--shell", 6)}
 """The properties of an existing account that may change: the option of usermod(8), the field of passwd(5)."""
-
-
-@dataclass(frozen=True, slots=True)
-class AccountLine:
-    """A line of sysusers.d(5) that makes an account: ``kind`` is u or g, ``number`` "" if any will do.
-
-    ``group`` is the main group of a user, "" if it has none of its own.
-    """
-
-    kind: str
-    name: str
-    number: str = ""
-    group: str = ""
-
-
-def account_lines(text: str) -> Iterator[AccountLine]:
-    """Yield the accounts that the lines of a file of ours make.
-
-    >>> [(line.kind, line.number, line.group) for line in account_lines("g web 33\\nu web 33:web - / -\\nm web adm")]
-    [('g', '33', ''), ('u', '33', 'web')]
-    """
-    for line in text.splitlines():
-        kind, _, rest = line.partition(" ")
-        words = rest.split()
-        if kind in ("u", "g") and len(words) > 1:
-            number, _, group = words[1].partition(":")
-            yield AccountLine(kind, words[0], "" if number == "-" else number, group)
 
 
 Run = Callable[[list[str]], str]
@@ -85,11 +57,13 @@ class Accounts:
         """Create and change the accounts; return the problems by item."""
         wanted = [json.loads(path.read_bytes()) for path in sorted((self._root / FOLDER).glob("*.account"))]
         record, before = self._read(), self._accounts()
+        before_groups = self._numbers("g").keys()
         members = self._members()
         for kind in KINDS:
-            files = sorted((self._root / FOLDER).glob(f"{kind}-*.conf"))
+            files = [path for path in sorted((self._root / FOLDER).glob(f"{kind}-*.conf")) if self._is_possible(path)]
             if files and (error := self._run(["systemd-sysusers", *map(str, files)])):
                 self.problems.setdefault("users", error)
+        self._remove_wrong(before, before_groups)
         after = self._accounts()
         for want in wanted:
             name = want["name"]
@@ -103,6 +77,36 @@ class Accounts:
         self._change(wanted, record, after)
         self._write(record)
         return self.problems
+
+    def _numbers(self, kind: str) -> dict[str, str]:
+        """Return the numbers of users (u) or groups (g) by name."""
+        rows = self._rows("passwd" if kind == "u" else "group")
+        return {row[0]: row[2] for row in rows if len(row) > 3}
+
+    def _is_possible(self, path: Path) -> bool:
+        """Return whether all accounts of a file can have their numbers.
+
+        systemd-sysusers would give them others, and such an account would be in the way for ever.
+        """
+        for line in account_lines(path.read_text("utf-8", "surrogateescape")):
+            if what := why_not(line, self._numbers("u"), self._numbers("g")):
+                self.problems[f"{line.noun}s/{line.name}"] = f"{what}; nothing was made"
+                return False
+        return True
+
+    def _remove_wrong(self, users: Collection[str], groups: Collection[str]) -> None:
+        """Remove accounts that were made just now with another number than the documents say: nothing is theirs yet."""
+        lines: list[AccountLine] = []
+        for path in sorted((self._root / FOLDER).glob("*.conf")):
+            lines += account_lines(path.read_text("utf-8", "surrogateescape"))
+        for line in sorted(lines, key=lambda line: line.kind, reverse=True):  # users first, then their groups
+            before, program = (users, "userdel") if line.kind == "u" else (groups, "groupdel")
+            number = self._numbers(line.kind).get(line.name)
+            if line.number and number not in (None, line.number) and line.name not in before:
+                what = (
+                    f"systemd-sysusers gave it the {line.key} {number} instead of {line.number}; it was removed again"
+                )
+                self.problems[f"{line.noun}s/{line.name}"] = self._run([program, line.name]) or what
 
     def _change(
         self, wanted: Iterable[Mapping[str, Any]], record: dict[str, Any], now: Mapping[str, list[str]]

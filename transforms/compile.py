@@ -17,6 +17,7 @@ from ordain.transforms.document.plain_data import plain
 from ordain.transforms.errors import Problem, Severity, Where, blocked, sorted_problems
 from ordain.transforms.errors import Refused as Refused
 from ordain.transforms.graph import exclusive_boot
+from ordain.transforms.graph.account_checks import account_problems
 from ordain.transforms.graph.conflicts import find_conflicts
 from ordain.transforms.memo import Memo, MemoTable
 from ordain.transforms.model import (
@@ -26,12 +27,14 @@ from ordain.transforms.model import (
     Facts,
     Installed,
     Kind,
+    MachineAccounts,
     Member,
     Resolved,
     Tree,
     Wanted,
 )
-from ordain.transforms.render import accounts, host, kernel, mounts, placed_files, raw_units, services
+from ordain.transforms.render import accounts as render_accounts
+from ordain.transforms.render import host, kernel, mounts, placed_files, raw_units, services
 from ordain.transforms.render.catalog_usage import CatalogUsage, transforms_digest
 from ordain.transforms.render.distribution_service import Target
 from ordain.transforms.render.network import network_section
@@ -51,24 +54,27 @@ def compile(
     facts: Facts,
     installed: Installed | None = None,
     *,
+    accounts: MachineAccounts | None = None,
     shipped: Iterable[Document] = (),
     memo: Memo | None = None,
 ) -> Compiled:
     """Return the artifacts, members and problems of ``documents`` on a machine with ``facts``.
 
-    ``installed`` are the unit files of the machine, None if they are not known (``--os``). ``shipped`` is the
-    transformation database, which Transforms among ``documents`` override. Blocked items are left out; their problems
-    say why. ``memo`` holds the results of the compile before, and gets those of this one: it changes nothing but the
-    time. Raise `Refused` if the documents as a whole are wrong, or too much (`set_budget`).
+    ``installed`` are the unit files of the machine, and ``accounts`` its users and groups, None if they are not known
+    (``--os``). ``shipped`` is the transformation database, which Transforms among ``documents`` override. Blocked items
+    are left out; their problems say why. ``memo`` holds the results of the compile before, and gets those of this one:
+    it changes nothing but the time. Raise `Refused` if the documents as a whole are wrong, or too much
+    (`set_budget`).
     """
     with set_budget.one_set():
-        return _compile(tuple(documents), facts, installed, tuple(shipped), memo or Memo())
+        return _compile(tuple(documents), facts, installed, accounts, tuple(shipped), memo or Memo())
 
 
 def _compile(
     documents: tuple[Document, ...],
     facts: Facts,
     installed: Installed | None,
+    accounts: MachineAccounts | None,
     shipped: tuple[Document, ...],
     memo: Memo,
 ) -> Compiled:
@@ -91,6 +97,7 @@ def _compile(
     ]
     between = find_conflicts([_with(item, renderer.problems) for item in items], installed, renderer.where)
     found += between
+    found += account_problems(items, accounts, renderer.where)
     blocked_items = {p.item for p in found if p.severity is Severity.BLOCKED}
     kept = [item for item in items if item.pointer not in blocked_items]
     boot = renderer.boot(items, kept)
@@ -185,9 +192,9 @@ class _Renderer:
         for path, branch in self.branches("files", placed_files.templated):
             yield placed_files.render(path, branch, pointer_below("files", path), self.names, self.mounts)
         for name, branch in self.branches("groups"):
-            yield accounts.render_group(name, branch, pointer_below("groups", name), self.names)
+            yield render_accounts.render_group(name, branch, pointer_below("groups", name), self.names)
         for name, branch in self.branches("users"):
-            yield accounts.render_user(name, branch, pointer_below("users", name), self.names)
+            yield render_accounts.render_user(name, branch, pointer_below("users", name), self.names)
         yield from self.whole()
         network = self.tree.branch("network")
         for item in network_section.render(network, self.scope, self.names, self.systemd) if network else ():

@@ -257,6 +257,18 @@ class Installed:
     activation_sources: Mapping[str, tuple[ActivationSource, ...]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineAccounts:
+    """The accounts of the machine: numbers of users (uid and gid) and of groups, by name.
+
+    ``complete``: no other source, such as LDAP, may have more of them.
+    """
+
+    users: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
+    complete: bool = False
+
+
 class Wanted(StrEnum):
     """The desired state of a unit."""
 

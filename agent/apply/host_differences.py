@@ -12,7 +12,8 @@ from typing import Any
 
 from ordain.agent.apply.difference import Difference, condition, pointer_to, section
 from ordain.agent.model import Change, Effect, Generation
-from ordain.generator.accounts import FOLDER, LOCKED, AccountLine, account_lines
+from ordain.generator.accounts import LOCKED
+from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines
 from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.machine import rootfs
 

@@ -200,6 +200,10 @@ BLOCKED = CodeGroup(
             "The file of a credential does not exist.",
             "Create it, for example with systemd-creds encrypt. The service then starts by itself.",
         ),
+        "NumberTaken": (
+            "The uid or gid of an account belongs to another account, of the machine or of the documents.",
+            "Choose another number, or leave it out. The number of an existing account never changes.",
+        ),
         "Network": (
             "The settings of a network device do not fit together, or cannot be used on this machine.",
             "Correct the device as the message says.",
@@ -284,6 +288,10 @@ WARNINGS = CodeGroup(
         "ProgramMissing": (
             "The program of a service is not installed.",
             "Install it first; until then, a change that starts the service is rolled back.",
+        ),
+        "NoSuchAccount": (
+            "A unit or a file names a user or group that neither the machine has nor the documents make.",
+            "Check the spelling, add it to `users` or `groups`, or install the package that makes it.",
         ),
         "NothingToAllow": (
             "`boot: {allow: …}` names a unit that the system would not start anyway.",

@@ -25,6 +25,7 @@ from ordain.transforms.artifacts import (
     row,
 )
 from ordain.transforms.errors import Problem, Severity, sorted_problems
+from ordain.transforms.machine.machine_accounts import read_accounts
 from ordain.transforms.model import Compiled, Document
 
 
@@ -36,7 +37,8 @@ def render(request: Namespace, console: Console) -> Exit:
     if request.all_os:
         return _render_all(request, documents, warnings, console)
     facts, installed = machine(request, documents)
-    compiled = compile(documents, facts, installed, shipped=transforms(request.root))
+    accounts = read_accounts(request.root) if installed else None
+    compiled = compile(documents, facts, installed, accounts=accounts, shipped=transforms(request.root))
     problems = sorted_problems((*(w for w in warnings if w.severity is Severity.WARNING), *compiled.problems))
     if request.output:
         _write(Path(request.output), compiled)

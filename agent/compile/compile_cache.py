@@ -17,7 +17,8 @@ from ordain.transforms.catalog.machine_catalog import local_transforms
 from ordain.transforms.errors import Problem
 from ordain.transforms.machine.facts import survey
 from ordain.transforms.machine.installed_units import read_installed
-from ordain.transforms.model import Facts, Installed
+from ordain.transforms.machine.machine_accounts import read_accounts
+from ordain.transforms.model import Facts, Installed, MachineAccounts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class MachineInputs:
     problems: tuple[Problem, ...]
     installed: Installed
     transforms: tuple[RawDocument, ...]
+    accounts: MachineAccounts
     live: bool = True
 
 
@@ -44,6 +46,7 @@ def read_machine(root: Path) -> MachineInputs:
         problems=tuple(problems),
         installed=read_installed(root),
         transforms=local_transforms(root),
+        accounts=read_accounts(root),
     )
 
 

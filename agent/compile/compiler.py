@@ -49,7 +49,14 @@ def compile_generation(
         raise Refused([*machine.problems, *reading])
     # The compile reports a fault in a Transform again if that is for this machine, and with every item that needs it.
     reading = tuple(problem for problem in reading if problem.severity is not Severity.BLOCKED)
-    compiled = compile(documents, machine.facts, machine.installed, shipped=shipped(), memo=memo)
+    compiled = compile(
+        documents,
+        machine.facts,
+        machine.installed,
+        accounts=machine.accounts if machine.live else None,
+        shipped=shipped(),
+        memo=memo,
+    )
     new = generation(compiled)
     missing = tuple(_missing_credentials(compiled, missing_credentials(new, machine.root)) if machine.live else ())
     new = _without_items(new, {problem.item for problem in missing})

@@ -81,6 +81,6 @@ def read_events(root: Path) -> tuple[HistoryEvent, ...]:
 
 def _lines(root: Path) -> list[bytes]:
     try:
-        return (root / PATH).read_bytes().splitlines()
+        return atomic_files.read(root / PATH).splitlines()
     except OSError:
         return []

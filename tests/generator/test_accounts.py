@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from ordain.generator.accounts import FOLDER, RECORD, Accounts
+from ordain.generator.accounts import RECORD, Accounts
+from ordain.transforms.account_lines import FOLDER
 
 PASSWD = "root:x:0:0::/root:/bin/bash\nwww:x:33:33::/var/www:/bin/sh\nann:x:1000:1000::/home/ann:/bin/bash\n"
 GROUP = "www:x:33:\nann:x:1000:\nadm:x:4:www\nlog:x:5:\n"
@@ -110,3 +111,45 @@ def test_without_a_record_nothing_is_restored(machine: Machine) -> None:
 
     assert machine.wants() == {}
     assert machine.changes == []
+
+
+@pytest.mark.parametrize(
+    ("line", "item", "what"),
+    [
+        ("u web 33", "users/web", "the uid 33 belongs to www"),
+        ("u web 4", "users/web", "the gid 4, which the main group of web would get as well, belongs to adm"),
+        ("g web 33", "groups/web", "the gid 33 belongs to www"),
+        (
+            "u ann 2000",
+            "users/ann",
+            "the user ann exists with the uid 1000, which never changes, as files belong to it",
+        ),
+    ],
+)
+def test_nothing_is_made_for_a_number_that_somebody_has(machine: Machine, line: str, item: str, what: str) -> None:
+    folder = machine.root / FOLDER
+    folder.mkdir(parents=True)
+    (folder / "system-0-a.conf").write_text(f"{line}\n")
+    (folder / "system-0-b.conf").write_text("g other -\n")
+
+    assert Accounts(machine.root, machine.run).apply() == {item: f"{what}; nothing was made"}
+    assert machine.ran == [f"systemd-sysusers {folder}/system-0-b.conf"]
+
+
+def test_an_account_that_was_made_with_another_number_is_removed_again(machine: Machine) -> None:
+    folder = machine.root / FOLDER
+    folder.mkdir(parents=True)
+    (folder / "system-1-web.conf").write_text("g web 70\nu web 70:web - / -\n")
+
+    def run(argv: list[str]) -> str:
+        if argv[0] == "systemd-sysusers":
+            with (machine.root / "etc/passwd").open("a") as passwd:
+                passwd.write("web:x:994:993::/:/bin/sh\n")
+            with (machine.root / "etc/group").open("a") as group:
+                group.write("web:x:993:\n")
+        return machine.run(argv)
+
+    problems = Accounts(machine.root, run).apply()
+
+    assert machine.changes == ["userdel web", "groupdel web"]
+    assert problems["users/web"] == "systemd-sysusers gave it the uid 994 instead of 70; it was removed again"

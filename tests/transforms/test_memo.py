@@ -15,7 +15,7 @@ from ordain.agent.model import Generation
 from ordain.transforms.catalog.known_systems import facts_for
 from ordain.transforms.errors import Refused
 from ordain.transforms.memo import Memo, identical
-from ordain.transforms.model import Installed, InstalledUnit
+from ordain.transforms.model import Installed, InstalledUnit, MachineAccounts
 
 PLAIN = "{command: [/bin/a], environment: {A: 1}}"
 SERVICE = (
@@ -94,6 +94,7 @@ def machine(state: dict[str, str]) -> MachineInputs:
         facts=facts,
         problems=(),
         installed=Installed(units=there),
+        accounts=MachineAccounts(),
         transforms=(("/own.yaml", own),) if state["transform"] else (),
         live=False,
     )

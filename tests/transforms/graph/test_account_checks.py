@@ -1,0 +1,113 @@
+"""Numbers that somebody else has block an account; accounts that nobody makes are warned about."""
+
+from __future__ import annotations
+
+import pytest
+
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.compile import compile
+from ordain.transforms.document.reader import read
+from ordain.transforms.errors import Severity
+from ordain.transforms.model import MachineAccounts
+
+MACHINE = MachineAccounts(
+    users={"root": ("0", "0"), "www-data": ("33", "33"), "ann": ("1000", "1000")},
+    groups={"root": "0", "www-data": "33", "ann": "1000", "adm": "4"},
+    complete=True,
+)
+
+
+def found(text: str, machine: MachineAccounts | None = MACHINE) -> list[tuple[str, str, str]]:
+    """Return item, code and text of each problem of a layer with the sections ``text``."""
+    documents, problems = read("d.yaml", f"ordain: v1\nkind: Layer\nname: d\n{text}\n".encode())
+    assert problems == ()
+    compiled = compile(documents, facts_for("debian-13"), accounts=machine, shipped=shipped())
+    codes = ("NumberTaken", "NoSuchAccount")
+    return [(p.item, p.code, p.what) for p in compiled.problems if p.code in codes]
+
+
+@pytest.mark.parametrize(
+    ("text", "item", "what"),
+    [
+        ("users: {web: {uid: 33}}", "users/web", "the uid 33 belongs to www-data"),
+        ("users: {web: {gid: 33}}", "users/web", "the gid 33 belongs to www-data"),
+        (
+            "users: {web: {uid: 4}}",
+            "users/web",
+            "the gid 4, which the main group of web would get as well, belongs to adm",
+        ),
+        ("groups: {web: {gid: 33}}", "groups/web", "the gid 33 belongs to www-data"),
+        ("users: {ann: {uid: 2000}}", "users/ann", "the user ann exists with the uid 1000, which never changes"),
+        ("groups: {ann: {gid: 2000}}", "groups/ann", "the group ann exists with the gid 1000, which never changes"),
+        ("users: {web: {uid: 65535}}", "users/web", "the uid 65535 is reserved"),
+        ("users: {a: {uid: 2000}, b: {uid: 2000}}", "users/b", "the uid 2000 belongs to a"),
+        ("groups: {a: {gid: 2000}, b: {gid: 2000}}", "groups/b", "the gid 2000 belongs to a"),
+        ("groups: {a: {gid: 2000}}\nusers: {b: {uid: 2000}}", "users/b", "the gid 2000, which the main group"),
+    ],
+)
+def test_a_number_of_somebody_else_blocks_the_account(text: str, item: str, what: str) -> None:
+    ((blocked_item, code, said),) = found(text)
+
+    assert (blocked_item, code) == (item, "NumberTaken")
+    assert said.startswith(what)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "users: {web: {uid: 2000}}",
+        "users: {ann: {uid: 1000, groups: [adm]}}",
+        "users: {web: {uid: 4, group: adm}}",
+        "users: {web: {uid: 2000, gid: 2000}}",
+        "groups: {a: {gid: 2000}}\nusers: {b: {uid: 2000, group: a}}",
+        "services: {a: {command: /bin/a, user: ann, group: adm}}",
+        "services: {a: {command: /bin/a, user: '4711'}}",
+        "services: {a: {command: /bin/a, user: ghost, dynamic-user: true}}",
+        "services: {a: {command: /bin/a, user: web}}\nusers: {web: {}}",
+        "files: {/etc/a: {content: a, owner: web, group: team}}\nusers: {web: {}}\ngroups: {team: {}}",
+    ],
+)
+def test_an_account_that_can_be_had_is_not_a_problem(text: str) -> None:
+    assert found(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "item", "what"),
+    [
+        ("services: {a: {command: /bin/a, user: wbe}}", "services/a", "there is no user wbe on this machine"),
+        ("services: {a: {command: /bin/a, group: admm}}", "services/a", "there is no group admm on this machine"),
+        ("services: {a: {command: /bin/a, supplementary-groups: [adm, kvmm]}}", "services/a", "there is no group kvmm"),
+        (
+            "services: {a: {command: /bin/a, listen: {stream: /run/a, user: ghost}}}",
+            "services/a",
+            "there is no user ghost",
+        ),
+        (
+            "units: {a.service: {Service: {ExecStart: /bin/a, User: ghost}}}",
+            "units/a.service",
+            "there is no user ghost",
+        ),
+        ("files: {/etc/a: {content: a, owner: ghost}}", "files/~1etc~1a", "there is no user ghost"),
+        ("files: {/etc/a: {content: a, group: ghost}}", "files/~1etc~1a", "there is no group ghost"),
+        ("users: {ann: {groups: [dialuot]}}", "users/ann", "there is no group dialuot, so that one is made for ann"),
+    ],
+)
+def test_an_account_that_nobody_makes_is_warned_about(text: str, item: str, what: str) -> None:
+    ((warned, code, said),) = found(text)
+
+    assert (warned, code) == (item, "NoSuchAccount")
+    assert said.startswith(what)
+
+
+@pytest.mark.parametrize("machine", [None, MachineAccounts()])
+def test_nothing_is_missing_where_the_accounts_are_not_known(machine: MachineAccounts | None) -> None:
+    assert found("services: {a: {command: /bin/a, user: ghost}}", machine) == []
+
+
+def test_a_blocked_account_is_not_made() -> None:
+    documents, _ = read("d.yaml", b"ordain: v1\nkind: Layer\nname: d\nusers: {web: {uid: 33}}\n")
+    compiled = compile(documents, facts_for("debian-13"), accounts=MACHINE, shipped=shipped())
+
+    assert [p.severity for p in compiled.problems] == [Severity.BLOCKED]
+    assert [a for a in compiled.artifacts if "web" in a.path] == []

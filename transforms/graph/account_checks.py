@@ -1,0 +1,130 @@
+"""Accounts that a machine cannot have as the documents say, and accounts that units and files name but nobody makes.
+
+systemd-sysusers would choose another number without an error, and PID 1 would notice a missing user only when it starts
+the service.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines, memberships, why_not
+from ordain.transforms.artifacts import Artifact, PlacedFile, RegularFile, UnitFile
+from ordain.transforms.errors import Problem, Where, blocked, did_you_mean, warning
+from ordain.transforms.model import MachineAccounts
+from ordain.transforms.render.rendered_item import RenderedItem
+from ordain.transforms.systemd import unit_file
+
+PlaceOf = Callable[[str], Where]
+_KEYS = {
+    ("Service", "User"): ("user", "user"),
+    ("Service", "Group"): ("group", "group"),
+    ("Service", "SupplementaryGroups"): ("group", "supplementary-groups"),
+    ("Socket", "SocketUser"): ("user", "listen/user"),
+    ("Socket", "SocketGroup"): ("group", "listen/group"),
+}
+"""The settings that name an account, with its kind and the key of a service that becomes the setting."""
+_DYNAMIC = re.compile(r"^DynamicUser=(yes|true|on|1)$", re.MULTILINE | re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    line: AccountLine
+    item: str
+
+
+def account_problems(
+    items: Iterable[RenderedItem], machine: MachineAccounts | None, place_of: PlaceOf
+) -> Iterator[Problem]:
+    """Yield a problem for each number that somebody else has, and for each account that is named and missing.
+
+    ``machine`` are the accounts that exist, None if they are not known.
+    """
+    artifacts = [artifact for item in items for artifact in item.artifacts]
+    files = [a for a in artifacts if isinstance(a, RegularFile) and a.path.startswith(f"/{FOLDER}/")]
+    declared = [
+        _Declared(line, file.item)
+        for file in files
+        if file.path.endswith(".conf")
+        for line in account_lines(file.content)
+    ]
+    yield from _numbers(declared, machine or MachineAccounts(), place_of)
+    if machine is not None and machine.complete:
+        yield from _missing(artifacts, files, declared, machine, place_of)
+
+
+def _numbers(declared: Iterable[_Declared], machine: MachineAccounts, place_of: PlaceOf) -> Iterator[Problem]:
+    uids = {name: uid for name, (uid, _) in machine.users.items()}
+    made: dict[str, dict[str, str]] = {"u": {}, "g": {}}
+    for each in sorted(declared, key=lambda each: each.line.kind):  # groups first: a user may want the number of one
+        line, item = each.line, each.item
+        what = why_not(line, uids, machine.groups)
+        if not what and line.number:
+            what = why_not(line, made["u"], made["g"])
+            made[line.kind].setdefault(line.name, line.number)
+        if not what and line.group and (gid := _gid(line.group, declared)) and line.name in machine.users:
+            actual = machine.users[line.name][1]
+            if actual != gid:
+                what = f"the user {line.name} exists with the gid {actual}, which never changes, as files belong to it"
+        if what:
+            where = _place(item, line.key, place_of)
+            yield blocked(item, where, what, f"choose another {line.key}, or leave it out", "NumberTaken")
+
+
+def _gid(group: str, declared: Iterable[_Declared]) -> str:
+    return next((each.line.number for each in declared if each.line.kind == "g" and each.line.name == group), "")
+
+
+def _missing(
+    artifacts: Iterable[Artifact],
+    files: Iterable[RegularFile],
+    declared: Iterable[_Declared],
+    machine: MachineAccounts,
+    place_of: PlaceOf,
+) -> Iterator[Problem]:
+    made: Mapping[str, set[str]] = {
+        "user": {each.line.name for each in declared if each.line.kind == "u"},
+        # A user whose main group is not named gets one of its own name.
+        "group": {each.line.name for each in declared},
+    }
+    known = {"user": machine.users.keys() | made["user"], "group": machine.groups.keys() | made["group"]}
+    for file in files:
+        for user, group in memberships(file.content) if file.path.endswith(".conf") else ():
+            if group not in known["group"]:
+                what = f"there is no group {group}, so that one is made for {user}"
+                hint = _hint("group", group, known["group"])
+                yield warning(file.item, _place(file.item, f"groups/{group}", place_of), what, hint, "NoSuchAccount")
+    for artifact in artifacts:
+        for kind, name, key in _named(artifact):
+            if name not in known[kind]:
+                what = f"there is no {kind} {name} on this machine"
+                place = _place(artifact.item, key, place_of)
+                yield warning(artifact.item, place, what, _hint(kind, name, known[kind]), "NoSuchAccount")
+
+
+def _hint(kind: str, name: str, known: Iterable[str]) -> str:
+    near = did_you_mean(name, known)
+    made = f"make it in `{kind}s`, or install the package that does"
+    return f"{near} else {made}" if near else made
+
+
+def _named(artifact: Artifact) -> Iterator[tuple[str, str, str]]:
+    """Yield kind, name and key of each account that ``artifact`` names; numbers and specifiers are left out."""
+    if isinstance(artifact, UnitFile):
+        dynamic = _DYNAMIC.search(artifact.content)
+        for section, key, value in unit_file.parse(artifact.content):
+            kind, own = _KEYS.get((section, key), ("", ""))
+            if kind and not (dynamic and key in ("User", "Group")):
+                yield from ((kind, word, own) for word in value.split() if not word.isdecimal() and "%" not in word)
+    elif isinstance(artifact, PlacedFile):
+        for kind, key, name in (("user", "owner", artifact.owner), ("group", "group", artifact.group)):
+            if name and not name.isdecimal():
+                yield kind, name, key
+
+
+def _place(item: str, key: str, place_of: PlaceOf) -> Where:
+    """Return the place of a key of an item, or that of the item."""
+    where = place_of(f"{item}/{key}")
+    return where if where.path else place_of(item)

@@ -1,0 +1,44 @@
+"""Reads the accounts of a machine from /etc/passwd and /etc/group."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from ordain.transforms.machine import rootfs
+from ordain.transforms.model import MachineAccounts
+
+LOCAL = frozenset({"files", "compat", "systemd", "mymachines", "myhostname"})
+"""The sources in nsswitch.conf(5) whose accounts are in these files, or exist only while something runs."""
+
+
+def read_accounts(root: Path) -> MachineAccounts:
+    """Return the accounts of the machine; a file that cannot be read has none."""
+    return MachineAccounts(
+        users={row[0]: (row[2], row[3]) for row in _rows(root, "etc/passwd") if len(row) > 3},
+        groups={row[0]: row[2] for row in _rows(root, "etc/group") if len(row) > 2},
+        complete=_only_local(root),
+    )
+
+
+def _rows(root: Path, path: str) -> Iterator[list[str]]:
+    for line in _text(root, path).splitlines():
+        yield line.split(":")
+
+
+def _only_local(root: Path) -> bool:
+    """Return whether no other source, such as a directory service, may have more accounts."""
+    for line in _text(root, "etc/nsswitch.conf").splitlines():
+        database, _, sources = line.partition("#")[0].partition(":")
+        if database.strip() in ("passwd", "group"):
+            words = sources.replace("[", " [").split()
+            if not {word for word in words if not word.startswith("[") and not word.endswith("]")} <= LOCAL:
+                return False
+    return True
+
+
+def _text(root: Path, path: str) -> str:
+    try:
+        return (rootfs.read(root, path) or b"").decode("utf-8", "surrogateescape")
+    except OSError:
+        return ""
