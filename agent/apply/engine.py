@@ -28,6 +28,7 @@ from ordain.agent.model import (
     ChangeOrigin,
     ChangesByUnit,
     Generation,
+    NoteReason,
     Observed,
     Outcome,
     Plan,
@@ -208,7 +209,11 @@ class Engine:
         A generation without a number came with the boot or the image: it is neither in the history nor proven. On a
         clone of a machine, the generations of the history are not proven either until a boot could start with one.
         """
-        return not planned and old.hash == new.hash and bool(old.number) and not self._store.never_proven()
+        proven = self._store.proven_hash()
+        # One that could not be written, or of which a unit had failed, is proven now that nothing is wrong any more.
+        failed = any(note.why is NoteReason.FAILED for note in planned.notes)
+        stays_proven = proven == new.hash or (bool(proven) and failed)
+        return not planned and old.hash == new.hash and bool(old.number) and stays_proven
 
     async def _decide(self, request: ApplyRequest, planned: Plan, observed: Observed, new: Generation) -> None:
         """Record whether the source is followed from now on; of a trial, when it is confirmed."""

@@ -8,12 +8,15 @@ An apply goes on without them: what cannot be written holds for this boot.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+
 from ordain.agent.model import Generation
 from ordain.agent.state.store import NotPersistent, Store
 from ordain.agent.status import StatusCondition
 
 NOT_PERSISTENT = "NotPersistent"
 NOT_IN_HISTORY = "NotInHistory"
+REMEDY = "make the file system writable or free some space, then run `ordainctl apply`"
 
 
 class GenerationWriter:
@@ -40,7 +43,21 @@ class GenerationWriter:
         self._report(NOT_PERSISTENT, unsaved)
         return unsaved is None
 
+    def mark_boot_good(self, hash: str, *, tried: Collection[str]) -> None:
+        """Make the generation with which this boot completed the fallback (`Store.mark_boot_good`)."""
+        self._report(NOT_PERSISTENT, self._store.mark_boot_good(hash, tried=tried))
+
+    def not_persistent(self, in_force: Generation) -> Iterator[StatusCondition]:
+        """Yield a condition if later boots do not start with ``in_force``, whichever program could not write it."""
+        proven = self._store.proven_hash()
+        if NOT_PERSISTENT in self._conditions or not in_force.number or proven == in_force.hash:
+            return
+        number = self._store.known(proven).number if proven else 0
+        instead = f"generation {number}" if number else "another generation"
+        what = f"generation {in_force.number} is in force for this boot only; later boots start with {instead}"
+        yield StatusCondition(code=NOT_PERSISTENT, what=what, hint=REMEDY)
+
     def _report(self, code: str, unsaved: NotPersistent | None) -> None:
         self._conditions.pop(code, None)
         if unsaved:
-            self._conditions[code] = StatusCondition(code=code, what=unsaved.what)
+            self._conditions[code] = StatusCondition(code=code, what=unsaved.what, hint=REMEDY)

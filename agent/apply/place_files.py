@@ -19,6 +19,7 @@ from ordain.agent.apply.network_reload import NetworkReload
 from ordain.agent.apply.verdicts import NOT_LOADED
 from ordain.agent.model import Generation, Job, Observed, Plan, UnitVerdict, Verb
 from ordain.agent.plan.network_changes import network_change
+from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError
 from ordain.agent.system.systemd1 import MANAGER, NAME, PATH, Systemd
 from ordain.agent.system.transient_units import run
@@ -108,7 +109,7 @@ def read_reports(root: Path, part: str) -> dict[str, str]:
     reported: dict[str, str] = {}
     for path in REPORTS.values():
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            reported |= json.loads((root / path).read_bytes())[part]
+            reported |= json.loads(atomic_files.read(root / path))[part]
     return reported
 
 

@@ -90,7 +90,7 @@ def remember_session(root: Path, caller: int) -> None:
 def _remembered(root: Path) -> list[tuple[int, int]]:
     """Return the remembered sessions that still exist: process id and start time of each leader."""
     try:
-        sessions = [(int(pid), int(started)) for pid, started in json.loads((root / PATH).read_bytes())]
+        sessions = [(int(pid), int(started)) for pid, started in json.loads(atomic_files.read(root / PATH))]
     except (OSError, ValueError, TypeError):
         return []
     return [(pid, started) for pid, started in sessions if _stat_field(pid, _STARTED) == started]

@@ -270,7 +270,7 @@ def _encode(trial: Trial) -> dict[str, Any]:
 
 def _read(path: Path) -> Trial | None:
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(atomic_files.read(path))
         fields = {name: data[key] for name, key in _KEYS.items() if key in data}
         fields["peers"] = [to_json(_decode_peer(text)) for text in data.get(_KEYS["peers"], ())]
         return from_json(Trial, {**data, **fields})

@@ -510,8 +510,8 @@ MACHINE = CodeGroup(
             "Reboot, or restart the unit yourself when that is convenient.",
         ),
         "NotPersistent": (
-            "/etc is not writable, so the changes last only until the next boot.",
-            "Make /etc writable and run `ordainctl apply`.",
+            "/etc is not writable or has no room, so the changes last only until the next boot.",
+            "Make /etc writable, or free some space, and run `ordainctl apply`.",
         ),
         "NotInHistory": (
             "/var/lib/ordain is not writable, so the generation cannot be rolled back to.",

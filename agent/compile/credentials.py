@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ordain.agent.model import Change, Effect, Generation, UnitState
+from ordain.agent.system import atomic_files
 from ordain.transforms.artifacts import UnitFile, placed_paths
 from ordain.transforms.machine import rootfs
 from ordain.transforms.systemd.unit_name import template_of
@@ -92,7 +93,7 @@ class CredentialRecord:
         self._known: dict[str, tuple[str, dict[str, str]]] = {}
         self._salt = secrets.token_hex(16)
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError, AttributeError):
-            data = json.loads(self._path.read_bytes())
+            data = json.loads(atomic_files.read(self._path))
             self._salt = str(data["salt"])
             self._known = {unit: (str(run), dict(hashes)) for unit, (run, hashes) in data["units"].items()}
 
@@ -132,7 +133,7 @@ class CredentialRecord:
         try:
             place = self._root / path.lstrip("/")
             for file in sorted(place.iterdir()) if place.is_dir() else [place]:
-                digest.update(file.read_bytes())
+                digest.update(atomic_files.read(file))
         except OSError:
             return ""
         return digest.hexdigest()

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 from pathlib import Path
 
+from ordain.agent.apply.generation_writer import GenerationWriter
 from ordain.agent.apply.trial import Trials
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.state.boot_record import read_boot_record
@@ -31,9 +32,19 @@ class BootVerdict:
     began.
     """
 
-    def __init__(self, *, systemd: Systemd, root: Path, store: Store, decisions: Decisions, trials: Trials) -> None:
+    def __init__(
+        self,
+        *,
+        systemd: Systemd,
+        root: Path,
+        store: Store,
+        writer: GenerationWriter,
+        decisions: Decisions,
+        trials: Trials,
+    ) -> None:
         self._systemd = systemd
         self._store = store
+        self._writer = writer
         self._decisions = decisions
         self._trials = trials
         record = read_boot_record(root)
@@ -80,6 +91,6 @@ class BootVerdict:
             rejected = self._decisions.rejected  # None again if an administrator has applied it
             bad = {rejected.hash} & self._passed_over if rejected else ()
             with contextlib.suppress(KeyError):  # a generation of the image, or one that came with the boot
-                await asyncio.to_thread(self._store.mark_boot_good, self._booted, tried=bad)
+                await asyncio.to_thread(self._writer.mark_boot_good, self._booted, tried=bad)
         self._ended = True
         return None

@@ -9,8 +9,10 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import os
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
+from errno import EIO
 from typing import Any, ParamSpec, TypeVar
 
 from dbus_next.constants import MessageType, NameFlag, PropertyAccess, RequestNameReply
@@ -54,6 +56,9 @@ def _answered(call: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
             raise DBusError(REFUSED, json.dumps([to_json(p) for p in refused.problems])) from None
         except Failure as failure:
             raise DBusError(failure.name, str(failure)) from None
+        except OSError as error:  # a file of ours that is not as we left it, or a full disk: not a fault of the program
+            log.error("%s: %s", call.__qualname__, error)
+            raise DBusError(Failure.name, f"{error.filename or 'a file'}: {os.strerror(error.errno or EIO)}") from None
         except Exception as error:  # dbus-next would send the caller a traceback
             log.exception("internal error in %s", call.__qualname__)
             raise DBusError(INTERNAL, f"internal error ({error!r}); see the journal of the agent") from None

@@ -19,6 +19,7 @@ from ordain.agent.json_codec import from_json
 from ordain.agent.model import ChangeCause, Generation, Hold, Outcome, Plan
 from ordain.agent.plan.explain import NotInGeneration, explain
 from ordain.agent.status import Status, StepsOfLastApply, UnitExplanation
+from ordain.agent.system import atomic_files
 from ordain.transforms.model import Wanted
 
 
@@ -182,6 +183,6 @@ def _steps_about(unit: str, outcome: Outcome | None) -> StepsOfLastApply:
 def read_last_outcome(root: Path) -> Outcome | None:
     """Return the outcome of the last apply of this boot, None if there was none."""
     try:
-        return from_json(Outcome, json.loads((root / OUTCOME).read_bytes()))
+        return from_json(Outcome, json.loads(atomic_files.read(root / OUTCOME)))
     except (OSError, ValueError, TypeError, AttributeError):
         return None

@@ -115,6 +115,7 @@ class StatusReader:
             *hold_conditions,
             *(difference.condition for difference in found),
             *self._not_in_force(generation, wanted_generation, wanted_hash, view),
+            *self._not_persistent(generation, view),
             *differences(units),
             *left_undone(units, view.wanted.verdicts if view and view.wanted else ()),
             *reboots(units),
@@ -165,6 +166,13 @@ class StatusReader:
         if hash != generation.hash and not self._parts.decisions.rejected and not at_work:
             what = f"generation {generation.number} is in force, but the documents want {number}"
             yield StatusCondition(code="NotInForce", what=what, hint="run `ordainctl apply`", fault=True)
+
+    def _not_persistent(self, generation: Generation, view: AgentView | None) -> Iterator[StatusCondition]:
+        """Yield a condition if later boots start with another generation, once no apply is under way any more."""
+        parts = self._parts
+        at_work = view is not None and view.phase is not AgentPhase.FOLLOWING
+        if not (at_work or parts.trials.pending() or parts.decisions.rejected or ApplyJournal(parts.root).unfinished()):
+            yield from parts.writer.not_persistent(generation)
 
     def _state(self, conditions: Iterable[StatusCondition], view: AgentView | None) -> AgentState:
         """Return the state; the first row that holds decides."""

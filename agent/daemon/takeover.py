@@ -25,9 +25,11 @@ SETTLE_SEC = 120.0
 def read_takeover(root: Path) -> tuple[str, str]:
     """Return who took over in this boot, and `CLAIMED` or `STARTED`; two empty texts if nobody has."""
     try:
-        who, _, step = (root / RECORD).read_text().strip().partition(" ")
+        who, _, step = atomic_files.read(root / RECORD).decode().strip().partition(" ")
     except FileNotFoundError:
         return "", ""
+    except (OSError, UnicodeDecodeError):  # something else is in its place: nobody knows who claimed it
+        return "", CLAIMED
     return who, step or STARTED
 
 

@@ -16,7 +16,7 @@ PATH = "var/lib/ordain/source"
 def read_applied_source(root: Path) -> str:
     """Return the location of the source that was applied last, ``""`` if it is unknown."""
     try:
-        return (root / PATH).read_text().strip()
+        return atomic_files.read(root / PATH).decode().strip()
     except (OSError, UnicodeDecodeError):
         return ""
 

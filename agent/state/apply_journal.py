@@ -9,6 +9,7 @@ restart that was done shows in the InvocationID of the unit, and is not repeated
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -20,6 +21,7 @@ from ordain.agent.state.decisions import DecisionState
 from ordain.agent.system import atomic_files
 
 PATH = "run/ordain/journal"
+log = logging.getLogger(__name__)
 
 
 class ApplyPhase(StrEnum):
@@ -60,6 +62,7 @@ class ApplyJournal:
     def __init__(self, root: Path) -> None:
         self._path = root / PATH
         self._entry: JournalEntry | None = None
+        self._reported = False
 
     def begin(self, entry: JournalEntry) -> None:
         """Record an apply before its first step."""
@@ -81,13 +84,19 @@ class ApplyJournal:
     def end(self) -> None:
         """Remove the journal: the apply has ended."""
         self._entry = None
+        atomic_files.make_way(self._path)
         self._path.unlink(missing_ok=True)
 
     def unfinished(self) -> JournalEntry | None:
         """Return the apply that an earlier agent did not end, None if there is none or it cannot be read."""
         try:
-            return from_json(JournalEntry, json.loads(self._path.read_bytes()))
-        except (OSError, ValueError, TypeError, AttributeError):
+            return from_json(JournalEntry, json.loads(atomic_files.read(self._path)))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+            if not self._reported:
+                log.warning("%s cannot be read, so an interrupted apply is not finished: %s", self._path, error)
+            self._reported = True
             return None
 
 

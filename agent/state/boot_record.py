@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from ordain.generator.choose import RECORD
@@ -16,9 +17,11 @@ def boot_id(root: Path) -> str:
 
 def read_boot_record(root: Path) -> dict[str, tuple[str, ...]]:
     """Return the generator's record of this boot: each key with its values; empty if there is no record."""
-    data = rootfs.read(root, RECORD.lstrip("/"))
+    data = b""
+    with contextlib.suppress(OSError):  # something else is in its place: the next run of the generator replaces it
+        data = rootfs.read(root, RECORD.lstrip("/")) or b""
     record: dict[str, tuple[str, ...]] = {}
-    for line in (data or b"").decode(errors="replace").splitlines():
+    for line in data.decode(errors="replace").splitlines():
         key, _, value = line.partition("=")
         record[key] = (*record.get(key, ()), value)
     return record if boot_id(root) in record.get("boot_id", ()) else {}

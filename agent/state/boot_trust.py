@@ -23,7 +23,7 @@ def record_trust(root: Path, trust: str, agent_yaml: bytes | None) -> bool:
         if not data:
             path.unlink(missing_ok=True)
             return False
-        if path.is_file() and path.read_bytes() == data:
+        if path.is_file() and atomic_files.read(path) == data:
             return False
         atomic_files.make_folder(path.parent, 0o700)
         atomic_files.replace(path, data)

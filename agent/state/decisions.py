@@ -103,7 +103,7 @@ class Decisions:
     def _read(self) -> DecisionState:
         for path in reversed(self._paths):
             try:
-                return from_json(DecisionState, json.loads(path.read_bytes()))
+                return from_json(DecisionState, json.loads(atomic_files.read(path)))
             except (OSError, ValueError, TypeError, AttributeError, KeyError):
                 continue
         return DecisionState()

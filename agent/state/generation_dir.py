@@ -40,7 +40,7 @@ class LazyJson(Mapping[str, Any]):
     @functools.cached_property
     def _data(self) -> Mapping[str, Any]:
         try:
-            data: Mapping[str, Any] = json.loads(self._path.read_bytes())
+            data: Mapping[str, Any] = json.loads(atomic_files.read(self._path))
             return data
         except (OSError, ValueError) as error:
             raise DamagedGeneration(f"{self._path}: {error}") from error
@@ -135,31 +135,31 @@ def head(folder: Path) -> tuple[str, str]:
     Raises `DamagedGeneration`.
     """
     try:
-        manifest = json.loads((folder / "manifest.json").read_bytes())
+        manifest = json.loads(atomic_files.read(folder / "manifest.json"))
         return str(manifest["hash"]), str(manifest["saved"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedGeneration(f"generation {folder.name} in {folder}: {error}") from error
 
 
 def _read(folder: Path) -> Generation:
-    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest = json.loads(atomic_files.read(folder / "manifest.json"))
     if manifest["format"] != FORMAT:
         raise ValueError(f"has format {manifest['format']}, but only {FORMAT} can be read")
-    provenance = (folder / "provenance.json").read_bytes()
+    provenance = atomic_files.read(folder / "provenance.json")
     if hashlib.sha256(provenance).hexdigest() != manifest["provenance"]:
         raise ValueError("provenance.json was changed after it was written")
     artifacts = []
     for fields in manifest["artifacts"]:
         artifact = from_row(fields)
         if isinstance(artifact, UnitFile | RegularFile):
-            artifact = replace(artifact, content=(folder / _place(artifact)).read_bytes().decode())
+            artifact = replace(artifact, content=atomic_files.read(folder / _place(artifact)).decode())
         artifacts.append(artifact)
     generation = Generation(
         number=int(folder.name),
         hash=manifest["hash"],
         artifacts=tuple(artifacts),
         members=tuple(member_from_json(row) for row in manifest["members"]),
-        document=json.loads((folder / "document.json").read_bytes()),
+        document=json.loads(atomic_files.read(folder / "document.json")),
         provenance=json.loads(provenance),
         transforms=manifest.get("transforms", ""),
     )

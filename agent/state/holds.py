@@ -33,7 +33,7 @@ def read_holds(root: Path) -> dict[str, Hold]:
     """Return the holds, by unit. Raises `UnreadableHolds`."""
     path = root / PATH
     try:
-        return from_json(dict[str, Hold], json.loads(path.read_bytes()))
+        return from_json(dict[str, Hold], json.loads(atomic_files.read(path)))
     except FileNotFoundError:
         return {}
     except OSError as error:

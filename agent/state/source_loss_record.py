@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ordain.agent.json_codec import from_json
+from ordain.agent.system import atomic_files
 
 PATH = "run/ordain/source-loss"
 
@@ -22,6 +23,6 @@ class SourceLossRecord:
 def read_source_loss(root: Path) -> SourceLossRecord:
     """Return the record of this boot, or an empty one if it cannot be read."""
     try:
-        return from_json(SourceLossRecord, json.loads((root / PATH).read_bytes()))
+        return from_json(SourceLossRecord, json.loads(atomic_files.read(root / PATH)))
     except (OSError, ValueError, TypeError, AttributeError):
         return SourceLossRecord()

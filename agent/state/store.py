@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,7 +34,7 @@ from ordain.agent.system import atomic_files
 from ordain.agent.system.cached_file import CachedFile
 from ordain.generator import files
 from ordain.generator.cache import Cache, CacheError, pack, unpack
-from ordain.generator.choose import BASELINE, HANDED
+from ordain.generator.choose import BASELINE, HANDED, read_trusted
 from ordain.transforms.artifacts import Artifact, PlacedFile, UnitFile, UnitLink
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class Store:
     def outcome(self, number: int) -> Outcome | None:
         """Return the saved outcome of the apply of generation ``number``, if there is one."""
         try:
-            return from_json(Outcome, json.loads((self._folder(number) / "outcome.json").read_bytes()))
+            return from_json(Outcome, json.loads(atomic_files.read(self._folder(number) / "outcome.json")))
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
@@ -226,7 +227,7 @@ class Store:
         """Remove the failed boots of a generation that works now, so that they do not count. Raises `OSError`."""
         attempts = self._boot / "attempts"
         try:
-            lines = attempts.read_bytes().splitlines(keepends=True)
+            lines = atomic_files.read(attempts).splitlines(keepends=True)
         except FileNotFoundError:
             return
         rest = b"".join(line for line in lines if not line.startswith(hash.encode()))
@@ -241,7 +242,7 @@ class Store:
         """
         for name in ("current", *map(str, reversed(self._bootable())), "fallback"):
             with contextlib.suppress(OSError, CacheError):
-                data = (self._boot / name).read_bytes()
+                data = _trusted(self._boot / name)
                 if hash in ("", unpack(data).hash):
                     return self._mark(data, tried)
         raise KeyError(hash)
@@ -256,10 +257,15 @@ class Store:
 
     def never_proven(self) -> bool:
         """Return whether there is no undamaged proven generation for the next boot."""
+        return not self.proven_hash()
+
+    def proven_hash(self) -> str:
+        """Return the hash of the generation that the next boot starts with; "" if there is none, or it is damaged."""
         try:
-            return self._head(self._boot / "current", None) is None
+            head = self._head(self._boot / "current", None)
         except DamagedGeneration:
-            return True
+            return ""
+        return head.hash if head else ""
 
     def applied(self) -> Generation:
         """Return the generation in force: the one that the generator placed in this boot.
@@ -324,7 +330,7 @@ class Store:
 
     def _machine(self) -> str:
         try:
-            machine_id = self._machine_id.read_text("ascii").strip()
+            machine_id = atomic_files.read(self._machine_id).decode("ascii").strip()
         except (OSError, ValueError):
             return ""
         return machine_id if len(machine_id) == 32 else ""
@@ -346,7 +352,7 @@ class Store:
         with contextlib.suppress(KeyError):
             return self.load_hash(head.hash)
         try:
-            cache = unpack(path.read_bytes())
+            cache = unpack(_trusted(path))
         except (OSError, CacheError) as error:
             raise DamagedGeneration(f"{path}: {error}") from error
         # Without a history (a new /var), the artifacts in the cache are enough to plan removals.
@@ -358,7 +364,7 @@ class Store:
         Raises `DamagedGeneration`.
         """
         try:
-            head = self._heads.setdefault(path, CachedFile(path, _head))()
+            head = self._heads.setdefault(path, CachedFile(path, _head, _trusted))()
         except FileNotFoundError:
             return None
         except (OSError, CacheError) as error:
@@ -374,7 +380,7 @@ class Store:
         try:
             atomic_files.replace(self._boot / "fallback", data)
             with contextlib.suppress(CacheError, FileNotFoundError):
-                if (bad := unpack(current.read_bytes()).hash) in tried:
+                if (bad := unpack(_trusted(current)).hash) in tried:
                     atomic_files.replace(current, data)
                     self._forgive(bad)  # no later boot starts with it any more
         except OSError as error:
@@ -386,7 +392,7 @@ class Store:
         named = set(self._bootable())
         for name in ("current", "fallback"):
             with contextlib.suppress(OSError, CacheError):
-                named.add(unpack((self._boot / name).read_bytes()).number)
+                named.add(unpack(_trusted(self._boot / name)).number)
         rejected: set[int] = set()
         for event in self.events():
             rejected.discard(event.generation)
@@ -400,6 +406,11 @@ class Store:
             if number not in kept:
                 history.remove(self._folder(number))
                 self._hashes.pop(number, None)
+
+
+def _trusted(path: Path) -> bytes:
+    """Return the bytes of a boot cache as the generator reads them. Raises `OSError`, `CacheError`."""
+    return read_trusted(os.fspath(path))
 
 
 def _head(data: bytes) -> Cache:

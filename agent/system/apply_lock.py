@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from ordain.agent.errors import Busy
+from ordain.agent.system import atomic_files
 
 PATH = "run/ordain/lock"
 POLL_SEC = 0.05
@@ -21,6 +22,7 @@ async def locked(root: Path, patience_sec: float) -> AsyncIterator[None]:
     """Hold the lock of the machine below ``root``. Raises `Busy` if another process holds it for too long."""
     path = root / PATH
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    atomic_files.make_way(path)
     descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
         await _take(descriptor, patience_sec)
@@ -38,7 +40,7 @@ def lock_holder(root: Path) -> int:
     The answer is certain while `locked` raises `Busy`.
     """
     try:
-        return int((root / PATH).read_text())
+        return int(atomic_files.read(root / PATH).decode())
     except (OSError, ValueError):
         return 0
 

@@ -4,11 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import os
 from pathlib import Path
 
+from ordain.transforms.machine import rootfs
+
+log = logging.getLogger(__name__)
 PRIVATE, PUBLIC = 0o600, 0o644
 """The mode of a file. Most of ours hold values of documents, and a document may hold a secret."""
+
+
+SIZE_MAX = 64 << 20
+"""The most bytes of a file of ours."""
+
+
+def read(path: Path, limit: int = SIZE_MAX) -> bytes:
+    """Return the content of one of our files, ``limit`` bytes at most. Raises `OSError`, also for a pipe or a device.
+
+    To open a pipe would wait for a writer, and hold up the whole agent.
+    """
+    return rootfs.read_resolved(path, limit=limit)
+
+
+def make_way(path: Path) -> None:
+    """Move a directory away that has the name of one of our files: nothing of ours makes one. Raises `OSError`."""
+    if path.is_dir() and not path.is_symlink():
+        aside = path.with_name(f"{path.name}.in-the-way-{os.getpid()}")
+        path.rename(aside)
+        log.warning("%s was a directory, where a file of ours belongs; it is %s now", path, aside)
 
 
 def write(path: Path, data: bytes, mode: int = PRIVATE) -> None:
@@ -25,6 +49,8 @@ def write(path: Path, data: bytes, mode: int = PRIVATE) -> None:
 def replace(path: Path, data: bytes, mode: int = PRIVATE) -> None:
     """Replace the file at ``path`` by ``data``; at every moment it is the old file or the new one. Raises `OSError`."""
     beside = path.with_name(f".{path.name}.new")
+    make_way(beside)
+    make_way(path)
     beside.unlink(missing_ok=True)
     try:
         write(beside, data, mode)
@@ -39,7 +65,7 @@ def replace(path: Path, data: bytes, mode: int = PRIVATE) -> None:
 def link_equal(old: Path, new: Path, data: bytes) -> bool:
     """Make ``new`` a hard link to ``old`` if ``old`` holds ``data``; return whether it did."""
     try:
-        if old.read_bytes() != data:
+        if read(old) != data:
             return False
         os.link(old, new, follow_symlinks=False)
     except OSError:

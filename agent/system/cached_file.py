@@ -6,18 +6,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from ordain.agent.system import atomic_files
+
 T = TypeVar("T")
 
 
 class CachedFile(Generic[T]):
     """The result of ``read`` for the file at ``path``; the file is read again only after it was replaced.
 
-    For files that are replaced and never written in place, as `atomic_files` does it.
+    ``load`` reads the bytes. For files that are replaced and never written in place, as `atomic_files` does it.
     """
 
-    def __init__(self, path: Path, read: Callable[[bytes], T]) -> None:
+    def __init__(
+        self, path: Path, read: Callable[[bytes], T], load: Callable[[Path], bytes] = atomic_files.read
+    ) -> None:
         self._path = path
         self._read = read
+        self._load = load
         self._kept: tuple[tuple[int, ...], T] | None = None
 
     def __call__(self) -> T:
@@ -26,5 +31,5 @@ class CachedFile(Generic[T]):
         stamp = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
         if self._kept is None or self._kept[0] != stamp:
             self._kept = None
-            self._kept = stamp, self._read(self._path.read_bytes())
+            self._kept = stamp, self._read(self._load(self._path))
         return self._kept[1]

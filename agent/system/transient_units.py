@@ -44,6 +44,6 @@ async def run(
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text("utf-8", "replace")
+        return atomic_files.read(path).decode("utf-8", "replace")
     except OSError:
         return ""

@@ -71,6 +71,23 @@ def test_ids_are_kept_without_dashes() -> None:
     assert cache.boot_id == "3c8d0cbb5d324b3c8a3a1f1fb54cf5d4"
 
 
+def test_every_change_of_one_byte_is_detected() -> None:
+    data = pack(
+        Cache(
+            number=12,
+            hash="c0ffee",
+            machine_id="0" * 32,
+            boot_id="1" * 32,
+            entries=[("normal/a.target", 0o644, b"[Unit]\n", None), ("normal/b.wants/a.target", 0o777, None, b"../a")],
+            files=b'[{"path": "/etc/a"}]',
+        )
+    )
+    for at, byte in enumerate(data):
+        for other in {byte ^ bit for bit in (1, 2, 4, 8, 16, 32, 64, 128)} | {0, 0x20, 0x31, 0x41, 0xFF} - {byte}:
+            with pytest.raises(CacheError):
+                unpack(data[:at] + bytes([other]) + data[at + 1 :])
+
+
 def test_a_flipped_bit_is_detected() -> None:
     data = pack(SAMPLE)
     for position in range(len(data)):

@@ -21,7 +21,7 @@ from ordain.agent.delivery.database.database import ANY, Conflict, Database
 from ordain.agent.delivery.fleet.report import PATH, MachineReport, decode_report
 from ordain.agent.delivery.protocol import SourceError, SourceFault
 from ordain.agent.model import to_json
-from ordain.agent.system import inotify
+from ordain.agent.system import atomic_files, inotify
 
 log = logging.getLogger(__name__)
 STATUS = "status/"
@@ -95,7 +95,7 @@ class ReportPublisher:
 
     def _read(self) -> MachineReport | None:
         with contextlib.suppress(OSError, ValueError):
-            return decode_report((self.root / PATH).read_bytes())
+            return decode_report(atomic_files.read(self.root / PATH))
         return None
 
     async def _put(self, database: Database, report: MachineReport) -> None:

@@ -23,6 +23,7 @@ from ordain.agent.delivery.fleet.staged_rollout import AT_WORK
 from ordain.agent.delivery.protocol import SourceError
 from ordain.agent.delivery.release.manifest import Release
 from ordain.agent.delivery.spread import position
+from ordain.agent.system import atomic_files
 from ordain.transforms.document.maintenance_windows import Window
 
 log = logging.getLogger(__name__)
@@ -130,7 +131,7 @@ class RolloutGate:
 
     def _report(self) -> MachineReport | None:
         with contextlib.suppress(OSError, ValueError):
-            return decode_report((self.root / PATH).read_bytes())
+            return decode_report(atomic_files.read(self.root / PATH))
         return None
 
     async def close(self) -> None:

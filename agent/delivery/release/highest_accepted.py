@@ -58,7 +58,7 @@ def forget_accepted(root: Path, channel: str) -> AcceptedRelease | None:
 
 def _read(path: Path) -> dict[str, AcceptedRelease]:
     try:
-        data = json.loads(path.read_bytes())
+        data = json.loads(atomic_files.read(path))
         return {str(channel): from_json(AcceptedRelease, value) for channel, value in data.items()}
     except FileNotFoundError:
         return {}

@@ -62,6 +62,7 @@ class Machine:
                 watch=self._answer("watch"), start=self._answer("good"), has_job=self._answer("job")
             ),
             store=store,
+            writer=SimpleNamespace(mark_boot_good=lambda hash, tried: None),
             decisions=self.decisions,
             trials=self.trials,
             observer=SimpleNamespace(read_back=SimpleNamespace(files=PlacedFiles(root))),

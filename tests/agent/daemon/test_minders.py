@@ -89,12 +89,13 @@ class Boot:
         store = SimpleNamespace(
             applied=lambda: Generation(hash=applied),
             proven=lambda: Generation(hash="good", number=4),
-            mark_boot_good=lambda hash, tried: self.marked.append((hash, frozenset(tried))),
         )
+        mark = lambda hash, tried: self.marked.append((hash, frozenset(tried)))  # noqa: E731
         self.verdict = BootVerdict(
             systemd=cast(Any, self),
             root=root,
             store=cast(Any, store),
+            writer=cast(Any, SimpleNamespace(mark_boot_good=mark)),
             decisions=cast(Any, self.decisions),
             trials=cast(Any, SimpleNamespace(pending=lambda: None)),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +47,31 @@ def test_an_unreadable_journal_is_ignored(tmp_path: Path, content: bytes) -> Non
     path.write_bytes(content)
 
     assert ApplyJournal(tmp_path).unfinished() is None
+
+
+def test_an_unreadable_journal_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / JOURNAL
+    path.parent.mkdir(parents=True)
+    path.write_text("garbage")
+    journal = ApplyJournal(tmp_path)
+
+    assert [journal.unfinished(), journal.unfinished()] == [None, None]
+    (line,) = caplog.messages
+    assert str(path) in line
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_anything_in_place_of_the_journal_is_replaced(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    path = tmp_path / JOURNAL
+    path.parent.mkdir(parents=True)
+    make(path)
+    journal = ApplyJournal(tmp_path)
+
+    assert journal.unfinished() is None
+    journal.begin(JournalEntry(phase=ApplyPhase.STOP, number=2, plan=PLAN, started="now"))
+    assert ApplyJournal(tmp_path).unfinished() is not None
+    journal.end()
+    assert not path.exists()
 
 
 def test_a_rollback_is_resumed_from_its_journal(tmp_path: Path) -> None:

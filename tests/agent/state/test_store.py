@@ -514,6 +514,34 @@ def test_a_full_disk_is_reported_with_the_path(machine: Path, store: Store, monk
         assert "No space left on device" in trouble.what
 
 
+ODD: dict[str, Callable[[Path], object]] = {
+    "a FIFO": os.mkfifo,
+    "a directory": Path.mkdir,
+    "a socket": lambda path: os.mknod(path, 0o600 | stat.S_IFSOCK),
+    "a link to a device": lambda path: path.symlink_to("/dev/zero"),
+    "a file of users": lambda path: os.chmod(path, 0o666 + 0 * path.write_bytes(b"garbage")),  # noqa: PTH101
+    "nothing": lambda path: None,
+}
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
+def test_whatever_is_in_place_of_a_proven_cache_is_replaced_by_the_next_commit(
+    store: Store, tmp_path: Path, make: Callable[[Path], object]
+) -> None:
+    saved, _ = store.save(generation("a"))
+    store.commit_proven(saved)
+    for name in ("current", "1"):
+        (tmp_path / "etc/ordain/boot" / name).unlink()
+        make(tmp_path / "etc/ordain/boot" / name)
+
+    assert store.never_proven()
+    with pytest.raises(KeyError):
+        store.mark_boot_good(saved.hash)
+    assert store.commit_proven(saved) is None
+    assert store.proven_hash() == saved.hash
+    assert store.mark_boot_good(saved.hash) is None
+
+
 def test_a_cache_that_another_process_replaced_is_read_again(store: Store, tmp_path: Path) -> None:
     """Use two stores on one disk, like an agent and an ordainctl that runs without it."""
     ours, theirs = Store(tmp_path), store
