@@ -293,6 +293,10 @@ WARNINGS = CodeGroup(
             "A unit or a file names a user or group that neither the machine has nor the documents make.",
             "Check the spelling, add it to `users` or `groups`, or install the package that makes it.",
         ),
+        "Unprintable": (
+            "A text for people has control characters or marks that change the direction of a text.",
+            "Remove them; until then, they are written as visible escapes.",
+        ),
         "NothingToAllow": (
             "`boot: {allow: …}` names a unit that the system would not start anyway.",
             "Check the spelling of the unit.",

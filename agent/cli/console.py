@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TextIO
 
+from ordain.transforms.control_characters import IN_TEXT, JSON_ESCAPES
 from ordain.transforms.errors import Problem, Severity, sorted_problems
 
 
@@ -31,7 +32,6 @@ class Style(StrEnum):
 
 
 SEVERITIES = {Severity.ERROR: Style.BAD, Severity.BLOCKED: Style.WARN, Severity.WARNING: Style.WARN}
-_CONTROLS = {n: f"\\x{n:02x}" for n in (*range(32), *range(127, 160)) if chr(n) not in "\n\t"}
 _NARROWEST = 24
 """A last column with less room than this is moved below its row."""
 _INDENT = 4
@@ -99,8 +99,8 @@ class Console:
 
     def json(self, value: Any) -> None:
         """Print ``value``, sorted and indented, so that two runs can be compared."""
-        json.dump(value, self.out, indent=2, sort_keys=True, ensure_ascii=False)
-        self.out.write("\n")
+        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+        self.out.write(f"{text.translate(JSON_ESCAPES)}\n")
 
     @contextmanager
     def progress(self, text: str) -> Iterator[None]:
@@ -206,7 +206,7 @@ def _split(text: str, width: int) -> list[str]:
 
 def _visible(text: str) -> str:
     """Return ``text`` with its control characters in hexadecimal: a document cannot move the reader's cursor."""
-    return text.translate(_CONTROLS)
+    return text.translate(IN_TEXT)
 
 
 def _styled(text: str, style: Style, colour: bool) -> str:

@@ -10,6 +10,7 @@ import json
 import re
 from bisect import bisect_right
 
+from ordain.transforms.control_characters import BYTE_ORDER_MARK
 from ordain.transforms.document.node import (
     MAX_DEPTH,
     Node,
@@ -80,6 +81,8 @@ class _Reader:
             if self.text.startswith(word, self.at):
                 self.at += len(word)
                 return Node(value=value, where=where)
+        if first == BYTE_ORDER_MARK:
+            raise Unreadable("there is a byte order mark (U+FEFF) in the middle of the file", where, "remove it")
         raise Unreadable("expected a value", where, "write a string in double quotes")
 
     def string(self) -> str:

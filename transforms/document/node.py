@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ordain.transforms.control_characters import BYTE_ORDER_MARK
 from ordain.transforms.errors import Problem, Where
 
 SUFFIXES = (".yaml", ".yml", ".json")
@@ -17,6 +18,7 @@ MAX_NODES = 50_000
 """The most values in one file, and in one document after its aliases are expanded."""
 MAX_DEPTH = 64
 MAX_KEY = 16 << 10
+MARK_HINT = 'remove it; in a text that needs it, write "\\ufeff" in double quotes'
 MAX_DIGITS = 64
 """A number with more digits is read as a string, and so is one that is too large for a float."""
 
@@ -121,6 +123,12 @@ class ReadLimits:
         """Return ``text`` if a document may hold it."""
         if "\0" in text:
             raise Unreadable("a document cannot hold a NUL byte", where, "put binary data into a credential")
+        return text
+
+    def check_plain(self, text: str, where: Where) -> str:
+        """Return ``text`` if it may be without quotes."""
+        if BYTE_ORDER_MARK in text:
+            raise Unreadable("there is a byte order mark (U+FEFF), which nobody sees", where, MARK_HINT)
         return text
 
     def check_key(self, text: str, where: Where) -> str:

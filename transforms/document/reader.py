@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
+from ordain.transforms.control_characters import BYTE_ORDER_MARK
 from ordain.transforms.document import json_reader, transform_faults, validate, yaml_reader
 from ordain.transforms.document.conditions import RANGES, range_error
 from ordain.transforms.document.node import MAX_BYTES, Node, Number, Unreadable
@@ -53,8 +55,10 @@ def read_nodes(path: str, data: bytes) -> Iterator[Node]:
         what = f"the file has {len(data):,} bytes; a file of documents has at most {MAX_BYTES:,}"
         raise Unreadable(what, Where(path=path), "split it, and do not put bulk data into documents")
     try:
-        text = data.decode("utf-8").removeprefix("\ufeff")
+        text = data.decode("utf-8").removeprefix(BYTE_ORDER_MARK)
     except UnicodeDecodeError as error:
+        if data.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+            raise Unreadable("the file is UTF-16", Where(path=path), "save the file as UTF-8") from None
         before = data[: error.start].decode("utf-8")
         line = before.count("\n") + 1
         where = Where(path=path, line=line, column=len(before) - (before.rfind("\n") + 1) + 1)

@@ -6,9 +6,11 @@ are bounded, and every value needs its place. PyYAML is loaded only when there i
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ordain.transforms.control_characters import BYTE_ORDER_MARK
 from ordain.transforms.document.node import MAX_DEPTH, Node, ReadLimits, Unreadable, mapping, scalar, sequence
 from ordain.transforms.errors import Where
 
@@ -35,6 +37,8 @@ class Rules:
 
 
 DOCUMENT_RULES = Rules()
+_ALLOWED_MARK = re.compile(r"^\ufeff|(?<=\n)\ufeff(?=---|%|#)|(?:(?<=\n)|^)(?P<line>(?:---|\.\.\.)[ \t]*\r?\n)\ufeff")
+"""A byte order mark at the beginning of a document, where YAML allows it, or below the line that begins one."""
 
 
 def read(path: str, text: str, rules: Rules = DOCUMENT_RULES) -> Iterator[Node]:
@@ -47,7 +51,7 @@ def read(path: str, text: str, rules: Rules = DOCUMENT_RULES) -> Iterator[Node]:
     import yaml  # only now: a first boot with documents in JSON does without it
 
     try:
-        yield from _Reader(path, text, yaml, rules).documents()
+        yield from _Reader(path, _without_marks(path, text), yaml, rules).documents()
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - (text.rfind("\n", 0, error.position) + 1) + 1
@@ -61,6 +65,20 @@ def read(path: str, text: str, rules: Rules = DOCUMENT_RULES) -> Iterator[Node]:
         mark = error.problem_mark or error.context_mark
         context = f" {error.context}" if error.context else ""
         raise Unreadable(f"{error.problem}{context}", _where(path, mark), _hint(str(error.problem))) from None
+
+
+def _without_marks(path: str, text: str) -> str:
+    """Return ``text`` without byte order marks that begin a document. Raises `Unreadable` for one that begins a line.
+
+    libyaml would pass over it and count it as a column, so that the line would not be in the map of the others.
+    """
+    if BYTE_ORDER_MARK not in text:
+        return text
+    text = _ALLOWED_MARK.sub(lambda match: match["line"] or "", text)
+    before, found, _ = text.partition(f"\n{BYTE_ORDER_MARK}")
+    if found:
+        ReadLimits().check_plain(BYTE_ORDER_MARK, Where(path=path, line=before.count("\n") + 2, column=1))
+    return text
 
 
 def _hint(problem: str) -> str:
@@ -106,7 +124,8 @@ class _Reader:
             return self.anchors[event.anchor]
         if isinstance(event, self.yaml.ScalarEvent):
             plain = not event.style and event.tag is None
-            text = event.value if plain else self.limits.check_text(event.value, where)
+            check = self.limits.check_plain if plain else self.limits.check_text
+            text = check(event.value, where)
             node = Node(value=self.rules.plain_scalar(text) if plain else text, where=where)
         elif isinstance(event, self.yaml.SequenceStartEvent):
             node = self.sequence(where, depth)
@@ -133,6 +152,8 @@ class _Reader:
             if not isinstance(event, self.yaml.ScalarEvent):
                 raise Unreadable("a key must be a string", at)
             key = self.limits.check_key(event.value, at)
+            if not event.style:
+                self.limits.check_plain(key, at)
             if key == "<<" and not event.style:
                 merged.update(self.rules.merged_keys(self.node(next(self.events), depth + 1), at))
                 continue

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ordain.transforms.artifacts import UnitFile
+from ordain.transforms.control_characters import visible
 from ordain.transforms.errors import NOWHERE, Problem, Where, blocked, warning
 from ordain.transforms.model import Installed, Leaf
 from ordain.transforms.render.provenance import UNIT_HEADER, cause, default
@@ -28,6 +29,8 @@ ADD_ONLY = frozenset(
     "After Before Requires Requisite Wants BindsTo PartOf Upholds Conflicts OnFailure OnSuccess".split()
 )
 """Dependencies, which an empty assignment does not reset (systemd.unit(5))."""
+FOR_PEOPLE = frozenset({"Description", "SyslogIdentifier"})
+"""Settings whose values systemctl and journalctl print as they are."""
 DROP_IN = "00-ordain.conf"
 """Drop-ins merge by file name, and any drop-in of an administrator must win (docs/design/contract.md, rule 8)."""
 
@@ -98,6 +101,10 @@ class UnitDraft:
         if finding := directives.check_value(section, key, text, self.systemd):
             self._report(finding, leaf)
             return
+        if key in FOR_PEOPLE and (shown := visible(text)) != text:
+            what = f"{key}= has control characters, which every terminal would obey; they are written as escapes"
+            self.warn(leaf, what, f"remove them: {shown[:60]}", "Unprintable")
+            text = shown
         if "PRIVATE KEY-----" in text:
             self.block(leaf, "this holds a private key, and every user can read a unit", SECRET_HINT, "Secret")
             return

@@ -372,6 +372,15 @@ def test_nothing_is_wrapped_outside_a_terminal(
     assert "/nowhere/at/all.yaml: error: No such file or directory [Unreadable]\n" in capsys.readouterr().err
 
 
+def test_json_has_escapes_for_what_controls_a_terminal() -> None:
+    plain, out, _ = console(colour=False)
+    plain.json({"a": "\x1b \x7f \x9b \u202e ä \xa0"})
+
+    text = "".join(out)
+    assert text == '{\n  "a": "\\u001b \\u007f \\u009b \\u202e ä \xa0"\n}\n'
+    assert json.loads(text) == {"a": "\x1b \x7f \x9b \u202e ä \xa0"}
+
+
 def test_problems_are_sorted_counted_and_cannot_move_the_cursor() -> None:
     plain, _, err = console(colour=False)
     plain.problems(

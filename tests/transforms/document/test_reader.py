@@ -207,3 +207,55 @@ def test_a_transform_without_a_name_or_a_version_is_reported(text: str) -> None:
 
     assert documents == ()
     assert "is missing" in problems[0].what
+
+
+LAYER = "ordain: v1\nkind: Layer\nname: {}\nvalues: {{a: 1}}\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + LAYER.format("a") + "---\n" + LAYER.format("b"),
+        LAYER.format("a") + "\ufeff---\n" + LAYER.format("b"),
+        LAYER.format("a") + "---\n\ufeff" + LAYER.format("b"),
+        "---\n\ufeff" + LAYER.format("a") + "...\n\ufeff---\r\n" + LAYER.format("b"),
+        "\ufeff# a comment\n" + LAYER.format("a") + "---\n" + LAYER.format("b"),
+    ],
+)
+def test_a_byte_order_mark_may_begin_a_document(text: str) -> None:
+    documents, problems = read("x.yaml", text.encode())
+
+    assert problems == ()
+    assert [document.name for document in documents] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "place"),
+    [
+        ("x.yaml", LAYER.format("a") + "\ufeffhost: {}\n", "x.yaml:5:1"),
+        ("x.yaml", LAYER.format("a") + "host: {\ufeffhostname: x}\n", "x.yaml:5:8"),
+        ("x.yaml", LAYER.format("\ufeffa"), "x.yaml:3:7"),
+        ("x.json", "[1, \ufeff2]", "x.json:1:5"),
+    ],
+)
+def test_a_byte_order_mark_elsewhere_is_named(path: str, text: str, place: str) -> None:
+    _, (problem,) = read(path, text.encode())
+
+    assert str(problem.where) == place
+    assert "byte order mark (U+FEFF)" in problem.what
+
+
+def test_a_byte_order_mark_in_quotes_is_a_part_of_the_text() -> None:
+    (document,), problems = read("x.yaml", f'{LAYER.format("a")}files: {{/a: {{content: "\ufeffa"}}}}'.encode())
+
+    assert problems == ()
+    assert document.sections.branch("files").branch("/a").value("content") == "\ufeffa"
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_file_in_utf_16_is_named(encoding: str) -> None:
+    _, (problem,) = read(
+        "x.yaml", ("\ufeff" if encoding.endswith("be") else "").encode(encoding) + LAYER.encode(encoding)
+    )
+
+    assert problem.what == "the file is UTF-16"
