@@ -200,6 +200,10 @@ BLOCKED = CodeGroup(
             "The file of a credential does not exist.",
             "Create it, for example with systemd-creds encrypt. The service then starts by itself.",
         ),
+        "AddressTaken": (
+            "Two sockets listen on one address, which only the first of them can have.",
+            "Choose another address for one of them, or set `state: stopped` for it.",
+        ),
         "NumberTaken": (
             "The uid or gid of an account belongs to another account, of the machine or of the documents.",
             "Choose another number, or leave it out. The number of an existing account never changes.",
@@ -296,6 +300,10 @@ WARNINGS = CodeGroup(
         "Unprintable": (
             "A text for people has control characters or marks that change the direction of a text.",
             "Remove them; until then, they are written as visible escapes.",
+        ),
+        "SharedDirectory": (
+            "Two services own one directory: of one below /run, everything is removed when one of them stops.",
+            "Use a directory for each, or RuntimeDirectoryPreserve=yes for both.",
         ),
         "NothingToAllow": (
             "`boot: {allow: …}` names a unit that the system would not start anyway.",

@@ -12,6 +12,7 @@ from ordain.transforms.errors import Problem, Where, blocked
 from ordain.transforms.graph.effective_units import EffectiveUnits, effective_units
 from ordain.transforms.graph.late_orderings import late_orderings
 from ordain.transforms.graph.ordering_cycles import cycles
+from ordain.transforms.graph.shared_resources import shared_resources
 from ordain.transforms.model import Installed, Wanted
 from ordain.transforms.render.rendered_item import RenderedItem
 
@@ -50,6 +51,7 @@ def find_conflicts(
         *_conflicting_units(sound, units, place_of),
         *_unmet_requirements(items, units, place_of),
         *late_orderings(sound, units, place_of),
+        *shared_resources(sound, units, installed, place_of),
     )
 
 

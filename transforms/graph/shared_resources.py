@@ -1,0 +1,192 @@
+"""Addresses that two sockets listen on, and directories below /run that two services own.
+
+The kernel gives an address to one socket only, so the second one fails. PID 1 removes the runtime directory of a
+service that stops, with everything that others have in it (systemd.exec(5), RuntimeDirectory=).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+from ordain.transforms.errors import Problem, Where, blocked, warning
+from ordain.transforms.graph.effective_units import EffectiveUnits
+from ordain.transforms.model import Installed, Member, Wanted
+from ordain.transforms.render.rendered_item import RenderedItem
+
+PlaceOf = Callable[[str], Where]
+_LISTEN = {
+    "ListenStream": "stream",
+    "ListenDatagram": "datagram",
+    "ListenSequentialPacket": "sequential-packet",
+    "ListenFIFO": "fifo",
+}
+_PER_DIRECTORY = {
+    "RuntimeDirectory": "PID 1 removes it with everything in it when one of them stops",
+    "StateDirectory": "PID 1 gives it to the user of the one that starts last",
+    "CacheDirectory": "PID 1 gives it to the user of the one that starts last",
+    "LogsDirectory": "PID 1 gives it to the user of the one that starts last",
+}
+_KEYS = {"RuntimeDirectory": "runtime", "StateDirectory": "state", "CacheDirectory": "cache", "LogsDirectory": "logs"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Address:
+    """A place at which a socket listens; ``host`` None means all addresses of both families."""
+
+    kind: str
+    port: str
+    host: ipaddress.IPv4Address | ipaddress.IPv6Address | None = None
+    device: str = ""
+
+    def takes(self, other: _Address) -> bool:
+        """Return whether both, of one kind and port, cannot be had at once."""
+        if self.device and other.device and self.device != other.device:
+            return False
+        hosts = {self.host, other.host}
+        return len(hosts) == 1 or any(host is None or host.is_unspecified for host in hosts)
+
+
+def shared_resources(
+    items: Iterable[RenderedItem], units: EffectiveUnits, installed: Installed | None, place_of: PlaceOf
+) -> Iterator[Problem]:
+    """Yield a problem for each address that two units want, and a warning for each directory that two services own."""
+    members = {member.unit: member for item in items for member in item.members}
+    yield from _addresses(members, units, installed, place_of)
+    yield from _directories(members, units, installed, place_of)
+
+
+def _addresses(
+    members: Mapping[str, Member], units: EffectiveUnits, installed: Installed | None, place_of: PlaceOf
+) -> Iterator[Problem]:
+    """Yield the addresses of two sockets of the documents, which blocks both, or of one and an enabled one."""
+    enabled = {link.name for link in installed.links if link.name.endswith(".socket")} if installed else set()
+    listeners: dict[tuple[str, str], list[tuple[str, _Address]]] = {}
+    for unit in sorted(units.units):
+        if unit.endswith(".socket") and _wanted(unit, members, unit in enabled):
+            for address in _listens(unit, units):
+                listeners.setdefault((address.kind, address.port), []).append((unit, address))
+    seen: set[tuple[str, str]] = set()
+    for (one, taken), (two, other) in (pair for at_port in listeners.values() for pair in combinations(at_port, 2)):
+        of_documents = {one, two} & units.items.keys()
+        if (one, two) in seen or not of_documents or not taken.takes(other) or _share(one, two, units):
+            continue
+        seen.add((one, two))
+        where = taken.port if taken.host is None else f"{taken.host}:{taken.port}"
+        names = f"{one} and {two} both listen" if one != two else f"{one} listens twice"
+        what = f"{names} on {where}, and only the first can have it"
+        make = blocked if {one, two} <= members.keys() else warning
+        for unit in sorted({one, two} & members.keys()):
+            item = members[unit].item
+            hint = "set `state: stopped` for one of them, or choose another address"
+            yield make(item, _place(item, "listen", place_of), what, hint, "AddressTaken")
+
+
+def _wanted(unit: str, members: Mapping[str, Member], enabled: bool) -> bool:
+    member = members.get(unit)
+    if member is None or member.wanted is Wanted.PRESENT:
+        return enabled
+    return member.wanted is Wanted.RUNNING
+
+
+def _share(one: str, two: str, units: EffectiveUnits) -> bool:
+    """Return whether both sockets may have an address together, or never run together."""
+    together = all(units.flag(unit, "ReusePort", False, section="Socket") for unit in (one, two))
+    return together or two in units.words(one, "Conflicts") or one in units.words(two, "Conflicts")
+
+
+def _listens(unit: str, units: EffectiveUnits) -> Iterator[_Address]:
+    device = "".join(units.words(unit, "BindToDevice", "Socket")[-1:])
+    for key, kind in _LISTEN.items():
+        for text in units.words(unit, key, "Socket"):
+            if (address := _address(text, kind, device)) is not None:
+                yield address
+
+
+def _address(text: str, kind: str, device: str) -> _Address | None:
+    if text.startswith(("/", "@")):
+        # Two sockets at one path: the second removes the file of the first, whatever their types.
+        return _Address("path", text.replace("/var/run/", "/run/", 1) if text.startswith("/var/run/") else text)
+    if text.isdecimal():
+        return _Address(kind, text, None, device)
+    host, _, port = text.rpartition(":")
+    port, _, scope = port.partition("%")
+    if not port.isdecimal() or not host:
+        return None
+    try:
+        return _Address(kind, port, ipaddress.ip_address(host.strip("[]")), device or scope)
+    except ValueError:
+        return None
+
+
+def _directories(
+    members: Mapping[str, Member], units: EffectiveUnits, installed: Installed | None, place_of: PlaceOf
+) -> Iterator[Problem]:
+    """Yield the directories that two services own, at least one of them of the documents."""
+    for key in _PER_DIRECTORY:
+        owners: dict[str, list[str]] = {}
+        for unit in sorted({*units.items, *members, *(installed.units if installed else ())}):
+            if unit.endswith(".service") and "@." not in unit:
+                for word in _words(unit, key, units):
+                    owners.setdefault(word.partition(":")[0].strip("/"), []).append(unit)
+        for name, services in sorted(owners.items()):
+            inner = [unit for other, more in owners.items() if other.startswith(f"{name}/") for unit in more]
+            yield from _shared(key, name, services, inner, members, units, place_of)
+
+
+def _shared(
+    key: str,
+    name: str,
+    services: list[str],
+    inner: list[str],
+    members: Mapping[str, Member],
+    units: EffectiveUnits,
+    place_of: PlaceOf,
+) -> Iterator[Problem]:
+    for one, two in (*combinations(services, 2), *((a, b) for a in services for b in inner if a != b)):
+        if key == "RuntimeDirectory":
+            harmless = _preserved(one, units) and (two in inner or _preserved(two, units))
+        else:
+            harmless = two in inner or _user(one, units) == _user(two, units)
+        if harmless or "%" in name:
+            continue
+        for unit in (one, two):
+            if member := members.get(unit):
+                what = f"{one} and {two} both own the {_KEYS[key]} directory {name}: {_PER_DIRECTORY[key]}"
+                hint = "use a directory for each"
+                if key == "RuntimeDirectory":
+                    hint += ', or set `systemd: {Service: {RuntimeDirectoryPreserve: "yes"}}` for both'
+                place = _place(member.item, f"directories/{_KEYS[key]}", place_of)
+                yield warning(member.item, place, what, hint, "SharedDirectory")
+
+
+def _words(unit: str, key: str, units: EffectiveUnits) -> tuple[str, ...]:
+    """Return the directories of a service; an instance has those of its template, too."""
+    template = _template(unit)
+    own = units.words(unit, key, "Service")
+    return own or (units.words(template, key, "Service") if template else ())
+
+
+def _template(unit: str) -> str:
+    prefix, at, _ = unit.partition("@")
+    return f"{prefix}@.service" if at else ""
+
+
+def _preserved(unit: str, units: EffectiveUnits) -> bool:
+    return _last(unit, "RuntimeDirectoryPreserve", units) in {"yes", "true", "on", "1"}
+
+
+def _user(unit: str, units: EffectiveUnits) -> str:
+    return _last(unit, "User", units) or "root"
+
+
+def _last(unit: str, key: str, units: EffectiveUnits) -> str:
+    words = units.words(unit, key, "Service") or (units.words(_template(unit), key, "Service") if "@" in unit else ())
+    return words[-1].lower() if words else ""
+
+
+def _place(item: str, key: str, place_of: PlaceOf) -> Where:
+    where = place_of(f"{item}/{key}")
+    return where if where.path else place_of(item)
