@@ -305,6 +305,11 @@ WARNINGS = CodeGroup(
             "Two services own one directory: of one below /run, everything is removed when one of them stops.",
             "Use a directory for each, or RuntimeDirectoryPreserve=yes for both.",
         ),
+        "Doubtful": (
+            "A value is valid, but surely meant otherwise: a size in single bytes, 50 whole CPUs, a decimal mode, or "
+            "words of a shell in a command that no shell reads.",
+            "Write the value with its unit, as the hint says.",
+        ),
         "NothingToAllow": (
             "`boot: {allow: …}` names a unit that the system would not start anyway.",
             "Check the spelling of the unit.",

@@ -13,6 +13,7 @@ from ordain.transforms.document.maintenance_windows import parse_window
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.systemd import directives, unit_name
 from ordain.transforms.systemd.calendar import check_calendar
+from ordain.transforms.systemd.doubtful_values import octal_of
 from ordain.transforms.systemd.values import EncodeError, signal, size, timespan
 
 Check = Callable[[str], None]
@@ -74,6 +75,13 @@ def command(text: str) -> None:
         command_line.split(text)
     except command_line.BadCommandLine as error:
         raise _bad(str(error)) from None
+
+
+def mode(text: str) -> None:
+    """Check an access mode in octal."""
+    if not re.fullmatch(r"[0-7]{3,4}", text):
+        meant = octal_of(text)
+        raise _bad(f"write {meant}: a mode is octal" if meant else "use three or four octal digits, such as 0640")
 
 
 def base64_text(text: str) -> None:
@@ -157,7 +165,7 @@ FORMATS: dict[str, Check] = {
     "label": label,
     "label-or-fact": match_key,
     "listen": _pattern(r"[^\s\x00-\x1f]+", "such as 8080, 127.0.0.1:8080, [::1]:8080 or /run/x.sock"),
-    "mode": _pattern(r"[0-7]{3,4}", "use three or four octal digits, such as 0640"),
+    "mode": mode,
     "name": _pattern(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", "use at most 128 letters, digits and - _ ."),
     "optional-path": optional_path,
     "path": path,

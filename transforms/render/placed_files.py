@@ -18,10 +18,11 @@ from ordain.transforms.artifacts import (
     SymbolicLink,
 )
 from ordain.transforms.catalog.names import Names
-from ordain.transforms.errors import Problem, blocked, is_blocked
+from ordain.transforms.errors import Problem, blocked, is_blocked, warning
 from ordain.transforms.forbidden_paths import why_forbidden
 from ordain.transforms.model import Branch, Leaf, Template, Tree
 from ordain.transforms.render.rendered_item import RenderedItem
+from ordain.transforms.systemd.doubtful_values import of_mode
 
 MAX_LENGTH = 1 << 20
 """The longest content of a file, in characters: every boot reads the whole generation."""
@@ -106,7 +107,12 @@ class _FileRenderer:
 
     def mode(self, default: int) -> int:
         leaf = self.branch.leaf("mode")
-        return default if leaf is None else int(str(leaf.value), 8)
+        if leaf is None:
+            return default
+        what, hint = of_mode(str(leaf.value))
+        if what:
+            self.problems.append(warning(self.pointer, leaf.where, what, hint, "Doubtful"))
+        return int(str(leaf.value), 8)
 
     def account(self, key: str) -> str:
         leaf = self.branch.leaf(key)

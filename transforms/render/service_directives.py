@@ -13,6 +13,7 @@ from ordain.transforms.render import sandbox
 from ordain.transforms.render.unit_draft import SECRET, SECRET_HINT, UnitDraft
 from ordain.transforms.render.unit_references import ReferencedUnits, UnitReferences
 from ordain.transforms.systemd import unit_name
+from ordain.transforms.systemd.doubtful_values import of_command, of_cpu
 from ordain.transforms.systemd.encode import Neutral
 from ordain.transforms.systemd.values import timespan
 
@@ -131,6 +132,8 @@ class _ServiceRenderer:
         if leaf.value == "notify-reload" and self.draft.systemd < NOTIFY_RELOAD:
             self.notify_and_reload(leaf)
             return
+        if key == "CPUQuota":
+            self.draft.doubt(leaf, of_cpu(str(leaf.value)))
         convert = _CONVERT.get(key, _same)
         value = convert(leaf.value, self.context.names)
         section = self.section if section == "Service" else section
@@ -157,6 +160,7 @@ class _ServiceRenderer:
                 self.draft.block(leaf, "only a oneshot service can have several commands", "set `type: oneshot`")
                 continue
             for argv in vectors:
+                self.draft.doubt(leaf, of_command(argv))
                 self.draft.command(key, argv, leaf)
             self.require_mounts(vectors, leaf)
 
@@ -240,6 +244,9 @@ class _ServiceRenderer:
         leaf = self.service.branch("health").leaf("command")
         if leaf is not None and len(_vectors(leaf.value)) > 1:
             self.draft.block(leaf, "a health check is one command", "put the commands into a script")
+        for command in filter(None, (leaf, self.service.leaf("check"))):
+            for argv in _vectors(command.value):
+                self.draft.doubt(command, of_command(argv))
 
     def credentials(self) -> None:
         for name, credential in self.service.branch("credentials").branches():

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -12,6 +14,7 @@ from ordain.transforms.errors import NOWHERE, Problem, Where, blocked, warning
 from ordain.transforms.model import Installed, Leaf
 from ordain.transforms.render.provenance import UNIT_HEADER, cause, default
 from ordain.transforms.systemd import directives, unit_file, unit_name
+from ordain.transforms.systemd.doubtful_values import Doubt, of_command, of_setting
 from ordain.transforms.systemd.encode import (
     EncodeError,
     Neutral,
@@ -77,6 +80,9 @@ class UnitDraft:
             key == "SetCredential" or SECRET.search(text.partition("=")[0].strip(' "'))
         ):
             self.warn(leaf, f"{key}= looks like a secret, and every user can read a unit", SECRET_HINT, "Secret")
+        if key.startswith("Exec"):
+            with contextlib.suppress(ValueError):
+                self.doubt(leaf, of_command(shlex.split(text), expanded=True))
         self._add_encoded(section, key, lambda: encode_raw(section, key, text), leaf)
 
     def _add_encoded(self, section: str, key: str, encoded: Callable[[], str], leaf: Leaf) -> None:
@@ -112,6 +118,7 @@ class UnitDraft:
         if section not in directives.SECTIONS[kind] and not section.startswith("X-"):
             self.block(leaf, f"{key}= has no meaning in a {kind}", "this key is for services", "UnknownKey")
             return
+        self.doubt(leaf, of_setting(key, text))
         comment = cause(leaf)
         repeated = comment == self.last_comment.get(section)
         self.last_comment[section] = comment
@@ -137,6 +144,11 @@ class UnitDraft:
     def warn(self, leaf: Leaf, what: str, hint: str = "", code: str = "Item") -> None:
         """Add a warning."""
         self.problems.append(warning(self.item, leaf.where, what, hint, code))
+
+    def doubt(self, leaf: Leaf, doubt: Doubt) -> None:
+        """Add a warning about a value that is surely meant otherwise, if there is a doubt."""
+        if doubt[0]:
+            self.warn(leaf, *doubt, "Doubtful")
 
     def remove(self, section: str, keys: Iterable[str]) -> None:
         """Remove the lines of ``keys``, because raw directives replace them."""

@@ -1,0 +1,94 @@
+"""Values that are surely meant otherwise are warned of, wherever they can be written."""
+
+from __future__ import annotations
+
+import pytest
+
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.compile import compile
+from ordain.transforms.document.reader import read
+
+
+def doubts(text: str) -> list[tuple[str, str]]:
+    """Return the pointer and the text of each warning of doubt about a layer with the sections ``text``."""
+    documents, problems = read("d.yaml", f"ordain: v1\nkind: Layer\nname: d\n{text}\n".encode())
+    assert problems == ()
+    compiled = compile(documents, facts_for("debian-13"), shipped=shipped())
+    assert {p.code for p in compiled.problems} <= {"Doubtful"}
+    return [(p.where.pointer, p.what) for p in compiled.problems]
+
+
+def service(keys: str) -> str:
+    return f"services: {{x: {{command: /bin/x, {keys}}}}}"
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        (service("limits: {memory: 64}"), "MemoryMax=64 is 64 bytes"),
+        (service("limits: {memory-high: 512}"), "MemoryHigh=512 is 512 bytes"),
+        (service("limits: {memory-locked: 64}"), "LimitMEMLOCK=64 is 64 bytes"),
+        (service("systemd: {Service: {MemoryMax: '64'}}"), "MemoryMax=64 is 64 bytes"),
+        ("units: {x.service: {Service: {ExecStart: /bin/x, LimitAS: '4096'}}}", "LimitAS=4096 is 4096 bytes"),
+        ("services: {ssh: {limits: {memory: 64}}}", "MemoryMax=64 is 64 bytes"),
+        (service("limits: {cpu: 50}"), "50 without % is 50 whole CPUs"),
+        (service("limits: {cpu: '100'}"), "100 without % is 100 whole CPUs"),
+        ("files: {/etc/x: {content: a, mode: 420}}", "mode 420 is octal: r---w----"),
+        (
+            service("files: {/etc/x: {content: a, mode: '755'}}, listen: {stream: /run/x, mode: '420'}"),
+            "SocketMode=420",
+        ),
+        ("mounts: {/srv: {what: tmpfs, type: tmpfs, options: {size: '64'}}}", "MemoryMax=64 is 64 bytes"),
+        ("services: {x: {command: echo a && reboot}}", "so && is an ordinary word for echo"),
+        ("services: {x: {command: cat /a > /b}}", "so > is an ordinary word"),
+        ("services: {x: {command: cat /a >/b}}", "so >/b is an ordinary word"),
+        ("services: {x: {command: cat /a 2>&1}}", "so 2>&1 is an ordinary word"),
+        ("services: {x: {command: '/bin/a | /bin/b'}}", "so | is an ordinary word"),
+        ("services: {x: {command: '/bin/a ; /bin/b'}}", "so ; is an ordinary word"),
+        ("services: {x: {command: '/bin/a &'}}", "so & is an ordinary word"),
+        ("services: {x: {command: /bin/a $(date)}}", "so $(date) is an ordinary word"),
+        ("services: {x: {command: '/bin/a `date`'}}", "so `date` is an ordinary word"),
+        ("services: {x: {command: /bin/a $HOME}}", "nothing expands $HOME"),
+        ("services: {x: {command: '/bin/a ${HOME}'}}", "nothing expands ${HOME}"),
+        (service("reload: /bin/kill -HUP $MAINPID"), "no shell and no systemd reads $MAINPID here"),
+        (service("before-start: mkdir /a && true"), "so && is an ordinary word"),
+        (service("health: {command: test -e /a && true}"), "so && is an ordinary word"),
+        (service("check: test -e /a || true"), "so || is an ordinary word"),
+        ("units: {x.service: {Service: {ExecStart: /bin/a && /bin/b}}}", "so && is an ordinary word"),
+    ],
+)
+def test_a_value_that_is_meant_otherwise_is_warned_of(text: str, what: str) -> None:
+    ((pointer, said),) = doubts(text)
+
+    assert what in said
+    assert pointer
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        service("limits: {memory: 64M, cpu: 2, core: 0}"),
+        service("limits: {cpu: '400%'}"),
+        service("limits: {cpu: 0.5, memory-locked: 67108864}"),
+        "files: {/etc/x: {content: a, mode: '0420'}}",
+        "files: {/etc/x: {content: a, mode: 0644}}",
+        "mounts: {/srv: {what: tmpfs, type: tmpfs, options: {size: 64M}}}",
+        "services: {x: {command: [/bin/sh, -c, 'a && b > c | d $HOME']}}",
+        "services: {x: {command: 'find /tmp -type f -exec rm {} \\;'}}",
+        "services: {x: {command: [/usr/bin/test, a, '>', b]}}",
+        "services: {x: {command: grep -E 'a|b$' /etc/x}}",
+        "services: {x: {command: [awk, '{print $1}', /etc/x]}}",
+        "units: {x.service: {Service: {ExecReload: /bin/kill -HUP $MAINPID, ExecStart: /bin/x}}}",
+    ],
+)
+def test_a_value_that_is_meant_so_is_not(text: str) -> None:
+    assert doubts(text) == []
+
+
+@pytest.mark.parametrize(("mode", "hint"), [("384", "write 0600"), ("493", "write 0755"), ("999", "three or four")])
+def test_a_mode_that_is_no_octal_number_gets_the_mode_that_is_meant(mode: str, hint: str) -> None:
+    text = f"ordain: v1\nkind: Layer\nname: d\nfiles: {{/etc/x: {{content: a, mode: {mode}}}}}\n"
+    _, (problem,) = read("d.yaml", text.encode())
+
+    assert hint in problem.hint
