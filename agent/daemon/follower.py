@@ -127,7 +127,7 @@ class Follower:
             self._credentials,
             self.status,
             self._drift,
-            LateInstallation(engine=parts.engine, decisions=parts.decisions, status=self.status),
+            LateInstallation(systemd=parts.systemd, engine=parts.engine, decisions=parts.decisions, status=self.status),
         )
 
     async def run(self) -> None:

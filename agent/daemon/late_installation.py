@@ -15,6 +15,7 @@ from ordain.agent.model import Change, ChangesByUnit, Effect
 from ordain.agent.plan.diff import FRAGMENT
 from ordain.agent.state.decisions import Decisions
 from ordain.agent.status import Status, UnitStatus
+from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.model import Wanted
 
 log = logging.getLogger(__name__)
@@ -25,7 +26,8 @@ SETTLE_SEC = 10.0
 class LateInstallation:
     """A `Minder` that remembers which wanted units were not installed, or hidden by others, in any status so far."""
 
-    def __init__(self, *, engine: Engine, decisions: Decisions, status: StatusPublisher) -> None:
+    def __init__(self, *, systemd: Systemd, engine: Engine, decisions: Decisions, status: StatusPublisher) -> None:
+        self._systemd = systemd
         self._engine = engine
         self._decisions = decisions
         self._status = status
@@ -41,6 +43,11 @@ class LateInstallation:
         back = (self._missing - _missing(status)) | (self._hidden - _hidden(status))
         shown = {unit.unit: unit for unit in status.units if unit.unit in back}
         await self._replace({name for name in self._hidden & shown.keys() if shown[name].active_state == "active"})
+        # PID 1 remembers the place of a transient unit, and finds ours at another one only after a reload.
+        if any(shown[name].load_state == "not-found" for name in self._hidden & shown.keys()):
+            await self._systemd.reload()
+            await self._status.refresh()
+            status = self._status.current
         down = {u.unit for u in _wanted(status) if u.load_state == "loaded" and u.active_state == "inactive"}
         self._due |= dict.fromkeys(back & down - self._due.keys(), now + SETTLE_SEC)
         self._due = {unit: due for unit, due in self._due.items() if unit in down}

@@ -109,8 +109,8 @@ def test_an_existing_account_is_changed_and_restored(machine: Machine) -> None:
     write(machine, f"users: {{bob: {{uid: {int(passwd(machine, 'bob')[2]) + 1}}}}}\n")
     status, text = apply(machine)
 
-    assert status == 4, text
-    assert "not changed because files belong to it" in text
+    assert status == 3, text
+    assert "which never changes, as files belong to it" in text
 
     write(machine, "services: {}\n")
     status, text = apply(machine)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
-from ordain.transforms.errors import Problem, Where, blocked, warning
+from ordain.transforms.errors import Problem, Severity, Where, warning
 from ordain.transforms.graph.effective_units import EffectiveUnits
 from ordain.transforms.model import Installed, Member, Wanted
 from ordain.transforms.render.rendered_item import RenderedItem
@@ -66,22 +66,23 @@ def _addresses(
     listeners: dict[tuple[str, str], list[tuple[str, _Address]]] = {}
     for unit in sorted(units.units):
         if unit.endswith(".socket") and _wanted(unit, members, unit in enabled):
-            for address in _listens(unit, units):
-                listeners.setdefault((address.kind, address.port), []).append((unit, address))
+            for listened in _listens(unit, units):
+                listeners.setdefault((listened.kind, listened.port), []).append((unit, listened))
     seen: set[tuple[str, str]] = set()
     for (one, taken), (two, other) in (pair for at_port in listeners.values() for pair in combinations(at_port, 2)):
         of_documents = {one, two} & units.items.keys()
         if (one, two) in seen or not of_documents or not taken.takes(other) or _share(one, two, units):
             continue
         seen.add((one, two))
-        where = taken.port if taken.host is None else f"{taken.host}:{taken.port}"
+        address = taken.port if taken.host is None else f"{taken.host}:{taken.port}"
         names = f"{one} and {two} both listen" if one != two else f"{one} listens twice"
-        what = f"{names} on {where}, and only the first can have it"
-        make = blocked if {one, two} <= members.keys() else warning
+        what = f"{names} on {address}, and only the first can have it"
+        hint = "set `state: stopped` for one of them, or choose another address"
+        severity = Severity.BLOCKED if {one, two} <= members.keys() else Severity.WARNING
         for unit in sorted({one, two} & members.keys()):
             item = members[unit].item
-            hint = "set `state: stopped` for one of them, or choose another address"
-            yield make(item, _place(item, "listen", place_of), what, hint, "AddressTaken")
+            where = _place(item, "listen", place_of)
+            yield Problem(where=where, what=what, hint=hint, code="AddressTaken", severity=severity, item=item)
 
 
 def _wanted(unit: str, members: Mapping[str, Member], enabled: bool) -> bool:

@@ -21,7 +21,7 @@ from ordain.transforms.importing.document_draft import Plain
 from ordain.transforms.importing.unit_assignments import Place, Settings
 from ordain.transforms.model import Branch, Kind
 from ordain.transforms.render import service_directives
-from ordain.transforms.render.unit_draft import UnitDraft
+from ordain.transforms.render.unit_draft import DOUBTFUL, UnitDraft
 from ordain.transforms.systemd import encode, splitting, values
 
 Texts = tuple[str, ...]
@@ -301,7 +301,7 @@ def _rendered(
         branch = SERVICE.canonical(schema_filter.node(entry), at)
         assert isinstance(branch, Branch)
         service_directives.render(branch, draft, known.context)
-        wrong = {problem.where.pointer for problem in (*at.problems, *draft.problems)}
+        wrong = {problem.where.pointer for problem in (*at.problems, *draft.problems) if problem.code != DOUBTFUL}
         for line in draft.lines:
             lines[line.section, line.key] = (*lines.get((line.section, line.key), ()), line.value)
     return lines, {p for p in proposals for w in wrong if f"{w}/".startswith(f"{p}/") or f"{p}/".startswith(f"{w}/")}

@@ -34,6 +34,8 @@ ADD_ONLY = frozenset(
 """Dependencies, which an empty assignment does not reset (systemd.unit(5))."""
 FOR_PEOPLE = frozenset({"Description", "SyslogIdentifier"})
 """Settings whose values systemctl and journalctl print as they are."""
+DOUBTFUL = "Doubtful"
+"""The code of a warning about a value that is surely meant otherwise."""
 DROP_IN = "00-ordain.conf"
 """Drop-ins merge by file name, and any drop-in of an administrator must win (docs/design/contract.md, rule 8)."""
 
@@ -148,7 +150,7 @@ class UnitDraft:
     def doubt(self, leaf: Leaf, doubt: Doubt) -> None:
         """Add a warning about a value that is surely meant otherwise, if there is a doubt."""
         if doubt[0]:
-            self.warn(leaf, *doubt, "Doubtful")
+            self.warn(leaf, *doubt, DOUBTFUL)
 
     def remove(self, section: str, keys: Iterable[str]) -> None:
         """Remove the lines of ``keys``, because raw directives replace them."""

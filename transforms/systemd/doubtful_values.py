@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 Doubt = tuple[str, str]
-"""What is doubtful, and a hint."""
+"""A doubt in words, and a hint."""
 NO_DOUBT: Doubt = ("", "")
 _SIZES = frozenset(
     "MemoryMax MemoryHigh MemorySwapMax MemoryZSwapMax LimitMEMLOCK LimitAS LimitDATA LimitRSS LimitFSIZE LimitSTACK"

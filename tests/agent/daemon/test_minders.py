@@ -184,8 +184,10 @@ def test_a_unit_is_started_once_its_package_is_installed() -> None:
     async def reconcile(*, released: frozenset[str], into: list[frozenset[str]] = released) -> None:
         into.append(released)
 
+    reloads: list[str] = []
     publisher = SimpleNamespace(current=Status(), refresh=answer([], ""), listen=lambda _: None)
     minder = LateInstallation(
+        systemd=cast(Any, SimpleNamespace(reload=answer(reloads, "reload"))),
         engine=cast(Any, SimpleNamespace(reconcile=reconcile)),
         decisions=cast(Any, SimpleNamespace(paused=False)),
         status=cast(Any, publisher),
@@ -215,8 +217,10 @@ def test_a_unit_is_taken_up_once_no_file_of_somebody_else_hides_it(
     async def reconcile(*, released: object = None, rotated: dict[str, object]) -> None:
         rotations.append({*rotated})
 
+    reloads: list[str] = []
     publisher = SimpleNamespace(current=Status(), refresh=answer([], ""), listen=lambda _: None)
     minder = LateInstallation(
+        systemd=cast(Any, SimpleNamespace(reload=answer(reloads, "reload"))),
         engine=cast(Any, SimpleNamespace(reconcile=reconcile)),
         decisions=cast(Any, SimpleNamespace(paused=False)),
         status=cast(Any, publisher),
@@ -243,9 +247,13 @@ def test_an_enforced_file_is_placed_again(enforced: bool) -> None:
 
 def test_a_unit_that_was_missing_in_a_status_between_two_looks_is_taken_up() -> None:
     listeners: list[Callable[[Status], None]] = []
+    reloads: list[str] = []
     publisher = SimpleNamespace(current=Status(), refresh=answer([], ""), listen=listeners.append)
     minder = LateInstallation(
-        engine=cast(Any, None), decisions=cast(Any, SimpleNamespace(paused=False)), status=cast(Any, publisher)
+        systemd=cast(Any, SimpleNamespace(reload=answer(reloads, "reload"))),
+        engine=cast(Any, None),
+        decisions=cast(Any, SimpleNamespace(paused=False)),
+        status=cast(Any, publisher),
     )
     down = unit_status("new.service", ok=False, active_state="inactive")
 
@@ -253,3 +261,26 @@ def test_a_unit_that_was_missing_in_a_status_between_two_looks_is_taken_up() -> 
         listener(Status(units=(replace(down, load_state="not-found"),)))
     publisher.current = Status(units=(down,))
     assert asyncio.run(minder.tick(0.0)) == SETTLE_SEC
+
+
+def test_pid_1_reads_a_unit_again_that_a_transient_unit_has_hidden() -> None:
+    reloads: list[str] = []
+    hidden = StatusCondition(code="Overridden", what="", item="web.service", fault=True)
+    gone = unit_status("web.service", ok=False, active_state="inactive", load_state="not-found")
+    publisher = SimpleNamespace(
+        current=Status(units=(gone,), conditions=(hidden,)), refresh=answer(reloads, "refresh"), listen=lambda _: None
+    )
+    minder = LateInstallation(
+        systemd=cast(Any, SimpleNamespace(reload=answer(reloads, "reload"))),
+        engine=cast(Any, None),
+        decisions=cast(Any, SimpleNamespace(paused=False)),
+        status=cast(Any, publisher),
+    )
+    asyncio.run(minder.tick(0.0))
+    publisher.current = Status(units=(gone,))
+    asyncio.run(minder.tick(1.0))
+    assert reloads == ["reload", "refresh"]
+
+    publisher.current = Status(units=(replace(gone, load_state="loaded"),))
+    assert asyncio.run(minder.tick(2.0)) == 2.0 + SETTLE_SEC
+    assert reloads == ["reload", "refresh"]

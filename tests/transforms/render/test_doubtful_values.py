@@ -87,7 +87,7 @@ def test_a_value_that_is_meant_so_is_not(text: str) -> None:
 
 
 @pytest.mark.parametrize(("mode", "hint"), [("384", "write 0600"), ("493", "write 0755"), ("999", "three or four")])
-def test_a_mode_that_is_no_octal_number_gets_the_mode_that_is_meant(mode: str, hint: str) -> None:
+def test_a_decimal_mode_is_refused_with_the_octal_one(mode: str, hint: str) -> None:
     text = f"ordain: v1\nkind: Layer\nname: d\nfiles: {{/etc/x: {{content: a, mode: {mode}}}}}\n"
     _, (problem,) = read("d.yaml", text.encode())
 
