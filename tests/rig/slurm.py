@@ -45,7 +45,8 @@ def boot_with_slurm(machine: Machine) -> None:
     machine.write("/etc/hosts", "127.0.0.1 localhost machine\n")
     machine.write("/etc/slurm/slurm.conf", CONFIGURATION)
     machine.write("/etc/slurm/cgroup.conf", "CgroupPlugin=disabled\n")
-    machine.run("hostname", "machine")
+    # Slurm resolves its own address only if there is one that is not the loopback's.
+    machine.run("ip", "address", "add", "192.0.2.10/32", "dev", "lo")
     for directory in ("slurmctld", "slurmd"):
         machine.run("install", "-d", "-o", "slurm", f"/var/lib/slurm/{directory}")
     machine.run("install", "-d", "-o", "slurm", "/var/log/slurm")

@@ -18,15 +18,20 @@ _NOT_A_NAME = re.compile(r"[^A-Za-z0-9_.-]+")
 
 @dataclass(slots=True)
 class RunDraft:
-    """Keys of a Run by pointer, with the place that each comes from."""
+    """Keys of a Run by pointer, with the place that each comes from.
+
+    ``accounted`` are the lines of the input that became a key, a default, a line of `script` or a problem.
+    """
 
     name: str = ""
     keys: dict[str, Plain] = field(default_factory=dict)
     places: dict[str, Where] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    accounted: set[int] = field(default_factory=set)
 
     def set(self, pointer: str, value: Plain, where: Where) -> None:
         """Set a key such as ``resources/nodes``; a second value for it is a problem."""
+        self.accounted.add(where.line)
         *above, last = pointer.split("/")
         entries = self.keys
         for part in above:
@@ -42,6 +47,7 @@ class RunDraft:
 
     def set_entry(self, key: str, name: str, value: Plain, where: Where) -> None:
         """Set an entry of a map whose names are free, such as ``environment``."""
+        self.accounted.add(where.line)
         entries = self.keys.setdefault(key, {})
         assert isinstance(entries, dict)
         entries[name] = value
@@ -49,6 +55,7 @@ class RunDraft:
 
     def add(self, pointer: str, value: str, where: Where) -> None:
         """Add a text to a list such as ``native/slurm``."""
+        self.accounted.add(where.line)
         *above, last = pointer.split("/")
         entries = self.keys
         for part in above:
@@ -69,10 +76,12 @@ class RunDraft:
 
     def not_carried(self, where: Where, what: str, hint: str = "") -> None:
         """Add the problem that something is not converted."""
+        self.accounted.add(where.line)
         self.problems.append(warning("", where, what, hint, "NotCarried"))
 
     def set_name(self, text: str, where: Where) -> None:
         """Set the name; characters that a document cannot have in its name are a problem."""
+        self.accounted.add(where.line)
         name = _NOT_A_NAME.sub("-", text).strip("-._")[:128]
         if name != text:
             self.not_carried(where, f"the name {text!r}", f"the run is called {name or 'imported'}")

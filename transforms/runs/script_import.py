@@ -137,6 +137,7 @@ def _options(text: str, dialect: Dialect, where: Where, draft: RunDraft) -> Iter
 
 
 def _carry(option: Option, dialect: Dialect, draft: RunDraft) -> None:
+    draft.accounted.add(option.where.line)  # a handler may find the default of a Run
     handler = dialect.options.get(option.name)
     if handler is None or not handler(draft, option):
         draft.add(f"native/{dialect.name}", option.text, option.where)
@@ -170,6 +171,7 @@ def _add_body(draft: RunDraft, body: Sequence[tuple[int, str]], path: str, diale
                 hint = f"only {dialect.title} has it: use `command` or `steps` with `launcher: mpi`"
                 draft.not_carried(where, f"the command {launcher} stays in the script", hint)
         lines.append(line)
+        draft.accounted.add(number)
     draft.set("script", "\n".join(lines) + "\n", Where(path=path, line=rest[0][0]))
 
 
@@ -193,6 +195,7 @@ def _leading_keys(draft: RunDraft, body: list[tuple[int, str]], path: str, diale
 
 def _take_line(draft: RunDraft, line: str, where: Where, dialect: Dialect) -> bool:
     if dialect.submit_directory and re.fullmatch(rf'cd "?\$\{{?{dialect.submit_directory}\}}?"?', line):
+        draft.accounted.add(where.line)
         return True  # the default of a Run
     if not _PLAIN_WORDS.fullmatch(line):
         return False
