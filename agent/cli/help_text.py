@@ -25,11 +25,12 @@ def overview() -> str:
     width = max(len(name) for names in rows.values() for name, _ in names)
     lines = [PURPOSE, "", "usage: ordainctl COMMAND [ARGUMENT…]"]
     for group, listed in rows.items():
-        lines += ["", f"{group}:", *_aligned(listed, width)]
+        lines += ["", f"{group}:", *aligned(listed, width)]
     lines += [
         "",
         textwrap.fill(f"`ordainctl NAME` lists the commands of {_listed([f'`{name} …`' for name in FAMILIES])}.", 80),
-        "`ordainctl COMMAND --help` explains a command. Manual: ordainctl(1), ordain(7).",
+        "`ordainctl COMMAND --help` explains a command, `ordainctl help KEY` a key of a",
+        "document, such as services.limits. Manual: ordainctl(1), ordain(7).",
     ]
     return "\n".join(lines) + "\n"
 
@@ -45,7 +46,7 @@ def family_help(family: Family) -> str:
         _filled(_sentence(family.purpose), family.text),
         "",
         "commands:",
-        *_aligned(rows, width),
+        *aligned(rows, width),
         "",
         f"`ordainctl {family.name} COMMAND --help` explains a command.",
     ]
@@ -109,7 +110,7 @@ def _listed(names: list[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def _aligned(rows: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
+def aligned(rows: Iterable[tuple[str, str]], width: int) -> Iterator[str]:
     """Yield a line for each name and purpose; the purposes are aligned and, on a narrow terminal, wrapped."""
     room = columns() - width - 4
     for name, purpose in rows:

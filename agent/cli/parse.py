@@ -46,7 +46,7 @@ def parse(words: Sequence[str]) -> tuple[Subcommand, argparse.Namespace]:
         raise Help(f"ordain {VERSION}\n")
     if words[0] in {"-h", "--help", "help"}:
         if words[0] == "help" and words[1:]:
-            raise Help(parser(_command(words[1:])[0]).format_help())
+            raise Help(_help_about(words[1:]))
         raise Help(overview())
     command, rest = _command(words)
     request, unknown = parser(command).parse_known_intermixed_args(rest)
@@ -55,6 +55,18 @@ def parse(words: Sequence[str]) -> tuple[Subcommand, argparse.Namespace]:
         hints = [hint for word in unknown if (hint := did_you_mean(word.partition("=")[0], flags))]
         raise Usage(f"unknown argument: {' '.join(unknown)}" + (f" ({hints[0]})" if hints else ""))
     return command, request
+
+
+def _help_about(words: Sequence[str]) -> str:
+    """Return the help of a command, or of a key of the documents. Raises `Usage`."""
+    from ordain.agent.cli.key_help import key_help, near_keys
+
+    if words[0] in COMMANDS or words[0] in FAMILIES:
+        return parser(_command(words)[0]).format_help()
+    if found := key_help(words[0]):
+        return found
+    hint = did_you_mean(words[0], {known.partition(" ")[0] for known in COMMANDS}) or near_keys(words[0])
+    raise Usage(f"there is no command and no key {words[0]!r}" + (f"; {hint}" if hint else ""))
 
 
 def parser(command: Subcommand) -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -18,6 +19,8 @@ from ordain.transforms.document.shapes import Position
 from ordain.transforms.errors import Problem, Where, did_you_mean, sorted_problems
 from ordain.transforms.model import Document, Kind, MatchCondition
 
+_UNIT_FILE = re.compile(r"(?:\s*(?:[#;].*)?\n)*\[[A-Za-z]+\]\s*\n(?:\s*(?:[#;].*)?\n)*[A-Za-z]+\s*=")
+"""The beginning of a unit file."""
 HEADER = ("ordain", "kind", "name", "tier", "weight", "match", "labels", "pin")
 
 
@@ -64,6 +67,9 @@ def read_nodes(path: str, data: bytes) -> Iterator[Node]:
         where = Where(path=path, line=line, column=len(before) - (before.rfind("\n") + 1) + 1)
         byte = data[error.start]
         raise Unreadable(f"the byte 0x{byte:02x} is not valid UTF-8", where, "save the file as UTF-8") from None
+    if _UNIT_FILE.match(text):
+        hint = f"`ordainctl import {path}` converts unit files"
+        raise Unreadable("a file with [Section] and KEY=VALUE lines, not a document", Where(path=path, line=1), hint)
     yaml = path.endswith((".yaml", ".yml"))
     if path.endswith(".json") or (not yaml and text.lstrip()[:1] in ("{", "[")):
         node = json_reader.read(path, text)
@@ -89,9 +95,7 @@ def _document(node: Node) -> tuple[Document | None, list[Problem]]:
         kind = None
     if kind is None:
         if kind_node is None:
-            return None, [
-                Problem(where=node.where, what="the key kind is missing", hint=f"add kind: {' or '.join(Kind)}")
-            ]
+            return None, [_without_kind(node)]
         where = replace(kind_node.where, pointer="kind")
         known = did_you_mean(str(kind_node.value), Kind) or f"known kinds: {', '.join(Kind)}"
         return None, [Problem(where=where, what=f"unknown kind {kind_node.value!r}", hint=known)]
@@ -115,6 +119,39 @@ def problems_of(node: Node, kind: Kind) -> list[Problem]:
     if not problems:
         _canonical(node, kind, problems)
     return problems
+
+
+OTHER_FORMATS = (
+    ({"network"}, "version", "a netplan file"),
+    ({"services"}, "image", "a compose file"),
+    ({"runcmd", "write_files", "bootcmd", "ssh_authorized_keys", "packages", "users"}, "", "a cloud-config"),
+)
+"""The first keys of other formats, a key below them that no document has, and their names."""
+
+
+def _without_kind(node: Node) -> Problem:
+    """Return the problem of a document without a kind; one in the format of another program is named."""
+    assert isinstance(node.value, Mapping)
+    for first, below, name in OTHER_FORMATS:
+        found = first & node.value.keys()
+        if found and "ordain" not in node.value and (not below or any(_has(node.value[key], below) for key in found)):
+            hint = f"`ordainctl import {node.where.path}` converts {name}"
+            return Problem(where=node.where, what="not a document: the key kind is missing", hint=hint)
+    lines = [line for key, line in _HEAD_LINES.items() if key not in node.value]
+    hint = f"begin the document with the lines {', '.join(lines)}"
+    return Problem(where=node.where, what="the key kind is missing", hint=f"{hint}; kinds: {', '.join(Kind)}")
+
+
+_HEAD_LINES = {"ordain": "`ordain: v1`", "kind": "`kind: Layer`", "name": "`name: NAME`"}
+
+
+def _has(node: Node, key: str) -> bool:
+    """Return whether a map has ``key``, or one of the maps in it."""
+    if not isinstance(node.value, Mapping):
+        return False
+    return key in node.value or any(
+        isinstance(child.value, Mapping) and key in child.value for child in node.value.values()
+    )
 
 
 def _canonical(node: Node, kind: Kind, problems: list[Problem]) -> Document:

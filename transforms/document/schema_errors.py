@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -11,12 +11,17 @@ from typing import Any
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from jsonschema.validators import extend
 
+from ordain.transforms.document import other_words
 from ordain.transforms.document.formats import FORMATS
 from ordain.transforms.document.node import Node, Number, pointer_below
 from ordain.transforms.document.shapes import Schema
 from ordain.transforms.errors import Problem, Where, did_you_mean
 
 Errors = Iterator[ValidationError]
+MAX_KEYS = 12
+"""The known keys that a hint lists."""
+CLOSE = 0.65
+"""The similarity of a misspelt key: `device` is not a misspelt `nice`."""
 
 
 def _minimum(validator: Any, least: int, instance: object, _schema: object) -> Errors:
@@ -139,7 +144,7 @@ def _unknown_keys(violation: _Violation) -> Iterator[Problem]:
         yield violation.mismatch("a map", "the only map that is allowed here is {template: TEXT}")
         return
     for key in sorted(set(violation.instance) - set(known)):
-        hint = did_you_mean(key, known) or f"known keys: {_listed(sorted(known))}"
+        hint = other_words.hint(key, known) or did_you_mean(key, known, CLOSE) or _keys_hint(violation.pointer, known)
         yield violation.problem("unknown key", hint, key)
 
 
@@ -150,7 +155,7 @@ def _missing_keys(violation: _Violation) -> Iterator[Problem]:
         return
     for key in violation.wanted:
         if key not in violation.instance:
-            yield violation.problem(f"the key {key} is missing")
+            yield violation.problem(f"the key {key} is missing", _FIRST_LINES.get(key, ""))
 
 
 def _wrong_format(violation: _Violation) -> Iterator[Problem]:
@@ -162,6 +167,10 @@ def _wrong_format(violation: _Violation) -> Iterator[Problem]:
 
 
 def _wrong_type(violation: _Violation) -> Iterator[Problem]:
+    if violation.wanted == ["string", "array", "null"] and violation.schema.get("format") == "command":
+        hint = "write a list of words; a word may be {template: TEXT}"
+        yield violation.mismatch(_described(violation.instance), hint)
+        return
     title = violation.title or " or ".join(violation.wanted)
     what = f"expected {title}, found {_described(violation.instance)}"
     yield violation.problem(what, _type_hint(violation.instance, violation.wanted))
@@ -196,8 +205,20 @@ _MESSAGES: Mapping[str, Callable[[_Violation], Iterator[Problem]]] = {
 """For each keyword of a schema, the problems of a value that breaks it. Our own keywords bring their message."""
 
 
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:12]) + ("…" if len(names) > 12 else "")
+_FIRST_LINES = {
+    "ordain": "begin the document with `ordain: v1`",
+    "name": "add a line such as `name: web`; it is the name of the document",
+}
+"""The remedy for a key of the head of a document that is missing."""
+
+
+def _keys_hint(pointer: str, known: Collection[str]) -> str:
+    """Return the known keys, or, if they are many, the command that prints them."""
+    names = sorted(known)
+    if len(names) <= MAX_KEYS:
+        return f"known keys: {', '.join(names)}"
+    section = pointer.partition("/")[0]
+    return f"`ordainctl help {section or 'document'}` lists the {len(names)} known keys"
 
 
 def _shown(text: str) -> str:

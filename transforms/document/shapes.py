@@ -271,7 +271,7 @@ class MemberWord:
 
 @dataclass(frozen=True, slots=True)
 class Set:
-    """A set of names: ``{NAME: true}``, or a list as shorthand. Layers add names; ``NAME: null`` removes one.
+    """A set of names: ``{NAME: true}``; a list, or a single name, as shorthand. Layers add names; null removes one.
 
     ``of`` is the shape of the value of a name, such as the keys of an instance; without it, only true is allowed.
     """
@@ -287,21 +287,23 @@ class Set:
         form: Schema = {"format": self.format} if self.format else {}
         name: Schema = {"type": "string", "title": self.title, **form}
         schema = {
-            "type": ["array", "object", "null"],
+            "type": ["string", "array", "object", "null"],
+            **form,
             "items": name,
             "propertyNames": name,
             "additionalProperties": self.of.schema() if self.of else {"enum": [True, None], "title": "true or null"},
             "x-merge": "set",
         }
-        return _annotated(schema, f"a list of names, or a map from {self.title} to true", self.about, self.example)
+        title = f"{self.title}, a list of them, or a map from {self.title} to true"
+        return _annotated(schema, title, self.about, self.example)
 
     def canonical(self, node: Node, at: Position) -> Tree:
         """Return a branch of leaves that hold True, or of the canonical forms of ``of``."""
         if node.value is None:
             return at.leaf(None, node)
         children: dict[str, Tree] = {}
-        if isinstance(node.value, tuple):
-            for item in node.value:
+        if isinstance(node.value, tuple | str):
+            for item in node.value if isinstance(node.value, tuple) else (node,):
                 below = at.below(str(item.value))
                 bare = below.branch({}, item.where) if isinstance(self.of, Record) else below.leaf(True, item)
                 children[str(item.value)] = bare

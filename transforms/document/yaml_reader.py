@@ -12,6 +12,7 @@ from typing import Any
 
 from ordain.transforms.control_characters import BYTE_ORDER_MARK
 from ordain.transforms.document.node import MAX_DEPTH, Node, ReadLimits, Unreadable, mapping, scalar, sequence
+from ordain.transforms.document.yaml_faults import explain
 from ordain.transforms.errors import Where
 
 
@@ -63,8 +64,13 @@ def read(path: str, text: str, rules: Rules = DOCUMENT_RULES) -> Iterator[Node]:
         ) from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        context = f" {error.context}" if error.context else ""
-        raise Unreadable(f"{error.problem}{context}", _where(path, mark), _hint(str(error.problem))) from None
+        if mark is None:
+            raise Unreadable(str(error.problem), Where(path=path)) from None
+        begin = (error.context_mark or mark).line
+        what, hint = explain(
+            str(error.problem), str(error.context or ""), text.splitlines(), mark.line, mark.column, begin
+        )
+        raise Unreadable(what, _where(path, mark), hint) from None
 
 
 def _without_marks(path: str, text: str) -> str:
@@ -79,14 +85,6 @@ def _without_marks(path: str, text: str) -> str:
     if found:
         ReadLimits().check_plain(BYTE_ORDER_MARK, Where(path=path, line=before.count("\n") + 2, column=1))
     return text
-
-
-def _hint(problem: str) -> str:
-    if "\\t" in problem or "'\t'" in problem:
-        return "indent with spaces; YAML does not allow tabs here"
-    if "mapping values are not allowed" in problem:
-        return "write a text that holds ': ' in quotes"
-    return ""
 
 
 def _where(path: str, mark: Any) -> Where:

@@ -23,8 +23,11 @@ def problems(text: str | bytes, path: str = "x.yaml") -> list[str]:
 
 
 SYNTAX = {
-    "tabs": ("\tordain: v1", "x.yaml:1:1: error: found character that cannot start any token"),
-    "open bracket": ("a: [1,\n b", "x.yaml:3:1: error: did not find expected ',' or ']'"),
+    "tabs": ("\tordain: v1", "x.yaml:1:1: error: a tab in the indentation (YAML is indented with spaces"),
+    "open bracket": (
+        "a: [1,\n b",
+        "x.yaml:3:1: error: the [ … ] that begins in line 1 is not closed, or lacks a comma",
+    ),
     "colon in a plain scalar": (HEAD + "a: b: c", "x.yaml:4:5: error: mapping values are not allowed"),
     "a duplicate key": (HEAD + "name: y", "x.yaml:4:1: error: duplicate key 'name' (it is also in line 3"),
     "a tag": (HEAD + "values: {a: !!str 1}", "x.yaml:4:13: error: the tag tag:yaml.org,2002:str is not allowed"),
@@ -36,7 +39,10 @@ SYNTAX = {
     "nesting": ("[" * 100, "x.yaml:1:66: error: nested deeper than 64 levels"),
     "a control character": (HEAD + "values: {a: \x07}", "x.yaml:4:13: error: the character U+0007 is not allowed"),
     "a list": ("[1]", "x.yaml:1:1: error: a document must be a map that begins with `ordain: v1`"),
-    "no kind": ("ordain: v1", "x.yaml:1:1: error: the key kind is missing (add kind: Layer or Node"),
+    "no kind": (
+        "ordain: v1",
+        "x.yaml:1:1: error: the key kind is missing (begin the document with the lines `kind: Layer`, `name: NAME`",
+    ),
     "another kind": ("kind: Layr", "x.yaml:1:7: error: kind: unknown kind 'Layr' (did you mean Layer?)"),
     "another version": (
         "ordain: v2\nkind: Layer\nname: x",
