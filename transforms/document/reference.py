@@ -49,8 +49,9 @@ then by weight, then by closeness of the OS match. If two layers are still equal
 is a conflict, and the documents are refused.
 
 Maps are merged key by key. A **set** is a map `NAME: true`; a list, or a single name, is its short form. Layers add
-to a set, and `NAME: null` removes a member. A **sequence** is replaced as a whole. Setting one of a group of keys that exclude
-each other removes the others. `null` removes a value that lower layers set; to forbid something, use `state`.""",
+to a set, and `NAME: null` removes a member. A **sequence** is replaced as a whole. Setting one of a group of keys
+that exclude each other removes the others. `null` removes a value that lower layers set; to forbid something, use
+`state`.""",
     "Values": """\
 A string is used byte for byte: no shell, no specifiers, no expansion. Instead of a string, but not instead of a
 whole command, `{template: TEXT}` may be used: jinja2 with `facts`, `labels`, `values`, `instance`,

@@ -217,8 +217,7 @@ def _keys_hint(pointer: str, known: Collection[str]) -> str:
     names = sorted(known)
     if len(names) <= MAX_KEYS:
         return f"known keys: {', '.join(names)}"
-    section = pointer.partition("/")[0]
-    return f"`ordainctl help {section or 'document'}` lists the {len(names)} known keys"
+    return f"`ordainctl help {pointer or 'document'}` lists the {len(names)} known keys"
 
 
 def _shown(text: str) -> str:
