@@ -6,6 +6,7 @@ import re
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ordain.agent.cli.console import Console, Style, plural
@@ -15,7 +16,9 @@ from ordain.agent.cli.subcommand import Exit
 from ordain.agent.errors import Failure
 from ordain.transforms.catalog.names import Names, names_for, shared_versions
 from ordain.transforms.document import formats
-from ordain.transforms.errors import Refused, Where, only_errors, sorted_problems
+from ordain.transforms.document.node import unescape_key
+from ordain.transforms.document.reader import read
+from ordain.transforms.errors import Problem, Refused, Where, only_errors, sorted_problems
 from ordain.transforms.importing import (
     file_types,
     schema_filter,
@@ -24,7 +27,7 @@ from ordain.transforms.importing import (
     whole_machine,
     yaml_writer,
 )
-from ordain.transforms.importing.document_draft import MAX_BYTES, DocumentDraft, InputFile
+from ordain.transforms.importing.document_draft import MAX_BYTES, NOT_CONVERTED, DocumentDraft, InputFile
 from ordain.transforms.machine import rootfs
 from ordain.transforms.machine.facts import read_facts
 from ordain.transforms.machine.installed_units import read_installed
@@ -56,7 +59,9 @@ def import_(request: Namespace, console: Console) -> Exit:
         origins = [*([f"--root {request.tree}"] if request.tree else []), *request.file]
         header = f"Made by `ordainctl import` from {origins[0]}"
         header += f" and {plural(len(origins) - 1, 'other')}." if len(origins) > 1 else "."
-        _place(request.output, yaml_writer.write(imported, name, header=header), console)
+        text = yaml_writer.write(imported, name, header=header)
+        _place(request.output, text, console)
+        imported.problems.extend(_on_machine(text, imported, root))
     return _report(imported, console)
 
 
@@ -65,13 +70,34 @@ def _report(imported: DocumentDraft, console: Console) -> Exit:
     problems = sorted_problems(imported.problems)
     for problem in problems:
         hint = f" ({problem.hint})" if problem.hint else ""
-        console.note(f"{problem.where}: not converted: {problem.what}{hint}")
+        is_converted = problem.code != NOT_CONVERTED
+        severity, code = (problem.severity.value, f" [{problem.code}]") if is_converted else ("not converted", "")
+        console.note(f"{problem.where}: {severity}: {problem.what}{hint}{code}")
     if not problems and not any(imported.sections.values()):
         raise Failure("nothing to import was found")
     if not problems:
         return Exit.OK
-    console.note(f"{plural(len(problems), 'item')} not converted", Style.WARN)
+    lost = sum(problem.code == NOT_CONVERTED for problem in problems)
+    counts = [f"{plural(lost, 'item')} not converted"] if lost else []
+    counts += [f"{plural(len(problems) - lost, 'problem')} on this machine"] if lost < len(problems) else []
+    console.note(", ".join(counts), Style.WARN)
     return Exit.DEGRADED if any(imported.sections.values()) else Exit.REFUSED
+
+
+def _on_machine(text: str, imported: DocumentDraft, root: Path) -> Iterator[Problem]:
+    """Yield the problems of the document on a machine with systemd, at the places that its entries come from."""
+    from ordain.transforms.compile import compile
+
+    facts = read_facts(root)
+    if not facts.systemd:
+        return
+    documents, _ = read("", text.encode())
+    compiled = compile(documents, facts, read_installed(root), shipped=transforms(root))
+    for problem in compiled.problems:
+        section, _, rest = (problem.where.pointer or problem.item).partition("/")
+        name, *steps = (unescape_key(part) for part in rest.split("/"))
+        where = imported.place(section, name, steps)
+        yield replace(problem, where=where, what=f"{problem.where.pointer or problem.item}: {problem.what}")
 
 
 def _place(output: str | None, text: str, console: Console) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from support.quadlet_services import differences
 
+pytestmark = pytest.mark.integration
+
 IMAGE = "Image=docker.io/library/alpine"
 CASES = {
     "oneshot": """

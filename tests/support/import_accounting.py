@@ -26,15 +26,17 @@ Path = tuple[str | int, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """The result of an import, without places: they change when a line is removed."""
+    """The result of an import, without lines: they change when one is removed."""
 
     sections: object
+    comments: Counter[str]
     problems: Counter[str]
     places: frozenset[tuple[str, int, int]]
 
     def __eq__(self, other: object) -> bool:
         """Compare documents and texts of problems."""
-        return isinstance(other, Outcome) and (self.sections, self.problems) == (other.sections, other.problems)
+        parts = ("sections", "comments", "problems")
+        return isinstance(other, Outcome) and all(getattr(self, part) == getattr(other, part) for part in parts)
 
 
 def imported(files: Iterable[InputFile], kind: FileType | None = None) -> Outcome:
@@ -44,9 +46,14 @@ def imported(files: Iterable[InputFile], kind: FileType | None = None) -> Outcom
     schema_filter.remove_invalid(draft)
     return Outcome(
         sections={section: entries for section, entries in draft.sections.items() if entries},
-        problems=Counter(re.sub(r":\d+(:\d+)?|line \d+", "", f"{p.what} ({p.hint})") for p in draft.problems),
+        comments=Counter(map(_without_lines, draft.comments.values())),
+        problems=Counter(_without_lines(f"{p.what} ({p.hint})") for p in draft.problems),
         places=frozenset((p.where.path, p.where.line or 0, p.where.column or 0) for p in draft.problems),
     )
+
+
+def _without_lines(text: str) -> str:
+    return re.sub(r":\d+(:\d+)?|line \d+", "", text)
 
 
 def dropped_from_yaml(path: str, text: str, kind: FileType) -> Iterator[str]:

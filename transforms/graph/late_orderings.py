@@ -13,17 +13,8 @@ from ordain.transforms.graph.effective_units import EffectiveUnits
 from ordain.transforms.model import Wanted
 from ordain.transforms.render.rendered_item import RenderedItem
 from ordain.transforms.render.unit_links import SERVICES_TARGET
+from ordain.transforms.systemd.early_boot import EARLY_BOOT
 
-EARLY_BOOT = frozenset(
-    """
-    basic.target sysinit.target sockets.target timers.target paths.target slices.target swap.target
-    local-fs.target local-fs-pre.target cryptsetup.target cryptsetup-pre.target integritysetup.target
-    veritysetup.target network-pre.target network.target time-set.target systemd-udevd.service
-    systemd-journald.service systemd-modules-load.service systemd-sysctl.service systemd-sysusers.service
-    systemd-tmpfiles-setup.service systemd-networkd.service NetworkManager.service networking.service
-    """.split()
-)
-"""Units that are reached or started before the agent starts services, where the machine has them (bootup(7))."""
 _GOALS = frozenset({"multi-user.target", "graphical.target"})
 """The targets that a boot leads to; they wait for the services of the documents."""
 _PULLS = ("Wants", "Requires", "BindsTo", "Requisite")

@@ -112,6 +112,8 @@ def _add_members(group: str, members: Node, draft: DocumentDraft) -> None:
 
 
 def _comma_separated(node: Node) -> Iterator[str]:
+    if isinstance(node.value, Mapping) and any(child.value is not None for child in node.value.values()):
+        raise UnusableValue(node, "a map of groups has values", "write a list of names")
     names = list(node.value) if isinstance(node.value, Mapping) else texts(node)
     return (name.strip() for item in names for name in item.split(",") if name.strip())
 

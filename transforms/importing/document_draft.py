@@ -11,6 +11,8 @@ from ordain.transforms.errors import NOWHERE, Problem, Where, warning
 Plain = str | int | float | bool | None | list["Plain"] | dict[str, "Plain"]
 """A value of a document as it is written. A string is a string, even if it looks like a number."""
 
+NOT_CONVERTED = "NotCarried"
+"""The code of the problem that a part of the input is not in the document."""
 MAX_BYTES = 4 << 20
 """The largest file, which is that of a file of documents: the import of a larger one could not be read."""
 
@@ -84,7 +86,7 @@ class DocumentDraft:
 
     def not_converted(self, where: Where, what: str, hint: str = "") -> None:
         """Add the problem that something is not converted; ``hint`` says what to do instead."""
-        self.problems.append(warning("", where, what, hint, "NotCarried"))
+        self.problems.append(warning("", where, what, hint, NOT_CONVERTED))
 
     def text(self, file: InputFile) -> str | None:
         """Return the text of ``file``, None if it is too large or not UTF-8, which is a problem."""

@@ -107,7 +107,7 @@ class _Version1:
 
     def add_device(self, kind: str, entry: Node) -> None:
         keys = set_items(entry)
-        for needed in {"name"} | ({"vlan_id", "vlan_link"} if kind == "vlan" else set()):
+        for needed in ("name", *(("vlan_id", "vlan_link") if kind == "vlan" else ())):
             if needed not in keys:
                 raise UnusableValue(entry, f"a {kind} has no {needed}", f"add `{needed}`")
         name = text(keys["name"])

@@ -21,6 +21,14 @@ Place = tuple[str, str]
 
 EMPTY_IS_A_VALUE = frozenset({"CapabilityBoundingSet", "Delegate"})
 """Keys whose empty value is not their default: no capabilities, no controllers (systemd.exec(5))."""
+_FAMILIES: tuple[Place, ...] = (
+    ("Unit", "Condition.*"),
+    ("Unit", "Assert.*"),
+    ("Socket", "Listen.*"),
+    ("Timer", "On(Active|Boot|Startup|UnitActive|UnitInactive)Sec|OnCalendar"),
+    ("Path", "Path.*|DirectoryNotEmpty"),
+)
+"""Sections and patterns of keys that are one list: an empty one resets all (systemd.unit(5), .socket(5), .timer(5))."""
 _KEY = re.compile(r"[A-Za-z0-9-]+")
 _NEWEST = 999
 _SKIPPED = {
@@ -114,16 +122,12 @@ def effective_settings(assignments: Iterable[Assignment]) -> Settings:
 
 
 def _resets(empty: Place, place: Place) -> bool:
-    """Return whether the empty assignment resets ``place``.
-
-    An empty Condition…= resets all conditions, an empty Assert…= all assertions (systemd.unit(5)).
-    """
-    families = [family for family in (("Unit", "Condition"), ("Unit", "Assert")) if _is_in(empty, family)]
-    return empty == place or any(_is_in(place, family) for family in families)
+    """Return whether the empty assignment resets ``place``: it is of the same key, or of the same family of keys."""
+    return empty == place or any(_is_in(empty, family) and _is_in(place, family) for family in _FAMILIES)
 
 
 def _is_in(place: Place, family: Place) -> bool:
-    return place[0] == family[0] and place[1].startswith(family[1])
+    return place[0] == family[0] and re.fullmatch(family[1], place[1]) is not None
 
 
 def all_settings(assignments: Iterable[Assignment]) -> Settings:

@@ -25,12 +25,13 @@ from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.render.unit_links import INSTALL
 from ordain.transforms.render.unit_references import UnitReferences
 from ordain.transforms.systemd import encode, splitting, unit_name, values
+from ordain.transforms.systemd.early_boot import EARLY_BOOT
 
 NORMAL_BOOT = frozenset({"multi-user.target", "graphical.target", "default.target"})
 """Targets whose WantedBy= only means that the unit runs when the machine is up."""
 STARTED_BY = {"timer": "timers.target", "socket": "sockets.target"}
 """The target that wants a trigger of each type. For a trigger of a document, ordain-services.target takes its place."""
-DESCRIPTIONS = frozenset({"Description", "Documentation"})
+DESCRIPTION, DOCUMENTATION = ("Unit", "Description"), ("Unit", "Documentation")
 """Settings for people, which a timer or socket of a document takes from its service."""
 
 
@@ -155,6 +156,8 @@ class _Converter:
         instances = unit.instances or _default_instance(settings)
         if not wanted or not _is_expressible(unit.stem, settings) or (template and not instances):
             return False
+        if EARLY_BOOT & _words(settings, "Unit", "Before") and not triggers:
+            return False  # the agent starts services when the boot has passed these; PID 1 starts `units` in time
         entry = self.service_entry(settings)
         if entry is None:
             return False
@@ -165,6 +168,8 @@ class _Converter:
                 return False
             entry |= trigger_entry
             comment += f"\n{trigger.comment}"
+            _add_descriptions(entry, trigger.settings)
+            comment += "".join(f": {a.value}" for a in trigger.settings.get(DESCRIPTION, ()))
             self.converted.add(trigger.name)
         if template:
             entry["instances"] = [*instances]
@@ -197,6 +202,11 @@ class _Converter:
     def add_raw(self, unit: ImportedUnit, name: str) -> None:
         """Add a whole unit, or a drop-in, in systemd's own syntax."""
         entry: dict[str, Plain] = {}
+        listen = _listen_keys(unit)
+        if listen != sorted(listen):  # the order in which a document is rendered
+            what = f"the order of {', '.join(dict.fromkeys(listen))}, in which the service gets its sockets"
+            hint = "let the service find out the address of each socket, or write a socket unit for each type"
+            self.draft.not_converted(unit.where, what, hint)
         for (section, key), assignments in unit.settings.items():
             if section == "Install" and (key not in {*INSTALL, "Alias"} or unit_name.is_template(unit.name)):
                 for assignment in assignments:
@@ -252,8 +262,11 @@ def _install_problem(key: str, value: str) -> tuple[str, str]:
 
 
 def _wanted_by(settings: Settings) -> frozenset[str]:
-    wanted_by = settings.get(("Install", "WantedBy"), ())
-    return frozenset(word for assignment in wanted_by for word in assignment.value.split())
+    return _words(settings, "Install", "WantedBy")
+
+
+def _words(settings: Settings, section: str, key: str) -> frozenset[str]:
+    return frozenset(word for assignment in settings.get((section, key), ()) for word in assignment.value.split())
 
 
 def _default_instance(settings: Settings) -> tuple[str, ...]:
@@ -294,7 +307,7 @@ def _trigger_entry(unit: ImportedUnit) -> dict[str, Plain] | None:
     entry: dict[str, Plain] = {}
     texts: dict[str, tuple[str, ...]] = {}
     for (its_section, directive), assignments in unit.settings.items():
-        if (its_section == "Unit" and directive in DESCRIPTIONS) or (its_section, directive) == ("Install", "WantedBy"):
+        if (its_section, directive) in {DESCRIPTION, DOCUMENTATION, ("Install", "WantedBy")}:
             continue
         if its_section != section or directive not in _TRIGGER_KEYS:
             return None
@@ -304,13 +317,34 @@ def _trigger_entry(unit: ImportedUnit) -> dict[str, Plain] | None:
         else:
             listed: list[Plain] = [*texts[directive]]
             entry[_TRIGGER_KEYS[directive]] = listed[0] if len(listed) == 1 else listed
-    if _wanted_by(unit.settings) != {STARTED_BY[unit.kind]} or not _renders_to(entry, texts, shape, unit.kind):
+    if _wanted_by(unit.settings) != {STARTED_BY[unit.kind]} or not _renders_to(entry, texts, shape, unit):
         return None
     return {key: entry["calendar"] if set(entry) == {"calendar"} else entry}
 
 
-def _renders_to(entry: dict[str, Plain], texts: Mapping[str, tuple[str, ...]], shape: Record, kind: str) -> bool:
+def _listen_keys(unit: ImportedUnit) -> list[str]:
+    """Return the key of each socket of a unit; in their order the service gets the sockets (sd_listen_fds(3))."""
+    counted = {id(assignment) for assignments in unit.settings.values() for assignment in assignments}
+    return [
+        a.key for a in unit.assignments if id(a) in counted and a.section == "Socket" and a.key.startswith("Listen")
+    ]
+
+
+def _add_descriptions(entry: dict[str, Plain], settings: Settings) -> None:
+    """Add the documentation of a timer or socket to that of its service."""
+    documentation = entry.get("documentation", [])
+    uris: list[Plain] = [*documentation] if isinstance(documentation, list) else [documentation]
+    for assignment in settings.get(DOCUMENTATION, ()):
+        uris += [uri for uri in assignment.value.split() if uri not in uris]
+    if uris:
+        entry["documentation"] = uris[0] if len(uris) == 1 else uris
+
+
+def _renders_to(
+    entry: dict[str, Plain], texts: Mapping[str, tuple[str, ...]], shape: Record, unit: ImportedUnit
+) -> bool:
     """Return whether the renderer makes the directives ``texts`` of ``entry``."""
+    kind = unit.kind
     key = "schedule" if kind == "timer" else "listen"
     node = neutral_keys.valid({key: entry}, key)
     if node is None or entry.get("accept") is True:
@@ -325,5 +359,7 @@ def _renders_to(entry: dict[str, Plain], texts: Mapping[str, tuple[str, ...]], s
     rendered: dict[str, tuple[str, ...]] = {}
     for line in draft.lines:
         rendered[line.key] = (*rendered.get(line.key, ()), line.value)
+    if [line.key for line in draft.lines if line.key.startswith("Listen")] != _listen_keys(unit):
+        return False
     same = all(rendered[name] == texts.get(name) or name in _TRIGGER_FLAGS for name in rendered)
     return not draft.problems and rendered.keys() == texts.keys() and same
