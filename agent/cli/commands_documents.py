@@ -109,8 +109,8 @@ ROWS = (
                 flag="--from",
                 into="kind",
                 metavar="KIND",
-                help="the type of every FILE: units, cloud-config, netplan, quadlet, compose or fstab",
-                choices=("units", "cloud-config", "netplan", "quadlet", "compose", "fstab"),
+                help="the type of every FILE: units, cloud-config, netplan, quadlet, compose, fstab, sysctl or modules",
+                choices=("units", "cloud-config", "netplan", "quadlet", "compose", "fstab", "sysctl", "modules"),
             ),
             Argument(
                 flag="--root",

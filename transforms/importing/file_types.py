@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Where
-from ordain.transforms.importing import cloud_config, compose, fstab, network_config, quadlet, unit_files
+from ordain.transforms.importing import cloud_config, compose, fstab, kernel_files, network_config, quadlet, unit_files
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
 
 
@@ -17,31 +17,84 @@ class FileType(StrEnum):
 
     UNITS = "units"
     CLOUD = "cloud-config"
+    NETPLAN = "netplan"
     QUADLET = "quadlet"
     COMPOSE = "compose"
     FSTAB = "fstab"
-    NETPLAN = "netplan"
+    SYSCTL = "sysctl"
+    MODULES = "modules"
 
 
-CLOUD_NAMES = frozenset({"user-data", "vendor-data", "network-config"})
+CLOUD_NAMES = frozenset({"user-data", "vendor-data", "network-config", "cloud.cfg"})
 COMPOSE_NAME = re.compile(r"(docker-)?compose([.-][\w.-]+)?\.ya?ml")
+QUADLET_SECTIONS = frozenset({"Network", "Unit", "Install", "Service", "Quadlet"})
+"""Sections of a quadlet called NAME.network; those of systemd-networkd have others, too."""
+
+_DEVICES = "write its devices under `network`; docs/howto/network-changes.md has the safe way to apply them"
+_FILES = "write the file under `files`"
+OTHERS = (
+    (r".*\.(network|netdev|link)", "a file of systemd-networkd", _DEVICES),
+    (r".*\.nmconnection", "a profile of NetworkManager", _DEVICES),
+    (r"(.*/)?(network/)?interfaces(\.d/.*)?", "a file of ifupdown", _DEVICES),
+    (r"(.*/)?tmpfiles\.d/.*\.conf", "a file of systemd-tmpfiles", "write `files`, or `directories` of a service"),
+    (r"(.*/)?sysusers\.d/.*\.conf", "a file of systemd-sysusers", "write `users` and `groups`"),
+    (r"(.*/)?modprobe\.d/.*\.conf", "a file of modprobe", "write `modules: {NAME: {options: …}}`, or `blacklist`"),
+    (r"(.*/)?(binfmt|environment|systemd/[a-z]+\.conf)\.d/.*\.conf", "a file of systemd", _FILES),
+    (r".*\.preset", "a preset of systemd", "write `state` of each service"),
+    (r".*\.rules", "rules of udev or polkit", _FILES),
+    (r"(.*/)?(crontab|cron\.d/.*)", "a table of cron", "write a service with `schedule` for each line"),
+    (r"(.*/)?(hosts|resolv\.conf|sudoers(\.d/.*)?|logrotate\.d/.*)", "a file of the distribution", _FILES),
+    (r"(.*/)?meta-data", "the metadata of an instance", "write the host name under `host`"),
+)
+"""Patterns of paths of files that no converter reads, their description, and the remedy."""
+CONTENTS = (
+    (
+        rb'(?s)\A\s*\{.*"ignition"\s*:',
+        "a configuration of Ignition",
+        "write `files`, `units`, `users` of the same content",
+    ),
+    (rb"(?m)^variant:\s*\w+", "a configuration of Butane", "write `files`, `units`, `users` of the same content"),
+    (rb"(?m)^apiVersion:", "a resource of Kubernetes", "keep it for `podman kube play`, in a service with `command`"),
+)
+"""Patterns of the beginning of files that no converter reads, their description, and the remedy."""
 
 
 def type_of(file: InputFile) -> FileType | None:
     """Return the type of ``file`` by its name, or else by its content; None if neither tells."""
+    head = file.data[:65536]
     if unit_files.unit_of(file):
         return FileType.UNITS
-    if quadlet.quadlet_of(file):
+    if quadlet.quadlet_of(file) and not is_of_networkd(file):
         return FileType.QUADLET
     if file.name == "fstab" or file.name.endswith(".fstab"):
         return FileType.FSTAB
-    if file.name in CLOUD_NAMES or file.data.lstrip().startswith(b"#cloud-config"):
+    if file.name == "sysctl.conf" or file.folder == "sysctl.d":
+        return FileType.SYSCTL
+    if file.path.endswith("/etc/modules") or file.folder == "modules-load.d":
+        return FileType.MODULES
+    if file.name in CLOUD_NAMES or file.folder == "cloud.cfg.d" or file.data.lstrip().startswith(b"#cloud-config"):
         return FileType.CLOUD
-    head = file.data[:65536]
-    if COMPOSE_NAME.fullmatch(file.name) or (re.search(rb"(?m)^services:", head) and b"ordain:" not in head):
+    if other_file(file) or b"ordain:" in head:
+        return None
+    if COMPOSE_NAME.fullmatch(file.name) or re.search(rb"(?m)^services:", head):
         return FileType.COMPOSE
-    if re.search(rb"(?m)^network:", head) and b"ordain:" not in head:
-        return FileType.NETPLAN
+    return FileType.NETPLAN if re.search(rb"(?m)^network:", head) else None
+
+
+def is_of_networkd(file: InputFile) -> bool:
+    """Return whether a file called NAME.network is one of systemd-networkd, and not a quadlet."""
+    sections = re.findall(r"(?m)^\s*\[([A-Za-z0-9-]+)\]", file.data[:65536].decode(errors="replace"))
+    return file.name.endswith(".network") and (file.folder == "network" or not QUADLET_SECTIONS.issuperset(sections))
+
+
+def other_file(file: InputFile) -> tuple[str, str] | None:
+    """Return the description of a file that no converter reads, and the remedy; None for an unknown file."""
+    for pattern, what, hint in OTHERS:
+        if re.fullmatch(pattern, file.path):
+            return what, hint
+    for content, what, hint in CONTENTS:
+        if re.search(content, file.data[:65536]):
+            return what, hint
     return None
 
 
@@ -50,8 +103,11 @@ def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft, file
     by_type: dict[FileType, list[InputFile]] = {}
     for file in files:
         if (its_type := file_type or type_of(file)) is None:
-            what = "neither name nor content tells the type of the file"
-            draft.not_converted(Where(path=file.path), what, f"set it with --from: {', '.join(FileType)}")
+            unknown = (
+                "neither name nor content tells the type of the file",
+                f"set it with --from: {', '.join(FileType)}",
+            )
+            draft.not_converted(Where(path=file.path), *(other_file(file) or unknown))
         else:
             by_type.setdefault(its_type, []).append(file)
     for its_type, of_type in by_type.items():
@@ -79,4 +135,6 @@ CONVERTERS: Mapping[FileType, Callable[[Iterable[InputFile], Names, DocumentDraf
     FileType.COMPOSE: compose.convert,
     FileType.FSTAB: fstab.convert,
     FileType.NETPLAN: network_config.convert,
+    FileType.SYSCTL: kernel_files.convert_sysctl,
+    FileType.MODULES: kernel_files.convert_modules,
 }

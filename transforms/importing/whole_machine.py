@@ -6,6 +6,7 @@ name if it has one, with only the drop-ins in /etc.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
@@ -21,6 +22,8 @@ from ordain.transforms.systemd import unit_name
 ADMINISTRATORS = "/etc/"
 DISTRIBUTIONS = ("/usr/lib/systemd/system", "/lib/systemd/system", "/usr/local/lib/systemd/system")
 INSTALL_KEYS = {directory: key for key, directory in INSTALL.items()}
+_OF_ORDAIN = re.compile(r"ordain(-[a-z-]+)?\.(service|timer|target)")
+"""The units of Ordain's package, which no document needs to name."""
 PULLS = ("Wants", "Requires", "BindsTo", "Upholds", "OnFailure", "OnSuccess")
 
 ReadFile = Callable[[str], bytes | None]
@@ -49,6 +52,10 @@ class _Machine:
             if unit is None or (not unit.path and not unit.drop_ins):
                 for link in self.links.get(name, ()):
                     self.draft.not_converted(Where(path=link.path), f"there is no unit {name}", "remove the link")
+            elif _OF_ORDAIN.fullmatch(name) and not _is_own(unit):
+                for path in self.drop_ins(unit):
+                    hint = "keep the file: documents cannot change units of Ordain"
+                    self.draft.not_converted(Where(path=path), f"a drop-in for {name}", hint)
             elif _is_own(unit) and template:
                 templates.setdefault(template, []).append(name)
             elif _is_own(unit) and not unit.masked:

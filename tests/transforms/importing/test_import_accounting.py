@@ -62,6 +62,7 @@ LINE_SAMPLES = {
     "quadlet": [],
     "fstab": [],
     "drop-ins": [],
+    "kernel": [],
     "own-service": [
         "db.service:4: ConditionPathExists=/etc/shop/db",  # reset in line 5
         "db.service:9: ExecStart=-/usr/bin/shop-db --dir=${STATE_DIRECTORY} --name=%n",

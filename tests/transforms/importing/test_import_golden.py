@@ -229,7 +229,7 @@ def test_links_among_the_arguments_are_aliases_and_masks(
     assert "the link makes alias.service another name of web.service" in err
 
 
-def test_what_the_machine_cannot_have_is_said_at_the_place_that_it_comes_from(
+def test_problems_of_the_document_on_the_machine_have_the_place_that_they_come_from(
     debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unit = "[Unit]\nBefore=site.service\n" + WEB

@@ -29,6 +29,8 @@ FILES = {
     FileType.QUADLET: "quadlet/input/web.container",
     FileType.COMPOSE: "compose/input/shop/docker-compose.yml",
     FileType.FSTAB: "fstab/input/fstab",
+    FileType.SYSCTL: "kernel/input/sysctl.d/50-site.conf",
+    FileType.MODULES: "kernel/input/modules-load.d/site.conf",
     FileType.NETPLAN: "netplan/input/60-site.yaml",
 }
 HARM = {
