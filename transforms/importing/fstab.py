@@ -71,7 +71,7 @@ class _Options:
             return
         if name == "noauto":
             self.entry["state"] = "stopped"
-        elif name in {"x-systemd.automount", "comment=systemd.automount"}:
+        elif option in {"x-systemd.automount", "comment=systemd.automount"}:
             self.entry["automount"] = True
         elif name == "x-systemd.mount-timeout":
             self.entry["timeout"] = value
