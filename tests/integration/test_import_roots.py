@@ -77,5 +77,5 @@ def test_every_service_can_be_written_as_a_document(root: Path, facts: Facts) ->
     assert made.keys() == texts.keys()
     assert {name: settings for name, text in texts.items() if (settings := differences(text, made[name]))} == {}
     late = [name for name, text in texts.items() if not EARLY_BOOT & before(text)]
-    assert len(done.draft.sections["services"]) > 0.9 * len(late)
+    assert len(done.draft.sections["services"]) > 0.85 * len(late)
     assert done.draft.problems == []

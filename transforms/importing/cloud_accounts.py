@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from ordain.transforms.document.node import Node
 from ordain.transforms.importing.document_draft import DocumentDraft, Plain
@@ -27,7 +28,7 @@ def add_users(node: Node, draft: DocumentDraft) -> None:
     """Add users: a list of names and maps, a map by name, or a text with commas. Raises `UnusableValue`."""
     if isinstance(node.value, Mapping):
         for name, child in node.value.items():
-            each([child], lambda child, name=name: _add_user(name, child, set_items(child), draft), draft, "users")  # type: ignore[misc]
+            each([child], partial(_add_user, name, draft=draft), draft, "users")
         return
     each(listed(node), lambda item: _add_item(item, draft), draft, "users")
 
@@ -42,10 +43,10 @@ def _add_item(item: Node, draft: DocumentDraft) -> None:
     keys = set_items(item)
     if "name" not in keys:
         raise UnusableValue(item, "a user has no name", "add `name`")
-    _add_user(text(keys["name"]), item, keys, draft)
+    _add_user(text(keys["name"]), item, draft)
 
 
-def _add_user(name: str, node: Node, keys: Mapping[str, Node], draft: DocumentDraft) -> None:
+def _add_user(name: str, node: Node, draft: DocumentDraft) -> None:
     entry: dict[str, Plain] = {}
 
     def add_key(key: str, child: Node) -> None:
@@ -62,8 +63,8 @@ def _add_user(name: str, node: Node, keys: Mapping[str, Node], draft: DocumentDr
         elif plain_key != "name":
             raise UnusableValue(child, f"{key} of {name}", _HINTS.get(plain_key, "do it manually"))
 
-    for key, child in keys.items():
-        each([child], lambda child, key=key: add_key(key, child), draft, "users")  # type: ignore[misc]
+    for key, child in set_items(node).items():
+        each([child], partial(add_key, key), draft, "users")
     draft.add("users", name, entry, node.where)
 
 
@@ -93,7 +94,7 @@ def _add_groups_of(item: Node, draft: DocumentDraft) -> None:
         return
     for group, members in item.value.items():
         draft.add("groups", group, {}, item.where)
-        each([members], lambda members, group=group: _add_members(group, members, draft), draft, "groups")  # type: ignore[misc]
+        each([members], partial(_add_members, group, draft=draft), draft, "groups")
 
 
 def _add_members(group: str, members: Node, draft: DocumentDraft) -> None:

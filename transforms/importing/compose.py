@@ -6,6 +6,7 @@ gave them (``PROJECT_NAME``), so that data and addresses stay. A key without an 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Mapping
 
@@ -32,6 +33,7 @@ class _Project:
     def __init__(self, root: Node, file: InputFile, draft: DocumentDraft) -> None:
         self.root, self.draft = root, draft
         self.where = Where(path=file.path, line=1)
+        self.directory = posixpath.dirname(file.path) if file.path.startswith("/") else ""
         self.external: set[str] = set()
         self.name = re.sub(r"[^a-z0-9_-]", "", file.folder.lower()).lstrip("_-")
         self.sections: dict[str, Mapping[str, Node]] = {"volumes": {}, "networks": {}, "services": {}}

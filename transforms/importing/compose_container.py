@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Protocol
 
 from ordain.transforms.document import command_line
@@ -26,20 +28,45 @@ SCALARS = {
     "memswap_limit": "--memory-swap", "cpus": "--cpus", "cpuset": "--cpuset-cpus", "cpu_shares": "--cpu-shares",
     "pids_limit": "--pids-limit", "platform": "--platform", "runtime": "--runtime",
     "stop_signal": "--stop-signal", "mac_address": "--mac-address",
-    "oom_score_adj": "--oom-score-adj",
+    "oom_score_adj": "--oom-score-adj", "cgroup_parent": "--cgroup-parent", "cpu_period": "--cpu-period",
+    "cpu_quota": "--cpu-quota", "cpu_rt_period": "--cpu-rt-period", "cpu_rt_runtime": "--cpu-rt-runtime",
+    "isolation": "--isolation", "mem_swappiness": "--memory-swappiness",
 }  # fmt: skip
 LISTS = {
     "cap_add": "--cap-add", "cap_drop": "--cap-drop", "devices": "--device", "dns": "--dns",
     "dns_search": "--dns-search", "dns_opt": "--dns-option", "group_add": "--group-add",
-    "security_opt": "--security-opt", "tmpfs": "--tmpfs",
+    "security_opt": "--security-opt", "tmpfs": "--tmpfs", "device_cgroup_rules": "--device-cgroup-rule",
+    "label_file": "--label-file",
 }  # fmt: skip
-MAPS = {"labels": "--label", "sysctls": "--sysctl", "annotations": "--annotation"}
+MAPS = {
+    "labels": "--label", "sysctls": "--sysctl", "annotations": "--annotation", "storage_opt": "--storage-opt",
+}  # fmt: skip
 FLAGS = {
     "privileged": "--privileged", "read_only": "--read-only", "init": "--init", "tty": "--tty",
     "oom_kill_disable": "--oom-kill-disable",
 }  # fmt: skip
-IGNORED = frozenset({"expose", "version"})
-"""Keys that change nothing."""
+IGNORED = frozenset({"expose", "version", "attach"})
+"""Keys that change nothing for a container."""
+LIMITS = {
+    ("limits", "cpus"): "--cpus", ("limits", "memory"): "--memory", ("limits", "pids"): "--pids-limit",
+    ("reservations", "memory"): "--memory-reservation",
+}  # fmt: skip
+"""Options for the resources of `deploy` that Compose uses outside of a swarm."""
+HINTS = {
+    "secrets": "mount the file of each: add `--volume=FILE:/run/secrets/NAME:ro` to `command`",
+    "configs": "mount the file of each: add `--volume=FILE:/NAME:ro` to `command`",
+    "extends": EXPAND,
+    "scale": "write `instances`, each with a name and ports of its own",
+    "links": "add `--link=CONTAINER:NAME` to `command`, and the service to `after` and `requires`",
+    "external_links": "add `--link=CONTAINER:NAME` to `command`",
+    "volumes_from": "add `--volumes-from=CONTAINER` to `command`, and the service to `after` and `requires`",
+    "develop": "remove it: it is for developers",
+    "post_start": "write `after-start: /usr/bin/docker exec CONTAINER COMMAND`",
+    "pre_stop": "write a `stop` with `docker exec` before `docker stop`",
+    "gpus": "add `--gpus` to `command`",
+}
+ADDRESSES = {"ipv4_address": "--ip", "ipv6_address": "--ip6", "mac_address": "--mac-address"}
+"""Options for the addresses of a container that is in one network."""
 RESTART_POLICIES = {
     "no": "no", "false": "no", "always": "always", "unless-stopped": "always", "on-failure": "on-failure",
 }  # fmt: skip
@@ -53,6 +80,7 @@ class Project(Protocol):
     """The compose file that a container is in."""
 
     name: str
+    directory: str
 
     @property
     def services(self) -> Mapping[str, Node]:
@@ -96,7 +124,7 @@ class _Container:
 
     def entry(self) -> dict[str, Plain] | None:
         for key, node in self.keys.items():
-            self.each(key, [node], lambda node, key=key: self.set(key, node))  # type: ignore[misc]
+            self.each(key, [node], partial(self.set, key))
         if "image" not in self.keys:
             return None
         image = self.word(self.keys["image"])
@@ -128,8 +156,9 @@ class _Container:
         if key in _KEYS:
             _KEYS[key](self, node)
         elif key not in IGNORED and not key.startswith("x-"):
-            hint = "`docker run --help` may have an option: add it to `command`"
-            self.not_converted(node, f"the key {key} is not known", hint)
+            hint = HINTS.get(key, "`docker run --help` may have an option: add it to `command`")
+            what = f"the key {key}" if key in HINTS else f"the key {key} is not known"
+            self.not_converted(node, what, hint)
 
     def word(self, node: Node) -> str:
         """Return a text, with ``$$`` as a single ``$``. Raises `UnusableValue` for a text with a variable."""
@@ -153,14 +182,13 @@ class _Container:
     def pairs(self, key: str, node: Node) -> list[tuple[str, str | None, Node]]:
         """Return names and values of a map, or of a list of NAME=VALUE; the value of a name alone is None."""
         pairs: list[tuple[str, str | None, Node]] = []
+
+        def add_pair(name: str, child: Node) -> None:
+            pairs.append((name, None if child.value is None else self.word(child), child))
+
         if isinstance(node.value, Mapping):
             for name, child in node.value.items():
-                value = None if child.value is None else self.word
-                self.each(
-                    f"{key}: {name}",
-                    [child],
-                    lambda child, name=name, value=value: pairs.append((name, value and value(child), child)),  # type: ignore[misc]
-                )
+                self.each(f"{key}: {name}", [child], partial(add_pair, name))
             return pairs
 
         def add(item: Node) -> None:
@@ -257,10 +285,14 @@ class _Container:
         self.arguments.append(f"--env-file={path}")
 
     def absolute(self, path: str, node: Node) -> str:
-        """Return ``path`` if it is absolute. Raises `UnusableValue`."""
+        """Return a path beside the compose file. Raises `UnusableValue` if its directory is not known."""
         if path.startswith("/"):
             return path
-        raise UnusableValue(node, f"{path!r} is relative to the compose file", "write an absolute path")
+        if path.startswith("~") or not self.project.directory:
+            what = f"{path!r} is relative to the compose file, whose directory is not known"
+            what = f"{path!r} is in somebody's home directory" if path.startswith("~") else what
+            raise UnusableValue(node, what, "import the file by its absolute path, or write an absolute path")
+        return posixpath.normpath(posixpath.join(self.project.directory, path))
 
     def set_ports(self, node: Node) -> None:
         self.each("ports", listed(node), self.add_port)
@@ -310,7 +342,7 @@ class _Container:
     def set_depends_on(self, node: Node) -> None:
         if isinstance(node.value, Mapping):
             for name, child in node.value.items():
-                self.each("depends_on", [child], lambda child, name=name: self.depend_on(name, child))  # type: ignore[misc]
+                self.each("depends_on", [child], partial(self.depend_on, name))
         else:
             self.each("depends_on", listed(node), lambda item: self.depend_on(text(item), _EMPTY))
 
@@ -334,16 +366,26 @@ class _Container:
         if isinstance(node.value, Mapping):
             for name, child in node.value.items():
                 self.networks.append(self.project.network_name(name))
-                self.each("networks", [child], lambda child, name=name: self.set_network(name, child))  # type: ignore[misc]
+                self.each("networks", [child], partial(self.set_network, name))
         else:
             self.each("networks", listed(node), lambda i: self.networks.append(self.project.network_name(self.word(i))))
 
+    @property
+    def has_one_network(self) -> bool:
+        networks = self.keys["networks"].value
+        return isinstance(networks, Mapping) and len(networks) == 1
+
     def set_network(self, name: str, node: Node) -> None:
         for key, detail in set_items(node).items():
-            if key == "aliases":
+            if key in ADDRESSES and self.has_one_network:
+                self.each(f"networks/{name}", [detail], partial(self.add_option, ADDRESSES[key]))
+            elif key == "aliases":
                 self.each(f"networks/{name}", listed(detail), self.add_alias)
             else:
                 self.not_converted(detail, f"networks/{name}: {key}", IN_DOCKER_RUN)
+
+    def add_option(self, option: str, node: Node) -> None:
+        self.arguments.append(f"{option}={self.word(node)}")
 
     def add_alias(self, node: Node) -> None:
         self.arguments.append(f"--network-alias={self.word(node)}")
@@ -385,9 +427,23 @@ class _Container:
             else:
                 self.arguments.append(f"--add-host={host}")
 
+    def set_deploy(self, node: Node) -> None:
+        for key, child in set_items(node).items():
+            if key == "resources":
+                for kind, resources in set_items(child).items():
+                    for name, value in set_items(resources).items():
+                        self.each("deploy", [value], partial(self.set_resource, (kind, name)))
+            else:
+                self.not_converted(child, f"deploy: {key}", "write `instances` or `restart`, or keep it for a swarm")
+
+    def set_resource(self, resource: tuple[str, str], node: Node) -> None:
+        if resource not in LIMITS:
+            raise UnusableValue(node, f"resources: {'/'.join(resource)}", IN_DOCKER_RUN)
+        self.arguments.append(f"{LIMITS[resource]}={self.word(node)}")
+
     def set_ulimits(self, node: Node) -> None:
         for name, child in items(node).items():
-            self.each("ulimits", [child], lambda child, name=name: self.set_ulimit(name, child))  # type: ignore[misc]
+            self.each("ulimits", [child], partial(self.set_ulimit, name))
 
     def set_ulimit(self, name: str, node: Node) -> None:
         if not isinstance(node.value, Mapping):
@@ -400,7 +456,7 @@ class _Container:
 
     def set_logging(self, node: Node) -> None:
         for key, child in set_items(node).items():
-            self.each("logging", [child], lambda child, key=key: self.set_logging_key(key, child))  # type: ignore[misc]
+            self.each("logging", [child], partial(self.set_logging_key, key))
 
     def set_logging_key(self, key: str, node: Node) -> None:
         if key == "driver":
@@ -413,7 +469,7 @@ class _Container:
     def set_healthcheck(self, node: Node) -> None:
         """Add the check for docker to run, which only marks a failing container, as with Compose."""
         for key, child in items(node).items():
-            self.each("healthcheck", [child], lambda child, key=key: self.add_health(key, child))  # type: ignore[misc]
+            self.each("healthcheck", [child], partial(self.add_health, key))
 
     def add_health(self, key: str, child: Node) -> None:
         if key == "test":
@@ -482,6 +538,7 @@ _KEYS: Mapping[str, _Set] = {
     "stop_grace_period": _Container.set_stop_grace_period,
     "extra_hosts": _Container.set_extra_hosts,
     "ulimits": _Container.set_ulimits,
+    "deploy": _Container.set_deploy,
     "logging": _Container.set_logging,
     "healthcheck": _Container.set_healthcheck,
 }

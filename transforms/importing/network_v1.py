@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from ordain.transforms.document.node import Node, Number, mapping, sequence
 from ordain.transforms.errors import Where
@@ -72,7 +73,7 @@ class _Version1:
         for entry in listed(keys["config"]):
             self.each([entry], lambda entry: by_type.setdefault(self.type_of(entry), []).append(entry))
         for kind in KINDS:
-            self.each(by_type.get(kind, ()), lambda entry, kind=kind: self.add_device(kind, entry))  # type: ignore[misc]
+            self.each(by_type.get(kind, ()), partial(self.add_device, kind))
         devices = [device for of_kind in self.kinds.values() for device in of_kind.values()]
         self.without_names = [device for device in devices if "addresses" in device and "nameservers" not in device]
         self.each(by_type.get("nameserver", ()), self.add_nameserver)

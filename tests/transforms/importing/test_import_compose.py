@@ -70,6 +70,12 @@ def test_the_network_of_a_service_is_that_of_its_container_name() -> None:
         ("pull_policy: daily", "x", 1),
         ("env_file: [{path: /x, required: false}, /y]", "--env-file=/y", 1),
         ("ports: [{target: 1, mode: host}]", "--publish=1", 1),
+        ("deploy: {replicas: 2, resources: {limits: {memory: 1g, cpus: 2}}}", "--memory=1g", 1),
+        ("networks: {n: {ipv4_address: 10.0.0.9}}", "--ip=10.0.0.9", 0),
+        ("networks: {n: {ipv4_address: 10.0.0.9}, m: {}}", "x", 1),
+        ("extra_hosts: [a=1.1.1.1, 'b:::1', c]", "--add-host=b:::1", 1),
+        ("logging: {driver: journald, options: {tag: x}, colour: red}", "--log-opt=tag=x", 1),
+        ("secrets: [s]", "x", 1),
         ("volumes: [{type: bind, source: /s, target: /t, read_only: yes}]",
          "--mount=type=bind,source=/s,target=/t,readonly", 0),
     ],
@@ -81,6 +87,28 @@ def test_values_have_the_meaning_of_compose(keys: str, word: str, problems: int)
     assert word in made["command"]
     assert "--env-file=/x" not in made["command"]
     assert len(named) == problems
+
+
+def test_relative_paths_are_those_beside_an_absolute_compose_file() -> None:
+    draft = DocumentDraft()
+    text = "services: {a: {image: x, volumes: ['./data:/d', '~/x:/x'], env_file: .env}}\n"
+    file_types.convert([InputFile(path="/srv/p/compose.yaml", data=text.encode())], Names(tree=Branch()), draft)
+
+    assert isinstance(made := draft.entries("services")["a"], dict)
+    assert isinstance(made["command"], list)
+    assert {"--volume=/srv/p/data:/d", "--env-file=/srv/p/.env"} <= {*made["command"]}
+    assert [problem.what for problem in draft.problems] == ["service a: volumes: '~/x' is in somebody's home directory"]
+
+
+def test_merge_keys_and_anchors_are_resolved() -> None:
+    text = "x-all: &all {restart: 'no', user: '1'}\nservices: {a: {<<: *all, image: x, user: '2'}}\n"
+    services, problems = convert(text)
+
+    assert isinstance(made := services["a"], dict)
+    assert isinstance(made["command"], list)
+    assert made["restart"] == "no"
+    assert "--user=2" in made["command"]
+    assert not problems
 
 
 def test_an_external_network_is_not_created() -> None:
