@@ -124,6 +124,9 @@ class _Config:
             raise UnusableValue(node, f"cloud-init appends to {path}", "write the whole file")
         if "source" in keys:
             raise UnusableValue(node, f"cloud-init downloads {path}", "write its content")
+        if "defer" in keys and flag(keys["defer"]):
+            hint = "remove it: accounts are there before files are placed; packages must be"
+            self.not_converted(keys["defer"], f"write_files: defer of {path}", hint)
         for key in keys.keys() - FILE_KEYS:
             self.not_converted(keys[key], f"write_files: the key {key} of {path}", "remove it")
         encoding = text(keys["encoding"]) if "encoding" in keys else ""
@@ -213,22 +216,22 @@ class _Config:
                 )
 
     def preserve_hostname(self, node: Node) -> None:
-        """Name the host name that cloud-init does not set."""
-        if flag(node):
-            what = "cloud-init leaves the host name alone, so `hostname` and `fqdn` are not converted"
+        """Check the value, which `check_hostname` uses."""
+        flag(node)
+
+    def check_hostname(self, node: Node) -> None:
+        """Raise `UnusableValue` if cloud-init does not set the host name."""
+        preserve = self.keys.get("preserve_hostname")
+        if preserve and flag(preserve):
+            what = "with preserve_hostname, cloud-init leaves the host name alone"
             raise UnusableValue(node, what, "write `host: {hostname: …}` to set it")
 
-    def sets_hostname(self) -> bool:
-        node = self.keys.get("preserve_hostname")
-        return node is None or not flag(node)
-
     def name(self, node: Node) -> None:
-        if self.sets_hostname():
-            self.host["hostname"] = (text(node), node.where)
+        self.check_hostname(node)
+        self.host["hostname"] = (text(node), node.where)
 
     def fqdn(self, node: Node) -> None:
-        if not self.sets_hostname():
-            return
+        self.check_hostname(node)
         if "hostname" not in self.keys:
             self.host["hostname"] = (text(node).partition(".")[0], node.where)
         self.not_converted(node, f"fqdn: {text(node)}", "set the domain in DNS, or in /etc/hosts with `files`")

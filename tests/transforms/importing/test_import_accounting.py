@@ -140,7 +140,7 @@ CLOUD = {
         }
     ),
     **any_of(
-        "hostname fqdn preserve_hostname timezone locale device_aliases packages apt chpasswd ssh_pwauth power_state "
+        "hostname timezone locale device_aliases packages apt chpasswd ssh_pwauth power_state "
         "disk_setup growpart ca_certs manage_etc_hosts resolv_conf snap user password nonsense merge_how".split(),
         VALUES,
     ),
@@ -156,20 +156,14 @@ COMPOSE = {
     "logging": maps(any_of(["driver", "options", "nonsense"], VALUES)),
     "ulimits": maps({"nofile": maps(any_of(["soft", "hard", "nonsense"], SCALARS))}),
     "networks": st.fixed_dictionaries({"n": maps(any_of("aliases ipv4_address priority nonsense".split(), VALUES))}),
-    "depends_on": st.fixed_dictionaries({"b": maps(any_of("condition required restart nonsense".split(), SCALARS))}),
+    "depends_on": st.fixed_dictionaries({"b": maps(any_of("condition restart nonsense".split(), SCALARS))}),
 }  # fmt: skip
+OBJECTS = st.fixed_dictionaries({"n": maps(any_of(["driver", "labels"], WORDS))})
 COMPOSE_FILES = st.builds(
-    lambda keys, top: {"services": {"a": {"image": "x", **keys}, "b": {"image": "y"}}, **top},
+    lambda keys, top, objects: {"services": {"a": {"image": "x", **keys}, "b": {"image": "y"}}, **top, **objects},
     maps(COMPOSE),
-    maps(
-        {
-            **any_of(["configs", "secrets", "name", "include", "nonsense"], VALUES),
-            **any_of(
-                ["volumes", "networks"], st.dictionaries(st.just("n"), maps(any_of(["driver", "labels"], VALUES)))
-            ),
-        },
-        most=1,
-    ),
+    maps(any_of(["configs", "secrets", "name", "include", "nonsense"], VALUES), most=1),
+    st.fixed_dictionaries({}, optional={"volumes": OBJECTS, "networks": OBJECTS}),
 )
 
 
@@ -209,7 +203,7 @@ def test_no_line_of_any_quadlet_is_dropped(lines: list[str]) -> None:
     others = [line for line in lines if line.startswith("[")]
     text = "\n".join(["[Container]", "Image=i", *container, *others, "[Install]", "WantedBy=multi-user.target"])
 
-    assert [*dropped_lines([InputFile(path="a.container", data=text.encode())])] == []
+    assert [*dropped_lines([InputFile(path="q.container", data=text.encode())])] == []
 
 
 FSTAB_OPTIONS = st.sampled_from(

@@ -26,7 +26,7 @@ def convert(text: str) -> tuple[dict[str, dict[str, Plain]], list[str]]:
 def test_the_host_name_stays_with_preserve_hostname() -> None:
     assert convert("hostname: h\npreserve_hostname: yes\n") == (
         {},
-        ["2: preserve_hostname: cloud-init leaves the host name alone, so `hostname` and `fqdn` are not converted"],
+        ["1: hostname: with preserve_hostname, cloud-init leaves the host name alone"],
     )
     assert convert("hostname: h\npreserve_hostname: false\n") == ({"host": {"hostname": "h"}}, [])
 
