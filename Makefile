@@ -74,11 +74,12 @@ pages:
 	$(call need,$(RUNTIME))
 	@export PYTHONPATH=packaging/typing; for page in $(PAGES); do \
 		python3 -B -m ordain.$$(echo "$${page%%:*}" | tr , ' ') >"$${page#*:}.new" && mv "$${page#*:}.new" "$${page#*:}" || exit 1; done; \
-	python3 -B -m ordain.transforms.section_pages docs/reference/sections
+	python3 -B -m ordain.transforms.section_pages docs/reference/sections; \
+	python3 -B -m ordain.transforms.runs.system_pages docs/reference/runs
 
 bench:
 	$(call need,$(RUNTIME) $(MACHINES) $(STORES))
-	@status=0; for bench in generator compile "reconcile --suite=$(or $(SUITE),trixie)" "boot --suite=$(or $(SUITE),trixie)" \
+	@status=0; for bench in generator compile runs "reconcile --suite=$(or $(SUITE),trixie)" "boot --suite=$(or $(SUITE),trixie)" \
 		"exclusive --suite=$(or $(SUITE),trixie)" "stores --suite=$(or $(SUITE),trixie)" fleet; do \
 		echo "bench/$$bench"; bench/$$bench || status=1; echo; done; exit $$status
 

@@ -24,6 +24,7 @@ CONTENTS = {
         "howto/migrate",
         "howto/secrets",
         "howto/containers",
+        "howto/runs",
         "howto/network-changes",
         "howto/boot-server",
         "howto/fleet-on-etcd",
@@ -35,6 +36,8 @@ CONTENTS = {
     "Look up": (
         "reference/documents",
         "reference/sections/*",
+        "reference/runs",
+        "reference/runs/*",
         "reference/agent-yaml",
         "reference/commands",
         "man/*",

@@ -21,6 +21,7 @@ FIRST = "ordain: v1\nkind: Layer\nname: first\nservices: {first: {command: sleep
 HOW_TO = {
     "migrate": "",
     "containers": "",
+    "runs": "",
     "secrets": "",
     "signed-releases": "STORE='--store /srv/store'",
     "boot-server": "",

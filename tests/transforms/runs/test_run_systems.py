@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from ordain.transforms.catalog.shipped import shipped
@@ -269,3 +271,23 @@ def test_an_array_is_one_job_for_each_element_where_there_are_no_arrays(system: 
 
     assert [(each.name, each.index) for each in made] == [("x-2", 2), ("x-5", 5)]
     assert ["export ORDAIN_INDEX=5" in [line.text for line in each.lines] for each in made] == [False, True]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_a_container_is_put_before_each_command(system: str) -> None:
+    keys = "command: [a, b]\ncontainer: {image: i.sif, mounts: {/data: /in}}\nchecks: {before: c}"
+
+    made = lines(run(keys), system)
+
+    (command,) = [line for line in made if line.endswith(" i.sif a b")]
+    assert command.startswith(("apptainer exec ", "podman run "))
+    assert "=/data:/in " in command
+    assert [line for line in made if " i.sif c || ordain_fail " in line]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+def test_the_launcher_of_a_system_gets_the_tasks(system: str) -> None:
+    made = lines(run("command: [a, b]\nlauncher: mpi\nresources: {tasks: 3}"), system)
+
+    (command,) = [line for line in made if line.endswith(" a b")]
+    assert re.search(r"[= ]3 ", command)
