@@ -163,7 +163,7 @@ def _tried(root: str) -> list[str]:
     its hash are removed. A line that a power cut truncated counts as well: that boot did not complete either.
     """
     counts: dict[str, int] = {}
-    for line in set(_small(root + ATTEMPTS).split(b"\n")):
+    for line in sorted(set(_small(root + ATTEMPTS).split(b"\n"))):
         hash = line.decode("ascii", "replace").partition(" ")[0]
         counts[hash] = counts.get(hash, 0) + 1
     return [hash for hash, count in sorted(counts.items()) if hash for _ in range(count // MAX_ATTEMPTS)]

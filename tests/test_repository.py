@@ -324,3 +324,31 @@ def test_modules_of_the_tests_have_different_names() -> None:
     ]
 
     assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
+def is_set(expression: ast.expr) -> bool:
+    """Return whether an expression is certainly a set: its order would differ from run to run."""
+    if isinstance(expression, ast.BinOp):
+        return isinstance(expression.op, ast.Sub | ast.BitAnd | ast.BitOr | ast.BitXor)
+    if isinstance(expression, ast.Call):
+        return isinstance(expression.func, ast.Name) and expression.func.id in ("set", "frozenset")
+    return isinstance(expression, ast.Set | ast.SetComp)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_loop_follows_the_order_of_a_set(module: str) -> None:
+    """The same input gives the same output (docs/design/contract.md, rule 3), problems and their order included."""
+    loops = [
+        iterated
+        for node in ast.walk(ast.parse(MODULES[module].read_bytes()))
+        for iterated in (
+            [node.iter]
+            if isinstance(node, ast.For)
+            else [generator.iter for generator in node.generators]
+            if isinstance(node, ast.ListComp | ast.DictComp)
+            else []
+        )
+    ]
+
+    wrong = [f"line {iterated.lineno}: sorted({ast.unparse(iterated)})" for iterated in loops if is_set(iterated)]
+    assert wrong == []

@@ -240,7 +240,7 @@ class ApplySteps:
             steps = replace(steps, jobs=tuple(job for job in steps.jobs if job.verb is Verb.START))
         back = replace(entry, phase=ApplyPhase.STOP, number=last.number, plan=steps, invocations={})
         outcome = await self._carry_out(back, last, observed, caller)
-        for unit in {member.unit for member in bad.members} - {member.unit for member in last.members}:
+        for unit in sorted({member.unit for member in bad.members} - {member.unit for member in last.members}):
             with contextlib.suppress(BusError):  # PID 1 has already forgotten most of them
                 await self._systemd.reset_failed(unit)
         return outcome
@@ -455,7 +455,9 @@ async def record_applied(systemd: Systemd, store: Store, progress: Progress) -> 
     units = applied_units(
         before,
         steps,
-        hashes={name: placed[name].hash if name in fresh else known[name].hash for name in names & placed.keys()},
+        hashes={
+            name: placed[name].hash if name in fresh else known[name].hash for name in sorted(names & placed.keys())
+        },
         reloaded=progress.invocations,
         running={name: asked[name].invocation_id if name in asked else known[name].invocation_id for name in running},
         done=[job for job in steps.jobs if job.unit in well],

@@ -62,7 +62,7 @@ async def roles(systemd: Systemd, units: Iterable[str], root: Path, *, caller: i
     if not wanted:
         return {}
     role_of: dict[str, str] = {}
-    for process in {caller, *(leader for leader, _ in _remembered(root))} - {0}:
+    for process in sorted({caller, *(leader for leader, _ in _remembered(root))} - {0}):
         for pid in _ancestors(process):
             role_of.setdefault(await systemd.unit_of(pid), SESSION_ROLE)
         role_of.update(dict.fromkeys(_terminal_units(process), SESSION_ROLE))

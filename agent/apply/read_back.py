@@ -117,7 +117,7 @@ def network_devices(generation: Generation, root: Path) -> Iterator[Difference]:
     for kind, named in section(generation, "network").items():
         if kind in PHYSICAL or not isinstance(named, Mapping) or not devices:
             continue
-        for name in named.keys() - devices:
+        for name in sorted(named.keys() - devices):
             pointer = f"network/{pointer_to(kind, name)}"
             what = f"the network device {name} does not exist"
             hint = "see `journalctl -b -u systemd-networkd -u NetworkManager -u networking`"

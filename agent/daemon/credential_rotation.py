@@ -108,7 +108,7 @@ class CredentialFolders:
 
     def watch(self, needs: CredentialPaths) -> None:
         """Watch the folders of these credentials as well."""
-        for folder in {str(Path(path).parent) for loads in needs.values() for path in loads.values()}:
+        for folder in sorted({str(Path(path).parent) for loads in needs.values() for path in loads.values()}):
             # A folder that is missing: its unit is blocked, and the credential is looked for every `LOOK_SEC`.
             with contextlib.suppress(OSError):
                 self._notify.watch(str(self._root / folder.lstrip("/")), CHANGES)

@@ -210,7 +210,7 @@ def _earlier(placed: Mapping[str, PlacedUnit], views: Mapping[str, UnitView]) ->
         earlier[unit] |= content.words("Unit", "After") & earlier.keys()
         member = views[unit].new or views[unit].old
         starts = {member.starts} if member else set()
-        for later in (content.words("Unit", "Before") | starts) & earlier.keys():
+        for later in sorted((content.words("Unit", "Before") | starts) & earlier.keys()):
             earlier[later].add(unit)
     return {unit: others - {unit} for unit, others in earlier.items()}
 

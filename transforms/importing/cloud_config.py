@@ -127,7 +127,7 @@ class _Config:
         if "defer" in keys and flag(keys["defer"]):
             hint = "remove it: accounts are there before files are placed; packages must be"
             self.not_converted(keys["defer"], f"write_files: defer of {path}", hint)
-        for key in keys.keys() - FILE_KEYS:
+        for key in sorted(keys.keys() - FILE_KEYS):
             self.not_converted(keys[key], f"write_files: the key {key} of {path}", "remove it")
         encoding = text(keys["encoding"]) if "encoding" in keys else ""
         entry: dict[str, Plain] = {"content": _content(keys.get("content"), encoding.lower().strip(), path)}

@@ -277,7 +277,7 @@ class _Container:
     def add_env_file(self, item: Node) -> None:
         keys = item.value if isinstance(item.value, Mapping) else {}
         path = self.absolute(self.word(keys.get("path", item)), item)
-        for key in keys.keys() - {"path", "required"}:
+        for key in sorted(keys.keys() - {"path", "required"}):
             self.not_converted(keys[key], f"env_file: {key} of {path}", "`docker run --env-file` has no such option")
         if "required" in keys and not flag(keys["required"]):
             hint = f"create {path}, which may be empty, and add `--env-file={path}` to `command`"
@@ -304,7 +304,7 @@ class _Container:
         known = {key: self.word(child) for key, child in set_items(item).items()}
         if "target" not in known:
             raise UnusableValue(item, "a port has no target", "add it")
-        for key in set(known) - {"target", "host_ip", "published", "protocol", "name"}:
+        for key in sorted(set(known) - {"target", "host_ip", "published", "protocol", "name"}):
             self.not_converted(item.value[key], f"ports: {key}", "`docker run --publish` has no such option")
         host = f"{known['host_ip']}:" if "host_ip" in known else ""
         published = f"{known['published']}:" if "published" in known else (":" if host else "")
@@ -329,7 +329,7 @@ class _Container:
             parts.append(f"source={self.source(known['source'], item)}")
         parts.append(f"target={known['target']}")
         parts += ["readonly"] if "read_only" in keys and flag(keys["read_only"]) else []
-        for key in keys.keys() - {"type", "source", "target", "read_only"}:
+        for key in sorted(keys.keys() - {"type", "source", "target", "read_only"}):
             self.not_converted(keys[key], f"volumes: {key}", "`docker run --mount` may have an option for it")
         return f"--mount={','.join(parts)}"
 
@@ -353,7 +353,7 @@ class _Container:
         required = "required" not in details or flag(details["required"])
         self.after.append(name)
         (self.requires if required else self.wants).append(name)
-        for key in details.keys() - {"condition", "required"}:
+        for key in sorted(details.keys() - {"condition", "required"}):
             hint = f"add `systemd: {{Unit: {{PartOf: {name}.service}}}}`"
             self.not_converted(details[key], f"depends_on: {key} of {name}", hint)
         if "condition" in details and (condition := text(details["condition"])) != "service_started":
@@ -449,7 +449,7 @@ class _Container:
         if not isinstance(node.value, Mapping):
             self.arguments.append(f"--ulimit={name}={self.word(node)}")
             return
-        for key in node.value.keys() - {"soft", "hard"}:
+        for key in sorted(node.value.keys() - {"soft", "hard"}):
             self.not_converted(node.value[key], f"ulimits: the key {key} of {name} is not known", "remove it")
         soft, hard = (self.word(node.value[k]) if k in node.value else "-1" for k in ("soft", "hard"))
         self.arguments.append(f"--ulimit={name}={soft}:{hard}")

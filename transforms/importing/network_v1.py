@@ -67,7 +67,7 @@ class _Version1:
 
     def converted(self, node: Node) -> Node:
         keys = items(node)
-        for key in keys.keys() - {"version", "config"}:
+        for key in sorted(keys.keys() - {"version", "config"}):
             self.not_converted(keys[key], f"the key {key} is not known in version 1")
         by_type: dict[str, list[Node]] = {}
         for entry in listed(keys["config"]):
@@ -103,7 +103,7 @@ class _Version1:
         self.draft.not_converted(node.where, f"network: {what}", hint)
 
     def check_keys(self, keys: Mapping[str, Node], known: frozenset[str], what: str) -> None:
-        for key in keys.keys() - known:
+        for key in sorted(keys.keys() - known):
             self.not_converted(keys[key], f"the key {key} of {what}", HINTS.get(key, "remove it"))
 
     def add_device(self, kind: str, entry: Node) -> None:
@@ -130,7 +130,7 @@ class _Version1:
                 device[theirs] = _number(whole(keys[key]), keys[key].where)
         if "vlan_link" in keys:
             device["link"] = keys["vlan_link"]
-        for key in {"bond_interfaces", "bridge_interfaces"} & set(keys):
+        for key in sorted({"bond_interfaces", "bridge_interfaces"} & set(keys)):
             device["interfaces"] = _list(listed(keys[key]), keys[key].where)
         if "subnets" in keys:
             self.each(listed(keys["subnets"]), lambda subnet: self.add_subnet(device, subnet))
@@ -185,7 +185,7 @@ class _Version1:
             types = ", ".join(sorted(DHCP4 | DHCP6 | {"static", "static6", "manual"}))
             raise UnusableValue(keys.get("type", subnet), f"the type {kind!r} of a subnet", f"the types are {types}")
         self.add_names(device, keys.get("dns_nameservers"), keys.get("dns_search"))
-        for key in (keys.keys() & SUBNET_KEYS) - used - {"dns_nameservers", "dns_search"}:
+        for key in sorted((keys.keys() & SUBNET_KEYS) - used - {"dns_nameservers", "dns_search"}):
             self.not_converted(keys[key], f"{key} of a subnet of the type {kind}", "remove it")
 
     def add_address(self, device: Device, subnet: Node, keys: Mapping[str, Node]) -> None:

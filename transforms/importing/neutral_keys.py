@@ -271,7 +271,7 @@ def _wrong(
     lines, wrong = _rendered(proposals, known, drop_in)
     if wrong:
         return wrong
-    for place in {*lines, *(place for proposal in proposals.values() for place in proposal.places)}:
+    for place in sorted({*lines, *(place for proposal in proposals.values() for place in proposal.places)}):
         if meaning(place, lines.get(place, ())) == meaning(place, texts.get(place, ())):
             continue
         of_place = {pointer for pointer, proposal in proposals.items() if place in proposal.places}

@@ -77,7 +77,7 @@ class _UserRenderer:
 
     def block_keys_of_root(self) -> None:
         """Block all keys but the SSH keys: an error in them could lock root out, who alone can repair the machine."""
-        for key in FIXED_FOR_ROOT.keys() & set(self.branch):
+        for key in sorted(FIXED_FOR_ROOT.keys() & set(self.branch)):
             leaf = self.branch.leaf(key) or self.branch.branch(key).here
             self.file.block(leaf, f"{key} of root cannot be set", f"remove it: {FIXED_FOR_ROOT[key]}", "Vital")
 

@@ -139,7 +139,7 @@ def clashes(services: Mapping[str, ServiceUnits], section: Branch) -> tuple[Prob
     problems = []
     for name in sorted(services):
         units = services[name]
-        for unit in {*units.with_files, *units.units}:
+        for unit in sorted({*units.with_files, *units.units}):
             first = owner.setdefault(unit, units)
             if first is not units:
                 what = f"services {first.name} and {name} both use {unit}"

@@ -167,7 +167,7 @@ def _add_body(draft: RunDraft, body: Sequence[tuple[int, str]], path: str, diale
             for match in dict.fromkeys(m[0] for m in dialect.foreign.finditer(line)):
                 hint = f"only {dialect.title} sets it: use a variable that starts with ORDAIN_, or write the number"
                 draft.not_carried(where, f"the variable {match} stays in the script", hint)
-            for launcher in dialect.launchers & set(re.findall(r"[\w./-]+", line)):
+            for launcher in sorted(dialect.launchers & set(re.findall(r"[\w./-]+", line))):
                 hint = f"only {dialect.title} has it: use `command` or `steps` with `launcher: mpi`"
                 draft.not_carried(where, f"the command {launcher} stays in the script", hint)
         lines.append(line)

@@ -183,7 +183,7 @@ def _releases_to_keep(
     """Return the releases with a manifest in the store that somebody needs, or that are of another channel."""
     needed = {(name, head.number) for name, head in stored.heads.items()} | stored.rollouts | {*reported}
     needed |= {id for id in stored.manifests if (channel and id[0] != channel) or id[0] in stored.unreadable}
-    for name in {id[0] for id in stored.manifests}:
+    for name in sorted({id[0] for id in stored.manifests}):
         needed |= set(sorted((id for id in stored.manifests if id[0] == name), reverse=True)[:keep])
     return _with_pinned_releases(stored, needed & stored.manifests.keys(), pins)
 
@@ -196,7 +196,7 @@ def _with_pinned_releases(
     all_kept = set(kept)
     while pending:
         release = pending.pop()
-        for number in {number for hash in release.documents.values() for number in pins.get(hash, ())}:
+        for number in sorted({number for hash in release.documents.values() for number in pins.get(hash, ())}):
             id = release.channel, number
             if id in stored.manifests and id not in all_kept:
                 all_kept.add(id)

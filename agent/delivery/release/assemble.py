@@ -52,7 +52,7 @@ def assemble(files: Iterable[RawDocument]) -> Assembled:
                 message = "a release cannot contain a release"
                 problems.append(Problem(where=document.where, what=message, hint="leave this file out"))
         blobs[hash := hashlib.sha256(data).hexdigest()] = data
-        for scope in {scope for document in documents_of_file for scope in document_keys.scopes_of(document)}:
+        for scope in sorted({scope for document in documents_of_file for scope in document_keys.scopes_of(document)}):
             names[f"{scope}/{name}"] = hash
     problems += [*duplicates(documents), *certain_conflicts(documents)]
     if only_errors(problems):

@@ -119,7 +119,7 @@ def test_every_command_has_a_function_and_its_examples_parse(command: Subcommand
     assert command.group in {*GROUPS, *FAMILIES}
     assert command.examples
     for words, _ in command.examples:
-        plain = [word for word in words.split("||")[0].split() if word[0] not in "<>"]
+        plain = [word for word in words.partition("|")[0].split() if word[0] not in "<>"]
         assert parse.parse(plain[1:])[0] is command
 
 
