@@ -8,7 +8,7 @@ has said that there are 2 nodes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ordain.transforms.errors import Problem
@@ -19,9 +19,15 @@ from ordain.transforms.systemd.values import INFINITY, size, timespan
 EXPRESSED_BY: Mapping[str, tuple[frozenset[str], ...]] = {
     key: tuple(frozenset(names.split()) for names in alternatives)
     for key, alternatives in {
-        "resources/nodes": ("nodes", "tasks tasks-per-node", "one-node"),
-        "resources/tasks": ("tasks", "nodes tasks-per-node", "cpus", "serial"),
-        "resources/tasks-per-node": ("tasks-per-node", "nodes tasks", "one-node cpus", "one-node tasks", "serial"),
+        "resources/nodes": ("nodes", "tasks tasks-per-node packed", "one-node"),
+        "resources/tasks": ("tasks", "nodes tasks-per-node evenly", "cpus", "serial"),
+        "resources/tasks-per-node": (
+            "tasks-per-node",
+            "nodes tasks evenly",
+            "one-node cpus",
+            "one-node tasks",
+            "serial",
+        ),
         "resources/cpus-per-task": ("cpus-per-task", "cpus-each-task", "cpus-per-node", "cpus", "serial"),
         "resources/memory": ("memory", "memory-per-task", "memory-each-cpu", "memory-total"),
         "resources/memory-per-cpu": ("memory-per-cpu", "memory", "memory-per-task", "memory-each-cpu", "memory-total"),
@@ -38,7 +44,10 @@ EXPRESSED_BY: Mapping[str, tuple[frozenset[str], ...]] = {
         "inherit-environment": ("clean-environment", "inherit-environment"),
     }.items()
 }
-"""For each key that a system must express, sets of variables; to use all of one set is enough."""
+"""For each key that a system must express, sets of variables; to use all of one set is enough.
+
+``evenly``: each node has tasks-per-node. ``packed``: the tasks need all nodes. No pattern uses these two.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +57,15 @@ class JobNumbers:
     values: Mapping[str, PatternValue]
     causes: Mapping[str, Leaf]
     problems: tuple[Problem, ...] = ()
+
+    def facts(self) -> Iterator[str]:
+        """Yield those of ``evenly`` and ``packed`` that hold (`EXPRESSED_BY`)."""
+        nodes, tasks, each = (self.values.get(name) for name in ("nodes", "tasks", "tasks-per-node"))
+        if isinstance(nodes, int) and isinstance(tasks, int) and isinstance(each, int):
+            if nodes * each == tasks:
+                yield "evenly"
+            if -(-tasks // each) == nodes:
+                yield "packed"
 
 
 def job_numbers(tree: Branch) -> JobNumbers:
@@ -70,6 +88,8 @@ class _Numbers:
         for key in ("time", "scratch"):
             if leaf := self.leaves.get(key):
                 self.set(key, _seconds(leaf) if key == "time" else size(str(leaf.value)), key)
+        if self.values.get("time") == _ENDLESS:
+            self.problem("time", "a run cannot have an infinite time", "remove the key to get the time of the queue")
         if self.values.get("time") == 0:
             self.problem("time", "a run needs a time of at least one second", "write the longest time that it may take")
         if "time" not in self.values:
@@ -176,7 +196,10 @@ class _Numbers:
             self.set("gpus-per-task", gpus // on_node, "gpus")
 
 
+_ENDLESS = 2**31
+
+
 def _seconds(leaf: Leaf) -> int:
-    """Return a time span in seconds, rounded up."""
+    """Return a time span in seconds, rounded up; `_ENDLESS` for infinity."""
     usec = timespan(str(leaf.value))
-    return -(-usec // 1_000_000) if usec < INFINITY else 2**31
+    return -(-usec // 1_000_000) if usec < INFINITY else _ENDLESS

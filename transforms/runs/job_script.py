@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ordain.transforms.document.command_line import BadCommandLine, split
 from ordain.transforms.document.pattern_syntax import BadPattern, Variable
 from ordain.transforms.document.run_formats import indices
-from ordain.transforms.errors import Problem, Severity
+from ordain.transforms.errors import Problem, Severity, did_you_mean
 from ordain.transforms.model import Branch, Leaf, Row, strings
 from ordain.transforms.runs import directive_lines, site_limits
 from ordain.transforms.runs.directive_lines import Directives, unsupported
@@ -233,6 +233,11 @@ class _Job:
         prefix = self.system.row.value("prefix")
         for scheduler, child in self.shared.branch("native").children.items():
             assert isinstance(child, Leaf)
+            if scheduler not in self.system.schedulers:
+                hint = did_you_mean(scheduler, self.system.schedulers) or "name a scheduler of `schedulers`"
+                what = f"no row describes the scheduler {scheduler}"
+                self.problems.append(Problem(where=child.where, what=what, hint=hint, code="UnknownName"))
+                continue
             if scheduler != self.system.scheduler:
                 what = f"these directives for {scheduler} are not used on {self.system.name}"
                 hint = f"its scheduler is {self.system.scheduler}; use neutral keys where there are any"
@@ -251,7 +256,7 @@ class _Job:
 
     def check_expressed(self, directives: Directives) -> None:
         """Add a problem for each key of the run that nothing in the script expresses."""
-        used = directives.used
+        used = directives.used | set(self.numbers.facts())
         for key, sets in EXPRESSED_BY.items():
             section, _, name = key.rpartition("/")
             leaf = (self.shared.branch(section) if section else self.shared).leaf(name)
@@ -515,7 +520,7 @@ class _Body:
                 part.add(line + self.input(), whole)
         elif script:
             self.add_script(part, script, launcher)
-        elif steps:
+        elif steps and steps.value:
             assert isinstance(steps.value, tuple)
             for row in steps.value:
                 assert isinstance(row, Row)

@@ -16,11 +16,12 @@ _SECTIONS = ("schedulers", "systems")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSystem:
-    """A system that takes runs. ``row`` holds its own keys over those of its scheduler."""
+    """A system that takes runs. ``row`` holds its own keys over those of its scheduler, one of all ``schedulers``."""
 
     name: str
     scheduler: str
     row: Branch
+    schedulers: frozenset[str] = frozenset()
 
     def text(self, key: str, default: str = "") -> str:
         """Return the text of a key."""
@@ -94,7 +95,8 @@ class RunSystems:
             hint = did_you_mean(scheduler, schedulers) or f"known schedulers: {', '.join(sorted(schedulers))}"
             what = f"the system {name} has the scheduler {scheduler or '(none)'}, which no row describes"
             raise Refused([Problem(where=leaf.where, what=what, hint=hint, code="UnknownSystem")])
-        return RunSystem(name=name, scheduler=scheduler, row=_over(own, schedulers.branch(scheduler)))
+        row = _over(own, schedulers.branch(scheduler))
+        return RunSystem(name=name, scheduler=scheduler, row=row, schedulers=frozenset(schedulers))
 
 
 def run_systems(transforms: Iterable[Document]) -> tuple[RunSystems, tuple[Problem, ...]]:

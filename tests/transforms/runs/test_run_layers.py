@@ -166,6 +166,7 @@ def test_a_wrong_run_is_refused_with_place_and_remedy(keys: str, problem: str) -
     ("keys", "code"),
     [
         ("description: nothing to run", "Item"),
+        ("steps: []", "Item"),
         ("command: ['', a]", "Item"),
         ("script: a\nlauncher: mpi", "Item"),
         ('script: "a\\r\\nb"', "Encode"),

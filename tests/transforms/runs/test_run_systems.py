@@ -154,7 +154,14 @@ def test_more_than_the_site_allows_is_refused_with_the_limit(keys: str, pointer:
 @pytest.mark.parametrize(
     "keys",
     [
-        *("nodes: 2, tasks: 1", "nodes: 2, tasks: 9, tasks-per-node: 4", "gpu-type: a", "memory: '0'", "time: '0'"),
+        *(
+            "time: infinity",
+            "nodes: 2, tasks: 1",
+            "nodes: 2, tasks: 9, tasks-per-node: 4",
+            "gpu-type: a",
+            "memory: '0'",
+            "time: '0'",
+        ),
     ],
 )
 def test_numbers_that_contradict_each_other_are_refused(keys: str) -> None:
@@ -291,3 +298,28 @@ def test_the_launcher_of_a_system_gets_the_tasks(system: str) -> None:
 
     (command,) = [line for line in made if line.endswith(" a b")]
     assert re.search(r"[= ]3 ", command)
+
+
+@pytest.mark.parametrize(
+    ("system", "keys", "pointers"),
+    [
+        ("pbs", "tasks: 5, tasks-per-node: 2", ["resources/tasks"]),  # three chunks have six tasks
+        ("lsf", "nodes: 4, tasks: 5, tasks-per-node: 2", ["resources/nodes"]),  # five tasks fit on three hosts
+        ("lsf", "nodes: 3, tasks: 5, tasks-per-node: 2", []),
+        ("slurm", "nodes: 4, tasks: 5, tasks-per-node: 2", []),
+    ],
+)
+def test_numbers_that_follow_from_others_only_in_part_must_be_said(system: str, keys: str, pointers: list[str]) -> None:
+    problems: tuple[Problem, ...] = ()
+    try:
+        rendered(run(f"command: a\nresources: {{{keys}}}"), system)
+    except Refused as refusal:
+        problems = refusal.problems
+
+    assert [problem.where.pointer for problem in problems] == pointers
+
+
+def test_native_words_of_an_unknown_scheduler_are_an_error_with_near_names() -> None:
+    (problem,) = refused(run("command: a\nnative: {slrm: --x}"))
+
+    assert (problem.code, problem.hint) == ("UnknownName", "did you mean slurm?")
