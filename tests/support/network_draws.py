@@ -18,10 +18,15 @@ SHARE = 0.2
 """The probability of each key of a device."""
 KEY = "4GgaQCy68nzNsUE5aJ9fuLzHhB65tAlwbmA72MWnOm8="
 TEXTS: dict[str, tuple[str, ...]] = {
+    "access-point-name": ("internet",),
+    "address-kind": ("ipv4-ll", "dhcp4"),
     "bridge-interval": ("1", "5", "20", "40", "100", "2s", "300ms", "5min"),
+    "country": ("DE", "00"),
+    "digits": ("1234", "310260"),
     "domain": ("web-1", "example.com"),
     "driver": ("virtio_net", "e1000*"),
     "file": ("/etc/ssl/ca.pem",),
+    "free-text": ("secret", " a blank ", "a;b", 'q"uote', "back\\slash", "#hash", "=", "sixteen letters!"),
     "host-and-port": ("192.0.2.7:51820", "[2001:db8::7]:51820", "vpn.example.com:51820"),
     "interface-address": ("192.0.2.2/24", "2001:db8::2/64", "198.51.100.2/32"),
     "interface-glob": ("eth0", "en*"),
@@ -33,6 +38,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "mac": ("52:54:00:12:34:56",),
     "mac-or-policy": ("52:54:00:12:34:57", "random", "stable", "permanent"),
     "network": ("192.0.2.0/24", "2001:db8::/64", "0.0.0.0/0", "198.51.100.1"),
+    "operator": ("25409", "310260"),
     "port": ("42", "4200", "65535"),
     "route-destination": ("default", "198.51.100.0/24", "2001:db8:1::/48", "198.51.100.7", "0.0.0.0/0"),
     "search-domain": ("example.com", "~example.net"),
@@ -40,10 +46,13 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "vxlan-checksum": ("udp", "zero-udp6-tx", "remote-rx"),
     "vxlan-extension": ("group-policy",),
     "vxlan-miss": ("l2-miss", "l3-miss"),
+    "wake-on-wlan": ("any", "magic_pkt"),
     "wireguard-key": ("M9nt4YujIOmNrRmpIRTmYSfMdrpvE7u6WkG8FY8WjG4=",),
     "wireguard-secret": (KEY, "/etc/wireguard/key"),
+    "word": ("mschapv2", "da812de91eec16620b06"),
 }
 """Values for each format of a string."""
+SSIDS = ("home", "a blank", " at an end", "1;2;3", "semi;colon", "back\\slash", "[section]", "a/b")
 NAMES = {"ethernets": "eth", "bonds": "bo", "bridges": "br", "vlans": "v", "tunnels": "tu", "vrfs": "vr"}
 DEVICE_KEYS = frozenset({"interfaces", "link", "peer", "primary", "path-cost", "port-priority", "renderer", "set-name"})
 """Keys that are not drawn by their shape, because they name devices or concern all of them."""
@@ -90,7 +99,13 @@ def _section(rng: random.Random) -> dict[str, Any]:
     return drawn
 
 
-REQUIRED = {"vlans": ("id",), "vrfs": ("table",), "tunnels": ("mode", "remote", "local", "id")}
+REQUIRED = {
+    "vlans": ("id",),
+    "vrfs": ("table",),
+    "tunnels": ("mode", "remote", "local", "id"),
+    "infiniband-partitions": ("partition-key",),
+    "wifis": ("access-points",),
+}
 
 
 def _make_sensible(rng: random.Random, tunnel: dict[str, Any]) -> None:
@@ -149,7 +164,7 @@ def _value(rng: random.Random, shape: Shape) -> Any:
             row = {key: _value(rng, of.keys[key]) for key in needs} | _record(rng, of.keys, 0.3)
             return [row]
         case Map(of=of):
-            return {"x0": _value(rng, of)}
+            return {rng.choice(SSIDS) if shape.format == "ssid" else "x0": _value(rng, of)}
         case Record(keys=keys):
             return _record(rng, keys, 0.4)
     raise AssertionError(shape)

@@ -1,7 +1,8 @@
 """Checks of the strings in the section ``network``, by the name in the ``format`` of a schema.
 
 Each raises `ValueError` with a hint. If a template makes a string, the renderer checks it again. No string that passes
-can have a second meaning in a file of any renderer: none holds a blank, a line end or a bracket.
+can have a second meaning in a file of any renderer: none holds a blank, a line end or a bracket. ``free-text`` and
+``ssid`` are the exceptions, for NetworkManager only: `value_text.keyfile_text` escapes them.
 """
 
 from __future__ import annotations
@@ -159,6 +160,18 @@ def interval(text: str) -> None:
         raise ValueError(error.hint or error.what) from None
 
 
+def free_text(text: str) -> None:
+    """Check a text such as a password, which may have any printable character of ASCII in it."""
+    if not re.fullmatch("[ -~]{1,255}", text, re.ASCII):
+        raise ValueError("use 1 to 255 printable characters of ASCII")
+
+
+def ssid(text: str) -> None:
+    """Check the name of a Wi-Fi network."""
+    if not re.fullmatch("[ -~]{1,32}", text, re.ASCII):
+        raise ValueError("use 1 to 32 printable characters of ASCII")
+
+
 file = _pattern(r"/[A-Za-z0-9_.@:+,=/-]{1,4000}", "use an absolute path of letters, digits and _.@:+,=-")
 FORMATS: dict[str, Check] = {
     "bridge-interval": interval,
@@ -174,13 +187,26 @@ FORMATS: dict[str, Check] = {
     "ip-family": _pattern("ipv4|ipv6", "use ipv4 or ipv6"),
     "ipv4": _of(4, "192.0.2.1"),
     "ipv6": _of(6, "2001:db8::1"),
-    "mac": _pattern(r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}", "such as 52:54:00:12:34:56"),
+    "access-point-name": _pattern(r"[A-Za-z0-9._-]{1,63}", "use letters, digits and - _ ."),
+    "address-kind": _pattern("ipv4-ll|ipv6-ra|dhcp4|dhcp6|static", "use ipv4-ll, ipv6-ra, dhcp4, dhcp6 or static"),
+    "country": _pattern("[A-Z]{2}|00", "use two capital letters (ISO 3166)"),
+    "digits": _pattern("[0-9]{1,24}", "use digits"),
+    "file": file,
+    "free-text": free_text,
+    "ssid": ssid,
+    "wake-on-wlan": _pattern(
+        "default|any|disconnect|magic_pkt|gtk_rekey_failure|eap_identity_req|four_way_handshake|rfkill_release|tcp",
+        "use a word of netplan's reference, such as magic_pkt",
+    ),
+    "word": _pattern("[A-Za-z0-9_.:@-]{1,64}", "use letters, digits and - _ . : @"),
+    "mac": _pattern(r"([0-9A-Fa-f]{2}:){5}(([0-9A-Fa-f]{2}:){14})?[0-9A-Fa-f]{2}", "such as 52:54:00:12:34:56"),
     "mac-or-policy": _pattern(
         r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}|permanent|random|stable|preserve",
         "such as 52:54:00:12:34:56, or one of permanent, random, stable, preserve",
     ),
     "network": network,
     "network-id": _pattern(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,63}", "use at most 64 letters, digits and - _ . +"),
+    "operator": _pattern("[0-9]{5,6}", "use 5 or 6 digits"),
     "port": port,
     "route-destination": destination,
     "search-domain": search,

@@ -161,6 +161,9 @@ COMMON: dict[str, Shape] = {
     "macaddress": text("The MAC address to use.", "a MAC address or a policy", "mac-or-policy"),
     "mtu": Integer("The MTU.", 68, 2**32 - 1),
     "optional": Flag("The boot does not wait for it."),
+    "optional-addresses": Sequence(
+        text("", "a kind of address", "address-kind"), "Read for netplan's sake; no network service knows it."
+    ),
     "critical": Flag("Its configuration stays when the network service stops."),
     "ignore-carrier": Flag("It is configured even without a carrier."),
     "activation-mode": Choice(("manual", "off"), "manual: an administrator brings it up; off: it is kept down."),
@@ -180,17 +183,49 @@ OFFLOADS = {
     "large-receive-offload": "LargeReceiveOffload",
 }
 
-ETHERNET: dict[str, Shape] = {
-    **COMMON,
+FOUND: dict[str, Shape] = {
     "match": Record(
         {
             "name": text("The name that the kernel gave it.", "a name, globs allowed", "interface-glob"),
             "macaddress": text("Its permanent MAC address.", "a MAC address", "mac"),
             "driver": Sequence(text("", "a driver, globs allowed", "driver"), "Its driver."),
         },
-        "The interface that this entry is about, unless its id is the name of the interface.",
+        "The interface that this entry is about, unless its id is the name of the interface. `{}`: every interface.",
     ),
     "set-name": text("The name to give to it.", "an interface name", "interface"),
+}
+"""The keys that find hardware and name it."""
+
+AUTH = Record(
+    {
+        "key-management": Choice(
+            ("none", "psk", "psk-sha256", "eap", "eap-sha256", "eap-suite-b-192", "sae", "802.1x"),
+            "The way in which keys are agreed on. On a cable: 802.1x.",
+        ),
+        "password": text("The password, or the shared key of psk and sae.", "a password", "free-text"),
+        "method": Choice(("tls", "peap", "leap", "pwd", "ttls"), "The method of EAP."),
+        "identity": text("The identity.", "an identity", "free-text"),
+        "anonymous-identity": text("The identity to show unencrypted.", "an identity", "free-text"),
+        "ca-certificate": text("The file of trusted certificates.", "a path", "file"),
+        "client-certificate": text("The file of the certificate to show.", "a path", "file"),
+        "client-key": text("The file of its private key.", "a path", "file"),
+        "client-key-password": text("The password of that file.", "a password", "free-text"),
+        "phase2-auth": text("The inner authentication of peap and ttls.", "a method such as mschapv2", "word"),
+    },
+    "The login to the network (802.1X, WPA).",
+)
+
+INFINIBAND_MODE = Choice(("datagram", "connected"), "IP over InfiniBand: its mode. Default: the driver decides.")
+
+ETHERNET: dict[str, Shape] = {
+    **COMMON,
+    **FOUND,
+    "auth": AUTH,
+    "infiniband-mode": INFINIBAND_MODE,
+    "link": interface("SR-IOV: the device whose virtual function it is."),
+    "virtual-function-count": Integer("SR-IOV: the number of virtual functions to make.", 0, 256),
+    "embedded-switch-mode": Choice(("switchdev", "legacy"), "SR-IOV: the mode of the switch in the hardware."),
+    "delay-virtual-functions-rebind": Flag("SR-IOV: bind virtual functions after the boot."),
     "wakeonlan": Flag("A magic packet wakes the machine."),
     **{key: Flag(f"{directive}= of systemd.link(5).") for key, directive in OFFLOADS.items()},
 }
@@ -308,6 +343,43 @@ TUNNEL: dict[str, Shape] = {
     "do-not-fragment": Flag("VXLAN: packets must not be fragmented."),
 }
 
+ACCESS_POINT = Record(
+    {
+        "password": text("The shared key.", "a password", "free-text"),
+        "mode": Choice(("infrastructure", "ap", "adhoc"), "The role in the network. Default: infrastructure."),
+        "bssid": text("Use only the access point with this address.", "a MAC address", "mac"),
+        "band": Choice(("5GHz", "5G", "2.4GHz", "2.4G"), "Use only this band."),
+        "channel": Integer("Use only this channel; needs `band`.", 1, 233),
+        "hidden": Flag("The network does not show its name."),
+        "auth": AUTH,
+    },
+    title="the keys of a network",
+)
+
+WIFI: dict[str, Shape] = {
+    **COMMON,
+    **FOUND,
+    "access-points": Map(ACCESS_POINT, "The networks to connect to.", "the name of a network (SSID)", "ssid"),
+    "wakeonwlan": Sequence(
+        text("", "an event that wakes the machine", "wake-on-wlan"), "The events that wake the machine."
+    ),
+    "regulatory-domain": text("The country whose rules hold.", "a country code such as DE", "country"),
+}
+
+MODEM: dict[str, Shape] = {
+    **COMMON,
+    "apn": text("The access point name of the provider.", "an access point name", "access-point-name"),
+    "auto-config": Flag("Find the settings of the provider by its network."),
+    "device-id": text("The modem, as `mmcli` shows it.", "a device id", "word"),
+    "network-id": text("Connect to this network only.", "a number of 5 or 6 digits", "operator"),
+    "number": text("The number to dial.", "a number to dial", "free-text"),
+    "password": text("The password of the provider.", "a password", "free-text"),
+    "pin": text("The PIN of the SIM.", "a PIN", "digits"),
+    "sim-id": text("Use it only with this SIM.", "the number of a SIM", "digits"),
+    "sim-operator-id": text("Use it only with SIMs of this operator.", "a number of 5 or 6 digits", "operator"),
+    "username": text("The user name of the provider.", "a user name", "free-text"),
+}
+
 KINDS: dict[str, tuple[dict[str, Shape], str]] = {
     "ethernets": (ETHERNET, "Physical interfaces."),
     "dummy-devices": (COMMON, "Dummy interfaces, which drop all packets."),
@@ -332,9 +404,20 @@ KINDS: dict[str, tuple[dict[str, Shape], str]] = {
         "Separate routing domains. A route through a gateway is added to the member that reaches the gateway.",
     ),
     "tunnels": (TUNNEL, "Tunnels."),
+    "infiniband-partitions": (
+        {
+            **COMMON,
+            "link": interface("The InfiniBand device below it."),
+            "partition-key": Integer("The key of the partition (P_Key).", 1, 0xFFFF),
+            "infiniband-mode": INFINIBAND_MODE,
+        },
+        "IP over partitions of an InfiniBand fabric. netplan does not have them.",
+    ),
+    "wifis": (WIFI, "Wi-Fi interfaces (NetworkManager)."),
+    "modems": (MODEM, "Mobile broadband (NetworkManager)."),
 }
 
-HARDWARE = frozenset({"ethernets"})
+HARDWARE = frozenset({"ethernets", "wifis", "modems"})
 """The kinds of device that no renderer creates. Their names are ids, which may differ from the interface names."""
 
 NETWORK = Record(

@@ -9,11 +9,30 @@ from dataclasses import replace
 from ordain.transforms.document import network_formats
 from ordain.transforms.errors import Problem, Severity, did_you_mean
 from ordain.transforms.model import Branch, Leaf
-from ordain.transforms.render.network.devices import Device, is_secret_text, leaf_at, private_key, problem, texts
+from ordain.transforms.render.network.devices import (
+    LOOPBACK,
+    Device,
+    is_secret_text,
+    leaf_at,
+    private_key,
+    problem,
+    texts,
+)
 from ordain.transforms.render.network.value_text import seconds
 
 Devices = tuple[Device, ...]
-REQUIRED = {"vlans": ("id", "link"), "vrfs": ("table",), "tunnels": ("mode",), "virtual-ethernets": ("peer",)}
+NOT_OF_LOOPBACK = (
+    *("dhcp4", "dhcp6", "accept-ra", "macaddress", "match", "set-name", "auth", "wakeonlan", "infiniband-mode"),
+    *("link", "virtual-function-count"),
+)
+REQUIRED = {
+    "vlans": ("id", "link"),
+    "vrfs": ("table",),
+    "tunnels": ("mode",),
+    "virtual-ethernets": ("peer",),
+    "infiniband-partitions": ("link", "partition-key"),
+    "wifis": ("access-points",),
+}
 """The keys that a device of a kind must have."""
 MODES_WITH_KEYS = frozenset({"gre", "gretap", "ip6gre", "ip6gretap", "vti", "vti6"})
 MODES_OF_IP = frozenset(
@@ -48,7 +67,7 @@ def check(device: Device, devices: Devices) -> Iterator[Problem]:
 
 def _identity(device: Device, devices: Devices) -> Iterator[Problem]:
     """Check that the document says which interface of the hardware is meant."""
-    if device.virtual or device.matched:
+    if device.virtual or device.matched or device.name == LOOPBACK:
         return
     try:
         network_formats.interface(device.name)
@@ -57,6 +76,37 @@ def _identity(device: Device, devices: Devices) -> Iterator[Problem]:
         yield problem(device, device.place, what, f"{error}; or add `match`")
     if leaf := device.branch.leaf("set-name"):
         yield problem(device, leaf, "set-name needs `match`", "add `match` to identify the interface")
+
+
+def _loopback(device: Device, devices: Devices) -> Iterator[Problem]:
+    """Check that lo has only what the loopback device can have."""
+    if device.name != LOOPBACK:
+        return
+    for key in NOT_OF_LOOPBACK:
+        if (leaf := leaf_at(device.branch, key)) and leaf.value is not False:
+            yield problem(device, leaf, f"lo cannot have {key}", "remove it")
+    if device.master:
+        yield problem(device, device.master.leaf, "lo cannot be a port", "remove it from the list")
+
+
+def _sriov(device: Device, devices: Devices) -> Iterator[Problem]:
+    """Check the keys of SR-IOV, of which network services know only the number of functions."""
+    if device.kind != "ethernets":
+        return
+    for key in ("embedded-switch-mode", "delay-virtual-functions-rebind"):
+        if (leaf := device.branch.leaf(key)) and leaf.value is not False:
+            what = f"no network service sets {key}"
+            yield problem(device, leaf, what, "run `devlink` in a service with phase: early", "Renderer")
+    if device.parent and device.parent.kind != "ethernets":
+        what = f"{device.parent.name} is not one of network/ethernets"
+        yield problem(device, device.parent.leaf, what, "name the device that has the virtual function")
+
+
+def _without_effect(device: Device, devices: Devices) -> Iterator[Problem]:
+    if leaf := device.branch.leaf("optional-addresses"):
+        what = "optional-addresses has no effect: no network service has such a setting"
+        warning = problem(device, leaf, what, "remove it, or set `optional`")
+        yield replace(warning, severity=Severity.WARNING)
 
 
 def _deprecated(device: Device, devices: Devices) -> Iterator[Problem]:
@@ -159,7 +209,7 @@ def _bridge_times(device: Device, devices: Devices) -> Iterator[Problem]:
 
 def _required_keys(device: Device, devices: Devices) -> Iterator[Problem]:
     for key in REQUIRED.get(device.kind, ()):
-        if not device.branch.leaf(key):
+        if key not in device.branch:
             yield problem(device, device.place, f"the key {key} is missing", "add it")
 
 
@@ -249,6 +299,18 @@ def _is_number_or_ipv4(text: str) -> bool:
 
 
 _CHECKS: tuple[Callable[[Device, Devices], Iterator[Problem]], ...] = (
-    *(_identity, _deprecated, _routes, _routes_without_gateway, _rules, _labels, _link_local, _token),
+    *(
+        _identity,
+        _loopback,
+        _sriov,
+        _without_effect,
+        _deprecated,
+        _routes,
+        _routes_without_gateway,
+        _rules,
+        _labels,
+        _link_local,
+        _token,
+    ),
     *(_ports, _bridge_times, _required_keys, _tunnel, _pair),
 )

@@ -22,6 +22,7 @@ from ordain.transforms.model import Branch, Leaf, Row, Tree, Value
 
 PORTS = {"bonds": "bond", "bridges": "bridge"}
 """The kinds of device that have ports, with their names in NetworkManager and networkd."""
+LOOPBACK = "lo"
 GLOB = frozenset("*?[")
 """The characters that make a name a pattern for several interfaces."""
 
@@ -98,8 +99,8 @@ class Device:
     """One device, which ``renderer`` brings up.
 
     ``master`` is the bond or bridge of which the device is a port, ``port`` the settings that it has for the port.
-    ``vlans`` and ``vxlans`` are stacked on top of the device, ``parent`` is below it. ``members`` are the devices that
-    a bond, bridge or VRF consists of.
+    ``vlans``, ``vxlans`` and ``partitions`` are stacked on top of the device, ``parent`` is below it. ``members`` are
+    the devices that a bond, bridge or VRF consists of.
     """
 
     kind: str
@@ -116,6 +117,7 @@ class Device:
     vrf: LinkedDevice | None = None
     vlans: tuple[LinkedDevice, ...] = ()
     vxlans: tuple[LinkedDevice, ...] = ()
+    partitions: tuple[LinkedDevice, ...] = ()
     parent: LinkedDevice | None = None
     members: tuple[LinkedDevice, ...] = ()
     problems: tuple[Problem, ...] = ()
@@ -425,6 +427,8 @@ def _link(device: Device, owner: Device, link: LinkedDevice) -> Device:
             return replace(device, vlans=(*device.vlans, link))
         case "tunnels":
             return replace(device, vxlans=(*device.vxlans, link))
+        case "infiniband-partitions":
+            return replace(device, partitions=(*device.partitions, link))
     return device
 
 

@@ -13,7 +13,17 @@ from collections.abc import Iterator, Mapping
 from ordain.transforms.model import Branch, Leaf
 from ordain.transforms.render.network.bond_options import bond_options, unused_options
 from ordain.transforms.render.network.device_draft import DeviceDraft
-from ordain.transforms.render.network.devices import GLOB, PORTS, Address, Device, Route, RoutingRule, leaf_at, texts
+from ordain.transforms.render.network.devices import (
+    GLOB,
+    LOOPBACK,
+    PORTS,
+    Address,
+    Device,
+    Route,
+    RoutingRule,
+    leaf_at,
+    texts,
+)
 from ordain.transforms.render.network.value_text import one_zero, seconds
 from ordain.transforms.render.provenance import MADE_BY, cause, comment
 
@@ -21,7 +31,7 @@ HEADER = f"{MADE_BY} `ordainctl explain network` shows the documents it was made
 
 UNSUPPORTED = (
     *("emit-lldp", "critical", "ra-overrides", "dhcp-identifier", "dhcp6-overrides", "ipv6-address-generation"),
-    *("ipv6-address-token", "extensions", "checksums", "notifications"),
+    *("ipv6-address-token", "extensions", "checksums", "notifications", "auth", "virtual-function-count"),
 )
 ROUTE = {
     "metric": "metric",
@@ -166,6 +176,8 @@ def _block_unsupported(device: Device, stanzas: Stanzas) -> None:
         stanzas.unsupported(link_local, "link-local addresses other than those of IPv6")
     if (mac := branch.leaf("macaddress")) and ":" not in str(mac.value):
         stanzas.unsupported(mac, f"the MAC address policy {mac.value}")
+    if device.name == LOOPBACK or device.kind in {"wifis", "modems"}:
+        stanzas.unsupported(device.place, "lo, as it would take it down" if device.name == LOOPBACK else device.kind)
     if device.text("mode") == "wireguard":
         stanzas.unsupported(branch.leaf("mode") or device.place, "WireGuard")
     if servers := branch.branch("nameservers").leaf("addresses"):
@@ -188,6 +200,11 @@ def _create(device: Device, stanzas: Stanzas) -> None:
         case "vlans":
             parent = device.parent.interface if device.parent else ""
             stanzas.run_before(f"ip link add link {parent} name {name} type vlan id {device.text('id')}", kind)
+        case "infiniband-partitions":
+            parent = device.parent.interface if device.parent else ""
+            mode_words = f" mode {device.text('infiniband-mode')}" if device.text("infiniband-mode") else ""
+            pkey = f"pkey {int(device.text('partition-key') or 0):#06x}"
+            stanzas.run_before(f"ip link add link {parent} name {name} type ipoib {pkey}{mode_words}", kind)
         case "virtual-ethernets" if _makes_pair(device):
             stanzas.run_before(f"ip link add name {name} type veth peer name {device.text('peer')}", kind)
         case "vrfs":
@@ -247,6 +264,8 @@ def _link(device: Device, stanzas: Stanzas) -> None:
     for key, word in (("macaddress", "address"), ("mtu", "mtu")):
         if leaf := branch.leaf(key):
             stanzas.run_before(f"ip link set dev {name} {word} {one_zero(leaf.value)}", leaf)
+    if device.kind == "ethernets" and (mode := branch.leaf("infiniband-mode")):
+        stanzas.run_before(f"ip link set dev {name} type ipoib mode {mode.value}", mode)
     if device.vrf:
         stanzas.run_after(f"ip link set dev {name} master {device.vrf.name}", device.vrf.leaf)
     if mtu := branch.leaf("ipv6-mtu"):

@@ -81,6 +81,7 @@ KIND = {
     "vrfs": "vrf",
     "dummy-devices": "dummy",
     "virtual-ethernets": "veth",
+    "infiniband-partitions": "ipoib",
 }
 
 
@@ -127,6 +128,11 @@ def _vrf(device: Device, file: SectionFile) -> None:
 
 def _veth(device: Device, file: SectionFile) -> None:
     file.set_each("Peer", device.branch, {"peer": ("Name", yes_no)})
+
+
+def _partition(device: Device, file: SectionFile) -> None:
+    branch = device.branch
+    file.set_each("IPoIB", branch, {"partition-key": ("PartitionKey", yes_no), "infiniband-mode": ("Mode", yes_no)})
 
 
 def _dummy(device: Device, file: SectionFile) -> None:
@@ -191,6 +197,7 @@ _SECTIONS: Mapping[str, Callable[[Device, SectionFile], None]] = {
     "vlan": _vlan,
     "vrf": _vrf,
     "veth": _veth,
+    "ipoib": _partition,
     "dummy": _dummy,
     "vxlan": _vxlan,
     "wireguard": _wireguard,

@@ -10,19 +10,24 @@ import ipaddress
 import uuid
 from collections.abc import Callable, Mapping
 
+from ordain.transforms.render.network import network_manager_wireless
 from ordain.transforms.render.network.bond_options import bond_options, unused_options
-from ordain.transforms.render.network.devices import GLOB, Device, is_secret_text, leaf_at, private_key, texts
+from ordain.transforms.render.network.devices import GLOB, LOOPBACK, Device, is_secret_text, leaf_at, private_key, texts
 from ordain.transforms.render.network.network_manager_ip import add_family
 from ordain.transforms.render.network.section_file import SectionFile
-from ordain.transforms.render.network.value_text import Parameters, one_zero, seconds, true_false
+from ordain.transforms.render.network.value_text import Parameters, keyfile_text, one_zero, seconds, true_false
 from ordain.transforms.render.paths import NETWORK_MANAGER
 
 PROGRAM = "NetworkManager"
 NAMESPACE = uuid.UUID("3f4d9d0c-7b0e-5e5c-9a56-6f7264616e00")
 """The namespace of connection ids, which are made of device names so that they are the same in every rendering."""
 
+LENGTH_OF_MAC = len("00:00:00:00:00:00")
+INFINIBAND_MTU = 65520
 TYPES = {
     "ethernets": "ethernet",
+    "infiniband-partitions": "infiniband",
+    "wifis": "wifi",
     "bonds": "bond",
     "bridges": "bridge",
     "vlans": "vlan",
@@ -71,17 +76,30 @@ IP_KEYS = ("addresses", "dhcp4", "dhcp6", "gateway4", "gateway6", "nameservers",
 """Keys that a port cannot have, because a port has no [ipv4] and [ipv6]."""
 
 
-def render(device: Device) -> SectionFile:
-    """Return the keyfile of one device."""
-    path = f"{NETWORK_MANAGER}/ordain-{device.name}.nmconnection"
+def render(device: Device) -> tuple[SectionFile, ...]:
+    """Return the keyfiles of one device: one, or one for each network of a Wi-Fi."""
+    if device.kind != "wifis":
+        return (_keyfile(device),)
+    return tuple(_keyfile(device, ssid) for ssid, _ in device.branch.branch("access-points").branches())
+
+
+def _keyfile(device: Device, ssid: str = "") -> SectionFile:
+    identity = f"{device.name}/{ssid}" if ssid else device.name
+    # The name of a network may hold characters that a file name cannot.
+    suffix = f"-{connection_uuid(device.kind, identity)[:8]}" if ssid else ""
+    path = f"{NETWORK_MANAGER}/ordain-{device.name}{suffix}.nmconnection"
     file = SectionFile(path=path, device=device, program=PROGRAM, mode=0o600)
-    _connection(device, file)
+    _connection(device, file, identity)
     _hardware(device, file)
-    _KINDS[device.kind](device, file)
+    if ssid:
+        network_manager_wireless.add_wifi(device, file, ssid)
+    else:
+        _KINDS[device.kind](device, file)
     _port(device, file)
     _block_unsupported(device, file)
     if not device.master:
-        add_family(device, file, 4)
+        is_access_point = device.branch.branch("access-points").branch(ssid).value("mode") == "ap"
+        add_family(device, file, 4, shared=is_access_point)
         add_family(device, file, 6)
     return file
 
@@ -115,13 +133,29 @@ def _set_parent(device: Device, file: SectionFile, section: str) -> None:
         file.set(section, "parent", word, parent.leaf)
 
 
-def _connection(device: Device, file: SectionFile) -> None:
+def _type(device: Device) -> str:
+    """Return the type of the connection (nm-settings, connection.type)."""
+    if device.kind == "ethernets" and "infiniband-mode" in device.branch:
+        return "infiniband"
+    if device.kind == "modems":
+        return network_manager_wireless.modem_type(device)
+    if device.name == LOOPBACK:
+        return "loopback"
     mode = device.text("mode")
-    kind = TYPES.get(device.kind) or (mode if mode in {"wireguard", "vxlan"} else "ip-tunnel")
+    return TYPES.get(device.kind) or (mode if mode in {"wireguard", "vxlan"} else "ip-tunnel")
+
+
+def _hardware_section(device: Device) -> str:
+    """Return the section for the MTU and the hardware address."""
+    type = _type(device)
+    return type if type in {"infiniband", "wifi", "wireguard", "ip-tunnel", "loopback", "gsm"} else "ethernet"
+
+
+def _connection(device: Device, file: SectionFile, identity: str) -> None:
     place = device.place
-    file.set("connection", "id", f"ordain-{device.name}", place)
-    file.set("connection", "uuid", connection_uuid(device.kind, device.name), place)
-    file.set("connection", "type", kind, place)
+    file.set("connection", "id", keyfile_text(f"ordain-{identity}"), place)
+    file.set("connection", "uuid", connection_uuid(device.kind, identity), place)
+    file.set("connection", "type", _type(device), place)
     name = device.interface
     if name and not set(name) & GLOB:
         file.set("connection", "interface-name", name, place)
@@ -142,15 +176,27 @@ def _connection(device: Device, file: SectionFile) -> None:
 
 
 def _hardware(device: Device, file: SectionFile) -> None:
-    branch, match = device.branch, device.branch.branch("match")
-    file.set_each("ethernet", match, {"macaddress": ("mac-address", one_zero)})
+    branch, match, section = device.branch, device.branch.branch("match"), _hardware_section(device)
+    if found := match.leaf("macaddress"):
+        if (len(str(found.value)) > LENGTH_OF_MAC) != (section == "infiniband"):
+            what = "NetworkManager finds InfiniBand by an address of 20 bytes, and other devices by one of 6"
+            file.block(found, what, "correct it, or set infiniband-mode", "Renderer")
+        file.set(section, "mac-address", str(found.value), found)
     if wake := branch.leaf("wakeonlan"):
         file.set("ethernet", "wake-on-lan", "64" if wake.value is True else "0", wake)  # NM_..._WAKE_ON_LAN_MAGIC
-    file.set_each("ethernet", branch, {"macaddress": ("cloned-mac-address", one_zero)})
-    mode = device.text("mode")
-    of_tunnel = "wireguard" if mode == "wireguard" else "ethernet" if mode in {"", "vxlan"} else "ip-tunnel"
-    section = of_tunnel if device.kind == "tunnels" else "ethernet"
-    file.set_each(section, branch, {"mtu": ("mtu", one_zero)})
+    if mac := branch.leaf("macaddress"):
+        if section not in {"ethernet", "wifi"}:
+            file.unsupported(mac, "macaddress of this kind of device")
+        file.set(section, "cloned-mac-address", one_zero(mac.value), mac)
+    if mtu := branch.leaf("mtu"):
+        if section == "infiniband" and int(str(mtu.value)) > INFINIBAND_MTU:
+            what = f"the MTU of IP over InfiniBand is at most {INFINIBAND_MTU}"
+            file.block(mtu, what, "write a smaller number", "Renderer")
+        file.set(section, "mtu", str(mtu.value), mtu)
+    if functions := branch.leaf("virtual-function-count"):
+        file.set("sriov", "total-vfs", one_zero(functions.value), functions)
+    if auth := branch.branch("auth"):
+        network_manager_wireless.add_login(auth, file)
     if (name := match.leaf("name")) and "set-name" not in branch and set(str(name.value)) & GLOB:
         file.set("match", "interface-name", f"{name.value};", name)
     if drivers := match.leaf("driver"):
@@ -159,6 +205,33 @@ def _hardware(device: Device, file: SectionFile) -> None:
 
 def _no_section(device: Device, file: SectionFile) -> None:
     """Add nothing: the kind has no section of its own."""
+
+
+def _ethernet(device: Device, file: SectionFile) -> None:
+    file.set_each("infiniband", device.branch, {"infiniband-mode": ("transport-mode", one_zero)})
+
+
+def _partition(device: Device, file: SectionFile) -> None:
+    """Add a partition of InfiniBand, whose interface name NetworkManager makes of the device below and the key."""
+    branch = device.branch
+    mode = branch.leaf("infiniband-mode")
+    if mode:
+        file.set("infiniband", "transport-mode", one_zero(mode.value), mode)
+    else:
+        file.set_default("infiniband", "transport-mode", "datagram", "NetworkManager needs a mode")
+    key, parent = branch.leaf("partition-key"), device.parent
+    if not key or not parent:
+        return
+    number = int(str(key.value)) | 0x8000  # the bit of full members
+    name = f"{parent.interface}.{number:04x}"
+    if not parent.interface or set(parent.interface) & GLOB:
+        file.unsupported(parent.leaf, "a partition of a device without `set-name`, whose interface name is not known")
+    elif device.name != name:
+        file.block(
+            device.place, f"NetworkManager gives the partition the name {name}", f"rename it to {name}", "Renderer"
+        )
+    file.set("infiniband", "p-key", str(number), key)
+    file.set("infiniband", "parent", parent.interface or parent.name, parent.leaf)
 
 
 def _bond(device: Device, file: SectionFile) -> None:
@@ -261,7 +334,9 @@ def _wireguard(device: Device, file: SectionFile) -> None:
 
 
 _KINDS: Mapping[str, Callable[[Device, SectionFile], None]] = {
-    "ethernets": _no_section,
+    "ethernets": _ethernet,
+    "infiniband-partitions": _partition,
+    "modems": network_manager_wireless.add_modem,
     "dummy-devices": _no_section,
     "virtual-ethernets": _veth,
     "bonds": _bond,

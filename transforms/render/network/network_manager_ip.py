@@ -36,11 +36,11 @@ SAME_AS_DEFAULT: tuple[tuple[str, Value], ...] = (
 """Overrides that ask for the default of NetworkManager, so that they need no line."""
 
 
-def add_family(device: Device, file: SectionFile, version: int) -> None:
-    """Add the section of IP ``version`` 4 or 6."""
+def add_family(device: Device, file: SectionFile, version: int, *, shared: bool = False) -> None:
+    """Add the section of IP ``version`` 4 or 6; if it is ``shared``, others get addresses from this machine."""
     section = f"ipv{version}"
     file.begin(section)
-    method, leaf = _method(device, version)
+    method, leaf = ("shared", device.place) if shared else _method(device, version)
     if method in WITHOUT_ROUTES:
         _block_routes(device, file, version)
     if leaf:

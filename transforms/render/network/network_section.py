@@ -64,7 +64,7 @@ def _item(device: Device, systemd: int) -> RenderedItem:
     drafts: tuple[DeviceDraft, ...]
     match device.renderer:
         case "NetworkManager":
-            drafts = (network_manager.render(device),)
+            drafts = network_manager.render(device)
         case "ifupdown":
             drafts = (ifupdown.render(device),)  # whose text is in one file with that of other devices
         case _:

@@ -81,8 +81,26 @@ PERMANENT_MAC = 245
 def render(device: Device, systemd: int) -> tuple[SectionFile, ...]:
     """Return the files of one device that networkd reads."""
     path = _path(device)
-    files = (netdev(device, path, systemd), _network(device, path, systemd))
-    return tuple(file for file in files if file)
+    network = _network(device, path, systemd)
+    _block_unsupported(device, network)
+    return tuple(file for file in (netdev(device, path, systemd), network) if file)
+
+
+def _block_unsupported(device: Device, file: SectionFile) -> None:
+    """Block what networkd leaves to programs that netplan starts beside it."""
+    hint = "set renderer: NetworkManager, or run wpa_supplicant as a service with phase: early"
+    if device.kind == "wifis":
+        file.block(device.place, "networkd does not connect to Wi-Fi networks", hint, "Renderer")
+    if device.kind == "modems":
+        file.block(device.place, "networkd does not support modems", "set renderer: NetworkManager", "Renderer")
+    mode = device.branch.leaf("infiniband-mode")
+    if mode and device.kind == "ethernets":
+        # Its parser has the key, but does not let the section through (257: "Unknown section 'IPoIB'. Ignoring.").
+        what = "networkd ignores the mode of an InfiniBand device"
+        udev = "set renderer: NetworkManager, or write the mode by a rule of udev (ATTR{mode})"
+        file.block(mode, what, udev, "Renderer")
+    if auth := leaf_at(device.branch, "auth"):
+        file.block(auth, "networkd does not log in to networks (802.1X)", hint, "Renderer")
 
 
 def _path(device: Device) -> str:
@@ -124,7 +142,8 @@ def link(device: Device, systemd: int) -> SectionFile | None:
     policy = mac if mac and ":" not in str(mac.value) and device.renderer == "networkd" else None
     if device.renderer == "NetworkManager":
         wake = None  # it has a setting of its own
-    if not (name or wake or policy or any(key in branch for key in OFFLOADS)):
+    functions = branch.leaf("virtual-function-count") if device.renderer == "networkd" else None
+    if not (name or wake or policy or functions or any(key in branch for key in OFFLOADS)):
         return None
     file = SectionFile(path=f"{_path(device)}.link", device=device, program="udev", kind="link", systemd=systemd)
     if policy and (device.virtual or policy.value not in {"permanent", "random"}):
@@ -143,6 +162,8 @@ def link(device: Device, systemd: int) -> SectionFile | None:
     if wake:
         file.set("Link", "WakeOnLan", "magic" if wake.value is True else "off", wake)
     file.set_each("Link", branch, OFFLOAD)
+    if functions:
+        file.set("Link", "SR-IOVVirtualFunctions", yes_no(functions.value), functions)
     return file
 
 
@@ -233,7 +254,12 @@ def _links(device: Device, file: SectionFile) -> None:
             file.warn(leaf, what, f"set it for the {device.master_kind}, and remove it here")
     if primary := device.port.get("primary"):
         file.set("Network", "PrimarySlave", "yes", primary)
-    for key, links in (("VRF", (device.vrf,) if device.vrf else ()), ("VLAN", device.vlans), ("VXLAN", device.vxlans)):
+    for key, links in (
+        ("VRF", (device.vrf,) if device.vrf else ()),
+        ("VLAN", device.vlans),
+        ("VXLAN", device.vxlans),
+        ("IPoIB", device.partitions),
+    ):
         for other in links:
             file.set("Network", key, other.name, other.leaf)
     for key, directive in (("path-cost", "Cost"), ("port-priority", "Priority")):

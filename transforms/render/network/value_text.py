@@ -49,3 +49,15 @@ def milliseconds(value: Value) -> str:
 def with_milliseconds(value: Value) -> str:
     """Return a time as it is; a number without a unit gets the unit ms."""
     return f"{value}ms" if str(value).isdigit() else str(value)
+
+
+def keyfile_text(value: Value) -> str:
+    """Return a text with the escapes of keyfiles: for backslashes, and for blanks at either end (GKeyFile).
+
+    >>> keyfile_text(" a b;c ")
+    '\\sa b;c\\s'
+    """
+    text = str(value).replace("\\", "\\\\")
+    inner = text.strip(" ")
+    before, after = len(text) - len(text.lstrip(" ")), len(text) - len(text.rstrip(" "))
+    return "\\s" * before + inner + "\\s" * (after if inner else 0)

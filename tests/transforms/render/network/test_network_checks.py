@@ -262,3 +262,149 @@ def test_a_kind_sets_the_renderer_of_its_devices() -> None:
         "/run/systemd/network/10-ordain-dm0.network",
         "/run/systemd/network/10-ordain-eth1.network",
     ]
+
+
+LOGIN = {"key-management": "802.1x", "method": "peap", "identity": "me", "password": "pw", "phase2-auth": "mschapv2"}
+WIFI = {"access-points": {"home": {"password": "secret-word"}}}
+
+
+@pytest.mark.parametrize(
+    ("network", "renderer", "what"),
+    [
+        ({"wifis": {"wlan0": WIFI}}, "networkd", "networkd does not connect to Wi-Fi networks"),
+        ({"wifis": {"wlan0": WIFI}}, "ifupdown", "ifupdown does not support wifis"),
+        ({"modems": {"wan": {"apn": "internet"}}}, "networkd", "networkd does not support modems"),
+        ({"modems": {"wan": {"apn": "internet"}}}, "ifupdown", "ifupdown does not support modems"),
+        ({"modems": {"wan": {}}}, "NetworkManager", "a modem needs the settings of its provider"),
+        ({"ethernets": {"eth0": {"auth": LOGIN}}}, "networkd", "networkd does not log in to networks (802.1X)"),
+        ({"ethernets": {"eth0": {"auth": LOGIN}}}, "ifupdown", "ifupdown does not support auth"),
+        (
+            {"ethernets": {"eth0": {"auth": {"key-management": "802.1x", "method": "tls", "identity": "me"}}}},
+            "NetworkManager",
+            "the method tls needs client-certificate",
+        ),
+        (
+            {"wifis": {"wlan0": {"access-points": {"home": {"password": "short"}}}}},
+            "NetworkManager",
+            "a shared key of WPA has 8 to 63 characters",
+        ),
+        (
+            {"wifis": {"wlan0": {"access-points": {"home": {"channel": 1}}}}},
+            "NetworkManager",
+            "NetworkManager needs the band of a channel",
+        ),
+        (
+            {"wifis": {"wlan0": {**WIFI, "regulatory-domain": "DE"}}},
+            "NetworkManager",
+            "NetworkManager does not support regulatory-domain",
+        ),
+        ({"wifis": {"wlan0": {"dhcp4": True}}}, "NetworkManager", "the key access-points is missing"),
+        (
+            {"ethernets": {"ib0": {"infiniband-mode": "connected"}}},
+            "networkd",
+            "networkd ignores the mode of an InfiniBand device",
+        ),
+        (
+            {"ethernets": {"ib0": {"infiniband-mode": "connected", "match": MAC}}},
+            "NetworkManager",
+            "NetworkManager finds InfiniBand by an address of 20 bytes, and other devices by one of 6",
+        ),
+        (
+            {"ethernets": {"ib0": {}}, "infiniband-partitions": {"storage": {"link": "ib0", "partition-key": 5}}},
+            "NetworkManager",
+            "NetworkManager gives the partition the name ib0.8005",
+        ),
+        (
+            {"ethernets": {"pf": {"virtual-function-count": 4}}},
+            "ifupdown",
+            "ifupdown does not support virtual-function-count",
+        ),
+        (
+            {"ethernets": {"pf": {"embedded-switch-mode": "switchdev"}}},
+            "networkd",
+            "no network service sets embedded-switch-mode",
+        ),
+        (
+            {"bonds": {"bo0": {}}, "ethernets": {"vf": {"link": "bo0"}}},
+            "NetworkManager",
+            "bo0 is not one of network/ethernets",
+        ),
+        ({"ethernets": {"lo": {"dhcp4": True}}}, "networkd", "lo cannot have dhcp4"),
+        ({"ethernets": {"lo": {}}}, "ifupdown", "ifupdown does not support lo, as it would take it down"),
+    ],
+)
+def test_a_setting_that_a_renderer_does_not_have_is_named(network: Section, renderer: str, what: str) -> None:
+    assert what in reasons(network, renderer)
+
+
+PARTITION: Section = {
+    "ethernets": {"ib0": {}},
+    "infiniband-partitions": {
+        "ib0.8001": {
+            "link": "ib0",
+            "partition-key": 0x8001,
+            "infiniband-mode": "connected",
+            "addresses": ["10.0.0.1/8"],
+        }
+    },
+}
+
+
+def test_a_partition_of_infiniband_is_made_by_every_renderer() -> None:
+    assert "\n[IPoIB]\n# x.json:1 x network/infiniband-partitions/ib0.8001/partition-key\nPartitionKey=32769\n" in (
+        content(PARTITION, "networkd", "ib0.8001.netdev")
+    )
+    assert "\nIPoIB=ib0.8001\n" in content(PARTITION, "networkd", "ib0.network")
+    keyfile = content(PARTITION, "NetworkManager", "ib0.8001.nmconnection")
+    assert "\ntransport-mode=connected\n" in keyfile
+    assert "\np-key=32769\n" in keyfile
+    assert "\nparent=ib0\n" in keyfile
+    files, _ = compiled(PARTITION, "ifupdown")
+    made = "ip link add link ib0 name ib0.8001 type ipoib pkey 0x8001 mode connected\n"
+    assert made in files["/etc/network/interfaces.d/ordain"]
+
+
+def test_virtual_functions_of_sriov_are_made_by_udev_or_network_manager() -> None:
+    network: Section = {"ethernets": {"pf": {"virtual-function-count": 4}, "vf": {"link": "pf", "dhcp4": True}}}
+
+    assert "\nSR-IOVVirtualFunctions=4\n" in content(network, "networkd", "pf.link")
+    assert "\n[sriov]\n" in content(network, "NetworkManager", "pf.nmconnection")
+    assert not any(path.endswith("pf.link") for path in compiled(network, "NetworkManager")[0])
+
+
+def test_lo_can_have_addresses() -> None:
+    network: Section = {"ethernets": {"lo": {"addresses": ["192.0.2.1/32"]}}}
+
+    assert "\nName=lo\n" in content(network, "networkd", "lo.network")
+    keyfile = content(network, "NetworkManager", "lo.nmconnection")
+    assert "\ntype=loopback\ninterface-name=lo\n" in keyfile
+    assert "[ethernet]" not in keyfile
+
+
+def test_a_password_in_a_document_is_a_warning_and_its_keyfile_is_private() -> None:
+    files, problems = compiled({"wifis": {"wlan0": WIFI}}, "NetworkManager")
+
+    assert [(problem.code, problem.what) for problem in problems] == [
+        ("Secret", "everybody who reads the documents knows this password")
+    ]
+    assert sum("psk=secret-word" in text for text in files.values()) == 1
+
+
+def test_each_network_of_a_wifi_has_a_keyfile_of_its_own() -> None:
+    network: Section = {"wifis": {"wlan0": {"access-points": {"home": {}, "a/b": {}, " x;y\\z ": {}}}}}
+
+    files, problems = compiled(network, "NetworkManager")
+
+    assert refusals(problems) == []
+    ids = {line for text in files.values() for line in text.splitlines() if line.startswith("id=")}
+    assert ids == {"id=ordain-wlan0/home", "id=ordain-wlan0/a/b", "id=ordain-wlan0/ x;y\\\\z\\s"}
+    names = {line for text in files.values() for line in text.splitlines() if line.startswith("ssid=")}
+    assert names == {"ssid=home", "ssid=a/b", "ssid=32;120;59;121;92;122;32;"}
+
+
+def test_optional_addresses_are_read_and_have_no_effect() -> None:
+    _, problems = compiled({"ethernets": {"eth0": {"optional-addresses": ["ipv4-ll"]}}})
+
+    assert [problem.what for problem in problems] == [
+        "optional-addresses has no effect: no network service has such a setting"
+    ]

@@ -126,6 +126,7 @@ REFUSED_BY_NETPLAN_ALONE = re.compile(
     "|".join(
         (
             "unknown key 'emit-lldp'",  # only of ethernets
+            "unknown key 'infiniband-partitions'",  # a kind of our own
             "must include either a 'from' or 'to' IP",  # the kernel has rules for a mark alone
             "do not support matching by driver",
             "do not support ipv6-mtu",

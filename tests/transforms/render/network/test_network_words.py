@@ -37,10 +37,19 @@ HOSTILE = {
     "up": "../../etc",
 }
 
+FREE = frozenset({"free-text", "ssid"})
+"""Formats of texts, such as passwords, that have no meaning to a program and are written with escapes."""
+FREE_TEXTS = frozenset(HOSTILE.values()) - {
+    HOSTILE[name] for name in ("line", "return", "separator", "long", "empty", "letter")
+}
+"""Texts that these formats allow."""
+
 
 def places(shape: Shape, text: object, *, templates: bool) -> Iterator[Any]:
     """Yield values of ``shape`` that have ``text`` in one place, and otherwise only the required keys."""
     match shape:
+        case String(format=format) if format in FREE and str(text) in FREE_TEXTS:
+            return
         case String():
             yield text
         case Sequence(item=item):
@@ -134,6 +143,8 @@ def test_a_string_that_is_not_text_refuses_the_document(text: str) -> None:
 @pytest.mark.parametrize("name", [*HOSTILE.values(), "sixteen-letters-", "lo", "all", "1234", "a:b", ".", ".."])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_device_with_a_hostile_name_is_refused(kind: str, name: str) -> None:
+    if (kind, name) == ("ethernets", "lo"):
+        pytest.skip("lo may have addresses")
     _, problems = compiled({kind: {name: {}}})
 
     assert any(problem.severity is not Severity.WARNING for problem in problems)
