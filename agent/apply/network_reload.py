@@ -9,12 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ordain.agent.apply.network_differences import (
+    DeviceFinding,
+    ReadNetwork,
+    faults_of_apply,
+    findings,
+    link_states,
+    network_reader,
+)
 from ordain.agent.model import UnitVerdict
 from ordain.agent.plan.network_changes import NetworkChange
+from ordain.agent.plan.network_expectation import ExpectedDevice
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError
 from ordain.agent.system.systemd1 import Systemd
@@ -38,11 +47,15 @@ _BUSY = frozenset({"pending", "initialized", "configuring"})
 class NetworkReload:
     """Changes the network of the machine below ``root``."""
 
-    def __init__(self, systemd: Systemd, root: Path) -> None:
+    def __init__(self, systemd: Systemd, root: Path, read_network: ReadNetwork | None = None) -> None:
         self._systemd, self._root = systemd, root
+        self._read_network = read_network or network_reader(root)
 
-    async def apply(self, change: NetworkChange) -> list[UnitVerdict]:
-        """Have ``change`` take effect; return a verdict for each program that failed."""
+    async def apply(self, change: NetworkChange, devices: Sequence[ExpectedDevice] = ()) -> list[UnitVerdict]:
+        """Have ``change`` take effect; return a verdict for each program that failed.
+
+        ``devices`` must then come up: each that does not in time is a failure, too.
+        """
         states = await self._systemd.list_units((NETWORKD, NETWORK_MANAGER, IFUPDOWN, UDEV))
         running = {unit for unit, state in states.items() if state.running}
         wrong: list[UnitVerdict] = []
@@ -62,7 +75,31 @@ class NetworkReload:
             except (BusError, ValueError) as error:
                 wrong.append(_failed(NETWORKD, str(error)))
         (self._root / OLD_STANZAS).unlink(missing_ok=True)
-        return wrong
+        return wrong or [verdict async for verdict in self._failures(devices)]
+
+    async def _failures(self, devices: Sequence[ExpectedDevice]) -> AsyncIterator[UnitVerdict]:
+        """Wait until ``devices`` are as their programs were told; yield a verdict for each that is not in time."""
+        for _ in range(int(SETTLE_SEC / POLL_SEC)):
+            if not (failed := self._failed_devices(devices)):
+                return
+            await asyncio.sleep(POLL_SEC)
+        errors = [line for line in self._output().splitlines() if line.startswith("Error: ")]
+        for found in failed:
+            said = f" ({errors[-1]})" if errors and found.device.program == "NetworkManager" else ""
+            yield _failed(found.device.item, f"{found.what}{said}")
+
+    def _failed_devices(self, devices: Sequence[ExpectedDevice]) -> list[DeviceFinding]:
+        network = self._read_network() if devices else None
+        if network is None:
+            return []
+        return faults_of_apply(findings(devices, network, link_states(self._root, network), {}))
+
+    def _output(self) -> str:
+        """Return the output of the commands of the last change."""
+        try:
+            return (self._root / COMMANDS_OUTPUT).read_text("utf-8", "replace")
+        except OSError:
+            return ""
 
     def _commands(self, change: NetworkChange, running: Collection[str]) -> list[tuple[str, ...]]:
         """Return the commands for the programs in ``running``; those that begin with ``-`` may fail."""
@@ -78,8 +115,12 @@ class NetworkReload:
             commands += [("touch", path) for path in change.around]
         if NETWORK_MANAGER in running and (change.profiles or change.forgotten):
             commands += [("-nmcli", "connection", "down", "uuid", uuid) for uuid in change.forgotten]
-            commands.append(("nmcli", "connection", "reload"))
-            commands += [("-nmcli", "--wait", "20", "connection", "up", "filename", p) for p in change.profiles]
+            # One after the other: NetworkManager makes a virtual device when it reads the connection, if it then knows
+            # the connection of the device below, and not later.
+            for path in change.profiles:
+                commands.append(("nmcli", "connection", "load", path))
+                commands.append(("-nmcli", "--wait", "20", "connection", "up", "filename", path))
+            commands += [("nmcli", "connection", "reload")] if change.forgotten else []
         if IFUPDOWN in running and change.down:
             folder = (self._root / OLD_STANZAS).parent
             atomic_files.make_folder(folder)

@@ -19,6 +19,7 @@ from ordain.agent.apply.network_reload import NetworkReload
 from ordain.agent.apply.verdicts import NOT_LOADED
 from ordain.agent.model import Generation, Job, Observed, Plan, UnitVerdict, Verb
 from ordain.agent.plan.network_changes import network_change
+from ordain.agent.plan.network_expectation import changed_devices
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError
 from ordain.agent.system.systemd1 import MANAGER, NAME, PATH, Systemd
@@ -57,7 +58,7 @@ class LiveFiles:
         wrong = await self._place(remote=_has_remote(old) or _has_remote(new))
         await apply_host_settings(self._systemd, old, new)
         if change := network_change(old, new):
-            wrong += await self._network.apply(change)
+            wrong += await self._network.apply(change, () if rolls_back else changed_devices(old, new))
         return wrong if wrong or rolls_back else await self._check(new, plan)
 
     async def _place(self, *, remote: bool) -> list[UnitVerdict]:

@@ -2,30 +2,28 @@
 
 Generation, files below the root, PID 1 ──ReadBack──▶ Difference: a condition, and the way to correct it if there is one
 
-Units are compared by the plan itself. Placed files and the values of the host have modules of their own; here are
-network devices, the addresses of sockets and the options of mounts.
+Units are compared by the plan itself. Placed files, the network and the values of the host have modules of their own;
+here are the addresses of sockets and the options of mounts.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ordain.agent.apply import host_differences
-from ordain.agent.apply.difference import Difference, condition, pointer_to, section
+from ordain.agent.apply.difference import Difference, condition
+from ordain.agent.apply.network_differences import ReadNetwork, network_differences, network_reader
 from ordain.agent.apply.placed_file_differences import PlacedFiles
 from ordain.agent.generation import holds_with_starters, use_of
 from ordain.agent.model import Change, Effect, Generation, Observed
 from ordain.agent.plan.diff import placed_units
 from ordain.agent.system.bus import BusError
 from ordain.agent.system.systemd1 import Systemd
-from ordain.transforms.machine import rootfs
 
-PHYSICAL = frozenset({"renderer", "version", "ethernets", "wifis", "modems", "infiniband"})
-"""Keys of `network` that make no device: the device is hardware, and may be plugged in later."""
 FLAGS = (("ro", "rw"), ("noexec", "exec"), ("nosuid", "suid"), ("nodev", "dev"))
 """Pairs of mount options of which a mount has one: the restriction, and its opposite (mount(8))."""
 LISTEN = (
@@ -35,11 +33,12 @@ LISTEN = (
 
 
 class ReadBack:
-    """Reads the machine below ``root``."""
+    """Reads the machine below ``root``; ``read_network`` reads the network of its kernel."""
 
-    def __init__(self, systemd: Systemd, root: Path) -> None:
+    def __init__(self, systemd: Systemd, root: Path, read_network: ReadNetwork | None = None) -> None:
         self._systemd = systemd
         self._root = root
+        self._read_network = read_network or network_reader(root)
         self.files = PlacedFiles(root)
 
     async def differences(self, generation: Generation, observed: Observed) -> tuple[Difference, ...]:
@@ -51,7 +50,7 @@ class ReadBack:
             *host_differences.accounts(generation, self._root),
             *host_differences.host_name(generation, self._root),
             *host_differences.time_zone(generation, self._root),
-            *network_devices(generation, self._root),
+            *network_differences(generation, self._read_network, self._root),
             *[difference async for difference in self._units(generation, observed)],
         )
         return tuple(_with_holds(difference, generation, observed) for difference in found)
@@ -109,20 +108,6 @@ def _with_holds(difference: Difference, generation: Generation, observed: Observ
     hint = f"`ordainctl unhold {held[0]}` returns it to the documents"
     found = replace(found, what=f"{found.what}; kept, because {held[0]} is held", hint=hint, fault=False)
     return replace(difference, condition=found, changes=(), path="", file_changes=())
-
-
-def network_devices(generation: Generation, root: Path) -> Iterator[Difference]:
-    """Yield the virtual network devices that do not exist, where the machine has a list of its devices."""
-    devices = set(rootfs.names(root, "sys/class/net"))
-    for kind, named in section(generation, "network").items():
-        if kind in PHYSICAL or not isinstance(named, Mapping) or not devices:
-            continue
-        for name in sorted(named.keys() - devices):
-            pointer = f"network/{pointer_to(kind, name)}"
-            what = f"the network device {name} does not exist"
-            hint = "see `journalctl -b -u systemd-networkd -u NetworkManager -u networking`"
-            found = condition(generation, "DeviceMissing", pointer, what, hint, item=pointer)
-            yield Difference(condition=found, pointer=pointer, actual="missing")
 
 
 def unbound(asked: Collection[str], bound: Collection[str]) -> list[str]:

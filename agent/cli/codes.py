@@ -494,8 +494,22 @@ MACHINE = CodeGroup(
             "Run `ordainctl apply`.",
         ),
         "DeviceMissing": (
-            "A virtual network device of the documents does not exist.",
-            "See the journal of the network service; the kernel may lack the type of device.",
+            "A network device of the documents does not exist.",
+            "Check the name or `match` of hardware; `optional: true` says that it may be missing. For other devices "
+            "see the journal of the network service; the kernel may lack the type of device.",
+        ),
+        "DeviceFailed": (
+            "The network service could not bring a device up, or another host has its address.",
+            "See the journal of the network service; the message has the commands.",
+        ),
+        "NetworkDiffers": (
+            "A network device lacks an address, a route, a lease, its bond, bridge or VRF, or its MTU, or a file of "
+            "somebody else configures it.",
+            "Run the command that the message names, which configures the device again.",
+        ),
+        "NetworkWaits": (
+            "A network device waits for a cable, or for an address from a server.",
+            "Nothing; or connect it. Without an answer of a server within two minutes it is [NetworkDiffers].",
         ),
         "NotListening": (
             "systemd ignored an address of a socket.",

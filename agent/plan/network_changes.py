@@ -68,7 +68,7 @@ def network_change(old: Generation, new: Generation) -> NetworkChange:
         dropped=dropped,
         around=tuple(around),
         links=any(p.endswith(".link") for p in changed),
-        profiles=tuple(p for p in keyfiles if p in after),
+        profiles=_below_first({p: after[p] for p in keyfiles if p in after}),
         forgotten=tuple(_uuid(before[p]) for p in keyfiles if p not in after),
         down=down,
         up=up,
@@ -96,6 +96,25 @@ def _names(text: str) -> frozenset[str]:
 
 def _uuid(keyfile: str) -> str:
     return next((line[5:] for line in keyfile.splitlines() if line.startswith("uuid=")), "")
+
+
+def _below_first(keyfiles: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the paths of ``keyfiles``, each after those of the devices that it is stacked on or belongs to."""
+    owners: dict[str, str] = {}
+    for path, text in keyfiles.items():
+        owners |= dict.fromkeys(re.findall("^(?:uuid|interface-name)=(.*)$", text, re.MULTILINE), path)
+    order: list[str] = []
+
+    def place(path: str, above: frozenset[str]) -> None:
+        for name in re.findall("^(?:parent|master)=(.*)$", keyfiles[path], re.MULTILINE):
+            if (below := owners.get(name)) and below not in above:
+                place(below, above | {path})
+        if path not in order:
+            order.append(path)
+
+    for path in sorted(keyfiles):
+        place(path, frozenset({path}))
+    return tuple(order)
 
 
 def _interfaces(before: str, after: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -1,0 +1,330 @@
+"""The network of the kernel, compared with what the programs of the network were told to bring about.
+
+    ExpectedDevice, KernelNetwork, the state of systemd-networkd ──differences_of──▶ DeviceFinding ──▶ Difference
+
+A device that waits for a cable or for a DHCP server is reported, and is not a fault. A server that has not answered
+within two minutes is one. Nothing here changes the network.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import ipaddress
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ordain.agent.apply.difference import Difference, condition
+from ordain.agent.model import Generation
+from ordain.agent.plan.network_expectation import MAIN_TABLE, ExpectedDevice, ExpectedRoute, expected_devices
+from ordain.agent.system.netlink import KernelLink, KernelNetwork, KernelRoute, read_kernel_network
+from ordain.transforms.machine import rootfs
+
+LINK_STATES = "run/systemd/netif/links"
+"""The directory in which systemd-networkd keeps the state of each link, by index (sd-network)."""
+DHCP_SEC = 120.0
+"""A DHCP server that has not answered after this time is missing."""
+SETTLE_SEC = 10.0
+"""The time that a program has to configure a device after its file was placed, before that is a fault."""
+ROUTE_TYPES = {
+    1: "unicast",
+    2: "local",
+    3: "broadcast",
+    4: "anycast",
+    5: "multicast",
+    6: "blackhole",
+    7: "unreachable",
+    8: "prohibit",
+    9: "throw",
+    10: "nat",
+}
+"""By number of rtnetlink(7), the types of route."""
+MISSING = "DeviceMissing"
+FAILED = "DeviceFailed"
+DIFFERS = "NetworkDiffers"
+WAITS = "NetworkWaits"
+WITHOUT_DEVICE = frozenset({"blackhole", "unreachable", "prohibit", "throw"})
+JOURNALS = {
+    "systemd-networkd": "`networkctl status {name}` and `journalctl -b -u systemd-networkd`",
+    "NetworkManager": "`nmcli device status` and `journalctl -b -u NetworkManager`",
+    "ifupdown": "`journalctl -b -u networking`",
+}
+"""By program, the commands that show why a device did not come up."""
+RETRIES = {
+    "systemd-networkd": "`networkctl reconfigure {name}`",
+    "NetworkManager": "`nmcli connection up uuid {uuid}`",
+    "ifupdown": "`ifup --force {name}`",
+}
+"""By program, the command that configures a device again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceFinding:
+    """Something about a device that is not as its program was told. ``key`` is the key of the document, or ``""``.
+
+    ``code`` is that of its condition, ``actual`` the state of the machine in a few words. ``fault`` is False while the
+    device waits.
+    """
+
+    device: ExpectedDevice
+    code: str
+    what: str
+    key: str = ""
+    actual: str = ""
+    fault: bool = True
+
+
+ReadNetwork = Callable[[], KernelNetwork | None]
+"""A function that reads the network of the kernel, None where that is not possible."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkState:
+    """The state of a link in the words of systemd-networkd, and the .network file that it uses for the link."""
+
+    administrative: str = ""
+    file: str = ""
+
+
+def network_reader(root: Path) -> ReadNetwork:
+    """Return the function that reads the network below ``root``: the kernel has only that of the running machine."""
+    return read_kernel_network if root == Path("/") else lambda: None
+
+
+def network_differences(generation: Generation, read: ReadNetwork, root: Path) -> Iterator[Difference]:
+    """Yield the differences between the network of the machine below ``root`` and ``generation``."""
+    devices = expected_devices(generation)
+    network = read() if devices else None
+    if network is None:
+        return
+    states = link_states(root, network)
+    ages = {path: file_age(root, path) for path in {device.path for device in devices}}
+    for found in findings(devices, network, states, ages):
+        device = found.device
+        pointer = f"{device.item}/{found.key}" if found.key else device.item
+        pointer = pointer if pointer in generation.provenance else device.item
+        made = condition(generation, found.code, pointer, found.what, _hint(found), item=device.item, fault=found.fault)
+        yield Difference(condition=made, pointer=pointer, actual=found.actual)
+
+
+def _hint(found: DeviceFinding) -> str:
+    """Return the remedy of a finding."""
+    device = found.device
+    names = {"name": device.name or device.item.rpartition("/")[2], "uuid": device.uuid}
+    if found.code is WAITS:
+        return "connect it, or wait for the server; `optional: true` says that it may be missing"
+    look = f"see {JOURNALS[device.program].format(**names)}"
+    if found.code is MISSING and not device.virtual:
+        return f"{look}; `optional: true` says that it may be missing"
+    return f"{look}; {RETRIES[device.program].format(**names)} configures it again"
+
+
+def link_states(root: Path, network: KernelNetwork) -> dict[int, LinkState]:
+    """Return the state of each link by index, as systemd-networkd has written it below ``root``."""
+    return {link.index: _link_state(root, link.index) for link in network.links}
+
+
+def _link_state(root: Path, index: int) -> LinkState:
+    try:
+        text = (rootfs.read(root, f"{LINK_STATES}/{index}") or b"").decode(errors="replace")
+    except OSError:
+        return LinkState()
+    values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return LinkState(administrative=values.get("ADMIN_STATE", ""), file=values.get("NETWORK_FILE", ""))
+
+
+def file_age(root: Path, path: str) -> float:
+    """Return the seconds since the file was placed or the machine was booted, whichever was later."""
+    try:
+        placed = time.time() - (root / path.lstrip("/")).stat().st_mtime
+        up = float((rootfs.read(root, "proc/uptime") or b"inf").split()[0])
+    except (OSError, ValueError):
+        return float("inf")
+    return max(0.0, min(placed, up))
+
+
+def findings(
+    devices: Iterable[ExpectedDevice],
+    network: KernelNetwork,
+    states: Mapping[int, LinkState],
+    ages: Mapping[str, float],
+) -> Iterator[DeviceFinding]:
+    """Yield the findings about ``devices``, in their order.
+
+    ``ages`` are the ages in seconds of their files; without one, a device has had time enough.
+    """
+    devices = tuple(devices)
+    claimed = {link.index for device in devices if not device.has_pattern for link in _links_of(device, network.links)}
+    for device in devices:
+        if device.unmanaged or device.kind == "modems":  # the interface of a modem has a name of its own
+            continue
+        age = ages.get(device.path, float("inf"))
+        links = _links_of(device, network.links)
+        if device.has_pattern:  # only its program knows the interfaces that it is used for
+            links = [link for link in links if link.index not in claimed and _is_used(device, states.get(link.index))]
+        elif not links:
+            yield _missing(device, age)
+        for link in links:
+            yield from _About(device, link, network, states.get(link.index, LinkState()), age).findings()
+
+
+def _is_used(device: ExpectedDevice, state: LinkState | None) -> bool:
+    return state is not None and state.file == device.path
+
+
+def _links_of(device: ExpectedDevice, links: Iterable[KernelLink]) -> list[KernelLink]:
+    """Return the links that ``device`` is about."""
+    if device.has_pattern:
+        pattern = device.name or "*"
+        return [link for link in links if fnmatch.fnmatchcase(link.name, pattern) and link.name != "lo"]
+    return [
+        link
+        for link in links
+        if (not device.name or link.name == device.name) and (not device.mac or link.mac == device.mac)
+    ]
+
+
+def _missing(device: ExpectedDevice, age: float) -> DeviceFinding:
+    if device.virtual:
+        what, fault = f"the network device {device.name} does not exist", age >= SETTLE_SEC
+        return DeviceFinding(device=device, code=MISSING, what=what, actual="missing", fault=fault)
+    words = f" {device.name}" * bool(device.name) + f" with the MAC address {device.mac}" * bool(device.mac)
+    what = f"there is no network interface{words}"
+    return DeviceFinding(device=device, code=MISSING, what=what, actual="missing", fault=not device.optional)
+
+
+@dataclass(frozen=True, slots=True)
+class _About:
+    """One device, its link in the kernel, and everything that judges it."""
+
+    device: ExpectedDevice
+    link: KernelLink
+    network: KernelNetwork
+    state: LinkState
+    age: float
+
+    def findings(self) -> Iterator[DeviceFinding]:
+        device, link = self.device, self.link
+        if other := self._other_file():
+            yield self._found(DIFFERS, f"{link.name} is configured by {other}, not by the documents")
+            return
+        if self.state.administrative == "failed" and device.program == "systemd-networkd":
+            yield self._found(FAILED, f"systemd-networkd failed to configure {link.name}")
+        elif not link.up and link.name != "lo":
+            if self.age < SETTLE_SEC:
+                return
+            yield self._found(FAILED, f"{link.name} is down", actual="down")
+            return
+        waits = not link.carrier and not device.without_carrier
+        missing = [*self._missing_values(waits)]
+        if waits and (missing or device.dhcp):
+            yield self._without_carrier()
+            return
+        yield from missing
+        yield from self._leases()
+
+    def _found(self, code: str, what: str, key: str = "", actual: str = "", fault: bool = True) -> DeviceFinding:
+        if not fault:
+            code = WAITS
+        return DeviceFinding(device=self.device, code=code, what=what, key=key, actual=actual, fault=fault)
+
+    def _other_file(self) -> str:
+        """Return the file of somebody else that systemd-networkd uses for the link, ``""`` if there is none."""
+        file = self.state.file
+        if self.device.program != "systemd-networkd" or not file or file == self.device.path:
+            return ""
+        return file
+
+    def _without_carrier(self) -> DeviceFinding:
+        what = f"{self.link.name} has no carrier, and gets its addresses and routes when it has one"
+        return self._found(WAITS, what, actual="no carrier", fault=False)
+
+    def _missing_values(self, waits: bool) -> Iterator[DeviceFinding]:
+        """Yield the addresses, routes and settings that the link lacks; with ``waits``, only what needs a carrier."""
+        device, link = self.device, self.link
+        has = {a.address: a for a in self.network.addresses if a.index == link.index}
+        fault = self.age >= SETTLE_SEC
+        duplicates = [text for text in device.addresses if (known := has.get(_plain(text))) and known.failed]
+        lacking = [text for text in device.addresses if _plain(text) not in has]
+        shown = ", ".join(sorted(a.address for a in has.values() if not a.local)) or "none"
+        if duplicates:
+            what = f"another host has the address {', '.join(duplicates)} of {link.name}"
+            yield self._found(FAILED, what, "addresses", shown)
+        if lacking:
+            what = f"{link.name} does not have the address {', '.join(lacking)}"
+            yield self._found(DIFFERS, what, "addresses", shown, fault)
+        if not lacking and self.network.routes is not None:
+            routes = [route for route in device.routes if not self._has_route(route)]
+            if routes:
+                what = f"{link.name} does not have the route {', '.join(map(str, routes))}"
+                yield self._found(DIFFERS, what, "routes", "missing", fault)
+        if waits:
+            return
+        masters = {other.index: other.name for other in self.network.links}
+        master = masters.get(link.master, "")
+        if device.master and master != device.master:
+            what = f"{link.name} is not in {device.master}"
+            yield self._found(DIFFERS, what, actual=master or "in no other device", fault=fault)
+        if device.mtu and link.mtu != device.mtu:
+            what = f"{link.name} has the MTU {link.mtu}, not {device.mtu}"
+            yield self._found(DIFFERS, what, "mtu", str(link.mtu), fault)
+
+    def _has_route(self, wanted: ExpectedRoute) -> bool:
+        return any(self._is(route, wanted) for route in self.network.routes or ())
+
+    def _is(self, route: KernelRoute, wanted: ExpectedRoute) -> bool:
+        on_link = wanted.type in WITHOUT_DEVICE or route.index == self.link.index
+        tables = {wanted.table} if wanted.table != 255 else {255, MAIN_TABLE}
+        return (
+            route.to == wanted.to
+            and ROUTE_TYPES.get(route.type) == wanted.type
+            and route.table in tables
+            and (not wanted.via or route.via == wanted.via)
+            and (wanted.metric is None or route.metric == wanted.metric)
+            and on_link
+        )
+
+    def _leases(self) -> Iterator[DeviceFinding]:
+        """Yield the IP versions for which no server has given an address. One version with an address is enough."""
+        device, link = self.device, self.link
+        static = {_plain(text) for text in device.addresses}
+        dynamic = [
+            a for a in self.network.addresses if a.index == link.index and not a.local and a.address not in static
+        ]
+        lacking = [version for version in device.dhcp if not any(a.version == version for a in dynamic)]
+        if not lacking:
+            return
+        if not link.carrier:
+            yield self._without_carrier()
+            return
+        versions = " and ".join(f"IPv{version}" for version in lacking)
+        late = self.age >= DHCP_SEC and len(lacking) == len(device.dhcp) and not device.optional
+        what = f"{link.name} waits for an address of {versions} from a server"
+        if late:
+            what = f"{link.name} has no address of {versions}: no server has answered"
+        yield self._found(DIFFERS, what, f"dhcp{lacking[0]}", "no address", late)
+
+
+def _plain(text: str) -> str:
+    """Return an address in the kernel's spelling.
+
+    >>> _plain("2001:DB8:0::1/64")
+    '2001:db8::1/64'
+    """
+    address, _, prefix = text.partition("/")
+    return f"{ipaddress.ip_address(address)}/{prefix}"
+
+
+def faults_of_apply(found: Iterable[DeviceFinding]) -> list[DeviceFinding]:
+    """Return the findings that an apply, which changed their devices, must answer for.
+
+    Hardware that is missing, and servers that do not answer, are not its fault.
+    """
+    return [
+        finding
+        for finding in found
+        if finding.fault
+        and not (finding.code is MISSING and not finding.device.virtual)
+        and not finding.key.startswith("dhcp")
+    ]
