@@ -9,6 +9,7 @@ from typing import Any
 from ordain.agent.apply.difference import Difference, section
 from ordain.agent.model import Generation
 from ordain.agent.plan.explain import Explanation
+from ordain.agent.plan.network_expectation import expected_devices
 from ordain.agent.system.bus import BusError
 from ordain.agent.system.systemd1 import Systemd
 from ordain.transforms.document.node import unescape_key
@@ -16,6 +17,8 @@ from ordain.transforms.document.node import unescape_key
 AS_WANTED = "as wanted"
 READ_BACK = ("files", "users", "groups", "modules")
 """The sections of which every entry is read back as a whole."""
+NETWORK_KEYS = ("addresses", "dhcp4", "dhcp6", "gateway4", "gateway6", "mtu", "routes")
+"""The keys of a network device that are read back."""
 HOST = ("host/hostname", "host/timezone")
 INFINITY = 2**64 - 1
 """The value of a limit that is not set."""
@@ -42,7 +45,7 @@ def read_back_values(
             values[pointer] = ", ".join(by_pointer[at] for at in about)
         elif name == "sysctl":
             values[pointer] = str(section(generation, "sysctl").get(unescape_key(entry), AS_WANTED))
-        elif name in READ_BACK or pointer in HOST:
+        elif name in READ_BACK or pointer in HOST or _is_read_network(pointer, generation):
             values[pointer] = AS_WANTED
     return values, tuple(differs)
 
@@ -96,6 +99,18 @@ def _unit_of(path: str) -> str:
     if len(rest) == 1:
         return rest[0]
     return rest[0].removesuffix(".d") if rest and rest[0].endswith(".d") else ""
+
+
+def _is_read_network(pointer: str, generation: Generation) -> bool:
+    """Return whether the value of a network device at ``pointer`` is read back: not of a device that is left alone."""
+    section_name, _, rest = pointer.partition("/")
+    item, _, key = pointer.rpartition("/")
+    return (
+        section_name == "network"
+        and rest.count("/") == 2
+        and key in NETWORK_KEYS
+        and any(device.item == item and not device.unmanaged for device in expected_devices(generation))
+    )
 
 
 def _covers(top: str, pointer: str) -> bool:

@@ -571,6 +571,12 @@ MACHINE = CodeGroup(
         ),
         "Internal": ("Ordain has a bug.", "Report it with the lines of the journal. The services are not affected."),
     },
+    pages={
+        "DeviceMissing": "howto/network-changes.md",
+        "DeviceFailed": "howto/network-changes.md",
+        "NetworkDiffers": "howto/network-changes.md",
+        "NetworkWaits": "howto/network-changes.md",
+    },
 )
 AGENT = CodeGroup(
     title="Operations of the agent",

@@ -13,6 +13,7 @@ from ordain.agent.model import Generation
 from ordain.agent.plan.explain import ExplainedFile, ExplainedLine, Explanation
 from ordain.agent.status import StatusCondition
 from ordain.agent.system.bus import BusError
+from support.network_compile import generation_of
 
 GENERATION = Generation(document={"sysctl": {"vm.swappiness": "10", "vm.dirty_ratio": "5"}})
 
@@ -40,6 +41,16 @@ def test_a_value_that_differs_is_that_of_the_machine() -> None:
         "files/~1etc~1motd/content": AS_WANTED,
     }
     assert differs == ("sysctl/vm.swappiness", "groups/web/gid")
+
+
+def test_a_value_of_a_network_device_is_as_wanted_if_it_was_read() -> None:
+    device = {"addresses": ["192.0.2.1/24"], "optional": True}
+    generation = generation_of({"ethernets": {"eth0": device, "eth1": {**device, "activation-mode": "manual"}}})
+    pointers = [f"network/ethernets/{name}/{key}" for name in ("eth0", "eth1") for key in device]
+
+    values, differs = read_back_values(pointers, generation, [])
+
+    assert (values, differs) == ({"network/ethernets/eth0/addresses": AS_WANTED}, ())
 
 
 def test_a_directive_has_the_value_of_pid_1() -> None:
