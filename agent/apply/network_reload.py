@@ -115,6 +115,7 @@ class NetworkReload:
             commands += [("touch", path) for path in change.around]
         if NETWORK_MANAGER in running and (change.profiles or change.forgotten):
             commands += [("-nmcli", "connection", "down", "uuid", uuid) for uuid in change.forgotten]
+            commands += [("-nmcli", "device", "delete", name) for name in change.deleted]
             # One after the other: NetworkManager makes a virtual device when it reads the connection, if it then knows
             # the connection of the device below, and not later.
             for path in change.profiles:

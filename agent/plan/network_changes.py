@@ -10,6 +10,8 @@ from ordain.agent.model import FileChange, Generation, Plan
 from ordain.transforms.artifacts import RegularFile
 from ordain.transforms.render.paths import IFUPDOWN, NETWORK_MANAGER, NETWORKD
 
+UNCHANGEABLE = ("infiniband", "ip-tunnel", "veth", "vlan", "vrf", "vxlan")
+"""The sections of keyfiles whose keys a device has from its beginning. NetworkManager would leave it as it is."""
 _STANZA = re.compile(r"^(?:auto|allow-hotplug|iface) (\S+)", re.MULTILINE)
 _NAME = re.compile(r"^Name=(\S+)$", re.MULTILINE)
 
@@ -21,8 +23,8 @@ class NetworkChange:
     networkd: ``networkd`` says whether its files change, ``dropped`` are devices that are removed or created again, and
     ``around`` the .network files that mention these devices, whose links are configured again. udev: ``links`` says
     whether .link files change. NetworkManager: ``profiles`` are new or changed keyfiles, ``forgotten`` the UUIDs of
-    removed connections. ifupdown: ``down`` and ``up`` are interfaces, in order; those in ``down`` are taken down with
-    the old configuration, ``stanzas``.
+    removed connections, ``deleted`` the devices that cannot be changed and are made again. ifupdown: ``down`` and
+    ``up`` are interfaces, in order; those in ``down`` are taken down with the old configuration, ``stanzas``.
     """
 
     networkd: bool = False
@@ -31,6 +33,7 @@ class NetworkChange:
     links: bool = False
     profiles: tuple[str, ...] = ()
     forgotten: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
     down: tuple[str, ...] = ()
     up: tuple[str, ...] = ()
     stanzas: str = ""
@@ -69,6 +72,7 @@ def network_change(old: Generation, new: Generation) -> NetworkChange:
         around=tuple(around),
         links=any(p.endswith(".link") for p in changed),
         profiles=_below_first({p: after[p] for p in keyfiles if p in after}),
+        deleted=tuple(_name(before[p]) for p in keyfiles if _is_made_again(before.get(p, ""), after.get(p, ""))),
         forgotten=tuple(_uuid(before[p]) for p in keyfiles if p not in after),
         down=down,
         up=up,
@@ -92,6 +96,20 @@ def _bare(text: str) -> str:
 def _names(text: str) -> frozenset[str]:
     """Return all words of the values in a .network file; the devices that it mentions are among them."""
     return frozenset(value for line in text.splitlines() for value in line.partition("=")[2].split())
+
+
+def _is_made_again(before: str, after: str) -> bool:
+    """Return whether two keyfiles differ in the section of a type of device that cannot be changed."""
+    return bool(before and after) and any(_section(before, name) != _section(after, name) for name in UNCHANGEABLE)
+
+
+def _section(keyfile: str, name: str) -> str:
+    """Return the lines of a section of a keyfile, without comments."""
+    return _bare(keyfile).partition(f"[{name}]\n")[2].partition("\n[")[0].strip()
+
+
+def _name(keyfile: str) -> str:
+    return next((line[15:] for line in keyfile.splitlines() if line.startswith("interface-name=")), "")
 
 
 def _uuid(keyfile: str) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ordain.agent.model import Generation
 from ordain.agent.plan.network_changes import NetworkChange, network_change
 from ordain.transforms.artifacts import RegularFile
@@ -46,6 +48,34 @@ def test_a_changed_device_is_created_again_and_links_that_mention_it_are_configu
     found = network_change(old, new)
 
     assert found == NetworkChange(networkd=True, dropped=("br0",), around=(f"{NETWORKD}eth0.network",))
+
+
+VLAN = """\
+[connection]
+uuid=1
+interface-name=v5
+[vlan]
+# net.yaml:3
+id=%d
+parent=%s
+[ipv4]
+method=%s
+"""
+
+
+@pytest.mark.parametrize(
+    ("values", "deleted"),
+    [((5, "eth0", "auto"), ()), ((6, "eth0", "disabled"), ("v5",)), ((5, "eth1", "disabled"), ("v5",))],
+)
+def test_network_manager_makes_a_device_again_that_it_cannot_change(
+    values: tuple[int, str, str], deleted: tuple[str, ...]
+) -> None:
+    old, new = (made(**{KEYFILE: VLAN % which}) for which in ((5, "eth0", "disabled"), values))
+
+    found = network_change(old, new)
+
+    assert (found.profiles, found.deleted) == ((KEYFILE,), deleted)
+    assert network_change(made(), new).deleted == ()
 
 
 def test_a_new_device_drops_no_other() -> None:
