@@ -49,7 +49,7 @@ TEXTS: dict[str, tuple[str, ...]] = {
     "wake-on-wlan": ("any", "magic_pkt"),
     "wireguard-key": ("M9nt4YujIOmNrRmpIRTmYSfMdrpvE7u6WkG8FY8WjG4=",),
     "wireguard-secret": (KEY, "/etc/wireguard/key"),
-    "word": ("mschapv2", "da812de91eec16620b06"),
+    "network-word": ("mschapv2", "da812de91eec16620b06"),
 }
 """Values for each format of a string."""
 SSIDS = ("home", "a blank", " at an end", "1;2;3", "semi;colon", "back\\slash", "[section]", "a/b")

@@ -198,7 +198,7 @@ FORMATS: dict[str, Check] = {
         "default|any|disconnect|magic_pkt|gtk_rekey_failure|eap_identity_req|four_way_handshake|rfkill_release|tcp",
         "use a word of netplan's reference, such as magic_pkt",
     ),
-    "word": _pattern("[A-Za-z0-9_.:@-]{1,64}", "use letters, digits and - _ . : @"),
+    "network-word": _pattern("[A-Za-z0-9_.:@-]{1,64}", "use letters, digits and - _ . : @"),
     "mac": _pattern(r"([0-9A-Fa-f]{2}:){5}(([0-9A-Fa-f]{2}:){14})?[0-9A-Fa-f]{2}", "such as 52:54:00:12:34:56"),
     "mac-or-policy": _pattern(
         r"([0-9A-Fa-f]{2}:){5}[0-9A-Fa-f]{2}|permanent|random|stable|preserve",

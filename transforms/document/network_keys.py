@@ -210,7 +210,7 @@ AUTH = Record(
         "client-certificate": text("The file of the certificate to show.", "a path", "file"),
         "client-key": text("The file of its private key.", "a path", "file"),
         "client-key-password": text("The password of that file.", "a password", "free-text"),
-        "phase2-auth": text("The inner authentication of peap and ttls.", "a method such as mschapv2", "word"),
+        "phase2-auth": text("The inner authentication of peap and ttls.", "a method such as mschapv2", "network-word"),
     },
     "The login to the network (802.1X, WPA).",
 )
@@ -370,7 +370,7 @@ MODEM: dict[str, Shape] = {
     **COMMON,
     "apn": text("The access point name of the provider.", "an access point name", "access-point-name"),
     "auto-config": Flag("Find the settings of the provider by its network."),
-    "device-id": text("The modem, as `mmcli` shows it.", "a device id", "word"),
+    "device-id": text("The modem, as `mmcli` shows it.", "a device id", "network-word"),
     "network-id": text("Connect to this network only.", "a number of 5 or 6 digits", "operator"),
     "number": text("The number to dial.", "a number to dial", "free-text"),
     "password": text("The password of the provider.", "a password", "free-text"),

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from copy import deepcopy
 from pathlib import Path
 from textwrap import indent
+from types import ModuleType
 from typing import Any
 
 import pytest
 
 from ordain.transforms.catalog import shipped
-from ordain.transforms.document import agent_keys
+from ordain.transforms.document import agent_formats, agent_keys, formats, network_formats, run_formats
 from ordain.transforms.document.node import Number, Plain
 from ordain.transforms.document.reader import read_nodes
 from ordain.transforms.document.schema import schema
@@ -100,3 +101,8 @@ def test_the_fast_check_agrees_with_jsonschema_about_every_section(kind: Kind, o
         for value in (odd, {"a": odd}, {"a": {"b": odd}}, {"/a": {"b": odd}}, {"a.path": {"Unit": {"b": odd}}}):
             known = validator(schema(kind)).evolve(schema=alone)
             assert fits({name: value}, alone) is known.is_valid({name: value}), (name, value)
+
+
+@pytest.mark.parametrize("part", [agent_formats, network_formats, run_formats])
+def test_the_formats_of_different_sections_have_different_names(part: ModuleType) -> None:
+    assert {name for name, check in part.FORMATS.items() if formats.FORMATS[name] is not check} == set()
