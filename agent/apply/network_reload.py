@@ -114,8 +114,8 @@ class NetworkReload:
             # network_reload).
             commands += [("touch", path) for path in change.around]
         if NETWORK_MANAGER in running and (change.profiles or change.forgotten):
-            commands += [("-nmcli", "connection", "down", "uuid", uuid) for uuid in change.forgotten]
-            commands += [("-nmcli", "device", "delete", name) for name in change.deleted]
+            gone = (*change.forgotten, *change.made_again)
+            commands += [("-nmcli", "connection", "down", "uuid", uuid) for uuid in gone]
             # One after the other: NetworkManager makes a virtual device when it reads the connection, if it then knows
             # the connection of the device below, and not later.
             for path in change.profiles:

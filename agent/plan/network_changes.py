@@ -23,7 +23,7 @@ class NetworkChange:
     networkd: ``networkd`` says whether its files change, ``dropped`` are devices that are removed or created again, and
     ``around`` the .network files that mention these devices, whose links are configured again. udev: ``links`` says
     whether .link files change. NetworkManager: ``profiles`` are new or changed keyfiles, ``forgotten`` the UUIDs of
-    removed connections, ``deleted`` the devices that cannot be changed and are made again. ifupdown: ``down`` and
+    removed connections, ``made_again`` those of devices that cannot be changed. ifupdown: ``down`` and
     ``up`` are interfaces, in order; those in ``down`` are taken down with the old configuration, ``stanzas``.
     """
 
@@ -33,7 +33,7 @@ class NetworkChange:
     links: bool = False
     profiles: tuple[str, ...] = ()
     forgotten: tuple[str, ...] = ()
-    deleted: tuple[str, ...] = ()
+    made_again: tuple[str, ...] = ()
     down: tuple[str, ...] = ()
     up: tuple[str, ...] = ()
     stanzas: str = ""
@@ -72,7 +72,7 @@ def network_change(old: Generation, new: Generation) -> NetworkChange:
         around=tuple(around),
         links=any(p.endswith(".link") for p in changed),
         profiles=_below_first({p: after[p] for p in keyfiles if p in after}),
-        deleted=tuple(_name(before[p]) for p in keyfiles if _is_made_again(before.get(p, ""), after.get(p, ""))),
+        made_again=tuple(_uuid(before[p]) for p in keyfiles if _is_made_again(before.get(p, ""), after.get(p, ""))),
         forgotten=tuple(_uuid(before[p]) for p in keyfiles if p not in after),
         down=down,
         up=up,
@@ -106,10 +106,6 @@ def _is_made_again(before: str, after: str) -> bool:
 def _section(keyfile: str, name: str) -> str:
     """Return the lines of a section of a keyfile, without comments."""
     return _bare(keyfile).partition(f"[{name}]\n")[2].partition("\n[")[0].strip()
-
-
-def _name(keyfile: str) -> str:
-    return next((line[15:] for line in keyfile.splitlines() if line.startswith("interface-name=")), "")
 
 
 def _uuid(keyfile: str) -> str:

@@ -64,18 +64,18 @@ method=%s
 
 
 @pytest.mark.parametrize(
-    ("values", "deleted"),
-    [((5, "eth0", "auto"), ()), ((6, "eth0", "disabled"), ("v5",)), ((5, "eth1", "disabled"), ("v5",))],
+    ("values", "made_again"),
+    [((5, "eth0", "auto"), ()), ((6, "eth0", "disabled"), ("1",)), ((5, "eth1", "disabled"), ("1",))],
 )
 def test_network_manager_makes_a_device_again_that_it_cannot_change(
-    values: tuple[int, str, str], deleted: tuple[str, ...]
+    values: tuple[int, str, str], made_again: tuple[str, ...]
 ) -> None:
     old, new = (made(**{KEYFILE: VLAN % which}) for which in ((5, "eth0", "disabled"), values))
 
     found = network_change(old, new)
 
-    assert (found.profiles, found.deleted) == ((KEYFILE,), deleted)
-    assert network_change(made(), new).deleted == ()
+    assert (found.profiles, found.made_again) == ((KEYFILE,), made_again)
+    assert network_change(made(), new).made_again == ()
 
 
 def test_a_new_device_drops_no_other() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Mapping
 
-from ordain.transforms.model import Branch, Leaf
+from ordain.transforms.model import Branch, Leaf, Value
 from ordain.transforms.render.network.devices import Device, texts
 from ordain.transforms.render.network.section_file import SectionFile
 from ordain.transforms.render.network.value_text import Parameters, keyfile_text, one_zero, true_false
@@ -31,6 +32,15 @@ LOGIN: Parameters = {
     "client-key-password": ("private-key-password", keyfile_text),
 }
 BANDS = {"5GHz": "a", "5G": "a", "2.4GHz": "bg", "2.4G": "bg"}
+CHANNELS: Mapping[str, Collection[Value]] = {
+    "bg": range(1, 15),
+    "a": {
+        *(7, 8, 9, 11, 12, 16, 34, 36, 38, 40, 42, 44, 46, 48, 52, 56, 60, 64),
+        *range(100, 141, 4),
+        *(149, 153, 157, 161, 165, 183, 184, 185, 187, 188, 192, 196),
+    },
+}
+"""The channels of each band that NetworkManager accepts (libnm, nm_utils_wifi_is_channel_valid)."""
 WAKE_FLAGS = {
     "any": 0x2,
     "disconnect": 0x4,
@@ -73,6 +83,9 @@ def add_wifi(device: Device, file: SectionFile, ssid: str) -> None:
     if channel := network.leaf("channel"):
         if not band:
             file.block(channel, "NetworkManager needs the band of a channel", "set `band`", "Renderer")
+        elif channel.value not in CHANNELS[BANDS[str(band.value)]]:
+            what = f"the band {band.value} has no channel {channel.value}"
+            file.block(channel, what, "correct the channel or the band", "Renderer")
         file.set("wifi", "channel", one_zero(channel.value), channel)
     if events := device.branch.leaf("wakeonwlan"):
         flags = sum(WAKE_FLAGS.get(event, 0) for event in set(texts(events)))

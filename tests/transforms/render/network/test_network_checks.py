@@ -294,6 +294,11 @@ WIFI = {"access-points": {"home": {"password": "secret-word"}}}
             "NetworkManager needs the band of a channel",
         ),
         (
+            {"wifis": {"wlan0": {"access-points": {"home": {"band": "5GHz", "channel": 18}}}}},
+            "NetworkManager",
+            "the band 5GHz has no channel 18",
+        ),
+        (
             {"wifis": {"wlan0": {**WIFI, "regulatory-domain": "DE"}}},
             "NetworkManager",
             "NetworkManager does not support regulatory-domain",
