@@ -99,7 +99,7 @@ def network_differences(generation: Generation, read: ReadNetwork, root: Path) -
     if network is None:
         return
     states = link_states(root, network)
-    ages = {path: file_age(root, path) for path in {device.path for device in devices}}
+    ages = {path: file_age(root, path) for path in dict.fromkeys(device.path for device in devices)}
     for found in findings(devices, network, states, ages):
         device = found.device
         pointer = f"{device.item}/{found.key}" if found.key else device.item
