@@ -58,18 +58,19 @@ def _without_lines(text: str) -> str:
 
 def dropped_from_yaml(path: str, text: str, kind: FileType) -> Iterator[str]:
     """Yield the leaves of a YAML text that its import drops in silence, as ``a/b/0: value``."""
-    text = yaml.serialize(_composed(text), width=1000)
-    root = _composed(text)
+    text = yaml.serialize(composed(text), width=1000)
+    root = composed(text)
     whole = imported([InputFile(path=path, data=text.encode())], kind)
     for steps, marks, value in _leaves(root, (), ()):
         if any((path, mark.line + 1, mark.column + 1) in whole.places for mark in marks):
             continue
-        rest = yaml.serialize(_without(_composed(text), steps), width=1000)
+        rest = yaml.serialize(_without(composed(text), steps), width=1000)
         if imported([InputFile(path=path, data=rest.encode())], kind) == whole:
             yield f"{'/'.join(map(str, steps))}: {value}"
 
 
-def _composed(text: str) -> yaml.Node:
+def composed(text: str) -> yaml.Node:
+    """Return the nodes of a YAML text."""
     node = yaml.compose(text, Loader=yaml.SafeLoader)
     assert node is not None
     return node

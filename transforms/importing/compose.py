@@ -84,11 +84,16 @@ class _Project:
 
     def remove_dependencies(self, missing: set[str]) -> None:
         """Remove services that were not converted, and have their problem, from the dependencies of the others."""
-        for name in self.services:
+        for name, node in self.services.items():
             entry = self.draft.entries("services").get(name)
+            lost: set[str] = set()
             for key in ("after", "requires", "wants"):
                 if isinstance(entry, dict) and isinstance(listed := entry.get(key), list):
                     entry[key] = [other for other in listed if other not in missing]
+                    lost |= missing.intersection(other for other in listed if isinstance(other, str))
+            for other in sorted(lost):
+                what = f"service {name}: the dependency on {other}, which is not converted"
+                self.not_converted(node, what, f"write it when {other} is a service")
 
     def not_converted(self, node: Node, what: str, hint: str = "") -> None:
         self.draft.not_converted(node.where, what, hint)

@@ -473,9 +473,13 @@ class _Container:
 
     def add_health(self, key: str, child: Node) -> None:
         if key == "test":
-            kind, *words = self.words(child) if isinstance(child.value, tuple) else ["CMD-SHELL", self.word(child)]
+            kind, *words = (
+                self.words(child) or [""] if isinstance(child.value, tuple) else ["CMD-SHELL", self.word(child)]
+            )
             if kind == "NONE":
                 self.arguments.append("--no-healthcheck")
+            elif kind not in {"CMD", "CMD-SHELL"} or not words:
+                raise UnusableValue(child, "the test is not a command", "write [CMD, PROGRAM, …] or one text")
             else:
                 self.arguments.append(f"--health-cmd={words[0] if kind == 'CMD-SHELL' else shlex.join(words)}")
         elif key in HEALTH_OPTIONS:

@@ -42,7 +42,6 @@ YAML_SAMPLES = {
         FileType.COMPOSE,
         {
             "version: 3.8": "Compose ignores it",
-            "services/web/depends_on/cache/condition: service_started": "the default",
         },
     ),
 }

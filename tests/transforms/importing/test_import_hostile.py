@@ -6,8 +6,10 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +22,7 @@ from ordain.transforms.errors import Refused
 from ordain.transforms.importing import file_types, schema_filter, yaml_writer
 from ordain.transforms.importing.document_draft import MAX_BYTES, DocumentDraft, InputFile
 from ordain.transforms.importing.file_types import FileType
+from support.import_accounting import composed
 
 HERE = Path(__file__).parents[2]
 NAMES, _ = names_for(shipped(), facts_for("debian-12"), shared_versions(shipped()))
@@ -110,6 +113,44 @@ def test_damaged_files_are_converted_or_reported(kind: FileType) -> None:
     path = HERE / "imports" / FILES[kind]
     for data in mangled(path.read_bytes()):
         import_file(kind, path.name, data)
+
+
+ODD = ("[]", "{}", "5", "[[]]", "{a: b}", "!own x")
+"""Values of every type, of which most are wrong at most places."""
+
+
+def with_odd_values(text: str) -> Iterator[bytes]:
+    """Yield a YAML text with every value in it replaced by each of `ODD`."""
+    for at in range(sum(1 for _ in values_of(composed(text)))):
+        for odd in ODD:
+            root = composed(text)
+            holder, key = [*values_of(root)][at]
+            holder[key] = (holder[key][0], composed(odd)) if isinstance(holder[key], tuple) else composed(odd)
+            yield yaml.serialize(root).encode()
+
+
+def values_of(node: yaml.Node) -> Iterator[tuple[list[Any], int]]:
+    """Yield the list that holds each value below a node, and its index there."""
+    for at, item in enumerate(node.value if isinstance(node, yaml.CollectionNode) else ()):
+        yield node.value, at
+        yield from values_of(item[1] if isinstance(item, tuple) else item)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (FileType.CLOUD, "cloud/input/user-data"),
+        (FileType.CLOUD, "network-v1/input/network-config"),
+        (FileType.COMPOSE, "compose/input/shop/docker-compose.yml"),
+        (FileType.NETPLAN, "netplan/input/60-site.yaml"),
+    ],
+)
+def test_values_of_every_type_are_converted_or_reported(kind: FileType, name: str) -> None:
+    path = HERE / "imports" / name
+    for data in with_odd_values(path.read_text()):
+        draft = DocumentDraft()
+        file_types.convert([InputFile(path=f"/x/{path.name}", data=data)], NAMES, draft, kind)
+        schema_filter.remove_invalid(draft)
 
 
 @settings(max_examples=100, deadline=None)
