@@ -30,7 +30,8 @@ def missing_programs(generation: Generation, root: Path) -> Iterator[tuple[str, 
         if isinstance(artifact, UnitFile) and not _OTHER_ROOT.search(artifact.content)
         for path in _EXEC.findall(artifact.content)
     ]
-    exists = {path: path in placed or rootfs.exists(root, path) for _, path in programs}
+    paths = dict.fromkeys(path for _, path in programs)  # many services run one program
+    exists = {path: path in placed or rootfs.exists(root, path) for path in paths}
     missing = sorted({(item, path) for item, path in programs if not exists[path]})
     if not missing:  # the usual case; it saves reading the document of the generation
         return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines, memberships, why_not
 from ordain.transforms.artifacts import Artifact, PlacedFile, RegularFile, UnitFile
@@ -113,15 +114,25 @@ def _hint(kind: str, name: str, known: Iterable[str]) -> str:
 def _named(artifact: Artifact) -> Iterator[tuple[str, str, str]]:
     """Yield kind, name and key of each account that ``artifact`` names; numbers and specifiers are left out."""
     if isinstance(artifact, UnitFile):
-        dynamic = _DYNAMIC.search(artifact.content)
-        for section, key, value in unit_file.parse(artifact.content):
-            kind, own = _KEYS.get((section, key), ("", ""))
-            if kind and not (dynamic and key in ("User", "Group")):
-                yield from ((kind, word, own) for word in value.split() if not word.isdecimal() and "%" not in word)
+        yield from _named_by_unit(artifact.content)
     elif isinstance(artifact, PlacedFile):
         for kind, key, name in (("user", "owner", artifact.owner), ("group", "group", artifact.group)):
             if name and not name.isdecimal():
                 yield kind, name, key
+
+
+@lru_cache(maxsize=8192)
+def _named_by_unit(content: str) -> tuple[tuple[str, str, str], ...]:
+    """Return the same for a unit file, which most compiles have seen before."""
+    dynamic = _DYNAMIC.search(content)
+    return tuple(
+        (kind, word, own)
+        for section, key, value in unit_file.parse(content)
+        for kind, own in [_KEYS.get((section, key), ("", ""))]
+        if kind and not (dynamic and key in ("User", "Group"))
+        for word in value.split()
+        if not word.isdecimal() and "%" not in word
+    )
 
 
 def _place(item: str, key: str, place_of: PlaceOf) -> Where:
