@@ -17,7 +17,7 @@ from ordain.agent.daemon import follower as module
 from ordain.agent.daemon.follower import RELOADS, ROUNDS, Follower
 from ordain.agent.daemon.minder import REAPPLY, Work
 from ordain.agent.daemon.source_reader import SourceReader
-from ordain.agent.daemon.status_reader import StatusReader
+from ordain.agent.daemon.status_reader import AgentPhase, StatusReader
 from ordain.agent.delivery.protocol import ReleaseReference, Snapshot
 from ordain.agent.errors import AlreadyRejected, Busy, Failure, RemovalLimitExceeded
 from ordain.agent.model import Generation, Job, Outcome, Plan, UnitVerdict, Verb
@@ -314,6 +314,41 @@ def test_documents_that_change_all_the_time_cause_a_bounded_number_of_reloads(ma
             machine.follower.request(Work.READ)
             await machine.passes(1)
         assert machine.calls.count("apply") == RELOADS
+
+    run(machine, test)
+
+
+@pytest.mark.parametrize("applies", [1, RELOADS], ids=["at once", "deferred by the limit of reloads"])
+def test_documents_of_a_new_revision_are_never_called_applied_before_they_are(machine: Machine, applies: int) -> None:
+    """The status shows the revision of the source, so a reader takes any other phase than APPLYING for its result."""
+    too_early: list[str] = []
+
+    async def slow_digest() -> bytes:
+        for _ in range(5):  # looking at the machine takes a while, in which others read the status
+            await asyncio.sleep(0)
+        return b"same"
+
+    async def read_status_all_the_time() -> None:
+        while True:
+            follower, revision = machine.follower, machine.source.revision
+            called_applied = (
+                follower.source.state.revision == revision and follower._view().phase is not AgentPhase.APPLYING
+            )
+            if called_applied and follower._applied_revision != revision:
+                too_early.append(revision)
+            await asyncio.sleep(0)
+
+    async def test() -> None:
+        await machine.passes(1)
+        cast(Any, machine.follower._parts.engine).machine_digest = slow_digest
+        reading = asyncio.create_task(read_status_all_the_time())
+        for number in range(applies):
+            machine.source.revision = f"next {number}"
+            machine.follower.request(Work.READ)
+            await machine.passes(1)
+        reading.cancel()
+        assert machine.calls.count("apply") == min(1 + applies, RELOADS)
+        assert too_early == []
 
     run(machine, test)
 
