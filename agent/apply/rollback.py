@@ -145,7 +145,7 @@ class Rollback:
         try:
             return self._store.load(number)
         except KeyError:
-            raise Failure(f"there is no generation {number}; `ordainctl history` lists all") from None
+            raise Failure(self._store.describe_missing(number)) from None
         except DamagedGeneration as damaged:
             raise Failure(str(damaged)) from None
 

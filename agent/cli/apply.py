@@ -15,6 +15,7 @@ from ordain.agent.daemon.client import Client, Documents
 from ordain.agent.errors import Failure
 from ordain.agent.model import NoteReason, Outcome, Plan, UnitVerdict, to_json
 from ordain.agent.plan.describe import PlanStep, plan_lines
+from ordain.agent.state.store import Store
 from ordain.agent.status import Status
 from ordain.transforms.document.node import unescape_key
 from ordain.transforms.document.reader import read
@@ -29,6 +30,8 @@ STEP_STYLES: dict[PlanStep | None, Style] = {
 }
 MAX_REMOVALS = 20
 """The removed entries that are listed one by one."""
+_LARGEST = 2**32 - 1
+"""The largest number that the agent's method on D-Bus takes."""
 RESULTS = {
     Exit.OK: "applied",
     Exit.REFUSED: "failed, nothing was changed",
@@ -75,6 +78,8 @@ def confirm(request: Namespace, console: Console) -> Exit:
 def rollback(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl rollback`."""
     number = _number(request.n, "N must be the number of a generation (`ordainctl history` lists them)")
+    if request.n is not None and not 0 < number <= _LARGEST:  # to the agent, 0 is the generation before
+        raise Failure(Store(request.root).describe_missing(number))
     with console.progress("rolling back"):
         outcome = ask(request.root, lambda client: client.rollback(number))
     return _report(outcome, request, console)

@@ -192,9 +192,10 @@ def numbered(root: Path, text: str) -> Generation:
     """Return the generation with the number ``text``. Raises `Usage` or `Failure`."""
     if not (text.isascii() and text.isdigit()):
         raise Usage(f"{text!r} is not the number of a generation (`ordainctl history` lists them)")
+    store = Store(root)
     try:
-        return Store(root).load(int(text))
+        return store.load(int(text))
     except KeyError as error:
-        raise Failure(f"there is no generation {text}; `ordainctl history` lists them") from error
+        raise Failure(store.describe_missing(int(text))) from error
     except DamagedGeneration as damage:
         raise Failure(str(damage)) from damage

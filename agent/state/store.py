@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -190,6 +190,11 @@ class Store:
     def history(self) -> tuple[HistoryEntry, ...]:
         """Return the history, oldest first, with damaged generations marked."""
         return tuple(self._saved(number) for number in self._numbers())
+
+    def describe_missing(self, number: int) -> str:
+        """Return the error for a number that no generation has; it names the numbers that exist."""
+        numbers = _ranges(self._numbers())
+        return f"there is no generation {number}; " + (f"there are {numbers}" if numbers else "the history is empty")
 
     def commit_trial(self, generation: Generation, boot_id: str) -> None:
         """Have every run of the generator in this boot place ``generation``. Raises `OSError`."""
@@ -439,6 +444,19 @@ def _artifacts(cache: Cache) -> Iterator[Artifact]:
             yield UnitFile(path=path, mode=mode, content=(content or b"").decode())
         else:
             yield UnitLink(path=path, target=link.decode())
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Return sorted numbers in short form.
+
+    >>> _ranges([4, 5, 6, 9])
+    '4 to 6, 9'
+    """
+    ranges: list[tuple[int, int]] = []
+    for number in numbers:
+        first = ranges.pop()[0] if ranges and ranges[-1][1] == number - 1 else number
+        ranges.append((first, number))
+    return ", ".join(f"{first}" if first == last else f"{first} to {last}" for first, last in ranges)
 
 
 def _numbered(folder: Path) -> list[int]:

@@ -18,7 +18,9 @@ from ordain.agent.cli.console import Console
 from ordain.agent.cli.main import main
 from ordain.agent.daemon.client import Documents
 from ordain.agent.errors import Busy, Denied, Failure, Unavailable
-from ordain.agent.model import Change, Effect, Job, Note, Outcome, Plan, UnitVerdict, Verb
+from ordain.agent.generation import digest
+from ordain.agent.model import Change, Effect, Generation, Job, Note, Outcome, Plan, UnitVerdict, Verb
+from ordain.agent.state.store import Store
 from ordain.agent.status import AgentState, SourceState, Status, StatusCondition, UnitStatus
 from ordain.transforms.errors import Problem, Refused, Where
 
@@ -289,6 +291,21 @@ def test_rollback_asks_for_the_generation(agent: Agent, words: list[str], number
 
     assert main(words) == 0
     assert agent.asked == [("rollback", number)]
+
+
+@pytest.mark.parametrize("number", ["0", "000", "4294967296"])
+def test_a_rollback_to_a_number_that_no_generation_has_names_those_that_exist(
+    agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    store = Store(tmp_path)
+    for word in ("a", "b", "c"):
+        document = {"word": word}
+        store.save(Generation(hash=digest(document, (), ()), document=document))
+
+    assert main(["rollback", number], root=tmp_path) == 1
+
+    assert agent.asked == []
+    assert f"there is no generation {int(number)}; there are 1 to 3\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("status", "said"), [(4, "failed and rolled back"), (5, "the rollback is incomplete")])
