@@ -19,7 +19,7 @@ from ordain.agent.apply.health_probe import probe
 from ordain.agent.apply.jobs import JobResult
 from ordain.agent.model import Generation, Job, Observed, UnitState, UnitVerdict, Verb
 from ordain.agent.plan.diff import placed_units
-from ordain.agent.plan.exit_reason import failure_words
+from ordain.agent.plan.exit_reason import failure_words, stop_was_requested
 from ordain.agent.system.bus import get
 from ordain.agent.system.systemd1 import NAME, UNIT, Systemd, unit_path
 from ordain.transforms.model import HealthCheck
@@ -28,14 +28,13 @@ SETTLE_SEC = 0.3
 """The time in which a service that dies right after its start is seen to die."""
 FLAPPING_SEC = 60.0
 """A unit that PID 1 had to restart less than this long before an apply was already failing then."""
-ENDED = frozenset({"exec_main_code", "exec_main_status"})
-"""The properties that show why a service failed."""
 JUDGED = frozenset({"result", "condition_result", "n_restarts", "invocation_id"})
 """The properties of a unit that a verdict depends on."""
 NOT_LOADED = "not-loaded"
 """The result of a verdict on a unit that got no job, since PID 1 cannot load it."""
 UNLOADABLE = {"bad-setting": "PID 1 refuses its unit file", "error": "PID 1 cannot read its unit file"}
 """LoadStates of a unit that no job can start (org.freedesktop.systemd1(5))."""
+_BY_OTHERS = "was stopped by somebody else meanwhile"
 SEE_STATUS = "(see `systemctl status`)"
 _RESTARTING = frozenset({"auto-restart", "auto-restart-queued"})
 _NOT_BLAMED = frozenset({"deadline", "canceled"})
@@ -100,7 +99,7 @@ async def judge_jobs(
     failed = {r.job.unit for r in results if not job_verdict(r, Observed(units=after).unit(r.job.unit)).ok}
     details: Mapping[str, FailureDetails] = {}
     if failed:
-        after |= await systemd.inspect(failed, JUDGED | ENDED)
+        after |= await systemd.inspect(failed)
         details = await failure_details({unit: after[unit] for unit in failed}, placed_units(generation))
     starts = {member.unit: member.starts for member in generation.members}
     verdicts = []
@@ -113,7 +112,7 @@ async def judge_jobs(
         complaint = complaints.get(unit) or complaints.get(starts.get(unit, ""), "")
         if verdict.ok and complaint:
             verdict = replace(verdict, ok=False, what=complaint)
-        verdicts.append(verdict if verdict.ok else _with_blame(result, verdict, before))
+        verdicts.append(verdict if verdict.ok else _with_blame(result, verdict, before, state))
     return verdicts
 
 
@@ -187,19 +186,36 @@ def job_verdict(result: JobResult, state: UnitState, details: FailureDetails = N
         )
     ok, what = _stopped(state) if result.job.verb is Verb.STOP else _started(state, details)
     if result.result == "canceled":
-        what = _canceled(result, state, ok, what)
+        ok, what = _canceled(result, state, ok, what)
+    elif stopped_by_others(result, state):
+        what = f"{_BY_OTHERS}, and {what}"
     return UnitVerdict(unit=unit, ok=ok, what=what, result=result.result)
 
 
-def _canceled(result: JobResult, state: UnitState, ok: bool, what: str) -> str:
-    """Return the words for a job in whose place somebody else's was done."""
-    if result.job.verb is not Verb.STOP and ok:
-        if result.taken_by == "stop":
-            return "was stopped by somebody else meanwhile, and stays stopped"
-        if not result.taken_by and state.active_state == "inactive" and state.condition_result:
-            return "was stopped, or its job was canceled, by somebody else meanwhile, and stays stopped"
+def _canceled(result: JobResult, state: UnitState, ok: bool, what: str) -> tuple[bool, str]:
+    """Return the verdict on a job in whose place somebody else's was done."""
+    down = state.active_state in ("inactive", "failed", "deactivating") and state.condition_result
+    if result.job.verb is not Verb.STOP and down and result.taken_by in ("", "stop"):
+        by_others = (
+            _BY_OTHERS if result.taken_by else "was stopped, or its job was canceled, by somebody else meanwhile"
+        )
+        if ok or state.active_state == "deactivating":
+            return True, f"{by_others}, and stays stopped"
+        return False, f"{by_others}, and {what}"
     other = f" ({result.taken_by})" if result.taken_by else ""
-    return f"{what}; somebody else's job{other} replaced ours"
+    return ok, f"{what}; somebody else's job{other} replaced ours"
+
+
+def stopped_by_others(result: JobResult, state: UnitState) -> bool:
+    """Return whether a service that our job had started was stopped on request since, and failed in that."""
+    return (
+        result.job.verb is not Verb.STOP
+        and result.result == "done"
+        and state.active_state == "failed"
+        and state.result in ("exit-code", "signal")
+        and bool(state.main_exit_usec and state.active_exit_usec)
+        and stop_was_requested(state)
+    )
 
 
 def _stopped(state: UnitState) -> tuple[bool, str]:
@@ -245,8 +261,9 @@ def _if_it_lasts(result: JobResult, verdict: UnitVerdict, state: UnitState, invo
     return verdict
 
 
-def _with_blame(result: JobResult, verdict: UnitVerdict, before: Baseline) -> UnitVerdict:
-    """Return a failure with the blame: not for a unit that had failed before, nor for a stop."""
+def _with_blame(result: JobResult, verdict: UnitVerdict, before: Baseline, state: UnitState) -> UnitVerdict:
+    """Return a failure with the blame: not for a unit that had failed before, nor for a stop, ours or somebody's."""
     if verdict.unit in before.failing:
         return replace(verdict, what=f"{verdict.what}; it had failed before, too")
-    return replace(verdict, blamed=result.job.verb is not Verb.STOP and verdict.result not in _NOT_BLAMED)
+    ours = result.job.verb is not Verb.STOP and verdict.result not in _NOT_BLAMED
+    return replace(verdict, blamed=ours and not stopped_by_others(result, state))

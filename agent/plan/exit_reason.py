@@ -38,7 +38,7 @@ def exit_reason(state: UnitState) -> tuple[NoteReason, str]:
     """
     if state.active_state == "failed":
         return NoteReason.FAILED, f"failed: {failure_words(state)}{_at(state)}"
-    if not state.name.endswith(".service") or _stop_was_requested(state):
+    if not state.name.endswith(".service") or stop_was_requested(state):
         return NoteReason.STOPPED, f"was stopped manually{_at(state)}"
     how = "ended by itself" if state.exec_main_code == EXITED else f"was {failure_words(state)}"
     return NoteReason.ENDED, f"{how}{_at(state)}"
@@ -53,7 +53,8 @@ def killed_by_others(state: UnitState) -> bool:
     )
 
 
-def _stop_was_requested(state: UnitState) -> bool:
+def stop_was_requested(state: UnitState) -> bool:
+    """Return whether PID 1 was asked to stop the service, and its process did not end before."""
     if not state.main_exit_usec:
         return True
     if not state.active_exit_usec:  # the process ended before the unit was ever active

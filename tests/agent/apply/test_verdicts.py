@@ -40,7 +40,14 @@ def state(active: str, sub: str = "", *, result: str = "success", condition: boo
         (START, "timeout", state("failed", "failed"), False, "in time"),
         (START, "dependency", state("inactive", "dead"), False, "requires failed"),
         (START, "deadline", state("activating", "start"), False, "PID 1 continues"),
-        (START, "canceled", state("inactive", "dead", result="exit-code"), False, "replaced ours"),
+        (START, "canceled", state("inactive", "dead", result="exit-code"), False, "by somebody else meanwhile, and is"),
+        (
+            START,
+            "canceled",
+            state("failed", "failed", result="exit-code"),
+            False,
+            "canceled, by somebody else meanwhile",
+        ),
         (START, "canceled", state("active", "running"), True, "replaced ours"),
         (START, "", state("active", "running"), True, "running"),
         (START, "", state("failed", "failed"), False, "failed"),
@@ -106,10 +113,35 @@ def test_an_apply_is_blamed_for_the_units_that_it_broke(
         JobResult(job=Job(unit="web.service", verb=verb, reason=""), result=result),
         replace(NOT_OK, result=result),
         before,
+        state("failed", "failed", result="exit-code"),
     )
 
     assert judged.blamed is blamed
     assert ("it had failed before, too" in judged.what) is ("web.service" in failing)
+
+
+@pytest.mark.parametrize(
+    ("result", "active_exit_usec", "main_exit_usec", "by_others"),
+    [
+        ("done", 5_000_000, 5_400_000, True),  # asked to stop, its process ended after that
+        ("done", 5_000_100, 5_000_000, False),  # its process ended by itself
+        ("failed", 5_000_000, 9_000_000, False),  # the new process never got ready; the old one had been stopped
+        ("done", 0, 5_000_000, False),
+    ],
+)
+def test_a_service_that_somebody_else_stopped_after_its_start_is_not_blamed_on_the_apply(
+    result: str, active_exit_usec: int, main_exit_usec: int, by_others: bool
+) -> None:
+    after = replace(
+        state("failed", "failed", result="exit-code"), active_exit_usec=active_exit_usec, main_exit_usec=main_exit_usec
+    )
+    job = JobResult(job=START, result=result)
+
+    verdict = job_verdict(job, after)
+
+    assert ("stopped by somebody else" in verdict.what) is by_others
+    assert not verdict.ok
+    assert _with_blame(job, verdict, Baseline(), after).blamed is not by_others
 
 
 @pytest.mark.parametrize(
