@@ -63,8 +63,10 @@ def apply(request: Namespace, console: Console) -> Exit:
         _refuse_nothing(request.file, texts)
     if texts is not None and not request.nothing and not request.remove:
         _agree_to_removals(request, texts, console)
-    with console.progress("applying"):
-        outcome = ask(request.root, lambda client: client.apply(texts, once=request.once, confirm_sec=seconds))
+    with console.progress("applying") as say:
+        outcome = ask(
+            request.root, lambda client: client.apply(texts, once=request.once, confirm_sec=seconds), waits=say
+        )
     return _report(outcome, request, console)
 
 
@@ -80,8 +82,8 @@ def rollback(request: Namespace, console: Console) -> Exit:
     number = _number(request.n, "N must be the number of a generation (`ordainctl history` lists them)")
     if request.n is not None and not 0 < number <= _LARGEST:  # to the agent, 0 is the generation before
         raise Failure(Store(request.root).describe_missing(number))
-    with console.progress("rolling back"):
-        outcome = ask(request.root, lambda client: client.rollback(number))
+    with console.progress("rolling back") as say:
+        outcome = ask(request.root, lambda client: client.rollback(number), waits=say)
     return _report(outcome, request, console)
 
 
@@ -139,8 +141,8 @@ def hold(request: Namespace, console: Console) -> Exit:
 def unhold(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl unhold`."""
     unit = unit_name(request.unit)
-    with console.progress("applying"):
-        outcome = ask(request.root, lambda client: client.unhold(unit))
+    with console.progress("applying") as say:
+        outcome = ask(request.root, lambda client: client.unhold(unit), waits=say)
     if outcome is not None:
         return _report(outcome, request, console)
     if request.json:

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -103,18 +103,21 @@ class Console:
         self.out.write(f"{text.translate(JSON_ESCAPES)}\n")
 
     @contextmanager
-    def progress(self, text: str) -> Iterator[None]:
-        """Show ``text`` and the time it has taken on a terminal, until the work is done."""
+    def progress(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Show ``text`` and the time it has taken on a terminal, until the work is done.
+
+        Yield a function that shows other words instead; where there is no terminal, it prints them.
+        """
         if not self.err_colour:
-            yield
+            yield self.note
             return
         from rich.console import Console as Terminal
         from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
         columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
         with Progress(*columns, console=Terminal(file=self.err), transient=True) as progress:
-            progress.add_task(text, total=None)
-            yield
+            task = progress.add_task(text, total=None)
+            yield lambda words: progress.update(task, description=_visible(words))
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
         """Print aligned columns. The last one is not padded, and on a terminal it is wrapped within its column."""

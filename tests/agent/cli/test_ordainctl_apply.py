@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import fcntl
 import io
 import json
+import os
 from argparse import Namespace
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -22,6 +25,7 @@ from ordain.agent.generation import digest
 from ordain.agent.model import Change, Effect, Generation, Job, Note, Outcome, Plan, UnitVerdict, Verb
 from ordain.agent.state.store import Store
 from ordain.agent.status import AgentState, SourceState, Status, StatusCondition, UnitStatus
+from ordain.agent.system.apply_lock import PATH as LOCK
 from ordain.transforms.errors import Problem, Refused, Where
 
 CHANGE = Change(unit="web.service", section="Service", key="MemoryMax", old=("1G",), new=("2G",), effect=Effect.MANAGER)
@@ -283,6 +287,28 @@ def test_a_trial_is_confirmed(agent: Agent, capsys: pytest.CaptureFixture[str]) 
 
     assert main(["confirm"]) == 0
     assert capsys.readouterr().out == "generation 8: confirmed\n"
+
+
+def test_an_apply_that_waits_for_another_one_says_for_whom(
+    agent: Agent, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ask_agent, "WAIT_SEC", 0.01)
+
+    async def apply_later(*_: object, **__: object) -> Outcome:
+        await asyncio.sleep(0.1)
+        return Outcome(generation=4, hash="abc", plan=Plan())
+
+    monkeypatch.setattr(agent, "apply", apply_later)
+    (tmp_path / LOCK).parent.mkdir(parents=True)
+    with (tmp_path / LOCK).open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        print(os.getppid(), 0, file=lock, flush=True)
+
+        assert main(["apply"], root=tmp_path) == 0
+
+    [line] = [line for line in capsys.readouterr().err.splitlines() if "waiting" in line]
+    assert line.startswith("waiting for another apply, of `")
+    assert line.endswith(f"(process {os.getppid()})")
 
 
 @pytest.mark.parametrize(("words", "number"), [(["rollback"], 0), (["rollback", "4"], 4)])

@@ -3,21 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 from pathlib import Path
 
 import pytest
 
 from ordain.agent.errors import Busy
-from ordain.agent.system.apply_lock import locked
+from ordain.agent.system.apply_lock import lock_holder, locked, other_holder
 
 
 def test_two_applies_do_not_run_at_once(tmp_path: Path) -> None:
     async def both() -> None:
         async with locked(tmp_path, 0.0):
-            with pytest.raises(Busy):
+            with pytest.raises(Busy, match=f"another apply is running: `.*` \\(process {os.getpid()}\\)"):
                 async with locked(tmp_path, 0.1):
                     pass
         async with locked(tmp_path, 0.0):
             pass
 
     asyncio.run(both())
+
+
+def test_who_holds_the_lock_and_for_whom_is_told_to_others_only(tmp_path: Path) -> None:
+    caller = os.getppid()
+
+    async def look(process: int) -> str:
+        async with locked(tmp_path, 0.0, caller=caller):
+            assert lock_holder(tmp_path) == os.getpid()
+            return other_holder(tmp_path, process)
+
+    assert asyncio.run(look(os.getpid())) == ""
+    assert asyncio.run(look(caller)) == ""
+    assert re.fullmatch(rf"`.+` \(process {os.getpid()}\), for `.+` \(process {caller}\)", asyncio.run(look(1)))
+
+
+def test_nobody_holds_a_lock_that_was_released(tmp_path: Path) -> None:
+    async def hold() -> None:
+        async with locked(tmp_path, 0.0):
+            pass
+
+    assert other_holder(tmp_path, 1) == ""
+    asyncio.run(hold())
+    assert other_holder(tmp_path, 1) == ""
