@@ -159,6 +159,8 @@ class Observed:
     are the units that the old and the new generation keep out in addition to their members (`apply.kept_out_units`).
     ``hidden`` are units of ours that a unit file of somebody else replaces, each with the path of that file.
     ``displaced`` are the placed files that somebody has changed (`apply.read_back`), each with the changes back.
+    ``dependents`` are the units that PID 1 stops and restarts together with a unit, for those units that it was asked
+    about.
     """
 
     units: Mapping[str, UnitState] = field(default_factory=dict)
@@ -172,6 +174,7 @@ class Observed:
     keeps_out: tuple[Member, ...] = ()
     hidden: Mapping[str, str] = field(default_factory=dict)
     displaced: Mapping[str, tuple[Change, ...]] = field(default_factory=dict)
+    dependents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def unit(self, name: str) -> UnitState:
         """Return the state of ``name``; a unit that PID 1 does not know is not-found and inactive."""
@@ -189,13 +192,17 @@ class Verb(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job with its reason and the changes that cause it."""
+    """A job with its reason and the changes that cause it.
+
+    PID 1 queues it by itself together with that of the unit ``together_with``, if that is set.
+    """
 
     unit: str
     verb: Verb
     reason: str
     item: str = ""
     changes: tuple[Change, ...] = ()
+    together_with: str = ""
 
 
 class FileAction(StrEnum):
@@ -328,6 +335,7 @@ class Outcome:
     ``generation`` and ``hash`` are in force now. After a rollback, ``rejected`` is the number of the generation that
     failed, ``why`` its fault, ``back`` the plan of the rollback, and ``back_verdicts`` its results. ``confirm_by`` is
     the time (HH:MM:SS) of the rollback unless the apply is confirmed, ``""`` if it needs no confirmation.
+    ``caller`` is the process that asked for the apply, 0 if nobody did.
     """
 
     generation: int
@@ -344,6 +352,7 @@ class Outcome:
     back_verdicts: tuple[UnitVerdict, ...] = ()
     confirm_by: str = ""
     origin: ChangeOrigin = field(default_factory=ChangeOrigin)
+    caller: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -56,20 +55,18 @@ from ordain.agent.model import (
     UnitState,
     UnitVerdict,
     Verb,
-    to_json,
 )
 from ordain.agent.plan.describe import announcements
 from ordain.agent.plan.diff import placed_units
 from ordain.agent.plan.outcome import ROLLED_BACK, blame, exit_status, rolled_back
-from ordain.agent.plan.planner import plan
 from ordain.agent.plan.rollback_plan import rollback_plan
 from ordain.agent.plan.stale_processes import affected_units, applied_units, restart_if_running
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry, remaining_jobs
 from ordain.agent.state.boot_record import boot_id
 from ordain.agent.state.decisions import Decisions, DecisionState, RejectedGeneration
 from ordain.agent.state.holds import read_holds, write_held_files
+from ordain.agent.state.last_outcome import write_last_outcome
 from ordain.agent.state.store import Store
-from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import BusError
 from ordain.agent.system.journal_socket import send
 from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
@@ -77,8 +74,6 @@ from ordain.transforms.systemd.unit_name import is_template
 
 MAX_ANNOUNCED = 500
 """The lines that one apply writes to the journal; journald drops more than 10,000 in half a minute."""
-OUTCOME = "run/ordain/outcome.json"
-"""The outcome of the last apply of this boot."""
 
 
 class ApplyListener(Protocol):
@@ -162,6 +157,7 @@ class Progress:
             verdicts=self.verdicts,
             exit_status=exit_status(self.verdicts, self.plan),
             started=self.entry.started,
+            caller=self.entry.caller,
             usec=usec,
             origin=self.entry.origin,
         )
@@ -211,6 +207,7 @@ class ApplySteps:
             failing=tuple(sorted(before.failing)),
             decided=planned.decided,
             origin=planned.origin,
+            caller=planned.caller,
         )
         return await self._carry_out(entry, planned.new, planned.observed, planned.caller)
 
@@ -229,13 +226,18 @@ class ApplySteps:
         observed = Observed(units=await self._systemd.inspect(units))
         return await self._carry_out(entry, new, observed, caller)
 
+    def unfinished_caller(self) -> int:
+        """Return the process that asked for the apply in which an earlier agent was killed; 0 if there is none."""
+        entry = self._journal.unfinished()
+        return entry.caller if entry else 0
+
     async def roll_back(self, entry: JournalEntry, bad: Generation, *, caller: int = 0) -> Outcome:
         """Undo ``entry``, which failed while it placed ``bad``: plan the way to the generation before, carry it out."""
         assert entry.failed is not None
         last = self._store.known(entry.plan.from_hash)
         self._reject(entry.failed)
-        observed = await self._observer.for_plan(bad, last, caller=caller)
-        steps = rollback_plan(plan(bad, last, observed), last, observed, entry.running)
+        planned, observed = await self._observer.plan(bad, last, caller=caller)
+        steps = rollback_plan(planned, last, observed, entry.running)
         if failed_before_jobs(entry.failed.verdicts):  # then no process has the new definitions
             steps = replace(steps, jobs=tuple(job for job in steps.jobs if job.verb is Verb.START))
         back = replace(entry, phase=ApplyPhase.STOP, number=last.number, plan=steps, invocations={})
@@ -358,7 +360,7 @@ class ApplySteps:
         await self._repair.look_for_others(progress.new)
         if outcome.plan.from_hash != outcome.plan.to_hash:
             await asyncio.to_thread(self._store.save_outcome, outcome)
-        atomic_files.replace(self._root / OUTCOME, json.dumps(to_json(outcome)).encode())
+        write_last_outcome(self._root, outcome)
         # From here to the end of the request nothing is awaited: a status in between would compare the new generation
         # with the outcome of the apply before.
         self._journal.end()

@@ -35,7 +35,6 @@ from ordain.agent.model import (
     RawDocument,
 )
 from ordain.agent.plan.outcome import exit_status
-from ordain.agent.plan.planner import plan
 from ordain.agent.state.decisions import Decisions, RejectedGeneration
 from ordain.agent.state.store import Store
 from ordain.agent.system.apply_lock import locked
@@ -111,20 +110,20 @@ class Engine:
         """Return the plan that `apply` would carry out now. Raises `Refused`."""
         new, problems = await self._compile(texts, caller)
         old = self._store.applied()
-        observed = await self._observer.for_plan(old, new, caller=caller)
-        return replace(plan(old, new, observed), problems=problems)
+        planned, _ = await self._observer.plan(old, new, caller=caller)
+        return replace(planned, problems=problems)
 
     async def apply(self, request: ApplyRequest) -> Outcome:
         """Apply documents. Raises `Refused`, or a `Failure` if nothing was changed."""
-        async with locked(self._root, request.patience_sec):
+        async with locked(self._root, request.patience_sec, caller=request.caller):
             await self._steps.resume(caller=request.caller)
             self._trials.require_none()
             new, problems = await self._compile(request.texts, request.caller)
             old = self._guard.rollback_target(self._store.applied(), new)
             request.check(old, new)
             self._refuse_rejected(request, new)
-            observed = await self._observer.for_plan(old, new, caller=request.caller)
-            planned = replace(plan(old, new, observed), problems=problems)
+            planned, observed = await self._observer.plan(old, new, caller=request.caller)
+            planned = replace(planned, problems=problems)
             self._decisions.reject(None)
             before = self._decisions.now
             if not request.by_administrator:  # the source has changed, and with that the pin is over
@@ -132,6 +131,8 @@ class Engine:
             if self._is_in_force(planned, old, new):
                 self._decisions.restore(self._decisions.after_apply(old, request.instead_of, pause=request.pause))
                 return Outcome(generation=old.number, hash=old.hash, plan=planned, exit_status=exit_status((), planned))
+            if old.members and not old.number:  # made in this boot: from now on it can be rolled back to
+                await asyncio.to_thread(self._writer.save, old)
             new = await asyncio.to_thread(self._writer.save, new)
             await self._decide(request, planned, observed, new)
             origin = ChangeOrigin(
@@ -160,20 +161,24 @@ class Engine:
         as they lost their source, and units with ``rotated`` credentials restart. Placed files that others have changed
         are placed again if one has `drift: enforce`, or if a ``released`` unit uses it.
         """
-        async with locked(self._root, BUSY_SEC):
+        async with locked(self._root, BUSY_SEC, caller=caller):
             await self._steps.resume(caller=caller)
             now = self._store.applied()
-            observed = await self._observer.for_plan(now, now, caller=caller)
-            # The units that place files place all of them: if one is to be mended, all are, with their services.
-            mended = any(is_mended(path, now, released) for path in observed.displaced)
-            displaced = observed.displaced if mended else {}
-            waiting = {
-                unit: wanted
-                for unit, changes in observed.waits.items()
-                if (wanted := tuple(c for c in changes if unit in released or c.key in displaced))
-            }
-            observed = replace(observed, displaced=displaced, waits=waiting | rotated)
-            planned = plan(now, now, replace(observed, released=released, overdue=overdue))
+
+            def adjust(observed: Observed) -> Observed:
+                # The units that place files place all of them: if one is to be mended, all are, with their services.
+                mended = any(is_mended(path, now, released) for path in observed.displaced)
+                displaced = observed.displaced if mended else {}
+                waiting = {
+                    unit: wanted
+                    for unit, changes in observed.waits.items()
+                    if (wanted := tuple(c for c in changes if unit in released or c.key in displaced))
+                }
+                return replace(
+                    observed, displaced=displaced, waits=waiting | rotated, released=released, overdue=overdue
+                )
+
+            planned, observed = await self._observer.plan(now, now, caller=caller, adjust=adjust)
             if not planned:
                 return None
             cause = ChangeCause.FOLLOW if released else ChangeCause.UPKEEP
@@ -189,7 +194,7 @@ class Engine:
 
     async def resume(self) -> Outcome | None:
         """Finish the apply in which an earlier agent was killed; return None if there is none."""
-        async with locked(self._root, RESUME_SEC):
+        async with locked(self._root, RESUME_SEC, caller=self._steps.unfinished_caller()):
             return await self._steps.resume()
 
     async def _compile(self, texts: Sequence[RawDocument], caller: int) -> tuple[Generation, tuple[Problem, ...]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from ordain.agent.model import Job, Observed, Verb
 from ordain.agent.system.bus import BusError, pipelined
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
 from ordain.transforms.systemd.unit_name import TRIGGER_SUFFIXES
 
 INFINITE_USEC = 2**64 - 1
@@ -44,35 +44,40 @@ async def run_jobs(systemd: Systemd, jobs: Sequence[Job], observed: Observed) ->
 
     PID 1 orders jobs by After= and Before= only among those that are queued. It runs no job while there are calls to
     be read (manager.c: the event source of the run queue is idle), so the calls are sent in a row, behind one that
-    keeps it busy for a while.
+    keeps it busy for a while. After them PID 1 has a job for each unit that it restarts together with another.
 
     The start limit that a failed process used up must not stop a restart, nor a service that a started socket starts
     in its turn (257 keeps the count over a reload), so it is cleared before. A stopped unit must not stay in the list
     of failed units, where PID 1 would keep it even without a definition, so its failure is cleared after.
     """
-    results = await _queue_and_wait(systemd, jobs, timeout_sec(jobs, observed))
+    results = await _queue_and_wait(systemd, jobs, observed)
     canceled = [result for result in results if result.result == "canceled" and result.job.verb is not Verb.STOP]
     again = [result.job for result in canceled if await _still_old(systemd, result.job.unit, observed)]
     if not again:
         return results
-    repeated = await _queue_and_wait(systemd, again, timeout_sec(again, observed))
+    repeated = await _queue_and_wait(systemd, again, observed)
     by_unit = {result.job.unit: result for result in repeated}
     return tuple(by_unit.get(result.job.unit, result) for result in results)
 
 
-async def _queue_and_wait(systemd: Systemd, jobs: Sequence[Job], longest_sec: float) -> tuple[JobResult, ...]:
+async def _queue_and_wait(systemd: Systemd, jobs: Sequence[Job], observed: Observed) -> tuple[JobResult, ...]:
+    longest_sec = timeout_sec(jobs, observed)
     await pipelined((_clear(systemd, job) for job in jobs), AT_ONCE)
     occupied = asyncio.ensure_future(systemd.occupy() if len(jobs) > 1 else asyncio.sleep(0))
-    queued = await pipelined((_queue(systemd, job) for job in jobs), AT_ONCE)
+    roots = {job.unit for job in jobs if not job.together_with}
+    own = [job for job in jobs if job.together_with not in roots]
+    others = [job for job in jobs if job.together_with in roots]
+    calls = (*(_queue(systemd, job, observed) for job in own), *(_adopt(systemd, job, observed) for job in others))
+    queued = await pipelined(calls, AT_ONCE)
     await occupied
-    return tuple(
-        await asyncio.gather(
-            *(
-                _end(systemd, job, path, longest_sec) if isinstance(path, str) else _refused(job, path)
-                for job, path in zip(jobs, queued, strict=True)
-            )
+    results = await asyncio.gather(
+        *(
+            _end(systemd, job, path, longest_sec) if isinstance(path, str) else _refused(job, path)
+            for job, path in zip((*own, *others), queued, strict=True)
         )
     )
+    by_unit = {result.job.unit: result for result in results}
+    return tuple(by_unit[job.unit] for job in jobs)
 
 
 async def _still_old(systemd: Systemd, unit: str, observed: Observed) -> bool:
@@ -100,9 +105,24 @@ async def _clear(systemd: Systemd, job: Job) -> None:
                 await systemd.reset_failed(unit)
 
 
-async def _queue(systemd: Systemd, job: Job) -> str | BusError:
+async def _queue(systemd: Systemd, job: Job, observed: Observed) -> str | BusError:
     try:
-        return await systemd.queue(job.verb, job.unit)
+        return await systemd.queue(job.verb, job.unit, invocation=observed.unit(job.unit).invocation_id)
+    except BusError as error:
+        return error
+
+
+async def _adopt(systemd: Systemd, job: Job, observed: Observed) -> str | BusError:
+    """Return the job that PID 1 queued together with another; queue it if PID 1 did not, although the unit needs it."""
+    try:
+        path = await systemd.adopt(job.unit)
+        before = observed.unit(job.unit).invocation_id
+        if path or not job.changes or not before:
+            return path
+        if (await systemd.inspect([job.unit], INVOCATION_ID))[job.unit].invocation_id != before:
+            return path
+        systemd.disown()
+        return await systemd.queue(job.verb, job.unit, invocation=before)
     except BusError as error:
         return error
 

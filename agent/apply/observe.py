@@ -6,7 +6,7 @@ two generations ──Observer──▶ Observed: unit states, and every reason 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,16 +16,22 @@ from ordain.agent.apply.kept_out_units import KeptOutUnits
 from ordain.agent.apply.protected_units import roles
 from ordain.agent.apply.read_back import ReadBack
 from ordain.agent.generation import holds_with_starters, keep_running
-from ordain.agent.model import Change, Effect, Generation, Observed
+from ordain.agent.model import Change, Effect, Generation, Observed, Plan, Verb
 from ordain.agent.plan.diff import diff, same_generation
 from ordain.agent.plan.file_changes import unchanged_files
+from ordain.agent.plan.planner import plan
 from ordain.agent.plan.stale_processes import pending_changes
 from ordain.agent.plan.unit_view import units_to_observe
 from ordain.agent.state.holds import read_holds
 from ordain.agent.state.source_loss_record import read_source_loss
 from ordain.agent.state.store import Store
-from ordain.agent.system.systemd1 import INVOCATION_ID, Systemd
+from ordain.agent.system.bus import pipelined
+from ordain.agent.system.systemd1 import AT_ONCE, INVOCATION_ID, TIMEOUTS, Systemd
 from ordain.transforms.model import OnRemove, Wanted
+
+
+def _as_it_is(observed: Observed) -> Observed:
+    return observed
 
 
 async def look(systemd: Systemd, names: Iterable[str], *, closely: Iterable[str] = ()) -> Observed:
@@ -56,8 +62,39 @@ class Observer:
         self._kept_out = KeptOutUnits(root)
         self.read_back = ReadBack(systemd, root)
 
-    async def for_plan(self, old: Generation, new: Generation, *, caller: int) -> Observed:
-        """Return what `plan` needs to lead from ``old`` to ``new``. Raises `UnreadableHolds`."""
+    async def plan(
+        self, old: Generation, new: Generation, *, caller: int, adjust: Callable[[Observed], Observed] = _as_it_is
+    ) -> tuple[Plan, Observed]:
+        """Return the plan from ``old`` to ``new``, and the machine that it starts from. Raises `UnreadableHolds`.
+
+        ``adjust`` changes what was observed before it is planned with.
+        """
+        observed = adjust(await self._for_plan(old, new, caller=caller))
+        planned = plan(old, new, observed)
+        observed = await self._with_dependents(observed, planned, caller=caller)
+        return (plan(old, new, observed) if any(observed.dependents.values()) else planned), observed
+
+    async def _with_dependents(self, observed: Observed, planned: Plan, *, caller: int) -> Observed:
+        """Return ``observed`` with all running units that PID 1 stops or restarts together with those of a plan."""
+        systemd, units = self._systemd, dict(observed.units)
+        dependents: dict[str, tuple[str, ...]] = {}
+        more = {job.unit for job in (*planned.stops, *planned.jobs) if job.verb in (Verb.STOP, Verb.RESTART)}
+        together: set[str] = set()
+        while more:
+            names = sorted(more)
+            found = await pipelined((systemd.dependents(name) for name in names), AT_ONCE)
+            dependents |= zip(names, found, strict=True)
+            others = {other for others in found for other in others}
+            units |= await systemd.list_units(others - units.keys())
+            together |= {other for other in others if units[other].running}
+            more = together - dependents.keys()
+        unknown = [name for name in together if not units[name].invocation_id]
+        units |= await systemd.inspect(unknown, INVOCATION_ID | TIMEOUTS) if unknown else {}
+        protected = await roles(systemd, together - observed.protected.keys(), self._root, caller=caller)
+        return replace(observed, units=units, dependents=dependents, protected={**observed.protected, **protected})
+
+    async def _for_plan(self, old: Generation, new: Generation, *, caller: int) -> Observed:
+        """Return what a plan from ``old`` to ``new`` needs, except ``dependents``. Raises `UnreadableHolds`."""
         changes = diff(old, new)
         was, will = await asyncio.to_thread(lambda: (self.with_kept_out(old), self.with_kept_out(new)))
         states = await look(

@@ -19,7 +19,6 @@ from ordain.agent.apply.trial import Trial, Trials, deadman_runs, watch_with_dea
 from ordain.agent.errors import DamagedGeneration, Failure
 from ordain.agent.model import ChangeCause, ChangeOrigin, Generation, Outcome, Plan
 from ordain.agent.plan.outcome import ROLLED_BACK
-from ordain.agent.plan.planner import plan
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase, JournalEntry
 from ordain.agent.state.decisions import Decisions, Pin
 from ordain.agent.state.store import Store
@@ -61,7 +60,7 @@ class Rollback:
 
     async def confirm(self, *, caller: int = 0) -> int:
         """Keep the generation on trial, and return its number. Raises `Failure` if there is none, or it is too late."""
-        async with locked(self._root, PATIENCE_SEC):
+        async with locked(self._root, PATIENCE_SEC, caller=caller):
             await self._steps.resume(caller=caller)
             trial = self._trials.confirm()
             self._keep(trial)
@@ -96,7 +95,7 @@ class Rollback:
 
         During a trial, the one before is the generation that was in force before the trial. Raises `Failure`.
         """
-        async with locked(self._root, PATIENCE_SEC):
+        async with locked(self._root, PATIENCE_SEC, caller=caller):
             await self._steps.resume(caller=caller)
             trial = self._trials.pending()
             if trial and number in (0, self._store.known(trial.rollback_to).number):
@@ -106,11 +105,10 @@ class Rollback:
             self._trials.require_none()
             old = self._store.applied()
             new = self._numbered(number) if number else self._before(old)
-            observed = await self._observer.for_plan(old, new, caller=caller)
+            planned, observed = await self._observer.plan(old, new, caller=caller)
             before = self._decisions.now
             # Before the first effect: an agent that is killed resumes the apply, and must not follow the source then.
             self._decisions.set_pin(Pin(number=new.number, hash=new.hash, revision=revision))
-            planned = plan(old, new, observed)
             origin = ChangeOrigin(cause=ChangeCause.ROLLBACK, by=user_of_process(caller))
             return await self._steps.start(
                 PlannedApply(plan=planned, new=new, observed=observed, decided=before, caller=caller, origin=origin)

@@ -31,7 +31,7 @@ from ordain.agent.model import Observed, Plan, Verb, to_json
 from ordain.agent.state.decisions import DecisionState
 from ordain.agent.system import atomic_files
 from ordain.agent.system.bus import Variant
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd1 import LOST, Systemd
 
 PATH = "run/ordain/trial"
 AGENT = "ordain-agent.service"
@@ -246,7 +246,7 @@ async def watch_with_deadman(systemd: Systemd, trials: Trials, trial: Trial) -> 
         if await deadman_runs(systemd):  # it watches an earlier trial, and has not noticed yet that this one ended
             await systemd.wait(await systemd.queue(Verb.STOP, DEADMAN), START_SEC)
         result = await systemd.wait(await systemd.queue_transient(DEADMAN, properties), START_SEC)
-        if result != "done":
+        if result != "done" and not (result == LOST and await deadman_runs(systemd)):
             raise Failure(f"{DEADMAN} could not be started ({result or 'lost'}); nothing was changed")
     except Failure:
         trials.clear()

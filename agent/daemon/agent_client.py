@@ -7,12 +7,14 @@ D-Bus ──▶ AgentClient ──▶ InProcessClient ──▶ engine
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Iterator
 
 from ordain.agent.daemon.client import Documents
 from ordain.agent.daemon.follower import Follower
 from ordain.agent.daemon.in_process import InProcessClient
 from ordain.agent.daemon.minder import REAPPLY, Work
+from ordain.agent.errors import Unavailable
 from ordain.agent.model import Hold, Outcome, Plan
 from ordain.agent.status import Status, UnitExplanation
 
@@ -27,6 +29,16 @@ class AgentClient:
         self._follower = follower
         self._status = follower.status
 
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Show that an apply is under way; if PID 1 or a disk fails in the middle, have the follower finish it."""
+        try:
+            with self._follower.applying():
+                yield
+        except (Unavailable, OSError):
+            self._follower.request(Work.RESUME)
+            raise
+
     async def plan(self, documents: Documents | None = None, *, caller: int = 0) -> Plan:
         """See `Client.plan`."""
         try:
@@ -38,7 +50,7 @@ class AgentClient:
         self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0, caller: int = 0
     ) -> Outcome:
         """See `Client.apply`."""
-        with self._follower.applying():
+        with self._changing():
             outcome = await self._client.apply(documents, once=once, confirm_sec=confirm_sec, caller=caller)
         self._follower.record(outcome)
         self._follower.request(Work.LOOK)
@@ -52,7 +64,7 @@ class AgentClient:
 
     async def rollback(self, number: int = 0, *, caller: int = 0) -> Outcome:
         """See `Client.rollback`."""
-        with self._follower.applying():
+        with self._changing():
             outcome = await self._client.rollback(number, caller=caller)
         self._follower.record(outcome)
         self._follower.request(Work.READ)
@@ -74,7 +86,8 @@ class AgentClient:
 
     async def unhold(self, unit: str, *, caller: int = 0) -> Outcome | None:
         """See `Client.unhold`. Documents that came during the hold, or that it blocked, are applied now."""
-        outcome = await self._client.unhold(unit, caller=caller)
+        with self._changing():
+            outcome = await self._client.unhold(unit, caller=caller)
         self._follower.request(REAPPLY)
         return outcome
 

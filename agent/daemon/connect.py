@@ -26,11 +26,11 @@ async def connect(root: Path = Path("/")) -> AsyncIterator[Client]:
             from ordain.agent.daemon.remote import RemoteClient
             from ordain.agent.system.bus_dbus_next import DbusNext
 
-            connection = await DbusNext.open()
+            client = RemoteClient(await DbusNext.open(), root)
             try:
-                yield RemoteClient(connection)
+                yield client
             finally:
-                connection.close()
+                client.close()
         else:
             yield await _in_process(bus, root)
     finally:

@@ -31,7 +31,6 @@ from ordain.agent.daemon.credential_rotation import CredentialRotation
 from ordain.agent.daemon.drift_enforcement import DriftEnforcement
 from ordain.agent.daemon.file_watch import FileWatch
 from ordain.agent.daemon.idle_release import IdleRelease
-from ordain.agent.daemon.in_process import read_last_outcome
 from ordain.agent.daemon.late_installation import LateInstallation
 from ordain.agent.daemon.minder import REAPPLY, Minder, Work
 from ordain.agent.daemon.source_loss import SourceLoss
@@ -43,6 +42,7 @@ from ordain.agent.delivery.protocol import Source
 from ordain.agent.errors import AlreadyRejected, Busy, Failure, RemovalLimitExceeded, Unavailable
 from ordain.agent.model import ChangeCause, Outcome
 from ordain.agent.settings import Settings
+from ordain.agent.state.last_outcome import read_last_outcome
 from ordain.agent.status import AgentState, Status, StatusCondition
 from ordain.agent.system.rate_limit import RateLimit
 from ordain.transforms.errors import NOWHERE, Problem, Refused

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Mapping
-from pathlib import Path
 
 from ordain.agent.apply.actual_values import read_back_values, unit_values
-from ordain.agent.apply.apply_steps import OUTCOME
 from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.apply.observe import look
 from ordain.agent.apply.parts import ApplyParts
@@ -15,11 +12,10 @@ from ordain.agent.daemon.client import Documents
 from ordain.agent.daemon.source_reader import SourceReader
 from ordain.agent.daemon.status_reader import StatusReader
 from ordain.agent.errors import Failure
-from ordain.agent.json_codec import from_json
 from ordain.agent.model import ChangeCause, Generation, Hold, Outcome, Plan
 from ordain.agent.plan.explain import NotInGeneration, explain
+from ordain.agent.state.last_outcome import read_last_outcome
 from ordain.agent.status import Status, StepsOfLastApply, UnitExplanation
-from ordain.agent.system import atomic_files
 from ordain.transforms.model import Wanted
 
 
@@ -178,11 +174,3 @@ def _steps_about(unit: str, outcome: Outcome | None) -> StepsOfLastApply:
         started=outcome.started,
         origin=outcome.origin,
     )
-
-
-def read_last_outcome(root: Path) -> Outcome | None:
-    """Return the outcome of the last apply of this boot, None if there was none."""
-    try:
-        return from_json(Outcome, json.loads(atomic_files.read(root / OUTCOME)))
-    except (OSError, ValueError, TypeError, AttributeError):
-        return None

@@ -1,27 +1,44 @@
-"""The client of a running agent, over D-Bus."""
+"""The client of a running agent, over D-Bus.
+
+An apply may restart the message bus, and the agent with it. The next agent finishes that apply from its journal, and
+the client returns the outcome of this, or asks again if the apply had not begun.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from dbus_next.signature import Variant
 
 from ordain.agent.daemon.client import BUS_NAME, OBJECT_PATH, Documents
-from ordain.agent.errors import BY_NAME, REFUSED
+from ordain.agent.errors import BY_NAME, REFUSED, Unavailable
 from ordain.agent.json_codec import from_json
-from ordain.agent.model import Hold, Outcome, Plan
-from ordain.agent.status import Status, UnitExplanation
-from ordain.agent.system.bus import BusError, Signal
+from ordain.agent.model import Hold, Outcome, Plan, to_json
+from ordain.agent.state.last_outcome import read_last_outcome
+from ordain.agent.status import AgentState, Status, UnitExplanation
+from ordain.agent.system.bus import BusError, Disconnected, Signal, get
 from ordain.agent.system.bus_dbus_next import DbusNext
+from ordain.agent.system.manager_bus import is_away
 from ordain.transforms.document.reader import read
 from ordain.transforms.errors import Problem, Refused
 
 APPLY_TIMEOUT_SEC = 3600.0
 """Longer than an apply takes: the agent limits that by the timeouts of the units."""
 CONFIRM_TIMEOUT_SEC = 25.0
+RETURN_SEC = 180.0
+"""The agent gets this long to return and to finish what its predecessor left undone."""
+POLL_SEC = 0.2
+TIMES = 3
+"""A request is made this often at most."""
+BUSY = frozenset({AgentState.STARTING, AgentState.APPLYING})
 
 
 class RemoteClient:
@@ -29,8 +46,13 @@ class RemoteClient:
 
     agent = True
 
-    def __init__(self, bus: DbusNext) -> None:
+    def __init__(self, bus: DbusNext, root: Path = Path("/")) -> None:
         self._bus = bus
+        self._root = root
+
+    def close(self) -> None:
+        """Leave the bus."""
+        self._bus.close()
 
     async def _call(self, member: str, signature: str = "", *body: Any, timeout_sec: float = APPLY_TIMEOUT_SEC) -> Any:
         try:
@@ -44,6 +66,44 @@ class RemoteClient:
                 raise BY_NAME[error.error](error.message) from None
             raise
 
+    async def _outcome(self, member: str, signature: str = "", *body: Any) -> Any:
+        """Return the JSON data of the answer of a method that applies, even if the agent restarts meanwhile."""
+        began = datetime.now(UTC).isoformat(timespec="seconds")
+        for _ in range(TIMES):
+            try:
+                return json.loads(await self._call(member, signature, *body))
+            except (BusError, Disconnected) as error:
+                if isinstance(error, BusError) and not is_away(error):
+                    raise
+            await self._wait_for_agent()
+            outcome = await asyncio.to_thread(read_last_outcome, self._root)
+            if outcome and outcome.caller == os.getpid() and outcome.started >= began:
+                return to_json(outcome)
+        raise Unavailable("the agent restarts again and again; see `systemctl status ordain-agent`")
+
+    async def _wait_for_agent(self) -> None:
+        """Connect again, and wait until an agent is idle. Raises `Unavailable`."""
+        self._bus.close()
+        deadline = time.monotonic() + RETURN_SEC
+        while not await self._reconnect():
+            if time.monotonic() > deadline:
+                what = f"the agent was lost, and did not return within {RETURN_SEC:.0f} s"
+                raise Unavailable(f"{what}; `ordainctl status` shows what has become of the apply")
+            await asyncio.sleep(POLL_SEC)
+
+    async def _reconnect(self) -> bool:
+        """Connect to the bus, and return whether an agent is there and idle; otherwise leave the bus again."""
+        try:
+            bus = await DbusNext.open()
+        except Unavailable:
+            return False
+        with contextlib.suppress(Unavailable):
+            if await get(bus, BUS_NAME, OBJECT_PATH, BUS_NAME, "State") not in BUSY:
+                self._bus = bus
+                return True
+        bus.close()
+        return False
+
     async def plan(self, documents: Documents | None = None) -> Plan:
         """See `Client.plan`."""
         return from_json(Plan, json.loads(await self._call("Plan", "a(ss)", _texts(documents))))
@@ -51,7 +111,7 @@ class RemoteClient:
     async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
         """See `Client.apply`."""
         options = {"once": Variant("b", once), "confirm": Variant("u", confirm_sec)}
-        return from_json(Outcome, json.loads(await self._call("Apply", "a(ss)a{sv}", _texts(documents), options)))
+        return from_json(Outcome, await self._outcome("Apply", "a(ss)a{sv}", _texts(documents), options))
 
     async def confirm(self) -> int:
         """See `Client.confirm`. The wait is short: an agent that does not answer confirms nothing."""
@@ -59,7 +119,7 @@ class RemoteClient:
 
     async def rollback(self, number: int = 0) -> Outcome:
         """See `Client.rollback`."""
-        return from_json(Outcome, json.loads(await self._call("Rollback", "u", number)))
+        return from_json(Outcome, await self._outcome("Rollback", "u", number))
 
     async def status(self) -> Status:
         """See `Client.status`."""
@@ -75,7 +135,7 @@ class RemoteClient:
 
     async def unhold(self, unit: str) -> Outcome | None:
         """See `Client.unhold`."""
-        return from_json(Outcome | None, json.loads(await self._call("Unhold", "s", unit)))  # type: ignore[arg-type]
+        return from_json(Outcome | None, await self._outcome("Unhold", "s", unit))  # type: ignore[arg-type]
 
     async def follow_unit(self, unit: str) -> Outcome | None:
         """See `Client.follow_unit`."""

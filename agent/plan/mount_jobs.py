@@ -1,8 +1,6 @@
 """Jobs for mounts and automounts that change while they may be in use; a part of `planner`.
 
-A mount that has to restart is stopped and started by two jobs, so that the plan knows that the units that need it stop
-too, and starts them again. PID 1 does not start an automount over a mount, and unmounts it when the automount stops
-(src/core/automount.c).
+PID 1 does not start an automount over a mount, and unmounts it when the automount stops (src/core/automount.c).
 """
 
 from __future__ import annotations
@@ -16,12 +14,8 @@ from ordain.agent.plan.unit_view import UnitView
 MOUNT, AUTOMOUNT = ".mount", ".automount"
 
 
-def split_restarts(views: Mapping[str, UnitView], stops: dict[str, Job], jobs: dict[str, Job]) -> None:
-    """Replace each restart of a mount by a stop and a start, and add both where an automount changes over a mount."""
-    for unit, job in list(jobs.items()):
-        if job.verb is Verb.RESTART and unit.endswith((MOUNT, AUTOMOUNT)):
-            stops[unit] = views[unit].job(Verb.STOP, job.reason)
-            jobs[unit] = views[unit].job(Verb.START, job.reason)
+def unmount_below_automounts(views: Mapping[str, UnitView], stops: dict[str, Job], jobs: dict[str, Job]) -> None:
+    """Add a stop and a start of each mount whose automount changes."""
     for unit in sorted(stops.keys() | jobs.keys()):
         member = views[unit].new or views[unit].old
         mount = views.get(member.starts) if member and unit.endswith(AUTOMOUNT) else None
@@ -34,7 +28,7 @@ def split_restarts(views: Mapping[str, UnitView], stops: dict[str, Job], jobs: d
 
 def needs_mount(content: PlacedUnit, mount: str, views: Mapping[str, UnitView]) -> bool:
     """Return whether a unit needs ``mount`` for one of its paths (systemd.exec(5), Implicit Dependencies)."""
-    if not mount.endswith(MOUNT):
+    if not mount.endswith(MOUNT) or mount not in views:
         return False
     mount_points = {views[mount].before.last("Mount", "Where"), views[mount].after.last("Mount", "Where")} - {""}
     paths = content.words("Unit", "RequiresMountsFor") | content.words("Service", "WorkingDirectory", "RootDirectory")

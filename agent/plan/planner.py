@@ -15,20 +15,18 @@ from graphlib import CycleError, TopologicalSorter
 from ordain.agent.model import FileAction, FileChange, Generation, Job, Note, NoteReason, Observed, Plan, Verb
 from ordain.agent.plan.diff import PlacedUnit, needs_reload, same_generation
 from ordain.agent.plan.file_changes import changed_files
-from ordain.agent.plan.mount_jobs import needs_mount, split_restarts
+from ordain.agent.plan.mount_jobs import unmount_below_automounts
+from ordain.agent.plan.propagation import Dependents, restart_together, spare_dependents, start_again
 from ordain.agent.plan.removed_entries import removed_entries
 from ordain.agent.plan.setting_changes import setting_changes
+from ordain.agent.plan.split_restarts import split_restarts
 from ordain.agent.plan.unit_decision import decide
 from ordain.agent.plan.unit_view import SESSION_ROLE, UnitView, unit_views
 from ordain.transforms.render.paths import MODPROBE, MODULES_LOAD
 from ordain.transforms.systemd.unit_name import TRIGGER_SUFFIXES
 
 _TRIGGERS = (*TRIGGER_SUFFIXES, ".automount")
-_NEEDS = ("Requires", "BindsTo")
-_PULLS_IN = (*_NEEDS, "Wants")
-_PROPAGATES = (*_NEEDS, "PartOf")
-"""Along these dependencies PID 1 stops a unit together with another (src/core/transaction.c), and does not start it
-again when the other one starts."""
+_PULLS_IN = ("Requires", "BindsTo", "Wants")
 
 
 def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
@@ -49,10 +47,15 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
             else:
                 jobs[view.unit] = decision
     notes += _still_triggered(views, stops, observed)
+    dependents = Dependents(views, observed)
+    notes += spare_dependents(views, dependents, observed, jobs)
     for view in views.values():
         _rebind(view, views, stops, jobs, notes)
     split_restarts(views, stops, jobs)
-    notes += _start_again(views, stops, jobs)
+    unmount_below_automounts(views, stops, jobs)
+    notes += start_again(views, dependents, stops, jobs, observed)
+    together = restart_together(views, dependents, stops, jobs)
+    notes = [note for note in notes if note.unit not in together]
     files = (*changed_files(old, new), *_displaced(new, observed))
     notes += _kernel_module_notes(files)
     changes = tuple(change for view in views.values() for change in view.fresh)
@@ -61,7 +64,7 @@ def plan(old: Generation, new: Generation, observed: Observed) -> Plan:
         to_hash=new.hash,
         reload=needs_reload(old, new),
         stops=tuple(stops[unit] for unit in _stop_order(stops, views)),
-        jobs=tuple(_warned(views[unit], jobs[unit]) for unit in _start_order(jobs, views)),
+        jobs=tuple(_warned(views.get(unit), jobs[unit]) for unit in _start_order(jobs, views)),
         files=files,
         changes=changes,
         settings=setting_changes(old, new, changes, files),
@@ -89,9 +92,9 @@ def _kernel_module_notes(files: Iterable[FileChange]) -> Iterator[Note]:
             yield Note(unit="systemd-modules-load.service", what=what, item=file.item, why=NoteReason.REBOOT)
 
 
-def _warned(view: UnitView, job: Job) -> Job:
+def _warned(view: UnitView | None, job: Job) -> Job:
     """Return ``job``, with a warning in its reason if a rollback cannot undo it."""
-    if job.verb is Verb.RELOAD or view.after.last("Service", "Type") != "oneshot":
+    if view is None or job.verb is Verb.RELOAD or view.after.last("Service", "Type") != "oneshot":
         return job
     return replace(job, reason=f"{job.reason}; a rollback does not undo its effects")
 
@@ -145,38 +148,15 @@ def _rebind(
         jobs[service.unit] = service.job(Verb.START, f"ran before {view.unit} was bound again")
 
 
-def _start_again(views: Mapping[str, UnitView], stops: Mapping[str, Job], jobs: dict[str, Job]) -> Iterator[Note]:
-    """Add a start for each unit that PID 1 stops together with another, unless it requires one that stays stopped.
-
-    A unit with only ``PartOf=`` a unit that stays stopped runs without it after a boot, so it is started here too.
-    """
-    stopping = sorted(stops)
-    while stopping:
-        cause = stopping.pop()
-        for view in views.values():
-            job = jobs.get(view.unit)
-            if view.unit in stops or not view.running or view.masked_by_administrator:
-                continue
-            needed = needs_mount(view.before, cause, views)
-            if not needed and cause not in view.before.words("Unit", *_PROPAGATES):
-                continue
-            if job and job.verb is not Verb.RELOAD:
-                continue
-            still = needs_mount(view.after, cause, views) or cause in view.after.words("Unit", *_NEEDS)
-            if cause in jobs or not still:
-                jobs[view.unit] = view.job(Verb.START, f"is stopped together with {cause}")
-                stopping.append(view.unit)
-            else:
-                yield view.note(f"is stopped together with {cause}, which it requires")
-
-
 def _start_order(jobs: Collection[str], views: Mapping[str, UnitView]) -> tuple[str, ...]:
     """Return the units such that each comes after those it is ordered after, otherwise by name.
 
     PID 1 orders the jobs that it has, but the first one that it receives it starts before it receives the second.
     """
-    earlier = _earlier({unit: views[unit].after for unit in jobs}, views)
-    sockets = {member.starts: unit for unit in jobs if (member := views[unit].new) and unit.endswith(".socket")}
+    placed = {unit: views[unit].after if unit in views else PlacedUnit() for unit in jobs}
+    earlier = _earlier(placed, views)
+    members = {unit: views[unit].new for unit in jobs if unit in views}
+    sockets = {member.starts: unit for unit, member in members.items() if member and unit.endswith(".socket")}
     for unit in jobs if sockets else ():
         # Once another unit has pulled in the service, PID 1 refuses to start its socket.
         earlier[unit] |= {sockets[pulled] for pulled in _pulls_in(unit, views) & sockets.keys()} - {unit}
@@ -189,7 +169,7 @@ def _pulls_in(unit: str, views: Mapping[str, UnitView]) -> set[str]:
     more = {unit}
     while more:
         pulled |= more
-        names = {name for known in more for name in views[known].after.words("Unit", *_PULLS_IN)}
+        names = {name for known in more & views.keys() for name in views[known].after.words("Unit", *_PULLS_IN)}
         more = names & views.keys() - pulled
     return pulled
 
@@ -208,7 +188,8 @@ def _earlier(placed: Mapping[str, PlacedUnit], views: Mapping[str, UnitView]) ->
     earlier: dict[str, set[str]] = {unit: set() for unit in placed}
     for unit, content in placed.items():
         earlier[unit] |= content.words("Unit", "After") & earlier.keys()
-        member = views[unit].new or views[unit].old
+        view = views.get(unit)
+        member = view and (view.new or view.old)
         starts = {member.starts} if member else set()
         for later in sorted((content.words("Unit", "Before") | starts) & earlier.keys()):
             earlier[later].add(unit)

@@ -115,19 +115,25 @@ def _reason_to_start(view: UnitView) -> str:
         return "the documents now want it running"
     if not view.old.starter:
         return "no socket or timer starts it any more"
-    if view.failed and view.touched:
+    touched = view.touched and not _waits_for_start(view)
+    if view.failed and touched:
         return "it had failed, and its definition has changed"
     stopped, description = exit_reason(view.state)
     if view.failed:
         return description if view.released or (view.enforced and killed_by_others(view.state)) else ""
     if _is_done(view):
-        return _list(view.needs(Effect.RESTART)) if view.needs(Effect.RESTART) else ""
-    if view.touched:
+        return _list(view.needs(Effect.RESTART)) if view.needs(Effect.RESTART) and touched else ""
+    if touched:
         return "its documents changed"
     by_others = stopped is NoteReason.STOPPED or killed_by_others(view.state)
     # Without an invocation, or with a condition that fails, PID 1 would only skip the start once more.
     ran = view.state.condition_result and view.state.invocation_id
     return description if view.released or (view.enforced and ran and by_others) else ""
+
+
+def _waits_for_start(view: UnitView) -> bool:
+    """Return whether a change causes no job, whatever the state of the unit (``on-change``: none, reboot)."""
+    return view.on_change in (OnChange.NONE, OnChange.REBOOT)
 
 
 def _is_done(view: UnitView) -> bool:
@@ -139,6 +145,11 @@ def _is_done(view: UnitView) -> bool:
 
 def _stays_down(view: UnitView) -> Note:
     reason, description = exit_reason(view.state)
+    if view.touched and _waits_for_start(view):
+        at = "boot" if view.on_change is OnChange.REBOOT else "start"
+        what = "has run" if _is_done(view) else description
+        later = NoteReason.REBOOT if view.on_change is OnChange.REBOOT else NoteReason.LATER
+        return view.note(f"{what}; its changes take effect at its next {at} (on-change: {view.on_change})", later)
     if view.failed:
         return view.note(f"{description}; starts again when its documents change", reason)
     if _is_done(view):
@@ -284,7 +295,12 @@ _SITUATIONS: tuple[tuple[Condition, Callable[[UnitView], Iterator[Decision]]], .
     (lambda view: view.wanted in _NOT_RUNNING, _wanted_stopped),
     (lambda view: view.running, _runs),
     (lambda view: view.wanted is Wanted.RUNNING, _wanted_running),
-    (lambda view: view.failed and view.touched and (view.new is None or view.new.starter), _failed),
+    (
+        lambda view: (
+            view.failed and view.touched and not _waits_for_start(view) and (view.new is None or view.new.starter)
+        ),
+        _failed,
+    ),
     (
         lambda view: view.new is None and view.old and view.old.item == BOOT_ITEM and not view.masked_by_administrator,
         _let_in_again,

@@ -35,6 +35,10 @@ class BusError(Unavailable):
         self.message = message
 
 
+class Disconnected(Unavailable):
+    """The connection to the bus was lost."""
+
+
 @dataclass(frozen=True, slots=True)
 class Variant:
     """A value to send where the signature says ``v``."""

@@ -18,6 +18,7 @@ from ordain.agent.system.bus import (
     SYSTEM_BUS,
     TIMEOUT_SEC,
     BusError,
+    Disconnected,
     NameOwners,
     Signal,
     Variant,
@@ -72,7 +73,7 @@ class DbusNext:
         except TimeoutError:
             raise Unavailable(f"{destination} did not answer {member} within {timeout_sec:g} s") from None
         except (OSError, EOFError) as error:
-            raise Unavailable(f"the message bus has disconnected: {error}") from error
+            raise Disconnected(f"the message bus has disconnected: {error}") from error
         assert reply is not None  # only a call with NO_REPLY_EXPECTED has no reply
         if reply.message_type is MessageType.ERROR:
             raise BusError(reply.error_name, str(reply.body[0]) if reply.body else "")

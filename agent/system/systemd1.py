@@ -13,6 +13,7 @@ from typing import Any
 from ordain.agent.errors import Unavailable
 from ordain.agent.model import UnitState, Verb
 from ordain.agent.system.bus import Bus, BusError, Signal, Variant, get, pipelined
+from ordain.agent.system.manager_bus import ManagerBus, is_away
 
 NAME = "org.freedesktop.systemd1"
 PATH = "/org/freedesktop/systemd1"
@@ -28,6 +29,11 @@ METHODS = {
     Verb.RESTART: "RestartUnit",
     Verb.RELOAD: "ReloadUnit",
 }
+NOT_REPEATED = frozenset({*METHODS.values(), "StartTransientUnit", "KillUnit"})
+"""The methods whose call is not repeated if PID 1 re-executes meanwhile: each would have its effect twice."""
+PROPAGATES_TO = ("RequiredBy", "RequisiteOf", "BoundBy", "ConsistsOf")
+LOST = ""
+"""The path of a job that has ended, so that only the state of its unit tells its result."""
 AT_ONCE = 16
 """The number of units whose properties are requested at once; `bus_dbus_next.IN_FLIGHT` limits the calls."""
 _COMMON = {
@@ -75,6 +81,8 @@ _UNIT_NAME = re.compile(
 )
 INVOCATION_ID = frozenset({"invocation_id"})
 """The one field that tells a process from its successor."""
+TIMEOUTS = frozenset({"start_timeout_usec", "stop_timeout_usec"})
+"""The fields that tell how long a job may take."""
 _CONVERT: Mapping[str, Callable[[Any], Any]] = {
     "drop_in_paths": tuple,
     "triggered_by": tuple,
@@ -86,7 +94,7 @@ class Systemd:
     """PID 1 on a bus; one made by `open` can wait for jobs."""
 
     def __init__(self, bus: Bus) -> None:
-        self.bus = bus
+        self.bus: Bus = ManagerBus(bus, NAME, not_repeated=NOT_REPEATED)
         self._results: dict[str, asyncio.Future[str]] = {}
         self._awaited = 0
 
@@ -166,6 +174,12 @@ class Systemd:
         """Return the units that a socket, timer, path or automount starts; none for other types."""
         return tuple(await get(self.bus, NAME, unit_path(unit), UNIT, "Triggers"))
 
+    async def dependents(self, unit: str) -> tuple[str, ...]:
+        """Return the units that PID 1 stops and restarts together with ``unit`` (src/core/unit-dependency-atom.c)."""
+        path = unit_path(unit)
+        found = await asyncio.gather(*(get(self.bus, NAME, path, UNIT, name) for name in PROPAGATES_TO))
+        return tuple(sorted({name for names in found for name in names}))
+
     async def unit_of(self, pid: int) -> str:
         """Return the unit of a process, ``""`` if the process has ended or has no unit."""
         try:
@@ -191,29 +205,60 @@ class Systemd:
 
     async def has_job(self, unit: str) -> bool:
         """Return whether a job for ``unit`` is queued or running."""
-        number, _ = await get(self.bus, NAME, unit_path(unit), UNIT, "Job")
-        return bool(number)
+        return await self._job(unit) != LOST
 
     async def job_type(self, unit: str) -> str:
         """Return the type of the queued or running job for ``unit``, such as ``stop``; ``""`` if there is no job."""
         try:
-            number, path = await get(self.bus, NAME, unit_path(unit), UNIT, "Job")
-            return str(await get(self.bus, NAME, path, f"{NAME}.Job", "JobType")) if number else ""
+            path = await self._job(unit)
+            return str(await get(self.bus, NAME, path, f"{NAME}.Job", "JobType")) if path else ""
         except BusError:  # the job has ended in the meantime
             return ""
 
-    async def queue(self, verb: Verb, unit: str) -> str:
+    async def _job(self, unit: str) -> str:
+        """Return the path of the queued or running job for ``unit``, `LOST` if there is none."""
+        number, path = await get(self.bus, NAME, unit_path(unit), UNIT, "Job")
+        return str(path) if number else LOST
+
+    async def queue(self, verb: Verb, unit: str, *, invocation: str = "") -> str:
         """Queue a job and return its path, with which `wait` must be called.
+
+        If PID 1 re-executes meanwhile, the job is queued again unless PID 1 has it, or has done it: then the
+        InvocationID of the unit is not ``invocation`` any more.
 
         The mode is ``replace``, as in systemctl: with ``fail``, one queued stop job for any unit of the transaction
         would make PID 1 refuse it. The jobs of a shutdown cannot be replaced in either mode.
         """
         self._awaited += 1
         try:
+            try:
+                return str(await self._manager(METHODS[verb], "ss", unit, "replace"))
+            except BusError as error:
+                if not is_away(error):
+                    raise
+            if path := await self._job(unit):
+                return path
+            if verb is Verb.START or (verb is Verb.RESTART and invocation):
+                now = (await self.inspect([unit], INVOCATION_ID))[unit].invocation_id
+                if now not in ("", invocation):
+                    return LOST
             return str(await self._manager(METHODS[verb], "ss", unit, "replace"))
         except Unavailable:
             self._done_waiting()
             raise
+
+    async def adopt(self, unit: str) -> str:
+        """Return the path of the job that PID 1 has for ``unit``, with which `wait` must be called; `LOST` if none."""
+        self._awaited += 1
+        try:
+            return await self._job(unit)
+        except Unavailable:
+            self._done_waiting()
+            raise
+
+    def disown(self) -> None:
+        """Do not wait for a job after all."""
+        self._done_waiting()
 
     async def occupy(self) -> None:
         """Keep PID 1 busy for 5 to 30 ms, so that it reads the next calls together; the result is not used."""
@@ -223,9 +268,16 @@ class Systemd:
     async def queue_transient(self, unit: str, properties: Mapping[str, Variant]) -> str:
         """Make and start a unit that disappears once it has run; return the path of its job, as `queue` does."""
         self._awaited += 1
+        arguments = (unit, "replace", list(properties.items()), ())
         try:
-            pairs = list(properties.items())
-            return str(await self._manager("StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "replace", pairs, []))
+            try:
+                return str(await self._manager("StartTransientUnit", "ssa(sv)a(sa(sv))", *arguments))
+            except BusError as error:
+                if not is_away(error):
+                    raise
+            if (path := await self._job(unit)) or (await self.list_units([unit]))[unit].running:
+                return path
+            return str(await self._manager("StartTransientUnit", "ssa(sv)a(sa(sv))", *arguments))
         except Unavailable:
             self._done_waiting()
             raise
@@ -244,6 +296,9 @@ class Systemd:
         It is ``""`` if the result was lost, and ``"deadline"`` if the job still runs after ``timeout_sec``. The job
         object may disappear before it can be read, so the result is that of the signal with the job's path.
         """
+        if job == LOST:
+            self._done_waiting()
+            return ""
         deadline = time.monotonic() + timeout_sec
         future = self._future(job)
         try:

@@ -9,6 +9,7 @@ from rig.machine_agent import (
     active_state,
     environment,
     invocations,
+    layer,
     sleep_service,
     wait_active,
     wait_agent_state,
@@ -84,3 +85,31 @@ def test_after_a_soft_reboot_the_agent_starts_the_proven_generation(machines: Ma
     assert machine.read("/run/ordain/takeover") == "agent started\n"
     write_layer(machine, web=sleep_service("2"), other=sleep_service())
     machine.until("web has the new word", lambda: "WORD=2" in environment(machine))
+
+
+@pytest.mark.parametrize(
+    "disturbance", ["daemon-reexec", "restart dbus.service", "kill --signal=KILL ordain-agent.service"]
+)
+def test_a_caller_gets_the_real_outcome_of_an_apply_in_which_pid_1_or_the_bus_or_the_agent_restarts(
+    machine: Machine, disturbance: str
+) -> None:
+    booted(machine)
+    machine.write("/srv/new.yaml", layer(web=sleep_service("2"), other=sleep_service("2")))
+    before = invocations(machine, "web.service", "other.service")
+    applying = "ordainctl apply /srv/new.yaml >/run/said 2>&1; echo $? >/run/ended"
+
+    machine.run("systemd-run", "--quiet", "--collect", "--unit=applying", "sh", "-c", applying)
+    machine.until("web is being stopped", lambda: active_state(machine, "web.service") == "deactivating")
+    machine.run("systemctl", *disturbance.split())
+
+    machine.until("ordainctl has ended", lambda: machine.run("test", "-s", "/run/ended", check=False).returncode == 0)
+    assert machine.read("/run/ended") == "0\n", machine.read("/run/said")
+    said = machine.read("/run/said")
+    assert "start   web.service" in said, "the plan that was carried out is shown"
+    assert "generation 2: applied" in said
+    assert "waiting for another" not in said
+    assert (environment(machine), environment(machine, "other.service")) == ("WORD=2", "WORD=2")
+    after = invocations(machine, "web.service", "other.service")
+    assert all(after[unit] != before[unit] for unit in before)
+    wait_agent_state(machine, "paused")  # documents that somebody applied stay until `ordainctl follow`
+    assert machine.run("test", "-e", "/run/ordain/journal", check=False).returncode == 1

@@ -14,6 +14,8 @@ from dbus_next.message import Message
 
 from ordain.agent.system.systemd1 import MANAGER, NAME, PATH
 
+PROPERTIES = "org.freedesktop.DBus.Properties"
+AWAY_SEC = 0.3
 Answer = Callable[["FakeSystemd", Message], list[Message]]
 
 
@@ -32,13 +34,16 @@ def private_bus() -> Iterator[str]:
 class FakeSystemd:
     """A process that answers calls to the manager of systemd1 by ``answers``; ``calls`` is complete after the exit.
 
+    It leaves the bus at the first call of ``leaves_at``, as at a re-execution, and returns `AWAY_SEC` later.
+
     It is a separate process because a caller with pystemd holds the interpreter while it waits.
     """
 
-    def __init__(self, address: str, answers: dict[str, Answer]) -> None:
+    def __init__(self, address: str, answers: dict[str, Answer], *, leaves_at: str = "") -> None:
         self.address = address
         self.answers = answers
         self.calls: list[str] = []
+        self._leaves_at = leaves_at
         fork = multiprocessing.get_context("fork")
         self._pipe, self._end = fork.Pipe()
         self._process = fork.Process(target=lambda: asyncio.run(self._serve()))
@@ -57,18 +62,27 @@ class FakeSystemd:
     async def _serve(self) -> None:
         enough = asyncio.Event()
         asyncio.get_running_loop().add_reader(self._end.fileno(), enough.set)
-        bus = await MessageBus(bus_address=self.address).connect()
-        bus.add_message_handler(lambda message: self._answer(bus, message))
-        await bus.request_name(NAME)
+        await self._join()
         self._end.send("ready")
         await enough.wait()
         self._end.send(self.calls)
 
+    async def _join(self, after_sec: float = 0.0) -> None:
+        await asyncio.sleep(after_sec)
+        bus = await MessageBus(bus_address=self.address).connect()
+        bus.add_message_handler(lambda message: self._answer(bus, message))
+        await bus.request_name(NAME)
+
     def _answer(self, bus: MessageBus, message: Message) -> bool:
-        if message.message_type is not MessageType.METHOD_CALL or message.interface != MANAGER:
+        if message.message_type is not MessageType.METHOD_CALL or message.interface not in (MANAGER, PROPERTIES):
             return False
         member = str(message.member)
         self.calls.append(member)
+        if member == self._leaves_at:
+            self._leaves_at = ""
+            bus.disconnect()  # type: ignore[no-untyped-call]
+            self._returning = asyncio.ensure_future(self._join(AWAY_SEC))
+            return True
         answer = self.answers.get(member, _done)
         for reply in answer(self, message):
             bus.send(reply)

@@ -53,7 +53,7 @@ class StandIn(Systemd):
     async def inspect(self, names: Iterable[str], fields: frozenset[str] = FIELDS) -> dict[str, UnitState]:
         return await self.list_units(names)
 
-    async def queue(self, verb: Verb, unit: str) -> str:
+    async def queue(self, verb: Verb, unit: str, *, invocation: str = "") -> str:
         self.effect(f"{verb} {unit}")
         state = replace(self.states.get(unit, UnitState(name=unit)), load_state="loaded")
         if verb is Verb.STOP:
@@ -70,6 +70,14 @@ class StandIn(Systemd):
         assert isinstance(properties["Description"], Variant)
         self.effect(f"start {unit}")
         return "done"
+
+    async def dependents(self, unit: str) -> tuple[str, ...]:
+        return ()
+
+    async def adopt(self, unit: str) -> str:
+        return "done"
+
+    def disown(self) -> None: ...
 
     async def wait(self, job: str, timeout_sec: float) -> str:
         return job

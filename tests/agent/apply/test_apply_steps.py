@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 
 from ordain.agent.apply import verdicts
-from ordain.agent.apply.apply_steps import OUTCOME
 from ordain.agent.apply.engine import ApplyRequest
 from ordain.agent.errors import AlreadyRejected, ShuttingDown
 from ordain.agent.model import Outcome
 from ordain.agent.state.apply_journal import PATH as JOURNAL
 from ordain.agent.state.apply_journal import ApplyJournal, ApplyPhase
+from ordain.agent.state.last_outcome import PATH as OUTCOME
 from ordain.agent.system import atomic_files
 from support.stand_in_pid1 import StandIn, make_machine, parts
 

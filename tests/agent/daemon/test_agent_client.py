@@ -11,16 +11,17 @@ import pytest
 
 from ordain.agent.daemon.agent_client import AgentClient
 from ordain.agent.daemon.minder import REAPPLY, Work
-from ordain.agent.errors import Failure
+from ordain.agent.errors import Failure, Unavailable
 from ordain.agent.status import Status
 
 
 class Recorder:
     """Stands in for the client in this process, the follower and the publisher; ``calls`` are in order."""
 
-    def __init__(self, failing: str = "") -> None:
+    def __init__(self, failing: str = "", failure: Failure | None = None) -> None:
         self.calls: list[object] = []
         self.failing = failing
+        self.failure = failure or Failure("no")
         self.current = Status(agent=True)
         self.status = SimpleNamespace(refresh=self._call("refresh status"), listen=None, current=self.current)
 
@@ -31,7 +32,7 @@ class Recorder:
         async def call(*arguments: object, **fields: object) -> object:
             self.calls.append(name)
             if name == self.failing:
-                raise Failure("no")
+                raise self.failure
             return name
 
         return call
@@ -61,7 +62,7 @@ REQUESTS: dict[str, tuple[tuple[object, ...], list[object]]] = {
     "rollback": ((), ["begin", "rollback", "end", "record rollback", Work.READ]),
     "explain": (("a",), ["explain"]),
     "hold": (("a.service",), ["hold", Work.LOOK]),
-    "unhold": (("a.service",), ["unhold", REAPPLY]),
+    "unhold": (("a.service",), ["begin", "unhold", "end", REAPPLY]),
     "refresh": ((), [REAPPLY]),
     "pause": ((), ["pause", "refresh status"]),
     "resume": ((), ["follow", REAPPLY]),
@@ -80,6 +81,17 @@ def test_each_request_is_passed_on_and_the_follower_learns_of_it(
     asyncio.run(getattr(client, request_)(*arguments))
 
     assert recorder.calls == calls
+
+
+@pytest.mark.parametrize("request_", ["apply", "rollback"])
+def test_the_follower_finishes_an_apply_in_which_pid_1_was_lost(request_: str) -> None:
+    recorder = Recorder(failing=request_, failure=Unavailable("PID 1 did not answer"))
+    client = AgentClient(cast(Any, recorder), cast(Any, recorder))
+
+    with pytest.raises(Unavailable):
+        asyncio.run(getattr(client, request_)())
+
+    assert recorder.calls == ["begin", request_, "end", Work.RESUME]
 
 
 @pytest.mark.parametrize(("request_", "calls"), [("apply", ["begin", "apply", "end"]), ("plan", ["plan", "used"])])

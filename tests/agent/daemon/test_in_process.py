@@ -10,12 +10,12 @@ from typing import Any, cast
 
 import pytest
 
-from ordain.agent.apply.apply_steps import OUTCOME
 from ordain.agent.daemon import in_process
 from ordain.agent.daemon.in_process import InProcessClient
 from ordain.agent.errors import Failure
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Generation, Job, Observed, Outcome, Plan, UnitState, UnitVerdict, Verb, to_json
+from ordain.agent.state.last_outcome import PATH as OUTCOME
 from ordain.agent.status import Status, UnitExplanation
 from ordain.transforms.artifacts import UnitFile
 from ordain.transforms.model import Member, Wanted

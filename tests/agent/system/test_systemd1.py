@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from dbus_next.message import Message
+from dbus_next.signature import Variant as DbusVariant
 
 from ordain.agent.errors import Unavailable
 from ordain.agent.model import Verb
@@ -16,7 +17,7 @@ from ordain.agent.system import systemd1
 from ordain.agent.system.bus import DBUS, DBUS_PATH, BusError, Variant
 from ordain.agent.system.bus_dbus_next import DbusNext
 from ordain.agent.system.bus_pystemd import Pystemd
-from ordain.agent.system.systemd1 import Systemd
+from ordain.agent.system.systemd1 import PATH, Systemd
 from support.private_bus import Answer, FakeSystemd, job_removed, private_bus, queued, refused
 
 Question = Callable[[Systemd], Awaitable[object]]
@@ -33,7 +34,9 @@ def driver(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def ask(address: str, driver: str, answers: dict[str, Answer], question: Question) -> tuple[object, list[str]]:
+def ask(
+    address: str, driver: str, answers: dict[str, Answer], question: Question, leaves_at: str = ""
+) -> tuple[object, list[str]]:
     """Return the result of the question, and the calls that it made."""
 
     async def asked() -> object:
@@ -43,7 +46,7 @@ def ask(address: str, driver: str, answers: dict[str, Answer], question: Questio
         finally:
             bus.close()
 
-    with FakeSystemd(address, answers) as fake:
+    with FakeSystemd(address, answers, leaves_at=leaves_at) as fake:
         result = asyncio.run(asked())
     return result, fake.calls
 
@@ -109,9 +112,58 @@ def test_a_new_owner_of_systemd1_is_believed(address: str, driver: str) -> None:
 
 
 def _unique_name(systemd: Systemd) -> str:
-    if isinstance(systemd.bus, DbusNext):
-        return str(systemd.bus.connection.unique_name)
-    return str(cast(Any, systemd.bus)._connection.get_unique_name().decode())
+    bus = cast(Any, systemd.bus)._bus
+    return str(bus.connection.unique_name if isinstance(bus, DbusNext) else bus._connection.get_unique_name().decode())
+
+
+def properties(**values: DbusVariant) -> Answer:
+    """Return the answer to a read of these properties."""
+    return lambda _, call: [Message.new_method_return(call, "v", [values[call.body[1]]])]
+
+
+def test_a_reload_is_repeated_once_pid_1_has_executed_itself_again(address: str, driver: str) -> None:
+    calls = ask(address, driver, {}, lambda systemd: systemd.reload(), leaves_at="Reload")[1]
+
+    assert calls == ["Subscribe", "Reload", "Reload"]
+
+
+@pytest.mark.parametrize(
+    ("job", "invocation", "restarts", "result"),
+    [
+        ((7, f"{PATH}/job/7"), "aa", 1, "done"),
+        ((0, "/"), "bb", 1, ""),
+        ((0, "/"), "aa", 2, "done"),
+    ],
+    ids=["queued", "done", "neither"],
+)
+def test_a_restart_that_pid_1_has_queued_or_done_before_it_executed_itself_is_not_repeated(
+    address: str, driver: str, job: tuple[int, str], invocation: str, restarts: int, result: str
+) -> None:
+    unit = ["web.service", "", "loaded", "active", "running", "", "/u", 0, "", "/"]
+    answers: dict[str, Answer] = {
+        "RestartUnit": lambda _, call: [queued(call, 7), job_removed(7, "done")],
+        "ListUnitsByNames": lambda _, call: [Message.new_method_return(call, "a(ssssssouso)", [[unit]])],
+        "Get": properties(Job=DbusVariant("(uo)", [*job]), InvocationID=DbusVariant("ay", bytes.fromhex(invocation))),
+        "GetJob": lambda _, call: [job_removed(7, "done"), queued(call, 7)],
+    }
+
+    async def restart_known(systemd: Systemd) -> str:
+        return await systemd.wait(await systemd.queue(Verb.RESTART, "web.service", invocation="aa"), 8.0)
+
+    answer, calls = ask(address, driver, answers, restart_known, leaves_at="RestartUnit")
+
+    assert (calls.count("RestartUnit"), answer) == (restarts, result)
+
+
+def test_an_error_of_pid_1_that_is_not_about_its_connection_is_not_repeated(address: str, driver: str) -> None:
+    answers: dict[str, Answer] = {"Reload": lambda _, call: [refused(call, "NoSuchUnit")]}
+
+    async def reload(systemd: Systemd) -> str:
+        with pytest.raises(BusError):
+            await systemd.reload()
+        return ""
+
+    assert ask(address, driver, answers, reload)[1].count("Reload") == 1
 
 
 def test_a_lost_result_is_noticed_because_the_job_no_longer_exists(
