@@ -5,6 +5,7 @@
     root/etc/ordain/boot/{N,current,fallback}   proven generations as boot caches
     root/run/ordain/boot/current                the trial of this boot
     root/run/ordain/boot/handed                 made in this boot before the agent started, or delivered with the boot
+    root/run/ordain/boot/handed.json            the same generation as a whole, if it was made in this boot
     root/run/ordain/applied.json                the running processes: definition and InvocationID by unit
 
 A power cut at any moment leaves the old or the new file. If a file cannot be written, the result is a `NotPersistent`:
@@ -26,6 +27,7 @@ from ordain.agent.generation import canonical
 from ordain.agent.json_codec import from_json
 from ordain.agent.model import Applied, Generation, Outcome, to_json
 from ordain.agent.state import generation_dir as history
+from ordain.agent.state import generation_file
 from ordain.agent.state.boot_record import boot_id, placed_hash
 from ordain.agent.state.history_events import HistoryEvent, event_of, read_events, record_event
 from ordain.agent.state.history_retention import KeptGeneration, retained
@@ -74,6 +76,7 @@ class Store:
         self._boot = root / "etc/ordain/boot"
         self._trial = root / "run/ordain/boot/current"
         self._handed = root / HANDED.lstrip("/")
+        self._handed_whole = self._handed.with_name(f"{self._handed.name}.json")
         self._baseline = root / BASELINE.lstrip("/")
         self._applied = root / "run/ordain/applied.json"
         self._machine_id = root / "etc/machine-id"
@@ -204,6 +207,7 @@ class Store:
     def commit_handed(self, generation: Generation) -> None:
         """Have the generator place ``generation`` in this boot if it has no other one. Raises `OSError`."""
         atomic_files.make_folder(self._handed.parent, 0o700)
+        generation_file.write(generation, self._handed_whole)
         atomic_files.replace(self._handed, pack(self._cache(generation, "")))
 
     def baseline_of(self, generation: Generation) -> bytes:
@@ -356,11 +360,14 @@ class Store:
             return None
         with contextlib.suppress(KeyError):
             return self.load_hash(head.hash)
+        with contextlib.suppress(DamagedGeneration):
+            if path == self._handed and (whole := generation_file.read(self._handed_whole)).hash == head.hash:
+                return whole
         try:
             cache = unpack(_trusted(path))
         except (OSError, CacheError) as error:
             raise DamagedGeneration(f"{path}: {error}") from error
-        # Without a history (a new /var), the artifacts in the cache are enough to plan removals.
+        # Without a history (a new /var, a prebuilt cache), the artifacts in the cache are enough to plan removals.
         return Generation(number=cache.number, hash=cache.hash, artifacts=tuple(_artifacts(cache)))
 
     def _head(self, path: Path, boot_id: str | None) -> Cache | None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from rig.machine import Machine
-from rig.machine_agent import apply, pause, wait_agent_state
+from rig.machine_agent import apply, pause
 
 pytestmark = pytest.mark.integration
 
@@ -128,7 +128,6 @@ def test_a_removed_service_stops_and_a_kept_one_keeps_its_definition(machine: Ma
     machine.boot()
     for unit in ("stops.service", "stays.service"):
         wait(machine, unit, "ActiveState", "active")
-    wait_agent_state(machine, "converged")  # the agent keeps units of a generation that it has seen in force
 
     document(machine, f"other: {{{SLEEP}}}")
 
@@ -137,3 +136,26 @@ def test_a_removed_service_stops_and_a_kept_one_keeps_its_definition(machine: Ma
     assert show(machine, "stops.service", "ActiveState") == "inactive"
     assert show(machine, "stays.service", "LoadState") == "loaded"
     assert show(machine, "stays.service", "ActiveState") == "active"
+
+
+def test_documents_that_change_before_the_agents_first_look_are_compared_with_those_of_the_boot(
+    machine: Machine,
+) -> None:
+    document(machine, f"stops: {{{SLEEP}}}", f"stays: {{{SLEEP}, on-remove: keep}}")
+    changed = machine.read(DOCUMENT).replace("stops", "other").replace("stays", "more")
+    machine.write("/srv/changed.yaml", changed)
+    machine.write(
+        "/etc/systemd/system/ordain-agent.service.d/late.conf",
+        f"[Service]\nExecStartPre=/bin/cp /srv/changed.yaml {DOCUMENT}\n",
+    )
+    machine.boot()
+
+    wait(machine, "other.service", "ActiveState", "active")
+    wait(machine, "stops.service", "LoadState", "not-found")
+    assert (show(machine, "stays.service", "LoadState"), show(machine, "stays.service", "ActiveState")) == (
+        "loaded",
+        "active",
+    )
+    machine.run("ordainctl", "rollback", "1")
+    assert show(machine, "stops.service", "ActiveState") == "active"
+    assert show(machine, "other.service", "LoadState") == "not-found"
