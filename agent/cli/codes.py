@@ -289,6 +289,14 @@ WARNINGS = CodeGroup(
             "A service requires one that this machine cannot have, and so it will not start.",
             "Correct the required service, or use `wants`.",
         ),
+        "NotLoadable": (
+            "PID 1 would refuse to load a unit, for example with two commands in a service that is not a oneshot.",
+            "Correct the directives of the item; `systemd-analyze verify` checks a unit file.",
+        ),
+        "Unsupported": (
+            "The running system cannot have a unit of this type: an automount without autofs, swap in a container.",
+            "Leave the key out for this machine, for example with `match: {virtualization: …}`.",
+        ),
         "ProgramMissing": (
             "The program of a service is not installed.",
             "Install it first; until then, a change that starts the service is rolled back.",

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ordain.agent.compile.credentials import CREDENTIAL_MISSING, missing_credentials
 from ordain.agent.compile.executor import COMPILE, Executor
+from ordain.agent.compile.supported_types import unsupported_types
 from ordain.agent.model import Generation, RawDocument
 from ordain.transforms.catalog.machine_catalog import local_transforms
 from ordain.transforms.errors import Problem
@@ -25,7 +26,8 @@ from ordain.transforms.model import Facts, Installed, MachineAccounts
 class MachineInputs:
     """Everything that a generation is made from besides the documents; ``problems`` are those of the facts.
 
-    ``live``: the machine runs, so that a credential or a program that is missing on it is reported.
+    ``live``: the machine runs, so that a credential or a program that is missing on it is reported. ``unsupported`` are
+    the types of units that it cannot have.
     """
 
     root: Path
@@ -35,6 +37,7 @@ class MachineInputs:
     transforms: tuple[RawDocument, ...]
     accounts: MachineAccounts
     live: bool = True
+    unsupported: tuple[str, ...] = ()
 
 
 def read_machine(root: Path) -> MachineInputs:
@@ -47,6 +50,7 @@ def read_machine(root: Path) -> MachineInputs:
         installed=read_installed(root),
         transforms=local_transforms(root),
         accounts=read_accounts(root),
+        unsupported=unsupported_types(root),
     )
 
 

@@ -13,13 +13,26 @@ from pathlib import Path
 
 from ordain.agent.compile.compile_cache import MachineInputs, read_machine
 from ordain.agent.compile.credentials import CREDENTIAL_MISSING, MissingCredential, missing_credentials
+from ordain.agent.compile.load_check import unloadable_units
 from ordain.agent.compile.missing_programs import missing_programs
+from ordain.agent.compile.supported_types import unsupported_units
 from ordain.agent.generation import digest, generation
 from ordain.agent.model import Generation, RawDocument
 from ordain.transforms.catalog.machine_catalog import read_documents
 from ordain.transforms.catalog.shipped import shipped
 from ordain.transforms.compile import compile
-from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity, only_errors, sorted_problems, warning
+from ordain.transforms.document.node import unescape_key
+from ordain.transforms.errors import (
+    NOWHERE,
+    Problem,
+    Refused,
+    Severity,
+    Where,
+    blocked,
+    only_errors,
+    sorted_problems,
+    warning,
+)
 from ordain.transforms.memo import Memo
 from ordain.transforms.model import Compiled
 
@@ -31,6 +44,9 @@ def compile_texts(texts: Iterable[RawDocument], root: Path, last: Generation) ->
     """
     return compile_generation(texts, replace(read_machine(root), live=False), last)
 
+
+RUNNING = Path("/")
+"""The root of the system whose systemd-analyze runs."""
 
 # Usually one of many documents changes. The process that compiles for the agent remembers the results of the others.
 _MEMO = Memo()
@@ -60,9 +76,11 @@ def compile_generation(
     new = generation(compiled)
     missing = tuple(_missing_credentials(compiled, missing_credentials(new, machine.root)) if machine.live else ())
     new = _without_items(new, {problem.item for problem in missing})
-    blocked = {p.item for p in (*compiled.problems, *missing) if p.severity is Severity.BLOCKED and p.item}
-    new = keep_blocked_items(new, last, blocked)
-    left_out = blocked - {member.item for member in new.members}
+    missing += tuple(_impossible_units(compiled, new, last, machine) if machine.live else ())
+    new = _without_items(new, {problem.item for problem in missing})
+    items = {p.item for p in (*compiled.problems, *missing) if p.severity is Severity.BLOCKED and p.item}
+    new = keep_blocked_items(new, last, items)
+    left_out = items - {member.item for member in new.members}
     required = _required_items(new, left_out)
     programs = _missing_programs(compiled, new, machine.root) if machine.live else ()
     problems = sorted_problems([*machine.problems, *reading, *compiled.problems, *missing, *required, *programs])
@@ -121,10 +139,31 @@ def _missing_credentials(compiled: Compiled, missing: Iterable[MissingCredential
         )
 
 
+def _impossible_units(
+    compiled: Compiled, new: Generation, last: Generation, machine: MachineInputs
+) -> Iterator[Problem]:
+    """Yield a problem that blocks the item of each unit that PID 1 would not load, or for which it would do no job.
+
+    It would be found only after other units were stopped, and the whole change would be rolled back.
+    """
+    for item, unit, reason in unsupported_units(new, machine.unsupported):
+        kind = unit.rpartition(".")[2]
+        what = f"this system cannot have a unit of the type {kind}, because {reason}"
+        yield blocked(item, _place(compiled, item), what, code="Unsupported")
+    for item, unit, reason in unloadable_units(new, last) if machine.root == RUNNING else ():
+        what = f"PID 1 would not load {unit}: {reason}"
+        hint = "correct the directives in `systemd` or `units`; `systemctl --version` shows whose rules apply"
+        yield blocked(item, _place(compiled, item), what, hint, "NotLoadable")
+
+
+def _place(compiled: Compiled, item: str) -> Where:
+    section, _, name = item.partition("/")
+    return replace(compiled.resolved.tree.branch(section).branch(unescape_key(name)).where, pointer=item)
+
+
 def _missing_programs(compiled: Compiled, new: Generation, root: Path) -> Iterator[Problem]:
     for item, path in missing_programs(new, root):
-        section, _, name = item.partition("/")
-        where = replace(compiled.resolved.tree.branch(section).branch(name).where, pointer=item)
+        where = _place(compiled, item)
         hint = "install it first: a change that starts the service without its program is rolled back"
         yield warning(item, where, f"program not found: {path}", hint, "ProgramMissing")
 

@@ -60,6 +60,23 @@ def test_options_source_and_automount_change_live(machine: Machine) -> None:
     assert machine.run("mountpoint", "/srv/a", check=False).returncode != 0
 
 
+def test_an_automount_that_the_system_cannot_have_blocks_its_mount_and_the_rest_goes_on(machine: Machine) -> None:
+    if machine.path("/dev/autofs").exists():
+        pytest.skip("this system can have automounts")
+    machine.boot()
+    machine.run("ordainctl", "pause")
+    mounts = "mounts: {/srv/a: {what: one, type: tmpfs, automount: true}, /srv/b: {what: two, type: tmpfs}}\n"
+    machine.write(DOCUMENT, f"{HEAD}{mounts}services: {{web: {{command: [/usr/bin/sleep, infinity]}}}}\n")
+
+    done = machine.run("ordainctl", "apply", check=False)
+
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "[Unsupported]" in done.stdout + done.stderr
+    assert machine.show("web.service", "ActiveState")["ActiveState"] == "active"
+    assert source(machine, "/srv/b")[0] == "two"
+    assert machine.show("srv-a.automount", "LoadState")["LoadState"] == "not-found"
+
+
 def test_a_service_on_a_mount_stops_and_starts_with_it(machine: Machine) -> None:
     machine.boot()
     apply(machine, f"mounts: {{/srv/a: {{what: one, type: tmpfs}}}}\n{SERVICE}")
