@@ -78,7 +78,8 @@ class UnitStatus:
     """The wanted and the actual state of one member, and a reason in ``what`` if they differ.
 
     ``why`` is a `model.NoteReason` or ``""``. ``enforced``: the agent corrects drift (`Drift.ENFORCE`). ``edited`` are
-    an administrator's files that change the unit, ``unread``: PID 1 has not read all of them yet.
+    an administrator's files that change the unit, ``unread``: PID 1 has not read all of them yet. ``ours``: the unit
+    file is that of the documents.
     """
 
     unit: str
@@ -96,6 +97,7 @@ class UnitStatus:
     enforced: bool = False
     edited: tuple[str, ...] = ()
     unread: bool = False
+    ours: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

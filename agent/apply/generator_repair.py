@@ -1,14 +1,16 @@
 """Checks that the generator has placed a generation and that PID 1 reads it, and repairs what can be repaired.
 
 after every reload, by whomever:  missing files ──▶ run the generator again
+                                  placed again ──▶ start what ran before they were missing, and is down now
                                   files of an administrator in place of ours ──▶ condition
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from ordain.agent.apply.admin_overrides import BEFORE_OURS
@@ -18,6 +20,11 @@ from ordain.agent.model import Generation, Job, UnitState, UnitVerdict, Verb
 from ordain.agent.plan.explain import DIRECTORIES as PLACES
 from ordain.agent.state.boot_record import boot_id
 from ordain.agent.state.holds import with_machine_holds
+from ordain.agent.state.running_record import (
+    read_running_record,
+    remove_running_record,
+    write_running_record,
+)
 from ordain.agent.state.store import Store
 from ordain.agent.status import StatusCondition
 from ordain.agent.system.apply_lock import locked
@@ -27,6 +34,7 @@ from ordain.transforms.machine import rootfs
 from ordain.transforms.model import Wanted
 from ordain.transforms.systemd.unit_name import is_template, template_of
 
+log = logging.getLogger(__name__)
 DIRECTORIES = {kind.rstrip("/"): path.strip("/") for path, kind in PLACES.items()}
 """The directories of the generator below the root, by the first part of an artifact's path."""
 SLOW_SEC = 5.0
@@ -51,6 +59,8 @@ class GeneratorRepair:
         self._root = root
         self._store = store
         self._absent: tuple[str, ...] = ()
+        self._dropped: tuple[str, ...] = ()
+        self._running: frozenset[str] = frozenset()
         self._reload_sec = 0.0
         self.overridden: tuple[StatusCondition, ...] = ()
 
@@ -60,9 +70,10 @@ class GeneratorRepair:
         conditions = []
         if self._absent:
             shown = ", ".join(self._absent[:3]) + " …" * (len(self._absent) > 3)
-            conditions.append(
-                StatusCondition(code="NotPlaced", what=f"the generator did not place {shown}", fault=True)
-            )
+            what = f"the generator did not place {shown}; what runs has lost its definition"
+            what += f", and {', '.join(self._dropped)} ended" if self._dropped else ""
+            hint = "see `ordainctl doctor`; once a reload places them again, what has ended is started"
+            conditions.append(StatusCondition(code="NotPlaced", what=what, hint=hint, fault=True))
         if self._reload_sec > SLOW_SEC:
             what = f"a reload of the manager took {self._reload_sec:.0f} s, in which PID 1 did nothing else"
             hint = "all generators run in it (systemd.generator(7)); is one of another package slow?"
@@ -87,15 +98,21 @@ class GeneratorRepair:
             for path in absent
         ]
 
+    def reloading(self, running: Collection[str]) -> None:
+        """Note which members run as a reload begins: it may be the one in which the generator fails."""
+        self._running = frozenset(running)
+
     async def heal(self) -> bool:
         """After a reload by anyone: have the generator run again if it left a file out; return whether it did.
 
-        Timers that lost their unit in one bad run stay failed for good, though everything else recovers by itself
-        (docs/design/systemd.md, fact 13); they are started again.
+        PID 1 drops a timer that loses its unit for good, and a socket or path that is triggered meanwhile
+        (docs/design/systemd.md, fact 13). The units that ran before are started again as soon as everything is placed.
         """
         async with locked(self._root, LOCK_SEC):
             wanted = with_machine_holds(self._root, self._last_applied())
             absent = missing(wanted, self._root)
+            if absent and read_running_record(self._root) is None:
+                write_running_record(self._root, self._running)
             # Our own reload is reported to us, too. A file that it did not bring back, no further reload does.
             again = absent not in ((), self._absent)
             if again:
@@ -103,10 +120,28 @@ class GeneratorRepair:
                 await self._systemd.reload()
                 absent = missing(wanted, self._root)
             self._absent = absent
-            if again:
-                await self._restart_timers(wanted)
+            await self._restore(wanted)
             await self.look_for_others(wanted)
             return again
+
+    async def _restore(self, wanted: Generation) -> None:
+        """Start the members that ran before the generator failed, once it has placed everything again."""
+        before = read_running_record(self._root)
+        if before is None:
+            return
+        members = [m for m in wanted.members if m.unit in before and m.wanted is not Wanted.STOPPED]
+        observed = await look(self._systemd, [member.unit for member in members])
+        down = [member for member in members if not observed.unit(member.unit).running]
+        self._dropped = tuple(member.unit for member in down)
+        if self._absent:
+            return
+        reason = "ended while the generator did not place it"
+        jobs = [Job(unit=m.unit, verb=Verb.START, reason=reason, item=m.item) for m in down]
+        if jobs:
+            log.warning("started again, because the generator works again: %s", ", ".join(self._dropped))
+            await run_jobs(self._systemd, jobs, observed)
+        remove_running_record(self._root)
+        self._dropped = ()
 
     def _last_applied(self) -> Generation:
         """Return the generation that this boot applied last by our own record.
@@ -129,16 +164,6 @@ class GeneratorRepair:
             StatusCondition(code=OVERRIDDEN, what=f"{unit}: {what}", hint=REMOVE, item=unit, fault=True)
             for unit, what in overridden(generation, states)
         )
-
-    async def _restart_timers(self, generation: Generation) -> None:
-        timers = [m for m in generation.members if m.unit.endswith(".timer") and m.wanted is Wanted.RUNNING]
-        observed = await look(self._systemd, [member.unit for member in timers])
-        jobs: Sequence[Job] = [
-            Job(unit=member.unit, verb=Verb.START, reason="lost its unit when the generator failed", item=member.item)
-            for member in timers
-            if observed.unit(member.unit).active_state == "failed"
-        ]
-        await run_jobs(self._systemd, jobs, observed)
 
 
 def _unit_of(path: str) -> str:

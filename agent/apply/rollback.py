@@ -127,6 +127,8 @@ class Rollback:
         now, unfinished = self._store.applied(), self._journal.unfinished()
         origin = ChangeOrigin(cause=ChangeCause.ROLLBACK, by=user_of_process(caller))
         steps = replace(unfinished.plan if unfinished else Plan(), from_hash=trial.rollback_to, to_hash=now.hash)
+        asked = unfinished.caller if unfinished else caller  # who still waits for the outcome of the trial
+        started = unfinished.started if unfinished else ""
         entry = JournalEntry(
             phase=ApplyPhase.BACK,
             number=now.number,
@@ -134,7 +136,17 @@ class Rollback:
             running=trial.running,
             failing=trial.failing,
             decided=self._decisions.now,
-            failed=Outcome(generation=trial.number, hash=trial.hash, plan=steps, why=why, origin=origin),
+            started=started,
+            caller=asked,
+            failed=Outcome(
+                generation=trial.number,
+                hash=trial.hash,
+                plan=steps,
+                why=why,
+                origin=origin,
+                started=started,
+                caller=asked,
+            ),
         )
         self._journal.begin(entry)
         return await self._steps.roll_back(entry, now, caller=caller)

@@ -293,7 +293,7 @@ WARNINGS = CodeGroup(
             "PID 1 would refuse to load a unit, for example with two commands in a service that is not a oneshot.",
             "Correct the directives of the item; `systemd-analyze verify` checks a unit file.",
         ),
-        "Unsupported": (
+        "UnsupportedType": (
             "The running system cannot have a unit of this type: an automount without autofs, swap in a container.",
             "Leave the key out for this machine, for example with `match: {virtualization: …}`.",
         ),

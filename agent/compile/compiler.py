@@ -149,7 +149,7 @@ def _impossible_units(
     for item, unit, reason in unsupported_units(new, machine.unsupported):
         kind = unit.rpartition(".")[2]
         what = f"this system cannot have a unit of the type {kind}, because {reason}"
-        yield blocked(item, _place(compiled, item), what, code="Unsupported")
+        yield blocked(item, _place(compiled, item), what, code="UnsupportedType")
     for item, unit, reason in unloadable_units(new, last) if machine.root == RUNNING else ():
         what = f"PID 1 would not load {unit}: {reason}"
         hint = "correct the directives in `systemd` or `units`; `systemctl --version` shows whose rules apply"

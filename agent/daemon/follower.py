@@ -40,7 +40,7 @@ from ordain.agent.daemon.status_publisher import StatusPublisher
 from ordain.agent.daemon.status_reader import AgentPhase, AgentView, StatusReader
 from ordain.agent.delivery.protocol import Source
 from ordain.agent.errors import AlreadyRejected, Busy, Failure, RemovalLimitExceeded, Unavailable
-from ordain.agent.model import ChangeCause, Outcome
+from ordain.agent.model import RUNNING, ChangeCause, Outcome
 from ordain.agent.settings import Settings
 from ordain.agent.state.last_outcome import read_last_outcome
 from ordain.agent.status import AgentState, Status, StatusCondition
@@ -134,7 +134,9 @@ class Follower:
         """Follow for ever."""
         # After a reload, other units may be installed, so the documents may mean something else.
         await self._parts.systemd.watch(
-            reloaded=lambda: self.request(Work.REPAIR | Work.READ), changed=self._on_changed
+            reloads=self._on_reload,
+            reloaded=lambda: self.request(Work.REPAIR | Work.READ),
+            changed=self._on_changed,
         )
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._source_watch.run(lambda: self.source.source))
@@ -178,6 +180,11 @@ class Follower:
     def record(self, outcome: Outcome) -> None:
         """Log the outcome of an apply, and keep it for the status."""
         self._log.record(outcome)
+
+    def _on_reload(self) -> None:
+        """Tell the repair what ran before the reload; after it, units that the generator left out may be down."""
+        units = self.status.current.units
+        self._parts.repair.reloading([unit.unit for unit in units if unit.active_state in RUNNING - {"activating"}])
 
     def _on_changed(self, unit: str) -> None:
         if self.status.shows(unit):

@@ -24,7 +24,10 @@ SETTLE_SEC = 10.0
 
 
 class LateInstallation:
-    """A `Minder` that remembers which wanted units were not installed, or hidden by others, in any status so far."""
+    """A `Minder` that remembers which wanted units were not installed, or hidden by others, in any status so far.
+
+    Units whose files are ours are left to `GeneratorRepair`, which knows which of them ran.
+    """
 
     def __init__(self, *, systemd: Systemd, engine: Engine, decisions: Decisions, status: StatusPublisher) -> None:
         self._systemd = systemd
@@ -78,7 +81,7 @@ def _wanted(status: Status) -> list[UnitStatus]:
 
 
 def _missing(status: Status) -> set[str]:
-    return {unit.unit for unit in _wanted(status) if unit.load_state == "not-found"}
+    return {unit.unit for unit in _wanted(status) if unit.load_state == "not-found" and not unit.ours}
 
 
 def _hidden(status: Status) -> set[str]:

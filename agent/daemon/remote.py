@@ -66,8 +66,11 @@ class RemoteClient:
                 raise BY_NAME[error.error](error.message) from None
             raise
 
-    async def _outcome(self, member: str, signature: str = "", *body: Any) -> Any:
-        """Return the JSON data of the answer of a method that applies, even if the agent restarts meanwhile."""
+    async def _outcome(self, member: str, signature: str = "", *body: Any, again: bool = True) -> Any:
+        """Return the JSON data of the answer of a method that applies, even if the agent restarts meanwhile.
+
+        If the apply had not begun, the agent is asked ``again``. Raises `Unavailable`.
+        """
         began = datetime.now(UTC).isoformat(timespec="seconds")
         for _ in range(TIMES):
             try:
@@ -79,6 +82,8 @@ class RemoteClient:
             outcome = await asyncio.to_thread(read_last_outcome, self._root)
             if outcome and outcome.caller == os.getpid() and outcome.started >= began:
                 return to_json(outcome)
+            if not again:
+                raise Unavailable("the agent was lost; `ordainctl status` shows what has become of the trial")
         raise Unavailable("the agent restarts again and again; see `systemctl status ordain-agent`")
 
     async def _wait_for_agent(self) -> None:
@@ -111,7 +116,9 @@ class RemoteClient:
     async def apply(self, documents: Documents | None = None, *, once: bool = False, confirm_sec: int = 0) -> Outcome:
         """See `Client.apply`."""
         options = {"once": Variant("b", once), "confirm": Variant("u", confirm_sec)}
-        return from_json(Outcome, await self._outcome("Apply", "a(ss)a{sv}", _texts(documents), options))
+        again = not confirm_sec  # a trial that has ended must not begin anew
+        answer = await self._outcome("Apply", "a(ss)a{sv}", _texts(documents), options, again=again)
+        return from_json(Outcome, answer)
 
     async def confirm(self) -> int:
         """See `Client.confirm`. The wait is short: an agent that does not answer confirms nothing."""

@@ -59,7 +59,7 @@ def differences(units: Iterable[UnitStatus]) -> Iterator[StatusCondition]:
     One condition names all units of a kind, because hundreds can fail together.
     """
     wrong = [unit for unit in units if not unit.ok and unit.why != NoteReason.HELD]
-    missing = [unit for unit in wrong if unit.load_state == "not-found"]
+    missing = [unit for unit in wrong if unit.load_state == "not-found" and not unit.ours]
     if missing:
         hint = "install the package that brings it, or remove the entry"
         yield StatusCondition(code="NotInstalled", what=f"not installed: {_shown(missing)}", hint=hint, fault=True)
@@ -101,6 +101,7 @@ def _status(member: Member, state: UnitState, note: Note | None, oneshot: bool, 
         n_restarts=state.n_restarts,
         early=member.early,
         enforced=member.drift is Drift.ENFORCE,
+        ours=member.ours,
     )
 
 
@@ -117,6 +118,8 @@ def _judge(member: Member, state: UnitState, oneshot: bool) -> tuple[bool, str]:
         return state.sub_state != "auto-restart", ""
     if state.load_state == "masked":
         return False, ""
+    if member.ours and state.load_state == "not-found":
+        return False, "its unit file was not placed"
     if not state.condition_result or (oneshot and state.invocation_id):
         return True, ""
     if not state.invocation_id and state.load_state == "loaded":

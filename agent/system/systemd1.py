@@ -359,12 +359,16 @@ class Systemd:
         """Clear the failed state and the start limit of one unit."""
         await self._manager("ResetFailedUnit", "s", unit)
 
-    async def watch(self, *, reloaded: Callable[[], None], changed: Callable[[str], None]) -> None:
-        """Have ``reloaded`` called after each reload by anybody, and ``changed`` for each unit that changes state."""
+    async def watch(
+        self, *, reloads: Callable[[], None], reloaded: Callable[[], None], changed: Callable[[str], None]
+    ) -> None:
+        """Have ``reloads`` and ``reloaded`` called before and after each reload by anybody, and ``changed`` for units.
+
+        ``changed`` is called with each unit that changes its state.
+        """
 
         def reloading(signal: Signal) -> None:
-            if not signal.body[0]:
-                reloaded()
+            (reloads if signal.body[0] else reloaded)()
 
         def properties(signal: Signal) -> None:
             if signal.body[0] == UNIT:

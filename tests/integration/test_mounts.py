@@ -71,7 +71,7 @@ def test_an_automount_that_the_system_cannot_have_blocks_its_mount_and_the_rest_
     done = machine.run("ordainctl", "apply", check=False)
 
     assert done.returncode == 3, done.stdout + done.stderr
-    assert "[Unsupported]" in done.stdout + done.stderr
+    assert "[UnsupportedType]" in done.stdout + done.stderr
     assert machine.show("web.service", "ActiveState")["ActiveState"] == "active"
     assert source(machine, "/srv/b")[0] == "two"
     assert machine.show("srv-a.automount", "LoadState")["LoadState"] == "not-found"

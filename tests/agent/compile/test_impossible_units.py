@@ -148,7 +148,7 @@ def test_mounts_that_the_system_cannot_have_are_blocked_and_the_others_are_not(t
 
     blocked = [p for p in problems if p.severity is Severity.BLOCKED]
     assert [(p.item, p.code, p.where.line) for p in blocked] == [
-        ("mounts/~1srv~1a", "Unsupported", 5),
-        ("swaps/~1swap", "Unsupported", 6),
+        ("mounts/~1srv~1a", "UnsupportedType", 5),
+        ("swaps/~1swap", "UnsupportedType", 6),
     ]
     assert [member.unit for member in new.members] == ["srv-b.mount"]

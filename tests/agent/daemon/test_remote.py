@@ -85,13 +85,13 @@ def client(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any
     monkeypatch.setattr(DbusNext, "open", connect_here)
     monkeypatch.setattr(remote, "POLL_SEC", 0.01)
 
-    def apply(losses: int) -> tuple[Outcome, list[str]]:
+    def apply(losses: int, **options: Any) -> tuple[Outcome, list[str]]:
         async def run() -> tuple[Outcome, list[str]]:
             agent = Agent(address, losses)
             await agent.join()
             asked = RemoteClient(await connect_here(), tmp_path)
             try:
-                return await asked.apply(), agent.calls
+                return await asked.apply(**options), agent.calls
             finally:
                 asked.close()
                 agent.leave(agent.bus)
@@ -122,3 +122,8 @@ def test_a_caller_whose_agent_is_lost_gets_the_outcome_of_its_apply_or_asks_agai
 def test_an_agent_that_is_lost_again_and_again_is_reported(client: Any) -> None:
     with pytest.raises(Unavailable, match="again and again"):
         client(losses=9)
+
+
+def test_a_trial_is_not_begun_again(client: Any) -> None:
+    with pytest.raises(Unavailable, match="what has become of the trial"):
+        client(losses=1, confirm_sec=60)

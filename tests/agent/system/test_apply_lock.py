@@ -25,7 +25,7 @@ def test_two_applies_do_not_run_at_once(tmp_path: Path) -> None:
     asyncio.run(both())
 
 
-def test_who_holds_the_lock_and_for_whom_is_told_to_others_only(tmp_path: Path) -> None:
+def test_the_holder_of_the_lock_and_its_caller_are_named_to_others_only(tmp_path: Path) -> None:
     caller = os.getppid()
 
     async def look(process: int) -> str:

@@ -48,7 +48,7 @@ def apply(systemd: StandIn, texts: Texts) -> Outcome:
     return asyncio.run(parts(systemd).engine.apply(ApplyRequest(texts=texts)))
 
 
-def test_what_may_stay_is_kept_and_the_rest_is_stopped(systemd: StandIn) -> None:
+def test_a_removed_unit_that_may_stay_is_kept_and_the_others_are_stopped(systemd: StandIn) -> None:
     apply(systemd, documents(other=STOPS))
 
     assert [effect for effect in systemd.effects if " " in effect] == ["stop stops.service", "start other.service"]
