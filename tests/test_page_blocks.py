@@ -12,14 +12,14 @@ from ordain.agent.cli.commands import COMMANDS
 from support.page_blocks import Block, blocks
 
 TREE = Path(__file__).parents[1]
-GENERATED = TREE / "docs/reference/sections"
-"""Pages of documents and their units, each of which is compiled when the page is made."""
+GENERATED = {TREE / "docs/reference/sections", TREE / "docs/reference/runs"}
+"""Pages of documents and what they become, each of which is compiled when the page is made."""
 STEP_PAGES = {"docs/tutorial.md", *(f"docs/howto/{name}.md" for name in HOW_TO)}
 """The pages whose steps `tests/integration/test_tutorial.py` carries out."""
 PAGES = [
     TREE / "README.md",
     TREE / "HACKING.md",
-    *(path for path in sorted((TREE / "docs").rglob("*.md")) if GENERATED not in path.parents),
+    *(path for path in sorted((TREE / "docs").rglob("*.md")) if not GENERATED & set(path.parents)),
     *sorted((TREE / "docs").rglob("*.rst")),
 ]
 

@@ -21,6 +21,8 @@ COMMANDS = frozenset(
     systemd-analyze systemd-creds systemd-nspawn systemd-run touch tee umount update-initramfs useradd wget""".split()
 )
 """The first words of lines that are commands."""
+DATA = frozenset(("yaml", "json", "toml", "ini"))
+"""The languages of fenced blocks that hold no commands."""
 _PROMPT = re.compile(r"^(?:\w+[#$] |[$#] )?(?:\(cd |[A-Z_]+=\S+ )*(?P<word>[A-Za-z0-9_./-]+)")
 _MARK = re.compile(r"(?:<!--|\.\.) (?P<kind>not run|run by): (?P<text>.+?)(?: -->)?$")
 
@@ -73,7 +75,8 @@ def _markdown(lines: list[str]) -> Iterator[tuple[int, list[str], bool]]:
     while at < len(lines):
         if fence := re.match(r"\s*```(\w*)", lines[at]):
             end = next((n for n in range(at + 1, len(lines)) if lines[n].strip().startswith("```")), len(lines))
-            yield at + 1, lines[at + 1 : end], fence[1] == "console"
+            if fence[1] not in DATA:
+                yield at + 1, lines[at + 1 : end], fence[1] == "console"
             at = end + 1
         elif lines[at].startswith("    ") and lines[at].strip() and (at == 0 or not lines[at - 1].strip()):
             end = at
