@@ -424,6 +424,10 @@ SOURCE = CodeGroup(
             "Some documents of the release are not in the store yet.",
             "Wait, or publish the release again with `ordainctl release publish`.",
         ),
+        "ReleaseExpired": (
+            "The release in force has expired, and no newer one has arrived. It stays in force.",
+            "Publish a newer release. If there is one, find out who keeps it from this machine.",
+        ),
         "ReleaseReplayed": (
             "The channel offers an older release than this machine has already accepted.",
             "Publish a new number. After a restore of the store, run `ordainctl release forget CHANNEL`.",

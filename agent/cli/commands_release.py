@@ -51,6 +51,11 @@ ROLLOUT = (
         help="stop if more than SHARE of the machines that have it, and at least two, rolled it back",
     ),
     Argument(flag="--soak", metavar="TIME", help="let every stage last at least TIME"),
+    Argument(
+        flag="--expires",
+        metavar="TIME",
+        help="let machines report when TIME, such as 30d, has passed without a newer release",
+    ),
 )
 
 ROWS = (
@@ -70,6 +75,9 @@ ROWS = (
             Argument(flag="--passphrase", help="ask for a passphrase that protects the private key"),
             Argument(
                 flag="--channel", metavar="CHANNEL", many=True, help="restrict the key to releases of this channel"
+            ),
+            Argument(
+                flag="--scope", metavar="SCOPE", many=True, help="restrict the key to documents in this scope: role=web"
             ),
         ),
         examples=(

@@ -252,13 +252,14 @@ _ordainctl() {
             esac
             ;;
         'release keygen')
-            flags='--passphrase --channel' operand='text'
+            flags='--passphrase --channel --scope' operand='text'
             case $previous in
                 --channel) operand='text' ;;
+                --scope) operand='text' ;;
             esac
             ;;
         'release create')
-            flags='--channel --number --about --splay --max-parallel --window --stages --stop-at --soak --shrinks --key --output --store --user --password-file' operand='files'
+            flags='--channel --number --about --splay --max-parallel --window --stages --stop-at --soak --expires --shrinks --key --output --store --user --password-file' operand='files'
             case $previous in
                 --channel) operand='text' ;;
                 --number) operand='text' ;;
@@ -269,6 +270,7 @@ _ordainctl() {
                 --stages) operand='text' ;;
                 --stop-at) operand='text' ;;
                 --soak) operand='text' ;;
+                --expires) operand='text' ;;
                 --key) operand='files' ;;
                 --output) operand='files' ;;
                 --store) operand='text' ;;
@@ -300,7 +302,7 @@ _ordainctl() {
             esac
             ;;
         'release promote')
-            flags='--key --trust --number --about --splay --max-parallel --window --stages --stop-at --soak --shrinks --store --user --password-file' operand='text'
+            flags='--key --trust --number --about --splay --max-parallel --window --stages --stop-at --soak --expires --shrinks --store --user --password-file' operand='text'
             case $previous in
                 --key) operand='files' ;;
                 --trust) operand='files' ;;
@@ -312,6 +314,7 @@ _ordainctl() {
                 --stages) operand='text' ;;
                 --stop-at) operand='text' ;;
                 --soak) operand='text' ;;
+                --expires) operand='text' ;;
                 --store) operand='text' ;;
                 --user) operand='text' ;;
                 --password-file) operand='files' ;;

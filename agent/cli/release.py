@@ -5,7 +5,7 @@ from __future__ import annotations
 import getpass
 from argparse import Namespace
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from ordain.agent.errors import Failure
 from ordain.agent.model import RawDocuments
 from ordain.agent.system import atomic_files
 from ordain.transforms.errors import Refused, only_errors
+from ordain.transforms.systemd.values import EncodeError, timespan
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -42,7 +43,7 @@ def keygen(request: Namespace, console: Console) -> Exit:
     name = Path(request.name)
     passphrase = _new_passphrase() if request.passphrase else b""
     pem, raw = signing.generate_key(passphrase)
-    key = PublicKey(name=name.name, raw=raw, channels=frozenset(request.channel))
+    key = PublicKey(name=name.name, raw=raw, channels=frozenset(request.channel), scopes=frozenset(request.scope))
     try:
         parse_key(key.line)
     except InvalidKey as bad:
@@ -259,16 +260,25 @@ def _made(request: Namespace, channel: str, number: int, documents: Any, about: 
         "soak": request.soak,
     }
     rollout = {key: value for key, value in words.items() if value}
+    now = datetime.now(UTC)
     draft = ReleaseDraft(
         channel=channel,
         number=number,
         documents=documents,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        created=now.isoformat(timespec="seconds"),
+        expires=(now + _span(request.expires)).isoformat(timespec="seconds") if request.expires else "",
         about=request.about or about,
         rollout=rollout or None,
         shrinks=request.shrinks,
     )
     return draft.release()
+
+
+def _span(text: str) -> timedelta:
+    try:
+        return timedelta(microseconds=timespan(text))
+    except (EncodeError, OverflowError):
+        raise Usage(f"--expires {text}: not a time span, such as 30d or 12h") from None
 
 
 def _private(name: str) -> Ed25519PrivateKey:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from enum import Enum, auto
 
 from ordain.agent.apply.admin_overrides import administrator_files, hiding_files
@@ -17,6 +18,7 @@ from ordain.agent.apply.place_files import read_reports
 from ordain.agent.apply.rollback import decision_conditions
 from ordain.agent.daemon.source_reader import SourceReader
 from ordain.agent.daemon.takeover import read_takeover
+from ordain.agent.delivery.protocol import ReleaseReference
 from ordain.agent.model import Generation, Observed, Outcome
 from ordain.agent.plan.unit_status import differences, left_undone, reboots, unit_statuses
 from ordain.agent.state.apply_journal import ApplyJournal
@@ -193,6 +195,7 @@ class StatusReader:
         conditions = list(map(StatusCondition.of, self.settings_problems))
         if source.code:
             conditions.append(StatusCondition(code=source.code, what=source.problem, hint=source.hint))
+        conditions += expired(self._source.release, datetime.now(UTC))
         notes = read_boot_record(parts.root).get("note", ())
         conditions += [StatusCondition(code="BootChoice", what=note) for note in notes]
         for path, what in sorted(read_reports(parts.root, "problems").items())[:SHOWN_FILES]:
@@ -206,3 +209,11 @@ class StatusReader:
             conditions.append(StatusCondition(code="SourceLost", what=what, hint=hint))
         decided = decision_conditions(parts.trials, parts.decisions)
         return (*conditions, *parts.writer.conditions, *decided, *parts.repair.conditions)
+
+
+def expired(release: ReleaseReference, now: datetime) -> Iterator[StatusCondition]:
+    """Yield a condition if ``release``, which is in force, has expired: a newer one should have arrived."""
+    if release.expires and datetime.fromisoformat(release.expires) <= now:
+        what = f"release {release.title} expired at {release.expires}, and no newer one has arrived; it stays in force"
+        hint = "publish a newer release; if there is one, find out who keeps it from this machine"
+        yield StatusCondition(code="ReleaseExpired", what=what, hint=hint, fault=True)

@@ -60,11 +60,15 @@ class SourceHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReleaseReference:
-    """The identity of a release: its channel, its number and the hash of its manifest; number 0: no release."""
+    """The identity of a release: its channel, its number and the hash of its manifest; number 0: no release.
+
+    ``expires`` is that of the manifest, in ISO 8601.
+    """
 
     channel: str = ""
     number: int = 0
     hash: str = ""
+    expires: str = ""
 
     @property
     def title(self) -> str:

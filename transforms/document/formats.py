@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from ordain.transforms.document import agent_formats, command_line, network_formats, run_formats
 from ordain.transforms.document.conditions import FACTS
@@ -50,6 +51,16 @@ def path(text: str) -> None:
         raise _bad("write it with a leading /")
     if "\0" in text or any(part in {"", ".", ".."} for part in parts):
         raise _bad("write it without //, /./, /../ and NUL")
+
+
+def time(text: str) -> None:
+    """Check a time in UTC."""
+    try:
+        offset = datetime.fromisoformat(text).utcoffset()
+    except ValueError:
+        offset = None
+    if offset != timedelta(0):
+        raise _bad("write it in UTC, such as 2026-12-31T00:00:00+00:00")
 
 
 def relative_path(text: str) -> None:
@@ -176,6 +187,7 @@ FORMATS: dict[str, Check] = {
     "section": section,
     "service-name": service_name,
     "sha256": _pattern(r"[0-9a-f]{64}", "use 64 lower-case hexadecimal digits, as sha256sum prints them"),
+    "time": time,
     "share": _pattern(r"(100|[0-9]{1,2}(\.[0-9]{1,3})?)%", "such as 1%, 0.5% or 100%"),
     "signal": _value(signal),
     "size": _value(size),

@@ -44,6 +44,12 @@ RELEASE: dict[str, Shape] = {
     "number": NUMBER,
     "schema": String("The version of the language that its documents are written in.", "v1", template=False),
     "created": String("The time at which it was made, for people.", "a time", template=False),
+    "expires": String(
+        "The time from which machines that still have it report [ReleaseExpired]: a newer release should be there.",
+        "a time such as 2026-12-31T00:00:00+00:00",
+        "time",
+        template=False,
+    ),
     "about": String("A description of the changes, for people.", "a text", template=False),
     "documents": Map(HASH, "Every document with its SHA-256.", "the name of a document", "document-name"),
     "shrinks": Flag("The release removes most services of the machines on purpose; without this key they refuse it."),

@@ -47,7 +47,9 @@ def admit_snapshot(
     admitted, release = admission.admit(snapshot, facts, shared)
     reference = ReleaseReference()
     if release:
-        reference = ReleaseReference(channel=release.channel, number=release.number, hash=release.hash)
+        reference = ReleaseReference(
+            channel=release.channel, number=release.number, hash=release.hash, expires=release.expires
+        )
     return admitted, reference, with_node_labels(verify.node_documents(admitted.texts), facts, shared).labels
 
 

@@ -47,7 +47,8 @@ class Rollout:
 class Release:
     """A manifest.
 
-    ``documents`` maps names to SHA-256. ``data`` is the whole manifest as JSON data, and ``unknown`` names the keys in
+    ``documents`` maps names to SHA-256. ``expires`` is the time from which a machine reports that it waits for a newer
+    release, in ISO 8601; "": never. ``data`` is the whole manifest as JSON data, and ``unknown`` names the keys in
     it that a later version of Ordain has added.
     """
 
@@ -58,6 +59,7 @@ class Release:
     signatures: Mapping[str, str]
     shrinks: bool
     rollout: Rollout
+    expires: str = ""
     data: Mapping[str, Any] = field(repr=False)
     unknown: tuple[str, ...] = ()
 
@@ -97,6 +99,7 @@ class ReleaseDraft:
     about: str = ""
     rollout: Mapping[str, Any] | None = None
     shrinks: bool = False
+    expires: str = ""
 
     def release(self) -> Release:
         """Return the release, without signatures. Raises `Refused` if a value is invalid."""
@@ -108,6 +111,7 @@ class ReleaseDraft:
             "number": self.number,
             "schema": VERSION,
             "created": self.created,
+            "expires": self.expires,
             "about": self.about,
             "shrinks": self.shrinks,
             "rollout": self.rollout,
@@ -164,6 +168,7 @@ def _release(entries: Mapping[str, Node], node: Node) -> Release:
         signatures=data.get("signatures") or {},
         shrinks=bool(data.get("shrinks")),
         rollout=_rollout(data.get("rollout") or {}),
+        expires=data.get("expires") or "",
         data=data,
         unknown=tuple(sorted(entries.keys() - known.keys())),
     )

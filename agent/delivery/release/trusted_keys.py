@@ -1,8 +1,9 @@
 """Public keys that verify releases, and the ones that a machine trusts: /etc/ordain/trust/*.pub.
 
-A public key is one line: ``ed25519 BASE64 NAME [channel=CHANNEL,…]``. BASE64 encodes the 32 bytes of RFC 8032, NAME is
-for people, and with ``channel=`` the key signs for these channels only. Blank lines, and lines that begin with #, are
-ignored. A private key is PKCS #8 in PEM, as `openssl genpkey -algorithm ed25519` makes it.
+A public key is one line: ``ed25519 BASE64 NAME [channel=CHANNEL,…] [scope=SCOPE,…]``. BASE64 encodes the 32 bytes of
+RFC 8032, and NAME is for people. With ``channel=`` the key signs for these channels only, with ``scope=`` only for
+documents in these scopes, as manifests name them (``role=web``). Blank lines, and lines that begin with #, are ignored.
+A private key is PKCS #8 in PEM, as `openssl genpkey -algorithm ed25519` makes it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from ordain.transforms.machine import rootfs
 TRUST = "etc/ordain/trust"
 SUFFIX = ".pub"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,127}")
-_CHANNELS = re.compile(r"channel=[a-z0-9][a-z0-9-]*(,[a-z0-9][a-z0-9-]*)*")
+_RESTRICTIONS = {
+    "channel": re.compile(r"[a-z0-9][a-z0-9-]*(,[a-z0-9][a-z0-9-]*)*"),
+    "scope": re.compile(r"[^\s,/]+(,[^\s,/]+)*"),
+}
 
 
 class InvalidKey(OrdainError, ValueError):
@@ -31,11 +35,12 @@ class InvalidKey(OrdainError, ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublicKey:
-    """A public key and the ``channels`` that it may sign for; an empty set allows all channels."""
+    """A public key, and the ``channels`` and the ``scopes`` of documents that it may sign for; empty: all."""
 
     name: str
     raw: bytes
     channels: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
 
     @property
     def id(self) -> str:
@@ -45,12 +50,17 @@ class PublicKey:
     @property
     def line(self) -> str:
         """Return the line of a .pub file."""
-        only = [f"channel={','.join(sorted(self.channels))}"] if self.channels else []
+        restrictions = (("channel", self.channels), ("scope", self.scopes))
+        only = [f"{name}={','.join(sorted(values))}" for name, values in restrictions if values]
         return " ".join(["ed25519", base64.b64encode(self.raw).decode(), self.name, *only])
 
     def signs_for(self, channel: str) -> bool:
         """Return whether the key may sign for ``channel``."""
         return not self.channels or channel in self.channels
+
+    def covers(self, document: str) -> bool:
+        """Return whether the key may sign for the document that a manifest calls ``SCOPE/FILE``."""
+        return not self.scopes or document.partition("/")[0] in self.scopes
 
 
 def parse_key(line: str) -> PublicKey:
@@ -60,8 +70,8 @@ def parse_key(line: str) -> PublicKey:
     frozenset({'canary'})
     """
     words = line.split()
-    if not 3 <= len(words) <= 4 or words[0] != "ed25519":
-        raise InvalidKey("not a public key (a line is: ed25519 BASE64 NAME [channel=CHANNEL,…])")
+    if not 3 <= len(words) <= 5 or words[0] != "ed25519":
+        raise InvalidKey("not a public key (a line is: ed25519 BASE64 NAME [channel=CHANNEL,…] [scope=SCOPE,…])")
     try:
         raw = base64.b64decode(words[1], validate=True)
     except binascii.Error:
@@ -70,10 +80,14 @@ def parse_key(line: str) -> PublicKey:
         raise InvalidKey("the key is not the base64 of 32 bytes")
     if not _NAME.fullmatch(words[2]):
         raise InvalidKey(f"invalid name {words[2]!r} of a key (letters, digits, _ . @ -)")
-    if words[3:] and not _CHANNELS.fullmatch(words[3]):
-        raise InvalidKey(f"invalid restriction {words[3]!r} of a key (channel=canary)")
-    channels = words[3].removeprefix("channel=").split(",") if words[3:] else ()
-    return PublicKey(name=words[2], raw=raw, channels=frozenset(channels))
+    restrictions: dict[str, frozenset[str]] = {}
+    for word in words[3:]:
+        name, _, values = word.partition("=")
+        if name in restrictions or name not in _RESTRICTIONS or not _RESTRICTIONS[name].fullmatch(values):
+            raise InvalidKey(f"invalid restriction {word!r} of a key (channel=canary or scope=role=web)")
+        restrictions[name] = frozenset(values.split(","))
+    channels, scopes = restrictions.get("channel", frozenset()), restrictions.get("scope", frozenset())
+    return PublicKey(name=words[2], raw=raw, channels=channels, scopes=scopes)
 
 
 def trusted_keys(root: Path) -> tuple[tuple[PublicKey, ...], tuple[Problem, ...]]:

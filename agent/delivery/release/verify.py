@@ -33,7 +33,11 @@ class AcceptedRelease:
 
 
 def trusted_signers(release: Release, keys: Iterable[PublicKey], check: SignatureCheck) -> tuple[PublicKey, ...]:
-    """Return the trusted keys that have signed ``release``. Raises `SourceError` if there is none; one is enough."""
+    """Return the trusted keys that have signed ``release``. Raises `SourceError` if there is none.
+
+    One is enough, unless keys are for some scopes only: then each document needs one that covers it, and a release that
+    removes most services needs one for all scopes.
+    """
     keys = tuple(keys)
     if not keys:
         message = f"release {release.title}: this machine trusts no key"
@@ -48,7 +52,20 @@ def trusted_signers(release: Release, keys: Iterable[PublicKey], check: Signatur
         message = f"release {release.title}: the signature of {names} does not match the content"
         hint = "somebody changed the release after it was signed; publish it again"
         raise SourceError(message, code=SourceFault.VERIFY_FAILED, hint=hint)
-    return tuple(key for key in allowed if key.raw in valid)
+    signers = tuple(key for key in allowed if key.raw in valid)
+    for name in sorted(release.documents):
+        if not any(key.covers(name) for key in signers):
+            raise _not_covered(release, signers, f"{name} is in another scope")
+    if release.shrinks and all(key.scopes for key in signers):
+        raise _not_covered(release, signers, "`shrinks` removes services of other scopes as well")
+    return signers
+
+
+def _not_covered(release: Release, signers: Iterable[PublicKey], reason: str) -> SourceError:
+    scopes = ", ".join(f"{key.name} signs only for {', '.join(sorted(key.scopes))}" for key in signers)
+    hint = "sign it with a key for that as well: ordainctl release sign"
+    message = f"release {release.title}: {scopes}; {reason}"
+    return SourceError(message, code=SourceFault.VERIFY_FAILED, hint=hint)
 
 
 def _why_untrusted(release: Release, named: Iterable[PublicKey]) -> str:

@@ -7,6 +7,8 @@ import hashlib
 import json
 import shutil
 import subprocess
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ordain.agent.delivery.protocol import SourceError
+from ordain.agent.daemon.status_reader import expired
+from ordain.agent.delivery.protocol import ReleaseReference, SourceError
 from ordain.agent.delivery.release import signing
 from ordain.agent.delivery.release.highest_accepted import forget_accepted, read_highest, record_accepted
 from ordain.agent.delivery.release.manifest import Release, ReleaseDraft, read_release
@@ -280,3 +283,82 @@ def test_a_private_key_with_a_passphrase_needs_it() -> None:
         signing.load_private_key("k", pem, b"wrong")
     with pytest.raises(Failure, match="cannot read a private key"):
         signing.load_private_key("k", b"nothing")
+
+
+def many(**more: Any) -> Release:
+    documents = {f"{scope}/a.yaml": sha256(WEB) for scope in ("common", "role=web", "role=db")}
+    return ReleaseDraft(channel="stable", number=2, documents=documents, created="now", **more).release()
+
+
+def keys(*scopes: str) -> list[PublicKey]:
+    """Return the keys of the seeds 1, 2, …, each with its scopes."""
+    return [replace(key_of(n)[1], scopes=frozenset(filter(None, text.split(",")))) for n, text in enumerate(scopes, 1)]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "signers", "fault"),
+    [
+        (keys(""), (1,), ""),
+        (keys("common,role=web,role=db"), (1,), ""),
+        (keys("common,role=db", "role=web"), (1, 2), ""),
+        (keys("", "role=web"), (1, 2), ""),
+        (keys("role=web"), (1,), "common/a.yaml is in another scope"),
+        (keys("common,role=db", "role=web"), (1,), "role=web/a.yaml is in another scope"),
+        (keys("", "role=web"), (2,), "common/a.yaml is in another scope"),
+        (keys("role=we"), (1,), "is in another scope"),
+    ],
+)
+def test_a_key_for_some_scopes_signs_only_the_documents_in_them(
+    trusted: list[PublicKey], signers: tuple[int, ...], fault: str
+) -> None:
+    made = many()
+    for seed in signers:
+        made = signed(made, seed)
+    if not fault:
+        assert len(trusted_signers(made, trusted, signing.valid_signers)) == len(signers)
+        return
+
+    with pytest.raises(SourceError, match=fault) as caught:
+        trusted_signers(made, trusted, signing.valid_signers)
+    assert "signs only for" in str(caught.value)
+
+
+def test_only_a_key_for_all_scopes_signs_that_most_services_are_removed() -> None:
+    made = signed(many(shrinks=True))
+
+    with pytest.raises(SourceError, match="`shrinks` removes services"):
+        trusted_signers(made, keys("common,role=web,role=db"), signing.valid_signers)
+    assert trusted_signers(made, keys(""), signing.valid_signers)
+
+
+@pytest.mark.parametrize("restriction", ["", "channel=canary", "scope=role=web,common", "channel=a,b scope=os=debian"])
+def test_a_key_with_restrictions_can_be_read_back(restriction: str) -> None:
+    line = f"ed25519 {'A' * 43}= ops {restriction}".strip()
+
+    assert parse_key(parse_key(line).line) == parse_key(line)
+
+
+@pytest.mark.parametrize("restriction", ["scope=", "scope=a,", "scope=a/b", "scope=a scope=b", "path=a", "channel=a b"])
+def test_a_key_with_an_invalid_restriction_is_refused(restriction: str) -> None:
+    with pytest.raises(InvalidKey):
+        parse_key(f"ed25519 {'A' * 43}= ops {restriction}")
+
+
+@pytest.mark.parametrize(
+    "text", ["tomorrow", "2026-12-31", "2026-12-31T00:00:00", "2026-12-31T00:00:00+01:00", "2026-13-01T00:00:00Z"]
+)
+def test_a_release_expires_at_a_time_in_utc(text: str) -> None:
+    with pytest.raises(Refused, match="expires"):
+        release(expires=text)
+
+    assert release(expires="2026-12-31T00:00:00+00:00").expires == "2026-12-31T00:00:00+00:00"
+    assert release().expires == ""
+
+
+def test_an_expired_release_is_a_condition() -> None:
+    reference = ReleaseReference(channel="stable", number=3, expires="2026-12-31T00:00:00Z")
+
+    assert list(expired(reference, datetime(2026, 12, 30, tzinfo=UTC))) == []
+    assert list(expired(replace(reference, expires=""), datetime(2027, 1, 1, tzinfo=UTC))) == []
+    (condition,) = expired(reference, datetime(2026, 12, 31, tzinfo=UTC))
+    assert (condition.code, condition.fault) == ("ReleaseExpired", True)
