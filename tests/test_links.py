@@ -40,6 +40,8 @@ def test_links_lead_to_files_and_headings(page: Path) -> None:
         target = (page.parent / name).resolve() if name else page
         if not target.exists() or (anchor and anchor not in anchors(target)):
             dead.append(link)
+        if target.suffix == ".md" and page.is_relative_to(TREE / "docs") and not target.is_relative_to(TREE / "docs"):
+            dead.append(f"{link}: it leaves docs/, and the site (`make docs`) has no other pages")
 
     assert dead == []
 
