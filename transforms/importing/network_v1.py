@@ -206,7 +206,7 @@ class _Version1:
                 device[key] = mtu
         if "gateway" in keys:
             route: Device = {"to": Node(value="default", where=keys["gateway"].where), "via": keys["gateway"]}
-            if (gateway := _address(keys["gateway"])) not in interface.network and not gateway.is_link_local:
+            if _address(keys["gateway"]) not in interface.network:
                 route["on-link"] = Node(value=True, where=keys["gateway"].where)
             _append(device, "routes", _map(self.with_metric(route, keys), keys["gateway"].where))
         if "routes" in keys:

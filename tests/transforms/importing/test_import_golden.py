@@ -39,13 +39,10 @@ def machine(case: Path, where: Path) -> Path:
 
 @pytest.fixture
 def debian(tmp_path: Path) -> Path:
-    """Return the root of the machine that runs the command."""
+    """Return the root of the machine that runs the command; it has no systemd, which would check the document."""
     root = tmp_path / "debian"
     (root / "etc").mkdir(parents=True)
     (root / "etc/os-release").write_text('ID=debian\nVERSION_ID="12"\n')
-    (root / "usr/lib/systemd").mkdir(parents=True)
-    (root / "usr/lib/systemd/systemd").touch()
-    (root / "usr/lib/systemd/libsystemd-shared-252.so").touch()
     return root
 
 
@@ -232,6 +229,9 @@ def test_links_among_the_arguments_are_aliases_and_masks(
 def test_problems_of_the_document_on_the_machine_have_the_place_that_they_come_from(
     debian: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (debian / "usr/lib/systemd").mkdir(parents=True)
+    for name in ("systemd", "libsystemd-shared-252.so"):
+        (debian / "usr/lib/systemd" / name).touch()
     unit = "[Unit]\nBefore=site.service\n" + WEB
     (tmp_path / "web.service").write_text(unit)
     (tmp_path / "bar.service").write_text("[Service]\nExecStart=/bin/a\n[Install]\nWantedBy=multi-user\n")
