@@ -127,7 +127,13 @@ class Follower:
             self._credentials,
             self.status,
             self._drift,
-            LateInstallation(systemd=parts.systemd, engine=parts.engine, decisions=parts.decisions, status=self.status),
+            LateInstallation(
+                systemd=parts.systemd,
+                root=parts.root,
+                engine=parts.engine,
+                decisions=parts.decisions,
+                status=self.status,
+            ),
         )
 
     async def run(self) -> None:

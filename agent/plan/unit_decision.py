@@ -18,6 +18,8 @@ from ordain.transforms.model import OnChange, OnRemove, Wanted
 _NOT_RUNNING = frozenset({Wanted.STOPPED, Wanted.MASKED})
 TRUE = frozenset({"yes", "true", "on", "1"})
 """The words that we write, or an administrator may write, for a true value."""
+TRANSIENT = "/run/systemd/transient/"
+"""The directory of units that `systemd-run` and other callers of PID 1 have made."""
 _NEVER_RESTARTED = (".slice", ".target")
 _REMOVED = "removed from the documents"
 _KEPT = "removed from the documents, but left running (on-remove: keep)"
@@ -99,6 +101,8 @@ def _wanted_running(view: UnitView) -> Iterator[Decision]:
         yield view.note("masked by an administrator; `systemctl unmask` allows it again", NoteReason.MASKED)
     elif not view.new.ours and view.state.load_state == "not-found":
         yield view.note("not installed")
+    elif view.hidden.startswith(TRANSIENT):  # a start would run the command of that unit once more
+        yield _hidden(view)
     elif reason := _reason_to_start(view):
         yield view.job(Verb.START, reason)
         if view.hidden:

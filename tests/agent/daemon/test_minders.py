@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import pytest
 
-from ordain.agent.daemon import idle_release
+from ordain.agent.daemon import idle_release, late_installation
 from ordain.agent.daemon.boot_verdict import CHECK_SEC, COMPLETE, GOOD, BootVerdict
 from ordain.agent.daemon.drift_enforcement import ENFORCE_SEC, DriftEnforcement
 from ordain.agent.daemon.idle_release import IdleRelease
@@ -184,10 +184,10 @@ def test_a_unit_is_started_once_its_package_is_installed() -> None:
     async def reconcile(*, released: frozenset[str], into: list[frozenset[str]] = released) -> None:
         into.append(released)
 
-    reloads: list[str] = []
     publisher = SimpleNamespace(current=Status(), refresh=answer([], ""), listen=lambda _: None)
     minder = LateInstallation(
-        systemd=cast(Any, SimpleNamespace(reload=answer(reloads, "reload"))),
+        systemd=cast(Any, None),
+        root=Path("/nonexistent"),
         engine=cast(Any, SimpleNamespace(reconcile=reconcile)),
         decisions=cast(Any, SimpleNamespace(paused=False)),
         status=cast(Any, publisher),
@@ -217,10 +217,10 @@ def test_a_unit_is_taken_up_once_no_file_of_somebody_else_hides_it(
     async def reconcile(*, released: object = None, rotated: dict[str, object]) -> None:
         rotations.append({*rotated})
 
-    reloads: list[str] = []
     publisher = SimpleNamespace(current=Status(), refresh=answer([], ""), listen=lambda _: None)
     minder = LateInstallation(
-        systemd=cast(Any, SimpleNamespace(reload=answer(reloads, "reload"))),
+        systemd=cast(Any, None),
+        root=Path("/nonexistent"),
         engine=cast(Any, SimpleNamespace(reconcile=reconcile)),
         decisions=cast(Any, SimpleNamespace(paused=False)),
         status=cast(Any, publisher),
@@ -247,10 +247,10 @@ def test_an_enforced_file_is_placed_again(enforced: bool) -> None:
 
 def test_a_unit_that_was_missing_in_a_status_between_two_looks_is_taken_up() -> None:
     listeners: list[Callable[[Status], None]] = []
-    reloads: list[str] = []
     publisher = SimpleNamespace(current=Status(), refresh=answer([], ""), listen=listeners.append)
     minder = LateInstallation(
-        systemd=cast(Any, SimpleNamespace(reload=answer(reloads, "reload"))),
+        systemd=cast(Any, None),
+        root=Path("/nonexistent"),
         engine=cast(Any, None),
         decisions=cast(Any, SimpleNamespace(paused=False)),
         status=cast(Any, publisher),
@@ -263,24 +263,34 @@ def test_a_unit_that_was_missing_in_a_status_between_two_looks_is_taken_up() -> 
     assert asyncio.run(minder.tick(0.0)) == SETTLE_SEC
 
 
-def test_pid_1_reads_a_unit_again_that_a_transient_unit_has_hidden() -> None:
-    reloads: list[str] = []
+@pytest.mark.parametrize(("active_state", "forgotten"), [("inactive", True), ("active", False), ("failed", False)])
+def test_a_transient_unit_that_has_ended_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, active_state: str, forgotten: bool
+) -> None:
+    calls: list[str] = []
+    ran: list[tuple[str, ...]] = []
+
+    async def run(_systemd: object, _unit: str, _what: str, commands: tuple[tuple[str, ...]], **_: object) -> str:
+        ran.extend(commands)
+        return ""
+
+    monkeypatch.setattr(late_installation, "run", run)
+    path = tmp_path / "run/systemd/transient/web.service"
+    path.parent.mkdir(parents=True)
+    path.touch()
     hidden = StatusCondition(code="Overridden", what="", item="web.service", fault=True)
-    gone = unit_status("web.service", ok=False, active_state="inactive", load_state="not-found")
+    unit = unit_status("web.service", ok=False, active_state=active_state)
     publisher = SimpleNamespace(
-        current=Status(units=(gone,), conditions=(hidden,)), refresh=answer(reloads, "refresh"), listen=lambda _: None
+        current=Status(units=(unit,), conditions=(hidden,)), refresh=answer(calls, "refresh"), listen=lambda _: None
     )
     minder = LateInstallation(
-        systemd=cast(Any, SimpleNamespace(reload=answer(reloads, "reload"))),
+        systemd=cast(Any, SimpleNamespace(reload=answer(calls, "reload"))),
+        root=tmp_path,
         engine=cast(Any, None),
         decisions=cast(Any, SimpleNamespace(paused=False)),
         status=cast(Any, publisher),
     )
     asyncio.run(minder.tick(0.0))
-    publisher.current = Status(units=(gone,))
-    asyncio.run(minder.tick(1.0))
-    assert reloads == ["reload", "refresh"]
 
-    publisher.current = Status(units=(replace(gone, load_state="loaded"),))
-    assert asyncio.run(minder.tick(2.0)) == 2.0 + SETTLE_SEC
-    assert reloads == ["reload", "refresh"]
+    assert ran == [("/bin/rm", "--force", "/run/systemd/transient/web.service")] * forgotten
+    assert calls == ["reload", "refresh"] * forgotten

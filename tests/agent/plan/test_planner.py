@@ -74,15 +74,23 @@ def observed(states: Mapping[str, Any]) -> Observed:
     return Observed(units=found)
 
 
-@pytest.mark.parametrize("state", ["active", "inactive"])
-def test_a_unit_that_a_file_of_somebody_else_hides_is_named_before_anything_is_done(state: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "state", "jobs"),
+    [
+        ("/etc/systemd/system/web.service", "active", []),
+        ("/etc/systemd/system/web.service", "inactive", ["start"]),
+        ("/run/systemd/transient/web.service", "inactive", []),
+    ],
+)
+def test_a_unit_that_a_file_of_somebody_else_hides_is_named_before_anything_is_done(
+    path: str, state: str, jobs: list[str]
+) -> None:
     old, new = (generation({"web.service": {"Service.ExecStart": f"/bin/serve {word}"}}) for word in "12")
-    path = "/etc/systemd/system/web.service"
 
     made = plan(old, new, replace(observed({"web.service": state}), hidden={"web.service": path}))
 
     assert [note.what.partition(" ")[0] for note in made.notes if note.why is NoteReason.HIDDEN] == [path]
-    assert [job.verb for job in made.jobs] == ["start"] * (state == "inactive")
+    assert [job.verb for job in made.jobs] == jobs
     assert exit_status((), made) == 3
 
 
