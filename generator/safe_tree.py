@@ -7,6 +7,7 @@ if a name is a link. The last name is replaced, whatever it is.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import stat
@@ -76,10 +77,14 @@ def write_state(root: Path, path: str, wanted: PathState) -> None:
             elif current.kind != "nothing":
                 os.unlink(name, dir_fd=folder)
         elif wanted.kind == "directory":
-            if current.kind == "nothing":
+            if current.kind not in ("nothing", "directory"):
+                os.unlink(name, dir_fd=folder)
+            if current.kind != "directory":
                 os.mkdir(name, 0o700, dir_fd=folder)
             _own(folder, name, wanted)
         else:
+            if current.kind == "directory":
+                _remove_empty(folder, name)
             _replace(folder, name, wanted)
         os.fsync(folder)
 
@@ -208,6 +213,15 @@ def _state(folder: int, name: str) -> PathState:
         raise PlacementError(f"the file at this path has {status.st_size:,} bytes, and {SIZE_MAX:,} can be kept")
     with os.fdopen(os.open(name, _READ, dir_fd=folder), "rb") as file:
         return PathState.of("file", file.read(SIZE_MAX), mode=mode, uid=uid, gid=gid)
+
+
+def _remove_empty(folder: int, name: str) -> None:
+    try:
+        os.rmdir(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        raise PlacementError("a directory with files of others is at this path; move it away") from None
 
 
 def _replace(folder: int, name: str, wanted: PathState) -> None:

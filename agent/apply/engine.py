@@ -17,6 +17,7 @@ from ordain.agent.apply.change_origin import changed_documents, user_of_process
 from ordain.agent.apply.connectivity_guard import ConnectivityGuard
 from ordain.agent.apply.generation_writer import GenerationWriter
 from ordain.agent.apply.observe import Observer
+from ordain.agent.apply.place_files import read_reports
 from ordain.agent.apply.placed_file_differences import is_mended
 from ordain.agent.apply.trial import TrialRequest, Trials, begin_trial
 from ordain.agent.compile.compile_cache import CompileCache
@@ -167,7 +168,8 @@ class Engine:
 
             def adjust(observed: Observed) -> Observed:
                 # The units that place files place all of them: if one is to be mended, all are, with their services.
-                mended = any(is_mended(path, now, released) for path in observed.displaced)
+                stuck = read_reports(self._root, "problems")  # what could not be placed is left to an administrator
+                mended = any(is_mended(path, now, released) for path in observed.displaced if path not in stuck)
                 displaced = observed.displaced if mended else {}
                 waiting = {
                     unit: wanted

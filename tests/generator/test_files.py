@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,39 @@ def test_a_file_that_a_held_service_uses_stays_as_an_administrator_left_it(root:
     (root / files.HELD).unlink()
     place(root, new)
     assert edited.read_text() == "2"
+
+
+ODD = {
+    "an empty directory": Path.mkdir,
+    "a directory with files": lambda path: (path / "inner").mkdir(parents=True),
+    "a FIFO": os.mkfifo,
+    "a link": lambda path: path.symlink_to("/etc/passwd"),
+}
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD)
+@pytest.mark.parametrize("wanted", ["file", "directory", "link"])
+def test_what_somebody_put_in_place_of_ours_is_replaced(
+    root: Path, make: Callable[[Path], object], wanted: str
+) -> None:
+    ours: dict[str, PlacedFile] = {
+        "file": RegularFile(path="/etc/a", content="ours"),
+        "directory": PlacedDirectory(path="/etc/a"),
+        "link": SymbolicLink(path="/etc/a", target="b"),
+    }
+    place(root, ours[wanted])
+    path = root / "etc/a"
+    path.rmdir() if wanted == "directory" else path.unlink()
+    make(path)
+
+    problems = place(root, ours[wanted]).problems
+
+    if wanted != "directory" and (path / "inner").is_dir():
+        assert problems == {"/etc/a": "a directory with files of others is at this path; move it away"}
+        (path / "inner").rmdir()
+        problems = place(root, ours[wanted]).problems
+    assert problems == {}
+    assert (path.is_symlink(), path.is_dir()) == (wanted == "link", wanted == "directory")
 
 
 def test_a_held_service_gets_a_file_that_nobody_has_changed(root: Path) -> None:
