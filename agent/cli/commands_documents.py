@@ -14,13 +14,20 @@ ROWS = (
         purpose="check documents for errors of syntax and schema",
         text=(
             "Reads every FILE and reports all problems at once, sorted by place, each with a hint. "
-            "A FILE named agent.yaml contains settings of the agent, see ordain-agent.yaml(5)."
+            "A FILE named agent.yaml contains settings of the agent, see ordain-agent.yaml(5). "
+            "With --this-machine, the documents are compiled for this machine as well, and everything is reported that "
+            "it cannot have or that would have no effect on it; the exit status is 3 if an item is blocked."
         ),
         run="validate:validate",
-        arguments=(SOME_FILES, JSON),
+        arguments=(
+            SOME_FILES,
+            Argument(flag="--this-machine", help="check also what this machine can have"),
+            JSON,
+        ),
         examples=(
             ("ordainctl validate /etc/ordain/documents", "all documents of this machine"),
             ("ordainctl validate - <web.yaml", "before a commit"),
+            ("ordainctl validate --this-machine /etc/ordain/documents", "with this machine's units and accounts"),
             ("ordainctl validate /etc/ordain/agent.yaml", "the settings of the agent on this machine"),
         ),
     ),

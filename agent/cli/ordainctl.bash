@@ -59,7 +59,7 @@ _ordainctl() {
     esac
     case $command in
         validate)
-            flags='--json' operand='files'
+            flags='--this-machine --json' operand='files'
             ;;
         render)
             flags='--os --systemd --arch --label --facts --node --all-os --output --json' operand='files'

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from collections.abc import Collection, Iterator
 
 from ordain.agent.cli.console import Console, Style, plural
-from ordain.agent.cli.document_files import read_all
+from ordain.agent.cli.document_files import contents, read_all
 from ordain.agent.cli.subcommand import Exit
+from ordain.agent.model import Generation
 from ordain.transforms.catalog.impossible_matches import impossible_conditions
 from ordain.transforms.document.schema import DIALECT
 from ordain.transforms.document.schema import schema as schema_of
-from ordain.transforms.errors import Severity, sorted_problems
+from ordain.transforms.errors import Problem, Severity, Where, sorted_problems, warning
 from ordain.transforms.model import Kind
 from ordain.transforms.resolve.resolve import certain_conflicts, duplicates
 
@@ -20,6 +22,8 @@ def validate(request: Namespace, console: Console) -> Exit:
     documents, settings, problems = read_all(request.file)
     problems = (*problems, *duplicates(documents), *certain_conflicts(documents), *impossible_conditions(documents))
     wrong = any(problem.severity is not Severity.WARNING for problem in problems)
+    if request.this_machine and not wrong:
+        problems = (*problems, *_problems_here(request, settings))
     if request.json:
         listed = [{"kind": d.kind, "name": d.name, "path": d.where.path, "line": d.where.line} for d in documents]
         console.json({"documents": listed, "problems": [p.to_json() for p in sorted_problems(problems)]})
@@ -29,7 +33,27 @@ def validate(request: Namespace, console: Console) -> Exit:
             console.line(f"{plural(len(documents), 'document')}: valid", Style.GOOD)
         for path in settings if not wrong else ():
             console.line(f"{path}: valid settings of the agent", Style.GOOD)
-    return Exit.REFUSED if wrong else Exit.OK
+    blocked = any(problem.severity is Severity.BLOCKED for problem in problems)
+    return Exit.REFUSED if wrong else Exit.DEGRADED if blocked else Exit.OK
+
+
+def _problems_here(request: Namespace, settings: Collection[str]) -> Iterator[Problem]:
+    """Yield the problems of a compile for this machine, and the units of the documents that would have no effect."""
+    from ordain.agent.apply.admin_overrides import hiding_files
+    from ordain.agent.compile.compile_cache import read_machine
+    from ordain.agent.compile.compiler import compile_generation
+
+    texts = [(path, text) for path, text in contents(request.file)[0] if path not in settings]
+    generation, problems = compile_generation(texts, read_machine(request.root), Generation())
+    yield from problems
+    items = {member.unit: member.item for member in generation.members}
+    for unit, path in hiding_files(request.root, generation).items():
+        item = items.get(unit, "")
+        below = (pointer for pointer in sorted(generation.provenance) if f"{pointer}/".startswith(f"{item}/"))
+        origin = generation.provenance.get(next(below, ""), {})
+        where = Where(path=origin.get("path", ""), line=origin.get("line") or 0, pointer=item)
+        what = f"{path} replaces the unit of the documents, which has no effect until that file is removed"
+        yield warning(item, where, what, "remove that file, or choose another name", "Overridden")
 
 
 def schema(request: Namespace, console: Console) -> Exit:

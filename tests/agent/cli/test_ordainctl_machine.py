@@ -240,6 +240,28 @@ def test_explain_shows_a_blocked_service_as_blocked(subject: str, box: Box, monk
     assert "db.service is in the documents, but blocked" in box.run("show")
 
 
+@pytest.mark.parametrize(
+    ("sections", "status", "said"),
+    [
+        ("services: {web: {command: /bin/web}}", 0, "/etc/systemd/system/web.service replaces the unit"),
+        ("services: {db: {command: /bin/db, user: ghost}}", 0, "there is no user ghost on this machine"),
+        ("services: {db: {unit: db.service, state: running}}", 3, "db.service is not installed"),
+        ("users: {web: {uid: 33}}", 3, "the uid 33 belongs to www-data"),
+        ("services: {db: {commmand: /bin/db}}", 1, "unknown key"),
+    ],
+)
+def test_validate_reports_what_this_machine_cannot_have(box: Box, sections: str, status: int, said: str) -> None:
+    box.put("etc/passwd", "root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/:/bin/sh\n")
+    box.put("etc/group", "root:x:0:\n")
+    box.put("etc/systemd/system/web.service", "[Service]\nExecStart=/bin/other\n")
+    for program in ("web", "db"):
+        box.put(f"bin/{program}", mode=0o755)
+    document = box.put("a.yaml", f"ordain: v1\nkind: Layer\nname: a\n{sections}\n")
+
+    box.run("validate", str(document), status=1 if status == 1 else 0)
+    assert said in box.run("validate", "--this-machine", str(document), status=status)
+
+
 def test_show_prints_the_resolved_document(box: Box) -> None:
     box.apply(generation("2G"))
 
