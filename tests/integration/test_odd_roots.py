@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -124,12 +126,46 @@ def test_a_full_disk_stops_no_service_and_is_reported(followed: Machine) -> None
     assert not list(followed.path(BOOT).glob(".*.new"))
     assert invocations(followed, "other.service") == before
     no_failure(followed)
+    followed.run("systemctl", "restart", "ordain-agent")
+    followed.until("it is still reported", lambda: "NotPersistent" in codes(followed))
 
     for directory in (BOOT, "/var/lib/ordain"):
         followed.path(f"{directory}/.filler").unlink()
+    followed.run("ordainctl", "apply")
+    assert followed.path(f"{BOOT}/current").read_bytes() != old
+    assert "NotPersistent" not in codes(followed)
+    old = followed.path(f"{BOOT}/current").read_bytes()
     write_layer(followed, web=sleep_service("3"), other=sleep_service())
     followed.until("the change is stored", lambda: followed.path(f"{BOOT}/current").read_bytes() != old)
     followed.until("the condition is cleared", lambda: "NotPersistent" not in codes(followed))
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_whatever_is_in_place_of_a_boot_cache_the_services_run(
+    followed: Machine, make: Callable[[Path], object]
+) -> None:
+    current = followed.path(f"{BOOT}/current")
+    current.unlink()
+    make(current)
+
+    followed.boot()
+    wait_active(followed, "web.service", "other.service")
+    wait_agent_state(followed, "converged")
+    followed.until("the cache is a file again", lambda: current.is_file() and not current.is_symlink())
+
+
+def test_whatever_is_in_place_of_the_journal_an_apply_works(followed: Machine) -> None:
+    followed.boot()
+    wait_active(followed, "web.service", "other.service")
+    wait_agent_state(followed, "converged")
+
+    for number, make in enumerate(("mkdir", "mkfifo", "touch"), 2):
+        followed.run(make, "/run/ordain/journal")
+        write_layer(followed, web=sleep_service(str(number)), other=sleep_service())
+        followed.run("ordainctl", "apply")
+        assert f"WORD={number}" in environment(followed)
+        assert not followed.path("/run/ordain/journal").exists()
+    no_failure(followed)
 
 
 def test_a_clone_and_a_machine_without_an_id_start_from_their_documents(followed: Machine) -> None:
