@@ -132,9 +132,19 @@ def _directories(
             if unit.endswith(".service") and "@." not in unit:
                 for word in _words(unit, key, units):
                     owners.setdefault(word.partition(":")[0].strip("/"), []).append(unit)
+        inner: dict[str, list[str]] = {}
+        for name, services in owners.items():
+            for parent in _above(name):
+                inner.setdefault(parent, []).extend(services)
         for name, services in sorted(owners.items()):
-            inner = [unit for other, more in owners.items() if other.startswith(f"{name}/") for unit in more]
-            yield from _shared(key, name, services, inner, members, units, place_of)
+            if len(services) > 1 or name in inner:
+                yield from _shared(key, name, services, inner.get(name, []), members, units, place_of)
+
+
+def _above(name: str) -> Iterator[str]:
+    """Yield the directories above ``name``: a and a/b for a/b/c."""
+    parts = name.split("/")
+    return ("/".join(parts[:length]) for length in range(1, len(parts)))
 
 
 def _shared(
