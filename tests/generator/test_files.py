@@ -76,7 +76,7 @@ ODD = {
 
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("wanted", ["file", "directory", "link"])
-def test_what_somebody_put_in_place_of_ours_is_replaced(
+def test_anything_in_place_of_ours_is_replaced(
     root: Path, make: Callable[[Path], object], wanted: str
 ) -> None:
     ours: dict[str, PlacedFile] = {

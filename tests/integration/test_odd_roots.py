@@ -141,7 +141,7 @@ def test_a_full_disk_stops_no_service_and_is_reported(followed: Machine) -> None
 
 
 @pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/dev/zero")])
-def test_whatever_is_in_place_of_a_boot_cache_the_services_run(
+def test_services_run_with_anything_in_place_of_the_boot_cache(
     followed: Machine, make: Callable[[Path], object]
 ) -> None:
     current = followed.path(f"{BOOT}/current")
@@ -154,7 +154,7 @@ def test_whatever_is_in_place_of_a_boot_cache_the_services_run(
     followed.until("the cache is a file again", lambda: current.is_file() and not current.is_symlink())
 
 
-def test_whatever_is_in_place_of_the_journal_an_apply_works(followed: Machine) -> None:
+def test_an_apply_replaces_anything_in_place_of_the_journal(followed: Machine) -> None:
     followed.boot()
     wait_active(followed, "web.service", "other.service")
     wait_agent_state(followed, "converged")
