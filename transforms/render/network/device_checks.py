@@ -109,6 +109,14 @@ def _without_effect(device: Device, devices: Devices) -> Iterator[Problem]:
         yield replace(warning, severity=Severity.WARNING)
 
 
+def _without_dhcp(device: Device, devices: Devices) -> Iterator[Problem]:
+    """Warn of keys that need DHCP."""
+    for key, needed in (("dhcp4-overrides", "dhcp4"), ("dhcp6-overrides", "dhcp6"), ("dhcp-identifier", "dhcp4")):
+        if (leaf := leaf_at(device.branch, key)) and not device.flag(needed):
+            warning = problem(device, leaf, f"{key} has no effect without {needed}", f"set {needed}, or remove it")
+            yield replace(warning, severity=Severity.WARNING)
+
+
 def _deprecated(device: Device, devices: Devices) -> Iterator[Problem]:
     for key in ("gateway4", "gateway6"):
         if leaf := device.branch.leaf(key):
@@ -128,6 +136,9 @@ def _routes(device: Device, devices: Devices) -> Iterator[Problem]:
         if route.to == "default":
             what = "a default route without `via` could be one of IPv4 or IPv6"
             yield problem(device, route.leaf, what, "write to: 0.0.0.0/0 or ::/0")
+        elif route.scope == "global" and not route.via and route.type == "unicast":
+            what = "a route of scope global needs `via`"
+            yield problem(device, route.leaf, what, "add `via`, or set scope: link")
         elif _is_mixed(route.to, route.via, route.source):
             yield problem(device, route.leaf, "a route has addresses of both families", "use only IPv4 or only IPv6")
 
@@ -304,6 +315,7 @@ _CHECKS: tuple[Callable[[Device, Devices], Iterator[Problem]], ...] = (
         _loopback,
         _sriov,
         _without_effect,
+        _without_dhcp,
         _deprecated,
         _routes,
         _routes_without_gateway,

@@ -10,7 +10,14 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.document.node import pointer_below
 from ordain.transforms.errors import Problem, blocked, is_blocked
 from ordain.transforms.model import Branch, Member, OnChange, Tree, Wanted
-from ordain.transforms.render.network import device_checks, ifupdown, network_manager, networkd, vrf_routes
+from ordain.transforms.render.network import (
+    device_checks,
+    device_clashes,
+    ifupdown,
+    network_manager,
+    networkd,
+    vrf_routes,
+)
 from ordain.transforms.render.network import devices as network
 from ordain.transforms.render.network.device_draft import DeviceDraft
 from ordain.transforms.render.network.devices import Device, problem
@@ -35,8 +42,14 @@ def render(tree: Branch, scope: Scope, names: Names, systemd: int) -> tuple[Rend
     tree, problems = _expanded(tree, scope)
     devices = vrf_routes.assign_routes(network.read(tree, names.renderer()))
     # Problems with a template hide the others, which may be consequences of the missing text.
+    clashes = device_clashes.check(devices)
     devices = tuple(
-        replace(d, problems=problems.get(d.pointer) or (*d.problems, *device_checks.check(d, devices))) for d in devices
+        replace(
+            d,
+            problems=problems.get(d.pointer)
+            or (*d.problems, *device_checks.check(d, devices), *clashes.get(d.pointer, ())),
+        )
+        for d in devices
     )
     items = {device.pointer: _item(device, systemd) for device in devices}
     _block_dependents(items, devices)

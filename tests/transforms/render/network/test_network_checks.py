@@ -413,3 +413,78 @@ def test_optional_addresses_are_read_and_have_no_effect() -> None:
     assert [problem.what for problem in problems] == [
         "optional-addresses has no effect: no network service has such a setting"
     ]
+
+
+GRE = {"mode": "gre", "local": "192.0.2.1", "remote": "192.0.2.2"}
+
+
+@pytest.mark.parametrize(
+    ("network", "what"),
+    [
+        (
+            {"vlans": {"a": {"id": 5, "link": "b"}, "b": {"id": 6, "link": "a"}}},
+            "it needs itself: it is linked with b",
+        ),
+        ({"bridges": {"b0": {"interfaces": ["b1"]}, "b1": {"interfaces": ["b0"]}}}, "it needs itself"),
+        ({"vlans": {f"v{n}": {"id": n, "link": f"v{n + 1}"} for n in range(2000)}}, "it is stacked on more than 8"),
+        (
+            {"bridges": {"b0": {"interfaces": ["b1"]}, "b1": {}}},
+            "it cannot be a port of b0: a bridge cannot be a port of a bridge",
+        ),
+        ({"bridges": {"b0": {"interfaces": ["g0"]}}, "tunnels": {"g0": GRE}}, "it cannot be a port of b0"),
+        ({"tunnels": {"g0": GRE, "g1": GRE}}, "g0 has the same ends"),
+        (
+            {"ethernets": {"e": {}}, "vlans": {"a": {"id": 5, "link": "e"}, "b": {"id": 5, "link": "e"}}},
+            "a has the same id on the same device",
+        ),
+        ({"vrfs": {"a": {"table": 5}, "b": {"table": 5}}}, "a has the same routing table"),
+        ({"ethernets": {"e": {}, "lan": {"match": {"name": "e"}}}}, "e is about the same interface"),
+        (
+            {"ethernets": {"e": {"match": MAC, "set-name": "a0"}, "lan": {"match": MAC, "set-name": "a1"}}},
+            "e matches the same interface",
+        ),
+        (
+            {"ethernets": {"e": {"mtu": 1500}}, "vlans": {"a": {"id": 5, "link": "e", "mtu": 9000}}},
+            "the MTU 9000 is larger than that of e, 1500",
+        ),
+        (
+            {"ethernets": {"e": {"routes": [{"to": "10.0.0.0/8", "scope": "global"}]}}},
+            "a route of scope global needs `via`",
+        ),
+    ],
+)
+@pytest.mark.parametrize("renderer", RENDERERS)
+def test_devices_that_the_kernel_does_not_allow_together_are_refused(
+    network: Section, what: str, renderer: str
+) -> None:
+    assert any(reason.startswith(what) for reason in reasons(network, renderer))
+
+
+def test_devices_that_only_look_alike_are_accepted() -> None:
+    network: Section = {
+        "ethernets": {
+            "a": {"match": MAC},
+            "b": {"match": {"macaddress": "52:54:00:12:34:57"}},
+            "c": {"match": {"driver": "virtio_net"}},
+            "d": {"match": {"name": "en*"}},
+            "e": {"match": {"name": "en*", "driver": "e1000e"}},
+        },
+        "vlans": {"v5": {"id": 5, "link": "a"}, "w5": {"id": 5, "link": "b"}},
+        "bridges": {"br0": {"interfaces": ["bo0"]}},
+        "bonds": {"bo0": {"interfaces": ["v5"]}},
+    }
+
+    assert compiled(network)[1] == ()
+
+
+def test_a_second_default_route_and_keys_without_dhcp_are_warnings() -> None:
+    route = {"to": "default", "via": "192.0.2.1"}
+    devices = {"a": {"routes": [route]}, "b": {"routes": [{**route, "metric": 7}]}, "c": {"routes": [route]}}
+
+    _, problems = compiled({"ethernets": {**devices, "d": {"dhcp4-overrides": {"use-dns": False}}}})
+
+    assert refusals(problems) == []
+    assert [problem.what for problem in problems] == [
+        "a has a default route of IPv4 with the same metric, in the same table",
+        "dhcp4-overrides has no effect without dhcp4",
+    ]
