@@ -240,3 +240,22 @@ def test_a_unit_of_this_machine_can_be_cancelled(machine: Machine) -> None:
 
     printed = machine.run("env", "HOME=/root", "ordainctl", "run", "wait", "--json", id, check=False).stdout
     assert json.loads(printed)[0]["state"] == "cancelled"
+
+
+def test_a_user_without_rights_runs_units_of_the_own_manager(machine: Machine) -> None:
+    machine.boot()
+    machine.run("useradd", "--create-home", "--shell", "/bin/bash", USER)
+    uid = machine.run("id", "-u", USER).stdout.strip()
+    machine.run("systemctl", "start", f"user@{uid}.service")
+    keys = "command: [sh, -c, 'id -un; exit 4']\nresources: {memory: 64M, time: 1min}\n"
+    machine.write(f"/home/{USER}/run.yaml", f"ordain: v1\nkind: Run\nname: own\n{keys}")
+    bus = ("env", f"XDG_RUNTIME_DIR=/run/user/{uid}")
+
+    id = as_user(machine, *bus, "ordainctl", "run", "submit", "--on", "local", "run.yaml").strip()
+    printed = as_user(machine, *bus, "ordainctl", "run", "wait", "--json", id, check=False)
+
+    assert '"state": "failed"' in printed
+    assert '"exit": 4' in printed
+    assert as_user(machine, *bus, "ordainctl", "run", "log", id) == f"{USER}\n"
+    shown = as_user(machine, *bus, "systemctl", "--user", "show", "--property=MemoryMax,TimeoutStartUSec", id)
+    assert set(shown.splitlines()) == {f"MemoryMax={64 << 20}", "TimeoutStartUSec=1min"}

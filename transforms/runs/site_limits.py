@@ -60,7 +60,7 @@ def over_limits(numbers: JobNumbers, system: RunSystem, queue: str, elements: in
             if value > most:
                 reported.add(number)
                 cause = causes.get(number, place)
-                what = f"{_shown(number, value)} is more than {_shown(number, most)}, the limit of {title}"
+                what = f"{_NOUNS[number].format(_shown(number, value))} is more than {_shown(number, most)}, the limit of {title}"
                 hint = _larger_queue(limit, value, system) or f"use less; the limit is at {leaf.where}"
                 yield Problem(where=cause.where, what=what, hint=hint, code="OverLimit")
 
@@ -94,7 +94,7 @@ def _shown(number: str, value: int) -> str:
     elif number in {"memory", "scratch"}:
         unit = next((u for u in ("T", "G", "M", "K") if value % 1024 ** ("KMGT".index(u) + 1) == 0), "")
         text = f"{value // 1024 ** ('KMGT'.index(unit) + 1)}{unit}" if unit and value else f"{value} bytes"
-    return _NOUNS[number].format(text)
+    return text
 
 
 def translated(key: str, leaf: Leaf, words: Mapping[str, str], system: RunSystem, section: str) -> str | Problem:

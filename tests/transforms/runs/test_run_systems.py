@@ -118,7 +118,7 @@ def test_an_invented_scheduler_refuses_a_line_of_a_script_that_it_would_read() -
         ("account: a", "Unsupported", "tower cannot express account: a"),
         ("container: image.sif", "Unsupported", "tower cannot express container"),
         ("queue: large", "UnknownName", "the system tower has no queue large"),
-        ("queue: small\nresources: {time: 3h}", "OverLimit", "a time of 03:00:00 is more than a time of 02:00:00"),
+        ("queue: small\nresources: {time: 3h}", "OverLimit", "a time of 03:00:00 is more than 02:00:00, the limit"),
         ("modules: [mp]", "UnknownModule", "the system tower has no module mp"),
     ],
 )
@@ -133,7 +133,7 @@ def test_a_new_system_has_all_checks(keys: str, code: str, what: str) -> None:
 @pytest.mark.parametrize(
     ("keys", "pointer", "what", "hint"),
     [
-        ("nodes: 9", "nodes", "9 nodes is more than 8 nodes, the limit of the queue normal of hpc1", "use less"),
+        ("nodes: 9", "nodes", "9 nodes is more than 8, the limit of the queue normal of hpc1", "use less"),
         ("time: 25h", "time", "a time of 25:00:00 is more than", "a queue that allows it: long"),
         ("tasks-per-node: 65", "tasks-per-node", "65 CPUs on each node is more than 64", "use less; the limit is at"),
         ("tasks-per-node: 8, cpus-per-task: 9", "cpus-per-task", "72 CPUs on each node is more than 64", ""),
