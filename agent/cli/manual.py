@@ -80,6 +80,12 @@ FILES
 */etc/ordain/transforms/*
     The administrator's additions to the transformation database in */usr/share/ordain/transforms/*.
 
+*/etc/ordain/runs/*, *~/.config/ordain/runs/*
+    Layers of runs, and systems that take runs, of the site and of the user.
+
+*~/.local/state/ordain/runs/*
+    The records of the jobs that **ordainctl run submit** has submitted.
+
 */etc/ordain/trust/*
     The public keys that may sign releases for this machine.
 

@@ -187,6 +187,7 @@ def submit(request: Namespace, console: Console) -> Exit:
         hint = f"submit on a machine of {system}, or use `run render`"
         raise Failure(f"{program}: not found, so nothing can be submitted to {system} from here; {hint}")
     submitted: list[JobRecord] = []
+    job_records.prune(home)
     try:
         for record in scheduler_commands.submit(rendered.scripts, rendered.system, home):
             submitted.append(record)

@@ -14,6 +14,8 @@ from pathlib import Path
 from urllib.parse import quote
 
 FORMAT = 1
+MOST = 5000
+"""The most records that are kept."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,10 +56,22 @@ def directory(environment: Mapping[str, str] = os.environ) -> Path:
 def save(record: JobRecord, home: Path) -> None:
     """Write ``record`` in one step."""
     home.mkdir(parents=True, exist_ok=True)
-    path = home / f"{quote(record.system, safe='')}+{quote(record.id, safe='')}.json"
+    path = _path(record, home)
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_text(json.dumps({"format": FORMAT, **asdict(record)}, indent=1), encoding="utf-8")
     temporary.rename(path)
+
+
+def prune(home: Path) -> None:
+    """Delete the records beyond the latest `MOST`, with their scripts."""
+    for record in list(records(home))[MOST:]:
+        _path(record, home).unlink(missing_ok=True)
+        if record.script:
+            Path(record.script).unlink(missing_ok=True)
+
+
+def _path(record: JobRecord, home: Path) -> Path:
+    return home / f"{quote(record.system, safe='')}+{quote(record.id, safe='')}.json"
 
 
 def records(home: Path) -> Iterator[JobRecord]:

@@ -111,7 +111,7 @@ def submit(
             system=system.name,
             submitted=datetime.now(UTC).isoformat(timespec="microseconds"),
             output=script.output,
-            directory=script.working_directory or str(Path.cwd()),
+            directory=str(Path.cwd()),
             script="" if from_input else str(path),
             index=script.index,
             elements=script.elements,
@@ -161,7 +161,7 @@ def make_output_directory(script: JobScript) -> None:
     """Make the directory of the output, because most schedulers lose the output if it is missing."""
     head = script.output.rpartition("/")[0]
     if head and "{" not in head:
-        (Path(script.working_directory or ".") / head).mkdir(parents=True, exist_ok=True)
+        Path(head).mkdir(parents=True, exist_ok=True)
 
 
 def _place() -> dict[str, PatternValue]:

@@ -92,13 +92,17 @@ class _Job:
             after=after,
             output=self.output_file(),
             unit=self.unit,
-            working_directory=str(self.elements[0].tree.value("working-directory", "")),
         )
         return script, list(dict.fromkeys(self.problems))
 
     @property
     def name(self) -> str:
         return f"{self.run.name}-{self.index}" if self.index else self.run.name
+
+    def directory(self) -> str | None:
+        """Return the working directory, "" for that of the submission; None if each element has another one."""
+        found = {str(element.tree.value("working-directory", "")) for element in self.elements}
+        return found.pop() if len(found) == 1 else None
 
     def head(self) -> list[ScriptLine]:
         shell = self.system.text("shell", _SH)
@@ -174,7 +178,7 @@ class _Job:
         fixed = {"run": self.run.name} | ({"index": str(self.index)} if self.index else {})
         if len(self.elements) == 1 and self.elements[0].index:
             fixed["index"] = str(self.elements[0].index)
-        directory = self.elements[0].tree.value("working-directory")
+        directory = self.directory()
         files: dict[str, tuple[str | Variable, ...]] = {}
         for key in ("output", "errors"):
             if leaf := self.shared.leaf(key):
@@ -196,7 +200,7 @@ class _Job:
         for key, text in texts.items():
             leaf = self.shared.leaf(key)
             assert leaf is not None
-            if None in texts.values():
+            if None in texts.values() or directory is None:
                 self.redirect.append((self.shell_file(files[key], fixed), leaf))
             else:
                 assert text is not None
@@ -332,8 +336,10 @@ class _Job:
         if leaf is None:
             array = self.array and self.system.text("default-array-output")
             return str(array or self.system.text("default-output"))
-        directory = self.elements[0].tree.value("working-directory")
+        directory = self.directory()
         text = str(leaf.value)
+        if directory is None and not text.startswith("/"):
+            return ""  # each element has a file in a directory of its own
         return f"{directory}/{text}" if directory and not text.startswith("/") else text
 
 

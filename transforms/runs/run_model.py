@@ -72,7 +72,6 @@ class JobScript:
     arguments: tuple[ScriptLine, ...] = ()
     after: tuple[tuple[str, str], ...] = ()
     output: str = ""
-    working_directory: str = ""
     unit: str = ""
 
     @property

@@ -60,7 +60,8 @@ def over_limits(numbers: JobNumbers, system: RunSystem, queue: str, elements: in
             if value > most:
                 reported.add(number)
                 cause = causes.get(number, place)
-                what = f"{_NOUNS[number].format(_shown(number, value))} is more than {_shown(number, most)}, the limit of {title}"
+                asked = _NOUNS[number].format(_shown(number, value))
+                what = f"{asked} is more than {_shown(number, most)}, the limit of {title}"
                 hint = _larger_queue(limit, value, system) or f"use less; the limit is at {leaf.where}"
                 yield Problem(where=cause.where, what=what, hint=hint, code="OverLimit")
 

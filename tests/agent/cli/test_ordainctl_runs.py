@@ -169,6 +169,17 @@ def test_cancel_and_log_use_the_record(scheduler: Path, tmp_path: Path, capsys: 
     assert run(tmp_path, "log", "101", "--index", "1") == 1
 
 
+def test_the_output_that_slurm_names_itself_is_in_the_directory_of_the_submission(
+    scheduler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(tmp_path, "submit", "--on", "slurm", write(tmp_path, RUN.format("a", "working-directory: /work\n")))
+    (tmp_path / "slurm-101.out").write_text("the output\n")
+    capsys.readouterr()
+
+    assert run(tmp_path, "log", "101") == 0
+    assert capsys.readouterr().out == "the output\n"
+
+
 def test_a_job_without_a_record_needs_its_system(
     scheduler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,6 +195,17 @@ def test_a_damaged_record_is_passed_over(scheduler: Path, tmp_path: Path) -> Non
     (tmp_path / "home/.local/state/ordain/runs/damaged.json").write_text("{")
 
     assert run(tmp_path, "status") == 3
+
+
+def test_old_records_are_deleted_at_a_submission(
+    scheduler: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ordain.agent.runs.job_records.MOST", 1)
+    for name in "abc":
+        run(tmp_path, "submit", "--on", "slurm", write(tmp_path, RUN.format(name, "")))
+
+    kept = [path.name for path in (tmp_path / "home/.local/state/ordain/runs").glob("*.json")]
+    assert sorted(kept) == ["slurm+102.json", "slurm+103.json"]
 
 
 def test_a_missing_scheduler_is_an_error_with_a_remedy(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from ordain.transforms.catalog.known_systems import facts_for
+from ordain.transforms.catalog.shipped import shipped
+from ordain.transforms.compile import compile
 from ordain.transforms.document.reader import read
 from ordain.transforms.runs.run_render import cause_text
-from support.run_samples import lines, refused, rendered, run
+from support.run_samples import documents_of, lines, refused, rendered, run
 
 LAYER = "ordain: v1\nkind: Run\nname: {}\nmatch: {}\n{}\n---\n"
 HPC = "ordain: v1\nkind: Transform\nname: t\nsystems: {hpc: {scheduler: slurm}}\n"
@@ -189,3 +192,14 @@ def test_the_order_of_documents_makes_no_difference() -> None:
         return {line for line in lines(text) if line.startswith(("export", "#SBATCH"))}
 
     assert exports("".join(documents) + own) == exports("".join(reversed(documents)) + own)
+
+
+def test_the_agent_of_a_machine_ignores_runs() -> None:
+    services = "ordain: v1\nkind: Layer\nname: a\nservices: {web: {command: /bin/true}}\n---\n"
+    layers = documents_of(services)
+    both = documents_of(services + layer("site", "{system: slurm}", "account: a") + run("command: a"))
+
+    made = [compile(documents, facts_for("debian-13"), shipped=shipped()) for documents in (layers, both)]
+
+    assert made[0].artifacts == made[1].artifacts
+    assert made[0].problems == made[1].problems == ()

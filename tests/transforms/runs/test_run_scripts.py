@@ -209,3 +209,18 @@ def test_a_variable_that_the_shell_sets_is_refused(name: str) -> None:
     (problem,) = refused(run(f"command: x\nenvironment: {{{name}: a}}"))
 
     assert (problem.code, problem.where.pointer) == ("Encode", f"environment/{name}")
+
+
+def test_each_element_writes_its_output_in_its_own_directory(tmp_path: Path) -> None:
+    for name in ("1", "2"):
+        (tmp_path / name).mkdir()
+    keys = (
+        f"array: 1-2\nworking-directory: {{template: '{tmp_path}/{{{{ index }}}}'}}\ncommand: /bin/pwd\noutput: out.txt"
+    )
+
+    made = script(run(keys))
+    for index in ("1", "2"):
+        execute(script_text(made), "sh", tmp_path, {"SLURM_ARRAY_TASK_ID": index})
+
+    assert not [line for line in made.lines if line.text.startswith("#SBATCH --output")]
+    assert [(tmp_path / name / "out.txt").read_text() for name in ("1", "2")] == [f"{tmp_path}/1\n", f"{tmp_path}/2\n"]
