@@ -9,6 +9,18 @@ GROUP = "Change this machine"
 
 ROWS = (
     Subcommand(
+        name="init",
+        group=GROUP,
+        purpose="write a first document and agent.yaml, to be filled in",
+        text=(
+            "Writes /etc/ordain/documents/first.yaml and /etc/ordain/agent.yaml, where they do not exist. Both hold "
+            "examples as comments, so nothing changes on the machine before you edit them."
+        ),
+        run="init:init",
+        arguments=(Argument(flag="--print", help="print the files instead"),),
+        examples=(("ordainctl init", "on a new machine"), ("ordainctl init --print", "to look first")),
+    ),
+    Subcommand(
         name="plan",
         group=GROUP,
         purpose="show what an apply would do, and why; changes nothing",

@@ -19,8 +19,16 @@ ROWS = (
             "while a unit or value differs, an item is blocked, the documents are refused, or the agent does not run."
         ),
         run="status:status",
-        arguments=(UNITS, JSON),
-        examples=(("ordainctl status", "everything"), ("ordainctl status web", "one service")),
+        arguments=(
+            UNITS,
+            Argument(flag="--problems", help="list only units that are not as wanted, or that there is a note about"),
+            JSON,
+        ),
+        examples=(
+            ("ordainctl status", "everything"),
+            ("ordainctl status web", "one service"),
+            ("ordainctl status --problems", "what to look at"),
+        ),
         statuses=(Exit.OK, Exit.REFUSED, Exit.USAGE, Exit.DEGRADED),
     ),
     Subcommand(

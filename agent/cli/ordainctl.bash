@@ -9,7 +9,7 @@ _ordainctl() {
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} flags= operand=
     COMPREPLY=()
     if ((COMP_CWORD == 1)); then
-        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve query run help --help --version" -- "$current")
+        mapfile -t COMPREPLY < <(compgen -W "validate render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve query run help --help --version" -- "$current")
         return
     fi
     local command=${COMP_WORDS[1]}
@@ -100,7 +100,7 @@ _ordainctl() {
             flags='--json' operand='directories'
             ;;
         status)
-            flags='--json' operand='units'
+            flags='--problems --json' operand='units'
             ;;
         watch)
             flags='--json' operand='text'
@@ -125,6 +125,9 @@ _ordainctl() {
             ;;
         boot-chart)
             flags='--json' operand='text'
+            ;;
+        init)
+            flags='--print' operand='text'
             ;;
         plan)
             flags='--exit-code --json' operand='files'
@@ -481,7 +484,7 @@ _ordainctl() {
                 --run) operand='text' ;;
             esac
             ;;
-        help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve query run' ;;
+        help) operand='validate render match schema import image status watch show explain history diff facts doctor boot-chart init plan apply confirm rollback follow hold unhold pause resume documents store release fleet serve query run' ;;
     esac
     if [[ $current == -* ]]; then
         mapfile -t COMPREPLY < <(compgen -W "$flags --help" -- "$current")

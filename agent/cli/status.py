@@ -20,6 +20,8 @@ from ordain.transforms.document.node import unescape_key
 from ordain.transforms.errors import did_you_mean
 from ordain.transforms.graph.essential_units import BOOT_ITEM
 
+FEW_UNITS = 20
+"""With more units than this, a last line has their number: the head of the status has scrolled away."""
 STATES = {
     AgentState.CONVERGED: Style.GOOD,
     AgentState.DEGRADED: Style.BAD,
@@ -45,7 +47,8 @@ def status(request: Namespace, console: Console) -> Exit:
             console.line()
         # There are dozens of them: their number is enough while they stay out.
         kept_out = [] if request.unit else [unit for unit in units if unit.item == BOOT_ITEM and unit.ok]
-        rows = [_row(unit) for unit in units if unit not in kept_out]
+        shown = [unit for unit in units if unit not in kept_out and not (request.problems and _is_plain(unit))]
+        rows = [_row(unit) for unit in shown]
         rows += [(name, "", ("blocked", Style.BAD), _condition(reason)) for name, reason in missing.items()]
         console.table(("UNIT", "WANTED", "STATE", "NOTE"), rows)
         if kept_out:
@@ -53,11 +56,25 @@ def status(request: Namespace, console: Console) -> Exit:
                 f"{plural(len(kept_out), 'unit')} of the distribution kept out by `boot: {{mode: exclusive}}`",
                 Style.DIM,
             )
+        if len(units) > FEW_UNITS or request.problems:
+            console.line(_count(units, len(missing)), Style.DIM)
         if not units and not missing:
             reason = "the documents name no unit" if now.generation else "no generation has been applied yet"
             console.line(reason, Style.DIM)
     faulty = bool(missing) or any(not unit.ok for unit in units) if request.unit else now.faulty
     return Exit.DEGRADED if faulty else Exit.OK
+
+
+def _is_plain(unit: UnitStatus) -> bool:
+    """Return whether there is nothing to say about a unit: it is as wanted, by itself, without a restart or an edit."""
+    return unit.ok and not unit.what and not unit.n_restarts and not unit.edited
+
+
+def _count(units: Sequence[UnitStatus], blocked: int) -> str:
+    """Return the number of units, and of those that are not as the documents want."""
+    wrong = sum(not unit.ok for unit in units)
+    text = f"{plural(len(units), 'unit')}: {len(units) - wrong} as wanted, {wrong} not"
+    return f"{text}, {blocked} blocked" if blocked else text
 
 
 def watch(request: Namespace, console: Console) -> Exit:

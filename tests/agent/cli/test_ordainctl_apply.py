@@ -518,6 +518,21 @@ def test_short_commands_confirm_their_effect(command: str, agent: Agent, capsys:
     assert capsys.readouterr().out
 
 
+def test_status_lists_problems_only_and_counts_units(agent: Agent, capsys: pytest.CaptureFixture[str]) -> None:
+    agent.answer = STATUS
+    assert main(["status", "--problems"]) == 0
+    out = capsys.readouterr().out
+    assert "State" in out
+    assert "web.service" not in out
+    assert "held.service" in out
+    assert "2 units: 1 as wanted, 1 not" in out
+
+    many = tuple(replace(STATUS.units[0], unit=f"web{number}.service") for number in range(30))
+    agent.answer = replace(STATUS, units=many)
+    main(["status"])
+    assert capsys.readouterr().out.endswith("30 units: 30 as wanted, 0 not\n")
+
+
 def test_follow_names_the_units_that_are_still_held_and_a_trial(
     agent: Agent, capsys: pytest.CaptureFixture[str]
 ) -> None:
