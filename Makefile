@@ -21,7 +21,7 @@ define need
 	apt-get update -qq && apt-get install -qq --no-install-recommends $$missing >/dev/null; }
 endef
 
-.PHONY: help demo test check deb docs pages bench soak proof upgrade audit
+.PHONY: help demo test check deb docs pages bench fuzz soak proof upgrade audit
 
 help:
 	@echo 'make demo    boot a Debian machine from documents, edit them, watch it follow (root)'
@@ -31,6 +31,8 @@ help:
 	@echo 'make docs    build the documentation as a static site into dist/site; a dead link is an error'
 	@echo 'make pages   write the generated pages of docs/ and the shell completion again, after a change of a key or command'
 	@echo 'make bench   measure the generator, compiles, applies and boots against a floor each (root; SUITE=trixie)'
+	@echo 'make fuzz    feed changed inputs to every reader of data from others, a minute each; follows coverage where atheris'
+	@echo '             can be installed (TARGET= SECONDS= SEED= OUT=fuzz-crashes)'
 	@echo 'make soak    random documents, administrators, kills and power cuts on booted machines (root; SEED= MINUTES= SUITE= TWIN= CUTS=)'
 	@echo 'make proof   whole machines under qemu: RAM and disk out of the same documents, every way to hand them over, both'
 	@echo '             kinds of initrd, every network device, 20 minutes (root; SUITE= ONLY=ram|disk|handover|prebuilt|dracut|network)'
@@ -82,6 +84,14 @@ bench:
 	@status=0; for bench in generator compile runs "reconcile --suite=$(or $(SUITE),trixie)" "boot --suite=$(or $(SUITE),trixie)" \
 		"exclusive --suite=$(or $(SUITE),trixie)" "stores --suite=$(or $(SUITE),trixie)" fleet; do \
 		echo "bench/$$bench"; bench/$$bench || status=1; echo; done; exit $$status
+
+fuzz:
+	$(call need,$(RUNTIME) python3-venv)
+	@test -x .venv-fuzz/bin/python || python3 -m venv --system-site-packages .venv-fuzz
+	@.venv-fuzz/bin/python -c 'import atheris' 2>/dev/null || .venv-fuzz/bin/pip install -q atheris || \
+		echo 'atheris cannot be installed for this Python: inputs are changed at random' >&2
+	@PYTHONPATH=packaging/typing .venv-fuzz/bin/python tests/fuzz/run.py $(TARGET) --seconds $(or $(SECONDS),60) \
+		--seed $(or $(SEED),1) --out $(or $(OUT),fuzz-crashes)
 
 soak:
 	$(call need,$(MACHINES))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -99,7 +98,7 @@ def base64_text(text: str) -> None:
     """Check base64, in which blanks are allowed."""
     try:
         base64.b64decode("".join(text.split()), validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or not ASCII
         raise _bad("encode it with base64") from None
 
 

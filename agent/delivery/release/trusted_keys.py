@@ -9,7 +9,6 @@ A private key is PKCS #8 in PEM, as `openssl genpkey -algorithm ed25519` makes i
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import re
 from collections.abc import Iterator
@@ -74,7 +73,7 @@ def parse_key(line: str) -> PublicKey:
         raise InvalidKey("not a public key (a line is: ed25519 BASE64 NAME [channel=CHANNEL,…] [scope=SCOPE,…])")
     try:
         raw = base64.b64decode(words[1], validate=True)
-    except binascii.Error:
+    except ValueError:  # binascii.Error, or not ASCII
         raw = b""
     if len(raw) != 32:
         raise InvalidKey("the key is not the base64 of 32 bytes")

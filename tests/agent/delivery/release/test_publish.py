@@ -11,7 +11,7 @@ import pytest
 from ordain.agent.delivery.database.database import ANY
 from ordain.agent.delivery.database.directory_database import DirectoryDatabase
 from ordain.agent.delivery.protocol import Snapshot, SourceError
-from ordain.agent.delivery.release import signing
+from ordain.agent.delivery.release import publish_lock, signing
 from ordain.agent.delivery.release.admission import Admission
 from ordain.agent.delivery.release.assemble import assemble
 from ordain.agent.delivery.release.bundle import bundle, is_manifest
@@ -318,3 +318,21 @@ def test_the_head_is_moved_by_compare_and_set(fleet: Fleet, monkeypatch: pytest.
 
     with pytest.raises(Failure, match="somebody else has changed it"):
         asyncio.run(both())
+
+
+async def test_a_lock_of_an_earlier_version_delays_a_publisher_and_does_not_stop_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publish_lock, "RETRY_SEC", 0.01)
+    database = DirectoryDatabase(tmp_path)
+    await database.put("locks/releases_/0", b'{"holder": "x", "beat": 1}', expect=ANY)
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    async with publish_lock.hold_publish_lock(database, patience_sec=0.3) as lock:
+        assert loop.time() - began >= 0.3
+        (entry,) = (await database.list(lock.semaphore.prefix)).entries
+        assert entry.key.startswith("releases/"), "machines cannot write there"
+    await database.delete("locks/releases_/0", expect=ANY)
+    began = loop.time()
+    async with publish_lock.hold_publish_lock(database, patience_sec=60):
+        assert loop.time() - began < 30

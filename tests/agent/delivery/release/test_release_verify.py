@@ -338,6 +338,11 @@ def test_a_key_with_restrictions_can_be_read_back(restriction: str) -> None:
     assert parse_key(parse_key(line).line) == parse_key(line)
 
 
+def test_a_key_that_is_not_ascii_is_refused() -> None:
+    with pytest.raises(InvalidKey, match="not the base64 of 32 bytes"):
+        parse_key(f"ed25519 {'A' * 42}×= ops")
+
+
 @pytest.mark.parametrize("restriction", ["scope=", "scope=a,", "scope=a/b", "scope=a scope=b", "path=a", "channel=a b"])
 def test_a_key_with_an_invalid_restriction_is_refused(restriction: str) -> None:
     with pytest.raises(InvalidKey):
