@@ -33,7 +33,9 @@ ADMINISTRATOR_DIRECTORIES = (
 """
 
 
-BEFORE_OURS = (*ADMINISTRATOR_DIRECTORIES, "run/systemd/generator.early")
+ATTACHED_DIRECTORIES = ("etc/systemd/system.attached", "run/systemd/system.attached")
+"""The directories of portable services (portablectl(1))."""
+BEFORE_OURS = (*ADMINISTRATOR_DIRECTORIES, *ATTACHED_DIRECTORIES, "run/systemd/generator.early")
 """Directories in which PID 1 looks for unit files before it looks in that of the generator."""
 
 

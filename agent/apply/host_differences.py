@@ -15,13 +15,12 @@ from ordain.agent.model import Change, Effect, Generation
 from ordain.generator.accounts import LOCKED
 from ordain.transforms.account_lines import FOLDER, AccountLine, account_lines
 from ordain.transforms.artifacts import RegularFile
-from ordain.transforms.machine import rootfs
+from ordain.transforms.machine import rootfs, time_zones
 
 SYSCTL_READER, HOSTNAME_READER = "systemd-sysctl.service", "ordain-hostname.service"
 MODULES_READER = "systemd-modules-load.service"
 PER_INTERFACE = ("net/ipv4/conf/", "net/ipv6/conf/", "net/ipv4/neigh/", "net/ipv6/neigh/", "net/mpls/conf/")
 """Parameters below these directories exist once their network interface does."""
-ZONES = "usr/share/zoneinfo"
 Row = list[str]
 """The fields of a line of passwd(5), group(5) or shadow(5)."""
 
@@ -242,7 +241,7 @@ def host_name(generation: Generation, root: Path) -> Iterator[Difference]:
 def time_zone(generation: Generation, root: Path) -> Iterator[Difference]:
     """Yield the time zone if the machine has no data about it: then all programs use UTC."""
     zone = section(generation, "host").get("timezone")
-    if zone and rootfs.exists(root, ZONES) and not rootfs.exists(root, f"{ZONES}/{zone}"):
+    if zone and time_zones.is_missing(root, zone):
         what = f"there is no time zone {zone} on this machine, so all programs use UTC"
         hint = "check the spelling (`timedatectl list-timezones`), or install the package tzdata"
         found = condition(generation, "TimeZone", "host/timezone", what, hint, item="host")

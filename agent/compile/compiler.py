@@ -33,6 +33,7 @@ from ordain.transforms.errors import (
     sorted_problems,
     warning,
 )
+from ordain.transforms.machine import time_zones
 from ordain.transforms.memo import Memo
 from ordain.transforms.model import Compiled
 
@@ -83,7 +84,8 @@ def compile_generation(
     left_out = items - {member.item for member in new.members}
     required = _required_items(new, left_out)
     programs = _missing_programs(compiled, new, machine.root) if machine.live else ()
-    problems = sorted_problems([*machine.problems, *reading, *compiled.problems, *missing, *required, *programs])
+    zone = _missing_zone(compiled, machine.root) if machine.live else ()
+    problems = sorted_problems([*machine.problems, *reading, *compiled.problems, *missing, *required, *programs, *zone])
     return new, problems
 
 
@@ -166,6 +168,14 @@ def _missing_programs(compiled: Compiled, new: Generation, root: Path) -> Iterat
         where = _place(compiled, item)
         hint = "install it first: a change that starts the service without its program is rolled back"
         yield warning(item, where, f"program not found: {path}", hint, "ProgramMissing")
+
+
+def _missing_zone(compiled: Compiled, root: Path) -> Iterator[Problem]:
+    leaf = compiled.resolved.tree.branch("host").leaf("timezone")
+    if leaf is not None and time_zones.is_missing(root, str(leaf.value)):
+        what = f"there is no time zone {leaf.value} on this machine, so all programs would use UTC"
+        hint = "check the spelling (`timedatectl list-timezones`), or install the package tzdata"
+        yield warning("host", leaf.where, what, hint, "TimeZone")
 
 
 def _required_items(new: Generation, left_out: Iterable[str]) -> Iterator[Problem]:

@@ -76,9 +76,7 @@ ODD = {
 
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD)
 @pytest.mark.parametrize("wanted", ["file", "directory", "link"])
-def test_anything_in_place_of_ours_is_replaced(
-    root: Path, make: Callable[[Path], object], wanted: str
-) -> None:
+def test_anything_in_place_of_ours_is_replaced(root: Path, make: Callable[[Path], object], wanted: str) -> None:
     ours: dict[str, PlacedFile] = {
         "file": RegularFile(path="/etc/a", content="ours"),
         "directory": PlacedDirectory(path="/etc/a"),

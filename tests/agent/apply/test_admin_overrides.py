@@ -27,6 +27,7 @@ NOW = Generation(
         ("etc/systemd/system/web.service", {"web.service"}),
         ("run/systemd/system/web.service", {"web.service"}),
         ("run/systemd/transient/web.service", {"web.service"}),
+        ("etc/systemd/system.attached/web.service", {"web.service"}),
         ("etc/systemd/system/work@.service", {"work@.service", "work@a.service"}),
         ("usr/lib/systemd/system/web.service", set()),
         ("etc/systemd/system/ssh.service", set()),

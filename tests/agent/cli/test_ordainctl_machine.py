@@ -247,12 +247,14 @@ def test_explain_shows_a_blocked_service_as_blocked(subject: str, box: Box, monk
         ("services: {db: {command: /bin/db, user: ghost}}", 0, "there is no user ghost on this machine"),
         ("services: {db: {unit: db.service, state: running}}", 3, "db.service is not installed"),
         ("users: {web: {uid: 33}}", 3, "the uid 33 belongs to www-data"),
+        ("host: {timezone: Europe/Berlyn}", 0, "there is no time zone Europe/Berlyn"),
         ("services: {db: {commmand: /bin/db}}", 1, "unknown key"),
     ],
 )
 def test_validate_reports_what_this_machine_cannot_have(box: Box, sections: str, status: int, said: str) -> None:
     box.put("etc/passwd", "root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/:/bin/sh\n")
     box.put("etc/group", "root:x:0:\n")
+    box.put("usr/share/zoneinfo/Europe/Berlin")
     box.put("etc/systemd/system/web.service", "[Service]\nExecStart=/bin/other\n")
     for program in ("web", "db"):
         box.put(f"bin/{program}", mode=0o755)
