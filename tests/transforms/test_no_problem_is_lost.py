@@ -84,7 +84,7 @@ units: {ssh.service: {Service: {ExecStart: /bin/a}}}
 units: {a.service.d: {Install: {WantedBy: multi-user.target}}}
 units: {ssh.service.d: {Unit: {After: ''}}}
 mounts: {/proc: {what: a}, /dev/shm: {what: a}, /srv: {type: nfs, what: a, options: [bg], timeout: '0'}}
-mounts: {/a: {what: tmpfs, type: tmpfs, options: {size: '64', 'b c': true}}}
+mounts: {/a: {what: tmpfs, type: tmpfs, options: {size: '64', mode: '420', 'b c': true}}}
 mounts: {"/a\\n": {what: a}}
 swaps: {/swap: {options: {"a b": true}}}
 files: {/etc/passwd: {content: a}, /etc/d/: {content: a}, /etc/e: {mode: '0644'}, /etc/f: {content: a, owner: "a:b"}}

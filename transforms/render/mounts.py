@@ -10,7 +10,7 @@ from ordain.transforms.render.rendered_item import RenderedItem, from_drafts
 from ordain.transforms.render.unit_draft import UnitDraft
 from ordain.transforms.render.unit_links import mask, wants
 from ordain.transforms.systemd import splitting, unit_name
-from ordain.transforms.systemd.doubtful_values import of_setting
+from ordain.transforms.systemd.doubtful_values import of_mode, of_size
 from ordain.transforms.systemd.encode import EncodeError
 
 PROTECTED = ("/", "/usr", "/etc", "/run", "/var/lib/ordain", "/proc", "/sys", "/dev")
@@ -84,7 +84,10 @@ class _MountRenderer:
         _options(self.branch, mount, "Mount")
         size = self.branch.branch("options").leaf("size")
         if size and str(self.branch.value("type")) in {"tmpfs", "ramfs"}:
-            mount.doubt(size, of_setting("MemoryMax", str(size.value)))
+            mount.doubt(size, of_size("size", str(size.value)))
+        mode = self.branch.branch("options").leaf("mode")
+        if mode and str(self.branch.value("type")) in {"tmpfs", "ramfs"}:
+            mount.doubt(mode, of_mode(str(mode.value)))
         background = self.branch.branch("options").leaf("bg")
         if background and str(self.branch.value("type")) in {"nfs", "nfs4"}:
             # mount.nfs would fork and PID 1 would see no mount; systemd.mount(5) says what its fstab generator does.

@@ -28,6 +28,10 @@ _DECIMAL_MODES = {
 }  # fmt: skip
 """Usual modes by their decimal number, as other programs write them: 420 is 0644."""
 _MANY_CPUS = 10
+_SPANS = frozenset("TimeoutStartSec TimeoutStopSec TimeoutSec TimeoutAbortSec RestartSec WatchdogSec".split())
+_SECONDS = re.compile(r"([0-9]+)")
+_LONGEST_SEC = 10_000
+"""A number without a unit from here on is meant in milliseconds."""
 _SHELLS = frozenset("sh ash bash dash ksh mksh zsh fish busybox env ssh su sudo runuser systemd-run xargs".split())
 _OWN_OPERATORS: Mapping[str, set[str]] = {
     "find": {";"}, "test": {"<", ">"}, "[": {"<", ">"}, "expr": {"<", ">", "|", "&"}, "jq": {"|"}, "bc": {"<", ">"},
@@ -54,14 +58,25 @@ def of_setting(key: str, value: str) -> Doubt:
     'MemoryMax=64 is 64 bytes'
     """
     if key in _SIZES:
-        sizes = [word for word in value.split()[-1:] for word in word.split(":")]
-        for size in sizes:
-            if size.isdecimal() and 0 < int(size) < LEAST:
-                return f"{key}={value} is {size} bytes", f"write the unit, such as {size}M"
+        return of_size(key, value)
+    if key in _SPANS and (span := _SECONDS.fullmatch(value)) and int(span[1]) >= _LONGEST_SEC:
+        hours, number = int(span[1]) / 3600, span[1]
+        return (
+            f"{key}={value} is {number} seconds ({hours:.0f} hours)",
+            f"write the unit, such as {number}ms or {number}s",
+        )
     if key in _MODES:
         return of_mode(value, f"{key}=")
     if key == "UMask" and value in ("18", "63", "23"):
         return f"UMask={value} is octal", f"write {int(value):04o} if the decimal number was meant"
+    return NO_DOUBT
+
+
+def of_size(name: str, value: str) -> Doubt:
+    """Return the doubt about a size, the last word of a value."""
+    size = "".join(value.split()[-1:])
+    if size.isdecimal() and 0 < int(size) < LEAST:
+        return f"{name}={value} is {size} bytes", f"write the unit, such as {size}M"
     return NO_DOUBT
 
 
