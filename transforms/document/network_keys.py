@@ -21,6 +21,7 @@ ALIASES = {
     "aging": "ageing",
     "aging-time": "ageing-time",
     "all-slaves-active": "all-members-active",
+    "gratuitious-arp": "gratuitous-arp",
     "packets-per-slave": "packets-per-member",
 }
 """Other names of keys, with the names that netplan's reference uses."""
@@ -254,6 +255,7 @@ BOND = known_keys(
         "down-delay": interval("The time before a lost link is no longer used; a bare number is in milliseconds."),
         "fail-over-mac-policy": Choice(("none", "active", "follow"), "The MAC address of the bond and its ports."),
         "gratuitous-arp": Integer("The number of ARP packets after a fail-over.", 1, 255),
+        "gratuitious-arp": Integer("An old spelling of `gratuitous-arp`.", 1, 255),
         "packets-per-member": Integer("The number of packets before the next port is used (balance-rr).", 0, 65535),
         "packets-per-slave": Integer("The old name of `packets-per-member`.", 0, 65535),
         "primary-reselect-policy": Choice(

@@ -220,7 +220,7 @@ def _bridge_times(device: Device, devices: Devices) -> Iterator[Problem]:
 
 def _required_keys(device: Device, devices: Devices) -> Iterator[Problem]:
     for key in REQUIRED.get(device.kind, ()):
-        if key not in device.branch:
+        if not device.branch.leaf(key) and not device.branch.branch(key):
             yield problem(device, device.place, f"the key {key} is missing", "add it")
 
 

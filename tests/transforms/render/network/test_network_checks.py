@@ -303,6 +303,7 @@ WIFI = {"access-points": {"home": {"password": "secret-word"}}}
             "NetworkManager",
             "NetworkManager does not support regulatory-domain",
         ),
+        ({"wifis": {"wlan0": {"access-points": {}}}}, "NetworkManager", "the key access-points is missing"),
         ({"wifis": {"wlan0": {"dhcp4": True}}}, "NetworkManager", "the key access-points is missing"),
         (
             {"ethernets": {"ib0": {"infiniband-mode": "connected"}}},
