@@ -15,12 +15,19 @@ from ordain.transforms.document.schema import schema as schema_of
 from ordain.transforms.errors import Problem, Severity, Where, sorted_problems, warning
 from ordain.transforms.model import Kind
 from ordain.transforms.resolve.resolve import certain_conflicts, duplicates
+from ordain.transforms.runs.run_layers import certain_run_problems
 
 
 def validate(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl validate`."""
     documents, settings, problems = read_all(request.file)
-    problems = (*problems, *duplicates(documents), *certain_conflicts(documents), *impossible_conditions(documents))
+    problems = (
+        *problems,
+        *duplicates(documents),
+        *certain_conflicts(documents),
+        *certain_run_problems(documents),
+        *impossible_conditions(documents),
+    )
     wrong = any(problem.severity is not Severity.WARNING for problem in problems)
     if request.this_machine and not wrong:
         problems = (*problems, *_problems_here(request, settings))

@@ -256,6 +256,13 @@ class _Job:
                 except BadCommandLine as error:
                     self.problems.append(Problem(where=child.where, what=str(error), code="Encode"))
                     continue
+                heads = {head for word in words if (head := _head(word, prefix))}
+                # A default of ours would contradict the words of the user; a key that the user set would not.
+                directives.lines = [
+                    line
+                    for line in directives.lines
+                    if _head(line.text, prefix) not in heads or not _is_row(line.cause)
+                ]
                 directives.lines += (ScriptLine(text=word, cause=child) for word in words)
 
     def check_expressed(self, directives: Directives) -> None:
@@ -630,6 +637,17 @@ class _Body:
             self.problem(leaf, "the first word of a command is empty", "write the name of a program", "Item")
             return ()
         return found
+
+
+def _head(text: str, prefix: object) -> str:
+    """Return the option of a directive, such as ``--nodes`` or ``-l select``."""
+    match = re.match(r"(?:-l +\w+|--?[\w-]+)", text.removeprefix(str(prefix or "")))
+    return match[0] if match else ""
+
+
+def _is_row(leaf: Leaf) -> bool:
+    """Return whether a value comes from the database, and not from a Run."""
+    return leaf.where.pointer.startswith(("schedulers/", "systems/"))
 
 
 def _helpers(bodies: Sequence[Sequence[_Part]]) -> Iterator[ScriptLine]:

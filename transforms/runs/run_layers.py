@@ -68,6 +68,17 @@ def check_runs(documents: Sequence[Document]) -> Iterator[Problem]:
             yield Problem(where=document.where, what=what, hint=hint, code="Overridden", severity=Severity.WARNING)
 
 
+def certain_run_problems(documents: Sequence[Document]) -> Iterator[Problem]:
+    """Yield the problems of Runs that are certain without a system, for `ordainctl validate`."""
+    yield from (problem for problem in check_runs(documents) if problem.code != "Duplicate")
+    runs = {name: ResolvedRun(name=name, tree=d.sections, where=d.where) for name, d in runs_of(documents).items()}
+    try:
+        dependency_order(runs)
+    except Refused as refused:
+        # Another file may have a run that is missing here, and a layer may remove a dependency.
+        yield from (problem for problem in refused.problems if problem.code == "Cycle")
+
+
 def dependency_order(runs: Mapping[str, ResolvedRun]) -> tuple[str, ...]:
     """Return the names of ``runs`` so that each comes after those that it depends on; equals by name.
 

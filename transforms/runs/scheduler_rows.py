@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from ordain.transforms.document import transform_faults
+from ordain.transforms.document.pattern_syntax import BadPattern, names, parse
 from ordain.transforms.document.schema import sections
 from ordain.transforms.errors import NOWHERE, Problem, Refused, Severity, Where, did_you_mean
 from ordain.transforms.model import Branch, Document, Kind, Leaf, TransformFault, Tree, strings
@@ -62,6 +63,40 @@ def vectors(leaf: Leaf | None) -> tuple[tuple[str, ...], ...]:
     return tuple(strings(vector) for vector in value)
 
 
+VARIABLES = frozenset(
+    """
+    name shell unit nodes tasks tasks-per-node one-node many-nodes serial cpus-per-task cpus-each-task
+    cpus-per-node cpus memory memory-per-task memory-each-cpu memory-total memory-per-cpu with-memory gpus
+    gpus-per-task gpus-total gpu-type with-gpus time no-time exclusive scratch account queue output errors
+    joined mail-to mail-events indices index-range most-at-once clean-environment inherit-environment image
+    mounts environment-names module source target id dependencies dependent script directives root unprivileged
+    """.split()
+)
+"""Every variable of a pattern (docs/reference/runs.md)."""
+_WORDS = ("container", "module-load", "copy", "submit", "status", "cancel", "log")
+
+
+def wrong_patterns(system: RunSystem) -> Iterator[Problem]:
+    """Yield a problem for each pattern of a system that is not one, or that names a variable that nothing sets."""
+    rows = [(texts, leaf) for key in ("directives", "dependencies") for _, texts, leaf in system.patterns(key)]
+    commands = [system.row.leaf(key) for key in _WORDS] + [leaf for _, leaf in system.row.branch("launchers").leaves()]
+    rows += [(words, leaf) for leaf in commands if leaf for words in vectors(leaf)]
+    for texts, leaf in rows:
+        for text in texts:
+            try:
+                unknown = set(names(parse(text))) - VARIABLES
+            except BadPattern as error:
+                yield _bad_pattern(leaf, f"{text!r} is not a pattern: {error}")
+                continue
+            for name in sorted(unknown):
+                hint = did_you_mean(name, VARIABLES) or "docs/reference/runs.md lists the variables"
+                yield _bad_pattern(leaf, f"there is no variable {{{name}}}", hint)
+
+
+def _bad_pattern(leaf: Leaf, what: str, hint: str = "") -> Problem:
+    return Problem(where=leaf.where, what=what, hint=hint or "correct the row", code="BadTransform")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSystems:
     """All systems and schedulers of the database. ``faults`` are the doubtful rows."""
@@ -96,7 +131,10 @@ class RunSystems:
             what = f"the system {name} has the scheduler {scheduler or '(none)'}, which no row describes"
             raise Refused([Problem(where=leaf.where, what=what, hint=hint, code="UnknownSystem")])
         row = _over(own, schedulers.branch(scheduler))
-        return RunSystem(name=name, scheduler=scheduler, row=row, schedulers=frozenset(schedulers))
+        system = RunSystem(name=name, scheduler=scheduler, row=row, schedulers=frozenset(schedulers))
+        if bad := tuple(wrong_patterns(system)):
+            raise Refused(bad)
+        return system
 
 
 def run_systems(transforms: Iterable[Document]) -> tuple[RunSystems, tuple[Problem, ...]]:

@@ -280,7 +280,9 @@ def name(draft: RunDraft, option: Option) -> bool:
 
 
 def dependency(draft: RunDraft, option: Option) -> bool:
-    """Report a dependency, because its ids are those of jobs that have ended."""
+    """Report a dependency with ids, because they are those of other jobs; another one is kept."""
+    if not re.search(r"[0-9]", option.value or ""):
+        return False  # such as singleton
     hint = "write `after: [RUN]` with the Run of that job; `run submit` fills in the ids"
     draft.not_carried(option.where, f"{option.text}: the ids of other jobs", hint)
     return True

@@ -326,3 +326,12 @@ def test_import_reports_each_line_and_exits_with_3(
     assert "name: my-job\n" in captured.out
     assert captured.err.splitlines()[0].startswith("my job.sh:3: not converted: --dependency=afterok:1")
     assert captured.err.splitlines()[-1] == "1 item not converted"
+
+
+def test_validate_finds_a_circle_of_runs(scheduler: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path, RUN.format("a", "after: [b]\n"), RUN.format("b", "after: [a]\n"))
+
+    assert main(["validate", file], root=tmp_path / "root") == 1
+    assert "a after b after a (remove one of these dependencies) [Cycle]" in capsys.readouterr().err
+
+    assert main(["validate", write(tmp_path, RUN.format("a", "after: [elsewhere]\n"))], root=tmp_path / "root") == 0

@@ -323,3 +323,28 @@ def test_native_words_of_an_unknown_scheduler_are_an_error_with_near_names() -> 
     (problem,) = refused(run("command: a\nnative: {slrm: --x}"))
 
     assert (problem.code, problem.hint) == ("UnknownName", "did you mean slurm?")
+
+
+@pytest.mark.parametrize(
+    ("row", "hint"),
+    [
+        ('{directives: {nodes: "-N {node}"}}', "did you mean nodes"),
+        ('{launchers: {mpi: [srun, "{task}"]}}', "did you mean tasks?"),
+        ('{submit: [sbatch, "{depend}"]}', "did you mean dependent"),
+    ],
+)
+def test_a_variable_that_nothing_sets_is_an_error_at_its_row(row: str, hint: str) -> None:
+    more = f"ordain: v1\nkind: Transform\nname: t\ntier: site\nschedulers: {{slurm: {row}}}\n"
+
+    (problem,) = refused(run("command: a"), "slurm", more)
+
+    assert (problem.code, problem.where.path) == ("BadTransform", "site.yaml")
+    assert hint in problem.hint
+
+
+def test_native_words_replace_a_default_of_the_same_option() -> None:
+    made = lines(run("command: a\nnative: {slurm: --nodes=2-4}"))
+    assert [line for line in made if "--nodes" in line] == ["#SBATCH --nodes=2-4"]
+
+    made = lines(run("command: a\nnative: {pbs: '-l select=1:ncpus=4+2:ncpus=8'}"), "pbs")
+    assert [line for line in made if "select" in line] == ["#PBS -l select=1:ncpus=4+2:ncpus=8"]
