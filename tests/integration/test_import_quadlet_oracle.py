@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.quadlet_services import differences
+from support.quadlet_services import commands_of_objects, differences
 
 pytestmark = pytest.mark.integration
 
@@ -194,10 +194,38 @@ INSTALL = "\n[Install]\nWantedBy=multi-user.target\n"
 @pytest.mark.parametrize("wanted", [True, False], ids=["service", "unit"])
 @pytest.mark.parametrize("case", CASES)
 def test_a_service_is_that_of_the_generator(case: str, wanted: bool, quadlet: tuple[str, ...], tmp_path: Path) -> None:
-    for name, text in {**OTHERS, "a.container": CASES[case] + (INSTALL if wanted else "\n")}.items():
-        (tmp_path / name).write_text(text)
+    (tmp_path / "a.container").write_text(CASES[case] + (INSTALL if wanted else "\n"))
+    for name, text in OTHERS.items():
+        if name in CASES[case]:
+            (tmp_path / name).write_text(text)
 
     assert differences(quadlet, tmp_path, "a") == ({}, [])
+
+
+OBJECTS = {
+    "subnets": ("n.network", "Subnet=10.0.0.0/24\nGateway=10.0.0.1\nIPRange=10.0.0.128/25\nSubnet=10.1.0.0/24"),
+    "network": (
+        "n.network",
+        "NetworkName=net\nDriver=bridge\nInternal=yes\nIPv6=no\nDisableDNS=true\nIPAMDriver=dhcp\nDNS=1.1.1.1\nDNS=9.9.9.9\n"
+        'Label=a=b "c=d e"\nOptions=mtu=9000 isolate=true\nPodmanArgs=--dns=8.8.8.8\nContainersConfModule=/etc/a.conf',
+    ),
+    "device": ("n.volume", "Device=/srv/x\nType=bind\nOptions=rw,noatime\nUser=1\nGroup=2\nCopy=no\nLabel=a=b"),
+    "driver": ("n.volume", "VolumeName=vol\nDriver=local\nGlobalArgs=--log-level=debug"),
+    "image": ("n.volume", "Driver=image\nImage=docker.io/library/alpine"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", OBJECTS)
+def test_an_object_is_made_as_by_its_service(case: str, quadlet: tuple[str, ...], tmp_path: Path) -> None:
+    name, text = OBJECTS[case]
+    (tmp_path / name).write_text(f"[{name.partition('.')[2].capitalize()}]\n{text}\n")
+    use = "Network=n.network" if name.endswith(".network") else "Volume=n.volume:/x"
+    (tmp_path / "a.container").write_text(f"[Container]\n{IMAGE}\n{use}\n{INSTALL}")
+
+    theirs, ours, problems = commands_of_objects(quadlet, tmp_path, "a")
+
+    assert ours == theirs
+    assert not problems
 
 
 CORPUS = Path(os.environ.get("ORDAIN_CORPORA", "/nonexistent"))

@@ -18,7 +18,8 @@ OURS = {("Unit", "IgnoreOnIsolate"), ("Unit", "SourcePath")}
 """Directives that only one of the two sets, for reasons of its own."""
 FIXED = {"rescue.target", "emergency.target", "%t/containers"}
 LONG = {"-d": "--detach", "-v": "--volume", "-f": "--force", "-i": "--ignore"}
-FLAGS = re.compile(r"--(init|env-host|http-proxy|read-only|read-only-tmpfs)")
+FLAGS = re.compile(r"--(init|env-host|http-proxy|read-only|read-only-tmpfs|disable-dns|internal|ipv6)")
+MAKES_OBJECT = re.compile(r" (network|volume) create ")
 ALONE = re.compile(r"--(replace|rm|detach|rootfs|force|ignore)|.*=.*")
 """Options without a value in the next word; that of --rootfs is the last option."""
 
@@ -40,6 +41,21 @@ def differences(command: tuple[str, ...], directory: Path, stem: str) -> tuple[d
     }, problems
 
 
+def commands_of_objects(command: tuple[str, ...], directory: Path, stem: str) -> tuple[object, object, list[str]]:
+    """Return the commands that make the objects of a container, podman's and ours, and the problems of the import."""
+    files = [InputFile(path=str(path), data=path.read_bytes()) for path in sorted(directory.iterdir())]
+    done = round_trip(files, FACTS)
+    services = quadlet_services(command, directory)
+    texts = [text for name, text in services.items() if name.endswith(("-network.service", "-volume.service"))]
+    of_theirs = [value for text in texts for _, key, value in unit_file.parse(text) if key == "ExecStart"]
+    of_ours = [v for _, key, v in unit_file.parse(done.rendered()[f"{stem}.service"]) if MAKES_OBJECT.search(v)]
+    theirs, ours = (
+        sorted(_options(splitting.split(value, unescape=True)) for value in commands)
+        for commands in (of_theirs, of_ours)
+    )
+    return theirs, ours, [problem.what for problem in done.draft.problems]
+
+
 def _settings(text: str, stem: str) -> Mapping[Place, object]:
     settings: dict[Place, list[str]] = {}
     for section, key, value in unit_file.parse(text):
@@ -50,8 +66,8 @@ def _settings(text: str, stem: str) -> Mapping[Place, object]:
 
 
 def _meaning(section: str, key: str, values: list[str]) -> object:
-    if key == "ExecStartPre":  # a network, for which podman's generator makes a service
-        values = [value for value in values if " network create " not in value]
+    if key == "ExecStartPre":  # an object, for which podman's generator makes a service
+        values = [value for value in values if not MAKES_OBJECT.search(value)]
     if key in {"ExecStop", "ExecStopPost"}:  # ours names the container, podman's a file with its id
         values = [re.sub(r"(/podman .*\brm) .*", r"\1", value) for value in values]
     if key.startswith("Exec"):

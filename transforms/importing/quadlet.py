@@ -1,7 +1,7 @@
 """Podman quadlets (podman-systemd.unit(5)) as services that run podman in the same way as quadlet's generator.
 
-``.container`` files become services. A ``.volume`` or ``.network`` file that only sets the name needs no unit of its
-own: podman creates a volume at its first use, and the service creates the network. All other files are problems.
+``.container`` files become services, which also make the volumes and networks that they use (`quadlet_objects`). All
+other files are problems.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ordain.transforms.catalog.names import Names
 from ordain.transforms.errors import Where
 from ordain.transforms.importing import unit_assignments, unit_files
 from ordain.transforms.importing.document_draft import DocumentDraft, InputFile
+from ordain.transforms.importing.quadlet_objects import PodmanObject, podman_object, unquoted
 from ordain.transforms.importing.unit_assignments import Assignment
 from ordain.transforms.importing.unit_files import ImportedUnit
 from ordain.transforms.systemd import quoting, splitting, unit_name, values
@@ -93,18 +94,23 @@ def convert(files: Iterable[InputFile], names: Names, draft: DocumentDraft) -> N
         else:
             first, assignments = read.get(name, (file, ()))
             read[name] = (first, (*assignments, *_read(name, file, draft)))
-    objects: dict[str, str] = {}
+    objects: dict[str, PodmanObject] = {}
     containers: dict[str, _Container] = {}
     for name, (file, assignments) in read.items():
         kind = name.rpartition(".")[2]
         if kind in MADE_BY_CONTAINER:
-            objects[name] = _object_name(file, kind, assignments, draft)
+            objects[name] = podman_object(file, kind, assignments, draft)
         elif kind == "container":
             containers[name] = _Container(file, assignments, objects, containers, draft)
         else:
             hint = f"keep it and its containers for quadlet, or write a service with `command: {PODMAN} …`"
             draft.not_converted(Where(path=file.path), f"a .{kind} quadlet", hint)
     units = [unit for container in containers.values() if (unit := container.unit())]
+    used = {name for container in containers.values() for name in container.used}
+    for name in objects:
+        if name not in used:
+            where = Where(path=read[name][0].path)
+            draft.not_converted(where, "no container of this import uses it", "import the container, too")
     unit_files.convert(units, names, draft)
 
 
@@ -138,26 +144,6 @@ def _read(name: str, file: InputFile, draft: DocumentDraft) -> tuple[Assignment,
     )
 
 
-def _unquoted(value: str) -> str:
-    """Return a value without one pair of double quotes around the whole, as quadlet's Lookup() reads it."""
-    return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
-
-
-def _object_name(file: InputFile, kind: str, assignments: Iterable[Assignment], draft: DocumentDraft) -> str:
-    """Return the name of a volume or network in podman."""
-    name = f"systemd-{file.stem.removesuffix('@')}{'-%i' if file.stem.endswith('@') else ''}"
-    for assignment in assignments:
-        if assignment.place == (kind.capitalize(), f"{kind.capitalize()}Name"):
-            name = _unquoted(assignment.value) or name
-        elif assignment.key == "ServiceName":
-            hint = "remove it: the service of the container needs no other unit"
-            draft.not_converted(assignment.where, f"ServiceName= of {file.name}", hint)
-        elif assignment.section == kind.capitalize():
-            hint = f"create it once: `podman {kind} create` has an option for it"
-            draft.not_converted(assignment.where, f"{assignment.key}= of {file.name}", hint)
-    return name
-
-
 class _Container:
     """A .container file as a command of podman."""
 
@@ -165,12 +151,12 @@ class _Container:
         self,
         file: InputFile,
         assignments: tuple[Assignment, ...],
-        objects: Mapping[str, str],
+        objects: Mapping[str, PodmanObject],
         containers: Mapping[str, _Container],
         draft: DocumentDraft,
     ) -> None:
         self.file, self.objects, self.containers, self.draft = file, objects, containers, draft
-        keys = {a.key: _unquoted(a.value) for a in assignments if a.section == "Container"}
+        keys = {a.key: unquoted(a.value) for a in assignments if a.section == "Container"}
         self.name = keys.get("ServiceName", file.stem)
         self.template = self.name.endswith("@")
         self.container = keys.get("ContainerName") or (
@@ -195,7 +181,7 @@ class _Container:
         self.notify = "conmon"
         self.split_cgroups = True
         self.mounts: list[str] = []
-        self.networks: list[str] = []
+        self.used: dict[str, PodmanObject] = {}
         self.requires: list[str] = []
 
     def unit(self) -> ImportedUnit | None:
@@ -275,7 +261,7 @@ class _Container:
             try:
                 if assignment.key != "DefaultDependencies":
                     raise ValueError("the key is not known")
-                self.online = values.boolean(_unquoted(assignment.value))
+                self.online = values.boolean(unquoted(assignment.value))
             except ValueError as error:
                 self.draft.not_converted(assignment.where, f"[Quadlet] {assignment.key}=: {error}", "remove the line")
 
@@ -303,8 +289,9 @@ class _Container:
                 yield _assignment(where, "Service", key, value)
 
     def commands(self, where: Where) -> Iterator[Assignment]:
-        for network in self.networks:
-            yield _podman(where, "ExecStartPre", ["network", "create", "--ignore", network])
+        for used in self.used.values():
+            if used.create:
+                yield _podman(where, "ExecStartPre", used.create)
         run = [*self.global_arguments, "run", f"--name={self.container}", "--replace", "--rm"]
         run += ["--cgroups=split"] if self.split_cgroups else []
         run += [] if self.type == "oneshot" else [f"--sdnotify={self.notify}", "--detach"]
@@ -324,7 +311,7 @@ class _Container:
         if key not in _KEYS:
             hint = "`podman run --help` may have an option: PodmanArgs= takes any"
             raise EncodeError("the key is not known", hint)
-        _KEYS[key](self, _unquoted(value) if key in SINGLE else value)
+        _KEYS[key](self, unquoted(value) if key in SINGLE else value)
 
     def set_image(self, value: str) -> None:
         if value.endswith((".image", ".build")):
@@ -353,7 +340,7 @@ class _Container:
 
     def set_volatile_tmp(self, value: str) -> None:
         flags = [a.value for a in self.of_quadlet if a.key == "ReadOnly"]
-        if values.boolean(value) and not (flags and values.boolean(_unquoted(flags[-1]))):
+        if values.boolean(value) and not (flags and values.boolean(unquoted(flags[-1]))):
             self.arguments.append("--tmpfs=/tmp:rw,size=512M,mode=1777")
 
     def add_conf_module(self, value: str) -> None:
@@ -433,7 +420,6 @@ class _Container:
         name, colon, options = value.partition(":")
         if name.endswith(".network"):
             name = self.object_name(name)
-            self.networks.append(name)
         elif name in self.containers and not colon:
             other = self.containers[name]
             self.requires.append(f"{other.name}.service")
@@ -484,7 +470,10 @@ class _Container:
     def object_name(self, file: str) -> str:
         if file not in self.objects:
             raise EncodeError(f"{file} is not in this import", f"import {file}, too")
-        return self.objects[file]
+        self.used[file] = self.objects[file]
+        if self.used[file].mount:
+            self.mounts.append(quoting.quoted_word(self.used[file].mount, specifiers=False))
+        return self.objects[file].name
 
 
 _Set = Callable[[_Container, str], None]

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ordain.transforms.importing import compose_container, quadlet
+from ordain.transforms.importing import compose_container, quadlet, quadlet_objects
 from ordain.transforms.importing.document_draft import InputFile
 from ordain.transforms.importing.file_types import FileType
 from support.encode_samples import TAKEN
@@ -203,6 +203,27 @@ def test_no_line_of_any_quadlet_is_dropped(lines: list[str]) -> None:
     text = "\n".join(["[Container]", "Image=i", *container, *others, "[Install]", "WantedBy=multi-user.target"])
 
     assert [*dropped_lines([InputFile(path="q.container", data=text.encode())])] == []
+
+
+OBJECT_KEYS = sorted(
+    {*quadlet_objects.SUBNET, *quadlet_objects.DEVICE, "Copy", "PodmanArgs", "GlobalArgs", "ServiceName", "Nonsense"}
+    | {key for table in (quadlet_objects.OPTIONS, quadlet_objects.WORDS) for keys in table.values() for key in keys}
+    | {*quadlet_objects.FLAGS["network"], *quadlet_objects.LISTS["network"], "NetworkName", "VolumeName"}
+)
+
+
+@ACCOUNTED
+@given(
+    keys=st.lists(st.sampled_from(OBJECT_KEYS), min_size=1, max_size=5, unique=True),
+    value=st.sampled_from(["a", "yes", "image"]),
+    kind=st.sampled_from(["network", "volume"]),
+)
+def test_no_line_of_any_object_is_dropped(keys: list[str], value: str, kind: str) -> None:
+    container = f"[Container]\nImage=i\n{kind.capitalize()}=n.{kind}{':/x' if kind == 'volume' else ''}\n"
+    lines = "\n".join([f"[{kind.capitalize()}]", *(f"{key}={value}" for key in keys), "[Unit]", "Description=x"])
+    files = [InputFile(path="q.container", data=container.encode()), InputFile(path=f"n.{kind}", data=lines.encode())]
+
+    assert [*dropped_lines(files)] == []
 
 
 FSTAB_OPTIONS = st.sampled_from(
