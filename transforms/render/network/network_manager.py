@@ -148,7 +148,7 @@ def _type(device: Device) -> str:
 def _hardware_section(device: Device) -> str:
     """Return the section for the MTU and the hardware address."""
     type = _type(device)
-    return type if type in {"infiniband", "wifi", "wireguard", "ip-tunnel", "loopback", "gsm"} else "ethernet"
+    return type if type in {"infiniband", "wifi", "wireguard", "ip-tunnel", "loopback", "gsm", "cdma"} else "ethernet"
 
 
 def _connection(device: Device, file: SectionFile, identity: str) -> None:

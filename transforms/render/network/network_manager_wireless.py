@@ -19,8 +19,8 @@ KEY_MANAGEMENT = {
     "sae": "sae",
     "802.1x": "ieee8021x",
 }
-PROTECTED_FRAMES = {"psk": "2", "psk-sha256": "3", "eap-sha256": "3", "eap-suite-b-192": "3", "sae": "3"}
-"""NMSettingWirelessSecurityPmf by key management: 2 is optional, 3 required."""
+PROTECTED_FRAMES = {"psk-sha256": "2", "eap-sha256": "2", "eap-suite-b-192": "3", "sae": "3"}
+"""NMSettingWirelessSecurityPmf by key management: 2 is optional, 3 required. A bare `password` makes them optional."""
 SHARED_KEYS = frozenset({"psk", "psk-sha256", "sae"})
 LOGIN: Parameters = {
     "identity": ("identity", keyfile_text),
@@ -102,7 +102,7 @@ def _add_security(network: Branch, file: SectionFile) -> None:
     if management == "none" or not cause:
         return
     file.set("wifi-security", "key-mgmt", KEY_MANAGEMENT[management], cause)
-    if frames := PROTECTED_FRAMES.get(management):
+    if frames := PROTECTED_FRAMES.get(management) or ("2" if "key-management" not in auth else ""):
         file.set("wifi-security", "pmf", frames, cause)
     if management not in SHARED_KEYS:
         add_login(auth, file)
@@ -158,6 +158,8 @@ def add_modem(device: Device, file: SectionFile) -> None:
         file.set(section, name, to_text(leaf.value), leaf)
         if key in {"password", "pin"}:
             _warn_of_secret(leaf, file)
+    if section == "gsm" and not automatic and not set(NOT_WITH_AUTO_CONFIG) & set(device.branch):
+        file.set_default("gsm", "auto-config", "true", "no settings of the provider are set")
     if section == "cdma" and not device.branch.leaf("number"):
         file.block(
             device.place, "a modem needs the settings of its provider", "set apn, auto-config or number", "Renderer"

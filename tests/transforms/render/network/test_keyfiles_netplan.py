@@ -24,6 +24,19 @@ SAMPLES = {
     ),
     "access point": "wifis: {wlan0: {access-points: {mine: {mode: ap}, near: {mode: adhoc}}}}",
     "wpa3": "wifis: {wlan0: {access-points: {home: {auth: {key-management: sae, password: secret-word}}}}}",
+    **{
+        f"psk by {key}": (
+            f"wifis: {{wlan0: {{access-points: {{a: {{auth: {{key-management: {key}, password: secret-word}}}}}}}}}}"
+        )
+        for key in ("psk", "psk-sha256")
+    },
+    **{
+        f"eap by {key}": (
+            f"wifis: {{wlan0: {{access-points: {{a: {{auth: {{key-management: {key}, method: tls, identity: me,"
+            " client-certificate: /c, client-key: /k, client-key-password: pw}}}}}"
+        )
+        for key in ("eap", "eap-sha256", "802.1x")
+    },
     "eap": (
         "wifis: {wlan0: {access-points: {work: {auth: {key-management: eap, method: peap, identity: me,"
         " anonymous-identity: nobody, password: pw, phase2-auth: mschapv2}}}}}"
@@ -45,7 +58,8 @@ SAMPLES = {
         " number: '*99#', sim-id: '8914', sim-operator-id: '310260', device-id: da812de9}}"
     ),
     "gsm by itself": "modems: {wan: {auto-config: true}}",
-    "cdma": "modems: {wan: {number: '#777', username: me, password: pw}}",
+    "gsm without settings": "modems: {wan: {pin: '1234', mtu: 1600}}",
+    "cdma": "modems: {wan: {number: '#777', mtu: 1542, username: me, password: pw}}",
     "infiniband": "ethernets: {ib0: {infiniband-mode: connected}}",
 }
 Keyfile = dict[str, dict[str, str]]
