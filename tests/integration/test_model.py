@@ -20,7 +20,7 @@ from support.reports import PROPERTIES, disagreements
 
 pytestmark = pytest.mark.integration
 AGENT = ("org.ordain.Agent1", "/org/ordain/Agent1", "org.ordain.Agent1")
-STEPS = 14
+STEPS = 12
 AGREE_SEC = 40.0
 """The longest time until the reports agree: applies take some, and `drift: enforce` waits ten seconds."""
 

@@ -81,6 +81,8 @@ def edited(document: Mapping[str, Any], draw: Random) -> dict[str, Any]:
         drawn = service(draw)
         key = draw.choice(sorted(drawn))
         changed = {**services[name], key: drawn[key]}
+        if "oneshot" in (drawn.get("type"), changed.get("type")):
+            changed = drawn  # a oneshot with a command that never ends would be started for ever
         if draw.random() < 0.3:
             changed.pop(draw.choice(sorted(changed)))
             changed.setdefault("command", "sleep 1000000")
