@@ -120,14 +120,18 @@ class Console:
             yield lambda words: progress.update(task, description=_visible(words))
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
-        """Print aligned columns. The last one is not padded, and on a terminal it is wrapped within its column."""
+        """Print aligned columns. The last one is not padded, and on a terminal it is wrapped within its column.
+
+        A row is one line, whatever is in its cells: a machine must not be able to add a row by its name.
+        """
         cells = [[(c, Style.PLAIN) if isinstance(c, str) else c for c in row] for row in rows]
         if not cells:
             return
         lines = [[(h, Style.STRONG) for h in header], *cells] if header else cells
-        widths = [max(len(_visible(line[i][0])) for line in lines) for i in range(len(lines[0]) - 1)]
+        lines = [[(_visible(text).replace("\n", r"\x0a"), style) for text, style in line] for line in lines]
+        widths = [max(len(line[i][0]) for line in lines) for i in range(len(lines[0]) - 1)]
         for line in lines:
-            self._row([(_visible(text), style) for text, style in line], widths)
+            self._row(line, widths)
 
     def _row(self, cells: Sequence[tuple[str, Style]], widths: Sequence[int]) -> None:
         length = max((number for number, (text, _) in enumerate(cells, 1) if text), default=1)

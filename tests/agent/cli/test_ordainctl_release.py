@@ -49,7 +49,8 @@ class Desk:
         return said.out + said.err
 
     def report(self, number: int, **more: object) -> None:
-        found = MachineReport(machine=f"{number:032x}", hostname=f"web{number}", seen=int(time.time()), **more)  # type: ignore[arg-type]
+        given = {"hostname": f"web{number}", **more}
+        found = MachineReport(machine=f"{number:032x}", seen=int(time.time()), **given)  # type: ignore[arg-type]
         asyncio.run(self.database.put(status_key(found.machine), encode_report(found), expect=ANY))
 
 
@@ -214,6 +215,18 @@ def test_a_machine_without_recent_reports_is_lost_and_can_be_forgotten(desk: Des
     assert "old" in desk.do("fleet show aaaa")
     desk.do("fleet forget old")
     assert "old" not in desk.do("fleet status")
+
+
+def test_the_name_of_a_machine_controls_neither_table_nor_terminal(desk: Desk) -> None:
+    forged = "\x1b]0;x\x07\x9b2J\nm10  stable 1  3  converged"
+    condition = ReportedCondition(code="A\x1b[2J", item="x\ny", what="z\r")
+    desk.report(9, hostname=forged, phase=AgentState.DEGRADED, conditions=(condition,))
+
+    shown = [desk.do(words, status) for words, status in (("fleet status", 3), ("fleet show 000", 0))]
+
+    assert [char for text in shown for char in text if char != "\n" and not char.isprintable()] == []
+    assert not any(line.startswith("m10") for text in shown for line in text.splitlines())
+    assert not set(desk.do("fleet status --json", 3)) & {"\x1b", "\x9b", "\x07"}
 
 
 def test_a_rollout_opens_its_stages_and_stops_itself(desk: Desk) -> None:
