@@ -81,10 +81,14 @@ ReadNetwork = Callable[[], KernelNetwork | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkState:
-    """The state of a link in the words of systemd-networkd, and the .network file that it uses for the link."""
+    """The state of a link in the words of systemd-networkd, and the .network file that it uses for the link.
+
+    ``age`` is the time in seconds since the state changed last, for example when a cable was connected.
+    """
 
     administrative: str = ""
     file: str = ""
+    age: float = float("inf")
 
 
 def network_reader(root: Path) -> ReadNetwork:
@@ -131,11 +135,12 @@ def _link_state(root: Path, index: int) -> LinkState:
     except OSError:
         return LinkState()
     values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
-    return LinkState(administrative=values.get("ADMIN_STATE", ""), file=values.get("NETWORK_FILE", ""))
+    age = file_age(root, f"{LINK_STATES}/{index}") if values else float("inf")
+    return LinkState(administrative=values.get("ADMIN_STATE", ""), file=values.get("NETWORK_FILE", ""), age=age)
 
 
 def file_age(root: Path, path: str) -> float:
-    """Return the seconds since the file was placed or the machine was booted, whichever was later."""
+    """Return the seconds since a file was written or the machine was booted, whichever was later."""
     try:
         placed = time.time() - (root / path.lstrip("/")).stat().st_mtime
         up = float((rootfs.read(root, "proc/uptime") or b"inf").split()[0])
@@ -299,7 +304,8 @@ class _About:
             yield self._without_carrier()
             return
         versions = " and ".join(f"IPv{version}" for version in lacking)
-        late = self.age >= DHCP_SEC and len(lacking) == len(device.dhcp) and not device.optional
+        waited = min(self.age, self.state.age)
+        late = waited >= DHCP_SEC and len(lacking) == len(device.dhcp) and not device.optional
         what = f"{link.name} waits for an address of {versions} from a server"
         if late:
             what = f"{link.name} has no address of {versions}: no server has answered"

@@ -138,6 +138,14 @@ def test_a_server_that_does_not_answer_is_waited_for_and_then_a_fault(renderer: 
     assert [fault for _, _, fault in found(DHCP, unplugged, renderer, age=DHCP_SEC)] == [False]
 
 
+def test_a_server_has_time_to_answer_after_a_cable_was_connected() -> None:
+    kernel = KernelNetwork(links=(ETH0,), addresses=(LOCAL,))
+    file = "/run/systemd/network/10-ordain-eth0.network"
+
+    for age, fault in ((1.0, False), (DHCP_SEC, True)):
+        assert [f for _, _, f in found(DHCP, kernel, states={2: LinkState(file=file, age=age)})] == [fault]
+
+
 @pytest.mark.parametrize("renderer", ["networkd", "ifupdown"])
 def test_an_optional_device_may_be_missing_and_wait_for_ever(renderer: str) -> None:
     optional: Section = {"ethernets": {"eth0": {"dhcp4": True, "optional": True}}}
