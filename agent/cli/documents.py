@@ -9,6 +9,7 @@ import asyncio
 import difflib
 import os
 import shlex
+import shutil
 import subprocess
 import tempfile
 from argparse import Namespace
@@ -236,7 +237,7 @@ def _edited(text: NamedDocument) -> tuple[Path, bytes]:
     descriptor, name = tempfile.mkstemp(prefix=f"{text.name}-", suffix=".yaml")
     with os.fdopen(descriptor, "wb") as file:
         file.write(text.data)
-    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or shutil.which("editor") or "vi"
     try:
         done = subprocess.run([*shlex.split(editor), name], check=False)
     except OSError as error:

@@ -69,7 +69,7 @@ ENVIRONMENT
     If this is not empty, no colours are used. Colours are used only on a terminal.
 
 **VISUAL**, **EDITOR**
-    The editor of **ordainctl documents edit**.
+    The editor of **ordainctl documents edit**; by default **editor**\\(1) or **vi**\\(1).
 
 FILES
 =====

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Collection, Iterator
+from pathlib import Path
 
 from ordain.agent.cli.console import Console, Style, plural
 from ordain.agent.cli.document_files import contents, read_all
 from ordain.agent.cli.subcommand import Exit
+from ordain.agent.errors import Failure
 from ordain.agent.model import Generation
+from ordain.agent.settings import read_settings
+from ordain.agent.source_settings import SourceKind
 from ordain.transforms.catalog.impossible_matches import impossible_conditions
 from ordain.transforms.document.schema import DIALECT
 from ordain.transforms.document.schema import schema as schema_of
@@ -20,6 +24,8 @@ from ordain.transforms.runs.run_layers import certain_run_problems
 
 def validate(request: Namespace, console: Console) -> Exit:
     """Run `ordainctl validate`."""
+    if not request.file:
+        request.file = _own_files(request.root)
     documents, settings, problems = read_all(request.file)
     problems = (
         *problems,
@@ -42,6 +48,16 @@ def validate(request: Namespace, console: Console) -> Exit:
             console.line(f"{path}: valid settings of the agent", Style.GOOD)
     blocked = any(problem.severity is Severity.BLOCKED for problem in problems)
     return Exit.REFUSED if wrong else Exit.DEGRADED if blocked else Exit.OK
+
+
+def _own_files(root: Path) -> list[str]:
+    """Return the directory of this machine's documents, and agent.yaml if there is one. Raises `Failure`."""
+    settings, _ = read_settings(root)
+    own = [str(root / "etc/ordain/agent.yaml")] if (root / "etc/ordain/agent.yaml").exists() else []
+    if settings.source.type is not SourceKind.DIRECTORY:
+        hint = "name FILE; `ordainctl status` shows the problems of documents from there"
+        raise Failure(f"the documents of this machine come from {settings.source.location or 'no source'}: {hint}")
+    return [str(root / settings.source.path.lstrip("/")), *own]
 
 
 def _problems_here(request: Namespace, settings: Collection[str]) -> Iterator[Problem]:

@@ -55,4 +55,4 @@ class PolkitAuthority:
         except (BusError, Unavailable) as failure:
             raise Denied(f"only root may do this, because polkit is not available ({failure})") from None
         if not authorized:
-            raise Denied(f"polkit does not allow {ACTIONS[action]}")
+            raise Denied(f"polkit does not allow {ACTIONS[action]}; run it as root")

@@ -36,7 +36,7 @@ def by_name(command: Subcommand) -> str:
         (["apply", "--confirm", "0"], 2, "--confirm SECONDS must be at least 1"),
         (["apply", "--confirm", "soon"], 2, "--confirm SECONDS must be a number, not 'soon'"),
         (["--outptu"], 2, "there is no command '--outptu'"),
-        (["validate"], 2, "required: FILE\nTry `ordainctl validate --help`."),
+        (["render"], 2, "required: FILE\nTry `ordainctl render --help`."),
         (["render", "--outptu", "x", "y"], 2, "unknown argument: --outptu (did you mean --output?)"),
         (["render", "--out", "x", "y"], 2, "unknown argument: --out"),
         (["schema", "Layr"], 2, "invalid choice: 'Layr'"),

@@ -60,6 +60,17 @@ def test_agent_yaml_is_checked_as_the_settings_of_the_agent(folder: Path, capsys
     assert "did you mean open?" in lines[0]
 
 
+def test_validate_without_files_checks_this_machine(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "etc/ordain").mkdir(parents=True)
+    (folder / "etc/ordain/agent.yaml").write_text("source: {type: directory, path: /docs}\n")
+    assert main(["validate"], root=folder) == 0
+    assert "4 documents: valid" in capsys.readouterr().out
+
+    (folder / "etc/ordain/agent.yaml").write_text("source: {type: http, url: 'https://boot/x'}\n")
+    assert main(["validate"], root=folder) == 1
+    assert "the documents of this machine come from https://boot/x: name FILE" in capsys.readouterr().err
+
+
 def test_a_document_in_a_file_named_agent_yaml_is_a_document(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "agent.yaml").write_text("# the agents\n" + BASE)
     assert main(["validate", "agent.yaml"]) == 0
