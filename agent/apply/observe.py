@@ -49,7 +49,11 @@ def _with_waits(observed: Observed, found: Collection[Difference]) -> Observed:
     waits = dict(observed.waits)
     for change in (change for difference in found for change in difference.changes):
         waits[change.unit] = (*waits.get(change.unit, ()), change)
-    return replace(observed, waits=waits, displaced={d.path: d.file_changes for d in found if d.path})
+    displaced: dict[str, tuple[Change, ...]] = {}
+    for difference in found:  # an account has several in one file
+        if difference.path:
+            displaced[difference.path] = (*displaced.get(difference.path, ()), *difference.file_changes)
+    return replace(observed, waits=waits, displaced=displaced)
 
 
 class Observer:

@@ -70,7 +70,8 @@ def compile_generation(
         documents,
         machine.facts,
         machine.installed,
-        accounts=machine.accounts if machine.live else None,
+        # Accounts that a first boot makes before the services start are not missing yet.
+        accounts=machine.accounts if machine.live else replace(machine.accounts, complete=False),
         shipped=shipped(),
         memo=memo,
     )

@@ -13,6 +13,7 @@ import pytest
 
 from ordain.agent.apply.difference import Difference
 from ordain.agent.apply.host_differences import accounts, host_name, kernel_modules, kernel_parameters, time_zone
+from ordain.agent.apply.observe import Observer
 from ordain.agent.apply.placed_file_differences import is_mended
 from ordain.agent.apply.read_back import ReadBack, other_flags, unbound
 from ordain.agent.generation import generation as as_generation
@@ -102,6 +103,20 @@ def test_an_account_is_read_back(root: Path, text: str, code: str) -> None:
 
     assert [d.condition.what for d in found] == ([f"/a.yaml:5: {code}"] if code else [])
     assert [bool(d.path) for d in found] == ["id" not in code and "main group" not in code] * len(found)
+
+
+def test_all_that_differs_in_one_account_is_in_the_plan(root: Path) -> None:
+    now = compiled("users: {web: {home: /srv/web, shell: /bin/bash, groups: [dialout]}}")
+
+    class Store:
+        def read_applied(self) -> None:
+            return None
+
+    observer = Observer(systemd=None, root=root, store=Store())  # type: ignore[arg-type]
+    observed, _ = asyncio.run(observer.with_differences(Observed(), now))
+
+    (file,) = plan(now, now, observed).files
+    assert [change.key for change in file.changes] == ["home", "shell", "groups dialout"]
 
 
 def test_an_account_is_read_back_under_its_name_on_this_system(root: Path) -> None:
